@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/mem.h"
+
+enum { BLOCK_SIZE = 2 * KiB }; /* most requests fit one; the rest double on */
+
+struct block {
+        struct block *next;
+        size_t used;
+        size_t room;
+        alignas(max_align_t) char bytes[];
+};
+
+struct arena {
+        struct block *blocks; /* newest first */
+        size_t used;
+        size_t cap;
+};
+
+struct arena *arena_new(size_t cap)
+{
+        struct arena *a = NEW(struct arena);
+
+        a->cap = cap;
+        return a;
+}
+
+void arena_free(struct arena *a)
+{
+        if (a == NULL)
+                return;
+        for (struct block *b = a->blocks; b != NULL;) {
+                struct block *next = b->next;
+
+                free(b);
+                b = next;
+        }
+        free(a);
+}
+
+void *arena_try_alloc(struct arena *a, size_t size)
+{
+        size_t align = alignof(max_align_t);
+
+        if (size > a->cap - a->used)
+                return NULL;
+        size_t rounded = (size + align - 1) / align * align;
+        struct block *b = a->blocks;
+        if (b == NULL || rounded > b->room - b->used) {
+                size_t room = b == NULL ? BLOCK_SIZE : b->room * 2;
+
+                if (room > 64 * KiB)
+                        room = 64 * KiB;
+                if (room < rounded)
+                        room = rounded;
+                b = mem_alloc(sizeof *b + room);
+                b->room = room;
+                b->next = a->blocks;
+                a->blocks = b;
+        }
+        void *at = b->bytes + b->used;
+        b->used += rounded;
+        a->used = a->used + rounded > a->cap ? a->cap : a->used + rounded;
+        return at;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+        void *at = arena_try_alloc(a, size);
+
+        if (at == NULL)
+                bug("arena of %zu bytes is full", a->cap);
+        return at;
+}
+
+struct str arena_str(struct arena *a, struct str s)
+{
+        char *copy = arena_alloc(a, s.len + 1);
+
+        if (s.len > 0)
+                memcpy(copy, s.ptr, s.len);
+        return (struct str){ copy, s.len };
+}
+
+const char *str_to_c(struct arena *a, struct str s)
+{
+        if (str_find_char(s, '\0') != s.len)
+                return NULL;
+        char *copy = arena_try_alloc(a, s.len + 1);
+        if (copy != NULL && s.len > 0)
+                memcpy(copy, s.ptr, s.len);
+        return copy;
+}
+
+const char *arena_printf(struct arena *a, const char *format, ...)
+{
+        va_list args, again;
+
+        va_start(args, format);
+        va_copy(again, args);
+        int len = vsnprintf(NULL, 0, format, args);
+        va_end(args);
+        if (len < 0)
+                bug("bad format '%s'", format);
+        char *text = arena_alloc(a, (size_t)len + 1);
+        vsnprintf(text, (size_t)len + 1, format, again);
+        va_end(again);
+        return text;
+}
+
+size_t arena_used(const struct arena *a)
+{
+        return a->used;
+}

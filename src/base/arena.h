@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory for one request: allocated piece by piece, given back in one stroke, never past its cap.
+ *
+ * Secrets do not belong in an arena: nothing is wiped. See struct secret.
+ */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include "base/compiler.h"
+#include "base/str.h"
+
+struct arena;
+
+/* An arena that hands out at most cap bytes in all; memory is taken from the system as it is needed. */
+struct arena *arena_new(size_t cap) MUST_USE;
+void arena_free(struct arena *a);
+DEFINE_AUTO_PTR(arena);
+
+/* size zeroed bytes, aligned for anything; dies when the cap is passed: for our own needs. */
+void *arena_alloc(struct arena *a, size_t size) MUST_USE;
+
+/* The same for sizes a peer can influence: NULL when the cap would be passed. */
+void *arena_try_alloc(struct arena *a, size_t size) MUST_USE;
+
+/* Copies s; the copy lives as long as the arena. */
+struct str arena_str(struct arena *a, struct str s);
+
+/* A C string of s in the arena, or NULL if s holds a NUL or the cap is passed. */
+const char *str_to_c(struct arena *a, struct str s);
+
+/* printf into the arena; dies past the cap. */
+const char *arena_printf(struct arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Bytes handed out so far. */
+size_t arena_used(const struct arena *a);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A growing run of bytes, born with a ceiling.
+ *
+ * Writers never fail on the spot: what would pass the ceiling is dropped, the buffer remembers it, and
+ * buf_finish() reports it once. `AUTO(buf) b = BUF_MAX(4 * KiB);`
+ */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "base/str.h"
+
+struct buf {
+        char *ptr;
+        size_t len;
+        size_t room; /* allocated */
+        size_t max;  /* ceiling */
+        bool overflowed;
+};
+
+#define BUF_MAX(limit) ((struct buf){ .max = (limit) })
+
+void buf_release(struct buf *b);
+
+/* Empties, keeps the memory and the ceiling, forgets an overflow. */
+void buf_clear(struct buf *b);
+
+/* What is in it; valid until the next change. */
+static inline struct str buf_str(const struct buf *b)
+{
+        return (struct str){ b->ptr, b->len };
+}
+
+/* The bytes as a C string (adds a NUL behind, not counted); valid until the next change. */
+const char *buf_c(struct buf *b);
+
+/* Hands the memory over, NUL behind it; b is empty afterwards. The caller frees. */
+char *buf_take(struct buf *b) MUST_USE;
+
+void buf_put(struct buf *b, struct str s);
+void buf_put_c(struct buf *b, const char *c);
+void buf_put_char(struct buf *b, char c);
+void buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Big-endian integers, as networks and OpenSSH write them. */
+void buf_put_u8(struct buf *b, uint8_t v);
+void buf_put_u16(struct buf *b, uint16_t v);
+void buf_put_u32(struct buf *b, uint32_t v);
+void buf_put_u64(struct buf *b, uint64_t v);
+
+/* OpenSSH string: u32 length, then the bytes (RFC 4251 section 5). */
+void buf_put_ssh_string(struct buf *b, struct str s);
+
+/*
+ * Makes room for len more bytes and returns where to write them; they count as written. NULL when
+ * that would pass the ceiling.
+ */
+void *buf_extend(struct buf *b, size_t len);
+
+/* Removes len bytes from the front. */
+void buf_consume(struct buf *b, size_t len);
+
+/* RESOURCE_EXHAUSTED naming `what` if anything was dropped since the last clear. */
+struct error *buf_finish(const struct buf *b, const char *what) MUST_USE;
+
+#endif

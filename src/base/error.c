@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/mem.h"
+
+static char *format_text(const char *format, va_list args)
+{
+        char *text = NULL;
+
+        if (vasprintf(&text, format, args) < 0)
+                bug("out of memory while formatting an error");
+        return text;
+}
+
+static struct error *make(const char *file, int line, enum error_code code, char *what)
+{
+        struct error *err = NEW(struct error);
+
+        err->code = code;
+        err->what = what;
+        err->file = file;
+        err->line = line;
+        return err;
+}
+
+struct error *error_new_at(const char *file, int line, enum error_code code, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        char *what = format_text(format, args);
+        va_end(args);
+        return make(file, line, code, what);
+}
+
+static enum error_code code_of_errno(int errnum)
+{
+        switch (errnum) {
+        case ENOENT:
+                return ERROR_NOT_FOUND;
+        case EEXIST:
+                return ERROR_ALREADY_EXISTS;
+        case EACCES:
+        case EPERM:
+        case EROFS:
+                return ERROR_PERMISSION_DENIED;
+        case ENOSPC:
+        case EDQUOT:
+        case ENOMEM:
+        case EMFILE:
+        case ENFILE:
+                return ERROR_RESOURCE_EXHAUSTED;
+        case EINVAL:
+                return ERROR_INVALID_ARGUMENT;
+        case ETIMEDOUT:
+                return ERROR_DEADLINE_EXCEEDED;
+        case ECONNREFUSED:
+        case ECONNRESET:
+        case ECONNABORTED:
+        case EHOSTUNREACH:
+        case ENETUNREACH:
+        case EPIPE:
+                return ERROR_UNAVAILABLE;
+        default:
+                return ERROR_INTERNAL;
+        }
+}
+
+struct error *error_errno_at(const char *file, int line, int errnum, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        AUTO_MEM char *head = format_text(format, args);
+        va_end(args);
+        return make(file, line, code_of_errno(errnum), mem_printf("%s: %s", head, strerror(errnum)));
+}
+
+struct error *error_wrap_at(struct error *err, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        AUTO_MEM char *head = format_text(format, args);
+        va_end(args);
+        char *what = mem_printf("%s: %s", head, err->what);
+        free(err->what);
+        err->what = what;
+        return err;
+}
+
+struct error *error_hint(struct error *err, const char *format, ...)
+{
+        va_list args;
+
+        free(err->hint);
+        va_start(args, format);
+        err->hint = format_text(format, args);
+        va_end(args);
+        return err;
+}
+
+struct error *error_because(struct error *err, struct error *cause)
+{
+        struct error **end = &err->cause;
+
+        while (*end != NULL)
+                end = &(*end)->cause;
+        *end = cause;
+        return err;
+}
+
+struct error *error_copy(const struct error *err)
+{
+        if (err == NULL)
+                return NULL;
+        struct error *copy = make(err->file, err->line, err->code, str_dup(str_of(err->what)));
+        if (err->hint != NULL)
+                copy->hint = str_dup(str_of(err->hint));
+        copy->cause = error_copy(err->cause);
+        return copy;
+}
+
+void error_free(struct error *err)
+{
+        while (err != NULL) {
+                struct error *cause = err->cause;
+
+                free(err->what);
+                free(err->hint);
+                free(err);
+                err = cause;
+        }
+}
+
+static const char *const code_names[] = {
+        [ERROR_CANCELLED] = "CANCELLED",
+        [ERROR_UNKNOWN] = "UNKNOWN",
+        [ERROR_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
+        [ERROR_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
+        [ERROR_NOT_FOUND] = "NOT_FOUND",
+        [ERROR_ALREADY_EXISTS] = "ALREADY_EXISTS",
+        [ERROR_PERMISSION_DENIED] = "PERMISSION_DENIED",
+        [ERROR_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
+        [ERROR_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
+        [ERROR_ABORTED] = "ABORTED",
+        [ERROR_OUT_OF_RANGE] = "OUT_OF_RANGE",
+        [ERROR_UNIMPLEMENTED] = "UNIMPLEMENTED",
+        [ERROR_INTERNAL] = "INTERNAL",
+        [ERROR_UNAVAILABLE] = "UNAVAILABLE",
+        [ERROR_DATA_LOSS] = "DATA_LOSS",
+        [ERROR_UNAUTHENTICATED] = "UNAUTHENTICATED",
+};
+
+const char *error_code_name(enum error_code code)
+{
+        size_t index = (size_t)code;
+
+        if (index >= ARRAY_LEN(code_names) || code_names[index] == NULL)
+                return "UNKNOWN";
+        return code_names[index];
+}
+
+void error_print(const struct error *err)
+{
+        fprintf(stderr, "ERROR: %s\n", err->what);
+        for (const struct error *cause = err->cause; cause != NULL; cause = cause->cause)
+                fprintf(stderr, "\t%s\n", cause->what);
+        if (err->hint != NULL)
+                fprintf(stderr, "hint:  %s\n", err->hint);
+        fputc('\n', stderr);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What went wrong, as a sentence with a code and a cause.
+ *
+ * A fallible function returns `struct error *`: NULL is success, anything else is owned by whoever
+ * receives it and ends in error_free(), in a log line or further up.
+ */
+#ifndef BASE_ERROR_H
+#define BASE_ERROR_H
+
+#include "base/compiler.h"
+#include "base/str.h"
+
+/* The numbers are gRPC's status codes, so that mapping is a cast. */
+enum error_code {
+        ERROR_CANCELLED = 1,
+        ERROR_UNKNOWN = 2,
+        ERROR_INVALID_ARGUMENT = 3,
+        ERROR_DEADLINE_EXCEEDED = 4,
+        ERROR_NOT_FOUND = 5,
+        ERROR_ALREADY_EXISTS = 6,
+        ERROR_PERMISSION_DENIED = 7,
+        ERROR_RESOURCE_EXHAUSTED = 8,
+        ERROR_FAILED_PRECONDITION = 9,
+        ERROR_ABORTED = 10,
+        ERROR_OUT_OF_RANGE = 11,
+        ERROR_UNIMPLEMENTED = 12,
+        ERROR_INTERNAL = 13,
+        ERROR_UNAVAILABLE = 14,
+        ERROR_DATA_LOSS = 15,
+        ERROR_UNAUTHENTICATED = 16,
+};
+
+struct error {
+        enum error_code code; /* what the caller can do: retry, fix the input, log in, give up */
+        char *what;           /* what happened and why: lower case, no full stop; for whoever asked */
+        char *hint;           /* what to do about it, or NULL */
+        struct error *cause;  /* owned; for our log and the audit, never for the peer */
+        const char *file;
+        int line;
+};
+
+/* Makes an error; printf-like. Foreign text in it must have passed escape_text() or a name check. */
+#define error_new(code, ...) error_new_at(__FILE__, __LINE__, code, __VA_ARGS__)
+struct error *error_new_at(const char *file, int line, enum error_code code, const char *format, ...)
+        PRINTF_LIKE(4, 5) MUST_USE;
+
+/* As error_new, with ": <strerror(errnum)>" behind; the code follows errnum (ENOENT: NOT_FOUND …). */
+#define error_errno(errnum, ...) error_errno_at(__FILE__, __LINE__, errnum, __VA_ARGS__)
+struct error *error_errno_at(const char *file, int line, int errnum, const char *format, ...)
+        PRINTF_LIKE(4, 5) MUST_USE;
+
+/* Puts a sentence in front: the result says "<format>: <what>", keeps the code, hint and cause. */
+#define error_wrap(err, ...) error_wrap_at(err, __VA_ARGS__)
+struct error *error_wrap_at(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3) MUST_USE;
+
+/* Sets the hint and returns err. */
+struct error *error_hint(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3) MUST_USE;
+
+/* Hangs cause (owned from now on) below err and returns err. */
+struct error *error_because(struct error *err, struct error *cause) MUST_USE;
+
+/* A deep copy. */
+struct error *error_copy(const struct error *err) MUST_USE;
+
+void error_free(struct error *err);
+DEFINE_AUTO_PTR(error);
+
+/* "PERMISSION_DENIED" and so on; unknown numbers are "UNKNOWN". */
+const char *error_code_name(enum error_code code);
+
+/* Prints `ERROR: what`, the causes on lines of their own, then `hint:  …` to stderr, as our tools do. */
+void error_print(const struct error *err);
+
+/* Returns upward what expr reports. The one macro that hides a return. */
+#define TRY(expr)                                                                                  \
+        do {                                                                                       \
+                struct error *try_error_ = (expr);                                                 \
+                if (try_error_ != NULL)                                                            \
+                        return try_error_;                                                         \
+        } while (0)
+
+#endif

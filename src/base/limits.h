@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every limit and timeout, in one place. docs/reference/limits.md is generated from this file: a line
+ * here is a name, a value and a comment that says why.
+ */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+#include "base/compiler.h"
+
+/* Times in milliseconds. */
+enum {
+        TIMEOUT_TLS_HANDSHAKE = 10 * 1000,   /* from accept to TLS done */
+        TIMEOUT_HTTP1_HEADER = 10 * 1000,    /* from the first byte of a request to its blank line */
+        TIMEOUT_JOIN = 60 * 1000,            /* a join stream from its first byte to its result */
+        TIMEOUT_STS_CONNECT = 5 * 1000,      /* TCP and TLS to STS */
+        TIMEOUT_STS_TOTAL = 15 * 1000,       /* one question to STS, retries included in the join's minute */
+        TIMEOUT_IDLE_CONNECTION = 300 * 1000, /* a connection without a stream is closed */
+        TIMEOUT_KEEPALIVE = 30 * 1000,       /* an HTTP/2 ping goes out after this silence */
+        TIMEOUT_KEEPALIVE_ANSWER = 15 * 1000, /* and must be answered within this */
+        TIMEOUT_GRACEFUL_STOP = 30 * 1000,   /* from QUIT to the end */
+        TIMEOUT_STOP = 5 * 1000,             /* from TERM to the end */
+        TIMEOUT_CONNECT = 10 * 1000,         /* TCP connect of our clients */
+        TIMEOUT_RPC = 30 * 1000,             /* a unary call of our clients */
+        TIMEOUT_IMDS = 1000,                 /* connect or answer of the instance metadata service */
+        TIMEOUT_CREDENTIAL_PROCESS = 60 * 1000,
+};
+
+/* Sizes in bytes, counts as they are. */
+enum {
+        LIMIT_NAME = 256,                     /* host, token, cluster, role names */
+        LIMIT_CERT_NAMES = 100,               /* names in one certificate */
+        LIMIT_HTTP1_HEADER = 16 * KiB,        /* request line and headers */
+        LIMIT_HTTP2_HEADER_LIST = 16 * KiB,   /* decoded */
+        LIMIT_HTTP2_STREAMS = 100,            /* per connection */
+        LIMIT_RESET_BURST = 200,              /* stream resets on one connection, either side, at once */
+        LIMIT_RESET_PER_SECOND = 20,          /* and as a rate */
+        LIMIT_UNREAD_OUTPUT = 1 * MiB,        /* queued for a peer that does not read */
+        LIMIT_RPC_JOIN = 64 * KiB,            /* gRPC message of the join methods */
+        LIMIT_RPC = 1 * MiB,                  /* gRPC message of all other methods */
+        LIMIT_RPC_DEPTH = 16,                 /* nesting of protobuf messages */
+        LIMIT_STS_REQUEST = 16 * KiB,         /* the serialized request of a joining host */
+        LIMIT_STS_HEADERS = 32,
+        LIMIT_STS_HEADER_VALUE = 8 * KiB,     /* session tokens are commonly below 4 KiB */
+        LIMIT_STS_ANSWER = 64 * KiB,          /* headers and body */
+        LIMIT_STS_IN_FLIGHT = 64,
+        LIMIT_STS_TRIES = 2,                  /* per join */
+        LIMIT_JSON_DEPTH = 16,
+        LIMIT_YAML_FILE = 256 * KiB,
+        LIMIT_YAML_DEPTH = 16,
+        LIMIT_YAML_ALIASES = 100,
+        LIMIT_AWS_FILE = 1 * MiB,             /* shared config and credentials files */
+        LIMIT_AWS_ANSWER = 64 * KiB,          /* metadata and container endpoints */
+        LIMIT_TOKEN_RULES = 1000,
+        LIMIT_TOKEN_ROLES = 32,
+        LIMIT_PATTERN = 2048,                 /* aws_arn in a rule; STS's own limit for an ARN */
+        LIMIT_CONNECTIONS_UNAUTHENTICATED = 2000,
+        LIMIT_CONNECTIONS_PER_SOURCE = 50,    /* unauthenticated, per address */
+        LIMIT_PENDING_JOINS = 1000,
+        LIMIT_PENDING_JOINS_PER_SOURCE = 100,
+        LIMIT_FAILURES_PER_MINUTE = 20,       /* refused joins per source before answers are delayed */
+        LIMIT_FAILURE_SOURCES = 4096,         /* sources remembered for that */
+        LIMIT_RSA_BITS_MIN = 2048,
+        LIMIT_RSA_BITS_MAX = 4096,
+        LIMIT_STORE_VALUE = 256 * KiB,
+        LIMIT_STORE_KEY = 1024,
+        LIMIT_AUDIT_FIELD = 512,
+        LIMIT_CLOCK_SKEW_SECONDS = 15 * 60,   /* AWS's own window for a signature */
+        LIMIT_CERT_BACKDATE_SECONDS = 60,
+        LIMIT_HOST_CERT_SECONDS = 24 * 3600,
+};
+
+#endif

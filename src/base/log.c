@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+enum { LINE_MAX_BYTES = 8 * KiB }; /* one write(2), so lines of several processes do not mix */
+
+static struct {
+        struct log_options options;
+        const char *component;
+} settings = { .options = { LOG_INFO, LOG_TEXT, STDERR_FILENO }, .component = "" };
+
+void log_setup(struct log_options options)
+{
+        settings.options = options;
+}
+
+void log_component(const char *component)
+{
+        settings.component = component;
+}
+
+static void put_error_text(struct buf *out, const struct error *err)
+{
+        buf_put_c(out, err->what);
+        for (const struct error *cause = err->cause; cause != NULL; cause = cause->cause)
+                buf_printf(out, "; because %s", cause->what);
+        if (err->hint != NULL)
+                buf_printf(out, " (hint: %s)", err->hint);
+}
+
+static void put_value_text(struct buf *out, const struct log_field *f)
+{
+        AUTO(buf) raw = BUF_MAX(4 * KiB);
+
+        switch (f->kind) {
+        case LOG_KIND_INT:
+                buf_printf(&raw, "%lld", (long long)f->number);
+                break;
+        case LOG_KIND_STR:
+                escape_text(&raw, f->str, ESCAPE_LIMIT);
+                break;
+        case LOG_KIND_ERROR: {
+                AUTO(buf) whole = BUF_MAX(4 * KiB);
+
+                put_error_text(&whole, f->error);
+                escape_text(&raw, buf_str(&whole), 2 * KiB);
+                break;
+        }
+        }
+        struct str value = buf_str(&raw);
+        bool quoted = value.len == 0 || str_contains(value, STR(" ")) || str_contains(value, STR("\""));
+        if (!quoted) {
+                buf_put(out, value);
+                return;
+        }
+        buf_put_char(out, '"');
+        for (size_t i = 0; i < value.len; i++) {
+                if (value.ptr[i] == '"')
+                        buf_put_char(out, '\\');
+                buf_put_char(out, value.ptr[i]);
+        }
+        buf_put_char(out, '"');
+}
+
+static const char *base_name(const char *path)
+{
+        const char *slash = strrchr(path, '/');
+
+        return slash == NULL ? path : slash + 1;
+}
+
+static void put_text(struct buf *out, const char *file, int line, enum log_level level, const char *event,
+                     const struct log_field *fields)
+{
+        static const char *const names[] = { "DEBU", "INFO", "WARN", "ERRO" };
+        AUTO(buf) component = BUF_MAX(64);
+
+        buf_put_char(&component, '[');
+        for (const char *c = settings.component; *c != '\0' && component.len < 10; c++)
+                buf_put_char(&component, *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c);
+        buf_put_char(&component, ']');
+        walltime_put_rfc3339(out, clock_wall(clock_system()));
+        buf_printf(out, " %s %-11s %s", names[level], buf_c(&component), event);
+        for (const struct log_field *f = fields; f->key != NULL; f++) {
+                buf_printf(out, " %s:", f->key);
+                put_value_text(out, f);
+        }
+        buf_printf(out, " %s:%d\n", base_name(file), line);
+}
+
+static void put_json(struct buf *out, const char *file, int line, enum log_level level, const char *event,
+                     const struct log_field *fields)
+{
+        static const char *const names[] = { "debug", "info", "warning", "error" };
+
+        buf_put_c(out, "{\"timestamp\":\"");
+        walltime_put_rfc3339_ms(out, clock_wall(clock_system()));
+        buf_printf(out, "\",\"level\":\"%s\",\"component\":", names[level]);
+        json_put_string(out, str_of(settings.component));
+        buf_printf(out, ",\"caller\":\"%s:%d\",\"message\":", base_name(file), line);
+        json_put_string(out, str_of(event));
+        for (const struct log_field *f = fields; f->key != NULL; f++) {
+                AUTO(buf) whole = BUF_MAX(4 * KiB);
+
+                buf_printf(out, ",\"%s\":", f->key);
+                if (f->kind == LOG_KIND_INT) {
+                        buf_printf(out, "%lld", (long long)f->number);
+                } else if (f->kind == LOG_KIND_STR) {
+                        json_put_string(out, str_slice(f->str, 0, ESCAPE_LIMIT));
+                } else {
+                        put_error_text(&whole, f->error);
+                        json_put_string(out, str_slice(buf_str(&whole), 0, 2 * KiB));
+                }
+        }
+        buf_put_c(out, "}\n");
+}
+
+void log_write_at(const char *file, int line, enum log_level level, const char *event,
+                  const struct log_field *fields)
+{
+        AUTO(buf) out = BUF_MAX(LINE_MAX_BYTES);
+
+        if (level < settings.options.level)
+                return;
+        if (settings.options.format == LOG_JSON)
+                put_json(&out, file, line, level, event, fields);
+        else
+                put_text(&out, file, line, level, event, fields);
+        ssize_t written = write(settings.options.fd, out.ptr, out.len); /* a lost log line is no reason to stop */
+        (void)written;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A hash map from bytes to a pointer, for tables that live as long as a process: connections by
+ * source, agents by host ID. The map owns copies of the keys, never the values.
+ */
+#ifndef BASE_MAP_H
+#define BASE_MAP_H
+
+#include "base/str.h"
+
+struct map_entry;
+
+struct map {
+        struct map_entry **buckets;
+        size_t bucket_count;
+        size_t count;
+        uint64_t seed; /* against keys chosen to collide */
+};
+
+/* A zeroed map is a valid empty one. */
+void map_release(struct map *m);
+
+/* The value of key, or NULL. */
+void *map_get(const struct map *m, struct str key);
+
+/* Sets key to value (not NULL) and returns the value it had, or NULL. */
+void *map_put(struct map *m, struct str key, void *value);
+
+/* Removes key and returns its value, or NULL. */
+void *map_remove(struct map *m, struct str key);
+
+/* Calls visit for each entry, in no order; visit may remove the entry it is shown, and only that. */
+void map_each(struct map *m, void (*visit)(void *ctx, struct str key, void *value), void *ctx);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/names.h"
+
+#include <arpa/inet.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+bool name_is_host(struct str s)
+{
+        if (s.len == 0 || s.len > LIMIT_NAME || !char_is_alnum(s.ptr[0]) || s.ptr[s.len - 1] == '.')
+                return false;
+        for (size_t i = 0; i < s.len; i++) {
+                if (s.ptr[i] == '.' && s.ptr[i - 1] == '.')
+                        return false;
+                if (!char_is_alnum(s.ptr[i]) && s.ptr[i] != '.' && s.ptr[i] != '-')
+                        return false;
+        }
+        return true;
+}
+
+bool name_is_token(struct str s)
+{
+        if (s.len == 0 || s.len > LIMIT_NAME || s.ptr[0] == '-')
+                return false;
+        for (size_t i = 0; i < s.len; i++)
+                if (!char_is_alnum(s.ptr[i]) && !str_contains(STR("._-+=@:"), str_slice(s, i, 1)))
+                        return false;
+        return true;
+}
+
+static bool is_lower_hex(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if (!char_is_digit(s.ptr[i]) && (s.ptr[i] < 'a' || s.ptr[i] > 'f'))
+                        return false;
+        return true;
+}
+
+static bool is_uuid(struct str s)
+{
+        static const size_t widths[] = { 8, 4, 4, 4, 12 };
+        struct str rest = s;
+
+        if (s.len != 36)
+                return false;
+        for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
+                struct str part = str_split(&rest, '-');
+
+                if (part.len != widths[i] || !is_lower_hex(part))
+                        return false;
+        }
+        return str_is_empty(rest);
+}
+
+bool name_is_host_id(struct str s)
+{
+        if (is_uuid(s))
+                return true;
+        return s.len >= 12 + 3 + 8 && s.len <= 64 && name_is_aws_account(str_slice(s, 0, 12)) &&
+               str_equal(str_slice(s, 12, 3), STR("-i-")) && is_lower_hex(str_slice(s, 15, s.len));
+}
+
+bool name_is_ip(struct str s)
+{
+        char text[INET6_ADDRSTRLEN];
+        unsigned char address[sizeof(struct in6_addr)];
+
+        if (s.len == 0 || s.len >= sizeof text || str_find_char(s, '\0') != s.len)
+                return false;
+        memcpy(text, s.ptr, s.len);
+        text[s.len] = '\0';
+        return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1;
+}
+
+bool name_is_aws_account(struct str s)
+{
+        if (s.len != 12)
+                return false;
+        for (size_t i = 0; i < s.len; i++)
+                if (!char_is_digit(s.ptr[i]))
+                        return false;
+        return true;
+}
+
+struct error *name_check_host(struct str s, const char *field)
+{
+        if (name_is_host(s))
+                return NULL;
+        AUTO_MEM char *shown = escaped(s);
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s '%s' is not a valid host name", field, shown),
+                          "use letters, digits, '.' and '-', at most %d characters, beginning with a letter or digit",
+                          LIMIT_NAME);
+}
+
+struct error *name_check_token(struct str s, const char *field)
+{
+        if (name_is_token(s))
+                return NULL;
+        AUTO_MEM char *shown = escaped(s);
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s '%s' is not a valid name", field, shown),
+                          "use letters, digits and ._-+=@: only, at most %d characters, not beginning with '-'",
+                          LIMIT_NAME);
+}
+
+bool name_is_reserved(struct str s, struct str cluster_name)
+{
+        static const struct str reserved[] = {
+                STR_INIT("localhost"), STR_INIT("::1"), STR_INIT("0.0.0.0"), STR_INIT("::"),
+                STR_INIT("teleport.cluster.local"),
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
+                if (str_equal_nocase(s, reserved[i]))
+                        return true;
+        if (name_is_ip(s) && str_starts_with(s, STR("127.")))
+                return true;
+        if (s.len > STR(".teleport.cluster.local").len &&
+            str_equal_nocase(str_slice(s, s.len - STR(".teleport.cluster.local").len, s.len),
+                             STR(".teleport.cluster.local")))
+                return true;
+        return str_equal_nocase(s, cluster_name);
+}

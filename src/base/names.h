@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The alphabets of names: checked at every entrance, by these functions only, on counted bytes.
+ */
+#ifndef BASE_NAMES_H
+#define BASE_NAMES_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+/*
+ * Host, cluster and DNS names: letters, digits, '.', '-'; begins with a letter or digit; at most 256
+ * bytes; no empty labels. Nothing a shell, a terminal, ssh or a certificate pattern would interpret.
+ */
+bool name_is_host(struct str s);
+
+/* Token names and IDs: letters, digits, '.', '_', '-', '+', '=', '@', ':'; not beginning with '-'; at most 256. */
+bool name_is_token(struct str s);
+
+/* A canonical lower-case UUID, or EC2's "<12 digits>-i-<8 or more hex digits>". */
+bool name_is_host_id(struct str s);
+
+/* An IPv4 or IPv6 literal. */
+bool name_is_ip(struct str s);
+
+/* Twelve ASCII digits. */
+bool name_is_aws_account(struct str s);
+
+/* The same with an error that names the field and shows the (escaped) value. */
+struct error *name_check_host(struct str s, const char *field) MUST_USE;
+struct error *name_check_token(struct str s, const char *field) MUST_USE;
+
+/*
+ * Names no joining host may ask for: localhost, loopback addresses, teleport.cluster.local and what is
+ * below it, and the cluster's own name. (Our own certificates for Auth and Proxy may hold them.)
+ */
+bool name_is_reserved(struct str s, struct str cluster_name);
+
+#endif

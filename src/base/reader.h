@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A cursor over foreign bytes that remembers its first fault.
+ *
+ * After a fault every read yields zero or nothing; nothing read is believed before reader_finish().
+ */
+#ifndef BASE_READER_H
+#define BASE_READER_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+struct reader {
+        struct str rest;
+        size_t offset;     /* bytes read so far, for messages */
+        const char *fault; /* first reason, or NULL */
+};
+
+static inline struct reader reader_over(struct str bytes)
+{
+        return (struct reader){ .rest = bytes };
+}
+
+/* The next len bytes, borrowed from the input. */
+struct str reader_take(struct reader *r, size_t len);
+
+/* Big-endian integers. */
+uint8_t reader_u8(struct reader *r);
+uint16_t reader_u16(struct reader *r);
+uint32_t reader_u24(struct reader *r);
+uint32_t reader_u32(struct reader *r);
+uint64_t reader_u64(struct reader *r);
+
+/* OpenSSH string (RFC 4251 section 5): u32 length and that many bytes, at most max. */
+struct str reader_ssh_string(struct reader *r, size_t max);
+
+/* Records a fault found by the caller (a static sentence); the first one stays. */
+void reader_fail(struct reader *r, const char *fault);
+
+static inline bool reader_ok(const struct reader *r)
+{
+        return r->fault == NULL;
+}
+
+/* INVALID_ARGUMENT naming `what` if there was a fault or bytes are left. */
+struct error *reader_finish(const struct reader *r, const char *what) MUST_USE;
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Text and bytes with a length: a borrowed view, passed by value.
+ *
+ * A str never owns; whoever lends it says until when it may be looked at. It need not end in NUL and
+ * may hold NULs. The zero value is the empty string.
+ */
+#ifndef BASE_STR_H
+#define BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/compiler.h"
+
+struct arena;
+
+struct str {
+        const char *ptr;
+        size_t len;
+};
+
+/* For printf("%.*s", STR_ARG(s)). Only for text that has passed escape or a name check. */
+#define STR_ARG(s) (int)(s).len, (s).ptr
+
+/* A str over a string literal, usable in constant initialisers too (STR_INIT). */
+#define STR(literal) ((struct str){ "" literal, sizeof(literal) - 1 })
+#define STR_INIT(literal) { "" literal, sizeof(literal) - 1 }
+
+/* A view of a C string; NULL gives the empty string. */
+static inline struct str str_of(const char *c)
+{
+        return (struct str){ c, c == NULL ? 0 : strlen(c) };
+}
+
+static inline struct str str_of_bytes(const void *bytes, size_t len)
+{
+        return (struct str){ bytes, len };
+}
+
+static inline const uint8_t *str_bytes(struct str s)
+{
+        return (const uint8_t *)s.ptr;
+}
+
+static inline bool str_is_empty(struct str s)
+{
+        return s.len == 0;
+}
+
+/* Compares bytes. Not for secrets: those go through secret_equal(). */
+bool str_equal(struct str a, struct str b);
+
+/* ASCII case folded comparison, the same in every locale. */
+bool str_equal_nocase(struct str a, struct str b);
+
+/* Orders by bytes, shorter first when one is a prefix of the other: <0, 0, >0. */
+int str_compare(struct str a, struct str b);
+
+bool str_starts_with(struct str s, struct str prefix);
+bool str_ends_with(struct str s, struct str suffix);
+
+/* Index of the first c, or s.len when there is none. */
+size_t str_find_char(struct str s, char c);
+
+/* Whether part occurs in s. */
+bool str_contains(struct str s, struct str part);
+
+/* The part of s from start on, at most len bytes; out of range gives what there is. */
+struct str str_slice(struct str s, size_t start, size_t len);
+
+/* Without the ASCII blanks, tabs, CRs and LFs around it. */
+struct str str_trim(struct str s);
+
+/*
+ * Cuts s at the first c: returns what is before it and leaves in *s what is behind it. Without c
+ * the whole is returned and *s becomes empty. Use `while (!str_is_empty(rest))`.
+ */
+struct str str_split(struct str *s, char c);
+
+/* Copies into fresh memory with a NUL behind; the caller frees. Inner NULs stay. */
+char *str_dup(struct str s) MUST_USE;
+
+/* ASCII classes, locale-free. */
+bool char_is_digit(char c);
+bool char_is_alpha(char c);
+bool char_is_alnum(char c);
+char char_lower(char c);
+
+#endif

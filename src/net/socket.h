@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sockets as streams: listening, accepting, connecting; TCP, Unix and inherited descriptors.
+ */
+#ifndef NET_SOCKET_H
+#define NET_SOCKET_H
+
+#include <sys/types.h>
+
+#include "base/clock.h"
+#include "net/stream.h"
+
+struct loop;
+
+/* Longest text of an address: "[ipv6%scope]:port". */
+enum { ADDRESS_TEXT_MAX = 80 };
+
+/*
+ * Opens a listening TCP socket without a loop (the supervisor does, and hands it on). `address` is
+ * "host:port" or "[v6]:port"; the host is a literal, "localhost" or empty/0.0.0.0/:: for all; port 0
+ * lets the kernel pick. CLOEXEC, REUSEADDR. `*ret_address` (ADDRESS_TEXT_MAX bytes) gets what was bound.
+ */
+struct error *socket_listen_tcp(struct str address, int *ret_fd, char *ret_address) MUST_USE;
+
+/* The same for a Unix socket, mode 0600, replacing a dead one; ALREADY_EXISTS if somebody answers there. */
+struct error *socket_listen_unix(const char *path, int *ret_fd) MUST_USE;
+
+/* A connected pair of stream sockets, CLOEXEC. */
+struct error *socket_pair(int *ret_a, int *ret_b) MUST_USE;
+
+/* A stream over a connected socket, owned from now on. Works for TCP, Unix and socketpairs. */
+struct stream *socket_stream(struct loop *l, int fd) MUST_USE;
+
+/* Address of the peer, "" for Unix sockets. */
+void socket_peer_address(int fd, char *ret_text);
+
+/* Peer credentials of a Unix socket (SO_PEERCRED). */
+struct error *socket_peer_cred(int fd, uid_t *ret_uid, gid_t *ret_gid, pid_t *ret_pid) MUST_USE;
+
+/*
+ * Accepts on a listening socket (owned) until listener_close. Under EMFILE it backs off and uses a
+ * spare descriptor to drop the caller. `accepted` owns fd: non-blocking, CLOEXEC, TCP_NODELAY.
+ */
+struct listener;
+struct listener *listener_new(struct loop *l, int fd, void (*accepted)(void *ctx, int fd, const char *peer),
+                              void *ctx) MUST_USE;
+void listener_close(struct listener *li);
+
+/*
+ * Connects to "host:port": resolves on the pool, tries the addresses in order, within `within`. done
+ * comes exactly once from the loop, with a connected fd (owned by it) or an error (fd -1).
+ */
+struct dial;
+struct dial *dial_start(struct loop *l, struct str address, struct duration within,
+                        void (*done)(void *ctx, int fd, struct error *err), void *ctx) MUST_USE;
+/* done comes with CANCELLED unless it already has. */
+void dial_cancel(struct dial *d);
+
+/* Splits "host:port", "[v6]:port", "host" (default_port then); checks both parts. host borrows from address. */
+struct error *address_split(struct str address, int default_port, struct str *ret_host, int *ret_port) MUST_USE;
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS as a stream over a stream. OpenSSL with memory BIOs; TLS 1.2 at least between strangers, 1.3
+ * among ourselves; no renegotiation, compression, early data or session tickets that outlive a check.
+ */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include "base/clock.h"
+#include "net/stream.h"
+
+struct loop;
+
+/* A certificate chain with its key, ready for use in handshakes. Reference-free: contexts copy what they need. */
+struct tls_identity {
+        struct str cert_chain_pem; /* leaf first */
+        struct str key_pem;        /* PKCS#8 or SEC1; secret */
+};
+
+/*
+ * A context holds identity and trust for many connections. Server: may hold several identities chosen
+ * by SNI (exact name, or "*.suffix"; the first one is the default).
+ */
+struct tls_context;
+
+enum tls_peer {
+        TLS_PEER_NONE,     /* server: no client certificate asked */
+        TLS_PEER_OPTIONAL, /* server: asked; if one is sent it must verify */
+        TLS_PEER_REQUIRED, /* server: must be sent; client: the server must verify against trust and name */
+        TLS_PEER_INSECURE, /* client only: any certificate (--insecure, and pins checked by the caller) */
+};
+
+struct tls_options {
+        bool is_server;
+        enum tls_peer peer;
+        struct str trust_pem;        /* CA certificates; client with empty trust and REQUIRED: system roots */
+        const char *const *alpn;     /* NULL-terminated: server's supported in order of preference, client's offer */
+        bool is_internal;            /* TLS 1.3 only */
+};
+
+struct error *tls_context_new(struct tls_options options, struct tls_context **ret) MUST_USE;
+void tls_context_free(struct tls_context *c); /* live streams keep what they need */
+DEFINE_AUTO_PTR(tls_context);
+
+/* Adds an identity; sni NULL: the default one. */
+struct error *tls_context_add(struct tls_context *c, const char *sni, struct tls_identity id) MUST_USE;
+
+/* Replaces the CA certificates for handshakes from now on. */
+struct error *tls_context_trust(struct tls_context *c, struct str trust_pem) MUST_USE;
+
+/*
+ * Handshakes over `lower` (owned from now on, also on failure). done comes exactly once from the loop:
+ * with the stream, or with an error that says which side refused what (expired, unknown CA, name
+ * mismatch, no application protocol …; a hint where the operator can act).
+ *
+ * server_name  client: SNI and, with TLS_PEER_REQUIRED, the name the certificate must have; may be an IP
+ */
+struct tls_handshake;
+struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct stream *lower,
+                                const char *server_name, struct duration within,
+                                void (*done)(void *ctx, struct stream *tls, struct error *err),
+                                void *ctx) MUST_USE;
+void tls_cancel(struct tls_handshake *h); /* done comes with CANCELLED unless it already has */
+
+/* Of an established TLS stream (anything else is a bug): borrowed until it is closed. */
+struct str tls_alpn(const struct stream *s);            /* "" when none was negotiated */
+struct str tls_server_name(const struct stream *s);     /* server: the SNI, "" when none */
+struct str tls_peer_cert_der(const struct stream *s);   /* leaf, "" when none; verified unless INSECURE */
+struct str tls_peer_chain_der(const struct stream *s, size_t index); /* index 0 is the leaf; "" past the end */
+
+/*
+ * What a ClientHello says, read without consuming it: for routing before deciding who terminates TLS.
+ * NULL error with *ret_complete false: more bytes are needed. RFC 8446 section 4.1.2.
+ */
+enum { CLIENT_HELLO_MAX = 16 * KiB, CLIENT_HELLO_ALPN_MAX = 16 };
+struct client_hello {
+        struct str server_name;             /* borrowed from the input */
+        struct str alpn[CLIENT_HELLO_ALPN_MAX];
+        size_t alpn_count;
+};
+struct error *client_hello_parse(struct str bytes, struct client_hello *ret, bool *ret_complete) MUST_USE;
+
+/* A stream that first delivers `bytes` (copied), then what `lower` (owned) brings. For a peeked ClientHello. */
+struct stream *stream_with_prefix(struct loop *l, struct stream *lower, struct str bytes) MUST_USE;
+
+#endif

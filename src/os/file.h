@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files that must be whole or not there: bounded reads, atomic private writes.
+ */
+#ifndef OS_FILE_H
+#define OS_FILE_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/* Reads a whole regular file, at most out's ceiling. NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED. */
+struct error *file_read(const char *path, struct buf *out) MUST_USE;
+
+/* As file_read, and refuses a file that group or others may read or write, or that another user owns. */
+struct error *file_read_private(const char *path, struct buf *out) MUST_USE;
+
+/*
+ * Writes path atomically with the mode: O_EXCL temporary beside it, fsync, rename, fsync of the
+ * directory. After a crash there is the old file or the new one.
+ */
+struct error *file_write_atomic(const char *path, struct str bytes, unsigned mode) MUST_USE;
+
+/* Makes a directory and those above it; the last with `mode`. An existing one is fine if it is ours. */
+struct error *dir_make(const char *path, unsigned mode) MUST_USE;
+
+/* Syncs a directory after a rename or unlink in it. */
+struct error *dir_sync(const char *path) MUST_USE;
+
+/* Takes an exclusive lock on dir/lock until the process ends; FAILED_PRECONDITION names the holder's PID. */
+struct error *dir_lock(const char *dir, int *ret_fd) MUST_USE;
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private and public keys: P-256, Ed25519 and RSA, in the forms TLS and SSH want.
+ */
+#ifndef PKI_KEY_H
+#define PKI_KEY_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/secret.h"
+
+enum key_kind { KEY_ECDSA_P256, KEY_ED25519, KEY_RSA_2048 };
+
+/* A private key. Freed and wiped with key_release; a zeroed one is empty. */
+struct key {
+        void *handle; /* EVP_PKEY */
+};
+struct error *key_generate(struct key *k, enum key_kind kind) MUST_USE;
+void key_release(struct key *k);
+
+/* PKCS#8 PEM, not encrypted. */
+struct error *key_to_pem(const struct key *k, struct secret *ret_pem) MUST_USE;
+struct error *key_from_pem(struct key *k, struct str pem) MUST_USE;
+
+/* Public halves: SubjectPublicKeyInfo DER, the same as PEM, SSH wire form, authorized_keys line (without newline). */
+struct error *key_public_der(const struct key *k, struct buf *out) MUST_USE;
+struct error *key_public_pem(const struct key *k, struct buf *out) MUST_USE;
+struct error *key_public_ssh(const struct key *k, struct buf *out) MUST_USE;
+
+/*
+ * Checks a foreign public key: allowed kind and size (P-256, P-384, Ed25519, RSA 2048 to 4096 with a
+ * sane exponent), a point on the curve, nothing behind it, and not a certificate. Writes it anew: the
+ * output is ours. INVALID_ARGUMENT says which of these failed.
+ */
+struct error *public_key_check_der(struct str spki_der, struct buf *out_der) MUST_USE;
+struct error *public_key_check_pem(struct str pem, struct buf *out_der) MUST_USE; /* legacy joins */
+struct error *public_key_check_ssh(struct str wire, struct buf *out_wire) MUST_USE;
+struct error *public_key_check_ssh_line(struct str line, struct buf *out_wire) MUST_USE; /* authorized_keys form */
+
+/* "sha256:<64 lower-case hex>" of the SubjectPublicKeyInfo of a certificate (DER): a CA pin. */
+struct error *ca_pin_of_cert(struct str cert_der, struct buf *out) MUST_USE;
+
+/* 32 bytes of SHA-256. */
+void sha256(struct str bytes, uint8_t out[32]);
+/* Bytes from the kernel-seeded generator; dies if there are none. */
+void random_bytes(void *out, size_t len);
+/* UUIDv4 text, 36 characters. */
+void random_uuid(struct buf *out);
+
+#endif

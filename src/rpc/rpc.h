@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gRPC over any stream: server and client connections on nghttp2, messages as protobuf-c, one capped
+ * arena per call. (gRPC over HTTP/2: the PROTOCOL-HTTP2 document of the grpc project.)
+ *
+ * Every received message passes a scan of the wire format before protobuf-c sees it: nesting, counts,
+ * lengths, UTF-8 and NULs in strings, wrong wire types; unknown fields are dropped.
+ */
+#ifndef RPC_RPC_H
+#define RPC_RPC_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "net/stream.h"
+
+struct loop;
+
+/* ---- server ------------------------------------------------------------------------------------ */
+
+struct rpc_call; /* one call being answered */
+
+/* What the handler of a call is told, from the loop. */
+struct rpc_call_events {
+        /* A message; lives until the call is finished. */
+        void (*on_message)(void *ctx, const ProtobufCMessage *msg);
+        /* The client will send no more. */
+        void (*on_half_close)(void *ctx);
+        /* The peer reset the call, the connection ended or the deadline passed: the call is gone, do not finish it. */
+        void (*on_gone)(void *ctx);
+};
+
+struct rpc_method {
+        const char *path; /* "/teleport.join.v1.JoinService/Join" */
+        const ProtobufCMessageDescriptor *request;
+        size_t request_max; /* bytes of one message */
+        bool is_client_stream; /* more than one request message may come */
+        /*
+         * Begins the call: the handler allocates its own state and calls rpc_call_listen. For unary
+         * methods `first` is the whole request and rpc_call_listen is optional; for streams it is NULL.
+         */
+        void (*open)(struct rpc_call *call, const ProtobufCMessage *first);
+        const void *row; /* for the owner of the table: what its guard needs */
+};
+
+struct rpc_server_options {
+        const struct rpc_method *const *methods; /* NULL-terminated; outlives the connection */
+        /*
+         * Called for each call before anything is read of it; an error refuses it. The place for the
+         * permission check: default deny lives in the table's owner. May be NULL for tests only.
+         */
+        struct error *(*guard)(void *caller, const struct rpc_method *method);
+        void *caller; /* who is at the other end; rpc_call_caller() returns it */
+        void (*on_closed)(void *caller); /* once, when the connection is gone and all its calls with it */
+        const char *peer; /* address text, copied */
+        bool is_open_to_strangers; /* the tight limits of limits.h apply */
+};
+
+/* Serves gRPC on s (owned from now on). */
+struct rpc_server_conn;
+struct rpc_server_conn *rpc_serve(struct loop *l, struct stream *s, struct rpc_server_options options) MUST_USE;
+/* GOAWAY, then closes when the open calls are finished or after TIMEOUT_GRACEFUL_STOP. */
+void rpc_server_drain(struct rpc_server_conn *c);
+/* Ends now: on_gone for open calls, on_closed later. */
+void rpc_server_close(struct rpc_server_conn *c);
+
+void rpc_call_listen(struct rpc_call *call, const struct rpc_call_events *events, void *ctx);
+void *rpc_call_caller(const struct rpc_call *call);
+const struct rpc_method *rpc_call_method(const struct rpc_call *call);
+const char *rpc_call_peer(const struct rpc_call *call);
+struct arena *rpc_call_arena(struct rpc_call *call); /* freed when the call is finished or gone */
+struct loop *rpc_call_loop(struct rpc_call *call);
+/* Value of a request metadata entry ("version", "user-agent"), "" when absent. */
+struct str rpc_call_metadata(const struct rpc_call *call, const char *lower_case_name);
+/* Sends a message. */
+void rpc_call_send(struct rpc_call *call, const ProtobufCMessage *msg);
+/* Bytes queued to a client that reads slowly. */
+size_t rpc_call_pending(const struct rpc_call *call);
+/*
+ * Ends the call: OK with err NULL, else the error's code, with what and hint as the status message
+ * ("what\nhint: …"); causes stay here. err is owned. Exactly once; the call is dead afterwards.
+ */
+void rpc_call_finish(struct rpc_call *call, struct error *err);
+/* For unary methods: send and finish OK. */
+void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *msg);
+
+/* ---- client ------------------------------------------------------------------------------------ */
+
+struct rpc_client; /* one connection */
+
+/*
+ * Speaks gRPC as a client over s (owned). authority: for the :authority pseudo header. on_closed comes
+ * once from the loop when the connection is lost or refused (err owned), not after rpc_client_close.
+ */
+struct rpc_client *rpc_client_new(struct loop *l, struct stream *s, const char *authority,
+                                  void (*on_closed)(void *ctx, struct error *err), void *ctx) MUST_USE;
+void rpc_client_close(struct rpc_client *c); /* open calls are done with CANCELLED, from the loop */
+
+struct rpc_client_events {
+        void (*on_message)(void *ctx, const ProtobufCMessage *msg); /* borrowed until it returns */
+        void (*on_done)(void *ctx, struct error *err); /* exactly once, err owned, NULL for OK */
+};
+
+struct rpc_client_call;
+struct rpc_client_call_options {
+        const char *path;
+        const ProtobufCMessageDescriptor *response;
+        size_t response_max;      /* 0: LIMIT_RPC */
+        struct duration within;   /* 0: no deadline */
+        const char *client_version; /* metadata "version", NULL: ours */
+};
+struct rpc_client_call *rpc_client_call(struct rpc_client *c, struct rpc_client_call_options options,
+                                        const struct rpc_client_events *events, void *ctx) MUST_USE;
+void rpc_client_send(struct rpc_client_call *call, const ProtobufCMessage *msg);
+void rpc_client_half_close(struct rpc_client_call *call);
+void rpc_client_cancel(struct rpc_client_call *call); /* on_done comes with CANCELLED unless it has */
+
+/* One request, one answer: done exactly once; answer borrowed until it returns, NULL on error. */
+void rpc_client_unary(struct rpc_client *c, struct rpc_client_call_options options, const ProtobufCMessage *request,
+                      void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx);
+
+/* ---- wire -------------------------------------------------------------------------------------- */
+
+/*
+ * Decodes foreign bytes: scan (see top), then protobuf-c with memory from the arena. INVALID_ARGUMENT
+ * names what is wrong; RESOURCE_EXHAUSTED when the arena is full. Lives as long as the arena.
+ */
+struct error *wire_decode(struct arena *a, const ProtobufCMessageDescriptor *type, struct str bytes,
+                          ProtobufCMessage **ret) MUST_USE;
+
+#endif

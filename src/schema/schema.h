@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One loader and one emitter between YAML or JSON text and protobuf messages, driven by the
+ * descriptors: field names are the keys.
+ *
+ * Special forms, recognised by the message's name: cteleport.v1.Timestamp is RFC 3339 text;
+ * cteleport.v1.Duration is "1h30m" text; a repeated message whose name ends in "Entry" with fields
+ * `key` and `value` is a mapping. A single scalar is accepted where a list of scalars is expected.
+ * bool takes YAML 1.1 spellings (yes, no, on, off, y, n, true, false, 1, 0), any case, quoted or not.
+ * string takes quoted and plain text but not what YAML reads as a number, boolean or null unless quoted
+ * (an unquoted account number has lost its zeros). Enums are written by name.
+ */
+#ifndef SCHEMA_SCHEMA_H
+#define SCHEMA_SCHEMA_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+
+/*
+ * Reads one document. Errors are INVALID_ARGUMENT, "FILE:LINE:COLUMN: unknown key 'x' in teleport" with
+ * the nearest known key as hint. `file` names the source in messages. The result lives in the arena.
+ */
+struct error *schema_load_yaml(struct arena *a, const char *file, struct str text,
+                               const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret) MUST_USE;
+
+/*
+ * Reads a stream of resource documents (YAML or JSON). `type_of_kind` maps the document's `kind` value
+ * to a descriptor, NULL for an unknown kind. `each` gets every document in order with where it began;
+ * all are read before the first call, so a mistake in the last keeps the first from being applied.
+ */
+typedef const ProtobufCMessageDescriptor *schema_type_of_kind(void *ctx, struct str kind);
+typedef struct error *schema_each(void *ctx, ProtobufCMessage *msg, int line);
+struct error *schema_load_stream(struct arena *a, const char *file, struct str text, schema_type_of_kind *type_of_kind,
+                                 schema_each *each, void *ctx) MUST_USE;
+
+/* Emitting; fields that are absent (proto2) or default (proto3) are left out. Foreign text is escaped by the format. */
+void schema_put_yaml(struct buf *out, const ProtobufCMessage *msg);
+enum { SCHEMA_JSON_COMPACT = 0, SCHEMA_JSON_INDENT = 4 };
+void schema_put_json(struct buf *out, const ProtobufCMessage *msg, int indent);
+/* A JSON array, or YAML documents separated by "---". */
+void schema_put_json_list(struct buf *out, const ProtobufCMessage *const *msgs, size_t count, int indent);
+void schema_put_yaml_list(struct buf *out, const ProtobufCMessage *const *msgs, size_t count);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cluster's state: keys and values with revisions, expiry, conditional transactions and watches.
+ *
+ * Asynchronous, so that a backend may be a file or another machine. Operations of one process are
+ * applied in the order they were asked. What was acknowledged survives kill -9 and power loss.
+ * Values are opaque (protobuf messages of the owner). Keys are "/"-separated paths of checked names.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/str.h"
+
+struct loop;
+struct store;
+
+struct store_item {
+        struct str key;
+        struct str value;
+        uint64_t revision;       /* grows with every write to the store; never 0 */
+        struct walltime expires; /* 0: never. An expired item is never returned */
+};
+
+/* How a backend is named in teleport.yaml; a row each in store.c. */
+struct store_options {
+        const char *type; /* "sqlite" (alias "dir"), "memory" for tests */
+        const char *path; /* directory; made with mode 0700 */
+};
+
+/*
+ * Opens and checks the store; blocks, so it belongs to start-up. FAILED_PRECONDITION when somebody
+ * else has it open; DATA_LOSS when it is corrupt, missing although the cluster was initialised, or
+ * older than its marker: nothing is granted on guesses.
+ */
+struct error *store_open(struct loop *l, struct store_options options, struct store **ret) MUST_USE;
+/* Finishes what was asked, then closes; closed(ctx) comes from the loop. */
+void store_close(struct store *s, void (*closed)(void *ctx), void *ctx);
+
+/* item borrowed until the callback returns; NULL with err NULL: there is no such key. err owned. */
+void store_get(struct store *s, struct str key, void (*done)(void *ctx, const struct store_item *item, struct error *err),
+               void *ctx);
+
+/* Items with the prefix in key order, after `after` (empty: from the start), at most limit. */
+struct store_page {
+        const struct store_item *items;
+        size_t count;
+        bool is_last;
+};
+void store_range(struct store *s, struct str prefix, struct str after, size_t limit,
+                 void (*done)(void *ctx, const struct store_page *page, struct error *err), void *ctx);
+
+/*
+ * Writes that happen all or not at all. Build, commit once; the transaction frees itself. Inputs are copied.
+ *
+ *   struct store_txn *t = store_txn_new(s);
+ *   store_txn_require(t, token_key, token_revision);          // still as we read it, and not expired
+ *   store_txn_require(t, host_key, 0);                        // nobody is there
+ *   store_txn_put(t, host_key, bytes, expires);
+ *   store_txn_commit(t, on_committed, j);
+ */
+struct store_txn;
+struct store_txn *store_txn_new(struct store *s) MUST_USE;
+/* revision 0: must not exist; STORE_ANY: must exist; else: must exist with this revision. */
+#define STORE_ANY UINT64_MAX
+void store_txn_require(struct store_txn *t, struct str key, uint64_t revision);
+void store_txn_put(struct store_txn *t, struct str key, struct str value, struct walltime expires);
+void store_txn_delete(struct store_txn *t, struct str key);
+void store_txn_delete_prefix(struct store_txn *t, struct str prefix);
+/*
+ * done exactly once from the loop: err NULL and the revision written; ABORTED when a requirement did
+ * not hold (error says which key); RESOURCE_EXHAUSTED when the disk is full (retry later);
+ * UNAVAILABLE otherwise.
+ */
+void store_txn_commit(struct store_txn *t, void (*done)(void *ctx, uint64_t revision, struct error *err), void *ctx);
+void store_txn_cancel(struct store_txn *t); /* instead of commit */
+
+/* One-write shorthands. */
+void store_put(struct store *s, struct str key, struct str value, struct walltime expires,
+               void (*done)(void *ctx, uint64_t revision, struct error *err), void *ctx);
+
+/* Changes under a prefix, after they are committed, in order. deleted covers expiry too (value empty then). */
+struct store_watch;
+struct store_watch *store_watch_new(struct store *s, struct str prefix,
+                                    void (*changed)(void *ctx, const struct store_item *item, bool deleted), void *ctx) MUST_USE;
+void store_watch_free(struct store_watch *w);
+
+#endif
