@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Being a child of the supervisor: what a service process was given, and the few words it exchanges
+ * with its parent.
+ *
+ * Descriptor 3 holds the Boot message, descriptor 4 is the control socket, from 5 on come the
+ * descriptors that Boot names.
+ */
+#ifndef API_SERVICE_H
+#define API_SERVICE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "internal.pb-c.h"
+#include "loop/loop.h"
+
+enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
+
+struct service_events {
+        void (*on_stop)(void *ctx);  /* end now, orderly; also when the supervisor is gone */
+        void (*on_drain)(void *ctx); /* finish what is open, take nothing new, then end */
+        /* The neighbour `name` was started again: fd (owned) is the new connection to it. */
+        void (*on_link)(void *ctx, const char *name, int fd);
+        void (*on_keypairs)(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count);
+};
+
+struct service {
+        struct arena *arena;
+        const Cteleport__Internal__V1__Boot *boot; /* lives as long as the process */
+        struct loop *loop;
+        const struct service_events *events;
+        void *ctx;
+        int *fds; /* by position in boot->fds; -1 once taken */
+        uv_poll_t *control;
+};
+
+/* Reads Boot, hardens the process, sets up logging with the service's name as component. */
+struct error *service_begin(struct service *s) MUST_USE;
+
+/* The inherited descriptor of that name, owned by the caller from now on; -1 when there is none. */
+int service_take_fd(struct service *s, const char *name);
+
+/* Listens to the supervisor on the loop. */
+struct error *service_control(struct service *s, struct loop *l, const struct service_events *events, void *ctx) MUST_USE;
+
+/* Tells the supervisor that this service serves. */
+void service_ready(struct service *s);
+
+/* Tells the supervisor that starting this service again would not help (err is owned), for its own log and exit. */
+void service_fatal(struct service *s, struct error *err);
+
+/* Ends listening and frees. */
+void service_end(struct service *s);
+
+/*
+ * The mains of the services; each runs its loop until it is told to stop and returns the exit code.
+ * (signer and sts have theirs in signer/signer.h and sts/sts.h; `teleport` wraps them.)
+ */
+int auth_main(struct service *s);
+int proxy_main(struct service *s);
+int instance_main(struct service *s);
+
+#endif
