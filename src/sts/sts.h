@@ -14,6 +14,18 @@ struct sts_options {
         bool fips;
 };
 
+/*
+ * Before sandbox_enter(): loads libcurl, whose libraries are out of reach afterwards. FAILED_PRECONDITION
+ * with a hint when it is not installed.
+ */
+struct error *sts_prepare(void) MUST_USE;
+
+/*
+ * What sts_main needs to read inside its sandbox, NULL-terminated: CA certificates (AWS_CA_BUNDLE and the
+ * system's) and the resolver's files, whose name service modules are libraries.
+ */
+const char *const *sts_sandbox_read_paths(void);
+
 /* Runs until the other end of fd (owned) closes. ready is called once when serving. */
 struct error *sts_main(int fd, struct sts_options options, void (*ready)(void *ctx), void *ctx) MUST_USE;
 

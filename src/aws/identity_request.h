@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a joining host sends to prove who it is: a GetCallerIdentity request that carries the server's
+ * challenge, signed, serialized as HTTP/1.1, and never sent to AWS by the host itself.
+ */
+#ifndef AWS_IDENTITY_REQUEST_H
+#define AWS_IDENTITY_REQUEST_H
+
+#include "aws/credentials.h"
+#include "base/buf.h"
+
+/* The only body there is, 43 bytes, and its SHA-256. */
+#define AWS_IDENTITY_BODY "Action=GetCallerIdentity&Version=2011-06-15"
+#define AWS_IDENTITY_BODY_HASH "ab821ae955788b0e33ebd34c208442ccfc2d406e2edc5e7a39bd6458fbb4f843"
+#define AWS_CHALLENGE_HEADER "X-Teleport-Challenge"
+
+/*
+ * Writes the serialized request. Signed: accept, content-length, content-type, host, x-amz-date,
+ * x-amz-security-token (when there is a token), x-teleport-challenge.
+ *
+ * challenge  visible ASCII, 1 to 256 bytes; INVALID_ARGUMENT otherwise
+ * out        at least LIMIT_STS_REQUEST; holds a signature and a token: wipe it after use
+ */
+struct error *aws_identity_request(const struct aws_resolution *r, struct str challenge, struct walltime now,
+                                   struct buf *out) MUST_USE;
+
+#endif
