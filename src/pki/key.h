@@ -21,6 +21,7 @@ void key_release(struct key *k);
 
 /* PKCS#8 PEM, not encrypted. */
 struct error *key_to_pem(const struct key *k, struct secret *ret_pem) MUST_USE;
+/* The first private key of the text; INVALID_ARGUMENT when there is none or of a kind we do not use. */
 struct error *key_from_pem(struct key *k, struct str pem) MUST_USE;
 
 /* Public halves: SubjectPublicKeyInfo DER, the same as PEM, SSH wire form, authorized_keys line (without newline). */
@@ -31,7 +32,7 @@ struct error *key_public_ssh(const struct key *k, struct buf *out) MUST_USE;
 /*
  * Checks a foreign public key: allowed kind and size (P-256, P-384, Ed25519, RSA 2048 to 4096 with a
  * sane exponent), a point on the curve, nothing behind it, and not a certificate. Writes it anew: the
- * output is ours. INVALID_ARGUMENT says which of these failed.
+ * output is ours, and checks to itself. INVALID_ARGUMENT says which of these failed.
  */
 struct error *public_key_check_der(struct str spki_der, struct buf *out_der) MUST_USE;
 struct error *public_key_check_pem(struct str pem, struct buf *out_der) MUST_USE; /* legacy joins */
