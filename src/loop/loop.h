@@ -13,9 +13,36 @@
 #include "base/clock.h"
 #include "base/error.h"
 
+/* Bytes in one shared buffer: a read, or the plaintext of four TLS records. */
+enum { LOOP_BUFFER = 64 * KiB };
+
+struct loop_call {
+        void (*fn)(void *ctx);
+        void *ctx;
+};
+
+/*
+ * Something that outlives its owner's interest for a while, such as a closed socket that still sends:
+ * loop_release() asks it to go at once. Embedded by whoever lingers.
+ */
+struct loop_guest {
+        struct loop_guest *next, **at;
+        void (*evict)(struct loop_guest *g);
+};
+
 struct loop {
         uv_loop_t uv;
         const struct clock *clock; /* handed to whoever needs the time */
+
+        /* The rest is the loop's own. */
+        uv_idle_t deferring;     /* active while calls wait */
+        struct loop_call *calls; /* deferred, in order */
+        size_t call_count, call_room;
+        struct loop_call *spare_calls; /* the other half of a double buffer */
+        size_t spare_call_room;
+        struct timer *timers; /* those that run */
+        struct loop_guest *guests;
+        void *free_buffers;
 };
 
 /* Prepares an empty loop; clock NULL means the machine's. SIGPIPE is ignored from here on. */
@@ -25,7 +52,10 @@ struct error *loop_init(struct loop *l, const struct clock *clock) MUST_USE;
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
-/* Closes what is left and frees the loop; everything on it must have been closed by its owner. */
+/*
+ * Evicts guests, waits for jobs on the pool, closes what is left and frees the loop; everything on it
+ * must have been closed by its owner.
+ */
 void loop_release(struct loop *l);
 
 static inline struct instant loop_now(const struct loop *l)
@@ -40,6 +70,16 @@ static inline struct walltime loop_wall(const struct loop *l)
 /* Calls fn(ctx) once, soon, from the loop, never from inside this call. Cannot be taken back. */
 void loop_defer(struct loop *l, void (*fn)(void *ctx), void *ctx);
 
+/*
+ * A buffer of LOOP_BUFFER bytes for the length of one callback, shared by all connections of the loop so
+ * that an idle one holds none. Nested takes get different buffers; every take is followed by a give.
+ */
+char *loop_buffer_take(struct loop *l) MUST_USE;
+void loop_buffer_give(struct loop *l, char *buffer);
+
+void loop_guest_enter(struct loop *l, struct loop_guest *g, void (*evict)(struct loop_guest *g));
+void loop_guest_leave(struct loop_guest *g); /* harmless for one that never entered */
+
 /* A timer: one shot unless restarted. Opaque, so that freeing may finish later. */
 struct timer;
 struct timer *timer_new(struct loop *l, void (*fired)(void *ctx), void *ctx) MUST_USE;
@@ -47,6 +87,9 @@ void timer_start(struct timer *t, struct duration after); /* restarts if running
 void timer_stop(struct timer *t);
 bool timer_is_running(const struct timer *t);
 void timer_free(struct timer *t); /* fired is not called any more; NULL is silent */
+
+/* For tests: moves the loop's fake clock; timers that are due then fire when the loop runs next. */
+void loop_advance(struct loop *l, struct fake_clock *f, struct duration by);
 
 /*
  * Blocking work on libuv's pool. `work` runs on another thread and touches only ctx, which holds its

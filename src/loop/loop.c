@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loop/loop.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/bug.h"
+#include "base/mem.h"
+
+struct timer {
+        uv_timer_t uv;
+        struct loop *loop;
+        void (*fired)(void *ctx);
+        void *ctx;
+        struct instant due;
+        struct timer *next, **at; /* among the running timers of the loop */
+};
+
+struct job {
+        uv_work_t uv;
+        void (*work)(void *ctx);
+        void (*done)(void *ctx);
+        void *ctx;
+};
+
+struct signal_watch {
+        uv_signal_t uv;
+        void (*fn)(void *ctx, int signum);
+        void *ctx;
+};
+
+/* For calls that fail only when we misuse them or memory is gone. */
+static void must(int status, const char *what)
+{
+        if (status < 0)
+                bug("%s: %s", what, uv_strerror(status));
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------------ */
+
+/* Runs what was deferred before this turn; what these calls defer waits for the next one. */
+static void run_deferred(uv_idle_t *idle)
+{
+        struct loop *l = idle->data;
+        struct loop_call *calls = l->calls;
+        size_t count = l->call_count, room = l->call_room;
+
+        l->calls = l->spare_calls;
+        l->call_room = l->spare_call_room;
+        l->call_count = 0;
+        l->spare_calls = NULL;
+        l->spare_call_room = 0;
+        uv_idle_stop(idle);
+        for (size_t i = 0; i < count; i++)
+                calls[i].fn(calls[i].ctx);
+        l->spare_calls = calls;
+        l->spare_call_room = room;
+}
+
+struct error *loop_init(struct loop *l, const struct clock *clock)
+{
+        *l = (struct loop){ .clock = clock == NULL ? clock_system() : clock };
+        int status = uv_loop_init(&l->uv);
+        if (status < 0)
+                return error_errno(-status, "cannot create an event loop");
+        must(uv_idle_init(&l->uv, &l->deferring), "uv_idle_init");
+        l->deferring.data = l;
+        /* A peer that went away is an error of the write, not the end of the process. */
+        signal(SIGPIPE, SIG_IGN);
+        return NULL;
+}
+
+void loop_run(struct loop *l)
+{
+        uv_run(&l->uv, UV_RUN_DEFAULT);
+}
+
+void loop_stop(struct loop *l)
+{
+        uv_stop(&l->uv);
+}
+
+static void close_leftover(uv_handle_t *handle, void *ctx)
+{
+        (void)ctx;
+        if (!uv_is_closing(handle))
+                uv_close(handle, NULL);
+}
+
+void loop_release(struct loop *l)
+{
+        if (l->clock == NULL)
+                return;
+        /* Deferred calls are promises: they are kept before anything is closed. */
+        while (l->guests != NULL || l->call_count > 0) {
+                if (l->guests != NULL) {
+                        struct loop_guest *g = l->guests;
+
+                        loop_guest_leave(g);
+                        g->evict(g);
+                }
+                if (l->call_count > 0)
+                        run_deferred(&l->deferring);
+        }
+        while (uv_loop_close(&l->uv) == UV_EBUSY) {
+                uv_walk(&l->uv, close_leftover, NULL);
+                uv_run(&l->uv, UV_RUN_ONCE);
+                if (l->call_count > 0)
+                        run_deferred(&l->deferring);
+        }
+        free(l->calls);
+        free(l->spare_calls);
+        while (l->free_buffers != NULL) {
+                void *buffer = l->free_buffers;
+
+                l->free_buffers = *(void **)buffer;
+                free(buffer);
+        }
+        *l = (struct loop){ 0 };
+}
+
+void loop_defer(struct loop *l, void (*fn)(void *ctx), void *ctx)
+{
+        if (l->call_count == l->call_room) {
+                l->call_room = l->call_room == 0 ? 16 : 2 * l->call_room;
+                l->calls = mem_resize(l->calls, l->call_room, sizeof *l->calls);
+        }
+        l->calls[l->call_count++] = (struct loop_call){ fn, ctx };
+        if (!uv_is_closing((uv_handle_t *)&l->deferring))
+                must(uv_idle_start(&l->deferring, run_deferred), "uv_idle_start");
+}
+
+char *loop_buffer_take(struct loop *l)
+{
+        void *buffer = l->free_buffers;
+
+        if (buffer == NULL)
+                return mem_alloc(LOOP_BUFFER);
+        l->free_buffers = *(void **)buffer;
+        return buffer;
+}
+
+void loop_buffer_give(struct loop *l, char *buffer)
+{
+        *(void **)(void *)buffer = l->free_buffers;
+        l->free_buffers = buffer;
+}
+
+void loop_guest_enter(struct loop *l, struct loop_guest *g, void (*evict)(struct loop_guest *g))
+{
+        g->evict = evict;
+        g->next = l->guests;
+        g->at = &l->guests;
+        if (g->next != NULL)
+                g->next->at = &g->next;
+        l->guests = g;
+}
+
+void loop_guest_leave(struct loop_guest *g)
+{
+        if (g->at == NULL)
+                return;
+        *g->at = g->next;
+        if (g->next != NULL)
+                g->next->at = g->at;
+        g->next = NULL;
+        g->at = NULL;
+}
+
+/* ---- timers -------------------------------------------------------------------------------------------- */
+
+struct timer *timer_new(struct loop *l, void (*fired)(void *ctx), void *ctx)
+{
+        struct timer *t = NEW(struct timer);
+
+        t->loop = l;
+        t->fired = fired;
+        t->ctx = ctx;
+        must(uv_timer_init(&l->uv, &t->uv), "uv_timer_init");
+        t->uv.data = t;
+        return t;
+}
+
+static void timer_unlink(struct timer *t)
+{
+        if (t->at == NULL)
+                return;
+        *t->at = t->next;
+        if (t->next != NULL)
+                t->next->at = t->at;
+        t->next = NULL;
+        t->at = NULL;
+}
+
+static void timer_link(struct timer *t)
+{
+        t->next = t->loop->timers;
+        t->at = &t->loop->timers;
+        if (t->next != NULL)
+                t->next->at = &t->next;
+        t->loop->timers = t;
+}
+
+static void on_timer(uv_timer_t *uv)
+{
+        struct timer *t = uv->data;
+
+        timer_unlink(t);
+        t->fired(t->ctx);
+}
+
+void timer_start(struct timer *t, struct duration after)
+{
+        int64_t ns = after.ns < 0 ? 0 : after.ns;
+
+        t->due = instant_add(loop_now(t->loop), after);
+        timer_unlink(t);
+        timer_link(t);
+        /* libuv counts from when its turn began; work done since would make the timer early. */
+        uv_update_time(&t->loop->uv);
+        must(uv_timer_start(&t->uv, on_timer, (uint64_t)(ns / 1000000 + (ns % 1000000 != 0)), 0), "uv_timer_start");
+}
+
+void timer_stop(struct timer *t)
+{
+        timer_unlink(t);
+        uv_timer_stop(&t->uv);
+}
+
+bool timer_is_running(const struct timer *t)
+{
+        return t->at != NULL;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+        free(handle->data);
+}
+
+void timer_free(struct timer *t)
+{
+        if (t == NULL)
+                return;
+        timer_stop(t);
+        uv_close((uv_handle_t *)&t->uv, on_timer_closed);
+}
+
+void loop_advance(struct loop *l, struct fake_clock *f, struct duration by)
+{
+        fake_clock_advance(f, by);
+        for (struct timer *t = l->timers; t != NULL; t = t->next)
+                if (t->due.ns <= loop_now(l).ns)
+                        must(uv_timer_start(&t->uv, on_timer, 0, 0), "uv_timer_start");
+}
+
+/* ---- jobs and signals ---------------------------------------------------------------------------------- */
+
+static void on_work(uv_work_t *uv)
+{
+        struct job *j = uv->data;
+
+        j->work(j->ctx);
+}
+
+static void on_work_done(uv_work_t *uv, int status)
+{
+        struct job *j = uv->data;
+
+        (void)status; /* only a cancelled job has one, and we cancel none */
+        j->done(j->ctx);
+        free(j);
+}
+
+void loop_job(struct loop *l, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx)
+{
+        struct job *j = NEW(struct job);
+
+        j->work = work;
+        j->done = done;
+        j->ctx = ctx;
+        j->uv.data = j;
+        must(uv_queue_work(&l->uv, &j->uv, on_work, on_work_done), "uv_queue_work");
+}
+
+static void on_signal(uv_signal_t *uv, int signum)
+{
+        struct signal_watch *w = uv->data;
+
+        w->fn(w->ctx, signum);
+}
+
+struct signal_watch *signal_watch_new(struct loop *l, int signum, void (*fn)(void *ctx, int signum), void *ctx)
+{
+        struct signal_watch *w = NEW(struct signal_watch);
+
+        w->fn = fn;
+        w->ctx = ctx;
+        must(uv_signal_init(&l->uv, &w->uv), "uv_signal_init");
+        w->uv.data = w;
+        must(uv_signal_start(&w->uv, on_signal, signum), "uv_signal_start");
+        /* Waiting for a signal alone is no reason to stay. */
+        uv_unref((uv_handle_t *)&w->uv);
+        return w;
+}
+
+static void on_signal_closed(uv_handle_t *handle)
+{
+        free(handle->data);
+}
+
+void signal_watch_free(struct signal_watch *w)
+{
+        if (w != NULL)
+                uv_close((uv_handle_t *)&w->uv, on_signal_closed);
+}
+
+/* ---- backoff ------------------------------------------------------------------------------------------- */
+
+struct duration backoff_next(struct backoff *b)
+{
+        int64_t ceiling = b->next.ns > 0 ? b->next.ns : b->first.ns;
+        uint64_t dice;
+
+        if (ceiling > b->most.ns)
+                ceiling = b->most.ns;
+        b->next.ns = ceiling > b->most.ns / 2 ? b->most.ns : 2 * ceiling;
+        if (getrandom(&dice, sizeof dice, 0) != sizeof dice)
+                bug("the kernel gives no random bytes");
+        int64_t half = ceiling / 2;
+        return (struct duration){ half + (int64_t)(dice % (uint64_t)(ceiling - half + 1)) };
+}
+
+void backoff_reset(struct backoff *b)
+{
+        b->next.ns = 0;
+}

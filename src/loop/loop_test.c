@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loop/loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+
+#include "loop/conversation.h"
+
+struct fixture {
+        struct loop loop;
+        struct fake_clock clock;
+        int calls;
+        bool inside; /* a registering call is on the stack */
+        struct timer *timer;
+};
+
+static int set_up(void **state)
+{
+        static struct fixture f;
+
+        f = (struct fixture){ 0 };
+        fake_clock_init(&f.clock, 1700000000);
+        assert_null(loop_init(&f.loop, &f.clock.clock));
+        *state = &f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+
+        loop_release(&f->loop);
+        return 0;
+}
+
+static void count(void *ctx)
+{
+        struct fixture *f = ctx;
+
+        assert_false(f->inside);
+        f->calls++;
+}
+
+static void defer_again(void *ctx)
+{
+        struct fixture *f = ctx;
+
+        if (++f->calls < 100)
+                loop_defer(&f->loop, defer_again, f);
+}
+
+static void a_deferred_call_runs_from_the_loop_only(void **state)
+{
+        struct fixture *f = *state;
+
+        f->inside = true;
+        loop_defer(&f->loop, count, f);
+        f->inside = false;
+        assert_int_equal(f->calls, 0);
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 1);
+}
+
+static void a_deferred_call_may_defer_more(void **state)
+{
+        struct fixture *f = *state;
+
+        loop_defer(&f->loop, defer_again, f);
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 100);
+}
+
+static void deferred_calls_are_kept_even_when_the_loop_is_released(void **state)
+{
+        struct fixture *f = *state;
+
+        loop_defer(&f->loop, defer_again, f);
+        loop_release(&f->loop);
+        assert_int_equal(f->calls, 100);
+        assert_null(loop_init(&f->loop, &f->clock.clock));
+}
+
+static void a_timer_follows_the_clock_it_was_given(void **state)
+{
+        struct fixture *f = *state;
+        struct timer *t = timer_new(&f->loop, count, f);
+
+        timer_start(t, HOURS(1));
+        assert_true(timer_is_running(t));
+        loop_advance(&f->loop, &f->clock, MINUTES(59));
+        uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        assert_int_equal(f->calls, 0);
+        loop_advance(&f->loop, &f->clock, MINUTES(1));
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 1);
+        assert_false(timer_is_running(t));
+        timer_free(t);
+}
+
+static void a_freed_timer_does_not_fire(void **state)
+{
+        struct fixture *f = *state;
+        struct timer *t = timer_new(&f->loop, count, f);
+
+        timer_start(t, MILLISECONDS(0));
+        timer_free(t);
+        timer_free(NULL);
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 0);
+}
+
+static void free_own_timer(void *ctx)
+{
+        struct fixture *f = ctx;
+
+        f->calls++;
+        timer_free(f->timer);
+}
+
+static void a_timer_may_be_freed_by_its_own_callback(void **state)
+{
+        struct fixture *f = *state;
+
+        f->timer = timer_new(&f->loop, free_own_timer, f);
+        timer_start(f->timer, MILLISECONDS(0));
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 1);
+}
+
+static void a_job_works_elsewhere_and_is_done_here(void **state)
+{
+        struct fixture *f = *state;
+
+        loop_job(&f->loop, count, count, f);
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 2);
+}
+
+static void note_signal(void *ctx, int signum)
+{
+        struct fixture *f = ctx;
+
+        assert_int_equal(signum, SIGUSR1);
+        f->calls++;
+        loop_stop(&f->loop);
+}
+
+static void a_signal_reaches_its_watch(void **state)
+{
+        struct fixture *f = *state;
+        struct signal_watch *w = signal_watch_new(&f->loop, SIGUSR1, note_signal, f);
+        struct timer *keep = timer_new(&f->loop, count, f);
+
+        timer_start(keep, MINUTES(1));
+        raise(SIGUSR1);
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 1);
+        signal_watch_free(w);
+        timer_free(keep);
+}
+
+static void a_nested_take_gets_another_buffer(void **state)
+{
+        struct fixture *f = *state;
+        char *a = loop_buffer_take(&f->loop), *b = loop_buffer_take(&f->loop);
+
+        assert_ptr_not_equal(a, b);
+        loop_buffer_give(&f->loop, a);
+        char *again = loop_buffer_take(&f->loop);
+        assert_ptr_equal(a, again);
+        loop_buffer_give(&f->loop, again);
+        loop_buffer_give(&f->loop, b);
+}
+
+static void a_backoff_doubles_up_to_its_most_and_never_halves_below(void **state)
+{
+        struct backoff b = { .first = MILLISECONDS(100), .most = SECONDS(1) };
+        static const int64_t ceilings[] = { 100, 200, 400, 800, 1000, 1000 };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(ceilings); i++) {
+                struct duration d = backoff_next(&b);
+
+                assert_in_range(d.ns, ceilings[i] * 500000, ceilings[i] * 1000000);
+        }
+        backoff_reset(&b);
+        assert_in_range(backoff_next(&b).ns, 50 * 1000000, 100 * 1000000);
+}
+
+enum { AWAIT_HELLO, AWAIT_END, DONE };
+static const struct conversation_state states[] = {
+        [AWAIT_HELLO] = { "await hello", { 5000000000 }, TO(AWAIT_END) | TO(DONE) },
+        [AWAIT_END] = { "await end", { 60000000000 }, TO(DONE) },
+        [DONE] = { "done", { 0 }, 0 },
+};
+
+static void a_conversation_has_a_deadline_in_each_state(void **state)
+{
+        struct fixture *f = *state;
+        struct conversation c;
+
+        conversation_init(&c, &f->loop, states, AWAIT_HELLO, count, f);
+        loop_advance(&f->loop, &f->clock, SECONDS(4));
+        conversation_enter(&c, AWAIT_END);
+        loop_advance(&f->loop, &f->clock, SECONDS(59));
+        uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        assert_int_equal(f->calls, 0);
+        assert_string_equal(conversation_state_name(&c), "await end");
+        loop_advance(&f->loop, &f->clock, SECONDS(1));
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 1);
+        conversation_enter(&c, DONE);
+        conversation_release(&c);
+        conversation_release(&c);
+}
+
+static void stop_now(struct loop_guest *g)
+{
+        g->next = NULL;
+        g->evict = NULL;
+}
+
+static void releasing_the_loop_evicts_guests(void **state)
+{
+        struct fixture *f = *state;
+        struct loop_guest a = { 0 }, b = { 0 }, stranger = { 0 };
+
+        loop_guest_enter(&f->loop, &a, stop_now);
+        loop_guest_enter(&f->loop, &b, stop_now);
+        loop_guest_leave(&a);
+        loop_guest_leave(&a);
+        loop_guest_leave(&stranger);
+        loop_release(&f->loop);
+        assert_non_null(a.evict);
+        assert_null(b.evict);
+        assert_null(loop_init(&f->loop, &f->clock.clock));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        const struct CMUnitTest tests[] = {
+                TEST(a_deferred_call_runs_from_the_loop_only),
+                TEST(a_deferred_call_may_defer_more),
+                TEST(deferred_calls_are_kept_even_when_the_loop_is_released),
+                TEST(a_timer_follows_the_clock_it_was_given),
+                TEST(a_freed_timer_does_not_fire),
+                TEST(a_timer_may_be_freed_by_its_own_callback),
+                TEST(a_job_works_elsewhere_and_is_done_here),
+                TEST(a_signal_reaches_its_watch),
+                TEST(a_nested_take_gets_another_buffer),
+                TEST(a_backoff_doubles_up_to_its_most_and_never_halves_below),
+                TEST(a_conversation_has_a_deadline_in_each_state),
+                TEST(releasing_the_loop_evicts_guests),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
