@@ -39,6 +39,7 @@ enum {
         LIMIT_RPC_JOIN = 64 * KiB,            /* gRPC message of the join methods */
         LIMIT_RPC = 1 * MiB,                  /* gRPC message of all other methods */
         LIMIT_RPC_DEPTH = 16,                 /* nesting of protobuf messages */
+        LIMIT_RPC_FIELDS = 256 * KiB,         /* fields and list items of one message: bounds the work, memory has its own */
         LIMIT_STS_REQUEST = 16 * KiB,         /* the serialized request of a joining host */
         LIMIT_STS_HEADERS = 32,
         LIMIT_STS_HEADER_VALUE = 8 * KiB,     /* session tokens are commonly below 4 KiB */

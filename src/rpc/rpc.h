@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "net/stream.h"
+#include "rpc/wire.h"
 
 struct loop;
 
@@ -120,14 +121,5 @@ void rpc_client_cancel(struct rpc_client_call *call); /* on_done comes with CANC
 /* One request, one answer: done exactly once; answer borrowed until it returns, NULL on error. */
 void rpc_client_unary(struct rpc_client *c, struct rpc_client_call_options options, const ProtobufCMessage *request,
                       void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx);
-
-/* ---- wire -------------------------------------------------------------------------------------- */
-
-/*
- * Decodes foreign bytes: scan (see top), then protobuf-c with memory from the arena. INVALID_ARGUMENT
- * names what is wrong; RESOURCE_EXHAUSTED when the arena is full. Lives as long as the arena.
- */
-struct error *wire_decode(struct arena *a, const ProtobufCMessageDescriptor *type, struct str bytes,
-                          ProtobufCMessage **ret) MUST_USE;
 
 #endif

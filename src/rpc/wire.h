@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Protobuf messages from strangers.
+ *
+ * protobuf-c recurses as deep as the sender likes, does not look at UTF-8, cuts strings at NULs, keeps
+ * fields it does not know, merges sub-messages that come twice and takes any integer for a bool. So a
+ * scan of the wire format goes first, and protobuf-c sees only what passed it.
+ */
+#ifndef RPC_WIRE_H
+#define RPC_WIRE_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+
+/*
+ * Decodes foreign bytes with memory from the arena; the message lives as long as the arena.
+ *
+ * Refused with INVALID_ARGUMENT, naming the message and the field: truncated or overlong items, groups,
+ * wire types that do not fit the field, nesting beyond LIMIT_RPC_DEPTH, more than LIMIT_RPC_FIELDS
+ * fields, a singular field that comes twice, two members of one oneof, text that is not UTF-8 or holds
+ * a NUL, integers outside their type, bools that are neither 0 nor 1, enum values without a name.
+ * Fields that the type does not have are dropped. RESOURCE_EXHAUSTED when the arena is full.
+ * (https://protobuf.dev/programming-guides/encoding/)
+ */
+struct error *wire_decode(struct arena *a, const ProtobufCMessageDescriptor *type, struct str bytes,
+                          ProtobufCMessage **ret) MUST_USE;
+
+/* Appends the encoded message; a message that passes the ceiling of out is dropped as a whole. */
+void wire_encode(struct buf *out, const ProtobufCMessage *msg);
+
+#endif
