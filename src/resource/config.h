@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * teleport.yaml: what it may say, and what it means.
+ */
+#ifndef RESOURCE_CONFIG_H
+#define RESOURCE_CONFIG_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "config.pb-c.h"
+
+enum { CONFIG_WARNINGS_MAX = 8 };
+struct config_warnings {
+        const char *texts[CONFIG_WARNINGS_MAX];
+        size_t count;
+};
+
+/*
+ * Checks a whole configuration after command line flags were laid over it, and fills in defaults in
+ * place (data_dir, listen_addr, join method, ports of auth_server and proxy_server). New texts live in
+ * the arena. INVALID_ARGUMENT names the key. warnings may be NULL.
+ */
+struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, struct config_warnings *warnings) MUST_USE;
+
+/* Whether a service of this host is on: "auth", "proxy", "ssh". */
+bool config_service_enabled(const Cteleport__V1__Config *config, const char *service);
+
+/* A static token of auth_service.tokens: `node,proxy:SECRET`, or a file with one secret a line. */
+struct static_token {
+        struct str secret;
+        const struct str *roles; /* canonical */
+        size_t role_count;
+};
+/* Reads them all (and the files they name) into the arena. */
+struct error *config_static_tokens(const Cteleport__V1__Config *config, struct arena *arena,
+                                   const struct static_token **ret, size_t *ret_count) MUST_USE;
+
+/* Durations of auth_service with their defaults and bounds applied. */
+struct duration config_host_cert_ttl(const Cteleport__V1__Config *config);
+struct duration config_heartbeat_ttl(const Cteleport__V1__Config *config);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * System roles: what a host may be in the cluster. (Roles of users are another thing.)
+ */
+#ifndef RESOURCE_ROLE_H
+#define RESOURCE_ROLE_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+struct system_role {
+        struct str name;       /* canonical: "Node", "Db", "WindowsDesktop" */
+        bool is_local_service; /* a service of a host: implies that Instance may be joined */
+        bool is_joinable;      /* a token may give it */
+};
+
+/* By canonical name only, case-sensitive, as the wire carries it; NULL: unknown. */
+const struct system_role *system_role_find(struct str name);
+
+/* By canonical name or any alias in any case ("DB", "windows_desktop"), as people write it; NULL: unknown. */
+const struct system_role *system_role_parse(struct str text);
+
+/* INVALID_ARGUMENT `invalid role "x"` with the nearest role as hint. */
+struct error *system_role_unknown(struct str text) MUST_USE;
+
+#endif

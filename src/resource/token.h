@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kind: token — who may join, as what.
+ */
+#ifndef RESOURCE_TOKEN_H
+#define RESOURCE_TOKEN_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "resource.pb-c.h"
+
+/* Sentences for whoever writes the token; they do not refuse it. In the arena. */
+enum { TOKEN_WARNINGS_MAX = 8 };
+struct token_warnings {
+        const char *texts[TOKEN_WARNINGS_MAX];
+        size_t count;
+};
+
+/*
+ * Checks a token and brings it into canonical form (roles, join_method), in place; new texts live in the
+ * arena. INVALID_ARGUMENT says what is wrong and what would be right. warnings may be NULL.
+ */
+struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, struct token_warnings *warnings) MUST_USE;
+
+/* Whether metadata.expires has passed. */
+bool token_is_expired(const Cteleport__V1__Token *token, struct walltime now);
+
+/* Whether the token gives this role: itself, or Instance through any local service role. */
+bool token_gives_role(const Cteleport__V1__Token *token, struct str role);
+
+/* The name as it may be shown: masked for method token, whole otherwise. Appends to out. */
+void token_safe_name(const Cteleport__V1__Token *token, struct buf *out);
+/* The same for a bare name of method token. */
+void token_mask(struct str name, struct buf *out);
+
+#endif
