@@ -2,9 +2,9 @@
 /*
  * What a process may still do once it is set up: a row per kind of process in sandbox.c.
  *
- * Enters no_new_privs, drops capabilities, other users' rights and core dumps, then seccomp (allow
- * list, violation kills) and Landlock where the kernel has it. In sanitizer builds seccomp is left out,
- * for their runtimes need calls that no service does; sandbox_describe says so.
+ * Enters no_new_privs, drops capabilities, other users' rights and core dumps, then Landlock where the
+ * kernel has it, then seccomp (a violation kills). In sanitizer builds seccomp is left out, for their
+ * runtimes need calls that no service does; sandbox_describe() says so.
  */
 #ifndef OS_SANDBOX_H
 #define OS_SANDBOX_H
@@ -12,25 +12,40 @@
 #include "base/error.h"
 
 enum sandbox_kind {
-        SANDBOX_SIGNER,   /* one socket, one log file, no paths, no network */
+        SANDBOX_SIGNER,   /* one socket, files below the trees it names, no network */
         SANDBOX_STS,      /* network out, CA bundle and resolver files read-only */
         SANDBOX_AUTH,     /* listening sockets it was given, its data directory */
-        SANDBOX_PROXY,    /* network, nothing on disk */
+        SANDBOX_PROXY,    /* network, resolver files read-only, nothing else on disk */
         SANDBOX_INSTANCE, /* network, its data directory, credential files, credential_process children */
 };
 
+/* Beyond what the row of the kind already has (resolver files, CA bundles). */
 struct sandbox_paths {
-        const char *const *read;  /* NULL-terminated or NULL: readable trees */
-        const char *const *write; /* readable and writable trees */
+        const char *const *read;  /* NULL-terminated or NULL: readable files and trees; what is not there is skipped */
+        const char *const *write; /* readable and writable files and trees; must be there */
 };
 
-/* Enters; cannot be undone. Failure to enter is an error: the process must not go on. */
+/*
+ * Enters; cannot be undone. Failure to enter is an error: the process must not go on.
+ *
+ * To be called while the process has one thread (before the first job on the pool), for Landlock and
+ * capabilities belong to threads: FAILED_PRECONDITION otherwise. Descriptors that are open stay usable.
+ */
 struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths) MUST_USE;
 
-/* If root: becomes the unprivileged user of this kind ("teleport-proxy", "teleport-sts"; else nobody). Before sandbox_enter. */
+/*
+ * If root: becomes the unprivileged user of this kind ("teleport-proxy", "teleport-sts"; else nobody).
+ * Before sandbox_enter. Nothing happens for the kinds that own files (signer, auth, instance).
+ */
 struct error *sandbox_become_unprivileged(enum sandbox_kind kind) MUST_USE;
+
+/* What the sandbox of this process consists of, for one log line: "seccomp, landlock 4, no capabilities". */
+const char *sandbox_describe(void);
 
 /* For every process, first thing: RLIMIT_CORE 0, not dumpable, umask 0077. */
 void process_harden(void);
+
+/* Closes every descriptor from `first` on: what a process was not handed it shall not have. */
+void process_close_from(int first);
 
 #endif

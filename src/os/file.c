@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "os/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+
+enum { PATH_LIMIT = 4 * KiB }; /* PATH_MAX, the kernel's own */
+enum { READ_CHUNK = 4 * KiB }; /* for files that do not say how long they are, as in /proc */
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+static ssize_t read_some(int fd, char *at, size_t len)
+{
+        ssize_t n;
+
+        do
+                n = read(fd, at, len);
+        while (n < 0 && errno == EINTR);
+        return n;
+}
+
+/* Straight into out, and in one piece if the file is as long as it says: a secret leaves no copies behind. */
+static struct error *read_to_end(int fd, const char *path, size_t expected, struct buf *out)
+{
+        for (;;) {
+                char beyond;
+                size_t left = out->max - out->len;
+                size_t want = expected > 0 ? expected + 1 : READ_CHUNK; /* one more meets the end at once */
+
+                if (want > left)
+                        want = left;
+                char *at = left == 0 ? &beyond : buf_extend(out, want);
+                ssize_t n = read_some(fd, at, left == 0 ? 1 : want);
+                if (left > 0)
+                        out->len -= want - (n > 0 ? (size_t)n : 0);
+                if (n < 0)
+                        return error_errno(errno, "cannot read %s", path);
+                if (n == 0)
+                        return NULL;
+                if (left == 0)
+                        return error_new(ERROR_RESOURCE_EXHAUSTED, "%s is larger than the %zu bytes we read", path,
+                                         out->max);
+                expected = 0;
+        }
+}
+
+static struct error *open_regular(const char *path, int *ret_fd, struct stat *ret_st)
+{
+        AUTO_MEM char *shown = escaped(str_of(path));
+        /* O_NONBLOCK: opening a FIFO that somebody put there must not hang. */
+        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+        if (fd < 0)
+                return error_errno(errno, "cannot open %s", shown);
+        if (fstat(fd, ret_st) < 0)
+                return error_errno(errno, "cannot examine %s", shown);
+        if (!S_ISREG(ret_st->st_mode))
+                return error_new(ERROR_FAILED_PRECONDITION, "%s is not a regular file", shown);
+        *ret_fd = fd;
+        fd = -1;
+        return NULL;
+}
+
+static struct error *check_private(const char *path, const struct stat *st)
+{
+        AUTO_MEM char *shown = escaped(str_of(path));
+
+        if (st->st_uid != geteuid() && st->st_uid != 0)
+                return error_hint(error_new(ERROR_PERMISSION_DENIED,
+                                            "%s belongs to user %u, who could put a key of their own in it", shown,
+                                            st->st_uid),
+                                  "chown %u %s", geteuid(), shown);
+        if ((st->st_mode & (S_IRWXG | S_IRWXO)) != 0)
+                return error_hint(error_new(ERROR_PERMISSION_DENIED,
+                                            "%s has mode %04o: it holds a secret that other users may read or change",
+                                            shown, st->st_mode & 07777),
+                                  "chmod 0600 %s", shown);
+        return NULL;
+}
+
+static struct error *read_file(const char *path, bool is_private, struct buf *out)
+{
+        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO_FD int fd = -1;
+        struct stat st;
+
+        TRY(open_regular(path, &fd, &st));
+        if (is_private)
+                TRY(check_private(path, &st));
+        if ((uintmax_t)st.st_size > out->max - out->len)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "%s is larger than the %zu bytes we read", shown, out->max);
+        return read_to_end(fd, shown, (size_t)st.st_size, out);
+}
+
+struct error *file_read(const char *path, struct buf *out)
+{
+        return read_file(path, false, out);
+}
+
+struct error *file_read_private(const char *path, struct buf *out)
+{
+        return read_file(path, true, out);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------- */
+
+/* A file being written: visible under its own name only when whole. */
+struct draft {
+        const char *path;
+        char dir[PATH_LIMIT];
+        const char *name;    /* the part of path behind the last slash */
+        char temporary[288]; /* NAME_MAX and what we add */
+        int dir_fd;
+};
+
+static struct error *split_path(const char *path, struct draft *d)
+{
+        struct str whole = str_of(path);
+        const char *slash = strrchr(path, '/');
+        size_t dir_len = slash == NULL ? 1 : (size_t)(slash - path);
+
+        d->path = path;
+        d->name = slash == NULL ? path : slash + 1;
+        if (whole.len >= sizeof(d->dir) || strlen(d->name) > 255)
+                return error_new(ERROR_INVALID_ARGUMENT, "a path of %zu bytes is too long for this system", whole.len);
+        if (*d->name == '\0')
+                return error_new(ERROR_INVALID_ARGUMENT, "the path of a file cannot end in '/'");
+        if (slash == path)
+                dir_len = 1; /* "/name" */
+        memcpy(d->dir, slash == NULL ? "." : path, dir_len);
+        d->dir[dir_len] = '\0';
+        return NULL;
+}
+
+static struct error *open_dir(const char *path, int *ret_fd)
+{
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0) {
+                AUTO_MEM char *shown = escaped(str_of(path));
+
+                return error_errno(errno, "cannot open the directory %s", shown);
+        }
+        *ret_fd = fd;
+        return NULL;
+}
+
+static struct error *write_all(int fd, const char *shown, struct str bytes)
+{
+        while (bytes.len > 0) {
+                ssize_t n = write(fd, bytes.ptr, bytes.len);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return error_errno(errno, "cannot write %s", shown);
+                bytes = str_slice(bytes, (size_t)n, bytes.len);
+        }
+        return NULL;
+}
+
+/* Everything up to the rename; on failure the temporary file may be left. */
+static struct error *write_temporary(struct draft *d, const char *shown, struct str bytes, unsigned mode)
+{
+        AUTO_FD int fd = openat(d->dir_fd, d->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                                (mode_t)mode);
+
+        if (fd < 0)
+                return error_errno(errno, "cannot create a file beside %s", shown);
+        /* The umask may have taken bits away that the caller asked for. */
+        if (fchmod(fd, (mode_t)mode) < 0)
+                return error_errno(errno, "cannot set the mode of %s", shown);
+        TRY(write_all(fd, shown, bytes));
+        if (fsync(fd) < 0)
+                return error_errno(errno, "cannot bring %s to the disk", shown);
+        return NULL;
+}
+
+static struct error *publish(struct draft *d, const char *shown)
+{
+        if (renameat(d->dir_fd, d->temporary, d->dir_fd, d->name) < 0)
+                return error_errno(errno, "cannot put %s in its place", shown);
+        if (fsync(d->dir_fd) < 0)
+                return error_errno(errno, "cannot bring the directory of %s to the disk", shown);
+        return NULL;
+}
+
+struct error *file_write_atomic(const char *path, struct str bytes, unsigned mode)
+{
+        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO_FD int dir_fd = -1;
+        struct draft d;
+        uint64_t unique;
+
+        TRY(split_path(path, &d));
+        TRY(open_dir(d.dir, &dir_fd));
+        d.dir_fd = dir_fd;
+        /* A name of its own for each writer: two of them must never write into one file. */
+        if (getrandom(&unique, sizeof(unique), 0) != (ssize_t)sizeof(unique))
+                return error_errno(errno, "the kernel gave no random bytes");
+        snprintf(d.temporary, sizeof(d.temporary), ".%.240s.%016llx", d.name, (unsigned long long)unique);
+
+        struct error *err = write_temporary(&d, shown, bytes, mode);
+        if (err == NULL)
+                err = publish(&d, shown);
+        if (err != NULL)
+                unlinkat(dir_fd, d.temporary, 0); /* gone already if it was renamed */
+        return err;
+}
+
+/* ---- directories ------------------------------------------------------------------------------- */
+
+/* Whoever may write in a directory of ours may swap the files in it. */
+static struct error *check_dir_is_ours(const char *path)
+{
+        AUTO_MEM char *shown = escaped(str_of(path));
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return error_errno(errno, "cannot examine %s", shown);
+        if (!S_ISDIR(st.st_mode))
+                return error_new(ERROR_FAILED_PRECONDITION, "%s is not a directory", shown);
+        if (st.st_uid != geteuid())
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the directory %s belongs to user %u, not to us",
+                                            shown, st.st_uid),
+                                  "chown %u %s, or start as its owner", geteuid(), shown);
+        if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+                return error_hint(error_new(ERROR_PERMISSION_DENIED,
+                                            "the directory %s has mode %04o: other users may change what is in it",
+                                            shown, st.st_mode & 07777),
+                                  "chmod 0700 %s", shown);
+        return NULL;
+}
+
+static struct error *make_one(const char *path, mode_t mode)
+{
+        if (mkdir(path, mode) == 0 || errno == EEXIST)
+                return NULL;
+        int errnum = errno;
+        AUTO_MEM char *shown = escaped(str_of(path));
+        return error_errno(errnum, "cannot make the directory %s", shown);
+}
+
+struct error *dir_make(const char *path, unsigned mode)
+{
+        AUTO_MEM char *part = str_dup(str_of(path));
+
+        if (mkdir(path, (mode_t)mode) < 0 && errno == ENOENT) {
+                for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+                        *slash = '\0';
+                        TRY(make_one(part, 0755));
+                        *slash = '/';
+                }
+        }
+        TRY(make_one(path, (mode_t)mode));
+        return check_dir_is_ours(path);
+}
+
+struct error *dir_sync(const char *path)
+{
+        AUTO_FD int fd = -1;
+
+        TRY(open_dir(path, &fd));
+        if (fsync(fd) < 0) {
+                AUTO_MEM char *shown = escaped(str_of(path));
+
+                return error_errno(errno, "cannot bring the directory %s to the disk", shown);
+        }
+        return NULL;
+}
+
+static struct error *already_locked(int fd, const char *shown)
+{
+        char pid[24];
+        ssize_t n = pread(fd, pid, sizeof(pid), 0);
+        struct str holder = str_trim(str_of_bytes(pid, n > 0 ? (size_t)n : 0));
+        int64_t number;
+        struct error *unreadable = parse_int(holder, 1, INT32_MAX, "PID", &number);
+
+        if (unreadable != NULL) {
+                error_free(unreadable);
+                return error_new(ERROR_FAILED_PRECONDITION, "%s is in use by another process", shown);
+        }
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s is in use by process %lld", shown,
+                                    (long long)number),
+                          "stop that process first, or choose another data directory");
+}
+
+struct error *dir_lock(const char *dir, int *ret_fd)
+{
+        AUTO_MEM char *shown = escaped(str_of(dir));
+        AUTO_MEM char *path = mem_printf("%s/lock", dir);
+        AUTO_MEM char *pid = mem_printf("%ld\n", (long)getpid());
+        AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                return error_errno(errno, "cannot open the lock of %s", shown);
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno == EWOULDBLOCK)
+                        return already_locked(fd, shown);
+                return error_errno(errno, "cannot lock %s", shown);
+        }
+        if (ftruncate(fd, 0) < 0)
+                return error_errno(errno, "cannot write the lock of %s", shown);
+        TRY(write_all(fd, shown, str_of(pid)));
+        *ret_fd = fd;
+        fd = -1;
+        return NULL;
+}

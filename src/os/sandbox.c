@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "os/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "os/sandbox_landlock.h"
+
+/* ---- the lists --------------------------------------------------------------------------------- */
+
+enum { END_OF_LIST = -100000 }; /* libseccomp numbers the calls an architecture lacks from -10001 on */
+
+/* What every process does: its loop, its memory, the descriptors it holds. */
+static const int calls_base[] = {
+        SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(close), SCMP_SYS(lseek),
+        SCMP_SYS(fstat), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl),
+        SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2), SCMP_SYS(fcntl), SCMP_SYS(pipe2),
+        SCMP_SYS(eventfd2), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
+        SCMP_SYS(shutdown), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mlock),
+        SCMP_SYS(munlock), SCMP_SYS(brk), SCMP_SYS(futex), SCMP_SYS(getrandom), SCMP_SYS(clock_gettime),
+        SCMP_SYS(clock_getres), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday),
+        SCMP_SYS(time), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
+        SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getppid),
+        SCMP_SYS(tgkill), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid),
+        SCMP_SYS(sched_yield), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fdatasync), SCMP_SYS(fsync),
+        END_OF_LIST,
+};
+
+/* libuv's pool: blocking work beside the loop. (clone itself is judged by its flags.) */
+static const int calls_threads[] = {
+        SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(set_tid_address), SCMP_SYS(sched_getaffinity),
+        SCMP_SYS(prlimit64), SCMP_SYS(getrlimit), SCMP_SYS(get_mempolicy), SCMP_SYS(setpriority), SCMP_SYS(sysinfo),
+        END_OF_LIST,
+};
+
+/* Sockets that are open, wherever they came from. */
+static const int calls_sockets[] = {
+        SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername), END_OF_LIST,
+};
+
+/* Listening sockets come from the supervisor: nobody binds one. */
+static const int calls_accept[] = { SCMP_SYS(accept), SCMP_SYS(accept4), END_OF_LIST };
+
+/* What libcurl and glibc's resolver need to reach somebody. (socket is judged by its family.) */
+static const int calls_connect[] = {
+        SCMP_SYS(connect), SCMP_SYS(socketpair), SCMP_SYS(sendmmsg), SCMP_SYS(select), SCMP_SYS(pselect6),
+        SCMP_SYS(uname), END_OF_LIST,
+};
+
+/* Looking at files; which ones is Landlock's business. */
+static const int calls_read_files[] = {
+        SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(newfstatat), SCMP_SYS(statx),
+        SCMP_SYS(fstatfs), SCMP_SYS(statfs), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
+        SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getdents64), SCMP_SYS(pread64), SCMP_SYS(preadv),
+        SCMP_SYS(getcwd), SCMP_SYS(fadvise64), END_OF_LIST,
+};
+
+static const int calls_write_files[] = {
+        SCMP_SYS(pwrite64), SCMP_SYS(pwritev), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(rename),
+        SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(mkdir),
+        SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(link), SCMP_SYS(linkat), SCMP_SYS(fchmod), SCMP_SYS(fchmodat),
+        SCMP_SYS(fchown), SCMP_SYS(flock), SCMP_SYS(umask), SCMP_SYS(utimensat), SCMP_SYS(sync_file_range),
+        END_OF_LIST,
+};
+
+/*
+ * What nobody in the instance process, nor a credential_process it starts, has a reason to do. That
+ * program is the operator's and may be anything, so an allow list cannot be written for it.
+ */
+static const int calls_never[] = {
+        SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp),
+        SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(move_mount), SCMP_SYS(open_tree), SCMP_SYS(fsopen),
+        SCMP_SYS(fsmount), SCMP_SYS(fsconfig), SCMP_SYS(fspick), SCMP_SYS(mount_setattr), SCMP_SYS(pivot_root),
+        SCMP_SYS(chroot), SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(bpf), SCMP_SYS(perf_event_open),
+        SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(kexec_load),
+        SCMP_SYS(kexec_file_load), SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(acct),
+        SCMP_SYS(quotactl), SCMP_SYS(syslog), SCMP_SYS(iopl), SCMP_SYS(ioperm), SCMP_SYS(modify_ldt),
+        SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
+        SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(keyctl), SCMP_SYS(settimeofday),
+        SCMP_SYS(clock_settime), SCMP_SYS(clock_adjtime), SCMP_SYS(adjtimex), SCMP_SYS(sethostname),
+        SCMP_SYS(setdomainname), SCMP_SYS(vhangup), SCMP_SYS(lookup_dcookie), SCMP_SYS(open_by_handle_at),
+        SCMP_SYS(name_to_handle_at), SCMP_SYS(fanotify_init), SCMP_SYS(personality), SCMP_SYS(setuid),
+        SCMP_SYS(setgid), SCMP_SYS(setreuid), SCMP_SYS(setregid), SCMP_SYS(setresuid), SCMP_SYS(setresgid),
+        SCMP_SYS(setgroups), SCMP_SYS(setfsuid), SCMP_SYS(setfsgid), END_OF_LIST,
+};
+
+/* Name lookups (getaddrinfo may load its modules late) and the roots that TLS is verified with. */
+static const char *const paths_network[] = {
+        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services",
+        "/etc/protocols", "/etc/ld.so.cache", "/etc/localtime", "/run/systemd/resolve", "/run/nscd", "/usr/lib", "/usr/lib64",
+        "/lib", "/lib64", "/etc/ssl", "/etc/pki", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+        "/dev/urandom", "/dev/null", NULL,
+};
+
+enum { LISTS_MAX = 7 };
+
+struct sandbox_row {
+        const char *name;
+        const char *user;               /* whom root becomes; NULL: stays, for it owns files */
+        const int *allowed[LISTS_MAX];  /* anything else kills; none: everything but calls_never */
+        bool may_socket;                /* internet and Unix sockets; no other families */
+        bool may_thread;
+        bool may_load_code;             /* executable pages: modules of glibc's resolver */
+        bool may_execute;               /* programs among what it may read */
+        const char *const *reads;
+};
+
+static const struct sandbox_row rows[] = {
+        [SANDBOX_SIGNER] = {
+                .name = "signer",
+                .allowed = { calls_base, calls_read_files, calls_write_files },
+        },
+        [SANDBOX_STS] = {
+                .name = "sts", .user = "teleport-sts",
+                .allowed = { calls_base, calls_threads, calls_sockets, calls_connect, calls_read_files },
+                .may_socket = true, .may_thread = true, .may_load_code = true,
+                .reads = paths_network,
+        },
+        [SANDBOX_AUTH] = {
+                .name = "auth",
+                .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_read_files,
+                             calls_write_files },
+                .may_thread = true,
+        },
+        [SANDBOX_PROXY] = {
+                .name = "proxy", .user = "teleport-proxy",
+                .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_connect,
+                             calls_read_files },
+                .may_socket = true, .may_thread = true, .may_load_code = true,
+                .reads = paths_network,
+        },
+        [SANDBOX_INSTANCE] = {
+                .name = "instance",
+                .may_execute = true,
+                .reads = paths_network,
+        },
+};
+
+/* ---- seccomp ----------------------------------------------------------------------------------- */
+
+static char description[96] = "none";
+
+#ifndef CTELEPORT_SANITIZED
+
+static struct error *rule_failed(int r)
+{
+        return error_errno(-r, "cannot write a seccomp rule");
+}
+
+static struct error *allow_socket_families(scmp_filter_ctx filter)
+{
+        static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+
+        for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+                int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                         SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+                if (r < 0)
+                        return rule_failed(r);
+        }
+        /* glibc asks for AF_NETLINK to sort addresses, and does without when refused. */
+        int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+                                 SCMP_A0(SCMP_CMP_GT, AF_INET6));
+        return r < 0 ? rule_failed(r) : NULL;
+}
+
+/* Memory is never executable, unless code may be loaded; and then never writable at the same time. */
+static struct error *allow_memory(scmp_filter_ctx filter, bool may_load_code)
+{
+        static const int calls[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect) };
+        const scmp_datum_t forbidden = may_load_code ? PROT_EXEC | PROT_WRITE : PROT_EXEC;
+
+        for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+                int r = 0;
+
+                if (!may_load_code) {
+                        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
+                                             SCMP_A2(SCMP_CMP_MASKED_EQ, forbidden, 0));
+                } else {
+                        for (scmp_datum_t has = 0; has <= PROT_WRITE && r == 0; has += PROT_WRITE)
+                                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
+                                                     SCMP_A2(SCMP_CMP_MASKED_EQ, forbidden, has));
+                        if (r == 0)
+                                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
+                                                     SCMP_A2(SCMP_CMP_MASKED_EQ, forbidden, PROT_EXEC));
+                }
+                if (r < 0)
+                        return rule_failed(r);
+        }
+        return NULL;
+}
+
+/* Threads, not processes; clone3 hides its flags from us, and glibc falls back to clone without it. */
+static struct error *allow_threads(scmp_filter_ctx filter)
+{
+        int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                                 SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+        return r < 0 ? rule_failed(r) : NULL;
+}
+
+/* libuv and glibc ask about and prepare descriptors with these; everything else kills. */
+static struct error *allow_ioctls(scmp_filter_ctx filter)
+{
+        static const unsigned long requests[] = { FIONBIO, FIONREAD, FIOCLEX, TCGETS };
+
+        for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+                int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                                         SCMP_A1(SCMP_CMP_EQ, requests[i]));
+                if (r < 0)
+                        return rule_failed(r);
+        }
+        return NULL;
+}
+
+/* Calls that libraries try and can live without, answered instead of punished. */
+static struct error *answer_probes(scmp_filter_ctx filter)
+{
+        static const struct {
+                int call;
+                int errnum;
+        } probes[] = {
+                { SCMP_SYS(clone3), ENOSYS }, { SCMP_SYS(io_uring_setup), ENOSYS },
+                { SCMP_SYS(openat2), ENOSYS }, { SCMP_SYS(prctl), EPERM },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
+                int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)probes[i].errnum), probes[i].call, 0);
+                if (r < 0)
+                        return rule_failed(r);
+        }
+        return NULL;
+}
+
+static struct error *add_list(scmp_filter_ctx filter, uint32_t action, const int *list)
+{
+        for (const int *call = list; *call != END_OF_LIST; call++) {
+                int r = seccomp_rule_add(filter, action, *call, 0);
+                if (r < 0)
+                        return rule_failed(r);
+        }
+        return NULL;
+}
+
+static struct error *fill_filter(scmp_filter_ctx filter, const struct sandbox_row *row)
+{
+        if (row->allowed[0] == NULL)
+                return add_list(filter, SCMP_ACT_ERRNO(EPERM), calls_never);
+        for (const int *const *list = row->allowed; *list != NULL; list++)
+                TRY(add_list(filter, SCMP_ACT_ALLOW, *list));
+        TRY(allow_memory(filter, row->may_load_code));
+        if (row->may_socket)
+                TRY(allow_socket_families(filter));
+        if (row->may_thread)
+                TRY(allow_threads(filter));
+        TRY(allow_ioctls(filter));
+        return answer_probes(filter);
+}
+
+static struct error *enter_seccomp(const struct sandbox_row *row)
+{
+        /* A new filter is for the native architecture; calls through another one (x32, i386) kill. */
+        bool allow_list = row->allowed[0] != NULL;
+        scmp_filter_ctx filter = seccomp_init(allow_list ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ALLOW);
+
+        if (filter == NULL)
+                return error_new(ERROR_INTERNAL, "cannot begin a seccomp filter");
+        struct error *err = NULL;
+        int r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+        if (r == 0)
+                r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree by number, not a chain */
+        if (r < 0)
+                err = error_errno(-r, "cannot prepare a seccomp filter");
+        else
+                err = fill_filter(filter, row);
+        if (err == NULL && (r = seccomp_load(filter)) < 0)
+                err = error_hint(error_errno(-r, "the kernel refused the seccomp filter of '%s'", row->name),
+                                 "the kernel must have CONFIG_SECCOMP_FILTER");
+        seccomp_release(filter);
+        return err;
+}
+
+#endif
+
+/* ---- capabilities, threads ---------------------------------------------------------------------- */
+
+static struct error *check_single_thread(void)
+{
+        AUTO_FD int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct stat st;
+
+        /* A directory has two links and one more for each thread in it. Without /proc nothing can be said. */
+        if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink <= 3)
+                return NULL;
+#ifdef CTELEPORT_SANITIZED
+        return NULL; /* the runtime may keep a thread of its own */
+#else
+        return error_new(ERROR_FAILED_PRECONDITION, "%d threads run before the sandbox is entered: it would not hold them",
+                         (int)st.st_nlink - 2);
+#endif
+}
+
+static struct error *drop_capabilities(void)
+{
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+        /* The bounding set first: shrinking it takes a capability. Without that one it cannot hurt us either. */
+        for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+                (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+        (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        if (syscall(SYS_capset, &header, none) < 0)
+                return error_errno(errno, "cannot give up capabilities");
+        return NULL;
+}
+
+static const char *user_of(const struct sandbox_row *row, uid_t *ret_uid, gid_t *ret_gid)
+{
+        static const char *const fallback = "nobody";
+        const char *const names[] = { row->user, fallback };
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                const struct passwd *found = getpwnam(names[i]);
+
+                if (found != NULL && found->pw_uid != 0 && found->pw_gid != 0) {
+                        *ret_uid = found->pw_uid;
+                        *ret_gid = found->pw_gid;
+                        return names[i];
+                }
+        }
+        *ret_uid = *ret_gid = 65534; /* the kernel's own overflow user, where there is no passwd file */
+        return fallback;
+}
+
+struct error *sandbox_become_unprivileged(enum sandbox_kind kind)
+{
+        const struct sandbox_row *row = &rows[kind];
+        int parent_death_signal = 0;
+        uid_t uid;
+        gid_t gid;
+
+        if (geteuid() != 0 || row->user == NULL)
+                return NULL;
+        const char *name = user_of(row, &uid, &gid);
+        /* The kernel forgets this wish when the user changes. */
+        prctl(PR_GET_PDEATHSIG, &parent_death_signal, 0, 0, 0);
+        if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+                return error_errno(errno, "cannot become the user %s", name);
+        if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0)
+                return error_new(ERROR_INTERNAL, "still able to become root after becoming %s", name);
+        prctl(PR_SET_PDEATHSIG, parent_death_signal, 0, 0, 0);
+        process_harden();
+        return NULL;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------- */
+
+static struct error *enter_landlock(const struct sandbox_row *row, struct sandbox_paths paths, int *ret_abi)
+{
+        struct landlock_wish wish = {
+                .reads = { row->reads, paths.read },
+                .writes = paths.write,
+                .may_execute = row->may_execute,
+        };
+        return landlock_enter(&wish, ret_abi);
+}
+
+struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths)
+{
+        const struct sandbox_row *row = &rows[kind];
+        int abi = 0;
+
+        TRY(check_single_thread());
+        process_harden();
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return error_errno(errno, "cannot give up new privileges");
+        TRY(enter_landlock(row, paths, &abi));
+        TRY(drop_capabilities());
+#ifndef CTELEPORT_SANITIZED
+        TRY(enter_seccomp(row));
+        const char *seccomp = "seccomp";
+#else
+        const char *seccomp = "no seccomp (sanitizer build)";
+#endif
+        if (abi > 0)
+                snprintf(description, sizeof(description), "%s, landlock %d, no capabilities", seccomp, abi);
+        else
+                snprintf(description, sizeof(description), "%s, no landlock in this kernel, no capabilities", seccomp);
+        return NULL;
+}
+
+const char *sandbox_describe(void)
+{
+        return description;
+}
+
+void process_harden(void)
+{
+        const struct rlimit none = { 0, 0 };
+
+        (void)setrlimit(RLIMIT_CORE, &none); /* lowering never fails */
+#ifndef CTELEPORT_SANITIZED
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* LeakSanitizer attaches to its own process */
+#endif
+        umask(0077);
+}
+
+void process_close_from(int first)
+{
+        if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0)
+                return;
+        long most = sysconf(_SC_OPEN_MAX); /* a kernel before 5.9 */
+        for (int fd = first; fd < most; fd++)
+                close(fd);
+}

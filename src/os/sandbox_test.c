@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "os/sandbox.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <linux/landlock.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "os/file.h"
+
+#ifdef CTELEPORT_SANITIZED
+static const bool has_seccomp = false;
+#else
+static const bool has_seccomp = true;
+#endif
+
+static const struct sandbox_paths no_paths;
+
+/* Runs act in a child of this kind; returns its wait status. */
+static int in_sandbox(enum sandbox_kind kind, struct sandbox_paths paths, int (*act)(void))
+{
+        int status;
+        pid_t child = fork();
+
+        if (child == 0) {
+                struct error *err = sandbox_enter(kind, paths);
+
+                if (err != NULL) {
+                        error_print(err);
+                        _exit(99);
+                }
+                _exit(act());
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        return status;
+}
+
+static void assert_killed(int status)
+{
+        if (!has_seccomp)
+                return;
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
+static void assert_exits(int status, int code)
+{
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), code);
+}
+
+static bool kernel_has_landlock(void)
+{
+        return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0;
+}
+
+/* ---- what /proc says ----------------------------------------------------------------------------- */
+
+static void assert_status(const char *status, const char *line)
+{
+        if (strstr(status, line) == NULL)
+                fail_msg("/proc/PID/status lacks '%s'", line);
+}
+
+static void shows_in_proc_for_every_kind(void **state)
+{
+        (void)state;
+        for (enum sandbox_kind kind = SANDBOX_SIGNER; kind <= SANDBOX_INSTANCE; kind++) {
+                int hold[2], entered[2];
+                char byte;
+
+                assert_int_equal(pipe(hold), 0);
+                assert_int_equal(pipe(entered), 0);
+                pid_t child = fork();
+                if (child == 0) {
+                        struct error *err = sandbox_enter(kind, no_paths);
+                        ssize_t told = write(entered[1], err == NULL ? "y" : "n", 1);
+                        close(hold[1]);
+                        _exit(told == 1 && read(hold[0], &byte, 1) == 0 ? 0 : 1);
+                }
+                assert_int_equal(read(entered[0], &byte, 1), 1);
+                assert_int_equal(byte, 'y');
+
+                AUTO_MEM char *path = mem_printf("/proc/%ld/status", (long)child);
+                AUTO(buf) status = BUF_MAX(16 * KiB);
+                assert_null(file_read(path, &status));
+                assert_status(buf_c(&status), "NoNewPrivs:\t1");
+                assert_status(buf_c(&status), "CapEff:\t0000000000000000");
+                assert_status(buf_c(&status), "CapPrm:\t0000000000000000");
+                if (has_seccomp)
+                        assert_status(buf_c(&status), "Seccomp:\t2");
+                close(hold[1]);
+                close(hold[0]);
+                close(entered[0]);
+                close(entered[1]);
+                int code;
+                assert_int_equal(waitpid(child, &code, 0), child);
+                assert_exits(code, 0);
+        }
+}
+
+/* ---- what they may not do ------------------------------------------------------------------------ */
+
+static int act_socket(void)
+{
+        return socket(AF_INET, SOCK_STREAM, 0) < 0;
+}
+
+static int act_netlink(void)
+{
+        return socket(AF_NETLINK, SOCK_RAW, 0) < 0;
+}
+
+static int act_packet(void)
+{
+        return socket(AF_PACKET, SOCK_RAW, 0) < 0;
+}
+
+static int act_execute(void)
+{
+        execl("/bin/true", "true", (char *)NULL);
+        return 1;
+}
+
+static int act_fork(void)
+{
+        return fork() < 0;
+}
+
+static int act_bind(void)
+{
+        struct sockaddr any = { .sa_family = AF_INET };
+
+        return bind(0, &any, sizeof(any)) < 0;
+}
+
+static int act_executable_memory(void)
+{
+        return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
+}
+
+static int act_writable_executable_memory(void)
+{
+        return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
+}
+
+static int act_regain_root(void)
+{
+        return setuid(0) < 0;
+}
+
+static void kills_on_what_the_row_does_not_allow(void **state)
+{
+        static const struct {
+                enum sandbox_kind kind;
+                int (*act)(void);
+        } cases[] = {
+                { SANDBOX_SIGNER, act_socket },  { SANDBOX_SIGNER, act_execute },
+                { SANDBOX_SIGNER, act_fork },    { SANDBOX_SIGNER, act_executable_memory },
+                { SANDBOX_STS, act_execute },    { SANDBOX_STS, act_fork },
+                { SANDBOX_STS, act_bind },       { SANDBOX_STS, act_writable_executable_memory },
+                { SANDBOX_AUTH, act_execute },   { SANDBOX_AUTH, act_fork },
+                { SANDBOX_AUTH, act_socket },    { SANDBOX_AUTH, act_executable_memory },
+                { SANDBOX_PROXY, act_execute },  { SANDBOX_PROXY, act_fork },
+                { SANDBOX_PROXY, act_bind },     { SANDBOX_PROXY, act_writable_executable_memory },
+                { SANDBOX_PROXY, act_regain_root },
+        };
+
+        (void)state;
+        if (!has_seccomp)
+                skip();
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+                assert_killed(in_sandbox(cases[i].kind, no_paths, cases[i].act));
+}
+
+static void answers_families_it_does_not_have(void **state)
+{
+        (void)state;
+        if (!has_seccomp)
+                skip();
+        assert_exits(in_sandbox(SANDBOX_STS, no_paths, act_netlink), 1);
+        assert_exits(in_sandbox(SANDBOX_PROXY, no_paths, act_packet), 1);
+}
+
+static void lets_those_with_network_open_internet_sockets(void **state)
+{
+        (void)state;
+        assert_exits(in_sandbox(SANDBOX_STS, no_paths, act_socket), 0);
+        assert_exits(in_sandbox(SANDBOX_PROXY, no_paths, act_socket), 0);
+        assert_exits(in_sandbox(SANDBOX_INSTANCE, no_paths, act_socket), 0);
+}
+
+static int act_change_user(void)
+{
+        return setresuid(0, 0, 0) < 0 ? 0 : 1;
+}
+
+static void keeps_the_instance_from_changing_users(void **state)
+{
+        (void)state;
+        if (!has_seccomp)
+                skip();
+        assert_exits(in_sandbox(SANDBOX_INSTANCE, no_paths, act_change_user), 0);
+}
+
+/* ---- what they must be able to do ---------------------------------------------------------------- */
+
+static void *say_seven(void *arg)
+{
+        (void)arg;
+        return (void *)7;
+}
+
+static int act_thread(void)
+{
+        pthread_t thread;
+        void *result = NULL;
+
+        if (pthread_create(&thread, NULL, say_seven, NULL) != 0)
+                return 1;
+        pthread_join(thread, &result);
+        return result == (void *)7 ? 0 : 2;
+}
+
+static void lets_the_pool_start_its_threads(void **state)
+{
+        (void)state;
+        assert_exits(in_sandbox(SANDBOX_STS, no_paths, act_thread), 0);
+        assert_exits(in_sandbox(SANDBOX_AUTH, no_paths, act_thread), 0);
+        assert_exits(in_sandbox(SANDBOX_PROXY, no_paths, act_thread), 0);
+}
+
+static char test_dir[64] = "/tmp/sandbox_test.XXXXXX";
+
+static int act_write_inside(void)
+{
+        AUTO_MEM char *path = mem_printf("%s/identity", test_dir);
+        AUTO(buf) out = BUF_MAX(100);
+
+        if (file_write_atomic(path, STR("x"), 0600) != NULL)
+                return 1;
+        return file_read(path, &out) == NULL ? 0 : 2;
+}
+
+static int act_open_passwd(void)
+{
+        return open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0;
+}
+
+static void confines_files_to_the_named_trees(void **state)
+{
+        const char *const trees[] = { test_dir, NULL };
+        const struct sandbox_paths inside = { .write = trees };
+
+        (void)state;
+        assert_non_null(mkdtemp(test_dir));
+        assert_exits(in_sandbox(SANDBOX_SIGNER, inside, act_write_inside), 0);
+        assert_exits(in_sandbox(SANDBOX_AUTH, inside, act_write_inside), 0);
+        assert_exits(in_sandbox(SANDBOX_INSTANCE, inside, act_write_inside), 0);
+        for (enum sandbox_kind kind = SANDBOX_SIGNER; kind <= SANDBOX_INSTANCE; kind++)
+                assert_exits(in_sandbox(kind, inside, act_open_passwd), kernel_has_landlock() ? 1 : 0);
+        AUTO_MEM char *path = mem_printf("%s/identity", test_dir);
+        unlink(path);
+        rmdir(test_dir);
+}
+
+static void refuses_to_go_on_without_a_tree_it_must_write(void **state)
+{
+        const char *const trees[] = { "/nonexistent/data", NULL };
+
+        (void)state;
+        if (!kernel_has_landlock())
+                skip();
+        int status = in_sandbox(SANDBOX_AUTH, (struct sandbox_paths){ .write = trees }, act_thread);
+        assert_exits(status, 99);
+}
+
+static void runs_credential_programs_from_readable_trees_only(void **state)
+{
+        const char *const trees[] = { "/bin", "/usr", "/lib", "/lib64", "/etc", NULL };
+
+        (void)state;
+        if (!kernel_has_landlock())
+                skip();
+        assert_exits(in_sandbox(SANDBOX_INSTANCE, (struct sandbox_paths){ .read = trees }, act_execute), 0);
+        assert_exits(in_sandbox(SANDBOX_INSTANCE, no_paths, act_execute), 1);
+}
+
+/* ---- users and hardening ------------------------------------------------------------------------- */
+
+static int act_check_user(void)
+{
+        int signum = 0;
+
+        if (geteuid() == 0 || getuid() == 0 || getegid() == 0)
+                return 1;
+        return prctl(PR_GET_PDEATHSIG, &signum, 0, 0, 0) == 0 && signum == SIGKILL ? 0 : 2;
+}
+
+static void becomes_somebody_else_and_still_dies_with_its_parent(void **state)
+{
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        pid_t child = fork();
+        if (child == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+                struct error *err = sandbox_become_unprivileged(SANDBOX_PROXY);
+                if (err != NULL)
+                        _exit(99);
+                _exit(act_check_user());
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_exits(status, 0);
+}
+
+static void keeps_root_for_those_who_own_files(void **state)
+{
+        uid_t before = geteuid();
+
+        (void)state;
+        assert_null(sandbox_become_unprivileged(SANDBOX_SIGNER));
+        assert_null(sandbox_become_unprivileged(SANDBOX_AUTH));
+        assert_null(sandbox_become_unprivileged(SANDBOX_INSTANCE));
+        assert_int_equal(geteuid(), before);
+}
+
+static int act_check_hardened(void)
+{
+        struct rlimit core;
+
+        getrlimit(RLIMIT_CORE, &core);
+        if (core.rlim_cur != 0 || core.rlim_max != 0)
+                return 1;
+        if (umask(0) != 0077)
+                return 2;
+        return has_seccomp && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 ? 3 : 0;
+}
+
+static void hardens_a_process(void **state)
+{
+        (void)state;
+        pid_t child = fork();
+        if (child == 0) {
+                process_harden();
+                _exit(act_check_hardened());
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_exits(status, 0);
+}
+
+static void closes_what_was_not_handed_over(void **state)
+{
+        (void)state;
+        pid_t child = fork();
+        if (child == 0) {
+                int fd = open("/dev/null", O_RDONLY);
+
+                process_close_from(fd);
+                _exit(fcntl(fd, F_GETFD) < 0 && fcntl(2, F_GETFD) >= 0 ? 0 : 1);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_exits(status, 0);
+}
+
+static void *wait_for_end(void *arg)
+{
+        char byte;
+
+        return read(*(int *)arg, &byte, 1) == 0 ? NULL : arg;
+}
+
+static void refuses_to_enter_beside_other_threads(void **state)
+{
+        (void)state;
+        if (!has_seccomp)
+                skip();
+        pid_t child = fork();
+        if (child == 0) {
+                int ends[2];
+                pthread_t thread;
+
+                if (pipe(ends) < 0 || pthread_create(&thread, NULL, wait_for_end, &ends[0]) != 0)
+                        _exit(1);
+                struct error *err = sandbox_enter(SANDBOX_AUTH, no_paths);
+                _exit(err != NULL && err->code == ERROR_FAILED_PRECONDITION ? 0 : 2);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_exits(status, 0);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(shows_in_proc_for_every_kind),
+                cmocka_unit_test(kills_on_what_the_row_does_not_allow),
+                cmocka_unit_test(answers_families_it_does_not_have),
+                cmocka_unit_test(lets_those_with_network_open_internet_sockets),
+                cmocka_unit_test(keeps_the_instance_from_changing_users),
+                cmocka_unit_test(lets_the_pool_start_its_threads),
+                cmocka_unit_test(confines_files_to_the_named_trees),
+                cmocka_unit_test(refuses_to_go_on_without_a_tree_it_must_write),
+                cmocka_unit_test(runs_credential_programs_from_readable_trees_only),
+                cmocka_unit_test(becomes_somebody_else_and_still_dies_with_its_parent),
+                cmocka_unit_test(keeps_root_for_those_who_own_files),
+                cmocka_unit_test(hardens_a_process),
+                cmocka_unit_test(closes_what_was_not_handed_over),
+                cmocka_unit_test(refuses_to_enter_beside_other_threads),
+        };
+
+        return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
+}
