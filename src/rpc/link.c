@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ends of a link that live on a loop: the asker, and the service that answers when it can.
+ */
+#include "rpc/link.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+#include "net/stream.h"
+#include "rpc/link_internal.h"
+#include "rpc/status.h"
+#include "rpc/wire.h"
+
+/* Structs, strings and lists of one decoded answer. */
+enum { ANSWER_ARENA = 8 * LINK_MESSAGE_MAX };
+
+/* ---- both: frames out of reads ---------------------------------------------------------------------- */
+
+/*
+ * Hands every whole frame of what came so far to `take` until it says stop. Bytes that begin the next
+ * frame wait in `held`.
+ */
+static struct error *feed(struct buf *held, struct str bytes, bool (*take)(void *ctx, const struct link_frame *frame),
+                          void *ctx)
+{
+        struct link_frame frame;
+        bool goes_on = true;
+
+        while (goes_on && bytes.len > 0) {
+                struct str part = str_slice(bytes, 0, held->max - held->len);
+                size_t used = 0, size = 0;
+
+                bytes = str_slice(bytes, part.len, bytes.len);
+                buf_put(held, part);
+                do {
+                        TRY(link_frame_read(str_slice(buf_str(held), used, held->len), &frame, &size));
+                        used += size;
+                        if (size > 0)
+                                goes_on = take(ctx, &frame);
+                } while (goes_on && size > 0);
+                buf_consume(held, used);
+        }
+        return NULL;
+}
+
+/* What to say when the other process is gone; err is owned and may be NULL for an orderly end. */
+static struct error *peer_is_gone(struct error *err)
+{
+        struct error *gone = error_new(ERROR_UNAVAILABLE, "the other process closed the link");
+
+        return err == NULL ? gone : error_because(gone, err);
+}
+
+/* ---- the asker --------------------------------------------------------------------------------------- */
+
+struct ask {
+        struct ask *next;
+        uint32_t id;
+        const ProtobufCMessageDescriptor *answer_type;
+        void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err);
+        void *ctx;
+        struct instant deadline;
+        struct error *why; /* it could not even be asked; told in the next turn */
+};
+
+struct link {
+        struct loop *loop;
+        struct stream *stream; /* NULL once the peer is gone or the link is closed */
+        struct timer *timer;   /* the earliest deadline */
+        struct instant timer_due;
+        struct buf in;
+        struct ask *asks; /* oldest first */
+        struct ask **asks_end;
+        uint32_t last_id;
+        struct error *why; /* the peer is gone: what open and later requests are told */
+        void (*lost)(void *ctx);
+        void *ctx;
+        bool is_lost_told;
+        bool is_closed;
+        bool is_turn_due;
+};
+
+static void link_turn(void *ctx);
+
+/* Everything that owes a callback does it in a turn of its own, never inside a call of the owner. */
+static void schedule(struct link *k)
+{
+        if (k->is_turn_due)
+                return;
+        k->is_turn_due = true;
+        loop_defer(k->loop, link_turn, k);
+}
+
+/* Unlinks the ask at `at`, which the caller then answers. */
+static struct ask *take_ask(struct link *k, struct ask **at)
+{
+        struct ask *a = *at;
+
+        *at = a->next;
+        if (k->asks_end == &a->next)
+                k->asks_end = at;
+        return a;
+}
+
+static void answer(struct ask *a, const ProtobufCMessage *msg, struct error *err)
+{
+        a->done(a->ctx, msg, err);
+        free(a);
+}
+
+static void drop_stream(struct link *k)
+{
+        stream_close(k->stream);
+        k->stream = NULL;
+}
+
+static void link_break(struct link *k, struct error *err)
+{
+        drop_stream(k);
+        if (k->why == NULL)
+                k->why = peer_is_gone(err);
+        else
+                error_free(err);
+        schedule(k);
+}
+
+/* The first ask that gets no answer any more, with the reason. */
+static struct ask **first_lost(struct link *k, struct error **ret_why)
+{
+        struct ask **at = &k->asks;
+
+        while (*at != NULL && (*at)->why == NULL && !k->is_closed && k->why == NULL)
+                at = &(*at)->next;
+        if (*at == NULL)
+                return NULL;
+        *ret_why = (*at)->why;
+        if (*ret_why == NULL)
+                *ret_why = k->is_closed ? error_new(ERROR_CANCELLED, "the link was closed before an answer came")
+                                        : error_copy(k->why);
+        return at;
+}
+
+static void link_turn(void *ctx)
+{
+        struct link *k = ctx;
+        struct ask **at;
+        struct error *err = NULL;
+
+        k->is_turn_due = false;
+        while ((at = first_lost(k, &err)) != NULL)
+                answer(take_ask(k, at), NULL, err);
+        if (k->is_closed && !k->is_turn_due) {
+                timer_free(k->timer);
+                buf_release(&k->in);
+                error_free(k->why);
+                free(k);
+                return;
+        }
+        if (k->is_closed || k->why == NULL || k->is_lost_told)
+                return;
+        k->is_lost_told = true;
+        k->lost(k->ctx);
+}
+
+static bool take_answer(void *ctx, const struct link_frame *frame)
+{
+        struct link *k = ctx;
+        struct ask **at = &k->asks;
+
+        while (*at != NULL && (*at)->id != frame->id)
+                at = &(*at)->next;
+        if (*at == NULL) /* came after its deadline */
+                return true;
+        struct ask *a = take_ask(k, at);
+        if (frame->code != 0) {
+                answer(a, NULL, status_to_error(frame->code, frame->body));
+        } else {
+                AUTO_PTR(arena) arena = arena_new(ANSWER_ARENA);
+                ProtobufCMessage *msg = NULL;
+                struct error *err = wire_decode(arena, a->answer_type, frame->body, &msg);
+
+                answer(a, msg, err == NULL ? NULL : error_wrap(err, "the other process sent a bad answer"));
+        }
+        return !k->is_closed;
+}
+
+static void on_link_read(void *ctx, struct str bytes)
+{
+        struct link *k = ctx;
+        struct error *err = feed(&k->in, bytes, take_answer, k);
+
+        if (err != NULL)
+                link_break(k, err);
+}
+
+static void on_link_drain(void *ctx UNUSED)
+{
+}
+
+static void on_link_end(void *ctx, struct error *err)
+{
+        link_break(ctx, err);
+}
+
+static const struct stream_events link_stream_events = { on_link_read, on_link_drain, on_link_end };
+
+/* The timer runs for the earliest deadline or, when that one was answered, for an earlier time: it looks again then. */
+static void arm(struct link *k, struct instant deadline)
+{
+        if (timer_is_running(k->timer) && k->timer_due.ns <= deadline.ns)
+                return;
+        k->timer_due = deadline;
+        timer_start(k->timer, instant_since(deadline, loop_now(k->loop)));
+}
+
+static struct ask **first_expired(struct link *k)
+{
+        struct instant now = loop_now(k->loop);
+
+        for (struct ask **at = &k->asks; *at != NULL; at = &(*at)->next)
+                if ((*at)->deadline.ns <= now.ns)
+                        return at;
+        return NULL;
+}
+
+static void on_link_timer(void *ctx)
+{
+        struct link *k = ctx;
+        struct ask **at;
+
+        while (!k->is_closed && (at = first_expired(k)) != NULL)
+                answer(take_ask(k, at), NULL,
+                       error_new(ERROR_DEADLINE_EXCEEDED, "the other process did not answer in time"));
+        for (struct ask *a = k->asks; !k->is_closed && a != NULL; a = a->next)
+                arm(k, a->deadline);
+}
+
+struct link *link_new(struct loop *l, int fd, void (*lost)(void *ctx), void *ctx)
+{
+        struct link *k = NEW(struct link);
+
+        k->loop = l;
+        k->in = BUF_MAX(LINK_FRAME_MAX);
+        k->asks_end = &k->asks;
+        k->lost = lost;
+        k->ctx = ctx;
+        k->timer = timer_new(l, on_link_timer, k);
+        k->stream = socket_stream(l, fd);
+        stream_listen(k->stream, &link_stream_events, k);
+        stream_read(k->stream, true);
+        return k;
+}
+
+void link_close(struct link *k)
+{
+        if (k == NULL)
+                return;
+        drop_stream(k);
+        timer_stop(k->timer);
+        k->is_closed = true;
+        schedule(k);
+}
+
+void link_ask(struct link *k, uint16_t verb, const ProtobufCMessage *request,
+              const ProtobufCMessageDescriptor *answer_type, struct duration within,
+              void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
+{
+        struct ask *a = NEW(struct ask);
+        AUTO(buf) out = BUF_MAX(LINK_FRAME_MAX);
+
+        *a = (struct ask){ .id = ++k->last_id, .answer_type = answer_type, .done = done, .ctx = ctx };
+        a->deadline = instant_add(loop_now(k->loop), within);
+        *k->asks_end = a;
+        k->asks_end = &a->next;
+        if (k->stream == NULL) {
+                schedule(k);
+                return;
+        }
+        struct error *err = link_frame_put(&out, a->id, verb, request);
+        if (err == NULL && stream_pending(k->stream) > LIMIT_UNREAD_OUTPUT)
+                err = error_new(ERROR_RESOURCE_EXHAUSTED, "the other process does not keep up with its requests");
+        if (err != NULL) {
+                a->why = err;
+                schedule(k);
+                return;
+        }
+        stream_write(k->stream, buf_str(&out));
+        arm(k, a->deadline);
+}
+
+/* ---- the service --------------------------------------------------------------------------------------- */
+
+struct link_service {
+        struct stream *stream; /* NULL once the peer is gone */
+        struct buf in;
+        void (*asked)(void *ctx, uint32_t id, uint16_t verb, struct str body);
+        void (*ended)(void *ctx);
+        void *ctx;
+        bool is_feeding;
+        bool is_freed;
+};
+
+static bool take_request(void *ctx, const struct link_frame *frame)
+{
+        struct link_service *s = ctx;
+
+        s->asked(s->ctx, frame->id, frame->code, frame->body);
+        return !s->is_freed;
+}
+
+static void service_release(struct link_service *s)
+{
+        buf_release(&s->in);
+        free(s);
+}
+
+static void service_end(struct link_service *s, struct error *err)
+{
+        error_free(err); /* the owner can do nothing about the reason */
+        stream_close(s->stream);
+        s->stream = NULL;
+        s->ended(s->ctx);
+}
+
+static void on_service_read(void *ctx, struct str bytes)
+{
+        struct link_service *s = ctx;
+
+        s->is_feeding = true;
+        struct error *err = feed(&s->in, bytes, take_request, s);
+        s->is_feeding = false;
+        if (s->is_freed) {
+                error_free(err);
+                service_release(s);
+        } else if (err != NULL) {
+                service_end(s, err);
+        }
+}
+
+static void on_service_end(void *ctx, struct error *err)
+{
+        service_end(ctx, err);
+}
+
+static const struct stream_events service_stream_events = { on_service_read, on_link_drain, on_service_end };
+
+struct link_service *link_service_new(struct loop *l, int fd,
+                                      void (*asked)(void *ctx, uint32_t id, uint16_t verb, struct str body),
+                                      void (*ended)(void *ctx), void *ctx)
+{
+        struct link_service *s = NEW(struct link_service);
+
+        s->in = BUF_MAX(LINK_FRAME_MAX);
+        s->asked = asked;
+        s->ended = ended;
+        s->ctx = ctx;
+        s->stream = socket_stream(l, fd);
+        stream_listen(s->stream, &service_stream_events, s);
+        stream_read(s->stream, true);
+        return s;
+}
+
+void link_service_answer(struct link_service *s, uint32_t id, const ProtobufCMessage *answer_msg)
+{
+        AUTO(buf) out = BUF_MAX(LINK_FRAME_MAX);
+
+        if (s->stream == NULL)
+                return;
+        link_frame_put_answer(&out, id, answer_msg);
+        stream_write(s->stream, buf_str(&out));
+}
+
+void link_service_refuse(struct link_service *s, uint32_t id, struct error *err)
+{
+        AUTO(buf) out = BUF_MAX(LINK_FRAME_MAX);
+
+        if (s->stream != NULL) {
+                link_frame_put_error(&out, id, err);
+                stream_write(s->stream, buf_str(&out));
+        }
+        error_free(err);
+}
+
+void link_service_free(struct link_service *s)
+{
+        if (s == NULL)
+                return;
+        stream_close(s->stream);
+        s->stream = NULL;
+        s->is_freed = true;
+        if (!s->is_feeding)
+                service_release(s);
+}

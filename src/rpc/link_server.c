@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The blocking end of a link, for a process that does one thing at a time.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "rpc/link_internal.h"
+
+struct link_server {
+        int fd;
+        struct buf in;
+        struct buf out;
+        size_t served; /* bytes of `in` that the previous request took up */
+};
+
+struct link_server *link_server_new(int fd)
+{
+        struct link_server *s = NEW(struct link_server);
+
+        s->fd = fd;
+        s->in = BUF_MAX(LINK_FRAME_MAX);
+        s->out = BUF_MAX(LINK_FRAME_MAX);
+        return s;
+}
+
+void link_server_free(struct link_server *s)
+{
+        if (s == NULL)
+                return;
+        close(s->fd);
+        buf_release(&s->in);
+        buf_release(&s->out);
+        free(s);
+}
+
+/* Adds what one read gives, at most what a whole frame may still need. Zero bytes: the end. */
+static struct error *read_some(struct link_server *s, size_t *ret_count)
+{
+        size_t before = s->in.len;
+        size_t wanted = LINK_FRAME_MAX - before;
+
+        if (wanted > 16 * KiB)
+                wanted = 16 * KiB;
+        void *at = buf_extend(&s->in, wanted);
+        ssize_t count;
+        do
+                count = read(s->fd, at, wanted);
+        while (count < 0 && errno == EINTR);
+        s->in.len = before + (count > 0 ? (size_t)count : 0);
+        /* A peer that died with answers unread resets the pair; to us that is its end. */
+        if (count < 0 && errno != ECONNRESET)
+                return error_errno(errno, "cannot read from the link");
+        *ret_count = count > 0 ? (size_t)count : 0;
+        return NULL;
+}
+
+struct error *link_server_next(struct link_server *s, struct link_request *ret, bool *ret_end)
+{
+        struct link_frame frame;
+        size_t size = 0, got = 0;
+
+        *ret_end = false;
+        buf_consume(&s->in, s->served);
+        s->served = 0;
+        for (;;) {
+                TRY(link_frame_read(buf_str(&s->in), &frame, &size));
+                if (size > 0)
+                        break;
+                TRY(read_some(s, &got));
+                if (got == 0 && s->in.len > 0)
+                        return error_new(ERROR_DATA_LOSS, "the link ended in the middle of a request");
+                if (got == 0) {
+                        *ret_end = true;
+                        return error_new(ERROR_NOT_FOUND, "no more requests: the other process closed the link");
+                }
+        }
+        s->served = size;
+        *ret = (struct link_request){ .id = frame.id, .verb = frame.code, .body = frame.body };
+        return NULL;
+}
+
+static struct error *send_out(struct link_server *s)
+{
+        for (size_t sent = 0; sent < s->out.len;) {
+                ssize_t count = write(s->fd, s->out.ptr + sent, s->out.len - sent);
+
+                if (count < 0 && errno == EINTR)
+                        continue;
+                if (count < 0)
+                        return error_errno(errno, "cannot write to the link");
+                sent += (size_t)count;
+        }
+        return NULL;
+}
+
+struct error *link_server_answer(struct link_server *s, uint32_t id, const ProtobufCMessage *answer)
+{
+        buf_clear(&s->out);
+        link_frame_put_answer(&s->out, id, answer);
+        return send_out(s);
+}
+
+struct error *link_server_refuse(struct link_server *s, uint32_t id, const struct error *err)
+{
+        buf_clear(&s->out);
+        link_frame_put_error(&s->out, id, err);
+        return send_out(s);
+}

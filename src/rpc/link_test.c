@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/link.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "internal.pb-c.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+#include "rpc/link_internal.h"
+#include "rpc/wire.h"
+
+enum { VERB = 7, IDS_MAX = 8 };
+
+/* An asker, and at the other end of the pair a service, a blocking server or nothing but a descriptor. */
+struct fixture {
+        struct fake_clock clock;
+        struct loop loop;
+        struct link *link;
+        struct link_service *service;
+        int fd; /* the other end where a test uses it bare */
+        uint32_t ids[IDS_MAX];
+        size_t asked;
+        bool is_ended;
+        int lost;
+        bool closes_on_done;
+        bool is_silent; /* the service keeps the requests to itself */
+};
+
+/* What one request came to. */
+struct outcome {
+        struct fixture *f;
+        int times;
+        int code; /* 0: answered */
+        char text[64];
+        char hint[64];
+};
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+        int ours = -1;
+
+        fake_clock_init(&f->clock, 1700000000);
+        assert_null(loop_init(&f->loop, &f->clock.clock));
+        assert_null(socket_pair(&ours, &f->fd));
+        *state = f;
+        f->ids[0] = (uint32_t)ours; /* until given_a_link takes it */
+        return 0;
+}
+
+static void on_lost(void *ctx)
+{
+        struct fixture *f = ctx;
+
+        f->lost++;
+}
+
+static void given_a_link(struct fixture *f)
+{
+        f->link = link_new(&f->loop, (int)f->ids[0], on_lost, f);
+        f->ids[0] = 0;
+}
+
+static void on_asked(void *ctx, uint32_t id, uint16_t verb, struct str body)
+{
+        struct fixture *f = ctx;
+        AUTO_PTR(arena) arena = arena_new(64 * KiB);
+        ProtobufCMessage *msg = NULL;
+
+        assert_int_equal(verb, VERB);
+        assert_null(wire_decode(arena, &cteleport__internal__v1__identity_request__descriptor, body, &msg));
+        f->ids[f->asked++] = id;
+        if (!f->is_silent)
+                link_service_answer(f->service, id, msg);
+}
+
+static void on_ended(void *ctx)
+{
+        struct fixture *f = ctx;
+
+        f->is_ended = true;
+}
+
+static void given_a_service(struct fixture *f)
+{
+        f->service = link_service_new(&f->loop, f->fd, on_asked, on_ended, f);
+        f->fd = -1;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+
+        link_close(f->link);
+        link_service_free(f->service);
+        if (f->fd >= 0)
+                close(f->fd);
+        loop_release(&f->loop);
+        free(f);
+        return 0;
+}
+
+static void on_done(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct outcome *o = ctx;
+
+        o->times++;
+        o->code = err == NULL ? 0 : (int)err->code;
+        if (answer != NULL)
+                snprintf(o->text, sizeof o->text, "%s", ((const Cteleport__Internal__V1__IdentityRequest *)answer)->role);
+        if (err != NULL) {
+                snprintf(o->text, sizeof o->text, "%s", err->what);
+                snprintf(o->hint, sizeof o->hint, "%s", err->hint == NULL ? "" : err->hint);
+        }
+        error_free(err);
+        if (o->f->closes_on_done) {
+                link_close(o->f->link);
+                o->f->link = NULL;
+        }
+}
+
+static void ask(struct fixture *f, const char *text, struct outcome *o)
+{
+        Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
+
+        *o = (struct outcome){ .f = f };
+        request.role = (char *)(uintptr_t)text;
+        link_ask(f->link, VERB, &request.base, &cteleport__internal__v1__identity_request__descriptor, SECONDS(5), on_done,
+                 o);
+}
+
+/* Turns the loop until `times` is reached. */
+static void await(struct fixture *f, const int *times)
+{
+        while (*times == 0)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+}
+
+static void carries_a_question_and_its_answer(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome o;
+
+        given_a_link(f);
+        given_a_service(f);
+        ask(f, "Proxy", &o);
+        assert_int_equal(o.times, 0); /* never from inside the call */
+        await(f, &o.times);
+        assert_int_equal(o.code, 0);
+        assert_string_equal(o.text, "Proxy");
+}
+
+static void takes_answers_in_any_order(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome first, second;
+
+        f->is_silent = true;
+        given_a_link(f);
+        given_a_service(f);
+        ask(f, "first", &first);
+        ask(f, "second", &second);
+        while (f->asked < 2)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        link_service_answer(f->service, f->ids[1], NULL);
+        await(f, &second.times);
+        assert_int_equal(first.times, 0);
+        link_service_refuse(f->service, f->ids[0],
+                            error_hint(error_new(ERROR_PERMISSION_DENIED, "no such role"), "ask for another"));
+        await(f, &first.times);
+        assert_int_equal(first.code, ERROR_PERMISSION_DENIED);
+        assert_string_equal(first.text, "no such role");
+        assert_string_equal(first.hint, "ask for another");
+}
+
+static void gives_up_at_the_deadline_and_ignores_the_late_answer(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome late, next;
+
+        f->is_silent = true;
+        given_a_link(f);
+        given_a_service(f);
+        ask(f, "late", &late);
+        while (f->asked < 1)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        loop_advance(&f->loop, &f->clock, SECONDS(6));
+        await(f, &late.times);
+        assert_int_equal(late.code, ERROR_DEADLINE_EXCEEDED);
+        link_service_answer(f->service, f->ids[0], NULL);
+        f->is_silent = false;
+        ask(f, "next", &next);
+        await(f, &next.times);
+        assert_int_equal(next.code, 0);
+        assert_int_equal(late.times, 1);
+}
+
+static void fails_open_requests_before_it_says_that_the_peer_is_gone(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome open, later;
+
+        f->is_silent = true;
+        given_a_link(f);
+        given_a_service(f);
+        ask(f, "open", &open);
+        while (f->asked < 1)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        link_service_free(f->service);
+        f->service = NULL;
+        await(f, &open.times);
+        assert_int_equal(open.code, ERROR_UNAVAILABLE);
+        await(f, &f->lost);
+        ask(f, "later", &later);
+        assert_int_equal(later.times, 0);
+        await(f, &later.times);
+        assert_int_equal(later.code, ERROR_UNAVAILABLE);
+        assert_int_equal(f->lost, 1);
+}
+
+static void cancels_open_requests_when_it_is_closed(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome one, two;
+
+        given_a_link(f);
+        ask(f, "one", &one);
+        ask(f, "two", &two);
+        link_close(f->link);
+        f->link = NULL;
+        assert_int_equal(one.times, 0);
+        await(f, &two.times);
+        assert_int_equal(one.code, ERROR_CANCELLED);
+        assert_int_equal(two.code, ERROR_CANCELLED);
+        assert_int_equal(f->lost, 0);
+}
+
+static void may_be_closed_by_the_callback_of_a_request(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome one, two;
+
+        given_a_link(f);
+        given_a_service(f);
+        f->closes_on_done = true;
+        ask(f, "one", &one);
+        ask(f, "two", &two);
+        await(f, &two.times);
+        assert_int_equal(one.code, 0);
+        assert_int_equal(two.code, ERROR_CANCELLED);
+        assert_int_equal(one.times + two.times, 2);
+}
+
+static void refuses_a_frame_that_is_too_long(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome o;
+
+        given_a_link(f);
+        ask(f, "one", &o);
+        assert_int_equal(write(f->fd, "\xff\xff\xff\xff", 4), 4);
+        await(f, &o.times);
+        assert_int_equal(o.code, ERROR_UNAVAILABLE);
+        await(f, &f->lost);
+}
+
+static void refuses_a_request_that_no_frame_holds(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome o, small;
+        AUTO_MEM char *large = mem_alloc(LINK_MESSAGE_MAX + 1);
+
+        memset(large, 'x', LINK_MESSAGE_MAX);
+        given_a_link(f);
+        given_a_service(f);
+        ask(f, large, &o);
+        ask(f, "small", &small);
+        await(f, &o.times);
+        assert_int_equal(o.code, ERROR_RESOURCE_EXHAUSTED);
+        await(f, &small.times); /* the link itself is unharmed */
+        assert_int_equal(small.code, 0);
+}
+
+static void puts_frames_together_from_single_bytes(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome o;
+        AUTO(buf) out = BUF_MAX(1 * KiB);
+
+        given_a_link(f);
+        ask(f, "one", &o);
+        link_frame_put_answer(&out, 1, NULL);
+        for (size_t i = 0; i < out.len; i++) {
+                assert_int_equal(o.times, 0);
+                assert_int_equal(write(f->fd, out.ptr + i, 1), 1);
+                uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        }
+        await(f, &o.times);
+        assert_int_equal(o.code, 0);
+}
+
+static void tells_the_service_that_the_asker_is_gone(void **state)
+{
+        struct fixture *f = *state;
+
+        given_a_link(f);
+        given_a_service(f);
+        link_close(f->link);
+        f->link = NULL;
+        while (!f->is_ended)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        link_service_answer(f->service, 1, NULL); /* harmless now */
+}
+
+static void serves_a_blocking_process(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome answered, refused;
+        struct link_server *server = link_server_new(f->fd);
+        struct link_request request;
+        bool is_end = false;
+
+        f->fd = -1;
+        given_a_link(f);
+        ask(f, "one", &answered);
+        ask(f, "two", &refused);
+        uv_run(&f->loop.uv, UV_RUN_NOWAIT); /* whatever was queued goes out */
+
+        assert_null(link_server_next(server, &request, &is_end));
+        assert_int_equal(request.verb, VERB);
+        assert_null(link_server_answer(server, request.id, NULL));
+        assert_null(link_server_next(server, &request, &is_end));
+        AUTO_PTR(error) err = error_because(error_new(ERROR_FAILED_PRECONDITION, "no keys"), error_new(ERROR_INTERNAL, "x"));
+        assert_null(link_server_refuse(server, request.id, err));
+        await(f, &refused.times);
+        assert_int_equal(answered.code, 0);
+        assert_int_equal(refused.code, ERROR_FAILED_PRECONDITION);
+        assert_string_equal(refused.text, "no keys");
+
+        link_close(f->link);
+        f->link = NULL;
+        uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        AUTO_PTR(error) end = link_server_next(server, &request, &is_end);
+        assert_non_null(end);
+        assert_int_equal(end->code, ERROR_NOT_FOUND);
+        assert_true(is_end);
+        link_server_free(server);
+}
+
+static void blocking_server_notices_half_a_request(void **state)
+{
+        struct fixture *f = *state;
+        struct link_server *server = link_server_new((int)f->ids[0]);
+        struct link_request request;
+        bool is_end = false;
+
+        assert_int_equal(write(f->fd, "\0\0\0\x08\0\0", 6), 6);
+        close(f->fd);
+        f->fd = -1;
+        AUTO_PTR(error) err = link_server_next(server, &request, &is_end);
+        assert_non_null(err);
+        assert_int_equal(err->code, ERROR_DATA_LOSS);
+        assert_false(is_end);
+        link_server_free(server);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(carries_a_question_and_its_answer, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(takes_answers_in_any_order, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(gives_up_at_the_deadline_and_ignores_the_late_answer, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(fails_open_requests_before_it_says_that_the_peer_is_gone, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(cancels_open_requests_when_it_is_closed, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(may_be_closed_by_the_callback_of_a_request, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(refuses_a_frame_that_is_too_long, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(refuses_a_request_that_no_frame_holds, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(puts_frames_together_from_single_bytes, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(tells_the_service_that_the_asker_is_gone, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(serves_a_blocking_process, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(blocking_server_notices_half_a_request, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests_name("link", tests, NULL, NULL);
+}
