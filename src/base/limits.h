@@ -55,6 +55,7 @@ enum {
         LIMIT_YAML_FILE = 256 * KiB,
         LIMIT_YAML_DEPTH = 16,
         LIMIT_YAML_ALIASES = 100,
+        LIMIT_YAML_NODES = 20000,             /* values in a file, aliases counted as what they repeat */
         LIMIT_AWS_FILE = 1 * MiB,             /* shared config and credentials files */
         LIMIT_AWS_ANSWER = 64 * KiB,          /* metadata and container endpoints */
         LIMIT_TOKEN_RULES = 1000,

@@ -182,7 +182,8 @@ static bool rune_is_harmful(uint32_t rune)
 {
         return rune < 0x20 || (rune >= 0x7f && rune <= 0x9f) || rune == 0x061c ||
                (rune >= 0x200b && rune <= 0x200f) || (rune >= 0x2028 && rune <= 0x202e) ||
-               (rune >= 0x2060 && rune <= 0x206f) || rune == 0xfeff;
+               (rune >= 0x2060 && rune <= 0x206f) || rune == 0xfeff || rune == 0xfffe ||
+               rune == 0xffff;
 }
 
 void escape_text(struct buf *out, struct str foreign, size_t limit)

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/node.h"
+
+#include <yaml.h>
+
+#include "base/limits.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+/* What an open list or mapping still waits for. */
+struct level {
+        struct node *node;
+        struct node_item **end; /* where its next item goes */
+        struct node *key;       /* mapping: read, its value is still to come */
+        struct map keys;        /* mapping: the keys so far */
+        struct str anchor;
+};
+
+struct anchor {
+        struct str name;
+        struct node *node; /* NULL while the node is still open */
+        struct anchor *next;
+};
+
+struct builder {
+        struct arena *arena;
+        const char *file;
+        struct node_item *documents, **documents_end;
+        struct level levels[LIMIT_YAML_DEPTH];
+        unsigned depth;
+        struct anchor *anchors; /* of this document, newest first */
+        int aliases;
+        size_t weight; /* of all documents */
+};
+
+static void builder_release(struct builder *b)
+{
+        for (size_t i = 0; i < ARRAY_LEN(b->levels); i++)
+                map_release(&b->levels[i].keys);
+}
+
+#define place_error(b, mark, ...)                                                                            \
+        error_wrap(error_new(ERROR_INVALID_ARGUMENT, __VA_ARGS__), "%s:%zu:%zu", (b)->file, (mark).line + 1, \
+                   (mark).column + 1)
+
+/* ---- building ------------------------------------------------------------------------------------ */
+
+static struct node *new_node(struct builder *b, enum node_kind kind, yaml_mark_t mark)
+{
+        struct node *n = arena_alloc(b->arena, sizeof *n);
+
+        n->kind = kind;
+        n->line = (int)mark.line + 1;
+        n->column = (int)mark.column + 1;
+        n->weight = 1;
+        return n;
+}
+
+static struct node_item *append(struct builder *b, struct node_item ***end, struct node *key, struct node *value)
+{
+        struct node_item *item = arena_alloc(b->arena, sizeof *item);
+
+        item->key = key;
+        item->value = value;
+        **end = item;
+        *end = &item->next;
+        return item;
+}
+
+static void set_anchor(struct builder *b, struct str name, struct node *node)
+{
+        struct anchor *anchor = arena_alloc(b->arena, sizeof *anchor);
+
+        *anchor = (struct anchor){ name, node, b->anchors };
+        b->anchors = anchor;
+}
+
+static struct str copy(struct builder *b, const yaml_char_t *text)
+{
+        return text == NULL ? (struct str){ 0 } : arena_str(b->arena, str_of((const char *)text));
+}
+
+static struct error *take_key(struct builder *b, struct level *top, struct node *n)
+{
+        AUTO_MEM char *shown = escaped(n->text);
+
+        if (n->kind != NODE_SCALAR)
+                return node_error(b->file, n, "a key must be a word, not a list or a mapping");
+        if (map_put(&top->keys, n->text, n) != NULL)
+                return node_error(b->file, n, "key '%s' is given twice", shown);
+        top->key = n;
+        return NULL;
+}
+
+/* Hands a finished node to whoever waits for it. */
+static struct error *place(struct builder *b, struct node *n)
+{
+        if (b->depth == 0) {
+                append(b, &b->documents_end, NULL, n);
+                return NULL;
+        }
+        struct level *top = &b->levels[b->depth - 1];
+        if (top->node->kind == NODE_MAPPING && top->key == NULL)
+                return take_key(b, top, n);
+        append(b, &top->end, top->key, n);
+        top->node->weight += n->weight + (top->key != NULL);
+        if (n->height + 1 > top->node->height)
+                top->node->height = n->height + 1;
+        top->key = NULL;
+        return NULL;
+}
+
+static struct error *count(struct builder *b, yaml_mark_t mark, size_t weight)
+{
+        b->weight += weight;
+        if (b->weight > LIMIT_YAML_NODES)
+                return place_error(b, mark, "the file holds more than %d values", LIMIT_YAML_NODES);
+        return NULL;
+}
+
+static struct error *open_level(struct builder *b, enum node_kind kind, yaml_mark_t mark, const yaml_char_t *anchor)
+{
+        if (b->depth == LIMIT_YAML_DEPTH)
+                return place_error(b, mark, "lists and mappings are nested more than %d deep", LIMIT_YAML_DEPTH);
+        struct level *level = &b->levels[b->depth++];
+        *level = (struct level){ .node = new_node(b, kind, mark), .anchor = copy(b, anchor) };
+        level->end = &level->node->items;
+        if (anchor != NULL)
+                set_anchor(b, level->anchor, NULL);
+        return NULL;
+}
+
+static struct error *close_level(struct builder *b)
+{
+        struct level *level = &b->levels[--b->depth];
+
+        map_release(&level->keys);
+        if (level->anchor.len > 0)
+                set_anchor(b, level->anchor, level->node);
+        return place(b, level->node);
+}
+
+static struct error *take_scalar(struct builder *b, const yaml_event_t *e)
+{
+        struct node *n = new_node(b, NODE_SCALAR, e->start_mark);
+
+        n->text = arena_str(b->arena, str_of_bytes(e->data.scalar.value, e->data.scalar.length));
+        n->is_plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+        if (e->data.scalar.anchor != NULL)
+                set_anchor(b, copy(b, e->data.scalar.anchor), n);
+        return place(b, n);
+}
+
+/*
+ * An alias stands for the node it names, which is shared, never copied: its weight and height count
+ * again, so that a few lines cannot stand for millions of values.
+ */
+static struct error *take_alias(struct builder *b, const yaml_event_t *e)
+{
+        struct str name = str_of((const char *)e->data.alias.anchor);
+        AUTO_MEM char *shown = escaped(name);
+        const struct anchor *anchor = b->anchors;
+
+        while (anchor != NULL && !str_equal(anchor->name, name))
+                anchor = anchor->next;
+        if (anchor == NULL)
+                return place_error(b, e->start_mark, "alias '%s' names nothing above it", shown);
+        if (anchor->node == NULL)
+                return place_error(b, e->start_mark, "alias '%s' stands inside of what it names", shown);
+        if (++b->aliases > LIMIT_YAML_ALIASES)
+                return place_error(b, e->start_mark, "more than %d aliases", LIMIT_YAML_ALIASES);
+        if (b->depth + anchor->node->height > LIMIT_YAML_DEPTH)
+                return place_error(b, e->start_mark, "alias '%s' nests more than %d deep", shown, LIMIT_YAML_DEPTH);
+        TRY(count(b, e->start_mark, anchor->node->weight));
+        return place(b, anchor->node);
+}
+
+static struct error *check_tag(struct builder *b, const yaml_char_t *tag, yaml_mark_t mark)
+{
+        AUTO_MEM char *shown = escaped(str_of((const char *)tag));
+
+        return tag == NULL ? NULL : place_error(b, mark, "the tag '%s' has no meaning here", shown);
+}
+
+static struct error *take_event(struct builder *b, const yaml_event_t *e)
+{
+        switch (e->type) {
+        case YAML_DOCUMENT_START_EVENT:
+                b->anchors = NULL;
+                if (e->data.document_start.tag_directives.start != e->data.document_start.tag_directives.end)
+                        return place_error(b, e->start_mark, "tag directives have no meaning here");
+                return NULL;
+        case YAML_SCALAR_EVENT:
+                TRY(check_tag(b, e->data.scalar.tag, e->start_mark));
+                TRY(count(b, e->start_mark, 1));
+                return take_scalar(b, e);
+        case YAML_SEQUENCE_START_EVENT:
+                TRY(check_tag(b, e->data.sequence_start.tag, e->start_mark));
+                TRY(count(b, e->start_mark, 1));
+                return open_level(b, NODE_LIST, e->start_mark, e->data.sequence_start.anchor);
+        case YAML_MAPPING_START_EVENT:
+                TRY(check_tag(b, e->data.mapping_start.tag, e->start_mark));
+                TRY(count(b, e->start_mark, 1));
+                return open_level(b, NODE_MAPPING, e->start_mark, e->data.mapping_start.anchor);
+        case YAML_SEQUENCE_END_EVENT:
+        case YAML_MAPPING_END_EVENT:
+                return close_level(b);
+        case YAML_ALIAS_EVENT:
+                return take_alias(b, e);
+        default:
+                return NULL;
+        }
+}
+
+/* ---- libyaml ------------------------------------------------------------------------------------- */
+
+/* A tab where blanks belong is the most frequent slip. */
+static bool is_indented_by_tabs(struct str text, size_t line)
+{
+        struct str at = { 0 };
+
+        for (size_t i = 0; i <= line; i++)
+                at = str_split(&text, '\n');
+        for (size_t i = 0; i < at.len && (at.ptr[i] == ' ' || at.ptr[i] == '\t'); i++)
+                if (at.ptr[i] == '\t')
+                        return true;
+        return false;
+}
+
+/* What libyaml has to say, with its place. */
+static struct error *parser_error(const struct builder *b, const yaml_parser_t *p, struct str text)
+{
+        yaml_mark_t mark = p->problem_mark;
+        const char *problem = p->problem == NULL ? "this is not YAML" : p->problem;
+
+        if (p->error == YAML_READER_ERROR) /* counts bytes only */
+                return error_new(ERROR_INVALID_ARGUMENT, "%s: byte %zu: %s", b->file, p->problem_offset, problem);
+        struct error *err = place_error(b, mark, "%s", problem);
+        if (is_indented_by_tabs(text, mark.line))
+                return error_hint(err, "indent with blanks: YAML takes no tabs there");
+        if (p->context != NULL)
+                return error_hint(err, "this came up %s, which begins in line %zu", p->context,
+                                  p->context_mark.line + 1);
+        return err;
+}
+
+static struct error *read_events(struct builder *b, yaml_parser_t *p, struct str text)
+{
+        for (bool at_end = false; !at_end;) {
+                yaml_event_t e;
+
+                if (!yaml_parser_parse(p, &e))
+                        return parser_error(b, p, text);
+                at_end = e.type == YAML_STREAM_END_EVENT;
+                struct error *err = take_event(b, &e);
+                yaml_event_delete(&e);
+                TRY(err);
+        }
+        return NULL;
+}
+
+struct error *node_parse(struct arena *a, const char *file, struct str text, struct node_item **ret)
+{
+        struct builder b = { .arena = a, .file = file, .documents_end = NULL };
+        yaml_parser_t p;
+
+        if (text.len > LIMIT_YAML_FILE)
+                return error_new(ERROR_INVALID_ARGUMENT, "%s: longer than %d bytes", file, LIMIT_YAML_FILE);
+        if (!yaml_parser_initialize(&p))
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "%s: no memory for reading YAML", file);
+        b.documents_end = &b.documents;
+        yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING); /* else two bytes could declare UTF-16 */
+        yaml_parser_set_input_string(&p, (const unsigned char *)(text.len == 0 ? "" : text.ptr), text.len);
+        struct error *err = read_events(&b, &p, text);
+        yaml_parser_delete(&p);
+        builder_release(&b);
+        if (err == NULL)
+                *ret = b.documents;
+        return err;
+}
+
+/* ---- words --------------------------------------------------------------------------------------- */
+
+bool node_is_null(const struct node *n)
+{
+        return n->kind == NODE_SCALAR && n->is_plain &&
+               (n->text.len == 0 || str_equal(n->text, STR("~")) || str_equal_nocase(n->text, STR("null")));
+}
+
+static const struct bool_word {
+        struct str word;
+        bool value;
+        bool is_yaml; /* else one that only Teleport takes for a boolean */
+} bool_words[] = {
+        { STR_INIT("yes"), true, true },   { STR_INIT("y"), true, true },     { STR_INIT("true"), true, true },
+        { STR_INIT("on"), true, true },    { STR_INIT("yeah"), true, false }, { STR_INIT("1"), true, false },
+        { STR_INIT("no"), false, true },   { STR_INIT("n"), false, true },    { STR_INIT("false"), false, true },
+        { STR_INIT("off"), false, true },  { STR_INIT("nope"), false, false }, { STR_INIT("0"), false, false },
+};
+
+static const struct bool_word *find_bool_word(struct str text)
+{
+        for (size_t i = 0; i < ARRAY_LEN(bool_words); i++)
+                if (str_equal_nocase(text, bool_words[i].word))
+                        return &bool_words[i];
+        return NULL;
+}
+
+bool text_as_bool(struct str text, bool *ret)
+{
+        const struct bool_word *word = find_bool_word(text);
+
+        if (word != NULL)
+                *ret = word->value;
+        return word != NULL;
+}
+
+/* Cuts the run of digits and underscores at the front; false when there is none. */
+static bool skip_digits(struct str *s, bool is_hex)
+{
+        size_t len = 0;
+
+        while (len < s->len) {
+                char c = char_lower(s->ptr[len]);
+
+                if (!char_is_digit(c) && c != '_' && !(is_hex && c >= 'a' && c <= 'f'))
+                        break;
+                len++;
+        }
+        *s = str_slice(*s, len, s->len);
+        return len > 0;
+}
+
+static bool skip_any(struct str *s, const char *set)
+{
+        if (s->len == 0 || s->ptr[0] == '\0' || strchr(set, s->ptr[0]) == NULL)
+                return false;
+        *s = str_slice(*s, 1, s->len);
+        return true;
+}
+
+/* Decimal with fraction and exponent, 0x, 0o, 0b, infinities and NaN (YAML 1.1 and 1.2, without base 60). */
+static bool is_number(struct str s)
+{
+        skip_any(&s, "+-");
+        if (str_equal_nocase(s, STR(".inf")) || str_equal_nocase(s, STR(".nan")))
+                return true;
+        if (s.len > 2 && s.ptr[0] == '0' && strchr("xXoObB", s.ptr[1]) != NULL) {
+                s = str_slice(s, 2, s.len);
+                return skip_digits(&s, true) && s.len == 0;
+        }
+        bool has_digits = s.len > 0 && s.ptr[0] != '_' && skip_digits(&s, false);
+        if (skip_any(&s, "."))
+                has_digits = skip_digits(&s, false) || has_digits;
+        if (has_digits && skip_any(&s, "eE")) {
+                skip_any(&s, "+-");
+                has_digits = skip_digits(&s, false);
+        }
+        return has_digits && s.len == 0;
+}
+
+bool text_means_another_type(struct str text)
+{
+        const struct bool_word *word = find_bool_word(text);
+
+        return text.len == 0 || str_equal(text, STR("~")) || str_equal_nocase(text, STR("null")) ||
+               (word != NULL && word->is_yaml) || is_number(text);
+}
+
+const struct node *node_member(const struct node *mapping, struct str key)
+{
+        for (const struct node_item *i = mapping->items; i != NULL; i = i->next)
+                if (str_equal(i->key->text, key))
+                        return i->value;
+        return NULL;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by schema_load.c and schema_emit.c; nobody else includes it. */
+#ifndef SCHEMA_INTERNAL_H
+#define SCHEMA_INTERNAL_H
+
+#include "schema/schema.h"
+
+/* Which of the special forms a message type has. */
+enum schema_form {
+        FORM_MESSAGE,
+        FORM_TIMESTAMP,
+        FORM_DURATION,
+        FORM_ENTRY, /* of a mapping */
+};
+enum schema_form schema_form(const ProtobufCMessageDescriptor *type);
+
+/* Fields of an entry. */
+enum { ENTRY_KEY, ENTRY_VALUE };
+
+/* Where a field's value, or its quantifier (has_x, n_x), lies in a message. */
+static inline void *field_at(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *field)
+{
+        return (char *)(uintptr_t)msg + field->offset;
+}
+static inline void *field_quantifier(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *field)
+{
+        return (char *)(uintptr_t)msg + field->quantifier_offset;
+}
+
+/* Bytes of one value of the field's type. */
+size_t schema_value_size(const ProtobufCFieldDescriptor *field);
+
+/*
+ * Text and moment both ways. A moment may lie beyond what struct walltime can hold: guides of old let
+ * tokens expire in the year 3000.
+ */
+struct error *timestamp_parse(struct str text, int64_t *ret_seconds, int32_t *ret_nanos) MUST_USE;
+void timestamp_put(struct buf *out, int64_t seconds, int32_t nanos);
+
+#endif

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/schema.h"
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "common.pb-c.h"
+#include "schema/node.h"
+#include "schema/schema_internal.h"
+
+/* Where we are, for sentences: "spec.allow[2].aws_account". */
+struct path {
+        const struct path *up;
+        const char *name; /* NULL: an element of a list */
+        size_t index;     /* from 1 */
+};
+
+struct loader {
+        struct arena *arena;
+        const char *file;
+        const ProtobufCMessageDescriptor *root;
+};
+
+static struct error *load_message(const struct loader *l, const struct path *path, const struct node *n,
+                                  const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret);
+
+/* ---- saying what is wrong ------------------------------------------------------------------------ */
+
+static void put_path(struct buf *out, const struct path *path)
+{
+        if (path == NULL)
+                return;
+        put_path(out, path->up);
+        if (path->name == NULL)
+                buf_printf(out, "[%zu]", path->index);
+        else
+                buf_printf(out, "%s%s", path->up == NULL ? "" : ".", path->name);
+}
+
+/* "FILE:LINE:COLUMN: PATH must be WANTED". */
+static struct error *wrong_value(const struct loader *l, const struct path *path, const struct node *n,
+                                 const char *wanted)
+{
+        AUTO(buf) where = BUF_MAX(4 * KiB);
+        AUTO_MEM char *shown = escaped(n->text);
+
+        put_path(&where, path);
+        const char *name = path == NULL ? "the document" : buf_c(&where);
+        if (n->kind == NODE_SCALAR && n->text.len > 0)
+                return node_error(l->file, n, "%s must be %s, not '%s'", name, wanted, shown);
+        return node_error(l->file, n, "%s must be %s%s", name, wanted,
+                          n->kind == NODE_LIST      ? ", not a list"
+                          : n->kind == NODE_MAPPING ? ", not a mapping"
+                                                    : "");
+}
+
+/* The message types below `type` that know the key, as "teleport.log"; false when there is none. */
+static bool put_home_of(struct buf *out, const ProtobufCMessageDescriptor *type, struct str key, unsigned depth)
+{
+        enum { DEPTH_MAX = 4 }; /* keys are searched no deeper */
+
+        for (unsigned i = 0; depth < DEPTH_MAX && i < type->n_fields; i++) {
+                const ProtobufCFieldDescriptor *field = &type->fields[i];
+
+                if (field->type != PROTOBUF_C_TYPE_MESSAGE || schema_form(field->descriptor) != FORM_MESSAGE)
+                        continue;
+                const ProtobufCMessageDescriptor *below = field->descriptor;
+                size_t before = out->len;
+                buf_printf(out, "%s%s", before > 0 ? "." : "", field->name);
+                for (unsigned j = 0; j < below->n_fields; j++)
+                        if (str_equal(key, str_of(below->fields[j].name)))
+                                return true;
+                if (put_home_of(out, below, key, depth + 1))
+                        return true;
+                out->len = before;
+        }
+        return false;
+}
+
+static const char *nearest_key(const ProtobufCMessageDescriptor *type, struct str key)
+{
+        const char *nearest = NULL;
+        size_t least = key.len / 3 + 2; /* more edits than that are another word */
+
+        for (unsigned i = 0; i < type->n_fields; i++) {
+                size_t distance = text_distance(key, str_of(type->fields[i].name));
+
+                if (distance < least) {
+                        nearest = type->fields[i].name;
+                        least = distance;
+                }
+        }
+        return nearest;
+}
+
+static struct error *unknown_key(const struct loader *l, const struct path *path, const struct node *key,
+                                 const ProtobufCMessageDescriptor *type)
+{
+        AUTO(buf) where = BUF_MAX(4 * KiB);
+        AUTO(buf) home = BUF_MAX(4 * KiB);
+        AUTO_MEM char *shown = escaped(key->text);
+        const char *nearest = nearest_key(type, key->text);
+
+        put_path(&where, path);
+        struct error *err = path == NULL ? node_error(l->file, key, "unknown key '%s' at the top level", shown)
+                                         : node_error(l->file, key, "unknown key '%s' in %s", shown, buf_c(&where));
+        if (put_home_of(&home, l->root, key->text, 0))
+                return error_hint(err, "'%s' belongs in %s; check the indentation", shown, buf_c(&home));
+        if (nearest != NULL)
+                return error_hint(err, "did you mean '%s'", nearest);
+        return err;
+}
+
+/* ---- scalars ------------------------------------------------------------------------------------- */
+
+static struct error *out_of_memory(const struct loader *l, const struct node *n)
+{
+        return error_wrap(error_new(ERROR_RESOURCE_EXHAUSTED, "the document needs too much memory"), "%s:%d:%d",
+                          l->file, n->line, n->column);
+}
+
+static struct error *load_string(const struct loader *l, const struct path *path, const struct node *n, char **ret)
+{
+        if (n->is_plain && text_means_another_type(n->text))
+                return error_hint(wrong_value(l, path, n, "text"), "put it in quotes to have it taken as text");
+        if (str_find_char(n->text, '\0') < n->text.len)
+                return wrong_value(l, path, n, "text without NUL characters");
+        const char *copy = str_to_c(l->arena, n->text);
+        if (copy == NULL)
+                return out_of_memory(l, n);
+        *ret = (char *)(uintptr_t)copy; /* protobuf-c's structs have no const */
+        return NULL;
+}
+
+static struct error *load_int(const struct loader *l, const struct path *path, const struct node *n, int64_t min,
+                              int64_t max, int64_t *ret)
+{
+        struct error *err = parse_int(n->text, min, max, "it", ret);
+
+        if (err == NULL && n->is_plain)
+                return NULL;
+        error_free(err);
+        return wrong_value(l, path, n, "a whole number in range");
+}
+
+static struct error *load_enum(const struct loader *l, const struct path *path, const struct node *n,
+                               const ProtobufCEnumDescriptor *type, int32_t *ret)
+{
+        for (unsigned i = 0; i < type->n_values; i++)
+                if (str_equal_nocase(n->text, str_of(type->values[i].name))) {
+                        *ret = type->values[i].value;
+                        return NULL;
+                }
+        return wrong_value(l, path, n, "one of the names the reference lists");
+}
+
+static struct error *load_timestamp(const struct loader *l, const struct path *path, const struct node *n,
+                                    Cteleport__V1__Timestamp *ret)
+{
+        AUTO_PTR(error) err = timestamp_parse(n->text, &ret->seconds, &ret->nanos);
+
+        return err == NULL ? NULL : wrong_value(l, path, n, "a date and time like 2026-01-31T23:59:59Z");
+}
+
+static struct error *load_duration(const struct loader *l, const struct path *path, const struct node *n,
+                                   Cteleport__V1__Duration *ret)
+{
+        struct duration d = { 0 };
+        AUTO_PTR(error) err = duration_parse(n->text, &d);
+
+        if (err != NULL)
+                return wrong_value(l, path, n, "a duration like 1h30m, 10s or 500ms");
+        ret->seconds = d.ns / 1000000000;
+        ret->nanos = (int32_t)(d.ns % 1000000000);
+        return NULL;
+}
+
+/* ---- fields -------------------------------------------------------------------------------------- */
+
+static struct error *load_value(const struct loader *l, const struct path *path, const struct node *n,
+                                const ProtobufCFieldDescriptor *field, void *at)
+{
+        int64_t number = 0;
+        bool truth = false;
+
+        if (field->type == PROTOBUF_C_TYPE_MESSAGE)
+                return load_message(l, path, n, field->descriptor, at);
+        if (n->kind != NODE_SCALAR)
+                return wrong_value(l, path, n, "a single value");
+        switch (field->type) {
+        case PROTOBUF_C_TYPE_STRING:
+                return load_string(l, path, n, at);
+        case PROTOBUF_C_TYPE_BOOL:
+                if (!text_as_bool(n->text, &truth))
+                        return wrong_value(l, path, n, "yes or no");
+                *(protobuf_c_boolean *)at = truth;
+                return NULL;
+        case PROTOBUF_C_TYPE_INT32:
+                TRY(load_int(l, path, n, INT32_MIN, INT32_MAX, &number));
+                *(int32_t *)at = (int32_t)number;
+                return NULL;
+        case PROTOBUF_C_TYPE_UINT32:
+                TRY(load_int(l, path, n, 0, UINT32_MAX, &number));
+                *(uint32_t *)at = (uint32_t)number;
+                return NULL;
+        case PROTOBUF_C_TYPE_INT64:
+                return load_int(l, path, n, INT64_MIN, INT64_MAX, at);
+        case PROTOBUF_C_TYPE_UINT64:
+                TRY(load_int(l, path, n, 0, INT64_MAX, &number));
+                *(uint64_t *)at = (uint64_t)number;
+                return NULL;
+        case PROTOBUF_C_TYPE_ENUM:
+                return load_enum(l, path, n, field->descriptor, at);
+        default:
+                bug("field '%s' has a type that the schema does not read", field->name);
+        }
+}
+
+static struct error *new_message(const struct loader *l, const struct node *n, const ProtobufCMessageDescriptor *type,
+                                 ProtobufCMessage **ret)
+{
+        ProtobufCMessage *msg = arena_try_alloc(l->arena, type->sizeof_message);
+
+        if (msg == NULL)
+                return out_of_memory(l, n);
+        protobuf_c_message_init(type, msg);
+        *ret = msg;
+        return NULL;
+}
+
+/* One pair of a mapping as an entry message. A value left empty is the empty text. */
+static struct error *load_entry(const struct loader *l, const struct path *path, const struct node_item *item,
+                                const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret)
+{
+        ProtobufCMessage *entry = NULL;
+
+        TRY(new_message(l, item->key, type, &entry));
+        TRY(load_value(l, path, item->key, &type->fields[ENTRY_KEY], field_at(entry, &type->fields[ENTRY_KEY])));
+        AUTO_MEM char *shown = escaped(item->key->text);
+        struct path below = { path, shown, 0 };
+        struct node empty = { .line = item->key->line, .column = item->key->column };
+        TRY(load_value(l, &below, node_is_null(item->value) ? &empty : item->value, &type->fields[ENTRY_VALUE],
+                       field_at(entry, &type->fields[ENTRY_VALUE])));
+        *ret = entry;
+        return NULL;
+}
+
+static struct error *load_elements(const struct loader *l, const struct path *path, const struct node *n,
+                                   const ProtobufCFieldDescriptor *field, char *at)
+{
+        bool is_map = field->type == PROTOBUF_C_TYPE_MESSAGE && schema_form(field->descriptor) == FORM_ENTRY;
+        size_t size = schema_value_size(field), index = 0;
+
+        for (const struct node_item *item = n->items; item != NULL; item = item->next, index++) {
+                struct path below = { path, NULL, index + 1 };
+
+                if (is_map) {
+                        TRY(load_entry(l, path, item, field->descriptor, (void *)(at + index * size)));
+                        continue;
+                }
+                if (node_is_null(item->value) && field->type != PROTOBUF_C_TYPE_MESSAGE)
+                        return wrong_value(l, &below, item->value, "given");
+                TRY(load_value(l, &below, item->value, field, at + index * size));
+        }
+        return NULL;
+}
+
+static struct error *load_repeated(const struct loader *l, const struct path *path, const struct node *n,
+                                   const ProtobufCFieldDescriptor *field, ProtobufCMessage *msg)
+{
+        bool is_map = field->type == PROTOBUF_C_TYPE_MESSAGE && schema_form(field->descriptor) == FORM_ENTRY;
+        struct node_item only = { NULL, (struct node *)(uintptr_t)n, NULL };
+        struct node list_of_one = { .kind = NODE_LIST, .line = n->line, .column = n->column, .items = &only };
+        size_t count = 0;
+
+        if (node_is_null(n))
+                return NULL;
+        if (is_map && n->kind != NODE_MAPPING)
+                return wrong_value(l, path, n, "a mapping of keys to values");
+        if (!is_map && n->kind == NODE_SCALAR && field->type != PROTOBUF_C_TYPE_MESSAGE)
+                n = &list_of_one;
+        if (!is_map && n->kind != NODE_LIST)
+                return wrong_value(l, path, n, "a list");
+        for (const struct node_item *item = n->items; item != NULL; item = item->next)
+                count++;
+        if (count == 0)
+                return NULL;
+        char *values = arena_try_alloc(l->arena, count * schema_value_size(field));
+        if (values == NULL)
+                return out_of_memory(l, n);
+        TRY(load_elements(l, path, n, field, values));
+        *(void **)field_at(msg, field) = values;
+        *(size_t *)field_quantifier(msg, field) = count;
+        return NULL;
+}
+
+static struct error *load_field(const struct loader *l, const struct path *path, const struct node *n,
+                                const ProtobufCFieldDescriptor *field, ProtobufCMessage *msg)
+{
+        bool is_section = field->type == PROTOBUF_C_TYPE_MESSAGE && schema_form(field->descriptor) == FORM_MESSAGE;
+
+        if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
+                bug("field '%s' is a choice, which the schema does not read", field->name);
+        if (field->label == PROTOBUF_C_LABEL_REPEATED)
+                return load_repeated(l, path, n, field, msg);
+        if (node_is_null(n) && !is_section)
+                return NULL;
+        TRY(load_value(l, path, n, field, field_at(msg, field)));
+        if (field->label == PROTOBUF_C_LABEL_OPTIONAL && field->type != PROTOBUF_C_TYPE_MESSAGE &&
+            field->type != PROTOBUF_C_TYPE_STRING)
+                *(protobuf_c_boolean *)field_quantifier(msg, field) = true;
+        return NULL;
+}
+
+static struct error *load_fields(const struct loader *l, const struct path *path, const struct node *n,
+                                 ProtobufCMessage *msg)
+{
+        const ProtobufCMessageDescriptor *type = msg->descriptor;
+
+        for (const struct node_item *item = n->items; item != NULL; item = item->next) {
+                const ProtobufCFieldDescriptor *field = NULL;
+
+                for (unsigned i = 0; i < type->n_fields && field == NULL; i++)
+                        if (str_equal(item->key->text, str_of(type->fields[i].name)))
+                                field = &type->fields[i];
+                if (field == NULL)
+                        return unknown_key(l, path, item->key, type);
+                struct path below = { path, field->name, 0 };
+                TRY(load_field(l, &below, item->value, field, msg));
+        }
+        return NULL;
+}
+
+static struct error *load_message(const struct loader *l, const struct path *path, const struct node *n,
+                                  const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret)
+{
+        enum schema_form form = schema_form(type);
+        ProtobufCMessage *msg = NULL;
+
+        TRY(new_message(l, n, type, &msg));
+        *ret = msg;
+        if (form != FORM_MESSAGE && n->kind != NODE_SCALAR)
+                return wrong_value(l, path, n, "a single value");
+        if (form == FORM_TIMESTAMP)
+                return load_timestamp(l, path, n, (Cteleport__V1__Timestamp *)msg);
+        if (form == FORM_DURATION)
+                return load_duration(l, path, n, (Cteleport__V1__Duration *)msg);
+        if (node_is_null(n))
+                return NULL;
+        if (n->kind != NODE_MAPPING)
+                return wrong_value(l, path, n, "a mapping of keys to values");
+        return load_fields(l, path, n, msg);
+}
+
+/* ---- documents ----------------------------------------------------------------------------------- */
+
+struct error *schema_load_yaml(struct arena *a, const char *file, struct str text,
+                               const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret)
+{
+        AUTO_PTR(arena) nodes = arena_new(NODE_ARENA_CAP);
+        struct loader l = { a, file, type };
+        struct node nothing = { .line = 1, .column = 1, .is_plain = true };
+        struct node_item *documents = NULL;
+        ProtobufCMessage *msg = NULL;
+
+        TRY(node_parse(nodes, file, text, &documents));
+        if (documents != NULL && documents->next != NULL)
+                return node_error(file, documents->next->value, "a second document begins here, but one is expected");
+        TRY(load_message(&l, NULL, documents == NULL ? &nothing : documents->value, type, &msg));
+        *ret = msg;
+        return NULL;
+}
+
+struct loaded {
+        ProtobufCMessage *msg;
+        int line;
+        struct loaded *next;
+};
+
+static struct error *load_resource(struct loader *l, const struct node *n, schema_type_of_kind *type_of_kind, void *ctx,
+                                   ProtobufCMessage **ret)
+{
+        if (n->kind != NODE_MAPPING)
+                return wrong_value(l, NULL, n, "a resource: a mapping with kind, version, metadata and spec");
+        const struct node *kind = node_member(n, STR("kind"));
+        if (kind == NULL || kind->kind != NODE_SCALAR || kind->text.len == 0)
+                return error_hint(node_error(l->file, n, "the resource does not say its kind"),
+                                  "begin it with a line like: kind: token");
+        l->root = type_of_kind(ctx, kind->text);
+        if (l->root == NULL) {
+                AUTO_MEM char *shown = escaped(kind->text);
+
+                return node_error(l->file, kind, "creating resources of type \"%s\" is not supported", shown);
+        }
+        return load_message(l, NULL, n, l->root, ret);
+}
+
+/* Loads a document, or each element when it is a list, as `tctl get --format=json` prints one. */
+static struct error *load_document(struct loader *l, const struct node *n, schema_type_of_kind *type_of_kind, void *ctx,
+                                   struct arena *scratch, struct loaded ***end)
+{
+        struct node_item only = { NULL, (struct node *)(uintptr_t)n, NULL };
+
+        if (node_is_null(n))
+                return NULL;
+        for (const struct node_item *i = n->kind == NODE_LIST ? n->items : &only; i != NULL; i = i->next) {
+                struct loaded *loaded = arena_alloc(scratch, sizeof *loaded);
+
+                TRY(load_resource(l, i->value, type_of_kind, ctx, &loaded->msg));
+                loaded->line = i->value->line;
+                **end = loaded;
+                *end = &loaded->next;
+        }
+        return NULL;
+}
+
+struct error *schema_load_stream(struct arena *a, const char *file, struct str text, schema_type_of_kind *type_of_kind,
+                                 schema_each *each, void *ctx)
+{
+        AUTO_PTR(arena) nodes = arena_new(NODE_ARENA_CAP);
+        AUTO_PTR(arena) scratch = arena_new(NODE_ARENA_CAP);
+        struct loader l = { a, file, NULL };
+        struct node_item *documents = NULL;
+        struct loaded *all = NULL, **end = &all;
+
+        TRY(node_parse(nodes, file, text, &documents));
+        for (const struct node_item *d = documents; d != NULL; d = d->next)
+                TRY(load_document(&l, d->value, type_of_kind, ctx, scratch, &end));
+        for (const struct loaded *loaded = all; loaded != NULL; loaded = loaded->next)
+                TRY(each(ctx, loaded->msg, loaded->line));
+        return NULL;
+}
