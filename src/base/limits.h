@@ -21,12 +21,14 @@ enum {
         TIMEOUT_GRACEFUL_STOP = 30 * 1000,   /* from QUIT to the end */
         TIMEOUT_STOP = 5 * 1000,             /* from TERM to the end */
         TIMEOUT_CONNECT = 10 * 1000,         /* TCP connect of our clients */
-        TIMEOUT_CONNECT_NEXT = 250,          /* before the next address is tried beside it (RFC 8305 section 8) */
-        TIMEOUT_LINGER = 5 * 1000,           /* a closed connection sends what is left and hears the peer out */
-        TIMEOUT_ACCEPT_PAUSE = 100,          /* no accepting for so long when descriptors have run out */
         TIMEOUT_RPC = 30 * 1000,             /* a unary call of our clients */
         TIMEOUT_IMDS = 1000,                 /* connect or answer of the instance metadata service */
         TIMEOUT_CREDENTIAL_PROCESS = 60 * 1000,
+        TIMEOUT_STORE_MARKER = 10 * 1000,    /* the marker lags at most this far behind a busy store */
+        TIMEOUT_STORE_PURGE = 500,           /* expired items are removed together, not one by one */
+        TIMEOUT_STORE_PURGE_RETRY = 10 * 1000, /* after a purge that failed: the disk is full */
+        TIMEOUT_OUTBOX_SWEEP = 1000,         /* audited events leave the store together */
+        TIMEOUT_OUTBOX_RETRY = 5 * 1000,     /* after events.log could not be written */
 };
 
 /* Sizes in bytes, counts as they are. */
@@ -39,8 +41,6 @@ enum {
         LIMIT_RESET_BURST = 200,              /* stream resets on one connection, either side, at once */
         LIMIT_RESET_PER_SECOND = 20,          /* and as a rate */
         LIMIT_UNREAD_OUTPUT = 1 * MiB,        /* queued for a peer that does not read */
-        LIMIT_CONNECT_ADDRESSES = 8,          /* of one name that are tried */
-        LIMIT_ACCEPT_BATCH = 64,              /* connections accepted before others get their turn */
         LIMIT_RPC_JOIN = 64 * KiB,            /* gRPC message of the join methods */
         LIMIT_RPC = 1 * MiB,                  /* gRPC message of all other methods */
         LIMIT_RPC_DEPTH = 16,                 /* nesting of protobuf messages */
@@ -71,7 +71,20 @@ enum {
         LIMIT_RSA_BITS_MAX = 4096,
         LIMIT_STORE_VALUE = 256 * KiB,
         LIMIT_STORE_KEY = 1024,
+        LIMIT_STORE_TXN = 4 * MiB,            /* keys and values of one transaction */
+        LIMIT_STORE_RANGE = 1000,             /* items of one page */
+        LIMIT_STORE_PAGE = 1 * MiB,           /* bytes of one page, one item more at most */
+        LIMIT_STORE_BATCH = 1024,             /* operations committed together */
+        LIMIT_STORE_PURGE = 256,              /* expired items removed at once */
+        LIMIT_STORE_CACHE = 2 * MiB,          /* pages kept in memory; the kernel keeps the rest */
+        LIMIT_STORE_LOG = 4 * MiB,            /* the write-ahead log between checkpoints */
         LIMIT_AUDIT_FIELD = 512,
+        LIMIT_AUDIT_VALUES = 100,             /* values of one list */
+        LIMIT_AUDIT_RECORD = 16 * KiB,        /* one line of events.log; fields beyond are left out, marked */
+        LIMIT_AUDIT_BATCH = 1 * MiB,          /* written and synced together, one record more at most */
+        LIMIT_AUDIT_TAIL = 4 * MiB,           /* searched at start for events that are already there */
+        LIMIT_OUTBOX_SWEEP = 256,             /* audited events removed from the store at once */
+        LIMIT_OUTBOX_WAITING = 10000,         /* committed events that events.log did not take yet */
         LIMIT_CLOCK_SKEW_SECONDS = 15 * 60,   /* AWS's own window for a signature */
         LIMIT_CERT_BACKDATE_SECONDS = 60,
         LIMIT_HOST_CERT_SECONDS = 24 * 3600,

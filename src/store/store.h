@@ -26,24 +26,34 @@ struct store_item {
 
 /* How a backend is named in teleport.yaml; a row each in store.c. */
 struct store_options {
-        const char *type; /* "sqlite" (alias "dir"), "memory" for tests */
-        const char *path; /* directory; made with mode 0700 */
+        const char *type; /* "sqlite" (alias "dir", and what NULL means), "memory" for tests */
+        const char *path; /* directory; made with mode 0700. Not used by "memory" */
 };
 
 /*
  * Opens and checks the store; blocks, so it belongs to start-up. FAILED_PRECONDITION when somebody
- * else has it open; DATA_LOSS when it is corrupt, missing although the cluster was initialised, or
- * older than its marker: nothing is granted on guesses.
+ * else has it open or a newer version wrote it; DATA_LOSS when it is corrupt, missing although the
+ * cluster was initialised, or older than its marker: nothing is granted on guesses.
+ *
+ * Later, a disk that fails or content that does not match its checksum ends the process with a log
+ * line: after a failed fsync nobody knows what is on the disk, and the next start checks everything.
  */
 struct error *store_open(struct loop *l, struct store_options options, struct store **ret) MUST_USE;
-/* Finishes what was asked, then closes; closed(ctx) comes from the loop. */
+/*
+ * Finishes what was asked, then closes; closed(ctx) comes from the loop. Watches are freed by their
+ * owners before that. Nothing may be asked once closed was called.
+ */
 void store_close(struct store *s, void (*closed)(void *ctx), void *ctx);
 
 /* item borrowed until the callback returns; NULL with err NULL: there is no such key. err owned. */
 void store_get(struct store *s, struct str key, void (*done)(void *ctx, const struct store_item *item, struct error *err),
                void *ctx);
 
-/* Items with the prefix in key order, after `after` (empty: from the start), at most limit. */
+/*
+ * Items with the prefix in key order, after `after` (empty: from the start), at most limit, and at most
+ * LIMIT_STORE_RANGE or about LIMIT_STORE_PAGE bytes: ask again with the last key while !is_last.
+ * page and items borrowed until the callback returns; page NULL with err.
+ */
 struct store_page {
         const struct store_item *items;
         size_t count;
@@ -53,7 +63,12 @@ void store_range(struct store *s, struct str prefix, struct str after, size_t li
                  void (*done)(void *ctx, const struct store_page *page, struct error *err), void *ctx);
 
 /*
- * Writes that happen all or not at all. Build, commit once; the transaction frees itself. Inputs are copied.
+ * Writes that happen all or not at all. Build, commit once; the transaction frees itself. Inputs are
+ * copied, LIMIT_STORE_TXN bytes at most; a fault in one (a key that does not begin with '/' or is too
+ * long, a value too large) is reported by the commit as INVALID_ARGUMENT.
+ *
+ * All requirements are checked before the first write, whatever the order they were added in; writes
+ * apply in the order they were added.
  *
  *   struct store_txn *t = store_txn_new(s);
  *   store_txn_require(t, token_key, token_revision);          // still as we read it, and not expired
@@ -70,7 +85,7 @@ void store_txn_put(struct store_txn *t, struct str key, struct str value, struct
 void store_txn_delete(struct store_txn *t, struct str key);
 void store_txn_delete_prefix(struct store_txn *t, struct str prefix);
 /*
- * done exactly once from the loop: err NULL and the revision written; ABORTED when a requirement did
+ * done (may be NULL) exactly once from the loop: err NULL and the revision written; ABORTED when a requirement did
  * not hold (error says which key); RESOURCE_EXHAUSTED when the disk is full (retry later);
  * UNAVAILABLE otherwise.
  */
@@ -81,7 +96,11 @@ void store_txn_cancel(struct store_txn *t); /* instead of commit */
 void store_put(struct store *s, struct str key, struct str value, struct walltime expires,
                void (*done)(void *ctx, uint64_t revision, struct error *err), void *ctx);
 
-/* Changes under a prefix, after they are committed, in order. deleted covers expiry too (value empty then). */
+/*
+ * Changes under a prefix, after they are committed, in order; the watches hear of a transaction before
+ * its own `done`. deleted covers expiry too (value empty then); an expired item is told of within a
+ * second or so, though no longer found from its instant on. item borrowed until the callback returns.
+ */
 struct store_watch;
 struct store_watch *store_watch_new(struct store *s, struct str prefix,
                                     void (*changed)(void *ctx, const struct store_item *item, bool deleted), void *ctx) MUST_USE;

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SQLite backend: a batch is one transaction, so any number of writers share one fsync.
+ *
+ * Requirements are checked before the first write of their transaction; one that does not hold
+ * therefore leaves nothing to undo, and the others of the batch go on.
+ */
+#include "store/store_sqlite.h"
+
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+static const char *const statement_sql[SQL_COUNT] = {
+        [SQL_BEGIN] = "BEGIN",
+        [SQL_COMMIT] = "COMMIT",
+        [SQL_ROLLBACK] = "ROLLBACK",
+        [SQL_GET] = "SELECT " SQLITE_ITEM_COLUMNS " FROM item WHERE key = ?1",
+        [SQL_RANGE] = "SELECT " SQLITE_ITEM_COLUMNS " FROM item WHERE key >= ?1 AND key < ?2"
+                      " AND (expires = 0 OR expires > ?3) ORDER BY key LIMIT ?4",
+        [SQL_PUT] = "INSERT INTO item (" SQLITE_ITEM_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5)"
+                    " ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision,"
+                    " expires = excluded.expires, checksum = excluded.checksum",
+        [SQL_DELETE] = "DELETE FROM item WHERE key = ?1",
+        [SQL_DELETE_PREFIX] = "DELETE FROM item WHERE key >= ?1 AND key < ?2 RETURNING key",
+        [SQL_PURGE] = "DELETE FROM item WHERE key IN (SELECT key FROM item WHERE expires > 0 AND expires <= ?1"
+                      " ORDER BY expires LIMIT ?2) RETURNING key",
+        [SQL_NEXT_EXPIRY] = "SELECT expires FROM item WHERE expires > 0 ORDER BY expires LIMIT 1",
+        [SQL_SET_REVISION] = "UPDATE cluster SET revision = ?1",
+};
+
+/* One batch on its way: the revision counts up here and becomes the store's when it is committed. */
+struct run {
+        struct sqlite_store *s;
+        struct store_batch *batch;
+        uint64_t revision;
+};
+
+/* ---- statements ---------------------------------------------------------------------------------- */
+
+/* Ready for new values. What was bound before may be gone by now, so every use binds everything. */
+static sqlite3_stmt *statement(struct sqlite_store *s, enum sqlite_statement which)
+{
+        sqlite3_reset(s->statements[which]);
+        return s->statements[which];
+}
+
+static void bind_bytes(sqlite3_stmt *q, int index, struct str bytes)
+{
+        /* A NULL pointer would become SQL's NULL, even with length 0. */
+        int code = sqlite3_bind_blob64(q, index, bytes.len == 0 ? "" : bytes.ptr, bytes.len, SQLITE_STATIC);
+
+        if (code != SQLITE_OK)
+                bug("binding %zu bytes: %s", bytes.len, sqlite3_errstr(code));
+}
+
+static void bind_number(sqlite3_stmt *q, int index, int64_t number)
+{
+        int code = sqlite3_bind_int64(q, index, number);
+
+        if (code != SQLITE_OK)
+                bug("binding a number: %s", sqlite3_errstr(code));
+}
+
+/* Runs a statement that gives no rows. */
+static struct error *run_to_end(struct sqlite_store *s, sqlite3_stmt *q)
+{
+        int code = sqlite3_step(q);
+
+        sqlite3_reset(q);
+        return code == SQLITE_DONE ? NULL : sqlite_store_error(s, code);
+}
+
+static struct error *prepare_statements(struct sqlite_store *s)
+{
+        for (size_t i = 0; i < SQL_COUNT; i++) {
+                int code = sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                              &s->statements[i], NULL);
+
+                if (code != SQLITE_OK)
+                        return sqlite_store_error(s, code);
+        }
+        return NULL;
+}
+
+/*
+ * The smallest string above all that begin with prefix, in bytes of its own behind `room`. Keys begin with
+ * '/', so there is always a byte to count up.
+ */
+static struct str end_of_prefix(struct str prefix, char room[LIMIT_STORE_KEY])
+{
+        size_t len = prefix.len;
+
+        while (len > 0 && (uint8_t)prefix.ptr[len - 1] == 0xff)
+                len--;
+        if (len == 0 || len > LIMIT_STORE_KEY)
+                bug("a prefix without end");
+        memcpy(room, prefix.ptr, len);
+        room[len - 1] = (char)((uint8_t)room[len - 1] + 1);
+        return (struct str){ room, len };
+}
+
+/* ---- reads --------------------------------------------------------------------------------------- */
+
+static bool is_expired(const struct store_item *item, struct walltime now)
+{
+        return item->expires.ns != 0 && item->expires.ns <= now.ns;
+}
+
+static void keep_item(struct store_op *op, const struct store_item *row)
+{
+        struct store_item *item = store_op_add_item(op);
+
+        *item = *row;
+        item->key = arena_str(op->arena, row->key);
+        item->value = arena_str(op->arena, row->value);
+}
+
+/* The live item of key in *ret, borrowed until SQL_GET is used again; revision 0: there is none. */
+static struct error *find_live(struct run *r, struct str key, struct store_item *ret)
+{
+        struct sqlite_store *s = r->s;
+        sqlite3_stmt *q = statement(s, SQL_GET);
+
+        *ret = (struct store_item){ .revision = 0 };
+        bind_bytes(q, 1, key);
+        int code = sqlite3_step(q);
+        if (code == SQLITE_DONE)
+                return NULL;
+        if (code != SQLITE_ROW)
+                return sqlite_store_error(s, code);
+        struct store_item item;
+        TRY(sqlite_store_row(q, &item));
+        if (!is_expired(&item, r->batch->now))
+                *ret = item;
+        return NULL;
+}
+
+static struct error *run_get(struct run *r, struct store_op *op)
+{
+        struct store_item item;
+
+        TRY(find_live(r, op->key, &item));
+        if (item.revision != 0)
+                keep_item(op, &item);
+        sqlite3_reset(r->s->statements[SQL_GET]);
+        return NULL;
+}
+
+static struct error *run_range(struct run *r, struct store_op *op)
+{
+        struct sqlite_store *s = r->s;
+        sqlite3_stmt *q = statement(s, SQL_RANGE);
+        char end[LIMIT_STORE_KEY], start[LIMIT_STORE_KEY + 1];
+        struct str from = op->key;
+        struct error *err = NULL;
+        size_t bytes = 0;
+        int code;
+
+        if (str_compare(op->after, op->key) >= 0) { /* the next key above it is itself and a NUL */
+                memcpy(start, op->after.ptr, op->after.len);
+                start[op->after.len] = '\0';
+                from = (struct str){ start, op->after.len + 1 };
+        }
+        bind_bytes(q, 1, from);
+        bind_bytes(q, 2, end_of_prefix(op->key, end));
+        bind_number(q, 3, r->batch->now.ns);
+        bind_number(q, 4, (int64_t)op->limit + 1); /* one more tells whether this is the last page */
+        while ((code = sqlite3_step(q)) == SQLITE_ROW) {
+                struct store_item item;
+
+                if (op->item_count == op->limit || bytes >= LIMIT_STORE_PAGE)
+                        break;
+                err = sqlite_store_row(q, &item);
+                if (err != NULL)
+                        break;
+                keep_item(op, &item);
+                bytes += item.key.len + item.value.len;
+        }
+        op->is_last = code == SQLITE_DONE;
+        if (err == NULL && code != SQLITE_DONE && code != SQLITE_ROW)
+                err = sqlite_store_error(s, code);
+        sqlite3_reset(q);
+        return err;
+}
+
+/* ---- writes -------------------------------------------------------------------------------------- */
+
+/* *ret_refusal says what does not hold, for whoever asked; the returned error is the database's. */
+static struct error *check_requirement(struct run *r, const struct store_step *step, struct error **ret_refusal)
+{
+        struct store_item item;
+
+        TRY(find_live(r, step->key, &item));
+        sqlite3_reset(r->s->statements[SQL_GET]);
+        bool holds = step->revision == STORE_ANY ? item.revision != 0 : item.revision == step->revision;
+        if (holds)
+                return NULL;
+        AUTO_MEM char *shown = escaped(step->key);
+        *ret_refusal = error_new(ERROR_ABORTED, "'%s' %s", shown,
+                                 item.revision == 0    ? "does not exist"
+                                 : step->revision == 0 ? "exists already"
+                                                       : "was changed meanwhile");
+        return NULL;
+}
+
+static void note_change(struct run *r, struct store_op *op, struct store_item item, bool deleted)
+{
+        if (r->batch->is_watched)
+                *store_op_add_change(op) = (struct store_change){ item, deleted };
+}
+
+static struct error *run_put(struct run *r, struct store_op *op, const struct store_step *step)
+{
+        sqlite3_stmt *q = statement(r->s, SQL_PUT);
+        struct store_item item = { step->key, step->value, r->revision, step->expires };
+
+        bind_bytes(q, 1, item.key);
+        bind_bytes(q, 2, item.value);
+        bind_number(q, 3, (int64_t)item.revision);
+        bind_number(q, 4, item.expires.ns);
+        bind_number(q, 5, sqlite_store_checksum(&item));
+        TRY(run_to_end(r->s, q));
+        note_change(r, op, item, false);
+        return NULL;
+}
+
+static struct error *run_delete(struct run *r, struct store_op *op, const struct store_step *step)
+{
+        sqlite3_stmt *q = statement(r->s, SQL_DELETE);
+
+        bind_bytes(q, 1, step->key);
+        TRY(run_to_end(r->s, q));
+        if (sqlite3_changes(r->s->db) > 0)
+                note_change(r, op, (struct store_item){ .key = step->key, .revision = r->revision }, true);
+        return NULL;
+}
+
+/* Runs a DELETE … RETURNING key to its end. */
+static struct error *run_deletes(struct run *r, struct store_op *op, sqlite3_stmt *q)
+{
+        int code;
+
+        while ((code = sqlite3_step(q)) == SQLITE_ROW) {
+                struct str key = str_of_bytes(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+
+                if (r->batch->is_watched)
+                        note_change(r, op, (struct store_item){ arena_str(op->arena, key), .revision = r->revision }, true);
+        }
+        struct error *err = code == SQLITE_DONE ? NULL : sqlite_store_error(r->s, code);
+        sqlite3_reset(q);
+        return err;
+}
+
+static struct error *run_delete_prefix(struct run *r, struct store_op *op, const struct store_step *step)
+{
+        sqlite3_stmt *q = statement(r->s, SQL_DELETE_PREFIX);
+        char end[LIMIT_STORE_KEY];
+
+        bind_bytes(q, 1, step->key);
+        bind_bytes(q, 2, end_of_prefix(step->key, end));
+        return run_deletes(r, op, q);
+}
+
+static struct error *run_purge(struct run *r, struct store_op *op)
+{
+        sqlite3_stmt *q = statement(r->s, SQL_PURGE);
+
+        r->revision++;
+        bind_number(q, 1, r->batch->now.ns);
+        bind_number(q, 2, LIMIT_STORE_PURGE);
+        TRY(run_deletes(r, op, q));
+        if (sqlite3_changes(r->s->db) == 0)
+                r->revision--;
+        return NULL;
+}
+
+static struct error *run_step(struct run *r, struct store_op *op, const struct store_step *step)
+{
+        switch (step->kind) {
+        case STEP_PUT:
+                return run_put(r, op, step);
+        case STEP_DELETE:
+                return run_delete(r, op, step);
+        case STEP_DELETE_PREFIX:
+                return run_delete_prefix(r, op, step);
+        case STEP_REQUIRE:
+                return NULL; /* checked before */
+        }
+        bug("transaction step %d", (int)step->kind);
+}
+
+static struct error *run_txn(struct run *r, struct store_op *op)
+{
+        bool writes = false;
+
+        for (const struct store_step *step = op->steps; step != NULL; step = step->next) {
+                if (step->kind != STEP_REQUIRE) {
+                        writes = true;
+                        continue;
+                }
+                TRY(check_requirement(r, step, &op->err));
+                if (op->err != NULL)
+                        return NULL;
+        }
+        r->revision += writes;
+        for (const struct store_step *step = op->steps; step != NULL; step = step->next)
+                TRY(run_step(r, op, step));
+        op->revision = r->revision;
+        return NULL;
+}
+
+/* ---- a batch ------------------------------------------------------------------------------------- */
+
+/* Reports only what concerns the whole batch; what concerns the operation alone is in op->err. */
+static struct error *run_op(struct run *r, struct store_op *op)
+{
+        switch (op->kind) {
+        case OP_GET:
+                return run_get(r, op);
+        case OP_RANGE:
+                return run_range(r, op);
+        case OP_TXN:
+                return run_txn(r, op);
+        case OP_PURGE:
+                return run_purge(r, op);
+        }
+        bug("store operation %d", (int)op->kind);
+}
+
+static struct error *find_next_expiry(struct run *r)
+{
+        sqlite3_stmt *q = statement(r->s, SQL_NEXT_EXPIRY);
+        int code = sqlite3_step(q);
+
+        r->batch->next_expiry.ns = code == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+        sqlite3_reset(q);
+        return code == SQLITE_ROW || code == SQLITE_DONE ? NULL : sqlite_store_error(r->s, code);
+}
+
+static struct error *run_all(struct run *r)
+{
+        struct sqlite_store *s = r->s;
+
+        r->revision = s->revision;
+        TRY(run_to_end(s, statement(s, SQL_BEGIN)));
+        for (struct store_op *op = r->batch->first; op != NULL; op = op->next) {
+                if (op->err == NULL)
+                        TRY(run_op(r, op));
+        }
+        if (r->revision != s->revision) {
+                sqlite3_stmt *q = statement(s, SQL_SET_REVISION);
+
+                bind_number(q, 1, (int64_t)r->revision);
+                TRY(run_to_end(s, q));
+        }
+        TRY(find_next_expiry(r));
+        TRY(run_to_end(s, statement(s, SQL_COMMIT)));
+        s->revision = r->revision;
+        return NULL;
+}
+
+/* Nothing of the batch happened: says so to its writes, and lets its reads see the state as it was. */
+static struct error *run_reads_only(struct run *r, const struct error *why)
+{
+        struct sqlite_store *s = r->s;
+
+        for (size_t i = 0; i < SQL_COUNT; i++)
+                sqlite3_reset(s->statements[i]);
+        if (sqlite3_get_autocommit(s->db) == 0)
+                TRY(run_to_end(s, statement(s, SQL_ROLLBACK)));
+        for (struct store_op *op = r->batch->first; op != NULL; op = op->next) {
+                store_op_clear(op);
+                if (op->err != NULL && op->err->code == ERROR_ABORTED) {
+                        error_free(op->err); /* judged by writes that did not happen */
+                        op->err = NULL;
+                }
+                if (store_op_writes(op) && op->err == NULL)
+                        op->err = error_copy(why);
+        }
+        return run_all(r);
+}
+
+static void run(void *impl, struct store_batch *batch)
+{
+        struct sqlite_store *s = impl;
+        struct run r = { .s = s, .batch = batch };
+
+        struct error *err = run_all(&r);
+        if (err != NULL && err->code != ERROR_DATA_LOSS) {
+                struct error *why = err;
+
+                err = run_reads_only(&r, why);
+                error_free(why);
+        }
+        bool is_due = instant_since(batch->at, s->marked_at).ns >= MILLISECONDS(TIMEOUT_STORE_MARKER).ns;
+        if (err == NULL && is_due) {
+                /* A marker that cannot be written only notices less; what is in the database is safe. */
+                error_free(sqlite_store_mark(s));
+                s->marked_at = batch->at;
+        }
+        batch->broken = err; /* of the disk, or a second failure in a row, without a write */
+}
+
+/* ---- open and close ------------------------------------------------------------------------------ */
+
+static void close_sqlite(void *impl)
+{
+        struct sqlite_store *s = impl;
+
+        error_free(sqlite_store_mark(s)); /* as in run() */
+        sqlite_store_close(s);
+        free(s);
+}
+
+static struct error *open_at(const char *path, void **ret)
+{
+        struct sqlite_store *s = NEW(struct sqlite_store);
+        struct error *err = sqlite_store_open(path, s);
+
+        if (err == NULL)
+                err = prepare_statements(s);
+        if (err != NULL) {
+                sqlite_store_close(s);
+                free(s);
+                return err;
+        }
+        *ret = s;
+        return NULL;
+}
+
+static struct error *open_file(const char *path, void **ret)
+{
+        if (path == NULL || *path == '\0')
+                return error_new(ERROR_INVALID_ARGUMENT, "the store has no directory");
+        return open_at(path, ret);
+}
+
+static struct error *open_memory(const char *path, void **ret)
+{
+        (void)path;
+        return open_at(NULL, ret);
+}
+
+const struct store_backend store_sqlite = { open_file, run, close_sqlite };
+const struct store_backend store_sqlite_memory = { open_memory, run, close_sqlite };

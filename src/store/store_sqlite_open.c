@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening the SQLite database: every start takes the path of a start after a crash. What is found is
+ * checked as a whole, page by page and item by item, before anything is believed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "os/file.h"
+#include "store/store_sqlite.h"
+
+enum {
+        APPLICATION_ID = 0x63746c70, /* "ctlp" in the file's header: file(1) and we tell it from others */
+        SCHEMA_VERSION = 1,
+        PAGE_SIZE = 4096,
+};
+
+/*
+ * WITHOUT ROWID makes the key the table itself: no second index that could disagree with it. The index
+ * on expires is only for the purge; what is expired is decided from the item.
+ */
+static const char *const schema[] = {
+        "CREATE TABLE item (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,"
+        " expires INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE INDEX item_expires ON item (expires) WHERE expires > 0",
+        "CREATE TABLE cluster (one INTEGER PRIMARY KEY CHECK (one = 1), identity BLOB NOT NULL,"
+        " revision INTEGER NOT NULL) STRICT",
+};
+
+/* ---- errors -------------------------------------------------------------------------------------- */
+
+static bool is_out_of_space(const struct sqlite_store *s, int code)
+{
+        int errnum = sqlite3_system_errno(s->db);
+
+        /* SQLite knows ENOSPC as FULL; quotas and file size limits look like failing disks to it. */
+        return (code & 0xff) == SQLITE_FULL || (code == SQLITE_IOERR_WRITE && (errnum == EDQUOT || errnum == EFBIG || errnum == ENOSPC));
+}
+
+struct error *sqlite_store_error(const struct sqlite_store *s, int code)
+{
+        const char *dir = s->dir == NULL ? "memory" : s->dir;
+
+        if (is_out_of_space(s, code))
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED,
+                                            "the cluster's state cannot be written: the disk of '%s' is full", dir),
+                                  "free some space there; nothing is lost, and the service goes on by itself");
+        switch (code & 0xff) {
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+                return error_new(ERROR_DATA_LOSS, "the database in '%s' is corrupt (%s)", dir, sqlite3_errmsg(s->db));
+        case SQLITE_IOERR:
+                return error_new(ERROR_DATA_LOSS, "the disk of '%s' fails: %s (SQLite %d): %s", dir,
+                                 sqlite3_errmsg(s->db), code, strerror(sqlite3_system_errno(s->db)));
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "another program has the database in '%s' open", dir),
+                                  "close it; the database belongs to one process at a time");
+        default:
+                return error_new(ERROR_UNAVAILABLE, "the database in '%s' cannot be used: %s (SQLite %d)", dir,
+                                 sqlite3_errmsg(s->db), code);
+        }
+}
+
+static struct error *with_restore_hint(const struct sqlite_store *s, struct error *err)
+{
+        if (err == NULL || err->code != ERROR_DATA_LOSS || err->hint != NULL || s->dir == NULL)
+                return err;
+        return error_hint(err, "nothing was changed; restore the newest copy of '%s' with all its files", s->dir);
+}
+
+/* ---- items --------------------------------------------------------------------------------------- */
+
+static uint64_t fold(uint64_t hash, const void *bytes, size_t len)
+{
+        const uint8_t *at = bytes;
+
+        for (size_t i = 0; i < len; i++)
+                hash = (hash ^ at[i]) * 0x100000001b3u; /* FNV-1a; each step is a bijection: one byte changed never goes unseen */
+        return hash;
+}
+
+int64_t sqlite_store_checksum(const struct store_item *item)
+{
+        uint64_t numbers[] = { item->key.len, item->value.len, item->revision, (uint64_t)item->expires.ns };
+        uint64_t hash = fold(0xcbf29ce484222325u, numbers, sizeof numbers);
+
+        hash = fold(hash, item->key.ptr, item->key.len);
+        hash = fold(hash, item->value.ptr, item->value.len);
+        return (int64_t)hash;
+}
+
+static struct str column_bytes(sqlite3_stmt *row, int column)
+{
+        const void *bytes = sqlite3_column_blob(row, column);
+
+        return str_of_bytes(bytes, (size_t)sqlite3_column_bytes(row, column));
+}
+
+struct error *sqlite_store_row(sqlite3_stmt *row, struct store_item *ret)
+{
+        struct store_item item = {
+                .key = column_bytes(row, 0),
+                .value = column_bytes(row, 1),
+                .revision = (uint64_t)sqlite3_column_int64(row, 2),
+                .expires = { sqlite3_column_int64(row, 3) },
+        };
+
+        if (sqlite3_column_int64(row, 4) != sqlite_store_checksum(&item)) {
+                AUTO_MEM char *shown = escaped(item.key);
+
+                return error_new(ERROR_DATA_LOSS, "the item '%s' does not match its checksum", shown);
+        }
+        *ret = item;
+        return NULL;
+}
+
+/* ---- small pieces of SQL; all of it is constant -------------------------------------------------- */
+
+static struct error *execute(struct sqlite_store *s, const char *sql)
+{
+        int code = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+
+        return code == SQLITE_OK ? NULL : sqlite_store_error(s, code);
+}
+
+static struct error *prepare(struct sqlite_store *s, const char *sql, sqlite3_stmt **ret)
+{
+        int code = sqlite3_prepare_v3(s->db, sql, -1, 0, ret, NULL);
+
+        return code == SQLITE_OK ? NULL : sqlite_store_error(s, code);
+}
+
+/* The one number a query gives. */
+static struct error *query_number(struct sqlite_store *s, const char *sql, int64_t *ret)
+{
+        sqlite3_stmt *q = NULL;
+        TRY(prepare(s, sql, &q));
+        int code = sqlite3_step(q);
+
+        if (code == SQLITE_ROW)
+                *ret = sqlite3_column_int64(q, 0);
+        struct error *err = code == SQLITE_ROW ? NULL
+                            : code == SQLITE_DONE
+                                    ? error_new(ERROR_DATA_LOSS, "the database lacks its first record")
+                                    : sqlite_store_error(s, code);
+        sqlite3_finalize(q);
+        return err;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------- */
+
+static void configure(sqlite3 *db)
+{
+        static const struct {
+                int option, value;
+        } options[] = {
+                { SQLITE_DBCONFIG_DEFENSIVE, 1 },      { SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 },
+                { SQLITE_DBCONFIG_ENABLE_TRIGGER, 0 }, { SQLITE_DBCONFIG_ENABLE_VIEW, 0 },
+                { SQLITE_DBCONFIG_DQS_DDL, 0 },        { SQLITE_DBCONFIG_DQS_DML, 0 },
+                { SQLITE_DBCONFIG_ENABLE_FKEY, 1 },    { SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
+                { SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1 }, /* a database we refuse is left as it was */
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+                if (sqlite3_db_config(db, options[i].option, options[i].value, NULL) != SQLITE_OK)
+                        bug("SQLite does not know option %d", options[i].option);
+        }
+        sqlite3_extended_result_codes(db, 1);
+        sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+        sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LIMIT_STORE_VALUE + LIMIT_STORE_KEY + PAGE_SIZE);
+}
+
+/* Order matters: an exclusive lock taken before WAL keeps the log's index in our memory, not in a file. */
+static struct error *set_pragmas(struct sqlite_store *s)
+{
+        AUTO_MEM char *sizes = mem_printf("PRAGMA cache_size = %d; PRAGMA journal_size_limit = %d; "
+                                          "PRAGMA wal_autocheckpoint = %d",
+                                          -LIMIT_STORE_CACHE / KiB, LIMIT_STORE_LOG, LIMIT_STORE_LOG / PAGE_SIZE);
+
+        TRY(execute(s, "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
+                       "PRAGMA synchronous = FULL; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;"
+                       "PRAGMA cell_size_check = ON"));
+        return execute(s, sizes);
+}
+
+static struct error *open_database(struct sqlite_store *s, const char *file)
+{
+        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+                    SQLITE_OPEN_NOFOLLOW;
+        int code = sqlite3_open_v2(file, &s->db, flags, NULL);
+
+        if (s->db == NULL)
+                bug("out of memory while opening a database");
+        if (code != SQLITE_OK)
+                return sqlite_store_error(s, code);
+        configure(s->db);
+        return set_pragmas(s);
+}
+
+/* SQLite would make it with the umask's mode; its log takes the mode of the database. */
+static struct error *create_file(const char *file)
+{
+        AUTO_FD int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0)
+                return error_errno(errno, "cannot open '%s'", file);
+        return NULL;
+}
+
+static struct error *create_schema(struct sqlite_store *s)
+{
+        sqlite3_stmt *insert = NULL;
+        struct store_marker m = { .revision = 0 };
+        AUTO_MEM char *header = mem_printf("PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
+                                           SCHEMA_VERSION);
+
+        if (getrandom(m.identity, sizeof m.identity, 0) != (ssize_t)sizeof m.identity)
+                bug("no random numbers");
+        TRY(execute(s, "BEGIN IMMEDIATE"));
+        TRY(execute(s, header));
+        for (size_t i = 0; i < ARRAY_LEN(schema); i++)
+                TRY(execute(s, schema[i]));
+        TRY(prepare(s, "INSERT INTO cluster VALUES (1, ?1, 0)", &insert));
+        sqlite3_bind_blob(insert, 1, m.identity, sizeof m.identity, SQLITE_STATIC);
+        int code = sqlite3_step(insert);
+        sqlite3_finalize(insert);
+        if (code != SQLITE_DONE)
+                return sqlite_store_error(s, code);
+        return execute(s, "COMMIT");
+}
+
+/* ---- checking ------------------------------------------------------------------------------------ */
+
+static struct error *check_version(struct sqlite_store *s)
+{
+        int64_t id = 0, version = 0;
+
+        TRY(query_number(s, "PRAGMA application_id", &id));
+        TRY(query_number(s, "PRAGMA user_version", &version));
+        if (id != APPLICATION_ID)
+                return error_new(ERROR_DATA_LOSS, "the database in '%s' is not one of ours", s->dir);
+        if (version != SCHEMA_VERSION)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                            "the database in '%s' was written by another version (format %lld)", s->dir,
+                                            (long long)version),
+                                  "use the version that wrote it, or a newer one");
+        return NULL;
+}
+
+/* Tables and indexes are exactly ours: a schema that was tampered with could make a query mean something else. */
+static struct error *check_schema(struct sqlite_store *s)
+{
+        sqlite3_stmt *q = NULL;
+        int64_t all = 0, ours = 0;
+
+        TRY(query_number(s, "SELECT count(*) FROM sqlite_schema", &all));
+        TRY(prepare(s, "SELECT count(*) FROM sqlite_schema WHERE sql = ?1", &q));
+        for (size_t i = 0; i < ARRAY_LEN(schema); i++) {
+                sqlite3_reset(q);
+                sqlite3_bind_text(q, 1, schema[i], -1, SQLITE_STATIC);
+                if (sqlite3_step(q) == SQLITE_ROW)
+                        ours += sqlite3_column_int64(q, 0);
+        }
+        sqlite3_finalize(q);
+        if (all != (int64_t)ARRAY_LEN(schema) || ours != all)
+                return error_new(ERROR_DATA_LOSS, "the tables of the database in '%s' are not the expected ones", s->dir);
+        return NULL;
+}
+
+/* SQLite's own look at every page: trees, free lists, cells. */
+static struct error *check_pages(struct sqlite_store *s)
+{
+        sqlite3_stmt *q = NULL;
+        struct error *err = NULL;
+
+        TRY(prepare(s, "PRAGMA quick_check(1)", &q));
+        int code = sqlite3_step(q);
+        if (code != SQLITE_ROW) {
+                err = sqlite_store_error(s, code);
+        } else if (!str_equal(str_of((const char *)sqlite3_column_text(q, 0)), STR("ok"))) {
+                AUTO_MEM char *found = escaped(str_of((const char *)sqlite3_column_text(q, 0)));
+
+                err = error_new(ERROR_DATA_LOSS, "the database in '%s' is corrupt: %s", s->dir, found);
+        }
+        sqlite3_finalize(q);
+        return err;
+}
+
+/* Ours: every item matches its checksum, keys ascend, no item is newer than the database. */
+static struct error *check_items(struct sqlite_store *s)
+{
+        sqlite3_stmt *q = NULL;
+        struct error *err = NULL;
+        AUTO(buf) last = BUF_MAX(LIMIT_STORE_KEY);
+        int code;
+
+        TRY(prepare(s, "SELECT " SQLITE_ITEM_COLUMNS " FROM item ORDER BY key", &q));
+        while (err == NULL && (code = sqlite3_step(q)) == SQLITE_ROW) {
+                struct store_item item;
+
+                err = sqlite_store_row(q, &item);
+                if (err != NULL)
+                        break;
+                if (str_compare(buf_str(&last), item.key) >= 0 || item.revision > s->revision) {
+                        AUTO_MEM char *shown = escaped(item.key);
+
+                        err = error_new(ERROR_DATA_LOSS, "the item '%s' is out of order in the database", shown);
+                }
+                buf_clear(&last);
+                buf_put(&last, item.key);
+        }
+        if (err == NULL && code != SQLITE_DONE)
+                err = sqlite_store_error(s, code);
+        sqlite3_finalize(q);
+        return err;
+}
+
+static struct error *read_cluster(struct sqlite_store *s, struct store_marker *ret)
+{
+        sqlite3_stmt *q = NULL;
+        struct error *err = NULL;
+
+        TRY(prepare(s, "SELECT identity, revision FROM cluster", &q));
+        int code = sqlite3_step(q);
+        if (code == SQLITE_ROW && sqlite3_column_bytes(q, 0) == STORE_IDENTITY_SIZE && sqlite3_column_int64(q, 1) >= 0) {
+                memcpy(ret->identity, sqlite3_column_blob(q, 0), STORE_IDENTITY_SIZE);
+                ret->revision = (uint64_t)sqlite3_column_int64(q, 1);
+        } else if (code == SQLITE_ROW || code == SQLITE_DONE) {
+                err = error_new(ERROR_DATA_LOSS, "the database in '%s' does not say which cluster it is of", s->dir);
+        } else {
+                err = sqlite_store_error(s, code);
+        }
+        sqlite3_finalize(q);
+        return err;
+}
+
+static struct error *check_marker(const struct sqlite_store *s, const struct store_marker *found)
+{
+        if (memcmp(found->identity, s->marker.identity, STORE_IDENTITY_SIZE) != 0)
+                return error_new(ERROR_DATA_LOSS, "the database in '%s' is not the one this cluster was using", s->dir);
+        if (found->revision < s->marker.revision)
+                return error_hint(error_new(ERROR_DATA_LOSS,
+                                            "the database in '%s' is older than this cluster: it ends at change %llu, and "
+                                            "change %llu was seen before",
+                                            s->dir, (unsigned long long)found->revision,
+                                            (unsigned long long)s->marker.revision),
+                                  "restore the newest copy; to go on with the older state, and lose what was revoked "
+                                  "since, remove '%s/initialised'",
+                                  s->dir);
+        return NULL;
+}
+
+struct error *sqlite_store_mark(struct sqlite_store *s)
+{
+        if (s->dir == NULL || s->revision == s->marker.revision)
+                return NULL;
+        struct store_marker m = s->marker;
+        m.revision = s->revision;
+        TRY(store_marker_write(s->dir, &m));
+        s->marker = m;
+        return NULL;
+}
+
+/* Whether there is a database to check; creates the file when the cluster is new. */
+static struct error *find_database(const char *file, bool is_marked, bool *ret_exists)
+{
+        struct stat st = { .st_size = 0 };
+        bool exists = stat(file, &st) == 0;
+
+        if (!exists && errno != ENOENT)
+                return error_errno(errno, "cannot open '%s'", file);
+        if (is_marked && st.st_size == 0)
+                return error_new(ERROR_DATA_LOSS, "the cluster was initialised, but its database '%s' is %s", file,
+                                 exists ? "empty" : "missing");
+        *ret_exists = st.st_size > 0;
+        return *ret_exists ? NULL : create_file(file);
+}
+
+static struct error *open_checked(struct sqlite_store *s)
+{
+        AUTO_MEM char *file = mem_printf("%s/sqlite.db", s->dir);
+        struct store_marker found;
+        int64_t tables = 0;
+        bool exists;
+
+        struct error *err = store_marker_read(s->dir, &s->marker);
+        bool is_marked = err == NULL;
+        if (err != NULL && err->code != ERROR_NOT_FOUND)
+                return err;
+        error_free(err);
+        TRY(find_database(file, is_marked, &exists));
+        TRY(open_database(s, file));
+        /* A crash in the first start leaves a database without tables: then it is still the first start. */
+        TRY(query_number(s, "SELECT count(*) FROM sqlite_schema", &tables));
+        if (tables == 0 && !is_marked)
+                TRY(create_schema(s));
+        TRY(check_version(s));
+        TRY(check_schema(s));
+        TRY(check_pages(s));
+        TRY(read_cluster(s, &found));
+        if (is_marked)
+                TRY(check_marker(s, &found));
+        s->revision = found.revision;
+        TRY(check_items(s));
+        memcpy(s->marker.identity, found.identity, STORE_IDENTITY_SIZE);
+        if (!is_marked)
+                return store_marker_write(s->dir, &found);
+        return sqlite_store_mark(s);
+}
+
+static void checkpoint_on_close(struct sqlite_store *s)
+{
+        sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+}
+
+static struct error *open_dir(const char *path, struct sqlite_store *s)
+{
+        TRY(dir_make(path, 0700));
+        s->dir = realpath(path, NULL); /* links above it are fine; SQLite is told to refuse any */
+        if (s->dir == NULL)
+                return error_errno(errno, "cannot open '%s'", path);
+        TRY(dir_lock(s->dir, &s->lock_fd));
+        TRY(with_restore_hint(s, open_checked(s)));
+        checkpoint_on_close(s);
+        return NULL;
+}
+
+struct error *sqlite_store_open(const char *path, struct sqlite_store *s)
+{
+        s->lock_fd = -1;
+        if (path != NULL)
+                return open_dir(path, s);
+        TRY(open_database(s, ":memory:"));
+        return create_schema(s);
+}
+
+void sqlite_store_close(struct sqlite_store *s)
+{
+        for (size_t i = 0; i < SQL_COUNT; i++)
+                sqlite3_finalize(s->statements[i]);
+        sqlite3_close(s->db); /* moves the log into the database and removes it */
+        if (s->lock_fd >= 0)
+                close(s->lock_fd);
+        free(s->dir);
+        *s = (struct sqlite_store){ .lock_fd = -1 };
+}
