@@ -105,7 +105,7 @@ struct cert_info {
         struct str issuer; /* one line, escaped, for messages */
         bool is_ca;
 };
-/* INVALID_ARGUMENT for anything that is not one whole certificate with such a subject. */
+/* INVALID_ARGUMENT for anything that is not one whole certificate with such a subject. Needs up to 16 KiB of the arena. */
 struct error *cert_read(struct arena *a, struct str der, struct cert_info *ret) MUST_USE;
 
 enum { SSH_CERT_USER = 1, SSH_CERT_HOST = 2 };
@@ -119,7 +119,10 @@ struct ssh_cert_info {
         uint32_t kind;                              /* SSH_CERT_USER or SSH_CERT_HOST */
         struct str public_key, ca_key;              /* wire form, checked */
 };
-/* Host and user certificates signed by an Ed25519 key, without options; those of our own making. */
+/*
+ * Host and user certificates signed by an Ed25519 key, without options: those of our own making.
+ * INVALID_ARGUMENT for all else. Needs up to CERT_MAX of the arena.
+ */
 struct error *ssh_cert_read(struct arena *a, struct str wire, struct ssh_cert_info *ret) MUST_USE;
 
 /* The authorized_keys form of a certificate or public key: "<type> <base64>", without newline. */
