@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pki/cert_check.h"
+
+#include <limits.h>
+
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+static X509 *parse(struct str der)
+{
+        const unsigned char *at = str_bytes(der);
+        ERR_clear_error();
+        if (der.len == 0 || der.len > LONG_MAX)
+                return NULL;
+        X509 *cert = d2i_X509(NULL, &at, (long)der.len);
+        if (cert != NULL && at != str_bytes(der) + der.len) {
+                X509_free(cert);
+                return NULL;
+        }
+        return cert;
+}
+
+static struct error *does_not_parse(void)
+{
+        return error_new(ERROR_INVALID_ARGUMENT, "a certificate is malformed");
+}
+
+struct error *cert_check_key(struct str cert_der, const struct key *k)
+{
+        X509 *cert = parse(cert_der);
+        if (cert == NULL)
+                return does_not_parse();
+        const EVP_PKEY *in_cert = X509_get0_pubkey(cert);
+        bool is_ours = in_cert != NULL && EVP_PKEY_eq(in_cert, k->handle) == 1;
+        X509_free(cert);
+        ERR_clear_error();
+        if (!is_ours)
+                return error_new(ERROR_UNAUTHENTICATED, "the certificate is for another key than ours");
+        return NULL;
+}
+
+struct error *cert_check_issuer(struct str cert_der, struct str ca_der)
+{
+        X509 *cert = parse(cert_der), *ca = parse(ca_der);
+        struct error *err = NULL;
+        if (cert == NULL || ca == NULL)
+                err = does_not_parse();
+        else if (X509_check_ca(ca) != 1)
+                err = error_new(ERROR_UNAUTHENTICATED, "the issuer's certificate is not that of a CA");
+        else if (X509_check_issued(ca, cert) != X509_V_OK || X509_verify(cert, X509_get0_pubkey(ca)) != 1)
+                err = error_new(ERROR_UNAUTHENTICATED, "the certificate was not signed by this CA");
+        X509_free(cert);
+        X509_free(ca);
+        ERR_clear_error();
+        return err;
+}
+
+struct error *cert_each_dns_name(struct str cert_der, void (*each)(void *ctx, struct str name), void *ctx)
+{
+        X509 *cert = parse(cert_der);
+        if (cert == NULL)
+                return does_not_parse();
+        GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+        for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+                const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+                if (n->type != GEN_DNS)
+                        continue;
+                struct str text = str_of_bytes(ASN1_STRING_get0_data(n->d.dNSName),
+                                               (size_t)ASN1_STRING_length(n->d.dNSName));
+                if (!str_is_empty(text) && str_find_char(text, '\0') == text.len)
+                        each(ctx, text);
+        }
+        GENERAL_NAMES_free(names);
+        X509_free(cert);
+        ERR_clear_error();
+        return NULL;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Questions a holder of certificates asks about them: whose key is in it, who signed it, for which names.
+ */
+#ifndef PKI_CERT_CHECK_H
+#define PKI_CERT_CHECK_H
+
+#include "pki/cert.h"
+#include "pki/key.h"
+
+/* Whether the public key in the X.509 certificate is that of k. INVALID_ARGUMENT if it does not parse. */
+struct error *cert_check_key(struct str cert_der, const struct key *k) MUST_USE;
+
+/*
+ * Whether ca_der is a CA certificate that signed cert_der, by name and by signature, and may sign.
+ * Times are not looked at: the caller knows which clock to believe. UNAUTHENTICATED otherwise.
+ */
+struct error *cert_check_issuer(struct str cert_der, struct str ca_der) MUST_USE;
+
+/* Calls each for every DNS name of the certificate (borrowed until it returns); malformed ones are left out. */
+struct error *cert_each_dns_name(struct str cert_der, void (*each)(void *ctx, struct str name), void *ctx) MUST_USE;
+
+#endif
