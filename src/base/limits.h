@@ -13,6 +13,7 @@ enum {
         TIMEOUT_TLS_HANDSHAKE = 10 * 1000,   /* from accept to TLS done */
         TIMEOUT_HTTP1_HEADER = 10 * 1000,    /* from the first byte of a request to its blank line */
         TIMEOUT_JOIN = 60 * 1000,            /* a join stream from its first byte to its result */
+        TIMEOUT_JOIN_GOODBYE = 2 * 1000,     /* after a join's result or refusal, until its stream has closed */
         TIMEOUT_STS_CONNECT = 5 * 1000,      /* TCP and TLS to STS */
         TIMEOUT_STS_TOTAL = 15 * 1000,       /* one question to STS, retries included in the join's minute */
         TIMEOUT_IDLE_CONNECTION = 300 * 1000, /* a connection without a stream is closed */
@@ -29,6 +30,11 @@ enum {
         TIMEOUT_STORE_PURGE_RETRY = 10 * 1000, /* after a purge that failed: the disk is full */
         TIMEOUT_OUTBOX_SWEEP = 1000,         /* audited events leave the store together */
         TIMEOUT_OUTBOX_RETRY = 5 * 1000,     /* after events.log could not be written */
+        PACE_HEARTBEAT_MIN = 1000,            /* bounds of what a server may ask of its hosts */
+        PACE_HEARTBEAT_MAX = 3600 * 1000,
+        PACE_RETRY_FIRST = 200,               /* a host that lost the cluster tries again after this */
+        PACE_RETRY_MOST = 60 * 1000,          /* and at least this often */
+        TIMEOUT_PENALTY = 1000,               /* a refusal waits this long for a source that was refused too often */
 };
 
 /* Sizes in bytes, counts as they are. */
