@@ -13,6 +13,8 @@
 
 struct loop;
 
+struct map;
+
 /* A kind of event: a row in audit_events.c. */
 struct audit_kind {
         const char *event; /* "instance.join" */
@@ -27,10 +29,21 @@ extern const struct audit_kind audit_node_delete;
 extern const struct audit_kind audit_host_duplicate;       /* two live agents with one host ID */
 extern const struct audit_kind audit_cluster_init;
 
-/* One event being written down: fields in the order they are added. time, uid, event, code, cluster_name come first. */
+enum { AUDIT_UID_LEN = 36 }; /* a UUID */
+
+/*
+ * One event being written down: fields in the order they are added. time, uid, event, code,
+ * cluster_name and ei come first, success last. The line never passes LIMIT_AUDIT_RECORD: fields that
+ * do not fit are left out and "truncated":true says so. Owner may look at uid and touch nothing else.
+ */
 struct audit_record {
         struct buf json;
-        unsigned depth;
+        unsigned depth;   /* open objects */
+        unsigned skipped; /* open objects there was no room for */
+        char uid[AUDIT_UID_LEN + 1]; /* random (UUIDv4), with a NUL */
+        bool is_truncated;
+        bool is_failure;
+        bool is_finished;
 };
 void audit_begin(struct audit_record *r, const struct audit_kind *kind, struct walltime at, struct str cluster);
 void audit_str(struct audit_record *r, const char *key, struct str value);      /* clipped, escaped by JSON */
@@ -40,16 +53,30 @@ void audit_strs(struct audit_record *r, const char *key, const struct str *value
 void audit_open(struct audit_record *r, const char *key); /* a nested object */
 void audit_close(struct audit_record *r);
 void audit_error(struct audit_record *r, const struct error *err); /* success:false, error:what, and causes */
+/* The finished line with its newline; nothing can be added any more. Borrowed until the release. */
+struct str audit_record_text(struct audit_record *r);
 void audit_record_release(struct audit_record *r);
 
 /*
- * The writer: appends records to dir/events.log, many per fdatasync. A torn last line from a crash is
- * ended and kept apart at the next open.
+ * The writer: appends records to dir/events.log (mode 0640), many per fdatasync. A torn last line from a
+ * crash was never acknowledged: the next open moves it to dir/events.torn. When the file was moved away
+ * (logrotate), the next record starts a new one. A failed fdatasync ends the process with a log line;
+ * a full disk refuses records until there is room again.
  */
 struct audit_log;
+/* Blocks. Makes dir with mode 0750. */
 struct error *audit_log_open(struct loop *l, const char *dir, struct audit_log **ret) MUST_USE;
 /* Takes the record; done once from the loop when it is durable, or with an error (disk full): then refuse. done may be NULL. */
 void audit_write(struct audit_log *log, struct audit_record *r, void (*done)(void *ctx, struct error *err), void *ctx);
+/* The same for a line that audit_record_text() gave earlier; copied. */
+void audit_append_text(struct audit_log *log, struct str line, void (*done)(void *ctx, struct error *err), void *ctx);
+/* Finishes what was asked. */
 void audit_log_close(struct audit_log *log, void (*closed)(void *ctx), void *ctx);
+
+/*
+ * Adds the uids of the last LIMIT_AUDIT_TAIL bytes of events.log to ret (values are not NULL): for the
+ * start, to tell what is there already. Blocks.
+ */
+struct error *audit_log_uids(const struct audit_log *log, struct map *ret) MUST_USE;
 
 #endif

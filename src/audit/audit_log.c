@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The writer of events.log. Records that arrive while others are being written wait and go together:
+ *
+ *      audit_write ─▶ waiting ─▶ batch ─▶ [pool] write, fdatasync ─▶ done, done, done ─▶ next batch
+ *
+ * The batch belongs to the pool thread while is_busy.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audit/audit.h"
+#include "base/bug.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "os/file.h"
+
+enum { CHUNK = 16 * KiB };
+
+struct entry {
+        struct entry *next;
+        void (*done)(void *ctx, struct error *err);
+        void *ctx;
+        size_t len;
+        char line[];
+};
+
+struct audit_log {
+        struct loop *loop;
+        char *dir, *path;
+        int fd;
+        off_t size; /* all before it is durable */
+
+        struct entry *waiting, **waiting_end;
+        struct entry *batch;
+        struct buf text;      /* the batch's lines */
+        struct error *err;    /* the batch was not written */
+        struct error *broken; /* nobody knows what is on the disk */
+        bool is_busy, is_advancing;
+
+        bool is_closing;
+        void (*closed)(void *ctx);
+        void *closed_ctx;
+};
+
+/* ---- the file; all of this blocks ------------------------------------------------------------------ */
+
+static struct error *write_all(int fd, struct str bytes, const char *path)
+{
+        while (bytes.len > 0) {
+                ssize_t n = write(fd, bytes.ptr, bytes.len);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0) /* a limit on the file's size is as good as a full disk */
+                        return error_errno(errno == EFBIG ? ENOSPC : errno, "cannot write '%s'", path);
+                bytes = str_slice(bytes, (size_t)n, bytes.len);
+        }
+        return NULL;
+}
+
+static struct error *open_log_file(struct audit_log *log)
+{
+        int fd = open(log->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+        struct stat st;
+
+        if (fd < 0)
+                return error_errno(errno, "cannot open '%s'", log->path);
+        if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+                close(fd);
+                return error_new(ERROR_FAILED_PRECONDITION, "'%s' is not a regular file", log->path);
+        }
+        struct error *err = dir_sync(log->dir);
+        if (err != NULL) {
+                close(fd);
+                return err;
+        }
+        if (log->fd >= 0)
+                close(log->fd); /* moved away; its records were durable before they were acknowledged */
+        log->fd = fd;
+        log->size = st.st_size;
+        return NULL;
+}
+
+/* Reads exactly len bytes at the offset. */
+static struct error *read_at(const struct audit_log *log, char *to, size_t len, off_t offset)
+{
+        while (len > 0) {
+                ssize_t n = pread(log->fd, to, len, offset);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        return error_errno(n == 0 ? EIO : errno, "cannot read '%s'", log->path);
+                to += n;
+                len -= (size_t)n;
+                offset += n;
+        }
+        return NULL;
+}
+
+/* Where the last whole line ends. */
+static struct error *find_last_line_end(const struct audit_log *log, off_t *ret)
+{
+        char chunk[CHUNK];
+        off_t at = log->size;
+
+        while (at > 0) {
+                size_t len = at < CHUNK ? (size_t)at : CHUNK;
+
+                at -= (off_t)len;
+                TRY(read_at(log, chunk, len, at));
+                const char *newline = memrchr(chunk, '\n', len);
+                if (newline != NULL) {
+                        *ret = at + (newline - chunk) + 1;
+                        return NULL;
+                }
+        }
+        *ret = 0;
+        return NULL;
+}
+
+static struct error *copy_to_torn(const struct audit_log *log, off_t from)
+{
+        AUTO_MEM char *path = mem_printf("%s/events.torn", log->dir);
+        AUTO_FD int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+        char chunk[CHUNK];
+
+        if (fd < 0)
+                return error_errno(errno, "cannot open '%s'", path);
+        while (from < log->size) {
+                size_t len = log->size - from < CHUNK ? (size_t)(log->size - from) : CHUNK;
+
+                TRY(read_at(log, chunk, len, from));
+                TRY(write_all(fd, (struct str){ chunk, len }, path));
+                from += (off_t)len;
+        }
+        TRY(write_all(fd, STR("\n"), path));
+        return fsync(fd) == 0 ? dir_sync(log->dir) : error_errno(errno, "cannot write '%s'", path);
+}
+
+/* A crash in the middle of a write leaves a line without its end; nobody was told that it is there. */
+static struct error *repair_tail(struct audit_log *log)
+{
+        off_t end;
+
+        TRY(find_last_line_end(log, &end));
+        if (end == log->size)
+                return NULL;
+        TRY(copy_to_torn(log, end));
+        if (ftruncate(log->fd, end) != 0 || fsync(log->fd) != 0)
+                return error_errno(errno, "cannot repair '%s'", log->path);
+        log->size = end;
+        return NULL;
+}
+
+/* Log rotation moves the file away under us. */
+static struct error *reopen_if_moved(struct audit_log *log)
+{
+        struct stat named, ours;
+
+        if (fstat(log->fd, &ours) != 0)
+                return error_errno(errno, "cannot examine '%s'", log->path);
+        if (stat(log->path, &named) == 0 && named.st_dev == ours.st_dev && named.st_ino == ours.st_ino)
+                return NULL;
+        TRY(open_log_file(log));
+        return repair_tail(log);
+}
+
+static struct error *full_disk(const struct audit_log *log, struct error *cause)
+{
+        return error_because(error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log cannot be written: the disk of '%s' is full",
+                                                  log->dir),
+                                        "free some space there; the service goes on by itself"),
+                             cause);
+}
+
+/* Takes back what a failed write left behind; the batch was not acknowledged. */
+static void undo_write(struct audit_log *log, struct error *cause)
+{
+        if (ftruncate(log->fd, log->size) == 0)
+                log->err = full_disk(log, cause);
+        else
+                log->broken = error_because(error_errno(errno, "cannot repair '%s'", log->path), cause);
+}
+
+static void write_batch(struct audit_log *log)
+{
+        log->err = reopen_if_moved(log);
+        if (log->err != NULL)
+                return;
+        struct error *err = write_all(log->fd, buf_str(&log->text), log->path);
+        if (err == NULL && fdatasync(log->fd) != 0)
+                err = error_errno(errno, "cannot sync '%s'", log->path);
+        if (err == NULL)
+                log->size += (off_t)log->text.len;
+        else if (err->code == ERROR_RESOURCE_EXHAUSTED)
+                undo_write(log, err);
+        else
+                log->broken = err;
+}
+
+struct error *audit_log_uids(const struct audit_log *log, struct map *ret)
+{
+        static const struct str mark = STR_INIT("\"uid\":\"");
+        off_t from = log->size > LIMIT_AUDIT_TAIL ? log->size - LIMIT_AUDIT_TAIL : 0;
+        AUTO(buf) tail = BUF_MAX(LIMIT_AUDIT_TAIL);
+        size_t len = (size_t)(log->size - from);
+        char *to = buf_extend(&tail, len);
+
+        TRY(read_at(log, to, len, from));
+        for (struct str rest = buf_str(&tail); !str_is_empty(rest);) {
+                struct str line = str_split(&rest, '\n');
+                const char *at = memmem(line.ptr, line.len, mark.ptr, mark.len); /* ours is the first: only the time precedes it */
+                size_t before = at == NULL ? line.len : (size_t)(at - line.ptr) + mark.len;
+
+                if (line.len - before > AUDIT_UID_LEN)
+                        map_put(ret, str_slice(line, before, AUDIT_UID_LEN), (void *)(uintptr_t)log);
+        }
+        return NULL;
+}
+
+/* ---- the queue; all of this is the loop's ---------------------------------------------------------- */
+
+static void advance(void *ctx);
+
+static void advance_soon(struct audit_log *log)
+{
+        if (log->is_busy || log->is_advancing)
+                return;
+        log->is_advancing = true;
+        loop_defer(log->loop, advance, log);
+}
+
+static void work(void *ctx)
+{
+        write_batch(ctx);
+}
+
+static NO_RETURN void die(const struct error *err)
+{
+        log_error("the audit log failed; the process ends so that the next start can check it", LOG_ERR(err));
+        _exit(EXIT_FAILURE);
+}
+
+static void on_written(void *ctx)
+{
+        struct audit_log *log = ctx;
+
+        if (log->broken != NULL)
+                die(log->broken);
+        while (log->batch != NULL) {
+                struct entry *e = log->batch;
+
+                log->batch = e->next;
+                if (e->done != NULL)
+                        e->done(e->ctx, log->err == NULL ? NULL : error_copy(log->err));
+                free(e);
+        }
+        error_free(log->err);
+        log->err = NULL;
+        buf_release(&log->text); /* a flood does not stay in memory */
+        log->is_busy = false;
+        if (log->waiting != NULL || log->is_closing)
+                advance_soon(log);
+}
+
+/* Moves what waits into the batch, in order, until it has LIMIT_AUDIT_BATCH bytes. */
+static void fill_batch(struct audit_log *log)
+{
+        struct entry **end = &log->batch;
+
+        log->text = BUF_MAX(LIMIT_AUDIT_BATCH + LIMIT_AUDIT_RECORD);
+        while (log->waiting != NULL && log->text.len < LIMIT_AUDIT_BATCH) {
+                struct entry *e = log->waiting;
+
+                log->waiting = e->next;
+                e->next = NULL;
+                *end = e;
+                end = &e->next;
+                buf_put(&log->text, (struct str){ e->line, e->len });
+        }
+        if (log->waiting == NULL)
+                log->waiting_end = &log->waiting;
+        if (log->text.overflowed)
+                bug("an audit batch is larger than its limit");
+}
+
+static void log_free(struct audit_log *log)
+{
+        if (log->fd >= 0)
+                close(log->fd);
+        buf_release(&log->text);
+        free(log->path);
+        free(log->dir);
+        free(log);
+}
+
+static void advance(void *ctx)
+{
+        struct audit_log *log = ctx;
+
+        log->is_advancing = false;
+        fill_batch(log);
+        if (log->batch != NULL) {
+                log->is_busy = true;
+                loop_job(log->loop, work, on_written, log);
+        } else if (log->is_closing) {
+                void (*closed)(void *ctx) = log->closed;
+                void *closed_ctx = log->closed_ctx;
+
+                log_free(log);
+                if (closed != NULL)
+                        closed(closed_ctx);
+        }
+}
+
+void audit_append_text(struct audit_log *log, struct str line, void (*done)(void *ctx, struct error *err), void *ctx)
+{
+        if (line.len == 0 || line.len > LIMIT_AUDIT_RECORD || line.ptr[line.len - 1] != '\n')
+                bug("%zu bytes are not a line of the audit log", line.len);
+        struct entry *e = mem_alloc(sizeof *e + line.len);
+        e->done = done;
+        e->ctx = ctx;
+        e->len = line.len;
+        memcpy(e->line, line.ptr, line.len);
+        *log->waiting_end = e;
+        log->waiting_end = &e->next;
+        advance_soon(log);
+}
+
+void audit_write(struct audit_log *log, struct audit_record *r, void (*done)(void *ctx, struct error *err), void *ctx)
+{
+        audit_append_text(log, audit_record_text(r), done, ctx);
+        audit_record_release(r);
+}
+
+/* ---- open and close -------------------------------------------------------------------------------- */
+
+struct error *audit_log_open(struct loop *l, const char *dir, struct audit_log **ret)
+{
+        TRY(dir_make(dir, 0750));
+        struct audit_log *log = NEW(struct audit_log);
+        log->loop = l;
+        log->dir = str_dup(str_of(dir));
+        log->path = mem_printf("%s/events.log", dir);
+        log->fd = -1;
+        log->waiting_end = &log->waiting;
+        struct error *err = open_log_file(log);
+        if (err == NULL)
+                err = repair_tail(log);
+        if (err != NULL) {
+                log_free(log);
+                return error_wrap(err, "cannot open the audit log");
+        }
+        *ret = log;
+        return NULL;
+}
+
+void audit_log_close(struct audit_log *log, void (*closed)(void *ctx), void *ctx)
+{
+        if (log->is_closing)
+                bug("an audit log is closed twice");
+        log->is_closing = true;
+        log->closed = closed;
+        log->closed_ctx = ctx;
+        advance_soon(log);
+}
