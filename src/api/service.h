@@ -16,16 +16,18 @@
 
 enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 
+/* Each is called from the loop; one that is NULL is not of interest (a descriptor is closed then). */
 struct service_events {
-        void (*on_stop)(void *ctx);  /* end now, orderly; also when the supervisor is gone */
+        void (*on_stop)(void *ctx);  /* end now, orderly; also when the supervisor is gone. Called once */
         void (*on_drain)(void *ctx); /* finish what is open, take nothing new, then end */
         /* The neighbour `name` was started again: fd (owned) is the new connection to it. */
         void (*on_link)(void *ctx, const char *name, int fd);
+        /* The files of https_keypairs changed; pairs are borrowed until it returns. */
         void (*on_keypairs)(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count);
 };
 
 struct service {
-        struct arena *arena;
+        struct arena *arena;                       /* lives as long as the process; not for secrets */
         const Cteleport__Internal__V1__Boot *boot; /* lives as long as the process */
         struct loop *loop;
         const struct service_events *events;
@@ -40,7 +42,7 @@ struct error *service_begin(struct service *s) MUST_USE;
 /* The inherited descriptor of that name, owned by the caller from now on; -1 when there is none. */
 int service_take_fd(struct service *s, const char *name);
 
-/* Listens to the supervisor on the loop. */
+/* Listens to the supervisor on the loop, which goes on running until STOP has come or service_end. */
 struct error *service_control(struct service *s, struct loop *l, const struct service_events *events, void *ctx) MUST_USE;
 
 /* Tells the supervisor that this service serves. */
@@ -49,8 +51,11 @@ void service_ready(struct service *s);
 /* Tells the supervisor that starting this service again would not help (err is owned), for its own log and exit. */
 void service_fatal(struct service *s, struct error *err);
 
-/* Ends listening and frees. */
+/* Ends listening, wipes the secrets that came with Boot, and frees. The loop still has to turn once for a handle to close. */
 void service_end(struct service *s);
+
+/* Sets the level and format of this process's log from teleport.log, to standard error. Defaults: INFO, text. */
+void service_log_setup(const Cteleport__V1__Config *config);
 
 /*
  * The mains of the services; each runs its loop until it is told to stop and returns the exit code.

@@ -22,6 +22,9 @@ enum {
         TIMEOUT_GRACEFUL_STOP = 30 * 1000,   /* from QUIT to the end */
         TIMEOUT_STOP = 5 * 1000,             /* from TERM to the end */
         TIMEOUT_CONNECT = 10 * 1000,         /* TCP connect of our clients */
+        TIMEOUT_CONNECT_NEXT = 250,          /* before the next address is tried beside it (RFC 8305 section 8) */
+        TIMEOUT_LINGER = 5 * 1000,           /* a closed connection sends what is left and hears the peer out */
+        TIMEOUT_ACCEPT_PAUSE = 100,          /* no accepting for so long when descriptors have run out */
         TIMEOUT_RPC = 30 * 1000,             /* a unary call of our clients */
         TIMEOUT_IMDS = 1000,                 /* connect or answer of the instance metadata service */
         TIMEOUT_CREDENTIAL_PROCESS = 60 * 1000,
@@ -47,6 +50,8 @@ enum {
         LIMIT_RESET_BURST = 200,              /* stream resets on one connection, either side, at once */
         LIMIT_RESET_PER_SECOND = 20,          /* and as a rate */
         LIMIT_UNREAD_OUTPUT = 1 * MiB,        /* queued for a peer that does not read */
+        LIMIT_CONNECT_ADDRESSES = 8,          /* of one name that are tried */
+        LIMIT_ACCEPT_BATCH = 64,              /* connections accepted before others get their turn */
         LIMIT_RPC_JOIN = 64 * KiB,            /* gRPC message of the join methods */
         LIMIT_RPC = 1 * MiB,                  /* gRPC message of all other methods */
         LIMIT_RPC_DEPTH = 16,                 /* nesting of protobuf messages */

@@ -233,6 +233,11 @@ bool timer_is_running(const struct timer *t)
         return t->at != NULL;
 }
 
+void timer_unref(struct timer *t)
+{
+        uv_unref((uv_handle_t *)&t->uv);
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
         free(handle->data);

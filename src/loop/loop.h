@@ -86,6 +86,7 @@ struct timer *timer_new(struct loop *l, void (*fired)(void *ctx), void *ctx) MUS
 void timer_start(struct timer *t, struct duration after); /* restarts if running */
 void timer_stop(struct timer *t);
 bool timer_is_running(const struct timer *t);
+void timer_unref(struct timer *t); /* from now on its running alone does not keep the loop running */
 void timer_free(struct timer *t); /* fired is not called any more; NULL is silent */
 
 /* For tests: moves the loop's fake clock; timers that are due then fire when the loop runs next. */

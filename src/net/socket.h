@@ -31,7 +31,7 @@ struct error *socket_pair(int *ret_a, int *ret_b) MUST_USE;
 /* A stream over a connected socket, owned from now on. Works for TCP, Unix and socketpairs. */
 struct stream *socket_stream(struct loop *l, int fd) MUST_USE;
 
-/* Address of the peer, "" for Unix sockets. */
+/* Address of the peer in ADDRESS_TEXT_MAX bytes, "" for Unix sockets. */
 void socket_peer_address(int fd, char *ret_text);
 
 /* Peer credentials of a Unix socket (SO_PEERCRED). */
@@ -48,7 +48,9 @@ void listener_close(struct listener *li);
 
 /*
  * Connects to "host:port": resolves on the pool, tries the addresses in order, within `within`. done
- * comes exactly once from the loop, with a connected fd (owned by it) or an error (fd -1).
+ * comes exactly once from the loop, with a connected fd (owned by it; non-blocking, CLOEXEC,
+ * TCP_NODELAY) or an error (fd -1). Addresses of both families take turns, the next one starts after
+ * TIMEOUT_CONNECT_NEXT without an answer, and the first to connect wins (RFC 8305).
  */
 struct dial;
 struct dial *dial_start(struct loop *l, struct str address, struct duration within,
@@ -56,7 +58,10 @@ struct dial *dial_start(struct loop *l, struct str address, struct duration with
 /* done comes with CANCELLED unless it already has. */
 void dial_cancel(struct dial *d);
 
-/* Splits "host:port", "[v6]:port", "host" (default_port then); checks both parts. host borrows from address. */
+/*
+ * Splits "host:port", "[v6]:port", or "host", "v6", "[v6]" (default_port then; -1: a port is required).
+ * The host is a name or a literal as names.h has it, the port 0 to 65535. host borrows from address.
+ */
 struct error *address_split(struct str address, int default_port, struct str *ret_host, int *ret_port) MUST_USE;
 
 #endif

@@ -9,8 +9,9 @@
  *  - A stream starts paused: on_read comes only after stream_read(s, true).
  *  - stream_write copies, and always takes everything; the owner watches stream_pending() and stops
  *    producing above its own mark until on_drain says that the queue is empty.
- *  - on_end comes at most once, and after it no other event: NULL for the peer's orderly end of its
- *    direction (writing is still allowed), an error (owned by the receiver) when the stream broke.
+ *  - on_end comes at most once: NULL for the peer's orderly end of its direction (writing is still
+ *    allowed, and on_drain may still come), an error (owned by the receiver) when the stream broke,
+ *    after which no other event comes. While paused, only a break that a write met is told.
  *  - After stream_close no event comes any more and the pointer is dead; what was written before is
  *    still sent if the peer reads it in reasonable time. The layer below is closed too.
  */
@@ -23,8 +24,8 @@
 struct stream;
 
 struct stream_events {
-        void (*on_read)(void *ctx, struct str bytes);
-        void (*on_drain)(void *ctx);
+        void (*on_read)(void *ctx, struct str bytes); /* at most LOOP_BUFFER at once */
+        void (*on_drain)(void *ctx);                  /* the queue was not empty and now is; may be NULL */
         void (*on_end)(void *ctx, struct error *err);
 };
 
@@ -63,8 +64,9 @@ void stream_close(struct stream *s);
 size_t stream_pending(const struct stream *s);
 
 /*
- * Joins a and b, both owned from now on: what one reads the other writes, at most `window` bytes
- * under way in each direction; ends are passed on. done(ctx) comes once, when both are closed.
+ * Joins a and b, both owned from now on: what one reads the other writes. A side is not read while
+ * `window` bytes or more wait in the other (so one read above it is the most that waits); ends are
+ * passed on, a break closes both. done(ctx) comes once, when both are closed.
  */
 struct splice;
 struct loop;

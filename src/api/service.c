@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "os/fdpass.h"
+#include "os/sandbox.h"
+#include "rpc/wire.h"
+
+typedef Cteleport__Internal__V1__Boot boot_message;
+typedef Cteleport__Internal__V1__Control control_message;
+
+enum {
+        BOOT_MAX = 1 * MiB,      /* configuration, a few key pairs */
+        BOOT_ARENA = 8 * MiB,    /* decoded, and what a service keeps beside it */
+};
+
+/* ---- what the supervisor hands over -------------------------------------------------------------- */
+
+static struct error *read_boot_bytes(struct secret *ret)
+{
+        struct stat st;
+
+        if (fstat(SERVICE_FD_BOOT, &st) < 0 || !S_ISREG(st.st_mode) || fcntl(SERVICE_FD_CONTROL, F_GETFD) < 0)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "this is the inside of `teleport start`"),
+                                  "run `teleport start`, which starts the services itself");
+        if (st.st_size > BOOT_MAX)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "a boot message of %lld bytes is too long",
+                                 (long long)st.st_size);
+        struct secret bytes = { mem_alloc((size_t)st.st_size + 1), (size_t)st.st_size };
+        if (pread(SERVICE_FD_BOOT, bytes.ptr, bytes.len, 0) != (ssize_t)bytes.len) {
+                secret_release(&bytes);
+                return error_errno(errno, "cannot read what the supervisor left");
+        }
+        close(SERVICE_FD_BOOT);
+        *ret = bytes;
+        return NULL;
+}
+
+static enum log_level level_of(const char *severity)
+{
+        static const struct {
+                const char *name;
+                enum log_level level;
+        } levels[] = {
+                { "DEBUG", LOG_DEBUG }, { "TRACE", LOG_DEBUG },  { "INFO", LOG_INFO },   { "WARN", LOG_WARN },
+                { "WARNING", LOG_WARN }, { "ERR", LOG_ERROR },   { "ERROR", LOG_ERROR },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+                if (str_equal_nocase(str_of(severity), str_of(levels[i].name)))
+                        return levels[i].level;
+        }
+        return LOG_INFO;
+}
+
+void service_log_setup(const Cteleport__V1__Config *config)
+{
+        struct log_options options = { .level = LOG_INFO, .format = LOG_TEXT, .fd = STDERR_FILENO };
+        const Cteleport__V1__LogConfig *log = NULL;
+
+        if (config != NULL && config->teleport != NULL)
+                log = config->teleport->log;
+        if (log != NULL) {
+                options.level = level_of(log->severity);
+                if (log->format != NULL && str_equal_nocase(str_of(log->format->output), STR("json")))
+                        options.format = LOG_JSON;
+        }
+        log_setup(options);
+}
+
+struct error *service_begin(struct service *s)
+{
+        AUTO(secret) bytes = { 0 };
+        ProtobufCMessage *message = NULL;
+
+        *s = (struct service){ 0 };
+        process_harden();
+        TRY(read_boot_bytes(&bytes));
+        s->arena = arena_new(BOOT_ARENA);
+        TRY(wire_decode(s->arena, &cteleport__internal__v1__boot__descriptor, secret_str(&bytes), &message));
+        s->boot = (const boot_message *)(const void *)message;
+        s->fds = mem_array(s->boot->n_fds, sizeof(*s->fds));
+        for (size_t i = 0; i < s->boot->n_fds; i++) {
+                s->fds[i] = SERVICE_FD_FIRST + (int)i;
+                if (fcntl(s->fds[i], F_SETFD, FD_CLOEXEC) < 0)
+                        return error_errno(errno, "the descriptor '%s' is missing", s->boot->fds[i]);
+        }
+        if (fcntl(SERVICE_FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
+                return error_errno(errno, "the control socket is missing");
+        service_log_setup(s->boot->config);
+        log_component(s->boot->service);
+        return NULL;
+}
+
+int service_take_fd(struct service *s, const char *name)
+{
+        for (size_t i = 0; i < s->boot->n_fds; i++) {
+                if (s->fds[i] >= 0 && strcmp(s->boot->fds[i], name) == 0) {
+                        int fd = s->fds[i];
+
+                        s->fds[i] = -1;
+                        return fd;
+                }
+        }
+        return -1;
+}
+
+/* ---- what is said later -------------------------------------------------------------------------- */
+
+static void stop_listening(struct service *s)
+{
+        if (s->control != NULL)
+                uv_poll_stop(s->control);
+}
+
+static void tell_stop(struct service *s)
+{
+        stop_listening(s); /* nothing that comes after it matters */
+        if (s->events->on_stop != NULL)
+                s->events->on_stop(s->ctx);
+}
+
+static void tell_link(struct service *s, const char *name, int fd)
+{
+        if (fd >= 0 && s->events->on_link != NULL)
+                s->events->on_link(s->ctx, name, fd);
+        else if (fd >= 0)
+                close(fd);
+}
+
+static void obey(struct service *s, const control_message *control, int fd)
+{
+        const struct service_events *events = s->events;
+
+        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__LINK) {
+                tell_link(s, control->name, fd);
+                return;
+        }
+        if (fd >= 0)
+                close(fd);
+        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP)
+                tell_stop(s);
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN && events->on_drain != NULL)
+                events->on_drain(s->ctx);
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HTTPS_KEYPAIRS && events->on_keypairs != NULL)
+                events->on_keypairs(s->ctx, control->https_keypairs, control->n_https_keypairs);
+}
+
+static void wipe_keypairs(Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                wipe(pairs[i]->key_pem.data, pairs[i]->key_pem.len);
+}
+
+/* Takes one message; false when there is none, or no end to wait for. */
+static bool take_message(struct service *s, char *buffer)
+{
+        size_t len;
+        int fd;
+        AUTO_PTR(error) err = fdpass_receive(SERVICE_FD_CONTROL, buffer, FDPASS_MESSAGE_MAX, &len, &fd);
+
+        if (err != NULL && err->code == ERROR_UNAVAILABLE)
+                return false;
+        if (err != NULL || len == 0) {
+                tell_stop(s);
+                return false;
+        }
+        control_message *control =
+                cteleport__internal__v1__control__unpack(NULL, len, (const uint8_t *)buffer);
+        if (control == NULL) { /* our own parent does not do this */
+                if (fd >= 0)
+                        close(fd);
+                tell_stop(s);
+                return false;
+        }
+        bool is_last = control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP;
+        obey(s, control, fd);
+        wipe_keypairs(control->https_keypairs, control->n_https_keypairs);
+        cteleport__internal__v1__control__free_unpacked(control, NULL);
+        return !is_last;
+}
+
+static void on_control(uv_poll_t *poll, int status, int events)
+{
+        AUTO_MEM char *buffer = mem_alloc(FDPASS_MESSAGE_MAX);
+        struct service *s = poll->data;
+
+        (void)status;
+        (void)events;
+        while (s->control == poll && take_message(s, buffer))
+                ;
+        wipe(buffer, FDPASS_MESSAGE_MAX);
+}
+
+struct error *service_control(struct service *s, struct loop *l, const struct service_events *events, void *ctx)
+{
+        s->loop = l;
+        s->events = events;
+        s->ctx = ctx;
+        s->control = NEW(uv_poll_t);
+        s->control->data = s;
+        int status = uv_poll_init(&l->uv, s->control, SERVICE_FD_CONTROL);
+        if (status < 0) {
+                free(s->control);
+                s->control = NULL;
+                return error_errno(-status, "cannot listen to the supervisor");
+        }
+        uv_poll_start(s->control, UV_READABLE | UV_DISCONNECT, on_control);
+        return NULL;
+}
+
+/* ---- what is said to the supervisor --------------------------------------------------------------- */
+
+static void say(const control_message *control)
+{
+        size_t len = cteleport__internal__v1__control__get_packed_size(control);
+        AUTO_MEM char *bytes = mem_alloc(len);
+
+        cteleport__internal__v1__control__pack(control, (uint8_t *)bytes);
+        struct error *err = fdpass_send(SERVICE_FD_CONTROL, str_of_bytes(bytes, len), -1);
+        if (err != NULL) { /* no supervisor: its end is seen by whoever listens */
+                log_debug("cannot reach the supervisor", LOG_ERR(err));
+                error_free(err);
+        }
+}
+
+void service_ready(struct service *s)
+{
+        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+
+        (void)s;
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__READY;
+        say(&control);
+}
+
+void service_fatal(struct service *s, struct error *err)
+{
+        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+        AUTO(buf) text = BUF_MAX(16 * KiB);
+
+        (void)s;
+        buf_put_c(&text, err->what);
+        for (const struct error *cause = err->cause; cause != NULL; cause = cause->cause)
+                buf_printf(&text, "; because %s", cause->what);
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__FATAL;
+        control.text = (char *)(uintptr_t)buf_c(&text);
+        control.hint = err->hint == NULL ? control.hint : err->hint;
+        say(&control);
+        error_free(err);
+}
+
+/* ---- the end --------------------------------------------------------------------------------------- */
+
+static void on_control_closed(uv_handle_t *handle)
+{
+        free(handle);
+}
+
+void service_end(struct service *s)
+{
+        if (s->control != NULL)
+                uv_close((uv_handle_t *)s->control, on_control_closed);
+        if (s->boot != NULL) {
+                for (size_t i = 0; i < s->boot->n_fds; i++)
+                        if (s->fds[i] >= 0)
+                                close(s->fds[i]);
+                wipe_keypairs(s->boot->https_keypairs, s->boot->n_https_keypairs);
+                wipe(s->boot->token, strlen(s->boot->token));
+        }
+        free(s->fds);
+        arena_free(s->arena);
+        *s = (struct service){ 0 };
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/address.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "net/socket.h"
+
+static struct error *not_an_address(struct str address)
+{
+        AUTO_MEM char *shown = escaped(address);
+
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address", shown),
+                          "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443");
+}
+
+struct error *address_split(struct str address, int default_port, struct str *ret_host, int *ret_port)
+{
+        struct str host = address, port = { 0 };
+        bool has_port = false;
+
+        if (str_starts_with(address, STR("["))) {
+                size_t bracket = str_find_char(address, ']');
+
+                if (bracket == address.len)
+                        return not_an_address(address);
+                host = str_slice(address, 1, bracket - 1);
+                port = str_slice(address, bracket + 1, address.len);
+                has_port = !str_is_empty(port);
+                if (!name_is_ip(host) || str_find_char(host, ':') == host.len ||
+                    (has_port && !str_starts_with(port, STR(":"))))
+                        return not_an_address(address);
+                port = str_slice(port, 1, port.len);
+        } else if (!name_is_ip(address)) { /* a bare IPv6 literal has colons, but no port */
+                size_t colon = str_find_char(address, ':');
+
+                has_port = colon < address.len;
+                host = str_slice(address, 0, colon);
+                port = str_slice(address, colon + 1, address.len);
+        }
+        if (!name_is_ip(host) && !name_is_host(host))
+                return not_an_address(address);
+        if (!has_port) {
+                AUTO_MEM char *shown = escaped(address);
+
+                if (default_port < 0)
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the address '%s' has no port", shown),
+                                          "write host:port");
+                *ret_port = default_port;
+        } else {
+                int64_t number;
+
+                TRY(parse_int(port, 0, 65535, "port", &number));
+                *ret_port = (int)number;
+        }
+        *ret_host = host;
+        return NULL;
+}
+
+bool sock_address_of_literal(struct str host, int port, struct sock_address *ret)
+{
+        char text[INET6_ADDRSTRLEN];
+        struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+        struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+
+        if (!name_is_ip(host))
+                return false;
+        memcpy(text, host.ptr, host.len);
+        text[host.len] = '\0';
+        *ret = (struct sock_address){ 0 };
+        if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
+                memcpy(&ret->storage, &v4, sizeof v4);
+                ret->len = sizeof v4;
+                return true;
+        }
+        if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1) {
+                memcpy(&ret->storage, &v6, sizeof v6);
+                ret->len = sizeof v6;
+                return true;
+        }
+        return false;
+}
+
+void sock_address_text(const struct sock_address *a, char *ret_text)
+{
+        char host[INET6_ADDRSTRLEN] = "", scope[IF_NAMESIZE + 1] = "";
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+
+        ret_text[0] = '\0';
+        switch (a->storage.ss_family) {
+        case AF_INET:
+                memcpy(&v4, &a->storage, sizeof v4);
+                inet_ntop(AF_INET, &v4.sin_addr, host, sizeof host);
+                snprintf(ret_text, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(v4.sin_port));
+                break;
+        case AF_INET6:
+                memcpy(&v6, &a->storage, sizeof v6);
+                inet_ntop(AF_INET6, &v6.sin6_addr, host, sizeof host);
+                if (v6.sin6_scope_id != 0) {
+                        scope[0] = '%';
+                        if (if_indextoname(v6.sin6_scope_id, scope + 1) == NULL)
+                                scope[0] = '\0';
+                }
+                snprintf(ret_text, ADDRESS_TEXT_MAX, "[%s%s]:%u", host, scope, ntohs(v6.sin6_port));
+                break;
+        default:
+                break;
+        }
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connected socket as a stream.
+ *
+ * An idle one holds no buffer: reads go through a buffer of the loop, writes go to the kernel at once,
+ * and only what the kernel does not take is queued. After stream_close() the socket may linger:
+ *
+ *     open ──close──▶ sending what is queued ──▶ FIN sent, hearing the peer out ──▶ closed
+ *
+ * because a close() with unread input makes the kernel reset the connection, and the reset may destroy
+ * our last words (an HTTP refusal, a TLS alert) before the peer reads them.
+ */
+#include "net/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "net/address.h"
+
+/* What a closed socket needs while it lingers. */
+struct farewell {
+        struct loop_guest guest;
+        struct timer *deadline;
+        struct socket *socket;
+};
+
+struct socket {
+        struct stream stream;
+        struct loop *loop;
+        uv_poll_t poll;
+        char *queue; /* allocated only while something is queued */
+        size_t queue_head, queue_len, queue_room;
+        struct error *broken; /* not told yet */
+        struct farewell *farewell;
+        int fd;
+        int polled;    /* events asked of libuv */
+        unsigned refs; /* the open handle and each deferred call */
+        bool wanted;   /* the owner reads */
+        bool is_read_ended;
+        bool is_shut_wanted, is_shut;
+        bool is_broken;
+        bool has_ended; /* on_end was called */
+        bool has_written;
+        bool is_closed; /* by the owner */
+};
+
+static struct socket *socket_of(struct stream *s)
+{
+        return CONTAINER_OF(s, struct socket, stream);
+}
+
+static void socket_unref(struct socket *s)
+{
+        if (--s->refs > 0)
+                return;
+        error_free(s->broken);
+        free(s);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void set_polled(struct socket *s, int events)
+{
+        int status = 0;
+
+        if (events == s->polled)
+                return;
+        s->polled = events;
+        if (events == 0)
+                uv_poll_stop(&s->poll);
+        else
+                status = uv_poll_start(&s->poll, events, on_poll);
+        if (status < 0)
+                bug("uv_poll_start: %s", uv_strerror(status));
+}
+
+/*
+ * Asks for what is needed and not yet asked for. Reading is switched off only when an event comes that
+ * nobody wants, so that a pause that ends soon costs no system call.
+ */
+static void update_polled(struct socket *s)
+{
+        int events = s->polled & UV_READABLE;
+
+        if (s->is_closed || s->is_broken)
+                events = 0;
+        if (s->wanted && !s->is_read_ended && !s->is_broken)
+                events |= UV_READABLE;
+        if (s->queue_len > 0)
+                events |= UV_WRITABLE;
+        set_polled(s, events);
+}
+
+/* ---- breaking ------------------------------------------------------------------------------------------ */
+
+static void drop_queue(struct socket *s)
+{
+        free(s->queue);
+        s->queue = NULL;
+        s->queue_head = s->queue_len = s->queue_room = 0;
+}
+
+static void tell_broken(void *ctx)
+{
+        struct socket *s = ctx;
+
+        if (s->broken != NULL && !s->is_closed && !s->has_ended && s->stream.events != NULL) {
+                struct error *err = s->broken;
+
+                s->broken = NULL;
+                s->has_ended = true;
+                s->stream.events->on_end(s->stream.ctx, err);
+        }
+        socket_unref(s);
+}
+
+static void tell_broken_soon(struct socket *s)
+{
+        s->refs++;
+        loop_defer(s->loop, tell_broken, s);
+}
+
+static void break_off(struct socket *s, int errnum, const char *doing)
+{
+        if (s->is_broken)
+                return;
+        s->is_broken = true;
+        drop_queue(s);
+        set_polled(s, 0);
+        if (s->is_closed || s->has_ended)
+                return;
+        s->broken = errnum == EPIPE || errnum == ECONNRESET
+                            ? error_new(ERROR_UNAVAILABLE, "the peer closed the connection")
+                            : error_errno(errnum, "%s failed", doing);
+        tell_broken_soon(s);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------- */
+
+/* Sends what the kernel has room for, which may be nothing; breaks the socket on an error. */
+static size_t send_some(struct socket *s, struct str bytes)
+{
+        ssize_t n;
+
+        do
+                n = send(s->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        while (n < 0 && errno == EINTR);
+        if (n >= 0)
+                return (size_t)n;
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+                break_off(s, errno, "sending");
+        return 0;
+}
+
+static void enqueue(struct socket *s, struct str bytes)
+{
+        if (s->queue_head + s->queue_len + bytes.len > s->queue_room) {
+                /* At least doubling keeps the cost of moving the rest in proportion to what is written. */
+                size_t needed = s->queue_len + bytes.len;
+                size_t room = needed > s->queue_room / 2 ? 2 * needed : s->queue_room;
+                char *queue = mem_resize(NULL, room, 1);
+
+                if (s->queue_len > 0)
+                        memcpy(queue, s->queue + s->queue_head, s->queue_len);
+                free(s->queue);
+                s->queue = queue;
+                s->queue_head = 0;
+                s->queue_room = room;
+        }
+        memcpy(s->queue + s->queue_head + s->queue_len, bytes.ptr, bytes.len);
+        s->queue_len += bytes.len;
+}
+
+static void shut_if_due(struct socket *s)
+{
+        if (!s->is_shut_wanted || s->is_shut || s->is_broken || s->queue_len > 0)
+                return;
+        s->is_shut = true;
+        shutdown(s->fd, SHUT_WR); /* fails only when the peer is gone, which reading tells */
+}
+
+static void socket_write(struct stream *stream, struct str bytes)
+{
+        struct socket *s = socket_of(stream);
+
+        if (s->is_broken || s->is_shut_wanted)
+                return;
+        s->has_written = true;
+        if (s->queue_len == 0)
+                bytes = str_slice(bytes, send_some(s, bytes), bytes.len);
+        if (s->is_broken || str_is_empty(bytes))
+                return;
+        enqueue(s, bytes);
+        update_polled(s);
+}
+
+/* The kernel has room: sends the queue, and tells the owner when it is empty. */
+static void flush(struct socket *s)
+{
+        if (s->queue_len == 0)
+                return;
+        size_t sent = send_some(s, (struct str){ s->queue + s->queue_head, s->queue_len });
+        if (s->is_broken)
+                return;
+        s->queue_head += sent;
+        s->queue_len -= sent;
+        if (s->queue_len > 0)
+                return;
+        drop_queue(s);
+        shut_if_due(s);
+        if (!s->is_closed && s->stream.events != NULL && s->stream.events->on_drain != NULL)
+                s->stream.events->on_drain(s->stream.ctx);
+}
+
+static void socket_shutdown(struct stream *stream)
+{
+        struct socket *s = socket_of(stream);
+
+        s->is_shut_wanted = true;
+        shut_if_due(s);
+}
+
+static size_t socket_pending(const struct stream *stream)
+{
+        return CONTAINER_OF(stream, const struct socket, stream)->queue_len;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+static void take_in(struct socket *s)
+{
+        char *buffer = loop_buffer_take(s->loop);
+        ssize_t n = recv(s->fd, buffer, LOOP_BUFFER, MSG_DONTWAIT);
+
+        if (n > 0) {
+                s->stream.events->on_read(s->stream.ctx, (struct str){ buffer, (size_t)n });
+        } else if (n == 0) {
+                s->is_read_ended = true;
+                s->has_ended = true;
+                s->stream.events->on_end(s->stream.ctx, NULL);
+        } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+                break_off(s, errno, "receiving");
+        }
+        loop_buffer_give(s->loop, buffer);
+}
+
+static void socket_read(struct stream *stream, bool wanted)
+{
+        struct socket *s = socket_of(stream);
+
+        s->wanted = wanted;
+        if (!wanted)
+                return;
+        if (s->broken != NULL) /* it broke while nobody listened */
+                tell_broken_soon(s);
+        update_polled(s);
+}
+
+/* ---- closing ------------------------------------------------------------------------------------------- */
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+        socket_unref(handle->data);
+}
+
+static void close_now(struct socket *s)
+{
+        if (s->farewell != NULL) {
+                loop_guest_leave(&s->farewell->guest);
+                timer_free(s->farewell->deadline);
+                free(s->farewell);
+                s->farewell = NULL;
+        }
+        drop_queue(s);
+        uv_close((uv_handle_t *)&s->poll, on_poll_closed); /* after this libuv lets go of the descriptor */
+        close(s->fd);
+}
+
+static void on_linger_expired(void *ctx)
+{
+        close_now(ctx);
+}
+
+static void evict(struct loop_guest *g)
+{
+        close_now(CONTAINER_OF(g, struct farewell, guest)->socket);
+}
+
+/* Reads and forgets; true when there is nothing more to wait for. */
+static bool hear_out(struct socket *s)
+{
+        char *buffer = loop_buffer_take(s->loop);
+        ssize_t n = recv(s->fd, buffer, LOOP_BUFFER, MSG_DONTWAIT);
+        bool is_over = n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+
+        loop_buffer_give(s->loop, buffer);
+        return is_over;
+}
+
+/* One step on the way from close to gone. */
+static void linger_on(struct socket *s, bool is_readable)
+{
+        if (is_readable && !s->is_read_ended)
+                s->is_read_ended = hear_out(s);
+        if (s->is_broken || (s->queue_len == 0 && s->is_read_ended)) {
+                close_now(s);
+                return;
+        }
+        set_polled(s, (s->is_read_ended ? 0 : UV_READABLE) | (s->queue_len > 0 ? UV_WRITABLE : 0));
+        /* Politeness towards a peer that has everything is no reason to keep the loop running. */
+        if (s->queue_len == 0)
+                uv_unref((uv_handle_t *)&s->poll);
+}
+
+static void socket_close(struct stream *stream)
+{
+        struct socket *s = socket_of(stream);
+
+        s->is_closed = true;
+        s->wanted = false;
+        if (s->is_broken || (s->queue_len == 0 && (s->is_read_ended || !s->has_written))) {
+                close_now(s);
+                return;
+        }
+        s->farewell = NEW(struct farewell);
+        s->farewell->socket = s;
+        s->farewell->deadline = timer_new(s->loop, on_linger_expired, s);
+        timer_start(s->farewell->deadline, MILLISECONDS(TIMEOUT_LINGER));
+        timer_unref(s->farewell->deadline);
+        loop_guest_enter(s->loop, &s->farewell->guest, evict);
+        socket_shutdown(stream);
+        linger_on(s, true);
+}
+
+/* ---- the stream ---------------------------------------------------------------------------------------- */
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+        struct socket *s = poll->data;
+
+        if (status < 0) {
+                /* libuv has stopped polling and hides which error it was; the calls below will meet it. */
+                s->polled = 0;
+                events = UV_READABLE | UV_WRITABLE;
+        }
+        if (events & UV_WRITABLE)
+                flush(s);
+        if (s->is_closed) {
+                if (!uv_is_closing((uv_handle_t *)poll))
+                        linger_on(s, events & UV_READABLE);
+                return;
+        }
+        if ((events & UV_READABLE) && !s->is_broken) {
+                if (s->wanted && !s->is_read_ended)
+                        take_in(s);
+                else
+                        set_polled(s, s->polled & ~UV_READABLE);
+        }
+        if (!s->is_closed)
+                update_polled(s);
+}
+
+static const struct stream_ops socket_ops = {
+        .read = socket_read,
+        .write = socket_write,
+        .shutdown = socket_shutdown,
+        .close = socket_close,
+        .pending = socket_pending,
+};
+
+struct stream *socket_stream(struct loop *l, int fd)
+{
+        struct socket *s = NEW(struct socket);
+
+        s->stream.ops = &socket_ops;
+        s->loop = l;
+        s->fd = fd;
+        s->refs = 1;
+        int status = uv_poll_init(&l->uv, &s->poll, fd);
+        if (status < 0)
+                bug("descriptor %d cannot be watched: %s", fd, uv_strerror(status));
+        s->poll.data = s;
+        return &s->stream;
+}
+
+/* ---- about sockets ------------------------------------------------------------------------------------- */
+
+struct error *socket_pair(int *ret_a, int *ret_b)
+{
+        int fds[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+                return error_errno(errno, "cannot make a pair of sockets");
+        *ret_a = fds[0];
+        *ret_b = fds[1];
+        return NULL;
+}
+
+void socket_peer_address(int fd, char *ret_text)
+{
+        struct sock_address peer = { .len = sizeof peer.storage };
+
+        ret_text[0] = '\0';
+        if (getpeername(fd, (struct sockaddr *)&peer.storage, &peer.len) == 0)
+                sock_address_text(&peer, ret_text);
+}
+
+struct error *socket_peer_cred(int fd, uid_t *ret_uid, gid_t *ret_gid, pid_t *ret_pid)
+{
+        struct ucred cred;
+        socklen_t len = sizeof cred;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+                return error_errno(errno, "cannot tell who is at the other end of the socket");
+        *ret_uid = cred.uid;
+        *ret_gid = cred.gid;
+        *ret_pid = cred.pid;
+        return NULL;
+}
