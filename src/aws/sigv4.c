@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "aws/sigv4.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 
-#include "base/bug.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "pki/key.h"
 
 enum { HASH_LEN = 32 };
-
-static void sha256_of(struct str bytes, uint8_t out[HASH_LEN])
-{
-        if (EVP_Digest(bytes.ptr, bytes.len, out, NULL, EVP_sha256(), NULL) != 1)
-                bug("SHA-256 failed");
-}
-
-static void hmac_of(struct str key, struct str bytes, uint8_t out[HASH_LEN])
-{
-        if (HMAC(EVP_sha256(), key.ptr, (int)key.len, str_bytes(bytes), bytes.len, out, NULL) == NULL)
-                bug("HMAC-SHA-256 failed");
-}
 
 static bool is_space(char c)
 {
@@ -280,7 +266,7 @@ struct error *sigv4_string_to_sign(const struct sigv4_scope *scope, struct str c
 {
         uint8_t hash[HASH_LEN];
 
-        sha256_of(canonical, hash);
+        sha256(canonical, hash);
         buf_put_c(out, "AWS4-HMAC-SHA256\n");
         sigv4_put_date(out, scope->when);
         buf_put_char(out, '\n');
@@ -307,10 +293,10 @@ struct error *sigv4_signature(struct str secret_key, const struct sigv4_scope *s
                 memcpy(at + 4, secret_key.ptr, secret_key.len);
         sigv4_put_date(&date, scope->when);
 
-        hmac_of(buf_str(&seed), str_slice(buf_str(&date), 0, 8), key);
+        hmac_sha256(buf_str(&seed), str_slice(buf_str(&date), 0, 8), key);
         const struct str steps[] = { scope->region, scope->service, STR("aws4_request"), string_to_sign };
         for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-                hmac_of(key_bytes, steps[i], next);
+                hmac_sha256(key_bytes, steps[i], next);
                 memcpy(key, next, sizeof key);
         }
         hex_encode(out, key_bytes);

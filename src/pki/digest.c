@@ -17,6 +17,13 @@ void sha256(struct str bytes, uint8_t out[32])
                 bug("OpenSSL has no SHA-256");
 }
 
+void hmac_sha256(struct str key, struct str bytes, uint8_t out[32])
+{
+        if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key.ptr, key.len, str_bytes(bytes), bytes.len, out, 32, NULL) ==
+            NULL)
+                bug("OpenSSL has no HMAC-SHA-256");
+}
+
 void random_bytes(void *out, size_t len)
 {
         uint8_t *at = out;

@@ -44,6 +44,8 @@ struct error *ca_pin_of_cert(struct str cert_der, struct buf *out) MUST_USE;
 
 /* 32 bytes of SHA-256. */
 void sha256(struct str bytes, uint8_t out[32]);
+/* HMAC-SHA-256 (RFC 2104). */
+void hmac_sha256(struct str key, struct str bytes, uint8_t out[32]);
 /* Bytes from the kernel-seeded generator; dies if there are none. */
 void random_bytes(void *out, size_t len);
 /* UUIDv4 text, 36 characters. */
