@@ -27,6 +27,12 @@ struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, stru
 /* Whether metadata.expires has passed. */
 bool token_is_expired(const Cteleport__V1__Token *token, struct walltime now);
 
+/*
+ * When it ends, for the store; 0: never. A moment beyond what struct walltime can hold (tokens of old
+ * guides end in the year 3000) becomes the last one that it can.
+ */
+struct walltime token_expires(const Cteleport__V1__Token *token);
+
 /* Whether the token gives this role: itself, or Instance through any local service role. */
 bool token_gives_role(const Cteleport__V1__Token *token, struct str role);
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Addresses as people write them: host, host:port, [v6]:port. Only the form is checked; nothing is resolved.
+ */
+#ifndef RESOURCE_ADDRESS_H
+#define RESOURCE_ADDRESS_H
+
+#include "base/arena.h"
+#include "base/error.h"
+
+/* PORT_REQUIRED: the text must name one itself. */
+enum { PORT_REQUIRED = -1 };
+
+/*
+ * Checks and completes an address: "*ret" is "host:port" or "[v6]:port" in the arena. The host may be a
+ * name, an IP or, with an explicit port, empty or all zeros for "every address". INVALID_ARGUMENT names
+ * the field.
+ */
+struct error *address_normalize(struct arena *arena, struct str text, int default_port, const char *field,
+                                const char **ret) MUST_USE;
+
+/* The port of a normalized address. */
+int address_port(struct str address);
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resource/config.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "resource/address.h"
+#include "resource/config_internal.h"
+#include "resource/join_method.h"
+
+#define DATA_DIR_DEFAULT "/var/lib/teleport"
+enum { AUTH_PORT = 3025, WEB_PORT = 3080, HTTPS_PORT = 443 };
+
+void config_warn(struct config_checker *c, const char *format, ...)
+{
+        char *text = NULL;
+        va_list args;
+
+        if (c->warnings == NULL || c->warnings->count == CONFIG_WARNINGS_MAX)
+                return;
+        va_start(args, format);
+        if (vasprintf(&text, format, args) < 0)
+                bug("out of memory while formatting a warning");
+        va_end(args);
+        c->warnings->texts[c->warnings->count++] = arena_str(c->arena, str_of(text)).ptr;
+        free(text);
+}
+
+bool config_word(const char *word, const char *const *list, const char **ret)
+{
+        for (; *list != NULL; list++)
+                if (str_equal_nocase(str_of(word), str_of(*list))) {
+                        *ret = *list;
+                        return true;
+                }
+        return false;
+}
+
+/* ---- version and how to reach the cluster ----------------------------------------------------------- */
+
+static bool is_v3(const Cteleport__V1__Config *config)
+{
+        return strcmp(config->version, "v3") == 0;
+}
+
+static struct error *check_version(struct config_checker *c)
+{
+        static const char *const versions[] = { "v1", "v2", "v3", NULL };
+        const char *version = "v1"; /* a file without a version is of the first one */
+
+        if (!config_is_unset(c->config->version) && !config_word(c->config->version, versions, &version)) {
+                AUTO_MEM char *shown = escaped(str_of(c->config->version));
+
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "version '%s' of the configuration is not supported", shown),
+                                  "write version: v3");
+        }
+        c->config->version = config_text(version);
+        return NULL;
+}
+
+/* Newer guides write proxy_server as a URL. */
+static struct str without_https(struct str address)
+{
+        if (str_starts_with(address, STR("https://")))
+                address = str_slice(address, strlen("https://"), address.len);
+        if (str_ends_with(address, STR("/")))
+                address.len--;
+        return address;
+}
+
+static struct error *check_server(struct config_checker *c, char **at, int default_port, const char *field)
+{
+        const char *address = NULL;
+        struct str text = without_https(str_of(*at));
+
+        TRY(address_normalize(c->arena, text, default_port, field, &address));
+        if (address[0] == ':' || address_port(str_of(address)) == 0) {
+                AUTO_MEM char *shown = escaped(text);
+
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s: '%s' cannot be connected to", field, shown),
+                                  "write the name or IP of a host, and its port");
+        }
+        *at = config_text(address);
+        return NULL;
+}
+
+/* v1 and v2 know auth_servers only; it may name a proxy, which its port tells. */
+static struct error *settle_old_servers(struct config_checker *c)
+{
+        Cteleport__V1__TeleportConfig *t = c->config->teleport;
+
+        if (!config_is_unset(t->auth_server) || !config_is_unset(t->proxy_server))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                            "teleport.auth_server and teleport.proxy_server are supported from version v3 onwards"),
+                                  "write version: v3 at the top");
+        if (t->n_auth_servers > 1)
+                config_warn(c, "teleport.auth_servers: only the first of %zu is used", t->n_auth_servers);
+        char *server = t->n_auth_servers > 0 ? t->auth_servers[0] : NULL;
+        if (server == NULL && config_service_enabled(c->config, "auth"))
+                return NULL;
+        if (server == NULL)
+                server = config_text("127.0.0.1");
+        TRY(check_server(c, &server, AUTH_PORT, "teleport.auth_servers"));
+        int port = address_port(str_of(server));
+        if (port == WEB_PORT || port == HTTPS_PORT)
+                t->proxy_server = server;
+        else
+                t->auth_server = server;
+        t->n_auth_servers = 0;
+        return NULL;
+}
+
+static struct error *settle_servers(struct config_checker *c)
+{
+        Cteleport__V1__TeleportConfig *t = c->config->teleport;
+        bool has_auth = !config_is_unset(t->auth_server), has_proxy = !config_is_unset(t->proxy_server);
+
+        if (t->n_auth_servers > 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "teleport.auth_servers is not supported in version v3"),
+                                  "use teleport.proxy_server or teleport.auth_server instead");
+        if (has_auth && has_proxy)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                            "only one of teleport.auth_server and teleport.proxy_server may be set"),
+                                  "keep proxy_server: it works from everywhere");
+        if (!has_auth && !has_proxy && !config_service_enabled(c->config, "auth"))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "auth_server or proxy_server is required"),
+                                  "set teleport.proxy_server to the cluster's public address, such as "
+                                  "teleport.example.com:443");
+        if (has_auth)
+                TRY(check_server(c, &t->auth_server, AUTH_PORT, "teleport.auth_server"));
+        if (has_proxy)
+                TRY(check_server(c, &t->proxy_server, WEB_PORT, "teleport.proxy_server"));
+        int auth_port = has_auth ? address_port(str_of(t->auth_server)) : 0;
+        if (auth_port == WEB_PORT || auth_port == HTTPS_PORT)
+                config_warn(c, "teleport.auth_server has port %d, which is usually a proxy's; did you mean proxy_server",
+                            auth_port);
+        if (has_proxy && address_port(str_of(t->proxy_server)) == AUTH_PORT)
+                config_warn(c, "teleport.proxy_server has port %d, which is usually an Auth Service's; did you mean auth_server",
+                            AUTH_PORT);
+        return NULL;
+}
+
+/* ---- joining ------------------------------------------------------------------------------------- */
+
+static struct error *check_join(struct config_checker *c)
+{
+        Cteleport__V1__TeleportConfig *t = c->config->teleport;
+
+        if (t->join_params == NULL)
+                return NULL;
+        if (!config_is_unset(t->auth_token))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                            "teleport.auth_token and teleport.join_params cannot both be set"),
+                                  "move the token into teleport.join_params.token_name");
+        if (config_is_unset(t->join_params->method))
+                t->join_params->method = config_text("token");
+        TRY(join_method_check(str_of(t->join_params->method), "teleport.join_params.method"));
+        if (config_is_unset(t->join_params->token_name))
+                config_warn(c, "teleport.join_params.token_name is missing: this host cannot join with it");
+        return NULL;
+}
+
+/* "sha256:" and 64 hex digits, or the absolute path of a file; empty ones, as samples have them, go. */
+static struct error *check_pins(struct config_checker *c)
+{
+        Cteleport__V1__TeleportConfig *t = c->config->teleport;
+        enum { PIN_PREFIX = 7, PIN_LENGTH = PIN_PREFIX + 64 };
+        size_t kept = 0;
+
+        for (size_t i = 0; i < t->n_ca_pin; i++) {
+                struct str pin = str_of(t->ca_pin[i]);
+                AUTO(buf) bytes = BUF_MAX(64);
+                AUTO_MEM char *shown = escaped(pin);
+
+                if (pin.len == 0)
+                        continue;
+                struct error *err = pin.len == PIN_LENGTH ? hex_decode(&bytes, str_slice(pin, PIN_PREFIX, pin.len)) : NULL;
+                bool is_pin = pin.len == PIN_LENGTH && err == NULL && str_starts_with(pin, STR("sha256:"));
+                error_free(err);
+                if (!is_pin && pin.ptr[0] != '/')
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "teleport.ca_pin '%s' is not a CA pin", shown),
+                                          "copy the line sha256:<64 hex digits> from tctl status, or name a file by its "
+                                          "absolute path");
+                t->ca_pin[kept++] = t->ca_pin[i];
+        }
+        t->n_ca_pin = kept;
+        return NULL;
+}
+
+/* ---- logs, storage, the rest ---------------------------------------------------------------------- */
+
+static struct error *wrong_word(const char *field, const char *word, const char *hint)
+{
+        AUTO_MEM char *shown = escaped(str_of(word));
+
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s cannot be '%s'", field, shown), "%s", hint);
+}
+
+static struct error *check_log_format(Cteleport__V1__LogFormatConfig *f)
+{
+        static const char *const outputs[] = { "text", "json", NULL };
+        static const char *const fields[] = { "timestamp", "level", "component", "caller", NULL };
+        const char *word = "text";
+
+        if (f == NULL)
+                return NULL;
+        if (!config_is_unset(f->output) && !config_word(f->output, outputs, &word))
+                return wrong_word("teleport.log.format.output", f->output, "use text or json");
+        f->output = config_text(word);
+        for (size_t i = 0; i < f->n_extra_fields; i++)
+                if (!config_word(f->extra_fields[i], fields, &word))
+                        return wrong_word("teleport.log.format.extra_fields", f->extra_fields[i],
+                                          "use timestamp, level, component and caller");
+        return NULL;
+}
+
+/* Spellings become DEBUG, INFO, WARN, ERROR and stderr, stdout or an absolute path. */
+static struct error *check_log(Cteleport__V1__LogConfig *log)
+{
+        static const struct {
+                const char *spellings[4];
+                const char *name;
+        } severities[] = {
+                { { "DEBUG", "TRACE", NULL }, "DEBUG" },
+                { { "INFO", NULL }, "INFO" },
+                { { "WARN", "WARNING", NULL }, "WARN" },
+                { { "ERROR", "ERR", NULL }, "ERROR" },
+        };
+        static const char *const errs[] = { "stderr", "err", "error", NULL };
+        static const char *const outs[] = { "stdout", "out", NULL };
+        const char *severity = NULL, *word = NULL;
+
+        if (log == NULL)
+                return NULL;
+        for (size_t i = 0; i < ARRAY_LEN(severities) && !config_is_unset(log->severity); i++)
+                if (config_word(log->severity, severities[i].spellings, &word))
+                        severity = severities[i].name;
+        if (!config_is_unset(log->severity) && severity == NULL)
+                return wrong_word("teleport.log.severity", log->severity, "use DEBUG, INFO, WARN or ERROR");
+        log->severity = config_text(severity == NULL ? "INFO" : severity);
+        if (config_is_unset(log->output) || config_word(log->output, errs, &word))
+                log->output = config_text("stderr");
+        else if (config_word(log->output, outs, &word))
+                log->output = config_text("stdout");
+        else if (log->output[0] != '/')
+                return wrong_word("teleport.log.output", log->output, "use stderr, stdout or the absolute path of a file");
+        return check_log_format(log->format);
+}
+
+static struct error *check_storage(struct config_checker *c)
+{
+        static const char *const types[] = { "sqlite", "dir", NULL };
+        Cteleport__V1__TeleportConfig *t = c->config->teleport;
+        const char *type = "sqlite";
+
+        if (t->storage == NULL) {
+                t->storage = arena_alloc(c->arena, sizeof *t->storage);
+                cteleport__v1__storage_config__init(t->storage);
+        }
+        if (!config_is_unset(t->storage->type) && !config_word(t->storage->type, types, &type))
+                return wrong_word("teleport.storage.type", t->storage->type, "this release has one storage: sqlite");
+        t->storage->type = config_text("sqlite");
+        if (config_is_unset(t->storage->path))
+                t->storage->path = config_text(arena_printf(c->arena, "%s/backend", t->data_dir));
+        if (t->storage->path[0] != '/')
+                return wrong_word("teleport.storage.path", t->storage->path, "write an absolute path");
+        return NULL;
+}
+
+static struct error *check_host(struct config_checker *c)
+{
+        Cteleport__V1__TeleportConfig *t = c->config->teleport;
+        const char *address = NULL;
+
+        if (config_is_unset(t->data_dir))
+                t->data_dir = config_text(DATA_DIR_DEFAULT);
+        if (t->data_dir[0] != '/')
+                return wrong_word("teleport.data_dir", t->data_dir, "write an absolute path");
+        if (config_is_unset(t->nodename))
+                t->nodename = NULL;
+        else
+                TRY(name_check_host(str_of(t->nodename), "teleport.nodename"));
+        if (config_is_unset(t->pid_file))
+                t->pid_file = NULL;
+        if (!config_is_unset(t->advertise_ip))
+                TRY(address_normalize(c->arena, str_of(t->advertise_ip), 0, "teleport.advertise_ip", &address));
+        if (config_is_unset(t->diag_addr))
+                t->diag_addr = NULL;
+        else
+                TRY(address_normalize(c->arena, str_of(t->diag_addr), PORT_REQUIRED, "teleport.diag_addr", &address));
+        return NULL;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------- */
+
+struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, struct config_warnings *warnings)
+{
+        struct config_checker c = { config, arena, warnings };
+
+        if (config->teleport == NULL) {
+                config->teleport = arena_alloc(arena, sizeof *config->teleport);
+                cteleport__v1__teleport_config__init(config->teleport);
+        }
+        TRY(check_version(&c));
+        TRY(config_check_others(&c));
+        if (!config_service_enabled(config, "auth") && !config_service_enabled(config, "proxy") &&
+            !config_service_enabled(config, "ssh"))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "at least one service must be enabled"),
+                                  "enable ssh_service, proxy_service or auth_service");
+        TRY(check_host(&c));
+        TRY(is_v3(config) ? settle_servers(&c) : settle_old_servers(&c));
+        TRY(check_join(&c));
+        TRY(check_pins(&c));
+        TRY(check_log(config->teleport->log));
+        TRY(check_storage(&c));
+        TRY(config_check_auth(&c));
+        TRY(config_check_proxy(&c));
+        return config_check_ssh(&c);
+}
+
+/* These three are on unless the file says no, even when it does not mention them. */
+bool config_service_enabled(const Cteleport__V1__Config *config, const char *service)
+{
+        if (strcmp(service, "auth") == 0)
+                return config->auth_service == NULL || !config->auth_service->has_enabled || config->auth_service->enabled;
+        if (strcmp(service, "proxy") == 0)
+                return config->proxy_service == NULL || !config->proxy_service->has_enabled || config->proxy_service->enabled;
+        if (strcmp(service, "ssh") == 0)
+                return config->ssh_service == NULL || !config->ssh_service->has_enabled || config->ssh_service->enabled;
+        bug("there is no service '%s'", service);
+}
+
+static struct duration duration_or(const Cteleport__V1__Duration *d, int64_t default_seconds)
+{
+        return d == NULL ? SECONDS(default_seconds) : (struct duration){ d->seconds * 1000000000 + d->nanos };
+}
+
+struct duration config_host_cert_ttl(const Cteleport__V1__Config *config)
+{
+        return duration_or(config->auth_service == NULL ? NULL : config->auth_service->host_cert_ttl,
+                           LIMIT_HOST_CERT_SECONDS);
+}
+
+struct duration config_heartbeat_ttl(const Cteleport__V1__Config *config)
+{
+        enum { DEFAULT_SECONDS = 600 };
+
+        return duration_or(config->auth_service == NULL ? NULL : config->auth_service->heartbeat_ttl, DEFAULT_SECONDS);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by config.c (what all services share) and config_services.c (each of them); nobody else includes it. */
+#ifndef RESOURCE_CONFIG_INTERNAL_H
+#define RESOURCE_CONFIG_INTERNAL_H
+
+#include "resource/config.h"
+
+/* A check under way. */
+struct config_checker {
+        Cteleport__V1__Config *config;
+        struct arena *arena;
+        struct config_warnings *warnings; /* may be NULL */
+};
+
+void config_warn(struct config_checker *c, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* protobuf-c's structs have no const; what the arena lends is not written to. */
+static inline char *config_text(const char *text)
+{
+        return (char *)(uintptr_t)text;
+}
+
+static inline bool config_is_unset(const char *text)
+{
+        return text == NULL || *text == '\0';
+}
+
+/* Whether word is one of a NULL-terminated list, any case; *ret gets the list's spelling. */
+bool config_word(const char *word, const char *const *list, const char **ret);
+
+struct error *config_check_auth(struct config_checker *c) MUST_USE;
+struct error *config_check_proxy(struct config_checker *c) MUST_USE;
+struct error *config_check_ssh(struct config_checker *c) MUST_USE;
+struct error *config_check_others(struct config_checker *c) MUST_USE;
+
+#endif

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sections of teleport.yaml that belong to one service each. */
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "os/file.h"
+#include "resource/address.h"
+#include "resource/config_internal.h"
+#include "resource/role.h"
+
+#define AUTH_LISTEN_DEFAULT "0.0.0.0:3025"
+#define WEB_LISTEN_DEFAULT "0.0.0.0:3080"
+enum { AUTH_PORT = 3025, WEB_PORT = 3080, SSH_PORT = 3022, HTTPS_PORT = 443 };
+
+/* ---- shared --------------------------------------------------------------------------------------- */
+
+static struct error *settle_listen(struct config_checker *c, char **at, const char *fallback, int default_port,
+                                   const char *field)
+{
+        const char *address = fallback;
+
+        if (!config_is_unset(*at))
+                TRY(address_normalize(c->arena, str_of(*at), default_port, field, &address));
+        *at = config_text(address);
+        return NULL;
+}
+
+static struct error *check_public_addresses(struct config_checker *c, char **addresses, size_t count, const char *field)
+{
+        const char *address = NULL;
+
+        for (size_t i = 0; i < count; i++)
+                TRY(address_normalize(c->arena, str_of(addresses[i]), 0, field, &address));
+        return NULL;
+}
+
+static struct error *check_duration(const Cteleport__V1__Duration *d, int64_t min, int64_t max, const char *field)
+{
+        AUTO(buf) least = BUF_MAX(64), most = BUF_MAX(64);
+
+        if (d == NULL || (d->seconds >= min && (d->seconds < max || (d->seconds == max && d->nanos == 0))))
+                return NULL;
+        duration_put(&least, SECONDS(min));
+        duration_put(&most, SECONDS(max));
+        return error_new(ERROR_INVALID_ARGUMENT, "%s must lie between %s and %s", field, buf_c(&least), buf_c(&most));
+}
+
+/* ---- auth_service --------------------------------------------------------------------------------- */
+
+/* The roles before the colon of `node,proxy:SECRET`, canonical; what is behind it stays in *text. */
+static struct error *parse_static_roles(struct str *text, struct arena *arena, const struct str **ret, size_t *ret_count)
+{
+        size_t room = 1, count = 0;
+
+        if (str_find_char(*text, ':') == text->len) /* may be a secret alone: not shown */
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "an entry of auth_service.tokens has no roles"),
+                                  "write roles, a colon and the secret or the path of a file: node,proxy:/path");
+        struct str list = str_split(text, ':');
+        for (size_t i = 0; i < list.len; i++)
+                room += list.ptr[i] == ',';
+        struct str *roles = arena_alloc(arena, room * sizeof *roles);
+        while (!str_is_empty(list)) {
+                struct str name = str_trim(str_split(&list, ','));
+                const struct system_role *role = system_role_parse(name);
+
+                if (role == NULL)
+                        return error_wrap(system_role_unknown(name), "auth_service.tokens");
+                if (!role->is_joinable)
+                        return error_new(ERROR_INVALID_ARGUMENT, "auth_service.tokens: a token cannot give role %s",
+                                         role->name.ptr);
+                roles[count++] = role->name;
+        }
+        if (count == 0)
+                return error_new(ERROR_INVALID_ARGUMENT, "an entry of auth_service.tokens names no role before its colon");
+        *ret = roles;
+        *ret_count = count;
+        return NULL;
+}
+
+static struct error *check_secret(struct str secret)
+{
+        if (name_is_token(secret))
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a secret of auth_service.tokens is not a valid token"),
+                          "use letters, digits and ._-+=@: only, at most %d characters, not beginning with '-'", LIMIT_NAME);
+}
+
+static struct error *check_static_tokens(struct config_checker *c, const Cteleport__V1__AuthConfig *auth)
+{
+        for (size_t i = 0; i < auth->n_tokens; i++) {
+                struct str rest = str_of(auth->tokens[i]);
+                const struct str *roles = NULL;
+                size_t count = 0;
+
+                TRY(parse_static_roles(&rest, c->arena, &roles, &count));
+                if (!str_starts_with(rest, STR("/")))
+                        TRY(check_secret(rest));
+        }
+        return NULL;
+}
+
+/* `region` or `region=partition`; whether the partition exists is for src/aws to say. */
+static bool is_region(struct str text)
+{
+        struct str parts[] = { str_split(&text, '='), text };
+
+        for (size_t p = 0; p < ARRAY_LEN(parts); p++)
+                for (size_t i = 0; i < parts[p].len; i++)
+                        if (!char_is_digit(parts[p].ptr[i]) && parts[p].ptr[i] != '-' &&
+                            (parts[p].ptr[i] < 'a' || parts[p].ptr[i] > 'z'))
+                                return false;
+        return parts[0].len > 0 && parts[0].len <= 64 && parts[1].len <= 64;
+}
+
+static struct error *check_aws(struct config_checker *c, Cteleport__V1__AwsConfig *aws)
+{
+        const char *address = NULL;
+
+        if (aws == NULL)
+                return NULL;
+        if (config_is_unset(aws->sts_connect_to)) {
+                aws->sts_connect_to = NULL;
+        } else {
+                TRY(address_normalize(c->arena, str_of(aws->sts_connect_to), HTTPS_PORT, "auth_service.aws.sts_connect_to",
+                                      &address));
+                aws->sts_connect_to = config_text(address);
+        }
+        for (size_t i = 0; i < aws->n_extra_regions; i++) {
+                AUTO_MEM char *shown = escaped(str_of(aws->extra_regions[i]));
+
+                if (!is_region(str_of(aws->extra_regions[i])))
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                                    "auth_service.aws.extra_regions '%s' is not a region", shown),
+                                          "write it as us-east-9, or cn-south-9=aws-cn for another partition");
+        }
+        return NULL;
+}
+
+struct error *config_check_auth(struct config_checker *c)
+{
+        Cteleport__V1__AuthConfig *auth = c->config->auth_service;
+
+        if (auth == NULL) {
+                auth = c->config->auth_service = arena_alloc(c->arena, sizeof *auth);
+                cteleport__v1__auth_config__init(auth);
+        }
+        TRY(settle_listen(c, &auth->listen_addr, AUTH_LISTEN_DEFAULT, AUTH_PORT, "auth_service.listen_addr"));
+        TRY(check_public_addresses(c, auth->public_addr, auth->n_public_addr, "auth_service.public_addr"));
+        if (config_is_unset(auth->cluster_name))
+                auth->cluster_name = NULL;
+        else
+                TRY(name_check_host(str_of(auth->cluster_name), "auth_service.cluster_name"));
+        TRY(check_static_tokens(c, auth));
+        TRY(check_aws(c, auth->aws));
+        TRY(check_duration(auth->host_cert_ttl, LIMIT_HOST_CERT_SECONDS_MIN, LIMIT_HOST_CERT_SECONDS,
+                           "auth_service.host_cert_ttl"));
+        return check_duration(auth->heartbeat_ttl, LIMIT_HEARTBEAT_SECONDS_MIN, LIMIT_HEARTBEAT_SECONDS,
+                              "auth_service.heartbeat_ttl");
+}
+
+/* The secrets of a file, one a line; empty lines and comments are skipped. */
+static struct error *read_secrets(struct str path, struct arena *arena, struct static_token like,
+                                  struct static_token *tokens, size_t *count)
+{
+        AUTO(buf) content = BUF_MAX(LIMIT_YAML_FILE);
+        const char *path_c = str_to_c(arena, path);
+        size_t before = *count;
+
+        TRY(file_read(path_c, &content));
+        struct str rest = buf_str(&content);
+        while (!str_is_empty(rest)) {
+                struct str line = str_trim(str_split(&rest, '\n'));
+
+                if (line.len == 0 || line.ptr[0] == '#')
+                        continue;
+                if (*count == LIMIT_STATIC_TOKENS)
+                        return error_new(ERROR_INVALID_ARGUMENT, "auth_service.tokens has more than %d tokens",
+                                         LIMIT_STATIC_TOKENS);
+                TRY(check_secret(line));
+                like.secret = arena_str(arena, line);
+                tokens[(*count)++] = like;
+        }
+        wipe(content.ptr, content.len);
+        if (*count == before)
+                return error_new(ERROR_INVALID_ARGUMENT, "auth_service.tokens: the file %s holds no token", path_c);
+        return NULL;
+}
+
+struct error *config_static_tokens(const Cteleport__V1__Config *config, struct arena *arena,
+                                   const struct static_token **ret, size_t *ret_count)
+{
+        struct static_token *tokens = arena_alloc(arena, LIMIT_STATIC_TOKENS * sizeof *tokens);
+        const Cteleport__V1__AuthConfig *auth = config->auth_service;
+        size_t count = 0;
+
+        for (size_t i = 0; auth != NULL && i < auth->n_tokens; i++) {
+                struct str rest = str_of(auth->tokens[i]);
+                struct static_token token = { 0 };
+
+                TRY(parse_static_roles(&rest, arena, &token.roles, &token.role_count));
+                if (str_starts_with(rest, STR("/"))) {
+                        TRY(read_secrets(rest, arena, token, tokens, &count));
+                        continue;
+                }
+                if (count == LIMIT_STATIC_TOKENS)
+                        return error_new(ERROR_INVALID_ARGUMENT, "auth_service.tokens has more than %d tokens",
+                                         LIMIT_STATIC_TOKENS);
+                TRY(check_secret(rest));
+                token.secret = rest;
+                tokens[count++] = token;
+        }
+        *ret = tokens;
+        *ret_count = count;
+        return NULL;
+}
+
+/* ---- proxy_service -------------------------------------------------------------------------------- */
+
+struct error *config_check_proxy(struct config_checker *c)
+{
+        Cteleport__V1__ProxyConfig *proxy = c->config->proxy_service;
+
+        if (proxy == NULL) {
+                proxy = c->config->proxy_service = arena_alloc(c->arena, sizeof *proxy);
+                cteleport__v1__proxy_config__init(proxy);
+        }
+        TRY(settle_listen(c, &proxy->web_listen_addr, WEB_LISTEN_DEFAULT, WEB_PORT, "proxy_service.web_listen_addr"));
+        TRY(check_public_addresses(c, proxy->public_addr, proxy->n_public_addr, "proxy_service.public_addr"));
+        for (size_t i = 0; i < proxy->n_https_keypairs; i++)
+                if (config_is_unset(proxy->https_keypairs[i]->key_file) || config_is_unset(proxy->https_keypairs[i]->cert_file))
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                                    "proxy_service.https_keypairs[%zu] needs key_file and cert_file", i + 1),
+                                          "give both, or remove the pair");
+        return NULL;
+}
+
+/* ---- ssh_service ---------------------------------------------------------------------------------- */
+
+static bool is_label_key(struct str key)
+{
+        for (size_t i = 0; i < key.len; i++)
+                if (!char_is_alnum(key.ptr[i]) && !str_contains(STR("/._:*-"), str_slice(key, i, 1)))
+                        return false;
+        return key.len > 0;
+}
+
+struct error *config_check_ssh(struct config_checker *c)
+{
+        Cteleport__V1__SSHConfig *ssh = c->config->ssh_service;
+        const char *address = NULL;
+
+        if (ssh == NULL) {
+                ssh = c->config->ssh_service = arena_alloc(c->arena, sizeof *ssh);
+                cteleport__v1__sshconfig__init(ssh);
+        }
+        if (!config_is_unset(ssh->listen_addr))
+                TRY(address_normalize(c->arena, str_of(ssh->listen_addr), SSH_PORT, "ssh_service.listen_addr", &address));
+        TRY(check_public_addresses(c, ssh->public_addr, ssh->n_public_addr, "ssh_service.public_addr"));
+        for (size_t i = 0; i < ssh->n_labels; i++) {
+                AUTO_MEM char *shown = escaped(str_of(ssh->labels[i]->key));
+
+                if (!is_label_key(str_of(ssh->labels[i]->key)))
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.labels: '%s' is not a label's name",
+                                                    shown),
+                                          "use letters, digits and / . _ : * - only");
+        }
+        return NULL;
+}
+
+/* ---- services of other releases ------------------------------------------------------------------- */
+
+struct error *config_check_others(struct config_checker *c)
+{
+        const struct {
+                const Cteleport__V1__OtherServiceConfig *section;
+                const char *name, *role;
+        } rows[] = {
+                { c->config->app_service, "app_service", "App" },
+                { c->config->db_service, "db_service", "Db" },
+                { c->config->kubernetes_service, "kubernetes_service", "Kube" },
+                { c->config->windows_desktop_service, "windows_desktop_service", "WindowsDesktop" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+                if (rows[i].section != NULL && rows[i].section->has_enabled && rows[i].section->enabled)
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                                    "%s is not part of this release; its role %s already joins", rows[i].name,
+                                                    rows[i].role),
+                                          "write enabled: no in %s", rows[i].name);
+        return NULL;
+}

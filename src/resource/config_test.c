@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "resource/config.h"
+#include "schema/schema.h"
+
+enum { ARENA_CAP = 4 * MiB };
+
+static Cteleport__V1__Config *config_of(struct arena *a, const char *yaml)
+{
+        ProtobufCMessage *msg = NULL;
+        struct error *err = schema_load_yaml(a, "teleport.yaml", str_of(yaml), &cteleport__v1__config__descriptor, &msg);
+
+        if (err != NULL)
+                error_print(err);
+        assert_null(err);
+        return (Cteleport__V1__Config *)msg;
+}
+
+/* An agent of the guide, with more keys of `teleport:` behind. */
+#define AGENT_OFF "version: v3\nssh_service: {enabled: yes}\nauth_service: {enabled: no}\nproxy_service: {enabled: no}\nteleport:\n"
+#define AGENT AGENT_OFF "  proxy_server: teleport.example.com:443\n"
+#define PIN "sha256:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+
+static Cteleport__V1__Config *accepted(struct arena *a, const char *yaml, struct config_warnings *warnings)
+{
+        Cteleport__V1__Config *config = config_of(a, yaml);
+        struct error *err = config_check(config, a, warnings);
+
+        if (err != NULL)
+                error_print(err);
+        assert_null(err);
+        return config;
+}
+
+static void accepts_the_agent_of_the_guide_and_fills_in_defaults(void **state)
+{
+        (void)state;
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        struct config_warnings warnings = { 0 };
+        Cteleport__V1__Config *c = accepted(a, AGENT "  join_params: {token_name: iam-token, method: iam}\n", &warnings);
+
+        assert_int_equal(warnings.count, 0);
+        assert_string_equal(c->teleport->data_dir, "/var/lib/teleport");
+        assert_string_equal(c->teleport->proxy_server, "teleport.example.com:443");
+        assert_string_equal(c->teleport->storage->path, "/var/lib/teleport/backend");
+        assert_false(config_service_enabled(c, "auth"));
+        assert_false(config_service_enabled(c, "proxy"));
+        assert_true(config_service_enabled(c, "ssh"));
+        assert_null(config_check(c, a, &warnings)); /* once more changes nothing */
+}
+
+static void enables_three_services_unless_told_otherwise(void **state)
+{
+        (void)state;
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        Cteleport__V1__Config *c = accepted(a, "", NULL);
+
+        assert_true(config_service_enabled(c, "auth"));
+        assert_true(config_service_enabled(c, "proxy"));
+        assert_true(config_service_enabled(c, "ssh"));
+        assert_string_equal(c->auth_service->listen_addr, "0.0.0.0:3025");
+        assert_string_equal(c->proxy_service->web_listen_addr, "0.0.0.0:3080");
+        assert_true(config_host_cert_ttl(c).ns == HOURS(24).ns);
+        assert_true(config_heartbeat_ttl(c).ns == MINUTES(10).ns);
+        c = accepted(a, "ssh_service:\nauth_service:\n", NULL);
+        assert_true(config_service_enabled(c, "proxy"));
+}
+
+static const struct {
+        const char *yaml, *auth_server, *proxy_server;
+} servers[] = {
+        { AGENT_OFF "  proxy_server: p.example.com", NULL, "p.example.com:3080" },
+        { AGENT_OFF "  proxy_server: https://p.example.com:443/", NULL, "p.example.com:443" },
+        { AGENT_OFF "  proxy_server: \"[2001:db8::1]:443\"", NULL, "[2001:db8::1]:443" },
+        { AGENT_OFF "  proxy_server: \"2001:db8::1\"", NULL, "[2001:db8::1]:3080" },
+        { AGENT_OFF "  auth_server: 10.0.0.1", "10.0.0.1:3025", NULL },
+        { "auth_service: {enabled: no}", "127.0.0.1:3025", NULL },
+        { "auth_service: {enabled: no}\nteleport: {auth_servers: a.example.com}", "a.example.com:3025", NULL },
+        { "version: v2\nauth_service: {enabled: no}\nteleport: {auth_servers: [\"p.example.com:443\"]}", NULL,
+          "p.example.com:443" },
+        { "version: v3", NULL, NULL },
+};
+
+static void completes_the_addresses_of_servers(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
+                AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+                Cteleport__V1__Config *c = accepted(a, servers[i].yaml, NULL);
+
+                print_message("  %s\n", servers[i].yaml);
+                if (servers[i].auth_server == NULL)
+                        assert_null(c->teleport->auth_server);
+                else
+                        assert_string_equal(c->teleport->auth_server, servers[i].auth_server);
+                if (servers[i].proxy_server == NULL)
+                        assert_null(c->teleport->proxy_server);
+                else
+                        assert_string_equal(c->teleport->proxy_server, servers[i].proxy_server);
+        }
+}
+
+static const struct {
+        const char *yaml, *what;
+} refusals[] = {
+        { "version: v4", "version 'v4' of the configuration is not supported" },
+        { "version: v2\nteleport: {proxy_server: a}",
+          "teleport.auth_server and teleport.proxy_server are supported from version v3 onwards" },
+        { AGENT_OFF "  auth_servers: [a]", "teleport.auth_servers is not supported in version v3" },
+        { AGENT "  auth_server: a", "only one of teleport.auth_server and teleport.proxy_server may be set" },
+        { AGENT_OFF "  data_dir: /x", "auth_server or proxy_server is required" },
+        { AGENT_OFF "  proxy_server: \":443\"", "teleport.proxy_server: ':443' cannot be connected to" },
+        { AGENT_OFF "  proxy_server: \"a:0\"", "teleport.proxy_server: 'a:0' cannot be connected to" },
+        { AGENT_OFF "  proxy_server: \"a:b:c\"", "teleport.proxy_server: 'a:b:c' is not an address" },
+        { AGENT_OFF "  proxy_server: \"a:70000\"", "teleport.proxy_server: 'a:70000' is not an address" },
+        { AGENT_OFF "  proxy_server: http://a", "teleport.proxy_server: 'http://a' is not an address" },
+        { AGENT_OFF "  proxy_server: \"a b:1\"", "teleport.proxy_server: 'a b:1' is not an address" },
+        { AGENT_OFF "  proxy_server: \"[::1\"", "teleport.proxy_server: '[::1' is not an address" },
+        { "ssh_service: {enabled: no}\nauth_service: {enabled: no}\nproxy_service: {enabled: no}",
+          "at least one service must be enabled" },
+        { AGENT "  auth_token: x\n  join_params: {token_name: tok}",
+          "teleport.auth_token and teleport.join_params cannot both be set" },
+        { AGENT "  join_params: {token_name: tok, method: kubernetes}",
+          "teleport.join_params.method: join method 'kubernetes' is not supported by this release" },
+        { AGENT "  join_params: {token_name: tok, method: x}", "teleport.join_params.method: there is no join method 'x'" },
+        { AGENT "  ca_pin: abc", "teleport.ca_pin 'abc' is not a CA pin" },
+        { AGENT "  ca_pin: [" PIN ", sha512" PIN "]",
+          "teleport.ca_pin 'sha512" PIN "' is not a CA pin" },
+        { AGENT "  nodename: \"a b\"", "teleport.nodename 'a b' is not a valid host name" },
+        { AGENT "  data_dir: relative", "teleport.data_dir cannot be 'relative'" },
+        { AGENT "  diag_addr: localhost", "teleport.diag_addr: 'localhost' is not an address" },
+        { AGENT "  log: {severity: LOUD}", "teleport.log.severity cannot be 'LOUD'" },
+        { AGENT "  log: {output: syslog}", "teleport.log.output cannot be 'syslog'" },
+        { AGENT "  log: {format: {output: xml}}", "teleport.log.format.output cannot be 'xml'" },
+        { AGENT "  log: {format: {extra_fields: [x]}}", "teleport.log.format.extra_fields cannot be 'x'" },
+        { AGENT "  storage: {type: etcd}", "teleport.storage.type cannot be 'etcd'" },
+        { "app_service: {enabled: yes}", "app_service is not part of this release; its role App already joins" },
+        { "db_service: {enabled: yes}", "db_service is not part of this release; its role Db already joins" },
+        { "kubernetes_service: {enabled: yes}", "kubernetes_service is not part of this release; its role Kube already joins" },
+        { "auth_service: {listen_addr: \"x y\"}", "auth_service.listen_addr: 'x y' is not an address" },
+        { "auth_service: {cluster_name: \"a/b\"}", "auth_service.cluster_name 'a/b' is not a valid host name" },
+        { "auth_service: {host_cert_ttl: 25h}", "auth_service.host_cert_ttl must lie between 5s and 24h0m0s" },
+        { "auth_service: {host_cert_ttl: 24h1ms}", "auth_service.host_cert_ttl must lie between 5s and 24h0m0s" },
+        { "auth_service: {host_cert_ttl: 1s}", "auth_service.host_cert_ttl must lie between 5s and 24h0m0s" },
+        { "auth_service: {heartbeat_ttl: 1s}", "auth_service.heartbeat_ttl must lie between 2s and 24h0m0s" },
+        { "auth_service: {tokens: [secret]}", "an entry of auth_service.tokens has no roles" },
+        { "auth_service: {tokens: [\":secret\"]}", "an entry of auth_service.tokens names no role before its colon" },
+        { "auth_service: {tokens: [\"root:secret\"]}", "auth_service.tokens: invalid role \"root\"" },
+        { "auth_service: {tokens: [\"admin:secret\"]}", "auth_service.tokens: a token cannot give role Admin" },
+        { "auth_service: {tokens: [\"node:\"]}", "a secret of auth_service.tokens is not a valid token" },
+        { "auth_service: {aws: {sts_connect_to: \"a b\"}}", "auth_service.aws.sts_connect_to: 'a b' is not an address" },
+        { "auth_service: {aws: {extra_regions: [\"US east\"]}}",
+          "auth_service.aws.extra_regions 'US east' is not a region" },
+        { "proxy_service: {https_keypairs: [{key_file: /x}]}",
+          "proxy_service.https_keypairs[1] needs key_file and cert_file" },
+        { "proxy_service: {public_addr: [\"a/b\"]}", "proxy_service.public_addr: 'a/b' is not an address" },
+        { "ssh_service: {labels: {\"a b\": c}}", "ssh_service.labels: 'a b' is not a label's name" },
+};
+
+static void refuses_with_the_key_and_the_reason(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+                AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+
+                print_message("  %s\n", refusals[i].what);
+                AUTO_PTR(error) err = config_check(config_of(a, refusals[i].yaml), a, NULL);
+                assert_non_null(err);
+                assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+                assert_string_equal(err->what, refusals[i].what);
+        }
+}
+
+static const struct {
+        const char *yaml, *warning;
+} warnings_of_configs[] = {
+        { AGENT_OFF "  proxy_server: a:3025", "teleport.proxy_server has port 3025" },
+        { AGENT_OFF "  auth_server: a:3080", "teleport.auth_server has port 3080" },
+        { AGENT_OFF "  auth_server: a:443", "teleport.auth_server has port 443" },
+        { AGENT "  join_params: {method: iam}", "teleport.join_params.token_name is missing" },
+        { "teleport: {auth_servers: [a, b]}", "teleport.auth_servers: only the first of 2 is used" },
+};
+
+static void warns_of_what_is_probably_a_slip(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(warnings_of_configs); i++) {
+                AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+                struct config_warnings warnings = { 0 };
+
+                accepted(a, warnings_of_configs[i].yaml, &warnings);
+                assert_int_equal(warnings.count, 1);
+                assert_true(str_starts_with(str_of(warnings.texts[0]), str_of(warnings_of_configs[i].warning)));
+        }
+}
+
+static void brings_words_into_one_spelling(void **state)
+{
+        (void)state;
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        Cteleport__V1__Config *c = accepted(a, AGENT "  log: {severity: warning, output: ERR, format: {output: JSON}}\n"
+                                                     "  ca_pin: [\"\", " PIN ", /etc/pins]\n"
+                                                     "  diag_addr: \"\"\n", NULL);
+
+        assert_string_equal(c->teleport->log->severity, "WARN");
+        assert_string_equal(c->teleport->log->output, "stderr");
+        assert_string_equal(c->teleport->log->format->output, "json");
+        assert_int_equal(c->teleport->n_ca_pin, 2);
+        assert_string_equal(c->teleport->ca_pin[0], PIN);
+        assert_null(c->teleport->diag_addr);
+}
+
+static void reads_static_tokens_and_the_files_they_name(void **state)
+{
+        (void)state;
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        const struct static_token *tokens = NULL;
+        size_t count = 0;
+        char path[] = "/tmp/static-tokens-XXXXXX";
+        int fd = mkstemp(path);
+
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, "# comment\nfirst\n\n second \n", 26), 26);
+        close(fd);
+        Cteleport__V1__Config *c = accepted(
+                a, arena_printf(a, "auth_service: {tokens: [\"node, DB:a:b\", \"proxy:%s\"]}", path), NULL);
+        assert_null(config_static_tokens(c, a, &tokens, &count));
+        unlink(path);
+        assert_int_equal(count, 3);
+        assert_true(str_equal(tokens[0].secret, STR("a:b")));
+        assert_int_equal(tokens[0].role_count, 2);
+        assert_true(str_equal(tokens[0].roles[1], STR("Db")));
+        assert_true(str_equal(tokens[1].secret, STR("first")));
+        assert_true(str_equal(tokens[2].secret, STR("second")));
+        assert_true(str_equal(tokens[2].roles[0], STR("Proxy")));
+        AUTO_PTR(error) err = config_static_tokens(c, a, &tokens, &count); /* the file is gone now */
+        assert_non_null(err);
+        assert_int_equal(err->code, ERROR_NOT_FOUND);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(accepts_the_agent_of_the_guide_and_fills_in_defaults),
+                cmocka_unit_test(enables_three_services_unless_told_otherwise),
+                cmocka_unit_test(completes_the_addresses_of_servers),
+                cmocka_unit_test(refuses_with_the_key_and_the_reason),
+                cmocka_unit_test(warns_of_what_is_probably_a_slip),
+                cmocka_unit_test(brings_words_into_one_spelling),
+                cmocka_unit_test(reads_static_tokens_and_the_files_they_name),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
