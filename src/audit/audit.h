@@ -33,7 +33,7 @@ enum { AUDIT_UID_LEN = 36 }; /* a UUID */
 
 /*
  * One event being written down: fields in the order they are added. time, uid, event, code,
- * cluster_name and ei come first, success last. The line never passes LIMIT_AUDIT_RECORD: fields that
+ * cluster_name and ei come first, success last (true unless said otherwise). The line never passes LIMIT_AUDIT_RECORD: fields that
  * do not fit are left out and "truncated":true says so. Owner may look at uid and touch nothing else.
  */
 struct audit_record {
@@ -48,7 +48,7 @@ struct audit_record {
 void audit_begin(struct audit_record *r, const struct audit_kind *kind, struct walltime at, struct str cluster);
 void audit_str(struct audit_record *r, const char *key, struct str value);      /* clipped, escaped by JSON */
 void audit_int(struct audit_record *r, const char *key, int64_t value);
-void audit_bool(struct audit_record *r, const char *key, bool value);
+void audit_bool(struct audit_record *r, const char *key, bool value);           /* "success" is kept for the end */
 void audit_strs(struct audit_record *r, const char *key, const struct str *values, size_t count);
 void audit_open(struct audit_record *r, const char *key); /* a nested object */
 void audit_close(struct audit_record *r);

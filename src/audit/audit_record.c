@@ -109,6 +109,10 @@ void audit_bool(struct audit_record *r, const char *key, bool value)
 {
         size_t start;
 
+        if (r->depth == 0 && str_equal(str_of(key), STR("success"))) {
+                r->is_failure = !value; /* written once, with the end of the record */
+                return;
+        }
         if (!begin_field(r, key, &start))
                 return;
         buf_put_c(&r->json, value ? "true" : "false");

@@ -240,6 +240,19 @@ static void an_error_makes_the_event_a_failure_with_its_causes(void **state)
         error_free(err);
 }
 
+static void says_once_whether_it_was_a_success(void **state)
+{
+        struct audit_record r;
+
+        (void)state;
+        begin(&r, "web-1");
+        audit_bool(&r, "success", false);
+        json_t *json = parsed(audit_record_text(&r)); /* which refuses duplicate keys */
+        assert_true(json_is_false(json_object_get(json, "success")));
+        json_decref(json);
+        audit_record_release(&r);
+}
+
 static void every_record_has_an_id_of_its_own(void **state)
 {
         struct audit_record a, b;
@@ -462,6 +475,7 @@ int main(void)
                 ROW(ends_the_process_when_a_sync_fails), /* first: it forks, and libuv has no threads yet */
                 cmocka_unit_test(a_record_begins_with_what_every_event_has),
                 cmocka_unit_test(an_error_makes_the_event_a_failure_with_its_causes),
+                cmocka_unit_test(says_once_whether_it_was_a_success),
                 cmocka_unit_test(every_record_has_an_id_of_its_own),
                 cmocka_unit_test(clips_and_escapes_what_strangers_wrote),
                 cmocka_unit_test(a_record_that_grows_too_large_stays_valid_and_says_so),

@@ -97,6 +97,7 @@ enum {
         LIMIT_OUTBOX_SWEEP = 256,             /* audited events removed from the store at once */
         LIMIT_OUTBOX_WAITING = 10000,         /* committed events that events.log did not take yet */
         LIMIT_CLOCK_SKEW_SECONDS = 15 * 60,   /* AWS's own window for a signature */
+        LIMIT_CLOCK_WARN_SECONDS = 30,        /* a host's operator is told from here on */
         LIMIT_CERT_BACKDATE_SECONDS = 60,
         LIMIT_HOST_CERT_SECONDS = 24 * 3600,
         LIMIT_HOST_CERT_SECONDS_MIN = 5,      /* shorter ones end before they are renewed */

@@ -463,6 +463,14 @@ void store_txn_delete_prefix(struct store_txn *t, struct str prefix)
         add_step(t, (struct store_step){ .kind = STEP_DELETE_PREFIX, .key = prefix });
 }
 
+void store_txn_fail(struct store_txn *t, struct error *err)
+{
+        if (t->op->err == NULL)
+                t->op->err = err;
+        else
+                error_free(err);
+}
+
 static void nobody_waits(void *ctx, uint64_t revision, struct error *err)
 {
         (void)ctx;

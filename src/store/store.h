@@ -84,6 +84,8 @@ void store_txn_require(struct store_txn *t, struct str key, uint64_t revision);
 void store_txn_put(struct store_txn *t, struct str key, struct str value, struct walltime expires);
 void store_txn_delete(struct store_txn *t, struct str key);
 void store_txn_delete_prefix(struct store_txn *t, struct str prefix);
+/* Lets the commit write nothing and report err (owned from now on), unless it has a fault already. */
+void store_txn_fail(struct store_txn *t, struct error *err);
 /*
  * done (may be NULL) exactly once from the loop: err NULL and the revision written; ABORTED when a requirement did
  * not hold (error says which key); RESOURCE_EXHAUSTED when the disk is full (retry later);

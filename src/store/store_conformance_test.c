@@ -408,6 +408,18 @@ static void a_faulty_step_is_told_by_the_commit(void **state)
         assert_list(f, "/", 10, "");
 }
 
+static void a_transaction_made_to_fail_reports_the_reason(void **state)
+{
+        struct fixture *f = *state;
+        struct store_txn *t = store_txn_new(f->b.store);
+
+        store_txn_put(t, STR("/a"), STR("v"), never);
+        store_txn_fail(t, error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log is full"));
+        store_txn_fail(t, error_new(ERROR_INTERNAL, "a later one"));
+        assert_refused(store_bench_commit(&f->b, t, NULL), ERROR_RESOURCE_EXHAUSTED, "audit log");
+        assert_absent(f, "/a");
+}
+
 static void a_cancelled_transaction_writes_nothing(void **state)
 {
         struct fixture *f = *state;
@@ -642,6 +654,7 @@ static int run_group(const char *type)
                 ROW(one_refused_transaction_does_not_undo_its_neighbours),
                 ROW(only_one_of_two_writers_with_the_same_requirement_wins),
                 ROW(a_faulty_step_is_told_by_the_commit),
+                ROW(a_transaction_made_to_fail_reports_the_reason),
                 ROW(a_cancelled_transaction_writes_nothing),
                 ROW(deletes_a_prefix_and_nothing_beside_it),
                 ROW(an_expired_item_is_gone_in_its_instant),

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/admin.h"
+
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "auth/admin_request.h"
+#include "auth/hosts.h"
+#include "auth/presence.h"
+#include "base/bug.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "pki/cert.h"
+
+/* ---- the life of a request ------------------------------------------------------------------------------ */
+
+static void on_gone(void *ctx)
+{
+        struct admin_request *q = ctx;
+
+        q->call = NULL;
+}
+
+static const struct rpc_call_events call_events = { .on_gone = on_gone };
+
+struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct caller *caller = rpc_call_caller(call);
+        struct admin_request *q = NEW(struct admin_request);
+        ProtobufCMessage *copy = NULL;
+
+        q->auth = caller->auth;
+        q->call = call;
+        q->arena = arena_new(ADMIN_ARENA);
+        q->who = BUF_MAX(1 * KiB);
+        caller_describe(caller, &q->who);
+        struct error *err = message_copy(q->arena, first, &copy);
+        if (err != NULL)
+                bug("a message that was read once cannot be read again: %s", err->what);
+        q->message = copy;
+        rpc_call_listen(call, &call_events, q);
+        return q;
+}
+
+static void admin_free(struct admin_request *q)
+{
+        buf_release(&q->who);
+        arena_free(q->arena);
+        free(q);
+}
+
+void admin_reply(struct admin_request *q, const ProtobufCMessage *answer)
+{
+        if (q->call != NULL)
+                rpc_call_reply(q->call, answer);
+        admin_free(q);
+}
+
+void admin_fail(struct admin_request *q, struct error *err)
+{
+        if (q->call != NULL)
+                rpc_call_finish(q->call, err);
+        else
+                error_free(err);
+        admin_free(q);
+}
+
+struct walk {
+        struct admin_request *q;
+        struct str prefix;
+        struct error *(*each)(struct admin_request *q, const struct store_item *item);
+        void (*done)(struct admin_request *q);
+};
+
+static void on_page(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct walk *w = ctx;
+        struct str last = { 0 };
+
+        for (size_t i = 0; err == NULL && i < page->count; i++) {
+                err = w->each(w->q, &page->items[i]);
+                last = page->items[i].key;
+        }
+        if (err != NULL) {
+                admin_fail(w->q, err);
+                return;
+        }
+        if (!page->is_last && w->q->call != NULL)
+                store_range(w->q->auth->store, w->prefix, arena_str(w->q->arena, last), ADMIN_PAGE, on_page, w);
+        else
+                w->done(w->q);
+}
+
+void admin_walk(struct admin_request *q, struct str prefix,
+                struct error *(*each)(struct admin_request *q, const struct store_item *item),
+                void (*done)(struct admin_request *q))
+{
+        struct walk *w = arena_alloc(q->arena, sizeof *w);
+
+        *w = (struct walk){ q, prefix, each, done };
+        store_range(q->auth->store, prefix, (struct str){ 0 }, ADMIN_PAGE, on_page, w);
+}
+
+/* ---- status ------------------------------------------------------------------------------------------------ */
+
+static Cteleport__V1__AuthorityStatus *describe_authority(struct arena *arena, const Cteleport__Internal__V1__Authority *authority)
+{
+        Cteleport__V1__AuthorityStatus *status = arena_alloc(arena, sizeof *status);
+        size_t count = authority->n_ssh_keys + authority->n_tls_certs;
+
+        cteleport__v1__authority_status__init(status);
+        status->type = authority->type;
+        status->rotation = (char *)(uintptr_t)"never updated";
+        status->keys = arena_alloc(arena, count * sizeof *status->keys);
+        for (size_t i = 0; i < count; i++) {
+                Cteleport__V1__AuthorityKey *key = arena_alloc(arena, sizeof *key);
+                bool is_ssh = i < authority->n_ssh_keys;
+                size_t position = is_ssh ? i : i - authority->n_ssh_keys;
+
+                cteleport__v1__authority_key__init(key);
+                key->protocol = (char *)(uintptr_t)(is_ssh ? "SSH" : "TLS");
+                key->status = (char *)(uintptr_t)(position == 0 ? "active" : "trusted");
+                key->algorithm = (char *)(uintptr_t)(is_ssh ? "Ed25519" : "ECDSA P-256");
+                key->storage = (char *)(uintptr_t)"software";
+                status->keys[status->n_keys++] = key;
+        }
+        return status;
+}
+
+void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+        const struct authorities *cas = &q->auth->authorities;
+        Cteleport__V1__ClusterStatusResponse response = CTELEPORT__V1__CLUSTER_STATUS_RESPONSE__INIT;
+
+        response.cluster = (char *)(uintptr_t)q->auth->cluster.ptr;
+        response.version = (char *)(uintptr_t)CTELEPORT_VERSION;
+        response.ca_pins = arena_alloc(q->arena, cas->host->n_tls_certs * sizeof *response.ca_pins);
+        for (size_t i = 0; i < cas->host->n_tls_certs; i++) {
+                AUTO(buf) pin = BUF_MAX(128);
+                struct error *err = ca_pin_of_cert(str_of_bytes(cas->host->tls_certs[i].data, cas->host->tls_certs[i].len), &pin);
+
+                if (err != NULL) {
+                        admin_fail(q, err);
+                        return;
+                }
+                response.ca_pins[response.n_ca_pins++] = (char *)(uintptr_t)arena_str(q->arena, buf_str(&pin)).ptr;
+        }
+        response.authorities = arena_alloc(q->arena, cas->all->n_authorities * sizeof *response.authorities);
+        for (size_t i = 0; i < cas->all->n_authorities; i++)
+                response.authorities[response.n_authorities++] = describe_authority(q->arena, cas->all->authorities[i]);
+        admin_reply(q, &response.base);
+}
+
+/* ---- nodes and instances --------------------------------------------------------------------------------------- */
+
+struct presences {
+        Cteleport__State__V1__Presence **list;
+        size_t count, room;
+};
+
+static struct error *collect_presence(struct admin_request *q, const struct store_item *item)
+{
+        struct presences *all = q->state;
+        ProtobufCMessage *msg = NULL;
+
+        TRY(wire_decode(q->arena, &cteleport__state__v1__presence__descriptor, item->value, &msg));
+        if (all->count == all->room) {
+                Cteleport__State__V1__Presence **old = all->list;
+
+                all->room = all->room == 0 ? 64 : all->room * 2;
+                all->list = arena_alloc(q->arena, all->room * sizeof *all->list);
+                if (all->count > 0)
+                        memcpy(all->list, old, all->count * sizeof *old);
+        }
+        all->list[all->count++] = (Cteleport__State__V1__Presence *)msg;
+        return NULL;
+}
+
+static Cteleport__V1__Timestamp *timestamp(struct arena *arena, int64_t ms)
+{
+        Cteleport__V1__Timestamp *t = arena_alloc(arena, sizeof *t);
+
+        cteleport__v1__timestamp__init(t);
+        t->seconds = ms / 1000;
+        t->nanos = (int32_t)(ms % 1000) * 1000000;
+        return t;
+}
+
+static Cteleport__V1__Metadata *metadata_of(struct admin_request *q, const Cteleport__State__V1__Presence *p)
+{
+        Cteleport__V1__Metadata *m = arena_alloc(q->arena, sizeof *m);
+
+        cteleport__v1__metadata__init(m);
+        m->name = p->host_id;
+        m->expires = timestamp(q->arena, p->last_heartbeat + duration_ms(q->auth->heartbeat_ttl));
+        m->labels = arena_alloc(q->arena, (p->n_labels + 1) * sizeof *m->labels);
+        for (size_t i = 0; i < p->n_labels; i++) {
+                Cteleport__V1__Metadata__LabelsEntry *label = arena_alloc(q->arena, sizeof *label);
+
+                cteleport__v1__metadata__labels_entry__init(label);
+                label->key = p->labels[i]->key;
+                label->value = p->labels[i]->value;
+                m->labels[m->n_labels++] = label;
+        }
+        return m;
+}
+
+static bool serves(const Cteleport__State__V1__Presence *p, const char *service)
+{
+        for (size_t i = 0; i < p->n_services; i++)
+                if (strcmp(p->services[i], service) == 0)
+                        return true;
+        return false;
+}
+
+static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__State__V1__Presence *p)
+{
+        Cteleport__V1__Node *node = arena_alloc(q->arena, sizeof *node);
+        Cteleport__V1__NodeSpec *spec = arena_alloc(q->arena, sizeof *spec);
+
+        cteleport__v1__node__init(node);
+        cteleport__v1__node_spec__init(spec);
+        node->kind = (char *)(uintptr_t)"node";
+        node->version = (char *)(uintptr_t)"v2";
+        node->metadata = metadata_of(q, p);
+        node->spec = spec;
+        spec->addr = p->addr;
+        spec->public_addrs = p->public_addrs;
+        spec->n_public_addrs = p->n_public_addrs;
+        spec->hostname = p->hostname;
+        spec->use_tunnel = str_is_empty(str_of(p->addr));
+        spec->version = p->version;
+        spec->join_method = p->join_method;
+        spec->aws_account = p->aws_account;
+        spec->aws_arn = p->aws_arn;
+        spec->services = p->services;
+        spec->n_services = p->n_services;
+        spec->last_heartbeat = timestamp(q->arena, p->last_heartbeat);
+        return node;
+}
+
+static void reply_nodes(struct admin_request *q)
+{
+        const struct presences *all = q->state;
+        Cteleport__V1__ListNodesResponse response = CTELEPORT__V1__LIST_NODES_RESPONSE__INIT;
+
+        response.nodes = arena_alloc(q->arena, (all->count + 1) * sizeof *response.nodes);
+        for (size_t i = 0; i < all->count; i++)
+                if (serves(all->list[i], "Node"))
+                        response.nodes[response.n_nodes++] = node_of(q, all->list[i]);
+        admin_reply(q, &response.base);
+}
+
+void admin_list_nodes(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+
+        q->state = arena_alloc(q->arena, sizeof(struct presences));
+        admin_walk(q, PRESENCE_PREFIX, collect_presence, reply_nodes);
+}
+
+static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Cteleport__State__V1__Presence *p)
+{
+        Cteleport__V1__Instance *instance = arena_alloc(q->arena, sizeof *instance);
+        Cteleport__V1__InstanceSpec *spec = arena_alloc(q->arena, sizeof *spec);
+
+        cteleport__v1__instance__init(instance);
+        cteleport__v1__instance_spec__init(spec);
+        instance->kind = (char *)(uintptr_t)"instance";
+        instance->version = (char *)(uintptr_t)"v1";
+        instance->metadata = metadata_of(q, p);
+        instance->spec = spec;
+        spec->hostname = p->hostname;
+        spec->version = p->version;
+        spec->services = p->services;
+        spec->n_services = p->n_services;
+        spec->join_method = p->join_method;
+        spec->token_name = p->token_name;
+        spec->aws_account = p->aws_account;
+        spec->aws_arn = p->aws_arn;
+        spec->remote_addr = p->remote_addr;
+        spec->joined = timestamp(q->arena, p->joined * 1000);
+        spec->last_heartbeat = timestamp(q->arena, p->last_heartbeat);
+        if (p->cert_not_after > 0)
+                spec->cert_expires = timestamp(q->arena, p->cert_not_after * 1000);
+        spec->is_connected = presence_is_live(q->auth, str_of(p->host_id));
+        spec->clock_skew_ms = p->clock_skew_ms;
+        return instance;
+}
+
+static void reply_instances(struct admin_request *q)
+{
+        const struct presences *all = q->state;
+        Cteleport__V1__ListInstancesResponse response = CTELEPORT__V1__LIST_INSTANCES_RESPONSE__INIT;
+
+        response.instances = arena_alloc(q->arena, (all->count + 1) * sizeof *response.instances);
+        for (size_t i = 0; i < all->count; i++)
+                response.instances[response.n_instances++] = instance_of(q, all->list[i]);
+        admin_reply(q, &response.base);
+}
+
+void admin_list_instances(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+
+        q->state = arena_alloc(q->arena, sizeof(struct presences));
+        admin_walk(q, PRESENCE_PREFIX, collect_presence, reply_instances);
+}
+
+/* ---- removing a node: its record, its name, its presence, its connections ------------------------------------------ */
+
+static void on_node_deleted(void *ctx, uint64_t revision, struct error *err)
+{
+        struct admin_request *q = ctx;
+        const char *host_id = ((const Cteleport__V1__NameRequest *)q->message)->name;
+        Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
+
+        (void)revision;
+        if (err != NULL) {
+                admin_fail(q, error_wrap(err, "the node could not be removed"));
+                return;
+        }
+        log_info("Node removed", LOG_C("host_id", host_id), LOG_STR("by", buf_str(&q->who)));
+        callers_drop_host(q->auth, str_of(host_id));
+        admin_reply(q, &empty.base);
+}
+
+static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct admin_request *q = ctx;
+        const char *host_id = ((const Cteleport__V1__NameRequest *)q->message)->name;
+        struct audit_record record = { 0 };
+
+        if (err == NULL && host == NULL)
+                err = error_hint(error_new(ERROR_NOT_FOUND, "node \"%s\" is not found", host_id), "`tctl nodes ls -v` shows the IDs");
+        if (err == NULL && str_equal(str_of(host->join_method), STR("local")))
+                err = error_new(ERROR_FAILED_PRECONDITION, "host %s is the one the Auth Service runs on", host_id);
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        struct store_txn *t = store_txn_new(q->auth->store);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        host_key(str_of(host_id), &key);
+        store_txn_require(t, buf_str(&key), revision);
+        store_txn_delete(t, buf_str(&key));
+        buf_clear(&key);
+        name_key(str_of(host->hostname), &key);
+        store_txn_delete(t, buf_str(&key));
+        buf_clear(&key);
+        presence_key(str_of(host_id), &key);
+        store_txn_delete(t, buf_str(&key));
+        auth_audit_begin(q->auth, &record, &audit_node_delete);
+        audit_str(&record, "user", buf_str(&q->who));
+        audit_str(&record, "host_id", str_of(host_id));
+        audit_str(&record, "node_name", str_of(host->hostname));
+        outbox_add(q->auth->outbox, t, &record);
+        store_txn_commit(t, on_node_deleted, q);
+}
+
+void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+        struct str host_id = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+
+        if (!name_is_host_id(host_id)) {
+                AUTO_MEM char *shown = escaped(host_id);
+
+                admin_fail(q, error_hint(error_new(ERROR_NOT_FOUND, "node \"%s\" is not found", shown),
+                                         "nodes are removed by ID: `tctl nodes ls -v` shows it"));
+                return;
+        }
+        host_find(q->auth, host_id, on_node, q);
+}

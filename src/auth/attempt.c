@@ -1,0 +1,714 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/attempt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "auth/attempt_report.h"
+#include "auth/hosts.h"
+#include "auth/issue.h"
+#include "auth/tokens.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "join/iam_rules.h"
+#include "loop/conversation.h"
+#include "pki/cert.h"
+#include "resource/role.h"
+#include "resource/token.h"
+#include "rpc/rpc.h"
+
+/* Another attempt of the same host may write its record between our read and our write. */
+enum { COMMIT_TRIES = 4 };
+
+enum state { WANT_INIT, FIND_TOKEN, WANT_PARAMS, WANT_PROOF, ASK_STS, FIND_HOST, FIND_NAME, SIGN, COMMIT, FAILING, DONE };
+
+/* The whole attempt has TIMEOUT_JOIN; these keep one step from using it all up. */
+static const struct conversation_state states[] = {
+        [WANT_INIT] = { "want init", SECONDS(60), TO(FIND_TOKEN) | TO(FAILING) },
+        [FIND_TOKEN] = { "find token", SECONDS(15), TO(WANT_PARAMS) | TO(FIND_HOST) | TO(FAILING) },
+        [WANT_PARAMS] = { "want params", SECONDS(60), TO(WANT_PROOF) | TO(FIND_HOST) | TO(FAILING) },
+        [WANT_PROOF] = { "want proof", SECONDS(60), TO(ASK_STS) | TO(FAILING) },
+        [ASK_STS] = { "ask sts", SECONDS(50), TO(FIND_HOST) | TO(FAILING) },
+        [FIND_HOST] = { "find host", SECONDS(15), TO(FIND_NAME) | TO(FAILING) },
+        [FIND_NAME] = { "find name", SECONDS(15), TO(SIGN) | TO(COMMIT) | TO(FAILING) },
+        [SIGN] = { "sign", SECONDS(10), TO(COMMIT) | TO(FAILING) },
+        [COMMIT] = { "commit", SECONDS(15), TO(FIND_TOKEN) | TO(DONE) | TO(FAILING) },
+        [FAILING] = { "failing", { 0 }, TO(DONE) },
+        [DONE] = { "done", { 0 }, 0 },
+};
+
+/* ---- ends --------------------------------------------------------------------------------------- */
+
+static void free_now(struct attempt *at)
+{
+        token_found_release(&at->token);
+        conversation_release(&at->at);
+        timer_free(at->deadline);
+        error_free(at->failure);
+        arena_free(at->arena);
+        free(at);
+}
+
+static void leave_pending(struct attempt *at)
+{
+        if (!at->is_counted)
+                return;
+        at->is_counted = false;
+        at->auth->pending_joins--;
+}
+
+static void on_failing(void *ctx)
+{
+        struct attempt *at = ctx;
+
+        at->is_waiting = false;
+        if (at->is_released) {
+                free_now(at);
+                return;
+        }
+        struct error *err = at->failure;
+        at->failure = NULL;
+        conversation_enter(&at->at, DONE);
+        at->events->on_done(at->ctx, NULL, err);
+}
+
+/* Ends the attempt with a refusal; nothing else may be under way. check names what failed. */
+static void fail(struct attempt *at, const char *check, struct error *err)
+{
+        leave_pending(at);
+        attempt_report_refusal(at, check, err);
+        timer_stop(at->deadline);
+        conversation_enter(&at->at, FAILING);
+        AUTO_MEM char *hint = err->hint == NULL ? NULL : str_dup(str_of(err->hint));
+        at->failure = error_hint(err, "%s%s(request %s)", hint == NULL ? "" : hint, hint == NULL ? "" : " ", at->request_id);
+        at->is_waiting = true;
+        loop_defer(&at->auth->loop, on_failing, at);
+}
+
+/* Begins every continuation: false when the attempt ended while it waited. */
+static bool resume(struct attempt *at)
+{
+        at->is_waiting = false;
+        if (!at->is_released && !at->is_expired && at->out_of_turn == NULL)
+                return true;
+        if (at->is_released)
+                free_now(at);
+        else if (at->out_of_turn != NULL)
+                fail(at, "order", error_new(ERROR_INVALID_ARGUMENT, "%s came out of turn (at: %s)", at->out_of_turn,
+                                            conversation_state_name(&at->at)));
+        else
+                fail(at, "deadline", error_hint(error_new(ERROR_DEADLINE_EXCEEDED, "joining took longer than %d seconds (it was at: %s)",
+                                                          TIMEOUT_JOIN / 1000, conversation_state_name(&at->at)),
+                                                "the agent tries again by itself"));
+        return false;
+}
+
+static void on_deadline(void *ctx)
+{
+        struct attempt *at = ctx;
+
+        if (at->at.state == FAILING || at->at.state == DONE)
+                return;
+        at->is_expired = true;
+        if (!at->is_waiting)
+                resume(at);
+}
+
+void attempt_release(struct attempt *at)
+{
+        if (at == NULL)
+                return;
+        if (at->at.state != DONE && at->at.state != FAILING) {
+                AUTO_PTR(error) err = error_new(ERROR_CANCELLED, "the joining host went away (it was at: %s)",
+                                                conversation_state_name(&at->at));
+
+                attempt_report_refusal(at, "aborted", err);
+        }
+        leave_pending(at);
+        at->is_released = true;
+        if (!at->is_waiting)
+                free_now(at);
+        else
+                timer_stop(at->deadline);
+}
+
+/* ---- beginning ------------------------------------------------------------------------------------ */
+
+struct attempt *attempt_new(struct auth *a, const char *peer, const struct attempt_events *events, void *ctx)
+{
+        struct attempt *at = NEW(struct attempt);
+        uint8_t id[8];
+        AUTO(buf) hex = BUF_MAX(32);
+
+        at->auth = a;
+        at->events = events;
+        at->ctx = ctx;
+        at->arena = arena_new(ATTEMPT_ARENA);
+        snprintf(at->peer, sizeof at->peer, "%s", peer);
+        random_bytes(id, sizeof id);
+        hex_encode(&hex, str_of_bytes(id, sizeof id));
+        snprintf(at->request_id, sizeof at->request_id, "%s", buf_c(&hex));
+        at->started = loop_now(&a->loop);
+        conversation_init(&at->at, &a->loop, states, WANT_INIT, on_deadline, at);
+        at->deadline = timer_new(&a->loop, on_deadline, at);
+        timer_start(at->deadline, MILLISECONDS(TIMEOUT_JOIN));
+        return at;
+}
+
+void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str client_version)
+{
+        AUTO_MEM char *addr = escaped(str_slice(remote_addr, 0, ADDRESS_TEXT_MAX - 1));
+
+        at->is_forwarded = true;
+        snprintf(at->peer, sizeof at->peer, "%s", addr);
+        at->client_version = arena_str(at->arena, str_slice(client_version, 0, 64));
+}
+
+struct str attempt_challenge(struct attempt *at)
+{
+        uint8_t bytes[32];
+        AUTO(buf) text = BUF_MAX(64);
+
+        if (at->challenge[0] == '\0') {
+                random_bytes(bytes, sizeof bytes);
+                base64_encode_raw(&text, str_of_bytes(bytes, sizeof bytes));
+                snprintf(at->challenge, sizeof at->challenge, "%s", buf_c(&text));
+        }
+        return str_of(at->challenge);
+}
+
+void attempt_out_of_turn(struct attempt *at, const char *what)
+{
+        if (at->at.state == FAILING || at->at.state == DONE)
+                return;
+        /* With a question under way only the mark is left; the answer then ends the attempt. */
+        if (at->is_waiting) {
+                at->out_of_turn = what;
+                return;
+        }
+        fail(at, "order", error_new(ERROR_INVALID_ARGUMENT, "%s came out of turn (expected: %s)", what,
+                                    conversation_state_name(&at->at)));
+}
+
+void attempt_give_up(struct attempt *at, const char *reason, struct str message)
+{
+        AUTO_MEM char *shown = escaped(message);
+
+        if (at->is_waiting || at->at.state == WANT_INIT || at->at.state == DONE) {
+                attempt_out_of_turn(at, "GivingUp");
+                return;
+        }
+        fail(at, "client", error_new(ERROR_ABORTED, "the joining host gave up (%s): %s", reason, shown));
+}
+
+static void on_token_found(void *ctx, struct token_found *found, struct error *err);
+
+static void find_token(struct attempt *at)
+{
+        conversation_enter(&at->at, FIND_TOKEN);
+        at->is_waiting = true;
+        token_find(at->auth, at->token_name, on_token_found, at);
+}
+
+void attempt_begin(struct attempt *at, struct str token_name, struct str role, struct str claimed_method,
+                   struct str claimed_host_id)
+{
+        if (at->at.state != WANT_INIT || at->is_waiting) {
+                attempt_out_of_turn(at, "ClientInit");
+                return;
+        }
+        at->token_name = arena_str(at->arena, str_slice(token_name, 0, LIMIT_NAME + 1));
+        at->role = arena_str(at->arena, str_slice(role, 0, 64));
+        at->claimed_method = arena_str(at->arena, str_slice(claimed_method, 0, 64));
+        at->claimed_host_id = arena_str(at->arena, str_slice(claimed_host_id, 0, LIMIT_NAME + 1));
+        at->is_legacy = !str_is_empty(claimed_host_id);
+        if (at->auth->pending_joins >= LIMIT_PENDING_JOINS) {
+                fail(at, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the Auth Service has %d joins under way",
+                                                      LIMIT_PENDING_JOINS), "the agent tries again by itself"));
+                return;
+        }
+        at->auth->pending_joins++;
+        at->is_counted = true;
+        if (str_is_empty(token_name) || str_is_empty(role)) {
+                fail(at, "request", error_new(ERROR_INVALID_ARGUMENT, "a join needs a token name and a system role"));
+        } else if (system_role_find(at->role) == NULL) {
+                fail(at, "request", system_role_unknown(at->role));
+        } else if (!name_is_token(at->token_name)) {
+                fail(at, "token", name_check_token(at->token_name, "token"));
+        } else if (at->is_legacy && !name_is_host_id(at->claimed_host_id)) {
+                fail(at, "request", error_hint(error_new(ERROR_INVALID_ARGUMENT, "the host ID is not a UUID"),
+                                               "remove host_uuid from the agent's data_dir, it makes a new one"));
+        } else {
+                find_token(at);
+        }
+}
+
+/* ---- the token ------------------------------------------------------------------------------------- */
+
+static struct error *token_absent(const struct attempt *at)
+{
+        AUTO_MEM char *name = attempt_safe_token_name(at);
+
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "this host can not join the cluster with role '%.*s': token '%s' expired or not found",
+                                    STR_ARG(at->role), name),
+                          "an administrator lists tokens with `tctl tokens ls` and makes one with `tctl create -f token.yaml`");
+}
+
+static struct error *token_ended(const struct attempt *at)
+{
+        const Cteleport__V1__Token *token = at->token.token;
+        AUTO_MEM char *name = attempt_safe_token_name(at);
+        AUTO(buf) when = BUF_MAX(64);
+
+        /* The name of a secret token that has ended must not be confirmed. */
+        if (str_equal(str_of(token->spec->join_method), STR("token")))
+                return token_absent(at);
+        walltime_put_rfc3339(&when, walltime_of_unix(token->metadata->expires->seconds));
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "token '%s' expired at %s", name, buf_c(&when)),
+                          "an administrator sets a later metadata.expires: tctl edit token/%s", name);
+}
+
+static struct error *check_token(struct attempt *at)
+{
+        const Cteleport__V1__Token *token = at->token.token;
+        struct str method = str_of(token->spec->join_method);
+        AUTO_MEM char *name = attempt_safe_token_name(at);
+
+        if (at->token.is_expired)
+                return token_ended(at);
+        if (!str_is_empty(at->claimed_method) && !str_equal(at->claimed_method, method)) {
+                AUTO_MEM char *claimed = escaped(at->claimed_method);
+
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "this host asked to join by method '%s', token '%s' only supports '%.*s'",
+                                            claimed, name, STR_ARG(method)),
+                                  "set teleport.join_params.method: %.*s in teleport.yaml", STR_ARG(method));
+        }
+        if (at->is_legacy && !str_equal(method, STR("iam")))
+                return error_new(ERROR_INVALID_ARGUMENT, "token '%s' is not for the IAM join method", name);
+        if (!token_gives_role(token, at->role))
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "token '%s' does not allow role '%.*s'", name, STR_ARG(at->role)),
+                                  "an administrator adds it under spec.roles: tctl edit token/%s", name);
+        return NULL;
+}
+
+static void decide(struct attempt *at);
+
+static void on_token_found(void *ctx, struct token_found *found, struct error *err)
+{
+        struct attempt *at = ctx;
+
+        if (err == NULL && found != NULL) {
+                token_found_release(&at->token);
+                at->token = *found;
+                *found = (struct token_found){ 0 };
+        }
+        if (!resume(at)) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL)
+                err = found == NULL ? token_absent(at) : check_token(at);
+        if (err != NULL) {
+                fail(at, "token", err);
+        } else if (at->is_decided) {
+                decide(at); /* again, after somebody else's write */
+        } else {
+                conversation_enter(&at->at, WANT_PARAMS);
+                at->events->on_token(at->ctx, str_of(at->token.token->spec->join_method));
+        }
+}
+
+/* ---- what the host says of itself ----------------------------------------------------------------------- */
+
+static struct error *check_keys(struct attempt *at, const struct attempt_params *params)
+{
+        AUTO(buf) tls = BUF_MAX(2 * KiB), ssh = BUF_MAX(2 * KiB);
+
+        if (params->is_legacy_form) {
+                TRY(public_key_check_pem(params->tls_public_key, &tls));
+                TRY(public_key_check_ssh_line(params->ssh_public_key, &ssh));
+        } else {
+                TRY(public_key_check_der(params->tls_public_key, &tls));
+                TRY(public_key_check_ssh(params->ssh_public_key, &ssh));
+        }
+        at->tls_public_key = arena_str(at->arena, buf_str(&tls));
+        at->ssh_public_key = arena_str(at->arena, buf_str(&ssh));
+        return NULL;
+}
+
+static struct str ip_of_peer(const char *peer)
+{
+        struct str host = { 0 };
+        int port;
+        struct error *err = address_split(str_of(peer), 1, &host, &port);
+
+        error_free(err);
+        return err == NULL ? host : (struct str){ 0 };
+}
+
+/* Only the host's own names: a certificate for another's name would be that other's identity. */
+static struct error *check_names(struct attempt *at, char *const *names, size_t count, const char *field)
+{
+        struct str ip = ip_of_peer(at->peer);
+
+        if (count > LIMIT_CERT_NAMES)
+                return error_new(ERROR_INVALID_ARGUMENT, "more than %d %s", LIMIT_CERT_NAMES, field);
+        for (size_t i = 0; i < count; i++) {
+                struct str name = str_of(names[i]);
+                struct str host_id = at->is_legacy ? at->claimed_host_id : (struct str){ 0 };
+                AUTO_MEM char *shown = escaped(name);
+
+                /* Agents ask for the unspecified and loopback addresses out of habit; they get them or do not need them. */
+                if (name_is_reserved(name, at->auth->cluster) && name_is_ip(name))
+                        continue;
+                if (!name_is_host(name) && !name_is_ip(name))
+                        return error_new(ERROR_INVALID_ARGUMENT, "%s '%s' is not a host name or address", field, shown);
+                if (name_is_reserved(name, at->auth->cluster) ||
+                    !issue_name_is_own(name, host_id, at->host_name, at->auth->cluster, ip))
+                        return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s '%s' is not this host's own name or address", field, shown),
+                                          "a joining host is certified for its nodename, its ID and the address it is seen at (%.*s)",
+                                          STR_ARG(ip));
+                at->principals[at->principal_count++] = arena_str(at->arena, name);
+        }
+        return NULL;
+}
+
+static struct error *check_params(struct attempt *at, const struct attempt_params *params)
+{
+        if (!str_equal(params->method, str_of(at->token.token->spec->join_method)))
+                return error_new(ERROR_INVALID_ARGUMENT, "the message is of join method '%.*s', the token's is '%s'",
+                                 STR_ARG(params->method), at->token.token->spec->join_method);
+        TRY(name_check_host(params->host_name, "host name"));
+        at->host_name = arena_str(at->arena, params->host_name);
+        if (name_is_reserved(params->host_name, at->auth->cluster))
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is reserved", STR_ARG(at->host_name)),
+                                  "set teleport.nodename in teleport.yaml");
+        TRY(check_keys(at, params));
+        TRY(check_names(at, params->principals, params->principal_count, "additional principal"));
+        return check_names(at, params->dns_names, params->dns_name_count, "DNS name");
+}
+
+void attempt_params(struct attempt *at, const struct attempt_params *params)
+{
+        if (at->at.state != WANT_PARAMS || at->is_waiting) {
+                attempt_out_of_turn(at, "the host's parameters");
+                return;
+        }
+        struct error *err = check_params(at, params);
+        if (err != NULL) {
+                fail(at, "params", err);
+        } else if (str_equal(params->method, STR("iam"))) {
+                conversation_enter(&at->at, WANT_PROOF);
+        } else {
+                at->is_decided = true;
+                decide(at);
+        }
+}
+
+bool attempt_wants_proof(const struct attempt *at)
+{
+        return at->at.state == WANT_PROOF;
+}
+
+bool attempt_wants_anything(const struct attempt *at)
+{
+        return at->at.state == WANT_INIT || at->at.state == WANT_PARAMS || at->at.state == WANT_PROOF;
+}
+
+/* ---- proof ------------------------------------------------------------------------------------------------ */
+
+static struct error *error_of_answer(struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer)
+{
+        AUTO_MEM char *code = escaped(str_of(answer->code));
+        AUTO_MEM char *message = escaped(str_of(answer->message));
+
+        switch (answer->outcome) {
+        case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__IDENTIFIED:
+                return NULL;
+        case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__REFUSED:
+                return attempt_explain_sts_refusal(at, answer, code, message);
+        case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE:
+                return error_hint(error_because(error_new(ERROR_UNAVAILABLE, "AWS STS (%s) could not be asked", at->sts_host),
+                                                error_new(ERROR_UNAVAILABLE, "%s %s after %d tries", code, message, answer->tries)),
+                                  "the agent tries again by itself; if it lasts, the administrator finds the reason in the Auth Service's log");
+        default:
+                return error_because(error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) gave an answer that proves nothing", at->sts_host),
+                                     error_new(ERROR_INTERNAL, "%s %s", code, message));
+        }
+}
+
+static struct error *error_of_rules(struct attempt *at)
+{
+        AUTO_MEM char *name = attempt_safe_token_name(at);
+        AUTO_MEM char *arn = escaped(at->identity.arn);
+
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "AWS identity %s of account %.*s is not allowed by any rule of token '%s'", arn,
+                                    STR_ARG(at->identity.account), name),
+                          "an administrator sees why with `tctl tokens explain %s --account %.*s --arn %s` and adds a rule with `tctl edit token/%s`",
+                          name, STR_ARG(at->identity.account), arn, name);
+}
+
+static void on_sts_answer(void *ctx, const ProtobufCMessage *msg, struct error *err)
+{
+        struct attempt *at = ctx;
+        const Cteleport__Internal__V1__StsAnswer *answer = (const Cteleport__Internal__V1__StsAnswer *)msg;
+
+        if (!resume(at)) {
+                error_free(err);
+                return;
+        }
+        if (err != NULL) {
+                fail(at, "sts", error_hint(error_because(error_new(ERROR_UNAVAILABLE, "AWS STS could not be asked"), err),
+                                           "the agent tries again by itself"));
+                return;
+        }
+        at->sts_ms = answer->ms;
+        if (answer->aws_date != 0) {
+                at->has_aws_skew = true;
+                at->aws_skew_seconds = walltime_unix(loop_wall(&at->auth->loop)) - answer->aws_date;
+        }
+        err = error_of_answer(at, answer);
+        if (err != NULL) {
+                fail(at, "sts", err);
+                return;
+        }
+        at->identity.account = arena_str(at->arena, str_of(answer->account));
+        at->identity.arn = arena_str(at->arena, str_of(answer->arn));
+        at->identity.user_id = arena_str(at->arena, str_of(answer->user_id));
+        at->is_decided = true;
+        decide(at);
+}
+
+static void ask_sts(struct attempt *at, const struct sts_request *request)
+{
+        Cteleport__Internal__V1__StsQuestion q = CTELEPORT__INTERNAL__V1__STS_QUESTION__INIT;
+        Cteleport__Internal__V1__StsHeader headers[LIMIT_STS_HEADERS];
+        Cteleport__Internal__V1__StsHeader *list[LIMIT_STS_HEADERS];
+        AUTO_PTR(arena) arena = arena_new(2 * LIMIT_STS_REQUEST);
+
+        for (size_t i = 0; i < request->header_count; i++) {
+                cteleport__internal__v1__sts_header__init(&headers[i]);
+                headers[i].name = (char *)arena_str(arena, request->headers[i].name).ptr;
+                headers[i].value = (char *)arena_str(arena, request->headers[i].value).ptr;
+                list[i] = &headers[i];
+        }
+        q.host = (char *)(uintptr_t)request->host.name;
+        q.headers = list;
+        q.n_headers = request->header_count;
+        q.within_ms = TIMEOUT_STS_TOTAL;
+        conversation_enter(&at->at, ASK_STS);
+        at->is_waiting = true;
+        auth_ask(at->auth, at->auth->sts, CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY, &q.base,
+                 &cteleport__internal__v1__sts_answer__descriptor, MILLISECONDS(TIMEOUT_STS_TOTAL + 5000), on_sts_answer, at);
+}
+
+void attempt_prove(struct attempt *at, struct str sts_request)
+{
+        struct sts_request request;
+        struct sts_expectation expect = { .now = loop_wall(&at->auth->loop), .hosts = at->auth->sts_hosts };
+        const char *check = "";
+
+        if (at->at.state != WANT_PROOF || at->is_waiting || at->challenge[0] == '\0') {
+                attempt_out_of_turn(at, "the answer to the challenge");
+                return;
+        }
+        expect.challenge = str_of(at->challenge);
+        struct error *err = sts_request_check(sts_request, &expect, &request, &check);
+        if (request.signed_at.ns != 0) {
+                at->has_skew = true;
+                at->skew_seconds = walltime_unix(request.signed_at) - walltime_unix(expect.now);
+        }
+        snprintf(at->sts_host, sizeof at->sts_host, "%s", request.host.name);
+        if (err != NULL)
+                fail(at, check, err);
+        else
+                ask_sts(at, &request);
+        /* Good for one attempt: whatever comes next, this challenge is used up. */
+        wipe(at->challenge, sizeof at->challenge);
+}
+
+/* ---- the decision and what follows --------------------------------------------------------------------------- */
+
+static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err);
+
+/* The token is fresh from the store, the identity is proven: match, then look whose ID and name it would be. */
+static void decide(struct attempt *at)
+{
+        AUTO(buf) binding = BUF_MAX(4 * KiB);
+        bool is_iam = str_equal(str_of(at->token.token->spec->join_method), STR("iam"));
+
+        if (is_iam) {
+                /* A token that changed its method meanwhile finds no identity to match. */
+                at->rule = str_is_empty(at->identity.account) ? -1 : iam_rules_find(at->token.token->spec, &at->identity);
+                if (at->rule < 0) {
+                        fail(at, "rules", error_of_rules(at));
+                        return;
+                }
+                host_binding_iam(at->identity.account, at->identity.arn, &binding);
+        } else {
+                if (!str_is_empty(at->identity.account)) {
+                        fail(at, "token", error_new(ERROR_ABORTED, "the token changed its join method meanwhile"));
+                        return;
+                }
+                host_binding_token(at->token_name, &binding);
+        }
+        at->binding = arena_str(at->arena, buf_str(&binding));
+        if (str_is_empty(at->host_id)) {
+                AUTO(buf) fresh = BUF_MAX(64);
+
+                random_uuid(&fresh);
+                at->host_id = at->is_legacy ? at->claimed_host_id : arena_str(at->arena, buf_str(&fresh));
+        }
+        conversation_enter(&at->at, FIND_HOST);
+        at->is_waiting = true;
+        host_find(at->auth, at->host_id, on_host_found, at);
+}
+
+static void on_name_found(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err);
+
+/* Roles a host may have certificates for: what it had under the same identity, and what it now gets. */
+static void collect_system_roles(struct attempt *at, const Cteleport__State__V1__Host *host)
+{
+        const Cteleport__V1__TokenSpec *spec = at->token.token->spec;
+
+        at->system_role_count = 0;
+        for (size_t i = 0; host != NULL && i < host->n_system_roles; i++)
+                attempt_add_system_role(at, str_of(host->system_roles[i]));
+        if (!str_equal(at->role, STR("Instance"))) {
+                attempt_add_system_role(at, at->role);
+                return;
+        }
+        for (size_t i = 0; i < spec->n_roles; i++) {
+                const struct system_role *role = system_role_find(str_of(spec->roles[i]));
+
+                if (role != NULL && role->is_local_service)
+                        attempt_add_system_role(at, role->name);
+        }
+}
+
+static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct attempt *at = ctx;
+
+        if (!resume(at)) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL && host != NULL && !str_equal(str_of(host->binding), at->binding))
+                err = error_hint(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s belongs to a host with another identity", STR_ARG(at->host_id)),
+                                 "was this machine cloned? remove host_uuid and proc from its data_dir, it gets an ID of its own");
+        if (err != NULL) {
+                fail(at, "host-id", err);
+                return;
+        }
+        at->host_revision = revision;
+        collect_system_roles(at, host);
+        conversation_enter(&at->at, FIND_NAME);
+        at->is_waiting = true;
+        name_find(at->auth, at->host_name, on_name_found, at);
+}
+
+static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err);
+static void commit(struct attempt *at);
+
+static void sign(struct attempt *at)
+{
+        struct issue_request request = {
+                .host_id = at->host_id,
+                .host_name = at->host_name,
+                .role = at->role,
+                .principals = at->principals,
+                .principal_count = at->principal_count,
+                .tls_public_key = at->tls_public_key,
+                .ssh_public_key = at->ssh_public_key,
+                .reason = "join",
+        };
+
+        if (str_equal(at->role, STR("Instance"))) {
+                request.system_roles = at->system_roles;
+                request.system_role_count = at->system_role_count;
+        }
+        conversation_enter(&at->at, SIGN);
+        at->is_waiting = true;
+        issue(at->auth, &request, on_signed, at);
+}
+
+static void on_name_found(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err)
+{
+        struct attempt *at = ctx;
+
+        if (!resume(at)) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL && name != NULL && !str_equal(str_of(name->binding), at->binding))
+                err = error_hint(error_new(ERROR_ALREADY_EXISTS, "the host name '%.*s' is in use by another host", STR_ARG(at->host_name)),
+                                 "set another teleport.nodename, or an administrator removes the other host: tctl rm node/ID");
+        if (err != NULL) {
+                fail(at, "host-name", err);
+                return;
+        }
+        at->name_revision = revision;
+        if (at->certs == NULL)
+                sign(at);
+        else
+                commit(at);
+}
+
+static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err)
+{
+        struct attempt *at = ctx;
+
+        if (!resume(at)) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL)
+                err = attempt_keep_certs(at, certs);
+        if (err != NULL) {
+                fail(at, "sign", error_because(error_new(ERROR_UNAVAILABLE, "the certificates could not be made"), err));
+                return;
+        }
+        commit(at);
+}
+
+static void on_committed(void *ctx, uint64_t revision, struct error *err)
+{
+        struct attempt *at = ctx;
+
+        (void)revision;
+        if (err == NULL) {
+                /* It is done and written down: too late for a deadline to undo it. */
+                at->is_expired = false;
+                at->out_of_turn = NULL;
+                attempt_report_success(at);
+        }
+        if (!resume(at)) {
+                error_free(err);
+                return;
+        }
+        if (err != NULL && err->code == ERROR_ABORTED && ++at->commit_tries < COMMIT_TRIES) {
+                error_free(err);
+                find_token(at);
+                return;
+        }
+        if (err != NULL) {
+                fail(at, "store", error_wrap(err, "the join could not be recorded"));
+                return;
+        }
+        leave_pending(at);
+        timer_stop(at->deadline);
+        conversation_enter(&at->at, DONE);
+        at->events->on_done(at->ctx, &(struct attempt_result){ at->host_id, at->certs }, NULL);
+}
+
+static void commit(struct attempt *at)
+{
+        struct store_txn *t = store_txn_new(at->auth->store);
+
+        conversation_enter(&at->at, COMMIT);
+        attempt_write_records(at, t);
+        at->is_waiting = true;
+        store_txn_commit(t, on_committed, at);
+}

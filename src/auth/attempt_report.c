@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/attempt_report.h"
+
+#include <stdlib.h>
+
+#include "auth/hosts.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "join/iam_rules.h"
+#include "resource/token.h"
+#include "rpc/rpc.h"
+
+char *attempt_safe_token_name(const struct attempt *at)
+{
+        AUTO(buf) safe = BUF_MAX(4 * KiB);
+
+        if (at->token.token != NULL)
+                token_safe_name(at->token.token, &safe);
+        else if (str_equal(at->claimed_method, STR("iam")) || at->is_legacy)
+                escape_text(&safe, at->token_name, ESCAPE_LIMIT);
+        else
+                token_mask(at->token_name, &safe); /* perhaps a mistyped secret */
+        return buf_take(&safe);
+}
+
+/* Which of STS's many reasons it was (docs/protocols/join.md, step S9). */
+static const struct {
+        const char *code, *part_of_message, *hint;
+} sts_hints[] = {
+        { "SignatureDoesNotMatch", "Signature expired", "the clock of this host is behind, or the answer came late: timedatectl status" },
+        { "SignatureDoesNotMatch", "not yet current", "the clock of this host is ahead: timedatectl status" },
+        { "SignatureDoesNotMatch", "scoped to a valid region", "the signing region differs from the STS host's: set AWS_REGION only" },
+        { "SignatureDoesNotMatch", "", "the secret access key is wrong, or something rewrote the request: `teleport aws identity` shows which credentials are used" },
+        { "InvalidClientTokenId", "", "the access key is unknown, inactive, of another partition, or its session token is missing: `teleport aws identity` shows which credentials are used" },
+        { "ExpiredToken", "", "the temporary credentials have expired: renew them; `teleport aws identity` shows where they come from" },
+        { "ExpiredTokenException", "", "the temporary credentials have expired: renew them; `teleport aws identity` shows where they come from" },
+        { "IncompleteSignature", "", "the access key holds a blank or newline: look at the credentials file" },
+        { "OptInRequired", "", "the AWS account is not active" },
+        { "AccessDenied", "", "a VPC endpoint policy may refuse sts:GetCallerIdentity" },
+};
+
+struct error *attempt_explain_sts_refusal(struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer,
+                                          const char *code, const char *message)
+{
+        struct error *err = error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) refused the signature of this host: %s: %s (status %d)",
+                                      at->sts_host, code, message, answer->http_status);
+
+        for (size_t i = 0; i < ARRAY_LEN(sts_hints); i++)
+                if (str_equal(str_of(answer->code), str_of(sts_hints[i].code)) &&
+                    str_contains(str_of(answer->message), str_of(sts_hints[i].part_of_message)))
+                        return error_hint(err, "%s", sts_hints[i].hint);
+        return error_hint(err, "`teleport aws identity` on the host shows which credentials are used");
+}
+
+/* What successes and failures say alike. Claimed things first, attested ones under "attributes". */
+static void put_common(struct attempt *at, struct audit_record *r)
+{
+        AUTO_MEM char *token = attempt_safe_token_name(at);
+        const Cteleport__V1__Token *found = at->token.token;
+
+        audit_str(r, "request_id", str_of(at->request_id));
+        audit_str(r, "host_id", str_is_empty(at->host_id) ? at->claimed_host_id : at->host_id);
+        audit_str(r, "node_name", at->host_name);
+        audit_str(r, "role", at->role);
+        audit_str(r, "method", found == NULL ? at->claimed_method : str_of(found->spec->join_method));
+        audit_str(r, "token_name", str_of(token));
+        if (found != NULL && found->metadata->expires != NULL) {
+                AUTO(buf) expires = BUF_MAX(64);
+
+                walltime_put_rfc3339(&expires, walltime_of_unix(found->metadata->expires->seconds));
+                audit_str(r, "token_expires", buf_str(&expires));
+        }
+        audit_str(r, "addr.remote", str_of(at->peer));
+        audit_bool(r, "forwarded_by_proxy", at->is_forwarded);
+        if (!str_is_empty(at->client_version))
+                audit_str(r, "client_version", at->client_version);
+        if (at->sts_host[0] != '\0')
+                audit_str(r, "sts_host", str_of(at->sts_host));
+        if (!str_is_empty(at->identity.account)) {
+                audit_open(r, "attributes");
+                audit_str(r, "account", at->identity.account);
+                audit_str(r, "arn", at->identity.arn);
+                audit_str(r, "user_id", at->identity.user_id);
+                audit_close(r);
+        }
+        if (at->has_skew)
+                audit_int(r, "clock_skew_seconds", at->skew_seconds);
+        if (at->has_aws_skew)
+                audit_int(r, "auth_clock_skew_seconds", at->aws_skew_seconds);
+}
+
+void attempt_report_refusal(struct attempt *at, const char *check, const struct error *err)
+{
+        struct audit_record record = { 0 };
+        AUTO_MEM char *token = attempt_safe_token_name(at);
+
+        at->auth->refusals++;
+        auth_audit_begin(at->auth, &record, &audit_instance_join_failed);
+        put_common(at, &record);
+        audit_str(&record, "check", str_of(check));
+        audit_error(&record, err);
+        audit_write(at->auth->audit, &record, NULL, NULL);
+        log_warn("Failure to join cluster occurred", LOG_STR("remote_addr", str_of(at->peer)), LOG_C("token_name", token),
+                 LOG_STR("role", at->role), LOG_STR("node_name", at->host_name), LOG_C("check", check),
+                 LOG_STR("aws_account", at->identity.account), LOG_STR("aws_arn", at->identity.arn),
+                 LOG_C("request_id", at->request_id), LOG_ERR(err));
+}
+
+void attempt_report_success(struct attempt *at)
+{
+        int64_t ms = duration_ms(instant_since(loop_now(&at->auth->loop), at->started));
+        AUTO_MEM char *token = attempt_safe_token_name(at);
+
+        at->auth->joins++;
+        log_info("Host has joined the cluster", LOG_STR("node_name", at->host_name), LOG_STR("host_id", at->host_id),
+                 LOG_STR("role", at->role), LOG_C("token_name", token), LOG_STR("aws_arn", at->identity.arn),
+                 LOG_STR("remote_addr", str_of(at->peer)), LOG_C("request_id", at->request_id), LOG_INT("sts_ms", at->sts_ms),
+                 LOG_INT("ms", ms));
+}
+
+static void put_host(struct attempt *at, struct store_txn *t, struct walltime expires)
+{
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+        AUTO_MEM char *token = attempt_safe_token_name(at);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        host.host_id = (char *)(uintptr_t)at->host_id.ptr; /* arena texts end in NUL */
+        host.hostname = (char *)(uintptr_t)at->host_name.ptr;
+        host.join_method = at->token.token->spec->join_method;
+        host.token_name = token;
+        if (!str_is_empty(at->identity.account)) {
+                host.aws_account = (char *)(uintptr_t)at->identity.account.ptr;
+                host.aws_arn = (char *)(uintptr_t)at->identity.arn.ptr;
+        }
+        host.joined = walltime_unix(loop_wall(&at->auth->loop));
+        host.system_roles = at->system_roles;
+        host.n_system_roles = at->system_role_count;
+        host.remote_addr = at->peer;
+        host.clock_skew_ms = at->skew_seconds * 1000;
+        host.binding = (char *)(uintptr_t)at->binding.ptr;
+        host_key(at->host_id, &key);
+        store_txn_require(t, buf_str(&key), at->host_revision);
+        store_txn_put_message(t, buf_str(&key), &host.base, expires);
+}
+
+static void put_name(struct attempt *at, struct store_txn *t, struct walltime expires)
+{
+        Cteleport__State__V1__Name name = CTELEPORT__STATE__V1__NAME__INIT;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        name.host_id = (char *)(uintptr_t)at->host_id.ptr;
+        name.binding = (char *)(uintptr_t)at->binding.ptr;
+        name_key(at->host_name, &key);
+        store_txn_require(t, buf_str(&key), at->name_revision);
+        store_txn_put_message(t, buf_str(&key), &name.base, expires);
+}
+
+void attempt_write_records(struct attempt *at, struct store_txn *t)
+{
+        struct audit_record record = { 0 };
+        struct walltime expires = walltime_of_unix(at->certs->not_after);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        if (at->token.revision != 0) {
+                token_key(at->token_name, &key);
+                store_txn_require(t, buf_str(&key), at->token.revision);
+        }
+        put_host(at, t, expires);
+        put_name(at, t, expires);
+
+        auth_audit_begin(at->auth, &record, &audit_instance_join);
+        put_common(at, &record);
+        audit_int(&record, "rule", at->rule + 1);
+        audit_str(&record, "serial", str_of(at->certs->serial));
+        outbox_add(at->auth->outbox, t, &record);
+}
+
+struct error *attempt_keep_certs(struct attempt *at, const Cteleport__Internal__V1__HostCerts *certs)
+{
+        ProtobufCMessage *copy = NULL;
+
+        TRY(message_copy(at->arena, &certs->base, &copy));
+        at->certs = (const Cteleport__Internal__V1__HostCerts *)copy;
+        return NULL;
+}
+
+void attempt_add_system_role(struct attempt *at, struct str role)
+{
+        for (size_t i = 0; i < at->system_role_count; i++)
+                if (str_equal(str_of(at->system_roles[i]), role))
+                        return;
+        if (at->system_role_count < ATTEMPT_SYSTEM_ROLES)
+                at->system_roles[at->system_role_count++] = (char *)(uintptr_t)arena_str(at->arena, role).ptr;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of a join attempt, shared by its conversation (attempt.c) and by what it writes down
+ * (attempt_report.c); included by nobody else.
+ */
+#ifndef AUTH_ATTEMPT_REPORT_H
+#define AUTH_ATTEMPT_REPORT_H
+
+#include "auth/attempt.h"
+#include "auth/tokens.h"
+#include "join/iam_rules.h"
+#include "loop/conversation.h"
+#include "net/socket.h"
+
+enum { ATTEMPT_ARENA = 4 * LIMIT_RPC_JOIN, ATTEMPT_SYSTEM_ROLES = 16 };
+
+struct attempt {
+        struct auth *auth;
+        const struct attempt_events *events;
+        void *ctx;
+        struct arena *arena;
+        struct conversation at;
+        struct timer *deadline;
+        struct instant started;
+        struct error *failure; /* on its way to on_done */
+        bool is_waiting;       /* an answer is under way that will call back */
+        bool is_released;      /* the owner is gone */
+        bool is_expired;       /* the deadline passed while an answer was under way */
+        const char *out_of_turn; /* what came at the wrong time while an answer was under way */
+        bool is_counted;       /* in auth->pending_joins */
+        bool is_legacy;
+        bool is_forwarded;
+        bool is_decided;       /* all that the host had to say is said and proven */
+
+        /* Claimed by the caller, proven by nothing. */
+        char peer[ADDRESS_TEXT_MAX];
+        struct str client_version, token_name, role, claimed_method, claimed_host_id, host_name;
+        struct str principals[2 * LIMIT_CERT_NAMES];
+        size_t principal_count;
+        struct str tls_public_key, ssh_public_key; /* checked, in our own encoding */
+
+        /* Ours. */
+        char request_id[20];
+        char challenge[48];
+        char sts_host[STS_HOST_NAME_MAX];
+        struct token_found token;
+        struct str host_id, binding;
+        uint64_t host_revision, name_revision;
+        char *system_roles[ATTEMPT_SYSTEM_ROLES];
+        size_t system_role_count;
+        int rule;
+        int commit_tries;
+        const Cteleport__Internal__V1__HostCerts *certs;
+
+        /* Attested by AWS, measured by us. */
+        struct aws_identity identity;
+        bool has_skew, has_aws_skew;
+        int64_t skew_seconds;     /* the host's clock minus ours */
+        int64_t aws_skew_seconds; /* our clock minus AWS's */
+        int64_t sts_ms;
+};
+
+/* The token's name as it may be shown; the caller frees. Masked whenever it is or may be a secret. */
+char *attempt_safe_token_name(const struct attempt *at) MUST_USE;
+
+/* STS's refusal in words that say what to do about it. */
+struct error *attempt_explain_sts_refusal(struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer,
+                                          const char *code, const char *message) MUST_USE;
+
+/* Logs and audits a refusal; check names the failing check. */
+void attempt_report_refusal(struct attempt *at, const char *check, const struct error *err);
+
+/* Logs a success; its audit record went with the transaction. */
+void attempt_report_success(struct attempt *at);
+
+/* Adds what a success leaves behind: requirements, the host's record, its name, the audit record. */
+void attempt_write_records(struct attempt *at, struct store_txn *t);
+
+/* Copies the certificates into the attempt. */
+struct error *attempt_keep_certs(struct attempt *at, const Cteleport__Internal__V1__HostCerts *certs) MUST_USE;
+
+/* Adds a role once. */
+void attempt_add_system_role(struct attempt *at, struct str role);
+
+#endif

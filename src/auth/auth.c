@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/auth.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "auth/caller.h"
+#include "auth/frontdoor.h"
+#include "auth/hosts.h"
+#include "auth/issue.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "net/sources.h"
+#include "net/tls.h"
+#include "os/sandbox.h"
+#include "pki/cert.h"
+#include "rpc/rpc.h"
+
+/*
+ * The start is a chain: store → audit outbox → cluster name → authorities (signer) → our own certificate → our host
+ * record → front door → ready. Each step's callback begins the next; a failure in the chain is fatal.
+ */
+
+/* Key of the cluster's name in the store: written by the first start, never changed. */
+#define CLUSTER_KEY STR("/cluster/name")
+
+void auth_audit_begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind)
+{
+        audit_begin(r, kind, loop_wall(&a->loop), a->cluster);
+}
+
+static void fatal(struct auth *a, struct error *err)
+{
+        log_error("The Auth Service cannot go on", LOG_ERR(err));
+        service_fatal(a->service, err);
+        loop_stop(&a->loop);
+}
+
+/* ---- ready ------------------------------------------------------------------------------------------------- */
+
+static void serve_neighbours(struct auth *a)
+{
+        static const char *const names[] = { "proxy", "instance" };
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                int fd = service_take_fd(a->service, names[i]);
+
+                if (fd >= 0)
+                        frontdoor_local(a, names[i], fd);
+        }
+}
+
+static void on_own_record(void *ctx, uint64_t revision, struct error *err)
+{
+        struct auth *a = ctx;
+
+        (void)revision;
+        if (err != NULL) {
+                fatal(a, err);
+                return;
+        }
+        a->door = frontdoor_open(a);
+        serve_neighbours(a);
+        log_info("Auth service is ready", LOG_STR("cluster", a->cluster), LOG_C("host_id", a->service->boot->host_id),
+                 LOG_C("addr", a->service->boot->auth_listen_addr), LOG_C("sandbox", sandbox_describe()));
+        service_ready(a->service);
+}
+
+/* The host we run on holds certificates like any other; its services ask through local links. */
+static void write_own_record(struct auth *a)
+{
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+        char *roles[] = { (char *)(uintptr_t)"Auth", (char *)(uintptr_t)"Proxy", (char *)(uintptr_t)"Node" };
+        struct store_txn *t = store_txn_new(a->store);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        Cteleport__State__V1__Name name = CTELEPORT__STATE__V1__NAME__INIT;
+
+        host.host_id = a->service->boot->host_id;
+        host.hostname = a->service->boot->nodename;
+        host.join_method = (char *)(uintptr_t)"local";
+        host.system_roles = roles;
+        host.n_system_roles = ARRAY_LEN(roles);
+        host.joined = walltime_unix(loop_wall(&a->loop));
+        host.binding = (char *)(uintptr_t)"local";
+        host_key(str_of(host.host_id), &key);
+        store_txn_put_message(t, buf_str(&key), &host.base, (struct walltime){ 0 });
+        buf_clear(&key);
+        name.host_id = host.host_id;
+        name.binding = host.binding;
+        name_key(str_of(host.hostname), &key);
+        store_txn_put_message(t, buf_str(&key), &name.base, (struct walltime){ 0 });
+        store_txn_commit(t, on_own_record, a);
+}
+
+/* ---- our own certificate --------------------------------------------------------------------------------------- */
+
+static const char *tls_protocol_of_cluster(struct auth *a)
+{
+        AUTO(buf) name = BUF_MAX(1 * KiB);
+
+        buf_put_c(&name, "teleport-auth@");
+        hex_encode(&name, a->cluster);
+        buf_put_c(&name, ".teleport.cluster.local");
+        return str_to_c(a->service->arena, buf_str(&name));
+}
+
+/* Leaf and CA: a host that pinned the CA finds it in the chain. */
+static struct error *use_certificate(struct auth *a, const Cteleport__Internal__V1__HostCerts *certs)
+{
+        AUTO(buf) chain = BUF_MAX(64 * KiB);
+        AUTO(buf) trust = BUF_MAX(64 * KiB);
+        AUTO(secret) key = { 0 };
+        static const char *protocols[3] = { "h2" };
+        struct tls_context *fresh = NULL;
+
+        if (protocols[1] == NULL)
+                protocols[1] = tls_protocol_of_cluster(a);
+        cert_der_to_pem(str_of_bytes(certs->tls_cert.data, certs->tls_cert.len), &chain);
+        authorities_host_pem(a, &chain);
+        authorities_host_pem(a, &trust);
+        TRY(key_to_pem(&a->tls_key, &key));
+        TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_OPTIONAL, .trust_pem = buf_str(&trust),
+                                                  .alpn = protocols, .is_internal = false },
+                            &fresh));
+        struct error *err = tls_context_add(fresh, NULL, (struct tls_identity){ buf_str(&chain), secret_str(&key) });
+        if (err != NULL) {
+                tls_context_free(fresh);
+                return err;
+        }
+        tls_context_free(a->tls);
+        a->tls = fresh;
+        return NULL;
+}
+
+static void renew_certificate(void *ctx);
+
+static void on_own_certificate(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err)
+{
+        struct auth *a = ctx;
+        bool is_first = a->tls == NULL;
+
+        if (err == NULL)
+                err = use_certificate(a, certs);
+        if (err != NULL && is_first) {
+                fatal(a, err);
+                return;
+        }
+        if (err != NULL) {
+                log_warn("The Auth Service's own certificate could not be renewed, it is tried again", LOG_ERR(err));
+                error_free(err);
+                timer_start(a->tls_renewal, MINUTES(1));
+                return;
+        }
+        timer_start(a->tls_renewal, (struct duration){ a->host_cert_ttl.ns / 2 });
+        if (is_first)
+                write_own_record(a);
+}
+
+/* The names under which clients reach us: this host's, and what auth_service.public_addr says. */
+static size_t own_names(struct auth *a, struct str names[LIMIT_CERT_NAMES])
+{
+        const Cteleport__V1__AuthConfig *config = a->service->boot->config->auth_service;
+        size_t count = 0;
+
+        for (size_t i = 0; config != NULL && i < config->n_public_addr && count < LIMIT_CERT_NAMES; i++) {
+                struct str host;
+                int port;
+                struct error *err = address_split(str_of(config->public_addr[i]), 3025, &host, &port);
+
+                if (err == NULL && (name_is_host(host) || name_is_ip(host)) && !name_is_reserved(host, a->cluster))
+                        names[count++] = host;
+                error_free(err);
+        }
+        return count;
+}
+
+static void renew_certificate(void *ctx)
+{
+        struct auth *a = ctx;
+        AUTO(buf) public_key = BUF_MAX(2 * KiB);
+        struct str names[LIMIT_CERT_NAMES];
+        size_t count = own_names(a, names);
+        struct error *err = key_public_der(&a->tls_key, &public_key);
+
+        if (err != NULL) {
+                fatal(a, err);
+                return;
+        }
+        struct issue_request request = {
+                .host_id = str_of(a->service->boot->host_id),
+                .host_name = str_of(a->service->boot->nodename),
+                .role = STR("Auth"),
+                .principals = names,
+                .principal_count = count,
+                .dns_names = names,
+                .dns_name_count = count,
+                .tls_public_key = buf_str(&public_key),
+                .reason = "local",
+        };
+        issue(a, &request, on_own_certificate, a);
+}
+
+/* ---- the chain up to there --------------------------------------------------------------------------------------- */
+
+static void on_authorities(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (err == NULL)
+                err = key_generate(&a->tls_key, KEY_ECDSA_P256);
+        if (err != NULL)
+                fatal(a, err);
+        else
+                renew_certificate(a);
+}
+
+static void on_name_written(void *ctx, uint64_t revision, struct error *err)
+{
+        (void)revision;
+        on_authorities(ctx, err);
+}
+
+/*
+ * The first start makes the authorities before it writes the name: as long as there is no name, there
+ * is no cluster that could have lost its CA; afterwards a missing CA is never made again.
+ */
+static void on_first_authorities(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+        struct audit_record record = { 0 };
+
+        if (err != NULL) {
+                fatal(a, err);
+                return;
+        }
+        log_info("First start: the authorities of the cluster were made", LOG_STR("cluster", a->cluster));
+        struct store_txn *t = store_txn_new(a->store);
+        store_txn_require(t, CLUSTER_KEY, 0);
+        store_txn_put(t, CLUSTER_KEY, a->cluster, (struct walltime){ 0 });
+        auth_audit_begin(a, &record, &audit_cluster_init);
+        outbox_add(a->outbox, t, &record);
+        store_txn_commit(t, on_name_written, a);
+}
+
+static void on_cluster_name(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (err != NULL) {
+                fatal(a, err);
+        } else if (item == NULL) {
+                authorities_load(a, true, on_first_authorities, a);
+        } else {
+                if (!str_equal(item->value, a->cluster))
+                        log_warn("A cluster cannot be renamed: the name of its first start stays", LOG_STR("configured", a->cluster),
+                                 LOG_STR("name", item->value));
+                a->cluster = arena_str(a->service->arena, item->value);
+                authorities_load(a, false, on_authorities, a);
+        }
+}
+
+static void on_outbox(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (err != NULL)
+                fatal(a, error_wrap(err, "the audit log cannot be written"));
+        else
+                store_get(a->store, CLUSTER_KEY, on_cluster_name, a);
+}
+
+static struct error *open_state(struct auth *a)
+{
+        const Cteleport__Internal__V1__Boot *boot = a->service->boot;
+        const Cteleport__V1__TeleportConfig *teleport = boot->config->teleport;
+        const char *type = teleport != NULL && teleport->storage != NULL && teleport->storage->type != NULL ? teleport->storage->type : "sqlite";
+        const char *path = teleport != NULL && teleport->storage != NULL && teleport->storage->path != NULL
+                                   ? teleport->storage->path
+                                   : arena_printf(a->service->arena, "%s/backend", boot->data_dir);
+
+        TRY(store_open(&a->loop, (struct store_options){ .type = type, .path = path }, &a->store));
+        TRY(audit_log_open(&a->loop, arena_printf(a->service->arena, "%s/log", boot->data_dir), &a->audit));
+        return NULL;
+}
+
+static struct error *take_config(struct auth *a)
+{
+        const Cteleport__V1__Config *config = a->service->boot->config;
+        const Cteleport__V1__AuthConfig *auth = config->auth_service;
+        struct str name = auth != NULL && auth->cluster_name != NULL ? str_of(auth->cluster_name) : str_of(a->service->boot->nodename);
+
+        TRY(name_check_host(name, "auth_service.cluster_name"));
+        a->cluster = arena_str(a->service->arena, name);
+        a->host_cert_ttl = config_host_cert_ttl(config);
+        a->heartbeat_ttl = config_heartbeat_ttl(config);
+        if (auth != NULL && auth->aws != NULL) {
+                const char **regions = arena_alloc(a->service->arena, (auth->aws->n_extra_regions + 1) * sizeof *regions);
+
+                for (size_t i = 0; i < auth->aws->n_extra_regions; i++) {
+                        TRY(sts_extra_region_check(str_of(auth->aws->extra_regions[i])));
+                        regions[i] = auth->aws->extra_regions[i];
+                }
+                a->sts_hosts = (struct sts_host_options){ .fips = auth->aws->fips, .extra_regions = regions };
+        }
+        return config_static_tokens(config, a->service->arena, &a->static_tokens, &a->static_token_count);
+}
+
+/* ---- neighbours ---------------------------------------------------------------------------------------------------- */
+
+static void on_signer_lost(void *ctx)
+{
+        struct auth *a = ctx;
+
+        log_warn("The signer is gone; joins wait for it to be started again");
+        link_close(a->signer);
+        a->signer = NULL;
+}
+
+static void on_sts_lost(void *ctx)
+{
+        struct auth *a = ctx;
+
+        log_warn("The STS questioner is gone; IAM joins wait for it to be started again");
+        link_close(a->sts);
+        a->sts = NULL;
+}
+
+static void on_link(void *ctx, const char *name, int fd)
+{
+        struct auth *a = ctx;
+
+        if (strcmp(name, "signer") == 0) {
+                link_close(a->signer);
+                a->signer = link_new(&a->loop, fd, on_signer_lost, a);
+        } else if (strcmp(name, "sts") == 0) {
+                link_close(a->sts);
+                a->sts = link_new(&a->loop, fd, on_sts_lost, a);
+        } else {
+                frontdoor_local(a, name, fd);
+        }
+}
+
+struct absent {
+        void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err);
+        void *ctx;
+};
+
+static void on_absent(void *ctx)
+{
+        struct absent *absent = ctx;
+
+        absent->done(absent->ctx, NULL, error_new(ERROR_UNAVAILABLE, "a process of the Auth Service is being started again"));
+        free(absent);
+}
+
+void auth_ask(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMessage *request,
+              const ProtobufCMessageDescriptor *answer_type, struct duration within,
+              void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
+{
+        if (k != NULL) {
+                link_ask(k, verb, request, answer_type, within, done, ctx);
+                return;
+        }
+        struct absent *absent = NEW(struct absent);
+        *absent = (struct absent){ done, ctx };
+        loop_defer(&a->loop, on_absent, absent);
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------------- */
+
+static void on_audit_closed(void *ctx)
+{
+        struct auth *a = ctx;
+
+        loop_stop(&a->loop);
+}
+
+static void on_store_closed(void *ctx)
+{
+        struct auth *a = ctx;
+
+        audit_log_close(a->audit, on_audit_closed, a);
+}
+
+static void on_outbox_closed(void *ctx)
+{
+        struct auth *a = ctx;
+
+        store_close(a->store, on_store_closed, a);
+}
+
+static void stop(void *ctx)
+{
+        struct auth *a = ctx;
+
+        if (a->is_stopping)
+                return;
+        a->is_stopping = true;
+        log_info("Auth service is stopping");
+        frontdoor_close(a->door);
+        outbox_close(a->outbox, on_outbox_closed, a);
+}
+
+static void on_drain(void *ctx)
+{
+        struct auth *a = ctx;
+
+        if (a->door != NULL)
+                frontdoor_drain(a->door);
+}
+
+static const struct service_events service_events = { .on_stop = stop, .on_drain = on_drain, .on_link = on_link };
+
+static struct error *start(struct auth *a)
+{
+        const Cteleport__Internal__V1__Boot *boot = a->service->boot;
+        const char *writable[] = { boot->data_dir, NULL };
+        int signer = service_take_fd(a->service, "signer"), sts = service_take_fd(a->service, "sts");
+
+        TRY(take_config(a));
+        TRY(sandbox_enter(SANDBOX_AUTH, (struct sandbox_paths){ .write = writable }));
+        TRY(loop_init(&a->loop, NULL));
+        TRY(service_control(a->service, &a->loop, &service_events, a));
+        TRY(open_state(a));
+        a->signer = link_new(&a->loop, signer, on_signer_lost, a);
+        a->sts = link_new(&a->loop, sts, on_sts_lost, a);
+        a->tls_renewal = timer_new(&a->loop, renew_certificate, a);
+        a->outbox = outbox_open(&a->loop, a->store, a->audit, on_outbox, a);
+        return NULL;
+}
+
+int auth_main(struct service *s)
+{
+        static struct auth a;
+        struct error *err;
+
+        a.service = s;
+        err = start(&a);
+        if (err != NULL) {
+                log_error("The Auth Service cannot start", LOG_ERR(err));
+                service_fatal(s, err);
+                return 1;
+        }
+        loop_run(&a.loop);
+        return a.is_stopping ? 0 : 1;
+}

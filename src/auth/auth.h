@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Auth Service's process: what its parts share.
+ *
+ * It decides who joins, owns the store and the audit log, and asks the signer for certificates; the
+ * CA keys are not here.
+ */
+#ifndef AUTH_AUTH_H
+#define AUTH_AUTH_H
+
+#include "api/service.h"
+#include "audit/audit.h"
+#include "auth/outbox.h"
+#include "base/map.h"
+#include "join/sts_request.h"
+#include "pki/key.h"
+#include "resource/config.h"
+#include "rpc/link.h"
+#include "store/store.h"
+
+struct caller;
+struct tls_context;
+
+/* The CAs as everybody may know them. */
+struct authorities {
+        struct arena *arena;
+        const Cteleport__Internal__V1__Authorities *all;
+        const Cteleport__Internal__V1__Authority *host; /* in all */
+        const Cteleport__Internal__V1__Authority *user;
+};
+
+struct auth {
+        struct loop loop;
+        struct service *service;
+        struct str cluster;            /* lives with the process */
+        struct duration host_cert_ttl;
+        struct duration heartbeat_ttl;
+        struct sts_host_options sts_hosts;
+        const struct static_token *static_tokens;
+        size_t static_token_count;
+
+        struct store *store;
+        struct audit_log *audit;
+        struct outbox *outbox;
+        struct link *signer;
+        struct link *sts;
+        struct authorities authorities;
+
+        struct key tls_key;            /* of this process; never stored */
+        struct tls_context *tls;
+        struct timer *tls_renewal;
+
+        struct caller *callers;
+        struct map live;               /* host ID -> struct presence with a connection */
+        struct map sources;            /* address -> struct source */
+        size_t pending_joins;
+        struct frontdoor *door;
+
+        uint64_t joins, refusals;      /* since start */
+        bool is_stopping;
+};
+
+/* Begins a record with what every event of this cluster says. */
+void auth_audit_begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind);
+
+/* link_ask, or UNAVAILABLE from the loop while that process is away (k NULL). */
+void auth_ask(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMessage *request,
+              const ProtobufCMessageDescriptor *answer_type, struct duration within,
+              void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who is at the other end of a connection to the Auth Service, as far as it is proven.
+ */
+#ifndef AUTH_CALLER_H
+#define AUTH_CALLER_H
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "net/socket.h"
+
+struct auth;
+
+/* Groups that a method may be open to; a caller is in exactly one or two of them. */
+enum caller_group {
+        CALLER_STRANGER = 1 << 0, /* everybody, proven or not */
+        CALLER_HOST = 1 << 1,     /* a joined host with its Instance certificate, or a local service */
+        CALLER_PROXY = 1 << 2,    /* a Proxy Service: may speak for the connections it forwards */
+        CALLER_ADMIN = 1 << 3,    /* root or the data directory's owner on this machine */
+};
+
+enum { CALLER_SYSTEM_ROLES_MAX = 16 };
+
+struct caller {
+        struct auth *auth;
+        unsigned groups;
+        char *host_id;      /* hosts and proxies; owned; "" otherwise */
+        char *role;         /* the certificate's role, owned; "" otherwise */
+        struct walltime cert_not_after;
+        uint32_t uid;       /* admin: whose process it is */
+        char peer[ADDRESS_TEXT_MAX];
+        struct rpc_server_conn *conn;
+        struct caller *next, **at; /* list of all callers, so that deletions reach open connections */
+};
+
+/* "admin (uid 0)", "host 1234-…", "stranger": for logs and the audit. Into a static-size buffer of the caller's choice. */
+void caller_describe(const struct caller *c, struct buf *out);
+
+/* A caller on the list of auth; groups and names as given (copied). */
+struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, struct str role, const char *peer) MUST_USE;
+void caller_free(struct caller *c);
+
+/* Closes every connection of a host: its record is gone. */
+void callers_drop_host(struct auth *a, struct str host_id);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/frontdoor.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "auth/caller.h"
+#include "auth/hosts.h"
+#include "auth/methods.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/socket.h"
+#include "net/sources.h"
+#include "net/tls.h"
+#include "pki/cert.h"
+
+enum { CERT_ARENA = 64 * KiB };
+
+struct frontdoor {
+        struct auth *auth;
+        struct listener *tcp;
+        struct listener *admin;
+        struct sources sources;
+        bool is_draining;
+};
+
+/* A connection on its way from accept to a known caller. */
+struct arrival {
+        struct frontdoor *door;
+        struct tls_handshake *handshake;
+        struct stream *tls;
+        struct arena *arena;
+        struct cert_info cert;
+        char peer[ADDRESS_TEXT_MAX];
+};
+
+static void on_closed(void *ctx)
+{
+        struct caller *c = ctx;
+
+        if (c->groups == CALLER_STRANGER && c->auth->door != NULL)
+                sources_leave(&c->auth->door->sources, SOURCE_CONNECTIONS, c->peer);
+        caller_free(c);
+}
+
+static void serve(struct stream *s, struct caller *c)
+{
+        struct rpc_server_options options = {
+                .methods = auth_method_list(),
+                .guard = auth_guard,
+                .caller = c,
+                .on_closed = on_closed,
+                .peer = c->peer,
+                .is_open_to_strangers = c->groups == CALLER_STRANGER,
+        };
+
+        c->conn = rpc_serve(&c->auth->loop, s, options);
+}
+
+/* ---- the TCP port ----------------------------------------------------------------------------------------- */
+
+static void arrival_free(struct arrival *v)
+{
+        arena_free(v->arena);
+        free(v);
+}
+
+static void arrival_refuse(struct arrival *v, struct error *err)
+{
+        log_debug("Connection refused", LOG_C("remote_addr", v->peer), LOG_ERR(err));
+        sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
+        stream_close(v->tls);
+        error_free(err);
+        arrival_free(v);
+}
+
+static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct arrival *v = ctx;
+        struct auth *a = v->door->auth;
+        unsigned groups = 0;
+
+        (void)revision;
+        if (err != NULL) {
+                arrival_refuse(v, err);
+                return;
+        }
+        /* A removed or forgotten host is a stranger again: it may join, nothing else. */
+        if (host != NULL && str_equal(v->cert.role, STR("Instance")))
+                groups = CALLER_HOST;
+        else if (host != NULL && str_equal(v->cert.role, STR("Proxy")))
+                groups = CALLER_PROXY;
+        struct caller *c = caller_new(a, groups, groups == 0 ? STR("") : v->cert.host_id, groups == 0 ? STR("") : v->cert.role, v->peer);
+        c->cert_not_after = v->cert.times.not_after;
+        if (groups != 0)
+                sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
+        serve(v->tls, c);
+        arrival_free(v);
+}
+
+static struct error *read_cert(struct arrival *v)
+{
+        struct auth *a = v->door->auth;
+
+        v->arena = arena_new(CERT_ARENA);
+        TRY(cert_read(v->arena, tls_peer_cert_der(v->tls), &v->cert));
+        if (!str_equal(v->cert.cluster, a->cluster) || str_is_empty(v->cert.host_id))
+                return error_new(ERROR_UNAUTHENTICATED, "the client certificate is not one of a host of this cluster");
+        return NULL;
+}
+
+static void on_tls(void *ctx, struct stream *tls, struct error *err)
+{
+        struct arrival *v = ctx;
+
+        v->handshake = NULL;
+        v->tls = tls;
+        if (err != NULL) {
+                arrival_refuse(v, err);
+                return;
+        }
+        if (str_is_empty(tls_peer_cert_der(tls))) {
+                serve(tls, caller_new(v->door->auth, 0, STR(""), STR(""), v->peer));
+                arrival_free(v);
+                return;
+        }
+        err = read_cert(v);
+        if (err != NULL)
+                arrival_refuse(v, err);
+        else
+                host_find(v->door->auth, v->cert.host_id, on_host, v);
+}
+
+static void on_accept(void *ctx, int fd, const char *peer)
+{
+        struct frontdoor *d = ctx;
+        struct auth *a = d->auth;
+
+        if (d->is_draining || !sources_enter(&d->sources, SOURCE_CONNECTIONS, peer)) {
+                close(fd);
+                return;
+        }
+        struct arrival *v = NEW(struct arrival);
+        v->door = d;
+        memcpy(v->peer, peer, strlen(peer) + 1);
+        v->handshake = tls_start(&a->loop, a->tls, socket_stream(&a->loop, fd), NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, v);
+}
+
+/* ---- the administrators' socket ------------------------------------------------------------------------------ */
+
+static struct error *check_admin(int fd, uid_t *ret_uid)
+{
+        gid_t gid;
+        pid_t pid;
+
+        TRY(socket_peer_cred(fd, ret_uid, &gid, &pid));
+        if (*ret_uid == 0 || *ret_uid == geteuid())
+                return NULL;
+        return error_new(ERROR_PERMISSION_DENIED, "user %u is neither root nor the owner of the data directory", *ret_uid);
+}
+
+static void on_admin(void *ctx, int fd, const char *peer)
+{
+        struct frontdoor *d = ctx;
+        uid_t uid = 0;
+        struct error *err = d->is_draining ? error_new(ERROR_UNAVAILABLE, "stopping") : check_admin(fd, &uid);
+
+        (void)peer;
+        if (err != NULL) {
+                log_warn("Administrator's connection refused", LOG_ERR(err));
+                error_free(err);
+                close(fd);
+                return;
+        }
+        struct caller *c = caller_new(d->auth, CALLER_ADMIN, STR(""), STR("Admin"), "auth.sock");
+        c->uid = uid;
+        serve(socket_stream(&d->auth->loop, fd), c);
+}
+
+/* ---- local services -------------------------------------------------------------------------------------------- */
+
+void frontdoor_local(struct auth *a, const char *name, int fd)
+{
+        bool is_proxy = strcmp(name, "proxy") == 0;
+        struct caller *c = caller_new(a, is_proxy ? CALLER_PROXY : CALLER_HOST, str_of(a->service->boot->host_id),
+                                      is_proxy ? STR("Proxy") : STR("Instance"), "local");
+
+        serve(socket_stream(&a->loop, fd), c);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+struct frontdoor *frontdoor_open(struct auth *a)
+{
+        struct frontdoor *d = NEW(struct frontdoor);
+        int tcp = service_take_fd(a->service, "listen");
+        int admin = service_take_fd(a->service, "auth.sock");
+
+        d->auth = a;
+        d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE };
+        if (tcp >= 0)
+                d->tcp = listener_new(&a->loop, tcp, on_accept, d);
+        if (admin >= 0)
+                d->admin = listener_new(&a->loop, admin, on_admin, d);
+        return d;
+}
+
+void frontdoor_drain(struct frontdoor *d)
+{
+        d->is_draining = true;
+        for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
+                if (c->conn != NULL)
+                        rpc_server_drain(c->conn);
+}
+
+void frontdoor_close(struct frontdoor *d)
+{
+        if (d == NULL)
+                return;
+        listener_close(d->tcp);
+        listener_close(d->admin);
+        d->tcp = d->admin = NULL;
+        d->is_draining = true;
+        for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
+                if (c->conn != NULL)
+                        rpc_server_close(c->conn);
+}

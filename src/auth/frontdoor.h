@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where callers come in: the TCP port with TLS, the administrators' Unix socket, the links to local
+ * services; and how it is known who they are.
+ */
+#ifndef AUTH_FRONTDOOR_H
+#define AUTH_FRONTDOOR_H
+
+#include "auth/auth.h"
+
+struct frontdoor;
+
+/* Listens on the descriptors of the service ("listen", "auth.sock"); a->tls must be ready. */
+struct frontdoor *frontdoor_open(struct auth *a) MUST_USE;
+
+/* Serves a local service ("proxy", "instance") on a connected socket (owned). */
+void frontdoor_local(struct auth *a, const char *name, int fd);
+
+/* Takes nothing new; finishes or ends what is open. */
+void frontdoor_drain(struct frontdoor *d);
+void frontdoor_close(struct frontdoor *d);
+
+#endif

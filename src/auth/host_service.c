@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/host_service.h"
+
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "auth/caller.h"
+#include "auth/hosts.h"
+#include "auth/issue.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+
+void ping_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        const struct auth *a = caller->auth;
+        Cteleport__V1__PingResponse response = CTELEPORT__V1__PING_RESPONSE__INIT;
+
+        (void)first;
+        response.cluster = (char *)(uintptr_t)a->cluster.ptr;
+        response.version = (char *)(uintptr_t)CTELEPORT_VERSION;
+        response.tls_ca_certs = a->authorities.host->tls_certs;
+        response.n_tls_ca_certs = a->authorities.host->n_tls_certs;
+        rpc_call_reply(call, &response.base);
+}
+
+/* ---- GenerateHostCerts ------------------------------------------------------------------------------ */
+
+/* A certificate being made: read the host's record, ask the signer, write it down, answer. */
+struct renewal {
+        struct auth *auth;
+        struct rpc_call *call; /* NULL: the caller is gone */
+        const Cteleport__V1__HostCertsRequest *request; /* in the call's arena */
+        struct arena *arena;
+        struct str host_id, host_name, role;
+        struct buf tls_public_key, ssh_public_key;
+        char *system_roles[CALLER_SYSTEM_ROLES_MAX];
+        size_t system_role_count;
+        struct str names[LIMIT_CERT_NAMES];
+        size_t name_count;
+        uint64_t host_revision, name_revision;
+        struct buf host_record;
+        const Cteleport__Internal__V1__HostCerts *certs;
+        bool is_local;
+        char peer[ADDRESS_TEXT_MAX];
+};
+
+static void renewal_free(struct renewal *r)
+{
+        buf_release(&r->tls_public_key);
+        buf_release(&r->ssh_public_key);
+        buf_release(&r->host_record);
+        arena_free(r->arena);
+        free(r);
+}
+
+static void renewal_finish(struct renewal *r, struct error *err)
+{
+        if (err != NULL)
+                log_warn("Host certificate refused", LOG_STR("host_id", r->host_id), LOG_STR("role", r->role),
+                         LOG_C("remote_addr", r->peer), LOG_ERR(err));
+        if (r->call != NULL)
+                rpc_call_finish(r->call, err);
+        else
+                error_free(err);
+        renewal_free(r);
+}
+
+static void on_recorded(void *ctx, uint64_t revision, struct error *err)
+{
+        struct renewal *r = ctx;
+
+        (void)revision;
+        if (err != NULL) {
+                renewal_finish(r, error_wrap(err, "the certificate could not be recorded"));
+                return;
+        }
+        log_info("Host certificate issued", LOG_STR("host_id", r->host_id), LOG_STR("role", r->role),
+                 LOG_C("serial", r->certs->serial), LOG_C("remote_addr", r->peer));
+        if (r->call != NULL) {
+                Cteleport__V1__HostCertsResponse response = CTELEPORT__V1__HOST_CERTS_RESPONSE__INIT;
+                Teleport__Join__V1__Certificates certificates;
+
+                issue_fill_certificates(r->auth, r->certs, r->arena, &certificates);
+                response.certificates = &certificates;
+                rpc_call_send(r->call, &response.base);
+        }
+        renewal_finish(r, NULL);
+}
+
+static void audit_issue(struct renewal *r, struct store_txn *t)
+{
+        struct audit_record record = { 0 };
+
+        auth_audit_begin(r->auth, &record, &audit_cert_create);
+        audit_str(&record, "cert_type", STR("host"));
+        audit_str(&record, "host_id", r->host_id);
+        audit_str(&record, "node_name", r->host_name);
+        audit_str(&record, "role", r->role);
+        audit_str(&record, "serial", str_of(r->certs->serial));
+        audit_str(&record, "addr.remote", str_of(r->peer));
+        outbox_add(r->auth->outbox, t, &record);
+}
+
+/* The record lives as long as the newest Instance certificate; a deletion meanwhile must win. */
+static void record(struct renewal *r)
+{
+        struct store_txn *t = store_txn_new(r->auth->store);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        struct walltime expires = walltime_of_unix(r->certs->not_after);
+
+        host_key(r->host_id, &key);
+        store_txn_require(t, buf_str(&key), STORE_ANY);
+        if (str_equal(r->role, STR("Instance")) && !r->is_local) {
+                Cteleport__State__V1__Name name = CTELEPORT__STATE__V1__NAME__INIT;
+                ProtobufCMessage *host = NULL;
+
+                store_txn_put(t, buf_str(&key), buf_str(&r->host_record), expires);
+                error_free(wire_decode(r->arena, &cteleport__state__v1__host__descriptor, buf_str(&r->host_record), &host));
+                if (host != NULL) {
+                        buf_clear(&key);
+                        name_key(r->host_name, &key);
+                        name.host_id = (char *)(uintptr_t)r->host_id.ptr;
+                        name.binding = ((Cteleport__State__V1__Host *)host)->binding;
+                        store_txn_put_message(t, buf_str(&key), &name.base, expires);
+                }
+        }
+        audit_issue(r, t);
+        store_txn_commit(t, on_recorded, r);
+}
+
+static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err)
+{
+        struct renewal *r = ctx;
+        ProtobufCMessage *copy = NULL;
+
+        if (err == NULL)
+                err = message_copy(r->arena, &certs->base, &copy);
+        if (err != NULL) {
+                renewal_finish(r, error_because(error_new(ERROR_UNAVAILABLE, "the certificate could not be made"), err));
+                return;
+        }
+        r->certs = (const Cteleport__Internal__V1__HostCerts *)copy;
+        record(r);
+}
+
+static bool has_role(const Cteleport__State__V1__Host *host, struct str role)
+{
+        for (size_t i = 0; i < host->n_system_roles; i++)
+                if (str_equal(str_of(host->system_roles[i]), role))
+                        return true;
+        return false;
+}
+
+/* A Proxy Service is reached under names of its own; every other service under its host's only. */
+static struct error *take_names(struct renewal *r, char *const *names, size_t count, const char *field)
+{
+        bool is_proxy = str_equal(r->role, STR("Proxy"));
+
+        for (size_t i = 0; i < count; i++) {
+                struct str name = str_of(names[i]);
+                AUTO_MEM char *shown = escaped(name);
+
+                if (r->name_count == LIMIT_CERT_NAMES)
+                        return error_new(ERROR_INVALID_ARGUMENT, "more than %d names", LIMIT_CERT_NAMES);
+                if (!name_is_host(name) && !name_is_ip(name))
+                        return error_new(ERROR_INVALID_ARGUMENT, "%s '%s' is not a host name or address", field, shown);
+                if (name_is_reserved(name, r->auth->cluster)) {
+                        if (r->is_local || name_is_ip(name))
+                                continue;
+                        return error_new(ERROR_PERMISSION_DENIED, "%s '%s' is reserved", field, shown);
+                }
+                if (!is_proxy && !issue_name_is_own(name, r->host_id, r->host_name, r->auth->cluster, (struct str){ 0 }))
+                        return error_new(ERROR_PERMISSION_DENIED, "%s '%s' is not this host's own name", field, shown);
+                r->names[r->name_count++] = name;
+        }
+        return NULL;
+}
+
+static struct error *check(struct renewal *r, const Cteleport__State__V1__Host *host)
+{
+        const Cteleport__V1__HostCertsRequest *q = r->request;
+        struct str tls = str_of_bytes(q->public_tls_key.data, q->public_tls_key.len);
+        struct str ssh = str_of_bytes(q->public_ssh_key.data, q->public_ssh_key.len);
+
+        if (host == NULL)
+                return error_hint(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"),
+                                  "it joins again by itself if its token still allows it");
+        if (!str_equal(r->role, STR("Instance")) && !has_role(host, r->role)) {
+                AUTO_MEM char *shown = escaped(r->role);
+
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "this host did not join with role '%s'", shown),
+                                  "add the role to spec.roles of the join token and let the host join again");
+        }
+        TRY(take_names(r, q->additional_principals, q->n_additional_principals, "additional principal"));
+        TRY(take_names(r, q->dns_names, q->n_dns_names, "DNS name"));
+        TRY(public_key_check_der(tls, &r->tls_public_key));
+        return str_is_empty(ssh) ? NULL : public_key_check_ssh(ssh, &r->ssh_public_key);
+}
+
+static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct renewal *r = ctx;
+
+        (void)revision;
+        if (err == NULL && host != NULL)
+                r->host_name = arena_str(r->arena, str_of(host->hostname));
+        if (err == NULL)
+                err = check(r, host);
+        if (err != NULL) {
+                renewal_finish(r, err);
+                return;
+        }
+        size_t size = protobuf_c_message_get_packed_size(&host->base);
+        protobuf_c_message_pack(&host->base, buf_extend(&r->host_record, size));
+        struct issue_request request = {
+                .host_id = r->host_id,
+                .host_name = r->host_name,
+                .role = r->role,
+                .principals = r->names,
+                .principal_count = r->name_count,
+                .tls_public_key = buf_str(&r->tls_public_key),
+                .ssh_public_key = buf_str(&r->ssh_public_key),
+                .reason = r->is_local ? "local" : "renew",
+        };
+        if (str_equal(r->role, STR("Proxy"))) {
+                request.dns_names = r->names;
+                request.dns_name_count = r->name_count;
+        }
+        if (str_equal(r->role, STR("Instance"))) {
+                request.system_roles = host->system_roles;
+                request.system_role_count = host->n_system_roles;
+        }
+        issue(r->auth, &request, on_signed, r);
+}
+
+static void on_gone(void *ctx)
+{
+        struct renewal *r = ctx;
+
+        r->call = NULL; /* what is under way still answers, to nobody */
+}
+
+static const struct rpc_call_events call_events = { .on_gone = on_gone };
+
+void host_certs_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        const Cteleport__V1__HostCertsRequest *request = (const Cteleport__V1__HostCertsRequest *)first;
+        struct renewal *r = NEW(struct renewal);
+
+        r->auth = caller->auth;
+        r->call = call;
+        r->arena = arena_new(4 * LIMIT_RPC_JOIN);
+        r->tls_public_key = BUF_MAX(2 * KiB);
+        r->ssh_public_key = BUF_MAX(2 * KiB);
+        r->host_record = BUF_MAX(LIMIT_STORE_VALUE);
+        r->host_id = arena_str(r->arena, str_of(caller->host_id));
+        r->role = arena_str(r->arena, str_slice(str_of(request->role), 0, 64));
+        r->is_local = str_equal(str_of(caller->peer), STR("local"));
+        memcpy(r->peer, caller->peer, sizeof r->peer);
+        /* The request must outlive a caller who goes away. */
+        ProtobufCMessage *copy = NULL;
+        struct error *err = message_copy(r->arena, first, &copy);
+        if (err == NULL && !str_equal(str_of(caller->role), STR("Instance")))
+                err = error_new(ERROR_PERMISSION_DENIED, "certificates are given to the Instance identity of a host, not to its %s", caller->role);
+        if (err != NULL) {
+                renewal_finish(r, err);
+                return;
+        }
+        r->request = (const Cteleport__V1__HostCertsRequest *)copy;
+        rpc_call_listen(call, &call_events, r);
+        host_find(r->auth, r->host_id, on_host, r);
+}

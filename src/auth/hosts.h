@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records of hosts that may hold certificates, and of the names they took.
+ */
+#ifndef AUTH_HOSTS_H
+#define AUTH_HOSTS_H
+
+#include "auth/auth.h"
+#include "state.pb-c.h"
+
+#define HOST_PREFIX STR("/hosts/")
+#define NAME_PREFIX STR("/names/")
+#define PRESENCE_PREFIX STR("/presence/")
+
+void host_key(struct str host_id, struct buf *out);
+void name_key(struct str host_name, struct buf *out); /* lower case: DNS names are */
+void presence_key(struct str host_id, struct buf *out);
+
+/*
+ * Who may come again under a host ID or a name: the AWS account with the ARN less the part a session
+ * chooses ("iam:123456789012:arn:aws:sts::123456789012:assumed-role/web"), or the digest of a secret
+ * token. A machine replaced by the next of its group keeps its name; a stranger does not get it.
+ */
+void host_binding_iam(struct str account, struct str arn, struct buf *out);
+void host_binding_token(struct str token_name, struct buf *out);
+
+/* Reads a host's record; record borrowed until done returns, NULL without err: there is none. */
+void host_find(struct auth *a, struct str host_id,
+               void (*done)(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err), void *ctx);
+
+/* The same for who has a name. */
+void name_find(struct auth *a, struct str host_name,
+               void (*done)(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err), void *ctx);
+
+/* A deep copy of a message of ours in the arena. */
+struct error *message_copy(struct arena *arena, const ProtobufCMessage *msg, ProtobufCMessage **ret) MUST_USE;
+
+/* Packs msg and adds the put to t. */
+void store_txn_put_message(struct store_txn *t, struct str key, const ProtobufCMessage *msg, struct walltime expires);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two join services, thin shells over one attempt: teleport.join.v1.JoinService/Join, and
+ * proto.JoinService/RegisterUsingIAMMethod as agents of Teleport 8 to 18 call it.
+ */
+#ifndef AUTH_JOIN_SERVICE_H
+#define AUTH_JOIN_SERVICE_H
+
+#include "rpc/rpc.h"
+
+void join_service_open(struct rpc_call *call, const ProtobufCMessage *first);
+void join_legacy_open(struct rpc_call *call, const ProtobufCMessage *first);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Certificates for the services of this host, their renewal, and the presence that they announce. */
+#include "instance/instance.h"
+
+#include <malloc.h>
+
+#include "api.pb-c.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "net/http_client.h"
+#include "net/socket.h"
+
+enum { PUBLIC_KEY_MAX = 4 * KiB, NAMES_ARENA_MAX = 64 * KiB };
+
+/* ---- certificates ---------------------------------------------------------------------------------- */
+
+static bool is_due(const struct instance *i, const struct slot *s)
+{
+        const struct host_identity *instance = &i->slots[SLOT_INSTANCE].identity;
+        if (host_identity_is_empty(&s->identity))
+                return true;
+        if (!i->is_local && !str_equal(s->identity.host_id, instance->host_id))
+                return true; /* of a membership before this one */
+        return loop_wall(&i->loop).ns >= s->renew_at.ns;
+}
+
+/* The host parts of a service's public addresses; the arrays live in the arena. */
+static char **public_names(struct arena *a, char *const *addrs, size_t count, size_t *ret_count)
+{
+        char **names = arena_alloc(a, (count + 1) * sizeof *names);
+        *ret_count = 0;
+        for (size_t n = 0; n < count; n++) {
+                struct str host;
+                int port;
+                struct error *err = address_split(str_of(addrs[n]), 1, &host, &port);
+                if (err == NULL)
+                        names[(*ret_count)++] = (char *)(uintptr_t)str_to_c(a, host);
+                error_free(err);
+        }
+        return names;
+}
+
+static void certify_next(struct instance *i);
+
+/* A role that the cluster does not give costs that service only. */
+static void tell_refusal(struct slot *s, const struct error *err)
+{
+        if (s->refusal != NULL && str_equal(str_of(s->refusal), str_of(err->what)))
+                return;
+        free(s->refusal);
+        s->refusal = str_dup(str_of(err->what));
+        log_error("The cluster does not let this host be what its configuration says", LOG_C("role", s->role),
+                  LOG_C("service", s->title), LOG_ERR(err));
+}
+
+static struct error *take_certificates(struct instance *i, struct slot *s, const Cteleport__V1__HostCertsResponse *r)
+{
+        const struct host_identity *instance = &i->slots[SLOT_INSTANCE].identity;
+        struct host_certificates certs;
+        AUTO(host_identity) id = { 0 };
+        struct host_expectation expected = { .role = str_of(s->role) };
+        if (!i->is_local) {
+                expected.host_id = instance->host_id;
+                expected.cluster = instance->cluster;
+        }
+        TRY(host_certificates_of(&certs, r->certificates));
+        TRY(host_identity_make(&id, &i->certify_keys, &certs, expected));
+        TRY(host_identity_check_times(&id, loop_wall(&i->loop)));
+        instance_tell_skew(i, host_clock_skew(id.times, loop_wall(&i->loop)));
+        return instance_take_identity(i, (enum slot_index)(s - i->slots), &id);
+}
+
+/* Trouble while present leaves what we have: it is good for another half of its life. */
+static void certify_failed(struct instance *i, struct error *err)
+{
+        if (i->presence == NULL) {
+                instance_lost(i, err);
+                return;
+        }
+        log_warn("A certificate could not be renewed", LOG_C("role", i->slots[i->certify_slot].role), LOG_ERR(err));
+        error_free(err);
+        conversation_enter(&i->at, INSTANCE_PRESENT);
+        timer_start(i->renewal, backoff_next(&i->backoff));
+}
+
+static void on_certified(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct instance *i = ctx;
+        struct slot *s = &i->slots[i->certify_slot];
+        if (i->is_stopping || i->at.state != INSTANCE_CERTIFY || i->rpc == NULL) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL)
+                err = take_certificates(i, s, (const Cteleport__V1__HostCertsResponse *)answer);
+        host_keys_release(&i->certify_keys);
+        if (err == NULL) {
+                free(s->refusal);
+                s->refusal = NULL;
+                i->must_reconnect |= s == &i->slots[SLOT_INSTANCE];
+        } else if (s->service != NULL &&
+                   (err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_INVALID_ARGUMENT ||
+                    err->code == ERROR_FAILED_PRECONDITION)) {
+                tell_refusal(s, err);
+                error_free(err);
+        } else {
+                certify_failed(i, err);
+                return;
+        }
+        i->certify_slot++;
+        certify_next(i);
+}
+
+static struct error *ask(struct instance *i, const struct slot *s)
+{
+        AUTO(buf) tls = BUF_MAX(PUBLIC_KEY_MAX);
+        AUTO(buf) ssh = BUF_MAX(PUBLIC_KEY_MAX);
+        AUTO_PTR(arena) a = arena_new(NAMES_ARENA_MAX);
+        const Cteleport__V1__Config *config = i->boot->config;
+
+        TRY(host_keys_generate(&i->certify_keys));
+        TRY(key_public_der(&i->certify_keys.tls, &tls));
+        TRY(key_public_ssh(&i->certify_keys.ssh, &ssh));
+        Cteleport__V1__HostCertsRequest request = CTELEPORT__V1__HOST_CERTS_REQUEST__INIT;
+        request.role = (char *)(uintptr_t)s->role;
+        request.host_name = i->boot->nodename;
+        request.public_tls_key = (ProtobufCBinaryData){ tls.len, (uint8_t *)tls.ptr };
+        request.public_ssh_key = (ProtobufCBinaryData){ ssh.len, (uint8_t *)ssh.ptr };
+        /* Only a proxy is reached under names of its own. */
+        if (s == &i->slots[SLOT_PROXY] && config->proxy_service != NULL)
+                request.dns_names = public_names(a, config->proxy_service->public_addr,
+                                                 config->proxy_service->n_public_addr, &request.n_dns_names);
+        rpc_client_unary(i->rpc,
+                         (struct rpc_client_call_options){
+                                 .path = "/cteleport.v1.HostService/GenerateHostCerts",
+                                 .response = &cteleport__v1__host_certs_response__descriptor,
+                                 .within = MILLISECONDS(TIMEOUT_RPC),
+                         },
+                         &request.base, on_certified, i);
+        return NULL;
+}
+
+static void open_presence(struct instance *i);
+
+static void certify_next(struct instance *i)
+{
+        while (i->certify_slot < SLOT_COUNT) {
+                struct slot *s = &i->slots[i->certify_slot];
+                if (s->is_wanted && is_due(i, s)) {
+                        struct error *err = ask(i, s);
+                        if (err != NULL)
+                                certify_failed(i, err);
+                        return;
+                }
+                i->certify_slot++;
+        }
+        instance_plan_renewal(i);
+        if (i->must_reconnect) {
+                instance_hang_up(i);
+                member_connect(i);
+        } else if (i->presence == NULL) {
+                open_presence(i);
+        } else {
+                conversation_enter(&i->at, INSTANCE_PRESENT);
+        }
+}
+
+void certify_begin(struct instance *i)
+{
+        conversation_enter(&i->at, INSTANCE_CERTIFY);
+        i->certify_slot = 0;
+        certify_next(i);
+}
+
+/* ---- presence -------------------------------------------------------------------------------------- */
+
+static void on_welcome(void *ctx, struct str cluster, struct duration skew)
+{
+        struct instance *i = ctx;
+        (void)cluster;
+        if (!i->is_listed)
+                log_info("This host is present in the cluster", LOG_C("host_id", i->status.host_id),
+                         LOG_C("cluster", i->status.cluster), LOG_C("server", i->status.server));
+        i->is_listed = true;
+        i->has_joined = false;
+        instance_succeeded(i);
+        instance_tell_skew(i, skew);
+        status_set_state(&i->status, STATUS_CONNECTED);
+        /* What joining needed is not needed for a long time: an idle agent is to be small. */
+        http_client_unload();
+        malloc_trim(0);
+}
+
+static void on_notice(void *ctx, struct str kind, struct str text)
+{
+        struct instance *i = ctx;
+        AUTO_MEM char *shown_kind = escaped(kind);
+        AUTO_MEM char *shown = escaped(text);
+        log_warn("The cluster says about this host", LOG_C("kind", shown_kind), LOG_STR("text", text));
+        status_set_notice(&i->status, shown_kind, shown);
+}
+
+static void on_presence_end(void *ctx, struct error *err)
+{
+        struct instance *i = ctx;
+        i->presence = NULL;
+        instance_lost(i, err);
+}
+
+static const struct presence_events presence_events = {
+        .on_welcome = on_welcome, .on_notice = on_notice, .on_end = on_presence_end,
+};
+
+/* Where the SSH service can be reached without a proxy; "" when only through one. */
+static const char *ssh_addr(struct arena *a, const struct instance *i)
+{
+        const Cteleport__V1__SSHConfig *ssh = i->boot->config->ssh_service;
+        struct str host;
+        int port = 3022, ignored;
+        if (!i->slots[SLOT_NODE].is_wanted || (!i->is_local && !str_is_empty(i->proxy_server)))
+                return "";
+        if (ssh != NULL && ssh->listen_addr != NULL)
+                error_free(address_split(str_of(ssh->listen_addr), 3022, &host, &port));
+        const char *advertised = i->config->advertise_ip;
+        if (advertised == NULL)
+                advertised = i->boot->nodename;
+        struct error *err = address_split(str_of(advertised), port, &host, &ignored);
+        if (err != NULL) {
+                error_free(err);
+                return "";
+        }
+        bool is_v6 = str_find_char(host, ':') != host.len;
+        return arena_printf(a, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), ignored);
+}
+
+static void open_presence(struct instance *i)
+{
+        AUTO_PTR(arena) a = arena_new(NAMES_ARENA_MAX);
+        const Cteleport__V1__SSHConfig *ssh = i->boot->config->ssh_service;
+        Cteleport__V1__PresenceUp__Hello hello = CTELEPORT__V1__PRESENCE_UP__HELLO__INIT;
+        char *services[SLOT_COUNT];
+
+        hello.hostname = i->boot->nodename;
+        hello.version = (char *)(uintptr_t)CTELEPORT_VERSION;
+        hello.services = services;
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                const struct slot *s = &i->slots[n];
+                if (s->service != NULL && s->is_wanted && !host_identity_is_empty(&s->identity))
+                        services[hello.n_services++] = (char *)(uintptr_t)s->role;
+        }
+        hello.addr = (char *)(uintptr_t)ssh_addr(a, i);
+        hello.process_nonce = i->process_nonce;
+        if (ssh != NULL && i->slots[SLOT_NODE].is_wanted) {
+                hello.n_public_addrs = ssh->n_public_addr;
+                hello.public_addrs = ssh->public_addr;
+                hello.n_labels = ssh->n_labels;
+                hello.labels = arena_alloc(a, (ssh->n_labels + 1) * sizeof *hello.labels);
+                for (size_t n = 0; n < ssh->n_labels; n++) {
+                        hello.labels[n] = arena_alloc(a, sizeof **hello.labels);
+                        cteleport__v1__presence_up__hello__labels_entry__init(hello.labels[n]);
+                        hello.labels[n]->key = ssh->labels[n]->key;
+                        hello.labels[n]->value = ssh->labels[n]->value;
+                }
+        }
+        conversation_enter(&i->at, INSTANCE_PRESENT);
+        i->presence = presence_open(&i->loop, i->rpc, &hello, &presence_events, i);
+}

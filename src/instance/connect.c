@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/connect.h"
+
+#include <stdio.h>
+
+#include "base/bug.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+#include "net/tls.h"
+#include "pki/cert_check.h"
+
+enum { PORT_PROXY = 3080, PORT_AUTH = 3025, PORT_HTTPS = 443 };
+enum { CHAIN_PEM_MAX = 256 * KiB, CHAIN_LENGTH_MAX = 10 };
+
+/* What each route says in the handshake, and who must answer. */
+static const struct route {
+        const char *name;
+        const char *server_name; /* NULL: the host of the address */
+        const char *role;        /* of the server's certificate; NULL: it is not one of the cluster */
+        const char *alpn[3];
+} routes[] = {
+        [ROUTE_PROXY_WEB] = { "proxy server", NULL, NULL, { "teleport-proxy-grpc", "h2" } },
+        [ROUTE_PROXY_CLUSTER] = { "proxy server", "teleport.cluster.local", "Proxy", { "teleport-proxy-grpc", "h2" } },
+        [ROUTE_AUTH] = { "auth server", "teleport.cluster.local", "Auth", { "h2" } },
+        [ROUTE_MEMBER] = { "auth server", NULL, "Auth", { NULL } }, /* names follow from the cluster */
+};
+
+struct connect {
+        struct loop *loop;
+        const struct connect_way *way;
+        const struct connect_trust *trust;
+        void (*done)(void *ctx, struct stream *tls, struct error *err);
+        void *ctx;
+        struct dial *dial;
+        struct tls_handshake *handshake;
+};
+
+const char *connect_way_name(const struct connect_way *w)
+{
+        return routes[w->route].name;
+}
+
+enum join_trust connect_way_trust(const struct connect_way *w)
+{
+        switch (w->proof) {
+        case PROOF_SYSTEM:
+        case PROOF_CA_FILE:
+        case PROOF_STORED:
+        case PROOF_PIN:
+                return JOIN_TRUST_VERIFIED;
+        case PROOF_FIRST_USE:
+                return JOIN_TRUST_FIRST_USE;
+        case PROOF_INSECURE:
+                return JOIN_TRUST_INSECURE;
+        }
+        return JOIN_TRUST_NONE;
+}
+
+/* ---- ways ------------------------------------------------------------------------------------------ */
+
+static struct error *put_address(struct connect_way *w, struct str address, int default_port, int *ret_port)
+{
+        struct str host;
+        int port;
+        TRY(address_split(address, default_port, &host, &port));
+        bool is_v6 = str_find_char(host, ':') != host.len;
+        int n = snprintf(w->address, sizeof w->address, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), port);
+        if (n < 0 || (size_t)n >= sizeof w->address)
+                return error_new(ERROR_INVALID_ARGUMENT, "an address is longer than %zu bytes", sizeof w->address - 1);
+        *ret_port = port;
+        return NULL;
+}
+
+static bool has_stored(const struct connect_trust *trust)
+{
+        return trust->stored != NULL && !host_identity_is_empty(trust->stored);
+}
+
+static void add_way(struct connect_way *ways, size_t *count, const struct connect_way *address,
+                    enum connect_route route, enum connect_proof proof)
+{
+        if (*count == CONNECT_WAYS_MAX)
+                return; /* the likelier ones are in */
+        ways[*count] = *address;
+        ways[*count].route = route;
+        ways[*count].proof = proof;
+        (*count)++;
+}
+
+/*
+ * A proxy proves itself by the cluster's CA where this host knows that, or by its web certificate. A
+ * web certificate is verified even where there are pins: they are about the cluster's CA, and a proxy
+ * behind a balancer cannot show a certificate by it.
+ */
+static void add_proxy_ways(struct connect_way *ways, size_t *count, const struct connect_way *address,
+                           const struct connect_trust *trust)
+{
+        if (has_stored(trust))
+                add_way(ways, count, address, ROUTE_PROXY_CLUSTER, PROOF_STORED);
+        else if (trust->pin_count > 0)
+                add_way(ways, count, address, ROUTE_PROXY_CLUSTER, PROOF_PIN);
+        if (trust->is_insecure) {
+                add_way(ways, count, address, ROUTE_PROXY_WEB, PROOF_INSECURE);
+                return;
+        }
+        if (!str_is_empty(trust->ca_file_pem)) {
+                add_way(ways, count, address, ROUTE_PROXY_WEB, PROOF_CA_FILE);
+                add_way(ways, count, address, ROUTE_PROXY_CLUSTER, PROOF_CA_FILE);
+        }
+        add_way(ways, count, address, ROUTE_PROXY_WEB, PROOF_SYSTEM);
+}
+
+/* The Auth Service proves itself by the cluster's CA; once something is known about that, nothing less will do. */
+static void add_auth_way(struct connect_way *ways, size_t *count, const struct connect_way *address,
+                         const struct connect_trust *trust)
+{
+        enum connect_proof proof = PROOF_FIRST_USE;
+        if (trust->pin_count > 0)
+                proof = PROOF_PIN;
+        else if (!str_is_empty(trust->ca_file_pem))
+                proof = PROOF_CA_FILE;
+        else if (has_stored(trust))
+                proof = PROOF_STORED;
+        else if (trust->is_insecure)
+                proof = PROOF_INSECURE;
+        add_way(ways, count, address, ROUTE_AUTH, proof);
+}
+
+struct error *connect_ways_to_join(struct str proxy_server, struct str auth_server, const struct connect_trust *trust,
+                                   struct connect_way ways[CONNECT_WAYS_MAX], size_t *ret_count)
+{
+        struct connect_way address = { 0 };
+        int port;
+        *ret_count = 0;
+        if (!str_is_empty(proxy_server)) {
+                TRY(put_address(&address, proxy_server, PORT_PROXY, &port));
+                add_proxy_ways(ways, ret_count, &address, trust);
+                return NULL;
+        }
+        if (str_is_empty(auth_server))
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "no proxy_server and no auth_server is configured"),
+                                  "set teleport.proxy_server (host:443) in the configuration file");
+        TRY(put_address(&address, auth_server, PORT_AUTH, &port));
+        if (port == PORT_PROXY || port == PORT_HTTPS) {
+                add_proxy_ways(ways, ret_count, &address, trust);
+                add_auth_way(ways, ret_count, &address, trust);
+        } else {
+                add_auth_way(ways, ret_count, &address, trust);
+                add_proxy_ways(ways, ret_count, &address, trust);
+        }
+        return NULL;
+}
+
+struct error *connect_way_of_member(struct str proxy_server, struct str auth_server, struct connect_way *ret)
+{
+        int port;
+        *ret = (struct connect_way){ .route = ROUTE_MEMBER, .proof = PROOF_STORED };
+        if (!str_is_empty(proxy_server))
+                return put_address(ret, proxy_server, PORT_PROXY, &port);
+        return put_address(ret, auth_server, PORT_AUTH, &port);
+}
+
+/* ---- proof ----------------------------------------------------------------------------------------- */
+
+static bool is_pinned(const struct connect_trust *trust, struct str ca_der)
+{
+        AUTO(buf) pin = BUF_MAX(128);
+        struct error *err = ca_pin_of_cert(ca_der, &pin);
+        if (err != NULL) {
+                error_free(err);
+                return false;
+        }
+        for (size_t i = 0; i < trust->pin_count; i++) {
+                if (str_equal_nocase(buf_str(&pin), str_of(trust->pins[i])))
+                        return true;
+        }
+        return false;
+}
+
+/* A pin proves a server whose certificate a pinned CA signed; the handshake has proven that it has the key. */
+static struct error *check_pins(const struct connect_trust *trust, const struct stream *tls, struct str leaf)
+{
+        for (size_t i = 1; i < CHAIN_LENGTH_MAX; i++) {
+                struct str ca = tls_peer_chain_der(tls, i);
+                if (str_is_empty(ca))
+                        break;
+                if (!is_pinned(trust, ca))
+                        continue;
+                struct error *err = cert_check_issuer(leaf, ca);
+                if (err == NULL)
+                        return NULL;
+                error_free(err);
+        }
+        return error_hint(error_new(ERROR_UNAUTHENTICATED, "the server's CA is not the one that ca_pin names"),
+                          "compare teleport.ca_pin with the pin that 'tctl status' prints on the Auth Service's machine");
+}
+
+/* Every host has a certificate by the cluster's CA; only some of them may be spoken to as a server. */
+static struct error *check_role(struct connect *c, struct str leaf, const char *role)
+{
+        AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
+        struct cert_info info;
+        TRY(cert_read(a, leaf, &info));
+        if (info.is_ca || !str_equal(info.role, str_of(role))) {
+                AUTO_MEM char *shown = escaped(info.role);
+                return error_new(ERROR_UNAUTHENTICATED, "the server's certificate is of role '%s' instead of '%s'",
+                                 shown, role);
+        }
+        struct walltime now = loop_wall(c->loop);
+        if (now.ns >= info.times.not_after.ns)
+                return error_hint(error_new(ERROR_UNAUTHENTICATED, "the server's certificate has ended"),
+                                  "if the server's clock is right, set the clock of this host");
+        if (now.ns < info.times.not_before.ns)
+                return error_hint(error_new(ERROR_UNAUTHENTICATED,
+                                            "the server's certificate is not valid yet: this host's clock is at least "
+                                            "%lld seconds behind",
+                                            (long long)(info.times.not_before.ns - now.ns) / 1000000000),
+                                  "set the clock of this host, for instance with chrony");
+        return NULL;
+}
+
+static struct error *check_proof(struct connect *c, const struct stream *tls)
+{
+        const char *role = routes[c->way->route].role;
+        struct str leaf = tls_peer_cert_der(tls);
+        if (c->way->proof == PROOF_PIN)
+                TRY(check_pins(c->trust, tls, leaf));
+        if (role != NULL && c->way->proof != PROOF_INSECURE)
+                TRY(check_role(c, leaf, role));
+        return NULL;
+}
+
+/* ---- steps: dial, handshake, check ------------------------------------------------------------------ */
+
+static void finish(struct connect *c, struct stream *tls, struct error *err)
+{
+        if (err != NULL && err->code != ERROR_CANCELLED)
+                err = error_wrap(err, "cannot reach the %s at %s", connect_way_name(c->way), c->way->address);
+        c->done(c->ctx, tls, err);
+        free(c);
+}
+
+static void on_handshake(void *ctx, struct stream *tls, struct error *err)
+{
+        struct connect *c = ctx;
+        c->handshake = NULL;
+        if (err == NULL) {
+                err = check_proof(c, tls);
+                if (err != NULL) {
+                        stream_close(tls);
+                        tls = NULL;
+                }
+        }
+        finish(c, tls, err);
+}
+
+static struct error *make_context(struct connect *c, const char *const *alpn, struct tls_context **ret)
+{
+        AUTO(buf) trust = BUF_MAX(CHAIN_PEM_MAX);
+        AUTO(buf) chain = BUF_MAX(CHAIN_PEM_MAX);
+        AUTO_PTR(tls_context) made = NULL;
+        const struct connect_trust *known = c->trust;
+        struct tls_options options = {
+                .peer = TLS_PEER_REQUIRED,
+                .alpn = alpn,
+                .is_internal = c->way->route == ROUTE_AUTH || c->way->route == ROUTE_MEMBER,
+        };
+        switch (c->way->proof) {
+        case PROOF_SYSTEM:
+                break;
+        case PROOF_CA_FILE:
+                options.trust_pem = known->ca_file_pem;
+                break;
+        case PROOF_STORED:
+                host_identity_trust_pem(known->stored, &trust);
+                options.trust_pem = buf_str(&trust);
+                break;
+        case PROOF_PIN:
+        case PROOF_FIRST_USE:
+        case PROOF_INSECURE:
+                options.peer = TLS_PEER_INSECURE;
+                break;
+        }
+        TRY(tls_context_new(options, &made));
+        if (c->way->route == ROUTE_MEMBER) {
+                host_identity_chain_pem(known->stored, &chain);
+                TRY(tls_context_add(made, NULL,
+                                    (struct tls_identity){ .cert_chain_pem = buf_str(&chain),
+                                                           .key_pem = secret_str(&known->stored->tls_key_pem) }));
+        }
+        *ret = made;
+        made = NULL;
+        return NULL;
+}
+
+static void on_dialled(void *ctx, int fd, struct error *err)
+{
+        struct connect *c = ctx;
+        const struct route *route = &routes[c->way->route];
+        AUTO_PTR(tls_context) tls = NULL;
+        AUTO(buf) cluster_name = BUF_MAX(3 * LIMIT_NAME);
+        AUTO(buf) cluster_alpn = BUF_MAX(3 * LIMIT_NAME);
+        AUTO_MEM char *host_name = NULL;
+        const char *const *alpn = route->alpn;
+        const char *server_name = route->server_name;
+
+        c->dial = NULL;
+        if (err != NULL) {
+                finish(c, NULL, err);
+                return;
+        }
+        struct stream *tcp = socket_stream(c->loop, fd);
+        const char *member_alpn[] = { NULL, "h2", NULL };
+        if (c->way->route == ROUTE_MEMBER) {
+                cluster_auth_name(c->trust->stored->cluster, &cluster_name);
+                buf_put_c(&cluster_alpn, "teleport-auth@");
+                buf_put(&cluster_alpn, buf_str(&cluster_name));
+                member_alpn[0] = buf_c(&cluster_alpn);
+                alpn = member_alpn;
+                server_name = buf_c(&cluster_name);
+        } else if (server_name == NULL) {
+                struct str host;
+                int port;
+                err = address_split(str_of(c->way->address), PORT_PROXY, &host, &port);
+                if (err == NULL)
+                        server_name = host_name = str_dup(host);
+        }
+        if (err == NULL)
+                err = make_context(c, alpn, &tls);
+        if (err != NULL) {
+                stream_close(tcp);
+                finish(c, NULL, err);
+                return;
+        }
+        c->handshake = tls_start(c->loop, tls, tcp, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, c);
+}
+
+struct connect *connect_start(struct loop *l, const struct connect_way *way, const struct connect_trust *trust,
+                              void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx)
+{
+        struct connect *c = NEW(struct connect);
+        *c = (struct connect){ .loop = l, .way = way, .trust = trust, .done = done, .ctx = ctx };
+        c->dial = dial_start(l, str_of(way->address), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, c);
+        return c;
+}
+
+void connect_cancel(struct connect *c)
+{
+        if (c->dial != NULL)
+                dial_cancel(c->dial);
+        else if (c->handshake != NULL)
+                tls_cancel(c->handshake);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ways to the cluster: which address to dial, what to say in TLS, and how the server proves itself.
+ */
+#ifndef INSTANCE_CONNECT_H
+#define INSTANCE_CONNECT_H
+
+#include "join/host_identity.h"
+#include "join/join_client.h"
+#include "net/socket.h"
+
+struct loop;
+struct stream;
+
+enum connect_route {
+        ROUTE_PROXY_WEB,     /* a proxy by its public name and web certificate, to join */
+        ROUTE_PROXY_CLUSTER, /* a proxy by its certificate of the cluster, to join */
+        ROUTE_AUTH,          /* the Auth Service, to join */
+        ROUTE_MEMBER,        /* the Auth Service with our certificate; a proxy passes this through untouched */
+};
+
+enum connect_proof {
+        PROOF_SYSTEM,    /* the system's CAs */
+        PROOF_CA_FILE,   /* data_dir/ca.cert */
+        PROOF_STORED,    /* the CAs that came with an identity of this host */
+        PROOF_PIN,       /* teleport.ca_pin */
+        PROOF_FIRST_USE, /* none: the operator configured nothing */
+        PROOF_INSECURE,  /* none: --insecure */
+};
+
+struct connect_way {
+        enum connect_route route;
+        enum connect_proof proof;
+        char address[ADDRESS_TEXT_MAX + LIMIT_NAME]; /* host:port */
+};
+
+enum { CONNECT_WAYS_MAX = 8 };
+
+/* What this host knows that can prove a server; everything borrowed. */
+struct connect_trust {
+        const char *const *pins; /* "sha256:…" */
+        size_t pin_count;
+        struct str ca_file_pem;
+        const struct host_identity *stored; /* NULL or empty: none */
+        bool is_insecure;
+};
+
+/*
+ * The ways to join, best first: those with the strongest proof, and for auth_server the likelier kind
+ * of service by its port (facts of the surface: 3080 and 443 look like a proxy). One of proxy_server
+ * and auth_server is given, the other empty. INVALID_ARGUMENT for an address that is none.
+ */
+struct error *connect_ways_to_join(struct str proxy_server, struct str auth_server, const struct connect_trust *trust,
+                                   struct connect_way ways[CONNECT_WAYS_MAX], size_t *ret_count) MUST_USE;
+
+/* The way for a host that has an identity. */
+struct error *connect_way_of_member(struct str proxy_server, struct str auth_server, struct connect_way *ret) MUST_USE;
+
+/* "proxy server" or "auth server". */
+const char *connect_way_name(const struct connect_way *w);
+enum join_trust connect_way_trust(const struct connect_way *w);
+
+/*
+ * Dials, shakes hands and checks the proof. done comes exactly once, from the loop, with the stream
+ * (owned) or an error: UNAUTHENTICATED when the server proved nothing or refused us. All that is
+ * pointed to is borrowed until then.
+ */
+struct connect;
+struct connect *connect_start(struct loop *l, const struct connect_way *way, const struct connect_trust *trust,
+                              void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
+void connect_cancel(struct connect *c); /* done comes with CANCELLED unless it already has */
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/identity_file.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "os/file.h"
+
+enum { IDENTITY_FILE_MAX = 64 * KiB };
+
+/* ---- writing --------------------------------------------------------------------------------------- */
+
+static void put_base64(struct buf *out, struct str bytes)
+{
+        buf_put_char(out, '"');
+        base64_encode(out, bytes);
+        buf_put_char(out, '"');
+}
+
+static void put_base64_list(struct buf *out, const struct str *list, size_t count)
+{
+        buf_put_char(out, '[');
+        for (size_t i = 0; i < count; i++) {
+                if (i > 0)
+                        buf_put_c(out, ", ");
+                put_base64(out, list[i]);
+        }
+        buf_put_char(out, ']');
+}
+
+void identity_put_json(struct buf *out, const struct host_identity *id)
+{
+        buf_put_c(out, "{\"kind\": \"identity\", \"version\": \"v2\", \"spec\": {\n  \"tls_key\": ");
+        json_put_string(out, secret_str(&id->tls_key_pem));
+        buf_put_c(out, ",\n  \"ssh_key\": ");
+        json_put_string(out, secret_str(&id->ssh_key_pem));
+        buf_put_c(out, ",\n  \"tls_cert\": ");
+        put_base64(out, id->certs.tls_cert);
+        buf_put_c(out, ",\n  \"tls_ca_certs\": ");
+        put_base64_list(out, id->certs.tls_ca_certs, id->certs.tls_ca_count);
+        buf_put_c(out, ",\n  \"ssh_cert\": ");
+        put_base64(out, id->certs.ssh_cert);
+        buf_put_c(out, ",\n  \"ssh_ca_keys\": ");
+        put_base64_list(out, id->certs.ssh_ca_keys, id->certs.ssh_ca_count);
+        buf_put_c(out, "}}\n");
+}
+
+/* ---- reading --------------------------------------------------------------------------------------- */
+
+/* The parser copies private keys; what it frees is wiped. */
+static void free_wiped(void *mem)
+{
+        if (mem != NULL)
+                wipe(mem, malloc_usable_size(mem));
+        free(mem);
+}
+
+static struct str text_of(const json_t *spec, const char *key)
+{
+        const json_t *v = json_object_get(spec, key);
+        if (!json_is_string(v))
+                return (struct str){ 0 };
+        return str_of_bytes(json_string_value(v), json_string_length(v));
+}
+
+static struct error *read_base64(struct arena *a, struct str text, struct str *ret)
+{
+        AUTO(buf) bytes = BUF_MAX(IDENTITY_FILE_MAX);
+        if (str_is_empty(text))
+                return error_new(ERROR_INVALID_ARGUMENT, "a field is missing");
+        TRY(base64_decode(&bytes, text));
+        *ret = arena_str(a, buf_str(&bytes));
+        return NULL;
+}
+
+static struct error *read_base64_list(struct arena *a, const json_t *list, struct str *ret, size_t *ret_count)
+{
+        size_t count = json_array_size(list);
+        if (count == 0 || count > HOST_CAS_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "a list of CAs is missing or too long");
+        for (size_t i = 0; i < count; i++) {
+                const json_t *v = json_array_get(list, i);
+                struct str text = str_of_bytes(json_string_value(v), json_string_length(v));
+                TRY(read_base64(a, json_is_string(v) ? text : (struct str){ 0 }, &ret[i]));
+        }
+        *ret_count = count;
+        return NULL;
+}
+
+static struct error *read_spec(const json_t *spec, const char *role, struct host_identity *ret)
+{
+        AUTO_PTR(arena) a = arena_new(2 * IDENTITY_FILE_MAX);
+        AUTO(host_keys) keys = { 0 };
+        struct host_certificates certs = { 0 };
+
+        TRY(key_from_pem(&keys.tls, text_of(spec, "tls_key")));
+        TRY(key_from_pem(&keys.ssh, text_of(spec, "ssh_key")));
+        TRY(read_base64(a, text_of(spec, "tls_cert"), &certs.tls_cert));
+        TRY(read_base64(a, text_of(spec, "ssh_cert"), &certs.ssh_cert));
+        TRY(read_base64_list(a, json_object_get(spec, "tls_ca_certs"), certs.tls_ca_certs, &certs.tls_ca_count));
+        TRY(read_base64_list(a, json_object_get(spec, "ssh_ca_keys"), certs.ssh_ca_keys, &certs.ssh_ca_count));
+        return host_identity_make(ret, &keys, &certs, (struct host_expectation){ .role = str_of(role) });
+}
+
+struct error *identity_read_json(struct str json, const char *role, struct host_identity *ret)
+{
+        json_error_t where;
+        json_set_alloc_funcs(malloc, free_wiped);
+        json_t *root = json_loadb(json.ptr, json.len, JSON_REJECT_DUPLICATES, &where);
+        if (root == NULL)
+                return error_new(ERROR_INVALID_ARGUMENT, "the identity is not JSON (line %d)", where.line);
+
+        struct error *err;
+        if (!str_equal(text_of(root, "kind"), STR("identity")) || !str_equal(text_of(root, "version"), STR("v2")))
+                err = error_new(ERROR_INVALID_ARGUMENT, "the file does not hold an identity of version v2");
+        else
+                err = read_spec(json_object_get(root, "spec"), role, ret);
+        json_decref(root);
+        return err;
+}
+
+/* ---- files ----------------------------------------------------------------------------------------- */
+
+static char *identity_path(const char *data_dir, const char *role)
+{
+        char *path = mem_printf("%s/proc/ids/%s.json", data_dir, role);
+        for (char *c = path + strlen(data_dir); *c != '\0'; c++)
+                *c = char_lower(*c);
+        return path;
+}
+
+/* A buffer that never moves its bytes while it grows, so that wiping it once is enough. */
+static struct buf secret_buf(size_t max)
+{
+        struct buf b = BUF_MAX(max);
+        (void)buf_extend(&b, max - 1);
+        buf_clear(&b);
+        return b;
+}
+
+static void wipe_buf(struct buf *b)
+{
+        if (b->ptr != NULL)
+                wipe(b->ptr, b->room);
+}
+
+struct error *identity_load(const char *data_dir, const char *role, struct host_identity *ret)
+{
+        AUTO_MEM char *path = identity_path(data_dir, role);
+        AUTO(buf) text = secret_buf(IDENTITY_FILE_MAX);
+        TRY(file_read_private(path, &text));
+        struct error *err = identity_read_json(buf_str(&text), role, ret);
+        wipe_buf(&text);
+        if (err != NULL)
+                return error_wrap(err, "%s", path);
+        return NULL;
+}
+
+struct error *identity_store(const char *data_dir, const struct host_identity *id)
+{
+        AUTO_MEM char *role = str_dup(id->role);
+        AUTO_MEM char *path = identity_path(data_dir, role);
+        AUTO_MEM char *dir = mem_printf("%s/proc/ids", data_dir);
+        AUTO(buf) text = secret_buf(IDENTITY_FILE_MAX);
+        TRY(dir_make(dir, 0700));
+        identity_put_json(&text, id);
+        struct error *err = buf_finish(&text, "the identity");
+        if (err == NULL)
+                err = file_write_atomic(path, buf_str(&text), 0600);
+        wipe_buf(&text);
+        return err;
+}
+
+void identity_remove(const char *data_dir, const char *role)
+{
+        AUTO_MEM char *path = identity_path(data_dir, role);
+        (void)unlink(path);
+}
+
+struct error *host_uuid_store(const char *data_dir, struct str host_id)
+{
+        AUTO_MEM char *path = mem_printf("%s/host_uuid", data_dir);
+        AUTO(buf) there = BUF_MAX(LIMIT_NAME);
+        struct error *err = file_read(path, &there);
+        bool is_same = err == NULL && str_equal(str_trim(buf_str(&there)), host_id);
+        error_free(err);
+        if (is_same)
+                return NULL;
+        return file_write_atomic(path, host_id, 0400);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Identities at rest: data_dir/proc/ids/<role>.json, one file a role, and data_dir/host_uuid.
+ *
+ *   {"kind": "identity", "version": "v2", "spec": {
+ *     "tls_key": "<PEM>", "ssh_key": "<PEM>",
+ *     "tls_cert": "<base64 of DER>", "tls_ca_certs": ["…"],
+ *     "ssh_cert": "<base64 of the wire form>", "ssh_ca_keys": ["…"]}}
+ *
+ * Files are private, written atomically, and verified as a whole when read: a file that was cut, mixed
+ * or tampered with is an error, never half an identity.
+ */
+#ifndef INSTANCE_IDENTITY_FILE_H
+#define INSTANCE_IDENTITY_FILE_H
+
+#include "join/host_identity.h"
+
+/* The bytes of a file. `out` should be wiped after use. */
+void identity_put_json(struct buf *out, const struct host_identity *id);
+
+/* INVALID_ARGUMENT when it is not such a file; else as host_identity_make. */
+struct error *identity_read_json(struct str json, const char *role, struct host_identity *ret) MUST_USE;
+
+/* NOT_FOUND when this host has none for that role. */
+struct error *identity_load(const char *data_dir, const char *role, struct host_identity *ret) MUST_USE;
+struct error *identity_store(const char *data_dir, const struct host_identity *id) MUST_USE;
+
+/* Removes the identity of a role, if there is one. */
+void identity_remove(const char *data_dir, const char *role);
+
+/* Writes host_uuid unless it holds this ID already. */
+struct error *host_uuid_store(const char *data_dir, struct str host_id) MUST_USE;
+
+#endif

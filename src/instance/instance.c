@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/instance.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "instance/identity_file.h"
+#include "net/socket.h"
+#include "os/file.h"
+#include "os/sandbox.h"
+
+enum { CA_FILE_MAX = 256 * KiB };
+
+/* Each step asks something that has a deadline of its own (dialling, TLS, calls), or waits for a timer. */
+static const struct conversation_state states[] = {
+        [INSTANCE_START] = { "start", SECONDS(0),
+                             TO(INSTANCE_CONNECT_TO_JOIN) | TO(INSTANCE_CONNECT) | TO(INSTANCE_CERTIFY) |
+                                     TO(INSTANCE_WAIT) },
+        [INSTANCE_CONNECT_TO_JOIN] = { "connect to join", SECONDS(0), TO(INSTANCE_JOIN) | TO(INSTANCE_WAIT) },
+        [INSTANCE_JOIN] = { "join", SECONDS(0),
+                            TO(INSTANCE_CONNECT_TO_JOIN) | TO(INSTANCE_CONNECT) | TO(INSTANCE_WAIT) },
+        [INSTANCE_CONNECT] = { "connect", SECONDS(0), TO(INSTANCE_CERTIFY) | TO(INSTANCE_WAIT) },
+        [INSTANCE_CERTIFY] = { "certify", SECONDS(0),
+                               TO(INSTANCE_PRESENT) | TO(INSTANCE_CONNECT) | TO(INSTANCE_WAIT) },
+        [INSTANCE_PRESENT] = { "present", SECONDS(0), TO(INSTANCE_CERTIFY) | TO(INSTANCE_WAIT) },
+        [INSTANCE_WAIT] = { "wait", SECONDS(0),
+                            TO(INSTANCE_CONNECT_TO_JOIN) | TO(INSTANCE_CONNECT) | TO(INSTANCE_CERTIFY) |
+                                    TO(INSTANCE_WAIT) },
+};
+
+static const struct slot slot_rows[SLOT_COUNT] = {
+        [SLOT_INSTANCE] = { .role = "Instance", .title = "Instance" },
+        [SLOT_NODE] = { .role = "Node", .service = "ssh", .title = "SSH Service" },
+        [SLOT_PROXY] = { .role = "Proxy", .service = "proxy", .title = "Proxy Service" },
+};
+
+/* ---- trying, failing, trying again ----------------------------------------------------------------- */
+
+/* On the machine of auth the link is the connection; a lost one is replaced by the supervisor. */
+static void open_link(struct instance *i)
+{
+        if (i->link_fd < 0)
+                return; /* on_link goes on */
+        int fd = i->link_fd;
+        i->link_fd = -1;
+        status_set_server(&i->status, "this machine");
+        i->rpc = rpc_client_new(&i->loop, socket_stream(&i->loop, fd), "teleport.cluster.local",
+                                instance_on_rpc_closed, i);
+        certify_begin(i);
+}
+
+void instance_go_on(struct instance *i)
+{
+        if (i->is_stopping)
+                return;
+        const struct host_identity *id = &i->slots[SLOT_INSTANCE].identity;
+        if (i->is_local) {
+                open_link(i);
+                return;
+        }
+        bool is_usable = !host_identity_is_empty(id) && !i->is_suspect;
+        if (is_usable) {
+                struct error *err = host_identity_check_times(id, loop_wall(&i->loop));
+                if (err != NULL)
+                        log_info("The identity of this host has ended, it joins again", LOG_ERR(err));
+                is_usable = err == NULL;
+                error_free(err);
+        }
+        if (is_usable)
+                member_connect(i);
+        else
+                member_join(i);
+}
+
+static void on_wait(void *ctx)
+{
+        instance_go_on(ctx);
+}
+
+/* A refusal of our certificate, rather than of one request. */
+static bool is_about_identity(const struct instance *i, const struct error *err)
+{
+        return err->code == ERROR_UNAUTHENTICATED && !i->is_local &&
+               (i->at.state == INSTANCE_CERTIFY || i->at.state == INSTANCE_PRESENT);
+}
+
+/* Retries of one trouble are silent: a line for each change is what an operator reads. */
+static void tell_failure(struct instance *i, const struct error *err)
+{
+        if (i->last_logged != NULL && str_equal(str_of(i->last_logged), str_of(err->what)))
+                return;
+        free(i->last_logged);
+        i->last_logged = str_dup(str_of(err->what));
+        bool is_join = i->at.state == INSTANCE_CONNECT_TO_JOIN || i->at.state == INSTANCE_JOIN;
+        bool is_token = err->code == ERROR_NOT_FOUND || str_contains(str_of(err->what), STR("expired"));
+        if (is_join && is_token)
+                log_error("Can not join the cluster as Instance, the token expired or not found. "
+                          "Regenerate the token and try again.", LOG_ERR(err));
+        else if (is_join)
+                log_error("Can not join the cluster as Instance.", LOG_ERR(err));
+        else if (i->has_joined)
+                log_warn("This host has joined the cluster, but is not listed there", LOG_ERR(err));
+        else
+                log_warn("This host is not connected to the cluster", LOG_ERR(err));
+}
+
+void instance_failed(struct instance *i, struct error *err)
+{
+        tell_failure(i, err);
+        status_set_error(&i->status, err);
+        if (is_about_identity(i, err)) {
+                log_info("The cluster does not take this host's identity, it joins again");
+                i->is_suspect = true;
+        }
+        error_free(err);
+        instance_hang_up(i);
+        i->is_listed = false;
+        conversation_enter(&i->at, INSTANCE_WAIT);
+        enum status_state state = i->status.state == STATUS_CONNECTED ? STATUS_CONNECTING : i->status.state;
+        status_set_state(&i->status, state);
+        timer_start(i->wait, backoff_next(&i->backoff));
+}
+
+void instance_succeeded(struct instance *i)
+{
+        backoff_reset(&i->backoff);
+        i->is_suspect = false;
+        if (i->last_logged != NULL)
+                log_info("This host is connected to the cluster again");
+        free(i->last_logged);
+        i->last_logged = NULL;
+        status_set_error(&i->status, NULL);
+}
+
+void instance_hang_up(struct instance *i)
+{
+        timer_stop(i->renewal);
+        host_keys_release(&i->certify_keys);
+        presence_close(i->presence);
+        i->presence = NULL;
+        error_free(i->lost);
+        i->lost = NULL;
+        if (i->rpc != NULL)
+                rpc_client_close(i->rpc);
+        i->rpc = NULL;
+}
+
+void instance_on_rpc_closed(void *ctx, struct error *err)
+{
+        struct instance *i = ctx;
+        /* Whatever runs on the connection is told as well, and decides; this reason is the better one. */
+        if (err == NULL)
+                return;
+        error_free(i->lost);
+        i->lost = err;
+}
+
+static void lost_now(void *ctx)
+{
+        struct instance *i = ctx;
+        bool is_ours = i->presence == NULL && i->lost != NULL && !i->is_stopping &&
+                       (i->at.state == INSTANCE_PRESENT || i->at.state == INSTANCE_CERTIFY);
+        if (!is_ours)
+                return;
+        struct error *err = i->lost;
+        i->lost = NULL;
+        instance_failed(i, err);
+}
+
+void instance_lost(struct instance *i, struct error *err)
+{
+        if (i->lost == NULL)
+                i->lost = err;
+        else
+                error_free(err);
+        loop_defer(&i->loop, lost_now, i);
+}
+
+/* ---- identities ------------------------------------------------------------------------------------ */
+
+static void show_identity(struct instance *i, const struct host_identity *id)
+{
+        status_set_identity(&i->status, id->host_id, id->cluster, id->times.not_before, id->times.not_after);
+}
+
+static void hold_identity(struct instance *i, struct slot *s, struct host_identity *id)
+{
+        uint32_t dice;
+        random_bytes(&dice, sizeof dice);
+        host_identity_release(&s->identity);
+        s->identity = *id;
+        *id = (struct host_identity){ 0 };
+        s->renew_at = host_identity_renew_at(&s->identity, dice % 1001);
+        if (s == &i->slots[SLOT_INSTANCE] || i->is_local)
+                show_identity(i, &s->identity);
+}
+
+struct error *instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity)
+{
+        struct slot *s = &i->slots[slot];
+        AUTO_MEM char *obtained = mem_printf("%s has obtained credentials to connect to the cluster.", s->role);
+        AUTO_MEM char *wrote = mem_printf("The process successfully wrote the credentials and state of %s to the disk.",
+                                          s->role);
+        if (host_identity_is_empty(&s->identity))
+                log_info(obtained);
+        else
+                log_info("The certificate was renewed", LOG_C("role", s->role),
+                         LOG_STR("serial", identity->serial));
+        struct error *err = identity_store(i->boot->data_dir, identity);
+        if (err == NULL && slot == SLOT_INSTANCE)
+                err = host_uuid_store(i->boot->data_dir, identity->host_id);
+        if (err != NULL)
+                return error_wrap(err, "the identity of %s cannot be stored", s->role);
+        if (host_identity_is_empty(&s->identity))
+                log_info(wrote);
+        hold_identity(i, s, identity);
+        if (slot == SLOT_PROXY)
+                neighbour_news(i->proxy);
+        return NULL;
+}
+
+static void load_identities(struct instance *i)
+{
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                struct slot *s = &i->slots[n];
+                struct host_identity id = { 0 };
+                if (!s->is_wanted)
+                        continue;
+                struct error *err = identity_load(i->boot->data_dir, s->role, &id);
+                if (err == NULL)
+                        err = host_identity_check_times(&id, loop_wall(&i->loop));
+                /* An ended Instance identity still knows the cluster's CAs, by which a server proves itself. */
+                if (err == NULL || (n == SLOT_INSTANCE && !host_identity_is_empty(&id)))
+                        hold_identity(i, s, &id);
+                else
+                        host_identity_release(&id);
+                if (err != NULL && err->code != ERROR_NOT_FOUND)
+                        log_warn("The stored identity cannot be used, a new one is asked for", LOG_C("role", s->role),
+                                 LOG_ERR(err));
+                error_free(err);
+        }
+}
+
+void instance_plan_renewal(struct instance *i)
+{
+        struct walltime first = { INT64_MAX };
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                const struct slot *s = &i->slots[n];
+                if (s->is_wanted && !host_identity_is_empty(&s->identity) && s->renew_at.ns < first.ns)
+                        first = s->renew_at;
+        }
+        if (first.ns == INT64_MAX)
+                return;
+        struct duration left = walltime_since(first, loop_wall(&i->loop));
+        timer_start(i->renewal, left.ns > 0 ? left : MILLISECONDS(PACE_RETRY_FIRST));
+}
+
+static void on_renewal(void *ctx)
+{
+        struct instance *i = ctx;
+        if (i->at.state == INSTANCE_PRESENT && i->rpc != NULL)
+                certify_begin(i);
+}
+
+void instance_tell_skew(struct instance *i, struct duration skew)
+{
+        int64_t seconds = skew.ns / 1000000000;
+        bool is_off = seconds > LIMIT_CLOCK_WARN_SECONDS || seconds < -LIMIT_CLOCK_WARN_SECONDS;
+        status_set_skew(&i->status, skew);
+        if (is_off && !i->is_clock_off)
+                log_warn("The clock of this host is off", LOG_INT("behind_the_cluster_by_seconds", seconds),
+                         LOG_C("hint", "set the clock of this host, for instance with chrony: proofs of an AWS identity "
+                                       "are only good for some minutes"));
+        i->is_clock_off = is_off;
+        AUTO_MEM char *text = mem_printf("the clock of this host is %lld seconds %s the cluster's",
+                                         (long long)(seconds < 0 ? -seconds : seconds),
+                                         seconds < 0 ? "ahead of" : "behind");
+        status_set_notice(&i->status, "clock", is_off ? text : NULL);
+}
+
+/* ---- the supervisor's words ------------------------------------------------------------------------ */
+
+static void on_status_written(void *ctx)
+{
+        struct instance *i = ctx;
+        loop_stop(&i->loop);
+}
+
+static void on_stop(void *ctx)
+{
+        struct instance *i = ctx;
+        if (i->is_stopping)
+                return;
+        i->is_stopping = true;
+        timer_stop(i->wait);
+        if (i->connect != NULL)
+                connect_cancel(i->connect);
+        if (i->join != NULL)
+                join_client_cancel(i->join);
+        else
+                instance_hang_up(i);
+        status_finish(&i->status, on_status_written, i);
+}
+
+static void take_proxy_link(struct instance *i, int fd)
+{
+        neighbour_free(i->proxy);
+        i->proxy = neighbour_new(&i->loop, fd, slot_rows[SLOT_PROXY].role, &i->slots[SLOT_PROXY].identity,
+                                 i->auth_server.len == 0 ? "" : i->auth_server.ptr);
+}
+
+static void on_link(void *ctx, const char *name, int fd)
+{
+        struct instance *i = ctx;
+        if (str_equal(str_of(name), STR("proxy"))) {
+                take_proxy_link(i, fd);
+                return;
+        }
+        fd_close_at(&i->link_fd);
+        i->link_fd = fd;
+        if (i->at.state == INSTANCE_WAIT || i->at.state == INSTANCE_START)
+                timer_start(i->wait, MILLISECONDS(1));
+}
+
+static const struct service_events service_events = { .on_stop = on_stop, .on_drain = on_stop, .on_link = on_link };
+
+/* ---- main ------------------------------------------------------------------------------------------ */
+
+static bool has_service(const Cteleport__Internal__V1__Boot *boot, const char *service)
+{
+        for (size_t n = 0; n < boot->n_services; n++) {
+                if (str_equal(str_of(boot->services[n]), str_of(service)))
+                        return true;
+        }
+        return false;
+}
+
+static struct error *read_boot(struct instance *i)
+{
+        static const Cteleport__V1__TeleportConfig no_config = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
+        const Cteleport__Internal__V1__Boot *boot = i->boot;
+        i->config = boot->config != NULL && boot->config->teleport != NULL ? boot->config->teleport : &no_config;
+        i->is_local = has_service(boot, "auth");
+        if (!i->is_local) {
+                i->proxy_server = str_of(i->config->proxy_server);
+                i->auth_server = str_of(i->config->auth_server);
+                if (i->auth_server.len == 0 && i->config->n_auth_servers > 0)
+                        i->auth_server = str_of(i->config->auth_servers[0]);
+        }
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                i->slots[n] = slot_rows[n];
+                i->slots[n].is_wanted = slot_rows[n].service == NULL ? !i->is_local
+                                                                     : has_service(boot, slot_rows[n].service);
+        }
+        const Cteleport__V1__JoinParams *params = i->config->join_params;
+        i->join_options.method = params != NULL && params->method != NULL ? params->method : "token";
+        i->join_options.host_name = boot->nodename;
+
+        AUTO_MEM char *ca_path = mem_printf("%s/ca.cert", boot->data_dir);
+        i->ca_file = BUF_MAX(CA_FILE_MAX);
+        struct error *err = file_read(ca_path, &i->ca_file);
+        if (err != NULL && err->code != ERROR_NOT_FOUND)
+                return err; /* configured trust that cannot be read is not the same as none */
+        error_free(err);
+        i->trust = (struct connect_trust){
+                .pins = (const char *const *)boot->ca_pins,
+                .pin_count = boot->n_ca_pins,
+                .ca_file_pem = buf_str(&i->ca_file),
+                .stored = &i->slots[SLOT_INSTANCE].identity,
+                .is_insecure = boot->insecure,
+        };
+        return NULL;
+}
+
+static struct error *enter_sandbox(const struct instance *i)
+{
+        /* Credential files and credential_process may be anywhere; such a process keeps its cache in ~/.aws. */
+        const char *home = getenv("HOME");
+        AUTO_MEM char *aws_dir = mem_printf("%s/.aws", home == NULL ? "" : home);
+        const char *const read[] = { "/", NULL };
+        const char *const write[] = { i->boot->data_dir, "/tmp", "/dev/null", access(aws_dir, W_OK) == 0 ? aws_dir : NULL,
+                                      NULL };
+        return sandbox_enter(SANDBOX_INSTANCE, (struct sandbox_paths){ .read = read, .write = write });
+}
+
+static struct error *set_up(struct instance *i)
+{
+        uint8_t nonce[16];
+        AUTO(buf) nonce_text = BUF_MAX(sizeof i->process_nonce);
+        AUTO_MEM char *proc = mem_printf("%s/proc", i->boot->data_dir);
+
+        TRY(read_boot(i));
+        TRY(dir_make(proc, 0700));
+        TRY(enter_sandbox(i));
+        random_bytes(nonce, sizeof nonce);
+        hex_encode(&nonce_text, str_of_bytes(nonce, sizeof nonce));
+        memcpy(i->process_nonce, nonce_text.ptr, nonce_text.len);
+
+        conversation_init(&i->at, &i->loop, states, INSTANCE_START, NULL, NULL);
+        i->wait = timer_new(&i->loop, on_wait, i);
+        i->renewal = timer_new(&i->loop, on_renewal, i);
+        i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) };
+        status_init(&i->status, &i->loop, i->boot->data_dir);
+        TRY(service_control(i->service, &i->loop, &service_events, i));
+        i->link_fd = service_take_fd(i->service, "auth");
+        int proxy_fd = service_take_fd(i->service, "proxy");
+        if (proxy_fd >= 0)
+                take_proxy_link(i, proxy_fd);
+        return NULL;
+}
+
+static void tear_down(struct instance *i)
+{
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                host_identity_release(&i->slots[n].identity);
+                free(i->slots[n].refusal);
+        }
+        neighbour_free(i->proxy);
+        instance_hang_up(i);
+        error_free(i->join_err);
+        conversation_release(&i->at);
+        timer_free(i->wait);
+        timer_free(i->renewal);
+        status_release(&i->status);
+        buf_release(&i->ca_file);
+        free(i->last_logged);
+        fd_close_at(&i->link_fd);
+        service_end(i->service);
+        loop_release(&i->loop);
+}
+
+int instance_main(struct service *s)
+{
+        struct instance *i = NEW(struct instance);
+        i->service = s;
+        i->boot = s->boot;
+        i->link_fd = -1;
+        /* One arena for all threads: the pool only ever holds small copies. */
+        mallopt(M_ARENA_MAX, 1);
+
+        struct error *err = loop_init(&i->loop, NULL);
+        if (err == NULL)
+                err = set_up(i);
+        if (err != NULL) {
+                service_fatal(s, err);
+                return 1;
+        }
+        load_identities(i);
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                if (i->slots[n].is_wanted && i->slots[n].service != NULL)
+                        log_info("Service is starting", LOG_C("service", i->slots[n].title));
+        }
+        service_ready(s);
+        instance_go_on(i);
+        loop_run(&i->loop);
+        tear_down(i);
+        free(i);
+        return 0;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process that makes this host a member of the cluster: what its parts share. Private to src/instance.
+ *
+ *                  ┌──────────── refused, ended ────────────┐
+ *   START ──► CONNECT_TO_JOIN ──► JOIN ──► CONNECT ──► CERTIFY ──► PRESENT
+ *     │              ▲             │          ▲ │          │          │
+ *     └─ identity ───┼─────────────┼──────────┘ │          │          │
+ *                    └──────────── WAIT ◄───────┴──────────┴── lost ──┘
+ *
+ * On the machine of the Auth Service there is no join and no CONNECT: the link to auth says who we are.
+ */
+#ifndef INSTANCE_INSTANCE_H
+#define INSTANCE_INSTANCE_H
+
+#include "api/service.h"
+#include "instance/connect.h"
+#include "instance/neighbour.h"
+#include "instance/presence.h"
+#include "instance/status.h"
+#include "join/join_client.h"
+#include "loop/conversation.h"
+#include "loop/loop.h"
+
+/* The roles a host can have a certificate for, by this release. */
+enum slot_index { SLOT_INSTANCE, SLOT_NODE, SLOT_PROXY, SLOT_COUNT };
+
+struct slot {
+        const char *role;      /* "Node" */
+        const char *service;   /* as Boot names it: "ssh"; NULL: the host itself */
+        const char *title;     /* "SSH Service", for people */
+        bool is_wanted;
+        struct host_identity identity;
+        struct walltime renew_at;
+        char *refusal;         /* why the cluster does not give it, as last logged; owned */
+};
+
+enum instance_state {
+        INSTANCE_START,
+        INSTANCE_CONNECT_TO_JOIN,
+        INSTANCE_JOIN,
+        INSTANCE_CONNECT,
+        INSTANCE_CERTIFY,
+        INSTANCE_PRESENT,
+        INSTANCE_WAIT,
+};
+
+struct instance {
+        struct loop loop;
+        struct service *service;
+        const Cteleport__Internal__V1__Boot *boot;
+        const Cteleport__V1__TeleportConfig *config; /* never NULL */
+        struct str proxy_server, auth_server;        /* one of them, or neither on the machine of auth */
+        bool is_local;                               /* auth runs on this machine, as our neighbour */
+        bool is_stopping;
+
+        struct slot slots[SLOT_COUNT];
+        struct status status;
+        struct conversation at;
+        struct timer *wait;      /* until the next try */
+        struct timer *renewal;   /* until the first certificate is in the middle of its life */
+        struct backoff backoff;
+        struct buf ca_file;      /* data_dir/ca.cert, empty when there is none */
+        struct connect_trust trust;
+        char *last_logged;       /* the failure that was last told, so that retries are silent */
+
+        /* joining */
+        struct connect_way ways[CONNECT_WAYS_MAX];
+        size_t way_count, way;
+        struct error *join_err;  /* of the ways tried so far */
+        struct connect *connect;
+        struct join_client *join;
+        struct join_client_options join_options;
+        size_t legacy_slot;      /* the older service gives one role at a time */
+        bool is_suspect;         /* the cluster refused our identity: try joining again */
+        bool has_joined;         /* in this process, and was not seen listed since */
+
+        /* connected */
+        struct rpc_client *rpc;
+        struct error *lost;      /* why the connection ended, when that is known before a call's end */
+        int link_fd;             /* to a local auth, not used yet; -1 */
+        size_t certify_slot;
+        struct host_keys certify_keys;
+        bool must_reconnect;     /* the Instance certificate is new: use it */
+        struct presence *presence;
+        bool is_listed;
+        bool is_clock_off;       /* and the operator has been told */
+        char process_nonce[33];
+
+        struct neighbour *proxy; /* asks for the Proxy identity; NULL when there is none */
+};
+
+/* ---- instance.c ------------------------------------------------------------------------------------ */
+
+/* Does what is next from rest: joins, connects or asks for certificates. */
+void instance_go_on(struct instance *i);
+/* The present try failed (err is owned): tells it once, then tries again after a pause. */
+void instance_failed(struct instance *i, struct error *err);
+/* What went well: forgets failures. */
+void instance_succeeded(struct instance *i);
+/* Lets go of the connection and of what runs on it. */
+void instance_hang_up(struct instance *i);
+/* What ran on the connection ended (err is owned): fails the present try, once all that is known about it has come. */
+void instance_lost(struct instance *i, struct error *err);
+void instance_on_rpc_closed(void *ctx, struct error *err);
+/* Takes a new identity (moved in): stores it, tells who waits for it, plans its renewal. */
+struct error *instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity) MUST_USE;
+void instance_plan_renewal(struct instance *i);
+/* Notes how far the cluster's clock is ahead of ours; tells the operator when that begins or stops to matter. */
+void instance_tell_skew(struct instance *i, struct duration skew);
+
+/* ---- member.c: joining and connecting ------------------------------------------------------------------ */
+
+void member_join(struct instance *i);
+void member_connect(struct instance *i);
+
+/* ---- certify.c: certificates of the roles, then presence --------------------------------------------------- */
+
+/* Asks for what is missing or due, one after the other; then presence, or CONNECT if the Instance certificate is new. */
+void certify_begin(struct instance *i);
+
+#endif

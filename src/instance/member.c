@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How this host gets an identity, and a connection with it. */
+#include "instance/instance.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "net/http_client.h"
+#include "net/socket.h"
+
+/* The words that operators of such agents look for in the log. */
+static const char *const events_of_attempt[] = {
+        [ROUTE_PROXY_WEB] = "Attempting registration via proxy server.",
+        [ROUTE_PROXY_CLUSTER] = "Attempting registration via proxy server.",
+        [ROUTE_AUTH] = "Attempting registration with auth server.",
+};
+static const char *const events_of_success[] = {
+        [ROUTE_PROXY_WEB] = "Successfully registered via proxy server.",
+        [ROUTE_PROXY_CLUSTER] = "Successfully registered via proxy server.",
+        [ROUTE_AUTH] = "Successfully registered with auth server.",
+};
+
+static void try_way(struct instance *i);
+
+/* ---- joining --------------------------------------------------------------------------------------- */
+
+static void forget_join(struct instance *i)
+{
+        error_free(i->join_err);
+        i->join_err = NULL;
+        instance_hang_up(i);
+}
+
+/* The reasons of all ways, the first in front: it belongs to the likeliest way. */
+static void add_join_error(struct instance *i, struct error *err)
+{
+        if (i->join_err == NULL) {
+                i->join_err = err;
+                return;
+        }
+        struct error *last = i->join_err;
+        while (last->cause != NULL)
+                last = last->cause;
+        last->cause = err;
+}
+
+static void join_failed(struct instance *i, struct error *err)
+{
+        add_join_error(i, err);
+        struct error *whole = i->join_err;
+        i->join_err = NULL;
+        i->is_suspect = false; /* next time the old identity gets its chance, if there is one */
+        instance_failed(i, whole);
+}
+
+/* A connection that does not lead to the cluster is no answer about the join. */
+static void next_way(struct instance *i, struct error *err)
+{
+        instance_hang_up(i);
+        if (i->way + 1 == i->way_count) {
+                join_failed(i, err);
+                return;
+        }
+        add_join_error(i, err);
+        i->way++;
+        try_way(i);
+}
+
+static bool is_trouble_with_connection(const struct error *err)
+{
+        switch (err->code) {
+        case ERROR_UNAVAILABLE:
+        case ERROR_DEADLINE_EXCEEDED:
+        case ERROR_UNIMPLEMENTED:
+        case ERROR_UNKNOWN:
+                return true;
+        default:
+                return false;
+        }
+}
+
+static void tell_aws(const struct aws_resolution *aws)
+{
+        if (aws->source == NULL)
+                return;
+        for (size_t n = 0; n < aws->warning_count; n++)
+                log_warn("AWS configuration", LOG_C("warning", aws->warnings[n]));
+        log_info("Proved the AWS identity of this host", LOG_C("credentials", aws->source), LOG_C("region", aws->region),
+                 LOG_C("region_source", aws->region_source), LOG_C("sts_host", aws->sts.name));
+}
+
+static void on_joined(void *ctx, struct join_outcome *o, struct error *err);
+
+static void start_legacy_role(struct instance *i)
+{
+        for (; i->legacy_slot < SLOT_COUNT; i->legacy_slot++) {
+                if (i->slots[i->legacy_slot].is_wanted)
+                        break;
+        }
+        if (i->legacy_slot == SLOT_COUNT) {
+                instance_hang_up(i);
+                member_connect(i);
+                return;
+        }
+        i->join_options.legacy_role = i->slots[i->legacy_slot].role;
+        i->join = join_client_start(&i->loop, i->rpc, &i->join_options, on_joined, i);
+}
+
+static void finish_join(struct instance *i, enum slot_index slot, struct join_outcome *o)
+{
+        tell_aws(&o->aws);
+        instance_tell_skew(i, o->clock_skew);
+        struct error *err = instance_take_identity(i, slot, &o->identity);
+        if (err != NULL) {
+                join_failed(i, err);
+                return;
+        }
+        if (slot == SLOT_INSTANCE) {
+                log_info(events_of_success[i->ways[i->way].route], LOG_C("server", i->ways[i->way].address),
+                         LOG_STR("host_id", i->slots[slot].identity.host_id),
+                         LOG_STR("cluster", i->slots[slot].identity.cluster));
+                i->has_joined = true;
+        }
+        if (o->was_legacy) {
+                i->join_options.legacy_host_id = i->status.host_id;
+                i->legacy_slot = slot + 1u;
+                start_legacy_role(i);
+                return;
+        }
+        forget_join(i);
+        member_connect(i);
+}
+
+static void legacy_role_refused(struct instance *i, struct error *err)
+{
+        struct slot *s = &i->slots[i->legacy_slot];
+        log_error("Can not join the cluster in one of its roles", LOG_C("role", s->role), LOG_ERR(err));
+        free(s->refusal);
+        s->refusal = str_dup(str_of(err->what));
+        error_free(err);
+        i->legacy_slot++;
+        start_legacy_role(i);
+}
+
+static void on_joined(void *ctx, struct join_outcome *o, struct error *err)
+{
+        struct instance *i = ctx;
+        i->join = NULL;
+        if (i->is_stopping) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL)
+                finish_join(i, i->join_options.legacy_role == NULL ? SLOT_INSTANCE : (enum slot_index)i->legacy_slot, o);
+        else if (i->join_options.legacy_role != NULL)
+                legacy_role_refused(i, err);
+        else if (is_trouble_with_connection(err))
+                next_way(i, err);
+        else
+                join_failed(i, err);
+}
+
+static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
+{
+        struct instance *i = ctx;
+        i->connect = NULL;
+        if (i->is_stopping) {
+                stream_close(tls);
+                error_free(err);
+                return;
+        }
+        if (err != NULL) {
+                next_way(i, err);
+                return;
+        }
+        const struct connect_way *way = &i->ways[i->way];
+        if (way->proof == PROOF_FIRST_USE)
+                log_warn("Joining a cluster that has not proven itself: neither ca_pin nor ca.cert is configured",
+                         LOG_C("server", way->address),
+                         LOG_C("hint", "set teleport.ca_pin to the pin that 'tctl status' prints"));
+        if (way->proof == PROOF_INSECURE)
+                log_warn("Joining a cluster without verifying its certificate (--insecure)",
+                         LOG_C("server", way->address));
+        conversation_enter(&i->at, INSTANCE_JOIN);
+        i->join_options.trust = connect_way_trust(way);
+        i->rpc = rpc_client_new(&i->loop, tls, "teleport.cluster.local", instance_on_rpc_closed, i);
+        i->join = join_client_start(&i->loop, i->rpc, &i->join_options, on_joined, i);
+}
+
+static void try_way(struct instance *i)
+{
+        const struct connect_way *way = &i->ways[i->way];
+        if (i->at.state != INSTANCE_CONNECT_TO_JOIN)
+                conversation_enter(&i->at, INSTANCE_CONNECT_TO_JOIN);
+        if (i->last_logged == NULL)
+                log_info(events_of_attempt[way->route], LOG_C("server", way->address));
+        status_set_server(&i->status, way->address);
+        i->connect = connect_start(&i->loop, way, &i->trust, on_join_connected, i);
+}
+
+void member_join(struct instance *i)
+{
+        status_set_state(&i->status, STATUS_JOINING);
+        conversation_enter(&i->at, INSTANCE_CONNECT_TO_JOIN);
+        i->join_options.token_name = i->boot->token;
+        i->join_options.legacy_role = i->join_options.legacy_host_id = NULL;
+        if (i->boot->token == NULL || i->boot->token[0] == '\0') {
+                join_failed(i, error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                                    "this host has no identity and no token to join with"),
+                                          "set teleport.join_params.token_name and .method in the configuration file"));
+                return;
+        }
+        struct error *err = connect_ways_to_join(i->proxy_server, i->auth_server, &i->trust, i->ways, &i->way_count);
+        if (err != NULL) {
+                join_failed(i, err);
+                return;
+        }
+        if (i->last_logged == NULL)
+                log_info("Joining the cluster with a secure token.", LOG_C("method", i->join_options.method));
+        i->way = 0;
+        try_way(i);
+}
+
+/* ---- connecting with an identity ------------------------------------------------------------------- */
+
+static void on_connected(void *ctx, struct stream *tls, struct error *err)
+{
+        struct instance *i = ctx;
+        i->connect = NULL;
+        if (i->is_stopping) {
+                stream_close(tls);
+                error_free(err);
+                return;
+        }
+        if (err != NULL) {
+                instance_failed(i, err);
+                return;
+        }
+        i->rpc = rpc_client_new(&i->loop, tls, "teleport.cluster.local", instance_on_rpc_closed, i);
+        certify_begin(i);
+}
+
+void member_connect(struct instance *i)
+{
+        status_set_state(&i->status, i->is_listed ? STATUS_CONNECTED : STATUS_CONNECTING);
+        conversation_enter(&i->at, INSTANCE_CONNECT);
+        i->must_reconnect = false;
+        struct error *err = connect_way_of_member(i->proxy_server, i->auth_server, &i->ways[0]);
+        if (err != NULL) {
+                instance_failed(i, err);
+                return;
+        }
+        status_set_server(&i->status, i->ways[0].address);
+        i->connect = connect_start(&i->loop, &i->ways[0], &i->trust, on_connected, i);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's presence in the cluster: one stream that says hello, then a heartbeat at the pace the
+ * server asks for, and answers the server's pings.
+ */
+#ifndef INSTANCE_PRESENCE_H
+#define INSTANCE_PRESENCE_H
+
+#include "api.pb-c.h"
+#include "base/clock.h"
+#include "rpc/rpc.h"
+
+struct loop;
+
+struct presence_events {
+        /* The server took the hello: this host is listed. skew: the server's clock minus ours. */
+        void (*on_welcome)(void *ctx, struct str cluster, struct duration skew);
+        /* Something for the operator. Foreign text. */
+        void (*on_notice)(void *ctx, struct str kind, struct str text);
+        /* The stream ended; err is owned and never NULL. Exactly once unless closed before. */
+        void (*on_end)(void *ctx, struct error *err);
+};
+
+/* Begins with `hello` (only looked at now; its `now` is filled in). `client` is borrowed until the end. */
+struct presence;
+struct presence *presence_open(struct loop *l, struct rpc_client *client, Cteleport__V1__PresenceUp__Hello *hello,
+                               const struct presence_events *events, void *ctx) MUST_USE;
+
+/* Ends it; no event comes any more. NULL is silent. */
+void presence_close(struct presence *p);
+
+#endif

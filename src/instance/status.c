@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/status.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "loop/loop.h"
+#include "os/file.h"
+
+enum { STATUS_FILE_MAX = 64 * KiB };
+
+/* One write on the pool, with its own copy of everything. */
+struct write_job {
+        struct status *status;
+        char *path;
+        struct buf text;
+};
+
+const char *status_state_name(enum status_state state)
+{
+        static const char *const names[] = {
+                [STATUS_STARTING] = "starting",     [STATUS_JOINING] = "joining",
+                [STATUS_CONNECTING] = "connecting", [STATUS_CONNECTED] = "connected",
+                [STATUS_STOPPED] = "stopped",
+        };
+        return names[state];
+}
+
+/* ---- the file -------------------------------------------------------------------------------------- */
+
+static void put_text(struct buf *out, const char *key, const char *text)
+{
+        buf_printf(out, ",\n  \"%s\": ", key);
+        if (text == NULL)
+                buf_put_c(out, "null");
+        else
+                json_put_string(out, str_of(text));
+}
+
+static void put_time(struct buf *out, const char *key, struct walltime t)
+{
+        AUTO(buf) text = BUF_MAX(64);
+        if (t.ns != 0)
+                walltime_put_rfc3339(&text, t);
+        put_text(out, key, t.ns == 0 ? NULL : buf_c(&text));
+}
+
+void status_put_json(const struct status *s, struct buf *out)
+{
+        buf_printf(out, "{\n  \"state\": \"%s\"", status_state_name(s->state));
+        put_time(out, "since", s->since);
+        put_text(out, "host_id", s->host_id);
+        put_text(out, "cluster", s->cluster);
+        put_text(out, "server", s->server);
+        put_time(out, "joined", s->joined);
+        put_time(out, "cert_not_after", s->cert_not_after);
+        put_text(out, "last_error", s->last_error);
+        put_text(out, "last_error_hint", s->last_error_hint);
+        put_time(out, "last_error_at", s->last_error_at);
+        buf_printf(out, ",\n  \"clock_skew_ms\": %lld,\n  \"notices\": [", (long long)s->clock_skew_ms);
+        bool is_first = true;
+        for (size_t i = 0; i < STATUS_NOTICES_MAX; i++) {
+                if (s->notices[i] == NULL)
+                        continue;
+                buf_put_c(out, is_first ? "" : ", ");
+                json_put_string(out, str_of(s->notices[i]));
+                is_first = false;
+        }
+        buf_put_c(out, "]\n}\n");
+}
+
+static void write_soon(struct status *s);
+
+static void write_work(void *ctx)
+{
+        struct write_job *job = ctx;
+        /* The file only informs; a full disk must not stop a host that works. */
+        error_free(file_write_atomic(job->path, buf_str(&job->text), 0600));
+}
+
+static void write_done(void *ctx)
+{
+        struct write_job *job = ctx;
+        struct status *s = job->status;
+        free(job->path);
+        buf_release(&job->text);
+        free(job);
+        s->is_writing = false;
+        if (s->is_dirty)
+                write_soon(s);
+        else if (s->finished != NULL)
+                s->finished(s->finished_ctx);
+}
+
+static void write_now(void *ctx)
+{
+        struct status *s = ctx;
+        struct write_job *job = NEW(struct write_job);
+        *job = (struct write_job){ .status = s, .path = str_dup(str_of(s->path)), .text = BUF_MAX(STATUS_FILE_MAX) };
+        s->is_dirty = false;
+        status_put_json(s, &job->text);
+        loop_job(s->loop, write_work, write_done, job);
+}
+
+/* Several changes of one turn of the loop end in one write. */
+static void write_soon(struct status *s)
+{
+        s->is_dirty = true;
+        if (s->is_writing)
+                return;
+        s->is_writing = true;
+        loop_defer(s->loop, write_now, s);
+}
+
+/* ---- changes --------------------------------------------------------------------------------------- */
+
+void status_init(struct status *s, struct loop *l, const char *data_dir)
+{
+        *s = (struct status){ .loop = l, .path = mem_printf("%s/proc/status.json", data_dir), .since = loop_wall(l) };
+}
+
+void status_release(struct status *s)
+{
+        free(s->path);
+        free(s->host_id);
+        free(s->cluster);
+        free(s->server);
+        free(s->last_error);
+        free(s->last_error_hint);
+        for (size_t i = 0; i < STATUS_NOTICES_MAX; i++) {
+                free(s->notices[i]);
+                free(s->notice_kinds[i]);
+        }
+        *s = (struct status){ 0 };
+}
+
+/* Replaces *at by a copy of text; returns whether that changed anything. */
+static bool replace(char **at, const char *text)
+{
+        bool is_same = text == NULL ? *at == NULL : *at != NULL && str_equal(str_of(*at), str_of(text));
+        if (is_same)
+                return false;
+        free(*at);
+        *at = text == NULL ? NULL : str_dup(str_of(text));
+        return true;
+}
+
+void status_set_state(struct status *s, enum status_state state)
+{
+        if (s->state == state)
+                return;
+        s->state = state;
+        s->since = loop_wall(s->loop);
+        write_soon(s);
+}
+
+void status_set_identity(struct status *s, struct str host_id, struct str cluster, struct walltime not_before,
+                         struct walltime not_after)
+{
+        AUTO_MEM char *id = str_dup(host_id);
+        AUTO_MEM char *name = str_dup(cluster);
+        (void)replace(&s->host_id, id);
+        (void)replace(&s->cluster, name);
+        if (s->joined.ns == 0)
+                s->joined = not_before;
+        s->cert_not_after = not_after;
+        write_soon(s);
+}
+
+void status_set_server(struct status *s, const char *server)
+{
+        if (replace(&s->server, server))
+                write_soon(s);
+}
+
+void status_set_error(struct status *s, const struct error *err)
+{
+        bool is_news = replace(&s->last_error, err == NULL ? NULL : err->what);
+        is_news |= replace(&s->last_error_hint, err == NULL ? NULL : err->hint);
+        if (!is_news)
+                return;
+        s->last_error_at = err == NULL ? (struct walltime){ 0 } : loop_wall(s->loop);
+        write_soon(s);
+}
+
+void status_set_skew(struct status *s, struct duration skew)
+{
+        int64_t ms = duration_ms(skew);
+        if (s->clock_skew_ms == ms)
+                return;
+        s->clock_skew_ms = ms;
+        write_soon(s);
+}
+
+void status_set_notice(struct status *s, const char *kind, const char *text)
+{
+        size_t at = STATUS_NOTICES_MAX;
+        for (size_t i = STATUS_NOTICES_MAX; i-- > 0;) {
+                if (s->notice_kinds[i] == NULL && at == STATUS_NOTICES_MAX)
+                        at = i;
+                if (s->notice_kinds[i] != NULL && str_equal(str_of(s->notice_kinds[i]), str_of(kind))) {
+                        at = i;
+                        break;
+                }
+        }
+        if (at == STATUS_NOTICES_MAX) {
+                if (text == NULL)
+                        return;
+                at = 0; /* all places taken by other kinds: one has to go */
+        }
+        if (!replace(&s->notices[at], text))
+                return;
+        (void)replace(&s->notice_kinds[at], text == NULL ? NULL : kind);
+        write_soon(s);
+}
+
+void status_finish(struct status *s, void (*done)(void *ctx), void *ctx)
+{
+        status_set_state(s, STATUS_STOPPED);
+        s->finished = done;
+        s->finished_ctx = ctx;
+        write_soon(s);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "join/host_identity.h"
+
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "pki/cert_check.h"
+
+/* Certificates of ours are below 2 KiB; two keys, a certificate of each kind and a few CAs fit often over. */
+enum { IDENTITY_ARENA_MAX = 128 * KiB, PUBLIC_KEY_MAX = 4 * KiB };
+
+struct error *host_keys_generate(struct host_keys *k)
+{
+        struct host_keys made = { 0 };
+        TRY(key_generate(&made.tls, KEY_ECDSA_P256));
+        struct error *err = key_generate(&made.ssh, KEY_ED25519);
+        if (err != NULL) {
+                key_release(&made.tls);
+                return err;
+        }
+        *k = made;
+        return NULL;
+}
+
+void host_keys_release(struct host_keys *k)
+{
+        key_release(&k->tls);
+        key_release(&k->ssh);
+}
+
+static struct error *check_chain(const struct host_certificates *certs)
+{
+        struct error *first = NULL;
+        for (size_t i = 0; i < certs->tls_ca_count; i++) {
+                struct error *err = cert_check_issuer(certs->tls_cert, certs->tls_ca_certs[i]);
+                if (err == NULL) {
+                        error_free(first);
+                        return NULL;
+                }
+                if (first == NULL)
+                        first = err;
+                else
+                        error_free(err);
+        }
+        if (first == NULL)
+                return error_new(ERROR_UNAUTHENTICATED, "no CA certificate came with the certificate");
+        return error_wrap(first, "the certificate is not by a CA that came with it");
+}
+
+static struct error *check_ssh(struct arena *a, const struct host_keys *keys, const struct host_certificates *certs)
+{
+        struct ssh_cert_info info;
+        AUTO(buf) ours = BUF_MAX(PUBLIC_KEY_MAX);
+        TRY(ssh_cert_read(a, certs->ssh_cert, &info));
+        TRY(key_public_ssh(&keys->ssh, &ours));
+        if (info.kind != 2)
+                return error_new(ERROR_UNAUTHENTICATED, "the SSH certificate is not a host certificate");
+        if (!str_equal(info.public_key, buf_str(&ours)))
+                return error_new(ERROR_UNAUTHENTICATED, "the SSH certificate is for another key than ours");
+        for (size_t i = 0; i < certs->ssh_ca_count; i++) {
+                if (str_equal(info.ca_key, certs->ssh_ca_keys[i]))
+                        return NULL;
+        }
+        return error_new(ERROR_UNAUTHENTICATED, "the SSH certificate is not by a CA that came with it");
+}
+
+static struct error *check_is(struct str is, struct str expected, const char *what)
+{
+        if (str_is_empty(expected) || str_equal(is, expected))
+                return NULL;
+        AUTO_MEM char *shown = escaped(is), *wanted = escaped(expected);
+        return error_new(ERROR_UNAUTHENTICATED, "the certificate is for the %s '%s' instead of '%s'", what, shown,
+                         wanted);
+}
+
+static struct error *check_subject(const struct cert_info *info, struct host_expectation expected)
+{
+        if (info->is_ca)
+                return error_new(ERROR_UNAUTHENTICATED, "a CA certificate came in place of a host certificate");
+        TRY(check_is(info->role, expected.role, "role"));
+        TRY(check_is(info->host_id, expected.host_id, "host"));
+        TRY(check_is(info->cluster, expected.cluster, "cluster"));
+        if (!name_is_host(info->cluster)) {
+                AUTO_MEM char *shown = escaped(info->cluster);
+                return error_new(ERROR_FAILED_PRECONDITION, "the certificate names no valid cluster: '%s'", shown);
+        }
+        if (!name_is_host_id(info->host_id)) {
+                AUTO_MEM char *shown = escaped(info->host_id);
+                return error_new(ERROR_FAILED_PRECONDITION, "the host ID '%s' of the certificate has no known form",
+                                 shown);
+        }
+        return NULL;
+}
+
+struct error *host_identity_make(struct host_identity *ret, const struct host_keys *keys,
+                                 const struct host_certificates *certs, struct host_expectation expected)
+{
+        AUTO_PTR(arena) scratch = arena_new(IDENTITY_ARENA_MAX);
+        struct cert_info info;
+
+        TRY(cert_read(scratch, certs->tls_cert, &info));
+        TRY(check_subject(&info, expected));
+        TRY(cert_check_key(certs->tls_cert, &keys->tls));
+        TRY(check_chain(certs));
+        TRY(check_ssh(scratch, keys, certs));
+
+        AUTO(secret) tls_pem = { 0 };
+        AUTO(secret) ssh_pem = { 0 };
+        TRY(key_to_pem(&keys->tls, &tls_pem));
+        TRY(key_to_pem(&keys->ssh, &ssh_pem));
+
+        size_t total = certs->tls_cert.len + certs->ssh_cert.len;
+        for (size_t i = 0; i < certs->tls_ca_count; i++)
+                total += certs->tls_ca_certs[i].len;
+        for (size_t i = 0; i < certs->ssh_ca_count; i++)
+                total += certs->ssh_ca_keys[i].len;
+        if (total > IDENTITY_ARENA_MAX / 2)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "the certificates are larger than %d bytes",
+                                 IDENTITY_ARENA_MAX / 2);
+
+        struct arena *a = arena_new(IDENTITY_ARENA_MAX);
+        struct host_identity id = {
+                .role = arena_str(a, info.role),
+                .host_id = arena_str(a, info.host_id),
+                .cluster = arena_str(a, info.cluster),
+                .serial = arena_str(a, info.serial_hex),
+                .times = info.times,
+                .tls_key_pem = tls_pem,
+                .ssh_key_pem = ssh_pem,
+                .arena = a,
+        };
+        tls_pem = ssh_pem = (struct secret){ 0 };
+        id.certs.tls_cert = arena_str(a, certs->tls_cert);
+        id.certs.ssh_cert = arena_str(a, certs->ssh_cert);
+        id.certs.tls_ca_count = certs->tls_ca_count;
+        for (size_t i = 0; i < certs->tls_ca_count; i++)
+                id.certs.tls_ca_certs[i] = arena_str(a, certs->tls_ca_certs[i]);
+        id.certs.ssh_ca_count = certs->ssh_ca_count;
+        for (size_t i = 0; i < certs->ssh_ca_count; i++)
+                id.certs.ssh_ca_keys[i] = arena_str(a, certs->ssh_ca_keys[i]);
+        *ret = id;
+        return NULL;
+}
+
+void host_identity_release(struct host_identity *id)
+{
+        secret_release(&id->tls_key_pem);
+        secret_release(&id->ssh_key_pem);
+        arena_free(id->arena);
+        *id = (struct host_identity){ 0 };
+}
+
+struct error *host_identity_check_times(const struct host_identity *id, struct walltime now)
+{
+        if (now.ns < id->times.not_after.ns)
+                return NULL;
+        AUTO(buf) end = BUF_MAX(64);
+        walltime_put_rfc3339(&end, id->times.not_after);
+        return error_new(ERROR_UNAUTHENTICATED, "this host's certificate ended at %s", buf_c(&end));
+}
+
+struct walltime host_identity_renew_at(const struct host_identity *id, unsigned jitter)
+{
+        int64_t life = walltime_since(id->times.not_after, id->times.not_before).ns;
+        int64_t spread = life / 10;
+        int64_t offset = life / 2 - spread + 2 * spread / 1000 * (int64_t)(jitter > 1000 ? 1000 : jitter);
+        return walltime_add(id->times.not_before, (struct duration){ offset });
+}
+
+struct duration host_clock_skew(struct cert_times times, struct walltime now)
+{
+        return walltime_since(walltime_add(times.not_before, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)), now);
+}
+
+void host_identity_trust_pem(const struct host_identity *id, struct buf *out)
+{
+        for (size_t i = 0; i < id->certs.tls_ca_count; i++)
+                cert_der_to_pem(id->certs.tls_ca_certs[i], out);
+}
+
+void host_identity_chain_pem(const struct host_identity *id, struct buf *out)
+{
+        cert_der_to_pem(id->certs.tls_cert, out);
+        host_identity_trust_pem(id, out);
+}
+
+void cluster_auth_name(struct str cluster, struct buf *out)
+{
+        hex_encode(out, cluster);
+        buf_put_c(out, ".teleport.cluster.local");
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "join/join_client.h"
+
+#include "aws/identity_request.h"
+#include "base/bug.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "join.pb-c.h"
+#include "join/join_legacy_client.h"
+#include "loop/conversation.h"
+
+enum { PUBLIC_KEY_MAX = 4 * KiB };
+
+enum state {
+        START,
+        AWAIT_INIT,
+        AWAIT_CHALLENGE,
+        AWAIT_CREDENTIALS,
+        AWAIT_RESULT,
+        AWAIT_LEGACY_CHALLENGE,
+        AWAIT_LEGACY_CERTS,
+        AWAIT_END,
+};
+
+/* The server allows a minute in all; a host that waits longer for one step waits in vain. */
+static const struct conversation_state states[] = {
+        [START] = { "start", SECONDS(0), TO(AWAIT_INIT) | TO(AWAIT_LEGACY_CHALLENGE) | TO(AWAIT_END) },
+        [AWAIT_INIT] = { "await init", MILLISECONDS(TIMEOUT_RPC),
+                         TO(AWAIT_CHALLENGE) | TO(AWAIT_RESULT) | TO(AWAIT_LEGACY_CHALLENGE) | TO(AWAIT_END) },
+        [AWAIT_CHALLENGE] = { "await challenge", MILLISECONDS(TIMEOUT_RPC), TO(AWAIT_CREDENTIALS) | TO(AWAIT_END) },
+        [AWAIT_CREDENTIALS] = { "await credentials", MILLISECONDS(TIMEOUT_JOIN),
+                                TO(AWAIT_RESULT) | TO(AWAIT_LEGACY_CERTS) | TO(AWAIT_END) },
+        [AWAIT_RESULT] = { "await result", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_END) },
+        [AWAIT_LEGACY_CHALLENGE] = { "await legacy challenge", MILLISECONDS(TIMEOUT_RPC),
+                                     TO(AWAIT_CREDENTIALS) | TO(AWAIT_END) },
+        [AWAIT_LEGACY_CERTS] = { "await legacy certificates", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_END) },
+        /* The result, or a reason to give up, is there; the stream only has to close. */
+        [AWAIT_END] = { "await end", MILLISECONDS(TIMEOUT_JOIN_GOODBYE), 0 },
+};
+
+struct join_client {
+        struct loop *loop;
+        struct rpc_client *client;
+        const struct join_client_options *options;
+        void (*done)(void *ctx, struct join_outcome *o, struct error *err);
+        void *ctx;
+
+        struct conversation at;
+        struct rpc_client_call *call;    /* open until its on_done */
+        struct aws_resolve *resolve;     /* under way until its done */
+        bool is_legacy;
+        bool is_decided;                 /* outcome or err is final; what is open is being closed */
+        struct host_keys keys;
+        struct buf challenge;
+        struct join_outcome outcome;
+        struct error *err;
+};
+
+void join_outcome_release(struct join_outcome *o)
+{
+        host_identity_release(&o->identity);
+        aws_resolution_release(&o->aws);
+        *o = (struct join_outcome){ 0 };
+}
+
+/* Ends the conversation once nothing that it asked is still to answer. */
+static void settle(struct join_client *j)
+{
+        if (!j->is_decided || j->call != NULL || j->resolve != NULL)
+                return;
+        conversation_release(&j->at);
+        host_keys_release(&j->keys);
+        buf_release(&j->challenge);
+        if (j->err != NULL)
+                j->done(j->ctx, NULL, j->err);
+        else
+                j->done(j->ctx, &j->outcome, NULL);
+        join_outcome_release(&j->outcome);
+        free(j);
+}
+
+/* Decides the outcome (the first decision stays) and closes what is open. */
+static void decide(struct join_client *j, struct error *err)
+{
+        if (j->is_decided) {
+                error_free(err);
+        } else {
+                j->is_decided = true;
+                j->err = err;
+        }
+        if (j->call != NULL)
+                rpc_client_cancel(j->call);
+        if (j->resolve != NULL)
+                aws_resolve_cancel(j->resolve);
+}
+
+/* Tells the server why this host stops, so that its audit log has the reason, and waits for the stream to end. */
+static void give_up(struct join_client *j, Teleport__Join__V1__GivingUp__Reason reason, struct error *err)
+{
+        if (j->is_legacy || j->call == NULL) {
+                decide(j, err);
+                return;
+        }
+        Teleport__Join__V1__GivingUp giving_up = TELEPORT__JOIN__V1__GIVING_UP__INIT;
+        Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
+        giving_up.reason = reason;
+        giving_up.msg = err->what;
+        request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_GIVING_UP;
+        request.giving_up = &giving_up;
+        rpc_client_send(j->call, &request.base);
+        rpc_client_half_close(j->call);
+        j->is_decided = true;
+        j->err = err;
+        conversation_enter(&j->at, AWAIT_END);
+}
+
+static void on_expired(void *ctx)
+{
+        struct join_client *j = ctx;
+        struct error *err = error_new(ERROR_DEADLINE_EXCEEDED, "the join got no answer in time (%s)",
+                                      conversation_state_name(&j->at));
+        if (j->at.state == AWAIT_CREDENTIALS && !j->is_decided)
+                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED, err);
+        else
+                decide(j, err);
+        if (j->resolve != NULL)
+                aws_resolve_cancel(j->resolve);
+        settle(j);
+}
+
+/* C1: which token, and as what. */
+static void send_client_init(struct join_client *j)
+{
+        Teleport__Join__V1__ClientInit init = TELEPORT__JOIN__V1__CLIENT_INIT__INIT;
+        Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
+        init.join_method = (char *)j->options->method;
+        init.token_name = (char *)j->options->token_name;
+        init.system_role = (char *)"Instance";
+        request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_CLIENT_INIT;
+        request.client_init = &init;
+        rpc_client_send(j->call, &request.base);
+}
+
+/* C2: our public keys and names, in the message of the method. */
+static struct error *send_params(struct join_client *j, bool is_iam)
+{
+        AUTO(buf) tls = BUF_MAX(PUBLIC_KEY_MAX);
+        AUTO(buf) ssh = BUF_MAX(PUBLIC_KEY_MAX);
+        TRY(host_keys_generate(&j->keys));
+        TRY(key_public_der(&j->keys.tls, &tls));
+        TRY(key_public_ssh(&j->keys.ssh, &ssh));
+
+        Teleport__Join__V1__PublicKeys keys = TELEPORT__JOIN__V1__PUBLIC_KEYS__INIT;
+        keys.public_tls_key = (ProtobufCBinaryData){ tls.len, (uint8_t *)tls.ptr };
+        keys.public_ssh_key = (ProtobufCBinaryData){ ssh.len, (uint8_t *)ssh.ptr };
+        Teleport__Join__V1__HostParams host = TELEPORT__JOIN__V1__HOST_PARAMS__INIT;
+        host.public_keys = &keys;
+        host.host_name = (char *)j->options->host_name;
+        host.n_additional_principals = join_count_names(j->options->principals);
+        host.additional_principals = (char **)j->options->principals;
+        host.n_dns_names = join_count_names(j->options->dns_names);
+        host.dns_names = (char **)j->options->dns_names;
+        Teleport__Join__V1__ClientParams params = TELEPORT__JOIN__V1__CLIENT_PARAMS__INIT;
+        params.payload_case = TELEPORT__JOIN__V1__CLIENT_PARAMS__PAYLOAD_HOST_PARAMS;
+        params.host_params = &host;
+
+        Teleport__Join__V1__IAMInit iam = TELEPORT__JOIN__V1__IAMINIT__INIT;
+        Teleport__Join__V1__TokenInit token = TELEPORT__JOIN__V1__TOKEN_INIT__INIT;
+        Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
+        if (is_iam) {
+                iam.client_params = &params;
+                request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_IAM_INIT;
+                request.iam_init = &iam;
+        } else {
+                token.client_params = &params;
+                request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_TOKEN_INIT;
+                request.token_init = &token;
+        }
+        rpc_client_send(j->call, &request.base);
+        return NULL;
+}
+
+/* S1: the method that the token says. */
+static void take_init(struct join_client *j, const Teleport__Join__V1__ServerInit *init)
+{
+        struct str method = str_of(init->join_method);
+        bool is_iam = str_equal(method, STR("iam"));
+        if (!is_iam && !str_equal(method, STR("token"))) {
+                AUTO_MEM char *shown = escaped(method);
+                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_JOIN_METHOD,
+                        error_new(ERROR_UNIMPLEMENTED, "the token is of method '%s', which this release does not have",
+                                  shown));
+                return;
+        }
+        /* A host told to prove itself never falls back to a bare secret, nor the other way round. */
+        if (j->options->method != NULL && !str_equal(method, str_of(j->options->method))) {
+                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_JOIN_METHOD,
+                        error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                             "the token is of method '%s', but this host is configured for '%s'",
+                                             is_iam ? "iam" : "token", j->options->method),
+                                   "set teleport.join_params.method to the method of the token"));
+                return;
+        }
+        struct error *err = send_params(j, is_iam);
+        if (err != NULL) {
+                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSPECIFIED, err);
+                return;
+        }
+        conversation_enter(&j->at, is_iam ? AWAIT_CHALLENGE : AWAIT_RESULT);
+}
+
+/* C3: the proof. */
+static struct error *send_proof(struct join_client *j, const struct aws_resolution *aws)
+{
+        AUTO(buf) proof = BUF_MAX(LIMIT_STS_REQUEST);
+        struct error *err = aws_identity_request(aws, buf_str(&j->challenge), loop_wall(j->loop), &proof);
+        if (err == NULL && j->is_legacy)
+                err = legacy_send_request(j->call, j->options, &j->keys, buf_str(&proof));
+        else if (err == NULL) {
+                Teleport__Join__V1__IAMChallengeSolution iam = TELEPORT__JOIN__V1__IAMCHALLENGE_SOLUTION__INIT;
+                Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
+                Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
+                iam.sts_identity_request = (ProtobufCBinaryData){ proof.len, (uint8_t *)proof.ptr };
+                solution.payload_case = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION;
+                solution.iam_challenge_solution = &iam;
+                request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_SOLUTION;
+                request.solution = &solution;
+                rpc_client_send(j->call, &request.base);
+        }
+        if (proof.ptr != NULL)
+                wipe(proof.ptr, proof.room);
+        return err;
+}
+
+static void on_credentials(void *ctx, struct aws_resolution *r, struct error *err)
+{
+        struct join_client *j = ctx;
+        j->resolve = NULL;
+        if (j->is_decided) {
+                error_free(err);
+                settle(j);
+                return;
+        }
+        if (err == NULL)
+                err = send_proof(j, r);
+        if (err == NULL) {
+                aws_credentials_release(&r->credentials);
+                j->outcome.aws = *r;
+                *r = (struct aws_resolution){ 0 };
+                conversation_enter(&j->at, j->is_legacy ? AWAIT_LEGACY_CERTS : AWAIT_RESULT);
+                return;
+        }
+        give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED,
+                error_wrap(err, "this host cannot prove its AWS identity"));
+        settle(j);
+}
+
+/* S2: what to sign. */
+static void take_challenge(struct join_client *j, struct str challenge)
+{
+        buf_put(&j->challenge, challenge);
+        conversation_enter(&j->at, AWAIT_CREDENTIALS);
+        j->resolve = aws_resolve_start(j->loop, &(struct aws_resolve_options){ 0 }, on_credentials, j);
+}
+
+/* S3, and the same of the older service: verifies before anything is believed. */
+static void take_certificates(struct join_client *j, const struct host_certificates *certs, struct str host_id)
+{
+        const char *role = j->options->legacy_role == NULL ? "Instance" : j->options->legacy_role;
+        struct error *err = host_identity_make(&j->outcome.identity, &j->keys, certs,
+                                               (struct host_expectation){ .role = str_of(role), .host_id = host_id });
+        struct walltime now = loop_wall(j->loop);
+        if (err == NULL) {
+                j->outcome.clock_skew = host_clock_skew(j->outcome.identity.times, now);
+                err = host_identity_check_times(&j->outcome.identity, now);
+                if (err != NULL)
+                        err = error_hint(error_wrap(err, "this host's clock is %lld seconds ahead of the cluster's",
+                                                    (long long)(-duration_ms(j->outcome.clock_skew) / 1000)),
+                                         "set the clock of this host, for instance with chrony");
+        }
+        if (err != NULL) {
+                decide(j, error_wrap(err, "what the cluster answered to the join is not valid"));
+                return;
+        }
+        j->outcome.was_legacy = j->is_legacy;
+        j->is_decided = true;
+        rpc_client_half_close(j->call);
+        conversation_enter(&j->at, AWAIT_END);
+}
+
+struct error *host_certificates_of(struct host_certificates *ret, const Teleport__Join__V1__Certificates *c)
+{
+        if (c == NULL)
+                return error_new(ERROR_INVALID_ARGUMENT, "the answer holds no certificates");
+        if (c->n_tls_ca_certs > HOST_CAS_MAX || c->n_ssh_ca_keys > HOST_CAS_MAX)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "the cluster sent more than %d CAs", HOST_CAS_MAX);
+        *ret = (struct host_certificates){
+                .tls_cert = str_of_bytes(c->tls_cert.data, c->tls_cert.len),
+                .ssh_cert = str_of_bytes(c->ssh_cert.data, c->ssh_cert.len),
+                .tls_ca_count = c->n_tls_ca_certs,
+                .ssh_ca_count = c->n_ssh_ca_keys,
+        };
+        for (size_t i = 0; i < c->n_tls_ca_certs; i++)
+                ret->tls_ca_certs[i] = str_of_bytes(c->tls_ca_certs[i].data, c->tls_ca_certs[i].len);
+        for (size_t i = 0; i < c->n_ssh_ca_keys; i++)
+                ret->ssh_ca_keys[i] = str_of_bytes(c->ssh_ca_keys[i].data, c->ssh_ca_keys[i].len);
+        return NULL;
+}
+
+static void take_result(struct join_client *j, const Teleport__Join__V1__Result *result)
+{
+        struct host_certificates certs;
+        if (result->payload_case != TELEPORT__JOIN__V1__RESULT__PAYLOAD_HOST_RESULT) {
+                decide(j, error_new(ERROR_INTERNAL, "the cluster's answer to the join holds no host result"));
+                return;
+        }
+        struct error *err = host_certificates_of(&certs, result->host_result->certificates);
+        if (err != NULL)
+                decide(j, err);
+        else
+                take_certificates(j, &certs, str_of(result->host_result->host_id));
+}
+
+static void on_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct join_client *j = ctx;
+        const Teleport__Join__V1__JoinResponse *r = (const Teleport__Join__V1__JoinResponse *)msg;
+        if (j->is_decided)
+                return;
+        if (j->at.state == AWAIT_INIT && r->payload_case == TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_INIT)
+                take_init(j, r->init);
+        else if (j->at.state == AWAIT_CHALLENGE &&
+                 r->payload_case == TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_CHALLENGE &&
+                 r->challenge->payload_case == TELEPORT__JOIN__V1__CHALLENGE__PAYLOAD_IAM_CHALLENGE)
+                take_challenge(j, str_of(r->challenge->iam_challenge->challenge));
+        else if (j->at.state == AWAIT_RESULT &&
+                 r->payload_case == TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_RESULT)
+                take_result(j, r->result);
+        else
+                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_MESSAGE_TYPE,
+                        error_new(ERROR_INTERNAL, "the cluster sent an unexpected message (%s)",
+                                  conversation_state_name(&j->at)));
+}
+
+static void on_legacy_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct join_client *j = ctx;
+        const Proto__RegisterUsingIAMMethodResponse *r = (const Proto__RegisterUsingIAMMethodResponse *)msg;
+        if (j->is_decided)
+                return;
+        if (j->at.state == AWAIT_LEGACY_CHALLENGE && r->challenge != NULL && r->challenge[0] != '\0') {
+                struct error *err = host_keys_generate(&j->keys);
+                if (err != NULL)
+                        decide(j, err);
+                else
+                        take_challenge(j, str_of(r->challenge));
+        } else if (j->at.state == AWAIT_LEGACY_CERTS && r->certs != NULL) {
+                AUTO_PTR(arena) a = arena_new(LIMIT_RPC_JOIN);
+                struct host_certificates certs;
+                struct error *err = legacy_read_certs(a, r->certs, &certs);
+                if (err != NULL)
+                        decide(j, err);
+                else
+                        take_certificates(j, &certs, str_of(j->options->legacy_host_id));
+        } else {
+                decide(j, error_new(ERROR_INTERNAL, "the cluster sent an unexpected message (%s)",
+                                    conversation_state_name(&j->at)));
+        }
+}
+
+static void open_legacy(struct join_client *j);
+
+static void on_done(void *ctx, struct error *err)
+{
+        struct join_client *j = ctx;
+        j->call = NULL;
+        if (j->is_decided) {
+                error_free(err);
+        } else if (err == NULL) {
+                decide(j, error_new(ERROR_UNAVAILABLE, "the cluster ended the join without a result (%s)",
+                                    conversation_state_name(&j->at)));
+        } else if (err->code == ERROR_UNIMPLEMENTED && j->at.state == AWAIT_INIT && j->options->method != NULL &&
+                   str_equal(str_of(j->options->method), STR("iam"))) {
+                error_free(err);
+                open_legacy(j);
+        } else {
+                decide(j, err);
+        }
+        settle(j);
+}
+
+static const struct rpc_client_events join_events = { .on_message = on_message, .on_done = on_done };
+static const struct rpc_client_events legacy_events = { .on_message = on_legacy_message, .on_done = on_done };
+
+/* The older service speaks first, so opening the stream is all there is to do. */
+static void open_legacy(struct join_client *j)
+{
+        j->is_legacy = true;
+        conversation_enter(&j->at, AWAIT_LEGACY_CHALLENGE);
+        j->call = rpc_client_call(j->client,
+                                  (struct rpc_client_call_options){
+                                          .path = "/proto.JoinService/RegisterUsingIAMMethod",
+                                          .response = &proto__register_using_iammethod_response__descriptor,
+                                          .response_max = LIMIT_RPC_JOIN,
+                                          .within = MILLISECONDS(TIMEOUT_JOIN),
+                                  },
+                                  &legacy_events, j);
+}
+
+static void open_join(struct join_client *j)
+{
+        conversation_enter(&j->at, AWAIT_INIT);
+        j->call = rpc_client_call(j->client,
+                                  (struct rpc_client_call_options){
+                                          .path = "/teleport.join.v1.JoinService/Join",
+                                          .response = &teleport__join__v1__join_response__descriptor,
+                                          .response_max = LIMIT_RPC_JOIN,
+                                          .within = MILLISECONDS(TIMEOUT_JOIN),
+                                  },
+                                  &join_events, j);
+        send_client_init(j);
+}
+
+static void settle_later(void *ctx)
+{
+        settle(ctx);
+}
+
+struct join_client *join_client_start(struct loop *l, struct rpc_client *client,
+                                      const struct join_client_options *options,
+                                      void (*done)(void *ctx, struct join_outcome *o, struct error *err), void *ctx)
+{
+        struct join_client *j = NEW(struct join_client);
+        *j = (struct join_client){
+                .loop = l, .client = client, .options = options, .done = done, .ctx = ctx,
+                .challenge = BUF_MAX(LIMIT_NAME),
+        };
+        conversation_init(&j->at, l, states, START, on_expired, j);
+        if (options->trust == JOIN_TRUST_NONE) {
+                /* Invariant C3: a proof is worth something to whoever gets it. */
+                decide(j, error_new(ERROR_UNAUTHENTICATED, "the server is not known to be the cluster's"));
+                loop_defer(l, settle_later, j);
+        } else if (options->legacy_role != NULL) {
+                open_legacy(j);
+        } else {
+                open_join(j);
+        }
+        return j;
+}
+
+void join_client_cancel(struct join_client *j)
+{
+        struct error *err = error_new(ERROR_CANCELLED, "the join was cancelled");
+        if (j->is_decided && j->err == NULL) {
+                j->err = err; /* a result that waits for its stream to close is not wanted any more */
+                err = NULL;
+        }
+        decide(j, err);
+}

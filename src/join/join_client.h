@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's side of joining a cluster: one conversation over a gRPC connection that ends with a
+ * verified identity or with a reason. Steps are numbered in docs/protocols/join.md.
+ *
+ *   START ─C1→ AWAIT_INIT ─S1, C2→ AWAIT_CHALLENGE ─S2→ AWAIT_CREDENTIALS ─C3→ AWAIT_RESULT ─S3→ AWAIT_END
+ *                 │                (method token: straight to AWAIT_RESULT)
+ *                 └ UNIMPLEMENTED: AWAIT_LEGACY_CHALLENGE → AWAIT_CREDENTIALS → AWAIT_LEGACY_CERTS
+ */
+#ifndef JOIN_JOIN_CLIENT_H
+#define JOIN_JOIN_CLIENT_H
+
+#include "aws/credentials.h"
+#include "join.pb-c.h"
+#include "join/host_identity.h"
+#include "rpc/rpc.h"
+
+struct loop;
+
+/* Why the server at the other end of the connection is believed to be the cluster. */
+enum join_trust {
+        JOIN_TRUST_NONE,      /* it is not: the conversation is refused, nothing is signed */
+        JOIN_TRUST_VERIFIED,  /* a CA pin, ca.cert, the system's roots, or an identity this host already has */
+        JOIN_TRUST_FIRST_USE, /* the operator configured neither; the caller has warned */
+        JOIN_TRUST_INSECURE,  /* the operator said --insecure */
+};
+
+struct join_client_options {
+        enum join_trust trust;
+        const char *token_name;        /* of method token: a secret */
+        const char *method;            /* "iam" or "token"; the server must agree */
+        const char *host_name;
+        const char *const *principals; /* NULL-terminated or NULL: further names and addresses of this host */
+        const char *const *dns_names;  /* the same */
+        /*
+         * The older service only, which gives one role at a time and lets the host pick its ID. NULL
+         * role: "Instance", by the newer service if there is one. NULL host_id: a new one.
+         */
+        const char *legacy_role;
+        const char *legacy_host_id;
+};
+
+struct join_outcome {
+        struct host_identity identity;
+        struct duration clock_skew; /* how far the cluster's clock is ahead of ours, by the certificate */
+        bool was_legacy;
+        struct aws_resolution aws;  /* method iam: what was found, for the log; without the credentials */
+};
+void join_outcome_release(struct join_outcome *o);
+
+/*
+ * Joins over `client` (borrowed until done has run). Options are borrowed until done has run, too.
+ * done comes exactly once, from the loop: with an outcome (to keep parts of it, copy and zero them), or
+ * with an error (owned): the server's refusal as it words it, or what this host found wrong.
+ */
+struct join_client;
+struct join_client *join_client_start(struct loop *l, struct rpc_client *client,
+                                      const struct join_client_options *options,
+                                      void (*done)(void *ctx, struct join_outcome *o, struct error *err),
+                                      void *ctx) MUST_USE;
+
+/* done comes with CANCELLED unless it already has. */
+void join_client_cancel(struct join_client *j);
+
+/* The certificates of an answer, borrowed from it; INVALID_ARGUMENT when there are none (c may be NULL). */
+struct error *host_certificates_of(struct host_certificates *ret, const Teleport__Join__V1__Certificates *c) MUST_USE;
+
+#endif

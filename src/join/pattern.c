@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "join/pattern.h"
+
+bool pattern_match(struct str pattern, struct str text)
+{
+        size_t p = 0, t = 0;
+        size_t star = pattern.len; /* where the last '*' stood; pattern.len: none yet */
+        size_t resume = 0;         /* the text position that '*' was last tried from */
+
+        /* Only the last star ever needs another try: what an earlier one took can always be given to a later one. */
+        while (t < text.len) {
+                if (p < pattern.len && pattern.ptr[p] == '*') {
+                        star = p++;
+                        resume = t;
+                } else if (p < pattern.len && (pattern.ptr[p] == '?' || pattern.ptr[p] == text.ptr[t])) {
+                        p++;
+                        t++;
+                } else if (star < pattern.len) {
+                        p = star + 1;
+                        t = ++resume;
+                } else {
+                        return false;
+                }
+        }
+        while (p < pattern.len && pattern.ptr[p] == '*')
+                p++;
+        return p == pattern.len;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/sources.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "base/limits.h"
+
+static struct sources limited(size_t total, size_t per_source)
+{
+        return (struct sources){ .limits = { { total, per_source }, { total, per_source } } };
+}
+
+static void lets_a_source_have_its_share_and_no_more(void **state)
+{
+        struct sources s = limited(100, 2);
+
+        (void)state;
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.1:1000"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.1:1001"));
+        assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.1:1002"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.2:1002"));
+        assert_true(sources_enter(&s, SOURCE_JOINS, "192.0.2.1:1002"));
+        sources_leave(&s, SOURCE_CONNECTIONS, "192.0.2.1:1001");
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.1:1003"));
+        sources_release(&s);
+}
+
+static void stops_at_the_total(void **state)
+{
+        struct sources s = limited(2, 2);
+
+        (void)state;
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.1:1"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.2:1"));
+        assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.3:1"));
+        assert_int_equal(s.table.count, 2);
+        sources_release(&s);
+}
+
+static void counts_an_ipv6_address_without_its_port(void **state)
+{
+        struct sources s = limited(10, 1);
+
+        (void)state;
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8::1]:1"));
+        assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8::1]:2"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8::2]:1"));
+        sources_release(&s);
+}
+
+static void forgets_who_has_left(void **state)
+{
+        struct sources s = limited(10, 10);
+
+        (void)state;
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.1:1"));
+        sources_leave(&s, SOURCE_CONNECTIONS, "192.0.2.1:1");
+        assert_int_equal(s.table.count, 0);
+        sources_leave(&s, SOURCE_CONNECTIONS, "192.0.2.1:1");
+        assert_int_equal(s.totals[SOURCE_CONNECTIONS], 0);
+        sources_release(&s);
+}
+
+static void holds_back_who_keeps_failing_until_the_minute_is_over(void **state)
+{
+        struct sources s = limited(10, 10);
+        struct instant now = { SECONDS(1000).ns };
+
+        (void)state;
+        for (int i = 0; i < LIMIT_FAILURES_PER_MINUTE; i++)
+                assert_int_equal(sources_failed(&s, "192.0.2.1:1", now).ns, 0);
+        assert_int_equal(duration_ms(sources_failed(&s, "192.0.2.1:1", now)), 100);
+        assert_int_equal(sources_failed(&s, "192.0.2.2:1", now).ns, 0);
+        now = instant_add(now, MINUTES(1));
+        assert_int_equal(sources_failed(&s, "192.0.2.1:1", now).ns, 0);
+        sources_release(&s);
+}
+
+static void remembers_a_bounded_number_of_failing_sources(void **state)
+{
+        struct sources s = limited(10, 10);
+        struct instant now = { SECONDS(1000).ns };
+
+        (void)state;
+        for (int i = 0; i < 2 * LIMIT_FAILURE_SOURCES; i++) {
+                char peer[32];
+
+                snprintf(peer, sizeof peer, "10.%d.%d.%d:1", i >> 16, i >> 8 & 255, i & 255);
+                (void)sources_failed(&s, peer, now);
+        }
+        assert_true(s.table.count <= LIMIT_FAILURE_SOURCES);
+        sources_release(&s);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(lets_a_source_have_its_share_and_no_more),
+                cmocka_unit_test(stops_at_the_total),
+                cmocka_unit_test(counts_an_ipv6_address_without_its_port),
+                cmocka_unit_test(forgets_who_has_left),
+                cmocka_unit_test(holds_back_who_keeps_failing_until_the_minute_is_over),
+                cmocka_unit_test(remembers_a_bounded_number_of_failing_sources),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "signer/authorities.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "os/file.h"
+
+enum { FILE_MAX = 64 * KiB };
+enum { CA_LIFE_DAYS = 3652 }; /* ten years, as Teleport's */
+
+static const char restore_hint[] = "restore the directory from a backup; a new CA would be a new cluster, which no host trusts";
+
+static const char *const type_names[] = { [AUTHORITY_HOST] = "host", [AUTHORITY_USER] = "user" };
+
+const char *authority_name(enum authority_type type)
+{
+        return type_names[type];
+}
+
+static void authority_release(struct authority *a)
+{
+        x509_ca_free(a->x509);
+        ssh_ca_free(a->ssh);
+        buf_release(&a->tls_cert);
+        buf_release(&a->ssh_key);
+        *a = (struct authority){ 0 };
+}
+
+void authorities_release(struct authorities *as)
+{
+        for (size_t i = 0; i < AUTHORITY_COUNT; i++)
+                authority_release(&as->all[i]);
+        for (size_t i = 0; i < ARRAY_LEN(as->own_spki); i++)
+                buf_release(&as->own_spki[i]);
+        buf_release(&as->cluster);
+        *as = (struct authorities){ 0 };
+}
+
+/* The file `type.suffix` of a directory. */
+static char *file_path(const char *dir, enum authority_type type, const char *suffix)
+{
+        return mem_printf("%s/%s.%s", dir, type_names[type], suffix);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------- */
+
+/* What went wrong with a file of the CA: always FAILED_PRECONDITION, for NOT_FOUND would say that there is no CA. */
+static struct error *unusable(const char *path, struct error *err)
+{
+        AUTO_MEM char *shown = escaped(str_of(path));
+
+        return error_because(error_hint(error_new(ERROR_FAILED_PRECONDITION, "the cluster's CA cannot be used: %s: %s",
+                                                  shown, err->what), "%s", err->hint != NULL ? err->hint : restore_hint),
+                             err);
+}
+
+static struct error *read_key(const char *path, struct key *ret)
+{
+        AUTO(buf) pem = BUF_MAX(FILE_MAX);
+        struct error *err = file_read_private(path, &pem);
+
+        if (err == NULL)
+                err = key_from_pem(ret, buf_str(&pem));
+        wipe(pem.ptr, pem.room);
+        return err == NULL ? NULL : unusable(path, err);
+}
+
+static struct error *read_cert(const char *path, struct buf *ret_der)
+{
+        AUTO(buf) pem = BUF_MAX(FILE_MAX);
+        struct error *err = file_read_private(path, &pem);
+
+        if (err == NULL)
+                err = cert_pem_to_der(buf_str(&pem), ret_der);
+        return err == NULL ? NULL : unusable(path, err);
+}
+
+/* The CA's certificate must name the cluster that the directory is for. */
+static struct error *check_cluster(const char *path, struct str cert_der, struct str cluster)
+{
+        AUTO_PTR(arena) arena = arena_new(64 * KiB);
+        struct cert_info info;
+        struct error *err = cert_read(arena, cert_der, &info);
+
+        if (err == NULL && !str_equal(info.cluster, cluster))
+                err = error_new(ERROR_FAILED_PRECONDITION, "it is the CA of another cluster, '%.*s'", STR_ARG(info.cluster));
+        return err == NULL ? NULL : unusable(path, err);
+}
+
+static struct error *load_x509(struct authority *a, const char *dir, enum authority_type type, struct str cluster,
+                               struct buf *ret_spki)
+{
+        AUTO_MEM char *key_path = file_path(dir, type, "tls.key.pem");
+        AUTO_MEM char *cert_path = file_path(dir, type, "tls.cert.pem");
+        AUTO(key) key = { 0 };
+
+        TRY(read_key(key_path, &key));
+        TRY(read_cert(cert_path, &a->tls_cert));
+        TRY(check_cluster(cert_path, buf_str(&a->tls_cert), cluster));
+        struct error *err = x509_ca_load(buf_str(&a->tls_cert), &key, &a->x509);
+        if (err == NULL)
+                err = key_public_der(&key, ret_spki);
+        return err == NULL ? NULL : unusable(key_path, err);
+}
+
+static struct error *load_ssh(struct authority *a, const char *dir, enum authority_type type, struct buf *ret_spki)
+{
+        AUTO_MEM char *path = file_path(dir, type, "ssh.key.pem");
+        AUTO(key) key = { 0 };
+
+        TRY(read_key(path, &key));
+        struct error *err = ssh_ca_load(&key, &a->ssh);
+        if (err == NULL)
+                err = key_public_ssh(&key, &a->ssh_key);
+        if (err == NULL)
+                err = key_public_der(&key, ret_spki);
+        return err == NULL ? NULL : unusable(path, err);
+}
+
+static struct error *read_cluster(const char *dir, struct buf *ret)
+{
+        AUTO_MEM char *path = mem_printf("%s/cluster", dir);
+        AUTO(buf) text = BUF_MAX(LIMIT_NAME + 1);
+        struct error *err = file_read_private(path, &text);
+
+        if (err == NULL)
+                err = name_check_host(str_trim(buf_str(&text)), "cluster name");
+        if (err != NULL)
+                return unusable(path, err);
+        buf_put(ret, str_trim(buf_str(&text)));
+        return NULL;
+}
+
+static struct error *load_all(struct authorities *as, const char *dir)
+{
+        TRY(read_cluster(dir, &as->cluster));
+        for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
+                TRY(load_x509(&as->all[i], dir, (enum authority_type)i, buf_str(&as->cluster), &as->own_spki[2 * i]));
+                TRY(load_ssh(&as->all[i], dir, (enum authority_type)i, &as->own_spki[2 * i + 1]));
+        }
+        for (size_t i = 0; i < ARRAY_LEN(as->own_keys); i++)
+                TRY(public_key_of_spki(buf_str(&as->own_spki[i]), &as->own_keys[i]));
+        return NULL;
+}
+
+struct error *authorities_load(struct authorities *as, const char *data_dir)
+{
+        AUTO_MEM char *dir = mem_printf("%s/ca", data_dir);
+        AUTO(authorities) loaded = { .cluster = BUF_MAX(LIMIT_NAME) };
+        struct stat st;
+
+        if (lstat(dir, &st) < 0)
+                return error_errno(errno, "there is no CA in the data directory");
+        TRY(dir_make(dir, 0700)); /* it is there: checks that it is a directory and ours alone */
+        for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
+                loaded.all[i].tls_cert = BUF_MAX(CERT_MAX);
+                loaded.all[i].ssh_key = BUF_MAX(PUBLIC_KEY_MAX);
+                loaded.own_spki[2 * i] = loaded.own_spki[2 * i + 1] = BUF_MAX(PUBLIC_KEY_MAX);
+        }
+        TRY(load_all(&loaded, dir));
+        *as = loaded;
+        loaded = (struct authorities){ 0 };
+        return NULL;
+}
+
+/* ---- the first start ---------------------------------------------------------------------------------------- */
+
+static struct error *write_key(const char *path, const struct key *key)
+{
+        AUTO(secret) pem = { 0 };
+
+        TRY(key_to_pem(key, &pem));
+        return file_write_atomic(path, secret_str(&pem), 0600);
+}
+
+static struct error *write_authority(const char *dir, enum authority_type type, struct str cluster, struct cert_times times)
+{
+        AUTO_MEM char *tls_key_path = file_path(dir, type, "tls.key.pem");
+        AUTO_MEM char *tls_cert_path = file_path(dir, type, "tls.cert.pem");
+        AUTO_MEM char *ssh_key_path = file_path(dir, type, "ssh.key.pem");
+        AUTO(key) tls = { 0 };
+        AUTO(key) ssh = { 0 };
+        AUTO(buf) der = BUF_MAX(CERT_MAX);
+        AUTO(buf) pem = BUF_MAX(2 * CERT_MAX);
+
+        TRY(key_generate(&tls, KEY_ECDSA_P256));
+        TRY(key_generate(&ssh, KEY_ED25519));
+        TRY(x509_ca_create(&tls, cluster, times, &der));
+        cert_der_to_pem(buf_str(&der), &pem);
+        TRY(buf_finish(&pem, "the CA's certificate"));
+        TRY(write_key(tls_key_path, &tls));
+        TRY(file_write_atomic(tls_cert_path, buf_str(&pem), 0600));
+        return write_key(ssh_key_path, &ssh);
+}
+
+static struct error *write_all(const char *dir, struct str cluster, struct walltime now)
+{
+        AUTO_MEM char *cluster_path = mem_printf("%s/cluster", dir);
+        AUTO_MEM char *cluster_line = mem_printf("%.*s\n", STR_ARG(cluster));
+        struct cert_times times = {
+                .not_before = walltime_sub(now, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)),
+                .not_after = walltime_add(now, HOURS(24 * CA_LIFE_DAYS)),
+        };
+
+        for (size_t i = 0; i < AUTHORITY_COUNT; i++)
+                TRY(write_authority(dir, (enum authority_type)i, cluster, times));
+        return file_write_atomic(cluster_path, str_of(cluster_line), 0600);
+}
+
+/* What a first start that was cut short has left: its keys never signed anything. */
+static struct error *remove_leftovers(const char *dir)
+{
+        AUTO_MEM char *shown = escaped(str_of(dir));
+        DIR *entries = opendir(dir);
+        struct dirent *entry;
+        int errnum = 0;
+
+        if (entries == NULL && errno == ENOENT)
+                return NULL;
+        if (entries == NULL)
+                return error_errno(errno, "cannot look into %s, which an earlier start left", shown);
+        while (errnum == 0 && (entry = readdir(entries)) != NULL) {
+                bool is_self = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+
+                if (!is_self && unlinkat(dirfd(entries), entry->d_name, 0) < 0)
+                        errnum = errno;
+        }
+        closedir(entries);
+        if (errnum == 0 && rmdir(dir) < 0)
+                errnum = errno;
+        return errnum == 0 ? NULL : error_errno(errnum, "cannot remove %s, which an earlier start left", shown);
+}
+
+struct error *authorities_create(const char *data_dir, struct str cluster, struct walltime now)
+{
+        AUTO_MEM char *draft = mem_printf("%s/ca.new", data_dir);
+        AUTO_MEM char *dir = mem_printf("%s/ca", data_dir);
+        struct stat st;
+
+        TRY(name_check_host(cluster, "cluster name"));
+        if (lstat(dir, &st) == 0)
+                return error_new(ERROR_ALREADY_EXISTS, "the data directory already has a CA");
+        TRY(remove_leftovers(draft));
+        TRY(dir_make(draft, 0700));
+        TRY(write_all(draft, cluster, now));
+        TRY(dir_sync(draft));
+        if (renameat2(AT_FDCWD, draft, AT_FDCWD, dir, RENAME_NOREPLACE) < 0)
+                return error_errno(errno, "cannot put the new CA in its place");
+        return dir_sync(data_dir);
+}

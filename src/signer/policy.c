@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "signer/policy.h"
+
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+
+typedef Cteleport__Internal__V1__HostCertRequest request_message;
+
+/* A role a host can have, and what its certificates may hold beyond the host's own names. */
+struct role_row {
+        struct str name;
+        bool has_system_roles; /* lists the services of its host */
+        bool takes_dns_names;  /* answers clients under names of its own choice */
+        bool is_cluster;       /* speaks for the cluster: internal names, the cluster's name, this machine */
+        bool is_local_only;    /* never given to a host that joins */
+};
+
+static const struct role_row roles[] = {
+        { STR_INIT("Instance"), .has_system_roles = true },
+        { STR_INIT("Node") },
+        { STR_INIT("App") },
+        { STR_INIT("Db") },
+        { STR_INIT("Discovery") },
+        { STR_INIT("Kube"), .takes_dns_names = true },
+        { STR_INIT("WindowsDesktop"), .takes_dns_names = true },
+        { STR_INIT("Proxy"), .takes_dns_names = true, .is_cluster = true },
+        { STR_INIT("Auth"), .takes_dns_names = true, .is_cluster = true, .is_local_only = true },
+};
+
+/* Why a certificate is wanted, in auth's words; the first certificate of this very machine is "local". */
+static const struct reason_row {
+        struct str name;
+        bool is_join;
+        bool is_local;
+} reasons[] = {
+        { STR_INIT("join"), .is_join = true },
+        { STR_INIT("renew") },
+        { STR_INIT("local"), .is_local = true },
+};
+
+static const struct str cluster_domain = STR_INIT("teleport.cluster.local");
+
+static const struct role_row *role_find(struct str name)
+{
+        for (size_t i = 0; i < ARRAY_LEN(roles); i++)
+                if (str_equal(name, roles[i].name))
+                        return &roles[i];
+        return NULL;
+}
+
+static struct error *role_get(struct str name, const struct role_row **ret)
+{
+        *ret = role_find(name);
+        if (*ret != NULL)
+                return NULL;
+        AUTO_MEM char *shown = escaped(name);
+        return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a role that the signer certifies", shown);
+}
+
+static struct error *reason_get(struct str name, const struct reason_row **ret)
+{
+        for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+                if (str_equal(name, reasons[i].name)) {
+                        *ret = &reasons[i];
+                        return NULL;
+                }
+        AUTO_MEM char *shown = escaped(name);
+        return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a reason to certify a host", shown);
+}
+
+/* ---- names ---------------------------------------------------------------------------------------------- */
+
+/* Names for one certificate, each once. */
+struct name_list {
+        struct str items[LIMIT_CERT_NAMES];
+        size_t count;
+};
+
+static struct error *list_add(struct name_list *list, struct str name)
+{
+        for (size_t i = 0; i < list->count; i++)
+                if (str_equal_nocase(list->items[i], name))
+                        return NULL;
+        if (list->count == ARRAY_LEN(list->items))
+                return error_new(ERROR_INVALID_ARGUMENT, "more than %d names for one certificate", LIMIT_CERT_NAMES);
+        list->items[list->count++] = name;
+        return NULL;
+}
+
+/* One request under judgement. */
+struct judgement {
+        struct arena *arena;
+        const struct policy_facts *facts;
+        const request_message *request;
+        const struct role_row *role;
+        const struct reason_row *reason;
+        struct str host_id;
+        struct name_list *principals; /* SSH */
+        struct name_list *dns, *ips;  /* X.509 */
+};
+
+static struct str joined(struct arena *a, struct str host, struct str domain)
+{
+        return str_of(arena_printf(a, "%.*s.%.*s", STR_ARG(host), STR_ARG(domain)));
+}
+
+/*
+ * Whether the host may be known by this (well-formed) name: not one that is reserved, unless it
+ * speaks for the cluster or is the cluster's own machine; and never one that is another host's ID.
+ */
+static bool may_be_named(const struct judgement *j, struct str name)
+{
+        struct str first_label = str_slice(name, 0, str_find_char(name, '.'));
+
+        if (name_is_host_id(first_label) && !str_equal(first_label, j->host_id))
+                return false;
+        return !name_is_reserved(name, j->facts->cluster) || j->role->is_cluster || j->reason->is_local;
+}
+
+static struct error *check_wanted_name(const struct judgement *j, struct str name)
+{
+        if (!name_is_ip(name))
+                TRY(name_check_host(name, "name"));
+        if (may_be_named(j, name))
+                return NULL;
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "no certificate of role %.*s may hold the name '%.*s'",
+                                    STR_ARG(j->role->name), STR_ARG(name)),
+                          "names of the cluster itself, of this machine and of other hosts are reserved");
+}
+
+/* What every host certificate holds, whoever asks. Local names: a host may be reached from itself. */
+static struct error *add_implied_principals(const struct judgement *j, struct str node_name)
+{
+        static const struct str local[] = { STR_INIT("localhost"), STR_INIT("127.0.0.1"), STR_INIT("::1") };
+
+        TRY(list_add(j->principals, joined(j->arena, j->host_id, j->facts->cluster)));
+        TRY(list_add(j->principals, j->host_id));
+        if (!str_is_empty(node_name) && may_be_named(j, node_name)) {
+                TRY(list_add(j->principals, joined(j->arena, node_name, j->facts->cluster)));
+                TRY(list_add(j->principals, node_name));
+        }
+        for (size_t i = 0; i < ARRAY_LEN(local); i++)
+                TRY(list_add(j->principals, local[i]));
+        return NULL;
+}
+
+static struct error *add_wanted_names(const struct judgement *j)
+{
+        const request_message *r = j->request;
+
+        for (size_t i = 0; i < r->n_principals; i++) {
+                struct str name = str_of(r->principals[i]);
+
+                TRY(check_wanted_name(j, name));
+                TRY(list_add(j->principals, name));
+                TRY(list_add(name_is_ip(name) ? j->ips : j->dns, name));
+        }
+        for (size_t i = 0; i < r->n_dns_names && j->role->takes_dns_names; i++) {
+                struct str name = str_of(r->dns_names[i]);
+
+                TRY(check_wanted_name(j, name));
+                TRY(list_add(name_is_ip(name) ? j->ips : j->dns, name));
+        }
+        return NULL;
+}
+
+/* The names under which the cluster's services find each other: exact ones, where Teleport has a wildcard. */
+static struct error *add_cluster_names(const struct judgement *j)
+{
+        AUTO(buf) hex = BUF_MAX(2 * LIMIT_NAME);
+
+        if (!j->role->is_cluster)
+                return NULL;
+        hex_encode(&hex, j->facts->cluster);
+        struct str internal = joined(j->arena, buf_str(&hex), cluster_domain);
+        TRY(list_add(j->dns, cluster_domain));
+        /* A name longer than certificates hold cannot be asked for by a client either. */
+        return name_is_host(internal) ? list_add(j->dns, internal) : NULL;
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------------- */
+
+static struct error *check_host(const struct judgement *j, struct str node_name)
+{
+        if (!name_is_host_id(j->host_id)) {
+                AUTO_MEM char *shown = escaped(j->host_id);
+                return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a host ID", shown);
+        }
+        if (!str_is_empty(node_name))
+                TRY(name_check_host(node_name, "node name"));
+        if (j->role->is_local_only && j->reason->is_join)
+                return error_new(ERROR_PERMISSION_DENIED, "no host can join as %.*s", STR_ARG(j->role->name));
+        return NULL;
+}
+
+static struct error *check_system_roles(const struct judgement *j, struct policy_order *order)
+{
+        const request_message *r = j->request;
+
+        if (r->n_system_roles == 0)
+                return NULL;
+        if (!j->role->has_system_roles)
+                return error_new(ERROR_INVALID_ARGUMENT, "a certificate of role %.*s lists no other roles",
+                                 STR_ARG(j->role->name));
+        if (r->n_system_roles > ARRAY_LEN(roles))
+                return error_new(ERROR_INVALID_ARGUMENT, "%zu system roles; there are not so many", r->n_system_roles);
+        struct str *list = arena_alloc(j->arena, r->n_system_roles * sizeof(*list));
+        for (size_t i = 0; i < r->n_system_roles; i++) {
+                const struct role_row *role;
+
+                TRY(role_get(str_of(r->system_roles[i]), &role));
+                if (role->is_local_only && j->reason->is_join)
+                        return error_new(ERROR_PERMISSION_DENIED, "no host can join as %.*s", STR_ARG(role->name));
+                for (size_t k = 0; k < i; k++)
+                        if (str_equal(list[k], role->name))
+                                return error_new(ERROR_INVALID_ARGUMENT, "the system role %.*s comes twice",
+                                                 STR_ARG(role->name));
+                list[i] = role->name;
+        }
+        order->x509.system_roles = list;
+        order->x509.system_role_count = r->n_system_roles;
+        return NULL;
+}
+
+static struct error *check_times(const struct judgement *j, struct cert_times *ret)
+{
+        const struct policy_facts *facts = j->facts;
+        int64_t ttl = j->request->ttl_seconds;
+
+        if (ttl < 1 || ttl > LIMIT_HOST_CERT_SECONDS)
+                return error_new(ERROR_INVALID_ARGUMENT, "a certificate for %lld seconds; the signer gives 1 to %d",
+                                 (long long)ttl, LIMIT_HOST_CERT_SECONDS);
+        struct cert_times times = {
+                .not_before = walltime_sub(facts->now, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)),
+                .not_after = walltime_add(facts->now, SECONDS(ttl)),
+        };
+        if (times.not_before.ns < facts->ca_times.not_before.ns)
+                times.not_before = facts->ca_times.not_before;
+        if (times.not_after.ns > facts->ca_times.not_after.ns)
+                times.not_after = facts->ca_times.not_after;
+        if (facts->now.ns < facts->ca_times.not_before.ns || facts->now.ns >= facts->ca_times.not_after.ns)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the clock of this machine is outside the life of the cluster's CA"),
+                                  "check the machine's date");
+        *ret = times;
+        return NULL;
+}
+
+static struct error *refuse_own_key(const struct policy_facts *facts, const struct public_key *key)
+{
+        for (size_t i = 0; i < facts->own_key_count; i++)
+                if (public_key_equal(key, &facts->own_keys[i]))
+                        return error_new(ERROR_PERMISSION_DENIED, "this is the public key of one of the cluster's CAs");
+        return NULL;
+}
+
+static struct error *check_keys(const struct judgement *j, struct policy_order *order)
+{
+        const request_message *r = j->request;
+        struct public_key key;
+
+        order->tls_public_key = str_of_bytes(r->tls_public_key.data, r->tls_public_key.len);
+        order->ssh_public_key = str_of_bytes(r->ssh_public_key.data, r->ssh_public_key.len);
+        TRY(public_key_of_spki(order->tls_public_key, &key));
+        TRY(refuse_own_key(j->facts, &key));
+        if (str_is_empty(order->ssh_public_key))
+                return NULL;
+        TRY(public_key_of_ssh(order->ssh_public_key, &key));
+        return refuse_own_key(j->facts, &key);
+}
+
+struct error *policy_check(struct arena *a, const struct policy_facts *facts, const request_message *request,
+                           struct policy_order *ret)
+{
+        struct judgement j = {
+                .arena = a,
+                .facts = facts,
+                .request = request,
+                .host_id = str_of(request->host_id),
+                .principals = arena_alloc(a, sizeof(struct name_list)),
+                .dns = arena_alloc(a, sizeof(struct name_list)),
+                .ips = arena_alloc(a, sizeof(struct name_list)),
+        };
+        struct str node_name = str_of(request->node_name);
+        struct policy_order order = { 0 };
+
+        TRY(role_get(str_of(request->role), &j.role));
+        TRY(reason_get(str_of(request->reason), &j.reason));
+        TRY(check_host(&j, node_name));
+        TRY(check_system_roles(&j, &order));
+        TRY(check_times(&j, &order.times));
+        TRY(check_keys(&j, &order));
+        TRY(add_implied_principals(&j, node_name));
+        TRY(add_wanted_names(&j));
+        TRY(add_cluster_names(&j));
+        if (j.dns->count + j.ips->count > LIMIT_CERT_NAMES)
+                return error_new(ERROR_INVALID_ARGUMENT, "more than %d names for one certificate", LIMIT_CERT_NAMES);
+
+        order.x509.common_name = joined(a, j.host_id, facts->cluster);
+        order.x509.role = j.role->name;
+        order.x509.cluster = facts->cluster;
+        order.x509.dns_names = j.dns->items;
+        order.x509.dns_name_count = j.dns->count;
+        order.x509.ip_addresses = j.ips->items;
+        order.x509.ip_address_count = j.ips->count;
+        order.ssh.key_id = j.host_id;
+        order.ssh.principals = j.principals->items;
+        order.ssh.principal_count = j.principals->count;
+        *ret = order;
+        return NULL;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "signer/signer.h"
+
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "os/sandbox.h"
+#include "rpc/link.h"
+#include "rpc/wire.h"
+#include "signer/authorities.h"
+#include "signer/issued_log.h"
+
+enum {
+        REQUEST_ARENA = 1 * MiB, /* a request of LINK_MESSAGE_MAX, decoded, and its answer */
+        SECURE_HEAP = 64 * KiB,  /* CA keys and what signing needs; below the usual RLIMIT_MEMLOCK */
+        SECURE_PIECE = 32,
+};
+
+struct signer {
+        const char *data_dir;
+        struct authorities authorities;
+        struct issued_log log;
+        bool is_open;   /* the CA is loaded, the log open, the sandbox closed */
+        bool is_broken; /* it has a CA, but one of these failed: it must not go on */
+};
+
+/* ---- opening -------------------------------------------------------------------------------------------------- */
+
+/* Memory that is locked, left out of dumps and wiped, where OpenSSL puts private keys. Before the first key. */
+static void prepare_openssl(void)
+{
+        /* No configuration file, whoever names one: it could load code. */
+        OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+        if (!CRYPTO_secure_malloc_initialized() && CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_PIECE) != 1)
+                log_warn("CA keys may be swapped out: locked memory is not to be had",
+                         LOG_C("hint", "raise LimitMEMLOCK to 128K or more"));
+}
+
+/* With the CA loaded, shuts the door: from here on no file is opened. */
+static struct error *shut_in(struct signer *s)
+{
+        AUTO_MEM char *log_path = mem_printf("%s/ca/issued.log", s->data_dir);
+
+        TRY(issued_log_open(&s->log, log_path));
+        TRY(sandbox_enter(SANDBOX_SIGNER, (struct sandbox_paths){ 0 }));
+        s->is_open = true;
+        log_info("CA loaded", LOG_STR("cluster", buf_str(&s->authorities.cluster)), LOG_C("sandbox", sandbox_describe()));
+        return NULL;
+}
+
+/* At the start: a CA that is there must be good; when there is none, auth decides what that means. */
+static struct error *open_ca(struct signer *s)
+{
+        struct error *err = authorities_load(&s->authorities, s->data_dir);
+
+        if (err != NULL && err->code == ERROR_NOT_FOUND) {
+                error_free(err);
+                return NULL;
+        }
+        return err != NULL ? err : shut_in(s);
+}
+
+/* At the very first start. */
+static struct error *create_ca(struct signer *s, struct str cluster)
+{
+        TRY(authorities_create(s->data_dir, cluster, clock_wall(clock_system())));
+        log_info("new CA made", LOG_STR("cluster", cluster));
+        s->is_broken = true; /* until the door is shut */
+        TRY(authorities_load(&s->authorities, s->data_dir));
+        TRY(shut_in(s));
+        s->is_broken = false;
+        return NULL;
+}
+
+static struct error *check_cluster(const struct signer *s, struct str wanted)
+{
+        if (str_equal(wanted, buf_str(&s->authorities.cluster)))
+                return NULL;
+        AUTO_MEM char *shown = escaped(wanted);
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the CA in the data directory is that of cluster '%.*s', not of '%s'",
+                                    STR_ARG(buf_str(&s->authorities.cluster)), shown),
+                          "set auth_service.cluster_name to '%.*s', or use another data directory",
+                          STR_ARG(buf_str(&s->authorities.cluster)));
+}
+
+/* ---- verbs ------------------------------------------------------------------------------------------------------ */
+
+static ProtobufCBinaryData binary(struct arena *a, struct str bytes)
+{
+        struct str copy = arena_str(a, bytes);
+
+        return (ProtobufCBinaryData){ .len = copy.len, .data = (uint8_t *)(uintptr_t)copy.ptr };
+}
+
+static char *text(struct arena *a, struct str s)
+{
+        return (char *)(uintptr_t)str_to_c(a, s);
+}
+
+static ProtobufCMessage *describe_authorities(const struct signer *s, struct arena *a)
+{
+        Cteleport__Internal__V1__Authorities *answer = arena_alloc(a, sizeof(*answer));
+
+        cteleport__internal__v1__authorities__init(answer);
+        answer->cluster = text(a, buf_str(&s->authorities.cluster));
+        answer->n_authorities = AUTHORITY_COUNT;
+        answer->authorities = arena_alloc(a, AUTHORITY_COUNT * sizeof(Cteleport__Internal__V1__Authority *));
+        for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
+                const struct authority *from = &s->authorities.all[i];
+                Cteleport__Internal__V1__Authority *to = arena_alloc(a, sizeof(*to));
+
+                cteleport__internal__v1__authority__init(to);
+                to->type = text(a, str_of(authority_name((enum authority_type)i)));
+                to->tls_certs = arena_alloc(a, sizeof(*to->tls_certs));
+                to->ssh_keys = arena_alloc(a, sizeof(*to->ssh_keys));
+                to->tls_certs[to->n_tls_certs++] = binary(a, buf_str(&from->tls_cert));
+                to->ssh_keys[to->n_ssh_keys++] = binary(a, buf_str(&from->ssh_key));
+                answer->authorities[i] = to;
+        }
+        return &answer->base;
+}
+
+static struct error *answer_authorities(struct signer *s, struct arena *a, const ProtobufCMessage *message,
+                                        ProtobufCMessage **ret)
+{
+        const Cteleport__Internal__V1__AuthoritiesRequest *request = (const void *)message;
+        struct str cluster = str_of(request->cluster);
+
+        if (!s->is_open && !request->may_create)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the cluster is initialised, but its CA is gone from the data directory"),
+                                  "restore the directory 'ca' from a backup; a new CA would be a new cluster, which no host trusts");
+        if (!s->is_open)
+                TRY(create_ca(s, cluster));
+        TRY(check_cluster(s, cluster));
+        *ret = describe_authorities(s, a);
+        return NULL;
+}
+
+/* Both certificates of an order. */
+struct certificates {
+        struct buf x509, ssh;
+        char serial[CERT_SERIAL_HEX_SIZE];
+};
+
+static void certificates_release(struct certificates *c)
+{
+        buf_release(&c->x509);
+        buf_release(&c->ssh);
+}
+
+/* The SSH certificate's serial is the first half of the X.509 one: one number to look for. */
+static struct error *issue(struct signer *s, const struct policy_order *order, struct certificates *ret)
+{
+        struct authority *host = &s->authorities.all[AUTHORITY_HOST];
+
+        TRY(x509_issue_host(host->x509, &order->x509, order->tls_public_key, order->times, &ret->x509, ret->serial));
+        if (str_is_empty(order->ssh_public_key))
+                return NULL;
+        char half[CERT_SERIAL_HEX_SIZE / 2 + 1] = { 0 };
+        memcpy(half, ret->serial, sizeof half - 1);
+        return ssh_issue_host(host->ssh, &order->ssh, order->ssh_public_key, strtoull(half, NULL, 16), order->times, &ret->ssh);
+}
+
+static struct error *record(struct signer *s, const Cteleport__Internal__V1__HostCertRequest *request,
+                            const struct policy_order *order, struct walltime now, const struct certificates *c)
+{
+        const struct issued issued[] = {
+                {
+                        .kind = "x509",
+                        .serial = str_of(c->serial),
+                        .key = order->tls_public_key,
+                        .names = order->x509.dns_names,
+                        .name_count = order->x509.dns_name_count,
+                        .more_names = order->x509.ip_addresses,
+                        .more_name_count = order->x509.ip_address_count,
+                },
+                {
+                        .kind = "ssh",
+                        .serial = str_slice(str_of(c->serial), 0, CERT_SERIAL_HEX_SIZE / 2),
+                        .key = order->ssh_public_key,
+                        .names = order->ssh.principals,
+                        .name_count = order->ssh.principal_count,
+                },
+        };
+
+        return issued_log_write(&s->log, request, order, now, issued, str_is_empty(order->ssh_public_key) ? 1 : 2);
+}
+
+static struct error *answer_host(struct signer *s, struct arena *a, const ProtobufCMessage *message, ProtobufCMessage **ret)
+{
+        const Cteleport__Internal__V1__HostCertRequest *request = (const void *)message;
+        const struct policy_facts facts = {
+                .cluster = buf_str(&s->authorities.cluster),
+                .now = clock_wall(clock_system()),
+                .ca_times = x509_ca_times(s->authorities.all[AUTHORITY_HOST].x509),
+                .own_keys = s->authorities.own_keys,
+                .own_key_count = ARRAY_LEN(s->authorities.own_keys),
+        };
+        AUTO(certificates) certs = { .x509 = BUF_MAX(CERT_MAX), .ssh = BUF_MAX(CERT_MAX) };
+        struct policy_order order;
+
+        TRY(policy_check(a, &facts, request, &order));
+        TRY(issue(s, &order, &certs));
+        TRY(record(s, request, &order, facts.now, &certs));
+
+        Cteleport__Internal__V1__HostCerts *answer = arena_alloc(a, sizeof(*answer));
+        cteleport__internal__v1__host_certs__init(answer);
+        answer->tls_cert = binary(a, buf_str(&certs.x509));
+        answer->ssh_cert = binary(a, buf_str(&certs.ssh));
+        answer->not_before = walltime_unix(order.times.not_before);
+        answer->not_after = walltime_unix(order.times.not_after);
+        answer->serial = text(a, str_of(certs.serial));
+        *ret = &answer->base;
+        return NULL;
+}
+
+/* Everything the signer can be asked. There is no verb that signs bytes, and none that gives out a key. */
+static const struct verb_row {
+        uint16_t verb;
+        const ProtobufCMessageDescriptor *request;
+        bool works_without_ca;
+        struct error *(*answer)(struct signer *s, struct arena *a, const ProtobufCMessage *request, ProtobufCMessage **ret);
+} verbs[] = {
+        { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_AUTHORITIES,
+          &cteleport__internal__v1__authorities_request__descriptor, .works_without_ca = true, .answer = answer_authorities },
+        { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST,
+          &cteleport__internal__v1__host_cert_request__descriptor, .answer = answer_host },
+};
+
+/* ---- the loop ----------------------------------------------------------------------------------------------------- */
+
+static struct error *answer(struct signer *s, struct arena *a, const struct link_request *request, ProtobufCMessage **ret)
+{
+        for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+                ProtobufCMessage *message = NULL;
+
+                if (request->verb != verbs[i].verb)
+                        continue;
+                if (!s->is_open && !verbs[i].works_without_ca)
+                        return error_new(ERROR_FAILED_PRECONDITION, "there is no CA yet");
+                TRY(wire_decode(a, verbs[i].request, request->body, &message));
+                return verbs[i].answer(s, a, message, ret);
+        }
+        return error_new(ERROR_UNIMPLEMENTED, "the signer has no verb %u", request->verb);
+}
+
+/* One request and its answer. A refusal is an answer; an error here ends the process. */
+static struct error *serve_one(struct signer *s, struct link_server *link, const struct link_request *request)
+{
+        AUTO_PTR(arena) arena = arena_new(REQUEST_ARENA);
+        ProtobufCMessage *message = NULL;
+        AUTO_PTR(error) refusal = answer(s, arena, request, &message);
+
+        if (refusal == NULL)
+                return link_server_answer(link, request->id, message);
+        log_warn("request refused", LOG_INT("verb", request->verb), LOG_ERR(refusal));
+        TRY(link_server_refuse(link, request->id, refusal));
+        return s->is_broken ? error_copy(refusal) : NULL;
+}
+
+static struct error *serve(struct signer *s, struct link_server *link)
+{
+        for (;;) {
+                struct link_request request;
+                bool is_end = false;
+                struct error *err = link_server_next(link, &request, &is_end);
+
+                if (err == NULL)
+                        err = serve_one(s, link, &request);
+                if (err == NULL)
+                        continue;
+                if (!is_end && err->code != ERROR_UNAVAILABLE) /* auth may end between asking and reading */
+                        return err;
+                error_free(err);
+                return NULL;
+        }
+}
+
+struct error *signer_main(const char *data_dir, int fd, void (*ready)(void *ctx), void *ctx)
+{
+        struct link_server *link = link_server_new(fd);
+        struct signer s = { .data_dir = data_dir };
+
+        signal(SIGPIPE, SIG_IGN); /* auth's end may close while we answer */
+        prepare_openssl();
+        struct error *err = open_ca(&s);
+        if (err == NULL) {
+                ready(ctx);
+                err = serve(&s, link);
+        }
+        authorities_release(&s.authorities);
+        issued_log_release(&s.log);
+        link_server_free(link);
+        return err;
+}
