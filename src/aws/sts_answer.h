@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What AWS STS says to GetCallerIdentity, read strictly: an identity is believed only at the exact
+ * place, with the exact types, and when its parts agree with each other.
+ */
+#ifndef AWS_STS_ANSWER_H
+#define AWS_STS_ANSWER_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+enum sts_outcome {
+        STS_OUTCOME_IDENTIFIED = 1,
+        STS_OUTCOME_REFUSED,     /* STS refuses the request; asking again would not help */
+        STS_OUTCOME_UNREACHABLE, /* throttled or out of order: asking again may help */
+        STS_OUTCOME_STRANGE,     /* an answer that STS would not give */
+};
+
+enum { STS_ARN_MIN = 20, STS_ARN_MAX = 2048 };
+
+/* Strings are owned, never NULL; empty where there is nothing to say. */
+struct sts_answer {
+        enum sts_outcome outcome;
+        char *account; /* twelve digits */
+        char *arn;     /* of that account and partition */
+        char *user_id;
+        char *code;    /* STS's error code, letters and dots */
+        char *message; /* STS's message or our reason, clipped and escaped */
+};
+void sts_answer_release(struct sts_answer *a);
+
+/* Reads a whole answer. `partition` is that of the host that was asked; the ARN must belong to it. */
+void sts_answer_read(int http_status, struct str body, const char *partition, struct sts_answer *ret);
+
+/* "arn:aws:sts::123456789012:assumed-role/web/i-0abc": INVALID_ARGUMENT unless well formed and of this account. */
+struct error *sts_arn_check(struct str arn, struct str partition, struct str account) MUST_USE;
+
+/* What the operator of the joining host can do about a refusal; NULL when nothing useful is known. */
+const char *sts_refusal_hint(struct str code, struct str message);
+
+/* Whether an error code asks to slow down or try again, in the words of any AWS service. */
+bool sts_code_is_transient(struct str code);
+
+/* The text of the first element <tag> in a document of STS, entities as they are; empty when there is none. */
+struct str sts_xml_text(struct str xml, const char *tag);
+
+/*
+ * Code and message (both owned by the caller, the message clipped and escaped) of an error document,
+ * JSON or XML; false if it is neither.
+ */
+bool sts_error_read(struct str body, char **ret_code, char **ret_message);
+
+#endif
