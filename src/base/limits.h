@@ -16,6 +16,8 @@ enum {
         TIMEOUT_JOIN_GOODBYE = 2 * 1000,     /* after a join's result or refusal, until its stream has closed */
         TIMEOUT_STS_CONNECT = 5 * 1000,      /* TCP and TLS to STS */
         TIMEOUT_STS_TOTAL = 15 * 1000,       /* one question to STS, retries included in the join's minute */
+        PACE_STS_FIRST = 200,                /* STS is asked again after this */
+        PACE_STS_MOST = 2 * 1000,            /* and after this at most */
         TIMEOUT_IDLE_CONNECTION = 300 * 1000, /* a connection without a stream is closed */
         TIMEOUT_KEEPALIVE = 30 * 1000,       /* an HTTP/2 ping goes out after this silence */
         TIMEOUT_KEEPALIVE_ANSWER = 15 * 1000, /* and must be answered within this */
@@ -61,6 +63,7 @@ enum {
         LIMIT_STS_HEADER_VALUE = 8 * KiB,     /* session tokens are commonly below 4 KiB */
         LIMIT_STS_ANSWER = 64 * KiB,          /* headers and body */
         LIMIT_STS_IN_FLIGHT = 64,
+        LIMIT_STS_WAITING = 1000,             /* questions to STS, those in flight included; as many as pending joins */
         LIMIT_STS_TRIES = 2,                  /* per join */
         LIMIT_JSON_DEPTH = 16,
         LIMIT_YAML_FILE = 256 * KiB,

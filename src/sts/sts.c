@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A question's way:
+ *
+ *   asked ──► waiting ──► asking ──► answered
+ *                ▲           │
+ *                └── pause ◄─┘  STS is out of order or out of reach, and time is left
+ *
+ * At most LIMIT_STS_IN_FLIGHT are asking or pausing; the others wait in order. A question's own deadline
+ * runs in every state.
+ */
+#include "sts/sts.h"
+
+#include <stdlib.h>
+
+#include "aws/identity_request.h"
+#include "aws/sts_answer.h"
+#include "aws/sts_hosts.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "internal.pb-c.h"
+#include "loop/loop.h"
+#include "net/http_client.h"
+#include "rpc/link.h"
+#include "rpc/wire.h"
+
+struct sts {
+        struct loop loop;
+        struct sts_options options;
+        struct link_service *service; /* NULL once the asker is gone */
+        struct http_client *http;
+        struct question *questions; /* oldest first */
+        size_t count, under_way;
+};
+
+struct question {
+        struct sts *sts;
+        struct question *next;
+        uint32_t id;
+        struct sts_host host;
+        char **headers; /* "Name: value", NULL-terminated; hold a signature */
+        struct instant asked;
+        struct timer *deadline;
+        struct timer *pause;
+        struct backoff backoff;
+        struct instant end;
+        struct http_call *call;
+        bool is_under_way;
+        int tries;
+};
+
+enum { ANSWER_DATE, ANSWER_REQUEST_ID };
+
+static void start_waiting(struct sts *s);
+
+/* ---- the end of a question -------------------------------------------------------------------------- */
+
+static void question_free(struct question *q)
+{
+        struct sts *s = q->sts;
+
+        for (struct question **at = &s->questions; *at != NULL; at = &(*at)->next) {
+                if (*at == q) {
+                        *at = q->next;
+                        break;
+                }
+        }
+        s->count--;
+        s->under_way -= q->is_under_way;
+        for (char **header = q->headers; *header != NULL; header++) {
+                wipe(*header, strlen(*header));
+                free(*header);
+        }
+        free(q->headers);
+        timer_free(q->deadline);
+        timer_free(q->pause);
+        free(q);
+}
+
+/* Sends the answer unless nobody is there to hear it, and lets the next question go. */
+static void question_answer(struct question *q, Cteleport__Internal__V1__StsAnswer *answer)
+{
+        struct sts *s = q->sts;
+
+        answer->tries = q->tries;
+        answer->ms = duration_ms(instant_since(loop_now(&s->loop), q->asked));
+        if (s->service != NULL)
+                link_service_answer(s->service, q->id, &answer->base);
+        question_free(q);
+        start_waiting(s);
+}
+
+static void question_give_up(struct question *q, Cteleport__Internal__V1__StsAnswer__Outcome outcome, char *why)
+{
+        Cteleport__Internal__V1__StsAnswer answer = CTELEPORT__INTERNAL__V1__STS_ANSWER__INIT;
+
+        answer.outcome = outcome;
+        answer.message = why;
+        question_answer(q, &answer);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------ */
+
+static struct duration time_left(const struct question *q)
+{
+        return instant_since(q->end, loop_now(&q->sts->loop));
+}
+
+/* Goes back to asking after a pause, if there is a try and enough time left for it. */
+static bool may_try_again(struct question *q)
+{
+        struct duration pause = backoff_next(&q->backoff);
+
+        if (q->tries >= LIMIT_STS_TRIES || pause.ns >= time_left(q).ns || q->sts->service == NULL)
+                return false;
+        timer_start(q->pause, pause);
+        return true;
+}
+
+static void on_error(struct question *q, struct error *err)
+{
+        AUTO_PTR(error) owned = err;
+
+        if (err->code == ERROR_CANCELLED && q->sts->service == NULL)
+                question_free(q); /* nobody listens any more */
+        else if (err->code == ERROR_CANCELLED)
+                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
+                                 (char[]){ "STS did not answer in time" });
+        else if (err->code == ERROR_INTERNAL || err->code == ERROR_RESOURCE_EXHAUSTED)
+                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__STRANGE, err->what);
+        else if (err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_FAILED_PRECONDITION || !may_try_again(q))
+                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE, err->what);
+}
+
+static int64_t date_of(struct str header)
+{
+        struct walltime date;
+        AUTO_PTR(error) err = walltime_parse_http(header, &date);
+
+        return err == NULL ? walltime_unix(date) : 0;
+}
+
+static void on_answer(void *ctx, const struct http_answer *http, struct error *err)
+{
+        static const Cteleport__Internal__V1__StsAnswer__Outcome outcomes[] = {
+                [STS_OUTCOME_IDENTIFIED] = CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__IDENTIFIED,
+                [STS_OUTCOME_REFUSED] = CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__REFUSED,
+                [STS_OUTCOME_UNREACHABLE] = CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
+                [STS_OUTCOME_STRANGE] = CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__STRANGE,
+        };
+        struct question *q = ctx;
+
+        q->call = NULL;
+        if (err != NULL) {
+                on_error(q, err);
+                return;
+        }
+        AUTO(sts_answer) a = { 0 };
+        sts_answer_read(http->status, http->body, q->host.partition, &a);
+        if (a.outcome == STS_OUTCOME_UNREACHABLE && may_try_again(q))
+                return;
+
+        AUTO_MEM char *request_id = escaped(http->wanted[ANSWER_REQUEST_ID]);
+        Cteleport__Internal__V1__StsAnswer answer = CTELEPORT__INTERNAL__V1__STS_ANSWER__INIT;
+        answer.outcome = outcomes[a.outcome];
+        answer.account = a.account;
+        answer.arn = a.arn;
+        answer.user_id = a.user_id;
+        answer.code = a.code;
+        answer.message = a.message;
+        answer.http_status = http->status;
+        answer.request_id = request_id;
+        answer.aws_date = date_of(http->wanted[ANSWER_DATE]);
+        question_answer(q, &answer);
+}
+
+static void question_ask(struct question *q)
+{
+        struct sts *s = q->sts;
+        AUTO_MEM char *url = mem_printf("https://%s/", q->host.name);
+        struct duration left = time_left(q), connect = MILLISECONDS(TIMEOUT_STS_CONNECT);
+        struct http_request r = {
+                .method = "POST",
+                .url = url,
+                .headers = (const char *const *)q->headers,
+                .body = STR(AWS_IDENTITY_BODY),
+                .use_proxy = s->options.connect_to == NULL,
+                .connect_to = s->options.connect_to,
+                .connect_within = left.ns < connect.ns ? left : connect,
+                .within = left,
+                .limit = LIMIT_STS_ANSWER,
+                .wanted = { [ANSWER_DATE] = "date", [ANSWER_REQUEST_ID] = "x-amzn-requestid" },
+        };
+
+        q->tries++;
+        q->call = http_call_start(s->http, &r, on_answer, q);
+}
+
+static void on_pause_over(void *ctx)
+{
+        question_ask(ctx);
+}
+
+static void on_deadline(void *ctx)
+{
+        struct question *q = ctx;
+
+        if (q->call != NULL)
+                http_call_cancel(q->call); /* on_error answers */
+        else
+                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
+                                 q->tries == 0 ? (char[]){ "too many questions to STS are waiting" } :
+                                                 (char[]){ "STS did not answer in time" });
+}
+
+static void start_waiting(struct sts *s)
+{
+        for (struct question *q = s->questions; q != NULL && s->under_way < LIMIT_STS_IN_FLIGHT; q = q->next) {
+                if (!q->is_under_way && s->service != NULL) {
+                        q->is_under_way = true;
+                        s->under_way++;
+                        question_ask(q);
+                }
+        }
+}
+
+/* ---- taking a question ------------------------------------------------------------------------------- */
+
+static bool is_header_value(struct str value)
+{
+        for (size_t i = 0; i < value.len; i++)
+                if ((value.ptr[i] < ' ' && value.ptr[i] != '\t') || value.ptr[i] == 0x7f)
+                        return false;
+        return value.len <= LIMIT_STS_HEADER_VALUE;
+}
+
+/*
+ * Auth has checked the headers against its allow list. What would change the frame of our request, or
+ * the form of the answer, is refused here once more.
+ */
+static bool is_header_name(struct str name)
+{
+        static const char *const ours[] = { "host",       "content-length",  "transfer-encoding",
+                                            "connection", "accept-encoding", "content-encoding",
+                                            "expect",     "te",              "trailer",
+                                            "upgrade",    "keep-alive",      "proxy-authorization",
+                                            "range",      "cookie",          "forwarded" };
+
+        for (size_t i = 0; i < name.len; i++)
+                if (!char_is_alnum(name.ptr[i]) && name.ptr[i] != '-')
+                        return false;
+        for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+                if (str_equal_nocase(name, str_of(ours[i])))
+                        return false;
+        return name.len > 0 && name.len <= 64;
+}
+
+static struct error *check_headers(const Cteleport__Internal__V1__StsQuestion *m)
+{
+        bool has_authorization = false;
+
+        if (m->n_headers > LIMIT_STS_HEADERS)
+                return error_new(ERROR_INVALID_ARGUMENT, "more than %d headers", LIMIT_STS_HEADERS);
+        for (size_t i = 0; i < m->n_headers; i++) {
+                struct str name = str_of(m->headers[i]->name);
+
+                if (!is_header_name(name) || !is_header_value(str_of(m->headers[i]->value)))
+                        return error_new(ERROR_INVALID_ARGUMENT, "a header that is not for STS");
+                for (size_t k = 0; k < i; k++)
+                        if (str_equal_nocase(name, str_of(m->headers[k]->name)))
+                                return error_new(ERROR_INVALID_ARGUMENT, "a header that comes twice");
+                has_authorization |= str_equal_nocase(name, STR("authorization"));
+        }
+        return has_authorization ? NULL : error_new(ERROR_INVALID_ARGUMENT, "a question without a signature");
+}
+
+/* "Name: value" of each, and the Accept header that makes STS answer JSON. */
+static char **headers_of(const Cteleport__Internal__V1__StsQuestion *m)
+{
+        char **list = mem_array(m->n_headers + 2, sizeof *list);
+        bool has_accept = false;
+
+        for (size_t i = 0; i < m->n_headers; i++) {
+                const char *value = m->headers[i]->value;
+
+                /* libcurl's word for a header without a value is "Name;". */
+                list[i] = value[0] == '\0' ? mem_printf("%s;", m->headers[i]->name) :
+                                             mem_printf("%s: %s", m->headers[i]->name, value);
+                has_accept |= str_equal_nocase(str_of(m->headers[i]->name), STR("accept"));
+        }
+        if (!has_accept)
+                list[m->n_headers] = str_dup(STR("Accept: application/json"));
+        return list;
+}
+
+static struct error *take_question(struct sts *s, uint32_t id, uint16_t verb, struct str body)
+{
+        AUTO_PTR(arena) arena = arena_new(256 * KiB);
+        const struct sts_host_options hosts = { s->options.fips, s->options.extra_regions };
+        ProtobufCMessage *decoded;
+        struct sts_host host;
+
+        if (verb != CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY)
+                return error_new(ERROR_UNIMPLEMENTED, "a verb that is not for STS");
+        TRY(wire_decode(arena, &cteleport__internal__v1__sts_question__descriptor, body, &decoded));
+        const Cteleport__Internal__V1__StsQuestion *m = (const Cteleport__Internal__V1__StsQuestion *)decoded;
+        if (!sts_host_find(str_of(m->host), &hosts, &host))
+                return sts_host_explain(str_of(m->host), &hosts);
+        TRY(check_headers(m));
+        if (s->count >= LIMIT_STS_WAITING)
+                return error_new(ERROR_UNAVAILABLE, "too many questions to STS are waiting");
+
+        struct question *q = NEW(struct question);
+        struct question **last = &s->questions;
+        int64_t ms = m->within_ms <= 0 || m->within_ms > TIMEOUT_STS_TOTAL ? TIMEOUT_STS_TOTAL : m->within_ms;
+        q->sts = s;
+        q->id = id;
+        q->host = host;
+        q->headers = headers_of(m);
+        q->asked = loop_now(&s->loop);
+        q->end = instant_add(q->asked, MILLISECONDS(ms));
+        q->backoff = (struct backoff){ .first = MILLISECONDS(PACE_STS_FIRST), .most = MILLISECONDS(PACE_STS_MOST) };
+        q->deadline = timer_new(&s->loop, on_deadline, q);
+        q->pause = timer_new(&s->loop, on_pause_over, q);
+        timer_start(q->deadline, MILLISECONDS(ms));
+        while (*last != NULL)
+                last = &(*last)->next;
+        *last = q;
+        s->count++;
+        start_waiting(s);
+        return NULL;
+}
+
+static void on_asked(void *ctx, uint32_t id, uint16_t verb, struct str body)
+{
+        struct sts *s = ctx;
+        struct error *err = take_question(s, id, verb, body);
+
+        if (err != NULL)
+                link_service_refuse(s->service, id, err);
+}
+
+/* The asker is gone: whatever is under way has no purpose any more. */
+static void on_ended(void *ctx)
+{
+        struct sts *s = ctx;
+
+        link_service_free(s->service);
+        s->service = NULL;
+        for (struct question *q = s->questions, *next; q != NULL; q = next) {
+                next = q->next;
+                if (q->call != NULL)
+                        http_call_cancel(q->call);
+                else
+                        question_free(q);
+        }
+}
+
+/* ---- the process -------------------------------------------------------------------------------------- */
+
+struct error *sts_prepare(void)
+{
+        return http_client_load();
+}
+
+const char *const *sts_sandbox_read_paths(void)
+{
+        /* The last two places are for AWS_CA_BUNDLE and the end. */
+        static const char *paths[] = { "/etc/ssl",       "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+                                       "/etc/pki",       "/etc/resolv.conf",           "/run/systemd/resolve",
+                                       "/etc/hosts",     "/etc/nsswitch.conf",         "/etc/host.conf",
+                                       "/etc/gai.conf",  "/etc/ld.so.cache",           "/lib",
+                                       "/lib64",         "/usr/lib",                   "/dev/urandom",
+                                       NULL,             NULL };
+
+        paths[ARRAY_LEN(paths) - 2] = getenv("AWS_CA_BUNDLE");
+        return paths;
+}
+
+struct error *sts_main(int fd, struct sts_options options, void (*ready)(void *ctx), void *ctx)
+{
+        struct sts s = { .options = options };
+
+        for (size_t i = 0; options.extra_regions != NULL && options.extra_regions[i] != NULL; i++)
+                TRY(sts_extra_region_check(str_of(options.extra_regions[i])));
+        TRY(loop_init(&s.loop, NULL));
+        s.http = http_client_new(&s.loop, (struct http_client_options){ .ca_bundle = getenv("AWS_CA_BUNDLE"),
+                                                                        .keep = LIMIT_STS_IN_FLIGHT });
+        s.service = link_service_new(&s.loop, fd, on_asked, on_ended, &s);
+        ready(ctx);
+        while (s.service != NULL || s.questions != NULL)
+                uv_run(&s.loop.uv, UV_RUN_ONCE);
+        http_client_free(s.http);
+        loop_release(&s.loop);
+        return NULL;
+}

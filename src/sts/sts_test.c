@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process is asked as auth asks it: over a link, from outside. What only a TLS server with AWS's name
+ * can show is in tests/e2e.
+ */
+#include "sts/sts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "internal.pb-c.h"
+#include "net/http_testing.h"
+#include "net/socket.h"
+#include "rpc/link.h"
+
+struct fixture {
+        struct loop loop;
+        struct http_stub stub; /* plain HTTP: to a TLS client, a peer that breaks the handshake */
+        struct link *link;
+        pid_t child;
+        unsigned done, lost;
+        enum error_code code;
+        int outcome, tries;
+        char *message;
+};
+
+static bool no_answer(void *ctx, struct str request, struct buf *out)
+{
+        (void)ctx;
+        (void)request;
+        (void)out;
+        return true;
+}
+
+static void on_ready(void *ctx)
+{
+        (void)ctx;
+}
+
+static void on_lost(void *ctx)
+{
+        struct fixture *f = ctx;
+
+        f->lost++;
+}
+
+static void on_done(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct fixture *f = ctx;
+        const Cteleport__Internal__V1__StsAnswer *a = (const Cteleport__Internal__V1__StsAnswer *)answer;
+
+        f->done++;
+        free(f->message);
+        f->message = NULL;
+        f->code = 0;
+        if (err != NULL) {
+                f->code = err->code;
+                f->message = str_dup(str_of(err->what));
+                error_free(err);
+                return;
+        }
+        f->outcome = (int)a->outcome;
+        f->tries = a->tries;
+        f->message = str_dup(str_of(a->message));
+}
+
+static int setup(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+        int ours, theirs;
+
+        assert_null(socket_pair(&ours, &theirs));
+        assert_null(loop_init(&f->loop, NULL));
+        http_stub_start(&f->stub, &f->loop, no_answer, f);
+        f->child = fork();
+        assert_true(f->child >= 0);
+        if (f->child == 0) {
+                close(ours);
+                struct error *err = sts_main(theirs, (struct sts_options){ .connect_to = f->stub.address }, on_ready, NULL);
+                _exit(err == NULL ? 0 : 1);
+        }
+        close(theirs);
+        f->link = link_new(&f->loop, ours, on_lost, f);
+        *state = f;
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        struct fixture *f = *state;
+        int status;
+
+        link_close(f->link);
+        http_stub_stop(&f->stub);
+        loop_run(&f->loop);
+        loop_release(&f->loop);
+        assert_int_equal(waitpid(f->child, &status, 0), f->child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        free(f->message);
+        free(f);
+        return 0;
+}
+
+static void ask(struct fixture *f, const char *host, const char *name, const char *value, int64_t within_ms)
+{
+        Cteleport__Internal__V1__StsHeader header = CTELEPORT__INTERNAL__V1__STS_HEADER__INIT;
+        Cteleport__Internal__V1__StsHeader authorization = CTELEPORT__INTERNAL__V1__STS_HEADER__INIT;
+        Cteleport__Internal__V1__StsHeader *headers[] = { &header, &authorization };
+        Cteleport__Internal__V1__StsQuestion question = CTELEPORT__INTERNAL__V1__STS_QUESTION__INIT;
+        AUTO_MEM char *host_copy = str_dup(str_of(host));
+        AUTO_MEM char *name_copy = str_dup(str_of(name));
+        AUTO_MEM char *value_copy = str_dup(str_of(value));
+
+        header.name = name_copy;
+        header.value = value_copy;
+        authorization.name = (char[]){ "Authorization" };
+        authorization.value = (char[]){ "AWS4-HMAC-SHA256 x" };
+        question.host = host_copy;
+        question.headers = headers;
+        question.n_headers = ARRAY_LEN(headers);
+        question.within_ms = within_ms;
+        link_ask(f->link, CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY, &question.base,
+                 &cteleport__internal__v1__sts_answer__descriptor, SECONDS(20), on_done, f);
+}
+
+static void run_until(struct fixture *f, unsigned count)
+{
+        while (f->done < count)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+}
+
+static void refuses_hosts_that_are_not_sts(void **state)
+{
+        struct fixture *f = *state;
+
+        ask(f, "sts.evil.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 1000);
+        run_until(f, 1);
+        assert_int_equal(f->code, ERROR_PERMISSION_DENIED);
+        ask(f, "169.254.169.254", "X-Amz-Date", "20260101T000000Z", 1000);
+        run_until(f, 2);
+        assert_int_equal(f->code, ERROR_PERMISSION_DENIED);
+        assert_int_equal(f->stub.connections, 0);
+}
+
+static void refuses_headers_that_would_change_the_frame(void **state)
+{
+        static const struct {
+                const char *name, *value;
+        } cases[] = {
+                { "Host", "evil" },          { "content-length", "0" },   { "Transfer-Encoding", "chunked" },
+                { "Accept-Encoding", "br" }, { "Bad Name", "x" },         { "X-Amz-Date", "a\r\nHost: evil" },
+                { "X-Amz-Date:", "x" },      { "authorization", "twice" }, { "", "x" },
+        };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                ask(f, "sts.us-east-1.amazonaws.com", cases[i].name, cases[i].value, 1000);
+                run_until(f, (unsigned)i + 1);
+                assert_int_equal(f->code, ERROR_INVALID_ARGUMENT);
+        }
+        assert_int_equal(f->stub.connections, 0);
+}
+
+static void tries_again_when_the_connection_breaks(void **state)
+{
+        struct fixture *f = *state;
+
+        /* The stub waits for a header that never ends; the silence is cut short by closing. */
+        ask(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 10000);
+        while (f->done == 0) {
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+                http_stub_babble(&f->stub, "this is no TLS\n");
+        }
+        assert_int_equal(f->code, 0);
+        assert_int_equal(f->outcome, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE);
+        assert_int_equal(f->tries, 2);
+        assert_int_equal(f->stub.connections, 2);
+}
+
+static void answers_within_the_time_it_was_given(void **state)
+{
+        struct fixture *f = *state;
+
+        ask(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 50);
+        run_until(f, 1);
+        assert_int_equal(f->outcome, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE);
+        assert_int_equal(f->tries, 1);
+}
+
+static void ends_with_the_asker_whatever_is_under_way(void **state)
+{
+        struct fixture *f = *state;
+
+        for (int i = 0; i < 100; i++)
+                ask(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 10000);
+        while (f->stub.connections < 64)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        /* teardown closes the link and waits for the process */
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(refuses_hosts_that_are_not_sts, setup, teardown),
+                cmocka_unit_test_setup_teardown(refuses_headers_that_would_change_the_frame, setup, teardown),
+                cmocka_unit_test_setup_teardown(tries_again_when_the_connection_breaks, setup, teardown),
+                cmocka_unit_test_setup_teardown(answers_within_the_time_it_was_given, setup, teardown),
+                cmocka_unit_test_setup_teardown(ends_with_the_asker_whatever_is_under_way, setup, teardown),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
