@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define CURL_DISABLE_TYPECHECK 1 /* its checks wrap functions that we call through a table */
+#include "net/http_client.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/bug.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "loop/loop.h"
+#include "net/curl_api.h"
+
+/* A socket of libcurl's, from socket(2) to close(2). */
+struct peer {
+        struct peer *next;
+        int fd;
+        bool is_watched; /* libcurl waits for it; one that nobody waits for is idle */
+};
+
+struct http_client {
+        struct loop *loop;
+        const struct curl_api *curl; /* NULL until the first call */
+        CURLM *multi;
+        struct timer *timer;
+        char *ca_bundle;
+        unsigned keep;
+        struct peer *peers;
+};
+
+/* libcurl's wish to hear about a socket. */
+struct watch {
+        uv_poll_t poll;
+        struct http_client *client;
+        int fd;
+};
+
+struct http_call {
+        struct http_client *client; /* NULL once finished */
+        struct loop *loop;
+        CURL *easy;
+        struct curl_slist *headers, *connect_to;
+        char *host; /* "https://sts.amazonaws.com", escaped, for messages */
+        struct duration connect_within;
+        char *wanted_name[HTTP_WANTED_MAX];
+        char *wanted[HTTP_WANTED_MAX];
+        size_t received, limit;
+        bool is_over_limit;
+        struct buf body;
+        int status;
+        struct error *err;
+        char curl_text[CURL_ERROR_SIZE];
+        void (*done)(void *ctx, const struct http_answer *answer, struct error *err);
+        void *ctx;
+};
+
+/* ---- the end of a call ------------------------------------------------------------------------------ */
+
+static void call_free(struct http_call *call)
+{
+        for (size_t i = 0; i < HTTP_WANTED_MAX; i++) {
+                free(call->wanted_name[i]);
+                free(call->wanted[i]);
+        }
+        wipe(call->body.ptr, call->body.len);
+        buf_release(&call->body);
+        free(call->host);
+        free(call);
+}
+
+static void deliver(void *ctx)
+{
+        struct http_call *call = ctx;
+        struct http_answer answer = { .status = call->status, .body = buf_str(&call->body) };
+
+        for (size_t i = 0; i < HTTP_WANTED_MAX; i++)
+                answer.wanted[i] = str_of(call->wanted[i]);
+        call->done(call->ctx, call->err == NULL ? &answer : NULL, call->err);
+        call_free(call);
+}
+
+/* Header lines hold keys and tokens. */
+static void wipe_list(const struct curl_api *curl, struct curl_slist *list)
+{
+        for (struct curl_slist *at = list; at != NULL; at = at->next)
+                wipe(at->data, strlen(at->data));
+        curl->slist_free_all(list);
+}
+
+/* Takes the call out of libcurl; the answer or the error goes out from the loop. */
+static void finish(struct http_call *call, struct error *err)
+{
+        struct http_client *c = call->client;
+
+        if (call->easy != NULL) {
+                c->curl->multi_remove_handle(c->multi, call->easy);
+                c->curl->easy_cleanup(call->easy);
+                wipe_list(c->curl, call->headers);
+                wipe_list(c->curl, call->connect_to);
+                call->easy = NULL;
+        }
+        call->client = NULL;
+        call->err = err;
+        loop_defer(call->loop, deliver, call);
+}
+
+static struct error *call_error(struct http_call *call, CURLcode code)
+{
+        const struct curl_api *curl = call->client->curl;
+        curl_off_t resolved = 0, connected = 0;
+        AUTO_MEM char *said =
+                escaped(str_of(call->curl_text[0] != '\0' ? call->curl_text : curl->easy_strerror(code)));
+
+        curl->easy_getinfo(call->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
+        curl->easy_getinfo(call->easy, CURLINFO_CONNECT_TIME_T, &connected);
+        switch (code) {
+        case CURLE_OPERATION_TIMEDOUT:
+                if (resolved == 0)
+                        curl_api_pin(); /* the resolver's thread may still be at it */
+                if (connected > 0)
+                        return error_new(ERROR_DEADLINE_EXCEEDED, "%s did not answer in time", call->host);
+                return error_new(ERROR_UNAVAILABLE, "no connection to %s within %d ms", call->host,
+                                 (int)duration_ms(call->connect_within));
+        case CURLE_COULDNT_RESOLVE_HOST:
+        case CURLE_COULDNT_RESOLVE_PROXY:
+        case CURLE_COULDNT_CONNECT:
+                return error_new(ERROR_UNAVAILABLE, "no connection to %s: %s", call->host, said);
+        case CURLE_PEER_FAILED_VERIFICATION:
+        case CURLE_SSL_ISSUER_ERROR:
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the certificate of %s is refused: %s", call->host,
+                                            said),
+                                  "if a proxy of yours stands in between, put its CA into AWS_CA_BUNDLE");
+        case CURLE_SSL_CACERT_BADFILE:
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "no CA certificates to check %s with: %s",
+                                            call->host, said),
+                                  "install ca-certificates, or correct AWS_CA_BUNDLE");
+        case CURLE_WRITE_ERROR:
+                if (call->is_over_limit)
+                        return error_new(ERROR_RESOURCE_EXHAUSTED, "%s answered more than %zu bytes", call->host,
+                                         call->limit);
+                break;
+        case CURLE_WEIRD_SERVER_REPLY:
+        case CURLE_UNSUPPORTED_PROTOCOL:
+        case CURLE_BAD_CONTENT_ENCODING:
+                return error_new(ERROR_INTERNAL, "%s answers something that is not HTTP/1.1: %s", call->host, said);
+        case CURLE_URL_MALFORMAT:
+                return error_new(ERROR_INVALID_ARGUMENT, "%s is not a usable URL: %s", call->host, said);
+        default:
+                break;
+        }
+        return error_new(ERROR_UNAVAILABLE, "the connection to %s broke: %s", call->host, said);
+}
+
+static void take_finished(struct http_client *c)
+{
+        CURLMsg *msg;
+        int left;
+
+        while ((msg = c->curl->multi_info_read(c->multi, &left)) != NULL) {
+                CURLcode code = msg->data.result;
+                struct http_call *call = NULL;
+                long status = 0;
+
+                c->curl->easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+                c->curl->easy_getinfo(msg->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+                call->status = (int)status;
+                finish(call, code == CURLE_OK ? NULL : call_error(call, code));
+        }
+}
+
+/* ---- libcurl and the loop --------------------------------------------------------------------------- */
+
+/*
+ * A peer that speaks while nobody asked cannot be trusted with the next question: its words would be
+ * taken for the answer. Ends such connections (and those the peer has ended) before libcurl may choose one.
+ */
+static void end_talkative_peers(struct http_client *c)
+{
+        for (const struct peer *p = c->peers; p != NULL; p = p->next) {
+                struct pollfd waiting = { .fd = p->fd, .events = POLLIN };
+
+                if (!p->is_watched && poll(&waiting, 1, 0) > 0)
+                        shutdown(p->fd, SHUT_RDWR);
+        }
+}
+
+static void act(struct http_client *c, curl_socket_t fd, int events)
+{
+        int running;
+
+        end_talkative_peers(c);
+        c->curl->multi_socket_action(c->multi, fd, events, &running);
+        take_finished(c);
+}
+
+static void on_timer(void *ctx)
+{
+        act(ctx, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int wants_timer(CURLM *multi, long ms, void *ctx)
+{
+        struct http_client *c = ctx;
+
+        (void)multi;
+        if (ms < 0)
+                timer_stop(c->timer);
+        else
+                timer_start(c->timer, MILLISECONDS(ms));
+        return 0;
+}
+
+static void on_socket(uv_poll_t *poll, int status, int events)
+{
+        struct watch *w = CONTAINER_OF(poll, struct watch, poll);
+        int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+
+        if (events & UV_READABLE)
+                flags |= CURL_CSELECT_IN;
+        if (events & UV_WRITABLE)
+                flags |= CURL_CSELECT_OUT;
+        act(w->client, w->fd, flags);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+        free(CONTAINER_OF((uv_poll_t *)handle, struct watch, poll));
+}
+
+static void set_watched(struct http_client *c, int fd, bool is_watched)
+{
+        for (struct peer *p = c->peers; p != NULL; p = p->next)
+                if (p->fd == fd)
+                        p->is_watched = is_watched;
+}
+
+static int wants_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *assigned)
+{
+        struct http_client *c = ctx;
+        struct watch *w = assigned;
+
+        (void)easy;
+        set_watched(c, fd, what != CURL_POLL_REMOVE);
+        if (what == CURL_POLL_REMOVE) {
+                if (w != NULL) {
+                        uv_close((uv_handle_t *)&w->poll, on_watch_closed);
+                        c->curl->multi_assign(c->multi, fd, NULL);
+                }
+                return 0;
+        }
+        if (w == NULL) {
+                w = NEW(struct watch);
+                w->client = c;
+                w->fd = fd;
+                if (uv_poll_init(&c->loop->uv, &w->poll, fd) != 0) {
+                        free(w);
+                        return -1;
+                }
+                c->curl->multi_assign(c->multi, fd, w);
+        }
+        int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+        return uv_poll_start(&w->poll, events, on_socket) == 0 ? 0 : -1;
+}
+
+static curl_socket_t opens_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+        struct http_client *c = ctx;
+        int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+        (void)purpose;
+        if (fd >= 0) {
+                struct peer *p = NEW(struct peer);
+
+                *p = (struct peer){ c->peers, fd, true };
+                c->peers = p;
+        }
+        return fd;
+}
+
+static int closes_socket(void *ctx, curl_socket_t fd)
+{
+        struct http_client *c = ctx;
+
+        for (struct peer **at = &c->peers; *at != NULL; at = &(*at)->next) {
+                if ((*at)->fd == fd) {
+                        struct peer *p = *at;
+                        *at = p->next;
+                        free(p);
+                        break;
+                }
+        }
+        return close(fd);
+}
+
+/* ---- what a call receives --------------------------------------------------------------------------- */
+
+static bool fits(struct http_call *call, size_t len)
+{
+        if (len > call->limit - call->received) {
+                call->is_over_limit = true;
+                return false;
+        }
+        call->received += len;
+        return true;
+}
+
+static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
+{
+        struct http_call *call = ctx;
+        struct str value = { bytes, size * count };
+        struct str name;
+
+        if (!fits(call, size * count))
+                return 0;
+        if (str_starts_with(value, STR("HTTP/"))) { /* another answer: what an interim one said is void */
+                for (size_t i = 0; i < HTTP_WANTED_MAX; i++) {
+                        free(call->wanted[i]);
+                        call->wanted[i] = NULL;
+                }
+                return size * count;
+        }
+        name = str_split(&value, ':');
+        for (size_t i = 0; i < HTTP_WANTED_MAX; i++)
+                if (call->wanted_name[i] != NULL && call->wanted[i] == NULL &&
+                    str_equal_nocase(name, str_of(call->wanted_name[i])))
+                        call->wanted[i] = str_dup(str_trim(value));
+        return size * count;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
+{
+        struct http_call *call = ctx;
+
+        if (!fits(call, size * count))
+                return 0;
+        buf_put(&call->body, (struct str){ bytes, size * count });
+        return size * count;
+}
+
+/* ---- starting --------------------------------------------------------------------------------------- */
+
+static struct error *client_begin(struct http_client *c)
+{
+        if (c->curl != NULL)
+                return NULL;
+        TRY(curl_api_load());
+        c->curl = curl_api_hold();
+        c->multi = c->curl->multi_init();
+        if (c->multi == NULL)
+                bug("out of memory in libcurl");
+        c->timer = timer_new(c->loop, on_timer, c);
+        c->curl->multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, wants_socket);
+        c->curl->multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+        c->curl->multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, wants_timer);
+        c->curl->multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+        c->curl->multi_setopt(c->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+        c->curl->multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, c->keep == 0 ? 1L : (long)c->keep);
+        return NULL;
+}
+
+/* What may be trusted and followed; the same for every call. */
+static void set_safety(const struct http_client *c, CURL *easy, const struct http_request *r)
+{
+        const struct curl_api *curl = c->curl;
+
+        curl->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+        curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, r->allow_http ? "http,https" : "https");
+        curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+        curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+        curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+        curl->easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+        curl->easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+        curl->easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+        curl->easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+        curl->easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+        if (!r->use_proxy)
+                curl->easy_setopt(easy, CURLOPT_PROXY, "");
+        if (c->ca_bundle != NULL) {
+                curl->easy_setopt(easy, CURLOPT_CAINFO, c->ca_bundle);
+                curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
+        }
+        if (c->keep == 0) {
+                curl->easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+                curl->easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+        }
+}
+
+static void set_request(struct http_call *call, const struct http_request *r)
+{
+        const struct curl_api *curl = call->client->curl;
+        bool has_body = strcmp(r->method, "GET") != 0;
+
+        for (size_t i = 0; r->headers != NULL && r->headers[i] != NULL; i++)
+                call->headers = curl->slist_append(call->headers, r->headers[i]);
+        call->headers = curl->slist_append(call->headers, "Expect:");
+        if (strcmp(r->method, "PUT") == 0) /* libcurl would call it a form */
+                call->headers = curl->slist_append(call->headers, "Content-Type:");
+        curl->easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+        curl->easy_setopt(call->easy, CURLOPT_USERAGENT, "cteleport/" CTELEPORT_VERSION);
+        curl->easy_setopt(call->easy, CURLOPT_URL, r->url);
+        if (has_body) {
+                curl->easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.len);
+                curl->easy_setopt(call->easy, CURLOPT_COPYPOSTFIELDS, r->body.len > 0 ? r->body.ptr : "");
+                curl->easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, r->method);
+        }
+        if (r->connect_to != NULL) {
+                AUTO_MEM char *rule = mem_printf("::%s", r->connect_to); /* whatever host, whatever port */
+
+                call->connect_to = curl->slist_append(NULL, rule);
+                curl->easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
+        }
+        curl->easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)duration_ms(r->connect_within));
+        curl->easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)duration_ms(r->within));
+}
+
+static void set_callbacks(struct http_call *call)
+{
+        const struct curl_api *curl = call->client->curl;
+
+        curl->easy_setopt(call->easy, CURLOPT_PRIVATE, call);
+        curl->easy_setopt(call->easy, CURLOPT_ERRORBUFFER, call->curl_text);
+        curl->easy_setopt(call->easy, CURLOPT_HEADERFUNCTION, on_header);
+        curl->easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
+        curl->easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, on_body);
+        curl->easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
+        curl->easy_setopt(call->easy, CURLOPT_OPENSOCKETFUNCTION, opens_socket);
+        curl->easy_setopt(call->easy, CURLOPT_OPENSOCKETDATA, call->client);
+        curl->easy_setopt(call->easy, CURLOPT_CLOSESOCKETFUNCTION, closes_socket);
+        curl->easy_setopt(call->easy, CURLOPT_CLOSESOCKETDATA, call->client);
+}
+
+/* "https://host:port" of a URL, escaped. */
+static char *origin_of(struct str url)
+{
+        for (size_t i = str_starts_with(url, STR("https://")) ? 8 : 7; i < url.len; i++)
+                if (url.ptr[i] == '/' || url.ptr[i] == '?' || url.ptr[i] == '#')
+                        return escaped(str_slice(url, 0, i));
+        return escaped(url);
+}
+
+static struct error *call_begin(struct http_call *call, const struct http_request *r)
+{
+        struct http_client *c = call->client;
+        struct str url = str_of(r->url);
+
+        if (!str_starts_with(url, STR("https://")) && !(r->allow_http && str_starts_with(url, STR("http://"))))
+                return error_new(ERROR_INVALID_ARGUMENT, "'%s' does not begin with %s", call->host,
+                                 r->allow_http ? "http:// or https://" : "https://");
+        TRY(client_begin(c));
+        call->easy = c->curl->easy_init();
+        if (call->easy == NULL)
+                bug("out of memory in libcurl");
+        set_safety(c, call->easy, r);
+        set_request(call, r);
+        set_callbacks(call);
+        /* Room for all of it at once: growing would leave copies of secrets behind. */
+        if (buf_extend(&call->body, call->limit) == NULL)
+                bug("a body without a ceiling");
+        buf_clear(&call->body);
+        if (c->curl->multi_add_handle(c->multi, call->easy) != CURLM_OK)
+                bug("libcurl refuses a request");
+        return NULL;
+}
+
+struct http_call *http_call_start(struct http_client *c, const struct http_request *request,
+                                  void (*done)(void *ctx, const struct http_answer *answer, struct error *err),
+                                  void *ctx)
+{
+        struct http_call *call = NEW(struct http_call);
+
+        call->client = c;
+        call->loop = c->loop;
+        call->done = done;
+        call->ctx = ctx;
+        call->limit = request->limit;
+        call->body = BUF_MAX(request->limit);
+        call->connect_within = request->connect_within;
+        call->host = origin_of(str_of(request->url));
+        for (size_t i = 0; i < HTTP_WANTED_MAX && request->wanted[i] != NULL; i++)
+                call->wanted_name[i] = str_dup(str_of(request->wanted[i]));
+        struct error *err = call_begin(call, request);
+        if (err != NULL)
+                finish(call, err);
+        return call;
+}
+
+void http_call_cancel(struct http_call *call)
+{
+        curl_off_t resolved = 0;
+
+        if (call->client == NULL) /* done is on its way */
+                return;
+        call->client->curl->easy_getinfo(call->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
+        if (resolved == 0)
+                curl_api_pin();
+        finish(call, error_new(ERROR_CANCELLED, "the request to %s was cancelled", call->host));
+}
+
+struct http_client *http_client_new(struct loop *l, struct http_client_options options)
+{
+        struct http_client *c = NEW(struct http_client);
+
+        c->loop = l;
+        c->keep = options.keep;
+        c->ca_bundle = options.ca_bundle == NULL ? NULL : str_dup(str_of(options.ca_bundle));
+        return c;
+}
+
+void http_client_free(struct http_client *c)
+{
+        if (c == NULL)
+                return;
+        if (c->curl != NULL) {
+                c->curl->multi_cleanup(c->multi);
+                timer_free(c->timer);
+                curl_api_drop();
+        }
+        free(c->ca_bundle);
+        free(c);
+}
+
+struct error *http_client_load(void)
+{
+        return curl_api_load();
+}
+
+void http_client_unload(void)
+{
+        curl_api_unload();
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For tests: an HTTP/1.1 server on 127.0.0.1 on the loop of the client, whose answers a function makes up.
+ */
+#ifndef NET_HTTP_TESTING_H
+#define NET_HTTP_TESTING_H
+
+#include "base/buf.h"
+#include "loop/loop.h"
+
+struct http_stub_peer;
+
+struct http_stub {
+        struct loop *loop;
+        uv_tcp_t listener;
+        struct http_stub_peer *peers;
+        /*
+         * Writes the whole answer, status line included, to `out`; leaves it empty to say nothing at all.
+         * Returns false to close the connection after it. `request` is head and body.
+         */
+        bool (*answer)(void *ctx, struct str request, struct buf *out);
+        void *ctx;
+        char url[64]; /* "http://127.0.0.1:PORT", no slash behind */
+        char address[32];
+        unsigned requests, connections;
+};
+
+void http_stub_start(struct http_stub *s, struct loop *l,
+                     bool (*answer)(void *ctx, struct str request, struct buf *out), void *ctx);
+
+/* Sends bytes that nobody asked for on every open connection. */
+void http_stub_babble(struct http_stub *s, const char *bytes);
+
+/* Closes everything; the loop must run once more before s goes away. */
+void http_stub_stop(struct http_stub *s);
+
+/* Writes "HTTP/1.1 STATUS x" with Content-Length and the body. */
+void http_stub_put(struct buf *out, int status, const char *content_type, const char *body);
+
+#endif
