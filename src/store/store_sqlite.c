@@ -383,6 +383,31 @@ static struct error *run_reads_only(struct run *r, const struct error *why)
         return run_all(r);
 }
 
+/*
+ * Moves a long log into the database. A full disk lets the log wait; a failed fsync must not be tried
+ * again, since the second one may succeed without what the first one lost.
+ */
+static struct error *checkpoint_when_due(struct sqlite_store *s)
+{
+        if (s->log_pages < LIMIT_STORE_LOG / SQLITE_PAGE_SIZE)
+                return NULL;
+        int code = sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        struct error *err = code == SQLITE_OK ? NULL : sqlite_store_error(s, code);
+        if (err == NULL || err->code == ERROR_DATA_LOSS)
+                return err;
+        error_free(err);
+        return NULL;
+}
+
+/* A marker that cannot be written only notices less; what is in the database is safe. */
+static void mark_when_due(struct sqlite_store *s, struct instant now)
+{
+        if (instant_since(now, s->marked_at).ns < MILLISECONDS(TIMEOUT_STORE_MARKER).ns)
+                return;
+        error_free(sqlite_store_mark(s));
+        s->marked_at = now;
+}
+
 static void run(void *impl, struct store_batch *batch)
 {
         struct sqlite_store *s = impl;
@@ -395,13 +420,11 @@ static void run(void *impl, struct store_batch *batch)
                 err = run_reads_only(&r, why);
                 error_free(why);
         }
-        bool is_due = instant_since(batch->at, s->marked_at).ns >= MILLISECONDS(TIMEOUT_STORE_MARKER).ns;
-        if (err == NULL && is_due) {
-                /* A marker that cannot be written only notices less; what is in the database is safe. */
-                error_free(sqlite_store_mark(s));
-                s->marked_at = batch->at;
-        }
-        batch->broken = err; /* of the disk, or a second failure in a row, without a write */
+        if (err == NULL)
+                err = checkpoint_when_due(s);
+        if (err == NULL)
+                mark_when_due(s, batch->at);
+        batch->broken = err; /* the disk's fault, or a second failure in a row, without a write */
 }
 
 /* ---- open and close ------------------------------------------------------------------------------ */
@@ -410,7 +433,7 @@ static void close_sqlite(void *impl)
 {
         struct sqlite_store *s = impl;
 
-        error_free(sqlite_store_mark(s)); /* as in run() */
+        error_free(sqlite_store_mark(s)); /* as in mark_when_due() */
         sqlite_store_close(s);
         free(s);
 }

@@ -25,6 +25,8 @@ enum sqlite_statement {
         SQL_COUNT,
 };
 
+enum { SQLITE_PAGE_SIZE = 4096 };
+
 struct sqlite_store {
         sqlite3 *db;
         sqlite3_stmt *statements[SQL_COUNT];
@@ -33,6 +35,7 @@ struct sqlite_store {
         uint64_t revision; /* committed */
         struct store_marker marker; /* as it is on the disk */
         struct instant marked_at;
+        int log_pages; /* in the write-ahead log after the last commit */
 };
 
 /* How the columns of a row follow each other in SQL_GET, SQL_RANGE and the check at start. */

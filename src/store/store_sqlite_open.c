@@ -20,7 +20,6 @@
 enum {
         APPLICATION_ID = 0x63746c70, /* "ctlp" in the file's header: file(1) and we tell it from others */
         SCHEMA_VERSION = 1,
-        PAGE_SIZE = 4096,
 };
 
 /*
@@ -37,19 +36,39 @@ static const char *const schema[] = {
 
 /* ---- errors -------------------------------------------------------------------------------------- */
 
-static bool is_out_of_space(const struct sqlite_store *s, int code)
+/* What the system said last about a file of the database; sqlite3_system_errno() forgets it on a commit. */
+static int last_errno(sqlite3 *db, int which_file)
 {
-        int errnum = sqlite3_system_errno(s->db);
+        sqlite3_file *file = NULL;
+        int errnum = 0;
 
-        /* SQLite knows ENOSPC as FULL; quotas and file size limits look like failing disks to it. */
-        return (code & 0xff) == SQLITE_FULL || (code == SQLITE_IOERR_WRITE && (errnum == EDQUOT || errnum == EFBIG || errnum == ENOSPC));
+        sqlite3_file_control(db, "main", which_file, &file);
+        if (file != NULL && file->pMethods != NULL)
+                file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &errnum);
+        return errnum;
+}
+
+/* The log is written first; only when it has no complaint, it was the database. */
+static int failed_write_errno(sqlite3 *db)
+{
+        int errnum = last_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
+
+        return errnum != 0 ? errnum : last_errno(db, SQLITE_FCNTL_FILE_POINTER);
+}
+
+/* SQLite knows ENOSPC as FULL; quotas and limits on a file's size look like failing disks to it. */
+static bool is_out_of_space(sqlite3 *db, int code)
+{
+        int errnum = code == SQLITE_IOERR_WRITE ? failed_write_errno(db) : 0;
+
+        return (code & 0xff) == SQLITE_FULL || errnum == EDQUOT || errnum == EFBIG;
 }
 
 struct error *sqlite_store_error(const struct sqlite_store *s, int code)
 {
         const char *dir = s->dir == NULL ? "memory" : s->dir;
 
-        if (is_out_of_space(s, code))
+        if (is_out_of_space(s->db, code))
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED,
                                             "the cluster's state cannot be written: the disk of '%s' is full", dir),
                                   "free some space there; nothing is lost, and the service goes on by itself");
@@ -59,7 +78,7 @@ struct error *sqlite_store_error(const struct sqlite_store *s, int code)
                 return error_new(ERROR_DATA_LOSS, "the database in '%s' is corrupt (%s)", dir, sqlite3_errmsg(s->db));
         case SQLITE_IOERR:
                 return error_new(ERROR_DATA_LOSS, "the disk of '%s' fails: %s (SQLite %d): %s", dir,
-                                 sqlite3_errmsg(s->db), code, strerror(sqlite3_system_errno(s->db)));
+                                 sqlite3_errmsg(s->db), code, strerror(failed_write_errno(s->db)));
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "another program has the database in '%s' open", dir),
@@ -176,20 +195,29 @@ static void configure(sqlite3 *db)
         }
         sqlite3_extended_result_codes(db, 1);
         sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
-        sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LIMIT_STORE_VALUE + LIMIT_STORE_KEY + PAGE_SIZE);
+        sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LIMIT_STORE_VALUE + LIMIT_STORE_KEY + SQLITE_PAGE_SIZE);
 }
 
 /* Order matters: an exclusive lock taken before WAL keeps the log's index in our memory, not in a file. */
 static struct error *set_pragmas(struct sqlite_store *s)
 {
-        AUTO_MEM char *sizes = mem_printf("PRAGMA cache_size = %d; PRAGMA journal_size_limit = %d; "
-                                          "PRAGMA wal_autocheckpoint = %d",
-                                          -LIMIT_STORE_CACHE / KiB, LIMIT_STORE_LOG, LIMIT_STORE_LOG / PAGE_SIZE);
+        AUTO_MEM char *sizes = mem_printf("PRAGMA cache_size = %d; PRAGMA journal_size_limit = %d", -LIMIT_STORE_CACHE / KiB,
+                                          LIMIT_STORE_LOG);
 
         TRY(execute(s, "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
                        "PRAGMA synchronous = FULL; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;"
                        "PRAGMA cell_size_check = ON"));
         return execute(s, sizes);
+}
+
+static int note_log_size(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+        struct sqlite_store *s = ctx;
+
+        (void)db;
+        (void)name;
+        s->log_pages = pages;
+        return SQLITE_OK;
 }
 
 static struct error *open_database(struct sqlite_store *s, const char *file)
@@ -203,7 +231,10 @@ static struct error *open_database(struct sqlite_store *s, const char *file)
         if (code != SQLITE_OK)
                 return sqlite_store_error(s, code);
         configure(s->db);
-        return set_pragmas(s);
+        TRY(set_pragmas(s));
+        /* In place of SQLite's own hook, which checkpoints too but keeps a failed fsync to itself. */
+        sqlite3_wal_hook(s->db, note_log_size, s);
+        return NULL;
 }
 
 /* SQLite would make it with the umask's mode; its log takes the mode of the database. */

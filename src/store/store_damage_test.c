@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Databases that were damaged, lost or exchanged while nobody ran: the start refuses, and changes nothing.
+ */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "os/file.h"
+#include "store/store_testing.h"
+
+enum { ITEMS = 60, FILE_MAX = 4 * MiB };
+
+static const struct walltime never = { 0 };
+
+struct fixture {
+        char *dir, *db, *marker;
+        struct buf old;   /* the database before the last item was put */
+        struct buf newest;
+};
+
+static void read_whole(const char *path, struct buf *out)
+{
+        *out = BUF_MAX(FILE_MAX);
+        assert_null(file_read(path, out));
+}
+
+static void replace(const char *path, struct str bytes)
+{
+        AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+        assert_int_equal(write(fd, bytes.ptr, bytes.len), bytes.len);
+}
+
+static void put_items(const char *dir, int first, int end)
+{
+        struct store_bench b;
+
+        assert_null(store_bench_open(&b, (struct store_options){ .path = dir }));
+        for (int i = first; i < end; i++) {
+                AUTO_MEM char *key = mem_printf("/item/%03d", i);
+                AUTO_MEM char *value = mem_printf("%0*d", 1 + i * 7, i); /* some overflow their page */
+
+                assert_null(store_bench_put(&b, key, str_of(value), i % 2 ? never : walltime_of_unix(4000000000), NULL));
+        }
+        store_bench_close(&b);
+}
+
+static int open_fixture(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        f->dir = store_bench_dir();
+        f->db = mem_printf("%s/sqlite.db", f->dir);
+        f->marker = mem_printf("%s/initialised", f->dir);
+        put_items(f->dir, 0, ITEMS - 1);
+        read_whole(f->db, &f->old);
+        put_items(f->dir, ITEMS - 1, ITEMS);
+        read_whole(f->db, &f->newest);
+        *state = f;
+        return 0;
+}
+
+static int close_fixture(void **state)
+{
+        struct fixture *f = *state;
+
+        store_bench_remove(f->dir);
+        buf_release(&f->old);
+        buf_release(&f->newest);
+        free(f->dir);
+        free(f->db);
+        free(f->marker);
+        free(f);
+        return 0;
+}
+
+static void assert_refused(struct fixture *f, enum error_code code, const char *words)
+{
+        struct store_bench b;
+        struct error *err = store_bench_open(&b, (struct store_options){ .path = f->dir });
+
+        assert_non_null(err);
+        if (err->code != code || strstr(err->what, words) == NULL)
+                fail_msg("refused with %s: %s", error_code_name(err->code), err->what);
+        if (code == ERROR_DATA_LOSS)
+                assert_non_null(err->hint);
+        error_free(err);
+}
+
+static void assert_unchanged(const char *path, struct str before)
+{
+        AUTO(buf) after = BUF_MAX(1);
+
+        read_whole(path, &after);
+        assert_int_equal(after.len, before.len);
+        assert_memory_equal(after.ptr, before.ptr, before.len);
+}
+
+static bool all_items_are_right(struct store_bench *b, int end)
+{
+        for (int i = 0; i < end; i++) {
+                AUTO_MEM char *key = mem_printf("/item/%03d", i);
+                AUTO_MEM char *expected = mem_printf("%0*d", 1 + i * 7, i);
+                AUTO_MEM char *value = NULL;
+
+                assert_null(store_bench_get(b, key, &value, NULL));
+                if (value == NULL || strcmp(value, expected) != 0)
+                        return false;
+        }
+        return true;
+}
+
+static void assert_opens(struct fixture *f, int items)
+{
+        struct store_bench b;
+        struct error *err = store_bench_open(&b, (struct store_options){ .path = f->dir });
+
+        if (err != NULL)
+                fail_msg("refused: %s", err->what);
+        assert_true(all_items_are_right(&b, items));
+        store_bench_close(&b);
+}
+
+/* ---- lost and exchanged ------------------------------------------------------------------------------ */
+
+static void refuses_to_start_without_the_database_it_had(void **state)
+{
+        struct fixture *f = *state;
+
+        unlink(f->db);
+        assert_refused(f, ERROR_DATA_LOSS, "is missing");
+        assert_int_not_equal(access(f->db, F_OK), 0);
+}
+
+static void refuses_an_empty_database(void **state)
+{
+        struct fixture *f = *state;
+
+        replace(f->db, STR(""));
+        assert_refused(f, ERROR_DATA_LOSS, "is empty");
+}
+
+static void refuses_a_database_without_our_tables(void **state)
+{
+        struct fixture *f = *state;
+        sqlite3 *db = NULL;
+
+        unlink(f->db);
+        assert_int_equal(sqlite3_open(f->db, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "CREATE TABLE other (x)", NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        assert_refused(f, ERROR_DATA_LOSS, "not one of ours");
+}
+
+static void refuses_an_older_copy_until_the_marker_is_removed(void **state)
+{
+        struct fixture *f = *state;
+
+        replace(f->db, buf_str(&f->old));
+        assert_refused(f, ERROR_DATA_LOSS, "older than this cluster");
+        assert_unchanged(f->db, buf_str(&f->old));
+        unlink(f->marker);
+        assert_opens(f, ITEMS - 1);
+        assert_opens(f, ITEMS - 1);
+}
+
+static void refuses_the_database_of_another_cluster(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *other = store_bench_dir();
+        AUTO_MEM char *other_db = mem_printf("%s/sqlite.db", other);
+        AUTO(buf) foreign = BUF_MAX(1);
+
+        put_items(other, 0, ITEMS + 5);
+        read_whole(other_db, &foreign);
+        replace(f->db, buf_str(&foreign));
+        assert_refused(f, ERROR_DATA_LOSS, "not the one this cluster");
+        store_bench_remove(other);
+}
+
+static void refuses_a_damaged_marker(void **state)
+{
+        struct fixture *f = *state;
+        static const char *const texts[] = {
+                "", "identity 00\nrevision 5\n", "revision 5\n", "identity 000102030405060708090a0b0c0d0e0f\n",
+                "identity 000102030405060708090a0b0c0d0e0f\nrevision -5\n", "identity 000102030405060708090a0b0c0d0e0f00\nrevision 1\n",
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+                replace(f->marker, str_of(texts[i]));
+                assert_refused(f, ERROR_DATA_LOSS, "initialised' is damaged");
+        }
+}
+
+static void a_first_start_that_crashed_before_its_marker_is_completed(void **state)
+{
+        struct fixture *f = *state;
+
+        unlink(f->marker);
+        assert_opens(f, ITEMS);
+        assert_int_equal(access(f->marker, F_OK), 0);
+        AUTO_MEM char *fresh = store_bench_dir();
+        AUTO_MEM char *db = mem_printf("%s/sqlite.db", fresh);
+        replace(db, STR("")); /* it crashed even before its tables */
+        put_items(fresh, 0, 1);
+        store_bench_remove(fresh);
+}
+
+/* ---- tampered ---------------------------------------------------------------------------------------- */
+
+static void alter(struct fixture *f, const char *sql)
+{
+        sqlite3 *db = NULL;
+
+        assert_int_equal(sqlite3_open(f->db, &db), SQLITE_OK);
+        if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+                fail_msg("%s", sqlite3_errmsg(db));
+        sqlite3_close(db);
+}
+
+static void refuses_tables_and_triggers_that_are_not_ours(void **state)
+{
+        struct fixture *f = *state;
+        static const char *const changes[] = {
+                "CREATE TABLE extra (x)",
+                "CREATE TRIGGER t AFTER INSERT ON item BEGIN DELETE FROM item; END",
+                "CREATE VIEW v AS SELECT * FROM item",
+                "DROP INDEX item_expires",
+                "ALTER TABLE item ADD COLUMN extra INTEGER",
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+                replace(f->db, buf_str(&f->newest));
+                alter(f, changes[i]);
+                assert_refused(f, ERROR_DATA_LOSS, "tables of the database");
+        }
+}
+
+static void refuses_items_that_were_edited_by_hand(void **state)
+{
+        struct fixture *f = *state;
+        static const char *const changes[] = {
+                "UPDATE item SET value = x'00' WHERE key = CAST('/item/003' AS BLOB)",
+                "UPDATE item SET expires = 0",
+                "UPDATE item SET key = CAST('/item/9' AS BLOB) WHERE key = CAST('/item/003' AS BLOB)",
+                "UPDATE item SET revision = revision + 1",
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+                replace(f->db, buf_str(&f->newest));
+                alter(f, changes[i]);
+                assert_refused(f, ERROR_DATA_LOSS, "does not match its checksum");
+        }
+        replace(f->db, buf_str(&f->newest));
+        alter(f, "DELETE FROM cluster");
+        assert_refused(f, ERROR_DATA_LOSS, "which cluster");
+}
+
+static void refuses_a_database_of_a_newer_version(void **state)
+{
+        struct fixture *f = *state;
+
+        alter(f, "PRAGMA user_version = 2");
+        assert_refused(f, ERROR_FAILED_PRECONDITION, "another version");
+}
+
+/* ---- damaged ----------------------------------------------------------------------------------------- */
+
+static void refuses_a_truncated_database(void **state)
+{
+        struct fixture *f = *state;
+        const size_t sizes[] = { 1, 50, 100, 4095, 4096, f->newest.len / 2, f->newest.len - 4096, f->newest.len - 1 };
+
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+                struct str rest = str_slice(buf_str(&f->newest), 0, sizes[i]);
+
+                replace(f->db, rest);
+                assert_refused(f, ERROR_DATA_LOSS, "");
+        }
+}
+
+/* Either the damage is found, or it lies where nothing is kept: then every item is as it was. */
+static void flip(struct fixture *f, size_t at, uint8_t mask)
+{
+        struct store_bench b;
+
+        replace(f->db, buf_str(&f->newest));
+        int fd = open(f->db, O_WRONLY);
+        uint8_t byte = (uint8_t)f->newest.ptr[at] ^ mask;
+        assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+        close(fd);
+        struct error *err = store_bench_open(&b, (struct store_options){ .path = f->dir });
+        if (err != NULL) {
+                if (err->code != ERROR_DATA_LOSS && err->code != ERROR_FAILED_PRECONDITION && err->code != ERROR_UNAVAILABLE)
+                        fail_msg("byte %zu: %s %s", at, error_code_name(err->code), err->what);
+                error_free(err);
+                return;
+        }
+        if (!all_items_are_right(&b, ITEMS))
+                fail_msg("byte %zu of the database was changed to %02x, and nobody noticed", at, byte);
+        store_bench_close(&b);
+}
+
+static void a_flipped_byte_is_found_or_harmless(void **state)
+{
+        struct fixture *f = *state;
+
+        for (size_t at = 0; at < 100; at++) /* the header */
+                flip(f, at, 0xff);
+        for (size_t at = 100; at < f->newest.len; at += 307)
+                flip(f, at, at % 2 ? 0xff : 0x01);
+}
+
+/* ---- taken ------------------------------------------------------------------------------------------- */
+
+static void one_process_has_the_store_at_a_time(void **state)
+{
+        struct fixture *f = *state;
+        struct store_bench b;
+
+        assert_null(store_bench_open(&b, (struct store_options){ .path = f->dir }));
+        assert_refused(f, ERROR_FAILED_PRECONDITION, "");
+        store_bench_close(&b);
+        assert_opens(f, ITEMS);
+}
+
+static void only_the_owner_can_read_its_files(void **state)
+{
+        struct fixture *f = *state;
+        struct stat st;
+
+        assert_int_equal(stat(f->dir, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0700);
+        assert_int_equal(stat(f->db, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+        assert_int_equal(stat(f->marker, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void refuses_a_type_of_store_it_does_not_know(void **state)
+{
+        struct fixture *f = *state;
+        struct store_bench b;
+        struct error *err = store_bench_open(&b, (struct store_options){ "etcd\n", f->dir });
+
+        assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+        assert_null(strchr(err->what, '\n'));
+        error_free(err);
+}
+
+int main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
+        const struct CMUnitTest tests[] = {
+                ROW(refuses_to_start_without_the_database_it_had),
+                ROW(refuses_an_empty_database),
+                ROW(refuses_a_database_without_our_tables),
+                ROW(refuses_an_older_copy_until_the_marker_is_removed),
+                ROW(refuses_the_database_of_another_cluster),
+                ROW(refuses_a_damaged_marker),
+                ROW(a_first_start_that_crashed_before_its_marker_is_completed),
+                ROW(refuses_tables_and_triggers_that_are_not_ours),
+                ROW(refuses_items_that_were_edited_by_hand),
+                ROW(refuses_a_database_of_a_newer_version),
+                ROW(refuses_a_truncated_database),
+                ROW(a_flipped_byte_is_found_or_harmless),
+                ROW(one_process_has_the_store_at_a_time),
+                ROW(only_the_owner_can_read_its_files),
+                ROW(refuses_a_type_of_store_it_does_not_know),
+        };
+#undef ROW
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

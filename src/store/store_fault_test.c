@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Disks that fill up and disks that fail, at each write and each sync in turn.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "store/store_testing.h"
+
+/* ---- a disk that fails on request: these stand before libc's for SQLite, too ------------------------- */
+
+static struct {
+        int writes_left; /* < 0: never fails */
+        int syncs_left;
+        int errnum; /* of both; 0: a write is short */
+} fault = { -1, -1, 0 };
+
+ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t offset)
+{
+        if (fault.writes_left == 0) { /* and from then on, as full disks do */
+                if (fault.errnum == 0 && len > 1)
+                        return syscall(SYS_pwrite64, fd, bytes, len / 2, offset);
+                errno = fault.errnum == 0 ? ENOSPC : fault.errnum;
+                return -1;
+        }
+        if (fault.writes_left > 0)
+                fault.writes_left--;
+        return syscall(SYS_pwrite64, fd, bytes, len, offset);
+}
+
+int fdatasync(int fd)
+{
+        if (fault.syncs_left == 0) {
+                errno = EIO;
+                return -1;
+        }
+        if (fault.syncs_left > 0)
+                fault.syncs_left--;
+        return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void heal(void)
+{
+        fault.writes_left = -1;
+        fault.syncs_left = -1;
+}
+
+/* ---- words ------------------------------------------------------------------------------------------- */
+
+static const struct walltime never = { 0 };
+
+static enum error_code put(struct store_bench *b, const char *key, struct str value)
+{
+        struct error *err = store_bench_put(b, key, value, never, NULL);
+        enum error_code code = err == NULL ? 0 : err->code;
+
+        error_free(err);
+        return code;
+}
+
+static bool holds(struct store_bench *b, const char *key, size_t len)
+{
+        AUTO_MEM char *value = NULL;
+
+        assert_null(store_bench_get(b, key, &value, NULL));
+        return value != NULL && strlen(value) == len;
+}
+
+static void open_store(struct store_bench *b, const char *dir)
+{
+        assert_null(store_bench_open(b, (struct store_options){ .path = dir }));
+}
+
+/* ---- full disks -------------------------------------------------------------------------------------- */
+
+/* One life of a store whose disk is full from the nth write on; returns whether the disk was full in time. */
+static bool fill_up_at(int nth, int errnum, const char *dir, struct str big)
+{
+        struct store_bench b;
+
+        open_store(&b, dir);
+        assert_int_equal(put(&b, "/before", STR("12345")), 0);
+        fault.errnum = errnum;
+        fault.writes_left = nth;
+        enum error_code small = put(&b, "/small", STR("123"));
+        enum error_code large = put(&b, "/large", big);
+        assert_true(small == 0 || small == ERROR_RESOURCE_EXHAUSTED);
+        assert_true(large == 0 || large == ERROR_RESOURCE_EXHAUSTED);
+        assert_true(holds(&b, "/before", 5)); /* reading goes on */
+        assert_true(holds(&b, "/small", 3) == (small == 0));
+        heal();
+        assert_int_equal(put(&b, "/after", STR("1234")), 0); /* and so does writing, once there is space */
+        store_bench_close(&b);
+
+        open_store(&b, dir);
+        assert_true(holds(&b, "/before", 5));
+        assert_true(holds(&b, "/after", 4));
+        assert_true(holds(&b, "/small", 3) == (small == 0));
+        assert_true(holds(&b, "/large", big.len) == (large == 0));
+        store_bench_close(&b);
+        return large != 0;
+}
+
+static void a_full_disk_refuses_writes_and_loses_nothing(void **state)
+{
+        static const int errnums[] = { ENOSPC, EDQUOT, EFBIG, 0 };
+        AUTO_MEM char *big = mem_alloc(40 * KiB + 1);
+
+        (void)state;
+        memset(big, 'x', 40 * KiB);
+        for (size_t kind = 0; kind < ARRAY_LEN(errnums); kind++) {
+                bool was_full = true;
+
+                for (int nth = 0; was_full; nth += 1 + nth / 4) {
+                        AUTO_MEM char *dir = store_bench_dir();
+
+                        was_full = fill_up_at(nth, errnums[kind], dir, str_of(big));
+                        store_bench_remove(dir);
+                }
+        }
+}
+
+/* ---- failing disks ----------------------------------------------------------------------------------- */
+
+enum { ACKNOWLEDGED = 10, REFUSED = 11 };
+
+/* What becomes of a process that writes `count` values while its disk fails. */
+static int outcome_of(int nth_write, int nth_sync, int count)
+{
+        AUTO_MEM char *dir = store_bench_dir();
+        AUTO_MEM char *big = mem_alloc(LIMIT_STORE_VALUE);
+        int status;
+
+        memset(big, 'x', LIMIT_STORE_VALUE);
+        pid_t child = fork();
+        if (child == 0) {
+                struct store_bench b;
+
+                close(STDERR_FILENO);
+                open_store(&b, dir);
+                fault.errnum = EIO;
+                fault.writes_left = nth_write;
+                fault.syncs_left = nth_sync;
+                for (int i = 0; i < count; i++)
+                        if (put(&b, "/key", str_of_bytes(big, count == 1 ? 1 : LIMIT_STORE_VALUE)) != 0)
+                                _exit(REFUSED);
+                _exit(ACKNOWLEDGED);
+        }
+        waitpid(child, &status, 0);
+        store_bench_remove(dir);
+        assert_true(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+static void a_failed_write_or_sync_ends_the_process_unacknowledged(void **state)
+{
+        (void)state;
+        assert_int_equal(outcome_of(-1, -1, 1), ACKNOWLEDGED);
+        assert_int_equal(outcome_of(0, -1, 1), EXIT_FAILURE);
+        assert_int_equal(outcome_of(-1, 0, 1), EXIT_FAILURE);
+}
+
+static void a_sync_that_fails_while_the_log_moves_to_the_database_ends_the_process(void **state)
+{
+        int clean = -1;
+
+        (void)state;
+        /* 40 values fill the log several times; whichever sync fails, the last write must not be acknowledged. */
+        assert_int_equal(outcome_of(-1, -1, 40), ACKNOWLEDGED);
+        for (int nth = 10; nth < 30 && clean < 0; nth += 3) {
+                if (outcome_of(-1, nth, 40) != EXIT_FAILURE)
+                        clean = nth;
+        }
+        assert_int_equal(clean, -1);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                /* These fork, and come first: libuv's threads do not live through it. */
+                cmocka_unit_test(a_failed_write_or_sync_ends_the_process_unacknowledged),
+                cmocka_unit_test(a_sync_that_fails_while_the_log_moves_to_the_database_ends_the_process),
+                cmocka_unit_test(a_full_disk_refuses_writes_and_loses_nothing),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
