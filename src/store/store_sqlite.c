@@ -18,15 +18,15 @@ static const char *const statement_sql[SQL_COUNT] = {
         [SQL_COMMIT] = "COMMIT",
         [SQL_ROLLBACK] = "ROLLBACK",
         [SQL_GET] = "SELECT " SQLITE_ITEM_COLUMNS " FROM item WHERE key = ?1",
-        [SQL_RANGE] = "SELECT " SQLITE_ITEM_COLUMNS " FROM item WHERE key >= ?1 AND key < ?2"
-                      " AND (expires = 0 OR expires > ?3) ORDER BY key LIMIT ?4",
-        [SQL_PUT] = "INSERT INTO item (" SQLITE_ITEM_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5)"
-                    " ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision,"
-                    " expires = excluded.expires, checksum = excluded.checksum",
+        [SQL_RANGE] = ("SELECT " SQLITE_ITEM_COLUMNS " FROM item WHERE key >= ?1 AND key < ?2"
+                       " AND (expires = 0 OR expires > ?3) ORDER BY key LIMIT ?4"),
+        [SQL_PUT] = ("INSERT INTO item (" SQLITE_ITEM_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5)"
+                     " ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision,"
+                     " expires = excluded.expires, checksum = excluded.checksum"),
         [SQL_DELETE] = "DELETE FROM item WHERE key = ?1",
         [SQL_DELETE_PREFIX] = "DELETE FROM item WHERE key >= ?1 AND key < ?2 RETURNING key",
-        [SQL_PURGE] = "DELETE FROM item WHERE key IN (SELECT key FROM item WHERE expires > 0 AND expires <= ?1"
-                      " ORDER BY expires LIMIT ?2) RETURNING key",
+        [SQL_PURGE] = ("DELETE FROM item WHERE key IN (SELECT key FROM item WHERE expires > 0 AND expires <= ?1"
+                       " ORDER BY expires LIMIT ?2) RETURNING key"),
         [SQL_NEXT_EXPIRY] = "SELECT expires FROM item WHERE expires > 0 ORDER BY expires LIMIT 1",
         [SQL_SET_REVISION] = "UPDATE cluster SET revision = ?1",
 };

@@ -27,11 +27,11 @@ enum {
  * on expires is only for the purge; what is expired is decided from the item.
  */
 static const char *const schema[] = {
-        "CREATE TABLE item (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,"
-        " expires INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+        ("CREATE TABLE item (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,"
+         " expires INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT, WITHOUT ROWID"),
         "CREATE INDEX item_expires ON item (expires) WHERE expires > 0",
-        "CREATE TABLE cluster (one INTEGER PRIMARY KEY CHECK (one = 1), identity BLOB NOT NULL,"
-        " revision INTEGER NOT NULL) STRICT",
+        ("CREATE TABLE cluster (one INTEGER PRIMARY KEY CHECK (one = 1), identity BLOB NOT NULL,"
+         " revision INTEGER NOT NULL) STRICT"),
 };
 
 /* ---- errors -------------------------------------------------------------------------------------- */
