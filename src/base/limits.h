@@ -54,6 +54,9 @@ enum {
         LIMIT_UNREAD_OUTPUT = 1 * MiB,        /* queued for a peer that does not read */
         LIMIT_CONNECT_ADDRESSES = 8,          /* of one name that are tried */
         LIMIT_ACCEPT_BATCH = 64,              /* connections accepted before others get their turn */
+        LIMIT_TLS_CHAIN = 32 * KiB,           /* certificates a peer sends; ours are below 2 KiB, public ones below 8 */
+        LIMIT_TLS_DEPTH = 8,                  /* certificates between a peer's and a trusted one */
+        LIMIT_TLS_CONTROL = 16 * KiB,         /* unread answers to key updates and the like; 600 of them */
         LIMIT_RPC_JOIN = 64 * KiB,            /* gRPC message of the join methods */
         LIMIT_RPC = 1 * MiB,                  /* gRPC message of all other methods */
         LIMIT_RPC_DEPTH = 16,                 /* nesting of protobuf messages */

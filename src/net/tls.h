@@ -19,7 +19,8 @@ struct tls_identity {
 
 /*
  * A context holds identity and trust for many connections. Server: may hold several identities chosen
- * by SNI (exact name, or "*.suffix"; the first one is the default).
+ * by SNI: an exact name, or "*.suffix" for everything below suffix; the longest wins, and without one
+ * the default serves (sni NULL, or else the first added).
  */
 struct tls_context;
 
@@ -33,7 +34,7 @@ enum tls_peer {
 struct tls_options {
         bool is_server;
         enum tls_peer peer;
-        struct str trust_pem;        /* CA certificates; client with empty trust and REQUIRED: system roots */
+        struct str trust_pem;        /* CA certificates; client with empty trust and REQUIRED: system roots (SSL_CERT_FILE, SSL_CERT_DIR) */
         const char *const *alpn;     /* NULL-terminated: server's supported in order of preference, client's offer */
         bool is_internal;            /* TLS 1.3 only */
 };
@@ -42,7 +43,10 @@ struct error *tls_context_new(struct tls_options options, struct tls_context **r
 void tls_context_free(struct tls_context *c); /* live streams keep what they need */
 DEFINE_AUTO_PTR(tls_context);
 
-/* Adds an identity; sni NULL: the default one. */
+/*
+ * Adds an identity, or replaces the one with the same sni; NULL is the default one. INVALID_ARGUMENT
+ * if the PEM cannot be read, the key is another's, or either is too weak (below 112 bits).
+ */
 struct error *tls_context_add(struct tls_context *c, const char *sni, struct tls_identity id) MUST_USE;
 
 /* Replaces the CA certificates for handshakes from now on. */
@@ -50,10 +54,24 @@ struct error *tls_context_trust(struct tls_context *c, struct str trust_pem) MUS
 
 /*
  * Handshakes over `lower` (owned from now on, also on failure). done comes exactly once from the loop:
- * with the stream, or with an error that says which side refused what (expired, unknown CA, name
- * mismatch, no application protocol …; a hint where the operator can act).
+ * with the stream, or with an error that says which side refused what, with a hint where the operator
+ * can act:
  *
- * server_name  client: SNI and, with TLS_PEER_REQUIRED, the name the certificate must have; may be an IP
+ *   UNAUTHENTICATED      we refused the peer's certificate: expired, unknown CA, another name …
+ *   PERMISSION_DENIED    the peer refused ours
+ *   FAILED_PRECONDITION  no common application protocol, TLS version or cipher
+ *   UNAVAILABLE          the connection ended, or what came is not TLS
+ *   DEADLINE_EXCEEDED    not done `within`
+ *   INVALID_ARGUMENT     server_name is neither a host name nor an IP address, or is missing
+ *
+ * With TLS 1.3 a client is done before the server has looked at its certificate: the server's refusal
+ * then comes as on_end of the stream, with the same words.
+ *
+ * A client that offers protocols insists that one is chosen, unless "http/1.1" is among them (it is
+ * what a server without ALPN speaks). Certificates are checked at the time of the loop's clock.
+ *
+ * server_name  client: SNI and, with TLS_PEER_REQUIRED, the name the certificate must have; may be an
+ *              IP; may be NULL without TLS_PEER_REQUIRED. Servers: NULL
  */
 struct tls_handshake;
 struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct stream *lower,
@@ -62,21 +80,31 @@ struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct st
                                 void *ctx) MUST_USE;
 void tls_cancel(struct tls_handshake *h); /* done comes with CANCELLED unless it already has */
 
-/* Of an established TLS stream (anything else is a bug): borrowed until it is closed. */
+/*
+ * A TLS stream as a stream: stream_shutdown() sends close_notify and leaves the layer below open for
+ * the other direction; a peer that ends the connection without close_notify gives an error, as somebody
+ * else may have cut it.
+ *
+ * Of an established TLS stream (anything else is a bug): borrowed until it is closed.
+ */
 struct str tls_alpn(const struct stream *s);            /* "" when none was negotiated */
 struct str tls_server_name(const struct stream *s);     /* server: the SNI, "" when none */
 struct str tls_peer_cert_der(const struct stream *s);   /* leaf, "" when none; verified unless INSECURE */
-struct str tls_peer_chain_der(const struct stream *s, size_t index); /* index 0 is the leaf; "" past the end */
+struct str tls_peer_chain_der(const struct stream *s, size_t index); /* as sent; 0 is the leaf; "" past the end */
 
 /*
  * What a ClientHello says, read without consuming it: for routing before deciding who terminates TLS.
- * NULL error with *ret_complete false: more bytes are needed. RFC 8446 section 4.1.2.
+ * NULL error with *ret_complete false: more bytes are needed. RFC 8446 sections 4.1.2 and 5.1; server
+ * name RFC 6066 section 3, ALPN RFC 7301 section 3.1. Bytes behind the ClientHello's records are not
+ * looked at. INVALID_ARGUMENT if it is not one, is longer than CLIENT_HELLO_MAX with its record
+ * headers, or says more than fits below.
  */
-enum { CLIENT_HELLO_MAX = 16 * KiB, CLIENT_HELLO_ALPN_MAX = 16 };
+enum { CLIENT_HELLO_MAX = 16 * KiB, CLIENT_HELLO_ALPN_MAX = 16, CLIENT_HELLO_TEXT_MAX = 2 * KiB };
 struct client_hello {
-        struct str server_name;             /* borrowed from the input */
+        struct str server_name; /* "" when none; a valid host name otherwise */
         struct str alpn[CLIENT_HELLO_ALPN_MAX];
         size_t alpn_count;
+        char text[CLIENT_HELLO_TEXT_MAX]; /* the strings above live here, so do not copy the struct */
 };
 struct error *client_hello_parse(struct str bytes, struct client_hello *ret, bool *ret_complete) MUST_USE;
 
