@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared by ./demo and ./check: saying what happens, installing what is needed, building.
+
+# Debian 12 packages, by what they are for.
+packages_build="gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev
+  libssl-dev libnghttp2-dev libcurl4-openssl-dev libyaml-dev libjansson-dev libsqlite3-dev libseccomp-dev libcmocka-dev"
+packages_run="ca-certificates openssl python3 python3-botocore python3-cryptography python3-yaml"
+packages_test="python3-pytest python3-grpcio python3-grpc-tools python3-protobuf awscli openssh-client gcovr binutils procps
+  clang libclang-rt-14-dev llvm"
+
+started=$(date +%s)
+
+say() { printf '\n\033[1m==> %s\033[0m  (%ds)\n' "$*" "$(($(date +%s) - started))"; }
+note() { printf '    %s\n' "$*"; }
+die() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
+
+# install PACKAGE…: only what is missing, and only then apt is asked at all.
+install() {
+  local missing=()
+  for package in "$@"; do
+    dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -q '^installed$' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && { note "everything is installed already"; return; }
+  note "apt-get install ${missing[*]}"
+  [ "$(id -u)" = 0 ] || die "installing packages needs root"
+  apt-get update -qq || die "apt-get update"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || die "apt-get install"
+}
+
+# build DIR [MESON_ARGUMENT…]
+build() {
+  local dir=$1
+  shift
+  [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@" >"$dir.log" 2>&1 || { tail -30 "$dir.log"; die "meson setup $dir"; }
+  ninja -C "$dir" >"$dir.log" 2>&1 || { grep -A20 -E 'FAILED|error' "$dir.log" | head -60; die "building $dir"; }
+  note "$(grep -c '^\[' "$dir.log") steps"
+}

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running the programs: processes whose log lines are awaited, a cluster, its hosts, the stand-in for AWS."""
+import json
+import os
+import pathlib
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import yaml
+
+FAKES = pathlib.Path(__file__).resolve().parents[1] / "fakes"
+PATIENCE = float(os.environ.get("CTELEPORT_PATIENCE", "20"))  # seconds to wait for what must happen
+
+ACCOUNT = "123456789012"
+WEB_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/web/i-0123456789abcdef0"
+
+
+def program(build, name):
+    direct = pathlib.Path(build) / name
+    if direct.is_file():
+        return str(direct)
+    return str(next(p for p in pathlib.Path(build).rglob(name) if p.is_file() and os.access(p, os.X_OK)))
+
+
+def clean_env(**extra):
+    """An environment without any AWS or Teleport setting of the machine the test runs on."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TELEPORT_", "SSL_")) and "proxy" not in k.lower()}
+    env.update({k: str(v) for k, v in extra.items()})
+    return env
+
+
+class Process:
+    """A program whose stderr is kept in a file and can be waited on line by line."""
+
+    def __init__(self, args, log, env=None, cwd=None):
+        self.log_path = pathlib.Path(log)
+        self.args = [str(a) for a in args]
+        self.log = open(self.log_path, "ab")
+        self.position = self.log_path.stat().st_size
+        self.popen = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=env, cwd=cwd)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def text(self):
+        return self.log_path.read_text(errors="replace")
+
+    def new_text(self):
+        with open(self.log_path, "rb") as f:
+            f.seek(self.position)
+            return f.read().decode(errors="replace")
+
+    def mark(self):
+        """From here on wait_for looks at what comes next only."""
+        self.position = self.log_path.stat().st_size
+
+    def wait_for(self, pattern, patience=PATIENCE):
+        """The match of pattern in what was logged since the last mark."""
+        deadline = time.monotonic() + patience
+        while True:
+            match = re.search(pattern, self.new_text())
+            if match:
+                return match
+            if self.popen.poll() is not None:
+                match = re.search(pattern, self.new_text())
+                if match:
+                    return match
+                raise AssertionError(f"{self.args[0]} ended with {self.popen.returncode} before {pattern!r}:\n{self.text()[-4000:]}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {pattern!r} within {patience} s:\n{self.text()[-4000:]}")
+            select.select([], [], [], 0.01)
+
+    def children(self):
+        """{service name: pid} of the service processes below a supervisor."""
+        found = {}
+        for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = status.read_text().rsplit(")", 1)[1].split()
+                if int(fields[1]) == self.pid:
+                    words = (status.parent / "cmdline").read_bytes().split(b"\0")
+                    if b"service" in words:
+                        found[words[words.index(b"service") + 1].decode()] = int(status.parent.name)
+            except (OSError, IndexError, ValueError):
+                continue
+        return found
+
+    def stop(self, sig=signal.SIGTERM, patience=15):
+        """Asks it to end and returns its exit code; a process that does not end is a failure."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(sig)
+        try:
+            code = self.popen.wait(patience)
+        except subprocess.TimeoutExpired as stuck:
+            self.popen.kill()
+            self.popen.wait()
+            raise AssertionError(f"{self.args} did not end:\n{self.text()[-4000:]}") from stuck
+        finally:
+            self.log.close()
+        return code
+
+
+def wait_until(check, what, patience=PATIENCE):
+    """The first true value of check(); asked again until then."""
+    deadline = time.monotonic() + patience
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {patience} s")
+        select.select([], [], [], 0.05)
+
+
+class Aws:
+    """The stand-in for STS and IMDS with its identities."""
+
+    def __init__(self, directory):
+        self.dir = pathlib.Path(directory)
+        self.state_path = self.dir / "state.json"
+        self.state = {}
+        self.reset()
+        self.process = subprocess.Popen(["/usr/bin/python3", str(FAKES / "aws.py"), "--state", str(self.state_path), "--dir", str(self.dir)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        where = json.loads(self.process.stdout.readline())
+        self.sts_port, self.imds_port, self.ca = where["sts"], where["imds"], where["ca"]
+
+    def reset(self):
+        self.state = {"keys": {}, "imds": {}, "container": {}, "roles": {}, "sts": {"mode": "ok"}}
+        self.write()
+        (self.dir / "sts.log").unlink(missing_ok=True)
+
+    def write(self):
+        """Atomically, so that the stand-in never reads half of it."""
+        new = self.state_path.with_suffix(".new")
+        new.write_text(json.dumps(self.state))
+        new.rename(self.state_path)
+
+    def identity(self, arn=WEB_ARN, account=ACCOUNT, key=None, token=True):
+        """A new access key for this ARN: {"AWS_ACCESS_KEY_ID": …} for an environment."""
+        number = len(self.state["keys"])
+        key = key or f"{'ASIA' if token else 'AKIA'}EXAMPLE{number:09d}"
+        secret = f"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE{number:03d}"
+        session = f"IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVz{number:04d}+token==" if token else None
+        self.state["keys"][key] = {"secret": secret, "token": session, "account": account, "arn": arn,
+                                   "user_id": f"AROAEXAMPLE:{arn.rsplit('/', 1)[-1]}"}
+        self.write()
+        env = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+        if session:
+            env["AWS_SESSION_TOKEN"] = session
+        return env
+
+    def sts_mode(self, mode, **more):
+        self.state["sts"] = {"mode": mode, **more}
+        self.write()
+
+    def instance_role(self, env, role="web", **more):
+        """IMDS hands out this identity."""
+        self.state["imds"] = {"role": role, "key": env["AWS_ACCESS_KEY_ID"], "region": "us-east-1", **more}
+        self.write()
+
+    @property
+    def imds_url(self):
+        return f"http://127.0.0.1:{self.imds_port}/"
+
+    def requests(self):
+        log = self.dir / "sts.log"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def iam_token(name="iam-token", account=ACCOUNT, arn=None, roles=("Node",), **metadata):
+    rule = {"aws_account": account}
+    if arn:
+        rule["aws_arn"] = arn
+    return {"kind": "token", "version": "v2", "metadata": {"name": name, **metadata},
+            "spec": {"roles": list(roles), "join_method": "iam", "allow": [rule]}}
+
+
+class Result:
+    def __init__(self, done):
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def __contains__(self, text):
+        return text in self.out
+
+
+class Cluster:
+    """auth_service and proxy_service on this machine."""
+
+    def __init__(self, build, aws, directory, auth=None, proxy=True, ssh=False, teleport=None, env=None):
+        self.build, self.aws, self.dir = build, aws, pathlib.Path(directory)
+        self.dir.mkdir(parents=True)
+        self.data_dir = self.dir / "data"
+        self.config_path = self.dir / "teleport.yaml"
+        self.env = clean_env(AWS_CA_BUNDLE=aws.ca, **(env or {}))
+        self.config = {
+            "version": "v3",
+            "teleport": {"nodename": "auth-1", "data_dir": str(self.data_dir), **(teleport or {})},
+            "auth_service": {"enabled": True, "listen_addr": "127.0.0.1:0", "cluster_name": "example.test",
+                             "heartbeat_ttl": "10s", "aws": {"sts_connect_to": f"127.0.0.1:{aws.sts_port}"}, **(auth or {})},
+            "proxy_service": {"enabled": proxy, "web_listen_addr": "127.0.0.1:0"} if proxy else {"enabled": "no"},
+            "ssh_service": {"enabled": ssh},
+        }
+        self.process = None
+        self.hosts = []
+        self.auth_addr = self.proxy_addr = None
+
+    def write_config(self):
+        self.config_path.write_text(yaml.safe_dump(self.config))
+
+    def start(self):
+        """Starts and waits until everything serves; a restart keeps the ports."""
+        self.write_config()
+        self.process = Process([program(self.build, "teleport"), "start", "-c", self.config_path], self.dir / "cluster.log", self.env)
+        self.auth_addr = self.process.wait_for(r"Auth service listening addr:(\S+)").group(1)
+        self.config["auth_service"]["listen_addr"] = self.auth_addr
+        if self.config["proxy_service"]["enabled"] is True:
+            self.proxy_addr = self.process.wait_for(r"Proxy service listening addr:(\S+)").group(1)
+            self.config["proxy_service"]["web_listen_addr"] = self.proxy_addr
+        self.process.wait_for(r"Teleport v\S+ successfully started")
+        return self
+
+    def stop(self, **how):
+        for host in self.hosts:
+            host.stop()
+        self.hosts = []
+        return self.stop_cluster(**how)
+
+    def stop_cluster(self, **how):
+        """The services only; the hosts stay."""
+        if self.process is None:
+            return None
+        process, self.process = self.process, None
+        return process.stop(**how)
+
+    def restart(self):
+        self.stop_cluster()
+        return self.start()
+
+    def tctl(self, *args, stdin="", check=True, env=None):
+        """Runs tctl on the auth machine; a YAML document may be given as a dict."""
+        if isinstance(stdin, dict):
+            stdin = yaml.safe_dump(stdin)
+        args = [program(self.build, "tctl"), "-c", str(self.config_path), *map(str, args)]
+        done = Result(subprocess.run(args, input=stdin, capture_output=True, text=True, timeout=60, env=env or self.env))
+        if check:
+            assert done.code == 0, f"tctl {args[3:]} failed:\n{done.err}"
+        return done
+
+    def create(self, resource):
+        return self.tctl("create", "-f", stdin=resource)
+
+    def json(self, *args):
+        return json.loads(self.tctl(*args, "--format=json").out)
+
+    @property
+    def ca_pin(self):
+        return re.search(r"sha256:[0-9a-f]{64}", self.tctl("status").out).group(0)
+
+    def events(self, kind=None):
+        path = self.data_dir / "log" / "events.log"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [e for e in map(json.loads, lines) if kind is None or e["event"] == kind]
+
+    def host(self, name="web-1", **settings):
+        """A host that is not started yet."""
+        host = Host(self, name, **settings)
+        self.hosts.append(host)
+        return host
+
+    def join(self, name="web-1", **settings):
+        """A host that has joined and is listed."""
+        host = self.host(name, **settings)
+        host.start()
+        host.wait_joined()
+        wait_until(lambda: self.node(name), f"{name} is listed")
+        return host
+
+    def nodes(self):
+        return self.json("nodes", "ls")
+
+    def node(self, name):
+        return next((n for n in self.nodes() if n["spec"]["hostname"] == name), None)
+
+
+class Host:
+    """An agent: the guide's teleport.yaml in a directory of its own."""
+
+    def __init__(self, cluster, name, token="iam-token", method="iam", env=None, via="proxy", teleport=None, ssh=None,
+                 insecure=True, services=None):
+        self.cluster, self.name = cluster, name
+        self.dir = cluster.dir / f"host-{len(cluster.hosts)}-{re.sub(r'[^A-Za-z0-9.-]', '_', name)[:40]}"
+        self.dir.mkdir()
+        self.data_dir = self.dir / "data"
+        self.config_path = self.dir / "teleport.yaml"
+        self.insecure = insecure and via == "proxy"
+        server = {"proxy_server": cluster.proxy_addr} if via == "proxy" else {"auth_server": cluster.auth_addr, "ca_pin": cluster.ca_pin}
+        self.config = {
+            "version": "v3",
+            "teleport": {"nodename": name, "data_dir": str(self.data_dir), "join_params": {"token_name": token, "method": method},
+                         **server, **(teleport or {})},
+            "auth_service": {"enabled": "no"},
+            "proxy_service": {"enabled": "no"},
+            "ssh_service": {"enabled": "yes", **(ssh or {})},
+            **(services or {}),
+        }
+        self.env = clean_env(HOME=str(self.dir), AWS_REGION="us-east-1", AWS_EC2_METADATA_DISABLED="true", AWS_CA_BUNDLE=cluster.aws.ca,
+                             **(env or {}))
+        self.process = None
+
+    def start(self):
+        self.config_path.write_text(yaml.safe_dump(self.config))
+        flags = ["--insecure"] if self.insecure else []
+        self.process = Process([program(self.cluster.build, "teleport"), "start", "-c", self.config_path, *flags], self.dir / "host.log", self.env)
+        return self
+
+    def wait_joined(self):
+        return self.process.wait_for(r"Service is connected to the cluster")
+
+    def teleport(self, *args, check=True):
+        done = Result(subprocess.run([program(self.cluster.build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=60, env=self.env,
+                                     stdin=subprocess.DEVNULL))
+        if check:
+            assert done.code == 0, done.err
+        return done
+
+    def status(self):
+        return json.loads((self.data_dir / "proc" / "status.json").read_text())
+
+    @property
+    def host_id(self):
+        return (self.data_dir / "host_uuid").read_text()
+
+    def stop(self, **how):
+        if self.process is None:
+            return None
+        process, self.process = self.process, None
+        return process.stop(**how)
+
+    def kill(self):
+        process, self.process = self.process, None
+        process.stop(sig=signal.SIGKILL)
