@@ -4,6 +4,7 @@
 #include "base/text.h"
 
 #define BEGIN STR("-----BEGIN ")
+#define END STR("-----END ")
 #define DASHES STR("-----")
 
 enum { LINE_BYTES = 48 }; /* 64 characters of base64, as RFC 7468 section 2 asks */
@@ -40,9 +41,11 @@ bool pem_next(struct str *text, struct pem_block *ret)
                 const struct str body = rest;
                 while (!str_is_empty(rest)) {
                         size_t body_len = body.len - rest.len;
-                        struct str label;
+                        struct str inner = take_line(&rest), label;
 
-                        if (!marker_label(take_line(&rest), STR("-----END "), &label))
+                        if (marker_label(inner, BEGIN, &label))
+                                break;
+                        if (!marker_label(inner, END, &label))
                                 continue;
                         if (!str_equal(label, block.label))
                                 break;

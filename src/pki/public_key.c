@@ -506,9 +506,11 @@ struct error *public_key_check_ssh_line(struct str line, struct buf *out_wire)
         struct str type = str_split(&rest, ' ');
         struct str base64 = str_split(&rest, ' '); /* a comment may follow: it says nothing that we need */
         struct error *err = base64_decode(&wire, base64);
-        if (err != NULL)
-                return error_because(error_hint(error_new(ERROR_INVALID_ARGUMENT, "this is not an SSH public key line"),
-                                                "it reads: <type> <base64> [comment], without options"), err);
+        if (err != NULL || wire.len == 0) {
+                error_free(err);
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "this is not an SSH public key line"),
+                                  "it reads: <type> <base64> [comment], without options");
+        }
         TRY(buf_finish(&wire, "the SSH public key"));
         struct reader r = reader_over(buf_str(&wire));
         if (!str_equal(reader_ssh_string(&r, SSH_TYPE_MAX), type))

@@ -3,7 +3,7 @@
  * X.509 certificates, written by our own DER writer and signed with contexts that are made once.
  *
  * Building them with OpenSSL's X509 objects costs ten times the signature: each field is encoded
- * several times and each algorithm looked up by name. Reading stays OpenSSL's (cert_read.c).
+ * several times and each algorithm looked up by name.
  */
 #include <arpa/inet.h>
 #include <openssl/evp.h>
@@ -103,7 +103,7 @@ static struct error *ecdsa_sign(struct ecdsa *e, struct str bytes, uint8_t out[S
 static void put_signature_algorithm(struct der *d)
 {
         der_begin(d, DER_SEQUENCE);
-        der_put_oid(d, OID(1, 2, 840, 10045, 4, 3, 2)); /* ecdsa-with-SHA256, no parameters (RFC 5758 section 3.2) */
+        der_put_oid(d, OID_ECDSA_SHA256);
         der_end(d);
 }
 
@@ -135,7 +135,7 @@ static void extension_end(struct der *d)
 
 static void put_basic_constraints(struct der *d, const struct profile *profile)
 {
-        extension_begin(d, OID(2, 5, 29, 19), true);
+        extension_begin(d, OID_BASIC_CONSTRAINTS, true);
         der_begin(d, DER_SEQUENCE);
         if (profile->is_ca) { /* FALSE is the default and thus not written */
                 der_put_bool(d, true);
@@ -147,12 +147,12 @@ static void put_basic_constraints(struct der *d, const struct profile *profile)
 
 static void put_key_usage(struct der *d, const struct profile *profile)
 {
-        extension_begin(d, OID(2, 5, 29, 15), true);
+        extension_begin(d, OID_KEY_USAGE, true);
         der_put_named_bits(d, profile->key_usage);
         extension_end(d);
         if (!profile->is_server && !profile->is_client)
                 return;
-        extension_begin(d, OID(2, 5, 29, 37), false);
+        extension_begin(d, OID_EXTENDED_KEY_USAGE, false);
         der_begin(d, DER_SEQUENCE);
         if (profile->is_server)
                 der_put_oid(d, OID(1, 3, 6, 1, 5, 5, 7, 3, 1));
@@ -180,12 +180,12 @@ static struct error *put_key_ids(struct der *d, const struct contents *c)
         uint8_t id[KEY_ID_SIZE];
 
         TRY(make_key_id(&c->public_key, id));
-        extension_begin(d, OID(2, 5, 29, 14), false);
+        extension_begin(d, OID_SUBJECT_KEY_ID, false);
         der_put(d, DER_OCTET_STRING, str_of_bytes(id, sizeof id));
         extension_end(d);
         if (str_is_empty(c->issuer_key_id))
                 return NULL;
-        extension_begin(d, OID(2, 5, 29, 35), false);
+        extension_begin(d, OID_AUTHORITY_KEY_ID, false);
         der_begin(d, DER_SEQUENCE);
         der_put(d, DER_CONTEXT(0), c->issuer_key_id);
         der_end(d);
@@ -221,7 +221,7 @@ static struct error *put_subject_alt_names(struct der *d, const struct contents 
                                  LIMIT_CERT_NAMES);
         if (count == 0)
                 return NULL;
-        extension_begin(d, OID(2, 5, 29, 17), false);
+        extension_begin(d, OID_SUBJECT_ALT_NAME, false);
         der_begin(d, DER_SEQUENCE);
         for (size_t i = 0; i < c->dns_name_count; i++) {
                 TRY(name_check_host(c->dns_names[i], "certificate name"));
