@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of the house that a compiler does not know: fences, tables, hardening, form."""
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+SRC = PROJECT / "src"
+SOURCES = sorted([*SRC.rglob("*.c"), *SRC.rglob("*.h")])
+BUILD = pathlib.Path(os.environ.get("CTELEPORT_BUILD", PROJECT / "build"))
+PROGRAMS = ["teleport", "tctl"]
+
+
+def built(name):
+    return next(p for p in BUILD.rglob(name) if p.is_file() and os.access(p, os.X_OK))
+
+
+def fences():
+    """{folder: allowed folders} from the table of docs/architecture.md."""
+    rows = re.findall(r"^\| `src/(\w+)` \|.*\|([^|]*)\|$", (PROJECT / "docs/architecture.md").read_text(), re.M)
+    return {folder: set(allowed.split()) for folder, allowed in rows}
+
+
+def test_every_folder_stands_in_the_architecture_table():
+    assert {p.name for p in SRC.iterdir() if p.is_dir()} == set(fences())
+
+
+@pytest.mark.parametrize("folder", sorted(p.name for p in SRC.iterdir() if p.is_dir()))
+def test_includes_point_down_only(folder):
+    allowed = fences()[folder] | {folder}
+    climbs = []
+    for source in sorted([*(SRC / folder).rglob("*.c"), *(SRC / folder).rglob("*.h")]):
+        if source.name.endswith("_test.c"):
+            continue
+        for included in re.findall(r'^#include "(\w+)/', source.read_text(), re.M):
+            if included not in allowed:
+                climbs.append(f"{source.relative_to(PROJECT)} includes {included}/")
+    assert climbs == []
+
+
+def test_the_two_wings_do_not_see_each_other():
+    world, meaning = {"net", "rpc", "aws", "store"}, {"resource", "audit"}
+    table = fences()
+    assert [w for w in world if table[w] & meaning] == []
+    assert [m for m in meaning if table[m] & world] == []
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_programs_are_hardened(program):
+    path = built(program)
+    headers = subprocess.run(["readelf", "-W", "-h", "-l", "-d", path], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"Type:\s+DYN", headers), "not position independent"
+    assert "GNU_RELRO" in headers
+    assert "BIND_NOW" in headers or re.search(r"FLAGS.*NOW", headers)
+    assert re.search(r"GNU_STACK.*RW ", headers), "executable stack"
+    assert "TEXTREL" not in headers
+    symbols = subprocess.run(["readelf", "-W", "-s", path], capture_output=True, text=True, check=True).stdout
+    assert "__stack_chk_fail" in symbols
+    assert re.search(r"__\w+_chk", symbols), "not fortified"
+
+
+def test_every_file_names_its_license():
+    files = [*SOURCES, *PROJECT.glob("proto/*.proto"), *PROJECT.glob("tests/**/*.py")]
+    assert [str(f.relative_to(PROJECT)) for f in files if "SPDX-License-Identifier: Apache-2.0" not in f.read_text()[:200]] == []
+
+
+def test_no_source_is_too_long_to_read():
+    assert [f"{f.relative_to(PROJECT)}: {n}" for f in SOURCES if (n := len(f.read_text().splitlines())) > 900] == []
+
+
+def test_nothing_is_left_half_done():
+    words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|HA" + r"CK)\b")
+    tests = [*PROJECT.glob("tests/**/*.py"), *PROJECT.glob("tests/**/*.c")]
+    assert [str(f.relative_to(PROJECT)) for f in [*SOURCES, *tests] if words.search(f.read_text())] == []
+
+
+def test_every_fuzz_target_has_a_corpus_and_is_registered():
+    for target in SRC.rglob("*_fuzz.c"):
+        name = target.name.removesuffix("_fuzz.c")
+        assert list((PROJECT / "tests/corpus" / name).glob("*")), f"tests/corpus/{name} is empty"
+        assert name in (target.parent / "meson.build").read_text(), f"{target} is not built"
+
+
+def test_every_unit_test_is_registered():
+    for test in SRC.rglob("*_test.c"):
+        assert re.search(rf"\b{re.escape(test.name.removesuffix('_test.c'))}\b", (test.parent / "meson.build").read_text()), f"{test} is not built"
+
+
+def test_every_method_of_the_protocol_is_in_a_permission_table():
+    protos = "".join((PROJECT / "proto" / f).read_text() for f in ("api.proto", "join.proto", "join_legacy.proto"))
+    table = (SRC / "auth/methods.c").read_text()
+    for service, body in re.findall(r"service (\w+) \{(.*?)\n\}", protos, re.S):
+        for method in re.findall(r"rpc (\w+)\(", body):
+            assert f'/{method}"' in table or f'ADMIN("{method}"' in table, f"{service}/{method} is not in auth/methods.c"
+
+
+def test_limits_are_documented():
+    reference = (PROJECT / "docs/reference/limits.md").read_text()
+    for name in re.findall(r"^\s+((?:LIMIT|TIMEOUT)_\w+) =", (SRC / "base/limits.h").read_text(), re.M):
+        assert name in reference, f"{name} is missing: run scripts/reference"
