@@ -101,3 +101,8 @@ def test_limits_are_documented():
     reference = (PROJECT / "docs/reference/limits.md").read_text()
     for name in re.findall(r"^\s+((?:LIMIT|TIMEOUT)_\w+) =", (SRC / "base/limits.h").read_text(), re.M):
         assert name in reference, f"{name} is missing: run scripts/reference"
+
+
+def test_the_reference_pages_are_up_to_date():
+    done = subprocess.run([PROJECT / "scripts/reference", "--check", BUILD], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
