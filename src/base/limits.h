@@ -19,6 +19,8 @@ enum {
         PACE_STS_FIRST = 200,                /* STS is asked again after this */
         PACE_STS_MOST = 2 * 1000,            /* and after this at most */
         TIMEOUT_IDLE_CONNECTION = 300 * 1000, /* a connection without a stream is closed */
+        TIMEOUT_IDLE_STRANGER = 60 * 1000,   /* the same for one that has not said who it is */
+        TIMEOUT_RPC_LINGER = 60 * 1000,      /* to read the answer of a finished call */
         TIMEOUT_KEEPALIVE = 30 * 1000,       /* an HTTP/2 ping goes out after this silence */
         TIMEOUT_KEEPALIVE_ANSWER = 15 * 1000, /* and must be answered within this */
         TIMEOUT_GRACEFUL_STOP = 30 * 1000,   /* from QUIT to the end */
@@ -49,8 +51,13 @@ enum {
         LIMIT_HTTP1_HEADER = 16 * KiB,        /* request line and headers */
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB,   /* decoded */
         LIMIT_HTTP2_STREAMS = 100,            /* per connection */
+        LIMIT_HTTP2_STREAMS_KNOWN = 2000,     /* per connection of an authenticated peer: a proxy carries many joins */
         LIMIT_RESET_BURST = 200,              /* stream resets on one connection, either side, at once */
         LIMIT_RESET_PER_SECOND = 20,          /* and as a rate */
+        LIMIT_RESET_BURST_KNOWN = 10000,      /* the same for an authenticated peer, which passes on what strangers do */
+        LIMIT_RESET_PER_SECOND_KNOWN = 1000,
+        LIMIT_CONTROL_BURST = 1000,           /* HTTP/2 frames of a stranger that carry nothing, at once */
+        LIMIT_CONTROL_PER_SECOND = 100,       /* and as a rate */
         LIMIT_UNREAD_OUTPUT = 1 * MiB,        /* queued for a peer that does not read */
         LIMIT_CONNECT_ADDRESSES = 8,          /* of one name that are tried */
         LIMIT_ACCEPT_BATCH = 64,              /* connections accepted before others get their turn */
@@ -59,6 +66,11 @@ enum {
         LIMIT_TLS_CONTROL = 16 * KiB,         /* unread answers to key updates and the like; 600 of them */
         LIMIT_RPC_JOIN = 64 * KiB,            /* gRPC message of the join methods */
         LIMIT_RPC = 1 * MiB,                  /* gRPC message of all other methods */
+        LIMIT_RPC_HELD = 256 * KiB,           /* unfinished gRPC messages on one connection of a stranger */
+        LIMIT_RPC_HELD_KNOWN = 8 * MiB,       /* the same for an authenticated peer */
+        LIMIT_RPC_ARENA = 16 * MiB,           /* what the handler of one call may allocate for itself */
+        LIMIT_RPC_MEMORY_FACTOR = 4,          /* decoded messages of one call: this times the message limit, and … */
+        LIMIT_RPC_MEMORY_BASE = 64 * KiB,     /* … this: structs and lists are larger than their bytes */
         LIMIT_RPC_DEPTH = 16,                 /* nesting of protobuf messages */
         LIMIT_RPC_FIELDS = 256 * KiB,         /* fields and list items of one message: bounds the work, memory has its own */
         LIMIT_STS_REQUEST = 16 * KiB,         /* the serialized request of a joining host */

@@ -3,6 +3,7 @@
  * The blocking end of a link, for a process that does one thing at a time.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ struct link_server *link_server_new(int fd)
         struct link_server *s = NEW(struct link_server);
 
         s->fd = fd;
+        fcntl(fd, F_SETFL, 0); /* blocking, however it was made */
         s->in = BUF_MAX(LINK_FRAME_MAX);
         s->out = BUF_MAX(LINK_FRAME_MAX);
         return s;

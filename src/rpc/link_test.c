@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "internal.pb-c.h"
 #include "loop/loop.h"
+#include "net/net_testing.h"
 #include "net/socket.h"
 #include "rpc/link_internal.h"
 #include "rpc/wire.h"
@@ -135,13 +136,6 @@ static void ask(struct fixture *f, const char *text, struct outcome *o)
                  o);
 }
 
-/* Turns the loop until `times` is reached. */
-static void await(struct fixture *f, const int *times)
-{
-        while (*times == 0)
-                uv_run(&f->loop.uv, UV_RUN_ONCE);
-}
-
 static void carries_a_question_and_its_answer(void **state)
 {
         struct fixture *f = *state;
@@ -151,7 +145,7 @@ static void carries_a_question_and_its_answer(void **state)
         given_a_service(f);
         ask(f, "Proxy", &o);
         assert_int_equal(o.times, 0); /* never from inside the call */
-        await(f, &o.times);
+        RUN_UNTIL(&f->loop, o.times > 0);
         assert_int_equal(o.code, 0);
         assert_string_equal(o.text, "Proxy");
 }
@@ -166,14 +160,13 @@ static void takes_answers_in_any_order(void **state)
         given_a_service(f);
         ask(f, "first", &first);
         ask(f, "second", &second);
-        while (f->asked < 2)
-                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        RUN_UNTIL(&f->loop, f->asked == 2);
         link_service_answer(f->service, f->ids[1], NULL);
-        await(f, &second.times);
+        RUN_UNTIL(&f->loop, second.times > 0);
         assert_int_equal(first.times, 0);
         link_service_refuse(f->service, f->ids[0],
                             error_hint(error_new(ERROR_PERMISSION_DENIED, "no such role"), "ask for another"));
-        await(f, &first.times);
+        RUN_UNTIL(&f->loop, first.times > 0);
         assert_int_equal(first.code, ERROR_PERMISSION_DENIED);
         assert_string_equal(first.text, "no such role");
         assert_string_equal(first.hint, "ask for another");
@@ -188,15 +181,14 @@ static void gives_up_at_the_deadline_and_ignores_the_late_answer(void **state)
         given_a_link(f);
         given_a_service(f);
         ask(f, "late", &late);
-        while (f->asked < 1)
-                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        RUN_UNTIL(&f->loop, f->asked == 1);
         loop_advance(&f->loop, &f->clock, SECONDS(6));
-        await(f, &late.times);
+        RUN_UNTIL(&f->loop, late.times > 0);
         assert_int_equal(late.code, ERROR_DEADLINE_EXCEEDED);
         link_service_answer(f->service, f->ids[0], NULL);
         f->is_silent = false;
         ask(f, "next", &next);
-        await(f, &next.times);
+        RUN_UNTIL(&f->loop, next.times > 0);
         assert_int_equal(next.code, 0);
         assert_int_equal(late.times, 1);
 }
@@ -210,16 +202,15 @@ static void fails_open_requests_before_it_says_that_the_peer_is_gone(void **stat
         given_a_link(f);
         given_a_service(f);
         ask(f, "open", &open);
-        while (f->asked < 1)
-                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        RUN_UNTIL(&f->loop, f->asked == 1);
         link_service_free(f->service);
         f->service = NULL;
-        await(f, &open.times);
+        RUN_UNTIL(&f->loop, open.times > 0);
         assert_int_equal(open.code, ERROR_UNAVAILABLE);
-        await(f, &f->lost);
+        RUN_UNTIL(&f->loop, f->lost > 0);
         ask(f, "later", &later);
         assert_int_equal(later.times, 0);
-        await(f, &later.times);
+        RUN_UNTIL(&f->loop, later.times > 0);
         assert_int_equal(later.code, ERROR_UNAVAILABLE);
         assert_int_equal(f->lost, 1);
 }
@@ -235,7 +226,7 @@ static void cancels_open_requests_when_it_is_closed(void **state)
         link_close(f->link);
         f->link = NULL;
         assert_int_equal(one.times, 0);
-        await(f, &two.times);
+        RUN_UNTIL(&f->loop, two.times > 0);
         assert_int_equal(one.code, ERROR_CANCELLED);
         assert_int_equal(two.code, ERROR_CANCELLED);
         assert_int_equal(f->lost, 0);
@@ -251,7 +242,7 @@ static void may_be_closed_by_the_callback_of_a_request(void **state)
         f->closes_on_done = true;
         ask(f, "one", &one);
         ask(f, "two", &two);
-        await(f, &two.times);
+        RUN_UNTIL(&f->loop, two.times > 0);
         assert_int_equal(one.code, 0);
         assert_int_equal(two.code, ERROR_CANCELLED);
         assert_int_equal(one.times + two.times, 2);
@@ -265,9 +256,9 @@ static void refuses_a_frame_that_is_too_long(void **state)
         given_a_link(f);
         ask(f, "one", &o);
         assert_int_equal(write(f->fd, "\xff\xff\xff\xff", 4), 4);
-        await(f, &o.times);
+        RUN_UNTIL(&f->loop, o.times > 0);
         assert_int_equal(o.code, ERROR_UNAVAILABLE);
-        await(f, &f->lost);
+        RUN_UNTIL(&f->loop, f->lost > 0);
 }
 
 static void refuses_a_request_that_no_frame_holds(void **state)
@@ -281,9 +272,9 @@ static void refuses_a_request_that_no_frame_holds(void **state)
         given_a_service(f);
         ask(f, large, &o);
         ask(f, "small", &small);
-        await(f, &o.times);
+        RUN_UNTIL(&f->loop, o.times > 0);
         assert_int_equal(o.code, ERROR_RESOURCE_EXHAUSTED);
-        await(f, &small.times); /* the link itself is unharmed */
+        RUN_UNTIL(&f->loop, small.times > 0); /* the link itself is unharmed */
         assert_int_equal(small.code, 0);
 }
 
@@ -301,7 +292,7 @@ static void puts_frames_together_from_single_bytes(void **state)
                 assert_int_equal(write(f->fd, out.ptr + i, 1), 1);
                 uv_run(&f->loop.uv, UV_RUN_NOWAIT);
         }
-        await(f, &o.times);
+        RUN_UNTIL(&f->loop, o.times > 0);
         assert_int_equal(o.code, 0);
 }
 
@@ -313,8 +304,7 @@ static void tells_the_service_that_the_asker_is_gone(void **state)
         given_a_service(f);
         link_close(f->link);
         f->link = NULL;
-        while (!f->is_ended)
-                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        RUN_UNTIL(&f->loop, f->is_ended);
         link_service_answer(f->service, 1, NULL); /* harmless now */
 }
 
@@ -338,7 +328,7 @@ static void serves_a_blocking_process(void **state)
         assert_null(link_server_next(server, &request, &is_end));
         AUTO_PTR(error) err = error_because(error_new(ERROR_FAILED_PRECONDITION, "no keys"), error_new(ERROR_INTERNAL, "x"));
         assert_null(link_server_refuse(server, request.id, err));
-        await(f, &refused.times);
+        RUN_UNTIL(&f->loop, refused.times > 0);
         assert_int_equal(answered.code, 0);
         assert_int_equal(refused.code, ERROR_FAILED_PRECONDITION);
         assert_string_equal(refused.text, "no keys");

@@ -46,6 +46,11 @@ struct rpc_method {
         const void *row; /* for the owner of the table: what its guard needs */
 };
 
+/*
+ * Deadlines: grpc-timeout, at most a day; a stranger's call lasts TIMEOUT_JOIN at most. Connections end
+ * after TIMEOUT_IDLE_CONNECTION (TIMEOUT_IDLE_STRANGER) without a call, and when a ping in the silence of
+ * open calls is not answered.
+ */
 struct rpc_server_options {
         const struct rpc_method *const *methods; /* NULL-terminated; outlives the connection */
         /*
@@ -54,7 +59,8 @@ struct rpc_server_options {
          */
         struct error *(*guard)(void *caller, const struct rpc_method *method);
         void *caller; /* who is at the other end; rpc_call_caller() returns it */
-        void (*on_closed)(void *caller); /* once, when the connection is gone and all its calls with it */
+        /* Once, from the loop, when the connection and all its calls are gone: the pointer is dead then. */
+        void (*on_closed)(void *caller);
         const char *peer; /* address text, copied */
         bool is_open_to_strangers; /* the tight limits of limits.h apply */
 };
@@ -64,18 +70,25 @@ struct rpc_server_conn;
 struct rpc_server_conn *rpc_serve(struct loop *l, struct stream *s, struct rpc_server_options options) MUST_USE;
 /* GOAWAY, then closes when the open calls are finished or after TIMEOUT_GRACEFUL_STOP. */
 void rpc_server_drain(struct rpc_server_conn *c);
-/* Ends now: on_gone for open calls, on_closed later. */
+/* Ends now: on_gone for open calls and on_closed follow in a turn of the loop. */
 void rpc_server_close(struct rpc_server_conn *c);
 
 void rpc_call_listen(struct rpc_call *call, const struct rpc_call_events *events, void *ctx);
 void *rpc_call_caller(const struct rpc_call *call);
 const struct rpc_method *rpc_call_method(const struct rpc_call *call);
 const char *rpc_call_peer(const struct rpc_call *call);
-struct arena *rpc_call_arena(struct rpc_call *call); /* freed when the call is finished or gone */
+/*
+ * The handler's own memory, LIMIT_RPC_ARENA at most (received messages have their own), for what it
+ * sends and keeps; not to be touched after on_gone or rpc_call_finish.
+ */
+struct arena *rpc_call_arena(struct rpc_call *call);
 struct loop *rpc_call_loop(struct rpc_call *call);
 /* Value of a request metadata entry ("version", "user-agent"), "" when absent. */
 struct str rpc_call_metadata(const struct rpc_call *call, const char *lower_case_name);
-/* Sends a message. */
+/*
+ * Sends a message. When the client has left LIMIT_UNREAD_OUTPUT unread the connection ends instead;
+ * on_gone follows.
+ */
 void rpc_call_send(struct rpc_call *call, const ProtobufCMessage *msg);
 /* Bytes queued to a client that reads slowly. */
 size_t rpc_call_pending(const struct rpc_call *call);
@@ -93,15 +106,19 @@ struct rpc_client; /* one connection */
 
 /*
  * Speaks gRPC as a client over s (owned). authority: for the :authority pseudo header. on_closed comes
- * once from the loop when the connection is lost or refused (err owned), not after rpc_client_close.
+ * once from the loop when the connection is lost or refused (err owned), after all calls failed with
+ * UNAVAILABLE, and not after rpc_client_close. The client must still be closed then, in on_closed or
+ * later; until it is, its calls fail with UNAVAILABLE.
  */
 struct rpc_client *rpc_client_new(struct loop *l, struct stream *s, const char *authority,
                                   void (*on_closed)(void *ctx, struct error *err), void *ctx) MUST_USE;
-void rpc_client_close(struct rpc_client *c); /* open calls are done with CANCELLED, from the loop */
+/* The pointer is dead. Open calls are done with CANCELLED, from the loop. NULL is silent. */
+void rpc_client_close(struct rpc_client *c);
 
 struct rpc_client_events {
         void (*on_message)(void *ctx, const ProtobufCMessage *msg); /* borrowed until it returns */
-        void (*on_done)(void *ctx, struct error *err); /* exactly once, err owned, NULL for OK */
+        /* Exactly once, err owned, NULL for OK; the call is dead then. UNIMPLEMENTED: the server has no such method. */
+        void (*on_done)(void *ctx, struct error *err);
 };
 
 struct rpc_client_call;

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The asking side of gRPC.
+ *
+ * A call is on the client's list from rpc_client_call until its on_done; its HTTP/2 stream may live a
+ * little longer, without an owner, until both sides have closed it. Calls that fail by our own doing
+ * (cancelled, connection gone) only note why; they are told in a turn of the loop.
+ */
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "loop/loop.h"
+#include "rpc/grpc.h"
+#include "rpc/h2.h"
+#include "rpc/rpc.h"
+#include "rpc/status.h"
+
+enum { QUEUE_MAX = LIMIT_UNREAD_OUTPUT + LIMIT_RPC + GRPC_PREFIX };
+
+/* An answer of this client's peer may become this many times its bytes in memory: structs, lists, strings. */
+enum { ANSWER_MEMORY_FACTOR = 8 };
+
+struct rpc_client {
+        struct h2 h2;
+        char *authority;
+        struct rpc_client_call *calls;
+        void (*on_closed)(void *ctx, struct error *err);
+        void *ctx;
+        bool is_lost_told;
+        bool is_closed; /* by the owner */
+};
+
+struct rpc_client_call {
+        struct rpc_client *client;
+        struct rpc_client_call *next, **at;
+        int32_t stream; /* 0: never submitted */
+        const struct rpc_client_events *events; /* of a stream; a unary call has the next three instead */
+        void (*unary_done)(void *ctx, const ProtobufCMessage *answer, struct error *err);
+        struct arena *answer_arena;
+        ProtobufCMessage *answer; /* kept until the status comes, which may still refuse it */
+        void *ctx;
+        const ProtobufCMessageDescriptor *response;
+        struct instant deadline;
+        struct error *failure; /* to be told in the next turn */
+
+        struct buf queue;
+        size_t queue_sent;
+        bool is_half_closed;
+        bool is_paused;
+
+        struct grpc_inbox inbox;
+        int64_t http_status; /* 0: no answer yet */
+        bool is_grpc;        /* the content type says so */
+        int64_t grpc_status; /* -1: not yet */
+        struct buf grpc_message;
+};
+
+/* ---- the end of a call ------------------------------------------------------------------------------------ */
+
+static void tell_unary(struct rpc_client_call *call, struct error *err)
+{
+        if (err == NULL && call->answer == NULL)
+                err = error_new(ERROR_INTERNAL, "the server sent no answer");
+        call->unary_done(call->ctx, err == NULL ? call->answer : NULL, err);
+}
+
+/* Takes the call off the list, tells it, frees it; err is owned. */
+static void call_done(struct rpc_client_call *call, struct error *err)
+{
+        struct h2 *h = &call->client->h2;
+
+        *call->at = call->next;
+        if (call->next != NULL)
+                call->next->at = call->at;
+        if (call->stream != 0 && !h->is_ended)
+                nghttp2_session_set_stream_user_data(h->session, call->stream, NULL);
+        h->queued -= call->queue.len - call->queue_sent;
+        h2_closed(h);
+
+        if (call->unary_done == NULL)
+                call->events->on_done(call->ctx, err);
+        else
+                tell_unary(call, err);
+        arena_free(call->answer_arena);
+        grpc_inbox_release(&call->inbox);
+        buf_release(&call->queue);
+        buf_release(&call->grpc_message);
+        error_free(call->failure);
+        free(call);
+}
+
+/* Gives a stream up before the server is done with it. */
+static void reset_stream(struct rpc_client_call *call)
+{
+        struct h2 *h = &call->client->h2;
+
+        if (call->stream == 0 || h->is_over)
+                return;
+        nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, call->stream, NGHTTP2_CANCEL);
+        h2_wants(h);
+}
+
+/* Ends a call for a reason found while the loop is in it. */
+static void call_fail(struct rpc_client_call *call, struct error *err)
+{
+        reset_stream(call);
+        call_done(call, err);
+}
+
+/* Ends a call for a reason found inside a call of the owner: told later. */
+static void call_fail_later(struct rpc_client_call *call, struct error *err)
+{
+        if (call->failure != NULL) {
+                error_free(err);
+                return;
+        }
+        call->failure = err;
+        reset_stream(call);
+        h2_ask_turn(&call->client->h2);
+}
+
+/* What the server's headers and trailers say. */
+static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_error)
+{
+        if (call->grpc_status == 0 && grpc_inbox_is_midway(&call->inbox))
+                return error_new(ERROR_DATA_LOSS, "the answer ends in the middle of a message");
+        if (call->grpc_status == 0)
+                return NULL;
+        if (call->grpc_status > 0)
+                return status_to_error((uint64_t)call->grpc_status, buf_str(&call->grpc_message));
+        if (h2_error != NGHTTP2_NO_ERROR)
+                return error_new(grpc_code_of_reset(h2_error), "the server broke the call off: %s",
+                                 nghttp2_http2_strerror(h2_error));
+        if (call->http_status != 0 && (call->http_status != 200 || !call->is_grpc))
+                return error_hint(error_new(grpc_code_of_http(call->http_status),
+                                            "the server answered HTTP %d, which is not gRPC", (int)call->http_status),
+                                  "check that the address is that of an Auth or Proxy Service");
+        return error_new(ERROR_INTERNAL, "the server ended the call without a status");
+}
+
+/* ---- out ---------------------------------------------------------------------------------------------------- */
+
+static ssize_t read_queue(nghttp2_session *session, int32_t stream, uint8_t *out, size_t room, uint32_t *flags,
+                          nghttp2_data_source *source UNUSED, void *ctx UNUSED)
+{
+        struct rpc_client_call *call = nghttp2_session_get_stream_user_data(session, stream);
+
+        if (call == NULL) { /* the call is done: nothing more to say */
+                *flags |= NGHTTP2_DATA_FLAG_EOF;
+                return 0;
+        }
+        size_t len = call->queue.len - call->queue_sent;
+        if (len > room)
+                len = room;
+        if (len > 0)
+                memcpy(out, call->queue.ptr + call->queue_sent, len);
+        call->queue_sent += len;
+        call->client->h2.queued -= len;
+        if (call->queue_sent < call->queue.len)
+                return (ssize_t)len;
+        buf_release(&call->queue);
+        call->queue = BUF_MAX(QUEUE_MAX);
+        call->queue_sent = 0;
+        if (call->is_half_closed) {
+                *flags |= NGHTTP2_DATA_FLAG_EOF;
+        } else if (len == 0) {
+                call->is_paused = true;
+                return NGHTTP2_ERR_DEFERRED;
+        }
+        return (ssize_t)len;
+}
+
+static void resume(struct rpc_client_call *call)
+{
+        struct h2 *h = &call->client->h2;
+
+        if (call->is_paused)
+                nghttp2_session_resume_data(h->session, call->stream);
+        call->is_paused = false;
+        h2_wants(h);
+}
+
+/* ---- in ------------------------------------------------------------------------------------------------------ */
+
+static void on_header(struct h2 *h, int32_t stream, struct str name, struct str value)
+{
+        struct rpc_client_call *call = h2_stream_owner(h, stream);
+        int64_t number = 0;
+
+        if (call == NULL)
+                return;
+        if (str_equal(name, STR(":status"))) {
+                error_free(parse_int(value, 100, 999, "the HTTP status", &call->http_status)); /* nghttp2 has checked it */
+        } else if (str_equal(name, STR("content-type"))) {
+                call->is_grpc = grpc_is_content_type(value);
+        } else if (str_equal(name, STR("grpc-status"))) {
+                struct error *err = parse_int(value, 0, INT32_MAX, "the gRPC status", &number);
+
+                call->grpc_status = err == NULL ? number : ERROR_UNKNOWN;
+                error_free(err);
+        } else if (str_equal(name, STR("grpc-message"))) {
+                buf_clear(&call->grpc_message);
+                grpc_put_percent_decoded(&call->grpc_message, str_slice(value, 0, 3 * STATUS_TEXT_MAX));
+        }
+}
+
+/* Only on_last decides: a 1xx, an answer and its trailers may all come first. */
+static void on_headers(struct h2 *h UNUSED, int32_t stream UNUSED)
+{
+}
+
+static struct error *take_message(struct rpc_client_call *call, struct str bytes)
+{
+        size_t cap = ANSWER_MEMORY_FACTOR * call->inbox.max + LIMIT_RPC_MEMORY_BASE;
+
+        if (call->unary_done != NULL) {
+                if (call->answer != NULL)
+                        return error_new(ERROR_INTERNAL, "the server sent more than one answer");
+                call->answer_arena = arena_new(cap);
+                return wire_decode(call->answer_arena, call->response, bytes, &call->answer);
+        }
+        AUTO_PTR(arena) arena = arena_new(cap);
+        ProtobufCMessage *msg = NULL;
+
+        TRY(wire_decode(arena, call->response, bytes, &msg));
+        call->events->on_message(call->ctx, msg);
+        return NULL;
+}
+
+static void on_data(struct h2 *h, int32_t stream, struct str bytes)
+{
+        struct rpc_client_call *call = h2_stream_owner(h, stream);
+
+        /* A body of something that is not gRPC is of no use; the end of the stream says what it was. */
+        if (call == NULL || call->http_status != 200 || !call->is_grpc)
+                return;
+        /* on_message may cancel the call or close the client: both only note it, so the call outlives the loop. */
+        while (call->failure == NULL && !h->is_over && bytes.len > 0) {
+                struct str message;
+                bool is_whole = false;
+                struct error *err = grpc_inbox_feed(&call->inbox, &bytes, &is_whole, &message);
+
+                if (err == NULL && is_whole)
+                        err = take_message(call, message);
+                if (err != NULL) {
+                        call_fail(call, error_wrap(err, "the server sent a bad answer"));
+                        return;
+                }
+        }
+}
+
+static void on_last(struct h2 *h, int32_t stream)
+{
+        struct rpc_client_call *call = h2_stream_owner(h, stream);
+
+        if (call == NULL || call->failure != NULL)
+                return;
+        if (call->is_paused) /* our direction ends politely: see read_queue */
+                nghttp2_session_resume_data(h->session, stream);
+        else if (call->queue.len > call->queue_sent) /* what is left may wait for a window that never opens */
+                reset_stream(call);
+        call_done(call, verdict(call, NGHTTP2_NO_ERROR));
+}
+
+static void on_stream_end(struct h2 *h, int32_t stream, uint32_t error_code)
+{
+        struct rpc_client_call *call = h2_stream_owner(h, stream);
+
+        if (call != NULL && call->failure == NULL)
+                call_done(call, verdict(call, error_code));
+        else if (call != NULL)
+                call->stream = 0;
+}
+
+static void on_not_begun(struct h2 *h, int32_t stream)
+{
+        struct rpc_client *c = CONTAINER_OF(h, struct rpc_client, h2);
+
+        for (struct rpc_client_call *call = c->calls; call != NULL; call = call->next) {
+                if (call->stream != stream || call->failure != NULL)
+                        continue;
+                call_done(call, error_new(ERROR_UNAVAILABLE, "the server takes no more calls on this connection"));
+                return;
+        }
+}
+
+/* ---- time and turns ------------------------------------------------------------------------------------------ */
+
+static struct rpc_client_call *first_failed(struct rpc_client *c)
+{
+        for (struct rpc_client_call *call = c->calls; call != NULL; call = call->next)
+                if (call->failure != NULL)
+                        return call;
+        return NULL;
+}
+
+static void tell_failures(struct h2 *h)
+{
+        struct rpc_client *c = CONTAINER_OF(h, struct rpc_client, h2);
+        struct rpc_client_call *call;
+
+        while ((call = first_failed(c)) != NULL) {
+                struct error *err = call->failure;
+
+                call->failure = NULL;
+                call_done(call, err);
+        }
+}
+
+static struct rpc_client_call *first_expired(struct rpc_client *c, struct instant now)
+{
+        for (struct rpc_client_call *call = c->calls; call != NULL; call = call->next)
+                if (now.ns >= call->deadline.ns)
+                        return call;
+        return NULL;
+}
+
+static struct instant on_time(struct h2 *h, struct instant now)
+{
+        struct rpc_client *c = CONTAINER_OF(h, struct rpc_client, h2);
+        struct rpc_client_call *call;
+        struct instant next = NEVER;
+
+        while (!h->is_over && (call = first_expired(c, now)) != NULL)
+                call_fail(call, error_new(ERROR_DEADLINE_EXCEEDED, "the server did not answer in time"));
+        for (call = c->calls; call != NULL; call = call->next)
+                if (call->deadline.ns < next.ns)
+                        next = call->deadline;
+        return next;
+}
+
+static struct error *reason_of_end(const struct rpc_client *c)
+{
+        if (c->is_closed)
+                return error_new(ERROR_CANCELLED, "the connection was closed before the call was done");
+        if (c->h2.why->code == ERROR_UNAVAILABLE)
+                return error_copy(c->h2.why);
+        return error_because(error_new(ERROR_UNAVAILABLE, "the connection to the server was lost"),
+                             error_copy(c->h2.why));
+}
+
+static void on_end(struct h2 *h)
+{
+        struct rpc_client *c = CONTAINER_OF(h, struct rpc_client, h2);
+
+        tell_failures(h);
+        while (c->calls != NULL)
+                call_done(c->calls, reason_of_end(c));
+        if (!c->is_closed && !c->is_lost_told) {
+                c->is_lost_told = true;
+                c->on_closed(c->ctx, reason_of_end(c));
+                return; /* the owner may have closed it in there, then another turn is due */
+        }
+        if (!c->is_closed || h->is_turn_due)
+                return;
+        h2_release(h);
+        free(c->authority);
+        free(c);
+}
+
+static const struct h2_events client_events = {
+        .on_header = on_header,
+        .on_headers = on_headers,
+        .on_data = on_data,
+        .on_last = on_last,
+        .on_stream_end = on_stream_end,
+        .on_not_begun = on_not_begun,
+        .on_turn = tell_failures,
+        .on_time = on_time,
+        .on_end = on_end,
+};
+
+/* ---- the connection -------------------------------------------------------------------------------------------- */
+
+struct rpc_client *rpc_client_new(struct loop *l, struct stream *s, const char *authority,
+                                  void (*on_closed)(void *ctx, struct error *err), void *ctx)
+{
+        struct rpc_client *c = NEW(struct rpc_client);
+
+        c->authority = str_dup(str_of(authority));
+        c->on_closed = on_closed;
+        c->ctx = ctx;
+        h2_init(&c->h2, l, s, &client_events,
+                (struct h2_options){
+                        .resets.burst = LIMIT_RESET_BURST_KNOWN,
+                        .resets.per_second = LIMIT_RESET_PER_SECOND_KNOWN,
+                });
+        return c;
+}
+
+void rpc_client_close(struct rpc_client *c)
+{
+        if (c == NULL)
+                return;
+        c->is_closed = true;
+        h2_end(&c->h2, NULL);
+        h2_ask_turn(&c->h2); /* also when it had ended before: the turn frees it */
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------------------ */
+
+static void submit(struct rpc_client_call *call, struct rpc_client_call_options options)
+{
+        struct rpc_client *c = call->client;
+        AUTO(buf) timeout = BUF_MAX(GRPC_TIMEOUT_TEXT_MAX);
+        const char *version = options.client_version == NULL ? CTELEPORT_VERSION : options.client_version;
+        nghttp2_nv headers[10] = {
+                H2_CONST_HEADER(":method", "POST"),
+                H2_CONST_HEADER(":scheme", "https"),
+                H2_HEADER(":authority", str_of(c->authority)),
+                H2_HEADER(":path", str_of(options.path)),
+                H2_CONST_HEADER("te", "trailers"),
+                H2_CONST_HEADER("content-type", "application/grpc"),
+                H2_CONST_HEADER("user-agent", "cteleport/" CTELEPORT_VERSION),
+                H2_HEADER("version", str_of(version)),
+        };
+        size_t count = 8;
+        const nghttp2_data_provider source = { .read_callback = read_queue };
+
+        if (options.within.ns > 0) {
+                grpc_timeout_put(&timeout, options.within);
+                headers[count++] = H2_HEADER("grpc-timeout", buf_str(&timeout));
+        }
+        call->stream = nghttp2_submit_request(c->h2.session, NULL, headers, count, &source, call);
+        if (call->stream < 0) { /* the numbers for streams are used up, after 2^30 calls */
+                const char *why = nghttp2_strerror(call->stream);
+
+                call->stream = 0;
+                call_fail_later(call, error_new(ERROR_UNAVAILABLE, "no more calls on this connection: %s", why));
+        }
+}
+
+struct rpc_client_call *rpc_client_call(struct rpc_client *c, struct rpc_client_call_options options,
+                                        const struct rpc_client_events *events, void *ctx)
+{
+        struct rpc_client_call *call = NEW(struct rpc_client_call);
+        struct h2 *h = &c->h2;
+
+        call->client = c;
+        call->events = events;
+        call->ctx = ctx;
+        call->response = options.response;
+        call->queue = BUF_MAX(QUEUE_MAX);
+        call->grpc_message = BUF_MAX(3 * STATUS_TEXT_MAX);
+        call->grpc_status = -1;
+        call->deadline = NEVER;
+        grpc_inbox_init(&call->inbox, options.response_max == 0 ? LIMIT_RPC : options.response_max);
+        call->next = c->calls;
+        call->at = &c->calls;
+        if (call->next != NULL)
+                call->next->at = &call->next;
+        c->calls = call;
+        h2_opened(h);
+        if (h->is_over) {
+                h2_ask_turn(h); /* on_end tells it */
+                return call;
+        }
+        if (options.within.ns > 0) {
+                call->deadline = instant_add(loop_now(h->loop), options.within);
+                h2_wake_by(h, call->deadline);
+        }
+        submit(call, options);
+        h2_wants(h);
+        return call;
+}
+
+void rpc_client_send(struct rpc_client_call *call, const ProtobufCMessage *msg)
+{
+        struct h2 *h = &call->client->h2;
+
+        if (call->failure != NULL || call->is_half_closed || h->is_over)
+                return;
+        if (h->queued + stream_pending(h->stream) > LIMIT_UNREAD_OUTPUT) {
+                call_fail_later(call, error_new(ERROR_RESOURCE_EXHAUSTED, "the server does not keep up with what it is sent"));
+                return;
+        }
+        size_t before = call->queue.len;
+        grpc_put_message(&call->queue, msg);
+        h->queued += call->queue.len - before;
+        if (call->queue.overflowed)
+                call_fail_later(call, error_new(ERROR_RESOURCE_EXHAUSTED, "the request is larger than can be sent"));
+        else
+                resume(call);
+}
+
+void rpc_client_half_close(struct rpc_client_call *call)
+{
+        if (call->failure != NULL || call->is_half_closed)
+                return;
+        call->is_half_closed = true;
+        if (!call->client->h2.is_over)
+                resume(call);
+}
+
+void rpc_client_cancel(struct rpc_client_call *call)
+{
+        call_fail_later(call, error_new(ERROR_CANCELLED, "the call was cancelled"));
+}
+
+/* ---- one request, one answer ------------------------------------------------------------------------------------- */
+
+void rpc_client_unary(struct rpc_client *c, struct rpc_client_call_options options, const ProtobufCMessage *request,
+                      void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
+{
+        struct rpc_client_call *call = rpc_client_call(c, options, NULL, ctx);
+
+        call->unary_done = done;
+        rpc_client_send(call, request);
+        rpc_client_half_close(call);
+}

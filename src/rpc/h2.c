@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/h2.h"
+
+#include "base/bug.h"
+#include "base/limits.h"
+#include "loop/loop.h"
+
+enum {
+        WRITE_MARK = 128 * KiB,  /* what the stream may hold before nghttp2 keeps the rest to itself */
+        H2_FRAME_TYPES = 10,     /* of RFC 9113 section 6 */
+};
+
+/* ---- budgets -------------------------------------------------------------------------------------------- */
+
+static bool budget_spend(struct h2_budget *b, struct instant now)
+{
+        if (b->per_second == 0)
+                return true;
+        int64_t price = 1000000000 / b->per_second;
+        int64_t owed = b->spent_ns - instant_since(now, b->at).ns;
+
+        b->at = now;
+        b->spent_ns = (owed < 0 ? 0 : owed) + price;
+        return b->spent_ns <= b->burst * price;
+}
+
+static void too_many(struct h2 *h, const char *what)
+{
+        h2_end(h, error_new(ERROR_RESOURCE_EXHAUSTED, "the peer %s", what));
+}
+
+void h2_spend_reset(struct h2 *h)
+{
+        if (!budget_spend(&h->options.resets, loop_now(h->loop)))
+                too_many(h, "resets too many streams");
+}
+
+bool h2_may_queue(struct h2 *h)
+{
+        if (h->is_over)
+                return false;
+        if (h->queued + stream_pending(h->stream) <= LIMIT_UNREAD_OUTPUT)
+                return true;
+        too_many(h, "does not read what it asked for");
+        return false;
+}
+
+/* ---- out ---------------------------------------------------------------------------------------------------- */
+
+static void h2_turn(void *ctx);
+
+void h2_ask_turn(struct h2 *h)
+{
+        if (h->is_turn_due)
+                return;
+        h->is_turn_due = true;
+        loop_defer(h->loop, h2_turn, h);
+}
+
+void h2_wants(struct h2 *h)
+{
+        if (!h->is_busy && !h->is_over)
+                h2_ask_turn(h);
+}
+
+void h2_end(struct h2 *h, struct error *err)
+{
+        if (h->is_over) {
+                error_free(err);
+                return;
+        }
+        h->is_over = true;
+        h->why = err;
+        stream_read(h->stream, false);
+        h2_ask_turn(h);
+}
+
+void h2_go_away(struct h2 *h)
+{
+        if (h->is_over)
+                return;
+        nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->session),
+                              NGHTTP2_NO_ERROR, NULL, 0);
+        h2_wants(h);
+}
+
+/* Moves what nghttp2 has to say to the stream, in as few writes as buffers allow. */
+static void drain_session(struct h2 *h)
+{
+        char *batch = loop_buffer_take(h->loop);
+        size_t len = 0;
+
+        h->is_busy = true;
+        while (stream_pending(h->stream) + len < WRITE_MARK) {
+                const uint8_t *frame = NULL;
+                ssize_t count = nghttp2_session_mem_send(h->session, &frame);
+
+                if (count < 0)
+                        h2_end(h, error_new(ERROR_INTERNAL, "HTTP/2 fails: %s", nghttp2_strerror((int)count)));
+                if (count <= 0)
+                        break;
+                struct str bytes = str_of_bytes(frame, (size_t)count);
+                if (bytes.len > LOOP_BUFFER - len) {
+                        stream_write(h->stream, str_of_bytes(batch, len));
+                        len = 0;
+                }
+                if (bytes.len > LOOP_BUFFER) {
+                        stream_write(h->stream, bytes);
+                        continue;
+                }
+                memcpy(batch + len, bytes.ptr, bytes.len);
+                len += bytes.len;
+        }
+        if (len > 0)
+                stream_write(h->stream, str_of_bytes(batch, len));
+        h->is_busy = false;
+        loop_buffer_give(h->loop, batch);
+}
+
+static void flush(struct h2 *h)
+{
+        if (h->is_over)
+                return;
+        drain_session(h);
+        if (h->is_over)
+                return;
+        if (stream_pending(h->stream) > LIMIT_UNREAD_OUTPUT)
+                too_many(h, "does not read what it asked for");
+        else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
+                h2_end(h, error_new(ERROR_UNAVAILABLE, "the connection was ended by GOAWAY"));
+}
+
+/* The last bytes: the peer learns by GOAWAY which of its streams were seen, if it still reads. */
+static void wind_up(struct h2 *h)
+{
+        uint32_t code = h->why == NULL                               ? NGHTTP2_NO_ERROR
+                        : h->why->code == ERROR_RESOURCE_EXHAUSTED ? NGHTTP2_ENHANCE_YOUR_CALM
+                                                                     : NGHTTP2_INTERNAL_ERROR;
+
+        if (nghttp2_session_terminate_session(h->session, code) == 0)
+                drain_session(h);
+        timer_free(h->timer);
+        h->timer = NULL;
+        stream_close(h->stream);
+        h->stream = NULL;
+        nghttp2_session_del(h->session);
+        h->session = NULL;
+        h->is_ended = true;
+}
+
+static void h2_turn(void *ctx)
+{
+        struct h2 *h = ctx;
+
+        h->is_turn_due = false;
+        if (h->is_over) {
+                if (!h->is_ended)
+                        wind_up(h);
+                h->events->on_end(h);
+                return;
+        }
+        if (h->events->on_turn != NULL)
+                h->events->on_turn(h);
+        flush(h); /* an end that this brings about has a turn of its own */
+}
+
+/* ---- in ----------------------------------------------------------------------------------------------------- */
+
+/* What every callback of nghttp2 returns: it stops at once when the connection is over. */
+static int go_on(const struct h2 *h)
+{
+        return h->is_over ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static int on_begin_frame(nghttp2_session *session UNUSED, const nghttp2_frame_hd *hd, void *ctx)
+{
+        struct h2 *h = ctx;
+        bool is_empty_data = hd->type == NGHTTP2_DATA && hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0;
+        bool is_control = hd->type == NGHTTP2_PING || hd->type == NGHTTP2_SETTINGS || hd->type == NGHTTP2_PRIORITY ||
+                          hd->type == NGHTTP2_WINDOW_UPDATE || hd->type >= H2_FRAME_TYPES;
+
+        if ((is_empty_data || is_control) && !budget_spend(&h->options.noise, loop_now(h->loop)))
+                too_many(h, "sends too many frames that carry nothing");
+        return go_on(h);
+}
+
+static int on_begin_headers(nghttp2_session *session UNUSED, const nghttp2_frame *frame, void *ctx)
+{
+        struct h2 *h = ctx;
+
+        if (!h->is_over && frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+                h->events->on_begin(h, frame->hd.stream_id);
+        return go_on(h);
+}
+
+static int on_header(nghttp2_session *session UNUSED, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
+                     const uint8_t *value, size_t value_len, uint8_t flags UNUSED, void *ctx)
+{
+        struct h2 *h = ctx;
+
+        if (!h->is_over)
+                h->events->on_header(h, frame->hd.stream_id, str_of_bytes(name, name_len), str_of_bytes(value, value_len));
+        return go_on(h);
+}
+
+static int on_frame_recv(nghttp2_session *session UNUSED, const nghttp2_frame *frame, void *ctx)
+{
+        struct h2 *h = ctx;
+        int32_t stream = frame->hd.stream_id;
+        bool carries_call = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+
+        if (h->is_over)
+                return go_on(h);
+        /* A server that has answered resets what the client still had to say; that costs nobody anything. */
+        if (frame->hd.type == NGHTTP2_RST_STREAM &&
+            (h->options.is_server || frame->rst_stream.error_code != NGHTTP2_NO_ERROR))
+                h2_spend_reset(h);
+        if (frame->hd.type == NGHTTP2_HEADERS)
+                h->events->on_headers(h, stream);
+        if (!h->is_over && carries_call && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
+                h->events->on_last(h, stream);
+        return go_on(h);
+}
+
+static int on_data_chunk(nghttp2_session *session UNUSED, uint8_t flags UNUSED, int32_t stream, const uint8_t *data,
+                         size_t len, void *ctx)
+{
+        struct h2 *h = ctx;
+
+        if (!h->is_over)
+                h->events->on_data(h, stream, str_of_bytes(data, len));
+        return go_on(h);
+}
+
+static int on_frame_sent(nghttp2_session *session UNUSED, const nghttp2_frame *frame, void *ctx)
+{
+        struct h2 *h = ctx;
+
+        if (h->is_over)
+                return 0; /* the last GOAWAY shall go out */
+        if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
+                h2_spend_reset(h);
+        if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
+                h->events->on_sent_last(h, frame->hd.stream_id);
+        return 0;
+}
+
+/* A request that could not begin, because the server said GOAWAY meanwhile; nghttp2 may close its stream next. */
+static int on_frame_not_sent(nghttp2_session *session UNUSED, const nghttp2_frame *frame, int error UNUSED, void *ctx)
+{
+        struct h2 *h = ctx;
+
+        if (!h->is_over && frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+                h->events->on_not_begun(h, frame->hd.stream_id);
+        return 0;
+}
+
+static int on_stream_close(nghttp2_session *session UNUSED, int32_t stream, uint32_t error_code, void *ctx)
+{
+        struct h2 *h = ctx;
+
+        if (!h->is_over)
+                h->events->on_stream_end(h, stream, error_code);
+        return 0;
+}
+
+static void on_read(void *ctx, struct str bytes)
+{
+        struct h2 *h = ctx;
+
+        if (h->is_over)
+                return;
+        h->heard = loop_now(h->loop);
+        h->pinged = (struct instant){ 0 };
+        h->is_busy = true;
+        ssize_t count = nghttp2_session_mem_recv(h->session, str_bytes(bytes), bytes.len);
+        h->is_busy = false;
+        if (count < 0)
+                h2_end(h, error_new(ERROR_INVALID_ARGUMENT, "the peer does not keep to HTTP/2: %s",
+                                    nghttp2_strerror((int)count)));
+        flush(h);
+}
+
+static void on_drain(void *ctx)
+{
+        flush(ctx);
+}
+
+static void on_stream_over(void *ctx, struct error *err)
+{
+        struct error *closed = error_new(ERROR_UNAVAILABLE, "the connection was closed by the peer");
+
+        h2_end(ctx, err == NULL ? closed : error_because(closed, err));
+}
+
+static const struct stream_events stream_events = { on_read, on_drain, on_stream_over };
+
+/* ---- time --------------------------------------------------------------------------------------------------- */
+
+void h2_wake_by(struct h2 *h, struct instant by)
+{
+        if (h->is_over || by.ns == INT64_MAX || (timer_is_running(h->timer) && h->timer_due.ns <= by.ns))
+                return;
+        h->timer_due = by;
+        timer_start(h->timer, instant_since(by, loop_now(h->loop)));
+}
+
+static struct instant after(struct instant t, int64_t ms)
+{
+        return instant_add(t, MILLISECONDS(ms));
+}
+
+/* With streams open: a ping after silence, the end after a ping that nothing answered. */
+static struct instant keep_alive(struct h2 *h, struct instant now)
+{
+        if (h->pinged.ns != 0 && now.ns >= after(h->pinged, TIMEOUT_KEEPALIVE_ANSWER).ns)
+                h2_end(h, error_new(ERROR_UNAVAILABLE, "the peer does not answer any more"));
+        else if (h->pinged.ns == 0 && now.ns >= after(h->heard, TIMEOUT_KEEPALIVE).ns) {
+                h->pinged = now;
+                nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL);
+        }
+        return h->pinged.ns != 0 ? after(h->pinged, TIMEOUT_KEEPALIVE_ANSWER) : after(h->heard, TIMEOUT_KEEPALIVE);
+}
+
+static struct instant watch_idleness(struct h2 *h, struct instant now)
+{
+        if (h->options.idle.ns == 0)
+                return NEVER;
+        struct instant end = instant_add(h->idle_since, h->options.idle);
+        if (now.ns < end.ns)
+                return end;
+        h2_go_away(h); /* with no stream open this ends the connection */
+        return NEVER;
+}
+
+/* The timer is never stopped early: it fires, finds out what is due and sleeps again. */
+static void on_timer(void *ctx)
+{
+        struct h2 *h = ctx;
+        struct instant now = loop_now(h->loop);
+
+        h->is_busy = true; /* one flush at the end serves all */
+        struct instant owners = h->events->on_time(h, now);
+        if (!h->is_over) {
+                struct instant ours = h->open > 0 ? keep_alive(h, now) : watch_idleness(h, now);
+
+                h2_wake_by(h, owners.ns < ours.ns ? owners : ours);
+        }
+        h->is_busy = false;
+        flush(h);
+}
+
+void h2_opened(struct h2 *h)
+{
+        if (h->open++ == 0) {
+                h->heard = loop_now(h->loop);
+                h2_wake_by(h, after(h->heard, TIMEOUT_KEEPALIVE));
+        }
+}
+
+void h2_closed(struct h2 *h)
+{
+        if (--h->open > 0 || h->options.idle.ns == 0 || h->is_over)
+                return;
+        h->idle_since = loop_now(h->loop);
+        h2_wake_by(h, instant_add(h->idle_since, h->options.idle));
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------- */
+
+/* nghttp2 fails these calls only for want of memory or for a misuse of ours. */
+static void must(int status)
+{
+        if (status != 0)
+                bug("nghttp2: %s", nghttp2_strerror(status));
+}
+
+static nghttp2_session *session_new(struct h2 *h)
+{
+        nghttp2_session_callbacks *callbacks = NULL;
+        nghttp2_option *option = NULL;
+        nghttp2_session *session = NULL;
+
+        must(nghttp2_session_callbacks_new(&callbacks));
+        nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+        nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+        nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+        nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+        nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+        nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
+        nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+
+        must(nghttp2_option_new(&option));
+        nghttp2_option_set_no_closed_streams(option, 1);               /* kept only for priorities, which we ignore */
+        nghttp2_option_set_max_deflate_dynamic_table_size(option, 0);  /* our headers are few: no table to keep */
+        if (h->options.resets.per_second > 0)
+                nghttp2_option_set_stream_reset_rate_limit(option, (uint64_t)h->options.resets.burst,
+                                                           (uint64_t)h->options.resets.per_second);
+        must(h->options.is_server ? nghttp2_session_server_new2(&session, callbacks, h, option)
+                                  : nghttp2_session_client_new2(&session, callbacks, h, option));
+        nghttp2_option_del(option);
+        nghttp2_session_callbacks_del(callbacks);
+        return session;
+}
+
+void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_events *events, struct h2_options options)
+{
+        *h = (struct h2){ .loop = l, .stream = s, .events = events, .options = options };
+        h->session = session_new(h);
+        h->timer = timer_new(l, on_timer, h);
+        h->heard = h->idle_since = h->options.resets.at = h->options.noise.at = loop_now(l);
+
+        nghttp2_settings_entry settings[] = {
+                { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_streams },
+                { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_HTTP2_HEADER_LIST },
+                { NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 }, /* nothing to keep for a connection that idles */
+                { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
+                { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 }, /* last: only a client may send it */
+        };
+        must(nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings,
+                                     ARRAY_LEN(settings) - (options.is_server ? 1 : 0)));
+        stream_listen(s, &stream_events, h);
+        stream_read(s, true);
+        if (options.idle.ns > 0)
+                h2_wake_by(h, instant_add(h->idle_since, options.idle));
+        h2_ask_turn(h);
+}
+
+void h2_release(struct h2 *h)
+{
+        error_free(h->why);
+        h->why = NULL;
+}
+
+void *h2_stream_owner(const struct h2 *h, int32_t stream)
+{
+        return h->session == NULL ? NULL : nghttp2_session_get_stream_user_data(h->session, stream);
+}
+
+nghttp2_nv h2_header(struct str name, struct str value, uint8_t flags)
+{
+        /* nghttp2 does not write to what it copies or only looks at. */
+        return (nghttp2_nv){
+                .name = (uint8_t *)(uintptr_t)name.ptr,
+                .value = (uint8_t *)(uintptr_t)value.ptr,
+                .namelen = name.len,
+                .valuelen = value.len,
+                .flags = flags,
+        };
+}

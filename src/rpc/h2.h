@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An HTTP/2 connection over a stream, as server and client of gRPC both need it: nghttp2 fed and
+ * drained, output of one turn of the loop in one write, limits on what nghttp2 does not limit, a
+ * keepalive, one timer. Inside rpc only.
+ *
+ *     stream ──on_read──▶ nghttp2_session_mem_recv ──▶ h2_events ──▶ server.c, client.c
+ *            ◀──write──── nghttp2_session_mem_send ◀── nghttp2_submit_…, then h2_wants()
+ *
+ * States: open; over, once h2_end() was called, when no event but on_end comes any more; ended, when
+ * on_end has come (in a turn of its own), after which the owner releases the h2 when it likes.
+ */
+#ifndef RPC_H2_H
+#define RPC_H2_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "net/stream.h"
+
+struct loop;
+struct timer;
+struct h2;
+
+/* Streams are told apart by the owner's pointer for them, set with nghttp2_session_set_stream_user_data. */
+struct h2_events {
+        void (*on_begin)(struct h2 *h, int32_t stream); /* server: a request's headers begin */
+        void (*on_header)(struct h2 *h, int32_t stream, struct str name, struct str value);
+        void (*on_headers)(struct h2 *h, int32_t stream);                 /* a header block is complete */
+        void (*on_data)(struct h2 *h, int32_t stream, struct str bytes);
+        void (*on_last)(struct h2 *h, int32_t stream);                    /* the peer sends no more on it */
+        void (*on_sent_last)(struct h2 *h, int32_t stream);               /* our last frame for it went out */
+        void (*on_stream_end)(struct h2 *h, int32_t stream, uint32_t error_code);
+        void (*on_not_begun)(struct h2 *h, int32_t stream);               /* client: a request that will never go out */
+        void (*on_turn)(struct h2 *h);                                    /* what h2_ask_turn asked for; may be NULL */
+        /* The owner's own deadlines: acts on those that have passed, returns the next one or NEVER. */
+        struct instant (*on_time)(struct h2 *h, struct instant now);
+        /* The connection is gone, h->why says why. Again in each turn asked for afterwards. */
+        void (*on_end)(struct h2 *h);
+};
+
+/* A rate with a burst: tokens that come back with time. per_second 0: no limit. */
+struct h2_budget {
+        int64_t per_second, burst;
+        int64_t spent_ns; /* what is not paid back yet, in nanoseconds of the rate */
+        struct instant at;
+};
+
+struct h2_options {
+        bool is_server;
+        uint32_t max_streams;        /* announced; 0: push and all else from the peer is off */
+        struct h2_budget resets;     /* streams reset by either side, header blocks refused */
+        struct h2_budget noise;      /* frames that carry nothing */
+        struct duration idle;        /* close after this long without a stream; 0: never */
+};
+
+struct h2 {
+        struct loop *loop;
+        struct stream *stream;   /* NULL once ended */
+        nghttp2_session *session;
+        const struct h2_events *events;
+        struct h2_options options;
+        struct timer *timer;
+        struct instant timer_due;
+        struct instant heard;      /* when bytes last came */
+        struct instant pinged;     /* our ping that nothing answered yet; 0: none */
+        struct instant idle_since; /* when the last stream ended */
+        size_t open;               /* streams the owner counts as open */
+        size_t queued;             /* bytes of messages that wait for the peer's window; the owner counts */
+        struct error *why;         /* reason of the end, NULL when the owner asked for it */
+        bool is_busy;              /* inside nghttp2: what is submitted goes out by itself */
+        bool is_turn_due;
+        bool is_over;
+        bool is_ended;
+};
+
+#define NEVER ((struct instant){ INT64_MAX })
+
+/* Starts on s, owned from now on; the settings go out in the next turn. */
+void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_events *events, struct h2_options options);
+
+/* After on_end. */
+void h2_release(struct h2 *h);
+
+/* Something was submitted: it goes out at the end of this turn, or of the next. */
+void h2_wants(struct h2 *h);
+
+/* Asks for a turn of its own in any case: on_turn, or on_end when the connection is over. */
+void h2_ask_turn(struct h2 *h);
+
+/* Ends the connection; err (owned) says why, NULL for an end of our own wish. Repeats are ignored. */
+void h2_end(struct h2 *h, struct error *err);
+
+/* GOAWAY: what is open may finish, then the connection ends. */
+void h2_go_away(struct h2 *h);
+
+/* The timer fires by then at the latest. */
+void h2_wake_by(struct h2 *h, struct instant by);
+
+/* Counts streams of the owner; the keepalive runs while there are some, the idle time while there are none. */
+void h2_opened(struct h2 *h);
+void h2_closed(struct h2 *h);
+
+/* A reset or a refusal that the peer caused. */
+void h2_spend_reset(struct h2 *h);
+
+/* Whether more output may be queued: ends the connection when the peer left LIMIT_UNREAD_OUTPUT unread. */
+bool h2_may_queue(struct h2 *h);
+
+/* The owner's pointer for a stream, or NULL. */
+void *h2_stream_owner(const struct h2 *h, int32_t stream);
+
+/* A header; name and value are copied by nghttp2 unless they are literals. */
+#define H2_HEADER(name, value) h2_header(STR(name), value, NGHTTP2_NV_FLAG_NO_COPY_NAME)
+#define H2_CONST_HEADER(name, value)                                                               \
+        h2_header(STR(name), STR(value), NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
+nghttp2_nv h2_header(struct str name, struct str value, uint8_t flags);
+
+#endif
