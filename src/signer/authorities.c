@@ -56,10 +56,15 @@ static char *file_path(const char *dir, enum authority_type type, const char *su
 static struct error *unusable(const char *path, struct error *err)
 {
         AUTO_MEM char *shown = escaped(str_of(path));
+        bool is_named = str_contains(str_of(err->what), str_of(shown));
+        struct error *result = error_new(ERROR_FAILED_PRECONDITION, "the cluster's CA cannot be used: %s%s%s",
+                                         is_named ? "" : shown, is_named ? "" : ": ", err->what);
 
-        return error_because(error_hint(error_new(ERROR_FAILED_PRECONDITION, "the cluster's CA cannot be used: %s: %s",
-                                                  shown, err->what), "%s", err->hint != NULL ? err->hint : restore_hint),
-                             err);
+        result = error_hint(result, "%s", err->hint != NULL ? err->hint : restore_hint);
+        if (err->cause != NULL)
+                result = error_because(result, error_copy(err->cause));
+        error_free(err);
+        return result;
 }
 
 static struct error *read_key(const char *path, struct key *ret)
@@ -159,7 +164,9 @@ struct error *authorities_load(struct authorities *as, const char *data_dir)
 
         if (lstat(dir, &st) < 0)
                 return error_errno(errno, "there is no CA in the data directory");
-        TRY(dir_make(dir, 0700)); /* it is there: checks that it is a directory and ours alone */
+        struct error *err = dir_make(dir, 0700); /* it is there: checks that it is a directory and ours alone */
+        if (err != NULL)
+                return unusable(dir, err);
         for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
                 loaded.all[i].tls_cert = BUF_MAX(CERT_MAX);
                 loaded.all[i].ssh_key = BUF_MAX(PUBLIC_KEY_MAX);

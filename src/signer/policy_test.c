@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "signer/policy.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "pki/pki_testing.h"
+
+#define HOST_ID "1f2e3d4c-1111-4222-8333-444455556666"
+#define OTHER_ID "99999999-1111-4222-8333-444455556666"
+#define HEX_OF_CLUSTER "6578616d706c652e636f6d" /* example.com */
+
+enum { NOW = 1700000000, LISTS_MAX = 128 };
+
+struct fixture {
+        struct arena *arena;
+        struct policy_facts facts;
+        struct public_key own_keys[2];
+        struct buf ca_tls, ca_ssh_spki, ca_ssh_wire, tls, ssh;
+        Cteleport__Internal__V1__HostCertRequest request;
+        char *principals[LISTS_MAX], *dns_names[LISTS_MAX], *system_roles[LISTS_MAX];
+        struct policy_order order;
+};
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+        AUTO(key) ca_tls = given_key(KEY_ECDSA_P256);
+        AUTO(key) ca_ssh = given_key(KEY_ED25519);
+        AUTO(key) tls = given_key(KEY_ECDSA_P256);
+        AUTO(key) ssh = given_key(KEY_ED25519);
+
+        f->arena = arena_new(1 * MiB);
+        f->ca_tls = f->ca_ssh_spki = f->ca_ssh_wire = f->tls = f->ssh = BUF_MAX(PUBLIC_KEY_MAX);
+        assert_done(key_public_der(&ca_tls, &f->ca_tls));
+        assert_done(key_public_der(&ca_ssh, &f->ca_ssh_spki));
+        assert_done(key_public_ssh(&ca_ssh, &f->ca_ssh_wire));
+        assert_done(key_public_der(&tls, &f->tls));
+        assert_done(key_public_ssh(&ssh, &f->ssh));
+        assert_done(public_key_of_spki(buf_str(&f->ca_tls), &f->own_keys[0]));
+        assert_done(public_key_of_spki(buf_str(&f->ca_ssh_spki), &f->own_keys[1]));
+        f->facts = (struct policy_facts){
+                .cluster = STR("example.com"),
+                .now = walltime_of_unix(NOW),
+                .ca_times = times_of(NOW - 1000000, NOW + 1000000),
+                .own_keys = f->own_keys,
+                .own_key_count = ARRAY_LEN(f->own_keys),
+        };
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+
+        arena_free(f->arena);
+        buf_release(&f->ca_tls);
+        buf_release(&f->ca_ssh_spki);
+        buf_release(&f->ca_ssh_wire);
+        buf_release(&f->tls);
+        buf_release(&f->ssh);
+        free(f);
+        return 0;
+}
+
+static char *c(const char *literal)
+{
+        return (char *)(uintptr_t)literal;
+}
+
+static ProtobufCBinaryData bytes_of(const struct buf *b)
+{
+        return (ProtobufCBinaryData){ .len = b->len, .data = (uint8_t *)b->ptr };
+}
+
+/* A request that is granted: an hour for a joining host. */
+static Cteleport__Internal__V1__HostCertRequest *given_request(struct fixture *f, const char *role)
+{
+        Cteleport__Internal__V1__HostCertRequest *r = &f->request;
+
+        cteleport__internal__v1__host_cert_request__init(r);
+        r->host_id = c(HOST_ID);
+        r->node_name = c("web-1");
+        r->role = c(role);
+        r->reason = c("join");
+        r->ttl_seconds = 3600;
+        r->tls_public_key = bytes_of(&f->tls);
+        r->ssh_public_key = bytes_of(&f->ssh);
+        r->principals = f->principals;
+        r->dns_names = f->dns_names;
+        r->system_roles = f->system_roles;
+        return r;
+}
+
+static void given_principal(struct fixture *f, const char *name)
+{
+        f->principals[f->request.n_principals++] = c(name);
+}
+
+static void given_dns_name(struct fixture *f, const char *name)
+{
+        f->dns_names[f->request.n_dns_names++] = c(name);
+}
+
+static void given_system_role(struct fixture *f, const char *role)
+{
+        f->system_roles[f->request.n_system_roles++] = c(role);
+}
+
+static struct error *judged(struct fixture *f)
+{
+        return policy_check(f->arena, &f->facts, &f->request, &f->order);
+}
+
+/* The names, separated by blanks. */
+static void assert_names(const struct str *names, size_t count, const char *expected)
+{
+        AUTO(buf) got = BUF_MAX(64 * KiB);
+
+        for (size_t i = 0; i < count; i++) {
+                if (i > 0)
+                        buf_put_char(&got, ' ');
+                buf_put(&got, names[i]);
+        }
+        assert_str(buf_str(&got), expected);
+}
+
+/* ---- what is granted --------------------------------------------------------------------------------------- */
+
+static void certifies_a_joining_host_by_its_own_names(void **state)
+{
+        struct fixture *f = *state;
+
+        given_request(f, "Instance");
+        given_system_role(f, "Node");
+        given_system_role(f, "App");
+        given_principal(f, "web-1.internal");
+        given_principal(f, "10.0.0.1");
+        assert_done(judged(f));
+        assert_str(f->order.x509.common_name, HOST_ID ".example.com");
+        assert_str(f->order.x509.role, "Instance");
+        assert_str(f->order.x509.cluster, "example.com");
+        assert_names(f->order.x509.system_roles, f->order.x509.system_role_count, "Node App");
+        assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, "web-1.internal");
+        assert_names(f->order.x509.ip_addresses, f->order.x509.ip_address_count, "10.0.0.1");
+        assert_str(f->order.ssh.key_id, HOST_ID);
+        assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
+                     HOST_ID ".example.com " HOST_ID " web-1.example.com web-1 localhost 127.0.0.1 ::1 web-1.internal 10.0.0.1");
+        assert_int_equal(walltime_unix(f->order.times.not_before), NOW - 60);
+        assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 3600);
+}
+
+/* The whole table of roles: what each may hold. */
+static void gives_each_role_what_it_may_hold(void **state)
+{
+        static const struct {
+                const char *role, *dns_names;
+        } cases[] = {
+                { "Instance", "" },
+                { "Node", "" },
+                { "App", "" },
+                { "Db", "" },
+                { "Discovery", "" },
+                { "Kube", "public.example.net" },
+                { "WindowsDesktop", "public.example.net" },
+                { "Proxy", "public.example.net teleport.cluster.local " HEX_OF_CLUSTER ".teleport.cluster.local" },
+                { "Auth", "public.example.net teleport.cluster.local " HEX_OF_CLUSTER ".teleport.cluster.local" },
+        };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                given_request(f, cases[i].role)->reason = c("local");
+                given_dns_name(f, "public.example.net");
+                assert_done(judged(f));
+                assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, cases[i].dns_names);
+        }
+}
+
+static void lets_only_the_cluster_itself_bear_its_names(void **state)
+{
+        static const struct {
+                const char *role, *reason, *name;
+                bool is_granted;
+        } cases[] = {
+                { "Node", "join", "example.com", false },
+                { "Node", "join", "EXAMPLE.com", false },
+                { "Node", "renew", "localhost", false },
+                { "Node", "join", "127.0.0.2", false },
+                { "Node", "join", "teleport.cluster.local", false },
+                { "Node", "join", HEX_OF_CLUSTER ".teleport.cluster.local", false },
+                { "Instance", "join", "example.com", false },
+                { "Kube", "join", "example.com", false },
+                { "Node", "local", "example.com", true },
+                { "Proxy", "join", "example.com", true },
+                { "Auth", "renew", "127.0.0.2", true },
+                { "Node", "join", OTHER_ID, false },
+                { "Node", "local", OTHER_ID ".example.com", false },
+                { "Proxy", "join", OTHER_ID, false },
+                { "Auth", "local", "123456789012-i-0123456789abcdef0", false },
+                { "Node", "join", HOST_ID ".internal", true },
+                { "Node", "join", "www.example.com", true },
+        };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                given_request(f, cases[i].role)->reason = c(cases[i].reason);
+                given_principal(f, cases[i].name);
+                if (cases[i].is_granted)
+                        assert_done(judged(f));
+                else
+                        assert_refused(judged(f), ERROR_PERMISSION_DENIED, cases[i].name);
+        }
+}
+
+static void leaves_out_a_node_name_that_the_host_may_not_bear(void **state)
+{
+        static const char *const names[] = { "example.com", "localhost", OTHER_ID, "" };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                given_request(f, "Node")->node_name = c(names[i]);
+                assert_done(judged(f));
+                assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
+                             HOST_ID ".example.com " HOST_ID " localhost 127.0.0.1 ::1");
+        }
+        given_request(f, "Node")->node_name = c("example.com");
+        f->request.reason = c("local");
+        assert_done(judged(f));
+        assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
+                     HOST_ID ".example.com " HOST_ID " example.com.example.com example.com localhost 127.0.0.1 ::1");
+}
+
+static void says_each_name_once(void **state)
+{
+        struct fixture *f = *state;
+
+        given_request(f, "Kube");
+        given_principal(f, "web-1");
+        given_principal(f, "kube.internal");
+        given_principal(f, "KUBE.internal");
+        given_dns_name(f, "kube.internal");
+        assert_done(judged(f));
+        assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
+                     HOST_ID ".example.com " HOST_ID " web-1.example.com web-1 localhost 127.0.0.1 ::1 kube.internal");
+        assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, "web-1 kube.internal");
+}
+
+static void ends_no_certificate_after_its_ca(void **state)
+{
+        struct fixture *f = *state;
+
+        given_request(f, "Node");
+        f->facts.ca_times = times_of(NOW - 10, NOW + 100);
+        assert_done(judged(f));
+        assert_int_equal(walltime_unix(f->order.times.not_before), NOW - 10);
+        assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 100);
+        f->facts.ca_times = times_of(NOW - 10, NOW);
+        assert_refused(judged(f), ERROR_FAILED_PRECONDITION, "outside the life of the cluster's CA");
+        f->facts.ca_times = times_of(NOW + 1, NOW + 100);
+        assert_refused(judged(f), ERROR_FAILED_PRECONDITION, "outside the life of the cluster's CA");
+}
+
+static void issues_no_ssh_certificate_where_no_key_was_given(void **state)
+{
+        struct fixture *f = *state;
+
+        given_request(f, "App")->ssh_public_key = (ProtobufCBinaryData){ 0 };
+        assert_done(judged(f));
+        assert_true(str_is_empty(f->order.ssh_public_key));
+}
+
+/* ---- what is refused ------------------------------------------------------------------------------------------ */
+
+static void with_role_admin(struct fixture *f) { f->request.role = c("Admin"); }
+static void with_role_in_lower_case(struct fixture *f) { f->request.role = c("node"); }
+static void with_no_role(struct fixture *f) { f->request.role = c(""); }
+static void with_auth_by_joining(struct fixture *f) { f->request.role = c("Auth"); }
+static void with_unknown_reason(struct fixture *f) { f->request.reason = c("because"); }
+static void with_no_reason(struct fixture *f) { f->request.reason = c(""); }
+static void with_name_for_host_id(struct fixture *f) { f->request.host_id = c("web-1"); }
+static void with_no_host_id(struct fixture *f) { f->request.host_id = c(""); }
+static void with_path_for_host_id(struct fixture *f) { f->request.host_id = c("../../etc"); }
+static void with_wildcard_node_name(struct fixture *f) { f->request.node_name = c("*"); }
+static void with_blank_in_node_name(struct fixture *f) { f->request.node_name = c("web 1"); }
+static void with_wildcard_principal(struct fixture *f) { given_principal(f, "*.example.com"); }
+static void with_empty_principal(struct fixture *f) { given_principal(f, ""); }
+static void with_pattern_principal(struct fixture *f) { given_principal(f, "!web"); }
+static void with_wildcard_dns_name(struct fixture *f) { f->request.role = c("Proxy"), given_dns_name(f, "*.teleport.cluster.local"); }
+static void with_no_life(struct fixture *f) { f->request.ttl_seconds = 0; }
+static void with_negative_life(struct fixture *f) { f->request.ttl_seconds = -1; }
+static void with_too_long_a_life(struct fixture *f) { f->request.ttl_seconds = LIMIT_HOST_CERT_SECONDS + 1; }
+static void with_endless_life(struct fixture *f) { f->request.ttl_seconds = INT64_MAX; }
+static void with_no_tls_key(struct fixture *f) { f->request.tls_public_key.len = 0; }
+static void with_broken_tls_key(struct fixture *f) { f->request.tls_public_key.len--; }
+static void with_ca_as_tls_key(struct fixture *f) { f->request.tls_public_key = bytes_of(&f->ca_tls); }
+static void with_ssh_ca_as_tls_key(struct fixture *f) { f->request.tls_public_key = bytes_of(&f->ca_ssh_spki); }
+static void with_ca_as_ssh_key(struct fixture *f) { f->request.ssh_public_key = bytes_of(&f->ca_ssh_wire); }
+static void with_broken_ssh_key(struct fixture *f) { f->request.ssh_public_key.len--; }
+static void with_spki_as_ssh_key(struct fixture *f) { f->request.ssh_public_key = bytes_of(&f->tls); }
+static void with_system_roles_of_a_node(struct fixture *f) { given_system_role(f, "Node"); }
+static void with_unknown_system_role(struct fixture *f) { f->request.role = c("Instance"), given_system_role(f, "Root"); }
+static void with_system_role_twice(struct fixture *f) { f->request.role = c("Instance"), given_system_role(f, "Node"), given_system_role(f, "Node"); }
+static void with_auth_as_system_role(struct fixture *f) { f->request.role = c("Instance"), given_system_role(f, "Auth"); }
+
+static void with_too_many_names(struct fixture *f)
+{
+        for (size_t i = 0; i < LISTS_MAX; i++)
+                given_principal(f, arena_printf(f->arena, "name-%zu", i));
+}
+
+static void with_too_many_names_in_two_lists(struct fixture *f)
+{
+        f->request.role = c("Kube");
+        for (size_t i = 0; i < 60; i++) {
+                given_dns_name(f, arena_printf(f->arena, "name-%zu", i));
+                given_principal(f, arena_printf(f->arena, "10.0.0.%zu", i));
+        }
+}
+
+static void refuses_what_is_outside_the_policy(void **state)
+{
+        static const struct {
+                const char *name;
+                void (*given)(struct fixture *f);
+                enum error_code code;
+                const char *why;
+        } cases[] = {
+#define CASE(n, code, why) { #n, n, code, why }
+                CASE(with_role_admin, ERROR_INVALID_ARGUMENT, "not a role"),
+                CASE(with_role_in_lower_case, ERROR_INVALID_ARGUMENT, "not a role"),
+                CASE(with_no_role, ERROR_INVALID_ARGUMENT, "not a role"),
+                CASE(with_auth_by_joining, ERROR_PERMISSION_DENIED, "no host can join as Auth"),
+                CASE(with_unknown_reason, ERROR_INVALID_ARGUMENT, "not a reason"),
+                CASE(with_no_reason, ERROR_INVALID_ARGUMENT, "not a reason"),
+                CASE(with_name_for_host_id, ERROR_INVALID_ARGUMENT, "not a host ID"),
+                CASE(with_no_host_id, ERROR_INVALID_ARGUMENT, "not a host ID"),
+                CASE(with_path_for_host_id, ERROR_INVALID_ARGUMENT, "not a host ID"),
+                CASE(with_wildcard_node_name, ERROR_INVALID_ARGUMENT, "node name '*'"),
+                CASE(with_blank_in_node_name, ERROR_INVALID_ARGUMENT, "node name 'web 1'"),
+                CASE(with_wildcard_principal, ERROR_INVALID_ARGUMENT, "not a valid host name"),
+                CASE(with_empty_principal, ERROR_INVALID_ARGUMENT, "not a valid host name"),
+                CASE(with_pattern_principal, ERROR_INVALID_ARGUMENT, "not a valid host name"),
+                CASE(with_wildcard_dns_name, ERROR_INVALID_ARGUMENT, "not a valid host name"),
+                CASE(with_no_life, ERROR_INVALID_ARGUMENT, "for 0 seconds"),
+                CASE(with_negative_life, ERROR_INVALID_ARGUMENT, "for -1 seconds"),
+                CASE(with_too_long_a_life, ERROR_INVALID_ARGUMENT, "for 86401 seconds"),
+                CASE(with_endless_life, ERROR_INVALID_ARGUMENT, "seconds; the signer gives"),
+                CASE(with_no_tls_key, ERROR_INVALID_ARGUMENT, "the public key"),
+                CASE(with_broken_tls_key, ERROR_INVALID_ARGUMENT, "the public key"),
+                CASE(with_ca_as_tls_key, ERROR_PERMISSION_DENIED, "of one of the cluster's CAs"),
+                CASE(with_ssh_ca_as_tls_key, ERROR_PERMISSION_DENIED, "of one of the cluster's CAs"),
+                CASE(with_ca_as_ssh_key, ERROR_PERMISSION_DENIED, "of one of the cluster's CAs"),
+                CASE(with_broken_ssh_key, ERROR_INVALID_ARGUMENT, "the SSH public key"),
+                CASE(with_spki_as_ssh_key, ERROR_INVALID_ARGUMENT, "the SSH public key"),
+                CASE(with_system_roles_of_a_node, ERROR_INVALID_ARGUMENT, "lists no other roles"),
+                CASE(with_unknown_system_role, ERROR_INVALID_ARGUMENT, "not a role"),
+                CASE(with_system_role_twice, ERROR_INVALID_ARGUMENT, "comes twice"),
+                CASE(with_auth_as_system_role, ERROR_PERMISSION_DENIED, "no host can join as Auth"),
+                CASE(with_too_many_names, ERROR_INVALID_ARGUMENT, "more than 100 names"),
+                CASE(with_too_many_names_in_two_lists, ERROR_INVALID_ARGUMENT, "more than 100 names"),
+#undef CASE
+        };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                given_request(f, "Node");
+                cases[i].given(f);
+                struct error *err = judged(f);
+                if (err == NULL)
+                        print_error("granted: %s\n", cases[i].name);
+                assert_refused(err, cases[i].code, cases[i].why);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(certifies_a_joining_host_by_its_own_names, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(gives_each_role_what_it_may_hold, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(lets_only_the_cluster_itself_bear_its_names, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(leaves_out_a_node_name_that_the_host_may_not_bear, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(says_each_name_once, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(ends_no_certificate_after_its_ca, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(issues_no_ssh_certificate_where_no_key_was_given, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(refuses_what_is_outside_the_policy, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests_name("policy", tests, NULL, NULL);
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The signer as auth sees it: a process at the other end of a socketpair.
+ */
+#include "signer/signer.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "internal.pb-c.h"
+#include "loop/loop.h"
+#include "os/file.h"
+#include "pki/pki_testing.h"
+#include "rpc/link.h"
+#include "rpc/wire.h"
+
+#define HOST_ID "1f2e3d4c-1111-4222-8333-444455556666"
+
+struct fixture {
+        char dir[64];
+        struct loop loop;
+        struct link *link;
+        pid_t signer;
+        /* the last answer */
+        struct arena *arena;
+        ProtobufCMessage *answer;
+        struct error *err;
+        bool is_answered;
+        struct buf tls, ssh;
+};
+
+static void say_ready(void *ctx)
+{
+        (void)ctx;
+}
+
+static void link_lost(void *ctx)
+{
+        (void)ctx;
+}
+
+/* Starts a signer on the fixture's directory, in a process of its own: it shuts itself in. */
+static void given_signer(struct fixture *f)
+{
+        int pair[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        fflush(NULL);
+        f->signer = fork();
+        assert_true(f->signer >= 0);
+        if (f->signer == 0) {
+                struct error *err;
+
+                close(pair[0]);
+                err = signer_main(f->dir, pair[1], say_ready, NULL);
+                if (err != NULL)
+                        error_print(err);
+                _exit(err == NULL ? 0 : 1);
+        }
+        close(pair[1]);
+        f->link = link_new(&f->loop, pair[0], link_lost, f);
+}
+
+/* Hangs up, and returns the signer's exit code. */
+static int ended(struct fixture *f)
+{
+        int status = 0;
+
+        link_close(f->link);
+        f->link = NULL;
+        uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        assert_int_equal(waitpid(f->signer, &status, 0), f->signer);
+        f->signer = 0;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+        AUTO(key) tls = given_key(KEY_ECDSA_P256);
+        AUTO(key) ssh = given_key(KEY_ED25519);
+
+        snprintf(f->dir, sizeof f->dir, "/tmp/signer_test.XXXXXX");
+        assert_non_null(mkdtemp(f->dir));
+        assert_done(loop_init(&f->loop, NULL));
+        f->tls = f->ssh = BUF_MAX(4 * KiB);
+        assert_done(key_public_der(&tls, &f->tls));
+        assert_done(key_public_ssh(&ssh, &f->ssh));
+        f->arena = arena_new(4 * MiB);
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *ca = mem_printf("%s/ca", f->dir);
+        DIR *dir = opendir(ca);
+        struct dirent *entry;
+
+        if (f->link != NULL)
+                ended(f);
+        while (dir != NULL && (entry = readdir(dir)) != NULL)
+                unlinkat(dirfd(dir), entry->d_name, 0);
+        if (dir != NULL)
+                closedir(dir);
+        rmdir(ca);
+        rmdir(f->dir);
+        loop_release(&f->loop);
+        error_free(f->err);
+        arena_free(f->arena);
+        buf_release(&f->tls);
+        buf_release(&f->ssh);
+        free(f);
+        return 0;
+}
+
+static void keep_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct fixture *f = ctx;
+
+        f->is_answered = true;
+        f->err = err;
+        if (answer == NULL)
+                return;
+        AUTO(buf) bytes = BUF_MAX(LINK_MESSAGE_MAX);
+        wire_encode(&bytes, answer);
+        assert_done(wire_decode(f->arena, answer->descriptor, buf_str(&bytes), &f->answer));
+}
+
+/* Asks and waits; the error is the caller's. */
+static struct error *asked(struct fixture *f, int verb, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type)
+{
+        f->is_answered = false;
+        f->answer = NULL;
+        link_ask(f->link, (uint16_t)verb, request, type, SECONDS(30), keep_answer, f);
+        while (!f->is_answered)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        struct error *err = f->err;
+        f->err = NULL;
+        return err;
+}
+
+static struct error *asked_for_authorities(struct fixture *f, const char *cluster, bool may_create)
+{
+        Cteleport__Internal__V1__AuthoritiesRequest r = CTELEPORT__INTERNAL__V1__AUTHORITIES_REQUEST__INIT;
+
+        r.cluster = (char *)(uintptr_t)cluster;
+        r.may_create = may_create;
+        return asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_AUTHORITIES, &r.base,
+                     &cteleport__internal__v1__authorities__descriptor);
+}
+
+static struct error *asked_for_host(struct fixture *f, const char *role)
+{
+        Cteleport__Internal__V1__HostCertRequest r = CTELEPORT__INTERNAL__V1__HOST_CERT_REQUEST__INIT;
+
+        r.host_id = (char *)(uintptr_t)HOST_ID;
+        r.node_name = (char *)(uintptr_t)"web-1";
+        r.role = (char *)(uintptr_t)role;
+        r.reason = (char *)(uintptr_t)"join";
+        r.ttl_seconds = 3600;
+        r.tls_public_key = (ProtobufCBinaryData){ .len = f->tls.len, .data = (uint8_t *)f->tls.ptr };
+        r.ssh_public_key = (ProtobufCBinaryData){ .len = f->ssh.len, .data = (uint8_t *)f->ssh.ptr };
+        return asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &r.base,
+                     &cteleport__internal__v1__host_certs__descriptor);
+}
+
+static const Cteleport__Internal__V1__Authority *host_authority(const struct fixture *f)
+{
+        const Cteleport__Internal__V1__Authorities *answer = (const void *)f->answer;
+
+        assert_int_equal(answer->n_authorities, 2);
+        assert_string_equal(answer->authorities[0]->type, "host");
+        assert_string_equal(answer->authorities[1]->type, "user");
+        return answer->authorities[0];
+}
+
+static char *file_in_ca(const struct fixture *f, const char *name)
+{
+        return mem_printf("%s/ca/%s", f->dir, name);
+}
+
+static void issued_log_of(const struct fixture *f, struct buf *out)
+{
+        AUTO_MEM char *path = file_in_ca(f, "issued.log");
+
+        assert_done(file_read_private(path, out));
+}
+
+/* ---- the life of a CA ------------------------------------------------------------------------------------- */
+
+static void makes_a_ca_at_the_first_start_and_keeps_it(void **state)
+{
+        struct fixture *f = *state;
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        ProtobufCBinaryData first = host_authority(f)->tls_certs[0];
+        assert_int_equal(ended(f), 0);
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", false));
+        ProtobufCBinaryData second = host_authority(f)->tls_certs[0];
+        assert_true(str_equal(str_of_bytes(first.data, first.len), str_of_bytes(second.data, second.len)));
+        assert_done(asked_for_authorities(f, "example.com", true)); /* leave to create is no order to */
+        second = host_authority(f)->tls_certs[0];
+        assert_true(str_equal(str_of_bytes(first.data, first.len), str_of_bytes(second.data, second.len)));
+        assert_int_equal(ended(f), 0);
+}
+
+static void makes_no_ca_for_a_cluster_that_had_one(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *ca = mem_printf("%s/ca", f->dir);
+
+        given_signer(f);
+        assert_refused(asked_for_authorities(f, "example.com", false), ERROR_FAILED_PRECONDITION, "its CA is gone");
+        assert_refused(asked_for_host(f, "Node"), ERROR_FAILED_PRECONDITION, "no CA yet");
+        assert_int_not_equal(access(ca, F_OK), 0);
+}
+
+static void serves_no_other_cluster_than_its_own(void **state)
+{
+        struct fixture *f = *state;
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_refused(asked_for_authorities(f, "example.org", true), ERROR_FAILED_PRECONDITION, "of cluster 'example.com'");
+}
+
+static void does_not_start_with_a_ca_that_is_damaged(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *key = file_in_ca(f, "host.tls.key.pem");
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_int_equal(ended(f), 0);
+        assert_int_equal(unlink(key), 0);
+        given_signer(f);
+        assert_refused(asked_for_authorities(f, "example.com", true), ERROR_UNAVAILABLE, "");
+        assert_int_equal(ended(f), 1);
+}
+
+/* ---- certificates ------------------------------------------------------------------------------------------- */
+
+static void certifies_a_host_and_records_it_first(void **state)
+{
+        struct fixture *f = *state;
+        struct cert_info info;
+        struct ssh_cert_info ssh;
+        AUTO(buf) log = BUF_MAX(64 * KiB);
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        ProtobufCBinaryData ca_key = host_authority(f)->ssh_keys[0];
+        assert_done(asked_for_host(f, "Node"));
+        const Cteleport__Internal__V1__HostCerts *certs = (const void *)f->answer;
+        assert_done(cert_read(f->arena, str_of_bytes(certs->tls_cert.data, certs->tls_cert.len), &info));
+        assert_str(info.host_id, HOST_ID);
+        assert_str(info.role, "Node");
+        assert_str(info.serial_hex, certs->serial);
+        assert_int_equal(walltime_unix(info.times.not_after), certs->not_after);
+        assert_int_equal(certs->not_after - certs->not_before, 3600 + LIMIT_CERT_BACKDATE_SECONDS);
+        assert_done(ssh_cert_read(f->arena, str_of_bytes(certs->ssh_cert.data, certs->ssh_cert.len), &ssh));
+        assert_str(ssh.key_id, HOST_ID);
+        assert_true(str_equal(ssh.ca_key, str_of_bytes(ca_key.data, ca_key.len)));
+        assert_int_equal(ssh.valid_before, certs->not_after);
+
+        issued_log_of(f, &log);
+        struct str rest = buf_str(&log);
+        struct str x509_line = str_split(&rest, '\n'), ssh_line = str_split(&rest, '\n');
+        assert_true(str_is_empty(rest));
+        assert_true(str_contains(x509_line, STR("\"kind\":\"x509\"")));
+        assert_true(str_contains(x509_line, str_of(certs->serial)));
+        assert_true(str_contains(x509_line, STR("\"host_id\":\"" HOST_ID "\",\"node_name\":\"web-1\",\"role\":\"Node\",\"reason\":\"join\"")));
+        assert_true(str_contains(ssh_line, STR("\"kind\":\"ssh\"")));
+        assert_true(str_contains(ssh_line, STR("\"web-1.example.com\",\"web-1\",\"localhost\"")));
+        AUTO(buf) serial = BUF_MAX(64);
+        buf_printf(&serial, "\"serial\":\"%016llx\"", (unsigned long long)ssh.serial);
+        assert_true(str_contains(ssh_line, buf_str(&serial)));
+}
+
+static void records_nothing_when_it_refuses(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) log = BUF_MAX(64 * KiB);
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_refused(asked_for_host(f, "Admin"), ERROR_INVALID_ARGUMENT, "not a role");
+        assert_refused(asked_for_host(f, "Auth"), ERROR_PERMISSION_DENIED, "no host can join");
+        issued_log_of(f, &log);
+        assert_int_equal(log.len, 0);
+        assert_done(asked_for_host(f, "Node")); /* and goes on */
+}
+
+static void begins_a_new_line_behind_one_that_was_torn(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = file_in_ca(f, "issued.log");
+        AUTO(buf) log = BUF_MAX(64 * KiB);
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_int_equal(ended(f), 0);
+        assert_done(file_write_atomic(path, STR("{\"time\":\"2026-"), 0600));
+        given_signer(f);
+        assert_done(asked_for_host(f, "Node"));
+        issued_log_of(f, &log);
+        assert_true(str_starts_with(buf_str(&log), STR("{\"time\":\"2026-\n{\"time\":")));
+}
+
+static void gives_out_no_certificate_that_it_cannot_record(void **state)
+{
+        struct fixture *f = *state;
+        struct rlimit none = { 0, RLIM_INFINITY }, before;
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_int_equal(ended(f), 0);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+        none.rlim_max = before.rlim_max;
+        signal(SIGXFSZ, SIG_IGN); /* a file that cannot grow, as on a full disk */
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+        given_signer(f);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_refused(asked_for_host(f, "Node"), ERROR_INTERNAL, "cannot write the log of issued certificates");
+        assert_null(f->answer);
+}
+
+/* ---- the link ------------------------------------------------------------------------------------------------- */
+
+static void knows_no_other_verbs(void **state)
+{
+        struct fixture *f = *state;
+        Cteleport__Internal__V1__AuthoritiesRequest r = CTELEPORT__INTERNAL__V1__AUTHORITIES_REQUEST__INIT;
+
+        given_signer(f);
+        assert_refused(asked(f, 0, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED, "no verb 0");
+        assert_refused(asked(f, 3, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED, "no verb 3");
+}
+
+static void answers_a_malformed_request_and_goes_on(void **state)
+{
+        struct fixture *f = *state;
+        Cteleport__Internal__V1__HostCertRequest odd = CTELEPORT__INTERNAL__V1__HOST_CERT_REQUEST__INIT;
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        odd.role = (char *)(uintptr_t)"\xff"; /* not UTF-8 */
+        assert_refused(asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &odd.base,
+                             &cteleport__internal__v1__host_certs__descriptor),
+                       ERROR_INVALID_ARGUMENT, "");
+        assert_done(asked_for_host(f, "Node"));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(makes_a_ca_at_the_first_start_and_keeps_it, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(makes_no_ca_for_a_cluster_that_had_one, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(serves_no_other_cluster_than_its_own, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(does_not_start_with_a_ca_that_is_damaged, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(certifies_a_host_and_records_it_first, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(records_nothing_when_it_refuses, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(begins_a_new_line_behind_one_that_was_torn, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(gives_out_no_certificate_that_it_cannot_record, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(knows_no_other_verbs, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(answers_a_malformed_request_and_goes_on, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests_name("signer", tests, NULL, NULL);
+}
