@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands of tctl, for the table in tctl.c: each has its flags, its arguments and what it does.
+ */
+#ifndef CMD_TCTL_COMMANDS_H
+#define CMD_TCTL_COMMANDS_H
+
+#include "cmd/common/flags.h"
+
+/* status.c */
+extern const struct flag status_flags[];
+struct error *status_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* create.c */
+extern const struct flag create_flags[];
+extern const struct argument create_arguments[];
+struct error *create_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* get.c */
+extern const struct flag get_flags[];
+extern const struct argument get_arguments[];
+struct error *get_run(void *ctx, const struct flags *given) MUST_USE;
+extern const struct argument rm_arguments[];
+struct error *rm_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* edit.c */
+extern const struct argument edit_arguments[];
+struct error *edit_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* tokens.c */
+extern const struct flag tokens_add_flags[], tokens_ls_flags[];
+extern const struct argument tokens_rm_arguments[];
+struct error *tokens_add_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *tokens_ls_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *tokens_rm_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* explain.c */
+extern const struct flag tokens_explain_flags[];
+extern const struct argument tokens_explain_arguments[];
+struct error *tokens_explain_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* nodes.c */
+extern const struct flag nodes_ls_flags[], inventory_ls_flags[];
+extern const struct argument nodes_ls_arguments[];
+struct error *nodes_ls_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *inventory_ls_run(void *ctx, const struct flags *given) MUST_USE;
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tctl create: writes the resources of a file, all checked before the first is written. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cmd/tctl/commands.h"
+#include "cmd/tctl/tokens_shared.h"
+#include "os/file.h"
+#include "resource/token.h"
+#include "schema/schema.h"
+
+const struct flag create_flags[] = {
+        { "force", 'f', FLAG_SWITCH, .help = "Overwrite what exists (tokens are always overwritten)" },
+        { NULL },
+};
+
+const struct argument create_arguments[] = {
+        { "file", .help = "YAML or JSON, one or several resources; standard input unless given" },
+        { NULL },
+};
+
+/* The tokens of the file, in order. */
+struct resources {
+        struct arena *arena;
+        const char *file;
+        struct resource {
+                Cteleport__V1__Token *token;
+                int line;
+        } *list;
+        size_t count, room;
+};
+
+static const ProtobufCMessageDescriptor *type_of_kind(void *ctx, struct str kind)
+{
+        (void)ctx;
+        return str_equal(kind, STR("token")) ? &cteleport__v1__token__descriptor : NULL;
+}
+
+static struct error *collect(void *ctx, ProtobufCMessage *msg, int line)
+{
+        struct resources *all = ctx;
+        Cteleport__V1__Token *token = (Cteleport__V1__Token *)msg;
+        struct error *err = token_check(token, all->arena, NULL);
+
+        if (err != NULL)
+                return error_wrap(err, "%s:%d", all->file, line);
+        if (all->count == all->room) {
+                all->room = 2 * all->room + 16;
+                all->list = mem_resize(all->list, all->room, sizeof *all->list);
+        }
+        all->list[all->count++] = (struct resource){ token, line };
+        return NULL;
+}
+
+static struct error *read_stdin(struct buf *text)
+{
+        for (;;) {
+                char piece[4096];
+                ssize_t len = read(STDIN_FILENO, piece, sizeof piece);
+
+                if (len < 0 && errno != EINTR)
+                        return error_errno(errno, "cannot read standard input");
+                if (len == 0)
+                        return buf_finish(text, "standard input");
+                if (len > 0)
+                        buf_put(text, str_of_bytes(piece, (size_t)len));
+        }
+}
+
+static struct error *create_all(struct session *s, const struct resources *all)
+{
+        for (size_t i = 0; i < all->count; i++) {
+                AUTO(buf) name = BUF_MAX(4 * KiB);
+                bool was_there = false;
+                struct error *err = token_put(s, all->list[i].token, false, NULL, &was_there);
+
+                if (err != NULL)
+                        return error_wrap(err, "%s:%d", all->file, all->list[i].line);
+                token_safe_name(all->list[i].token, &name);
+                printf("provision_token \"%s\" has been %s\n", buf_c(&name), was_there ? "updated" : "created");
+        }
+        return NULL;
+}
+
+struct error *create_run(void *ctx, const struct flags *given)
+{
+        AUTO(session) s = { 0 };
+        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
+        const char *file = flags_argument(given, 0);
+        bool is_stdin = file == NULL || strcmp(file, "-") == 0;
+
+        (void)ctx;
+        TRY(session_open(&s, given));
+        struct resources all = { .arena = s.arena, .file = is_stdin ? "stdin" : file };
+        TRY(is_stdin ? read_stdin(&text) : file_read(file, &text));
+        struct error *err = schema_load_stream(s.arena, all.file, buf_str(&text), type_of_kind, collect, &all);
+        if (err == NULL && all.count == 0)
+                err = error_hint(error_new(ERROR_INVALID_ARGUMENT, "no resources found, empty input?"),
+                                 "give a file that begins with a line like: kind: token");
+        if (err == NULL)
+                err = create_all(&s, &all);
+        free(all.list);
+        return err;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tctl edit: a token in the editor of whoever asks, written back unless somebody else changed it meanwhile. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cmd/tctl/commands.h"
+#include "cmd/tctl/tokens_shared.h"
+#include "os/file.h"
+#include "resource/token.h"
+#include "schema/schema.h"
+
+enum { EDITOR_WORDS_MAX = 16 };
+
+const struct argument edit_arguments[] = {
+        { "resource", .is_required = true, .help = "KIND/NAME: token/iam-token" },
+        { NULL },
+};
+
+/* ---- the editor ----------------------------------------------------------------------------------- */
+
+static const char *editor_command(void)
+{
+        static const char *const variables[] = { "TELEPORT_EDITOR", "VISUAL", "EDITOR" };
+
+        for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
+                const char *value = getenv(variables[i]);
+
+                if (value != NULL && *value != '\0')
+                        return value;
+        }
+        return "vi";
+}
+
+/* Words are cut at blanks; no shell reads them. */
+static struct error *run_editor(struct arena *arena, const char *path)
+{
+        struct str rest = str_of(editor_command());
+        char *words[EDITOR_WORDS_MAX + 2] = { NULL };
+        size_t count = 0;
+        int status = 0;
+
+        while (!str_is_empty(rest) && count < EDITOR_WORDS_MAX) {
+                struct str word = str_split(&rest, ' ');
+
+                if (word.len > 0)
+                        words[count++] = (char *)(uintptr_t)str_to_c(arena, word);
+        }
+        words[count] = (char *)(uintptr_t)path;
+        fflush(stdout);
+        pid_t child = fork();
+        if (child < 0)
+                return error_errno(errno, "cannot start the editor");
+        if (child == 0) {
+                execvp(words[0], words);
+                _exit(127);
+        }
+        while (waitpid(child, &status, 0) < 0)
+                if (errno != EINTR)
+                        return error_errno(errno, "cannot wait for the editor");
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+                AUTO_MEM char *shown = escaped(str_of(words[0]));
+
+                return error_hint(error_new(ERROR_CANCELLED, "the editor '%s' did not end well; nothing was changed", shown),
+                                  "TELEPORT_EDITOR, VISUAL or EDITOR names the editor");
+        }
+        return NULL;
+}
+
+/* ---- the token ------------------------------------------------------------------------------------ */
+
+static struct error *write_private_copy(struct str text, char *path)
+{
+        AUTO_FD int fd = mkstemps(path, (int)strlen(".yaml")); /* mode 0600 */
+
+        if (fd < 0)
+                return error_errno(errno, "cannot make a temporary file %s", path);
+        while (text.len > 0) {
+                ssize_t len = write(fd, text.ptr, text.len);
+
+                if (len < 0 && errno != EINTR)
+                        return error_errno(errno, "cannot write %s", path);
+                if (len > 0)
+                        text = str_slice(text, (size_t)len, text.len);
+        }
+        return NULL;
+}
+
+static struct error *load_edited(struct session *s, const char *path, struct str text, const Cteleport__V1__Token *before,
+                                 Cteleport__V1__Token **ret)
+{
+        ProtobufCMessage *msg = NULL;
+
+        TRY(schema_load_yaml(s->arena, path, text, &cteleport__v1__token__descriptor, &msg));
+        *ret = (Cteleport__V1__Token *)msg;
+        TRY(token_check(*ret, s->arena, NULL));
+        if (strcmp((*ret)->metadata->name, before->metadata->name) != 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "metadata.name was changed"),
+                                  "edit cannot rename; use tctl create and tctl rm");
+        return NULL;
+}
+
+static struct error *edit(struct session *s, const Cteleport__V1__Token *before, const char *path, struct str text)
+{
+        AUTO(buf) edited = BUF_MAX(LIMIT_YAML_FILE);
+        AUTO(buf) name = BUF_MAX(4 * KiB);
+        Cteleport__V1__Token *after = NULL;
+        bool was_there = false;
+
+        TRY(run_editor(s->arena, path));
+        TRY(file_read(path, &edited));
+        if (str_equal(buf_str(&edited), text)) {
+                printf("nothing was changed\n");
+                return NULL;
+        }
+        TRY(load_edited(s, path, buf_str(&edited), before, &after));
+        TRY(token_put(s, after, false, before->metadata->revision, &was_there));
+        token_safe_name(after, &name);
+        printf("provision_token \"%s\" has been updated\n", buf_c(&name));
+        return NULL;
+}
+
+static struct error *check_resource(const char *text, struct str *ret_name)
+{
+        *ret_name = str_of(text);
+        struct str kind = str_split(ret_name, '/');
+        AUTO_MEM char *shown = escaped(kind);
+
+        if (!str_equal_nocase(kind, STR("token")) && !str_equal_nocase(kind, STR("tokens")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "resources of type \"%s\" cannot be edited", shown),
+                                  "write: tctl edit token/<name>");
+        if (ret_name->len == 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the name of the token is missing"),
+                                  "write: tctl edit token/<name>");
+        return NULL;
+}
+
+struct error *edit_run(void *ctx, const struct flags *given)
+{
+        AUTO(session) s = { 0 };
+        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
+        const char *folder = getenv("TMPDIR");
+        struct str name = { 0 };
+        ProtobufCMessage *answer = NULL;
+
+        (void)ctx;
+        TRY(check_resource(flags_argument(given, 0), &name));
+        TRY(session_open(&s, given));
+        TRY(session_ask_name(&s, "GetToken", str_to_c(s.arena, name), &cteleport__v1__token__descriptor, &answer));
+        const Cteleport__V1__Token *before = (Cteleport__V1__Token *)answer;
+        if (before->metadata == NULL)
+                return error_new(ERROR_DATA_LOSS, "the Auth Service sent a token without metadata");
+        schema_put_yaml(&text, answer);
+        TRY(buf_finish(&text, "the token"));
+        char *path = (char *)(uintptr_t)arena_printf(s.arena, "%s/tctl-edit-XXXXXX.yaml",
+                                                     folder != NULL && folder[0] == '/' ? folder : "/tmp");
+        TRY(write_private_copy(buf_str(&text), path));
+        struct error *err = edit(&s, before, path, buf_str(&text));
+        if (err == NULL || err->code == ERROR_CANCELLED) {
+                unlink(path);
+                return err;
+        }
+        if (err->hint == NULL)
+                return error_hint(err, "your text is kept in %s", path);
+        AUTO_MEM char *hint = str_dup(str_of(err->hint));
+        return error_hint(err, "%s; your text is kept in %s", hint, path);
+}

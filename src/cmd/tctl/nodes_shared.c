@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/tctl/nodes_shared.h"
+
+#include <stdlib.h>
+
+#include "cmd/common/table.h"
+#include "cmd/tctl/output.h"
+
+enum { CELL_MAX = 64 * KiB };
+
+/* ---- lists ---------------------------------------------------------------------------------------- */
+
+static const char *name_of(const Cteleport__V1__Metadata *metadata)
+{
+        return metadata == NULL ? "" : metadata->name;
+}
+
+static int compare_hosts(const char *x_name, const char *x_id, const char *y_name, const char *y_id)
+{
+        int order = strcmp(x_name, y_name);
+
+        return order != 0 ? order : strcmp(x_id, y_id);
+}
+
+static int compare_nodes(const void *a, const void *b)
+{
+        const Cteleport__V1__Node *x = *(Cteleport__V1__Node *const *)a, *y = *(Cteleport__V1__Node *const *)b;
+
+        return compare_hosts(x->spec->hostname, name_of(x->metadata), y->spec->hostname, name_of(y->metadata));
+}
+
+static int compare_instances(const void *a, const void *b)
+{
+        const Cteleport__V1__Instance *x = *(Cteleport__V1__Instance *const *)a;
+        const Cteleport__V1__Instance *y = *(Cteleport__V1__Instance *const *)b;
+
+        return compare_hosts(x->spec->hostname, name_of(x->metadata), y->spec->hostname, name_of(y->metadata));
+}
+
+struct error *nodes_list(struct session *s, Cteleport__V1__Node ***ret, size_t *ret_count)
+{
+        ProtobufCMessage *answer = NULL;
+
+        TRY(session_ask_name(s, "ListNodes", NULL, &cteleport__v1__list_nodes_response__descriptor, &answer));
+        Cteleport__V1__ListNodesResponse *list = (Cteleport__V1__ListNodesResponse *)answer;
+        for (size_t i = 0; i < list->n_nodes; i++)
+                if (list->nodes[i]->spec == NULL)
+                        return error_new(ERROR_DATA_LOSS, "the Auth Service sent a node without a spec");
+        if (list->n_nodes > 0)
+                qsort(list->nodes, list->n_nodes, sizeof *list->nodes, compare_nodes);
+        *ret = list->nodes;
+        *ret_count = list->n_nodes;
+        return NULL;
+}
+
+struct error *instances_list(struct session *s, Cteleport__V1__Instance ***ret, size_t *ret_count)
+{
+        ProtobufCMessage *answer = NULL;
+
+        TRY(session_ask_name(s, "ListInstances", NULL, &cteleport__v1__list_instances_response__descriptor, &answer));
+        Cteleport__V1__ListInstancesResponse *list = (Cteleport__V1__ListInstancesResponse *)answer;
+        for (size_t i = 0; i < list->n_instances; i++)
+                if (list->instances[i]->spec == NULL)
+                        return error_new(ERROR_DATA_LOSS, "the Auth Service sent an instance without a spec");
+        if (list->n_instances > 0)
+                qsort(list->instances, list->n_instances, sizeof *list->instances, compare_instances);
+        *ret = list->instances;
+        *ret_count = list->n_instances;
+        return NULL;
+}
+
+/* ---- tables --------------------------------------------------------------------------------------- */
+
+/* A host behind a reverse tunnel has no address of its own. */
+static void put_address(struct buf *out, const Cteleport__V1__NodeSpec *spec)
+{
+        if (spec->n_public_addrs > 0)
+                output_put_words(out, spec->public_addrs, spec->n_public_addrs, ",");
+        else if (spec->use_tunnel || spec->addr[0] == '\0')
+                buf_put_c(out, "\xe2\x9f\xb5 Tunnel"); /* U+27F5, the arrow that Teleport draws */
+        else
+                buf_put_c(out, spec->addr);
+}
+
+void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t count, bool is_verbose)
+{
+        static const char *const brief[] = { "Host", "UUID", "Public Address", "Labels", "Version", NULL };
+        static const char *const full[] = { "Host", "UUID", "Public Address", "Labels", "Version", "Services",
+                                            "Join Method", "AWS Account", "AWS ARN", "Last Heartbeat", NULL };
+        enum { LABELS = 3 };
+        AUTO_PTR(table) t = table_new(is_verbose ? full : brief);
+
+        for (size_t i = 0; i < count; i++) {
+                const Cteleport__V1__NodeSpec *spec = nodes[i]->spec;
+                AUTO(buf) address = BUF_MAX(CELL_MAX), labels = BUF_MAX(CELL_MAX), services = BUF_MAX(CELL_MAX);
+                AUTO(buf) heartbeat = BUF_MAX(128);
+
+                put_address(&address, spec);
+                output_put_labels(&labels, nodes[i]->metadata, is_verbose);
+                output_put_words(&services, spec->services, spec->n_services, ",");
+                output_put_time(&heartbeat, spec->last_heartbeat);
+                TABLE_ROW(t, str_of(spec->hostname), str_of(name_of(nodes[i]->metadata)), buf_str(&address),
+                          buf_str(&labels), str_of(spec->version), buf_str(&services), str_of(spec->join_method),
+                          str_of(spec->aws_account), str_of(spec->aws_arn), buf_str(&heartbeat));
+        }
+        if (is_verbose)
+                table_put(out, t);
+        else
+                table_put_truncated(out, t, LABELS, terminal_width());
+}
+
+void instances_put_table(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count, bool is_verbose)
+{
+        static const char *const brief[] = { "Server ID", "Hostname", "Services", "Agent Version", "Status", NULL };
+        static const char *const full[] = { "Server ID", "Hostname", "Services", "Agent Version", "Status",
+                                            "Address", "Labels", "Join Method", "Token", "AWS Account", "AWS ARN",
+                                            "Joined", "Last Heartbeat", "Certificate Expires", "Clock Skew", NULL };
+        AUTO_PTR(table) t = table_new(is_verbose ? full : brief);
+
+        for (size_t i = 0; i < count; i++) {
+                const Cteleport__V1__InstanceSpec *spec = instances[i]->spec;
+                AUTO(buf) services = BUF_MAX(CELL_MAX), labels = BUF_MAX(CELL_MAX), joined = BUF_MAX(128);
+                AUTO(buf) heartbeat = BUF_MAX(128), expires = BUF_MAX(128), skew = BUF_MAX(64);
+
+                output_put_words(&services, spec->services, spec->n_services, ",");
+                output_put_labels(&labels, instances[i]->metadata, is_verbose);
+                output_put_time(&joined, spec->joined);
+                output_put_time(&heartbeat, spec->last_heartbeat);
+                output_put_time(&expires, spec->cert_expires);
+                buf_printf(&skew, "%lldms", (long long)spec->clock_skew_ms);
+                TABLE_ROW(t, str_of(name_of(instances[i]->metadata)), str_of(spec->hostname), buf_str(&services),
+                          str_of(spec->version), spec->is_connected ? STR("online") : STR("offline"),
+                          str_of(spec->remote_addr), buf_str(&labels), str_of(spec->join_method), str_of(spec->token_name),
+                          str_of(spec->aws_account), str_of(spec->aws_arn), buf_str(&joined), buf_str(&heartbeat),
+                          buf_str(&expires), buf_str(&skew));
+        }
+        table_put(out, t);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Lists of hosts, for `nodes ls`, `inventory ls` and `get`.
+ */
+#ifndef CMD_TCTL_NODES_SHARED_H
+#define CMD_TCTL_NODES_SHARED_H
+
+#include "cmd/tctl/session.h"
+
+/* All nodes, or instances, by host name. */
+struct error *nodes_list(struct session *s, Cteleport__V1__Node ***ret, size_t *ret_count) MUST_USE;
+struct error *instances_list(struct session *s, Cteleport__V1__Instance ***ret, size_t *ret_count) MUST_USE;
+
+/* Verbose tables have every column and cut nothing. */
+void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t count, bool is_verbose);
+void instances_put_table(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count, bool is_verbose);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One run of tctl: its configuration, its connection to the Auth Service of this host, its memory.
+ *
+ * tctl asks one thing after another, so a call blocks until it is answered.
+ */
+#ifndef CMD_TCTL_SESSION_H
+#define CMD_TCTL_SESSION_H
+
+#include "api.pb-c.h"
+#include "base/arena.h"
+#include "base/error.h"
+#include "cmd/common/flags.h"
+#include "config.pb-c.h"
+#include "loop/loop.h"
+
+struct rpc_client;
+
+struct session {
+        struct arena *arena; /* answers live as long as the session */
+        Cteleport__V1__Config *config; /* as the file says; teleport is never NULL */
+        /* nothing below is for others */
+        const char *socket_path;
+        struct loop loop;
+        struct rpc_client *client; /* NULL until the first call, and after the connection is lost */
+        bool has_loop;
+};
+
+/* The flags every command has: --config, --config-string, --debug. */
+extern const struct flag session_flags[];
+
+/*
+ * Reads the configuration that the flags or the environment name, else /etc/teleport.yaml if there is one.
+ * Connects later, at the first call.
+ */
+struct error *session_open(struct session *s, const struct flags *given) MUST_USE;
+void session_release(struct session *s);
+
+/*
+ * Asks method of AdminService ("ListTokens"); *ret lives as long as the session. UNAVAILABLE with a
+ * sentence about where the Auth Service was looked for when it cannot be reached.
+ */
+struct error *session_ask(struct session *s, const char *method, const ProtobufCMessage *request,
+                          const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret) MUST_USE;
+
+/* The same for methods that take a name, and for methods that take nothing (name NULL). */
+struct error *session_ask_name(struct session *s, const char *method, const char *name,
+                               const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret) MUST_USE;
+
+#endif

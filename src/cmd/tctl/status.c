@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tctl status: the cluster, its authorities, and the pins that joining hosts may be given. */
+#include "cmd/common/table.h"
+#include "cmd/tctl/commands.h"
+#include "cmd/tctl/output.h"
+#include "cmd/tctl/session.h"
+#include "tctl.pb-c.h"
+
+const struct flag status_flags[] = {
+        OUTPUT_FORMAT_FLAG("text"),
+        { NULL },
+};
+
+static void put_table(struct buf *out, const Cteleport__V1__ClusterStatusResponse *status)
+{
+        AUTO_PTR(table) t = table_new_headless(2);
+
+        TABLE_ROW(t, STR("Cluster"), str_of(status->cluster));
+        TABLE_ROW(t, STR("Version"), str_of(status->version));
+        for (size_t i = 0; i < status->n_authorities; i++) {
+                AUTO(buf) label = BUF_MAX(1 * KiB);
+
+                buf_printf(&label, "%s CA ", status->authorities[i]->type); /* the blank is Teleport's */
+                TABLE_ROW(t, buf_str(&label), str_of(status->authorities[i]->rotation));
+        }
+        for (size_t i = 0; i < status->n_ca_pins; i++)
+                TABLE_ROW(t, STR("CA pin"), str_of(status->ca_pins[i]));
+        table_put(out, t);
+}
+
+static Cteleport__Tctl__V1__Authority *authority_view(struct arena *arena, char *cluster,
+                                                      const Cteleport__V1__AuthorityStatus *authority)
+{
+        Cteleport__Tctl__V1__Authority *view = arena_alloc(arena, sizeof *view);
+
+        cteleport__tctl__v1__authority__init(view);
+        view->cluster_name = cluster;
+        view->type = authority->type;
+        view->rotation = arena_alloc(arena, sizeof *view->rotation);
+        cteleport__tctl__v1__rotation__init(view->rotation);
+        view->rotation->state = authority->rotation;
+        view->keys = arena_alloc(arena, authority->n_keys * sizeof *view->keys);
+        for (size_t i = 0; i < authority->n_keys; i++) {
+                Cteleport__Tctl__V1__AuthorityKey *key = arena_alloc(arena, sizeof *key);
+
+                cteleport__tctl__v1__authority_key__init(key);
+                key->protocol = authority->keys[i]->protocol;
+                key->status = authority->keys[i]->status;
+                key->algorithm = authority->keys[i]->algorithm;
+                key->storage = authority->keys[i]->storage;
+                view->keys[view->n_keys++] = key;
+        }
+        return view;
+}
+
+static void put_view(struct buf *out, const struct flags *given, struct arena *arena,
+                     const Cteleport__V1__ClusterStatusResponse *status)
+{
+        Cteleport__Tctl__V1__Status view = CTELEPORT__TCTL__V1__STATUS__INIT;
+        Cteleport__Tctl__V1__Cluster cluster = CTELEPORT__TCTL__V1__CLUSTER__INIT;
+
+        view.cluster = &cluster;
+        cluster.name = status->cluster;
+        cluster.version = status->version;
+        cluster.ca_pins = status->ca_pins;
+        cluster.n_ca_pins = status->n_ca_pins;
+        view.authorities = arena_alloc(arena, status->n_authorities * sizeof *view.authorities);
+        for (size_t i = 0; i < status->n_authorities; i++)
+                view.authorities[view.n_authorities++] = authority_view(arena, status->cluster, status->authorities[i]);
+        output_put_one(out, given, &view.base);
+}
+
+struct error *status_run(void *ctx, const struct flags *given)
+{
+        AUTO(session) s = { 0 };
+        AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
+        ProtobufCMessage *answer = NULL;
+
+        (void)ctx;
+        TRY(session_open(&s, given));
+        TRY(session_ask_name(&s, "ClusterStatus", NULL, &cteleport__v1__cluster_status_response__descriptor, &answer));
+        const Cteleport__V1__ClusterStatusResponse *status = (Cteleport__V1__ClusterStatusResponse *)answer;
+        if (output_is_text(given))
+                put_table(&out, status);
+        else
+                put_view(&out, given, s.arena, status);
+        return output_flush(&out);
+}

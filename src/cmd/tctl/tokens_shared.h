@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What several commands do with tokens.
+ */
+#ifndef CMD_TCTL_TOKENS_SHARED_H
+#define CMD_TCTL_TOKENS_SHARED_H
+
+#include "cmd/tctl/session.h"
+
+/*
+ * Writes a token and prints the server's warnings to stderr. must_be_new: ALREADY_EXISTS otherwise;
+ * if_revision: ABORTED when it was changed since, NULL: whatever is there.
+ */
+struct error *token_put(struct session *s, Cteleport__V1__Token *token, bool must_be_new, const char *if_revision,
+                        bool *ret_was_there) MUST_USE;
+
+/* All tokens, those that end first before the others. */
+struct error *tokens_list(struct session *s, Cteleport__V1__Token ***ret, size_t *ret_count) MUST_USE;
+
+/* Replaces the names that are secrets by what may be shown of them. */
+void tokens_mask(struct arena *arena, Cteleport__V1__Token **tokens, size_t count);
+
+/* The table of `tctl tokens ls`. */
+void tokens_put_table(struct buf *out, Cteleport__V1__Token *const *tokens, size_t count, struct walltime now);
+
+#endif
