@@ -41,7 +41,6 @@ enum {
         PACE_HEARTBEAT_MAX = 3600 * 1000,
         PACE_RETRY_FIRST = 200,               /* a host that lost the cluster tries again after this */
         PACE_RETRY_MOST = 60 * 1000,          /* and at least this often */
-        TIMEOUT_PENALTY = 1000,               /* a refusal waits this long for a source that was refused too often */
 };
 
 /* Sizes in bytes, counts as they are. */

@@ -76,10 +76,12 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
 static void certify_failed(struct instance *i, struct error *err)
 {
         if (i->presence == NULL) {
-                instance_lost(i, err);
+                instance_failed(i, err);
                 return;
         }
-        log_warn("A certificate could not be renewed", LOG_C("role", i->slots[i->certify_slot].role), LOG_ERR(err));
+        if (err->code != ERROR_UNAVAILABLE) /* a lost connection is told by the end of presence */
+                log_warn("A certificate could not be renewed", LOG_C("role", i->slots[i->certify_slot].role),
+                         LOG_ERR(err));
         error_free(err);
         conversation_enter(&i->at, INSTANCE_PRESENT);
         timer_start(i->renewal, backoff_next(&i->backoff));
@@ -206,7 +208,7 @@ static void on_presence_end(void *ctx, struct error *err)
 {
         struct instance *i = ctx;
         i->presence = NULL;
-        instance_lost(i, err);
+        instance_failed(i, i->is_listed ? error_wrap(err, "lost the Auth Service") : err);
 }
 
 static const struct presence_events presence_events = {

@@ -82,22 +82,39 @@ static void on_wait(void *ctx)
         instance_go_on(ctx);
 }
 
-/* A refusal of our certificate, rather than of one request. */
+static bool is_joining(const struct instance *i)
+{
+        return i->at.state == INSTANCE_CONNECT_TO_JOIN || i->at.state == INSTANCE_JOIN;
+}
+
+/*
+ * Whether the cluster refuses our certificate, rather than one request. A server that proved nothing to
+ * us (UNAUTHENTICATED while connecting) may be the cluster after a change of its CA; joining has ways to
+ * prove that, so it may be tried too.
+ */
 static bool is_about_identity(const struct instance *i, const struct error *err)
 {
-        return err->code == ERROR_UNAUTHENTICATED && !i->is_local &&
-               (i->at.state == INSTANCE_CERTIFY || i->at.state == INSTANCE_PRESENT);
+        if (i->is_local || is_joining(i))
+                return false;
+        if (err->code == ERROR_UNAUTHENTICATED || err->code == ERROR_PERMISSION_DENIED)
+                return true;
+        /* With TLS 1.3 the server looks at our certificate after our handshake is done, and hangs up. */
+        const struct error *cause = err->cause;
+        return err->code == ERROR_UNAVAILABLE && cause != NULL &&
+               (cause->code == ERROR_UNAUTHENTICATED || cause->code == ERROR_PERMISSION_DENIED);
 }
 
 /* Retries of one trouble are silent: a line for each change is what an operator reads. */
 static void tell_failure(struct instance *i, const struct error *err)
 {
-        if (i->last_logged != NULL && str_equal(str_of(i->last_logged), str_of(err->what)))
+        bool is_join = is_joining(i);
+        char **told = &i->told[is_join];
+        if (*told != NULL && str_equal(str_of(*told), str_of(err->what)))
                 return;
-        free(i->last_logged);
-        i->last_logged = str_dup(str_of(err->what));
-        bool is_join = i->at.state == INSTANCE_CONNECT_TO_JOIN || i->at.state == INSTANCE_JOIN;
-        bool is_token = err->code == ERROR_NOT_FOUND || str_contains(str_of(err->what), STR("expired"));
+        free(*told);
+        *told = str_dup(str_of(err->what));
+        bool is_token = err->code == ERROR_NOT_FOUND ||
+                        (err->code == ERROR_PERMISSION_DENIED && str_contains(str_of(err->what), STR("expired")));
         if (is_join && is_token)
                 log_error("Can not join the cluster as Instance, the token expired or not found. "
                           "Regenerate the token and try again.", LOG_ERR(err));
@@ -113,10 +130,7 @@ void instance_failed(struct instance *i, struct error *err)
 {
         tell_failure(i, err);
         status_set_error(&i->status, err);
-        if (is_about_identity(i, err)) {
-                log_info("The cluster does not take this host's identity, it joins again");
-                i->is_suspect = true;
-        }
+        i->is_suspect |= is_about_identity(i, err);
         error_free(err);
         instance_hang_up(i);
         i->is_listed = false;
@@ -130,10 +144,12 @@ void instance_succeeded(struct instance *i)
 {
         backoff_reset(&i->backoff);
         i->is_suspect = false;
-        if (i->last_logged != NULL)
+        if (i->told[false] != NULL || i->told[true] != NULL)
                 log_info("This host is connected to the cluster again");
-        free(i->last_logged);
-        i->last_logged = NULL;
+        for (size_t n = 0; n < ARRAY_LEN(i->told); n++) {
+                free(i->told[n]);
+                i->told[n] = NULL;
+        }
         status_set_error(&i->status, NULL);
 }
 
@@ -143,42 +159,16 @@ void instance_hang_up(struct instance *i)
         host_keys_release(&i->certify_keys);
         presence_close(i->presence);
         i->presence = NULL;
-        error_free(i->lost);
-        i->lost = NULL;
         if (i->rpc != NULL)
                 rpc_client_close(i->rpc);
         i->rpc = NULL;
 }
 
+/* Nothing to decide here: a call is always open on the connection, and has been told the same before. */
 void instance_on_rpc_closed(void *ctx, struct error *err)
 {
-        struct instance *i = ctx;
-        /* Whatever runs on the connection is told as well, and decides; this reason is the better one. */
-        if (err == NULL)
-                return;
-        error_free(i->lost);
-        i->lost = err;
-}
-
-static void lost_now(void *ctx)
-{
-        struct instance *i = ctx;
-        bool is_ours = i->presence == NULL && i->lost != NULL && !i->is_stopping &&
-                       (i->at.state == INSTANCE_PRESENT || i->at.state == INSTANCE_CERTIFY);
-        if (!is_ours)
-                return;
-        struct error *err = i->lost;
-        i->lost = NULL;
-        instance_failed(i, err);
-}
-
-void instance_lost(struct instance *i, struct error *err)
-{
-        if (i->lost == NULL)
-                i->lost = err;
-        else
-                error_free(err);
-        loop_defer(&i->loop, lost_now, i);
+        (void)ctx;
+        error_free(err);
 }
 
 /* ---- identities ------------------------------------------------------------------------------------ */
@@ -428,7 +418,8 @@ static void tear_down(struct instance *i)
         timer_free(i->renewal);
         status_release(&i->status);
         buf_release(&i->ca_file);
-        free(i->last_logged);
+        free(i->told[0]);
+        free(i->told[1]);
         fd_close_at(&i->link_fd);
         service_end(i->service);
         loop_release(&i->loop);

@@ -62,7 +62,7 @@ struct instance {
         struct backoff backoff;
         struct buf ca_file;      /* data_dir/ca.cert, empty when there is none */
         struct connect_trust trust;
-        char *last_logged;       /* the failure that was last told, so that retries are silent */
+        char *told[2];           /* the failures last told, of connecting and of joining: retries are silent */
 
         /* joining */
         struct connect_way ways[CONNECT_WAYS_MAX];
@@ -77,7 +77,6 @@ struct instance {
 
         /* connected */
         struct rpc_client *rpc;
-        struct error *lost;      /* why the connection ended, when that is known before a call's end */
         int link_fd;             /* to a local auth, not used yet; -1 */
         size_t certify_slot;
         struct host_keys certify_keys;
@@ -100,8 +99,6 @@ void instance_failed(struct instance *i, struct error *err);
 void instance_succeeded(struct instance *i);
 /* Lets go of the connection and of what runs on it. */
 void instance_hang_up(struct instance *i);
-/* What ran on the connection ended (err is owned): fails the present try, once all that is known about it has come. */
-void instance_lost(struct instance *i, struct error *err);
 void instance_on_rpc_closed(void *ctx, struct error *err);
 /* Takes a new identity (moved in): stores it, tells who waits for it, plans its renewal. */
 struct error *instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity) MUST_USE;

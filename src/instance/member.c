@@ -192,7 +192,7 @@ static void try_way(struct instance *i)
         const struct connect_way *way = &i->ways[i->way];
         if (i->at.state != INSTANCE_CONNECT_TO_JOIN)
                 conversation_enter(&i->at, INSTANCE_CONNECT_TO_JOIN);
-        if (i->last_logged == NULL)
+        if (i->told[true] == NULL)
                 log_info(events_of_attempt[way->route], LOG_C("server", way->address));
         status_set_server(&i->status, way->address);
         i->connect = connect_start(&i->loop, way, &i->trust, on_join_connected, i);
@@ -215,7 +215,7 @@ void member_join(struct instance *i)
                 join_failed(i, err);
                 return;
         }
-        if (i->last_logged == NULL)
+        if (i->told[true] == NULL)
                 log_info("Joining the cluster with a secure token.", LOG_C("method", i->join_options.method));
         i->way = 0;
         try_way(i);
