@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/door.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "loop/conversation.h"
+#include "proxy/forward.h"
+#include "proxy/proxy.h"
+#include "proxy/webapi.h"
+
+/* Bytes under way in each direction of a connection that is passed through. */
+enum { PASS_WINDOW = 64 * KiB };
+
+enum state { HELLO, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, FAREWELL };
+
+static const struct conversation_state states[] = {
+        [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(DIAL) | TO(HANDSHAKE) | TO(FAREWELL) },
+        [DIAL] = { "dial", SECONDS(0), TO(PASS_THROUGH) | TO(FAREWELL) }, /* the dial has its own deadline */
+        [PASS_THROUGH] = { "pass through", SECONDS(0), TO(FAREWELL) },    /* auth's limits count from here on */
+        [HANDSHAKE] = { "handshake", SECONDS(0), TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(FAREWELL) }, /* so has TLS */
+        [SERVE_GRPC] = { "serve gRPC", SECONDS(0), TO(FAREWELL) },        /* and rpc */
+        [SERVE_HTTP] = { "serve HTTP", MILLISECONDS(TIMEOUT_HTTP1_HEADER), TO(FAREWELL) },
+        [FAREWELL] = { "farewell", SECONDS(0), 0 },
+};
+
+struct visitor {
+        struct door *door;
+        struct visitor *next, **at;
+        struct conversation talk;
+        bool is_counted; /* as a stranger, by the limits on those */
+        char peer[ADDRESS_TEXT_MAX];
+
+        struct stream *stream; /* TCP, then TLS; NULL while another owns it */
+        struct buf input;      /* the ClientHello, then the HTTP request */
+        struct dial *dial;
+        struct tls_handshake *handshake;
+        struct splice *splice;
+        struct rpc_server_conn *grpc;
+        struct forward_peer as_peer;
+};
+
+struct door {
+        struct proxy *proxy;
+        struct listener *listener;
+        struct visitor *visitors;
+        bool is_closing;
+};
+
+/* ---- farewell -------------------------------------------------------------------------------------- */
+
+static void uncount(struct visitor *v)
+{
+        if (v->is_counted)
+                sources_leave(&v->door->proxy->sources, SOURCE_CONNECTIONS, v->peer);
+        v->is_counted = false;
+}
+
+static void tell_empty(void *ctx)
+{
+        proxy_is_empty(ctx);
+}
+
+/* Nothing runs for the visitor any more. */
+static void visitor_free(struct visitor *v)
+{
+        struct door *d = v->door;
+        *v->at = v->next;
+        if (v->next != NULL)
+                v->next->at = v->at;
+        uncount(v);
+        conversation_release(&v->talk);
+        stream_close(v->stream);
+        buf_release(&v->input);
+        free(v);
+        if (d->is_closing && d->visitors == NULL)
+                loop_defer(&d->proxy->loop, tell_empty, d->proxy);
+}
+
+/* Ends whatever runs; the visitor goes when that has answered. */
+static void visitor_dismiss(struct visitor *v)
+{
+        if (v->dial != NULL)
+                dial_cancel(v->dial);
+        else if (v->handshake != NULL)
+                tls_cancel(v->handshake);
+        else if (v->splice != NULL)
+                splice_cancel(v->splice);
+        else if (v->grpc != NULL)
+                rpc_server_close(v->grpc);
+        else
+                visitor_free(v);
+}
+
+static void on_expired(void *ctx)
+{
+        visitor_dismiss(ctx);
+}
+
+/* ---- HTTP ------------------------------------------------------------------------------------------ */
+
+static void answer_http(struct visitor *v, struct error *err, const struct http1_request *request)
+{
+        const struct proxy *p = v->door->proxy;
+        const Cteleport__V1__Config *config = p->boot->config;
+        const Cteleport__V1__ProxyConfig *section = config == NULL ? NULL : config->proxy_service;
+        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
+        struct webapi_facts facts = {
+                .cluster = proxy_cluster(p),
+                .listen_addr = str_of(p->boot->proxy_listen_addr),
+                .public_addr = section == NULL || section->n_public_addr == 0 ? STR("")
+                                                                              : str_of(section->public_addr[0]),
+        };
+        if (err != NULL)
+                (void)webapi_refuse(&out, err);
+        else
+                (void)webapi_answer(&out, &facts, request);
+        error_free(err);
+        stream_write(v->stream, buf_str(&out));
+        stream_shutdown(v->stream);
+        visitor_free(v);
+}
+
+static void on_http_read(void *ctx, struct str bytes)
+{
+        struct visitor *v = ctx;
+        struct http1_request request;
+        size_t head = 0;
+        buf_put(&v->input, str_slice(bytes, 0, LIMIT_HTTP1_HEADER - v->input.len));
+        struct error *err = http1_parse(buf_str(&v->input), &request, &head);
+        if (err != NULL || head > 0)
+                answer_http(v, err, &request);
+}
+
+static void on_stranger_end(void *ctx, struct error *err)
+{
+        error_free(err); /* a stranger who left: nobody's loss */
+        visitor_free(ctx);
+}
+
+static const struct stream_events http_events = { .on_read = on_http_read, .on_end = on_stranger_end };
+
+static void serve_http(struct visitor *v)
+{
+        conversation_enter(&v->talk, SERVE_HTTP);
+        v->input = BUF_MAX(LIMIT_HTTP1_HEADER);
+        stream_listen(v->stream, &http_events, v);
+        stream_read(v->stream, true);
+}
+
+/* ---- gRPC ------------------------------------------------------------------------------------------ */
+
+static void on_grpc_closed(void *caller)
+{
+        struct visitor *v = CONTAINER_OF(caller, struct visitor, as_peer);
+        v->grpc = NULL;
+        visitor_free(v);
+}
+
+static void serve_grpc(struct visitor *v)
+{
+        struct stream *s = v->stream;
+        v->stream = NULL;
+        conversation_enter(&v->talk, SERVE_GRPC);
+        v->as_peer = (struct forward_peer){ .proxy = v->door->proxy };
+        v->grpc = rpc_serve(&v->door->proxy->loop, s,
+                            (struct rpc_server_options){
+                                    .methods = forward_methods,
+                                    .guard = forward_guard,
+                                    .caller = &v->as_peer,
+                                    .on_closed = on_grpc_closed,
+                                    .peer = v->peer,
+                                    .is_open_to_strangers = true,
+                            });
+}
+
+/* ---- TLS ------------------------------------------------------------------------------------------- */
+
+static void on_handshake(void *ctx, struct stream *tls, struct error *err)
+{
+        struct visitor *v = ctx;
+        v->handshake = NULL;
+        if (err != NULL) {
+                log_debug("A TLS handshake failed", LOG_C("peer", v->peer), LOG_ERR(err));
+                error_free(err);
+                visitor_free(v);
+                return;
+        }
+        v->stream = tls;
+        struct str protocol = tls_alpn(tls);
+        if (str_is_empty(protocol) || str_equal(protocol, STR("http/1.1")))
+                serve_http(v);
+        else
+                serve_grpc(v);
+}
+
+static void shake_hands(struct visitor *v, struct stream *s)
+{
+        struct proxy *p = v->door->proxy;
+        conversation_enter(&v->talk, HANDSHAKE);
+        v->handshake = tls_start(&p->loop, p->tls, s, NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, v);
+}
+
+/* ---- passing through to auth ------------------------------------------------------------------------- */
+
+static void on_passed(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
+{
+        struct visitor *v = ctx;
+        (void)a_to_b;
+        (void)b_to_a;
+        v->splice = NULL;
+        visitor_free(v);
+}
+
+static void on_dialled(void *ctx, int fd, struct error *err)
+{
+        struct visitor *v = ctx;
+        struct loop *l = &v->door->proxy->loop;
+        v->dial = NULL;
+        if (err != NULL) {
+                log_debug("A connection could not be passed to the Auth Service", LOG_C("peer", v->peer), LOG_ERR(err));
+                error_free(err);
+                visitor_free(v);
+                return;
+        }
+        conversation_enter(&v->talk, PASS_THROUGH);
+        struct stream *outside = v->stream;
+        v->stream = NULL;
+        v->splice = splice_start(l, outside, socket_stream(l, fd), PASS_WINDOW, on_passed, v);
+}
+
+static void pass_through(struct visitor *v)
+{
+        struct proxy *p = v->door->proxy;
+        if (p->auth_address == NULL) {
+                visitor_free(v);
+                return;
+        }
+        conversation_enter(&v->talk, DIAL);
+        /* Agents stay connected; whether they are strangers is for auth to find out, within its own limits. */
+        uncount(v);
+        v->dial = dial_start(&p->loop, str_of(p->auth_address), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, v);
+}
+
+/* ---- hello ------------------------------------------------------------------------------------------- */
+
+/* "<hex of a cluster's name>.teleport.cluster.local": what auth is called inside TLS. */
+static bool is_auth_name(struct str name)
+{
+        struct str suffix = STR(".teleport.cluster.local");
+        if (name.len <= suffix.len || !str_equal_nocase(str_slice(name, name.len - suffix.len, suffix.len), suffix))
+                return false;
+        for (size_t i = 0; i < name.len - suffix.len; i++) {
+                char c = char_lower(name.ptr[i]);
+                if (!char_is_digit(c) && (c < 'a' || c > 'f'))
+                        return false;
+        }
+        return true;
+}
+
+static bool is_for_auth(const struct client_hello *hello)
+{
+        for (size_t i = 0; i < hello->alpn_count; i++) {
+                if (str_starts_with(hello->alpn[i], STR("teleport-auth@")))
+                        return true;
+        }
+        return is_auth_name(hello->server_name);
+}
+
+/* What a browser or curl gets that forgot the "s" of https. */
+static bool is_plain_http(struct str bytes)
+{
+        return str_starts_with(bytes, STR("GET ")) || str_starts_with(bytes, STR("HEAD ")) ||
+               str_starts_with(bytes, STR("POST "));
+}
+
+static void refuse_hello(struct visitor *v, struct error *err)
+{
+        if (is_plain_http(buf_str(&v->input)))
+                stream_write(v->stream, STR("HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n"
+                                            "This port speaks TLS: use https.\n"));
+        log_debug("A connection did not begin with TLS", LOG_C("peer", v->peer), LOG_ERR(err));
+        error_free(err);
+        visitor_free(v);
+}
+
+static void on_hello_read(void *ctx, struct str bytes)
+{
+        struct visitor *v = ctx;
+        struct proxy *p = v->door->proxy;
+        struct client_hello hello;
+        bool is_complete = false;
+
+        buf_put(&v->input, bytes);
+        struct error *err = buf_finish(&v->input, "a ClientHello");
+        if (err == NULL)
+                err = client_hello_parse(buf_str(&v->input), &hello, &is_complete);
+        if (err != NULL) {
+                refuse_hello(v, err);
+                return;
+        }
+        if (!is_complete)
+                return;
+        stream_read(v->stream, false);
+        struct stream *whole = stream_with_prefix(&p->loop, v->stream, buf_str(&v->input));
+        v->stream = NULL;
+        buf_release(&v->input);
+        if (is_for_auth(&hello)) {
+                v->stream = whole;
+                pass_through(v);
+        } else if (p->tls != NULL) {
+                shake_hands(v, whole);
+        } else {
+                v->stream = whole;
+                visitor_free(v);
+        }
+}
+
+static const struct stream_events hello_events = { .on_read = on_hello_read, .on_end = on_stranger_end };
+
+static void on_accepted(void *ctx, int fd, const char *peer)
+{
+        struct door *d = ctx;
+        if (!sources_enter(&d->proxy->sources, SOURCE_CONNECTIONS, peer)) {
+                log_debug("A connection was turned away: too many are open", LOG_C("peer", peer));
+                fd_close_at(&fd);
+                return;
+        }
+        struct visitor *v = NEW(struct visitor);
+        *v = (struct visitor){
+                .door = d,
+                .next = d->visitors,
+                .at = &d->visitors,
+                .is_counted = true,
+                .stream = socket_stream(&d->proxy->loop, fd),
+                /* A read may bring what follows the hello, too. */
+                .input = BUF_MAX(CLIENT_HELLO_MAX + LOOP_BUFFER),
+        };
+        if (v->next != NULL)
+                v->next->at = &v->next;
+        d->visitors = v;
+        snprintf(v->peer, sizeof v->peer, "%s", peer);
+        conversation_init(&v->talk, &d->proxy->loop, states, HELLO, on_expired, v);
+        stream_listen(v->stream, &hello_events, v);
+        stream_read(v->stream, true);
+}
+
+/* ---- the door itself --------------------------------------------------------------------------------- */
+
+struct door *door_open(struct proxy *p, int listen_fd)
+{
+        struct door *d = NEW(struct door);
+        d->proxy = p;
+        d->listener = listener_new(&p->loop, listen_fd, on_accepted, d);
+        return d;
+}
+
+static void stop_accepting(struct door *d)
+{
+        if (d->listener != NULL)
+                listener_close(d->listener);
+        d->listener = NULL;
+        d->is_closing = true;
+        if (d->visitors == NULL)
+                loop_defer(&d->proxy->loop, tell_empty, d->proxy);
+}
+
+void door_drain(struct door *d)
+{
+        stop_accepting(d);
+        struct visitor *next;
+        for (struct visitor *v = d->visitors; v != NULL; v = next) {
+                next = v->next;
+                if (v->grpc != NULL)
+                        rpc_server_drain(v->grpc);
+                else
+                        visitor_dismiss(v);
+        }
+}
+
+void door_shut(struct door *d)
+{
+        stop_accepting(d);
+        struct visitor *next;
+        for (struct visitor *v = d->visitors; v != NULL; v = next) {
+                next = v->next;
+                visitor_dismiss(v);
+        }
+}
+
+bool door_is_empty(const struct door *d)
+{
+        return d->visitors == NULL;
+}
+
+void door_free(struct door *d)
+{
+        free(d);
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/forward.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "join.pb-c.h"
+#include "join_legacy.pb-c.h"
+#include "proxy/proxy.h"
+
+/*
+ * A join is three or four messages from the host. With this bound the memory that one join can take is
+ * bounded too, whatever the speed of auth: LIMIT_RPC_JOIN each.
+ */
+enum { MESSAGES_MAX = 8, VERSION_MAX = 64 };
+
+/* One forwarded call. Lives until the upper call is done and the lower one is finished or gone. */
+struct forward {
+        struct proxy *proxy;
+        struct rpc_call *down;       /* from the host; NULL once finished or gone */
+        struct rpc_client_call *up;  /* to auth; NULL once done */
+        /* Writes a message of the host to auth; refuses what a host may not say. */
+        struct error *(*pass)(struct forward *f, const ProtobufCMessage *msg);
+        size_t messages;
+        struct timer *penalty;
+        struct error *verdict;       /* waits for the penalty */
+        char peer[ADDRESS_TEXT_MAX];
+        char version[VERSION_MAX];
+};
+
+static void forward_free(struct forward *f)
+{
+        if (f->down != NULL || f->up != NULL)
+                return;
+        sources_leave(&f->proxy->sources, SOURCE_JOINS, f->peer);
+        timer_free(f->penalty);
+        error_free(f->verdict);
+        free(f);
+}
+
+static void finish(struct forward *f, struct error *err)
+{
+        struct rpc_call *down = f->down;
+        f->down = NULL;
+        if (down != NULL)
+                rpc_call_finish(down, err);
+        else
+                error_free(err);
+        if (f->up != NULL)
+                rpc_client_cancel(f->up);
+        forward_free(f);
+}
+
+/* ---- refusals -------------------------------------------------------------------------------------- */
+
+static void on_penalty_over(void *ctx)
+{
+        struct forward *f = ctx;
+        struct error *verdict = f->verdict;
+        f->verdict = NULL;
+        finish(f, verdict);
+}
+
+static bool is_refusal(const struct error *err)
+{
+        switch (err->code) {
+        case ERROR_INVALID_ARGUMENT:
+        case ERROR_NOT_FOUND:
+        case ERROR_PERMISSION_DENIED:
+        case ERROR_UNAUTHENTICATED:
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* A source that is refused all the time gets its answers slowly; its honest joins are not slowed. */
+static void refuse(struct forward *f, struct error *err)
+{
+        struct duration wait = sources_failed(&f->proxy->sources, f->peer, loop_now(&f->proxy->loop));
+        if (f->down == NULL || wait.ns == 0) {
+                finish(f, err);
+                return;
+        }
+        f->verdict = err;
+        f->penalty = timer_new(&f->proxy->loop, on_penalty_over, f);
+        timer_start(f->penalty, wait);
+}
+
+/* ---- from auth to the host ------------------------------------------------------------------------- */
+
+static void on_up_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct forward *f = ctx;
+        if (f->down != NULL)
+                rpc_call_send(f->down, msg);
+}
+
+static void on_up_done(void *ctx, struct error *err)
+{
+        struct forward *f = ctx;
+        f->up = NULL;
+        if (f->down == NULL) {
+                error_free(err);
+                forward_free(f);
+        } else if (err != NULL && is_refusal(err)) {
+                refuse(f, err);
+        } else {
+                finish(f, err);
+        }
+}
+
+static const struct rpc_client_events up_events = { .on_message = on_up_message, .on_done = on_up_done };
+
+/* ---- from the host to auth ------------------------------------------------------------------------- */
+
+static struct error *spoofed(void)
+{
+        return error_new(ERROR_INVALID_ARGUMENT, "a joining host may not speak for a proxy");
+}
+
+/* P1: what the proxy alone knows goes in, and nobody else's word for it. */
+static struct error *pass_join(struct forward *f, const ProtobufCMessage *msg)
+{
+        Teleport__Join__V1__JoinRequest request = *(const Teleport__Join__V1__JoinRequest *)msg;
+        if (request.payload_case != TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_CLIENT_INIT) {
+                rpc_client_send(f->up, &request.base);
+                return NULL;
+        }
+        Teleport__Join__V1__ClientInit init = *request.client_init;
+        if (init.forwarded_by_proxy || init.proxy_supplied_parameters != NULL)
+                return spoofed();
+        Teleport__Join__V1__ClientInit__ProxySuppliedParameters supplied =
+                TELEPORT__JOIN__V1__CLIENT_INIT__PROXY_SUPPLIED_PARAMETERS__INIT;
+        supplied.remote_addr = (char *)(uintptr_t)rpc_call_peer(f->down);
+        supplied.client_version = f->version;
+        init.forwarded_by_proxy = true;
+        init.proxy_supplied_parameters = &supplied;
+        request.client_init = &init;
+        rpc_client_send(f->up, &request.base);
+        return NULL;
+}
+
+static struct error *pass_legacy(struct forward *f, const ProtobufCMessage *msg)
+{
+        Proto__RegisterUsingIAMMethodRequest request = *(const Proto__RegisterUsingIAMMethodRequest *)msg;
+        Proto__RegisterUsingTokenRequest token;
+        if (request.register_using_token_request != NULL) {
+                token = *request.register_using_token_request;
+                token.remoteaddr = (char *)(uintptr_t)rpc_call_peer(f->down);
+                request.register_using_token_request = &token;
+        }
+        rpc_client_send(f->up, &request.base);
+        return NULL;
+}
+
+static void on_down_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct forward *f = ctx;
+        if (f->up == NULL || f->verdict != NULL)
+                return;
+        struct error *err = NULL;
+        if (++f->messages > MESSAGES_MAX)
+                err = error_new(ERROR_INVALID_ARGUMENT, "a join has no more than %d messages", MESSAGES_MAX);
+        if (err == NULL)
+                err = f->pass(f, msg);
+        if (err != NULL)
+                refuse(f, err);
+}
+
+static void on_down_half_close(void *ctx)
+{
+        struct forward *f = ctx;
+        if (f->up != NULL)
+                rpc_client_half_close(f->up);
+}
+
+static void on_down_gone(void *ctx)
+{
+        struct forward *f = ctx;
+        f->down = NULL;
+        if (f->penalty != NULL)
+                timer_stop(f->penalty);
+        if (f->up != NULL)
+                rpc_client_cancel(f->up);
+        forward_free(f);
+}
+
+static const struct rpc_call_events down_events = {
+        .on_message = on_down_message, .on_half_close = on_down_half_close, .on_gone = on_down_gone,
+};
+
+/* The client's version as it goes into logs and metadata: semantic version characters only. */
+static void take_version(struct forward *f, struct str version)
+{
+        if (version.len >= sizeof f->version)
+                return;
+        for (size_t i = 0; i < version.len; i++) {
+                char c = version.ptr[i];
+                if (!char_is_alnum(c) && c != '.' && c != '-' && c != '+')
+                        return;
+        }
+        memcpy(f->version, version.ptr, version.len);
+}
+
+static void open_stream(struct rpc_call *call, const char *path, const ProtobufCMessageDescriptor *response,
+                        struct error *(*pass)(struct forward *f, const ProtobufCMessage *msg))
+{
+        const struct forward_peer *peer = rpc_call_caller(call);
+        struct rpc_client *auth = upstream_client(peer->proxy->upstream);
+        if (auth == NULL) {
+                rpc_call_finish(call, upstream_absence(peer->proxy->upstream));
+                return;
+        }
+        if (!sources_enter(&peer->proxy->sources, SOURCE_JOINS, rpc_call_peer(call))) {
+                rpc_call_finish(call, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way"),
+                                                 "the host tries again by itself"));
+                return;
+        }
+        struct forward *f = NEW(struct forward);
+        *f = (struct forward){ .proxy = peer->proxy, .down = call, .pass = pass };
+        snprintf(f->peer, sizeof f->peer, "%s", rpc_call_peer(call));
+        take_version(f, rpc_call_metadata(call, "version"));
+        f->up = rpc_client_call(auth,
+                                (struct rpc_client_call_options){
+                                        .path = path,
+                                        .response = response,
+                                        .response_max = LIMIT_RPC_JOIN,
+                                        .within = MILLISECONDS(TIMEOUT_JOIN),
+                                        .client_version = f->version,
+                                },
+                                &up_events, f);
+        rpc_call_listen(call, &down_events, f);
+}
+
+static void open_join(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        (void)first;
+        open_stream(call, "/teleport.join.v1.JoinService/Join", &teleport__join__v1__join_response__descriptor, pass_join);
+}
+
+static void open_legacy(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        (void)first;
+        open_stream(call, "/proto.JoinService/RegisterUsingIAMMethod",
+                    &proto__register_using_iammethod_response__descriptor, pass_legacy);
+}
+
+/* ---- ping ------------------------------------------------------------------------------------------ */
+
+struct ping {
+        struct rpc_call *down;
+};
+
+static void on_ping_gone(void *ctx)
+{
+        struct ping *p = ctx;
+        p->down = NULL;
+}
+
+static void on_ping_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct ping *p = ctx;
+        if (p->down == NULL)
+                error_free(err);
+        else if (err != NULL)
+                rpc_call_finish(p->down, err);
+        else
+                rpc_call_reply(p->down, answer);
+        free(p);
+}
+
+static const struct rpc_call_events ping_events = { .on_gone = on_ping_gone };
+
+static void open_ping(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct forward_peer *peer = rpc_call_caller(call);
+        struct rpc_client *auth = upstream_client(peer->proxy->upstream);
+        if (auth == NULL) {
+                rpc_call_finish(call, upstream_absence(peer->proxy->upstream));
+                return;
+        }
+        struct ping *p = NEW(struct ping);
+        p->down = call;
+        rpc_call_listen(call, &ping_events, p);
+        rpc_client_unary(auth,
+                         (struct rpc_client_call_options){
+                                 .path = "/cteleport.v1.PingService/Ping",
+                                 .response = &cteleport__v1__ping_response__descriptor,
+                                 .within = MILLISECONDS(TIMEOUT_RPC),
+                         },
+                         first, on_ping_answer, p);
+}
+
+/* ---- the table ------------------------------------------------------------------------------------- */
+
+static const struct rpc_method method_join = {
+        .path = "/teleport.join.v1.JoinService/Join",
+        .request = &teleport__join__v1__join_request__descriptor,
+        .request_max = LIMIT_RPC_JOIN,
+        .is_client_stream = true,
+        .open = open_join,
+};
+static const struct rpc_method method_legacy = {
+        .path = "/proto.JoinService/RegisterUsingIAMMethod",
+        .request = &proto__register_using_iammethod_request__descriptor,
+        .request_max = LIMIT_RPC_JOIN,
+        .is_client_stream = true,
+        .open = open_legacy,
+};
+static const struct rpc_method method_ping = {
+        .path = "/cteleport.v1.PingService/Ping",
+        .request = &cteleport__v1__empty__descriptor,
+        .request_max = LIMIT_RPC_JOIN,
+        .open = open_ping,
+};
+
+const struct rpc_method *const forward_methods[] = { &method_join, &method_legacy, &method_ping, NULL };
+
+struct error *forward_guard(void *caller, const struct rpc_method *method)
+{
+        (void)caller;
+        (void)method;
+        return NULL;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Joins on their way through the proxy, message by message (docs/protocols/join.md, P1): the only
+ * methods that a stranger reaches here.
+ */
+#ifndef PROXY_FORWARD_H
+#define PROXY_FORWARD_H
+
+#include "rpc/rpc.h"
+
+struct proxy;
+
+/* Who is at the other end of a gRPC connection: rpc_call_caller() of every call on it. */
+struct forward_peer {
+        struct proxy *proxy;
+};
+
+/* The table for rpc_serve, and its guard: whatever is in the table is open to strangers, nothing else exists. */
+extern const struct rpc_method *const forward_methods[];
+struct error *forward_guard(void *caller, const struct rpc_method *method) MUST_USE;
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * However a request arrives, in one piece or byte by byte, it is judged the same; what is returned lies
+ * inside the head; and the head that was found alone is a request again.
+ */
+#include "base/bug.h"
+#include "proxy/http1.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void inside(struct str part, struct str head)
+{
+        if (part.len > 0 && (part.ptr < head.ptr || part.ptr + part.len > head.ptr + head.len))
+                bug("a part of the request lies outside of its head");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        struct str whole = str_of_bytes(data, size);
+        struct http1_request request, again;
+        size_t head, grown_head = 0;
+        struct error *err = http1_parse(whole, &request, &head);
+
+        if (size <= 4 * KiB) { /* the byte-by-byte run is quadratic */
+                struct error *grown = NULL;
+                for (size_t n = 0; n <= size && grown == NULL && grown_head == 0; n++)
+                        grown = http1_parse(str_slice(whole, 0, n), &again, &grown_head);
+                if ((grown == NULL) != (err == NULL) || (grown != NULL && grown->code != err->code))
+                        bug("a request is judged by how it arrives");
+                if (grown_head != head)
+                        bug("the head's length depends on how it arrives");
+                error_free(grown);
+        }
+        if (err == NULL && head > 0) {
+                struct str alone = str_slice(whole, 0, head);
+                size_t length;
+                inside(request.method, alone);
+                inside(request.path, alone);
+                inside(request.query, alone);
+                inside(request.host, alone);
+                struct error *twice = http1_parse(alone, &again, &length);
+                if (twice != NULL || length != head || !str_equal(again.path, request.path))
+                        bug("a head alone is judged otherwise");
+        }
+        if (head > LIMIT_HTTP1_HEADER || (err != NULL && head != 0))
+                bug("a head of %zu bytes", head);
+        error_free(err);
+        return 0;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/http1.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+
+#define OK 0
+#define MORE (-1)
+
+static const struct {
+        const char *name;
+        const char *input;
+        int outcome; /* OK, MORE or an error code */
+} cases[] = {
+        { "a request", "GET /webapi/find HTTP/1.1\r\nHost: a\r\n\r\n", OK },
+        { "a request with a query", "GET /webapi/find?group=x HTTP/1.1\r\nHost: a\r\n\r\n", OK },
+        { "HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", OK },
+        { "what follows is not looked at", "GET / HTTP/1.0\r\n\r\nanything\n", OK },
+        { "a length of nothing", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", OK },
+        { "nothing yet", "", MORE },
+        { "half a line", "GET /webapi", MORE },
+        { "half a line end", "GET / HTTP/1.1\r", MORE },
+        { "no blank line yet", "GET / HTTP/1.1\r\nHost: a\r\n", MORE },
+        { "HTTP/1.1 without Host", "GET / HTTP/1.1\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a bare LF", "GET / HTTP/1.1\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a bare CR", "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a folded line", "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a blank before the colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a field without a colon", "GET / HTTP/1.1\r\nHost\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a control byte in a value", "GET / HTTP/1.1\r\nHost: a\x01\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "an absolute target", "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "two blanks", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a blank at the end of the line", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "another version", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a malformed method", "G@T / HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "TLS", "\x16\x03\x01\x02\r\n", ERROR_INVALID_ARGUMENT },
+        { "a body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", ERROR_UNIMPLEMENTED },
+        { "a body by chunks", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", ERROR_UNIMPLEMENTED },
+};
+
+static void judges_each_case_as_the_table_says(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                struct http1_request request;
+                size_t head = 0;
+                struct error *err = http1_parse(str_of(cases[i].input), &request, &head);
+                int outcome = err != NULL ? (int)err->code : head == 0 ? MORE : OK;
+                error_free(err);
+                if (outcome != cases[i].outcome)
+                        fail_msg("%s: %d instead of %d", cases[i].name, outcome, cases[i].outcome);
+        }
+}
+
+static void takes_a_request_apart(void **state)
+{
+        (void)state;
+        struct http1_request r;
+        size_t head;
+        struct str input = STR("HEAD /a/b?c=d?e HTTP/1.1\r\nX: y\r\nHOST:  proxy:443 \r\n\r\nrest");
+        assert_null(http1_parse(input, &r, &head));
+        assert_true(str_equal(r.method, STR("HEAD")));
+        assert_true(str_equal(r.path, STR("/a/b")));
+        assert_true(str_equal(r.query, STR("c=d?e")));
+        assert_true(str_equal(r.host, STR("proxy:443")));
+        assert_int_equal(r.minor, 1);
+        assert_int_equal(head, input.len - 4);
+}
+
+static void asserts_code(struct str input, enum error_code code)
+{
+        struct http1_request r;
+        size_t head;
+        struct error *err = http1_parse(input, &r, &head);
+        assert_non_null(err);
+        assert_int_equal(err->code, code);
+        error_free(err);
+}
+
+static void refuses_a_head_that_never_ends(void **state)
+{
+        (void)state;
+        AUTO(buf) b = BUF_MAX(2 * LIMIT_HTTP1_HEADER);
+        buf_put_c(&b, "GET / HTTP/1.1\r\nX: ");
+        while (b.len < LIMIT_HTTP1_HEADER)
+                buf_put_char(&b, 'a');
+        asserts_code(buf_str(&b), ERROR_RESOURCE_EXHAUSTED);
+        buf_put_c(&b, "\r\nHost: a\r\n\r\n");
+        asserts_code(buf_str(&b), ERROR_RESOURCE_EXHAUSTED);
+}
+
+static void refuses_too_many_fields_and_a_long_target(void **state)
+{
+        (void)state;
+        AUTO(buf) b = BUF_MAX(LIMIT_HTTP1_HEADER);
+        buf_put_c(&b, "GET / HTTP/1.1\r\n");
+        for (int i = 0; i <= HTTP1_HEADERS_MAX; i++)
+                buf_put_c(&b, "X: y\r\n");
+        asserts_code(buf_str(&b), ERROR_RESOURCE_EXHAUSTED);
+
+        buf_clear(&b);
+        buf_put_c(&b, "GET /");
+        for (int i = 0; i < HTTP1_TARGET_MAX; i++)
+                buf_put_char(&b, 'a');
+        buf_put_c(&b, " HTTP/1.1\r\n");
+        asserts_code(buf_str(&b), ERROR_RESOURCE_EXHAUSTED);
+}
+
+static void refuses_a_nul_in_a_line(void **state)
+{
+        (void)state;
+        asserts_code(STR("GET / HTTP/1.1\r\nHo\0st: a\r\n\r\n"), ERROR_INVALID_ARGUMENT);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(judges_each_case_as_the_table_says),
+                cmocka_unit_test(takes_a_request_apart),
+                cmocka_unit_test(refuses_a_head_that_never_ends),
+                cmocka_unit_test(refuses_too_many_fields_and_a_long_target),
+                cmocka_unit_test(refuses_a_nul_in_a_line),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/proxy.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "os/sandbox.h"
+#include "pki/cert_check.h"
+#include "proxy/door.h"
+#include "rpc/link.h"
+
+enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB, SNI_NAMES_MAX = 100 };
+
+/*
+ * What is spoken here, best first. http/1.1 stands before h2 since a client that offers both is a browser
+ * or curl, and a gRPC client offers no http/1.1.
+ */
+static const char *const protocols[] = { "teleport-proxy-grpc", "http/1.1", "h2", NULL };
+
+/* ---- certificates ---------------------------------------------------------------------------------- */
+
+struct sni {
+        struct tls_context *tls;
+        struct tls_identity identity;
+        size_t count;
+        struct error *err;
+};
+
+static void add_name(void *ctx, struct str name)
+{
+        struct sni *s = ctx;
+        if (s->err != NULL || s->count++ >= SNI_NAMES_MAX)
+                return;
+        AUTO_MEM char *text = str_dup(name);
+        s->err = tls_context_add(s->tls, text, s->identity);
+}
+
+/* A pair serves the names in its certificate; the first one all others, too. */
+static struct error *add_keypair(struct tls_context *tls, const Cteleport__Internal__V1__HttpsKeyPair *pair, bool is_first)
+{
+        AUTO(buf) der = BUF_MAX(CERT_MAX);
+        struct sni s = {
+                .tls = tls,
+                .identity = { .cert_chain_pem = str_of_bytes(pair->cert_pem.data, pair->cert_pem.len),
+                              .key_pem = str_of_bytes(pair->key_pem.data, pair->key_pem.len) },
+        };
+        if (is_first)
+                TRY(tls_context_add(tls, NULL, s.identity));
+        TRY(cert_pem_to_der(s.identity.cert_chain_pem, &der));
+        TRY(cert_each_dns_name(buf_str(&der), add_name, &s));
+        return s.err;
+}
+
+/* Names below teleport.cluster.local are answered with the certificate by the cluster's own CA. */
+static struct error *add_cluster_identity(struct tls_context *tls, const struct host_identity *id, bool is_default)
+{
+        AUTO(buf) chain = BUF_MAX(CHAIN_PEM_MAX);
+        host_identity_chain_pem(id, &chain);
+        struct tls_identity identity = { .cert_chain_pem = buf_str(&chain), .key_pem = secret_str(&id->tls_key_pem) };
+        if (is_default)
+                TRY(tls_context_add(tls, NULL, identity));
+        TRY(tls_context_add(tls, "teleport.cluster.local", identity));
+        return tls_context_add(tls, "*.teleport.cluster.local", identity);
+}
+
+/* Makes the context anew, so that a bad reload leaves the old one in place. */
+static struct error *renew_tls(struct proxy *p)
+{
+        AUTO_PTR(tls_context) made = NULL;
+        bool has_identity = !host_identity_is_empty(&p->identity);
+        if (p->keypair_count == 0 && !has_identity)
+                return NULL;
+        TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_NONE, .alpn = protocols }, &made));
+        for (size_t n = 0; n < p->keypair_count; n++)
+                TRY(add_keypair(made, p->keypairs[n], n == 0));
+        if (has_identity)
+                TRY(add_cluster_identity(made, &p->identity, p->keypair_count == 0));
+        tls_context_free(p->tls);
+        p->tls = made;
+        made = NULL;
+        return NULL;
+}
+
+static ProtobufCBinaryData copy_bytes(struct arena *a, ProtobufCBinaryData b)
+{
+        struct str copy = arena_str(a, str_of_bytes(b.data, b.len));
+        return (ProtobufCBinaryData){ copy.len, (uint8_t *)(uintptr_t)copy.ptr };
+}
+
+static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count)
+{
+        struct proxy *p = ctx;
+        struct arena *a = arena_new(KEYPAIRS_MEMORY_MAX);
+        Cteleport__Internal__V1__HttpsKeyPair **old = p->keypairs;
+        size_t old_count = p->keypair_count;
+
+        p->keypairs = arena_alloc(a, count * sizeof(Cteleport__Internal__V1__HttpsKeyPair *));
+        p->keypair_count = count;
+        for (size_t n = 0; n < count; n++) {
+                p->keypairs[n] = arena_alloc(a, sizeof **p->keypairs);
+                cteleport__internal__v1__https_key_pair__init(p->keypairs[n]);
+                p->keypairs[n]->cert_pem = copy_bytes(a, pairs[n]->cert_pem);
+                p->keypairs[n]->key_pem = copy_bytes(a, pairs[n]->key_pem);
+        }
+        struct error *err = renew_tls(p);
+        if (err != NULL) {
+                log_error("The new web certificates cannot be used, the old ones stay", LOG_ERR(err));
+                error_free(err);
+                p->keypairs = old;
+                p->keypair_count = old_count;
+                arena_free(a);
+                return;
+        }
+        log_info("The web certificates were reloaded", LOG_INT("pairs", count));
+        arena_free(p->keypair_arena);
+        p->keypair_arena = a;
+}
+
+/* ---- the identity, from the instance next door ------------------------------------------------------- */
+
+static struct error *read_identity(const Cteleport__Internal__V1__Identity *msg, struct host_identity *ret)
+{
+        AUTO(host_keys) keys = { 0 };
+        struct host_certificates certs = {
+                .tls_cert = str_of_bytes(msg->tls_cert.data, msg->tls_cert.len),
+                .ssh_cert = str_of_bytes(msg->ssh_cert.data, msg->ssh_cert.len),
+        };
+        if (msg->n_tls_ca_certs > HOST_CAS_MAX || msg->n_ssh_ca_keys > HOST_CAS_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "the identity names more than %d CAs", HOST_CAS_MAX);
+        for (size_t n = 0; n < msg->n_tls_ca_certs; n++)
+                certs.tls_ca_certs[certs.tls_ca_count++] =
+                        str_of_bytes(msg->tls_ca_certs[n].data, msg->tls_ca_certs[n].len);
+        for (size_t n = 0; n < msg->n_ssh_ca_keys; n++)
+                certs.ssh_ca_keys[certs.ssh_ca_count++] = str_of_bytes(msg->ssh_ca_keys[n].data, msg->ssh_ca_keys[n].len);
+        TRY(key_from_pem(&keys.tls, str_of_bytes(msg->key_pem.data, msg->key_pem.len)));
+        TRY(key_from_pem(&keys.ssh, str_of_bytes(msg->ssh_key_pem.data, msg->ssh_key_pem.len)));
+        return host_identity_make(ret, &keys, &certs, (struct host_expectation){ .role = STR("Proxy") });
+}
+
+/* On another machine than auth, the identity is also what auth is reached with. */
+static void use_remote_auth(struct proxy *p, const char *address)
+{
+        if (p->boot->auth_listen_addr != NULL && p->boot->auth_listen_addr[0] != '\0')
+                return;
+        if (address == NULL || address[0] == '\0') {
+                log_error("This proxy does not know an Auth Service: set teleport.auth_server");
+                return;
+        }
+        char *old = p->auth_address;
+        p->auth_address = str_dup(str_of(address));
+        upstream_use_tls(p->upstream, p->auth_address, &p->identity);
+        free(old);
+}
+
+static void ask_identity(void *ctx);
+
+static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct proxy *p = ctx;
+        const Cteleport__Internal__V1__Identity *msg = (const Cteleport__Internal__V1__Identity *)answer;
+        struct host_identity id = { 0 };
+        p->is_asking = false;
+        if (p->is_stopping || p->is_draining) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL)
+                err = read_identity(msg, &id);
+        if (err == NULL) {
+                host_identity_release(&p->identity);
+                p->identity = id;
+                err = renew_tls(p);
+        }
+        if (err != NULL) {
+                /* DEADLINE_EXCEEDED is the rhythm of the long poll; a lost link is replaced by the supervisor. */
+                if (err->code != ERROR_DEADLINE_EXCEEDED && err->code != ERROR_UNAVAILABLE)
+                        log_warn("This proxy's identity cannot be used", LOG_ERR(err));
+                error_free(err);
+                timer_start(p->ask_again, MILLISECONDS(PACE_RETRY_FIRST));
+                return;
+        }
+        log_info("The Proxy Service has its identity", LOG_STR("cluster", p->identity.cluster),
+                 LOG_STR("serial", p->identity.serial));
+        use_remote_auth(p, msg->auth_addr);
+        timer_start(p->ask_again, MILLISECONDS(PACE_RETRY_FIRST));
+}
+
+/* Long poll: the answer comes when there is an identity newer than ours. */
+static void ask_identity(void *ctx)
+{
+        struct proxy *p = ctx;
+        AUTO_MEM char *serial = str_dup(p->identity.serial);
+        if (p->instance == NULL || p->is_asking)
+                return;
+        p->is_asking = true;
+        Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
+        request.role = (char *)(uintptr_t)"Proxy";
+        request.have_serial = serial;
+        link_ask(p->instance, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,
+                 &cteleport__internal__v1__identity__descriptor, HOURS(1), on_identity, p);
+}
+
+static void on_instance_lost(void *ctx)
+{
+        struct proxy *p = ctx;
+        link_close(p->instance);
+        p->instance = NULL;
+        timer_stop(p->ask_again);
+}
+
+static void use_instance(struct proxy *p, int fd)
+{
+        if (p->instance != NULL)
+                link_close(p->instance);
+        p->instance = link_new(&p->loop, fd, on_instance_lost, p);
+        timer_start(p->ask_again, MILLISECONDS(1));
+}
+
+/* ---- the supervisor's words ------------------------------------------------------------------------ */
+
+static void stop_loop(void *ctx)
+{
+        loop_stop(ctx);
+}
+
+void proxy_is_empty(struct proxy *p)
+{
+        if ((!p->is_draining && !p->is_stopping) || !door_is_empty(p->door))
+                return;
+        upstream_free(p->upstream);
+        p->upstream = NULL;
+        if (p->instance != NULL)
+                link_close(p->instance);
+        p->instance = NULL;
+        loop_defer(&p->loop, stop_loop, &p->loop);
+}
+
+static void on_stop(void *ctx)
+{
+        struct proxy *p = ctx;
+        if (p->is_stopping)
+                return;
+        p->is_stopping = true;
+        door_shut(p->door);
+}
+
+static void on_drain(void *ctx)
+{
+        struct proxy *p = ctx;
+        if (p->is_draining || p->is_stopping)
+                return;
+        p->is_draining = true;
+        door_drain(p->door);
+}
+
+static void on_link(void *ctx, const char *name, int fd)
+{
+        struct proxy *p = ctx;
+        if (p->is_stopping || p->upstream == NULL)
+                fd_close_at(&fd);
+        else if (str_equal(str_of(name), STR("instance")))
+                use_instance(p, fd);
+        else
+                upstream_use_link(p->upstream, fd);
+}
+
+static const struct service_events service_events = {
+        .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link, .on_keypairs = on_keypairs,
+};
+
+/* ---- main ------------------------------------------------------------------------------------------ */
+
+/* Where auth of this machine can be dialled: what listens everywhere listens on the loopback, too. */
+static char *local_auth_address(const char *listen_addr)
+{
+        struct str host;
+        int port;
+        struct error *err = address_split(str_of(listen_addr), 3025, &host, &port);
+        if (err != NULL) {
+                error_free(err);
+                return NULL;
+        }
+        if (str_equal(host, STR("0.0.0.0")))
+                return mem_printf("127.0.0.1:%d", port);
+        if (str_equal(host, STR("::")))
+                return mem_printf("[::1]:%d", port);
+        return str_dup(str_of(listen_addr));
+}
+
+static struct error *set_up(struct proxy *p)
+{
+        const Cteleport__Internal__V1__Boot *boot = p->boot;
+        p->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED,
+                                                                       LIMIT_CONNECTIONS_PER_SOURCE };
+        p->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
+        p->keypairs = boot->https_keypairs;
+        p->keypair_count = boot->n_https_keypairs;
+        TRY(renew_tls(p));
+        TRY(sandbox_become_unprivileged(SANDBOX_PROXY));
+        TRY(sandbox_enter(SANDBOX_PROXY, (struct sandbox_paths){ 0 }));
+        TRY(service_control(p->service, &p->loop, &service_events, p));
+
+        p->upstream = upstream_new(&p->loop);
+        p->ask_again = timer_new(&p->loop, ask_identity, p);
+        if (boot->auth_listen_addr != NULL && boot->auth_listen_addr[0] != '\0')
+                p->auth_address = local_auth_address(boot->auth_listen_addr);
+        int auth = service_take_fd(p->service, "auth");
+        if (auth >= 0)
+                upstream_use_link(p->upstream, auth);
+        int instance = service_take_fd(p->service, "instance");
+        if (instance >= 0)
+                use_instance(p, instance);
+        int listen = service_take_fd(p->service, "listen");
+        if (listen < 0)
+                return error_new(ERROR_INTERNAL, "the proxy was given no listening socket");
+        p->door = door_open(p, listen);
+        return NULL;
+}
+
+static void tear_down(struct proxy *p)
+{
+        door_free(p->door);
+        timer_free(p->ask_again);
+        tls_context_free(p->tls);
+        host_identity_release(&p->identity);
+        sources_release(&p->sources);
+        arena_free(p->keypair_arena);
+        free(p->auth_address);
+        service_end(p->service);
+        loop_release(&p->loop);
+}
+
+int proxy_main(struct service *s)
+{
+        struct proxy *p = NEW(struct proxy);
+        p->service = s;
+        p->boot = s->boot;
+
+        struct error *err = loop_init(&p->loop, NULL);
+        if (err == NULL)
+                err = set_up(p);
+        if (err != NULL) {
+                service_fatal(s, err);
+                return 1;
+        }
+        log_info("Proxy Service is starting", LOG_C("addr", s->boot->proxy_listen_addr),
+                 LOG_C("sandbox", sandbox_describe()));
+        service_ready(s);
+        loop_run(&p->loop);
+        tear_down(p);
+        free(p);
+        return 0;
+}

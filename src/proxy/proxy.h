@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process on the public port: what its parts share. Private to src/proxy.
+ *
+ *   accept ─► door: counts the source, looks at the ClientHello
+ *               ├─ teleport-auth@…  ─────────► passes the bytes through to auth, TLS untouched
+ *               └─ else: TLS here
+ *                    ├─ teleport-proxy-grpc, h2 ─► forward: the join services and Ping, nothing else
+ *                    └─ http/1.1, none ──────────► webapi: /webapi/find, /webapi/ping
+ *
+ * It runs unprivileged in a cage and holds no secret but its own identity.
+ */
+#ifndef PROXY_PROXY_H
+#define PROXY_PROXY_H
+
+#include "api/service.h"
+#include "join/host_identity.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+#include "net/sources.h"
+#include "net/tls.h"
+#include "proxy/upstream.h"
+
+struct door;
+
+struct proxy {
+        struct loop loop;
+        struct service *service;
+        const Cteleport__Internal__V1__Boot *boot;
+        struct sources sources;
+        struct upstream *upstream;
+        struct door *door;
+        struct tls_context *tls;       /* NULL until there is a certificate to show */
+        struct host_identity identity; /* of role Proxy; empty until the instance has it */
+        char *auth_address;            /* where to pass connections through to; NULL: not known yet */
+        struct link *instance;
+        struct timer *ask_again;       /* for the identity, after the instance was away */
+        Cteleport__Internal__V1__HttpsKeyPair **keypairs; /* the latest; owned copies after a reload */
+        size_t keypair_count;
+        struct arena *keypair_arena;   /* NULL while the keypairs are Boot's */
+        bool is_asking;                /* a question to the instance is open */
+        bool is_draining, is_stopping;
+};
+
+/* Name of the cluster, "" while unknown. */
+static inline struct str proxy_cluster(const struct proxy *p)
+{
+        return p->identity.cluster;
+}
+
+/* The door has no connection any more, while draining or stopping. */
+void proxy_is_empty(struct proxy *p);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/webapi.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+static const struct webapi_facts facts = {
+        .cluster = STR_INIT("example.com"),
+        .listen_addr = STR_INIT("0.0.0.0:3080"),
+        .public_addr = STR_INIT("proxy.example.com:443"),
+};
+
+static int get(const char *method, const char *path, const struct webapi_facts *f, struct buf *out)
+{
+        struct http1_request request = { .method = str_of(method), .path = str_of(path), .minor = 1 };
+        return webapi_answer(out, f, &request);
+}
+
+static json_t *body_of(struct buf *out)
+{
+        const char *text = strstr(buf_c(out), "\r\n\r\n");
+        assert_non_null(text);
+        json_t *root = json_loads(text + 4, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(root);
+        return root;
+}
+
+static void find_tells_an_agent_what_it_needs(void **state)
+{
+        (void)state;
+        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
+        assert_int_equal(get("GET", "/webapi/find", &facts, &out), 200);
+        json_t *root = body_of(&out);
+        const json_t *proxy = json_object_get(root, "proxy");
+        assert_string_equal(json_string_value(json_object_get(root, "cluster_name")), "example.com");
+        assert_string_equal(json_string_value(json_object_get(root, "server_version")), CTELEPORT_VERSION);
+        assert_true(json_is_true(json_object_get(proxy, "tls_routing_enabled")));
+        assert_string_equal(json_string_value(json_object_get(json_object_get(proxy, "ssh"), "public_addr")),
+                            "proxy.example.com:443");
+        assert_null(json_object_get(root, "auth"));
+        json_decref(root);
+}
+
+static void ping_adds_how_one_signs_in(void **state)
+{
+        (void)state;
+        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
+        assert_int_equal(get("GET", "/v1/webapi/ping", &facts, &out), 200);
+        json_t *root = body_of(&out);
+        assert_string_equal(json_string_value(json_object_get(json_object_get(root, "auth"), "type")), "local");
+        json_decref(root);
+}
+
+static void other_pages_do_not_exist(void **state)
+{
+        (void)state;
+        static const char *const paths[] = { "/", "/web", "/webapi/find/", "/webapi/findx", "/v2/webapi/find" };
+        for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+                AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
+                assert_int_equal(get("GET", paths[i], &facts, &out), 404);
+                json_t *root = body_of(&out);
+                assert_true(json_is_string(json_object_get(json_object_get(root, "error"), "message")));
+                json_decref(root);
+        }
+}
+
+static void pages_are_only_read(void **state)
+{
+        (void)state;
+        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
+        assert_int_equal(get("DELETE", "/webapi/find", &facts, &out), 405);
+        assert_non_null(strstr(buf_c(&out), "\r\nAllow: GET, HEAD\r\n"));
+}
+
+static void head_gets_no_body_but_its_length(void **state)
+{
+        (void)state;
+        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
+        assert_int_equal(get("HEAD", "/webapi/find", &facts, &out), 200);
+        assert_true(str_ends_with(buf_str(&out), STR("\r\n\r\n")));
+        assert_null(strstr(buf_c(&out), "Content-Length: 0"));
+}
+
+static void a_proxy_without_identity_says_so(void **state)
+{
+        (void)state;
+        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
+        assert_int_equal(get("GET", "/webapi/find", &(struct webapi_facts){ 0 }, &out), 503);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(find_tells_an_agent_what_it_needs),
+                cmocka_unit_test(ping_adds_how_one_signs_in),
+                cmocka_unit_test(other_pages_do_not_exist),
+                cmocka_unit_test(pages_are_only_read),
+                cmocka_unit_test(head_gets_no_body_but_its_length),
+                cmocka_unit_test(a_proxy_without_identity_says_so),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
