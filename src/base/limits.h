@@ -107,7 +107,7 @@ enum {
         LIMIT_STORE_BATCH = 1024,             /* operations committed together */
         LIMIT_STORE_PURGE = 256,              /* expired items removed at once */
         LIMIT_STORE_CACHE = 2 * MiB,          /* pages kept in memory; the kernel keeps the rest */
-        LIMIT_STORE_LOG = 4 * MiB,            /* the write-ahead log between checkpoints */
+        LIMIT_STORE_LOG = 8 * MiB,            /* the write-ahead log between checkpoints */
         LIMIT_AUDIT_FIELD = 512,
         LIMIT_AUDIT_VALUES = 100,             /* values of one list */
         LIMIT_AUDIT_RECORD = 16 * KiB,        /* one line of events.log; fields beyond are left out, marked */

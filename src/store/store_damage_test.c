@@ -173,6 +173,22 @@ static void refuses_an_older_copy_until_the_marker_is_removed(void **state)
         assert_opens(f, ITEMS - 1);
 }
 
+static void the_marker_follows_a_store_that_stays_open(void **state)
+{
+        struct fixture *f = *state;
+        struct store_bench b;
+        AUTO(buf) before = BUF_MAX(1), after = BUF_MAX(1);
+
+        read_whole(f->marker, &before);
+        assert_null(store_bench_open(&b, (struct store_options){ .path = f->dir }));
+        assert_null(store_bench_put(&b, "/a", STR("v"), never, NULL));
+        loop_advance(&b.loop, &b.clock, MILLISECONDS(TIMEOUT_STORE_MARKER));
+        assert_null(store_bench_put(&b, "/b", STR("v"), never, NULL));
+        read_whole(f->marker, &after);
+        assert_string_not_equal(buf_c(&before), buf_c(&after));
+        store_bench_close(&b);
+}
+
 static void refuses_the_database_of_another_cluster(void **state)
 {
         struct fixture *f = *state;
@@ -365,6 +381,7 @@ int main(void)
                 ROW(refuses_an_empty_database),
                 ROW(refuses_a_database_without_our_tables),
                 ROW(refuses_an_older_copy_until_the_marker_is_removed),
+                ROW(the_marker_follows_a_store_that_stays_open),
                 ROW(refuses_the_database_of_another_cluster),
                 ROW(refuses_a_damaged_marker),
                 ROW(a_first_start_that_crashed_before_its_marker_is_completed),
