@@ -6,7 +6,7 @@
 
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/session.h"
-#include "cmd/teleport/version.h"
+#include "cmd/version.h"
 
 static struct error *version_run(void *ctx, const struct flags *given)
 {
