@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between tls_context.c, tls_stream.c and tls_refusal.c.
+ * Between tls_context.c, tls_stream.c, tls_peer.c and tls_refusal.c.
  */
 #ifndef NET_TLS_INTERNAL_H
 #define NET_TLS_INTERNAL_H
@@ -8,6 +8,8 @@
 #include <openssl/ssl.h>
 
 #include "net/tls.h"
+
+/* ---- tls_context.c ------------------------------------------------------------------------------------- */
 
 struct tls_named_identity {
         char *sni; /* NULL: the default */
@@ -33,14 +35,42 @@ void tls_context_unref(struct tls_context *c);
 /* The SSL_CTX to begin with: the default identity's, or the bare one (clients only; NULL for servers). */
 SSL_CTX *tls_context_default(const struct tls_context *c);
 
-/* tls_stream.c */
+/* ---- tls_stream.c -------------------------------------------------------------------------------------- */
+
+struct tls_stream {
+        struct stream stream;
+        struct loop *loop;
+        struct tls_context *context;
+        struct stream *lower; /* NULL once closed */
+        SSL *ssl;
+        struct tls_handshake *handshake; /* until done has been called */
+        struct str in;                   /* received, not yet taken by OpenSSL */
+        char *held;                      /* the memory of `in` between two events, or NULL */
+        char *gathered;                  /* a loop buffer during a long write: records of one send */
+        size_t gathered_len;
+        struct error *end; /* to be told with on_end or done */
+        struct peer_chain *chain;
+        size_t control_bytes; /* written on the peer's behalf (key updates), and not yet read by it */
+        unsigned refs;        /* the owner's, pump's, and that of a deferred kick */
+        bool wanted;          /* the owner reads */
+        bool is_writing;      /* the owner's bytes, as opposed to OpenSSL's own */
+        bool is_pumping, is_kicked;
+        bool is_lower_ended, is_read_ended, is_shut, is_broken, has_ended, is_closed;
+};
+
+extern const struct stream_ops tls_ops;
+
 BIO_METHOD *tls_bio_method_new(void);
 /* Keeps err (owned) as the reason why the certificate of ssl's peer is refused; the first one stays. */
 void tls_keep_refusal(SSL *ssl, struct error *err);
 /* For the sentence: the name that was expected, "" when none. */
 struct str tls_expected_name(SSL *ssl);
 
-/* tls_refusal.c */
+/* ---- tls_peer.c ---------------------------------------------------------------------------------------- */
+
+void peer_chain_free(struct peer_chain *chain);
+
+/* ---- tls_refusal.c ------------------------------------------------------------------------------------- */
 
 /* Why the certificate that `store` stumbled over is refused. */
 struct error *tls_refusal(X509_STORE_CTX *store, bool is_server, struct str expected_name) MUST_USE;

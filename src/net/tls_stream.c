@@ -15,7 +15,6 @@
  * stream, or deferred (kick).
  */
 #include <openssl/err.h>
-#include <openssl/x509.h>
 #include <stdlib.h>
 
 #include "base/bug.h"
@@ -24,33 +23,6 @@
 #include "base/names.h"
 #include "loop/loop.h"
 #include "net/tls_internal.h"
-
-/* The certificates of the peer in DER, made when first asked for. */
-struct peer_chain {
-        size_t count;
-        struct str der[];
-};
-
-struct tls_stream {
-        struct stream stream;
-        struct loop *loop;
-        struct tls_context *context;
-        struct stream *lower; /* NULL once closed */
-        SSL *ssl;
-        struct tls_handshake *handshake; /* until done has been called */
-        struct str in;                   /* received, not yet taken by OpenSSL */
-        char *held;                      /* the memory of `in` between two events, or NULL */
-        char *gathered;                  /* a loop buffer during a long write: records of one send */
-        size_t gathered_len;
-        struct error *end; /* to be told with on_end or done */
-        struct peer_chain *chain;
-        size_t control_bytes; /* written on the peer's behalf (key updates), and not yet read by it */
-        unsigned refs;        /* the owner's, pump's, and that of a deferred kick */
-        bool wanted;          /* the owner reads */
-        bool is_writing;      /* the owner's bytes, as opposed to OpenSSL's own */
-        bool is_pumping, is_kicked;
-        bool is_lower_ended, is_read_ended, is_shut, is_broken, has_ended, is_closed;
-};
 
 struct tls_handshake {
         struct tls_stream *tls;
@@ -64,7 +36,6 @@ struct tls_handshake {
 };
 
 static void pump(struct tls_stream *t);
-static const struct stream_ops tls_ops;
 
 static struct tls_stream *tls_of(struct stream *s)
 {
@@ -77,9 +48,7 @@ static void tls_unref(struct tls_stream *t)
                 return;
         SSL_free(t->ssl);
         tls_context_unref(t->context);
-        for (size_t i = 0; t->chain != NULL && i < t->chain->count; i++)
-                OPENSSL_free((void *)(uintptr_t)t->chain->der[i].ptr);
-        free(t->chain);
+        peer_chain_free(t->chain);
         free(t->held);
         error_free(t->end);
         free(t);
@@ -529,7 +498,7 @@ static size_t tls_pending(const struct stream *stream)
         return stream_pending(CONTAINER_OF(stream, const struct tls_stream, stream)->lower);
 }
 
-static const struct stream_ops tls_ops = {
+const struct stream_ops tls_ops = {
         .read = tls_read,
         .write = tls_write,
         .shutdown = tls_shutdown,
@@ -627,71 +596,4 @@ void tls_cancel(struct tls_handshake *h)
         stream_read(t->lower, false);
         break_off(t, error_new(ERROR_CANCELLED, "the TLS handshake was given up"));
         kick(t);
-}
-
-/* ---- what was agreed ----------------------------------------------------------------------------------- */
-
-static struct tls_stream *established(const struct stream *s)
-{
-        if (s->ops != &tls_ops)
-                bug("a stream that is not TLS was asked about TLS");
-        struct tls_stream *t = tls_of((struct stream *)(uintptr_t)s);
-        if (t->handshake != NULL)
-                bug("a TLS stream was asked before its handshake was done");
-        return t;
-}
-
-struct str tls_alpn(const struct stream *s)
-{
-        const unsigned char *name;
-        unsigned len;
-
-        SSL_get0_alpn_selected(established(s)->ssl, &name, &len);
-        return str_of_bytes(name, len);
-}
-
-struct str tls_server_name(const struct stream *s)
-{
-        const struct tls_stream *t = established(s);
-
-        return t->context->is_server ? str_of(SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name)) : (struct str){ 0 };
-}
-
-static struct str der_of(X509 *cert)
-{
-        unsigned char *der = NULL;
-        int len = i2d_X509(cert, &der);
-
-        must(len > 0, "to write a certificate it has read");
-        return str_of_bytes(der, (size_t)len);
-}
-
-/* OpenSSL's chain holds the leaf on the client's side only; ours always does. */
-static struct peer_chain *chain_of(SSL *ssl, bool is_server)
-{
-        STACK_OF(X509) *sent = SSL_get_peer_cert_chain(ssl);
-        X509 *leaf = SSL_get0_peer_certificate(ssl);
-        int count = sent == NULL ? 0 : sk_X509_num(sent);
-        struct peer_chain *chain = mem_alloc(sizeof *chain + ((size_t)count + 1) * sizeof chain->der[0]);
-
-        if (leaf == NULL)
-                return chain;
-        chain->der[chain->count++] = der_of(leaf);
-        for (int i = is_server ? 0 : 1; i < count; i++)
-                chain->der[chain->count++] = der_of(sk_X509_value(sent, i));
-        return chain;
-}
-
-struct str tls_peer_chain_der(const struct stream *s, size_t index)
-{
-        struct tls_stream *t = established(s);
-
-        if (t->chain == NULL)
-                t->chain = chain_of(t->ssl, t->context->is_server);
-        return index < t->chain->count ? t->chain->der[index] : (struct str){ 0 };
-}
-
-struct str tls_peer_cert_der(const struct stream *s)
-{
-        return tls_peer_chain_der(s, 0);
 }

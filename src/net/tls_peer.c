@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a handshake has agreed on, and who the peer is.
+ */
+#include <openssl/x509.h>
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/mem.h"
+#include "net/tls_internal.h"
+
+/* The certificates in DER, made when first asked for. */
+struct peer_chain {
+        size_t count;
+        struct str der[];
+};
+
+void peer_chain_free(struct peer_chain *chain)
+{
+        for (size_t i = 0; chain != NULL && i < chain->count; i++)
+                OPENSSL_free((void *)(uintptr_t)chain->der[i].ptr);
+        free(chain);
+}
+
+static struct tls_stream *established(const struct stream *s)
+{
+        if (s->ops != &tls_ops)
+                bug("a stream that is not TLS was asked about TLS");
+        struct tls_stream *t = CONTAINER_OF((uintptr_t)s, struct tls_stream, stream);
+        if (t->handshake != NULL)
+                bug("a TLS stream was asked before its handshake was done");
+        return t;
+}
+
+struct str tls_alpn(const struct stream *s)
+{
+        const unsigned char *name;
+        unsigned len;
+
+        SSL_get0_alpn_selected(established(s)->ssl, &name, &len);
+        return str_of_bytes(name, len);
+}
+
+struct str tls_server_name(const struct stream *s)
+{
+        const struct tls_stream *t = established(s);
+
+        return t->context->is_server ? str_of(SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name)) : (struct str){ 0 };
+}
+
+static struct str der_of(X509 *cert)
+{
+        unsigned char *der = NULL;
+        int len = i2d_X509(cert, &der);
+
+        if (len <= 0)
+                bug("OpenSSL cannot write a certificate that it has read");
+        return str_of_bytes(der, (size_t)len);
+}
+
+/* OpenSSL's chain holds the leaf on the client's side only; ours always does. */
+static struct peer_chain *chain_of(SSL *ssl, bool is_server)
+{
+        STACK_OF(X509) *sent = SSL_get_peer_cert_chain(ssl);
+        X509 *leaf = SSL_get0_peer_certificate(ssl);
+        int count = sent == NULL ? 0 : sk_X509_num(sent);
+        struct peer_chain *chain = mem_alloc(sizeof *chain + ((size_t)count + 1) * sizeof chain->der[0]);
+
+        if (leaf == NULL)
+                return chain;
+        chain->der[chain->count++] = der_of(leaf);
+        for (int i = is_server ? 0 : 1; i < count; i++)
+                chain->der[chain->count++] = der_of(sk_X509_value(sent, i));
+        return chain;
+}
+
+struct str tls_peer_chain_der(const struct stream *s, size_t index)
+{
+        struct tls_stream *t = established(s);
+
+        if (t->chain == NULL)
+                t->chain = chain_of(t->ssl, t->context->is_server);
+        return index < t->chain->count ? t->chain->der[index] : (struct str){ 0 };
+}
+
+struct str tls_peer_cert_der(const struct stream *s)
+{
+        return tls_peer_chain_der(s, 0);
+}

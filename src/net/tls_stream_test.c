@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS as a stream, and peers that break its rules, are silent, or vanish.
+ */
+#include "net/tls_testing.h"
+
+#include <fcntl.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- peers that do not speak TLS ----------------------------------------------------------------------- */
+
+static void given_raw_peer(struct fixture *f, struct end *e)
+{
+        int ours;
+
+        given_contexts(f);
+        assert_null(socket_pair(&ours, &f->raw));
+        start(f, e, socket_stream(&f->loop, ours));
+}
+
+static void an_answer_that_is_not_tls_is_shown(void **state)
+{
+        struct fixture *f = *state;
+
+        given_raw_peer(f, &f->at_client);
+        assert_true(write(f->raw, "HTTP/1.1 400 Bad\x1b Request\r\n\r\n", 28) > 0);
+        RUN_UNTIL(&f->loop, f->at_client.done);
+        assert_said(f->at_client.err, ERROR_UNAVAILABLE, "not TLS: 'HTTP/1.1 400 Bad\\x1b Request'");
+}
+
+static void a_request_that_is_not_tls_is_shown(void **state)
+{
+        struct fixture *f = *state;
+
+        given_raw_peer(f, &f->at_server);
+        assert_true(write(f->raw, "GET / HTTP/1.1\r\n\r\n", 18) > 0);
+        RUN_UNTIL(&f->loop, f->at_server.done);
+        assert_said(f->at_server.err, ERROR_UNAVAILABLE, "it sent 'GET / HTTP/1.1'");
+}
+
+static void a_peer_that_hangs_up_says_so(void **state)
+{
+        struct fixture *f = *state;
+
+        given_raw_peer(f, &f->at_client);
+        shutdown(f->raw, SHUT_WR);
+        RUN_UNTIL(&f->loop, f->at_client.done);
+        assert_said(f->at_client.err, ERROR_UNAVAILABLE, "the server closed the connection during the TLS handshake");
+        assert_non_null(strstr(f->at_client.err->hint, "TLS port"));
+}
+
+static void a_silent_peer_meets_the_deadline(void **state)
+{
+        struct fixture *f = *state;
+
+        given_raw_peer(f, &f->at_server);
+        run_a_while(&f->loop);
+        loop_advance(&f->loop, &f->clock, SECONDS(10));
+        RUN_UNTIL(&f->loop, f->at_server.done);
+        assert_said(f->at_server.err, ERROR_DEADLINE_EXCEEDED, "within 10000 ms");
+}
+
+static void a_cancelled_handshake_reports_once_from_the_loop(void **state)
+{
+        struct fixture *f = *state;
+
+        given_raw_peer(f, &f->at_client);
+        run_a_while(&f->loop);
+        f->at_client.ear.in_call = true;
+        tls_cancel(f->at_client.handshake);
+        f->at_client.ear.in_call = false;
+        RUN_UNTIL(&f->loop, f->at_client.done);
+        assert_said(f->at_client.err, ERROR_CANCELLED, "given up");
+        run_a_while(&f->loop);
+        assert_int_equal(f->at_client.done, 1);
+}
+
+/* ---- the stream ---------------------------------------------------------------------------------------- */
+
+static void write_pattern(struct stream *s, size_t len)
+{
+        AUTO_MEM char *bytes = mem_alloc(len);
+
+        for (size_t i = 0; i < len; i++)
+                bytes[i] = (char)(i * 7 + i / 251);
+        stream_write(s, (struct str){ bytes, len });
+}
+
+static void assert_pattern(const struct ear *e, size_t len)
+{
+        assert_int_equal(e->heard.len, len);
+        for (size_t i = 0; i < len; i++)
+                if (e->heard.ptr[i] != (char)(i * 7 + i / 251))
+                        fail_msg("byte %zu is wrong", i);
+}
+
+static void bytes_come_through_in_order_whatever_their_number(void **state)
+{
+        static const size_t sizes[] = { 1, 16383, 16384, 16385, 65536, 65537, 3000000 };
+
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+                struct fixture *f = *state;
+
+                given_connection(f);
+                stream_read(f->at_server.ear.stream, true);
+                stream_read(f->at_client.ear.stream, true);
+                write_pattern(f->at_client.ear.stream, sizes[i]);
+                write_pattern(f->at_server.ear.stream, sizes[i]);
+                RUN_UNTIL(&f->loop, f->at_server.ear.heard.len >= sizes[i] && f->at_client.ear.heard.len >= sizes[i]);
+                assert_pattern(&f->at_server.ear, sizes[i]);
+                assert_pattern(&f->at_client.ear, sizes[i]);
+                assert_int_equal(f->at_client.ear.drains, sizes[i] > 1000000);
+                again(state);
+        }
+}
+
+static void what_comes_with_the_last_flight_of_the_handshake_is_not_lost(void **state)
+{
+        for (int at_once = 0; at_once < 2; at_once++) {
+                struct fixture *f = *state;
+                struct stream *a, *b;
+
+                given_contexts(f);
+                f->at_server.read_at_once = at_once;
+                connected_pair(&f->loop, &a, &b);
+                start(f, &f->at_server, a);
+                start(f, &f->at_client, b);
+                RUN_UNTIL(&f->loop, f->at_client.done);
+                stream_write(f->at_client.ear.stream, STR("preface"));
+                RUN_UNTIL(&f->loop, f->at_server.done);
+                run_a_while(&f->loop);
+                assert_heard(&f->at_server.ear, at_once ? "preface" : "");
+                f->at_server.ear.in_call = true;
+                stream_read(f->at_server.ear.stream, true);
+                f->at_server.ear.in_call = false;
+                RUN_UNTIL(&f->loop, f->at_server.ear.heard.len == 7);
+                again(state);
+        }
+}
+
+static void a_paused_stream_holds_back_and_goes_on(void **state)
+{
+        struct fixture *f = *state;
+
+        given_connection(f);
+        f->at_server.ear.pause_on_read = true;
+        stream_read(f->at_server.ear.stream, true);
+        write_pattern(f->at_client.ear.stream, 1000000);
+        stream_shutdown(f->at_client.ear.stream);
+        for (size_t before = 1; before != f->at_server.ear.heard.len;) {
+                before = f->at_server.ear.heard.len;
+                run_a_while(&f->loop);
+                assert_in_range(f->at_server.ear.heard.len - before, before == 1000000 ? 0 : 1, LOOP_BUFFER);
+                assert_true(f->at_server.ear.ends == 0 || f->at_server.ear.heard.len == 1000000);
+                stream_read(f->at_server.ear.stream, true);
+                if (f->at_server.ear.heard.len == 1000000)
+                        break;
+        }
+        RUN_UNTIL(&f->loop, f->at_server.ear.ends);
+        assert_pattern(&f->at_server.ear, 1000000);
+        assert_null(f->at_server.ear.err);
+}
+
+static void one_direction_may_end_before_the_other(void **state)
+{
+        struct fixture *f = *state;
+
+        given_connection(f);
+        stream_read(f->at_server.ear.stream, true);
+        stream_read(f->at_client.ear.stream, true);
+        stream_write(f->at_client.ear.stream, STR("question"));
+        stream_shutdown(f->at_client.ear.stream);
+        stream_write(f->at_client.ear.stream, STR("ignored"));
+        RUN_UNTIL(&f->loop, f->at_server.ear.ends);
+        assert_null(f->at_server.ear.err);
+        stream_write(f->at_server.ear.stream, STR("answer"));
+        stream_close(f->at_server.ear.stream);
+        f->at_server.ear.stream = NULL;
+        RUN_UNTIL(&f->loop, f->at_client.ear.ends);
+        assert_null(f->at_client.ear.err);
+        assert_heard(&f->at_server.ear, "question");
+        assert_heard(&f->at_client.ear, "answer");
+}
+
+static void a_stream_may_be_closed_inside_its_own_callbacks(void **state)
+{
+        struct fixture *f = *state;
+
+        given_connection(f);
+        f->at_server.ear.close_on_read = true;
+        f->at_client.ear.close_on_end = true;
+        stream_read(f->at_server.ear.stream, true);
+        stream_read(f->at_client.ear.stream, true);
+        write_pattern(f->at_client.ear.stream, 200000);
+        RUN_UNTIL(&f->loop, f->at_client.ear.ends);
+}
+
+/* A server played with plain OpenSSL, so that it can end without saying so. */
+static void an_end_without_close_notify_is_an_error(void **state)
+{
+        struct fixture *f = *state;
+        int ours;
+        SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+        given_contexts(f);
+        assert_null(socket_pair(&ours, &f->raw));
+        start(f, &f->at_server, socket_stream(&f->loop, ours));
+        SSL *ssl = SSL_new(ctx);
+        SSL_set_fd(ssl, f->raw);
+        assert_int_equal(fcntl(f->raw, F_SETFL, O_NONBLOCK), 0);
+        SSL_set_connect_state(ssl);
+        RUN_UNTIL(&f->loop, (SSL_do_handshake(ssl), f->at_server.done));
+        assert_null(f->at_server.err);
+        assert_int_equal(SSL_write(ssl, "half", 4), 4);
+        close(f->raw);
+        f->raw = -1;
+        stream_read(f->at_server.ear.stream, true);
+        RUN_UNTIL(&f->loop, f->at_server.ear.ends);
+        assert_heard(&f->at_server.ear, "half");
+        assert_said(f->at_server.ear.err, ERROR_UNAVAILABLE, "without ending TLS");
+        SSL_free(ssl);
+        SSL_CTX_free(ctx);
+}
+
+static void a_peer_that_asks_for_key_updates_without_reading_is_cut_off(void **state)
+{
+        struct fixture *f = *state;
+        int ours;
+        SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+        given_contexts(f);
+        assert_null(socket_pair(&ours, &f->raw));
+        start(f, &f->at_server, socket_stream(&f->loop, ours));
+        SSL *ssl = SSL_new(ctx);
+        SSL_set_fd(ssl, f->raw);
+        assert_int_equal(fcntl(f->raw, F_SETFL, O_NONBLOCK), 0);
+        SSL_set_connect_state(ssl);
+        RUN_UNTIL(&f->loop, (SSL_do_handshake(ssl), f->at_server.done));
+        stream_read(f->at_server.ear.stream, true);
+        write_pattern(f->at_server.ear.stream, 1000000); /* fills the way to the peer */
+        RUN_UNTIL(&f->loop, (SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), SSL_do_handshake(ssl),
+                             f->at_server.ear.ends));
+        assert_said(f->at_server.ear.err, ERROR_RESOURCE_EXHAUSTED, "key updates");
+        SSL_free(ssl);
+        SSL_CTX_free(ctx);
+}
+
+static void tls_stacks_on_tls(void **state)
+{
+        struct fixture *f = *state;
+        struct end outer_server, outer_client;
+
+        given_connection(f);
+        outer_server = f->at_server;
+        outer_client = f->at_client;
+        f->at_server = f->at_client = (struct end){ 0 };
+        start(f, &f->at_server, outer_server.ear.stream);
+        start(f, &f->at_client, outer_client.ear.stream);
+        RUN_UNTIL(&f->loop, f->at_server.done && f->at_client.done);
+        assert_null(f->at_client.err);
+        stream_read(f->at_server.ear.stream, true);
+        write_pattern(f->at_client.ear.stream, 2000000);
+        stream_shutdown(f->at_client.ear.stream);
+        RUN_UNTIL(&f->loop, f->at_server.ear.ends);
+        assert_pattern(&f->at_server.ear, 2000000);
+        assert_null(f->at_server.ear.err);
+}
+
+/* ---- faults -------------------------------------------------------------------------------------------- */
+
+/* Carries bytes between two streams, `step` a turn of the loop, until `budget` is used up; then both vanish. */
+struct lane {
+        struct carrier *carrier;
+        struct stream *from, *to;
+        struct buf waiting;
+        bool is_due;
+};
+
+struct carrier {
+        struct loop *loop;
+        struct lane lanes[2];
+        size_t step, budget;
+        bool is_cut;
+};
+
+static void cut(struct carrier *c)
+{
+        if (c->is_cut)
+                return;
+        c->is_cut = true;
+        for (int i = 0; i < 2; i++) {
+                stream_close(c->lanes[i].from);
+                buf_release(&c->lanes[i].waiting);
+        }
+}
+
+static void carry(void *ctx)
+{
+        struct lane *lane = ctx;
+        struct carrier *c = lane->carrier;
+        struct str bytes = str_slice(buf_str(&lane->waiting), 0, c->step < c->budget ? c->step : c->budget);
+
+        lane->is_due = false;
+        if (c->is_cut)
+                return;
+        stream_write(lane->to, bytes);
+        c->budget -= bytes.len;
+        buf_consume(&lane->waiting, bytes.len);
+        if (c->budget == 0) {
+                cut(c);
+        } else if (lane->waiting.len > 0) {
+                lane->is_due = true;
+                loop_defer(c->loop, carry, lane);
+        }
+}
+
+static void on_carrier_read(void *ctx, struct str bytes)
+{
+        struct lane *lane = ctx;
+
+        buf_put(&lane->waiting, bytes);
+        if (!lane->is_due) {
+                lane->is_due = true;
+                loop_defer(lane->carrier->loop, carry, lane);
+        }
+}
+
+static void on_carrier_end(void *ctx, struct error *err)
+{
+        struct lane *lane = ctx;
+
+        error_free(err);
+        cut(lane->carrier);
+}
+
+static const struct stream_events carrier_events = { .on_read = on_carrier_read, .on_end = on_carrier_end };
+
+static void connect_by_carrier(struct fixture *f, struct carrier *c)
+{
+        struct stream *server_end, *client_end;
+
+        f->server_options.peer = TLS_PEER_OPTIONAL;
+        given_contexts(f);
+        assert_null(tls_context_add(f->client_context, NULL, identity_of(&f->client)));
+        c->loop = &f->loop;
+        connected_pair(&f->loop, &server_end, &c->lanes[0].from);
+        connected_pair(&f->loop, &client_end, &c->lanes[1].from);
+        for (int i = 0; i < 2; i++) {
+                c->lanes[i].carrier = c;
+                c->lanes[i].to = c->lanes[!i].from;
+                c->lanes[i].waiting.max = 1 * MiB;
+                stream_listen(c->lanes[i].from, &carrier_events, &c->lanes[i]);
+                stream_read(c->lanes[i].from, true);
+        }
+        start(f, &f->at_server, server_end);
+        start(f, &f->at_client, client_end);
+}
+
+static void a_handshake_survives_bytes_that_come_one_by_one(void **state)
+{
+        struct fixture *f = *state;
+        struct carrier c = { .step = 1, .budget = SIZE_MAX };
+
+        connect_by_carrier(f, &c);
+        RUN_UNTIL(&f->loop, f->at_server.done && f->at_client.done);
+        assert_null(f->at_server.err);
+        assert_null(f->at_client.err);
+        stream_read(f->at_server.ear.stream, true);
+        stream_write(f->at_client.ear.stream, STR("hello"));
+        RUN_UNTIL(&f->loop, f->at_server.ear.heard.len == 5);
+        cut(&c);
+        run_a_while(&f->loop);
+}
+
+static void a_peer_that_vanishes_at_any_moment_costs_one_error(void **state)
+{
+        for (size_t budget = 1; budget < 2400; budget += 61) {
+                struct fixture *f = *state;
+                struct carrier c = { .step = SIZE_MAX, .budget = budget };
+
+                f->at_server.read_at_once = f->at_client.read_at_once = true;
+                connect_by_carrier(f, &c);
+                RUN_UNTIL(&f->loop, f->at_server.done && f->at_client.done);
+                cut(&c);
+                run_a_while(&f->loop);
+                struct end *ends[] = { &f->at_server, &f->at_client };
+                for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+                        assert_int_equal(ends[i]->done, 1);
+                        assert_int_equal(ends[i]->ear.ends, ends[i]->err == NULL);
+                        assert_int_equal((ends[i]->err != NULL ? ends[i]->err : ends[i]->ear.err)->code, ERROR_UNAVAILABLE);
+                }
+                again(state);
+        }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        const struct CMUnitTest tests[] = {
+                TEST(an_answer_that_is_not_tls_is_shown),
+                TEST(a_request_that_is_not_tls_is_shown),
+                TEST(a_peer_that_hangs_up_says_so),
+                TEST(a_silent_peer_meets_the_deadline),
+                TEST(a_cancelled_handshake_reports_once_from_the_loop),
+                TEST(bytes_come_through_in_order_whatever_their_number),
+                TEST(what_comes_with_the_last_flight_of_the_handshake_is_not_lost),
+                TEST(a_paused_stream_holds_back_and_goes_on),
+                TEST(one_direction_may_end_before_the_other),
+                TEST(a_stream_may_be_closed_inside_its_own_callbacks),
+                TEST(an_end_without_close_notify_is_an_error),
+                TEST(a_peer_that_asks_for_key_updates_without_reading_is_cut_off),
+                TEST(tls_stacks_on_tls),
+                TEST(a_handshake_survives_bytes_that_come_one_by_one),
+                TEST(a_peer_that_vanishes_at_any_moment_costs_one_error),
+        };
+
+        return cmocka_run_group_tests(tests, make_all, release_all);
+}
