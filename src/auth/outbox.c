@@ -32,7 +32,8 @@ struct outbox {
 
         struct timer *sweep_timer;
         struct timer *retry_timer;
-        bool is_stuck;     /* the last append failed */
+        bool is_stuck;     /* events that events.log did not take are left in the store */
+        bool is_retrying;  /* a replay for their sake, without a failure so far */
         bool is_replaying; /* walking through the store */
         bool has_read_log;
         struct map in_log; /* uids of the log's tail, during the first replay */
@@ -76,6 +77,8 @@ static void forget(struct outbox *o, struct event *e)
 
 static void keep_trying(struct outbox *o, const struct error *err)
 {
+        o->is_stuck = true;
+        o->is_retrying = false;
         if (o->ready != NULL && o->ready_err == NULL)
                 o->ready_err = error_copy(err);
         if (!o->is_closing && !timer_is_running(o->retry_timer))
@@ -88,7 +91,6 @@ static void on_appended(void *ctx, struct error *err)
         struct outbox *o = e->outbox;
 
         o->appending--;
-        o->is_stuck = err != NULL;
         if (err == NULL) {
                 mark_written(o, e);
         } else {
@@ -166,8 +168,12 @@ static void on_retry(void *ctx)
 {
         struct outbox *o = ctx;
 
-        if (!o->is_replaying)
-                ask_leftovers(o, STR(""));
+        if (o->is_replaying) { /* one walk at a time */
+                timer_start(o->retry_timer, MILLISECONDS(TIMEOUT_OUTBOX_RETRY));
+                return;
+        }
+        o->is_retrying = true;
+        ask_leftovers(o, STR(""));
 }
 
 /* ---- out of the store ------------------------------------------------------------------------------- */
@@ -232,6 +238,10 @@ static void check_progress(struct outbox *o)
 {
         if (o->appending > 0 || o->is_replaying)
                 return;
+        if (o->is_retrying) {
+                o->is_retrying = false;
+                o->is_stuck = false;
+        }
         if (o->ready != NULL && !o->is_closing) {
                 void (*ready)(void *ctx, struct error *err) = o->ready;
                 struct error *err = o->ready_err;

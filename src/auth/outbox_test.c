@@ -231,12 +231,10 @@ static void nothing_happens_unaudited_while_the_log_is_full(void **state)
         error_free(err);
         size_t accepted = count_in_store(f);
         assert_true(accepted > 0);
-        while (count_in_log(f, "web-1") < accepted) { /* space is back: the next try gets them through */
+        while ((err = commit_audited(f, "web-2", 0)) != NULL) { /* space is back: the next try gets them through */
+                error_free(err);
                 loop_advance(&f->b.loop, &f->b.clock, SECONDS(60));
-                uv_run(&f->b.loop.uv, UV_RUN_ONCE);
         }
-        err = NULL;
-        assert_null(commit_audited(f, "web-2", 0));
         close_outbox(f);
         assert_int_equal(count_in_log(f, "web-1"), accepted);
         assert_int_equal(count_in_log(f, "web-2"), 1);
