@@ -252,13 +252,13 @@ static void on_cluster_name(void *ctx, const struct store_item *item, struct err
         if (err != NULL) {
                 fatal(a, err);
         } else if (item == NULL) {
-                authorities_load(a, true, on_first_authorities, a);
+                issue_load_authorities(a, true, on_first_authorities, a);
         } else {
                 if (!str_equal(item->value, a->cluster))
                         log_warn("A cluster cannot be renamed: the name of its first start stays", LOG_STR("configured", a->cluster),
                                  LOG_STR("name", item->value));
                 a->cluster = arena_str(a->service->arena, item->value);
-                authorities_load(a, false, on_authorities, a);
+                issue_load_authorities(a, false, on_authorities, a);
         }
 }
 
@@ -371,25 +371,25 @@ void auth_ask(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMess
 
 /* ---- the end ----------------------------------------------------------------------------------------------------------- */
 
-static void on_store_closed(void *ctx)
+static void on_audit_closed(void *ctx)
 {
         struct auth *a = ctx;
 
         loop_stop(&a->loop);
 }
 
-static void on_audit_closed(void *ctx)
+static void on_store_closed(void *ctx)
 {
         struct auth *a = ctx;
 
-        store_close(a->store, on_store_closed, a);
+        audit_log_close(a->audit, on_audit_closed, a);
 }
 
 static void on_outbox_closed(void *ctx)
 {
         struct auth *a = ctx;
 
-        audit_log_close(a->audit, on_audit_closed, a);
+        store_close(a->store, on_store_closed, a);
 }
 
 static void stop(void *ctx)

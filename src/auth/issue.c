@@ -109,7 +109,7 @@ static void on_authorities(void *ctx, const ProtobufCMessage *answer, struct err
         free(loading);
 }
 
-void authorities_load(struct auth *a, bool may_create, void (*done)(void *ctx, struct error *err), void *ctx)
+void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *ctx, struct error *err), void *ctx)
 {
         Cteleport__Internal__V1__AuthoritiesRequest m = CTELEPORT__INTERNAL__V1__AUTHORITIES_REQUEST__INIT;
         struct loading *loading = NEW(struct loading);

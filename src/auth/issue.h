@@ -27,7 +27,7 @@ void issue(struct auth *a, const struct issue_request *request,
            void (*done)(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err), void *ctx);
 
 /* Asks the signer for the CAs (creating them at the very first start) and keeps them in a->authorities. */
-void authorities_load(struct auth *a, bool may_create, void (*done)(void *ctx, struct error *err), void *ctx);
+void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *ctx, struct error *err), void *ctx);
 
 /* The host CA certificates as PEM, for TLS contexts. */
 void authorities_host_pem(const struct auth *a, struct buf *out);

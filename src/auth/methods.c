@@ -32,7 +32,7 @@ const struct guarded_method auth_methods[] = {
             false, host_certs_open, NULL },
           CALLER_HOST },
         { { "/cteleport.v1.HostService/Presence", &cteleport__v1__presence_up__descriptor, LIMIT_RPC_JOIN, true,
-            presence_open, NULL },
+            presence_serve, NULL },
           CALLER_HOST },
         ADMIN("ClusterStatus", empty, admin_cluster_status),
         ADMIN("ListTokens", empty, admin_list_tokens),

@@ -377,7 +377,7 @@ static void on_half_close(void *ctx)
 
 static const struct rpc_call_events call_events = { on_message, on_half_close, on_gone };
 
-void presence_open(struct rpc_call *call, const ProtobufCMessage *first)
+void presence_serve(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const struct caller *caller = rpc_call_caller(call);
         struct presence *p = NEW(struct presence);

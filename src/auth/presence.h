@@ -12,7 +12,7 @@
 #include "rpc/rpc.h"
 #include "state.pb-c.h"
 
-void presence_open(struct rpc_call *call, const ProtobufCMessage *first);
+void presence_serve(struct rpc_call *call, const ProtobufCMessage *first);
 
 /* Whether an agent with this ID is connected now. */
 bool presence_is_live(const struct auth *a, struct str host_id);
