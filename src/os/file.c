@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -294,8 +293,12 @@ static struct error *already_locked(int fd, const char *shown)
                           "stop that process first, or choose another data directory");
 }
 
+/* Of the open file, not of the process: it does not vanish when another descriptor of the file is closed. */
+static const struct flock whole_file = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
 struct error *dir_lock(const char *dir, int *ret_fd)
 {
+        struct flock lock = whole_file;
         AUTO_MEM char *shown = escaped(str_of(dir));
         AUTO_MEM char *path = mem_printf("%s/lock", dir);
         AUTO_MEM char *pid = mem_printf("%ld\n", (long)getpid());
@@ -303,8 +306,8 @@ struct error *dir_lock(const char *dir, int *ret_fd)
 
         if (fd < 0)
                 return error_errno(errno, "cannot open the lock of %s", shown);
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-                if (errno == EWOULDBLOCK)
+        if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
+                if (errno == EAGAIN || errno == EACCES)
                         return already_locked(fd, shown);
                 return error_errno(errno, "cannot lock %s", shown);
         }
@@ -314,4 +317,13 @@ struct error *dir_lock(const char *dir, int *ret_fd)
         *ret_fd = fd;
         fd = -1;
         return NULL;
+}
+
+bool dir_is_locked(const char *dir)
+{
+        AUTO_MEM char *path = mem_printf("%s/lock", dir);
+        AUTO_FD int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+        struct flock lock = whole_file;
+
+        return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }

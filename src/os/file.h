@@ -29,4 +29,7 @@ struct error *dir_sync(const char *path) MUST_USE;
 /* Takes an exclusive lock on dir/lock until the process ends; FAILED_PRECONDITION names the holder's PID. */
 struct error *dir_lock(const char *dir, int *ret_fd) MUST_USE;
 
+/* Whether a process holds that lock now; looks without taking it. */
+bool dir_is_locked(const char *dir);
+
 #endif

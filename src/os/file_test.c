@@ -225,13 +225,16 @@ static void locks_a_directory_for_one_process_and_names_it(void **state)
         int second = -1;
         AUTO_MEM char *pid = mem_printf("process %ld", (long)getpid());
 
+        assert_false(dir_is_locked(f->dir));
         assert_null(dir_lock(f->dir, &first));
+        assert_true(dir_is_locked(f->dir));
         AUTO_PTR(error) err = dir_lock(f->dir, &second);
         assert_non_null(err);
         assert_int_equal(err->code, ERROR_FAILED_PRECONDITION);
         assert_non_null(strstr(err->what, pid));
         close(first);
         first = -1;
+        assert_false(dir_is_locked(f->dir));
         assert_null(dir_lock(f->dir, &second));
         close(second);
 }
