@@ -61,9 +61,9 @@ static enum log_level level_of(const char *severity)
         return LOG_INFO;
 }
 
-void service_log_setup(const Cteleport__V1__Config *config)
+void service_log_setup(const Cteleport__V1__Config *config, int fd)
 {
-        struct log_options options = { .level = LOG_INFO, .format = LOG_TEXT, .fd = STDERR_FILENO };
+        struct log_options options = { .level = LOG_INFO, .format = LOG_TEXT, .fd = fd };
         const Cteleport__V1__LogConfig *log = NULL;
 
         if (config != NULL && config->teleport != NULL)
@@ -95,7 +95,7 @@ struct error *service_begin(struct service *s)
         }
         if (fcntl(SERVICE_FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
                 return error_errno(errno, "the control socket is missing");
-        service_log_setup(s->boot->config);
+        service_log_setup(s->boot->config, STDERR_FILENO);
         log_component(s->boot->service);
         return NULL;
 }

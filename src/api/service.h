@@ -54,8 +54,8 @@ void service_fatal(struct service *s, struct error *err);
 /* Ends listening, wipes the secrets that came with Boot, and frees. The loop still has to turn once for a handle to close. */
 void service_end(struct service *s);
 
-/* Sets the level and format of this process's log from teleport.log, to standard error. Defaults: INFO, text. */
-void service_log_setup(const Cteleport__V1__Config *config);
+/* Sets the level and format of this process's log from teleport.log, to fd (borrowed). Defaults: INFO, text. */
+void service_log_setup(const Cteleport__V1__Config *config, int fd);
 
 /*
  * The mains of the services; each runs its loop until it is told to stop and returns the exit code.

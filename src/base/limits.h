@@ -25,6 +25,11 @@ enum {
         TIMEOUT_KEEPALIVE_ANSWER = 15 * 1000, /* and must be answered within this */
         TIMEOUT_GRACEFUL_STOP = 30 * 1000,   /* from QUIT to the end */
         TIMEOUT_STOP = 5 * 1000,             /* from TERM to the end */
+        TIMEOUT_STOP_STEP = 1500,            /* of that, before the next service is told to end as well */
+        TIMEOUT_RESTART_FIRST = 100,         /* pause before a dead service is started again, doubled each time */
+        TIMEOUT_RESTART_MOST = 30 * 1000,
+        TIMEOUT_RESTART_FORGIVEN = 60 * 1000, /* a service that lived this long starts over with the first pause */
+        TIMEOUT_OWN_CERTIFICATE = 12 * 3600 * 1000, /* between looks at whether our own web certificate has expired */
         TIMEOUT_CONNECT = 10 * 1000,         /* TCP connect of our clients */
         TIMEOUT_CONNECT_NEXT = 250,          /* before the next address is tried beside it (RFC 8305 section 8) */
         TIMEOUT_LINGER = 5 * 1000,           /* a closed connection sends what is left and hears the peer out */

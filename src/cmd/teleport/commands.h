@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands of `teleport`, a source each; the rows are in teleport.c. */
+#ifndef CMD_TELEPORT_COMMANDS_H
+#define CMD_TELEPORT_COMMANDS_H
+
+#include "cmd/common/flags.h"
+
+/* configure.c */
+extern const struct flag configure_flags[];
+extern const struct flag node_configure_flags[];
+struct error *configure_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *node_configure_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* install_systemd.c */
+extern const struct flag install_systemd_flags[];
+struct error *install_systemd_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* status.c */
+extern const struct flag status_flags[];
+struct error *status_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* aws_identity.c */
+extern const struct flag aws_identity_flags[];
+struct error *aws_identity_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* service_command.c: the inside of `start`; exits with the service's code. */
+extern const struct argument service_arguments[];
+struct error *service_run(void *ctx, const struct flags *given) MUST_USE;
+
+#endif

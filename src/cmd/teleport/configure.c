@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cmd/teleport/commands.h"
+#include "cmd/teleport/launch.h"
+#include "cmd/teleport/output.h"
+#include "schema/schema.h"
+
+#define CONFIGURE_FLAGS                                                                                                \
+        { "output", .letter = 'o', .kind = FLAG_TEXT, .value = "DEST", .fallback = "stdout",                           \
+          .help = "Where to write: stdout, file (/etc/teleport.yaml), an absolute path" },                             \
+        { "version", .kind = FLAG_TEXT, .value = "VERSION", .fallback = "v3", .is_hidden = true,                       \
+          .help = "Version of the configuration" },                                                                    \
+        { "public-addr", .kind = FLAG_LIST, .value = "ADDR", .help = "host:port that users and agents know it by" },   \
+        { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .fallback = "/var/lib/teleport",                              \
+          .help = "Where identity and state live" },                                                                   \
+        { "token", .kind = FLAG_TEXT, .value = "TOKEN", .help = "Join token, or the absolute path of a file with it" },\
+        { "join-method", .kind = FLAG_TEXT, .value = "METHOD", .choices = join_methods,                                \
+          .help = "How the host joins (token)" },                                                                      \
+        { "auth-server", .kind = FLAG_TEXT, .value = "ADDR", .help = "Address of the Auth Service" },                  \
+        { "proxy", .kind = FLAG_TEXT, .value = "ADDR", .help = "Address of the Proxy Service" },                       \
+        { "ca-pin", .kind = FLAG_LIST, .value = "PIN", .help = "Pin of the cluster's CA" },                            \
+        { "node-name", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of this host (its host name)" }
+
+static const char *const join_methods[] = { "token", "iam", NULL };
+
+const struct flag configure_flags[] = {
+        CONFIGURE_FLAGS,
+        { "test", .kind = FLAG_TEXT, .value = "FILE", .help = "Check this file instead of writing one" },
+        { "cluster-name", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of the cluster, fixed at its first start" },
+        { "cert-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Certificate of the web port" },
+        { "key-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Key of that certificate" },
+        { "roles", .kind = FLAG_LIST, .value = "ROLES", .help = "Services to enable, of auth, proxy and node" },
+        { "node-labels", .kind = FLAG_LIST, .value = "LABELS", .help = "Labels of this host: env=prod,team=web" },
+        { 0 },
+};
+
+const struct flag node_configure_flags[] = {
+        CONFIGURE_FLAGS,
+        { "labels", .kind = FLAG_LIST, .value = "LABELS", .help = "Labels of this host: env=prod,team=web" },
+        { 0 },
+};
+
+/* What the file is to say. */
+struct sample {
+        bool has_auth, has_proxy, has_ssh;
+        const char *cluster_name, *cert_file, *key_file;
+        const char *const *labels;
+        const struct flags *given;
+};
+
+/* ---- YAML ---------------------------------------------------------------------------------------------- */
+
+/* Whether a text reads as itself in YAML 1.1 without quotes; when in doubt, no. */
+static bool is_plain(struct str s)
+{
+        static const char *const words[] = { "y", "n", "yes", "no", "on", "off", "true", "false", "null" };
+
+        if (s.len == 0 || !(char_is_alpha(s.ptr[0]) || s.ptr[0] == '/') || s.ptr[s.len - 1] == ':')
+                return false;
+        for (size_t i = 0; i < s.len; i++)
+                if (!char_is_alnum(s.ptr[i]) && strchr("._/:-", s.ptr[i]) == NULL)
+                        return false;
+        for (size_t i = 0; i < ARRAY_LEN(words); i++)
+                if (str_equal_nocase(s, str_of(words[i])))
+                        return false;
+        return true;
+}
+
+static void put_scalar(struct buf *out, struct str value)
+{
+        if (is_plain(value))
+                buf_put(out, value);
+        else
+                json_put_string(out, value); /* a YAML double-quoted scalar as well */
+}
+
+static void put_key(struct buf *out, const char *indent, const char *key, const char *value)
+{
+        buf_printf(out, "%s%s: ", indent, key);
+        put_scalar(out, str_of(value));
+        buf_put_char(out, '\n');
+}
+
+static void put_list(struct buf *out, const char *key, const char *const *values)
+{
+        if (*values == NULL)
+                return;
+        buf_printf(out, "  %s:\n", key);
+        for (; *values != NULL; values++) {
+                buf_put_c(out, "    - ");
+                put_scalar(out, str_of(*values));
+                buf_put_char(out, '\n');
+        }
+}
+
+static void put_switch(struct buf *out, bool is_on)
+{
+        buf_printf(out, "  enabled: \"%s\"\n", is_on ? "yes" : "no");
+}
+
+/* ---- the sections ---------------------------------------------------------------------------------------- */
+
+static void put_join(struct buf *out, const struct flags *given)
+{
+        const char *token = flags_text(given, "token"), *method = flags_text(given, "join-method");
+
+        if (token == NULL && method == NULL)
+                return;
+        buf_put_c(out, "  # How this host joins: the name of a token (or the absolute path of a file that holds it),\n"
+                       "  # and the method that token is made for.\n"
+                       "  join_params:\n");
+        put_key(out, "    ", "token_name", token == NULL ? "" : token);
+        put_key(out, "    ", "method", method == NULL ? "token" : method);
+}
+
+static void put_teleport(struct buf *out, const struct sample *s)
+{
+        char host[LIMIT_NAME + 1] = "";
+        const char *name = flags_text(s->given, "node-name");
+        const char *const *pins = flags_list(s->given, "ca-pin");
+
+        buf_put_c(out, "teleport:\n");
+        if (name == NULL && gethostname(host, sizeof(host) - 1) == 0)
+                name = host;
+        if (name != NULL && name[0] != '\0')
+                put_key(out, "  ", "nodename", name);
+        put_key(out, "  ", "data_dir", flags_text(s->given, "data-dir"));
+        put_join(out, s->given);
+        if (flags_text(s->given, "proxy") != NULL)
+                put_key(out, "  ", "proxy_server", flags_text(s->given, "proxy"));
+        if (flags_text(s->given, "auth-server") != NULL)
+                put_key(out, "  ", "auth_server", flags_text(s->given, "auth-server"));
+        buf_put_c(out, "  log:\n"
+                       "    output: stderr\n"
+                       "    severity: INFO\n"
+                       "    format:\n"
+                       "      output: text\n");
+        buf_put_c(out, "  # Whom to believe at the first connection: what `tctl status` shows as CA pin.\n");
+        if (*pins == NULL)
+                buf_put_c(out, "  ca_pin: \"\"\n");
+        else
+                put_list(out, "ca_pin", pins);
+        buf_put_c(out, "  diag_addr: \"\"\n");
+}
+
+static void put_auth(struct buf *out, const struct sample *s)
+{
+        buf_put_c(out, "\n# Decides who joins, and owns the state of the cluster.\nauth_service:\n");
+        put_switch(out, s->has_auth);
+        if (!s->has_auth)
+                return;
+        buf_put_c(out, "  listen_addr: 0.0.0.0:3025\n");
+        if (s->cluster_name != NULL)
+                put_key(out, "  ", "cluster_name", s->cluster_name);
+}
+
+static void put_proxy(struct buf *out, const struct sample *s)
+{
+        buf_put_c(out, "\n# The public port of the cluster.\nproxy_service:\n");
+        put_switch(out, s->has_proxy);
+        if (!s->has_proxy)
+                return;
+        buf_put_c(out, "  web_listen_addr: 0.0.0.0:3080\n");
+        put_list(out, "public_addr", flags_list(s->given, "public-addr"));
+        if (s->cert_file != NULL) {
+                buf_put_c(out, "  https_keypairs:\n");
+                put_key(out, "    - ", "key_file", s->key_file);
+                put_key(out, "      ", "cert_file", s->cert_file);
+        } else {
+                buf_put_c(out, "  # Without a certificate here the proxy makes one that browsers do not trust.\n"
+                               "  https_keypairs: []\n");
+        }
+        buf_put_c(out, "  https_keypairs_reload_interval: 0s\n");
+}
+
+static void put_ssh(struct buf *out, const struct sample *s)
+{
+        buf_put_c(out, "\n# Makes this host one to connect to.\nssh_service:\n");
+        put_switch(out, s->has_ssh);
+        if (!s->has_ssh)
+                return;
+        if (!s->has_proxy)
+                put_list(out, "public_addr", flags_list(s->given, "public-addr"));
+        if (*s->labels != NULL)
+                buf_put_c(out, "  labels:\n");
+        for (const char *const *label = s->labels; *label != NULL; label++) {
+                struct str value = str_of(*label);
+                struct str key = str_split(&value, '=');
+
+                buf_put_c(out, "    ");
+                json_put_string(out, key);
+                buf_put_c(out, ": ");
+                json_put_string(out, value);
+                buf_put_char(out, '\n');
+        }
+}
+
+/* Writes the text, and lets `start` read it: a file from here is never one that it refuses. */
+static struct error *put_sample(struct buf *out, const struct sample *s)
+{
+        AUTO_PTR(arena) arena = arena_new(4 * MiB);
+        ProtobufCMessage *message;
+
+        buf_printf(out, "version: %s\n", flags_text(s->given, "version"));
+        put_teleport(out, s);
+        put_auth(out, s);
+        put_proxy(out, s);
+        put_ssh(out, s);
+        TRY(buf_finish(out, "the configuration"));
+        TRY(schema_load_yaml(arena, "configuration", buf_str(out), &cteleport__v1__config__descriptor, &message));
+        return config_check((Cteleport__V1__Config *)(void *)message, arena, NULL);
+}
+
+/* ---- the commands ------------------------------------------------------------------------------------------ */
+
+static struct error *check_flags(const struct sample *s)
+{
+        const struct flags *given = s->given;
+        const char *files[] = { s->cert_file, s->key_file };
+
+        if (flags_text(given, "proxy") != NULL && flags_text(given, "auth-server") != NULL)
+                return error_new(ERROR_INVALID_ARGUMENT, "--proxy and --auth-server exclude each other");
+        if (flags_text(given, "proxy") != NULL && !str_equal(str_of(flags_text(given, "version")), STR("v3")))
+                return error_new(ERROR_INVALID_ARGUMENT, "--proxy needs --version v3");
+        if ((s->cert_file == NULL) != (s->key_file == NULL))
+                return error_new(ERROR_INVALID_ARGUMENT, "--cert-file and --key-file belong together");
+        for (size_t i = 0; i < ARRAY_LEN(files); i++)
+                if (files[i] != NULL && access(files[i], F_OK) < 0)
+                        return error_new(ERROR_NOT_FOUND, "the file %s does not exist", files[i]);
+        return NULL;
+}
+
+static bool dir_has_content(const char *path)
+{
+        DIR *dir = opendir(path);
+        size_t count = 0;
+
+        if (dir == NULL)
+                return false;
+        while (count <= 2 && readdir(dir) != NULL)
+                count++;
+        closedir(dir);
+        return count > 2; /* "." and ".." */
+}
+
+static struct error *write_sample(const struct sample *s)
+{
+        const char *data_dir = flags_text(s->given, "data-dir"), *path;
+        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
+
+        TRY(output_path(flags_text(s->given, "output"), &path));
+        TRY(check_flags(s));
+        TRY(put_sample(&text, s));
+        if (dir_has_content(data_dir))
+                fprintf(stderr, "The data directory %s is not empty: its state and identity will be used.\n", data_dir);
+        if (path == NULL) {
+                printf("#\n# A configuration for `teleport start`. What is left out has its default.\n#\n%.*s\n",
+                       STR_ARG(buf_str(&text)));
+                return NULL;
+        }
+        TRY(output_create(path, buf_str(&text)));
+        printf("\nThe configuration file \"%s\" has been created.\nStart Teleport with it:\n\n"
+               "    %steleport start --config=\"%s\"\n\nHappy Teleporting!\n",
+               path, geteuid() == 0 ? "" : "sudo ", path);
+        if (geteuid() != 0)
+                printf("(It needs root's rights for %s.)\n", data_dir);
+        return NULL;
+}
+
+static struct error *read_roles(struct sample *s)
+{
+        const char *const *roles = flags_list(s->given, "roles");
+        bool is_agent = flags_text(s->given, "proxy") != NULL || flags_text(s->given, "auth-server") != NULL;
+
+        if (*roles == NULL) {
+                s->has_auth = s->has_proxy = !is_agent;
+                s->has_ssh = true;
+                return NULL;
+        }
+        for (; *roles != NULL; roles++) {
+                struct str role = str_trim(str_of(*roles));
+
+                if (str_equal(role, STR("auth"))) {
+                        s->has_auth = true;
+                } else if (str_equal(role, STR("proxy"))) {
+                        s->has_proxy = true;
+                } else if (str_equal(role, STR("node"))) {
+                        s->has_ssh = true;
+                } else {
+                        AUTO_MEM char *shown = escaped(role);
+
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "unknown role: '%s'", shown),
+                                          "--roles takes auth, proxy and node");
+                }
+        }
+        return NULL;
+}
+
+static struct error *test_file(const char *path)
+{
+        struct error *err = launch_check_file(path);
+
+        fprintf(stderr, "%s %s\n", err == NULL ? "OK" : "FAIL", path);
+        return err;
+}
+
+struct error *configure_run(void *ctx, const struct flags *given)
+{
+        const char *test = flags_text(given, "test");
+        struct sample s = {
+                .cluster_name = flags_text(given, "cluster-name"),
+                .cert_file = flags_text(given, "cert-file"),
+                .key_file = flags_text(given, "key-file"),
+                .labels = flags_list(given, "node-labels"),
+                .given = given,
+        };
+
+        (void)ctx;
+        if (test != NULL && flags_given(given, "output"))
+                return error_new(ERROR_INVALID_ARGUMENT, "--test and --output exclude each other");
+        if (test != NULL)
+                return test_file(test);
+        TRY(read_roles(&s));
+        return write_sample(&s);
+}
+
+struct error *node_configure_run(void *ctx, const struct flags *given)
+{
+        const struct sample s = { .has_ssh = true, .labels = flags_list(given, "labels"), .given = given };
+
+        (void)ctx;
+        return write_sample(&s);
+}

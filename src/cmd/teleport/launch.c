@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/teleport/launch.h"
+
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "cmd/teleport/launch_flags.h"
+#include "os/file.h"
+#include "schema/schema.h"
+
+const char launch_default_config[] = "/etc/teleport.yaml";
+
+enum {
+        ARENA_MAX = 8 * MiB,
+        SECRET_FILE_MAX = 4 * KiB, /* a token, a few pins */
+        PINS_MAX = 16,             /* current and next CA, and room */
+};
+
+void launch_release(struct launch *l)
+{
+        secret_release(&l->token);
+        arena_free(l->arena);
+        *l = (struct launch){ 0 };
+}
+
+/* ---- reading the file ---------------------------------------------------------------------------- */
+
+static struct error *load_text(struct arena *arena, const char *name, struct str text, Cteleport__V1__Config **ret)
+{
+        ProtobufCMessage *message = NULL;
+        struct error *err = schema_load_yaml(arena, name, text, &cteleport__v1__config__descriptor, &message);
+
+        if (err != NULL)
+                return error_wrap(err, "failed parsing the config file");
+        *ret = (Cteleport__V1__Config *)(void *)message;
+        return NULL;
+}
+
+struct error *launch_load_file(struct arena *arena, const char *path, Cteleport__V1__Config **ret)
+{
+        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
+
+        TRY(file_read(path, &text));
+        return load_text(arena, path, buf_str(&text), ret);
+}
+
+static struct error *load_string(struct arena *arena, const char *encoded, Cteleport__V1__Config **ret)
+{
+        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
+        struct error *err = base64_decode(&text, str_trim(str_of(encoded)));
+
+        if (err == NULL)
+                err = buf_finish(&text, "the configuration");
+        if (err != NULL)
+                return error_hint(error_wrap(err, "cannot read the configuration of --config-string"),
+                                  "it is the base64 form of a whole file, also in TELEPORT_CONFIG");
+        return load_text(arena, "config-string", buf_str(&text), ret);
+}
+
+Cteleport__V1__Config *launch_empty_config(struct arena *arena)
+{
+        Cteleport__V1__Config *config = arena_alloc(arena, sizeof(*config));
+
+        cteleport__v1__config__init(config);
+        config->version = (char *)(uintptr_t)str_to_c(arena, STR("v3"));
+        return config;
+}
+
+/* --config beats --config-string beats the default file, which alone may be missing. */
+static struct error *load(const struct flags *given, struct launch *l)
+{
+        const char *path = flags_text(given, "config");
+        const char *encoded = flags_text(given, "config-string");
+
+        if (path == NULL && encoded != NULL)
+                return load_string(l->arena, encoded, &l->config);
+        l->config_path = path != NULL ? path : launch_default_config;
+        struct error *err = launch_load_file(l->arena, l->config_path, &l->config);
+        if (err == NULL || path != NULL || err->code != ERROR_NOT_FOUND)
+                return err;
+        error_free(err);
+        l->config_path = NULL;
+        l->config = launch_empty_config(l->arena);
+        return NULL;
+}
+
+/* ---- what it names ------------------------------------------------------------------------------- */
+
+static bool is_path(const char *text)
+{
+        return text != NULL && text[0] == '/';
+}
+
+static struct error *resolve_token(struct launch *l)
+{
+        const Cteleport__V1__TeleportConfig *t = l->config->teleport;
+        const char *value = t->join_params != NULL ? t->join_params->token_name : t->auth_token;
+        AUTO(buf) text = BUF_MAX(SECRET_FILE_MAX);
+        struct str token = str_of(value);
+
+        if (is_path(value)) {
+                struct error *err = file_read(value, &text);
+                if (err != NULL)
+                        return error_wrap(err, "cannot read the join token");
+                token = str_trim(buf_str(&text));
+                if (str_is_empty(token))
+                        return error_new(ERROR_INVALID_ARGUMENT, "the join token's file %s is empty", value);
+        }
+        l->token = secret_of(token);
+        wipe(text.ptr, text.len);
+        if (l->token.len > 0 && !name_is_token(secret_str(&l->token)))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                            "the join token holds characters that no token name has"),
+                                  "a token given by file must be given by its absolute path");
+        return NULL;
+}
+
+static bool is_pin(struct str pin)
+{
+        AUTO(buf) bytes = BUF_MAX(32);
+
+        if (!str_starts_with(pin, STR("sha256:")) || pin.len != strlen("sha256:") + 64)
+                return false;
+        AUTO_PTR(error) err = hex_decode(&bytes, str_slice(pin, strlen("sha256:"), pin.len));
+        return err == NULL;
+}
+
+static struct error *add_pin(struct launch *l, struct str pin)
+{
+        if (!is_pin(pin)) {
+                AUTO_MEM char *shown = escaped(pin);
+
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a ca_pin", shown),
+                                  "a pin is sha256: and 64 hex digits; tctl status shows it");
+        }
+        if (l->ca_pin_count == PINS_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "ca_pin has more than %d pins", PINS_MAX);
+        char *lower = arena_alloc(l->arena, pin.len + 1);
+        for (size_t i = 0; i < pin.len; i++)
+                lower[i] = char_lower(pin.ptr[i]); /* pins are compared as text */
+        l->ca_pins[l->ca_pin_count++] = lower;
+        return NULL;
+}
+
+static struct error *add_pins_of_file(struct launch *l, const char *path)
+{
+        AUTO(buf) text = BUF_MAX(SECRET_FILE_MAX);
+        size_t before = l->ca_pin_count;
+        struct error *err = file_read(path, &text);
+
+        if (err != NULL)
+                return error_wrap(err, "cannot read the ca_pin");
+        for (struct str rest = buf_str(&text); !str_is_empty(rest);) {
+                struct str line = str_trim(str_split(&rest, '\n'));
+
+                if (!str_is_empty(line))
+                        TRY(add_pin(l, line));
+        }
+        if (l->ca_pin_count == before)
+                return error_new(ERROR_INVALID_ARGUMENT, "the ca_pin's file %s is empty", path);
+        return NULL;
+}
+
+static struct error *resolve_pins(struct launch *l)
+{
+        const Cteleport__V1__TeleportConfig *t = l->config->teleport;
+
+        l->ca_pins = arena_alloc(l->arena, PINS_MAX * sizeof(*l->ca_pins));
+        for (size_t i = 0; i < t->n_ca_pin; i++) {
+                if (is_path(t->ca_pin[i]))
+                        TRY(add_pins_of_file(l, t->ca_pin[i]));
+                else if (t->ca_pin[i][0] != '\0') /* `ca_pin: ""` as sample files have it */
+                        TRY(add_pin(l, str_of(t->ca_pin[i])));
+        }
+        return NULL;
+}
+
+/* A configured name must be right; the machine's own is made right, for nobody chose it for us. */
+static struct error *resolve_nodename(struct launch *l)
+{
+        const char *configured = l->config->teleport->nodename;
+        char *host = arena_alloc(l->arena, LIMIT_NAME + 1);
+
+        if (configured != NULL && configured[0] != '\0') {
+                l->nodename = configured;
+                return name_check_host(str_of(configured), "nodename");
+        }
+        if (gethostname(host, LIMIT_NAME) < 0 || host[0] == '\0')
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "this machine has no host name"),
+                                  "set teleport.nodename, or give --nodename");
+        for (char *c = host; *c != '\0'; c++) {
+                bool is_inside = c > host && c[1] != '\0';
+
+                if (!char_is_alnum(*c) && !(is_inside && (*c == '-' || *c == '.')))
+                        *c = is_inside ? '-' : 'x';
+        }
+        l->nodename = host;
+        return name_check_host(str_of(host), "host name");
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------- */
+
+static struct error *refuse_what_is_missing(const Cteleport__V1__Config *config)
+{
+        const char *diag = config->teleport->diag_addr;
+
+        if (diag != NULL && diag[0] != '\0')
+                return error_hint(error_new(ERROR_UNIMPLEMENTED, "diag_addr is not part of this release"),
+                                  "leave it out; `teleport status` and the log tell how this host is");
+        return NULL;
+}
+
+struct error *launch_prepare(const struct flags *given, struct launch *ret)
+{
+        *ret = (struct launch){ .arena = arena_new(ARENA_MAX) };
+        TRY(load(given, ret));
+        TRY(launch_overlay(given, ret->arena, ret->config));
+        TRY(config_check(ret->config, ret->arena, &ret->warnings));
+        TRY(refuse_what_is_missing(ret->config));
+        TRY(resolve_nodename(ret));
+        TRY(resolve_pins(ret));
+        TRY(resolve_token(ret));
+        ret->data_dir = ret->config->teleport->data_dir;
+        ret->pid_file = ret->config->teleport->pid_file;
+        ret->insecure = flags_switch(given, "insecure");
+        return NULL;
+}
+
+struct error *launch_check_file(const char *path)
+{
+        AUTO(launch) l = { .arena = arena_new(ARENA_MAX) };
+
+        TRY(launch_load_file(l.arena, path, &l.config));
+        TRY(config_check(l.config, l.arena, NULL));
+        return refuse_what_is_missing(l.config);
+}

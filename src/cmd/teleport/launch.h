@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What `teleport start` is going to run: the configuration file with the command line laid over it,
+ * checked, and what it names (token file, pin files) read.
+ */
+#ifndef CMD_TELEPORT_LAUNCH_H
+#define CMD_TELEPORT_LAUNCH_H
+
+#include "base/arena.h"
+#include "base/secret.h"
+#include "cmd/common/flags.h"
+#include "resource/config.h"
+
+extern const char launch_default_config[]; /* /etc/teleport.yaml */
+
+struct launch {
+        struct arena *arena;
+        Cteleport__V1__Config *config; /* checked, defaults filled in */
+        const char *config_path;       /* NULL: none was read */
+        const char *nodename;
+        const char *data_dir;
+        const char *pid_file; /* NULL: none */
+        const char **ca_pins; /* "sha256:<hex>", lower case */
+        size_t ca_pin_count;
+        struct secret token; /* join token; empty when none is given */
+        bool insecure;
+        struct config_warnings warnings;
+};
+
+void launch_release(struct launch *l);
+
+extern const struct flag launch_flags[];
+
+/* Reads and checks all of it. INVALID_ARGUMENT names the key or flag. *ret is to be released in either case. */
+struct error *launch_prepare(const struct flags *given, struct launch *ret) MUST_USE;
+
+/* Reads and checks one file as `start` would, without what it names: for `configure --test`. */
+struct error *launch_check_file(const char *path) MUST_USE;
+
+/* A configuration without a file: version v3, all defaults. Lives in the arena. */
+Cteleport__V1__Config *launch_empty_config(struct arena *arena);
+
+/* As launch_prepare reads a file: for `status`, which wants data_dir of an otherwise unchecked file. */
+struct error *launch_load_file(struct arena *arena, const char *path, Cteleport__V1__Config **ret) MUST_USE;
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/teleport/launch_flags.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "cmd/teleport/launch.h"
+
+const struct flag launch_flags[] = {
+        { "config", .letter = 'c', .kind = FLAG_TEXT, .value = "FILE",
+          .help = "Configuration file (/etc/teleport.yaml if it is there)" },
+        { "config-string", .kind = FLAG_TEXT, .value = "BASE64", .env = "TELEPORT_CONFIG", .is_hidden = true,
+          .help = "A whole configuration file in base64" },
+        { "debug", .letter = 'd', .help = "Log at level DEBUG to standard error" },
+        { "roles", .letter = 'r', .kind = FLAG_LIST, .value = "ROLES",
+          .help = "Services to run, of auth, proxy and node, instead of those the file enables" },
+        { "nodename", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of this host in the cluster" },
+        { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .help = "Where identity and state live (/var/lib/teleport)" },
+        { "listen-ip", .letter = 'l', .kind = FLAG_TEXT, .value = "IP", .help = "Address that services listen on (0.0.0.0)" },
+        { "advertise-ip", .kind = FLAG_TEXT, .value = "ADDR", .help = "Address that heartbeats tell" },
+        { "auth-server", .kind = FLAG_LIST, .value = "ADDR",
+          .help = "Address of the Auth Service; turns the local one off" },
+        { "token", .kind = FLAG_TEXT, .value = "TOKEN", .help = "Join token, or the absolute path of a file that holds it" },
+        { "ca-pin", .kind = FLAG_LIST, .value = "PIN", .help = "Pin of the cluster's CA, or the absolute path of a file with pins" },
+        { "labels", .kind = FLAG_LIST, .value = "LABELS", .help = "Labels of this host: env=prod,team=web" },
+        { "pid-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Write the process ID here when all services run" },
+        { "diag-addr", .kind = FLAG_TEXT, .value = "ADDR", .is_hidden = true, .help = "Not part of this release" },
+        { "insecure", .help = "Do not verify the certificate of the proxy when joining" },
+        { 0 },
+};
+
+/* ---- parts of the configuration that may be missing ---------------------------------------------- */
+
+/* A function that returns the part of its owner, made if it is not there yet. */
+#define PART_OF(owner_type, field, type, init)                                                     \
+        static type *field##_of(struct arena *arena, owner_type *owner)                            \
+        {                                                                                          \
+                if (owner->field == NULL) {                                                        \
+                        owner->field = arena_alloc(arena, sizeof(*owner->field));                  \
+                        init(owner->field);                                                        \
+                }                                                                                  \
+                return owner->field;                                                               \
+        }
+
+PART_OF(Cteleport__V1__Config, teleport, Cteleport__V1__TeleportConfig, cteleport__v1__teleport_config__init)
+PART_OF(Cteleport__V1__Config, auth_service, Cteleport__V1__AuthConfig, cteleport__v1__auth_config__init)
+PART_OF(Cteleport__V1__Config, proxy_service, Cteleport__V1__ProxyConfig, cteleport__v1__proxy_config__init)
+PART_OF(Cteleport__V1__Config, ssh_service, Cteleport__V1__SSHConfig, cteleport__v1__sshconfig__init)
+PART_OF(Cteleport__V1__Config, app_service, Cteleport__V1__OtherServiceConfig, cteleport__v1__other_service_config__init)
+PART_OF(Cteleport__V1__Config, db_service, Cteleport__V1__OtherServiceConfig, cteleport__v1__other_service_config__init)
+PART_OF(Cteleport__V1__TeleportConfig, log, Cteleport__V1__LogConfig, cteleport__v1__log_config__init)
+
+static char *text_of(struct arena *arena, const char *text)
+{
+        return (char *)(uintptr_t)str_to_c(arena, str_of(text));
+}
+
+/* ---- the flags ----------------------------------------------------------------------------------- */
+
+struct role_switch {
+        const char *name;
+        protobuf_c_boolean *has_enabled, *enabled;
+};
+
+static struct error *switch_on(const struct role_switch *switches, size_t count, const char *role)
+{
+        for (size_t i = 0; i < count; i++) {
+                if (str_equal(str_trim(str_of(role)), str_of(switches[i].name))) {
+                        *switches[i].enabled = true;
+                        return NULL;
+                }
+        }
+        AUTO_MEM char *shown = escaped(str_of(role));
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "unknown role: '%s'", shown),
+                          "--roles takes auth, proxy and node");
+}
+
+/* The services named run, and no other. (app and db: config_check says that they are not here yet.) */
+static struct error *overlay_roles(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config)
+{
+        const struct role_switch switches[] = {
+                { "auth", &auth_service_of(arena, config)->has_enabled, &config->auth_service->enabled },
+                { "proxy", &proxy_service_of(arena, config)->has_enabled, &config->proxy_service->enabled },
+                { "node", &ssh_service_of(arena, config)->has_enabled, &config->ssh_service->enabled },
+                { "app", &app_service_of(arena, config)->has_enabled, &config->app_service->enabled },
+                { "db", &db_service_of(arena, config)->has_enabled, &config->db_service->enabled },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(switches); i++) {
+                *switches[i].has_enabled = true;
+                *switches[i].enabled = false;
+        }
+        for (const char *const *role = flags_list(given, "roles"); *role != NULL; role++)
+                TRY(switch_on(switches, ARRAY_LEN(switches), *role));
+        return NULL;
+}
+
+static struct error *overlay_auth_server(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config)
+{
+        const char *const *servers = flags_list(given, "auth-server");
+        bool has_list = config->version == NULL || !str_equal(str_of(config->version), STR("v3"));
+        Cteleport__V1__AuthConfig *auth = auth_service_of(arena, config);
+        size_t count = 0;
+
+        while (servers[count] != NULL)
+                count++;
+        if (!has_list && count > 1)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--auth-server is given %zu times", count),
+                                  "one address is enough; a load balancer's for several");
+        auth->has_enabled = true;
+        auth->enabled = false;
+        if (!has_list) {
+                config->teleport->auth_server = text_of(arena, servers[0]);
+                config->teleport->proxy_server = NULL;
+                return NULL;
+        }
+        config->teleport->auth_servers = arena_alloc(arena, count * sizeof(char *));
+        config->teleport->n_auth_servers = count;
+        for (size_t i = 0; i < count; i++)
+                config->teleport->auth_servers[i] = text_of(arena, servers[i]);
+        return NULL;
+}
+
+/* k=v, k="v with, comma": the flag parser has cut at the commas outside quotes. */
+static struct error *overlay_labels(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config)
+{
+        typedef Cteleport__V1__SSHConfig__LabelsEntry entry;
+        const char *const *labels = flags_list(given, "labels");
+        Cteleport__V1__SSHConfig *ssh = ssh_service_of(arena, config);
+        size_t count = 0;
+
+        while (labels[count] != NULL)
+                count++;
+        ssh->labels = arena_alloc(arena, count * sizeof(entry *));
+        ssh->n_labels = count;
+        for (size_t i = 0; i < count; i++) {
+                struct str value = str_of(labels[i]);
+                bool has_value = str_contains(value, STR("="));
+                struct str key = str_trim(str_split(&value, '='));
+
+                if (!has_value || str_is_empty(key)) {
+                        AUTO_MEM char *shown = escaped(str_of(labels[i]));
+
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a label", shown),
+                                          "labels are written env=prod,team=web");
+                }
+                if (value.len >= 2 && (value.ptr[0] == '"' || value.ptr[0] == '\'') &&
+                    value.ptr[value.len - 1] == value.ptr[0])
+                        value = str_slice(value, 1, value.len - 2);
+                ssh->labels[i] = arena_alloc(arena, sizeof(entry));
+                cteleport__v1__sshconfig__labels_entry__init(ssh->labels[i]);
+                ssh->labels[i]->key = (char *)(uintptr_t)str_to_c(arena, key);
+                ssh->labels[i]->value = (char *)(uintptr_t)str_to_c(arena, value);
+        }
+        return NULL;
+}
+
+static void overlay_token(const char *token, struct arena *arena, Cteleport__V1__TeleportConfig *t)
+{
+        if (t->join_params != NULL)
+                t->join_params->token_name = text_of(arena, token);
+        else
+                t->auth_token = text_of(arena, token);
+}
+
+static void overlay_pins(const char *const *pins, struct arena *arena, Cteleport__V1__TeleportConfig *t)
+{
+        size_t count = 0;
+
+        while (pins[count] != NULL)
+                count++;
+        t->ca_pin = arena_alloc(arena, count * sizeof(char *));
+        t->n_ca_pin = count;
+        for (size_t i = 0; i < count; i++)
+                t->ca_pin[i] = text_of(arena, pins[i]);
+}
+
+/* The port a file gives stays; an IPv6 literal gets its brackets. */
+static char *listen_address(struct arena *arena, const char *ip, const char *from_file, const char *default_port)
+{
+        const char *colon = from_file == NULL ? NULL : strrchr(from_file, ':');
+        const char *port = colon == NULL ? default_port : colon + 1;
+        bool is_bare_v6 = strchr(ip, ':') != NULL && ip[0] != '[';
+
+        return (char *)(uintptr_t)arena_printf(arena, "%s%s%s:%s", is_bare_v6 ? "[" : "", ip, is_bare_v6 ? "]" : "", port);
+}
+
+static void overlay_listen_ip(const char *ip, struct arena *arena, Cteleport__V1__Config *config)
+{
+        Cteleport__V1__AuthConfig *auth = auth_service_of(arena, config);
+        Cteleport__V1__ProxyConfig *proxy = proxy_service_of(arena, config);
+
+        auth->listen_addr = listen_address(arena, ip, auth->listen_addr, "3025");
+        proxy->web_listen_addr = listen_address(arena, ip, proxy->web_listen_addr, "3080");
+}
+
+static void overlay_texts(const struct flags *given, struct arena *arena, Cteleport__V1__TeleportConfig *t)
+{
+        const struct {
+                const char *flag;
+                char **field;
+        } texts[] = {
+                { "nodename", &t->nodename },         { "data-dir", &t->data_dir },   { "pid-file", &t->pid_file },
+                { "advertise-ip", &t->advertise_ip }, { "diag-addr", &t->diag_addr },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+                const char *value = flags_text(given, texts[i].flag);
+
+                if (value != NULL)
+                        *texts[i].field = text_of(arena, value);
+        }
+}
+
+struct error *launch_overlay(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config)
+{
+        Cteleport__V1__TeleportConfig *t = teleport_of(arena, config);
+
+        overlay_texts(given, arena, t);
+        if (flags_switch(given, "debug"))
+                log_of(arena, t)->severity = text_of(arena, "DEBUG");
+        if (flags_text(given, "token") != NULL)
+                overlay_token(flags_text(given, "token"), arena, t);
+        if (flags_given(given, "ca-pin"))
+                overlay_pins(flags_list(given, "ca-pin"), arena, t);
+        if (flags_text(given, "listen-ip") != NULL)
+                overlay_listen_ip(flags_text(given, "listen-ip"), arena, config);
+        if (flags_given(given, "roles"))
+                TRY(overlay_roles(given, arena, config));
+        if (flags_given(given, "labels"))
+                TRY(overlay_labels(given, arena, config));
+        if (flags_given(given, "auth-server"))
+                TRY(overlay_auth_server(given, arena, config));
+        return NULL;
+}

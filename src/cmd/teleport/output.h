@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where `-o` of configure and install puts what they made. */
+#ifndef CMD_TELEPORT_OUTPUT_H
+#define CMD_TELEPORT_OUTPUT_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+/*
+ * destination is "stdout", an absolute path, "file:///path", or "file" for /etc/teleport.yaml. Anything
+ * else is INVALID_ARGUMENT. *ret_path is borrowed from destination; NULL for standard output.
+ */
+struct error *output_path(const char *destination, const char **ret_path) MUST_USE;
+
+/* Creates the file (0600, directories above it 0755). ALREADY_EXISTS rather than overwriting. */
+struct error *output_create(const char *path, struct str text) MUST_USE;
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "api/service.h"
+#include "base/arena.h"
+#include "base/log.h"
+#include "cmd/teleport/commands.h"
+#include "os/sandbox.h"
+#ifdef HAVE_SERVICE_SIGNER
+#include "signer/signer.h"
+#endif
+#ifdef HAVE_SERVICE_STS
+#include "sts/sts.h"
+#endif
+
+const struct argument service_arguments[] = {
+        { "name", .is_required = true, .help = "signer, sts, auth, proxy or instance" },
+        { 0 },
+};
+
+/* A service that knows nothing of the supervisor: it is given a function to call when it serves. */
+struct sheltered {
+        struct service *service;
+        bool is_ready;
+};
+
+static void say_ready(void *ctx)
+{
+        struct sheltered *self = ctx;
+
+        self->is_ready = true;
+        service_ready(self->service);
+}
+
+/*
+ * A fault of the moment (a full disk, a peer gone) may be over when the service is started again; others
+ * stay, and the supervisor is to know the reason.
+ */
+static int finish(struct sheltered *self, struct error *err)
+{
+        if (err == NULL)
+                return 0;
+        if (self->is_ready && (err->code == ERROR_UNAVAILABLE || err->code == ERROR_RESOURCE_EXHAUSTED)) {
+                log_error("cannot go on", LOG_ERR(err));
+                error_free(err);
+        } else {
+                service_fatal(self->service, err);
+        }
+        return 1;
+}
+
+#ifdef HAVE_SERVICE_SIGNER
+static int run_signer(struct service *s)
+{
+        struct sheltered self = { s, false };
+
+        /* It enters its sandbox by itself, once its files are open. */
+        return finish(&self, signer_main(s->boot->data_dir, service_take_fd(s, "auth"), say_ready, &self));
+}
+#endif
+
+#ifdef HAVE_SERVICE_STS
+static struct error *sts_in_its_cage(struct sheltered *self)
+{
+        struct service *s = self->service;
+        const Cteleport__V1__AuthConfig *auth = s->boot->config->auth_service;
+        const Cteleport__V1__AwsConfig *aws = auth == NULL ? NULL : auth->aws;
+        struct sts_options options = { 0 };
+
+        if (aws != NULL) {
+                const char **regions = arena_alloc(s->arena, (aws->n_extra_regions + 1) * sizeof(*regions));
+
+                for (size_t i = 0; i < aws->n_extra_regions; i++)
+                        regions[i] = aws->extra_regions[i];
+                options = (struct sts_options){
+                        .connect_to = aws->sts_connect_to,
+                        .extra_regions = regions,
+                        .fips = aws->has_fips && aws->fips,
+                };
+        }
+        TRY(sts_prepare());
+        TRY(sandbox_become_unprivileged(SANDBOX_STS));
+        TRY(sandbox_enter(SANDBOX_STS, (struct sandbox_paths){ .read = sts_sandbox_read_paths() }));
+        log_debug("sandbox", LOG_C("has", sandbox_describe()));
+        return sts_main(service_take_fd(s, "auth"), options, say_ready, self);
+}
+
+static int run_sts(struct service *s)
+{
+        struct sheltered self = { s, false };
+
+        return finish(&self, sts_in_its_cage(&self));
+}
+#endif
+
+static const struct {
+        const char *name;
+        int (*run)(struct service *s);
+} services[] = {
+#ifdef HAVE_SERVICE_SIGNER
+        { "signer", run_signer },
+#endif
+#ifdef HAVE_SERVICE_STS
+        { "sts", run_sts },
+#endif
+#ifdef HAVE_SERVICE_AUTH
+        { "auth", auth_main },
+#endif
+#ifdef HAVE_SERVICE_PROXY
+        { "proxy", proxy_main },
+#endif
+#ifdef HAVE_SERVICE_INSTANCE
+        { "instance", instance_main },
+#endif
+        { NULL, NULL },
+};
+
+struct error *service_run(void *ctx, const struct flags *given)
+{
+        static struct service service; /* lives as long as the process */
+        struct str name = str_of(flags_argument(given, 0));
+
+        (void)ctx;
+        TRY(service_begin(&service));
+        for (size_t i = 0; services[i].name != NULL; i++)
+                if (str_equal(name, str_of(services[i].name)))
+                        exit(services[i].run(&service));
+        return error_new(ERROR_INVALID_ARGUMENT, "there is no such service");
+}

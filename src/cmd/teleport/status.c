@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cmd/teleport/commands.h"
+#include "cmd/teleport/launch.h"
+#include "os/file.h"
+
+const struct flag status_flags[] = {
+        { "config", .letter = 'c', .kind = FLAG_TEXT, .value = "FILE", .help = "Configuration file, for its data_dir" },
+        { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .help = "Where this host's state lives (/var/lib/teleport)" },
+        { "format", .letter = 'f', .kind = FLAG_TEXT, .value = "FORMAT", .fallback = "text",
+          .choices = (const char *const[]){ "text", "json", NULL }, .help = "text or json" },
+        { 0 },
+};
+
+enum { STATUS_FILE_MAX = 64 * KiB };
+
+/* The environment and the status file are written by others: nothing goes to the terminal as it is. */
+static void print_row(const char *title, const char *value)
+{
+        AUTO_MEM char *shown = escaped(str_of(value));
+
+        printf("%-12s: %s\n", title, shown);
+}
+
+/* ---- inside of a session ------------------------------------------------------------------------------- */
+
+static const char *variable(const char *name)
+{
+        const char *value = getenv(name);
+
+        return value == NULL ? "" : value;
+}
+
+static void print_session(void)
+{
+        const char *proxy = variable("SSH_SESSION_WEBPROXY_ADDR");
+        AUTO_MEM char *url = mem_printf("https://%s/web/cluster/%s/console/session/%s",
+                                        proxy[0] == '\0' ? "<proxyhost>:3080" : proxy,
+                                        variable("SSH_TELEPORT_CLUSTER_NAME"), variable("SSH_SESSION_ID"));
+        AUTO_MEM char *client = str_dup(str_of(variable("SSH_CLIENT")));
+        AUTO_MEM char *user = mem_printf("%s, logged in as %s from %s", variable("SSH_TELEPORT_USER"), variable("USER"),
+                                         client);
+
+        print_row("User ID", user);
+        print_row("Cluster Name", variable("SSH_TELEPORT_CLUSTER_NAME"));
+        print_row("Host UUID", variable("SSH_TELEPORT_HOST_UUID"));
+        print_row("Session ID", variable("SSH_SESSION_ID"));
+        print_row("Session URL", url);
+}
+
+/* ---- this host ----------------------------------------------------------------------------------------------- */
+
+/* data_dir as `start` would choose it. A file that start would refuse still says where to look. */
+static struct error *find_data_dir(const struct flags *given, struct arena *arena, const char **ret)
+{
+        const char *path = flags_text(given, "config");
+        Cteleport__V1__Config *config = NULL;
+
+        *ret = flags_text(given, "data-dir");
+        if (*ret != NULL)
+                return NULL;
+        struct error *err = launch_load_file(arena, path == NULL ? launch_default_config : path, &config);
+        if (err != NULL && (path != NULL || err->code != ERROR_NOT_FOUND))
+                return err;
+        error_free(err);
+        bool is_set = config != NULL && config->teleport != NULL && config->teleport->data_dir != NULL;
+        *ret = is_set ? config->teleport->data_dir : "/var/lib/teleport";
+        return NULL;
+}
+
+/* NULL when there is none: this host never ran, or runs only the Auth Service. */
+static struct error *read_status(const char *data_dir, json_t **ret)
+{
+        AUTO_MEM char *path = mem_printf("%s/proc/status.json", data_dir);
+        AUTO(buf) text = BUF_MAX(STATUS_FILE_MAX);
+        json_error_t where;
+        struct error *err = file_read(path, &text);
+
+        *ret = NULL;
+        if (err != NULL && err->code == ERROR_NOT_FOUND) {
+                error_free(err);
+                return NULL;
+        }
+        if (err != NULL)
+                return error_hint(err, "run this as root, or as the owner of %s", data_dir);
+        *ret = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &where);
+        if (*ret == NULL)
+                return error_new(ERROR_DATA_LOSS, "%s is not JSON (line %d)", path, where.line);
+        return NULL;
+}
+
+static const char *text_at(const json_t *status, const char *key)
+{
+        const char *text = json_string_value(json_object_get(status, key));
+
+        return text == NULL ? "" : text;
+}
+
+static void print_joined(const json_t *status)
+{
+        AUTO_MEM char *cluster = mem_printf("yes, cluster %s, since %s", text_at(status, "cluster"), text_at(status, "joined"));
+
+        if (text_at(status, "joined")[0] == '\0') {
+                print_row("Joined", "no");
+                return;
+        }
+        print_row("Joined", cluster);
+        print_row("Certificate : until %s\n", text_at(status, "cert_not_after"));
+        print_row("Server", text_at(status, "server"));
+}
+
+static void print_last_error(const json_t *status)
+{
+        AUTO_MEM char *line = mem_printf("%s (%s)", text_at(status, "last_error"), text_at(status, "last_error_at"));
+
+        if (text_at(status, "last_error")[0] == '\0')
+                return;
+        print_row("Last error", line);
+        if (text_at(status, "last_error_hint")[0] != '\0')
+                print_row("Hint", text_at(status, "last_error_hint"));
+}
+
+static void print_host(const json_t *status, bool is_running)
+{
+        json_int_t skew = json_integer_value(json_object_get(status, "clock_skew_ms"));
+        AUTO_MEM char *state = is_running ? mem_printf("%s since %s", text_at(status, "state"), text_at(status, "since"))
+                                          : str_dup(STR("not running"));
+        const json_t *notice;
+        size_t i;
+
+        print_row("Service", state);
+        print_row("Host UUID", text_at(status, "host_id"));
+        print_joined(status);
+        printf("Clock       : %lld ms %s the cluster's\n", (long long)llabs(skew), skew > 0 ? "behind" : "ahead of");
+        print_last_error(status);
+        json_array_foreach(json_object_get(status, "notices"), i, notice)
+                print_row("Notice", json_string_value(notice) == NULL ? "" : json_string_value(notice));
+}
+
+static void print_json(json_t *status, bool is_running)
+{
+        json_t *whole = status == NULL ? json_object() : json_incref(status);
+
+        json_object_set_new(whole, "running", json_boolean(is_running));
+        json_dumpf(whole, stdout, JSON_INDENT(4));
+        putchar('\n');
+        json_decref(whole);
+}
+
+struct error *status_run(void *ctx, const struct flags *given)
+{
+        AUTO_PTR(arena) arena = arena_new(4 * MiB);
+        const char *data_dir;
+        json_t *status;
+
+        (void)ctx;
+        if (variable("SSH_SESSION_ID")[0] != '\0' && !flags_given(given, "format")) {
+                print_session();
+                return NULL;
+        }
+        TRY(find_data_dir(given, arena, &data_dir));
+        TRY(read_status(data_dir, &status));
+        bool is_running = dir_is_locked(data_dir);
+        if (str_equal(str_of(flags_text(given, "format")), STR("json"))) {
+                print_json(status, is_running);
+        } else {
+                printf("You are not inside of a Teleport SSH session\n");
+                if (status != NULL)
+                        print_host(status, is_running);
+                else
+                        printf("Service     : %s\nJoined      : no\n", is_running ? "running" : "not running");
+        }
+        json_decref(status);
+        return NULL;
+}

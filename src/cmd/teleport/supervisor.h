@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parent of the services: opens what needs opening, starts one process per service, restarts one
+ * that dies, passes signals on, ends when told.
+ *
+ *   absent      this host does not run it
+ *   pausing     it died; a timer brings it back
+ *   dormant     a follower (signer, sts) whose auth is gone: comes back with it
+ *   starting    runs, has not said READY yet
+ *   ready       serves
+ *   gone        ended while we stop
+ *
+ * Until all have been ready once, a death is our own failure: an operator watching `teleport start` or a
+ * service manager is to see it. Afterwards a death costs that one service for a moment.
+ */
+#ifndef CMD_TELEPORT_SUPERVISOR_H
+#define CMD_TELEPORT_SUPERVISOR_H
+
+#include "cmd/teleport/launch.h"
+
+/*
+ * Runs the services until a signal ends them (NULL then) or they cannot run (why). Logs from the moment
+ * on that it has prepared its log.
+ */
+struct error *supervisor_run(const struct launch *l) MUST_USE;
+
+#endif

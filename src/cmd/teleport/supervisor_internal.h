@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the supervisor's sources: supervisor.c (the story), supervisor_children.c, supervisor_setup.c, supervisor_stop.c. */
+#ifndef CMD_TELEPORT_SUPERVISOR_INTERNAL_H
+#define CMD_TELEPORT_SUPERVISOR_INTERNAL_H
+
+#include "base/limits.h"
+#include "cmd/teleport/child.h"
+#include "cmd/teleport/supervisor.h"
+#include "cmd/teleport/web_certificate.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+
+struct supervisor;
+
+enum child_state { CHILD_ABSENT, CHILD_PAUSING, CHILD_DORMANT, CHILD_STARTING, CHILD_READY, CHILD_GONE };
+
+struct child {
+        struct supervisor *sup;
+        enum child_kind kind;
+        enum child_state state;
+        pid_t pid;
+        int control_fd;          /* -1 when there is none */
+        uv_poll_t *control;      /* on control_fd; freed by its close callback */
+        struct timer *restart;
+        struct backoff pause;
+        struct instant started;
+        uint64_t starts;
+        bool was_told;           /* to end */
+        bool has_spoken_fatal;
+};
+
+/* An end of a link that waits for its process to start; the other end is with a living process. */
+struct pairing {
+        int waiting[2];
+};
+
+struct supervisor {
+        const struct launch *launch;
+        struct loop loop;
+        int lock_fd, log_fd;
+        int auth_fd, auth_unix_fd, proxy_fd; /* listening; -1 when not ours to open */
+        char auth_address[ADDRESS_TEXT_MAX], proxy_address[ADDRESS_TEXT_MAX];
+        char *host_id; /* "" on a host that has not joined yet */
+        struct web_keypairs keypairs;
+        struct child children[CHILD_KINDS];
+        struct pairing pairings[PAIRING_COUNT];
+        struct signal_watch *watches[8];
+        struct timer *hold; /* the loop goes on while nobody is left to hear but a death is to come */
+        struct timer *keypairs_timer;
+        bool was_ready; /* all of them, once */
+
+        enum { RUNNING, DRAINING, STOPPING } end;
+        struct timer *end_timer;  /* the whole of it */
+        struct timer *step_timer; /* one child's part */
+        struct error *failure;    /* why we end; NULL: told to */
+};
+
+static inline bool child_lives(const struct child *c)
+{
+        return c->state == CHILD_STARTING || c->state == CHILD_READY;
+}
+
+static inline const char *child_name(const struct child *c)
+{
+        return child_rows[c->kind].name;
+}
+
+/* ---- supervisor_setup.c: everything before the first child ------------------------------------------ */
+struct error *supervisor_prepare(struct supervisor *s) MUST_USE;
+/* Reads data_dir/host_uuid into s->host_id; creates it if this host has the auth service. */
+struct error *supervisor_read_host_id(struct supervisor *s) MUST_USE;
+/* Stops accepting: what listens here would go on queueing connections after the services have closed theirs. */
+void supervisor_close_listeners(struct supervisor *s);
+
+/* ---- supervisor_children.c: starting, hearing, burying ----------------------------------------------- */
+struct error *supervisor_start(struct child *c) MUST_USE;
+/* Looks for the dead; handles each. */
+void supervisor_reap(struct supervisor *s);
+/* Sends a message without a descriptor. */
+void supervisor_tell(struct child *c, const Cteleport__Internal__V1__Control *control);
+void supervisor_send_keypairs(struct supervisor *s);
+
+/* ---- supervisor_stop.c: the end ------------------------------------------------------------------------ */
+/* Begins to end; failure (owned) is what supervisor_run will return. A second call while stopping kills. */
+void supervisor_stop(struct supervisor *s, struct error *failure);
+void supervisor_drain(struct supervisor *s);
+/* A child ended while we end: goes on with the next, and stops the loop after the last. */
+void supervisor_stop_next(struct supervisor *s);
+
+/* ---- supervisor.c -------------------------------------------------------------------------------------- */
+/* A child said READY. */
+void supervisor_heard_ready(struct supervisor *s);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "api/service.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "cmd/teleport/supervisor_internal.h"
+#include "os/file.h"
+#include "os/sandbox.h"
+#include "pki/key.h"
+
+/* ---- the log ------------------------------------------------------------------------------------------- */
+
+static bool is_one_of(const char *text, const char *const *names)
+{
+        for (; *names != NULL; names++)
+                if (str_equal_nocase(str_of(text), str_of(*names)))
+                        return true;
+        return false;
+}
+
+static struct error *open_log(struct supervisor *s)
+{
+        static const char *const to_stderr[] = { "", "stderr", "err", "error", NULL };
+        static const char *const to_stdout[] = { "stdout", "out", NULL };
+        const Cteleport__V1__LogConfig *log = s->launch->config->teleport->log;
+        const char *output = log == NULL || log->output == NULL ? "" : log->output;
+
+        s->log_fd = STDERR_FILENO;
+        if (is_one_of(output, to_stdout)) {
+                s->log_fd = STDOUT_FILENO;
+        } else if (!is_one_of(output, to_stderr)) {
+                s->log_fd = open(output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+                if (s->log_fd < 0)
+                        return error_hint(error_errno(errno, "cannot open the log file %s", output),
+                                          "teleport.log.output is stderr, stdout or the path of a file");
+        }
+        service_log_setup(s->launch->config, s->log_fd);
+        log_component("proc");
+        return NULL;
+}
+
+static void log_beginning(const struct launch *l)
+{
+        if (l->config_path != NULL) {
+                AUTO_MEM char *path = escaped(str_of(l->config_path));
+                AUTO_MEM char *event = mem_printf("Starting Teleport v%s with a config file located at \"%s\"",
+                                                  CTELEPORT_VERSION, path);
+
+                log_info(event);
+        } else {
+                log_info("Starting Teleport v" CTELEPORT_VERSION);
+        }
+        for (size_t i = 0; i < l->warnings.count; i++)
+                log_warn("configuration", LOG_C("warning", l->warnings.texts[i]));
+        if (l->insecure)
+                log_warn("--insecure: the proxy's certificate is not verified when joining");
+}
+
+/* ---- who we are ---------------------------------------------------------------------------------------- */
+
+static struct error *create_host_id(struct supervisor *s, const char *path)
+{
+        AUTO(buf) uuid = BUF_MAX(64);
+
+        random_uuid(&uuid);
+        TRY(file_write_atomic(path, buf_str(&uuid), 0400));
+        log_info("Generating new host UUID", LOG_STR("host_uuid", buf_str(&uuid)));
+        s->host_id = buf_take(&uuid);
+        return NULL;
+}
+
+struct error *supervisor_read_host_id(struct supervisor *s)
+{
+        AUTO_MEM char *path = mem_printf("%s/host_uuid", s->launch->data_dir);
+        AUTO(buf) text = BUF_MAX(256);
+        struct error *err = file_read(path, &text);
+
+        free(s->host_id);
+        s->host_id = str_dup(STR(""));
+        if (err != NULL && err->code != ERROR_NOT_FOUND)
+                return err;
+        error_free(err);
+        struct str id = str_trim(buf_str(&text));
+        if (!str_is_empty(id) && !name_is_host_id(id)) {
+                AUTO_MEM char *shown = escaped(id);
+
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s holds '%s', which is not a host ID", path, shown),
+                                  "remove that file to get a new ID");
+        }
+        free(s->host_id);
+        s->host_id = str_dup(id);
+        if (str_is_empty(id) && config_service_enabled(s->launch->config, "auth")) {
+                free(s->host_id);
+                s->host_id = NULL;
+                return create_host_id(s, path);
+        }
+        return NULL;
+}
+
+/* ---- sockets ------------------------------------------------------------------------------------------- */
+
+static struct error *open_auth(struct supervisor *s)
+{
+        AUTO_MEM char *path = mem_printf("%s/auth.sock", s->launch->data_dir);
+        struct error *err = socket_listen_tcp(str_of(s->launch->config->auth_service->listen_addr), &s->auth_fd,
+                                              s->auth_address);
+
+        if (err != NULL)
+                return error_wrap(err, "auth_service.listen_addr");
+        TRY(socket_listen_unix(path, &s->auth_unix_fd));
+        log_info("Auth service listening", LOG_C("addr", s->auth_address));
+        return NULL;
+}
+
+static struct error *open_proxy(struct supervisor *s)
+{
+        struct error *err = socket_listen_tcp(str_of(s->launch->config->proxy_service->web_listen_addr), &s->proxy_fd,
+                                              s->proxy_address);
+
+        if (err != NULL)
+                return error_wrap(err, "proxy_service.web_listen_addr");
+        log_info("Proxy service listening", LOG_C("addr", s->proxy_address));
+        return web_keypairs_load(s->launch, loop_wall(&s->loop), &s->keypairs);
+}
+
+void supervisor_close_listeners(struct supervisor *s)
+{
+        fd_close_at(&s->auth_fd);
+        fd_close_at(&s->auth_unix_fd);
+        fd_close_at(&s->proxy_fd);
+        s->auth_fd = s->auth_unix_fd = s->proxy_fd = -1;
+}
+
+/* ---- in order ------------------------------------------------------------------------------------------ */
+
+struct error *supervisor_prepare(struct supervisor *s)
+{
+        process_harden();
+        TRY(open_log(s));
+        log_beginning(s->launch);
+        struct error *err = dir_make(s->launch->data_dir, 0700);
+        if (err == NULL)
+                err = dir_lock(s->launch->data_dir, &s->lock_fd);
+        if (err != NULL)
+                return error_wrap(err, "data directory");
+        TRY(supervisor_read_host_id(s));
+        if (config_service_enabled(s->launch->config, "auth"))
+                TRY(open_auth(s));
+        if (config_service_enabled(s->launch->config, "proxy"))
+                TRY(open_proxy(s));
+        return NULL;
+}

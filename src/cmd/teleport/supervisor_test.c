@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor with stand-ins for the services: this program executes itself as `service NAME`, and
+ * what the stand-ins see they write to a FIFO, which is what the tests wait for.
+ */
+#include "cmd/teleport/supervisor.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "api/service.h"
+#include "base/mem.h"
+#include "os/file.h"
+
+enum { PATIENCE_SECONDS = 20 }; /* for an event that never comes; no test waits for less */
+
+/* ---- the stand-ins --------------------------------------------------------------------------------------- */
+
+struct stand_in {
+        struct service service;
+        struct loop loop;
+        const char *name;
+        int events_fd;
+        uv_poll_t links[8];
+        size_t link_count;
+};
+
+static void tell(struct stand_in *in, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void tell(struct stand_in *in, const char *format, ...)
+{
+        char line[512];
+        va_list args;
+
+        va_start(args, format);
+        int len = vsnprintf(line, sizeof(line), format, args);
+        va_end(args);
+        if (write(in->events_fd, line, (size_t)len) != len)
+                _exit(90);
+}
+
+static void on_stop(void *ctx)
+{
+        struct stand_in *in = ctx;
+
+        tell(in, "%s stops\n", in->name);
+        exit(0);
+}
+
+static void on_drain(void *ctx)
+{
+        struct stand_in *in = ctx;
+
+        tell(in, "%s drains\n", in->name);
+        exit(0);
+}
+
+static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count)
+{
+        struct stand_in *in = ctx;
+
+        tell(in, "%s has %zu keypairs, key of %s\n", in->name, count, pairs[0]->key_pem.len > 100 ? "some length" : "none");
+}
+
+/* Each side says its name over a link; the other tells what it hears. */
+static void on_link_readable(uv_poll_t *poll, int status, int events)
+{
+        struct stand_in *in = poll->data;
+        char said[64];
+        uv_os_fd_t fd;
+
+        (void)status;
+        (void)events;
+        uv_fileno((uv_handle_t *)poll, &fd);
+        ssize_t n = read(fd, said, sizeof(said));
+        if (n <= 0) {
+                uv_poll_stop(poll);
+                return;
+        }
+        tell(in, "%s hears %.*s\n", in->name, (int)n, said);
+}
+
+static void greet(struct stand_in *in, int fd)
+{
+        uv_poll_t *poll = &in->links[in->link_count++];
+
+        ssize_t n = write(fd, in->name, strlen(in->name));
+        (void)n; /* a neighbour may be dead already */
+        poll->data = in;
+        uv_poll_init(&in->loop.uv, poll, fd);
+        uv_poll_start(poll, UV_READABLE, on_link_readable);
+}
+
+static void on_link(void *ctx, const char *name, int fd)
+{
+        struct stand_in *in = ctx;
+
+        tell(in, "%s gets a link to %s\n", in->name, name);
+        greet(in, fd);
+}
+
+/* What a test put into data_dir/NAME.do for this service. */
+static bool is_to(const struct stand_in *in, const char *act)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s.do", in->service.boot->data_dir, in->name);
+        AUTO(buf) text = BUF_MAX(64);
+        AUTO_PTR(error) err = file_read(path, &text);
+
+        return err == NULL && str_equal(buf_str(&text), str_of(act));
+}
+
+static void tell_what_it_was_given(struct stand_in *in)
+{
+        const Cteleport__Internal__V1__Boot *boot = in->service.boot;
+        AUTO(buf) fds = BUF_MAX(256);
+
+        for (size_t i = 0; i < boot->n_fds; i++)
+                buf_printf(&fds, "%s%s", i == 0 ? "" : ",", boot->fds[i]);
+        tell(in, "%s starts pid=%ld fds=%s\n", in->name, (long)getpid(), buf_c(&fds));
+        tell(in, "%s was given token=%s static=%zu keypairs=%zu aws=%s\n", in->name, boot->token,
+             boot->config->auth_service->n_tokens, boot->n_https_keypairs,
+             getenv("AWS_SECRET_ACCESS_KEY") == NULL ? "no" : "yes");
+}
+
+static void live(struct stand_in *in)
+{
+        static const struct service_events events = {
+                .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link, .on_keypairs = on_keypairs,
+        };
+        static const char *const neighbours[] = { "signer", "sts", "auth", "proxy", "instance" };
+
+        if (service_control(&in->service, &in->loop, &events, in) != NULL)
+                _exit(92);
+        for (size_t i = 0; i < ARRAY_LEN(neighbours); i++) {
+                int fd = service_take_fd(&in->service, neighbours[i]);
+
+                if (fd >= 0)
+                        greet(in, fd);
+        }
+        service_ready(&in->service);
+        loop_run(&in->loop);
+}
+
+/* As signer and sts: nothing but the link to auth, until it ends. */
+static void follow(struct stand_in *in)
+{
+        int fd = service_take_fd(&in->service, "auth");
+        char said[64];
+        ssize_t n;
+
+        n = write(fd, in->name, strlen(in->name));
+        service_ready(&in->service);
+        while ((n = read(fd, said, sizeof(said))) > 0)
+                tell(in, "%s hears %.*s\n", in->name, (int)n, said);
+        tell(in, "%s ends\n", in->name);
+        exit(0);
+}
+
+static int stand_in_main(const char *name)
+{
+        static struct stand_in in;
+
+        in.name = name;
+        if (service_begin(&in.service) != NULL || loop_init(&in.loop, NULL) != NULL)
+                return 93;
+        AUTO_MEM char *path = mem_printf("%s/events", in.service.boot->data_dir);
+        in.events_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+        tell_what_it_was_given(&in);
+        if (is_to(&in, "give up")) {
+                service_fatal(&in.service, error_hint(error_new(ERROR_DATA_LOSS, "the store is damaged"), "restore it"));
+                return 1;
+        }
+        if (is_to(&in, "die"))
+                return 3;
+        if (strcmp(name, "signer") == 0 || strcmp(name, "sts") == 0)
+                follow(&in);
+        live(&in);
+        return 0;
+}
+
+/* ---- a supervisor under test --------------------------------------------------------------------------------- */
+
+enum { EVENTS_MAX = 128 };
+
+struct event {
+        char *line;
+        bool is_taken;
+};
+
+struct fixture {
+        char dir[64];
+        struct launch launch;
+        pid_t pid;
+        FILE *events;
+        struct event seen[EVENTS_MAX];
+        size_t event_count;
+        struct event *last;
+};
+
+static const char base_config[] = "version: v3\n"
+                                  "teleport:\n"
+                                  "  join_params: {token_name: secret-token, method: token}\n"
+                                  "  auth_server: 127.0.0.1\n"
+                                  "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\"]}\n"
+                                  "proxy_service: {web_listen_addr: \"127.0.0.1:0\"}\n";
+
+static char *path_in(const struct fixture *f, const char *name)
+{
+        return mem_printf("%s/%s", f->dir, name);
+}
+
+static void write_in(const struct fixture *f, const char *name, const char *text)
+{
+        AUTO_MEM char *path = path_in(f, name);
+
+        assert_null(file_write_atomic(path, str_of(text), 0600));
+}
+
+static void patience_is_over(int signum)
+{
+        (void)signum;
+        static const char words[] = "an event did not come\n";
+        ssize_t n = write(2, words, sizeof(words) - 1);
+        (void)n;
+        _exit(1);
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        signal(SIGALRM, patience_is_over);
+        alarm(PATIENCE_SECONDS);
+        snprintf(f->dir, sizeof(f->dir), "/tmp/supervisor_test.XXXXXX");
+        assert_non_null(mkdtemp(f->dir));
+        AUTO_MEM char *fifo = path_in(f, "events");
+        assert_int_equal(mkfifo(fifo, 0600), 0);
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        DIR *dir = opendir(f->dir);
+
+        alarm(0);
+        if (f->pid > 0) {
+                kill(f->pid, SIGKILL);
+                waitpid(f->pid, NULL, 0);
+        }
+        if (f->events != NULL)
+                fclose(f->events);
+        for (size_t i = 0; i < f->event_count; i++)
+                free(f->seen[i].line);
+        for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
+                unlinkat(dirfd(dir), e->d_name, 0);
+        closedir(dir);
+        rmdir(f->dir);
+        launch_release(&f->launch);
+        free(f);
+        return 0;
+}
+
+/* Runs it in a process of its own; its log and its last words go to data_dir/log. */
+static void start_with(struct fixture *f, const char *config)
+{
+        AUTO_MEM char *config_path = path_in(f, "teleport.yaml"), *log_path = path_in(f, "log");
+        AUTO_MEM char *fifo = path_in(f, "events"), *pid_path = path_in(f, "pid");
+
+        write_in(f, "teleport.yaml", config);
+        f->launch.arena = arena_new(8 * MiB);
+        assert_null(launch_load_file(f->launch.arena, config_path, &f->launch.config));
+        f->launch.config->teleport->data_dir = f->dir;
+        assert_null(config_check(f->launch.config, f->launch.arena, NULL));
+        f->launch.nodename = "host";
+        f->launch.data_dir = f->dir;
+        f->launch.pid_file = str_to_c(f->launch.arena, str_of(pid_path));
+        f->launch.token = secret_of(STR("secret-token"));
+        setenv("AWS_SECRET_ACCESS_KEY", "do not tell", 1);
+        f->pid = fork();
+        if (f->pid == 0) {
+                int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+                alarm(0);
+                dup2(log, STDERR_FILENO);
+                struct error *err = supervisor_run(&f->launch);
+                if (err != NULL)
+                        error_print(err);
+                launch_release(&f->launch);
+                bool failed = err != NULL;
+                error_free(err);
+                exit(failed ? 1 : 0);
+        }
+        f->events = fopen(fifo, "re");
+        assert_non_null(f->events);
+}
+
+static void start(struct fixture *f)
+{
+        start_with(f, base_config);
+}
+
+/* The next event of a service, kept for whoever waits for it later; false after the last. */
+static bool read_event(struct fixture *f)
+{
+        char line[512];
+
+        if (fgets(line, sizeof(line), f->events) == NULL)
+                return false;
+        assert_in_range(f->event_count, 0, EVENTS_MAX - 1);
+        f->seen[f->event_count++] = (struct event){ .line = str_dup(str_of(line)) };
+        return true;
+}
+
+/* The first event that begins so and that nobody waited for yet. */
+static struct event *find_event(struct fixture *f, const char *prefix)
+{
+        for (size_t i = 0; i < f->event_count; i++)
+                if (!f->seen[i].is_taken && strncmp(f->seen[i].line, prefix, strlen(prefix)) == 0)
+                        return &f->seen[i];
+        return NULL;
+}
+
+/* Waits for events that begin so, in any order; f->last is the one of the last prefix. */
+static void await(struct fixture *f, const char *const *prefixes)
+{
+        for (; *prefixes != NULL; prefixes++) {
+                while ((f->last = find_event(f, *prefixes)) == NULL)
+                        if (!read_event(f))
+                                fail_msg("'%s' did not come", *prefixes);
+                f->last->is_taken = true;
+        }
+}
+#define AWAIT(f, ...) await(f, (const char *const[]){ __VA_ARGS__, NULL })
+
+static pid_t pid_of_last_line(const struct fixture *f)
+{
+        const char *at = strstr(f->last->line, "pid=");
+
+        assert_non_null(at);
+        return (pid_t)strtol(at + 4, NULL, 10);
+}
+
+static int await_end(struct fixture *f)
+{
+        int status;
+
+        assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+        f->pid = 0;
+        assert_true(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+static void await_all_linked(struct fixture *f)
+{
+        AWAIT(f, "auth hears signer", "signer hears auth", "auth hears sts", "sts hears auth", "auth hears proxy",
+              "proxy hears auth", "auth hears instance", "instance hears auth", "instance hears proxy",
+              "proxy hears instance");
+}
+
+/* All are ready, and it knows: a death before that is another story. */
+static void await_started(const struct fixture *f)
+{
+        AUTO_MEM char *pid_path = path_in(f, "pid");
+
+        while (access(pid_path, F_OK) < 0)
+                sched_yield();
+}
+
+static void assert_log(const struct fixture *f, const char *part)
+{
+        AUTO_MEM char *path = path_in(f, "log");
+        AUTO(buf) log = BUF_MAX(64 * KiB);
+
+        assert_null(file_read(path, &log));
+        if (!str_contains(buf_str(&log), str_of(part)))
+                fail_msg("the log lacks '%s':\n%s", part, buf_c(&log));
+}
+
+/* ---- the tests --------------------------------------------------------------------------------------------------- */
+
+static void starts_the_services_and_links_them(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        await_all_linked(f);
+        assert_log(f, "Auth service listening addr:127.0.0.1:");
+        assert_log(f, "Proxy service listening addr:127.0.0.1:");
+}
+
+static void assert_order(struct fixture *f, const char *first, const char *second, const char *third)
+{
+        const char *const prefixes[] = { first, second, third };
+        const struct event *before = NULL;
+
+        for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+                AWAIT(f, prefixes[i]);
+                assert_true(before == NULL || f->last > before);
+                before = f->last;
+        }
+}
+
+static void ends_them_in_order_when_told(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        await_all_linked(f);
+        kill(f->pid, SIGTERM);
+        assert_order(f, "proxy stops", "instance stops", "auth stops");
+        AWAIT(f, "signer ends", "sts ends");
+        assert_int_equal(await_end(f), 0);
+}
+
+static void drains_them_in_order(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        await_all_linked(f);
+        kill(f->pid, SIGQUIT);
+        assert_order(f, "proxy drains", "instance drains", "auth drains");
+        assert_int_equal(await_end(f), 0);
+}
+
+static void gives_secrets_only_to_those_who_need_them(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        AWAIT(f, "signer was given token= static=0 keypairs=0 aws=no", "sts was given token= static=0 keypairs=0 aws=no",
+              "auth was given token= static=1 keypairs=0 aws=no", "proxy was given token= static=0 keypairs=1 aws=no",
+              "instance was given token=secret-token static=0 keypairs=0 aws=yes");
+}
+
+static void restarts_a_dead_service_and_links_it_again(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        AWAIT(f, "proxy starts");
+        pid_t proxy = pid_of_last_line(f);
+        await_all_linked(f);
+        await_started(f);
+        kill(proxy, SIGKILL);
+        AWAIT(f, "proxy starts pid=", "auth gets a link to proxy", "instance gets a link to proxy", "auth hears proxy",
+              "proxy hears auth", "instance hears proxy", "proxy hears instance");
+        assert_log(f, "service ended and will be started again name:proxy");
+}
+
+static void replaces_signer_and_sts_with_their_auth(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        AWAIT(f, "auth starts");
+        pid_t auth = pid_of_last_line(f);
+        await_all_linked(f);
+        await_started(f);
+        kill(auth, SIGKILL);
+        AWAIT(f, "auth starts", "signer starts", "sts starts", "auth hears signer", "signer hears auth", "auth hears sts",
+              "sts hears auth", "auth hears proxy", "proxy hears auth", "auth hears instance", "instance hears auth");
+}
+
+static void restarts_a_signer_and_tells_auth(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        AWAIT(f, "signer starts");
+        pid_t signer = pid_of_last_line(f);
+        await_all_linked(f);
+        await_started(f);
+        kill(signer, SIGKILL);
+        AWAIT(f, "signer starts", "auth gets a link to signer", "auth hears signer", "signer hears auth");
+}
+
+static void fails_with_the_sentence_of_a_service_that_gives_up(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "auth.do", "give up");
+        start(f);
+        AWAIT(f, "auth starts");
+        assert_int_equal(await_end(f), 1);
+        assert_log(f, "ERROR: auth: the store is damaged\nhint:  restore it\n");
+}
+
+static void fails_when_a_service_dies_before_all_are_ready(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "sts.do", "die");
+        start(f);
+        AWAIT(f, "sts starts");
+        assert_int_equal(await_end(f), 1);
+        assert_log(f, "ERROR: the service 'sts' ended with status 3 before it was ready");
+}
+
+static void runs_only_the_instance_on_an_agent(void **state)
+{
+        struct fixture *f = *state;
+
+        start_with(f, "version: v3\n"
+                      "teleport: {auth_server: 127.0.0.1, join_params: {token_name: t, method: iam}}\n"
+                      "auth_service: {enabled: no}\n"
+                      "proxy_service: {enabled: no}\n"
+                      "ssh_service: {enabled: yes}\n");
+        AWAIT(f, "instance starts");
+        assert_non_null(strstr(f->last->line, "fds=\n"));
+        kill(f->pid, SIGTERM);
+        while (read_event(f))
+                assert_memory_equal(f->seen[f->event_count - 1].line, "instance", strlen("instance"));
+        assert_int_equal(await_end(f), 0);
+        AUTO_MEM char *host_uuid = path_in(f, "host_uuid");
+        assert_int_not_equal(access(host_uuid, F_OK), 0); /* the cluster gives it one */
+}
+
+static void refuses_a_data_directory_in_use(void **state)
+{
+        struct fixture *f = *state;
+        int lock;
+
+        assert_null(dir_lock(f->dir, &lock));
+        AUTO_MEM char *fifo = path_in(f, "events");
+        AUTO_FD int keep_fifo_open = open(fifo, O_RDWR | O_CLOEXEC); /* nobody else will */
+        start(f);
+        assert_int_equal(await_end(f), 1);
+        assert_log(f, "is in use by process");
+        close(lock);
+        assert_true(keep_fifo_open >= 0);
+}
+
+static void hands_new_certificates_to_the_proxy_on_hangup(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *cert = path_in(f, "webproxy_cert.pem");
+
+        start(f);
+        await_all_linked(f);
+        await_started(f);
+        assert_int_equal(unlink(cert), 0);
+        kill(f->pid, SIGHUP);
+        AWAIT(f, "proxy has 1 keypairs, key of some length");
+        assert_int_equal(access(cert, F_OK), 0);
+}
+
+static void takes_the_services_with_it_when_killed(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        await_all_linked(f);
+        kill(f->pid, SIGKILL);
+        while (read_event(f)) /* until the last writer is gone */
+                ;
+        assert_true(feof(f->events));
+}
+
+static void gives_an_auth_machine_its_host_id_and_keeps_it(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = path_in(f, "host_uuid");
+        AUTO(buf) first = BUF_MAX(64);
+        struct stat st;
+
+        write_in(f, "host_uuid", " \n"); /* blank counts as missing */
+        start(f);
+        await_all_linked(f);
+        assert_null(file_read(path, &first));
+        assert_int_equal(first.len, 36);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0400);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+        if (argc == 3 && strcmp(argv[1], "service") == 0)
+                return stand_in_main(argv[2]);
+
+        const struct CMUnitTest tests[] = {
+                TEST(starts_the_services_and_links_them),
+                TEST(ends_them_in_order_when_told),
+                TEST(drains_them_in_order),
+                TEST(gives_secrets_only_to_those_who_need_them),
+                TEST(restarts_a_dead_service_and_links_it_again),
+                TEST(replaces_signer_and_sts_with_their_auth),
+                TEST(restarts_a_signer_and_tells_auth),
+                TEST(fails_with_the_sentence_of_a_service_that_gives_up),
+                TEST(fails_when_a_service_dies_before_all_are_ready),
+                TEST(runs_only_the_instance_on_an_agent),
+                TEST(refuses_a_data_directory_in_use),
+                TEST(hands_new_certificates_to_the_proxy_on_hangup),
+                TEST(takes_the_services_with_it_when_killed),
+                TEST(gives_an_auth_machine_its_host_id_and_keeps_it),
+        };
+
+        return cmocka_run_group_tests_name("supervisor", tests, NULL, NULL);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program `teleport`: runs the services of this host, and tells about them.
+ */
+#include <stdio.h>
+
+#include "cmd/teleport/commands.h"
+#include "cmd/teleport/launch.h"
+#include "cmd/teleport/supervisor.h"
+#include "version.h"
+
+static struct error *start_run(void *ctx, const struct flags *given)
+{
+        AUTO(launch) l = { 0 };
+
+        (void)ctx;
+        TRY(launch_prepare(given, &l));
+        return supervisor_run(&l);
+}
+
+static struct error *version_run(void *ctx, const struct flags *given)
+{
+        (void)ctx;
+        (void)given;
+        printf("Teleport v%s git:%s %s\n", CTELEPORT_VERSION, CTELEPORT_GIT, CTELEPORT_RUNTIME);
+        return NULL;
+}
+
+static const struct command commands[] = {
+        { "start", .flags = launch_flags, .run = start_run, .help = "Run the services of this host" },
+        { "status", .flags = status_flags, .run = status_run,
+          .help = "Tell whether this host has joined, and about the SSH session you are inside of" },
+        { "configure", .flags = configure_flags, .run = configure_run,
+          .help = "Write a configuration file, or check one" },
+        { "node configure", .flags = node_configure_flags, .run = node_configure_run,
+          .help = "Write the configuration file of an agent for SSH" },
+        { "install systemd", .flags = install_systemd_flags, .run = install_systemd_run,
+          .help = "Write a unit for systemd" },
+        { "aws identity", .flags = aws_identity_flags, .run = aws_identity_run,
+          .help = "Tell which AWS identity this host would join with" },
+        { "version", .run = version_run, .help = "Print the version" },
+        { "service", .arguments = service_arguments, .run = service_run, .is_hidden = true,
+          .help = "One service, as a child of start" },
+        { 0 },
+};
+
+static const struct program program = {
+        .name = "teleport",
+        .help = "Runs the services of a cluster, and of the hosts that join it",
+        .commands = commands,
+};
+
+int main(int argc, char **argv)
+{
+        return flags_main(&program, NULL, argc, argv);
+}
