@@ -371,25 +371,25 @@ void auth_ask(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMess
 
 /* ---- the end ----------------------------------------------------------------------------------------------------------- */
 
-static void on_audit_closed(void *ctx)
+static void on_store_closed(void *ctx)
 {
         struct auth *a = ctx;
 
         loop_stop(&a->loop);
 }
 
-static void on_store_closed(void *ctx)
+static void on_audit_closed(void *ctx)
 {
         struct auth *a = ctx;
 
-        audit_log_close(a->audit, on_audit_closed, a);
+        store_close(a->store, on_store_closed, a);
 }
 
 static void on_outbox_closed(void *ctx)
 {
         struct auth *a = ctx;
 
-        store_close(a->store, on_store_closed, a);
+        audit_log_close(a->audit, on_audit_closed, a);
 }
 
 static void stop(void *ctx)

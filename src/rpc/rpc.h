@@ -25,7 +25,7 @@ struct rpc_call; /* one call being answered */
 
 /* What the handler of a call is told, from the loop. */
 struct rpc_call_events {
-        /* A message; lives until the call is finished. */
+        /* A message; borrowed until it returns. (The one request of a unary call lives until the call is finished.) */
         void (*on_message)(void *ctx, const ProtobufCMessage *msg);
         /* The client will send no more. */
         void (*on_half_close)(void *ctx);

@@ -54,7 +54,7 @@ struct rpc_call {
 
         /* What the client said. */
         struct arena *headers;
-        struct arena *messages; /* decoded; a full one refuses the call */
+        struct arena *request;  /* of the one message of a unary call */
         struct arena *arena;    /* the handler's, which must not find it filled by the client */
         struct metadata *metadata;
         size_t header_bytes;
@@ -323,24 +323,35 @@ static void on_headers(struct h2 *h, int32_t stream)
         }
         call->method = method;
         grpc_inbox_init(&call->inbox, method->request_max);
-        call->messages = arena_new(LIMIT_RPC_MEMORY_FACTOR * method->request_max + LIMIT_RPC_MEMORY_BASE);
         h2_wake_by(h, call->deadline);
         if (method->is_client_stream)
                 open_call(call);
 }
 
 /* Hands a whole message on: to the handler of a stream, or kept until a unary request is complete. */
+/* Decoded, a message may be several times its bytes; a full arena refuses it. */
+static struct arena *message_arena(const struct rpc_method *method)
+{
+        return arena_new(LIMIT_RPC_MEMORY_FACTOR * method->request_max + LIMIT_RPC_MEMORY_BASE);
+}
+
 static struct error *take_message(struct rpc_call *call, struct str bytes)
 {
         ProtobufCMessage *msg = NULL;
 
+        if (call->method->is_client_stream) {
+                /* A stream may last for days: what one message needed is given back before the next. */
+                AUTO_PTR(arena) arena = message_arena(call->method);
+
+                TRY(wire_decode(arena, call->method->request, bytes, &msg));
+                call->events->on_message(call->ctx, msg);
+                return NULL;
+        }
         if (call->first != NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "the method takes one message, and more came");
-        TRY(wire_decode(call->messages, call->method->request, bytes, &msg));
-        if (call->method->is_client_stream)
-                call->events->on_message(call->ctx, msg);
-        else
-                call->first = msg;
+        call->request = message_arena(call->method);
+        TRY(wire_decode(call->request, call->method->request, bytes, &msg));
+        call->first = msg;
         return NULL;
 }
 
@@ -407,7 +418,7 @@ static void call_free(struct rpc_call *call)
         buf_release(&call->queue);
         error_free(call->status);
         arena_free(call->headers);
-        arena_free(call->messages);
+        arena_free(call->request);
         arena_free(call->arena);
         free(call);
         h2_closed(h);

@@ -166,8 +166,15 @@ void table_put_truncated(struct buf *out, const struct table *t, size_t index, s
 {
         size_t *most = mem_array(t->columns, sizeof *most);
         size_t share = t->columns > 1 && width > FRAME ? (width - FRAME) / (t->columns - 1) : width;
-        size_t used = 0;
+        size_t used = 0, whole = 0;
 
+        for (size_t i = 0; i < t->columns; i++)
+                whole += longest_cell(t, i) + 1;
+        if (whole <= width) {
+                free(most);
+                table_put(out, t);
+                return;
+        }
         if (share < CUT_MIN)
                 share = CUT_MIN;
         for (size_t i = 0; i < t->columns; i++) {
@@ -186,6 +193,8 @@ size_t terminal_width(void)
 {
         struct winsize size = { 0 };
 
+        if (!isatty(STDOUT_FILENO))
+                return SIZE_MAX;
         if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
                 return TERMINAL_WIDTH_DEFAULT;
         return size.ws_col;

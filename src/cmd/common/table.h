@@ -27,12 +27,15 @@ void table_row(struct table *t, const struct str *cells);
 void table_put(struct buf *out, const struct table *t);
 
 /*
- * The same squeezed into `width` characters: the column at `index` (the labels) gets what the others
- * leave, which are held to an equal share each; what is cut ends in "...".
+ * The same squeezed into `width` characters if it is wider: the column at `index` (the labels) gets what
+ * the others leave, which are held to an equal share each; what is cut ends in "...".
  */
 void table_put_truncated(struct buf *out, const struct table *t, size_t index, size_t width);
 
-/* Characters in a line of the terminal on standard input; 80 when it is none. */
+/*
+ * Characters in a line of the terminal on standard input, 80 when it is none. Without end when the
+ * output goes to a program: what is cut there cannot be found.
+ */
 size_t terminal_width(void);
 
 #endif

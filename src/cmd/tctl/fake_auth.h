@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An Auth Service that knows a little, for the tests of tctl: a cluster, two hosts, and the tokens it is given.
+ */
+#ifndef CMD_TCTL_FAKE_AUTH_H
+#define CMD_TCTL_FAKE_AUTH_H
+
+#include <sys/types.h>
+
+/* Serves on data_dir/auth.sock in a process of its own, which can be reached when this returns. */
+pid_t fake_auth_start(const char *data_dir);
+void fake_auth_stop(pid_t pid);
+
+#endif

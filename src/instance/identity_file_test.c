@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/identity_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "join/identity_testing.h"
+#include "os/file.h"
+
+enum { FILE_MAX = 64 * KiB };
+
+struct fixture {
+        struct fake_cluster cluster;
+        struct host_identity id;
+        char dir[64];
+};
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+        *state = f;
+        fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
+        f->id = fake_identity(&f->cluster, "Node");
+        snprintf(f->dir, sizeof f->dir, "/tmp/identity_file_test.XXXXXX");
+        assert_non_null(mkdtemp(f->dir));
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        static const char *const leftovers[] = { "proc/ids/node.json", "host_uuid", "proc/ids", "proc", "" };
+        for (size_t i = 0; i < ARRAY_LEN(leftovers); i++) {
+                AUTO_MEM char *path = mem_printf("%s/%s", f->dir, leftovers[i]);
+                (void)remove(path);
+        }
+        host_identity_release(&f->id);
+        fake_cluster_release(&f->cluster);
+        free(f);
+        return 0;
+}
+
+static unsigned mode_of(const struct fixture *f, const char *name)
+{
+        struct stat st;
+        AUTO_MEM char *path = mem_printf("%s/%s", f->dir, name);
+        assert_int_equal(stat(path, &st), 0);
+        return st.st_mode & 07777u;
+}
+
+static void comes_back_as_it_was_stored(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) back = { 0 };
+        AUTO(buf) before = BUF_MAX(FILE_MAX);
+        AUTO(buf) after = BUF_MAX(FILE_MAX);
+        must(identity_store(f->dir, &f->id));
+        must(identity_load(f->dir, "Node", &back));
+        identity_put_json(&before, &f->id);
+        identity_put_json(&after, &back);
+        assert_true(str_equal(buf_str(&before), buf_str(&after)));
+        assert_true(str_equal(back.serial, f->id.serial));
+        assert_int_equal(mode_of(f, "proc/ids/node.json"), 0600);
+        assert_int_equal(mode_of(f, "proc/ids"), 0700);
+}
+
+static void tells_that_there_is_none(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) id = { 0 };
+        must_fail(identity_load(f->dir, "Node", &id), ERROR_NOT_FOUND);
+        must(identity_store(f->dir, &f->id));
+        identity_remove(f->dir, "Node");
+        must_fail(identity_load(f->dir, "Node", &id), ERROR_NOT_FOUND);
+}
+
+static void refuses_a_file_that_others_may_read(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) id = { 0 };
+        AUTO_MEM char *path = mem_printf("%s/proc/ids/node.json", f->dir);
+        must(identity_store(f->dir, &f->id));
+        assert_int_equal(chmod(path, 0640), 0);
+        struct error *err = identity_load(f->dir, "Node", &id);
+        assert_non_null(err);
+        error_free(err);
+}
+
+static void refuses_every_cut_of_the_file(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) text = BUF_MAX(FILE_MAX);
+        identity_put_json(&text, &f->id);
+        /* the last two bytes are the closing brace and a newline that nobody misses */
+        for (size_t len = 0; len + 1 < text.len; len += 7) {
+                AUTO(host_identity) id = { 0 };
+                struct error *err = identity_read_json(str_slice(buf_str(&text), 0, len), "Node", &id);
+                if (err == NULL)
+                        fail_msg("%zu of %zu bytes were enough", len, text.len);
+                error_free(err);
+        }
+}
+
+static void refuses_parts_of_two_identities(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) other = fake_identity(&f->cluster, "Node");
+        AUTO(host_identity) id = { 0 };
+        AUTO(buf) text = BUF_MAX(FILE_MAX);
+        f->id.certs.tls_cert = other.certs.tls_cert;
+        identity_put_json(&text, &f->id);
+        must_fail(identity_read_json(buf_str(&text), "Node", &id), ERROR_UNAUTHENTICATED);
+}
+
+static void refuses_the_identity_of_another_role(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) id = { 0 };
+        AUTO(buf) text = BUF_MAX(FILE_MAX);
+        identity_put_json(&text, &f->id);
+        must_fail(identity_read_json(buf_str(&text), "Proxy", &id), ERROR_UNAUTHENTICATED);
+}
+
+static void refuses_what_is_not_an_identity(void **state)
+{
+        (void)state;
+        static const char *const texts[] = {
+                "", "null", "[]", "{}", "{\"kind\": \"identity\"}", "{\"kind\": \"identity\", \"version\": \"v1\", \"spec\": {}}",
+                "{\"kind\": \"identity\", \"version\": \"v2\"}", "{\"kind\": \"identity\", \"version\": \"v2\", \"spec\": {}}",
+                "{\"kind\": \"identity\", \"kind\": \"identity\", \"version\": \"v2\", \"spec\": {}}",
+                "{\"kind\": \"identity\", \"version\": \"v2\", \"spec\": {\"tls_key\": 1, \"tls_ca_certs\": {}}}",
+        };
+        for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+                AUTO(host_identity) id = { 0 };
+                must_fail(identity_read_json(str_of(texts[i]), "Node", &id), ERROR_INVALID_ARGUMENT);
+        }
+}
+
+static void stores_the_host_id_once(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = mem_printf("%s/host_uuid", f->dir);
+        AUTO(buf) text = BUF_MAX(LIMIT_NAME);
+        must(host_uuid_store(f->dir, STR(HOST_ID)));
+        must(host_uuid_store(f->dir, STR(HOST_ID)));
+        must(file_read(path, &text));
+        assert_true(str_equal(buf_str(&text), STR(HOST_ID)));
+        assert_int_equal(mode_of(f, "host_uuid"), 0400);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(comes_back_as_it_was_stored),
+                TEST(tells_that_there_is_none),
+                TEST(refuses_a_file_that_others_may_read),
+                TEST(refuses_every_cut_of_the_file),
+                TEST(refuses_parts_of_two_identities),
+                TEST(refuses_the_identity_of_another_role),
+                TEST(refuses_what_is_not_an_identity),
+                TEST(stores_the_host_id_once),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

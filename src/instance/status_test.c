@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "base/mem.h"
+#include "loop/loop.h"
+
+struct fixture {
+        struct loop loop;
+        struct fake_clock clock;
+        struct status status;
+        char dir[64];
+        char *file;
+};
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+        *state = f;
+        fake_clock_init(&f->clock, 1800000000);
+        assert_null(loop_init(&f->loop, &f->clock.clock));
+        snprintf(f->dir, sizeof f->dir, "/tmp/status_test.XXXXXX");
+        assert_non_null(mkdtemp(f->dir));
+        AUTO_MEM char *proc = mem_printf("%s/proc", f->dir);
+        f->file = mem_printf("%s/proc/status.json", f->dir);
+        assert_int_equal(mkdir(proc, 0700), 0);
+        status_init(&f->status, &f->loop, f->dir);
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *proc = mem_printf("%s/proc", f->dir);
+        status_release(&f->status);
+        loop_release(&f->loop);
+        (void)unlink(f->file);
+        (void)rmdir(proc);
+        (void)rmdir(f->dir);
+        free(f->file);
+        free(f);
+        return 0;
+}
+
+static json_t *written(struct fixture *f)
+{
+        loop_run(&f->loop); /* until the write is done */
+        json_t *root = json_load_file(f->file, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(root);
+        return root;
+}
+
+static const char *text_of(const json_t *root, const char *key)
+{
+        return json_string_value(json_object_get(root, key));
+}
+
+static void writes_what_changed(void **state)
+{
+        struct fixture *f = *state;
+        status_set_state(&f->status, STATUS_CONNECTED);
+        status_set_server(&f->status, "proxy.example.com:443");
+        status_set_identity(&f->status, STR("id"), STR("example.com"), walltime_of_unix(1800000000),
+                            walltime_of_unix(1800003600));
+        status_set_skew(&f->status, MILLISECONDS(-1500));
+        json_t *root = written(f);
+        assert_string_equal(text_of(root, "state"), "connected");
+        assert_string_equal(text_of(root, "since"), "2027-01-15T08:00:00Z");
+        assert_string_equal(text_of(root, "server"), "proxy.example.com:443");
+        assert_string_equal(text_of(root, "host_id"), "id");
+        assert_string_equal(text_of(root, "cluster"), "example.com");
+        assert_string_equal(text_of(root, "joined"), "2027-01-15T08:00:00Z");
+        assert_string_equal(text_of(root, "cert_not_after"), "2027-01-15T09:00:00Z");
+        assert_int_equal(json_integer_value(json_object_get(root, "clock_skew_ms")), -1500);
+        assert_true(json_is_null(json_object_get(root, "last_error")));
+        json_decref(root);
+}
+
+static void keeps_the_first_moment_of_an_error(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_PTR(error) err = error_hint(error_new(ERROR_UNAVAILABLE, "no \"route\""), "look for one");
+        status_set_error(&f->status, err);
+        fake_clock_advance(&f->clock, MINUTES(1));
+        status_set_error(&f->status, err);
+        json_t *root = written(f);
+        assert_string_equal(text_of(root, "last_error"), "no \"route\"");
+        assert_string_equal(text_of(root, "last_error_hint"), "look for one");
+        assert_string_equal(text_of(root, "last_error_at"), "2027-01-15T08:00:00Z");
+        json_decref(root);
+
+        status_set_error(&f->status, NULL);
+        root = written(f);
+        assert_true(json_is_null(json_object_get(root, "last_error")));
+        assert_true(json_is_null(json_object_get(root, "last_error_at")));
+        json_decref(root);
+}
+
+static void keeps_one_notice_of_a_kind(void **state)
+{
+        struct fixture *f = *state;
+        status_set_notice(&f->status, "clock", "old");
+        status_set_notice(&f->status, "clock", "new");
+        status_set_notice(&f->status, "duplicate_host_id", "twice");
+        json_t *root = written(f);
+        assert_int_equal(json_array_size(json_object_get(root, "notices")), 2);
+        json_decref(root);
+
+        status_set_notice(&f->status, "clock", NULL);
+        root = written(f);
+        assert_int_equal(json_array_size(json_object_get(root, "notices")), 1);
+        assert_string_equal(json_string_value(json_array_get(json_object_get(root, "notices"), 0)), "twice");
+        json_decref(root);
+}
+
+static void finds_room_for_any_number_of_kinds(void **state)
+{
+        struct fixture *f = *state;
+        for (int i = 0; i < 3 * STATUS_NOTICES_MAX; i++) {
+                AUTO_MEM char *kind = mem_printf("kind %d", i);
+                status_set_notice(&f->status, kind, kind);
+        }
+        json_t *root = written(f);
+        assert_int_equal(json_array_size(json_object_get(root, "notices")), STATUS_NOTICES_MAX);
+        json_decref(root);
+}
+
+static void count_up(void *ctx)
+{
+        ++*(int *)ctx;
+}
+
+static void finishes_once_with_the_last_news_written(void **state)
+{
+        struct fixture *f = *state;
+        int finished = 0;
+        status_set_state(&f->status, STATUS_CONNECTED);
+        status_finish(&f->status, count_up, &finished);
+        json_t *root = written(f);
+        assert_string_equal(text_of(root, "state"), "stopped");
+        assert_int_equal(finished, 1);
+        json_decref(root);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(writes_what_changed),
+                TEST(keeps_the_first_moment_of_an_error),
+                TEST(keeps_one_notice_of_a_kind),
+                TEST(finds_room_for_any_number_of_kinds),
+                TEST(finishes_once_with_the_last_news_written),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "join/identity_testing.h"
+
+struct fixture {
+        struct fake_cluster cluster, other;
+        struct host_keys keys;
+        struct host_certificates certs;
+};
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+        fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
+        fake_cluster_init(&f->other, walltime_of_unix(1800000000));
+        must(host_keys_generate(&f->keys));
+        f->certs = fake_certify_keys(&f->cluster, "Node", &f->keys);
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        fake_cluster_release(&f->cluster);
+        fake_cluster_release(&f->other);
+        host_keys_release(&f->keys);
+        free(f);
+        return 0;
+}
+
+static struct error *make(struct fixture *f, struct host_expectation expected)
+{
+        AUTO(host_identity) id = { 0 };
+        return host_identity_make(&id, &f->keys, &f->certs, expected);
+}
+
+static void takes_what_is_for_its_key_by_its_ca(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) id = { 0 };
+        must(host_identity_make(&id, &f->keys, &f->certs,
+                                (struct host_expectation){ STR("Node"), STR(HOST_ID), STR(CLUSTER) }));
+        assert_true(str_equal(id.host_id, STR(HOST_ID)));
+        assert_true(str_equal(id.cluster, STR(CLUSTER)));
+        assert_int_equal(id.serial.len, CERT_SERIAL_HEX_SIZE - 1);
+}
+
+static void refuses_another_role_host_or_cluster(void **state)
+{
+        struct fixture *f = *state;
+        must_fail(make(f, (struct host_expectation){ .role = STR("Proxy") }), ERROR_UNAUTHENTICATED);
+        must_fail(make(f, (struct host_expectation){ .host_id = STR("12345678-1234-4234-8234-000000000000") }),
+                  ERROR_UNAUTHENTICATED);
+        must_fail(make(f, (struct host_expectation){ .cluster = STR("example.org") }), ERROR_UNAUTHENTICATED);
+}
+
+static void refuses_certificates_for_other_keys(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_keys) others = { 0 };
+        must(host_keys_generate(&others));
+        struct host_certificates of_others = fake_certify_keys(&f->cluster, "Node", &others);
+        struct host_certificates mine = f->certs;
+
+        f->certs.tls_cert = of_others.tls_cert;
+        must_fail(make(f, (struct host_expectation){ 0 }), ERROR_UNAUTHENTICATED);
+        f->certs = mine;
+        f->certs.ssh_cert = of_others.ssh_cert;
+        must_fail(make(f, (struct host_expectation){ 0 }), ERROR_UNAUTHENTICATED);
+}
+
+static void refuses_certificates_by_another_ca(void **state)
+{
+        struct fixture *f = *state;
+        struct host_certificates mine = f->certs;
+
+        f->certs.tls_ca_certs[0] = f->other.ca_cert;
+        must_fail(make(f, (struct host_expectation){ 0 }), ERROR_UNAUTHENTICATED);
+        f->certs = mine;
+        f->certs.ssh_ca_keys[0] = f->other.ssh_ca_key;
+        must_fail(make(f, (struct host_expectation){ 0 }), ERROR_UNAUTHENTICATED);
+        f->certs = mine;
+        f->certs.tls_ca_count = 0;
+        must_fail(make(f, (struct host_expectation){ 0 }), ERROR_UNAUTHENTICATED);
+}
+
+static void takes_the_old_and_the_new_ca_of_a_rotation(void **state)
+{
+        struct fixture *f = *state;
+        f->certs.tls_ca_certs[0] = f->other.ca_cert;
+        f->certs.tls_ca_certs[1] = f->cluster.ca_cert;
+        f->certs.tls_ca_count = 2;
+        must(make(f, (struct host_expectation){ 0 }));
+}
+
+static void refuses_a_ca_certificate_as_its_own(void **state)
+{
+        struct fixture *f = *state;
+        f->certs.tls_cert = f->cluster.ca_cert;
+        must_fail(make(f, (struct host_expectation){ 0 }), ERROR_UNAUTHENTICATED);
+}
+
+static void refuses_a_certificate_that_was_cut(void **state)
+{
+        struct fixture *f = *state;
+        f->certs.tls_cert.len -= 1;
+        must_fail(make(f, (struct host_expectation){ 0 }), ERROR_INVALID_ARGUMENT);
+}
+
+static void knows_when_it_has_ended_and_when_to_renew(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) id = { 0 };
+        must(host_identity_make(&id, &f->keys, &f->certs, (struct host_expectation){ 0 }));
+        must(host_identity_check_times(&id, f->cluster.now));
+        must_fail(host_identity_check_times(&id, id.times.not_after), ERROR_UNAUTHENTICATED);
+
+        int64_t life = walltime_since(id.times.not_after, id.times.not_before).ns;
+        int64_t early = walltime_since(host_identity_renew_at(&id, 0), id.times.not_before).ns;
+        int64_t late = walltime_since(host_identity_renew_at(&id, 1000), id.times.not_before).ns;
+        assert_true(early >= life * 39 / 100 && early <= life * 41 / 100);
+        assert_true(late >= life * 59 / 100 && late <= life * 61 / 100);
+}
+
+static void measures_how_far_the_clocks_are_apart(void **state)
+{
+        struct fixture *f = *state;
+        struct cert_times times = fake_times(&f->cluster);
+        assert_int_equal(duration_ms(host_clock_skew(times, f->cluster.now)), 0);
+        assert_int_equal(duration_ms(host_clock_skew(times, walltime_add(f->cluster.now, MINUTES(10)))), -600000);
+        assert_int_equal(duration_ms(host_clock_skew(times, walltime_sub(f->cluster.now, MINUTES(10)))), 600000);
+}
+
+static void names_the_auth_service_by_the_cluster(void **state)
+{
+        (void)state;
+        AUTO(buf) name = BUF_MAX(1 * KiB);
+        cluster_auth_name(STR("root"), &name);
+        assert_string_equal(buf_c(&name), "726f6f74.teleport.cluster.local");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(takes_what_is_for_its_key_by_its_ca),
+                TEST(refuses_another_role_host_or_cluster),
+                TEST(refuses_certificates_for_other_keys),
+                TEST(refuses_certificates_by_another_ca),
+                TEST(takes_the_old_and_the_new_ca_of_a_rotation),
+                TEST(refuses_a_ca_certificate_as_its_own),
+                TEST(refuses_a_certificate_that_was_cut),
+                TEST(knows_when_it_has_ended_and_when_to_renew),
+                TEST(measures_how_far_the_clocks_are_apart),
+                TEST(names_the_auth_service_by_the_cluster),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

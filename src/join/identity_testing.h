@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For tests: a cluster of nothing but its CAs, that certifies whoever asks. Everything lives in an arena.
+ */
+#ifndef JOIN_IDENTITY_TESTING_H
+#define JOIN_IDENTITY_TESTING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "join/host_identity.h"
+
+#define HOST_ID "12345678-1234-4234-8234-123456789abc"
+#define CLUSTER "example.com"
+
+struct fake_cluster {
+        struct arena *arena;
+        struct key tls_key, ssh_key;
+        struct str ca_cert;
+        struct str ssh_ca_key;
+        struct walltime now;
+};
+
+static inline void must(struct error *err)
+{
+        if (err != NULL)
+                fail_msg("%s:%d: %s", err->file, err->line, err->what);
+}
+
+static inline void must_fail(struct error *err, enum error_code code)
+{
+        if (err == NULL)
+                fail_msg("no error instead of %s", error_code_name(code));
+        else if (err->code != code)
+                fail_msg("%s (%s) instead of %s", error_code_name(err->code), err->what, error_code_name(code));
+        error_free(err);
+}
+
+static inline void fake_cluster_init(struct fake_cluster *c, struct walltime now)
+{
+        AUTO(buf) der = BUF_MAX(CERT_MAX);
+        AUTO(buf) wire = BUF_MAX(4 * KiB);
+        *c = (struct fake_cluster){ .arena = arena_new(1 * MiB), .now = now };
+        must(key_generate(&c->tls_key, KEY_ECDSA_P256));
+        must(key_generate(&c->ssh_key, KEY_ED25519));
+        struct cert_times times = { walltime_sub(now, HOURS(1)), walltime_add(now, HOURS(24 * 365)) };
+        must(x509_ca_create(&c->tls_key, STR(CLUSTER), times, &der));
+        must(key_public_ssh(&c->ssh_key, &wire));
+        c->ca_cert = arena_str(c->arena, buf_str(&der));
+        c->ssh_ca_key = arena_str(c->arena, buf_str(&wire));
+}
+
+static inline void fake_cluster_release(struct fake_cluster *c)
+{
+        key_release(&c->tls_key);
+        key_release(&c->ssh_key);
+        arena_free(c->arena);
+        *c = (struct fake_cluster){ 0 };
+}
+
+/* Certificates as auth would give them, for public keys in the forms of a join. */
+static inline struct host_certificates fake_certify(struct fake_cluster *c, const char *role, struct str tls_public_der,
+                                                    struct str ssh_public_wire, struct cert_times times)
+{
+        struct x509_ca *x509 = NULL;
+        struct ssh_ca *ssh = NULL;
+        AUTO(buf) cert = BUF_MAX(CERT_MAX);
+        AUTO(buf) ssh_cert = BUF_MAX(CERT_MAX);
+        struct str names[] = { STR_INIT("node-1") };
+        struct x509_subject subject = { .common_name = STR(HOST_ID "." CLUSTER), .role = str_of(role), .cluster = STR(CLUSTER),
+                                        .dns_names = names, .dns_name_count = 1 };
+        struct ssh_host_subject ssh_subject = { .key_id = STR(HOST_ID), .principals = names, .principal_count = 1 };
+
+        must(x509_ca_load(c->ca_cert, &c->tls_key, &x509));
+        must(ssh_ca_load(&c->ssh_key, &ssh));
+        must(x509_issue_host(x509, &subject, tls_public_der, times, &cert, NULL));
+        must(ssh_issue_host(ssh, &ssh_subject, ssh_public_wire, 1, times, &ssh_cert));
+        x509_ca_free(x509);
+        ssh_ca_free(ssh);
+        return (struct host_certificates){
+                .tls_cert = arena_str(c->arena, buf_str(&cert)),
+                .tls_ca_certs = { c->ca_cert },
+                .tls_ca_count = 1,
+                .ssh_cert = arena_str(c->arena, buf_str(&ssh_cert)),
+                .ssh_ca_keys = { c->ssh_ca_key },
+                .ssh_ca_count = 1,
+        };
+}
+
+static inline struct cert_times fake_times(const struct fake_cluster *c)
+{
+        return (struct cert_times){ walltime_sub(c->now, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)), walltime_add(c->now, HOURS(1)) };
+}
+
+/* The same for whole keys. */
+static inline struct host_certificates fake_certify_keys(struct fake_cluster *c, const char *role,
+                                                         const struct host_keys *keys)
+{
+        AUTO(buf) tls = BUF_MAX(4 * KiB);
+        AUTO(buf) ssh = BUF_MAX(4 * KiB);
+        must(key_public_der(&keys->tls, &tls));
+        must(key_public_ssh(&keys->ssh, &ssh));
+        return fake_certify(c, role, buf_str(&tls), buf_str(&ssh), fake_times(c));
+}
+
+/* A verified identity; release it. */
+static inline struct host_identity fake_identity(struct fake_cluster *c, const char *role)
+{
+        AUTO(host_keys) keys = { 0 };
+        struct host_identity id = { 0 };
+        must(host_keys_generate(&keys));
+        struct host_certificates certs = fake_certify_keys(c, role, &keys);
+        must(host_identity_make(&id, &keys, &certs, (struct host_expectation){ 0 }));
+        return id;
+}
+
+#endif
