@@ -8,6 +8,7 @@
 enum {
         WRITE_MARK = 128 * KiB,  /* what the stream may hold before nghttp2 keeps the rest to itself */
         H2_FRAME_TYPES = 10,     /* of RFC 9113 section 6 */
+        NOISE_PER_USE = 4,       /* window updates and pings that go with a frame of use: some clients send many */
 };
 
 /* ---- budgets -------------------------------------------------------------------------------------------- */
@@ -22,6 +23,14 @@ static bool budget_spend(struct h2_budget *b, struct instant now)
         b->at = now;
         b->spent_ns = (owed < 0 ? 0 : owed) + price;
         return b->spent_ns <= b->burst * price;
+}
+
+static void budget_refund(struct h2_budget *b, int64_t tokens)
+{
+        if (b->per_second > 0)
+                b->spent_ns -= tokens * (1000000000 / b->per_second);
+        if (b->spent_ns < 0)
+                b->spent_ns = 0;
 }
 
 static void too_many(struct h2 *h, const char *what)
@@ -179,7 +188,9 @@ static int on_begin_frame(nghttp2_session *session UNUSED, const nghttp2_frame_h
         bool is_control = hd->type == NGHTTP2_PING || hd->type == NGHTTP2_SETTINGS || hd->type == NGHTTP2_PRIORITY ||
                           hd->type == NGHTTP2_WINDOW_UPDATE || hd->type >= H2_FRAME_TYPES;
 
-        if ((is_empty_data || is_control) && !budget_spend(&h->options.noise, loop_now(h->loop)))
+        if (!is_empty_data && !is_control)
+                budget_refund(&h->options.noise, NOISE_PER_USE);
+        else if (!budget_spend(&h->options.noise, loop_now(h->loop)))
                 too_many(h, "sends too many frames that carry nothing");
         return go_on(h);
 }
