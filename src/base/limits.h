@@ -37,6 +37,8 @@ enum {
         TIMEOUT_RPC = 30 * 1000,             /* a unary call of our clients */
         TIMEOUT_IMDS = 1000,                 /* connect or answer of the instance metadata service */
         TIMEOUT_CREDENTIAL_PROCESS = 60 * 1000,
+        TIMEOUT_CONTAINER = 2 * 1000,        /* connect to a container's credentials endpoint; its answer twice that */
+        PACE_CONTAINER = 1000,               /* it is asked again after this */
         TIMEOUT_STORE_MARKER = 10 * 1000,    /* the marker lags at most this far behind a busy store */
         TIMEOUT_STORE_PURGE = 500,           /* expired items are removed together, not one by one */
         TIMEOUT_STORE_PURGE_RETRY = 10 * 1000, /* after a purge that failed: the disk is full */
@@ -92,6 +94,8 @@ enum {
         LIMIT_YAML_ALIASES = 100,
         LIMIT_YAML_NODES = 20000,             /* values in a file, aliases counted as what they repeat */
         LIMIT_AWS_FILE = 1 * MiB,             /* shared config and credentials files */
+        LIMIT_WEB_IDENTITY_TOKEN = 32 * KiB,  /* STS takes 20,000 characters */
+        LIMIT_CONTAINER_TRIES = 3,            /* of a container's credentials endpoint */
         LIMIT_AWS_ANSWER = 64 * KiB,          /* metadata and container endpoints */
         LIMIT_TOKEN_RULES = 1000,
         LIMIT_TOKEN_ROLES = 32,
