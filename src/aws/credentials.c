@@ -460,7 +460,7 @@ static void instance_failed(struct aws_resolve *a, struct error *err)
                 fail(a, error_hint(error_new(ERROR_FAILED_PRECONDITION, "no IAM role is attached to this instance"),
                                    "attach an instance profile with a role"));
         } else {
-                fail(a, err);
+                fail(a, is_absent ? error_wrap(err, "instance metadata") : err);
         }
 }
 

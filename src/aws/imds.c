@@ -102,7 +102,7 @@ static void on_token(void *ctx, const struct http_answer *answer, struct error *
         } else if (err != NULL && err->code != ERROR_CANCELLED && --m->attempts_left > 0) {
                 ask_token(m);
         } else if (err != NULL) {
-                finish(m, (struct str){ 0 }, error_wrap(error_copy(err), "instance metadata"));
+                finish(m, (struct str){ 0 }, error_copy(err));
         } else if (answer->status == 200 && is_token(answer->body)) {
                 secret_release(&m->token);
                 m->token = secret_of(answer->body);
@@ -156,11 +156,9 @@ static void on_path(void *ctx, const struct http_answer *answer, struct error *e
                 ask_path(m);
         } else if (err != NULL && m->was_silent) {
                 m->version = VERSION_UNKNOWN;
-                finish(m, (struct str){ 0 }, error_hint(error_wrap(error_copy(err), "instance metadata"), TOKEN_HINT));
+                finish(m, (struct str){ 0 }, error_hint(error_copy(err), TOKEN_HINT));
         } else {
-                finish(m, (struct str){ 0 },
-                       err != NULL ? error_wrap(error_copy(err), "instance metadata") :
-                                     error_of_status(m, answer->status));
+                finish(m, (struct str){ 0 }, err != NULL ? error_copy(err) : error_of_status(m, answer->status));
         }
 }
 
