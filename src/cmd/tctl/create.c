@@ -78,8 +78,9 @@ static struct error *create_all(struct session *s, const struct resources *all)
                 bool was_there = false;
                 struct error *err = token_put(s, all->list[i].token, false, NULL, &was_there);
 
-                if (err != NULL)
-                        return error_wrap(err, "%s:%d", all->file, all->list[i].line);
+                if (err != NULL) /* the place only helps when the text is at fault */
+                        return err->code == ERROR_INVALID_ARGUMENT ? error_wrap(err, "%s:%d", all->file, all->list[i].line)
+                                                                   : err;
                 token_safe_name(all->list[i].token, &name);
                 printf("provision_token \"%s\" has been %s\n", buf_c(&name), was_there ? "updated" : "created");
         }
