@@ -143,14 +143,20 @@ static struct cert_times read_times(struct reader *r)
         return times;
 }
 
-/* The key itself is of no interest here, but there must be one. */
+/* The key is of no interest here, but it must be one that we would have certified. */
 static void read_public_key(struct reader *r)
 {
-        struct reader info = der_enter(r, DER_SEQUENCE);
+        const struct str before = r->rest;
+        struct public_key key;
 
-        der_get(&info, DER_SEQUENCE);
-        der_get_bits(&info);
-        der_leave(r, &info);
+        der_get(r, DER_SEQUENCE);
+        if (!reader_ok(r))
+                return;
+        struct error *err = public_key_of_spki(str_slice(before, 0, before.len - r->rest.len), &key);
+        if (err != NULL) {
+                error_free(err);
+                reader_fail(r, "its public key is not one that we accept");
+        }
 }
 
 /* ---- extensions --------------------------------------------------------------------------------------------- */
