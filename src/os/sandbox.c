@@ -155,9 +155,13 @@ static const struct sandbox_row rows[] = {
 
 /* ---- seccomp ----------------------------------------------------------------------------------- */
 
-static char description[96] = "none";
+#ifdef CTELEPORT_SANITIZED
+static const bool is_sanitized = true;
+#else
+static const bool is_sanitized = false;
+#endif
 
-#ifndef CTELEPORT_SANITIZED
+static char description[96] = "none";
 
 static struct error *rule_failed(int r)
 {
@@ -295,8 +299,6 @@ static struct error *enter_seccomp(const struct sandbox_row *row)
         return err;
 }
 
-#endif
-
 /* ---- capabilities, threads ---------------------------------------------------------------------- */
 
 static struct error *check_single_thread(void)
@@ -305,14 +307,10 @@ static struct error *check_single_thread(void)
         struct stat st;
 
         /* A directory has two links and one more for each thread in it. Without /proc nothing can be said. */
-        if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink <= 3)
+        if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink <= 3 || is_sanitized) /* (whose runtime may keep one) */
                 return NULL;
-#ifdef CTELEPORT_SANITIZED
-        return NULL; /* the runtime may keep a thread of its own */
-#else
         return error_new(ERROR_FAILED_PRECONDITION, "%d threads run before the sandbox is entered: it would not hold them",
                          (int)st.st_nlink - 2);
-#endif
 }
 
 static struct error *drop_capabilities(void)
@@ -391,12 +389,9 @@ struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths)
                 return error_errno(errno, "cannot give up new privileges");
         TRY(enter_landlock(row, paths, &abi));
         TRY(drop_capabilities());
-#ifndef CTELEPORT_SANITIZED
-        TRY(enter_seccomp(row));
-        const char *seccomp = "seccomp";
-#else
-        const char *seccomp = "no seccomp (sanitizer build)";
-#endif
+        if (!is_sanitized)
+                TRY(enter_seccomp(row));
+        const char *seccomp = is_sanitized ? "no seccomp (sanitizer build)" : "seccomp";
         if (abi > 0)
                 snprintf(description, sizeof(description), "%s, landlock %d, no capabilities", seccomp, abi);
         else
@@ -414,9 +409,8 @@ void process_harden(void)
         const struct rlimit none = { 0, 0 };
 
         (void)setrlimit(RLIMIT_CORE, &none); /* lowering never fails */
-#ifndef CTELEPORT_SANITIZED
-        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* LeakSanitizer attaches to its own process */
-#endif
+        if (!is_sanitized) /* LeakSanitizer attaches to its own process */
+                (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         umask(0077);
 }
 
