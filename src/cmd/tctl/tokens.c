@@ -103,6 +103,21 @@ static struct error *build_token(struct arena *arena, const struct flags *given,
         return token_check(token, arena, NULL);
 }
 
+/* The port it listens on, which is the one to name when no public address does. */
+static int auth_port(struct session *s)
+{
+        const Cteleport__V1__AuthConfig *auth = s->config->auth_service;
+        const char *listen = NULL;
+
+        if (auth == NULL || auth->listen_addr == NULL)
+                return AUTH_PORT;
+        struct error *err = address_normalize(s->arena, str_of(auth->listen_addr), AUTH_PORT, "auth_service.listen_addr", &listen);
+        if (err == NULL)
+                return address_port(str_of(listen));
+        error_free(err);
+        return AUTH_PORT;
+}
+
 /* Where other hosts reach the Auth Service, as well as this one's file can tell. */
 static const char *auth_address(struct session *s)
 {
@@ -117,7 +132,7 @@ static const char *auth_address(struct session *s)
                 if ((named == NULL || *named == '\0') && gethostname(host, sizeof host - 1) == 0)
                         named = host;
         }
-        err = address_normalize(s->arena, str_of(named), AUTH_PORT, "the address of the Auth Service", &address);
+        err = address_normalize(s->arena, str_of(named), auth_port(s), "the address of the Auth Service", &address);
         if (err == NULL)
                 return address;
         error_free(err);
