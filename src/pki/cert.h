@@ -16,14 +16,14 @@
 
 /* What an X.509 certificate of ours says. All names have passed the checks of names.h. */
 struct x509_subject {
-        struct str common_name;          /* "<host id>.<cluster>" */
-        struct str role;                 /* O: "Instance", "Node", "Proxy" … */
-        struct str cluster;              /* 1.3.9999.1.7 */
-        const struct str *system_roles;  /* 1.3.9999.2.11, once each; Instance only */
+        struct str common_name;         /* "<host id>.<cluster>" */
+        struct str role;                /* O: "Instance", "Node", "Proxy" … */
+        struct str cluster;             /* 1.3.9999.1.7 */
+        const struct str *system_roles; /* 1.3.9999.2.11, once each; Instance only */
         size_t system_role_count;
-        const struct str *dns_names;     /* subjectAltName, exact names only */
+        const struct str *dns_names; /* subjectAltName, exact names only */
         size_t dns_name_count;
-        const struct str *ip_addresses;  /* literals */
+        const struct str *ip_addresses; /* literals */
         size_t ip_address_count;
 };
 
@@ -45,7 +45,8 @@ DEFINE_AUTO_PTR(x509_ca);
 struct cert_times x509_ca_times(const struct x509_ca *ca);
 
 /* A self-signed CA certificate; CN and O = cluster, path length 0. key is P-256. */
-struct error *x509_ca_create(const struct key *key, struct str cluster, struct cert_times times, struct buf *out_der) MUST_USE;
+struct error *x509_ca_create(const struct key *key, struct str cluster, struct cert_times times,
+                             struct buf *out_der) MUST_USE;
 
 /* Room for a serial number in hex with its NUL: 128 random bits. */
 enum { CERT_SERIAL_HEX_SIZE = 33 };
@@ -71,9 +72,9 @@ struct error *x509_self_signed_web(const struct key *key, const struct str *name
 
 /* What an SSH host certificate says. It has no options and no extensions. */
 struct ssh_host_subject {
-        struct str key_id;             /* the host ID; sshd and ssh log it */
-        const struct str *principals;  /* host names and IP literals, exact: never a pattern */
-        size_t principal_count;        /* 1 to LIMIT_CERT_NAMES: without any it would fit every host */
+        struct str key_id;            /* the host ID; sshd and ssh log it */
+        const struct str *principals; /* host names and IP literals, exact: never a pattern */
+        size_t principal_count;       /* 1 to LIMIT_CERT_NAMES: without any it would fit every host */
 };
 struct ssh_ca;
 /* key is Ed25519; a reference to it is kept. */
@@ -97,7 +98,7 @@ enum { CERT_MAX = 32 * KiB };
  */
 struct cert_info {
         struct str common_name, role, cluster; /* of a CA: role is "", the cluster stands in O and CN */
-        struct str host_id; /* the common name without ".<cluster>"; "" if it does not end so */
+        struct str host_id;                    /* the common name without ".<cluster>"; "" if it does not end so */
         struct str system_roles[16];
         size_t system_role_count;
         struct cert_times times;
@@ -105,7 +106,10 @@ struct cert_info {
         struct str issuer; /* one line, escaped, for messages */
         bool is_ca;
 };
-/* INVALID_ARGUMENT for anything that is not one whole certificate with such a subject. Needs up to 16 KiB of the arena. */
+/*
+ * INVALID_ARGUMENT for anything that is not one whole certificate with such a subject. Needs up to 16
+ * KiB of the arena.
+ */
 struct error *cert_read(struct arena *a, struct str der, struct cert_info *ret) MUST_USE;
 
 enum { SSH_CERT_USER = 1, SSH_CERT_HOST = 2 };
@@ -132,7 +136,10 @@ struct error *ssh_wire_to_line(struct str wire, struct buf *out) MUST_USE;
 void cert_der_to_pem(struct str der, struct buf *out);
 /* The first CERTIFICATE block; NOT_FOUND when there is none. */
 struct error *cert_pem_to_der(struct str pem, struct buf *out_der) MUST_USE;
-/* Calls each for every CERTIFICATE block, der borrowed until it returns; other blocks and text between are passed over. */
+/*
+ * Calls each for every CERTIFICATE block, der borrowed until it returns; other blocks and text between
+ * are passed over.
+ */
 struct error *cert_pem_each(struct str pem, struct error *(*each)(void *ctx, struct str der), void *ctx) MUST_USE;
 
 #endif

@@ -66,8 +66,8 @@ struct error *cert_each_dns_name(struct str cert_der, void (*each)(void *ctx, st
                 const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
                 if (n->type != GEN_DNS)
                         continue;
-                struct str text = str_of_bytes(ASN1_STRING_get0_data(n->d.dNSName),
-                                               (size_t)ASN1_STRING_length(n->d.dNSName));
+                struct str text =
+                        str_of_bytes(ASN1_STRING_get0_data(n->d.dNSName), (size_t)ASN1_STRING_length(n->d.dNSName));
                 if (!str_is_empty(text) && str_find_char(text, '\0') == text.len)
                         each(ctx, text);
         }

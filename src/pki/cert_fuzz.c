@@ -18,10 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ARENA_CAP = 64 * KiB };
 
-#define insist(condition)                                                                          \
-        do {                                                                                       \
-                if (!(condition))                                                                  \
-                        abort();                                                                   \
+#define insist(condition)                                                                                              \
+        do {                                                                                                           \
+                if (!(condition))                                                                                      \
+                        abort();                                                                                       \
         } while (0)
 
 static struct str text_of(const X509_NAME *name, int nid)

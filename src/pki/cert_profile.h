@@ -12,18 +12,18 @@
 #define OID_ECDSA_SHA256 OID(1, 2, 840, 10045, 4, 3, 2)
 
 /* RFC 5280 appendix A; the last two are Teleport's own, so that its tools show the same. */
-#define OID_COMMON_NAME OID(2, 5, 4, 3)
+#define OID_COMMON_NAME   OID(2, 5, 4, 3)
 #define OID_SERIAL_NUMBER OID(2, 5, 4, 5)
-#define OID_ORGANIZATION OID(2, 5, 4, 10)
-#define OID_CLUSTER OID(1, 3, 9999, 1, 7)
-#define OID_SYSTEM_ROLE OID(1, 3, 9999, 2, 11)
+#define OID_ORGANIZATION  OID(2, 5, 4, 10)
+#define OID_CLUSTER       OID(1, 3, 9999, 1, 7)
+#define OID_SYSTEM_ROLE   OID(1, 3, 9999, 2, 11)
 
 /* RFC 5280 section 4.2.1. */
-#define OID_SUBJECT_KEY_ID OID(2, 5, 29, 14)
-#define OID_KEY_USAGE OID(2, 5, 29, 15)
-#define OID_SUBJECT_ALT_NAME OID(2, 5, 29, 17)
-#define OID_BASIC_CONSTRAINTS OID(2, 5, 29, 19)
-#define OID_AUTHORITY_KEY_ID OID(2, 5, 29, 35)
+#define OID_SUBJECT_KEY_ID     OID(2, 5, 29, 14)
+#define OID_KEY_USAGE          OID(2, 5, 29, 15)
+#define OID_SUBJECT_ALT_NAME   OID(2, 5, 29, 17)
+#define OID_BASIC_CONSTRAINTS  OID(2, 5, 29, 19)
+#define OID_AUTHORITY_KEY_ID   OID(2, 5, 29, 35)
 #define OID_EXTENDED_KEY_USAGE OID(2, 5, 29, 37)
 
 #endif

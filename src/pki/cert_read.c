@@ -271,8 +271,8 @@ static struct error *describe_ca(struct arena *a, const struct name *subject, st
 
 static struct error *describe_host(struct arena *a, const struct name *subject, struct cert_info *info)
 {
-        if (str_is_empty(subject->common_name) || str_is_empty(subject->organization) || str_is_empty(subject->cluster) ||
-            !str_is_empty(subject->ca_serial))
+        if (str_is_empty(subject->common_name) || str_is_empty(subject->organization) ||
+            str_is_empty(subject->cluster) || !str_is_empty(subject->ca_serial))
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate's subject is not that of a host of ours");
         info->common_name = arena_str(a, subject->common_name);
         info->role = arena_str(a, subject->organization);
@@ -297,7 +297,8 @@ struct error *cert_read(struct arena *a, struct str der, struct cert_info *ret)
         struct str serial = { 0 };
 
         if (der.len > CERT_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the certificate has %zu bytes; none of ours has so many", der.len);
+                return error_new(ERROR_INVALID_ARGUMENT, "the certificate has %zu bytes; none of ours has so many",
+                                 der.len);
         struct reader r = reader_over(der);
         struct reader whole = der_enter(&r, DER_SEQUENCE);
         read_contents(&whole, &serial, &issuer, &subject, &info.times, &extensions);

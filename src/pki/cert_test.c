@@ -124,14 +124,17 @@ static void issues_what_openssl_verifies(void **state)
         char serial[CERT_SERIAL_HEX_SIZE];
         const struct str ca = buf_str(&f->ca_der);
 
-        assert_done(x509_issue_host(f->ca, &subject, buf_str(&f->host_der), times_of(BEGIN + 100, BEGIN + 200), &der, serial));
+        assert_done(x509_issue_host(f->ca, &subject, buf_str(&f->host_der), times_of(BEGIN + 100, BEGIN + 200), &der,
+                                    serial));
         const struct str leaf = buf_str(&der);
         assert_int_equal(verified(ca, leaf, X509_PURPOSE_SSL_SERVER, "web-1", BEGIN + 150), X509_V_OK);
         assert_int_equal(verified(ca, leaf, X509_PURPOSE_SSL_SERVER, "10.0.0.1", BEGIN + 150), X509_V_OK);
         assert_int_equal(verified(ca, leaf, X509_PURPOSE_SSL_SERVER, "2001:db8::1", BEGIN + 150), X509_V_OK);
         assert_int_equal(verified(ca, leaf, X509_PURPOSE_SSL_CLIENT, NULL, BEGIN + 150), X509_V_OK);
-        assert_int_equal(verified(ca, leaf, X509_PURPOSE_SSL_SERVER, "web-2", BEGIN + 150), X509_V_ERR_HOSTNAME_MISMATCH);
-        assert_int_equal(verified(ca, leaf, X509_PURPOSE_SSL_SERVER, "10.0.0.2", BEGIN + 150), X509_V_ERR_IP_ADDRESS_MISMATCH);
+        assert_int_equal(verified(ca, leaf, X509_PURPOSE_SSL_SERVER, "web-2", BEGIN + 150),
+                         X509_V_ERR_HOSTNAME_MISMATCH);
+        assert_int_equal(verified(ca, leaf, X509_PURPOSE_SSL_SERVER, "10.0.0.2", BEGIN + 150),
+                         X509_V_ERR_IP_ADDRESS_MISMATCH);
         assert_int_equal(verified(ca, leaf, X509_PURPOSE_SSL_CLIENT, NULL, BEGIN + 99), X509_V_ERR_CERT_NOT_YET_VALID);
         assert_int_equal(verified(ca, leaf, X509_PURPOSE_SSL_CLIENT, NULL, BEGIN + 201), X509_V_ERR_CERT_HAS_EXPIRED);
 
@@ -164,7 +167,8 @@ static void reads_what_it_issued(void **state)
 
         for (size_t i = 0; i < 300; i++) { /* among so many there is a serial with a zero in front, and a sign bit */
                 buf_clear(&der);
-                assert_done(x509_issue_host(f->ca, &subject, buf_str(&f->host_der), times_of(BEGIN, END), &der, serial));
+                assert_done(
+                        x509_issue_host(f->ca, &subject, buf_str(&f->host_der), times_of(BEGIN, END), &der, serial));
                 assert_done(cert_read(f->arena, buf_str(&der), &info));
                 assert_str(info.serial_hex, serial);
         }
@@ -218,7 +222,8 @@ static void certifies_keys_of_every_accepted_kind(void **state)
 
                 assert_done(key_public_der(&key, &public));
                 assert_done(x509_issue_host(f->ca, &subject, buf_str(&public), times_of(BEGIN, END), &der, NULL));
-                assert_int_equal(verified(buf_str(&f->ca_der), buf_str(&der), X509_PURPOSE_SSL_SERVER, "web-1", BEGIN), X509_V_OK);
+                assert_int_equal(verified(buf_str(&f->ca_der), buf_str(&der), X509_PURPOSE_SSL_SERVER, "web-1", BEGIN),
+                                 X509_V_OK);
                 X509 *x = parsed(buf_str(&der));
                 assert_int_equal(X509_check_private_key(x, key.handle), 1);
                 X509_free(x);
@@ -227,7 +232,8 @@ static void certifies_keys_of_every_accepted_kind(void **state)
 
 static void refuses_to_issue_beyond_what_it_may(void **state)
 {
-        static const struct str bad_names[] = { STR_INIT("*.example.com"), STR_INIT(""), STR_INIT("a b"), STR_INIT("a\0b") };
+        static const struct str bad_names[] = { STR_INIT("*.example.com"), STR_INIT(""), STR_INIT("a b"),
+                                                STR_INIT("a\0b") };
         struct fixture *f = *state;
         struct x509_subject subject = instance_subject();
         struct str many[LIMIT_CERT_NAMES + 1];
@@ -235,14 +241,19 @@ static void refuses_to_issue_beyond_what_it_may(void **state)
         const struct str key = buf_str(&f->host_der);
         const struct cert_times good = times_of(BEGIN, END);
 
-        assert_refused(x509_issue_host(f->ca, &subject, key, times_of(BEGIN, END + 1), &der, NULL), ERROR_INVALID_ARGUMENT, "outlives its CA");
-        assert_refused(x509_issue_host(f->ca, &subject, key, times_of(BEGIN - 1, END), &der, NULL), ERROR_INVALID_ARGUMENT, "outlives its CA");
-        assert_refused(x509_issue_host(f->ca, &subject, key, times_of(END, BEGIN), &der, NULL), ERROR_INVALID_ARGUMENT, "ends before");
-        assert_refused(x509_issue_host(f->ca, &subject, STR("x"), good, &der, NULL), ERROR_INVALID_ARGUMENT, "public key");
+        assert_refused(x509_issue_host(f->ca, &subject, key, times_of(BEGIN, END + 1), &der, NULL),
+                       ERROR_INVALID_ARGUMENT, "outlives its CA");
+        assert_refused(x509_issue_host(f->ca, &subject, key, times_of(BEGIN - 1, END), &der, NULL),
+                       ERROR_INVALID_ARGUMENT, "outlives its CA");
+        assert_refused(x509_issue_host(f->ca, &subject, key, times_of(END, BEGIN), &der, NULL), ERROR_INVALID_ARGUMENT,
+                       "ends before");
+        assert_refused(x509_issue_host(f->ca, &subject, STR("x"), good, &der, NULL), ERROR_INVALID_ARGUMENT,
+                       "public key");
         for (size_t i = 0; i < ARRAY_LEN(bad_names); i++) {
                 subject.dns_names = &bad_names[i];
                 subject.dns_name_count = 1;
-                assert_refused(x509_issue_host(f->ca, &subject, key, good, &der, NULL), ERROR_INVALID_ARGUMENT, "not a valid host name");
+                assert_refused(x509_issue_host(f->ca, &subject, key, good, &der, NULL), ERROR_INVALID_ARGUMENT,
+                               "not a valid host name");
         }
         subject.ip_addresses = &bad_names[0];
         subject.ip_address_count = 1;
@@ -266,10 +277,14 @@ static void refuses_ca_keys_that_do_not_fit(void **state)
         struct x509_ca *ca = NULL;
         struct ssh_ca *ssh_ca = NULL;
 
-        assert_refused(x509_ca_load(buf_str(&f->ca_der), &f->host_key, &ca), ERROR_FAILED_PRECONDITION, "do not belong together");
-        assert_refused(x509_ca_load(buf_str(&f->ca_der), &f->ssh_key, &ca), ERROR_FAILED_PRECONDITION, "not ECDSA P-256");
-        assert_refused(x509_ca_create(&f->ssh_key, STR("example.com"), times_of(BEGIN, END), &der), ERROR_FAILED_PRECONDITION, "not ECDSA P-256");
-        assert_refused(x509_ca_create(&f->ca_key, STR("a b"), times_of(BEGIN, END), &der), ERROR_INVALID_ARGUMENT, "cluster name");
+        assert_refused(x509_ca_load(buf_str(&f->ca_der), &f->host_key, &ca), ERROR_FAILED_PRECONDITION,
+                       "do not belong together");
+        assert_refused(x509_ca_load(buf_str(&f->ca_der), &f->ssh_key, &ca), ERROR_FAILED_PRECONDITION,
+                       "not ECDSA P-256");
+        assert_refused(x509_ca_create(&f->ssh_key, STR("example.com"), times_of(BEGIN, END), &der),
+                       ERROR_FAILED_PRECONDITION, "not ECDSA P-256");
+        assert_refused(x509_ca_create(&f->ca_key, STR("a b"), times_of(BEGIN, END), &der), ERROR_INVALID_ARGUMENT,
+                       "cluster name");
         assert_refused(ssh_ca_load(&f->ca_key, &ssh_ca), ERROR_FAILED_PRECONDITION, "not Ed25519");
 }
 
@@ -285,14 +300,16 @@ static void makes_a_web_certificate_that_stands_alone(void **state)
         const struct str web = buf_str(&der);
         assert_int_equal(verified(web, web, X509_PURPOSE_SSL_SERVER, "proxy.example.com", BEGIN), X509_V_OK);
         assert_int_equal(verified(web, web, X509_PURPOSE_SSL_SERVER, "::1", BEGIN), X509_V_OK);
-        assert_int_equal(verified(web, web, X509_PURPOSE_SSL_SERVER, "other.example.com", BEGIN), X509_V_ERR_HOSTNAME_MISMATCH);
+        assert_int_equal(verified(web, web, X509_PURPOSE_SSL_SERVER, "other.example.com", BEGIN),
+                         X509_V_ERR_HOSTNAME_MISMATCH);
         assert_int_equal(verified(web, web, X509_PURPOSE_SSL_CLIENT, NULL, BEGIN), X509_V_ERR_INVALID_PURPOSE);
         X509 *x = parsed(web);
         assert_int_equal(X509_check_ca(x), 0);
         X509_free(x);
 
         assert_refused(x509_self_signed_web(&f->host_key, names, 0, times, &der), ERROR_INVALID_ARGUMENT, "needs 1 to");
-        assert_refused(x509_self_signed_web(&f->host_key, &wildcard, 1, times, &der), ERROR_INVALID_ARGUMENT, "not a valid host name");
+        assert_refused(x509_self_signed_web(&f->host_key, &wildcard, 1, times, &der), ERROR_INVALID_ARGUMENT,
+                       "not a valid host name");
 }
 
 static void refuses_certificates_that_are_not_whole(void **state)
@@ -304,7 +321,8 @@ static void refuses_certificates_that_are_not_whole(void **state)
 
         assert_done(x509_issue_host(f->ca, &subject, buf_str(&f->host_der), times_of(BEGIN, END), &der, NULL));
         for (size_t len = 0; len < der.len; len++)
-                assert_refused(cert_read(f->arena, str_slice(buf_str(&der), 0, len), &info), ERROR_INVALID_ARGUMENT, "");
+                assert_refused(cert_read(f->arena, str_slice(buf_str(&der), 0, len), &info), ERROR_INVALID_ARGUMENT,
+                               "");
         buf_put_u8(&der, 0);
         assert_refused(cert_read(f->arena, buf_str(&der), &info), ERROR_INVALID_ARGUMENT, "too many");
         AUTO(buf) huge = BUF_MAX(CERT_MAX + 1);
@@ -335,20 +353,40 @@ static void refuses_certificates_that_say_what_ours_do_not(void **state)
                 const char *why;
         } cases[] = {
                 { "version 2", STR_INIT("\xa0\x03\x02\x01\x02"), STR_INIT("\xa0\x03\x02\x01\x01"), 0, "version 3" },
-                { "another algorithm inside", STR_INIT("\x2a\x86\x48\xce\x3d\x04\x03\x02"), STR_INIT("\x2a\x86\x48\xce\x3d\x04\x03\x03"), 0, "not signed with" },
-                { "another algorithm outside", STR_INIT("\x2a\x86\x48\xce\x3d\x04\x03\x02"), STR_INIT("\x2a\x86\x48\xce\x3d\x04\x03\x03"), 1, "not signed with" },
+                { "another algorithm inside", STR_INIT("\x2a\x86\x48\xce\x3d\x04\x03\x02"),
+                  STR_INIT("\x2a\x86\x48\xce\x3d\x04\x03\x03"), 0, "not signed with" },
+                { "another algorithm outside", STR_INIT("\x2a\x86\x48\xce\x3d\x04\x03\x02"),
+                  STR_INIT("\x2a\x86\x48\xce\x3d\x04\x03\x03"), 1, "not signed with" },
                 { "NUL in the role", STR_INIT("Instance"), STR_INIT("Inst\0nce"), 0, "characters" },
                 { "blank in the role", STR_INIT("Instance"), STR_INIT("Inst nce"), 0, "characters" },
-                { "role as a teletex string", STR_INIT("\x0c\x08Instance"), STR_INIT("\x14\x08Instance"), 0, "another type" },
-                { "a country instead of the role", STR_INIT("\x55\x04\x0a\x0c\x08"), STR_INIT("\x55\x04\x06\x0c\x08"), 0, "ours do not" },
-                { "two common names", STR_INIT("\x55\x04\x0a\x0c\x08"), STR_INIT("\x55\x04\x03\x0c\x08"), 0, "one thing twice" },
-                { "a CA's serial number in a host's name", STR_INIT("\x55\x04\x0a\x0c\x08"), STR_INIT("\x55\x04\x05\x13\x08"), 0, "not that of a host" },
-                { "month 13", STR_INIT("\x17\x0d" "231114221320Z"), STR_INIT("\x17\x0d" "231314221320Z"), 0, "calendar" },
-                { "a time with an offset", STR_INIT("\x17\x0d" "231114221320Z"), STR_INIT("\x17\x0d" "2311142213+00"), 0, "DER wants" },
-                { "an unknown extension", STR_INIT("\x06\x03\x55\x1d\x11"), STR_INIT("\x06\x03\x55\x1d\x1e"), 0, "extension" },
-                { "an extension twice", STR_INIT("\x06\x03\x55\x1d\x11"), STR_INIT("\x06\x03\x55\x1d\x0e"), 0, "comes twice" },
-                { "key usage that is not critical", STR_INIT("\x55\x1d\x0f\x01\x01\xff"), STR_INIT("\x55\x1d\x0f\x01\x01\x00"), 0, "not critical" },
-                { "no basic constraints", STR_INIT("\x55\x1d\x13\x01\x01\xff"), STR_INIT("\x55\x1d\x0f\x01\x01\xff"), 0, "twice" },
+                { "role as a teletex string", STR_INIT("\x0c\x08Instance"), STR_INIT("\x14\x08Instance"), 0,
+                  "another type" },
+                { "a country instead of the role", STR_INIT("\x55\x04\x0a\x0c\x08"), STR_INIT("\x55\x04\x06\x0c\x08"),
+                  0, "ours do not" },
+                { "two common names", STR_INIT("\x55\x04\x0a\x0c\x08"), STR_INIT("\x55\x04\x03\x0c\x08"), 0,
+                  "one thing twice" },
+                { "a CA's serial number in a host's name", STR_INIT("\x55\x04\x0a\x0c\x08"),
+                  STR_INIT("\x55\x04\x05\x13\x08"), 0, "not that of a host" },
+                { "month 13",
+                  STR_INIT("\x17\x0d"
+                           "231114221320Z"),
+                  STR_INIT("\x17\x0d"
+                           "231314221320Z"),
+                  0, "calendar" },
+                { "a time with an offset",
+                  STR_INIT("\x17\x0d"
+                           "231114221320Z"),
+                  STR_INIT("\x17\x0d"
+                           "2311142213+00"),
+                  0, "DER wants" },
+                { "an unknown extension", STR_INIT("\x06\x03\x55\x1d\x11"), STR_INIT("\x06\x03\x55\x1d\x1e"), 0,
+                  "extension" },
+                { "an extension twice", STR_INIT("\x06\x03\x55\x1d\x11"), STR_INIT("\x06\x03\x55\x1d\x0e"), 0,
+                  "comes twice" },
+                { "key usage that is not critical", STR_INIT("\x55\x1d\x0f\x01\x01\xff"),
+                  STR_INIT("\x55\x1d\x0f\x01\x01\x00"), 0, "not critical" },
+                { "no basic constraints", STR_INIT("\x55\x1d\x13\x01\x01\xff"), STR_INIT("\x55\x1d\x0f\x01\x01\xff"), 0,
+                  "twice" },
         };
         struct fixture *f = *state;
         struct x509_subject subject = instance_subject();
@@ -427,9 +465,12 @@ static void reads_pem_with_carriage_returns(void **state)
 
 static struct ssh_host_subject ssh_subject(void)
 {
-        static const struct str principals[] = { STR_INIT(HOST_ID ".example.com"), STR_INIT("web-1"), STR_INIT("127.0.0.1"), STR_INIT("::1") };
+        static const struct str principals[] = { STR_INIT(HOST_ID ".example.com"), STR_INIT("web-1"),
+                                                 STR_INIT("127.0.0.1"), STR_INIT("::1") };
 
-        return (struct ssh_host_subject){ .key_id = STR(HOST_ID), .principals = principals, .principal_count = ARRAY_LEN(principals) };
+        return (struct ssh_host_subject){ .key_id = STR(HOST_ID),
+                                          .principals = principals,
+                                          .principal_count = ARRAY_LEN(principals) };
 }
 
 static void issues_ssh_certificates_for_every_kind_of_key(void **state)
@@ -455,7 +496,8 @@ static void issues_ssh_certificates_for_every_kind_of_key(void **state)
                 struct ssh_cert_info info;
 
                 assert_done(key_public_ssh(&key, &public));
-                assert_done(ssh_issue_host(f->ssh_ca, &subject, buf_str(&public), 0xfedcba9876543210, times_of(BEGIN, END), &wire));
+                assert_done(ssh_issue_host(f->ssh_ca, &subject, buf_str(&public), 0xfedcba9876543210,
+                                           times_of(BEGIN, END), &wire));
                 assert_done(ssh_cert_read(f->arena, buf_str(&wire), &info)); /* which verifies the signature */
                 assert_int_equal(info.kind, SSH_CERT_HOST);
                 assert_true(info.serial == 0xfedcba9876543210);
@@ -474,7 +516,8 @@ static void issues_ssh_certificates_for_every_kind_of_key(void **state)
 
 static void never_issues_an_ssh_certificate_that_fits_more_than_its_names(void **state)
 {
-        static const struct str patterns[] = { STR_INIT("*"), STR_INIT("web-?"), STR_INIT("!web"), STR_INIT(""), STR_INIT("a,b") };
+        static const struct str patterns[] = { STR_INIT("*"), STR_INIT("web-?"), STR_INIT("!web"), STR_INIT(""),
+                                               STR_INIT("a,b") };
         struct fixture *f = *state;
         struct ssh_host_subject subject = ssh_subject();
         struct str many[LIMIT_CERT_NAMES + 1];
@@ -485,7 +528,8 @@ static void never_issues_an_ssh_certificate_that_fits_more_than_its_names(void *
         for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
                 subject.principals = &patterns[i];
                 subject.principal_count = 1;
-                assert_refused(ssh_issue_host(f->ssh_ca, &subject, key, 1, times, &wire), ERROR_INVALID_ARGUMENT, "not a valid host name");
+                assert_refused(ssh_issue_host(f->ssh_ca, &subject, key, 1, times, &wire), ERROR_INVALID_ARGUMENT,
+                               "not a valid host name");
         }
         subject.principal_count = 0;
         assert_refused(ssh_issue_host(f->ssh_ca, &subject, key, 1, times, &wire), ERROR_INVALID_ARGUMENT, "needs 1 to");
@@ -495,10 +539,12 @@ static void never_issues_an_ssh_certificate_that_fits_more_than_its_names(void *
         subject.principal_count = ARRAY_LEN(many);
         assert_refused(ssh_issue_host(f->ssh_ca, &subject, key, 1, times, &wire), ERROR_INVALID_ARGUMENT, "needs 1 to");
         subject = ssh_subject();
-        assert_refused(ssh_issue_host(f->ssh_ca, &subject, key, 1, times_of(END, BEGIN), &wire), ERROR_INVALID_ARGUMENT, "ends before");
+        assert_refused(ssh_issue_host(f->ssh_ca, &subject, key, 1, times_of(END, BEGIN), &wire), ERROR_INVALID_ARGUMENT,
+                       "ends before");
         assert_done(ssh_issue_host(f->ssh_ca, &subject, key, 1, times, &wire));
         AUTO(buf) nested = BUF_MAX(CERT_MAX);
-        assert_refused(ssh_issue_host(f->ssh_ca, &subject, buf_str(&wire), 1, times, &nested), ERROR_INVALID_ARGUMENT, "an SSH certificate");
+        assert_refused(ssh_issue_host(f->ssh_ca, &subject, buf_str(&wire), 1, times, &nested), ERROR_INVALID_ARGUMENT,
+                       "an SSH certificate");
 }
 
 static void refuses_ssh_certificates_with_any_byte_changed(void **state)
@@ -513,11 +559,13 @@ static void refuses_ssh_certificates_with_any_byte_changed(void **state)
                 wire.ptr[i] = (char)(wire.ptr[i] ^ 1);
                 assert_refused(ssh_cert_read(f->arena, buf_str(&wire), &info), ERROR_INVALID_ARGUMENT, "");
                 wire.ptr[i] = (char)(wire.ptr[i] ^ 1);
-                assert_refused(ssh_cert_read(f->arena, str_slice(buf_str(&wire), 0, i), &info), ERROR_INVALID_ARGUMENT, "");
+                assert_refused(ssh_cert_read(f->arena, str_slice(buf_str(&wire), 0, i), &info), ERROR_INVALID_ARGUMENT,
+                               "");
         }
         buf_put_u8(&wire, 0);
         assert_refused(ssh_cert_read(f->arena, buf_str(&wire), &info), ERROR_INVALID_ARGUMENT, "too many");
-        assert_refused(ssh_cert_read(f->arena, buf_str(&f->ssh_wire), &info), ERROR_INVALID_ARGUMENT, "not an SSH certificate");
+        assert_refused(ssh_cert_read(f->arena, buf_str(&f->ssh_wire), &info), ERROR_INVALID_ARGUMENT,
+                       "not an SSH certificate");
 }
 
 int main(void)

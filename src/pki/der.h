@@ -26,7 +26,7 @@ enum der_tag {
 };
 
 /* Context-specific tags, as in "[2] IMPLICIT" and "[3] EXPLICIT". */
-#define DER_CONTEXT(n) ((uint8_t)(0x80 | (n)))
+#define DER_CONTEXT(n)             ((uint8_t)(0x80 | (n)))
 #define DER_CONTEXT_CONSTRUCTED(n) ((uint8_t)(0xa0 | (n)))
 
 /* An object identifier by its numbers: `OID(2, 5, 29, 15)`; OID_INIT in constant tables. */
@@ -35,7 +35,10 @@ struct oid {
         uint32_t arcs[OID_ARCS_MAX];
         size_t count;
 };
-#define OID_INIT(...) { .arcs = { __VA_ARGS__ }, .count = sizeof((uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t) }
+#define OID_INIT(...)                                                                                                  \
+        {                                                                                                              \
+                .arcs = { __VA_ARGS__ }, .count = sizeof((uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t)               \
+        }
 #define OID(...) ((struct oid)OID_INIT(__VA_ARGS__))
 
 /* ---- writing -------------------------------------------------------------------------------------- */

@@ -48,9 +48,8 @@ static void writes_lengths_in_their_shortest_form(void **state)
                 size_t len;
                 const char *head;
         } cases[] = {
-                { 0, "0400" },      { 127, "047f" },      { 128, "048180" },
-                { 255, "0481ff" },  { 256, "04820100" },  { 65535, "0482ffff" },
-                { 65536, "0483010000" },
+                { 0, "0400" },       { 127, "047f" },       { 128, "048180" },       { 255, "0481ff" },
+                { 256, "04820100" }, { 65535, "0482ffff" }, { 65536, "0483010000" },
         };
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -103,13 +102,16 @@ static void writes_times_as_rfc_5280_wants_them(void **state)
 
         (void)state;
         der_put_time(&d, walltime_of_unix(0));
-        assert_str(str_slice(buf_str(&out), 0, out.len), "\x17\x0d" "700101000000Z");
+        assert_str(str_slice(buf_str(&out), 0, out.len), "\x17\x0d"
+                                                         "700101000000Z");
         buf_clear(&out);
         der_put_time(&d, walltime_of_unix(2524607999)); /* the last second of 2049 */
-        assert_str(buf_str(&out), "\x17\x0d" "491231235959Z");
+        assert_str(buf_str(&out), "\x17\x0d"
+                                  "491231235959Z");
         buf_clear(&out);
         der_put_time(&d, walltime_of_unix(2524608000));
-        assert_str(buf_str(&out), "\x18\x0f" "20500101000000Z");
+        assert_str(buf_str(&out), "\x18\x0f"
+                                  "20500101000000Z");
 }
 
 static void reports_an_overflow_once_at_the_end(void **state)

@@ -19,8 +19,8 @@ void sha256(struct str bytes, uint8_t out[32])
 
 void hmac_sha256(struct str key, struct str bytes, uint8_t out[32])
 {
-        if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key.ptr, key.len, str_bytes(bytes), bytes.len, out, 32, NULL) ==
-            NULL)
+        if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key.ptr, key.len, str_bytes(bytes), bytes.len, out, 32,
+                      NULL) == NULL)
                 bug("OpenSSL has no HMAC-SHA-256");
 }
 
@@ -64,7 +64,8 @@ struct error *ca_pin_of_cert(struct str cert_der, struct buf *out)
         uint8_t digest[32];
 
         if (cert_der.len > CERT_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the certificate has %zu bytes; none of ours has so many", cert_der.len);
+                return error_new(ERROR_INVALID_ARGUMENT, "the certificate has %zu bytes; none of ours has so many",
+                                 cert_der.len);
         X509 *x = d2i_X509(NULL, &at, (long)cert_der.len);
         int len = x == NULL ? -1 : i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
         X509_free(x);

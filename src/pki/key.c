@@ -67,7 +67,8 @@ static int no_password(char *out, int size, int is_writing, void *ctx)
 struct error *key_from_pem(struct key *k, struct str pem)
 {
         if (pem.len > KEY_PEM_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the private key's text has %zu bytes, more than %d", pem.len, KEY_PEM_MAX);
+                return error_new(ERROR_INVALID_ARGUMENT, "the private key's text has %zu bytes, more than %d", pem.len,
+                                 KEY_PEM_MAX);
         BIO *bio = BIO_new_mem_buf(pem.len == 0 ? "" : pem.ptr, (int)pem.len);
         if (bio == NULL)
                 bug("out of memory");

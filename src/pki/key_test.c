@@ -44,7 +44,8 @@ static void refuses_texts_without_a_usable_private_key(void **state)
         AUTO(key) good = given_key(KEY_ECDSA_P256);
         BIO *bio = BIO_new(BIO_s_mem());
         char *text = NULL;
-        assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, good.handle, EVP_aes_128_cbc(), "password", 8, NULL, NULL), 1);
+        assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, good.handle, EVP_aes_128_cbc(), "password", 8, NULL, NULL),
+                         1);
         long len = BIO_get_mem_data(bio, &text);
         assert_refused(key_from_pem(&key, str_of_bytes(text, (size_t)len)), ERROR_INVALID_ARGUMENT, "no private key");
         BIO_free(bio);
@@ -85,7 +86,8 @@ static void public_halves_agree_in_all_forms(void **state)
 
 /* The base point of P-256 (SEC 2), and the first key of RFC 8032 section 7.1. */
 static const char *const good_lines[] = {
-        "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW"
+        "ecdsa-sha2-nistp256 "
+        "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW"
         "T+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU= someone@example and more",
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea",
 };
@@ -111,21 +113,28 @@ static void refuses_lines_that_say_more_or_other_than_one_key(void **state)
                 { "", "not an SSH public key line" },
                 { "ssh-ed25519", "not an SSH public key line" },
                 { "ssh-ed25519 ????", "not an SSH public key line" },
-                { "command=\"x\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea", "not an SSH public key line" },
+                { "command=\"x\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea",
+                  "not an SSH public key line" },
                 { "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea", "not of the type" },
-                { "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea\nx y", "more than one line" },
-                { "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1EaAA==", "bytes too many" },
+                { "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea\nx y",
+                  "more than one line" },
+                { "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1EaAA==",
+                  "bytes too many" },
                 { "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAHw==", "ends too early" },
                 { "ssh-dss AAAAB3NzaC1kc3MAAAABAQ==", "type 'ssh-dss' are not accepted" },
-                { "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29t", "an SSH certificate" },
-                { "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAzODQAAABBBGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW"
-                  "T+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU=", "the curve is not that" },
+                { "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29t",
+                  "an SSH certificate" },
+                { "ecdsa-sha2-nistp256 "
+                  "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAzODQAAABBBGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW"
+                  "T+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU=",
+                  "the curve is not that" },
         };
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 AUTO(buf) wire = BUF_MAX(4 * KiB);
 
-                assert_refused(public_key_check_ssh_line(str_of(cases[i].line), &wire), ERROR_INVALID_ARGUMENT, cases[i].why);
+                assert_refused(public_key_check_ssh_line(str_of(cases[i].line), &wire), ERROR_INVALID_ARGUMENT,
+                               cases[i].why);
         }
 }
 
@@ -206,7 +215,8 @@ static void refuses_ed25519_keys_under_which_signatures_prove_nothing(void **sta
                 AUTO(buf) bytes = BUF_MAX(64);
 
                 assert_done(hex_decode(&bytes, str_of(bad[i])));
-                assert_key_refused(&(struct public_key){ .kind = PUBLIC_KEY_ED25519, .point = buf_str(&bytes) }, "the Ed25519 key");
+                assert_key_refused(&(struct public_key){ .kind = PUBLIC_KEY_ED25519, .point = buf_str(&bytes) },
+                                   "the Ed25519 key");
         }
 }
 
@@ -236,13 +246,17 @@ static void refuses_rsa_keys_that_are_weak_or_heavy(void **state)
                 modulus[0] = cases[i].first;
                 if (cases[i].bytes > 0)
                         modulus[cases[i].bytes - 1] = cases[i].last;
-                assert_key_refused(&(struct public_key){ .kind = PUBLIC_KEY_RSA,
-                                                         .modulus = str_of_bytes(modulus, cases[i].bytes),
-                                                         .exponent = str_of_bytes(cases[i].exponent, cases[i].exponent_len) },
-                                   cases[i].why);
+                assert_key_refused(
+                        &(struct public_key){ .kind = PUBLIC_KEY_RSA,
+                                              .modulus = str_of_bytes(modulus, cases[i].bytes),
+                                              .exponent = str_of_bytes(cases[i].exponent, cases[i].exponent_len) },
+                        cases[i].why);
         }
 
-        /* 251 is the last prime that is tried: 251 * (2^2047 + k), for a k that no smaller one divides the product by. */
+        /*
+         * 251 is the last prime that is tried: 251 * (2^2047 + k), for a k that no smaller one divides the
+         * product by.
+         */
         AUTO(key) key = given_key(KEY_RSA_2048);
         AUTO(buf) spki = BUF_MAX(4 * KiB);
         struct public_key k;
@@ -269,7 +283,8 @@ static void refuses_subject_public_key_infos_in_other_forms(void **state)
         (void)state;
         assert_done(key_public_der(&key, &good));
         for (size_t len = 0; len < good.len; len++) /* cut anywhere */
-                assert_refused(public_key_check_der(str_slice(buf_str(&good), 0, len), &out), ERROR_INVALID_ARGUMENT, "");
+                assert_refused(public_key_check_der(str_slice(buf_str(&good), 0, len), &out), ERROR_INVALID_ARGUMENT,
+                               "");
         buf_put(&bad, buf_str(&good));
         buf_put_u8(&bad, 0);
         assert_refused(public_key_check_der(buf_str(&bad), &out), ERROR_INVALID_ARGUMENT, "too many");
@@ -330,11 +345,14 @@ static void takes_one_pem_block_and_nothing_around_it(void **state)
         buf_put(&twice, buf_str(&pem));
         assert_refused(public_key_check_pem(buf_str(&twice), &out), ERROR_INVALID_ARGUMENT, "more than one PEM block");
         assert_refused(public_key_check_pem(STR(""), &out), ERROR_INVALID_ARGUMENT, "no PEM block");
-        assert_refused(public_key_check_pem(STR("-----BEGIN PUBLIC KEY-----\nAAAA\n"), &out), ERROR_INVALID_ARGUMENT, "no PEM block");
-        assert_refused(public_key_check_pem(STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), &out),
-                       ERROR_INVALID_ARGUMENT, "a 'CERTIFICATE'");
-        assert_refused(public_key_check_pem(STR("-----BEGIN PUBLIC KEY-----\nx: y\n\nAAAA\n-----END PUBLIC KEY-----\n"), &out),
-                       ERROR_INVALID_ARGUMENT, "plain base64");
+        assert_refused(public_key_check_pem(STR("-----BEGIN PUBLIC KEY-----\nAAAA\n"), &out), ERROR_INVALID_ARGUMENT,
+                       "no PEM block");
+        assert_refused(
+                public_key_check_pem(STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), &out),
+                ERROR_INVALID_ARGUMENT, "a 'CERTIFICATE'");
+        assert_refused(
+                public_key_check_pem(STR("-----BEGIN PUBLIC KEY-----\nx: y\n\nAAAA\n-----END PUBLIC KEY-----\n"), &out),
+                ERROR_INVALID_ARGUMENT, "plain base64");
 }
 
 /* ---- digests and random bytes ---------------------------------------------------------------------------------- */

@@ -3,8 +3,8 @@
 
 #include "base/text.h"
 
-#define BEGIN STR("-----BEGIN ")
-#define END STR("-----END ")
+#define BEGIN  STR("-----BEGIN ")
+#define END    STR("-----END ")
 #define DASHES STR("-----")
 
 enum { LINE_BYTES = 48 }; /* 64 characters of base64, as RFC 7468 section 2 asks */
@@ -68,7 +68,8 @@ struct error *pem_decode(const struct pem_block *block, struct buf *out)
                 buf_put(&joined, str_trim(take_line(&rest)));
         struct error *err = base64_decode(out, buf_str(&joined));
         if (err != NULL)
-                return error_because(error_new(ERROR_INVALID_ARGUMENT, "the PEM block does not hold plain base64"), err);
+                return error_because(error_new(ERROR_INVALID_ARGUMENT, "the PEM block does not hold plain base64"),
+                                     err);
         return NULL;
 }
 

@@ -108,9 +108,10 @@ static struct error *check_point(const struct kind_row *row, struct str point)
                 return error_new(ERROR_INVALID_ARGUMENT, "the %s key is in compressed form, which is not used here",
                                  row->name);
         if (point.len != 1 + 2 * row->field_size || point.ptr[0] != 4)
-                return error_new(ERROR_INVALID_ARGUMENT, "the %s key has %zu bytes instead of %zu", row->name, point.len,
-                                 1 + 2 * row->field_size);
-        if (!is_on_curve(row, str_slice(point, 1, row->field_size), str_slice(point, 1 + row->field_size, row->field_size)))
+                return error_new(ERROR_INVALID_ARGUMENT, "the %s key has %zu bytes instead of %zu", row->name,
+                                 point.len, 1 + 2 * row->field_size);
+        if (!is_on_curve(row, str_slice(point, 1, row->field_size),
+                         str_slice(point, 1 + row->field_size, row->field_size)))
                 return error_new(ERROR_INVALID_ARGUMENT, "the %s key is not a point on its curve", row->name);
         return NULL;
 }
@@ -121,7 +122,8 @@ static struct error *check_point(const struct kind_row *row, struct str point)
  */
 static struct error *check_ed25519(struct str bytes)
 {
-        static const uint8_t small_order[][ED25519_SIZE] = { /* y, least byte first, without the sign of x */
+        static const uint8_t small_order[][ED25519_SIZE] = {
+                /* y, least byte first, without the sign of x */
                 { 0 },
                 { 1 },
                 { 0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
@@ -134,7 +136,8 @@ static struct error *check_ed25519(struct str bytes)
         uint8_t y[ED25519_SIZE];
 
         if (bytes.len != sizeof y)
-                return error_new(ERROR_INVALID_ARGUMENT, "the Ed25519 key has %zu bytes instead of %zu", bytes.len, sizeof y);
+                return error_new(ERROR_INVALID_ARGUMENT, "the Ed25519 key has %zu bytes instead of %zu", bytes.len,
+                                 sizeof y);
         memcpy(y, bytes.ptr, sizeof y);
         y[ED25519_SIZE - 1] &= 0x7f;
         for (size_t i = 0; i < ARRAY_LEN(small_order); i++)
@@ -157,7 +160,10 @@ static bool is_small_prime(unsigned n)
         return n >= 2;
 }
 
-/* The first prime below PRIME_TRIALS_BELOW that divides the number, or 0. Several primes share a pass over the bytes. */
+/*
+ * The first prime below PRIME_TRIALS_BELOW that divides the number, or 0. Several primes share a pass
+ * over the bytes.
+ */
 static unsigned small_factor(struct str number)
 {
         for (unsigned first = 2; first < PRIME_TRIALS_BELOW;) {
@@ -188,8 +194,8 @@ static struct error *check_rsa(struct str modulus, struct str exponent)
                 bits--;
         if (bits < LIMIT_RSA_BITS_MIN || bits > LIMIT_RSA_BITS_MAX)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the RSA key has %zu bits", bits),
-                                  "use one of %d to %d bits, or better an ECDSA P-256 or Ed25519 key", LIMIT_RSA_BITS_MIN,
-                                  LIMIT_RSA_BITS_MAX);
+                                  "use one of %d to %d bits, or better an ECDSA P-256 or Ed25519 key",
+                                  LIMIT_RSA_BITS_MIN, LIMIT_RSA_BITS_MAX);
         for (size_t i = 0; i < exponent.len && exponent.len <= sizeof(uint32_t); i++)
                 e = e << 8 | (uint8_t)exponent.ptr[i];
         if (e < RSA_EXPONENT_MIN || e > RSA_EXPONENT_MAX || e % 2 == 0)
@@ -259,7 +265,8 @@ struct error *public_key_of_spki(struct str der, struct public_key *ret)
         struct public_key key = { 0 };
 
         if (der.len > PUBLIC_KEY_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the public key has %zu bytes; no key we accept has so many", der.len);
+                return error_new(ERROR_INVALID_ARGUMENT, "the public key has %zu bytes; no key we accept has so many",
+                                 der.len);
         struct reader r = reader_over(der);
         struct reader info = der_enter(&r, DER_SEQUENCE);
         struct reader algorithm = der_enter(&info, DER_SEQUENCE);
@@ -398,8 +405,8 @@ struct error *public_key_of_ssh(struct str wire, struct public_key *ret)
                 return error_new(ERROR_INVALID_ARGUMENT, "this is an SSH certificate, where a public key is expected");
         if (!public_key_kind_of_ssh(type, &kind)) {
                 AUTO_MEM char *shown = escaped(type);
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "SSH keys of type '%s' are not accepted", shown), "%s",
-                                  unknown_kind);
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "SSH keys of type '%s' are not accepted", shown),
+                                  "%s", unknown_kind);
         }
         struct public_key key;
         TRY(public_key_of_ssh_fields(kind, &r, &key));
@@ -470,7 +477,8 @@ struct error *public_key_check_pem(struct str pem, struct buf *out_der)
         struct pem_block block;
 
         if (pem.len > 2 * PUBLIC_KEY_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the PEM text has %zu bytes; no public key has so many", pem.len);
+                return error_new(ERROR_INVALID_ARGUMENT, "the PEM text has %zu bytes; no public key has so many",
+                                 pem.len);
         if (!pem_next(&rest, &block))
                 return error_new(ERROR_INVALID_ARGUMENT, "there is no PEM block where a public key is expected");
         if (!str_is_empty(str_trim(block.before)) || !str_is_empty(str_trim(rest)))
@@ -478,7 +486,8 @@ struct error *public_key_check_pem(struct str pem, struct buf *out_der)
         bool is_rsa = str_equal(block.label, STR("RSA PUBLIC KEY"));
         if (!is_rsa && !str_equal(block.label, STR("PUBLIC KEY"))) {
                 AUTO_MEM char *shown = escaped(block.label);
-                return error_new(ERROR_INVALID_ARGUMENT, "the PEM block is a '%s', where a public key is expected", shown);
+                return error_new(ERROR_INVALID_ARGUMENT, "the PEM block is a '%s', where a public key is expected",
+                                 shown);
         }
         TRY(pem_decode(&block, &der));
         TRY(buf_finish(&der, "the public key"));
@@ -500,9 +509,11 @@ struct error *public_key_check_ssh_line(struct str line, struct buf *out_wire)
         struct str rest = str_trim(line);
 
         if (line.len > 2 * PUBLIC_KEY_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the line has %zu bytes; no SSH public key has so many", line.len);
+                return error_new(ERROR_INVALID_ARGUMENT, "the line has %zu bytes; no SSH public key has so many",
+                                 line.len);
         if (str_find_char(rest, '\n') != rest.len)
-                return error_new(ERROR_INVALID_ARGUMENT, "there is more than one line where one SSH public key is expected");
+                return error_new(ERROR_INVALID_ARGUMENT,
+                                 "there is more than one line where one SSH public key is expected");
         struct str type = str_split(&rest, ' ');
         struct str base64 = str_split(&rest, ' '); /* a comment may follow: it says nothing that we need */
         struct error *err = base64_decode(&wire, base64);

@@ -24,10 +24,10 @@ static const struct form {
         { public_key_check_ssh_line, .is_ssh = true },
 };
 
-#define insist(condition)                                                                          \
-        do {                                                                                       \
-                if (!(condition))                                                                  \
-                        abort();                                                                   \
+#define insist(condition)                                                                                              \
+        do {                                                                                                           \
+                if (!(condition))                                                                                      \
+                        abort();                                                                                       \
         } while (0)
 
 static void insist_openssl_agrees(struct str spki)

@@ -22,7 +22,7 @@ enum {
 };
 
 struct ssh_ca {
-        EVP_MD_CTX *ready;    /* initialised for a signature, never used for one: copies are */
+        EVP_MD_CTX *ready; /* initialised for a signature, never used for one: copies are */
         EVP_MD_CTX *scratch;
         struct buf public_ssh; /* wire form */
 };
@@ -120,9 +120,11 @@ struct error *ssh_issue_host(struct ssh_ca *ca, const struct ssh_host_subject *s
         TRY(public_key_of_ssh(public_key_wire, &key));
         int64_t after = walltime_unix(times.not_before), before = walltime_unix(times.not_after);
         if (after < 0 || before <= after)
-                return error_new(ERROR_INVALID_ARGUMENT, "a certificate that begins before 1970 or ends before it begins");
+                return error_new(ERROR_INVALID_ARGUMENT,
+                                 "a certificate that begins before 1970 or ends before it begins");
         if (subject->key_id.len > KEY_ID_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the key ID has %zu bytes, more than %d", subject->key_id.len, KEY_ID_MAX);
+                return error_new(ERROR_INVALID_ARGUMENT, "the key ID has %zu bytes, more than %d", subject->key_id.len,
+                                 KEY_ID_MAX);
         random_bytes(nonce, sizeof nonce);
 
         buf_put_ssh_string(&cert, public_key_ssh_cert_type(&key));
@@ -197,7 +199,8 @@ static struct error *read_signature(struct arena *a, struct str wire, struct rea
         if (err != NULL)
                 return error_wrap(err, "the key that signed the SSH certificate");
         if (ca.kind != PUBLIC_KEY_ED25519 || !str_equal(type, STR("ssh-ed25519")))
-                return error_new(ERROR_INVALID_ARGUMENT, "the SSH certificate was not signed with an Ed25519 key, as ours are");
+                return error_new(ERROR_INVALID_ARGUMENT,
+                                 "the SSH certificate was not signed with an Ed25519 key, as ours are");
         if (!is_signed_by(&ca, signed_part, raw))
                 return error_new(ERROR_INVALID_ARGUMENT, "the signature of the SSH certificate is wrong");
         info->ca_key = arena_str(a, ca_wire);
@@ -211,7 +214,8 @@ struct error *ssh_cert_read(struct arena *a, struct str wire, struct ssh_cert_in
         enum public_key_kind kind;
 
         if (wire.len > CERT_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the SSH certificate has %zu bytes; none of ours has so many", wire.len);
+                return error_new(ERROR_INVALID_ARGUMENT, "the SSH certificate has %zu bytes; none of ours has so many",
+                                 wire.len);
         struct str type = reader_ssh_string(&r, SSH_TYPE_MAX);
         if (!public_key_kind_of_ssh_cert(type, &kind))
                 return error_new(ERROR_INVALID_ARGUMENT, "this is not an SSH certificate");

@@ -217,8 +217,8 @@ static struct error *put_subject_alt_names(struct der *d, const struct contents 
         size_t count = c->dns_name_count + c->ip_address_count;
 
         if (count > LIMIT_CERT_NAMES)
-                return error_new(ERROR_INVALID_ARGUMENT, "%zu names are too many for a certificate; it may have %d", count,
-                                 LIMIT_CERT_NAMES);
+                return error_new(ERROR_INVALID_ARGUMENT, "%zu names are too many for a certificate; it may have %d",
+                                 count, LIMIT_CERT_NAMES);
         if (count == 0)
                 return NULL;
         extension_begin(d, OID_SUBJECT_ALT_NAME, false);
@@ -283,7 +283,8 @@ static struct error *sign_contents(struct ecdsa *e, const struct contents *c, st
 static struct error *check_times(struct cert_times times)
 {
         if (times.not_before.ns < 0 || times.not_after.ns <= times.not_before.ns)
-                return error_new(ERROR_INVALID_ARGUMENT, "a certificate that begins before 1970 or ends before it begins");
+                return error_new(ERROR_INVALID_ARGUMENT,
+                                 "a certificate that begins before 1970 or ends before it begins");
         return NULL;
 }
 
@@ -361,7 +362,8 @@ static struct error *read_ca(struct x509_ca *ca, X509 *x, const struct key *key)
         const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(x);
 
         if (X509_check_private_key(x, key->handle) != 1)
-                return openssl_error(ERROR_FAILED_PRECONDITION, "the CA's key and its certificate do not belong together");
+                return openssl_error(ERROR_FAILED_PRECONDITION,
+                                     "the CA's key and its certificate do not belong together");
         if (id == NULL || ASN1_STRING_length(id) != KEY_ID_SIZE)
                 return error_new(ERROR_FAILED_PRECONDITION, "the CA's certificate has no key identifier of ours");
         memcpy(ca->key_id, ASN1_STRING_get0_data(id), KEY_ID_SIZE);
@@ -461,7 +463,8 @@ struct error *x509_self_signed_web(const struct key *key, const struct str *name
         struct ecdsa ecdsa = { 0 };
 
         if (count == 0 || count > LIMIT_CERT_NAMES)
-                return error_new(ERROR_INVALID_ARGUMENT, "a web certificate needs 1 to %d names, not %zu", LIMIT_CERT_NAMES, count);
+                return error_new(ERROR_INVALID_ARGUMENT, "a web certificate needs 1 to %d names, not %zu",
+                                 LIMIT_CERT_NAMES, count);
         for (size_t i = 0; i < count; i++)
                 if (name_is_ip(names[i]))
                         ips[c.ip_address_count++] = names[i];

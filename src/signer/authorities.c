@@ -16,7 +16,8 @@
 enum { FILE_MAX = 64 * KiB };
 enum { CA_LIFE_DAYS = 3652 }; /* ten years, as Teleport's */
 
-static const char restore_hint[] = "restore the directory from a backup; a new CA would be a new cluster, which no host trusts";
+static const char restore_hint[] =
+        "restore the directory from a backup; a new CA would be a new cluster, which no host trusts";
 
 static const char *const type_names[] = { [AUTHORITY_HOST] = "host", [AUTHORITY_USER] = "user" };
 
@@ -96,7 +97,8 @@ static struct error *check_cluster(const char *path, struct str cert_der, struct
         struct error *err = cert_read(arena, cert_der, &info);
 
         if (err == NULL && !str_equal(info.cluster, cluster))
-                err = error_new(ERROR_FAILED_PRECONDITION, "it is the CA of another cluster, '%.*s'", STR_ARG(info.cluster));
+                err = error_new(ERROR_FAILED_PRECONDITION, "it is the CA of another cluster, '%.*s'",
+                                STR_ARG(info.cluster));
         return err == NULL ? NULL : unusable(path, err);
 }
 
@@ -188,7 +190,8 @@ static struct error *write_key(const char *path, const struct key *key)
         return file_write_atomic(path, secret_str(&pem), 0600);
 }
 
-static struct error *write_authority(const char *dir, enum authority_type type, struct str cluster, struct cert_times times)
+static struct error *write_authority(const char *dir, enum authority_type type, struct str cluster,
+                                     struct cert_times times)
 {
         AUTO_MEM char *tls_key_path = file_path(dir, type, "tls.key.pem");
         AUTO_MEM char *tls_cert_path = file_path(dir, type, "tls.cert.pem");

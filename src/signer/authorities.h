@@ -29,8 +29,8 @@ struct authority {
 struct authorities {
         struct buf cluster;
         struct authority all[AUTHORITY_COUNT];
-        struct buf own_spki[2 * AUTHORITY_COUNT];           /* what own_keys borrows */
-        struct public_key own_keys[2 * AUTHORITY_COUNT];    /* of every CA, TLS and SSH */
+        struct buf own_spki[2 * AUTHORITY_COUNT];        /* what own_keys borrows */
+        struct public_key own_keys[2 * AUTHORITY_COUNT]; /* of every CA, TLS and SSH */
 };
 
 void authorities_release(struct authorities *as);

@@ -14,8 +14,8 @@ enum { NOW = 1700000000 };
 
 /* Every file of a CA. */
 static const char *const files[] = {
-        "cluster",           "host.tls.key.pem",  "host.tls.cert.pem", "host.ssh.key.pem",
-        "user.tls.key.pem",  "user.tls.cert.pem", "user.ssh.key.pem",
+        "cluster",          "host.tls.key.pem",  "host.tls.cert.pem", "host.ssh.key.pem",
+        "user.tls.key.pem", "user.tls.cert.pem", "user.ssh.key.pem",
 };
 
 struct fixture {
@@ -158,7 +158,8 @@ static void never_makes_a_second_ca(void **state)
 
         given_ca(f);
         assert_done(authorities_load(&before, f->dir));
-        assert_refused(authorities_create(f->dir, STR("example.com"), walltime_of_unix(NOW)), ERROR_ALREADY_EXISTS, "already has");
+        assert_refused(authorities_create(f->dir, STR("example.com"), walltime_of_unix(NOW)), ERROR_ALREADY_EXISTS,
+                       "already has");
         assert_done(authorities_load(&after, f->dir));
         assert_true(str_equal(buf_str(&before.all[0].tls_cert), buf_str(&after.all[0].tls_cert)));
 }
@@ -249,8 +250,10 @@ static void makes_no_ca_for_a_name_that_is_none(void **state)
 {
         struct fixture *f = *state;
 
-        assert_refused(authorities_create(f->dir, STR(""), walltime_of_unix(NOW)), ERROR_INVALID_ARGUMENT, "cluster name");
-        assert_refused(authorities_create(f->dir, STR("../x"), walltime_of_unix(NOW)), ERROR_INVALID_ARGUMENT, "cluster name");
+        assert_refused(authorities_create(f->dir, STR(""), walltime_of_unix(NOW)), ERROR_INVALID_ARGUMENT,
+                       "cluster name");
+        assert_refused(authorities_create(f->dir, STR("../x"), walltime_of_unix(NOW)), ERROR_INVALID_ARGUMENT,
+                       "cluster name");
         assert_false(exists(f, "ca"));
         assert_false(exists(f, "ca.new"));
 }
@@ -260,7 +263,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(makes_a_ca_that_it_reads_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_the_directory_and_its_files_to_itself, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(says_that_there_is_no_ca_only_when_there_is_no_directory, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(says_that_there_is_no_ca_only_when_there_is_no_directory, set_up,
+                                                tear_down),
                 cmocka_unit_test_setup_teardown(never_makes_a_second_ca, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(begins_anew_after_a_first_start_that_was_cut_short, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_a_ca_with_a_file_missing_or_damaged, set_up, tear_down),

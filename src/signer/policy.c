@@ -240,7 +240,8 @@ static struct error *check_times(const struct judgement *j, struct cert_times *r
         if (times.not_after.ns > facts->ca_times.not_after.ns)
                 times.not_after = facts->ca_times.not_after;
         if (facts->now.ns < facts->ca_times.not_before.ns || facts->now.ns >= facts->ca_times.not_after.ns)
-                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the clock of this machine is outside the life of the cluster's CA"),
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                            "the clock of this machine is outside the life of the cluster's CA"),
                                   "check the machine's date");
         *ret = times;
         return NULL;

@@ -14,8 +14,8 @@
 struct policy_facts {
         struct str cluster;
         struct walltime now;
-        struct cert_times ca_times;         /* of the CA that would sign */
-        const struct public_key *own_keys;  /* of all our CAs: never subjects */
+        struct cert_times ca_times;        /* of the CA that would sign */
+        const struct public_key *own_keys; /* of all our CAs: never subjects */
         size_t own_key_count;
 };
 

@@ -7,8 +7,8 @@
 #include "base/text.h"
 #include "pki/pki_testing.h"
 
-#define HOST_ID "1f2e3d4c-1111-4222-8333-444455556666"
-#define OTHER_ID "99999999-1111-4222-8333-444455556666"
+#define HOST_ID        "1f2e3d4c-1111-4222-8333-444455556666"
+#define OTHER_ID       "99999999-1111-4222-8333-444455556666"
 #define HEX_OF_CLUSTER "6578616d706c652e636f6d" /* example.com */
 
 enum { NOW = 1700000000, LISTS_MAX = 128 };
@@ -147,7 +147,8 @@ static void certifies_a_joining_host_by_its_own_names(void **state)
         assert_names(f->order.x509.ip_addresses, f->order.x509.ip_address_count, "10.0.0.1");
         assert_str(f->order.ssh.key_id, HOST_ID);
         assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
-                     HOST_ID ".example.com " HOST_ID " web-1.example.com web-1 localhost 127.0.0.1 ::1 web-1.internal 10.0.0.1");
+                     HOST_ID ".example.com " HOST_ID
+                             " web-1.example.com web-1 localhost 127.0.0.1 ::1 web-1.internal 10.0.0.1");
         assert_int_equal(walltime_unix(f->order.times.not_before), NOW - 60);
         assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 3600);
 }
@@ -273,36 +274,126 @@ static void issues_no_ssh_certificate_where_no_key_was_given(void **state)
 
 /* ---- what is refused ------------------------------------------------------------------------------------------ */
 
-static void with_role_admin(struct fixture *f) { f->request.role = c("Admin"); }
-static void with_role_in_lower_case(struct fixture *f) { f->request.role = c("node"); }
-static void with_no_role(struct fixture *f) { f->request.role = c(""); }
-static void with_auth_by_joining(struct fixture *f) { f->request.role = c("Auth"); }
-static void with_unknown_reason(struct fixture *f) { f->request.reason = c("because"); }
-static void with_no_reason(struct fixture *f) { f->request.reason = c(""); }
-static void with_name_for_host_id(struct fixture *f) { f->request.host_id = c("web-1"); }
-static void with_no_host_id(struct fixture *f) { f->request.host_id = c(""); }
-static void with_path_for_host_id(struct fixture *f) { f->request.host_id = c("../../etc"); }
-static void with_wildcard_node_name(struct fixture *f) { f->request.node_name = c("*"); }
-static void with_blank_in_node_name(struct fixture *f) { f->request.node_name = c("web 1"); }
-static void with_wildcard_principal(struct fixture *f) { given_principal(f, "*.example.com"); }
-static void with_empty_principal(struct fixture *f) { given_principal(f, ""); }
-static void with_pattern_principal(struct fixture *f) { given_principal(f, "!web"); }
-static void with_wildcard_dns_name(struct fixture *f) { f->request.role = c("Proxy"), given_dns_name(f, "*.teleport.cluster.local"); }
-static void with_no_life(struct fixture *f) { f->request.ttl_seconds = 0; }
-static void with_negative_life(struct fixture *f) { f->request.ttl_seconds = -1; }
-static void with_too_long_a_life(struct fixture *f) { f->request.ttl_seconds = LIMIT_HOST_CERT_SECONDS + 1; }
-static void with_endless_life(struct fixture *f) { f->request.ttl_seconds = INT64_MAX; }
-static void with_no_tls_key(struct fixture *f) { f->request.tls_public_key.len = 0; }
-static void with_broken_tls_key(struct fixture *f) { f->request.tls_public_key.len--; }
-static void with_ca_as_tls_key(struct fixture *f) { f->request.tls_public_key = bytes_of(&f->ca_tls); }
-static void with_ssh_ca_as_tls_key(struct fixture *f) { f->request.tls_public_key = bytes_of(&f->ca_ssh_spki); }
-static void with_ca_as_ssh_key(struct fixture *f) { f->request.ssh_public_key = bytes_of(&f->ca_ssh_wire); }
-static void with_broken_ssh_key(struct fixture *f) { f->request.ssh_public_key.len--; }
-static void with_spki_as_ssh_key(struct fixture *f) { f->request.ssh_public_key = bytes_of(&f->tls); }
-static void with_system_roles_of_a_node(struct fixture *f) { given_system_role(f, "Node"); }
-static void with_unknown_system_role(struct fixture *f) { f->request.role = c("Instance"), given_system_role(f, "Root"); }
-static void with_system_role_twice(struct fixture *f) { f->request.role = c("Instance"), given_system_role(f, "Node"), given_system_role(f, "Node"); }
-static void with_auth_as_system_role(struct fixture *f) { f->request.role = c("Instance"), given_system_role(f, "Auth"); }
+static void with_role_admin(struct fixture *f)
+{
+        f->request.role = c("Admin");
+}
+static void with_role_in_lower_case(struct fixture *f)
+{
+        f->request.role = c("node");
+}
+static void with_no_role(struct fixture *f)
+{
+        f->request.role = c("");
+}
+static void with_auth_by_joining(struct fixture *f)
+{
+        f->request.role = c("Auth");
+}
+static void with_unknown_reason(struct fixture *f)
+{
+        f->request.reason = c("because");
+}
+static void with_no_reason(struct fixture *f)
+{
+        f->request.reason = c("");
+}
+static void with_name_for_host_id(struct fixture *f)
+{
+        f->request.host_id = c("web-1");
+}
+static void with_no_host_id(struct fixture *f)
+{
+        f->request.host_id = c("");
+}
+static void with_path_for_host_id(struct fixture *f)
+{
+        f->request.host_id = c("../../etc");
+}
+static void with_wildcard_node_name(struct fixture *f)
+{
+        f->request.node_name = c("*");
+}
+static void with_blank_in_node_name(struct fixture *f)
+{
+        f->request.node_name = c("web 1");
+}
+static void with_wildcard_principal(struct fixture *f)
+{
+        given_principal(f, "*.example.com");
+}
+static void with_empty_principal(struct fixture *f)
+{
+        given_principal(f, "");
+}
+static void with_pattern_principal(struct fixture *f)
+{
+        given_principal(f, "!web");
+}
+static void with_wildcard_dns_name(struct fixture *f)
+{
+        f->request.role = c("Proxy"), given_dns_name(f, "*.teleport.cluster.local");
+}
+static void with_no_life(struct fixture *f)
+{
+        f->request.ttl_seconds = 0;
+}
+static void with_negative_life(struct fixture *f)
+{
+        f->request.ttl_seconds = -1;
+}
+static void with_too_long_a_life(struct fixture *f)
+{
+        f->request.ttl_seconds = LIMIT_HOST_CERT_SECONDS + 1;
+}
+static void with_endless_life(struct fixture *f)
+{
+        f->request.ttl_seconds = INT64_MAX;
+}
+static void with_no_tls_key(struct fixture *f)
+{
+        f->request.tls_public_key.len = 0;
+}
+static void with_broken_tls_key(struct fixture *f)
+{
+        f->request.tls_public_key.len--;
+}
+static void with_ca_as_tls_key(struct fixture *f)
+{
+        f->request.tls_public_key = bytes_of(&f->ca_tls);
+}
+static void with_ssh_ca_as_tls_key(struct fixture *f)
+{
+        f->request.tls_public_key = bytes_of(&f->ca_ssh_spki);
+}
+static void with_ca_as_ssh_key(struct fixture *f)
+{
+        f->request.ssh_public_key = bytes_of(&f->ca_ssh_wire);
+}
+static void with_broken_ssh_key(struct fixture *f)
+{
+        f->request.ssh_public_key.len--;
+}
+static void with_spki_as_ssh_key(struct fixture *f)
+{
+        f->request.ssh_public_key = bytes_of(&f->tls);
+}
+static void with_system_roles_of_a_node(struct fixture *f)
+{
+        given_system_role(f, "Node");
+}
+static void with_unknown_system_role(struct fixture *f)
+{
+        f->request.role = c("Instance"), given_system_role(f, "Root");
+}
+static void with_system_role_twice(struct fixture *f)
+{
+        f->request.role = c("Instance"), given_system_role(f, "Node"), given_system_role(f, "Node");
+}
+static void with_auth_as_system_role(struct fixture *f)
+{
+        f->request.role = c("Instance"), given_system_role(f, "Auth");
+}
 
 static void with_too_many_names(struct fixture *f)
 {

@@ -49,7 +49,8 @@ static struct error *shut_in(struct signer *s)
         TRY(issued_log_open(&s->log, log_path));
         TRY(sandbox_enter(SANDBOX_SIGNER, (struct sandbox_paths){ 0 }));
         s->is_open = true;
-        log_info("CA loaded", LOG_STR("cluster", buf_str(&s->authorities.cluster)), LOG_C("sandbox", sandbox_describe()));
+        log_info("CA loaded", LOG_STR("cluster", buf_str(&s->authorities.cluster)),
+                 LOG_C("sandbox", sandbox_describe()));
         return NULL;
 }
 
@@ -82,7 +83,8 @@ static struct error *check_cluster(const struct signer *s, struct str wanted)
         if (str_equal(wanted, buf_str(&s->authorities.cluster)))
                 return NULL;
         AUTO_MEM char *shown = escaped(wanted);
-        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the CA in the data directory is that of cluster '%.*s', not of '%s'",
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                    "the CA in the data directory is that of cluster '%.*s', not of '%s'",
                                     STR_ARG(buf_str(&s->authorities.cluster)), shown),
                           "set auth_service.cluster_name to '%.*s', or use another data directory",
                           STR_ARG(buf_str(&s->authorities.cluster)));
@@ -132,8 +134,10 @@ static struct error *answer_authorities(struct signer *s, struct arena *a, const
         struct str cluster = str_of(request->cluster);
 
         if (!s->is_open && !request->may_create)
-                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the cluster is initialised, but its CA is gone from the data directory"),
-                                  "restore the directory 'ca' from a backup; a new CA would be a new cluster, which no host trusts");
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                            "the cluster is initialised, but its CA is gone from the data directory"),
+                                  "restore the directory 'ca' from a backup; a new CA would be a new cluster, which no "
+                                  "host trusts");
         if (!s->is_open)
                 TRY(create_ca(s, cluster));
         TRY(check_cluster(s, cluster));
@@ -163,7 +167,8 @@ static struct error *issue(struct signer *s, const struct policy_order *order, s
                 return NULL;
         char half[CERT_SERIAL_HEX_SIZE / 2 + 1] = { 0 };
         memcpy(half, ret->serial, sizeof half - 1);
-        return ssh_issue_host(host->ssh, &order->ssh, order->ssh_public_key, strtoull(half, NULL, 16), order->times, &ret->ssh);
+        return ssh_issue_host(host->ssh, &order->ssh, order->ssh_public_key, strtoull(half, NULL, 16), order->times,
+                              &ret->ssh);
 }
 
 static struct error *record(struct signer *s, const Cteleport__Internal__V1__HostCertRequest *request,
@@ -191,7 +196,8 @@ static struct error *record(struct signer *s, const Cteleport__Internal__V1__Hos
         return issued_log_write(&s->log, request, order, now, issued, str_is_empty(order->ssh_public_key) ? 1 : 2);
 }
 
-static struct error *answer_host(struct signer *s, struct arena *a, const ProtobufCMessage *message, ProtobufCMessage **ret)
+static struct error *answer_host(struct signer *s, struct arena *a, const ProtobufCMessage *message,
+                                 ProtobufCMessage **ret)
 {
         const Cteleport__Internal__V1__HostCertRequest *request = (const void *)message;
         const struct policy_facts facts = {
@@ -224,17 +230,23 @@ static const struct verb_row {
         uint16_t verb;
         const ProtobufCMessageDescriptor *request;
         bool works_without_ca;
-        struct error *(*answer)(struct signer *s, struct arena *a, const ProtobufCMessage *request, ProtobufCMessage **ret);
+        struct error *(*answer)(struct signer *s, struct arena *a, const ProtobufCMessage *request,
+                                ProtobufCMessage **ret);
 } verbs[] = {
         { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_AUTHORITIES,
-          &cteleport__internal__v1__authorities_request__descriptor, .works_without_ca = true, .answer = answer_authorities },
-        { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST,
-          &cteleport__internal__v1__host_cert_request__descriptor, .answer = answer_host },
+          &cteleport__internal__v1__authorities_request__descriptor, .works_without_ca = true,
+          .answer = answer_authorities },
+        { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &cteleport__internal__v1__host_cert_request__descriptor,
+          .answer = answer_host },
 };
 
-/* ---- the loop ----------------------------------------------------------------------------------------------------- */
+/*
+ * ---- the loop
+ * -----------------------------------------------------------------------------------------------------
+ */
 
-static struct error *answer(struct signer *s, struct arena *a, const struct link_request *request, ProtobufCMessage **ret)
+static struct error *answer(struct signer *s, struct arena *a, const struct link_request *request,
+                            ProtobufCMessage **ret)
 {
         for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
                 ProtobufCMessage *message = NULL;

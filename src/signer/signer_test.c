@@ -136,7 +136,8 @@ static void keep_answer(void *ctx, const ProtobufCMessage *answer, struct error 
 }
 
 /* Asks and waits; the error is the caller's. */
-static struct error *asked(struct fixture *f, int verb, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type)
+static struct error *asked(struct fixture *f, int verb, const ProtobufCMessage *request,
+                           const ProtobufCMessageDescriptor *type)
 {
         f->is_answered = false;
         f->answer = NULL;
@@ -163,9 +164,9 @@ static struct error *asked_for_host(struct fixture *f, const char *role)
         Cteleport__Internal__V1__HostCertRequest r = CTELEPORT__INTERNAL__V1__HOST_CERT_REQUEST__INIT;
 
         r.host_id = (char *)(uintptr_t)HOST_ID;
-        r.node_name = (char *)(uintptr_t)"web-1";
+        r.node_name = (char *)(uintptr_t) "web-1";
         r.role = (char *)(uintptr_t)role;
-        r.reason = (char *)(uintptr_t)"join";
+        r.reason = (char *)(uintptr_t) "join";
         r.ttl_seconds = 3600;
         r.tls_public_key = (ProtobufCBinaryData){ .len = f->tls.len, .data = (uint8_t *)f->tls.ptr };
         r.ssh_public_key = (ProtobufCBinaryData){ .len = f->ssh.len, .data = (uint8_t *)f->ssh.ptr };
@@ -233,7 +234,8 @@ static void serves_no_other_cluster_than_its_own(void **state)
 
         given_signer(f);
         assert_done(asked_for_authorities(f, "example.com", true));
-        assert_refused(asked_for_authorities(f, "example.org", true), ERROR_FAILED_PRECONDITION, "of cluster 'example.com'");
+        assert_refused(asked_for_authorities(f, "example.org", true), ERROR_FAILED_PRECONDITION,
+                       "of cluster 'example.com'");
 }
 
 static void does_not_start_with_a_ca_that_is_damaged(void **state)
@@ -281,7 +283,8 @@ static void certifies_a_host_and_records_it_first(void **state)
         assert_true(str_is_empty(rest));
         assert_true(str_contains(x509_line, STR("\"kind\":\"x509\"")));
         assert_true(str_contains(x509_line, str_of(certs->serial)));
-        assert_true(str_contains(x509_line, STR("\"host_id\":\"" HOST_ID "\",\"node_name\":\"web-1\",\"role\":\"Node\",\"reason\":\"join\"")));
+        assert_true(str_contains(x509_line, STR("\"host_id\":\"" HOST_ID
+                                                "\",\"node_name\":\"web-1\",\"role\":\"Node\",\"reason\":\"join\"")));
         assert_true(str_contains(ssh_line, STR("\"kind\":\"ssh\"")));
         assert_true(str_contains(ssh_line, STR("\"web-1.example.com\",\"web-1\",\"localhost\"")));
         AUTO(buf) serial = BUF_MAX(64);
@@ -345,8 +348,10 @@ static void knows_no_other_verbs(void **state)
         Cteleport__Internal__V1__AuthoritiesRequest r = CTELEPORT__INTERNAL__V1__AUTHORITIES_REQUEST__INIT;
 
         given_signer(f);
-        assert_refused(asked(f, 0, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED, "no verb 0");
-        assert_refused(asked(f, 3, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED, "no verb 3");
+        assert_refused(asked(f, 0, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
+                       "no verb 0");
+        assert_refused(asked(f, 3, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
+                       "no verb 3");
 }
 
 static void answers_a_malformed_request_and_goes_on(void **state)
@@ -356,7 +361,7 @@ static void answers_a_malformed_request_and_goes_on(void **state)
 
         given_signer(f);
         assert_done(asked_for_authorities(f, "example.com", true));
-        odd.role = (char *)(uintptr_t)"\xff"; /* not UTF-8 */
+        odd.role = (char *)(uintptr_t) "\xff"; /* not UTF-8 */
         assert_refused(asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &odd.base,
                              &cteleport__internal__v1__host_certs__descriptor),
                        ERROR_INVALID_ARGUMENT, "");
