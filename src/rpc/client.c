@@ -206,11 +206,6 @@ static void on_header(struct h2 *h, int32_t stream, struct str name, struct str 
         }
 }
 
-/* Only on_last decides: a 1xx, an answer and its trailers may all come first. */
-static void on_headers(struct h2 *h UNUSED, int32_t stream UNUSED)
-{
-}
-
 static struct error *take_message(struct rpc_client_call *call, struct str bytes)
 {
         size_t cap = ANSWER_MEMORY_FACTOR * call->inbox.max + LIMIT_RPC_MEMORY_BASE;
@@ -362,7 +357,6 @@ static void on_end(struct h2 *h)
 
 static const struct h2_events client_events = {
         .on_header = on_header,
-        .on_headers = on_headers,
         .on_data = on_data,
         .on_last = on_last,
         .on_stream_end = on_stream_end,

@@ -199,7 +199,8 @@ static int on_begin_headers(nghttp2_session *session UNUSED, const nghttp2_frame
 {
         struct h2 *h = ctx;
 
-        if (!h->is_over && frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        if (!h->is_over && h->options.is_server && frame->hd.type == NGHTTP2_HEADERS &&
+            frame->headers.cat == NGHTTP2_HCAT_REQUEST)
                 h->events->on_begin(h, frame->hd.stream_id);
         return go_on(h);
 }
@@ -226,7 +227,7 @@ static int on_frame_recv(nghttp2_session *session UNUSED, const nghttp2_frame *f
         if (frame->hd.type == NGHTTP2_RST_STREAM &&
             (h->options.is_server || frame->rst_stream.error_code != NGHTTP2_NO_ERROR))
                 h2_spend_reset(h);
-        if (frame->hd.type == NGHTTP2_HEADERS)
+        if (h->options.is_server && frame->hd.type == NGHTTP2_HEADERS)
                 h->events->on_headers(h, stream);
         if (!h->is_over && carries_call && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
                 h->events->on_last(h, stream);
@@ -251,7 +252,8 @@ static int on_frame_sent(nghttp2_session *session UNUSED, const nghttp2_frame *f
                 return 0; /* the last GOAWAY shall go out */
         if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
                 h2_spend_reset(h);
-        if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
+        if (h->options.is_server && frame->hd.type == NGHTTP2_HEADERS &&
+            (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
                 h->events->on_sent_last(h, frame->hd.stream_id);
         return 0;
 }

@@ -27,10 +27,10 @@ struct h2;
 struct h2_events {
         void (*on_begin)(struct h2 *h, int32_t stream); /* server: a request's headers begin */
         void (*on_header)(struct h2 *h, int32_t stream, struct str name, struct str value);
-        void (*on_headers)(struct h2 *h, int32_t stream);                 /* a header block is complete */
+        void (*on_headers)(struct h2 *h, int32_t stream);                 /* server: a header block is complete */
         void (*on_data)(struct h2 *h, int32_t stream, struct str bytes);
         void (*on_last)(struct h2 *h, int32_t stream);                    /* the peer sends no more on it */
-        void (*on_sent_last)(struct h2 *h, int32_t stream);               /* our last frame for it went out */
+        void (*on_sent_last)(struct h2 *h, int32_t stream);               /* server: our last frame for it went out */
         void (*on_stream_end)(struct h2 *h, int32_t stream, uint32_t error_code);
         void (*on_not_begun)(struct h2 *h, int32_t stream);               /* client: a request that will never go out */
         void (*on_turn)(struct h2 *h);                                    /* what h2_ask_turn asked for; may be NULL */

@@ -40,7 +40,8 @@ struct rpc_method {
         bool is_client_stream; /* more than one request message may come */
         /*
          * Begins the call: the handler allocates its own state and calls rpc_call_listen. For unary
-         * methods `first` is the whole request and rpc_call_listen is optional; for streams it is NULL.
+         * methods `first` is the whole request, for streams it is NULL. Whoever has answered when open
+         * returns need not listen.
          */
         void (*open)(struct rpc_call *call, const ProtobufCMessage *first);
         const void *row; /* for the owner of the table: what its guard needs */

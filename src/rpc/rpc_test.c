@@ -227,6 +227,23 @@ static void tells_the_handler_of_a_stream_that_a_message_was_bad(void **state)
         assert_int_equal(f->service.gone, 1);
 }
 
+static void gives_back_the_memory_of_each_message_of_a_stream(void **state)
+{
+        struct fixture *f = *state;
+        enum { COUNT = 100 }; /* many times what one message may need */
+        AUTO_MEM char *large = mem_alloc(ECHO_MAX);
+        struct outcome o;
+
+        memset(large, 'x', ECHO_MAX - 16);
+        f->service.is_slow = true;
+        chat(f, &o);
+        for (int i = 0; i < COUNT; i++) {
+                say(&o, large);
+                AWAIT(f, f->service.messages == i + 1);
+        }
+        assert_int_equal(o.times, 0);
+}
+
 static void asks_the_guard_before_the_handler(void **state)
 {
         struct fixture *f = *state;
@@ -471,6 +488,7 @@ int main(void)
                 A_TEST(carries_large_messages_past_the_window),
                 A_TEST(refuses_a_message_larger_than_the_method_takes),
                 A_TEST(tells_the_handler_of_a_stream_that_a_message_was_bad),
+                A_TEST(gives_back_the_memory_of_each_message_of_a_stream),
                 A_TEST(asks_the_guard_before_the_handler),
                 A_TEST(does_not_know_other_methods),
                 A_TEST(gives_up_at_the_deadline_on_both_sides),

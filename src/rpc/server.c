@@ -192,7 +192,7 @@ static void refuse(struct rpc_call *call, struct error *err)
 /* Ends a call that the handler may have: it is told first. */
 static void fail(struct rpc_call *call, struct error *err)
 {
-        if (call->is_open && call->events != NULL)
+        if (call->is_open)
                 call->events->on_gone(call->ctx);
         refuse(call, err);
 }
@@ -299,8 +299,9 @@ static void open_call(struct rpc_call *call)
 {
         call->is_open = true;
         call->method->open(call, call->first);
-        if (call->is_open && call->events == NULL && call->method->is_client_stream)
-                bug("the handler of %s does not listen", call->method->path);
+        /* Whoever answers later has to hear that there is nobody left to answer. */
+        if (call->is_open && call->events == NULL)
+                bug("the handler of %s neither answers nor listens", call->method->path);
 }
 
 static void on_headers(struct h2 *h, int32_t stream)
@@ -328,13 +329,13 @@ static void on_headers(struct h2 *h, int32_t stream)
                 open_call(call);
 }
 
-/* Hands a whole message on: to the handler of a stream, or kept until a unary request is complete. */
 /* Decoded, a message may be several times its bytes; a full arena refuses it. */
 static struct arena *message_arena(const struct rpc_method *method)
 {
         return arena_new(LIMIT_RPC_MEMORY_FACTOR * method->request_max + LIMIT_RPC_MEMORY_BASE);
 }
 
+/* Hands a whole message on: to the handler of a stream, or kept until a unary request is complete. */
 static struct error *take_message(struct rpc_call *call, struct str bytes)
 {
         ProtobufCMessage *msg = NULL;
@@ -426,7 +427,7 @@ static void call_free(struct rpc_call *call)
 
 static void lose_call(struct rpc_call *call)
 {
-        if (call->is_open && call->events != NULL)
+        if (call->is_open)
                 call->events->on_gone(call->ctx);
         call_free(call);
 }
