@@ -242,6 +242,8 @@ static void gives_back_the_memory_of_each_message_of_a_stream(void **state)
                 AWAIT(f, f->service.messages == i + 1);
         }
         assert_int_equal(o.times, 0);
+        rpc_client_cancel(o.call);
+        AWAIT(f, o.times > 0);
 }
 
 static void asks_the_guard_before_the_handler(void **state)
