@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The least a join can cost: what OpenSSL alone needs for the cryptography in it.
+ */
+#ifndef BENCH_FLOOR_H
+#define BENCH_FLOOR_H
+
+/* CPU seconds of the server's side, each the median of many. */
+struct crypto_floor {
+        double handshake; /* TLS 1.3, X25519, ECDSA P-256, no tickets, no client certificate */
+        double x509;      /* an ECDSA P-256 signature over a digest */
+        double ssh;       /* an Ed25519 signature over a certificate's bytes */
+};
+struct crypto_floor crypto_floor_measure(void);
+double crypto_floor_sum(const struct crypto_floor *f);
+
+#endif
