@@ -29,6 +29,8 @@ struct http_client {
         CURLM *multi;
         struct timer *timer;
         char *ca_bundle;
+        char *ca_pem;
+        size_t ca_pem_len;
         unsigned keep;
         struct peer *peers;
 };
@@ -381,7 +383,12 @@ static void set_safety(const struct http_client *c, CURL *easy, const struct htt
         curl->easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
         if (!r->use_proxy)
                 curl->easy_setopt(easy, CURLOPT_PROXY, "");
-        if (c->ca_bundle != NULL) {
+        if (c->ca_pem_len > 0) {
+                struct curl_blob blob = { .data = c->ca_pem, .len = c->ca_pem_len, .flags = CURL_BLOB_NOCOPY };
+
+                curl->easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+                curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
+        } else if (c->ca_bundle != NULL) {
                 curl->easy_setopt(easy, CURLOPT_CAINFO, c->ca_bundle);
                 curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
         }
@@ -509,6 +516,8 @@ struct http_client *http_client_new(struct loop *l, struct http_client_options o
         c->loop = l;
         c->keep = options.keep;
         c->ca_bundle = options.ca_bundle == NULL ? NULL : str_dup(str_of(options.ca_bundle));
+        c->ca_pem = str_dup(options.ca_pem);
+        c->ca_pem_len = options.ca_pem.len;
         return c;
 }
 
@@ -522,6 +531,7 @@ void http_client_free(struct http_client *c)
                 curl_api_drop();
         }
         free(c->ca_bundle);
+        free(c->ca_pem);
         free(c);
 }
 

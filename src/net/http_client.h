@@ -20,6 +20,8 @@ struct loop;
 struct http_client_options {
         /* PEM file with the only CAs to trust, or NULL for the system's. Copied. */
         const char *ca_bundle;
+        /* The same as text, for processes that may not open files any more; wins over ca_bundle. Copied. */
+        struct str ca_pem;
         /*
          * Keep up to this many idle connections. A connection on which the peer sent anything after its
          * answer is closed, never used again. 0: a connection for each request.

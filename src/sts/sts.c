@@ -24,6 +24,7 @@
 #include "internal.pb-c.h"
 #include "loop/loop.h"
 #include "net/http_client.h"
+#include "os/file.h"
 #include "rpc/link.h"
 #include "rpc/wire.h"
 
@@ -361,22 +362,28 @@ static void on_ended(void *ctx)
 
 /* ---- the process -------------------------------------------------------------------------------------- */
 
-struct error *sts_prepare(void)
+struct error *sts_prepare(struct buf *ret_ca_pem)
 {
+        const char *bundle = getenv("AWS_CA_BUNDLE");
+
+        if (bundle != NULL && bundle[0] != '\0') {
+                struct error *err = file_read(bundle, ret_ca_pem);
+
+                if (err != NULL)
+                        return error_wrap(err, "AWS_CA_BUNDLE");
+        }
         return http_client_load();
 }
 
 const char *const *sts_sandbox_read_paths(void)
 {
-        /* The last two places are for AWS_CA_BUNDLE and the end. */
-        static const char *paths[] = { "/etc/ssl",       "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+        static const char *const paths[] = { "/etc/ssl",       "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
                                        "/etc/pki",       "/etc/resolv.conf",           "/run/systemd/resolve",
                                        "/etc/hosts",     "/etc/nsswitch.conf",         "/etc/host.conf",
                                        "/etc/gai.conf",  "/etc/ld.so.cache",           "/lib",
                                        "/lib64",         "/usr/lib",                   "/dev/urandom",
-                                       NULL,             NULL };
+                                       NULL };
 
-        paths[ARRAY_LEN(paths) - 2] = getenv("AWS_CA_BUNDLE");
         return paths;
 }
 
@@ -387,8 +394,7 @@ struct error *sts_main(int fd, struct sts_options options, void (*ready)(void *c
         for (size_t i = 0; options.extra_regions != NULL && options.extra_regions[i] != NULL; i++)
                 TRY(sts_extra_region_check(str_of(options.extra_regions[i])));
         TRY(loop_init(&s.loop, NULL));
-        s.http = http_client_new(&s.loop, (struct http_client_options){ .ca_bundle = getenv("AWS_CA_BUNDLE"),
-                                                                        .keep = LIMIT_STS_IN_FLIGHT });
+        s.http = http_client_new(&s.loop, (struct http_client_options){ .ca_pem = options.ca_pem, .keep = LIMIT_STS_IN_FLIGHT });
         s.service = link_service_new(&s.loop, fd, on_asked, on_ended, &s);
         ready(ctx);
         while (s.service != NULL || s.questions != NULL)

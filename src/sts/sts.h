@@ -6,23 +6,25 @@
 #ifndef STS_STS_H
 #define STS_STS_H
 
+#include "base/buf.h"
 #include "base/error.h"
 
 struct sts_options {
         const char *connect_to;            /* host:port instead of the AWS host's address, or NULL */
         const char *const *extra_regions;  /* NULL-terminated or NULL */
         bool fips;
+        struct str ca_pem; /* the CAs to trust for AWS; empty: the system's. Borrowed while sts_main runs */
 };
 
 /*
- * Before sandbox_enter(): loads libcurl, whose libraries are out of reach afterwards. FAILED_PRECONDITION
- * with a hint when it is not installed.
+ * Before the process gives up its rights: loads libcurl, whose libraries are out of reach afterwards, and
+ * reads AWS_CA_BUNDLE, which may be readable by the starting user only. FAILED_PRECONDITION with a hint
+ * when libcurl is not installed; NOT_FOUND and others for the bundle.
  */
-struct error *sts_prepare(void) MUST_USE;
+struct error *sts_prepare(struct buf *ret_ca_pem) MUST_USE;
 
 /*
- * What sts_main needs to read inside its sandbox, NULL-terminated: CA certificates (AWS_CA_BUNDLE and the
- * system's) and the resolver's files, whose name service modules are libraries.
+ * What sts_main needs to read inside its sandbox, NULL-terminated: the system's CA certificates and the resolver's files, whose name service modules are libraries.
  */
 const char *const *sts_sandbox_read_paths(void);
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running the programs: processes whose log lines are awaited, a cluster, its hosts, the stand-in for AWS."""
+import base64
 import json
 import os
 import pathlib
@@ -184,6 +185,12 @@ def iam_token(name="iam-token", account=ACCOUNT, arn=None, roles=("Node",), **me
             "spec": {"roles": list(roles), "join_method": "iam", "allow": [rule]}}
 
 
+def ssh_line(wire):
+    """A key or certificate in wire form as a line of a .pub file."""
+    length = int.from_bytes(wire[:4], "big")
+    return f"{wire[4:4 + length].decode()} {base64.b64encode(wire).decode()}\n"
+
+
 class Result:
     def __init__(self, done):
         self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
@@ -225,7 +232,7 @@ class Cluster:
         if self.config["proxy_service"]["enabled"] is True:
             self.proxy_addr = self.process.wait_for(r"Proxy service listening addr:(\S+)").group(1)
             self.config["proxy_service"]["web_listen_addr"] = self.proxy_addr
-        self.process.wait_for(r"Teleport v\S+ successfully started")
+        self.process.wait_for(r"Teleport \S+ successfully started")
         return self
 
     def stop(self, **how):
@@ -323,7 +330,7 @@ class Host:
         return self
 
     def wait_joined(self):
-        return self.process.wait_for(r"Service is connected to the cluster")
+        return self.process.wait_for(r"This host is present in the cluster")
 
     def teleport(self, *args, check=True):
         done = Result(subprocess.run([program(self.cluster.build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=60, env=self.env,
@@ -334,6 +341,15 @@ class Host:
 
     def status(self):
         return json.loads((self.data_dir / "proc" / "status.json").read_text())
+
+    def identity(self, role="instance"):
+        """The stored keys and certificates of a role; certificates as bytes."""
+        spec = json.loads((self.data_dir / "proc" / "ids" / f"{role}.json").read_text())["spec"]
+        for key in ("tls_cert", "ssh_cert"):
+            spec[key] = base64.b64decode(spec[key])
+        for key in ("tls_ca_certs", "ssh_ca_keys"):
+            spec[key] = [base64.b64decode(value) for value in spec[key]]
+        return spec
 
     @property
     def host_id(self):

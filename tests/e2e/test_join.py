@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guide from its first line to its last."""
+import ssl
 import subprocess
 
-from harness import ACCOUNT, WEB_ARN, iam_token, wait_until
+from harness import ACCOUNT, WEB_ARN, iam_token, ssh_line, wait_until
 
 
 def test_a_host_joins_with_its_iam_role(cluster, aws):
@@ -55,16 +56,15 @@ def test_a_restart_does_not_join_again(cluster, aws):
 
 
 def test_the_certificates_are_what_openssl_and_ssh_keygen_call_good(cluster, aws, tmp_path):
-    import json, base64
     cluster.create(iam_token())
     host = cluster.join("web-1", env=aws.identity())
-    identity = json.loads((host.data_dir / "proc" / "ids" / "node.json").read_text())
-    (tmp_path / "cert.pem").write_text(identity["tls_cert"])
-    (tmp_path / "ca.pem").write_text("".join(identity["tls_ca_certs"]))
-    done = subprocess.run(["openssl", "verify", "-x509_strict", "-CAfile", tmp_path / "ca.pem", tmp_path / "cert.pem"],
-                          capture_output=True, text=True)
+    identity = host.identity("node")
+    (tmp_path / "cert.der").write_bytes(identity["tls_cert"])
+    (tmp_path / "ca.pem").write_text("".join(map(ssl.DER_cert_to_PEM_cert, identity["tls_ca_certs"])))
+    openssl = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", tmp_path / "ca.pem", tmp_path / "cert.der"]
+    done = subprocess.run(openssl, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (tmp_path / "host-cert.pub").write_text(identity["ssh_cert"])
+    (tmp_path / "host-cert.pub").write_text(ssh_line(identity["ssh_cert"]))
     done = subprocess.run(["ssh-keygen", "-L", "-f", tmp_path / "host-cert.pub"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "host certificate" in done.stdout

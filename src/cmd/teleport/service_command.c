@@ -3,6 +3,7 @@
 
 #include "api/service.h"
 #include "base/arena.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "cmd/teleport/commands.h"
 #include "os/sandbox.h"
@@ -78,7 +79,10 @@ static struct error *sts_in_its_cage(struct sheltered *self)
                         .fips = aws->has_fips && aws->fips,
                 };
         }
-        TRY(sts_prepare());
+        AUTO(buf) ca_pem = BUF_MAX(LIMIT_AWS_FILE);
+
+        TRY(sts_prepare(&ca_pem));
+        options.ca_pem = buf_str(&ca_pem);
         TRY(sandbox_become_unprivileged(SANDBOX_STS));
         TRY(sandbox_enter(SANDBOX_STS, (struct sandbox_paths){ .read = sts_sandbox_read_paths() }));
         log_debug("sandbox", LOG_C("has", sandbox_describe()));
