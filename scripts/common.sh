@@ -10,7 +10,8 @@ packages_test="python3-pytest python3-grpcio python3-grpc-tools python3-protobuf
 
 started=$(date +%s)
 
-say() { printf '\n\033[1m==> %s\033[0m  (%ds)\n' "$*" "$(($(date +%s) - started))"; }
+[ -t 1 ] && bold=$'\033[1m' plain=$'\033[0m' || bold='' plain=''
+say() { printf '\n%s==> %s%s  (%ds)\n' "$bold" "$*" "$plain" "$(($(date +%s) - started))"; }
 note() { printf '    %s\n' "$*"; }
 die() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
 
