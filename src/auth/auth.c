@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "net/sources.h"
 #include "net/tls.h"
+#include "os/file.h"
 #include "os/sandbox.h"
 #include "pki/cert.h"
 #include "rpc/rpc.h"
@@ -272,6 +273,19 @@ static void on_outbox(void *ctx, struct error *err)
                 store_get(a->store, CLUSTER_KEY, on_cluster_name, a);
 }
 
+/*
+ * The only trees that this process may touch from now on. Not the whole data directory: the CA keys are in
+ * it, and the signer would be there for nothing if auth could read them.
+ */
+static struct error *shut_in(const char *store_dir, const char *log_dir)
+{
+        const char *const writable[] = { store_dir, log_dir, NULL };
+
+        TRY(dir_make(store_dir, 0700));
+        TRY(dir_make(log_dir, 0700));
+        return sandbox_enter(SANDBOX_AUTH, (struct sandbox_paths){ .write = writable });
+}
+
 static struct error *open_state(struct auth *a)
 {
         const Cteleport__Internal__V1__Boot *boot = a->service->boot;
@@ -280,9 +294,11 @@ static struct error *open_state(struct auth *a)
         const char *path = teleport != NULL && teleport->storage != NULL && teleport->storage->path != NULL
                                    ? teleport->storage->path
                                    : arena_printf(a->service->arena, "%s/backend", boot->data_dir);
+        const char *log_dir = arena_printf(a->service->arena, "%s/log", boot->data_dir);
 
+        TRY(shut_in(path, log_dir));
         TRY(store_open(&a->loop, (struct store_options){ .type = type, .path = path }, &a->store));
-        TRY(audit_log_open(&a->loop, arena_printf(a->service->arena, "%s/log", boot->data_dir), &a->audit));
+        TRY(audit_log_open(&a->loop, log_dir, &a->audit));
         return NULL;
 }
 
@@ -416,12 +432,9 @@ static const struct service_events service_events = { .on_stop = stop, .on_drain
 
 static struct error *start(struct auth *a)
 {
-        const Cteleport__Internal__V1__Boot *boot = a->service->boot;
-        const char *writable[] = { boot->data_dir, NULL };
         int signer = service_take_fd(a->service, "signer"), sts = service_take_fd(a->service, "sts");
 
         TRY(take_config(a));
-        TRY(sandbox_enter(SANDBOX_AUTH, (struct sandbox_paths){ .write = writable }));
         TRY(loop_init(&a->loop, NULL));
         TRY(service_control(a->service, &a->loop, &service_events, a));
         TRY(open_state(a));

@@ -367,6 +367,17 @@ static struct error *read_boot(struct instance *i)
         return NULL;
 }
 
+/* Beside our own Auth Service nothing is asked of AWS, and its data directory holds more than ours: the CA keys. */
+static struct error *enter_local_sandbox(const struct instance *i)
+{
+        AUTO_MEM char *proc = mem_printf("%s/proc", i->boot->data_dir);
+        AUTO_MEM char *host_uuid = mem_printf("%s/host_uuid", i->boot->data_dir);
+        const char *const read[] = { host_uuid, NULL };
+        const char *const write[] = { proc, NULL };
+
+        return sandbox_enter(SANDBOX_INSTANCE_LOCAL, (struct sandbox_paths){ .read = read, .write = write });
+}
+
 static struct error *enter_sandbox(const struct instance *i)
 {
         /* Credential files and credential_process may be anywhere; such a process keeps its cache in ~/.aws. */
@@ -375,6 +386,9 @@ static struct error *enter_sandbox(const struct instance *i)
         const char *const read[] = { "/", NULL };
         const char *const write[] = { i->boot->data_dir, "/tmp", "/dev/null", access(aws_dir, W_OK) == 0 ? aws_dir : NULL,
                                       NULL };
+
+        if (i->is_local)
+                return enter_local_sandbox(i);
         return sandbox_enter(SANDBOX_INSTANCE, (struct sandbox_paths){ .read = read, .write = write });
 }
 

@@ -81,7 +81,7 @@ static void assert_status(const char *status, const char *line)
 static void shows_in_proc_for_every_kind(void **state)
 {
         (void)state;
-        for (enum sandbox_kind kind = SANDBOX_SIGNER; kind <= SANDBOX_INSTANCE; kind++) {
+        for (enum sandbox_kind kind = 0; kind < SANDBOX_KINDS; kind++) {
                 int hold[2], entered[2];
                 char byte;
 
@@ -180,6 +180,7 @@ static void kills_on_what_the_row_does_not_allow(void **state)
                 { SANDBOX_PROXY, act_execute },  { SANDBOX_PROXY, act_fork },
                 { SANDBOX_PROXY, act_bind },     { SANDBOX_PROXY, act_writable_executable_memory },
                 { SANDBOX_PROXY, act_regain_root },
+                { SANDBOX_INSTANCE_LOCAL, act_execute }, { SANDBOX_INSTANCE_LOCAL, act_socket },
         };
 
         (void)state;
@@ -270,11 +271,12 @@ static void confines_files_to_the_named_trees(void **state)
 
         (void)state;
         assert_non_null(mkdtemp(test_dir));
-        assert_exits(in_sandbox(SANDBOX_SIGNER, inside, act_write_inside), 0);
+        assert_exits(in_sandbox(SANDBOX_INSTANCE_LOCAL, inside, act_write_inside), 0);
         assert_exits(in_sandbox(SANDBOX_AUTH, inside, act_write_inside), 0);
         assert_exits(in_sandbox(SANDBOX_INSTANCE, inside, act_write_inside), 0);
-        for (enum sandbox_kind kind = SANDBOX_SIGNER; kind <= SANDBOX_INSTANCE; kind++)
+        for (enum sandbox_kind kind = SANDBOX_STS; kind < SANDBOX_KINDS; kind++)
                 assert_exits(in_sandbox(kind, inside, act_open_passwd), kernel_has_landlock() ? 1 : 0);
+        assert_killed(in_sandbox(SANDBOX_SIGNER, inside, act_open_passwd));
         AUTO_MEM char *path = mem_printf("%s/identity", test_dir);
         unlink(path);
         rmdir(test_dir);

@@ -113,7 +113,8 @@ static void print_joined(const json_t *status)
                 return;
         }
         print_row("Joined", cluster);
-        print_row("Certificate : until %s\n", text_at(status, "cert_not_after"));
+        AUTO_MEM char *until = mem_printf("until %s", text_at(status, "cert_not_after"));
+        print_row("Certificate", until);
         print_row("Server", text_at(status, "server"));
 }
 
@@ -139,7 +140,9 @@ static void print_host(const json_t *status, bool is_running)
         print_row("Service", state);
         print_row("Host UUID", text_at(status, "host_id"));
         print_joined(status);
-        printf("Clock       : %lld ms %s the cluster's\n", (long long)llabs(skew), skew > 0 ? "behind" : "ahead of");
+        AUTO_MEM char *clock = mem_printf("%lld ms %s the cluster's", (long long)llabs(skew), skew > 0 ? "behind" : "ahead of");
+
+        print_row("Clock", clock);
         print_last_error(status);
         json_array_foreach(json_object_get(status, "notices"), i, notice)
                 print_row("Notice", json_string_value(notice) == NULL ? "" : json_string_value(notice));
