@@ -7,12 +7,8 @@
 #include "base/log.h"
 #include "cmd/teleport/commands.h"
 #include "os/sandbox.h"
-#ifdef HAVE_SERVICE_SIGNER
 #include "signer/signer.h"
-#endif
-#ifdef HAVE_SERVICE_STS
 #include "sts/sts.h"
-#endif
 
 const struct argument service_arguments[] = {
         { "name", .is_required = true, .help = "signer, sts, auth, proxy or instance" },
@@ -50,7 +46,6 @@ static int finish(struct sheltered *self, struct error *err)
         return 1;
 }
 
-#ifdef HAVE_SERVICE_SIGNER
 static int run_signer(struct service *s)
 {
         struct sheltered self = { s, false };
@@ -58,9 +53,7 @@ static int run_signer(struct service *s)
         /* It enters its sandbox by itself, once its files are open. */
         return finish(&self, signer_main(s->boot->data_dir, service_take_fd(s, "auth"), say_ready, &self));
 }
-#endif
 
-#ifdef HAVE_SERVICE_STS
 static struct error *sts_in_its_cage(struct sheltered *self)
 {
         struct service *s = self->service;
@@ -95,28 +88,16 @@ static int run_sts(struct service *s)
 
         return finish(&self, sts_in_its_cage(&self));
 }
-#endif
 
 static const struct {
         const char *name;
         int (*run)(struct service *s);
 } services[] = {
-#ifdef HAVE_SERVICE_SIGNER
         { "signer", run_signer },
-#endif
-#ifdef HAVE_SERVICE_STS
         { "sts", run_sts },
-#endif
-#ifdef HAVE_SERVICE_AUTH
         { "auth", auth_main },
-#endif
-#ifdef HAVE_SERVICE_PROXY
         { "proxy", proxy_main },
-#endif
-#ifdef HAVE_SERVICE_INSTANCE
         { "instance", instance_main },
-#endif
-        { NULL, NULL },
 };
 
 struct error *service_run(void *ctx, const struct flags *given)
@@ -126,7 +107,7 @@ struct error *service_run(void *ctx, const struct flags *given)
 
         (void)ctx;
         TRY(service_begin(&service));
-        for (size_t i = 0; services[i].name != NULL; i++)
+        for (size_t i = 0; i < ARRAY_LEN(services); i++)
                 if (str_equal(name, str_of(services[i].name)))
                         exit(services[i].run(&service));
         return error_new(ERROR_INVALID_ARGUMENT, "there is no such service");

@@ -7,7 +7,7 @@
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
 #include "cmd/teleport/supervisor.h"
-#include "version.h"
+#include "cmd/version.h"
 
 static struct error *start_run(void *ctx, const struct flags *given)
 {
