@@ -13,11 +13,9 @@
 #include <stdlib.h>
 
 #include "aws/assume_role.h"
-#include "aws/container.h"
 #include "aws/key_json.h"
 #include "aws/process_source.h"
-#include "aws/profile_plan.h"
-#include "aws/settings.h"
+#include "aws/resolve_internal.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -25,36 +23,10 @@
 #include "net/http_client.h"
 #include "os/file.h"
 
-enum source { SOURCE_ENVIRONMENT, SOURCE_WEB_IDENTITY, SOURCE_PROFILE, SOURCE_CONTAINER, SOURCE_INSTANCE, SOURCE_END };
-
 static const char *const source_names[] = {
         [SOURCE_ENVIRONMENT] = "environment", [SOURCE_WEB_IDENTITY] = "web identity",
         [SOURCE_PROFILE] = "profile",         [SOURCE_CONTAINER] = "container",
         [SOURCE_INSTANCE] = "instance metadata",
-};
-
-struct aws_resolve {
-        struct loop *loop;
-        struct aws_resolve_options options;
-        char *home;
-        struct aws_settings settings;
-        struct aws_resolution r;
-        struct http_client *http;
-        struct imds *imds;
-        struct profile_plan plan;
-        enum source source;
-        char *described;  /* what gives the credentials, for r.source and messages */
-        size_t next_role; /* of the plan */
-        /* what is under way, at most one */
-        bool is_reading_imds, is_cancelled;
-        struct http_call *call;
-        struct process_source *process;
-        struct assume_role *assume;
-        struct timer *pause;
-        int tries;
-        char *container_url, *container_token;
-        void (*done)(void *ctx, struct aws_resolution *r, struct error *err);
-        void *ctx;
 };
 
 static void step_source(struct aws_resolve *a);
@@ -62,7 +34,7 @@ static void step_roles(struct aws_resolve *a);
 
 /* ---- the end -------------------------------------------------------------------------------------------- */
 
-static void finish(struct aws_resolve *a, struct error *err)
+void resolve_finish(struct aws_resolve *a, struct error *err)
 {
         if (err != NULL)
                 aws_credentials_release(&a->r.credentials);
@@ -73,6 +45,7 @@ static void finish(struct aws_resolve *a, struct error *err)
         aws_settings_release(&a->settings);
         imds_free(a->imds);
         http_client_free(a->http);
+        http_client_unload(); /* the next resolution may be a day away */
         timer_free(a->pause);
         free(a->described);
         free(a->home);
@@ -110,7 +83,7 @@ static struct error *nothing_found(const struct aws_resolve *a)
 }
 
 /* The source in hand has none. */
-static void go_on(struct aws_resolve *a, char *outcome)
+void resolve_go_on(struct aws_resolve *a, char *outcome)
 {
         tried(a, outcome);
         a->source++;
@@ -118,20 +91,20 @@ static void go_on(struct aws_resolve *a, char *outcome)
 }
 
 /* The source in hand is broken. */
-static void fail(struct aws_resolve *a, struct error *err)
+void resolve_fail(struct aws_resolve *a, struct error *err)
 {
         tried(a, str_dup(str_of(err->what)));
-        finish(a, err);
+        resolve_finish(a, err);
 }
 
 /* The source in hand gave credentials, which are in r.credentials now. */
-static void succeed(struct aws_resolve *a, const char *what)
+void resolve_succeed(struct aws_resolve *a, const char *what)
 {
         const struct aws_credentials *c = &a->r.credentials;
         AUTO(buf) outcome = BUF_MAX(1 * KiB);
 
         if (a->is_cancelled) {
-                finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
+                resolve_finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
                 return;
         }
         buf_printf(&outcome, "%s gave credentials", what);
@@ -183,11 +156,11 @@ static void try_environment(struct aws_resolve *a)
         if (err == NULL && found)
                 err = credentials_check_fresh(&a->r.credentials, loop_wall(a->loop), "the environment");
         if (err != NULL)
-                fail(a, err);
+                resolve_fail(a, err);
         else if (found)
-                succeed(a, "environment");
+                resolve_succeed(a, "environment");
         else
-                go_on(a, str_dup(STR("AWS_ACCESS_KEY_ID is not set")));
+                resolve_go_on(a, str_dup(STR("AWS_ACCESS_KEY_ID is not set")));
 }
 
 /* ---- STS: roles and web identities ----------------------------------------------------------------------- */
@@ -198,13 +171,13 @@ static void on_assumed(void *ctx, struct aws_credentials *c, struct error *err)
 
         a->assume = NULL;
         if (err != NULL) {
-                fail(a, err);
+                resolve_fail(a, err);
                 return;
         }
         aws_credentials_release(&a->r.credentials);
         a->r.credentials = *c;
         AUTO_MEM char *what = str_dup(str_of(a->described));
-        succeed(a, what);
+        resolve_succeed(a, what);
 }
 
 /* Region and endpoint are set, the rest is the caller's. */
@@ -222,7 +195,7 @@ static void assume(struct aws_resolve *a, struct assume_role_request *r)
         if (err == NULL)
                 err = aws_sts_endpoint(&a->settings, &a->r.sts, &url, &is_custom);
         if (err != NULL) {
-                fail(a, err);
+                resolve_fail(a, err);
                 return;
         }
         if (str_is_empty(r->session_name)) {
@@ -245,7 +218,7 @@ static void assume_with_token(struct aws_resolve *a, struct str path, struct str
         if (err == NULL && str_is_empty(str_trim(buf_str(&token))))
                 err = error_new(ERROR_FAILED_PRECONDITION, "the file is empty");
         if (err != NULL) {
-                fail(a, error_wrap(err, "the web identity token cannot be read"));
+                resolve_fail(a, error_wrap(err, "the web identity token cannot be read"));
                 return;
         }
         struct assume_role_request r = { .role_arn = role,
@@ -261,11 +234,11 @@ static void try_web_identity(struct aws_resolve *a)
         struct str role = aws_env(&a->settings, "AWS_ROLE_ARN");
 
         if (str_is_empty(path)) {
-                go_on(a, str_dup(STR("AWS_WEB_IDENTITY_TOKEN_FILE is not set")));
+                resolve_go_on(a, str_dup(STR("AWS_WEB_IDENTITY_TOKEN_FILE is not set")));
                 return;
         }
         if (str_is_empty(role)) {
-                fail(a, error_new(ERROR_FAILED_PRECONDITION,
+                resolve_fail(a, error_new(ERROR_FAILED_PRECONDITION,
                                   "AWS_WEB_IDENTITY_TOKEN_FILE is set, but AWS_ROLE_ARN is not"));
                 return;
         }
@@ -277,7 +250,7 @@ static void try_web_identity(struct aws_resolve *a)
 static void step_roles(struct aws_resolve *a)
 {
         if (a->source != SOURCE_PROFILE || a->next_role == a->plan.role_count) {
-                finish(a, NULL);
+                resolve_finish(a, NULL);
                 return;
         }
         const struct profile_section *p = a->plan.roles[a->next_role++];
@@ -291,7 +264,7 @@ static void step_roles(struct aws_resolve *a)
         if (!str_is_empty(duration))
                 err = parse_int(duration, 900, 43200, "duration_seconds", &r.duration_seconds);
         if (err != NULL) {
-                fail(a, error_wrap(err, "profile '%s'", profile_name(p)));
+                resolve_fail(a, error_wrap(err, "profile '%s'", profile_name(p)));
                 return;
         }
         describe(a, mem_printf("profile '%s'", profile_name(p)));
@@ -323,252 +296,11 @@ static void on_process(void *ctx, struct str output, struct error *err)
         if (err == NULL)
                 err = read_process(output, loop_wall(a->loop), &a->r.credentials);
         if (err != NULL) {
-                fail(a, error_wrap(err, "profile '%s'", profile_name(a->plan.section)));
+                resolve_fail(a, error_wrap(err, "profile '%s'", profile_name(a->plan.section)));
                 return;
         }
         AUTO_MEM char *what = mem_printf("credential_process of profile '%s'", profile_name(a->plan.section));
-        succeed(a, what);
-}
-
-/* ---- container ---------------------------------------------------------------------------------------------- */
-
-static void ask_container(void *ctx);
-
-static void on_container(void *ctx, const struct http_answer *answer, struct error *err)
-{
-        static const struct key_json_form form = { "Token", true, true };
-        struct aws_resolve *a = ctx;
-        AUTO(strict_json) json = { 0 };
-
-        a->call = NULL;
-        bool is_passing = err != NULL ? err->code == ERROR_UNAVAILABLE || err->code == ERROR_DEADLINE_EXCEEDED :
-                                        answer->status >= 500 || answer->status == 429;
-        if (is_passing && ++a->tries < LIMIT_CONTAINER_TRIES && !a->is_cancelled) {
-                error_free(err);
-                timer_start(a->pause, MILLISECONDS(PACE_CONTAINER));
-                return;
-        }
-        if (err == NULL && answer->status != 200)
-                err = error_new(ERROR_FAILED_PRECONDITION, "it answers with HTTP status %d", answer->status);
-        if (err == NULL)
-                err = strict_json_read(answer->body, "the answer", &json);
-        if (err == NULL)
-                err = key_json_read(json.root, &form, &a->r.credentials);
-        if (err == NULL)
-                err = credentials_check_fresh(&a->r.credentials, loop_wall(a->loop), "it");
-        if (err != NULL)
-                fail(a, error_wrap(err, "the container's credentials endpoint"));
-        else
-                succeed(a, "container");
-}
-
-static void ask_container(void *ctx)
-{
-        struct aws_resolve *a = ctx;
-        AUTO_MEM char *authorization =
-                a->container_token == NULL ? NULL : mem_printf("Authorization: %s", a->container_token);
-        const char *const headers[] = { "Accept: application/json", authorization, NULL };
-        const struct http_request r = { .method = "GET",
-                                        .url = a->container_url,
-                                        .headers = headers,
-                                        .allow_http = true,
-                                        .connect_within = MILLISECONDS(TIMEOUT_CONTAINER),
-                                        .within = MILLISECONDS(2 * TIMEOUT_CONTAINER),
-                                        .limit = LIMIT_AWS_ANSWER };
-
-        if (a->is_cancelled) {
-                finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
-                return;
-        }
-        a->call = http_call_start(a->http, &r, on_container, a);
-        if (authorization != NULL)
-                wipe(authorization, strlen(authorization));
-}
-
-/* The value for the Authorization header: a file, read at each use, or the environment. */
-static struct error *read_container_token(const struct aws_settings *s, char **ret)
-{
-        struct str path = aws_env(s, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-        const char *token = s->getenv(s->getenv_ctx, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
-        AUTO(buf) text = BUF_MAX(LIMIT_WEB_IDENTITY_TOKEN);
-        struct error *err = NULL;
-
-        if (str_is_empty(path)) {
-                TRY(container_token_check(str_of(token), "AWS_CONTAINER_AUTHORIZATION_TOKEN"));
-                *ret = token == NULL || token[0] == '\0' ? NULL : str_dup(str_of(token));
-                return NULL;
-        }
-        AUTO_MEM char *path_text = str_dup(path);
-        err = file_read(path_text, &text);
-        if (err != NULL)
-                return error_wrap(err, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-        err = container_token_check(buf_str(&text), "the file of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-        if (err == NULL)
-                *ret = str_dup(buf_str(&text));
-        wipe(text.ptr, text.len);
-        return err;
-}
-
-static void try_container(struct aws_resolve *a)
-{
-        struct str relative = aws_env(&a->settings, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-        struct str full = aws_env(&a->settings, "AWS_CONTAINER_CREDENTIALS_FULL_URI");
-        AUTO(buf) url = BUF_MAX(4 * KiB);
-        struct error *err;
-
-        if (str_is_empty(relative) && str_is_empty(full)) {
-                if (a->source == SOURCE_CONTAINER)
-                        go_on(a, str_dup(STR("no AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI is set")));
-                else
-                        fail(a, error_new(ERROR_FAILED_PRECONDITION,
-                                          "profile '%s' wants the container's credentials, but "
-                                          "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI are not set",
-                                          profile_name(a->plan.section)));
-                return;
-        }
-        err = container_url(relative, full, &url);
-        if (err == NULL)
-                err = read_container_token(&a->settings, &a->container_token);
-        if (err != NULL) {
-                fail(a, err);
-                return;
-        }
-        a->container_url = buf_take(&url);
-        a->tries = 0;
-        ask_container(a);
-}
-
-/* ---- instance metadata --------------------------------------------------------------------------------------- */
-
-static void read_imds(struct aws_resolve *a, const char *path, void (*done)(void *ctx, struct str body, struct error *err))
-{
-        a->is_reading_imds = true;
-        imds_read(a->imds, path, done, a);
-}
-
-/* No answer, no role, or no service: in the default chain that is the absence of credentials. */
-static void instance_failed(struct aws_resolve *a, struct error *err)
-{
-        bool is_absent = err->code == ERROR_NOT_FOUND || err->code == ERROR_UNAVAILABLE;
-
-        if (a->source == SOURCE_INSTANCE && is_absent && !a->is_cancelled) {
-                AUTO_PTR(error) owned = err;
-                go_on(a, err->code == ERROR_NOT_FOUND ? str_dup(STR("no IAM role is attached to this instance")) :
-                                                        str_dup(str_of(err->what)));
-        } else if (err->code == ERROR_NOT_FOUND) {
-                error_free(err);
-                fail(a, error_hint(error_new(ERROR_FAILED_PRECONDITION, "no IAM role is attached to this instance"),
-                                   "attach an instance profile with a role"));
-        } else {
-                fail(a, is_absent ? error_wrap(err, "instance metadata") : err);
-        }
-}
-
-static struct error *read_instance(struct str body, struct aws_credentials *ret)
-{
-        static const struct key_json_form form = { "Token", true, true };
-        AUTO(strict_json) json = { 0 };
-        struct str code = STR("Success"), message = { 0 };
-
-        TRY(strict_json_read(body, "the answer of the instance metadata service", &json));
-        if (strict_json_text(json.root, "Code", &code) && !str_equal(code, STR("Success"))) {
-                AUTO_MEM char *shown = escaped(code);
-                (void)strict_json_text(json.root, "Message", &message);
-                AUTO_MEM char *said = escaped(message);
-                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
-                                            "the instance metadata service has no credentials for the role: %s %s", shown,
-                                            said),
-                                  "let the trust policy of the instance's role name ec2.amazonaws.com");
-        }
-        struct error *err = key_json_read(json.root, &form, ret);
-        return err == NULL ? NULL : error_wrap(err, "the answer of the instance metadata service is incomplete");
-}
-
-static void on_instance_keys(void *ctx, struct str body, struct error *err)
-{
-        struct aws_resolve *a = ctx;
-
-        a->is_reading_imds = false;
-        if (err != NULL) {
-                instance_failed(a, err);
-                return;
-        }
-        err = read_instance(body, &a->r.credentials);
-        if (err != NULL) {
-                fail(a, err);
-                return;
-        }
-        /* The service hands out the old keys when it cannot renew them, and AWS may still take them. */
-        AUTO_PTR(error) stale = credentials_check_fresh(&a->r.credentials, loop_wall(a->loop),
-                                                        "the instance metadata service");
-        if (stale != NULL)
-                aws_warn(&a->r, "%s; they are used all the same", stale->what);
-        succeed(a, "instance metadata");
-}
-
-static bool is_role_name(struct str s)
-{
-        for (size_t i = 0; i < s.len; i++)
-                if (!char_is_alnum(s.ptr[i]) && (s.ptr[i] == '\0' || strchr("_+=,.@-", s.ptr[i]) == NULL))
-                        return false;
-        return s.len > 0 && s.len <= 128;
-}
-
-#define ROLES_PATH "/latest/meta-data/iam/security-credentials/"
-
-static void ask_instance_keys(struct aws_resolve *a, struct str role)
-{
-        if (!is_role_name(role)) {
-                fail(a, error_new(ERROR_FAILED_PRECONDITION, "the instance metadata service names no role of IAM"));
-                return;
-        }
-        AUTO_MEM char *path = mem_printf(ROLES_PATH "%.*s", STR_ARG(role));
-        read_imds(a, path, on_instance_keys);
-}
-
-static void on_instance_role(void *ctx, struct str body, struct error *err)
-{
-        struct aws_resolve *a = ctx;
-
-        a->is_reading_imds = false;
-        if (err != NULL)
-                instance_failed(a, err);
-        else
-                ask_instance_keys(a, str_trim(str_split(&body, '\n')));
-}
-
-/* Prepares a->imds; *ret_disabled when the environment forbids it. */
-static struct error *open_imds(struct aws_resolve *a, bool *ret_disabled)
-{
-        AUTO_MEM char *endpoint = NULL;
-        struct imds_options o;
-
-        *ret_disabled = str_equal_nocase(aws_env(&a->settings, "AWS_EC2_METADATA_DISABLED"), STR("true"));
-        if (a->imds != NULL || *ret_disabled)
-                return NULL;
-        TRY(aws_imds_settings(&a->settings, &o, &endpoint));
-        return imds_new(a->http, &o, &a->imds);
-}
-
-static void try_instance(struct aws_resolve *a)
-{
-        struct str name = aws_setting(&a->settings, "AWS_EC2_INSTANCE_PROFILE_NAME", "ec2_instance_profile_name");
-        bool is_disabled;
-        struct error *err = open_imds(a, &is_disabled);
-
-        if (err != NULL) {
-                fail(a, err);
-        } else if (is_disabled && a->source == SOURCE_INSTANCE) {
-                go_on(a, str_dup(STR("AWS_EC2_METADATA_DISABLED is true")));
-        } else if (is_disabled) {
-                fail(a, error_new(ERROR_FAILED_PRECONDITION,
-                                  "profile '%s' wants the instance's credentials, but AWS_EC2_METADATA_DISABLED is true",
-                                  profile_name(a->plan.section)));
-        } else if (!str_is_empty(name)) {
-                ask_instance_keys(a, name);
-        } else {
-                read_imds(a, ROLES_PATH, on_instance_role);
-        }
+        resolve_succeed(a, what);
 }
 
 /* ---- profile -------------------------------------------------------------------------------------------------- */
@@ -587,7 +319,7 @@ static void take_profile_keys(struct aws_resolve *a)
         a->r.credentials.access_key_id = secret_of(profile_text_in(p, file, "aws_access_key_id"));
         a->r.credentials.secret_access_key = secret_of(profile_text_in(p, file, "aws_secret_access_key"));
         a->r.credentials.session_token = secret_of(token);
-        succeed(a, what);
+        resolve_succeed(a, what);
 }
 
 static void take_environment_for_profile(struct aws_resolve *a)
@@ -600,9 +332,9 @@ static void take_environment_for_profile(struct aws_resolve *a)
                                 "profile '%s' wants the environment's credentials, but AWS_ACCESS_KEY_ID is not set",
                                 profile_name(a->plan.section));
         if (err != NULL)
-                fail(a, err);
+                resolve_fail(a, err);
         else
-                succeed(a, "environment");
+                resolve_succeed(a, "environment");
 }
 
 static void try_profile(struct aws_resolve *a)
@@ -610,14 +342,14 @@ static void try_profile(struct aws_resolve *a)
         struct error *err = profile_plan_make(&a->settings.files, str_of(a->settings.profile_name), &a->plan);
 
         if (err != NULL) {
-                fail(a, err);
+                resolve_fail(a, err);
                 return;
         }
         const struct profile_section *p = a->plan.section;
         AUTO_MEM char *shown = escaped(str_of(a->settings.profile_name));
         switch (a->plan.base) {
         case PROFILE_BASE_NONE:
-                go_on(a, mem_printf(p == NULL ? "there is no profile '%s'" : "profile '%s' holds no credentials", shown));
+                resolve_go_on(a, mem_printf(p == NULL ? "there is no profile '%s'" : "profile '%s' holds no credentials", shown));
                 break;
         case PROFILE_BASE_KEYS:
                 take_profile_keys(a);
@@ -626,10 +358,10 @@ static void try_profile(struct aws_resolve *a)
                 take_environment_for_profile(a);
                 break;
         case PROFILE_BASE_INSTANCE:
-                try_instance(a);
+                resolve_try_instance(a);
                 break;
         case PROFILE_BASE_CONTAINER:
-                try_container(a);
+                resolve_try_container(a);
                 break;
         case PROFILE_BASE_WEB_IDENTITY:
                 describe(a, mem_printf("profile '%s'", profile_name(p)));
@@ -646,14 +378,14 @@ static void step_source(struct aws_resolve *a)
 {
         static void (*const tries[])(struct aws_resolve *a) = {
                 [SOURCE_ENVIRONMENT] = try_environment, [SOURCE_WEB_IDENTITY] = try_web_identity,
-                [SOURCE_PROFILE] = try_profile,         [SOURCE_CONTAINER] = try_container,
-                [SOURCE_INSTANCE] = try_instance,
+                [SOURCE_PROFILE] = try_profile,         [SOURCE_CONTAINER] = resolve_try_container,
+                [SOURCE_INSTANCE] = resolve_try_instance,
         };
 
         if (a->is_cancelled)
-                finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
+                resolve_finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
         else if (a->source == SOURCE_END)
-                finish(a, nothing_found(a));
+                resolve_finish(a, nothing_found(a));
         else
                 tries[a->source](a);
 }
@@ -670,7 +402,7 @@ static void region_is(struct aws_resolve *a, struct str region, const char *sour
         a->r.fips = a->settings.fips;
         struct error *err = sts_host_for_region(region, &hosts, &a->r.sts);
         if (err != NULL) {
-                finish(a, error_wrap(err, "%s", source));
+                resolve_finish(a, error_wrap(err, "%s", source));
                 return;
         }
         if (a->r.sts.is_guessed)
@@ -694,7 +426,7 @@ static void on_instance_region(void *ctx, struct str body, struct error *err)
         a->is_reading_imds = false;
         error_free(err);
         if (a->is_cancelled)
-                finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
+                resolve_finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
         else if (aws_region_is_well_formed(str_trim(body)))
                 region_is(a, str_trim(body), "instance metadata");
         else
@@ -718,13 +450,13 @@ static void step_region(struct aws_resolve *a)
                 region_is(a, region, source);
                 return;
         }
-        struct error *err = open_imds(a, &is_disabled);
+        struct error *err = resolve_open_imds(a, &is_disabled);
         if (err != NULL)
-                finish(a, err);
+                resolve_finish(a, err);
         else if (is_disabled)
                 region_by_default(a);
         else
-                read_imds(a, "/latest/meta-data/placement/region", on_instance_region);
+                resolve_read_imds(a, "/latest/meta-data/placement/region", on_instance_region);
 }
 
 /* ---- the beginning ----------------------------------------------------------------------------------------------- */
@@ -752,7 +484,7 @@ static void begin(void *ctx)
 
         if (err != NULL || a->is_cancelled) {
                 error_free(a->is_cancelled ? err : NULL);
-                finish(a, a->is_cancelled ? error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled") : err);
+                resolve_finish(a, a->is_cancelled ? error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled") : err);
                 return;
         }
         AUTO_MEM char *bundle = str_dup(aws_setting(&a->settings, "AWS_CA_BUNDLE", "ca_bundle"));
@@ -773,7 +505,7 @@ struct aws_resolve *aws_resolve_start(struct loop *l, const struct aws_resolve_o
         a->options.home = a->home;
         a->done = done;
         a->ctx = ctx;
-        a->pause = timer_new(l, ask_container, a);
+        a->pause = timer_new(l, resolve_ask_container, a);
         loop_defer(l, begin, a);
         return a;
 }

@@ -93,7 +93,7 @@ static void go_on_without_token(struct imds *m, const char *why)
 static void on_token(void *ctx, const struct http_answer *answer, struct error *err)
 {
         struct imds *m = ctx;
-        AUTO_PTR(error) owned = err;
+        AUTO_PTR(error) owned UNUSED = err;
 
         m->call = NULL;
         if (err != NULL && err->code == ERROR_DEADLINE_EXCEEDED) {
@@ -142,7 +142,7 @@ static struct error *error_of_status(const struct imds *m, int status)
 static void on_path(void *ctx, const struct http_answer *answer, struct error *err)
 {
         struct imds *m = ctx;
-        AUTO_PTR(error) owned = err;
+        AUTO_PTR(error) owned UNUSED = err;
 
         m->call = NULL;
         if (err == NULL && answer->status == 200 && answer->body.len > 0) {

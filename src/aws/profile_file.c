@@ -93,11 +93,12 @@ static bool is_blank(char c)
         return c == ' ' || c == '\t';
 }
 
+/* Carriage returns go too: they are the rest of line ends of other systems, never meant. */
 static struct str trim(struct str s)
 {
-        while (s.len > 0 && is_blank(s.ptr[0]))
+        while (s.len > 0 && (is_blank(s.ptr[0]) || s.ptr[0] == '\r'))
                 s = str_slice(s, 1, s.len);
-        while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
+        while (s.len > 0 && (is_blank(s.ptr[s.len - 1]) || s.ptr[s.len - 1] == '\r'))
                 s.len--;
         return s;
 }
@@ -360,8 +361,6 @@ struct error *profile_set_add(struct profile_set *s, enum profile_file file, con
                 struct str line = str_split(&text, '\n');
 
                 p.line++;
-                if (str_ends_with(line, STR("\r")))
-                        line.len--;
                 err = take_line(&p, line);
         }
         settle_default(&fresh);
