@@ -29,7 +29,8 @@
         X(multi_socket_action)                                                                                         \
         X(multi_info_read)                                                                                             \
         X(multi_assign)                                                                                                \
-        X(multi_cleanup)
+        X(multi_cleanup)                                                                                               \
+        X(version_info)
 
 struct curl_api {
 #define CURL_MEMBER(name) __typeof__(curl_##name) *name;

@@ -391,6 +391,9 @@ static void set_safety(const struct http_client *c, CURL *easy, const struct htt
         } else if (c->ca_bundle != NULL) {
                 curl->easy_setopt(easy, CURLOPT_CAINFO, c->ca_bundle);
                 curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
+        } else if (curl->version_info(CURLVERSION_NOW)->cainfo != NULL) {
+                /* With one file libcurl reads the CAs once; with a folder beside it, for each connection. */
+                curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
         }
         if (c->keep == 0) {
                 curl->easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
