@@ -174,11 +174,12 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         const struct connect_way *way = &i->ways[i->way];
-        if (way->proof == PROOF_FIRST_USE)
+        bool is_retry = i->told[true] != NULL; /* said once, not at every try of a trouble that lasts */
+        if (way->proof == PROOF_FIRST_USE && !is_retry)
                 log_warn("Joining a cluster that has not proven itself: neither ca_pin nor ca.cert is configured",
                          LOG_C("server", way->address),
                          LOG_C("hint", "set teleport.ca_pin to the pin that 'tctl status' prints"));
-        if (way->proof == PROOF_INSECURE)
+        if (way->proof == PROOF_INSECURE && !is_retry)
                 log_warn("Joining a cluster without verifying its certificate (--insecure)",
                          LOG_C("server", way->address));
         conversation_enter(&i->at, INSTANCE_JOIN);
