@@ -25,6 +25,7 @@ struct fixture {
         int messages;
         int gave_up;                 /* reason, -1: did not */
         char said_method[32], said_proof[64];
+        struct str tls_key, ssh_key; /* that the host sent; in the cluster's arena */
 
         bool is_done;
         struct join_outcome outcome;
@@ -33,7 +34,7 @@ struct fixture {
 
 static struct fixture *the; /* methods of a table have no context of their own */
 
-static void reply_certs(struct fixture *f, ProtobufCBinaryData tls, ProtobufCBinaryData ssh)
+static void reply_certs(struct fixture *f)
 {
         AUTO(host_keys) others = { 0 };
         struct host_certificates certs;
@@ -41,8 +42,7 @@ static void reply_certs(struct fixture *f, ProtobufCBinaryData tls, ProtobufCBin
                 must(host_keys_generate(&others));
                 certs = fake_certify_keys(&f->cluster, f->role, &others);
         } else {
-                certs = fake_certify(&f->cluster, f->role, str_of_bytes(tls.data, tls.len),
-                                     str_of_bytes(ssh.data, ssh.len), fake_times(&f->cluster));
+                certs = fake_certify(&f->cluster, f->role, f->tls_key, f->ssh_key, fake_times(&f->cluster));
         }
         ProtobufCBinaryData ca = { certs.tls_ca_certs[0].len, (uint8_t *)(uintptr_t)certs.tls_ca_certs[0].ptr };
         ProtobufCBinaryData ssh_ca = { certs.ssh_ca_keys[0].len, (uint8_t *)(uintptr_t)certs.ssh_ca_keys[0].ptr };
@@ -90,16 +90,17 @@ static void send_challenge(struct fixture *f)
         rpc_call_send(f->call, &response.base);
 }
 
-static const Teleport__Join__V1__PublicKeys *keys_of(const Teleport__Join__V1__ClientParams *params)
+static void take_keys(struct fixture *f, const Teleport__Join__V1__ClientParams *params)
 {
         assert_int_equal(params->payload_case, TELEPORT__JOIN__V1__CLIENT_PARAMS__PAYLOAD_HOST_PARAMS);
         assert_string_equal(params->host_params->host_name, "node-1");
-        return params->host_params->public_keys;
+        const Teleport__Join__V1__PublicKeys *keys = params->host_params->public_keys;
+        f->tls_key = arena_str(f->cluster.arena, str_of_bytes(keys->public_tls_key.data, keys->public_tls_key.len));
+        f->ssh_key = arena_str(f->cluster.arena, str_of_bytes(keys->public_ssh_key.data, keys->public_ssh_key.len));
 }
 
 static void on_message(void *ctx, const ProtobufCMessage *msg)
 {
-        static const Teleport__Join__V1__PublicKeys *keys;
         struct fixture *f = ctx;
         const Teleport__Join__V1__JoinRequest *r = (const Teleport__Join__V1__JoinRequest *)msg;
         f->messages++;
@@ -111,18 +112,18 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 send_init(f);
                 break;
         case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_TOKEN_INIT:
-                keys = keys_of(r->token_init->client_params);
-                reply_certs(f, keys->public_tls_key, keys->public_ssh_key);
+                take_keys(f, r->token_init->client_params);
+                reply_certs(f);
                 break;
         case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_IAM_INIT:
-                keys = keys_of(r->iam_init->client_params);
+                take_keys(f, r->iam_init->client_params);
                 send_challenge(f);
                 break;
         case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_SOLUTION:
                 snprintf(f->said_proof, sizeof f->said_proof, "%.*s",
                          (int)r->solution->iam_challenge_solution->sts_identity_request.len,
                          (const char *)r->solution->iam_challenge_solution->sts_identity_request.data);
-                reply_certs(f, keys->public_tls_key, keys->public_ssh_key);
+                reply_certs(f);
                 break;
         case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_GIVING_UP:
                 f->gave_up = (int)r->giving_up->reason;
