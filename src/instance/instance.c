@@ -3,6 +3,7 @@
 
 #include <malloc.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -144,8 +145,6 @@ void instance_succeeded(struct instance *i)
 {
         backoff_reset(&i->backoff);
         i->is_suspect = false;
-        if (i->told[false] != NULL || i->told[true] != NULL)
-                log_info("This host is connected to the cluster again");
         for (size_t n = 0; n < ARRAY_LEN(i->told); n++) {
                 free(i->told[n]);
                 i->told[n] = NULL;
@@ -173,9 +172,15 @@ void instance_on_rpc_closed(void *ctx, struct error *err)
 
 /* ---- identities ------------------------------------------------------------------------------------ */
 
+/* The host ID is written once a membership, so the age of its file is that of the membership. */
 static void show_identity(struct instance *i, const struct host_identity *id)
 {
-        status_set_identity(&i->status, id->host_id, id->cluster, id->times.not_before, id->times.not_after);
+        struct stat st;
+        AUTO_MEM char *path = mem_printf("%s/host_uuid", i->boot->data_dir);
+        struct walltime joined = loop_wall(&i->loop);
+        if (stat(path, &st) == 0)
+                joined = walltime_of_unix(st.st_mtim.tv_sec);
+        status_set_identity(&i->status, id->host_id, id->cluster, joined, id->times.not_after);
 }
 
 static void hold_identity(struct instance *i, struct slot *s, struct host_identity *id)

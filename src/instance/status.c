@@ -153,15 +153,14 @@ void status_set_state(struct status *s, enum status_state state)
         write_soon(s);
 }
 
-void status_set_identity(struct status *s, struct str host_id, struct str cluster, struct walltime not_before,
+void status_set_identity(struct status *s, struct str host_id, struct str cluster, struct walltime joined,
                          struct walltime not_after)
 {
         AUTO_MEM char *id = str_dup(host_id);
         AUTO_MEM char *name = str_dup(cluster);
         (void)replace(&s->host_id, id);
         (void)replace(&s->cluster, name);
-        if (s->joined.ns == 0)
-                s->joined = not_before;
+        s->joined = joined;
         s->cert_not_after = not_after;
         write_soon(s);
 }

@@ -48,7 +48,7 @@ void status_finish(struct status *s, void (*done)(void *ctx), void *ctx);
 
 /* Each of these notes a change and has the file written soon. Text is copied; escape_text has been applied to foreign text. */
 void status_set_state(struct status *s, enum status_state state); /* true news only; no change, no write */
-void status_set_identity(struct status *s, struct str host_id, struct str cluster, struct walltime not_before,
+void status_set_identity(struct status *s, struct str host_id, struct str cluster, struct walltime joined,
                          struct walltime not_after);
 void status_set_server(struct status *s, const char *server);
 void status_set_error(struct status *s, const struct error *err); /* NULL: all is well */
