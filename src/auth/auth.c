@@ -425,7 +425,9 @@ static void on_drain(void *ctx)
         struct auth *a = ctx;
 
         if (a->door != NULL)
-                frontdoor_drain(a->door);
+                frontdoor_drain(a->door, stop, a);
+        else
+                stop(a); /* nobody has come in yet */
 }
 
 static const struct service_events service_events = { .on_stop = stop, .on_drain = on_drain, .on_link = on_link };

@@ -22,6 +22,8 @@ struct frontdoor {
         struct listener *admin;
         struct sources sources;
         bool is_draining;
+        void (*drained)(void *ctx); /* frontdoor_drain's; NULL once it was called */
+        void *drained_ctx;
 };
 
 /* A connection on its way from accept to a known caller. */
@@ -34,13 +36,26 @@ struct arrival {
         char peer[ADDRESS_TEXT_MAX];
 };
 
+static void check_drained(struct frontdoor *d)
+{
+        void (*drained)(void *ctx) = d->drained;
+
+        if (drained == NULL || d->auth->callers != NULL)
+                return;
+        d->drained = NULL;
+        loop_defer(&d->auth->loop, drained, d->drained_ctx);
+}
+
 static void on_closed(void *ctx)
 {
         struct caller *c = ctx;
+        struct frontdoor *d = c->auth->door;
 
-        if (c->groups == CALLER_STRANGER && c->auth->door != NULL)
-                sources_leave(&c->auth->door->sources, SOURCE_CONNECTIONS, c->peer);
+        if (c->groups == CALLER_STRANGER && d != NULL)
+                sources_leave(&d->sources, SOURCE_CONNECTIONS, c->peer);
         caller_free(c);
+        if (d != NULL)
+                check_drained(d);
 }
 
 static void serve(struct stream *s, struct caller *c)
@@ -205,12 +220,15 @@ struct frontdoor *frontdoor_open(struct auth *a)
         return d;
 }
 
-void frontdoor_drain(struct frontdoor *d)
+void frontdoor_drain(struct frontdoor *d, void (*drained)(void *ctx), void *ctx)
 {
         d->is_draining = true;
+        d->drained = drained;
+        d->drained_ctx = ctx;
         for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
                 if (c->conn != NULL)
                         rpc_server_drain(c->conn);
+        check_drained(d);
 }
 
 void frontdoor_close(struct frontdoor *d)

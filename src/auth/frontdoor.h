@@ -16,8 +16,8 @@ struct frontdoor *frontdoor_open(struct auth *a) MUST_USE;
 /* Serves a local service ("proxy", "instance") on a connected socket (owned). */
 void frontdoor_local(struct auth *a, const char *name, int fd);
 
-/* Takes nothing new; finishes or ends what is open. */
-void frontdoor_drain(struct frontdoor *d);
+/* Takes nothing new, finishes what is open. drained comes once from the loop when the last caller is gone. */
+void frontdoor_drain(struct frontdoor *d, void (*drained)(void *ctx), void *ctx);
 void frontdoor_close(struct frontdoor *d);
 
 #endif
