@@ -133,7 +133,7 @@ static struct error *add_pin(struct launch *l, struct str pin)
         if (!is_pin(pin)) {
                 AUTO_MEM char *shown = escaped(pin);
 
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a ca_pin", shown),
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a CA pin", shown),
                                   "a pin is sha256: and 64 hex digits; tctl status shows it");
         }
         if (l->ca_pin_count == PINS_MAX)

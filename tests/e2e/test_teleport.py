@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of `teleport` around `start`, and the cages of the services."""
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from harness import program
+
+
+@pytest.fixture
+def teleport(build, tmp_path):
+    def run(*args, check=True, env=None):
+        done = subprocess.run([program(build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=60,
+                              cwd=tmp_path, env={**os.environ, **(env or {})})
+        assert done.returncode == 0 or not check, done.stderr
+        return done
+    return run
+
+
+# ---- configuration files ------------------------------------------------------------------------------
+
+def test_configure_writes_what_start_accepts(teleport, tmp_path):
+    path = tmp_path / "etc" / "teleport.yaml"
+    done = teleport("configure", "--cluster-name=example.com", "--public-addr=example.com:443", "-o", path)
+    assert f'teleport start --config="{path}"' in done.stdout and "Happy Teleporting!" in done.stdout
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert teleport("configure", "--test", path).stderr == f"OK {path}\n"
+    again = teleport("configure", "-o", path, check=False)
+    assert again.returncode == 1
+    assert f"will not overwrite existing file {path}, rm -f {path} and try again" in again.stderr
+
+
+def test_node_configure_writes_the_guides_file(teleport, tmp_path):
+    text = teleport("node", "configure", "--proxy=example.com:443", "--token=iam-token", "--join-method=iam",
+                    "--labels=env=prod,zip=01234").stdout
+    path = tmp_path / "agent.yaml"
+    path.write_text(text)
+    assert teleport("configure", "--test", path).stderr == f"OK {path}\n"
+    for line in ("version: v3", "proxy_server: example.com:443", "token_name: iam-token", "method: iam", '"zip": "01234"'):
+        assert line in text
+
+
+def test_a_broken_file_fails_with_its_place(teleport, tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("version: v3\nteleport:\n  nodenam: web\n")
+    done = teleport("configure", "--test", path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"FAIL {path}\n")
+    assert "broken.yaml:3" in done.stderr and "nodename" in done.stderr
+
+
+@pytest.mark.parametrize("args, words", [
+    (("--proxy=a", "--auth-server=b"), "exclude each other"),
+    (("--cert-file=/etc/hostname",), "belong together"),
+    (("--roles=nodes",), "unknown role: 'nodes'"),
+    (("-o", "relative/path"), "cannot write to"),
+    (("--public-addr=not a name",), "public_addr"),
+])
+def test_configure_refuses(teleport, args, words):
+    done = teleport("configure", *args, check=False)
+    assert done.returncode == 1 and words in done.stderr, done.stderr
+
+
+def test_install_systemd_writes_a_unit(teleport, build, tmp_path):
+    path = tmp_path / "teleport.service"
+    assert teleport("install", "systemd", "-o", path).stdout == ""
+    unit = path.read_text()
+    assert f"ExecStart={program(build, 'teleport')} start --config /etc/teleport.yaml --pid-file=/run/teleport.pid\n" in unit
+    assert "EnvironmentFile=-/etc/default/teleport\n" in unit and unit.endswith("WantedBy=multi-user.target\n")
+    bad = teleport("install", "systemd", "--pid-file=/run/x\nUser=root", check=False)
+    assert bad.returncode == 1 and "--pid-file" in bad.stderr
+
+
+# ---- about this host -----------------------------------------------------------------------------------
+
+def test_version_is_one_line(teleport):
+    assert re.fullmatch(r"Teleport v\d+\.\d+\.\d+ git:\S+ \S+\n", teleport("version").stdout)
+
+
+def test_status_says_when_a_host_never_joined(teleport, tmp_path):
+    done = teleport("status", "--data-dir", tmp_path)
+    assert done.stdout.startswith("You are not inside of a Teleport SSH session\n")
+    assert "not running" in done.stdout and re.search(r"Joined +: no", done.stdout)
+
+
+def test_status_tells_about_the_session(teleport):
+    done = teleport("status", env={"SSH_SESSION_ID": "abc", "SSH_TELEPORT_USER": "al\x1b[31mice", "USER": "root",
+                                   "SSH_CLIENT": "10.0.0.1 1 22", "SSH_TELEPORT_CLUSTER_NAME": "example.com"})
+    assert "User ID     : al\\x1b[31mice, logged in as root from 10.0.0.1 1 22\n" in done.stdout
+    assert "https://<proxyhost>:3080/web/cluster/example.com/console/session/abc" in done.stdout
+
+
+def test_aws_identity_names_the_source_and_no_secret(teleport):
+    env = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIsecret", "AWS_REGION": "us-west-2",
+           "AWS_EC2_METADATA_DISABLED": "true"}
+    done = teleport("aws", "identity", "--format=json", env=env)
+    answer = json.loads(done.stdout)
+    assert answer["source"] == "environment" and answer["region"] == "us-west-2"
+    assert answer["sts_host"] == "sts.us-west-2.amazonaws.com"
+    text = teleport("aws", "identity", env=env)
+    for output in (done.stdout, text.stdout, done.stderr, text.stderr):
+        assert "wJalrXUtnFEMIsecret" not in output
+
+
+# ---- the services ------------------------------------------------------------------------------------
+
+def test_every_service_runs_in_its_cage(cluster):
+    services = cluster.process.children()
+    assert set(services) == {"signer", "sts", "auth", "proxy", "instance"}
+    for name, pid in services.items():
+        with open(f"/proc/{pid}/status") as f:
+            status = f.read()
+        assert re.search(r"^NoNewPrivs:\t1$", status, re.M), name
+        if "sanitizer build" not in cluster.process.text():
+            assert re.search(r"^Seccomp:\t2$", status, re.M), name
+        assert re.search(r"^CapEff:\t0+$", status, re.M), name
+        if os.geteuid() == 0 and name in ("proxy", "sts"):
+            assert not re.search(r"^Uid:.*\b0\b", status, re.M), name
