@@ -135,7 +135,7 @@ void attempt_release(struct attempt *at)
 
 /* ---- beginning ------------------------------------------------------------------------------------ */
 
-struct attempt *attempt_new(struct auth *a, const char *peer, const struct attempt_events *events, void *ctx)
+struct attempt *attempt_new(struct auth *a, const char *peer, struct str client_version, const struct attempt_events *events, void *ctx)
 {
         struct attempt *at = NEW(struct attempt);
         uint8_t id[8];
@@ -146,6 +146,7 @@ struct attempt *attempt_new(struct auth *a, const char *peer, const struct attem
         at->ctx = ctx;
         at->arena = arena_new(ATTEMPT_ARENA);
         snprintf(at->peer, sizeof at->peer, "%s", peer);
+        at->client_version = arena_str(at->arena, str_slice(client_version, 0, 64));
         random_bytes(id, sizeof id);
         hex_encode(&hex, str_of_bytes(id, sizeof id));
         snprintf(at->request_id, sizeof at->request_id, "%s", buf_c(&hex));
@@ -381,6 +382,10 @@ static struct error *check_params(struct attempt *at, const struct attempt_param
                                  STR_ARG(params->method), at->token.token->spec->join_method);
         TRY(name_check_host(params->host_name, "host name"));
         at->host_name = arena_str(at->arena, params->host_name);
+        /* An address names whoever has it next; where the host is seen is certified beside its name. */
+        if (name_is_ip(params->host_name))
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is an address", STR_ARG(at->host_name)),
+                                  "set teleport.nodename in teleport.yaml to a name");
         if (name_is_reserved(params->host_name, at->auth->cluster))
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is reserved", STR_ARG(at->host_name)),
                                   "set teleport.nodename in teleport.yaml");
@@ -413,7 +418,8 @@ bool attempt_wants_proof(const struct attempt *at)
 
 bool attempt_wants_anything(const struct attempt *at)
 {
-        return at->at.state == WANT_INIT || at->at.state == WANT_PARAMS || at->at.state == WANT_PROOF;
+        return at->at.state == WANT_INIT || at->at.state == WANT_PARAMS || at->at.state == WANT_PROOF ||
+               (at->at.state == FIND_TOKEN && !at->is_decided);
 }
 
 /* ---- proof ------------------------------------------------------------------------------------------------ */
@@ -667,7 +673,7 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
         if (err == NULL)
                 err = attempt_keep_certs(at, certs);
         if (err != NULL) {
-                fail(at, "sign", error_because(error_new(ERROR_UNAVAILABLE, "the certificates could not be made"), err));
+                fail(at, "sign", issue_failed(err));
                 return;
         }
         commit(at);

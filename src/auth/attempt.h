@@ -32,8 +32,12 @@ struct attempt_events {
         void (*on_done)(void *ctx, const struct attempt_result *result, struct error *err);
 };
 
-/* peer: whose connection this is. Overload (too many pending joins) is told by attempt_begin. */
-struct attempt *attempt_new(struct auth *a, const char *peer, const struct attempt_events *events, void *ctx) MUST_USE;
+/*
+ * peer: whose connection this is; client_version: what the client says it is, "" if it does not. Overload
+ * (too many pending joins) is told by attempt_begin.
+ */
+struct attempt *attempt_new(struct auth *a, const char *peer, struct str client_version, const struct attempt_events *events,
+                            void *ctx) MUST_USE;
 
 /* The connection is gone: no event comes any more; the abort is audited. Also frees after on_done; NULL is silent. */
 void attempt_release(struct attempt *at);
@@ -61,7 +65,7 @@ struct attempt_params {
 };
 void attempt_params(struct attempt *at, const struct attempt_params *params);
 
-/* Whether the attempt stands where the challenge must be answered; whether it stands where the client must say something. */
+/* Whether the attempt stands where the challenge must be answered; whether the client must say something yet. */
 bool attempt_wants_proof(const struct attempt *at);
 bool attempt_wants_anything(const struct attempt *at);
 

@@ -139,7 +139,7 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
         if (err == NULL)
                 err = message_copy(r->arena, &certs->base, &copy);
         if (err != NULL) {
-                renewal_finish(r, error_because(error_new(ERROR_UNAVAILABLE, "the certificate could not be made"), err));
+                renewal_finish(r, issue_failed(err));
                 return;
         }
         r->certs = (const Cteleport__Internal__V1__HostCerts *)copy;

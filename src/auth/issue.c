@@ -27,6 +27,13 @@ static void on_certs(void *ctx, const ProtobufCMessage *answer, struct error *er
         free(ask);
 }
 
+struct error *issue_failed(struct error *err)
+{
+        if (err->code == ERROR_INVALID_ARGUMENT || err->code == ERROR_PERMISSION_DENIED)
+                return error_wrap(err, "the signer refuses");
+        return error_because(error_new(ERROR_UNAVAILABLE, "the certificates could not be made"), err);
+}
+
 static char **texts_to_c(struct arena *arena, const struct str *texts, size_t count)
 {
         char **list = arena_alloc(arena, (count + 1) * sizeof *list);

@@ -26,6 +26,9 @@ struct issue_request {
 void issue(struct auth *a, const struct issue_request *request,
            void (*done)(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err), void *ctx);
 
+/* What the asker is told of err: a refusal is one, again and again; anything else may pass. */
+struct error *issue_failed(struct error *err) MUST_USE;
+
 /* Asks the signer for the CAs (creating them at the very first start) and keeps them in a->authorities. */
 void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *ctx, struct error *err), void *ctx);
 

@@ -158,7 +158,7 @@ void join_legacy_open(struct rpc_call *call, const ProtobufCMessage *first)
         (void)first;
         l->call = call;
         l->auth = caller->auth;
-        l->attempt = attempt_new(caller->auth, caller->peer, &attempt_events, l);
+        l->attempt = attempt_new(caller->auth, caller->peer, rpc_call_metadata(call, "version"), &attempt_events, l);
         rpc_call_listen(call, &call_events, l);
         response.challenge = (char *)(uintptr_t)attempt_challenge(l->attempt).ptr;
         rpc_call_send(call, &response.base);

@@ -188,6 +188,6 @@ void join_service_open(struct rpc_call *call, const ProtobufCMessage *first)
         (void)first;
         j->call = call;
         j->auth = caller->auth;
-        j->attempt = attempt_new(caller->auth, caller->peer, &attempt_events, j);
+        j->attempt = attempt_new(caller->auth, caller->peer, rpc_call_metadata(call, "version"), &attempt_events, j);
         rpc_call_listen(call, &call_events, j);
 }
