@@ -274,7 +274,8 @@ class Cluster:
 
     def events(self, kind=None):
         path = self.data_dir / "log" / "events.log"
-        lines = path.read_text().splitlines() if path.exists() else []
+        text = path.read_text() if path.exists() else ""
+        lines = text[:text.rfind("\n") + 1].splitlines()  # the last one may be half written yet
         return [e for e in map(json.loads, lines) if kind is None or e["event"] == kind]
 
     def host(self, name="web-1", **settings):

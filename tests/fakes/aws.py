@@ -18,7 +18,7 @@ sts.mode: ok, slow (answers after `seconds`), hang, throttle, down (503), html, 
 twice (duplicate key), huge, empty, reset. `times` limits a mode to the next N requests.
 
 When serving, one line of JSON tells the ports: {"sts": 1234, "imds": 1235, "ca": "/…/ca.pem"}. Every STS
-request is appended to DIR/sts.log as JSON.
+request is appended to DIR/sts.log as JSON when it is answered; one that is held up also when it arrives.
 """
 import argparse
 import datetime
@@ -333,6 +333,8 @@ class Sts(Quiet):
             self.close_connection = True
             self.connection.close()
             return True
+        if kind in ("hang", "slow"):
+            self.note("arrived")
         if kind == "hang":
             self.server.stopping.wait(mode.get("seconds", 60))
             self.close_connection = True
