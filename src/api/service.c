@@ -18,8 +18,8 @@ typedef Cteleport__Internal__V1__Boot boot_message;
 typedef Cteleport__Internal__V1__Control control_message;
 
 enum {
-        BOOT_MAX = 1 * MiB,      /* configuration, a few key pairs */
-        BOOT_ARENA = 8 * MiB,    /* decoded, and what a service keeps beside it */
+        BOOT_MAX = 1 * MiB,   /* configuration, a few key pairs */
+        BOOT_ARENA = 8 * MiB, /* decoded, and what a service keeps beside it */
 };
 
 /* ---- what the supervisor hands over -------------------------------------------------------------- */
@@ -50,7 +50,7 @@ static enum log_level level_of(const char *severity)
                 const char *name;
                 enum log_level level;
         } levels[] = {
-                { "DEBUG", LOG_DEBUG }, { "TRACE", LOG_DEBUG },  { "INFO", LOG_INFO },   { "WARN", LOG_WARN },
+                { "DEBUG", LOG_DEBUG },  { "TRACE", LOG_DEBUG }, { "INFO", LOG_INFO },   { "WARN", LOG_WARN },
                 { "WARNING", LOG_WARN }, { "ERR", LOG_ERROR },   { "ERROR", LOG_ERROR },
         };
 
@@ -173,8 +173,7 @@ static bool take_message(struct service *s, char *buffer)
                 tell_stop(s);
                 return false;
         }
-        control_message *control =
-                cteleport__internal__v1__control__unpack(NULL, len, (const uint8_t *)buffer);
+        control_message *control = cteleport__internal__v1__control__unpack(NULL, len, (const uint8_t *)buffer);
         if (control == NULL) { /* our own parent does not do this */
                 if (fd >= 0)
                         close(fd);

@@ -43,7 +43,8 @@ struct error *service_begin(struct service *s) MUST_USE;
 int service_take_fd(struct service *s, const char *name);
 
 /* Listens to the supervisor on the loop, which goes on running until STOP has come or service_end. */
-struct error *service_control(struct service *s, struct loop *l, const struct service_events *events, void *ctx) MUST_USE;
+struct error *service_control(struct service *s, struct loop *l, const struct service_events *events,
+                              void *ctx) MUST_USE;
 
 /* Tells the supervisor that this service serves. */
 void service_ready(struct service *s);
@@ -51,7 +52,8 @@ void service_ready(struct service *s);
 /* Tells the supervisor that starting this service again would not help (err is owned), for its own log and exit. */
 void service_fatal(struct service *s, struct error *err);
 
-/* Ends listening, wipes the secrets that came with Boot, and frees. The loop still has to turn once for a handle to close. */
+/* Ends listening, wipes the secrets that came with Boot, and frees. The loop still has to turn once for a handle to
+ * close. */
 void service_end(struct service *s);
 
 /* Sets the level and format of this process's log from teleport.log, to fd (borrowed). Defaults: INFO, text. */

@@ -22,7 +22,7 @@ typedef Cteleport__Internal__V1__Control control_message;
 /* A child set up as the supervisor does it; runs act and exits with what it returns. */
 struct child {
         pid_t pid;
-        int control;  /* our end of its descriptor 4 */
+        int control;   /* our end of its descriptor 4 */
         int neighbour; /* our end of its descriptor 5, "auth" */
 };
 

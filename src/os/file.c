@@ -169,8 +169,8 @@ static struct error *write_all(int fd, const char *shown, struct str bytes)
 /* Everything up to the rename; on failure the temporary file may be left. */
 static struct error *write_temporary(struct draft *d, const char *shown, struct str bytes, unsigned mode)
 {
-        AUTO_FD int fd = openat(d->dir_fd, d->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                                (mode_t)mode);
+        AUTO_FD int fd =
+                openat(d->dir_fd, d->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
 
         if (fd < 0)
                 return error_errno(errno, "cannot create a file beside %s", shown);
@@ -288,9 +288,9 @@ static struct error *already_locked(int fd, const char *shown)
                 error_free(unreadable);
                 return error_new(ERROR_FAILED_PRECONDITION, "%s is in use by another process", shown);
         }
-        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s is in use by process %lld", shown,
-                                    (long long)number),
-                          "stop that process first, or choose another data directory");
+        return error_hint(
+                error_new(ERROR_FAILED_PRECONDITION, "%s is in use by process %lld", shown, (long long)number),
+                "stop that process first, or choose another data directory");
 }
 
 /* Of the open file, not of the process: it does not vanish when another descriptor of the file is closed. */

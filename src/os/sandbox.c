@@ -27,6 +27,7 @@
 
 enum { END_OF_LIST = -100000 }; /* libseccomp numbers the calls an architecture lacks from -10001 on */
 
+/* clang-format off */
 /*
  * All that is left for who holds the keys: requests from one socket, answers to it, lines to one log,
  * memory, randomness, the time. No list is shared with the others, so that none of theirs grows into it.
@@ -59,7 +60,7 @@ static const int calls_base[] = {
 /* libuv's pool: blocking work beside the loop. (clone itself is judged by its flags.) */
 static const int calls_threads[] = {
         SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(set_tid_address), SCMP_SYS(sched_getaffinity),
-        SCMP_SYS(prlimit64), SCMP_SYS(getrlimit), SCMP_SYS(get_mempolicy), SCMP_SYS(setpriority), SCMP_SYS(sysinfo),
+        SCMP_SYS(prlimit64), SCMP_SYS(getrlimit), SCMP_SYS(sysinfo),
         END_OF_LIST,
 };
 
@@ -121,20 +122,22 @@ static const char *const paths_network[] = {
         "/lib", "/lib64", "/etc/ssl", "/etc/pki", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
         "/dev/urandom", "/dev/null", NULL,
 };
+/* clang-format on */
 
 enum { LISTS_MAX = 7 };
 
 struct sandbox_row {
         const char *name;
-        const char *user;               /* whom root becomes; NULL: stays, for it owns files */
-        const int *allowed[LISTS_MAX];  /* anything else kills; none: everything but calls_never */
-        bool may_socket;                /* internet and Unix sockets; no other families */
+        const char *user;              /* whom root becomes; NULL: stays, for it owns files */
+        const int *allowed[LISTS_MAX]; /* anything else kills; none: everything but calls_never */
+        bool may_socket;               /* internet and Unix sockets; no other families */
         bool may_thread;
-        bool may_load_code;             /* executable pages: modules of glibc's resolver */
-        bool may_execute;               /* programs among what it may read */
+        bool may_load_code; /* executable pages: modules of glibc's resolver */
+        bool may_execute;   /* programs among what it may read */
         const char *const *reads;
 };
 
+/* clang-format off */
 static const struct sandbox_row rows[] = {
         [SANDBOX_SIGNER] = {
                 .name = "signer",
@@ -170,6 +173,7 @@ static const struct sandbox_row rows[] = {
                 .may_thread = true,
         },
 };
+/* clang-format on */
 
 /* ---- seccomp ----------------------------------------------------------------------------------- */
 
@@ -242,8 +246,7 @@ static struct error *allow_ioctls(scmp_filter_ctx filter)
         static const unsigned long requests[] = { FIONBIO, FIONREAD, FIOCLEX, TCGETS };
 
         for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
-                int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                                         SCMP_A1(SCMP_CMP_EQ, requests[i]));
+                int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, requests[i]));
                 if (r < 0)
                         return rule_failed(r);
         }
@@ -257,8 +260,10 @@ static struct error *answer_probes(scmp_filter_ctx filter)
                 int call;
                 int errnum;
         } probes[] = {
-                { SCMP_SYS(clone3), ENOSYS }, { SCMP_SYS(io_uring_setup), ENOSYS },
-                { SCMP_SYS(openat2), ENOSYS }, { SCMP_SYS(prctl), EPERM },
+                { SCMP_SYS(clone3), ENOSYS },
+                { SCMP_SYS(io_uring_setup), ENOSYS },
+                { SCMP_SYS(openat2), ENOSYS },
+                { SCMP_SYS(prctl), EPERM },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
@@ -327,8 +332,8 @@ static struct error *check_single_thread(void)
         /* A directory has two links and one more for each thread in it. Without /proc nothing can be said. */
         if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink <= 3 || is_sanitized) /* (whose runtime may keep one) */
                 return NULL;
-        return error_new(ERROR_FAILED_PRECONDITION, "%d threads run before the sandbox is entered: it would not hold them",
-                         (int)st.st_nlink - 2);
+        return error_new(ERROR_FAILED_PRECONDITION,
+                         "%d threads run before the sandbox is entered: it would not hold them", (int)st.st_nlink - 2);
 }
 
 static struct error *drop_capabilities(void)
@@ -427,7 +432,7 @@ void process_harden(void)
         const struct rlimit none = { 0, 0 };
 
         (void)setrlimit(RLIMIT_CORE, &none); /* lowering never fails */
-        if (!is_sanitized) /* LeakSanitizer attaches to its own process */
+        if (!is_sanitized)                   /* LeakSanitizer attaches to its own process */
                 (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         umask(0077);
 }

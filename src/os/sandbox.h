@@ -12,11 +12,11 @@
 #include "base/error.h"
 
 enum sandbox_kind {
-        SANDBOX_SIGNER,   /* one socket, one log file, no paths, no network */
-        SANDBOX_STS,      /* network out, CA bundle and resolver files read-only */
-        SANDBOX_AUTH,     /* listening sockets it was given, its data directory */
-        SANDBOX_PROXY,    /* network, resolver files read-only, nothing else on disk */
-        SANDBOX_INSTANCE, /* network, its data directory, credential files, credential_process children */
+        SANDBOX_SIGNER,         /* one socket, one log file, no paths, no network */
+        SANDBOX_STS,            /* network out, CA bundle and resolver files read-only */
+        SANDBOX_AUTH,           /* listening sockets it was given, its store and audit log */
+        SANDBOX_PROXY,          /* network, resolver files read-only, nothing else on disk */
+        SANDBOX_INSTANCE,       /* network, its data directory, credential files, credential_process children */
         SANDBOX_INSTANCE_LOCAL, /* the same beside its own Auth Service: a socket to it and its files, nothing else */
         SANDBOX_KINDS
 };

@@ -15,11 +15,11 @@
  * Rights and fields newer than the headers we may be built with; the numbers are the kernel's ABI
  * (Documentation/userspace-api/landlock.rst), and none is used with a kernel that does not know it.
  */
-#define FS_REFER (1ULL << 13)     /* ABI 2 */
-#define FS_TRUNCATE (1ULL << 14)  /* ABI 3 */
-#define FS_IOCTL_DEV (1ULL << 15) /* ABI 5 */
+#define FS_REFER            (1ULL << 13) /* ABI 2 */
+#define FS_TRUNCATE         (1ULL << 14) /* ABI 3 */
+#define FS_IOCTL_DEV        (1ULL << 15) /* ABI 5 */
 #define SCOPE_ABSTRACT_UNIX (1ULL << 0)
-#define SCOPE_SIGNAL (1ULL << 1)
+#define SCOPE_SIGNAL        (1ULL << 1)
 
 struct ruleset {
         uint64_t handled_fs;
@@ -31,11 +31,12 @@ static const uint64_t read_rights = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCE
 
 static const uint64_t write_rights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
                                      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |
-                                     LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | FS_REFER | FS_TRUNCATE;
+                                     LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | FS_REFER |
+                                     FS_TRUNCATE;
 
 /* What a rule about a file, not a directory, may name. */
-static const uint64_t file_rights = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-                                    LANDLOCK_ACCESS_FS_READ_FILE | FS_TRUNCATE;
+static const uint64_t file_rights =
+        LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE | FS_TRUNCATE;
 
 static uint64_t rights_of_abi(int abi)
 {

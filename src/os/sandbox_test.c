@@ -167,6 +167,7 @@ static int act_regain_root(void)
 
 static void kills_on_what_the_row_does_not_allow(void **state)
 {
+        /* clang-format off */
         static const struct {
                 enum sandbox_kind kind;
                 int (*act)(void);
@@ -182,7 +183,7 @@ static void kills_on_what_the_row_does_not_allow(void **state)
                 { SANDBOX_PROXY, act_regain_root },
                 { SANDBOX_INSTANCE_LOCAL, act_execute }, { SANDBOX_INSTANCE_LOCAL, act_socket },
         };
-
+        /* clang-format on */
         (void)state;
         if (!has_seccomp)
                 skip();

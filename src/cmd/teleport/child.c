@@ -16,6 +16,7 @@
 #include "os/fdpass.h"
 #include "os/sandbox.h"
 
+/* clang-format off */
 const struct child_row child_rows[CHILD_KINDS] = {
         [CHILD_SIGNER]   = { "signer", .is_follower = true },
         [CHILD_STS]      = { "sts", .is_follower = true },
@@ -23,6 +24,7 @@ const struct child_row child_rows[CHILD_KINDS] = {
         [CHILD_PROXY]    = { "proxy", .gets_keypairs = true },
         [CHILD_INSTANCE] = { "instance", .gets_join_token = true, .gets_whole_environment = true },
 };
+/* clang-format on */
 
 const struct pairing_row pairing_rows[PAIRING_COUNT] = {
         { { CHILD_AUTH, CHILD_SIGNER } },   { { CHILD_AUTH, CHILD_STS } },       { { CHILD_AUTH, CHILD_PROXY } },
@@ -33,6 +35,7 @@ const struct pairing_row pairing_rows[PAIRING_COUNT] = {
  * What a service may know of our environment. Credentials of the operator's shell, tokens in
  * TELEPORT_CONFIG, library switches: none of it is on the list.
  */
+/* clang-format off */
 static const char *const environment_names[] = {
         "PATH", "LANG", "LC_ALL", "TZ", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE", "RES_OPTIONS",
         "LOCALDOMAIN", "UV_THREADPOOL_SIZE",
@@ -40,6 +43,7 @@ static const char *const environment_names[] = {
         "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "LLVM_PROFILE_FILE",
 #endif
 };
+/* clang-format on */
 
 /* ---- what it is given ------------------------------------------------------------------------------ */
 

@@ -11,12 +11,20 @@
 #include "internal.pb-c.h"
 
 /* In the order they are started. */
-enum child_kind { CHILD_SIGNER, CHILD_STS, CHILD_AUTH, CHILD_PROXY, CHILD_INSTANCE, CHILD_KINDS, CHILD_NONE = CHILD_KINDS };
+enum child_kind {
+        CHILD_SIGNER,
+        CHILD_STS,
+        CHILD_AUTH,
+        CHILD_PROXY,
+        CHILD_INSTANCE,
+        CHILD_KINDS,
+        CHILD_NONE = CHILD_KINDS
+};
 
 struct child_row {
         const char *name;
-        bool is_follower;            /* has no ear for the supervisor: it lives and ends with auth */
-        bool gets_static_tokens;     /* parts of the configuration that are secrets */
+        bool is_follower;        /* has no ear for the supervisor: it lives and ends with auth */
+        bool gets_static_tokens; /* parts of the configuration that are secrets */
         bool gets_join_token;
         bool gets_keypairs;
         bool gets_whole_environment; /* AWS_* and what a credential_process may need; the others get a few names */

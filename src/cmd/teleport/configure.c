@@ -12,6 +12,7 @@
 #include "cmd/teleport/output.h"
 #include "schema/schema.h"
 
+/* clang-format off */
 #define CONFIGURE_FLAGS                                                                                                \
         { "output", .letter = 'o', .kind = FLAG_TEXT, .value = "DEST", .fallback = "stdout",                           \
           .help = "Where to write: stdout, file (/etc/teleport.yaml), an absolute path" },                             \
@@ -27,6 +28,7 @@
         { "proxy", .kind = FLAG_TEXT, .value = "ADDR", .help = "Address of the Proxy Service" },                       \
         { "ca-pin", .kind = FLAG_LIST, .value = "PIN", .help = "Pin of the cluster's CA" },                            \
         { "node-name", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of this host (its host name)" }
+/* clang-format on */
 
 static const char *const join_methods[] = { "token", "iam", NULL };
 

@@ -24,46 +24,45 @@ const struct flag install_systemd_flags[] = {
  * capabilities are what the supervisor needs to give proxy and sts a user of their own, to end them,
  * and to listen below port 1024.
  */
-static const char unit_format[] =
-        "[Unit]\n"
-        "Description=Teleport Service\n"
-        "After=network.target\n"
-        "\n"
-        "[Service]\n"
-        "Type=notify\n"
-        "NotifyAccess=main\n"
-        "Restart=always\n"
-        "RestartSec=5\n"
-        "EnvironmentFile=-%s\n"
-        "ExecStart=%s start --config /etc/teleport.yaml --pid-file=%s\n"
-        "# systemd before 239 needs an absolute path for the command\n"
-        "ExecReload=/bin/sh -c \"exec pkill -HUP -L -F %s\"\n"
-        "PIDFile=%s\n"
-        "LimitNOFILE=%lld\n"
-        "LimitCORE=0\n"
-        "UMask=0077\n"
-        "NoNewPrivileges=yes\n"
-        "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL CAP_NET_BIND_SERVICE\n"
-        "ProtectSystem=full\n"
-        "ProtectHome=read-only\n"
-        "PrivateTmp=yes\n"
-        "PrivateDevices=yes\n"
-        "ProtectKernelTunables=yes\n"
-        "ProtectKernelModules=yes\n"
-        "ProtectKernelLogs=yes\n"
-        "ProtectControlGroups=yes\n"
-        "ProtectClock=yes\n"
-        "ProtectHostname=yes\n"
-        "RestrictNamespaces=yes\n"
-        "RestrictRealtime=yes\n"
-        "RestrictSUIDSGID=yes\n"
-        "LockPersonality=yes\n"
-        "MemoryDenyWriteExecute=yes\n"
-        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK\n"
-        "SystemCallArchitectures=native\n"
-        "\n"
-        "[Install]\n"
-        "WantedBy=multi-user.target\n";
+static const char unit_format[] = "[Unit]\n"
+                                  "Description=Teleport Service\n"
+                                  "After=network.target\n"
+                                  "\n"
+                                  "[Service]\n"
+                                  "Type=notify\n"
+                                  "NotifyAccess=main\n"
+                                  "Restart=always\n"
+                                  "RestartSec=5\n"
+                                  "EnvironmentFile=-%s\n"
+                                  "ExecStart=%s start --config /etc/teleport.yaml --pid-file=%s\n"
+                                  "# systemd before 239 needs an absolute path for the command\n"
+                                  "ExecReload=/bin/sh -c \"exec pkill -HUP -L -F %s\"\n"
+                                  "PIDFile=%s\n"
+                                  "LimitNOFILE=%lld\n"
+                                  "LimitCORE=0\n"
+                                  "UMask=0077\n"
+                                  "NoNewPrivileges=yes\n"
+                                  "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL CAP_NET_BIND_SERVICE\n"
+                                  "ProtectSystem=full\n"
+                                  "ProtectHome=read-only\n"
+                                  "PrivateTmp=yes\n"
+                                  "PrivateDevices=yes\n"
+                                  "ProtectKernelTunables=yes\n"
+                                  "ProtectKernelModules=yes\n"
+                                  "ProtectKernelLogs=yes\n"
+                                  "ProtectControlGroups=yes\n"
+                                  "ProtectClock=yes\n"
+                                  "ProtectHostname=yes\n"
+                                  "RestrictNamespaces=yes\n"
+                                  "RestrictRealtime=yes\n"
+                                  "RestrictSUIDSGID=yes\n"
+                                  "LockPersonality=yes\n"
+                                  "MemoryDenyWriteExecute=yes\n"
+                                  "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK\n"
+                                  "SystemCallArchitectures=native\n"
+                                  "\n"
+                                  "[Install]\n"
+                                  "WantedBy=multi-user.target\n";
 
 /* A path goes into the unit as it stands: nothing that systemd or the shell would read as more than a path. */
 static struct error *check_path(const char *path, const char *flag)
@@ -75,7 +74,8 @@ static struct error *check_path(const char *path, const char *flag)
         if (is_fine)
                 return NULL;
         AUTO_MEM char *shown = escaped(str_of(path));
-        return error_new(ERROR_INVALID_ARGUMENT, "--%s: '%s' is not an absolute path without special characters", flag, shown);
+        return error_new(ERROR_INVALID_ARGUMENT, "--%s: '%s' is not an absolute path without special characters", flag,
+                         shown);
 }
 
 struct error *install_systemd_run(void *ctx, const struct flags *given)

@@ -112,9 +112,9 @@ static struct error *resolve_token(struct launch *l)
         l->token = secret_of(token);
         wipe(text.ptr, text.len);
         if (l->token.len > 0 && !name_is_token(secret_str(&l->token)))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT,
-                                            "the join token holds characters that no token name has"),
-                                  "a token given by file must be given by its absolute path");
+                return error_hint(
+                        error_new(ERROR_INVALID_ARGUMENT, "the join token holds characters that no token name has"),
+                        "a token given by file must be given by its absolute path");
         return NULL;
 }
 

@@ -15,12 +15,15 @@ const struct flag launch_flags[] = {
           .help = "Services to run, of auth, proxy and node, instead of those the file enables" },
         { "nodename", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of this host in the cluster" },
         { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .help = "Where identity and state live (/var/lib/teleport)" },
-        { "listen-ip", .letter = 'l', .kind = FLAG_TEXT, .value = "IP", .help = "Address that services listen on (0.0.0.0)" },
+        { "listen-ip", .letter = 'l', .kind = FLAG_TEXT, .value = "IP",
+          .help = "Address that services listen on (0.0.0.0)" },
         { "advertise-ip", .kind = FLAG_TEXT, .value = "ADDR", .help = "Address that heartbeats tell" },
         { "auth-server", .kind = FLAG_LIST, .value = "ADDR",
           .help = "Address of the Auth Service; turns the local one off" },
-        { "token", .kind = FLAG_TEXT, .value = "TOKEN", .help = "Join token, or the absolute path of a file that holds it" },
-        { "ca-pin", .kind = FLAG_LIST, .value = "PIN", .help = "Pin of the cluster's CA, or the absolute path of a file with pins" },
+        { "token", .kind = FLAG_TEXT, .value = "TOKEN",
+          .help = "Join token, or the absolute path of a file that holds it" },
+        { "ca-pin", .kind = FLAG_LIST, .value = "PIN",
+          .help = "Pin of the cluster's CA, or the absolute path of a file with pins" },
         { "labels", .kind = FLAG_LIST, .value = "LABELS", .help = "Labels of this host: env=prod,team=web" },
         { "pid-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Write the process ID here when all services run" },
         { "diag-addr", .kind = FLAG_TEXT, .value = "ADDR", .is_hidden = true, .help = "Not part of this release" },
@@ -31,21 +34,22 @@ const struct flag launch_flags[] = {
 /* ---- parts of the configuration that may be missing ---------------------------------------------- */
 
 /* A function that returns the part of its owner, made if it is not there yet. */
-#define PART_OF(owner_type, field, type, init)                                                     \
-        static type *field##_of(struct arena *arena, owner_type *owner)                            \
-        {                                                                                          \
-                if (owner->field == NULL) {                                                        \
-                        owner->field = arena_alloc(arena, sizeof(*owner->field));                  \
-                        init(owner->field);                                                        \
-                }                                                                                  \
-                return owner->field;                                                               \
+#define PART_OF(owner_type, field, type, init)                                                                         \
+        static type *field##_of(struct arena *arena, owner_type *owner)                                                \
+        {                                                                                                              \
+                if (owner->field == NULL) {                                                                            \
+                        owner->field = arena_alloc(arena, sizeof(*owner->field));                                      \
+                        init(owner->field);                                                                            \
+                }                                                                                                      \
+                return owner->field;                                                                                   \
         }
 
 PART_OF(Cteleport__V1__Config, teleport, Cteleport__V1__TeleportConfig, cteleport__v1__teleport_config__init)
 PART_OF(Cteleport__V1__Config, auth_service, Cteleport__V1__AuthConfig, cteleport__v1__auth_config__init)
 PART_OF(Cteleport__V1__Config, proxy_service, Cteleport__V1__ProxyConfig, cteleport__v1__proxy_config__init)
 PART_OF(Cteleport__V1__Config, ssh_service, Cteleport__V1__SSHConfig, cteleport__v1__sshconfig__init)
-PART_OF(Cteleport__V1__Config, app_service, Cteleport__V1__OtherServiceConfig, cteleport__v1__other_service_config__init)
+PART_OF(Cteleport__V1__Config, app_service, Cteleport__V1__OtherServiceConfig,
+        cteleport__v1__other_service_config__init)
 PART_OF(Cteleport__V1__Config, db_service, Cteleport__V1__OtherServiceConfig, cteleport__v1__other_service_config__init)
 PART_OF(Cteleport__V1__TeleportConfig, log, Cteleport__V1__LogConfig, cteleport__v1__log_config__init)
 
@@ -181,7 +185,8 @@ static char *listen_address(struct arena *arena, const char *ip, const char *fro
         const char *port = colon == NULL ? default_port : colon + 1;
         bool is_bare_v6 = strchr(ip, ':') != NULL && ip[0] != '[';
 
-        return (char *)(uintptr_t)arena_printf(arena, "%s%s%s:%s", is_bare_v6 ? "[" : "", ip, is_bare_v6 ? "]" : "", port);
+        return (char *)(uintptr_t)arena_printf(arena, "%s%s%s:%s", is_bare_v6 ? "[" : "", ip, is_bare_v6 ? "]" : "",
+                                               port);
 }
 
 static void overlay_listen_ip(const char *ip, struct arena *arena, Cteleport__V1__Config *config)

@@ -118,7 +118,8 @@ static void reads_the_named_file(void **state)
 
 static void refuses_a_named_file_that_is_missing(void **state)
 {
-        assert_refused(PREPARE(*state, "-c", "/nonexistent/teleport.yaml"), ERROR_NOT_FOUND, "/nonexistent/teleport.yaml");
+        assert_refused(PREPARE(*state, "-c", "/nonexistent/teleport.yaml"), ERROR_NOT_FOUND,
+                       "/nonexistent/teleport.yaml");
 }
 
 static void names_the_place_of_a_mistake(void **state)
@@ -152,8 +153,8 @@ static void lets_flags_beat_the_file(void **state)
         struct fixture *f = *state;
         AUTO_MEM char *path = given_file(f, "teleport.yaml", agent);
 
-        assert_null(PREPARE(f, "-c", path, "--nodename=web-1", "--data-dir=/srv/t", "--token=other", "--pid-file=/run/p", "-d",
-                            "--insecure"));
+        assert_null(PREPARE(f, "-c", path, "--nodename=web-1", "--data-dir=/srv/t", "--token=other",
+                            "--pid-file=/run/p", "-d", "--insecure"));
         assert_string_equal(f->launch.nodename, "web-1");
         assert_string_equal(f->launch.data_dir, "/srv/t");
         assert_string_equal(f->launch.pid_file, "/run/p");
@@ -203,7 +204,8 @@ static void reads_labels_with_quotes(void **state)
 static void puts_the_listening_address_before_the_ports(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = given_file(f, "teleport.yaml", "version: v3\nauth_service: {listen_addr: \"0.0.0.0:4025\"}\n");
+        AUTO_MEM char *path =
+                given_file(f, "teleport.yaml", "version: v3\nauth_service: {listen_addr: \"0.0.0.0:4025\"}\n");
 
         assert_null(PREPARE(f, "-c", path, "-l", "127.0.0.1"));
         assert_string_equal(f->launch.config->auth_service->listen_addr, "127.0.0.1:4025");
@@ -212,7 +214,8 @@ static void puts_the_listening_address_before_the_ports(void **state)
         assert_string_equal(f->launch.config->auth_service->listen_addr, "[::1]:4025");
 }
 
-/* ---- what the configuration names --------------------------------------------------------------------------------- */
+/* ---- what the configuration names ---------------------------------------------------------------------------------
+ */
 
 static void reads_a_token_from_its_file(void **state)
 {
@@ -224,7 +227,8 @@ static void reads_a_token_from_its_file(void **state)
         assert_null(PREPARE(f, "-c", config, "--token", token));
         assert_true(str_equal(secret_str(&f->launch.token), STR("from-a-file")));
         assert_refused(PREPARE(f, "-c", config, "--token", empty), ERROR_INVALID_ARGUMENT, "is empty");
-        assert_refused(PREPARE(f, "-c", config, "--token", "/nonexistent"), ERROR_NOT_FOUND, "cannot read the join token");
+        assert_refused(PREPARE(f, "-c", config, "--token", "/nonexistent"), ERROR_NOT_FOUND,
+                       "cannot read the join token");
         assert_refused(PREPARE(f, "-c", config, "--token", "not/absolute"), ERROR_INVALID_ARGUMENT, "characters");
 }
 
@@ -232,9 +236,14 @@ static void resolves_pins_and_refuses_what_is_none(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *config = given_file(f, "teleport.yaml", agent);
-        AUTO_MEM char *two = given_file(f, "two", PIN "\n\n  sha256:AB" "23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n");
+        AUTO_MEM char *two = given_file(f, "two",
+                                        PIN "\n\n  sha256:AB"
+                                            "23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n");
         AUTO_MEM char *empty = given_file(f, "empty", "\n");
-        static const char *const wrong[] = { "md5:00", "sha256:00", "0123", PIN "0", "sha256:zz23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" };
+        static const char *const wrong[] = {
+                "md5:00", "sha256:00", "0123", PIN "0",
+                "sha256:zz23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+        };
 
         assert_null(PREPARE(f, "-c", config));
         assert_int_equal(f->launch.ca_pin_count, 0);
@@ -244,7 +253,8 @@ static void resolves_pins_and_refuses_what_is_none(void **state)
         assert_memory_equal(f->launch.ca_pins[2], "sha256:ab23", strlen("sha256:ab23"));
         assert_refused(PREPARE(f, "-c", config, "--ca-pin", empty), ERROR_INVALID_ARGUMENT, "is empty");
         for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
-                assert_refused(PREPARE(f, "-c", config, "--ca-pin", wrong[i]), ERROR_INVALID_ARGUMENT, "is not a CA pin");
+                assert_refused(PREPARE(f, "-c", config, "--ca-pin", wrong[i]), ERROR_INVALID_ARGUMENT,
+                               "is not a CA pin");
 }
 
 static void finds_a_name_for_this_host(void **state)

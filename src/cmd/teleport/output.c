@@ -53,13 +53,13 @@ struct error *output_create(const char *path, struct str text)
         struct stat st;
 
         if (lstat(path, &st) == 0)
-                return error_new(ERROR_ALREADY_EXISTS, "will not overwrite existing file %s, rm -f %s and try again", shown,
-                                 shown);
+                return error_new(ERROR_ALREADY_EXISTS, "will not overwrite existing file %s, rm -f %s and try again",
+                                 shown, shown);
         struct error *err = make_dirs_above(path);
         if (err == NULL)
                 err = file_write_atomic(path, text, 0600);
         if (err != NULL && err->code == ERROR_PERMISSION_DENIED)
-                return error_because(error_new(ERROR_PERMISSION_DENIED, "could not write to config file, missing sudo?"),
-                                     err);
+                return error_because(
+                        error_new(ERROR_PERMISSION_DENIED, "could not write to config file, missing sudo?"), err);
         return err;
 }

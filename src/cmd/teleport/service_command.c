@@ -93,10 +93,7 @@ static const struct {
         const char *name;
         int (*run)(struct service *s);
 } services[] = {
-        { "signer", run_signer },
-        { "sts", run_sts },
-        { "auth", auth_main },
-        { "proxy", proxy_main },
+        { "signer", run_signer },      { "sts", run_sts }, { "auth", auth_main }, { "proxy", proxy_main },
         { "instance", instance_main },
 };
 

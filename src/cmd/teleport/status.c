@@ -46,8 +46,8 @@ static void print_session(void)
                                         proxy[0] == '\0' ? "<proxyhost>:3080" : proxy,
                                         variable("SSH_TELEPORT_CLUSTER_NAME"), variable("SSH_SESSION_ID"));
         AUTO_MEM char *client = str_dup(str_of(variable("SSH_CLIENT")));
-        AUTO_MEM char *user = mem_printf("%s, logged in as %s from %s", variable("SSH_TELEPORT_USER"), variable("USER"),
-                                         client);
+        AUTO_MEM char *user =
+                mem_printf("%s, logged in as %s from %s", variable("SSH_TELEPORT_USER"), variable("USER"), client);
 
         print_row("User ID", user);
         print_row("Cluster Name", variable("SSH_TELEPORT_CLUSTER_NAME"));
@@ -106,7 +106,8 @@ static const char *text_at(const json_t *status, const char *key)
 
 static void print_joined(const json_t *status)
 {
-        AUTO_MEM char *cluster = mem_printf("yes, cluster %s, since %s", text_at(status, "cluster"), text_at(status, "joined"));
+        AUTO_MEM char *cluster =
+                mem_printf("yes, cluster %s, since %s", text_at(status, "cluster"), text_at(status, "joined"));
 
         if (text_at(status, "joined")[0] == '\0') {
                 print_row("Joined", "no");
@@ -132,15 +133,17 @@ static void print_last_error(const json_t *status)
 static void print_host(const json_t *status, bool is_running)
 {
         json_int_t skew = json_integer_value(json_object_get(status, "clock_skew_ms"));
-        AUTO_MEM char *state = is_running ? mem_printf("%s since %s", text_at(status, "state"), text_at(status, "since"))
-                                          : str_dup(STR("not running"));
+        AUTO_MEM char *state = is_running
+                                       ? mem_printf("%s since %s", text_at(status, "state"), text_at(status, "since"))
+                                       : str_dup(STR("not running"));
         const json_t *notice;
         size_t i;
 
         print_row("Service", state);
         print_row("Host UUID", text_at(status, "host_id"));
         print_joined(status);
-        AUTO_MEM char *clock = mem_printf("%lld ms %s the cluster's", (long long)llabs(skew), skew > 0 ? "behind" : "ahead of");
+        AUTO_MEM char *clock =
+                mem_printf("%lld ms %s the cluster's", (long long)llabs(skew), skew > 0 ? "behind" : "ahead of");
 
         print_row("Clock", clock);
         print_last_error(status);

@@ -151,8 +151,8 @@ static const struct {
         int signum;
         void (*fn)(void *ctx, int signum);
 } signal_rows[] = {
-        { SIGCHLD, on_child },  { SIGTERM, on_terminate }, { SIGINT, on_terminate },  { SIGQUIT, on_quit },
-        { SIGHUP, on_hangup },  { SIGUSR1, on_describe },  { SIGUSR2, on_replace },
+        { SIGCHLD, on_child }, { SIGTERM, on_terminate }, { SIGINT, on_terminate }, { SIGQUIT, on_quit },
+        { SIGHUP, on_hangup }, { SIGUSR1, on_describe },  { SIGUSR2, on_replace },
 };
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
@@ -176,7 +176,12 @@ static bool is_needed(const Cteleport__V1__Config *config, enum child_kind kind)
 static void supervisor_init(struct supervisor *s, const struct launch *l)
 {
         *s = (struct supervisor){
-                .launch = l, .lock_fd = -1, .log_fd = STDERR_FILENO, .auth_fd = -1, .auth_unix_fd = -1, .proxy_fd = -1,
+                .launch = l,
+                .lock_fd = -1,
+                .log_fd = STDERR_FILENO,
+                .auth_fd = -1,
+                .auth_unix_fd = -1,
+                .proxy_fd = -1,
         };
         for (size_t i = 0; i < PAIRING_COUNT; i++)
                 s->pairings[i] = (struct pairing){ { -1, -1 } };

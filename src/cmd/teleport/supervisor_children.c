@@ -423,9 +423,10 @@ static void bury(struct child *c, int wait_status)
                 log_debug("service ended", LOG_C("name", child_name(c)), LOG_C("fate", fate));
                 supervisor_stop_next(s);
         } else if (!s->was_ready) {
-                supervisor_stop(s, error_hint(error_new(ERROR_UNAVAILABLE, "the service '%s' %s before %s", child_name(c),
-                                                        fate, was_ready ? "the others were ready" : "it was ready"),
-                                              "the lines above this one may tell why"));
+                supervisor_stop(s,
+                                error_hint(error_new(ERROR_UNAVAILABLE, "the service '%s' %s before %s", child_name(c),
+                                                     fate, was_ready ? "the others were ready" : "it was ready"),
+                                           "the lines above this one may tell why"));
         } else if (child_rows[c->kind].is_follower && !child_lives(&s->children[CHILD_AUTH])) {
                 c->state = CHILD_DORMANT;
         } else {
@@ -440,7 +441,8 @@ void supervisor_reap(struct supervisor *s)
         bool is_dead[CHILD_KINDS] = { 0 };
         int statuses[CHILD_KINDS];
 
-        /* Last words first, and all the dead before any is buried: a follower's end is not news when auth is dead too. */
+        /* Last words first, and all the dead before any is buried: a follower's end is not news when auth is dead too.
+         */
         for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
                 struct child *c = &s->children[kind];
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by the supervisor's sources: supervisor.c (the story), supervisor_children.c, supervisor_setup.c, supervisor_stop.c. */
+/* Shared by the supervisor's sources: supervisor.c (the story), supervisor_children.c, supervisor_setup.c,
+ * supervisor_stop.c. */
 #ifndef CMD_TELEPORT_SUPERVISOR_INTERNAL_H
 #define CMD_TELEPORT_SUPERVISOR_INTERNAL_H
 
@@ -19,13 +20,13 @@ struct child {
         enum child_kind kind;
         enum child_state state;
         pid_t pid;
-        int control_fd;          /* -1 when there is none */
-        uv_poll_t *control;      /* on control_fd; freed by its close callback */
+        int control_fd;     /* -1 when there is none */
+        uv_poll_t *control; /* on control_fd; freed by its close callback */
         struct timer *restart;
         struct backoff pause;
         struct instant started;
         uint64_t starts;
-        bool was_told;           /* to end */
+        bool was_told; /* to end */
         bool has_spoken_fatal;
 };
 

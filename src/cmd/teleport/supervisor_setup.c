@@ -90,8 +90,9 @@ struct error *supervisor_read_host_id(struct supervisor *s)
         if (!str_is_empty(id) && !name_is_host_id(id)) {
                 AUTO_MEM char *shown = escaped(id);
 
-                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s holds '%s', which is not a host ID", path, shown),
-                                  "remove that file to get a new ID");
+                return error_hint(
+                        error_new(ERROR_FAILED_PRECONDITION, "%s holds '%s', which is not a host ID", path, shown),
+                        "remove that file to get a new ID");
         }
         free(s->host_id);
         s->host_id = str_dup(id);
@@ -108,8 +109,8 @@ struct error *supervisor_read_host_id(struct supervisor *s)
 static struct error *open_auth(struct supervisor *s)
 {
         AUTO_MEM char *path = mem_printf("%s/auth.sock", s->launch->data_dir);
-        struct error *err = socket_listen_tcp(str_of(s->launch->config->auth_service->listen_addr), &s->auth_fd,
-                                              s->auth_address);
+        struct error *err =
+                socket_listen_tcp(str_of(s->launch->config->auth_service->listen_addr), &s->auth_fd, s->auth_address);
 
         if (err != NULL)
                 return error_wrap(err, "auth_service.listen_addr");

@@ -71,7 +71,8 @@ static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs
 {
         struct stand_in *in = ctx;
 
-        tell(in, "%s has %zu keypairs, key of %s\n", in->name, count, pairs[0]->key_pem.len > 100 ? "some length" : "none");
+        tell(in, "%s has %zu keypairs, key of %s\n", in->name, count,
+             pairs[0]->key_pem.len > 100 ? "some length" : "none");
 }
 
 /* Each side says its name over a link; the other tells what it hears. */
@@ -137,7 +138,10 @@ static void tell_what_it_was_given(struct stand_in *in)
 static void live(struct stand_in *in)
 {
         static const struct service_events events = {
-                .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link, .on_keypairs = on_keypairs,
+                .on_stop = on_stop,
+                .on_drain = on_drain,
+                .on_link = on_link,
+                .on_keypairs = on_keypairs,
         };
         static const char *const neighbours[] = { "signer", "sts", "auth", "proxy", "instance" };
 
@@ -179,7 +183,8 @@ static int stand_in_main(const char *name)
         in.events_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
         tell_what_it_was_given(&in);
         if (is_to(&in, "give up")) {
-                service_fatal(&in.service, error_hint(error_new(ERROR_DATA_LOSS, "the store is damaged"), "restore it"));
+                service_fatal(&in.service,
+                              error_hint(error_new(ERROR_DATA_LOSS, "the store is damaged"), "restore it"));
                 return 1;
         }
         if (is_to(&in, "die"))
@@ -442,8 +447,9 @@ static void gives_secrets_only_to_those_who_need_them(void **state)
         struct fixture *f = *state;
 
         start(f);
-        AWAIT(f, "signer was given token= static=0 keypairs=0 aws=no", "sts was given token= static=0 keypairs=0 aws=no",
-              "auth was given token= static=1 keypairs=0 aws=no", "proxy was given token= static=0 keypairs=1 aws=no",
+        AWAIT(f, "signer was given token= static=0 keypairs=0 aws=no",
+              "sts was given token= static=0 keypairs=0 aws=no", "auth was given token= static=1 keypairs=0 aws=no",
+              "proxy was given token= static=0 keypairs=1 aws=no",
               "instance was given token=secret-token static=0 keypairs=0 aws=yes");
 }
 
@@ -472,8 +478,9 @@ static void replaces_signer_and_sts_with_their_auth(void **state)
         await_all_linked(f);
         await_started(f);
         kill(auth, SIGKILL);
-        AWAIT(f, "auth starts", "signer starts", "sts starts", "auth hears signer", "signer hears auth", "auth hears sts",
-              "sts hears auth", "auth hears proxy", "proxy hears auth", "auth hears instance", "instance hears auth");
+        AWAIT(f, "auth starts", "signer starts", "sts starts", "auth hears signer", "signer hears auth",
+              "auth hears sts", "sts hears auth", "auth hears proxy", "proxy hears auth", "auth hears instance",
+              "instance hears auth");
 }
 
 static void restarts_a_signer_and_tells_auth(void **state)

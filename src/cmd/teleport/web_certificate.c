@@ -13,9 +13,9 @@
 typedef Cteleport__Internal__V1__HttpsKeyPair pair_message;
 
 enum {
-        PEM_MAX = 32 * KiB, /* a key, or a chain of a few certificates */
+        PEM_MAX = 32 * KiB,         /* a key, or a chain of a few certificates */
         PAIRS_BYTES_MAX = 60 * KiB, /* what fits one control message, with its frame */
-        SELF_SIGNED_DAYS = 365, /* longer ones are refused by some clients even when trusted by hand */
+        SELF_SIGNED_DAYS = 365,     /* longer ones are refused by some clients even when trusted by hand */
 };
 
 void web_keypairs_release(struct web_keypairs *k)
