@@ -69,7 +69,8 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
         TRY(host_identity_make(&id, &i->certify_keys, &certs, expected));
         TRY(host_identity_check_times(&id, loop_wall(&i->loop)));
         instance_tell_skew(i, host_clock_skew(id.times, loop_wall(&i->loop)));
-        return instance_take_identity(i, (enum slot_index)(s - i->slots), &id);
+        instance_take_identity(i, (enum slot_index)(s - i->slots), &id);
+        return NULL;
 }
 
 /* Trouble while present leaves what we have: it is good for another half of its life. */

@@ -2,7 +2,6 @@
 #include "instance/identity_file.h"
 
 #include <malloc.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
@@ -133,52 +132,32 @@ static char *identity_path(const char *data_dir, const char *role)
         return path;
 }
 
-/* A buffer that never moves its bytes while it grows, so that wiping it once is enough. */
-static struct buf secret_buf(size_t max)
+struct buf identity_buf(void)
 {
-        struct buf b = BUF_MAX(max);
-        (void)buf_extend(&b, max - 1);
+        struct buf b = BUF_MAX(IDENTITY_FILE_MAX);
+        (void)buf_extend(&b, IDENTITY_FILE_MAX - 1);
         buf_clear(&b);
         return b;
-}
-
-static void wipe_buf(struct buf *b)
-{
-        if (b->ptr != NULL)
-                wipe(b->ptr, b->room);
 }
 
 struct error *identity_load(const char *data_dir, const char *role, struct host_identity *ret)
 {
         AUTO_MEM char *path = identity_path(data_dir, role);
-        AUTO(buf) text = secret_buf(IDENTITY_FILE_MAX);
+        AUTO(buf) text = identity_buf();
         TRY(file_read_private(path, &text));
         struct error *err = identity_read_json(buf_str(&text), role, ret);
-        wipe_buf(&text);
+        wipe(text.ptr, text.room);
         if (err != NULL)
                 return error_wrap(err, "%s", path);
         return NULL;
 }
 
-struct error *identity_store(const char *data_dir, const struct host_identity *id)
+struct error *identity_write(const char *data_dir, const char *role, struct str json)
 {
-        AUTO_MEM char *role = str_dup(id->role);
         AUTO_MEM char *path = identity_path(data_dir, role);
         AUTO_MEM char *dir = mem_printf("%s/proc/ids", data_dir);
-        AUTO(buf) text = secret_buf(IDENTITY_FILE_MAX);
         TRY(dir_make(dir, 0700));
-        identity_put_json(&text, id);
-        struct error *err = buf_finish(&text, "the identity");
-        if (err == NULL)
-                err = file_write_atomic(path, buf_str(&text), 0600);
-        wipe_buf(&text);
-        return err;
-}
-
-void identity_remove(const char *data_dir, const char *role)
-{
-        AUTO_MEM char *path = identity_path(data_dir, role);
-        (void)unlink(path);
+        return file_write_atomic(path, json, 0600);
 }
 
 struct error *host_uuid_store(const char *data_dir, struct str host_id)

@@ -15,6 +15,9 @@
 
 #include "join/host_identity.h"
 
+/* A buffer that never moves its bytes while it grows, so that wiping it once is enough. */
+struct buf identity_buf(void);
+
 /* The bytes of a file. `out` should be wiped after use. */
 void identity_put_json(struct buf *out, const struct host_identity *id);
 
@@ -23,10 +26,9 @@ struct error *identity_read_json(struct str json, const char *role, struct host_
 
 /* NOT_FOUND when this host has none for that role. */
 struct error *identity_load(const char *data_dir, const char *role, struct host_identity *ret) MUST_USE;
-struct error *identity_store(const char *data_dir, const struct host_identity *id) MUST_USE;
 
-/* Removes the identity of a role, if there is one. */
-void identity_remove(const char *data_dir, const char *role);
+/* Writes the bytes that identity_put_json made. Touches nothing but the file: may run on the pool. */
+struct error *identity_write(const char *data_dir, const char *role, struct str json) MUST_USE;
 
 /* Writes host_uuid unless it holds this ID already. */
 struct error *host_uuid_store(const char *data_dir, struct str host_id) MUST_USE;

@@ -3,14 +3,12 @@
 
 #include <malloc.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "instance/identity_file.h"
 #include "net/socket.h"
 #include "os/file.h"
 #include "os/sandbox.h"
@@ -170,90 +168,7 @@ void instance_on_rpc_closed(void *ctx, struct error *err)
         error_free(err);
 }
 
-/* ---- identities ------------------------------------------------------------------------------------ */
-
-/* The host ID is written once a membership, so the age of its file is that of the membership. */
-static void show_identity(struct instance *i, const struct host_identity *id)
-{
-        struct stat st;
-        AUTO_MEM char *path = mem_printf("%s/host_uuid", i->boot->data_dir);
-        struct walltime joined = loop_wall(&i->loop);
-        if (stat(path, &st) == 0)
-                joined = walltime_of_unix(st.st_mtim.tv_sec);
-        status_set_identity(&i->status, id->host_id, id->cluster, joined, id->times.not_after);
-}
-
-static void hold_identity(struct instance *i, struct slot *s, struct host_identity *id)
-{
-        uint32_t dice;
-        random_bytes(&dice, sizeof dice);
-        host_identity_release(&s->identity);
-        s->identity = *id;
-        *id = (struct host_identity){ 0 };
-        s->renew_at = host_identity_renew_at(&s->identity, dice % 1001);
-        if (s == &i->slots[SLOT_INSTANCE] || i->is_local)
-                show_identity(i, &s->identity);
-}
-
-struct error *instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity)
-{
-        struct slot *s = &i->slots[slot];
-        AUTO_MEM char *obtained = mem_printf("%s has obtained credentials to connect to the cluster.", s->role);
-        AUTO_MEM char *wrote = mem_printf("The process successfully wrote the credentials and state of %s to the disk.",
-                                          s->role);
-        if (host_identity_is_empty(&s->identity))
-                log_info(obtained);
-        else
-                log_info("The certificate was renewed", LOG_C("role", s->role),
-                         LOG_STR("serial", identity->serial));
-        struct error *err = identity_store(i->boot->data_dir, identity);
-        if (err == NULL && slot == SLOT_INSTANCE)
-                err = host_uuid_store(i->boot->data_dir, identity->host_id);
-        if (err != NULL)
-                return error_wrap(err, "the identity of %s cannot be stored", s->role);
-        if (host_identity_is_empty(&s->identity))
-                log_info(wrote);
-        hold_identity(i, s, identity);
-        if (slot == SLOT_PROXY)
-                neighbour_news(i->proxy);
-        return NULL;
-}
-
-static void load_identities(struct instance *i)
-{
-        for (size_t n = 0; n < SLOT_COUNT; n++) {
-                struct slot *s = &i->slots[n];
-                struct host_identity id = { 0 };
-                if (!s->is_wanted)
-                        continue;
-                struct error *err = identity_load(i->boot->data_dir, s->role, &id);
-                if (err == NULL)
-                        err = host_identity_check_times(&id, loop_wall(&i->loop));
-                /* An ended Instance identity still knows the cluster's CAs, by which a server proves itself. */
-                if (err == NULL || (n == SLOT_INSTANCE && !host_identity_is_empty(&id)))
-                        hold_identity(i, s, &id);
-                else
-                        host_identity_release(&id);
-                if (err != NULL && err->code != ERROR_NOT_FOUND)
-                        log_warn("The stored identity cannot be used, a new one is asked for", LOG_C("role", s->role),
-                                 LOG_ERR(err));
-                error_free(err);
-        }
-}
-
-void instance_plan_renewal(struct instance *i)
-{
-        struct walltime first = { INT64_MAX };
-        for (size_t n = 0; n < SLOT_COUNT; n++) {
-                const struct slot *s = &i->slots[n];
-                if (s->is_wanted && !host_identity_is_empty(&s->identity) && s->renew_at.ns < first.ns)
-                        first = s->renew_at;
-        }
-        if (first.ns == INT64_MAX)
-                return;
-        struct duration left = walltime_since(first, loop_wall(&i->loop));
-        timer_start(i->renewal, left.ns > 0 ? left : MILLISECONDS(PACE_RETRY_FIRST));
-}
+/* ---- renewal and clocks ------------------------------------------------------------------------------ */
 
 static void on_renewal(void *ctx)
 {
@@ -460,7 +375,7 @@ int instance_main(struct service *s)
                 service_fatal(s, err);
                 return 1;
         }
-        load_identities(i);
+        holding_load(i);
         for (size_t n = 0; n < SLOT_COUNT; n++) {
                 if (i->slots[n].is_wanted && i->slots[n].service != NULL)
                         log_info("Service is starting", LOG_C("service", i->slots[n].title));

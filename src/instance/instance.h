@@ -32,6 +32,8 @@ struct slot {
         bool is_wanted;
         struct host_identity identity;
         struct walltime renew_at;
+        bool is_storing, is_stale; /* a write is under way; and it is of an older identity already */
+        bool is_told_stored;
         char *refusal;         /* why the cluster does not give it, as last logged; owned */
 };
 
@@ -100,11 +102,17 @@ void instance_succeeded(struct instance *i);
 /* Lets go of the connection and of what runs on it. */
 void instance_hang_up(struct instance *i);
 void instance_on_rpc_closed(void *ctx, struct error *err);
-/* Takes a new identity (moved in): stores it, tells who waits for it, plans its renewal. */
-struct error *instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity) MUST_USE;
-void instance_plan_renewal(struct instance *i);
 /* Notes how far the cluster's clock is ahead of ours; tells the operator when that begins or stops to matter. */
 void instance_tell_skew(struct instance *i, struct duration skew);
+
+/* ---- holding.c: the identities of this host ---------------------------------------------------------- */
+
+/* Loads what is on disk. */
+void holding_load(struct instance *i);
+/* Takes a new identity (moved in): stores it soon, tells who waits for it, plans its renewal. */
+void instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity);
+/* Starts the timer for the first certificate that is due. */
+void instance_plan_renewal(struct instance *i);
 
 /* ---- member.c: joining and connecting ------------------------------------------------------------------ */
 

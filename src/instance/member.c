@@ -110,11 +110,7 @@ static void finish_join(struct instance *i, enum slot_index slot, struct join_ou
 {
         tell_aws(&o->aws);
         instance_tell_skew(i, o->clock_skew);
-        struct error *err = instance_take_identity(i, slot, &o->identity);
-        if (err != NULL) {
-                join_failed(i, err);
-                return;
-        }
+        instance_take_identity(i, slot, &o->identity);
         if (slot == SLOT_INSTANCE) {
                 log_info(events_of_success[i->ways[i->way].route], LOG_C("server", i->ways[i->way].address),
                          LOG_STR("host_id", i->slots[slot].identity.host_id),

@@ -159,12 +159,16 @@ struct error *host_identity_check_times(const struct host_identity *id, struct w
         return error_new(ERROR_UNAUTHENTICATED, "this host's certificate ended at %s", buf_c(&end));
 }
 
+/* The life that counts begins when the certificate was made, not at its backdated beginning. */
 struct walltime host_identity_renew_at(const struct host_identity *id, unsigned jitter)
 {
-        int64_t life = walltime_since(id->times.not_after, id->times.not_before).ns;
+        struct walltime made = walltime_add(id->times.not_before, SECONDS(LIMIT_CERT_BACKDATE_SECONDS));
+        if (made.ns >= id->times.not_after.ns)
+                made = id->times.not_before;
+        int64_t life = walltime_since(id->times.not_after, made).ns;
         int64_t spread = life / 10;
         int64_t offset = life / 2 - spread + 2 * spread / 1000 * (int64_t)(jitter > 1000 ? 1000 : jitter);
-        return walltime_add(id->times.not_before, (struct duration){ offset });
+        return walltime_add(made, (struct duration){ offset });
 }
 
 struct duration host_clock_skew(struct cert_times times, struct walltime now)

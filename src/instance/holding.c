@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The identities of this host: loading, taking, keeping on disk, and when the next one is due. */
+#include "instance/instance.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "instance/identity_file.h"
+
+/* The host ID is written once a membership, so the age of its file is that of the membership. */
+static struct walltime joined_at(const struct instance *i)
+{
+        struct stat st;
+        AUTO_MEM char *path = mem_printf("%s/host_uuid", i->boot->data_dir);
+        return stat(path, &st) == 0 ? walltime_of_unix(st.st_mtim.tv_sec) : loop_wall(&i->loop);
+}
+
+static void show_identity(struct instance *i, const struct host_identity *id, bool is_new)
+{
+        bool is_same_host = i->status.host_id != NULL && str_equal(str_of(i->status.host_id), id->host_id);
+        struct walltime joined = is_same_host ? i->status.joined
+                                 : is_new && !i->is_local ? loop_wall(&i->loop)
+                                                          : joined_at(i);
+        status_set_identity(&i->status, id->host_id, id->cluster, joined, id->times.not_after);
+}
+
+static void hold_identity(struct instance *i, struct slot *s, struct host_identity *id, bool is_new)
+{
+        uint32_t dice;
+        random_bytes(&dice, sizeof dice);
+        host_identity_release(&s->identity);
+        s->identity = *id;
+        *id = (struct host_identity){ 0 };
+        s->renew_at = host_identity_renew_at(&s->identity, dice % 1001);
+        /* By a clock that is far ahead every certificate is due at once; asking for the next one has its pace all the same. */
+        int64_t life = walltime_since(s->identity.times.not_after, s->identity.times.not_before).ns;
+        struct walltime soonest = walltime_add(loop_wall(&i->loop), (struct duration){ life / 20 });
+        if (is_new && s->renew_at.ns < soonest.ns)
+                s->renew_at = soonest;
+        if (s == &i->slots[SLOT_INSTANCE] || i->is_local)
+                show_identity(i, &s->identity, is_new);
+}
+
+/* ---- on disk --------------------------------------------------------------------------------------- */
+
+/* Storing on the pool, with copies: two fsyncs would hold up a join for longer than all of its cryptography. */
+struct keeping {
+        struct instance *instance;
+        struct slot *slot;
+        char *data_dir;
+        struct buf text;   /* secret */
+        char *host_id;     /* for host_uuid; NULL when this is not the host's own identity */
+        struct error *err;
+};
+
+static void keep_work(void *ctx)
+{
+        struct keeping *k = ctx;
+        k->err = identity_write(k->data_dir, k->slot->role, buf_str(&k->text));
+        if (k->err == NULL && k->host_id != NULL)
+                k->err = host_uuid_store(k->data_dir, str_of(k->host_id));
+}
+
+static void keep(struct instance *i, struct slot *s);
+
+/*
+ * A host that cannot store its identity is a member all the same, as long as it runs; since joining needs
+ * no secret, the next start joins again.
+ */
+static void keep_done(void *ctx)
+{
+        struct keeping *k = ctx;
+        struct slot *s = k->slot;
+        AUTO_MEM char *wrote = mem_printf("The process successfully wrote the credentials and state of %s to the disk.",
+                                          s->role);
+        s->is_storing = false;
+        if (s->is_stale && !k->instance->is_stopping)
+                keep(k->instance, s);
+        if (k->err != NULL)
+                log_error("The identity cannot be stored: after a restart this host asks for a new one",
+                          LOG_C("role", s->role), LOG_ERR(k->err));
+        else if (!s->is_told_stored)
+                log_info(wrote);
+        s->is_told_stored |= k->err == NULL;
+        error_free(k->err);
+        wipe(k->text.ptr, k->text.room);
+        buf_release(&k->text);
+        free(k->host_id);
+        free(k->data_dir);
+        free(k);
+}
+
+static void keep(struct instance *i, struct slot *s)
+{
+        s->is_stale = s->is_storing;
+        if (s->is_storing)
+                return; /* once more when that is done, so that the last one stays */
+        s->is_storing = true;
+        struct keeping *k = NEW(struct keeping);
+        *k = (struct keeping){ .instance = i, .slot = s, .data_dir = str_dup(str_of(i->boot->data_dir)),
+                               .text = identity_buf() };
+        if (s == &i->slots[SLOT_INSTANCE])
+                k->host_id = str_dup(s->identity.host_id);
+        identity_put_json(&k->text, &s->identity);
+        loop_job(&i->loop, keep_work, keep_done, k);
+}
+
+void instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity)
+{
+        struct slot *s = &i->slots[slot];
+        AUTO_MEM char *obtained = mem_printf("%s has obtained credentials to connect to the cluster.", s->role);
+        if (host_identity_is_empty(&s->identity))
+                log_info(obtained);
+        else
+                log_info("The certificate was renewed", LOG_C("role", s->role), LOG_STR("serial", identity->serial));
+        hold_identity(i, s, identity, true);
+        keep(i, s);
+        if (slot == SLOT_PROXY)
+                neighbour_news(i->proxy);
+}
+
+void holding_load(struct instance *i)
+{
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                struct slot *s = &i->slots[n];
+                struct host_identity id = { 0 };
+                if (!s->is_wanted)
+                        continue;
+                struct error *err = identity_load(i->boot->data_dir, s->role, &id);
+                if (err == NULL)
+                        err = host_identity_check_times(&id, loop_wall(&i->loop));
+                /* An ended Instance identity still knows the cluster's CAs, by which a server proves itself. */
+                if (err == NULL || (n == SLOT_INSTANCE && !host_identity_is_empty(&id)))
+                        hold_identity(i, s, &id, false);
+                else
+                        host_identity_release(&id);
+                if (err != NULL && err->code != ERROR_NOT_FOUND)
+                        log_warn("The stored identity cannot be used, a new one is asked for", LOG_C("role", s->role),
+                                 LOG_ERR(err));
+                error_free(err);
+        }
+}
+
+void instance_plan_renewal(struct instance *i)
+{
+        struct walltime first = { INT64_MAX };
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                const struct slot *s = &i->slots[n];
+                if (s->is_wanted && !host_identity_is_empty(&s->identity) && s->renew_at.ns < first.ns)
+                        first = s->renew_at;
+        }
+        if (first.ns == INT64_MAX)
+                return;
+        struct duration left = walltime_since(first, loop_wall(&i->loop));
+        timer_start(i->renewal, left.ns > 0 ? left : MILLISECONDS(PACE_RETRY_FIRST));
+}
