@@ -711,6 +711,12 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
 
 static void commit(struct attempt *at)
 {
+        /* The transaction notices a token that was written; one that has ended since it was read is as it was. */
+        at->token.is_expired = token_is_expired(at->token.token, loop_wall(&at->auth->loop));
+        if (at->token.is_expired) {
+                fail(at, "token", token_ended(at));
+                return;
+        }
         struct store_txn *t = store_txn_new(at->auth->store);
 
         conversation_enter(&at->at, COMMIT);
