@@ -98,6 +98,9 @@ class Peer:
     def legacy(self, **how):
         return Stream(self, LEGACY, messages().legacy.RegisterUsingIAMMethodResponse, **how)
 
+    def stream(self, path, response):
+        return Stream(self, path, response)
+
     def call(self, path, request=b"", response=bytes):
         """A unary call; bytes in and out unless told otherwise."""
         done = self.channel.unary_unary(path, serialize, response if response is bytes else response.FromString)
@@ -246,6 +249,9 @@ class Keys:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         return tls, self.ssh if isinstance(self.ssh, bytes) else self.ssh_line() + b"\n"
 
+    def private_pem(self):
+        return self.tls.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
     def ssh_line(self):
         return self.ssh.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
 
@@ -255,7 +261,7 @@ class Identity:
 
     def __init__(self, keys, tls_cert, tls_cas, ssh_cert, ssh_cas):
         self.cert = tls_cert
-        self.key_pem = keys.tls.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        self.key_pem = keys.private_pem()
         self.cert_pem = tls_cert.public_bytes(serialization.Encoding.PEM)
         assert tls_cert.public_key().public_numbers() == keys.tls.public_key().public_numbers(), "the X.509 certificate is for another key"
         assert any(is_issued_by(tls_cert, ca) for ca in tls_cas), "no CA of the answer issued the X.509 certificate"

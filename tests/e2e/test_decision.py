@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gets a certificate, for what, and for how long it is worth something."""
+import datetime
+import time
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from harness import ACCOUNT, iam_token, wait_until
+from join_client import Identity, Keys, Peer, audited, host_params, join, join_legacy, legacy_request, messages, prove, solution
+
+Code = grpc.StatusCode
+OTHER_ACCOUNT = "210987654321"
+ANY_WEB = f"arn:aws:sts::{ACCOUNT}:assumed-role/web/*"
+
+
+def proven(peer, env, between=lambda: None, **begin):
+    """A stream whose proof is on its way; `between` happens after the challenge was given."""
+    stream = peer.join()
+    challenge = stream.challenge(**begin)
+    between()
+    return stream.send(solution(prove(env, challenge)))
+
+
+def refused(stream, code, check):
+    refusal = stream.refusal()
+    assert refusal.code() == code, refusal.details()
+    event = audited(stream.peer.cluster, refusal)
+    assert event["check"] == check, event
+    return refusal
+
+
+def successes(cluster):
+    return [e for e in cluster.events("instance.join") if e["success"]]
+
+
+# ---- the token must be live and unchanged at the moment of issue (J1) ---------------------------------------------
+
+CHANGES = {
+    "deleted": (lambda c: c.tctl("rm", "token/iam-token"), Code.PERMISSION_DENIED, "token"),
+    "for another role": (lambda c: c.create(iam_token(roles=("Proxy",))), Code.PERMISSION_DENIED, "token"),
+    "for another account": (lambda c: c.create(iam_token(account=OTHER_ACCOUNT)), Code.PERMISSION_DENIED, "rules"),
+    "for another AWS role": (lambda c: c.create(iam_token(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/db/*")), Code.PERMISSION_DENIED, "rules"),
+}
+
+
+@pytest.mark.parametrize("when", ["before the proof", "while STS is asked"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_token_that_changes_meanwhile_gives_no_certificate(cluster, aws, change, when):
+    act, code, check = CHANGES[change]
+    env = aws.identity()
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        if when == "before the proof":
+            stream = proven(peer, env, between=lambda: act(cluster), role="Node")
+        else:
+            aws.sts_mode("slow", seconds=0.5)
+            stream = proven(peer, env, role="Node")
+            wait_until(aws.requests, "STS is asked")
+            act(cluster)
+        refused(stream, code, check)
+    assert successes(cluster) == []
+
+
+def test_a_token_that_changes_to_another_that_allows_it_still_works(cluster, aws):
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        proven(peer, aws.identity(), between=lambda: cluster.create(iam_token(arn=ANY_WEB))).result()
+
+
+def test_a_token_that_becomes_a_secret_meanwhile_gives_no_certificate(cluster, aws):
+    cluster.create(iam_token())
+    secret = {"kind": "token", "version": "v2", "metadata": {"name": "iam-token"}, "spec": {"roles": ["Node"], "join_method": "token"}}
+    with Peer(cluster) as peer:
+        assert proven(peer, aws.identity(), between=lambda: cluster.create(secret)).refusal().code() in (
+            Code.ABORTED, Code.INVALID_ARGUMENT, Code.PERMISSION_DENIED)
+    assert successes(cluster) == []
+
+
+def test_a_token_that_ends_while_sts_is_asked_gives_no_certificate(cluster, aws):
+    end = int(time.time()) + 2
+    cluster.create(iam_token(expires=datetime.datetime.fromtimestamp(end, datetime.timezone.utc).isoformat()))
+    with Peer(cluster) as peer:
+        stream = peer.join()
+        challenge = stream.challenge()
+        aws.sts_mode("slow", seconds=max(0.0, end - time.time()) + 0.1)
+        refused(stream.send(solution(prove(aws.identity(), challenge))), Code.PERMISSION_DENIED, "token")
+    assert successes(cluster) == []
+
+
+# ---- one rule, wholly (J2), for this attempt (J3) ------------------------------------------------------------------
+
+def test_rules_are_not_combined(cluster, aws):
+    token = iam_token()
+    token["spec"]["allow"] = [{"aws_account": ACCOUNT, "aws_arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/db/*"},
+                              {"aws_account": OTHER_ACCOUNT}]
+    cluster.create(token)
+    with Peer(cluster) as peer:
+        refused(proven(peer, aws.identity()), Code.PERMISSION_DENIED, "rules")
+
+
+@pytest.mark.parametrize("arn", [f"arn:aws:sts::{ACCOUNT}:assumed-role/WEB/i-1", f"arn:aws:sts::{ACCOUNT}:assumed-role/web2/i-1",
+                                 f"arn:aws:iam::{ACCOUNT}:user/web", f"arn:aws:sts::{ACCOUNT}:assumed-role/xweb/i-1"])
+def test_a_pattern_is_anchored_and_knows_letters_apart(cluster, aws, arn):
+    cluster.create(iam_token(arn=ANY_WEB))
+    with Peer(cluster) as peer:
+        refused(proven(peer, aws.identity(arn=arn)), Code.PERMISSION_DENIED, "rules")
+
+
+def test_nothing_is_remembered_between_the_joins_of_a_connection(cluster, aws):
+    cluster.create(iam_token(arn=ANY_WEB))
+    stranger = aws.identity(arn=f"arn:aws:sts::{OTHER_ACCOUNT}:assumed-role/web/i-1", account=OTHER_ACCOUNT)
+    with Peer(cluster) as peer:
+        first, second = peer.join(), peer.join()
+        challenges = first.challenge(host_params("web-1")), second.challenge(host_params("web-2"))
+        first.send(solution(prove(aws.identity(), challenges[0]))).result()
+        refused(second.send(solution(prove(stranger, challenges[1]))), Code.PERMISSION_DENIED, "rules")
+        refused(proven(peer, stranger), Code.PERMISSION_DENIED, "rules")
+    assert len(successes(cluster)) == 1
+
+
+@pytest.mark.parametrize("mode", ["lie-account", "twice", "html", "xml", "empty", "huge", "redirect"])
+def test_an_answer_of_sts_that_proves_nothing_gives_no_certificate(cluster, aws, mode):
+    cluster.create(iam_token())
+    aws.sts_mode(mode)
+    with Peer(cluster) as peer:
+        event = audited(cluster, proven(peer, aws.identity()).refusal())
+    assert event["check"] == "sts"
+    assert successes(cluster) == []
+
+
+# ---- roles (J4) -----------------------------------------------------------------------------------------------------
+
+def certify(peer, role, keys=None, **names):
+    """GenerateHostCerts: the identity, or the status code of the refusal."""
+    keys = keys or Keys()
+    tls, ssh = keys.public()
+    api = messages().api
+    try:
+        answer = peer.call("/cteleport.v1.HostService/GenerateHostCerts",
+                           api.HostCertsRequest(role=role, host_name="web-1", public_tls_key=tls, public_ssh_key=ssh, **names), api.HostCertsResponse)
+    except grpc.RpcError as refusal:
+        return refusal.code()
+    return Identity.of_join(keys, answer.certificates)
+
+
+def system_roles(identity):
+    """The roles that an Instance certificate lists."""
+    known = ("O", "CN")
+    return {v for name, values in identity.names.items() if name not in known for v in values} - {"example.test"}
+
+
+def test_a_token_for_proxies_makes_no_nodes(cluster, aws):
+    cluster.create(iam_token(roles=("Proxy",)))
+    env = aws.identity()
+    with Peer(cluster) as peer:
+        refused(peer.join().begin(role="Node"), Code.PERMISSION_DENIED, "token")
+        stream = peer.legacy()
+        refused(stream.send(legacy_request(prove(env, stream.receive().challenge))), Code.PERMISSION_DENIED, "token")
+        _, identity = join(peer, env)
+    assert system_roles(identity) == {"Proxy"}
+    with Peer(cluster, identity=identity) as host:
+        assert certify(host, "Node") == Code.PERMISSION_DENIED
+        assert certify(host, "Proxy").names["O"] == ["Proxy"]
+
+
+def test_a_renewal_never_widens(cluster, aws):
+    cluster.create(iam_token(roles=("Node",)))
+    with Peer(cluster) as peer:
+        _, identity = join(peer, aws.identity())
+    cluster.create(iam_token(roles=("Node", "App", "Proxy")))
+    with Peer(cluster, identity=identity) as host:
+        renewed = certify(host, "Instance")
+        assert system_roles(renewed) == system_roles(identity) == {"Node"}
+        assert certify(host, "Node").names["O"] == ["Node"]
+        for role in ("App", "Proxy", "Auth", "Admin", "Bot", "Nop", "", "node", "Instance,Auth"):
+            assert certify(host, role) == Code.PERMISSION_DENIED, role
+    with Peer(cluster, identity=renewed) as host:
+        assert certify(host, "App") == Code.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("name", ["db-1", "auth-1", "example.test", "localhost", "teleport.cluster.local", "203.0.113.7", "*"])
+def test_a_renewal_gives_no_names_of_others(cluster, aws, name):
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        _, identity = join(peer, aws.identity())
+    with Peer(cluster, identity=identity) as host:
+        for field in ("additional_principals", "dns_names"):
+            assert certify(host, "Node", **{field: [name]}) in (Code.PERMISSION_DENIED, Code.INVALID_ARGUMENT)
+
+
+def test_only_the_instance_certificate_is_renewed(cluster, aws):
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        node = join_legacy(peer, aws.identity(), host_id="3f2c0a52-7d3c-4c5e-9b0e-0123456789ab")
+    with Peer(cluster, identity=node) as host:
+        assert certify(host, "Node") == Code.UNAUTHENTICATED
+        assert certify(host, "Instance") == Code.UNAUTHENTICATED
+
+
+# ---- methods (Z1) ------------------------------------------------------------------------------------------------------
+
+def methods(*services):
+    found = []
+    for name, service in messages().api.DESCRIPTOR.services_by_name.items():
+        if name in services:
+            found += [f"/{service.full_name}/{method.name}" for method in service.methods]
+    return found
+
+
+def test_strangers_have_join_and_ping_and_nothing_else(cluster):
+    closed = methods("AdminService", "HostService")
+    assert len(closed) >= 11
+    with Peer(cluster) as auth, Peer(cluster, "proxy") as proxy:
+        for path in closed:
+            assert auth.status(path) == Code.UNAUTHENTICATED, path
+            assert proxy.status(path) == Code.UNIMPLEMENTED, path
+        for peer in (auth, proxy):
+            for path in methods("PingService"):
+                assert peer.status(path) == Code.OK
+            assert peer.join().begin("no-such-token").refusal().code() == Code.PERMISSION_DENIED
+            assert peer.legacy().receive().challenge
+
+
+@pytest.mark.parametrize("role", ["Instance", "Proxy"])
+def test_a_host_certificate_is_no_administrators(cluster, aws, role):
+    cluster.create(iam_token(roles=("Node", "Proxy")))
+    with Peer(cluster) as peer:
+        _, identity = join(peer, aws.identity())
+    if role == "Proxy":
+        with Peer(cluster, identity=identity) as host:
+            identity = certify(host, "Proxy")
+    with Peer(cluster, identity=identity) as host:
+        for path in methods("AdminService"):
+            assert host.status(path) == Code.PERMISSION_DENIED, path
+        if role == "Proxy":
+            for path in methods("HostService"):
+                assert host.status(path) == Code.PERMISSION_DENIED, path
+    assert cluster.json("get", "tokens")[0]["metadata"]["name"] == "iam-token"
+
+
+def foreign_identity(cluster_name, role):
+    """A certificate that says what ours say, by a CA that is not ours."""
+    keys, ca = Keys(), ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, role),
+                      x509.NameAttribute(NameOID.COMMON_NAME, f"3f2c0a52-7d3c-4c5e-9b0e-0123456789ab.{cluster_name}")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    cert = x509.CertificateBuilder(name, name, keys.tls.public_key(), x509.random_serial_number(), now - datetime.timedelta(minutes=1),
+                                   now + datetime.timedelta(hours=1)).sign(ca, hashes.SHA256())
+    identity = object.__new__(Identity)
+    identity.cert_pem = cert.public_bytes(serialization.Encoding.PEM)
+    identity.key_pem = keys.private_pem()
+    return identity
+
+
+@pytest.mark.parametrize("role", ["Instance", "Proxy", "Admin"])
+def test_a_certificate_by_another_ca_opens_nothing(cluster, role):
+    with Peer(cluster, identity=foreign_identity("example.test", role)) as peer:
+        for path in (*methods("AdminService", "HostService"), "/cteleport.v1.PingService/Ping"):
+            assert peer.status(path) == Code.UNAVAILABLE, path
+
+
+# ---- the end of a host ------------------------------------------------------------------------------------------------
+
+def presence(peer):
+    """An open Presence stream whose greeting was answered."""
+    api = messages().api
+    stream = peer.stream("/cteleport.v1.HostService/Presence", api.PresenceDown)
+    stream.send(api.PresenceUp(hello=api.PresenceUp.Hello(hostname="web-1", version="16.4.7", services=["Node"], process_nonce="0123456789abcdef")))
+    assert stream.receive().welcome.cluster == "example.test"
+    return stream
+
+
+def test_a_removed_host_is_cut_off_and_its_certificate_is_worth_nothing(cluster, aws):
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        host_id, identity = join(peer, aws.identity())
+        other_id, other = join(peer, aws.identity(), name="web-2")
+    with Peer(cluster, identity=identity) as host, Peer(cluster, identity=other) as neighbour:
+        stream, neighbours = presence(host), presence(neighbour)
+        wait_until(lambda: cluster.node("web-1"), "it is listed")
+        cluster.tctl("rm", f"node/{host_id}")
+        with pytest.raises(grpc.RpcError) as ended:
+            while True:
+                stream.receive()
+        assert ended.value.code() in (Code.UNAVAILABLE, Code.UNAUTHENTICATED, Code.CANCELLED)
+        assert certify(neighbour, "Instance").names["CN"] == [f"{other_id}.example.test"]
+        assert neighbours.call.is_active()
+        neighbours.half_close()
+    with Peer(cluster, identity=identity) as again:
+        for path in methods("AdminService", "HostService"):
+            assert again.status(path) == Code.UNAUTHENTICATED, path
+        join(again, aws.identity())  # it may join like anybody
+
+
+def test_a_stranger_is_not_present(cluster):
+    with Peer(cluster) as peer:
+        stream = peer.stream("/cteleport.v1.HostService/Presence", messages().api.PresenceDown)
+        with pytest.raises(grpc.RpcError) as refusal:
+            stream.receive()
+        stream.half_close()
+    assert refusal.value.code() == Code.UNAUTHENTICATED
+    assert cluster.nodes() == []
