@@ -17,7 +17,6 @@
 #include "crowd.h"
 #include "figures.h"
 #include "floor.h"
-#include "os/file.h"
 #include "program.h"
 #include "resource.pb-c.h"
 #include "state.pb-c.h"
@@ -134,6 +133,7 @@ enum { COUNTED_STS = ARRAY_LEN(counted) - 1 };
 struct figures {
         double per_second, p50_ms, p99_ms;
         double cpu_ms[ARRAY_LEN(counted)]; /* of one join */
+        struct crypto_floor floor;
 };
 
 static void read_cpu(const struct program *cluster, double seconds[ARRAY_LEN(counted)])
@@ -157,30 +157,19 @@ static struct figures measure(const struct program *cluster, const char *proxy)
         crowd_init(&crowd, proxy, "bench");
         crowd_join(&crowd, CROWD, WARM_UP);
         sample_release(&crowd.latency_ms);
+        crypto_floor_start();
         read_cpu(cluster, before);
         struct instant start = clock_now(clock_system());
         crowd_join(&crowd, CROWD, JOINS);
         f.per_second = JOINS / seconds_since(start);
         read_cpu(cluster, after);
+        f.floor = crypto_floor_stop();
         for (size_t i = 0; i < ARRAY_LEN(counted); i++)
                 f.cpu_ms[i] = (after[i] - before[i]) * 1e3 / JOINS;
         f.p50_ms = sample_quantile(&crowd.latency_ms, 0.5);
         f.p99_ms = sample_quantile(&crowd.latency_ms, 0.99);
         crowd_release(&crowd);
         return f;
-}
-
-static void create_token(const char *tctl, const struct program *cluster)
-{
-        AUTO_MEM char *config = mem_printf("%s/teleport.yaml", cluster->dir);
-        AUTO_MEM char *token = mem_printf("%s/token.yaml", cluster->dir);
-
-        must(file_write_atomic(token,
-                               STR("kind: token\nversion: v2\nmetadata:\n  name: bench\nspec:\n  roles: [Node]\n"
-                                   "  join_method: iam\n  allow:\n  - aws_account: \"" STUB_ACCOUNT "\"\n"
-                                   "    aws_arn: arn:aws:sts::" STUB_ACCOUNT ":assumed-role/bench/*\n"),
-                               0600));
-        run((const char *[]){ tctl, "-c", config, "create", "-f", token, NULL });
 }
 
 /* ---- the report --------------------------------------------------------------------------------------------------- */
@@ -194,25 +183,29 @@ static double sum_of(const struct figures *f, bool with_sts)
         return sum;
 }
 
-static void print_json_figures(const char *name, const struct figures *f, double floor_ms)
+static double ratio_of(const struct figures *f)
+{
+        return crypto_floor_sum(&f->floor) * 1e3 / sum_of(f, false);
+}
+
+static void print_json_figures(const char *name, const struct figures *f)
 {
         printf("\"%s\":{\"joins_per_second\":%.0f,\"p50_ms\":%.1f,\"p99_ms\":%.1f,\"cpu_ms\":{", name, f->per_second, f->p50_ms, f->p99_ms);
         for (size_t i = 0; i < ARRAY_LEN(counted); i++)
                 printf("%s\"%s\":%.3f", i == 0 ? "" : ",", counted[i], f->cpu_ms[i]);
-        printf("},\"joins_per_cpu_second\":%.0f,\"joins_per_cpu_second_with_sts\":%.0f,\"ratio_to_floor\":%.3f}",
-               1e3 / sum_of(f, false), 1e3 / sum_of(f, true), floor_ms / sum_of(f, false));
+        printf("},\"floor_ms\":{\"handshake\":%.3f,\"x509\":%.3f,\"ssh\":%.3f}", f->floor.handshake * 1e3, f->floor.x509 * 1e3,
+               f->floor.ssh * 1e3);
+        printf(",\"joins_per_cpu_second\":%.0f,\"joins_per_cpu_second_with_sts\":%.0f,\"ratio_to_floor\":%.3f}", 1e3 / sum_of(f, false),
+               1e3 / sum_of(f, true), ratio_of(f));
 }
 
-static void print_json(const struct crypto_floor *c, const struct figures *empty, const struct figures *full)
+static void print_json(const struct figures *empty, const struct figures *full)
 {
-        double floor_ms = crypto_floor_sum(c) * 1e3;
-
-        printf("{\"bench\":\"join\",\"agents\":%d,\"floor_ms\":%.3f,\"floor\":{\"handshake\":%.3f,\"x509\":%.3f,\"ssh\":%.3f},",
-               CROWD, floor_ms, c->handshake * 1e3, c->x509 * 1e3, c->ssh * 1e3);
-        print_json_figures("empty", empty, floor_ms);
+        printf("{\"bench\":\"join\",\"agents\":%d,\"joins\":%d,\"hosts\":%d,\"tokens\":%d,", CROWD, JOINS, MANY_HOSTS, MANY_TOKENS);
+        print_json_figures("empty", empty);
         printf(",");
-        print_json_figures("full", full, floor_ms);
-        printf(",\"hosts\":%d,\"tokens\":%d}\n", MANY_HOSTS, MANY_TOKENS);
+        print_json_figures("full", full);
+        printf("}\n");
 }
 
 static void print_row(const char *what, const char *unit, double empty, double full)
@@ -220,12 +213,8 @@ static void print_row(const char *what, const char *unit, double empty, double f
         printf("%-28s %10.3f %10.3f  %s\n", what, empty, full, unit);
 }
 
-static void print_table(const struct crypto_floor *c, const struct figures *empty, const struct figures *full)
+static void print_table(const struct figures *empty, const struct figures *full)
 {
-        double floor_ms = crypto_floor_sum(c) * 1e3;
-
-        printf("crypto floor %.3f ms: handshake %.3f, X.509 signature %.3f, SSH signature %.3f\n\n", floor_ms,
-               c->handshake * 1e3, c->x509 * 1e3, c->ssh * 1e3);
         printf("%-28s %10s %10s\n", "hosts in the store", "none", "100,000");
         print_row("joins", "1/s", empty->per_second, full->per_second);
         print_row("a join, median", "ms", empty->p50_ms, full->p50_ms);
@@ -235,7 +224,8 @@ static void print_table(const struct crypto_floor *c, const struct figures *empt
         print_row("proxy + auth + signer", "ms of CPU per join", sum_of(empty, false), sum_of(full, false));
         print_row("the same with sts", "ms of CPU per join", sum_of(empty, true), sum_of(full, true));
         print_row("joins per CPU-second", "1/s", 1e3 / sum_of(empty, false), 1e3 / sum_of(full, false));
-        print_row("of the crypto floor", "", floor_ms / sum_of(empty, false), floor_ms / sum_of(full, false));
+        print_row("crypto floor", "ms of CPU", crypto_floor_sum(&empty->floor) * 1e3, crypto_floor_sum(&full->floor) * 1e3);
+        print_row("share of the floor", "", ratio_of(empty), ratio_of(full));
 }
 
 int main(int argc, char **argv)
@@ -253,9 +243,8 @@ int main(int argc, char **argv)
         aws_credentials_in_environment();
         cluster_prepare(&cluster, argv[1 + as_json], dir, &sts);
         AUTO_MEM char *proxy = cluster_start(&cluster);
-        create_token(argv[2 + as_json], &cluster);
+        cluster_create_token(&cluster, argv[2 + as_json]);
         struct figures empty = measure(&cluster, proxy);
-        struct crypto_floor floor = crypto_floor_measure();
         program_stop(&cluster);
 
         fill_cluster(&cluster);
@@ -267,8 +256,8 @@ int main(int argc, char **argv)
         sts_stub_stop(&sts);
         bench_dir_remove(dir);
         if (as_json)
-                print_json(&floor, &empty, &full);
+                print_json(&empty, &full);
         else
-                print_table(&floor, &empty, &full);
+                print_table(&empty, &full);
         return 0;
 }

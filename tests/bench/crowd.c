@@ -7,18 +7,22 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "aws/identity_request.h"
 #include "base/bug.h"
 #include "base/mem.h"
 #include "net/socket.h"
 #include "net/tls.h"
 #include "rpc/rpc.h"
+#include "sts_stub.h"
+
+enum { PUBLIC_KEY_ROOM = 4 * KiB };
 
 struct agent {
         struct crowd *crowd;
         struct instant start;
         char *name;
         struct rpc_client *client;
-        struct join_client_options options;
+        struct rpc_client_call *call;
 };
 
 static void agent_begin(struct crowd *c);
@@ -39,18 +43,92 @@ static void agent_end(void *ctx)
                 loop_stop(&c->loop);
 }
 
-static void on_outcome(void *ctx, struct join_outcome *o, struct error *err)
+/* ---- the conversation: docs/protocols/join.md has the steps -------------------------------------------------- */
+
+static void send_init(struct agent *a)
 {
-        struct agent *a = ctx;
+        Teleport__Join__V1__ClientInit init = TELEPORT__JOIN__V1__CLIENT_INIT__INIT;
+        Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
+
+        init.join_method = (char[]){ "iam" };
+        init.token_name = (char *)(uintptr_t)a->crowd->token;
+        init.system_role = (char[]){ "Instance" };
+        request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_CLIENT_INIT;
+        request.client_init = &init;
+        rpc_client_send(a->call, &request.base);
+}
+
+static void send_params(struct agent *a)
+{
+        struct crowd *c = a->crowd;
+        Teleport__Join__V1__PublicKeys keys = TELEPORT__JOIN__V1__PUBLIC_KEYS__INIT;
+        Teleport__Join__V1__HostParams host = TELEPORT__JOIN__V1__HOST_PARAMS__INIT;
+        Teleport__Join__V1__ClientParams params = TELEPORT__JOIN__V1__CLIENT_PARAMS__INIT;
+        Teleport__Join__V1__IAMInit iam = TELEPORT__JOIN__V1__IAMINIT__INIT;
+        Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
+
+        keys.public_tls_key = (ProtobufCBinaryData){ c->tls_public.len, (uint8_t *)c->tls_public.ptr };
+        keys.public_ssh_key = (ProtobufCBinaryData){ c->ssh_public.len, (uint8_t *)c->ssh_public.ptr };
+        host.public_keys = &keys;
+        host.host_name = a->name;
+        params.payload_case = TELEPORT__JOIN__V1__CLIENT_PARAMS__PAYLOAD_HOST_PARAMS;
+        params.host_params = &host;
+        iam.client_params = &params;
+        request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_IAM_INIT;
+        request.iam_init = &iam;
+        rpc_client_send(a->call, &request.base);
+}
+
+static void send_proof(struct agent *a, struct str challenge)
+{
+        AUTO(buf) proof = BUF_MAX(LIMIT_STS_REQUEST);
+        Teleport__Join__V1__IAMChallengeSolution iam = TELEPORT__JOIN__V1__IAMCHALLENGE_SOLUTION__INIT;
+        Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
+        Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
+
+        must(aws_identity_request(&a->crowd->aws, challenge, loop_wall(&a->crowd->loop), &proof));
+        iam.sts_identity_request = (ProtobufCBinaryData){ proof.len, (uint8_t *)proof.ptr };
+        solution.payload_case = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION;
+        solution.iam_challenge_solution = &iam;
+        request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_SOLUTION;
+        request.solution = &solution;
+        rpc_client_send(a->call, &request.base);
+}
+
+static void take_result(struct agent *a, const Teleport__Join__V1__HostResult *result)
+{
         struct crowd *c = a->crowd;
 
-        must(err);
         sample_add(&c->latency_ms, seconds_since(a->start) * 1e3);
         c->joined++;
         if (c->on_joined != NULL)
-                c->on_joined(c->ctx, &o->identity);
-        loop_defer(&c->loop, agent_end, a);
+                c->on_joined(c->ctx, result);
+        rpc_client_half_close(a->call);
 }
+
+static void on_message(void *ctx, const ProtobufCMessage *msg)
+{
+        const Teleport__Join__V1__JoinResponse *r = (const Teleport__Join__V1__JoinResponse *)msg;
+
+        if (r->payload_case == TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_INIT)
+                send_params(ctx);
+        else if (r->payload_case == TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_CHALLENGE)
+                send_proof(ctx, str_of(r->challenge->iam_challenge->challenge));
+        else if (r->payload_case == TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_RESULT)
+                take_result(ctx, r->result->host_result);
+        else
+                bug("the cluster sent an unexpected message");
+}
+
+static void on_done(void *ctx, struct error *err)
+{
+        struct agent *a = ctx;
+
+        must(err);
+        loop_defer(&a->crowd->loop, agent_end, a);
+}
+
+static const struct rpc_client_events call_events = { .on_message = on_message, .on_done = on_done };
 
 static void on_lost(void *ctx, struct error *err)
 {
@@ -61,12 +139,21 @@ static void on_lost(void *ctx, struct error *err)
 static void on_handshake(void *ctx, struct stream *tls, struct error *err)
 {
         struct agent *a = ctx;
-        struct crowd *c = a->crowd;
 
         must(err);
-        a->client = rpc_client_new(&c->loop, tls, "proxy", on_lost, a);
-        (void)!join_client_start(&c->loop, a->client, &a->options, on_outcome, a);
+        a->client = rpc_client_new(&a->crowd->loop, tls, "proxy", on_lost, a);
+        a->call = rpc_client_call(a->client,
+                                  (struct rpc_client_call_options){
+                                          .path = "/teleport.join.v1.JoinService/Join",
+                                          .response = &teleport__join__v1__join_response__descriptor,
+                                          .response_max = LIMIT_RPC_JOIN,
+                                          .within = MILLISECONDS(TIMEOUT_JOIN),
+                                  },
+                                  &call_events, a);
+        send_init(a);
 }
+
+/* ---- the crowd -------------------------------------------------------------------------------------------------- */
 
 /*
  * Agents have addresses of their own, and so do these: all of 127.0.0.0/8 is this machine. On loopback
@@ -99,8 +186,6 @@ static void agent_begin(struct crowd *c)
         a->crowd = c;
         a->start = loop_now(&c->loop);
         a->name = mem_printf("bench-%zu", serial++);
-        a->options = c->options;
-        a->options.host_name = a->name;
         c->started++;
         c->under_way++;
         (void)!tls_start(&c->loop, c->tls, socket_stream(&c->loop, fd), NULL, SECONDS(10), on_handshake, a);
@@ -110,10 +195,16 @@ void crowd_init(struct crowd *c, const char *proxy, const char *token)
 {
         static const char *const alpn[] = { "teleport-proxy-grpc", "h2", NULL };
 
-        *c = (struct crowd){
-                .proxy = proxy,
-                .options = { .trust = JOIN_TRUST_INSECURE, .token_name = token, .method = "iam" },
-        };
+        *c = (struct crowd){ .proxy = proxy, .token = token, .tls_public = BUF_MAX(PUBLIC_KEY_ROOM), .ssh_public = BUF_MAX(PUBLIC_KEY_ROOM) };
+        c->aws.credentials.access_key_id = secret_of(STR("ASIAEXAMPLE000000000"));
+        c->aws.credentials.secret_access_key = secret_of(STR("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"));
+        c->aws.credentials.session_token = secret_of(STR("IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJHMEUCIEXAMPLE"));
+        c->aws.region = str_dup(STR(STUB_REGION));
+        if (!sts_host_find(STR("sts." STUB_REGION ".amazonaws.com"), &(struct sts_host_options){ 0 }, &c->aws.sts))
+                bug("STS has no host in " STUB_REGION);
+        must(host_keys_generate(&c->keys));
+        must(key_public_der(&c->keys.tls, &c->tls_public));
+        must(key_public_ssh(&c->keys.ssh, &c->ssh_public));
         must(loop_init(&c->loop, NULL));
         must(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn }, &c->tls));
 }
@@ -121,6 +212,10 @@ void crowd_init(struct crowd *c, const char *proxy, const char *token)
 void crowd_release(struct crowd *c)
 {
         sample_release(&c->latency_ms);
+        aws_resolution_release(&c->aws);
+        host_keys_release(&c->keys);
+        buf_release(&c->tls_public);
+        buf_release(&c->ssh_public);
         tls_context_free(c->tls);
         loop_release(&c->loop);
 }

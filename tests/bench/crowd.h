@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many agents in one process: each joins through the proxy with the code that agents run, on a TLS
- * connection of its own.
+ * Many agents in one process: each joins through the proxy, on a TLS connection and from an address of
+ * its own. They speak the protocol and no more: keys are shared and certificates taken on trust, so that
+ * the machine's time goes to the cluster.
  */
 #ifndef BENCH_CROWD_H
 #define BENCH_CROWD_H
 
+#include "aws/credentials.h"
 #include "figures.h"
-#include "join/join_client.h"
+#include "join.pb-c.h"
+#include "join/host_identity.h"
 #include "loop/loop.h"
 
 struct tls_context;
@@ -15,12 +18,14 @@ struct tls_context;
 struct crowd {
         struct loop loop;
         struct tls_context *tls;
-        const char *proxy; /* borrowed */
-        struct join_client_options options;
-        struct sample latency_ms; /* of each join: from the dial to the verified identity */
+        const char *proxy, *token; /* borrowed */
+        struct aws_resolution aws;
+        struct host_keys keys;
+        struct buf tls_public, ssh_public;
+        struct sample latency_ms; /* of each join: from the dial to the certificates */
         size_t joined, wanted, started, under_way;
-        /* What to do with an identity: may take it over by copying and zeroing it. NULL: nothing. */
-        void (*on_joined)(void *ctx, struct host_identity *identity);
+        /* What to do with the certificates of a join; NULL: nothing. */
+        void (*on_joined)(void *ctx, const Teleport__Join__V1__HostResult *result);
         void *ctx;
 };
 void crowd_init(struct crowd *c, const char *proxy, const char *token);

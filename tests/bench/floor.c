@@ -4,12 +4,13 @@
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <time.h>
 
 #include "base/bug.h"
 #include "figures.h"
 
-enum { ROUNDS = 400, CERT_SIZE = 500 };
+enum { BURST = 8, PAUSE_MS = 25, CERT_SIZE = 500 };
 
 static void ok(bool is_good, const char *what)
 {
@@ -86,73 +87,105 @@ static double shake_hands(SSL_CTX *server_ctx, SSL_CTX *client_ctx)
         return spent;
 }
 
-static double measure_handshake(EVP_PKEY *key)
-{
-        SSL_CTX *server = context(TLS_server_method()), *client = context(TLS_client_method());
-        X509 *cert = make_cert(key);
-        struct sample s = { 0 };
+/* ---- on a thread of its own -------------------------------------------------------------------------------- */
 
-        ok(SSL_CTX_use_certificate(server, cert) == 1 && SSL_CTX_use_PrivateKey(server, key) == 1, "an identity");
-        SSL_CTX_set_verify(client, SSL_VERIFY_NONE, NULL);
-        for (int i = 0; i < ROUNDS; i++)
-                sample_add(&s, shake_hands(server, client));
-        double median = sample_quantile(&s, 0.5);
-        sample_release(&s);
-        X509_free(cert);
-        SSL_CTX_free(server);
-        SSL_CTX_free(client);
-        return median;
-}
+static struct {
+        pthread_t thread;
+        pthread_mutex_t mutex;
+        pthread_cond_t stopped;
+        bool is_stopped;
+        SSL_CTX *server, *client;
+        EVP_PKEY_CTX *ecdsa;
+        EVP_MD_CTX *ed25519;
+        struct sample handshakes, x509, ssh;
+} at = { .mutex = PTHREAD_MUTEX_INITIALIZER, .stopped = PTHREAD_COND_INITIALIZER };
 
-/* ---- the signatures ----------------------------------------------------------------------------------------- */
-
-static double measure_ecdsa(EVP_PKEY *key)
-{
-        EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-        unsigned char digest[32] = { 1 }, signature[80];
-        struct sample s = { 0 };
-
-        ok(EVP_PKEY_sign_init(c) == 1, "a signing key");
-        for (int i = 0; i < ROUNDS; i++) {
-                size_t len = sizeof signature;
-                double start = cpu_now();
-
-                ok(EVP_PKEY_sign(c, signature, &len, digest, sizeof digest) == 1, "a signature");
-                sample_add(&s, cpu_now() - start);
-        }
-        double median = sample_quantile(&s, 0.5);
-        sample_release(&s);
-        EVP_PKEY_CTX_free(c);
-        return median;
-}
-
-static double measure_ed25519(EVP_PKEY *key)
-{
-        EVP_MD_CTX *c = EVP_MD_CTX_new();
-        unsigned char bytes[CERT_SIZE] = { 1 }, signature[64];
-        struct sample s = { 0 };
-
-        ok(EVP_DigestSignInit(c, NULL, NULL, NULL, key) == 1, "a signing key");
-        for (int i = 0; i < ROUNDS; i++) {
-                size_t len = sizeof signature;
-                double start = cpu_now();
-
-                ok(EVP_DigestSign(c, signature, &len, bytes, sizeof bytes) == 1, "a signature");
-                sample_add(&s, cpu_now() - start);
-        }
-        double median = sample_quantile(&s, 0.5);
-        sample_release(&s);
-        EVP_MD_CTX_free(c);
-        return median;
-}
-
-struct crypto_floor crypto_floor_measure(void)
+static void prepare(void)
 {
         EVP_PKEY *ec = EVP_EC_gen("P-256"), *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-        struct crypto_floor f = { measure_handshake(ec), measure_ecdsa(ec), measure_ed25519(ed) };
+        X509 *cert = make_cert(ec);
 
+        at.server = context(TLS_server_method());
+        at.client = context(TLS_client_method());
+        at.ecdsa = EVP_PKEY_CTX_new_from_pkey(NULL, ec, NULL);
+        at.ed25519 = EVP_MD_CTX_new();
+        SSL_CTX_set_verify(at.client, SSL_VERIFY_NONE, NULL);
+        ok(SSL_CTX_use_certificate(at.server, cert) == 1 && SSL_CTX_use_PrivateKey(at.server, ec) == 1, "an identity");
+        ok(EVP_PKEY_sign_init(at.ecdsa) == 1 && EVP_DigestSignInit(at.ed25519, NULL, NULL, NULL, ed) == 1, "a signing key");
+        X509_free(cert);
         EVP_PKEY_free(ec);
         EVP_PKEY_free(ed);
+}
+
+static void burst(void)
+{
+        unsigned char bytes[CERT_SIZE] = { 1 }, signature[80];
+
+        for (int i = 0; i < BURST; i++)
+                sample_add(&at.handshakes, shake_hands(at.server, at.client));
+        for (int i = 0; i < BURST; i++) {
+                size_t len = sizeof signature;
+                double start = cpu_now();
+
+                ok(EVP_PKEY_sign(at.ecdsa, signature, &len, bytes, 32) == 1, "a signature");
+                sample_add(&at.x509, cpu_now() - start);
+        }
+        for (int i = 0; i < BURST; i++) {
+                size_t len = sizeof signature;
+                double start = cpu_now();
+
+                ok(EVP_DigestSign(at.ed25519, signature, &len, bytes, sizeof bytes) == 1, "a signature");
+                sample_add(&at.ssh, cpu_now() - start);
+        }
+}
+
+static void *measure(void *ctx)
+{
+        (void)ctx;
+        pthread_mutex_lock(&at.mutex);
+        while (!at.is_stopped) {
+                struct timespec until;
+
+                burst();
+                clock_gettime(CLOCK_REALTIME, &until);
+                until.tv_nsec += PAUSE_MS * 1000000;
+                until.tv_sec += until.tv_nsec / 1000000000;
+                until.tv_nsec %= 1000000000;
+                pthread_cond_timedwait(&at.stopped, &at.mutex, &until);
+        }
+        pthread_mutex_unlock(&at.mutex);
+        return NULL;
+}
+
+void crypto_floor_start(void)
+{
+        at.is_stopped = false;
+        prepare();
+        ok(pthread_create(&at.thread, NULL, measure, NULL) == 0, "a thread");
+}
+
+static double take_median(struct sample *s)
+{
+        double median = sample_quantile(s, 0.5);
+
+        sample_release(s);
+        return median;
+}
+
+struct crypto_floor crypto_floor_stop(void)
+{
+        struct crypto_floor f;
+
+        pthread_mutex_lock(&at.mutex);
+        at.is_stopped = true;
+        pthread_cond_signal(&at.stopped);
+        pthread_mutex_unlock(&at.mutex);
+        pthread_join(at.thread, NULL);
+        f = (struct crypto_floor){ take_median(&at.handshakes), take_median(&at.x509), take_median(&at.ssh) };
+        SSL_CTX_free(at.server);
+        SSL_CTX_free(at.client);
+        EVP_PKEY_CTX_free(at.ecdsa);
+        EVP_MD_CTX_free(at.ed25519);
         return f;
 }
 

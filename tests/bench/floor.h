@@ -9,9 +9,15 @@
 struct crypto_floor {
         double handshake; /* TLS 1.3, X25519, ECDSA P-256, no tickets, no client certificate */
         double x509;      /* an ECDSA P-256 signature over a digest */
-        double ssh;       /* an Ed25519 signature over a certificate's bytes */
+        double ssh;       /* an Ed25519 signature over as many bytes as a certificate has */
 };
-struct crypto_floor crypto_floor_measure(void);
 double crypto_floor_sum(const struct crypto_floor *f);
+
+/*
+ * Measures on a thread of its own, in short bursts, until it is stopped: beside the joins, for a
+ * processor that has more to do does everything slower.
+ */
+void crypto_floor_start(void);
+struct crypto_floor crypto_floor_stop(void);
 
 #endif

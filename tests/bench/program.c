@@ -194,6 +194,41 @@ char *cluster_start(struct program *p)
         return proxy;
 }
 
+void cluster_create_token(const struct program *p, const char *tctl)
+{
+        AUTO_MEM char *config = mem_printf("%s/teleport.yaml", p->dir);
+        AUTO_MEM char *token = mem_printf("%s/token.yaml", p->dir);
+
+        must(file_write_atomic(token,
+                               STR("kind: token\nversion: v2\nmetadata:\n  name: bench\nspec:\n  roles: [Node]\n"
+                                   "  join_method: iam\n  allow:\n  - aws_account: \"" STUB_ACCOUNT "\"\n"
+                                   "    aws_arn: arn:aws:sts::" STUB_ACCOUNT ":assumed-role/bench/*\n"),
+                               0600));
+        run((const char *[]){ tctl, "-c", config, "create", "-f", token, NULL });
+}
+
+void agent_prepare(struct program *p, const char *teleport, const char *dir, const char *name, const char *proxy)
+{
+        AUTO_MEM char *yaml = mem_printf("version: v3\n"
+                                         "teleport:\n"
+                                         "  nodename: %s\n"
+                                         "  data_dir: %s/%s/data\n"
+                                         "  join_params:\n"
+                                         "    token_name: bench\n"
+                                         "    method: iam\n"
+                                         "  proxy_server: %s\n"
+                                         "auth_service:\n"
+                                         "  enabled: no\n"
+                                         "proxy_service:\n"
+                                         "  enabled: no\n"
+                                         "ssh_service:\n"
+                                         "  enabled: yes\n",
+                                         name, dir, name, proxy);
+
+        program_prepare(p, teleport, dir, name, yaml);
+        p->is_insecure = true;
+}
+
 char *bench_dir_make(void)
 {
         const char *base = getenv("TMPDIR");

@@ -52,6 +52,12 @@ void cluster_prepare(struct program *p, const char *teleport, const char *dir, c
 /* Starts it; returns the proxy's address. */
 char *cluster_start(struct program *p) MUST_USE;
 
+/* The token "bench", which lets the stub's account in. */
+void cluster_create_token(const struct program *p, const char *tctl);
+
+/* An agent of that cluster with the SSH service. */
+void agent_prepare(struct program *p, const char *teleport, const char *dir, const char *name, const char *proxy);
+
 /* A temporary directory, and its removal. */
 char *bench_dir_make(void) MUST_USE;
 void bench_dir_remove(const char *dir);

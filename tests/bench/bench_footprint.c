@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How much memory an agent at rest takes, on its own machine and in the cluster it is connected to.
+ *
+ *      bench_footprint [--json] TELEPORT TCTL
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/bug.h"
+#include "base/mem.h"
+#include "crowd.h"
+#include "figures.h"
+#include "instance/connect.h"
+#include "instance/presence.h"
+#include "program.h"
+#include "rpc/rpc.h"
+
+enum { AGENTS = 300, AT_ONCE = 16 };
+
+/* ---- agents that are connected and idle ------------------------------------------------------------------------ */
+
+struct idler {
+        struct fleet *fleet;
+        struct host_identity identity;
+        struct connect_trust trust;
+        struct rpc_client *client;
+        struct presence *presence;
+};
+
+struct fleet {
+        struct crowd crowd;
+        struct connect_way way;
+        struct idler idlers[AGENTS];
+        size_t joined, begun, present;
+};
+
+static void on_joined(void *ctx, const Teleport__Join__V1__HostResult *result)
+{
+        struct fleet *f = ctx;
+        struct idler *i = &f->idlers[f->joined++];
+        struct host_certificates certs;
+
+        must(host_certificates_of(&certs, result->certificates));
+        must(host_identity_make(&i->identity, &f->crowd.keys, &certs,
+                                (struct host_expectation){ .role = STR("Instance"), .host_id = str_of(result->host_id) }));
+        i->trust = (struct connect_trust){ .stored = &i->identity };
+        i->fleet = f;
+}
+
+static void connect_next(struct fleet *f);
+
+static void on_welcome(void *ctx, struct str cluster, struct duration skew)
+{
+        struct fleet *f = ((struct idler *)ctx)->fleet;
+
+        (void)cluster;
+        (void)skew;
+        f->present++;
+        if (f->present == AGENTS)
+                loop_stop(&f->crowd.loop);
+        else
+                connect_next(f);
+}
+
+static void on_notice(void *ctx, struct str kind, struct str text)
+{
+        (void)ctx;
+        bug("the cluster has a notice: %.*s: %.*s", STR_ARG(kind), STR_ARG(text));
+}
+
+static void on_end(void *ctx, struct error *err)
+{
+        (void)ctx;
+        must(err);
+}
+
+static const struct presence_events presence_events = { .on_welcome = on_welcome, .on_notice = on_notice, .on_end = on_end };
+
+static void on_connected(void *ctx, struct stream *tls, struct error *err)
+{
+        struct idler *i = ctx;
+        Cteleport__V1__PresenceUp__Hello hello = CTELEPORT__V1__PRESENCE_UP__HELLO__INIT;
+        AUTO_MEM char *nonce = mem_printf("%td", i - i->fleet->idlers);
+        char *services[] = { "Node" };
+
+        must(err);
+        hello.hostname = hello.process_nonce = nonce;
+        hello.version = (char[]){ CTELEPORT_VERSION };
+        hello.services = services;
+        hello.n_services = ARRAY_LEN(services);
+        i->client = rpc_client_new(&i->fleet->crowd.loop, tls, "auth", on_end, i);
+        i->presence = presence_open(&i->fleet->crowd.loop, i->client, &hello, &presence_events, i);
+}
+
+static void connect_next(struct fleet *f)
+{
+        if (f->begun == AGENTS)
+                return;
+        struct idler *i = &f->idlers[f->begun++];
+        (void)!connect_start(&f->crowd.loop, &f->way, &i->trust, on_connected, i);
+}
+
+static void fleet_connect(struct fleet *f)
+{
+        must(connect_way_of_member(str_of(f->crowd.proxy), STR(""), &f->way));
+        for (int n = 0; n < AT_ONCE; n++)
+                connect_next(f);
+        loop_run(&f->crowd.loop);
+}
+
+static void fleet_release(struct fleet *f)
+{
+        for (size_t n = 0; n < AGENTS; n++) {
+                presence_close(f->idlers[n].presence);
+                rpc_client_close(f->idlers[n].client);
+                host_identity_release(&f->idlers[n].identity);
+        }
+        crowd_release(&f->crowd);
+        free(f);
+}
+
+/* ---- the measurement --------------------------------------------------------------------------------------------- */
+
+struct parts {
+        struct program_process processes[PROGRAM_PROCESSES_MAX];
+        double kib[PROGRAM_PROCESSES_MAX];
+        size_t count;
+        double sum;
+};
+
+struct report {
+        struct parts agent, alone, cluster; /* alone: what the agent takes when no cluster shares its libraries */
+        double auth_kib, proxy_kib;         /* for each connected idle agent; what its join left behind included */
+        double binary_kib;
+};
+
+static double pss_of(const struct program *p, const char *name)
+{
+        for (size_t i = 0; i < p->process_count; i++)
+                if (strcmp(p->processes[i].name, name) == 0)
+                        return process_pss_kib(p->processes[i].pid);
+        bug("there is no process '%s'", name);
+}
+
+static struct parts parts_of(struct program *p)
+{
+        struct parts parts = { 0 };
+
+        program_find_processes(p);
+        for (; parts.count < p->process_count; parts.count++) {
+                parts.processes[parts.count] = p->processes[parts.count];
+                parts.kib[parts.count] = process_pss_kib(p->processes[parts.count].pid);
+                parts.sum += parts.kib[parts.count];
+        }
+        return parts;
+}
+
+static void measure_fleet(const struct program *cluster, const char *proxy, struct report *r)
+{
+        struct fleet *f = NEW(struct fleet);
+
+        crowd_init(&f->crowd, proxy, "bench");
+        f->crowd.on_joined = on_joined;
+        f->crowd.ctx = f;
+        double auth = pss_of(cluster, "auth"), proxies = pss_of(cluster, "proxy");
+        crowd_join(&f->crowd, AT_ONCE, AGENTS);
+        fleet_connect(f);
+        r->auth_kib = (pss_of(cluster, "auth") - auth) / AGENTS;
+        r->proxy_kib = (pss_of(cluster, "proxy") - proxies) / AGENTS;
+        fleet_release(f);
+}
+
+static void measure_stripped(const char *teleport, const char *dir, struct report *r)
+{
+        AUTO_MEM char *path = mem_printf("%s/stripped", dir);
+        struct stat st;
+
+        run((const char *[]){ "strip", "-o", path, teleport, NULL });
+        if (stat(path, &st) != 0)
+                bug("'%s' is not there", path);
+        r->binary_kib = (double)st.st_size / 1024;
+}
+
+/* ---- the report ------------------------------------------------------------------------------------------------------ */
+
+static void print_json_parts(const char *name, const struct parts *p)
+{
+        printf("\"%s\":{\"sum\":%.0f", name, p->sum);
+        for (size_t i = 0; i < p->count; i++)
+                printf(",\"%s\":%.0f", p->processes[i].name, p->kib[i]);
+        printf("},");
+}
+
+static void print_json(const struct report *r)
+{
+        printf("{\"bench\":\"footprint\",");
+        print_json_parts("agent_kib", &r->agent);
+        print_json_parts("agent_alone_kib", &r->alone);
+        print_json_parts("cluster_kib", &r->cluster);
+        printf("\"binary_kib\":%.0f,\"agents\":%d,\"connected_agent_kib\":{\"auth\":%.1f,\"proxy\":%.1f}}\n", r->binary_kib, AGENTS,
+               r->auth_kib, r->proxy_kib);
+}
+
+static void print_parts(const char *title, const struct parts *p)
+{
+        printf("%-36s %8.0f KiB\n", title, p->sum);
+        for (size_t i = 0; i < p->count; i++)
+                printf("    %-32s %8.0f KiB\n", p->processes[i].name, p->kib[i]);
+}
+
+static void print_table(const struct report *r)
+{
+        print_parts("an agent at rest", &r->alone);
+        print_parts("the same, cluster on its machine", &r->agent);
+        print_parts("the cluster", &r->cluster);
+        printf("%-36s %8.1f KiB in auth, %.1f in the proxy\n", "a connected idle agent", r->auth_kib, r->proxy_kib);
+        printf("%-36s %8.0f KiB\n", "the program, stripped", r->binary_kib);
+}
+
+int main(int argc, char **argv)
+{
+        bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
+        struct sts_stub sts;
+        struct program cluster, agent;
+        struct report r = { 0 };
+
+        if (argc != 3 + as_json) {
+                fprintf(stderr, "usage: bench_footprint [--json] TELEPORT TCTL\n");
+                return 1;
+        }
+        const char *teleport = argv[1 + as_json];
+        AUTO_MEM char *dir = bench_dir_make();
+        measure_stripped(teleport, dir, &r);
+        sts_stub_start(&sts, dir);
+        aws_credentials_in_environment();
+        cluster_prepare(&cluster, teleport, dir, &sts);
+        AUTO_MEM char *proxy = cluster_start(&cluster);
+        cluster_create_token(&cluster, argv[2 + as_json]);
+        r.cluster = parts_of(&cluster);
+
+        agent_prepare(&agent, teleport, dir, "agent", proxy);
+        program_start(&agent);
+        free(program_await(&agent, "This host is present in the cluster"));
+        r.agent = parts_of(&agent);
+        measure_fleet(&cluster, proxy, &r);
+        program_stop(&cluster);
+        r.alone = parts_of(&agent);
+        program_stop(&agent);
+
+        program_release(&agent);
+        program_release(&cluster);
+        sts_stub_stop(&sts);
+        bench_dir_remove(dir);
+        if (as_json)
+                print_json(&r);
+        else
+                print_table(&r);
+        return 0;
+}

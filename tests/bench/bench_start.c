@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How long an agent takes from `teleport start` to its place in the cluster, on a machine it has never
+ * been on: keys made, AWS identity proven, certificates obtained and stored, presence announced.
+ *
+ *      bench_start [--json] TELEPORT TCTL
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "figures.h"
+#include "program.h"
+
+enum { STARTS = 15 };
+
+/* The word in the log that ends the measurement. */
+#define PRESENT "This host is present in the cluster"
+
+static double measure(const char *teleport, const char *dir, const char *proxy, int n)
+{
+        AUTO_MEM char *name = mem_printf("agent-%d", n);
+        struct program agent;
+
+        agent_prepare(&agent, teleport, dir, name, proxy);
+        struct instant start = clock_now(clock_system());
+        program_start(&agent);
+        free(program_await(&agent, PRESENT));
+        double took = seconds_since(start);
+        program_stop(&agent);
+        program_release(&agent);
+        return took;
+}
+
+int main(int argc, char **argv)
+{
+        bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
+        struct sts_stub sts;
+        struct program cluster;
+        struct sample ms = { 0 };
+
+        if (argc != 3 + as_json) {
+                fprintf(stderr, "usage: bench_start [--json] TELEPORT TCTL\n");
+                return 1;
+        }
+        AUTO_MEM char *dir = bench_dir_make();
+        sts_stub_start(&sts, dir);
+        aws_credentials_in_environment();
+        cluster_prepare(&cluster, argv[1 + as_json], dir, &sts);
+        AUTO_MEM char *proxy = cluster_start(&cluster);
+        cluster_create_token(&cluster, argv[2 + as_json]);
+        for (int n = 0; n < STARTS; n++)
+                sample_add(&ms, measure(argv[1 + as_json], dir, proxy, n) * 1e3);
+        program_stop(&cluster);
+        program_release(&cluster);
+        sts_stub_stop(&sts);
+        bench_dir_remove(dir);
+
+        double median = sample_quantile(&ms, 0.5), best = sample_quantile(&ms, 0), worst = sample_quantile(&ms, 1);
+        if (as_json)
+                printf("{\"bench\":\"start\",\"starts\":%d,\"median_ms\":%.1f,\"best_ms\":%.1f,\"worst_ms\":%.1f}\n", STARTS, median, best, worst);
+        else
+                printf("start to joined: median %.1f ms, best %.1f, worst %.1f, of %d\n", median, best, worst, STARTS);
+        sample_release(&ms);
+        return 0;
+}
