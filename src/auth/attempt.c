@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "auth/attempt_report.h"
+#include "auth/frontdoor.h"
 #include "auth/hosts.h"
 #include "auth/issue.h"
 #include "auth/tokens.h"
@@ -13,6 +14,7 @@
 #include "base/text.h"
 #include "join/iam_rules.h"
 #include "loop/conversation.h"
+#include "net/sources.h"
 #include "pki/cert.h"
 #include "resource/role.h"
 #include "resource/token.h"
@@ -45,6 +47,7 @@ static void free_now(struct attempt *at)
         token_found_release(&at->token);
         conversation_release(&at->at);
         timer_free(at->deadline);
+        timer_free(at->penalty);
         error_free(at->failure);
         arena_free(at->arena);
         free(at);
@@ -56,6 +59,9 @@ static void leave_pending(struct attempt *at)
                 return;
         at->is_counted = false;
         at->auth->pending_joins--;
+        if (at->is_counted_by_source)
+                sources_leave(frontdoor_sources(at->auth->door), SOURCE_JOINS, at->peer);
+        at->is_counted_by_source = false;
 }
 
 static void on_failing(void *ctx)
@@ -83,7 +89,15 @@ static void fail(struct attempt *at, const char *check, struct error *err)
         AUTO_MEM char *hint = err->hint == NULL ? NULL : str_dup(str_of(err->hint));
         at->failure = error_hint(err, "%s%s(request %s)", hint == NULL ? "" : hint, hint == NULL ? "" : " ", at->request_id);
         at->is_waiting = true;
-        loop_defer(&at->auth->loop, on_failing, at);
+        struct duration wait = { 0 };
+        if (!at->is_forwarded)
+                wait = sources_failed(frontdoor_sources(at->auth->door), at->peer, loop_now(&at->auth->loop));
+        if (wait.ns == 0) {
+                loop_defer(&at->auth->loop, on_failing, at);
+                return;
+        }
+        at->penalty = timer_new(&at->auth->loop, on_failing, at);
+        timer_start(at->penalty, wait);
 }
 
 /* Begins every continuation: false when the attempt ended while it waited. */
@@ -231,6 +245,14 @@ void attempt_begin(struct attempt *at, struct str token_name, struct str role, s
         }
         at->auth->pending_joins++;
         at->is_counted = true;
+        if (!at->is_forwarded) {
+                at->is_counted_by_source = sources_enter(frontdoor_sources(at->auth->door), SOURCE_JOINS, at->peer);
+                if (!at->is_counted_by_source) {
+                        fail(at, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this address has %d joins under way",
+                                                              LIMIT_PENDING_JOINS_PER_SOURCE), "the agent tries again by itself"));
+                        return;
+                }
+        }
         if (str_is_empty(token_name) || str_is_empty(role)) {
                 fail(at, "request", error_new(ERROR_INVALID_ARGUMENT, "a join needs a token name and a system role"));
         } else if (system_role_find(at->role) == NULL) {

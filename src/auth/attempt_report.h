@@ -28,6 +28,8 @@ struct attempt {
         bool is_expired;       /* the deadline passed while an answer was under way */
         const char *out_of_turn; /* what came at the wrong time while an answer was under way */
         bool is_counted;       /* in auth->pending_joins */
+        bool is_counted_by_source; /* at the front door; a proxy counts those it forwards itself */
+        struct timer *penalty; /* holds back the refusal of a source that keeps failing */
         bool is_legacy;
         bool is_forwarded;
         bool is_decided;       /* all that the host had to say is said and proven */

@@ -213,11 +213,17 @@ struct frontdoor *frontdoor_open(struct auth *a)
 
         d->auth = a;
         d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE };
+        d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
         if (tcp >= 0)
                 d->tcp = listener_new(&a->loop, tcp, on_accept, d);
         if (admin >= 0)
                 d->admin = listener_new(&a->loop, admin, on_admin, d);
         return d;
+}
+
+struct sources *frontdoor_sources(struct frontdoor *d)
+{
+        return &d->sources;
 }
 
 void frontdoor_drain(struct frontdoor *d, void (*drained)(void *ctx), void *ctx)

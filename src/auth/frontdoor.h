@@ -9,12 +9,16 @@
 #include "auth/auth.h"
 
 struct frontdoor;
+struct sources;
 
 /* Listens on the descriptors of the service ("listen", "auth.sock"); a->tls must be ready. */
 struct frontdoor *frontdoor_open(struct auth *a) MUST_USE;
 
 /* Serves a local service ("proxy", "instance") on a connected socket (owned). */
 void frontdoor_local(struct auth *a, const char *name, int fd);
+
+/* What each stranger's address has under way here. */
+struct sources *frontdoor_sources(struct frontdoor *d);
 
 /* Takes nothing new, finishes what is open. drained comes once from the loop when the last caller is gone. */
 void frontdoor_drain(struct frontdoor *d, void (*drained)(void *ctx), void *ctx);
