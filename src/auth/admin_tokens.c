@@ -13,6 +13,7 @@
 #include "join/iam_rules.h"
 #include "resource/role.h"
 #include "resource/token.h"
+#include "schema/schema.h"
 
 static struct error *not_found(struct str name)
 {
@@ -131,7 +132,7 @@ static void audit_token(struct admin_request *q, struct store_txn *t, const stru
                 roles[count++] = str_of(token->spec->roles[i]);
         audit_strs(&record, "roles", roles, count);
         if (token->metadata->expires != NULL) {
-                walltime_put_rfc3339(&expires, walltime_of_unix(token->metadata->expires->seconds));
+                timestamp_put(&expires, token->metadata->expires->seconds, 0);
                 audit_str(&record, "expires", buf_str(&expires));
         }
         outbox_add(q->auth->outbox, t, &record);
@@ -211,9 +212,7 @@ static struct error *check_put(struct admin_request *q, const Cteleport__V1__Put
         put->token = m->token;
         put->must_be_new = m->must_be_new;
         TRY(token_check(put->token, q->arena, &put->warnings));
-        if (token_is_expired(put->token, loop_wall(&q->auth->loop)))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "metadata.expires of the token has passed already"),
-                                  "leave it out for a token that never expires");
+        TRY(token_check_end(put->token, loop_wall(&q->auth->loop)));
         if (is_static(q->auth, str_of(put->token->metadata->name)))
                 return error_new(ERROR_ALREADY_EXISTS, "a token with this name stands in auth_service.tokens of teleport.yaml");
         if (!str_is_empty(str_of(m->if_revision)))
@@ -227,10 +226,15 @@ void admin_put_token(struct rpc_call *call, const ProtobufCMessage *first)
         struct admin_request *q = admin_begin(call, first);
         struct put *put = arena_alloc(q->arena, sizeof *put);
 
+        const Cteleport__V1__PutTokenRequest *m = (const Cteleport__V1__PutTokenRequest *)q->message;
+        Cteleport__V1__PutTokenResponse nothing = CTELEPORT__V1__PUT_TOKEN_RESPONSE__INIT;
+
         q->state = put;
-        struct error *err = check_put(q, (const Cteleport__V1__PutTokenRequest *)q->message, put);
+        struct error *err = check_put(q, m, put);
         if (err != NULL)
                 admin_fail(q, err);
+        else if (m->check_only)
+                admin_reply(q, &nothing.base);
         else
                 token_find(q->auth, str_of(put->token->metadata->name), on_present, q);
 }

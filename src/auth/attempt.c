@@ -19,6 +19,7 @@
 #include "resource/role.h"
 #include "resource/token.h"
 #include "rpc/rpc.h"
+#include "schema/schema.h"
 
 /* Another attempt of the same host may write its record between our read and our write. */
 enum { COMMIT_TRIES = 4 };
@@ -287,7 +288,7 @@ static struct error *token_ended(const struct attempt *at)
         /* The name of a secret token that has ended must not be confirmed. */
         if (str_equal(str_of(token->spec->join_method), STR("token")))
                 return token_absent(at);
-        walltime_put_rfc3339(&when, walltime_of_unix(token->metadata->expires->seconds));
+        timestamp_put(&when, token->metadata->expires->seconds, 0);
         return error_hint(error_new(ERROR_PERMISSION_DENIED, "token '%s' expired at %s", name, buf_c(&when)),
                           "an administrator sets a later metadata.expires: tctl edit token/%s", name);
 }

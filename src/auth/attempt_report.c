@@ -10,6 +10,7 @@
 #include "join/iam_rules.h"
 #include "resource/token.h"
 #include "rpc/rpc.h"
+#include "schema/schema.h"
 
 char *attempt_safe_token_name(const struct attempt *at)
 {
@@ -68,7 +69,7 @@ static void put_common(struct attempt *at, struct audit_record *r)
         if (found != NULL && found->metadata->expires != NULL) {
                 AUTO(buf) expires = BUF_MAX(64);
 
-                walltime_put_rfc3339(&expires, walltime_of_unix(found->metadata->expires->seconds));
+                timestamp_put(&expires, found->metadata->expires->seconds, 0);
                 audit_str(r, "token_expires", buf_str(&expires));
         }
         audit_str(r, "addr.remote", str_of(at->peer));

@@ -47,9 +47,11 @@ struct error *token_unpack(struct arena *arena, const struct store_item *item, C
 
 struct walltime token_store_expiry(const Cteleport__V1__Token *token)
 {
-        if (token->metadata->expires == NULL)
+        struct walltime end = token_expires(token);
+
+        if (end.ns == 0 || end.ns > INT64_MAX - EXPIRED_TOKEN_KEPT.ns) /* the year 3000 of old guides: not in this store's time */
                 return (struct walltime){ 0 };
-        return walltime_add(walltime_of_unix(token->metadata->expires->seconds), EXPIRED_TOKEN_KEPT);
+        return walltime_add(end, EXPIRED_TOKEN_KEPT);
 }
 
 static Cteleport__V1__Token *token_of_static(struct arena *arena, const struct static_token *st)

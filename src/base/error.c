@@ -108,6 +108,18 @@ struct error *error_hint(struct error *err, const char *format, ...)
         return err;
 }
 
+struct error *error_about(struct error *err, const char *format, ...)
+{
+        va_list args;
+
+        if (err == NULL || err->field != NULL)
+                return err;
+        va_start(args, format);
+        err->field = format_text(format, args);
+        va_end(args);
+        return err;
+}
+
 struct error *error_because(struct error *err, struct error *cause)
 {
         struct error **end = &err->cause;
@@ -125,6 +137,8 @@ struct error *error_copy(const struct error *err)
         struct error *copy = make(err->file, err->line, err->code, str_dup(str_of(err->what)));
         if (err->hint != NULL)
                 copy->hint = str_dup(str_of(err->hint));
+        if (err->field != NULL)
+                copy->field = str_dup(str_of(err->field));
         copy->cause = error_copy(err->cause);
         return copy;
 }
@@ -136,6 +150,7 @@ void error_free(struct error *err)
 
                 free(err->what);
                 free(err->hint);
+                free(err->field);
                 free(err);
                 err = cause;
         }

@@ -35,6 +35,7 @@ struct error {
         enum error_code code; /* what the caller can do: retry, fix the input, log in, give up */
         char *what;           /* what happened and why: lower case, no full stop; for whoever asked */
         char *hint;           /* what to do about it, or NULL */
+        char *field;          /* path of the input at fault, "spec.roles[2]", or NULL */
         struct error *cause;  /* owned; for our log and the audit, never for the peer */
         const char *file;
         int line;
@@ -56,6 +57,9 @@ struct error *error_wrap_at(struct error *err, const char *format, ...) PRINTF_L
 
 /* Sets the hint and returns err. */
 struct error *error_hint(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3) MUST_USE;
+
+/* Says which field of the input is at fault, lists counted from 1, and returns err; what was named already stays. NULL passes. */
+struct error *error_about(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3) MUST_USE;
 
 /* Hangs cause (owned from now on) below err and returns err. */
 struct error *error_because(struct error *err, struct error *cause) MUST_USE;

@@ -278,3 +278,18 @@ size_t text_distance(struct str a, struct str b)
         }
         return row[a.len % 3][b.len];
 }
+
+struct nearest nearest_to(struct str written, size_t most)
+{
+        return (struct nearest){ written, most, NULL };
+}
+
+void nearest_offer(struct nearest *n, const char *word)
+{
+        size_t distance = text_distance(n->written, str_of(word));
+
+        if (distance > n->most || (n->word != NULL && distance == n->most) || distance >= strlen(word))
+                return;
+        n->word = word;
+        n->most = distance;
+}

@@ -52,4 +52,13 @@ void json_put_string(struct buf *out, struct str s);
 /* How many edits (insert, delete, replace, swap) lie between two words; case is ignored. For "did you mean". */
 size_t text_distance(struct str a, struct str b);
 
+/* The nearest of several words: nearest_to(written, 2), nearest_offer for each, then .word, NULL if none is near. */
+struct nearest {
+        struct str written;
+        size_t most; /* edits that lie between what was written and the next word to be better */
+        const char *word;
+};
+struct nearest nearest_to(struct str written, size_t most);
+void nearest_offer(struct nearest *n, const char *word);
+
 #endif

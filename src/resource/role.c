@@ -54,20 +54,14 @@ struct error *system_role_unknown(struct str text)
 {
         AUTO_MEM char *shown = escaped(text);
         AUTO(buf) joinable = BUF_MAX(1 * KiB);
-        const char *nearest = NULL;
-        size_t least = 3; /* more edits than that are another word */
+        struct nearest nearest = nearest_to(text, 2);
 
         for (size_t i = 0; i < ARRAY_LEN(rows) && rows[i].role.is_joinable; i++) {
-                size_t distance = text_distance(text, rows[i].role.name);
-
-                if (distance < least && distance < rows[i].role.name.len) {
-                        nearest = rows[i].role.name.ptr;
-                        least = distance;
-                }
+                nearest_offer(&nearest, rows[i].role.name.ptr);
                 buf_printf(&joinable, "%s%s", i == 0 ? "" : ", ", rows[i].role.name.ptr);
         }
         struct error *err = error_new(ERROR_INVALID_ARGUMENT, "invalid role \"%s\"", shown);
-        if (nearest != NULL)
-                return error_hint(err, "did you mean %s", nearest);
+        if (nearest.word != NULL)
+                return error_hint(err, "did you mean %s", nearest.word);
         return error_hint(err, "the roles a token may give are %s", buf_c(&joinable));
 }

@@ -37,8 +37,10 @@ static struct error *check_kind_and_version(Cteleport__V1__Token *token)
         if (is_unset(token->version))
                 token->version = text("v2");
         if (strcmp(token->version, "v2") != 0)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "version '%s' of tokens is not supported", version),
-                                  "write version: v2");
+                return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "version '%s' of tokens is not supported",
+                                                        version),
+                                              "write version: v2"),
+                                   "version");
         return NULL;
 }
 
@@ -106,10 +108,11 @@ static struct error *check_roles(Cteleport__V1__TokenSpec *spec)
         for (size_t i = 0; i < spec->n_roles; i++) {
                 const struct system_role *role = NULL;
 
-                TRY(check_role(str_of(spec->roles[i]), &role));
+                TRY(error_about(check_role(str_of(spec->roles[i]), &role), "spec.roles[%zu]", i + 1));
                 for (size_t j = 0; j < i; j++)
                         if (str_equal(str_of(spec->roles[j]), role->name))
-                                return error_new(ERROR_INVALID_ARGUMENT, "duplicate role %s", role->name.ptr);
+                                return error_about(error_new(ERROR_INVALID_ARGUMENT, "duplicate role %s", role->name.ptr),
+                                                   "spec.roles[%zu]", i + 1);
                 spec->roles[i] = text(role->name.ptr);
         }
         return NULL;
@@ -129,7 +132,7 @@ static struct error *check_rules(Cteleport__V1__TokenSpec *spec, struct arena *a
         if (spec->n_allow > LIMIT_TOKEN_RULES)
                 return error_new(ERROR_INVALID_ARGUMENT, "the token has more than %d allow rules", LIMIT_TOKEN_RULES);
         for (size_t i = 0; i < spec->n_allow; i++)
-                TRY(token_rule_check(spec->allow[i], i + 1, arena, warnings));
+                TRY(error_about(token_rule_check(spec->allow[i], i + 1, arena, warnings), "spec.allow[%zu]", i + 1));
         return NULL;
 }
 
@@ -139,10 +142,19 @@ struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, stru
         if (token->spec == NULL)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the token has no spec"),
                                   "a token needs spec.roles and, for AWS, spec.join_method: iam and spec.allow");
-        TRY(check_method(token));
-        TRY(check_name(token, arena, warnings));
-        TRY(check_roles(token->spec));
-        return check_rules(token->spec, arena, warnings);
+        TRY(error_about(check_method(token), "spec.join_method"));
+        TRY(error_about(check_name(token, arena, warnings), "metadata.name"));
+        TRY(error_about(check_roles(token->spec), "spec.roles"));
+        return error_about(check_rules(token->spec, arena, warnings), "spec.allow");
+}
+
+struct error *token_check_end(const Cteleport__V1__Token *token, struct walltime now)
+{
+        if (!token_is_expired(token, now))
+                return NULL;
+        return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "metadata.expires of the token has passed already"),
+                                      "leave it out for a token that never expires"),
+                           "metadata.expires");
 }
 
 /* ---- asking -------------------------------------------------------------------------------------- */

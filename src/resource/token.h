@@ -20,9 +20,12 @@ struct token_warnings {
 
 /*
  * Checks a token and brings it into canonical form (roles, join_method), in place; new texts live in the
- * arena. INVALID_ARGUMENT says what is wrong and what would be right. warnings may be NULL.
+ * arena. INVALID_ARGUMENT says what is wrong, of which field, and what would be right. warnings may be NULL.
  */
 struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, struct token_warnings *warnings) MUST_USE;
+
+/* Refuses a token that nobody could join with any more: metadata.expires has passed. */
+struct error *token_check_end(const Cteleport__V1__Token *token, struct walltime now) MUST_USE;
 
 /* Whether metadata.expires has passed. */
 bool token_is_expired(const Cteleport__V1__Token *token, struct walltime now);

@@ -161,8 +161,8 @@ static struct error *check_fields_of_other_methods(const Cteleport__V1__TokenRul
 
         if (field == NULL)
                 return NULL;
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "spec.allow[%zu].%s is not for join method iam", index, field),
-                          "a rule of method iam has aws_account and aws_arn");
+        struct error *err = error_new(ERROR_INVALID_ARGUMENT, "spec.allow[%zu].%s is not for join method iam", index, field);
+        return error_about(error_hint(err, "a rule of method iam has aws_account and aws_arn"), "spec.allow[%zu].%s", index, field);
 }
 
 /* A rule always names an account; one that only has an ARN takes it from there. */
@@ -216,8 +216,8 @@ struct error *token_rule_check(Cteleport__V1__TokenRule *rule, size_t index, str
         struct arn_pattern p = split_pattern(str_of(rule->aws_arn));
 
         TRY(check_fields_of_other_methods(rule, index));
-        TRY(check_pattern_bytes(str_of(rule->aws_arn), index));
-        TRY(settle_account(rule, p, index, arena));
+        TRY(error_about(check_pattern_bytes(str_of(rule->aws_arn), index), "spec.allow[%zu].aws_arn", index));
+        TRY(error_about(settle_account(rule, p, index, arena), "spec.allow[%zu].aws_account", index));
         warn_of_width(rule, p, index, arena, warnings);
         return NULL;
 }

@@ -26,20 +26,27 @@
 struct error *schema_load_yaml(struct arena *a, const char *file, struct str text,
                                const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret) MUST_USE;
 
+/* The documents of a stream by their `kind`; ends with a row without a name. */
+struct schema_kind {
+        const char *name;
+        const ProtobufCMessageDescriptor *type;
+};
+
 /*
- * Reads a stream of resource documents (YAML or JSON). `type_of_kind` maps the document's `kind` value
- * to a descriptor, NULL for an unknown kind. `each` gets every document in order with where it began;
- * all are read before the first call, so a mistake in the last keeps the first from being applied.
+ * Reads a stream of resource documents (YAML or JSON). `each` gets every document in order with the line it
+ * began on; all are read before the first call, so a mistake in the last keeps the first from being
+ * applied. What it refuses is told with the place of the field that error_about() named.
  */
-typedef const ProtobufCMessageDescriptor *schema_type_of_kind(void *ctx, struct str kind);
 typedef struct error *schema_each(void *ctx, ProtobufCMessage *msg, int line);
-struct error *schema_load_stream(struct arena *a, const char *file, struct str text, schema_type_of_kind *type_of_kind,
+struct error *schema_load_stream(struct arena *a, const char *file, struct str text, const struct schema_kind *kinds,
                                  schema_each *each, void *ctx) MUST_USE;
 
 /* Emitting; fields that are absent (proto2) or default (proto3) are left out. Foreign text is escaped by the format. */
 void schema_put_yaml(struct buf *out, const ProtobufCMessage *msg);
 enum { SCHEMA_JSON_COMPACT = 0, SCHEMA_JSON_INDENT = 4 };
 void schema_put_json(struct buf *out, const ProtobufCMessage *msg, int indent);
+/* RFC 3339, up to the year 9999; struct walltime ends in 2262. */
+void timestamp_put(struct buf *out, int64_t seconds, int32_t nanos);
 /* A JSON array, or YAML documents separated by "---". */
 void schema_put_json_list(struct buf *out, const ProtobufCMessage *const *msgs, size_t count, int indent);
 void schema_put_yaml_list(struct buf *out, const ProtobufCMessage *const *msgs, size_t count);

@@ -35,6 +35,5 @@ size_t schema_value_size(const ProtobufCFieldDescriptor *field);
  * tokens expire in the year 3000.
  */
 struct error *timestamp_parse(struct str text, int64_t *ret_seconds, int32_t *ret_nanos) MUST_USE;
-void timestamp_put(struct buf *out, int64_t seconds, int32_t nanos);
 
 #endif

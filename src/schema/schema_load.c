@@ -80,18 +80,11 @@ static bool put_home_of(struct buf *out, const ProtobufCMessageDescriptor *type,
 
 static const char *nearest_key(const ProtobufCMessageDescriptor *type, struct str key)
 {
-        const char *nearest = NULL;
-        size_t least = key.len / 3 + 2; /* more edits than that are another word */
+        struct nearest nearest = nearest_to(key, key.len / 3 + 1);
 
-        for (unsigned i = 0; i < type->n_fields; i++) {
-                size_t distance = text_distance(key, str_of(type->fields[i].name));
-
-                if (distance < least) {
-                        nearest = type->fields[i].name;
-                        least = distance;
-                }
-        }
-        return nearest;
+        for (unsigned i = 0; i < type->n_fields; i++)
+                nearest_offer(&nearest, type->fields[i].name);
+        return nearest.word;
 }
 
 static struct error *unknown_key(const struct loader *l, const struct path *path, const struct node *key,
@@ -374,11 +367,30 @@ struct error *schema_load_yaml(struct arena *a, const char *file, struct str tex
 
 struct loaded {
         ProtobufCMessage *msg;
-        int line;
+        const struct node *node;
         struct loaded *next;
 };
 
-static struct error *load_resource(struct loader *l, const struct node *n, schema_type_of_kind *type_of_kind, void *ctx,
+static const ProtobufCMessageDescriptor *type_of_kind(const struct schema_kind *kinds, struct str name)
+{
+        for (; kinds->name != NULL; kinds++)
+                if (str_equal(name, str_of(kinds->name)))
+                        return kinds->type;
+        return NULL;
+}
+
+static struct error *unknown_kind(const struct loader *l, const struct node *kind, const struct schema_kind *kinds)
+{
+        struct nearest nearest = nearest_to(kind->text, 2);
+        AUTO_MEM char *shown = escaped(kind->text);
+        struct error *err = node_error(l->file, kind, "creating resources of type \"%s\" is not supported", shown);
+
+        for (; kinds->name != NULL; kinds++)
+                nearest_offer(&nearest, kinds->name);
+        return nearest.word == NULL ? err : error_hint(err, "did you mean '%s'", nearest.word);
+}
+
+static struct error *load_resource(struct loader *l, const struct node *n, const struct schema_kind *kinds,
                                    ProtobufCMessage **ret)
 {
         if (n->kind != NODE_MAPPING)
@@ -387,17 +399,14 @@ static struct error *load_resource(struct loader *l, const struct node *n, schem
         if (kind == NULL || kind->kind != NODE_SCALAR || kind->text.len == 0)
                 return error_hint(node_error(l->file, n, "the resource does not say its kind"),
                                   "begin it with a line like: kind: token");
-        l->root = type_of_kind(ctx, kind->text);
-        if (l->root == NULL) {
-                AUTO_MEM char *shown = escaped(kind->text);
-
-                return node_error(l->file, kind, "creating resources of type \"%s\" is not supported", shown);
-        }
+        l->root = type_of_kind(kinds, kind->text);
+        if (l->root == NULL)
+                return unknown_kind(l, kind, kinds);
         return load_message(l, NULL, n, l->root, ret);
 }
 
 /* Loads a document, or each element when it is a list, as `tctl get --format=json` prints one. */
-static struct error *load_document(struct loader *l, const struct node *n, schema_type_of_kind *type_of_kind, void *ctx,
+static struct error *load_document(struct loader *l, const struct node *n, const struct schema_kind *kinds,
                                    struct arena *scratch, struct loaded ***end)
 {
         struct node_item only = { NULL, (struct node *)(uintptr_t)n, NULL };
@@ -407,15 +416,53 @@ static struct error *load_document(struct loader *l, const struct node *n, schem
         for (const struct node_item *i = n->kind == NODE_LIST ? n->items : &only; i != NULL; i = i->next) {
                 struct loaded *loaded = arena_alloc(scratch, sizeof *loaded);
 
-                TRY(load_resource(l, i->value, type_of_kind, ctx, &loaded->msg));
-                loaded->line = i->value->line;
+                TRY(load_resource(l, i->value, kinds, &loaded->msg));
+                loaded->node = i->value;
                 **end = loaded;
                 *end = &loaded->next;
         }
         return NULL;
 }
 
-struct error *schema_load_stream(struct arena *a, const char *file, struct str text, schema_type_of_kind *type_of_kind,
+/* The node that a path such as "spec.roles[2]" leads to; where it ends early, the last one on the way. */
+static const struct node *node_at(const struct node *n, struct str path)
+{
+        while (path.len > 0) {
+                const struct node *below = NULL;
+                size_t dot = str_find_char(path, '.'), bracket = str_find_char(path, '[');
+                size_t end = dot < bracket ? dot : bracket;
+
+                if (path.ptr[0] == '[') {
+                        struct str number = str_slice(path, 1, str_find_char(path, ']') - 1);
+                        int64_t index = 0;
+                        AUTO_PTR(error) err = parse_int(number, 1, INT64_MAX, "index", &index);
+                        const struct node_item *item = err == NULL && n->kind == NODE_LIST ? n->items : NULL;
+
+                        while (item != NULL && --index > 0)
+                                item = item->next;
+                        below = item == NULL ? NULL : item->value;
+                        end = number.len + 2;
+                } else if (n->kind == NODE_MAPPING) {
+                        below = node_member(n, str_slice(path, 0, end));
+                }
+                if (below == NULL)
+                        return n;
+                n = below;
+                path = str_slice(path, end + (end < path.len && path.ptr[end] == '.'), path.len);
+        }
+        return n;
+}
+
+/* Puts the place in front of what a check of the message found. */
+static struct error *placed(struct error *err, const char *file, const struct node *document)
+{
+        if (err == NULL)
+                return NULL;
+        const struct node *n = node_at(document, str_of(err->field));
+        return error_wrap(err, "%s:%d:%d", file, n->line, n->column);
+}
+
+struct error *schema_load_stream(struct arena *a, const char *file, struct str text, const struct schema_kind *kinds,
                                  schema_each *each, void *ctx)
 {
         AUTO_PTR(arena) nodes = arena_new(NODE_ARENA_CAP);
@@ -426,8 +473,8 @@ struct error *schema_load_stream(struct arena *a, const char *file, struct str t
 
         TRY(node_parse(nodes, file, text, &documents));
         for (const struct node_item *d = documents; d != NULL; d = d->next)
-                TRY(load_document(&l, d->value, type_of_kind, ctx, scratch, &end));
+                TRY(load_document(&l, d->value, kinds, scratch, &end));
         for (const struct loaded *loaded = all; loaded != NULL; loaded = loaded->next)
-                TRY(each(ctx, loaded->msg, loaded->line));
+                TRY(placed(each(ctx, loaded->msg, loaded->node->line), file, loaded->node));
         return NULL;
 }

@@ -290,12 +290,6 @@ struct seen {
         int lines[8];
 };
 
-static const ProtobufCMessageDescriptor *token_only(void *ctx, struct str kind)
-{
-        (void)ctx;
-        return str_equal(kind, STR("token")) ? token : NULL;
-}
-
 static struct error *remember(void *ctx, ProtobufCMessage *msg, int line)
 {
         struct seen *seen = ctx;
@@ -308,8 +302,9 @@ static struct error *remember(void *ctx, ProtobufCMessage *msg, int line)
 static struct error *load_stream(const char *text, struct seen *seen)
 {
         AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        const struct schema_kind kinds[] = { { "token", token }, { 0 } };
 
-        return schema_load_stream(a, "s.yaml", str_of(text), token_only, remember, seen);
+        return schema_load_stream(a, "s.yaml", str_of(text), kinds, remember, seen);
 }
 
 static void reads_streams_in_order_and_skips_empty_documents(void **state)
@@ -360,6 +355,37 @@ static void hands_out_nothing_when_a_later_document_is_wrong(void **state)
         }
 }
 
+static struct error *blame(void *ctx, ProtobufCMessage *msg, int line)
+{
+        (void)msg;
+        (void)line;
+        return error_about(error_new(ERROR_INVALID_ARGUMENT, "wrong"), "%s", (const char *)ctx);
+}
+
+static void names_the_place_of_the_field_that_a_check_refuses(void **state)
+{
+        (void)state;
+        static const char text[] = "kind: token\nmetadata:\n  name: x\nspec:\n  roles: [Node,\n    App]\n"
+                                   "  allow:\n  - aws_arn: arn\n";
+        static const struct {
+                const char *field, *what;
+        } cases[] = {
+                { "metadata.name", "s.yaml:3:9: wrong" },      { "spec.roles[1]", "s.yaml:5:11: wrong" },
+                { "spec.roles[2]", "s.yaml:6:5: wrong" },      { "spec.roles[3]", "s.yaml:5:10: wrong" },
+                { "spec.allow[1].aws_arn", "s.yaml:8:14: wrong" }, { "spec.join_method", "s.yaml:5:3: wrong" },
+                { "spec.roles", "s.yaml:5:10: wrong" },        { "version", "s.yaml:1:1: wrong" },
+        };
+        const struct schema_kind kinds[] = { { "token", token }, { 0 } };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+                AUTO_PTR(error) err = schema_load_stream(a, "s.yaml", str_of(text), kinds, blame, (void *)(uintptr_t)cases[i].field);
+
+                assert_non_null(err);
+                assert_string_equal(err->what, cases[i].what);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -373,6 +399,7 @@ int main(void)
                 cmocka_unit_test(reads_streams_in_order_and_skips_empty_documents),
                 cmocka_unit_test(reads_back_a_json_list),
                 cmocka_unit_test(hands_out_nothing_when_a_later_document_is_wrong),
+                cmocka_unit_test(names_the_place_of_the_field_that_a_check_refuses),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

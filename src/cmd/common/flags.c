@@ -12,6 +12,8 @@
 #include "base/text.h"
 #include "cmd/common/flags_internal.h"
 
+enum { NEAR = 2 }; /* more edits than that are another word */
+
 /* What one flag row got. */
 struct flag_value {
         const struct flag *row;
@@ -77,18 +79,12 @@ bool program_has_group(const struct program *program, struct str words)
 
 static const char *nearest_command(const struct program *program, struct str words)
 {
-        const char *nearest = NULL;
-        size_t least = 3; /* more edits than that are another word */
+        struct nearest nearest = nearest_to(words, NEAR);
 
-        for (const struct command *c = program->commands; c->name != NULL; c++) {
-                size_t distance = text_distance(words, str_of(c->name));
-
-                if (!c->is_hidden && distance < least) {
-                        nearest = c->name;
-                        least = distance;
-                }
-        }
-        return nearest;
+        for (const struct command *c = program->commands; c->name != NULL; c++)
+                if (!c->is_hidden)
+                        nearest_offer(&nearest, c->name);
+        return nearest.word;
 }
 
 static struct error *unknown_command(const struct program *program, struct str words)
@@ -161,22 +157,15 @@ static struct error *take_argument(struct parser *p, const char *word)
 
 static struct error *unknown_flag(const struct parser *p, struct str name)
 {
-        const char *nearest = NULL;
-        size_t least = 3;
+        struct nearest nearest = nearest_to(name, NEAR);
         AUTO_MEM char *shown = escaped(name);
 
-        for (size_t i = 0; i < p->f->value_count; i++) {
-                const struct flag *row = p->f->values[i].row;
-                size_t distance = text_distance(name, str_of(row->name));
-
-                if (!row->is_hidden && distance < least) {
-                        nearest = row->name;
-                        least = distance;
-                }
-        }
+        for (size_t i = 0; i < p->f->value_count; i++)
+                if (!p->f->values[i].row->is_hidden)
+                        nearest_offer(&nearest, p->f->values[i].row->name);
         struct error *err = error_new(ERROR_INVALID_ARGUMENT, "unknown flag '%s%s'", name.len > 1 ? "--" : "-", shown);
-        if (nearest != NULL)
-                return error_hint(err, "did you mean: --%s", nearest);
+        if (nearest.word != NULL)
+                return error_hint(err, "did you mean: --%s", nearest.word);
         if (p->f->command == NULL)
                 return error_hint(err, "the flags of a command stand behind it");
         return error_hint(err, "see: %s help %s", p->f->program->name, p->f->command->name);

@@ -34,20 +34,18 @@ struct resources {
         size_t count, room;
 };
 
-static const ProtobufCMessageDescriptor *type_of_kind(void *ctx, struct str kind)
-{
-        (void)ctx;
-        return str_equal(kind, STR("token")) ? &cteleport__v1__token__descriptor : NULL;
-}
+static const struct schema_kind kinds[] = {
+        { "token", &cteleport__v1__token__descriptor },
+        { 0 },
+};
 
 static struct error *collect(void *ctx, ProtobufCMessage *msg, int line)
 {
         struct resources *all = ctx;
         Cteleport__V1__Token *token = (Cteleport__V1__Token *)msg;
-        struct error *err = token_check(token, all->arena, NULL);
 
-        if (err != NULL)
-                return error_wrap(err, "%s:%d", all->file, line);
+        TRY(token_check(token, all->arena, NULL));
+        TRY(token_check_end(token, clock_wall(clock_system())));
         if (all->count == all->room) {
                 all->room = 2 * all->room + 16;
                 all->list = mem_resize(all->list, all->room, sizeof *all->list);
@@ -71,16 +69,23 @@ static struct error *read_stdin(struct buf *text)
         }
 }
 
+/* The place only helps when the text is at fault. */
+static struct error *placed(struct error *err, const struct resources *all, const struct resource *r)
+{
+        if (err == NULL || (err->code != ERROR_INVALID_ARGUMENT && err->code != ERROR_ALREADY_EXISTS))
+                return err;
+        return error_wrap(err, "%s:%d", all->file, r->line);
+}
+
 static struct error *create_all(struct session *s, const struct resources *all)
 {
+        for (size_t i = 0; all->count > 1 && i < all->count; i++)
+                TRY(placed(token_try(s, all->list[i].token), all, &all->list[i]));
         for (size_t i = 0; i < all->count; i++) {
                 AUTO(buf) name = BUF_MAX(4 * KiB);
                 bool was_there = false;
-                struct error *err = token_put(s, all->list[i].token, false, NULL, &was_there);
 
-                if (err != NULL) /* the place only helps when the text is at fault */
-                        return err->code == ERROR_INVALID_ARGUMENT ? error_wrap(err, "%s:%d", all->file, all->list[i].line)
-                                                                   : err;
+                TRY(placed(token_put(s, all->list[i].token, false, NULL, &was_there), all, &all->list[i]));
                 token_safe_name(all->list[i].token, &name);
                 printf("provision_token \"%s\" has been %s\n", buf_c(&name), was_there ? "updated" : "created");
         }
@@ -98,7 +103,7 @@ struct error *create_run(void *ctx, const struct flags *given)
         TRY(session_open(&s, given));
         struct resources all = { .arena = s.arena, .file = is_stdin ? "stdin" : file };
         TRY(is_stdin ? read_stdin(&text) : file_read(file, &text));
-        struct error *err = schema_load_stream(s.arena, all.file, buf_str(&text), type_of_kind, collect, &all);
+        struct error *err = schema_load_stream(s.arena, all.file, buf_str(&text), kinds, collect, &all);
         if (err == NULL && all.count == 0)
                 err = error_hint(error_new(ERROR_INVALID_ARGUMENT, "no resources found, empty input?"),
                                  "give a file that begins with a line like: kind: token");

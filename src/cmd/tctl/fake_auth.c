@@ -58,6 +58,10 @@ static void put_token(struct rpc_call *call, const ProtobufCMessage *first)
                 return;
         }
         response.was_there = kept != NULL;
+        if (request->check_only) {
+                rpc_call_reply(call, &response.base);
+                return;
+        }
         if (kept == NULL)
                 kept = &f->tokens[f->count++];
         size_t size = protobuf_c_message_get_packed_size(&request->token->base);

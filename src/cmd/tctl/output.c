@@ -85,10 +85,8 @@ void output_put_words(struct buf *out, char *const *words, size_t count, const c
 
 void output_put_time(struct buf *out, const Cteleport__V1__Timestamp *t)
 {
-        int64_t most = 9000000000; /* the year 2255, within struct walltime */
-
         if (t == NULL)
                 buf_put_c(out, "never");
         else
-                walltime_put_rfc3339(out, walltime_of_unix(t->seconds > most ? most : t->seconds));
+                timestamp_put(out, t->seconds, 0);
 }

@@ -10,6 +10,16 @@
 #include "cmd/tctl/output.h"
 #include "resource/token.h"
 
+struct error *token_try(struct session *s, Cteleport__V1__Token *token)
+{
+        Cteleport__V1__PutTokenRequest request = CTELEPORT__V1__PUT_TOKEN_REQUEST__INIT;
+        ProtobufCMessage *answer = NULL;
+
+        request.token = token;
+        request.check_only = true;
+        return session_ask(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer);
+}
+
 struct error *token_put(struct session *s, Cteleport__V1__Token *token, bool must_be_new, const char *if_revision,
                         bool *ret_was_there)
 {
@@ -31,12 +41,12 @@ struct error *token_put(struct session *s, Cteleport__V1__Token *token, bool mus
         return NULL;
 }
 
-/* Tokens without an end come last. */
+/* Tokens without an end come last; in seconds, for one of the year 3000 has an end. */
 static int64_t end_of(const Cteleport__V1__Token *token)
 {
-        int64_t end = token_expires(token).ns;
+        const Cteleport__V1__Timestamp *end = token->metadata == NULL ? NULL : token->metadata->expires;
 
-        return end == 0 ? INT64_MAX : end;
+        return end == NULL ? INT64_MAX : end->seconds;
 }
 
 static const char *name_of(const Cteleport__V1__Token *token)

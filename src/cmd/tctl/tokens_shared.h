@@ -14,6 +14,9 @@
 struct error *token_put(struct session *s, Cteleport__V1__Token *token, bool must_be_new, const char *if_revision,
                         bool *ret_was_there) MUST_USE;
 
+/* Asks whether it would be refused; writes nothing. */
+struct error *token_try(struct session *s, Cteleport__V1__Token *token) MUST_USE;
+
 /* All tokens, those that end first before the others. */
 struct error *tokens_list(struct session *s, Cteleport__V1__Token ***ret, size_t *ret_count) MUST_USE;
 
