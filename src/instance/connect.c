@@ -35,6 +35,7 @@ struct connect {
         void (*done)(void *ctx, struct stream *tls, struct error *err);
         void *ctx;
         struct dial *dial;
+        struct http_tunnel *tunnel;
         struct tls_handshake *handshake;
 };
 
@@ -71,7 +72,7 @@ static struct error *put_address(struct connect_way *w, struct str address, int 
         if (n < 0 || (size_t)n >= sizeof w->address)
                 return error_new(ERROR_INVALID_ARGUMENT, "an address is longer than %zu bytes", sizeof w->address - 1);
         *ret_port = port;
-        return NULL;
+        return http_proxy_of_environment(host, port, &w->via);
 }
 
 static bool has_stored(const struct connect_trust *trust)
@@ -233,7 +234,7 @@ static struct error *check_proof(struct connect *c, const struct stream *tls)
         return NULL;
 }
 
-/* ---- steps: dial, handshake, check ------------------------------------------------------------------ */
+/* ---- steps: dial, tunnel, handshake, check ---------------------------------------------------------- */
 
 static void finish(struct connect *c, struct stream *tls, struct error *err)
 {
@@ -296,9 +297,8 @@ static struct error *make_context(struct connect *c, const char *const *alpn, st
         return NULL;
 }
 
-static void on_dialled(void *ctx, int fd, struct error *err)
+static void shake_hands(struct connect *c, struct stream *tcp)
 {
-        struct connect *c = ctx;
         const struct route *route = &routes[c->way->route];
         AUTO_PTR(tls_context) tls = NULL;
         AUTO(buf) cluster_name = BUF_MAX(3 * LIMIT_NAME);
@@ -306,13 +306,8 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         AUTO_MEM char *host_name = NULL;
         const char *const *alpn = route->alpn;
         const char *server_name = route->server_name;
+        struct error *err = NULL;
 
-        c->dial = NULL;
-        if (err != NULL) {
-                finish(c, NULL, err);
-                return;
-        }
-        struct stream *tcp = socket_stream(c->loop, fd);
         const char *member_alpn[] = { NULL, "h2", NULL };
         if (c->way->route == ROUTE_MEMBER) {
                 cluster_auth_name(c->trust->stored->cluster, &cluster_name);
@@ -338,12 +333,42 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         c->handshake = tls_start(c->loop, tls, tcp, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, c);
 }
 
+static void on_tunnel(void *ctx, struct stream *tunnel, struct error *err)
+{
+        struct connect *c = ctx;
+        c->tunnel = NULL;
+        if (err != NULL)
+                finish(c, NULL, err);
+        else
+                shake_hands(c, tunnel);
+}
+
+static void on_dialled(void *ctx, int fd, struct error *err)
+{
+        struct connect *c = ctx;
+        const struct http_proxy *via = &c->way->via;
+        c->dial = NULL;
+        if (err != NULL) {
+                if (via->address[0] != '\0' && err->code != ERROR_CANCELLED)
+                        err = error_wrap(err, "the HTTP proxy at %s does not answer", via->address);
+                finish(c, NULL, err);
+                return;
+        }
+        struct stream *tcp = socket_stream(c->loop, fd);
+        if (via->address[0] == '\0')
+                shake_hands(c, tcp);
+        else
+                c->tunnel = http_tunnel_start(c->loop, tcp, via, str_of(c->way->address), MILLISECONDS(TIMEOUT_CONNECT),
+                                              on_tunnel, c);
+}
+
 struct connect *connect_start(struct loop *l, const struct connect_way *way, const struct connect_trust *trust,
                               void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx)
 {
         struct connect *c = NEW(struct connect);
         *c = (struct connect){ .loop = l, .way = way, .trust = trust, .done = done, .ctx = ctx };
-        c->dial = dial_start(l, str_of(way->address), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, c);
+        const char *first = way->via.address[0] == '\0' ? way->address : way->via.address;
+        c->dial = dial_start(l, str_of(first), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, c);
         return c;
 }
 
@@ -351,6 +376,8 @@ void connect_cancel(struct connect *c)
 {
         if (c->dial != NULL)
                 dial_cancel(c->dial);
+        else if (c->tunnel != NULL)
+                http_tunnel_cancel(c->tunnel);
         else if (c->handshake != NULL)
                 tls_cancel(c->handshake);
 }

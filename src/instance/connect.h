@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ways to the cluster: which address to dial, what to say in TLS, and how the server proves itself.
+ * Ways to the cluster: which address to dial (through an HTTP proxy, where the environment names one),
+ * what to say in TLS, and how the server proves itself.
  */
 #ifndef INSTANCE_CONNECT_H
 #define INSTANCE_CONNECT_H
 
 #include "join/host_identity.h"
 #include "join/join_client.h"
+#include "net/http_proxy.h"
 #include "net/socket.h"
 
 struct loop;
@@ -32,6 +34,7 @@ struct connect_way {
         enum connect_route route;
         enum connect_proof proof;
         char address[ADDRESS_TEXT_MAX + LIMIT_NAME]; /* host:port */
+        struct http_proxy via;                       /* the HTTP proxy in between, if any */
 };
 
 enum { CONNECT_WAYS_MAX = 8 };
@@ -48,7 +51,8 @@ struct connect_trust {
 /*
  * The ways to join, best first: those with the strongest proof, and for auth_server the likelier kind
  * of service by its port (facts of the surface: 3080 and 443 look like a proxy). One of proxy_server
- * and auth_server is given, the other empty. INVALID_ARGUMENT for an address that is none.
+ * and auth_server is given, the other empty. INVALID_ARGUMENT for an address that is none, or an
+ * HTTP proxy that is.
  */
 struct error *connect_ways_to_join(struct str proxy_server, struct str auth_server, const struct connect_trust *trust,
                                    struct connect_way ways[CONNECT_WAYS_MAX], size_t *ret_count) MUST_USE;
