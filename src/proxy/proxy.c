@@ -155,6 +155,13 @@ static void use_remote_auth(struct proxy *p, const char *address)
         free(old);
 }
 
+static void say_ready(struct proxy *p)
+{
+        if (!p->is_ready)
+                service_ready(p->service);
+        p->is_ready = true;
+}
+
 static void ask_identity(void *ctx);
 
 static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error *err)
@@ -186,6 +193,7 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
                  LOG_STR("serial", p->identity.serial));
         use_remote_auth(p, msg->auth_addr);
         timer_start(p->ask_again, MILLISECONDS(PACE_RETRY_FIRST));
+        say_ready(p);
 }
 
 /* Long poll: the answer comes when there is an identity newer than ours. */
@@ -348,7 +356,9 @@ int proxy_main(struct service *s)
         }
         log_info("Proxy Service is starting", LOG_C("addr", s->boot->proxy_listen_addr),
                  LOG_C("sandbox", sandbox_describe()));
-        service_ready(s);
+        /* Beside its Auth Service the identity is milliseconds away; on another machine the cluster may be. */
+        if (str_is_empty(str_of(s->boot->auth_listen_addr)))
+                say_ready(p);
         loop_run(&p->loop);
         tear_down(p);
         free(p);

@@ -39,6 +39,7 @@ struct proxy {
         size_t keypair_count;
         struct arena *keypair_arena;   /* NULL while the keypairs are Boot's */
         bool is_asking;                /* a question to the instance is open */
+        bool is_ready; /* said so to the supervisor */
         bool is_draining, is_stopping;
 };
 
