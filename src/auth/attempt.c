@@ -9,6 +9,7 @@
 #include "auth/hosts.h"
 #include "auth/issue.h"
 #include "auth/tokens.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
@@ -478,6 +479,20 @@ static struct error *error_of_rules(struct attempt *at)
                           name, STR_ARG(at->identity.account), arn, name);
 }
 
+/* AWS's clock is the right one: an Auth Service whose own is off will one day refuse good hosts. */
+static void compare_clocks(struct attempt *at, int64_t aws_date)
+{
+        int64_t skew = walltime_unix(loop_wall(&at->auth->loop)) - aws_date;
+        bool is_off = skew > LIMIT_CLOCK_WARN_SECONDS || skew < -LIMIT_CLOCK_WARN_SECONDS;
+
+        at->has_aws_skew = true;
+        at->aws_skew_seconds = skew;
+        if (is_off && !at->auth->is_clock_off)
+                log_warn("The clock of the Auth Service is off", LOG_INT("ahead_of_aws_by_seconds", skew),
+                         LOG_C("hint", "let it follow a time server (chrony, systemd-timesyncd)"));
+        at->auth->is_clock_off = is_off;
+}
+
 static void on_sts_answer(void *ctx, const ProtobufCMessage *msg, struct error *err)
 {
         struct attempt *at = ctx;
@@ -493,10 +508,8 @@ static void on_sts_answer(void *ctx, const ProtobufCMessage *msg, struct error *
                 return;
         }
         at->sts_ms = answer->ms;
-        if (answer->aws_date != 0) {
-                at->has_aws_skew = true;
-                at->aws_skew_seconds = walltime_unix(loop_wall(&at->auth->loop)) - answer->aws_date;
-        }
+        if (answer->aws_date != 0)
+                compare_clocks(at, answer->aws_date);
         err = error_of_answer(at, answer);
         if (err != NULL) {
                 fail(at, "sts", err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "auth/hosts.h"
+#include "aws/sts_answer.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -25,33 +26,36 @@ char *attempt_safe_token_name(const struct attempt *at)
         return buf_take(&safe);
 }
 
-/* Which of STS's many reasons it was (docs/protocols/join.md, step S9). */
-static const struct {
-        const char *code, *part_of_message, *hint;
-} sts_hints[] = {
-        { "SignatureDoesNotMatch", "Signature expired", "the clock of this host is behind, or the answer came late: timedatectl status" },
-        { "SignatureDoesNotMatch", "not yet current", "the clock of this host is ahead: timedatectl status" },
-        { "SignatureDoesNotMatch", "scoped to a valid region", "the signing region differs from the STS host's: set AWS_REGION only" },
-        { "SignatureDoesNotMatch", "", "the secret access key is wrong, or something rewrote the request: `teleport aws identity` shows which credentials are used" },
-        { "InvalidClientTokenId", "", "the access key is unknown, inactive, of another partition, or its session token is missing: `teleport aws identity` shows which credentials are used" },
-        { "ExpiredToken", "", "the temporary credentials have expired: renew them; `teleport aws identity` shows where they come from" },
-        { "ExpiredTokenException", "", "the temporary credentials have expired: renew them; `teleport aws identity` shows where they come from" },
-        { "IncompleteSignature", "", "the access key holds a blank or newline: look at the credentials file" },
-        { "OptInRequired", "", "the AWS account is not active" },
-        { "AccessDenied", "", "a VPC endpoint policy may refuse sts:GetCallerIdentity" },
-};
+static const char *side_of(int64_t seconds)
+{
+        return seconds < 0 ? "behind" : "ahead of";
+}
+
+/*
+ * AWS finds a clock wrong that passed our own check: then ours may be the one. The Date of AWS's answer tells.
+ */
+static struct error *explain_clocks(const struct attempt *at, const char *message)
+{
+        int64_t ours = at->aws_skew_seconds, theirs = ours + at->skew_seconds;
+
+        return error_hint(error_new(ERROR_PERMISSION_DENIED,
+                                    "the clock of this host is %lld seconds %s AWS's, that of the Auth Service %lld seconds %s it: "
+                                    "AWS STS (%s) refused the signature: %s",
+                                    (long long)llabs(theirs), side_of(theirs), (long long)llabs(ours), side_of(ours), at->sts_host,
+                                    message),
+                          "let both follow a time server (chrony, systemd-timesyncd): timedatectl status");
+}
 
 struct error *attempt_explain_sts_refusal(struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer,
                                           const char *code, const char *message)
 {
-        struct error *err = error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) refused the signature of this host: %s: %s (status %d)",
-                                      at->sts_host, code, message, answer->http_status);
+        if (at->has_skew && at->has_aws_skew && sts_refusal_is_about_clock(str_of(answer->code), str_of(answer->message)))
+                return explain_clocks(at, message);
+        const char *hint = sts_refusal_hint(str_of(answer->code), str_of(answer->message));
 
-        for (size_t i = 0; i < ARRAY_LEN(sts_hints); i++)
-                if (str_equal(str_of(answer->code), str_of(sts_hints[i].code)) &&
-                    str_contains(str_of(answer->message), str_of(sts_hints[i].part_of_message)))
-                        return error_hint(err, "%s", sts_hints[i].hint);
-        return error_hint(err, "`teleport aws identity` on the host shows which credentials are used");
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) refused the signature of this host: %s: %s (status %d)",
+                                    at->sts_host, code, message, answer->http_status),
+                          "%s", hint != NULL ? hint : "`teleport aws identity` on the host shows which credentials are used");
 }
 
 /* What successes and failures say alike. Claimed things first, attested ones under "attributes". */

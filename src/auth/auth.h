@@ -57,6 +57,7 @@ struct auth {
         struct frontdoor *door;
 
         uint64_t joins, refusals;      /* since start */
+        bool is_clock_off;             /* by AWS's, and said so */
         bool is_stopping;
 };
 

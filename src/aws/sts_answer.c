@@ -185,6 +185,16 @@ bool sts_code_is_transient(struct str code)
         return false;
 }
 
+#define SEE_CREDENTIALS "`teleport aws identity` there shows which credentials are used"
+#define CLOCK_SLOW "Signature expired"
+#define CLOCK_FAST "Signature not yet current"
+
+bool sts_refusal_is_about_clock(struct str code, struct str message)
+{
+        return str_equal(code, STR("SignatureDoesNotMatch")) &&
+               (str_contains(message, STR(CLOCK_SLOW)) || str_contains(message, STR(CLOCK_FAST)));
+}
+
 const char *sts_refusal_hint(struct str code, struct str message)
 {
         static const struct {
@@ -194,16 +204,16 @@ const char *sts_refusal_hint(struct str code, struct str message)
         } hints[] = {
                 { "InvalidClientTokenId", NULL,
                   "check that the access key exists and is active, that its session token is complete, that it belongs "
-                  "to the partition of AWS_REGION, and that the region is enabled for the account" },
-                { "ExpiredToken", NULL, "the host signed with expired temporary credentials: refresh them" },
-                { "ExpiredTokenException", NULL, "the host signed with expired temporary credentials: refresh them" },
-                { "SignatureDoesNotMatch", "Signature expired",
+                  "to the partition of AWS_REGION, and that the region is enabled for the account; " SEE_CREDENTIALS },
+                { "ExpiredToken", NULL, "the host signed with expired temporary credentials: refresh them; " SEE_CREDENTIALS },
+                { "ExpiredTokenException", NULL, "the host signed with expired temporary credentials: refresh them; " SEE_CREDENTIALS },
+                { "SignatureDoesNotMatch", CLOCK_SLOW,
                   "the clock of the joining host is slow: let it follow a time server (chrony, systemd-timesyncd)" },
-                { "SignatureDoesNotMatch", "Signature not yet current",
+                { "SignatureDoesNotMatch", CLOCK_FAST,
                   "the clock of the joining host is fast: let it follow a time server (chrony, systemd-timesyncd)" },
                 { "SignatureDoesNotMatch", "valid region",
                   "the host signed for another region than that of its STS host: check AWS_REGION" },
-                { "SignatureDoesNotMatch", NULL, "check the secret access key on the joining host" },
+                { "SignatureDoesNotMatch", NULL, "check the secret access key on the joining host; " SEE_CREDENTIALS },
                 { "IncompleteSignature", NULL, "look for a blank or line break in the access key on the joining host" },
                 { "OptInRequired", NULL, "the AWS account is not active, or not signed up for this region" },
                 { "AccessDenied", NULL, "check the policy of the VPC endpoint of STS: IAM policies cannot deny this call" },

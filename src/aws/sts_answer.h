@@ -38,6 +38,9 @@ struct error *sts_arn_check(struct str arn, struct str partition, struct str acc
 /* What the operator of the joining host can do about a refusal; NULL when nothing useful is known. */
 const char *sts_refusal_hint(struct str code, struct str message);
 
+/* Whether STS refused a signature because of its time. */
+bool sts_refusal_is_about_clock(struct str code, struct str message);
+
 /* Whether an error code asks to slow down or try again, in the words of any AWS service. */
 bool sts_code_is_transient(struct str code);
 
