@@ -82,30 +82,31 @@ class State:
         return sts
 
 
-def make_certificates(directory):
-    """A CA and a server certificate for the STS names; returns paths of ca, chain and key."""
+def make_certificate(name, issuer, key, signer, is_ca, names=()):
+    """A certificate for key by signer; for a server it holds names and 127.0.0.1."""
     now = datetime.datetime.now(datetime.timezone.utc)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=2))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+    )
+    if names:
+        alternatives = [x509.DNSName(n) for n in names] + [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    return builder.sign(signer, hashes.SHA256())
 
-    def build(name, issuer, key, signer, is_ca, names=()):
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=2))
-            .not_valid_after(now + datetime.timedelta(days=30))
-            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        )
-        if names:
-            alternatives = [x509.DNSName(n) for n in names] + [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        return builder.sign(signer, hashes.SHA256())
 
+def make_certificates(directory, names=STS_NAMES):
+    """A CA and a server certificate for the STS names; returns the paths of ca.pem, sts.pem and sts.key."""
     ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca = build("stand-in for Amazon's roots", "stand-in for Amazon's roots", ca_key, ca_key, True)
+    ca = make_certificate("stand-in for Amazon's roots", "stand-in for Amazon's roots", ca_key, ca_key, True)
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = build("sts.amazonaws.com", "stand-in for Amazon's roots", key, ca_key, False, STS_NAMES)
+    leaf = make_certificate(names[0], "stand-in for Amazon's roots", key, ca_key, False, names)
     paths = {name: os.path.join(directory, name) for name in ("ca.pem", "sts.pem", "sts.key")}
     pem = serialization.Encoding.PEM
     with open(paths["ca.pem"], "wb") as f:
@@ -280,8 +281,9 @@ class Sts(Quiet):
         if host in ("127.0.0.1", "localhost"):
             host = self.server.local_alias
         mode = self.server.state.sts_mode()
-        if self.misbehave(mode):
+        if mode.get("mode", "ok") != "ok":
             self.note(mode["mode"])
+        if self.misbehave(mode):
             return
         try:
             form = urllib.parse.parse_qs(body.decode(), strict_parsing=True)

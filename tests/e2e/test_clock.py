@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clocks that are off, the host's or the Auth Service's, are measured and named."""
+import datetime
+import time
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from fake_auth import FakeAuth
+from harness import iam_token, wait_until
+from join_client import Identity, Keys, Peer, audited, host_params, messages, solution
+from signing import sign
+
+MINUTE = 60
+
+
+def near(value, expected, within=5):
+    return abs(value - expected) <= within
+
+
+def ask(peer, env, late_by, name="web-1", keys=None):
+    stream = peer.join()
+    challenge = stream.challenge(host_params(name, keys))
+    return stream.send(solution(sign(env, challenge, late_by=late_by)))
+
+
+# ---- the host's clock, at a join --------------------------------------------------------------------------
+
+@pytest.mark.parametrize("late_by, side", [(20 * MINUTE, "behind"), (-20 * MINUTE, "ahead")])
+def test_a_host_clock_that_is_far_off_is_named_in_the_error_and_the_audit(cluster, aws, late_by, side):
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        refused = ask(peer, aws.identity(), late_by).refusal()
+    assert refused.code() == grpc.StatusCode.PERMISSION_DENIED
+    assert "the clock of this host is" in refused.details()
+    assert f"seconds {side}" in refused.details()
+    assert "timedatectl" in refused.details()
+    event = audited(cluster, refused)
+    assert event["check"] == "date"
+    assert near(event["clock_skew_seconds"], -late_by)
+    assert aws.requests() == [], "AWS is not asked about it"
+
+
+@pytest.mark.parametrize("late_by", [2 * MINUTE, -14 * MINUTE])
+def test_a_host_clock_that_is_a_little_off_joins_and_is_recorded(cluster, aws, late_by):
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        assert ask(peer, aws.identity(), late_by).result().host_id
+    event = [e for e in cluster.events("instance.join") if e["success"]][0]
+    assert near(event["clock_skew_seconds"], -late_by)
+    assert near(event["auth_clock_skew_seconds"], 0)
+
+
+# ---- the Auth Service's clock -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("ahead", [20 * MINUTE, -20 * MINUTE])
+def test_an_auth_clock_that_is_far_off_is_named_and_the_host_is_not_blamed_alone(cluster, aws, ahead):
+    cluster.create(iam_token())
+    aws.state["clock"] = -ahead
+    env = aws.identity()
+    host = cluster.host(env=env).start()
+    line = host.process.wait_for("Can not join the cluster.*Auth Service.*").group(0)
+    side = "ahead of" if ahead > 0 else "behind"
+    assert f"seconds {side} AWS's, that of the Auth Service" in line
+    assert "time server" in line
+    event = [e for e in cluster.events("instance.join") if not e["success"]][0]
+    assert event["check"] == "sts"
+    assert near(event["clock_skew_seconds"], 0)
+    assert near(event["auth_clock_skew_seconds"], ahead)
+    cluster.process.wait_for(r"The clock of the Auth Service is off.*time server")
+
+
+def test_an_auth_clock_that_is_a_little_off_is_said_once(cluster, aws):
+    cluster.create(iam_token())
+    aws.state["clock"] = -5 * MINUTE
+    env = aws.identity()
+    with Peer(cluster) as peer:
+        for name in ("web-1", "web-2"):
+            assert ask(peer, env, 0, name).result().host_id
+    events = wait_until(lambda: [e for e in cluster.events("instance.join") if e["success"]][1:], "both are audited")
+    assert near(events[0]["auth_clock_skew_seconds"], 5 * MINUTE)
+    assert cluster.process.text().count("The clock of the Auth Service is off") == 1
+
+
+# ---- a member's clock ---------------------------------------------------------------------------------------
+
+def test_the_clock_of_a_member_is_shown_in_the_inventory(cluster, aws):
+    cluster.create(iam_token())
+    keys = Keys()
+    with Peer(cluster) as peer:
+        result = ask(peer, aws.identity(), 0, keys=keys).result()
+    api = messages().api
+    hello = api.PresenceUp(hello=api.PresenceUp.Hello(hostname="web-1", version="16.4.7", process_nonce="n"))
+    hello.hello.now.seconds = int(time.time()) + 90
+    with Peer(cluster, identity=Identity.of_join(keys, result.certificates)) as peer:
+        stream = peer.stream("/cteleport.v1.HostService/Presence", api.PresenceDown).send(hello)
+        notices = [down.notice.text for down in (stream.receive(), stream.receive()) if down.WhichOneof("payload") == "notice"]
+        assert any("ahead of the Auth Service's" in text for text in notices)
+        listed = wait_until(lambda: [i for i in cluster.json("inventory", "ls") if i["metadata"]["name"] == result.host_id], "it is listed")
+        assert near(listed[0]["spec"]["clock_skew_ms"], 90_000, 5_000)
+        stream.half_close()
+
+
+@pytest.mark.parametrize("ahead, words", [(2 * MINUTE, "behind the cluster's"), (-2 * MINUTE, "ahead of the cluster's")])
+def test_a_host_measures_its_clock_at_the_join_and_shows_it(cluster, aws, ahead, words):
+    cluster.create(iam_token())
+    with RelayOfAnotherTime(cluster, ahead) as relay:
+        host = cluster.host(env=aws.identity())
+        host.config["teleport"]["proxy_server"] = relay.addr
+        host.start()
+        host.process.wait_for("The clock of this host is off")
+        wait_until(lambda: host.status().get("clock_skew_ms"), "the skew is in the status")
+        assert near(host.status()["clock_skew_ms"], ahead * 1000, 5_000)
+        shown = host.teleport("status", f"--data-dir={host.data_dir}").out
+        assert f"ms {words}" in shown
+        assert "Notice" in shown
+        host.stop()
+
+
+class RelayOfAnotherTime(FakeAuth):
+    """Passes a join on to a real cluster, and makes the certificate look as if issued at another time."""
+
+    def __init__(self, cluster, ahead):
+        super().__init__()
+        self.cluster, self.ahead = cluster, datetime.timedelta(seconds=ahead)
+
+    def join(self, requests, context):
+        with Peer(self.cluster) as peer:
+            stream = peer.join()
+            for request in requests:
+                answer = stream.send(request).receive()
+                if answer.WhichOneof("payload") == "result":
+                    self.shift(answer.result.host_result.certificates)
+                    yield answer
+                    return
+                yield answer
+
+    def shift(self, certificates):
+        """Signs again, by a CA of the same name."""
+        key, old = ec.generate_private_key(ec.SECP256R1()), x509.load_der_x509_certificate(certificates.tls_cert)
+        certificates.tls_cert = self.reissue(old, old.public_key(), key)
+        certificates.tls_ca_certs[:] = [self.reissue(x509.load_der_x509_certificate(certificates.tls_ca_certs[0]), key.public_key(), key)]
+
+    def reissue(self, old, public_key, signer):
+        builder = (x509.CertificateBuilder().subject_name(old.subject).issuer_name(old.issuer).public_key(public_key)
+                   .serial_number(old.serial_number).not_valid_before(old.not_valid_before + self.ahead)
+                   .not_valid_after(old.not_valid_after + self.ahead))
+        for extension in old.extensions:
+            value = extension.value
+            if isinstance(value, x509.AuthorityKeyIdentifier):
+                value = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+            elif isinstance(value, x509.SubjectKeyIdentifier):
+                value = x509.SubjectKeyIdentifier.from_public_key(public_key)
+            builder = builder.add_extension(value, extension.critical)
+        return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
