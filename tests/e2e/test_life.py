@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of a host after its join: renewals, restarts of either side, removals, clones."""
+import json
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+import yaml
+
+from harness import Process, iam_token, program, wait_until
+
+
+def joins(cluster, **wanted):
+    """The joins that were let in."""
+    return [e for e in cluster.events("instance.join")
+            if e["success"] and all(e.get(key) == value for key, value in wanted.items())]
+
+
+def is_connected(cluster, host):
+    return any(i["metadata"]["name"] == host.host_id and i["spec"].get("is_connected") for i in cluster.json("inventory", "ls"))
+
+
+def count(process, pattern):
+    return len(re.findall(pattern, process.new_text()))
+
+
+# ---- certificates -----------------------------------------------------------------------------------
+
+
+def test_a_certificate_is_renewed_at_half_its_life_without_a_second_join(make_cluster, aws):
+    cluster = make_cluster(auth={"host_cert_ttl": "6s"})
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity())
+    before = {role: host.identity(role) for role in ("instance", "node")}
+    asked = len(aws.requests())
+    for role in ("Instance", "Node"):
+        host.process.wait_for(rf"The certificate was renewed role:{role}")
+    after = wait_until(lambda: all(host.identity(role)["tls_cert"] != before[role]["tls_cert"] for role in before) and
+                       {role: host.identity(role) for role in before}, "both identities are renewed")
+    for role in before:
+        assert after[role]["tls_key"] != before[role]["tls_key"], "new keys"
+    assert len(joins(cluster)) == 1
+    assert len(aws.requests()) == asked, "no proof of the AWS identity"
+    assert is_connected(cluster, host)
+    assert count(host.process, "present in the cluster") == 1, "the new connection is no news"
+
+
+def test_a_fresh_certificate_is_left_alone(make_cluster, aws):
+    cluster = make_cluster(auth={"host_cert_ttl": "30s", "heartbeat_ttl": "2s"})
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity())
+    beat = cluster.node("web-1")["spec"]["last_heartbeat"]
+    wait_until(lambda: cluster.node("web-1")["spec"]["last_heartbeat"] != beat, "the next heartbeat")
+    assert "renewed" not in host.process.text()
+
+
+def test_a_host_that_slept_past_the_end_of_its_certificate_joins_again(make_cluster, aws):
+    cluster = make_cluster(auth={"host_cert_ttl": "5s"})
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity())
+    host.stop()
+    ended = ["openssl", "x509", "-inform", "DER", "-noout", "-checkend", "0"]
+    wait_until(lambda: subprocess.run(ended, input=host.identity()["tls_cert"], capture_output=True).returncode, "its end")
+    host.start()
+    host.wait_joined()
+    assert "has ended" in host.process.text()
+    assert len(joins(cluster, node_name="web-1")) == 2
+
+
+def test_a_removed_host_joins_again_by_itself(cluster, aws):
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity())
+    first = host.host_id
+    host.process.mark()
+    cluster.tctl("rm", f"node/{first}")
+    host.wait_joined()
+    assert len(joins(cluster)) == 2
+    assert cluster.node("web-1")["metadata"]["name"] == host.host_id
+    assert cluster.events("node.delete")[0]["host_id"] == first
+
+
+def test_a_removed_host_whose_token_is_gone_stays_out_and_says_so_once(cluster, aws):
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity())
+    cluster.tctl("rm", "token/iam-token")
+    host.process.mark()
+    cluster.tctl("rm", f"node/{host.host_id}")
+    wait_until(lambda: len([e for e in cluster.events("instance.join") if not e["success"]]) >= 2, "two refusals")
+    assert cluster.nodes() == []
+    assert count(host.process, "Can not join the cluster") == 1
+
+
+# ---- restarts ----------------------------------------------------------------------------------------
+
+
+def assert_comes_back(cluster, host):
+    host.process.wait_for("connected to the cluster again")
+    wait_until(lambda: is_connected(cluster, host), "it is listed again")
+    assert count(host.process, "ERROR|WARN") <= 2, host.process.new_text()
+    assert count(host.process, "connected to the cluster again") == 1
+    assert len(joins(cluster)) == 1
+
+
+@pytest.mark.parametrize("service", ["proxy", "auth"])
+def test_a_host_outlives_the_death_of_a_service(cluster, aws, service):
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity())
+    host.process.mark()
+    subprocess.run(["kill", "-9", str(cluster.process.children()[service])], check=True)
+    cluster.process.wait_for(f"service is back name:{service}")
+    assert_comes_back(cluster, host)
+
+
+@pytest.mark.parametrize("via", ["proxy", "auth"])
+def test_a_host_outlives_a_restart_of_the_cluster(cluster, aws, via):
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity(), via=via)
+    host.process.mark()
+    cluster.stop_cluster()
+    host.process.wait_for("WARN")
+    cluster.start()
+    assert_comes_back(cluster, host)
+
+
+def test_a_host_that_starts_before_its_cluster_waits_for_it(cluster, aws):
+    cluster.create(iam_token())
+    host = cluster.host(env=aws.identity())
+    cluster.stop_cluster()
+    host.start()
+    host.process.wait_for("Can not join the cluster")
+    cluster.start()
+    host.wait_joined()
+    assert count(host.process, "Can not join the cluster") == 1
+
+
+# ---- presence ----------------------------------------------------------------------------------------
+
+
+def test_a_dead_host_leaves_the_list_when_its_heartbeat_expires(make_cluster, aws):
+    cluster = make_cluster(auth={"heartbeat_ttl": "2s"})
+    cluster.create(iam_token())
+    dead = cluster.join("dead-1", env=aws.identity())
+    cluster.join("alive-1", env=aws.identity())
+    for pid in [dead.process.pid, *dead.process.children().values()]:
+        subprocess.run(["kill", "-9", str(pid)], check=True)
+    dead.process, process = None, dead.process
+    process.popen.wait()
+    wait_until(lambda: cluster.node("dead-1") is None, "it is gone")
+    assert cluster.node("alive-1")
+    assert [i["spec"]["hostname"] for i in cluster.json("inventory", "ls")] == ["alive-1", "auth-1"]
+
+
+def test_two_live_hosts_with_one_id_are_both_told(cluster, aws):
+    cluster.create(iam_token())
+    original = cluster.join("web-1", env=aws.identity())
+    clone = cluster.host("web-1-clone", env=aws.identity())
+    shutil.copytree(original.data_dir, clone.data_dir)
+    clone.start()
+    for host in (original, clone):
+        host.process.wait_for("two live agents have the host ID " + original.host_id)
+        assert any("two live agents" in notice for notice in host.status()["notices"]) or wait_until(
+            lambda: any("two live agents" in notice for notice in host.status()["notices"]), "status.json says so")
+        assert "two live agents" in host.teleport("status", "--data-dir", host.data_dir).out
+    event = wait_until(lambda: [e for e in cluster.events() if e.get("host_id") == original.host_id and "first_addr" in e],
+                       "it is audited")
+    assert len(event) == 1
+
+
+def test_the_survivor_of_a_clone_is_still_connected(cluster, aws):
+    cluster.create(iam_token())
+    original = cluster.join("web-1", env=aws.identity())
+    clone = cluster.host("web-1", env=aws.identity())
+    shutil.copytree(original.data_dir, clone.data_dir)
+    clone.start()
+    clone.process.wait_for("two live agents")
+    clone.stop()
+    cluster.process.wait_for("Agent disconnected")
+    assert is_connected(cluster, original)
+
+
+# ---- services -------------------------------------------------------------------------------------------
+
+
+def remote_proxy(cluster, name="proxy-2", **env):
+    """A Proxy Service on another machine."""
+    host = cluster.host(name, via="auth", env=env)
+    host.config["proxy_service"] = {"enabled": "yes", "web_listen_addr": "127.0.0.1:0"}
+    host.config["ssh_service"] = {"enabled": "no"}
+    return host
+
+
+def test_a_proxy_on_another_machine_joins_and_serves_joins_itself(make_cluster, aws):
+    cluster = make_cluster(proxy=False)
+    cluster.create(iam_token("proxies", roles=["Proxy"]))
+    cluster.create(iam_token())
+    proxy = remote_proxy(cluster, **aws.identity())
+    proxy.config["teleport"]["join_params"]["token_name"] = "proxies"
+    proxy.start()
+    cluster.proxy_addr = proxy.process.wait_for(r"Proxy service listening addr:(\S+)").group(1)
+    proxy.wait_joined()
+    host = cluster.join("web-1", env=aws.identity())
+    event = joins(cluster, node_name="web-1")[0]
+    assert event["addr.remote"].startswith("127.0.0.1:")
+    assert joins(cluster, node_name="proxy-2")[0]["token_name"] == "proxies"
+    proxy.process.mark()
+    host.process.mark()
+    proxy.config["proxy_service"]["web_listen_addr"] = cluster.proxy_addr
+    proxy.stop()
+    proxy.start()
+    host.process.wait_for("connected to the cluster again")
+
+
+@pytest.mark.parametrize("service", ["app_service", "db_service", "kubernetes_service", "windows_desktop_service"])
+def test_a_service_that_is_not_built_is_refused_in_so_many_words(cluster, aws, service):
+    host = cluster.host(env=aws.identity(), services={service: {"enabled": "yes"}})
+    host.start()
+    assert host.process.popen.wait(10) == 1
+    assert re.search(rf"ERROR: .*{service}", host.process.text()), host.process.text()
+    host.process = None
+
+
+def test_a_role_that_the_token_does_not_allow_is_named(cluster, aws):
+    cluster.create(iam_token(roles=["App", "Db"]))
+    host = cluster.host(env=aws.identity()).start()
+    line = host.process.wait_for(r".*role Node.*|.*role 'Node'.*|.*'Node'.*").group(0)
+    assert "Node" in line
+    assert "iam-token" not in line or "role" in line
