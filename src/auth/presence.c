@@ -26,10 +26,9 @@ struct presence {
         struct str nonce; /* of the agent's process */
         bool is_finding;
         bool is_writing, is_dirty; /* a write is under way; something changed since */
-        /* Set while we wait whether this one, the elder of two, still lives. */
-        char ping[40];
-        struct presence *challenger; /* the younger one, whose elder we are */
-        struct presence *elder;      /* the one that was pinged for us */
+        /* Those with the same host ID: the next younger and the next elder. auth->live has the youngest. */
+        struct presence *above, *below;
+        char ping[40]; /* not empty while we wait whether this one still lives, now that one is above it */
         struct timer *ping_deadline;
 };
 
@@ -67,22 +66,29 @@ static void free_if_idle(struct presence *p)
         free(p);
 }
 
+static void leave_place(struct presence *p)
+{
+        struct str host_id = str_of(p->record->host_id);
+
+        if (p->above != NULL)
+                p->above->below = p->below;
+        else if (p->below != NULL)
+                map_put(&p->auth->live, host_id, p->below);
+        else
+                map_remove(&p->auth->live, host_id);
+        if (p->below != NULL)
+                p->below->above = p->above;
+        p->above = p->below = NULL;
+        log_info("Agent disconnected", LOG_C("node_name", p->record->hostname), LOG_STR("host_id", host_id));
+}
+
 static void detach(struct presence *p)
 {
-        struct auth *a = p->auth;
-
         p->call = NULL;
         timer_free(p->ping_deadline);
         p->ping_deadline = NULL;
-        if (p->record != NULL && map_get(&a->live, str_of(p->record->host_id)) == p) {
-                map_remove(&a->live, str_of(p->record->host_id));
-                log_info("Agent disconnected", LOG_C("node_name", p->record->hostname), LOG_C("host_id", p->record->host_id));
-        }
-        if (p->elder != NULL)
-                p->elder->challenger = NULL;
-        if (p->challenger != NULL)
-                p->challenger->elder = NULL;
-        p->elder = p->challenger = NULL;
+        if (p->record != NULL)
+                leave_place(p);
         free_if_idle(p);
 }
 
@@ -174,11 +180,8 @@ static void on_pong(struct presence *p, struct str nonce)
                 return;
         p->ping[0] = '\0';
         timer_stop(p->ping_deadline);
-        if (p->challenger != NULL) {
-                tell_both(p, p->challenger);
-                p->challenger->elder = NULL;
-        }
-        p->challenger = NULL;
+        if (p->above != NULL)
+                tell_both(p, p->above);
 }
 
 static void on_no_pong(void *ctx)
@@ -186,7 +189,7 @@ static void on_no_pong(void *ctx)
         finish(ctx, error_new(ERROR_UNAVAILABLE, "this agent did not answer when another with its host ID connected"));
 }
 
-static void challenge_elder(struct presence *elder, struct presence *younger)
+static void challenge(struct presence *elder)
 {
         Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
         Cteleport__V1__PresenceDown__Ping ping = CTELEPORT__V1__PRESENCE_DOWN__PING__INIT;
@@ -194,8 +197,6 @@ static void challenge_elder(struct presence *elder, struct presence *younger)
 
         random_uuid(&nonce);
         memcpy(elder->ping, buf_c(&nonce), nonce.len + 1);
-        elder->challenger = younger;
-        younger->elder = elder;
         if (elder->ping_deadline == NULL)
                 elder->ping_deadline = timer_new(&elder->auth->loop, on_no_pong, elder);
         timer_start(elder->ping_deadline, RIVAL_PATIENCE);
@@ -207,13 +208,20 @@ static void challenge_elder(struct presence *elder, struct presence *younger)
 
 static void take_place(struct presence *p)
 {
-        struct presence *elder = map_get(&p->auth->live, str_of(p->record->host_id));
+        struct map *live = &p->auth->live;
+        struct str host_id = str_of(p->record->host_id);
 
-        if (elder != NULL && str_equal(elder->nonce, p->nonce))
-                finish(elder, error_new(ERROR_ABORTED, "this agent connected again"));
-        else if (elder != NULL)
-                challenge_elder(elder, p);
-        map_put(&p->auth->live, str_of(p->record->host_id), p);
+        for (struct presence *q = map_get(live, host_id), *next; q != NULL; q = next) {
+                next = q->below;
+                if (str_equal(q->nonce, p->nonce))
+                        finish(q, error_new(ERROR_ABORTED, "this agent connected again"));
+        }
+        p->below = map_get(live, host_id);
+        if (p->below != NULL) {
+                p->below->above = p;
+                challenge(p->below);
+        }
+        map_put(live, host_id, p);
 }
 
 /* ---- hello ------------------------------------------------------------------------------------------------------ */
