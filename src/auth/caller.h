@@ -27,6 +27,7 @@ struct caller {
         char *host_id;      /* hosts and proxies; owned; "" otherwise */
         char *role;         /* the certificate's role, owned; "" otherwise */
         struct walltime cert_not_after;
+        bool is_forgotten;  /* a stranger with the certificate of a host that was removed */
         uint32_t uid;       /* admin: whose process it is */
         char peer[ADDRESS_TEXT_MAX];
         struct rpc_server_conn *conn;

@@ -107,6 +107,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
                 groups = CALLER_PROXY;
         struct caller *c = caller_new(a, groups, groups == 0 ? STR("") : v->cert.host_id, groups == 0 ? STR("") : v->cert.role, v->peer);
         c->cert_not_after = v->cert.times.not_after;
+        c->is_forgotten = host == NULL;
         if (groups != 0)
                 sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
         serve(v->tls, c);

@@ -63,6 +63,9 @@ struct error *auth_guard(void *caller, const struct rpc_method *method)
 
         if (row->open_to & c->groups)
                 return NULL;
+        if (c->is_forgotten)
+                return error_hint(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"),
+                                  "it joins again by itself if its token still allows it");
         if (c->groups == CALLER_STRANGER)
                 return error_hint(error_new(ERROR_UNAUTHENTICATED, "this method needs a certificate of this cluster"),
                                   "without one, only joining is served");
