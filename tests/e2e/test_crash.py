@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of any process at any moment of a join; ends that are asked for."""
+import itertools
+import json
+import os
+import pathlib
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from harness import iam_token, wait_until
+
+KILLS = 200
+AGENTS = 3
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+def is_alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def kill_tree(process):
+    """A supervisor and its children, as a power cut ends them."""
+    children = process.children()
+    process.popen.kill()
+    for pid in children.values():
+        kill(pid)
+    process.popen.wait()
+    wait_until(lambda: not any(map(is_alive, children.values())), "all of them are dead")
+
+
+def assert_identities_are_whole(host):
+    ids = host.data_dir / "proc" / "ids"
+    for path in ids.iterdir() if ids.exists() else ():
+        if path.suffix == ".json":
+            spec = json.loads(path.read_text())["spec"]
+            assert all(spec[part] for part in ("tls_key", "tls_cert", "ssh_key", "ssh_cert", "tls_ca_certs")), path
+
+
+def assert_events_are_whole(cluster):
+    for line in (cluster.data_dir / "log" / "events.log").read_text().splitlines():
+        json.loads(line)
+
+
+class Joiner(threading.Thread):
+    """A host that forgets who it is as soon as it has joined, again and again."""
+
+    def __init__(self, host):
+        super().__init__(daemon=True)
+        self.host, self.joins, self.starts, self.over, self.failure = host, 0, 0, threading.Event(), None
+
+    def run(self):
+        try:
+            while not self.over.is_set():
+                self.once()
+        except Exception as failure:  # told by the main thread
+            self.failure = failure
+
+    def once(self):
+        host = self.host
+        host.start()
+        self.starts += 1
+        wait_until(lambda: self.over.is_set() or host.process.popen.poll() is not None or
+                   "is present in the cluster" in host.process.new_text(), "the end of a join", 60)
+        if "is present in the cluster" in host.process.new_text():
+            self.joins += 1
+            kill_tree(host.process)
+            assert_identities_are_whole(host)
+            for path in (host.data_dir / "proc" / "ids").iterdir():
+                path.unlink()
+        else:
+            kill_tree(host.process)
+        host.process.log.close()
+        host.process = None
+
+
+def test_nothing_is_lost_whatever_is_killed_200_times(cluster, aws):
+    """The victims take turns; each dies at a random moment while three hosts join without end."""
+    cluster.create(iam_token())
+    dice = random.Random(16)
+    joiners = [Joiner(cluster.host(f"web-{n}", env=aws.identity())) for n in range(AGENTS)]
+    for joiner in joiners:
+        joiner.start()
+    acknowledged, killed = [], dict.fromkeys(["auth", "signer", "sts", "proxy", "instance", "agent", "supervisor"], 0)
+    for victim in itertools.cycle(killed):
+        if sum(killed.values()) >= KILLS:
+            break
+        time.sleep(dice.uniform(0, 0.15))  # a random moment is the point here
+        if victim == "supervisor":
+            kill_tree(cluster.process)
+            cluster.process = None
+            cluster.start()
+            killed[victim] += 1
+        elif victim == "agent":
+            process = dice.choice(joiners).host.process
+            if process is not None:
+                killed[victim] += sum(map(kill, process.children().values()))
+        else:
+            pid = cluster.process.children().get(victim)
+            killed[victim] += pid is not None and kill(pid)
+        name = f"token-{len(acknowledged)}"
+        if cluster.tctl("create", stdin=iam_token(name), check=False).code == 0:
+            acknowledged.append(name)
+    for joiner in joiners:
+        joiner.over.set()
+    for joiner in joiners:
+        joiner.join(30)
+        assert joiner.failure is None, joiner.failure
+        assert_identities_are_whole(joiner.host)
+    cluster.restart()
+    names = {token["metadata"]["name"] for token in cluster.json("get", "tokens")}
+    assert set(acknowledged) <= names, f"{killed} {len(acknowledged)}"
+    cluster.join("fresh-1", env=aws.identity())
+    assert_events_are_whole(cluster)
+    audited = len([e for e in cluster.events("instance.join") if e["success"]])
+    assert audited >= sum(joiner.joins for joiner in joiners) > AGENTS
+    assert len({e["uid"] for e in cluster.events()}) == len(cluster.events()), "no event twice"
+    assert len(acknowledged) > KILLS // 4
+
+
+@pytest.mark.parametrize("service", ["proxy", "auth", "signer", "sts", "instance"])
+def test_a_service_that_dies_is_started_again_and_said_once(make_cluster, aws, service):
+    cluster = make_cluster(ssh=True)
+    cluster.create(iam_token())
+    cluster.process.mark()
+    kill(cluster.process.children()[service])
+    cluster.process.wait_for(f"service is back name:{service}")
+    cluster.join(env=aws.identity())
+    said = cluster.process.new_text()
+    assert said.count("service ended") == 1, said
+    assert f"service ended and will be started again name:{service}" in said
+
+
+def test_a_service_that_keeps_dying_gets_longer_pauses(cluster):
+    pauses = []
+    for _ in range(4):
+        cluster.process.mark()
+        kill(cluster.process.children()["proxy"])
+        pauses.append(int(cluster.process.wait_for(r"will be started again name:proxy.* pause_ms:(\d+)").group(1)))
+        cluster.process.wait_for("service is back name:proxy")
+    assert pauses == sorted(pauses) and pauses[-1] >= 3 * pauses[0], pauses
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_ends_every_process_of_cluster_and_host(make_cluster, aws, sig):
+    cluster = make_cluster(ssh=True)
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity())
+    pids = [*cluster.process.children().values(), *host.process.children().values()]
+    assert len(pids) == 6
+    begun = time.monotonic()
+    assert host.stop(sig=sig) == 0
+    assert cluster.stop_cluster(sig=sig) == 0
+    assert time.monotonic() - begun < 3
+    assert not [pid for pid in pids if is_alive(pid)]
+
+
+def test_a_signal_while_hosts_join_loses_nothing_acknowledged(cluster, aws):
+    cluster.create(iam_token())
+    hosts = [cluster.host(f"web-{n}", env=aws.identity()).start() for n in range(3)]
+    hosts[0].process.wait_for("Attempting registration")
+    cluster.stop_cluster()
+    cluster.start()
+    for host in hosts:
+        host.wait_joined()
+    known = {node["metadata"]["name"] for node in cluster.nodes()}
+    assert {host.host_id for host in hosts} <= known
+
+
+def test_children_do_not_outlive_a_killed_supervisor(cluster):
+    pids = list(cluster.process.children().values())
+    process, cluster.process = cluster.process, None
+    process.stop(sig=signal.SIGKILL)
+    wait_until(lambda: not any(map(is_alive, pids)), "they end")
