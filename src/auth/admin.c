@@ -67,40 +67,74 @@ void admin_fail(struct admin_request *q, struct error *err)
         admin_free(q);
 }
 
-struct walk {
-        struct admin_request *q;
-        struct str prefix;
-        struct error *(*each)(struct admin_request *q, const struct store_item *item);
-        void (*done)(struct admin_request *q);
+/* ---- listings ---------------------------------------------------------------------------------------------- */
+
+enum {
+        PAGE_ITEMS = 500,
+        PAGE_SIZE = LIMIT_UNREAD_OUTPUT / 2, /* bytes of an answer, whose last message may reach beyond */
 };
+
+bool listing_add(struct admin_request *q, struct listing *l, ProtobufCMessage *message)
+{
+        if (l->size >= PAGE_SIZE)
+                return false;
+        if (l->count == l->room) {
+                ProtobufCMessage **old = l->messages;
+
+                l->room = l->room == 0 ? PAGE_ITEMS : l->room * 2;
+                l->messages = arena_alloc(q->arena, l->room * sizeof *l->messages);
+                if (l->count > 0)
+                        memcpy(l->messages, old, l->count * sizeof *old);
+        }
+        l->messages[l->count++] = message;
+        l->size += protobuf_c_message_get_packed_size(message);
+        return true;
+}
 
 static void on_page(void *ctx, const struct store_page *page, struct error *err)
 {
-        struct walk *w = ctx;
+        struct admin_request *q = ctx;
+        struct listing *l = q->state;
         struct str last = { 0 };
+        size_t seen = 0;
 
-        for (size_t i = 0; err == NULL && i < page->count; i++) {
-                err = w->each(w->q, &page->items[i]);
-                last = page->items[i].key;
+        for (; err == NULL && seen < page->count; seen++) {
+                ProtobufCMessage *message = NULL;
+
+                err = l->show(q, &page->items[seen], &message);
+                if (err == NULL && message != NULL && !listing_add(q, l, message))
+                        break;
+                last = page->items[seen].key;
         }
         if (err != NULL) {
-                admin_fail(w->q, err);
+                admin_fail(q, err);
                 return;
         }
-        if (!page->is_last && w->q->call != NULL)
-                store_range(w->q->auth->store, w->prefix, arena_str(w->q->arena, last), ADMIN_PAGE, on_page, w);
-        else
-                w->done(w->q);
+        l->next = (char *)(uintptr_t)"";
+        if ((seen < page->count || !page->is_last) && last.len > 0)
+                l->next = (char *)(uintptr_t)str_to_c(q->arena, str_slice(last, l->prefix.len, last.len));
+        l->reply(q, l);
 }
 
-void admin_walk(struct admin_request *q, struct str prefix,
-                struct error *(*each)(struct admin_request *q, const struct store_item *item),
-                void (*done)(struct admin_request *q))
+void admin_list(struct admin_request *q, struct listing l)
 {
-        struct walk *w = arena_alloc(q->arena, sizeof *w);
+        const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
+        AUTO(buf) after = BUF_MAX(LIMIT_STORE_KEY);
+        struct listing *kept = arena_alloc(q->arena, sizeof *kept);
 
-        *w = (struct walk){ q, prefix, each, done };
-        store_range(q->auth->store, prefix, (struct str){ 0 }, ADMIN_PAGE, on_page, w);
+        *kept = l;
+        q->state = kept;
+        if (m->after[0] != '\0') {
+                buf_put(&after, l.prefix);
+                buf_put_c(&after, m->after);
+        }
+        struct error *err = buf_finish(&after, "the key to list after");
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        size_t limit = m->limit == 0 || m->limit > PAGE_ITEMS ? PAGE_ITEMS : m->limit;
+        store_range(q->auth->store, l.prefix, arena_str(q->arena, buf_str(&after)), limit, on_page, q);
 }
 
 /* ---- status ------------------------------------------------------------------------------------------------ */
@@ -156,27 +190,9 @@ void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
 
 /* ---- nodes and instances --------------------------------------------------------------------------------------- */
 
-struct presences {
-        Cteleport__State__V1__Presence **list;
-        size_t count, room;
-};
-
-static struct error *collect_presence(struct admin_request *q, const struct store_item *item)
+static struct error *read_presence(struct admin_request *q, const struct store_item *item, Cteleport__State__V1__Presence **ret)
 {
-        struct presences *all = q->state;
-        ProtobufCMessage *msg = NULL;
-
-        TRY(wire_decode(q->arena, &cteleport__state__v1__presence__descriptor, item->value, &msg));
-        if (all->count == all->room) {
-                Cteleport__State__V1__Presence **old = all->list;
-
-                all->room = all->room == 0 ? 64 : all->room * 2;
-                all->list = arena_alloc(q->arena, all->room * sizeof *all->list);
-                if (all->count > 0)
-                        memcpy(all->list, old, all->count * sizeof *old);
-        }
-        all->list[all->count++] = (Cteleport__State__V1__Presence *)msg;
-        return NULL;
+        return wire_decode(q->arena, &cteleport__state__v1__presence__descriptor, item->value, (ProtobufCMessage **)ret);
 }
 
 static Cteleport__V1__Timestamp *timestamp(struct arena *arena, int64_t ms)
@@ -242,24 +258,29 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
         return node;
 }
 
-static void reply_nodes(struct admin_request *q)
+static struct error *show_node(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
 {
-        const struct presences *all = q->state;
+        Cteleport__State__V1__Presence *p = NULL;
+
+        TRY(read_presence(q, item, &p));
+        if (serves(p, "Node"))
+                *ret = &node_of(q, p)->base;
+        return NULL;
+}
+
+static void reply_nodes(struct admin_request *q, struct listing *l)
+{
         Cteleport__V1__ListNodesResponse response = CTELEPORT__V1__LIST_NODES_RESPONSE__INIT;
 
-        response.nodes = arena_alloc(q->arena, (all->count + 1) * sizeof *response.nodes);
-        for (size_t i = 0; i < all->count; i++)
-                if (serves(all->list[i], "Node"))
-                        response.nodes[response.n_nodes++] = node_of(q, all->list[i]);
+        response.nodes = (Cteleport__V1__Node **)l->messages;
+        response.n_nodes = l->count;
+        response.next = l->next;
         admin_reply(q, &response.base);
 }
 
 void admin_list_nodes(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        struct admin_request *q = admin_begin(call, first);
-
-        q->state = arena_alloc(q->arena, sizeof(struct presences));
-        admin_walk(q, PRESENCE_PREFIX, collect_presence, reply_nodes);
+        admin_list(admin_begin(call, first), (struct listing){ PRESENCE_PREFIX, show_node, reply_nodes });
 }
 
 static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Cteleport__State__V1__Presence *p)
@@ -291,23 +312,28 @@ static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Ctele
         return instance;
 }
 
-static void reply_instances(struct admin_request *q)
+static struct error *show_instance(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
 {
-        const struct presences *all = q->state;
+        Cteleport__State__V1__Presence *p = NULL;
+
+        TRY(read_presence(q, item, &p));
+        *ret = &instance_of(q, p)->base;
+        return NULL;
+}
+
+static void reply_instances(struct admin_request *q, struct listing *l)
+{
         Cteleport__V1__ListInstancesResponse response = CTELEPORT__V1__LIST_INSTANCES_RESPONSE__INIT;
 
-        response.instances = arena_alloc(q->arena, (all->count + 1) * sizeof *response.instances);
-        for (size_t i = 0; i < all->count; i++)
-                response.instances[response.n_instances++] = instance_of(q, all->list[i]);
+        response.instances = (Cteleport__V1__Instance **)l->messages;
+        response.n_instances = l->count;
+        response.next = l->next;
         admin_reply(q, &response.base);
 }
 
 void admin_list_instances(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        struct admin_request *q = admin_begin(call, first);
-
-        q->state = arena_alloc(q->arena, sizeof(struct presences));
-        admin_walk(q, PRESENCE_PREFIX, collect_presence, reply_instances);
+        admin_list(admin_begin(call, first), (struct listing){ PRESENCE_PREFIX, show_instance, reply_instances });
 }
 
 /* ---- removing a node: its record, its name, its presence, its connections ------------------------------------------ */

@@ -9,8 +9,8 @@
 #include "auth/caller.h"
 #include "rpc/rpc.h"
 
-/* More than one answer of any listing; nothing of it outlives the answer. */
-enum { ADMIN_ARENA = 512 * MiB, ADMIN_PAGE = 500 };
+/* A page and what is made of it, or one resource; nothing of it outlives the answer. */
+enum { ADMIN_ARENA = 32 * MiB };
 
 struct admin_request {
         struct auth *auth;
@@ -27,11 +27,21 @@ struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage 
 void admin_reply(struct admin_request *q, const ProtobufCMessage *answer);
 void admin_fail(struct admin_request *q, struct error *err);
 
-/*
- * Walks all items under a prefix, page by page; each is called for every item, done once at the end.
- */
-void admin_walk(struct admin_request *q, struct str prefix,
-                struct error *(*each)(struct admin_request *q, const struct store_item *item),
-                void (*done)(struct admin_request *q));
+/* One page of a listing. */
+struct listing {
+        struct str prefix;
+        /* what an item is shown as, in the arena; *ret stays NULL for one that is not shown */
+        struct error *(*show)(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret);
+        void (*reply)(struct admin_request *q, struct listing *l);
+        /* filled in for reply */
+        ProtobufCMessage **messages;
+        size_t count, room, size;
+        char *next;
+};
+
+/* Answers a ListRequest: reads one page after what the request names, shows its items, replies. */
+void admin_list(struct admin_request *q, struct listing l);
+/* Adds a message to the page; false when it is full. */
+bool listing_add(struct admin_request *q, struct listing *l, ProtobufCMessage *message);
 
 #endif

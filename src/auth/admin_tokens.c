@@ -32,56 +32,38 @@ static bool is_static(const struct auth *a, struct str name)
 
 /* ---- listing -------------------------------------------------------------------------------------------- */
 
-struct tokens {
-        Cteleport__V1__Token **list;
-        size_t count, room;
-};
-
-static void add_token(struct admin_request *q, Cteleport__V1__Token *token)
-{
-        struct tokens *all = q->state;
-
-        if (all->count == all->room) {
-                Cteleport__V1__Token **old = all->list;
-
-                all->room = all->room == 0 ? 64 : all->room * 2;
-                all->list = arena_alloc(q->arena, all->room * sizeof *all->list);
-                if (all->count > 0)
-                        memcpy(all->list, old, all->count * sizeof *old);
-        }
-        all->list[all->count++] = token;
-}
-
-static struct error *collect_token(struct admin_request *q, const struct store_item *item)
+static struct error *show_token(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
 {
         Cteleport__V1__Token *token = NULL;
 
         TRY(token_unpack(q->arena, item, &token));
         if (!token_is_expired(token, loop_wall(&q->auth->loop)))
-                add_token(q, token);
+                *ret = &token->base;
         return NULL;
 }
 
-static void reply_tokens(struct admin_request *q)
+static void reply_tokens(struct admin_request *q, struct listing *l)
 {
-        const struct tokens *all = q->state;
         Cteleport__V1__ListTokensResponse response = CTELEPORT__V1__LIST_TOKENS_RESPONSE__INIT;
 
-        response.tokens = all->list;
-        response.n_tokens = all->count;
+        response.tokens = (Cteleport__V1__Token **)l->messages;
+        response.n_tokens = l->count;
+        response.next = l->next;
         admin_reply(q, &response.base);
 }
 
+/* Static tokens come first; LIMIT_STATIC_TOKENS of them fit on a page. */
 void admin_list_tokens(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+        struct listing l = { TOKEN_PREFIX, show_token, reply_tokens };
+        bool is_first = ((const Cteleport__V1__ListRequest *)q->message)->after[0] == '\0';
         Cteleport__V1__Token **statics = NULL;
+        size_t count = is_first ? static_tokens_list(q->auth, q->arena, &statics) : 0;
 
-        q->state = arena_alloc(q->arena, sizeof(struct tokens));
-        size_t count = static_tokens_list(q->auth, q->arena, &statics);
         for (size_t i = 0; i < count; i++)
-                add_token(q, statics[i]);
-        admin_walk(q, TOKEN_PREFIX, collect_token, reply_tokens);
+                (void)listing_add(q, &l, &statics[i]->base);
+        admin_list(q, l);
 }
 
 /* ---- one token ------------------------------------------------------------------------------------------- */

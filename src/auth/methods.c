@@ -35,14 +35,14 @@ const struct guarded_method auth_methods[] = {
             presence_serve, NULL },
           CALLER_HOST },
         ADMIN("ClusterStatus", empty, admin_cluster_status),
-        ADMIN("ListTokens", empty, admin_list_tokens),
+        ADMIN("ListTokens", list_request, admin_list_tokens),
         ADMIN("GetToken", name_request, admin_get_token),
         ADMIN("PutToken", put_token_request, admin_put_token),
         ADMIN("DeleteToken", name_request, admin_delete_token),
         ADMIN("ExplainToken", explain_token_request, admin_explain_token),
-        ADMIN("ListNodes", empty, admin_list_nodes),
+        ADMIN("ListNodes", list_request, admin_list_nodes),
         ADMIN("DeleteNode", name_request, admin_delete_node),
-        ADMIN("ListInstances", empty, admin_list_instances),
+        ADMIN("ListInstances", list_request, admin_list_instances),
 };
 
 const size_t auth_method_count = ARRAY_LEN(auth_methods);

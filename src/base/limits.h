@@ -77,8 +77,7 @@ enum {
         LIMIT_RPC_ARENA = 16 * MiB,           /* what the handler of one call may allocate for itself */
         LIMIT_RPC_MEMORY_FACTOR = 4,          /* decoded messages of one call: this times the message limit, and … */
         LIMIT_RPC_MEMORY_BASE = 64 * KiB,     /* … this: structs and lists are larger than their bytes */
-        LIMIT_TCTL_ANSWER = 256 * MiB,        /* what tctl takes from its own Auth Service: every node there is */
-        LIMIT_TCTL_ARENA = 1024 * MiB,        /* the same as messages, and what is made of it */
+        LIMIT_TCTL_ARENA = 1024 * MiB,        /* what tctl holds: every node there is, and what is made of it */
         LIMIT_RPC_DEPTH = 16,                 /* nesting of protobuf messages */
         LIMIT_RPC_FIELDS = 256 * KiB,         /* fields and list items of one message: bounds the work, memory has its own */
         LIMIT_STS_REQUEST = 16 * KiB,         /* the serialized request of a joining host */

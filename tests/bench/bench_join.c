@@ -10,17 +10,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "auth/hosts.h"
-#include "auth/tokens.h"
 #include "base/bug.h"
 #include "base/mem.h"
 #include "crowd.h"
 #include "figures.h"
+#include "fill.h"
 #include "floor.h"
 #include "program.h"
-#include "resource.pb-c.h"
-#include "state.pb-c.h"
-#include "store/store_testing.h"
 
 enum {
         CROWD = 32, /* agents that join at once */
@@ -28,101 +24,7 @@ enum {
         JOINS = 2000,
         MANY_HOSTS = 100000,
         MANY_TOKENS = 1000,
-        FILL_STEP = 500, /* puts of one transaction */
 };
-
-/* ---- a large cluster's state ------------------------------------------------------------------------------ */
-
-struct filling {
-        struct store_bench *b;
-        struct store_txn *txn;
-        size_t puts;
-};
-
-static void fill_put(struct filling *f, struct str key, const ProtobufCMessage *msg)
-{
-        if (f->txn == NULL)
-                f->txn = store_txn_new(f->b->store);
-        store_txn_put_message(f->txn, key, msg, (struct walltime){ 0 });
-        if (++f->puts % FILL_STEP == 0) {
-                must(store_bench_commit(f->b, f->txn, NULL));
-                f->txn = NULL;
-        }
-}
-
-static void fill_host(struct filling *f, size_t n)
-{
-        AUTO(buf) id = BUF_MAX(64), key = BUF_MAX(LIMIT_STORE_KEY);
-        AUTO_MEM char *name = mem_printf("host-%06zu", n);
-        char binding[] = "iam:" STUB_ACCOUNT ":arn:aws:sts::" STUB_ACCOUNT ":assumed-role/fleet";
-        char arn[] = "arn:aws:sts::" STUB_ACCOUNT ":assumed-role/fleet/i-0123456789abcdef0";
-        char *roles[] = { "Node" };
-        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
-        Cteleport__State__V1__Name taken = CTELEPORT__STATE__V1__NAME__INIT;
-        Cteleport__State__V1__Presence presence = CTELEPORT__STATE__V1__PRESENCE__INIT;
-
-        random_uuid(&id);
-        taken.host_id = presence.host_id = host.host_id = (char *)(uintptr_t)buf_c(&id);
-        host.hostname = presence.hostname = name;
-        host.join_method = presence.join_method = (char[]){ "iam" };
-        host.token_name = presence.token_name = (char[]){ "bench" };
-        host.aws_account = presence.aws_account = (char[]){ STUB_ACCOUNT };
-        host.aws_arn = presence.aws_arn = arn;
-        host.system_roles = presence.services = roles;
-        host.n_system_roles = presence.n_services = 1;
-        host.binding = taken.binding = binding;
-        host_key(buf_str(&id), &key);
-        fill_put(f, buf_str(&key), &host.base);
-        buf_clear(&key);
-        name_key(str_of(name), &key);
-        fill_put(f, buf_str(&key), &taken.base);
-        buf_clear(&key);
-        presence_key(buf_str(&id), &key);
-        fill_put(f, buf_str(&key), &presence.base);
-}
-
-static void fill_token(struct filling *f, size_t n)
-{
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-        AUTO_MEM char *name = mem_printf("token-%04zu", n);
-        char *roles[] = { "Node" };
-        Cteleport__V1__TokenRule rule = CTELEPORT__V1__TOKEN_RULE__INIT;
-        Cteleport__V1__TokenRule *rules[] = { &rule };
-        Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
-        Cteleport__V1__TokenSpec spec = CTELEPORT__V1__TOKEN_SPEC__INIT;
-        Cteleport__V1__Token token = CTELEPORT__V1__TOKEN__INIT;
-
-        rule.aws_account = (char[]){ STUB_ACCOUNT };
-        metadata.name = name;
-        spec.roles = roles;
-        spec.n_roles = 1;
-        spec.join_method = (char[]){ "iam" };
-        spec.allow = rules;
-        spec.n_allow = 1;
-        token.kind = (char[]){ "token" };
-        token.version = (char[]){ "v2" };
-        token.metadata = &metadata;
-        token.spec = &spec;
-        token_key(str_of(name), &key);
-        fill_put(f, buf_str(&key), &token.base);
-}
-
-/* Into the stopped cluster's own store. */
-static void fill_cluster(const struct program *cluster)
-{
-        AUTO_MEM char *path = mem_printf("%s/data/backend", cluster->dir);
-        struct store_bench b;
-        struct filling f = { .b = &b };
-
-        must(store_bench_open(&b, (struct store_options){ .path = path }));
-        for (size_t i = 0; i < MANY_HOSTS; i++)
-                fill_host(&f, i);
-        for (size_t i = 0; i < MANY_TOKENS; i++)
-                fill_token(&f, i);
-        if (f.txn != NULL)
-                must(store_bench_commit(&b, f.txn, NULL));
-        store_bench_close(&b);
-}
 
 /* ---- the measurement ------------------------------------------------------------------------------------------- */
 
@@ -247,7 +149,8 @@ int main(int argc, char **argv)
         struct figures empty = measure(&cluster, proxy);
         program_stop(&cluster);
 
-        fill_cluster(&cluster);
+        AUTO_MEM char *data_dir = mem_printf("%s/data", cluster.dir);
+        fill_cluster(data_dir, MANY_HOSTS, MANY_TOKENS);
         AUTO_MEM char *proxy_again = cluster_start(&cluster);
         struct figures full = measure(&cluster, proxy_again);
         program_stop(&cluster);

@@ -112,13 +112,13 @@ static void list_tokens(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct fake *f = rpc_call_caller(call);
         Cteleport__V1__ListTokensResponse response = CTELEPORT__V1__LIST_TOKENS_RESPONSE__INIT;
-        Cteleport__V1__Token *tokens[TOKENS_MAX];
+        const char *after = ((const Cteleport__V1__ListRequest *)first)->after;
+        size_t at = after[0] == '\0' ? 0 : (size_t)(after[0] - 'a') + 1;
+        char next[] = { (char)('a' + at), '\0' };
 
-        (void)first;
-        for (size_t i = 0; i < f->count; i++)
-                tokens[i] = f->tokens[i].token;
-        response.tokens = tokens;
-        response.n_tokens = f->count;
+        response.tokens = (Cteleport__V1__Token *[]){ f->tokens[at].token };
+        response.n_tokens = at < f->count; /* pages of one */
+        response.next = at + 1 < f->count ? next : next + 1;
         rpc_call_reply(call, &response.base);
 }
 
@@ -238,14 +238,14 @@ static void delete_node(struct rpc_call *call, const ProtobufCMessage *first)
 
 static const struct rpc_method *const methods[] = {
         METHOD("ClusterStatus", cteleport__v1__empty__descriptor, cluster_status),
-        METHOD("ListTokens", cteleport__v1__empty__descriptor, list_tokens),
+        METHOD("ListTokens", cteleport__v1__list_request__descriptor, list_tokens),
         METHOD("GetToken", cteleport__v1__name_request__descriptor, get_token),
         METHOD("PutToken", cteleport__v1__put_token_request__descriptor, put_token),
         METHOD("DeleteToken", cteleport__v1__name_request__descriptor, delete_token),
         METHOD("ExplainToken", cteleport__v1__explain_token_request__descriptor, explain_token),
-        METHOD("ListNodes", cteleport__v1__empty__descriptor, list_nodes),
+        METHOD("ListNodes", cteleport__v1__list_request__descriptor, list_nodes),
         METHOD("DeleteNode", cteleport__v1__name_request__descriptor, delete_node),
-        METHOD("ListInstances", cteleport__v1__empty__descriptor, list_instances),
+        METHOD("ListInstances", cteleport__v1__list_request__descriptor, list_instances),
         NULL,
 };
 

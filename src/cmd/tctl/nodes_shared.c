@@ -39,33 +39,21 @@ static int compare_instances(const void *a, const void *b)
 
 struct error *nodes_list(struct session *s, Cteleport__V1__Node ***ret, size_t *ret_count)
 {
-        ProtobufCMessage *answer = NULL;
-
-        TRY(session_ask_name(s, "ListNodes", NULL, &cteleport__v1__list_nodes_response__descriptor, &answer));
-        Cteleport__V1__ListNodesResponse *list = (Cteleport__V1__ListNodesResponse *)answer;
-        for (size_t i = 0; i < list->n_nodes; i++)
-                if (list->nodes[i]->spec == NULL)
+        TRY(session_list(s, "ListNodes", &cteleport__v1__list_nodes_response__descriptor, (ProtobufCMessage ***)ret, ret_count));
+        for (size_t i = 0; i < *ret_count; i++)
+                if ((*ret)[i]->spec == NULL)
                         return error_new(ERROR_DATA_LOSS, "the Auth Service sent a node without a spec");
-        if (list->n_nodes > 0)
-                qsort(list->nodes, list->n_nodes, sizeof *list->nodes, compare_nodes);
-        *ret = list->nodes;
-        *ret_count = list->n_nodes;
+        qsort(*ret, *ret_count, sizeof **ret, compare_nodes);
         return NULL;
 }
 
 struct error *instances_list(struct session *s, Cteleport__V1__Instance ***ret, size_t *ret_count)
 {
-        ProtobufCMessage *answer = NULL;
-
-        TRY(session_ask_name(s, "ListInstances", NULL, &cteleport__v1__list_instances_response__descriptor, &answer));
-        Cteleport__V1__ListInstancesResponse *list = (Cteleport__V1__ListInstancesResponse *)answer;
-        for (size_t i = 0; i < list->n_instances; i++)
-                if (list->instances[i]->spec == NULL)
+        TRY(session_list(s, "ListInstances", &cteleport__v1__list_instances_response__descriptor, (ProtobufCMessage ***)ret, ret_count));
+        for (size_t i = 0; i < *ret_count; i++)
+                if ((*ret)[i]->spec == NULL)
                         return error_new(ERROR_DATA_LOSS, "the Auth Service sent an instance without a spec");
-        if (list->n_instances > 0)
-                qsort(list->instances, list->n_instances, sizeof *list->instances, compare_instances);
-        *ret = list->instances;
-        *ret_count = list->n_instances;
+        qsort(*ret, *ret_count, sizeof **ret, compare_instances);
         return NULL;
 }
 

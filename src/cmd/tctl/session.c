@@ -177,7 +177,7 @@ struct error *session_ask(struct session *s, const char *method, const ProtobufC
         struct rpc_client_call_options options = {
                 .path = arena_printf(s->arena, "/cteleport.v1.AdminService/%s", method),
                 .response = answer_type,
-                .response_max = LIMIT_TCTL_ANSWER,
+                .response_max = LIMIT_RPC,
                 .within = MILLISECONDS(TIMEOUT_RPC),
         };
 
@@ -200,4 +200,51 @@ struct error *session_ask_name(struct session *s, const char *method, const char
                 return session_ask(s, method, &empty.base, answer_type, ret);
         request.name = (char *)(uintptr_t)name;
         return session_ask(s, method, &request.base, answer_type, ret);
+}
+
+struct list {
+        ProtobufCMessage **messages;
+        size_t count, room;
+};
+
+static void list_add(struct session *s, struct list *l, ProtobufCMessage *const *messages, size_t count)
+{
+        if (l->count + count > l->room) {
+                ProtobufCMessage **old = l->messages;
+
+                l->room = 2 * (l->count + count) + 16;
+                l->messages = arena_alloc(s->arena, l->room * sizeof *l->messages);
+                if (l->count > 0)
+                        memcpy(l->messages, old, l->count * sizeof *old);
+        }
+        if (count > 0)
+                memcpy(l->messages + l->count, messages, count * sizeof *messages);
+        l->count += count;
+}
+
+struct error *session_list(struct session *s, const char *method, const ProtobufCMessageDescriptor *page_type,
+                           ProtobufCMessage ***ret, size_t *ret_count)
+{
+        enum { ITEMS, NEXT };
+        Cteleport__V1__ListRequest request = CTELEPORT__V1__LIST_REQUEST__INIT;
+        const ProtobufCFieldDescriptor *fields = page_type->fields;
+        struct list all = { 0 };
+
+        do {
+                ProtobufCMessage *page = NULL;
+
+                TRY(session_ask(s, method, &request.base, page_type, &page));
+                const char *at = (const char *)page;
+                list_add(s, &all, *(ProtobufCMessage *const *const *)(const void *)(at + fields[ITEMS].offset),
+                         *(const size_t *)(const void *)(at + fields[ITEMS].quantifier_offset));
+                char *next = *(char *const *)(const void *)(at + fields[NEXT].offset);
+                if (strcmp(next, request.after) <= 0 && next[0] != '\0')
+                        return error_new(ERROR_DATA_LOSS, "the Auth Service sends the same page again and again");
+                request.after = next;
+        } while (request.after[0] != '\0');
+        if (all.messages == NULL)
+                all.messages = arena_alloc(s->arena, sizeof *all.messages);
+        *ret = all.messages;
+        *ret_count = all.count;
+        return NULL;
 }

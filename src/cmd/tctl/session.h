@@ -47,4 +47,11 @@ struct error *session_ask(struct session *s, const char *method, const ProtobufC
 struct error *session_ask_name(struct session *s, const char *method, const char *name,
                                const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret) MUST_USE;
 
+/*
+ * Asks a method that lists for all of its pages, messages whose first field is a list and whose second says
+ * where the next page begins. *ret may be rearranged; it is not NULL even when the list is empty.
+ */
+struct error *session_list(struct session *s, const char *method, const ProtobufCMessageDescriptor *page_type,
+                           ProtobufCMessage ***ret, size_t *ret_count) MUST_USE;
+
 #endif

@@ -66,14 +66,8 @@ static int compare_tokens(const void *a, const void *b)
 
 struct error *tokens_list(struct session *s, Cteleport__V1__Token ***ret, size_t *ret_count)
 {
-        ProtobufCMessage *answer = NULL;
-
-        TRY(session_ask_name(s, "ListTokens", NULL, &cteleport__v1__list_tokens_response__descriptor, &answer));
-        Cteleport__V1__ListTokensResponse *list = (Cteleport__V1__ListTokensResponse *)answer;
-        if (list->n_tokens > 0)
-                qsort(list->tokens, list->n_tokens, sizeof *list->tokens, compare_tokens);
-        *ret = list->tokens;
-        *ret_count = list->n_tokens;
+        TRY(session_list(s, "ListTokens", &cteleport__v1__list_tokens_response__descriptor, (ProtobufCMessage ***)ret, ret_count));
+        qsort(*ret, *ret_count, sizeof **ret, compare_tokens);
         return NULL;
 }
 

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fill.h"
+
+#include "auth/hosts.h"
+#include "auth/tokens.h"
+#include "base/mem.h"
+#include "figures.h"
+#include "resource.pb-c.h"
+#include "state.pb-c.h"
+#include "store/store_testing.h"
+
+#define ACCOUNT "123456789012"
+enum { FILL_STEP = 500 }; /* puts of one transaction */
+
+struct filling {
+        struct store_bench *b;
+        struct store_txn *txn;
+        size_t puts;
+};
+
+static void fill_put(struct filling *f, struct str key, const ProtobufCMessage *msg)
+{
+        if (f->txn == NULL)
+                f->txn = store_txn_new(f->b->store);
+        store_txn_put_message(f->txn, key, msg, (struct walltime){ 0 });
+        if (++f->puts % FILL_STEP == 0) {
+                must(store_bench_commit(f->b, f->txn, NULL));
+                f->txn = NULL;
+        }
+}
+
+static void fill_host(struct filling *f, size_t n)
+{
+        AUTO(buf) id = BUF_MAX(64), key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO_MEM char *name = mem_printf("host-%06zu", n);
+        char binding[] = "iam:" ACCOUNT ":arn:aws:sts::" ACCOUNT ":assumed-role/fleet";
+        char arn[] = "arn:aws:sts::" ACCOUNT ":assumed-role/fleet/i-0123456789abcdef0";
+        char *roles[] = { "Node" };
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+        Cteleport__State__V1__Name taken = CTELEPORT__STATE__V1__NAME__INIT;
+        Cteleport__State__V1__Presence presence = CTELEPORT__STATE__V1__PRESENCE__INIT;
+
+        random_uuid(&id);
+        taken.host_id = presence.host_id = host.host_id = (char *)(uintptr_t)buf_c(&id);
+        host.hostname = presence.hostname = name;
+        host.join_method = presence.join_method = (char[]){ "iam" };
+        host.token_name = presence.token_name = (char[]){ "bench" };
+        host.aws_account = presence.aws_account = (char[]){ ACCOUNT };
+        host.aws_arn = presence.aws_arn = arn;
+        host.system_roles = presence.services = roles;
+        host.n_system_roles = presence.n_services = 1;
+        host.binding = taken.binding = binding;
+        host_key(buf_str(&id), &key);
+        fill_put(f, buf_str(&key), &host.base);
+        buf_clear(&key);
+        name_key(str_of(name), &key);
+        fill_put(f, buf_str(&key), &taken.base);
+        buf_clear(&key);
+        presence_key(buf_str(&id), &key);
+        fill_put(f, buf_str(&key), &presence.base);
+}
+
+static void fill_token(struct filling *f, size_t n)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO_MEM char *name = mem_printf("token-%04zu", n);
+        char *roles[] = { "Node" };
+        Cteleport__V1__TokenRule rule = CTELEPORT__V1__TOKEN_RULE__INIT;
+        Cteleport__V1__TokenRule *rules[] = { &rule };
+        Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
+        Cteleport__V1__TokenSpec spec = CTELEPORT__V1__TOKEN_SPEC__INIT;
+        Cteleport__V1__Token token = CTELEPORT__V1__TOKEN__INIT;
+
+        rule.aws_account = (char[]){ ACCOUNT };
+        metadata.name = name;
+        spec.roles = roles;
+        spec.n_roles = 1;
+        spec.join_method = (char[]){ "iam" };
+        spec.allow = rules;
+        spec.n_allow = 1;
+        token.kind = (char[]){ "token" };
+        token.version = (char[]){ "v2" };
+        token.metadata = &metadata;
+        token.spec = &spec;
+        token_key(str_of(name), &key);
+        fill_put(f, buf_str(&key), &token.base);
+}
+
+void fill_cluster(const char *data_dir, size_t hosts, size_t tokens)
+{
+        AUTO_MEM char *path = mem_printf("%s/backend", data_dir);
+        struct store_bench b;
+        struct filling f = { .b = &b };
+
+        must(store_bench_open(&b, (struct store_options){ .path = path }));
+        for (size_t i = 0; i < hosts; i++)
+                fill_host(&f, i);
+        for (size_t i = 0; i < tokens; i++)
+                fill_token(&f, i);
+        if (f.txn != NULL)
+                must(store_bench_commit(&b, f.txn, NULL));
+        store_bench_close(&b);
+}
