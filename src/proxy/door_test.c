@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/door.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pki/cert.h"
+#include "proxy/proxy.h"
+
+/* The door on a port of its own, somebody who knocks, and a listener in place of auth; one loop for all. */
+struct stage {
+        struct proxy proxy;
+        Cteleport__Internal__V1__Boot boot;
+        char address[ADDRESS_TEXT_MAX], auth_address[ADDRESS_TEXT_MAX];
+        struct listener *auth;
+        struct stream *at_auth;   /* what was passed through */
+        struct buf auth_saw;
+
+        struct dial *dial;
+        struct tls_context *tls;
+        struct tls_handshake *handshake;
+        struct stream *visitor;
+        const char *server_name;
+        struct buf visitor_saw;
+        bool has_ended, has_failed;
+};
+
+static void must(struct error *err)
+{
+        if (err != NULL)
+                fail_msg("%s", err->what);
+}
+
+#define RUN_UNTIL(s, condition)                                                                    \
+        while (!(condition))                                                                       \
+        uv_run(&(s)->proxy.loop.uv, UV_RUN_ONCE)
+
+/* ---- in place of auth ---- */
+
+static void on_auth_read(void *ctx, struct str bytes)
+{
+        struct stage *s = ctx;
+        buf_put(&s->auth_saw, bytes);
+}
+
+static void on_auth_end(void *ctx, struct error *err)
+{
+        struct stage *s = ctx;
+        error_free(err);
+        stream_close(s->at_auth);
+        s->at_auth = NULL;
+}
+
+static const struct stream_events auth_events = { .on_read = on_auth_read, .on_end = on_auth_end };
+
+static void on_auth_accepted(void *ctx, int fd, const char *peer)
+{
+        struct stage *s = ctx;
+        (void)peer;
+        s->at_auth = socket_stream(&s->proxy.loop, fd);
+        stream_listen(s->at_auth, &auth_events, s);
+        stream_read(s->at_auth, true);
+}
+
+/* ---- who knocks ---- */
+
+static void on_visitor_read(void *ctx, struct str bytes)
+{
+        struct stage *s = ctx;
+        buf_put(&s->visitor_saw, bytes);
+}
+
+static void on_visitor_end(void *ctx, struct error *err)
+{
+        struct stage *s = ctx;
+        error_free(err);
+        s->has_ended = true;
+}
+
+static const struct stream_events visitor_events = { .on_read = on_visitor_read, .on_end = on_visitor_end };
+
+static void take_visitor(struct stage *s, struct stream *stream)
+{
+        s->visitor = stream;
+        stream_listen(stream, &visitor_events, s);
+        stream_read(stream, true);
+}
+
+static void on_shaken(void *ctx, struct stream *tls, struct error *err)
+{
+        struct stage *s = ctx;
+        s->handshake = NULL;
+        s->has_failed = err != NULL;
+        error_free(err);
+        if (tls != NULL)
+                take_visitor(s, tls);
+}
+
+static void on_dialled(void *ctx, int fd, struct error *err)
+{
+        struct stage *s = ctx;
+        s->dial = NULL;
+        must(err);
+        struct stream *tcp = socket_stream(&s->proxy.loop, fd);
+        if (s->tls == NULL)
+                take_visitor(s, tcp);
+        else
+                s->handshake = tls_start(&s->proxy.loop, s->tls, tcp, s->server_name, SECONDS(5), on_shaken, s);
+}
+
+/* Knocks with TLS and these protocols; alpn NULL: with bare TCP. */
+static void knock(struct stage *s, const char *const *alpn, const char *server_name)
+{
+        s->server_name = server_name;
+        if (alpn != NULL)
+                must(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn }, &s->tls));
+        s->dial = dial_start(&s->proxy.loop, str_of(s->address), SECONDS(5), on_dialled, s);
+        RUN_UNTIL(s, s->dial == NULL);
+}
+
+/* ---- the stage ---- */
+
+static void show_certificate(struct stage *s)
+{
+        static const char *const protocols[] = { "teleport-proxy-grpc", "http/1.1", "h2", NULL };
+        struct str names[] = { STR_INIT("proxy.example.com") };
+        AUTO(key) key = { 0 };
+        AUTO(buf) der = BUF_MAX(CERT_MAX);
+        AUTO(buf) pem = BUF_MAX(2 * CERT_MAX);
+        AUTO(secret) key_pem = { 0 };
+        struct walltime now = loop_wall(&s->proxy.loop);
+        must(key_generate(&key, KEY_ECDSA_P256));
+        must(x509_self_signed_web(&key, names, 1, (struct cert_times){ now, walltime_add(now, HOURS(1)) }, &der));
+        must(key_to_pem(&key, &key_pem));
+        cert_der_to_pem(buf_str(&der), &pem);
+        must(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_NONE, .alpn = protocols },
+                             &s->proxy.tls));
+        must(tls_context_add(s->proxy.tls, NULL,
+                             (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = secret_str(&key_pem) }));
+}
+
+static int set_up(void **state)
+{
+        struct stage *s = NEW(struct stage);
+        int door_fd, auth_fd;
+        *state = s;
+        must(loop_init(&s->proxy.loop, NULL));
+        cteleport__internal__v1__boot__init(&s->boot);
+        s->proxy.boot = &s->boot;
+        s->proxy.identity.cluster = STR("example.com");
+        for (size_t i = 0; i < SOURCE_COUNTERS; i++)
+                s->proxy.sources.limits[i] = (struct source_limit){ 2, 2 };
+        s->auth_saw = BUF_MAX(64 * KiB);
+        s->visitor_saw = BUF_MAX(64 * KiB);
+        show_certificate(s);
+        must(socket_listen_tcp(STR("127.0.0.1:0"), &auth_fd, s->auth_address));
+        s->auth = listener_new(&s->proxy.loop, auth_fd, on_auth_accepted, s);
+        s->proxy.auth_address = s->auth_address;
+        must(socket_listen_tcp(STR("127.0.0.1:0"), &door_fd, s->address));
+        s->proxy.door = door_open(&s->proxy, door_fd);
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct stage *s = *state;
+        stream_close(s->visitor);
+        s->proxy.is_stopping = true; /* proxy_is_empty() ends the loop */
+        door_shut(s->proxy.door);
+        listener_close(s->auth);
+        loop_run(&s->proxy.loop);
+        assert_true(door_is_empty(s->proxy.door));
+        assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
+        stream_close(s->at_auth);
+        door_free(s->proxy.door);
+        sources_release(&s->proxy.sources);
+        tls_context_free(s->proxy.tls);
+        tls_context_free(s->tls);
+        buf_release(&s->auth_saw);
+        buf_release(&s->visitor_saw);
+        loop_release(&s->proxy.loop);
+        free(s);
+        return 0;
+}
+
+/* ---- tests ---- */
+
+static void shows_its_pages_over_tls(void **state)
+{
+        struct stage *s = *state;
+        knock(s, (const char *const[]){ "h2", "http/1.1", NULL }, "proxy.example.com");
+        RUN_UNTIL(s, s->handshake == NULL);
+        stream_write(s->visitor, STR("GET /webapi/find HTTP/1.1\r\nHost: p\r\n"));
+        stream_write(s->visitor, STR("\r\n"));
+        RUN_UNTIL(s, s->has_ended);
+        assert_true(str_starts_with(buf_str(&s->visitor_saw), STR("HTTP/1.1 200 OK\r\n")));
+        assert_true(str_contains(buf_str(&s->visitor_saw), STR("\"cluster_name\":\"example.com\"")));
+        RUN_UNTIL(s, door_is_empty(s->proxy.door));
+}
+
+static void speaks_grpc_with_who_offers_nothing_else(void **state)
+{
+        struct stage *s = *state;
+        knock(s, (const char *const[]){ "teleport-proxy-grpc", "h2", NULL }, "proxy.example.com");
+        RUN_UNTIL(s, s->handshake == NULL);
+        assert_true(str_equal(tls_alpn(s->visitor), STR("teleport-proxy-grpc")));
+        RUN_UNTIL(s, s->visitor_saw.len > 9); /* the server's SETTINGS frame (RFC 9113 section 3.4) */
+        assert_int_equal(s->visitor_saw.ptr[3], 4);
+}
+
+static void passes_what_is_for_auth_through_untouched(void **state)
+{
+        struct stage *s = *state;
+        struct client_hello hello;
+        bool is_complete = false;
+        knock(s, (const char *const[]){ "teleport-auth@6578.teleport.cluster.local", NULL }, "proxy.example.com");
+        while (!is_complete) {
+                uv_run(&s->proxy.loop.uv, UV_RUN_ONCE);
+                must(client_hello_parse(buf_str(&s->auth_saw), &hello, &is_complete));
+        }
+        assert_true(str_equal(hello.alpn[0], STR("teleport-auth@6578.teleport.cluster.local")));
+        assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
+        stream_close(s->at_auth); /* auth hangs up, and so does the door */
+        s->at_auth = NULL;
+        RUN_UNTIL(s, s->handshake == NULL);
+        assert_true(s->has_failed);
+}
+
+static void knows_auth_by_its_name_too(void **state)
+{
+        struct stage *s = *state;
+        knock(s, (const char *const[]){ "h2", NULL }, "6578616d706c65.teleport.cluster.local");
+        RUN_UNTIL(s, s->auth_saw.len > 0);
+        stream_close(s->at_auth);
+        s->at_auth = NULL;
+        RUN_UNTIL(s, s->handshake == NULL);
+}
+
+static void keeps_names_of_its_own_below_the_same_suffix(void **state)
+{
+        struct stage *s = *state;
+        knock(s, (const char *const[]){ "h2", NULL }, "teleport.cluster.local");
+        RUN_UNTIL(s, s->handshake == NULL);
+        assert_false(s->has_failed);
+        assert_int_equal(s->auth_saw.len, 0);
+}
+
+static void tells_plain_http_to_come_back_with_tls(void **state)
+{
+        struct stage *s = *state;
+        knock(s, NULL, NULL);
+        stream_write(s->visitor, STR("GET / HTTP/1.1\r\nHost: p\r\n\r\n"));
+        RUN_UNTIL(s, s->has_ended);
+        assert_true(str_contains(buf_str(&s->visitor_saw), STR("use https")));
+}
+
+static void hangs_up_on_noise(void **state)
+{
+        struct stage *s = *state;
+        knock(s, NULL, NULL);
+        stream_write(s->visitor, STR("\x05\x01\x00 socks, is that you?"));
+        RUN_UNTIL(s, s->has_ended);
+        assert_int_equal(s->visitor_saw.len, 0);
+}
+
+static void turns_away_whoever_has_too_many_connections(void **state)
+{
+        struct stage *s = *state;
+        assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:1"));
+        assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:2"));
+        knock(s, NULL, NULL);
+        RUN_UNTIL(s, s->has_ended);
+        sources_leave(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:1");
+        sources_leave(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:2");
+}
+
+static void draining_ends_who_only_waits(void **state)
+{
+        struct stage *s = *state;
+        knock(s, NULL, NULL);
+        RUN_UNTIL(s, !door_is_empty(s->proxy.door));
+        door_drain(s->proxy.door);
+        RUN_UNTIL(s, s->has_ended);
+        assert_true(door_is_empty(s->proxy.door));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        const struct CMUnitTest tests[] = {
+                TEST(shows_its_pages_over_tls),
+                TEST(speaks_grpc_with_who_offers_nothing_else),
+                TEST(passes_what_is_for_auth_through_untouched),
+                TEST(knows_auth_by_its_name_too),
+                TEST(keeps_names_of_its_own_below_the_same_suffix),
+                TEST(tells_plain_http_to_come_back_with_tls),
+                TEST(hangs_up_on_noise),
+                TEST(turns_away_whoever_has_too_many_connections),
+                TEST(draining_ends_who_only_waits),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
