@@ -36,4 +36,7 @@ size_t schema_value_size(const ProtobufCFieldDescriptor *field);
  */
 struct error *timestamp_parse(struct str text, int64_t *ret_seconds, int32_t *ret_nanos) MUST_USE;
 
+/* Whether Teleport knows this key of the message, which we do not. */
+bool key_is_foreign(const ProtobufCMessageDescriptor *type, struct str key);
+
 #endif

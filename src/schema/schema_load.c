@@ -96,6 +96,10 @@ static struct error *unknown_key(const struct loader *l, const struct path *path
         const char *nearest = nearest_key(type, key->text);
 
         put_path(&where, path);
+        if (key_is_foreign(type, key->text))
+                return error_hint(node_error(l->file, key, "'%s%s%s' is a key of Teleport that this release does not have",
+                                             buf_c(&where), path == NULL ? "" : ".", shown),
+                                  "leave it out");
         struct error *err = path == NULL ? node_error(l->file, key, "unknown key '%s' at the top level", shown)
                                          : node_error(l->file, key, "unknown key '%s' in %s", shown, buf_c(&where));
         if (put_home_of(&home, l->root, key->text, 0))
