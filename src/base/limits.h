@@ -65,6 +65,7 @@ enum {
         LIMIT_CONTROL_BURST = 1000,           /* HTTP/2 frames of a stranger that carry nothing, at once */
         LIMIT_CONTROL_PER_SECOND = 100,       /* and as a rate */
         LIMIT_UNREAD_OUTPUT = 1 * MiB,        /* queued for a peer that does not read */
+        LIMIT_DESCRIPTORS = 64 * 1024,        /* of each process, if the system lets it: twice what 10,000 agents need, and room */
         LIMIT_CONNECT_ADDRESSES = 8,          /* of one name that are tried */
         LIMIT_ACCEPT_BATCH = 64,              /* connections accepted before others get their turn */
         LIMIT_TLS_CHAIN = 32 * KiB,           /* certificates a peer sends; ours are below 2 KiB, public ones below 8 */

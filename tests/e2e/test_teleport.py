@@ -2,7 +2,9 @@
 """The commands of `teleport` around `start`, and the cages of the services."""
 import json
 import os
+import pathlib
 import re
+import resource
 import subprocess
 
 import pytest
@@ -119,3 +121,15 @@ def test_every_service_runs_in_its_cage(cluster):
         assert re.search(r"^CapEff:\t0+$", status, re.M), name
         if os.geteuid() == 0 and name in ("proxy", "sts"):
             assert not re.search(r"^Uid:.*\b0\b", status, re.M), name
+
+
+def test_the_services_may_open_more_descriptors_than_a_shell_allows(make_cluster):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        cluster = make_cluster()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for service in ("auth", "proxy"):
+        limits = pathlib.Path(f"/proc/{cluster.process.children()[service]}/limits").read_text()
+        assert re.search(r"Max open files +(\d+)", limits).group(1) == str(min(hard, 65536))

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "api/service.h"
@@ -138,11 +139,23 @@ void supervisor_close_listeners(struct supervisor *s)
         s->auth_fd = s->auth_unix_fd = s->proxy_fd = -1;
 }
 
+/* Every agent is a descriptor in auth and two in the proxy; shells give 1,024 and allow more. The children inherit this. */
+static void allow_many_descriptors(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= LIMIT_DESCRIPTORS)
+                return;
+        limit.rlim_cur = limit.rlim_max < LIMIT_DESCRIPTORS ? limit.rlim_max : LIMIT_DESCRIPTORS;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit it never fails */
+}
+
 /* ---- in order ------------------------------------------------------------------------------------------ */
 
 struct error *supervisor_prepare(struct supervisor *s)
 {
         process_harden();
+        allow_many_descriptors();
         TRY(open_log(s));
         log_beginning(s->launch);
         struct error *err = dir_make(s->launch->data_dir, 0700);
