@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A joining host by other people's means: grpcio, protobuf, botocore and cryptography, message by message."""
 import base64
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -11,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 import uuid
 
@@ -74,12 +76,46 @@ def pinned_ca(address, pin):
     raise AssertionError(f"{address} sends no CA with pin {pin}")
 
 
+class Relay:
+    """Passes connections on from a loopback address of the caller's choice, which grpcio cannot."""
+
+    def __init__(self, target, source):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, args=(split(target), (source, 0)), daemon=True).start()
+
+    def accept(self, target, source):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(target, source_address=source)
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self.pump, args=ends, daemon=True).start()
+
+    @staticmethod
+    def pump(source, sink):
+        with contextlib.suppress(OSError):
+            while more := source.recv(65536):
+                sink.sendall(more)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
 class Peer:
     """auth or the proxy of a cluster, as grpcio sees it; with an identity it shows that certificate."""
 
-    def __init__(self, cluster, via="auth", identity=None):
+    def __init__(self, cluster, via="auth", identity=None, source=None):
         self.cluster = cluster
         self.address = cluster.auth_addr if via == "auth" else cluster.proxy_addr
+        self.relay = Relay(self.address, source) if source else None
+        if self.relay:
+            self.address = self.relay.address
         self.ca = pinned_ca(self.address, cluster.ca_pin)
         key, cert = (identity.key_pem, identity.cert_pem) if identity else (None, None)
         self.channel = grpc.secure_channel(self.address, grpc.ssl_channel_credentials(self.ca, key, cert),
@@ -91,6 +127,8 @@ class Peer:
 
     def __exit__(self, *_):
         self.channel.close()
+        if self.relay:
+            self.relay.close()
 
     def join(self, **how):
         return Stream(self, JOIN, messages().join.JoinResponse, **how)

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strangers who say nothing, too much, or half of it: everybody else still joins, and memory stays bounded."""
+import contextlib
+import pathlib
+import re
+import resource
+import select
+import socket
+
+import pytest
+
+from harness import Cluster, iam_token, wait_until
+from join_client import LEGACY, Peer, client_init, join, split
+from raw_h2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw,
+                    frame, integer, literal, message, request, request_headers)
+
+PER_SOURCE = 50
+MEMORY = 50 << 20
+BOTH = pytest.mark.parametrize("via", ["auth", "proxy"])
+
+
+@pytest.fixture(scope="module")
+def target(build, aws_process, tmp_path_factory):
+    """One cluster for all floods: each of them finds it as the one before has left it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    aws_process.reset()
+    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("target") / "cluster")
+    cluster.start()
+    cluster.create(iam_token())
+    yield cluster
+    assert cluster.stop() == 0
+    assert "restarted" not in (cluster.dir / "cluster.log").read_text()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def memory(cluster):
+    """{service: resident bytes} of auth and proxy."""
+    pids = cluster.process.children()
+    return {name: 1024 * int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pids[name]}/status").read_text()).group(1))
+            for name in ("auth", "proxy")}
+
+
+@pytest.fixture
+def others_join(target, aws):
+    """At the end of each flood: the same processes are there, not much larger, and a host joins by each way."""
+    before, pids = memory(target), target.process.children()
+
+    def check():
+        for via in ("auth", "proxy"):
+            with Peer(target, via) as peer:
+                join(peer, aws.identity())
+        after = memory(target)
+        assert target.process.children() == pids, "a process died"
+        assert all(after[name] - before[name] < MEMORY for name in before), (before, after)
+
+    return check
+
+
+def address(cluster, via):
+    return cluster.auth_addr if via == "auth" else cluster.proxy_addr
+
+
+def hung_up(sock):
+    """Whether the server has closed this connection; waits for it."""
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@BOTH
+def test_a_thousand_connections_that_say_nothing(target, others_join, via):
+    with contextlib.ExitStack() as stack:
+        def connect(source):
+            return stack.enter_context(socket.create_connection(split(address(target, via)), timeout=10, source_address=(source, 0)))
+
+        silent = [connect(f"127.0.0.{source}") for source in range(2, 22) for _ in range(PER_SOURCE)]
+        assert hung_up(connect("127.0.0.2")), "a source may have more than its share"
+        assert hung_up(connect("127.0.0.21"))
+        others_join()
+        readable, _, _ = select.select(silent, [], [], 0)
+        assert not readable, "a connection within the limit was closed"
+        silent.pop(0).close()
+        wait_until(lambda: not select.select([connect("127.0.0.2")], [], [], 0.05)[0], "there is room again")
+
+
+@BOTH
+def test_connections_that_stop_after_tls(target, others_join, via):
+    with contextlib.ExitStack() as stack:
+        for source in range(2, 6):
+            for _ in range(PER_SOURCE):
+                stack.enter_context(Raw(address(target, via), f"127.0.0.{source}"))
+        others_join()
+
+
+@BOTH
+def test_a_source_with_all_joins_it_can_begin_leaves_room_for_others(target, others_join, via):
+    begun = client_init().SerializeToString()
+    with contextlib.ExitStack() as stack:
+        for _ in range(12):  # with 100 streams each: more than the joins that may be under way in all
+            raw = stack.enter_context(Raw(address(target, via), "127.0.0.30"))
+            raw.send(*(request(s) + message(s, begun) for s in range(1, 200, 2)))
+            assert raw.is_alive()
+        others_join()
+
+
+@BOTH
+def test_rapid_resets(target, others_join, via):
+    with Raw(address(target, via), "127.0.0.40") as raw:
+        for first in range(1, 2000, 200):
+            raw.send(*(request(s) + frame(RST_STREAM, 0, s, b"\0\0\0\x08") for s in range(first, first + 200, 2)))
+        assert not raw.is_alive()
+    others_join()
+
+
+NOISE = {
+    "pings": frame(PING, 0, 0, b"12345678"),
+    "settings": frame(SETTINGS, 0, 0, b"\x00\x04\x00\x00\xff\xff"),
+    "empty settings": frame(SETTINGS),
+    "priorities": frame(PRIORITY, 0, 1, b"\0\0\0\0\x10"),
+    "windows": frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\x01"),
+    "empty data": frame(DATA, 0, 1),
+}
+
+
+@pytest.mark.parametrize("kind", NOISE)
+@BOTH
+def test_frames_that_carry_nothing(target, others_join, via, kind):
+    with Raw(address(target, via), "127.0.0.41") as raw:
+        raw.send(request(1))
+        for _ in range(20):
+            raw.send(NOISE[kind] * 200)
+        assert not raw.is_alive()
+    others_join()
+
+
+@BOTH
+def test_headers_without_end(target, others_join, via):
+    with Raw(address(target, via), "127.0.0.42") as raw:
+        raw.send(frame(HEADERS, 0, 1, request_headers()))
+        for _ in range(20):
+            raw.send(*[frame(CONTINUATION, 0, 1, literal("x-more", "y" * 1000))] * 50)
+        assert not raw.is_alive()
+    others_join()
+
+
+@BOTH
+def test_a_header_bomb(target, others_join, via):
+    entry = b"\x40" + integer(3, 7) + b"x-b" + integer(4000, 7) + b"y" * 4000  # kept in the table as entry 62, then named again and again
+    with Raw(address(target, via), "127.0.0.43") as raw:
+        for s in range(1, 100, 2):
+            raw.send(frame(HEADERS, END_HEADERS, s, request_headers() + (entry if s == 1 else b"") + integer(62, 7, 0x80) * 4000))
+        raw.wait_for((HEADERS, END_STREAM, 1), (RST_STREAM, None, 1), (GOAWAY, None, 0))
+        others_join()
+
+
+@BOTH
+def test_headers_that_are_too_large_are_refused_and_the_connection_lives(target, others_join, via):
+    with Raw(address(target, via), "127.0.0.44") as raw:
+        large = literal("x-large", "y" * 9000)
+        raw.send(frame(HEADERS, 0, 1, request_headers() + large), frame(CONTINUATION, END_HEADERS, 1, large))
+        raw.send(frame(HEADERS, 0, 3, request_headers()), frame(CONTINUATION, END_HEADERS, 3, literal("x-fits", "y" * 8000)))
+        raw.send(message(3, client_init().SerializeToString()))
+        assert raw.wait_for((HEADERS, END_STREAM, 1), (RST_STREAM, None, 1), (DATA, None, 1))[0] != DATA
+        assert raw.wait_for((DATA, None, 3))
+        assert raw.is_alive()
+
+
+@BOTH
+def test_a_client_that_asks_and_does_not_read(target, others_join, via):
+    with Raw(address(target, via), "127.0.0.45") as raw:
+        for first in range(1, 100000, 1000):
+            raw.send(*(request(s, "/no/such.method", END_HEADERS | END_STREAM) for s in range(first, first + 1000, 2)))
+        others_join()
+        assert not raw.is_alive(), "it may queue what it likes"
+
+
+@BOTH
+def test_a_client_without_a_window_holds_up_nobody(target, others_join, via):
+    no_window = b"\x00\x04\x00\x00\x00\x00"
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            raw = stack.enter_context(Raw(address(target, via), "127.0.0.46", no_window))
+            raw.send(*(request(s, LEGACY) for s in range(1, 200, 2)))
+            assert raw.is_alive()
+        others_join()
+
+
+BROKEN = {
+    "a message that ends too early": message(1, b"\x0a\x02", END_STREAM, length=100),
+    "half a prefix": frame(DATA, END_STREAM, 1, b"\0\0"),
+    "a message that is too large": message(1, b"", length=65537),
+    "a message of 4 GiB": message(1, b"", length=0xFFFFFFFF),
+    "a compressed message": message(1, b"\x0a\x02", compressed=1),
+    "a flag that gRPC does not have": message(1, b"\x0a\x02", compressed=2),
+    "its last word with its first": message(1, client_init().SerializeToString(), END_STREAM),
+    "two messages at once": message(1, client_init().SerializeToString()) * 2,
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+@BOTH
+def test_a_call_that_is_broken_is_answered_and_the_connection_lives(target, via, what):
+    with Raw(address(target, via), "127.0.0.47") as raw:
+        raw.send(request(1), BROKEN[what])
+        kind, _, _, _ = raw.wait_for((HEADERS, END_STREAM, 1), (RST_STREAM, None, 1))
+        assert kind == HEADERS, "the client is not told why"
+        assert raw.is_alive()
+
+
+NOT_HTTP2 = {
+    "a frame on no stream": frame(DATA, 0, 0, b"x"),
+    "data before headers": frame(DATA, 0, 5, b"x"),
+    "an even stream": request(2),
+    "a huge frame": frame(DATA, 0, 1, b"x" * 20000),
+    "a reserved setting": frame(SETTINGS, 0, 0, b"\x00\x02\x00\x00\x00\x07"),
+    "a window too far": frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff"),
+    "a short ping": frame(PING, 0, 0, b"1234"),
+    "broken header compression": frame(HEADERS, END_HEADERS, 1, b"\xff\xff\xff\xff\xff\xff"),
+    "plain HTTP/1.1": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 4,
+}
+
+
+@pytest.mark.parametrize("what", NOT_HTTP2)
+@BOTH
+def test_whoever_does_not_speak_http2_is_hung_up_on(target, via, what):
+    with Raw(address(target, via), "127.0.0.48") as raw:
+        raw.send(NOT_HTTP2[what])
+        assert not raw.is_alive()
+
+
+@BOTH
+def test_connections_cut_in_the_middle_of_a_frame(target, others_join, via):
+    whole = request(1) + message(1, client_init().SerializeToString())
+    for cut in range(1, len(whole), 7):
+        with Raw(address(target, via), "127.0.0.49") as raw:
+            raw.send(whole[:cut])
+    others_join()
+
+
+@BOTH
+def test_garbage_instead_of_tls(target, others_join, via):
+    for garbage in (b"\x16\x03\x01\xff\xff" + b"\x01" * 70000, b"\0" * 1000, b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x00\x00" * 1000, b"\x80\x2e\x01\x03\x01"):
+        with socket.create_connection(split(address(target, via)), timeout=10, source_address=("127.0.0.50", 0)) as s:
+            with contextlib.suppress(OSError):
+                s.sendall(garbage)
+                s.shutdown(socket.SHUT_WR)
+                while s.recv(4096):
+                    pass
+    others_join()
