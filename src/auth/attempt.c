@@ -452,6 +452,7 @@ static struct error *error_of_answer(struct attempt *at, const Cteleport__Intern
 {
         AUTO_MEM char *code = escaped(str_of(answer->code));
         AUTO_MEM char *message = escaped(str_of(answer->message));
+        const char *colon = code[0] == '\0' ? "" : ": "; /* there is a code only where STS spoke */
 
         switch (answer->outcome) {
         case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__IDENTIFIED:
@@ -460,11 +461,12 @@ static struct error *error_of_answer(struct attempt *at, const Cteleport__Intern
                 return attempt_explain_sts_refusal(at, answer, code, message);
         case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE:
                 return error_hint(error_because(error_new(ERROR_UNAVAILABLE, "AWS STS (%s) could not be asked", at->sts_host),
-                                                error_new(ERROR_UNAVAILABLE, "%s %s after %d tries", code, message, answer->tries)),
+                                                error_new(ERROR_UNAVAILABLE, "%s%s%s, after %d %s", code, colon, message, answer->tries,
+                                                          answer->tries == 1 ? "try" : "tries")),
                                   "the agent tries again by itself; if it lasts, the administrator finds the reason in the Auth Service's log");
         default:
                 return error_because(error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) gave an answer that proves nothing", at->sts_host),
-                                     error_new(ERROR_INTERNAL, "%s %s", code, message));
+                                     error_new(ERROR_INTERNAL, "%s%s%s", code, colon, message));
         }
 }
 

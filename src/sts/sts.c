@@ -124,6 +124,7 @@ static bool may_try_again(struct question *q)
 static void on_error(struct question *q, struct error *err)
 {
         AUTO_PTR(error) owned = err;
+        AUTO_MEM char *why = err->hint == NULL ? str_dup(str_of(err->what)) : mem_printf("%s (%s)", err->what, err->hint);
 
         if (err->code == ERROR_CANCELLED && q->sts->service == NULL)
                 question_free(q); /* nobody listens any more */
@@ -131,9 +132,9 @@ static void on_error(struct question *q, struct error *err)
                 question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
                                  (char[]){ "STS did not answer in time" });
         else if (err->code == ERROR_INTERNAL || err->code == ERROR_RESOURCE_EXHAUSTED)
-                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__STRANGE, err->what);
+                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__STRANGE, why);
         else if (err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_FAILED_PRECONDITION || !may_try_again(q))
-                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE, err->what);
+                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE, why);
 }
 
 static int64_t date_of(struct str header)

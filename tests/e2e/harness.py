@@ -207,7 +207,7 @@ class Cluster:
         self.dir.mkdir(parents=True)
         self.data_dir = self.dir / "data"
         self.config_path = self.dir / "teleport.yaml"
-        self.env = clean_env(AWS_CA_BUNDLE=aws.ca, **(env or {}))
+        self.env = clean_env(**{"AWS_CA_BUNDLE": aws.ca, **(env or {})})
         self.config = {
             "version": "v3",
             "teleport": {"nodename": "auth-1", "data_dir": str(self.data_dir), **(teleport or {})},

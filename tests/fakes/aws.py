@@ -101,12 +101,12 @@ def make_certificate(name, issuer, key, signer, is_ca, names=()):
     return builder.sign(signer, hashes.SHA256())
 
 
-def make_certificates(directory, names=STS_NAMES):
+def make_certificates(directory, names=STS_NAMES, ca_name="stand-in for Amazon's roots"):
     """A CA and a server certificate for the STS names; returns the paths of ca.pem, sts.pem and sts.key."""
     ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca = make_certificate("stand-in for Amazon's roots", "stand-in for Amazon's roots", ca_key, ca_key, True)
+    ca = make_certificate(ca_name, ca_name, ca_key, ca_key, True)
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = make_certificate(names[0], "stand-in for Amazon's roots", key, ca_key, False, names)
+    leaf = make_certificate(names[0], ca_name, key, ca_key, False, names)
     paths = {name: os.path.join(directory, name) for name in ("ca.pem", "sts.pem", "sts.key")}
     pem = serialization.Encoding.PEM
     with open(paths["ca.pem"], "wb") as f:
