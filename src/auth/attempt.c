@@ -92,7 +92,7 @@ static void fail(struct attempt *at, const char *check, struct error *err)
         at->failure = error_hint(err, "%s%s(request %s)", hint == NULL ? "" : hint, hint == NULL ? "" : " ", at->request_id);
         at->is_waiting = true;
         struct duration wait = { 0 };
-        if (!at->is_forwarded)
+        if (!at->is_forwarded && sources_is_refusal(at->failure))
                 wait = sources_failed(frontdoor_sources(at->auth->door), at->peer, loop_now(&at->auth->loop));
         if (wait.ns == 0) {
                 loop_defer(&at->auth->loop, on_failing, at);
@@ -362,20 +362,10 @@ static struct error *check_keys(struct attempt *at, const struct attempt_params 
         return NULL;
 }
 
-static struct str ip_of_peer(const char *peer)
-{
-        struct str host = { 0 };
-        int port;
-        struct error *err = address_split(str_of(peer), 1, &host, &port);
-
-        error_free(err);
-        return err == NULL ? host : (struct str){ 0 };
-}
-
 /* Only the host's own names: a certificate for another's name would be that other's identity. */
 static struct error *check_names(struct attempt *at, char *const *names, size_t count, const char *field)
 {
-        struct str ip = ip_of_peer(at->peer);
+        struct str ip = address_ip(at->peer);
 
         if (count > LIMIT_CERT_NAMES)
                 return error_new(ERROR_INVALID_ARGUMENT, "more than %d %s", LIMIT_CERT_NAMES, field);

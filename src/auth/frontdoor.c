@@ -22,6 +22,7 @@ struct frontdoor {
         struct listener *admin;
         struct sources sources;
         bool is_draining;
+        bool has_local_proxy;
         void (*drained)(void *ctx); /* frontdoor_drain's; NULL once it was called */
         void *drained_ctx;
 };
@@ -56,6 +57,23 @@ static void on_closed(void *ctx)
         caller_free(c);
         if (d != NULL)
                 check_drained(d);
+}
+
+/*
+ * A Proxy Service passes its agents' connections through, so that many come from its address. Proxies
+ * are few: their connections are looked through only when somebody is at the limit of a source.
+ */
+static bool is_proxy_address(void *ctx, struct str address)
+{
+        const struct frontdoor *d = ctx;
+        const char *own = d->auth->service->boot->auth_listen_addr;
+
+        if (d->has_local_proxy && (str_equal(address, address_ip(own)) || str_equal(address, STR("127.0.0.1"))))
+                return true;
+        for (const struct caller *c = d->auth->callers; c != NULL; c = c->next)
+                if ((c->groups & CALLER_PROXY) != 0 && str_equal(address, address_ip(c->peer)))
+                        return true;
+        return false;
 }
 
 static void serve(struct stream *s, struct caller *c)
@@ -201,6 +219,8 @@ void frontdoor_local(struct auth *a, const char *name, int fd)
         struct caller *c = caller_new(a, is_proxy ? CALLER_PROXY : CALLER_HOST, str_of(a->service->boot->host_id),
                                       is_proxy ? STR("Proxy") : STR("Instance"), "local");
 
+        if (is_proxy)
+                a->door->has_local_proxy = true;
         serve(socket_stream(&a->loop, fd), c);
 }
 
@@ -213,6 +233,8 @@ struct frontdoor *frontdoor_open(struct auth *a)
         int admin = service_take_fd(a->service, "auth.sock");
 
         d->auth = a;
+        d->sources.is_exempt = is_proxy_address;
+        d->sources.ctx = d;
         d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE };
         d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
         if (tcp >= 0)

@@ -12,8 +12,7 @@ struct source {
         struct instant minute; /* when the counted minute of failures began */
 };
 
-/* "203.0.113.7" of "203.0.113.7:4711", "2001:db8::1" of "[2001:db8::1]:4711". */
-static struct str address_of(const char *peer)
+struct str address_ip(const char *peer)
 {
         struct str text = str_of(peer);
         size_t end = text.len;
@@ -52,10 +51,12 @@ static void forget_if_idle(struct sources *s, struct str address, struct source 
 
 bool sources_enter(struct sources *s, enum source_counter which, const char *peer)
 {
-        struct str address = address_of(peer);
+        struct str address = address_ip(peer);
         struct source *source = find_or_add(s, address);
 
-        if (s->totals[which] >= s->limits[which].total || source->counts[which] >= s->limits[which].per_source) {
+        bool is_over = source->counts[which] >= s->limits[which].per_source &&
+                       (s->is_exempt == NULL || !s->is_exempt(s->ctx, address));
+        if (s->totals[which] >= s->limits[which].total || is_over) {
                 forget_if_idle(s, address, source);
                 return false;
         }
@@ -66,7 +67,7 @@ bool sources_enter(struct sources *s, enum source_counter which, const char *pee
 
 void sources_leave(struct sources *s, enum source_counter which, const char *peer)
 {
-        struct str address = address_of(peer);
+        struct str address = address_ip(peer);
         struct source *source = map_get(&s->table, address);
 
         if (source == NULL || source->counts[which] == 0)
@@ -74,6 +75,19 @@ void sources_leave(struct sources *s, enum source_counter which, const char *pee
         s->totals[which]--;
         source->counts[which]--;
         forget_if_idle(s, address, source);
+}
+
+bool sources_is_refusal(const struct error *err)
+{
+        switch (err->code) {
+        case ERROR_INVALID_ARGUMENT:
+        case ERROR_NOT_FOUND:
+        case ERROR_PERMISSION_DENIED:
+        case ERROR_UNAUTHENTICATED:
+                return true;
+        default:
+                return false;
+        }
 }
 
 struct sweep {
@@ -98,9 +112,9 @@ struct duration sources_failed(struct sources *s, const char *peer, struct insta
         /* The table itself must not grow with the number of addresses that try. */
         if (s->table.count >= LIMIT_FAILURE_SOURCES)
                 map_each(&s->table, drop_old_failures, &sweep);
-        if (s->table.count >= LIMIT_FAILURE_SOURCES && map_get(&s->table, address_of(peer)) == NULL)
+        if (s->table.count >= LIMIT_FAILURE_SOURCES && map_get(&s->table, address_ip(peer)) == NULL)
                 return SECONDS(1);
-        struct source *source = find_or_add(s, address_of(peer));
+        struct source *source = find_or_add(s, address_ip(peer));
         if (source->failures == 0 || instant_since(now, source->minute).ns >= MINUTES(1).ns) {
                 source->failures = 0;
                 source->minute = now;

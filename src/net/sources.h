@@ -7,6 +7,7 @@
 #define NET_SOURCES_H
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/map.h"
 #include "base/str.h"
 
@@ -17,9 +18,15 @@ struct source_limit {
         size_t per_source;
 };
 
+/* "203.0.113.7" of "203.0.113.7:4711", "2001:db8::1" of "[2001:db8::1]:4711"; borrowed from peer. */
+struct str address_ip(const char *peer);
+
 /* A zeroed struct with its limits set is ready. Owner may touch nothing else. */
 struct sources {
         struct source_limit limits[SOURCE_COUNTERS];
+        /* Addresses (without port) that stand for many, as a proxy of ours does: only the total counts for them. May be NULL. */
+        bool (*is_exempt)(void *ctx, struct str address);
+        void *ctx;
         size_t totals[SOURCE_COUNTERS];
         struct map table; /* address without port -> struct source */
 };
@@ -31,6 +38,9 @@ void sources_release(struct sources *s);
  */
 bool sources_enter(struct sources *s, enum source_counter which, const char *peer) MUST_USE;
 void sources_leave(struct sources *s, enum source_counter which, const char *peer);
+
+/* Whether err is somebody's own fault, and counts against its source; trouble of ours or of AWS does not. */
+bool sources_is_refusal(const struct error *err);
 
 /*
  * Notes a failure (a refused join). Returns how long the answer should be held back: nothing for the

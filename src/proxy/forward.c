@@ -65,19 +65,6 @@ static void on_penalty_over(void *ctx)
         finish(f, verdict);
 }
 
-static bool is_refusal(const struct error *err)
-{
-        switch (err->code) {
-        case ERROR_INVALID_ARGUMENT:
-        case ERROR_NOT_FOUND:
-        case ERROR_PERMISSION_DENIED:
-        case ERROR_UNAUTHENTICATED:
-                return true;
-        default:
-                return false;
-        }
-}
-
 /* A source that is refused all the time gets its answers slowly; its honest joins are not slowed. */
 static void refuse(struct forward *f, struct error *err)
 {
@@ -107,7 +94,7 @@ static void on_up_done(void *ctx, struct error *err)
         if (f->down == NULL) {
                 error_free(err);
                 forward_free(f);
-        } else if (err != NULL && is_refusal(err)) {
+        } else if (err != NULL && sources_is_refusal(err)) {
                 refuse(f, err);
         } else {
                 finish(f, err);
