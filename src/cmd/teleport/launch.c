@@ -203,6 +203,16 @@ static struct error *resolve_nodename(struct launch *l)
 
 /* ---- all of it ----------------------------------------------------------------------------------- */
 
+/* Whoever can read a join on the wire can take its proof of identity and the certificates it earns. */
+static struct error *refuse_to_go_without_tls(const struct flags *given)
+{
+        if (!flags_switch(given, "insecure-no-tls"))
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--insecure-no-tls is not supported: hosts join over TLS only"),
+                          "leave it out: without https_keypairs the proxy makes a certificate itself; behind a load balancer, "
+                          "let the balancer pass TCP through");
+}
+
 static struct error *refuse_what_is_missing(const Cteleport__V1__Config *config)
 {
         const char *diag = config->teleport->diag_addr;
@@ -216,6 +226,7 @@ static struct error *refuse_what_is_missing(const Cteleport__V1__Config *config)
 struct error *launch_prepare(const struct flags *given, struct launch *ret)
 {
         *ret = (struct launch){ .arena = arena_new(ARENA_MAX) };
+        TRY(refuse_to_go_without_tls(given));
         TRY(load(given, ret));
         TRY(launch_overlay(given, ret->arena, ret->config));
         TRY(config_check(ret->config, ret->arena, &ret->warnings));

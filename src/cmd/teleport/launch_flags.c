@@ -28,6 +28,7 @@ const struct flag launch_flags[] = {
         { "pid-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Write the process ID here when all services run" },
         { "diag-addr", .kind = FLAG_TEXT, .value = "ADDR", .is_hidden = true, .help = "Not part of this release" },
         { "insecure", .help = "Do not verify the certificate of the proxy when joining" },
+        { "insecure-no-tls", .is_hidden = true, .help = "Refused" },
         { 0 },
 };
 
