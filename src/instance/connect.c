@@ -25,7 +25,7 @@ static const struct route {
         [ROUTE_PROXY_WEB] = { "proxy server", NULL, NULL, { "teleport-proxy-grpc", "h2" } },
         [ROUTE_PROXY_CLUSTER] = { "proxy server", "teleport.cluster.local", "Proxy", { "teleport-proxy-grpc", "h2" } },
         [ROUTE_AUTH] = { "auth server", "teleport.cluster.local", "Auth", { "h2" } },
-        [ROUTE_MEMBER] = { "auth server", NULL, "Auth", { NULL } }, /* names follow from the cluster */
+        [ROUTE_MEMBER] = { "cluster", NULL, "Auth", { NULL } }, /* names follow from the cluster */
 };
 
 struct connect {
@@ -207,8 +207,12 @@ static struct error *check_role(struct connect *c, struct str leaf, const char *
         TRY(cert_read(a, leaf, &info));
         if (info.is_ca || !str_equal(info.role, str_of(role))) {
                 AUTO_MEM char *shown = escaped(info.role);
-                return error_new(ERROR_UNAUTHENTICATED, "the server's certificate is of role '%s' instead of '%s'",
-                                 shown, role);
+                struct error *err = error_new(ERROR_UNAUTHENTICATED,
+                                              "the server's certificate is of role '%s' instead of '%s'", shown, role);
+                return str_equal(info.role, STR("Auth")) && !info.is_ca
+                               ? error_hint(err, "this is an Auth Service: name it in auth_server, or let proxy_server name "
+                                                 "a Proxy Service")
+                               : err;
         }
         struct walltime now = loop_wall(c->loop);
         if (now.ns >= info.times.not_after.ns)

@@ -60,7 +60,7 @@ struct error *connect_ways_to_join(struct str proxy_server, struct str auth_serv
 /* The way for a host that has an identity. */
 struct error *connect_way_of_member(struct str proxy_server, struct str auth_server, struct connect_way *ret) MUST_USE;
 
-/* "proxy server" or "auth server". */
+/* "proxy server" or "auth server"; "cluster" for a member's way. */
 const char *connect_way_name(const struct connect_way *w);
 enum join_trust connect_way_trust(const struct connect_way *w);
 

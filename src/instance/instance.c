@@ -125,8 +125,19 @@ static void tell_failure(struct instance *i, const struct error *err)
                 log_warn("This host is not connected to the cluster", LOG_ERR(err));
 }
 
+/* The same address that let the join through: it is there, so something chooses what passes. */
+static struct error *hint_at_what_is_between(const struct instance *i, struct error *err)
+{
+        bool is_cut = i->at.state == INSTANCE_CONNECT && i->has_joined && err->code == ERROR_UNAVAILABLE;
+        if (!is_cut || i->proxy_server.len == 0)
+                return err;
+        return error_hint(err, "the join went through at this address: if a load balancer or firewall stands in front of the "
+                               "proxy, it must pass TLS on untouched, whatever name and protocol (ALPN) it asks for");
+}
+
 void instance_failed(struct instance *i, struct error *err)
 {
+        err = hint_at_what_is_between(i, err);
         tell_failure(i, err);
         status_set_error(&i->status, err);
         i->is_suspect |= is_about_identity(i, err);

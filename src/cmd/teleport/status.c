@@ -145,7 +145,8 @@ static void print_host(const json_t *status, bool is_running)
         AUTO_MEM char *clock =
                 mem_printf("%lld ms %s the cluster's", (long long)llabs(skew), skew > 0 ? "behind" : "ahead of");
 
-        print_row("Clock", clock);
+        if (text_at(status, "host_id")[0] != '\0') /* before that nothing has been measured */
+                print_row("Clock", clock);
         print_last_error(status);
         json_array_foreach(json_object_get(status, "notices"), i, notice)
                 print_row("Notice", json_string_value(notice) == NULL ? "" : json_string_value(notice));
