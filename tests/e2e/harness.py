@@ -320,8 +320,8 @@ class Host:
             "ssh_service": {"enabled": "yes", **(ssh or {})},
             **(services or {}),
         }
-        self.env = clean_env(HOME=str(self.dir), AWS_REGION="us-east-1", AWS_EC2_METADATA_DISABLED="true", AWS_CA_BUNDLE=cluster.aws.ca,
-                             **(env or {}))
+        self.env = clean_env(**{"HOME": self.dir, "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+                                "AWS_CA_BUNDLE": cluster.aws.ca, **(env or {})})
         self.process = None
 
     def start(self):

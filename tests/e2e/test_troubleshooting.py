@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every output on docs/troubleshooting.md, made by the trouble it belongs to.
+
+A block of the page behind `<!-- shown: NAME -->` is what shows(NAME, …) of a case here has seen, with
+addresses, IDs and times replaced. CTELEPORT_WRITE_DOCS=1 writes the page's blocks instead of comparing.
+"""
+import datetime
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+from harness import ACCOUNT, FAKES, iam_token, program, wait_until
+from test_http_proxy import NAME, HttpProxy
+
+PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md"
+DB_ONLY = f"arn:aws:sts::{ACCOUNT}:assumed-role/db/*"
+
+
+# ---- the page -----------------------------------------------------------------------------------------
+
+def block(name):
+    return re.compile(rf"(<!-- shown: {re.escape(name)} -->\n```\n)(.*?)(```\n)", re.S)
+
+
+def normalised(text, places):
+    """Without what differs from run to run."""
+    for real, shown in places:
+        text = text.replace(real, shown)
+    for pattern, shown in (
+            (r"/tmp/pytest-[^\s\"']*/data\b", "/var/lib/teleport"),
+            (r"/tmp/pytest-[^\s\"']*/(token|webproxy_cert\.pem)\b", r"/var/run/secrets/\1"),
+            (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "2026-01-31T12:00:00Z"),
+            (r"127\.0\.0\.1:\d{4,5}\b(?<!:3080)(?<!:3025)(?<!:3128)(?<!:9999)", "127.0.0.1:40404"),
+            (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "0e8b2b7e-5e6c-4d0a-9a3c-6f1d2b3c4d5e"),
+            (r"\b[0-9a-f]{32}\b", "1b2c3d4e5f60718293a4b5c6d7e8f901"),
+            (r"\b[0-9a-f]{16}\b", "5f0c1d2e3a4b5c6d"),
+            (r"ASIAEXAMPLE\d{9}", "ASIAEXAMPLE000000000"),
+            (r"\b(\d+) ms ahead of", "0 ms ahead of"),
+            (r" [a-z_]+\.c:\d+$", "")):
+        text = re.sub(pattern, shown, text, flags=re.M)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
+
+
+@pytest.fixture
+def shows(cluster):
+    """shows(name, text, (real, shown)…): the page's block of this name says text."""
+    def check(name, text, *places):
+        text = normalised(text, [*places, (cluster.proxy_addr, "127.0.0.1:3080"), (cluster.auth_addr, "127.0.0.1:3025")])
+        page = PAGE.read_text()
+        found = block(name).search(page)
+        assert found, f"{PAGE.name} has no block '{name}' for:\n{text}"
+        if os.environ.get("CTELEPORT_WRITE_DOCS"):
+            PAGE.write_text(page[:found.start(2)] + text + page[found.end(2):])
+        else:
+            assert found.group(2) == text
+    return check
+
+
+def line(process, pattern):
+    """The first line of the log with this in it, awaited."""
+    process.wait_for(pattern + r"[^\n]*\n")
+    return next(text for text in process.text().splitlines() if re.search(pattern, text))
+
+
+def test_every_output_on_the_page_has_its_case():
+    named = set(re.findall(r"<!-- shown: (\S+) -->", PAGE.read_text()))
+    made = set(re.findall(r"shows\(\"([^\"]+)\"", pathlib.Path(__file__).read_text()))
+    assert named == made
+
+
+def test_the_page_has_a_row_for_each_symptom_and_a_symptom_for_each_row():
+    page = PAGE.read_text()
+    anchors = {re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^## (.+)$", page, re.M)}
+    table = page[:page.index("\n## ")]
+    assert set(re.findall(r"\]\(#([^)]+)\)", table)) == anchors
+    shown = "".join(re.findall(r"^```\n(.*?)^```", page, re.S | re.M))
+    for words in re.findall(r"^\| [^|]*?`([^`]+)`", table, re.M):
+        assert words in shown, f"no output says '{words}'"
+
+
+# ---- other servers than expected ------------------------------------------------------------------------
+
+class Server:
+    """Accepts on loopback and hands each connection to a function, on a thread."""
+
+    def __init__(self, serve):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.serve = serve
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.handle, args=(peer,), daemon=True).start()
+
+    def handle(self, peer):
+        try:
+            with peer:
+                self.serve(peer)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+@pytest.fixture
+def serving():
+    servers = []
+
+    def start(serve):
+        servers.append(Server(serve))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def relay(target, takes=lambda hello: True):
+    """Passes connections on to target() if their first bytes are to its liking."""
+    def copy(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def serve(peer):
+        hello = peer.recv(65536)
+        if not takes(hello):
+            return
+        host, port = target().split(":")
+        with socket.create_connection((host, int(port))) as upstream:
+            upstream.sendall(hello)
+            threading.Thread(target=copy, args=(upstream, peer), daemon=True).start()
+            copy(peer, upstream)
+    return serve
+
+
+def tls_ended_here(aws):
+    """What a load balancer that works on HTTP looks like from outside."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(aws.dir / "sts.pem", aws.dir / "sts.key")
+    context.set_alpn_protocols(["http/1.1"])
+
+    def serve(peer):
+        with context.wrap_socket(peer, server_side=True) as tls:
+            tls.recv(1)
+    return serve
+
+
+def saying(text):
+    def serve(peer):
+        peer.sendall(text)
+        peer.recv(65536)
+    return serve
+
+
+def at(address):
+    return {"teleport": {"proxy_server": address}}
+
+
+# ---- the way to the cluster -----------------------------------------------------------------------------
+
+def test_a_balancer_that_ends_tls_is_named(cluster, aws, serving, shows):
+    balancer = serving(tls_ended_here(aws))
+    host = cluster.host("web-1", env=aws.identity(), **at(balancer.address)).start()
+    shows("tls-ended", line(host.process, "Can not join"), (balancer.address, "127.0.0.1:3080"))
+
+
+def test_a_port_without_tls_is_named(cluster, aws, serving, shows):
+    http = serving(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+    ssh = serving(saying(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"))
+    for name, server in (("port-of-http", http), ("port-of-ssh", ssh)):
+        host = cluster.host(name, env=aws.identity(), **at(server.address)).start()
+        text = line(host.process, "Can not join")
+        if server is http:
+            shows("port-of-http", text, (server.address, "127.0.0.1:3080"))
+        else:
+            shows("port-of-ssh", text, (server.address, "127.0.0.1:3080"))
+
+
+def test_a_closed_port_is_named(cluster, aws, shows):
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        address = "127.0.0.1:%d" % unused.getsockname()[1]
+    host = cluster.host("web-1", env=aws.identity(), **at(address)).start()
+    shows("port-closed", line(host.process, "Can not join"), (address, "127.0.0.1:9999"))
+
+
+def test_proxy_server_that_points_at_auth_is_told(cluster, aws, shows):
+    server = {"proxy_server": cluster.auth_addr, "ca_pin": cluster.ca_pin}
+    host = cluster.host("web-1", env=aws.identity(), insecure=False, teleport=server).start()
+    shows("proxy-server-is-auth", line(host.process, "Can not join"))
+
+
+def test_auth_server_that_points_at_a_proxy_joins_through_it(cluster, aws):
+    cluster.create(iam_token())
+    host = cluster.host("web-1", env=aws.identity(), teleport={"auth_server": cluster.proxy_addr})
+    del host.config["teleport"]["proxy_server"]
+    host.start().wait_joined()
+
+
+def test_an_unknown_authority_is_named_with_its_issuer(cluster, aws, shows):
+    host = cluster.host("web-1", env=aws.identity(), insecure=False).start()
+    shows("unknown-authority", line(host.process, "Can not join"))
+
+
+def test_an_http_proxy_that_refuses_is_named(cluster, aws, shows):
+    proxy = HttpProxy(cluster.proxy_addr, status="407 Proxy Authentication Required")
+    try:
+        env = {**aws.identity(), "HTTPS_PROXY": f"http://{proxy.address}"}
+        host = cluster.host("web-1", env=env, **at(f"{NAME}:443")).start()
+        shows("http-proxy", line(host.process, "Can not join"), (proxy.address, "10.0.0.1:3128"))
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+
+
+def test_no_tls_at_all_is_refused_at_start(cluster, shows):
+    done = subprocess.run([program(cluster.build, "teleport"), "start", "--insecure-no-tls", "-c", cluster.config_path], capture_output=True,
+                          text=True, timeout=10)
+    assert done.returncode != 0
+    shows("insecure-no-tls", done.stderr)
+
+
+# ---- the token ------------------------------------------------------------------------------------------
+
+def test_a_token_that_is_not_there_is_named(cluster, aws, shows):
+    host = cluster.host("web-1", token="iam-tokn", env=aws.identity()).start()
+    shows("token-not-found", line(host.process, "Can not join"))
+
+
+def test_an_expired_token_is_named_with_its_end(cluster, aws, shows):
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)
+    cluster.create(iam_token(expires=end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")))
+    wait_until(lambda: cluster.json("tokens", "ls") == [], "the token has ended")
+    host = cluster.host("web-1", env=aws.identity()).start()
+    shows("token-expired", line(host.process, "Can not join"))
+
+
+def test_the_list_of_tokens_says_what_each_admits(cluster, shows):
+    cluster.create(iam_token(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/web/*", roles=("Node", "App", "Db")))
+    shows("tokens-ls", cluster.tctl("tokens", "ls").out)
+
+
+def test_a_rule_for_a_whole_account_is_warned_of(cluster, shows):
+    done = cluster.tctl("create", "-f", stdin=iam_token())
+    shows("account-only", done.out + done.err)
+
+
+# ---- the AWS identity -----------------------------------------------------------------------------------
+
+def test_a_host_that_no_rule_admits_is_told_and_audited_with_its_identity(cluster, aws, shows):
+    cluster.create(iam_token(arn=DB_ONLY))
+    host = cluster.host("web-1", env=aws.identity()).start()
+    shows("no-rule-host", line(host.process, "Can not join"))
+    shows("no-rule-auth", line(cluster.process, "Failure to join"))
+    event = wait_until(lambda: [e for e in cluster.events("instance.join") if not e["success"]], "it is audited")[0]
+    shows("no-rule-audit", json.dumps(event, indent=2))
+    arn = event["attributes"]["arn"]
+    shows("explain", cluster.tctl("tokens", "explain", "iam-token", f"--account={ACCOUNT}", f"--arn={arn}").out)
+    shows("status", host.teleport("status", "--data-dir", host.data_dir).out)
+
+
+def test_a_host_without_credentials_gives_up_and_both_sides_say_why(cluster, shows):
+    cluster.create(iam_token())
+    host = cluster.host("web-1").start()
+    shows("no-credentials-host", line(host.process, "Can not join"))
+    shows("no-credentials-auth", line(cluster.process, "Failure to join"))
+
+
+def test_a_wrong_secret_is_told_in_the_words_of_sts(cluster, aws, shows):
+    cluster.create(iam_token())
+    env = {**aws.identity(), "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYNOTTHISKEY"}
+    host = cluster.host("web-1", env=env).start()
+    shows("wrong-secret-host", line(host.process, "Can not join"))
+    shows("wrong-secret-auth", line(cluster.process, "Failure to join"))
+
+
+def test_the_region_signed_for_is_the_region_asked(cluster, aws):
+    cluster.create(iam_token())
+    cluster.join("web-1", env={**aws.identity(), "AWS_REGION": "eu-west-1"})
+    assert [dict(r["headers"])["Host"] for r in aws.requests()] == ["sts.eu-west-1.amazonaws.com"]
+
+
+def test_the_sts_host_of_the_region_is_asked_first(cluster, aws, shows):
+    host = cluster.host("web-1", env={**aws.identity(), "AWS_REGION": "eu-central-1"})
+    shows("regional-sts", host.teleport("aws", "identity").out)
+
+
+def test_a_region_newer_than_the_release_is_named_with_the_setting(cluster, aws, shows):
+    cluster.create(iam_token())
+    host = cluster.host("web-1", env={**aws.identity(), "AWS_REGION": "eu-north-7"}).start()
+    shows("new-region-host", line(host.process, "Can not join"))
+    shows("new-region-auth", line(cluster.process, "Failure to join"))
+
+
+def test_which_credentials_of_a_pod_were_used_is_said(cluster, aws, tmp_path, shows):
+    cluster.create(iam_token())
+    role = f"arn:aws:iam::{ACCOUNT}:role/pod"
+    key = aws.identity(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/pod/session")["AWS_ACCESS_KEY_ID"]
+    aws.state["roles"][role] = {"key": key, "web_identity_token": "eyJhbGciOi.example"}
+    aws.write()
+    (tmp_path / "token").write_text("eyJhbGciOi.example")
+    host = cluster.join("web-1", env={"AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": tmp_path / "token",
+                                      "AWS_ENDPOINT_URL_STS": f"https://127.0.0.1:{aws.sts_port}"})
+    shows("web-identity", line(host.process, "Proved the AWS identity"))
+
+
+# ---- clocks ---------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="session")
+def clock(tmp_path_factory):
+    """clock(seconds): the environment of a host whose clock is off."""
+    library = tmp_path_factory.mktemp("clock") / "clock.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, FAKES / "clock.c"], check=True)
+    return lambda seconds: {"LD_PRELOAD": library, "CLOCK_OFF_BY": seconds, "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+
+def test_a_clock_that_is_far_off_is_named_in_the_refusal(cluster, aws, clock, shows):
+    cluster.create(iam_token())
+    host = cluster.host("web-1", env={**aws.identity(), **clock(-1200)}).start()
+    shows("clock-refused", line(host.process, "Can not join"))
+
+
+def test_a_clock_that_is_off_is_measured_at_the_join(cluster, aws, clock, shows):
+    cluster.create(iam_token())
+    host = cluster.host("web-1", env={**aws.identity(), **clock(-120)}).start()
+    text = line(host.process, "The clock of this host is off")
+    status = wait_until(lambda: next(iter(re.findall(r"^Notice.*clock.*$", host.teleport("status", "--data-dir", host.data_dir).out, re.M)), None),
+                        "status tells of the clock")
+    shows("clock-off", re.sub(r"\b1(19|20|21)\b", "120", f"{text}\n{status}"))
+
+
+# ---- after the join -------------------------------------------------------------------------------------
+
+def test_two_hosts_of_one_image_are_both_told(cluster, aws, shows):
+    cluster.create(iam_token())
+    original = cluster.join("web-1", env=aws.identity())
+    clone = cluster.host("web-2", env=aws.identity())
+    shutil.copytree(original.data_dir, clone.data_dir)
+    clone.start()
+    shows("cloned", line(original.process, "two live agents"))
+    line(clone.process, "two live agents")
+
+
+def test_an_empty_host_uuid_is_made_anew(cluster, aws):
+    cluster.create(iam_token())
+    host = cluster.host("web-1", env=aws.identity())
+    host.data_dir.mkdir(mode=0o700)
+    (host.data_dir / "host_uuid").write_text("")
+    host.start().wait_joined()
+    assert len(host.host_id) == 36
+
+
+def test_a_host_that_joined_and_cannot_be_reached_says_so(cluster, aws, serving, shows):
+    cluster.create(iam_token())
+    front = serving(relay(lambda: cluster.proxy_addr, takes=lambda hello: b"teleport-auth@" not in hello))
+    host = cluster.host("web-1", env=aws.identity(), **at(front.address)).start()
+    shows("not-listed", line(host.process, "is not listed there"), (front.address, "127.0.0.1:3080"))
+
+
+def test_a_restart_of_the_cluster_is_said_once_and_mended(cluster, aws, shows):
+    cluster.create(iam_token())
+    host = cluster.join("web-1", env=aws.identity())
+    host.process.mark()
+    cluster.stop_cluster()
+    lost = line(host.process, "not connected|is not listed")
+    cluster.start()
+    host.wait_joined()
+    found = [text for text in host.process.text().splitlines() if "present in the cluster" in text]
+    shows("reconnected", f"{lost}\n{found[-1]}")
+
+
+def test_a_new_address_behind_the_same_name_is_found_without_a_restart(cluster, aws, serving, make_cluster):
+    cluster.create(iam_token())
+    front = serving(relay(lambda: cluster.proxy_addr))
+    host = cluster.host("web-1", env=aws.identity(), **at(front.address)).start()
+    host.wait_joined()
+    host.process.mark()
+    cluster.stop_cluster()
+    cluster.config["proxy_service"]["web_listen_addr"] = "127.0.0.1:0"
+    before = cluster.proxy_addr
+    cluster.start()
+    assert cluster.proxy_addr != before
+    host.wait_joined()
+    assert len([e for e in cluster.events("instance.join") if e["success"]]) == 1
+
+
+def test_a_host_needs_little_memory(cluster, aws):
+    cluster.create(iam_token())
+    host = cluster.join("web-1", env=aws.identity())
+    pids = [host.process.pid, *host.process.children().values()]
+    peak = sum(int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) for pid in pids)
+    limit = 64 if "sanitizer build" not in host.process.text() else 1024
+    assert peak < limit * 1024, f"{peak} KiB at most so far"
