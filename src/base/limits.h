@@ -46,6 +46,7 @@ enum {
         TIMEOUT_OUTBOX_RETRY = 5 * 1000,     /* after events.log could not be written */
         PACE_HEARTBEAT_MIN = 1000,            /* bounds of what a server may ask of its hosts */
         PACE_HEARTBEAT_MAX = 3600 * 1000,
+        PACE_STORE_IDENTITY = 1000,           /* a host whose disk did not take its identity tries again after this */
         PACE_RETRY_FIRST = 200,               /* a host that lost the cluster tries again after this */
         PACE_RETRY_MOST = 60 * 1000,          /* and at least this often */
 };

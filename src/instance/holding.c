@@ -66,25 +66,41 @@ static void keep_work(void *ctx)
 
 static void keep(struct instance *i, struct slot *s);
 
+void holding_store_again(struct instance *i)
+{
+        for (size_t n = 0; n < SLOT_COUNT; n++)
+                if (i->slots[n].is_unstored)
+                        keep(i, &i->slots[n]);
+}
+
+static void tell_stored(struct slot *s, const struct error *err)
+{
+        AUTO_MEM char *wrote = mem_printf("The process successfully wrote the credentials and state of %s to the disk.",
+                                          s->role);
+        if (err != NULL && !s->is_told_unstored)
+                log_error("The identity cannot be stored: after a restart this host asks for a new one",
+                          LOG_C("role", s->role), LOG_ERR(err));
+        else if (err == NULL && (!s->is_told_stored || s->is_told_unstored))
+                log_info(wrote);
+        s->is_told_stored |= err == NULL;
+        s->is_told_unstored = err != NULL;
+}
+
 /*
  * A host that cannot store its identity is a member all the same, as long as it runs; since joining needs
- * no secret, the next start joins again.
+ * no secret, the next start joins again. When the disk has space again, it is stored.
  */
 static void keep_done(void *ctx)
 {
         struct keeping *k = ctx;
         struct slot *s = k->slot;
-        AUTO_MEM char *wrote = mem_printf("The process successfully wrote the credentials and state of %s to the disk.",
-                                          s->role);
         s->is_storing = false;
-        if (s->is_stale && !k->instance->is_stopping)
+        s->is_unstored = k->err != NULL;
+        if (!k->instance->is_stopping && s->is_stale)
                 keep(k->instance, s);
-        if (k->err != NULL)
-                log_error("The identity cannot be stored: after a restart this host asks for a new one",
-                          LOG_C("role", s->role), LOG_ERR(k->err));
-        else if (!s->is_told_stored)
-                log_info(wrote);
-        s->is_told_stored |= k->err == NULL;
+        else if (!k->instance->is_stopping && s->is_unstored)
+                timer_start(k->instance->store_again, MILLISECONDS(PACE_STORE_IDENTITY));
+        tell_stored(s, k->err);
         error_free(k->err);
         wipe(k->text.ptr, k->text.room);
         buf_release(&k->text);

@@ -181,6 +181,11 @@ void instance_on_rpc_closed(void *ctx, struct error *err)
 
 /* ---- renewal and clocks ------------------------------------------------------------------------------ */
 
+static void on_store_again(void *ctx)
+{
+        holding_store_again(ctx);
+}
+
 static void on_renewal(void *ctx)
 {
         struct instance *i = ctx;
@@ -219,6 +224,7 @@ static void on_stop(void *ctx)
                 return;
         i->is_stopping = true;
         timer_stop(i->wait);
+        timer_stop(i->store_again);
         if (i->connect != NULL)
                 connect_cancel(i->connect);
         if (i->join != NULL)
@@ -339,6 +345,7 @@ static struct error *set_up(struct instance *i)
         conversation_init(&i->at, &i->loop, states, INSTANCE_START, NULL, NULL);
         i->wait = timer_new(&i->loop, on_wait, i);
         i->renewal = timer_new(&i->loop, on_renewal, i);
+        i->store_again = timer_new(&i->loop, on_store_again, i);
         i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) };
         status_init(&i->status, &i->loop, i->boot->data_dir);
         TRY(service_control(i->service, &i->loop, &service_events, i));
@@ -361,6 +368,7 @@ static void tear_down(struct instance *i)
         conversation_release(&i->at);
         timer_free(i->wait);
         timer_free(i->renewal);
+        timer_free(i->store_again);
         status_release(&i->status);
         buf_release(&i->ca_file);
         free(i->told[0]);

@@ -33,7 +33,8 @@ struct slot {
         struct host_identity identity;
         struct walltime renew_at;
         bool is_storing, is_stale; /* a write is under way; and it is of an older identity already */
-        bool is_told_stored;
+        bool is_unstored;      /* the last write failed: once more when the timer says so */
+        bool is_told_stored, is_told_unstored;
         char *refusal;         /* why the cluster does not give it, as last logged; owned */
 };
 
@@ -61,6 +62,7 @@ struct instance {
         struct conversation at;
         struct timer *wait;      /* until the next try */
         struct timer *renewal;   /* until the first certificate is in the middle of its life */
+        struct timer *store_again; /* an identity that could not be stored */
         struct backoff backoff;
         struct buf ca_file;      /* data_dir/ca.cert, empty when there is none */
         struct connect_trust trust;
@@ -109,6 +111,8 @@ void instance_tell_skew(struct instance *i, struct duration skew);
 
 /* Loads what is on disk. */
 void holding_load(struct instance *i);
+/* Stores those identities that the disk did not take before. */
+void holding_store_again(struct instance *i);
 /* Takes a new identity (moved in): stores it soon, tells who waits for it, plans its renewal. */
 void instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity);
 /* Starts the timer for the first certificate that is due. */

@@ -74,7 +74,7 @@ struct error *sqlite_store_error(const struct sqlite_store *s, int code)
         if (is_out_of_space(s->db, code))
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED,
                                             "the cluster's state cannot be written: the disk of '%s' is full", dir),
-                                  "free some space there; nothing is lost, and the service goes on by itself");
+                                  "free some space there; what was acknowledged is not lost");
         switch (code & 0xff) {
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:

@@ -202,15 +202,16 @@ class Result:
 class Cluster:
     """auth_service and proxy_service on this machine."""
 
-    def __init__(self, build, aws, directory, auth=None, proxy=True, ssh=False, teleport=None, env=None):
+    def __init__(self, build, aws, directory, auth=None, proxy=True, ssh=False, teleport=None, env=None, disk=None):
         self.build, self.aws, self.dir = build, aws, pathlib.Path(directory)
         self.dir.mkdir(parents=True)
-        self.data_dir = self.dir / "data"
+        self.inside = disk.inside if disk else []  # a command that runs others where the disk is seen
+        self.data_dir = disk.here if disk else self.dir / "data"
         self.config_path = self.dir / "teleport.yaml"
         self.env = clean_env(**{"AWS_CA_BUNDLE": aws.ca, **(env or {})})
         self.config = {
             "version": "v3",
-            "teleport": {"nodename": "auth-1", "data_dir": str(self.data_dir), **(teleport or {})},
+            "teleport": {"nodename": "auth-1", "data_dir": str(disk.path if disk else self.data_dir), **(teleport or {})},
             "auth_service": {"enabled": True, "listen_addr": "127.0.0.1:0", "cluster_name": "example.test",
                              "heartbeat_ttl": "10s", "aws": {"sts_connect_to": f"127.0.0.1:{aws.sts_port}"}, **(auth or {})},
             "proxy_service": {"enabled": proxy, "web_listen_addr": "127.0.0.1:0"} if proxy else {"enabled": "no"},
@@ -226,7 +227,7 @@ class Cluster:
     def start(self):
         """Starts and waits until everything serves; a restart keeps the ports."""
         self.write_config()
-        self.process = Process([program(self.build, "teleport"), "start", "-c", self.config_path], self.dir / "cluster.log", self.env)
+        self.process = Process([*self.inside, program(self.build, "teleport"), "start", "-c", self.config_path], self.dir / "cluster.log", self.env)
         self.auth_addr = self.process.wait_for(r"Auth service listening addr:(\S+)").group(1)
         self.config["auth_service"]["listen_addr"] = self.auth_addr
         if self.config["proxy_service"]["enabled"] is True:
@@ -256,10 +257,10 @@ class Cluster:
         """Runs tctl on the auth machine; a YAML document may be given as a dict."""
         if isinstance(stdin, dict):
             stdin = yaml.safe_dump(stdin)
-        args = [program(self.build, "tctl"), "-c", str(self.config_path), *map(str, args)]
+        args = [*self.inside, program(self.build, "tctl"), "-c", str(self.config_path), *map(str, args)]
         done = Result(subprocess.run(args, input=stdin, capture_output=True, text=True, timeout=60, env=env or self.env))
         if check:
-            assert done.code == 0, f"tctl {args[3:]} failed:\n{done.err}"
+            assert done.code == 0, f"{args} failed:\n{done.err}"
         return done
 
     def create(self, resource):
@@ -303,17 +304,18 @@ class Host:
     """An agent: the guide's teleport.yaml in a directory of its own."""
 
     def __init__(self, cluster, name, token="iam-token", method="iam", env=None, via="proxy", teleport=None, ssh=None,
-                 insecure=True, services=None):
+                 insecure=True, services=None, disk=None):
         self.cluster, self.name = cluster, name
         self.dir = cluster.dir / f"host-{len(cluster.hosts)}-{re.sub(r'[^A-Za-z0-9.-]', '_', name)[:40]}"
         self.dir.mkdir()
-        self.data_dir = self.dir / "data"
+        self.inside = disk.inside if disk else []
+        self.data_dir = disk.here if disk else self.dir / "data"
         self.config_path = self.dir / "teleport.yaml"
         self.insecure = insecure and via == "proxy"
         server = {"proxy_server": cluster.proxy_addr} if via == "proxy" else {"auth_server": cluster.auth_addr, "ca_pin": cluster.ca_pin}
         self.config = {
             "version": "v3",
-            "teleport": {"nodename": name, "data_dir": str(self.data_dir), "join_params": {"token_name": token, "method": method},
+            "teleport": {"nodename": name, "data_dir": str(disk.path if disk else self.data_dir), "join_params": {"token_name": token, "method": method},
                          **server, **(teleport or {})},
             "auth_service": {"enabled": "no"},
             "proxy_service": {"enabled": "no"},
@@ -327,7 +329,8 @@ class Host:
     def start(self):
         self.config_path.write_text(yaml.safe_dump(self.config))
         flags = ["--insecure"] if self.insecure else []
-        self.process = Process([program(self.cluster.build, "teleport"), "start", "-c", self.config_path, *flags], self.dir / "host.log", self.env)
+        args = [*self.inside, program(self.cluster.build, "teleport"), "start", "-c", self.config_path, *flags]
+        self.process = Process(args, self.dir / "host.log", self.env)
         return self
 
     def wait_joined(self):

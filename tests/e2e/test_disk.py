@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disk of the Auth Service, or of a host, is full: refusals that say so, and life goes on when there is space again."""
+import errno
+import itertools
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from harness import iam_token, wait_until
+
+
+FULL = r"the disk of '\S+' is full|No space left on device"
+
+
+class Disk:
+    """A file system of a few MiB. Where mounting is not allowed, one in a mount namespace of our own."""
+
+    def __init__(self, directory, size="6m"):
+        self.path = pathlib.Path(directory)
+        self.path.mkdir()
+        self.inside, self.holder = [], None
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(self.path)]
+        if subprocess.run(mount, capture_output=True).returncode == 0:
+            self.here = self.path
+            return
+        self.holder = subprocess.Popen(["unshare", "-rm", "sh", "-c", '"$@" && echo mounted && exec cat', "sh", *mount],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.holder.stdout.readline() == "mounted\n", "neither mount nor a user namespace is allowed here"
+        self.inside = ["nsenter", "-t", str(self.holder.pid), "-U", "-m", "--preserve-credentials"]
+        self.here = pathlib.Path(f"/proc/{self.holder.pid}/root{self.path}")
+
+    def fill(self):
+        """Not a byte is left."""
+        for size in (65536, 4096, 1):
+            with open(self.here / "ballast", "ab", buffering=0) as f:
+                try:
+                    while True:
+                        f.write(b"x" * size)
+                except OSError as full:
+                    assert full.errno == errno.ENOSPC
+
+    def free(self):
+        (self.here / "ballast").unlink(missing_ok=True)
+
+    def close(self):
+        if self.holder:
+            self.holder.stdin.close()
+            self.holder.wait(10)
+        else:
+            subprocess.run(["umount", "-l", self.path], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    disk = Disk(tmp_path / "disk")
+    yield disk
+    disk.close()
+
+
+@pytest.fixture
+def cluster(disk, make_cluster):
+    return make_cluster(disk=disk)
+
+
+def create_until_refused(cluster, most=400):
+    """The names of the tokens that were acknowledged before the first refusal, and the refusal."""
+    names = []
+    for number in itertools.count():
+        assert number < most, "never refused"
+        done = cluster.tctl("create", stdin=iam_token(f"token-{number}"), check=False)
+        if done.code != 0:
+            return names, done
+        names.append(f"token-{number}")
+
+
+def token_names(cluster):
+    return {token["metadata"]["name"] for token in cluster.json("get", "tokens")}
+
+
+def test_tctl_is_refused_with_the_reason_and_works_when_there_is_space_again(cluster, disk):
+    disk.fill()
+    names, refused = create_until_refused(cluster)
+    assert refused.code == 1
+    assert re.search(FULL, refused.err), refused.err
+    assert set(names) <= token_names(cluster), "reading still works"
+    disk.free()
+    wait_until(lambda: cluster.tctl("create", "-f", stdin=iam_token("after"), check=False).code == 0, "it recovers")
+    assert {*names, "after"} <= token_names(cluster)
+
+
+def test_what_was_acknowledged_on_a_full_disk_is_there_after_a_restart(cluster, disk):
+    disk.fill()
+    names, _ = create_until_refused(cluster)
+    cluster.stop_cluster()
+    disk.free()
+    cluster.start()
+    assert token_names(cluster) == set(names)
+    created = [e["name"] for e in cluster.events("join_token.create")]
+    assert sorted(created) == sorted(names), "each is audited, once"
+
+
+def test_a_join_is_refused_with_the_reason_and_succeeds_when_there_is_space_again(cluster, disk, aws):
+    cluster.create(iam_token())
+    disk.fill()
+    create_until_refused(cluster)
+    host = cluster.host("web-1", env=aws.identity()).start()
+    line = host.process.wait_for("Can not join the cluster.*").group(0)
+    assert re.search(FULL, line), line
+    assert not (host.data_dir / "proc" / "ids" / "instance.json").exists(), "no certificate without its record"
+    disk.free()
+    host.wait_joined()
+    assert cluster.node("web-1")
+    assert len([e for e in cluster.events("instance.join") if e["success"]]) == 1
+
+
+def test_a_cluster_that_starts_on_a_full_disk_says_so(cluster, disk):
+    cluster.create(iam_token())
+    cluster.stop_cluster()
+    disk.fill()
+    with pytest.raises(AssertionError, match=FULL):
+        cluster.start()
+    assert cluster.stop_cluster() == 1
+    disk.free()
+    cluster.restart()
+    assert token_names(cluster) == {"iam-token"}
+
+
+def test_a_host_with_a_full_disk_joins_and_stores_its_identity_when_there_is_space_again(make_cluster, disk, aws):
+    cluster = make_cluster()
+    cluster.create(iam_token())
+    host = cluster.host("web-1", env=aws.identity(), disk=disk)
+    disk.fill()
+    os.truncate(disk.here / "ballast", (disk.here / "ballast").stat().st_size - 8192)  # enough to start only
+    host.start()
+    host.process.wait_for("The identity cannot be stored.*role:Node.*No space left on device")
+    host.wait_joined()
+    disk.free()
+    host.process.wait_for("successfully wrote the credentials and state of Instance")
+    host.process.wait_for("successfully wrote the credentials and state of Node")
+    assert host.process.text().count("The identity cannot be stored") == 2, "once for each"
+    host.stop()
+    host.start()
+    host.wait_joined()
+    assert len([e for e in cluster.events("instance.join") if e["success"]]) == 1
