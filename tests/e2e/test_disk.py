@@ -29,7 +29,8 @@ class Disk:
         self.holder = subprocess.Popen(["unshare", "-rm", "sh", "-c", '"$@" && echo mounted && exec cat', "sh", *mount],
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.holder.stdout.readline() == "mounted\n", "neither mount nor a user namespace is allowed here"
-        self.inside = ["nsenter", "-t", str(self.holder.pid), "-U", "-m", "--preserve-credentials"]
+        self.inside = ["nsenter", "-t", str(self.holder.pid), "-U", "-m", "--preserve-credentials",
+                       "unshare", "-U", "--map-user=1000", "--map-group=1000"]  # a root without other users is none
         self.here = pathlib.Path(f"/proc/{self.holder.pid}/root{self.path}")
 
     def fill(self):
