@@ -30,10 +30,10 @@ enum state { WANT_INIT, FIND_TOKEN, WANT_PARAMS, WANT_PROOF, ASK_STS, FIND_HOST,
 /* The whole attempt has TIMEOUT_JOIN; these keep one step from using it all up. */
 static const struct conversation_state states[] = {
         [WANT_INIT] = { "want init", SECONDS(60), TO(FIND_TOKEN) | TO(FAILING) },
-        [FIND_TOKEN] = { "find token", SECONDS(15), TO(WANT_PARAMS) | TO(FIND_HOST) | TO(FAILING) },
-        [WANT_PARAMS] = { "want params", SECONDS(60), TO(WANT_PROOF) | TO(FIND_HOST) | TO(FAILING) },
+        [FIND_TOKEN] = { "find token", SECONDS(15), TO(WANT_PARAMS) | TO(FIND_HOST) | TO(FIND_NAME) | TO(FAILING) },
+        [WANT_PARAMS] = { "want params", SECONDS(60), TO(WANT_PROOF) | TO(FIND_HOST) | TO(FIND_NAME) | TO(FAILING) },
         [WANT_PROOF] = { "want proof", SECONDS(60), TO(ASK_STS) | TO(FAILING) },
-        [ASK_STS] = { "ask sts", SECONDS(50), TO(FIND_HOST) | TO(FAILING) },
+        [ASK_STS] = { "ask sts", SECONDS(50), TO(FIND_HOST) | TO(FIND_NAME) | TO(FAILING) },
         [FIND_HOST] = { "find host", SECONDS(15), TO(FIND_NAME) | TO(FAILING) },
         [FIND_NAME] = { "find name", SECONDS(15), TO(SIGN) | TO(COMMIT) | TO(FAILING) },
         [SIGN] = { "sign", SECONDS(10), TO(COMMIT) | TO(FAILING) },
@@ -564,7 +564,35 @@ void attempt_prove(struct attempt *at, struct str sts_request)
 
 /* ---- the decision and what follows --------------------------------------------------------------------------- */
 
+/* Roles a host may have certificates for: what it had under the same identity, and what it now gets. */
+static void collect_system_roles(struct attempt *at, const Cteleport__State__V1__Host *host)
+{
+        const Cteleport__V1__TokenSpec *spec = at->token.token->spec;
+
+        at->system_role_count = 0;
+        for (size_t i = 0; host != NULL && i < host->n_system_roles; i++)
+                attempt_add_system_role(at, str_of(host->system_roles[i]));
+        if (!str_equal(at->role, STR("Instance"))) {
+                attempt_add_system_role(at, at->role);
+                return;
+        }
+        for (size_t i = 0; i < spec->n_roles; i++) {
+                const struct system_role *role = system_role_find(str_of(spec->roles[i]));
+
+                if (role != NULL && role->is_local_service)
+                        attempt_add_system_role(at, role->name);
+        }
+}
+
 static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err);
+static void on_name_found(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err);
+
+static void find_name(struct attempt *at)
+{
+        conversation_enter(&at->at, FIND_NAME);
+        at->is_waiting = true;
+        name_find(at->auth, at->host_name, on_name_found, at);
+}
 
 /* The token is fresh from the store, the identity is proven: match, then look whose ID and name it would be. */
 static void decide(struct attempt *at)
@@ -594,31 +622,15 @@ static void decide(struct attempt *at)
                 random_uuid(&fresh);
                 at->host_id = at->is_legacy ? at->claimed_host_id : arena_str(at->arena, buf_str(&fresh));
         }
+        if (!at->is_legacy) {
+                /* An ID of our own making is nobody's; the transaction requires it once more. */
+                collect_system_roles(at, NULL);
+                find_name(at);
+                return;
+        }
         conversation_enter(&at->at, FIND_HOST);
         at->is_waiting = true;
         host_find(at->auth, at->host_id, on_host_found, at);
-}
-
-static void on_name_found(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err);
-
-/* Roles a host may have certificates for: what it had under the same identity, and what it now gets. */
-static void collect_system_roles(struct attempt *at, const Cteleport__State__V1__Host *host)
-{
-        const Cteleport__V1__TokenSpec *spec = at->token.token->spec;
-
-        at->system_role_count = 0;
-        for (size_t i = 0; host != NULL && i < host->n_system_roles; i++)
-                attempt_add_system_role(at, str_of(host->system_roles[i]));
-        if (!str_equal(at->role, STR("Instance"))) {
-                attempt_add_system_role(at, at->role);
-                return;
-        }
-        for (size_t i = 0; i < spec->n_roles; i++) {
-                const struct system_role *role = system_role_find(str_of(spec->roles[i]));
-
-                if (role != NULL && role->is_local_service)
-                        attempt_add_system_role(at, role->name);
-        }
 }
 
 static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
@@ -638,9 +650,7 @@ static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uin
         }
         at->host_revision = revision;
         collect_system_roles(at, host);
-        conversation_enter(&at->at, FIND_NAME);
-        at->is_waiting = true;
-        name_find(at->auth, at->host_name, on_name_found, at);
+        find_name(at);
 }
 
 static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err);
