@@ -336,14 +336,19 @@ static struct error *check_single_thread(void)
                          "%d threads run before the sandbox is entered: it would not hold them", (int)st.st_nlink - 2);
 }
 
+/* Shrinking it takes a capability, so it comes before anything else goes. Without that one it cannot hurt us either. */
+static void empty_bounding_set(void)
+{
+        for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+                (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+}
+
 static struct error *drop_capabilities(void)
 {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
         struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
-        /* The bounding set first: shrinking it takes a capability. Without that one it cannot hurt us either. */
-        for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-                (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+        empty_bounding_set();
         (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         if (syscall(SYS_capset, &header, none) < 0)
                 return error_errno(errno, "cannot give up capabilities");
@@ -378,6 +383,7 @@ struct error *sandbox_become_unprivileged(enum sandbox_kind kind)
         if (geteuid() != 0 || row->user == NULL)
                 return NULL;
         const char *name = user_of(row, &uid, &gid);
+        empty_bounding_set();
         /* The kernel forgets this wish when the user changes. */
         prctl(PR_GET_PDEATHSIG, &parent_death_signal, 0, 0, 0);
         if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)

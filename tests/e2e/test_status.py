@@ -1,11 +1,210 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the small commands tell: the cluster's state, a host's state, configurations and their mistakes, sandboxes."""
+import json
+import os
+import pathlib
+import re
 import subprocess
 
-from harness import program
+import pytest
+import yaml
+
+from harness import ACCOUNT, clean_env, iam_token, program, wait_until
 
 
-# ---- a large cluster ------------------------------------------------------------------------------------
+@pytest.fixture
+def teleport(build, tmp_path):
+    """Runs teleport as on a host of its own: nothing in its environment, nothing configured."""
+    def run(*args, env=None, code=0):
+        done = subprocess.run([program(build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL,
+                              env=env or clean_env(HOME=tmp_path))
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    return run
+
+
+# ---- version, configure ----------------------------------------------------------------------------------
+
+
+def test_both_programs_tell_their_version(teleport, build):
+    line = teleport("version")
+    assert re.fullmatch(r"Teleport v16\.\d+\.\d+ git:\S+ \S+\n", line)
+    assert subprocess.run([program(build, "tctl"), "version"], capture_output=True, text=True, check=True).stdout == line
+
+
+@pytest.mark.parametrize("flags", [
+    [],
+    ["--roles=auth,proxy", "--cluster-name=example.test", "--public-addr=example.test:443"],
+    ["--roles=node", "--join-method=iam", "--token=iam-token", "--proxy=example.test:443", "--node-labels=env=prod,y=\"n: #\""],
+    ["--roles=node", "--token=/etc/token", "--auth-server=10.0.0.1:3025", "--ca-pin=sha256:" + "a" * 64, "--node-name=no"],
+    ["--version=v2", "--roles=proxy,node", "--auth-server=10.0.0.1:3025"],
+], ids=["bare", "cluster", "agent", "agent-of-auth", "v2"])
+def test_a_configured_file_is_one_that_start_takes(teleport, tmp_path, flags):
+    path = tmp_path / "etc" / "teleport.yaml"
+    assert f'The configuration file "{path}" has been created' in teleport("configure", "--data-dir", tmp_path / "data", "-o", path, *flags)
+    teleport("configure", "--test", path)
+    printed = teleport("configure", "--data-dir", tmp_path / "data", *flags)
+    assert yaml.safe_load(printed) == yaml.safe_load(path.read_text())
+    assert "will not overwrite existing file" in teleport("configure", "-o", path, code=1)
+
+
+def test_configure_writes_what_the_guide_writes_by_hand(teleport, tmp_path):
+    config = yaml.safe_load(teleport("configure", "--roles=node", "--join-method=iam", "--token=iam-token", "--proxy=example.test:443",
+                                     "--data-dir", tmp_path))
+    assert config["version"] == "v3"
+    assert config["teleport"]["join_params"] == {"token_name": "iam-token", "method": "iam"}
+    assert config["teleport"]["proxy_server"] == "example.test:443"
+    assert [config[f"{s}_service"]["enabled"] for s in ("auth", "proxy", "ssh")] == ["no", "no", "yes"]
+
+
+def test_a_host_joins_with_a_configured_file(cluster, aws):
+    cluster.create(iam_token())
+    host = cluster.host("web-1", env=aws.identity())
+    host.config = yaml.safe_load(host.teleport("configure", "--roles=node", "--join-method=iam", "--token=iam-token", "--node-name=web-1",
+                                               f"--proxy={cluster.proxy_addr}", f"--data-dir={host.data_dir}").out)
+    host.start().wait_joined()
+
+
+# ---- mistakes in teleport.yaml ---------------------------------------------------------------------------------
+
+AGENT = "version: v3\nauth_service: {enabled: no}\nproxy_service: {enabled: no}\n"
+
+
+@pytest.mark.parametrize("text, words", [
+    ("version: v3\nteleport:\n  nodenam: x\n", [":3:3: unknown key 'nodenam' in teleport", "did you mean 'nodename'"]),
+    ("version: v3\nauth_servic:\n  enabled: no\n", [":2:1: unknown key 'auth_servic' at the top level", "did you mean 'auth_service'"]),
+    ("version: v3\nproxy_server: a\n", [":2:1: unknown key 'proxy_server'", "belongs in teleport"]),
+    ("version: v3\nauth_service:\n  authentication:\n    type: local\n",
+     [":3:3: 'auth_service.authentication' is a key of Teleport that this release does not have"]),
+    ("version: v3\nproxy_service:\n  acme: {enabled: yes}\n", [":3:3: 'proxy_service.acme' is a key of Teleport"]),
+    ("version: v3\nteleport:\n  connection_limits: {}\n", [":3:3: 'teleport.connection_limits' is a key of Teleport"]),
+    ("version: v3\ndiscovery_service: {enabled: no}\n", [":2:1: 'discovery_service' is a key of Teleport"]),
+    ("version: v3\nteleport:\n\tnodename: x\n", [":3:1:", "no tabs"]),
+    ("version: v3\nauth_service:\n  enabled: nope\n  enabled: no\n", [":4:3:"]),
+    ("version: v3\nauth_service:\n  enabled: perhaps\n", [":3:12: auth_service.enabled must be yes or no, not 'perhaps'"]),
+    ("version: v3\nauth_service:\n  host_cert_ttl: 1\n", [":3:18: auth_service.host_cert_ttl must be a duration like 1h30m"]),
+    ("version: v9\n", ["version 'v9' of the configuration is not supported", "write version: v3"]),
+    (AGENT + "teleport: {auth_server: a, proxy_server: b}\n", ["only one of teleport.auth_server and teleport.proxy_server may be set"]),
+    (AGENT, ["auth_server or proxy_server is required"]),
+    (AGENT + "teleport: {proxy_server: a}\nssh_service: {enabled: no}\n", ["at least one service must be enabled"]),
+    (AGENT + "teleport: {auth_servers: [a]}\n", ["teleport.auth_servers is not supported in version v3"]),
+    (AGENT.replace("v3", "v2") + "teleport: {proxy_server: a}\n", ["supported from version v3 onwards"]),
+    (AGENT + "teleport: {proxy_server: a, join_params: {token_name: x, method: imam}}\n", ["no join method 'imam'", "iam and token"]),
+    (AGENT + "teleport: {proxy_server: a, join_params: {token_name: x}, auth_token: x}\n", ["cannot both be set"]),
+    (AGENT + "teleport: {proxy_server: a, ca_pin: abc}\n", ["'abc' is not a CA pin"]),
+    *[(AGENT + f"teleport: {{proxy_server: a}}\n{service}_service: {{enabled: yes}}\n", [f"{service}_service is not part of this release", "already joins"])
+      for service in ("app", "db", "kubernetes", "windows_desktop")],
+], ids=lambda value: None if isinstance(value, list) else re.sub(r"[^a-z_0-9:]+", " ", value.replace(AGENT, ""))[-40:].strip())
+def test_start_and_configure_refuse_a_wrong_file_in_the_same_words(teleport, tmp_path, text, words):
+    path = tmp_path / "teleport.yaml"
+    path.write_text(text)
+    started = teleport("start", "-c", path, code=1)
+    for word in words:
+        assert word in started, started
+    tested = teleport("configure", "--test", path, code=1)
+    assert tested.startswith(f"FAIL {path}\n") and started in tested
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["teleport.yaml"]
+
+
+def test_a_wrong_command_or_flag_is_told_the_nearest_one(teleport):
+    assert "did you mean: teleport start" in teleport("strat", code=1)
+    assert "did you mean: --roles" in teleport("start", "--rols=node", code=1)
+    assert "No such file" in teleport("start", "-c", "/nonexistent/teleport.yaml", code=1)
+
+
+# ---- teleport status -----------------------------------------------------------------------------------------------
+
+
+def rows(text):
+    return dict(re.findall(r"^(\w[\w ]*?) *: (.*)$", text, re.M))
+
+
+def test_status_of_a_host_that_never_started(teleport, tmp_path):
+    text = teleport("status", "--data-dir", tmp_path / "nothing")
+    assert text.startswith("You are not inside of a Teleport SSH session\n")
+    assert rows(text) == {"Service": "not running", "Joined": "no"}
+    assert json.loads(teleport("status", "--data-dir", tmp_path / "nothing", "--format=json")) == {"running": False}
+
+
+def test_status_of_a_host_that_has_joined_and_of_one_that_stopped(cluster, aws):
+    cluster.create(iam_token())
+    host = cluster.join("web-1", env=aws.identity())
+    wait_until(lambda: host.status()["state"] == "connected", "the state is written")
+    running = rows(host.teleport("status", "-c", host.config_path).out)
+    assert running["Service"].startswith("connected since ")
+    assert running["Host UUID"] == host.host_id
+    assert running["Joined"].startswith("yes, cluster example.test, since ")
+    assert re.fullmatch(r"until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", running["Certificate"])
+    assert running["Server"] == cluster.proxy_addr
+    assert "Last error" not in running
+    assert json.loads(host.teleport("status", "-c", host.config_path, "--format=json").out)["running"] is True
+    host.stop()
+    stopped = rows(host.teleport("status", "-c", host.config_path).out)
+    assert stopped["Service"] == "not running" and stopped["Joined"] == running["Joined"]
+
+
+def test_status_of_a_host_that_is_refused_says_why(cluster, aws):
+    cluster.create(iam_token(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/db/*"))
+    host = cluster.host("web-1", env=aws.identity()).start()
+    host.process.wait_for("not allowed by any rule")
+    wait_until(lambda: (host.data_dir / "proc" / "status.json").exists() and host.status()["last_error"], "the refusal is written")
+    told = rows(host.teleport("status", "-c", host.config_path).out)
+    assert told["Service"].startswith("joining since ")
+    assert told["Joined"] == "no"
+    assert "not allowed by any rule of token 'iam-token'" in told["Last error"]
+    assert "Hint" in told
+    assert "Host UUID" not in told and "Clock" not in told
+
+
+def test_status_names_a_clock_that_is_off(cluster, aws, tmp_path):
+    cluster.create(iam_token())
+    source = tmp_path / "clock.c"
+    source.write_text("#define _GNU_SOURCE\n#include <time.h>\n#include <unistd.h>\n#include <sys/syscall.h>\n"
+                      "int clock_gettime(clockid_t id, struct timespec *t)\n{\n        long r = syscall(SYS_clock_gettime, id, t);\n"
+                      "        if (r == 0 && id == CLOCK_REALTIME)\n                t->tv_sec += 120;\n        return (int)r;\n}\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "clock.so", source], check=True)
+    host = cluster.join("web-1", env={**aws.identity(), "LD_PRELOAD": tmp_path / "clock.so"})
+    assert 119_000 < cluster.json("inventory", "ls", "--services=Node")[0]["spec"]["clock_skew_ms"] < 121_000
+    wait_until(lambda: host.status()["notices"], "the host is told")
+    told = rows(host.teleport("status", "-c", host.config_path).out)
+    assert re.fullmatch(r"(119|120)\d{3} ms ahead of the cluster's", told["Clock"])
+    assert "clock" in told["Notice"]
+
+
+def test_status_inside_of_a_session_tells_about_the_session(teleport):
+    told = rows(teleport("status", env=clean_env(SSH_SESSION_ID="abc", SSH_TELEPORT_USER="alice", USER="root", SSH_CLIENT="192.0.2.1 5 22",
+                                                 SSH_TELEPORT_CLUSTER_NAME="example.test", SSH_TELEPORT_HOST_UUID="1\x1b[2J",
+                                                 SSH_SESSION_WEBPROXY_ADDR="example.test:443")))
+    assert told == {"User ID": "alice, logged in as root from 192.0.2.1 5 22", "Cluster Name": "example.test", "Host UUID": "1\\x1b[2J",
+                    "Session ID": "abc", "Session URL": "https://example.test:443/web/cluster/example.test/console/session/abc"}
+
+
+# ---- tctl status ------------------------------------------------------------------------------------------------------
+
+
+def test_tctl_status_shows_cluster_authorities_and_pin(cluster):
+    lines = [re.split(r"  +", line.strip()) for line in cluster.tctl("status").out.splitlines()]
+    assert [line[0] for line in lines] == ["Cluster", "Version", "host CA", "user CA", "CA pin"]
+    assert lines[0][1] == "example.test"
+    assert lines[2][1] == lines[3][1] == "never updated"
+    assert re.fullmatch("sha256:[0-9a-f]{64}", lines[4][1])
+    whole = cluster.json("status")
+    assert whole["cluster"]["ca_pins"] == [lines[4][1]]
+    assert [a["type"] for a in whole["authorities"]] == ["host", "user"]
+    assert yaml.safe_load(cluster.tctl("status", "--format=yaml").out) == whole
+    cluster.restart()
+    assert cluster.ca_pin == lines[4][1]
+
+
+def test_tctl_says_where_it_looked_when_nobody_answers(cluster, tmp_path):
+    cluster.stop_cluster()
+    told = cluster.tctl("status", check=False)
+    assert told.code == 1
+    assert "Cannot connect to the auth server" in told.err and str(cluster.data_dir / "auth.sock") in told.err
+    (tmp_path / "agent.yaml").write_text(AGENT + f"teleport: {{proxy_server: a, data_dir: {tmp_path}}}\n")
+    told = subprocess.run([program(cluster.build, "tctl"), "-c", tmp_path / "agent.yaml", "status"], capture_output=True, text=True, env=clean_env())
+    assert told.returncode == 1 and "no Auth Service; run tctl where it runs" in told.stderr
 
 
 def test_a_cluster_of_twelve_thousand_hosts_is_listed_whole(cluster, build):
@@ -17,4 +216,21 @@ def test_a_cluster_of_twelve_thousand_hosts_is_listed_whole(cluster, build):
     assert len({n["metadata"]["name"] for n in nodes}) == 12000
     assert len(cluster.json("inventory", "ls")) >= 12000
     assert len(cluster.json("tokens", "ls")) == 3000
-    assert cluster.tctl("get", "node/host-011999").out.count("hostname:") == 1
+
+
+# ---- sandboxes ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_process_has_given_up_its_rights(cluster, aws):
+    cluster.create(iam_token())
+    host = cluster.join("web-1", env=aws.identity())
+    processes = {**cluster.process.children(), "agent": host.process.children()["instance"]}
+    assert sorted(processes) == ["agent", "auth", "instance", "proxy", "signer", "sts"]
+    for name, pid in processes.items():
+        status = dict(re.findall(r"^(\w+):[ \t]*(.*)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M))
+        assert status["NoNewPrivs"] == "1", name
+        assert status["Seccomp"] == "2", name
+        for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb"):
+            assert int(status[f"Cap{kind}"], 16) == 0 or os.geteuid() != 0, f"{name} keeps Cap{kind}"
+        if os.geteuid() == 0 and name in ("proxy", "sts"):
+            assert set(status["Uid"].split()) & {"0"} == set() == set(status["Gid"].split()) & {"0"} and status["Groups"].strip() == "", name

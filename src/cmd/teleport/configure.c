@@ -137,8 +137,14 @@ static void put_teleport(struct buf *out, const struct sample *s)
         put_join(out, s->given);
         if (flags_text(s->given, "proxy") != NULL)
                 put_key(out, "  ", "proxy_server", flags_text(s->given, "proxy"));
-        if (flags_text(s->given, "auth-server") != NULL)
-                put_key(out, "  ", "auth_server", flags_text(s->given, "auth-server"));
+        if (flags_text(s->given, "auth-server") != NULL) {
+                const char *servers[] = { flags_text(s->given, "auth-server"), NULL };
+
+                if (str_equal(str_of(flags_text(s->given, "version")), STR("v3")))
+                        put_key(out, "  ", "auth_server", servers[0]);
+                else
+                        put_list(out, "auth_servers", servers);
+        }
         buf_put_c(out, "  log:\n"
                        "    output: stderr\n"
                        "    severity: INFO\n"

@@ -140,12 +140,14 @@ static void print_host(const json_t *status, bool is_running)
         size_t i;
 
         print_row("Service", state);
-        print_row("Host UUID", text_at(status, "host_id"));
+        bool is_known = text_at(status, "host_id")[0] != '\0'; /* before that nothing has been measured either */
+        if (is_known)
+                print_row("Host UUID", text_at(status, "host_id"));
         print_joined(status);
         AUTO_MEM char *clock =
                 mem_printf("%lld ms %s the cluster's", (long long)llabs(skew), skew > 0 ? "behind" : "ahead of");
 
-        if (text_at(status, "host_id")[0] != '\0') /* before that nothing has been measured */
+        if (is_known)
                 print_row("Clock", clock);
         print_last_error(status);
         json_array_foreach(json_object_get(status, "notices"), i, notice)
