@@ -65,9 +65,13 @@ static void on_penalty_over(void *ctx)
         finish(f, verdict);
 }
 
-/* A source that is refused all the time gets its answers slowly; its honest joins are not slowed. */
+/* A source that is refused all the time gets its answers slowly; its honest joins are not slowed. The first verdict stands. */
 static void refuse(struct forward *f, struct error *err)
 {
+        if (f->verdict != NULL) {
+                error_free(err);
+                return;
+        }
         struct duration wait = sources_failed(&f->proxy->sources, f->peer, loop_now(&f->proxy->loop));
         if (f->down == NULL || wait.ns == 0) {
                 finish(f, err);
@@ -94,7 +98,7 @@ static void on_up_done(void *ctx, struct error *err)
         if (f->down == NULL) {
                 error_free(err);
                 forward_free(f);
-        } else if (err != NULL && sources_is_refusal(err)) {
+        } else if (f->verdict != NULL || (err != NULL && sources_is_refusal(err))) {
                 refuse(f, err);
         } else {
                 finish(f, err);

@@ -316,6 +316,34 @@ static void passes_a_refusal_on_word_by_word(void **state)
         assert_string_equal(s->err->hint, "ask an administrator");
 }
 
+static void turn_for(struct stage *s, struct duration time)
+{
+        struct instant end = instant_add(loop_now(&s->proxy.loop), time);
+
+        while (loop_now(&s->proxy.loop).ns < end.ns)
+                uv_run(&s->proxy.loop.uv, UV_RUN_NOWAIT);
+}
+
+/* The proxy refuses; while its answer is held back auth refuses, too, and the host hangs up. */
+static void two_refusals_of_one_join_are_one(void **state)
+{
+        struct stage *s = *state;
+        Teleport__Join__V1__JoinRequest empty = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
+        for (int i = 0; i < LIMIT_FAILURES_PER_MINUTE; i++)
+                (void)sources_failed(&s->proxy.sources, "192.0.2.7:4711", loop_now(&s->proxy.loop));
+        host_joins(s, false);
+        RUN_UNTIL(s, s->host_messages == 1);
+        for (int i = 0; i < 10; i++)
+                rpc_client_send(s->join, &empty.base);
+        RUN_UNTIL(s, s->auth_messages == 8);
+        finish_auth(s, error_new(ERROR_PERMISSION_DENIED, "no rule matches"));
+        turn_for(s, MILLISECONDS(20));
+        assert_false(s->is_done);
+        rpc_client_cancel(s->join);
+        turn_for(s, MILLISECONDS(300)); /* longer than both penalties */
+        assert_int_equal(s->proxy.sources.totals[SOURCE_JOINS], 0);
+}
+
 static void ends_a_join_when_auth_goes_away(void **state)
 {
         struct stage *s = *state;
@@ -422,6 +450,7 @@ int main(void)
                 TEST(refuses_a_host_that_speaks_for_a_proxy),
                 TEST(overwrites_the_address_of_an_older_join),
                 TEST(passes_a_refusal_on_word_by_word),
+                TEST(two_refusals_of_one_join_are_one),
                 TEST(ends_a_join_when_auth_goes_away),
                 TEST(refuses_at_once_while_auth_is_away_and_heals),
                 TEST(tells_auth_when_the_host_goes_away),
