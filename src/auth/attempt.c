@@ -177,6 +177,8 @@ void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str cl
 {
         AUTO_MEM char *addr = escaped(str_slice(remote_addr, 0, ADDRESS_TEXT_MAX - 1));
 
+        if (at->at.state != WANT_INIT)
+                return; /* the address that was counted is the one to give back */
         at->is_forwarded = true;
         snprintf(at->peer, sizeof at->peer, "%s", addr);
         at->client_version = arena_str(at->arena, str_slice(client_version, 0, 64));

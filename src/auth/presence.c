@@ -148,7 +148,8 @@ static void take_clock(struct presence *p, const Cteleport__V1__Timestamp *now)
         int64_t ours = loop_wall(&p->auth->loop).ns / 1000000;
 
         p->record->last_heartbeat = ours;
-        if (now != NULL)
+        /* Seconds beyond any calendar would overflow; such a clock says nothing. */
+        if (now != NULL && now->seconds > 0 && now->seconds < INT32_MAX * (int64_t)4)
                 p->record->clock_skew_ms = now->seconds * 1000 + now->nanos / 1000000 - ours;
 }
 
