@@ -357,7 +357,9 @@ class Host:
 
     @property
     def host_id(self):
-        return (self.data_dir / "host_uuid").read_text()
+        path = self.data_dir / "host_uuid"
+        wait_until(path.exists, "the host ID is stored")
+        return path.read_text()
 
     def stop(self, **how):
         if self.process is None:

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of a host after its join: renewals, restarts of either side, removals, clones."""
-import json
 import re
 import shutil
-import signal
 import subprocess
 
 import pytest
-import yaml
 
-from harness import Process, iam_token, program, wait_until
+from harness import iam_token, wait_until
 
 
 def joins(cluster, **wanted):
@@ -78,7 +75,7 @@ def test_a_removed_host_joins_again_by_itself(cluster, aws):
     host.process.wait_for("this host is not known to the cluster any more")
     host.wait_joined()
     assert len(joins(cluster)) == 2
-    assert cluster.node("web-1")["metadata"]["name"] == host.host_id
+    wait_until(lambda: cluster.node("web-1")["metadata"]["name"] == host.host_id, "its ID is stored")
     assert cluster.events("node.delete")[0]["host_id"] == first
 
 
@@ -153,16 +150,21 @@ def test_a_dead_host_leaves_the_list_when_its_heartbeat_expires(make_cluster, aw
     assert [i["spec"]["hostname"] for i in cluster.json("inventory", "ls")] == ["alive-1", "auth-1"]
 
 
+def clone_of(host, name):
+    """A host that starts with all that another one has on its disk."""
+    host.process.wait_for("successfully wrote the credentials and state of Node")
+    clone = host.cluster.host(name, env={key: value for key, value in host.env.items() if key.startswith("AWS_")})
+    shutil.copytree(host.data_dir, clone.data_dir)
+    return clone.start()
+
+
 def test_two_live_hosts_with_one_id_are_both_told(cluster, aws):
     cluster.create(iam_token())
     original = cluster.join("web-1", env=aws.identity())
-    clone = cluster.host("web-1-clone", env=aws.identity())
-    shutil.copytree(original.data_dir, clone.data_dir)
-    clone.start()
+    clone = clone_of(original, "web-1-clone")
     for host in (original, clone):
         host.process.wait_for("two live agents have the host ID " + original.host_id)
-        assert any("two live agents" in notice for notice in host.status()["notices"]) or wait_until(
-            lambda: any("two live agents" in notice for notice in host.status()["notices"]), "status.json says so")
+        wait_until(lambda: any("two live agents" in notice for notice in host.status()["notices"]), "status.json says so")
         assert "two live agents" in host.teleport("status", "--data-dir", host.data_dir).out
     event = wait_until(lambda: [e for e in cluster.events() if e.get("host_id") == original.host_id and "first_addr" in e],
                        "it is audited")
@@ -172,9 +174,7 @@ def test_two_live_hosts_with_one_id_are_both_told(cluster, aws):
 def test_the_survivor_of_a_clone_is_still_connected(cluster, aws):
     cluster.create(iam_token())
     original = cluster.join("web-1", env=aws.identity())
-    clone = cluster.host("web-1", env=aws.identity())
-    shutil.copytree(original.data_dir, clone.data_dir)
-    clone.start()
+    clone = clone_of(original, "web-1")
     clone.process.wait_for("two live agents")
     clone.stop()
     cluster.process.wait_for("Agent disconnected")
@@ -225,6 +225,5 @@ def test_a_service_that_is_not_built_is_refused_in_so_many_words(cluster, aws, s
 def test_a_role_that_the_token_does_not_allow_is_named(cluster, aws):
     cluster.create(iam_token(roles=["App", "Db"]))
     host = cluster.host(env=aws.identity()).start()
-    line = host.process.wait_for(r".*role Node.*|.*role 'Node'.*|.*'Node'.*").group(0)
-    assert "Node" in line
-    assert "iam-token" not in line or "role" in line
+    host.process.wait_for("this host did not join with role 'Node'.*add the role to spec.roles of the join token")
+    assert cluster.nodes() == []
