@@ -136,7 +136,8 @@ static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_err
         if (call->http_status != 0 && (call->http_status != 200 || !call->is_grpc))
                 return error_hint(error_new(grpc_code_of_http(call->http_status),
                                             "the server answered HTTP %d, which is not gRPC", (int)call->http_status),
-                                  "check that the address is that of an Auth or Proxy Service");
+                                  "check that the address is that of an Auth or Proxy Service, and that no load balancer in front "
+                                  "of it ends TLS: it must let TCP through");
         return error_new(ERROR_INTERNAL, "the server ended the call without a status");
 }
 

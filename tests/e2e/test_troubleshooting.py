@@ -164,6 +164,34 @@ def tls_ended_here(aws):
     return serve
 
 
+def http2_ended_here(aws):
+    """The same, where the balancer speaks HTTP/2 with hosts: it answers 502 for a server that it cannot speak to."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(aws.dir / "sts.pem", aws.dir / "sts.key")
+    context.set_alpn_protocols(["h2"])
+
+    def frame(kind, flags, stream, payload=b""):
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    def serve(peer):
+        with context.wrap_socket(peer, server_side=True) as tls:
+            tls.sendall(frame(4, 0, 0))  # SETTINGS
+            received, at = b"", len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            while len(received) < at + 9 or received[at + 3] != 1:  # until the HEADERS of the first call
+                if len(received) >= at + 9:
+                    at += 9 + int.from_bytes(received[at:at + 3], "big")
+                elif data := tls.recv(65536):
+                    received += data
+                else:
+                    return
+            # RFC 7541: the table is of size 0 (6.3); :status and content-type, not indexed (6.2.2)
+            status = bytes([0x20, 0x08, 3]) + b"502" + bytes([0x0F, 0x10, 9]) + b"text/html"
+            tls.sendall(frame(4, 1, 0) + frame(1, 0x5, 1, status))
+            while tls.recv(65536):
+                pass
+    return serve
+
+
 def saying(text):
     def serve(peer):
         peer.sendall(text)
@@ -181,6 +209,12 @@ def test_a_balancer_that_ends_tls_is_named(cluster, aws, serving, shows):
     balancer = serving(tls_ended_here(aws))
     host = cluster.host("web-1", env=aws.identity(), **at(balancer.address)).start()
     shows("tls-ended", line(host.process, "Can not join"), (balancer.address, "127.0.0.1:3080"))
+
+
+def test_a_balancer_that_speaks_http2_itself_is_named(cluster, aws, serving, shows):
+    balancer = serving(http2_ended_here(aws))
+    host = cluster.host("web-1", env=aws.identity(), **at(balancer.address)).start()
+    shows("http2-ended", line(host.process, "Can not join"), (balancer.address, "127.0.0.1:3080"))
 
 
 def test_a_port_without_tls_is_named(cluster, aws, serving, shows):
