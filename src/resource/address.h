@@ -8,6 +8,8 @@
 #include "base/arena.h"
 #include "base/error.h"
 
+enum { AUTH_PORT = 3025, WEB_PORT = 3080, SSH_PORT = 3022, HTTPS_PORT = 443 };
+
 /* PORT_REQUIRED: the text must name one itself. */
 enum { PORT_REQUIRED = -1 };
 

@@ -13,9 +13,6 @@
 #include "resource/config_internal.h"
 #include "resource/join_method.h"
 
-#define DATA_DIR_DEFAULT "/var/lib/teleport"
-enum { AUTH_PORT = 3025, WEB_PORT = 3080, HTTPS_PORT = 443 };
-
 void config_warn(struct config_checker *c, const char *format, ...)
 {
         char *text = NULL;
@@ -165,24 +162,30 @@ static struct error *check_join(struct config_checker *c)
         return NULL;
 }
 
+bool config_is_pin(struct str pin)
+{
+        static const struct str prefix = STR_INIT("sha256:");
+        AUTO(buf) bytes = BUF_MAX(64);
+
+        if (!str_starts_with(pin, prefix) || pin.len != prefix.len + 64)
+                return false;
+        AUTO_PTR(error) err = hex_decode(&bytes, str_slice(pin, prefix.len, pin.len));
+        return err == NULL;
+}
+
 /* "sha256:" and 64 hex digits, or the absolute path of a file; empty ones, as samples have them, go. */
 static struct error *check_pins(struct config_checker *c)
 {
         Cteleport__V1__TeleportConfig *t = c->config->teleport;
-        enum { PIN_PREFIX = 7, PIN_LENGTH = PIN_PREFIX + 64 };
         size_t kept = 0;
 
         for (size_t i = 0; i < t->n_ca_pin; i++) {
                 struct str pin = str_of(t->ca_pin[i]);
-                AUTO(buf) bytes = BUF_MAX(64);
                 AUTO_MEM char *shown = escaped(pin);
 
                 if (pin.len == 0)
                         continue;
-                struct error *err = pin.len == PIN_LENGTH ? hex_decode(&bytes, str_slice(pin, PIN_PREFIX, pin.len)) : NULL;
-                bool is_pin = pin.len == PIN_LENGTH && err == NULL && str_starts_with(pin, STR("sha256:"));
-                error_free(err);
-                if (!is_pin && pin.ptr[0] != '/')
+                if (!config_is_pin(pin) && pin.ptr[0] != '/')
                         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "teleport.ca_pin '%s' is not a CA pin", shown),
                                           "copy the line sha256:<64 hex digits> from tctl status, or name a file by its "
                                           "absolute path");
@@ -278,7 +281,7 @@ static struct error *check_host(struct config_checker *c)
         const char *address = NULL;
 
         if (config_is_unset(t->data_dir))
-                t->data_dir = config_text(DATA_DIR_DEFAULT);
+                t->data_dir = config_text(CONFIG_DATA_DIR);
         if (t->data_dir[0] != '/')
                 return wrong_word("teleport.data_dir", t->data_dir, "write an absolute path");
         if (config_is_unset(t->nodename))

@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "config.pb-c.h"
 
+#define CONFIG_DATA_DIR "/var/lib/teleport" /* unless data_dir says otherwise */
+
 enum { CONFIG_WARNINGS_MAX = 8 };
 struct config_warnings {
         const char *texts[CONFIG_WARNINGS_MAX];
@@ -25,6 +27,9 @@ struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, s
 
 /* Whether a service of this host is on: "auth", "proxy", "ssh". */
 bool config_service_enabled(const Cteleport__V1__Config *config, const char *service);
+
+/* Whether it is "sha256:" and 64 hex digits. */
+bool config_is_pin(struct str pin);
 
 /* A static token of auth_service.tokens: `node,proxy:SECRET`, or a file with one secret a line. */
 struct static_token {

@@ -12,7 +12,6 @@
 
 #define AUTH_LISTEN_DEFAULT "0.0.0.0:3025"
 #define WEB_LISTEN_DEFAULT "0.0.0.0:3080"
-enum { AUTH_PORT = 3025, WEB_PORT = 3080, SSH_PORT = 3022, HTTPS_PORT = 443 };
 
 /* ---- shared --------------------------------------------------------------------------------------- */
 

@@ -9,18 +9,15 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/common/config_file.h"
 #include "net/socket.h"
 #include "os/file.h"
 #include "resource/config.h"
 #include "rpc/rpc.h"
-#include "schema/schema.h"
-
-#define CONFIG_DEFAULT "/etc/teleport.yaml"
-#define DATA_DIR_DEFAULT "/var/lib/teleport"
 
 const struct flag session_flags[] = {
         { "config", 'c', FLAG_TEXT, .value = "FILE", .env = "TELEPORT_CONFIG_FILE",
-          .help = "Configuration of the Auth Service; " CONFIG_DEFAULT " if it exists" },
+          .help = "Configuration of the Auth Service; " CONFIG_FILE_DEFAULT " if it exists" },
         { "config-string", .kind = FLAG_TEXT, .value = "BASE64", .env = "TELEPORT_CONFIG", .is_hidden = true,
           .help = "A whole configuration file, in base64" },
         { "debug", 'd', FLAG_SWITCH, .help = "Show where tctl connects to" },
@@ -29,43 +26,14 @@ const struct flag session_flags[] = {
 
 /* ---- configuration ------------------------------------------------------------------------------- */
 
-static struct error *load_config(struct session *s, const char *name, struct str text)
-{
-        ProtobufCMessage *msg = NULL;
-        struct error *err = schema_load_yaml(s->arena, name, text, &cteleport__v1__config__descriptor, &msg);
-
-        if (err != NULL)
-                return error_wrap(err, "failed parsing the config file");
-        s->config = (Cteleport__V1__Config *)msg;
-        return NULL;
-}
-
-/* --config beats --config-string beats the default file, which alone may be missing. */
-static struct error *read_config(struct session *s, const struct flags *given)
-{
-        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
-        const char *path = flags_text(given, "config"), *encoded = flags_text(given, "config-string");
-
-        if (path == NULL && encoded != NULL) {
-                TRY(base64_decode(&text, str_trim(str_of(encoded))));
-                TRY(buf_finish(&text, "the configuration"));
-                return load_config(s, "config-string", buf_str(&text));
-        }
-        struct error *err = file_read(path == NULL ? CONFIG_DEFAULT : path, &text);
-        if (err == NULL)
-                return load_config(s, path == NULL ? CONFIG_DEFAULT : path, buf_str(&text));
-        if (path != NULL || err->code != ERROR_NOT_FOUND)
-                return err->code == ERROR_PERMISSION_DENIED ? error_hint(err, "run tctl as root") : err;
-        error_free(err);
-        return load_config(s, "", (struct str){ 0 });
-}
-
 struct error *session_open(struct session *s, const struct flags *given)
 {
-        const char *data_dir = DATA_DIR_DEFAULT;
+        const char *data_dir = CONFIG_DATA_DIR, *path = NULL;
 
         s->arena = arena_new(LIMIT_TCTL_ARENA);
-        TRY(read_config(s, given));
+        struct error *err = config_file_find(s->arena, given, &path, &s->config);
+        if (err != NULL)
+                return err->code == ERROR_PERMISSION_DENIED ? error_hint(err, "run tctl as root") : err;
         if (s->config->teleport == NULL) {
                 s->config->teleport = arena_alloc(s->arena, sizeof *s->config->teleport);
                 cteleport__v1__teleport_config__init(s->config->teleport);

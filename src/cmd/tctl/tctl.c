@@ -2,19 +2,9 @@
 /*
  * The program `tctl`: administers the cluster from the machine its Auth Service runs on.
  */
-#include <stdio.h>
-
+#include "cmd/common/version.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/session.h"
-#include "cmd/version.h"
-
-static struct error *version_run(void *ctx, const struct flags *given)
-{
-        (void)ctx;
-        (void)given;
-        printf("Teleport v%s git:%s %s\n", CTELEPORT_VERSION, CTELEPORT_GIT, CTELEPORT_RUNTIME);
-        return NULL;
-}
 
 #define ALIASES(...) (const char *const[]){ __VA_ARGS__, NULL }
 

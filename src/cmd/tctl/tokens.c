@@ -16,7 +16,7 @@
 #include "resource/token.h"
 #include "tctl.pb-c.h"
 
-enum { SECRET_BYTES = 16, AUTH_PORT = 3025 };
+enum { SECRET_BYTES = 16 };
 
 /* ---- add ------------------------------------------------------------------------------------------ */
 

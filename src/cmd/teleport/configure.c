@@ -19,7 +19,7 @@
         { "version", .kind = FLAG_TEXT, .value = "VERSION", .fallback = "v3", .is_hidden = true,                       \
           .help = "Version of the configuration" },                                                                    \
         { "public-addr", .kind = FLAG_LIST, .value = "ADDR", .help = "host:port that users and agents know it by" },   \
-        { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .fallback = "/var/lib/teleport",                              \
+        { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .fallback = CONFIG_DATA_DIR,                                   \
           .help = "Where identity and state live" },                                                                   \
         { "token", .kind = FLAG_TEXT, .value = "TOKEN", .help = "Join token, or the absolute path of a file with it" },\
         { "join-method", .kind = FLAG_TEXT, .value = "METHOD", .choices = join_methods,                                \

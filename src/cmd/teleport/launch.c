@@ -7,11 +7,9 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "cmd/common/config_file.h"
 #include "cmd/teleport/launch_flags.h"
 #include "os/file.h"
-#include "schema/schema.h"
-
-const char launch_default_config[] = "/etc/teleport.yaml";
 
 enum {
         ARENA_MAX = 8 * MiB,
@@ -24,67 +22,6 @@ void launch_release(struct launch *l)
         secret_release(&l->token);
         arena_free(l->arena);
         *l = (struct launch){ 0 };
-}
-
-/* ---- reading the file ---------------------------------------------------------------------------- */
-
-static struct error *load_text(struct arena *arena, const char *name, struct str text, Cteleport__V1__Config **ret)
-{
-        ProtobufCMessage *message = NULL;
-        struct error *err = schema_load_yaml(arena, name, text, &cteleport__v1__config__descriptor, &message);
-
-        if (err != NULL)
-                return error_wrap(err, "failed parsing the config file");
-        *ret = (Cteleport__V1__Config *)(void *)message;
-        return NULL;
-}
-
-struct error *launch_load_file(struct arena *arena, const char *path, Cteleport__V1__Config **ret)
-{
-        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
-
-        TRY(file_read(path, &text));
-        return load_text(arena, path, buf_str(&text), ret);
-}
-
-static struct error *load_string(struct arena *arena, const char *encoded, Cteleport__V1__Config **ret)
-{
-        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
-        struct error *err = base64_decode(&text, str_trim(str_of(encoded)));
-
-        if (err == NULL)
-                err = buf_finish(&text, "the configuration");
-        if (err != NULL)
-                return error_hint(error_wrap(err, "cannot read the configuration of --config-string"),
-                                  "it is the base64 form of a whole file, also in TELEPORT_CONFIG");
-        return load_text(arena, "config-string", buf_str(&text), ret);
-}
-
-Cteleport__V1__Config *launch_empty_config(struct arena *arena)
-{
-        Cteleport__V1__Config *config = arena_alloc(arena, sizeof(*config));
-
-        cteleport__v1__config__init(config);
-        config->version = (char *)(uintptr_t)str_to_c(arena, STR("v3"));
-        return config;
-}
-
-/* --config beats --config-string beats the default file, which alone may be missing. */
-static struct error *load(const struct flags *given, struct launch *l)
-{
-        const char *path = flags_text(given, "config");
-        const char *encoded = flags_text(given, "config-string");
-
-        if (path == NULL && encoded != NULL)
-                return load_string(l->arena, encoded, &l->config);
-        l->config_path = path != NULL ? path : launch_default_config;
-        struct error *err = launch_load_file(l->arena, l->config_path, &l->config);
-        if (err == NULL || path != NULL || err->code != ERROR_NOT_FOUND)
-                return err;
-        error_free(err);
-        l->config_path = NULL;
-        l->config = launch_empty_config(l->arena);
-        return NULL;
 }
 
 /* ---- what it names ------------------------------------------------------------------------------- */
@@ -118,19 +55,9 @@ static struct error *resolve_token(struct launch *l)
         return NULL;
 }
 
-static bool is_pin(struct str pin)
-{
-        AUTO(buf) bytes = BUF_MAX(32);
-
-        if (!str_starts_with(pin, STR("sha256:")) || pin.len != strlen("sha256:") + 64)
-                return false;
-        AUTO_PTR(error) err = hex_decode(&bytes, str_slice(pin, strlen("sha256:"), pin.len));
-        return err == NULL;
-}
-
 static struct error *add_pin(struct launch *l, struct str pin)
 {
-        if (!is_pin(pin)) {
+        if (!config_is_pin(pin)) {
                 AUTO_MEM char *shown = escaped(pin);
 
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a CA pin", shown),
@@ -227,7 +154,7 @@ struct error *launch_prepare(const struct flags *given, struct launch *ret)
 {
         *ret = (struct launch){ .arena = arena_new(ARENA_MAX) };
         TRY(refuse_to_go_without_tls(given));
-        TRY(load(given, ret));
+        TRY(config_file_find(ret->arena, given, &ret->config_path, &ret->config));
         TRY(launch_overlay(given, ret->arena, ret->config));
         TRY(config_check(ret->config, ret->arena, &ret->warnings));
         TRY(refuse_what_is_missing(ret->config));
@@ -244,7 +171,7 @@ struct error *launch_check_file(const char *path)
 {
         AUTO(launch) l = { .arena = arena_new(ARENA_MAX) };
 
-        TRY(launch_load_file(l.arena, path, &l.config));
+        TRY(config_file_load(l.arena, path, &l.config));
         TRY(config_check(l.config, l.arena, NULL));
         return refuse_what_is_missing(l.config);
 }

@@ -11,8 +11,6 @@
 #include "cmd/common/flags.h"
 #include "resource/config.h"
 
-extern const char launch_default_config[]; /* /etc/teleport.yaml */
-
 struct launch {
         struct arena *arena;
         Cteleport__V1__Config *config; /* checked, defaults filled in */
@@ -36,11 +34,5 @@ struct error *launch_prepare(const struct flags *given, struct launch *ret) MUST
 
 /* Reads and checks one file as `start` would, without what it names: for `configure --test`. */
 struct error *launch_check_file(const char *path) MUST_USE;
-
-/* A configuration without a file: version v3, all defaults. Lives in the arena. */
-Cteleport__V1__Config *launch_empty_config(struct arena *arena);
-
-/* As launch_prepare reads a file: for `status`, which wants data_dir of an otherwise unchecked file. */
-struct error *launch_load_file(struct arena *arena, const char *path, Cteleport__V1__Config **ret) MUST_USE;
 
 #endif

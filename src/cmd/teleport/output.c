@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
-#include "cmd/teleport/launch.h"
+#include "cmd/common/config_file.h"
 #include "os/file.h"
 
 struct error *output_path(const char *destination, const char **ret_path)
@@ -19,7 +19,7 @@ struct error *output_path(const char *destination, const char **ret_path)
                 return NULL;
         }
         if (str_equal(text, STR("file"))) {
-                *ret_path = launch_default_config;
+                *ret_path = CONFIG_FILE_DEFAULT;
                 return NULL;
         }
         if (str_starts_with(text, STR("file://")))

@@ -8,9 +8,10 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/common/config_file.h"
 #include "cmd/teleport/commands.h"
-#include "cmd/teleport/launch.h"
 #include "os/file.h"
+#include "resource/config.h"
 
 const struct flag status_flags[] = {
         { "config", .letter = 'c', .kind = FLAG_TEXT, .value = "FILE", .help = "Configuration file, for its data_dir" },
@@ -67,12 +68,12 @@ static struct error *find_data_dir(const struct flags *given, struct arena *aren
         *ret = flags_text(given, "data-dir");
         if (*ret != NULL)
                 return NULL;
-        struct error *err = launch_load_file(arena, path == NULL ? launch_default_config : path, &config);
+        struct error *err = config_file_load(arena, path == NULL ? CONFIG_FILE_DEFAULT : path, &config);
         if (err != NULL && (path != NULL || err->code != ERROR_NOT_FOUND))
                 return err;
         error_free(err);
         bool is_set = config != NULL && config->teleport != NULL && config->teleport->data_dir != NULL;
-        *ret = is_set ? config->teleport->data_dir : "/var/lib/teleport";
+        *ret = is_set ? config->teleport->data_dir : CONFIG_DATA_DIR;
         return NULL;
 }
 

@@ -22,6 +22,7 @@
 
 #include "api/service.h"
 #include "base/mem.h"
+#include "cmd/common/config_file.h"
 #include "os/file.h"
 
 enum { PATIENCE_SECONDS = 20 }; /* for an event that never comes; no test waits for less */
@@ -287,7 +288,7 @@ static void start_with(struct fixture *f, const char *config)
 
         write_in(f, "teleport.yaml", config);
         f->launch.arena = arena_new(8 * MiB);
-        assert_null(launch_load_file(f->launch.arena, config_path, &f->launch.config));
+        assert_null(config_file_load(f->launch.arena, config_path, &f->launch.config));
         f->launch.config->teleport->data_dir = f->dir;
         assert_null(config_check(f->launch.config, f->launch.arena, NULL));
         f->launch.nodename = "host";

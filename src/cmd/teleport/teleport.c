@@ -2,12 +2,10 @@
 /*
  * The program `teleport`: runs the services of this host, and tells about them.
  */
-#include <stdio.h>
-
+#include "cmd/common/version.h"
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
 #include "cmd/teleport/supervisor.h"
-#include "cmd/version.h"
 
 static struct error *start_run(void *ctx, const struct flags *given)
 {
@@ -16,14 +14,6 @@ static struct error *start_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(launch_prepare(given, &l));
         return supervisor_run(&l);
-}
-
-static struct error *version_run(void *ctx, const struct flags *given)
-{
-        (void)ctx;
-        (void)given;
-        printf("Teleport v%s git:%s %s\n", CTELEPORT_VERSION, CTELEPORT_GIT, CTELEPORT_RUNTIME);
-        return NULL;
 }
 
 static const struct command commands[] = {

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "cmd/common/config_file.h"
 #include "os/file.h"
 #include "pki/cert_check.h"
 
@@ -32,7 +33,7 @@ static int set_up(void **state)
         snprintf(f->dir, sizeof(f->dir), "/tmp/web_certificate_test.XXXXXX");
         assert_non_null(mkdtemp(f->dir));
         f->launch.arena = arena_new(1 * MiB);
-        f->launch.config = launch_empty_config(f->launch.arena);
+        f->launch.config = config_file_empty(f->launch.arena);
         f->launch.config->proxy_service = arena_alloc(f->launch.arena, sizeof(Cteleport__V1__ProxyConfig));
         cteleport__v1__proxy_config__init(f->launch.config->proxy_service);
         f->launch.nodename = "auth-1";

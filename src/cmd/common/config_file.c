@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/common/config_file.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "os/file.h"
+#include "schema/schema.h"
+
+static struct error *load_text(struct arena *arena, const char *name, struct str text, Cteleport__V1__Config **ret)
+{
+        ProtobufCMessage *message = NULL;
+        struct error *err = schema_load_yaml(arena, name, text, &cteleport__v1__config__descriptor, &message);
+
+        if (err != NULL)
+                return error_wrap(err, "failed parsing the config file");
+        *ret = (Cteleport__V1__Config *)(void *)message;
+        return NULL;
+}
+
+struct error *config_file_load(struct arena *arena, const char *path, Cteleport__V1__Config **ret)
+{
+        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
+
+        TRY(file_read(path, &text));
+        return load_text(arena, path, buf_str(&text), ret);
+}
+
+static struct error *load_string(struct arena *arena, const char *encoded, Cteleport__V1__Config **ret)
+{
+        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
+        struct error *err = base64_decode(&text, str_trim(str_of(encoded)));
+
+        if (err == NULL)
+                err = buf_finish(&text, "the configuration");
+        if (err != NULL)
+                return error_hint(error_wrap(err, "cannot read the configuration of --config-string"),
+                                  "it is the base64 form of a whole file, also in TELEPORT_CONFIG");
+        return load_text(arena, "config-string", buf_str(&text), ret);
+}
+
+Cteleport__V1__Config *config_file_empty(struct arena *arena)
+{
+        Cteleport__V1__Config *config = arena_alloc(arena, sizeof(*config));
+
+        cteleport__v1__config__init(config);
+        config->version = (char *)(uintptr_t)str_to_c(arena, STR("v3"));
+        return config;
+}
+
+struct error *config_file_find(struct arena *arena, const struct flags *given, const char **ret_path,
+                               Cteleport__V1__Config **ret)
+{
+        const char *path = flags_text(given, "config"), *encoded = flags_text(given, "config-string");
+
+        *ret_path = NULL;
+        if (path == NULL && encoded != NULL)
+                return load_string(arena, encoded, ret);
+        *ret_path = path != NULL ? path : CONFIG_FILE_DEFAULT;
+        struct error *err = config_file_load(arena, *ret_path, ret);
+        if (err == NULL || path != NULL || err->code != ERROR_NOT_FOUND)
+                return err;
+        error_free(err);
+        *ret_path = NULL;
+        *ret = config_file_empty(arena);
+        return NULL;
+}

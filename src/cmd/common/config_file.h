@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where our programs find teleport.yaml: --config, --config-string, /etc/teleport.yaml.
+ */
+#ifndef CMD_COMMON_CONFIG_FILE_H
+#define CMD_COMMON_CONFIG_FILE_H
+
+#include "base/arena.h"
+#include "cmd/common/flags.h"
+#include "config.pb-c.h"
+
+#define CONFIG_FILE_DEFAULT "/etc/teleport.yaml"
+
+/* Reads one file, unchecked. INVALID_ARGUMENT with the place of the mistake, NOT_FOUND, PERMISSION_DENIED. */
+struct error *config_file_load(struct arena *arena, const char *path, Cteleport__V1__Config **ret) MUST_USE;
+
+/*
+ * Reads what the flags `config` and `config-string` (base64 of a whole file) name; the first beats the second,
+ * and both the default file, which alone may be missing. *ret_path is NULL when no file was read.
+ */
+struct error *config_file_find(struct arena *arena, const struct flags *given, const char **ret_path,
+                               Cteleport__V1__Config **ret) MUST_USE;
+
+/* A configuration without a file: version v3, all defaults. Lives in the arena. */
+Cteleport__V1__Config *config_file_empty(struct arena *arena);
+
+#endif
