@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of `teleport` around `start`, and the cages of the services."""
+"""The commands of `teleport` around `start`: files they write, what they refuse."""
 import json
 import os
 import pathlib
@@ -78,23 +78,6 @@ def test_install_systemd_writes_a_unit(teleport, build, tmp_path):
 
 # ---- about this host -----------------------------------------------------------------------------------
 
-def test_version_is_one_line(teleport):
-    assert re.fullmatch(r"Teleport v\d+\.\d+\.\d+ git:\S+ \S+\n", teleport("version").stdout)
-
-
-def test_status_says_when_a_host_never_joined(teleport, tmp_path):
-    done = teleport("status", "--data-dir", tmp_path)
-    assert done.stdout.startswith("You are not inside of a Teleport SSH session\n")
-    assert "not running" in done.stdout and re.search(r"Joined +: no", done.stdout)
-
-
-def test_status_tells_about_the_session(teleport):
-    done = teleport("status", env={"SSH_SESSION_ID": "abc", "SSH_TELEPORT_USER": "al\x1b[31mice", "USER": "root",
-                                   "SSH_CLIENT": "10.0.0.1 1 22", "SSH_TELEPORT_CLUSTER_NAME": "example.com"})
-    assert "User ID     : al\\x1b[31mice, logged in as root from 10.0.0.1 1 22\n" in done.stdout
-    assert "https://<proxyhost>:3080/web/cluster/example.com/console/session/abc" in done.stdout
-
-
 def test_aws_identity_names_the_source_and_no_secret(teleport):
     env = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIsecret", "AWS_REGION": "us-west-2",
            "AWS_EC2_METADATA_DISABLED": "true"}
@@ -108,20 +91,6 @@ def test_aws_identity_names_the_source_and_no_secret(teleport):
 
 
 # ---- the services ------------------------------------------------------------------------------------
-
-def test_every_service_runs_in_its_cage(cluster):
-    services = cluster.process.children()
-    assert set(services) == {"signer", "sts", "auth", "proxy", "instance"}
-    for name, pid in services.items():
-        with open(f"/proc/{pid}/status") as f:
-            status = f.read()
-        assert re.search(r"^NoNewPrivs:\t1$", status, re.M), name
-        if "sanitizer build" not in cluster.process.text():
-            assert re.search(r"^Seccomp:\t2$", status, re.M), name
-        assert re.search(r"^CapEff:\t0+$", status, re.M), name
-        if os.geteuid() == 0 and name in ("proxy", "sts"):
-            assert not re.search(r"^Uid:.*\b0\b", status, re.M), name
-
 
 def test_the_services_may_open_more_descriptors_than_a_shell_allows(make_cluster):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
