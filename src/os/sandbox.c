@@ -386,7 +386,12 @@ struct error *sandbox_become_unprivileged(enum sandbox_kind kind)
         empty_bounding_set();
         /* The kernel forgets this wish when the user changes. */
         prctl(PR_GET_PDEATHSIG, &parent_death_signal, 0, 0, 0);
-        if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        bool has_left_groups = setgroups(0, NULL) == 0;
+        bool has_changed = setresgid(gid, gid, gid) == 0 && setresuid(uid, uid, uid) == 0;
+        /* A user namespace that maps only its root: that root is an ordinary user outside, and there is no other to become. */
+        if (!has_changed && errno == EINVAL)
+                return NULL;
+        if (!has_changed || !has_left_groups)
                 return error_errno(errno, "cannot become the user %s", name);
         if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0)
                 return error_new(ERROR_INTERNAL, "still able to become root after becoming %s", name);
