@@ -354,16 +354,22 @@ static void on_node_deleted(void *ctx, uint64_t revision, struct error *err)
         admin_reply(q, &empty.base);
 }
 
-static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+/* What is known of the node before its name is looked up. */
+struct doomed {
+        struct str host_name;
+        uint64_t revision;
+};
+
+/* A name that has passed on to the next machine of the group is that one's. */
+static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err)
 {
         struct admin_request *q = ctx;
+        const struct doomed *doomed = q->state;
         const char *host_id = ((const Cteleport__V1__NameRequest *)q->message)->name;
         struct audit_record record = { 0 };
 
-        if (err == NULL && host == NULL)
-                err = error_hint(error_new(ERROR_NOT_FOUND, "node \"%s\" is not found", host_id), "`tctl nodes ls -v` shows the IDs");
-        if (err == NULL && str_equal(str_of(host->join_method), STR("local")))
-                err = error_new(ERROR_FAILED_PRECONDITION, "host %s is the one the Auth Service runs on", host_id);
+        if (err == NULL)
+                err = admin_check_waited_for(q);
         if (err != NULL) {
                 admin_fail(q, err);
                 return;
@@ -371,20 +377,44 @@ static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         struct store_txn *t = store_txn_new(q->auth->store);
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
         host_key(str_of(host_id), &key);
-        store_txn_require(t, buf_str(&key), revision);
+        store_txn_require(t, buf_str(&key), doomed->revision);
         store_txn_delete(t, buf_str(&key));
-        buf_clear(&key);
-        name_key(str_of(host->hostname), &key);
-        store_txn_delete(t, buf_str(&key));
+        if (name != NULL && str_equal(str_of(name->host_id), str_of(host_id))) {
+                buf_clear(&key);
+                name_key(doomed->host_name, &key);
+                store_txn_require(t, buf_str(&key), revision);
+                store_txn_delete(t, buf_str(&key));
+        }
         buf_clear(&key);
         presence_key(str_of(host_id), &key);
         store_txn_delete(t, buf_str(&key));
         auth_audit_begin(q->auth, &record, &audit_node_delete);
         audit_str(&record, "user", buf_str(&q->who));
         audit_str(&record, "host_id", str_of(host_id));
-        audit_str(&record, "node_name", str_of(host->hostname));
+        audit_str(&record, "node_name", doomed->host_name);
         outbox_add(q->auth->outbox, t, &record);
         store_txn_commit(t, on_node_deleted, q);
+}
+
+static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct admin_request *q = ctx;
+        const char *host_id = ((const Cteleport__V1__NameRequest *)q->message)->name;
+        struct doomed *doomed = arena_alloc(q->arena, sizeof *doomed);
+
+        if (err == NULL && host == NULL)
+                err = error_hint(error_new(ERROR_NOT_FOUND, "node \"%s\" is not found", host_id), "`tctl nodes ls -v` shows the IDs");
+        if (err == NULL && str_equal(str_of(host->join_method), STR("local")))
+                err = error_new(ERROR_FAILED_PRECONDITION, "host %s is the one the Auth Service runs on", host_id);
+        if (err == NULL)
+                err = admin_check_waited_for(q);
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        *doomed = (struct doomed){ arena_str(q->arena, str_of(host->hostname)), revision };
+        q->state = doomed;
+        name_find(q->auth, doomed->host_name, on_name, q);
 }
 
 void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)

@@ -23,6 +23,11 @@ struct admin_request {
 
 /* Begins: copies the message, watches for the end of the call. */
 struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage *first) MUST_USE;
+/* Ends a request before it has written anything when nobody waits for it any more; the service may be ending. */
+static inline struct error *admin_check_waited_for(const struct admin_request *q)
+{
+        return q->call != NULL ? NULL : error_new(ERROR_CANCELLED, "the administrator went away");
+}
 /* Ends with an answer, or with an error (owned). Frees q. */
 void admin_reply(struct admin_request *q, const ProtobufCMessage *answer);
 void admin_fail(struct admin_request *q, struct error *err);

@@ -177,6 +177,8 @@ static void on_present(void *ctx, struct token_found *found, struct error *err)
 
         if (err == NULL && is_live && put->must_be_new)
                 err = error_hint(error_new(ERROR_ALREADY_EXISTS, "a token with this name already exists"), "take another name");
+        if (err == NULL)
+                err = admin_check_waited_for(q);
         if (err != NULL) {
                 admin_fail(q, err);
                 return;
@@ -246,6 +248,8 @@ static void on_doomed(void *ctx, struct token_found *found, struct error *err)
         if (err == NULL && found->revision == 0)
                 err = error_hint(error_new(ERROR_FAILED_PRECONDITION, "a static token cannot be removed"),
                                  "remove it from auth_service.tokens in teleport.yaml and restart the Auth Service");
+        if (err == NULL)
+                err = admin_check_waited_for(q);
         if (err != NULL) {
                 admin_fail(q, err);
                 return;

@@ -41,7 +41,7 @@ struct renewal {
         struct str names[LIMIT_CERT_NAMES];
         size_t name_count;
         uint64_t host_revision, name_revision;
-        struct buf host_record;
+        const Cteleport__State__V1__Host *host; /* in arena */
         const Cteleport__Internal__V1__HostCerts *certs;
         bool is_local;
         char peer[ADDRESS_TEXT_MAX];
@@ -51,7 +51,6 @@ static void renewal_free(struct renewal *r)
 {
         buf_release(&r->tls_public_key);
         buf_release(&r->ssh_public_key);
-        buf_release(&r->host_record);
         arena_free(r->arena);
         free(r);
 }
@@ -104,7 +103,7 @@ static void audit_issue(struct renewal *r, struct store_txn *t)
         outbox_add(r->auth->outbox, t, &record);
 }
 
-/* The record lives as long as the newest Instance certificate; a deletion meanwhile must win. */
+/* The records live as long as the newest Instance certificate; a deletion meanwhile must win, and whoever took the name. */
 static void record(struct renewal *r)
 {
         struct store_txn *t = store_txn_new(r->auth->store);
@@ -112,20 +111,19 @@ static void record(struct renewal *r)
         struct walltime expires = walltime_of_unix(r->certs->not_after);
 
         host_key(r->host_id, &key);
-        store_txn_require(t, buf_str(&key), STORE_ANY);
         if (str_equal(r->role, STR("Instance")) && !r->is_local) {
                 Cteleport__State__V1__Name name = CTELEPORT__STATE__V1__NAME__INIT;
-                ProtobufCMessage *host = NULL;
 
-                store_txn_put(t, buf_str(&key), buf_str(&r->host_record), expires);
-                error_free(wire_decode(r->arena, &cteleport__state__v1__host__descriptor, buf_str(&r->host_record), &host));
-                if (host != NULL) {
-                        buf_clear(&key);
-                        name_key(r->host_name, &key);
-                        name.host_id = (char *)(uintptr_t)r->host_id.ptr;
-                        name.binding = ((Cteleport__State__V1__Host *)host)->binding;
-                        store_txn_put_message(t, buf_str(&key), &name.base, expires);
-                }
+                store_txn_require(t, buf_str(&key), r->host_revision);
+                store_txn_put_message(t, buf_str(&key), &r->host->base, expires);
+                buf_clear(&key);
+                name_key(r->host_name, &key);
+                name.host_id = r->host->host_id;
+                name.binding = r->host->binding;
+                store_txn_require(t, buf_str(&key), r->name_revision);
+                store_txn_put_message(t, buf_str(&key), &name.base, expires);
+        } else {
+                store_txn_require(t, buf_str(&key), STORE_ANY);
         }
         audit_issue(r, t);
         store_txn_commit(t, on_recorded, r);
@@ -140,6 +138,10 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
                 err = message_copy(r->arena, &certs->base, &copy);
         if (err != NULL) {
                 renewal_finish(r, issue_failed(err));
+                return;
+        }
+        if (r->call == NULL) { /* what nobody waits for is not written down; the service may be ending */
+                renewal_finish(r, error_new(ERROR_CANCELLED, "the host went away"));
                 return;
         }
         r->certs = (const Cteleport__Internal__V1__HostCerts *)copy;
@@ -200,21 +202,8 @@ static struct error *check(struct renewal *r, const Cteleport__State__V1__Host *
         return str_is_empty(ssh) ? NULL : public_key_check_ssh(ssh, &r->ssh_public_key);
 }
 
-static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+static void sign(struct renewal *r)
 {
-        struct renewal *r = ctx;
-
-        (void)revision;
-        if (err == NULL && host != NULL)
-                r->host_name = arena_str(r->arena, str_of(host->hostname));
-        if (err == NULL)
-                err = check(r, host);
-        if (err != NULL) {
-                renewal_finish(r, err);
-                return;
-        }
-        size_t size = protobuf_c_message_get_packed_size(&host->base);
-        protobuf_c_message_pack(&host->base, buf_extend(&r->host_record, size));
         struct issue_request request = {
                 .host_id = r->host_id,
                 .host_name = r->host_name,
@@ -225,15 +214,53 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
                 .ssh_public_key = buf_str(&r->ssh_public_key),
                 .reason = r->is_local ? "local" : "renew",
         };
+
         if (str_equal(r->role, STR("Proxy"))) {
                 request.dns_names = r->names;
                 request.dns_name_count = r->name_count;
         }
         if (str_equal(r->role, STR("Instance"))) {
-                request.system_roles = host->system_roles;
-                request.system_role_count = host->n_system_roles;
+                request.system_roles = r->host->system_roles;
+                request.system_role_count = r->host->n_system_roles;
         }
         issue(r->auth, &request, on_signed, r);
+}
+
+/* A name goes on to the next machine of a group, and may get to another group when that one is removed. */
+static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err)
+{
+        struct renewal *r = ctx;
+
+        if (err == NULL && !r->is_local && name != NULL && !str_equal(str_of(name->binding), str_of(r->host->binding)))
+                err = error_hint(error_new(ERROR_ALREADY_EXISTS, "the host name '%.*s' is in use by another host", STR_ARG(r->host_name)),
+                                 "set another teleport.nodename and let this host join again, or an administrator removes the other: "
+                                 "tctl rm node/ID");
+        if (err != NULL) {
+                renewal_finish(r, err);
+                return;
+        }
+        r->name_revision = revision;
+        sign(r);
+}
+
+static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct renewal *r = ctx;
+        ProtobufCMessage *copy = NULL;
+
+        if (err == NULL && host != NULL)
+                err = message_copy(r->arena, &host->base, &copy);
+        if (copy != NULL) {
+                r->host = (const Cteleport__State__V1__Host *)copy;
+                r->host_name = str_of(r->host->hostname);
+                r->host_revision = revision;
+        }
+        if (err == NULL)
+                err = check(r, r->host);
+        if (err != NULL)
+                renewal_finish(r, err);
+        else
+                name_find(r->auth, r->host_name, on_name, r);
 }
 
 static void on_gone(void *ctx)
@@ -256,7 +283,6 @@ void host_certs_open(struct rpc_call *call, const ProtobufCMessage *first)
         r->arena = arena_new(4 * LIMIT_RPC_JOIN);
         r->tls_public_key = BUF_MAX(2 * KiB);
         r->ssh_public_key = BUF_MAX(2 * KiB);
-        r->host_record = BUF_MAX(LIMIT_STORE_VALUE);
         r->host_id = arena_str(r->arena, str_of(caller->host_id));
         r->role = arena_str(r->arena, str_slice(str_of(request->role), 0, 64));
         r->is_local = str_equal(str_of(caller->peer), STR("local"));

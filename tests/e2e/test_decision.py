@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who gets a certificate, for what, and for how long it is worth something."""
 import datetime
+import os
+import stat
+import subprocess
+import sys
 import time
 
 import grpc
@@ -202,6 +206,33 @@ def test_only_the_instance_certificate_is_renewed(cluster, aws):
         assert certify(host, "Instance") == Code.UNAUTHENTICATED
 
 
+# ---- names belong to who took them last (N2) ---------------------------------------------------------------------------
+
+DB_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/db/i-0123456789abcdef0"
+
+
+def test_a_name_stays_with_its_new_holder_when_the_old_one_is_removed(cluster, aws):
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        old, _ = join(peer, aws.identity())
+        join(peer, aws.identity())  # the next machine of the group
+        cluster.tctl("rm", f"node/{old}")
+        refused(proven(peer, aws.identity(arn=DB_ARN)), Code.ALREADY_EXISTS, "host-name")
+
+
+def test_a_renewal_does_not_take_back_a_name_that_another_group_has_now(cluster, aws):
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        _, old = join(peer, aws.identity())
+        new, _ = join(peer, aws.identity())
+        cluster.tctl("rm", f"node/{new}")
+        _, other = join(peer, aws.identity(arn=DB_ARN))
+    with Peer(cluster, identity=old) as host:
+        assert certify(host, "Instance") == certify(host, "Node") == Code.ALREADY_EXISTS
+    with Peer(cluster, identity=other) as host:
+        assert certify(host, "Instance").names["O"] == ["Instance"]
+
+
 # ---- methods (Z1) ------------------------------------------------------------------------------------------------------
 
 def methods(*services):
@@ -295,6 +326,20 @@ def test_a_removed_host_is_cut_off_and_its_certificate_is_worth_nothing(cluster,
         for path in methods("AdminService", "HostService"):
             assert again.status(path) == Code.UNAUTHENTICATED, path
         join(again, aws.identity())  # it may join like anybody
+
+
+def test_the_administrators_socket_is_for_root_and_the_owner(cluster):
+    sock = cluster.data_dir / "auth.sock"
+    assert stat.S_IMODE(sock.stat().st_mode) == 0o600
+    assert stat.S_IMODE(cluster.data_dir.stat().st_mode) == 0o700
+    if os.geteuid() != 0:
+        return  # nobody else can be played; the modes above keep them out
+    sock.chmod(0o666)
+    cluster.data_dir.chmod(0o711)
+    hello = [sys.executable, "-I", "-c", "import socket; s = socket.socket(socket.AF_UNIX); s.connect('auth.sock'); print(len(s.recv(9)))"]
+    assert subprocess.check_output(hello, cwd=cluster.data_dir) == b"9\n"
+    assert subprocess.check_output(hello, cwd=cluster.data_dir, user=65534, group=65534, extra_groups=[]) == b"0\n"
+    cluster.process.wait_for("neither root nor the owner of the data directory")
 
 
 def test_a_stranger_is_not_present(cluster):
