@@ -113,6 +113,19 @@ int service_take_fd(struct service *s, const char *name)
         return -1;
 }
 
+void service_put_fd(struct service *s, const char *name, int fd)
+{
+        for (size_t i = 0; i < s->boot->n_fds; i++) {
+                if (strcmp(s->boot->fds[i], name) != 0)
+                        continue;
+                if (s->fds[i] >= 0)
+                        close(s->fds[i]);
+                s->fds[i] = fd;
+                return;
+        }
+        close(fd);
+}
+
 /* ---- what is said later -------------------------------------------------------------------------- */
 
 static void stop_listening(struct service *s)
@@ -237,6 +250,16 @@ void service_ready(struct service *s)
 
         (void)s;
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__READY;
+        say(&control);
+}
+
+void service_relink(struct service *s, const char *name)
+{
+        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+
+        (void)s;
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELINK;
+        control.name = (char *)(uintptr_t)name;
         say(&control);
 }
 

@@ -42,12 +42,21 @@ struct error *service_begin(struct service *s) MUST_USE;
 /* The inherited descriptor of that name, owned by the caller from now on; -1 when there is none. */
 int service_take_fd(struct service *s, const char *name);
 
+/* Puts fd (owned) in the place of the inherited one of that name, for service_take_fd. */
+void service_put_fd(struct service *s, const char *name, int fd);
+
 /* Listens to the supervisor on the loop, which goes on running until STOP has come or service_end. */
 struct error *service_control(struct service *s, struct loop *l, const struct service_events *events,
                               void *ctx) MUST_USE;
 
 /* Tells the supervisor that this service serves. */
 void service_ready(struct service *s);
+
+/*
+ * Asks the supervisor for a new link to the neighbour `name`, which comes by on_link. Nothing comes of it while
+ * the neighbour is dead: its next start brings a link. So ask again, every PACE_RELINK.
+ */
+void service_relink(struct service *s, const char *name);
 
 /* Tells the supervisor that starting this service again would not help (err is owned), for its own log and exit. */
 void service_fatal(struct service *s, struct error *err);

@@ -33,11 +33,29 @@ void auth_audit_begin(struct auth *a, struct audit_record *r, const struct audit
         audit_begin(r, kind, loop_wall(&a->loop), a->cluster);
 }
 
+/* A signer that is being started again, a disk without room: no reason to take down what else runs here. */
+static bool passes_by_itself(const struct error *err)
+{
+        return err->code == ERROR_UNAVAILABLE || err->code == ERROR_DEADLINE_EXCEEDED || err->code == ERROR_CANCELLED ||
+               err->code == ERROR_RESOURCE_EXHAUSTED;
+}
+
 static void fatal(struct auth *a, struct error *err)
 {
         log_error("The Auth Service cannot go on", LOG_ERR(err));
-        service_fatal(a->service, err);
         loop_stop(&a->loop);
+        if (a->service->boot->restarts > 0 && passes_by_itself(err))
+                error_free(err); /* the supervisor tries again, after a pause */
+        else
+                service_fatal(a->service, err);
+}
+
+/* Whether the start was overtaken by the end: then the chain breaks off (err is owned). */
+static bool is_overtaken(const struct auth *a, struct error *err)
+{
+        if (a->is_stopping)
+                error_free(err);
+        return a->is_stopping;
 }
 
 /* ---- ready ------------------------------------------------------------------------------------------------- */
@@ -59,6 +77,8 @@ static void on_own_record(void *ctx, uint64_t revision, struct error *err)
         struct auth *a = ctx;
 
         (void)revision;
+        if (is_overtaken(a, err))
+                return;
         if (err != NULL) {
                 fatal(a, err);
                 return;
@@ -143,6 +163,8 @@ static void on_own_certificate(void *ctx, const Cteleport__Internal__V1__HostCer
         struct auth *a = ctx;
         bool is_first = a->tls == NULL;
 
+        if (is_overtaken(a, err))
+                return;
         if (err == NULL)
                 err = use_certificate(a, certs);
         if (err != NULL && is_first) {
@@ -210,6 +232,8 @@ static void on_authorities(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
 
+        if (is_overtaken(a, err))
+                return;
         if (err == NULL)
                 err = key_generate(&a->tls_key, KEY_ECDSA_P256);
         if (err != NULL)
@@ -233,6 +257,8 @@ static void on_first_authorities(void *ctx, struct error *err)
         struct auth *a = ctx;
         struct audit_record record = { 0 };
 
+        if (is_overtaken(a, err))
+                return;
         if (err != NULL) {
                 fatal(a, err);
                 return;
@@ -250,6 +276,8 @@ static void on_cluster_name(void *ctx, const struct store_item *item, struct err
 {
         struct auth *a = ctx;
 
+        if (is_overtaken(a, err))
+                return;
         if (err != NULL) {
                 fatal(a, err);
         } else if (item == NULL) {
@@ -354,6 +382,8 @@ static void on_link(void *ctx, const char *name, int fd)
         } else if (strcmp(name, "sts") == 0) {
                 link_close(a->sts);
                 a->sts = link_new(&a->loop, fd, on_sts_lost, a);
+        } else if (a->door == NULL) {
+                service_put_fd(a->service, name, fd); /* served when we are ready */
         } else {
                 frontdoor_local(a, name, fd);
         }

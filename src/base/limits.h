@@ -29,6 +29,7 @@ enum {
         TIMEOUT_RESTART_FIRST = 100,         /* pause before a dead service is started again, doubled each time */
         TIMEOUT_RESTART_MOST = 30 * 1000,
         TIMEOUT_RESTART_FORGIVEN = 60 * 1000, /* a service that lived this long starts over with the first pause */
+        PACE_RELINK = 500,                   /* a lost link to a neighbour that lives is asked for again after this */
         TIMEOUT_OWN_CERTIFICATE = 12 * 3600 * 1000, /* between looks at whether our own web certificate has expired */
         TIMEOUT_CONNECT = 10 * 1000,         /* TCP connect of our clients */
         TIMEOUT_CONNECT_NEXT = 250,          /* before the next address is tried beside it (RFC 8305 section 8) */
@@ -61,8 +62,8 @@ enum {
         LIMIT_HTTP2_STREAMS_KNOWN = 2000,     /* per connection of an authenticated peer: a proxy carries many joins */
         LIMIT_RESET_BURST = 200,              /* stream resets on one connection, either side, at once */
         LIMIT_RESET_PER_SECOND = 20,          /* and as a rate */
-        LIMIT_RESET_BURST_KNOWN = 10000,      /* the same for an authenticated peer, which passes on what strangers do */
-        LIMIT_RESET_PER_SECOND_KNOWN = 1000,
+        LIMIT_RESET_BURST_KNOWN = 400000,     /* the same for an authenticated peer, which passes on what all strangers do: … */
+        LIMIT_RESET_PER_SECOND_KNOWN = 40000, /* … LIMIT_CONNECTIONS_UNAUTHENTICATED times as much */
         LIMIT_CONTROL_BURST = 1000,           /* HTTP/2 frames of a stranger that carry nothing, at once */
         LIMIT_CONTROL_PER_SECOND = 100,       /* and as a rate */
         LIMIT_UNREAD_OUTPUT = 1 * MiB,        /* queued for a peer that does not read */

@@ -40,11 +40,14 @@ static const struct slot slot_rows[SLOT_COUNT] = {
 
 /* ---- trying, failing, trying again ----------------------------------------------------------------- */
 
-/* On the machine of auth the link is the connection; a lost one is replaced by the supervisor. */
+/* On the machine of auth the link is the connection; a failure hangs up, so another is asked for. */
 static void open_link(struct instance *i)
 {
-        if (i->link_fd < 0)
-                return; /* on_link goes on */
+        if (i->link_fd < 0) { /* on_link goes on */
+                service_relink(i->service, "auth");
+                timer_start(i->wait, MILLISECONDS(PACE_RELINK));
+                return;
+        }
         int fd = i->link_fd;
         i->link_fd = -1;
         status_set_server(&i->status, "this machine");

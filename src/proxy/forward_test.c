@@ -370,6 +370,24 @@ static void refuses_at_once_while_auth_is_away_and_heals(void **state)
         RUN_UNTIL(s, s->is_done);
 }
 
+static void give_another_link(void *ctx)
+{
+        connect_auth(ctx);
+}
+
+static void asks_for_another_link_to_an_auth_that_hung_up(void **state)
+{
+        struct stage *s = *state;
+        upstream_on_lost_link(s->proxy.upstream, give_another_link, s);
+        rpc_server_close(s->auth);
+        RUN_UNTIL(s, upstream_client(s->proxy.upstream) == NULL);
+        RUN_UNTIL(s, upstream_client(s->proxy.upstream) != NULL);
+        host_joins(s, false);
+        RUN_UNTIL(s, s->host_messages == 1);
+        rpc_client_cancel(s->join);
+        RUN_UNTIL(s, s->is_done);
+}
+
 static void tells_auth_when_the_host_goes_away(void **state)
 {
         struct stage *s = *state;
@@ -453,6 +471,7 @@ int main(void)
                 TEST(two_refusals_of_one_join_are_one),
                 TEST(ends_a_join_when_auth_goes_away),
                 TEST(refuses_at_once_while_auth_is_away_and_heals),
+                TEST(asks_for_another_link_to_an_auth_that_hung_up),
                 TEST(tells_auth_when_the_host_goes_away),
                 TEST(passes_no_more_messages_than_a_join_has),
                 TEST(takes_no_more_joins_than_a_source_may_have),

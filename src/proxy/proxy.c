@@ -201,8 +201,13 @@ static void ask_identity(void *ctx)
 {
         struct proxy *p = ctx;
         AUTO_MEM char *serial = str_dup(p->identity.serial);
-        if (p->instance == NULL || p->is_asking)
+        if (p->is_asking || p->is_stopping || p->is_draining)
                 return;
+        if (p->instance == NULL) {
+                service_relink(p->service, "instance");
+                timer_start(p->ask_again, MILLISECONDS(PACE_RELINK));
+                return;
+        }
         p->is_asking = true;
         Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
         request.role = (char *)(uintptr_t)"Proxy";
@@ -216,7 +221,7 @@ static void on_instance_lost(void *ctx)
         struct proxy *p = ctx;
         link_close(p->instance);
         p->instance = NULL;
-        timer_stop(p->ask_again);
+        timer_start(p->ask_again, MILLISECONDS(PACE_RELINK));
 }
 
 static void use_instance(struct proxy *p, int fd)
@@ -275,6 +280,12 @@ static void on_link(void *ctx, const char *name, int fd)
                 upstream_use_link(p->upstream, fd);
 }
 
+static void ask_auth_link(void *ctx)
+{
+        struct proxy *p = ctx;
+        service_relink(p->service, "auth");
+}
+
 static const struct service_events service_events = {
         .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link, .on_keypairs = on_keypairs,
 };
@@ -312,6 +323,7 @@ static struct error *set_up(struct proxy *p)
         TRY(service_control(p->service, &p->loop, &service_events, p));
 
         p->upstream = upstream_new(&p->loop);
+        upstream_on_lost_link(p->upstream, ask_auth_link, p);
         p->ask_again = timer_new(&p->loop, ask_identity, p);
         if (boot->auth_listen_addr != NULL && boot->auth_listen_addr[0] != '\0')
                 p->auth_address = local_auth_address(boot->auth_listen_addr);

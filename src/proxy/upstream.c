@@ -17,6 +17,8 @@ struct upstream {
         struct loop *loop;
         struct rpc_client *client;
         bool is_link;
+        void (*relink)(void *ctx); /* NULL: nobody can be asked */
+        void *relink_ctx;
 
         const char *address; /* mutual TLS: where, and as whom */
         const struct host_identity *id;
@@ -72,9 +74,8 @@ static void on_closed(void *ctx, struct error *err)
         rpc_client_close(u->client);
         u->client = NULL;
         timer_stop(u->stir);
-        /* A lost link is replaced by the supervisor together with the process behind it. */
-        if (!u->is_link)
-                timer_start(u->retry, backoff_next(&u->backoff));
+        /* With the process behind it a link is replaced by the supervisor; if that lives it has to be asked for. */
+        timer_start(u->retry, u->is_link ? MILLISECONDS(PACE_RELINK) : backoff_next(&u->backoff));
 }
 
 static void use_stream(struct upstream *u, struct stream *s)
@@ -150,9 +151,21 @@ static void on_dialled(void *ctx, int fd, struct error *err)
                 connect_failed(u, err);
 }
 
+static void ask_for_link(struct upstream *u)
+{
+        if (u->client != NULL || u->relink == NULL)
+                return;
+        u->relink(u->relink_ctx);
+        timer_start(u->retry, MILLISECONDS(PACE_RELINK));
+}
+
 static void connect_now(void *ctx)
 {
         struct upstream *u = ctx;
+        if (u->is_link) {
+                ask_for_link(u);
+                return;
+        }
         if (u->client != NULL || u->dial != NULL || u->handshake != NULL || u->address == NULL)
                 return;
         u->dial = dial_start(u->loop, str_of(u->address), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, u);
@@ -195,9 +208,16 @@ void upstream_free(struct upstream *u)
                 tls_cancel(u->handshake);
 }
 
+void upstream_on_lost_link(struct upstream *u, void (*relink)(void *ctx), void *ctx)
+{
+        u->relink = relink;
+        u->relink_ctx = ctx;
+}
+
 void upstream_use_link(struct upstream *u, int fd)
 {
         drop_client(u);
+        timer_stop(u->retry);
         u->is_link = true;
         use_stream(u, socket_stream(u->loop, fd));
 }

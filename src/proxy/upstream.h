@@ -15,6 +15,9 @@ struct upstream;
 struct upstream *upstream_new(struct loop *l) MUST_USE;
 void upstream_free(struct upstream *u);
 
+/* relink(ctx) is called every PACE_RELINK while the link is lost, to ask for another. */
+void upstream_on_lost_link(struct upstream *u, void (*relink)(void *ctx), void *ctx);
+
 /* Uses the link fd (owned) from now on. */
 void upstream_use_link(struct upstream *u, int fd);
 

@@ -130,6 +130,24 @@ static void forget_ends(struct child *c)
         }
 }
 
+/* Neither of two that live has a link to the other any more: both get a new one. */
+static void link_again(struct child *c, struct child *neighbour)
+{
+        int here, there;
+        struct error *err = socket_pair(&here, &there);
+
+        if (err != NULL) {
+                log_unheard(c, err);
+                return;
+        }
+        log_warn("services that lost touch are linked again", LOG_C("name", child_name(c)),
+                 LOG_C("neighbour", child_name(neighbour)));
+        send_link(c, neighbour->kind, here);
+        send_link(neighbour, c->kind, there);
+        close(here);
+        close(there);
+}
+
 /* ---- starting ------------------------------------------------------------------------------------------ */
 
 /* Copies of the parts of a configuration that hold secrets, so that these can be left out. */
@@ -266,6 +284,22 @@ static void heard_ready(struct child *c)
         supervisor_heard_ready(c->sup);
 }
 
+static void heard_relink(struct child *c, const char *name)
+{
+        struct instant now = loop_now(&c->sup->loop);
+
+        if (c->sup->end != RUNNING || duration_ms(instant_since(now, c->relinked)) < PACE_RELINK / 2)
+                return; /* a service gone bad gets no more than that */
+        c->relinked = now;
+        for (size_t i = 0; i < PAIRING_COUNT; i++) {
+                int side = side_of(&pairing_rows[i], c->kind);
+                struct child *neighbour = side < 0 ? NULL : &c->sup->children[pairing_rows[i].ends[1 - side]];
+
+                if (neighbour != NULL && child_lives(neighbour) && strcmp(child_name(neighbour), name) == 0)
+                        link_again(c, neighbour);
+        }
+}
+
 static void heard_fatal(struct child *c, const control_message *control)
 {
         struct error *err = error_new(ERROR_FAILED_PRECONDITION, "%s: %s", child_name(c), control->text);
@@ -298,6 +332,8 @@ static bool hear(struct child *c, char *buffer)
                 return true; /* not ours, not understood, not obeyed */
         if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__READY)
                 heard_ready(c);
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELINK)
+                heard_relink(c, control->name);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__FATAL)
                 heard_fatal(c, control);
         cteleport__internal__v1__control__free_unpacked(control, NULL);

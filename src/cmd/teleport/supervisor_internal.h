@@ -24,7 +24,7 @@ struct child {
         uv_poll_t *control; /* on control_fd; freed by its close callback */
         struct timer *restart;
         struct backoff pause;
-        struct instant started;
+        struct instant started, relinked;
         uint64_t starts;
         bool was_told; /* to end */
         bool has_spoken_fatal;

@@ -155,6 +155,8 @@ static void live(struct stand_in *in)
                         greet(in, fd);
         }
         service_ready(&in->service);
+        if (is_to(in, "lose auth"))
+                service_relink(&in->service, "auth");
         loop_run(&in->loop);
 }
 
@@ -497,6 +499,15 @@ static void restarts_a_signer_and_tells_auth(void **state)
         AWAIT(f, "signer starts", "auth gets a link to signer", "auth hears signer", "signer hears auth");
 }
 
+static void links_those_again_that_lost_touch(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "proxy.do", "lose auth");
+        start(f);
+        AWAIT(f, "proxy starts", "proxy gets a link to auth", "auth gets a link to proxy");
+}
+
 static void fails_with_the_sentence_of_a_service_that_gives_up(void **state)
 {
         struct fixture *f = *state;
@@ -610,6 +621,7 @@ int main(int argc, char **argv)
                 TEST(restarts_a_dead_service_and_links_it_again),
                 TEST(replaces_signer_and_sts_with_their_auth),
                 TEST(restarts_a_signer_and_tells_auth),
+                TEST(links_those_again_that_lost_touch),
                 TEST(fails_with_the_sentence_of_a_service_that_gives_up),
                 TEST(fails_when_a_service_dies_before_all_are_ready),
                 TEST(runs_only_the_instance_on_an_agent),
