@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 #include "auth/hosts.h"
+#include "auth/refusal_log.h"
 #include "aws/sts_answer.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "join/iam_rules.h"
+#include "net/sources.h"
 #include "resource/token.h"
 #include "rpc/rpc.h"
 #include "schema/schema.h"
@@ -101,6 +103,8 @@ void attempt_report_refusal(struct attempt *at, const char *check, const struct 
         AUTO_MEM char *token = attempt_safe_token_name(at);
 
         at->auth->refusals++;
+        if (at->auth->refusal_log == NULL || !refusal_log_may_tell(at->auth->refusal_log, address_ip(at->peer)))
+                return;
         auth_audit_begin(at->auth, &record, &audit_instance_join_failed);
         put_common(at, &record);
         audit_str(&record, "check", str_of(check));

@@ -9,6 +9,7 @@
 #include "auth/frontdoor.h"
 #include "auth/hosts.h"
 #include "auth/issue.h"
+#include "auth/refusal_log.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
@@ -415,6 +416,20 @@ void auth_ask(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMess
         loop_defer(&a->loop, on_absent, absent);
 }
 
+/* ---- refusals beyond the rate ---------------------------------------------------------------------------------------- */
+
+static void on_untold(void *ctx, uint64_t count)
+{
+        struct auth *a = ctx;
+        struct audit_record record = { 0 };
+
+        log_warn("Failures to join the cluster were not told one by one", LOG_INT("count", count));
+        auth_audit_begin(a, &record, &audit_instance_join_failed);
+        audit_int(&record, "untold", (int64_t)count);
+        audit_bool(&record, "success", false);
+        audit_write(a->audit, &record, NULL, NULL);
+}
+
 /* ---- the end ----------------------------------------------------------------------------------------------------------- */
 
 static void on_store_closed(void *ctx)
@@ -435,6 +450,8 @@ static void on_outbox_closed(void *ctx)
 {
         struct auth *a = ctx;
 
+        refusal_log_free(a->refusal_log);
+        a->refusal_log = NULL;
         audit_log_close(a->audit, on_audit_closed, a);
 }
 
@@ -473,6 +490,7 @@ static struct error *start(struct auth *a)
         a->signer = link_new(&a->loop, signer, on_signer_lost, a);
         a->sts = link_new(&a->loop, sts, on_sts_lost, a);
         a->tls_renewal = timer_new(&a->loop, renew_certificate, a);
+        a->refusal_log = refusal_log_new(&a->loop, on_untold, a);
         a->outbox = outbox_open(&a->loop, a->store, a->audit, on_outbox, a);
         return NULL;
 }

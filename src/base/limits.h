@@ -44,6 +44,7 @@ enum {
         TIMEOUT_STORE_PURGE = 500,           /* expired items are removed together, not one by one */
         TIMEOUT_STORE_PURGE_RETRY = 10 * 1000, /* after a purge that failed: the disk is full */
         TIMEOUT_OUTBOX_SWEEP = 1000,         /* audited events leave the store together */
+        TIMEOUT_REFUSALS_UNTOLD = 10 * 1000, /* until refused joins that were only counted are told as a number */
         TIMEOUT_OUTBOX_RETRY = 5 * 1000,     /* after events.log could not be written */
         PACE_HEARTBEAT_MIN = 1000,            /* bounds of what a server may ask of its hosts */
         PACE_HEARTBEAT_MAX = 3600 * 1000,
@@ -108,6 +109,10 @@ enum {
         LIMIT_PENDING_JOINS_PER_SOURCE = 100,
         LIMIT_FAILURES_PER_MINUTE = 20,       /* refused joins per source before answers are delayed */
         LIMIT_FAILURE_SOURCES = 4096,         /* sources remembered for that */
+        LIMIT_REFUSALS_BURST = 1000,          /* refused joins of a source that log and audit tell one by one, at once … */
+        LIMIT_REFUSALS_PER_MINUTE = 60,       /* … and as a rate; the others are counted */
+        LIMIT_REFUSALS_BURST_ALL = 5000,      /* the same for all sources together */
+        LIMIT_REFUSALS_PER_MINUTE_ALL = 300,
         LIMIT_RSA_BITS_MIN = 2048,
         LIMIT_RSA_BITS_MAX = 4096,
         LIMIT_STORE_VALUE = 256 * KiB,

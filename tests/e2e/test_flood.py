@@ -249,3 +249,20 @@ def test_garbage_instead_of_tls(target, others_join, via):
                 while s.recv(4096):
                     pass
     others_join()
+
+
+def test_a_flood_of_refusals_becomes_a_number_and_joins_are_told_one_by_one(cluster, aws):
+    cluster.create(iam_token())
+    begun = client_init().SerializeToString()
+    for _ in range(13):  # hosts that go away in the middle of their join, a hundred at once
+        with Raw(cluster.auth_addr, "127.0.0.31") as raw:
+            raw.send(*(request(s) + message(s, begun) for s in range(1, 200, 2)))
+            assert raw.is_alive()
+    with Peer(cluster) as peer:
+        join(peer, aws.identity())
+    assert cluster.stop() == 0
+    events = cluster.events("instance.join")
+    told = [e for e in events if not e["success"] and "untold" not in e]
+    assert 1000 <= len(told) <= 1100  # and those of the seconds that this takes
+    assert sum(e.get("untold", 0) for e in events) == 1300 - len(told)
+    assert [e["node_name"] for e in events if e["success"]] == ["web-1"]
