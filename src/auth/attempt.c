@@ -369,6 +369,8 @@ static struct error *check_names(struct attempt *at, char *const *names, size_t 
 {
         struct str ip = address_ip(at->peer);
 
+        if (!name_is_ip(ip))
+                ip = (struct str){ 0 }; /* a proxy's word counts for an address, not for a name */
         if (count > LIMIT_CERT_NAMES)
                 return error_new(ERROR_INVALID_ARGUMENT, "more than %d %s", LIMIT_CERT_NAMES, field);
         for (size_t i = 0; i < count; i++) {

@@ -23,6 +23,7 @@ static void join_free(struct join *j)
 
 /* ---- what the attempt tells ------------------------------------------------------------------------- */
 
+/* S1: what the token wants. */
 static void on_token(void *ctx, struct str method)
 {
         struct join *j = ctx;
@@ -36,6 +37,7 @@ static void on_token(void *ctx, struct str method)
         rpc_call_send(j->call, &response.base);
 }
 
+/* S4: the certificates. */
 static void send_result(struct join *j, const struct attempt_result *result)
 {
         Teleport__Join__V1__JoinResponse response = TELEPORT__JOIN__V1__JOIN_RESPONSE__INIT;
@@ -105,6 +107,7 @@ static void on_host_params(struct join *j, const Teleport__Join__V1__ClientParam
         attempt_params(j->attempt, &p);
 }
 
+/* S2: what to sign. */
 static void send_challenge(struct join *j)
 {
         Teleport__Join__V1__JoinResponse response = TELEPORT__JOIN__V1__JOIN_RESPONSE__INIT;
@@ -119,6 +122,7 @@ static void send_challenge(struct join *j)
         rpc_call_send(j->call, &response.base);
 }
 
+/* S3: who signed it. */
 static void on_solution(struct join *j, const Teleport__Join__V1__ChallengeSolution *solution)
 {
         if (solution->payload_case != TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION) {

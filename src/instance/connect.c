@@ -227,6 +227,7 @@ static struct error *check_role(struct connect *c, struct str leaf, const char *
         return NULL;
 }
 
+/* C0: the server has proven itself, or nothing is sent. */
 static struct error *check_proof(struct connect *c, const struct stream *tls)
 {
         const char *role = routes[c->way->route].role;

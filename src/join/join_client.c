@@ -264,7 +264,7 @@ static void take_challenge(struct join_client *j, struct str challenge)
         j->resolve = aws_resolve_start(j->loop, &(struct aws_resolve_options){ 0 }, on_credentials, j);
 }
 
-/* S3, and the same of the older service: verifies before anything is believed. */
+/* C4, and the same of the older service: verifies what came with S4 before anything of it is believed. */
 static void take_certificates(struct join_client *j, const struct host_certificates *certs, struct str host_id)
 {
         const char *role = j->options->legacy_role == NULL ? "Instance" : j->options->legacy_role;

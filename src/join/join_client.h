@@ -3,7 +3,7 @@
  * The host's side of joining a cluster: one conversation over a gRPC connection that ends with a
  * verified identity or with a reason. Steps are numbered in docs/protocols/join.md.
  *
- *   START ─C1→ AWAIT_INIT ─S1, C2→ AWAIT_CHALLENGE ─S2→ AWAIT_CREDENTIALS ─C3→ AWAIT_RESULT ─S3→ AWAIT_END
+ *   START ─C1→ AWAIT_INIT ─S1, C2→ AWAIT_CHALLENGE ─S2→ AWAIT_CREDENTIALS ─C3→ AWAIT_RESULT ─S4→ AWAIT_END
  *                 │                (method token: straight to AWAIT_RESULT)
  *                 └ UNIMPLEMENTED: AWAIT_LEGACY_CHALLENGE → AWAIT_CREDENTIALS → AWAIT_LEGACY_CERTS
  */

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from harness import ACCOUNT, iam_token, wait_until
-from join_client import Identity, Keys, Peer, audited, host_params, join, join_legacy, legacy_request, messages, prove, solution
+from join_client import Identity, Keys, Peer, audited, host_params, iam_init, join, join_legacy, legacy_request, messages, prove, solution
 
 Code = grpc.StatusCode
 OTHER_ACCOUNT = "210987654321"
@@ -204,6 +204,27 @@ def test_only_the_instance_certificate_is_renewed(cluster, aws):
     with Peer(cluster, identity=node) as host:
         assert certify(host, "Node") == Code.UNAUTHENTICATED
         assert certify(host, "Instance") == Code.UNAUTHENTICATED
+
+
+# ---- what a Proxy Service may say (Z2) --------------------------------------------------------------------------------
+
+def test_a_proxy_says_where_a_host_is_and_not_what_it_is_called(cluster, aws):
+    cluster.create(iam_token(roles=("Node", "Proxy")))
+    supplied = messages().join.ClientInit.ProxySuppliedParameters
+    with Peer(cluster) as peer:
+        _, identity = join(peer, aws.identity(), name="proxy-1")
+    with Peer(cluster, identity=identity) as host:
+        proxy_identity = certify(host, "Proxy")
+    with Peer(cluster, identity=proxy_identity) as proxy:
+        def passed_on(address, principal):
+            stream = proxy.join().begin(forwarded_by_proxy=True, proxy_supplied_parameters=supplied(remote_addr=address))
+            stream.receive()
+            return stream.send(iam_init(host_params(principals=[principal])))
+
+        refused(passed_on("db-1:1", "db-1"), Code.PERMISSION_DENIED, "params")
+        refusal = refused(passed_on("203.0.113.9:1", "203.0.113.8"), Code.PERMISSION_DENIED, "params")
+        assert audited(cluster, refusal)["addr.remote"] == "203.0.113.9:1"
+        assert passed_on("203.0.113.9:1", "203.0.113.9").receive().challenge
 
 
 # ---- names belong to who took them last (N2) ---------------------------------------------------------------------------
