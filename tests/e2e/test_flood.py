@@ -52,7 +52,8 @@ def others_join(target, aws):
                 join(peer, aws.identity())
         after = memory(target)
         assert target.process.children() == pids, "a process died"
-        assert all(after[name] - before[name] < MEMORY for name in before), (before, after)
+        limit = MEMORY if "sanitizer build" not in target.process.text() else 10 * MEMORY  # it keeps what was freed
+        assert all(after[name] - before[name] < limit for name in before), (before, after)
 
     return check
 
