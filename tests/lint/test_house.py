@@ -97,6 +97,20 @@ def test_every_method_of_the_protocol_is_in_a_permission_table():
             assert f'/{method}"' in table or f'ADMIN("{method}"' in table, f"{service}/{method} is not in auth/methods.c"
 
 
+def test_the_code_and_the_tests_that_the_security_page_cites_exist():
+    sources = "".join(p.read_text() for p in [*SRC.rglob("*_test.c"), *(PROJECT / "tests").rglob("test_*.py")])
+    targets = {p.stem for p in [*SRC.rglob("*_test.c"), *SRC.rglob("*_fuzz.c")]}
+    page = (PROJECT / "docs/security.md").read_text().split("## What must hold")[1].split("\n## ")[0]
+    cited = [row for row in re.findall(r"^\| .*\|([^|]*)\|([^|]*)\|$", page, re.M) if "`" in row[0]]
+    assert len(cited) > 30
+    for code, tests in cited:
+        for path in re.findall(r"`([^`]+)`", code):
+            assert (SRC / path).exists(), path
+        assert "`" in tests, code
+        for name in re.findall(r"`([^`]+)`", tests):
+            assert name in targets or re.search(rf"\b{name}\b(?= *\()", sources), name
+
+
 def test_limits_are_documented():
     reference = (PROJECT / "docs/reference/limits.md").read_text()
     for name in re.findall(r"^\s+((?:LIMIT|TIMEOUT)_\w+) =", (SRC / "base/limits.h").read_text(), re.M):

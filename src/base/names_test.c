@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/names.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/compiler.h"
+#include "base/limits.h"
+#include "base/mem.h"
+
+#define UUID "3f2c0a52-7d3c-4c5e-9b0e-0123456789ab"
+
+/* Each text by its bytes: none of them need end where a C string would. */
+static const struct row {
+        struct str text;
+        bool is_host, is_token, is_host_id, is_ip;
+} rows[] = {
+        { STR_INIT("web-1"), .is_host = true, .is_token = true },
+        { STR_INIT("WEB-1.example.com"), .is_host = true, .is_token = true },
+        { STR_INIT("1"), .is_host = true, .is_token = true },
+        { STR_INIT("a-"), .is_host = true, .is_token = true },
+        { STR_INIT("xn--bcher-kva"), .is_host = true, .is_token = true },
+        { STR_INIT(""), .is_host = false },
+        { STR_INIT("-web"), .is_host = false },
+        { STR_INIT("--proxy-command"), .is_host = false },
+        { STR_INIT(".web"), .is_token = true },
+        { STR_INIT("web."), .is_token = true },
+        { STR_INIT("web..1"), .is_token = true },
+        { STR_INIT(".."), .is_token = true },
+        { STR_INIT("web_1"), .is_token = true },
+        { STR_INIT("a@b"), .is_token = true },
+        { STR_INIT("a:b"), .is_token = true },
+        { STR_INIT("a=b+c"), .is_token = true },
+        { STR_INIT("web 1"), .is_host = false },
+        { STR_INIT("web\n1"), .is_host = false },
+        { STR_INIT("web\0001"), .is_host = false },
+        { STR_INIT("web-1\0"), .is_host = false },
+        { STR_INIT("w\xc3\xa9"
+                   "b"),
+          .is_host = false },
+        { STR_INIT("web/1"), .is_host = false },
+        { STR_INIT("../web"), .is_host = false },
+        { STR_INIT("web*"), .is_host = false },
+        { STR_INIT("*.example.com"), .is_host = false },
+        { STR_INIT("we?b"), .is_host = false },
+        { STR_INIT("web,db"), .is_host = false },
+        { STR_INIT("web;id"), .is_host = false },
+        { STR_INIT("$web"), .is_host = false },
+        { STR_INIT("web\x1b[2J"), .is_host = false },
+        { STR_INIT(UUID), .is_host = true, .is_token = true, .is_host_id = true },
+        { STR_INIT("3F2C0A52-7D3C-4C5E-9B0E-0123456789AB"), .is_host = true, .is_token = true },
+        { STR_INIT("3f2c0a527d3c4c5e9b0e0123456789ab"), .is_host = true, .is_token = true },
+        { STR_INIT(UUID "\n"), .is_host_id = false },
+        { STR_INIT("123456789012-i-0123456789abcdef0"), .is_host = true, .is_token = true, .is_host_id = true },
+        { STR_INIT("123456789012-i-"), .is_host = true, .is_token = true },
+        { STR_INIT("12345678901-i-0123456789abcdef0"), .is_host = true, .is_token = true },
+        { STR_INIT("192.0.2.1"), .is_host = true, .is_token = true, .is_ip = true },
+        { STR_INIT("192.0.2.01"), .is_host = true, .is_token = true },
+        { STR_INIT("2001:db8::1"), .is_token = true, .is_ip = true },
+        { STR_INIT("::ffff:192.0.2.1"), .is_token = true, .is_ip = true },
+        { STR_INIT("192.0.2.1\0"), .is_ip = false },
+        { STR_INIT("fe80::1%eth0"), .is_ip = false },
+        { STR_INIT("[::1]"), .is_ip = false },
+};
+
+static void knows_one_alphabet_for_each_kind_of_name(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                const struct row *r = &rows[i];
+
+                if (name_is_host(r->text) != r->is_host || name_is_token(r->text) != r->is_token ||
+                    name_is_host_id(r->text) != r->is_host_id || name_is_ip(r->text) != r->is_ip)
+                        fail_msg("row %zu: '%.*s'", i, STR_ARG(r->text));
+        }
+}
+
+static void takes_names_of_256_bytes_and_no_longer(void **state)
+{
+        char text[LIMIT_NAME + 1];
+
+        (void)state;
+        memset(text, 'a', sizeof text);
+        assert_true(name_is_host((struct str){ text, LIMIT_NAME }));
+        assert_false(name_is_host((struct str){ text, LIMIT_NAME + 1 }));
+        assert_true(name_is_token((struct str){ text, LIMIT_NAME }));
+        assert_false(name_is_token((struct str){ text, LIMIT_NAME + 1 }));
+}
+
+static void keeps_the_names_of_the_cluster_for_itself(void **state)
+{
+        static const char *const reserved[] = { "localhost", "LocalHost", "127.0.0.1", "127.3.2.1", "::1", "0.0.0.0", "::",
+                                                "example.com", "Example.COM", "teleport.cluster.local",
+                                                "6578.teleport.cluster.local", "a.b.Teleport.Cluster.Local" };
+        static const char *const free_names[] = { "web-1", "web-1.example.com", "cluster.local", "127.example.org", "192.0.2.1",
+                                                  "notteleport.cluster.local", "localhost.example.org" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
+                if (!name_is_reserved(str_of(reserved[i]), STR("example.com")))
+                        fail_msg("'%s' is not reserved", reserved[i]);
+        for (size_t i = 0; i < ARRAY_LEN(free_names); i++)
+                if (name_is_reserved(str_of(free_names[i]), STR("example.com")))
+                        fail_msg("'%s' is reserved", free_names[i]);
+}
+
+static void shows_a_bad_name_harmless(void **state)
+{
+        AUTO_PTR(error) err = name_check_host(STR("a\x1b[2Jb"), "host name");
+
+        (void)state;
+        assert_non_null(err);
+        assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+        assert_null(strchr(err->what, '\x1b'));
+        assert_null(name_check_host(STR("web-1"), "host name"));
+        assert_null(name_check_token(STR("iam-token"), "token"));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(knows_one_alphabet_for_each_kind_of_name),
+                cmocka_unit_test(takes_names_of_256_bytes_and_no_longer),
+                cmocka_unit_test(keeps_the_names_of_the_cluster_for_itself),
+                cmocka_unit_test(shows_a_bad_name_harmless),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
