@@ -110,6 +110,11 @@ static void on_gone(void *ctx)
 
 /* ---- the record ----------------------------------------------------------------------------------------- */
 
+static struct error *unknown_host(void)
+{
+        return error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more");
+}
+
 static void write_record(struct presence *p);
 
 static void on_written(void *ctx, uint64_t revision, struct error *err)
@@ -118,10 +123,13 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
 
         (void)revision;
         p->is_writing = false;
-        if (err != NULL)
+        bool is_removed = err != NULL && err->code == ERROR_ABORTED;
+        if (err != NULL && !is_removed)
                 log_warn("A heartbeat could not be recorded", LOG_C("host_id", p->record->host_id), LOG_ERR(err));
         error_free(err);
-        if (p->is_dirty && p->call != NULL)
+        if (is_removed && p->call != NULL)
+                finish(p, unknown_host());
+        else if (p->is_dirty && p->call != NULL)
                 write_record(p);
         else
                 free_if_idle(p);
@@ -130,6 +138,7 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
 static void write_record(struct presence *p)
 {
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) host = BUF_MAX(LIMIT_STORE_KEY);
         struct store_txn *t;
 
         p->is_dirty = true;
@@ -139,6 +148,9 @@ static void write_record(struct presence *p)
         p->is_writing = true;
         presence_key(str_of(p->record->host_id), &key);
         t = store_txn_new(p->auth->store);
+        /* A heartbeat that was under way when its host was removed must not bring it back. */
+        host_key(str_of(p->record->host_id), &host);
+        store_txn_require(t, buf_str(&host), STORE_ANY);
         store_txn_put_message(t, buf_str(&key), &p->record->base, walltime_add(loop_wall(&p->auth->loop), p->auth->heartbeat_ttl));
         store_txn_commit(t, on_written, p);
 }
@@ -325,7 +337,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
                 return;
         }
         if (err == NULL && host == NULL)
-                err = error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more");
+                err = unknown_host();
         if (err == NULL)
                 err = check_hello(p->hello, host);
         if (err != NULL) {
