@@ -23,6 +23,7 @@ struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, s
         struct caller *c = NEW(struct caller);
 
         c->auth = a;
+        c->since = loop_now(&a->loop);
         c->groups = groups | CALLER_STRANGER;
         c->host_id = str_dup(host_id);
         c->role = str_dup(role);

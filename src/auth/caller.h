@@ -28,6 +28,8 @@ struct caller {
         char *role;         /* the certificate's role, owned; "" otherwise */
         struct walltime cert_not_after;
         bool is_forgotten;  /* a stranger with the certificate of a host that was removed */
+        struct instant since;
+        bool is_sent_away;  /* made room for another */
         uint32_t uid;       /* admin: whose process it is */
         char peer[ADDRESS_TEXT_MAX];
         struct rpc_server_conn *conn;

@@ -21,6 +21,7 @@ struct frontdoor {
         struct listener *tcp;
         struct listener *admin;
         struct sources sources;
+        struct arrival *arrivals; /* newest first */
         bool is_draining;
         bool has_local_proxy;
         void (*drained)(void *ctx); /* frontdoor_drain's; NULL once it was called */
@@ -30,6 +31,9 @@ struct frontdoor {
 /* A connection on its way from accept to a known caller. */
 struct arrival {
         struct frontdoor *door;
+        struct arrival *next, **at;
+        struct instant since;
+        bool is_sent_away;
         struct tls_handshake *handshake;
         struct stream *tls;
         struct arena *arena;
@@ -94,6 +98,9 @@ static void serve(struct stream *s, struct caller *c)
 
 static void arrival_free(struct arrival *v)
 {
+        *v->at = v->next;
+        if (v->next != NULL)
+                v->next->at = v->at;
         arena_free(v->arena);
         free(v);
 }
@@ -165,6 +172,32 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
                 host_find(v->door->auth, v->cert.host_id, on_host, v);
 }
 
+/*
+ * Strangers must not keep hosts out that only have to say who they are: when all places are taken, whoever
+ * came first and still is a stranger goes. The newcomer finds room at its next try.
+ */
+static void make_room(struct frontdoor *d)
+{
+        struct arrival *arrival = NULL;
+        struct caller *caller = NULL;
+        struct instant latest = loop_now(&d->auth->loop);
+
+        latest.ns -= MILLISECONDS(TIMEOUT_STRANGER_SPARED).ns;
+        for (struct arrival *v = d->arrivals; v != NULL; v = v->next)
+                if (v->handshake != NULL && !v->is_sent_away && v->since.ns <= latest.ns)
+                        arrival = v;
+        for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
+                if (c->groups == CALLER_STRANGER && !c->is_sent_away && c->since.ns <= latest.ns)
+                        caller = c;
+        if (arrival != NULL && (caller == NULL || arrival->since.ns <= caller->since.ns)) {
+                arrival->is_sent_away = true;
+                tls_cancel(arrival->handshake);
+        } else if (caller != NULL) {
+                caller->is_sent_away = true;
+                rpc_server_close(caller->conn);
+        }
+}
+
 static void on_accept(void *ctx, int fd, const char *peer)
 {
         struct frontdoor *d = ctx;
@@ -172,10 +205,18 @@ static void on_accept(void *ctx, int fd, const char *peer)
 
         if (d->is_draining || !sources_enter(&d->sources, SOURCE_CONNECTIONS, peer)) {
                 close(fd);
+                if (d->sources.totals[SOURCE_CONNECTIONS] >= d->sources.limits[SOURCE_CONNECTIONS].total)
+                        make_room(d);
                 return;
         }
         struct arrival *v = NEW(struct arrival);
         v->door = d;
+        v->since = loop_now(&a->loop);
+        v->next = d->arrivals;
+        v->at = &d->arrivals;
+        if (v->next != NULL)
+                v->next->at = &v->next;
+        d->arrivals = v;
         memcpy(v->peer, peer, strlen(peer) + 1);
         v->handshake = tls_start(&a->loop, a->tls, socket_stream(&a->loop, fd), NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, v);
 }

@@ -20,6 +20,7 @@ enum {
         PACE_STS_MOST = 2 * 1000,            /* and after this at most */
         TIMEOUT_IDLE_CONNECTION = 300 * 1000, /* a connection without a stream is closed */
         TIMEOUT_IDLE_STRANGER = 60 * 1000,   /* the same for one that has not said who it is */
+        TIMEOUT_STRANGER_SPARED = 1000,      /* a connection this young does not make room for another */
         TIMEOUT_RPC_LINGER = 60 * 1000,      /* to read the answer of a finished call */
         TIMEOUT_KEEPALIVE = 30 * 1000,       /* an HTTP/2 ping goes out after this silence */
         TIMEOUT_KEEPALIVE_ANSWER = 15 * 1000, /* and must be answered within this */

@@ -6,7 +6,9 @@ import re
 import resource
 import select
 import socket
+import time
 
+import grpc
 import pytest
 
 from harness import Cluster, iam_token, wait_until
@@ -15,6 +17,7 @@ from raw_h2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS
                     frame, integer, literal, message, request, request_headers)
 
 PER_SOURCE = 50
+ALL_PLACES = 2000
 MEMORY = 50 << 20
 BOTH = pytest.mark.parametrize("via", ["auth", "proxy"])
 
@@ -84,6 +87,27 @@ def test_a_thousand_connections_that_say_nothing(target, others_join, via):
         assert not readable, "a connection within the limit was closed"
         silent.pop(0).close()
         wait_until(lambda: not select.select([connect("127.0.0.2")], [], [], 0.05)[0], "there is room again")
+
+
+def test_strangers_in_all_places_make_room_for_hosts(target, aws):
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(split(target.auth_addr), timeout=10, source_address=(f"127.0.1.{source}", 0)))
+                  for source in range(1, 1 + ALL_PLACES // PER_SOURCE) for _ in range(PER_SOURCE)]
+        began = time.monotonic()
+
+        def joined():
+            try:
+                with Peer(target) as peer:
+                    return join(peer, aws.identity())
+            except (OSError, grpc.RpcError):
+                return None  # hung up on; the next try finds room
+
+        assert wait_until(joined, "a host is let in")
+        assert time.monotonic() - began < 6, "it had to wait until the silent ones were given up"
+        gone = select.poll()
+        for sock in silent:
+            gone.register(sock, select.POLLIN)
+        assert 0 < len(gone.poll(0)) < 100, "as many had to go as were needed"
 
 
 @BOTH
