@@ -39,7 +39,7 @@ struct chain_case {
 
 struct fixture {
         struct loop loop;
-        struct http_stub stub;
+        struct http_peer peer;
         const struct chain_case *c;
         char home[64];
         char *env_text[8];
@@ -213,7 +213,7 @@ static char *expand(const struct fixture *f, const char *text)
 
         for (; *text != '\0'; text++) {
                 if (*text == '@')
-                        buf_put_c(&out, f->stub.url);
+                        buf_put_c(&out, f->peer.url);
                 else if (*text == '~')
                         buf_put_c(&out, f->home);
                 else
@@ -235,14 +235,14 @@ static bool serve(void *ctx, struct str request, struct buf *out)
                         continue;
                 if (s->holds != NULL && !str_contains(request, str_of(s->holds))) {
                         print_error("the request lacks '%s':\n%s\n", s->holds, f->last_request);
-                        http_stub_put(out, 500, "text/plain", "");
+                        http_peer_put(out, 500, "text/plain", "");
                         return true;
                 }
                 if (s->status != 0)
-                        http_stub_put(out, s->status, "application/json", s->body);
+                        http_peer_put(out, s->status, "application/json", s->body);
                 return true;
         }
-        http_stub_put(out, 404, "text/html", "");
+        http_peer_put(out, 404, "text/html", "");
         return true;
 }
 
@@ -268,7 +268,7 @@ static void set_up(struct fixture *f, const struct chain_case *c)
 {
         *f = (struct fixture){ .c = c, .home = "/tmp/cteleport-aws-XXXXXX" };
         assert_null(loop_init(&f->loop, NULL));
-        http_stub_start(&f->stub, &f->loop, serve, f);
+        http_peer_start(&f->peer, &f->loop, serve, f);
         assert_non_null(mkdtemp(f->home));
         AUTO_MEM char *folder = mem_printf("%s/.aws", f->home);
         assert_int_equal(mkdir(folder, 0700), 0);
@@ -290,7 +290,7 @@ static void tear_down(struct fixture *f)
 {
         static const char *const files[] = { ".aws/config", ".aws/credentials", "token", ".aws", "" };
 
-        http_stub_stop(&f->stub);
+        http_peer_stop(&f->peer);
         loop_run(&f->loop);
         loop_release(&f->loop);
         for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -333,7 +333,7 @@ static void walks_the_chain(void **state)
                 }
                 if (c->region != NULL)
                         assert_string_equal(f.r.region, c->region);
-                assert_int_equal(f.stub.requests, c->requests);
+                assert_int_equal(f.peer.requests, c->requests);
                 for (const struct error *e = f.err; e != NULL; e = e->cause) {
                         check_no_secret(e->what);
                         check_no_secret(e->hint);
@@ -371,7 +371,7 @@ static void can_be_cancelled_wherever_it_waits(void **state)
                 set_up(&f, c);
                 struct aws_resolve *a = begin(&f);
                 if (i % 2 == 0) { /* at its wait; in odd rounds before it has begun */
-                        while (f.stub.requests < c->requests)
+                        while (f.peer.requests < c->requests)
                                 uv_run(&f.loop.uv, UV_RUN_ONCE);
                         if (c->requests == 0)
                                 uv_run(&f.loop.uv, UV_RUN_NOWAIT);

@@ -17,13 +17,13 @@
  * `AUTO(buf) b = BUF_MAX(1024);` releases b with buf_release(&b) on every way out of the scope.
  * The release function of a type must accept a zeroed value.
  */
-#define AUTO(name) __attribute__((cleanup(name##_release))) struct name
+#define AUTO(name) __attribute__((unused, cleanup(name##_release))) struct name
 
 /*
  * `AUTO_PTR(arena) a = arena_new(64 * KiB);` frees a with arena_free(a) on every way out.
  * The header of the type says DEFINE_AUTO_PTR(arena) once.
  */
-#define AUTO_PTR(name) __attribute__((cleanup(name##_free_at))) struct name *
+#define AUTO_PTR(name) __attribute__((unused, cleanup(name##_free_at))) struct name *
 #define DEFINE_AUTO_PTR(name)                                                                      \
         static inline UNUSED void name##_free_at(struct name **at)                                 \
         {                                                                                          \
@@ -32,10 +32,10 @@
         struct name
 
 /* `AUTO_MEM char *p` gives p back with free(). */
-#define AUTO_MEM __attribute__((cleanup(mem_free_at)))
+#define AUTO_MEM __attribute__((unused, cleanup(mem_free_at)))
 
 /* `AUTO_FD int fd` closes fd unless it is negative. */
-#define AUTO_FD __attribute__((cleanup(fd_close_at)))
+#define AUTO_FD __attribute__((unused, cleanup(fd_close_at)))
 
 enum { KiB = 1024, MiB = 1024 * 1024 };
 

@@ -10,7 +10,7 @@
 
 /* A library is a thing of the whole process, so this is too. */
 static struct {
-        void *library;
+        void *handle;
         struct curl_api api;
         unsigned holders;
         bool is_pinned;
@@ -37,7 +37,7 @@ struct error *curl_api_load(void)
 {
         struct curl_api api;
 
-        if (loaded.library != NULL)
+        if (loaded.handle != NULL)
                 return NULL;
         /* libcurl would write TLS secrets to the file that this names. */
         unsetenv("SSLKEYLOGFILE");
@@ -58,14 +58,14 @@ struct error *curl_api_load(void)
                 dlclose(library);
                 return not_usable("it does not initialise");
         }
-        loaded.library = library;
+        loaded.handle = library;
         loaded.api = api;
         return NULL;
 }
 
 const struct curl_api *curl_api_hold(void)
 {
-        if (loaded.library == NULL)
+        if (loaded.handle == NULL)
                 bug("libcurl is used before it is loaded");
         loaded.holders++;
         return &loaded.api;
@@ -83,11 +83,11 @@ void curl_api_pin(void)
 
 void curl_api_unload(void)
 {
-        if (loaded.library == NULL || loaded.holders > 0 || loaded.is_pinned)
+        if (loaded.handle == NULL || loaded.holders > 0 || loaded.is_pinned)
                 return;
 #ifndef CTELEPORT_SANITIZED /* their reports need the library's names until the end */
         loaded.api.global_cleanup();
-        dlclose(loaded.library);
-        loaded.library = NULL;
+        dlclose(loaded.handle);
+        loaded.handle = NULL;
 #endif
 }

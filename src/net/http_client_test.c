@@ -13,7 +13,7 @@
 
 struct fixture {
         struct loop loop;
-        struct http_stub stub;
+        struct http_peer peer;
         struct http_client *client;
         char *seen; /* the last request */
         const char *scripted;
@@ -63,14 +63,14 @@ static void setup(struct fixture *f, unsigned keep)
 {
         *f = (struct fixture){ .scripted = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" };
         assert_null(loop_init(&f->loop, NULL));
-        http_stub_start(&f->stub, &f->loop, answer, f);
+        http_peer_start(&f->peer, &f->loop, answer, f);
         f->client = http_client_new(&f->loop, (struct http_client_options){ .keep = keep });
 }
 
 static void teardown(struct fixture *f)
 {
         http_client_free(f->client);
-        http_stub_stop(&f->stub);
+        http_peer_stop(&f->peer);
         loop_run(&f->loop);
         loop_release(&f->loop);
         free(f->seen);
@@ -83,7 +83,7 @@ static void teardown(struct fixture *f)
 static struct http_request request_to(const struct fixture *f)
 {
         return (struct http_request){ .method = "GET",
-                                      .url = f->stub.url,
+                                      .url = f->peer.url,
                                       .allow_http = true,
                                       .connect_within = SECONDS(5),
                                       .within = SECONDS(5),
@@ -162,7 +162,7 @@ static void follows_no_redirect(void **state)
         f.scripted = "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n";
         ask(&f, &r);
         assert_int_equal(f.status, 302);
-        assert_int_equal(f.stub.requests, 1);
+        assert_int_equal(f.peer.requests, 1);
         teardown(&f);
 }
 
@@ -180,7 +180,7 @@ static void refuses_plain_http_unless_allowed(void **state)
         r.url = "file:///etc/passwd";
         ask(&f, &r);
         assert_int_equal(f.code, ERROR_INVALID_ARGUMENT);
-        assert_int_equal(f.stub.requests, 0);
+        assert_int_equal(f.peer.requests, 0);
         teardown(&f);
 }
 
@@ -243,7 +243,7 @@ static void connects_elsewhere_when_told(void **state)
         struct http_request r = request_to(&f);
 
         r.url = "http://sts.example.invalid/";
-        r.connect_to = f.stub.address;
+        r.connect_to = f.peer.address;
         ask(&f, &r);
         assert_int_equal(f.status, 200);
         assert_non_null(strstr(f.seen, "Host: sts.example.invalid\r\n"));
@@ -259,8 +259,8 @@ static void keeps_connections_only_when_asked(void **state)
                 struct http_request r = request_to(&f);
                 ask(&f, &r);
                 ask(&f, &r);
-                assert_int_equal(f.stub.requests, 2);
-                assert_int_equal(f.stub.connections, keep == 0 ? 2 : 1);
+                assert_int_equal(f.peer.requests, 2);
+                assert_int_equal(f.peer.connections, keep == 0 ? 2 : 1);
                 teardown(&f);
         }
 }
@@ -274,16 +274,16 @@ static void never_reuses_a_connection_on_which_the_peer_spoke_unasked(void **sta
         struct http_request r = request_to(&f);
 
         ask(&f, &r);
-        http_stub_babble(&f.stub, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+        http_peer_babble(&f.peer, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
         ask(&f, &r);
         assert_string_equal(f.body, "hi");
-        assert_int_equal(f.stub.connections, 2);
+        assert_int_equal(f.peer.connections, 2);
 
         f.scripted = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
         ask(&f, &r);
         ask(&f, &r);
         assert_string_equal(f.body, "hi");
-        assert_int_equal(f.stub.connections, 3);
+        assert_int_equal(f.peer.connections, 3);
         teardown(&f);
 }
 
@@ -302,7 +302,7 @@ static void calls_done_once_when_cancelled(void **state)
         assert_int_equal(f.code, ERROR_CANCELLED);
         f.scripted = "";
         call = http_call_start(f.client, &r, on_done, &f);
-        while (f.stub.requests == 0)
+        while (f.peer.requests == 0)
                 uv_run(&f.loop.uv, UV_RUN_ONCE);
         http_call_cancel(call);
         http_call_cancel(call);

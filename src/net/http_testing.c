@@ -9,10 +9,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-struct http_stub_peer {
+struct http_peer_connection {
         uv_tcp_t tcp;
-        struct http_stub *stub;
-        struct http_stub_peer *next;
+        struct http_peer *peer;
+        struct http_peer_connection *next;
         struct buf in;
         char chunk[4096];
 };
@@ -25,15 +25,15 @@ static void must(int status)
 
 static void on_peer_closed(uv_handle_t *handle)
 {
-        struct http_stub_peer *p = handle->data;
+        struct http_peer_connection *p = handle->data;
 
         buf_release(&p->in);
         free(p);
 }
 
-static void peer_close(struct http_stub_peer *p)
+static void peer_close(struct http_peer_connection *p)
 {
-        for (struct http_stub_peer **at = &p->stub->peers; *at != NULL; at = &(*at)->next) {
+        for (struct http_peer_connection **at = &p->peer->peers; *at != NULL; at = &(*at)->next) {
                 if (*at == p) {
                         *at = p->next;
                         break;
@@ -49,7 +49,7 @@ static void on_written(uv_write_t *write, int status)
         free(write);
 }
 
-static void peer_write(struct http_stub_peer *p, struct str bytes)
+static void peer_write(struct http_peer_connection *p, struct str bytes)
 {
         uv_write_t *write = mem_alloc(sizeof *write + bytes.len);
         char *copy = (char *)(write + 1);
@@ -81,7 +81,7 @@ static size_t request_len(struct str in)
 
 static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *chunk)
 {
-        struct http_stub_peer *p = stream->data;
+        struct http_peer_connection *p = stream->data;
         size_t len;
 
         if (count < 0) {
@@ -93,8 +93,8 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *chunk)
                 AUTO(buf) out = BUF_MAX(1 * MiB);
                 bool stays;
 
-                p->stub->requests++;
-                stays = p->stub->answer(p->stub->ctx, str_slice(buf_str(&p->in), 0, len), &out);
+                p->peer->requests++;
+                stays = p->peer->answer(p->peer->ctx, str_slice(buf_str(&p->in), 0, len), &out);
                 buf_consume(&p->in, len);
                 if (out.len > 0)
                         peer_write(p, buf_str(&out));
@@ -107,7 +107,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *chunk)
 
 static void on_room(uv_handle_t *handle, size_t wanted, uv_buf_t *ret)
 {
-        struct http_stub_peer *p = handle->data;
+        struct http_peer_connection *p = handle->data;
 
         (void)wanted;
         *ret = (uv_buf_t){ p->chunk, sizeof p->chunk };
@@ -115,11 +115,11 @@ static void on_room(uv_handle_t *handle, size_t wanted, uv_buf_t *ret)
 
 static void on_connection(uv_stream_t *listener, int status)
 {
-        struct http_stub *s = listener->data;
-        struct http_stub_peer *p = NEW(struct http_stub_peer);
+        struct http_peer *s = listener->data;
+        struct http_peer_connection *p = NEW(struct http_peer_connection);
 
         must(status);
-        p->stub = s;
+        p->peer = s;
         p->in = BUF_MAX(1 * MiB);
         p->next = s->peers;
         s->peers = p;
@@ -130,13 +130,13 @@ static void on_connection(uv_stream_t *listener, int status)
         must(uv_read_start((uv_stream_t *)&p->tcp, on_room, on_read));
 }
 
-void http_stub_start(struct http_stub *s, struct loop *l,
+void http_peer_start(struct http_peer *s, struct loop *l,
                      bool (*answer)(void *ctx, struct str request, struct buf *out), void *ctx)
 {
         struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
         int len = sizeof address;
 
-        *s = (struct http_stub){ .loop = l, .answer = answer, .ctx = ctx };
+        *s = (struct http_peer){ .loop = l, .answer = answer, .ctx = ctx };
         must(uv_tcp_init(&l->uv, &s->listener));
         s->listener.data = s;
         must(uv_tcp_bind(&s->listener, (const struct sockaddr *)&address, 0));
@@ -147,20 +147,20 @@ void http_stub_start(struct http_stub *s, struct loop *l,
         snprintf(s->url, sizeof s->url, "http://%s", s->address);
 }
 
-void http_stub_babble(struct http_stub *s, const char *bytes)
+void http_peer_babble(struct http_peer *s, const char *bytes)
 {
-        for (struct http_stub_peer *p = s->peers; p != NULL; p = p->next)
+        for (struct http_peer_connection *p = s->peers; p != NULL; p = p->next)
                 peer_write(p, str_of(bytes));
 }
 
-void http_stub_stop(struct http_stub *s)
+void http_peer_stop(struct http_peer *s)
 {
         while (s->peers != NULL)
                 peer_close(s->peers);
         uv_close((uv_handle_t *)&s->listener, NULL);
 }
 
-void http_stub_put(struct buf *out, int status, const char *content_type, const char *body)
+void http_peer_put(struct buf *out, int status, const char *content_type, const char *body)
 {
         buf_printf(out, "HTTP/1.1 %d x\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", status, content_type,
                    strlen(body), body);

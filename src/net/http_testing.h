@@ -8,12 +8,12 @@
 #include "base/buf.h"
 #include "loop/loop.h"
 
-struct http_stub_peer;
+struct http_peer_connection;
 
-struct http_stub {
+struct http_peer {
         struct loop *loop;
         uv_tcp_t listener;
-        struct http_stub_peer *peers;
+        struct http_peer_connection *peers;
         /*
          * Writes the whole answer, status line included, to `out`; leaves it empty to say nothing at all.
          * Returns false to close the connection after it. `request` is head and body.
@@ -25,16 +25,16 @@ struct http_stub {
         unsigned requests, connections;
 };
 
-void http_stub_start(struct http_stub *s, struct loop *l,
+void http_peer_start(struct http_peer *s, struct loop *l,
                      bool (*answer)(void *ctx, struct str request, struct buf *out), void *ctx);
 
 /* Sends bytes that nobody asked for on every open connection. */
-void http_stub_babble(struct http_stub *s, const char *bytes);
+void http_peer_babble(struct http_peer *s, const char *bytes);
 
 /* Closes everything; the loop must run once more before s goes away. */
-void http_stub_stop(struct http_stub *s);
+void http_peer_stop(struct http_peer *s);
 
 /* Writes "HTTP/1.1 STATUS x" with Content-Length and the body. */
-void http_stub_put(struct buf *out, int status, const char *content_type, const char *body);
+void http_peer_put(struct buf *out, int status, const char *content_type, const char *body);
 
 #endif

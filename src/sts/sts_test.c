@@ -22,7 +22,7 @@
 
 struct fixture {
         struct loop loop;
-        struct http_stub stub; /* plain HTTP: to a TLS client, a peer that breaks the handshake */
+        struct http_peer peer; /* plain HTTP: to a TLS client, a peer that breaks the handshake */
         struct link *link;
         pid_t child;
         unsigned done, lost;
@@ -78,12 +78,12 @@ static int setup(void **state)
 
         assert_null(socket_pair(&ours, &theirs));
         assert_null(loop_init(&f->loop, NULL));
-        http_stub_start(&f->stub, &f->loop, no_answer, f);
+        http_peer_start(&f->peer, &f->loop, no_answer, f);
         f->child = fork();
         assert_true(f->child >= 0);
         if (f->child == 0) {
                 close(ours);
-                struct error *err = sts_main(theirs, (struct sts_options){ .connect_to = f->stub.address }, on_ready, NULL);
+                struct error *err = sts_main(theirs, (struct sts_options){ .connect_to = f->peer.address }, on_ready, NULL);
                 _exit(err == NULL ? 0 : 1);
         }
         close(theirs);
@@ -98,7 +98,7 @@ static int teardown(void **state)
         int status;
 
         link_close(f->link);
-        http_stub_stop(&f->stub);
+        http_peer_stop(&f->peer);
         loop_run(&f->loop);
         loop_release(&f->loop);
         assert_int_equal(waitpid(f->child, &status, 0), f->child);
@@ -146,7 +146,7 @@ static void refuses_hosts_that_are_not_sts(void **state)
         ask(f, "169.254.169.254", "X-Amz-Date", "20260101T000000Z", 1000);
         run_until(f, 2);
         assert_int_equal(f->code, ERROR_PERMISSION_DENIED);
-        assert_int_equal(f->stub.connections, 0);
+        assert_int_equal(f->peer.connections, 0);
 }
 
 static void refuses_headers_that_would_change_the_frame(void **state)
@@ -165,23 +165,23 @@ static void refuses_headers_that_would_change_the_frame(void **state)
                 run_until(f, (unsigned)i + 1);
                 assert_int_equal(f->code, ERROR_INVALID_ARGUMENT);
         }
-        assert_int_equal(f->stub.connections, 0);
+        assert_int_equal(f->peer.connections, 0);
 }
 
 static void tries_again_when_the_connection_breaks(void **state)
 {
         struct fixture *f = *state;
 
-        /* The stub waits for a header that never ends; the silence is cut short by closing. */
+        /* The peer waits for a header that never ends; the silence is cut short by closing. */
         ask(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 10000);
         while (f->done == 0) {
                 uv_run(&f->loop.uv, UV_RUN_ONCE);
-                http_stub_babble(&f->stub, "this is no TLS\n");
+                http_peer_babble(&f->peer, "this is no TLS\n");
         }
         assert_int_equal(f->code, 0);
         assert_int_equal(f->outcome, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE);
         assert_int_equal(f->tries, 2);
-        assert_int_equal(f->stub.connections, 2);
+        assert_int_equal(f->peer.connections, 2);
 }
 
 static void answers_within_the_time_it_was_given(void **state)
@@ -200,7 +200,7 @@ static void ends_with_the_asker_whatever_is_under_way(void **state)
 
         for (int i = 0; i < 100; i++)
                 ask(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 10000);
-        while (f->stub.connections < 64)
+        while (f->peer.connections < 64)
                 uv_run(&f->loop.uv, UV_RUN_ONCE);
         /* teardown closes the link and waits for the process */
 }

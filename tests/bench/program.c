@@ -234,7 +234,7 @@ char *bench_dir_make(void)
         const char *base = getenv("TMPDIR");
         char *dir = mem_printf("%s/cteleport-bench.XXXXXX", base == NULL ? "/tmp" : base);
 
-        /* Not 0700: the questioner of AWS, another user, reads the stub's certificate there. */
+        /* Not 0700: the questioner of AWS, another user, reads its certificate there. */
         if (mkdtemp(dir) == NULL || chmod(dir, 0711) != 0)
                 bug("cannot create '%s'", dir);
         return dir;
