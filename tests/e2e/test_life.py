@@ -40,7 +40,7 @@ def test_a_certificate_is_renewed_at_half_its_life_without_a_second_join(make_cl
         assert after[role]["tls_key"] != before[role]["tls_key"], "new keys"
     assert len(joins(cluster)) == 1
     assert len(aws.requests()) == asked, "no proof of the AWS identity"
-    assert is_connected(cluster, host)
+    wait_until(lambda: is_connected(cluster, host), "it is connected with the new certificate")
     assert count(host.process, "present in the cluster") == 1, "the new connection is no news"
 
 
