@@ -5,8 +5,8 @@
 packages_build="gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev
   libssl-dev libnghttp2-dev libcurl4-openssl-dev libyaml-dev libjansson-dev libsqlite3-dev libseccomp-dev libcmocka-dev"
 packages_run="ca-certificates openssl python3 python3-botocore python3-cryptography python3-yaml"
-packages_test="python3-pytest python3-pytest-xdist python3-grpcio python3-grpc-tools python3-protobuf awscli openssh-client gcovr binutils procps
-  clang libclang-rt-14-dev llvm"
+packages_test="python3-pytest python3-pytest-xdist python3-grpcio python3-grpc-tools python3-protobuf python3-boto3 awscli openssh-client gcovr
+  binutils procps"
 
 started=$(date +%s)
 
