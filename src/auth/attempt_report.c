@@ -102,7 +102,6 @@ void attempt_report_refusal(struct attempt *at, const char *check, const struct 
         struct audit_record record = { 0 };
         AUTO_MEM char *token = attempt_safe_token_name(at);
 
-        at->auth->refusals++;
         if (at->auth->refusal_log == NULL || !refusal_log_may_tell(at->auth->refusal_log, address_ip(at->peer)))
                 return;
         auth_audit_begin(at->auth, &record, &audit_instance_join_failed);
@@ -121,7 +120,6 @@ void attempt_report_success(struct attempt *at)
         int64_t ms = duration_ms(instant_since(loop_now(&at->auth->loop), at->started));
         AUTO_MEM char *token = attempt_safe_token_name(at);
 
-        at->auth->joins++;
         log_info("Host has joined the cluster", LOG_STR("node_name", at->host_name), LOG_STR("host_id", at->host_id),
                  LOG_STR("role", at->role), LOG_C("token_name", token), LOG_STR("aws_arn", at->identity.arn),
                  LOG_STR("remote_addr", str_of(at->peer)), LOG_C("request_id", at->request_id), LOG_INT("sts_ms", at->sts_ms),

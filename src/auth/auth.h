@@ -52,12 +52,10 @@ struct auth {
 
         struct caller *callers;
         struct map live;               /* host ID -> struct presence with a connection */
-        struct map sources;            /* address -> struct source */
         size_t pending_joins;
         struct frontdoor *door;
         struct refusal_log *refusal_log;
 
-        uint64_t joins, refusals;      /* since start */
         bool is_clock_off;             /* by AWS's, and said so */
         bool is_stopping;
 };
