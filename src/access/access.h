@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a person may do: pure decisions over roles, without a store, a clock or a network.
+ *
+ * Deny wins: what any role denies is denied, whatever the others allow. Absence never allows: no roles,
+ * no logins, no labels, unknown words give nothing.
+ */
+#ifndef ACCESS_ACCESS_H
+#define ACCESS_ACCESS_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "role.pb-c.h"
+
+/* A person with the roles they hold now; everything borrowed. */
+struct access_person {
+        struct str name;
+        const Cteleport__V1__Role *const *roles;
+        size_t role_count;
+        const struct str *trait_logins; /* {{internal.logins}} */
+        size_t trait_login_count;
+};
+
+struct access_label {
+        struct str key, value;
+};
+
+/* Verbs on resources of the cluster. */
+enum access_verb {
+        ACCESS_LIST = 1 << 0,
+        ACCESS_READ = 1 << 1,
+        ACCESS_CREATE = 1 << 2,
+        ACCESS_UPDATE = 1 << 3,
+        ACCESS_DELETE = 1 << 4,
+};
+
+/* How far a rule reaches. */
+enum access_reach {
+        ACCESS_NONE,
+        ACCESS_OWN, /* only what the person took part in (where clause of `session`) */
+        ACCESS_ALL,
+};
+
+/* Whether the person may do all of `verbs` (several of enum access_verb) to resources of kind ("token", "user", …). */
+enum access_reach access_may(const struct access_person *p, const char *kind, unsigned verbs);
+
+/* What a session may do, beyond existing. */
+enum access_record { ACCESS_RECORD_BEST_EFFORT, ACCESS_RECORD_STRICT };
+struct access_session {
+        bool port_forwarding, agent_forwarding, file_copy;
+        enum access_record record;
+        struct duration idle_timeout; /* 0: none */
+};
+
+/*
+ * Whether the person may log in as `login` to a node with these labels. PERMISSION_DENIED says which of
+ * the two was missing in words fit for the user; the role and field that decided go to the cause.
+ */
+struct error *access_check_login(const struct access_person *p, const struct access_label *labels, size_t label_count,
+                                 struct str login, struct access_session *ret) MUST_USE;
+
+/* Whether the node is visible to the person: some role's labels match and none denies it. */
+bool access_sees_node(const struct access_person *p, const struct access_label *labels, size_t label_count);
+
+/* All logins that some role grants and none denies, sorted, each once; in the arena. Valid names only. */
+struct str *access_logins(const struct access_person *p, struct arena *a, size_t *ret_count);
+
+/* The shortest max_session_ttl of the roles; `otherwise` when none says. */
+struct duration access_max_ttl(const struct access_person *p, struct duration otherwise);
+
+/* The preset roles `access`, `editor`, `auditor`; in the arena. NULL for another name. */
+Cteleport__V1__Role *access_preset(struct arena *a, struct str name);
+extern const char *const access_preset_names[]; /* NULL-terminated */
+
+/* Names of users and of accounts on nodes: one alphabet each, checked at every entrance. */
+bool name_is_user(struct str s);  /* letters, digits, '.', '_', '-', '+', '@'; begins with a letter, digit or '_'; at most 128 */
+bool name_is_login(struct str s); /* letters, digits, '.', '_', '-'; begins with a letter, digit or '_'; at most 32 */
+
+#endif

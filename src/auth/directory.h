@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * People, roles and locks as they are now, in memory: read from the store at the start, kept up by
+ * watches, so that every check is a look-up and sees a change as soon as it is committed.
+ *
+ * Store: /users/<name>, /roles/<name>, /locks/<name>, values are the resources' messages.
+ */
+#ifndef AUTH_DIRECTORY_H
+#define AUTH_DIRECTORY_H
+
+#include "access/access.h"
+#include "auth/auth.h"
+#include "role.pb-c.h"
+
+struct directory;
+
+#define USER_PREFIX STR("/users/")
+#define ROLE_PREFIX STR("/roles/")
+#define LOCK_PREFIX STR("/locks/")
+
+/*
+ * Reads everything, creates the preset roles that are missing at the first start; ready(ctx, err) once from the loop.
+ * Serve nobody before.
+ */
+struct directory *directory_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx) MUST_USE;
+void directory_close(struct directory *d);
+
+/* Borrowed until the next turn of the loop; NULL when there is none. revision may be NULL. */
+const Cteleport__V1__User *directory_user(const struct directory *d, struct str name, uint64_t *ret_revision);
+const Cteleport__V1__Role *directory_role(const struct directory *d, struct str name, uint64_t *ret_revision);
+
+/* The person with the roles they hold now, in the arena (what it points to: until the next turn). NOT_FOUND: no such user. */
+struct error *directory_person(const struct directory *d, struct str user, struct arena *a, struct access_person *ret) MUST_USE;
+
+/* Whom a lock is asked about; empty fields match no lock. */
+struct lock_subject {
+        struct str user, login, host_id, hostname;
+        const struct str *roles;
+        size_t role_count;
+};
+/* PERMISSION_DENIED with the lock's message when one is in force. */
+struct error *directory_check_locks(const struct directory *d, const struct lock_subject *subject) MUST_USE;
+
+/* Calls changed(ctx) from the loop after any lock, role or user was written or removed or a lock ended; until unwatched. */
+struct directory_watch;
+struct directory_watch *directory_watch(struct directory *d, void (*changed)(void *ctx), void *ctx) MUST_USE;
+void directory_unwatch(struct directory_watch *w);
+
+#endif

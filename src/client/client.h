@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A person's side of the cluster, for tsh and tctl: the profile under ~/.tsh, and the ways from this
+ * workstation to the Proxy Service, the Auth Service and nodes.
+ *
+ *     TELEPORT_HOME or ~/.tsh
+ *         current-profile                       name of the proxy host
+ *         <proxy>.yaml                          web_proxy_addr, user, cluster, …
+ *         known_hosts                           @cert-authority lines
+ *         keys/<proxy>/certs.pem                host CA, X.509
+ *         keys/<proxy>/cas/<cluster>.pem
+ *         keys/<proxy>/<user>                   private key (0600), OpenSSH form, Ed25519
+ *         keys/<proxy>/<user>.pub
+ *         keys/<proxy>/<user>.key               private key of the X.509 certificate (0600), P-256
+ *         keys/<proxy>/<user>-x509.pem
+ *         keys/<proxy>/<user>-ssh/<cluster>-cert.pub
+ *
+ * Everything is 0600 in directories of 0700, written atomically.
+ */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/secret.h"
+#include "net/stream.h"
+#include "rpc/rpc.h"
+
+struct loop;
+
+enum { CLIENT_NAMES_MAX = 64 };
+
+struct profile {
+        struct arena *arena;
+        const char *home;       /* the directory */
+        const char *proxy_host; /* names the files */
+        const char *web_addr;   /* host:port of the proxy */
+        const char *user, *cluster;
+        bool is_insecure;       /* logged in with --insecure */
+        /* from the certificates */
+        struct str roles[CLIENT_NAMES_MAX], logins[CLIENT_NAMES_MAX], extensions[8];
+        size_t role_count, login_count, extension_count;
+        struct walltime not_after;
+        /* paths of the files above */
+        const char *known_hosts, *ssh_key, *ssh_cert, *tls_key, *tls_cert, *host_cas;
+};
+
+/* TELEPORT_HOME, or ~/.tsh; in the arena. */
+struct error *profile_home(struct arena *a, const char **ret) MUST_USE;
+
+/*
+ * Reads the profile of `proxy` (host[:port]; NULL: the current one) and of `user` (NULL: the one it names).
+ * NOT_FOUND "Not logged in." when there is none; certificates that have ended are no error here (not_after tells).
+ */
+struct error *profile_load(struct profile *p, const char *proxy, const char *user) MUST_USE;
+void profile_release(struct profile *p);
+
+/* UNAUTHENTICATED "Active profile expired." with the hint how to log in again. */
+struct error *profile_check_times(const struct profile *p, struct walltime now) MUST_USE;
+
+/* ---- ways; done exactly once from the loop; everything pointed to is borrowed until then ------------------ */
+
+/* gRPC to the Auth Service with the person's certificate, end to end: through the proxy, which passes TLS on. */
+struct client_dial;
+struct client_dial *client_dial_auth(struct loop *l, const struct profile *p,
+                                     void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
+/* gRPC to the Proxy Service as a stranger, to log in. web_addr "host:port"; its web certificate is verified unless insecure. */
+struct client_dial *client_dial_proxy(struct loop *l, const char *web_addr, bool is_insecure,
+                                      void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
+/* A stream to the SSH server of a node (host name or host ID): ALPN "cteleport-ssh", then HTTP/1.1 CONNECT. */
+struct client_dial *client_dial_node(struct loop *l, const struct profile *p, const char *target, const char *login,
+                                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
+void client_dial_cancel(struct client_dial *d);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recordings of terminals: asciicast v2 lines (docs.asciinema.org/manual/asciicast/v2) in a container
+ * of our own that tells a torn or altered file from a whole one. docs/protocols/recording.md.
+ *
+ *     "CTREC\x01\r\n" , chunk …          chunk: u32 length, u32 CRC-32C of what follows, u32 number from 0,
+ *                                        u8 kind ('d' data, 'e' end), `length` bytes: whole lines
+ *
+ * (Numbers big endian.) The end chunk carries the SHA-256 of everything before it. What follows the last whole
+ * chunk is the torn tail of a crash.
+ *
+ * Lines are valid JSON whatever the terminal showed: a character cut between two events waits for its
+ * rest; a byte that is not UTF-8 is written as a lone surrogate, \udc80 to \udcff, so that nothing is
+ * lost ("surrogateescape").
+ */
+#ifndef RECORDING_RECORDING_H
+#define RECORDING_RECORDING_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+enum { RECORDING_CHUNK_MAX = 64 * KiB };
+
+/* ---- writing --------------------------------------------------------------------------------------- */
+
+struct recording_header {
+        uint32_t columns, rows;
+        struct walltime started;
+        struct str term, title; /* TERM; "user@host", may be empty */
+};
+
+struct recording_writer; /* an engine: bytes come out in drain, it touches no file */
+struct recording_writer *recording_writer_new(const struct recording_header *header) MUST_USE;
+void recording_writer_free(struct recording_writer *w);
+/* `at` counts from the start of the session. */
+void recording_output(struct recording_writer *w, struct duration at, struct str bytes);
+void recording_resize(struct recording_writer *w, struct duration at, uint32_t columns, uint32_t rows);
+/* Closes the open chunk, if any: after it, drain yields everything written so far. */
+void recording_flush(struct recording_writer *w);
+/* The end chunk; nothing can be added any more. */
+void recording_finish(struct recording_writer *w, struct duration at);
+/* Whole chunks not taken yet; borrowed until the next call. recording_taken says how many bytes of them are done with. */
+struct str recording_drain(struct recording_writer *w);
+void recording_taken(struct recording_writer *w, size_t len);
+
+/* ---- reading ---------------------------------------------------------------------------------------- */
+
+enum recording_event_kind { RECORDING_HEADER, RECORDING_OUTPUT, RECORDING_RESIZE, RECORDING_END };
+struct recording_event {
+        enum recording_event_kind kind;
+        struct duration at;
+        struct str bytes;       /* OUTPUT: as the terminal got them; borrowed until the next call */
+        struct str line;        /* the asciicast line it came from, without newline (HEADER, OUTPUT, RESIZE) */
+        uint32_t columns, rows; /* HEADER, RESIZE */
+        struct walltime started; /* HEADER */
+        bool is_verified;       /* END: the digest agrees */
+};
+struct recording_reader;
+struct recording_reader *recording_reader_new(void) MUST_USE;
+void recording_reader_free(struct recording_reader *r);
+/* Gives more bytes of the container (copied). */
+void recording_feed(struct recording_reader *r, struct str bytes);
+/* The next event; *ret_have false: more bytes are needed. DATA_LOSS names the chunk that is damaged; repeats from then on. */
+struct error *recording_next(struct recording_reader *r, struct recording_event *ret, bool *ret_have) MUST_USE;
+
+/*
+ * Only the structure, for whoever keeps recordings without looking inside: feeds bytes, tells how far whole chunks
+ * reach, whether the end chunk was seen, and what is wrong (DATA_LOSS). A plain value; zero it to start.
+ */
+struct recording_check {
+        uint64_t whole;   /* bytes of whole chunks so far */
+        uint32_t next;    /* number of the next chunk */
+        bool has_ended;
+        uint8_t head[16]; /* a chunk header that is not whole yet */
+        size_t head_len;
+        uint32_t body_left, crc, crc_so_far;
+};
+struct error *recording_check_feed(struct recording_check *c, struct str bytes) MUST_USE;
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SSH Service's process: what its parts share. Private to src/ssh.
+ *
+ *      proxies ◀── reverse tunnels ── tunnels.c        one to each proxy there is
+ *         │ CONNECT
+ *         ▼
+ *      connection.c ◀──── splice ────▶ sshd -i          started by the supervisor, which alone may be root
+ *         │   ▲  │                       │ starts as …
+ *         │   │  └ sshd_log.c ◀─ stderr ─┤
+ *         │   │                          ├─ root: teleport ssh-authorize   "may this certificate log in as …?"
+ *         │   └── helpers.c ◀── socket ──┴─ the user: teleport ssh-session  the shell, the recorder's eye
+ *         │           │
+ *         │           └ spool.c ── data_dir/spool ── upload.c ──▶ auth  Record: the recording, resumed without loss
+ *         └ attend.c ──▶ auth  Attend: who asks, what happens, the order to end
+ */
+#ifndef SSH_SSH_H
+#define SSH_SSH_H
+
+#include "api.pb-c.h"
+#include "api/service.h"
+#include "join/host_identity.h"
+#include "loop/loop.h"
+#include "net/stream.h"
+#include "session.pb-c.h"
+
+struct ssh_service;
+struct connection;
+struct helper;
+struct spool;
+
+/* ---- connection.c: one SSH connection, from the proxy's CONNECT to the end of its sshd --------------- */
+
+/* By the ID that the proxy gave; NULL when there is none. */
+struct connection *connection_find(struct ssh_service *s, struct str connection_id);
+/* Process of its sshd; 0: not known yet. */
+pid_t connection_sshd_pid(const struct connection *c);
+
+/* ssh-authorize asks. done exactly once from the loop; decision borrowed, NULL with err (owned). */
+void connection_ask(struct connection *c, struct str certificate, struct str login,
+                    void (*done)(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err), void *ctx);
+
+/* The decision that sshd has acted on: the latest for the certificate it accepted; NULL before. */
+const Cteleport__V1__AttendDecision *connection_decision(const struct connection *c);
+
+/*
+ * Tells the cluster; `up` is copied, its seq filled in. acknowledged (may be NULL) is called once when it is
+ * durable there, or with an error (owned) when the connection ends before.
+ */
+void connection_tell(struct connection *c, const Cteleport__V1__AttendUp *up,
+                     void (*acknowledged)(void *ctx, struct error *err), void *ctx);
+
+/* Sessions of a connection: so that its end reaches them. Embedded by helper. */
+void connection_add_helper(struct connection *c, struct helper *h);
+void connection_remove_helper(struct connection *c, struct helper *h);
+
+/* Ends the connection: sessions are told why, sshd's end is closed after a moment. */
+void connection_end(struct connection *c, struct error *err);
+
+/* ---- helpers.c: programs that sshd started, on the helpers socket -------------------------------------- */
+
+struct helpers;
+/* fd: listening, owned. */
+struct helpers *helpers_open(struct ssh_service *s, int fd);
+void helpers_close(struct helpers *h);
+/* The connection of a session is over: text for its terminal. */
+void helper_end(struct helper *h, struct str text);
+
+/* ---- spool.c, upload.c: recordings on this node until the cluster has them ------------------------------- */
+
+/* data_dir/spool; finds what an earlier run left. */
+struct spool *spool_open(struct ssh_service *s, const char *dir);
+void spool_close(struct spool *sp);
+
+struct spool_file;
+struct recording_header;
+/* A new recording; failed (at most once, from the loop; err owned) when the disk takes no more: then it is closed as it is. */
+struct spool_file *spool_begin(struct spool *sp, struct str session_id, const struct recording_header *header,
+                               void (*failed)(void *ctx, struct error *err), void *ctx) MUST_USE;
+void spool_output(struct spool_file *f, struct str bytes);
+void spool_resize(struct spool_file *f, uint32_t columns, uint32_t rows);
+/* Bytes given but not written to the disk yet: the producer waits above LIMIT_SPOOL_WAITING. drained is called when below. */
+size_t spool_pending(const struct spool_file *f);
+void spool_on_drain(struct spool_file *f, void (*drained)(void *ctx));
+/* The end; the file lives on until it is uploaded. No callback comes any more. */
+void spool_finish(struct spool_file *f);
+
+/* ---- ssh.c ------------------------------------------------------------------------------------------------ */
+
+struct loop *ssh_loop(struct ssh_service *s);
+struct spool *ssh_spool(struct ssh_service *s);
+const struct host_identity *ssh_identity(const struct ssh_service *s);
+/* Where people reach the cluster, for SSH_SESSION_WEBPROXY_ADDR. */
+const char *ssh_proxy_addr(const struct ssh_service *s);
+/*
+ * gRPC to auth with the Node identity (on auth's own machine: the link), made when first needed and let
+ * go of when idle. done exactly once from the loop; client valid until it is lost; UNAVAILABLE otherwise.
+ */
+void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx);
+
+#endif

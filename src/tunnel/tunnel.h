@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reverse tunnel: HTTP/2 with the roles swapped (RFC 9113), on a connection that the agent opened
+ * to the proxy with ALPN "cteleport-reversetunnel" and mutual TLS. The proxy is the HTTP/2 client and
+ * opens a CONNECT stream (section 8.5) per SSH connection; the agent is the server.
+ *
+ *     agent ── TCP, TLS ──▶ proxy          who dials
+ *     agent ◀── CONNECT ─── proxy          who asks; 200, then bytes both ways
+ *
+ * The request: :method CONNECT, :authority <host ID>, cteleport-connection <connection id>,
+ * cteleport-client-addr <ip:port>. A refusal is a status other than 200 with a sentence in the header
+ * cteleport-error (percent-encoded as grpc-message is).
+ *
+ * Every CONNECT stream is a struct stream like any other: a reader who pauses fills its own window and
+ * nobody else's.
+ */
+#ifndef TUNNEL_TUNNEL_H
+#define TUNNEL_TUNNEL_H
+
+#include "net/stream.h"
+
+struct loop;
+
+#define TUNNEL_ALPN "cteleport-reversetunnel"
+
+/* What the proxy says of a connection; borrowed in the callback. */
+struct tunnel_request {
+        struct str host_id;
+        struct str connection_id;
+        struct str client_addr;
+};
+
+/* ---- the agent's end ----------------------------------------------------------------------------- */
+struct tunnel_server;
+struct tunnel_visit; /* a CONNECT that waits for its answer */
+struct tunnel_server_events {
+        /* Someone is at the door. Answer now or later, exactly once, by accept or refuse, unless gone before. */
+        void (*on_connect)(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request);
+        /* A visit that was not answered yet has ended: the pointer is dead. */
+        void (*on_gone)(void *ctx, struct tunnel_visit *v);
+        /* The tunnel is lost, or the proxy asked to leave (err owned); all its streams broke. Close it. */
+        void (*on_end)(void *ctx, struct error *err);
+        /* The proxy says goodbye (GOAWAY): open a new tunnel; what is open here may go on. May be NULL. */
+        void (*on_drain)(void *ctx);
+};
+/* tls is owned. */
+struct tunnel_server *tunnel_server_new(struct loop *l, struct stream *tls, const struct tunnel_server_events *events,
+                                        void *ctx) MUST_USE;
+void tunnel_server_close(struct tunnel_server *t); /* streams break; no event comes any more. NULL is silent */
+struct stream *tunnel_accept(struct tunnel_visit *v) MUST_USE; /* starts paused */
+void tunnel_refuse(struct tunnel_visit *v, struct error *err); /* owned */
+
+/* ---- the proxy's end ------------------------------------------------------------------------------ */
+struct tunnel;
+/* tls is owned. on_end comes once when the tunnel is lost; close it then. */
+struct tunnel *tunnel_new(struct loop *l, struct stream *tls, void (*on_end)(void *ctx, struct error *err), void *ctx) MUST_USE;
+void tunnel_close(struct tunnel *t);
+/* GOAWAY; streams that are open go on. */
+void tunnel_drain(struct tunnel *t);
+
+/* Asks for a stream; done exactly once from the loop, with a stream (owned, paused) or an error (owned). */
+struct tunnel_dial;
+struct tunnel_dial *tunnel_connect(struct tunnel *t, const struct tunnel_request *request,
+                                   void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
+void tunnel_connect_cancel(struct tunnel_dial *d); /* done comes with CANCELLED unless it has */
+
+#endif
