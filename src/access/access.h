@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/names.h" /* name_is_user(), name_is_login() */
 #include "base/str.h"
 #include "role.pb-c.h"
 
@@ -73,9 +74,5 @@ struct duration access_max_ttl(const struct access_person *p, struct duration ot
 /* The preset roles `access`, `editor`, `auditor`; in the arena. NULL for another name. */
 Cteleport__V1__Role *access_preset(struct arena *a, struct str name);
 extern const char *const access_preset_names[]; /* NULL-terminated */
-
-/* Names of users and of accounts on nodes: one alphabet each, checked at every entrance. */
-bool name_is_user(struct str s);  /* letters, digits, '.', '_', '-', '+', '@'; begins with a letter, digit or '_'; at most 128 */
-bool name_is_login(struct str s); /* letters, digits, '.', '_', '-'; begins with a letter, digit or '_'; at most 32 */
 
 #endif

@@ -57,6 +57,9 @@ enum {
 /* Sizes in bytes, counts as they are. */
 enum {
         LIMIT_NAME = 256,                     /* host, token, cluster, role names */
+        LIMIT_USER_NAME = 128,                /* a user of the cluster; e-mail addresses are common */
+        LIMIT_LOGIN_NAME = 32,                /* an account on a node; useradd takes no longer ones */
+        LIMIT_USER_ROLES = 32,                /* roles of one user, all of them in each certificate */
         LIMIT_CERT_NAMES = 100,               /* names in one certificate */
         LIMIT_HTTP1_HEADER = 16 * KiB,        /* request line and headers */
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB,   /* decoded */

@@ -30,6 +30,27 @@ bool name_is_token(struct str s)
         return true;
 }
 
+/* Begins with a letter, digit or '_'; has letters, digits and `others`. */
+static bool is_account(struct str s, size_t most, struct str others)
+{
+        if (s.len == 0 || s.len > most || (!char_is_alnum(s.ptr[0]) && s.ptr[0] != '_'))
+                return false;
+        for (size_t i = 0; i < s.len; i++)
+                if (!char_is_alnum(s.ptr[i]) && str_find_char(others, s.ptr[i]) == others.len)
+                        return false;
+        return true;
+}
+
+bool name_is_user(struct str s)
+{
+        return is_account(s, LIMIT_USER_NAME, STR("._-+@"));
+}
+
+bool name_is_login(struct str s)
+{
+        return is_account(s, LIMIT_LOGIN_NAME, STR("._-"));
+}
+
 static bool is_lower_hex(struct str s)
 {
         for (size_t i = 0; i < s.len; i++)
@@ -38,7 +59,7 @@ static bool is_lower_hex(struct str s)
         return true;
 }
 
-static bool is_uuid(struct str s)
+bool name_is_uuid(struct str s)
 {
         static const size_t widths[] = { 8, 4, 4, 4, 12 };
         struct str rest = s;
@@ -56,7 +77,7 @@ static bool is_uuid(struct str s)
 
 bool name_is_host_id(struct str s)
 {
-        if (is_uuid(s))
+        if (name_is_uuid(s))
                 return true;
         return s.len >= 12 + 3 + 8 && s.len <= 64 && name_is_aws_account(str_slice(s, 0, 12)) &&
                str_equal(str_slice(s, 12, 3), STR("-i-")) && is_lower_hex(str_slice(s, 15, s.len));

@@ -17,6 +17,15 @@ bool name_is_host(struct str s);
 /* Token names and IDs: letters, digits, '.', '_', '-', '+', '=', '@', ':'; not beginning with '-'; at most 256. */
 bool name_is_token(struct str s);
 
+/* Users of the cluster: letters, digits, '.', '_', '-', '+', '@'; begins with a letter, digit or '_'; at most 128. */
+bool name_is_user(struct str s);
+
+/* Accounts on nodes: letters, digits, '.', '_', '-'; begins with a letter, digit or '_'; at most 32. */
+bool name_is_login(struct str s);
+
+/* A canonical lower-case UUID. */
+bool name_is_uuid(struct str s);
+
 /* A canonical lower-case UUID, or EC2's "<12 digits>-i-<8 or more hex digits>". */
 bool name_is_host_id(struct str s);
 

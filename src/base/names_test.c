@@ -78,6 +78,47 @@ static void knows_one_alphabet_for_each_kind_of_name(void **state)
         }
 }
 
+static void knows_people_and_accounts(void **state)
+{
+        static const struct {
+                struct str text;
+                bool is_user, is_login;
+        } people[] = {
+                { STR_INIT("alice"), true, true },
+                { STR_INIT("a"), true, true },
+                { STR_INIT("1st"), true, true },
+                { STR_INIT("_apt"), true, true },
+                { STR_INIT("alice.b-c_d"), true, true },
+                { STR_INIT("alice+test@example.com"), true, false },
+                { STR_INIT(""), false, false },
+                { STR_INIT("-alice"), false, false },
+                { STR_INIT(".alice"), false, false },
+                { STR_INIT("@alice"), false, false },
+                { STR_INIT("al ice"), false, false },
+                { STR_INIT("alice\n"), false, false },
+                { STR_INIT("alice\0"), false, false },
+                { STR_INIT("alice:root"), false, false },
+                { STR_INIT("alice,root"), false, false },
+                { STR_INIT("alice*"), false, false },
+                { STR_INIT("$alice"), false, false },
+                { STR_INIT("..\x2f"
+                           "alice"),
+                  false, false },
+                { STR_INIT("al\xc3\xafs"), false, false },
+        };
+        char text[LIMIT_USER_NAME + 1];
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(people); i++)
+                if (name_is_user(people[i].text) != people[i].is_user || name_is_login(people[i].text) != people[i].is_login)
+                        fail_msg("row %zu: '%.*s'", i, STR_ARG(people[i].text));
+        memset(text, 'a', sizeof text);
+        assert_true(name_is_user((struct str){ text, LIMIT_USER_NAME }));
+        assert_false(name_is_user((struct str){ text, LIMIT_USER_NAME + 1 }));
+        assert_true(name_is_login((struct str){ text, LIMIT_LOGIN_NAME }));
+        assert_false(name_is_login((struct str){ text, LIMIT_LOGIN_NAME + 1 }));
+}
+
 static void takes_names_of_256_bytes_and_no_longer(void **state)
 {
         char text[LIMIT_NAME + 1];
@@ -123,6 +164,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(knows_one_alphabet_for_each_kind_of_name),
+                cmocka_unit_test(knows_people_and_accounts),
                 cmocka_unit_test(takes_names_of_256_bytes_and_no_longer),
                 cmocka_unit_test(keeps_the_names_of_the_cluster_for_itself),
                 cmocka_unit_test(shows_a_bad_name_harmless),
