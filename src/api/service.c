@@ -149,12 +149,24 @@ static void tell_link(struct service *s, const char *name, int fd)
                 close(fd);
 }
 
+static bool is_about_sshd(Cteleport__Internal__V1__Control__Kind kind)
+{
+        return kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM ||
+               kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG ||
+               kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED ||
+               kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED;
+}
+
 static void obey(struct service *s, const control_message *control, int fd)
 {
         const struct service_events *events = s->events;
 
         if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__LINK) {
                 tell_link(s, control->name, fd);
+                return;
+        }
+        if (is_about_sshd(control->kind) && events->on_sshd != NULL) {
+                events->on_sshd(s->ctx, control, fd);
                 return;
         }
         if (fd >= 0)
@@ -242,6 +254,12 @@ static void say(const control_message *control)
                 log_debug("cannot reach the supervisor", LOG_ERR(err));
                 error_free(err);
         }
+}
+
+void service_say(struct service *s, const control_message *control)
+{
+        (void)s;
+        say(control);
 }
 
 void service_ready(struct service *s)

@@ -24,6 +24,8 @@ struct service_events {
         void (*on_link)(void *ctx, const char *name, int fd);
         /* The files of https_keypairs changed; pairs are borrowed until it returns. */
         void (*on_keypairs)(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count);
+        /* About an sshd or a helper (SSHD_*, HELPER_CHECKED): control is borrowed, fd owned, or -1 when none came. */
+        void (*on_sshd)(void *ctx, const Cteleport__Internal__V1__Control *control, int fd);
 };
 
 struct service {
@@ -61,6 +63,9 @@ void service_relink(struct service *s, const char *name);
 /* Tells the supervisor that starting this service again would not help (err is owned), for its own log and exit. */
 void service_fatal(struct service *s, struct error *err);
 
+/* Says anything else to the supervisor: what the SSH Service asks of it. */
+void service_say(struct service *s, const Cteleport__Internal__V1__Control *control);
+
 /* Ends listening, wipes the secrets that came with Boot, and frees. The loop still has to turn once for a handle to
  * close. */
 void service_end(struct service *s);
@@ -75,5 +80,6 @@ void service_log_setup(const Cteleport__V1__Config *config, int fd);
 int auth_main(struct service *s);
 int proxy_main(struct service *s);
 int instance_main(struct service *s);
+int ssh_main(struct service *s);
 
 #endif

@@ -33,8 +33,8 @@ struct spool;
 
 /* By the ID that the proxy gave; NULL when there is none. */
 struct connection *connection_find(struct ssh_service *s, struct str connection_id);
-/* Process of its sshd; 0: not known yet. */
-pid_t connection_sshd_pid(const struct connection *c);
+/* "192.0.2.7:50122" of the person, as the proxy saw it; borrowed for its life. */
+struct str connection_client_addr(const struct connection *c);
 
 /* ssh-authorize asks. done exactly once from the loop; decision borrowed, NULL with err (owned). */
 void connection_ask(struct connection *c, struct str certificate, struct str login,
@@ -63,8 +63,16 @@ struct helpers;
 /* fd: listening, owned. */
 struct helpers *helpers_open(struct ssh_service *s, int fd);
 void helpers_close(struct helpers *h);
-/* The connection of a session is over: text for its terminal. */
+/* The connection of a session is over: text for its terminal. It need not remove itself: the connection is gone then. */
 void helper_end(struct helper *h, struct str text);
+/*
+ * Asks the supervisor, who may look: did the sshd of this connection start process `pid` (by SO_PEERCRED), and is it our
+ * own program? done exactly once from the loop, err NULL for yes, PERMISSION_DENIED for no (owned); not after a cancel.
+ */
+struct helper_check;
+struct helper_check *helper_check_start(struct ssh_service *s, struct str connection_id, pid_t pid,
+                                        void (*done)(void *ctx, struct error *err), void *ctx) MUST_USE;
+void helper_check_cancel(struct helper_check *k);
 
 /* ---- spool.c, upload.c: recordings on this node until the cluster has them ------------------------------- */
 
@@ -88,6 +96,8 @@ void spool_finish(struct spool_file *f);
 /* ---- ssh.c ------------------------------------------------------------------------------------------------ */
 
 struct loop *ssh_loop(struct ssh_service *s);
+/* What this host allows at all; never NULL. */
+const Cteleport__V1__SSHConfig *ssh_config(const struct ssh_service *s);
 struct spool *ssh_spool(struct ssh_service *s);
 const struct host_identity *ssh_identity(const struct ssh_service *s);
 /* Where people reach the cluster, for SSH_SESSION_WEBPROXY_ADDR. */
