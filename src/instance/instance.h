@@ -14,7 +14,7 @@
 #define INSTANCE_INSTANCE_H
 
 #include "api/service.h"
-#include "instance/connect.h"
+#include "cluster/connect.h"
 #include "instance/neighbour.h"
 #include "instance/presence.h"
 #include "instance/status.h"

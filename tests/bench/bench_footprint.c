@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "crowd.h"
 #include "figures.h"
-#include "instance/connect.h"
+#include "cluster/connect.h"
 #include "instance/presence.h"
 #include "program.h"
 #include "rpc/rpc.h"

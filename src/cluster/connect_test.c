@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "instance/connect.h"
+#include "cluster/connect.h"
 
 #include <stdio.h>
 
@@ -103,6 +103,17 @@ static void a_member_has_one_way(void **state)
         assert_string_equal(way.address, "a:3025");
 }
 
+static void a_tunnel_leads_to_a_proxy_that_the_cluster_knows(void **state)
+{
+        (void)state;
+        struct connect_way way;
+        must(connect_way_of_tunnel(STR("p.example.com"), &way));
+        assert_int_equal(way.route, ROUTE_TUNNEL);
+        assert_int_equal(way.proof, PROOF_STORED);
+        assert_string_equal(way.address, "p.example.com:3080");
+        must_fail(connect_way_of_tunnel(STR("p:"), &way), ERROR_INVALID_ARGUMENT);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -110,6 +121,7 @@ int main(void)
                 cmocka_unit_test(calls_only_first_use_and_insecure_unverified),
                 cmocka_unit_test(refuses_what_is_no_address),
                 cmocka_unit_test(a_member_has_one_way),
+                cmocka_unit_test(a_tunnel_leads_to_a_proxy_that_the_cluster_knows),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

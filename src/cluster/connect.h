@@ -3,8 +3,8 @@
  * Ways to the cluster: which address to dial (through an HTTP proxy, where the environment names one),
  * what to say in TLS, and how the server proves itself.
  */
-#ifndef INSTANCE_CONNECT_H
-#define INSTANCE_CONNECT_H
+#ifndef CLUSTER_CONNECT_H
+#define CLUSTER_CONNECT_H
 
 #include "join/host_identity.h"
 #include "join/join_client.h"
@@ -19,6 +19,7 @@ enum connect_route {
         ROUTE_PROXY_CLUSTER, /* a proxy by its certificate of the cluster, to join */
         ROUTE_AUTH,          /* the Auth Service, to join */
         ROUTE_MEMBER,        /* the Auth Service with our certificate; a proxy passes this through untouched */
+        ROUTE_TUNNEL,        /* a proxy with our certificate, to be reached through it (tunnel/tunnel.h) */
 };
 
 enum connect_proof {
@@ -59,6 +60,9 @@ struct error *connect_ways_to_join(struct str proxy_server, struct str auth_serv
 
 /* The way for a host that has an identity. */
 struct error *connect_way_of_member(struct str proxy_server, struct str auth_server, struct connect_way *ret) MUST_USE;
+
+/* The way of a reverse tunnel to the proxy at addr ("host[:port]"). */
+struct error *connect_way_of_tunnel(struct str addr, struct connect_way *ret) MUST_USE;
 
 /* "proxy server" or "auth server"; "cluster" for a member's way. */
 const char *connect_way_name(const struct connect_way *w);

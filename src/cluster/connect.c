@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "instance/connect.h"
+#include "cluster/connect.h"
 
 #include <stdio.h>
 
@@ -21,11 +21,16 @@ static const struct route {
         const char *server_name; /* NULL: the host of the address */
         const char *role;        /* of the server's certificate; NULL: it is not one of the cluster */
         const char *alpn[3];
+        bool is_internal;       /* both ends are ours: TLS 1.3 only */
+        bool shows_certificate; /* of the stored identity */
 } routes[] = {
         [ROUTE_PROXY_WEB] = { "proxy server", NULL, NULL, { "teleport-proxy-grpc", "h2" } },
         [ROUTE_PROXY_CLUSTER] = { "proxy server", "teleport.cluster.local", "Proxy", { "teleport-proxy-grpc", "h2" } },
-        [ROUTE_AUTH] = { "auth server", "teleport.cluster.local", "Auth", { "h2" } },
-        [ROUTE_MEMBER] = { "cluster", NULL, "Auth", { NULL } }, /* names follow from the cluster */
+        [ROUTE_AUTH] = { "auth server", "teleport.cluster.local", "Auth", { "h2" }, .is_internal = true },
+        [ROUTE_MEMBER] = { "cluster", NULL, "Auth", { NULL }, /* names follow from the cluster */
+                           .is_internal = true, .shows_certificate = true },
+        [ROUTE_TUNNEL] = { "proxy server", "teleport.cluster.local", "Proxy", { "cteleport-reversetunnel" },
+                           .is_internal = true, .shows_certificate = true },
 };
 
 struct connect {
@@ -164,6 +169,13 @@ struct error *connect_way_of_member(struct str proxy_server, struct str auth_ser
         return put_address(ret, auth_server, PORT_AUTH, &port);
 }
 
+struct error *connect_way_of_tunnel(struct str addr, struct connect_way *ret)
+{
+        int port;
+        *ret = (struct connect_way){ .route = ROUTE_TUNNEL, .proof = PROOF_STORED };
+        return put_address(ret, addr, PORT_PROXY, &port);
+}
+
 /* ---- proof ----------------------------------------------------------------------------------------- */
 
 static bool is_pinned(const struct connect_trust *trust, struct str ca_der)
@@ -272,7 +284,7 @@ static struct error *make_context(struct connect *c, const char *const *alpn, st
         struct tls_options options = {
                 .peer = TLS_PEER_REQUIRED,
                 .alpn = alpn,
-                .is_internal = c->way->route == ROUTE_AUTH || c->way->route == ROUTE_MEMBER,
+                .is_internal = routes[c->way->route].is_internal,
         };
         switch (c->way->proof) {
         case PROOF_SYSTEM:
@@ -291,7 +303,7 @@ static struct error *make_context(struct connect *c, const char *const *alpn, st
                 break;
         }
         TRY(tls_context_new(options, &made));
-        if (c->way->route == ROUTE_MEMBER) {
+        if (routes[c->way->route].shows_certificate) {
                 host_identity_chain_pem(known->stored, &chain);
                 TRY(tls_context_add(made, NULL,
                                     (struct tls_identity){ .cert_chain_pem = buf_str(&chain),
