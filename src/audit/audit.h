@@ -12,7 +12,6 @@
 #include "base/str.h"
 
 struct loop;
-
 struct map;
 
 /* A kind of event: a row in audit_events.c. */
@@ -28,6 +27,39 @@ extern const struct audit_kind audit_cert_create;          /* cert.create     TC
 extern const struct audit_kind audit_node_delete;
 extern const struct audit_kind audit_host_duplicate;       /* two live agents with one host ID */
 extern const struct audit_kind audit_cluster_init;
+
+extern const struct audit_kind audit_user_login;                  /* user.login           T1000I */
+extern const struct audit_kind audit_user_login_failed;           /* user.login           T1000W */
+extern const struct audit_kind audit_user_create;                 /* user.create          T1002I */
+extern const struct audit_kind audit_user_update;                 /* user.update          T1003I */
+extern const struct audit_kind audit_user_delete;                 /* user.delete          T1004I */
+extern const struct audit_kind audit_user_password_change;        /* user.password_change T1005I */
+extern const struct audit_kind audit_mfa_add;                     /* mfa.add              T1006I */
+extern const struct audit_kind audit_reset_password_token_create; /* reset_password_token.create T6000I; invites too */
+extern const struct audit_kind audit_role_create;                 /* role.created         T9000I */
+extern const struct audit_kind audit_role_update;                 /* role.updated         T9002I */
+extern const struct audit_kind audit_role_delete;                 /* role.deleted         T9001I */
+extern const struct audit_kind audit_lock_create;                 /* lock.created         TLK00I */
+extern const struct audit_kind audit_lock_delete;                 /* lock.deleted         TLK01I */
+
+extern const struct audit_kind audit_session_rejected;         /* session.rejected T1006W */
+extern const struct audit_kind audit_session_start;            /* session.start    T2000I */
+extern const struct audit_kind audit_session_leave;            /* session.leave    T2003I */
+extern const struct audit_kind audit_session_end;              /* session.end      T2004I */
+extern const struct audit_kind audit_session_upload;           /* session.upload   T2005I */
+extern const struct audit_kind audit_session_data;             /* session.data     T2006I */
+extern const struct audit_kind audit_session_connect;          /* session.connect  T2010I */
+extern const struct audit_kind audit_session_recording_access; /* session.recording.access T2012I */
+extern const struct audit_kind audit_session_recording_lost;   /* a recording that cannot be taken, or is not what was begun */
+extern const struct audit_kind audit_resize;                   /* resize            T2002I */
+extern const struct audit_kind audit_exec;                     /* exec              T3002I */
+extern const struct audit_kind audit_exec_failed;              /* exec              T3002E */
+extern const struct audit_kind audit_port;                     /* port              T3003I */
+extern const struct audit_kind audit_port_failed;              /* port              T3003E */
+extern const struct audit_kind audit_client_disconnect;        /* client.disconnect T3006I */
+
+/* What was done to files: "open", "rename" … (sftp, TS0nnI), "upload", "download" (scp); others: sftp without a number of its own. */
+const struct audit_kind *audit_file_kind(struct str action, bool is_failure);
 
 enum { AUDIT_UID_LEN = 36 }; /* a UUID */
 

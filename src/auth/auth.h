@@ -55,6 +55,8 @@ struct auth {
         size_t pending_joins;
         struct frontdoor *door;
         struct refusal_log *refusal_log;
+        struct directory *directory;   /* people, roles, locks */
+        struct sessions *sessions;     /* connections to nodes that are going on */
 
         bool is_clock_off;             /* by AWS's, and said so */
         bool is_stopping;
