@@ -24,6 +24,12 @@ struct error *key_to_pem(const struct key *k, struct secret *ret_pem) MUST_USE;
 /* The first private key of the text; INVALID_ARGUMENT when there is none or of a kind we do not use. */
 struct error *key_from_pem(struct key *k, struct str pem) MUST_USE;
 
+/*
+ * As OpenSSH's own programs keep it ("BEGIN OPENSSH PRIVATE KEY"), not encrypted: those before 9.6 read an Ed25519
+ * key in no other form. INVALID_ARGUMENT for another kind, or a comment of more than 256 bytes.
+ */
+struct error *key_to_openssh(const struct key *k, struct str comment, struct secret *ret_text) MUST_USE;
+
 /* Public halves: SubjectPublicKeyInfo DER, the same as PEM, SSH wire form, authorized_keys line (without newline). */
 struct error *key_public_der(const struct key *k, struct buf *out) MUST_USE;
 struct error *key_public_pem(const struct key *k, struct buf *out) MUST_USE;

@@ -4,6 +4,9 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/names.h"
@@ -52,6 +55,32 @@ static void refuses_texts_without_a_usable_private_key(void **state)
         assert_done(key_to_pem(&p521, &pem));
         assert_refused(key_from_pem(&key, secret_str(&pem)), ERROR_INVALID_ARGUMENT, "cannot be used");
         assert_null(key.handle);
+}
+
+static void writes_keys_that_openssh_reads(void **state)
+{
+        AUTO(key) key = given_key(KEY_ED25519);
+        AUTO(key) other = given_key(KEY_ECDSA_P256);
+        AUTO(secret) text = { 0 };
+        AUTO(buf) ours = BUF_MAX(1 * KiB);
+        AUTO(buf) theirs = BUF_MAX(1 * KiB);
+        char path[] = "/tmp/key_test.XXXXXX", line[512] = "";
+        int fd = mkstemp(path);
+
+        (void)state;
+        assert_done(key_to_openssh(&key, STR("a comment"), &text));
+        assert_int_equal(write(fd, text.ptr, text.len), text.len);
+        close(fd);
+        AUTO_MEM char *command = mem_printf("ssh-keygen -y -f %s", path);
+        FILE *keygen = popen(command, "re");
+        assert_non_null(fgets(line, sizeof(line), keygen));
+        assert_int_equal(pclose(keygen), 0);
+        unlink(path);
+        assert_true(str_ends_with(str_of(line), STR(" a comment\n")));
+        assert_done(public_key_check_ssh_line(str_trim(str_of(line)), &theirs));
+        assert_done(key_public_ssh(&key, &ours));
+        assert_true(str_equal(buf_str(&ours), buf_str(&theirs)));
+        assert_refused(key_to_openssh(&other, STR(""), &text), ERROR_INVALID_ARGUMENT, "only Ed25519");
 }
 
 static void public_halves_agree_in_all_forms(void **state)
@@ -411,6 +440,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(writes_a_key_that_it_reads_again),
                 cmocka_unit_test(refuses_texts_without_a_usable_private_key),
+                cmocka_unit_test(writes_keys_that_openssh_reads),
                 cmocka_unit_test(public_halves_agree_in_all_forms),
                 cmocka_unit_test(takes_lines_as_ssh_keygen_writes_them),
                 cmocka_unit_test(refuses_lines_that_say_more_or_other_than_one_key),
