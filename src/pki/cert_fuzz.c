@@ -37,6 +37,36 @@ static void insist_same_time(const ASN1_TIME *theirs, struct walltime ours)
         insist(ASN1_TIME_cmp_time_t(theirs, (time_t)walltime_unix(ours)) == 0);
 }
 
+/* The values of an attribute that may come often; of CAs and hosts, which have no list of it, the one there is. */
+static void insist_same_list(const X509_NAME *name, int nid, const struct str *list, size_t count, struct str alone)
+{
+        int at = -1;
+
+        for (size_t i = 0; i < count; i++) {
+                at = X509_NAME_get_index_by_NID((X509_NAME *)(uintptr_t)name, nid, at);
+                insist(at >= 0);
+                const ASN1_STRING *s = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
+                insist(str_equal(str_of_bytes(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s)), list[i]));
+        }
+        if (count == 0)
+                insist(str_equal(text_of(name, nid), alone));
+        else
+                insist(X509_NAME_get_index_by_NID((X509_NAME *)(uintptr_t)name, nid, at) < 0);
+}
+
+/* Who a certificate is good for is what decides whose it is: never a user's for servers. */
+static void insist_same_use(X509 *x, const struct cert_info *info)
+{
+        const uint32_t use = X509_get_extension_flags(x) & EXFLAG_XKUSAGE ? X509_get_extended_key_usage(x) : 0;
+
+        if (info->is_user)
+                insist(use == XKU_SSL_CLIENT && X509_get_ext_by_NID(x, NID_subject_alt_name, -1) < 0);
+        else if (info->is_ca)
+                insist(use == 0);
+        else
+                insist(use == (XKU_SSL_SERVER | XKU_SSL_CLIENT));
+}
+
 static void insist_openssl_agrees(struct str der, const struct cert_info *info)
 {
         const unsigned char *at = str_bytes(der);
@@ -47,7 +77,8 @@ static void insist_openssl_agrees(struct str der, const struct cert_info *info)
         insist(x != NULL && at == str_bytes(der) + der.len);
         const X509_NAME *subject = X509_get_subject_name(x);
         insist(str_equal(text_of(subject, NID_commonName), info->common_name));
-        insist(str_equal(text_of(subject, NID_organizationName), info->is_ca ? info->cluster : info->role));
+        insist_same_list(subject, NID_organizationName, info->roles, info->role_count, info->is_ca ? info->cluster : info->role);
+        insist_same_list(subject, NID_localityName, info->logins, info->login_count, STR(""));
         insist_same_time(X509_get0_notBefore(x), info->times.not_before);
         insist_same_time(X509_get0_notAfter(x), info->times.not_after);
         const ASN1_INTEGER *number = X509_get0_serialNumber(x);
@@ -62,6 +93,7 @@ static void insist_openssl_agrees(struct str der, const struct cert_info *info)
         BASIC_CONSTRAINTS *constraints = X509_get_ext_d2i(x, NID_basic_constraints, NULL, NULL);
         insist(constraints != NULL && (constraints->ca != 0) == info->is_ca);
         BASIC_CONSTRAINTS_free(constraints);
+        insist_same_use(x, info);
         X509_free(x);
         ERR_clear_error();
 }
@@ -78,6 +110,7 @@ static void fuzz_x509(struct str der)
         }
         insist(str_is_empty(info.host_id) || name_is_host_id(info.host_id));
         insist(!info.is_ca || str_is_empty(info.role));
+        insist(!info.is_user || (!info.is_ca && str_is_empty(info.host_id) && name_is_user(info.common_name)));
         insist_openssl_agrees(der, &info);
 }
 
@@ -99,9 +132,15 @@ static void fuzz_ssh(struct str wire)
                 insist(err->code == ERROR_INVALID_ARGUMENT);
                 return;
         }
-        insist(info.kind == SSH_CERT_USER || (info.kind == SSH_CERT_HOST && info.principal_count > 0));
+        insist(info.principal_count > 0);
         for (size_t i = 0; i < info.principal_count; i++)
-                insist(name_is_host(info.principals[i]) || name_is_ip(info.principals[i]));
+                if (info.kind == SSH_CERT_USER)
+                        insist(name_is_login(info.principals[i]) || str_starts_with(info.principals[i], SSH_NOLOGIN_PREFIX));
+                else
+                        insist(name_is_host(info.principals[i]) || name_is_ip(info.principals[i]));
+        insist(info.kind == SSH_CERT_USER ? name_is_user(info.key_id) : info.extension_count == 0);
+        for (size_t i = 1; i < info.extension_count; i++)
+                insist(str_compare(info.extensions[i - 1].name, info.extensions[i].name) < 0);
         AUTO_PTR(error) bad_key = public_key_check_ssh(info.public_key, &key);
         insist(bad_key == NULL);
 }

@@ -14,6 +14,7 @@
 /* RFC 5280 appendix A; the last two are Teleport's own, so that its tools show the same. */
 #define OID_COMMON_NAME   OID(2, 5, 4, 3)
 #define OID_SERIAL_NUMBER OID(2, 5, 4, 5)
+#define OID_LOCALITY      OID(2, 5, 4, 7)
 #define OID_ORGANIZATION  OID(2, 5, 4, 10)
 #define OID_CLUSTER       OID(1, 3, 9999, 1, 7)
 #define OID_SYSTEM_ROLE   OID(1, 3, 9999, 2, 11)
@@ -25,5 +26,9 @@
 #define OID_BASIC_CONSTRAINTS  OID(2, 5, 29, 19)
 #define OID_AUTHORITY_KEY_ID   OID(2, 5, 29, 35)
 #define OID_EXTENDED_KEY_USAGE OID(2, 5, 29, 37)
+
+/* What an extended key usage names (section 4.2.1.12). */
+#define OID_SERVER_AUTH OID(1, 3, 6, 1, 5, 5, 7, 3, 1)
+#define OID_CLIENT_AUTH OID(1, 3, 6, 1, 5, 5, 7, 3, 2)
 
 #endif

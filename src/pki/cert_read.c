@@ -14,30 +14,57 @@
 
 enum { SERIAL_SIZE = (CERT_SERIAL_HEX_SIZE - 1) / 2, NAME_VALUE_MAX = 2 * LIMIT_NAME };
 
-/* The attributes of a Name that we write, each at most once but for the system roles; borrowed. */
+/* The attributes of a Name that we write, each at most once but for the lists; borrowed. */
 struct name {
-        struct str common_name, organization, cluster, ca_serial;
+        struct str common_name, cluster, ca_serial;
+        struct str organizations[LIMIT_USER_ROLES], localities[LIMIT_CERT_NAMES];
         struct str system_roles[ARRAY_LEN(((struct cert_info *)NULL)->system_roles)];
-        size_t system_role_count;
+        size_t organization_count, locality_count, system_role_count;
 };
 
-/* Which extensions were there, and what the deciding one says. */
-struct extensions {
-        unsigned seen; /* a bit per row of known_extensions */
-        bool is_ca;
+enum extension {
+        EXTENSION_BASIC_CONSTRAINTS,
+        EXTENSION_KEY_USAGE,
+        EXTENSION_EXTENDED_KEY_USAGE,
+        EXTENSION_SUBJECT_KEY_ID,
+        EXTENSION_AUTHORITY_KEY_ID,
+        EXTENSION_SUBJECT_ALT_NAME,
 };
+
+/* Which extensions were there, and what the deciding ones say. */
+struct extensions {
+        unsigned seen; /* a bit each */
+        bool is_ca, is_server, is_client;
+};
+
+static bool has_extension(const struct extensions *e, enum extension which)
+{
+        return (e->seen & 1U << which) != 0;
+}
 
 /* ---- Name ------------------------------------------------------------------------------------------------- */
 
-/* "<host id>.<cluster>" is longer than a name, and a role or a serial number is none; the letters are the same. */
+/*
+ * "<host id>.<cluster>" is longer than a name, and a role or a serial number is none; of all values together
+ * these are the letters. What a host, a CA or a user may be called is looked at when it is known which it is.
+ */
 static bool is_name_value(struct str s)
 {
         if (s.len == 0 || s.len > NAME_VALUE_MAX)
                 return false;
         for (size_t i = 0; i < s.len; i++)
-                if (!char_is_alnum(s.ptr[i]) && s.ptr[i] != '.' && s.ptr[i] != '-')
+                if (!char_is_alnum(s.ptr[i]) && str_find_char(STR(".-_+@=:"), s.ptr[i]) == 7)
                         return false;
         return true;
+}
+
+/* The letters of a host's own names. */
+static bool is_host_value(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if (!char_is_alnum(s.ptr[i]) && s.ptr[i] != '.' && s.ptr[i] != '-')
+                        return false;
+        return s.len > 0;
 }
 
 static void keep(struct reader *r, struct str *into, struct str value)
@@ -45,6 +72,14 @@ static void keep(struct reader *r, struct str *into, struct str value)
         if (!str_is_empty(*into))
                 reader_fail(r, "a name says one thing twice");
         *into = value;
+}
+
+static void keep_one_more(struct reader *r, struct str *into, size_t *count, size_t room, struct str value)
+{
+        if (*count == room)
+                reader_fail(r, "a name has too many values of one kind");
+        else
+                into[(*count)++] = value;
 }
 
 static void read_attribute(struct reader *r, struct name *name)
@@ -61,16 +96,16 @@ static void read_attribute(struct reader *r, struct name *name)
                 keep(&pair, &name->ca_serial, value);
         else if (der_oid_is(type, OID_COMMON_NAME))
                 keep(&pair, &name->common_name, value);
-        else if (der_oid_is(type, OID_ORGANIZATION))
-                keep(&pair, &name->organization, value);
         else if (der_oid_is(type, OID_CLUSTER))
                 keep(&pair, &name->cluster, value);
-        else if (!der_oid_is(type, OID_SYSTEM_ROLE))
-                reader_fail(&pair, "a name says something that ours do not");
-        else if (name->system_role_count == ARRAY_LEN(name->system_roles))
-                reader_fail(&pair, "it has too many system roles");
+        else if (der_oid_is(type, OID_ORGANIZATION))
+                keep_one_more(&pair, name->organizations, &name->organization_count, LIMIT_USER_ROLES, value);
+        else if (der_oid_is(type, OID_LOCALITY))
+                keep_one_more(&pair, name->localities, &name->locality_count, LIMIT_CERT_NAMES, value);
+        else if (der_oid_is(type, OID_SYSTEM_ROLE))
+                keep_one_more(&pair, name->system_roles, &name->system_role_count, ARRAY_LEN(name->system_roles), value);
         else
-                name->system_roles[name->system_role_count++] = value;
+                reader_fail(&pair, "a name says something that ours do not");
         der_leave(&set, &pair);
         der_leave(r, &set);
 }
@@ -173,17 +208,34 @@ static void read_basic_constraints(struct reader *r, struct extensions *e)
         der_leave(r, &inner);
 }
 
+static void read_extended_key_usage(struct reader *r, struct extensions *e)
+{
+        struct reader uses = der_enter(r, DER_SEQUENCE);
+
+        while (reader_ok(&uses) && uses.rest.len > 0) {
+                struct str use = der_get_oid(&uses);
+
+                if (der_oid_is(use, OID_SERVER_AUTH) && !e->is_server)
+                        e->is_server = true;
+                else if (der_oid_is(use, OID_CLIENT_AUTH) && !e->is_client)
+                        e->is_client = true;
+                else
+                        reader_fail(&uses, "it is good for something that ours are not");
+        }
+        der_leave(r, &uses);
+}
+
 static const struct known_extension {
         struct oid oid;
         bool is_critical;
         void (*read)(struct reader *r, struct extensions *e); /* NULL: OpenSSL's business, when it verifies */
 } known_extensions[] = {
-        { OID_BASIC_CONSTRAINTS, .is_critical = true, .read = read_basic_constraints },
-        { OID_KEY_USAGE, .is_critical = true },
-        { OID_EXTENDED_KEY_USAGE },
-        { OID_SUBJECT_KEY_ID },
-        { OID_AUTHORITY_KEY_ID },
-        { OID_SUBJECT_ALT_NAME },
+        [EXTENSION_BASIC_CONSTRAINTS] = { OID_BASIC_CONSTRAINTS, .is_critical = true, .read = read_basic_constraints },
+        [EXTENSION_KEY_USAGE] = { OID_KEY_USAGE, .is_critical = true },
+        [EXTENSION_EXTENDED_KEY_USAGE] = { OID_EXTENDED_KEY_USAGE, .read = read_extended_key_usage },
+        [EXTENSION_SUBJECT_KEY_ID] = { OID_SUBJECT_KEY_ID },
+        [EXTENSION_AUTHORITY_KEY_ID] = { OID_AUTHORITY_KEY_ID },
+        [EXTENSION_SUBJECT_ALT_NAME] = { OID_SUBJECT_ALT_NAME },
 };
 
 static void read_extension(struct reader *r, struct extensions *e)
@@ -219,7 +271,7 @@ static void read_extensions(struct reader *r, struct extensions *e)
 
         while (reader_ok(&list) && list.rest.len > 0)
                 read_extension(&list, e);
-        if ((e->seen & 1) == 0)
+        if (!has_extension(e, EXTENSION_BASIC_CONSTRAINTS))
                 reader_fail(&list, "it does not say whether it is a CA");
         der_leave(&tagged, &list);
         der_leave(r, &tagged);
@@ -259,26 +311,36 @@ static struct str serial_hex(struct arena *a, struct str serial)
         return arena_str(a, buf_str(&hex));
 }
 
+static struct error *not_ours(const char *what)
+{
+        return error_new(ERROR_INVALID_ARGUMENT, "the certificate's subject is not that of a %s of ours", what);
+}
+
 /* O and CN are the cluster. */
 static struct error *describe_ca(struct arena *a, const struct name *subject, struct cert_info *info)
 {
-        if (str_is_empty(subject->common_name) || !str_equal(subject->common_name, subject->organization) ||
-            !str_is_empty(subject->cluster) || subject->system_role_count > 0)
-                return error_new(ERROR_INVALID_ARGUMENT, "the certificate's subject is not that of a CA of ours");
+        if (subject->organization_count != 1 || !str_equal(subject->common_name, subject->organizations[0]) ||
+            !is_host_value(subject->common_name) || !str_is_empty(subject->cluster) ||
+            subject->locality_count > 0 || subject->system_role_count > 0)
+                return not_ours("CA");
         info->common_name = info->cluster = arena_str(a, subject->common_name);
         return NULL;
 }
 
 static struct error *describe_host(struct arena *a, const struct name *subject, struct cert_info *info)
 {
-        if (str_is_empty(subject->common_name) || str_is_empty(subject->organization) ||
-            str_is_empty(subject->cluster) || !str_is_empty(subject->ca_serial))
-                return error_new(ERROR_INVALID_ARGUMENT, "the certificate's subject is not that of a host of ours");
+        if (!is_host_value(subject->common_name) || subject->organization_count != 1 ||
+            !is_host_value(subject->organizations[0]) || !is_host_value(subject->cluster) ||
+            subject->locality_count > 0 || !str_is_empty(subject->ca_serial))
+                return not_ours("host");
         info->common_name = arena_str(a, subject->common_name);
-        info->role = arena_str(a, subject->organization);
+        info->role = arena_str(a, subject->organizations[0]);
         info->cluster = arena_str(a, subject->cluster);
-        for (size_t i = 0; i < subject->system_role_count; i++)
+        for (size_t i = 0; i < subject->system_role_count; i++) {
+                if (!is_host_value(subject->system_roles[i]))
+                        return not_ours("host");
                 info->system_roles[i] = arena_str(a, subject->system_roles[i]);
+        }
         info->system_role_count = subject->system_role_count;
 
         size_t id_len = str_find_char(info->common_name, '.');
@@ -287,6 +349,60 @@ static struct error *describe_host(struct arena *a, const struct name *subject, 
         if (name_is_host_id(id) && str_equal(behind, info->cluster))
                 info->host_id = id;
         return NULL;
+}
+
+/* Copies of names that all pass; false when one does not. */
+static bool copy_names(struct arena *a, const struct str *from, size_t count, bool (*is_good)(struct str s),
+                       const struct str **ret, size_t *ret_count)
+{
+        struct str *list = arena_alloc(a, count * sizeof *list);
+
+        for (size_t i = 0; i < count; i++) {
+                if (!is_good(from[i]))
+                        return false;
+                list[i] = arena_str(a, from[i]);
+        }
+        *ret = list;
+        *ret_count = count;
+        return true;
+}
+
+static struct error *describe_user(struct arena *a, const struct name *subject, struct cert_info *info)
+{
+        if (!name_is_user(subject->common_name) || !name_is_host(subject->cluster) ||
+            !str_is_empty(subject->ca_serial) || subject->system_role_count > 0)
+                return not_ours("user");
+        if (!copy_names(a, subject->organizations, subject->organization_count, name_is_token, &info->roles,
+                        &info->role_count) ||
+            !copy_names(a, subject->localities, subject->locality_count, name_is_login, &info->logins, &info->login_count))
+                return not_ours("user");
+        info->common_name = arena_str(a, subject->common_name);
+        info->cluster = arena_str(a, subject->cluster);
+        info->is_user = true;
+        return NULL;
+}
+
+/* What it is good for says whose it is: CAs sign, hosts serve and ask, people ask. */
+static struct error *describe(struct arena *a, const struct name *subject, const struct extensions *e,
+                              struct cert_info *info)
+{
+        info->is_ca = e->is_ca;
+        if (e->is_ca && !has_extension(e, EXTENSION_EXTENDED_KEY_USAGE))
+                return describe_ca(a, subject, info);
+        if (!e->is_ca && e->is_server && e->is_client)
+                return describe_host(a, subject, info);
+        if (!e->is_ca && e->is_client && !has_extension(e, EXTENSION_SUBJECT_ALT_NAME))
+                return describe_user(a, subject, info);
+        return error_new(ERROR_INVALID_ARGUMENT, "the certificate is not good for what those of CAs, hosts and users of ours are");
+}
+
+/* The names in it have passed is_name_value(), but any of them may be missing. */
+static struct str issuer_line(struct arena *a, const struct name *issuer)
+{
+        struct str organization = issuer->organization_count > 0 ? issuer->organizations[0] : STR("");
+
+        return str_of(arena_printf(a, "O=%.*s, CN=%.*s, serialNumber=%.*s", STR_ARG(organization),
+                                   STR_ARG(issuer->common_name), STR_ARG(issuer->ca_serial)));
 }
 
 struct error *cert_read(struct arena *a, struct str der, struct cert_info *ret)
@@ -307,11 +423,9 @@ struct error *cert_read(struct arena *a, struct str der, struct cert_info *ret)
         der_leave(&r, &whole);
         TRY(reader_finish(&r, "the certificate"));
 
-        info.is_ca = extensions.is_ca;
-        TRY(info.is_ca ? describe_ca(a, &subject, &info) : describe_host(a, &subject, &info));
+        TRY(describe(a, &subject, &extensions, &info));
         info.serial_hex = serial_hex(a, serial);
-        info.issuer = str_of(arena_printf(a, "O=%.*s, CN=%.*s, serialNumber=%.*s", STR_ARG(issuer.organization),
-                                          STR_ARG(issuer.common_name), STR_ARG(issuer.ca_serial)));
+        info.issuer = issuer_line(a, &issuer);
         *ret = info;
         return NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * OpenSSH certificates (PROTOCOL.certkeys): host certificates written, both kinds read.
+ * OpenSSH certificates (PROTOCOL.certkeys) of hosts and users, written and read.
  */
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ enum {
         ED25519_SIGNATURE_SIZE = 64,
         SSH_TYPE_MAX = 64,
         KEY_ID_MAX = LIMIT_NAME,
-        OPTIONS_MAX = 4 * KiB, /* of other people's certificates, which are read past */
+        OPTIONS_MAX = 16 * KiB, /* LIMIT_USER_ROLES names and a few words */
 };
 
 struct ssh_ca {
@@ -89,28 +89,23 @@ struct error *ssh_ca_load(const struct key *key, struct ssh_ca **ret)
 
 /* ---- writing -------------------------------------------------------------------------------------------- */
 
-/* A list of strings is a string of strings. */
-static struct error *put_principals(struct buf *out, const struct ssh_host_subject *subject)
-{
-        AUTO(buf) list = BUF_MAX(CERT_MAX);
+/* Everything that goes into a certificate, already checked but for the numbers of its times. */
+struct contents {
+        uint32_t kind;
+        struct str key_id;
+        struct buf principals; /* a list of strings is a string of strings */
+        struct buf extensions; /* pairs of strings, in the order of the names */
+        uint64_t serial;
+        struct cert_times times;
+};
 
-        /* Without principals a host certificate fits every host. */
-        if (subject->principal_count == 0 || subject->principal_count > LIMIT_CERT_NAMES)
-                return error_new(ERROR_INVALID_ARGUMENT, "an SSH host certificate needs 1 to %d names, not %zu",
-                                 LIMIT_CERT_NAMES, subject->principal_count);
-        for (size_t i = 0; i < subject->principal_count; i++) {
-                /* ssh matches principals as patterns: nothing that could be one. */
-                if (!name_is_ip(subject->principals[i]))
-                        TRY(name_check_host(subject->principals[i], "certificate name"));
-                buf_put_ssh_string(&list, subject->principals[i]);
-        }
-        TRY(buf_finish(&list, "the list of names"));
-        buf_put_ssh_string(out, buf_str(&list));
-        return NULL;
+static void contents_release(struct contents *c)
+{
+        buf_release(&c->principals);
+        buf_release(&c->extensions);
 }
 
-struct error *ssh_issue_host(struct ssh_ca *ca, const struct ssh_host_subject *subject, struct str public_key_wire,
-                             uint64_t serial, struct cert_times times, struct buf *out_wire)
+static struct error *issue(struct ssh_ca *ca, const struct contents *c, struct str public_key_wire, struct buf *out_wire)
 {
         AUTO(buf) cert = BUF_MAX(CERT_MAX);
         AUTO(buf) signature = BUF_MAX(SSH_TYPE_MAX + ED25519_SIGNATURE_SIZE);
@@ -118,26 +113,25 @@ struct error *ssh_issue_host(struct ssh_ca *ca, const struct ssh_host_subject *s
         struct public_key key;
 
         TRY(public_key_of_ssh(public_key_wire, &key));
-        int64_t after = walltime_unix(times.not_before), before = walltime_unix(times.not_after);
+        TRY(buf_finish(&c->principals, "the list of names"));
+        TRY(buf_finish(&c->extensions, "the extensions"));
+        int64_t after = walltime_unix(c->times.not_before), before = walltime_unix(c->times.not_after);
         if (after < 0 || before <= after)
                 return error_new(ERROR_INVALID_ARGUMENT,
                                  "a certificate that begins before 1970 or ends before it begins");
-        if (subject->key_id.len > KEY_ID_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the key ID has %zu bytes, more than %d", subject->key_id.len,
-                                 KEY_ID_MAX);
         random_bytes(nonce, sizeof nonce);
 
         buf_put_ssh_string(&cert, public_key_ssh_cert_type(&key));
         buf_put_ssh_string(&cert, str_of_bytes(nonce, sizeof nonce));
         public_key_put_ssh_fields(&key, &cert);
-        buf_put_u64(&cert, serial);
-        buf_put_u32(&cert, SSH_CERT_HOST);
-        buf_put_ssh_string(&cert, subject->key_id);
-        TRY(put_principals(&cert, subject));
+        buf_put_u64(&cert, c->serial);
+        buf_put_u32(&cert, c->kind);
+        buf_put_ssh_string(&cert, c->key_id);
+        buf_put_ssh_string(&cert, buf_str(&c->principals));
         buf_put_u64(&cert, (uint64_t)after);
         buf_put_u64(&cert, (uint64_t)before);
         buf_put_ssh_string(&cert, STR("")); /* critical options */
-        buf_put_ssh_string(&cert, STR("")); /* extensions */
+        buf_put_ssh_string(&cert, buf_str(&c->extensions));
         buf_put_ssh_string(&cert, STR("")); /* reserved */
         buf_put_ssh_string(&cert, buf_str(&ca->public_ssh));
         TRY(buf_finish(&cert, "the SSH certificate"));
@@ -150,22 +144,156 @@ struct error *ssh_issue_host(struct ssh_ca *ca, const struct ssh_host_subject *s
         return buf_finish(out_wire, "the SSH certificate");
 }
 
+/* ---- hosts */
+
+struct error *ssh_issue_host(struct ssh_ca *ca, const struct ssh_host_subject *subject, struct str public_key_wire,
+                             uint64_t serial, struct cert_times times, struct buf *out_wire)
+{
+        AUTO(contents) c = { .kind = SSH_CERT_HOST, .key_id = subject->key_id, .principals = BUF_MAX(CERT_MAX),
+                             .extensions = BUF_MAX(0), .serial = serial, .times = times };
+
+        /* Without principals a host certificate fits every host. */
+        if (subject->principal_count == 0 || subject->principal_count > LIMIT_CERT_NAMES)
+                return error_new(ERROR_INVALID_ARGUMENT, "an SSH host certificate needs 1 to %d names, not %zu",
+                                 LIMIT_CERT_NAMES, subject->principal_count);
+        if (subject->key_id.len > KEY_ID_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "the key ID has %zu bytes, more than %d", subject->key_id.len,
+                                 KEY_ID_MAX);
+        for (size_t i = 0; i < subject->principal_count; i++) {
+                /* ssh matches principals as patterns: nothing that could be one. */
+                if (!name_is_ip(subject->principals[i]))
+                        TRY(name_check_host(subject->principals[i], "certificate name"));
+                buf_put_ssh_string(&c.principals, subject->principals[i]);
+        }
+        return issue(ca, &c, public_key_wire, out_wire);
+}
+
+/* ---- users */
+
+static bool is_user_principal(struct str s)
+{
+        return name_is_login(s) || (str_starts_with(s, SSH_NOLOGIN_PREFIX) &&
+                                    name_is_uuid(str_slice(s, SSH_NOLOGIN_PREFIX.len, s.len)));
+}
+
+static struct error *put_logins(struct buf *out, const struct ssh_user_subject *subject)
+{
+        if (subject->principal_count == 0 || subject->principal_count > LIMIT_CERT_NAMES)
+                return error_new(ERROR_INVALID_ARGUMENT, "an SSH user certificate needs 1 to %d logins, not %zu",
+                                 LIMIT_CERT_NAMES, subject->principal_count);
+        for (size_t i = 0; i < subject->principal_count; i++) {
+                if (!is_user_principal(subject->principals[i])) {
+                        AUTO_MEM char *shown = escaped(subject->principals[i]);
+                        return error_new(ERROR_INVALID_ARGUMENT, "'%s' cannot be a login in a certificate", shown);
+                }
+                buf_put_ssh_string(out, subject->principals[i]);
+        }
+        return NULL;
+}
+
+/* {"version":"v1","roles":["access"]}: the form that Teleport's tools know. */
+static struct error *put_roles(struct buf *out, const struct ssh_user_subject *subject)
+{
+        if (subject->role_count > LIMIT_USER_ROLES)
+                return error_new(ERROR_INVALID_ARGUMENT, "%zu roles are too many for a certificate", subject->role_count);
+        buf_put_c(out, "{\"version\":\"v1\",\"roles\":[");
+        for (size_t i = 0; i < subject->role_count; i++) {
+                TRY(name_check_token(subject->roles[i], "role"));
+                buf_put_c(out, i == 0 ? "" : ",");
+                json_put_string(out, subject->roles[i]);
+        }
+        buf_put_c(out, "]}");
+        return NULL;
+}
+
+/* The contents of an extension with a value are again a string; of one without, nothing. */
+static void put_extension(struct buf *out, struct str name, struct str value)
+{
+        AUTO(buf) contents = BUF_MAX(OPTIONS_MAX);
+
+        if (!str_is_empty(value))
+                buf_put_ssh_string(&contents, value);
+        buf_put_ssh_string(out, name);
+        buf_put_ssh_string(out, buf_str(&contents));
+}
+
+struct error *ssh_issue_user(struct ssh_ca *ca, const struct ssh_user_subject *subject, struct str public_key_wire,
+                             uint64_t serial, struct cert_times times, struct buf *out_wire)
+{
+        AUTO(contents) c = { .kind = SSH_CERT_USER, .key_id = subject->user, .principals = BUF_MAX(CERT_MAX),
+                             .extensions = BUF_MAX(OPTIONS_MAX), .serial = serial, .times = times };
+        AUTO(buf) roles = BUF_MAX(OPTIONS_MAX);
+
+        if (!name_is_user(subject->user))
+                return error_new(ERROR_INVALID_ARGUMENT, "the name of the user cannot be in a certificate");
+        TRY(put_logins(&c.principals, subject));
+        TRY(put_roles(&roles, subject));
+        /* In the order of their names, which the format demands. */
+        if (subject->permit_agent_forwarding)
+                put_extension(&c.extensions, STR("permit-agent-forwarding"), STR(""));
+        if (subject->permit_port_forwarding)
+                put_extension(&c.extensions, STR("permit-port-forwarding"), STR(""));
+        if (subject->permit_pty)
+                put_extension(&c.extensions, STR("permit-pty"), STR(""));
+        put_extension(&c.extensions, STR("teleport-roles"), buf_str(&roles));
+        TRY(buf_finish(&roles, "the list of roles"));
+        return issue(ca, &c, public_key_wire, out_wire);
+}
+
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
+/* Needs info->kind. */
 static void read_principals(struct arena *a, struct reader *r, struct ssh_cert_info *info)
 {
         struct reader list = reader_over(reader_ssh_string(r, CERT_MAX));
+        bool is_user = info->kind == SSH_CERT_USER;
 
         while (reader_ok(&list) && list.rest.len > 0) {
                 struct str name = reader_ssh_string(&list, LIMIT_NAME);
 
                 if (info->principal_count == LIMIT_CERT_NAMES)
                         reader_fail(&list, "it has too many names");
-                else if (reader_ok(&list) && !name_is_host(name) && !name_is_ip(name))
-                        reader_fail(&list, "a name in it is not the name of a host or user");
+                else if (reader_ok(&list) && (is_user ? !is_user_principal(name) : !name_is_host(name) && !name_is_ip(name)))
+                        reader_fail(&list, "a name in it is not the name of a host or account");
                 else if (reader_ok(&list))
                         info->principals[info->principal_count++] = arena_str(a, name);
         }
+        if (!reader_ok(&list))
+                reader_fail(r, list.fault);
+}
+
+static bool is_printable(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if (s.ptr[i] < ' ' || s.ptr[i] > '~')
+                        return false;
+        return true;
+}
+
+static void read_extension(struct arena *a, struct reader *list, struct ssh_cert_info *info)
+{
+        struct ssh_extension *last = info->extension_count == 0 ? NULL : &info->extensions[info->extension_count - 1];
+        struct str name = reader_ssh_string(list, LIMIT_NAME);
+        struct reader contents = reader_over(reader_ssh_string(list, OPTIONS_MAX));
+        struct str value = contents.rest.len == 0 ? STR("") : reader_ssh_string(&contents, OPTIONS_MAX);
+
+        if (!reader_ok(&contents) || contents.rest.len > 0 || str_is_empty(name) || !is_printable(name) || !is_printable(value))
+                reader_fail(list, "an extension is malformed");
+        else if (last != NULL && str_compare(last->name, name) >= 0)
+                reader_fail(list, "its extensions are not in order");
+        else if (info->extension_count == SSH_EXTENSIONS_MAX)
+                reader_fail(list, "it has too many extensions");
+        if (reader_ok(list))
+                info->extensions[info->extension_count++] =
+                        (struct ssh_extension){ .name = arena_str(a, name), .value = arena_str(a, value) };
+}
+
+static void read_extensions(struct arena *a, struct reader *r, struct ssh_cert_info *info)
+{
+        struct reader list = reader_over(reader_ssh_string(r, OPTIONS_MAX));
+
+        while (reader_ok(&list) && list.rest.len > 0)
+                read_extension(a, &list, info);
         if (!reader_ok(&list))
                 reader_fail(r, list.fault);
 }
@@ -229,17 +357,29 @@ struct error *ssh_cert_read(struct arena *a, struct str wire, struct ssh_cert_in
         info.valid_before = reader_u64(&r);
         if (!str_is_empty(reader_ssh_string(&r, OPTIONS_MAX)))
                 reader_fail(&r, "it has critical options");
-        struct str extensions = reader_ssh_string(&r, OPTIONS_MAX);
+        read_extensions(a, &r, &info);
         struct str reserved = reader_ssh_string(&r, OPTIONS_MAX);
         if (info.kind != SSH_CERT_USER && info.kind != SSH_CERT_HOST)
                 reader_fail(&r, "it is neither for a host nor for a user");
-        if (info.kind == SSH_CERT_HOST && (!str_is_empty(extensions) || info.principal_count == 0))
-                reader_fail(&r, "a host certificate with extensions or without names");
+        if (info.principal_count == 0)
+                reader_fail(&r, "it has no names: it would fit all, or none");
+        if (info.kind == SSH_CERT_HOST && info.extension_count > 0)
+                reader_fail(&r, "it is for a host and has extensions");
+        if (info.kind == SSH_CERT_USER && !name_is_user(info.key_id))
+                reader_fail(&r, "its key ID is not the name of a user");
         if (!str_is_empty(reserved))
                 reader_fail(&r, "a reserved field is used");
         TRY(read_signature(a, wire, &r, &info));
         *ret = info;
         return NULL;
+}
+
+bool ssh_cert_permits(const struct ssh_cert_info *info, struct str extension)
+{
+        for (size_t i = 0; i < info->extension_count; i++)
+                if (str_equal(info->extensions[i].name, extension))
+                        return true;
+        return false;
 }
 
 struct error *ssh_wire_to_line(struct str wire, struct buf *out)

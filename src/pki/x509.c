@@ -38,6 +38,7 @@ struct profile {
 
 static const struct profile ca_profile = { .is_ca = true, .key_usage = USE_KEY_CERT_SIGN | USE_CRL_SIGN };
 static const struct profile host_profile = { .key_usage = USE_DIGITAL_SIGNATURE, .is_server = true, .is_client = true };
+static const struct profile user_profile = { .key_usage = USE_DIGITAL_SIGNATURE, .is_client = true };
 static const struct profile web_profile = { .key_usage = USE_DIGITAL_SIGNATURE, .is_server = true };
 
 /* Everything that goes into a certificate, already checked. */
@@ -155,9 +156,9 @@ static void put_key_usage(struct der *d, const struct profile *profile)
         extension_begin(d, OID_EXTENDED_KEY_USAGE, false);
         der_begin(d, DER_SEQUENCE);
         if (profile->is_server)
-                der_put_oid(d, OID(1, 3, 6, 1, 5, 5, 7, 3, 1));
+                der_put_oid(d, OID_SERVER_AUTH);
         if (profile->is_client)
-                der_put_oid(d, OID(1, 3, 6, 1, 5, 5, 7, 3, 2));
+                der_put_oid(d, OID_CLIENT_AUTH);
         der_end(d);
         extension_end(d);
 }
@@ -417,7 +418,21 @@ struct cert_times x509_ca_times(const struct x509_ca *ca)
         return ca->times;
 }
 
-/* ---- hosts ---------------------------------------------------------------------------------------------- */
+/* ---- hosts and users ------------------------------------------------------------------------------------ */
+
+/* Signs with the CA: its name and key identifier, the subject's key and a fresh serial number go into c. */
+static struct error *issue(struct x509_ca *ca, struct contents *c, struct str public_key_der, struct buf *out_der,
+                           char *ret_serial_hex)
+{
+        TRY(check_times(c->times));
+        if (c->times.not_before.ns < ca->times.not_before.ns || c->times.not_after.ns > ca->times.not_after.ns)
+                return error_new(ERROR_INVALID_ARGUMENT, "a certificate that outlives its CA");
+        TRY(public_key_of_spki(public_key_der, &c->public_key));
+        c->issuer = buf_str(&ca->name);
+        c->issuer_key_id = str_of_bytes(ca->key_id, sizeof ca->key_id);
+        make_serial(c->serial, ret_serial_hex);
+        return sign_contents(&ca->ecdsa, c, out_der);
+}
 
 struct error *x509_issue_host(struct x509_ca *ca, const struct x509_subject *subject, struct str public_key_der,
                               struct cert_times times, struct buf *out_der, char *ret_serial_hex)
@@ -426,8 +441,6 @@ struct error *x509_issue_host(struct x509_ca *ca, const struct x509_subject *sub
         struct der d = der_over(&name);
         struct contents c = {
                 .profile = &host_profile,
-                .issuer = buf_str(&ca->name),
-                .issuer_key_id = str_of_bytes(ca->key_id, sizeof ca->key_id),
                 .times = times,
                 .dns_names = subject->dns_names,
                 .dns_name_count = subject->dns_name_count,
@@ -435,10 +448,6 @@ struct error *x509_issue_host(struct x509_ca *ca, const struct x509_subject *sub
                 .ip_address_count = subject->ip_address_count,
         };
 
-        TRY(check_times(times));
-        if (times.not_before.ns < ca->times.not_before.ns || times.not_after.ns > ca->times.not_after.ns)
-                return error_new(ERROR_INVALID_ARGUMENT, "a certificate that outlives its CA");
-        TRY(public_key_of_spki(public_key_der, &c.public_key));
         der_begin(&d, DER_SEQUENCE);
         put_attribute(&d, OID_ORGANIZATION, DER_UTF8_STRING, subject->role);
         put_attribute(&d, OID_COMMON_NAME, DER_UTF8_STRING, subject->common_name);
@@ -448,9 +457,49 @@ struct error *x509_issue_host(struct x509_ca *ca, const struct x509_subject *sub
         der_end(&d);
         TRY(buf_finish(&name, "the certificate's subject"));
         c.subject = buf_str(&name);
-        make_serial(c.serial, ret_serial_hex);
-        return sign_contents(&ca->ecdsa, &c, out_der);
+        return issue(ca, &c, public_key_der, out_der, ret_serial_hex);
 }
+
+/* The reader holds certificates to the same. */
+static struct error *check_user(const struct x509_user_subject *subject)
+{
+        if (!name_is_user(subject->user) || !name_is_host(subject->cluster))
+                return error_new(ERROR_INVALID_ARGUMENT, "the name of the user or cluster cannot be in a certificate");
+        if (subject->role_count > LIMIT_USER_ROLES || subject->login_count > LIMIT_CERT_NAMES)
+                return error_new(ERROR_INVALID_ARGUMENT, "%zu roles and %zu logins are too many for a certificate",
+                                 subject->role_count, subject->login_count);
+        for (size_t i = 0; i < subject->role_count; i++)
+                TRY(name_check_token(subject->roles[i], "role"));
+        for (size_t i = 0; i < subject->login_count; i++)
+                if (!name_is_login(subject->logins[i])) {
+                        AUTO_MEM char *shown = escaped(subject->logins[i]);
+                        return error_new(ERROR_INVALID_ARGUMENT, "'%s' cannot be a login in a certificate", shown);
+                }
+        return NULL;
+}
+
+struct error *x509_issue_user(struct x509_ca *ca, const struct x509_user_subject *subject, struct str public_key_der,
+                              struct cert_times times, struct buf *out_der, char *ret_serial_hex)
+{
+        AUTO(buf) name = BUF_MAX(CERT_MAX);
+        struct der d = der_over(&name);
+        struct contents c = { .profile = &user_profile, .times = times };
+
+        TRY(check_user(subject));
+        der_begin(&d, DER_SEQUENCE);
+        for (size_t i = 0; i < subject->role_count; i++)
+                put_attribute(&d, OID_ORGANIZATION, DER_UTF8_STRING, subject->roles[i]);
+        put_attribute(&d, OID_COMMON_NAME, DER_UTF8_STRING, subject->user);
+        for (size_t i = 0; i < subject->login_count; i++)
+                put_attribute(&d, OID_LOCALITY, DER_UTF8_STRING, subject->logins[i]);
+        put_attribute(&d, OID_CLUSTER, DER_UTF8_STRING, subject->cluster);
+        der_end(&d);
+        TRY(buf_finish(&name, "the certificate's subject"));
+        c.subject = buf_str(&name);
+        return issue(ca, &c, public_key_der, out_der, ret_serial_hex);
+}
+
+/* ---- the web -------------------------------------------------------------------------------------------- */
 
 struct error *x509_self_signed_web(const struct key *key, const struct str *names, size_t count,
                                    struct cert_times times, struct buf *out_der)
