@@ -33,6 +33,7 @@ enum {
         PACE_RELINK = 500,                   /* a lost link to a neighbour that lives is asked for again after this */
         TIMEOUT_OWN_CERTIFICATE = 12 * 3600 * 1000, /* between looks at whether our own web certificate has expired */
         TIMEOUT_CONNECT = 10 * 1000,         /* TCP connect of our clients */
+        TIMEOUT_DIAL_NODE = 30 * 1000,       /* from a client's CONNECT until its proxy has reached the node */
         TIMEOUT_CONNECT_NEXT = 250,          /* before the next address is tried beside it (RFC 8305 section 8) */
         TIMEOUT_LINGER = 5 * 1000,           /* a closed connection sends what is left and hears the peer out */
         TIMEOUT_ACCEPT_PAUSE = 100,          /* no accepting for so long when descriptors have run out */

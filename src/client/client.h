@@ -38,6 +38,7 @@ struct profile {
         const char *web_addr;   /* host:port of the proxy */
         const char *user, *cluster;
         bool is_insecure;       /* logged in with --insecure */
+        bool is_current;        /* the one that is used when none is named */
         /* from the certificates */
         struct str roles[CLIENT_NAMES_MAX], logins[CLIENT_NAMES_MAX], extensions[8];
         size_t role_count, login_count, extension_count;
@@ -46,7 +47,9 @@ struct profile {
         const char *known_hosts, *ssh_key, *ssh_cert, *tls_key, *tls_cert, *host_cas;
 };
 
-/* TELEPORT_HOME, or ~/.tsh; in the arena. */
+/* ---- the profile on disk --------------------------------------------------------------------------------- */
+
+/* TELEPORT_HOME, or ~/.tsh; in the arena. An absolute path. */
 struct error *profile_home(struct arena *a, const char **ret) MUST_USE;
 
 /*
@@ -58,6 +61,37 @@ void profile_release(struct profile *p);
 
 /* UNAUTHENTICATED "Active profile expired." with the hint how to log in again. */
 struct error *profile_check_times(const struct profile *p, struct walltime now) MUST_USE;
+
+/* The names of all profiles (proxy hosts), sorted, in the arena. */
+struct error *profile_names(struct arena *a, const char ***ret, size_t *ret_count) MUST_USE;
+
+/* What a login brings home; everything borrowed. */
+struct profile_login {
+        const char *web_addr; /* host:port */
+        const char *user, *cluster;
+        bool is_insecure;
+        const struct secret *ssh_key; /* OpenSSH form */
+        const struct secret *tls_key; /* PEM */
+        struct str ssh_public;        /* wire form */
+        struct str ssh_cert;          /* wire form */
+        struct str tls_cert;          /* DER */
+        const struct str *tls_cas;    /* of the host CA, DER */
+        size_t tls_ca_count;
+        const struct str *ssh_cas;    /* of the host CA, wire form */
+        size_t ssh_ca_count;
+};
+
+/* Writes all files of the profile and makes it the current one. INVALID_ARGUMENT for names that are no file names. */
+struct error *profile_store(const struct profile_login *login) MUST_USE;
+
+/* Removes the keys and certificates of the profile's user, and its CAs from known_hosts. */
+struct error *profile_remove(const struct profile *p) MUST_USE;
+
+/* The private key of the X.509 certificate. PERMISSION_DENIED when others may read the file. */
+struct error *profile_tls_key(const struct profile *p, struct secret *ret) MUST_USE;
+
+/* Whether a word may be part of a file's name in the profile: printable, no '/', no dot or dash in front. */
+bool profile_is_file_name(struct str s);
 
 /* ---- ways; done exactly once from the loop; everything pointed to is borrowed until then ------------------ */
 
@@ -71,6 +105,7 @@ struct client_dial *client_dial_proxy(struct loop *l, const char *web_addr, bool
 /* A stream to the SSH server of a node (host name or host ID): ALPN "cteleport-ssh", then HTTP/1.1 CONNECT. */
 struct client_dial *client_dial_node(struct loop *l, const struct profile *p, const char *target, const char *login,
                                      void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
+/* done comes with CANCELLED unless it already has. */
 void client_dial_cancel(struct client_dial *d);
 
 #endif

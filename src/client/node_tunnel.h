@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The last step to a node: asking the proxy at the other end of a TLS stream for the node's SSH server.
+ *
+ *     CONNECT <target>:0 HTTP/1.1
+ *     Host: <target>:0
+ *     X-Teleport-Login: <login>
+ *
+ * The answer is 200 and then the bytes of the server, or a refusal whose body says why:
+ * "what happened\nhint: what to do\n".
+ */
+#ifndef CLIENT_NODE_TUNNEL_H
+#define CLIENT_NODE_TUNNEL_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "net/stream.h"
+
+struct loop;
+
+/* Bytes of a refusal's body that are read. */
+enum { NODE_REFUSAL_MAX = 4 * KiB };
+
+/*
+ * The error of a refusal: 403 PERMISSION_DENIED, 404 NOT_FOUND, 409 FAILED_PRECONDITION, 401 UNAUTHENTICATED, 429
+ * RESOURCE_EXHAUSTED, 400 INVALID_ARGUMENT, others UNAVAILABLE; sentence and hint from the body, escaped.
+ */
+struct error *node_refusal(int status, struct str body) MUST_USE;
+
+/*
+ * Asks on `proxy` (owned from now on). done comes exactly once, from the loop, with the stream to the node
+ * or an error. target and login are names that were checked; copied.
+ */
+struct node_tunnel;
+struct node_tunnel *node_tunnel_start(struct loop *l, struct stream *proxy, const char *target, const char *login,
+                                      struct duration within,
+                                      void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
+/* done comes with CANCELLED unless it already has. */
+void node_tunnel_cancel(struct node_tunnel *t);
+
+#endif

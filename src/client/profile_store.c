@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The profile written by a login and removed by a logout.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "client/client.h"
+#include "client/profile_internal.h"
+#include "net/socket.h"
+#include "os/file.h"
+#include "pki/cert.h"
+
+enum { STORE_ARENA = 64 * KiB, FILE_MAX = 256 * KiB };
+
+/* ---- pieces -------------------------------------------------------------------------------------------------- */
+
+static struct error *write_buf(const char *path, struct buf *bytes)
+{
+        TRY(buf_finish(bytes, path));
+        return file_write_atomic(path, buf_str(bytes), 0600);
+}
+
+static struct error *write_line(const char *path, struct str ssh_wire, const char *comment)
+{
+        AUTO(buf) line = BUF_MAX(FILE_MAX);
+
+        TRY(ssh_wire_to_line(ssh_wire, &line));
+        buf_printf(&line, " %s\n", comment);
+        return write_buf(path, &line);
+}
+
+static struct error *make_directories(struct arena *a, const struct profile *p)
+{
+        TRY(dir_make(p->home, 0700));
+        TRY(dir_make(arena_printf(a, "%s/keys", p->home), 0700));
+        TRY(dir_make(arena_printf(a, "%s/keys/%s", p->home, p->proxy_host), 0700));
+        TRY(dir_make(arena_printf(a, "%s/keys/%s/cas", p->home, p->proxy_host), 0700));
+        return dir_make(arena_printf(a, "%s/keys/%s/%s-ssh", p->home, p->proxy_host, p->user), 0700);
+}
+
+static struct error *write_yaml(struct arena *a, const struct profile *p)
+{
+        AUTO(buf) text = BUF_MAX(FILE_MAX);
+        const struct {
+                const char *key, *value;
+        } rows[] = {
+                { "web_proxy_addr", p->web_addr }, { "ssh_proxy_addr", p->web_addr }, { "auth_type", "local" },
+                { "user", p->user },               { "cluster", p->cluster },         { "siteName", p->cluster },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                buf_printf(&text, "%s: ", rows[i].key);
+                json_put_string(&text, str_of(rows[i].value)); /* which is YAML too */
+                buf_put_char(&text, '\n');
+        }
+        buf_printf(&text, "tls_routing_enabled: true\ninsecure: %s\n", p->is_insecure ? "true" : "false");
+        return write_buf(profile_path(a, p->home, p->proxy_host), &text);
+}
+
+/* ---- known_hosts --------------------------------------------------------------------------------------------- */
+
+/* "@cert-authority example.com,*.example.com ": what every line about the cluster begins with. */
+static const char *known_hosts_prefix(struct arena *a, const char *cluster)
+{
+        return arena_printf(a, "@cert-authority %s,*.%s ", cluster, cluster);
+}
+
+/* What is there, without the lines about the cluster. */
+static struct error *read_known_hosts(const char *path, const char *prefix, struct buf *out)
+{
+        AUTO(buf) old = BUF_MAX(FILE_MAX);
+        struct error *err = file_read(path, &old);
+
+        if (err != NULL && err->code == ERROR_NOT_FOUND) {
+                error_free(err);
+                return NULL;
+        }
+        TRY(err);
+        struct str rest = buf_str(&old);
+        while (!str_is_empty(rest)) {
+                struct str line = str_split(&rest, '\n');
+
+                if (str_is_empty(line) || str_starts_with(line, str_of(prefix)))
+                        continue;
+                buf_put(out, line);
+                buf_put_char(out, '\n');
+        }
+        return NULL;
+}
+
+static struct error *write_known_hosts(struct arena *a, const struct profile *p, const struct str *ssh_cas, size_t count)
+{
+        AUTO(buf) lines = BUF_MAX(FILE_MAX);
+        const char *prefix = known_hosts_prefix(a, p->cluster);
+
+        TRY(read_known_hosts(p->known_hosts, prefix, &lines));
+        for (size_t i = 0; i < count; i++) {
+                AUTO(buf) key = BUF_MAX(16 * KiB);
+
+                TRY(ssh_wire_to_line(ssh_cas[i], &key));
+                buf_printf(&lines, "%s%s type=host\n", prefix, buf_c(&key));
+        }
+        return write_buf(p->known_hosts, &lines);
+}
+
+/* ---- storing --------------------------------------------------------------------------------------------------- */
+
+static struct error *write_certificates(struct arena *a, const struct profile *p, const struct profile_login *login)
+{
+        AUTO(buf) cert = BUF_MAX(FILE_MAX), cas = BUF_MAX(FILE_MAX);
+
+        cert_der_to_pem(login->tls_cert, &cert);
+        for (size_t i = 0; i < login->tls_ca_count; i++)
+                cert_der_to_pem(login->tls_cas[i], &cas);
+        TRY(write_buf(p->host_cas, &cas));
+        TRY(write_buf(arena_printf(a, "%s/keys/%s/cas/%s.pem", p->home, p->proxy_host, p->cluster), &cas));
+        TRY(write_buf(p->tls_cert, &cert));
+        TRY(write_line(arena_printf(a, "%s.pub", p->ssh_key), login->ssh_public, p->user));
+        return write_line(p->ssh_cert, login->ssh_cert, p->user);
+}
+
+struct error *profile_store(const struct profile_login *login)
+{
+        AUTO_PTR(arena) a = arena_new(STORE_ARENA);
+        struct profile p = { .arena = a, .web_addr = login->web_addr, .user = login->user, .cluster = login->cluster,
+                             .is_insecure = login->is_insecure };
+        struct str host;
+        int port;
+
+        TRY(address_split(str_of(login->web_addr), -1, &host, &port));
+        if (!profile_is_file_name(str_of(login->user)) || !profile_is_file_name(host))
+                return error_new(ERROR_INVALID_ARGUMENT, "the names of user or proxy cannot be names of files");
+        TRY(name_check_host(str_of(login->cluster), "cluster name"));
+        p.proxy_host = str_to_c(a, host);
+        TRY(profile_home(a, &p.home));
+        profile_set_paths(&p);
+
+        TRY(make_directories(a, &p));
+        /* Keys first: certificates without their keys would look like a login. */
+        TRY(file_write_atomic(p.ssh_key, secret_str(login->ssh_key), 0600));
+        TRY(file_write_atomic(p.tls_key, secret_str(login->tls_key), 0600));
+        TRY(write_certificates(a, &p, login));
+        TRY(write_known_hosts(a, &p, login->ssh_cas, login->ssh_ca_count));
+        TRY(write_yaml(a, &p));
+        return file_write_atomic(arena_printf(a, "%s/current-profile", p.home),
+                                 str_of(arena_printf(a, "%s\n", p.proxy_host)), 0600);
+}
+
+/* ---- removing -------------------------------------------------------------------------------------------------- */
+
+static struct error *remove_file(const char *path)
+{
+        if (unlink(path) == 0 || errno == ENOENT)
+                return NULL;
+        return error_errno(errno, "cannot remove %s", path);
+}
+
+/* Another user of the same proxy may be logged in too: directories go only when they are empty. */
+struct error *profile_remove(const struct profile *p)
+{
+        AUTO_PTR(arena) a = arena_new(STORE_ARENA);
+        const char *keys = arena_printf(a, "%s/keys/%s", p->home, p->proxy_host);
+
+        TRY(remove_file(p->ssh_key));
+        TRY(remove_file(p->tls_key));
+        TRY(remove_file(arena_printf(a, "%s.pub", p->ssh_key)));
+        TRY(remove_file(p->tls_cert));
+        TRY(remove_file(p->ssh_cert));
+        rmdir(arena_printf(a, "%s/%s-ssh", keys, p->user));
+        TRY(remove_file(profile_path(a, p->home, p->proxy_host)));
+        TRY(remove_file(p->host_cas));
+        TRY(remove_file(arena_printf(a, "%s/cas/%s.pem", keys, p->cluster)));
+        rmdir(arena_printf(a, "%s/cas", keys));
+        rmdir(keys);
+        if (p->is_current)
+                TRY(remove_file(arena_printf(a, "%s/current-profile", p->home)));
+        return write_known_hosts(a, p, NULL, 0);
+}
