@@ -141,6 +141,8 @@ enum {
         LIMIT_CERT_BACKDATE_SECONDS = 60,
         LIMIT_HOST_CERT_SECONDS = 24 * 3600,
         LIMIT_HOST_CERT_SECONDS_MIN = 5,      /* shorter ones end before they are renewed */
+        LIMIT_USER_CERT_SECONDS = 30 * 3600,  /* a login, at most: a day's work and the evening */
+        LIMIT_USER_CERT_SECONDS_USUAL = 12 * 3600, /* one that asks for nothing else */
         LIMIT_HEARTBEAT_SECONDS = 24 * 3600,  /* auth_service.heartbeat_ttl, at most */
         LIMIT_HEARTBEAT_SECONDS_MIN = 2,
         LIMIT_STATIC_TOKENS = 1000,           /* secrets of auth_service.tokens and the files it names */

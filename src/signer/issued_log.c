@@ -71,26 +71,33 @@ static void put_key(struct buf *out, struct str key)
         put_text(out, "key", buf_str(&text));
 }
 
-static void put_line(struct buf *out, const Cteleport__Internal__V1__HostCertRequest *request,
-                     const struct policy_order *order, struct walltime now, const struct issued *issued)
+static void put_text_if_any(struct buf *out, const char *name, struct str text)
 {
+        if (!str_is_empty(text))
+                put_text(out, name, text);
+}
+
+static void put_line(struct buf *out, const struct issued_order *order, struct walltime now, const struct issued *issued)
+{
+        bool is_person = !str_is_empty(order->user);
         const char *separator = "";
 
         buf_put_char(out, '{');
         put_time(out, "time", now);
         put_text(out, "kind", str_of(issued->kind));
         put_text(out, "serial", issued->serial);
-        put_text(out, "host_id", order->ssh.key_id);
-        put_text(out, "node_name", str_of(request->node_name));
-        put_text(out, "role", order->x509.role);
-        put_text(out, "reason", str_of(request->reason));
+        put_text_if_any(out, "user", order->user);
+        put_text_if_any(out, "host_id", order->host_id);
+        put_text_if_any(out, "node_name", order->node_name);
+        put_text_if_any(out, "role", order->role);
+        put_text(out, "reason", str_of(order->reason));
         put_time(out, "not_before", order->times.not_before);
         put_time(out, "not_after", order->times.not_after);
         put_key(out, issued->key);
-        buf_put_c(out, ",\"system_roles\":[");
-        put_list(out, order->x509.system_roles, order->x509.system_role_count, &separator);
+        buf_printf(out, ",\"%s\":[", is_person ? "roles" : "system_roles");
+        put_list(out, order->roles, order->role_count, &separator);
         separator = "";
-        buf_put_c(out, "],\"names\":[");
+        buf_printf(out, "],\"%s\":[", is_person ? "logins" : "names");
         put_list(out, issued->names, issued->name_count, &separator);
         put_list(out, issued->more_names, issued->more_name_count, &separator);
         buf_put_c(out, "]}\n");
@@ -113,16 +120,15 @@ static struct error *append(struct issued_log *log, struct str bytes)
                           "no certificate leaves the signer without a line there: make room on its disk");
 }
 
-struct error *issued_log_write(struct issued_log *log, const Cteleport__Internal__V1__HostCertRequest *request,
-                               const struct policy_order *order, struct walltime now, const struct issued *issued,
-                               size_t count)
+struct error *issued_log_write(struct issued_log *log, const struct issued_order *order, struct walltime now,
+                               const struct issued *issued, size_t count)
 {
         AUTO(buf) lines = BUF_MAX(LINES_MAX);
 
         if (log->is_torn)
                 buf_put_char(&lines, '\n');
         for (size_t i = 0; i < count; i++)
-                put_line(&lines, request, order, now, &issued[i]);
+                put_line(&lines, order, now, &issued[i]);
         TRY(buf_finish(&lines, "the line about a certificate"));
         return append(log, buf_str(&lines));
 }

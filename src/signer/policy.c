@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "signer/policy.h"
+#include "signer/policy_internal.h"
 
 #include "base/mem.h"
 #include "base/names.h"
@@ -223,14 +223,11 @@ static struct error *check_system_roles(const struct judgement *j, struct policy
         return NULL;
 }
 
-static struct error *check_times(const struct judgement *j, struct cert_times *ret)
+struct error *policy_times(const struct policy_facts *facts, int64_t ttl, int most, struct cert_times *ret)
 {
-        const struct policy_facts *facts = j->facts;
-        int64_t ttl = j->request->ttl_seconds;
-
-        if (ttl < 1 || ttl > LIMIT_HOST_CERT_SECONDS)
+        if (ttl < 1 || ttl > most)
                 return error_new(ERROR_INVALID_ARGUMENT, "a certificate for %lld seconds; the signer gives 1 to %d",
-                                 (long long)ttl, LIMIT_HOST_CERT_SECONDS);
+                                 (long long)ttl, most);
         struct cert_times times = {
                 .not_before = walltime_sub(facts->now, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)),
                 .not_after = walltime_add(facts->now, SECONDS(ttl)),
@@ -255,19 +252,16 @@ static struct error *refuse_own_key(const struct policy_facts *facts, const stru
         return NULL;
 }
 
-static struct error *check_keys(const struct judgement *j, struct policy_order *order)
+struct error *policy_keys(const struct policy_facts *facts, struct str tls_public_key, struct str ssh_public_key)
 {
-        const request_message *r = j->request;
         struct public_key key;
 
-        order->tls_public_key = str_of_bytes(r->tls_public_key.data, r->tls_public_key.len);
-        order->ssh_public_key = str_of_bytes(r->ssh_public_key.data, r->ssh_public_key.len);
-        TRY(public_key_of_spki(order->tls_public_key, &key));
-        TRY(refuse_own_key(j->facts, &key));
-        if (str_is_empty(order->ssh_public_key))
+        TRY(public_key_of_spki(tls_public_key, &key));
+        TRY(refuse_own_key(facts, &key));
+        if (str_is_empty(ssh_public_key))
                 return NULL;
-        TRY(public_key_of_ssh(order->ssh_public_key, &key));
-        return refuse_own_key(j->facts, &key);
+        TRY(public_key_of_ssh(ssh_public_key, &key));
+        return refuse_own_key(facts, &key);
 }
 
 struct error *policy_check(struct arena *a, const struct policy_facts *facts, const request_message *request,
@@ -289,8 +283,10 @@ struct error *policy_check(struct arena *a, const struct policy_facts *facts, co
         TRY(reason_get(str_of(request->reason), &j.reason));
         TRY(check_host(&j, node_name));
         TRY(check_system_roles(&j, &order));
-        TRY(check_times(&j, &order.times));
-        TRY(check_keys(&j, &order));
+        TRY(policy_times(facts, request->ttl_seconds, LIMIT_HOST_CERT_SECONDS, &order.times));
+        order.tls_public_key = str_of_bytes(request->tls_public_key.data, request->tls_public_key.len);
+        order.ssh_public_key = str_of_bytes(request->ssh_public_key.data, request->ssh_public_key.len);
+        TRY(policy_keys(facts, order.tls_public_key, order.ssh_public_key));
         TRY(add_implied_principals(&j, node_name));
         TRY(add_wanted_names(&j));
         TRY(add_cluster_names(&j));

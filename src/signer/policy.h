@@ -19,7 +19,7 @@ struct policy_facts {
         size_t own_key_count;
 };
 
-/* What to certify. Strings live as long as the request and the arena. */
+/* What to certify of a host. Strings live as long as the request and the arena. */
 struct policy_order {
         struct x509_subject x509;
         struct ssh_host_subject ssh;
@@ -35,5 +35,22 @@ struct policy_order {
  */
 struct error *policy_check(struct arena *a, const struct policy_facts *facts,
                            const Cteleport__Internal__V1__HostCertRequest *request, struct policy_order *ret) MUST_USE;
+
+/* What to certify of a person. */
+struct user_order {
+        struct x509_user_subject x509;
+        struct ssh_user_subject ssh;
+        struct str tls_public_key, ssh_public_key;
+        struct cert_times times;
+};
+
+/*
+ * The same for a person, whose CA's times are in facts: a name, roles and logins of their alphabets, both
+ * keys, LIMIT_USER_CERT_SECONDS at most. Whoever has no logins gets a principal that fits no account. A
+ * name that could be taken for a host's is refused.
+ */
+struct error *policy_check_user(struct arena *a, const struct policy_facts *facts,
+                                const Cteleport__Internal__V1__UserCertRequest *request,
+                                struct user_order *ret) MUST_USE;
 
 #endif

@@ -14,6 +14,7 @@
 #include "rpc/wire.h"
 #include "signer/authorities.h"
 #include "signer/issued_log.h"
+#include "signer/policy.h"
 
 enum {
         REQUEST_ARENA = 1 * MiB, /* a request of LINK_MESSAGE_MAX, decoded, and its answer */
@@ -158,22 +159,55 @@ static void certificates_release(struct certificates *c)
 }
 
 /* The SSH certificate's serial is the first half of the X.509 one: one number to look for. */
-static struct error *issue(struct signer *s, const struct policy_order *order, struct certificates *ret)
+static struct str ssh_serial_hex(const struct certificates *c)
+{
+        return str_slice(str_of(c->serial), 0, CERT_SERIAL_HEX_SIZE / 2);
+}
+
+static uint64_t ssh_serial(const struct certificates *c)
+{
+        char half[CERT_SERIAL_HEX_SIZE / 2 + 1] = { 0 };
+
+        memcpy(half, c->serial, sizeof half - 1);
+        return strtoull(half, NULL, 16);
+}
+
+/* What the signer knows when it is asked to sign with this CA. */
+static struct policy_facts facts_about(const struct signer *s, enum authority_type type)
+{
+        return (struct policy_facts){
+                .cluster = buf_str(&s->authorities.cluster),
+                .now = clock_wall(clock_system()),
+                .ca_times = x509_ca_times(s->authorities.all[type].x509),
+                .own_keys = s->authorities.own_keys,
+                .own_key_count = ARRAY_LEN(s->authorities.own_keys),
+        };
+}
+
+/* ---- hosts */
+
+static struct error *issue_host(struct signer *s, const struct policy_order *order, struct certificates *ret)
 {
         struct authority *host = &s->authorities.all[AUTHORITY_HOST];
 
         TRY(x509_issue_host(host->x509, &order->x509, order->tls_public_key, order->times, &ret->x509, ret->serial));
         if (str_is_empty(order->ssh_public_key))
                 return NULL;
-        char half[CERT_SERIAL_HEX_SIZE / 2 + 1] = { 0 };
-        memcpy(half, ret->serial, sizeof half - 1);
-        return ssh_issue_host(host->ssh, &order->ssh, order->ssh_public_key, strtoull(half, NULL, 16), order->times,
-                              &ret->ssh);
+        return ssh_issue_host(host->ssh, &order->ssh, order->ssh_public_key, ssh_serial(ret), order->times, &ret->ssh);
 }
 
-static struct error *record(struct signer *s, const Cteleport__Internal__V1__HostCertRequest *request,
-                            const struct policy_order *order, struct walltime now, const struct certificates *c)
+static struct error *record_host(struct signer *s, const Cteleport__Internal__V1__HostCertRequest *request,
+                                 const struct policy_order *order, struct walltime now, const struct certificates *c)
 {
+        const struct issued_order about = {
+                .host_id = order->ssh.key_id,
+                .node_name = str_of(request->node_name),
+                .role = order->x509.role,
+                .roles = order->x509.system_roles,
+                .role_count = order->x509.system_role_count,
+                .reason = request->reason,
+                .times = order->times,
+        };
         const struct issued issued[] = {
                 {
                         .kind = "x509",
@@ -186,33 +220,27 @@ static struct error *record(struct signer *s, const Cteleport__Internal__V1__Hos
                 },
                 {
                         .kind = "ssh",
-                        .serial = str_slice(str_of(c->serial), 0, CERT_SERIAL_HEX_SIZE / 2),
+                        .serial = ssh_serial_hex(c),
                         .key = order->ssh_public_key,
                         .names = order->ssh.principals,
                         .name_count = order->ssh.principal_count,
                 },
         };
 
-        return issued_log_write(&s->log, request, order, now, issued, str_is_empty(order->ssh_public_key) ? 1 : 2);
+        return issued_log_write(&s->log, &about, now, issued, str_is_empty(order->ssh_public_key) ? 1 : 2);
 }
 
 static struct error *answer_host(struct signer *s, struct arena *a, const ProtobufCMessage *message,
                                  ProtobufCMessage **ret)
 {
         const Cteleport__Internal__V1__HostCertRequest *request = (const void *)message;
-        const struct policy_facts facts = {
-                .cluster = buf_str(&s->authorities.cluster),
-                .now = clock_wall(clock_system()),
-                .ca_times = x509_ca_times(s->authorities.all[AUTHORITY_HOST].x509),
-                .own_keys = s->authorities.own_keys,
-                .own_key_count = ARRAY_LEN(s->authorities.own_keys),
-        };
+        const struct policy_facts facts = facts_about(s, AUTHORITY_HOST);
         AUTO(certificates) certs = { .x509 = BUF_MAX(CERT_MAX), .ssh = BUF_MAX(CERT_MAX) };
         struct policy_order order;
 
         TRY(policy_check(a, &facts, request, &order));
-        TRY(issue(s, &order, &certs));
-        TRY(record(s, request, &order, facts.now, &certs));
+        TRY(issue_host(s, &order, &certs));
+        TRY(record_host(s, request, &order, facts.now, &certs));
 
         Cteleport__Internal__V1__HostCerts *answer = arena_alloc(a, sizeof(*answer));
         cteleport__internal__v1__host_certs__init(answer);
@@ -221,6 +249,70 @@ static struct error *answer_host(struct signer *s, struct arena *a, const Protob
         answer->not_before = walltime_unix(order.times.not_before);
         answer->not_after = walltime_unix(order.times.not_after);
         answer->serial = text(a, str_of(certs.serial));
+        *ret = &answer->base;
+        return NULL;
+}
+
+/* ---- people */
+
+static struct error *issue_user(struct signer *s, const struct user_order *order, struct certificates *ret)
+{
+        struct authority *user = &s->authorities.all[AUTHORITY_USER];
+
+        TRY(x509_issue_user(user->x509, &order->x509, order->tls_public_key, order->times, &ret->x509, ret->serial));
+        return ssh_issue_user(user->ssh, &order->ssh, order->ssh_public_key, ssh_serial(ret), order->times, &ret->ssh);
+}
+
+static struct error *record_user(struct signer *s, const Cteleport__Internal__V1__UserCertRequest *request,
+                                 const struct user_order *order, struct walltime now, const struct certificates *c)
+{
+        const struct issued_order about = {
+                .user = order->x509.user,
+                .roles = order->x509.roles,
+                .role_count = order->x509.role_count,
+                .reason = request->reason,
+                .times = order->times,
+        };
+        const struct issued issued[] = {
+                {
+                        .kind = "x509",
+                        .serial = str_of(c->serial),
+                        .key = order->tls_public_key,
+                        .names = order->x509.logins,
+                        .name_count = order->x509.login_count,
+                },
+                {
+                        .kind = "ssh",
+                        .serial = ssh_serial_hex(c),
+                        .key = order->ssh_public_key,
+                        .names = order->ssh.principals,
+                        .name_count = order->ssh.principal_count,
+                },
+        };
+
+        return issued_log_write(&s->log, &about, now, issued, ARRAY_LEN(issued));
+}
+
+static struct error *answer_user(struct signer *s, struct arena *a, const ProtobufCMessage *message,
+                                 ProtobufCMessage **ret)
+{
+        const Cteleport__Internal__V1__UserCertRequest *request = (const void *)message;
+        const struct policy_facts facts = facts_about(s, AUTHORITY_USER);
+        AUTO(certificates) certs = { .x509 = BUF_MAX(CERT_MAX), .ssh = BUF_MAX(CERT_MAX) };
+        struct user_order order;
+
+        TRY(policy_check_user(a, &facts, request, &order));
+        TRY(issue_user(s, &order, &certs));
+        TRY(record_user(s, request, &order, facts.now, &certs));
+
+        Cteleport__Internal__V1__UserCerts *answer = arena_alloc(a, sizeof(*answer));
+        cteleport__internal__v1__user_certs__init(answer);
+        answer->tls_cert = binary(a, buf_str(&certs.x509));
+        answer->ssh_cert = binary(a, buf_str(&certs.ssh));
+        answer->not_before = walltime_unix(order.times.not_before);
+        answer->not_after = walltime_unix(order.times.not_after);
+        answer->tls_serial = text(a, str_of(certs.serial));
+        answer->ssh_serial = (char *)(uintptr_t)arena_printf(a, "%llu", (unsigned long long)ssh_serial(&certs));
         *ret = &answer->base;
         return NULL;
 }
@@ -238,6 +330,8 @@ static const struct verb_row {
           .answer = answer_authorities },
         { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &cteleport__internal__v1__host_cert_request__descriptor,
           .answer = answer_host },
+        { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_USER, &cteleport__internal__v1__user_cert_request__descriptor,
+          .answer = answer_user },
 };
 
 /*

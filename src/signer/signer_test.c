@@ -17,6 +17,7 @@
 #include "internal.pb-c.h"
 #include "loop/loop.h"
 #include "os/file.h"
+#include "pki/cert_check.h"
 #include "pki/pki_testing.h"
 #include "rpc/link.h"
 #include "rpc/wire.h"
@@ -174,6 +175,25 @@ static struct error *asked_for_host(struct fixture *f, const char *role)
                      &cteleport__internal__v1__host_certs__descriptor);
 }
 
+static struct error *asked_for_user(struct fixture *f, const char *user, const char *login)
+{
+        Cteleport__Internal__V1__UserCertRequest r = CTELEPORT__INTERNAL__V1__USER_CERT_REQUEST__INIT;
+        char *roles[] = { (char *)(uintptr_t) "access" }, *logins[] = { (char *)(uintptr_t)login };
+
+        r.user = (char *)(uintptr_t)user;
+        r.roles = roles;
+        r.n_roles = 1;
+        r.logins = logins;
+        r.n_logins = login == NULL ? 0 : 1;
+        r.permit_port_forwarding = true;
+        r.reason = (char *)(uintptr_t) "login";
+        r.ttl_seconds = 3600;
+        r.tls_public_key = (ProtobufCBinaryData){ .len = f->tls.len, .data = (uint8_t *)f->tls.ptr };
+        r.ssh_public_key = (ProtobufCBinaryData){ .len = f->ssh.len, .data = (uint8_t *)f->ssh.ptr };
+        return asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_USER, &r.base,
+                     &cteleport__internal__v1__user_certs__descriptor);
+}
+
 static const Cteleport__Internal__V1__Authority *host_authority(const struct fixture *f)
 {
         const Cteleport__Internal__V1__Authorities *answer = (const void *)f->answer;
@@ -292,6 +312,53 @@ static void certifies_a_host_and_records_it_first(void **state)
         assert_true(str_contains(ssh_line, buf_str(&serial)));
 }
 
+static void certifies_a_person_with_the_ca_of_people_only(void **state)
+{
+        struct fixture *f = *state;
+        struct cert_info info;
+        struct ssh_cert_info ssh;
+        AUTO(buf) log = BUF_MAX(64 * KiB);
+        AUTO(buf) serial = BUF_MAX(64);
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        const Cteleport__Internal__V1__Authority *host = host_authority(f);
+        const Cteleport__Internal__V1__Authority *user =
+                ((const Cteleport__Internal__V1__Authorities *)(const void *)f->answer)->authorities[1];
+        assert_done(asked_for_user(f, "alice", "root"));
+        const Cteleport__Internal__V1__UserCerts *certs = (const void *)f->answer;
+        const struct str tls = str_of_bytes(certs->tls_cert.data, certs->tls_cert.len);
+        assert_done(cert_read(f->arena, tls, &info));
+        assert_true(info.is_user);
+        assert_str(info.common_name, "alice");
+        assert_str(info.roles[0], "access");
+        assert_str(info.serial_hex, certs->tls_serial);
+        assert_int_equal(certs->not_after - certs->not_before, 3600 + LIMIT_CERT_BACKDATE_SECONDS);
+        assert_done(cert_check_issuer(tls, str_of_bytes(user->tls_certs[0].data, user->tls_certs[0].len)));
+        assert_refused(cert_check_issuer(tls, str_of_bytes(host->tls_certs[0].data, host->tls_certs[0].len)),
+                       ERROR_UNAUTHENTICATED, "");
+        assert_done(ssh_cert_read(f->arena, str_of_bytes(certs->ssh_cert.data, certs->ssh_cert.len), &ssh));
+        assert_int_equal(ssh.kind, SSH_CERT_USER);
+        assert_str(ssh.principals[0], "root");
+        assert_true(ssh_cert_permits(&ssh, STR("permit-pty")));
+        assert_true(ssh_cert_permits(&ssh, STR("permit-port-forwarding")));
+        assert_false(ssh_cert_permits(&ssh, STR("permit-agent-forwarding")));
+        assert_true(str_equal(ssh.ca_key, str_of_bytes(user->ssh_keys[0].data, user->ssh_keys[0].len)));
+        buf_printf(&serial, "%llu", (unsigned long long)ssh.serial);
+        assert_str(buf_str(&serial), certs->ssh_serial);
+
+        issued_log_of(f, &log);
+        struct str rest = buf_str(&log);
+        struct str x509_line = str_split(&rest, '\n'), ssh_line = str_split(&rest, '\n');
+        assert_true(str_is_empty(rest));
+        assert_true(str_contains(x509_line, str_of(certs->tls_serial)));
+        assert_true(str_contains(x509_line, STR("\"user\":\"alice\",\"reason\":\"login\"")));
+        assert_true(str_contains(ssh_line, STR("\"roles\":[\"access\"],\"logins\":[\"root\"]")));
+
+        assert_refused(asked_for_user(f, HOST_ID, "root"), ERROR_INVALID_ARGUMENT, "not a user");
+        assert_done(asked_for_user(f, "alice", NULL));
+}
+
 static void records_nothing_when_it_refuses(void **state)
 {
         struct fixture *f = *state;
@@ -350,8 +417,8 @@ static void knows_no_other_verbs(void **state)
         given_signer(f);
         assert_refused(asked(f, 0, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
                        "no verb 0");
-        assert_refused(asked(f, 3, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
-                       "no verb 3");
+        assert_refused(asked(f, 4, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
+                       "no verb 4");
 }
 
 static void answers_a_malformed_request_and_goes_on(void **state)
@@ -376,6 +443,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(serves_no_other_cluster_than_its_own, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(does_not_start_with_a_ca_that_is_damaged, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(certifies_a_host_and_records_it_first, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(certifies_a_person_with_the_ca_of_people_only, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(records_nothing_when_it_refuses, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(begins_a_new_line_behind_one_that_was_torn, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(gives_out_no_certificate_that_it_cannot_record, set_up, tear_down),

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "signer/policy_internal.h"
+
+typedef Cteleport__Internal__V1__UserCertRequest request_message;
+
+/* Why a certificate is wanted, in auth's words. */
+static const struct str reasons[] = { STR_INIT("login") };
+
+static struct error *check_reason(struct str reason)
+{
+        for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+                if (str_equal(reason, reasons[i]))
+                        return NULL;
+        AUTO_MEM char *shown = escaped(reason);
+        return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a reason to certify a person", shown);
+}
+
+/* "<host id>" and "<host id>.<cluster>" are what hosts are called in certificates and logs. */
+static bool is_like_a_host(struct str user)
+{
+        return name_is_host_id(str_slice(user, 0, str_find_char(user, '.')));
+}
+
+static struct error *check_user(struct str user)
+{
+        if (name_is_user(user) && !is_like_a_host(user))
+                return NULL;
+        AUTO_MEM char *shown = escaped(user);
+        return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a user that the signer certifies", shown);
+}
+
+/* Copies of the names; each must be good, and come once. */
+static struct error *take_names(struct arena *a, char *const *names, size_t count, size_t most,
+                                bool (*is_good)(struct str s), const char *what, const struct str **ret)
+{
+        if (count > most)
+                return error_new(ERROR_INVALID_ARGUMENT, "%zu %ss in one certificate; it may have %zu", count, what, most);
+        struct str *list = arena_alloc(a, count * sizeof *list);
+        for (size_t i = 0; i < count; i++) {
+                AUTO_MEM char *shown = escaped(str_of(names[i]));
+
+                list[i] = str_of(names[i]);
+                if (!is_good(list[i]))
+                        return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a %s that the signer certifies", shown, what);
+                for (size_t k = 0; k < i; k++)
+                        if (str_equal(list[k], list[i]))
+                                return error_new(ERROR_INVALID_ARGUMENT, "the %s '%s' comes twice", what, shown);
+        }
+        *ret = list;
+        return NULL;
+}
+
+static struct error *take_logins(struct arena *a, const request_message *r, struct user_order *order)
+{
+        AUTO(buf) uuid = BUF_MAX(64);
+
+        TRY(take_names(a, r->logins, r->n_logins, LIMIT_CERT_NAMES, name_is_login, "login", &order->x509.logins));
+        order->x509.login_count = r->n_logins;
+        order->ssh.principals = order->x509.logins;
+        order->ssh.principal_count = order->x509.login_count;
+        if (r->n_logins > 0)
+                return NULL;
+        struct str *nobody = arena_alloc(a, sizeof *nobody);
+        random_uuid(&uuid);
+        *nobody = str_of(arena_printf(a, "%.*s%.*s", STR_ARG(SSH_NOLOGIN_PREFIX), STR_ARG(buf_str(&uuid))));
+        order->ssh.principals = nobody;
+        order->ssh.principal_count = 1;
+        return NULL;
+}
+
+struct error *policy_check_user(struct arena *a, const struct policy_facts *facts, const request_message *request,
+                                struct user_order *ret)
+{
+        struct user_order order = {
+                .x509.user = str_of(request->user),
+                .x509.cluster = facts->cluster,
+                .tls_public_key = str_of_bytes(request->tls_public_key.data, request->tls_public_key.len),
+                .ssh_public_key = str_of_bytes(request->ssh_public_key.data, request->ssh_public_key.len),
+        };
+
+        TRY(check_reason(str_of(request->reason)));
+        TRY(check_user(order.x509.user));
+        TRY(take_names(a, request->roles, request->n_roles, LIMIT_USER_ROLES, name_is_token, "role", &order.x509.roles));
+        if (request->n_roles == 0)
+                return error_new(ERROR_INVALID_ARGUMENT, "a person without roles, who may do nothing");
+        order.x509.role_count = request->n_roles;
+        TRY(take_logins(a, request, &order));
+        TRY(policy_times(facts, request->ttl_seconds, LIMIT_USER_CERT_SECONDS, &order.times));
+        if (str_is_empty(order.ssh_public_key))
+                return error_new(ERROR_INVALID_ARGUMENT, "a person's certificates need an SSH key too");
+        TRY(policy_keys(facts, order.tls_public_key, order.ssh_public_key));
+
+        order.ssh.user = order.x509.user;
+        order.ssh.roles = order.x509.roles;
+        order.ssh.role_count = order.x509.role_count;
+        order.ssh.permit_pty = true;
+        order.ssh.permit_port_forwarding = request->permit_port_forwarding;
+        order.ssh.permit_agent_forwarding = request->permit_agent_forwarding;
+        *ret = order;
+        return NULL;
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the signer certifies of people, whatever auth asks for.
+ */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "pki/pki_testing.h"
+#include "signer/policy.h"
+
+#define UUID "1f2e3d4c-1111-4222-8333-444455556666"
+
+enum { NOW = 1700000000, LISTS_MAX = 128 };
+
+struct fixture {
+        struct arena *arena;
+        struct policy_facts facts;
+        struct public_key own_keys[2];
+        struct buf ca_tls, ca_ssh_spki, ca_ssh_wire, tls, ssh;
+        Cteleport__Internal__V1__UserCertRequest request;
+        char *roles[LISTS_MAX], *logins[LISTS_MAX];
+        struct user_order order;
+};
+
+static char *c(const char *literal)
+{
+        return (char *)(uintptr_t)literal;
+}
+
+static ProtobufCBinaryData bytes_of(const struct buf *b)
+{
+        return (ProtobufCBinaryData){ .len = b->len, .data = (uint8_t *)b->ptr };
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+        AUTO(key) ca_tls = given_key(KEY_ECDSA_P256);
+        AUTO(key) ca_ssh = given_key(KEY_ED25519);
+        AUTO(key) tls = given_key(KEY_ECDSA_P256);
+        AUTO(key) ssh = given_key(KEY_ED25519);
+
+        f->arena = arena_new(1 * MiB);
+        f->ca_tls = f->ca_ssh_spki = f->ca_ssh_wire = f->tls = f->ssh = BUF_MAX(PUBLIC_KEY_MAX);
+        assert_done(key_public_der(&ca_tls, &f->ca_tls));
+        assert_done(key_public_der(&ca_ssh, &f->ca_ssh_spki));
+        assert_done(key_public_ssh(&ca_ssh, &f->ca_ssh_wire));
+        assert_done(key_public_der(&tls, &f->tls));
+        assert_done(key_public_ssh(&ssh, &f->ssh));
+        assert_done(public_key_of_spki(buf_str(&f->ca_tls), &f->own_keys[0]));
+        assert_done(public_key_of_spki(buf_str(&f->ca_ssh_spki), &f->own_keys[1]));
+        f->facts = (struct policy_facts){
+                .cluster = STR("example.com"),
+                .now = walltime_of_unix(NOW),
+                .ca_times = times_of(NOW - 1000000, NOW + 1000000),
+                .own_keys = f->own_keys,
+                .own_key_count = ARRAY_LEN(f->own_keys),
+        };
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+
+        arena_free(f->arena);
+        buf_release(&f->ca_tls);
+        buf_release(&f->ca_ssh_spki);
+        buf_release(&f->ca_ssh_wire);
+        buf_release(&f->tls);
+        buf_release(&f->ssh);
+        free(f);
+        return 0;
+}
+
+/* A request that is granted. */
+static Cteleport__Internal__V1__UserCertRequest *given_request(struct fixture *f)
+{
+        Cteleport__Internal__V1__UserCertRequest *r = &f->request;
+
+        cteleport__internal__v1__user_cert_request__init(r);
+        r->user = c("alice");
+        r->roles = f->roles;
+        r->logins = f->logins;
+        f->roles[r->n_roles++] = c("access");
+        f->logins[r->n_logins++] = c("root");
+        r->reason = c("login");
+        r->ttl_seconds = 3600;
+        r->tls_public_key = bytes_of(&f->tls);
+        r->ssh_public_key = bytes_of(&f->ssh);
+        return r;
+}
+
+static struct error *judged(struct fixture *f)
+{
+        return policy_check_user(f->arena, &f->facts, &f->request, &f->order);
+}
+
+static void certifies_a_person_with_roles_and_logins(void **state)
+{
+        struct fixture *f = *state;
+        Cteleport__Internal__V1__UserCertRequest *r = given_request(f);
+
+        f->logins[r->n_logins++] = c("ubuntu");
+        r->permit_agent_forwarding = true;
+        assert_done(judged(f));
+        assert_str(f->order.x509.user, "alice");
+        assert_str(f->order.x509.cluster, "example.com");
+        assert_int_equal(f->order.x509.login_count, 2);
+        assert_str(f->order.ssh.user, "alice");
+        assert_str(f->order.ssh.roles[0], "access");
+        assert_int_equal(f->order.ssh.principal_count, 2);
+        assert_str(f->order.ssh.principals[1], "ubuntu");
+        assert_true(f->order.ssh.permit_pty);
+        assert_true(f->order.ssh.permit_agent_forwarding);
+        assert_false(f->order.ssh.permit_port_forwarding);
+        assert_int_equal(walltime_unix(f->order.times.not_before), NOW - LIMIT_CERT_BACKDATE_SECONDS);
+        assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 3600);
+}
+
+static void gives_a_person_without_logins_a_principal_that_is_no_account(void **state)
+{
+        struct fixture *f = *state;
+
+        given_request(f)->n_logins = 0;
+        assert_done(judged(f));
+        assert_int_equal(f->order.x509.login_count, 0);
+        assert_int_equal(f->order.ssh.principal_count, 1);
+        assert_true(str_starts_with(f->order.ssh.principals[0], SSH_NOLOGIN_PREFIX));
+        assert_int_equal(f->order.ssh.principals[0].len, SSH_NOLOGIN_PREFIX.len + 36);
+        assert_false(name_is_login(f->order.ssh.principals[0]));
+}
+
+static void refuses_names_that_are_none(void **state)
+{
+        static const struct {
+                const char *user, *role, *login;
+        } cases[] = {
+                { "", "access", "root" },
+                { "-alice", "access", "root" },
+                { "alice bob", "access", "root" },
+                { "alice\n", "access", "root" },
+                { "alice,root", "access", "root" },
+                { "\xc3\xa4lice", "access", "root" },
+                { UUID, "access", "root" },
+                { UUID ".example.com", "access", "root" },
+                { "123456789012-i-0123456789abcdef0", "access", "root" },
+                { "alice", "", "root" },
+                { "alice", "-access", "root" },
+                { "alice", "ac cess", "root" },
+                { "alice", "ac\"cess", "root" },
+                { "alice", "access", "" },
+                { "alice", "access", "-oProxyCommand=id" },
+                { "alice", "access", "-teleport-nologin-" UUID },
+                { "alice", "access", "root,admin" },
+                { "alice", "access", "ro*" },
+                { "alice", "access", "alice@example.com" },
+                { "alice", "access", "a23456789012345678901234567890123" },
+        };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                given_request(f)->user = c(cases[i].user);
+                f->roles[0] = c(cases[i].role);
+                f->logins[0] = c(cases[i].login);
+                struct error *err = judged(f);
+                if (err == NULL)
+                        print_error("granted: '%s' '%s' '%s'\n", cases[i].user, cases[i].role, cases[i].login);
+                assert_refused(err, ERROR_INVALID_ARGUMENT, "that the signer certifies");
+        }
+}
+
+static void refuses_lists_that_are_too_long_or_say_one_thing_twice(void **state)
+{
+        struct fixture *f = *state;
+        Cteleport__Internal__V1__UserCertRequest *r = given_request(f);
+
+        f->roles[r->n_roles++] = c("access");
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "the role 'access' comes twice");
+        r = given_request(f);
+        f->logins[r->n_logins++] = c("root");
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "the login 'root' comes twice");
+        given_request(f)->n_roles = LIMIT_USER_ROLES + 1;
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "it may have");
+        given_request(f)->n_logins = LIMIT_CERT_NAMES + 1;
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "it may have");
+        given_request(f)->n_roles = 0;
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "without roles");
+}
+
+static void keeps_to_thirty_hours_and_the_life_of_the_ca(void **state)
+{
+        struct fixture *f = *state;
+
+        given_request(f)->ttl_seconds = 30 * 3600;
+        assert_done(judged(f));
+        assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 30 * 3600);
+        given_request(f)->ttl_seconds = 30 * 3600 + 1;
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
+        given_request(f)->ttl_seconds = 0;
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
+        given_request(f)->ttl_seconds = INT64_MIN;
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
+        f->facts.ca_times = times_of(NOW - 10, NOW + 60);
+        given_request(f);
+        assert_done(judged(f));
+        assert_int_equal(walltime_unix(f->order.times.not_before), NOW - 10);
+        assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 60);
+        f->facts.ca_times = times_of(NOW - 10, NOW);
+        assert_refused(judged(f), ERROR_FAILED_PRECONDITION, "outside the life");
+}
+
+static void refuses_keys_of_its_own_and_keys_that_are_none(void **state)
+{
+        struct fixture *f = *state;
+
+        given_request(f)->tls_public_key = bytes_of(&f->ca_tls);
+        assert_refused(judged(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
+        given_request(f)->tls_public_key = bytes_of(&f->ca_ssh_spki);
+        assert_refused(judged(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
+        given_request(f)->ssh_public_key = bytes_of(&f->ca_ssh_wire);
+        assert_refused(judged(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
+        given_request(f)->ssh_public_key.len = 0;
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "need an SSH key");
+        given_request(f)->ssh_public_key.len--;
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "");
+        given_request(f)->tls_public_key.len = 0;
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "");
+}
+
+static void wants_a_reason_that_it_knows(void **state)
+{
+        struct fixture *f = *state;
+
+        given_request(f)->reason = c("join");
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "not a reason");
+        given_request(f)->reason = c("");
+        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "not a reason");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(certifies_a_person_with_roles_and_logins, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(gives_a_person_without_logins_a_principal_that_is_no_account, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(refuses_names_that_are_none, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(refuses_lists_that_are_too_long_or_say_one_thing_twice, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(keeps_to_thirty_hours_and_the_life_of_the_ca, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(refuses_keys_of_its_own_and_keys_that_are_none, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(wants_a_reason_that_it_knows, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests_name("policy_user", tests, NULL, NULL);
+}
