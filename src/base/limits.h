@@ -11,7 +11,7 @@
 /* Times in milliseconds. */
 enum {
         TIMEOUT_TLS_HANDSHAKE = 10 * 1000,   /* from accept to TLS done */
-        TIMEOUT_HTTP1_HEADER = 10 * 1000,    /* from the first byte of a request to its blank line */
+        TIMEOUT_HTTP1 = 10 * 1000,           /* from the first byte of a request to its last */
         TIMEOUT_JOIN = 60 * 1000,            /* a join stream from its first byte to its result */
         TIMEOUT_JOIN_GOODBYE = 2 * 1000,     /* after a join's result or refusal, until its stream has closed */
         TIMEOUT_STS_CONNECT = 5 * 1000,      /* TCP and TLS to STS */

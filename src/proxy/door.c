@@ -7,16 +7,18 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "loop/conversation.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
+#include "proxy/web.h"
 #include "proxy/webapi.h"
 
 /* Bytes under way in each direction of a connection that is passed through. */
 enum { PASS_WINDOW = 64 * KiB };
 
-enum state { HELLO, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, FAREWELL };
+enum state { HELLO, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, ASK, FAREWELL };
 
 static const struct conversation_state states[] = {
         [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(DIAL) | TO(HANDSHAKE) | TO(FAREWELL) },
@@ -24,7 +26,8 @@ static const struct conversation_state states[] = {
         [PASS_THROUGH] = { "pass through", SECONDS(0), TO(FAREWELL) },    /* auth's limits count from here on */
         [HANDSHAKE] = { "handshake", SECONDS(0), TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(FAREWELL) }, /* so has TLS */
         [SERVE_GRPC] = { "serve gRPC", SECONDS(0), TO(FAREWELL) },        /* and rpc */
-        [SERVE_HTTP] = { "serve HTTP", MILLISECONDS(TIMEOUT_HTTP1_HEADER), TO(FAREWELL) },
+        [SERVE_HTTP] = { "serve HTTP", MILLISECONDS(TIMEOUT_HTTP1), TO(ASK) | TO(FAREWELL) },
+        [ASK] = { "ask", SECONDS(0), TO(FAREWELL) },                      /* the questions to auth have theirs */
         [FAREWELL] = { "farewell", SECONDS(0), 0 },
 };
 
@@ -41,6 +44,7 @@ struct visitor {
         struct tls_handshake *handshake;
         struct splice *splice;
         struct rpc_server_conn *grpc;
+        struct web_visit *web;
         struct forward_peer as_peer;
 };
 
@@ -75,6 +79,10 @@ static void visitor_free(struct visitor *v)
         uncount(v);
         conversation_release(&v->talk);
         stream_close(v->stream);
+        if (v->web != NULL)
+                web_cancel(v->web);
+        if (v->input.ptr != NULL)
+                wipe(v->input.ptr, v->input.len); /* it may hold a password */
         buf_release(&v->input);
         free(v);
         if (d->is_closing && d->visitors == NULL)
@@ -103,26 +111,52 @@ static void on_expired(void *ctx)
 
 /* ---- HTTP ------------------------------------------------------------------------------------------ */
 
-static void answer_http(struct visitor *v, struct error *err, const struct http1_request *request)
+static struct webapi_facts facts_of(const struct proxy *p)
 {
-        const struct proxy *p = v->door->proxy;
         const Cteleport__V1__Config *config = p->boot->config;
         const Cteleport__V1__ProxyConfig *section = config == NULL ? NULL : config->proxy_service;
-        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
-        struct webapi_facts facts = {
+        return (struct webapi_facts){
                 .cluster = proxy_cluster(p),
                 .listen_addr = str_of(p->boot->proxy_listen_addr),
                 .public_addr = section == NULL || section->n_public_addr == 0 ? STR("")
                                                                               : str_of(section->public_addr[0]),
         };
-        if (err != NULL)
-                (void)webapi_refuse(&out, err);
-        else
-                (void)webapi_answer(&out, &facts, request);
-        error_free(err);
-        stream_write(v->stream, buf_str(&out));
+}
+
+static void on_web_answer(void *ctx, struct str answer)
+{
+        struct visitor *v = ctx;
+        v->web = NULL;
+        stream_write(v->stream, answer);
         stream_shutdown(v->stream);
         visitor_free(v);
+}
+
+/* The whole request is there. */
+static void answer_http(struct visitor *v, const struct http1_request *request, struct str body)
+{
+        struct proxy *p = v->door->proxy;
+        struct webapi_facts facts = facts_of(p);
+        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
+        if (web_is_page(request->path)) {
+                conversation_enter(&v->talk, ASK);
+                stream_read(v->stream, false);
+                v->web = web_start(&p->loop, p->upstream,
+                                   (struct web_request){ .facts = &facts, .http = request, .body = body, .peer = v->peer },
+                                   on_web_answer, v);
+                return;
+        }
+        (void)webapi_answer(&out, &facts, request);
+        on_web_answer(v, buf_str(&out));
+}
+
+/* err is owned. */
+static void refuse_http(struct visitor *v, struct error *err)
+{
+        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
+        (void)webapi_refuse(&out, err);
+        error_free(err);
+        on_web_answer(v, buf_str(&out));
 }
 
 static void on_http_read(void *ctx, struct str bytes)
@@ -130,10 +164,12 @@ static void on_http_read(void *ctx, struct str bytes)
         struct visitor *v = ctx;
         struct http1_request request;
         size_t head = 0;
-        buf_put(&v->input, str_slice(bytes, 0, LIMIT_HTTP1_HEADER - v->input.len));
+        buf_put(&v->input, str_slice(bytes, 0, v->input.max - v->input.len));
         struct error *err = http1_parse(buf_str(&v->input), &request, &head);
-        if (err != NULL || head > 0)
-                answer_http(v, err, &request);
+        if (err != NULL)
+                refuse_http(v, err);
+        else if (head > 0 && v->input.len >= head + request.body)
+                answer_http(v, &request, str_slice(buf_str(&v->input), head, request.body));
 }
 
 static void on_stranger_end(void *ctx, struct error *err)
@@ -147,7 +183,7 @@ static const struct stream_events http_events = { .on_read = on_http_read, .on_e
 static void serve_http(struct visitor *v)
 {
         conversation_enter(&v->talk, SERVE_HTTP);
-        v->input = BUF_MAX(LIMIT_HTTP1_HEADER);
+        v->input = BUF_MAX(LIMIT_HTTP1_HEADER + HTTP1_BODY_MAX);
         stream_listen(v->stream, &http_events, v);
         stream_read(v->stream, true);
 }

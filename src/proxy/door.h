@@ -5,7 +5,7 @@
  *
  *     HELLO ──► DIAL ──► PASS_THROUGH          (ALPN teleport-auth@…, or a name of the Auth Service)
  *       └─────► HANDSHAKE ──► SERVE_GRPC
- *                     └─────► SERVE_HTTP
+ *                     └─────► SERVE_HTTP ──► ASK   (pages that auth is asked for)
  */
 #ifndef PROXY_DOOR_H
 #define PROXY_DOOR_H

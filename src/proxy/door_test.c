@@ -206,6 +206,21 @@ static void shows_its_pages_over_tls(void **state)
         RUN_UNTIL(s, door_is_empty(s->proxy.door));
 }
 
+static void takes_forms_whose_body_comes_in_pieces(void **state)
+{
+        struct stage *s = *state;
+        s->proxy.upstream = upstream_new(&s->proxy.loop); /* connected to nobody; the proxy frees it */
+        knock(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
+        RUN_UNTIL(s, s->handshake == NULL);
+        stream_write(s->visitor, STR("POST /web/invite/0123456789abcdef0123456789abcdef HTTP/1.1\r\nHost: p\r\nContent-Length: 7\r\n"
+                                     "Content-Type: application/x-www-form-urlencoded\r\n\r\notp="));
+        RUN_UNTIL(s, stream_pending(s->visitor) == 0);
+        stream_write(s->visitor, STR("123 and more that nobody reads"));
+        RUN_UNTIL(s, s->has_ended);
+        assert_true(str_starts_with(buf_str(&s->visitor_saw), STR("HTTP/1.1 503 Service Unavailable\r\n")));
+        RUN_UNTIL(s, door_is_empty(s->proxy.door));
+}
+
 static void speaks_grpc_with_who_offers_nothing_else(void **state)
 {
         struct stage *s = *state;
@@ -299,6 +314,7 @@ int main(void)
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         const struct CMUnitTest tests[] = {
                 TEST(shows_its_pages_over_tls),
+                TEST(takes_forms_whose_body_comes_in_pieces),
                 TEST(speaks_grpc_with_who_offers_nothing_else),
                 TEST(passes_what_is_for_auth_through_untouched),
                 TEST(knows_auth_by_its_name_too),

@@ -3,6 +3,24 @@
 
 #include "base/text.h"
 
+static const struct {
+        int status;
+        const char *reason;
+} reasons[] = {
+        { 200, "OK" }, { 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
+        { 413, "Content Too Large" }, { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
+        { 500, "Internal Server Error" }, { 503, "Service Unavailable" },
+};
+
+const char *http1_reason(int status)
+{
+        for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+                if (reasons[i].status == status)
+                        return reasons[i].reason;
+        }
+        return "Unknown";
+}
+
 /* tchar of RFC 9110 section 5.6.2. */
 static bool is_token_char(char c)
 {
@@ -69,8 +87,25 @@ static struct error *parse_request_line(struct str line, struct http1_request *r
         return NULL;
 }
 
+/* The fields that are looked at, each at most once. */
+enum field { HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, TRANSFER_ENCODING, FIELDS };
+
+static const char *const field_names[FIELDS] = {
+        [HOST] = "host",
+        [CONTENT_LENGTH] = "content-length",
+        [CONTENT_TYPE] = "content-type",
+        [ORIGIN] = "origin",
+        [FETCH_SITE] = "sec-fetch-site",
+        [TRANSFER_ENCODING] = "transfer-encoding",
+};
+
+struct fields {
+        struct str values[FIELDS];
+        bool is_given[FIELDS];
+};
+
 /* field-line = field-name ":" OWS field-value OWS (RFC 9112 section 5). */
-static struct error *parse_field(struct str line, struct http1_request *ret, bool *has_host)
+static struct error *parse_field(struct str line, struct fields *ret)
 {
         size_t colon = str_find_char(line, ':');
         struct str name = str_slice(line, 0, colon);
@@ -79,16 +114,49 @@ static struct error *parse_field(struct str line, struct http1_request *ret, boo
                 return bad("a field has no proper name");
         if (!is_value(value))
                 return bad("a field holds control bytes");
-        if (str_equal_nocase(name, STR("host"))) {
-                if (*has_host)
-                        return bad("it has more than one Host");
-                *has_host = true;
-                ret->host = value;
+        for (size_t i = 0; i < FIELDS; i++) {
+                if (!str_equal_nocase(name, str_of(field_names[i])))
+                        continue;
+                if (ret->is_given[i])
+                        return error_new(ERROR_INVALID_ARGUMENT, "not an HTTP request: it has more than one %s",
+                                         field_names[i]);
+                ret->is_given[i] = true;
+                ret->values[i] = value;
         }
-        bool is_empty_body = str_equal_nocase(name, STR("content-length")) && str_equal(value, STR("0"));
-        if (str_equal_nocase(name, STR("transfer-encoding")) ||
-            (str_equal_nocase(name, STR("content-length")) && !is_empty_body))
-                return error_new(ERROR_UNIMPLEMENTED, "requests with a body are not served");
+        return NULL;
+}
+
+/* Content-Length = 1*DIGIT (RFC 9110 section 8.6). */
+static struct error *parse_length(const struct http1_request *request, struct str value, size_t *ret)
+{
+        size_t length = 0;
+        for (size_t i = 0; i < value.len; i++) {
+                if (!char_is_digit(value.ptr[i]))
+                        return bad("its Content-Length is no number");
+                length = length > HTTP1_BODY_MAX ? length : 10 * length + (size_t)(value.ptr[i] - '0');
+        }
+        if (value.len == 0)
+                return bad("its Content-Length is no number");
+        if (length > HTTP1_BODY_MAX)
+                return error_new(ERROR_UNIMPLEMENTED, "the body is longer than %d bytes", HTTP1_BODY_MAX);
+        if (length > 0 && !str_equal(request->method, STR("POST")))
+                return error_new(ERROR_UNIMPLEMENTED, "a body comes with POST only");
+        *ret = length;
+        return NULL;
+}
+
+static struct error *take_fields(struct http1_request *request, const struct fields *fields)
+{
+        if (request->minor == 1 && !fields->is_given[HOST])
+                return bad("it has no Host");
+        if (fields->is_given[TRANSFER_ENCODING])
+                return error_new(ERROR_UNIMPLEMENTED, "bodies are taken with a Content-Length only");
+        if (fields->is_given[CONTENT_LENGTH])
+                TRY(parse_length(request, fields->values[CONTENT_LENGTH], &request->body));
+        request->host = fields->values[HOST];
+        request->content_type = fields->values[CONTENT_TYPE];
+        request->origin = fields->values[ORIGIN];
+        request->fetch_site = fields->values[FETCH_SITE];
         return NULL;
 }
 
@@ -115,8 +183,9 @@ struct error *http1_parse(struct str bytes, struct http1_request *ret, size_t *r
         struct str looked_at = str_slice(bytes, 0, LIMIT_HTTP1_HEADER);
         struct str rest = looked_at;
         struct http1_request request = { 0 };
+        struct fields fields = { 0 };
         struct str line;
-        bool is_complete, has_host = false;
+        bool is_complete;
 
         *ret_head = 0;
         for (size_t count = 0;; count++) {
@@ -135,11 +204,10 @@ struct error *http1_parse(struct str bytes, struct http1_request *ret, size_t *r
                         if (count > HTTP1_HEADERS_MAX)
                                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the request has more than %d fields",
                                                  HTTP1_HEADERS_MAX);
-                        TRY(parse_field(line, &request, &has_host));
+                        TRY(parse_field(line, &fields));
                 }
         }
-        if (request.minor == 1 && !has_host)
-                return bad("it has no Host");
+        TRY(take_fields(&request, &fields));
         *ret = request;
         *ret_head = looked_at.len - rest.len;
         return NULL;

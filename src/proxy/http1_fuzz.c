@@ -38,6 +38,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 inside(request.path, alone);
                 inside(request.query, alone);
                 inside(request.host, alone);
+                inside(request.content_type, alone);
+                inside(request.origin, alone);
+                inside(request.fetch_site, alone);
+                if (request.body > HTTP1_BODY_MAX || (request.body > 0 && !str_equal(request.method, STR("POST"))))
+                        bug("a body of %zu bytes", request.body);
                 struct error *twice = http1_parse(alone, &again, &length);
                 if (twice != NULL || length != head || !str_equal(again.path, request.path))
                         bug("a head alone is judged otherwise");

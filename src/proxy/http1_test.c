@@ -39,7 +39,20 @@ static const struct {
         { "another version", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
         { "a malformed method", "G@T / HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
         { "TLS", "\x16\x03\x01\x02\r\n", ERROR_INVALID_ARGUMENT },
-        { "a body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", ERROR_UNIMPLEMENTED },
+        { "a body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", OK },
+        { "the longest body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8192\r\n\r\n", OK },
+        { "a body that is too long", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8193\r\n\r\n", ERROR_UNIMPLEMENTED },
+        { "a length beyond numbers", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551617\r\n\r\n",
+          ERROR_UNIMPLEMENTED },
+        { "a body where none belongs", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", ERROR_UNIMPLEMENTED },
+        { "a signed length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx", ERROR_INVALID_ARGUMENT },
+        { "a list of lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\nx", ERROR_INVALID_ARGUMENT },
+        { "an empty length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\nx", ERROR_INVALID_ARGUMENT },
+        { "two lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+          ERROR_INVALID_ARGUMENT },
+        { "a length and chunks", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+          ERROR_UNIMPLEMENTED },
+        { "two origins", "POST / HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\nOrigin: https://b\r\n\r\n", ERROR_INVALID_ARGUMENT },
         { "a body by chunks", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", ERROR_UNIMPLEMENTED },
 };
 
@@ -62,9 +75,14 @@ static void takes_a_request_apart(void **state)
         (void)state;
         struct http1_request r;
         size_t head;
-        struct str input = STR("HEAD /a/b?c=d?e HTTP/1.1\r\nX: y\r\nHOST:  proxy:443 \r\n\r\nrest");
+        struct str input = STR("POST /a/b?c=d?e HTTP/1.1\r\nX: y\r\nHOST:  proxy:443 \r\nContent-Length: 4\r\n"
+                               "content-type: text/plain\r\nOrigin: null\r\nSec-Fetch-Site: same-origin\r\n\r\nrest");
         assert_null(http1_parse(input, &r, &head));
-        assert_true(str_equal(r.method, STR("HEAD")));
+        assert_true(str_equal(r.method, STR("POST")));
+        assert_int_equal(r.body, 4);
+        assert_true(str_equal(r.content_type, STR("text/plain")));
+        assert_true(str_equal(r.origin, STR("null")));
+        assert_true(str_equal(r.fetch_site, STR("same-origin")));
         assert_true(str_equal(r.path, STR("/a/b")));
         assert_true(str_equal(r.query, STR("c=d?e")));
         assert_true(str_equal(r.host, STR("proxy:443")));

@@ -5,23 +5,6 @@
 
 enum { BODY_MAX = 6 * KiB };
 
-static const struct {
-        int status;
-        const char *reason;
-} reasons[] = {
-        { 200, "OK" }, { 400, "Bad Request" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-        { 413, "Content Too Large" }, { 431, "Request Header Fields Too Large" }, { 503, "Service Unavailable" },
-};
-
-static const char *reason_of(int status)
-{
-        for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
-                if (reasons[i].status == status)
-                        return reasons[i].reason;
-        }
-        return "Unknown";
-}
-
 /* One request a connection: these pages are read once, by agents that start. */
 static int put_answer(struct buf *out, int status, struct str body, bool is_head)
 {
@@ -34,7 +17,7 @@ static int put_answer(struct buf *out, int status, struct str body, bool is_head
                    "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
                    "%s"
                    "Connection: close\r\n\r\n",
-                   status, reason_of(status), body.len, status == 405 ? "Allow: GET, HEAD\r\n" : "");
+                   status, http1_reason(status), body.len, status == 405 ? "Allow: GET, HEAD\r\n" : "");
         if (!is_head)
                 buf_put(out, body);
         return status;
@@ -51,10 +34,9 @@ static int put_error(struct buf *out, int status, const char *message, bool is_h
 
 /* ---- pages ----------------------------------------------------------------------------------------- */
 
-/* No user signs in here in this release, so the ways to sign in are none. */
 static void put_auth(struct buf *out)
 {
-        buf_put_c(out, "\"auth\":{\"type\":\"local\",\"second_factor\":\"off\",\"allow_passwordless\":false,"
+        buf_put_c(out, "\"auth\":{\"type\":\"local\",\"second_factor\":\"otp\",\"allow_passwordless\":false,"
                        "\"private_key_policy\":\"none\",\"has_motd\":false},");
 }
 

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/form.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+
+static void reads_what_browsers_send(void **state)
+{
+        (void)state;
+        AUTO(form) form = { 0 };
+        assert_null(form_parse(STR("user=alice&password=a+b%2Bc%26%3d%C3%A9&otp=&flag&"), &form));
+        assert_string_equal(form_value(&form, "user").ptr, "alice");
+        assert_string_equal(form_value(&form, "password").ptr, "a b+c&=\xc3\xa9");
+        assert_true(str_equal(form_value(&form, "otp"), STR("")));
+        assert_true(str_equal(form_value(&form, "flag"), STR("")));
+        assert_true(str_equal(form_value(&form, "nobody"), STR("")));
+}
+
+static const struct {
+        const char *name, *body;
+} refused[] = {
+        { "an escape without digits", "a=%zz" },
+        { "an escape with a sign", "a=%+1" },
+        { "an escape cut short", "a=%4" },
+        { "a percent sign at the end", "a=%" },
+        { "a NUL", "a=x%00y" },
+        { "bytes that are no text", "a=%ff" },
+        { "a surrogate", "a=%ed%a0%80" },
+        { "a name twice", "a=1&b=2&a=3" },
+        { "a name twice, once escaped", "a=1&%61=3" },
+        { "too many fields", "a=&b=&c=&d=&e=&f=&g=&h=&i=" },
+        { "a name that is too long", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=1" },
+};
+
+static void refuses_each_case_of_the_table(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+                AUTO(form) form = { 0 };
+                AUTO_PTR(error) err = form_parse(str_of(refused[i].body), &form);
+                if (err == NULL || err->code != ERROR_INVALID_ARGUMENT || form.count != 0)
+                        fail_msg("%s", refused[i].name);
+        }
+}
+
+static void bounds_values_by_what_they_mean(void **state)
+{
+        (void)state;
+        AUTO(buf) body = BUF_MAX(8 * KiB);
+        AUTO(form) form = { 0 }, longer = { 0 };
+        buf_put_c(&body, "p=");
+        for (int i = 0; i < FORM_VALUE_MAX; i++)
+                buf_put_c(&body, "%41");
+        assert_null(form_parse(buf_str(&body), &form));
+        assert_int_equal(form_value(&form, "p").len, FORM_VALUE_MAX);
+        buf_put_char(&body, 'A');
+        AUTO_PTR(error) err = form_parse(buf_str(&body), &longer);
+        assert_non_null(err);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(reads_what_browsers_send),
+                cmocka_unit_test(refuses_each_case_of_the_table),
+                cmocka_unit_test(bounds_values_by_what_they_mean),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/web_page.h"
+
+#include "base/text.h"
+#include "pki/key.h"
+#include "proxy/http1.h"
+#include "proxy/qr.h"
+
+/* Its bytes are what the policy's hash is of. */
+static const char style[] =
+        ":root{color-scheme:light dark;--ink:#1b1f2a;--soft:#59627a;--paper:#fff;--ground:#eef0f6;--line:#c9cede;"
+        "--brand:#4b3fd1;--bad:#a8132c;--bad-ground:#fdecee}"
+        "@media(prefers-color-scheme:dark){:root{--ink:#e9ebf3;--soft:#a3abc2;--paper:#1d2130;--ground:#12151f;"
+        "--line:#424a63;--brand:#a79fff;--bad:#ff9aa8;--bad-ground:#3a1a22}}"
+        "*{box-sizing:border-box}"
+        "body{margin:0;padding:1.25rem;min-height:100vh;display:grid;place-items:center;background:var(--ground);"
+        "color:var(--ink);font:1rem/1.5 system-ui,sans-serif}"
+        "main{width:100%;max-width:30rem;padding:2rem;background:var(--paper);border-radius:.75rem;"
+        "box-shadow:0 1px 3px #0003,0 8px 30px #0001;overflow-wrap:anywhere}"
+        "h1{margin:0 0 .25rem;font-size:1.5rem;line-height:1.25}h2{margin:1.75rem 0 .5rem;font-size:1.05rem}"
+        "p{margin:.5rem 0}.soft{color:var(--soft)}"
+        ".qr{display:block;width:100%;max-width:15rem;margin:1rem auto;border-radius:.5rem}"
+        "code,pre{font:.95em/1.5 ui-monospace,monospace}"
+        "pre{margin:.5rem 0;padding:.75rem 1rem;background:var(--ground);border-radius:.5rem;white-space:pre-wrap}"
+        "label{display:block;margin:1rem 0 .25rem;font-weight:600}"
+        "input{width:100%;padding:.6rem .75rem;font:inherit;color:inherit;background:transparent;"
+        "border:1px solid var(--line);border-radius:.5rem}input[readonly]{color:var(--soft)}"
+        "button{width:100%;margin-top:1.5rem;padding:.75rem;font:inherit;font-weight:600;color:var(--paper);"
+        "background:var(--brand);border:0;border-radius:.5rem;cursor:pointer}"
+        "a{color:var(--brand)}:focus-visible{outline:3px solid var(--brand);outline-offset:2px}"
+        ".bad{margin:1rem 0;padding:.75rem 1rem;color:var(--bad);background:var(--bad-ground);border-radius:.5rem}";
+
+/* ---- text ------------------------------------------------------------------------------------------ */
+
+void html_put(struct buf *out, struct str text)
+{
+        for (size_t i = 0; i < text.len; i++) {
+                switch (text.ptr[i]) {
+                case '&':
+                        buf_put_c(out, "&amp;");
+                        break;
+                case '<':
+                        buf_put_c(out, "&lt;");
+                        break;
+                case '>':
+                        buf_put_c(out, "&gt;");
+                        break;
+                case '"':
+                        buf_put_c(out, "&quot;");
+                        break;
+                case '\'':
+                        buf_put_c(out, "&#39;");
+                        break;
+                default:
+                        buf_put_char(out, text.ptr[i]);
+                }
+        }
+}
+
+/* An error's words as sentences of a page. */
+static void put_sentence(struct buf *out, const char *words)
+{
+        char first[] = { words[0] >= 'a' && words[0] <= 'z' ? (char)(words[0] - 'a' + 'A') : words[0], '\0' };
+        if (words[0] == '\0')
+                return;
+        html_put(out, str_of(first));
+        html_put(out, str_of(words + 1));
+        buf_put_char(out, '.');
+}
+
+static void put_error(struct buf *out, const struct error *err)
+{
+        if (err == NULL)
+                return;
+        buf_put_c(out, "<div class=\"bad\" role=\"alert\">");
+        put_sentence(out, err->what);
+        if (err->hint != NULL) {
+                buf_put_char(out, ' ');
+                put_sentence(out, err->hint);
+        }
+        buf_put_c(out, "</div>\n");
+}
+
+/* "of <b>example.com</b>", as far as it is known. */
+static void put_cluster(struct buf *out, const char *before, struct str cluster)
+{
+        if (str_is_empty(cluster))
+                return;
+        buf_printf(out, " %s <b>", before);
+        html_put(out, cluster);
+        buf_put_c(out, "</b>");
+}
+
+static void put_login_command(struct buf *out, const struct web_page *page)
+{
+        buf_put_c(out, "<pre>tsh login --proxy=");
+        if (str_is_empty(page->proxy))
+                buf_put_c(out, "&lt;this host&gt;");
+        html_put(out, page->proxy);
+        buf_put_c(out, " --user=");
+        if (str_is_empty(page->user))
+                buf_put_c(out, "&lt;your name&gt;");
+        html_put(out, page->user);
+        buf_put_c(out, "</pre>\n");
+}
+
+/* ---- the answer around a page ------------------------------------------------------------------------ */
+
+static void put_policy(struct buf *out)
+{
+        uint8_t digest[32];
+        sha256(str_of(style), digest);
+        buf_put_c(out, "Content-Security-Policy: default-src 'none'; style-src 'sha256-");
+        base64_encode(out, str_of_bytes(digest, sizeof digest));
+        buf_put_c(out, "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'\r\n");
+}
+
+static void put_answer(struct buf *out, const struct web_page *page, const char *title, struct str content)
+{
+        AUTO(buf) body = BUF_MAX(WEB_PAGE_MAX);
+        buf_printf(&body,
+                   "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                   "<meta name=\"robots\" content=\"noindex\">\n<title>%s</title>\n<style>",
+                   title);
+        buf_put_c(&body, style);
+        buf_printf(&body, "</style>\n</head>\n<body>\n<main>\n<h1>%s</h1>\n", title);
+        buf_put(&body, content);
+        buf_put_c(&body, "</main>\n</body>\n</html>\n");
+        buf_printf(out, "HTTP/1.1 %d %s\r\n", page->status, http1_reason(page->status));
+        put_policy(out);
+        buf_printf(out,
+                   "Content-Type: text/html; charset=utf-8\r\n"
+                   "Content-Length: %zu\r\n"
+                   "Cache-Control: no-store\r\n"
+                   "Referrer-Policy: no-referrer\r\n"
+                   "X-Content-Type-Options: nosniff\r\n"
+                   "X-Frame-Options: DENY\r\n"
+                   "Cross-Origin-Opener-Policy: same-origin\r\n"
+                   "Cross-Origin-Resource-Policy: same-origin\r\n"
+                   "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
+                   "%s"
+                   "Connection: close\r\n\r\n",
+                   body.len, page->status == 405 ? "Allow: GET, HEAD, POST\r\n" : "");
+        if (!page->is_head)
+                buf_put(out, buf_str(&body));
+}
+
+/* ---- pages ------------------------------------------------------------------------------------------- */
+
+void web_put_landing(struct buf *out, const struct web_page *page)
+{
+        AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
+        buf_put_c(&b, "<p>This is the way into the cluster");
+        put_cluster(&b, "", page->cluster);
+        buf_put_c(&b, ". People log in from a terminal:</p>\n");
+        put_login_command(&b, page);
+        buf_put_c(&b, "<p class=\"soft\">No account yet? An administrator can invite you: what they send is a link to this"
+                      " host.</p>\n");
+        put_answer(out, page, "Cluster access", buf_str(&b));
+}
+
+/* In groups of four, as people type it. */
+static void put_secret(struct buf *out, struct str secret)
+{
+        buf_put_c(out, "<pre>");
+        for (size_t i = 0; i < secret.len; i++) {
+                if (i > 0 && i % 4 == 0)
+                        buf_put_char(out, ' ');
+                html_put(out, str_slice(secret, i, 1));
+        }
+        buf_put_c(out, "</pre>\n");
+}
+
+static void put_second_factor(struct buf *out, const struct web_page *page)
+{
+        buf_put_c(out, "<h2>1. One-time codes</h2>\n<p>Scan this with an authenticator app:</p>\n");
+        struct error *err = qr_put_svg(out, page->url, "QR code of the key for one-time codes");
+        error_free(err); /* the key stands below it in any case */
+        if (str_starts_with(page->url, STR("otpauth://"))) {
+                buf_put_c(out, "<p><a href=\"");
+                html_put(out, page->url);
+                buf_put_c(out, "\">Open it in an app on this device</a>, or type this key:</p>\n");
+        } else {
+                buf_put_c(out, "<p>Or type this key:</p>\n");
+        }
+        put_secret(out, page->secret);
+}
+
+static void put_form(struct buf *out, const struct web_page *page)
+{
+        buf_put_c(out, "<h2>2. Password</h2>\n<form method=\"post\">\n"
+                       "<label for=\"user\">User name</label>\n"
+                       "<input id=\"user\" name=\"user\" autocomplete=\"username\" readonly value=\"");
+        html_put(out, page->user);
+        buf_put_c(out, "\">\n<label for=\"password\">New password</label>\n"
+                       "<input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"new-password\" required>\n"
+                       "<label for=\"again\">The same password again</label>\n"
+                       "<input id=\"again\" name=\"again\" type=\"password\" autocomplete=\"new-password\" required>\n"
+                       "<label for=\"otp\">Six digits from the app</label>\n"
+                       "<input id=\"otp\" name=\"otp\" inputmode=\"numeric\" autocomplete=\"one-time-code\""
+                       " pattern=\" *[0-9]{3} *[0-9]{3} *\" title=\"Six digits\" required>\n");
+        buf_printf(out, "<button>%s</button>\n</form>\n", page->is_reset ? "Set the new password" : "Create the account");
+}
+
+void web_put_invite(struct buf *out, const struct web_page *page)
+{
+        AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
+        buf_put_c(&b, "<p class=\"soft\">");
+        buf_put_c(&b, page->is_reset ? "A new password and new one-time codes for <b>" : "An account for <b>");
+        html_put(&b, page->user);
+        buf_put_c(&b, "</b>");
+        put_cluster(&b, "in the cluster", page->cluster);
+        buf_put_c(&b, ".</p>\n");
+        put_error(&b, page->error);
+        put_second_factor(&b, page);
+        put_form(&b, page);
+        put_answer(out, page, page->is_reset ? "Reset your password" : "Welcome", buf_str(&b));
+}
+
+void web_put_welcome(struct buf *out, const struct web_page *page)
+{
+        AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
+        buf_put_c(&b, "<p>Password and one-time codes of <b>");
+        html_put(&b, page->user);
+        buf_put_c(&b, "</b> are set. Close this page and log in from a terminal:</p>\n");
+        put_login_command(&b, page);
+        buf_put_c(&b, "<p class=\"soft\">It asks for the password and for the <em>next</em> code that the app shows:"
+                      " each code is good once.</p>\n");
+        put_answer(out, page, "You are all set", buf_str(&b));
+}
+
+void web_put_trouble(struct buf *out, const struct web_page *page)
+{
+        AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
+        put_error(&b, page->error);
+        put_answer(out, page, page->status == 404 ? "Nothing is here" : "This did not work", buf_str(&b));
+}

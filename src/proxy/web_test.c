@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/web.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "api.pb-c.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+#include "pki/key.h"
+#include "proxy/qr.h"
+#include "proxy/web_page.h"
+
+#define PATH "/web/invite/0123456789abcdef0123456789abcdef"
+#define FORM "user=alice&password=correct+horse&again=correct+horse&otp=123+456"
+#define TEXT(literal) ((char[]){ literal })
+
+/* A browser's request, the pages, and an Auth Service that plays what a test gives it; all on one loop. */
+struct stage {
+        struct loop loop;
+        struct upstream *upstream;
+        struct rpc_server_conn *auth;
+        struct webapi_facts facts;
+        struct http1_request http;
+        struct str body;
+
+        struct error *open_verdict, *accept_verdict; /* NULL: granted */
+        int opened, accepted;
+        char said_token[64], said_password[64], said_otp[64], said_addr[64];
+
+        int answers;
+        struct buf answer;
+};
+
+static struct stage *the; /* methods of a table have no context of their own */
+
+static void open_invite(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__OpenInviteRequest *request = (const Cteleport__V1__OpenInviteRequest *)first;
+        Cteleport__V1__OpenInviteResponse response = CTELEPORT__V1__OPEN_INVITE_RESPONSE__INIT;
+        struct error *verdict = the->open_verdict;
+
+        the->opened++;
+        the->open_verdict = NULL;
+        snprintf(the->said_token, sizeof the->said_token, "%s", request->token);
+        snprintf(the->said_addr, sizeof the->said_addr, "%s", request->remote_addr);
+        response.user = TEXT("alice<b>");
+        response.cluster = TEXT("example.com");
+        response.totp_secret = TEXT("ABCDEFGHIJ");
+        response.totp_url = TEXT("otpauth://totp/example.com:alice?secret=ABCDEFGHIJ&issuer=example.com");
+        if (verdict != NULL)
+                rpc_call_finish(call, verdict);
+        else
+                rpc_call_reply(call, &response.base);
+}
+
+static void accept_invite(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__AcceptInviteRequest *request = (const Cteleport__V1__AcceptInviteRequest *)first;
+        Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
+        struct error *verdict = the->accept_verdict;
+
+        the->accepted++;
+        the->accept_verdict = NULL;
+        snprintf(the->said_password, sizeof the->said_password, "%s", request->password);
+        snprintf(the->said_otp, sizeof the->said_otp, "%s", request->otp);
+        if (verdict != NULL)
+                rpc_call_finish(call, verdict);
+        else
+                rpc_call_reply(call, &empty.base);
+}
+
+static void open_ping(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        Cteleport__V1__PingResponse pong = CTELEPORT__V1__PING_RESPONSE__INIT;
+
+        (void)first;
+        rpc_call_reply(call, &pong.base);
+}
+
+#define METHOD(name, type, handler)                                                                \
+        &(const struct rpc_method)                                                                 \
+        {                                                                                          \
+                .path = "/cteleport.v1." name, .request = &type, .request_max = LIMIT_RPC_JOIN, .open = (handler) \
+        }
+static const struct rpc_method *const methods[] = {
+        METHOD("LoginService/OpenInvite", cteleport__v1__open_invite_request__descriptor, open_invite),
+        METHOD("LoginService/AcceptInvite", cteleport__v1__accept_invite_request__descriptor, accept_invite),
+        METHOD("PingService/Ping", cteleport__v1__empty__descriptor, open_ping),
+        NULL,
+};
+
+static void on_auth_closed(void *caller)
+{
+        struct stage *s = caller;
+        s->auth = NULL;
+}
+
+static int set_up(void **state)
+{
+        static struct stage s;
+        int pair[2];
+
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        s = (struct stage){
+                .facts = { .cluster = STR("example.com"), .public_addr = STR("proxy.example.com:443") },
+                .answer = BUF_MAX(WEB_PAGE_MAX),
+        };
+        assert_null(loop_init(&s.loop, NULL));
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        s.upstream = upstream_new(&s.loop);
+        s.auth = rpc_serve(&s.loop, socket_stream(&s.loop, pair[0]),
+                           (struct rpc_server_options){ .methods = methods, .caller = &s, .on_closed = on_auth_closed,
+                                                        .peer = "link" });
+        upstream_use_link(s.upstream, pair[1]);
+        *state = the = &s;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct stage *s = *state;
+        upstream_free(s->upstream);
+        if (s->auth != NULL)
+                rpc_server_close(s->auth);
+        loop_run(&s->loop);
+        loop_release(&s->loop);
+        buf_release(&s->answer);
+        error_free(s->open_verdict);
+        error_free(s->accept_verdict);
+        return 0;
+}
+
+static void on_answer(void *ctx, struct str answer)
+{
+        struct stage *s = ctx;
+        s->answers++;
+        buf_put(&s->answer, answer);
+}
+
+static struct web_visit *start(struct stage *s)
+{
+        return web_start(&s->loop, s->upstream,
+                         (struct web_request){ .facts = &s->facts, .http = &s->http, .body = s->body,
+                                               .peer = "203.0.113.7:4711" },
+                         on_answer, s);
+}
+
+static void visit(struct stage *s)
+{
+        struct web_visit *v = start(s);
+        (void)v;
+        buf_clear(&s->answer);
+        s->answers = 0;
+        while (s->answers == 0)
+                uv_run(&s->loop.uv, UV_RUN_ONCE);
+        assert_int_equal(s->answers, 1);
+}
+
+static void get(struct stage *s, const char *path)
+{
+        s->http = (struct http1_request){ .method = STR("GET"), .path = str_of(path), .minor = 1,
+                                          .host = STR("proxy.example.com") };
+        s->body = STR("");
+        visit(s);
+}
+
+static void given_post(struct stage *s, struct str body)
+{
+        s->http = (struct http1_request){ .method = STR("POST"), .path = STR(PATH), .minor = 1, .host = STR("proxy.example.com"),
+                                          .content_type = STR("application/x-www-form-urlencoded"), .origin = STR("null"),
+                                          .fetch_site = STR("same-origin"), .body = body.len };
+        s->body = body;
+}
+
+static void post(struct stage *s, struct str body)
+{
+        given_post(s, body);
+        visit(s);
+}
+
+static void assert_says(struct stage *s, const char *text)
+{
+        if (strstr(buf_c(&s->answer), text) == NULL)
+                fail_msg("\"%s\" is not in:\n%s", text, buf_c(&s->answer));
+}
+
+static void assert_hides(struct stage *s, const char *text)
+{
+        assert_null(strstr(buf_c(&s->answer), text));
+}
+
+/* ---- the stories ---------------------------------------------------------------------------------- */
+
+static void shows_the_form_with_a_qr_code_and_the_key(void **state)
+{
+        struct stage *s = *state;
+
+        get(s, PATH);
+        assert_says(s, "HTTP/1.1 200 OK\r\n");
+        assert_says(s, "<svg class=\"qr\" role=\"img\"");
+        assert_says(s, "<pre>ABCD EFGH IJ</pre>");
+        assert_says(s, "href=\"otpauth://totp/example.com:alice?secret=ABCDEFGHIJ&amp;issuer=example.com\"");
+        assert_says(s, "alice&lt;b&gt;");
+        assert_hides(s, "alice<b>");
+        assert_says(s, "<form method=\"post\">");
+        assert_string_equal(s->said_token, "0123456789abcdef0123456789abcdef");
+        assert_string_equal(s->said_addr, "203.0.113.7:4711");
+        assert_int_equal(s->accepted, 0);
+}
+
+static void permits_its_own_style_and_form_alone(void **state)
+{
+        struct stage *s = *state;
+        AUTO(buf) expected = BUF_MAX(1 * KiB);
+        uint8_t digest[32];
+
+        get(s, PATH);
+        const char *from = strstr(buf_c(&s->answer), "<style>"), *to = strstr(buf_c(&s->answer), "</style>");
+        assert_non_null(from);
+        assert_non_null(to);
+        from += strlen("<style>");
+        sha256(str_of_bytes(from, (size_t)(to - from)), digest);
+        buf_put_c(&expected, "Content-Security-Policy: default-src 'none'; style-src 'sha256-");
+        base64_encode(&expected, str_of_bytes(digest, sizeof digest));
+        buf_put_c(&expected, "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'\r\n");
+        assert_says(s, buf_c(&expected));
+        assert_says(s, "Referrer-Policy: no-referrer\r\n");
+        assert_says(s, "Cache-Control: no-store\r\n");
+        assert_says(s, "X-Content-Type-Options: nosniff\r\n");
+        assert_says(s, "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n");
+        assert_hides(s, "<script");
+        assert_hides(s, "style=");
+}
+
+static void sets_password_and_code(void **state)
+{
+        struct stage *s = *state;
+
+        post(s, STR(FORM));
+        assert_says(s, "HTTP/1.1 200 OK\r\n");
+        assert_says(s, "tsh login --proxy=proxy.example.com:443 --user=alice&lt;b&gt;");
+        assert_hides(s, "ABCD");
+        assert_string_equal(s->said_password, "correct horse");
+        assert_string_equal(s->said_otp, "123456");
+}
+
+static void shows_the_form_again_with_what_auth_refused_and_without_secrets(void **state)
+{
+        struct stage *s = *state;
+
+        s->accept_verdict = error_hint(error_new(ERROR_INVALID_ARGUMENT, "the <code> is wrong"), "take the next one");
+        post(s, STR(FORM));
+        assert_says(s, "HTTP/1.1 400 Bad Request\r\n");
+        assert_says(s, "role=\"alert\">The &lt;code&gt; is wrong. Take the next one.</div>");
+        assert_says(s, "<form method=\"post\">");
+        assert_hides(s, "correct horse");
+        assert_hides(s, "123456");
+}
+
+static void refuses_forms_that_are_not_filled_in_without_asking_auth(void **state)
+{
+        struct stage *s = *state;
+
+        post(s, STR("password=correct+horse&again=correct+house&otp=123456"));
+        assert_says(s, "HTTP/1.1 400 Bad Request\r\n");
+        assert_says(s, "The two passwords differ.");
+        post(s, STR("again=&otp=123456"));
+        assert_says(s, "The password is missing.");
+        post(s, STR("password=a&again=a"));
+        assert_says(s, "The code of the app is missing.");
+        post(s, STR("password=%zz"));
+        assert_says(s, "HTTP/1.1 400 Bad Request\r\n");
+        assert_hides(s, "<form");
+        assert_int_equal(s->accepted, 0);
+}
+
+static void refuses_forms_of_other_sites(void **state)
+{
+        struct stage *s = *state;
+        static const struct {
+                const char *origin, *site;
+                bool is_refused;
+        } cases[] = {
+                { "", "", false }, /* no browser */
+                { "null", "same-origin", false },
+                { "https://proxy.example.com", "same-origin", false },
+                { "https://PROXY.example.com", "", false },
+                { "https://evil.example.com", "", true },
+                { "https://evil.example.com", "same-origin", true },
+                { "https://proxy.example.com:444", "", true },
+                { "http://proxy.example.com", "", true },
+                { "null", "cross-site", true },
+                { "null", "same-site", true },
+                { "", "none", true },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                int before = s->accepted;
+                given_post(s, STR(FORM));
+                s->http.origin = str_of(cases[i].origin);
+                s->http.fetch_site = str_of(cases[i].site);
+                visit(s);
+                if ((s->accepted == before) != cases[i].is_refused)
+                        fail_msg("Origin '%s', Sec-Fetch-Site '%s'", cases[i].origin, cases[i].site);
+        }
+        given_post(s, STR(FORM));
+        s->http.content_type = STR("text/plain");
+        visit(s);
+        assert_says(s, "HTTP/1.1 400 Bad Request\r\n");
+}
+
+static void tells_when_a_link_is_not_good_any_more(void **state)
+{
+        struct stage *s = *state;
+
+        s->open_verdict = error_new(ERROR_NOT_FOUND, "this link was used or has expired");
+        get(s, PATH);
+        assert_says(s, "HTTP/1.1 404 Not Found\r\n");
+        assert_says(s, "This link was used or has expired.");
+        assert_hides(s, "<form");
+        s->open_verdict = error_new(ERROR_NOT_FOUND, "this link was used or has expired");
+        post(s, STR(FORM));
+        assert_says(s, "HTTP/1.1 404 Not Found\r\n");
+        assert_int_equal(s->accepted, 0);
+}
+
+static void asks_auth_for_well_formed_links_only(void **state)
+{
+        struct stage *s = *state;
+        static const char *const paths[] = {
+                "/web/invite/", "/web/invite/0123456789abcdef0123456789abcde", "/web/invite/0123456789abcdef0123456789abcdef0",
+                "/web/invite/0123456789ABCDEF0123456789abcdef", "/web/invite/0123456789abcdef0123456789abcde%66",
+                "/web/other/0123456789abcdef0123456789abcdef", "/web/../web/invite/", PATH "/",
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+                get(s, paths[i]);
+                assert_says(s, "HTTP/1.1 404 Not Found\r\n");
+        }
+        assert_int_equal(s->opened, 0);
+        get(s, "/web/reset/0123456789abcdef0123456789abcdef");
+        assert_int_equal(s->opened, 1);
+}
+
+static void says_who_it_is_on_its_first_page(void **state)
+{
+        struct stage *s = *state;
+
+        get(s, "/");
+        assert_says(s, "HTTP/1.1 200 OK\r\n");
+        assert_says(s, "<b>example.com</b>");
+        assert_says(s, "tsh login --proxy=proxy.example.com:443");
+        s->facts.public_addr = STR("");
+        get(s, "/web");
+        assert_says(s, "tsh login --proxy=proxy.example.com --user=");
+        s->http.host = STR("a\"><script>");
+        visit(s);
+        assert_hides(s, "<script");
+        s->http.method = STR("DELETE");
+        visit(s);
+        assert_says(s, "HTTP/1.1 405 Method Not Allowed\r\n");
+        s->http.method = STR("HEAD");
+        visit(s);
+        assert_hides(s, "<html");
+        assert_says(s, "\r\n\r\n");
+}
+
+static void tells_when_auth_is_away(void **state)
+{
+        struct stage *s = *state;
+
+        upstream_free(s->upstream);
+        s->upstream = upstream_new(&s->loop);
+        get(s, PATH);
+        assert_says(s, "HTTP/1.1 503 Service Unavailable\r\n");
+}
+
+static void says_nothing_after_it_was_cancelled(void **state)
+{
+        struct stage *s = *state;
+
+        given_post(s, STR(FORM));
+        struct web_visit *early = start(s);
+        web_cancel(early);
+        struct web_visit *late = start(s);
+        while (s->opened == 0)
+                uv_run(&s->loop.uv, UV_RUN_ONCE);
+        web_cancel(late);
+        get(s, PATH); /* asked on the same connection: all before it has been answered */
+        assert_int_equal(s->accepted, 0);
+}
+
+static void draws_qr_codes_of_bounded_texts(void **state)
+{
+        (void)state;
+        AUTO(buf) out = BUF_MAX(WEB_PAGE_MAX), text = BUF_MAX(2 * QR_TEXT_MAX);
+
+        assert_null(qr_put_svg(&out, STR("HELLO"), "label"));
+        /* version 1 is 21 modules wide, and begins with the upper edge of a finder: 7 modules */
+        assert_non_null(strstr(buf_c(&out), "viewBox=\"0 0 29 29\""));
+        assert_non_null(strstr(buf_c(&out), "d=\"M4 4h7v1h-7z"));
+        for (size_t i = 0; i < QR_TEXT_MAX; i++)
+                buf_put_char(&text, (char)('a' + i % 26));
+        buf_clear(&out);
+        assert_null(qr_put_svg(&out, buf_str(&text), "label"));
+        assert_null(buf_finish(&out, "the picture"));
+        buf_put_char(&text, 'x');
+        AUTO_PTR(error) longer = qr_put_svg(&out, buf_str(&text), "label");
+        AUTO_PTR(error) empty = qr_put_svg(&out, STR(""), "label");
+        assert_non_null(longer);
+        assert_non_null(empty);
+}
+
+int main(void)
+{
+#define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        const struct CMUnitTest tests[] = {
+                STORY(shows_the_form_with_a_qr_code_and_the_key),
+                STORY(permits_its_own_style_and_form_alone),
+                STORY(sets_password_and_code),
+                STORY(shows_the_form_again_with_what_auth_refused_and_without_secrets),
+                STORY(refuses_forms_that_are_not_filled_in_without_asking_auth),
+                STORY(refuses_forms_of_other_sites),
+                STORY(tells_when_a_link_is_not_good_any_more),
+                STORY(asks_auth_for_well_formed_links_only),
+                STORY(says_who_it_is_on_its_first_page),
+                STORY(tells_when_auth_is_away),
+                STORY(says_nothing_after_it_was_cancelled),
+                cmocka_unit_test(draws_qr_codes_of_bounded_texts),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
