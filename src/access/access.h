@@ -35,7 +35,11 @@ enum access_verb {
         ACCESS_CREATE = 1 << 2,
         ACCESS_UPDATE = 1 << 3,
         ACCESS_DELETE = 1 << 4,
+        ACCESS_EVERYTHING = (1 << 5) - 1,
 };
+
+/* "list", "read" and so on; "" for what is not one verb. */
+const char *access_verb_name(unsigned verb);
 
 /* How far a rule reaches. */
 enum access_reach {
@@ -61,6 +65,9 @@ struct access_session {
  */
 struct error *access_check_login(const struct access_person *p, const struct access_label *labels, size_t label_count,
                                  struct str login, struct access_session *ret) MUST_USE;
+
+/* The most that a session of the person may do anywhere: what goes into a certificate. */
+struct access_session access_most(const struct access_person *p);
 
 /* Whether the node is visible to the person: some role's labels match and none denies it. */
 bool access_sees_node(const struct access_person *p, const struct access_label *labels, size_t label_count);

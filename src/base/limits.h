@@ -62,6 +62,11 @@ enum {
         LIMIT_LOGIN_NAME = 32,                /* an account on a node; useradd takes no longer ones */
         LIMIT_USER_ROLES = 32,                /* roles of one user, all of them in each certificate */
         LIMIT_CERT_NAMES = 100,               /* names in one certificate */
+        LIMIT_ROLE_ITEMS = 200,               /* logins, labels, rules, values: of one list in a role or user */
+        LIMIT_ROLE_IDLE_SECONDS = 30 * 24 * 3600, /* client_idle_timeout */
+        LIMIT_LABEL_KEY = 256,
+        LIMIT_LABEL_PATTERN = 512,            /* a value of node_labels; REGEX_PATTERN_MAX */
+        LIMIT_LOCK_MESSAGE = 1024,            /* shown on the terminals that it ends */
         LIMIT_HTTP1_HEADER = 16 * KiB,        /* request line and headers */
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB,   /* decoded */
         LIMIT_HTTP2_STREAMS = 100,            /* per connection */

@@ -32,6 +32,25 @@ static const struct {
                                              "show_desktop_wallpaper" },
         { "cteleport.v1.TokenSpec", "aws_iid_ttl bot_name suggested_agent_matcher_labels github circleci kubernetes gitlab gcp azure "
                                     "spacelift tpm terraform_cloud bitbucket oracle azure_devops env0 bound_keypair integration" },
+        { "cteleport.v1.RoleOptions", "cert_format disconnect_expired_cert enhanced_recording permit_x11_forwarding max_connections "
+                                      "max_kubernetes_connections max_sessions request_access request_prompt lock cert_extensions "
+                                      "create_host_user create_host_user_mode create_host_user_default_shell create_desktop_user "
+                                      "create_db_user create_db_user_mode pin_source_ip idp device_trust_mode desktop_clipboard "
+                                      "desktop_directory_sharing mfa_verification_interval ssh_port_forwarding" },
+        { "cteleport.v1.RecordSession", "desktop" },
+        { "cteleport.v1.RoleConditions", "node_labels_expression app_labels app_labels_expression cluster_labels cluster_labels_expression "
+                                         "kubernetes_labels kubernetes_labels_expression kubernetes_groups kubernetes_users "
+                                         "kubernetes_resources db_labels db_labels_expression db_names db_users db_roles "
+                                         "db_service_labels db_service_labels_expression db_permissions windows_desktop_labels "
+                                         "windows_desktop_labels_expression windows_desktop_logins desktop_groups aws_role_arns "
+                                         "azure_identities gcp_service_accounts group_labels group_labels_expression host_groups "
+                                         "host_sudoers impersonate join_sessions require_session_join request review_requests spiffe "
+                                         "account_assignments github_permissions workload_identity_labels mcp" },
+        { "cteleport.v1.RoleRule", "actions" },
+        { "cteleport.v1.UserSpec", "expires local_auth oidc_identities saml_identities github_identities trusted_device_ids" },
+        { "cteleport.v1.UserStatus", "locked_message locked_time lock_expires recovery_attempt_lock_expires password_state mfa_weakest_device" },
+        { "cteleport.v1.LockSpec", "created_at created_by" },
+        { "cteleport.v1.LockTarget", "mfa_device windows_desktop access_request device bot_instance_id join_token" },
         { "cteleport.v1.TokenRule", "aws_organization_id aws_organizational_units" },
 };
 

@@ -4,7 +4,7 @@
  * descriptors: field names are the keys.
  *
  * Special forms, recognised by the message's name: cteleport.v1.Timestamp is RFC 3339 text;
- * cteleport.v1.Duration is "1h30m" text; a repeated message whose name ends in "Entry" with fields
+ * cteleport.v1.Duration is "1h30m" text; cteleport.v1.Strings is one text or a list of them; a repeated message whose name ends in "Entry" with fields
  * `key` and `value` is a mapping. A single scalar is accepted where a list of scalars is expected.
  * bool takes YAML 1.1 spellings (yes, no, on, off, y, n, true, false, 1, 0), any case, quoted or not.
  * string takes quoted and plain text but not what YAML reads as a number, boolean or null unless quoted

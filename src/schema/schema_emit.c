@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "common.pb-c.h"
+#include "role.pb-c.h"
 #include "schema/node.h"
 #include "schema/schema_internal.h"
 
@@ -133,6 +134,11 @@ static void put_yaml_text(struct buf *out, struct str s)
                 json_put_string(out, s);
 }
 
+static void put_indent(struct buf *out, int indent)
+{
+        buf_printf(out, "%*s", indent, "");
+}
+
 static void put_yaml_scalar(struct buf *out, const ProtobufCFieldDescriptor *field, const void *at)
 {
         AUTO(buf) text = BUF_MAX(out->max);
@@ -141,9 +147,34 @@ static void put_yaml_scalar(struct buf *out, const ProtobufCFieldDescriptor *fie
                 put_yaml_text(out, buf_str(&text));
 }
 
-static void put_indent(struct buf *out, int indent)
+/* One text stands behind the key, several below it. */
+static void put_yaml_strings(struct buf *out, const Cteleport__V1__Strings *s, int indent)
 {
-        buf_printf(out, "%*s", indent, "");
+        if (s->n_values == 1) {
+                buf_put_char(out, ' ');
+                put_yaml_text(out, str_of(s->values[0]));
+        } else if (s->n_values == 0) {
+                buf_put_c(out, " []");
+        }
+        for (size_t i = 0; s->n_values > 1 && i < s->n_values; i++) {
+                buf_put_char(out, '\n');
+                put_indent(out, indent);
+                buf_put_c(out, "- ");
+                put_yaml_text(out, str_of(s->values[i]));
+        }
+        buf_put_char(out, '\n');
+}
+
+/* What stands behind a key and its colon, with the newline; not a list or a mapping. */
+static void put_yaml_value(struct buf *out, const ProtobufCFieldDescriptor *field, const void *at, int indent)
+{
+        if (is_of_form(field, FORM_STRINGS)) {
+                put_yaml_strings(out, *(Cteleport__V1__Strings *const *)at, indent);
+                return;
+        }
+        buf_put_char(out, ' ');
+        put_yaml_scalar(out, field, at);
+        buf_put_char(out, '\n');
 }
 
 static void put_yaml_map(struct buf *out, const ProtobufCFieldDescriptor *field, ProtobufCMessage *const *entries,
@@ -155,9 +186,8 @@ static void put_yaml_map(struct buf *out, const ProtobufCFieldDescriptor *field,
         for (size_t i = 0; i < count; i++) {
                 put_indent(out, indent + 2);
                 put_yaml_text(out, entry_key(entries[i]));
-                buf_put_c(out, ": ");
-                put_yaml_scalar(out, &type->fields[ENTRY_VALUE], field_at(entries[i], &type->fields[ENTRY_VALUE]));
-                buf_put_char(out, '\n');
+                buf_put_char(out, ':');
+                put_yaml_value(out, &type->fields[ENTRY_VALUE], field_at(entries[i], &type->fields[ENTRY_VALUE]), indent + 2);
         }
 }
 
@@ -199,9 +229,7 @@ static void put_yaml_field(struct buf *out, const ProtobufCMessage *msg, const P
                 buf_put_char(out, is_empty(below) ? ' ' : '\n');
                 put_yaml_fields(out, below, indent + 2, false);
         } else {
-                buf_put_char(out, ' ');
-                put_yaml_scalar(out, field, at);
-                buf_put_char(out, '\n');
+                put_yaml_value(out, field, at, indent);
         }
 }
 
@@ -237,6 +265,8 @@ void schema_put_yaml_list(struct buf *out, const ProtobufCMessage *const *msgs, 
 /* ---- JSON ---------------------------------------------------------------------------------------- */
 
 static void put_json_message(struct buf *out, const ProtobufCMessage *msg, int indent, int level);
+static void put_json_repeated(struct buf *out, const ProtobufCFieldDescriptor *field, const char *values, size_t count,
+                              int indent, int level);
 
 static void put_json_break(struct buf *out, int indent, int level)
 {
@@ -246,11 +276,21 @@ static void put_json_break(struct buf *out, int indent, int level)
         }
 }
 
+static void put_json_strings(struct buf *out, const Cteleport__V1__Strings *s, int indent, int level)
+{
+        if (s->n_values == 1)
+                json_put_string(out, str_of(s->values[0]));
+        else
+                put_json_repeated(out, &s->base.descriptor->fields[0], (const char *)s->values, s->n_values, indent, level);
+}
+
 static void put_json_value(struct buf *out, const ProtobufCFieldDescriptor *field, const void *at, int indent, int level)
 {
         AUTO(buf) text = BUF_MAX(out->max);
 
-        if (is_of_form(field, FORM_MESSAGE))
+        if (is_of_form(field, FORM_STRINGS))
+                put_json_strings(out, *(Cteleport__V1__Strings *const *)at, indent, level);
+        else if (is_of_form(field, FORM_MESSAGE))
                 put_json_message(out, *(ProtobufCMessage *const *)at, indent, level);
         else if (take_text(out, field, at, &text))
                 json_put_string(out, buf_str(&text));

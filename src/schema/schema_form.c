@@ -15,6 +15,8 @@ enum schema_form schema_form(const ProtobufCMessageDescriptor *type)
                 return FORM_TIMESTAMP;
         if (str_equal(name, STR("cteleport.v1.Duration")))
                 return FORM_DURATION;
+        if (str_equal(name, STR("cteleport.v1.Strings")))
+                return FORM_STRINGS;
         if (str_ends_with(name, STR("Entry")) && type->n_fields == 2 && strcmp(type->fields[0].name, "key") == 0 &&
             strcmp(type->fields[1].name, "value") == 0)
                 return FORM_ENTRY;

@@ -10,7 +10,8 @@ enum schema_form {
         FORM_MESSAGE,
         FORM_TIMESTAMP,
         FORM_DURATION,
-        FORM_ENTRY, /* of a mapping */
+        FORM_STRINGS, /* one text or a list of them */
+        FORM_ENTRY,   /* of a mapping */
 };
 enum schema_form schema_form(const ProtobufCMessageDescriptor *type);
 

@@ -226,7 +226,7 @@ static struct error *new_message(const struct loader *l, const struct node *n, c
         return NULL;
 }
 
-/* One pair of a mapping as an entry message. A value left empty is the empty text. */
+/* One pair of a mapping as an entry message. A value left empty is the empty text, or no text at all. */
 static struct error *load_entry(const struct loader *l, const struct path *path, const struct node_item *item,
                                 const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret)
 {
@@ -237,7 +237,8 @@ static struct error *load_entry(const struct loader *l, const struct path *path,
         AUTO_MEM char *shown = escaped(item->key->text);
         struct path below = { path, shown, 0 };
         struct node empty = { .line = item->key->line, .column = item->key->column };
-        TRY(load_value(l, &below, node_is_null(item->value) ? &empty : item->value, &type->fields[ENTRY_VALUE],
+        bool is_text = type->fields[ENTRY_VALUE].type != PROTOBUF_C_TYPE_MESSAGE;
+        TRY(load_value(l, &below, is_text && node_is_null(item->value) ? &empty : item->value, &type->fields[ENTRY_VALUE],
                        field_at(entry, &type->fields[ENTRY_VALUE])));
         *ret = entry;
         return NULL;
@@ -337,6 +338,8 @@ static struct error *load_message(const struct loader *l, const struct path *pat
 
         TRY(new_message(l, n, type, &msg));
         *ret = msg;
+        if (form == FORM_STRINGS)
+                return load_repeated(l, path, n, &type->fields[0], msg);
         if (form != FORM_MESSAGE && n->kind != NODE_SCALAR)
                 return wrong_value(l, path, n, "a single value");
         if (form == FORM_TIMESTAMP)

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "access/access.h"
+
+#include <stdlib.h>
+
+#include "access/labels.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "resource/access_role.h"
+
+static const Cteleport__V1__RoleConditions *allow_of(const Cteleport__V1__Role *role)
+{
+        return role->spec == NULL ? NULL : role->spec->allow;
+}
+
+static const Cteleport__V1__RoleConditions *deny_of(const Cteleport__V1__Role *role)
+{
+        return role->spec == NULL ? NULL : role->spec->deny;
+}
+
+static const Cteleport__V1__RoleOptions *options_of(const Cteleport__V1__Role *role)
+{
+        return role->spec == NULL ? NULL : role->spec->options;
+}
+
+static struct str name_of(const Cteleport__V1__Role *role)
+{
+        return role->metadata == NULL ? STR("") : str_of(role->metadata->name);
+}
+
+/* ---- rules about the cluster's own resources ------------------------------------------------------------------ */
+
+static bool lists(char *const *words, size_t count, const char *word)
+{
+        for (size_t i = 0; i < count; i++)
+                if (strcmp(words[i], word) == 0 || strcmp(words[i], "*") == 0)
+                        return true;
+        return false;
+}
+
+static bool is_about(const Cteleport__V1__RoleRule *rule, const char *kind, unsigned verb)
+{
+        return lists(rule->resources, rule->n_resources, kind) && lists(rule->verbs, rule->n_verbs, access_verb_name(verb));
+}
+
+/* What the rules say to one verb. A `where` that is not known never allows, and one that denies is not looked at. */
+static enum access_reach reach_of(const Cteleport__V1__RoleConditions *c, const char *kind, unsigned verb, bool denies)
+{
+        enum access_reach reach = ACCESS_NONE;
+
+        for (size_t i = 0; c != NULL && i < c->n_rules; i++) {
+                const Cteleport__V1__RoleRule *rule = c->rules[i];
+
+                if (!is_about(rule, kind, verb))
+                        continue;
+                if (denies || rule->where == NULL || *rule->where == '\0')
+                        return ACCESS_ALL;
+                if (role_where_is_own(str_of(rule->where)) && strcmp(kind, "session") == 0)
+                        reach = ACCESS_OWN;
+        }
+        return reach;
+}
+
+static enum access_reach may_one(const struct access_person *p, const char *kind, unsigned verb)
+{
+        enum access_reach reach = ACCESS_NONE;
+
+        for (size_t i = 0; i < p->role_count; i++)
+                if (reach_of(deny_of(p->roles[i]), kind, verb, true) != ACCESS_NONE)
+                        return ACCESS_NONE;
+        for (size_t i = 0; i < p->role_count; i++) {
+                enum access_reach r = reach_of(allow_of(p->roles[i]), kind, verb, false);
+
+                reach = r > reach ? r : reach;
+        }
+        return reach;
+}
+
+const char *access_verb_name(unsigned verb)
+{
+        switch (verb) {
+        case ACCESS_LIST:
+                return "list";
+        case ACCESS_READ:
+                return "read";
+        case ACCESS_CREATE:
+                return "create";
+        case ACCESS_UPDATE:
+                return "update";
+        case ACCESS_DELETE:
+                return "delete";
+        default:
+                return "";
+        }
+}
+
+enum access_reach access_may(const struct access_person *p, const char *kind, unsigned verbs)
+{
+        enum access_reach reach = verbs == 0 ? ACCESS_NONE : ACCESS_ALL;
+
+        for (unsigned verb = ACCESS_LIST; verb <= ACCESS_DELETE; verb <<= 1) {
+                if ((verbs & verb) == 0)
+                        continue;
+                enum access_reach r = may_one(p, kind, verb);
+                reach = r < reach ? r : reach;
+        }
+        return (verbs & ~(unsigned)ACCESS_EVERYTHING) != 0 ? ACCESS_NONE : reach;
+}
+
+/* ---- logins --------------------------------------------------------------------------------------------------- */
+
+/* Calls each for every login that the list names, templates filled in; until each says true. */
+static bool any_login(const struct access_person *p, const Cteleport__V1__RoleConditions *c, bool (*each)(void *ctx, struct str login), void *ctx)
+{
+        for (size_t i = 0; c != NULL && i < c->n_logins; i++) {
+                struct str login = str_of(c->logins[i]);
+
+                if (!role_login_is_template(login)) {
+                        if (each(ctx, login))
+                                return true;
+                        continue;
+                }
+                for (size_t j = 0; j < p->trait_login_count; j++)
+                        if (each(ctx, p->trait_logins[j]))
+                                return true;
+        }
+        return false;
+}
+
+static bool is_same(void *ctx, struct str login)
+{
+        const struct str *wanted = ctx;
+
+        return str_equal(*wanted, login);
+}
+
+static bool names_login(const struct access_person *p, const Cteleport__V1__RoleConditions *c, struct str login)
+{
+        return name_is_login(login) && any_login(p, c, is_same, &login);
+}
+
+static const Cteleport__V1__Role *denier_of_login(const struct access_person *p, struct str login)
+{
+        for (size_t i = 0; i < p->role_count; i++)
+                if (names_login(p, deny_of(p->roles[i]), login))
+                        return p->roles[i];
+        return NULL;
+}
+
+struct collection {
+        struct str *list; /* NULL: only counting */
+        size_t count;
+};
+
+static bool collect(void *ctx, struct str login)
+{
+        struct collection *c = ctx;
+
+        if (c->list != NULL)
+                c->list[c->count] = login;
+        c->count++;
+        return false;
+}
+
+static int compare_logins(const void *a, const void *b)
+{
+        return str_compare(*(const struct str *)a, *(const struct str *)b);
+}
+
+struct str *access_logins(const struct access_person *p, struct arena *a, size_t *ret_count)
+{
+        struct collection all = { 0 };
+        size_t kept = 0;
+
+        for (size_t i = 0; i < p->role_count; i++)
+                (void)any_login(p, allow_of(p->roles[i]), collect, &all);
+        all = (struct collection){ .list = arena_alloc(a, (all.count + 1) * sizeof *all.list) };
+        for (size_t i = 0; i < p->role_count; i++)
+                (void)any_login(p, allow_of(p->roles[i]), collect, &all);
+        qsort(all.list, all.count, sizeof *all.list, compare_logins);
+        for (size_t i = 0; i < all.count; i++) {
+                bool is_again = kept > 0 && str_equal(all.list[kept - 1], all.list[i]);
+
+                if (!is_again && name_is_login(all.list[i]) && denier_of_login(p, all.list[i]) == NULL)
+                        all.list[kept++] = all.list[i];
+        }
+        *ret_count = kept;
+        return all.list;
+}
+
+/* ---- nodes ---------------------------------------------------------------------------------------------------------- */
+
+static const Cteleport__V1__Role *denier_of_node(const struct access_person *p, const struct access_label *labels, size_t count)
+{
+        for (size_t i = 0; i < p->role_count; i++)
+                if (labels_match(deny_of(p->roles[i]), labels, count, true))
+                        return p->roles[i];
+        return NULL;
+}
+
+bool access_sees_node(const struct access_person *p, const struct access_label *labels, size_t label_count)
+{
+        if (denier_of_node(p, labels, label_count) != NULL)
+                return false;
+        for (size_t i = 0; i < p->role_count; i++)
+                if (labels_match(allow_of(p->roles[i]), labels, label_count, false))
+                        return true;
+        return false;
+}
+
+static struct error *no_node(const struct access_person *p)
+{
+        return error_new(ERROR_PERMISSION_DENIED, "access denied: user %.*s has no role that reaches this node", STR_ARG(p->name));
+}
+
+static struct error *no_login(const struct access_person *p, struct str login)
+{
+        AUTO_MEM char *shown = escaped(login);
+
+        return error_new(ERROR_PERMISSION_DENIED, "access denied: user %.*s may not log in to this node as '%s'", STR_ARG(p->name), shown);
+}
+
+static struct error *denied_by(struct error *err, const Cteleport__V1__Role *role, const char *field)
+{
+        return error_because(err, error_new(ERROR_PERMISSION_DENIED, "denied by spec.deny.%s of role '%.*s'", field, STR_ARG(name_of(role))));
+}
+
+/* ---- options ------------------------------------------------------------------------------------------------------------ */
+
+static bool is_strict(const Cteleport__V1__RoleOptions *o)
+{
+        const Cteleport__V1__RecordSession *r = o == NULL ? NULL : o->record_session;
+        const char *mode = r == NULL ? NULL : r->ssh != NULL ? r->ssh : r->default_;
+
+        return mode != NULL && strcmp(mode, "strict") == 0;
+}
+
+/* A span that was written down and says something; beyond struct duration's reach is as long as it gets. */
+static bool read_span(const Cteleport__V1__Duration *d, struct duration *ret)
+{
+        int64_t most = INT64_MAX / SECONDS(1).ns - 1;
+
+        if (d == NULL || d->seconds < 0 || (d->seconds == 0 && d->nanos <= 0))
+                return false;
+        *ret = SECONDS(d->seconds > most ? most : d->seconds);
+        ret->ns += d->nanos > 0 ? d->nanos : 0;
+        return true;
+}
+
+/* What restricts comes from all roles; what permits, only from those that grant something here. */
+static void add_grants(const Cteleport__V1__Role *role, struct access_session *s)
+{
+        const Cteleport__V1__RoleOptions *o = options_of(role);
+
+        s->port_forwarding = s->port_forwarding || o == NULL || !o->has_port_forwarding || o->port_forwarding;
+        s->agent_forwarding = s->agent_forwarding || (o != NULL && o->has_forward_agent && o->forward_agent);
+}
+
+static void add_restrictions(const struct access_person *p, struct access_session *s)
+{
+        s->file_copy = true;
+        for (size_t i = 0; i < p->role_count; i++) {
+                const Cteleport__V1__RoleOptions *o = options_of(p->roles[i]);
+                struct duration idle;
+
+                if (is_strict(o))
+                        s->record = ACCESS_RECORD_STRICT;
+                if (o != NULL && o->has_ssh_file_copy && !o->ssh_file_copy)
+                        s->file_copy = false;
+                if (o != NULL && read_span(o->client_idle_timeout, &idle) && (s->idle_timeout.ns == 0 || idle.ns < s->idle_timeout.ns))
+                        s->idle_timeout = idle;
+        }
+}
+
+struct error *access_check_login(const struct access_person *p, const struct access_label *labels, size_t label_count,
+                                 struct str login, struct access_session *ret)
+{
+        const Cteleport__V1__Role *denier = denier_of_node(p, labels, label_count);
+        struct access_session session = { 0 };
+        bool reaches = false, grants = false;
+
+        if (denier != NULL)
+                return denied_by(no_node(p), denier, "node_labels");
+        for (size_t i = 0; i < p->role_count; i++) {
+                const Cteleport__V1__RoleConditions *allow = allow_of(p->roles[i]);
+
+                if (!labels_match(allow, labels, label_count, false))
+                        continue;
+                reaches = true;
+                /* The same role must give both: one that allows root on test machines says nothing of others. */
+                if (!names_login(p, allow, login))
+                        continue;
+                grants = true;
+                add_grants(p->roles[i], &session);
+        }
+        if (!reaches)
+                return no_node(p);
+        denier = denier_of_login(p, login);
+        if (denier != NULL)
+                return denied_by(no_login(p, login), denier, "logins");
+        if (!grants)
+                return no_login(p, login);
+        add_restrictions(p, &session);
+        *ret = session;
+        return NULL;
+}
+
+struct access_session access_most(const struct access_person *p)
+{
+        struct access_session session = { 0 };
+
+        for (size_t i = 0; i < p->role_count; i++)
+                add_grants(p->roles[i], &session);
+        add_restrictions(p, &session);
+        return session;
+}
+
+struct duration access_max_ttl(const struct access_person *p, struct duration otherwise)
+{
+        struct duration shortest = { 0 }, ttl;
+
+        for (size_t i = 0; i < p->role_count; i++) {
+                const Cteleport__V1__RoleOptions *o = options_of(p->roles[i]);
+
+                if (o != NULL && read_span(o->max_session_ttl, &ttl) && (shortest.ns == 0 || ttl.ns < shortest.ns))
+                        shortest = ttl;
+        }
+        return shortest.ns == 0 ? otherwise : shortest;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resource/access_role.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/regex.h"
+#include "base/text.h"
+#include "resource/head.h"
+#include "resource/token_rule.h"
+
+static const char *const versions[] = { "v7", "v6", "v5", "v4", "v3", NULL };
+static const struct head_kind head = { "role", "a role", versions };
+
+/* What rules may speak of; `*` is every one of them. */
+static const char *const resources[] = { "token", "node", "user", "role", "lock", "event", "session", "instance", "cert_authority", "*" };
+static const char *const verbs[] = { "list", "read", "create", "update", "delete", "*" };
+
+/* Words of Teleport: whoever writes one made no spelling mistake. */
+static const char foreign_resources[] =
+        "access_graph access_list access_monitoring access_monitoring_rule access_plugin_data access_request app app_server audit_query "
+        "auth_connector auth_server authentication billing bot bot_instance cluster_alert cluster_audit_config cluster_auth_preference "
+        "cluster_maintenance_config cluster_name cluster_networking_config connection_diagnostic connectors crown_jewel db db_server "
+        "db_service device discovery_config download external_audit_storage github github_request host_cert host_certs host_user "
+        "installer integration jwt kube_cluster kube_server license lock_v2 login_rule namespace network_restrictions oidc oidc_request "
+        "okta_assignment okta_import_rule plugin provision_token proxy recording remote_cluster saml saml_idp_service_provider "
+        "saml_request security_report server_info session_recording_config session_tracker ssh_session static_tokens trusted_cluster "
+        "tunnel_connection ui_config usage user_group web_session web_token windows_desktop windows_desktop_service workload_identity";
+static const char foreign_verbs[] = "readnosecrets rotate use create_enroll_token enroll activate transcript";
+
+static bool is_listed(const char *words, struct str word)
+{
+        struct str rest = str_of(words);
+
+        while (!str_is_empty(rest))
+                if (str_equal(word, str_split(&rest, ' ')))
+                        return true;
+        return false;
+}
+
+/* ---- words -------------------------------------------------------------------------------------------------------- */
+
+bool name_is_role(struct str s)
+{
+        return name_is_token(s) && str_find_char(s, ':') == s.len && str_find_char(s, '=') == s.len;
+}
+
+/* "{{internal.logins}}", with blanks inside the braces or not. */
+bool role_login_is_template(struct str login)
+{
+        if (!str_starts_with(login, STR("{{")) || !str_ends_with(login, STR("}}")) || login.len < 4)
+                return false;
+        struct str inner = str_trim(str_slice(login, 2, login.len - 4));
+        return str_equal(inner, STR("internal.logins")) || str_equal(inner, STR("external.logins"));
+}
+
+bool role_where_is_own(struct str where)
+{
+        struct str wanted = STR(ROLE_WHERE_OWN);
+        size_t w = 0, i = 0;
+
+        /* The wanted text has blanks in one place only, so they may as well be skipped everywhere. */
+        for (;;) {
+                while (i < where.len && where.ptr[i] == ' ')
+                        i++;
+                while (w < wanted.len && wanted.ptr[w] == ' ')
+                        w++;
+                if (i == where.len || w == wanted.len)
+                        return i == where.len && w == wanted.len;
+                if (where.ptr[i++] != wanted.ptr[w++])
+                        return false;
+        }
+}
+
+/* ---- options ---------------------------------------------------------------------------------------------------------- */
+
+static struct error *check_span(const Cteleport__V1__Duration *d, int64_t most, const char *field)
+{
+        if (d == NULL || (d->seconds >= 0 && d->nanos >= 0 && d->seconds <= most))
+                return NULL;
+        return error_about(error_new(ERROR_INVALID_ARGUMENT, "spec.options.%s must be between 0s and %lldh", field, (long long)(most / 3600)),
+                           "spec.options.%s", field);
+}
+
+static struct error *check_record(const char *mode, const char *field)
+{
+        AUTO_MEM char *shown = escaped(str_of(mode));
+
+        if (mode == NULL || strcmp(mode, "strict") == 0 || strcmp(mode, "best_effort") == 0)
+                return NULL;
+        return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "spec.options.record_session.%s '%s' is not known", field, shown),
+                                      "write best_effort or strict"),
+                           "spec.options.record_session.%s", field);
+}
+
+static struct error *check_options(const Cteleport__V1__RoleOptions *o)
+{
+        if (o == NULL)
+                return NULL;
+        TRY(check_span(o->max_session_ttl, LIMIT_USER_CERT_SECONDS, "max_session_ttl"));
+        TRY(check_span(o->client_idle_timeout, LIMIT_ROLE_IDLE_SECONDS, "client_idle_timeout"));
+        if (o->has_require_session_mfa && o->require_session_mfa)
+                return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                                        "spec.options.require_session_mfa is not supported: nothing would ask for the second "
+                                                        "factor of a session"),
+                                              "leave it out; the second factor is asked at login"),
+                                   "spec.options.require_session_mfa");
+        if (o->record_session == NULL)
+                return NULL;
+        TRY(check_record(o->record_session->default_, "default"));
+        return check_record(o->record_session->ssh, "ssh");
+}
+
+/* ---- conditions --------------------------------------------------------------------------------------------------------- */
+
+static struct error *check_login(struct str login)
+{
+        AUTO_MEM char *shown = escaped(login);
+
+        if (name_is_login(login) || role_login_is_template(login))
+                return NULL;
+        if (str_equal(login, STR("*")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the login '*' is not allowed: it would be every account of a node"),
+                                  "name the logins, or write \"{{internal.logins}}\" for those of the user");
+        if (str_contains(login, STR("{{")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the template '%s' is not supported", shown),
+                                  "\"{{internal.logins}}\", alone, stands for the logins of the user");
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the login '%s' is not a name of an account", shown),
+                          "use letters, digits, '.', '_' and '-', beginning with a letter, digit or '_', at most 32 characters");
+}
+
+static struct error *check_pattern(struct str pattern)
+{
+        AUTO_MEM char *shown = escaped(pattern);
+        struct regex re;
+
+        if (pattern.len > LIMIT_LABEL_PATTERN)
+                return error_new(ERROR_INVALID_ARGUMENT, "a value of a label is longer than %d characters", LIMIT_LABEL_PATTERN);
+        if (str_contains(pattern, STR("{{")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the template '%s' is not supported in labels", shown),
+                                  "write the values of the labels");
+        if (!str_starts_with(pattern, STR("^")))
+                return NULL;
+        if (!str_ends_with(pattern, STR("$")) || pattern.len < 2)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' begins like a regular expression but does not end like one", shown),
+                                  "a regular expression stands between ^ and $");
+        return regex_compile(str_slice(pattern, 1, pattern.len - 2), &re);
+}
+
+static bool is_just_a_star(const Cteleport__V1__Strings *values)
+{
+        return values != NULL && values->n_values == 1 && strcmp(values->values[0], "*") == 0;
+}
+
+static struct error *check_label(const Cteleport__V1__RoleConditions *c, size_t index)
+{
+        const Cteleport__V1__RoleConditions__NodeLabelsEntry *pair = c->node_labels[index];
+        struct str key = str_of(pair->key);
+
+        if (str_is_empty(key) || key.len > LIMIT_LABEL_KEY)
+                return error_new(ERROR_INVALID_ARGUMENT, "the name of a label is empty or longer than %d characters", LIMIT_LABEL_KEY);
+        if (str_equal(key, STR("*")) && (c->n_node_labels > 1 || !is_just_a_star(pair->value)))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the label '*' has no other meaning than every node"),
+                                  "write '*': '*' alone for every node, or name the labels");
+        if (pair->value == NULL || pair->value->n_values == 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a label has no values and would match nothing"), "write '*' for any value");
+        if (pair->value->n_values > LIMIT_ROLE_ITEMS)
+                return error_new(ERROR_INVALID_ARGUMENT, "a label has more than %d values", LIMIT_ROLE_ITEMS);
+        for (size_t i = 0; i < pair->value->n_values; i++)
+                TRY(check_pattern(str_of(pair->value->values[i])));
+        return NULL;
+}
+
+static struct error *check_word(struct str word, const char *const *known, size_t count, const char *foreign, const char *what)
+{
+        struct nearest nearest = nearest_to(word, word.len / 3 + 1);
+        AUTO_MEM char *shown = escaped(word);
+
+        for (size_t i = 0; i < count; i++) {
+                if (str_equal(word, str_of(known[i])))
+                        return NULL;
+                nearest_offer(&nearest, known[i]);
+        }
+        if (is_listed(foreign, word))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is a %s of Teleport that this release does not have", shown, what),
+                                  "leave it out");
+        struct error *err = error_new(ERROR_INVALID_ARGUMENT, "unknown %s '%s'", what, shown);
+        return nearest.word != NULL && strcmp(nearest.word, "*") != 0 ? error_hint(err, "did you mean '%s'", nearest.word) : err;
+}
+
+static struct error *check_where(const Cteleport__V1__RoleRule *rule, bool is_deny)
+{
+        AUTO_MEM char *shown = escaped(str_of(rule->where));
+
+        if (is_unset(rule->where))
+                return NULL;
+        if (is_deny)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a rule that denies cannot have a where"), "leave it out, or deny it all");
+        if (!role_where_is_own(str_of(rule->where)))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the condition '%s' is not supported", shown),
+                                  "the only one is " ROLE_WHERE_OWN ", on session");
+        if (rule->n_resources != 1 || strcmp(rule->resources[0], "session") != 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the condition is only for a rule about session"),
+                                  "write a rule of its own with resources: [session]");
+        return NULL;
+}
+
+static struct error *check_rule(const Cteleport__V1__RoleRule *rule, bool is_deny)
+{
+        if (rule->n_resources == 0 || rule->n_verbs == 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a rule needs resources and verbs"),
+                                  "write, for example, resources: [node] and verbs: [list, read]");
+        if (rule->n_resources > LIMIT_ROLE_ITEMS || rule->n_verbs > LIMIT_ROLE_ITEMS)
+                return error_new(ERROR_INVALID_ARGUMENT, "a rule has more than %d resources or verbs", LIMIT_ROLE_ITEMS);
+        for (size_t i = 0; i < rule->n_resources; i++)
+                TRY(error_about(check_word(str_of(rule->resources[i]), resources, ARRAY_LEN(resources), foreign_resources, "resource"),
+                                "resources[%zu]", i + 1));
+        for (size_t i = 0; i < rule->n_verbs; i++)
+                TRY(error_about(check_word(str_of(rule->verbs[i]), verbs, ARRAY_LEN(verbs), foreign_verbs, "verb"), "verbs[%zu]", i + 1));
+        return error_about(check_where(rule, is_deny), "where");
+}
+
+/* What a part of the role found, with the path to that part in front of the field it named. */
+static struct error *within(struct error *err, const char *side, const char *list, size_t index)
+{
+        if (err == NULL)
+                return NULL;
+        AUTO_MEM char *below = err->field;
+        err->field = NULL;
+        return error_about(err, "spec.%s.%s[%zu]%s%s", side, list, index, below == NULL ? "" : ".", below == NULL ? "" : below);
+}
+
+static struct error *check_conditions(const Cteleport__V1__RoleConditions *c, const char *side, bool is_deny)
+{
+        if (c == NULL)
+                return NULL;
+        if (c->n_logins > LIMIT_ROLE_ITEMS || c->n_node_labels > LIMIT_ROLE_ITEMS || c->n_rules > LIMIT_ROLE_ITEMS)
+                return error_about(error_new(ERROR_INVALID_ARGUMENT, "spec.%s has more than %d logins, labels or rules", side, LIMIT_ROLE_ITEMS),
+                                   "spec.%s", side);
+        for (size_t i = 0; i < c->n_logins; i++)
+                TRY(within(check_login(str_of(c->logins[i])), side, "logins", i + 1));
+        for (size_t i = 0; i < c->n_node_labels; i++)
+                TRY(error_about(check_label(c, i), "spec.%s.node_labels.%s", side, c->node_labels[i]->key));
+        for (size_t i = 0; i < c->n_rules; i++)
+                TRY(within(check_rule(c->rules[i], is_deny), side, "rules", i + 1));
+        return NULL;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------------------- */
+
+static struct error *check_name(const Cteleport__V1__Role *role)
+{
+        struct str name = role->metadata == NULL ? STR("") : str_of(role->metadata->name);
+        AUTO_MEM char *shown = escaped(name);
+
+        if (name.len == 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a name is required for a role"), "set metadata.name");
+        if (!name_is_role(name))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "metadata.name '%s' is not a valid name of a role", shown),
+                                  "use letters, digits and ._-+@ only, at most %d characters, not beginning with '-'", LIMIT_NAME);
+        if (role->metadata->expires != NULL)
+                return error_hint(error_about(error_new(ERROR_INVALID_ARGUMENT, "a role does not expire"), "metadata.expires"),
+                                  "leave metadata.expires out; users and locks may expire");
+        return NULL;
+}
+
+/* In Teleport a role of v3 that names no labels reaches every node; here absence never allows. */
+static void warn_of_old_version(const Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings)
+{
+        if (strcmp(role->version, "v3") == 0 && (role->spec->allow == NULL || role->spec->allow->n_node_labels == 0))
+                token_warn(warnings, arena, "the role has no spec.allow.node_labels and so reaches no node, whatever its version; for every "
+                                            "node write node_labels: {'*': '*'}");
+}
+
+struct error *access_role_check(Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings)
+{
+        TRY(head_check(&head, &role->kind, &role->sub_kind, &role->version));
+        TRY(error_about(check_name(role), "metadata.name"));
+        if (role->spec == NULL)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the role has no spec"), "a role needs spec.allow to allow anything");
+        TRY(check_options(role->spec->options));
+        TRY(check_conditions(role->spec->allow, "allow", false));
+        TRY(check_conditions(role->spec->deny, "deny", true));
+        warn_of_old_version(role, arena, warnings);
+        return NULL;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kind: role — what people may do. (role.h is about the roles of hosts.)
+ */
+#ifndef RESOURCE_ACCESS_ROLE_H
+#define RESOURCE_ACCESS_ROLE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "resource/token.h"
+#include "role.pb-c.h"
+
+/* The one condition that a rule may have, on `session`: sessions that the person took part in. */
+#define ROLE_WHERE_OWN "contains(session.participants, user.metadata.name)"
+
+/*
+ * Checks a role and fills in kind and version, in place. INVALID_ARGUMENT says what is wrong, of which
+ * field, and what would be right. warnings (texts in the arena) may be NULL.
+ */
+struct error *access_role_check(Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings) MUST_USE;
+
+/* Names of roles: as tokens', but without ':' and '='; no blanks, so that lists of them can be written with commas. */
+bool name_is_role(struct str s);
+
+/* Whether an entry of `logins` stands for the logins of the user: {{internal.logins}} or {{external.logins}}. */
+bool role_login_is_template(struct str login);
+
+/* Whether `where` is ROLE_WHERE_OWN, blanks aside. */
+bool role_where_is_own(struct str where);
+
+#endif

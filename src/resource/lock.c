@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resource/lock.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "resource/access_role.h"
+#include "resource/head.h"
+
+static const char *const versions[] = { "v2", NULL };
+static const struct head_kind head = { "lock", "a lock", versions };
+
+/* Names a lock may have: those that the cluster gives (UUIDs), and what a person would write. */
+static struct error *check_name(const Cteleport__V1__Lock *lock)
+{
+        struct str name = lock->metadata == NULL ? STR("") : str_of(lock->metadata->name);
+
+        return str_is_empty(name) ? NULL : name_check_token(name, "metadata.name");
+}
+
+static bool is_node(struct str s)
+{
+        return name_is_host(s) || name_is_host_id(s);
+}
+
+/* The fields of a target with the alphabet of their values. */
+struct target_field {
+        const char *name;
+        struct str value;
+        bool (*is_valid)(struct str s);
+};
+enum { TARGET_FIELDS = 5 };
+
+static void fields_of(const Cteleport__V1__LockTarget *t, struct target_field fields[TARGET_FIELDS])
+{
+        fields[0] = (struct target_field){ "user", str_of(t->user), name_is_user };
+        fields[1] = (struct target_field){ "role", str_of(t->role), name_is_role };
+        fields[2] = (struct target_field){ "login", str_of(t->login), name_is_login };
+        fields[3] = (struct target_field){ "node", str_of(t->node), is_node };
+        fields[4] = (struct target_field){ "server_id", str_of(t->server_id), name_is_host_id };
+}
+
+static struct error *check_target(const Cteleport__V1__LockTarget *target)
+{
+        struct target_field fields[TARGET_FIELDS];
+        int given = 0;
+
+        if (target != NULL)
+                fields_of(target, fields);
+        for (size_t i = 0; target != NULL && i < TARGET_FIELDS; i++) {
+                AUTO_MEM char *shown = escaped(fields[i].value);
+
+                if (str_is_empty(fields[i].value))
+                        continue;
+                given++;
+                if (!fields[i].is_valid(fields[i].value))
+                        return error_about(error_new(ERROR_INVALID_ARGUMENT, "spec.target.%s '%s' is not a valid name", fields[i].name, shown),
+                                           "spec.target.%s", fields[i].name);
+        }
+        if (given == 1)
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, given == 0 ? "the lock does not say what it locks" : "the lock has several targets"),
+                          "write exactly one of user, role, login, node and server_id in spec.target");
+}
+
+struct error *lock_check(Cteleport__V1__Lock *lock)
+{
+        TRY(head_check(&head, &lock->kind, &lock->sub_kind, &lock->version));
+        TRY(error_about(check_name(lock), "metadata.name"));
+        if (lock->spec == NULL)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the lock has no spec"), "a lock needs spec.target");
+        if (str_of(lock->spec->message).len > LIMIT_LOCK_MESSAGE)
+                return error_about(error_new(ERROR_INVALID_ARGUMENT, "spec.message is longer than %d characters", LIMIT_LOCK_MESSAGE), "spec.message");
+        if (lock->metadata != NULL && lock->metadata->expires != NULL)
+                return error_hint(error_about(error_new(ERROR_INVALID_ARGUMENT, "the end of a lock is not written in metadata"), "metadata.expires"),
+                                  "write it as spec.expires");
+        return error_about(check_target(lock->spec->target), "spec.target");
+}
+
+struct walltime lock_ends(const Cteleport__V1__Lock *lock)
+{
+        const Cteleport__V1__Timestamp *end = lock->spec == NULL ? NULL : lock->spec->expires;
+        struct walltime t;
+
+        if (end == NULL)
+                return (struct walltime){ 0 };
+        if (__builtin_mul_overflow(end->seconds, SECONDS(1).ns, &t.ns) || __builtin_add_overflow(t.ns, end->nanos, &t.ns))
+                t.ns = end->seconds > 0 ? INT64_MAX : 1;
+        return t.ns <= 0 ? (struct walltime){ 1 } : t; /* 0 would mean never */
+}
+
+void lock_put_target(const Cteleport__V1__Lock *lock, struct buf *out)
+{
+        struct target_field fields[TARGET_FIELDS];
+
+        if (lock->spec == NULL || lock->spec->target == NULL)
+                return;
+        fields_of(lock->spec->target, fields);
+        for (size_t i = 0; i < TARGET_FIELDS; i++)
+                if (!str_is_empty(fields[i].value)) {
+                        buf_printf(out, "%s%s ", out->len > 0 ? ", " : "", fields[i].name);
+                        escape_text(out, fields[i].value, ESCAPE_LIMIT);
+                }
+}

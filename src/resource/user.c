@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resource/user.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "resource/access_role.h"
+#include "resource/head.h"
+
+static const char *const versions[] = { "v2", NULL };
+static const struct head_kind head = { "user", "a user", versions };
+
+static struct error *check_name(const Cteleport__V1__User *user)
+{
+        struct str name = user->metadata == NULL ? STR("") : str_of(user->metadata->name);
+        AUTO_MEM char *shown = escaped(name);
+
+        if (name.len == 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a name is required for a user"), "set metadata.name");
+        if (!name_is_user(name))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "metadata.name '%s' is not a valid name of a user", shown),
+                                  "use letters, digits and ._-+@ only, beginning with a letter, digit or '_', at most 128 characters");
+        return NULL;
+}
+
+static struct error *check_roles(const Cteleport__V1__UserSpec *spec)
+{
+        if (spec->n_roles == 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the user has no roles"), "write, for example, roles: [access]");
+        if (spec->n_roles > LIMIT_USER_ROLES)
+                return error_new(ERROR_INVALID_ARGUMENT, "the user has more than %d roles", LIMIT_USER_ROLES);
+        for (size_t i = 0; i < spec->n_roles; i++) {
+                AUTO_MEM char *shown = escaped(str_of(spec->roles[i]));
+
+                if (!name_is_role(str_of(spec->roles[i])))
+                        return error_about(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a name of a role", shown), "spec.roles[%zu]", i + 1);
+                for (size_t j = 0; j < i; j++)
+                        if (strcmp(spec->roles[i], spec->roles[j]) == 0)
+                                return error_about(error_new(ERROR_INVALID_ARGUMENT, "duplicate role %s", shown), "spec.roles[%zu]", i + 1);
+        }
+        return NULL;
+}
+
+/* Traits of other names than `logins` have no meaning here; they are kept for those who read them. */
+static struct error *check_trait(const char *name, const Cteleport__V1__Strings *values)
+{
+        bool are_logins = strcmp(name, "logins") == 0;
+
+        if (values == NULL)
+                return NULL;
+        if (values->n_values > LIMIT_ROLE_ITEMS)
+                return error_new(ERROR_INVALID_ARGUMENT, "a trait has more than %d values", LIMIT_ROLE_ITEMS);
+        for (size_t i = 0; i < values->n_values; i++) {
+                struct str value = str_of(values->values[i]);
+                AUTO_MEM char *shown = escaped(value);
+
+                if (value.len > LIMIT_NAME)
+                        return error_new(ERROR_INVALID_ARGUMENT, "a value of a trait is longer than %d characters", LIMIT_NAME);
+                if (are_logins && !name_is_login(value))
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the login '%s' is not a name of an account", shown),
+                                          "use letters, digits, '.', '_' and '-', beginning with a letter, digit or '_', at most 32 characters");
+        }
+        return NULL;
+}
+
+static struct error *check_traits(const Cteleport__V1__UserSpec *spec)
+{
+        if (spec->n_traits > LIMIT_ROLE_ITEMS)
+                return error_new(ERROR_INVALID_ARGUMENT, "the user has more than %d traits", LIMIT_ROLE_ITEMS);
+        for (size_t i = 0; i < spec->n_traits; i++) {
+                struct str name = str_of(spec->traits[i]->key);
+
+                if (str_is_empty(name) || name.len > LIMIT_NAME)
+                        return error_new(ERROR_INVALID_ARGUMENT, "the name of a trait is empty or longer than %d characters", LIMIT_NAME);
+                TRY(error_about(check_trait(name.ptr, spec->traits[i]->value), "spec.traits.%s", name.ptr));
+        }
+        return NULL;
+}
+
+struct error *user_check(Cteleport__V1__User *user)
+{
+        TRY(head_check(&head, &user->kind, &user->sub_kind, &user->version));
+        TRY(error_about(check_name(user), "metadata.name"));
+        if (user->spec == NULL)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the user has no spec"), "a user needs spec.roles");
+        TRY(error_about(check_roles(user->spec), "spec.roles"));
+        return error_about(check_traits(user->spec), "spec.traits");
+}
+
+const Cteleport__V1__Strings *user_trait(const Cteleport__V1__User *user, const char *name)
+{
+        for (size_t i = 0; user->spec != NULL && i < user->spec->n_traits; i++)
+                if (strcmp(user->spec->traits[i]->key, name) == 0)
+                        return user->spec->traits[i]->value;
+        return NULL;
+}
