@@ -6,8 +6,8 @@
  *     "CTREC\x01\r\n" , chunk …          chunk: u32 length, u32 CRC-32C of what follows, u32 number from 0,
  *                                        u8 kind ('d' data, 'e' end), `length` bytes: whole lines
  *
- * (Numbers big endian.) The end chunk carries the SHA-256 of everything before it. What follows the last whole
- * chunk is the torn tail of a crash.
+ * (Numbers big endian.) The end chunk carries the SHA-256 of everything before it and how long the session
+ * lasted (u64 microseconds). What follows the last whole chunk is the torn tail of a crash.
  *
  * Lines are valid JSON whatever the terminal showed: a character cut between two events waits for its
  * rest; a byte that is not UTF-8 is written as a lone surrogate, \udc80 to \udcff, so that nothing is
@@ -20,8 +20,12 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/str.h"
 
-enum { RECORDING_CHUNK_MAX = 64 * KiB };
+enum {
+        RECORDING_CHUNK_MAX = 64 * KiB, /* lines of one chunk */
+        RECORDING_FEED_MAX = 4 * MiB,
+};
 
 /* ---- writing --------------------------------------------------------------------------------------- */
 
@@ -34,7 +38,10 @@ struct recording_header {
 struct recording_writer; /* an engine: bytes come out in drain, it touches no file */
 struct recording_writer *recording_writer_new(const struct recording_header *header) MUST_USE;
 void recording_writer_free(struct recording_writer *w);
-/* `at` counts from the start of the session. */
+/*
+ * `at` counts from the start of the session and does not go back. The bytes are copied; any number of them. The writer
+ * holds everything that was not taken: whoever produces faster than the disk takes waits.
+ */
 void recording_output(struct recording_writer *w, struct duration at, struct str bytes);
 void recording_resize(struct recording_writer *w, struct duration at, uint32_t columns, uint32_t rows);
 /* Closes the open chunk, if any: after it, drain yields everything written so far. */
@@ -50,17 +57,17 @@ void recording_taken(struct recording_writer *w, size_t len);
 enum recording_event_kind { RECORDING_HEADER, RECORDING_OUTPUT, RECORDING_RESIZE, RECORDING_END };
 struct recording_event {
         enum recording_event_kind kind;
-        struct duration at;
+        struct duration at;     /* END: how long the session lasted */
         struct str bytes;       /* OUTPUT: as the terminal got them; borrowed until the next call */
         struct str line;        /* the asciicast line it came from, without newline (HEADER, OUTPUT, RESIZE) */
         uint32_t columns, rows; /* HEADER, RESIZE */
         struct walltime started; /* HEADER */
-        bool is_verified;       /* END: the digest agrees */
+        bool is_verified;       /* END: the digest agrees; DATA_LOSS otherwise, so always true */
 };
 struct recording_reader;
 struct recording_reader *recording_reader_new(void) MUST_USE;
 void recording_reader_free(struct recording_reader *r);
-/* Gives more bytes of the container (copied). */
+/* Gives more bytes of the container (copied), at most RECORDING_FEED_MAX before recording_next asks for more. */
 void recording_feed(struct recording_reader *r, struct str bytes);
 /* The next event; *ret_have false: more bytes are needed. DATA_LOSS names the chunk that is damaged; repeats from then on. */
 struct error *recording_next(struct recording_reader *r, struct recording_event *ret, bool *ret_have) MUST_USE;
@@ -73,9 +80,9 @@ struct recording_check {
         uint64_t whole;   /* bytes of whole chunks so far */
         uint32_t next;    /* number of the next chunk */
         bool has_ended;
-        uint8_t head[16]; /* a chunk header that is not whole yet */
+        uint8_t head[16]; /* the file's or a chunk's header, as far as it came */
         size_t head_len;
-        uint32_t body_left, crc, crc_so_far;
+        uint32_t body_len, body_left, crc, crc_so_far;
 };
 struct error *recording_check_feed(struct recording_check *c, struct str bytes) MUST_USE;
 

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recording/recording.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "recording/recording_internal.h"
+
+static const struct recording_header header = {
+        .columns = 80, .rows = 24, .started = { INT64_C(1700000000) * 1000000000 },
+        .term = STR_INIT("xterm-256color"), .title = STR_INIT("root@web-1"),
+};
+
+/* The lines that were read, and the bytes that a terminal would get. */
+struct replay {
+        struct buf lines;
+        struct buf shown;
+        bool has_ended;
+        struct duration lasted;
+        struct error *fault;
+};
+
+static void replay_release(struct replay *p)
+{
+        buf_release(&p->lines);
+        buf_release(&p->shown);
+        error_free(p->fault);
+}
+
+static struct replay replay_of(struct str container, size_t step)
+{
+        struct replay p = { .lines = BUF_MAX(64 * MiB), .shown = BUF_MAX(64 * MiB) };
+        struct recording_reader *r = recording_reader_new();
+
+        for (size_t at = 0; at < container.len && p.fault == NULL; at += step) {
+                bool have = true;
+
+                recording_feed(r, str_slice(container, at, step));
+                while (have && p.fault == NULL) {
+                        struct recording_event e;
+
+                        p.fault = recording_next(r, &e, &have);
+                        if (p.fault != NULL || !have)
+                                break;
+                        if (e.kind == RECORDING_END) {
+                                p.has_ended = e.is_verified;
+                                p.lasted = e.at;
+                                continue;
+                        }
+                        buf_put(&p.lines, e.line);
+                        buf_put_char(&p.lines, '\n');
+                        buf_put(&p.shown, e.bytes);
+                }
+        }
+        recording_reader_free(r);
+        return p;
+}
+
+static void assert_shown(const struct recording_writer *w, struct str expected)
+{
+        AUTO(replay) p = replay_of(recording_drain((struct recording_writer *)(uintptr_t)w), 1000);
+
+        assert_null(p.fault);
+        assert_true(p.has_ended);
+        assert_int_equal(p.shown.len, expected.len);
+        assert_memory_equal(p.shown.ptr, expected.ptr, expected.len);
+}
+
+static void sums_as_rfc_3720_does(void **state)
+{
+        uint8_t bytes[32];
+
+        (void)state;
+        memset(bytes, 0, sizeof bytes);
+        assert_int_equal(crc32c(0, str_of_bytes(bytes, 32)), 0x8a9136aa);
+        memset(bytes, 0xff, sizeof bytes);
+        assert_int_equal(crc32c(0, str_of_bytes(bytes, 32)), 0x62a8ab43);
+        for (uint8_t i = 0; i < 32; i++)
+                bytes[i] = i;
+        assert_int_equal(crc32c(0, str_of_bytes(bytes, 32)), 0x46dd794e);
+        assert_int_equal(crc32c(crc32c(0, str_of_bytes(bytes, 13)), str_of_bytes(bytes + 13, 19)), 0x46dd794e);
+}
+
+static void writes_asciicast_lines(void **state)
+{
+        struct recording_writer *w = recording_writer_new(&header);
+
+        (void)state;
+        recording_output(w, MILLISECONDS(1500), STR("$ \x1b[1mls\x1b[0m\r\n\"q\" \\ \xc3\xa9 \xc2\x9b\x7f"));
+        recording_resize(w, MILLISECONDS(2250), 120, 40);
+        recording_output(w, SECONDS(60), STR("\xff\x80"));
+        recording_finish(w, SECONDS(61));
+        AUTO(replay) p = replay_of(recording_drain(w), 1);
+        assert_null(p.fault);
+        assert_true(p.has_ended);
+        assert_int_equal(duration_ms(p.lasted), 61000);
+        assert_string_equal(buf_c(&p.lines),
+                            "{\"version\":2,\"width\":80,\"height\":24,\"timestamp\":1700000000,\"title\":\"root@web-1\","
+                            "\"env\":{\"TERM\":\"xterm-256color\"}}\n"
+                            "[1.500000,\"o\",\"$ \\u001b[1mls\\u001b[0m\\r\\n\\\"q\\\" \\\\ \xc3\xa9 \\u009b\\u007f\"]\n"
+                            "[2.250000,\"r\",\"120x40\"]\n"
+                            "[60.000000,\"o\",\"\\udcff\\udc80\"]\n");
+        recording_writer_free(w);
+}
+
+static void keeps_every_byte_however_it_is_cut(void **state)
+{
+        AUTO(buf) bytes = BUF_MAX(1 * MiB);
+        static const size_t steps[] = { 1, 2, 3, 5, 4095, 8192, 8193, 100000 };
+
+        (void)state;
+        for (unsigned i = 0; i < 256; i++)
+                buf_put_u8(&bytes, (uint8_t)i);
+        for (unsigned i = 0; i < 65536; i++)
+                buf_put_u16(&bytes, (uint16_t)(i * 40503));
+        buf_put_c(&bytes, "\xf0\x9f\x98\x80 \xed\xa0\x80 \xed\xb2\x80 \xf4\x90\x80\x80 \xc0\x80 \xe2\x82");
+        for (size_t s = 0; s < ARRAY_LEN(steps); s++) {
+                struct recording_writer *w = recording_writer_new(&header);
+
+                for (size_t at = 0; at < bytes.len; at += steps[s])
+                        recording_output(w, MILLISECONDS(at), str_slice(buf_str(&bytes), at, steps[s]));
+                recording_finish(w, HOURS(1));
+                assert_shown(w, buf_str(&bytes));
+                recording_writer_free(w);
+        }
+}
+
+static void waits_for_the_rest_of_a_character(void **state)
+{
+        struct recording_writer *w = recording_writer_new(&header);
+
+        (void)state;
+        recording_output(w, SECONDS(1), STR("a\xe2\x82"));
+        recording_output(w, SECONDS(2), STR("\xac" "b\xe2"));
+        recording_resize(w, SECONDS(3), 1, 2);
+        recording_output(w, SECONDS(4), STR("\x82\xac"));
+        recording_finish(w, SECONDS(4));
+        AUTO(replay) p = replay_of(recording_drain(w), 99);
+        assert_non_null(strstr(buf_c(&p.lines), "[1.000000,\"o\",\"a\"]\n"
+                                                "[2.000000,\"o\",\"\xe2\x82\xac\"]\n"
+                                                "[2.000000,\"o\",\"b\"]\n"
+                                                "[3.000000,\"o\",\"\\udce2\"]\n"
+                                                "[3.000000,\"r\",\"1x2\"]\n"
+                                                "[4.000000,\"o\",\"\\udc82\\udcac\"]\n"));
+        recording_writer_free(w);
+}
+
+/* A recording of some chunks, in fresh memory. */
+static struct buf a_recording(void)
+{
+        struct recording_writer *w = recording_writer_new(&header);
+        struct buf copy = BUF_MAX(1 * MiB);
+
+        for (int i = 0; i < 5; i++) {
+                recording_output(w, SECONDS(i), STR("some output\r\n"));
+                recording_flush(w);
+        }
+        recording_finish(w, SECONDS(5));
+        buf_put(&copy, recording_drain(w));
+        recording_writer_free(w);
+        return copy;
+}
+
+static void finds_every_flipped_bit(void **state)
+{
+        AUTO(buf) container = a_recording();
+
+        (void)state;
+        for (size_t bit = 0; bit < container.len * 8; bit++) {
+                struct recording_check check = { 0 };
+
+                container.ptr[bit / 8] ^= (char)(1 << bit % 8);
+                AUTO(replay) p = replay_of(buf_str(&container), container.len);
+                AUTO_PTR(error) err = recording_check_feed(&check, buf_str(&container));
+                assert_false(p.has_ended && p.fault == NULL);
+                /* A length that became larger makes the checker wait for what does not come. */
+                assert_true(err != NULL || !check.has_ended);
+                container.ptr[bit / 8] ^= (char)(1 << bit % 8);
+        }
+}
+
+static void tells_where_a_torn_recording_is_whole(void **state)
+{
+        AUTO(buf) container = a_recording();
+        uint64_t whole = 0;
+
+        (void)state;
+        for (size_t len = 0; len <= container.len; len++) {
+                struct recording_check check = { 0 };
+
+                for (size_t at = 0; at < len; at++)
+                        assert_null(recording_check_feed(&check, str_slice(buf_str(&container), at, 1)));
+                assert_true(check.whole >= whole && check.whole <= len);
+                assert_int_equal(check.has_ended, len == container.len);
+                whole = check.whole;
+                AUTO(replay) p = replay_of(str_slice(buf_str(&container), 0, (size_t)whole), 13);
+                assert_null(p.fault);
+        }
+        assert_int_equal(whole, container.len);
+}
+
+static void refuses_what_comes_behind_the_end(void **state)
+{
+        AUTO(buf) container = a_recording();
+        struct recording_check check = { 0 };
+
+        (void)state;
+        buf_put_char(&container, 'x');
+        AUTO_PTR(error) err = recording_check_feed(&check, buf_str(&container));
+        assert_non_null(err);
+        AUTO(replay) p = replay_of(buf_str(&container), 9);
+        assert_non_null(p.fault);
+}
+
+static void put_chunk(struct buf *out, uint32_t number, char kind, struct str body)
+{
+        AUTO(buf) summed = BUF_MAX(64 * KiB);
+
+        buf_put_u32(&summed, number);
+        buf_put_u8(&summed, (uint8_t)kind);
+        buf_put(&summed, body);
+        buf_put_u32(out, (uint32_t)body.len);
+        buf_put_u32(out, crc32c(0, buf_str(&summed)));
+        buf_put(out, buf_str(&summed));
+}
+
+static void refuses_lines_that_no_writer_makes(void **state)
+{
+        static const char head[] = "{\"version\":2,\"width\":80,\"height\":24,\"timestamp\":17,\"title\":\"\",\"env\":{\"TERM\":\"\"}}\n";
+        static const char *const lines[] = {
+                "", "[]", "[1,\"o\",\"x\"]", "[1.0,\"o\",\"x\"]", "[1.000000,\"o\",\"x\"", "[1.000000,\"o\",\"x\"] ",
+                "[1.000000,\"i\",\"x\"]", "[1.000000,\"o\",\"\x1b[2J\"]", "[1.000000,\"o\",\"\xff\"]",
+                "[1.000000,\"o\",\"\xc2\x9b\"]", "[1.000000,\"o\",\"\\ud83d\\ude00\"]", "[1.000000,\"o\",\"\\u00e9\"]",
+                "[1.000000,\"o\",\"\\udc7f\"]", "[1.000000,\"o\",\"\\x41\"]", "[1.000000,\"o\",\"\\u00\"]",
+                "[1.000000,\"o\",\"\\", "[-1.000000,\"o\",\"x\"]", "[99999999999999999999.000000,\"o\",\"x\"]",
+                "[1.000000,\"r\",\"x\"]", "[1.000000,\"r\",\"99999999999x1\"]", "[1.0000000,\"r\",\"1x1\"]",
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+                AUTO(buf) container = BUF_MAX(64 * KiB);
+                AUTO(buf) body = BUF_MAX(4 * KiB);
+
+                buf_put(&container, STR(RECORDING_MAGIC));
+                put_chunk(&container, 0, 'd', str_of(head));
+                buf_printf(&body, "%s\n", lines[i]);
+                put_chunk(&container, 1, 'd', buf_str(&body));
+                AUTO(replay) p = replay_of(buf_str(&container), 4096);
+                if (p.fault == NULL)
+                        fail_msg("%s was read", lines[i]);
+                assert_int_equal(p.fault->code, ERROR_DATA_LOSS);
+        }
+}
+
+static void refuses_time_that_goes_back(void **state)
+{
+        AUTO(buf) container = BUF_MAX(64 * KiB);
+
+        (void)state;
+        buf_put(&container, STR(RECORDING_MAGIC));
+        put_chunk(&container, 0, 'd',
+                  STR("{\"version\":2,\"width\":80,\"height\":24,\"timestamp\":17,\"title\":\"\",\"env\":{\"TERM\":\"\"}}\n"
+                      "[2.000000,\"o\",\"x\"]\n[1.000000,\"o\",\"x\"]\n"));
+        AUTO(replay) p = replay_of(buf_str(&container), 4096);
+        assert_non_null(p.fault);
+}
+
+static void gives_whole_chunks_piece_by_piece(void **state)
+{
+        struct recording_writer *w = recording_writer_new(&header);
+        struct recording_check check = { 0 };
+        AUTO(buf) flood = BUF_MAX(1 * MiB);
+
+        (void)state;
+        memset(buf_extend(&flood, 1 * MiB), 'y', 1 * MiB);
+        recording_output(w, SECONDS(1), buf_str(&flood));
+        recording_finish(w, SECONDS(2));
+        while (recording_drain(w).len > 0) {
+                struct str part = str_slice(recording_drain(w), 0, 777);
+
+                assert_null(recording_check_feed(&check, part));
+                recording_taken(w, part.len);
+        }
+        assert_true(check.has_ended);
+        recording_writer_free(w);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(sums_as_rfc_3720_does),
+                cmocka_unit_test(writes_asciicast_lines),
+                cmocka_unit_test(keeps_every_byte_however_it_is_cut),
+                cmocka_unit_test(waits_for_the_rest_of_a_character),
+                cmocka_unit_test(finds_every_flipped_bit),
+                cmocka_unit_test(tells_where_a_torn_recording_is_whole),
+                cmocka_unit_test(refuses_what_comes_behind_the_end),
+                cmocka_unit_test(refuses_lines_that_no_writer_makes),
+                cmocka_unit_test(refuses_time_that_goes_back),
+                cmocka_unit_test(gives_whole_chunks_piece_by_piece),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
