@@ -71,6 +71,10 @@ enum {
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB,   /* decoded */
         LIMIT_HTTP2_STREAMS = 100,            /* per connection */
         LIMIT_HTTP2_STREAMS_KNOWN = 2000,     /* per connection of an authenticated peer: a proxy carries many joins */
+        LIMIT_TUNNEL_STREAMS = 4096,          /* SSH connections through one reverse tunnel */
+        LIMIT_TUNNEL_WINDOW = 1 * MiB,        /* of each, under way to one who does not read; full speed up to 10 ms away at 100 MB/s */
+        LIMIT_TUNNEL_CONTROL_BURST = 20000,   /* HTTP/2 frames in a tunnel that carry nothing, at once … */
+        LIMIT_TUNNEL_CONTROL_PER_SECOND = 5000, /* … and as a rate: flow control of streams at full speed */
         LIMIT_RESET_BURST = 200,              /* stream resets on one connection, either side, at once */
         LIMIT_RESET_PER_SECOND = 20,          /* and as a rate */
         LIMIT_RESET_BURST_KNOWN = 400000,     /* the same for an authenticated peer, which passes on what all strangers do: … */

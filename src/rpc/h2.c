@@ -6,7 +6,9 @@
 #include "loop/loop.h"
 
 enum {
+        FRAME_HEADER = 9, /* RFC 9113 section 4.1 */
         WRITE_MARK = 128 * KiB,  /* what the stream may hold before nghttp2 keeps the rest to itself */
+        DATA_MAX = 16 * KiB - 9, /* with its header a frame fills a TLS record, and four of them a batch */
         NOISE_PER_USE = 4,       /* window updates and pings that go with a frame of use: some clients send many */
 };
 
@@ -92,14 +94,51 @@ void h2_go_away(struct h2 *h)
         h2_wants(h);
 }
 
+static void send_batch(struct h2 *h)
+{
+        if (h->batch_len > 0)
+                stream_write(h->stream, str_of_bytes(h->batch, h->batch_len));
+        h->batch_len = 0;
+}
+
+/* Room for len more bytes (LOOP_BUFFER at most) of the batch; they count as written. */
+static char *extend_batch(struct h2 *h, size_t len)
+{
+        if (len > LOOP_BUFFER - h->batch_len)
+                send_batch(h);
+        char *at = h->batch + h->batch_len;
+        h->batch_len += len;
+        return at;
+}
+
+/* A DATA frame on its way from the owner's memory to the batch, without a stop in nghttp2's. */
+static int on_send_data(nghttp2_session *session UNUSED, nghttp2_frame *frame, const uint8_t *header, size_t len,
+                        nghttp2_data_source *source UNUSED, void *ctx)
+{
+        struct h2 *h = ctx;
+        char *out = extend_batch(h, FRAME_HEADER + len); /* we never pad */
+
+        memcpy(out, header, FRAME_HEADER);
+        h->events->put_data(h, frame->hd.stream_id, out + FRAME_HEADER, len);
+        return 0;
+}
+
+static ssize_t data_length(nghttp2_session *session UNUSED, uint8_t type UNUSED, int32_t stream UNUSED,
+                           int32_t connection_window, int32_t stream_window, uint32_t frame_max, void *ctx UNUSED)
+{
+        int64_t len = DATA_MAX;
+
+        len = len < frame_max ? len : frame_max;
+        len = len < connection_window ? len : connection_window;
+        return (ssize_t)(len < stream_window ? len : stream_window);
+}
+
 /* Moves what nghttp2 has to say to the stream, in as few writes as buffers allow. */
 static void drain_session(struct h2 *h)
 {
-        char *batch = loop_buffer_take(h->loop);
-        size_t len = 0;
-
+        h->batch = loop_buffer_take(h->loop);
         h->is_busy = true;
-        while (stream_pending(h->stream) + len < WRITE_MARK) {
+        while (stream_pending(h->stream) + h->batch_len < WRITE_MARK) {
                 const uint8_t *frame = NULL;
                 ssize_t count = nghttp2_session_mem_send(h->session, &frame);
 
@@ -108,21 +147,17 @@ static void drain_session(struct h2 *h)
                 if (count <= 0)
                         break;
                 struct str bytes = str_of_bytes(frame, (size_t)count);
-                if (bytes.len > LOOP_BUFFER - len) {
-                        stream_write(h->stream, str_of_bytes(batch, len));
-                        len = 0;
-                }
                 if (bytes.len > LOOP_BUFFER) {
+                        send_batch(h);
                         stream_write(h->stream, bytes);
-                        continue;
+                } else {
+                        memcpy(extend_batch(h, bytes.len), bytes.ptr, bytes.len);
                 }
-                memcpy(batch + len, bytes.ptr, bytes.len);
-                len += bytes.len;
         }
-        if (len > 0)
-                stream_write(h->stream, str_of_bytes(batch, len));
+        send_batch(h);
         h->is_busy = false;
-        loop_buffer_give(h->loop, batch);
+        loop_buffer_give(h->loop, h->batch);
+        h->batch = NULL;
 }
 
 static void flush(struct h2 *h)
@@ -226,20 +261,24 @@ static int on_frame_recv(nghttp2_session *session UNUSED, const nghttp2_frame *f
         if (frame->hd.type == NGHTTP2_RST_STREAM &&
             (h->options.is_server || frame->rst_stream.error_code != NGHTTP2_NO_ERROR))
                 h2_spend_reset(h);
-        if (h->options.is_server && frame->hd.type == NGHTTP2_HEADERS)
+        if (frame->hd.type == NGHTTP2_GOAWAY && h->events->on_goaway != NULL)
+                h->events->on_goaway(h);
+        if (frame->hd.type == NGHTTP2_HEADERS && h->events->on_headers != NULL)
                 h->events->on_headers(h, stream);
         if (!h->is_over && carries_call && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
                 h->events->on_last(h, stream);
         return go_on(h);
 }
 
-static int on_data_chunk(nghttp2_session *session UNUSED, uint8_t flags UNUSED, int32_t stream, const uint8_t *data,
+static int on_data_chunk(nghttp2_session *session, uint8_t flags UNUSED, int32_t stream, const uint8_t *data,
                          size_t len, void *ctx)
 {
         struct h2 *h = ctx;
 
         if (!h->is_over)
                 h->events->on_data(h, stream, str_of_bytes(data, len));
+        if (!h->is_over && h->options.stream_window > 0)
+                nghttp2_session_consume_connection(session, len);
         return go_on(h);
 }
 
@@ -290,6 +329,8 @@ static void on_read(void *ctx, struct str bytes)
         if (count < 0)
                 h2_end(h, error_new(ERROR_INVALID_ARGUMENT, "the peer does not keep to HTTP/2: %s",
                                     nghttp2_strerror((int)count)));
+        if (!h->is_over && h->events->on_received != NULL)
+                h->events->on_received(h);
         flush(h);
 }
 
@@ -322,7 +363,7 @@ static struct instant after(struct instant t, int64_t ms)
         return instant_add(t, MILLISECONDS(ms));
 }
 
-/* With streams open: a ping after silence, the end after a ping that nothing answered. */
+/* A ping after silence, the end after a ping that nothing answered. */
 static struct instant keep_alive(struct h2 *h, struct instant now)
 {
         if (h->pinged.ns != 0 && now.ns >= after(h->pinged, TIMEOUT_KEEPALIVE_ANSWER).ns)
@@ -354,7 +395,7 @@ static void on_timer(void *ctx)
         h->is_busy = true; /* one flush at the end serves all */
         struct instant owners = h->events->on_time(h, now);
         if (!h->is_over) {
-                struct instant ours = h->open > 0 ? keep_alive(h, now) : watch_idleness(h, now);
+                struct instant ours = h->open > 0 || h->options.is_kept_alive ? keep_alive(h, now) : watch_idleness(h, now);
 
                 h2_wake_by(h, owners.ns < ours.ns ? owners : ours);
         }
@@ -402,10 +443,15 @@ static nghttp2_session *session_new(struct h2 *h)
         nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
         nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+        if (h->events->put_data != NULL) {
+                nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+                nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, data_length);
+        }
 
         must(nghttp2_option_new(&option));
         nghttp2_option_set_no_closed_streams(option, 1);               /* kept only for priorities, which we ignore */
         nghttp2_option_set_max_deflate_dynamic_table_size(option, 0);  /* our headers are few: no table to keep */
+        nghttp2_option_set_no_auto_window_update(option, h->options.stream_window > 0);
         if (h->options.resets.per_second > 0)
                 nghttp2_option_set_stream_reset_rate_limit(option, (uint64_t)h->options.resets.burst,
                                                            (uint64_t)h->options.resets.per_second);
@@ -416,6 +462,28 @@ static nghttp2_session *session_new(struct h2 *h)
         return session;
 }
 
+static void submit_settings(struct h2 *h)
+{
+        nghttp2_settings_entry settings[6] = {
+                { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->options.max_streams },
+                { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_HTTP2_HEADER_LIST },
+                { NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 }, /* nothing to keep for a connection that idles */
+        };
+        size_t count = 3;
+
+        /* Where nghttp2 knows of no priorities it serves streams one after the other: good for answers, not for sessions. */
+        if (h->options.stream_window == 0)
+                settings[count++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 };
+        else
+                settings[count++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
+                                                              (uint32_t)h->options.stream_window };
+        if (!h->options.is_server) /* only a client may send it */
+                settings[count++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 };
+        must(nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, count));
+        if (h->options.stream_window > 0)
+                must(nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, INT32_MAX));
+}
+
 void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_events *events, struct h2_options options)
 {
         *h = (struct h2){ .loop = l, .stream = s, .events = events, .options = options };
@@ -423,19 +491,13 @@ void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_eve
         h->timer = timer_new(l, on_timer, h);
         h->heard = h->idle_since = h->options.resets.at = h->options.noise.at = loop_now(l);
 
-        nghttp2_settings_entry settings[] = {
-                { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_streams },
-                { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_HTTP2_HEADER_LIST },
-                { NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 }, /* nothing to keep for a connection that idles */
-                { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
-                { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 }, /* last: only a client may send it */
-        };
-        must(nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings,
-                                     ARRAY_LEN(settings) - (options.is_server ? 1 : 0)));
+        submit_settings(h);
         stream_listen(s, &stream_events, h);
         stream_read(s, true);
         if (options.idle.ns > 0)
                 h2_wake_by(h, instant_add(h->idle_since, options.idle));
+        if (options.is_kept_alive)
+                h2_wake_by(h, after(h->heard, TIMEOUT_KEEPALIVE));
         h2_ask_turn(h);
 }
 

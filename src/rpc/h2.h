@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An HTTP/2 connection over a stream, as server and client of gRPC both need it: nghttp2 fed and
- * drained, output of one turn of the loop in one write, limits on what nghttp2 does not limit, a
- * keepalive, one timer. Inside rpc only.
+ * An HTTP/2 connection over a stream, as server and client of gRPC and both ends of a reverse tunnel need
+ * it: nghttp2 fed and drained, output of one turn of the loop in one write, limits on what nghttp2 does
+ * not limit, a keepalive, one timer. Inside rpc and tunnel only.
  *
- *     stream ──on_read──▶ nghttp2_session_mem_recv ──▶ h2_events ──▶ server.c, client.c
+ *     stream ──on_read──▶ nghttp2_session_mem_recv ──▶ h2_events ──▶ server.c, client.c, tunnel
  *            ◀──write──── nghttp2_session_mem_send ◀── nghttp2_submit_…, then h2_wants()
  *
  * States: open; over, once h2_end() was called, when no event but on_end comes any more; ended, when
@@ -27,13 +27,17 @@ struct h2;
 struct h2_events {
         void (*on_begin)(struct h2 *h, int32_t stream); /* server: a request's headers begin */
         void (*on_header)(struct h2 *h, int32_t stream, struct str name, struct str value);
-        void (*on_headers)(struct h2 *h, int32_t stream);                 /* server: a header block is complete */
+        void (*on_headers)(struct h2 *h, int32_t stream);                 /* a header block is complete; clients: may be NULL */
         void (*on_data)(struct h2 *h, int32_t stream, struct str bytes);
         void (*on_last)(struct h2 *h, int32_t stream);                    /* the peer sends no more on it */
         void (*on_sent_last)(struct h2 *h, int32_t stream);               /* server: our last frame for it went out */
         void (*on_stream_end)(struct h2 *h, int32_t stream, uint32_t error_code);
         void (*on_not_begun)(struct h2 *h, int32_t stream);               /* client: a request that will never go out */
         void (*on_turn)(struct h2 *h);                                    /* what h2_ask_turn asked for; may be NULL */
+        void (*on_received)(struct h2 *h);                                /* nghttp2 has seen all of a read; may be NULL */
+        void (*on_goaway)(struct h2 *h);                                  /* the peer wants no new streams; may be NULL */
+        /* The next len bytes of a data source that said NGHTTP2_DATA_FLAG_NO_COPY; NULL: none says so. */
+        void (*put_data)(struct h2 *h, int32_t stream, char *out, size_t len);
         /* The owner's own deadlines: acts on those that have passed, returns the next one or NEVER. */
         struct instant (*on_time)(struct h2 *h, struct instant now);
         /* The connection is gone, h->why says why. Again in each turn asked for afterwards. */
@@ -53,6 +57,12 @@ struct h2_options {
         struct h2_budget resets;     /* streams reset by either side, header blocks refused */
         struct h2_budget noise;      /* frames that carry nothing */
         struct duration idle;        /* close after this long without a stream; 0: never */
+        bool is_kept_alive;          /* the keepalive runs also while there is no stream */
+        /*
+         * Bytes that may be under way on each stream until the owner has consumed them
+         * (nghttp2_session_consume_stream); all streams together have no window. 0: nghttp2 does it all.
+         */
+        int32_t stream_window;
 };
 
 struct h2 {
@@ -68,6 +78,8 @@ struct h2 {
         struct instant idle_since; /* when the last stream ended */
         size_t open;               /* streams the owner counts as open */
         size_t queued;             /* bytes of messages that wait for the peer's window; the owner counts */
+        char *batch;               /* a buffer of the loop while output is gathered */
+        size_t batch_len;
         struct error *why;         /* reason of the end, NULL when the owner asked for it */
         bool is_busy;              /* inside nghttp2: what is submitted goes out by itself */
         bool is_turn_due;
@@ -98,7 +110,7 @@ void h2_go_away(struct h2 *h);
 /* The timer fires by then at the latest. */
 void h2_wake_by(struct h2 *h, struct instant by);
 
-/* Counts streams of the owner; the keepalive runs while there are some, the idle time while there are none. */
+/* Counts streams of the owner; the keepalive runs while there are some (or always), the idle time while there are none. */
 void h2_opened(struct h2 *h);
 void h2_closed(struct h2 *h);
 

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The proxy's end: asks for streams.
+ */
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "rpc/grpc.h"
+#include "rpc/status.h"
+#include "tunnel/tunnel_internal.h"
+
+struct tunnel {
+        struct tunnel_end end;
+        void (*on_end)(void *ctx, struct error *err);
+        void *ctx;
+        bool is_draining, is_end_told, is_closed;
+};
+
+struct tunnel_dial {
+        struct tunnel_stream *stream;
+        void (*done)(void *ctx, struct stream *s, struct error *err);
+        void *ctx;
+        int64_t status;       /* 0: not answered */
+        struct buf refusal;   /* what the agent says */
+        struct error *failure;
+        bool is_answered;     /* the headers are complete */
+};
+
+/* ---- answers ------------------------------------------------------------------------------------------------- */
+
+/* NULL: the agent has accepted. */
+static struct error *verdict(struct tunnel_dial *d)
+{
+        struct error *err = d->failure;
+
+        d->failure = NULL;
+        if (err != NULL || (d->is_answered && d->status == 200))
+                return err;
+        if (d->is_answered)
+                return status_to_error(tunnel_code_of(d->status), buf_str(&d->refusal));
+        err = d->stream->broken; /* it left the wire without an answer */
+        d->stream->broken = NULL;
+        return err != NULL ? err : error_new(ERROR_UNAVAILABLE, "the node did not answer");
+}
+
+static void tell_dial(struct tunnel_end *e UNUSED, struct tunnel_stream *s)
+{
+        struct tunnel_dial *d = s->dial;
+
+        if (!d->is_answered && d->failure == NULL && s->end != NULL)
+                return; /* bytes before the answer: they wait */
+        struct error *err = verdict(d);
+
+        s->dial = NULL;
+        if (err != NULL)
+                tunnel_stream_abandon(s);
+        d->done(d->ctx, err == NULL ? &s->stream : NULL, err);
+        buf_release(&d->refusal);
+        free(d);
+}
+
+/* err is owned; the first one counts. */
+static void fail(struct tunnel_dial *d, struct error *err)
+{
+        if (d->failure != NULL)
+                error_free(err);
+        else
+                d->failure = err;
+        tunnel_stream_note(d->stream);
+}
+
+/* ---- events ---------------------------------------------------------------------------------------------------- */
+
+static void on_header(struct h2 *h, int32_t id, struct str name, struct str value)
+{
+        struct tunnel_stream *s = h2_stream_owner(h, id);
+
+        if (s == NULL || s->dial == NULL || s->dial->is_answered)
+                return;
+        if (str_equal(name, STR(":status"))) {
+                error_free(parse_int(value, 100, 999, "the HTTP status", &s->dial->status)); /* nghttp2 has checked it */
+        } else if (str_equal(name, STR("cteleport-error"))) {
+                buf_clear(&s->dial->refusal);
+                grpc_put_percent_decoded(&s->dial->refusal, str_slice(value, 0, 3 * STATUS_TEXT_MAX));
+        }
+}
+
+static void on_headers(struct h2 *h, int32_t id)
+{
+        struct tunnel_stream *s = h2_stream_owner(h, id);
+
+        if (s == NULL || s->dial == NULL || s->dial->status < 200)
+                return;
+        s->dial->is_answered = true;
+        tunnel_stream_note(s);
+}
+
+static struct error *reset_by_agent(uint32_t error_code)
+{
+        return error_new(ERROR_UNAVAILABLE, "the node broke the connection off: %s", nghttp2_http2_strerror(error_code));
+}
+
+static void on_stream_end(struct h2 *h, int32_t id, uint32_t error_code)
+{
+        struct tunnel_stream *s = h2_stream_owner(h, id);
+
+        if (s != NULL)
+                tunnel_stream_leave(s, s->is_read_ended ? NULL : reset_by_agent(error_code));
+}
+
+static void on_not_begun(struct h2 *h, int32_t id)
+{
+        struct tunnel_end *e = CONTAINER_OF(h, struct tunnel_end, h2);
+
+        for (struct tunnel_stream *s = e->streams; s != NULL; s = s->next) {
+                if (s->id != id)
+                        continue;
+                tunnel_stream_leave(s, error_new(ERROR_UNAVAILABLE, "the node is about to leave this tunnel"));
+                return;
+        }
+}
+
+static void on_end(struct h2 *h)
+{
+        struct tunnel *t = CONTAINER_OF(h, struct tunnel, end.h2);
+
+        end_break_streams(&t->end);
+        if (!t->is_closed && !t->is_end_told) {
+                t->is_end_told = true;
+                t->on_end(t->ctx, end_reason(&t->end));
+                return; /* the owner may have closed it in there, then another turn is due */
+        }
+        if (!t->is_closed || h->is_turn_due)
+                return;
+        h2_release(h);
+        free(t);
+}
+
+static const struct h2_events client_events = {
+        .on_header = on_header,
+        .on_headers = on_headers,
+        .on_data = end_on_data,
+        .on_last = end_on_last,
+        .on_stream_end = on_stream_end,
+        .on_not_begun = on_not_begun,
+        .on_turn = end_on_turn,
+        .on_received = end_on_turn,
+        .put_data = end_put_data,
+        .on_time = end_on_time,
+        .on_end = on_end,
+};
+
+/* ---- the tunnel ---------------------------------------------------------------------------------------------------- */
+
+struct tunnel *tunnel_new(struct loop *l, struct stream *tls, void (*on_end_told)(void *ctx, struct error *err), void *ctx)
+{
+        struct tunnel *t = NEW(struct tunnel);
+
+        *t = (struct tunnel){ .end.tell = tell_dial, .on_end = on_end_told, .ctx = ctx };
+        end_init(&t->end, l, tls, &client_events, tunnel_h2_options(false));
+        return t;
+}
+
+void tunnel_close(struct tunnel *t)
+{
+        if (t == NULL)
+                return;
+        t->is_closed = true;
+        h2_end(&t->end.h2, NULL);
+        h2_ask_turn(&t->end.h2); /* also when it had ended before: the turn frees it */
+}
+
+void tunnel_drain(struct tunnel *t)
+{
+        t->is_draining = true;
+        h2_go_away(&t->end.h2);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------------------------------- */
+
+static void submit(struct tunnel_stream *s, const struct tunnel_request *request)
+{
+        struct h2 *h = &s->end->h2;
+        nghttp2_nv headers[] = {
+                H2_CONST_HEADER(":method", "CONNECT"),
+                H2_HEADER(":authority", request->host_id),
+                H2_HEADER("cteleport-connection", request->connection_id),
+                H2_HEADER("cteleport-client-addr", request->client_addr),
+        };
+
+        s->id = nghttp2_submit_request(h->session, NULL, headers, ARRAY_LEN(headers), &tunnel_stream_source, s);
+        if (s->id < 0) /* the numbers for streams are used up, after 2^30 of them */
+                fail(s->dial, error_new(ERROR_UNAVAILABLE, "no more connections in this tunnel: %s", nghttp2_strerror(s->id)));
+        h2_wants(h);
+}
+
+struct tunnel_dial *tunnel_connect(struct tunnel *t, const struct tunnel_request *request,
+                                   void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
+{
+        struct tunnel_dial *d = NEW(struct tunnel_dial);
+
+        *d = (struct tunnel_dial){ .done = done, .ctx = ctx, .refusal = BUF_MAX(STATUS_TEXT_MAX) };
+        d->stream = tunnel_stream_new(&t->end, 0);
+        d->stream->dial = d;
+        if (t->is_draining || t->end.h2.is_over)
+                fail(d, error_new(ERROR_UNAVAILABLE, "the tunnel to the node is being closed"));
+        else
+                submit(d->stream, request);
+        return d;
+}
+
+void tunnel_connect_cancel(struct tunnel_dial *d)
+{
+        fail(d, error_new(ERROR_CANCELLED, "the connection was given up"));
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent's end: answers.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "rpc/grpc.h"
+#include "rpc/status.h"
+#include "tunnel/tunnel_internal.h"
+
+struct tunnel_server {
+        struct tunnel_end end;
+        const struct tunnel_server_events *events;
+        void *ctx;
+        bool is_end_told, is_closed;
+        bool is_drain_due, is_drain_told;
+};
+
+/* A request header's value. */
+struct field {
+        char text[LIMIT_NAME];
+        size_t len;
+};
+
+struct tunnel_visit {
+        struct tunnel_stream *stream;
+        struct field host_id, connection_id, client_addr;
+        bool is_connect;
+        bool is_bad;   /* a value is longer than any we would send */
+        bool is_whole; /* the headers are complete */
+        bool is_told;
+};
+
+/* ---- a visit --------------------------------------------------------------------------------------------------- */
+
+static void on_begin(struct h2 *h, int32_t id)
+{
+        struct tunnel_stream *s = tunnel_stream_new(CONTAINER_OF(h, struct tunnel_end, h2), id);
+
+        s->visit = NEW(struct tunnel_visit);
+        s->visit->stream = s;
+        nghttp2_session_set_stream_user_data(h->session, id, s);
+}
+
+static struct str field_str(const struct field *f)
+{
+        return (struct str){ f->text, f->len };
+}
+
+static void on_header(struct h2 *h, int32_t id, struct str name, struct str value)
+{
+        struct tunnel_stream *s = h2_stream_owner(h, id);
+        struct tunnel_visit *v = s == NULL ? NULL : s->visit;
+
+        if (v == NULL || v->is_whole)
+                return;
+        if (str_equal(name, STR(":method")))
+                v->is_connect = str_equal(value, STR("CONNECT"));
+        struct field *f = str_equal(name, STR(":authority"))            ? &v->host_id
+                          : str_equal(name, STR("cteleport-connection"))  ? &v->connection_id
+                          : str_equal(name, STR("cteleport-client-addr")) ? &v->client_addr
+                                                                            : NULL;
+        if (f == NULL)
+                return;
+        if (value.len > sizeof f->text) {
+                v->is_bad = true;
+                return;
+        }
+        memcpy(f->text, value.ptr, value.len);
+        f->len = value.len;
+}
+
+static void on_headers(struct h2 *h, int32_t id)
+{
+        struct tunnel_stream *s = h2_stream_owner(h, id);
+
+        if (s == NULL || s->visit == NULL)
+                return;
+        s->visit->is_whole = true;
+        tunnel_stream_note(s);
+}
+
+/* The visit has its answer, or needs none. */
+static struct tunnel_stream *visit_end(struct tunnel_visit *v)
+{
+        struct tunnel_stream *s = v->stream;
+
+        s->visit = NULL;
+        free(v);
+        return s;
+}
+
+static void tell_visit(struct tunnel_end *e, struct tunnel_stream *s)
+{
+        struct tunnel_visit *v = s->visit;
+        struct tunnel_server *t = CONTAINER_OF(e, struct tunnel_server, end);
+        struct tunnel_request request = {
+                .host_id = field_str(&v->host_id),
+                .connection_id = field_str(&v->connection_id),
+                .client_addr = field_str(&v->client_addr),
+        };
+
+        if (s->end == NULL) { /* the visitor has left before it was answered */
+                if (v->is_told && !t->is_closed)
+                        t->events->on_gone(t->ctx, v);
+                stream_close(&visit_end(v)->stream);
+                return;
+        }
+        if (!v->is_whole || v->is_told)
+                return;
+        v->is_told = true;
+        if (!v->is_connect || v->is_bad || str_is_empty(request.connection_id))
+                tunnel_refuse(v, error_new(ERROR_INVALID_ARGUMENT, "this is no request for a connection"));
+        else if (t->is_closed)
+                tunnel_refuse(v, error_new(ERROR_UNAVAILABLE, "the node is leaving this tunnel"));
+        else
+                t->events->on_connect(t->ctx, v, &request);
+}
+
+/* The answer, unless the visitor has just left. */
+static void submit(struct tunnel_stream *s, const nghttp2_nv *headers, size_t count, const nghttp2_data_provider *source)
+{
+        if (s->end == NULL || s->end->h2.is_over)
+                return;
+        nghttp2_submit_response(s->end->h2.session, s->id, headers, count, source);
+        h2_wants(&s->end->h2);
+}
+
+struct stream *tunnel_accept(struct tunnel_visit *v)
+{
+        struct tunnel_stream *s = visit_end(v);
+        nghttp2_nv headers[] = { H2_CONST_HEADER(":status", "200") };
+
+        submit(s, headers, ARRAY_LEN(headers), &tunnel_stream_source);
+        return &s->stream;
+}
+
+void tunnel_refuse(struct tunnel_visit *v, struct error *err)
+{
+        struct tunnel_stream *s = visit_end(v);
+        AUTO(buf) text = BUF_MAX(STATUS_TEXT_MAX);
+        AUTO(buf) encoded = BUF_MAX(3 * STATUS_TEXT_MAX);
+        char status[4];
+
+        status_put_text(&text, err);
+        grpc_put_percent_encoded(&encoded, buf_str(&text));
+        snprintf(status, sizeof status, "%u", tunnel_status_of(err->code));
+        error_free(err);
+        nghttp2_nv headers[] = {
+                H2_HEADER(":status", str_of(status)),
+                H2_HEADER("cteleport-error", buf_str(&encoded)),
+        };
+        submit(s, headers, ARRAY_LEN(headers), NULL);
+        stream_close(&s->stream);
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------------ */
+
+/* A refusal is out: what the proxy still has to say is of no interest. */
+static void on_sent_last(struct h2 *h, int32_t id)
+{
+        nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
+}
+
+static void on_stream_end(struct h2 *h, int32_t id, uint32_t error_code)
+{
+        struct tunnel_stream *s = h2_stream_owner(h, id);
+
+        if (s != NULL)
+                tunnel_stream_leave(s, s->is_read_ended
+                                               ? NULL
+                                               : error_new(ERROR_UNAVAILABLE, "the proxy broke the connection off: %s",
+                                                           nghttp2_http2_strerror(error_code)));
+}
+
+static void on_goaway(struct h2 *h)
+{
+        struct tunnel_server *t = CONTAINER_OF(h, struct tunnel_server, end.h2);
+
+        t->is_drain_due = true;
+        h2_ask_turn(h);
+}
+
+static void tell_drain(struct tunnel_server *t)
+{
+        if (!t->is_drain_due || t->is_drain_told || t->is_closed)
+                return;
+        t->is_drain_told = true;
+        if (t->events->on_drain != NULL)
+                t->events->on_drain(t->ctx);
+}
+
+static void on_turn(struct h2 *h)
+{
+        struct tunnel_server *t = CONTAINER_OF(h, struct tunnel_server, end.h2);
+
+        tell_drain(t);
+        end_on_turn(h);
+}
+
+static void on_end(struct h2 *h)
+{
+        struct tunnel_server *t = CONTAINER_OF(h, struct tunnel_server, end.h2);
+
+        tell_drain(t);
+        end_break_streams(&t->end);
+        if (!t->is_closed && !t->is_end_told) {
+                t->is_end_told = true;
+                t->events->on_end(t->ctx, end_reason(&t->end));
+                return; /* the owner may have closed it in there, then another turn is due */
+        }
+        if (!t->is_closed || h->is_turn_due)
+                return;
+        h2_release(h);
+        free(t);
+}
+
+static const struct h2_events server_events = {
+        .on_begin = on_begin,
+        .on_header = on_header,
+        .on_headers = on_headers,
+        .on_data = end_on_data,
+        .on_last = end_on_last,
+        .on_sent_last = on_sent_last,
+        .on_stream_end = on_stream_end,
+        .on_goaway = on_goaway,
+        .on_turn = on_turn,
+        .on_received = on_turn,
+        .put_data = end_put_data,
+        .on_time = end_on_time,
+        .on_end = on_end,
+};
+
+/* ---- the tunnel ---------------------------------------------------------------------------------------------------- */
+
+struct tunnel_server *tunnel_server_new(struct loop *l, struct stream *tls, const struct tunnel_server_events *events,
+                                        void *ctx)
+{
+        struct tunnel_server *t = NEW(struct tunnel_server);
+
+        *t = (struct tunnel_server){ .end.tell = tell_visit, .events = events, .ctx = ctx };
+        end_init(&t->end, l, tls, &server_events, tunnel_h2_options(true));
+        return t;
+}
+
+void tunnel_server_close(struct tunnel_server *t)
+{
+        if (t == NULL)
+                return;
+        t->is_closed = true;
+        h2_end(&t->end.h2, NULL);
+        h2_ask_turn(&t->end.h2); /* also when it had ended before: the turn frees it */
+}

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tunnel/tunnel_testing.h"
+
+/* Bytes that show where they belong. */
+static struct str pattern(size_t len)
+{
+        static char bytes[8 * MiB];
+
+        assert_true(len <= sizeof bytes);
+        for (size_t i = 0; i < len; i++)
+                bytes[i] = (char)(i * 2654435761u >> 13);
+        return str_of_bytes(bytes, len);
+}
+
+static void assert_heard_all(const struct ear *e, struct str sent)
+{
+        assert_int_equal(e->heard.len, sent.len);
+        assert_memory_equal(e->heard.ptr, sent.ptr, sent.len);
+}
+
+/* ---- asking and answering ------------------------------------------------------------------------------------- */
+
+static void the_agent_hears_who_is_at_the_door(void **state UNUSED)
+{
+        struct rig r;
+        struct call c;
+
+        rig_init(&r);
+        call_start(&r, &c);
+        RUN_UNTIL(&r.loop, c.done);
+        assert_null(c.err);
+        assert_string_equal(r.host_id, "7c1e");
+        assert_string_equal(r.connection_id, "conn-1");
+        assert_string_equal(r.client_addr, "192.0.2.7:40000");
+        stream_close(c.stream);
+        stream_close(r.accepted[0]);
+        rig_release(&r);
+}
+
+static void bytes_go_both_ways_and_both_ends_end_in_order(void **state UNUSED)
+{
+        struct rig r;
+        struct ear proxy, agent;
+        struct str big = pattern(5 * MiB);
+
+        rig_init(&r);
+        pair_up(&r, &proxy, &agent);
+        stream_read(proxy.stream, true);
+        stream_read(agent.stream, true);
+        proxy.in_call = agent.in_call = true;
+        stream_write(proxy.stream, STR("hello"));
+        stream_write(agent.stream, big);
+        assert_int_equal(stream_pending(agent.stream), big.len);
+        stream_shutdown(agent.stream);
+        stream_write(agent.stream, STR("too late"));
+        proxy.in_call = agent.in_call = false;
+        RUN_UNTIL(&r.loop, proxy.ends == 1 && agent.heard.len == 5);
+        assert_heard_all(&proxy, big);
+        assert_heard(&agent, "hello");
+        assert_null(proxy.err);
+        assert_int_equal(agent.drains, 1);
+        /* The other direction is still open. */
+        stream_write(proxy.stream, STR(" world"));
+        stream_shutdown(proxy.stream);
+        RUN_UNTIL(&r.loop, agent.ends == 1);
+        assert_heard(&agent, "hello world");
+        assert_null(agent.err);
+        ear_release(&proxy);
+        ear_release(&agent);
+        rig_release(&r);
+}
+
+static void a_refusal_arrives_with_code_sentence_and_hint(void **state UNUSED)
+{
+        struct rig r;
+        struct call c;
+
+        rig_init(&r);
+        r.manner = REFUSES;
+        call_start(&r, &c);
+        RUN_UNTIL(&r.loop, c.done);
+        assert_int_equal(c.err->code, ERROR_FAILED_PRECONDITION);
+        assert_non_null(strstr(c.err->what, "no sshd: 100% gone"));
+        assert_non_null(c.err->hint);
+        error_free(c.err);
+        rig_release(&r);
+}
+
+static void a_dial_that_is_given_up_is_done_once_and_the_agent_learns(void **state UNUSED)
+{
+        struct rig r;
+        struct call c;
+
+        rig_init(&r);
+        r.manner = WAITS;
+        call_start(&r, &c);
+        RUN_UNTIL(&r.loop, r.visit != NULL);
+        tunnel_connect_cancel(c.dial);
+        tunnel_connect_cancel(c.dial);
+        assert_int_equal(c.done, 0);
+        RUN_UNTIL(&r.loop, c.done && r.gone);
+        assert_int_equal(c.err->code, ERROR_CANCELLED);
+        error_free(c.err);
+        call_start(&r, &c); /* given up before it was even sent */
+        tunnel_connect_cancel(c.dial);
+        RUN_UNTIL(&r.loop, c.done);
+        assert_int_equal(c.err->code, ERROR_CANCELLED);
+        error_free(c.err);
+        rig_release(&r);
+}
+
+static void an_answer_may_take_its_time(void **state UNUSED)
+{
+        struct rig r;
+        struct call c;
+
+        rig_init(&r);
+        r.manner = WAITS;
+        call_start(&r, &c);
+        RUN_UNTIL(&r.loop, r.visit != NULL);
+        run_a_while(&r.loop);
+        assert_int_equal(c.done, 0);
+        struct stream *s = tunnel_accept(r.visit);
+        RUN_UNTIL(&r.loop, c.done);
+        assert_non_null(c.stream);
+        stream_close(s);
+        stream_close(c.stream);
+        rig_release(&r);
+}
+
+/* ---- flow ------------------------------------------------------------------------------------------------------- */
+
+static void a_reader_who_pauses_stalls_nobody_else(void **state UNUSED)
+{
+        struct rig r;
+        struct ear slow_proxy, slow_agent, proxy, agent;
+        struct str big = pattern(8 * MiB), some = pattern(3 * MiB);
+
+        rig_init(&r);
+        pair_up(&r, &slow_proxy, &slow_agent);
+        pair_up(&r, &proxy, &agent);
+        stream_write(slow_agent.stream, big);
+        run_a_while(&r.loop);
+        /* What the window holds is under way, and no more. */
+        assert_true(stream_pending(slow_agent.stream) >= big.len - LIMIT_TUNNEL_WINDOW);
+        assert_int_equal(slow_proxy.heard.len, 0);
+        stream_read(proxy.stream, true);
+        stream_write(agent.stream, some);
+        RUN_UNTIL(&r.loop, proxy.heard.len == some.len);
+        assert_heard_all(&proxy, some);
+        assert_int_equal(slow_proxy.heard.len, 0);
+        /* And it loses nothing. */
+        stream_read(slow_proxy.stream, true);
+        RUN_UNTIL(&r.loop, slow_proxy.heard.len == big.len);
+        assert_heard_all(&slow_proxy, big);
+        assert_int_equal(slow_agent.drains, 1);
+        ear_release(&slow_proxy);
+        ear_release(&slow_agent);
+        ear_release(&proxy);
+        ear_release(&agent);
+        rig_release(&r);
+}
+
+static void a_reader_may_pause_in_the_middle(void **state UNUSED)
+{
+        struct rig r;
+        struct ear proxy, agent;
+        struct str sent = pattern(700 * KiB);
+
+        rig_init(&r);
+        pair_up(&r, &proxy, &agent);
+        stream_write(agent.stream, sent);
+        stream_shutdown(agent.stream);
+        proxy.pause_on_read = true;
+        while (!proxy.ends) {
+                size_t before = proxy.heard.len;
+
+                stream_read(proxy.stream, true);
+                RUN_UNTIL(&r.loop, proxy.heard.len > before || proxy.ends);
+                assert_true(proxy.heard.len - before <= LOOP_BUFFER);
+        }
+        assert_heard_all(&proxy, sent);
+        ear_release(&proxy);
+        ear_release(&agent);
+        rig_release(&r);
+}
+
+static void streams_share_the_line_fairly(void **state UNUSED)
+{
+        struct rig r;
+        struct ear bulk_proxy, bulk_agent, proxy, agent;
+        struct str big = pattern(8 * MiB);
+
+        rig_init(&r);
+        pair_up(&r, &bulk_proxy, &bulk_agent);
+        pair_up(&r, &proxy, &agent);
+        stream_read(bulk_proxy.stream, true);
+        stream_read(proxy.stream, true);
+        stream_write(bulk_agent.stream, big);
+        for (int i = 0; i < 8; i++)
+                uv_run(&r.loop.uv, UV_RUN_NOWAIT);
+        stream_write(agent.stream, STR("x"));
+        RUN_UNTIL(&r.loop, proxy.heard.len == 1);
+        assert_true(bulk_proxy.heard.len < big.len / 2);
+        RUN_UNTIL(&r.loop, bulk_proxy.heard.len == big.len);
+        ear_release(&bulk_proxy);
+        ear_release(&bulk_agent);
+        ear_release(&proxy);
+        ear_release(&agent);
+        rig_release(&r);
+}
+
+static void carries_thousands_of_streams(void **state UNUSED)
+{
+        struct rig r;
+        static struct ear proxy[VISITS_MAX], agent[VISITS_MAX];
+
+        rig_init(&r);
+        for (size_t i = 0; i < VISITS_MAX; i++) {
+                pair_up(&r, &proxy[i], &agent[i]);
+                stream_read(proxy[i].stream, true);
+                stream_read(agent[i].stream, true);
+        }
+        for (size_t i = 0; i < VISITS_MAX; i++) {
+                AUTO_MEM char *text = mem_printf("stream %zu", i);
+
+                stream_write(proxy[i].stream, str_of(text));
+                stream_write(agent[i].stream, pattern(1 + i % 50));
+                stream_shutdown(agent[i].stream);
+        }
+        for (size_t i = 0; i < VISITS_MAX; i++) {
+                AUTO_MEM char *text = mem_printf("stream %zu", i);
+
+                RUN_UNTIL(&r.loop, proxy[i].ends && agent[i].heard.len == strlen(text));
+                assert_heard(&agent[i], text);
+                assert_heard_all(&proxy[i], pattern(1 + i % 50));
+                ear_release(&proxy[i]);
+        }
+        for (size_t i = 0; i < VISITS_MAX; i++) {
+                RUN_UNTIL(&r.loop, agent[i].ends);
+                ear_release(&agent[i]);
+        }
+        run_a_while(&r.loop);
+        rig_release(&r);
+}
+
+/* ---- ends --------------------------------------------------------------------------------------------------------- */
+
+static void what_was_written_before_a_close_arrives(void **state UNUSED)
+{
+        struct rig r;
+        struct ear proxy, agent;
+        struct str sent = pattern(3 * MiB);
+
+        rig_init(&r);
+        pair_up(&r, &proxy, &agent);
+        stream_write(agent.stream, sent);
+        ear_release(&agent);
+        run_a_while(&r.loop);
+        stream_read(proxy.stream, true);
+        RUN_UNTIL(&r.loop, proxy.ends);
+        assert_heard_all(&proxy, sent);
+        assert_null(proxy.err);
+        stream_write(proxy.stream, sent); /* nobody reads it, and nobody waits for it */
+        RUN_UNTIL(&r.loop, stream_pending(proxy.stream) == 0);
+        ear_release(&proxy);
+        rig_release(&r);
+}
+
+static void a_closed_stream_waits_a_while_for_a_reader_and_then_breaks(void **state UNUSED)
+{
+        struct rig r;
+        struct ear proxy, agent;
+
+        rig_init(&r);
+        pair_up(&r, &proxy, &agent);
+        stream_write(agent.stream, pattern(3 * MiB));
+        ear_release(&agent);
+        run_a_while(&r.loop);
+        assert_int_equal(proxy.ends, 0);
+        loop_advance(&r.loop, &r.clock, MILLISECONDS(TIMEOUT_LINGER));
+        RUN_UNTIL(&r.loop, proxy.ends);
+        assert_int_equal(proxy.err->code, ERROR_UNAVAILABLE);
+        ear_release(&proxy);
+        rig_release(&r);
+}
+
+static void a_writer_whose_reader_is_gone_is_not_left_waiting(void **state UNUSED)
+{
+        struct rig r;
+        struct ear proxy, agent;
+
+        rig_init(&r);
+        pair_up(&r, &proxy, &agent);
+        stream_read(agent.stream, true);
+        stream_write(agent.stream, pattern(4 * MiB));
+        run_a_while(&r.loop);
+        assert_int_equal(agent.drains, 0);
+        ear_release(&proxy);
+        RUN_UNTIL(&r.loop, agent.ends && agent.drains);
+        assert_int_equal(stream_pending(agent.stream), 0);
+        ear_release(&agent);
+        rig_release(&r);
+}
+
+static void a_lost_tunnel_breaks_what_is_in_it(void **state UNUSED)
+{
+        struct rig r;
+        struct ear reading_proxy, reading_agent, paused_proxy, paused_agent;
+        struct call waiting, late;
+
+        rig_init(&r);
+        pair_up(&r, &reading_proxy, &reading_agent);
+        pair_up(&r, &paused_proxy, &paused_agent);
+        stream_read(reading_proxy.stream, true);
+        stream_write(paused_agent.stream, STR("never read"));
+        r.manner = WAITS;
+        call_start(&r, &waiting);
+        RUN_UNTIL(&r.loop, r.visit != NULL);
+        tunnel_server_close(r.server);
+        r.server = NULL;
+        RUN_UNTIL(&r.loop, r.client_ends == 1 && waiting.done && reading_agent.ends && paused_agent.ends);
+        assert_int_equal(waiting.err->code, ERROR_UNAVAILABLE);
+        assert_int_equal(reading_proxy.err->code, ERROR_UNAVAILABLE);
+        assert_int_equal(paused_proxy.err->code, ERROR_UNAVAILABLE); /* told though it paused */
+        assert_int_equal(r.server_ends, 0);
+        assert_int_equal(r.gone, 0); /* no event after the owner closed it */
+        r.visit = NULL;
+        call_start(&r, &late); /* before its owner has closed the tunnel */
+        RUN_UNTIL(&r.loop, late.done);
+        assert_int_equal(late.err->code, ERROR_UNAVAILABLE);
+        assert_int_equal(r.client_ends, 1);
+        error_free(waiting.err);
+        error_free(late.err);
+        tunnel_close(r.tunnel);
+        r.tunnel = NULL;
+        run_a_while(&r.loop);
+        stream_write(reading_proxy.stream, STR("to nobody")); /* streams outlive the tunnel */
+        ear_release(&reading_proxy);
+        ear_release(&reading_agent);
+        ear_release(&paused_proxy);
+        ear_release(&paused_agent);
+        rig_release(&r);
+}
+
+static void a_stream_that_broke_before_anyone_listened_tells_later(void **state UNUSED)
+{
+        struct rig r;
+        struct call c;
+        struct ear e = { 0 };
+
+        rig_init(&r);
+        call_start(&r, &c);
+        RUN_UNTIL(&r.loop, c.done);
+        tunnel_close(r.tunnel);
+        r.tunnel = NULL;
+        RUN_UNTIL(&r.loop, r.server_ends);
+        run_a_while(&r.loop);
+        ear_listen(&e, c.stream);
+        stream_read(e.stream, true);
+        assert_int_equal(e.ends, 0);
+        RUN_UNTIL(&r.loop, e.ends);
+        assert_non_null(e.err);
+        ear_release(&e);
+        stream_close(r.accepted[0]);
+        rig_release(&r);
+}
+
+static void what_has_come_is_read_even_when_the_stream_is_over(void **state UNUSED)
+{
+        struct rig r;
+        struct ear proxy, agent;
+
+        rig_init(&r);
+        pair_up(&r, &proxy, &agent);
+        stream_write(agent.stream, STR("last words"));
+        stream_shutdown(agent.stream);
+        stream_shutdown(proxy.stream);
+        run_a_while(&r.loop);
+        tunnel_close(r.tunnel);
+        r.tunnel = NULL;
+        run_a_while(&r.loop);
+        stream_read(proxy.stream, true);
+        RUN_UNTIL(&r.loop, proxy.ends);
+        assert_heard(&proxy, "last words");
+        assert_null(proxy.err);
+        ear_release(&proxy);
+        ear_release(&agent);
+        rig_release(&r);
+}
+
+static void owners_may_let_go_inside_of_events(void **state UNUSED)
+{
+        struct rig r;
+        struct ear proxy, agent;
+
+        rig_init(&r);
+        pair_up(&r, &proxy, &agent);
+        proxy.close_on_read = true;
+        stream_read(proxy.stream, true);
+        stream_read(agent.stream, true);
+        agent.close_on_end = true;
+        stream_write(agent.stream, pattern(2 * MiB));
+        RUN_UNTIL(&r.loop, proxy.stream == NULL && agent.stream == NULL);
+        ear_release(&proxy);
+        ear_release(&agent);
+        rig_release(&r);
+}
+
+static void a_drained_tunnel_keeps_what_is_open_and_takes_nothing_new(void **state UNUSED)
+{
+        struct rig r;
+        struct ear proxy, agent;
+        struct call late;
+
+        rig_init(&r);
+        pair_up(&r, &proxy, &agent);
+        tunnel_drain(r.tunnel);
+        call_start(&r, &late);
+        RUN_UNTIL(&r.loop, late.done && r.drains == 1);
+        assert_int_equal(late.err->code, ERROR_UNAVAILABLE);
+        error_free(late.err);
+        stream_read(proxy.stream, true);
+        stream_write(agent.stream, STR("still here"));
+        RUN_UNTIL(&r.loop, proxy.heard.len == 10);
+        assert_int_equal(r.client_ends + r.server_ends, 0);
+        ear_release(&proxy);
+        ear_release(&agent);
+        RUN_UNTIL(&r.loop, r.client_ends == 1 && r.server_ends == 1); /* with the last stream the tunnel ends */
+        rig_release(&r);
+}
+
+static void an_idle_tunnel_is_kept_alive_and_a_dead_one_is_noticed(void **state UNUSED)
+{
+        struct rig r;
+        struct stream *a, *b;
+
+        rig_init(&r);
+        for (int i = 0; i < 10; i++) {
+                run_a_while(&r.loop);
+                loop_advance(&r.loop, &r.clock, MILLISECONDS(TIMEOUT_KEEPALIVE));
+                run_a_while(&r.loop);
+        }
+        assert_int_equal(r.client_ends + r.server_ends, 0);
+        connected_pair(&r.loop, &a, &b); /* nobody is at the other end */
+        struct tunnel *deaf = tunnel_new(&r.loop, a, rig_on_client_end, &r);
+        run_a_while(&r.loop);
+        loop_advance(&r.loop, &r.clock, MILLISECONDS(TIMEOUT_KEEPALIVE));
+        run_a_while(&r.loop);
+        assert_int_equal(r.client_ends, 0);
+        loop_advance(&r.loop, &r.clock, MILLISECONDS(TIMEOUT_KEEPALIVE_ANSWER));
+        RUN_UNTIL(&r.loop, r.client_ends == 1);
+        tunnel_close(deaf);
+        stream_close(b);
+        rig_release(&r);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(the_agent_hears_who_is_at_the_door),
+                cmocka_unit_test(bytes_go_both_ways_and_both_ends_end_in_order),
+                cmocka_unit_test(a_refusal_arrives_with_code_sentence_and_hint),
+                cmocka_unit_test(a_dial_that_is_given_up_is_done_once_and_the_agent_learns),
+                cmocka_unit_test(an_answer_may_take_its_time),
+                cmocka_unit_test(a_reader_who_pauses_stalls_nobody_else),
+                cmocka_unit_test(a_reader_may_pause_in_the_middle),
+                cmocka_unit_test(streams_share_the_line_fairly),
+                cmocka_unit_test(carries_thousands_of_streams),
+                cmocka_unit_test(what_was_written_before_a_close_arrives),
+                cmocka_unit_test(a_closed_stream_waits_a_while_for_a_reader_and_then_breaks),
+                cmocka_unit_test(a_writer_whose_reader_is_gone_is_not_left_waiting),
+                cmocka_unit_test(a_lost_tunnel_breaks_what_is_in_it),
+                cmocka_unit_test(a_stream_that_broke_before_anyone_listened_tells_later),
+                cmocka_unit_test(what_has_come_is_read_even_when_the_stream_is_over),
+                cmocka_unit_test(owners_may_let_go_inside_of_events),
+                cmocka_unit_test(a_drained_tunnel_keeps_what_is_open_and_takes_nothing_new),
+                cmocka_unit_test(an_idle_tunnel_is_kept_alive_and_a_dead_one_is_noticed),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
