@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "login/guard.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+
+/* What is counted, each in a tally of its own. */
+enum tally_kind { TALLY_PAIR, TALLY_USER, TALLY_SOURCE, TALLY_KINDS };
+
+static const struct tally_row {
+        char tag;                /* begins the key */
+        unsigned limit;          /* failures that are heard */
+        int seconds;             /* until they are forgotten */
+        bool counts_from_last;   /* … and each failure begins that time anew; else the first begins it */
+        bool spares_known;       /* places known for the user are not counted */
+        bool has_user, has_source;
+} rows[TALLY_KINDS] = {
+        [TALLY_PAIR] = { 'p', LIMIT_LOGIN_FAILURES, TIMEOUT_LOGIN_WAIT / 1000, .counts_from_last = true, .has_user = true,
+                         .has_source = true },
+        [TALLY_USER] = { 'u', LIMIT_LOGIN_FAILURES_USER, TIMEOUT_LOGIN_USER_WAIT / 1000, .spares_known = true, .has_user = true },
+        [TALLY_SOURCE] = { 's', LIMIT_LOGIN_FAILURES_SOURCE, TIMEOUT_LOGIN_WAIT / 1000, .spares_known = true, .has_source = true },
+};
+
+struct tally {
+        unsigned count;
+        struct instant until; /* forgotten then */
+};
+
+/* "u", "alice" and "p", "alice", "203.0.113.7" with NULs between, which no name holds. */
+static void put_key(struct buf *out, const struct tally_row *row, struct str user, struct str source)
+{
+        buf_put_char(out, row->tag);
+        if (row->has_user) {
+                buf_put_char(out, '\0');
+                buf_put(out, user);
+        }
+        if (row->has_source) {
+                buf_put_char(out, '\0');
+                buf_put(out, source);
+        }
+}
+
+static struct tally *find(const struct guard *g, enum tally_kind kind, struct str user, struct str source)
+{
+        AUTO(buf) key = BUF_MAX(1 * KiB);
+
+        put_key(&key, &rows[kind], user, source);
+        return map_get(&g->tallies, buf_str(&key));
+}
+
+static unsigned count_now(const struct tally *t, struct instant now)
+{
+        return t == NULL || now.ns >= t->until.ns ? 0 : t->count;
+}
+
+/* ---- room --------------------------------------------------------------------------------------------------- */
+
+struct sweep {
+        struct guard *guard;
+        struct instant now;
+        bool is_hard; /* those below half of their limit go too */
+};
+
+static const struct tally_row *row_of_key(struct str key)
+{
+        for (size_t i = 0; i < TALLY_KINDS; i++)
+                if (key.len > 0 && key.ptr[0] == rows[i].tag)
+                        return &rows[i];
+        return NULL;
+}
+
+static void sweep_one(void *ctx, struct str key, void *value)
+{
+        const struct sweep *s = ctx;
+        const struct tally_row *row = row_of_key(key);
+        unsigned count = count_now(value, s->now);
+
+        if (count == 0 || row == NULL || (s->is_hard && count <= row->limit / 2))
+                free(map_remove(&s->guard->tallies, key));
+}
+
+/* Room for the tallies of one attempt: what is forgotten goes, then what weighs little. */
+static bool has_room(struct guard *g, struct instant now)
+{
+        struct sweep s = { .guard = g, .now = now };
+
+        if (g->tallies.count + TALLY_KINDS <= LIMIT_LOGIN_TALLIES)
+                return true;
+        map_each(&g->tallies, sweep_one, &s);
+        if (g->tallies.count + TALLY_KINDS <= LIMIT_LOGIN_TALLIES / 2)
+                return true;
+        s.is_hard = true;
+        map_each(&g->tallies, sweep_one, &s);
+        return g->tallies.count + TALLY_KINDS <= LIMIT_LOGIN_TALLIES;
+}
+
+/* ---- attempts ----------------------------------------------------------------------------------------------- */
+
+static bool counts(const struct guard_attempt *a, const struct tally_row *row)
+{
+        return !(a->is_known && row->spares_known);
+}
+
+static void charge(struct guard *g, enum tally_kind kind, const struct guard_attempt *a, struct instant now)
+{
+        AUTO(buf) key = BUF_MAX(1 * KiB);
+
+        put_key(&key, &rows[kind], a->user, a->source);
+        struct tally *t = map_get(&g->tallies, buf_str(&key));
+        if (t == NULL) {
+                t = NEW(struct tally);
+                map_put(&g->tallies, buf_str(&key), t);
+        }
+        t->count = count_now(t, now) + 1;
+        if (t->count == 1 || rows[kind].counts_from_last)
+                t->until = instant_add(now, SECONDS(rows[kind].seconds));
+}
+
+struct error *guard_enter(struct guard *g, const struct guard_attempt *a, struct instant now)
+{
+        bool is_heard = true;
+
+        for (size_t i = 0; i < TALLY_KINDS; i++)
+                if (counts(a, &rows[i]))
+                        is_heard &= count_now(find(g, (enum tally_kind)i, a->user, a->source), now) < rows[i].limit;
+        /* Whoever is known is heard even then: they are few, and their pair is not counted for once. */
+        if (is_heard && !has_room(g, now) && !a->is_known)
+                is_heard = false;
+        if (!is_heard)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "there were too many failed logins"),
+                                  "wait %d minutes, or log in from a place where you did before",
+                                  TIMEOUT_LOGIN_WAIT / 60000);
+        for (size_t i = 0; i < TALLY_KINDS; i++)
+                if (counts(a, &rows[i]))
+                        charge(g, (enum tally_kind)i, a, now);
+        return NULL;
+}
+
+static void give_back(struct guard *g, enum tally_kind kind, const struct guard_attempt *a, struct instant now)
+{
+        struct tally *t = find(g, kind, a->user, a->source);
+
+        if (counts(a, &rows[kind]) && count_now(t, now) > 0)
+                t->count--;
+}
+
+void guard_undecided(struct guard *g, const struct guard_attempt *a, struct instant now)
+{
+        for (size_t i = 0; i < TALLY_KINDS; i++)
+                give_back(g, (enum tally_kind)i, a, now);
+}
+
+void guard_passed(struct guard *g, const struct guard_attempt *a, struct instant now)
+{
+        AUTO(buf) key = BUF_MAX(1 * KiB);
+
+        guard_undecided(g, a, now);
+        put_key(&key, &rows[TALLY_PAIR], a->user, a->source);
+        free(map_remove(&g->tallies, buf_str(&key)));
+}
+
+struct forgiving {
+        struct guard *guard;
+        struct str user;
+};
+
+static void forgive_one(void *ctx, struct str key, void *value)
+{
+        const struct forgiving *f = ctx;
+        const struct tally_row *row = row_of_key(key);
+        struct str rest = str_slice(key, 2, key.len);
+
+        (void)value;
+        if (row != NULL && row->has_user && str_equal(str_split(&rest, '\0'), f->user))
+                free(map_remove(&f->guard->tallies, key));
+}
+
+void guard_forgive(struct guard *g, struct str user)
+{
+        struct forgiving f = { g, user };
+
+        map_each(&g->tallies, forgive_one, &f);
+}
+
+bool guard_is_closed(const struct guard *g, struct str user, struct instant now)
+{
+        return count_now(find(g, TALLY_USER, user, STR("")), now) >= rows[TALLY_USER].limit;
+}
+
+static void release_one(void *ctx, struct str key, void *value)
+{
+        (void)ctx, (void)key;
+        free(value);
+}
+
+void guard_release(struct guard *g)
+{
+        map_each(&g->tallies, release_one, NULL);
+        map_release(&g->tallies);
+}
+
+/* ---- sources -------------------------------------------------------------------------------------------------- */
+
+/* The address without brackets and port; empty when it is too long for one. */
+static struct str without_port(struct str address)
+{
+        if (address.len > 0 && address.ptr[0] == '[')
+                return str_slice(address, 1, str_find_char(address, ']') - 1);
+        size_t colon = str_find_char(address, ':');
+        bool has_more = str_find_char(str_slice(address, colon + 1, address.len), ':') + colon + 1 < address.len;
+        return has_more ? address : str_slice(address, 0, colon);
+}
+
+void guard_source(struct str address, char ret[GUARD_SOURCE_MAX])
+{
+        struct str host = without_port(address);
+        char text[INET6_ADDRSTRLEN] = { 0 };
+        struct in6_addr v6;
+        struct in_addr v4;
+
+        snprintf(ret, GUARD_SOURCE_MAX, "?");
+        if (host.len == 0 || host.len >= sizeof text || str_find_char(host, '\0') != host.len)
+                return;
+        memcpy(text, host.ptr, host.len);
+        if (inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_V4MAPPED(&v6)) {
+                memcpy(&v4, v6.s6_addr + 12, sizeof v4);
+                inet_ntop(AF_INET, &v4, ret, GUARD_SOURCE_MAX);
+        } else if (inet_pton(AF_INET6, text, &v6) == 1) {
+                memset(v6.s6_addr + 8, 0, 8);
+                inet_ntop(AF_INET6, &v6, text, sizeof text);
+                snprintf(ret, GUARD_SOURCE_MAX, "%s/64", text);
+        } else if (inet_pton(AF_INET, text, &v4) == 1) {
+                inet_ntop(AF_INET, &v4, ret, GUARD_SOURCE_MAX);
+        }
+}

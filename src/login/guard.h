@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guard against guessing: how many wrong logins are heard before the next ones are not.
+ *
+ *      a user from one source     LIMIT_LOGIN_FAILURES, then that pair waits
+ *      a user from everywhere     LIMIT_LOGIN_FAILURES_USER an hour; beyond, only places are heard from
+ *                                 which this user logged in before: a stranger cannot lock a person out
+ *      all users from one source  LIMIT_LOGIN_FAILURES_SOURCE; places known for the user are spared
+ *
+ * A user that does not exist is counted like one that does. Lives in memory: bounded, and gone with the
+ * process.
+ */
+#ifndef LOGIN_GUARD_H
+#define LOGIN_GUARD_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/map.h"
+
+/* A zeroed guard is ready. Owner may touch nothing. */
+struct guard {
+        struct map tallies;
+};
+void guard_release(struct guard *g);
+
+/* Room for what guard_source() writes. */
+enum { GUARD_SOURCE_MAX = 64 };
+
+/*
+ * Which source an address ("203.0.113.7:4711", "[2001:db8::1]:4711", or without the port) is counted as: an
+ * IPv4 address, or the /64 of an IPv6 one, which one subscriber has; anything else is "?". NUL-terminated.
+ */
+void guard_source(struct str address, char ret[GUARD_SOURCE_MAX]);
+
+/* One attempt to log in: who claims to be whom, from where. Borrowed. */
+struct guard_attempt {
+        struct str user, source;
+        bool is_known; /* the user logged in from this source before */
+};
+
+/*
+ * Whether the attempt is heard; then it counts as failed from now on, so that many at once are not
+ * better than one after the other: guard_passed() or guard_undecided() take that back.
+ * RESOURCE_EXHAUSTED with a hint when it is not; nothing is counted then.
+ */
+struct error *guard_enter(struct guard *g, const struct guard_attempt *a, struct instant now) MUST_USE;
+
+/* It was right: the pair begins anew. */
+void guard_passed(struct guard *g, const struct guard_attempt *a, struct instant now);
+
+/* It was neither right nor wrong: trouble of ours. */
+void guard_undecided(struct guard *g, const struct guard_attempt *a, struct instant now);
+
+/* A new password: nothing is held against the user any more. */
+void guard_forgive(struct guard *g, struct str user);
+
+/* Whether the user is at present heard from known places only. */
+bool guard_is_closed(const struct guard *g, struct str user, struct instant now);
+
+#endif

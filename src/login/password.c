@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "login/password.h"
+
+#include <argon2.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "loop/loop.h"
+
+enum { HASH_SIZE = 32, ENCODED_MAX = 128, LANES = 1 };
+
+const struct password_cost password_cost_usual = { .memory = 64 * 1024, .passes = 3 };
+
+/* ---- new passwords ---------------------------------------------------------------------------------------- */
+
+/* Characters of text that is UTF-8: all bytes but those that continue one. */
+static size_t characters_of(struct str s)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < s.len; i++)
+                count += ((uint8_t)s.ptr[i] & 0xc0) != 0x80;
+        return count;
+}
+
+static bool has_control_character(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if ((uint8_t)s.ptr[i] < ' ' || s.ptr[i] == 0x7f)
+                        return true;
+        return false;
+}
+
+static bool is_one_character(struct str s)
+{
+        for (size_t i = 1; i < s.len; i++)
+                if (s.ptr[i] != s.ptr[0])
+                        return false;
+        return true;
+}
+
+struct error *password_check_new(struct str password, struct str user)
+{
+        struct error *err = NULL;
+
+        if (password.len > LIMIT_PASSWORD)
+                return error_new(ERROR_INVALID_ARGUMENT, "the password has more than %d bytes", LIMIT_PASSWORD);
+        if (!text_is_utf8(password) || has_control_character(password))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the password has characters that no keyboard types"),
+                                  "use letters, digits, signs and blanks");
+        if (characters_of(password) < LIMIT_PASSWORD_MIN)
+                err = error_new(ERROR_INVALID_ARGUMENT, "the password is too short");
+        else if (is_one_character(password))
+                err = error_new(ERROR_INVALID_ARGUMENT, "the password is one character again and again");
+        else if (str_equal_nocase(password, user))
+                err = error_new(ERROR_INVALID_ARGUMENT, "the password is the name of the user");
+        if (err != NULL)
+                return error_hint(err, "use at least %d characters; a few words that nobody would put together are good",
+                                  LIMIT_PASSWORD_MIN);
+        return NULL;
+}
+
+/* ---- the work ----------------------------------------------------------------------------------------------- */
+
+/* One hash to work out. While a thread of the pool has it, only that thread touches what is below `password`. */
+struct task {
+        struct passwords *owner; /* NULL: gone, and all is told */
+        struct task *next;       /* in the queue, or of those under way */
+        struct str source;       /* owned */
+        void (*hashed)(void *ctx, struct str encoded, struct error *err);
+        void (*verified)(void *ctx, bool is_right, struct error *err);
+        void *ctx;
+
+        struct secret password;
+        char *encoded; /* to verify against; NULL: nobody's */
+        struct password_cost cost;
+        uint8_t salt[PASSWORD_SALT_SIZE];
+        char result[ENCODED_MAX];
+        bool is_right;
+        int failure; /* argon2's, 0: none */
+};
+
+struct passwords {
+        struct loop *loop;
+        struct password_cost cost;
+        struct task *queue, **queue_end;
+        struct task *busy;
+        size_t waiting, running;
+};
+
+static void task_free(struct task *t)
+{
+        secret_release(&t->password);
+        wipe(t->result, sizeof t->result);
+        free((char *)(uintptr_t)t->source.ptr);
+        free(t->encoded);
+        free(t);
+}
+
+static void tell(struct task *t, struct error *err)
+{
+        if (t->hashed != NULL)
+                t->hashed(t->ctx, err == NULL ? str_of(t->result) : STR(""), err);
+        else
+                t->verified(t->ctx, err == NULL && t->is_right, err);
+}
+
+static void answer(struct task *t, struct error *err)
+{
+        tell(t, err);
+        task_free(t);
+}
+
+/* On a thread of the pool. */
+static void work(void *ctx)
+{
+        struct task *t = ctx;
+        const struct str password = secret_str(&t->password);
+
+        /* One thread: the pool's own. argon2 starts none then. */
+        if (t->encoded != NULL) {
+                int r = argon2id_verify(t->encoded, password.ptr, password.len);
+
+                t->is_right = r == ARGON2_OK;
+                t->failure = r == ARGON2_VERIFY_MISMATCH ? 0 : r;
+        } else {
+                t->failure = argon2id_hash_encoded(t->cost.passes, t->cost.memory, LANES, password.ptr, password.len, t->salt,
+                                                   sizeof t->salt, HASH_SIZE, t->result, sizeof t->result);
+        }
+}
+
+static void start_next(struct passwords *p);
+
+static void on_worked(void *ctx)
+{
+        struct task *t = ctx;
+        struct passwords *p = t->owner;
+        struct error *err = NULL;
+
+        if (p == NULL) {
+                task_free(t);
+                return;
+        }
+        struct task **at = &p->busy;
+        while (*at != t)
+                at = &(*at)->next;
+        *at = t->next;
+        p->running--;
+        start_next(p); /* before the answer, which may be the end of p */
+        if (t->failure != 0)
+                err = error_new(ERROR_UNAVAILABLE, "the password could not be checked: %s", argon2_error_message(t->failure));
+        answer(t, err);
+}
+
+static void start_next(struct passwords *p)
+{
+        struct task *t = p->queue;
+
+        if (t == NULL || p->running == LIMIT_PASSWORD_WORK)
+                return;
+        p->queue = t->next;
+        if (p->queue == NULL)
+                p->queue_end = &p->queue;
+        p->waiting--;
+        p->running++;
+        t->next = p->busy;
+        p->busy = t;
+        loop_job(p->loop, work, on_worked, t);
+}
+
+static void on_refused(void *ctx)
+{
+        answer(ctx, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many passwords are being checked"),
+                               "try again in a few seconds"));
+}
+
+static bool has_room(const struct passwords *p, struct str source)
+{
+        size_t same = 0;
+
+        for (const struct task *t = p->queue; t != NULL; t = t->next)
+                same += str_equal(t->source, source);
+        return p->waiting < LIMIT_PASSWORD_WAITING && same < LIMIT_PASSWORD_WAITING_SOURCE;
+}
+
+static void enqueue(struct passwords *p, struct task *t, struct str source, struct str password)
+{
+        t->owner = p;
+        t->source = (struct str){ str_dup(source), source.len };
+        t->cost = p->cost;
+        if (!has_room(p, source)) {
+                loop_defer(p->loop, on_refused, t);
+                return;
+        }
+        t->password = secret_of(password);
+        *p->queue_end = t;
+        p->queue_end = &t->next;
+        p->waiting++;
+        start_next(p);
+}
+
+void password_hash(struct passwords *p, struct str source, struct str password, const uint8_t salt[PASSWORD_SALT_SIZE],
+                   void (*done)(void *ctx, struct str encoded, struct error *err), void *ctx)
+{
+        struct task *t = NEW(struct task);
+
+        t->hashed = done;
+        t->ctx = ctx;
+        memcpy(t->salt, salt, sizeof t->salt);
+        enqueue(p, t, source, password);
+}
+
+void password_verify(struct passwords *p, struct str source, struct str password, struct str encoded,
+                     void (*done)(void *ctx, bool is_right, struct error *err), void *ctx)
+{
+        struct task *t = NEW(struct task);
+
+        t->verified = done;
+        t->ctx = ctx;
+        t->encoded = str_is_empty(encoded) ? NULL : str_dup(encoded);
+        enqueue(p, t, source, password);
+}
+
+struct passwords *passwords_new(struct loop *l, struct password_cost cost)
+{
+        struct passwords *p = NEW(struct passwords);
+
+        p->loop = l;
+        p->cost = cost;
+        p->queue_end = &p->queue;
+        return p;
+}
+
+void passwords_free(struct passwords *p)
+{
+        if (p == NULL)
+                return;
+        for (struct task *t = p->busy, *next; t != NULL; t = next) {
+                next = t->next; /* the pool has it still, and nobody waits for it any more */
+                t->owner = NULL;
+                tell(t, error_new(ERROR_CANCELLED, "the service is ending"));
+        }
+        while (p->queue != NULL) {
+                struct task *t = p->queue;
+
+                p->queue = t->next;
+                answer(t, error_new(ERROR_CANCELLED, "the service is ending"));
+        }
+        free(p);
+}
