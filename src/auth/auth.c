@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "auth/caller.h"
+#include "auth/directory.h"
 #include "auth/frontdoor.h"
 #include "auth/hosts.h"
 #include "auth/issue.h"
@@ -22,8 +23,8 @@
 #include "rpc/rpc.h"
 
 /*
- * The start is a chain: store → audit outbox → cluster name → authorities (signer) → our own certificate → our host
- * record → front door → ready. Each step's callback begins the next; a failure in the chain is fatal.
+ * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (people, roles, locks)
+ * → our own certificate → our host record → front door → ready. Each step's callback begins the next; a failure in the chain is fatal.
  */
 
 /* Key of the cluster's name in the store: written by the first start, never changed. */
@@ -63,7 +64,7 @@ static bool is_overtaken(const struct auth *a, struct error *err)
 
 static void serve_neighbours(struct auth *a)
 {
-        static const char *const names[] = { "proxy", "instance" };
+        static const char *const names[] = { "proxy", "instance", "ssh" };
 
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
                 int fd = service_take_fd(a->service, names[i]);
@@ -141,8 +142,9 @@ static struct error *use_certificate(struct auth *a, const Cteleport__Internal__
         if (protocols[1] == NULL)
                 protocols[1] = tls_protocol_of_cluster(a);
         cert_der_to_pem(str_of_bytes(certs->tls_cert.data, certs->tls_cert.len), &chain);
-        authorities_host_pem(a, &chain);
-        authorities_host_pem(a, &trust);
+        authority_pem(a->authorities.host, &chain);
+        authority_pem(a->authorities.host, &trust);
+        authority_pem(a->authorities.user, &trust);
         TRY(key_to_pem(&a->tls_key, &key));
         TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_OPTIONAL, .trust_pem = buf_str(&trust),
                                                   .alpn = protocols, .is_internal = false },
@@ -229,6 +231,18 @@ static void renew_certificate(void *ctx)
 
 /* ---- the chain up to there --------------------------------------------------------------------------------------- */
 
+static void on_directory(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL)
+                fatal(a, error_wrap(err, "users, roles and locks cannot be read"));
+        else
+                renew_certificate(a);
+}
+
 static void on_authorities(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
@@ -240,7 +254,7 @@ static void on_authorities(void *ctx, struct error *err)
         if (err != NULL)
                 fatal(a, err);
         else
-                renew_certificate(a);
+                a->directory = directory_open(a, on_directory, a);
 }
 
 static void on_name_written(void *ctx, uint64_t revision, struct error *err)
@@ -436,6 +450,8 @@ static void on_store_closed(void *ctx)
 {
         struct auth *a = ctx;
 
+        directory_close(a->directory);
+        a->directory = NULL;
         loop_stop(&a->loop);
 }
 
@@ -443,6 +459,7 @@ static void on_audit_closed(void *ctx)
 {
         struct auth *a = ctx;
 
+        directory_stop(a->directory);
         store_close(a->store, on_store_closed, a);
 }
 

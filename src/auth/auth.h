@@ -19,6 +19,7 @@
 #include "store/store.h"
 
 struct caller;
+struct directory;
 struct tls_context;
 
 /* The CAs as everybody may know them. */
@@ -42,6 +43,7 @@ struct auth {
         struct store *store;
         struct audit_log *audit;
         struct outbox *outbox;
+        struct directory *directory;   /* people, roles and locks; there from before the front door opens */
         struct link *signer;
         struct link *sts;
         struct authorities authorities;
@@ -55,7 +57,6 @@ struct auth {
         size_t pending_joins;
         struct frontdoor *door;
         struct refusal_log *refusal_log;
-        struct directory *directory;   /* people, roles, locks */
         struct sessions *sessions;     /* connections to nodes that are going on */
 
         bool is_clock_off;             /* by AWS's, and said so */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "auth/auth.h"
+#include "auth/directory.h"
 #include "base/mem.h"
 #include "rpc/rpc.h"
 
@@ -12,7 +13,9 @@ void caller_describe(const struct caller *c, struct buf *out)
 {
         if (c->groups & CALLER_ADMIN)
                 buf_printf(out, "admin (uid %u)", c->uid);
-        else if (c->groups & (CALLER_HOST | CALLER_PROXY))
+        else if (c->groups & CALLER_USER)
+                buf_put_c(out, c->user);
+        else if (c->groups & (CALLER_HOST | CALLER_NODE | CALLER_PROXY))
                 buf_printf(out, "%s %s", c->role, c->host_id);
         else
                 buf_put_c(out, "stranger");
@@ -26,6 +29,7 @@ struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, s
         c->since = loop_now(&a->loop);
         c->groups = groups | CALLER_STRANGER;
         c->host_id = str_dup(host_id);
+        c->user = str_dup(STR(""));
         c->role = str_dup(role);
         snprintf(c->peer, sizeof c->peer, "%s", peer);
         c->next = a->callers;
@@ -44,6 +48,7 @@ void caller_free(struct caller *c)
         if (c->next != NULL)
                 c->next->at = c->at;
         free(c->host_id);
+        free(c->user);
         free(c->role);
         free(c);
 }
@@ -53,4 +58,41 @@ void callers_drop_host(struct auth *a, struct str host_id)
         for (struct caller *c = a->callers; c != NULL; c = c->next)
                 if (c->conn != NULL && c->host_id[0] != '\0' && str_equal(str_of(c->host_id), host_id))
                         rpc_server_close(c->conn);
+}
+
+static struct error *is_gone(const struct caller *c)
+{
+        return error_hint(error_new(ERROR_UNAUTHENTICATED, "user \"%s\" does not exist any more", c->user), "an administrator has removed the user");
+}
+
+struct error *caller_person(const struct caller *c, struct arena *arena, struct access_person *ret)
+{
+        struct access_person p;
+
+        if (loop_wall(&c->auth->loop).ns >= c->cert_not_after.ns)
+                return error_hint(error_new(ERROR_UNAUTHENTICATED, "your certificate has expired"), "log in again: tsh login");
+        if (directory_user(c->auth->directory, str_of(c->user), NULL) == NULL)
+                return is_gone(c);
+        TRY(directory_person(c->auth->directory, str_of(c->user), arena, &p));
+        struct str *roles = arena_alloc(arena, (p.role_count + 1) * sizeof *roles);
+        for (size_t i = 0; i < p.role_count; i++)
+                roles[i] = str_of(p.roles[i]->metadata->name);
+        struct lock_subject subject = { .user = p.name, .roles = roles, .role_count = p.role_count };
+        TRY(directory_check_locks(c->auth->directory, &subject));
+        *ret = p;
+        return NULL;
+}
+
+void callers_drop_refused(struct auth *a)
+{
+        for (struct caller *c = a->callers; c != NULL; c = c->next) {
+                if (c->conn == NULL || (c->groups & CALLER_USER) == 0)
+                        continue;
+                AUTO_PTR(arena) arena = arena_new(PERSON_ARENA);
+                struct access_person p;
+                AUTO_PTR(error) err = caller_person(c, arena, &p);
+
+                if (err != NULL)
+                        rpc_server_close(c->conn);
+        }
 }

@@ -5,6 +5,7 @@
 #ifndef AUTH_CALLER_H
 #define AUTH_CALLER_H
 
+#include "access/access.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "net/socket.h"
@@ -17,6 +18,8 @@ enum caller_group {
         CALLER_HOST = 1 << 1,     /* a joined host with its Instance certificate, or a local service */
         CALLER_PROXY = 1 << 2,    /* a Proxy Service: may speak for the connections it forwards */
         CALLER_ADMIN = 1 << 3,    /* root or the data directory's owner on this machine */
+        CALLER_NODE = 1 << 4,     /* an SSH Service, with its host's Node certificate or on this machine */
+        CALLER_USER = 1 << 5,     /* a person, with a certificate of the user CA; their roles say what they may */
 };
 
 enum { CALLER_SYSTEM_ROLES_MAX = 16 };
@@ -24,7 +27,8 @@ enum { CALLER_SYSTEM_ROLES_MAX = 16 };
 struct caller {
         struct auth *auth;
         unsigned groups;
-        char *host_id;      /* hosts and proxies; owned; "" otherwise */
+        char *host_id;      /* hosts, nodes and proxies; owned; "" otherwise */
+        char *user;         /* people; owned; "" otherwise */
         char *role;         /* the certificate's role, owned; "" otherwise */
         struct walltime cert_not_after;
         bool is_forgotten;  /* a stranger with the certificate of a host that was removed */
@@ -36,12 +40,25 @@ struct caller {
         struct caller *next, **at; /* list of all callers, so that deletions reach open connections */
 };
 
-/* "admin (uid 0)", "host 1234-…", "stranger": for logs and the audit. Into a static-size buffer of the caller's choice. */
+/* "admin (uid 0)", "Instance 1234-…", "alice", "stranger": for logs and the audit. */
 void caller_describe(const struct caller *c, struct buf *out);
 
 /* A caller on the list of auth; groups and names as given (copied). */
 struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, struct str role, const char *peer) MUST_USE;
 void caller_free(struct caller *c);
+
+/* Of a person: room for pointers to as many roles and logins as there may be. */
+enum { PERSON_ARENA = 64 * KiB };
+
+/*
+ * The person behind a CALLER_USER with the roles they hold now, in the arena (until the next turn of the
+ * loop). UNAUTHENTICATED when the certificate has ended meanwhile or the user is gone, PERMISSION_DENIED
+ * when the user or one of the roles is locked.
+ */
+struct error *caller_person(const struct caller *c, struct arena *arena, struct access_person *ret) MUST_USE;
+
+/* Closes the connections of people who are gone or locked: the directory has changed. */
+void callers_drop_refused(struct auth *a);
 
 /* Closes every connection of a host: its record is gone. */
 void callers_drop_host(struct auth *a, struct str host_id);

@@ -19,17 +19,31 @@ struct directory;
 #define LOCK_PREFIX STR("/locks/")
 
 /*
- * Reads everything, creates the preset roles that are missing at the first start; ready(ctx, err) once from the loop.
+ * Reads everything, creates the preset roles that are missing; ready(ctx, err) once from the loop.
  * Serve nobody before.
  */
 struct directory *directory_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx) MUST_USE;
-void directory_close(struct directory *d);
+/* Follows the store no longer, so that it can be closed; what is known stays for those who still ask. */
+void directory_stop(struct directory *d);
+void directory_close(struct directory *d); /* watches that are left are ended */
 
 /* Borrowed until the next turn of the loop; NULL when there is none. revision may be NULL. */
 const Cteleport__V1__User *directory_user(const struct directory *d, struct str name, uint64_t *ret_revision);
 const Cteleport__V1__Role *directory_role(const struct directory *d, struct str name, uint64_t *ret_revision);
 
-/* The person with the roles they hold now, in the arena (what it points to: until the next turn). NOT_FOUND: no such user. */
+const Cteleport__V1__Lock *directory_lock(const struct directory *d, struct str name, uint64_t *ret_revision);
+
+/* Calls each for every user there is, in no order. */
+void directory_each_user(const struct directory *d, void (*each)(void *ctx, const Cteleport__V1__User *user), void *ctx);
+
+/* A stored user, role or lock with its revision, in the arena; DATA_LOSS if the store holds something else. */
+struct error *directory_unpack(struct arena *arena, const ProtobufCMessageDescriptor *type, const struct store_item *item,
+                               ProtobufCMessage **ret) MUST_USE;
+
+/*
+ * The person with the roles they hold now, in the arena (what it points to: until the next turn). NOT_FOUND: no such user;
+ * PERMISSION_DENIED: one of the roles is gone, and with it perhaps what it denied.
+ */
 struct error *directory_person(const struct directory *d, struct str user, struct arena *a, struct access_person *ret) MUST_USE;
 
 /* Whom a lock is asked about; empty fields match no lock. */
@@ -38,7 +52,7 @@ struct lock_subject {
         const struct str *roles;
         size_t role_count;
 };
-/* PERMISSION_DENIED with the lock's message when one is in force. */
+/* PERMISSION_DENIED with the lock's message when one is in force; which lock it is goes to the cause. */
 struct error *directory_check_locks(const struct directory *d, const struct lock_subject *subject) MUST_USE;
 
 /* Calls changed(ctx) from the loop after any lock, role or user was written or removed or a lock ended; until unwatched. */

@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include "auth/caller.h"
+#include "auth/directory.h"
 #include "auth/hosts.h"
+#include "auth/issue.h"
 #include "auth/methods.h"
+#include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/socket.h"
@@ -14,14 +17,13 @@
 #include "net/tls.h"
 #include "pki/cert.h"
 
-enum { CERT_ARENA = 64 * KiB };
-
 struct frontdoor {
         struct auth *auth;
         struct listener *tcp;
         struct listener *admin;
         struct sources sources;
         struct arrival *arrivals; /* newest first */
+        struct directory_watch *watch;
         bool is_draining;
         bool has_local_proxy;
         void (*drained)(void *ctx); /* frontdoor_drain's; NULL once it was called */
@@ -130,6 +132,8 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
                 groups = CALLER_HOST;
         else if (host != NULL && str_equal(v->cert.role, STR("Proxy")))
                 groups = CALLER_PROXY;
+        else if (host != NULL && str_equal(v->cert.role, STR("Node")))
+                groups = CALLER_NODE;
         struct caller *c = caller_new(a, groups, groups == 0 ? STR("") : v->cert.host_id, groups == 0 ? STR("") : v->cert.role, v->peer);
         c->cert_not_after = v->cert.times.not_after;
         c->is_forgotten = host == NULL;
@@ -139,15 +143,36 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         arrival_free(v);
 }
 
+/* A person. Whether they may come in is asked at each call, which can say why not. */
+static void welcome_user(struct arrival *v)
+{
+        struct caller *c = caller_new(v->door->auth, CALLER_USER, STR(""), STR("User"), v->peer);
+
+        free(c->user);
+        c->user = str_dup(v->cert.common_name);
+        c->cert_not_after = v->cert.times.not_after;
+        sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
+        serve(v->tls, c);
+        arrival_free(v);
+}
+
+/*
+ * The CA that issued a certificate decides what it may be: one of the user CA is a person and never a host,
+ * whatever else it says, nor the other way round.
+ */
 static struct error *read_cert(struct arrival *v)
 {
         struct auth *a = v->door->auth;
+        const struct authorities *cas = &a->authorities;
 
-        v->arena = arena_new(CERT_ARENA);
+        v->arena = arena_new(CERT_READ_ARENA);
         TRY(cert_read(v->arena, tls_peer_cert_der(v->tls), &v->cert));
-        if (!str_equal(v->cert.cluster, a->cluster) || str_is_empty(v->cert.host_id))
-                return error_new(ERROR_UNAUTHENTICATED, "the client certificate is not one of a host of this cluster");
-        return NULL;
+        if (v->cert.is_user && authority_is_issuer(cas->user, &v->cert) && name_is_user(v->cert.common_name))
+                return NULL;
+        if (!v->cert.is_user && !v->cert.is_ca && authority_is_issuer(cas->host, &v->cert) && str_equal(v->cert.cluster, a->cluster) &&
+            !str_is_empty(v->cert.host_id))
+                return NULL;
+        return error_new(ERROR_UNAUTHENTICATED, "the client certificate is not one of a host or user of this cluster");
 }
 
 static void on_tls(void *ctx, struct stream *tls, struct error *err)
@@ -168,6 +193,8 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
         err = read_cert(v);
         if (err != NULL)
                 arrival_refuse(v, err);
+        else if (v->cert.is_user)
+                welcome_user(v);
         else
                 host_find(v->door->auth, v->cert.host_id, on_host, v);
 }
@@ -256,13 +283,27 @@ static void on_admin(void *ctx, int fd, const char *peer)
 
 void frontdoor_local(struct auth *a, const char *name, int fd)
 {
-        bool is_proxy = strcmp(name, "proxy") == 0;
-        struct caller *c = caller_new(a, is_proxy ? CALLER_PROXY : CALLER_HOST, str_of(a->service->boot->host_id),
-                                      is_proxy ? STR("Proxy") : STR("Instance"), "local");
+        static const struct {
+                const char *name, *role;
+                unsigned groups;
+        } services[] = { { "proxy", "Proxy", CALLER_PROXY }, { "ssh", "Node", CALLER_NODE }, { "instance", "Instance", CALLER_HOST } };
 
-        if (is_proxy)
-                a->door->has_local_proxy = true;
-        serve(socket_stream(&a->loop, fd), c);
+        for (size_t i = 0; i < ARRAY_LEN(services); i++) {
+                if (strcmp(name, services[i].name) != 0)
+                        continue;
+                a->door->has_local_proxy = a->door->has_local_proxy || services[i].groups == CALLER_PROXY;
+                serve(socket_stream(&a->loop, fd),
+                      caller_new(a, services[i].groups, str_of(a->service->boot->host_id), str_of(services[i].role), "local"));
+                return;
+        }
+        bug("a link from '%s', which is no service that asks", name);
+}
+
+/* ---- people who may no longer --------------------------------------------------------------------------------------- */
+
+static void on_directory_changed(void *ctx)
+{
+        callers_drop_refused(((struct frontdoor *)ctx)->auth);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -278,6 +319,7 @@ struct frontdoor *frontdoor_open(struct auth *a)
         d->sources.ctx = d;
         d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE };
         d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
+        d->watch = directory_watch(a->directory, on_directory_changed, d);
         if (tcp >= 0)
                 d->tcp = listener_new(&a->loop, tcp, on_accept, d);
         if (admin >= 0)
@@ -309,6 +351,8 @@ void frontdoor_close(struct frontdoor *d)
         listener_close(d->admin);
         d->tcp = d->admin = NULL;
         d->is_draining = true;
+        directory_unwatch(d->watch);
+        d->watch = NULL;
         for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
                 if (c->conn != NULL)
                         rpc_server_close(c->conn);

@@ -14,7 +14,7 @@ struct sources;
 /* Listens on the descriptors of the service ("listen", "auth.sock"); a->tls must be ready. */
 struct frontdoor *frontdoor_open(struct auth *a) MUST_USE;
 
-/* Serves a local service ("proxy", "instance") on a connected socket (owned). */
+/* Serves a local service ("proxy", "instance", "ssh") on a connected socket (owned). */
 void frontdoor_local(struct auth *a, const char *name, int fd);
 
 /* What each stranger's address has under way here. */

@@ -128,12 +128,24 @@ void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *
                  &cteleport__internal__v1__authorities__descriptor, SIGNER_PATIENCE, on_authorities, loading);
 }
 
-void authorities_host_pem(const struct auth *a, struct buf *out)
+void authority_pem(const Cteleport__Internal__V1__Authority *authority, struct buf *out)
 {
-        const Cteleport__Internal__V1__Authority *host = a->authorities.host;
+        for (size_t i = 0; i < authority->n_tls_certs; i++)
+                cert_der_to_pem(str_of_bytes(authority->tls_certs[i].data, authority->tls_certs[i].len), out);
+}
 
-        for (size_t i = 0; i < host->n_tls_certs; i++)
-                cert_der_to_pem(str_of_bytes(host->tls_certs[i].data, host->tls_certs[i].len), out);
+bool authority_is_issuer(const Cteleport__Internal__V1__Authority *authority, const struct cert_info *cert)
+{
+        for (size_t i = 0; i < authority->n_tls_certs; i++) {
+                AUTO_PTR(arena) arena = arena_new(CERT_READ_ARENA);
+                struct cert_info ca;
+                AUTO_PTR(error) err = cert_read(arena, str_of_bytes(authority->tls_certs[i].data, authority->tls_certs[i].len), &ca);
+
+                /* A CA of ours has signed itself: its issuer is its name. */
+                if (err == NULL && ca.is_ca && str_equal(ca.issuer, cert->issuer))
+                        return true;
+        }
+        return false;
 }
 
 void issue_fill_certificates(const struct auth *a, const Cteleport__Internal__V1__HostCerts *certs, struct arena *arena,

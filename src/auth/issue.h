@@ -7,6 +7,7 @@
 
 #include "auth/auth.h"
 #include "join.pb-c.h"
+#include "pki/cert.h"
 
 /* What one host shall have certified; all texts are checked already and borrowed until issue() returns. */
 struct issue_request {
@@ -32,8 +33,14 @@ struct error *issue_failed(struct error *err) MUST_USE;
 /* Asks the signer for the CAs (creating them at the very first start) and keeps them in a->authorities. */
 void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *ctx, struct error *err), void *ctx);
 
-/* The host CA certificates as PEM, for TLS contexts. */
-void authorities_host_pem(const struct auth *a, struct buf *out);
+/* The certificates of a CA (a->authorities.host or .user) as PEM, for TLS contexts. */
+void authority_pem(const Cteleport__Internal__V1__Authority *authority, struct buf *out);
+
+/*
+ * Whether a certificate that TLS has verified was issued by this CA, by the issuer it names: each CA has a
+ * random serial number in its name, and TLS has checked the signature with the CA of that name.
+ */
+bool authority_is_issuer(const Cteleport__Internal__V1__Authority *authority, const struct cert_info *cert);
 
 /*
  * Certificates as join.proto carries them: certs' bytes and the CAs, all borrowed from certs and from

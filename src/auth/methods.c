@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "access/access.h"
 #include "api.pb-c.h"
 #include "auth/admin.h"
 #include "auth/caller.h"
@@ -12,12 +13,19 @@
 #include "base/limits.h"
 #include "join_legacy.pb-c.h"
 
-#define ADMIN(name, type, handler)                                                                                     \
+/* A method of the AdminService: behind the handler stand the kind and the verbs that people need a rule for. */
+#define ADMIN(name, type, handler, ...)                                                                                \
         {                                                                                                              \
                 { "/cteleport.v1.AdminService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC, false, handler, \
                   NULL },                                                                                              \
-                        CALLER_ADMIN                                                                                   \
+                        CALLER_ADMIN | CALLER_USER, __VA_ARGS__                                                        \
         }
+
+/* Open to everybody who is logged in. */
+#define NO_RULE NULL, 0
+
+#define SEE (ACCESS_LIST | ACCESS_READ)
+#define WRITE (ACCESS_CREATE | ACCESS_UPDATE)
 
 const struct guarded_method auth_methods[] = {
         { { "/teleport.join.v1.JoinService/Join", &teleport__join__v1__join_request__descriptor, LIMIT_RPC_JOIN, true,
@@ -34,15 +42,15 @@ const struct guarded_method auth_methods[] = {
         { { "/cteleport.v1.HostService/Presence", &cteleport__v1__presence_up__descriptor, LIMIT_RPC_JOIN, true,
             presence_serve, NULL },
           CALLER_HOST },
-        ADMIN("ClusterStatus", empty, admin_cluster_status),
-        ADMIN("ListTokens", list_request, admin_list_tokens),
-        ADMIN("GetToken", name_request, admin_get_token),
-        ADMIN("PutToken", put_token_request, admin_put_token),
-        ADMIN("DeleteToken", name_request, admin_delete_token),
-        ADMIN("ExplainToken", explain_token_request, admin_explain_token),
-        ADMIN("ListNodes", list_request, admin_list_nodes),
-        ADMIN("DeleteNode", name_request, admin_delete_node),
-        ADMIN("ListInstances", list_request, admin_list_instances),
+        ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
+        ADMIN("ListTokens", list_request, admin_list_tokens, "token", SEE),
+        ADMIN("GetToken", name_request, admin_get_token, "token", ACCESS_READ),
+        ADMIN("PutToken", put_token_request, admin_put_token, "token", WRITE),
+        ADMIN("DeleteToken", name_request, admin_delete_token, "token", ACCESS_DELETE),
+        ADMIN("ExplainToken", explain_token_request, admin_explain_token, "token", ACCESS_READ),
+        ADMIN("ListNodes", list_request, admin_list_nodes, NO_RULE), /* only those that the person sees */
+        ADMIN("DeleteNode", name_request, admin_delete_node, "node", ACCESS_DELETE),
+        ADMIN("ListInstances", list_request, admin_list_instances, "instance", SEE),
 };
 
 const size_t auth_method_count = ARRAY_LEN(auth_methods);
@@ -56,13 +64,43 @@ const struct rpc_method *const *auth_method_list(void)
         return list;
 }
 
+static struct error *lacks_rule(const struct caller *c, const struct guarded_method *row)
+{
+        AUTO(buf) verbs = BUF_MAX(128);
+
+        for (unsigned verb = ACCESS_LIST; verb <= ACCESS_DELETE; verb <<= 1)
+                if (row->verbs & verb)
+                        buf_printf(&verbs, "%s%s", verbs.len > 0 ? ", " : "", access_verb_name(verb));
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "access denied: no role of user %s allows to %s %s", c->user, buf_c(&verbs), row->kind),
+                          "`tsh status` shows your roles; an administrator can give you others");
+}
+
+/* What was allowed a call ago may be so no more: the roles, the locks and the clock are asked each time. */
+static struct error *guard_person(const struct caller *c, const struct guarded_method *row)
+{
+        AUTO_PTR(arena) arena = arena_new(PERSON_ARENA);
+        struct access_person p;
+
+        TRY(caller_person(c, arena, &p));
+        if (row->kind == NULL)
+                return NULL;
+        enum access_reach reach = access_may(&p, row->kind, row->verbs);
+        if (reach == ACCESS_ALL || (reach == ACCESS_OWN && row->serves_owners))
+                return NULL;
+        return lacks_rule(c, row);
+}
+
 struct error *auth_guard(void *caller, const struct rpc_method *method)
 {
         const struct caller *c = caller;
         const struct guarded_method *row = (const struct guarded_method *)(const void *)method;
 
-        if (row->open_to & c->groups)
+        if (row->open_to & c->groups & ~(unsigned)CALLER_USER)
                 return NULL;
+        if (row->open_to & c->groups)
+                return guard_person(c, row);
+        if (c->groups & CALLER_USER)
+                return error_new(ERROR_PERMISSION_DENIED, "this method is not open to people");
         if (c->is_forgotten)
                 return error_hint(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"),
                                   "it joins again by itself if its token still allows it");

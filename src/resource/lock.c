@@ -99,7 +99,7 @@ void lock_put_target(const Cteleport__V1__Lock *lock, struct buf *out)
         fields_of(lock->spec->target, fields);
         for (size_t i = 0; i < TARGET_FIELDS; i++)
                 if (!str_is_empty(fields[i].value)) {
-                        buf_printf(out, "%s%s ", out->len > 0 ? ", " : "", fields[i].name);
+                        buf_printf(out, "%s ", fields[i].name);
                         escape_text(out, fields[i].value, ESCAPE_LIMIT);
                 }
 }
