@@ -79,6 +79,8 @@ struct audit_record {
 };
 void audit_begin(struct audit_record *r, const struct audit_kind *kind, struct walltime at, struct str cluster);
 void audit_str(struct audit_record *r, const char *key, struct str value);      /* clipped, escaped by JSON */
+/* The same for commands and paths: as much of its begin, LIMIT_AUDIT_TEXT at most, as there is room for; a cut sets "truncated". */
+void audit_text(struct audit_record *r, const char *key, struct str value);
 void audit_int(struct audit_record *r, const char *key, int64_t value);
 void audit_bool(struct audit_record *r, const char *key, bool value);           /* "success" is kept for the end */
 void audit_strs(struct audit_record *r, const char *key, const struct str *values, size_t count);

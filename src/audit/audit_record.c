@@ -59,16 +59,21 @@ static bool end_field(struct audit_record *r, size_t start)
         return false;
 }
 
-/* At most LIMIT_AUDIT_FIELD bytes, not cut within a character. */
-static struct str clip(struct str value)
+/* At most so many bytes, not cut within a character. */
+static struct str clip_to(struct str value, size_t most)
 {
-        size_t len = LIMIT_AUDIT_FIELD;
+        size_t len = most;
 
         if (value.len <= len)
                 return value;
-        while (len > LIMIT_AUDIT_FIELD - 4 && ((uint8_t)value.ptr[len] & 0xc0) == 0x80)
+        while (len > 0 && len + 4 > most && ((uint8_t)value.ptr[len] & 0xc0) == 0x80)
                 len--;
         return str_slice(value, 0, len);
+}
+
+static struct str clip(struct str value)
+{
+        return clip_to(value, LIMIT_AUDIT_FIELD);
 }
 
 void audit_begin(struct audit_record *r, const struct audit_kind *kind, struct walltime at, struct str cluster)
@@ -93,6 +98,23 @@ void audit_str(struct audit_record *r, const char *key, struct str value)
                 return;
         json_put_string(&r->json, clip(value));
         end_field(r, start);
+}
+
+/* Control characters grow sixfold in JSON: half as much is tried until it fits, so that nothing hides a command. */
+void audit_text(struct audit_record *r, const char *key, struct str value)
+{
+        bool was_truncated = r->is_truncated;
+        size_t start;
+
+        for (size_t most = LIMIT_AUDIT_TEXT; most >= 64 && begin_field(r, key, &start); most /= 2) {
+                struct str part = clip_to(value, most);
+
+                json_put_string(&r->json, part);
+                if (end_field(r, start)) {
+                        r->is_truncated = was_truncated || part.len < value.len;
+                        return;
+                }
+        }
 }
 
 void audit_int(struct audit_record *r, const char *key, int64_t value)

@@ -290,6 +290,34 @@ static void clips_and_escapes_what_strangers_wrote(void **state)
         audit_record_release(&r);
 }
 
+static void a_command_cannot_hide_behind_what_grows_in_json(void **state)
+{
+        struct audit_record r;
+        char *noise = mem_alloc(LIMIT_AUDIT_TEXT);
+
+        (void)state;
+        memset(noise, 1, LIMIT_AUDIT_TEXT);
+        memcpy(noise, "rm -rf", 6);
+        audit_begin(&r, &audit_exec, noon, STR("c"));
+        audit_text(&r, "command", (struct str){ noise, LIMIT_AUDIT_TEXT });
+        audit_text(&r, "path", STR("/etc/shadow"));
+        struct str text = audit_record_text(&r);
+        assert_true(str_contains(text, STR("\"command\":\"rm -rf")));
+        assert_true(str_contains(text, STR("\"path\":\"/etc/shadow\"")));
+        assert_true(str_contains(text, STR("\"truncated\":true")));
+        audit_record_release(&r);
+        free(noise);
+}
+
+static void files_have_kinds_of_their_own(void **state)
+{
+        (void)state;
+        assert_string_equal(audit_file_kind(STR("rename"), false)->code, "TS016I");
+        assert_string_equal(audit_file_kind(STR("open"), true)->code, "TS001E");
+        assert_string_equal(audit_file_kind(STR("upload"), false)->event, "scp");
+        assert_string_equal(audit_file_kind(STR("dance"), false)->event, "sftp");
+}
+
 static void a_record_that_grows_too_large_stays_valid_and_says_so(void **state)
 {
         struct audit_record r;
@@ -478,6 +506,8 @@ int main(void)
                 cmocka_unit_test(says_once_whether_it_was_a_success),
                 cmocka_unit_test(every_record_has_an_id_of_its_own),
                 cmocka_unit_test(clips_and_escapes_what_strangers_wrote),
+                cmocka_unit_test(a_command_cannot_hide_behind_what_grows_in_json),
+                cmocka_unit_test(files_have_kinds_of_their_own),
                 cmocka_unit_test(a_record_that_grows_too_large_stays_valid_and_says_so),
                 ROW(writes_lines_in_the_order_they_were_asked),
                 ROW(closing_finishes_what_was_asked),

@@ -55,9 +55,13 @@ struct auth {
         struct caller *callers;
         struct map live;               /* host ID -> struct presence with a connection */
         size_t pending_joins;
+        size_t pending_dials;
         struct frontdoor *door;
         struct refusal_log *refusal_log;
         struct sessions *sessions;     /* connections to nodes that are going on */
+        struct map uploads;            /* session ID -> struct upload: recordings that come in now */
+        const char *log_dir;           /* events.log and its siblings; lives with the process */
+        const char *records_dir;       /* recordings, below log_dir */
 
         bool is_clock_off;             /* by AWS's, and said so */
         bool is_stopping;

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Dial: a proxy asks on behalf of somebody whose certificate it has seen proven.
+ *
+ *      certificate ─▶ target ─▶ the host of that ID, or those of that name which the user may see
+ *                                   └─▶ user, locks, roles ─▶ /connections/<id> ─▶ answer
+ *
+ * The node asks again about the very certificate that sshd is shown: this here keeps the uninvited off the
+ * nodes' doors, that there decides.
+ */
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "auth/caller.h"
+#include "auth/hosts.h"
+#include "auth/session_events.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+enum { DIAL_ARENA = 8 * LIMIT_STORE_VALUE };
+
+struct dial {
+        struct auth *auth;
+        struct rpc_call *call; /* NULL: the proxy is gone */
+        struct arena *arena;
+        struct cert_info cert;
+        struct str user, target, login, client_addr;
+        struct str candidates[LIMIT_DIAL_CANDIDATES];
+        size_t candidate_count, looked_at;
+        /* The one that is it, as far as we know. */
+        struct str host_id, hostname;
+        size_t found;
+        struct error *refusal; /* of the first that was looked at and is not */
+        char connection_id[AUDIT_UID_LEN + 1];
+};
+
+static void dial_free(struct dial *d)
+{
+        d->auth->pending_dials--;
+        error_free(d->refusal);
+        arena_free(d->arena);
+        free(d);
+}
+
+static void on_gone(void *ctx)
+{
+        struct dial *d = ctx;
+
+        d->call = NULL; /* an answer of the store is under way */
+}
+
+static const struct rpc_call_events call_events = { .on_gone = on_gone };
+
+static void finish(struct dial *d, struct error *err)
+{
+        if (d->call != NULL)
+                rpc_call_finish(d->call, err);
+        else
+                error_free(err);
+        dial_free(d);
+}
+
+/* Trouble of ours is not the user's doing. */
+static bool is_refusal(const struct error *err)
+{
+        return err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_UNAUTHENTICATED;
+}
+
+static void refuse(struct dial *d, struct error *err)
+{
+        if (is_refusal(err)) {
+                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("target", d->target),
+                         LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
+                session_audit_rejected(d->auth, &(struct rejection){ .user = d->user, .login = d->login, .host_id = d->host_id,
+                                                                      .hostname = str_is_empty(d->hostname) ? d->target : d->hostname,
+                                                                      .client_addr = d->client_addr, .serial = d->cert.serial_hex,
+                                                                      .why = err });
+        }
+        finish(d, err);
+}
+
+/* ---- the answer --------------------------------------------------------------------------------------------- */
+
+static void on_written(void *ctx, uint64_t revision, struct error *err)
+{
+        struct dial *d = ctx;
+        Cteleport__V1__DialResponse response = CTELEPORT__V1__DIAL_RESPONSE__INIT;
+
+        (void)revision;
+        if (err != NULL) {
+                finish(d, error_wrap(err, "the connection could not be written down"));
+                return;
+        }
+        log_info("SSH connection on its way", LOG_C("connection_id", d->connection_id), LOG_STR("user", d->user), LOG_STR("login", d->login),
+                 LOG_STR("node_name", d->hostname), LOG_STR("remote_addr", d->client_addr));
+        response.connection_id = d->connection_id;
+        response.host_id = (char *)(uintptr_t)d->host_id.ptr;
+        response.hostname = (char *)(uintptr_t)d->hostname.ptr;
+        if (d->call != NULL)
+                rpc_call_reply(d->call, &response.base);
+        dial_free(d);
+}
+
+static void write_connection(struct dial *d)
+{
+        Cteleport__State__V1__Connection c = CTELEPORT__STATE__V1__CONNECTION__INIT;
+        struct walltime now = loop_wall(&d->auth->loop);
+        struct store_txn *t = store_txn_new(d->auth->store);
+        AUTO(buf) id = BUF_MAX(sizeof d->connection_id);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        random_uuid(&id);
+        memcpy(d->connection_id, buf_c(&id), AUDIT_UID_LEN + 1);
+        c.connection_id = d->connection_id;
+        c.host_id = (char *)(uintptr_t)d->host_id.ptr;
+        c.hostname = (char *)(uintptr_t)d->hostname.ptr;
+        c.user = (char *)(uintptr_t)d->user.ptr;
+        c.client_addr = (char *)(uintptr_t)d->client_addr.ptr;
+        c.dialled = now.ns / 1000000;
+        host_key(d->host_id, &key);
+        store_txn_require(t, buf_str(&key), STORE_ANY);
+        buf_clear(&key);
+        connection_key(str_of(d->connection_id), &key);
+        store_txn_put_message(t, buf_str(&key), &c.base, walltime_add(now, MILLISECONDS(TIMEOUT_DIALLED)));
+        store_txn_commit(t, on_written, d);
+}
+
+/* ---- the target ------------------------------------------------------------------------------------------------- */
+
+static struct error *no_such_node(const struct dial *d)
+{
+        return error_hint(error_new(ERROR_NOT_FOUND, "there is no node '%.*s', or it is offline", STR_ARG(d->target)),
+                          "`tsh ls` shows the nodes you can reach");
+}
+
+static void decide_target(struct dial *d)
+{
+        if (d->found == 1) {
+                write_connection(d);
+        } else if (d->found > 1) {
+                d->host_id = d->hostname = STR("");
+                finish(d, error_hint(error_new(ERROR_FAILED_PRECONDITION, "ambiguous host could match multiple nodes"),
+                                     "connect to the host ID that `tsh ls -v` shows"));
+        } else {
+                struct error *err = d->refusal != NULL ? d->refusal : no_such_node(d);
+
+                d->refusal = NULL;
+                refuse(d, err);
+        }
+}
+
+static void look_at_next(struct dial *d);
+
+static struct error *check_node(struct dial *d, const struct node *node)
+{
+        struct access_person person = { 0 };
+        struct access_session may;
+
+        if (d->auth->is_stopping)
+                return error_new(ERROR_UNAVAILABLE, "the Auth Service is stopping");
+        return person_check(d->auth->directory, d->user, d->login, node, d->arena, &person, &may);
+}
+
+static void on_node(void *ctx, const struct node *node, struct error *err)
+{
+        struct dial *d = ctx;
+
+        if (err != NULL || d->call == NULL) {
+                finish(d, err);
+                return;
+        }
+        if (node != NULL && node->has_ssh) {
+                err = check_node(d, node);
+                if (err == NULL || d->found + (d->refusal != NULL) == 0) {
+                        d->host_id = arena_str(d->arena, node->host_id);
+                        d->hostname = arena_str(d->arena, node->hostname);
+                }
+                if (err == NULL)
+                        d->found++;
+                else if (d->refusal == NULL)
+                        d->refusal = err;
+                else
+                        error_free(err);
+        }
+        look_at_next(d);
+}
+
+static void look_at_next(struct dial *d)
+{
+        if (d->looked_at == d->candidate_count)
+                decide_target(d);
+        else
+                node_find(d->auth, d->candidates[d->looked_at++], on_node, d);
+}
+
+static void find_candidates(struct dial *d)
+{
+        struct str ids[LIMIT_DIAL_CANDIDATES];
+        const struct nodes *nodes = sessions_nodes(d->auth->sessions);
+        size_t count = nodes_named(nodes, d->target, ids, ARRAY_LEN(ids));
+        AUTO(buf) suffix = BUF_MAX(LIMIT_NAME + 2);
+
+        /* OpenSSH configurations of `tsh config` say <name>.<cluster>. */
+        buf_put_char(&suffix, '.');
+        buf_put(&suffix, d->auth->cluster);
+        if (str_ends_with(d->target, buf_str(&suffix)) && count == 0) {
+                d->target = arena_str(d->arena, str_slice(d->target, 0, d->target.len - suffix.len));
+                count = nodes_named(nodes, d->target, ids, ARRAY_LEN(ids));
+        }
+        if (name_is_host_id(d->target)) { /* an ID cannot be taken by a name */
+                ids[0] = d->target;
+                count = 1;
+        }
+        for (size_t i = 0; i < count && i < ARRAY_LEN(ids); i++)
+                d->candidates[d->candidate_count++] = arena_str(d->arena, ids[i]);
+}
+
+/* ---- the question ------------------------------------------------------------------------------------------------- */
+
+static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequest *m)
+{
+        if (!name_is_host(str_of(m->target)) && !name_is_host_id(str_of(m->target))) {
+                AUTO_MEM char *shown = escaped(str_of(m->target));
+
+                return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the name of a node", shown);
+        }
+        if (m->login[0] != '\0' && !name_is_login(str_of(m->login))) {
+                AUTO_MEM char *shown = escaped(str_of(m->login));
+
+                return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the name of an account", shown);
+        }
+        if (strlen(m->client_addr) >= ADDRESS_TEXT_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "the client's address is not one");
+        if (m->user_cert.len > CERT_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "the certificate is too large");
+        return user_cert_check(&d->auth->authorities, d->auth->cluster, str_of_bytes(m->user_cert.data, m->user_cert.len),
+                               loop_wall(&d->auth->loop), d->arena, &d->cert);
+}
+
+void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__DialRequest *m = (const Cteleport__V1__DialRequest *)first;
+        const struct caller *caller = rpc_call_caller(call);
+        struct auth *a = caller->auth;
+
+        if (a->pending_dials >= LIMIT_DIALS) {
+                rpc_call_finish(call, error_hint(error_new(ERROR_UNAVAILABLE, "too many connections are being made at once"), "try again"));
+                return;
+        }
+        struct dial *d = NEW(struct dial);
+        a->pending_dials++;
+        d->auth = a;
+        d->call = call;
+        d->arena = arena_new(DIAL_ARENA);
+        d->target = arena_str(d->arena, str_slice(str_of(m->target), 0, LIMIT_NAME));
+        d->login = arena_str(d->arena, str_slice(str_of(m->login), 0, LIMIT_NAME));
+        d->client_addr = arena_str(d->arena, str_slice(str_of(m->client_addr), 0, ADDRESS_TEXT_MAX - 1));
+        rpc_call_listen(call, &call_events, d);
+        struct error *err = check_request(d, m);
+        d->user = arena_str(d->arena, d->cert.common_name);
+        if (err != NULL) {
+                refuse(d, err);
+                return;
+        }
+        find_candidates(d);
+        look_at_next(d);
+}

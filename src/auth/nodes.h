@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hosts that announce themselves, as people name them: by host name, and what is known of one.
+ */
+#ifndef AUTH_NODES_H
+#define AUTH_NODES_H
+
+#include "access/access.h"
+#include "auth/auth.h"
+#include "state.pb-c.h"
+
+struct nodes;
+
+/* Reads the names that are there and keeps them up; ready(ctx, err) once from the loop. */
+struct nodes *nodes_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx) MUST_USE;
+void nodes_close(struct nodes *n); /* NULL is silent */
+
+/* Host IDs of up to `room` hosts that announce the name, any case; borrowed until the next turn. Returns how many there are. */
+size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_ids, size_t room);
+
+/* A host that announces itself. */
+struct node {
+        struct str host_id, hostname;
+        struct access_label *labels; /* static ones and what commands said last */
+        size_t label_count;
+        bool has_ssh; /* it runs the SSH Service */
+};
+
+/* Reads it from the store. node borrowed until done returns; NULL without err: it does not announce itself. err owned. */
+void node_find(struct auth *a, struct str host_id, void (*done)(void *ctx, const struct node *node, struct error *err), void *ctx);
+
+/* What a presence record says, in the arena; borrows from p. */
+struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Presence *p);
+
+#endif

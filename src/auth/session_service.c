@@ -1,0 +1,933 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attend: one stream for each SSH connection of a node.
+ *
+ *      LOADING ── begin: its record and sessions are read ──▶ READY ── closed ──▶ gone
+ *                                                              │ ▲
+ *                             ask ─▶ decision, sent at once    │ │ messages wait while a transaction is
+ *                             others ─▶ one transaction ─▶ ack ┘ │ under way, then go together into the next
+ *                             accepted ─▶ decision first ────────┘
+ *
+ * State before a transaction is kept until it is committed: one that fails changes nothing, the stream
+ * ends, and the node tells the rest again on the next.
+ */
+#include <stdlib.h>
+
+#include "auth/caller.h"
+#include "auth/hosts.h"
+#include "auth/session_events.h"
+#include "base/bug.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+enum state { LOADING, READY, DONE };
+
+/* A message that waits for its turn. */
+struct waiting {
+        struct waiting *next;
+        size_t len;
+        uint8_t bytes[];
+};
+
+struct attendance {
+        struct sessions *all;
+        struct auth *auth;
+        struct rpc_call *call; /* NULL: the node is gone, or never was: a connection that is given up */
+        char *id;              /* of the connection; NULL before begin */
+        char *host_id;         /* the caller's */
+        enum state state;
+        bool is_placed;        /* in all->attended */
+        bool is_known;         /* the connection exists and is this node's */
+        bool is_resumed, is_given_up;
+        const char *end_reason; /* when is_given_up; static */
+        struct connection now, next; /* as committed; as the transaction under way leaves it */
+        size_t loading;        /* the session that is read next */
+        struct waiting *first, **end;
+        size_t waiting_count, waiting_size;
+        struct answer *accepted; /* NULL: not decided yet; what it points to lives in accepted_arena */
+        bool is_refused;         /* it was decided, and not as sshd did */
+        struct arena *accepted_arena;
+        unsigned asks;         /* so far */
+        unsigned pending;      /* operations that will call back */
+        bool is_writing, is_deciding;
+        bool is_rechecking, recheck_again;
+        bool is_terminated;    /* the node was told */
+};
+
+struct sessions {
+        struct auth *auth;
+        struct nodes *nodes;
+        struct map attended; /* connection ID -> struct attendance */
+        struct map lost;     /* connection ID -> struct lost, owned */
+        struct timer *patience;
+        struct timer *recheck;
+        struct directory_watch *people;
+        struct store_watch *hosts;
+        void (*ready)(void *ctx, struct error *err);
+        void *ready_ctx;
+        size_t pending; /* operations of ours and of attendances */
+        bool is_closing;
+};
+
+/* A connection whose node is silent. */
+struct lost {
+        struct instant since;
+};
+
+static void pump(struct attendance *t);
+static void note_lost(struct sessions *s, struct str id);
+static void recheck(struct attendance *t);
+
+/* ---- ends -------------------------------------------------------------------------------------------------- */
+
+static void sessions_free_if_idle(struct sessions *s)
+{
+        if (!s->is_closing || s->pending > 0)
+                return;
+        map_release(&s->attended);
+        map_release(&s->lost);
+        free(s);
+}
+
+static void leave_place(struct attendance *t)
+{
+        if (t->is_placed)
+                map_remove(&t->all->attended, str_of(t->id));
+        t->is_placed = false;
+}
+
+static void free_if_idle(struct attendance *t)
+{
+        struct sessions *all = t->all;
+
+        if (t->call != NULL || t->pending > 0)
+                return;
+        leave_place(t);
+        while (t->first != NULL) {
+                struct waiting *w = t->first;
+
+                t->first = w->next;
+                free(w);
+        }
+        connection_release(&t->now);
+        connection_release(&t->next);
+        arena_free(t->accepted_arena);
+        free(t->host_id);
+        free(t->id);
+        free(t);
+        all->pending--;
+        sessions_free_if_idle(all);
+}
+
+static void detach(struct attendance *t)
+{
+        bool is_left_open = t->is_known && t->state != DONE && !t->now.is_over;
+
+        t->call = NULL;
+        if (t->state == READY)
+                log_info("SSH connection is not attended any more", LOG_C("connection_id", t->id), LOG_C("host_id", t->host_id));
+        t->state = DONE;
+        if (is_left_open && !t->is_writing)
+                note_lost(t->all, str_of(t->id));
+        if (!t->is_writing)
+                leave_place(t);
+        free_if_idle(t);
+}
+
+/* What could not be closed now is tried again, unless it is gone. */
+static void give_up_later(struct attendance *t, struct error *err)
+{
+        if (err != NULL && err->code != ERROR_NOT_FOUND && t->state != DONE) {
+                log_warn("A lost SSH connection cannot be closed", LOG_C("connection_id", t->id), LOG_ERR(err));
+                note_lost(t->all, str_of(t->id));
+        }
+        error_free(err);
+        t->state = DONE;
+        free_if_idle(t);
+}
+
+static void finish(struct attendance *t, struct error *err)
+{
+        struct rpc_call *call = t->call;
+
+        if (call == NULL) {
+                give_up_later(t, err);
+                return;
+        }
+        if (err != NULL)
+                log_warn("An SSH connection cannot be attended", LOG_C("connection_id", t->id == NULL ? "" : t->id),
+                         LOG_C("host_id", t->host_id), LOG_ERR(err));
+        t->call = NULL; /* the call goes before what it was about */
+        rpc_call_finish(call, err);
+        detach(t);
+}
+
+static void on_gone(void *ctx)
+{
+        detach(ctx);
+}
+
+/* ---- down -------------------------------------------------------------------------------------------------- */
+
+static void send_ack(struct attendance *t, uint64_t seq)
+{
+        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+        Cteleport__V1__AttendAck ack = CTELEPORT__V1__ATTEND_ACK__INIT;
+
+        ack.seq = seq;
+        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_ACK;
+        down.ack = &ack;
+        if (t->call != NULL)
+                rpc_call_send(t->call, &down.base);
+}
+
+static void terminate(struct attendance *t, const char *reason)
+{
+        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+        Cteleport__V1__AttendTerminate order = CTELEPORT__V1__ATTEND_TERMINATE__INIT;
+
+        if (t->call == NULL || t->is_terminated)
+                return;
+        t->is_terminated = true;
+        log_info("An SSH connection is ended by the cluster", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
+                 LOG_C("login", t->now.record->login), LOG_C("node_name", t->now.record->hostname), LOG_C("reason", reason));
+        order.reason = (char *)(uintptr_t)reason;
+        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_TERMINATE;
+        down.terminate = &order;
+        rpc_call_send(t->call, &down.base);
+}
+
+/* ---- sshd asks -------------------------------------------------------------------------------------------------- */
+
+static void audit_refusal(struct attendance *t, const struct answer *answer)
+{
+        const Cteleport__State__V1__Connection *m = t->now.record;
+        AUTO(buf) serial = BUF_MAX(32);
+
+        if (answer->serial != 0)
+                buf_printf(&serial, "%llu", (unsigned long long)answer->serial);
+        session_audit_rejected(t->auth, &(struct rejection){ .user = str_of(m->user), .login = answer->login, .host_id = str_of(m->host_id),
+                                                              .hostname = str_of(m->hostname), .client_addr = str_of(m->client_addr),
+                                                              .connection_id = str_of(m->connection_id), .serial = buf_str(&serial),
+                                                              .why = answer->refusal });
+        log_warn("SSH login refused", LOG_C("user", m->user), LOG_STR("login", answer->login), LOG_C("node_name", m->hostname),
+                 LOG_C("remote_addr", m->client_addr), LOG_ERR(answer->refusal));
+}
+
+/* One certificate that sshd was shown. */
+struct asked {
+        struct attendance *attendance;
+        size_t len;
+        uint8_t certificate[];
+};
+
+static void send_decision(struct attendance *t, const struct asked *q, const struct answer *answer)
+{
+        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+        Cteleport__V1__AttendDecision d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+        char *roles[LIMIT_AUDIT_VALUES];
+
+        d.is_allowed = answer->refusal == NULL;
+        d.certificate.data = (uint8_t *)(uintptr_t)q->certificate;
+        d.certificate.len = q->len;
+        d.user = t->now.record->user;
+        if (answer->refusal != NULL) {
+                d.reason = answer->refusal->what;
+        } else {
+                for (size_t i = 0; i < answer->role_count && d.n_roles < ARRAY_LEN(roles); i++)
+                        roles[d.n_roles++] = (char *)(uintptr_t)answer->roles[i].ptr;
+                d.roles = roles;
+                d.permit_pty = answer->permits_pty;
+                d.permit_port_forwarding = answer->permits_port_forwarding;
+                d.permit_agent_forwarding = answer->permits_agent_forwarding;
+                d.permit_file_copy = answer->may.file_copy;
+                d.record = (char *)(uintptr_t)(answer->may.record == ACCESS_RECORD_STRICT ? "strict" : "best_effort");
+                d.idle_timeout_ms = duration_ms(answer->may.idle_timeout);
+                d.ends = answer->ends;
+        }
+        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION;
+        down.decision = &d;
+        rpc_call_send(t->call, &down.base);
+}
+
+static void on_ask_decided(void *ctx, const struct answer *answer)
+{
+        struct asked *q = ctx;
+        struct attendance *t = q->attendance;
+
+        t->pending--;
+        if (t->call != NULL) {
+                if (answer->refusal != NULL)
+                        audit_refusal(t, answer);
+                send_decision(t, q, answer);
+        }
+        free(q);
+        free_if_idle(t);
+}
+
+static struct question question_of(const struct attendance *t, struct str login, ProtobufCBinaryData certificate)
+{
+        return (struct question){
+                .user = str_of(t->now.record->user),
+                .login = login,
+                .host_id = str_of(t->now.record->host_id),
+                .certificate = str_of_bytes(certificate.data, certificate.len),
+        };
+}
+
+static struct error *ask(struct attendance *t, const Cteleport__V1__AttendAsk *m)
+{
+        if (++t->asks > LIMIT_ATTEND_ASKS)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "more than %d certificates on one connection", LIMIT_ATTEND_ASKS);
+        if (m->certificate.len == 0)
+                return error_new(ERROR_INVALID_ARGUMENT, "a question without a certificate");
+        struct asked *q = mem_alloc(sizeof *q + m->certificate.len);
+        q->attendance = t;
+        q->len = m->certificate.len;
+        memcpy(q->certificate, m->certificate.data, m->certificate.len);
+        t->pending++;
+        struct question question = question_of(t, str_of(m->login), m->certificate);
+        decide(t->auth, &question, on_ask_decided, q);
+        return NULL;
+}
+
+/* ---- sshd has accepted ------------------------------------------------------------------------------------------- */
+
+/* What the answer borrows is kept until the message has been applied. */
+static void keep_answer(struct attendance *t, const struct answer *answer)
+{
+        struct arena *arena = arena_new(2 * LIMIT_STORE_VALUE);
+        struct answer *kept = arena_alloc(arena, sizeof *kept);
+        struct access_label *labels = arena_alloc(arena, (answer->label_count + 1) * sizeof *labels);
+
+        *kept = *answer;
+        kept->refusal = NULL;
+        kept->user = arena_str(arena, answer->user);
+        kept->login = arena_str(arena, answer->login);
+        kept->hostname = arena_str(arena, answer->hostname);
+        for (size_t i = 0; i < answer->label_count; i++)
+                labels[i] = (struct access_label){ arena_str(arena, answer->labels[i].key), arena_str(arena, answer->labels[i].value) };
+        kept->labels = labels;
+        kept->roles = arena_alloc(arena, (answer->role_count + 1) * sizeof *kept->roles);
+        for (size_t i = 0; i < answer->role_count; i++)
+                kept->roles[i] = arena_str(arena, answer->roles[i]);
+        t->accepted = kept;
+        t->accepted_arena = arena;
+}
+
+static void drop_answer(struct attendance *t)
+{
+        arena_free(t->accepted_arena);
+        t->accepted_arena = NULL;
+        t->accepted = NULL;
+        t->is_refused = false;
+}
+
+/* sshd accepted what we would not any more: the node ends it, and nothing begins in that user's name. */
+static void on_accept_decided(void *ctx, const struct answer *answer)
+{
+        struct attendance *t = ctx;
+
+        t->pending--;
+        t->is_deciding = false;
+        if (t->call == NULL) {
+                free_if_idle(t);
+        } else if (answer->refusal == NULL) {
+                keep_answer(t, answer);
+                pump(t);
+        } else if (answer->refusal->code == ERROR_UNAVAILABLE) {
+                finish(t, error_copy(answer->refusal));
+        } else {
+                audit_refusal(t, answer);
+                terminate(t, answer->refusal->what);
+                t->is_refused = true;
+                pump(t);
+        }
+}
+
+static void decide_accepted(struct attendance *t, const Cteleport__V1__AttendAccepted *m)
+{
+        struct question question = question_of(t, str_of(m->login), m->certificate);
+
+        if (m->certificate.len == 0) {
+                finish(t, error_new(ERROR_INVALID_ARGUMENT, "a login without a certificate"));
+                return;
+        }
+        t->is_deciding = true;
+        t->pending++;
+        decide(t->auth, &question, on_accept_decided, t);
+}
+
+/* ---- from messages to transactions ------------------------------------------------------------------------------------ */
+
+static void drop_first(struct attendance *t)
+{
+        struct waiting *w = t->first;
+
+        t->first = w->next;
+        if (t->first == NULL)
+                t->end = &t->first;
+        t->waiting_count--;
+        t->waiting_size -= w->len;
+        free(w);
+}
+
+static void on_committed(void *ctx, uint64_t revision, struct error *err)
+{
+        struct attendance *t = ctx;
+
+        (void)revision;
+        t->pending--;
+        t->is_writing = false;
+        if (err == NULL) {
+                connection_release(&t->now);
+                t->now = t->next;
+                t->next = (struct connection){ 0 };
+                send_ack(t, t->now.record->last_seq);
+        } else {
+                connection_release(&t->next);
+        }
+        if (t->call != NULL && (err != NULL || t->now.is_over)) {
+                if (err == NULL)
+                        t->state = DONE;
+                finish(t, err == NULL ? NULL : error_wrap(err, "what happens on the connection could not be written down"));
+                return;
+        }
+        if (t->call == NULL) {
+                if (t->id != NULL && !t->now.is_over && t->now.record != NULL)
+                        note_lost(t->all, str_of(t->id));
+                error_free(err);
+                free_if_idle(t);
+                return;
+        }
+        pump(t);
+}
+
+static void commit(struct attendance *t, struct store_txn *txn)
+{
+        connection_put(&t->next, txn);
+        t->is_writing = true;
+        t->pending++;
+        store_txn_commit(txn, on_committed, t);
+}
+
+/* *ret_count: how many messages went into the transaction; none when the next waits for a decision. */
+static struct error *fill_batch(struct attendance *t, struct store_txn *txn, size_t *ret_count)
+{
+        for (*ret_count = 0; t->first != NULL && *ret_count < LIMIT_ATTEND_BATCH && !t->next.is_over;) {
+                struct waiting *w = t->first;
+                ProtobufCMessage *msg = NULL;
+
+                TRY(wire_decode(t->next.arena, &cteleport__v1__attend_up__descriptor, str_of_bytes(w->bytes, w->len), &msg));
+                const Cteleport__V1__AttendUp *up = (const Cteleport__V1__AttendUp *)msg;
+                if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK) {
+                        TRY(ask(t, up->ask));
+                        drop_first(t);
+                        continue;
+                }
+                if (up->seq > t->next.record->last_seq + 1)
+                        return error_new(ERROR_INVALID_ARGUMENT, "a message is missing before number %llu", (unsigned long long)up->seq);
+                if (up->seq == t->next.record->last_seq + 1) {
+                        bool is_accepted = up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED;
+
+                        if (is_accepted && t->accepted == NULL && !t->is_refused) {
+                                if (*ret_count == 0)
+                                        decide_accepted(t, up->accepted);
+                                return NULL; /* after the batch, if there is one */
+                        }
+                        if (!is_accepted || !t->is_refused)
+                                TRY(connection_tell(t->auth, &t->next, txn, up, t->accepted));
+                        if (is_accepted)
+                                drop_answer(t);
+                        t->next.record->last_seq = up->seq;
+                        (*ret_count)++;
+                } /* else: told on the stream before, and durable */
+                drop_first(t);
+        }
+        return NULL;
+}
+
+static void pump(struct attendance *t)
+{
+        size_t count = 0;
+
+        if (t->state != READY || t->call == NULL || t->is_writing || t->is_deciding || t->first == NULL)
+                return;
+        struct store_txn *txn = store_txn_new(t->auth->store);
+        struct error *err = connection_copy(&t->now, &t->next);
+        t->pending++; /* a refusal within must not free us */
+        if (err == NULL)
+                err = fill_batch(t, txn, &count);
+        t->pending--;
+        if (err == NULL && count > 0) {
+                commit(t, txn);
+                return;
+        }
+        store_txn_cancel(txn);
+        connection_release(&t->next);
+        if (err != NULL)
+                finish(t, err);
+        else if (t->call == NULL)
+                free_if_idle(t);
+}
+
+/* ---- begin ------------------------------------------------------------------------------------------------------------ */
+
+static void load_next(struct attendance *t);
+
+static void become_ready(struct attendance *t)
+{
+        if (t->is_given_up) {
+                struct store_txn *txn = store_txn_new(t->auth->store);
+                struct error *err = connection_copy(&t->now, &t->next);
+
+                if (err != NULL) {
+                        store_txn_cancel(txn);
+                        finish(t, err);
+                        return;
+                }
+                connection_end(t->auth, &t->next, txn, str_of(t->end_reason));
+                commit(t, txn);
+                return;
+        }
+        t->state = READY;
+        log_info("SSH connection is attended", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
+                 LOG_C("node_name", t->now.record->hostname), LOG_C("remote_addr", t->now.record->client_addr));
+        if (t->now.record->last_seq > 0)
+                send_ack(t, t->now.record->last_seq);
+        if (t->now.record->login[0] != '\0')
+                recheck(t); /* what changed while nobody listened */
+        pump(t);
+}
+
+static void on_begun(void *ctx, uint64_t revision, struct error *err)
+{
+        struct attendance *t = ctx;
+
+        (void)revision;
+        t->pending--;
+        t->is_writing = false;
+        if (t->call == NULL) {
+                if (err == NULL)
+                        note_lost(t->all, str_of(t->id));
+                error_free(err);
+                free_if_idle(t);
+        } else if (err != NULL) {
+                finish(t, err);
+        } else {
+                become_ready(t);
+        }
+}
+
+/* From now on the record stays until the connection is over. */
+static void begin(struct attendance *t)
+{
+        struct store_txn *txn = store_txn_new(t->auth->store);
+
+        t->now.record->is_begun = true;
+        connection_put(&t->now, txn);
+        t->is_writing = true;
+        t->pending++;
+        store_txn_commit(txn, on_begun, t);
+}
+
+static void on_session(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct attendance *t = ctx;
+
+        t->pending--;
+        if (err == NULL && item != NULL)
+                err = connection_load_session(&t->now, item);
+        if (t->call == NULL && !t->is_given_up) {
+                error_free(err);
+                free_if_idle(t);
+        } else if (err != NULL) {
+                finish(t, err);
+        } else {
+                load_next(t);
+        }
+}
+
+/* The sessions that are open, one after the other, as the record names them. */
+static void load_next(struct attendance *t)
+{
+        const Cteleport__State__V1__Connection *m = t->now.record;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        if (t->loading < m->n_sessions) {
+                session_key(str_of(m->sessions[t->loading++]), &key);
+                t->pending++;
+                store_get(t->auth->store, buf_str(&key), on_session, t);
+        } else if (m->is_begun) {
+                become_ready(t);
+        } else {
+                begin(t);
+        }
+}
+
+/* Whatever is found wrong here is final: it leaves nothing to be given up. */
+static struct error *check_begin(struct attendance *t, const struct store_item *item)
+{
+        if (item == NULL)
+                return error_new(ERROR_NOT_FOUND, "the cluster knows no such connection; it may have been given up");
+        TRY(connection_load(&t->now, item));
+        if (t->is_given_up)
+                return NULL;
+        if (!str_equal(str_of(t->now.record->host_id), str_of(t->host_id)))
+                return error_new(ERROR_PERMISSION_DENIED, "the connection was not made to this host");
+        if (t->now.record->is_begun && !t->is_resumed)
+                return error_new(ERROR_FAILED_PRECONDITION, "the connection has begun already");
+        t->is_known = true;
+        free(map_remove(&t->all->lost, str_of(t->id)));
+        return NULL;
+}
+
+static void on_record(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct attendance *t = ctx;
+
+        t->pending--;
+        if (err == NULL)
+                err = check_begin(t, item);
+        if (t->call == NULL && !t->is_given_up) {
+                error_free(err);
+                free_if_idle(t);
+        } else if (err != NULL) {
+                finish(t, err);
+        } else {
+                load_next(t);
+        }
+}
+
+/*
+ * Takes the place of the stream that attended the connection before, which may not know yet that it is dead;
+ * UNAVAILABLE while that one still writes. Another host's is not ours to take.
+ */
+static struct error *take_place(struct attendance *t)
+{
+        struct attendance *elder = map_get(&t->all->attended, str_of(t->id));
+
+        if (elder != NULL && !elder->is_writing && !elder->is_given_up && strcmp(elder->host_id, t->host_id) == 0)
+                finish(elder, error_new(ERROR_ABORTED, "the connection is attended by another stream"));
+        elder = map_get(&t->all->attended, str_of(t->id));
+        if (elder != NULL)
+                return error_new(ERROR_UNAVAILABLE, "the connection is attended by another stream");
+        map_put(&t->all->attended, str_of(t->id), t);
+        t->is_placed = true;
+        return NULL;
+}
+
+static void load(struct attendance *t)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        connection_key(str_of(t->id), &key);
+        t->pending++;
+        store_get(t->auth->store, buf_str(&key), on_record, t);
+}
+
+static void on_begin(struct attendance *t, const Cteleport__V1__AttendBegin *m)
+{
+        struct error *err = NULL;
+
+        if (!name_is_session(str_of(m->connection_id))) {
+                finish(t, error_new(ERROR_INVALID_ARGUMENT, "a connection without a proper name"));
+                return;
+        }
+        t->id = str_dup(str_of(m->connection_id));
+        t->is_resumed = m->is_resumed;
+        err = take_place(t);
+        if (err != NULL)
+                finish(t, err);
+        else
+                load(t);
+}
+
+static void on_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct attendance *t = ctx;
+        const Cteleport__V1__AttendUp *up = (const Cteleport__V1__AttendUp *)msg;
+        bool is_begin = up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_BEGIN;
+
+        if (is_begin != (t->id == NULL)) {
+                finish(t, error_new(ERROR_INVALID_ARGUMENT, "a stream about a connection begins with its name, once"));
+                return;
+        }
+        if (is_begin) {
+                on_begin(t, up->begin);
+                return;
+        }
+        size_t len = protobuf_c_message_get_packed_size(msg);
+        if (t->waiting_count >= LIMIT_ATTEND_WAITING || t->waiting_size + len > LIMIT_ATTEND_UNACKED + LIMIT_ATTEND) {
+                finish(t, error_new(ERROR_RESOURCE_EXHAUSTED, "more is told of this connection than is waited for"));
+                return;
+        }
+        struct waiting *w = mem_alloc(sizeof *w + len);
+        w->len = protobuf_c_message_pack(msg, w->bytes);
+        *t->end = w;
+        t->end = &w->next;
+        t->waiting_count++;
+        t->waiting_size += len;
+        pump(t);
+}
+
+static void on_half_close(void *ctx)
+{
+        finish(ctx, NULL);
+}
+
+static const struct rpc_call_events call_events = { on_message, on_half_close, on_gone };
+
+static struct attendance *attendance_new(struct sessions *s)
+{
+        struct attendance *t = NEW(struct attendance);
+
+        t->all = s;
+        t->auth = s->auth;
+        t->end = &t->first;
+        s->pending++;
+        return t;
+}
+
+void session_attend(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct attendance *t = attendance_new(caller->auth->sessions);
+
+        (void)first;
+        t->call = call;
+        t->host_id = str_dup(str_of(caller->host_id));
+        rpc_call_listen(call, &call_events, t);
+}
+
+bool session_is_attended(const struct sessions *s, struct str connection_id)
+{
+        return map_get(&s->attended, connection_id) != NULL;
+}
+
+/* ---- connections that nobody tells of ------------------------------------------------------------------------------------ */
+
+static void give_up(struct sessions *s, struct str id, const char *reason)
+{
+        struct attendance *t;
+
+        if (s->is_closing || session_is_attended(s, id))
+                return;
+        t = attendance_new(s);
+        t->id = str_dup(id);
+        t->host_id = str_dup(STR(""));
+        t->is_given_up = true;
+        t->end_reason = reason;
+        free(map_remove(&s->lost, id));
+        struct error *err = take_place(t);
+        if (err != NULL)
+                bug("a connection without a stream is attended: %s", err->what);
+        load(t);
+}
+
+void session_give_up(struct sessions *s, struct str connection_id)
+{
+        give_up(s, connection_id, "its node lost the connection");
+}
+
+static void note_lost(struct sessions *s, struct str id)
+{
+        if (s->is_closing)
+                return;
+        struct lost *lost = NEW(struct lost);
+        lost->since = loop_now(&s->auth->loop);
+        free(map_put(&s->lost, id, lost));
+        if (!timer_is_running(s->patience))
+                timer_start(s->patience, MILLISECONDS(TIMEOUT_CONNECTION_LOST));
+}
+
+static void look_at_lost(void *ctx, struct str key, void *value)
+{
+        struct sessions *s = ctx;
+        struct lost *lost = value;
+
+        if (instant_since(loop_now(&s->auth->loop), lost->since).ns < MILLISECONDS(TIMEOUT_CONNECTION_LOST).ns)
+                return;
+        AUTO_MEM char *id = str_dup(key); /* giving up forgets the entry */
+        give_up(s, str_of(id), "its node has been silent for too long");
+}
+
+/* A tenth of the patience between looks: nobody waits for the minute. */
+static void on_patience(void *ctx)
+{
+        struct sessions *s = ctx;
+
+        map_each(&s->lost, look_at_lost, s);
+        if (s->lost.count > 0)
+                timer_start(s->patience, MILLISECONDS(TIMEOUT_CONNECTION_LOST / 10));
+}
+
+/* ---- what changes while it goes on ------------------------------------------------------------------------------------------ */
+
+static void on_rechecked(void *ctx, const struct answer *answer)
+{
+        struct attendance *t = ctx;
+
+        t->pending--;
+        t->is_rechecking = false;
+        if (t->call != NULL && answer->refusal != NULL) {
+                if (answer->refusal->code != ERROR_UNAVAILABLE)
+                        terminate(t, answer->refusal->what);
+                else if (!t->all->is_closing)
+                        timer_start(t->all->recheck, MILLISECONDS(PACE_ACCESS_RECHECK));
+        }
+        if (t->call == NULL)
+                free_if_idle(t);
+        else if (t->recheck_again)
+                recheck(t);
+}
+
+static void recheck(struct attendance *t)
+{
+        const Cteleport__State__V1__Connection *m = t->now.record;
+
+        t->recheck_again = t->is_rechecking;
+        if (t->is_rechecking || t->is_terminated)
+                return;
+        t->is_rechecking = true;
+        t->pending++;
+        struct question question = question_of(t, str_of(m->login), (ProtobufCBinaryData){ 0 });
+        question.known = m;
+        decide(t->auth, &question, on_rechecked, t);
+}
+
+static void recheck_one(void *ctx, struct str key, void *value)
+{
+        struct attendance *t = value;
+
+        (void)ctx;
+        (void)key;
+        if (t->state == READY && t->now.record->login[0] != '\0')
+                recheck(t);
+}
+
+static void recheck_all(void *ctx)
+{
+        struct sessions *s = ctx;
+
+        map_each(&s->attended, recheck_one, s);
+}
+
+struct removed_host {
+        struct str id;
+};
+
+static void end_on_host(void *ctx, struct str key, void *value)
+{
+        const struct removed_host *host = ctx;
+        struct attendance *t = value;
+
+        (void)key;
+        if (t->state == READY && str_equal(str_of(t->now.record->host_id), host->id))
+                terminate(t, "this node was removed from the cluster");
+}
+
+static void on_host_changed(void *ctx, const struct store_item *item, bool deleted)
+{
+        struct sessions *s = ctx;
+        struct removed_host host = { str_slice(item->key, HOST_PREFIX.len, item->key.len) };
+
+        if (deleted)
+                map_each(&s->attended, end_on_host, &host);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------------------- */
+
+static void tell_ready(struct sessions *s, struct error *err)
+{
+        void (*ready)(void *ctx, struct error *err) = s->ready;
+
+        s->ready = NULL;
+        s->pending--;
+        if (s->is_closing)
+                error_free(err);
+        else
+                ready(s->ready_ctx, err);
+        sessions_free_if_idle(s);
+}
+
+static struct error *find_lost(struct sessions *s, const struct store_page *page)
+{
+        for (size_t i = 0; i < page->count; i++) {
+                struct connection c = { 0 };
+                struct error *err = connection_load(&c, &page->items[i]);
+
+                if (err == NULL && c.record->is_begun)
+                        note_lost(s, str_of(c.record->connection_id));
+                connection_release(&c);
+                TRY(err);
+        }
+        return NULL;
+}
+
+static void on_connections(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct sessions *s = ctx;
+
+        if (err == NULL && !s->is_closing)
+                err = find_lost(s, page);
+        if (err == NULL && !page->is_last && !s->is_closing)
+                store_range(s->auth->store, CONNECTION_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_connections, s);
+        else
+                tell_ready(s, err);
+}
+
+static void on_nodes(void *ctx, struct error *err)
+{
+        struct sessions *s = ctx;
+
+        if (err != NULL)
+                tell_ready(s, err);
+        else
+                store_range(s->auth->store, CONNECTION_PREFIX, STR(""), LIMIT_STORE_RANGE, on_connections, s);
+}
+
+struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
+{
+        struct sessions *s = NEW(struct sessions);
+
+        s->auth = a;
+        s->ready = ready;
+        s->ready_ctx = ctx;
+        s->pending = 1;
+        s->patience = timer_new(&a->loop, on_patience, s);
+        s->recheck = timer_new(&a->loop, recheck_all, s);
+        s->people = directory_watch(a->directory, recheck_all, s);
+        s->hosts = store_watch_new(a->store, HOST_PREFIX, on_host_changed, s);
+        s->nodes = nodes_open(a, on_nodes, s);
+        return s;
+}
+
+static void free_lost(void *ctx, struct str key, void *value)
+{
+        (void)ctx;
+        (void)key;
+        free(value);
+}
+
+void sessions_close(struct sessions *s)
+{
+        if (s == NULL)
+                return;
+        s->is_closing = true;
+        timer_free(s->patience);
+        timer_free(s->recheck);
+        s->recheck = s->patience = NULL;
+        directory_unwatch(s->people);
+        store_watch_free(s->hosts);
+        nodes_close(s->nodes);
+        map_each(&s->lost, free_lost, NULL);
+        map_release(&s->lost);
+        sessions_free_if_idle(s);
+}
+
+const struct nodes *sessions_nodes(const struct sessions *s)
+{
+        return s->nodes;
+}
