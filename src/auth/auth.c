@@ -11,6 +11,7 @@
 #include "auth/hosts.h"
 #include "auth/issue.h"
 #include "auth/refusal_log.h"
+#include "auth/sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
@@ -24,7 +25,8 @@
 
 /*
  * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (people, roles, locks)
- * → our own certificate → our host record → front door → ready. Each step's callback begins the next; a failure in the chain is fatal.
+ * → our own certificate → our host record → sessions of the last run → front door → ready. Each step's callback begins the
+ * next; a failure in the chain is fatal.
  */
 
 /* Key of the cluster's name in the store: written by the first start, never changed. */
@@ -74,11 +76,10 @@ static void serve_neighbours(struct auth *a)
         }
 }
 
-static void on_own_record(void *ctx, uint64_t revision, struct error *err)
+static void on_sessions(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
 
-        (void)revision;
         if (is_overtaken(a, err))
                 return;
         if (err != NULL) {
@@ -90,6 +91,19 @@ static void on_own_record(void *ctx, uint64_t revision, struct error *err)
         log_info("Auth service is ready", LOG_STR("cluster", a->cluster), LOG_C("host_id", a->service->boot->host_id),
                  LOG_C("addr", a->service->boot->auth_listen_addr), LOG_C("sandbox", sandbox_describe()));
         service_ready(a->service);
+}
+
+static void on_own_record(void *ctx, uint64_t revision, struct error *err)
+{
+        struct auth *a = ctx;
+
+        (void)revision;
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL)
+                fatal(a, err);
+        else
+                a->sessions = sessions_open(a, on_sessions, a);
 }
 
 /* The host we run on holds certificates like any other; its services ask through local links. */
@@ -337,11 +351,12 @@ static struct error *open_state(struct auth *a)
         const char *path = teleport != NULL && teleport->storage != NULL && teleport->storage->path != NULL
                                    ? teleport->storage->path
                                    : arena_printf(a->service->arena, "%s/backend", boot->data_dir);
-        const char *log_dir = arena_printf(a->service->arena, "%s/log", boot->data_dir);
 
-        TRY(shut_in(path, log_dir));
+        a->log_dir = arena_printf(a->service->arena, "%s/log", boot->data_dir);
+        a->records_dir = arena_printf(a->service->arena, "%s/records", a->log_dir);
+        TRY(shut_in(path, a->log_dir));
         TRY(store_open(&a->loop, (struct store_options){ .type = type, .path = path }, &a->store));
-        TRY(audit_log_open(&a->loop, log_dir, &a->audit));
+        TRY(audit_log_open(&a->loop, a->log_dir, &a->audit));
         return NULL;
 }
 
@@ -481,6 +496,8 @@ static void stop(void *ctx)
         a->is_stopping = true;
         log_info("Auth service is stopping");
         frontdoor_close(a->door);
+        sessions_close(a->sessions);
+        a->sessions = NULL;
         outbox_close(a->outbox, on_outbox_closed, a);
 }
 

@@ -10,6 +10,8 @@
 #include "auth/host_service.h"
 #include "auth/join_service.h"
 #include "auth/presence.h"
+#include "auth/record_service.h"
+#include "auth/sessions.h"
 #include "base/limits.h"
 #include "join_legacy.pb-c.h"
 
@@ -42,6 +44,13 @@ const struct guarded_method auth_methods[] = {
         { { "/cteleport.v1.HostService/Presence", &cteleport__v1__presence_up__descriptor, LIMIT_RPC_JOIN, true,
             presence_serve, NULL },
           CALLER_HOST },
+        { { "/cteleport.v1.DialService/Dial", &cteleport__v1__dial_request__descriptor, LIMIT_RPC_JOIN, false, dial_open, NULL },
+          CALLER_PROXY },
+        { { "/cteleport.v1.SessionService/Attend", &cteleport__v1__attend_up__descriptor, LIMIT_ATTEND, true, session_attend, NULL },
+          CALLER_NODE },
+        { { "/cteleport.v1.SessionService/Record", &cteleport__v1__record_up__descriptor, LIMIT_RECORD_CHUNK + KiB, true, record_serve,
+            NULL },
+          CALLER_NODE },
         ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
         ADMIN("ListTokens", list_request, admin_list_tokens, "token", SEE),
         ADMIN("GetToken", name_request, admin_get_token, "token", ACCESS_READ),

@@ -728,7 +728,8 @@ static void give_up(struct sessions *s, struct str id, const char *reason)
 
 void session_give_up(struct sessions *s, struct str connection_id)
 {
-        give_up(s, connection_id, "its node lost the connection");
+        if (s != NULL)
+                give_up(s, connection_id, "its node lost the connection");
 }
 
 static void note_lost(struct sessions *s, struct str id)

@@ -46,7 +46,7 @@ const struct nodes *sessions_nodes(const struct sessions *s);
 /* Whether a node tells of this connection now. */
 bool session_is_attended(const struct sessions *s, struct str connection_id);
 
-/* Ends the audit of a connection that its node says it lost, unless it is attended. */
+/* Ends the audit of a connection that its node says it lost, unless it is attended. NULL is silent. */
 void session_give_up(struct sessions *s, struct str connection_id);
 
 /* SessionService/Attend. */

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/records.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "os/file.h"
+
+enum { PIECE = 64 * KiB };
+
+static char *path_of(const char *dir, struct str session_id)
+{
+        return mem_printf("%s/%.*s.rec", dir, STR_ARG(session_id));
+}
+
+static struct error *read_at(int fd, char *to, size_t room, uint64_t offset, size_t *ret_len)
+{
+        ssize_t got;
+
+        do
+                got = pread(fd, to, room, (off_t)offset);
+        while (got < 0 && errno == EINTR);
+        if (got < 0)
+                return error_errno(errno, "a recording cannot be read");
+        *ret_len = (size_t)got;
+        return NULL;
+}
+
+static struct error *write_at(int fd, struct str bytes, uint64_t offset)
+{
+        while (bytes.len > 0) {
+                ssize_t put = pwrite(fd, bytes.ptr, bytes.len, (off_t)offset);
+
+                if (put < 0 && errno == EINTR)
+                        continue;
+                if (put <= 0)
+                        return error_errno(put == 0 ? ENOSPC : errno, "a recording cannot be written");
+                offset += (uint64_t)put;
+                bytes = str_slice(bytes, (size_t)put, bytes.len);
+        }
+        return NULL;
+}
+
+static struct error *sync_file(int fd)
+{
+        return fdatasync(fd) == 0 ? NULL : error_errno(errno, "a recording cannot be written");
+}
+
+static struct error *cut_at(struct record_file *f, uint64_t size)
+{
+        if (ftruncate(f->fd, (off_t)size) != 0)
+                return error_errno(errno, "a recording cannot be cut");
+        return sync_file(f->fd);
+}
+
+/* *ret_is_whole: everything there is belongs to whole chunks. */
+static struct error *check_file(struct record_file *f, bool *ret_is_whole)
+{
+        AUTO_MEM char *piece = mem_alloc(PIECE);
+        size_t len = 0;
+
+        f->check = (struct recording_check){ 0 };
+        for (f->size = 0;; f->size += len) {
+                TRY(read_at(f->fd, piece, PIECE, f->size, &len));
+                if (len == 0)
+                        break;
+                struct error *err = recording_check_feed(&f->check, (struct str){ piece, len });
+                if (err != NULL) {
+                        error_free(err);
+                        *ret_is_whole = false;
+                        return NULL;
+                }
+        }
+        *ret_is_whole = f->check.whole == f->size;
+        return NULL;
+}
+
+static struct error *load(struct record_file *f)
+{
+        bool is_whole = false;
+
+        TRY(check_file(f, &is_whole));
+        if (is_whole)
+                return NULL;
+        TRY(cut_at(f, f->check.whole));
+        TRY(check_file(f, &is_whole));
+        return is_whole ? NULL : error_new(ERROR_DATA_LOSS, "a recording changes while it is read");
+}
+
+struct error *record_file_open(const char *dir, struct str session_id, struct record_file *ret)
+{
+        AUTO_MEM char *path = path_of(dir, session_id);
+
+        *ret = (struct record_file){ .fd = -1 };
+        TRY(dir_make(dir, 0700));
+        ret->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (ret->fd < 0)
+                return error_errno(errno, "cannot open the recording '%s'", path);
+        struct error *err = load(ret);
+        if (err == NULL)
+                err = dir_sync(dir);
+        if (err != NULL)
+                record_file_release(ret);
+        return err;
+}
+
+static struct error *check_room(const struct record_file *f, size_t len)
+{
+        struct statfs disk;
+
+        if (f->size + len > (uint64_t)LIMIT_RECORDING_MIB * MiB)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "the recording is larger than %d MiB", LIMIT_RECORDING_MIB);
+        if (fstatfs(f->fd, &disk) != 0)
+                return error_errno(errno, "the disk of the recordings cannot be examined");
+        if (disk.f_bavail < (uint64_t)LIMIT_RECORDS_FREE_MIB * MiB / (uint64_t)disk.f_bsize)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the disk of the Auth Service has no room for recordings"),
+                                  "free some space below its data directory");
+        return NULL;
+}
+
+struct error *record_file_append(struct record_file *f, struct str bytes)
+{
+        struct recording_check check = f->check;
+
+        TRY(check_room(f, bytes.len));
+        TRY(recording_check_feed(&check, bytes));
+        struct error *err = write_at(f->fd, bytes, f->size);
+        if (err == NULL)
+                err = sync_file(f->fd);
+        if (err != NULL) {
+                if (ftruncate(f->fd, (off_t)f->size) != 0)
+                        return error_because(err, error_errno(errno, "and what was written of it cannot be taken back"));
+                return err;
+        }
+        f->check = check;
+        f->size += bytes.len;
+        return NULL;
+}
+
+struct error *record_file_cut(struct record_file *f)
+{
+        bool is_whole = false;
+
+        if (f->check.whole == f->size)
+                return NULL;
+        TRY(cut_at(f, f->check.whole));
+        return check_file(f, &is_whole);
+}
+
+void record_file_release(struct record_file *f)
+{
+        if (f->fd >= 0)
+                close(f->fd);
+        *f = (struct record_file){ .fd = -1 };
+}
+
+static struct error *read_into(int fd, uint64_t offset, size_t most, struct buf *out, uint64_t *ret_size)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) != 0)
+                return error_errno(errno, "a recording cannot be examined");
+        *ret_size = (uint64_t)st.st_size;
+        if (offset >= *ret_size)
+                return NULL;
+        size_t wanted = *ret_size - offset < most ? (size_t)(*ret_size - offset) : most;
+        char *to = buf_extend(out, wanted);
+        if (to == NULL)
+                return error_new(ERROR_INTERNAL, "a page of a recording is larger than its buffer");
+        for (size_t have = 0, len = 0; have < wanted; have += len) {
+                TRY(read_at(fd, to + have, wanted - have, offset + have, &len));
+                if (len == 0)
+                        return error_new(ERROR_UNAVAILABLE, "the recording became shorter while it was read");
+        }
+        return NULL;
+}
+
+struct error *record_file_read(const char *dir, struct str session_id, uint64_t offset, size_t most, struct buf *out,
+                               uint64_t *ret_size)
+{
+        AUTO_MEM char *path = path_of(dir, session_id);
+        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+        *ret_size = 0;
+        if (fd < 0 && errno == ENOENT)
+                return error_new(ERROR_NOT_FOUND, "the recording is not here (any more)");
+        if (fd < 0)
+                return error_errno(errno, "cannot open the recording '%s'", path);
+        return read_into(fd, offset, most, out, ret_size);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recordings as files: data_dir/log/records/<session id>.rec. All of it blocks, for the pool.
+ *
+ * A file is a prefix of the container that the node has, checked chunk by chunk as it grows. What was
+ * acknowledged is durable; what a crash leaves behind the last whole chunk is cut at the next open, and the
+ * node sends it again.
+ */
+#ifndef AUTH_RECORDS_H
+#define AUTH_RECORDS_H
+
+#include "base/buf.h"
+#include "recording/recording.h"
+
+/* A recording that grows. Owner may look. */
+struct record_file {
+        int fd; /* -1: not open */
+        uint64_t size; /* durable bytes */
+        struct recording_check check;
+};
+
+/*
+ * Opens or makes it, in dir (made too), and reads what is there. session_id has passed name_is_session().
+ * RESOURCE_EXHAUSTED when the disk is full.
+ */
+struct error *record_file_open(const char *dir, struct str session_id, struct record_file *ret) MUST_USE;
+
+/*
+ * Appends; durable when it returns. DATA_LOSS when the bytes are not how a recording goes on,
+ * RESOURCE_EXHAUSTED beyond LIMIT_RECORDING_MIB or when the disk has less than LIMIT_RECORDS_FREE_MIB
+ * left: nothing was appended then.
+ */
+struct error *record_file_append(struct record_file *f, struct str bytes) MUST_USE;
+
+/* Cuts what is behind the last whole chunk: no more of it comes. */
+struct error *record_file_cut(struct record_file *f) MUST_USE;
+
+void record_file_release(struct record_file *f);
+
+/* Up to `most` bytes from offset on into out; *ret_size is how many there are in all. NOT_FOUND: no such recording here. */
+struct error *record_file_read(const char *dir, struct str session_id, uint64_t offset, size_t most, struct buf *out,
+                               uint64_t *ret_size) MUST_USE;
+
+#endif
