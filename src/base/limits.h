@@ -37,6 +37,7 @@ enum {
         TIMEOUT_CONNECT_NEXT = 250,          /* before the next address is tried beside it (RFC 8305 section 8) */
         TIMEOUT_LINGER = 5 * 1000,           /* a closed connection sends what is left and hears the peer out */
         TIMEOUT_ACCEPT_PAUSE = 100,          /* no accepting for so long when descriptors have run out */
+        TIMEOUT_SSH_CONNECT = 20 * 1000,     /* a node's answer to a connection: it asks auth and starts sshd */
         TIMEOUT_RPC = 30 * 1000,             /* a unary call of our clients */
         TIMEOUT_IMDS = 1000,                 /* connect or answer of the instance metadata service */
         TIMEOUT_CREDENTIAL_PROCESS = 60 * 1000,
@@ -92,6 +93,10 @@ enum {
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB,   /* decoded */
         LIMIT_HTTP2_STREAMS = 100,            /* per connection */
         LIMIT_HTTP2_STREAMS_KNOWN = 2000,     /* per connection of an authenticated peer: a proxy carries many joins */
+        LIMIT_TUNNELS = 20000,                /* nodes connected to one proxy, and old tunnels of theirs */
+        LIMIT_TUNNELS_PER_HOST = 4,           /* a node that comes back may be quicker than the loss of its old tunnel */
+        LIMIT_SSH_DIALS = 8192,               /* people's connections to nodes through one proxy … */
+        LIMIT_SSH_DIALS_PER_SOURCE = 2000,    /* … and from one address, which an office or an Ansible host shares */
         LIMIT_TUNNEL_STREAMS = 4096,          /* SSH connections through one reverse tunnel */
         LIMIT_TUNNEL_WINDOW = 1 * MiB,        /* of each, under way to one who does not read; full speed up to 10 ms away at 100 MB/s */
         LIMIT_TUNNEL_CONTROL_BURST = 20000,   /* HTTP/2 frames in a tunnel that carry nothing, at once … */
@@ -103,7 +108,7 @@ enum {
         LIMIT_CONTROL_BURST = 1000,           /* HTTP/2 frames of a stranger that carry nothing, at once */
         LIMIT_CONTROL_PER_SECOND = 100,       /* and as a rate */
         LIMIT_UNREAD_OUTPUT = 1 * MiB,        /* queued for a peer that does not read */
-        LIMIT_DESCRIPTORS = 64 * 1024,        /* of each process, if the system lets it: twice what 10,000 agents need, and room */
+        LIMIT_DESCRIPTORS = 64 * 1024,        /* of each process, if the system lets it: twice the three that each of 10,000 agents needs, and room */
         LIMIT_CONNECT_ADDRESSES = 8,          /* of one name that are tried */
         LIMIT_ACCEPT_BATCH = 64,              /* connections accepted before others get their turn */
         LIMIT_TLS_CHAIN = 32 * KiB,           /* certificates a peer sends; ours are below 2 KiB, public ones below 8 */

@@ -11,7 +11,7 @@
 #include "base/map.h"
 #include "base/str.h"
 
-enum source_counter { SOURCE_CONNECTIONS, SOURCE_JOINS, SOURCE_COUNTERS };
+enum source_counter { SOURCE_CONNECTIONS, SOURCE_JOINS, SOURCE_SSH, SOURCE_COUNTERS };
 
 struct source_limit {
         size_t total;

@@ -10,23 +10,27 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "loop/conversation.h"
+#include "pki/cert.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
+#include "proxy/ssh_dial.h"
 #include "proxy/web.h"
 #include "proxy/webapi.h"
 
 /* Bytes under way in each direction of a connection that is passed through. */
 enum { PASS_WINDOW = 64 * KiB };
 
-enum state { HELLO, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, ASK, FAREWELL };
+enum state { HELLO, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, ASK, FAREWELL };
 
 static const struct conversation_state states[] = {
         [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(DIAL) | TO(HANDSHAKE) | TO(FAREWELL) },
         [DIAL] = { "dial", SECONDS(0), TO(PASS_THROUGH) | TO(FAREWELL) }, /* the dial has its own deadline */
         [PASS_THROUGH] = { "pass through", SECONDS(0), TO(FAREWELL) },    /* auth's limits count from here on */
-        [HANDSHAKE] = { "handshake", SECONDS(0), TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(FAREWELL) }, /* so has TLS */
+        [HANDSHAKE] = { "handshake", SECONDS(0), /* so has TLS */
+                        TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(SERVE_SSH) | TO(FAREWELL) },
         [SERVE_GRPC] = { "serve gRPC", SECONDS(0), TO(FAREWELL) },        /* and rpc */
         [SERVE_HTTP] = { "serve HTTP", MILLISECONDS(TIMEOUT_HTTP1), TO(ASK) | TO(FAREWELL) },
+        [SERVE_SSH] = { "serve SSH", SECONDS(0), TO(FAREWELL) },          /* and ssh_dial */
         [ASK] = { "ask", SECONDS(0), TO(FAREWELL) },                      /* the questions to auth have theirs */
         [FAREWELL] = { "farewell", SECONDS(0), 0 },
 };
@@ -36,6 +40,7 @@ struct visitor {
         struct visitor *next, **at;
         struct conversation talk;
         bool is_counted; /* as a stranger, by the limits on those */
+        bool is_person;  /* counted by the limits on those */
         char peer[ADDRESS_TEXT_MAX];
 
         struct stream *stream; /* TCP, then TLS; NULL while another owns it */
@@ -45,6 +50,7 @@ struct visitor {
         struct splice *splice;
         struct rpc_server_conn *grpc;
         struct web_visit *web;
+        struct ssh_dial *ssh;
         struct forward_peer as_peer;
 };
 
@@ -62,6 +68,9 @@ static void uncount(struct visitor *v)
         if (v->is_counted)
                 sources_leave(&v->door->proxy->sources, SOURCE_CONNECTIONS, v->peer);
         v->is_counted = false;
+        if (v->is_person)
+                sources_leave(&v->door->proxy->sources, SOURCE_SSH, v->peer);
+        v->is_person = false;
 }
 
 static void tell_empty(void *ctx)
@@ -100,6 +109,8 @@ static void visitor_dismiss(struct visitor *v)
                 splice_cancel(v->splice);
         else if (v->grpc != NULL)
                 rpc_server_close(v->grpc);
+        else if (v->ssh != NULL)
+                ssh_dial_cancel(v->ssh);
         else
                 visitor_free(v);
 }
@@ -214,6 +225,59 @@ static void serve_grpc(struct visitor *v)
                             });
 }
 
+/* ---- members of the cluster ------------------------------------------------------------------------ */
+
+static void on_ssh_over(void *ctx)
+{
+        struct visitor *v = ctx;
+        v->ssh = NULL;
+        visitor_free(v);
+}
+
+/* A person: no stranger any more, but one of those that share this proxy. */
+static void serve_ssh(struct visitor *v)
+{
+        struct stream *s = v->stream;
+        uncount(v);
+        v->is_person = sources_enter(&v->door->proxy->sources, SOURCE_SSH, v->peer);
+        if (!v->is_person) {
+                log_warn("A person's connection was turned away: too many are open", LOG_C("peer", v->peer));
+                visitor_free(v);
+                return;
+        }
+        v->stream = NULL;
+        conversation_enter(&v->talk, SERVE_SSH);
+        v->ssh = ssh_dial_start(v->door->proxy, s, v->peer, on_ssh_over, v);
+}
+
+/* Every host has a certificate by the host CA; only nodes wait to be reached, each as itself. */
+static struct error *check_node(const struct proxy *p, struct arena *a, struct str leaf, struct str *ret_host_id)
+{
+        struct cert_info info;
+        TRY(cert_read(a, leaf, &info));
+        if (info.is_ca || !str_equal(info.role, STR("Node")) || str_is_empty(info.host_id) ||
+            !str_equal(info.cluster, proxy_cluster(p)))
+                return error_new(ERROR_PERMISSION_DENIED, "the certificate is not that of a node of this cluster");
+        *ret_host_id = info.host_id;
+        return NULL;
+}
+
+static void take_tunnel(struct visitor *v)
+{
+        struct proxy *p = v->door->proxy;
+        AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
+        struct str host_id;
+        struct error *err = check_node(p, a, tls_peer_cert_der(v->stream), &host_id);
+        if (err != NULL) {
+                log_warn("A tunnel was refused", LOG_C("peer", v->peer), LOG_ERR(err));
+                error_free(err);
+        } else {
+                tunnels_add(&p->tunnels, v->stream, host_id, v->peer);
+                v->stream = NULL;
+        }
+        visitor_free(v);
+}
+
 /* ---- TLS ------------------------------------------------------------------------------------------- */
 
 static void on_handshake(void *ctx, struct stream *tls, struct error *err)
@@ -228,17 +292,21 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
         }
         v->stream = tls;
         struct str protocol = tls_alpn(tls);
-        if (str_is_empty(protocol) || str_equal(protocol, STR("http/1.1")))
+        if (str_equal(protocol, STR(TUNNEL_ALPN)))
+                take_tunnel(v);
+        else if (str_equal(protocol, STR(SSH_DIAL_ALPN)))
+                serve_ssh(v);
+        else if (str_is_empty(protocol) || str_equal(protocol, STR("http/1.1")))
                 serve_http(v);
         else
                 serve_grpc(v);
 }
 
-static void shake_hands(struct visitor *v, struct stream *s)
+static void shake_hands(struct visitor *v, struct stream *s, struct tls_context *tls)
 {
         struct proxy *p = v->door->proxy;
         conversation_enter(&v->talk, HANDSHAKE);
-        v->handshake = tls_start(&p->loop, p->tls, s, NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, v);
+        v->handshake = tls_start(&p->loop, tls, s, NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, v);
 }
 
 /* ---- passing through to auth ------------------------------------------------------------------------- */
@@ -307,6 +375,23 @@ static bool is_for_auth(const struct client_hello *hello)
         return is_auth_name(hello->server_name);
 }
 
+static bool offers(const struct client_hello *hello, const char *protocol)
+{
+        for (size_t i = 0; i < hello->alpn_count; i++) {
+                if (str_equal(hello->alpn[i], str_of(protocol)))
+                        return true;
+        }
+        return false;
+}
+
+/* Only members of the cluster are asked for a certificate: a browser would ask its user. */
+static struct tls_context *context_for(const struct proxy *p, const struct client_hello *hello)
+{
+        if (offers(hello, TUNNEL_ALPN))
+                return p->tls_nodes;
+        return offers(hello, SSH_DIAL_ALPN) ? p->tls_people : p->tls;
+}
+
 /* What a browser or curl gets that forgot the "s" of https. */
 static bool is_plain_http(struct str bytes)
 {
@@ -348,8 +433,8 @@ static void on_hello_read(void *ctx, struct str bytes)
         if (is_for_auth(&hello)) {
                 v->stream = whole;
                 pass_through(v);
-        } else if (p->tls != NULL) {
-                shake_hands(v, whole);
+        } else if (context_for(p, &hello) != NULL) {
+                shake_hands(v, whole, context_for(p, &hello));
         } else {
                 v->stream = whole;
                 visitor_free(v);
@@ -413,6 +498,8 @@ void door_drain(struct door *d)
                 next = v->next;
                 if (v->grpc != NULL)
                         rpc_server_drain(v->grpc);
+                else if (v->ssh != NULL)
+                        ssh_dial_drain(v->ssh);
                 else
                         visitor_dismiss(v);
         }

@@ -5,6 +5,8 @@
  *
  *     HELLO ──► DIAL ──► PASS_THROUGH          (ALPN teleport-auth@…, or a name of the Auth Service)
  *       └─────► HANDSHAKE ──► SERVE_GRPC
+ *                     ├─────► SERVE_SSH         (ALPN cteleport-ssh, certificate by the user CA)
+ *                     ├─────► proxy's tunnels   (ALPN cteleport-reversetunnel, certificate of role Node)
  *                     └─────► SERVE_HTTP ──► ASK   (pages that auth is asked for)
  */
 #ifndef PROXY_DOOR_H

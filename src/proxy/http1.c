@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/http1.h"
 
+#include "base/names.h"
 #include "base/text.h"
 
 static const struct {
         int status;
         const char *reason;
 } reasons[] = {
-        { 200, "OK" }, { 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-        { 413, "Content Too Large" }, { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
-        { 500, "Internal Server Error" }, { 503, "Service Unavailable" },
+        { 200, "OK" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
+        { 409, "Conflict" }, { 413, "Content Too Large" }, { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
+        { 500, "Internal Server Error" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
 };
 
 const char *http1_reason(int status)
@@ -62,6 +63,34 @@ static struct error *bad(const char *why)
         return error_new(ERROR_INVALID_ARGUMENT, "not an HTTP request: %s", why);
 }
 
+/* authority-form = uri-host ":" port (RFC 9112 section 3.2.3); an IPv6 literal names nothing here. */
+static struct error *parse_authority(struct str target, struct http1_request *ret)
+{
+        size_t colon = str_find_char(target, ':');
+        int64_t port;
+        struct str host = str_slice(target, 0, colon);
+        struct error *err = name_check_host(host, "the target");
+        if (err == NULL)
+                err = parse_int(str_slice(target, colon + 1, target.len), 0, UINT16_MAX, "the port", &port);
+        if (err != NULL) {
+                error_free(err);
+                return bad("its target is not host:port");
+        }
+        ret->authority = host;
+        return NULL;
+}
+
+static struct error *parse_target(struct str target, struct http1_request *ret)
+{
+        if (str_equal(ret->method, STR("CONNECT")))
+                return parse_authority(target, ret);
+        if (!str_starts_with(target, STR("/")) || !is_visible(target))
+                return bad("its target is not a path");
+        ret->path = str_split(&target, '?');
+        ret->query = target;
+        return NULL;
+}
+
 /* request-line = method SP request-target SP HTTP-version (RFC 9112 section 3). */
 static struct error *parse_request_line(struct str line, struct http1_request *ret)
 {
@@ -73,22 +102,19 @@ static struct error *parse_request_line(struct str line, struct http1_request *r
         if (target.len > HTTP1_TARGET_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the request target is longer than %d bytes",
                                  HTTP1_TARGET_MAX);
-        if (!str_starts_with(target, STR("/")) || !is_visible(target))
-                return bad("its target is not a path");
+        ret->method = method;
+        TRY(parse_target(target, ret));
         if (str_equal(rest, STR("HTTP/1.1")))
                 ret->minor = 1;
         else if (str_equal(rest, STR("HTTP/1.0")))
                 ret->minor = 0;
         else
                 return bad("its version is neither HTTP/1.1 nor HTTP/1.0");
-        ret->method = method;
-        ret->path = str_split(&target, '?');
-        ret->query = target;
         return NULL;
 }
 
 /* The fields that are looked at, each at most once. */
-enum field { HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, TRANSFER_ENCODING, FIELDS };
+enum field { HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, LOGIN, TRANSFER_ENCODING, FIELDS };
 
 static const char *const field_names[FIELDS] = {
         [HOST] = "host",
@@ -96,6 +122,7 @@ static const char *const field_names[FIELDS] = {
         [CONTENT_TYPE] = "content-type",
         [ORIGIN] = "origin",
         [FETCH_SITE] = "sec-fetch-site",
+        [LOGIN] = "x-teleport-login",
         [TRANSFER_ENCODING] = "transfer-encoding",
 };
 
@@ -157,6 +184,7 @@ static struct error *take_fields(struct http1_request *request, const struct fie
         request->content_type = fields->values[CONTENT_TYPE];
         request->origin = fields->values[ORIGIN];
         request->fetch_site = fields->values[FETCH_SITE];
+        request->login = fields->values[LOGIN];
         return NULL;
 }
 

@@ -4,7 +4,7 @@
  * it never sees a socket.
  *
  * Strict means: CRLF line ends, one blank between the parts of the request line, an origin-form target of
- * visible ASCII, no folded lines, no blank before a colon, no control bytes in values, exactly one Host with
+ * visible ASCII (host:port with CONNECT), no folded lines, no blank before a colon, no control bytes in values, exactly one Host with
  * HTTP/1.1, no field twice that is looked at. A body comes with POST only, is short, and has a Content-Length:
  * Transfer-Encoding is refused. Each connection serves one request, so that there is no smuggling.
  */
@@ -23,10 +23,11 @@ enum {
 
 struct http1_request {
         struct str method; /* all of these borrow from the input */
-        struct str path;   /* of the target, before '?' */
+        struct str path;   /* of the target, before '?'; "" with CONNECT */
         struct str query;  /* after it, "" when none */
+        struct str authority; /* CONNECT: the host of its target "host:port"; "" otherwise */
         struct str host;   /* "" when none (HTTP/1.0) */
-        struct str content_type, origin, fetch_site; /* "" when none */
+        struct str content_type, origin, fetch_site, login; /* "" when none; login: X-Teleport-Login */
         size_t body;       /* bytes of it, behind the head */
         int minor;         /* HTTP/1.<minor> */
 };

@@ -38,6 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 inside(request.path, alone);
                 inside(request.query, alone);
                 inside(request.host, alone);
+                inside(request.authority, alone);
+                inside(request.login, alone);
                 inside(request.content_type, alone);
                 inside(request.origin, alone);
                 inside(request.fetch_site, alone);

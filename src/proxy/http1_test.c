@@ -21,6 +21,16 @@ static const struct {
         { "HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", OK },
         { "what follows is not looked at", "GET / HTTP/1.0\r\n\r\nanything\n", OK },
         { "a length of nothing", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", OK },
+        { "a way to a node", "CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\nX-Teleport-Login: root\r\n\r\nSSH-2.0-", OK },
+        { "a way to a path", "CONNECT /a HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a way without a port", "CONNECT web-1 HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a port that is none", "CONNECT web-1:65536 HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a way to an option", "CONNECT -oProxyCommand=x:0 HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a way to a shell", "CONNECT a;b:0 HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a way to nowhere", "CONNECT :0 HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "two logins", "CONNECT a:0 HTTP/1.1\r\nHost: a\r\nX-Teleport-Login: a\r\nX-Teleport-Login: b\r\n\r\n",
+          ERROR_INVALID_ARGUMENT },
+        { "a way with a body", "CONNECT a:0 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", ERROR_UNIMPLEMENTED },
         { "nothing yet", "", MORE },
         { "half a line", "GET /webapi", MORE },
         { "half a line end", "GET / HTTP/1.1\r", MORE },
@@ -68,6 +78,17 @@ static void judges_each_case_as_the_table_says(void **state)
                 if (outcome != cases[i].outcome)
                         fail_msg("%s: %d instead of %d", cases[i].name, outcome, cases[i].outcome);
         }
+}
+
+static void takes_a_way_to_a_node_apart(void **state)
+{
+        (void)state;
+        struct http1_request r;
+        size_t head;
+        assert_null(http1_parse(STR("CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\nx-teleport-login: root\r\n\r\n"), &r, &head));
+        assert_true(str_equal(r.authority, STR("web-1")));
+        assert_true(str_equal(r.login, STR("root")));
+        assert_true(str_is_empty(r.path));
 }
 
 static void takes_a_request_apart(void **state)
@@ -140,6 +161,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(judges_each_case_as_the_table_says),
                 cmocka_unit_test(takes_a_request_apart),
+                cmocka_unit_test(takes_a_way_to_a_node_apart),
                 cmocka_unit_test(refuses_a_head_that_never_ends),
                 cmocka_unit_test(refuses_too_many_fields_and_a_long_target),
                 cmocka_unit_test(refuses_a_nul_in_a_line),

@@ -10,6 +10,7 @@
 #include "os/sandbox.h"
 #include "pki/cert_check.h"
 #include "proxy/door.h"
+#include "proxy/ssh_dial.h"
 #include "rpc/link.h"
 
 enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB, SNI_NAMES_MAX = 100 };
@@ -66,7 +67,36 @@ static struct error *add_cluster_identity(struct tls_context *tls, const struct 
         return tls_context_add(tls, "*.teleport.cluster.local", identity);
 }
 
-/* Makes the context anew, so that a bad reload leaves the old one in place. */
+/* For members of the cluster: they see its certificate, and must show one that `trust_pem` vouches for. */
+static struct error *make_mutual(const struct host_identity *id, struct str trust_pem, const char *protocol,
+                                 struct tls_context **ret)
+{
+        AUTO_PTR(tls_context) made = NULL;
+        AUTO(buf) chain = BUF_MAX(CHAIN_PEM_MAX);
+        const char *const alpn[] = { protocol, NULL };
+        host_identity_chain_pem(id, &chain);
+        TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_REQUIRED, .trust_pem = trust_pem,
+                                                  .alpn = alpn, .is_internal = true },
+                            &made));
+        TRY(tls_context_add(made, NULL,
+                            (struct tls_identity){ .cert_chain_pem = buf_str(&chain), .key_pem = secret_str(&id->tls_key_pem) }));
+        tls_context_free(*ret);
+        *ret = made;
+        made = NULL;
+        return NULL;
+}
+
+static struct error *renew_mutual(struct proxy *p)
+{
+        AUTO(buf) host_cas = BUF_MAX(CHAIN_PEM_MAX);
+        host_identity_trust_pem(&p->identity, &host_cas);
+        TRY(make_mutual(&p->identity, buf_str(&host_cas), TUNNEL_ALPN, &p->tls_nodes));
+        if (p->user_cas.len == 0) /* without trust every certificate would do */
+                return NULL;
+        return make_mutual(&p->identity, buf_str(&p->user_cas), SSH_DIAL_ALPN, &p->tls_people);
+}
+
+/* Makes the contexts anew, so that a bad reload leaves the old ones in place. */
 static struct error *renew_tls(struct proxy *p)
 {
         AUTO_PTR(tls_context) made = NULL;
@@ -78,6 +108,8 @@ static struct error *renew_tls(struct proxy *p)
                 TRY(add_keypair(made, p->keypairs[n], n == 0));
         if (has_identity)
                 TRY(add_cluster_identity(made, &p->identity, p->keypair_count == 0));
+        if (has_identity)
+                TRY(renew_mutual(p));
         tls_context_free(p->tls);
         p->tls = made;
         made = NULL;
@@ -140,6 +172,15 @@ static struct error *read_identity(const Cteleport__Internal__V1__Identity *msg,
         return host_identity_make(ret, &keys, &certs, (struct host_expectation){ .role = STR("Proxy") });
 }
 
+static struct error *read_user_cas(const Cteleport__Internal__V1__Identity *msg, struct buf *ret)
+{
+        if (msg->n_tls_user_ca_certs > HOST_CAS_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "the identity names more than %d user CAs", HOST_CAS_MAX);
+        for (size_t n = 0; n < msg->n_tls_user_ca_certs; n++)
+                cert_der_to_pem(str_of_bytes(msg->tls_user_ca_certs[n].data, msg->tls_user_ca_certs[n].len), ret);
+        return buf_finish(ret, "the user CAs");
+}
+
 /* On another machine than auth, the identity is also what auth is reached with. */
 static void use_remote_auth(struct proxy *p, const char *address)
 {
@@ -169,17 +210,24 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
         struct proxy *p = ctx;
         const Cteleport__Internal__V1__Identity *msg = (const Cteleport__Internal__V1__Identity *)answer;
         struct host_identity id = { 0 };
+        struct buf user_cas = BUF_MAX(CHAIN_PEM_MAX);
         p->is_asking = false;
         if (p->is_stopping || p->is_draining) {
                 error_free(err);
                 return;
         }
         if (err == NULL)
+                err = read_user_cas(msg, &user_cas);
+        if (err == NULL)
                 err = read_identity(msg, &id);
         if (err == NULL) {
                 host_identity_release(&p->identity);
+                buf_release(&p->user_cas);
                 p->identity = id;
+                p->user_cas = user_cas;
                 err = renew_tls(p);
+        } else {
+                buf_release(&user_cas);
         }
         if (err != NULL) {
                 /* DEADLINE_EXCEEDED is the rhythm of the long poll; a lost link is replaced by the supervisor. */
@@ -241,7 +289,7 @@ static void stop_loop(void *ctx)
 
 void proxy_is_empty(struct proxy *p)
 {
-        if ((!p->is_draining && !p->is_stopping) || !door_is_empty(p->door))
+        if ((!p->is_draining && !p->is_stopping) || !door_is_empty(p->door) || !tunnels_are_empty(&p->tunnels))
                 return;
         upstream_free(p->upstream);
         p->upstream = NULL;
@@ -258,6 +306,7 @@ static void on_stop(void *ctx)
                 return;
         p->is_stopping = true;
         door_shut(p->door);
+        tunnels_shut(&p->tunnels);
 }
 
 static void on_drain(void *ctx)
@@ -267,6 +316,7 @@ static void on_drain(void *ctx)
                 return;
         p->is_draining = true;
         door_drain(p->door);
+        tunnels_drain(&p->tunnels);
 }
 
 static void on_link(void *ctx, const char *name, int fd)
@@ -278,6 +328,11 @@ static void on_link(void *ctx, const char *name, int fd)
                 use_instance(p, fd);
         else
                 upstream_use_link(p->upstream, fd);
+}
+
+static void on_no_tunnels(void *ctx)
+{
+        proxy_is_empty(ctx);
 }
 
 static void ask_auth_link(void *ctx)
@@ -315,6 +370,10 @@ static struct error *set_up(struct proxy *p)
         p->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED,
                                                                        LIMIT_CONNECTIONS_PER_SOURCE };
         p->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
+        p->sources.limits[SOURCE_SSH] = (struct source_limit){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_PER_SOURCE };
+        p->tunnels.loop = &p->loop;
+        p->tunnels.on_empty = on_no_tunnels;
+        p->tunnels.ctx = p;
         p->keypairs = boot->https_keypairs;
         p->keypair_count = boot->n_https_keypairs;
         TRY(renew_tls(p));
@@ -344,7 +403,11 @@ static void tear_down(struct proxy *p)
 {
         door_free(p->door);
         timer_free(p->ask_again);
+        tunnels_release(&p->tunnels);
         tls_context_free(p->tls);
+        tls_context_free(p->tls_nodes);
+        tls_context_free(p->tls_people);
+        buf_release(&p->user_cas);
         host_identity_release(&p->identity);
         sources_release(&p->sources);
         arena_free(p->keypair_arena);

@@ -4,7 +4,9 @@
  *
  *   accept ─► door: counts the source, looks at the ClientHello
  *               ├─ teleport-auth@…  ─────────► passes the bytes through to auth, TLS untouched
- *               └─ else: TLS here
+ *               ├─ cteleport-reversetunnel ──► mutual TLS (host CA): tunnels, the nodes that wait to be reached
+ *               ├─ cteleport-ssh ────────────► mutual TLS (user CA): ssh_dial, a person's way to a node
+ *               └─ else: TLS here, which asks for no certificate
  *                    ├─ teleport-proxy-grpc, h2 ─► forward: the join services and Ping, nothing else
  *                    └─ http/1.1, none ──────────► webapi: /webapi/find, /webapi/ping
  *
@@ -19,6 +21,7 @@
 #include "net/socket.h"
 #include "net/sources.h"
 #include "net/tls.h"
+#include "proxy/tunnels.h"
 #include "proxy/upstream.h"
 
 struct door;
@@ -30,7 +33,10 @@ struct proxy {
         struct sources sources;
         struct upstream *upstream;
         struct door *door;
+        struct tunnels tunnels;
         struct tls_context *tls;       /* NULL until there is a certificate to show */
+        struct tls_context *tls_nodes, *tls_people; /* NULL until there is an identity, and a user CA */
+        struct buf user_cas;           /* PEM */
         struct host_identity identity; /* of role Proxy; empty until the instance has it */
         char *auth_address;            /* where to pass connections through to; NULL: not known yet */
         struct link *instance;
@@ -49,7 +55,7 @@ static inline struct str proxy_cluster(const struct proxy *p)
         return p->identity.cluster;
 }
 
-/* The door has no connection any more, while draining or stopping. */
+/* The door or the tunnels have no connection any more, while draining or stopping. */
 void proxy_is_empty(struct proxy *p);
 
 #endif

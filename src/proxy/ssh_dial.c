@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/ssh_dial.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "loop/conversation.h"
+#include "proxy/http1.h"
+#include "proxy/proxy.h"
+#include "rpc/rpc.h"
+#include "rpc/status.h"
+
+enum { HEAD, ASK, CONNECT, SPLICE, OVER };
+
+static const struct conversation_state states[] = {
+        [HEAD] = { "head", MILLISECONDS(TIMEOUT_HTTP1), TO(ASK) | TO(OVER) },
+        [ASK] = { "ask", SECONDS(0), TO(CONNECT) | TO(OVER) }, /* the call has its own deadline */
+        [CONNECT] = { "connect", MILLISECONDS(TIMEOUT_SSH_CONNECT), TO(SPLICE) | TO(OVER) },
+        [SPLICE] = { "splice", SECONDS(0), TO(OVER) },
+        [OVER] = { "over", SECONDS(0), 0 },
+};
+
+struct ssh_dial {
+        struct proxy *proxy;
+        struct conversation talk;
+        struct stream *stream; /* to the person; NULL while the splice owns it */
+        char peer[ADDRESS_TEXT_MAX];
+        struct buf input; /* the request, and what came behind it */
+        size_t head;      /* length of the request */
+        struct rpc_client_call *call;
+        struct error *call_failure;
+        struct tunnel_dial *dial;
+        struct splice *splice;
+        char host_id[LIMIT_NAME], connection_id[LIMIT_NAME];
+        bool is_expired;
+        bool is_cancelled; /* what runs is on its way to an end */
+        void (*done)(void *ctx);
+        void *ctx;
+};
+
+/* ---- ends ------------------------------------------------------------------------------------------ */
+
+static void tell_done(void *ctx)
+{
+        struct ssh_dial *d = ctx;
+        d->done(d->ctx);
+        buf_release(&d->input);
+        free(d);
+}
+
+/* Nothing runs any more. */
+static void end(struct ssh_dial *d)
+{
+        conversation_enter(&d->talk, OVER);
+        conversation_release(&d->talk);
+        stream_close(d->stream);
+        d->stream = NULL;
+        error_free(d->call_failure);
+        d->call_failure = NULL;
+        loop_defer(&d->proxy->loop, tell_done, d);
+}
+
+static const struct {
+        enum error_code code;
+        int status;
+} statuses[] = {
+        { ERROR_INVALID_ARGUMENT, 400 },  { ERROR_UNAUTHENTICATED, 401 },    { ERROR_PERMISSION_DENIED, 403 },
+        { ERROR_NOT_FOUND, 404 },         { ERROR_FAILED_PRECONDITION, 409 }, { ERROR_RESOURCE_EXHAUSTED, 429 },
+        { ERROR_UNAVAILABLE, 503 },       { ERROR_DEADLINE_EXCEEDED, 503 },
+};
+
+static int status_of(enum error_code code)
+{
+        for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+                if (statuses[i].code == code)
+                        return statuses[i].status;
+        }
+        return 502;
+}
+
+/* Says why not, and ends; err is owned. */
+static void refuse(struct ssh_dial *d, struct error *err)
+{
+        AUTO(buf) body = BUF_MAX(STATUS_TEXT_MAX + 1);
+        AUTO(buf) answer = BUF_MAX(STATUS_TEXT_MAX + 1 * KiB);
+        int status = status_of(err->code);
+        status_put_text(&body, err);
+        buf_put_char(&body, '\n');
+        buf_printf(&answer, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+                   status, http1_reason(status), body.len);
+        buf_put(&answer, buf_str(&body));
+        log_debug("A connection to a node was refused", LOG_C("peer", d->peer), LOG_ERR(err));
+        error_free(err);
+        stream_write(d->stream, buf_str(&answer));
+        stream_shutdown(d->stream);
+        end(d);
+}
+
+/* ---- bytes ----------------------------------------------------------------------------------------- */
+
+static void on_spliced(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
+{
+        struct ssh_dial *d = ctx;
+        d->splice = NULL;
+        log_debug("A connection to a node has ended", LOG_C("connection", d->connection_id), LOG_INT("sent", a_to_b),
+                  LOG_INT("received", b_to_a));
+        end(d);
+}
+
+static void on_connected(void *ctx, struct stream *node, struct error *err)
+{
+        struct ssh_dial *d = ctx;
+        d->dial = NULL;
+        if (d->is_cancelled) {
+                stream_close(node);
+                error_free(err);
+                end(d);
+                return;
+        }
+        if (err != NULL) {
+                if (d->is_expired)
+                        err = error_because(error_new(ERROR_UNAVAILABLE, "the node did not answer in time"), err);
+                refuse(d, err);
+                return;
+        }
+        AUTO(buf) answer = BUF_MAX(1 * KiB);
+        struct stream *person = d->stream;
+        conversation_enter(&d->talk, SPLICE);
+        buf_printf(&answer, "HTTP/1.1 200 OK\r\nX-Teleport-Host-Id: %s\r\nX-Teleport-Connection: %s\r\n\r\n", d->host_id,
+                   d->connection_id);
+        stream_write(person, buf_str(&answer));
+        stream_write(node, str_slice(buf_str(&d->input), d->head, d->input.len));
+        buf_release(&d->input);
+        d->stream = NULL;
+        d->splice = splice_start(&d->proxy->loop, person, node, LIMIT_TUNNEL_WINDOW, on_spliced, d);
+}
+
+/* ---- auth decides ------------------------------------------------------------------------------------ */
+
+/* A value that becomes a header: visible ASCII, and no longer than fits. */
+static struct error *take(char *ret, const char *text)
+{
+        struct str value = str_of(text);
+        if (value.len == 0 || value.len >= LIMIT_NAME)
+                return error_new(ERROR_INTERNAL, "the Auth Service's answer cannot be used");
+        for (size_t i = 0; i < value.len; i++) {
+                if (value.ptr[i] <= ' ' || value.ptr[i] >= 0x7f)
+                        return error_new(ERROR_INTERNAL, "the Auth Service's answer cannot be used");
+        }
+        memcpy(ret, value.ptr, value.len + 1);
+        return NULL;
+}
+
+static void on_answer(void *ctx, const ProtobufCMessage *msg)
+{
+        struct ssh_dial *d = ctx;
+        const Cteleport__V1__DialResponse *answer = (const Cteleport__V1__DialResponse *)msg;
+        if (d->call_failure == NULL)
+                d->call_failure = take(d->host_id, answer->host_id);
+        if (d->call_failure == NULL)
+                d->call_failure = take(d->connection_id, answer->connection_id);
+}
+
+static struct error *no_tunnel(void)
+{
+        return error_hint(error_new(ERROR_UNAVAILABLE, "the node is not connected to this proxy right now"),
+                          "a node connects again within seconds; if it stays away, look at its log and at the proxy's public_addr");
+}
+
+static void on_asked(void *ctx, struct error *err)
+{
+        struct ssh_dial *d = ctx;
+        d->call = NULL;
+        if (d->is_cancelled) {
+                error_free(err);
+                end(d);
+                return;
+        }
+        if (err == NULL) {
+                err = d->call_failure;
+                d->call_failure = NULL;
+        }
+        if (err == NULL && (d->host_id[0] == '\0' || d->connection_id[0] == '\0'))
+                err = error_new(ERROR_INTERNAL, "the Auth Service did not answer");
+        if (err != NULL) {
+                refuse(d, err);
+                return;
+        }
+        conversation_enter(&d->talk, CONNECT);
+        struct tunnel_request request = {
+                .host_id = str_of(d->host_id),
+                .connection_id = str_of(d->connection_id),
+                .client_addr = str_of(d->peer),
+        };
+        d->dial = tunnels_connect(&d->proxy->tunnels, &request, on_connected, d);
+        if (d->dial == NULL)
+                refuse(d, no_tunnel());
+}
+
+static const struct rpc_client_events call_events = { .on_message = on_answer, .on_done = on_asked };
+
+static void ask(struct ssh_dial *d, const struct http1_request *http)
+{
+        struct rpc_client *auth = upstream_client(d->proxy->upstream);
+        Cteleport__V1__DialRequest request = CTELEPORT__V1__DIAL_REQUEST__INIT;
+        AUTO_MEM char *target = str_dup(http->authority);
+        AUTO_MEM char *login = str_dup(http->login);
+        struct str cert = tls_peer_cert_der(d->stream);
+        conversation_enter(&d->talk, ASK);
+        if (auth == NULL) {
+                refuse(d, upstream_absence(d->proxy->upstream));
+                return;
+        }
+        request.user_cert = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
+        request.target = target;
+        request.login = login;
+        request.client_addr = d->peer;
+        d->call = rpc_client_call(auth,
+                                  (struct rpc_client_call_options){
+                                          .path = "/cteleport.v1.DialService/Dial",
+                                          .response = &cteleport__v1__dial_response__descriptor,
+                                          .within = MILLISECONDS(TIMEOUT_RPC),
+                                  },
+                                  &call_events, d);
+        rpc_client_send(d->call, &request.base);
+        rpc_client_half_close(d->call);
+}
+
+/* ---- the request ----------------------------------------------------------------------------------- */
+
+static void on_read(void *ctx, struct str bytes)
+{
+        struct ssh_dial *d = ctx;
+        struct http1_request request;
+        buf_put(&d->input, bytes); /* one read above the longest head fits */
+        struct error *err = http1_parse(buf_str(&d->input), &request, &d->head);
+        if (err == NULL && d->head == 0)
+                return;
+        stream_read(d->stream, false);
+        if (err == NULL && !str_equal(request.method, STR("CONNECT")))
+                err = error_new(ERROR_INVALID_ARGUMENT, "only CONNECT is served here");
+        if (err != NULL)
+                refuse(d, err);
+        else
+                ask(d, &request);
+}
+
+static void on_stream_end(void *ctx, struct error *err)
+{
+        struct ssh_dial *d = ctx;
+        error_free(err); /* the person left */
+        if (d->talk.state == HEAD)
+                end(d);
+        else
+                ssh_dial_cancel(d);
+}
+
+static const struct stream_events person_events = { .on_read = on_read, .on_end = on_stream_end };
+
+static void on_expired(void *ctx)
+{
+        struct ssh_dial *d = ctx;
+        d->is_expired = true;
+        if (d->talk.state == CONNECT)
+                tunnel_connect_cancel(d->dial); /* refused when it has answered */
+        else
+                ssh_dial_cancel(d);
+}
+
+struct ssh_dial *ssh_dial_start(struct proxy *p, struct stream *tls, const char *peer, void (*done)(void *ctx), void *ctx)
+{
+        struct ssh_dial *d = NEW(struct ssh_dial);
+        *d = (struct ssh_dial){ .proxy = p, .stream = tls, .done = done, .ctx = ctx };
+        d->input = BUF_MAX(LIMIT_HTTP1_HEADER + LOOP_BUFFER);
+        snprintf(d->peer, sizeof d->peer, "%s", peer);
+        conversation_init(&d->talk, &p->loop, states, HEAD, on_expired, d);
+        stream_listen(tls, &person_events, d);
+        stream_read(tls, true);
+        return d;
+}
+
+void ssh_dial_drain(struct ssh_dial *d)
+{
+        if (d->talk.state != SPLICE)
+                ssh_dial_cancel(d);
+}
+
+void ssh_dial_cancel(struct ssh_dial *d)
+{
+        if (d->is_cancelled || d->talk.state == OVER)
+                return;
+        d->is_cancelled = true;
+        if (d->call != NULL)
+                rpc_client_cancel(d->call);
+        else if (d->dial != NULL)
+                tunnel_connect_cancel(d->dial);
+        else if (d->splice != NULL)
+                splice_cancel(d->splice);
+        else
+                end(d);
+}

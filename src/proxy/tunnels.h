@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reverse tunnels of the nodes that are connected to this proxy, by host ID.
+ *
+ * A node that comes back before its old tunnel is known to be dead has two for a while: the newest serves.
+ */
+#ifndef PROXY_TUNNELS_H
+#define PROXY_TUNNELS_H
+
+#include "base/map.h"
+#include "tunnel/tunnel.h"
+
+struct node_tunnel;
+
+/* A zeroed struct with loop set is ready; the owner may touch nothing else. */
+struct tunnels {
+        struct loop *loop;
+        void (*on_empty)(void *ctx); /* when the last one is gone, from the loop; may be NULL */
+        void *ctx;
+        struct node_tunnel *list;
+        struct map by_host; /* host ID -> the newest tunnel, which knows the older ones */
+        size_t count;
+        bool is_closing; /* no more are taken */
+};
+
+/*
+ * Takes in the tunnel of a node that has proven to be host_id; tls is owned. Beyond LIMIT_TUNNELS, or while
+ * closing, it is closed at once; the oldest of a host goes beyond LIMIT_TUNNELS_PER_HOST.
+ */
+void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, const char *peer);
+
+/* Asks the node host_id for a stream, see tunnel_connect. NULL: it has no tunnel to this proxy. */
+struct tunnel_dial *tunnels_connect(struct tunnels *t, const struct tunnel_request *request,
+                                    void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
+
+/* Takes no more, and tells all nodes to go; SSH connections that are open may go on. */
+void tunnels_drain(struct tunnels *t);
+
+/* Takes no more and ends all. */
+void tunnels_shut(struct tunnels *t);
+
+static inline bool tunnels_are_empty(const struct tunnels *t)
+{
+        return t->list == NULL;
+}
+
+/* When they are empty. */
+void tunnels_release(struct tunnels *t);
+
+#endif
