@@ -5,7 +5,9 @@
 
 #include "api.pb-c.h"
 #include "auth/admin_request.h"
+#include "auth/directory.h"
 #include "auth/hosts.h"
+#include "auth/nodes.h"
 #include "auth/presence.h"
 #include "base/bug.h"
 #include "base/log.h"
@@ -35,6 +37,7 @@ struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage 
         q->call = call;
         q->arena = arena_new(ADMIN_ARENA);
         q->who = BUF_MAX(1 * KiB);
+        q->user = arena_str(q->arena, str_of(caller->user));
         caller_describe(caller, &q->who);
         struct error *err = message_copy(q->arena, first, &copy);
         if (err != NULL)
@@ -42,6 +45,11 @@ struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage 
         q->message = copy;
         rpc_call_listen(call, &call_events, q);
         return q;
+}
+
+struct error *admin_person(const struct admin_request *q, struct access_person *ret)
+{
+        return directory_person(q->auth->directory, q->user, q->arena, ret);
 }
 
 static void admin_free(struct admin_request *q)
@@ -247,7 +255,7 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
         spec->public_addrs = p->public_addrs;
         spec->n_public_addrs = p->n_public_addrs;
         spec->hostname = p->hostname;
-        spec->use_tunnel = str_is_empty(str_of(p->addr));
+        spec->use_tunnel = p->use_tunnel || str_is_empty(str_of(p->addr));
         spec->version = p->version;
         spec->join_method = p->join_method;
         spec->aws_account = p->aws_account;
@@ -255,15 +263,40 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
         spec->services = p->services;
         spec->n_services = p->n_services;
         spec->last_heartbeat = timestamp(q->arena, p->last_heartbeat);
+        spec->cmd_labels = p->commands;
+        spec->n_cmd_labels = p->n_commands;
         return node;
+}
+
+/* Nodes as one who asks may see them. */
+struct node_listing {
+        struct access_person person;
+        bool is_known; /* person: asked once for the page, which is shown in one turn */
+};
+
+static struct error *sees(struct admin_request *q, struct node_listing *l, const Cteleport__State__V1__Presence *p, bool *ret)
+{
+        *ret = true;
+        if (str_is_empty(q->user))
+                return NULL;
+        if (!l->is_known)
+                TRY(admin_person(q, &l->person));
+        l->is_known = true;
+        struct node node = node_of_presence(q->arena, p);
+        *ret = access_sees_node(&l->person, node.labels, node.label_count);
+        return NULL;
 }
 
 static struct error *show_node(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
 {
         Cteleport__State__V1__Presence *p = NULL;
+        struct listing *l = q->state;
+        bool is_shown = false;
 
         TRY(read_presence(q, item, &p));
         if (serves(p, "Node"))
+                TRY(sees(q, l->ctx, p, &is_shown));
+        if (is_shown)
                 *ret = &node_of(q, p)->base;
         return NULL;
 }
@@ -280,7 +313,9 @@ static void reply_nodes(struct admin_request *q, struct listing *l)
 
 void admin_list_nodes(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        admin_list(admin_begin(call, first), (struct listing){ PRESENCE_PREFIX, show_node, reply_nodes });
+        struct admin_request *q = admin_begin(call, first);
+
+        admin_list(q, (struct listing){ PRESENCE_PREFIX, show_node, reply_nodes, .ctx = arena_alloc(q->arena, sizeof(struct node_listing)) });
 }
 
 static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Cteleport__State__V1__Presence *p)

@@ -18,6 +18,7 @@ struct admin_request {
         struct arena *arena;
         const ProtobufCMessage *message; /* in arena */
         struct buf who;                  /* for the audit */
+        struct str user;                 /* the person who asks, in arena; empty: whoever is on this machine, who may all */
         void *state;                     /* of the method, in arena */
 };
 
@@ -32,12 +33,16 @@ static inline struct error *admin_check_waited_for(const struct admin_request *q
 void admin_reply(struct admin_request *q, const ProtobufCMessage *answer);
 void admin_fail(struct admin_request *q, struct error *err);
 
+/* The person who asks with the roles they hold now, in the arena; until the next turn of the loop. */
+struct error *admin_person(const struct admin_request *q, struct access_person *ret) MUST_USE;
+
 /* One page of a listing. */
 struct listing {
         struct str prefix;
         /* what an item is shown as, in the arena; *ret stays NULL for one that is not shown */
         struct error *(*show)(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret);
         void (*reply)(struct admin_request *q, struct listing *l);
+        void *ctx; /* of the method */
         /* filled in for reply */
         ProtobufCMessage **messages;
         size_t count, room, size;

@@ -60,6 +60,18 @@ const struct guarded_method auth_methods[] = {
         ADMIN("ListNodes", list_request, admin_list_nodes, NO_RULE), /* only those that the person sees */
         ADMIN("DeleteNode", name_request, admin_delete_node, "node", ACCESS_DELETE),
         ADMIN("ListInstances", list_request, admin_list_instances, "instance", SEE),
+        ADMIN("ListUsers", list_request, admin_list_users, "user", SEE),
+        ADMIN("GetUser", name_request, admin_get_user, "user", ACCESS_READ),
+        ADMIN("PutUser", put_user_request, admin_put_user, "user", WRITE),
+        ADMIN("DeleteUser", name_request, admin_delete_user, "user", ACCESS_DELETE),
+        ADMIN("ListRoles", list_request, admin_list_roles, "role", SEE),
+        ADMIN("GetRole", name_request, admin_get_role, "role", ACCESS_READ),
+        ADMIN("PutRole", put_role_request, admin_put_role, "role", WRITE),
+        ADMIN("DeleteRole", name_request, admin_delete_role, "role", ACCESS_DELETE),
+        ADMIN("ListLocks", list_request, admin_list_locks, "lock", SEE),
+        ADMIN("GetLock", name_request, admin_get_lock, "lock", ACCESS_READ),
+        ADMIN("PutLock", put_lock_request, admin_put_lock, "lock", WRITE),
+        ADMIN("DeleteLock", name_request, admin_delete_lock, "lock", ACCESS_DELETE),
 };
 
 const size_t auth_method_count = ARRAY_LEN(auth_methods);

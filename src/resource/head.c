@@ -25,7 +25,26 @@ struct error *head_check(const struct head_kind *k, char **kind, char **sub_kind
         for (size_t i = 0; k->versions[i] != NULL; i++)
                 if (strcmp(*version, k->versions[i]) == 0)
                         return NULL;
-        return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "version '%s' of a %s is not supported", shown_version, k->kind),
+        return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "version '%s' of %ss is not supported", shown_version, k->kind),
                                       "write version: %s", k->versions[0]),
                            "version");
+}
+
+struct walltime timestamp_end(const Cteleport__V1__Timestamp *end)
+{
+        struct walltime t;
+
+        if (end == NULL)
+                return (struct walltime){ 0 };
+        if (__builtin_mul_overflow(end->seconds, SECONDS(1).ns, &t.ns) || __builtin_add_overflow(t.ns, end->nanos, &t.ns))
+                t.ns = end->seconds > 0 ? INT64_MAX : 1;
+        return t.ns <= 0 ? (struct walltime){ 1 } : t; /* 0 would mean never */
+}
+
+struct error *check_not_past(const Cteleport__V1__Timestamp *end, struct walltime now, const char *field)
+{
+        if (end == NULL || timestamp_end(end).ns > now.ns)
+                return NULL;
+        return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s has passed already", field), "leave it out for what never ends"),
+                           "%s", field);
 }

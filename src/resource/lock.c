@@ -80,14 +80,7 @@ struct error *lock_check(Cteleport__V1__Lock *lock)
 
 struct walltime lock_ends(const Cteleport__V1__Lock *lock)
 {
-        const Cteleport__V1__Timestamp *end = lock->spec == NULL ? NULL : lock->spec->expires;
-        struct walltime t;
-
-        if (end == NULL)
-                return (struct walltime){ 0 };
-        if (__builtin_mul_overflow(end->seconds, SECONDS(1).ns, &t.ns) || __builtin_add_overflow(t.ns, end->nanos, &t.ns))
-                t.ns = end->seconds > 0 ? INT64_MAX : 1;
-        return t.ns <= 0 ? (struct walltime){ 1 } : t; /* 0 would mean never */
+        return lock->spec == NULL ? (struct walltime){ 0 } : timestamp_end(lock->spec->expires);
 }
 
 void lock_put_target(const Cteleport__V1__Lock *lock, struct buf *out)

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "resource/head.h"
 #include "resource/join_method.h"
 #include "resource/role.h"
 #include "resource/token_rule.h"
@@ -17,32 +18,10 @@ static char *text(const char *c)
         return (char *)(uintptr_t)c;
 }
 
-static bool is_unset(const char *c)
-{
-        return c == NULL || *c == '\0';
-}
-
 /* ---- checking ------------------------------------------------------------------------------------ */
 
-static struct error *check_kind_and_version(Cteleport__V1__Token *token)
-{
-        AUTO_MEM char *kind = escaped(str_of(token->kind)), *version = escaped(str_of(token->version));
-
-        if (is_unset(token->kind))
-                token->kind = text("token");
-        if (strcmp(token->kind, "token") != 0)
-                return error_new(ERROR_INVALID_ARGUMENT, "this is a resource of kind '%s', not a token", kind);
-        if (!is_unset(token->sub_kind))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a token has no sub_kind"), "leave sub_kind out");
-        if (is_unset(token->version))
-                token->version = text("v2");
-        if (strcmp(token->version, "v2") != 0)
-                return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "version '%s' of tokens is not supported",
-                                                        version),
-                                              "write version: v2"),
-                                   "version");
-        return NULL;
-}
+static const char *const versions[] = { "v2", NULL };
+static const struct head_kind head = { "token", "a token", versions };
 
 static struct error *check_method(Cteleport__V1__Token *token)
 {
@@ -138,7 +117,7 @@ static struct error *check_rules(Cteleport__V1__TokenSpec *spec, struct arena *a
 
 struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, struct token_warnings *warnings)
 {
-        TRY(check_kind_and_version(token));
+        TRY(head_check(&head, &token->kind, &token->sub_kind, &token->version));
         if (token->spec == NULL)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the token has no spec"),
                                   "a token needs spec.roles and, for AWS, spec.join_method: iam and spec.allow");
@@ -171,14 +150,7 @@ bool token_is_expired(const Cteleport__V1__Token *token, struct walltime now)
 
 struct walltime token_expires(const Cteleport__V1__Token *token)
 {
-        const Cteleport__V1__Timestamp *end = token->metadata == NULL ? NULL : token->metadata->expires;
-        struct walltime t;
-
-        if (end == NULL)
-                return (struct walltime){ 0 };
-        if (__builtin_mul_overflow(end->seconds, 1000000000, &t.ns) || __builtin_add_overflow(t.ns, end->nanos, &t.ns))
-                t.ns = end->seconds > 0 ? INT64_MAX : 1;
-        return t.ns <= 0 ? (struct walltime){ 1 } : t; /* 0 would mean never */
+        return token->metadata == NULL ? (struct walltime){ 0 } : timestamp_end(token->metadata->expires);
 }
 
 bool token_gives_role(const Cteleport__V1__Token *token, struct str role)

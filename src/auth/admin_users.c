@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api.pb-c.h"
+#include "auth/admin.h"
+#include "auth/admin_change.h"
+#include "auth/directory.h"
+#include "auth/hosts.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "resource/head.h"
+#include "resource/user.h"
+#include "rpc/wire.h"
+
+#define PASSWORD_PREFIX STR("/passwords/")
+#define INVITE_PREFIX STR("/invites/")
+
+/* ---- looking ------------------------------------------------------------------------------------------------ */
+
+static struct error *show_user(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
+{
+        return directory_unpack(q->arena, &cteleport__v1__user__descriptor, item, ret);
+}
+
+static void reply_users(struct admin_request *q, struct listing *l)
+{
+        Cteleport__V1__ListUsersResponse response = CTELEPORT__V1__LIST_USERS_RESPONSE__INIT;
+
+        response.users = (Cteleport__V1__User **)l->messages;
+        response.n_users = l->count;
+        response.next = l->next;
+        admin_reply(q, &response.base);
+}
+
+void admin_list_users(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        admin_list(admin_begin(call, first), (struct listing){ USER_PREFIX, show_user, reply_users });
+}
+
+void admin_get_user(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+        struct str name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+        const Cteleport__V1__User *user = directory_user(q->auth->directory, name, NULL);
+
+        if (user == NULL)
+                admin_fail(q, change_not_found("user", name));
+        else
+                admin_reply(q, &user->base);
+}
+
+/* ---- the last one who may ------------------------------------------------------------------------------------- */
+
+struct managers {
+        struct admin_request *request;
+        struct str besides;
+        size_t count;
+};
+
+static void count_manager(void *ctx, const Cteleport__V1__User *user)
+{
+        struct managers *m = ctx;
+        struct access_person p;
+        struct str name = str_of(user->metadata->name);
+        AUTO_PTR(error) err = directory_person(m->request->auth->directory, name, m->request->arena, &p);
+
+        if (err == NULL && !str_equal(name, m->besides) && access_may(&p, "user", ACCESS_CREATE | ACCESS_UPDATE) == ACCESS_ALL)
+                m->count++;
+}
+
+/*
+ * People may not remove the last of them who manages users: from then on only whoever is on the Auth
+ * Service's machine could. Who is there may.
+ */
+static struct error *check_not_last(struct admin_request *q, struct str name)
+{
+        struct managers others = { q, name, 0 };
+
+        if (str_is_empty(q->user))
+                return NULL;
+        directory_each_user(q->auth->directory, count_manager, &others);
+        if (others.count > 0)
+                return NULL;
+        AUTO_MEM char *shown = escaped(name);
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "user \"%s\" is the last who may manage users", shown),
+                          "give another user the role editor first, or do it with tctl on the machine of the Auth Service");
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+
+static struct error *check_roles_exist(struct admin_request *q, const Cteleport__V1__UserSpec *spec)
+{
+        for (size_t i = 0; i < spec->n_roles; i++)
+                if (directory_role(q->auth->directory, str_of(spec->roles[i]), NULL) == NULL)
+                        return error_about(change_not_found("role", str_of(spec->roles[i])), "spec.roles[%zu]", i + 1);
+        return NULL;
+}
+
+static bool still_manages(struct admin_request *q, const Cteleport__V1__UserSpec *spec)
+{
+        const Cteleport__V1__Role **roles = arena_alloc(q->arena, (spec->n_roles + 1) * sizeof *roles);
+
+        for (size_t i = 0; i < spec->n_roles; i++)
+                roles[i] = directory_role(q->auth->directory, str_of(spec->roles[i]), NULL);
+        return access_may(&(struct access_person){ .roles = roles, .role_count = spec->n_roles }, "user", ACCESS_CREATE | ACCESS_UPDATE) == ACCESS_ALL;
+}
+
+static struct error *check_put(struct admin_request *q, const Cteleport__V1__PutUserRequest *m, struct change *c,
+                               const Cteleport__V1__User **ret_present)
+{
+        if (m->user == NULL)
+                return error_new(ERROR_INVALID_ARGUMENT, "no user was given");
+        TRY(user_check(m->user));
+        TRY(check_not_past(m->user->metadata->expires, loop_wall(&q->auth->loop), "metadata.expires"));
+        *c = (struct change){ .kind = "user", .prefix = USER_PREFIX, .name = str_of(m->user->metadata->name), .must_be_new = m->must_be_new };
+        *ret_present = directory_user(q->auth->directory, c->name, &c->present);
+        TRY(change_check(c, m->if_revision));
+        TRY(check_roles_exist(q, m->user->spec));
+        return c->present == 0 || still_manages(q, m->user->spec) ? NULL : check_not_last(q, c->name);
+}
+
+/* What the cluster says of a user is not for whoever writes one to say. */
+static void keep_what_is_ours(struct admin_request *q, Cteleport__V1__UserSpec *spec, const Cteleport__V1__User *present)
+{
+        spec->status = NULL;
+        if (present != NULL) {
+                spec->created_by = present->spec == NULL ? NULL : present->spec->created_by;
+                return;
+        }
+        Cteleport__V1__CreatedBy *by = arena_alloc(q->arena, sizeof *by);
+        Cteleport__V1__Timestamp *now = arena_alloc(q->arena, sizeof *now);
+
+        cteleport__v1__created_by__init(by);
+        cteleport__v1__timestamp__init(now);
+        now->seconds = walltime_unix(loop_wall(&q->auth->loop));
+        by->time = now;
+        by->user = (char *)(uintptr_t)arena_str(q->arena, buf_str(&q->who)).ptr;
+        spec->created_by = by;
+}
+
+static void audit_user(struct admin_request *q, const struct change *c, const Cteleport__V1__User *user, struct audit_record *r)
+{
+        struct str roles[LIMIT_USER_ROLES];
+
+        change_audit(q, c, c->present == 0 ? &audit_user_create : &audit_user_update, r);
+        for (size_t i = 0; i < user->spec->n_roles; i++)
+                roles[i] = str_of(user->spec->roles[i]);
+        audit_strs(r, "roles", roles, user->spec->n_roles);
+        audit_str(r, "connector", STR("local"));
+}
+
+void admin_put_user(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+        const Cteleport__V1__PutUserRequest *m = (const Cteleport__V1__PutUserRequest *)q->message;
+        struct change *c = arena_alloc(q->arena, sizeof *c);
+        const Cteleport__V1__User *present = NULL;
+        struct audit_record record = { 0 };
+        struct error *err = check_put(q, m, c, &present);
+
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        struct store_txn *t = change_begin(q, c);
+        for (size_t i = 0; i < m->user->spec->n_roles; i++) { /* none of them may go meanwhile */
+                AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+                buf_put(&key, ROLE_PREFIX);
+                buf_put_c(&key, m->user->spec->roles[i]);
+                store_txn_require(t, buf_str(&key), STORE_ANY);
+        }
+        keep_what_is_ours(q, m->user->spec, present);
+        audit_user(q, c, m->user, &record);
+        change_put(q, c, t, &m->user->base, m->user->metadata, timestamp_end(m->user->metadata->expires), &record);
+}
+
+/* ---- removing: the user, what proves who they are, and invitations that would do so again ----------------------------- */
+
+struct removal {
+        struct change change;
+        struct str *invites; /* keys */
+        size_t invite_count, invite_room;
+};
+
+static void remove_user(struct admin_request *q, struct removal *r)
+{
+        struct store_txn *t = change_begin(q, &r->change);
+        struct audit_record record = { 0 };
+        AUTO(buf) password = BUF_MAX(LIMIT_STORE_KEY);
+
+        buf_put(&password, PASSWORD_PREFIX);
+        buf_put(&password, r->change.name);
+        store_txn_delete(t, buf_str(&password));
+        for (size_t i = 0; i < r->invite_count; i++)
+                store_txn_delete(t, r->invites[i]);
+        change_audit(q, &r->change, &audit_user_delete, &record);
+        change_delete(q, &r->change, t, &record);
+}
+
+static struct error *note_invite(struct admin_request *q, struct removal *r, const struct store_item *item)
+{
+        Cteleport__State__V1__Invite *invite = NULL;
+
+        TRY(wire_decode(q->arena, &cteleport__state__v1__invite__descriptor, item->value, (ProtobufCMessage **)&invite));
+        if (!str_equal(str_of(invite->user), r->change.name))
+                return NULL;
+        if (r->invite_count == r->invite_room) {
+                struct str *old = r->invites;
+
+                r->invite_room = r->invite_room == 0 ? 8 : r->invite_room * 2;
+                r->invites = arena_alloc(q->arena, r->invite_room * sizeof *r->invites);
+                if (r->invite_count > 0)
+                        memcpy(r->invites, old, r->invite_count * sizeof *old);
+        }
+        r->invites[r->invite_count++] = arena_str(q->arena, item->key);
+        return NULL;
+}
+
+static void on_invites(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct admin_request *q = ctx;
+        struct removal *r = q->state;
+
+        for (size_t i = 0; err == NULL && i < page->count; i++)
+                err = note_invite(q, r, &page->items[i]);
+        if (err == NULL)
+                err = admin_check_waited_for(q);
+        if (err != NULL)
+                admin_fail(q, err);
+        else if (page->is_last || page->count == 0)
+                remove_user(q, r);
+        else
+                store_range(q->auth->store, INVITE_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_invites, q);
+}
+
+void admin_delete_user(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+        struct removal *r = arena_alloc(q->arena, sizeof *r);
+        struct str name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+        struct error *err = NULL;
+
+        *r = (struct removal){ .change = { .kind = "user", .prefix = USER_PREFIX, .name = name } };
+        if (directory_user(q->auth->directory, name, &r->change.present) == NULL)
+                err = change_not_found("user", name);
+        if (err == NULL)
+                err = check_not_last(q, name);
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        q->state = r;
+        store_range(q->auth->store, INVITE_PREFIX, (struct str){ 0 }, LIMIT_STORE_RANGE, on_invites, q);
+}
