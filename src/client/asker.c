@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/asker.h"
+
+#include "api.pb-c.h"
+#include "base/limits.h"
+#include "base/mem.h"
+
+static struct error *open_loop(struct asker *a)
+{
+        a->arena = arena_new(LIMIT_TCTL_ARENA);
+        TRY(loop_init(&a->loop, NULL));
+        a->has_loop = true;
+        return NULL;
+}
+
+struct error *asker_open(struct asker *a, const struct profile *profile)
+{
+        *a = (struct asker){ .profile = profile };
+        return open_loop(a);
+}
+
+struct error *asker_open_proxy(struct asker *a, const char *web_addr, bool is_insecure)
+{
+        *a = (struct asker){ .web_addr = web_addr, .is_insecure = is_insecure };
+        return open_loop(a);
+}
+
+void asker_release(struct asker *a)
+{
+        rpc_client_close(a->client);
+        if (a->has_loop) {
+                loop_run(&a->loop); /* until everything is closed */
+                loop_release(&a->loop);
+        }
+        arena_free(a->arena);
+        *a = (struct asker){ 0 };
+}
+
+/* ---- connecting ---------------------------------------------------------------------------------------------- */
+
+static void on_closed(void *ctx, struct error *err)
+{
+        struct asker *a = ctx;
+
+        error_free(err); /* the call that was under way tells */
+        rpc_client_close(a->client);
+        a->client = NULL;
+}
+
+static void on_dialled(void *ctx, struct stream *tls, struct error *err)
+{
+        struct asker *a = ctx;
+
+        a->err = err;
+        if (err == NULL)
+                a->client = rpc_client_new(&a->loop, tls, a->profile != NULL ? "auth" : "proxy", on_closed, a);
+        loop_stop(&a->loop);
+}
+
+struct error *asker_connect(struct asker *a)
+{
+        struct client_dial *dial;
+
+        if (a->client != NULL)
+                return NULL;
+        if (a->profile != NULL)
+                dial = client_dial_auth(&a->loop, a->profile, on_dialled, a);
+        else
+                dial = client_dial_proxy(&a->loop, a->web_addr, a->is_insecure, on_dialled, a);
+        (void)dial; /* it ends by itself: nobody here could cancel it */
+        loop_run(&a->loop);
+        struct error *err = a->err;
+        a->err = NULL;
+        return err;
+}
+
+/* ---- asking ---------------------------------------------------------------------------------------------------- */
+
+struct question {
+        struct asker *asker;
+        ProtobufCMessage *answer;
+        struct error *err;
+};
+
+/* Copies what is only lent until this returns. */
+static struct error *keep(struct asker *a, const ProtobufCMessage *answer, ProtobufCMessage **ret)
+{
+        size_t size = protobuf_c_message_get_packed_size(answer);
+        AUTO_MEM uint8_t *bytes = mem_alloc(size);
+
+        protobuf_c_message_pack(answer, bytes);
+        return wire_decode(a->arena, answer->descriptor, str_of_bytes(bytes, size), ret);
+}
+
+static void on_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct question *q = ctx;
+
+        q->err = err == NULL ? keep(q->asker, answer, &q->answer) : err;
+        loop_stop(&q->asker->loop);
+}
+
+struct error *asker_ask(struct asker *a, const char *method, const ProtobufCMessage *request,
+                        const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret)
+{
+        struct question q = { .asker = a };
+        struct rpc_client_call_options options = {
+                .path = method,
+                .response = answer_type,
+                .response_max = LIMIT_RPC,
+                .within = MILLISECONDS(TIMEOUT_RPC),
+        };
+
+        TRY(asker_connect(a));
+        rpc_client_unary(a->client, options, request, on_answer, &q);
+        loop_run(&a->loop);
+        if (q.err != NULL)
+                return q.err;
+        *ret = q.answer;
+        return NULL;
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------------- */
+
+struct list {
+        ProtobufCMessage **messages;
+        size_t count, room;
+};
+
+static void list_add(struct asker *a, struct list *l, ProtobufCMessage *const *messages, size_t count)
+{
+        if (l->messages == NULL || l->count + count > l->room) {
+                ProtobufCMessage **old = l->messages;
+
+                l->room = 2 * (l->count + count) + 16;
+                l->messages = arena_alloc(a->arena, l->room * sizeof *l->messages);
+                if (l->count > 0)
+                        memcpy(l->messages, old, l->count * sizeof *old);
+        }
+        if (count > 0)
+                memcpy(l->messages + l->count, messages, count * sizeof *messages);
+        l->count += count;
+}
+
+struct error *asker_list(struct asker *a, const char *method, const ProtobufCMessageDescriptor *page_type,
+                         ProtobufCMessage ***ret, size_t *ret_count)
+{
+        enum { ITEMS, NEXT };
+        Cteleport__V1__ListRequest request = CTELEPORT__V1__LIST_REQUEST__INIT;
+        const ProtobufCFieldDescriptor *fields = page_type->fields;
+        struct list all = { 0 };
+
+        do {
+                ProtobufCMessage *page = NULL;
+
+                TRY(asker_ask(a, method, &request.base, page_type, &page));
+                const char *at = (const char *)page;
+                list_add(a, &all, *(ProtobufCMessage *const *const *)(const void *)(at + fields[ITEMS].offset),
+                         *(const size_t *)(const void *)(at + fields[ITEMS].quantifier_offset));
+                char *next = *(char *const *)(const void *)(at + fields[NEXT].offset);
+                if (strcmp(next, request.after) == 0 && next[0] != '\0')
+                        return error_new(ERROR_DATA_LOSS, "the Auth Service sends the same page again and again");
+                request.after = next;
+        } while (request.after[0] != '\0');
+        *ret = all.messages;
+        *ret_count = all.count;
+        return NULL;
+}
