@@ -107,6 +107,7 @@ enum {
         LIMIT_RESET_PER_SECOND_KNOWN = 40000, /* … LIMIT_CONNECTIONS_UNAUTHENTICATED times as much */
         LIMIT_CONTROL_BURST = 1000,           /* HTTP/2 frames of a stranger that carry nothing, at once */
         LIMIT_CONTROL_PER_SECOND = 100,       /* and as a rate */
+        LIMIT_SPLICE_WINDOW = 1 * MiB,        /* waits on its way between a person's ssh and a node, each way */
         LIMIT_UNREAD_OUTPUT = 1 * MiB,        /* queued for a peer that does not read */
         LIMIT_DESCRIPTORS = 64 * 1024,        /* of each process, if the system lets it: twice the three that each of 10,000 agents needs, and room */
         LIMIT_CONNECT_ADDRESSES = 8,          /* of one name that are tried */

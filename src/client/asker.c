@@ -120,6 +120,12 @@ struct error *asker_ask(struct asker *a, const char *method, const ProtobufCMess
         return NULL;
 }
 
+void asker_forget(struct asker *a)
+{
+        arena_free(a->arena);
+        a->arena = arena_new(LIMIT_TCTL_ARENA);
+}
+
 /* ---- lists ------------------------------------------------------------------------------------------------------- */
 
 struct list {

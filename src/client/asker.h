@@ -35,6 +35,9 @@ struct error *asker_connect(struct asker *a) MUST_USE;
 struct error *asker_ask(struct asker *a, const char *method, const ProtobufCMessage *request,
                         const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret) MUST_USE;
 
+/* Gives back all answers so far, for those who ask without end. */
+void asker_forget(struct asker *a);
+
 /*
  * Asks a method that lists for all of its pages: messages whose first field is a list and whose second says
  * where the next page begins. *ret is not NULL even when the list is empty.

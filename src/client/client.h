@@ -57,6 +57,8 @@ struct error *profile_home(struct arena *a, const char **ret) MUST_USE;
  * NOT_FOUND "Not logged in." when there is none; certificates that have ended are no error here (not_after tells).
  */
 struct error *profile_load(struct profile *p, const char *proxy, const char *user) MUST_USE;
+/* The same without a look at the certificates: names and paths only. */
+struct error *profile_find(struct profile *p, const char *proxy, const char *user) MUST_USE;
 void profile_release(struct profile *p);
 
 /* UNAUTHENTICATED "Active profile expired." with the hint how to log in again. */
@@ -86,6 +88,9 @@ struct error *profile_store(const struct profile_login *login) MUST_USE;
 
 /* Removes the keys and certificates of the profile's user, and its CAs from known_hosts. */
 struct error *profile_remove(const struct profile *p) MUST_USE;
+
+/* Removes everything that logins left in the directory. *ret_any: there was something. */
+struct error *profile_remove_all(bool *ret_any) MUST_USE;
 
 /* The private key of the X.509 certificate. PERMISSION_DENIED when others may read the file. */
 struct error *profile_tls_key(const struct profile *p, struct secret *ret) MUST_USE;

@@ -39,13 +39,13 @@ bool profile_is_file_name(struct str s)
 static struct error *check_home(const char *path)
 {
         for (const char *at = path; *at != '\0'; at++)
-                if ((unsigned char)*at < ' ' || *at == 0x7f || strchr("\"\\$", *at) != NULL) {
+                if ((unsigned char)*at < ' ' || *at == 0x7f || strchr("\"\\$%", *at) != NULL) {
                         AUTO_MEM char *shown = escaped(str_of(path));
 
                         return error_hint(error_new(ERROR_INVALID_ARGUMENT,
                                                     "the directory %s has a character in its name that ssh cannot be told",
                                                     shown),
-                                          "set TELEPORT_HOME to a directory without quotes, backslashes and dollars");
+                                          "set TELEPORT_HOME to a directory without quotes, backslashes, dollars and percent signs");
                 }
         return NULL;
 }
@@ -149,7 +149,7 @@ static struct error *read_yaml(struct profile *p)
         return NULL;
 }
 
-static struct error *load(struct profile *p, const char *proxy, const char *user)
+static struct error *find(struct profile *p, const char *proxy, const char *user)
 {
         const char *current = NULL;
         struct str host;
@@ -173,13 +173,11 @@ static struct error *load(struct profile *p, const char *proxy, const char *user
         if (user != NULL)
                 p->user = arena_printf(p->arena, "%s", user);
         profile_set_paths(p);
-        return profile_read_certificates(p);
+        return NULL;
 }
 
-struct error *profile_load(struct profile *p, const char *proxy, const char *user)
+static struct error *found(struct profile *p, struct error *err)
 {
-        *p = (struct profile){ .arena = arena_new(PROFILE_ARENA) };
-        struct error *err = load(p, proxy, user);
         if (err == NULL)
                 return NULL;
         profile_release(p);
@@ -187,6 +185,18 @@ struct error *profile_load(struct profile *p, const char *proxy, const char *use
                 return err;
         error_free(err);
         return not_logged_in();
+}
+
+struct error *profile_find(struct profile *p, const char *proxy, const char *user)
+{
+        *p = (struct profile){ .arena = arena_new(PROFILE_ARENA) };
+        return found(p, find(p, proxy, user));
+}
+
+struct error *profile_load(struct profile *p, const char *proxy, const char *user)
+{
+        TRY(profile_find(p, proxy, user));
+        return found(p, profile_read_certificates(p));
 }
 
 void profile_release(struct profile *p)

@@ -3,8 +3,8 @@
  * The profile written by a login and removed by a logout.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
+#include <ftw.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -16,7 +16,7 @@
 #include "os/file.h"
 #include "pki/cert.h"
 
-enum { STORE_ARENA = 64 * KiB, FILE_MAX = 256 * KiB };
+enum { STORE_ARENA = 512 * KiB, FILE_MAX = 256 * KiB };
 
 /* ---- pieces -------------------------------------------------------------------------------------------------- */
 
@@ -181,4 +181,30 @@ struct error *profile_remove(const struct profile *p)
         if (p->is_current)
                 TRY(remove_file(arena_printf(a, "%s/current-profile", p->home)));
         return write_known_hosts(a, p, NULL, 0);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+        (void)st, (void)type, (void)where;
+        return remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+struct error *profile_remove_all(bool *ret_any)
+{
+        enum { DESCRIPTORS = 8 };
+        AUTO_PTR(arena) a = arena_new(STORE_ARENA);
+        const char *home, **names = NULL;
+        size_t count = 0;
+
+        TRY(profile_home(a, &home));
+        TRY(profile_names(a, &names, &count));
+        for (size_t i = 0; i < count; i++)
+                TRY(remove_file(profile_path(a, home, names[i])));
+        TRY(remove_file(arena_printf(a, "%s/current-profile", home)));
+        TRY(remove_file(arena_printf(a, "%s/known_hosts", home)));
+        const char *keys = arena_printf(a, "%s/keys", home);
+        if (nftw(keys, remove_entry, DESCRIPTORS, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
+                return error_errno(errno, "cannot remove %s", keys);
+        *ret_any = count > 0;
+        return NULL;
 }

@@ -150,6 +150,8 @@ static struct error *take_argument(struct parser *p, const char *word)
                                   "see: %s help %s", p->f->program->name, p->f->command->name);
         }
         p->f->arguments[p->f->argument_count++] = word;
+        if (p->f->argument_count == p->f->command->free_after)
+                p->flags_ended = true;
         return NULL;
 }
 
@@ -211,7 +213,7 @@ static struct error *check_choice(const struct flag *row, const char *text)
 static struct error *add_item(struct flags *f, struct flag_value *v, struct str item)
 {
         const char **items = arena_alloc(f->arena, (v->item_count + 2) * sizeof *items);
-        const char *text = str_to_c(f->arena, str_trim(item));
+        const char *text = str_to_c(f->arena, v->row->is_whole ? item : str_trim(item));
 
         if (v->item_count > 0)
                 memcpy(items, v->items, v->item_count * sizeof *items);
@@ -246,7 +248,7 @@ static struct error *add_list(struct flags *f, struct flag_value *v, const char 
 static struct error *set_value(struct flags *f, struct flag_value *v, const char *text)
 {
         if (v->row->kind == FLAG_LIST)
-                return add_list(f, v, text);
+                return v->row->is_whole ? add_item(f, v, str_of(text)) : add_list(f, v, text);
         TRY(check_choice(v->row, text));
         v->text = text;
         return NULL;

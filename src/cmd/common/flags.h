@@ -34,6 +34,7 @@ struct flag {
         const char *const *choices; /* NULL-terminated permitted values, NULL: any */
         bool is_required;
         bool is_hidden; /* works, but help does not show it */
+        bool is_whole;  /* FLAG_LIST: values are taken as they are, not cut at commas */
         const char *help;
 };
 
@@ -53,6 +54,7 @@ struct command {
         const struct argument *arguments; /* NULL: none */
         struct error *(*run)(void *ctx, const struct flags *given);
         bool is_hidden;
+        size_t free_after; /* behind so many arguments all words are arguments, dashes or not; 0: flags stand anywhere */
         const char *help;  /* one sentence, no full stop */
         const char *notes; /* more text for `help COMMAND`, lines as printed, NULL: none */
 };

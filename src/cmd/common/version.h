@@ -7,6 +7,11 @@
 
 #include "cmd/common/flags.h"
 
+/* What it prints. */
+extern const struct version {
+        const char *version, *gitref, *runtime;
+} program_version;
+
 struct error *version_run(void *ctx, const struct flags *given) MUST_USE;
 
 #endif

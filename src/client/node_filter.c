@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/node_filter.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+enum { LABEL_MAX = 4 * KiB };
+
+/* Up to a mark outside of quotes, without the quotes; *ended: the mark was there. */
+static struct error *take_part(struct arena *a, struct str *rest, const char *marks, char *ret_mark, struct str *ret)
+{
+        AUTO(buf) part = BUF_MAX(LABEL_MAX);
+        char quote = 0;
+        size_t i = 0;
+
+        *ret_mark = '\0';
+        for (; i < rest->len; i++) {
+                char c = rest->ptr[i];
+
+                if (quote == 0 && c != '\0' && strchr(marks, c) != NULL) {
+                        *ret_mark = c;
+                        break;
+                }
+                if (quote == 0 && (c == '"' || c == '\''))
+                        quote = c;
+                else if (quote != 0 && c == quote)
+                        quote = 0;
+                else
+                        buf_put_char(&part, c);
+        }
+        if (quote != 0)
+                return error_new(ERROR_INVALID_ARGUMENT, "a quote in the labels is not closed");
+        TRY(buf_finish(&part, "a label"));
+        *rest = str_slice(*rest, i + 1, rest->len);
+        *ret = arena_str(a, str_trim(buf_str(&part)));
+        return NULL;
+}
+
+struct error *node_filter_add_labels(struct node_filter *f, struct arena *a, struct str text)
+{
+        struct str rest = text;
+
+        while (!str_is_empty(rest)) {
+                struct predicate_label label;
+                char mark;
+
+                TRY(take_part(a, &rest, "=,", &mark, &label.key));
+                if (mark != '=' || str_is_empty(label.key)) {
+                        AUTO_MEM char *shown = escaped(text);
+
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' does not name labels", shown),
+                                          "write key=value, several with commas between");
+                }
+                TRY(take_part(a, &rest, ",", &mark, &label.value));
+                if (f->label_count == NODE_FILTER_LABELS_MAX)
+                        return error_new(ERROR_INVALID_ARGUMENT, "there are more than %d labels", NODE_FILTER_LABELS_MAX);
+                f->labels[f->label_count++] = label;
+        }
+        return NULL;
+}
+
+struct predicate_subject node_subject(const Cteleport__V1__Node *node, struct arena *a)
+{
+        const Cteleport__V1__Metadata *metadata = node->metadata;
+        size_t given = metadata == NULL ? 0 : metadata->n_labels, told = node->spec->n_cmd_labels, count = 0;
+        struct predicate_label *labels = arena_alloc(a, (given + told + 1) * sizeof *labels);
+
+        for (size_t i = 0; i < given; i++)
+                labels[count++] = (struct predicate_label){ str_of(metadata->labels[i]->key), str_of(metadata->labels[i]->value) };
+        for (size_t i = 0; i < told; i++)
+                labels[count++] = (struct predicate_label){ str_of(node->spec->cmd_labels[i]->name),
+                                                            str_of(node->spec->cmd_labels[i]->result) };
+        return (struct predicate_subject){
+                .name = str_of(node->spec->hostname),
+                .id = str_of(metadata == NULL ? "" : metadata->name),
+                .addr = str_of(node->spec->addr),
+                .labels = labels,
+                .label_count = count,
+        };
+}
+
+static bool has_label(const struct predicate_subject *subject, const struct predicate_label *wanted)
+{
+        for (size_t i = 0; i < subject->label_count; i++)
+                if (str_equal(subject->labels[i].key, wanted->key) && str_equal(subject->labels[i].value, wanted->value))
+                        return true;
+        return false;
+}
+
+bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node *node, struct arena *a)
+{
+        struct predicate_subject subject = node_subject(node, a);
+
+        for (size_t i = 0; i < f->label_count; i++)
+                if (!has_label(&subject, &f->labels[i]))
+                        return false;
+        for (const char *const *word = f->words; word != NULL && *word != NULL; word++)
+                if (!predicate_subject_has_word(&subject, str_of(*word)))
+                        return false;
+        return f->predicate == NULL || predicate_matches(f->predicate, &subject);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Choosing nodes: by labels, by words, by a query, by name.
+ */
+#ifndef CLIENT_NODE_FILTER_H
+#define CLIENT_NODE_FILTER_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "client/predicate.h"
+#include "resource.pb-c.h"
+
+enum { NODE_FILTER_LABELS_MAX = 32 };
+
+struct node_filter {
+        struct predicate_label labels[NODE_FILTER_LABELS_MAX]; /* all of them, exactly */
+        size_t label_count;
+        const char *const *words;          /* NULL-terminated; all of them occur */
+        const struct predicate *predicate; /* NULL: any */
+};
+
+/*
+ * Adds `k=v,k2="v with, comma"` to the filter; quotes protect commas and equals signs. Texts live in the
+ * arena. INVALID_ARGUMENT for what is no label.
+ */
+struct error *node_filter_add_labels(struct node_filter *f, struct arena *a, struct str text) MUST_USE;
+
+/* Labels that commands give count as the others; memory for a moment comes from the arena. */
+bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node *node, struct arena *a);
+
+/* What a node is to predicates; borrowed from the node, the list in the arena. */
+struct predicate_subject node_subject(const Cteleport__V1__Node *node, struct arena *a);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Driving the system's ssh, scp and sftp: the options that make them use a profile and nothing else, as
+ * words of a command line and as text of ssh_config.
+ *
+ * A node is `<node>.<cluster>` to them. Who answers is proven by a certificate of the cluster for exactly that
+ * name; there is no trust on first use.
+ */
+#ifndef CLIENT_OPENSSH_H
+#define CLIENT_OPENSSH_H
+
+#include "base/buf.h"
+#include "client/client.h"
+
+/* A command line in the making; lives in the arena. */
+struct words {
+        struct arena *arena;
+        const char **list; /* NULL-terminated */
+        size_t count, room;
+};
+void words_add(struct words *w, const char *word);
+/* The same made of a format. */
+void words_printf(struct words *w, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* A word for a POSIX shell: in single quotes. */
+void shell_put_word(struct buf *out, struct str word);
+
+/*
+ * Adds `-F none` and the options that ours depend on; the first value counts to ssh, so that what is added
+ * behind cannot change them. `self` is the absolute path of tsh. `login` and `node` have been checked;
+ * both NULL: several nodes on one command line (scp), and ssh says which.
+ */
+void openssh_add_options(struct words *w, const struct profile *p, const char *self, const char *login, const char *node);
+
+/*
+ * Text of ssh_config for every node of the cluster. home NULL: the profile is where tsh looks by itself, otherwise
+ * where it is. INVALID_ARGUMENT if `self` or `home` cannot be written there.
+ */
+struct error *openssh_put_config(struct buf *out, const struct profile *p, const char *self, const char *home) MUST_USE;
+
+/* The path of the running program. INVALID_ARGUMENT if it has characters that a line of configuration cannot. */
+struct error *openssh_self(struct arena *a, const char **ret) MUST_USE;
+
+#endif

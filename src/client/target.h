@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a person writes to name a node, `[login@]node`, and what of it may reach a program or a shell.
+ */
+#ifndef CLIENT_TARGET_H
+#define CLIENT_TARGET_H
+
+#include "base/arena.h"
+#include "base/error.h"
+
+struct target {
+        const char *login;  /* NULL: not said */
+        const char *node;   /* a host name or host ID, NULL: chosen by labels */
+        const char *labels; /* "env=prod,team=db", NULL: named */
+};
+
+/*
+ * Reads `[login@]node`; node is a name, a host ID, one of these with ".<cluster>" behind (which is taken
+ * off), or labels. INVALID_ARGUMENT for everything a shell or ssh could take for something else: names with
+ * dashes in front, blanks, quotes, newlines and so on. The result lives in the arena.
+ */
+struct error *target_parse(struct arena *a, struct str text, const char *cluster, struct target *ret) MUST_USE;
+
+/* The same with an optional `:port` behind, which is a number and otherwise ignored; never labels. */
+struct error *target_parse_address(struct arena *a, struct str text, const char *cluster, struct target *ret) MUST_USE;
+
+/*
+ * Whether an argument of scp names something on a node (`[login@]node:path`, as scp itself decides: a colon
+ * before any slash), and the two parts then.
+ */
+bool target_split_path(struct str argument, struct str *ret_target, struct str *ret_path);
+
+#endif

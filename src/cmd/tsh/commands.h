@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands of tsh, for the table in tsh.c: each has its flags, its arguments and what it does.
+ */
+#ifndef CMD_TSH_COMMANDS_H
+#define CMD_TSH_COMMANDS_H
+
+#include "cmd/common/flags.h"
+
+/* login.c */
+extern const struct flag login_flags[];
+extern const struct argument login_arguments[];
+struct error *login_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* status.c */
+extern const struct flag status_flags[], clusters_flags[], env_flags[];
+struct error *status_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *logout_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *clusters_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *env_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* ls.c */
+extern const struct flag ls_flags[];
+extern const struct argument ls_arguments[];
+struct error *ls_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* ssh.c */
+extern const struct flag ssh_flags[];
+extern const struct argument ssh_arguments[];
+struct error *ssh_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* scp.c */
+extern const struct flag scp_flags[], sftp_flags[];
+extern const struct argument scp_arguments[], sftp_arguments[];
+struct error *scp_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *sftp_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* proxy_ssh.c */
+extern const struct argument proxy_ssh_arguments[];
+struct error *proxy_ssh_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* config.c */
+struct error *config_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* recordings.c */
+extern const struct flag recordings_ls_flags[];
+struct error *recordings_ls_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* play.c */
+extern const struct flag play_flags[];
+extern const struct argument play_arguments[];
+struct error *play_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* version.c */
+extern const struct flag tsh_version_flags[];
+struct error *tsh_version_run(void *ctx, const struct flags *given) MUST_USE;
+
+#endif

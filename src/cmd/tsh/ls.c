@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tsh ls: the nodes that the person may see. */
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "client/node_filter.h"
+#include "cmd/tctl/output.h"
+#include "cmd/tsh/commands.h"
+#include "cmd/tsh/nodes.h"
+#include "cmd/tsh/person.h"
+
+static const char *const formats[] = { "text", "json", "yaml", "names", NULL };
+
+const struct flag ls_flags[] = {
+        { "search", .kind = FLAG_LIST, .value = "WORDS", .help = "Only nodes that have all these words in name, address or labels" },
+        { "query", .kind = FLAG_TEXT, .value = "QUERY", .help = "Only nodes that the query fits" },
+        { "verbose", 'v', FLAG_SWITCH, .help = "IDs and all labels, nothing cut" },
+        { "format", 'f', FLAG_TEXT, .value = "FORMAT", .fallback = "text", .choices = formats, .help = "How to print" },
+        { NULL },
+};
+
+const struct argument ls_arguments[] = {
+        { "labels", .help = "Only nodes with these labels: env=prod,team=db" },
+        { NULL },
+};
+
+static void put_names(struct buf *out, Cteleport__V1__Node *const *nodes, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                escape_text(out, str_of(nodes[i]->spec->hostname), LIMIT_NAME);
+                buf_put_char(out, '\n');
+        }
+}
+
+struct error *ls_run(void *ctx, const struct flags *given)
+{
+        AUTO(profile) p = { 0 };
+        AUTO(asker) a = { 0 };
+        AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
+        struct node_filter filter = { .words = flags_list(given, "search") };
+        const char *query = flags_text(given, "query");
+        Cteleport__V1__Node **nodes = NULL;
+        size_t count = 0, kept = 0;
+
+        (void)ctx;
+        TRY(person_load(given, &p));
+        TRY(asker_open(&a, &p));
+        TRY(node_filter_add_labels(&filter, a.arena, str_of(flags_argument(given, 0))));
+        if (query != NULL)
+                TRY(predicate_compile(a.arena, str_of(query), &filter.predicate));
+        TRY(person_nodes(&a, &nodes, &count));
+        for (size_t i = 0; i < count; i++)
+                if (node_filter_matches(&filter, nodes[i], a.arena))
+                        nodes[kept++] = nodes[i];
+        if (output_is_text(given))
+                nodes_put_table(&out, nodes, kept, flags_switch(given, "verbose"));
+        else if (strcmp(flags_text(given, "format"), "names") == 0)
+                put_names(&out, nodes, kept);
+        else
+                output_put_list(&out, given, (ProtobufCMessage **)nodes, kept);
+        return output_flush(&out);
+}

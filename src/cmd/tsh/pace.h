@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When to show what, while a recording is played: speed, pauses, skips. Pure: the time is handed in.
+ */
+#ifndef CMD_TSH_PACE_H
+#define CMD_TSH_PACE_H
+
+#include <stdbool.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/str.h"
+
+struct pace {
+        size_t speed;            /* row of the table of speeds */
+        bool is_idle_skipped;    /* gaps are cut to half a second */
+        bool is_paused;
+        struct duration shown;   /* how far the recording was shown */
+        struct duration goal;    /* everything before it is shown at once */
+        /* `from` of the recording is shown at `since` */
+        struct duration from;
+        struct instant since;
+};
+
+/* speed: "1x", "0.5x" … */
+struct error *pace_init(struct pace *p, const char *speed, bool is_idle_skipped, struct instant now) MUST_USE;
+extern const char *const pace_speeds[]; /* NULL-terminated */
+
+/* How long to wait before what happened `at` is shown; negative: until a key is pressed. */
+struct duration pace_wait(struct pace *p, struct duration at, struct instant now);
+/* It is shown. */
+void pace_shown(struct pace *p, struct duration at);
+
+enum pace_action {
+        PACE_GO_ON,
+        PACE_QUIT,
+        PACE_REWIND, /* begin anew; what lies before the goal is shown at once */
+};
+/* What a person pressed, one key of enum pace_key. */
+enum pace_key { KEY_NONE, KEY_PAUSE, KEY_BACK, KEY_FORWARD, KEY_FASTER, KEY_SLOWER, KEY_QUIT };
+enum pace_action pace_key(struct pace *p, enum pace_key key, struct instant now);
+
+/* The key that bytes from a terminal begin with, which are taken off; KEY_NONE for what means nothing. */
+enum pace_key pace_read_key(struct str *bytes);
+
+#endif

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tsh play: a recorded session, in this terminal as it happened or in another form. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "api.pb-c.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "client/plain_text.h"
+#include "cmd/tsh/commands.h"
+#include "cmd/tsh/pace.h"
+#include "cmd/tsh/person.h"
+#include "recording/recording.h"
+
+static const char *const formats[] = { "pty", "json", "text", NULL };
+
+const struct flag play_flags[] = {
+        { "format", 'f', FLAG_TEXT, .value = "FORMAT", .choices = formats,
+          .help = "Print all at once instead: the terminal's bytes, asciicast lines, or text without what steers a terminal" },
+        { "speed", .kind = FLAG_TEXT, .value = "SPEED", .fallback = "1x", .choices = pace_speeds, .help = "How fast to begin" },
+        { "skip-idle-time", .kind = FLAG_SWITCH, .help = "Do not wait where nothing happened" },
+        { NULL },
+};
+
+const struct argument play_arguments[] = {
+        { "session-id", .is_required = true, .help = "As listed by: tsh recordings ls" },
+        { NULL },
+};
+
+/* ---- the recording as it comes -------------------------------------------------------------------------------- */
+
+struct tape {
+        struct asker *asker;
+        const char *session_id;
+        struct recording_reader *reader;
+        int64_t offset;
+        bool has_ended; /* there is no more, now or ever */
+        bool is_complete;
+};
+
+static void tape_release(struct tape *t)
+{
+        recording_reader_free(t->reader);
+        *t = (struct tape){ 0 };
+}
+
+static void tape_rewind(struct tape *t)
+{
+        recording_reader_free(t->reader);
+        t->reader = recording_reader_new();
+        t->offset = 0;
+        t->has_ended = t->is_complete = false;
+}
+
+/* Answers are copied into the arena of an asker; of a long recording that would be all of it. */
+static struct error *fetch(struct tape *t)
+{
+        Cteleport__V1__GetRecordingRequest request = CTELEPORT__V1__GET_RECORDING_REQUEST__INIT;
+        ProtobufCMessage *answer = NULL;
+
+        request.session_id = (char *)(uintptr_t)t->session_id;
+        request.offset = t->offset;
+        TRY(asker_ask(t->asker, "/cteleport.v1.AdminService/GetRecording", &request.base,
+                      &cteleport__v1__get_recording_response__descriptor, &answer));
+        const Cteleport__V1__GetRecordingResponse *r = (Cteleport__V1__GetRecordingResponse *)(void *)answer;
+        t->offset += (int64_t)r->data.len;
+        t->is_complete = r->is_complete;
+        t->has_ended = r->data.len == 0;
+        recording_feed(t->reader, str_of_bytes(r->data.data, r->data.len));
+        asker_forget(t->asker);
+        return NULL;
+}
+
+/* *ret_have false: there is no more. */
+static struct error *tape_next(struct tape *t, struct recording_event *ret, bool *ret_have)
+{
+        for (;;) {
+                TRY(recording_next(t->reader, ret, ret_have));
+                if (*ret_have || t->has_ended)
+                        return NULL;
+                TRY(fetch(t));
+        }
+}
+
+/* ---- all at once ------------------------------------------------------------------------------------------------- */
+
+static struct error *write_all(struct str bytes)
+{
+        if (fwrite(bytes.ptr, 1, bytes.len, stdout) != bytes.len)
+                return error_errno(errno, "cannot write the output");
+        return NULL;
+}
+
+static struct error *print_event(const struct recording_event *e, const char *format, struct plain_text *plain)
+{
+        if (strcmp(format, "json") == 0) {
+                if (e->kind == RECORDING_END)
+                        return NULL;
+                TRY(write_all(e->line));
+                return write_all(STR("\n"));
+        }
+        if (e->kind != RECORDING_OUTPUT)
+                return NULL;
+        if (strcmp(format, "pty") == 0)
+                return write_all(e->bytes);
+        AUTO(buf) text = BUF_MAX(4 * (size_t)RECORDING_CHUNK_MAX);
+        plain_text_put(plain, &text, e->bytes);
+        return write_all(buf_str(&text));
+}
+
+static struct error *print_tape(struct tape *t, const char *format)
+{
+        struct plain_text plain = { 0 };
+        struct recording_event e;
+        bool have = false;
+
+        for (;;) {
+                TRY(tape_next(t, &e, &have));
+                if (!have || e.kind == RECORDING_END)
+                        break;
+                TRY(print_event(&e, format, &plain));
+        }
+        return fflush(stdout) == 0 ? NULL : error_errno(errno, "cannot write the output");
+}
+
+/* ---- in the terminal ------------------------------------------------------------------------------------------------ */
+
+struct screen {
+        struct termios before;
+        bool is_raw;
+};
+
+static struct error *screen_init(struct screen *s)
+{
+        if (tcgetattr(STDIN_FILENO, &s->before) != 0)
+                return error_hint(error_errno(errno, "there is no terminal to play in"), "use --format=pty, json or text");
+        struct termios raw = s->before;
+        raw.c_iflag &= ~(tcflag_t)(ICRNL | IXON);
+        raw.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG | IEXTEN);
+        /* What was recorded had gone through a terminal's line discipline already. */
+        raw.c_oflag &= ~(tcflag_t)OPOST;
+        if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) != 0)
+                return error_errno(errno, "cannot prepare the terminal");
+        s->is_raw = true;
+        return NULL;
+}
+
+static void screen_release(struct screen *s)
+{
+        /* Colours off, cursor on, the ordinary screen. */
+        static const char normal[] = "\x1b[0m\x1b[?25h\x1b[?1049l\x1b[?2004l\r\n";
+
+        if (!s->is_raw)
+                return;
+        fwrite(normal, 1, sizeof normal - 1, stdout);
+        fflush(stdout);
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &s->before);
+}
+
+/* Waits for keys or until the time is over, whichever is first; without end for a negative time. */
+static struct error *wait_for_key(struct pace *pace, struct duration within, enum pace_action *ret)
+{
+        enum { NS_IN_MS = 1000000, MINUTE_MS = 60000 };
+        struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+        int64_t ms = within.ns < 0 ? -1 : (within.ns + NS_IN_MS - 1) / NS_IN_MS;
+        char typed[64];
+
+        *ret = PACE_GO_ON;
+        int ready = poll(&in, 1, ms > MINUTE_MS ? MINUTE_MS : (int)ms);
+        if (ready < 0 && errno != EINTR)
+                return error_errno(errno, "cannot wait for keys");
+        if (ready <= 0)
+                return NULL;
+        ssize_t n = read(STDIN_FILENO, typed, sizeof typed);
+        if (n <= 0) {
+                *ret = PACE_QUIT;
+                return NULL;
+        }
+        struct str rest = str_of_bytes(typed, (size_t)n);
+        while (!str_is_empty(rest) && *ret == PACE_GO_ON)
+                *ret = pace_key(pace, pace_read_key(&rest), clock_now(clock_system()));
+        return NULL;
+}
+
+static struct error *show(const struct recording_event *e)
+{
+        if (e->kind == RECORDING_OUTPUT)
+                return write_all(e->bytes);
+        if (e->kind == RECORDING_RESIZE)
+                printf("\x1b[8;%u;%ut", e->rows, e->columns);
+        return NULL;
+}
+
+/* Waits until the event's time has come. */
+static struct error *await(struct pace *pace, const struct recording_event *e, enum pace_action *ret)
+{
+        *ret = PACE_GO_ON;
+        for (;;) {
+                struct duration left = pace_wait(pace, e->at, clock_now(clock_system()));
+
+                if (left.ns == 0)
+                        return NULL;
+                fflush(stdout);
+                TRY(wait_for_key(pace, left, ret));
+                if (*ret != PACE_GO_ON)
+                        return NULL;
+        }
+}
+
+static struct error *play_tape(struct tape *t, struct pace *pace)
+{
+        struct recording_event e;
+        enum pace_action action;
+        bool have = false;
+
+        for (;;) {
+                TRY(tape_next(t, &e, &have));
+                if (!have || e.kind == RECORDING_END)
+                        return NULL;
+                TRY(await(pace, &e, &action));
+                if (action == PACE_QUIT)
+                        return NULL;
+                if (action == PACE_REWIND) {
+                        tape_rewind(t);
+                        TRY(write_all(STR("\x1b" "c"))); /* a fresh terminal */
+                        continue;
+                }
+                TRY(show(&e));
+                pace_shown(pace, e.at);
+        }
+}
+
+static struct error *play_on_screen(struct tape *t, const struct flags *given)
+{
+        AUTO(screen) screen = { 0 };
+        struct pace pace;
+
+        TRY(pace_init(&pace, flags_text(given, "speed"), flags_switch(given, "skip-idle-time"), clock_now(clock_system())));
+        TRY(screen_init(&screen));
+        return play_tape(t, &pace);
+}
+
+struct error *play_run(void *ctx, const struct flags *given)
+{
+        AUTO(profile) p = { 0 };
+        AUTO(asker) a = { 0 };
+        AUTO(tape) t = { 0 };
+        const char *format = flags_text(given, "format");
+        struct str id = str_of(flags_argument(given, 0));
+
+        (void)ctx;
+        if (!name_is_host_id(id)) {
+                AUTO_MEM char *shown = escaped(id);
+
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the ID of a session", shown),
+                                  "IDs are listed by: tsh recordings ls");
+        }
+        TRY(person_load(given, &p));
+        TRY(asker_open(&a, &p));
+        t = (struct tape){ .asker = &a, .session_id = id.ptr, .reader = recording_reader_new() };
+        if (format == NULL && (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)))
+                format = "pty";
+        TRY(format == NULL ? play_on_screen(&t, given) : print_tape(&t, format));
+        if (t.has_ended && !t.is_complete)
+                fprintf(stderr, "The recording is not complete: the session still goes on, or its rest has not arrived yet.\n");
+        return NULL;
+}

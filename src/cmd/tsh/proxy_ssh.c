@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tsh proxy ssh: a node's SSH server on standard input and output, for ssh to talk to. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "client/fd_stream.h"
+#include "cmd/tsh/commands.h"
+#include "cmd/tsh/person.h"
+
+const struct argument proxy_ssh_arguments[] = {
+        { "[login@]node[:port]", .is_required = true, .help = "Node by name or host ID; the port is of no meaning" },
+        { NULL },
+};
+
+struct passage {
+        struct loop loop;
+        struct stream *node;
+        struct error *err;
+        uint64_t from_node;
+};
+
+static void on_dialled(void *ctx, struct stream *s, struct error *err)
+{
+        struct passage *passage = ctx;
+
+        passage->node = s;
+        passage->err = err;
+        loop_stop(&passage->loop);
+}
+
+static void on_spliced(void *ctx, uint64_t to_node, uint64_t from_node)
+{
+        struct passage *passage = ctx;
+
+        (void)to_node;
+        passage->from_node = from_node;
+        loop_stop(&passage->loop);
+}
+
+static struct error *pass(struct passage *passage, const struct profile *p, const char *node, const char *login)
+{
+        struct stream *stdio = NULL;
+
+        struct client_dial *dial = client_dial_node(&passage->loop, p, node, login, on_dialled, passage);
+        (void)dial; /* it ends by itself: nobody here could cancel it */
+        loop_run(&passage->loop);
+        if (passage->err != NULL)
+                return passage->err;
+        struct error *err = fd_stream_new(&passage->loop, STDIN_FILENO, STDOUT_FILENO, &stdio);
+        if (err != NULL) {
+                stream_close(passage->node);
+                return err;
+        }
+        struct splice *splice = splice_start(&passage->loop, stdio, passage->node, LIMIT_SPLICE_WINDOW, on_spliced, passage);
+        (void)splice;
+        loop_run(&passage->loop);
+        loop_run(&passage->loop); /* until what was written is out */
+        if (passage->from_node > 0)
+                return NULL;
+        return error_hint(error_new(ERROR_UNAVAILABLE, "the node ended the connection without a word"),
+                          "it may be refusing sessions, or its agent is starting again; try once more");
+}
+
+/* The proxy refused because several nodes have the name: shows them. */
+static struct error *explain_ambiguous(const struct profile *p, const char *node, struct error *err)
+{
+        AUTO(asker) a = { 0 };
+        Cteleport__V1__Node **nodes = NULL;
+        size_t count = 0, kept = 0;
+
+        AUTO_PTR(error) silent = asker_open(&a, p);
+        if (silent == NULL)
+                silent = person_nodes(&a, &nodes, &count);
+        for (size_t i = 0; i < count; i++)
+                if (strcmp(nodes[i]->spec->hostname, node) == 0)
+                        nodes[kept++] = nodes[i];
+        if (kept < 2)
+                return err;
+        error_free(err);
+        return person_ambiguous(nodes, kept);
+}
+
+struct error *proxy_ssh_run(void *ctx, const struct flags *given)
+{
+        AUTO(profile) p = { 0 };
+        struct passage passage = { 0 };
+        struct target target;
+        const char *login = NULL;
+
+        (void)ctx;
+        TRY(person_load(given, &p));
+        TRY(target_parse_address(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target));
+        TRY(person_login(given, &p, &target, &login));
+        TRY(loop_init(&passage.loop, NULL));
+        struct error *err = pass(&passage, &p, target.node, login);
+        loop_release(&passage.loop);
+        if (err != NULL && err->code == ERROR_FAILED_PRECONDITION)
+                return explain_ambiguous(&p, target.node, err);
+        return err;
+}

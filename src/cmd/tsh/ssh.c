@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tsh ssh: the system's ssh with the person's profile. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "client/openssh.h"
+#include "cmd/tsh/commands.h"
+#include "cmd/tsh/person.h"
+#include "cmd/tsh/programs.h"
+
+const struct flag ssh_flags[] = {
+        { "port", 'p', FLAG_TEXT, .value = "PORT", .help = "Taken for compatibility: a node has one server, whatever its port" },
+        { "forward-agent", 'A', FLAG_SWITCH, .help = "Let the node use your SSH agent" },
+        { "forward", 'L', FLAG_LIST, .value = "SPEC", .is_whole = true, .help = "Forward a local port to the node's side" },
+        { "remote-forward", 'R', FLAG_LIST, .value = "SPEC", .is_whole = true, .help = "Forward a port of the node to this side" },
+        { "dynamic-forward", 'D', FLAG_LIST, .value = "SPEC", .is_whole = true, .help = "Forward by SOCKS on a local port" },
+        { "tty", 't', FLAG_SWITCH, .help = "Allocate a terminal, also for a command" },
+        { "no-tty", 'T', FLAG_SWITCH, .help = "Allocate no terminal" },
+        { "no-remote-exec", 'N', FLAG_SWITCH, .help = "Run no command, only forward ports" },
+        { "x11-untrusted", 'X', FLAG_SWITCH, .help = "Ask for X11 forwarding" },
+        { "x11-trusted", 'Y', FLAG_SWITCH, .help = "Ask for trusted X11 forwarding" },
+        { "option", 'o', FLAG_LIST, .value = "OPTION", .is_whole = true, .help = "Another option of ssh, as in ssh_config" },
+        { NULL },
+};
+
+const struct argument ssh_arguments[] = {
+        { "[login@]node", .is_required = true, .help = "Node by name, host ID, or labels that only it has (env=prod,role=db)" },
+        { "command", .is_repeated = true, .help = "Command to run instead of a shell" },
+        { NULL },
+};
+
+static const struct {
+        const char *flag, *letter;
+} switches[] = {
+        { "forward-agent", "-A" }, { "tty", "-t" },           { "no-tty", "-T" },
+        { "no-remote-exec", "-N" }, { "x11-untrusted", "-X" }, { "x11-trusted", "-Y" },
+}, lists[] = {
+        { "forward", "-L" }, { "remote-forward", "-R" }, { "dynamic-forward", "-D" }, { "option", "-o" },
+};
+
+static void add_flags(struct words *w, const struct flags *given)
+{
+        for (size_t i = 0; i < ARRAY_LEN(switches); i++)
+                if (flags_switch(given, switches[i].flag))
+                        words_add(w, switches[i].letter);
+        for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+                for (const char *const *value = flags_list(given, lists[i].flag); *value != NULL; value++) {
+                        words_add(w, lists[i].letter);
+                        words_add(w, *value);
+                }
+        if (flags_switch(given, "debug"))
+                words_add(w, "-v");
+}
+
+struct error *ssh_run(void *ctx, const struct flags *given)
+{
+        AUTO(profile) p = { 0 };
+        struct target target;
+        struct words w = { 0 };
+        const char *login = NULL, *self = NULL;
+
+        (void)ctx;
+        TRY(person_load(given, &p));
+        TRY(target_parse(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target));
+        TRY(person_login(given, &p, &target, &login));
+        TRY(person_settle_node(&p, &target));
+        TRY(openssh_self(p.arena, &self));
+
+        w.arena = p.arena;
+        words_add(&w, "ssh");
+        openssh_add_options(&w, &p, self, login, target.node);
+        add_flags(&w, given);
+        programs_add_manners(&w);
+        words_add(&w, "-l");
+        words_add(&w, login);
+        words_add(&w, "--");
+        words_printf(&w, "%s.%s", target.node, p.cluster);
+        if (flags_argument(given, 1) != NULL)
+                words_add(&w, "--"); /* ssh looks for options behind the host as well */
+        for (size_t i = 1; flags_argument(given, i) != NULL; i++)
+                words_add(&w, flags_argument(given, i));
+        return programs_become(&w, flags_switch(given, "debug"));
+}
