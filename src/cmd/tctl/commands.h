@@ -45,4 +45,25 @@ extern const struct argument nodes_ls_arguments[];
 struct error *nodes_ls_run(void *ctx, const struct flags *given) MUST_USE;
 struct error *inventory_ls_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* users.c */
+extern const struct flag users_add_flags[], users_ls_flags[], users_update_flags[], users_reset_flags[];
+extern const struct argument users_name_arguments[], users_names_arguments[];
+struct error *users_add_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *users_ls_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *users_update_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *users_rm_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *users_reset_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* lock.c */
+extern const struct flag lock_flags[];
+struct error *lock_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* audit.c */
+extern const struct flag audit_ls_flags[];
+struct error *audit_ls_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* recordings.c */
+extern const struct flag recordings_ls_flags[];
+struct error *recordings_ls_run(void *ctx, const struct flags *given) MUST_USE;
+
 #endif

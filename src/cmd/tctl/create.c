@@ -8,10 +8,9 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/tctl/commands.h"
+#include "cmd/tctl/kinds.h"
 #include "cmd/tctl/tokens_shared.h"
 #include "os/file.h"
-#include "resource/token.h"
-#include "schema/schema.h"
 
 const struct flag create_flags[] = {
         { "force", 'f', FLAG_SWITCH, .help = "Overwrite what exists (tokens are always overwritten)" },
@@ -23,34 +22,27 @@ const struct argument create_arguments[] = {
         { NULL },
 };
 
-/* The tokens of the file, in order. */
+/* The resources of the file, in order. */
 struct resources {
         struct arena *arena;
         const char *file;
         struct resource {
-                Cteleport__V1__Token *token;
+                ProtobufCMessage *msg;
                 int line;
         } *list;
         size_t count, room;
 };
 
-static const struct schema_kind kinds[] = {
-        { "token", &cteleport__v1__token__descriptor },
-        { 0 },
-};
-
 static struct error *collect(void *ctx, ProtobufCMessage *msg, int line)
 {
         struct resources *all = ctx;
-        Cteleport__V1__Token *token = (Cteleport__V1__Token *)msg;
 
-        TRY(token_check(token, all->arena, NULL));
-        TRY(token_check_end(token, clock_wall(clock_system())));
+        TRY(kind_of(msg)->check(msg, all->arena));
         if (all->count == all->room) {
                 all->room = 2 * all->room + 16;
                 all->list = mem_resize(all->list, all->room, sizeof *all->list);
         }
-        all->list[all->count++] = (struct resource){ token, line };
+        all->list[all->count++] = (struct resource){ msg, line };
         return NULL;
 }
 
@@ -77,18 +69,35 @@ static struct error *placed(struct error *err, const struct resources *all, cons
         return error_wrap(err, "%s:%d", all->file, r->line);
 }
 
-static struct error *create_all(struct session *s, const struct resources *all)
+/* What the cluster alone can tell, of tokens: their rules may not stand beside those of the others. */
+static struct error *try_tokens(struct session *s, const struct resources *all)
 {
-        for (size_t i = 0; all->count > 1 && i < all->count; i++)
-                TRY(placed(token_try(s, all->list[i].token), all, &all->list[i]));
-        for (size_t i = 0; i < all->count; i++) {
-                AUTO(buf) name = BUF_MAX(4 * KiB);
-                bool was_there = false;
+        for (size_t i = 0; i < all->count; i++)
+                if (all->list[i].msg->descriptor == &cteleport__v1__token__descriptor)
+                        TRY(placed(token_try(s, (Cteleport__V1__Token *)all->list[i].msg), all, &all->list[i]));
+        return NULL;
+}
 
-                TRY(placed(token_put(s, all->list[i].token, false, NULL, &was_there), all, &all->list[i]));
-                token_safe_name(all->list[i].token, &name);
-                printf("provision_token \"%s\" has been %s\n", buf_c(&name), was_there ? "updated" : "created");
-        }
+static struct error *create(struct session *s, const struct resource *r, bool is_forced)
+{
+        const struct kind *kind = kind_of(r->msg);
+        struct kind_put how = { .must_be_new = !is_forced && !kind->is_always_overwritten };
+        bool was_there = false;
+        struct error *err = kind_write(s, kind, r->msg, how, &was_there);
+
+        if (err != NULL && err->code == ERROR_ALREADY_EXISTS)
+                return error_hint(err, "use -f (--force) to overwrite it");
+        if (err == NULL)
+                kind_tell_written(kind, r->msg, was_there);
+        return err;
+}
+
+static struct error *create_all(struct session *s, const struct resources *all, bool is_forced)
+{
+        if (all->count > 1)
+                TRY(try_tokens(s, all));
+        for (size_t i = 0; i < all->count; i++)
+                TRY(placed(create(s, &all->list[i], is_forced), all, &all->list[i]));
         return NULL;
 }
 
@@ -103,12 +112,12 @@ struct error *create_run(void *ctx, const struct flags *given)
         TRY(session_open(&s, given));
         struct resources all = { .arena = s.arena, .file = is_stdin ? "stdin" : file };
         TRY(is_stdin ? read_stdin(&text) : file_read(file, &text));
-        struct error *err = schema_load_stream(s.arena, all.file, buf_str(&text), kinds, collect, &all);
+        struct error *err = schema_load_stream(s.arena, all.file, buf_str(&text), kinds_written, collect, &all);
         if (err == NULL && all.count == 0)
                 err = error_hint(error_new(ERROR_INVALID_ARGUMENT, "no resources found, empty input?"),
                                  "give a file that begins with a line like: kind: token");
         if (err == NULL)
-                err = create_all(&s, &all);
+                err = create_all(&s, &all, flags_switch(given, "force"));
         free(all.list);
         return err;
 }

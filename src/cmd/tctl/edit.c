@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tctl edit: a token in the editor of whoever asks, written back unless somebody else changed it meanwhile. */
+/* tctl edit: a resource in the editor of whoever asks, written back unless somebody else changed it meanwhile. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,15 +10,13 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/tctl/commands.h"
-#include "cmd/tctl/tokens_shared.h"
+#include "cmd/tctl/kinds.h"
 #include "os/file.h"
-#include "resource/token.h"
-#include "schema/schema.h"
 
 enum { EDITOR_WORDS_MAX = 16 };
 
 const struct argument edit_arguments[] = {
-        { "resource", .is_required = true, .help = "KIND/NAME: token/iam-token" },
+        { "resource", .is_required = true, .help = "KIND/NAME: token/iam-token, role/access" },
         { NULL },
 };
 
@@ -72,7 +70,7 @@ static struct error *run_editor(struct arena *arena, const char *path)
         return NULL;
 }
 
-/* ---- the token ------------------------------------------------------------------------------------ */
+/* ---- the resource --------------------------------------------------------------------------------- */
 
 static struct error *write_private_copy(struct str text, char *path)
 {
@@ -91,25 +89,23 @@ static struct error *write_private_copy(struct str text, char *path)
         return NULL;
 }
 
-static struct error *load_edited(struct session *s, const char *path, struct str text, const Cteleport__V1__Token *before,
-                                 Cteleport__V1__Token **ret)
+static struct error *load_edited(struct session *s, const char *path, struct str text, const ProtobufCMessage *before,
+                                 ProtobufCMessage **ret)
 {
-        ProtobufCMessage *msg = NULL;
+        const struct kind *kind = kind_of(before);
 
-        TRY(schema_load_yaml(s->arena, path, text, &cteleport__v1__token__descriptor, &msg));
-        *ret = (Cteleport__V1__Token *)msg;
-        TRY(token_check(*ret, s->arena, NULL));
-        if (strcmp((*ret)->metadata->name, before->metadata->name) != 0)
+        TRY(schema_load_yaml(s->arena, path, text, kind->type, ret));
+        TRY(kind->check(*ret, s->arena));
+        if (strcmp(kind_metadata(*ret)->name, kind_metadata(before)->name) != 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "metadata.name was changed"),
                                   "edit cannot rename; use tctl create and tctl rm");
         return NULL;
 }
 
-static struct error *edit(struct session *s, const Cteleport__V1__Token *before, const char *path, struct str text)
+static struct error *edit(struct session *s, const ProtobufCMessage *before, const char *path, struct str text)
 {
         AUTO(buf) edited = BUF_MAX(LIMIT_YAML_FILE);
-        AUTO(buf) name = BUF_MAX(4 * KiB);
-        Cteleport__V1__Token *after = NULL;
+        ProtobufCMessage *after = NULL;
         bool was_there = false;
 
         TRY(run_editor(s->arena, path));
@@ -119,25 +115,32 @@ static struct error *edit(struct session *s, const Cteleport__V1__Token *before,
                 return NULL;
         }
         TRY(load_edited(s, path, buf_str(&edited), before, &after));
-        TRY(token_put(s, after, false, before->metadata->revision, &was_there));
-        token_safe_name(after, &name);
-        printf("provision_token \"%s\" has been updated\n", buf_c(&name));
+        struct kind_put how = { .if_revision = kind_metadata(before)->revision };
+        TRY(kind_write(s, kind_of(before), after, how, &was_there));
+        kind_tell_written(kind_of(before), after, true);
         return NULL;
 }
 
-static struct error *check_resource(const char *text, struct str *ret_name)
+static struct error *check_resource(const char *text, const struct kind **ret, struct str *ret_name)
 {
         *ret_name = str_of(text);
-        struct str kind = str_split(ret_name, '/');
-        AUTO_MEM char *shown = escaped(kind);
-
-        if (!str_equal_nocase(kind, STR("token")) && !str_equal_nocase(kind, STR("tokens")))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "resources of type \"%s\" cannot be edited", shown),
-                                  "write: tctl edit token/<name>");
+        TRY(kind_find(str_split(ret_name, '/'), ret));
+        if ((*ret)->put == NULL)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "resources of type \"%s\" cannot be edited", (*ret)->name),
+                                  "the cluster writes them; write, for example: tctl edit token/<name>");
         if (ret_name->len == 0)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the name of the token is missing"),
-                                  "write: tctl edit token/<name>");
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the name of the %s is missing", (*ret)->name),
+                                  "write: tctl edit %s/<name>", (*ret)->name);
         return NULL;
+}
+
+/* Whatever failed, the person's text is still there. */
+static struct error *tell_kept(struct error *err, const char *path)
+{
+        if (err->hint == NULL)
+                return error_hint(err, "your text is kept in %s", path);
+        AUTO_MEM char *hint = str_dup(str_of(err->hint));
+        return error_hint(err, "%s; your text is kept in %s", hint, path);
 }
 
 struct error *edit_run(void *ctx, const struct flags *given)
@@ -145,28 +148,24 @@ struct error *edit_run(void *ctx, const struct flags *given)
         AUTO(session) s = { 0 };
         AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
         const char *folder = getenv("TMPDIR");
+        const struct kind *kind = NULL;
         struct str name = { 0 };
-        ProtobufCMessage *answer = NULL;
+        ProtobufCMessage *before = NULL;
 
         (void)ctx;
-        TRY(check_resource(flags_argument(given, 0), &name));
+        TRY(check_resource(flags_argument(given, 0), &kind, &name));
         TRY(session_open(&s, given));
-        TRY(session_ask_name(&s, "GetToken", str_to_c(s.arena, name), &cteleport__v1__token__descriptor, &answer));
-        const Cteleport__V1__Token *before = (Cteleport__V1__Token *)answer;
-        if (before->metadata == NULL)
-                return error_new(ERROR_DATA_LOSS, "the Auth Service sent a token without metadata");
-        schema_put_yaml(&text, answer);
-        TRY(buf_finish(&text, "the token"));
+        TRY(session_ask_name(&s, kind->get, str_to_c(s.arena, name), kind->type, &before));
+        if (kind_metadata(before) == NULL)
+                return error_new(ERROR_DATA_LOSS, "the Auth Service sent a %s without metadata", kind->name);
+        schema_put_yaml(&text, before);
+        TRY(buf_finish(&text, "the resource"));
         char *path = (char *)(uintptr_t)arena_printf(s.arena, "%s/tctl-edit-XXXXXX.yaml",
                                                      folder != NULL && folder[0] == '/' ? folder : "/tmp");
         TRY(write_private_copy(buf_str(&text), path));
         struct error *err = edit(&s, before, path, buf_str(&text));
-        if (err == NULL || err->code == ERROR_CANCELLED) {
-                unlink(path);
-                return err;
-        }
-        if (err->hint == NULL)
-                return error_hint(err, "your text is kept in %s", path);
-        AUTO_MEM char *hint = str_dup(str_of(err->hint));
-        return error_hint(err, "%s; your text is kept in %s", hint, path);
+        if (err != NULL && err->code != ERROR_CANCELLED)
+                return tell_kept(err, path);
+        unlink(path);
+        return err;
 }

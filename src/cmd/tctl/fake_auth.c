@@ -14,112 +14,206 @@
 #include "net/socket.h"
 #include "rpc/rpc.h"
 
-enum { TOKENS_MAX = 16, REQUEST_MAX = 1 * MiB };
+enum { KEPT_MAX = 32, REQUEST_MAX = 1 * MiB };
 
-/* What it remembers; it serves one connection after another. */
+/* What it remembers, resources of all kinds; it serves one connection after another. */
 struct fake {
         struct loop loop;
         struct kept {
-                Cteleport__V1__Token *token;
+                ProtobufCMessage *msg;
                 unsigned revision;
-        } tokens[TOKENS_MAX];
+        } kept[KEPT_MAX];
         size_t count;
         unsigned revisions;
 };
 
-static struct kept *find(struct fake *f, const char *name)
+static Cteleport__V1__Metadata *metadata_of(const ProtobufCMessage *msg)
+{
+        const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(msg->descriptor, "metadata");
+
+        return *(Cteleport__V1__Metadata *const *)(const void *)((const char *)msg + field->offset);
+}
+
+static struct kept *find(struct fake *f, const ProtobufCMessageDescriptor *type, const char *name)
 {
         for (size_t i = 0; i < f->count; i++)
-                if (strcmp(f->tokens[i].token->metadata->name, name) == 0)
-                        return &f->tokens[i];
+                if (f->kept[i].msg->descriptor == type && strcmp(metadata_of(f->kept[i].msg)->name, name) == 0)
+                        return &f->kept[i];
         return NULL;
 }
 
-static struct error *not_found(const char *name)
+/* "token" of cteleport.v1.Token. */
+static char *kind_name(const ProtobufCMessageDescriptor *type)
 {
-        return error_hint(error_new(ERROR_NOT_FOUND, "token \"%s\" is not found", name), "look at the list");
+        char *name = str_dup(str_of(type->short_name));
+
+        name[0] = char_lower(name[0]);
+        return name;
 }
+
+static struct error *not_found(const ProtobufCMessageDescriptor *type, const char *name)
+{
+        AUTO_MEM char *kind = kind_name(type);
+
+        return error_hint(error_new(ERROR_NOT_FOUND, "%s \"%s\" is not found", kind, name), "look at the list");
+}
+
+/* NULL when it was written, or would be. */
+static struct error *put(struct fake *f, const ProtobufCMessage *msg, bool must_be_new, const char *if_revision, bool check_only,
+                         bool *ret_was_there)
+{
+        struct kept *kept = find(f, msg->descriptor, metadata_of(msg)->name);
+        AUTO_MEM char *revision = mem_printf("%u", kept == NULL ? 0 : kept->revision);
+        AUTO_MEM char *kind = kind_name(msg->descriptor);
+
+        *ret_was_there = kept != NULL;
+        if (kept != NULL && must_be_new)
+                return error_new(ERROR_ALREADY_EXISTS, "a %s with this name already exists", kind);
+        if (if_revision[0] != '\0' && strcmp(if_revision, revision) != 0)
+                return error_new(ERROR_ABORTED, "the %s was changed by somebody else meanwhile", kind);
+        if (check_only)
+                return NULL;
+        if (kept == NULL)
+                kept = &f->kept[f->count++];
+        size_t size = protobuf_c_message_get_packed_size(msg);
+        AUTO_MEM uint8_t *bytes = mem_alloc(size);
+        protobuf_c_message_pack(msg, bytes);
+        kept->msg = protobuf_c_message_unpack(msg->descriptor, NULL, size, bytes);
+        kept->revision = ++f->revisions;
+        return NULL;
+}
+
+static void get(struct rpc_call *call, const ProtobufCMessage *first, const ProtobufCMessageDescriptor *type)
+{
+        const char *name = ((const Cteleport__V1__NameRequest *)first)->name;
+        struct kept *kept = find(rpc_call_caller(call), type, name);
+
+        if (kept == NULL) {
+                rpc_call_finish(call, not_found(type, name));
+                return;
+        }
+        Cteleport__V1__Metadata *metadata = metadata_of(kept->msg);
+        char *before = metadata->revision;
+        AUTO_MEM char *revision = mem_printf("%u", kept->revision);
+        metadata->revision = revision;
+        rpc_call_reply(call, kept->msg);
+        metadata->revision = before;
+}
+
+static void delete(struct rpc_call *call, const ProtobufCMessage *first, const ProtobufCMessageDescriptor *type)
+{
+        struct fake *f = rpc_call_caller(call);
+        const char *name = ((const Cteleport__V1__NameRequest *)first)->name;
+        struct kept *kept = find(f, type, name);
+        Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
+
+        if (kept == NULL) {
+                rpc_call_finish(call, not_found(type, name));
+                return;
+        }
+        *kept = f->kept[--f->count];
+        rpc_call_reply(call, &empty.base);
+}
+
+/* Pages of one; "a" is behind the first. NULL when there are none at all. */
+static ProtobufCMessage *page(struct fake *f, const ProtobufCMessage *first, const ProtobufCMessageDescriptor *type, char next[2])
+{
+        const char *after = ((const Cteleport__V1__ListRequest *)first)->after;
+        size_t wanted = after[0] == '\0' ? 0 : (size_t)(after[0] - 'a') + 1, seen = 0;
+        ProtobufCMessage *found = NULL;
+
+        next[0] = next[1] = '\0';
+        for (size_t i = 0; i < f->count; i++) {
+                if (f->kept[i].msg->descriptor != type)
+                        continue;
+                if (seen == wanted)
+                        found = f->kept[i].msg;
+                else if (seen == wanted + 1)
+                        next[0] = (char)('a' + wanted);
+                seen++;
+        }
+        return found;
+}
+
+/* What the four kinds that people write have in common. */
+#define KIND(Kind, kind, KIND_, plural, Plural)                                                                           \
+        static void get_##kind(struct rpc_call *call, const ProtobufCMessage *first)                                      \
+        {                                                                                                                 \
+                get(call, first, &cteleport__v1__##kind##__descriptor);                                                   \
+        }                                                                                                                 \
+        static void delete_##kind(struct rpc_call *call, const ProtobufCMessage *first)                                   \
+        {                                                                                                                 \
+                delete(call, first, &cteleport__v1__##kind##__descriptor);                                                \
+        }                                                                                                                 \
+        static void list_##plural(struct rpc_call *call, const ProtobufCMessage *first)                                   \
+        {                                                                                                                 \
+                Cteleport__V1__List##Plural##Response response = CTELEPORT__V1__LIST_##KIND_##S_RESPONSE__INIT;            \
+                char next[2];                                                                                             \
+                Cteleport__V1__##Kind *found =                                                                            \
+                        (Cteleport__V1__##Kind *)page(rpc_call_caller(call), first, &cteleport__v1__##kind##__descriptor, next); \
+                response.plural = &found;                                                                                 \
+                response.n_##plural = found != NULL;                                                                      \
+                response.next = next;                                                                                     \
+                rpc_call_reply(call, &response.base);                                                                     \
+        }
+KIND(Token, token, TOKEN, tokens, Tokens)
+KIND(User, user, USER, users, Users)
+KIND(Role, role, ROLE, roles, Roles)
+KIND(Lock, lock, LOCK, locks, Locks)
 
 static void put_token(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        struct fake *f = rpc_call_caller(call);
         const Cteleport__V1__PutTokenRequest *request = (const Cteleport__V1__PutTokenRequest *)first;
         Cteleport__V1__PutTokenResponse response = CTELEPORT__V1__PUT_TOKEN_RESPONSE__INIT;
-        struct kept *kept = find(f, request->token->metadata->name);
-        AUTO_MEM char *revision = mem_printf("%u", kept == NULL ? 0 : kept->revision);
         char *warnings[] = { (char[]){ "mind the \x1b[31mgap" } };
+        bool was_there = false;
+        struct error *err = put(rpc_call_caller(call), &request->token->base, request->must_be_new, request->if_revision,
+                                request->check_only, &was_there);
 
-        if (kept != NULL && request->must_be_new) {
-                rpc_call_finish(call, error_new(ERROR_ALREADY_EXISTS, "a token with this name already exists"));
+        if (err != NULL) {
+                rpc_call_finish(call, err);
                 return;
         }
-        if (request->if_revision[0] != '\0' && strcmp(request->if_revision, revision) != 0) {
-                rpc_call_finish(call, error_new(ERROR_ABORTED, "the token was changed by somebody else meanwhile"));
-                return;
-        }
-        response.was_there = kept != NULL;
-        if (request->check_only) {
-                rpc_call_reply(call, &response.base);
-                return;
-        }
-        if (kept == NULL)
-                kept = &f->tokens[f->count++];
-        size_t size = protobuf_c_message_get_packed_size(&request->token->base);
-        AUTO_MEM uint8_t *bytes = mem_alloc(size);
-        protobuf_c_message_pack(&request->token->base, bytes);
-        kept->token = cteleport__v1__token__unpack(NULL, size, bytes);
-        kept->revision = ++f->revisions;
-        if (strcmp(kept->token->metadata->name, "warned") == 0) {
+        response.was_there = was_there;
+        if (strcmp(request->token->metadata->name, "warned") == 0) {
                 response.warnings = warnings;
                 response.n_warnings = 1;
         }
         rpc_call_reply(call, &response.base);
 }
 
-static void get_token(struct rpc_call *call, const ProtobufCMessage *first)
+static void answer_put(struct rpc_call *call, const ProtobufCMessage *msg, bool must_be_new, const char *if_revision)
 {
-        struct fake *f = rpc_call_caller(call);
-        const char *name = ((const Cteleport__V1__NameRequest *)first)->name;
-        struct kept *kept = find(f, name);
+        Cteleport__V1__PutResponse response = CTELEPORT__V1__PUT_RESPONSE__INIT;
+        bool was_there = false;
+        struct error *err = put(rpc_call_caller(call), msg, must_be_new, if_revision, false, &was_there);
 
-        if (kept == NULL) {
-                rpc_call_finish(call, not_found(name));
-                return;
-        }
-        char *before = kept->token->metadata->revision;
-        AUTO_MEM char *revision = mem_printf("%u", kept->revision);
-        kept->token->metadata->revision = revision;
-        rpc_call_reply(call, &kept->token->base);
-        kept->token->metadata->revision = before;
+        response.was_there = was_there;
+        if (err != NULL)
+                rpc_call_finish(call, err);
+        else
+                rpc_call_reply(call, &response.base);
 }
 
-static void delete_token(struct rpc_call *call, const ProtobufCMessage *first)
+static void put_user(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        struct fake *f = rpc_call_caller(call);
-        const char *name = ((const Cteleport__V1__NameRequest *)first)->name;
-        struct kept *kept = find(f, name);
-        Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
+        const Cteleport__V1__PutUserRequest *request = (const Cteleport__V1__PutUserRequest *)first;
 
-        if (kept == NULL) {
-                rpc_call_finish(call, not_found(name));
-                return;
-        }
-        *kept = f->tokens[--f->count];
-        rpc_call_reply(call, &empty.base);
+        answer_put(call, &request->user->base, request->must_be_new, request->if_revision);
 }
 
-static void list_tokens(struct rpc_call *call, const ProtobufCMessage *first)
+static void put_role(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        struct fake *f = rpc_call_caller(call);
-        Cteleport__V1__ListTokensResponse response = CTELEPORT__V1__LIST_TOKENS_RESPONSE__INIT;
-        const char *after = ((const Cteleport__V1__ListRequest *)first)->after;
-        size_t at = after[0] == '\0' ? 0 : (size_t)(after[0] - 'a') + 1;
-        char next[] = { (char)('a' + at), '\0' };
+        const Cteleport__V1__PutRoleRequest *request = (const Cteleport__V1__PutRoleRequest *)first;
 
-        response.tokens = (Cteleport__V1__Token *[]){ f->tokens[at].token };
-        response.n_tokens = at < f->count; /* pages of one */
-        response.next = at + 1 < f->count ? next : next + 1;
-        rpc_call_reply(call, &response.base);
+        answer_put(call, &request->role->base, request->must_be_new, request->if_revision);
+}
+
+static void put_lock(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__PutLockRequest *request = (const Cteleport__V1__PutLockRequest *)first;
+
+        answer_put(call, &request->lock->base, request->must_be_new, request->if_revision);
 }
 
 #define TEXT(literal) ((char[]){ literal })
@@ -230,6 +324,60 @@ static void delete_node(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_reply(call, &empty.base);
 }
 
+static void create_invite(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__CreateInviteRequest *request = (const Cteleport__V1__CreateInviteRequest *)first;
+        Cteleport__V1__CreateInviteResponse response = CTELEPORT__V1__CREATE_INVITE_RESPONSE__INIT;
+
+        if (find(rpc_call_caller(call), &cteleport__v1__user__descriptor, request->user) == NULL) {
+                rpc_call_finish(call, not_found(&cteleport__v1__user__descriptor, request->user));
+                return;
+        }
+        response.token = TEXT("0123456789abcdef0123456789abcdef");
+        response.proxy_addr = TEXT("proxy.example.com:443");
+        response.ttl_seconds = request->ttl_seconds;
+        rpc_call_reply(call, &response.base);
+}
+
+/* Two pages; the second is without end for who asks for user "loop". */
+static void search_events(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__SearchEventsRequest *request = (const Cteleport__V1__SearchEventsRequest *)first;
+        Cteleport__V1__SearchEventsResponse response = CTELEPORT__V1__SEARCH_EVENTS_RESPONSE__INIT;
+        static char login[] = "{\"time\":\"2026-01-31T08:00:00.000Z\",\"uid\":\"1\",\"event\":\"user.login\",\"code\":\"T1000I\","
+                              "\"user\":\"alice\",\"method\":\"local\",\"success\":true}";
+        static char exec[] = "{\"time\":\"2026-01-31T08:00:01.000Z\",\"uid\":\"2\",\"event\":\"exec\",\"code\":\"T3002I\","
+                             "\"user\":\"al\\u001bice\",\"login\":\"root\",\"command\":\"ls -l \\u001b[2J \\ud83d\\ude42\",\"exitCode\":0,"
+                             "\"server_labels\":{\"env\":\"prod\"},\"roles\":[\"access\"]}";
+        bool is_second = request->after[0] != '\0';
+
+        response.events = (char *[]){ is_second ? exec : login };
+        response.n_events = request->n_types == 0 || strcmp(request->types[0], "none") != 0;
+        response.next = !is_second || (request->n_users > 0 && strcmp(request->users[0], "loop") == 0) ? TEXT("x") : TEXT("");
+        rpc_call_reply(call, &response.base);
+}
+
+static void list_recordings(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        Cteleport__V1__ListRecordingsResponse response = CTELEPORT__V1__LIST_RECORDINGS_RESPONSE__INIT;
+        Cteleport__V1__Recording later = CTELEPORT__V1__RECORDING__INIT, sooner = CTELEPORT__V1__RECORDING__INIT;
+
+        (void)first;
+        later.session_id = TEXT("22222222-2222-4222-8222-222222222222");
+        later.user = TEXT("alice");
+        later.login = TEXT("root");
+        later.hostname = TEXT("web\x1b[2J");
+        later.started = 1800000060000;
+        sooner.session_id = TEXT("11111111-1111-4111-8111-111111111111");
+        sooner.started = 1800000000000;
+        sooner.ended = 1800000090000;
+        sooner.is_complete = true;
+        sooner.command = TEXT("top");
+        response.recordings = (Cteleport__V1__Recording *[]){ &later, &sooner };
+        response.n_recordings = 2;
+        rpc_call_reply(call, &response.base);
+}
+
 #define METHOD(name, type, handler)                                                                \
         &(const struct rpc_method)                                                                 \
         {                                                                                          \
@@ -242,6 +390,21 @@ static const struct rpc_method *const methods[] = {
         METHOD("GetToken", cteleport__v1__name_request__descriptor, get_token),
         METHOD("PutToken", cteleport__v1__put_token_request__descriptor, put_token),
         METHOD("DeleteToken", cteleport__v1__name_request__descriptor, delete_token),
+        METHOD("ListUsers", cteleport__v1__list_request__descriptor, list_users),
+        METHOD("GetUser", cteleport__v1__name_request__descriptor, get_user),
+        METHOD("PutUser", cteleport__v1__put_user_request__descriptor, put_user),
+        METHOD("DeleteUser", cteleport__v1__name_request__descriptor, delete_user),
+        METHOD("CreateInvite", cteleport__v1__create_invite_request__descriptor, create_invite),
+        METHOD("ListRoles", cteleport__v1__list_request__descriptor, list_roles),
+        METHOD("GetRole", cteleport__v1__name_request__descriptor, get_role),
+        METHOD("PutRole", cteleport__v1__put_role_request__descriptor, put_role),
+        METHOD("DeleteRole", cteleport__v1__name_request__descriptor, delete_role),
+        METHOD("ListLocks", cteleport__v1__list_request__descriptor, list_locks),
+        METHOD("GetLock", cteleport__v1__name_request__descriptor, get_lock),
+        METHOD("PutLock", cteleport__v1__put_lock_request__descriptor, put_lock),
+        METHOD("DeleteLock", cteleport__v1__name_request__descriptor, delete_lock),
+        METHOD("SearchEvents", cteleport__v1__search_events_request__descriptor, search_events),
+        METHOD("ListRecordings", cteleport__v1__list_request__descriptor, list_recordings),
         METHOD("ExplainToken", cteleport__v1__explain_token_request__descriptor, explain_token),
         METHOD("ListNodes", cteleport__v1__list_request__descriptor, list_nodes),
         METHOD("DeleteNode", cteleport__v1__name_request__descriptor, delete_node),

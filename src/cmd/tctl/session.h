@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One run of tctl: its configuration, its connection to the Auth Service of this host, its memory.
+ * One run of tctl: its configuration, its connection to the Auth Service, its memory. Who asks:
+ *
+ *     --auth-server             the person who logged in to that proxy with tsh
+ *     Auth Service on this host its administrator, over data_dir/auth.sock
+ *     otherwise                 the person of the current tsh profile, through the proxy
  *
  * tctl asks one thing after another, so a call blocks until it is answered.
  */
@@ -10,6 +14,7 @@
 #include "api.pb-c.h"
 #include "base/arena.h"
 #include "base/error.h"
+#include "client/client.h"
 #include "cmd/common/flags.h"
 #include "config.pb-c.h"
 #include "loop/loop.h"
@@ -19,19 +24,22 @@ struct rpc_client;
 struct session {
         struct arena *arena; /* answers live as long as the session */
         Cteleport__V1__Config *config; /* as the file says; teleport is never NULL */
+        const char *proxy; /* host:port of the proxy that is between, NULL: none */
         /* nothing below is for others */
-        const char *socket_path;
+        const char *socket_path; /* NULL: through the proxy */
+        struct profile profile;  /* then; else empty */
+        struct error *dial_error;
         struct loop loop;
         struct rpc_client *client; /* NULL until the first call, and after the connection is lost */
         bool has_loop;
 };
 
-/* The flags every command has: --config, --config-string, --debug. */
+/* The flags every command has: --config, --auth-server, --debug and so on. */
 extern const struct flag session_flags[];
 
 /*
- * Reads the configuration that the flags or the environment name, else /etc/teleport.yaml if there is one.
- * Connects later, at the first call.
+ * Reads the configuration that the flags or the environment name, else /etc/teleport.yaml if there is one, and
+ * finds out who asks. UNAUTHENTICATED or NOT_FOUND when nobody is logged in. Connects later, at the first call.
  */
 struct error *session_open(struct session *s, const struct flags *given) MUST_USE;
 void session_release(struct session *s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program `tctl`: administers the cluster from the machine its Auth Service runs on.
+ * The program `tctl`: administers the cluster, on the machine that its Auth Service runs on or from anywhere after tsh login.
  */
 #include "cmd/common/version.h"
 #include "cmd/tctl/commands.h"
@@ -15,7 +15,7 @@ static const struct command commands[] = {
         { "get", NULL, get_flags, get_arguments, get_run, .help = "Print resources",
           .notes = "  tctl get tokens\n  tctl get node/<host ID> --format=json\n" },
         { "rm", ALIASES("del"), NULL, rm_arguments, rm_run, .help = "Remove a resource" },
-        { "edit", NULL, NULL, edit_arguments, edit_run, .help = "Change a token in an editor",
+        { "edit", NULL, NULL, edit_arguments, edit_run, .help = "Change a resource in an editor",
           .notes = "The editor is what TELEPORT_EDITOR, VISUAL or EDITOR names, else vi.\n" },
         { "tokens add", NULL, tokens_add_flags, NULL, tokens_add_run, .help = "Make a token whose name is a secret",
           .notes = "A token of method iam needs no secret: write it to a file and use tctl create.\n" },
@@ -28,13 +28,29 @@ static const struct command commands[] = {
         { "nodes ls", ALIASES("nodes list"), nodes_ls_flags, nodes_ls_arguments, nodes_ls_run, .help = "List SSH hosts" },
         { "inventory ls", ALIASES("inventory list"), inventory_ls_flags, NULL, inventory_ls_run,
           .help = "List every host that joined, with its services" },
+        { "users add", NULL, users_add_flags, users_name_arguments, users_add_run,
+          .help = "Create a user, and a link with which they set password and one-time code",
+          .notes = "  tctl users add alice --roles=access --logins=root,ubuntu\n" },
+        { "users ls", ALIASES("users list"), users_ls_flags, NULL, users_ls_run, .help = "List users" },
+        { "users update", NULL, users_update_flags, users_name_arguments, users_update_run, .help = "Change roles or logins of a user" },
+        { "users rm", ALIASES("users del"), NULL, users_names_arguments, users_rm_run, .help = "Remove users" },
+        { "users reset", NULL, users_reset_flags, users_name_arguments, users_reset_run,
+          .help = "End password and one-time codes of a user, and make a link for new ones" },
+        { "lock", NULL, lock_flags, NULL, lock_run, .help = "End the sessions of a user, role, login or node, and refuse new ones",
+          .notes = "  tctl lock --user=alice --message=\"ask the security team\" --ttl=10h\n"
+                   "  tctl get locks; tctl rm lock/<ID>\n" },
+        { "audit ls", ALIASES("audit list", "events ls"), audit_ls_flags, NULL, audit_ls_run, .help = "List what happened in the cluster",
+          .notes = "Times are RFC 3339 (2026-01-31T08:00:00Z), days (2026-01-31) or so long ago (90m, 24h).\n"
+                   "  tctl audit ls --from=1h --user=alice --type=session.start,exec\n" },
+        { "recordings ls", ALIASES("recordings list"), recordings_ls_flags, NULL, recordings_ls_run,
+          .help = "List recorded sessions" },
         { "version", NULL, NULL, NULL, version_run, .help = "Print the version" },
         { 0 },
 };
 
 static const struct program program = {
         .name = "tctl",
-        .help = "Administers a cluster, on the machine that runs its Auth Service",
+        .help = "Administers a cluster: on the machine of its Auth Service, elsewhere after tsh login",
         .flags = session_flags,
         .commands = commands,
 };

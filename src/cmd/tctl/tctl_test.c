@@ -233,9 +233,9 @@ static void refuses_empty_input_and_kinds_it_does_not_create(void **state)
         TCTL(f, "create");
         assert_fails(f, "ERROR: no resources found, empty input?\n"
                         "hint:  give a file that begins with a line like: kind: token\n\n");
-        given_file(f, "in", "kind: role\n");
+        given_file(f, "in", "kind: app\n");
         TCTL(f, "create");
-        assert_fails(f, "ERROR: stdin:1:7: creating resources of type \"role\" is not supported\n\n");
+        assert_fails(f, "ERROR: stdin:1:7: creating resources of type \"app\" is not supported\n\n");
 }
 
 static void prints_warnings_of_the_server_escaped(void **state)
@@ -351,8 +351,9 @@ static void gets_resources_by_name_and_several_kinds_as_yaml(void **state)
         assert_true(str_contains(buf_str(&f->out), STR("---\nkind: instance\n")));
         TCTL(f, "get", "nodes,instances", "--format=json");
         assert_int_equal(f->exit_code, 1);
-        TCTL(f, "get", "roles");
-        assert_fails(f, "ERROR: there are no resources of type \"roles\"\nhint:  the types are token, node and instance\n\n");
+        TCTL(f, "get", "apps");
+        assert_fails(f, "ERROR: there are no resources of type \"apps\"\n"
+                        "hint:  the types are token, node, instance, role, user and lock\n\n");
 }
 
 static void explains_who_gets_in(void **state)
@@ -422,6 +423,211 @@ static void does_not_overwrite_what_changed_while_it_was_edited(void **state)
         assert_true(str_contains(buf_str(&f->err), STR("did not end well; nothing was changed")));
 }
 
+/* ---- people --------------------------------------------------------------------------------------- */
+
+static void given_user(struct fixture *f)
+{
+        TCTL(f, "users", "add", "alice", "--roles=access,editor", "--logins=root,ubuntu");
+        assert_int_equal(f->exit_code, 0);
+}
+
+static void invites_people_with_a_link_to_the_proxy(void **state)
+{
+        struct fixture *f = *state;
+
+        given_user(f);
+        assert_prints(f, "User \"alice\" has been created but requires a password. Share this URL with the user to complete"
+                         " user setup, link is valid for 1h:\n"
+                         "https://proxy.example.com:443/web/invite/0123456789abcdef0123456789abcdef\n\n"
+                         "NOTE: Make sure proxy.example.com:443 points at a Teleport proxy which users can access.\n");
+        TCTL(f, "users", "add", "alice", "--roles=access");
+        assert_fails(f, "ERROR: a user with this name already exists\n\n");
+        TCTL(f, "get", "user/alice");
+        assert_true(str_contains(buf_str(&f->out), STR("spec:\n  roles:\n  - access\n  - editor\n  traits:\n    logins:\n    - root\n"
+                                                       "    - ubuntu\n")));
+        TCTL(f, "users", "reset", "alice", "--ttl=90m");
+        assert_prints(f, "User \"alice\" has been reset. Share this URL with the user to complete password reset, link is valid"
+                         " for 1h30m:\n"
+                         "https://proxy.example.com:443/web/reset/0123456789abcdef0123456789abcdef\n\n"
+                         "NOTE: Make sure proxy.example.com:443 points at a Teleport proxy which users can access.\n");
+        TCTL(f, "users", "reset", "alice", "--format=json");
+        assert_true(str_starts_with(buf_str(&f->out), STR("{\n    \"user\": \"alice\",\n    \"url\": \"https://proxy.example.com:443/web"
+                                                          "/reset/0123456789abcdef0123456789abcdef\",\n    \"expires\": \"")));
+        TCTL(f, "users", "reset", "bob");
+        assert_fails(f, "ERROR: user \"bob\" is not found\nhint:  look at the list\n\n");
+        TCTL(f, "users", "add", "bob", "--roles=access", "--ttl=49h");
+        assert_fails(f, "ERROR: --ttl must lie between 1s and 48h0m0s\n\n");
+        TCTL(f, "users", "add", "--roles=access", "-", "b;ob");
+        assert_int_equal(f->exit_code, 1);
+}
+
+static void lists_updates_and_removes_users(void **state)
+{
+        struct fixture *f = *state;
+
+        TCTL(f, "users", "ls");
+        assert_prints(f, "No users found\n");
+        TCTL(f, "users", "add", "zoe", "--roles=auditor");
+        given_user(f);
+        TCTL(f, "users", "ls");
+        assert_prints(f, "User  Roles         \n"
+                         "----- ------------- \n"
+                         "alice access,editor \n"
+                         "zoe   auditor       \n\n");
+        TCTL(f, "users", "update", "alice", "--set-roles=access", "--set-logins=root");
+        assert_prints(f, "User alice has been updated:\n\tNew roles: access\n\tNew logins: root\n");
+        TCTL(f, "users", "update", "zoe", "--set-logins=zoe");
+        assert_prints(f, "User zoe has been updated:\n\tNew logins: zoe\n");
+        TCTL(f, "get", "users", "--format=json");
+        assert_true(str_contains(buf_str(&f->out), STR("\"roles\": [\n                \"auditor\"")));
+        assert_false(str_contains(buf_str(&f->out), STR("ubuntu")));
+        TCTL(f, "users", "update", "zoe");
+        assert_fails(f, "ERROR: nothing to update\nhint:  give --set-roles or --set-logins\n\n");
+        TCTL(f, "users", "rm", "alice, zoe");
+        assert_prints(f, "User \"alice\" has been deleted\nUser \"zoe\" has been deleted\n");
+        TCTL(f, "users", "rm", "alice");
+        assert_fails(f, "ERROR: user \"alice\" is not found\nhint:  look at the list\n\n");
+}
+
+#define ROLE                                                                                       \
+        "kind: role\nversion: v7\nmetadata:\n  name: ops\nspec:\n  allow:\n    logins: [root, '{{internal.logins}}']\n" \
+        "    node_labels:\n      env: [prod, test]\n      team: '*'\n    rules:\n    - resources: [event, session]\n"       \
+        "      verbs: [list, read]\n"
+
+static void overwrites_roles_and_users_only_when_forced(void **state)
+{
+        struct fixture *f = *state;
+
+        given_file(f, "in", ROLE "---\nkind: user\nversion: v2\nmetadata: {name: bob}\nspec: {roles: [ops]}\n");
+        TCTL(f, "create");
+        assert_prints(f, "role 'ops' has been created\nuser \"bob\" has been created\n");
+        TCTL(f, "create");
+        assert_fails(f, "ERROR: stdin:1: a role with this name already exists\nhint:  use -f (--force) to overwrite it\n\n");
+        TCTL(f, "create", "-f");
+        assert_prints(f, "role 'ops' has been updated\nuser \"bob\" has been updated\n");
+        TCTL(f, "get", "roles", "--format=text");
+        assert_prints(f, "Role Allowed to login as      Node Labels          Access to resources     \n"
+                         "---- ------------------------ -------------------- ----------------------- \n"
+                         "ops  root,{{internal.logins}} env=prod|test,team=* event,session:list,read \n");
+        TCTL(f, "get", "users", "--format=text");
+        assert_prints(f, "User \n---- \nbob  \n");
+        TCTL(f, "get", "roles,users");
+        assert_true(str_contains(buf_str(&f->out), STR("---\nkind: user\n")));
+        TCTL(f, "rm", "role/ops");
+        assert_prints(f, "role \"ops\" has been deleted\n");
+        given_file(f, "in", "kind: role\nversion: v7\nmetadata: {name: x}\nspec: {options: {require_session_mfa: yes}}\n");
+        TCTL(f, "create");
+        assert_int_equal(f->exit_code, 1);
+}
+
+static void edits_a_role(void **state)
+{
+        struct fixture *f = *state;
+
+        given_file(f, "in", ROLE);
+        TCTL(f, "create");
+        given_editor(f, "sed -i 's/- root/- admin/' \"$1\"");
+        TCTL(f, "edit", "role/ops");
+        assert_prints(f, "role 'ops' has been updated\n");
+        TCTL(f, "get", "role/ops");
+        assert_true(str_contains(buf_str(&f->out), STR("    - admin\n")));
+        TCTL(f, "edit", "node/web");
+        assert_int_equal(f->exit_code, 1);
+        assert_true(str_starts_with(buf_str(&f->err), STR("ERROR: resources of type \"node\" cannot be edited\n")));
+}
+
+static void locks_one_target_for_a_while(void **state)
+{
+        struct fixture *f = *state;
+        struct str before = STR("Created a lock with name \"");
+
+        TCTL(f, "lock", "--user=alice", "--message=ask \x1b[2Jus", "--expires=2999-01-31T00:00:00Z");
+        assert_int_equal(f->exit_code, 1); /* beyond what time can hold */
+        TCTL(f, "lock", "--user=alice", "--message=ask us", "--expires=2199-01-31T00:00:00Z");
+        assert_int_equal(f->exit_code, 0);
+        assert_true(str_starts_with(buf_str(&f->out), before));
+        AUTO_MEM char *name = str_dup(str_slice(buf_str(&f->out), before.len, 36));
+        AUTO_MEM char *expected = mem_printf("ID                                   Target     Message Expires              \n"
+                                             "------------------------------------ ---------- ------- -------------------- \n"
+                                             "%s user alice ask us  2199-01-31T00:00:00Z \n", name);
+        AUTO_MEM char *resource = mem_printf("lock/%s", name), *deleted = mem_printf("lock \"%s\" has been deleted\n", name);
+        TCTL(f, "get", "locks", "--format=text");
+        assert_prints(f, expected);
+        TCTL(f, "rm", resource);
+        assert_prints(f, deleted);
+        TCTL(f, "lock", "--node=web", "--ttl=10m");
+        assert_int_equal(f->exit_code, 0);
+        TCTL(f, "lock", "--message=x");
+        assert_fails(f, "ERROR: nothing to lock is named\n"
+                        "hint:  give exactly one of --user, --role, --login, --node and --server-id\n\n");
+        TCTL(f, "lock", "--user=a", "--role=b");
+        assert_int_equal(f->exit_code, 1);
+        TCTL(f, "lock", "--user=a", "--ttl=1h", "--expires=2199-01-31T00:00:00Z");
+        assert_fails(f, "ERROR: --expires and --ttl are both given\nhint:  give one of them\n\n");
+        TCTL(f, "lock", "--user=a", "--expires=2001-01-31T00:00:00Z");
+        assert_fails(f, "ERROR: the lock would have ended already\n\n");
+}
+
+static void lists_events_of_all_pages_without_letting_them_steer_the_terminal(void **state)
+{
+        struct fixture *f = *state;
+
+        TCTL(f, "audit", "ls", "--from=2026-01-01");
+        assert_prints(f, "Time                     Event      Code   User      What                                            \n"
+                         "------------------------ ---------- ------ --------- ----------------------------------------------- \n"
+                         "2026-01-31T08:00:00.000Z user.login T1000I alice     method=local                                    \n"
+                         "2026-01-31T08:00:01.000Z exec       T3002I al\\x1bice login=root command=\"ls -l \\x1b[2J \xf0\x9f\x99\x82\" exitCode=0 \n");
+        TCTL(f, "audit", "ls", "--limit=1", "-f", "yaml");
+        assert_prints(f, "\"time\": \"2026-01-31T08:00:01.000Z\"\n\"uid\": \"2\"\n\"event\": \"exec\"\n\"code\": \"T3002I\"\n"
+                         "\"user\": \"al\\u001Bice\"\n\"login\": \"root\"\n\"command\": \"ls -l \\u001B[2J \\U0001F642\"\n\"exitCode\": 0\n"
+                         "\"server_labels\":\n  \"env\": \"prod\"\n\"roles\":\n  - \"access\"\n");
+        TCTL(f, "events", "ls", "--format=json", "--from=1h", "--to=10m");
+        assert_true(str_starts_with(buf_str(&f->out), STR("[\n    {\n        \"time\": \"2026-01-31T08:00:00.000Z\",\n")));
+        assert_false(str_contains(buf_str(&f->out), STR("\x1b")));
+        TCTL(f, "audit", "ls", "--type=none");
+        assert_prints(f, "No events found.\n");
+        TCTL(f, "audit", "ls", "--user=loop");
+        assert_fails(f, "ERROR: the Auth Service sends the same page again and again\n\n");
+        TCTL(f, "audit", "ls", "--from=yesterday");
+        assert_fails(f, "ERROR: --from=yesterday is no time\n"
+                        "hint:  write a time (2026-01-31T08:00:00Z), a day (2026-01-31), or so long ago (90m, 24h)\n\n");
+        TCTL(f, "audit", "ls", "--from=1h", "--to=2h");
+        assert_fails(f, "ERROR: --to is before --from\n\n");
+}
+
+static void lists_recordings_by_time(void **state)
+{
+        struct fixture *f = *state;
+
+        TCTL(f, "recordings", "ls");
+        assert_prints(f, "ID                                   User  Login Hostname   Started (UTC)        Length   Command \n"
+                         "------------------------------------ ----- ----- ---------- -------------------- -------- ------- \n"
+                         "11111111-1111-4111-8111-111111111111                        2027-01-15T08:00:00Z 1m30s    top     \n"
+                         "22222222-2222-4222-8222-222222222222 alice root  web\\x1b[2J 2027-01-15T08:01:00Z going on         \n");
+}
+
+/* ---- who asks ------------------------------------------------------------------------------------- */
+
+static void asks_people_to_log_in_where_no_auth_service_is(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *home = path_in(f, "home"), *path = path_in(f, "agent.yaml");
+        AUTO_MEM char *text = mem_printf("teleport: {data_dir: %s/none}\nauth_service: {enabled: no}\n", f->dir);
+
+        setenv("TELEPORT_HOME", home, 1);
+        given_file(f, "agent.yaml", text);
+        TCTL(f, "status", "-c", path);
+        assert_fails(f, "ERROR: no Auth Service runs on this host, and nobody is logged in\n"
+                        "hint:  log in first: tsh login --proxy=HOST --user=NAME; or run tctl where the Auth Service runs\n\n");
+        TCTL(f, "status", "--auth-server=proxy.example.com:443");
+        assert_fails(f, "ERROR: --auth-server=proxy.example.com:443: Not logged in.\n"
+                        "hint:  tsh login --proxy=proxy.example.com:443 --user=NAME\n\n");
+        TCTL(f, "status", "-i", "identity");
+        assert_fails(f, "ERROR: identity files are not supported\n"
+                        "hint:  log in with tsh login, or run tctl where the Auth Service runs\n\n");
+        unsetenv("TELEPORT_HOME");
+}
+
 static void says_where_it_looked_when_nobody_answers(void **state)
 {
         struct fixture *f = *state;
@@ -460,6 +666,14 @@ int main(int argc, char **argv)
                 STORY(explains_who_gets_in),
                 STORY(edits_a_token),
                 STORY(does_not_overwrite_what_changed_while_it_was_edited),
+                STORY(invites_people_with_a_link_to_the_proxy),
+                STORY(lists_updates_and_removes_users),
+                STORY(overwrites_roles_and_users_only_when_forced),
+                STORY(edits_a_role),
+                STORY(locks_one_target_for_a_while),
+                STORY(lists_events_of_all_pages_without_letting_them_steer_the_terminal),
+                STORY(lists_recordings_by_time),
+                STORY(asks_people_to_log_in_where_no_auth_service_is),
                 STORY(says_where_it_looked_when_nobody_answers),
         };
 

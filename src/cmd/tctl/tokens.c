@@ -10,6 +10,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "cmd/tctl/commands.h"
+#include "cmd/tctl/kinds.h"
 #include "cmd/tctl/output.h"
 #include "cmd/tctl/tokens_shared.h"
 #include "resource/address.h"
@@ -118,7 +119,7 @@ static int auth_port(struct session *s)
         return AUTH_PORT;
 }
 
-/* Where other hosts reach the Auth Service, as well as this one's file can tell. */
+/* Where other hosts reach the Auth Service, as well as this one's file can tell; through a proxy, that. */
 static const char *auth_address(struct session *s)
 {
         const Cteleport__V1__AuthConfig *auth = s->config->auth_service;
@@ -127,6 +128,8 @@ static const char *auth_address(struct session *s)
         const char *address = NULL;
         struct error *err;
 
+        if (s->proxy != NULL)
+                return s->proxy;
         if (named == NULL || *named == '\0') {
                 named = s->config->teleport->nodename;
                 if ((named == NULL || *named == '\0') && gethostname(host, sizeof host - 1) == 0)
@@ -198,7 +201,7 @@ struct error *tokens_add_run(void *ctx, const struct flags *given)
         TRY(session_open(&s, given));
         TRY(build_token(s.arena, given, ttl, &token));
         TRY(session_ask_name(&s, "ClusterStatus", NULL, &cteleport__v1__cluster_status_response__descriptor, &answer));
-        TRY(token_put(&s, token, true, NULL, &was_there));
+        TRY(kind_write(&s, kind_of(&token->base), &token->base, (struct kind_put){ .must_be_new = true }, &was_there));
         if (flags_text(given, "format") == NULL)
                 put_invitation(&out, &s, token, (ttl.ns + MINUTES(1).ns - 1) / MINUTES(1).ns,
                                (Cteleport__V1__ClusterStatusResponse *)answer);

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/tctl/tokens_shared.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/mem.h"
-#include "base/text.h"
 #include "cmd/common/table.h"
 #include "cmd/tctl/output.h"
 #include "resource/token.h"
@@ -18,27 +15,6 @@ struct error *token_try(struct session *s, Cteleport__V1__Token *token)
         request.token = token;
         request.check_only = true;
         return session_ask(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer);
-}
-
-struct error *token_put(struct session *s, Cteleport__V1__Token *token, bool must_be_new, const char *if_revision,
-                        bool *ret_was_there)
-{
-        Cteleport__V1__PutTokenRequest request = CTELEPORT__V1__PUT_TOKEN_REQUEST__INIT;
-        ProtobufCMessage *answer = NULL;
-
-        request.token = token;
-        request.must_be_new = must_be_new;
-        request.if_revision = (char *)(uintptr_t)(if_revision == NULL ? "" : if_revision);
-        TRY(session_ask(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer));
-        const Cteleport__V1__PutTokenResponse *response = (Cteleport__V1__PutTokenResponse *)answer;
-        for (size_t i = 0; i < response->n_warnings; i++) {
-                AUTO(buf) shown = BUF_MAX(16 * KiB);
-
-                escape_text(&shown, str_of(response->warnings[i]), 8 * KiB);
-                fprintf(stderr, "WARNING: %s\n", buf_c(&shown));
-        }
-        *ret_was_there = response->was_there;
-        return NULL;
 }
 
 /* Tokens without an end come last; in seconds, for one of the year 3000 has an end. */

@@ -7,13 +7,6 @@
 
 #include "cmd/tctl/session.h"
 
-/*
- * Writes a token and prints the server's warnings to stderr. must_be_new: ALREADY_EXISTS otherwise;
- * if_revision: ABORTED when it was changed since, NULL: whatever is there.
- */
-struct error *token_put(struct session *s, Cteleport__V1__Token *token, bool must_be_new, const char *if_revision,
-                        bool *ret_was_there) MUST_USE;
-
 /* Asks whether it would be refused; writes nothing. */
 struct error *token_try(struct session *s, Cteleport__V1__Token *token) MUST_USE;
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kinds of resources that tctl knows: a row each, for create, get, edit and rm.
+ */
+#ifndef CMD_TCTL_KINDS_H
+#define CMD_TCTL_KINDS_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "cmd/tctl/session.h"
+#include "schema/schema.h"
+
+/* How a resource is written. */
+struct kind_put {
+        bool must_be_new;        /* ALREADY_EXISTS otherwise */
+        const char *if_revision; /* ABORTED when it was changed since; NULL: whatever is there */
+};
+
+struct kind {
+        const char *name, *plural;
+        const ProtobufCMessageDescriptor *type;
+        /* name NULL: all of them; NOT_FOUND when there is none of that name. */
+        struct error *(*find)(struct session *s, const char *name, bool with_secrets, ProtobufCMessage ***ret,
+                              size_t *ret_count);
+        void (*put_table)(struct buf *out, ProtobufCMessage *const *msgs, size_t count, bool is_verbose);
+        const char *remove;        /* method that deletes one, NULL: they come and go by themselves */
+        const char *removed_quote; /* around the name in the sentence that says so */
+
+        /* What follows is of kinds that people write; NULL otherwise. */
+        const char *get; /* method that returns one */
+        /* Checks it and brings it into canonical form, in place. */
+        struct error *(*check)(ProtobufCMessage *msg, struct arena *arena);
+        struct error *(*put)(struct session *s, ProtobufCMessage *msg, struct kind_put how, ProtobufCMessage **ret);
+        const char *written, *written_quote; /* "provision_token", and what stands around the name: in the sentence */
+        bool is_always_overwritten;          /* by create, without -f */
+};
+
+/* Ends with a row without a name. */
+extern const struct kind kinds[];
+/* Those that people write, for the loader. */
+extern const struct schema_kind kinds_written[];
+
+/* By name or plural, any case. INVALID_ARGUMENT that names those there are. */
+struct error *kind_find(struct str text, const struct kind **ret) MUST_USE;
+
+/* Of a message that kinds_written loaded. */
+const struct kind *kind_of(const ProtobufCMessage *msg);
+
+/* Its metadata, NULL when it has none. */
+Cteleport__V1__Metadata *kind_metadata(const ProtobufCMessage *msg);
+
+/* Writes it and prints the server's warnings to stderr. */
+struct error *kind_write(struct session *s, const struct kind *kind, ProtobufCMessage *msg, struct kind_put how,
+                         bool *ret_was_there) MUST_USE;
+
+/* "role 'x' has been created", the name escaped, masked where it is a secret. */
+void kind_tell_written(const struct kind *kind, const ProtobufCMessage *msg, bool was_there);
+
+#endif
