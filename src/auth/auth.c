@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "login/password.h"
 #include "net/sources.h"
 #include "net/tls.h"
 #include "os/file.h"
@@ -447,16 +448,26 @@ void auth_ask(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMess
 
 /* ---- refusals beyond the rate ---------------------------------------------------------------------------------------- */
 
-static void on_untold(void *ctx, uint64_t count)
+static void audit_untold(struct auth *a, const struct audit_kind *kind, uint64_t count)
 {
-        struct auth *a = ctx;
         struct audit_record record = { 0 };
 
-        log_warn("Failures to join the cluster were not told one by one", LOG_INT("count", count));
-        auth_audit_begin(a, &record, &audit_instance_join_failed);
+        auth_audit_begin(a, &record, kind);
         audit_int(&record, "untold", (int64_t)count);
         audit_bool(&record, "success", false);
         audit_write(a->audit, &record, NULL, NULL);
+}
+
+static void on_untold(void *ctx, uint64_t count)
+{
+        log_warn("Failures to join the cluster were not told one by one", LOG_INT("count", count));
+        audit_untold(ctx, &audit_instance_join_failed, count);
+}
+
+static void on_untold_logins(void *ctx, uint64_t count)
+{
+        log_warn("Refused logins were not told one by one", LOG_INT("count", count));
+        audit_untold(ctx, &audit_user_login_failed, count);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------------- */
@@ -467,6 +478,9 @@ static void on_store_closed(void *ctx)
 
         directory_close(a->directory);
         a->directory = NULL;
+        passwords_free(a->passwords);
+        a->passwords = NULL;
+        guard_release(&a->guard);
         loop_stop(&a->loop);
 }
 
@@ -484,6 +498,8 @@ static void on_outbox_closed(void *ctx)
 
         refusal_log_free(a->refusal_log);
         a->refusal_log = NULL;
+        refusal_log_free(a->login_refusals);
+        a->login_refusals = NULL;
         audit_log_close(a->audit, on_audit_closed, a);
 }
 
@@ -525,6 +541,8 @@ static struct error *start(struct auth *a)
         a->sts = link_new(&a->loop, sts, on_sts_lost, a);
         a->tls_renewal = timer_new(&a->loop, renew_certificate, a);
         a->refusal_log = refusal_log_new(&a->loop, on_untold, a);
+        a->login_refusals = refusal_log_new(&a->loop, on_untold_logins, a);
+        a->passwords = passwords_new(&a->loop, password_cost_usual);
         a->outbox = outbox_open(&a->loop, a->store, a->audit, on_outbox, a);
         return NULL;
 }

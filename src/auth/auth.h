@@ -13,12 +13,14 @@
 #include "auth/outbox.h"
 #include "base/map.h"
 #include "join/sts_request.h"
+#include "login/guard.h"
 #include "pki/key.h"
 #include "resource/config.h"
 #include "rpc/link.h"
 #include "store/store.h"
 
 struct caller;
+struct passwords;
 struct directory;
 struct tls_context;
 
@@ -58,6 +60,9 @@ struct auth {
         size_t pending_dials;
         struct frontdoor *door;
         struct refusal_log *refusal_log;
+        struct refusal_log *login_refusals;
+        struct guard guard;            /* against guessing passwords */
+        struct passwords *passwords;   /* the work of checking them */
         struct sessions *sessions;     /* connections to nodes that are going on */
         struct map uploads;            /* session ID -> struct upload: recordings that come in now */
         const char *log_dir;           /* events.log and its siblings; lives with the process */

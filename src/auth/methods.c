@@ -8,7 +8,9 @@
 #include "auth/admin.h"
 #include "auth/caller.h"
 #include "auth/host_service.h"
+#include "auth/invites.h"
 #include "auth/join_service.h"
+#include "auth/login_service.h"
 #include "auth/presence.h"
 #include "auth/record_service.h"
 #include "auth/sessions.h"
@@ -21,6 +23,14 @@
                 { "/cteleport.v1.AdminService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC, false, handler, \
                   NULL },                                                                                              \
                         CALLER_ADMIN | CALLER_USER, __VA_ARGS__                                                        \
+        }
+
+/* A method with which a Proxy Service speaks for a person. */
+#define LOGIN(name, type, handler)                                                                                     \
+        {                                                                                                              \
+                { "/cteleport.v1.LoginService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC_JOIN, false,     \
+                  handler, NULL },                                                                                     \
+                        CALLER_PROXY                                                                                   \
         }
 
 /* Open to everybody who is logged in. */
@@ -51,6 +61,9 @@ const struct guarded_method auth_methods[] = {
         { { "/cteleport.v1.SessionService/Record", &cteleport__v1__record_up__descriptor, LIMIT_RECORD_CHUNK + KiB, true, record_serve,
             NULL },
           CALLER_NODE },
+        LOGIN("Login", login_request, login_open),
+        LOGIN("OpenInvite", open_invite_request, invite_open),
+        LOGIN("AcceptInvite", accept_invite_request, invite_accept),
         ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
         ADMIN("ListTokens", list_request, admin_list_tokens, "token", SEE),
         ADMIN("GetToken", name_request, admin_get_token, "token", ACCESS_READ),
@@ -64,6 +77,7 @@ const struct guarded_method auth_methods[] = {
         ADMIN("GetUser", name_request, admin_get_user, "user", ACCESS_READ),
         ADMIN("PutUser", put_user_request, admin_put_user, "user", WRITE),
         ADMIN("DeleteUser", name_request, admin_delete_user, "user", ACCESS_DELETE),
+        ADMIN("CreateInvite", create_invite_request, admin_create_invite, "user", WRITE),
         ADMIN("ListRoles", list_request, admin_list_roles, "role", SEE),
         ADMIN("GetRole", name_request, admin_get_role, "role", ACCESS_READ),
         ADMIN("PutRole", put_role_request, admin_put_role, "role", WRITE),

@@ -241,33 +241,39 @@ static void open_legacy(struct rpc_call *call, const ProtobufCMessage *first)
                     &proto__register_using_iammethod_response__descriptor, pass_legacy);
 }
 
-/* ---- ping ------------------------------------------------------------------------------------------ */
+/* ---- one question, one answer ------------------------------------------------------------------------ */
 
-struct ping {
-        struct rpc_call *down;
+struct unary {
+        struct proxy *proxy;
+        struct rpc_call *down;       /* NULL: gone */
+        bool is_counted;             /* among what its source has under way */
+        char peer[ADDRESS_TEXT_MAX];
 };
 
-static void on_ping_gone(void *ctx)
+static void on_unary_gone(void *ctx)
 {
-        struct ping *p = ctx;
-        p->down = NULL;
+        struct unary *u = ctx;
+        u->down = NULL;
 }
 
-static void on_ping_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
+static void on_unary_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
-        struct ping *p = ctx;
-        if (p->down == NULL)
+        struct unary *u = ctx;
+        if (u->down == NULL)
                 error_free(err);
         else if (err != NULL)
-                rpc_call_finish(p->down, err);
+                rpc_call_finish(u->down, err);
         else
-                rpc_call_reply(p->down, answer);
-        free(p);
+                rpc_call_reply(u->down, answer);
+        if (u->is_counted)
+                sources_leave(&u->proxy->sources, SOURCE_JOINS, u->peer);
+        free(u);
 }
 
-static const struct rpc_call_events ping_events = { .on_gone = on_ping_gone };
+static const struct rpc_call_events unary_events = { .on_gone = on_unary_gone };
 
-static void open_ping(struct rpc_call *call, const ProtobufCMessage *first)
+static void pass_unary(struct rpc_call *call, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+                       bool is_counted)
 {
         const struct forward_peer *peer = rpc_call_caller(call);
         struct rpc_client *auth = upstream_client(peer->proxy->upstream);
@@ -275,16 +281,35 @@ static void open_ping(struct rpc_call *call, const ProtobufCMessage *first)
                 rpc_call_finish(call, upstream_absence(peer->proxy->upstream));
                 return;
         }
-        struct ping *p = NEW(struct ping);
-        p->down = call;
-        rpc_call_listen(call, &ping_events, p);
+        if (is_counted && !sources_enter(&peer->proxy->sources, SOURCE_JOINS, rpc_call_peer(call))) {
+                rpc_call_finish(call, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many logins are under way"),
+                                                 "try again in a few seconds"));
+                return;
+        }
+        struct unary *u = NEW(struct unary);
+        *u = (struct unary){ .proxy = peer->proxy, .down = call, .is_counted = is_counted };
+        snprintf(u->peer, sizeof u->peer, "%s", rpc_call_peer(call));
+        rpc_call_listen(call, &unary_events, u);
         rpc_client_unary(auth,
                          (struct rpc_client_call_options){
-                                 .path = "/cteleport.v1.PingService/Ping",
-                                 .response = &cteleport__v1__ping_response__descriptor,
+                                 .path = rpc_call_method(call)->path,
+                                 .response = response,
                                  .within = MILLISECONDS(TIMEOUT_RPC),
                          },
-                         first, on_ping_answer, p);
+                         request, on_unary_answer, u);
+}
+
+static void open_ping(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        pass_unary(call, first, &cteleport__v1__ping_response__descriptor, false);
+}
+
+/* Where the person is, the proxy sees: whatever the client wrote. */
+static void open_login(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        Cteleport__V1__LoginRequest request = *(const Cteleport__V1__LoginRequest *)first;
+        request.remote_addr = (char *)(uintptr_t)rpc_call_peer(call);
+        pass_unary(call, &request.base, &cteleport__v1__login_response__descriptor, true);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------- */
@@ -303,6 +328,12 @@ static const struct rpc_method method_legacy = {
         .is_client_stream = true,
         .open = open_legacy,
 };
+static const struct rpc_method method_login = {
+        .path = "/cteleport.v1.LoginService/Login",
+        .request = &cteleport__v1__login_request__descriptor,
+        .request_max = LIMIT_RPC_JOIN,
+        .open = open_login,
+};
 static const struct rpc_method method_ping = {
         .path = "/cteleport.v1.PingService/Ping",
         .request = &cteleport__v1__empty__descriptor,
@@ -310,7 +341,7 @@ static const struct rpc_method method_ping = {
         .open = open_ping,
 };
 
-const struct rpc_method *const forward_methods[] = { &method_join, &method_legacy, &method_ping, NULL };
+const struct rpc_method *const forward_methods[] = { &method_join, &method_legacy, &method_login, &method_ping, NULL };
 
 struct error *forward_guard(void *caller, const struct rpc_method *method)
 {

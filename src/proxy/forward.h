@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Joins on their way through the proxy, message by message (docs/protocols/join.md, P1): the only
- * methods that a stranger reaches here.
+ * Joins on their way through the proxy, message by message (docs/protocols/join.md, P1), and logins: the
+ * only methods that a stranger reaches here.
  */
 #ifndef PROXY_FORWARD_H
 #define PROXY_FORWARD_H
