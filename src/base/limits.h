@@ -60,6 +60,10 @@ enum {
         PACE_STORE_IDENTITY = 1000,           /* a host whose disk did not take its identity tries again after this */
         PACE_RETRY_FIRST = 200,               /* a host that lost the cluster tries again after this */
         PACE_RETRY_MOST = 60 * 1000,          /* and at least this often */
+        TIMEOUT_SESSION_ANSWER = 30 * 1000,   /* until a session may begin: the cluster has written it down by then */
+        TIMEOUT_SESSION_HANGUP = 2 * 1000,    /* from the hang-up of a session that was ended to its kill */
+        TIMEOUT_SESSION_FLUSH = 2 * 1000,     /* to say the last word of a session, to its recorder and its terminal */
+        TIMEOUT_FILE_STATUS = 200,            /* until a file operation that nobody called failed is told as done */
 };
 
 /* Sizes in bytes, counts as they are. */

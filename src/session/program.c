@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pwd.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "session/session_internal.h"
+
+enum { ENVIRONMENT_ADDED = 16 };
+
+/* ---- what is asked for ----------------------------------------------------------------------------------- */
+
+static struct str base_name(struct str path)
+{
+        for (size_t i = path.len; i > 0; i--)
+                if (path.ptr[i - 1] == '/')
+                        return str_slice(path, i, path.len);
+        return path;
+}
+
+/* `scp -t` and `scp -f` are the far ends of a copy; other flags may stand before. */
+static bool is_scp(struct str words)
+{
+        bool is_far_end = false;
+
+        if (!str_equal(base_name(str_split(&words, ' ')), STR("scp")))
+                return false;
+        while (str_starts_with(words, STR("-"))) {
+                struct str flag = str_split(&words, ' ');
+
+                if (str_equal(flag, STR("--")))
+                        break;
+                for (size_t i = 1; i < flag.len; i++)
+                        is_far_end |= flag.ptr[i] == 't' || flag.ptr[i] == 'f';
+        }
+        return is_far_end;
+}
+
+/* The Subsystem of sshd's options, word for word: an absolute path of sftp-server and our flags. */
+static bool is_our_sftp(struct str command)
+{
+        struct str flags = command, path = str_split(&flags, ' ');
+
+        return str_starts_with(path, STR("/")) && str_equal(flags, STR("-e -l INFO")) &&
+               str_equal(base_name(path), STR("sftp-server"));
+}
+
+struct session_request session_request_of(const char *command, bool has_pty)
+{
+        struct session_request request = { .kind = "shell", .command = command, .has_pty = has_pty };
+        struct str words = str_trim(str_of(command)), rest = words;
+
+        if (command == NULL)
+                return request;
+        request.kind = "exec";
+        request.is_subsystem = is_our_sftp(words) && !has_pty;
+        if (str_equal(base_name(str_split(&rest, ' ')), STR("sftp-server")))
+                request.kind = "sftp";
+        else if (is_scp(words))
+                request.kind = "scp";
+        return request;
+}
+
+/* ---- its environment --------------------------------------------------------------------------------------- */
+
+/*
+ * Set so that the shell which sshd starts for us reads no file of the user's before we run, or about the wrong
+ * terminal and connection. What a session has instead is added below.
+ */
+static const char *const dropped[] = {
+        "SHLVL", "ZDOTDIR", "XDG_CONFIG_HOME", "_", "OLDPWD", "PWD", "SSH_ORIGINAL_COMMAND", "SSH_TTY", "SSH_CLIENT",
+        "SSH_CONNECTION", "SSH_SESSION_ID", "SSH_TELEPORT_USER", "SSH_TELEPORT_CLUSTER_NAME", "SSH_TELEPORT_HOST_UUID",
+        "SSH_SESSION_WEBPROXY_ADDR", "TELEPORT_SESSION", "SSH_USER_AUTH",
+};
+
+static bool is_dropped(const char *entry)
+{
+        struct str name = str_of(entry);
+
+        name = str_split(&name, '=');
+        for (size_t i = 0; i < ARRAY_LEN(dropped); i++)
+                if (str_equal(name, str_of(dropped[i])))
+                        return true;
+        return false;
+}
+
+static const char *variable(const char *const *environment, const char *name)
+{
+        for (size_t len = strlen(name); *environment != NULL; environment++)
+                if (strncmp(*environment, name, len) == 0 && (*environment)[len] == '=')
+                        return *environment + len + 1;
+        return NULL;
+}
+
+/* "192.0.2.7:50122" or "[2001:db8::7]:50122". */
+static void split_address(struct str address, struct str *ret_host, struct str *ret_port)
+{
+        size_t colon = address.len;
+
+        for (size_t i = 0; i < address.len; i++)
+                if (address.ptr[i] == ':')
+                        colon = i;
+        *ret_host = str_slice(address, 0, colon);
+        *ret_port = str_slice(address, colon + 1, address.len);
+        if (str_starts_with(*ret_host, STR("[")) && str_ends_with(*ret_host, STR("]")))
+                *ret_host = str_slice(*ret_host, 1, ret_host->len - 2);
+}
+
+static void add(const char **envp, size_t *count, const char *entry)
+{
+        envp[(*count)++] = entry;
+}
+
+/* The node's end of the connection is sshd on a socketpair: it has no address. */
+static void add_connection(struct arena *a, const char **envp, size_t *count, const char *client_addr)
+{
+        struct str host, port;
+
+        split_address(str_of(client_addr), &host, &port);
+        if (host.len == 0 || port.len == 0)
+                return;
+        add(envp, count, arena_printf(a, "SSH_CLIENT=%.*s %.*s 0", STR_ARG(host), STR_ARG(port)));
+        add(envp, count, arena_printf(a, "SSH_CONNECTION=%.*s %.*s 127.0.0.1 0", STR_ARG(host), STR_ARG(port)));
+}
+
+static const char **plan_environment(struct arena *a, const char *const *environment,
+                                     const Cteleport__Session__V1__Go *go, const char *tty)
+{
+        size_t inherited = 0, count = 0;
+
+        while (environment[inherited] != NULL)
+                inherited++;
+        const char **envp = arena_alloc(a, (inherited + ENVIRONMENT_ADDED) * sizeof *envp);
+        for (size_t i = 0; i < inherited; i++)
+                if (!is_dropped(environment[i]))
+                        add(envp, &count, environment[i]);
+        add_connection(a, envp, &count, go->client_addr);
+        if (tty != NULL)
+                add(envp, &count, arena_printf(a, "SSH_TTY=%s", tty));
+        add(envp, &count, arena_printf(a, "SSH_SESSION_ID=%s", go->session_id));
+        add(envp, &count, arena_printf(a, "TELEPORT_SESSION=%s", go->session_id));
+        add(envp, &count, arena_printf(a, "SSH_TELEPORT_USER=%s", go->user));
+        add(envp, &count, arena_printf(a, "SSH_TELEPORT_CLUSTER_NAME=%s", go->cluster));
+        add(envp, &count, arena_printf(a, "SSH_TELEPORT_HOST_UUID=%s", go->host_id));
+        add(envp, &count, arena_printf(a, "SSH_SESSION_WEBPROXY_ADDR=%s", go->proxy_addr));
+        envp[count] = NULL;
+        return envp;
+}
+
+/* ---- the program ---------------------------------------------------------------------------------------------- */
+
+/* sshd sets SHELL from the account, and ends the session before us when it cannot be executed. */
+static const char *login_shell(const char *const *environment)
+{
+        const char *shell = variable(environment, "SHELL");
+
+        return shell != NULL && shell[0] == '/' ? shell : "/bin/sh";
+}
+
+static const char **words(struct arena *a, const char *w0, const char *w1, const char *w2, const char *w3)
+{
+        const char **argv = arena_alloc(a, 5 * sizeof *argv);
+
+        argv[0] = w0;
+        argv[1] = w1;
+        argv[2] = w2;
+        argv[3] = w3;
+        return argv;
+}
+
+void session_program_plan(struct arena *a, const struct session_request *request, const char *const *environment,
+                          const Cteleport__Session__V1__Go *go, const char *tty, struct session_program *ret)
+{
+        const char *shell = login_shell(environment);
+        const char *name = base_name(str_of(shell)).ptr;
+
+        *ret = (struct session_program){ .path = shell, .envp = plan_environment(a, environment, go, tty) };
+        if (request->command == NULL) {
+                ret->argv = words(a, arena_printf(a, "-%s", name == NULL ? "sh" : name), NULL, NULL, NULL);
+        } else if (request->is_subsystem) {
+                struct str rest = str_trim(str_of(request->command));
+
+                ret->path = str_to_c(a, str_split(&rest, ' '));
+                ret->argv = words(a, "sftp-server", "-e", "-l", "VERBOSE"); /* at INFO one cannot tell whose status it is */
+        } else {
+                ret->argv = words(a, name == NULL ? "sh" : name, "-c", request->command, NULL);
+        }
+}

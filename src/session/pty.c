@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session on a terminal. sshd has made one for us (the outer); the user's shell gets another (the inner), and
+ * every byte passes here on its way between the two:
+ *
+ *      outer ── typed ──▶ inner
+ *      outer ◀── screen ── inner       read, given to the recorder, and only then shown
+ *                  │
+ *                  └──▶ channel        Output
+ *
+ * Nothing is read while what was read before has not gone on, so the slowest of the client, the recorder and the
+ * shell sets the pace, and memory is three buffers.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "session/session_internal.h"
+#include "session/wire.h"
+
+enum {
+        SCREEN_MAX = SESSION_OUTPUT_MAX,
+        TYPED_MAX = 16 * KiB,
+        NOTICE_ROOM = 3 * SESSION_TEXT_MAX, /* for what we say between */
+};
+
+struct relay {
+        struct channel *channel;
+        struct child child;
+        const struct session_terminal *terminal;
+        int outer, inner;         /* non-blocking; inner is -1 when the session has let go of it */
+        struct buf screen;
+        size_t recorded;          /* of screen: may be shown */
+        struct buf typed;
+        uint64_t untold;          /* bytes typed, not told to the recorder yet */
+        bool is_recording;
+        bool is_resized;          /* the inner terminal has the old size yet */
+        bool is_silent;           /* the outer terminal is gone */
+        bool is_over;             /* we are ending it */
+        struct duration idle_timeout;
+        struct instant last_typed;
+        struct session_outcome *outcome;
+};
+
+static struct instant now(void)
+{
+        return clock_now(clock_system());
+}
+
+/* ---- the two terminals ------------------------------------------------------------------------------------ */
+
+static void release_relay(struct relay *r)
+{
+        if (r->inner >= 0)
+                close(r->inner);
+        buf_release(&r->screen);
+        buf_release(&r->typed);
+        child_release(&r->child);
+}
+
+void session_terminal_release(struct session_terminal *t)
+{
+        if (t->fd < 0)
+                return;
+        ioctl(t->fd, TIOCNXCL);
+        tcsetattr(t->fd, TCSANOW, &t->modes);
+        fcntl(t->fd, F_SETFL, t->flags);
+        t->fd = -1;
+}
+
+struct error *session_terminal_take(struct session_terminal *t, int fd)
+{
+        struct termios raw;
+
+        t->fd = -1;
+        if (tcgetattr(fd, &t->modes) < 0)
+                return error_errno(errno, "cannot read the modes of the terminal");
+        t->flags = fcntl(fd, F_GETFL);
+        raw = t->modes;
+        cfmakeraw(&raw);
+        if (tcsetattr(fd, TCSANOW, &raw) < 0 || fcntl(fd, F_SETFL, t->flags | O_NONBLOCK) < 0)
+                return error_errno(errno, "cannot set the modes of the terminal");
+        ioctl(fd, TIOCEXCL);
+        t->fd = fd;
+        return NULL;
+}
+
+static struct error *start(struct relay *r, const struct session_request *request, const Cteleport__Session__V1__Go *go)
+{
+        enum { PROGRAM_MAX = 4 * MiB }; /* the kernel takes no larger environment */
+        AUTO_PTR(arena) arena = arena_new(PROGRAM_MAX);
+        struct session_program program;
+        struct winsize size = { 0 };
+        char name[64];
+        int inner, slave;
+
+        ioctl(r->outer, TIOCGWINSZ, &size);
+        if (openpty(&inner, &slave, NULL, &r->terminal->modes, &size) < 0)
+                return error_errno(errno, "cannot make a terminal");
+        AUTO_FD int theirs = slave;
+        r->inner = inner;
+        if (ttyname_r(slave, name, sizeof name) != 0 || fcntl(inner, F_SETFD, FD_CLOEXEC) < 0 ||
+            fcntl(slave, F_SETFD, FD_CLOEXEC) < 0 || fcntl(inner, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+                return error_errno(errno, "cannot prepare a terminal");
+        session_program_plan(arena, request, (const char *const *)environ, go, name, &program);
+        return child_start(&r->child, &program, theirs, -1);
+}
+
+static void let_go_of_inner(struct relay *r)
+{
+        if (r->inner >= 0)
+                close(r->inner); /* the kernel hangs up: SIGHUP to the shell and to what is in front */
+        r->inner = -1;
+}
+
+/* ---- output: inner, recorder, outer -------------------------------------------------------------------------- */
+
+static void tell_output(struct relay *r, struct str bytes)
+{
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Output output = CTELEPORT__SESSION__V1__OUTPUT__INIT;
+
+        output.data = (ProtobufCBinaryData){ .len = bytes.len, .data = (uint8_t *)(uintptr_t)bytes.ptr };
+        output.input_bytes = r->untold;
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_OUTPUT;
+        up.output = &output;
+        channel_put(r->channel, &up);
+        r->untold = 0;
+}
+
+/* Reads until there is no more, or enough for one message. */
+static void read_inner(struct relay *r)
+{
+        size_t before = r->screen.len;
+
+        while (r->inner >= 0 && r->screen.len < SCREEN_MAX) {
+                size_t room = SCREEN_MAX - r->screen.len;
+                char *at = buf_extend(&r->screen, room);
+                ssize_t n = read(r->inner, at, room);
+
+                r->screen.len -= n > 0 ? room - (size_t)n : room;
+                if (n > 0)
+                        continue;
+                if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                        break;
+                let_go_of_inner(r); /* EIO: nobody has the other side open any more */
+        }
+        struct str bytes = str_slice(buf_str(&r->screen), before, r->screen.len);
+        if (bytes.len > 0 && r->is_recording)
+                tell_output(r, bytes);
+}
+
+static void show(struct relay *r)
+{
+        while (r->recorded > 0 && !r->is_silent) {
+                ssize_t n = write(r->outer, r->screen.ptr, r->recorded);
+
+                if (n >= 0) {
+                        buf_consume(&r->screen, (size_t)n);
+                        r->recorded -= (size_t)n;
+                } else if (errno != EINTR) {
+                        r->is_silent = errno != EAGAIN;
+                        return;
+                }
+        }
+}
+
+/* Says something on the terminal, behind what is on its way there. It is not part of the recording. */
+static void say(struct relay *r, struct str text)
+{
+        AUTO(buf) line = BUF_MAX(SESSION_TEXT_MAX + 64);
+
+        buf_put_c(&line, "\r\nteleport: ");
+        escape_text(&line, text, SESSION_TEXT_MAX);
+        buf_put_c(&line, "\r\n");
+        if (line.len <= r->screen.max - r->screen.len) /* a client that does not read hears no more of it */
+                buf_put(&r->screen, buf_str(&line));
+}
+
+/* ---- input ----------------------------------------------------------------------------------------------------- */
+
+static void read_outer(struct relay *r)
+{
+        size_t room = TYPED_MAX - r->typed.len;
+        char *at = buf_extend(&r->typed, room);
+        ssize_t n = read(r->outer, at, room);
+
+        r->typed.len -= n > 0 ? room - (size_t)n : room;
+        if (n > 0) {
+                r->untold += (uint64_t)n;
+                r->last_typed = now();
+        } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+                r->is_silent = true;
+        }
+}
+
+static void type(struct relay *r)
+{
+        while (r->inner >= 0 && r->typed.len > 0) {
+                ssize_t n = write(r->inner, r->typed.ptr, r->typed.len);
+
+                if (n > 0)
+                        buf_consume(&r->typed, (size_t)n);
+                else if (n == 0 || errno == EAGAIN)
+                        return;
+                else if (errno != EINTR)
+                        buf_clear(&r->typed); /* nobody has the other side open */
+        }
+        if (r->inner < 0)
+                buf_clear(&r->typed);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------ */
+
+/* Shows what may be shown, for a moment: the client may have stopped reading. */
+static void show_last(struct relay *r)
+{
+        struct instant end = instant_add(now(), MILLISECONDS(TIMEOUT_SESSION_FLUSH));
+
+        for (;;) {
+                struct pollfd p = { .fd = r->outer, .events = POLLOUT };
+                int64_t left = duration_ms(instant_since(end, now()));
+
+                show(r);
+                if (r->recorded == 0 || r->is_silent || left <= 0 || poll(&p, 1, (int)left) == 0)
+                        return;
+        }
+}
+
+/* What was shown is recorded, what was not recorded is not shown; then the reason, if somebody reads it. */
+static void end_it(struct relay *r, const char *reason)
+{
+        if (r->is_over)
+                return;
+        r->is_over = true;
+        snprintf(r->outcome->reason, sizeof r->outcome->reason, "%s", reason);
+        pid_t in_front = r->inner < 0 ? -1 : tcgetpgrp(r->inner);
+        let_go_of_inner(r);
+        r->screen.len = r->recorded;
+        say(r, str_of(reason));
+        r->recorded = r->screen.len;
+        show_last(r);
+        child_kill(&r->child, SIGHUP);
+        child_end(&r->child, MILLISECONDS(TIMEOUT_SESSION_HANGUP));
+        if (in_front > 1)
+                kill(-in_front, SIGKILL);
+}
+
+/* The client is gone: a hang-up, as sshd's own. What ignores it lives on, but not the shell. */
+static void hang_up(struct relay *r)
+{
+        r->is_over = true;
+        let_go_of_inner(r);
+        child_kill(&r->child, SIGHUP);
+        child_end(&r->child, MILLISECONDS(TIMEOUT_SESSION_HANGUP));
+}
+
+/* ---- the recorder's word -------------------------------------------------------------------------------------------- */
+
+static void obey(struct relay *r, const helper_down *down)
+{
+        if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END) {
+                end_it(r, down->end->text);
+        } else if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE) {
+                r->is_recording &= !down->notice->stop_output;
+                say(r, str_of(down->notice->text));
+        }
+}
+
+static struct error *talk(struct relay *r, short events)
+{
+        const helper_down *down;
+
+        TRY(channel_write(r->channel));
+        if (!(events & (POLLIN | POLLHUP | POLLERR)))
+                return NULL;
+        TRY(channel_read(r->channel));
+        for (;;) {
+                TRY(channel_next(r->channel, &down));
+                if (down == NULL || r->is_over)
+                        return NULL;
+                obey(r, down);
+        }
+}
+
+/* ---- signals -------------------------------------------------------------------------------------------------------- */
+
+/* When the recorder has heard everything: however often a client resizes, one message waits. */
+static void resize(struct relay *r)
+{
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Resize size = CTELEPORT__SESSION__V1__RESIZE__INIT;
+        struct winsize cells;
+
+        r->is_resized = false;
+        if (r->inner < 0 || ioctl(r->outer, TIOCGWINSZ, &cells) < 0)
+                return;
+        size.columns = cells.ws_col;
+        size.rows = cells.ws_row;
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_RESIZE;
+        up.resize = &size;
+        channel_put(r->channel, &up); /* first, so that what the program draws for the new size comes behind */
+        ioctl(r->inner, TIOCSWINSZ, &cells);
+}
+
+static void signal_front(const struct relay *r, int signum)
+{
+        pid_t group = r->inner < 0 ? -1 : tcgetpgrp(r->inner);
+
+        if (group > 1)
+                kill(-group, signum);
+}
+
+static void take_signals(struct relay *r)
+{
+        int signum;
+
+        while ((signum = child_signal(&r->child)) != 0) {
+                if (signum == SIGWINCH)
+                        r->is_resized = true;
+                else if (signum == SIGHUP)
+                        r->is_silent = true;
+                else if (signum != SIGCHLD)
+                        signal_front(r, signum);
+        }
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------------------------- */
+
+/* Milliseconds until the idle timeout; -1 without one. */
+static int patience(const struct relay *r)
+{
+        if (r->idle_timeout.ns == 0)
+                return -1;
+        int64_t left = duration_ms(instant_since(instant_add(r->last_typed, r->idle_timeout), now())) + 1;
+        return left < 0 ? 0 : left > 3600 * 1000 ? 3600 * 1000 : (int)left;
+}
+
+static void check_idle(struct relay *r)
+{
+        AUTO(buf) text = BUF_MAX(128);
+
+        if (r->idle_timeout.ns == 0 || instant_since(now(), r->last_typed).ns < r->idle_timeout.ns)
+                return;
+        buf_put_c(&text, "the session was ended: no input for ");
+        duration_put(&text, r->idle_timeout);
+        end_it(r, buf_c(&text));
+}
+
+enum { SIGNALS, OUTER, INNER, CHANNEL, WATCHED };
+
+static short either(bool reads, bool writes)
+{
+        return (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0));
+}
+
+/* Waits for whatever can go on. A hung-up inner terminal would wake us for ever, so it is not asked in vain. */
+static void wait_for(struct relay *r, struct pollfd *fds)
+{
+        bool has_backlog = channel_backlog(r->channel) > 0;
+        short inner = either(r->screen.len < SCREEN_MAX && !has_backlog, r->typed.len > 0);
+
+        fds[SIGNALS] = (struct pollfd){ .fd = r->child.signals, .events = POLLIN };
+        fds[OUTER] = (struct pollfd){ .fd = r->outer, .events = either(r->typed.len == 0, r->recorded > 0) };
+        fds[INNER] = (struct pollfd){ .fd = inner == 0 ? -1 : r->inner, .events = inner };
+        fds[CHANNEL] = (struct pollfd){ .fd = r->channel->fd, .events = either(true, has_backlog) };
+        for (size_t i = 0; i < WATCHED; i++)
+                fds[i].revents = 0;
+        poll(fds, WATCHED, patience(r));
+}
+
+/* A turn. Every error is that of the recorder. */
+static struct error *step(struct relay *r)
+{
+        struct pollfd fds[WATCHED];
+
+        wait_for(r, fds);
+        take_signals(r);
+        if (fds[OUTER].revents & (POLLHUP | POLLERR))
+                r->is_silent = true;
+        else if (fds[OUTER].revents & POLLIN)
+                read_outer(r);
+        type(r);
+        if (fds[INNER].revents & (POLLIN | POLLHUP | POLLERR) && fds[INNER].events & POLLIN)
+                read_inner(r);
+        TRY(talk(r, fds[CHANNEL].revents));
+        if (r->is_over)
+                return NULL;
+        if (channel_backlog(r->channel) == 0) {
+                r->recorded = r->screen.len;
+                if (r->is_resized)
+                        resize(r);
+        }
+        show(r);
+        check_idle(r);
+        return NULL;
+}
+
+/* Whether all that the session has shown is on its way: poll also fetches what the kernel still holds back. */
+static bool is_drained(struct relay *r)
+{
+        struct pollfd p = { .fd = r->inner, .events = POLLIN };
+
+        return r->screen.len == 0 && (r->inner < 0 || poll(&p, 1, 0) == 0 || !(p.revents & (POLLIN | POLLHUP)));
+}
+
+static void relay(struct relay *r)
+{
+        while (!r->is_over) {
+                AUTO_PTR(error) err = step(r);
+
+                if (err != NULL)
+                        end_it(r, err->what);
+                else if (r->is_silent && !r->is_over)
+                        hang_up(r);
+                else if (r->child.has_ended && is_drained(r))
+                        return;
+        }
+}
+
+struct error *session_run_pty(struct channel *c, const struct session_request *request, const Cteleport__Session__V1__Go *go,
+                              const struct session_terminal *terminal, struct session_outcome *ret)
+{
+        struct relay r __attribute__((cleanup(release_relay))) = {
+                .channel = c,
+                .child = { .signals = -1 },
+                .terminal = terminal,
+                .outer = terminal->fd,
+                .inner = -1,
+                .screen = BUF_MAX(SCREEN_MAX + NOTICE_ROOM),
+                .typed = BUF_MAX(TYPED_MAX),
+                .is_recording = go->is_recorded,
+                .idle_timeout = MILLISECONDS(go->idle_timeout_ms > 0 ? go->idle_timeout_ms : 0),
+                .last_typed = now(),
+                .outcome = ret,
+        };
+
+        TRY(child_prepare(&r.child));
+        TRY(start(&r, request, go));
+        relay(&r);
+        if (r.untold > 0 && r.channel->fd >= 0)
+                tell_output(&r, (struct str){ 0 });
+        child_outcome(&r.child, ret);
+        return NULL;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "session/session_internal.h"
+#include "session/wire.h"
+
+enum { NOTHING_RAN = 255 };
+
+/* ---- options and words ------------------------------------------------------------------------------------- */
+
+static const char *option(int argc, char **argv, const char *name)
+{
+        for (int i = 1; i < argc; i++)
+                if (strncmp(argv[i], name, strlen(name)) == 0)
+                        return argv[i] + strlen(name);
+        return NULL;
+}
+
+struct error *session_options_read(int argc, char **argv, struct session_options *ret)
+{
+        *ret = (struct session_options){
+                .socket = option(argc, argv, "--socket="),
+                .connection = option(argc, argv, "--connection="),
+                .server = 0,
+        };
+        if (ret->socket == NULL || ret->connection == NULL)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--socket and --connection are missing"),
+                                  "sshd starts this command; to log in run: tsh ssh");
+        return NULL;
+}
+
+void session_say(int fd, bool is_terminal, struct str text)
+{
+        AUTO(buf) line = BUF_MAX(SESSION_TEXT_MAX + 64);
+
+        buf_put_c(&line, is_terminal ? "\r\nteleport: " : "teleport: ");
+        escape_text(&line, text, SESSION_TEXT_MAX);
+        buf_put_c(&line, is_terminal ? "\r\n" : "\n");
+        ssize_t n = write(fd, line.ptr, line.len); /* nobody to tell when it fails */
+        (void)n;
+}
+
+/* ---- the beginning -------------------------------------------------------------------------------------------- */
+
+/* The command as it is told: text, and no longer than the audit keeps. What runs is the command itself. */
+static const char *told_command(const char *command, struct buf *out)
+{
+        struct str text = str_of(command);
+
+        if (text.len <= SESSION_COMMAND_MAX && text_is_utf8(text))
+                return command == NULL ? "" : command;
+        escape_text(out, text, SESSION_COMMAND_MAX);
+        return buf_c(out);
+}
+
+static void put_start(struct channel *c, const struct session_options *o, const struct session_request *request, int terminal)
+{
+        AUTO(buf) command = BUF_MAX(SESSION_COMMAND_MAX + 16);
+        AUTO(buf) term = BUF_MAX(SESSION_TEXT_MAX);
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Start start = CTELEPORT__SESSION__V1__START__INIT;
+        struct winsize size = { 0 };
+
+        if (request->has_pty) {
+                ioctl(terminal, TIOCGWINSZ, &size);
+                escape_text(&term, str_of(getenv("TERM")), 64);
+        }
+        start.connection_id = (char *)(uintptr_t)o->connection;
+        start.kind = (char *)(uintptr_t)request->kind;
+        start.command = (char *)(uintptr_t)told_command(request->command, &command);
+        start.has_pty = request->has_pty;
+        start.columns = size.ws_col;
+        start.rows = size.ws_row;
+        start.term = (char *)(uintptr_t)buf_c(&term);
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_START;
+        up.start = &start;
+        channel_put(c, &up);
+}
+
+struct error *session_begin(struct channel *c, const struct session_options *o, const struct session_request *request,
+                            int terminal, const Cteleport__Session__V1__Go **ret)
+{
+        const helper_down *down;
+
+        TRY(channel_open(c, o->socket, o->server));
+        put_start(c, o, request, terminal);
+        TRY(channel_await(c, MILLISECONDS(TIMEOUT_SESSION_ANSWER), &down));
+        switch (down->payload_case) {
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO:
+                *ret = down->go;
+                return NULL;
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL:
+                return error_new(ERROR_PERMISSION_DENIED, "%s", down->refusal->text);
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END:
+                return error_new(ERROR_PERMISSION_DENIED, "%s", down->end->text);
+        default:
+                return error_new(ERROR_INTERNAL, "the SSH Service answered something else");
+        }
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
+
+static struct error *tell_exit(struct channel *c, const struct session_outcome *outcome)
+{
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Exit exit = CTELEPORT__SESSION__V1__EXIT__INIT;
+        const char *name = outcome->signal == 0 ? "" : sigabbrev_np(outcome->signal);
+
+        exit.code = outcome->code;
+        exit.signal = (char *)(uintptr_t)(name == NULL ? "?" : name);
+        exit.reason = (char *)(uintptr_t)outcome->reason;
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_EXIT;
+        up.exit = &exit;
+        if (c->fd < 0)
+                return NULL;
+        channel_put(c, &up);
+        return channel_flush(c, MILLISECONDS(TIMEOUT_SESSION_FLUSH));
+}
+
+struct error *session_run(const struct session_options *o, const char *command, int terminal, struct session_outcome *ret)
+{
+        struct session_request request = session_request_of(command, terminal >= 0);
+        AUTO(channel) channel = { .fd = -1 };
+        AUTO(session_terminal) outer = { .fd = -1 };
+        const Cteleport__Session__V1__Go *go;
+
+        *ret = (struct session_outcome){ .code = NOTHING_RAN };
+        if (terminal >= 0) /* at once: what is typed ahead is echoed by the terminal that is recorded */
+                TRY(session_terminal_take(&outer, terminal));
+        TRY(session_begin(&channel, o, &request, terminal, &go));
+        struct error *err = request.has_pty ? session_run_pty(&channel, &request, go, &outer, ret)
+                                            : session_run_plain(&channel, &request, go, ret);
+        if (err != NULL)
+                snprintf(ret->reason, sizeof ret->reason, "%s", err->what);
+        AUTO_PTR(error) untold = tell_exit(&channel, ret);
+        (void)untold; /* the SSH Service sees our end in any case */
+        return err;
+}
+
+/* Ends this process as the command ended, so that sshd tells the client of the same signal. */
+static void end_by(int signum)
+{
+        sigset_t set;
+        struct rlimit none = { 0, 0 };
+
+        setrlimit(RLIMIT_CORE, &none);
+        signal(signum, SIG_DFL);
+        sigemptyset(&set);
+        sigaddset(&set, signum);
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        raise(signum);
+}
+
+int session_main(int argc, char **argv)
+{
+        struct session_options options;
+        struct session_outcome outcome = { .code = NOTHING_RAN };
+        int terminal = isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
+
+        /* Nobody but root looks into this process: not the user's other processes, not what it starts. */
+        prctl(PR_SET_DUMPABLE, 0);
+        AUTO_PTR(error) err = session_options_read(argc, argv, &options);
+        if (err == NULL)
+                err = session_run(&options, getenv("SSH_ORIGINAL_COMMAND"), terminal, &outcome);
+        if (err != NULL)
+                session_say(STDERR_FILENO, terminal >= 0, str_of(err->what));
+        if (outcome.signal != 0 && outcome.reason[0] == '\0')
+                end_by(outcome.signal);
+        return outcome.reason[0] == '\0' ? outcome.code : NOTHING_RAN;
+}
