@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/ssh_dial.h"
+
+#include <stdio.h>
+
+#include "api.pb-c.h"
+#include "base/limits.h"
+#include "join/identity_testing.h"
+#include "proxy/door.h"
+#include "proxy/proxy.h"
+#include "rpc/rpc.h"
+
+enum { PEOPLE_MAX = 4, NODES_MAX = 6 };
+
+/* Somebody who knocks at the door: a person, or a node with its tunnel. */
+struct visitor {
+        struct stage *stage;
+        struct tls_context *tls;
+        struct dial *dial;
+        struct tls_handshake *handshake;
+        struct stream *stream; /* of a person */
+        struct buf saw;
+        struct tunnel_server *tunnel; /* of a node */
+        bool is_refused, has_ended;
+};
+
+/* The door, auth with its DialService, people and nodes; all on one loop. */
+struct stage {
+        struct proxy proxy;
+        Cteleport__Internal__V1__Boot boot;
+        struct fake_cluster hosts, users; /* the two CAs */
+        struct host_identity identity;    /* the proxy's */
+        char address[ADDRESS_TEXT_MAX];
+
+        struct rpc_server_conn *auth;
+        struct rpc_call *asked; /* waits for its answer */
+        bool answers_late;
+        struct error *verdict; /* of auth; NULL: yes */
+        int asked_count, gone;
+        char target[64], login[64], client_addr[64];
+        bool saw_certificate;
+
+        struct visitor people[PEOPLE_MAX], nodes[NODES_MAX];
+        size_t person_count, node_count;
+
+        struct error *refusal; /* of the node; NULL: it accepts */
+        int connects;
+        struct visitor *connected_node;
+        char connection_id[64], node_saw_addr[64];
+        struct stream *at_node;
+        struct buf node_saw;
+        bool node_has_ended;
+};
+
+static struct stage *the; /* methods of a table have no context of their own */
+
+#define RUN_UNTIL(s, condition)                                                                    \
+        while (!(condition))                                                                       \
+        uv_run(&(s)->proxy.loop.uv, UV_RUN_ONCE)
+
+/* ---- auth ---- */
+
+static void on_ask_gone(void *ctx)
+{
+        struct stage *s = ctx;
+        s->asked = NULL;
+        s->gone++;
+}
+
+static const struct rpc_call_events ask_events = { .on_gone = on_ask_gone };
+
+static void answer(struct rpc_call *call)
+{
+        Cteleport__V1__DialResponse response = CTELEPORT__V1__DIAL_RESPONSE__INIT;
+        response.connection_id = (char *)(uintptr_t)"5f0c";
+        response.host_id = (char *)(uintptr_t)HOST_ID;
+        if (the->verdict == NULL) {
+                rpc_call_reply(call, &response.base);
+                return;
+        }
+        struct error *verdict = the->verdict;
+        the->verdict = NULL;
+        rpc_call_finish(call, verdict);
+}
+
+static void open_dial(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__DialRequest *r = (const Cteleport__V1__DialRequest *)first;
+        the->asked_count++;
+        snprintf(the->target, sizeof the->target, "%s", r->target);
+        snprintf(the->login, sizeof the->login, "%s", r->login);
+        snprintf(the->client_addr, sizeof the->client_addr, "%s", r->client_addr);
+        the->saw_certificate = r->user_cert.len > 0;
+        if (!the->answers_late) {
+                answer(call);
+                return;
+        }
+        the->asked = call;
+        rpc_call_listen(call, &ask_events, the);
+}
+
+static const struct rpc_method dial_method = { .path = "/cteleport.v1.DialService/Dial",
+                                               .request = &cteleport__v1__dial_request__descriptor,
+                                               .request_max = LIMIT_RPC,
+                                               .open = open_dial };
+static const struct rpc_method *const auth_methods[] = { &dial_method, NULL };
+
+static void on_auth_closed(void *caller)
+{
+        ((struct stage *)caller)->auth = NULL;
+}
+
+static void open_auth(struct stage *s)
+{
+        int ours, theirs;
+        must(socket_pair(&ours, &theirs));
+        s->auth = rpc_serve(&s->proxy.loop, socket_stream(&s->proxy.loop, theirs),
+                            (struct rpc_server_options){ .methods = auth_methods, .caller = s, .on_closed = on_auth_closed,
+                                                         .peer = "" });
+        s->proxy.upstream = upstream_new(&s->proxy.loop);
+        upstream_use_link(s->proxy.upstream, ours);
+}
+
+/* ---- nodes ---- */
+
+static void on_node_read(void *ctx, struct str bytes)
+{
+        struct stage *s = ctx;
+        buf_put(&s->node_saw, bytes);
+}
+
+static void on_node_stream_end(void *ctx, struct error *err)
+{
+        struct stage *s = ctx;
+        error_free(err);
+        s->node_has_ended = true;
+}
+
+static const struct stream_events node_stream_events = { .on_read = on_node_read, .on_end = on_node_stream_end };
+
+static void on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request)
+{
+        struct visitor *node = ctx;
+        struct stage *s = node->stage;
+        s->connects++;
+        s->connected_node = node;
+        snprintf(s->connection_id, sizeof s->connection_id, "%.*s", STR_ARG(request->connection_id));
+        snprintf(s->node_saw_addr, sizeof s->node_saw_addr, "%.*s", STR_ARG(request->client_addr));
+        if (s->refusal != NULL) {
+                tunnel_refuse(v, s->refusal);
+                s->refusal = NULL;
+                return;
+        }
+        s->at_node = tunnel_accept(v);
+        stream_listen(s->at_node, &node_stream_events, s);
+        stream_read(s->at_node, true);
+}
+
+static void on_visit_gone(void *ctx, struct tunnel_visit *v)
+{
+        (void)ctx;
+        (void)v;
+}
+
+static void on_tunnel_end(void *ctx, struct error *err)
+{
+        struct visitor *node = ctx;
+        error_free(err);
+        node->has_ended = true;
+}
+
+static const struct tunnel_server_events tunnel_events = { .on_connect = on_connect, .on_gone = on_visit_gone,
+                                                           .on_end = on_tunnel_end };
+
+/* ---- knocking ---- */
+
+static void on_person_read(void *ctx, struct str bytes)
+{
+        struct visitor *v = ctx;
+        buf_put(&v->saw, bytes);
+}
+
+static void on_person_end(void *ctx, struct error *err)
+{
+        struct visitor *v = ctx;
+        v->is_refused = err != NULL && err->code == ERROR_PERMISSION_DENIED;
+        error_free(err);
+        v->has_ended = true;
+}
+
+static const struct stream_events person_events = { .on_read = on_person_read, .on_end = on_person_end };
+
+static void on_shaken(void *ctx, struct stream *tls, struct error *err)
+{
+        struct visitor *v = ctx;
+        v->handshake = NULL;
+        v->is_refused = err != NULL;
+        error_free(err);
+        if (tls == NULL)
+                return;
+        if (str_equal(tls_alpn(tls), STR(TUNNEL_ALPN))) {
+                v->tunnel = tunnel_server_new(&v->stage->proxy.loop, tls, &tunnel_events, v);
+                return;
+        }
+        v->stream = tls;
+        stream_listen(tls, &person_events, v);
+        stream_read(tls, true);
+}
+
+static void on_dialled(void *ctx, int fd, struct error *err)
+{
+        struct visitor *v = ctx;
+        struct loop *l = &v->stage->proxy.loop;
+        v->dial = NULL;
+        must(err);
+        v->handshake = tls_start(l, v->tls, socket_stream(l, fd), "teleport.cluster.local", SECONDS(5), on_shaken, v);
+}
+
+static void knock(struct stage *s, struct visitor *v, const char *protocol, struct tls_identity id)
+{
+        const char *const alpn[] = { protocol, NULL };
+        *v = (struct visitor){ .stage = s, .saw = BUF_MAX(1 * MiB) };
+        must(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn, .is_internal = true }, &v->tls));
+        must(tls_context_add(v->tls, NULL, id));
+        v->dial = dial_start(&s->proxy.loop, str_of(s->address), SECONDS(5), on_dialled, v);
+        RUN_UNTIL(s, v->dial == NULL);
+        RUN_UNTIL(s, v->handshake == NULL);
+}
+
+/* A host of the cluster with this role, on this protocol. */
+static struct visitor *host_knocks(struct stage *s, const char *role, const char *protocol)
+{
+        struct visitor *v = &s->nodes[s->node_count++];
+        AUTO(host_identity) id = fake_identity(&s->hosts, role);
+        AUTO(buf) chain = BUF_MAX(64 * KiB);
+        host_identity_chain_pem(&id, &chain);
+        knock(s, v, protocol,
+              (struct tls_identity){ .cert_chain_pem = buf_str(&chain), .key_pem = secret_str(&id.tls_key_pem) });
+        return v;
+}
+
+static struct visitor *node_knocks(struct stage *s)
+{
+        size_t before = s->proxy.tunnels.count;
+        struct visitor *v = host_knocks(s, "Node", TUNNEL_ALPN);
+        RUN_UNTIL(s, s->proxy.tunnels.count > before || v->has_ended);
+        return v;
+}
+
+/* A person whose certificate is by this CA. */
+static struct visitor *person_knocks(struct stage *s, struct fake_cluster *ca, const char *protocol)
+{
+        struct visitor *v = &s->people[s->person_count++];
+        AUTO(key) key = { 0 };
+        AUTO(buf) public = BUF_MAX(4 * KiB);
+        AUTO(buf) der = BUF_MAX(CERT_MAX);
+        AUTO(buf) pem = BUF_MAX(2 * CERT_MAX);
+        AUTO(secret) key_pem = { 0 };
+        struct x509_ca *x509 = NULL;
+        struct str roles[] = { STR_INIT("access") }, logins[] = { STR_INIT("root") };
+        struct x509_user_subject subject = { .user = STR("alice"), .cluster = STR(CLUSTER), .roles = roles, .role_count = 1,
+                                             .logins = logins, .login_count = 1 };
+        must(key_generate(&key, KEY_ECDSA_P256));
+        must(key_public_der(&key, &public));
+        must(key_to_pem(&key, &key_pem));
+        must(x509_ca_load(ca->ca_cert, &ca->tls_key, &x509));
+        must(x509_issue_user(x509, &subject, buf_str(&public), fake_times(ca), &der, NULL));
+        x509_ca_free(x509);
+        cert_der_to_pem(buf_str(&der), &pem);
+        knock(s, v, protocol, (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = secret_str(&key_pem) });
+        return v;
+}
+
+static struct visitor *alice_asks(struct stage *s, const char *request)
+{
+        struct visitor *v = person_knocks(s, &s->users, SSH_DIAL_ALPN);
+        assert_non_null(v->stream);
+        stream_write(v->stream, str_of(request));
+        return v;
+}
+
+static const char way[] = "CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\nX-Teleport-Login: root\r\n\r\n";
+
+static bool has_answer(const struct visitor *v, const char *status_line)
+{
+        return str_starts_with(buf_str(&v->saw), str_of(status_line));
+}
+
+/* ---- the stage ---- */
+
+static void make_context(struct stage *s, const char *protocol, struct str ca_cert, struct tls_context **ret)
+{
+        const char *const alpn[] = { protocol, NULL };
+        AUTO(buf) trust = BUF_MAX(64 * KiB);
+        AUTO(buf) chain = BUF_MAX(64 * KiB);
+        cert_der_to_pem(ca_cert, &trust);
+        host_identity_chain_pem(&s->identity, &chain);
+        must(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_REQUIRED, .trust_pem = buf_str(&trust),
+                                                   .alpn = alpn, .is_internal = true },
+                             ret));
+        must(tls_context_add(*ret, NULL,
+                             (struct tls_identity){ .cert_chain_pem = buf_str(&chain),
+                                                    .key_pem = secret_str(&s->identity.tls_key_pem) }));
+}
+
+static int set_up(void **state)
+{
+        struct stage *s = NEW(struct stage);
+        int fd;
+        *state = the = s;
+        must(loop_init(&s->proxy.loop, NULL));
+        cteleport__internal__v1__boot__init(&s->boot);
+        s->proxy.boot = &s->boot;
+        s->proxy.identity.cluster = STR(CLUSTER);
+        s->proxy.tunnels.loop = &s->proxy.loop;
+        for (size_t i = 0; i < SOURCE_COUNTERS; i++)
+                s->proxy.sources.limits[i] = (struct source_limit){ 20, 20 };
+        s->proxy.sources.limits[SOURCE_SSH] = (struct source_limit){ 2, 2 };
+        s->node_saw = BUF_MAX(1 * MiB);
+        fake_cluster_init(&s->hosts, loop_wall(&s->proxy.loop));
+        fake_cluster_init(&s->users, loop_wall(&s->proxy.loop));
+        s->identity = fake_identity(&s->hosts, "Proxy");
+        make_context(s, TUNNEL_ALPN, s->hosts.ca_cert, &s->proxy.tls_nodes);
+        make_context(s, SSH_DIAL_ALPN, s->users.ca_cert, &s->proxy.tls_people);
+        open_auth(s);
+        must(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
+        s->proxy.door = door_open(&s->proxy, fd);
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct stage *s = *state;
+        for (size_t i = 0; i < s->person_count; i++)
+                stream_close(s->people[i].stream);
+        stream_close(s->at_node);
+        s->proxy.is_stopping = true; /* proxy_is_empty() ends the loop */
+        s->proxy.tunnels.ctx = &s->proxy;
+        door_shut(s->proxy.door);
+        tunnels_shut(&s->proxy.tunnels);
+        RUN_UNTIL(s, door_is_empty(s->proxy.door));
+        for (size_t i = 0; i < s->node_count; i++)
+                tunnel_server_close(s->nodes[i].tunnel);
+        RUN_UNTIL(s, s->auth == NULL);
+        assert_true(tunnels_are_empty(&s->proxy.tunnels));
+        assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
+        assert_int_equal(s->proxy.sources.totals[SOURCE_SSH], 0);
+        for (size_t i = 0; i < PEOPLE_MAX; i++) {
+                tls_context_free(s->people[i].tls);
+                buf_release(&s->people[i].saw);
+        }
+        for (size_t i = 0; i < NODES_MAX; i++) {
+                tls_context_free(s->nodes[i].tls);
+                buf_release(&s->nodes[i].saw);
+        }
+        door_free(s->proxy.door);
+        tunnels_release(&s->proxy.tunnels);
+        sources_release(&s->proxy.sources);
+        tls_context_free(s->proxy.tls_nodes);
+        tls_context_free(s->proxy.tls_people);
+        host_identity_release(&s->identity);
+        fake_cluster_release(&s->hosts);
+        fake_cluster_release(&s->users);
+        buf_release(&s->node_saw);
+        error_free(s->verdict);
+        error_free(s->refusal);
+        loop_release(&s->proxy.loop);
+        free(s);
+        return 0;
+}
+
+/* ---- tests ---- */
+
+static void a_person_reaches_a_node(void **state)
+{
+        struct stage *s = *state;
+        (void)node_knocks(s);
+        struct visitor *alice = alice_asks(s, way);
+        stream_write(alice->stream, STR("SSH-2.0-early\r\n")); /* what comes before the answer waits for it */
+        RUN_UNTIL(s, s->node_saw.len == 15);
+        assert_string_equal(s->target, "web-1");
+        assert_string_equal(s->login, "root");
+        assert_true(str_starts_with(str_of(s->client_addr), STR("127.0.0.1:")));
+        assert_true(s->saw_certificate);
+        assert_string_equal(s->connection_id, "5f0c");
+        assert_string_equal(s->node_saw_addr, s->client_addr);
+        assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
+        assert_int_equal(s->proxy.sources.totals[SOURCE_SSH], 1);
+        stream_write(s->at_node, STR("SSH-2.0-node\r\n"));
+        stream_shutdown(s->at_node);
+        RUN_UNTIL(s, alice->has_ended);
+        assert_string_equal(buf_c(&alice->saw), "HTTP/1.1 200 OK\r\nX-Teleport-Host-Id: " HOST_ID "\r\nX-Teleport-Connection: 5f0c\r\n"
+                                                "\r\nSSH-2.0-node\r\n");
+        stream_close(alice->stream);
+        alice->stream = NULL;
+        RUN_UNTIL(s, s->node_has_ended && door_is_empty(s->proxy.door));
+}
+
+static void refusals_of_auth_are_told(void **state)
+{
+        static const struct {
+                enum error_code code;
+                const char *line;
+        } cases[] = {
+                { ERROR_PERMISSION_DENIED, "HTTP/1.1 403 Forbidden\r\n" },
+                { ERROR_FAILED_PRECONDITION, "HTTP/1.1 409 Conflict\r\n" },
+                { ERROR_INTERNAL, "HTTP/1.1 502 Bad Gateway\r\n" },
+        };
+        struct stage *s = *state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                s->verdict = error_hint(error_new(cases[i].code, "no"), "ask");
+                struct visitor *alice = alice_asks(s, way);
+                RUN_UNTIL(s, alice->has_ended);
+                if (!has_answer(alice, cases[i].line))
+                        fail_msg("%s instead of %s", buf_c(&alice->saw), cases[i].line);
+                assert_true(str_ends_with(buf_str(&alice->saw), STR("\r\n\r\nno\nhint: ask\n")));
+        }
+        assert_int_equal(s->connects, 0);
+}
+
+static void a_node_without_a_tunnel_cannot_be_reached(void **state)
+{
+        struct stage *s = *state;
+        struct visitor *alice = alice_asks(s, way);
+        RUN_UNTIL(s, alice->has_ended);
+        assert_true(has_answer(alice, "HTTP/1.1 503 Service Unavailable\r\n"));
+        assert_true(str_contains(buf_str(&alice->saw), STR("not connected to this proxy")));
+}
+
+static void a_refusal_of_the_node_is_told(void **state)
+{
+        struct stage *s = *state;
+        (void)node_knocks(s);
+        s->refusal = error_new(ERROR_UNAVAILABLE, "sshd does not start");
+        struct visitor *alice = alice_asks(s, way);
+        RUN_UNTIL(s, alice->has_ended);
+        assert_true(has_answer(alice, "HTTP/1.1 503 "));
+        assert_true(str_contains(buf_str(&alice->saw), STR("sshd does not start")));
+}
+
+static void what_is_no_way_to_a_node_is_refused(void **state)
+{
+        static const char *const requests[] = {
+                "GET /webapi/ping HTTP/1.1\r\nHost: p\r\n\r\n",
+                "CONNECT -oProxyCommand=x:0 HTTP/1.1\r\nHost: p\r\n\r\n",
+                "SSH-2.0-OpenSSH\r\n",
+        };
+        struct stage *s = *state;
+        for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+                struct visitor *v = alice_asks(s, requests[i]);
+                RUN_UNTIL(s, v->has_ended);
+                assert_true(has_answer(v, "HTTP/1.1 400 Bad Request\r\n"));
+        }
+        assert_int_equal(s->asked_count, 0);
+}
+
+static void only_the_user_ca_makes_people(void **state)
+{
+        struct stage *s = *state;
+        struct visitor *mallory = person_knocks(s, &s->hosts, SSH_DIAL_ALPN); /* a host CA that signs people: no */
+        RUN_UNTIL(s, mallory->is_refused);
+        struct visitor *host = host_knocks(s, "Node", SSH_DIAL_ALPN);
+        RUN_UNTIL(s, host->is_refused);
+        RUN_UNTIL(s, door_is_empty(s->proxy.door));
+        assert_int_equal(s->asked_count, 0);
+}
+
+static void only_nodes_have_tunnels(void **state)
+{
+        struct stage *s = *state;
+        struct visitor *instance = host_knocks(s, "Instance", TUNNEL_ALPN);
+        RUN_UNTIL(s, instance->has_ended || instance->is_refused);
+        struct visitor *alice = person_knocks(s, &s->users, TUNNEL_ALPN);
+        RUN_UNTIL(s, alice->has_ended || alice->is_refused || alice->tunnel != NULL);
+        RUN_UNTIL(s, door_is_empty(s->proxy.door));
+        tunnel_server_close(alice->tunnel);
+        assert_true(tunnels_are_empty(&s->proxy.tunnels));
+}
+
+static void the_newest_tunnel_of_a_node_serves_and_old_ones_go(void **state)
+{
+        struct stage *s = *state;
+        struct visitor *first = node_knocks(s);
+        for (int i = 1; i < LIMIT_TUNNELS_PER_HOST; i++)
+                (void)node_knocks(s);
+        assert_int_equal(s->proxy.tunnels.count, LIMIT_TUNNELS_PER_HOST);
+        struct visitor *last = host_knocks(s, "Node", TUNNEL_ALPN);
+        RUN_UNTIL(s, first->has_ended);
+        assert_int_equal(s->proxy.tunnels.count, LIMIT_TUNNELS_PER_HOST);
+        struct visitor *alice = alice_asks(s, way);
+        RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
+        assert_ptr_equal(s->connected_node, last);
+        tunnel_server_close(last->tunnel); /* the one before is the newest now */
+        last->tunnel = NULL;
+        RUN_UNTIL(s, s->proxy.tunnels.count == LIMIT_TUNNELS_PER_HOST - 1 && s->node_has_ended);
+        stream_close(s->at_node);
+        s->at_node = NULL;
+        alice = alice_asks(s, way);
+        RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
+        assert_ptr_equal(s->connected_node, last - 1);
+}
+
+static void who_leaves_while_auth_is_asked_is_forgotten(void **state)
+{
+        struct stage *s = *state;
+        (void)node_knocks(s);
+        s->answers_late = true;
+        (void)alice_asks(s, way);
+        RUN_UNTIL(s, s->asked != NULL);
+        door_shut(s->proxy.door); /* as a person who hangs up, the end of the proxy ends what runs */
+        RUN_UNTIL(s, s->gone == 1 && door_is_empty(s->proxy.door));
+        assert_int_equal(s->connects, 0);
+}
+
+static void people_have_limits_of_their_own(void **state)
+{
+        struct stage *s = *state;
+        (void)node_knocks(s);
+        s->answers_late = true;
+        for (int i = 0; i < 2; i++)
+                (void)alice_asks(s, way);
+        RUN_UNTIL(s, s->asked_count == 2);
+        struct visitor *third = alice_asks(s, way);
+        RUN_UNTIL(s, third->has_ended);
+        assert_int_equal(s->asked_count, 2);
+}
+
+static void draining_keeps_connections_and_begins_none(void **state)
+{
+        struct stage *s = *state;
+        struct visitor *node = node_knocks(s);
+        struct visitor *alice = alice_asks(s, way);
+        RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
+        door_drain(s->proxy.door);
+        tunnels_drain(&s->proxy.tunnels);
+        stream_write(s->at_node, STR("still here"));
+        RUN_UNTIL(s, str_ends_with(buf_str(&alice->saw), STR("still here")));
+        stream_close(s->at_node);
+        s->at_node = NULL;
+        RUN_UNTIL(s, alice->has_ended);
+        stream_close(alice->stream);
+        alice->stream = NULL;
+        RUN_UNTIL(s, node->has_ended && tunnels_are_empty(&s->proxy.tunnels) && door_is_empty(s->proxy.door));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(a_person_reaches_a_node),
+                TEST(refusals_of_auth_are_told),
+                TEST(a_node_without_a_tunnel_cannot_be_reached),
+                TEST(a_refusal_of_the_node_is_told),
+                TEST(what_is_no_way_to_a_node_is_refused),
+                TEST(only_the_user_ca_makes_people),
+                TEST(only_nodes_have_tunnels),
+                TEST(the_newest_tunnel_of_a_node_serves_and_old_ones_go),
+                TEST(who_leaves_while_auth_is_asked_is_forgotten),
+                TEST(people_have_limits_of_their_own),
+                TEST(draining_keeps_connections_and_begins_none),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
