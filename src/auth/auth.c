@@ -10,6 +10,8 @@
 #include "auth/frontdoor.h"
 #include "auth/hosts.h"
 #include "auth/issue.h"
+#include "auth/presence.h"
+#include "auth/proxies.h"
 #include "auth/refusal_log.h"
 #include "auth/sessions.h"
 #include "base/log.h"
@@ -25,7 +27,7 @@
 #include "rpc/rpc.h"
 
 /*
- * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (people, roles, locks)
+ * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (people, roles, locks) → proxies
  * → our own certificate → our host record → sessions of the last run → front door → ready. Each step's callback begins the
  * next; a failure in the chain is fatal.
  */
@@ -246,6 +248,18 @@ static void renew_certificate(void *ctx)
 
 /* ---- the chain up to there --------------------------------------------------------------------------------------- */
 
+static void on_proxies(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL)
+                fatal(a, error_wrap(err, "the proxies there are cannot be read"));
+        else
+                renew_certificate(a);
+}
+
 static void on_directory(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
@@ -255,7 +269,7 @@ static void on_directory(void *ctx, struct error *err)
         if (err != NULL)
                 fatal(a, error_wrap(err, "users, roles and locks cannot be read"));
         else
-                renew_certificate(a);
+                a->proxies = proxies_open(a, on_proxies, presence_tell_proxies, a);
 }
 
 static void on_authorities(void *ctx, struct error *err)
@@ -476,6 +490,8 @@ static void on_store_closed(void *ctx)
 {
         struct auth *a = ctx;
 
+        proxies_close(a->proxies);
+        a->proxies = NULL;
         directory_close(a->directory);
         a->directory = NULL;
         passwords_free(a->passwords);
@@ -489,6 +505,7 @@ static void on_audit_closed(void *ctx)
         struct auth *a = ctx;
 
         directory_stop(a->directory);
+        proxies_stop(a->proxies);
         store_close(a->store, on_store_closed, a);
 }
 

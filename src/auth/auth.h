@@ -22,6 +22,7 @@
 struct caller;
 struct passwords;
 struct directory;
+struct proxies;
 struct tls_context;
 
 /* The CAs as everybody may know them. */
@@ -46,6 +47,7 @@ struct auth {
         struct audit_log *audit;
         struct outbox *outbox;
         struct directory *directory;   /* people, roles and locks; there from before the front door opens */
+        struct proxies *proxies;       /* the same */
         struct link *signer;
         struct link *sts;
         struct authorities authorities;

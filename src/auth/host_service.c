@@ -84,6 +84,14 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
 
                 issue_fill_certificates(r->auth, r->certs, r->arena, &certificates);
                 response.certificates = &certificates;
+                if (!str_equal(r->role, STR("Instance"))) { /* those who meet people: who signs them */
+                        const Cteleport__Internal__V1__Authority *user = r->auth->authorities.user;
+
+                        response.tls_user_ca_certs = user->tls_certs;
+                        response.n_tls_user_ca_certs = user->n_tls_certs;
+                        response.ssh_user_ca_keys = user->ssh_keys;
+                        response.n_ssh_user_ca_keys = user->n_ssh_keys;
+                }
                 rpc_call_send(r->call, &response.base);
         }
         renewal_finish(r, NULL);

@@ -196,13 +196,23 @@ void nodes_close(struct nodes *n)
 
 /* ---- one node ------------------------------------------------------------------------------------------------- */
 
+/* What a command says stands in for a label of the same name: a node has one value of each. */
+static bool is_commanded(const Cteleport__State__V1__Presence *p, const char *name)
+{
+        for (size_t i = 0; i < p->n_commands; i++)
+                if (strcmp(p->commands[i]->name, name) == 0)
+                        return true;
+        return false;
+}
+
 struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Presence *p)
 {
         struct node node = { .host_id = str_of(p->host_id), .hostname = str_of(p->hostname) };
 
         node.labels = arena_alloc(arena, (p->n_labels + p->n_commands + 1) * sizeof *node.labels);
         for (size_t i = 0; i < p->n_labels; i++)
-                node.labels[node.label_count++] = (struct access_label){ str_of(p->labels[i]->key), str_of(p->labels[i]->value) };
+                if (!is_commanded(p, p->labels[i]->key))
+                        node.labels[node.label_count++] = (struct access_label){ str_of(p->labels[i]->key), str_of(p->labels[i]->value) };
         for (size_t i = 0; i < p->n_commands; i++)
                 node.labels[node.label_count++] = (struct access_label){ str_of(p->commands[i]->name), str_of(p->commands[i]->result) };
         for (size_t i = 0; i < p->n_services; i++)

@@ -6,13 +6,15 @@
 #include "api.pb-c.h"
 #include "auth/caller.h"
 #include "auth/hosts.h"
+#include "auth/proxies.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
 #include "pki/key.h"
+#include "resource/address.h"
 
-enum { PRESENCE_ARENA = 128 * KiB, SKEW_WORTH_SAYING_MS = 5000, SERVICES_MAX = 8, LABELS_MAX = 100, ADDRS_MAX = 20 };
+enum { PRESENCE_ARENA = 128 * KiB, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_SAYING_MS = 5000, SERVICES_MAX = 8, LABELS_MAX = 100, ADDRS_MAX = 20 };
 
 /* How long the first of two agents with one ID has to prove that it lives. */
 #define RIVAL_PATIENCE SECONDS(5)
@@ -23,6 +25,7 @@ struct presence {
         struct arena *arena;   /* of `record` */
         Cteleport__State__V1__Presence *record; /* NULL before the host's record was found */
         const Cteleport__V1__PresenceUp__Hello *hello; /* in arena */
+        struct arena *commands; /* of the labels that came after the hello; NULL: none did */
         struct str nonce; /* of the agent's process */
         bool is_finding;
         bool is_writing, is_dirty; /* a write is under way; something changed since */
@@ -62,6 +65,7 @@ static void free_if_idle(struct presence *p)
         if (p->call != NULL || p->is_finding || p->is_writing)
                 return;
         timer_free(p->ping_deadline);
+        arena_free(p->commands);
         arena_free(p->arena);
         free(p);
 }
@@ -256,6 +260,33 @@ static void welcome(struct presence *p)
         send_down(p, &down);
 }
 
+static void tell_proxies(struct presence *p)
+{
+        AUTO_PTR(arena) arena = arena_new(PROXIES_ARENA);
+        Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
+        Cteleport__V1__PresenceDown__Proxies proxies;
+
+        proxies_list(p->auth->proxies, arena, &proxies);
+        down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_PROXIES;
+        down.proxies = &proxies;
+        send_down(p, &down);
+}
+
+static void tell_visited(void *ctx, struct str host_id, void *value)
+{
+        (void)ctx;
+        (void)host_id;
+        for (struct presence *p = value; p != NULL; p = p->below)
+                tell_proxies(p);
+}
+
+void presence_tell_proxies(void *ctx)
+{
+        struct auth *a = ctx;
+
+        map_each(&a->live, tell_visited, NULL);
+}
+
 static void warn_of_skew(struct presence *p)
 {
         int64_t ms = p->record->clock_skew_ms;
@@ -269,10 +300,22 @@ static void warn_of_skew(struct presence *p)
                  LOG_INT("clock_skew_ms", ms));
 }
 
+static struct error *check_commands(Cteleport__V1__CommandLabel *const *commands, size_t count)
+{
+        if (count > LABELS_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "this host announces more than %d labels of commands", LABELS_MAX);
+        for (size_t i = 0; i < count; i++)
+                if (commands[i]->name[0] == '\0' || strlen(commands[i]->name) > LIMIT_LABEL_KEY)
+                        return error_new(ERROR_INVALID_ARGUMENT, "a label of a command has no name, or one of more than %d characters",
+                                         LIMIT_LABEL_KEY);
+        return NULL;
+}
+
 static struct error *check_hello(const Cteleport__V1__PresenceUp__Hello *hello, const Cteleport__State__V1__Host *host)
 {
         if (hello->n_services > SERVICES_MAX || hello->n_labels > LABELS_MAX || hello->n_public_addrs > ADDRS_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "this host announces too many services, labels or addresses");
+        TRY(check_commands(hello->commands, hello->n_commands));
         for (size_t i = 0; i < hello->n_services; i++) {
                 bool allowed = false;
 
@@ -285,6 +328,24 @@ static struct error *check_hello(const Cteleport__V1__PresenceUp__Hello *hello, 
                 }
         }
         return NULL;
+}
+
+static bool announces_proxy(const Cteleport__V1__PresenceUp__Hello *hello)
+{
+        for (size_t i = 0; i < hello->n_services; i++)
+                if (strcmp(hello->services[i], "Proxy") == 0)
+                        return true;
+        return false;
+}
+
+/* Where its proxy is reached, whole; "" when it does not say, or not in a way that can be dialled. */
+static char *announced_proxy(struct presence *p, const Cteleport__V1__PresenceUp__Hello *hello)
+{
+        const char *whole = "";
+
+        if (announces_proxy(hello) && hello->proxy_addr[0] != '\0')
+                error_free(address_normalize(p->arena, str_of(hello->proxy_addr), WEB_PORT, "proxy_addr", &whole));
+        return (char *)(uintptr_t)whole;
 }
 
 /* The name is the one it joined with; only what it says of its services comes from the agent. */
@@ -320,6 +381,10 @@ static void fill_record(struct presence *p, const Cteleport__State__V1__Host *ho
                 label->value = hello->labels[i]->value;
                 r->labels[r->n_labels++] = label;
         }
+        r->commands = hello->commands;
+        r->n_commands = hello->n_commands;
+        r->use_tunnel = hello->use_tunnel;
+        r->proxy_addr = announced_proxy(p, hello);
         r->since = loop_wall(&p->auth->loop).ns / 1000000;
 #undef KEEP
         p->record = r;
@@ -351,6 +416,8 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
                  LOG_C("remote_addr", p->record->remote_addr), LOG_C("version", p->record->version));
         write_record(p);
         welcome(p);
+        proxies_note(p->auth->proxies, str_of(p->record->host_id), announces_proxy(p->hello), str_of(p->record->proxy_addr));
+        tell_proxies(p);
         warn_of_skew(p);
 }
 
@@ -374,6 +441,26 @@ static void on_hello(struct presence *p, const Cteleport__V1__PresenceUp__Hello 
         host_find(p->auth, str_of(caller->host_id), on_host, p);
 }
 
+static void on_labels(struct presence *p, const Cteleport__V1__PresenceUp__Labels *labels)
+{
+        struct arena *arena = arena_new(PRESENCE_ARENA);
+        ProtobufCMessage *copy = NULL;
+        struct error *err = check_commands(labels->commands, labels->n_commands);
+
+        if (err == NULL)
+                err = message_copy(arena, &labels->base, &copy);
+        if (err != NULL) {
+                arena_free(arena);
+                finish(p, err);
+                return;
+        }
+        arena_free(p->commands);
+        p->commands = arena;
+        p->record->commands = ((const Cteleport__V1__PresenceUp__Labels *)copy)->commands;
+        p->record->n_commands = ((const Cteleport__V1__PresenceUp__Labels *)copy)->n_commands;
+        write_record(p);
+}
+
 static void on_message(void *ctx, const ProtobufCMessage *msg)
 {
         struct presence *p = ctx;
@@ -385,6 +472,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 finish(p, error_new(ERROR_INVALID_ARGUMENT, "presence begins with a hello"));
         } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_PONG) {
                 on_pong(p, str_of(up->pong->nonce));
+        } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS) {
+                on_labels(p, up->labels);
         } else {
                 take_clock(p, up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_HEARTBEAT ? up->heartbeat->now : NULL);
                 write_record(p);

@@ -4,6 +4,8 @@
  *
  * Two live agents with one host ID (a cloned image) are found when the second says hello: the first is
  * pinged, and if it answers, both are told.
+ *
+ * Agents are told of the Proxy Services there are after the welcome, and whenever those change.
  */
 #ifndef AUTH_PRESENCE_H
 #define AUTH_PRESENCE_H
@@ -16,5 +18,8 @@ void presence_serve(struct rpc_call *call, const ProtobufCMessage *first);
 
 /* Whether an agent with this ID is connected now. */
 bool presence_is_live(const struct auth *a, struct str host_id);
+
+/* Tells every connected agent which proxies there are. ctx: the struct auth. */
+void presence_tell_proxies(void *ctx);
 
 #endif

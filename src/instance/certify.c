@@ -255,6 +255,8 @@ static void open_presence(struct instance *i)
         }
         hello.addr = (char *)(uintptr_t)ssh_addr(a, i);
         hello.process_nonce = i->process_nonce;
+        if (i->slots[SLOT_PROXY].is_wanted && i->boot->config->proxy_service != NULL && i->boot->config->proxy_service->n_public_addr > 0)
+                hello.proxy_addr = i->boot->config->proxy_service->public_addr[0];
         if (ssh != NULL && i->slots[SLOT_NODE].is_wanted) {
                 hello.n_public_addrs = ssh->n_public_addr;
                 hello.public_addrs = ssh->public_addr;
