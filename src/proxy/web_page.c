@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/web_page.h"
 
+#include "base/limits.h"
 #include "base/text.h"
 #include "pki/key.h"
 #include "proxy/http1.h"
@@ -81,12 +82,12 @@ static void put_error(struct buf *out, const struct error *err)
         buf_put_c(out, "</div>\n");
 }
 
-/* "of <b>example.com</b>", as far as it is known. */
+/* " in the cluster <b>example.com</b>", if it is known. */
 static void put_cluster(struct buf *out, const char *before, struct str cluster)
 {
         if (str_is_empty(cluster))
                 return;
-        buf_printf(out, " %s <b>", before);
+        buf_printf(out, "%s<b>", before);
         html_put(out, cluster);
         buf_put_c(out, "</b>");
 }
@@ -97,7 +98,7 @@ static void put_login_command(struct buf *out, const struct web_page *page)
         if (str_is_empty(page->proxy))
                 buf_put_c(out, "&lt;this host&gt;");
         html_put(out, page->proxy);
-        buf_put_c(out, " --user=");
+        buf_put_c(out, " \\\n    --user=");
         if (str_is_empty(page->user))
                 buf_put_c(out, "&lt;your name&gt;");
         html_put(out, page->user);
@@ -152,7 +153,7 @@ void web_put_landing(struct buf *out, const struct web_page *page)
 {
         AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
         buf_put_c(&b, "<p>This is the way into the cluster");
-        put_cluster(&b, "", page->cluster);
+        put_cluster(&b, " ", page->cluster);
         buf_put_c(&b, ". People log in from a terminal:</p>\n");
         put_login_command(&b, page);
         buf_put_c(&b, "<p class=\"soft\">No account yet? An administrator can invite you: what they send is a link to this"
@@ -187,17 +188,25 @@ static void put_second_factor(struct buf *out, const struct web_page *page)
         put_secret(out, page->secret);
 }
 
+static void put_password(struct buf *out, const char *name, const char *label)
+{
+        buf_printf(out,
+                   "<label for=\"%s\">%s</label>\n<input id=\"%s\" name=\"%s\" type=\"password\" autocomplete=\"new-password\""
+                   " minlength=\"%d\" aria-describedby=\"rule\" required>\n",
+                   name, label, name, name, LIMIT_PASSWORD_MIN);
+}
+
 static void put_form(struct buf *out, const struct web_page *page)
 {
         buf_put_c(out, "<h2>2. Password</h2>\n<form method=\"post\">\n"
                        "<label for=\"user\">User name</label>\n"
                        "<input id=\"user\" name=\"user\" autocomplete=\"username\" readonly value=\"");
         html_put(out, page->user);
-        buf_put_c(out, "\">\n<label for=\"password\">New password</label>\n"
-                       "<input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"new-password\" required>\n"
-                       "<label for=\"again\">The same password again</label>\n"
-                       "<input id=\"again\" name=\"again\" type=\"password\" autocomplete=\"new-password\" required>\n"
-                       "<label for=\"otp\">Six digits from the app</label>\n"
+        buf_put_c(out, "\">\n");
+        put_password(out, "password", "New password");
+        buf_printf(out, "<p class=\"soft\" id=\"rule\">At least %d characters.</p>\n", LIMIT_PASSWORD_MIN);
+        put_password(out, "again", "The same password again");
+        buf_put_c(out, "<label for=\"otp\">Six digits from the app</label>\n"
                        "<input id=\"otp\" name=\"otp\" inputmode=\"numeric\" autocomplete=\"one-time-code\""
                        " pattern=\" *[0-9]{3} *[0-9]{3} *\" title=\"Six digits\" required>\n");
         buf_printf(out, "<button>%s</button>\n</form>\n", page->is_reset ? "Set the new password" : "Create the account");
@@ -210,7 +219,7 @@ void web_put_invite(struct buf *out, const struct web_page *page)
         buf_put_c(&b, page->is_reset ? "A new password and new one-time codes for <b>" : "An account for <b>");
         html_put(&b, page->user);
         buf_put_c(&b, "</b>");
-        put_cluster(&b, "in the cluster", page->cluster);
+        put_cluster(&b, " in the cluster ", page->cluster);
         buf_put_c(&b, ".</p>\n");
         put_error(&b, page->error);
         put_second_factor(&b, page);

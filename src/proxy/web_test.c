@@ -247,7 +247,7 @@ static void sets_password_and_code(void **state)
 
         post(s, STR(FORM));
         assert_says(s, "HTTP/1.1 200 OK\r\n");
-        assert_says(s, "tsh login --proxy=proxy.example.com:443 --user=alice&lt;b&gt;");
+        assert_says(s, "<pre>tsh login --proxy=proxy.example.com:443 \\\n    --user=alice&lt;b&gt;</pre>");
         assert_hides(s, "ABCD");
         assert_string_equal(s->said_password, "correct horse");
         assert_string_equal(s->said_otp, "123456");
@@ -361,7 +361,7 @@ static void says_who_it_is_on_its_first_page(void **state)
         assert_says(s, "tsh login --proxy=proxy.example.com:443");
         s->facts.public_addr = STR("");
         get(s, "/web");
-        assert_says(s, "tsh login --proxy=proxy.example.com --user=");
+        assert_says(s, "tsh login --proxy=proxy.example.com \\\n");
         s->http.host = STR("a\"><script>");
         visit(s);
         assert_hides(s, "<script");

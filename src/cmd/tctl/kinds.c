@@ -126,8 +126,7 @@ static void put_instances(struct buf *out, ProtobufCMessage *const *msgs, size_t
 
 static void put_roles(struct buf *out, ProtobufCMessage *const *msgs, size_t count, bool is_verbose)
 {
-        (void)is_verbose;
-        roles_put_table(out, (Cteleport__V1__Role *const *)msgs, count);
+        roles_put_table(out, (Cteleport__V1__Role *const *)msgs, count, is_verbose);
 }
 
 static void put_users(struct buf *out, ProtobufCMessage *const *msgs, size_t count, bool is_verbose)

@@ -86,9 +86,10 @@ static void put_rules(struct buf *out, const Cteleport__V1__RoleConditions *allo
         }
 }
 
-void roles_put_table(struct buf *out, Cteleport__V1__Role *const *roles, size_t count)
+void roles_put_table(struct buf *out, Cteleport__V1__Role *const *roles, size_t count, bool is_verbose)
 {
         static const char *const titles[] = { "Role", "Allowed to login as", "Node Labels", "Access to resources", NULL };
+        enum { RULES = 3 };
         AUTO_PTR(table) t = table_new(titles);
 
         for (size_t i = 0; i < count; i++) {
@@ -102,7 +103,10 @@ void roles_put_table(struct buf *out, Cteleport__V1__Role *const *roles, size_t 
                 }
                 TABLE_ROW(t, str_of(name_of(roles[i]->metadata)), buf_str(&logins), buf_str(&labels), buf_str(&rules));
         }
-        table_put(out, t);
+        if (is_verbose)
+                table_put(out, t);
+        else
+                table_put_truncated(out, t, RULES, terminal_width());
 }
 
 /* ---- locks ---------------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@ struct error *users_list(struct session *s, Cteleport__V1__User ***ret, size_t *
 void users_put_table(struct buf *out, Cteleport__V1__User *const *users, size_t count);
 void users_put_names(struct buf *out, Cteleport__V1__User *const *users, size_t count);
 
-void roles_put_table(struct buf *out, Cteleport__V1__Role *const *roles, size_t count);
+void roles_put_table(struct buf *out, Cteleport__V1__Role *const *roles, size_t count, bool is_verbose);
 void locks_put_table(struct buf *out, Cteleport__V1__Lock *const *locks, size_t count);
 
 /* Gives a lock that has no name a random one (UUIDv4); in the arena. */
