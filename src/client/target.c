@@ -44,7 +44,8 @@ static struct error *parse_node(struct arena *a, struct str node, const char *cl
 struct error *target_parse(struct arena *a, struct str text, const char *cluster, struct target *ret)
 {
         TRY(parse_login(a, &text, ret));
-        if (str_find_char(text, '=') == text.len)
+        /* Labels are only compared; but what begins with a dash was meant for ssh. */
+        if (str_find_char(text, '=') == text.len || str_starts_with(text, STR("-")))
                 return parse_node(a, text, cluster, ret);
         ret->node = NULL;
         ret->labels = str_to_c(a, text);

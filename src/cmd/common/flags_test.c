@@ -31,6 +31,18 @@ static const struct argument add_arguments[] = {
         { NULL },
 };
 
+static const struct flag run_flags[] = {
+        { "option", 'o', FLAG_LIST, .value = "OPTION", .is_whole = true, .help = "As it is" },
+        { "tty", 't', FLAG_SWITCH, .help = "With a terminal" },
+        { NULL },
+};
+
+static const struct argument run_arguments[] = {
+        { "where", .is_required = true, .help = "Where to run it" },
+        { "command", .is_repeated = true, .help = "What to run" },
+        { NULL },
+};
+
 static const struct flag program_flags[] = {
         { "debug", 'd', FLAG_SWITCH, .help = "Say more" },
         { "config", 'c', FLAG_TEXT, .value = "FILE", .env = "FLAGS_TEST_CONFIG", .help = "A file" },
@@ -40,6 +52,7 @@ static const struct flag program_flags[] = {
 static const struct command commands[] = {
         { "tokens add", add_aliases, add_flags, add_arguments, run_nothing, .help = "Add a token" },
         { "status", .run = run_nothing, .help = "Show the cluster" },
+        { "run", .flags = run_flags, .arguments = run_arguments, .run = run_nothing, .free_after = 2, .help = "Run a command" },
         { NULL },
 };
 
@@ -123,6 +136,28 @@ static void cuts_lists_at_commas_outside_of_quotes(void **state)
         assert_string_equal(items[1], "b=\"c,d\"");
         assert_string_equal(items[2], "e");
         assert_null(items[3]);
+}
+
+static void leaves_values_whole_where_commas_mean_something_else(void **state)
+{
+        AUTO_PTR(flags) f = PARSE("run", "-o", "Ciphers=a,b", "-o ", "here");
+
+        (void)state;
+        assert_string_equal(flags_list(f, "option")[0], "Ciphers=a,b");
+        assert_string_equal(flags_list(f, "option")[1], " ");
+        assert_null(flags_list(f, "option")[2]);
+}
+
+static void leaves_a_command_its_own_flags(void **state)
+{
+        AUTO_PTR(flags) f = PARSE("run", "here", "-t", "ls", "-t", "--", "--help", "-x");
+        const char *const words[] = { "here", "ls", "-t", "--", "--help", "-x" };
+
+        (void)state;
+        assert_true(flags_switch(f, "tty"));
+        for (size_t i = 0; i < ARRAY_LEN(words); i++)
+                assert_string_equal(flags_argument(f, i), words[i]);
+        assert_null(flags_argument(f, ARRAY_LEN(words)));
 }
 
 static void takes_switches_back_with_no(void **state)
@@ -248,6 +283,8 @@ int main(void)
                 cmocka_unit_test(takes_short_forms_alone_together_and_with_their_value),
                 cmocka_unit_test(mixes_flags_and_arguments_and_keeps_flags_given_before_the_command),
                 cmocka_unit_test(cuts_lists_at_commas_outside_of_quotes),
+                cmocka_unit_test(leaves_values_whole_where_commas_mean_something_else),
+                cmocka_unit_test(leaves_a_command_its_own_flags),
                 cmocka_unit_test(takes_switches_back_with_no),
                 cmocka_unit_test(ends_flags_at_two_dashes_and_takes_one_dash_as_an_argument),
                 cmocka_unit_test(prefers_the_flag_then_the_environment_then_the_fallback),

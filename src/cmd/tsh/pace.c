@@ -37,7 +37,8 @@ static void anchor(struct pace *p, struct instant now)
 struct duration pace_wait(struct pace *p, struct duration at, struct instant now)
 {
         if (at.ns <= p->goal.ns) {
-                anchor(p, now);
+                p->from = p->goal;
+                p->since = now;
                 return (struct duration){ 0 };
         }
         if (p->is_paused)

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "client/openssh.h"
+
+static const struct profile alice = {
+        .home = "/home/al ice/.tsh",
+        .proxy_host = "proxy.example.com",
+        .web_addr = "proxy.example.com:3080",
+        .user = "alice@example.org",
+        .cluster = "example.com",
+        .known_hosts = "/home/al ice/.tsh/known_hosts",
+        .ssh_key = "/home/al ice/.tsh/keys/proxy.example.com/alice@example.org",
+        .ssh_cert = "/home/al ice/.tsh/keys/proxy.example.com/alice@example.org-ssh/example.com-cert.pub",
+};
+
+/* The word that begins with the prefix, without it; NULL: none. */
+static const char *word_after(const struct words *w, const char *prefix)
+{
+        for (size_t i = 0; i < w->count; i++)
+                if (strncmp(w->list[i], prefix, strlen(prefix)) == 0)
+                        return w->list[i] + strlen(prefix);
+        return NULL;
+}
+
+static void gives_ssh_the_profile_and_nothing_else(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        struct words w = { .arena = a };
+
+        (void)state;
+        openssh_add_options(&w, &alice, "/usr/bin/tsh", "root", "web-1");
+        assert_string_equal(w.list[0], "-F");
+        assert_string_equal(w.list[1], "none");
+        assert_null(w.list[w.count]);
+        assert_string_equal(word_after(&w, "UserKnownHostsFile="), "\"/home/al ice/.tsh/known_hosts\"");
+        assert_string_equal(word_after(&w, "GlobalKnownHostsFile="), "/dev/null");
+        assert_string_equal(word_after(&w, "StrictHostKeyChecking="), "yes");
+        assert_string_equal(word_after(&w, "HostKeyAlgorithms="), "ssh-ed25519-cert-v01@openssh.com");
+        assert_string_equal(word_after(&w, "IdentitiesOnly="), "yes");
+        assert_string_equal(word_after(&w, "IdentityFile="),
+                            "\"/home/al ice/.tsh/keys/proxy.example.com/alice@example.org\"");
+        assert_string_equal(word_after(&w, "ProxyCommand="),
+                            "'/usr/bin/tsh' proxy ssh '--cluster=example.com' '--proxy=proxy.example.com:3080' "
+                            "'--user=alice@example.org' 'root@web-1'");
+}
+
+static void leaves_the_node_to_ssh_where_there_may_be_several(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        struct words w = { .arena = a };
+
+        (void)state;
+        openssh_add_options(&w, &alice, "/usr/bin/tsh", NULL, NULL);
+        const char *command = word_after(&w, "ProxyCommand=");
+        assert_true(str_ends_with(str_of(command), STR(" '%r@%h'")));
+}
+
+static void quotes_for_the_shell_behind_ssh(void **state)
+{
+        const struct {
+                const char *self, *quoted;
+        } rows[] = {
+                { "/opt/my tools/tsh", "'/opt/my tools/tsh' proxy" },
+                { "/opt/it's/tsh", "'/opt/it'\\''s/tsh' proxy" },
+                { "/opt/$(id)/`id`/tsh", "'/opt/$(id)/`id`/tsh' proxy" },
+                { "/opt/100%h/tsh", "'/opt/100%%h/tsh' proxy" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_PTR(arena) a = arena_new(64 * KiB);
+                struct words w = { .arena = a };
+
+                openssh_add_options(&w, &alice, rows[i].self, "root", "web-1");
+                assert_true(str_starts_with(str_of(word_after(&w, "ProxyCommand=")), str_of(rows[i].quoted)));
+        }
+}
+
+static void writes_configuration_for_the_nodes_of_the_cluster(void **state)
+{
+        AUTO(buf) out = BUF_MAX(64 * KiB);
+
+        (void)state;
+        assert_null(openssh_put_config(&out, &alice, "/usr/bin/tsh", "/home/al ice/.tsh"));
+        const char *const lines[] = {
+                "# Begin generated Teleport configuration for proxy.example.com by tsh\n",
+                "\nHost *.example.com !proxy.example.com\n",
+                "\n    UserKnownHostsFile \"/home/al ice/.tsh/known_hosts\"\n",
+                "\n    IdentitiesOnly yes\n",
+                "\n    ProxyCommand /usr/bin/env 'TELEPORT_HOME=/home/al ice/.tsh' '/usr/bin/tsh' proxy ssh '--cluster=example.com' "
+                "'--proxy=proxy.example.com:3080' '--user=alice@example.org' '%r@%h:%p'\n",
+                "\n# End generated Teleport configuration\n",
+        };
+        for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+                if (!str_contains(buf_str(&out), str_of(lines[i])))
+                        fail_msg("no line %s in\n%s", lines[i], buf_c(&out));
+        buf_clear(&out);
+        AUTO_PTR(error) err = openssh_put_config(&out, &alice, "/opt/new\nline/tsh", NULL);
+        assert_non_null(err);
+        assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+        assert_int_equal(out.len, 0);
+}
+
+/* The words that ssh made of its options and configuration. */
+static void ssh_says(char *const *words, struct buf *out)
+{
+        int fds[2], status;
+
+        assert_int_equal(pipe(fds), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                dup2(fds[1], STDOUT_FILENO);
+                close(fds[0]);
+                execvp("ssh", words);
+                _exit(127);
+        }
+        close(fds[1]);
+        for (;;) {
+                char *at = buf_extend(out, 4 * KiB);
+                ssize_t n = read(fds[0], at, 4 * KiB);
+                out->len -= 4 * KiB - (n > 0 ? (size_t)n : 0);
+                if (n <= 0)
+                        break;
+        }
+        close(fds[0]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (WEXITSTATUS(status) == 127)
+                skip();
+        assert_int_equal(status, 0);
+}
+
+static const char *const understood[] = {
+        "\nhostname web-1.example.com\n",
+        "\nuser root\n",
+        "\nstricthostkeychecking true\n",
+        "\nuserknownhostsfile \"/home/al ice/.tsh/known_hosts\"\n",
+        "\nidentitiesonly yes\n",
+        "\nhostkeyalgorithms ssh-ed25519-cert-v01@openssh.com\n",
+        "\nidentityfile \"/home/al ice/.tsh/keys/proxy.example.com/alice@example.org\"\n",
+        "\ncertificatefile \"/home/al ice/.tsh/keys/proxy.example.com/alice@example.org-ssh/example.com-cert.pub\"\n",
+};
+
+/* Whether ssh prints blanks in quotes depends on its version. */
+static void drop_quotes(struct buf *text)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < text->len; i++)
+                if (text->ptr[i] != '"')
+                        text->ptr[kept++] = text->ptr[i];
+        text->len = kept;
+}
+
+static void assert_understood(struct buf *said)
+{
+        drop_quotes(said);
+        for (size_t i = 0; i < ARRAY_LEN(understood); i++) {
+                AUTO(buf) line = BUF_MAX(1 * KiB);
+
+                buf_put_c(&line, understood[i]);
+                drop_quotes(&line);
+                if (!str_contains(buf_str(said), buf_str(&line)))
+                        fail_msg("ssh does not say %s but\n%s", buf_c(&line), buf_c(said));
+        }
+}
+
+static void is_understood_by_the_ssh_of_this_system(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        AUTO(buf) said = BUF_MAX(64 * KiB), config = BUF_MAX(64 * KiB);
+        struct words w = { .arena = a }, by_file = { .arena = a };
+        char path[] = "/tmp/openssh_test.XXXXXX";
+
+        (void)state;
+        words_add(&w, "ssh");
+        openssh_add_options(&w, &alice, "/opt/it's 100%/tsh", "root", "web-1");
+        words_add(&w, "-G");
+        words_add(&w, "-l");
+        words_add(&w, "root");
+        words_add(&w, "--");
+        words_add(&w, "web-1.example.com");
+        ssh_says((char *const *)(uintptr_t)w.list, &said);
+        assert_understood(&said);
+
+        assert_null(openssh_put_config(&config, &alice, "/opt/it's 100%/tsh", "/home/al ice/.tsh"));
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, config.ptr, config.len), config.len);
+        close(fd);
+        buf_clear(&said);
+        const char *const words[] = { "ssh", "-G", "-F", path, "root@web-1.example.com" };
+        for (size_t i = 0; i < ARRAY_LEN(words); i++)
+                words_add(&by_file, words[i]);
+        ssh_says((char *const *)(uintptr_t)by_file.list, &said);
+        unlink(path);
+        assert_understood(&said);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(gives_ssh_the_profile_and_nothing_else),
+                cmocka_unit_test(leaves_the_node_to_ssh_where_there_may_be_several),
+                cmocka_unit_test(quotes_for_the_shell_behind_ssh),
+                cmocka_unit_test(writes_configuration_for_the_nodes_of_the_cluster),
+                cmocka_unit_test(is_understood_by_the_ssh_of_this_system),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "client/client.h"
+#include "os/file.h"
+#include "pki/cert.h"
+#include "pki/pki_testing.h"
+
+#define CLUSTER "example.com"
+#define PROXY "proxy.example.com"
+enum { NOW = 1700000000, LIFE = 3600 };
+
+/* A directory, and a cluster that certifies alice. */
+struct fixture {
+        char home[64];
+        struct arena *arena;
+        struct key tls_ca, ssh_ca, tls, ssh;
+        struct secret tls_pem, ssh_text;
+        struct str ca_cert, ca_key, tls_cert, ssh_cert, ssh_public;
+};
+
+static struct str taken(struct fixture *f, struct buf *b)
+{
+        struct str s = arena_str(f->arena, buf_str(b));
+
+        buf_clear(b);
+        return s;
+}
+
+static void certify(struct fixture *f)
+{
+        static const struct str roles[] = { STR_INIT("access"), STR_INIT("editor") };
+        static const struct str logins[] = { STR_INIT("root"), STR_INIT("ubuntu") };
+        const struct cert_times ca_times = times_of(NOW - LIFE, NOW + 100 * LIFE), times = times_of(NOW, NOW + LIFE);
+        AUTO(buf) out = BUF_MAX(CERT_MAX), public = BUF_MAX(4 * KiB);
+        AUTO_PTR(x509_ca) x509 = NULL;
+        AUTO_PTR(ssh_ca) ssh = NULL;
+
+        assert_done(x509_ca_create(&f->tls_ca, STR(CLUSTER), ca_times, &out));
+        f->ca_cert = taken(f, &out);
+        assert_done(key_public_ssh(&f->ssh_ca, &out));
+        f->ca_key = taken(f, &out);
+        assert_done(x509_ca_load(f->ca_cert, &f->tls_ca, &x509));
+        assert_done(ssh_ca_load(&f->ssh_ca, &ssh));
+        assert_done(key_public_der(&f->tls, &public));
+        struct x509_user_subject subject = { STR("alice"), STR(CLUSTER), roles, ARRAY_LEN(roles), logins, ARRAY_LEN(logins) };
+        assert_done(x509_issue_user(x509, &subject, buf_str(&public), times, &out, NULL));
+        f->tls_cert = taken(f, &out);
+        buf_clear(&public);
+        assert_done(key_public_ssh(&f->ssh, &public));
+        f->ssh_public = taken(f, &public);
+        struct ssh_user_subject ssh_subject = { .user = STR("alice"), .principals = logins, .principal_count = ARRAY_LEN(logins),
+                                                .roles = roles, .role_count = ARRAY_LEN(roles), .permit_pty = true,
+                                                .permit_port_forwarding = true };
+        assert_done(ssh_issue_user(ssh, &ssh_subject, f->ssh_public, 1, times, &out));
+        f->ssh_cert = taken(f, &out);
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        *state = f;
+        f->arena = arena_new(1 * MiB);
+        memcpy(f->home, "/tmp/profile_test.XXXXXX", sizeof "/tmp/profile_test.XXXXXX");
+        assert_non_null(mkdtemp(f->home));
+        setenv("TELEPORT_HOME", f->home, 1);
+        f->tls_ca = given_key(KEY_ECDSA_P256);
+        f->ssh_ca = given_key(KEY_ED25519);
+        f->tls = given_key(KEY_ECDSA_P256);
+        f->ssh = given_key(KEY_ED25519);
+        assert_done(key_to_pem(&f->tls, &f->tls_pem));
+        assert_done(key_to_openssh(&f->ssh, STR("alice"), &f->ssh_text));
+        certify(f);
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        bool any;
+
+        assert_done(profile_remove_all(&any));
+        assert_int_equal(rmdir(f->home), 0); /* nothing is left behind */
+        key_release(&f->tls_ca);
+        key_release(&f->ssh_ca);
+        key_release(&f->tls);
+        key_release(&f->ssh);
+        secret_release(&f->tls_pem);
+        secret_release(&f->ssh_text);
+        arena_free(f->arena);
+        free(f);
+        return 0;
+}
+
+static struct error *log_in(struct fixture *f, const char *web_addr, const char *user)
+{
+        struct profile_login login = {
+                .web_addr = web_addr,
+                .user = user,
+                .cluster = CLUSTER,
+                .ssh_key = &f->ssh_text,
+                .tls_key = &f->tls_pem,
+                .ssh_public = f->ssh_public,
+                .ssh_cert = f->ssh_cert,
+                .tls_cert = f->tls_cert,
+                .tls_cas = &f->ca_cert,
+                .tls_ca_count = 1,
+                .ssh_cas = &f->ca_key,
+                .ssh_ca_count = 1,
+        };
+
+        return profile_store(&login);
+}
+
+static mode_t mode_of(const char *path)
+{
+        struct stat st;
+
+        assert_int_equal(stat(path, &st), 0);
+        return st.st_mode & 07777;
+}
+
+static void reads_back_what_a_login_wrote(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(profile) p = { 0 };
+        AUTO(secret) key = { 0 };
+
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        assert_done(profile_load(&p, NULL, NULL));
+        assert_string_equal(p.web_addr, PROXY ":3080");
+        assert_string_equal(p.user, "alice");
+        assert_string_equal(p.cluster, CLUSTER);
+        assert_true(p.is_current);
+        assert_int_equal(p.role_count, 2);
+        assert_str(p.roles[1], "editor");
+        assert_int_equal(p.login_count, 2);
+        assert_str(p.logins[0], "root");
+        assert_int_equal(p.extension_count, 2); /* not teleport-roles */
+        assert_str(p.extensions[0], "permit-port-forwarding");
+        assert_int_equal(walltime_unix(p.not_after), NOW + LIFE);
+        assert_done(profile_tls_key(&p, &key));
+        assert_true(str_equal(secret_str(&key), secret_str(&f->tls_pem)));
+        const char *const files[] = { p.ssh_key, p.tls_key, p.ssh_cert, p.tls_cert, p.host_cas, p.known_hosts };
+        for (size_t i = 0; i < ARRAY_LEN(files); i++)
+                assert_int_equal(mode_of(files[i]), 0600);
+}
+
+static void says_when_it_ends(void **state)
+{
+        AUTO(profile) p = { 0 };
+
+        assert_done(log_in(*state, PROXY ":3080", "alice"));
+        assert_done(profile_load(&p, PROXY, "alice"));
+        assert_done(profile_check_times(&p, walltime_of_unix(NOW + LIFE - 1)));
+        assert_refused(profile_check_times(&p, walltime_of_unix(NOW + LIFE)), ERROR_UNAUTHENTICATED, "Active profile expired.");
+}
+
+static void refuses_a_key_that_others_may_read(void **state)
+{
+        AUTO(profile) p = { 0 };
+        struct secret key = { 0 };
+
+        assert_done(log_in(*state, PROXY ":3080", "alice"));
+        assert_done(profile_load(&p, NULL, NULL));
+        const mode_t modes[] = { 0644, 0640, 0604, 0620 };
+        for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+                assert_int_equal(chmod(p.tls_key, modes[i]), 0);
+                assert_refused(profile_tls_key(&p, &key), ERROR_PERMISSION_DENIED, "other users may read");
+        }
+}
+
+static void knows_nobody_where_nobody_logged_in(void **state)
+{
+        struct profile p;
+
+        assert_refused(profile_load(&p, NULL, NULL), ERROR_NOT_FOUND, "Not logged in.");
+        assert_refused(profile_load(&p, PROXY, NULL), ERROR_NOT_FOUND, "Not logged in.");
+        assert_done(log_in(*state, PROXY ":3080", "alice"));
+        assert_refused(profile_load(&p, "other.example.com", NULL), ERROR_NOT_FOUND, "Not logged in.");
+        assert_refused(profile_load(&p, NULL, "bob"), ERROR_NOT_FOUND, "Not logged in.");
+}
+
+static void keeps_a_profile_for_each_proxy(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(256 * KiB);
+        AUTO(profile) first = { 0 };
+        AUTO(buf) hosts = BUF_MAX(64 * KiB);
+        const char **names = NULL;
+        size_t count = 0;
+        struct profile p;
+
+        assert_done(log_in(*state, PROXY ":3080", "alice"));
+        assert_done(log_in(*state, "b.example.com:443", "alice"));
+        assert_done(profile_names(a, &names, &count));
+        assert_int_equal(count, 2);
+        assert_string_equal(names[0], "b.example.com");
+        assert_done(profile_load(&first, PROXY, NULL));
+        assert_false(first.is_current);
+        assert_done(file_read(first.known_hosts, &hosts));
+        /* One cluster, one line: a login replaces what was known before. */
+        assert_true(str_starts_with(buf_str(&hosts), STR("@cert-authority example.com,*.example.com ssh-ed25519 ")));
+        assert_int_equal(str_find_char(buf_str(&hosts), '\n'), hosts.len - 1);
+
+        assert_done(profile_remove(&first));
+        assert_refused(profile_load(&p, PROXY, NULL), ERROR_NOT_FOUND, "Not logged in.");
+        assert_done(profile_load(&p, NULL, NULL)); /* the other one is still there */
+        profile_release(&p);
+}
+
+static void refuses_certificates_of_somebody_else(void **state)
+{
+        struct fixture *f = *state;
+        struct profile p;
+
+        assert_done(log_in(f, PROXY ":3080", "mallory"));
+        assert_refused(profile_load(&p, NULL, NULL), ERROR_INVALID_ARGUMENT, "is not a certificate of this profile");
+}
+
+static void refuses_names_that_would_be_paths(void **state)
+{
+        const char *const users[] = { "../alice", ".", "..", ".alice", "-alice", "a/b", "a b", "a\nb", "", "a$b", "a%b", "a\"b" };
+
+        for (size_t i = 0; i < ARRAY_LEN(users); i++)
+                assert_refused(log_in(*state, PROXY ":3080", users[i]), ERROR_INVALID_ARGUMENT, "names");
+}
+
+static void refuses_damaged_files_with_a_hint(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_PTR(arena) a = arena_new(16 * KiB);
+        const char *const damaged[] = { "", "- a\n- b\n", "web_proxy_addr: x\n", "user: [a]\nweb_proxy_addr: x\ncluster: c\n",
+                                        "user: ../x\nweb_proxy_addr: x:1\ncluster: c\n", ": :\n\t", "user: a\nuser: b\n" };
+        struct profile p;
+
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        for (size_t i = 0; i < ARRAY_LEN(damaged); i++) {
+                assert_done(file_write_atomic(arena_printf(a, "%s/" PROXY ".yaml", f->home), str_of(damaged[i]), 0600));
+                AUTO_PTR(error) err = profile_load(&p, NULL, NULL);
+                assert_non_null(err);
+                assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+        }
+        assert_done(file_write_atomic(arena_printf(a, "%s/current-profile", f->home), STR("../../etc/x\n"), 0600));
+        assert_refused(profile_load(&p, NULL, NULL), ERROR_INVALID_ARGUMENT, "does not name a profile");
+}
+
+#define PROFILE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                PROFILE_TEST(reads_back_what_a_login_wrote),
+                PROFILE_TEST(says_when_it_ends),
+                PROFILE_TEST(refuses_a_key_that_others_may_read),
+                PROFILE_TEST(knows_nobody_where_nobody_logged_in),
+                PROFILE_TEST(keeps_a_profile_for_each_proxy),
+                PROFILE_TEST(refuses_certificates_of_somebody_else),
+                PROFILE_TEST(refuses_names_that_would_be_paths),
+                PROFILE_TEST(refuses_damaged_files_with_a_hint),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

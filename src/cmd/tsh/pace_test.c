@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "cmd/tsh/pace.h"
+
+static struct instant at(int64_t ms)
+{
+        return (struct instant){ MILLISECONDS(ms).ns };
+}
+
+static int64_t wait_ms(struct pace *p, int64_t event_ms, int64_t now_ms)
+{
+        struct duration d = pace_wait(p, MILLISECONDS(event_ms), at(now_ms));
+
+        return d.ns < 0 ? -1 : duration_ms(d);
+}
+
+static struct pace given_pace(const char *speed, bool is_idle_skipped)
+{
+        struct pace p;
+
+        assert_null(pace_init(&p, speed, is_idle_skipped, at(0)));
+        return p;
+}
+
+static void shows_what_happened_when_it_happened(void **state)
+{
+        struct pace p = given_pace("1x", false), fast = given_pace("4x", false), slow = given_pace("0.5x", false);
+
+        (void)state;
+        assert_int_equal(wait_ms(&p, 1000, 0), 1000);
+        assert_int_equal(wait_ms(&p, 1000, 400), 600);
+        assert_int_equal(wait_ms(&p, 1000, 1500), 0); /* late: at once */
+        assert_int_equal(wait_ms(&fast, 1000, 0), 250);
+        assert_int_equal(wait_ms(&slow, 1000, 0), 2000);
+}
+
+static void changes_speed_from_where_it_is(void **state)
+{
+        struct pace p = given_pace("1x", false);
+
+        (void)state;
+        pace_shown(&p, MILLISECONDS(1000));
+        assert_int_equal(pace_key(&p, KEY_FASTER, at(2000)), PACE_GO_ON); /* at 2 s of the recording */
+        assert_int_equal(wait_ms(&p, 4000, 2000), 1000);
+        for (int i = 0; i < 10; i++)
+                pace_key(&p, KEY_FASTER, at(2000));
+        assert_int_equal(wait_ms(&p, 10000, 2000), 1000); /* 8x is the most */
+        for (int i = 0; i < 10; i++)
+                pace_key(&p, KEY_SLOWER, at(2000));
+        assert_int_equal(wait_ms(&p, 3000, 2000), 2000);
+}
+
+static void pauses_until_told_to_go_on(void **state)
+{
+        struct pace p = given_pace("1x", false);
+
+        (void)state;
+        pace_key(&p, KEY_PAUSE, at(500));
+        assert_int_equal(wait_ms(&p, 1000, 60000), -1);
+        pace_key(&p, KEY_PAUSE, at(90000));
+        assert_int_equal(wait_ms(&p, 1000, 90000), 500);
+}
+
+static void skips_forward_and_back(void **state)
+{
+        struct pace p = given_pace("1x", false);
+
+        (void)state;
+        assert_int_equal(pace_key(&p, KEY_FORWARD, at(1000)), PACE_GO_ON);
+        assert_int_equal(wait_ms(&p, 10900, 1000), 0);
+        pace_shown(&p, MILLISECONDS(10900));
+        assert_int_equal(wait_ms(&p, 11500, 1000), 500);
+        pace_shown(&p, MILLISECONDS(14000));
+        assert_int_equal(pace_key(&p, KEY_BACK, at(4000)), PACE_REWIND);
+        assert_int_equal(wait_ms(&p, 0, 4000), 0);
+        pace_shown(&p, MILLISECONDS(3900));
+        assert_int_equal(wait_ms(&p, 4000, 4000), 0); /* 14 s less 10 */
+        pace_shown(&p, MILLISECONDS(4000));
+        assert_int_equal(wait_ms(&p, 4500, 4000), 500);
+}
+
+static void cuts_gaps_when_idle_time_is_skipped(void **state)
+{
+        struct pace p = given_pace("1x", true);
+
+        (void)state;
+        assert_int_equal(wait_ms(&p, 400, 0), 400);
+        pace_shown(&p, MILLISECONDS(400));
+        assert_int_equal(wait_ms(&p, 60400, 400), 500);
+        assert_int_equal(wait_ms(&p, 60400, 600), 300); /* asked again: cut once only */
+        pace_shown(&p, MILLISECONDS(60400));
+        assert_int_equal(wait_ms(&p, 60500, 900), 100);
+}
+
+static void reads_keys_of_terminals(void **state)
+{
+        static const struct {
+                const char *bytes;
+                enum pace_key key;
+                size_t left;
+        } rows[] = {
+                { " ", KEY_PAUSE, 0 },     { "\x1b[C", KEY_FORWARD, 0 }, { "\x1bOD", KEY_BACK, 0 }, { "\x1b[A,", KEY_FASTER, 1 },
+                { "..", KEY_FORWARD, 1 }, { "q", KEY_QUIT, 0 },         { "\x03", KEY_QUIT, 0 },  { "x", KEY_NONE, 0 },
+                { "\x1b", KEY_NONE, 0 },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct str bytes = str_of(rows[i].bytes);
+
+                assert_int_equal(pace_read_key(&bytes), rows[i].key);
+                assert_int_equal(bytes.len, rows[i].left);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(shows_what_happened_when_it_happened),
+                cmocka_unit_test(changes_speed_from_where_it_is),
+                cmocka_unit_test(pauses_until_told_to_go_on),
+                cmocka_unit_test(skips_forward_and_back),
+                cmocka_unit_test(cuts_gaps_when_idle_time_is_skipped),
+                cmocka_unit_test(reads_keys_of_terminals),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
