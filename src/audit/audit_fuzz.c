@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Each byte of a script is an operation; its value is a slice of the input. */
 static void add_field(struct audit_record *r, uint8_t op, struct str value, unsigned *open)
 {
-        switch (op % 6) {
+        switch (op % 7) {
         case 0:
                 audit_str(r, "text", value);
                 break;
@@ -38,6 +38,9 @@ static void add_field(struct audit_record *r, uint8_t op, struct str value, unsi
                         audit_close(r);
                         --*open;
                 }
+                break;
+        case 5:
+                audit_text(r, "command", value);
                 break;
         default:
                 audit_bool(r, "flag", op > 128);

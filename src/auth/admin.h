@@ -16,6 +16,9 @@ void admin_explain_token(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_list_nodes(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_list_instances(struct rpc_call *call, const ProtobufCMessage *first);
+void admin_search_events(struct rpc_call *call, const ProtobufCMessage *first);
+void admin_list_recordings(struct rpc_call *call, const ProtobufCMessage *first);
+void admin_get_recording(struct rpc_call *call, const ProtobufCMessage *first);
 
 void admin_list_users(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_get_user(struct rpc_call *call, const ProtobufCMessage *first);

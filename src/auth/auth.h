@@ -25,6 +25,13 @@ struct directory;
 struct proxies;
 struct tls_context;
 
+/* Somebody who reads a recording, piece by piece. */
+enum { RECORDING_ACCESSES = 64 };
+struct recording_access {
+        uint8_t digest[32]; /* of who and which */
+        struct instant at;
+};
+
 /* The CAs as everybody may know them. */
 struct authorities {
         struct arena *arena;
@@ -67,6 +74,7 @@ struct auth {
         struct passwords *passwords;   /* the work of checking them */
         struct sessions *sessions;     /* connections to nodes that are going on */
         struct map uploads;            /* session ID -> struct upload: recordings that come in now */
+        struct recording_access accesses[RECORDING_ACCESSES]; /* that were audited lately */
         const char *log_dir;           /* events.log and its siblings; lives with the process */
         const char *records_dir;       /* recordings, below log_dir */
 

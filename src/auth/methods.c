@@ -86,6 +86,9 @@ const struct guarded_method auth_methods[] = {
         ADMIN("GetLock", name_request, admin_get_lock, "lock", ACCESS_READ),
         ADMIN("PutLock", put_lock_request, admin_put_lock, "lock", WRITE),
         ADMIN("DeleteLock", name_request, admin_delete_lock, "lock", ACCESS_DELETE),
+        ADMIN("SearchEvents", search_events_request, admin_search_events, "event", SEE),
+        ADMIN("ListRecordings", list_request, admin_list_recordings, "session", ACCESS_LIST, true),
+        ADMIN("GetRecording", get_recording_request, admin_get_recording, "session", ACCESS_READ, true),
 };
 
 const size_t auth_method_count = ARRAY_LEN(auth_methods);

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recordings, listed and read. Whoever's rule reaches only their own sessions finds those and no others: what
+ * is not theirs does not exist for them.
+ */
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "auth/admin.h"
+#include "auth/admin_request.h"
+#include "auth/hosts.h"
+#include "auth/record_service.h"
+#include "auth/records.h"
+#include "auth/sessions.h"
+#include "base/mem.h"
+#include "base/names.h"
+
+/* The only user whose sessions the request may see; empty: everybody's. To be asked within the call's first turn. */
+static struct str only_user(struct admin_request *q, unsigned verbs)
+{
+        const struct caller *c = rpc_call_caller(q->call);
+        AUTO_PTR(arena) arena = arena_new(PERSON_ARENA);
+        struct access_person person = { 0 };
+
+        if (c->groups & CALLER_ADMIN)
+                return STR("");
+        struct error *err = caller_person(c, arena, &person);
+        bool sees_all = err == NULL && access_may(&person, "session", verbs) == ACCESS_ALL;
+        error_free(err);
+        return sees_all ? STR("") : arena_str(q->arena, str_of(c->user));
+}
+
+/* ---- the list --------------------------------------------------------------------------------------------- */
+
+enum { LIST_ITEMS = 200 }; /* sessions of one page, and as many recordings at most */
+
+struct list {
+        struct str user;
+        struct str after;
+        Cteleport__V1__Recording **shown;
+        size_t count;
+        char *next;
+};
+
+/* Sessions that are not recorded are there only while they run. */
+static Cteleport__V1__Recording *show(struct admin_request *q, const Cteleport__State__V1__Session *s)
+{
+        Cteleport__V1__Recording *r = arena_alloc(q->arena, sizeof *r);
+
+        cteleport__v1__recording__init(r);
+        r->session_id = s->session_id;
+        r->user = s->user;
+        r->login = s->login;
+        r->host_id = s->host_id;
+        r->hostname = s->hostname;
+        r->started = s->started;
+        r->ended = s->ended;
+        r->command = s->command;
+        return r;
+}
+
+static struct error *note_recording(struct admin_request *q, struct list *l, const struct store_item *item)
+{
+        ProtobufCMessage *msg = NULL;
+
+        TRY(wire_decode(q->arena, &cteleport__state__v1__recording__descriptor, item->value, &msg));
+        const Cteleport__State__V1__Recording *m = (const Cteleport__State__V1__Recording *)msg;
+        for (size_t i = 0; i < l->count; i++) {
+                uint64_t size = 0;
+
+                if (strcmp(l->shown[i]->session_id, m->session_id) != 0)
+                        continue;
+                l->shown[i]->size = record_is_coming(q->auth, str_of(m->session_id), &size) ? (int64_t)size : m->size;
+                l->shown[i]->is_complete = m->is_complete;
+        }
+        return NULL;
+}
+
+/* Both kinds of records are in the order of the sessions' IDs: one page of these has what belongs to one page of those. */
+static void on_recordings(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct admin_request *q = ctx;
+        struct list *l = q->state;
+        Cteleport__V1__ListRecordingsResponse response = CTELEPORT__V1__LIST_RECORDINGS_RESPONSE__INIT;
+
+        for (size_t i = 0; err == NULL && i < page->count; i++)
+                err = note_recording(q, l, &page->items[i]);
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        response.recordings = l->shown;
+        response.n_recordings = l->count;
+        response.next = l->next;
+        admin_reply(q, &response.base);
+}
+
+static struct error *note_session(struct admin_request *q, struct list *l, const struct store_item *item)
+{
+        ProtobufCMessage *msg = NULL;
+
+        TRY(wire_decode(q->arena, &cteleport__state__v1__session__descriptor, item->value, &msg));
+        const Cteleport__State__V1__Session *s = (const Cteleport__State__V1__Session *)msg;
+        if (s->is_recorded && (str_is_empty(l->user) || str_equal(l->user, str_of(s->user))))
+                l->shown[l->count++] = show(q, s);
+        return NULL;
+}
+
+static struct str key_after(struct admin_request *q, struct str prefix, struct str id)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        if (str_is_empty(id))
+                return STR("");
+        buf_put(&key, prefix);
+        buf_put(&key, id);
+        return arena_str(q->arena, buf_str(&key));
+}
+
+static void on_sessions(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct admin_request *q = ctx;
+        struct list *l = q->state;
+
+        for (size_t i = 0; err == NULL && i < page->count; i++)
+                err = note_session(q, l, &page->items[i]);
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        l->next = (char *)(uintptr_t)"";
+        if (!page->is_last && page->count > 0) {
+                struct str last = page->items[page->count - 1].key;
+
+                l->next = (char *)(uintptr_t)arena_str(q->arena, str_slice(last, SESSION_PREFIX.len, last.len)).ptr;
+        }
+        store_range(q->auth->store, RECORDING_PREFIX, key_after(q, RECORDING_PREFIX, l->after), LIST_ITEMS, on_recordings, q);
+}
+
+void admin_list_recordings(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+        const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
+        size_t limit = m->limit == 0 || m->limit > LIST_ITEMS ? LIST_ITEMS : m->limit;
+        struct list *l = arena_alloc(q->arena, sizeof *l);
+
+        *l = (struct list){ .user = only_user(q, ACCESS_LIST), .after = str_of(m->after) };
+        l->shown = arena_alloc(q->arena, LIST_ITEMS * sizeof *l->shown);
+        q->state = l;
+        if (!str_is_empty(l->after) && !name_is_session(l->after)) {
+                admin_fail(q, error_new(ERROR_INVALID_ARGUMENT, "the place to go on from is none"));
+                return;
+        }
+        store_range(q->auth->store, SESSION_PREFIX, key_after(q, SESSION_PREFIX, l->after), limit, on_sessions, q);
+}
+
+/* ---- one recording ------------------------------------------------------------------------------------------- */
+
+/* A piece that is read on the pool. */
+struct reading {
+        struct admin_request *request;
+        struct str user; /* as only_user() */
+        const char *dir;
+        const Cteleport__V1__GetRecordingRequest *message;
+        bool is_complete;
+        struct buf data;
+        uint64_t size;
+        struct error *err;
+};
+
+static void reading_finish(struct reading *r, struct error *err)
+{
+        Cteleport__V1__GetRecordingResponse response = CTELEPORT__V1__GET_RECORDING_RESPONSE__INIT;
+
+        if (err != NULL) {
+                admin_fail(r->request, err);
+        } else {
+                response.data.data = (uint8_t *)r->data.ptr;
+                response.data.len = r->data.len;
+                response.size = (int64_t)r->size;
+                response.is_complete = r->is_complete;
+                admin_reply(r->request, &response.base);
+        }
+        buf_release(&r->data);
+        free(r);
+}
+
+static struct error *not_here(void)
+{
+        return error_hint(error_new(ERROR_NOT_FOUND, "there is no recording of such a session"), "`tsh recordings ls` shows which there are");
+}
+
+static void read_job(void *ctx)
+{
+        struct reading *r = ctx;
+
+        r->err = record_file_read(r->dir, str_of(r->message->session_id), (uint64_t)r->message->offset, LIMIT_RECORDING_PAGE, &r->data, &r->size);
+}
+
+static void on_read(void *ctx)
+{
+        struct reading *r = ctx;
+        uint64_t durable = 0;
+
+        /* A session that begins has no file yet. */
+        if (r->err != NULL && r->err->code == ERROR_NOT_FOUND && !r->is_complete) {
+                error_free(r->err);
+                r->err = NULL;
+        }
+        /* What is written is not durable yet, and might be taken back. */
+        if (r->err == NULL && record_is_coming(r->request->auth, str_of(r->message->session_id), &durable) && durable < r->size) {
+                uint64_t from = (uint64_t)r->message->offset;
+                uint64_t most = durable > from ? durable - from : 0;
+
+                if (r->data.len > most)
+                        r->data.len = (size_t)most;
+                r->size = durable;
+        }
+        reading_finish(r, r->err);
+}
+
+static void on_audited(void *ctx, struct error *err)
+{
+        struct reading *r = ctx;
+
+        if (err != NULL)
+                reading_finish(r, err);
+        else
+                loop_job(&r->request->auth->loop, read_job, on_read, r);
+}
+
+/* A recording is read in pieces: the first that a reader asks for is told of, and again after a while. */
+static bool is_told(struct reading *r)
+{
+        struct recording_access *accesses = r->request->auth->accesses;
+        struct instant now = loop_now(&r->request->auth->loop);
+        AUTO(buf) key = BUF_MAX(2 * KiB);
+        struct recording_access *oldest = &accesses[0];
+
+        buf_put(&key, buf_str(&r->request->who));
+        buf_put_char(&key, ' ');
+        buf_put_c(&key, r->message->session_id);
+        uint8_t digest[32];
+        sha256(buf_str(&key), digest);
+        for (size_t i = 0; i < RECORDING_ACCESSES; i++) {
+                if (memcmp(accesses[i].digest, digest, sizeof digest) == 0 &&
+                    instant_since(now, accesses[i].at).ns < MILLISECONDS(TIMEOUT_RECORDING_ACCESS).ns)
+                        return r->message->offset > 0;
+                if (accesses[i].at.ns < oldest->at.ns)
+                        oldest = &accesses[i];
+        }
+        memcpy(oldest->digest, digest, sizeof digest);
+        oldest->at = now;
+        return false;
+}
+
+static void audit_access(struct reading *r, const Cteleport__State__V1__Session *s)
+{
+        struct auth *a = r->request->auth;
+        struct audit_record record = { 0 };
+
+        auth_audit_begin(a, &record, &audit_session_recording_access);
+        audit_str(&record, "user", buf_str(&r->request->who));
+        audit_str(&record, "sid", str_of(s->session_id));
+        audit_str(&record, "session_user", str_of(s->user));
+        audit_str(&record, "server_id", str_of(s->host_id));
+        audit_str(&record, "server_hostname", str_of(s->hostname));
+        audit_write(a->audit, &record, on_audited, r);
+}
+
+static void on_session(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct reading *r = ctx;
+        ProtobufCMessage *msg = NULL;
+
+        if (err == NULL && item == NULL)
+                err = not_here();
+        if (err == NULL)
+                err = wire_decode(r->request->arena, &cteleport__state__v1__session__descriptor, item->value, &msg);
+        const Cteleport__State__V1__Session *s = (const Cteleport__State__V1__Session *)msg;
+        if (err == NULL && (!s->is_recorded || (!str_is_empty(r->user) && !str_equal(r->user, str_of(s->user)))))
+                err = not_here();
+        if (err == NULL)
+                err = admin_check_waited_for(r->request);
+        if (err != NULL)
+                reading_finish(r, err);
+        else if (is_told(r))
+                on_audited(r, NULL);
+        else
+                audit_access(r, s);
+}
+
+static void on_recording(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct reading *r = ctx;
+        ProtobufCMessage *msg = NULL;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        if (err == NULL && item == NULL)
+                err = not_here();
+        if (err == NULL)
+                err = wire_decode(r->request->arena, &cteleport__state__v1__recording__descriptor, item->value, &msg);
+        if (err != NULL) {
+                reading_finish(r, err);
+                return;
+        }
+        r->is_complete = ((const Cteleport__State__V1__Recording *)msg)->is_complete;
+        session_key(str_of(r->message->session_id), &key);
+        store_get(r->request->auth->store, buf_str(&key), on_session, r);
+}
+
+void admin_get_recording(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+        const Cteleport__V1__GetRecordingRequest *m = (const Cteleport__V1__GetRecordingRequest *)q->message;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        if (!name_is_session(str_of(m->session_id)) || m->offset < 0) {
+                admin_fail(q, not_here());
+                return;
+        }
+        struct reading *r = NEW(struct reading);
+        r->request = q;
+        r->user = only_user(q, ACCESS_READ);
+        r->dir = q->auth->records_dir;
+        r->message = m;
+        r->data = BUF_MAX(LIMIT_RECORDING_PAGE);
+        recording_key(str_of(m->session_id), &key);
+        store_get(q->auth->store, buf_str(&key), on_recording, r);
+}
