@@ -2,6 +2,7 @@
 #include "api.pb-c.h"
 #include "auth/admin.h"
 #include "auth/admin_change.h"
+#include "auth/credentials.h"
 #include "auth/directory.h"
 #include "auth/hosts.h"
 #include "base/mem.h"
@@ -9,9 +10,6 @@
 #include "resource/head.h"
 #include "resource/user.h"
 #include "rpc/wire.h"
-
-#define PASSWORD_PREFIX STR("/passwords/")
-#define INVITE_PREFIX STR("/invites/")
 
 /* ---- looking ------------------------------------------------------------------------------------------------ */
 
@@ -173,74 +171,18 @@ void admin_put_user(struct rpc_call *call, const ProtobufCMessage *first)
         change_put(q, c, t, &m->user->base, m->user->metadata, timestamp_end(m->user->metadata->expires), &record);
 }
 
-/* ---- removing: the user, what proves who they are, and invitations that would do so again ----------------------------- */
-
-struct removal {
-        struct change change;
-        struct str *invites; /* keys */
-        size_t invite_count, invite_room;
-};
-
-static void remove_user(struct admin_request *q, struct removal *r)
-{
-        struct store_txn *t = change_begin(q, &r->change);
-        struct audit_record record = { 0 };
-        AUTO(buf) password = BUF_MAX(LIMIT_STORE_KEY);
-
-        buf_put(&password, PASSWORD_PREFIX);
-        buf_put(&password, r->change.name);
-        store_txn_delete(t, buf_str(&password));
-        for (size_t i = 0; i < r->invite_count; i++)
-                store_txn_delete(t, r->invites[i]);
-        change_audit(q, &r->change, &audit_user_delete, &record);
-        change_delete(q, &r->change, t, &record);
-}
-
-static struct error *note_invite(struct admin_request *q, struct removal *r, const struct store_item *item)
-{
-        Cteleport__State__V1__Invite *invite = NULL;
-
-        TRY(wire_decode(q->arena, &cteleport__state__v1__invite__descriptor, item->value, (ProtobufCMessage **)&invite));
-        if (!str_equal(str_of(invite->user), r->change.name))
-                return NULL;
-        if (r->invite_count == r->invite_room) {
-                struct str *old = r->invites;
-
-                r->invite_room = r->invite_room == 0 ? 8 : r->invite_room * 2;
-                r->invites = arena_alloc(q->arena, r->invite_room * sizeof *r->invites);
-                if (r->invite_count > 0)
-                        memcpy(r->invites, old, r->invite_count * sizeof *old);
-        }
-        r->invites[r->invite_count++] = arena_str(q->arena, item->key);
-        return NULL;
-}
-
-static void on_invites(void *ctx, const struct store_page *page, struct error *err)
-{
-        struct admin_request *q = ctx;
-        struct removal *r = q->state;
-
-        for (size_t i = 0; err == NULL && i < page->count; i++)
-                err = note_invite(q, r, &page->items[i]);
-        if (err == NULL)
-                err = admin_check_waited_for(q);
-        if (err != NULL)
-                admin_fail(q, err);
-        else if (page->is_last || page->count == 0)
-                remove_user(q, r);
-        else
-                store_range(q->auth->store, INVITE_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_invites, q);
-}
+/* ---- removing: the user, and what would prove who they are ----------------------------------------------------------- */
 
 void admin_delete_user(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
-        struct removal *r = arena_alloc(q->arena, sizeof *r);
+        struct change *c = arena_alloc(q->arena, sizeof *c);
         struct str name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+        struct audit_record record = { 0 };
         struct error *err = NULL;
 
-        *r = (struct removal){ .change = { .kind = "user", .prefix = USER_PREFIX, .name = name } };
-        if (directory_user(q->auth->directory, name, &r->change.present) == NULL)
+        *c = (struct change){ .kind = "user", .prefix = USER_PREFIX, .name = name };
+        if (directory_user(q->auth->directory, name, &c->present) == NULL)
                 err = change_not_found("user", name);
         if (err == NULL)
                 err = check_not_last(q, name);
@@ -248,6 +190,8 @@ void admin_delete_user(struct rpc_call *call, const ProtobufCMessage *first)
                 admin_fail(q, err);
                 return;
         }
-        q->state = r;
-        store_range(q->auth->store, INVITE_PREFIX, (struct str){ 0 }, LIMIT_STORE_RANGE, on_invites, q);
+        struct store_txn *t = change_begin(q, c);
+        credentials_forget(t, name);
+        change_audit(q, c, &audit_user_delete, &record);
+        change_delete(q, c, t, &record);
 }

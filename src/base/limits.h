@@ -78,7 +78,7 @@ enum {
         LIMIT_PASSWORD_WAITING = 64,          /* that wait for it; the last of them some five seconds */
         LIMIT_PASSWORD_WAITING_SOURCE = 8,    /* of those, from one source */
         LIMIT_LOGIN_FAILURES = 5,             /* of a user from one source, before it waits */
-        LIMIT_LOGIN_FAILURES_USER = 50,       /* of a user from unknown sources in an hour: 1 in 20,000 to guess a code */
+        LIMIT_LOGIN_FAILURES_USER = 50,       /* of a user from unknown sources in an hour: 150 in a million to guess a code, with the password */
         LIMIT_LOGIN_FAILURES_SOURCE = 60,     /* of one source, whoever it says it is, in TIMEOUT_LOGIN_WAIT */
         LIMIT_LOGIN_TALLIES = 20000,          /* counters of failures in memory, 100 bytes each */
         LIMIT_LOGIN_SOURCES = 8,              /* places kept that a user logged in from */

@@ -7,8 +7,8 @@
  *                                 which this user logged in before: a stranger cannot lock a person out
  *      all users from one source  LIMIT_LOGIN_FAILURES_SOURCE; places known for the user are spared
  *
- * A user that does not exist is counted like one that does. Lives in memory: bounded, and gone with the
- * process.
+ * A user that does not exist is counted like one that does; who tries everybody can learn only who logged in
+ * from the very source that he has. Lives in memory: bounded, and gone with the process.
  */
 #ifndef LOGIN_GUARD_H
 #define LOGIN_GUARD_H

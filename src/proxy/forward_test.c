@@ -132,6 +132,15 @@ static void open_ping(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_reply(call, &pong.base);
 }
 
+static void open_login(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__LoginRequest *request = (const Cteleport__V1__LoginRequest *)first;
+        Cteleport__V1__LoginResponse response = CTELEPORT__V1__LOGIN_RESPONSE__INIT;
+        response.user = request->user;
+        response.cluster = request->remote_addr; /* for the test to see */
+        rpc_call_reply(call, &response.base);
+}
+
 static const struct rpc_method auth_join = { .path = "/teleport.join.v1.JoinService/Join",
                                              .request = &teleport__join__v1__join_request__descriptor,
                                              .request_max = LIMIT_RPC_JOIN,
@@ -146,7 +155,11 @@ static const struct rpc_method auth_ping = { .path = "/cteleport.v1.PingService/
                                              .request = &cteleport__v1__empty__descriptor,
                                              .request_max = LIMIT_RPC_JOIN,
                                              .open = open_ping };
-static const struct rpc_method *const auth_methods[] = { &auth_join, &auth_legacy, &auth_ping, NULL };
+static const struct rpc_method auth_login = { .path = "/cteleport.v1.LoginService/Login",
+                                              .request = &cteleport__v1__login_request__descriptor,
+                                              .request_max = LIMIT_RPC_JOIN,
+                                              .open = open_login };
+static const struct rpc_method *const auth_methods[] = { &auth_join, &auth_legacy, &auth_ping, &auth_login, NULL };
 
 /* ---- the stage ---- */
 
@@ -445,11 +458,35 @@ static void passes_a_ping_on(void **state)
         RUN_UNTIL(s, s->is_done);
 }
 
+static void on_logged_in(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct stage *s = ctx;
+        must(err);
+        const Cteleport__V1__LoginResponse *response = (const Cteleport__V1__LoginResponse *)answer;
+        assert_string_equal(response->user, "alice");
+        assert_string_equal(response->cluster, "192.0.2.7:4711");
+        s->is_done = true;
+}
+
+static void says_where_a_login_comes_from_whatever_the_client_says(void **state)
+{
+        struct stage *s = *state;
+        Cteleport__V1__LoginRequest request = CTELEPORT__V1__LOGIN_REQUEST__INIT;
+        request.user = (char *)(uintptr_t)"alice";
+        request.remote_addr = (char *)(uintptr_t)"198.51.100.1:1";
+        rpc_client_unary(s->host,
+                         (struct rpc_client_call_options){ .path = "/cteleport.v1.LoginService/Login",
+                                                           .response = &cteleport__v1__login_response__descriptor },
+                         &request.base, on_logged_in, s);
+        RUN_UNTIL(s, s->is_done);
+}
+
 static void has_no_other_methods(void **state)
 {
         struct stage *s = *state;
         static const char *const paths[] = { "/cteleport.v1.HostService/GenerateHostCerts", "/cteleport.v1.AdminService/ListTokens",
-                                             "/teleport.join.v1.JoinService/join", "/" };
+                                             "/teleport.join.v1.JoinService/join", "/cteleport.v1.LoginService/AcceptInvite",
+                                             "/cteleport.v1.DialService/Dial", "/" };
         for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
                 host_calls(s, paths[i], &cteleport__v1__empty__descriptor);
                 rpc_client_half_close(s->join);
@@ -476,6 +513,7 @@ int main(void)
                 TEST(passes_no_more_messages_than_a_join_has),
                 TEST(takes_no_more_joins_than_a_source_may_have),
                 TEST(passes_a_ping_on),
+                TEST(says_where_a_login_comes_from_whatever_the_client_says),
                 TEST(has_no_other_methods),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
