@@ -6,10 +6,12 @@ listens on loopback, on ports the kernel picks, and is gone after the test.
 """
 import os
 import pathlib
+import shutil
 
 import pytest
 
-from harness import Aws, Cluster
+from harness import Aws, Cluster, iam_token
+from people import Accounts, Person, invite_url, reachable_programs
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -17,7 +19,7 @@ PROJECT = pathlib.Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def build():
     path = pathlib.Path(os.environ.get("CTELEPORT_BUILD", PROJECT / "build"))
-    for program in ("teleport", "tctl"):
+    for program in ("teleport", "tctl", "tsh"):
         assert (path / program).exists() or list(path.rglob(program)), f"{program} is not built in {path}"
     return path
 
@@ -41,7 +43,7 @@ def make_cluster(build, aws, tmp_path):
     clusters = []
 
     def make(**settings):
-        cluster = Cluster(build, aws, tmp_path / f"cluster{len(clusters)}", **settings)
+        cluster = Cluster(settings.pop("build", build), aws, tmp_path / f"cluster{len(clusters)}", **settings)
         clusters.append(cluster)
         cluster.start()
         return cluster
@@ -54,3 +56,57 @@ def make_cluster(build, aws, tmp_path):
 @pytest.fixture
 def cluster(make_cluster):
     return make_cluster()
+
+
+# ---- people and the nodes they reach ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def programs(build):
+    """The built programs in a directory that every account may enter."""
+    directory = reachable_programs(build)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def accounts():
+    made = Accounts()
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def account(accounts):
+    """An ordinary account on this machine."""
+    return accounts.make()
+
+
+@pytest.fixture
+def access(make_cluster, aws, programs):
+    """A cluster with one joined node, web-1, whose programs every account may run."""
+    cluster = make_cluster(build=programs)
+    cluster.create(iam_token())
+    cluster.node_env = aws.identity()
+    cluster.web = cluster.join("web-1", env=cluster.node_env, ssh={"labels": {"env": "prod", "team": "web"}})
+    cluster.web.wait_reachable()
+    return cluster
+
+
+@pytest.fixture
+def invite(tmp_path):
+    """invite(cluster, name, roles, logins): a person who has accepted the invitation."""
+
+    def make(cluster, name="alice", roles="access", logins="root"):
+        words = cluster.tctl("users", "add", name, f"--roles={roles}", f"--logins={logins}").out
+        return Person(cluster, name, tmp_path / f"home-{name}").accept(invite_url(words))
+
+    return make
+
+
+@pytest.fixture
+def alice(access, invite, account):
+    """Somebody with the role `access`, logged in."""
+    person = invite(access, "alice", "access", f"root,{account.pw_name}")
+    person.login()
+    return person

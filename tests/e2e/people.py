@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People: invited, logging in with tsh, reaching nodes; each with a home of their own."""
+import html
+import json
+import os
+import pathlib
+import pwd
+import re
+import shlex
+import shutil
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pexpect
+
+from harness import PATIENCE, Result, clean_env, program, wait_until
+
+PASSWORD = "correct horse battery staple"
+STEP = 30  # seconds of a one-time code
+
+
+class Page:
+    """A page of the proxy as a browser without scripts gets it."""
+
+    def __init__(self, answer):
+        self.status, self.headers, self.text = answer.status, answer.headers, answer.read().decode()
+
+    def plain(self):
+        return html.unescape(re.sub(r"<[^>]*>", " ", self.text))
+
+
+def browse(url, form=None, headers=None):
+    """GET, or POST of a form; the certificate is the proxy's own."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    data = urllib.parse.urlencode(form).encode() if form is not None else None
+    request = urllib.request.Request(url, data=data, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, context=context, timeout=PATIENCE) as answer:
+            return Page(answer)
+    except urllib.error.HTTPError as refusal:
+        return Page(refusal)
+
+
+def on_proxy(cluster, url):
+    """The same page on the address the proxy listens at in this test."""
+    return f"https://{cluster.proxy_addr}{urllib.parse.urlsplit(url).path}"
+
+
+def invite_url(text):
+    return re.search(r"https://\S+/web/(?:invite|reset)/[0-9a-f]{32}", text).group(0)
+
+
+class Person:
+    """Somebody with a password, a second factor and a home."""
+
+    def __init__(self, cluster, name, directory):
+        self.cluster, self.name = cluster, name
+        self.home = pathlib.Path(directory)
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.password = PASSWORD
+        self.totp_secret = None
+        self.last_step = 0
+        self.env = clean_env(HOME=self.home, TELEPORT_HOME=self.home / ".tsh", PATH=f"{self.bin}:{os.environ['PATH']}")
+        for name_ in ("SSH_AUTH_SOCK", "TERM_PROGRAM"):
+            self.env.pop(name_, None)
+
+    @property
+    def bin(self):
+        return pathlib.Path(program(self.cluster.build, "tsh")).parent
+
+    def accept(self, url):
+        """Opens the invitation, reads the secret from the page, and sets password and second factor."""
+        url = on_proxy(self.cluster, url)
+        page = browse(url)
+        assert page.status == 200, page.text
+        self.totp_secret = re.sub(r"\s", "", re.search(r"\b((?:[A-Z2-7]{4} ?){8})\b", page.plain()).group(1))
+        done = browse(url, {"password": self.password, "password_again": self.password, "otp": self.otp()})
+        assert done.status == 200, done.plain()
+        return self
+
+    def otp(self):
+        """A code that was not used yet: of the step before, this one or the next, as a server allows."""
+        now = int(time.time()) // STEP
+        step = max(now - 1, self.last_step + 1)
+        if step > now + 1:
+            wait_until(lambda: int(time.time()) // STEP >= step - 1, "the next one-time code", patience=2 * STEP)
+        self.last_step = step
+        return self.code_of(step)
+
+    def code_of(self, step):
+        args = ["oathtool", "--totp", "--base32", f"--now=@{step * STEP}", self.totp_secret]
+        return subprocess.run(args, capture_output=True, text=True, check=True).stdout.strip()
+
+    def tsh(self, *args, stdin="", check=True, patience=60, env=None):
+        done = Result(subprocess.run([program(self.cluster.build, "tsh"), *map(str, args)], input=stdin, capture_output=True, text=True,
+                                     timeout=patience, env={**self.env, **(env or {})}, errors="surrogateescape"))
+        if check:
+            assert done.code == 0, f"tsh {args} failed ({done.code}):\n{done.out}\n{done.err}"
+        return done
+
+    def login(self, *args, password=None, otp=None, check=True):
+        return self.tsh("login", f"--proxy={self.cluster.proxy_addr}", f"--user={self.name}", "--insecure", *args,
+                        stdin=f"{password or self.password}\n{otp or self.otp()}\n", check=check)
+
+    def tctl(self, *args, stdin="", check=True):
+        """tctl on the workstation: through the proxy, with the rights of the user."""
+        env = {**self.env, "TELEPORT_CONFIG_FILE": ""}
+        done = Result(subprocess.run([program(self.cluster.build, "tctl"), *map(str, args)], input=stdin, capture_output=True, text=True, timeout=60, env=env))
+        if check:
+            assert done.code == 0, f"tctl {args} failed:\n{done.err}"
+        return done
+
+    def ssh_config(self):
+        path = self.home / "ssh_config"
+        path.write_text(self.tsh("config").out)
+        return path
+
+    def ssh(self, *args, stdin="", check=True, patience=60, program_="ssh"):
+        """The plain OpenSSH program with the configuration that `tsh config` prints."""
+        done = Result(subprocess.run([program_, "-F", str(self.ssh_config()), *map(str, args)], input=stdin, capture_output=True, text=True,
+                                     timeout=patience, env=self.env, errors="surrogateescape"))
+        if check:
+            assert done.code == 0, f"{program_} {args} failed ({done.code}):\n{done.err}"
+        return done
+
+    def terminal(self, *args, rows=24, columns=80, **more):
+        """tsh on a terminal of its own."""
+        child = pexpect.spawn(program(self.cluster.build, "tsh"), [str(a) for a in args], env={**self.env, "TERM": "xterm"}, dimensions=(rows, columns),
+                              timeout=PATIENCE, **more)
+        child.delaybeforesend = None
+        return child
+
+    def recordings(self):
+        return json.loads(self.tsh("recordings", "ls", "--format=json").out)
+
+
+class Accounts:
+    """Accounts on this machine to log in to; gone afterwards."""
+
+    def __init__(self):
+        self.names = []
+
+    def make(self, name=None, shell="/bin/bash"):
+        name = name or f"ct{os.getpid()}x{len(self.names)}"
+        subprocess.run(["useradd", "--create-home", "--shell", shell, "--password", "*", name], check=True)
+        self.names.append(name)
+        return pwd.getpwnam(name)
+
+    def remove(self):
+        for name in self.names:
+            subprocess.run(["pkill", "-KILL", "-u", name], check=False)
+            subprocess.run(["userdel", "--remove", name], check=False, capture_output=True)
+
+
+def reachable_programs(build):
+    """The programs where every account can run them, as an installed package would have them."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="ct-bin.", dir="/var/tmp"))
+    directory.chmod(0o755)
+    for name in ("teleport", "tctl", "tsh"):
+        shutil.copy(program(build, name), directory / name)
+        (directory / name).chmod(0o755)
+    return directory
+
+
+def quoted(args):
+    return " ".join(map(shlex.quote, args))
