@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People: invited, logging in, locked out and back, and tctl from their workstation."""
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+from harness import wait_until
+from people import PASSWORD, Person, browse, invite_url, on_proxy, program
+
+
+@pytest.fixture
+def carol(cluster, invite):
+    """Invited, not logged in, with no node to go to."""
+    return invite(cluster, "carol", "access", "root")
+
+
+# ---- the invitation ---------------------------------------------------------------------------------------------
+
+
+def test_an_invitation_is_a_link_with_a_purpose_and_an_end(cluster):
+    out = cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root,ubuntu").out
+    assert 'User "bob" has been created but requires a password.' in out
+    assert "valid for 1h" in out
+    assert re.search(r"https://\S+/web/invite/[0-9a-f]{32}\n", out)
+    user = json.loads(cluster.tctl("get", "user/bob", "--format=json").out)[0]
+    assert user["spec"]["roles"] == ["access"] and user["spec"]["traits"]["logins"] == ["root", "ubuntu"]
+
+
+def test_the_page_needs_no_script_and_allows_none(cluster):
+    url = on_proxy(cluster, invite_url(cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root").out))
+    page = browse(url)
+    assert page.status == 200
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe-inline" not in policy and "script-src" not in policy.replace("script-src 'none'", "")
+    assert "<script" not in page.text.lower()
+    assert page.headers["Referrer-Policy"] == "no-referrer" and "no-store" in page.headers["Cache-Control"]
+    assert "<svg" in page.text, "the code to scan"
+
+
+def test_the_link_is_good_once(cluster, tmp_path):
+    url = invite_url(cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root").out)
+    bob = Person(cluster, "bob", tmp_path / "bob").accept(url)
+    again = browse(on_proxy(cluster, url))
+    assert again.status in (404, 410)
+    done = browse(on_proxy(cluster, url), {"password": "another password entirely", "password_again": "another password entirely", "otp": "000000"})
+    assert done.status in (404, 410)
+    bob.login()
+
+
+@pytest.mark.parametrize("form, word", [
+    ({"password": "short", "password_again": "short"}, "12"),
+    ({"password": PASSWORD, "password_again": PASSWORD + "x"}, "same"),
+    ({"password": PASSWORD, "password_again": PASSWORD, "otp": "000000"}, "code"),
+    ({"password": PASSWORD, "password_again": PASSWORD, "otp": "abcdef"}, "code"),
+    ({}, "password"),
+])
+def test_a_form_with_a_fault_says_which_and_may_be_sent_again(cluster, tmp_path, form, word):
+    url = invite_url(cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root").out)
+    bob = Person(cluster, "bob", tmp_path / "bob")
+    page = browse(on_proxy(cluster, url))
+    bob.totp_secret = re.sub(r"\s", "", re.search(r"\b((?:[A-Z2-7]{4} ?){8})\b", page.plain()).group(1))
+    refused = browse(on_proxy(cluster, url), {"otp": bob.code_of(int(time.time()) // 30), **form})
+    assert refused.status == 400 and word in refused.plain().lower()
+    assert PASSWORD not in refused.text
+    bob.accept(url).login()
+
+
+def test_a_link_that_nobody_made_leads_nowhere(cluster):
+    for path in ("0" * 32, "zz", "../../etc/passwd", "%00", "A" * 5000):
+        assert browse(f"https://{cluster.proxy_addr}/web/invite/{path}").status in (400, 404, 431), path
+
+
+def test_a_reset_ends_the_old_password_at_once(cluster, carol):
+    carol.login()
+    words = cluster.tctl("users", "reset", "carol").out
+    assert "has been reset" in words and "/web/reset/" in words
+    assert carol.login(check=False).code != 0
+    carol.password, carol.last_step = "an entirely new password", 0
+    carol.accept(invite_url(words)).login()
+
+
+def test_the_invite_page_in_a_browser(cluster, tmp_path):
+    """Headless Chromium, scripts and all switched on: the page is drawn, complains of nothing, and shows the code."""
+    url = on_proxy(cluster, invite_url(cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root").out))
+    done = subprocess.run(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--ignore-certificate-errors",
+                           f"--user-data-dir={tmp_path}/chromium", "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", url],
+                          capture_output=True, text=True, timeout=120, env={**os.environ, "HOME": str(tmp_path)})
+    assert "<form" in done.stdout and "<svg" in done.stdout and 'type="password"' in done.stdout, done.stderr[-2000:]
+    assert "Content Security Policy" not in done.stderr
+    shot = tmp_path / "page.png"
+    subprocess.run(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--ignore-certificate-errors",
+                    f"--user-data-dir={tmp_path}/chromium2", f"--screenshot={shot}", "--window-size=800,1000", url], capture_output=True, timeout=120,
+                   env={**os.environ, "HOME": str(tmp_path)}, check=True)
+    assert shot.stat().st_size > 5000
+
+
+# ---- logging in -----------------------------------------------------------------------------------------------------
+
+
+def test_login_shows_the_status_block(carol):
+    out = carol.login().out
+    for line in (r"> Profile URL: {8}https://", r"  Logged in as: {7}carol", r"  Cluster: {12}example\.test", r"  Roles: {14}access",
+                 r"  Logins: {13}root", r"  Valid until: {8}\d{4}-\d\d-\d\d .*\[valid for (12h0m0s|11h59m\d+s)\]", r"  Extensions: +.*permit-pty"):
+        assert re.search(line, out), f"{line!r} in\n{out}"
+    assert carol.tsh("status").out.split("Valid until")[0] in out + "\n"
+
+
+def test_the_files_lie_where_teleport_puts_them_and_are_private(carol):
+    carol.login()
+    top = carol.home / ".tsh"
+    host = carol.cluster.proxy_addr.rsplit(":", 1)[0]
+    assert (top / "current-profile").read_text().strip() == host
+    for path in (f"{host}.yaml", "known_hosts", f"keys/{host}/carol", f"keys/{host}/carol.pub", f"keys/{host}/carol-x509.pem", f"keys/{host}/certs.pem",
+                 f"keys/{host}/carol-ssh/example.test-cert.pub"):
+        assert (top / path).is_file(), path
+        assert (top / path).stat().st_mode & 0o077 == 0, path
+    said = subprocess.run(["ssh-keygen", "-L", "-f", top / f"keys/{host}/carol-ssh/example.test-cert.pub"], capture_output=True, text=True, check=True).stdout
+    assert "user certificate" in said and 'Key ID: "carol"' in said and "root" in said and "permit-pty" in said
+    said = subprocess.run(["openssl", "x509", "-noout", "-subject", "-ext", "extendedKeyUsage", "-in", top / f"keys/{host}/carol-x509.pem"], capture_output=True,
+                          text=True, check=True).stdout
+    assert "CN = carol" in said and "Client Authentication" in said and "Server Authentication" not in said
+
+
+def test_the_life_of_a_login_is_what_was_asked_for_and_never_more_than_the_role_allows(cluster, carol):
+    def life():
+        said = json.loads(carol.tsh("status", "--format=json").out)["active"]["valid_until"]
+        return subprocess.run(["date", "-d", said, "+%s"], capture_output=True, text=True, check=True).stdout
+
+    carol.login("--ttl=5")
+    assert 200 < int(life()) - time.time() <= 301
+    cluster.tctl("create", "-f", stdin={"kind": "role", "version": "v7", "metadata": {"name": "brief"}, "spec": {"options": {"max_session_ttl": "10m"},
+                                                                                                        "allow": {"logins": ["root"]}}})
+    cluster.tctl("users", "update", "carol", "--set-roles=access,brief")
+    carol.login("--ttl=600")
+    assert 500 < int(life()) - time.time() <= 601
+
+
+def test_logout_leaves_no_key(carol):
+    carol.login()
+    assert "Logged out all users from all proxies." in carol.tsh("logout").out
+    assert not [p for p in (carol.home / ".tsh").rglob("*") if p.is_file() and b"PRIVATE KEY" in p.read_bytes()]
+    done = carol.tsh("status", check=False)
+    assert done.code == 1 and "Not logged in" in done.err + done.out
+
+
+def test_wrong_user_password_and_code_are_one_and_the_same_refusal(cluster, carol, tmp_path):
+    refusals = set()
+    for name, password, otp in (("nobody-there", PASSWORD, "123456"), ("carol", "wrong password here", carol.otp()), ("carol", PASSWORD, "000000")):
+        person = Person(cluster, name, tmp_path / "guess")
+        done = person.login(password=password, otp=otp, check=False)
+        assert done.code == 1
+        refusals.add(done.err.replace(name, "USER"))
+    assert len(refusals) == 1, refusals
+    failed = [e for e in cluster.events("user.login") if not e["success"]]
+    assert len(failed) == 3 and all(e["code"] == "T1000W" for e in failed)
+
+
+def test_a_code_is_good_once(carol):
+    code = carol.otp()
+    carol.login(otp=code)
+    assert carol.login(otp=code, check=False).code == 1
+    carol.login()
+
+
+def test_guessing_is_stopped_and_its_victim_is_not(cluster, carol, tmp_path):
+    """Many failures from here lock this address for this user; local tctl still resets, and another user still logs in."""
+    for _ in range(6):
+        last = carol.login(password="wrong password here", otp="000000", check=False)
+    assert "too many" in last.err or "wait" in last.err
+    assert carol.login(check=False).code == 1, "the right password is not tried either"
+    done = Person(cluster, "dave", tmp_path / "dave").accept(invite_url(cluster.tctl("users", "add", "dave", "--roles=access", "--logins=root").out))
+    done.login()
+    words = cluster.tctl("users", "reset", "carol").out
+    carol.last_step = 0
+    carol.accept(invite_url(words)).login()
+
+
+def test_password_and_code_are_asked_on_a_terminal_without_echo(cluster, carol):
+    child = carol.terminal("login", f"--proxy={cluster.proxy_addr}", "--user=carol", "--insecure")
+    child.expect_exact("Enter password for Teleport user carol:")
+    child.sendline(PASSWORD)
+    child.expect_exact("Enter an OTP code from a device:")
+    shown = child.before
+    child.sendline(carol.otp())
+    child.expect("Profile URL")
+    assert PASSWORD.encode() not in shown
+    child.wait()
+    assert child.exitstatus == 0
+
+
+def test_a_proxy_without_a_trusted_certificate_gets_no_password(cluster, carol):
+    done = carol.tsh("login", f"--proxy={cluster.proxy_addr}", "--user=carol", stdin=f"{PASSWORD}\n{carol.otp()}\n", check=False)
+    assert done.code == 1 and "--insecure" in done.err
+    assert not cluster.events("user.login")
+
+
+def test_a_deleted_user_is_out(cluster, carol):
+    carol.login()
+    cluster.tctl("users", "rm", "carol")
+    assert carol.login(check=False).code == 1
+    assert carol.tctl("status", check=False).code == 1
+
+
+def test_nothing_secret_of_a_login_is_written_anywhere(cluster, carol):
+    carol.login()
+    carol.login(password="a wrong but secret guess", check=False)
+    words = cluster.process.text() + (cluster.data_dir / "log/events.log").read_text()
+    for secret in (PASSWORD, "a wrong but secret guess", carol.totp_secret):
+        assert secret not in words
+    for path in cluster.data_dir.rglob("*"):
+        if path.is_file():
+            assert PASSWORD.encode() not in path.read_bytes(), path
+
+
+# ---- tctl from the workstation ------------------------------------------------------------------------------------------
+
+
+def test_tctl_works_from_the_workstation_after_login(cluster, invite):
+    editor = invite(cluster, "erin", "editor,access", "root")
+    editor.login()
+    out = editor.tctl("status").out
+    assert "example.test" in out and cluster.ca_pin in out
+    editor.tctl("tokens", "ls")
+    editor.tctl("users", "ls")
+
+
+def test_tctl_says_to_log_in_when_nobody_has(cluster, tmp_path):
+    nobody = Person(cluster, "nobody", tmp_path / "nobody")
+    done = nobody.tctl("status", check=False)
+    assert done.code == 1 and "tsh login" in done.err
+
+
+@pytest.mark.parametrize("args", [("tokens", "ls"), ("users", "ls"), ("get", "roles"), ("users", "add", "eve", "--roles=editor", "--logins=root"),
+                                  ("lock", "--user=carol"), ("audit", "ls"), ("tokens", "add", "--type=node")])
+def test_tctl_does_for_a_user_what_the_roles_allow_and_no_more(cluster, carol, args):
+    carol.login()
+    done = carol.tctl(*args, check=False)
+    assert done.code == 1 and "carol" in done.err, done.err
+    assert not [u for u in cluster.json("users", "ls") if u["metadata"]["name"] == "eve"]
+
+
