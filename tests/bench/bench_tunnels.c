@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ten thousand agents in one process: each with its presence stream to the Auth Service, through the proxy, and its
+ * reverse tunnel. What they cost proxy and auth in memory, what their heartbeats cost in CPU, and how long all of them
+ * need to come back when the proxy dies.
+ *
+ *     bench_tunnels [--json] TELEPORT TCTL [AGENTS]
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/bug.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cluster/connect.h"
+#include "crowd.h"
+#include "instance/presence.h"
+#include "program.h"
+#include "rpc/rpc.h"
+#include "tunnel/tunnel.h"
+
+enum { AGENTS_DEFAULT = 10000, AT_ONCE = 32, WATCH_SECONDS = 60 };
+
+struct fleet;
+
+struct agent {
+        struct fleet *fleet;
+        struct host_identity instance, node;
+        struct connect_trust instance_trust, node_trust;
+        struct rpc_client *client;
+        struct presence *presence;
+        struct tunnel_server *tunnel;
+        struct timer *again_presence, *again_tunnel;
+        struct backoff pause_presence, pause_tunnel;
+        bool is_present, has_tunnel;
+};
+
+struct fleet {
+        struct crowd crowd;
+        struct connect_way member, tunnel;
+        struct agent *agents;
+        size_t count, joined, begun, complete;
+        struct timer *watch;
+};
+
+static void open_presence(void *ctx);
+static void open_tunnel(void *ctx);
+
+/* ---- what an agent has, and has lost --------------------------------------------------------------------------- */
+
+static bool is_complete(const struct agent *a)
+{
+        return a->is_present && a->has_tunnel;
+}
+
+static void gained(struct agent *a, bool *what)
+{
+        struct fleet *f = a->fleet;
+        *what = true;
+        if (!is_complete(a))
+                return;
+        if (++f->complete == f->count)
+                loop_stop(&f->crowd.loop);
+}
+
+static void lost(struct agent *a, bool *what)
+{
+        if (is_complete(a))
+                a->fleet->complete--;
+        *what = false;
+}
+
+/* ---- presence ---------------------------------------------------------------------------------------------------- */
+
+static void on_welcome(void *ctx, struct str cluster, struct duration skew)
+{
+        struct agent *a = ctx;
+        (void)cluster;
+        (void)skew;
+        backoff_reset(&a->pause_presence);
+        gained(a, &a->is_present);
+}
+
+static void on_notice(void *ctx, struct str kind, struct str text)
+{
+        (void)ctx;
+        bug("the cluster has a notice: %.*s: %.*s", STR_ARG(kind), STR_ARG(text));
+}
+
+static void on_presence_end(void *ctx, struct error *err)
+{
+        struct agent *a = ctx;
+        error_free(err);
+        lost(a, &a->is_present);
+        presence_close(a->presence);
+        a->presence = NULL;
+        rpc_client_close(a->client);
+        a->client = NULL;
+        timer_start(a->again_presence, backoff_next(&a->pause_presence));
+}
+
+static void on_client_closed(void *ctx, struct error *err)
+{
+        (void)ctx; /* the presence stream has told the same */
+        error_free(err);
+}
+
+static const struct presence_events presence_events = { .on_welcome = on_welcome, .on_notice = on_notice, .on_end = on_presence_end };
+
+static void on_member(void *ctx, struct stream *tls, struct error *err)
+{
+        struct agent *a = ctx;
+        Cteleport__V1__PresenceUp__Hello hello = CTELEPORT__V1__PRESENCE_UP__HELLO__INIT;
+        AUTO_MEM char *nonce = mem_printf("%td", a - a->fleet->agents);
+        char *services[] = { "Node" };
+
+        if (err != NULL) {
+                error_free(err);
+                timer_start(a->again_presence, backoff_next(&a->pause_presence));
+                return;
+        }
+        hello.hostname = hello.process_nonce = nonce;
+        hello.version = (char[]){ CTELEPORT_VERSION };
+        hello.services = services;
+        hello.n_services = ARRAY_LEN(services);
+        hello.use_tunnel = true;
+        a->client = rpc_client_new(&a->fleet->crowd.loop, tls, "auth", on_client_closed, a);
+        a->presence = presence_open(&a->fleet->crowd.loop, a->client, &hello, &presence_events, a);
+}
+
+static void open_presence(void *ctx)
+{
+        struct agent *a = ctx;
+        (void)!connect_start(&a->fleet->crowd.loop, &a->fleet->member, &a->instance_trust, on_member, a);
+}
+
+/* ---- tunnels ------------------------------------------------------------------------------------------------------- */
+
+static void on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request)
+{
+        (void)ctx;
+        (void)request;
+        tunnel_refuse(v, error_new(ERROR_UNAVAILABLE, "nobody is at home in a benchmark"));
+}
+
+static void on_gone(void *ctx, struct tunnel_visit *v)
+{
+        (void)ctx;
+        (void)v;
+}
+
+static void on_tunnel_end(void *ctx, struct error *err)
+{
+        struct agent *a = ctx;
+        error_free(err);
+        lost(a, &a->has_tunnel);
+        tunnel_server_close(a->tunnel);
+        a->tunnel = NULL;
+        timer_start(a->again_tunnel, backoff_next(&a->pause_tunnel));
+}
+
+static const struct tunnel_server_events tunnel_events = { .on_connect = on_connect, .on_gone = on_gone, .on_end = on_tunnel_end };
+
+static void on_tunnel_connected(void *ctx, struct stream *tls, struct error *err)
+{
+        struct agent *a = ctx;
+
+        if (err != NULL) {
+                error_free(err);
+                timer_start(a->again_tunnel, backoff_next(&a->pause_tunnel));
+                return;
+        }
+        backoff_reset(&a->pause_tunnel);
+        a->tunnel = tunnel_server_new(&a->fleet->crowd.loop, tls, &tunnel_events, a);
+        gained(a, &a->has_tunnel);
+}
+
+static void open_tunnel(void *ctx)
+{
+        struct agent *a = ctx;
+        (void)!connect_start(&a->fleet->crowd.loop, &a->fleet->tunnel, &a->node_trust, on_tunnel_connected, a);
+}
+
+/* ---- joining: the certificates of an agent and of its SSH service -------------------------------------------------------- */
+
+static void on_joined(void *ctx, const Teleport__Join__V1__HostResult *result)
+{
+        struct fleet *f = ctx;
+        struct agent *a = &f->agents[f->joined++];
+        struct host_certificates certs;
+
+        must(host_certificates_of(&certs, result->certificates));
+        must(host_identity_make(&a->instance, &f->crowd.keys, &certs,
+                                (struct host_expectation){ .role = STR("Instance"), .host_id = str_of(result->host_id) }));
+        a->fleet = f;
+        a->instance_trust = (struct connect_trust){ .stored = &a->instance };
+        a->node_trust = (struct connect_trust){ .stored = &a->node };
+        a->again_presence = timer_new(&f->crowd.loop, open_presence, a);
+        a->again_tunnel = timer_new(&f->crowd.loop, open_tunnel, a);
+        a->pause_presence = a->pause_tunnel =
+                (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) };
+}
+
+struct certify {
+        struct agent *agent;
+        struct rpc_client *client;
+};
+
+static void certify_next(struct fleet *f);
+
+static void certify_end(void *ctx)
+{
+        struct certify *c = ctx;
+        struct fleet *f = c->agent->fleet;
+        rpc_client_close(c->client);
+        free(c);
+        if (++f->complete == f->count)
+                loop_stop(&f->crowd.loop);
+        else
+                certify_next(f);
+}
+
+static void on_node_certs(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct certify *c = ctx;
+        struct host_certificates certs;
+
+        must(err);
+        must(host_certificates_of(&certs, ((const Cteleport__V1__HostCertsResponse *)(const void *)answer)->certificates));
+        must(host_identity_make(&c->agent->node, &c->agent->fleet->crowd.keys, &certs, (struct host_expectation){ .role = STR("Node") }));
+        loop_defer(&c->agent->fleet->crowd.loop, certify_end, c);
+}
+
+static void on_certify_connected(void *ctx, struct stream *tls, struct error *err)
+{
+        struct certify *c = ctx;
+        struct crowd *crowd = &c->agent->fleet->crowd;
+        Cteleport__V1__HostCertsRequest request = CTELEPORT__V1__HOST_CERTS_REQUEST__INIT;
+
+        must(err);
+        request.role = (char[]){ "Node" };
+        request.public_tls_key = (ProtobufCBinaryData){ crowd->tls_public.len, (uint8_t *)crowd->tls_public.ptr };
+        request.public_ssh_key = (ProtobufCBinaryData){ crowd->ssh_public.len, (uint8_t *)crowd->ssh_public.ptr };
+        c->client = rpc_client_new(&crowd->loop, tls, "auth", on_client_closed, c);
+        rpc_client_unary(c->client,
+                         (struct rpc_client_call_options){ .path = "/cteleport.v1.HostService/GenerateHostCerts",
+                                                           .response = &cteleport__v1__host_certs_response__descriptor,
+                                                           .within = MILLISECONDS(TIMEOUT_RPC) },
+                         &request.base, on_node_certs, c);
+}
+
+static void certify_next(struct fleet *f)
+{
+        if (f->begun == f->count)
+                return;
+        struct certify *c = NEW(struct certify);
+        c->agent = &f->agents[f->begun++];
+        (void)!connect_start(&f->crowd.loop, &f->member, &c->agent->instance_trust, on_certify_connected, c);
+}
+
+static void fleet_join(struct fleet *f)
+{
+        crowd_join(&f->crowd, AT_ONCE, f->count);
+        must(connect_way_of_member(str_of(f->crowd.proxy), STR(""), &f->member));
+        must(connect_way_of_tunnel(str_of(f->crowd.proxy), &f->tunnel));
+        for (size_t n = 0; n < AT_ONCE; n++)
+                certify_next(f);
+        loop_run(&f->crowd.loop);
+        f->complete = 0;
+}
+
+/* All of them dial within a few seconds, as after a restart; returns when each has both. */
+static double fleet_connect(struct fleet *f)
+{
+        struct instant begun = loop_now(&f->crowd.loop);
+        for (size_t n = 0; n < f->count; n++) {
+                struct duration when = MILLISECONDS((int64_t)(n % 8000));
+                timer_start(f->agents[n].again_presence, when);
+                timer_start(f->agents[n].again_tunnel, when);
+        }
+        loop_run(&f->crowd.loop);
+        return seconds_since(begun);
+}
+
+static void fleet_release(struct fleet *f)
+{
+        for (size_t n = 0; n < f->count; n++) {
+                struct agent *a = &f->agents[n];
+                presence_close(a->presence);
+                rpc_client_close(a->client);
+                tunnel_server_close(a->tunnel);
+                timer_free(a->again_presence);
+                timer_free(a->again_tunnel);
+                host_identity_release(&a->instance);
+                host_identity_release(&a->node);
+        }
+        timer_free(f->watch);
+        crowd_release(&f->crowd);
+        free(f->agents);
+        free(f);
+}
+
+/* ---- the measurement --------------------------------------------------------------------------------------------------------- */
+
+struct report {
+        size_t agents;
+        double auth_kib, proxy_kib;           /* each agent: tunnel, presence, and what its join left behind */
+        double auth_percent, proxy_percent;   /* of one CPU, all agents idle with heartbeats */
+        double connect_seconds, back_seconds; /* all at once; after the proxy died */
+};
+
+static pid_t pid_of(struct program *p, const char *name)
+{
+        program_find_processes(p);
+        for (size_t i = 0; i < p->process_count; i++)
+                if (strcmp(p->processes[i].name, name) == 0)
+                        return p->processes[i].pid;
+        bug("there is no process '%s'", name);
+}
+
+static void on_watched(void *ctx)
+{
+        struct fleet *f = ctx;
+        loop_stop(&f->crowd.loop);
+}
+
+/* A minute of nothing but heartbeats. */
+static void measure_idle(struct fleet *f, struct program *cluster, struct report *r)
+{
+        pid_t auth = pid_of(cluster, "auth"), proxy = pid_of(cluster, "proxy");
+        double auth_before = process_cpu_seconds(auth), proxy_before = process_cpu_seconds(proxy);
+        struct instant begun = loop_now(&f->crowd.loop);
+
+        f->watch = timer_new(&f->crowd.loop, on_watched, f);
+        timer_start(f->watch, SECONDS(WATCH_SECONDS));
+        loop_run(&f->crowd.loop);
+        double seconds = seconds_since(begun);
+        if (f->complete != f->count)
+                bug("%zu of %zu agents were lost while idle", f->count - f->complete, f->count);
+        r->auth_percent = 100 * (process_cpu_seconds(auth) - auth_before) / seconds;
+        r->proxy_percent = 100 * (process_cpu_seconds(proxy) - proxy_before) / seconds;
+}
+
+static void measure_restart(struct fleet *f, struct program *cluster, struct report *r)
+{
+        struct instant begun = loop_now(&f->crowd.loop);
+        if (kill(pid_of(cluster, "proxy"), SIGKILL) != 0)
+                bug("the proxy cannot be killed");
+        loop_run(&f->crowd.loop); /* until the last of them has both again */
+        r->back_seconds = seconds_since(begun);
+}
+
+static void measure(struct program *cluster, const char *proxy_addr, struct report *r)
+{
+        struct fleet *f = NEW(struct fleet);
+
+        f->count = r->agents;
+        f->agents = mem_alloc(f->count * sizeof *f->agents);
+        memset(f->agents, 0, f->count * sizeof *f->agents);
+        crowd_init(&f->crowd, proxy_addr, "bench");
+        f->crowd.on_joined = on_joined;
+        f->crowd.ctx = f;
+        double auth = process_pss_kib(pid_of(cluster, "auth")), proxy = process_pss_kib(pid_of(cluster, "proxy"));
+        fleet_join(f);
+        r->connect_seconds = fleet_connect(f);
+        measure_idle(f, cluster, r);
+        r->auth_kib = (process_pss_kib(pid_of(cluster, "auth")) - auth) / (double)f->count;
+        r->proxy_kib = (process_pss_kib(pid_of(cluster, "proxy")) - proxy) / (double)f->count;
+        measure_restart(f, cluster, r);
+        fleet_release(f);
+}
+
+static void print_json(const struct report *r)
+{
+        printf("{\"bench\":\"tunnels\",\"agents\":%zu,\"agent_kib\":{\"auth\":%.1f,\"proxy\":%.1f},\"idle_cpu_percent\":{\"auth\":%.2f,\"proxy\":%.2f},"
+               "\"connect_seconds\":%.1f,\"back_seconds\":%.1f}\n",
+               r->agents, r->auth_kib, r->proxy_kib, r->auth_percent, r->proxy_percent, r->connect_seconds, r->back_seconds);
+}
+
+static void print_table(const struct report *r)
+{
+        printf("%zu agents, each with a tunnel and its presence\n", r->agents);
+        printf("    %-40s %8.1f KiB in auth, %.1f in the proxy\n", "memory of each", r->auth_kib, r->proxy_kib);
+        printf("    %-40s %8.2f %% of a CPU in auth, %.2f in the proxy\n", "all of them idle, with heartbeats", r->auth_percent, r->proxy_percent);
+        printf("    %-40s %8.1f s\n", "until all were connected", r->connect_seconds);
+        printf("    %-40s %8.1f s\n", "until all were back after the proxy died", r->back_seconds);
+}
+
+int main(int argc, char **argv)
+{
+        bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
+        const char *const *words = (const char *const *)argv + 1 + as_json;
+        int count = argc - 1 - as_json;
+        struct report r = { .agents = AGENTS_DEFAULT };
+        struct rlimit files = { LIMIT_DESCRIPTORS, LIMIT_DESCRIPTORS };
+        struct sts_stub sts;
+        struct program cluster;
+        int64_t agents = AGENTS_DEFAULT;
+
+        if (count != 2 && count != 3) {
+                fprintf(stderr, "usage: bench_tunnels [--json] TELEPORT TCTL [AGENTS]\n");
+                return 1;
+        }
+        if (count == 3)
+                must(parse_int(str_of(words[2]), 1, 12000, "AGENTS", &agents));
+        r.agents = (size_t)agents;
+        if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+                bug("the limit of descriptors cannot be raised to %d", LIMIT_DESCRIPTORS);
+        AUTO_MEM char *dir = bench_dir_make();
+        sts_stub_start(&sts, dir);
+        aws_credentials_in_environment();
+        cluster_prepare(&cluster, words[0], dir, &sts);
+        AUTO_MEM char *proxy = cluster_start(&cluster);
+        cluster_create_token(&cluster, words[1]);
+        measure(&cluster, proxy, &r);
+        program_stop(&cluster);
+        program_release(&cluster);
+        sts_stub_stop(&sts);
+        bench_dir_remove(dir);
+        if (as_json)
+                print_json(&r);
+        else
+                print_table(&r);
+        return 0;
+}
