@@ -396,7 +396,7 @@ int main(int argc, char **argv)
         const char *const *words = (const char *const *)argv + 1 + as_json;
         int count = argc - 1 - as_json;
         struct report r = { .agents = AGENTS_DEFAULT };
-        struct rlimit files = { LIMIT_DESCRIPTORS, LIMIT_DESCRIPTORS };
+        struct rlimit files;
         struct sts_stub sts;
         struct program cluster;
         int64_t agents = AGENTS_DEFAULT;
@@ -408,8 +408,11 @@ int main(int argc, char **argv)
         if (count == 3)
                 must(parse_int(str_of(words[2]), 1, 12000, "AGENTS", &agents));
         r.agents = (size_t)agents;
+        if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_max < r.agents * 3 / 2)
+                bug("%zu agents need more descriptors than the system lets a process have", r.agents);
+        files.rlim_cur = files.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &files) != 0)
-                bug("the limit of descriptors cannot be raised to %d", LIMIT_DESCRIPTORS);
+                bug("the limit of descriptors cannot be raised");
         AUTO_MEM char *dir = bench_dir_make();
         sts_stub_start(&sts, dir);
         aws_credentials_in_environment();
