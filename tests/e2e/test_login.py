@@ -46,16 +46,16 @@ def test_the_link_is_good_once(cluster, tmp_path):
     bob = Person(cluster, "bob", tmp_path / "bob").accept(url)
     again = browse(on_proxy(cluster, url))
     assert again.status in (404, 410)
-    done = browse(on_proxy(cluster, url), {"password": "another password entirely", "password_again": "another password entirely", "otp": "000000"})
+    done = browse(on_proxy(cluster, url), {"password": "another password entirely", "again": "another password entirely", "otp": "000000"})
     assert done.status in (404, 410)
     bob.login()
 
 
 @pytest.mark.parametrize("form, word", [
-    ({"password": "short", "password_again": "short"}, "12"),
-    ({"password": PASSWORD, "password_again": PASSWORD + "x"}, "same"),
-    ({"password": PASSWORD, "password_again": PASSWORD, "otp": "000000"}, "code"),
-    ({"password": PASSWORD, "password_again": PASSWORD, "otp": "abcdef"}, "code"),
+    ({"password": "short", "again": "short"}, "12"),
+    ({"password": PASSWORD, "again": PASSWORD + "x"}, "differ"),
+    ({"password": PASSWORD, "again": PASSWORD, "otp": "000000"}, "code"),
+    ({"password": PASSWORD, "again": PASSWORD, "otp": "abcdef"}, "code"),
     ({}, "password"),
 ])
 def test_a_form_with_a_fault_says_which_and_may_be_sent_again(cluster, tmp_path, form, word):
