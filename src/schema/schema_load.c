@@ -338,6 +338,8 @@ static struct error *load_message(const struct loader *l, const struct path *pat
 
         TRY(new_message(l, n, type, &msg));
         *ret = msg;
+        if (form == FORM_STRINGS && n->kind == NODE_MAPPING)
+                return wrong_value(l, path, n, "text or a list of texts");
         if (form == FORM_STRINGS)
                 return load_repeated(l, path, n, &type->fields[0], msg);
         if (form != FORM_MESSAGE && n->kind != NODE_SCALAR)
