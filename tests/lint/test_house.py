@@ -11,7 +11,7 @@ PROJECT = pathlib.Path(__file__).resolve().parents[2]
 SRC = PROJECT / "src"
 SOURCES = sorted([*SRC.rglob("*.c"), *SRC.rglob("*.h")])
 BUILD = pathlib.Path(os.environ.get("CTELEPORT_BUILD", PROJECT / "build"))
-PROGRAMS = ["teleport", "tctl"]
+PROGRAMS = ["teleport", "tctl", "tsh"]
 
 
 def built(name):

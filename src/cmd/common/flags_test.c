@@ -255,6 +255,7 @@ static void prints_help_from_the_rows(void **state)
                     "Commands:\n"
                     "  tokens add  Add a token\n"
                     "  status      Show the cluster\n"
+                    "  run         Run a command\n"
                     "\n"
                     "More about one of them: tool help <command>\n");
         assert_help((char *[]){ "tool", "tokens", "add", "--help", NULL },
