@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -53,7 +55,20 @@ static struct error *write_all(int fd, struct str text)
         return NULL;
 }
 
-/* Signals that would end us wait until the terminal echoes again. */
+/* Signals that would end us wait until the terminal echoes again; then they do. */
+static struct error *await_line(int tty, const sigset_t *ending)
+{
+        AUTO_FD int signals = signalfd(-1, ending, SFD_CLOEXEC);
+        struct pollfd either[] = { { .fd = tty, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+
+        if (signals < 0)
+                return error_errno(errno, "cannot watch signals");
+        while (poll(either, ARRAY_LEN(either), -1) < 0)
+                if (errno != EINTR)
+                        return error_errno(errno, "cannot ask on the terminal");
+        return either[1].revents != 0 ? error_new(ERROR_CANCELLED, "interrupted") : NULL;
+}
+
 static struct error *ask_without_echo(int tty, const char *question, struct secret *ret)
 {
         struct termios before, silent;
@@ -62,26 +77,23 @@ static struct error *ask_without_echo(int tty, const char *question, struct secr
         if (tcgetattr(tty, &before) != 0)
                 return error_errno(errno, "cannot ask on the terminal");
         silent = before;
-        silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
-        silent.c_lflag |= ECHONL | ICANON;
+        silent.c_lflag &= ~(tcflag_t)ECHO;
+        silent.c_lflag |= ECHONL | ICANON | ISIG;
         sigemptyset(&ending);
         sigaddset(&ending, SIGHUP);
         sigaddset(&ending, SIGTERM);
         sigaddset(&ending, SIGINT);
+        sigaddset(&ending, SIGQUIT);
         sigprocmask(SIG_BLOCK, &ending, &mask);
         struct error *err = write_all(tty, str_of(question));
         if (err == NULL && tcsetattr(tty, TCSAFLUSH, &silent) != 0)
                 err = error_errno(errno, "cannot switch the terminal's echo off");
         if (err == NULL)
+                err = await_line(tty, &ending);
+        if (err == NULL)
                 err = read_line(tty, ret);
         tcsetattr(tty, TCSAFLUSH, &before);
         sigprocmask(SIG_SETMASK, &mask, NULL);
-        /* With ISIG off the interrupt key is a character like others: then it means what it always does. */
-        if (err == NULL && str_find_char(secret_str(ret), (char)before.c_cc[VINTR]) < ret->len) {
-                secret_release(ret);
-                raise(SIGINT);
-                err = error_new(ERROR_CANCELLED, "interrupted");
-        }
         return err;
 }
 
