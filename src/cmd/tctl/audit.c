@@ -6,9 +6,9 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/common/output.h"
 #include "cmd/common/table.h"
 #include "cmd/tctl/commands.h"
-#include "cmd/tctl/output.h"
 #include "cmd/tctl/session.h"
 
 const struct flag audit_ls_flags[] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tctl tokens explain: would this AWS identity be let in, and why not. */
+#include "cmd/common/output.h"
 #include "cmd/common/table.h"
 #include "cmd/tctl/commands.h"
-#include "cmd/tctl/output.h"
 #include "cmd/tctl/session.h"
 #include "base/mem.h"
 #include "base/text.h"

@@ -2,9 +2,9 @@
 /* tctl nodes ls, tctl inventory ls. */
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/common/output.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/nodes_shared.h"
-#include "cmd/tctl/output.h"
 
 const struct flag nodes_ls_flags[] = {
         { "search", 0, FLAG_LIST, .value = "WORDS", .help = "Only hosts that have all these words in name, address or labels" },

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
+#include "cmd/common/output.h"
 #include "cmd/common/table.h"
-#include "cmd/tctl/output.h"
 
 enum { CELL_MAX = 64 * KiB };
 

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
+#include "cmd/common/output.h"
 #include "cmd/common/table.h"
-#include "cmd/tctl/output.h"
 #include "pki/key.h"
 #include "resource/lock.h"
 

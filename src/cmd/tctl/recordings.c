@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "cmd/common/output.h"
 #include "cmd/common/table.h"
 #include "cmd/tctl/commands.h"
-#include "cmd/tctl/output.h"
 #include "cmd/tctl/session.h"
 
 const struct flag recordings_ls_flags[] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tctl status: the cluster, its authorities, and the pins that joining hosts may be given. */
+#include "cmd/common/output.h"
 #include "cmd/common/table.h"
 #include "cmd/tctl/commands.h"
-#include "cmd/tctl/output.h"
 #include "cmd/tctl/session.h"
 #include "tctl.pb-c.h"
 

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
+#include "cmd/common/output.h"
 #include "cmd/common/table.h"
-#include "cmd/tctl/output.h"
 #include "resource/token.h"
 
 struct error *token_try(struct session *s, Cteleport__V1__Token *token)

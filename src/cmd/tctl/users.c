@@ -4,9 +4,9 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/common/output.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/kinds.h"
-#include "cmd/tctl/output.h"
 #include "cmd/tctl/people_shared.h"
 #include "resource/user.h"
 #include "tctl.pb-c.h"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "client/openssh.h"
-#include "cmd/tctl/output.h"
+#include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/person.h"
 

@@ -11,7 +11,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "client/find_proxy.h"
-#include "cmd/tctl/output.h"
+#include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/person.h"
 #include "cmd/tsh/prompt.h"

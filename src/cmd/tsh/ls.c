@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/node_filter.h"
-#include "cmd/tctl/output.h"
+#include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/nodes.h"
 #include "cmd/tsh/person.h"

@@ -4,8 +4,8 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/common/output.h"
 #include "cmd/common/table.h"
-#include "cmd/tctl/output.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/person.h"
 #include "cmd/tsh/show.h"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "api.pb-c.h"
-#include "cmd/tctl/output.h"
+#include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/person.h"
 #include "tsh.pb-c.h"

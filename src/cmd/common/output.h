@@ -2,8 +2,8 @@
 /*
  * What several commands print: formats, labels, moments.
  */
-#ifndef CMD_TCTL_OUTPUT_H
-#define CMD_TCTL_OUTPUT_H
+#ifndef CMD_COMMON_OUTPUT_H
+#define CMD_COMMON_OUTPUT_H
 
 #include <protobuf-c/protobuf-c.h>
 

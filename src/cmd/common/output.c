@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmd/tctl/output.h"
+#include "cmd/common/output.h"
 
 #include <errno.h>
 #include <stdio.h>
