@@ -54,17 +54,25 @@ static void insist_same_list(const X509_NAME *name, int nid, const struct str *l
                 insist(X509_NAME_get_index_by_NID((X509_NAME *)(uintptr_t)name, nid, at) < 0);
 }
 
-/* Who a certificate is good for is what decides whose it is: never a user's for servers. */
+/*
+ * What a certificate is good for decides whose it is: never a user's for servers. Read from the extension alone:
+ * OpenSSL's own summary gives up on all of them when another is damaged.
+ */
 static void insist_same_use(X509 *x, const struct cert_info *info)
 {
-        const uint32_t use = X509_get_extension_flags(x) & EXFLAG_XKUSAGE ? X509_get_extended_key_usage(x) : 0;
+        EXTENDED_KEY_USAGE *uses = X509_get_ext_d2i(x, NID_ext_key_usage, NULL, NULL);
+        int server = 0, client = 0;
 
-        if (info->is_user)
-                insist(use == XKU_SSL_CLIENT && X509_get_ext_by_NID(x, NID_subject_alt_name, -1) < 0);
-        else if (info->is_ca)
-                insist(use == 0);
-        else
-                insist(use == (XKU_SSL_SERVER | XKU_SSL_CLIENT));
+        for (int i = 0; i < sk_ASN1_OBJECT_num(uses); i++) {
+                int nid = OBJ_obj2nid(sk_ASN1_OBJECT_value(uses, i));
+
+                insist(nid == NID_server_auth || nid == NID_client_auth);
+                server += nid == NID_server_auth;
+                client += nid == NID_client_auth;
+        }
+        sk_ASN1_OBJECT_pop_free(uses, ASN1_OBJECT_free);
+        insist(server == (!info->is_ca && !info->is_user) && client == !info->is_ca);
+        insist(!info->is_user || X509_get_ext_by_NID(x, NID_subject_alt_name, -1) < 0);
 }
 
 static void insist_openssl_agrees(struct str der, const struct cert_info *info)

@@ -160,6 +160,10 @@ static struct walltime read_time(struct reader *r)
                 reader_fail(r, "a time is not written as DER wants it");
         if (!reader_ok(r))
                 return t;
+        if (c.second > 59) { /* a leap second, which neither OpenSSL knows here nor we write */
+                reader_fail(r, "a time that is in no calendar");
+                return t;
+        }
         struct error *err = walltime_of_civil(c, &t);
         if (err != NULL) {
                 error_free(err);

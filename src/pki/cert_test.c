@@ -373,6 +373,12 @@ static void refuses_certificates_that_say_what_ours_do_not(void **state)
                   STR_INIT("\x17\x0d"
                            "231314221320Z"),
                   0, "calendar" },
+                { "second 60",
+                  STR_INIT("\x17\x0d"
+                           "231114221320Z"),
+                  STR_INIT("\x17\x0d"
+                           "231114221360Z"),
+                  0, "calendar" },
                 { "a time with an offset",
                   STR_INIT("\x17\x0d"
                            "231114221320Z"),
