@@ -176,6 +176,7 @@ static void audit_login(struct login *l, struct store_txn *t)
         walltime_put_rfc3339(&expires, walltime_of_unix(l->certs->not_after));
         auth_audit_begin(l->auth, &cert, &audit_cert_create);
         audit_str(&cert, "cert_type", STR("user"));
+        audit_str(&cert, "user", l->user); /* beside the identity: listings look for it there */
         audit_open(&cert, "identity");
         audit_str(&cert, "user", l->user);
         audit_strs(&cert, "roles", l->roles, l->role_count);
