@@ -167,6 +167,7 @@ static struct error *read_cert(struct arrival *v)
 
         v->arena = arena_new(CERT_READ_ARENA);
         TRY(cert_read(v->arena, tls_peer_cert_der(v->tls), &v->cert));
+        tls_forget_peer(v->tls); /* an agent stays for days */
         if (v->cert.is_user && authority_is_issuer(cas->user, &v->cert) && name_is_user(v->cert.common_name))
                 return NULL;
         if (!v->cert.is_user && !v->cert.is_ca && authority_is_issuer(cas->host, &v->cert) && str_equal(v->cert.cluster, a->cluster) &&

@@ -278,7 +278,7 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
 static struct error *make_context(struct connect *c, const char *const *alpn, struct tls_context **ret)
 {
         AUTO(buf) trust = BUF_MAX(CHAIN_PEM_MAX);
-        AUTO(buf) chain = BUF_MAX(CHAIN_PEM_MAX);
+        AUTO(buf) own = BUF_MAX(2 * CERT_MAX);
         AUTO_PTR(tls_context) made = NULL;
         const struct connect_trust *known = c->trust;
         struct tls_options options = {
@@ -304,9 +304,10 @@ static struct error *make_context(struct connect *c, const char *const *alpn, st
         }
         TRY(tls_context_new(options, &made));
         if (routes[c->way->route].shows_certificate) {
-                host_identity_chain_pem(known->stored, &chain);
+                /* Alone: whoever lets us in knows the CA, and would keep what we send for as long as we are connected. */
+                cert_der_to_pem(known->stored->certs.tls_cert, &own);
                 TRY(tls_context_add(made, NULL,
-                                    (struct tls_identity){ .cert_chain_pem = buf_str(&chain),
+                                    (struct tls_identity){ .cert_chain_pem = buf_str(&own),
                                                            .key_pem = secret_str(&known->stored->tls_key_pem) }));
         }
         *ret = made;

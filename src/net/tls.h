@@ -93,6 +93,13 @@ struct str tls_peer_cert_der(const struct stream *s);   /* leaf, "" when none; v
 struct str tls_peer_chain_der(const struct stream *s, size_t index); /* as sent; 0 is the leaf; "" past the end */
 
 /*
+ * Of an established server's stream: the peer's certificate has been looked at. Gives back most of what it
+ * takes, for the rest of a connection that may idle for days; tls_peer_cert_der() and tls_peer_chain_der() are
+ * "" from now on, and what they returned is gone.
+ */
+void tls_forget_peer(struct stream *s);
+
+/*
  * What a ClientHello says, read without consuming it: for routing before deciding who terminates TLS.
  * NULL error with *ret_complete false: more bytes are needed. RFC 8446 sections 4.1.2 and 5.1; server
  * name RFC 6066 section 3, ALPN RFC 7301 section 3.1. Bytes behind the ClientHello's records are not

@@ -50,6 +50,33 @@ static void the_client_sees_the_whole_chain(void **state)
         OPENSSL_free(der);
 }
 
+static void a_forgotten_peer_is_still_heard(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *chain = mem_printf("%s%s", f->client.cert_pem, f->ca.cert_pem);
+
+        f->server_options.peer = TLS_PEER_REQUIRED;
+        given_contexts(f);
+        assert_null(tls_context_add(f->client_context, NULL,
+                                    (struct tls_identity){ str_of(chain), str_of(f->client.key_pem) }));
+        given_connection(f);
+        struct stream *s = f->at_server.ear.stream, *c = f->at_client.ear.stream;
+        assert_false(str_is_empty(tls_peer_chain_der(s, 1)));
+        for (int i = 0; i < 2; i++) {
+                tls_forget_peer(s);
+                assert_true(str_is_empty(tls_peer_cert_der(s)));
+                assert_true(str_is_empty(tls_peer_chain_der(s, 1)));
+        }
+        stream_read(s, true);
+        stream_read(c, true);
+        stream_write(c, STR("still me"));
+        stream_write(s, STR("still you"));
+        RUN_UNTIL(&f->loop, f->at_server.ear.heard.len == 8 && f->at_client.ear.heard.len == 9);
+        stream_shutdown(c);
+        RUN_UNTIL(&f->loop, f->at_server.ear.ends == 1);
+        assert_null(f->at_server.ear.err);
+}
+
 static void the_server_chooses_its_identity_by_name(void **state)
 {
         static const struct {
@@ -371,6 +398,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(both_sides_agree_and_know_each_other),
                 TEST(the_client_sees_the_whole_chain),
+                TEST(a_forgotten_peer_is_still_heard),
                 TEST(the_server_chooses_its_identity_by_name),
                 TEST(a_name_is_checked_against_the_certificate),
                 TEST(the_servers_order_of_protocols_decides),

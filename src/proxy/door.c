@@ -272,6 +272,7 @@ static void take_tunnel(struct visitor *v)
                 log_warn("A tunnel was refused", LOG_C("peer", v->peer), LOG_ERR(err));
                 error_free(err);
         } else {
+                tls_forget_peer(v->stream); /* host_id is a copy */
                 tunnels_add(&p->tunnels, v->stream, host_id, v->peer);
                 v->stream = NULL;
         }

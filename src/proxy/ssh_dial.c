@@ -227,6 +227,7 @@ static void ask(struct ssh_dial *d, const struct http1_request *http)
                                   },
                                   &call_events, d);
         rpc_client_send(d->call, &request.base);
+        tls_forget_peer(d->stream);
         rpc_client_half_close(d->call);
 }
 

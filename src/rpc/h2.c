@@ -188,6 +188,7 @@ static void wind_up(struct h2 *h)
         h->stream = NULL;
         nghttp2_session_del(h->session);
         h->session = NULL;
+        h2_memory_release(&h->memory);
         h->is_ended = true;
 }
 
@@ -455,8 +456,8 @@ static nghttp2_session *session_new(struct h2 *h)
         if (h->options.resets.per_second > 0)
                 nghttp2_option_set_stream_reset_rate_limit(option, (uint64_t)h->options.resets.burst,
                                                            (uint64_t)h->options.resets.per_second);
-        must(h->options.is_server ? nghttp2_session_server_new2(&session, callbacks, h, option)
-                                  : nghttp2_session_client_new2(&session, callbacks, h, option));
+        must(h->options.is_server ? nghttp2_session_server_new3(&session, callbacks, h, option, &h->memory.hooks)
+                                  : nghttp2_session_client_new3(&session, callbacks, h, option, &h->memory.hooks));
         nghttp2_option_del(option);
         nghttp2_session_callbacks_del(callbacks);
         return session;
@@ -487,6 +488,7 @@ static void submit_settings(struct h2 *h)
 void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_events *events, struct h2_options options)
 {
         *h = (struct h2){ .loop = l, .stream = s, .events = events, .options = options };
+        h2_memory_init(&h->memory);
         h->session = session_new(h);
         h->timer = timer_new(l, on_timer, h);
         h->heard = h->idle_since = h->options.resets.at = h->options.noise.at = loop_now(l);

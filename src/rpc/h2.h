@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "net/stream.h"
+#include "rpc/h2_memory.h"
 
 struct loop;
 struct timer;
@@ -69,6 +70,7 @@ struct h2 {
         struct loop *loop;
         struct stream *stream;   /* NULL once ended */
         nghttp2_session *session;
+        struct h2_memory memory; /* of the session */
         const struct h2_events *events;
         struct h2_options options;
         struct timer *timer;

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/h2_memory.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/compiler.h"
+
+/*
+ * Which block is what shows in its size, and a wrong guess costs a page, not more: blocks in between are
+ * what the session always uses. A block that comes when the room is used up is malloc's.
+ */
+enum {
+        PAGE = 4 * KiB,
+        SMALL_MIN = 1 * KiB, /* a header table: 128 pointers */
+        SMALL_MAX = 2 * KiB,
+        SMALL_ROOM = PAGE,
+        LARGE_MIN = PAGE,
+        LARGE_ROOM = 6 * PAGE,
+        ROOM = SMALL_ROOM + LARGE_ROOM,
+        ALIGNMENT = 16,
+};
+
+static size_t rounded(size_t size, size_t unit)
+{
+        return (size + unit - 1) / unit * unit;
+}
+
+/* A zeroed block that was never used; NULL: malloc shall serve. */
+static void *take_pages(struct h2_memory *m, size_t size)
+{
+        if (m->pages == NULL || size < SMALL_MIN || size > LARGE_ROOM)
+                return NULL;
+        if (size <= SMALL_MAX && m->small_used + size <= SMALL_ROOM) {
+                void *at = m->pages + m->small_used;
+
+                m->small_used += rounded(size, ALIGNMENT);
+                return at;
+        }
+        if (size >= LARGE_MIN && m->large_used + size <= LARGE_ROOM) {
+                void *at = m->pages + SMALL_ROOM + m->large_used;
+
+                m->large_used += rounded(size, PAGE);
+                return at;
+        }
+        return NULL;
+}
+
+static bool is_ours(const struct h2_memory *m, const void *ptr)
+{
+        uintptr_t at = (uintptr_t)ptr, begin = (uintptr_t)m->pages;
+
+        return m->pages != NULL && at >= begin && at < begin + ROOM;
+}
+
+static void *on_malloc(size_t size, void *ctx)
+{
+        void *at = take_pages(ctx, size);
+
+        return at != NULL ? at : malloc(size);
+}
+
+static void *on_calloc(size_t count, size_t size, void *ctx)
+{
+        void *at = size != 0 && count <= LARGE_ROOM / size ? take_pages(ctx, count * size) : NULL;
+
+        return at != NULL ? at : calloc(count, size);
+}
+
+/* Blocks on pages go with the session. */
+static void on_free(void *ptr, void *ctx)
+{
+        if (!is_ours(ctx, ptr))
+                free(ptr);
+}
+
+static void *on_realloc(void *ptr, size_t size, void *ctx)
+{
+        struct h2_memory *m = ctx;
+
+        if (ptr == NULL)
+                return on_malloc(size, ctx);
+        if (!is_ours(m, ptr))
+                return realloc(ptr, size);
+        char *moved = malloc(size);
+        size_t there = (size_t)(m->pages + ROOM - (char *)ptr); /* what lies behind the block may come along */
+
+        if (moved != NULL)
+                memcpy(moved, ptr, size < there ? size : there);
+        return moved;
+}
+
+void h2_memory_init(struct h2_memory *m)
+{
+        void *pages = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        *m = (struct h2_memory){
+                .hooks = { .mem_user_data = m, .malloc = on_malloc, .free = on_free, .calloc = on_calloc, .realloc = on_realloc },
+                .pages = pages == MAP_FAILED ? NULL : pages,
+        };
+}
+
+void h2_memory_release(struct h2_memory *m)
+{
+        if (m->pages != NULL)
+                munmap(m->pages, ROOM);
+        *m = (struct h2_memory){ 0 };
+}
