@@ -63,6 +63,14 @@ enum {
         TIMEOUT_SESSION_ANSWER = 30 * 1000,   /* until a session may begin: the cluster has written it down by then */
         TIMEOUT_SESSION_HANGUP = 2 * 1000,    /* from the hang-up of a session that was ended to its kill */
         TIMEOUT_SESSION_FLUSH = 2 * 1000,     /* to say the last word of a session, to its recorder and its terminal */
+        TIMEOUT_HELPER_SAYS = 10 * 1000,      /* until a program that sshd started has said what it is */
+        TIMEOUT_HELPER_ACCEPTED = 5 * 1000,   /* until sshd's own word that it let somebody in, which may come after the program */
+        PACE_HELPER_ACCEPTED = 5,             /* it is looked for so often; it mostly is there already */
+        TIMEOUT_HELPER_ENDS = 6 * 1000,       /* from the order to end to the end: hang-up, last words, kill */
+        PACE_RESIZE_TOLD = 1000,              /* the audit hears of a terminal's size this often; its recording each time */
+        PACE_SPOOL_FLUSH = 200,               /* what a terminal shows is in its recording on the disk after this … */
+        PACE_SPOOL_SYNC = 1000,               /* … and safe from a power cut after this */
+        PACE_UPLOAD = 1000,                   /* a quiet terminal's recording goes to the cluster this often */
         TIMEOUT_FILE_STATUS = 200,            /* until a file operation that nobody called failed is told as done */
 };
 
@@ -186,6 +194,11 @@ enum {
         LIMIT_ATTEND_ASKS = 64,               /* certificates that may be asked about on one stream; sshd gives up earlier */
         LIMIT_CONNECTION_SESSIONS = 64,       /* open at once on one connection; sshd's own limit is 10 */
         LIMIT_SESSION_COMMAND = 4 * KiB,      /* of a command, kept with its session */
+        LIMIT_HELPERS_UNKNOWN = 128,          /* programs at the helpers' socket that have not proven what they are */
+        LIMIT_FILES_UNTOLD = 256,             /* file operations of a session on their way to the cluster; then sftp-server waits */
+        LIMIT_SPOOL_WAITING = 512 * KiB,      /* of a recording, not written yet; then its terminal waits */
+        LIMIT_SPOOL_FREE_MIB = 128,           /* MiB of the disk that recordings leave to everybody else on the node */
+        LIMIT_SPOOL_UPLOADS = 8,              /* recordings of earlier runs that are sent at once, beside those of now */
         LIMIT_RECORD_CHUNK = 256 * KiB,       /* one message of a recording */
         LIMIT_RECORD_UNACKED = 1 * MiB,       /* bytes of a recording that are not durable yet */
         LIMIT_RECORDING_MIB = 4 * 1024,       /* MiB of one recording: days of a busy terminal */

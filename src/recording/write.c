@@ -77,7 +77,8 @@ void recording_flush(struct recording_writer *w)
 {
         if (w->lines.len > 0)
                 put_chunk(w, CHUNK_DATA, buf_str(&w->lines));
-        buf_clear(&w->lines);
+        buf_release(&w->lines); /* a terminal that rests holds no memory */
+        w->lines = BUF_MAX(RECORDING_CHUNK_MAX);
 }
 
 /* Moves the made line to the open chunk, or to the next one if it does not fit. */
@@ -214,7 +215,8 @@ void recording_taken(struct recording_writer *w, size_t len)
         if (w->taken > w->ready.len)
                 bug("more of a recording was taken than there is");
         if (w->taken == w->ready.len) {
-                buf_clear(&w->ready);
+                buf_release(&w->ready);
+                w->ready = BUF_MAX(READY_MAX);
                 w->taken = 0;
         } else if (w->taken >= MiB) {
                 buf_consume(&w->ready, w->taken);

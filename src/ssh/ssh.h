@@ -27,6 +27,7 @@
 struct ssh_service;
 struct connection;
 struct helper;
+struct rpc_client;
 struct spool;
 
 /* ---- connection.c: one SSH connection, from the proxy's CONNECT to the end of its sshd --------------- */
@@ -76,15 +77,23 @@ void helper_check_cancel(struct helper_check *k);
 
 /* ---- spool.c, upload.c: recordings on this node until the cluster has them ------------------------------- */
 
-/* data_dir/spool; finds what an earlier run left. */
+/* data_dir/spool; finds what an earlier run left, and sends it. */
 struct spool *spool_open(struct ssh_service *s, const char *dir);
+/* Leaves the recordings as they are: the next run sends them. Files that were begun must not be touched any more. */
 void spool_close(struct spool *sp);
 
 struct spool_file;
 struct recording_header;
-/* A new recording; failed (at most once, from the loop; err owned) when the disk takes no more: then it is closed as it is. */
-struct spool_file *spool_begin(struct spool *sp, struct str session_id, const struct recording_header *header,
-                               void (*failed)(void *ctx, struct error *err), void *ctx) MUST_USE;
+/*
+ * A new recording, with its header on the disk. failed comes at most once, from the loop (err owned), when the disk or the
+ * cluster takes no more: then the recording ends as it is, and what is given to it is dropped.
+ */
+struct error *spool_begin(struct spool *sp, struct str session_id, const struct recording_header *header,
+                          void (*failed)(void *ctx, struct error *err), void *ctx, struct spool_file **ret) MUST_USE;
+/* The cluster knows the session: its recording may be sent. */
+void spool_publish(struct spool_file *f);
+/* The session never began: no callback comes any more, nothing is left. */
+void spool_discard(struct spool_file *f);
 void spool_output(struct spool_file *f, struct str bytes);
 void spool_resize(struct spool_file *f, uint32_t columns, uint32_t rows);
 /* Bytes given but not written to the disk yet: the producer waits above LIMIT_SPOOL_WAITING. drained is called when below. */

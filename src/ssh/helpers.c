@@ -1,0 +1,825 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Programs that sshd started, at the helpers socket. Anybody on this machine can connect there, so who it is
+ * comes from the kernel and from the supervisor, who looks:
+ *
+ *      hears ──▶ checked ──▶ asked ──────────────────────────▶ closed     ssh-authorize, by root
+ *                   │
+ *                   └──▶ accepted? ──▶ told ──▶ runs ──▶ ended ──▶ closed     ssh-session, by the user
+ *
+ * Nothing of the user's runs before the cluster has the start of the session on its disk.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "loop/conversation.h"
+#include "net/socket.h"
+#include "pki/key.h"
+#include "recording/recording.h"
+#include "session/wire.h"
+#include "ssh/ssh.h"
+
+typedef Cteleport__Session__V1__HelperUp helper_up;
+typedef Cteleport__Session__V1__HelperDown helper_down;
+
+enum state { HEARS, CHECKED, ASKED, ACCEPTED, TOLD, RUNS, ENDED, CLOSED };
+
+enum {
+        ROOT = 0,          /* sshd runs ssh-authorize as this user */
+        ID_MAX = 37,
+        TITLE_MAX = 256,
+        UNKNOWN_OF_USER = LIMIT_HELPERS_UNKNOWN / 4, /* one user cannot take all places */
+};
+
+struct helper {
+        struct helper *next, **at;
+        struct helpers *all;
+        struct stream *stream;
+        struct conversation state;
+        uid_t uid;
+        pid_t pid;
+        struct connection *connection; /* NULL: not known, or it is gone */
+        struct helper_check *check;
+        struct arena *arena;           /* of `first` */
+        const helper_up *first;        /* Authorize or Start */
+        struct buf in;
+        bool is_asking;                /* a callback of the connection will come: not to be freed before */
+        bool is_left;                  /* closed, and nobody up the stack looks at it any more */
+        bool is_told;                  /* AttendStart went out */
+        struct timer *retry;           /* looks for sshd's word */
+
+        char session_id[ID_MAX];
+        const char *kind;
+        bool is_strict;
+        struct spool_file *recording;
+        uint64_t bytes_out, bytes_in;
+        size_t files_untold;
+        struct timer *resize;
+        struct instant resized;
+        uint32_t columns, rows;
+        bool has_resized;              /* and not told */
+        int32_t code;
+        char *signal, *reason;         /* of its end */
+        const char *notice;            /* for its beginning, or NULL */
+};
+
+struct helpers {
+        struct ssh_service *service;
+        struct loop *loop;
+        struct listener *listener;
+        struct helper *first;
+        size_t unknown; /* that have not proven what they are */
+        bool is_closing;
+};
+
+static const struct conversation_state states[] = {
+        [HEARS] = { "hears what it is", MILLISECONDS(TIMEOUT_HELPER_SAYS), TO(CHECKED) | TO(CLOSED) },
+        [CHECKED] = { "is checked", MILLISECONDS(TIMEOUT_HELPER_SAYS), TO(ASKED) | TO(ACCEPTED) | TO(CLOSED) },
+        [ASKED] = { "asks the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(CLOSED) },
+        [ACCEPTED] = { "waits for sshd's word", MILLISECONDS(TIMEOUT_HELPER_ACCEPTED), TO(TOLD) | TO(CLOSED) },
+        [TOLD] = { "waits for the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(RUNS) | TO(CLOSED) },
+        [RUNS] = { "runs", { 0 }, TO(ENDED) | TO(CLOSED) },
+        [ENDED] = { "ends", MILLISECONDS(TIMEOUT_HELPER_ENDS), TO(CLOSED) },
+        [CLOSED] = { "closed", { 0 }, 0 },
+};
+
+/* ---- words ------------------------------------------------------------------------------------------------- */
+
+static char *text(const char *c)
+{
+        return (char *)(uintptr_t)c;
+}
+
+static void say(struct helper *h, const helper_down *down)
+{
+        AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
+
+        if (h->stream == NULL)
+                return;
+        session_frame_put(&frame, &down->base);
+        stream_write(h->stream, buf_str(&frame));
+}
+
+static void say_refusal(struct helper *h, const char *why)
+{
+        helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
+        Cteleport__Session__V1__Refusal refusal = CTELEPORT__SESSION__V1__REFUSAL__INIT;
+
+        refusal.text = text(why);
+        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL;
+        down.refusal = &refusal;
+        say(h, &down);
+}
+
+static void say_end(struct helper *h, const char *why)
+{
+        helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
+        Cteleport__Session__V1__End end = CTELEPORT__SESSION__V1__END__INIT;
+
+        end.text = text(why);
+        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END;
+        down.end = &end;
+        say(h, &down);
+}
+
+static void say_unrecorded(struct helper *h, const char *why)
+{
+        helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
+        Cteleport__Session__V1__Notice notice = CTELEPORT__SESSION__V1__NOTICE__INIT;
+
+        notice.text = text(why);
+        notice.stop_output = true;
+        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE;
+        down.notice = &notice;
+        say(h, &down);
+}
+
+/* ---- ends ---------------------------------------------------------------------------------------------------- */
+
+static void helper_free(struct helper *h)
+{
+        struct helpers *all = h->all;
+
+        *h->at = h->next;
+        if (h->next != NULL)
+                h->next->at = h->at;
+        conversation_release(&h->state);
+        timer_free(h->retry);
+        timer_free(h->resize);
+        arena_free(h->arena);
+        buf_release(&h->in);
+        free(h->signal);
+        free(h->reason);
+        free(h);
+        if (all->is_closing && all->first == NULL)
+                free(all);
+}
+
+/* Frees it once it is closed and nobody will call it. */
+static void free_if_left(struct helper *h)
+{
+        if (h->is_left && !h->is_asking && h->files_untold == 0)
+                helper_free(h);
+}
+
+static void on_left(void *ctx)
+{
+        struct helper *h = ctx;
+
+        h->is_left = true;
+        free_if_left(h);
+}
+
+/* A callback of the connection has come: whether it is too late. */
+static bool is_over(struct helper *h)
+{
+        if (h->state.state != CLOSED)
+                return false;
+        free_if_left(h);
+        return true;
+}
+
+static void tell_exit(struct helper *h)
+{
+        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__AttendExit exit = CTELEPORT__V1__ATTEND_EXIT__INIT;
+
+        if (!h->is_told || h->connection == NULL)
+                return;
+        exit.session_id = h->session_id;
+        exit.code = h->code;
+        exit.signal = h->signal == NULL ? text("") : h->signal;
+        exit.reason = h->reason == NULL ? text("") : h->reason;
+        exit.bytes_to_client = h->bytes_out;
+        exit.bytes_from_client = h->bytes_in;
+        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT;
+        up.exit = &exit;
+        connection_tell(h->connection, &up, NULL, NULL);
+}
+
+/* What was told to the cluster as recorded is sent, however short. */
+static void let_go_of_recording(struct helper *h)
+{
+        struct spool_file *f = h->recording;
+
+        h->recording = NULL;
+        if (f == NULL)
+                return;
+        if (!h->is_told) {
+                spool_discard(f);
+                return;
+        }
+        spool_publish(f);
+        spool_finish(f);
+}
+
+/* The one way out: tells how it ended, and lets go of everything. */
+static void helper_close(struct helper *h)
+{
+        if (h->state.state == CLOSED)
+                return;
+        if (h->state.state <= CHECKED)
+                h->all->unknown--;
+        conversation_enter(&h->state, CLOSED);
+        timer_stop(h->retry);
+        timer_stop(h->resize);
+        helper_check_cancel(h->check);
+        h->check = NULL;
+        stream_close(h->stream); /* what was said last is still sent */
+        h->stream = NULL;
+        let_go_of_recording(h);
+        tell_exit(h);
+        if (h->connection != NULL)
+                connection_remove_helper(h->connection, h);
+        h->connection = NULL;
+        loop_defer(h->all->loop, on_left, h);
+}
+
+static void set_reason(struct helper *h, const char *why)
+{
+        if (h->reason == NULL)
+                h->reason = mem_printf("%s", why);
+}
+
+/* What it says it belongs to. */
+static const char *claimed_connection(const struct helper *h)
+{
+        if (h->first == NULL)
+                return "";
+        return h->first->payload_case == CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE ? h->first->authorize->connection_id
+               : h->first->payload_case == CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_START   ? h->first->start->connection_id
+                                                                                              : "";
+}
+
+static void refuse(struct helper *h, const char *why)
+{
+        log_info("A program of sshd was refused", LOG_C("connection_id", claimed_connection(h)), LOG_INT("uid", h->uid), LOG_C("reason", why));
+        h->code = 255;
+        set_reason(h, why);
+        say_refusal(h, why);
+        helper_close(h);
+}
+
+/* Orders the program to end; it tells how it did, or is given up. */
+static void order_end(struct helper *h, const char *why)
+{
+        if (h->state.state == RUNS) {
+                set_reason(h, why);
+                conversation_enter(&h->state, ENDED);
+                say_end(h, why);
+                stream_read(h->stream, true);
+        } else if (h->state.state < RUNS) {
+                refuse(h, why);
+        }
+}
+
+void helper_end(struct helper *h, struct str why)
+{
+        AUTO_MEM char *copy = str_dup(str_slice(why, 0, SESSION_TEXT_MAX));
+
+        order_end(h, copy);
+}
+
+static void on_expired(void *ctx)
+{
+        struct helper *h = ctx;
+        AUTO_MEM char *why = mem_printf("the session took too long: it %s", conversation_state_name(&h->state));
+
+        if (h->state.state == ENDED) {
+                h->code = 255;
+                helper_close(h);
+        } else {
+                refuse(h, h->state.state == HEARS ? "no program of sshd's" : why);
+        }
+}
+
+/* ---- may this certificate log in? -------------------------------------------------------------------------------- */
+
+static void put_principals(struct helper *h, const Cteleport__V1__AttendDecision *d, struct buf *out)
+{
+        const Cteleport__V1__SSHConfig *config = ssh_config(h->all->service);
+        bool may_forward = d->permit_port_forwarding && !(config->has_port_forwarding && !config->port_forwarding);
+
+        buf_printf(out, "restrict%s%s%s %s\n", d->permit_pty ? ",pty" : "", may_forward ? ",port-forwarding" : "",
+                   d->permit_agent_forwarding ? ",agent-forwarding" : "", h->first->authorize->login);
+}
+
+static void on_decided(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err)
+{
+        struct helper *h = ctx;
+        helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
+        Cteleport__Session__V1__Principals principals = CTELEPORT__SESSION__V1__PRINCIPALS__INIT;
+        AUTO(buf) lines = BUF_MAX(KiB);
+        AUTO_PTR(error) owned = err;
+
+        h->is_asking = false;
+        if (is_over(h))
+                return;
+        if (err != NULL || !decision->is_allowed) {
+                refuse(h, err != NULL ? err->what : decision->reason);
+                return;
+        }
+        put_principals(h, decision, &lines);
+        principals.lines = text(buf_c(&lines));
+        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PRINCIPALS;
+        down.principals = &principals;
+        say(h, &down);
+        helper_close(h);
+}
+
+static void ask(struct helper *h)
+{
+        const Cteleport__Session__V1__Authorize *a = h->first->authorize;
+
+        conversation_enter(&h->state, ASKED);
+        h->is_asking = true;
+        connection_ask(h->connection, str_of_bytes(a->certificate.data, a->certificate.len), str_of(a->login), on_decided, h);
+}
+
+/* ---- may this session begin? ----------------------------------------------------------------------------------------- */
+
+static bool may_copy_files(const struct helper *h, const Cteleport__V1__AttendDecision *d)
+{
+        const Cteleport__V1__SSHConfig *config = ssh_config(h->all->service);
+
+        return d->permit_file_copy && !(config->has_ssh_file_copy && !config->ssh_file_copy);
+}
+
+static const char *kind_named(const char *kind)
+{
+        static const char *const kinds[] = { "shell", "exec", "sftp", "scp" };
+
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+                if (strcmp(kind, kinds[i]) == 0)
+                        return kinds[i];
+        return NULL;
+}
+
+/* Why not; NULL: it may. sshd has enforced the certificate's options already; this is our own word. */
+static const char *objection(const struct helper *h, const Cteleport__V1__AttendDecision *d)
+{
+        const Cteleport__Session__V1__Start *start = h->first->start;
+
+        if (!d->is_allowed)
+                return d->reason;
+        if (h->kind == NULL)
+                return "the session is of a kind that nobody knows";
+        if (start->has_pty && !d->permit_pty)
+                return "your roles give you no terminal on this node";
+        if ((strcmp(h->kind, "sftp") == 0 || strcmp(h->kind, "scp") == 0) && !may_copy_files(h, d))
+                return "copying files is not allowed: ssh_file_copy of your roles, or of this node, forbids it";
+        return NULL;
+}
+
+static void on_spool_failed(void *ctx, struct error *err)
+{
+        struct helper *h = ctx;
+        AUTO_PTR(error) owned = err;
+        AUTO_MEM char *why = mem_printf("recording stopped: %s", err->what);
+
+        if (h->is_strict)
+                order_end(h, why);
+        else
+                say_unrecorded(h, why);
+        if (h->stream != NULL)
+                stream_read(h->stream, true);
+}
+
+static struct error *begin_recording(struct helper *h, const Cteleport__V1__AttendDecision *d)
+{
+        const Cteleport__Session__V1__Start *start = h->first->start;
+        char title[TITLE_MAX];
+        struct recording_header header = {
+                .columns = start->columns,
+                .rows = start->rows,
+                .started = loop_wall(h->all->loop),
+                .term = str_of(start->term),
+        };
+
+        snprintf(title, sizeof title, "%s@%.*s", d->user, STR_ARG(ssh_identity(h->all->service)->host_id));
+        header.title = str_of(title);
+        return spool_begin(ssh_spool(h->all->service), str_of(h->session_id), &header, on_spool_failed, h, &h->recording);
+}
+
+static void say_go(struct helper *h, const Cteleport__V1__AttendDecision *d)
+{
+        const struct host_identity *id = ssh_identity(h->all->service);
+        AUTO_MEM char *cluster = str_dup(id->cluster), *host_id = str_dup(id->host_id);
+        AUTO_MEM char *client_addr = str_dup(connection_client_addr(h->connection));
+        helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
+        Cteleport__Session__V1__Go go = CTELEPORT__SESSION__V1__GO__INIT;
+
+        go.session_id = h->session_id;
+        go.user = d->user;
+        go.cluster = cluster;
+        go.host_id = host_id;
+        go.proxy_addr = text(ssh_proxy_addr(h->all->service));
+        go.client_addr = client_addr;
+        go.is_recorded = h->recording != NULL;
+        go.idle_timeout_ms = d->idle_timeout_ms;
+        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO;
+        down.go = &go;
+        say(h, &down);
+}
+
+/* The cluster has written down that the session begins, or will not. */
+static void on_begun(void *ctx, struct error *err)
+{
+        struct helper *h = ctx;
+        AUTO_PTR(error) owned = err;
+
+        h->is_asking = false;
+        if (is_over(h))
+                return;
+        const Cteleport__V1__AttendDecision *d = connection_decision(h->connection);
+        if (err != NULL || d == NULL || !d->is_allowed) {
+                refuse(h, err != NULL ? err->what : d == NULL ? "the connection is over" : d->reason);
+                return;
+        }
+        conversation_enter(&h->state, RUNS);
+        if (h->recording != NULL)
+                spool_publish(h->recording);
+        say_go(h, d);
+        if (h->notice != NULL)
+                say_unrecorded(h, h->notice);
+        log_info("Session begins", LOG_C("session_id", h->session_id), LOG_C("user", d->user), LOG_C("kind", h->kind),
+                 LOG_STR("from", connection_client_addr(h->connection)));
+}
+
+static void tell_start(struct helper *h)
+{
+        const Cteleport__Session__V1__Start *start = h->first->start;
+        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__AttendStart begun = CTELEPORT__V1__ATTEND_START__INIT;
+
+        begun.session_id = h->session_id;
+        begun.kind = text(h->kind);
+        begun.command = start->command;
+        begun.has_pty = start->has_pty;
+        begun.columns = start->columns;
+        begun.rows = start->rows;
+        begun.term = start->term;
+        begun.is_recorded = h->recording != NULL;
+        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_START;
+        up.start = &begun;
+        conversation_enter(&h->state, TOLD);
+        h->is_told = h->is_asking = true;
+        connection_tell(h->connection, &up, on_begun, h);
+}
+
+static void tell_rejected(struct helper *h, const char *why)
+{
+        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__AttendRejected rejected = CTELEPORT__V1__ATTEND_REJECTED__INIT;
+
+        rejected.reason = text(why);
+        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_REJECTED;
+        up.rejected = &rejected;
+        connection_tell(h->connection, &up, NULL, NULL);
+}
+
+static void begin(struct helper *h, const Cteleport__V1__AttendDecision *d)
+{
+        AUTO(buf) id = BUF_MAX(ID_MAX);
+        const char *why = objection(h, d);
+
+        random_uuid(&id);
+        snprintf(h->session_id, sizeof h->session_id, "%s", buf_c(&id));
+        if (why == NULL && h->first->start->has_pty && strcmp(d->record, "off") != 0) {
+                AUTO_PTR(error) err = begin_recording(h, d);
+
+                h->is_strict = strcmp(d->record, "strict") == 0;
+                if (err != NULL)
+                        log_warn("A session cannot be recorded", LOG_C("session_id", h->session_id), LOG_ERR(err));
+                if (err != NULL && h->is_strict)
+                        why = "this session must be recorded, and this node cannot record it now";
+                else if (err != NULL)
+                        h->notice = "this session is not recorded: this node cannot record it now";
+        }
+        if (why != NULL) {
+                tell_rejected(h, why);
+                refuse(h, why);
+                return;
+        }
+        tell_start(h);
+}
+
+/* sshd's word that it let the person in comes by its log, which may be read after the program it started is heard. */
+static void look_for_decision(void *ctx)
+{
+        struct helper *h = ctx;
+        const Cteleport__V1__AttendDecision *d = connection_decision(h->connection);
+
+        if (d != NULL)
+                begin(h, d);
+        else
+                timer_start(h->retry, MILLISECONDS(PACE_HELPER_ACCEPTED));
+}
+
+/* ---- who is it? ------------------------------------------------------------------------------------------------------------ */
+
+static void on_checked(void *ctx, struct error *err)
+{
+        struct helper *h = ctx;
+        AUTO_PTR(error) owned = err;
+
+        h->check = NULL;
+        if (err != NULL) {
+                log_warn("A process at the helpers' socket is not what it says", LOG_INT("uid", h->uid), LOG_INT("pid", h->pid), LOG_ERR(err));
+                refuse(h, "no program of sshd's");
+                return;
+        }
+        h->connection = connection_find(h->all->service, str_of(claimed_connection(h)));
+        if (h->connection == NULL) {
+                refuse(h, "the connection is over");
+                return;
+        }
+        connection_add_helper(h->connection, h);
+        h->all->unknown--;
+        if (h->first->payload_case == CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE) {
+                ask(h);
+                return;
+        }
+        h->kind = kind_named(h->first->start->kind);
+        conversation_enter(&h->state, ACCEPTED);
+        look_for_decision(h);
+}
+
+/* The first word. */
+static void introduce(struct helper *h, const helper_up *up)
+{
+        bool is_authorize = up->payload_case == CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
+
+        h->first = up;
+        if ((is_authorize && h->uid != ROOT) || connection_find(h->all->service, str_of(claimed_connection(h))) == NULL) {
+                refuse(h, "no program of sshd's");
+                return;
+        }
+        conversation_enter(&h->state, CHECKED);
+        h->check = helper_check_start(h->all->service, str_of(claimed_connection(h)), h->pid, on_checked, h);
+}
+
+/* ---- a session that runs ------------------------------------------------------------------------------------------------------ */
+
+static void on_drained(void *ctx)
+{
+        struct helper *h = ctx;
+
+        if (h->stream != NULL && h->files_untold < LIMIT_FILES_UNTOLD)
+                stream_read(h->stream, true);
+}
+
+static void take_output(struct helper *h, const Cteleport__Session__V1__Output *output)
+{
+        h->bytes_out += output->data.len;
+        h->bytes_in += output->input_bytes;
+        if (h->recording == NULL)
+                return;
+        spool_output(h->recording, str_of_bytes(output->data.data, output->data.len));
+        if (spool_pending(h->recording) > LIMIT_SPOOL_WAITING) {
+                stream_read(h->stream, false);
+                spool_on_drain(h->recording, on_drained);
+        }
+}
+
+static void tell_resize(void *ctx)
+{
+        struct helper *h = ctx;
+        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__AttendResize resize = CTELEPORT__V1__ATTEND_RESIZE__INIT;
+
+        if (!h->has_resized || h->connection == NULL)
+                return;
+        h->has_resized = false;
+        h->resized = loop_now(h->all->loop);
+        resize.session_id = h->session_id;
+        resize.columns = h->columns;
+        resize.rows = h->rows;
+        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_RESIZE;
+        up.resize = &resize;
+        connection_tell(h->connection, &up, NULL, NULL);
+}
+
+/* Somebody who drags a window makes hundreds: the recording has them all, the audit the last of each second. */
+static void take_resize(struct helper *h, const Cteleport__Session__V1__Resize *resize)
+{
+        h->columns = resize->columns;
+        h->rows = resize->rows;
+        h->has_resized = true;
+        if (h->recording != NULL)
+                spool_resize(h->recording, resize->columns, resize->rows);
+        if (instant_since(loop_now(h->all->loop), h->resized).ns >= MILLISECONDS(PACE_RESIZE_TOLD).ns)
+                tell_resize(h);
+        else if (!timer_is_running(h->resize))
+                timer_start(h->resize, MILLISECONDS(PACE_RESIZE_TOLD));
+}
+
+static void on_file_told(void *ctx, struct error *err)
+{
+        struct helper *h = ctx;
+
+        error_free(err);
+        h->files_untold--;
+        if (!is_over(h) && h->stream != NULL && h->files_untold == LIMIT_FILES_UNTOLD / 2)
+                stream_read(h->stream, true);
+}
+
+static void take_file(struct helper *h, const Cteleport__Session__V1__FileOperation *op)
+{
+        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__AttendFile file = CTELEPORT__V1__ATTEND_FILE__INIT;
+
+        file.session_id = h->session_id;
+        file.action = op->action;
+        file.path = op->path;
+        file.target_path = op->target_path;
+        file.flags = op->flags;
+        file.bytes_read = op->bytes_read;
+        file.bytes_written = op->bytes_written;
+        file.error = op->error;
+        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_FILE;
+        up.file = &file;
+        if (++h->files_untold >= LIMIT_FILES_UNTOLD)
+                stream_read(h->stream, false);
+        connection_tell(h->connection, &up, on_file_told, h);
+}
+
+static void take_exit(struct helper *h, const Cteleport__Session__V1__Exit *e)
+{
+        h->code = e->code;
+        free(h->signal);
+        h->signal = mem_printf("%s", e->signal);
+        if (e->reason[0] != '\0')
+                set_reason(h, e->reason);
+        log_info("Session ends", LOG_C("session_id", h->session_id), LOG_INT("code", h->code), LOG_C("signal", h->signal),
+                 LOG_C("reason", h->reason == NULL ? "" : h->reason));
+        helper_close(h);
+}
+
+/* ---- frames -------------------------------------------------------------------------------------------------------------------- */
+
+static void take_running(struct helper *h, const helper_up *up)
+{
+        switch (up->payload_case) {
+        case CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_OUTPUT:
+                take_output(h, up->output);
+                break;
+        case CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_RESIZE:
+                take_resize(h, up->resize);
+                break;
+        case CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_FILE:
+                take_file(h, up->file);
+                break;
+        case CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_EXIT:
+                take_exit(h, up->exit);
+                break;
+        default:
+                order_end(h, "the session's program says what it should not");
+        }
+}
+
+/* The first frame stays: it is what the program asks for. Whether the frame was in turn. */
+static bool take_message(struct helper *h, struct arena *arena, const helper_up *up)
+{
+        if (h->state.state == HEARS) {
+                h->arena = arena;
+                introduce(h, up);
+                return true;
+        }
+        bool is_talking = h->state.state == RUNS || h->state.state == ENDED;
+        if (is_talking)
+                take_running(h, up);
+        arena_free(arena);
+        return is_talking;
+}
+
+/* One frame off the front of `in`; *ret_len 0 when none is whole. */
+static struct error *take_frame(struct helper *h, struct str in, size_t *ret_len)
+{
+        struct arena *arena = arena_new(SESSION_ARENA);
+        ProtobufCMessage *msg = NULL;
+        struct error *err = session_frame_read(in, &cteleport__session__v1__helper_up__descriptor, arena, &msg, ret_len);
+
+        if (err != NULL || *ret_len == 0)
+                arena_free(arena);
+        else if (!take_message(h, arena, (const helper_up *)msg))
+                err = error_new(ERROR_INVALID_ARGUMENT, "it speaks out of turn");
+        return err;
+}
+
+static void give_up(struct helper *h, struct error *err)
+{
+        log_warn("A program of sshd says what it should not", LOG_C("connection_id", claimed_connection(h)), LOG_INT("uid", h->uid),
+                 LOG_INT("pid", h->pid), LOG_ERR(err));
+        error_free(err);
+        h->code = 255;
+        set_reason(h, "the session's program says what it should not");
+        helper_close(h);
+}
+
+static void on_read(void *ctx, struct str bytes)
+{
+        struct helper *h = ctx;
+        size_t at = 0, len = 1;
+        struct error *err = NULL;
+
+        buf_put(&h->in, bytes); /* never more than a frame that is not whole, and what is read at once */
+        while (err == NULL && len > 0 && h->state.state != CLOSED) {
+                err = take_frame(h, str_slice(buf_str(&h->in), at, h->in.len), &len);
+                at += len;
+        }
+        buf_consume(&h->in, at);
+        if (h->in.len == 0) {
+                buf_release(&h->in); /* a session that rests holds no memory */
+                h->in = BUF_MAX(SESSION_FRAME_MAX + LOOP_BUFFER);
+        }
+        if (err != NULL && h->state.state != CLOSED)
+                give_up(h, err);
+        else
+                error_free(err);
+}
+
+static void on_end(void *ctx, struct error *err)
+{
+        struct helper *h = ctx;
+
+        error_free(err);
+        h->code = 255;
+        set_reason(h, "the session's program is gone");
+        helper_close(h);
+}
+
+/* ---- the door ---------------------------------------------------------------------------------------------------------------- */
+
+static size_t unknown_of(const struct helpers *all, uid_t uid)
+{
+        size_t n = 0;
+
+        for (const struct helper *h = all->first; h != NULL; h = h->next)
+                n += h->uid == uid && h->state.state <= CHECKED;
+        return n;
+}
+
+static const struct stream_events stream_events = { .on_read = on_read, .on_end = on_end };
+
+static void on_accepted(void *ctx, int fd, const char *peer UNUSED)
+{
+        struct helpers *all = ctx;
+        uid_t uid;
+        gid_t gid;
+        pid_t pid;
+        AUTO_PTR(error) err = socket_peer_cred(fd, &uid, &gid, &pid);
+
+        if (err != NULL || pid <= 0 || all->unknown >= LIMIT_HELPERS_UNKNOWN ||
+            (uid != ROOT && unknown_of(all, uid) >= UNKNOWN_OF_USER)) {
+                close(fd);
+                return;
+        }
+        struct helper *h = NEW(struct helper);
+        h->all = all;
+        h->uid = uid;
+        h->pid = pid;
+        h->in = BUF_MAX(SESSION_FRAME_MAX + LOOP_BUFFER);
+        h->retry = timer_new(all->loop, look_for_decision, h);
+        h->resize = timer_new(all->loop, tell_resize, h);
+        h->next = all->first;
+        h->at = &all->first;
+        if (h->next != NULL)
+                h->next->at = &h->next;
+        all->first = h;
+        all->unknown++;
+        conversation_init(&h->state, all->loop, states, HEARS, on_expired, h);
+        h->stream = socket_stream(all->loop, fd);
+        stream_listen(h->stream, &stream_events, h);
+        stream_read(h->stream, true);
+}
+
+struct helpers *helpers_open(struct ssh_service *s, int fd)
+{
+        struct helpers *all = NEW(struct helpers);
+
+        all->service = s;
+        all->loop = ssh_loop(s);
+        all->listener = listener_new(all->loop, fd, on_accepted, all);
+        return all;
+}
+
+void helpers_close(struct helpers *all)
+{
+        if (all == NULL)
+                return;
+        listener_close(all->listener);
+        for (struct helper *h = all->first; h != NULL; h = h->next) {
+                h->code = 255;
+                set_reason(h, "the SSH Service of this node ends");
+                helper_close(h); /* freed from the loop, the last one with `all` */
+        }
+        all->is_closing = true;
+        if (all->first == NULL)
+                free(all);
+}

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "ssh/spool_internal.h"
+
+static const struct str suffix = STR_INIT(".rec");
+
+/* ---- files ------------------------------------------------------------------------------------------------- */
+
+static void on_flush(void *ctx);
+
+static struct spool_file *file_new(struct spool *sp, struct str id, int fd)
+{
+        struct spool_file *f = NEW(struct spool_file);
+
+        f->spool = sp;
+        f->fd = fd;
+        snprintf(f->id, sizeof f->id, "%.*s", STR_ARG(id));
+        snprintf(f->name, sizeof f->name, "%.*s.rec", STR_ARG(id));
+        f->flush = timer_new(sp->loop, on_flush, f);
+        f->begun = f->synced = loop_now(sp->loop);
+        upload_init(f);
+        f->next = sp->files;
+        f->at = &sp->files;
+        if (f->next != NULL)
+                f->next->at = &f->next;
+        sp->files = f;
+        return f;
+}
+
+static void file_free(struct spool_file *f)
+{
+        *f->at = f->next;
+        if (f->next != NULL)
+                f->next->at = f->at;
+        upload_release(f);
+        timer_free(f->flush);
+        recording_writer_free(f->writer);
+        buf_release(&f->writing);
+        error_free(f->write_error);
+        if (f->fd >= 0)
+                close(f->fd);
+        free(f);
+}
+
+/* The last file of a closed spool takes the spool with it. */
+static void free_if_empty(struct spool *sp)
+{
+        if (!sp->is_closing || sp->files != NULL)
+                return;
+        close(sp->dir);
+        free(sp);
+}
+
+/* An earlier run's file is dealt with: the next one may be looked at. */
+static void leave_old(struct spool_file *f)
+{
+        if (!f->is_old)
+                return;
+        f->is_old = false;
+        f->spool->old_uploads--;
+}
+
+void spool_file_settle(struct spool_file *f)
+{
+        struct spool *sp = f->spool;
+
+        if (f->is_writing || upload_is_busy(f) || !(f->is_closed || sp->is_closing))
+                return;
+        if (f->is_unwanted && unlinkat(sp->dir, f->name, 0) < 0)
+                log_warn("A recording that is not needed cannot be removed", LOG_C("file", f->name), LOG_C("error", strerrordesc_np(errno)));
+        if (f->is_unwanted || sp->is_closing) {
+                leave_old(f);
+                file_free(f);
+        } else if (f->is_refused) { /* known, so that it is not found again */
+                leave_old(f);
+                if (f->fd >= 0)
+                        close(f->fd);
+                f->fd = -1;
+        }
+        if (sp->is_closing)
+                free_if_empty(sp);
+        else
+                spool_send_old(sp);
+}
+
+/* ---- the disk, on the pool ------------------------------------------------------------------------------------ */
+
+static struct error *check_room(int fd)
+{
+        struct statvfs st;
+
+        if (fstatvfs(fd, &st) < 0)
+                return error_errno(errno, "cannot ask how much room the disk has");
+        if ((uint64_t)st.f_bavail * st.f_frsize / MiB >= LIMIT_SPOOL_FREE_MIB)
+                return NULL;
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the disk of this node has no room for recordings"),
+                          "at least %d MiB of it stay free", LIMIT_SPOOL_FREE_MIB);
+}
+
+static struct error *append(int fd, uint64_t at, struct str bytes)
+{
+        while (bytes.len > 0) {
+                ssize_t n = pwrite(fd, bytes.ptr, bytes.len, (off_t)at);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        return error_errno(n < 0 ? errno : ENOSPC, "cannot write the recording");
+                bytes = str_slice(bytes, (size_t)n, bytes.len);
+                at += (uint64_t)n;
+        }
+        return NULL;
+}
+
+static struct error *sync_file(const struct spool_file *f)
+{
+        if (fdatasync(f->fd) < 0)
+                return error_errno(errno, "cannot write the recording");
+        return check_room(f->fd);
+}
+
+static void write_job(void *ctx)
+{
+        struct spool_file *f = ctx;
+
+        f->write_error = append(f->fd, f->size, buf_str(&f->writing));
+        if (f->write_error == NULL) {
+                f->written = f->writing.len;
+                if (f->wants_sync)
+                        f->write_error = sync_file(f);
+                return;
+        }
+        /* What was half written is no chunk. */
+        if (ftruncate(f->fd, (off_t)f->size) < 0)
+                f->write_error = error_because(f->write_error, error_errno(errno, "cannot cut it"));
+}
+
+static void write_more(struct spool_file *f);
+
+static void tell_drained(struct spool_file *f)
+{
+        if (!f->wants_drain || f->is_closed || spool_pending(f) >= LIMIT_SPOOL_WAITING)
+                return;
+        f->wants_drain = false;
+        if (f->drained != NULL)
+                f->drained(f->ctx);
+}
+
+static void on_written(void *ctx)
+{
+        struct spool_file *f = ctx;
+        struct error *err = f->write_error;
+
+        f->write_error = NULL;
+        f->is_writing = false;
+        f->size += f->written;
+        f->written = 0;
+        buf_release(&f->writing);
+        if (err != NULL) {
+                spool_file_fail(f, err);
+        } else {
+                write_more(f);
+                tell_drained(f);
+                if (f->is_dirty && !f->is_closed && !timer_is_running(f->flush))
+                        timer_start(f->flush, MILLISECONDS(PACE_SPOOL_SYNC));
+        }
+        upload_advance(f);
+}
+
+/* Hands what is ready to the pool, all at once; or what is written there, to be synced when that is due. */
+static void write_more(struct spool_file *f)
+{
+        struct instant now = loop_now(f->spool->loop);
+        bool is_due = f->is_closed || instant_since(now, f->synced).ns >= MILLISECONDS(PACE_SPOOL_SYNC).ns;
+
+        if (f->is_writing || f->has_failed || f->is_unwanted)
+                return;
+        struct str ready = recording_drain(f->writer);
+        if (ready.len == 0 && !(f->is_dirty && is_due)) {
+                f->is_complete |= f->is_closed;
+                return;
+        }
+        f->writing = BUF_MAX(ready.len + 1);
+        buf_put(&f->writing, ready);
+        recording_taken(f->writer, ready.len);
+        f->given = 0;
+        f->wants_sync = is_due;
+        f->is_dirty = !is_due;
+        if (is_due)
+                f->synced = now;
+        f->is_writing = true;
+        loop_job(f->spool->loop, write_job, on_written, f);
+}
+
+/* ---- a session's recording ---------------------------------------------------------------------------------------- */
+
+void spool_file_fail(struct spool_file *f, struct error *err)
+{
+        if (f->has_failed || f->is_complete) {
+                error_free(err);
+                return;
+        }
+        f->has_failed = f->is_aborted = f->is_complete = true;
+        timer_stop(f->flush);
+        log_warn("A recording ends early", LOG_C("session_id", f->id), LOG_ERR(err));
+        f->wants_drain = false;
+        if (f->is_closed)
+                error_free(err);
+        else
+                f->failed(f->ctx, err);
+}
+
+struct error *spool_begin(struct spool *sp, struct str session_id, const struct recording_header *header,
+                          void (*failed)(void *ctx, struct error *err), void *ctx, struct spool_file **ret)
+{
+        AUTO_MEM char *name = mem_printf("%.*s.rec", STR_ARG(session_id));
+        AUTO_FD int fd = openat(sp->dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                return error_errno(errno, "cannot begin the recording");
+        struct recording_writer *w = recording_writer_new(header);
+        struct str head = recording_drain(w);
+        struct error *err = check_room(fd);
+        if (err == NULL)
+                err = append(fd, 0, head);
+        if (err != NULL) {
+                recording_writer_free(w);
+                unlinkat(sp->dir, name, 0);
+                return err;
+        }
+        struct spool_file *f = file_new(sp, session_id, fd);
+        fd = -1;
+        f->writer = w;
+        f->size = head.len;
+        recording_taken(w, head.len);
+        f->failed = failed;
+        f->ctx = ctx;
+        *ret = f;
+        return NULL;
+}
+
+void spool_publish(struct spool_file *f)
+{
+        f->is_published = true;
+        upload_advance(f);
+}
+
+void spool_discard(struct spool_file *f)
+{
+        f->is_closed = f->is_unwanted = f->is_complete = true;
+        timer_stop(f->flush);
+        spool_file_settle(f);
+}
+
+static struct duration since_begun(const struct spool_file *f)
+{
+        return instant_since(loop_now(f->spool->loop), f->begun);
+}
+
+/* Chunks go to the disk when they are full; what is open goes when it is old. */
+static void was_given(struct spool_file *f, size_t len)
+{
+        f->given += len;
+        if (recording_drain(f->writer).len > 0)
+                write_more(f);
+        if (!timer_is_running(f->flush))
+                timer_start(f->flush, MILLISECONDS(PACE_SPOOL_FLUSH));
+}
+
+static void on_flush(void *ctx)
+{
+        struct spool_file *f = ctx;
+
+        recording_flush(f->writer);
+        write_more(f);
+}
+
+void spool_output(struct spool_file *f, struct str bytes)
+{
+        if (f->has_failed || bytes.len == 0)
+                return;
+        recording_output(f->writer, since_begun(f), bytes);
+        was_given(f, bytes.len);
+}
+
+void spool_resize(struct spool_file *f, uint32_t columns, uint32_t rows)
+{
+        if (f->has_failed)
+                return;
+        recording_resize(f->writer, since_begun(f), columns, rows);
+        was_given(f, 0);
+}
+
+size_t spool_pending(const struct spool_file *f)
+{
+        return f->has_failed ? 0 : f->given + f->writing.len;
+}
+
+void spool_on_drain(struct spool_file *f, void (*drained)(void *ctx))
+{
+        f->drained = drained;
+        f->wants_drain = true;
+}
+
+void spool_finish(struct spool_file *f)
+{
+        f->is_closed = true;
+        timer_stop(f->flush);
+        if (!f->has_failed) {
+                recording_finish(f->writer, since_begun(f));
+                write_more(f);
+        }
+        upload_advance(f);
+}
+
+/* ---- what an earlier run left ------------------------------------------------------------------------------------------ */
+
+struct look {
+        struct spool_file *file;
+        struct error *err;
+        bool has_ended;
+};
+
+/* How far the file is whole; the rest is cut off. */
+static struct error *look_at(struct look *k)
+{
+        enum { PIECE = 64 * KiB };
+        struct spool_file *f = k->file;
+        struct recording_check check = { 0 };
+        AUTO_MEM char *piece = mem_alloc(PIECE);
+        ssize_t n;
+
+        for (uint64_t at = 0; (n = pread(f->fd, piece, PIECE, (off_t)at)) > 0; at += (uint64_t)n) {
+                AUTO_PTR(error) damage = recording_check_feed(&check, str_of_bytes(piece, (size_t)n));
+
+                if (damage != NULL)
+                        break;
+        }
+        if (n < 0)
+                return error_errno(errno, "cannot read a recording");
+        f->size = check.whole;
+        k->has_ended = check.has_ended;
+        if (ftruncate(f->fd, (off_t)f->size) < 0 || fdatasync(f->fd) < 0)
+                return error_errno(errno, "cannot cut a recording to what is whole of it");
+        return NULL;
+}
+
+static void look_job(void *ctx)
+{
+        struct look *k = ctx;
+
+        k->err = look_at(k);
+}
+
+static void on_looked(void *ctx)
+{
+        struct look *k = ctx;
+        struct spool_file *f = k->file;
+        AUTO_PTR(error) err = k->err;
+
+        f->is_writing = false;
+        f->is_aborted = !k->has_ended;
+        free(k);
+        log_info("Found the recording of an earlier session", LOG_C("session_id", f->id), LOG_INT("bytes", f->size),
+                 LOG_C("is", f->is_aborted ? "aborted" : "complete"));
+        if (err != NULL) {
+                log_warn("The recording of an earlier session stays here", LOG_C("session_id", f->id), LOG_ERR(err));
+                f->is_refused = true;
+                spool_file_settle(f);
+                return;
+        }
+        f->is_published = f->is_complete = true;
+        upload_advance(f);
+}
+
+static bool is_known(const struct spool *sp, struct str id)
+{
+        for (const struct spool_file *f = sp->files; f != NULL; f = f->next)
+                if (str_equal(str_of(f->id), id))
+                        return true;
+        return false;
+}
+
+static void find_one(struct spool *sp, const char *name)
+{
+        struct str id = str_of(name);
+
+        if (!str_ends_with(id, suffix))
+                return;
+        id.len -= suffix.len;
+        if (!name_is_uuid(id) || is_known(sp, id))
+                return;
+        int fd = openat(sp->dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0) {
+                log_warn("The recording of an earlier session cannot be opened", LOG_C("file", name), LOG_C("error", strerrordesc_np(errno)));
+                return;
+        }
+        struct look *k = NEW(struct look);
+        k->file = file_new(sp, id, fd);
+        k->file->is_old = k->file->is_closed = k->file->is_writing = true;
+        sp->old_uploads++;
+        loop_job(sp->loop, look_job, on_looked, k);
+}
+
+void spool_send_old(struct spool *sp)
+{
+        int fd = sp->old_uploads >= LIMIT_SPOOL_UPLOADS ? -1 : openat(sp->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *all = fd < 0 ? NULL : fdopendir(fd);
+        const struct dirent *entry;
+
+        if (all == NULL) {
+                if (fd >= 0)
+                        close(fd);
+                return;
+        }
+        while (sp->old_uploads < LIMIT_SPOOL_UPLOADS && (entry = readdir(all)) != NULL)
+                find_one(sp, entry->d_name);
+        closedir(all);
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------------------------- */
+
+struct spool *spool_open(struct ssh_service *s, const char *dir)
+{
+        struct spool *sp = NEW(struct spool);
+
+        *sp = (struct spool){ .service = s, .loop = ssh_loop(s), .budget = SPOOL_BUDGET };
+        TAILQ_INIT(&sp->turns);
+        sp->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (sp->dir < 0) /* each recording will say so */
+                log_warn("The folder of recordings cannot be opened", LOG_C("folder", dir), LOG_C("error", strerrordesc_np(errno)));
+        else
+                spool_send_old(sp);
+        return sp;
+}
+
+void spool_close(struct spool *sp)
+{
+        struct spool_file *next;
+
+        if (sp == NULL)
+                return;
+        sp->is_closing = true;
+        if (sp->files == NULL) {
+                free_if_empty(sp);
+                return;
+        }
+        for (struct spool_file *f = sp->files; f != NULL; f = next) {
+                next = f->next;
+                f->is_closed = true;
+                timer_stop(f->flush);
+                upload_stop(f);
+                spool_file_settle(f); /* the last one frees the spool */
+        }
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A recording on its way: written by spool.c, sent by upload.c. Private to the two.
+ *
+ *      begun ──▶ writing, and sending behind ──▶ finished ──▶ all sent ──▶ gone
+ *                       │ the disk or the cluster takes no more
+ *                       └──▶ failed ──▶ finished …
+ *
+ * Disk work is done on the pool, one write and one read at a time, on copies.
+ */
+#ifndef SSH_SPOOL_INTERNAL_H
+#define SSH_SPOOL_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include "base/limits.h"
+#include "recording/recording.h"
+#include "rpc/rpc.h"
+#include "ssh/ssh.h"
+
+enum {
+        SPOOL_NAME_MAX = 48,           /* "<uuid>.rec" */
+        SPOOL_PIECE = 64 * KiB,        /* read and sent at once */
+        SPOOL_BUDGET = 8 * SPOOL_PIECE, /* of all recordings together */
+};
+
+_Static_assert((int)SPOOL_PIECE <= (int)LIMIT_RECORD_CHUNK && (int)SPOOL_BUDGET <= (int)LIMIT_UNREAD_OUTPUT / 2,
+               "the sessions' own words go over the same connection");
+
+struct upload {
+        struct rpc_client_call *call; /* NULL: none under way */
+        bool is_asking;               /* for a client of auth */
+        bool is_reading;              /* a job holds `piece` */
+        bool has_offset;              /* auth has said where to begin */
+        bool has_finished_saying;     /* RecordFinish went out */
+        uint64_t sent, acked;         /* offsets */
+        struct instant sent_at;       /* the last piece */
+        uint64_t read_from;           /* of the piece */
+        size_t reserved;              /* of the spool's budget */
+        bool is_queued;               /* for its turn */
+        TAILQ_ENTRY(spool_file) turn;
+        struct buf piece;
+        struct error *read_error;
+        struct timer *retry;          /* a pause, between tries or between pieces */
+        struct backoff backoff;
+};
+
+struct spool_file {
+        struct spool_file *next, **at;
+        struct spool *spool;
+        char id[SPOOL_NAME_MAX];
+        char name[SPOOL_NAME_MAX];
+        int fd;
+        bool is_old;       /* of an earlier run */
+        bool is_published; /* may be sent */
+        bool is_closed;    /* whoever gave the bytes has let go */
+        bool has_failed;   /* takes no more */
+        bool is_aborted;   /* ends without its end */
+        bool is_complete;  /* nothing more will be written: size is final */
+        bool is_unwanted;  /* discarded, or the cluster has it: goes when no job holds it */
+        bool is_refused;   /* the cluster will not have it: stays where it is, for an operator */
+        uint64_t size;     /* on disk, whole chunks */
+
+        struct recording_writer *writer;
+        struct instant begun, synced;
+        struct timer *flush;
+        bool is_writing;       /* a job holds `writing` */
+        bool wants_sync;       /* of that job */
+        bool is_dirty;         /* something was written and not synced */
+        struct buf writing;
+        size_t written;        /* bytes of it that the job has written */
+        struct error *write_error;
+        size_t given;          /* bytes of output since the last chunk was taken for writing */
+        bool wants_drain;
+        void (*failed)(void *ctx, struct error *err);
+        void (*drained)(void *ctx);
+        void *ctx;
+
+        struct upload upload;
+};
+
+struct spool {
+        struct ssh_service *service;
+        struct loop *loop;
+        int dir;
+        struct spool_file *files;
+        size_t old_uploads;  /* of earlier runs, under way */
+        size_t budget;       /* bytes that may yet be sent without being acknowledged: the connection is everybody's */
+        TAILQ_HEAD(turns, spool_file) turns; /* those that wait for budget, in order */
+        bool is_closing;
+};
+
+/* spool.c: a file that nobody needs any more goes when no job holds it; the pointer may be dead then. */
+void spool_file_settle(struct spool_file *f);
+/* spool.c: ends the recording as it is, and tells its session (err owned). */
+void spool_file_fail(struct spool_file *f, struct error *err);
+/* spool.c: begins to send what waits of earlier runs. */
+void spool_send_old(struct spool *sp);
+
+/* upload.c */
+void upload_init(struct spool_file *f);
+void upload_release(struct spool_file *f);
+/* Sends no more. */
+void upload_stop(struct spool_file *f);
+/* There is more to send, or nothing more will come; the pointer may be dead then. */
+void upload_advance(struct spool_file *f);
+bool upload_is_busy(const struct spool_file *f);
+
+#endif
