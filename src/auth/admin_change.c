@@ -18,7 +18,7 @@ static struct error *already_exists(const struct change *c)
 {
         AUTO_MEM char *shown = escaped(c->name);
 
-        return error_hint(error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", c->kind, shown), "use -f or --force to overwrite it");
+        return error_hint(error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", c->kind, shown), "take another name, or overwrite it: tctl create -f");
 }
 
 static struct error *changed_meanwhile(const struct change *c)
