@@ -450,7 +450,7 @@ static void tell_closed(struct auth *a, struct connection *c, struct store_txn *
         add(a, t, &r);
 }
 
-void connection_end(struct auth *a, struct connection *c, struct store_txn *t, struct str reason)
+void connection_record_end(struct auth *a, struct connection *c, struct store_txn *t, struct str reason)
 {
         Cteleport__V1__AttendClosed closed = CTELEPORT__V1__ATTEND_CLOSED__INIT;
 
@@ -466,7 +466,7 @@ static struct error *named_session(const struct connection *c, const char *id, C
         return *ret != NULL ? NULL : error_new(ERROR_INVALID_ARGUMENT, "a session that is not open on this connection");
 }
 
-struct error *connection_tell(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendUp *up,
+struct error *connection_record_tell(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendUp *up,
                               const struct answer *accepted)
 {
         Cteleport__State__V1__Session *s = NULL;

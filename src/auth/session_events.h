@@ -34,11 +34,11 @@ void connection_release(struct connection *c);
  * for what a node may not say; then cancel the transaction and drop c. accepted: the answer that allowed it,
  * for AttendAccepted only.
  */
-struct error *connection_tell(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendUp *up,
+struct error *connection_record_tell(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendUp *up,
                               const struct answer *accepted) MUST_USE;
 
 /* Ends every open session and the connection, for a node that will not do it: `reason` goes to the audit. */
-void connection_end(struct auth *a, struct connection *c, struct store_txn *t, struct str reason);
+void connection_record_end(struct auth *a, struct connection *c, struct store_txn *t, struct str reason);
 
 /* Adds the connection's own record, or its removal, to t; afterwards c is what the commit will make true. */
 void connection_put(const struct connection *c, struct store_txn *t);

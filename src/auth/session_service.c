@@ -437,7 +437,7 @@ static struct error *fill_batch(struct attendance *t, struct store_txn *txn, siz
                                 return NULL; /* after the batch, if there is one */
                         }
                         if (!is_accepted || !t->is_refused)
-                                TRY(connection_tell(t->auth, &t->next, txn, up, t->accepted));
+                                TRY(connection_record_tell(t->auth, &t->next, txn, up, t->accepted));
                         if (is_accepted)
                                 drop_answer(t);
                         t->next.record->last_seq = up->seq;
@@ -487,7 +487,7 @@ static void become_ready(struct attendance *t)
                         finish(t, err);
                         return;
                 }
-                connection_end(t->auth, &t->next, txn, str_of(t->end_reason));
+                connection_record_end(t->auth, &t->next, txn, str_of(t->end_reason));
                 commit(t, txn);
                 return;
         }

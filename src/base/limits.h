@@ -72,6 +72,17 @@ enum {
         PACE_SPOOL_SYNC = 1000,               /* … and safe from a power cut after this */
         PACE_UPLOAD = 1000,                   /* a quiet terminal's recording goes to the cluster this often */
         TIMEOUT_FILE_STATUS = 200,            /* until a file operation that nobody called failed is told as done */
+        TIMEOUT_LABEL_COMMAND = 10 * 1000,    /* a command of ssh_service.commands */
+        TIMEOUT_SSH_STOP = 1200,              /* for sessions to say goodbye when the SSH Service is told to end; within TIMEOUT_STOP_STEP */
+        TIMEOUT_SSHD_START = 10 * 1000,       /* from a visitor at the tunnel to an sshd for them */
+        TIMEOUT_SSH_GOODBYE = 500,            /* for the words on a terminal to reach its person */
+        TIMEOUT_SSH_DRAIN = 60 * 1000,        /* for sshd's last bytes to reach a person with a slow line */
+        TIMEOUT_HELPER_CHECK = 5 * 1000,      /* for the supervisor's word on who called */
+        TIMEOUT_SSH_LINGER = 2 * 1000,        /* for sessions to end by themselves when their connection has ended */
+        TIMEOUT_ATTEND_ASK = 20 * 1000,       /* for the cluster's word on a certificate; sshd waits a minute */
+        TIMEOUT_ATTEND_LAST = 600 * 1000,     /* a connection that is over tries for so long to tell the cluster */
+        PACE_ATTEND_MOST = 5 * 1000,          /* a connection without the cluster's ear tries again at least this often */
+        TIMEOUT_SSHD_STOP = 5 * 1000,         /* an sshd told to end that has not is killed */
 };
 
 /* Sizes in bytes, counts as they are. */
@@ -218,6 +229,15 @@ enum {
         LIMIT_USER_CERT_SECONDS_USUAL = 12 * 3600, /* one that asks for nothing else */
         LIMIT_HEARTBEAT_SECONDS = 24 * 3600,  /* auth_service.heartbeat_ttl, at most */
         LIMIT_HEARTBEAT_SECONDS_MIN = 2,
+        LIMIT_LABEL_COMMANDS = 64,            /* of one host */
+        LIMIT_LABEL_VALUE = 1 * KiB,          /* kept of what such a command prints */
+        LIMIT_SSH_TELLING = 256,              /* events of one connection on their way at once, below LIMIT_ATTEND_WAITING … */
+        LIMIT_SSH_TELLING_BYTES = 256 * KiB,  /* … and their size, with one more below LIMIT_ATTEND_UNACKED */
+        LIMIT_SSH_UNTOLD = 4096,              /* events of one connection that the cluster has not acknowledged … */
+        LIMIT_SSH_UNTOLD_BYTES = 4 * MiB,     /* … and their size: beyond, the connection ends */
+        LIMIT_SSH_QUESTIONS = 16,             /* certificates of one connection that are asked about */
+        LIMIT_SSH_CONNECTIONS = 500,          /* of one host: three processes of some MiB each */
+        LIMIT_SSH_HELPERS_WAITING = 128,      /* programs of sshd that wait to be heard */
         LIMIT_STATIC_TOKENS = 1000,           /* secrets of auth_service.tokens and the files it names */
 };
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/identity_message.h"
 #include "net/http_client.h"
 #include "net/socket.h"
 
@@ -23,6 +24,8 @@ static bool is_due(const struct instance *i, const struct slot *s)
                 return true;
         if (!i->is_local && !str_equal(s->identity.host_id, instance->host_id))
                 return true; /* of a membership before this one */
+        if (s->service != NULL && s->identity.certs.ssh_user_ca_count == 0)
+                return true; /* from a join or a release that did not say who signs people */
         return loop_wall(&i->loop).ns >= s->renew_at.ns;
 }
 
@@ -66,6 +69,7 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
                 expected.cluster = instance->cluster;
         }
         TRY(host_certificates_of(&certs, r->certificates));
+        TRY(identity_add_user_cas(&certs, r));
         TRY(host_identity_make(&id, &i->certify_keys, &certs, expected));
         TRY(host_identity_check_times(&id, loop_wall(&i->loop)));
         instance_tell_skew(i, host_clock_skew(id.times, loop_wall(&i->loop)));
@@ -191,6 +195,7 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         instance_succeeded(i);
         instance_tell_skew(i, skew);
         status_set_state(&i->status, STATUS_CONNECTED);
+        instance_tell_labels(i);
         /* What joining needed is not needed for a long time: an idle agent is to be small. */
         http_client_unload();
         malloc_trim(0);
@@ -212,30 +217,25 @@ static void on_presence_end(void *ctx, struct error *err)
         instance_failed(i, i->is_listed ? error_wrap(err, "lost the Auth Service") : err);
 }
 
+static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *said)
+{
+        struct instance *i = ctx;
+        if (!proxy_list_set(i->proxies, said))
+                return;
+        log_debug("The cluster has told its proxies", LOG_INT("count", proxy_list_message(i->proxies)->n_proxies));
+        neighbour_look(i->neighbours[SLOT_NODE]);
+}
+
 static const struct presence_events presence_events = {
-        .on_welcome = on_welcome, .on_notice = on_notice, .on_end = on_presence_end,
+        .on_welcome = on_welcome, .on_notice = on_notice, .on_proxies = on_proxies, .on_end = on_presence_end,
 };
 
-/* Where the SSH service can be reached without a proxy; "" when only through one. */
-static const char *ssh_addr(struct arena *a, const struct instance *i)
+void instance_tell_labels(struct instance *i)
 {
-        const Cteleport__V1__SSHConfig *ssh = i->boot->config->ssh_service;
-        struct str host;
-        int port = 3022, ignored;
-        if (!i->slots[SLOT_NODE].is_wanted || (!i->is_local && !str_is_empty(i->proxy_server)))
-                return "";
-        if (ssh != NULL && ssh->listen_addr != NULL)
-                error_free(address_split(str_of(ssh->listen_addr), 3022, &host, &port));
-        const char *advertised = i->config->advertise_ip;
-        if (advertised == NULL)
-                advertised = i->boot->nodename;
-        struct error *err = address_split(str_of(advertised), port, &host, &ignored);
-        if (err != NULL) {
-                error_free(err);
-                return "";
-        }
-        bool is_v6 = str_find_char(host, ':') != host.len;
-        return arena_printf(a, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), ignored);
+        Cteleport__V1__CommandLabel **labels;
+        size_t count = i->labels == NULL ? 0 : labels_list(i->labels, &labels);
+        if (count > 0 && i->presence != NULL)
+                presence_tell_labels(i->presence, labels, count);
 }
 
 static void open_presence(struct instance *i)
@@ -253,7 +253,10 @@ static void open_presence(struct instance *i)
                 if (s->service != NULL && s->is_wanted && !host_identity_is_empty(&s->identity))
                         services[hello.n_services++] = (char *)(uintptr_t)s->role;
         }
-        hello.addr = (char *)(uintptr_t)ssh_addr(a, i);
+        /* Nothing listens on a node: people reach it through the tunnels it keeps to the proxies. */
+        hello.use_tunnel = i->slots[SLOT_NODE].is_wanted;
+        if (i->labels != NULL)
+                hello.n_commands = labels_list(i->labels, &hello.commands);
         hello.process_nonce = i->process_nonce;
         if (i->slots[SLOT_PROXY].is_wanted && i->boot->config->proxy_service != NULL && i->boot->config->proxy_service->n_public_addr > 0)
                 hello.proxy_addr = i->boot->config->proxy_service->public_addr[0];

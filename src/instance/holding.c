@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "instance/identity_file.h"
+#include "instance/ssh_files.h"
 
 /* The host ID is written once a membership, so the age of its file is that of the membership. */
 static struct walltime joined_at(const struct instance *i)
@@ -51,7 +52,8 @@ struct keeping {
         struct instance *instance;
         struct slot *slot;
         char *data_dir;
-        struct buf text;   /* secret */
+        struct buf text;   /* secret; empty: it is on the disk already */
+        struct ssh_files ssh; /* empty: sshd reads nothing of this identity */
         char *host_id;     /* for host_uuid; NULL when this is not the host's own identity */
         struct error *err;
 };
@@ -59,18 +61,21 @@ struct keeping {
 static void keep_work(void *ctx)
 {
         struct keeping *k = ctx;
-        k->err = identity_write(k->data_dir, k->slot->role, buf_str(&k->text));
+        if (k->text.len > 0)
+                k->err = identity_write(k->data_dir, k->slot->role, buf_str(&k->text));
+        if (k->err == NULL && k->ssh.host_cert != NULL)
+                k->err = ssh_files_write(k->data_dir, &k->ssh);
         if (k->err == NULL && k->host_id != NULL)
                 k->err = host_uuid_store(k->data_dir, str_of(k->host_id));
 }
 
-static void keep(struct instance *i, struct slot *s);
+static void keep(struct instance *i, struct slot *s, bool is_new);
 
 void holding_store_again(struct instance *i)
 {
         for (size_t n = 0; n < SLOT_COUNT; n++)
                 if (i->slots[n].is_unstored)
-                        keep(i, &i->slots[n]);
+                        keep(i, &i->slots[n], true);
 }
 
 static void tell_stored(struct slot *s, const struct error *err)
@@ -96,12 +101,19 @@ static void keep_done(void *ctx)
         struct slot *s = k->slot;
         s->is_storing = false;
         s->is_unstored = k->err != NULL;
+        bool is_whole = s != &k->instance->slots[SLOT_NODE] || k->ssh.host_cert != NULL;
+        if (k->err == NULL && !s->is_stale && is_whole) {
+                s->is_in_place = true;
+                neighbour_look(k->instance->neighbours[s - k->instance->slots]);
+        }
         if (!k->instance->is_stopping && s->is_stale)
-                keep(k->instance, s);
+                keep(k->instance, s, true);
         else if (!k->instance->is_stopping && s->is_unstored)
                 timer_start(k->instance->store_again, MILLISECONDS(PACE_STORE_IDENTITY));
-        tell_stored(s, k->err);
+        if (k->text.len > 0)
+                tell_stored(s, k->err);
         error_free(k->err);
+        ssh_files_release(&k->ssh);
         wipe(k->text.ptr, k->text.room);
         buf_release(&k->text);
         free(k->host_id);
@@ -109,7 +121,17 @@ static void keep_done(void *ctx)
         free(k);
 }
 
-static void keep(struct instance *i, struct slot *s)
+/* Without it nobody can log in, but the host is a member all the same. */
+static void make_ssh_files(const struct slot *s, struct ssh_files *ret)
+{
+        struct error *err = ssh_files_make(&s->identity, ret);
+        if (err != NULL)
+                log_error("The SSH Service cannot begin", LOG_ERR(err));
+        error_free(err);
+}
+
+/* is_new: it has not been stored yet. */
+static void keep(struct instance *i, struct slot *s, bool is_new)
 {
         s->is_stale = s->is_storing;
         if (s->is_storing)
@@ -120,7 +142,10 @@ static void keep(struct instance *i, struct slot *s)
                                .text = identity_buf() };
         if (s == &i->slots[SLOT_INSTANCE])
                 k->host_id = str_dup(s->identity.host_id);
-        identity_put_json(&k->text, &s->identity);
+        if (s == &i->slots[SLOT_NODE])
+                make_ssh_files(s, &k->ssh);
+        if (is_new)
+                identity_put_json(&k->text, &s->identity);
         loop_job(&i->loop, keep_work, keep_done, k);
 }
 
@@ -133,9 +158,10 @@ void instance_take_identity(struct instance *i, enum slot_index slot, struct hos
         else
                 log_info("The certificate was renewed", LOG_C("role", s->role), LOG_STR("serial", identity->serial));
         hold_identity(i, s, identity, true);
-        keep(i, s);
-        if (slot == SLOT_PROXY)
-                neighbour_news(i->proxy);
+        /* What sshd reads has to be there before the SSH Service is; a proxy reads no files. */
+        s->is_in_place = slot != SLOT_NODE;
+        keep(i, s, true);
+        neighbour_look(i->neighbours[slot]);
 }
 
 void holding_load(struct instance *i)
@@ -153,6 +179,9 @@ void holding_load(struct instance *i)
                         hold_identity(i, s, &id, false);
                 else
                         host_identity_release(&id);
+                s->is_in_place = n != SLOT_NODE;
+                if (n == SLOT_NODE && !host_identity_is_empty(&s->identity))
+                        keep(i, s, false);
                 if (err != NULL && err->code != ERROR_NOT_FOUND)
                         log_warn("The stored identity cannot be used, a new one is asked for", LOG_C("role", s->role),
                                  LOG_ERR(err));

@@ -45,6 +45,10 @@ void identity_put_json(struct buf *out, const struct host_identity *id)
         put_base64(out, id->certs.ssh_cert);
         buf_put_c(out, ",\n  \"ssh_ca_keys\": ");
         put_base64_list(out, id->certs.ssh_ca_keys, id->certs.ssh_ca_count);
+        buf_put_c(out, ",\n  \"tls_user_ca_certs\": ");
+        put_base64_list(out, id->certs.tls_user_ca_certs, id->certs.tls_user_ca_count);
+        buf_put_c(out, ",\n  \"ssh_user_ca_keys\": ");
+        put_base64_list(out, id->certs.ssh_user_ca_keys, id->certs.ssh_user_ca_count);
         buf_put_c(out, "}}\n");
 }
 
@@ -90,6 +94,12 @@ static struct error *read_base64_list(struct arena *a, const json_t *list, struc
         return NULL;
 }
 
+/* What files of earlier releases lack. */
+static struct error *read_optional_list(struct arena *a, const json_t *list, struct str *ret, size_t *ret_count)
+{
+        return json_array_size(list) == 0 ? NULL : read_base64_list(a, list, ret, ret_count);
+}
+
 static struct error *read_spec(const json_t *spec, const char *role, struct host_identity *ret)
 {
         AUTO_PTR(arena) a = arena_new(2 * IDENTITY_FILE_MAX);
@@ -102,6 +112,10 @@ static struct error *read_spec(const json_t *spec, const char *role, struct host
         TRY(read_base64(a, text_of(spec, "ssh_cert"), &certs.ssh_cert));
         TRY(read_base64_list(a, json_object_get(spec, "tls_ca_certs"), certs.tls_ca_certs, &certs.tls_ca_count));
         TRY(read_base64_list(a, json_object_get(spec, "ssh_ca_keys"), certs.ssh_ca_keys, &certs.ssh_ca_count));
+        TRY(read_optional_list(a, json_object_get(spec, "tls_user_ca_certs"), certs.tls_user_ca_certs,
+                               &certs.tls_user_ca_count));
+        TRY(read_optional_list(a, json_object_get(spec, "ssh_user_ca_keys"), certs.ssh_user_ca_keys,
+                               &certs.ssh_user_ca_count));
         return host_identity_make(ret, &keys, &certs, (struct host_expectation){ .role = str_of(role) });
 }
 

@@ -228,6 +228,8 @@ static void on_stop(void *ctx)
         i->is_stopping = true;
         timer_stop(i->wait);
         timer_stop(i->store_again);
+        labels_free(i->labels);
+        i->labels = NULL;
         if (i->connect != NULL)
                 connect_cancel(i->connect);
         if (i->join != NULL)
@@ -237,18 +239,33 @@ static void on_stop(void *ctx)
         status_finish(&i->status, on_status_written, i);
 }
 
-static void take_proxy_link(struct instance *i, int fd)
+/* The slot whose service is the neighbour `name`; SLOT_COUNT when it is none. */
+static enum slot_index slot_of_neighbour(const char *name)
 {
-        neighbour_free(i->proxy);
-        i->proxy = neighbour_new(&i->loop, fd, slot_rows[SLOT_PROXY].role, &i->slots[SLOT_PROXY].identity,
-                                 i->auth_server.len == 0 ? "" : i->auth_server.ptr);
+        enum slot_index n = 0;
+        while (n < SLOT_COUNT && (slot_rows[n].service == NULL || strcmp(slot_rows[n].service, name) != 0))
+                n++;
+        return n;
+}
+
+static void take_neighbour(struct instance *i, enum slot_index n, int fd)
+{
+        neighbour_free(i->neighbours[n]);
+        i->neighbours[n] = neighbour_new(&i->loop, fd,
+                                         (struct neighbour_news){
+                                                 .role = slot_rows[n].role,
+                                                 .identity = &i->slots[n].identity,
+                                                 .is_in_place = &i->slots[n].is_in_place,
+                                                 .auth_addr = i->auth_server.len == 0 ? "" : i->auth_server.ptr,
+                                                 .proxies = n == SLOT_NODE ? i->proxies : NULL,
+                                         });
 }
 
 static void on_link(void *ctx, const char *name, int fd)
 {
         struct instance *i = ctx;
-        if (str_equal(str_of(name), STR("proxy"))) {
-                take_proxy_link(i, fd);
+        if (slot_of_neighbour(name) != SLOT_COUNT) {
+                take_neighbour(i, slot_of_neighbour(name), fd);
                 return;
         }
         fd_close_at(&i->link_fd);
@@ -307,11 +324,41 @@ static struct error *read_boot(struct instance *i)
         return NULL;
 }
 
+static bool runs_labels(const struct instance *i)
+{
+        const Cteleport__V1__SSHConfig *ssh = i->boot->config->ssh_service;
+        return i->slots[SLOT_NODE].is_wanted && ssh != NULL && ssh->n_commands > 0;
+}
+
+static void on_label(void *ctx)
+{
+        instance_tell_labels(ctx);
+}
+
+/* The same with commands to run for labels: they see the programs of this host, but nothing of the data directory. */
+static struct error *enter_local_sandbox_with_commands(const struct instance *i, const char *host_uuid, const char *proc)
+{
+        static const char *const places[] = { "/bin", "/sbin", "/usr", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/home",
+                                              "/root", "/proc", "/sys", "/dev", "/run", "/snap", "/nix" };
+        const char *const write[] = { proc, "/dev/null", NULL };
+        const char *read[ARRAY_LEN(places) + 2] = { host_uuid };
+        size_t count = 1;
+
+        for (size_t n = 0; n < ARRAY_LEN(places); n++) {
+                AUTO_MEM char *beneath = mem_printf("%s/", places[n]);
+                if (!str_starts_with(str_of(i->boot->data_dir), str_of(beneath)))
+                        read[count++] = places[n];
+        }
+        return sandbox_enter(SANDBOX_INSTANCE, (struct sandbox_paths){ .read = read, .write = write });
+}
+
 /* Beside our own Auth Service nothing is asked of AWS, and its data directory holds more than ours: the CA keys. */
 static struct error *enter_local_sandbox(const struct instance *i)
 {
         AUTO_MEM char *proc = mem_printf("%s/proc", i->boot->data_dir);
         AUTO_MEM char *host_uuid = mem_printf("%s/host_uuid", i->boot->data_dir);
+        if (runs_labels(i))
+                return enter_local_sandbox_with_commands(i, host_uuid, proc);
         const char *const read[] = { host_uuid, NULL };
         const char *const write[] = { proc, NULL };
 
@@ -339,6 +386,10 @@ static struct error *set_up(struct instance *i)
         AUTO_MEM char *proc = mem_printf("%s/proc", i->boot->data_dir);
 
         TRY(read_boot(i));
+        if (i->is_local && i->slots[SLOT_PROXY].is_wanted)
+                i->local_proxy = address_to_dial(str_of(i->boot->proxy_listen_addr), 3080);
+        i->proxies = proxy_list_new((struct proxy_list_host){
+                .proxy_server = i->proxy_server.ptr, .local_proxy = i->local_proxy, .host_id = i->boot->host_id });
         TRY(dir_make(proc, 0700));
         TRY(enter_sandbox(i));
         random_bytes(nonce, sizeof nonce);
@@ -353,9 +404,13 @@ static struct error *set_up(struct instance *i)
         status_init(&i->status, &i->loop, i->boot->data_dir);
         TRY(service_control(i->service, &i->loop, &service_events, i));
         i->link_fd = service_take_fd(i->service, "auth");
-        int proxy_fd = service_take_fd(i->service, "proxy");
-        if (proxy_fd >= 0)
-                take_proxy_link(i, proxy_fd);
+        for (enum slot_index n = 0; n < SLOT_COUNT; n++) {
+                int fd = slot_rows[n].service == NULL ? -1 : service_take_fd(i->service, slot_rows[n].service);
+                if (fd >= 0)
+                        take_neighbour(i, n, fd);
+        }
+        if (runs_labels(i))
+                i->labels = labels_new(&i->loop, i->boot->config->ssh_service, on_label, i);
         return NULL;
 }
 
@@ -365,7 +420,11 @@ static void tear_down(struct instance *i)
                 host_identity_release(&i->slots[n].identity);
                 free(i->slots[n].refusal);
         }
-        neighbour_free(i->proxy);
+        for (size_t n = 0; n < SLOT_COUNT; n++)
+                neighbour_free(i->neighbours[n]);
+        proxy_list_free(i->proxies);
+        free(i->local_proxy);
+        labels_free(i->labels);
         instance_hang_up(i);
         error_free(i->join_err);
         conversation_release(&i->at);

@@ -15,6 +15,7 @@
 
 #include "api/service.h"
 #include "cluster/connect.h"
+#include "instance/labels.h"
 #include "instance/neighbour.h"
 #include "instance/presence.h"
 #include "instance/status.h"
@@ -33,6 +34,7 @@ struct slot {
         struct host_identity identity;
         struct walltime renew_at;
         bool is_storing, is_stale; /* a write is under way; and it is of an older identity already */
+        bool is_in_place;      /* its service may use it: what sshd reads of it is on the disk */
         bool is_unstored;      /* the last write failed: once more when the timer says so */
         bool is_told_stored, is_told_unstored;
         char *refusal;         /* why the cluster does not give it, as last logged; owned */
@@ -90,7 +92,10 @@ struct instance {
         bool is_clock_off;       /* and the operator has been told */
         char process_nonce[33];
 
-        struct neighbour *proxy; /* asks for the Proxy identity; NULL when there is none */
+        struct neighbour *neighbours[SLOT_COUNT]; /* who asks for the identity of a slot; NULL when there is none */
+        struct proxy_list *proxies;
+        char *local_proxy;       /* where the proxy beside our own auth listens; NULL: there is none */
+        struct labels *labels;   /* NULL when none are configured */
 };
 
 /* ---- instance.c ------------------------------------------------------------------------------------ */
@@ -127,5 +132,7 @@ void member_connect(struct instance *i);
 
 /* Asks for what is missing or due, one after the other; then presence, or CONNECT if the Instance certificate is new. */
 void certify_begin(struct instance *i);
+/* Tells the cluster the values of the labels that commands give, if it listens. */
+void instance_tell_labels(struct instance *i);
 
 #endif

@@ -7,17 +7,20 @@
 #include "rpc/link.h"
 #include "rpc/rpc.h"
 
-enum { QUESTION_MAX = 4 * KiB, SERIAL_MAX = 128 };
+enum { QUESTION_MAX = 4 * KiB, HAVE_MAX = 128 };
+
+/* A question that is open until there is something newer than the asker has. */
+struct question {
+        bool is_open;
+        uint32_t id;
+        char have[HAVE_MAX]; /* a serial, a revision */
+};
 
 struct neighbour {
         struct loop *loop;
-        const char *role;
-        const struct host_identity *identity;
-        const char *auth_addr;
+        struct neighbour_news news;
         struct link_service *link; /* NULL: the other end is gone */
-        bool is_waiting;           /* a question is open */
-        uint32_t question;
-        char have_serial[SERIAL_MAX];
+        struct question identity, proxies;
 };
 
 static ProtobufCBinaryData bytes_of(struct str s)
@@ -25,10 +28,18 @@ static ProtobufCBinaryData bytes_of(struct str s)
         return (ProtobufCBinaryData){ s.len, (uint8_t *)(uintptr_t)s.ptr };
 }
 
-static void answer(struct neighbour *n)
+static size_t put_list(const struct str *list, size_t count, ProtobufCBinaryData *ret)
 {
-        const struct host_identity *id = n->identity;
-        ProtobufCBinaryData tls_cas[HOST_CAS_MAX], ssh_cas[HOST_CAS_MAX];
+        for (size_t i = 0; i < count; i++)
+                ret[i] = bytes_of(list[i]);
+        return count;
+}
+
+static void answer_identity(struct neighbour *n)
+{
+        const struct host_identity *id = n->news.identity;
+        ProtobufCBinaryData tls_cas[HOST_CAS_MAX], ssh_cas[HOST_CAS_MAX], tls_user_cas[HOST_CAS_MAX],
+                ssh_user_cas[HOST_CAS_MAX];
         AUTO_PTR(arena) a = arena_new(8 * KiB);
 
         Cteleport__Internal__V1__Identity msg = CTELEPORT__INTERNAL__V1__IDENTITY__INIT;
@@ -38,57 +49,91 @@ static void answer(struct neighbour *n)
         msg.serial = (char *)(uintptr_t)str_to_c(a, id->serial);
         msg.key_pem = bytes_of(secret_str(&id->tls_key_pem));
         msg.tls_cert = bytes_of(id->certs.tls_cert);
-        for (size_t i = 0; i < id->certs.tls_ca_count; i++)
-                tls_cas[i] = bytes_of(id->certs.tls_ca_certs[i]);
-        msg.n_tls_ca_certs = id->certs.tls_ca_count;
+        msg.n_tls_ca_certs = put_list(id->certs.tls_ca_certs, id->certs.tls_ca_count, tls_cas);
         msg.tls_ca_certs = tls_cas;
         msg.ssh_key_pem = bytes_of(secret_str(&id->ssh_key_pem));
         msg.ssh_cert = bytes_of(id->certs.ssh_cert);
-        for (size_t i = 0; i < id->certs.ssh_ca_count; i++)
-                ssh_cas[i] = bytes_of(id->certs.ssh_ca_keys[i]);
-        msg.n_ssh_ca_keys = id->certs.ssh_ca_count;
+        msg.n_ssh_ca_keys = put_list(id->certs.ssh_ca_keys, id->certs.ssh_ca_count, ssh_cas);
         msg.ssh_ca_keys = ssh_cas;
+        msg.n_tls_user_ca_certs = put_list(id->certs.tls_user_ca_certs, id->certs.tls_user_ca_count, tls_user_cas);
+        msg.tls_user_ca_certs = tls_user_cas;
+        msg.n_ssh_user_ca_keys = put_list(id->certs.ssh_user_ca_keys, id->certs.ssh_user_ca_count, ssh_user_cas);
+        msg.ssh_user_ca_keys = ssh_user_cas;
         msg.not_after = walltime_unix(id->times.not_after);
-        msg.auth_addr = (char *)(uintptr_t)n->auth_addr;
+        msg.auth_addr = (char *)(uintptr_t)n->news.auth_addr;
 
-        n->is_waiting = false;
-        link_service_answer(n->link, n->question, &msg.base);
+        n->identity.is_open = false;
+        link_service_answer(n->link, n->identity.id, &msg.base);
 }
 
-void neighbour_news(struct neighbour *n)
+void neighbour_look(struct neighbour *n)
 {
-        if (n == NULL || n->link == NULL || !n->is_waiting || host_identity_is_empty(n->identity))
+        if (n == NULL || n->link == NULL)
                 return;
-        if (!str_equal(n->identity->serial, str_of(n->have_serial)))
-                answer(n);
+        const struct host_identity *id = n->news.identity;
+        if (n->identity.is_open && !host_identity_is_empty(id) && *n->news.is_in_place &&
+            !str_equal(id->serial, str_of(n->identity.have)))
+                answer_identity(n);
+        if (!n->proxies.is_open)
+                return;
+        const Cteleport__Internal__V1__Proxies *list = proxy_list_message(n->news.proxies);
+        if (strcmp(list->revision, n->proxies.have) != 0) {
+                n->proxies.is_open = false;
+                link_service_answer(n->link, n->proxies.id, &list->base);
+        }
+}
+
+static struct error *open_question(struct neighbour *n, struct question *q, uint32_t id, const char *have)
+{
+        if (strlen(have) >= HAVE_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "a serial number is longer than %d bytes", HAVE_MAX - 1);
+        if (q->is_open)
+                link_service_refuse(n->link, q->id, error_new(ERROR_ABORTED, "asked again"));
+        q->is_open = true;
+        q->id = id;
+        memcpy(q->have, have, strlen(have) + 1);
+        return NULL;
+}
+
+static struct error *take_identity_question(struct neighbour *n, struct arena *a, uint32_t id, struct str body)
+{
+        ProtobufCMessage *msg;
+
+        TRY(wire_decode(a, &cteleport__internal__v1__identity_request__descriptor, body, &msg));
+        const Cteleport__Internal__V1__IdentityRequest *q = (const Cteleport__Internal__V1__IdentityRequest *)msg;
+        if (!str_equal(str_of(q->role), str_of(n->news.role)))
+                return error_new(ERROR_PERMISSION_DENIED, "this neighbour gets the identity of role %s only",
+                                 n->news.role);
+        return open_question(n, &n->identity, id, q->have_serial);
+}
+
+static struct error *take_proxies_question(struct neighbour *n, struct arena *a, uint32_t id, struct str body)
+{
+        ProtobufCMessage *msg;
+
+        if (n->news.proxies == NULL)
+                return error_new(ERROR_PERMISSION_DENIED, "this neighbour does not get the list of proxies");
+        TRY(wire_decode(a, &cteleport__internal__v1__proxies_request__descriptor, body, &msg));
+        const Cteleport__Internal__V1__ProxiesRequest *q = (const Cteleport__Internal__V1__ProxiesRequest *)msg;
+        return open_question(n, &n->proxies, id, q->have_revision);
 }
 
 static void on_asked(void *ctx, uint32_t id, uint16_t verb, struct str body)
 {
         struct neighbour *n = ctx;
         AUTO_PTR(arena) a = arena_new(QUESTION_MAX);
-        ProtobufCMessage *msg = NULL;
-        struct error *err = NULL;
+        struct error *err;
 
-        if (verb != CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY)
+        if (verb == CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY)
+                err = take_identity_question(n, a, id, body);
+        else if (verb == CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_PROXIES)
+                err = take_proxies_question(n, a, id, body);
+        else
                 err = error_new(ERROR_UNIMPLEMENTED, "unknown verb %u", verb);
-        if (err == NULL)
-                err = wire_decode(a, &cteleport__internal__v1__identity_request__descriptor, body, &msg);
-        const Cteleport__Internal__V1__IdentityRequest *q = (const Cteleport__Internal__V1__IdentityRequest *)msg;
-        if (err == NULL && !str_equal(str_of(q->role), str_of(n->role)))
-                err = error_new(ERROR_PERMISSION_DENIED, "this neighbour gets the identity of role %s only", n->role);
-        if (err == NULL && strlen(q->have_serial) >= SERIAL_MAX)
-                err = error_new(ERROR_INVALID_ARGUMENT, "a serial number is longer than %d bytes", SERIAL_MAX - 1);
-        if (err != NULL) {
+        if (err != NULL)
                 link_service_refuse(n->link, id, err);
-                return;
-        }
-        if (n->is_waiting)
-                link_service_refuse(n->link, n->question, error_new(ERROR_ABORTED, "asked again"));
-        n->is_waiting = true;
-        n->question = id;
-        memcpy(n->have_serial, q->have_serial, strlen(q->have_serial) + 1);
-        neighbour_news(n);
+        else
+                neighbour_look(n);
 }
 
 static void on_ended(void *ctx)
@@ -96,14 +141,13 @@ static void on_ended(void *ctx)
         struct neighbour *n = ctx;
         link_service_free(n->link);
         n->link = NULL;
-        n->is_waiting = false;
+        n->identity.is_open = n->proxies.is_open = false;
 }
 
-struct neighbour *neighbour_new(struct loop *l, int fd, const char *role, const struct host_identity *identity,
-                                const char *auth_addr)
+struct neighbour *neighbour_new(struct loop *l, int fd, struct neighbour_news news)
 {
         struct neighbour *n = NEW(struct neighbour);
-        *n = (struct neighbour){ .loop = l, .role = role, .identity = identity, .auth_addr = auth_addr };
+        *n = (struct neighbour){ .loop = l, .news = news };
         n->link = link_service_new(l, fd, on_asked, on_ended, n);
         return n;
 }

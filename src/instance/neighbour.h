@@ -1,23 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gives the identity of a service to the process of that service, over the link between the two
- * (InstanceVerb in proto/internal.proto). A question waits here until there is a newer one than the
- * asker has.
+ * Gives the identity of a service to the process of that service, and the list of proxies to the one that keeps
+ * tunnels to them, over the link between the two (InstanceVerb in proto/internal.proto). A question waits here
+ * until there is something newer than the asker has.
  */
 #ifndef INSTANCE_NEIGHBOUR_H
 #define INSTANCE_NEIGHBOUR_H
 
+#include "instance/proxy_list.h"
 #include "join/host_identity.h"
 
 struct loop;
 
-/* fd is owned. role: the one this neighbour may ask for. identity and auth_addr are borrowed for its life. */
+/* What a neighbour may be told; all of it borrowed for its life. */
+struct neighbour_news {
+        const char *role; /* the one it may ask for */
+        const struct host_identity *identity;
+        const bool *is_in_place;           /* the identity may be shown: what else belongs to it is on the disk */
+        const char *auth_addr;
+        const struct proxy_list *proxies;  /* NULL: none of its business */
+};
+
+/* fd is owned. */
 struct neighbour;
-struct neighbour *neighbour_new(struct loop *l, int fd, const char *role, const struct host_identity *identity,
-                                const char *auth_addr) MUST_USE;
+struct neighbour *neighbour_new(struct loop *l, int fd, struct neighbour_news news) MUST_USE;
 void neighbour_free(struct neighbour *n); /* NULL is silent */
 
-/* The identity has changed: answers who waits. */
-void neighbour_news(struct neighbour *n);
+/* The identity or the list has changed: answers who waits. NULL is silent. */
+void neighbour_look(struct neighbour *n);
 
 #endif

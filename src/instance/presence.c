@@ -111,6 +111,9 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         case CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_NOTICE:
                 p->events->on_notice(p->ctx, str_of(down->notice->kind), str_of(down->notice->text));
                 break;
+        case CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_PROXIES:
+                p->events->on_proxies(p->ctx, down->proxies);
+                break;
         default:
                 break; /* a newer server may say more than we understand */
         }
@@ -168,6 +171,19 @@ struct presence *presence_open(struct loop *l, struct rpc_client *client, Ctelep
         rpc_client_send(p->call, &up.base);
         hello->now = NULL;
         return p;
+}
+
+void presence_tell_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count)
+{
+        Cteleport__V1__PresenceUp__Labels all = CTELEPORT__V1__PRESENCE_UP__LABELS__INIT;
+        Cteleport__V1__PresenceUp up = CTELEPORT__V1__PRESENCE_UP__INIT;
+
+        all.commands = labels;
+        all.n_commands = count;
+        up.payload_case = CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS;
+        up.labels = &all;
+        if (p->at.state == PRESENT)
+                rpc_client_send(p->call, &up.base);
 }
 
 void presence_close(struct presence *p)

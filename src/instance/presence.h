@@ -17,6 +17,8 @@ struct presence_events {
         void (*on_welcome)(void *ctx, struct str cluster, struct duration skew);
         /* Something for the operator. Foreign text. */
         void (*on_notice)(void *ctx, struct str kind, struct str text);
+        /* The Proxy Services there are; borrowed until it returns. */
+        void (*on_proxies)(void *ctx, const Cteleport__V1__PresenceDown__Proxies *proxies);
         /* The stream ended; err is owned and never NULL. Exactly once unless closed before. */
         void (*on_end)(void *ctx, struct error *err);
 };
@@ -25,6 +27,9 @@ struct presence_events {
 struct presence;
 struct presence *presence_open(struct loop *l, struct rpc_client *client, Cteleport__V1__PresenceUp__Hello *hello,
                                const struct presence_events *events, void *ctx) MUST_USE;
+
+/* Tells the values of labels; before the welcome nothing is sent (the hello had them, or the next call will). */
+void presence_tell_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count);
 
 /* Ends it; no event comes any more. NULL is silent. */
 void presence_close(struct presence *p);

@@ -92,6 +92,22 @@ static struct error *check_subject(const struct cert_info *info, struct host_exp
         return NULL;
 }
 
+static size_t size_of_list(const struct str *list, size_t count)
+{
+        size_t size = 0;
+
+        for (size_t i = 0; i < count; i++)
+                size += list[i].len;
+        return size;
+}
+
+static size_t copy_list(struct arena *a, const struct str *list, size_t count, struct str *ret)
+{
+        for (size_t i = 0; i < count; i++)
+                ret[i] = arena_str(a, list[i]);
+        return count;
+}
+
 struct error *host_identity_make(struct host_identity *ret, const struct host_keys *keys,
                                  const struct host_certificates *certs, struct host_expectation expected)
 {
@@ -109,11 +125,10 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         TRY(key_to_pem(&keys->tls, &tls_pem));
         TRY(key_to_pem(&keys->ssh, &ssh_pem));
 
-        size_t total = certs->tls_cert.len + certs->ssh_cert.len;
-        for (size_t i = 0; i < certs->tls_ca_count; i++)
-                total += certs->tls_ca_certs[i].len;
-        for (size_t i = 0; i < certs->ssh_ca_count; i++)
-                total += certs->ssh_ca_keys[i].len;
+        size_t total = certs->tls_cert.len + certs->ssh_cert.len + size_of_list(certs->tls_ca_certs, certs->tls_ca_count) +
+                       size_of_list(certs->ssh_ca_keys, certs->ssh_ca_count) +
+                       size_of_list(certs->tls_user_ca_certs, certs->tls_user_ca_count) +
+                       size_of_list(certs->ssh_user_ca_keys, certs->ssh_user_ca_count);
         if (total > IDENTITY_ARENA_MAX / 2)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the certificates are larger than %d bytes",
                                  IDENTITY_ARENA_MAX / 2);
@@ -132,12 +147,12 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         tls_pem = ssh_pem = (struct secret){ 0 };
         id.certs.tls_cert = arena_str(a, certs->tls_cert);
         id.certs.ssh_cert = arena_str(a, certs->ssh_cert);
-        id.certs.tls_ca_count = certs->tls_ca_count;
-        for (size_t i = 0; i < certs->tls_ca_count; i++)
-                id.certs.tls_ca_certs[i] = arena_str(a, certs->tls_ca_certs[i]);
-        id.certs.ssh_ca_count = certs->ssh_ca_count;
-        for (size_t i = 0; i < certs->ssh_ca_count; i++)
-                id.certs.ssh_ca_keys[i] = arena_str(a, certs->ssh_ca_keys[i]);
+        id.certs.tls_ca_count = copy_list(a, certs->tls_ca_certs, certs->tls_ca_count, id.certs.tls_ca_certs);
+        id.certs.ssh_ca_count = copy_list(a, certs->ssh_ca_keys, certs->ssh_ca_count, id.certs.ssh_ca_keys);
+        id.certs.tls_user_ca_count =
+                copy_list(a, certs->tls_user_ca_certs, certs->tls_user_ca_count, id.certs.tls_user_ca_certs);
+        id.certs.ssh_user_ca_count =
+                copy_list(a, certs->ssh_user_ca_keys, certs->ssh_user_ca_count, id.certs.ssh_user_ca_keys);
         *ret = id;
         return NULL;
 }
@@ -186,6 +201,12 @@ void host_identity_chain_pem(const struct host_identity *id, struct buf *out)
 {
         cert_der_to_pem(id->certs.tls_cert, out);
         host_identity_trust_pem(id, out);
+}
+
+void host_identity_user_trust_pem(const struct host_identity *id, struct buf *out)
+{
+        for (size_t i = 0; i < id->certs.tls_user_ca_count; i++)
+                cert_der_to_pem(id->certs.tls_user_ca_certs[i], out);
 }
 
 void cluster_auth_name(struct str cluster, struct buf *out)

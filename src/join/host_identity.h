@@ -33,6 +33,11 @@ struct host_certificates {
         struct str ssh_cert;                  /* wire form */
         struct str ssh_ca_keys[HOST_CAS_MAX]; /* wire form */
         size_t ssh_ca_count;
+        /* Of the CA that signs people: for roles that meet them (Proxy, Node); none from a join or an older cluster. */
+        struct str tls_user_ca_certs[HOST_CAS_MAX]; /* DER */
+        size_t tls_user_ca_count;
+        struct str ssh_user_ca_keys[HOST_CAS_MAX]; /* wire form */
+        size_t ssh_user_ca_count;
 };
 
 struct host_identity {
@@ -83,6 +88,9 @@ struct duration host_clock_skew(struct cert_times times, struct walltime now);
 /* The certificate and the CAs behind it, and the CAs alone, as PEM. */
 void host_identity_chain_pem(const struct host_identity *id, struct buf *out);
 void host_identity_trust_pem(const struct host_identity *id, struct buf *out);
+
+/* The CA of people as PEM: what a person's certificate is verified with. Never mixed with the CA of hosts. */
+void host_identity_user_trust_pem(const struct host_identity *id, struct buf *out);
 
 /* "<hex of the cluster's name>.teleport.cluster.local": the name every Auth Service's certificate holds. */
 void cluster_auth_name(struct str cluster, struct buf *out);

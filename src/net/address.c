@@ -61,6 +61,23 @@ struct error *address_split(struct str address, int default_port, struct str *re
         return NULL;
 }
 
+char *address_to_dial(struct str listen_addr, int default_port)
+{
+        struct str host;
+        int port;
+        struct error *err = address_split(listen_addr, default_port, &host, &port);
+
+        if (err != NULL) {
+                error_free(err);
+                return NULL;
+        }
+        if (str_equal(host, STR("0.0.0.0")))
+                return mem_printf("127.0.0.1:%d", port);
+        if (str_equal(host, STR("::")))
+                return mem_printf("[::1]:%d", port);
+        return str_dup(listen_addr);
+}
+
 bool sock_address_of_literal(struct str host, int port, struct sock_address *ret)
 {
         char text[INET6_ADDRSTRLEN];

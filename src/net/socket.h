@@ -64,4 +64,10 @@ void dial_cancel(struct dial *d);
  */
 struct error *address_split(struct str address, int default_port, struct str *ret_host, int *ret_port) MUST_USE;
 
+/*
+ * Where this machine dials what listens on listen_addr: what listens everywhere listens on the loopback, too. NULL
+ * when it is no address; the caller frees.
+ */
+char *address_to_dial(struct str listen_addr, int default_port) MUST_USE;
+
 #endif

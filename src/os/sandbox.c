@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "os/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -124,7 +125,7 @@ static const char *const paths_network[] = {
 };
 /* clang-format on */
 
-enum { LISTS_MAX = 7 };
+enum { LISTS_MAX = 8 }; /* the last is NULL */
 
 struct sandbox_row {
         const char *name;
@@ -171,6 +172,13 @@ static const struct sandbox_row rows[] = {
                 .name = "instance",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_read_files, calls_write_files },
                 .may_thread = true,
+        },
+        [SANDBOX_SSH] = {
+                .name = "ssh", .user = "teleport-ssh",
+                .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_connect, calls_read_files,
+                             calls_write_files },
+                .may_socket = true, .may_thread = true, .may_load_code = true,
+                .reads = paths_network,
         },
 };
 /* clang-format on */
@@ -377,6 +385,27 @@ static const char *user_of(const struct sandbox_row *row, uid_t *ret_uid, gid_t 
         }
         *ret_uid = *ret_gid = 65534; /* the kernel's own overflow user, where there is no passwd file */
         return fallback;
+}
+
+struct error *sandbox_give(enum sandbox_kind kind, const char *path)
+{
+        uid_t uid;
+        gid_t gid;
+
+        if (geteuid() != 0 || rows[kind].user == NULL || is_counting_coverage)
+                return NULL;
+        const char *name = user_of(&rows[kind], &uid, &gid);
+        DIR *dir = opendir(path);
+        if (dir == NULL)
+                return error_errno(errno, "cannot open %s", path);
+        /* A user namespace that maps only its root has nobody to give it to: see sandbox_become_unprivileged. */
+        bool is_given = fchown(dirfd(dir), uid, gid) == 0 || errno == EINVAL;
+        for (struct dirent *e = readdir(dir); e != NULL && is_given; e = readdir(dir))
+                if (e->d_type == DT_REG)
+                        is_given = fchownat(dirfd(dir), e->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) == 0 || errno == EINVAL;
+        struct error *err = is_given ? NULL : error_errno(errno, "cannot give %s to the user %s", path, name);
+        closedir(dir);
+        return err;
 }
 
 struct error *sandbox_become_unprivileged(enum sandbox_kind kind)

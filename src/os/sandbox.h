@@ -18,6 +18,7 @@ enum sandbox_kind {
         SANDBOX_PROXY,          /* network, resolver files read-only, nothing else on disk */
         SANDBOX_INSTANCE,       /* network, its data directory, credential files, credential_process children */
         SANDBOX_INSTANCE_LOCAL, /* the same beside its own Auth Service: a socket to it and its files, nothing else */
+        SANDBOX_SSH,            /* network, the socket of helpers, the directory of recordings */
         SANDBOX_KINDS
 };
 
@@ -36,10 +37,16 @@ struct sandbox_paths {
 struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths) MUST_USE;
 
 /*
- * If root: becomes the unprivileged user of this kind ("teleport-proxy", "teleport-sts"; else nobody).
+ * If root: becomes the unprivileged user of this kind ("teleport-proxy", "teleport-sts", "teleport-ssh"; else nobody).
  * Before sandbox_enter. Nothing happens for the kinds that own files (signer, auth, instance).
  */
 struct error *sandbox_become_unprivileged(enum sandbox_kind kind) MUST_USE;
+
+/*
+ * If root: gives a directory and the files in it to the unprivileged user of this kind, for whom they are. Before
+ * sandbox_become_unprivileged.
+ */
+struct error *sandbox_give(enum sandbox_kind kind, const char *dir) MUST_USE;
 
 /* What the sandbox of this process consists of, for one log line: "seccomp, landlock 4, no capabilities". */
 const char *sandbox_describe(void);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/identity_message.h"
 #include "os/sandbox.h"
 #include "pki/cert_check.h"
 #include "proxy/door.h"
@@ -153,25 +154,6 @@ static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs
 
 /* ---- the identity, from the instance next door ------------------------------------------------------- */
 
-static struct error *read_identity(const Cteleport__Internal__V1__Identity *msg, struct host_identity *ret)
-{
-        AUTO(host_keys) keys = { 0 };
-        struct host_certificates certs = {
-                .tls_cert = str_of_bytes(msg->tls_cert.data, msg->tls_cert.len),
-                .ssh_cert = str_of_bytes(msg->ssh_cert.data, msg->ssh_cert.len),
-        };
-        if (msg->n_tls_ca_certs > HOST_CAS_MAX || msg->n_ssh_ca_keys > HOST_CAS_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the identity names more than %d CAs", HOST_CAS_MAX);
-        for (size_t n = 0; n < msg->n_tls_ca_certs; n++)
-                certs.tls_ca_certs[certs.tls_ca_count++] =
-                        str_of_bytes(msg->tls_ca_certs[n].data, msg->tls_ca_certs[n].len);
-        for (size_t n = 0; n < msg->n_ssh_ca_keys; n++)
-                certs.ssh_ca_keys[certs.ssh_ca_count++] = str_of_bytes(msg->ssh_ca_keys[n].data, msg->ssh_ca_keys[n].len);
-        TRY(key_from_pem(&keys.tls, str_of_bytes(msg->key_pem.data, msg->key_pem.len)));
-        TRY(key_from_pem(&keys.ssh, str_of_bytes(msg->ssh_key_pem.data, msg->ssh_key_pem.len)));
-        return host_identity_make(ret, &keys, &certs, (struct host_expectation){ .role = STR("Proxy") });
-}
-
 static struct error *read_user_cas(const Cteleport__Internal__V1__Identity *msg, struct buf *ret)
 {
         if (msg->n_tls_user_ca_certs > HOST_CAS_MAX)
@@ -219,7 +201,7 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
         if (err == NULL)
                 err = read_user_cas(msg, &user_cas);
         if (err == NULL)
-                err = read_identity(msg, &id);
+                err = identity_of_message(msg, "Proxy", &id);
         if (err == NULL) {
                 host_identity_release(&p->identity);
                 buf_release(&p->user_cas);
@@ -347,23 +329,6 @@ static const struct service_events service_events = {
 
 /* ---- main ------------------------------------------------------------------------------------------ */
 
-/* Where auth of this machine can be dialled: what listens everywhere listens on the loopback, too. */
-static char *local_auth_address(const char *listen_addr)
-{
-        struct str host;
-        int port;
-        struct error *err = address_split(str_of(listen_addr), 3025, &host, &port);
-        if (err != NULL) {
-                error_free(err);
-                return NULL;
-        }
-        if (str_equal(host, STR("0.0.0.0")))
-                return mem_printf("127.0.0.1:%d", port);
-        if (str_equal(host, STR("::")))
-                return mem_printf("[::1]:%d", port);
-        return str_dup(str_of(listen_addr));
-}
-
 static struct error *set_up(struct proxy *p)
 {
         const Cteleport__Internal__V1__Boot *boot = p->boot;
@@ -385,7 +350,7 @@ static struct error *set_up(struct proxy *p)
         upstream_on_lost_link(p->upstream, ask_auth_link, p);
         p->ask_again = timer_new(&p->loop, ask_identity, p);
         if (boot->auth_listen_addr != NULL && boot->auth_listen_addr[0] != '\0')
-                p->auth_address = local_auth_address(boot->auth_listen_addr);
+                p->auth_address = address_to_dial(str_of(boot->auth_listen_addr), 3025);
         int auth = service_take_fd(p->service, "auth");
         if (auth >= 0)
                 upstream_use_link(p->upstream, auth);

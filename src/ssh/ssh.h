@@ -2,7 +2,7 @@
 /*
  * The SSH Service's process: what its parts share. Private to src/ssh.
  *
- *      proxies ◀── reverse tunnels ── tunnels.c        one to each proxy there is
+ *      proxies ◀── reverse tunnels ── tunnel_keeper.c        one to each proxy there is
  *         │ CONNECT
  *         ▼
  *      connection.c ◀──── splice ────▶ sshd -i          started by the supervisor, which alone may be root
@@ -51,7 +51,7 @@ const Cteleport__V1__AttendDecision *connection_decision(const struct connection
 void connection_tell(struct connection *c, const Cteleport__V1__AttendUp *up,
                      void (*acknowledged)(void *ctx, struct error *err), void *ctx);
 
-/* Sessions of a connection: so that its end reaches them. Embedded by helper. */
+/* Programs of a connection: so that its end reaches them, and waits for them. */
 void connection_add_helper(struct connection *c, struct helper *h);
 void connection_remove_helper(struct connection *c, struct helper *h);
 
@@ -64,7 +64,10 @@ struct helpers;
 /* fd: listening, owned. */
 struct helpers *helpers_open(struct ssh_service *s, int fd);
 void helpers_close(struct helpers *h);
-/* The connection of a session is over: text for its terminal. It need not remove itself: the connection is gone then. */
+/*
+ * The connection of a session is over: text for its terminal. The connection waits for it: the helper tells how the
+ * session ended, and removes itself from the connection when its program is gone, within some seconds, always.
+ */
 void helper_end(struct helper *h, struct str text);
 /*
  * Asks the supervisor, who may look: did the sshd of this connection start process `pid` (by SO_PEERCRED), and is it our
@@ -73,7 +76,9 @@ void helper_end(struct helper *h, struct str text);
 struct helper_check;
 struct helper_check *helper_check_start(struct ssh_service *s, struct str connection_id, pid_t pid,
                                         void (*done)(void *ctx, struct error *err), void *ctx) MUST_USE;
-void helper_check_cancel(struct helper_check *k);
+void helper_check_cancel(struct helper_check *k); /* NULL is silent */
+/* The supervisor's answer, from ssh.c. */
+void helper_checked(struct ssh_service *s, const Cteleport__Internal__V1__Control *control);
 
 /* ---- spool.c, upload.c: recordings on this node until the cluster has them ------------------------------- */
 

@@ -23,12 +23,14 @@ const struct child_row child_rows[CHILD_KINDS] = {
         [CHILD_AUTH]     = { "auth", .gets_static_tokens = true },
         [CHILD_PROXY]    = { "proxy", .gets_keypairs = true },
         [CHILD_INSTANCE] = { "instance", .gets_join_token = true, .gets_whole_environment = true },
+        [CHILD_SSH]      = { "ssh" },
 };
 /* clang-format on */
 
 const struct pairing_row pairing_rows[PAIRING_COUNT] = {
-        { { CHILD_AUTH, CHILD_SIGNER } },   { { CHILD_AUTH, CHILD_STS } },       { { CHILD_AUTH, CHILD_PROXY } },
-        { { CHILD_AUTH, CHILD_INSTANCE } }, { { CHILD_INSTANCE, CHILD_PROXY } },
+        { { CHILD_AUTH, CHILD_SIGNER } },   { { CHILD_AUTH, CHILD_STS } },        { { CHILD_AUTH, CHILD_PROXY } },
+        { { CHILD_AUTH, CHILD_INSTANCE } }, { { CHILD_INSTANCE, CHILD_PROXY } },  { { CHILD_AUTH, CHILD_SSH } },
+        { { CHILD_INSTANCE, CHILD_SSH } },
 };
 
 /*

@@ -17,6 +17,7 @@ enum child_kind {
         CHILD_AUTH,
         CHILD_PROXY,
         CHILD_INSTANCE,
+        CHILD_SSH,
         CHILD_KINDS,
         CHILD_NONE = CHILD_KINDS
 };
@@ -32,7 +33,7 @@ struct child_row {
 extern const struct child_row child_rows[CHILD_KINDS];
 
 /* Who talks to whom; each end is called by the other's name. */
-enum { PAIRING_COUNT = 5 };
+enum { PAIRING_COUNT = 7 };
 struct pairing_row {
         enum child_kind ends[2];
 };

@@ -11,7 +11,7 @@
 #include "sts/sts.h"
 
 const struct argument service_arguments[] = {
-        { "name", .is_required = true, .help = "signer, sts, auth, proxy or instance" },
+        { "name", .is_required = true, .help = "signer, sts, auth, proxy, instance or ssh" },
         { 0 },
 };
 
@@ -94,7 +94,7 @@ static const struct {
         int (*run)(struct service *s);
 } services[] = {
         { "signer", run_signer },      { "sts", run_sts }, { "auth", auth_main }, { "proxy", proxy_main },
-        { "instance", instance_main },
+        { "instance", instance_main }, { "ssh", ssh_main },
 };
 
 struct error *service_run(void *ctx, const struct flags *given)

@@ -168,6 +168,8 @@ static bool is_needed(const Cteleport__V1__Config *config, enum child_kind kind)
                 return auth;
         case CHILD_PROXY:
                 return proxy;
+        case CHILD_SSH:
+                return config_service_enabled(config, "ssh");
         default: /* it keeps the identities of the services that are not auth itself */
                 return proxy || config_service_enabled(config, "ssh");
         }
@@ -210,6 +212,7 @@ static void supervisor_release(struct supervisor *s)
                 for (size_t side = 0; side < 2; side++)
                         fd_close_at(&s->pairings[i].waiting[side]);
         supervisor_close_listeners(s);
+        supervisor_release_sshd(s);
         web_keypairs_release(&s->keypairs);
         free(s->host_id);
         loop_release(&s->loop);

@@ -36,10 +36,15 @@ static void log_unheard(struct child *c, struct error *err)
         error_free(err);
 }
 
-void supervisor_tell(struct child *c, const control_message *control)
+void supervisor_tell_with(struct child *c, const control_message *control, int fd)
 {
         if (c->control_fd >= 0)
-                log_unheard(c, send_control(c, control, -1));
+                log_unheard(c, send_control(c, control, fd));
+}
+
+void supervisor_tell(struct child *c, const control_message *control)
+{
+        supervisor_tell_with(c, control, -1);
 }
 
 void supervisor_send_keypairs(struct supervisor *s)
@@ -220,12 +225,17 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
         struct trimmed_config trimmed;
         char *services[3];
 
+        AUTO_FD int helpers = -1;
         size_t links = fds->count;
         if (c->kind == CHILD_AUTH) {
                 add_fd(fds, "listen", s->auth_fd);
                 add_fd(fds, "auth.sock", s->auth_unix_fd);
         } else if (c->kind == CHILD_PROXY) {
                 add_fd(fds, "listen", s->proxy_fd);
+        } else if (c->kind == CHILD_SSH) {
+                TRY(supervisor_open_helpers(s, &helpers));
+                add_fd(fds, "helpers", helpers);
+                boot.helpers_address = s->helpers_address;
         }
         fill_boot(c, fds, services, &trimmed, &boot);
         struct error *err = child_spawn(c->kind, &boot, fds, s->log_fd, &c->pid, &c->control_fd);
@@ -312,6 +322,17 @@ static void heard_fatal(struct child *c, const control_message *control)
         supervisor_stop(c->sup, err);
 }
 
+/* What only the SSH Service may ask for. */
+static void heard_ssh(struct supervisor *s, const control_message *control)
+{
+        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START)
+                supervisor_start_sshd(s, control->name);
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP)
+                supervisor_stop_sshd(s, control->name);
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK)
+                supervisor_check_helper(s, control->name, control->number);
+}
+
 /* Takes what a child has said; false when there is no more. */
 static bool hear(struct child *c, char *buffer)
 {
@@ -336,6 +357,8 @@ static bool hear(struct child *c, char *buffer)
                 heard_relink(c, control->name);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__FATAL)
                 heard_fatal(c, control);
+        else if (c->kind == CHILD_SSH && child_lives(c))
+                heard_ssh(c->sup, control);
         cteleport__internal__v1__control__free_unpacked(control, NULL);
         return true;
 }
@@ -455,6 +478,8 @@ static void bury(struct child *c, int wait_status)
         c->state = CHILD_GONE;
         close_control(c);
         forget_ends(c);
+        if (c->kind == CHILD_SSH)
+                supervisor_stop_all_sshd(s); /* nobody watches over their sessions any more */
         if (s->end != RUNNING) {
                 log_debug("service ended", LOG_C("name", child_name(c)), LOG_C("fate", fate));
                 supervisor_stop_next(s);
@@ -491,4 +516,5 @@ void supervisor_reap(struct supervisor *s)
         for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
                 if (is_dead[kind] && kind != CHILD_AUTH)
                         bury(&s->children[kind], statuses[kind]);
+        supervisor_reap_sshd(s);
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shared by the supervisor's sources: supervisor.c (the story), supervisor_children.c, supervisor_setup.c,
- * supervisor_stop.c. */
+ * supervisor_sshd.c, supervisor_stop.c. */
 #ifndef CMD_TELEPORT_SUPERVISOR_INTERNAL_H
 #define CMD_TELEPORT_SUPERVISOR_INTERNAL_H
+
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "base/limits.h"
 #include "cmd/teleport/child.h"
@@ -12,6 +15,7 @@
 #include "net/socket.h"
 
 struct supervisor;
+struct sshd;
 
 enum child_state { CHILD_ABSENT, CHILD_PAUSING, CHILD_DORMANT, CHILD_STARTING, CHILD_READY, CHILD_GONE };
 
@@ -50,6 +54,18 @@ struct supervisor {
         struct timer *keypairs_timer;
         bool was_ready; /* all of them, once */
 
+        /* of the SSH Service */
+        struct sshd *sshds;
+        size_t sshd_count;
+        char *helpers_address;   /* of the process `ssh` that lives, or lived last */
+        char *exe;               /* where this program lies, for sshd's options; owned */
+        struct stat exe_stat;
+        const char *sftp_server; /* NULL: there is none */
+        struct {
+                int kind;
+                struct rlimit value;
+        } limits[2]; /* as this program found them */
+
         enum { RUNNING, DRAINING, STOPPING } end;
         struct timer *end_timer;  /* the whole of it */
         struct timer *step_timer; /* one child's part */
@@ -79,7 +95,27 @@ struct error *supervisor_start(struct child *c) MUST_USE;
 void supervisor_reap(struct supervisor *s);
 /* Sends a message without a descriptor. */
 void supervisor_tell(struct child *c, const Cteleport__Internal__V1__Control *control);
+/* The same with a copy of fd, unless that is negative. */
+void supervisor_tell_with(struct child *c, const Cteleport__Internal__V1__Control *control, int fd);
 void supervisor_send_keypairs(struct supervisor *s);
+
+/* ---- supervisor_sshd.c: sshd for the SSH Service --------------------------------------------------------- */
+/* Before limits are changed. */
+void supervisor_note_limits(struct supervisor *s);
+/* Looks whether this host has what the SSH Service needs. FAILED_PRECONDITION with a hint. */
+struct error *supervisor_prepare_sshd(struct supervisor *s) MUST_USE;
+/* A listening socket for the process `ssh` about to start, and its name in s->helpers_address. */
+struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd) MUST_USE;
+/* What `ssh` may ask for. */
+void supervisor_start_sshd(struct supervisor *s, const char *connection_id);
+void supervisor_stop_sshd(struct supervisor *s, const char *connection_id);
+void supervisor_check_helper(struct supervisor *s, const char *connection_id, int64_t pid);
+/* Tells all of them to end; those that do not in time are killed. */
+void supervisor_stop_all_sshd(struct supervisor *s);
+void supervisor_kill_all_sshd(struct supervisor *s);
+/* Looks for the dead; a loop that waits for the last to end goes on. */
+void supervisor_reap_sshd(struct supervisor *s);
+void supervisor_release_sshd(struct supervisor *s);
 
 /* ---- supervisor_stop.c: the end ------------------------------------------------------------------------ */
 /* Begins to end; failure (owned) is what supervisor_run will return. A second call while stopping kills. */

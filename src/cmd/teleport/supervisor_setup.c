@@ -154,6 +154,7 @@ static void allow_many_descriptors(void)
 
 struct error *supervisor_prepare(struct supervisor *s)
 {
+        supervisor_note_limits(s);
         process_harden();
         allow_many_descriptors();
         TRY(open_log(s));
@@ -164,6 +165,8 @@ struct error *supervisor_prepare(struct supervisor *s)
         if (err != NULL)
                 return error_wrap(err, "data directory");
         TRY(supervisor_read_host_id(s));
+        if (config_service_enabled(s->launch->config, "ssh"))
+                TRY(supervisor_prepare_sshd(s));
         if (config_service_enabled(s->launch->config, "auth"))
                 TRY(open_auth(s));
         if (config_service_enabled(s->launch->config, "proxy"))

@@ -8,7 +8,7 @@
 typedef Cteleport__Internal__V1__Control control_message;
 
 /* Who serves strangers goes first, who is asked goes last; signer and sts end when auth closes its ends. */
-static const enum child_kind order[] = { CHILD_PROXY, CHILD_INSTANCE, CHILD_AUTH };
+static const enum child_kind order[] = { CHILD_PROXY, CHILD_SSH, CHILD_INSTANCE, CHILD_AUTH };
 
 static void kill_all(struct supervisor *s)
 {
@@ -18,6 +18,7 @@ static void kill_all(struct supervisor *s)
                 log_warn("service does not end and is killed", LOG_C("name", child_rows[kind].name));
                 kill(s->children[kind].pid, SIGKILL);
         }
+        supervisor_kill_all_sshd(s);
 }
 
 static void on_end_of_patience(void *ctx)
@@ -49,7 +50,7 @@ static void tell_to_end(struct child *c)
 void supervisor_stop_next(struct supervisor *s)
 {
         bool is_overdue = s->end == STOPPING && !timer_is_running(s->step_timer);
-        bool lives = false;
+        bool lives = s->sshds != NULL;
 
         for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
                 lives |= child_lives(&s->children[kind]);

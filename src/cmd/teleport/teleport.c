@@ -6,6 +6,7 @@
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
 #include "cmd/teleport/supervisor.h"
+#include "session/session.h"
 
 static struct error *start_run(void *ctx, const struct flags *given)
 {
@@ -40,7 +41,19 @@ static const struct program program = {
         .commands = commands,
 };
 
+/* What sshd starts (sshd_command.c): no commands for people, so neither flags nor help are theirs. */
+static const struct {
+        const char *name;
+        int (*main)(int argc, char **argv);
+} helpers[] = {
+        { "ssh-authorize", session_authorize_main },
+        { "ssh-session", session_main },
+};
+
 int main(int argc, char **argv)
 {
+        for (size_t i = 0; i < ARRAY_LEN(helpers); i++)
+                if (argc > 1 && strcmp(argv[1], helpers[i].name) == 0)
+                        return helpers[i].main(argc, argv);
         return flags_main(&program, NULL, argc, argv);
 }

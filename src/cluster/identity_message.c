@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/identity_message.h"
+
+static struct error *take_list(const ProtobufCBinaryData *list, size_t count, struct str *ret, size_t *ret_count)
+{
+        if (count > HOST_CAS_MAX)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "the identity names more than %d CAs", HOST_CAS_MAX);
+        for (size_t i = 0; i < count; i++)
+                ret[i] = str_of_bytes(list[i].data, list[i].len);
+        *ret_count = count;
+        return NULL;
+}
+
+struct error *identity_add_user_cas(struct host_certificates *certs, const Cteleport__V1__HostCertsResponse *answer)
+{
+        TRY(take_list(answer->tls_user_ca_certs, answer->n_tls_user_ca_certs, certs->tls_user_ca_certs,
+                      &certs->tls_user_ca_count));
+        return take_list(answer->ssh_user_ca_keys, answer->n_ssh_user_ca_keys, certs->ssh_user_ca_keys,
+                         &certs->ssh_user_ca_count);
+}
+
+struct error *identity_of_message(const Cteleport__Internal__V1__Identity *msg, const char *role,
+                                  struct host_identity *ret)
+{
+        AUTO(host_keys) keys = { 0 };
+        struct host_certificates certs = {
+                .tls_cert = str_of_bytes(msg->tls_cert.data, msg->tls_cert.len),
+                .ssh_cert = str_of_bytes(msg->ssh_cert.data, msg->ssh_cert.len),
+        };
+
+        TRY(take_list(msg->tls_ca_certs, msg->n_tls_ca_certs, certs.tls_ca_certs, &certs.tls_ca_count));
+        TRY(take_list(msg->ssh_ca_keys, msg->n_ssh_ca_keys, certs.ssh_ca_keys, &certs.ssh_ca_count));
+        TRY(take_list(msg->tls_user_ca_certs, msg->n_tls_user_ca_certs, certs.tls_user_ca_certs,
+                      &certs.tls_user_ca_count));
+        TRY(take_list(msg->ssh_user_ca_keys, msg->n_ssh_user_ca_keys, certs.ssh_user_ca_keys, &certs.ssh_user_ca_count));
+        TRY(key_from_pem(&keys.tls, str_of_bytes(msg->key_pem.data, msg->key_pem.len)));
+        TRY(key_from_pem(&keys.ssh, str_of_bytes(msg->ssh_key_pem.data, msg->ssh_key_pem.len)));
+        return host_identity_make(ret, &keys, &certs, (struct host_expectation){ .role = str_of(role) });
+}

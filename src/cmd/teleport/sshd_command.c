@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/teleport/sshd_command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/bug.h"
+#include "base/str.h"
+
+enum { ARGUMENTS_MAX = 128, OPTION_MAX = 4 * KiB };
+
+/* What no host and no person changes. */
+/* clang-format off */
+static const char *const fixed_options[] = {
+        /* Who may log in: people with a certificate by the cluster's CA, if the cluster says so now. */
+        "AuthenticationMethods=publickey",
+        "PubkeyAuthentication=yes",
+        "PasswordAuthentication=no",
+        "KbdInteractiveAuthentication=no",
+        "HostbasedAuthentication=no",
+        "PermitEmptyPasswords=no",
+        "PermitRootLogin=prohibit-password",
+        "AuthorizedKeysFile=none",
+        "AuthorizedPrincipalsFile=none",
+        "AuthorizedPrincipalsCommandUser=root",
+        "MaxAuthTries=6",
+        "LoginGraceTime=60",
+        "UseDNS=no",
+
+        /* How it proves itself. */
+        "HostKeyAlgorithms=ssh-ed25519-cert-v01@openssh.com,ssh-ed25519",
+
+        /* What a session may have; what the cluster allows comes with the principals. */
+        "PermitTTY=yes",
+        "AllowTcpForwarding=yes",
+        "AllowAgentForwarding=yes",
+        "AllowStreamLocalForwarding=no",
+        "GatewayPorts=no",
+        "PermitTunnel=no",
+        "X11Forwarding=no",
+        "PermitUserRC=no",
+        "PermitUserEnvironment=no",
+        "AcceptEnv=LANG LC_*",
+        /*
+         * The person's shell starts ssh-session. What a shell would read before it does: bash ~/.bashrc, when it
+         * believes to be the first one beneath sshd; zsh and fish what these two directories hold. ssh-session
+         * gives its own child the right values.
+         */
+        "SetEnv=SHLVL=2 ZDOTDIR=" SSHD_EMPTY_DIR " XDG_CONFIG_HOME=" SSHD_EMPTY_DIR,
+        "PrintMotd=no",
+        "PrintLastLog=no",
+        "Banner=none",
+        "VersionAddendum=none",
+        "ExposeAuthInfo=no",
+        "ChrootDirectory=none",
+
+        /* The connection is a pair of sockets, whose other end watches over the network. */
+        "TCPKeepAlive=no",
+        "PidFile=none",
+
+        /* What sshd_log.c reads: who was let in, and what is forwarded. */
+        "LogLevel=VERBOSE",
+        "LogVerbose=serverloop.c:server_request_direct_tcpip*,serverloop.c:server_input_global_request*",
+};
+/* clang-format on */
+
+struct arguments {
+        struct arena *arena;
+        char **argv;
+        size_t count;
+};
+
+static void add(struct arguments *args, const char *text)
+{
+        if (args->count == ARGUMENTS_MAX - 1)
+                bug("more than %d arguments for sshd", ARGUMENTS_MAX - 1);
+        args->argv[args->count++] = (char *)(uintptr_t)text; /* execve only reads */
+}
+
+static void add_option(struct arguments *args, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void add_option(struct arguments *args, const char *format, ...)
+{
+        char text[OPTION_MAX];
+        va_list values;
+
+        va_start(values, format);
+        int len = vsnprintf(text, sizeof(text), format, values);
+        va_end(values);
+        if (len < 0 || (size_t)len >= sizeof(text))
+                bug("an option of sshd is longer than %d bytes", OPTION_MAX - 1);
+        add(args, "-o");
+        add(args, str_to_c(args->arena, str_of(text)));
+}
+
+static bool wants_pam(const Cteleport__V1__SSHConfig *config)
+{
+        return config != NULL && config->pam != NULL && config->pam->has_enabled && config->pam->enabled;
+}
+
+char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
+{
+        struct arguments args = { a, arena_alloc(a, ARGUMENTS_MAX * sizeof(char *)), 0 };
+
+        add(&args, SSHD_PROGRAM);
+        add(&args, "-i"); /* one connection, on standard input and output */
+        add(&args, "-e"); /* its log on standard error */
+        add(&args, "-f");
+        add(&args, "none");
+        for (size_t i = 0; i < ARRAY_LEN(fixed_options); i++) {
+                add(&args, "-o");
+                add(&args, fixed_options[i]);
+        }
+        add_option(&args, "UsePAM=%s", wants_pam(c->config) ? "yes" : "no");
+        add_option(&args, "HostKey=%s/proc/ssh/host_key", c->data_dir);
+        add_option(&args, "HostCertificate=%s/proc/ssh/host_key-cert.pub", c->data_dir);
+        add_option(&args, "TrustedUserCAKeys=%s/proc/ssh/user_ca.pub", c->data_dir);
+        /* sshd demands a program in directories that nobody but root can write; env is one, and we are already run. */
+        add_option(&args, "AuthorizedPrincipalsCommand=/usr/bin/env %s ssh-authorize --socket=%s --connection=%s %%u %%k",
+                   c->exe, c->socket, c->connection_id);
+        add_option(&args, "ForceCommand=exec %s ssh-session --socket=%s --connection=%s", c->exe, c->socket,
+                   c->connection_id);
+        if (c->sftp_server != NULL)
+                add_option(&args, "Subsystem=sftp %s -e -l INFO", c->sftp_server);
+        add(&args, NULL);
+        return args.argv;
+}
+
+bool sshd_command_takes_path(const char *path)
+{
+        for (const char *c = path; *c != '\0'; c++)
+                if (!char_is_alnum(*c) && strchr("/._-+", *c) == NULL)
+                        return false;
+        return path[0] == '/';
+}

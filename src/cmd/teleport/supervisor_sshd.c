@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The part of the SSH Service that takes root: one sshd for each connection that the process `ssh` reports. All that
+ * process says is a connection's ID; program, options and environment are decided here.
+ *
+ * An sshd ends when its connection does (the other end of its socket pair closes), when it is told (SSHD_STOP),
+ * with the process `ssh`, and with us: the kernel sends it SIGTERM when we are gone, however that came.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "cmd/teleport/sshd_command.h"
+#include "cmd/teleport/supervisor_internal.h"
+#include "os/fdpass.h"
+#include "os/file.h"
+#include "os/sandbox.h"
+#include "pki/key.h"
+
+typedef Cteleport__Internal__V1__Control control_message;
+
+struct sshd {
+        struct supervisor *sup;
+        struct sshd *next;
+        char *connection_id;
+        pid_t pid;
+        struct timer *patience; /* running: it was told to end */
+};
+
+enum { ARGUMENTS_ARENA_MAX = 64 * KiB, STAT_FILE_MAX = 1 * KiB };
+
+/* ---- before the first ---------------------------------------------------------------------------------- */
+
+/* Before anything of them is changed: people's sessions begin with the limits this program began with. */
+void supervisor_note_limits(struct supervisor *s)
+{
+        static const int kinds[] = { RLIMIT_NOFILE, RLIMIT_CORE };
+
+        _Static_assert(ARRAY_LEN(kinds) == ARRAY_LEN(s->limits), "room for each");
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+                s->limits[i].kind = kinds[i];
+                (void)getrlimit((unsigned)kinds[i], &s->limits[i].value); /* it never fails for these */
+        }
+}
+
+static const char *find_sftp_server(void)
+{
+        static const char *const places[] = { "/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server",
+                                              "/usr/libexec/sftp-server", "/usr/lib/ssh/sftp-server" };
+
+        for (size_t i = 0; i < ARRAY_LEN(places); i++)
+                if (access(places[i], X_OK) == 0)
+                        return places[i];
+        return NULL;
+}
+
+static struct error *note_own_path(struct supervisor *s)
+{
+        static const char deleted[] = " (deleted)"; /* as the kernel says of a program that was replaced */
+        char path[4 * KiB];
+        ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+        if (len < 0 || stat("/proc/self/exe", &s->exe_stat) < 0)
+                return error_errno(errno, "cannot tell where this program lies");
+        struct str text = str_of_bytes(path, (size_t)len);
+        if (str_ends_with(text, str_of(deleted)))
+                text = str_slice(text, 0, text.len - strlen(deleted));
+        s->exe = str_dup(text);
+        return NULL;
+}
+
+static struct error *check_path(const char *path, const char *what)
+{
+        if (sshd_command_takes_path(path))
+                return NULL;
+        AUTO_MEM char *shown = escaped(str_of(path));
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                    "the path of %s, %s, has characters that cannot stand in sshd's options", what, shown),
+                          "use letters, digits and / . _ - + only, or write enabled: no in ssh_service");
+}
+
+struct error *supervisor_prepare_sshd(struct supervisor *s)
+{
+        if (access(SSHD_PROGRAM, X_OK) < 0)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                            "ssh_service needs OpenSSH's server, and there is no %s", SSHD_PROGRAM),
+                                  "apt install openssh-server (its own service need not run), or write enabled: no in "
+                                  "ssh_service");
+        TRY(note_own_path(s));
+        TRY(check_path(s->exe, "this program"));
+        TRY(check_path(s->launch->data_dir, "teleport.data_dir"));
+        s->sftp_server = find_sftp_server();
+        if (s->sftp_server == NULL)
+                log_warn("There is no sftp-server on this host: files cannot be copied to and from it",
+                         LOG_C("hint", "apt install openssh-sftp-server"));
+        if (geteuid() != 0)
+                log_warn("Not running as root: nobody can log in to this host",
+                         LOG_C("hint", "start teleport as root, or write enabled: no in ssh_service"));
+        return NULL;
+}
+
+/* ---- the socket of helpers -------------------------------------------------------------------------------- */
+
+/*
+ * Abstract, so that nothing lies on the disk that a person's process would need rights to; under a name that
+ * nobody can have taken before. A new one for each start of `ssh`: what calls while nobody answers is refused.
+ */
+struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
+{
+        uint8_t random[16];
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        AUTO(buf) name = BUF_MAX(sizeof(address.sun_path));
+        AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        random_bytes(random, sizeof(random));
+        buf_put_c(&name, "cteleport-");
+        hex_encode(&name, str_of_bytes(random, sizeof(random)));
+        memcpy(address.sun_path + 1, name.ptr, name.len);
+        socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name.len);
+        if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, LIMIT_SSH_HELPERS_WAITING) < 0)
+                return error_errno(errno, "cannot listen for what sshd starts");
+        free(s->helpers_address);
+        s->helpers_address = buf_take(&name);
+        *ret_fd = fd;
+        fd = -1;
+        return NULL;
+}
+
+/* ---- telling ---------------------------------------------------------------------------------------------- */
+
+static void tell(struct supervisor *s, Cteleport__Internal__V1__Control__Kind kind, const char *connection_id,
+                 int64_t number, const char *text, int fd)
+{
+        struct child *ssh = &s->children[CHILD_SSH];
+        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+
+        control.kind = kind;
+        control.name = (char *)(uintptr_t)connection_id;
+        control.number = number;
+        if (text != NULL)
+                control.text = (char *)(uintptr_t)text;
+        if (child_lives(ssh))
+                supervisor_tell_with(ssh, &control, fd);
+}
+
+static void tell_not_started(struct supervisor *s, const char *connection_id, struct error *err)
+{
+        log_error("sshd cannot be started", LOG_C("connection", connection_id), LOG_ERR(err));
+        tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, err->what, -1);
+        error_free(err);
+}
+
+/* ---- starting ------------------------------------------------------------------------------------------------ */
+
+/* Ends of an sshd: its standard input and output, and its standard error. */
+struct ends {
+        int here, there, log_here, log_there;
+};
+
+static void ends_release(struct ends *e)
+{
+        fd_close_at(&e->here);
+        fd_close_at(&e->there);
+        fd_close_at(&e->log_here);
+        fd_close_at(&e->log_there);
+        *e = (struct ends){ -1, -1, -1, -1 };
+}
+
+static struct error *ends_open(struct ends *e)
+{
+        TRY(socket_pair(&e->here, &e->there));
+        /* Packets, so that what one line of the log says cannot look like another line: people choose parts of them. */
+        return fdpass_pair(&e->log_here, &e->log_there);
+}
+
+static void restore_limits(const struct supervisor *s)
+{
+        for (size_t i = 0; i < ARRAY_LEN(s->limits); i++)
+                (void)setrlimit((unsigned)s->limits[i].kind, &s->limits[i].value); /* as it was, so it may be */
+}
+
+static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const struct ends *e, pid_t parent)
+{
+        static const char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        char *environment[] = { (char *)(uintptr_t)path, NULL };
+        sigset_t none;
+
+        /* Not SIGKILL: it has a terminal and a PAM session to close; without us its connection is closed, too. */
+        prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+        if (getppid() != parent)
+                _exit(1);
+        setsid();
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        for (int signum = 1; signum < NSIG; signum++)
+                (void)signal(signum, SIG_DFL); /* ours ignores SIGPIPE, and exec would keep that */
+        restore_limits(s);
+        umask(0022);
+        /* The ends have high numbers or low ones; as each lies above 2 none is overwritten before its turn. */
+        if (chdir("/") < 0 || dup2(e->there, STDIN_FILENO) < 0 || dup2(e->there, STDOUT_FILENO) < 0 ||
+            dup2(e->log_there, STDERR_FILENO) < 0)
+                _exit(126);
+        process_close_from(STDERR_FILENO + 1);
+        execve(SSHD_PROGRAM, argv, environment);
+        _exit(127);
+}
+
+/* What lies beneath /run is gone after a boot. */
+static struct error *make_empty_dir(void)
+{
+        if (mkdir(SSHD_EMPTY_DIR, 0755) < 0)
+                return errno == EEXIST ? NULL : error_errno(errno, "cannot make the directory " SSHD_EMPTY_DIR);
+        if (chmod(SSHD_EMPTY_DIR, 0755) < 0) /* our umask took some of it */
+                return error_errno(errno, "cannot open the directory " SSHD_EMPTY_DIR);
+        return NULL;
+}
+
+static struct error *start(struct supervisor *s, const char *connection_id, struct ends *e, pid_t *ret_pid)
+{
+        AUTO_PTR(arena) arena = arena_new(ARGUMENTS_ARENA_MAX);
+        const struct sshd_command command = {
+                .exe = s->exe,
+                .data_dir = s->launch->data_dir,
+                .sftp_server = s->sftp_server,
+                .socket = s->helpers_address,
+                .connection_id = connection_id,
+                .config = s->launch->config->ssh_service,
+        };
+        char **argv = sshd_command_arguments(&command, arena);
+        pid_t parent = getpid();
+
+        if (geteuid() != 0)
+                return error_new(ERROR_FAILED_PRECONDITION, "teleport does not run as root on this host");
+        if (s->sshd_count >= LIMIT_SSH_CONNECTIONS)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, as many as it takes",
+                                 LIMIT_SSH_CONNECTIONS);
+        TRY(make_empty_dir());
+        TRY(ends_open(e));
+        pid_t pid = fork();
+        if (pid < 0)
+                return error_errno(errno, "cannot start a process");
+        if (pid == 0)
+                become_sshd(s, argv, e, parent);
+        *ret_pid = pid;
+        return NULL;
+}
+
+/* Both halves of it; the sessions beneath have groups of their own, and see their helper's socket end. */
+static void send_signal(const struct sshd *d, int signum)
+{
+        if (kill(-d->pid, signum) < 0)
+                kill(d->pid, signum); /* so new that it has no group yet */
+}
+
+static void on_end_of_patience(void *ctx)
+{
+        const struct sshd *d = ctx;
+
+        log_warn("sshd does not end and is killed", LOG_C("connection", d->connection_id), LOG_INT("pid", d->pid));
+        send_signal(d, SIGKILL);
+}
+
+void supervisor_start_sshd(struct supervisor *s, const char *connection_id)
+{
+        AUTO(ends) e = { -1, -1, -1, -1 };
+        pid_t pid = 0;
+
+        if (!name_is_host_id(str_of(connection_id)) || strlen(connection_id) != 36)
+                return; /* not ours, not obeyed: it would stand in options */
+        struct error *err = s->end == RUNNING ? start(s, connection_id, &e, &pid)
+                                              : error_new(ERROR_UNAVAILABLE, "teleport is stopping on this host");
+        if (err != NULL) {
+                tell_not_started(s, connection_id, err);
+                return;
+        }
+        struct sshd *d = NEW(struct sshd);
+        *d = (struct sshd){ .sup = s, .next = s->sshds, .connection_id = str_dup(str_of(connection_id)), .pid = pid };
+        d->patience = timer_new(&s->loop, on_end_of_patience, d);
+        s->sshds = d;
+        s->sshd_count++;
+        tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG, connection_id, pid, NULL, e.log_here);
+        tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM, connection_id, pid, NULL, e.here);
+}
+
+/* ---- ending -------------------------------------------------------------------------------------------------- */
+
+static struct sshd *find(const struct supervisor *s, const char *connection_id)
+{
+        struct sshd *d = s->sshds;
+
+        while (d != NULL && strcmp(d->connection_id, connection_id) != 0)
+                d = d->next;
+        return d;
+}
+
+static void stop(struct sshd *d)
+{
+        if (timer_is_running(d->patience))
+                return;
+        send_signal(d, SIGTERM);
+        timer_start(d->patience, MILLISECONDS(TIMEOUT_SSHD_STOP));
+}
+
+void supervisor_stop_sshd(struct supervisor *s, const char *connection_id)
+{
+        struct sshd *d = find(s, connection_id);
+
+        if (d != NULL)
+                stop(d);
+        else
+                tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, "there is none", -1);
+}
+
+void supervisor_stop_all_sshd(struct supervisor *s)
+{
+        for (struct sshd *d = s->sshds; d != NULL; d = d->next)
+                stop(d);
+}
+
+void supervisor_kill_all_sshd(struct supervisor *s)
+{
+        for (struct sshd *d = s->sshds; d != NULL; d = d->next)
+                send_signal(d, SIGKILL);
+}
+
+static void forget(struct sshd **at)
+{
+        struct sshd *d = *at;
+
+        *at = d->next;
+        d->sup->sshd_count--;
+        timer_free(d->patience);
+        free(d->connection_id);
+        free(d);
+}
+
+void supervisor_reap_sshd(struct supervisor *s)
+{
+        for (struct sshd **at = &s->sshds; *at != NULL;) {
+                struct sshd *d = *at;
+                siginfo_t dead = { 0 };
+                int status;
+
+                if (waitid(P_PID, (id_t)d->pid, &dead, WEXITED | WNOHANG | WNOWAIT) < 0 || dead.si_pid != d->pid) {
+                        at = &d->next;
+                        continue;
+                }
+                send_signal(d, SIGKILL); /* its other half, should that have stayed: not buried yet, the number is still its own */
+                waitpid(d->pid, &status, 0);
+                AUTO_MEM char *fate = child_fate(status);
+                log_debug("sshd ended", LOG_C("connection", d->connection_id), LOG_C("fate", fate));
+                tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, fate, -1);
+                forget(at);
+                if (s->end != RUNNING && s->sshds == NULL)
+                        supervisor_stop_next(s);
+        }
+}
+
+void supervisor_release_sshd(struct supervisor *s)
+{
+        while (s->sshds != NULL)
+                forget(&s->sshds);
+        free(s->exe);
+        free(s->helpers_address);
+}
+
+/* ---- looking at helpers ------------------------------------------------------------------------------------- */
+
+/* The parent, from /proc/PID/stat (proc(5)): "pid (name) state parent …", where the name may hold anything. 0: none. */
+static pid_t parent_of(pid_t pid)
+{
+        AUTO_MEM char *path = mem_printf("/proc/%ld/stat", (long)pid);
+        AUTO(buf) text = BUF_MAX(STAT_FILE_MAX);
+        AUTO_PTR(error) err = file_read(path, &text);
+        int64_t parent = 0;
+
+        if (err != NULL)
+                return 0;
+        struct str rest = buf_str(&text);
+        for (struct str seek = rest; !str_is_empty(seek);) {
+                (void)str_split(&seek, ')');
+                if (!str_is_empty(seek))
+                        rest = seek;
+        }
+        rest = str_trim(rest);
+        (void)str_split(&rest, ' '); /* state */
+        AUTO_PTR(error) bad = parse_int(str_split(&rest, ' '), 1, INT32_MAX, "parent", &parent);
+        return bad == NULL ? (pid_t)parent : 0;
+}
+
+/* The half of sshd that is root starts ssh-authorize; the half that has become the person starts their shell. */
+static bool descends_from(pid_t pid, pid_t sshd)
+{
+        pid_t parent = parent_of(pid);
+
+        return parent == sshd || (parent > 1 && parent_of(parent) == sshd);
+}
+
+/*
+ * Whether it runs our program: the one we run, or the one that has replaced it on the disk. In a container the
+ * kernel may not let us look, and where it descends from is what remains.
+ */
+static bool is_our_program(const struct supervisor *s, pid_t pid)
+{
+        AUTO_MEM char *path = mem_printf("/proc/%ld/exe", (long)pid);
+        struct stat its, replaced;
+
+        if (stat(path, &its) < 0)
+                return errno == EACCES || errno == EPERM;
+        if (its.st_dev == s->exe_stat.st_dev && its.st_ino == s->exe_stat.st_ino)
+                return true;
+        return stat(s->exe, &replaced) == 0 && its.st_dev == replaced.st_dev && its.st_ino == replaced.st_ino;
+}
+
+void supervisor_check_helper(struct supervisor *s, const char *connection_id, int64_t number)
+{
+        const struct sshd *d = find(s, connection_id);
+        const char *refusal = NULL;
+
+        if (number <= 1 || number > INT32_MAX || d == NULL || !descends_from((pid_t)number, d->pid))
+                refusal = "it was not started by the sshd of this connection";
+        else if (!is_our_program(s, (pid_t)number))
+                refusal = "it is not this program";
+        tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED, connection_id, number, refusal, -1);
+}

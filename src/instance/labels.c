@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/labels.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "loop/loop.h"
+
+enum { DEFAULT_PERIOD_SECONDS = 60 };
+
+struct labels;
+
+struct label {
+        struct labels *owner; /* NULL: nobody listens any more, and the memory goes with the last handle */
+        struct loop *loop;
+        const Cteleport__V1__CommandLabelConfig *config;
+        struct timer *next, *deadline;
+        uv_process_t process;
+        uv_pipe_t pipe;
+        int open_handles; /* those of libuv that are not closed yet: running */
+        bool is_running, is_late, has_failed;
+        struct buf output;
+        char chunk[512];
+        int64_t status;
+        int signum;
+        char *told; /* the trouble last told; owned */
+
+        Cteleport__V1__Duration period;
+        Cteleport__V1__CommandLabel message; /* result owned, NULL before the first */
+};
+
+struct labels {
+        void (*changed)(void *ctx);
+        void *ctx;
+        size_t count;
+        struct label **all;
+        Cteleport__V1__CommandLabel **list; /* room for all */
+};
+
+static void label_free(struct label *l)
+{
+        timer_free(l->next);
+        timer_free(l->deadline);
+        buf_release(&l->output);
+        free(l->message.result);
+        free(l->told);
+        free(l);
+}
+
+/* ---- the result -------------------------------------------------------------------------------------------- */
+
+/* A trouble that lasts is told once. */
+static void tell(struct label *l, const char *trouble)
+{
+        if (l->told != NULL && trouble != NULL && strcmp(l->told, trouble) == 0)
+                return;
+        free(l->told);
+        l->told = trouble == NULL ? NULL : str_dup(str_of(trouble));
+        if (trouble != NULL)
+                log_warn("A label's command failed", LOG_C("label", l->config->name), LOG_C("why", trouble));
+}
+
+/* A failed command's value is what it printed until then. */
+static void take_result(struct label *l)
+{
+        AUTO(buf) shown = BUF_MAX(4 * LIMIT_LABEL_VALUE);
+        AUTO_MEM char *trouble = NULL;
+
+        if (l->is_late)
+                trouble = mem_printf("it did not end within %d seconds", TIMEOUT_LABEL_COMMAND / 1000);
+        else if (l->signum != 0)
+                trouble = mem_printf("it died of signal %d", l->signum);
+        else if (l->status != 0)
+                trouble = mem_printf("it ended with status %lld", (long long)l->status);
+        tell(l, trouble);
+        escape_text(&shown, str_trim(buf_str(&l->output)), LIMIT_LABEL_VALUE);
+        bool is_new = l->message.result == NULL || strcmp(l->message.result, buf_c(&shown)) != 0;
+        if (!is_new)
+                return;
+        free(l->message.result);
+        l->message.result = buf_take(&shown);
+        if (l->owner->changed != NULL)
+                l->owner->changed(l->owner->ctx);
+}
+
+static void plan(struct label *l)
+{
+        timer_start(l->next, SECONDS(l->period.seconds));
+}
+
+/* ---- running it ---------------------------------------------------------------------------------------------- */
+
+static void kill_it(struct label *l)
+{
+        if (l->is_running)
+                kill(-l->process.pid, SIGKILL); /* its session: what it has started, too */
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+        struct label *l = handle->data;
+
+        if (--l->open_handles > 0)
+                return;
+        timer_stop(l->deadline);
+        if (l->owner == NULL) {
+                label_free(l);
+                return;
+        }
+        if (!l->has_failed)
+                take_result(l);
+        plan(l);
+}
+
+static void on_ended(uv_process_t *process, int64_t status, int signum)
+{
+        struct label *l = process->data;
+
+        kill_it(l);
+        l->is_running = false;
+        l->status = status;
+        l->signum = signum;
+        uv_close((uv_handle_t *)process, on_closed);
+}
+
+static void on_deadline(void *ctx)
+{
+        struct label *l = ctx;
+
+        l->is_late = true;
+        kill_it(l);
+}
+
+static void on_room(uv_handle_t *handle, size_t wanted, uv_buf_t *ret)
+{
+        struct label *l = handle->data;
+
+        (void)wanted;
+        *ret = (uv_buf_t){ l->chunk, sizeof(l->chunk) };
+}
+
+static void on_read(uv_stream_t *pipe, ssize_t count, const uv_buf_t *chunk)
+{
+        struct label *l = pipe->data;
+
+        if (count < 0)
+                uv_close((uv_handle_t *)pipe, on_closed);
+        else /* what is more than a value may hold is read and forgotten */
+                buf_put(&l->output, str_of_bytes(chunk->base, (size_t)count < l->output.max - l->output.len
+                                                                      ? (size_t)count : l->output.max - l->output.len));
+}
+
+/* None of the names with which this process reaches AWS, nor what the operator's shell had. */
+static char **environment_of(struct arena *a)
+{
+        static const char *const names[] = { "HOME", "LANG", "LC_ALL", "TZ" };
+        char **environment = arena_alloc(a, (ARRAY_LEN(names) + 2) * sizeof(char *));
+        size_t count = 0;
+
+        environment[count++] = (char *)(uintptr_t)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                const char *value = getenv(names[i]);
+
+                if (value != NULL)
+                        environment[count++] = (char *)(uintptr_t)arena_printf(a, "%s=%s", names[i], value);
+        }
+        return environment;
+}
+
+static int spawn(struct label *l)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        const Cteleport__V1__CommandLabelConfig *config = l->config;
+        char **words = arena_alloc(a, (config->n_command + 1) * sizeof(char *));
+        uv_stdio_container_t stdio[] = {
+                { .flags = UV_IGNORE },
+                { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&l->pipe },
+                { .flags = UV_IGNORE },
+        };
+
+        memcpy(words, config->command, config->n_command * sizeof(char *));
+        const uv_process_options_t options = {
+                .file = words[0],
+                .args = words,
+                .env = environment_of(a),
+                .cwd = "/",
+                .stdio = stdio,
+                .stdio_count = (int)ARRAY_LEN(stdio),
+                .exit_cb = on_ended,
+                .flags = UV_PROCESS_DETACHED,
+        };
+        return uv_spawn(&l->loop->uv, &l->process, &options);
+}
+
+static void run(void *ctx)
+{
+        struct label *l = ctx;
+
+        buf_clear(&l->output);
+        l->is_late = l->has_failed = false;
+        l->status = l->signum = 0;
+        uv_pipe_init(&l->loop->uv, &l->pipe, 0);
+        l->open_handles = 2;
+        int status = spawn(l);
+        l->process.data = l->pipe.data = l;
+        if (status < 0) {
+                AUTO_MEM char *trouble = mem_printf("it cannot be started: %s", uv_strerror(status));
+
+                tell(l, trouble);
+                l->has_failed = true;
+                uv_close((uv_handle_t *)&l->process, on_closed);
+                uv_close((uv_handle_t *)&l->pipe, on_closed);
+                return;
+        }
+        l->is_running = true;
+        timer_start(l->deadline, MILLISECONDS(TIMEOUT_LABEL_COMMAND));
+        uv_read_start((uv_stream_t *)&l->pipe, on_room, on_read);
+}
+
+/* ---- all of them ---------------------------------------------------------------------------------------------- */
+
+static struct label *label_new(struct labels *owner, struct loop *loop, const Cteleport__V1__CommandLabelConfig *config)
+{
+        struct label *l = NEW(struct label);
+
+        l->owner = owner;
+        l->loop = loop;
+        l->config = config;
+        l->output = BUF_MAX(LIMIT_LABEL_VALUE);
+        l->next = timer_new(loop, run, l);
+        l->deadline = timer_new(loop, on_deadline, l);
+        cteleport__v1__duration__init(&l->period);
+        l->period.seconds = config->period == NULL ? DEFAULT_PERIOD_SECONDS : config->period->seconds;
+        if (l->period.seconds < 1)
+                l->period.seconds = 1;
+        cteleport__v1__command_label__init(&l->message);
+        l->message.name = config->name;
+        l->message.period = &l->period;
+        l->message.command = config->command;
+        l->message.n_command = config->n_command;
+        l->message.result = NULL;
+        return l;
+}
+
+struct labels *labels_new(struct loop *loop, const Cteleport__V1__SSHConfig *config, void (*changed)(void *ctx), void *ctx)
+{
+        struct labels *l = NEW(struct labels);
+
+        *l = (struct labels){ .changed = changed, .ctx = ctx, .count = config->n_commands };
+        l->all = mem_array(l->count, sizeof(*l->all));
+        l->list = mem_array(l->count, sizeof(*l->list));
+        for (size_t i = 0; i < l->count; i++) {
+                l->all[i] = label_new(l, loop, config->commands[i]);
+                timer_start(l->all[i]->next, MILLISECONDS(1));
+        }
+        return l;
+}
+
+void labels_free(struct labels *l)
+{
+        if (l == NULL)
+                return;
+        for (size_t i = 0; i < l->count; i++) {
+                struct label *label = l->all[i];
+
+                label->owner = NULL;
+                timer_stop(label->next);
+                if (label->open_handles == 0)
+                        label_free(label);
+                else
+                        kill_it(label);
+        }
+        free(l->all);
+        free(l->list);
+        free(l);
+}
+
+size_t labels_list(const struct labels *l, Cteleport__V1__CommandLabel ***ret)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < l->count; i++)
+                if (l->all[i]->message.result != NULL)
+                        l->list[count++] = &l->all[i]->message;
+        *ret = l->list;
+        return count;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/ssh_files.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/reader.h"
+#include "base/text.h"
+#include "os/file.h"
+
+enum { LINES_MAX = 64 * KiB };
+
+void ssh_files_release(struct ssh_files *f)
+{
+        secret_release(&f->host_key);
+        free(f->host_cert);
+        free(f->user_ca);
+        *f = (struct ssh_files){ 0 };
+}
+
+/* "type base64 comment": the type stands at the beginning of the wire form (RFC 4253 section 6.6). */
+static struct error *put_line(struct buf *out, struct str wire, const char *comment)
+{
+        struct reader r = reader_over(wire);
+        struct str type = reader_ssh_string(&r, LIMIT_NAME);
+
+        if (!reader_ok(&r))
+                return error_new(ERROR_INVALID_ARGUMENT, "a key of the cluster has no type");
+        buf_put(out, type);
+        buf_put_char(out, ' ');
+        base64_encode(out, wire);
+        buf_printf(out, " %s\n", comment);
+        return buf_finish(out, "the SSH keys of the cluster");
+}
+
+struct error *ssh_files_make(const struct host_identity *id, struct ssh_files *ret)
+{
+        AUTO(key) key = { 0 };
+        AUTO(buf) cert = BUF_MAX(LINES_MAX);
+        AUTO(buf) cas = BUF_MAX(LINES_MAX);
+        AUTO(ssh_files) made = { 0 };
+
+        if (id->certs.ssh_user_ca_count == 0)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                            "the cluster did not say who signs the certificates of its people"),
+                                  "its Auth Service may be older than this host: update that first");
+        TRY(key_from_pem(&key, secret_str(&id->ssh_key_pem)));
+        TRY(key_to_openssh(&key, id->host_id, &made.host_key));
+        TRY(put_line(&cert, id->certs.ssh_cert, "host"));
+        for (size_t i = 0; i < id->certs.ssh_user_ca_count; i++)
+                TRY(put_line(&cas, id->certs.ssh_user_ca_keys[i], "user-ca"));
+        made.host_cert = buf_take(&cert);
+        made.user_ca = buf_take(&cas);
+        *ret = made;
+        made = (struct ssh_files){ 0 };
+        return NULL;
+}
+
+static struct error *write_one(const char *dir, const char *name, struct str bytes, unsigned mode)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s", dir, name);
+        struct buf there = BUF_MAX(LINES_MAX);
+
+        (void)buf_extend(&there, LINES_MAX - 1); /* so that a private key stays in one place */
+        buf_clear(&there);
+        struct error *err = file_read(path, &there);
+        bool is_same = err == NULL && str_equal(buf_str(&there), bytes);
+        error_free(err);
+        wipe(there.ptr, there.room);
+        buf_release(&there);
+        return is_same ? NULL : file_write_atomic(path, bytes, mode);
+}
+
+struct error *ssh_files_write(const char *data_dir, const struct ssh_files *f)
+{
+        AUTO_MEM char *dir = mem_printf("%s/proc/ssh", data_dir);
+
+        TRY(dir_make(dir, 0700));
+        TRY(write_one(dir, "user_ca.pub", str_of(f->user_ca), 0644));
+        TRY(write_one(dir, "host_key", secret_str(&f->host_key), 0600));
+        return write_one(dir, "host_key-cert.pub", str_of(f->host_cert), 0644);
+}

@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *      visit ── sshd asked for ──▶ STARTING ── its socket came ──▶ OPEN ── either side left, or the order to end ──▶ ENDING
+ *                                     └──────── sshd did not start ─────────────────────────────────────────────────▶ │
+ *      freed ◀── the cluster knows everything, or too late ── TELLING ◀── sshd and its programs are gone ─────────────┘
+ */
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "loop/conversation.h"
+#include "net/socket.h"
+#include "pki/cert.h"
+#include "ssh/attend.h"
+#include "ssh/ssh_service.h"
+#include "ssh/sshd_log.h"
+
+enum connection_state { STARTING, OPEN, ENDING, TELLING };
+
+static const struct conversation_state states[] = {
+        [STARTING] = { "starting", MILLISECONDS(TIMEOUT_SSHD_START), TO(OPEN) | TO(ENDING) },
+        /* No deadline: people work for as long as they like. */
+        [OPEN] = { "open", SECONDS(0), TO(ENDING) },
+        /* None of its own: the supervisor kills an sshd that does not end, and a program without a socket ends. */
+        [ENDING] = { "ending", SECONDS(0), TO(TELLING) },
+        [TELLING] = { "telling", MILLISECONDS(TIMEOUT_ATTEND_LAST), 0 },
+};
+
+enum { SPLICE_WINDOW = 256 * KiB, DECISION_ARENA_MAX = 128 * KiB };
+
+/* A certificate that sshd asked about. */
+struct question {
+        struct question *next;
+        struct arena *arena;
+        struct str certificate, login;
+        uint64_t serial;
+        void (*done)(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err); /* NULL: answered */
+        void *ctx;
+        struct timer *deadline;
+        struct error *err; /* it was not even asked; told when the deadline comes, which is soon */
+        Cteleport__V1__AttendDecision *decision; /* NULL: none yet; unpacked */
+};
+
+struct connection {
+        struct ssh_service *service;
+        char *id, *client_addr;
+        struct conversation at;
+        struct attend *attend;
+
+        struct tunnel_visit *visit; /* until it is answered */
+        struct stream *log;         /* sshd's standard error; NULL: none or at its end */
+        struct sshd_log log_state;
+        struct splice *splice;      /* NULL: not yet, or over */
+        bool has_sshd;              /* asked for, and not known to have ended */
+        uint64_t bytes_to_client, bytes_from_client;
+
+        struct question *questions;
+        size_t question_count;
+        const struct question *accepted; /* whose decision sshd has acted on */
+
+        struct helper **helpers;
+        size_t helper_count, helper_room;
+        struct timer *farewell; /* running: the next step of the end */
+        enum { KEEP_SPLICE, CUT_SPLICE } farewell_step;
+        char *reason;           /* why we end it; NULL: it ended by itself */
+        bool is_free_due, is_abandoned; /* the process ends */
+};
+
+/* ---- the end of everything ------------------------------------------------------------------------------- */
+
+static void question_free(struct question *q)
+{
+        timer_free(q->deadline);
+        error_free(q->err);
+        if (q->decision != NULL)
+                cteleport__v1__attend_decision__free_unpacked(q->decision, NULL);
+        arena_free(q->arena);
+        free(q);
+}
+
+static void connection_free(struct connection *c)
+{
+        map_remove(&c->service->connections, str_of(c->id));
+        attend_free(c->attend);
+        stream_close(c->log);
+        while (c->questions != NULL) {
+                struct question *q = c->questions;
+
+                c->questions = q->next;
+                question_free(q);
+        }
+        conversation_release(&c->at);
+        timer_free(c->farewell);
+        free(c->helpers);
+        free(c->reason);
+        free(c->client_addr);
+        free(c->id);
+        free(c);
+}
+
+static void on_free_turn(void *ctx)
+{
+        struct connection *c = ctx;
+        struct ssh_service *s = c->service;
+
+        connection_free(c);
+        ssh_connection_gone(s);
+}
+
+/* Never inside a call of somebody who may still look at it. */
+static void free_soon(struct connection *c)
+{
+        if (c->is_free_due)
+                return;
+        c->is_free_due = true;
+        loop_defer(&c->service->loop, on_free_turn, c);
+}
+
+static void tell_closed(struct connection *c)
+{
+        Cteleport__V1__AttendClosed closed = CTELEPORT__V1__ATTEND_CLOSED__INIT;
+        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+
+        closed.bytes_to_client = c->bytes_to_client;
+        closed.bytes_from_client = c->bytes_from_client;
+        if (c->reason != NULL)
+                closed.reason = c->reason;
+        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_CLOSED;
+        up.closed = &closed;
+        attend_tell(c->attend, &up, NULL, NULL);
+        attend_finish(c->attend);
+}
+
+static void answer_question(struct question *q, const Cteleport__V1__AttendDecision *decision, struct error *err)
+{
+        void (*done)(void *ctx, const Cteleport__V1__AttendDecision *d, struct error *e) = q->done;
+
+        q->done = NULL;
+        timer_stop(q->deadline);
+        if (done != NULL)
+                done(q->ctx, decision, err);
+        else
+                error_free(err);
+}
+
+/* Goes on to TELLING when nothing is left that could tell us something. */
+static void end_if_quiet(struct connection *c)
+{
+        if (c->at.state != ENDING || c->has_sshd || c->splice != NULL || c->helper_count > 0 || c->log != NULL)
+                return;
+        timer_stop(c->farewell);
+        conversation_enter(&c->at, TELLING);
+        log_debug("An SSH connection has ended", LOG_C("connection", c->id), LOG_C("reason", c->reason == NULL ? "" : c->reason));
+        tell_closed(c);
+}
+
+static void on_expired(void *ctx)
+{
+        struct connection *c = ctx;
+
+        if (c->at.state == STARTING)
+                connection_end(c, error_new(ERROR_DEADLINE_EXCEEDED, "sshd did not start in time on this host"));
+        else
+                free_soon(c);
+}
+
+/* ---- ending ------------------------------------------------------------------------------------------------- */
+
+static void stop_sshd(struct connection *c)
+{
+        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP;
+        control.name = c->id;
+        if (c->has_sshd)
+                service_say(c->service->service, &control);
+}
+
+static void end_helpers(struct connection *c, const char *text)
+{
+        size_t count = c->helper_count;
+        struct helper **all = mem_array(count, sizeof(*all));
+
+        memcpy(all, c->helpers, count * sizeof(*all)); /* one that ends may leave the list */
+        for (size_t i = 0; i < count; i++)
+                helper_end(all[i], str_of(text));
+        free(all);
+}
+
+static void on_farewell(void *ctx)
+{
+        struct connection *c = ctx;
+
+        if (c->farewell_step == CUT_SPLICE && c->splice != NULL) {
+                splice_cancel(c->splice); /* sshd sees its connection end */
+                c->farewell_step = KEEP_SPLICE;
+                timer_start(c->farewell, MILLISECONDS(TIMEOUT_SSH_LINGER));
+                return;
+        }
+        stop_sshd(c);
+        end_helpers(c, "the connection has ended");
+}
+
+static void begin_to_end(struct connection *c)
+{
+        conversation_enter(&c->at, ENDING);
+        for (struct question *q = c->questions; q != NULL; q = q->next)
+                answer_question(q, NULL, error_new(ERROR_CANCELLED, "the connection has ended"));
+}
+
+void connection_end(struct connection *c, struct error *err)
+{
+        AUTO_MEM char *text = NULL;
+
+        if (c->at.state >= ENDING) {
+                error_free(err);
+                return;
+        }
+        c->reason = str_dup(str_of(err->what));
+        text = str_dup(str_of(err->what));
+        begin_to_end(c);
+        if (c->visit != NULL) {
+                struct tunnel_visit *v = c->visit;
+
+                c->visit = NULL;
+                tunnel_refuse(v, err);
+        } else {
+                error_free(err);
+        }
+        c->farewell_step = CUT_SPLICE;
+        timer_start(c->farewell, MILLISECONDS(c->splice == NULL ? 1 : TIMEOUT_SSH_GOODBYE));
+        end_helpers(c, text);
+        end_if_quiet(c);
+}
+
+static void on_spliced(void *ctx, uint64_t from_client, uint64_t to_client)
+{
+        struct connection *c = ctx;
+
+        c->splice = NULL;
+        if (c->is_abandoned) {
+                connection_free(c);
+                return;
+        }
+        c->bytes_from_client = from_client;
+        c->bytes_to_client = to_client;
+        if (c->at.state == OPEN) {
+                begin_to_end(c);
+                timer_start(c->farewell, MILLISECONDS(TIMEOUT_SSH_LINGER));
+        }
+        end_if_quiet(c);
+}
+
+/* ---- the cluster's words --------------------------------------------------------------------------------------- */
+
+static Cteleport__V1__AttendDecision *copy_decision(const Cteleport__V1__AttendDecision *decision)
+{
+        size_t len = cteleport__v1__attend_decision__get_packed_size(decision);
+        AUTO_MEM char *bytes = mem_alloc(len + 1);
+
+        cteleport__v1__attend_decision__pack(decision, (uint8_t *)bytes);
+        return cteleport__v1__attend_decision__unpack(NULL, len, (const uint8_t *)bytes);
+}
+
+static bool is_about(const struct question *q, const Cteleport__V1__AttendDecision *decision)
+{
+        return str_equal(q->certificate, str_of_bytes(decision->certificate.data, decision->certificate.len));
+}
+
+/* A later word on what sshd has accepted already counts as the order to end, if it is no. */
+static void on_decision(void *ctx, const Cteleport__V1__AttendDecision *decision)
+{
+        struct connection *c = ctx;
+
+        for (struct question *q = c->questions; q != NULL; q = q->next) {
+                if (!is_about(q, decision) || (q->done == NULL && q != c->accepted))
+                        continue;
+                if (q->decision != NULL)
+                        cteleport__v1__attend_decision__free_unpacked(q->decision, NULL);
+                q->decision = copy_decision(decision);
+                answer_question(q, q->decision, NULL);
+                if (q == c->accepted && !decision->is_allowed) {
+                        AUTO_MEM char *reason = escaped(str_of(decision->reason));
+                        connection_end(c, error_new(ERROR_PERMISSION_DENIED, "%s", reason));
+                }
+                return;
+        }
+}
+
+static void on_terminate(void *ctx, struct str reason)
+{
+        struct connection *c = ctx;
+        AUTO_MEM char *shown = escaped(reason);
+
+        log_info("The cluster ends an SSH connection", LOG_C("connection", c->id), LOG_STR("reason", reason));
+        connection_end(c, error_new(ERROR_PERMISSION_DENIED, "%s", shown));
+}
+
+static void on_refused(void *ctx, struct error *err)
+{
+        struct connection *c = ctx;
+
+        log_warn("The cluster does not hear of an SSH connection, it is ended", LOG_C("connection", c->id), LOG_ERR(err));
+        if (c->at.state == TELLING) {
+                error_free(err);
+                free_soon(c);
+                return;
+        }
+        connection_end(c, err);
+}
+
+static void on_finished(void *ctx)
+{
+        free_soon(ctx);
+}
+
+static const struct attend_events attend_events = {
+        .on_decision = on_decision, .on_terminate = on_terminate, .on_refused = on_refused, .on_finished = on_finished,
+};
+
+/* ---- ssh-authorize asks ----------------------------------------------------------------------------------------- */
+
+static void on_question_deadline(void *ctx)
+{
+        struct question *q = ctx;
+        struct error *err = q->err;
+
+        q->err = NULL;
+        if (err == NULL)
+                err = error_new(ERROR_UNAVAILABLE, "the cluster did not say in time whether this login is allowed");
+        answer_question(q, NULL, err);
+}
+
+static struct error *read_question(struct question *q, struct str certificate, struct str login)
+{
+        struct ssh_cert_info info;
+
+        if (certificate.len > CERT_MAX || !name_is_login(login))
+                return error_new(ERROR_INVALID_ARGUMENT, "sshd asks about what is no certificate or no account");
+        TRY(ssh_cert_read(q->arena, certificate, &info));
+        q->serial = info.serial;
+        q->certificate = arena_str(q->arena, certificate);
+        q->login = arena_str(q->arena, login);
+        return NULL;
+}
+
+void connection_ask(struct connection *c, struct str certificate, struct str login,
+                    void (*done)(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err), void *ctx)
+{
+        struct question *q = NEW(struct question);
+
+        *q = (struct question){ .arena = arena_new(DECISION_ARENA_MAX), .done = done, .ctx = ctx };
+        struct error *err = read_question(q, certificate, login);
+        if (err == NULL && c->at.state != OPEN)
+                err = error_new(ERROR_CANCELLED, "the connection has ended");
+        if (err == NULL && c->question_count >= LIMIT_SSH_QUESTIONS)
+                err = error_new(ERROR_RESOURCE_EXHAUSTED, "this connection has offered %d certificates", LIMIT_SSH_QUESTIONS);
+        q->deadline = timer_new(&c->service->loop, on_question_deadline, q);
+        q->next = c->questions;
+        c->questions = q;
+        c->question_count++;
+        if (err != NULL) { /* told in a turn of its own, like every other answer */
+                q->err = err;
+                timer_start(q->deadline, MILLISECONDS(1));
+                return;
+        }
+        timer_start(q->deadline, MILLISECONDS(TIMEOUT_ATTEND_ASK));
+        attend_ask(c->attend, q->certificate, q->login);
+}
+
+/* ---- sshd's log ---------------------------------------------------------------------------------------------------- */
+
+/* sshd asks twice: once whether a certificate would do, once when its key is proven. The last answer counts. */
+static const struct question *find_allowed(const struct connection *c, const struct sshd_log_event *e)
+{
+        for (const struct question *q = c->questions; q != NULL; q = q->next)
+                if (q->decision != NULL && q->serial == e->serial && str_equal(q->login, e->login))
+                        return q->decision->is_allowed ? q : NULL;
+        return NULL;
+}
+
+static void take_accepted(struct connection *c, const struct sshd_log_event *e)
+{
+        const struct question *q = find_allowed(c, e);
+
+        if (q == NULL) {
+                connection_end(c, error_new(ERROR_INTERNAL, "sshd let in somebody whom the cluster did not"));
+                return;
+        }
+        c->accepted = q;
+        attend_accepted(c->attend, q->certificate, q->login);
+        log_info("Somebody has logged in", LOG_C("connection", c->id), LOG_C("user", q->decision->user),
+                 LOG_STR("login", q->login), LOG_C("from", c->client_addr));
+}
+
+/* What the cluster has refused it knows already. */
+static bool was_refused_by_cluster(const struct connection *c, const struct sshd_log_event *e)
+{
+        for (const struct question *q = c->questions; q != NULL; q = q->next)
+                if (q->decision != NULL && q->serial == e->serial && str_equal(q->login, e->login))
+                        return !q->decision->is_allowed;
+        return false;
+}
+
+static void tell_rejected(struct connection *c, const struct sshd_log_event *e)
+{
+        Cteleport__V1__AttendRejected rejected = CTELEPORT__V1__ATTEND_REJECTED__INIT;
+        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        AUTO_MEM char *login = escaped(e->login), *reason = escaped(e->reason), *key_id = escaped(e->key_id);
+        AUTO_MEM char *ca = escaped(e->ca);
+        AUTO_MEM char *serial = e->key_id.len == 0 ? str_dup(STR("")) : mem_printf("%llu", (unsigned long long)e->serial);
+
+        rejected.login = login;
+        rejected.reason = reason;
+        rejected.key_id = key_id;
+        rejected.serial = serial;
+        rejected.ca_fingerprint = ca;
+        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_REJECTED;
+        up.rejected = &rejected;
+        attend_tell(c->attend, &up, NULL, NULL);
+        log_info("sshd refused a login", LOG_C("connection", c->id), LOG_STR("login", e->login), LOG_STR("reason", e->reason));
+}
+
+static void tell_port(struct connection *c, const struct sshd_log_event *e)
+{
+        const Cteleport__V1__SSHConfig *config = c->service->ssh_config;
+        const Cteleport__V1__AttendDecision *decision = connection_decision(c);
+        bool is_off_here = config->has_port_forwarding && !config->port_forwarding;
+        Cteleport__V1__AttendPort port = CTELEPORT__V1__ATTEND_PORT__INIT;
+        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        AUTO_MEM char *host = escaped(e->host);
+        AUTO_MEM char *address = mem_printf(str_find_char(e->host, ':') != e->host.len ? "[%s]:%d" : "%s:%d", host, e->port);
+
+        if (decision == NULL)
+                return; /* sshd forwards nothing for somebody who is not in */
+        port.address = address;
+        port.direction = (char *)(uintptr_t)(e->kind == SSHD_LOG_FORWARD_LOCAL ? "local" : "remote");
+        port.is_denied = is_off_here || !decision->permit_port_forwarding;
+        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_PORT;
+        up.port = &port;
+        attend_tell(c->attend, &up, NULL, NULL);
+}
+
+static void on_log_line(void *ctx, struct str packet)
+{
+        struct connection *c = ctx;
+        struct sshd_log_event e;
+
+        log_debug("sshd", LOG_C("connection", c->id), LOG_STR("says", str_trim(packet)));
+        sshd_log_read(&c->log_state, packet, &e);
+        if (e.kind == SSHD_LOG_ACCEPTED && c->accepted == NULL)
+                take_accepted(c, &e);
+        else if (e.kind == SSHD_LOG_REFUSED && c->accepted == NULL && !was_refused_by_cluster(c, &e))
+                tell_rejected(c, &e);
+        else if (e.kind == SSHD_LOG_FORWARD_LOCAL || e.kind == SSHD_LOG_FORWARD_REMOTE)
+                tell_port(c, &e);
+}
+
+static void on_log_end(void *ctx, struct error *err)
+{
+        struct connection *c = ctx;
+
+        error_free(err);
+        stream_close(c->log);
+        c->log = NULL;
+        end_if_quiet(c);
+}
+
+static const struct stream_events log_events = { .on_read = on_log_line, .on_end = on_log_end };
+
+/* ---- the supervisor's words --------------------------------------------------------------------------------------- */
+
+static void take_log(struct connection *c, int fd)
+{
+        if (c->log != NULL || fd < 0) {
+                fd_close_at(&fd);
+                return;
+        }
+        c->log = socket_stream(&c->service->loop, fd);
+        stream_listen(c->log, &log_events, c);
+        stream_read(c->log, true);
+}
+
+static void take_stream(struct connection *c, int fd)
+{
+        if (c->at.state != STARTING || c->visit == NULL || fd < 0) {
+                fd_close_at(&fd); /* which ends that sshd */
+                return;
+        }
+        struct stream *visitor = tunnel_accept(c->visit);
+        c->visit = NULL;
+        conversation_enter(&c->at, OPEN);
+        c->splice = splice_start(&c->service->loop, visitor, socket_stream(&c->service->loop, fd), SPLICE_WINDOW, on_spliced, c);
+}
+
+static void take_end(struct connection *c, const char *how)
+{
+        AUTO_MEM char *shown = escaped(str_of(how));
+
+        c->has_sshd = false;
+        if (c->at.state == STARTING)
+                connection_end(c, error_hint(error_new(ERROR_UNAVAILABLE, "sshd did not start on this host: %s", shown),
+                                             "the log of teleport on that host says more"));
+        if (c->at.state == OPEN) { /* its last bytes are on their way; the person hangs up when they have come */
+                begin_to_end(c);
+                c->farewell_step = CUT_SPLICE;
+                timer_start(c->farewell, MILLISECONDS(TIMEOUT_SSH_DRAIN));
+        }
+        end_if_quiet(c);
+}
+
+void connection_on_sshd(struct ssh_service *s, const Cteleport__Internal__V1__Control *control, int fd)
+{
+        struct connection *c = connection_find(s, str_of(control->name));
+
+        if (c == NULL)
+                fd_close_at(&fd);
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM)
+                take_stream(c, fd);
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG)
+                take_log(c, fd);
+        else
+                take_end(c, control->text);
+}
+
+/* ---- the beginning ------------------------------------------------------------------------------------------------ */
+
+static void start_sshd(struct connection *c)
+{
+        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START;
+        control.name = c->id;
+        c->has_sshd = true;
+        service_say(c->service->service, &control);
+}
+
+static struct error *check_request(struct ssh_service *s, const struct tunnel_request *request)
+{
+        if (s->is_stopping || s->is_draining)
+                return error_new(ERROR_UNAVAILABLE, "the SSH Service of this host is stopping");
+        if (!name_is_uuid(request->connection_id) || request->client_addr.len > LIMIT_NAME)
+                return error_new(ERROR_INVALID_ARGUMENT, "the proxy's request cannot be understood");
+        if (!str_equal(request->host_id, ssh_identity(s)->host_id))
+                return error_new(ERROR_NOT_FOUND, "this is another host");
+        if (connection_find(s, request->connection_id) != NULL)
+                return error_new(ERROR_ALREADY_EXISTS, "there is a connection of this ID already");
+        if (s->connections.count >= LIMIT_SSH_CONNECTIONS)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, as many as it takes",
+                                 LIMIT_SSH_CONNECTIONS);
+        return NULL;
+}
+
+void connection_begin(struct ssh_service *s, struct tunnel_visit *v, const struct tunnel_request *request)
+{
+        struct error *err = check_request(s, request);
+
+        if (err != NULL) {
+                tunnel_refuse(v, err);
+                return;
+        }
+        struct connection *c = NEW(struct connection);
+        *c = (struct connection){
+                .service = s,
+                .id = str_dup(request->connection_id),
+                .client_addr = escaped(request->client_addr),
+                .visit = v,
+        };
+        map_put(&s->connections, request->connection_id, c);
+        conversation_init(&c->at, &s->loop, states, STARTING, on_expired, c);
+        c->farewell = timer_new(&s->loop, on_farewell, c);
+        c->attend = attend_new(s, str_of(c->id), str_of(c->client_addr), &attend_events, c);
+        start_sshd(c);
+}
+
+struct visitor_search {
+        const struct tunnel_visit *visit;
+        struct connection *found;
+};
+
+static void look_for_visitor(void *ctx, struct str id, void *value)
+{
+        struct visitor_search *search = ctx;
+        struct connection *c = value;
+
+        (void)id;
+        if (c->visit == search->visit)
+                search->found = c;
+}
+
+void connection_visitor_gone(struct ssh_service *s, struct tunnel_visit *v)
+{
+        struct visitor_search search = { .visit = v };
+
+        map_each(&s->connections, look_for_visitor, &search);
+        if (search.found == NULL)
+                return;
+        search.found->visit = NULL;
+        connection_end(search.found, error_new(ERROR_CANCELLED, "the person left before sshd had started"));
+}
+
+/* ---- what others ask ------------------------------------------------------------------------------------------------- */
+
+struct connection *connection_find(struct ssh_service *s, struct str connection_id)
+{
+        return map_get(&s->connections, connection_id);
+}
+
+struct str connection_client_addr(const struct connection *c)
+{
+        return str_of(c->client_addr);
+}
+
+const Cteleport__V1__AttendDecision *connection_decision(const struct connection *c)
+{
+        return c->accepted == NULL ? NULL : c->accepted->decision;
+}
+
+void connection_tell(struct connection *c, const Cteleport__V1__AttendUp *up,
+                     void (*acknowledged)(void *ctx, struct error *err), void *ctx)
+{
+        attend_tell(c->attend, up, acknowledged, ctx);
+}
+
+void connection_add_helper(struct connection *c, struct helper *h)
+{
+        if (c->helper_count == c->helper_room) {
+                c->helper_room = c->helper_room == 0 ? 4 : 2 * c->helper_room;
+                c->helpers = mem_resize(c->helpers, c->helper_room, sizeof(struct helper *));
+        }
+        c->helpers[c->helper_count++] = h;
+}
+
+void connection_remove_helper(struct connection *c, struct helper *h)
+{
+        for (size_t i = 0; i < c->helper_count; i++) {
+                if (c->helpers[i] != h)
+                        continue;
+                c->helpers[i] = c->helpers[--c->helper_count];
+                break;
+        }
+        end_if_quiet(c);
+}
+
+static void end_one(void *ctx, struct str id, void *value)
+{
+        (void)id;
+        connection_end(value, error_new(ERROR_UNAVAILABLE, "%s", (const char *)ctx));
+}
+
+void connections_end(struct ssh_service *s, const char *why)
+{
+        map_each(&s->connections, end_one, (void *)(uintptr_t)why);
+}
+
+static void free_one(void *ctx, struct str id, void *value)
+{
+        struct connection *c = value;
+
+        (void)ctx;
+        (void)id;
+        c->is_abandoned = true;
+        if (c->splice != NULL)
+                splice_cancel(c->splice); /* its end frees */
+        else if (!c->is_free_due)
+                connection_free(c);
+}
+
+void connections_free(struct ssh_service *s)
+{
+        map_each(&s->connections, free_one, NULL);
+}

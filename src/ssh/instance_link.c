@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two long polls at the instance process, which keeps what this service is and whom it is to reach. */
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cluster/identity_message.h"
+#include "rpc/link.h"
+#include "ssh/ssh_service.h"
+
+struct instance_link {
+        struct ssh_service *service;
+        struct link *link; /* NULL: lost */
+        struct timer *ask_again;
+        char *proxies_revision; /* of the list we have; "" for none */
+        bool is_asking_identity, is_asking_proxies;
+        bool is_freed; /* the memory goes when what was asked is answered */
+};
+
+static void free_when_answered(struct instance_link *k)
+{
+        if (!k->is_freed || k->is_asking_identity || k->is_asking_proxies)
+                return;
+        free(k->proxies_revision);
+        free(k);
+}
+
+/* DEADLINE_EXCEEDED is the rhythm of a long poll; a lost link is replaced by the supervisor, or asked for. */
+static void tell_trouble(struct error *err, const char *event)
+{
+        if (err->code != ERROR_DEADLINE_EXCEEDED && err->code != ERROR_UNAVAILABLE)
+                log_warn(event, LOG_ERR(err));
+        error_free(err);
+}
+
+static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct instance_link *k = ctx;
+        const Cteleport__Internal__V1__Identity *msg = (const Cteleport__Internal__V1__Identity *)answer;
+        struct host_identity id = { 0 };
+
+        k->is_asking_identity = false;
+        if (k->is_freed) {
+                error_free(err);
+                free_when_answered(k);
+                return;
+        }
+        if (err == NULL)
+                err = identity_of_message(msg, "Node", &id);
+        if (err == NULL)
+                ssh_take_identity(k->service, &id, msg->auth_addr);
+        else
+                tell_trouble(err, "This service's identity cannot be used");
+        timer_start(k->ask_again, MILLISECONDS(PACE_RETRY_FIRST));
+}
+
+static void on_proxies(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct instance_link *k = ctx;
+        const Cteleport__Internal__V1__Proxies *list = (const Cteleport__Internal__V1__Proxies *)answer;
+
+        k->is_asking_proxies = false;
+        if (k->is_freed) {
+                error_free(err);
+                free_when_answered(k);
+                return;
+        }
+        if (err == NULL) {
+                free(k->proxies_revision);
+                k->proxies_revision = str_dup(str_of(list->revision));
+                tunnel_keeper_set(k->service->tunnels, list);
+        } else {
+                tell_trouble(err, "The list of proxies cannot be had");
+        }
+        timer_start(k->ask_again, MILLISECONDS(PACE_RETRY_FIRST));
+}
+
+static void ask_identity(struct instance_link *k)
+{
+        const struct held_identity *have = k->service->identity;
+        AUTO_MEM char *serial = str_dup(have == NULL ? STR("") : have->id.serial);
+        Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
+
+        request.role = (char *)(uintptr_t)"Node";
+        request.have_serial = serial;
+        k->is_asking_identity = true;
+        link_ask(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,
+                 &cteleport__internal__v1__identity__descriptor, HOURS(1), on_identity, k);
+}
+
+static void ask_proxies(struct instance_link *k)
+{
+        Cteleport__Internal__V1__ProxiesRequest request = CTELEPORT__INTERNAL__V1__PROXIES_REQUEST__INIT;
+
+        request.have_revision = k->proxies_revision;
+        k->is_asking_proxies = true;
+        link_ask(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_PROXIES, &request.base,
+                 &cteleport__internal__v1__proxies__descriptor, HOURS(1), on_proxies, k);
+}
+
+static void on_ask_again(void *ctx)
+{
+        struct instance_link *k = ctx;
+
+        if (k->link == NULL) {
+                service_relink(k->service->service, "instance");
+                timer_start(k->ask_again, MILLISECONDS(PACE_RELINK));
+                return;
+        }
+        if (!k->is_asking_identity)
+                ask_identity(k);
+        if (!k->is_asking_proxies)
+                ask_proxies(k);
+}
+
+static void on_lost(void *ctx)
+{
+        struct instance_link *k = ctx;
+
+        link_close(k->link);
+        k->link = NULL;
+        timer_start(k->ask_again, MILLISECONDS(PACE_RELINK));
+}
+
+struct instance_link *instance_link_new(struct ssh_service *s)
+{
+        struct instance_link *k = NEW(struct instance_link);
+
+        k->service = s;
+        k->proxies_revision = str_dup(STR(""));
+        k->ask_again = timer_new(&s->loop, on_ask_again, k);
+        timer_start(k->ask_again, MILLISECONDS(PACE_RELINK));
+        return k;
+}
+
+void instance_link_use(struct instance_link *k, int fd)
+{
+        if (k->link != NULL)
+                link_close(k->link);
+        k->link = link_new(&k->service->loop, fd, on_lost, k);
+        timer_start(k->ask_again, MILLISECONDS(1));
+}
+
+void instance_link_free(struct instance_link *k)
+{
+        if (k == NULL)
+                return;
+        timer_free(k->ask_again);
+        k->is_freed = true;
+        if (k->link != NULL)
+                link_close(k->link); /* what was asked is answered with an error */
+        free_when_answered(k);
+}

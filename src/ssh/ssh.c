@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ssh/ssh.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "os/file.h"
+#include "os/sandbox.h"
+#include "ssh/ssh_service.h"
+
+/* ---- what the others may know ------------------------------------------------------------------------------ */
+
+struct loop *ssh_loop(struct ssh_service *s)
+{
+        return &s->loop;
+}
+
+const Cteleport__V1__SSHConfig *ssh_config(const struct ssh_service *s)
+{
+        return s->ssh_config;
+}
+
+struct spool *ssh_spool(struct ssh_service *s)
+{
+        return s->spool;
+}
+
+const struct host_identity *ssh_identity(const struct ssh_service *s)
+{
+        static const struct host_identity none;
+
+        return s->identity == NULL ? &none : &s->identity->id;
+}
+
+/* The proxy that this host was told of; on the cluster's own machine the name it gives itself. */
+const char *ssh_proxy_addr(const struct ssh_service *s)
+{
+        const Cteleport__V1__ProxyConfig *proxy = s->boot->config->proxy_service;
+
+        if (s->config->proxy_server != NULL && s->config->proxy_server[0] != '\0')
+                return s->config->proxy_server;
+        return proxy != NULL && proxy->n_public_addr > 0 ? proxy->public_addr[0] : "";
+}
+
+/* ---- the identity --------------------------------------------------------------------------------------------- */
+
+struct held_identity *identity_hold(struct held_identity *h)
+{
+        h->holders++;
+        return h;
+}
+
+void identity_let_go(struct held_identity *h)
+{
+        if (h == NULL || --h->holders > 0)
+                return;
+        host_identity_release(&h->id);
+        free(h);
+}
+
+void ssh_take_identity(struct ssh_service *s, struct host_identity *id, const char *auth_addr)
+{
+        struct held_identity *h = NEW(struct held_identity);
+
+        *h = (struct held_identity){ .id = *id, .holders = 1 };
+        *id = (struct host_identity){ 0 };
+        log_info("The SSH Service has its identity", LOG_STR("cluster", h->id.cluster), LOG_STR("serial", h->id.serial));
+        identity_let_go(s->identity);
+        s->identity = h;
+        auth_client_set_address(s->auth, auth_addr);
+        tunnel_keeper_begin(s->tunnels);
+        malloc_trim(0); /* an idle agent is to be small */
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+/* What was cancelled says so in the turns to come: the last thing to end is the loop. */
+static void stop_loop(void *ctx)
+{
+        struct ssh_service *s = ctx;
+
+        if (s->turns_left-- > 0)
+                loop_defer(&s->loop, stop_loop, s);
+        else
+                loop_stop(&s->loop);
+}
+
+static void finish(void *ctx)
+{
+        struct ssh_service *s = ctx;
+
+        tunnel_keeper_free(s->tunnels);
+        s->tunnels = NULL;
+        helpers_close(s->helpers);
+        s->helpers = NULL;
+        spool_close(s->spool);
+        s->spool = NULL;
+        connections_free(s);
+        auth_client_free(s->auth);
+        s->auth = NULL;
+        instance_link_free(s->instance);
+        s->instance = NULL;
+        s->turns_left = 4;
+        loop_defer(&s->loop, stop_loop, s);
+}
+
+/* Sessions are told, and the cluster of their ends; for as long as the supervisor is patient. */
+static void on_stop(void *ctx)
+{
+        struct ssh_service *s = ctx;
+
+        if (s->is_stopping)
+                return;
+        s->is_stopping = true;
+        timer_start(s->end, MILLISECONDS(TIMEOUT_SSH_STOP));
+        tunnel_keeper_drain(s->tunnels);
+        connections_end(s, "the SSH Service of this host was stopped");
+        ssh_connection_gone(s);
+}
+
+void ssh_connection_gone(struct ssh_service *s)
+{
+        if ((s->is_draining || s->is_stopping) && s->connections.count == 0)
+                timer_start(s->end, MILLISECONDS(1));
+}
+
+static void on_drain(void *ctx)
+{
+        struct ssh_service *s = ctx;
+
+        if (s->is_draining || s->is_stopping)
+                return;
+        s->is_draining = true;
+        tunnel_keeper_drain(s->tunnels);
+        ssh_connection_gone(s);
+}
+
+/* ---- the supervisor's words ---------------------------------------------------------------------------------------- */
+
+static void on_link(void *ctx, const char *name, int fd)
+{
+        struct ssh_service *s = ctx;
+
+        if (s->auth == NULL)
+                fd_close_at(&fd);
+        else if (strcmp(name, "instance") == 0)
+                instance_link_use(s->instance, fd);
+        else
+                auth_client_use(s->auth, fd);
+}
+
+static void on_sshd(void *ctx, const Cteleport__Internal__V1__Control *control, int fd)
+{
+        struct ssh_service *s = ctx;
+
+        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED)
+                helper_checked(s, control);
+        else
+                connection_on_sshd(s, control, fd);
+}
+
+static const struct service_events service_events = {
+        .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link, .on_sshd = on_sshd,
+};
+
+/* ---- main -------------------------------------------------------------------------------------------------------------- */
+
+static bool has_service(const Cteleport__Internal__V1__Boot *boot, const char *name)
+{
+        for (size_t i = 0; i < boot->n_services; i++)
+                if (strcmp(boot->services[i], name) == 0)
+                        return true;
+        return false;
+}
+
+static void read_boot(struct ssh_service *s)
+{
+        static const Cteleport__V1__TeleportConfig no_config = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
+        static const Cteleport__V1__SSHConfig no_ssh_config = CTELEPORT__V1__SSHCONFIG__INIT;
+        const Cteleport__V1__Config *config = s->boot->config;
+
+        s->config = config->teleport != NULL ? config->teleport : &no_config;
+        s->ssh_config = config->ssh_service != NULL ? config->ssh_service : &no_ssh_config;
+        s->is_local = has_service(s->boot, "auth");
+}
+
+/* Recordings are the only files of this process: its directory becomes the one it stands in, whoever it is afterwards. */
+static struct error *enter_sandbox(struct ssh_service *s)
+{
+        static const char *const write[] = { ".", NULL };
+        AUTO_MEM char *spool = mem_printf("%s/spool", s->boot->data_dir);
+
+        TRY(dir_make(spool, 0700));
+        if (chdir(spool) < 0)
+                return error_errno(errno, "cannot enter %s", spool);
+        TRY(sandbox_give(SANDBOX_SSH, "."));
+        TRY(sandbox_become_unprivileged(SANDBOX_SSH));
+        return sandbox_enter(SANDBOX_SSH, (struct sandbox_paths){ .write = write });
+}
+
+static struct error *set_up(struct ssh_service *s)
+{
+        int fd;
+
+        read_boot(s);
+        TRY(enter_sandbox(s));
+        TRY(service_control(s->service, &s->loop, &service_events, s));
+        s->end = timer_new(&s->loop, finish, s);
+        s->auth = auth_client_new(s);
+        s->tunnels = tunnel_keeper_new(s);
+        s->instance = instance_link_new(s);
+        s->spool = spool_open(s, ".");
+        fd = service_take_fd(s->service, "auth");
+        if (fd >= 0)
+                auth_client_use(s->auth, fd);
+        fd = service_take_fd(s->service, "instance");
+        if (fd >= 0)
+                instance_link_use(s->instance, fd);
+        fd = service_take_fd(s->service, "helpers");
+        if (fd < 0)
+                return error_new(ERROR_INTERNAL, "the SSH Service was given no socket for what sshd starts");
+        s->helpers = helpers_open(s, fd);
+        return NULL;
+}
+
+static void tear_down(struct ssh_service *s)
+{
+        identity_let_go(s->identity);
+        map_release(&s->connections);
+        timer_free(s->end);
+        service_end(s->service);
+        loop_release(&s->loop);
+}
+
+int ssh_main(struct service *service)
+{
+        struct ssh_service *s = NEW(struct ssh_service);
+
+        s->service = service;
+        s->boot = service->boot;
+        mallopt(M_ARENA_MAX, 1); /* one arena for all threads: the pool only ever holds small copies */
+        struct error *err = loop_init(&s->loop, NULL);
+        if (err == NULL)
+                err = set_up(s);
+        if (err != NULL) {
+                service_fatal(service, err);
+                return 1;
+        }
+        log_info("Service is starting", LOG_C("service", "SSH Service"), LOG_C("sandbox", sandbox_describe()));
+        service_ready(service); /* without an identity nobody can visit: that is the cluster's to give */
+        loop_run(&s->loop);
+        tear_down(s);
+        free(s);
+        return 0;
+}

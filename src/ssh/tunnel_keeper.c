@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A reverse tunnel to each proxy of the cluster, so that whichever a person comes to can reach this host.
+ *
+ * Several proxies may stand behind one address, and who answers there is chance: a connection that leads to a
+ * proxy we have a tunnel to already is closed, and that place tries again; one that leads to another proxy on
+ * the list takes that one's place.
+ */
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/tls.h"
+#include "pki/cert.h"
+#include "ssh/ssh_service.h"
+
+struct place;
+
+/* A tunnel that is there. One that the proxy wants to be rid of has no place any more, and goes when its streams do. */
+struct open_tunnel {
+        struct tunnel_keeper *all;
+        struct place *place;
+        struct tunnel_server *server;
+        char *proxy_id;
+        struct open_tunnel *next, **at; /* of all->open */
+};
+
+/* A proxy on the list. */
+struct place {
+        struct tunnel_keeper *all;
+        struct place *next, **at;
+        char *proxy_id; /* "" : whichever answers */
+        char *addr;
+        bool is_listed, is_removed; /* removed: waits for its connect to be cancelled */
+        struct open_tunnel *open;
+        struct timer *retry;
+        struct backoff backoff;
+        struct connect *connect;
+        struct connect_way way;
+        struct connect_trust trust;
+        struct held_identity *identity; /* shown in the connect under way */
+        char *told;                     /* the failure last told: retries are silent */
+};
+
+struct tunnel_keeper {
+        struct ssh_service *service; /* NULL: freed, and waits for what was cancelled */
+        struct loop *loop;
+        struct place *places;
+        struct open_tunnel *open;
+        bool is_draining;
+};
+
+static void dial(void *ctx);
+
+/* ---- lists ------------------------------------------------------------------------------------------------- */
+
+static void free_when_empty(struct tunnel_keeper *t)
+{
+        if (t->service == NULL && t->places == NULL)
+                free(t);
+}
+
+static void place_free(struct place *p)
+{
+        *p->at = p->next;
+        if (p->next != NULL)
+                p->next->at = p->at;
+        timer_free(p->retry);
+        free(p->proxy_id);
+        free(p->addr);
+        free(p->told);
+        free_when_empty(p->all);
+        free(p);
+}
+
+static void place_remove(struct place *p)
+{
+        p->is_removed = true;
+        timer_stop(p->retry);
+        if (p->connect != NULL)
+                connect_cancel(p->connect); /* its end is ours */
+        else
+                place_free(p);
+}
+
+static struct place *place_new(struct tunnel_keeper *t, const char *proxy_id, const char *addr)
+{
+        struct place *p = NEW(struct place);
+
+        *p = (struct place){
+                .all = t,
+                .next = t->places,
+                .at = &t->places,
+                .proxy_id = str_dup(str_of(proxy_id)),
+                .addr = str_dup(str_of(addr)),
+                .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) },
+        };
+        if (p->next != NULL)
+                p->next->at = &p->next;
+        t->places = p;
+        p->retry = timer_new(t->loop, dial, p);
+        return p;
+}
+
+static struct place *place_of(struct tunnel_keeper *t, struct str proxy_id)
+{
+        for (struct place *p = t->places; p != NULL; p = p->next)
+                if (!p->is_removed && str_equal(str_of(p->proxy_id), proxy_id))
+                        return p;
+        return NULL;
+}
+
+static void open_tunnel_free(struct open_tunnel *o)
+{
+        *o->at = o->next;
+        if (o->next != NULL)
+                o->next->at = o->at;
+        tunnel_server_close(o->server);
+        free(o->proxy_id);
+        free(o);
+}
+
+/* ---- a tunnel that is there ------------------------------------------------------------------------------------ */
+
+/* The place looks for another one; or goes, when the cluster has no such proxy any more. */
+static void leave_place(struct open_tunnel *o)
+{
+        struct place *p = o->place;
+
+        o->place = NULL;
+        if (p == NULL)
+                return;
+        p->open = NULL;
+        if (p->is_listed)
+                timer_start(p->retry, backoff_next(&p->backoff));
+        else
+                place_remove(p);
+}
+
+static void on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request)
+{
+        struct open_tunnel *o = ctx;
+
+        connection_begin(o->all->service, v, request);
+}
+
+static void on_gone(void *ctx, struct tunnel_visit *v)
+{
+        struct open_tunnel *o = ctx;
+
+        connection_visitor_gone(o->all->service, v);
+}
+
+static void on_end(void *ctx, struct error *err)
+{
+        struct open_tunnel *o = ctx;
+
+        if (o->place != NULL && !o->all->is_draining)
+                log_info("A reverse tunnel is lost, it is opened again", LOG_C("proxy", o->proxy_id),
+                         LOG_C("addr", o->place->addr), LOG_ERR(err));
+        error_free(err);
+        leave_place(o);
+        open_tunnel_free(o);
+}
+
+static void on_drain(void *ctx)
+{
+        struct open_tunnel *o = ctx;
+
+        log_info("A proxy ends: what is open goes on, and a new tunnel is opened", LOG_C("proxy", o->proxy_id));
+        leave_place(o);
+}
+
+static const struct tunnel_server_events tunnel_events = {
+        .on_connect = on_connect, .on_gone = on_gone, .on_end = on_end, .on_drain = on_drain,
+};
+
+static void settle(struct place *p, struct stream *tls, struct str proxy_id)
+{
+        struct tunnel_keeper *t = p->all;
+        struct open_tunnel *o = NEW(struct open_tunnel);
+
+        timer_stop(p->retry);
+        backoff_reset(&p->backoff);
+        free(p->told);
+        p->told = NULL;
+        *o = (struct open_tunnel){ .all = t, .place = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open };
+        if (o->next != NULL)
+                o->next->at = &o->next;
+        t->open = p->open = o;
+        log_info("A reverse tunnel is open", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr));
+        o->server = tunnel_server_new(t->loop, tls, &tunnel_events, o);
+}
+
+/* ---- getting there ---------------------------------------------------------------------------------------------- */
+
+/* Who answered: connect has verified that it is a proxy of the cluster. */
+static struct error *read_proxy_id(const struct stream *tls, struct arena *a, struct str *ret)
+{
+        struct cert_info info;
+
+        TRY(cert_read(a, tls_peer_cert_der(tls), &info));
+        *ret = info.host_id;
+        return NULL;
+}
+
+/* Whose place a tunnel to this proxy takes; NULL: nobody's, for there is one already or it is not on the list. */
+static struct place *place_for(struct place *dialled, struct str proxy_id)
+{
+        struct place *its = place_of(dialled->all, proxy_id);
+
+        for (const struct open_tunnel *o = dialled->all->open; o != NULL; o = o->next)
+                if (o->place != NULL && str_equal(str_of(o->proxy_id), proxy_id))
+                        return NULL;
+        if (its != NULL)
+                return its;
+        return dialled->proxy_id[0] == '\0' ? dialled : NULL;
+}
+
+static void tell_failure(struct place *p, const struct error *err)
+{
+        if (p->told != NULL && strcmp(p->told, err->what) == 0)
+                return;
+        free(p->told);
+        p->told = str_dup(str_of(err->what));
+        log_warn("No reverse tunnel to a proxy: people cannot reach this host through it", LOG_C("proxy", p->proxy_id),
+                 LOG_C("addr", p->addr), LOG_ERR(err));
+}
+
+static void try_again(struct place *p)
+{
+        if (p->open == NULL && !p->all->is_draining)
+                timer_start(p->retry, backoff_next(&p->backoff));
+}
+
+static void take(struct place *p, struct stream *tls)
+{
+        AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
+        struct str proxy_id;
+        struct error *err = read_proxy_id(tls, a, &proxy_id);
+        struct place *taker = err == NULL ? place_for(p, proxy_id) : NULL;
+
+        if (err != NULL)
+                tell_failure(p, err);
+        error_free(err);
+        if (taker == NULL)
+                stream_close(tls);
+        else
+                settle(taker, tls, proxy_id);
+        if (taker != p)
+                try_again(p);
+}
+
+static void on_connected(void *ctx, struct stream *tls, struct error *err)
+{
+        struct place *p = ctx;
+
+        p->connect = NULL;
+        identity_let_go(p->identity);
+        p->identity = NULL;
+        if (p->is_removed) {
+                stream_close(tls);
+                error_free(err);
+                place_free(p);
+        } else if (p->open != NULL || p->all->is_draining) { /* another place's dial has led here meanwhile */
+                stream_close(tls);
+                error_free(err);
+        } else if (err != NULL) {
+                tell_failure(p, err);
+                error_free(err);
+                try_again(p);
+        } else {
+                take(p, tls);
+        }
+}
+
+static void dial(void *ctx)
+{
+        struct place *p = ctx;
+        struct held_identity *identity = p->all->service->identity;
+
+        if (identity == NULL || p->all->is_draining || p->open != NULL || p->connect != NULL)
+                return;
+        struct error *err = connect_way_of_tunnel(str_of(p->addr), &p->way);
+        if (err != NULL) {
+                tell_failure(p, err);
+                error_free(err);
+                try_again(p);
+                return;
+        }
+        p->identity = identity_hold(identity);
+        p->trust = (struct connect_trust){ .stored = &p->identity->id };
+        p->connect = connect_start(p->all->loop, &p->way, &p->trust, on_connected, p);
+}
+
+/* ---- the list ----------------------------------------------------------------------------------------------------- */
+
+/* A proxy that answered where nobody was named yet is named now. */
+static struct place *name_place(struct tunnel_keeper *t, const char *proxy_id)
+{
+        struct place *p = place_of(t, STR(""));
+
+        if (p == NULL || p->open == NULL || strcmp(p->open->proxy_id, proxy_id) != 0)
+                return NULL;
+        free(p->proxy_id);
+        p->proxy_id = str_dup(str_of(proxy_id));
+        return p;
+}
+
+static void list(struct tunnel_keeper *t, const Cteleport__Internal__V1__ProxyAddress *proxy)
+{
+        struct place *p = place_of(t, str_of(proxy->host_id));
+
+        if (p == NULL)
+                p = name_place(t, proxy->host_id);
+        if (p == NULL)
+                p = place_new(t, proxy->host_id, proxy->addr);
+        p->is_listed = true;
+        if (strcmp(p->addr, proxy->addr) != 0) {
+                free(p->addr);
+                p->addr = str_dup(str_of(proxy->addr));
+                backoff_reset(&p->backoff);
+        }
+        if (p->open == NULL)
+                timer_start(p->retry, MILLISECONDS(1));
+}
+
+void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__Proxies *proxies)
+{
+        for (struct place *p = t->places; p != NULL; p = p->next)
+                p->is_listed = false;
+        for (size_t i = 0; i < proxies->n_proxies; i++)
+                list(t, proxies->proxies[i]);
+        for (struct place *p = t->places, *next; p != NULL; p = next) {
+                next = p->next;
+                if (!p->is_listed && !p->is_removed && p->open == NULL)
+                        place_remove(p);
+        }
+}
+
+void tunnel_keeper_begin(struct tunnel_keeper *t)
+{
+        for (struct place *p = t->places; p != NULL; p = p->next)
+                if (p->open == NULL && p->connect == NULL && !p->is_removed && !timer_is_running(p->retry))
+                        timer_start(p->retry, MILLISECONDS(1));
+}
+
+struct tunnel_keeper *tunnel_keeper_new(struct ssh_service *s)
+{
+        struct tunnel_keeper *t = NEW(struct tunnel_keeper);
+
+        *t = (struct tunnel_keeper){ .service = s, .loop = &s->loop };
+        return t;
+}
+
+void tunnel_keeper_drain(struct tunnel_keeper *t)
+{
+        t->is_draining = true;
+        for (struct place *p = t->places; p != NULL; p = p->next)
+                timer_stop(p->retry);
+}
+
+void tunnel_keeper_free(struct tunnel_keeper *t)
+{
+        if (t == NULL)
+                return;
+        while (t->open != NULL)
+                open_tunnel_free(t->open);
+        for (struct place *p = t->places, *next; p != NULL; p = next) {
+                next = p->next;
+                p->open = NULL;
+                if (!p->is_removed)
+                        place_remove(p);
+        }
+        t->service = NULL;
+        free_when_empty(t);
+}
