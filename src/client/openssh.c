@@ -127,9 +127,9 @@ static void put_proxy_command(struct buf *out, const struct profile *p, const ch
         buf_put(out, where);
 }
 
-void openssh_add_options(struct words *w, const struct profile *p, const char *self, const char *login, const char *node)
+void openssh_add_options(struct words *w, const struct profile *p, const char *self, const char *relay)
 {
-        AUTO(buf) where = BUF_MAX(COMMAND_MAX), command = BUF_MAX(4 * COMMAND_MAX);
+        AUTO(buf) command = BUF_MAX(4 * COMMAND_MAX);
 
         words_add(w, "-F");
         words_add(w, "none");
@@ -138,14 +138,15 @@ void openssh_add_options(struct words *w, const struct profile *p, const char *s
                 /* Paths may have blanks; profile.c lets none in that quotes do not protect. */
                 words_printf(w, options[i].kind == VALUE_FIXED ? "%s=%s" : "%s=\"%s\"", options[i].name, option_value(p, i));
         }
-        if (node == NULL) {
-                buf_put_c(&where, "'%r@%h'");
+        if (relay == NULL) {
+                put_proxy_command(&command, p, self, NULL, STR("'%r@%h'"));
         } else {
-                AUTO_MEM char *whole = mem_printf("%s@%s", login, node);
-
-                put_command_word(&where, "", whole);
+                put_command_word(&command, "", self);
+                buf_put_c(&command, " proxy attach ");
+                put_command_word(&command, "", relay);
         }
-        put_proxy_command(&command, p, self, NULL, buf_str(&where));
+        words_add(w, "-o");
+        words_add(w, relay == NULL ? "ProxyUseFdpass=no" : "ProxyUseFdpass=yes");
         words_add(w, "-o");
         words_printf(w, "ProxyCommand=%s", buf_c(&command));
 }

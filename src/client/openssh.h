@@ -27,10 +27,10 @@ void shell_put_word(struct buf *out, struct str word);
 
 /*
  * Adds `-F none` and the options that ours depend on; the first value counts to ssh, so that what is added
- * behind cannot change them. `self` is the absolute path of tsh. `login` and `node` have been checked;
- * both NULL: several nodes on one command line (scp), and ssh says which.
+ * behind cannot change them. `self` is the absolute path of tsh. relay: name of the socket of a way that stands
+ * already (tsh proxy attach); NULL: tsh proxy ssh dials whatever node ssh says.
  */
-void openssh_add_options(struct words *w, const struct profile *p, const char *self, const char *login, const char *node);
+void openssh_add_options(struct words *w, const struct profile *p, const char *self, const char *relay);
 
 /*
  * Text of ssh_config for every node of the cluster. home NULL: the profile is where tsh looks by itself, otherwise

@@ -37,7 +37,7 @@ static void gives_ssh_the_profile_and_nothing_else(void **state)
         struct words w = { .arena = a };
 
         (void)state;
-        openssh_add_options(&w, &alice, "/usr/bin/tsh", "root", "web-1");
+        openssh_add_options(&w, &alice, "/usr/bin/tsh", "tsh-relay-1");
         assert_string_equal(w.list[0], "-F");
         assert_string_equal(w.list[1], "none");
         assert_null(w.list[w.count]);
@@ -48,9 +48,8 @@ static void gives_ssh_the_profile_and_nothing_else(void **state)
         assert_string_equal(word_after(&w, "IdentitiesOnly="), "yes");
         assert_string_equal(word_after(&w, "IdentityFile="),
                             "\"/home/al ice/.tsh/keys/proxy.example.com/alice@example.org\"");
-        assert_string_equal(word_after(&w, "ProxyCommand="),
-                            "'/usr/bin/tsh' proxy ssh '--cluster=example.com' '--proxy=proxy.example.com:3080' "
-                            "'--user=alice@example.org' 'root@web-1'");
+        assert_string_equal(word_after(&w, "ProxyUseFdpass="), "yes");
+        assert_string_equal(word_after(&w, "ProxyCommand="), "'/usr/bin/tsh' proxy attach 'tsh-relay-1'");
 }
 
 static void leaves_the_node_to_ssh_where_there_may_be_several(void **state)
@@ -59,9 +58,11 @@ static void leaves_the_node_to_ssh_where_there_may_be_several(void **state)
         struct words w = { .arena = a };
 
         (void)state;
-        openssh_add_options(&w, &alice, "/usr/bin/tsh", NULL, NULL);
-        const char *command = word_after(&w, "ProxyCommand=");
-        assert_true(str_ends_with(str_of(command), STR(" '%r@%h'")));
+        openssh_add_options(&w, &alice, "/usr/bin/tsh", NULL);
+        assert_string_equal(word_after(&w, "ProxyUseFdpass="), "no");
+        assert_string_equal(word_after(&w, "ProxyCommand="),
+                            "'/usr/bin/tsh' proxy ssh '--cluster=example.com' '--proxy=proxy.example.com:3080' "
+                            "'--user=alice@example.org' '%r@%h'");
 }
 
 static void quotes_for_the_shell_behind_ssh(void **state)
@@ -80,7 +81,7 @@ static void quotes_for_the_shell_behind_ssh(void **state)
                 AUTO_PTR(arena) a = arena_new(64 * KiB);
                 struct words w = { .arena = a };
 
-                openssh_add_options(&w, &alice, rows[i].self, "root", "web-1");
+                openssh_add_options(&w, &alice, rows[i].self, "tsh-relay-1");
                 assert_true(str_starts_with(str_of(word_after(&w, "ProxyCommand=")), str_of(rows[i].quoted)));
         }
 }
@@ -182,7 +183,7 @@ static void is_understood_by_the_ssh_of_this_system(void **state)
 
         (void)state;
         words_add(&w, "ssh");
-        openssh_add_options(&w, &alice, "/opt/it's 100%/tsh", "root", "web-1");
+        openssh_add_options(&w, &alice, "/opt/it's 100%/tsh", "tsh-relay-1");
         words_add(&w, "-G");
         words_add(&w, "-l");
         words_add(&w, "root");

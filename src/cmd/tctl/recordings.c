@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tctl recordings ls: the sessions whose recordings the cluster keeps. */
-#include <stdlib.h>
-
-#include "base/mem.h"
 #include "cmd/common/output.h"
-#include "cmd/common/table.h"
+#include "cmd/common/recordings.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/session.h"
 
@@ -12,47 +9,6 @@ const struct flag recordings_ls_flags[] = {
         OUTPUT_FORMAT_FLAG("text"),
         { NULL },
 };
-
-static int compare_recordings(const void *a, const void *b)
-{
-        const Cteleport__V1__Recording *x = *(Cteleport__V1__Recording *const *)a;
-        const Cteleport__V1__Recording *y = *(Cteleport__V1__Recording *const *)b;
-
-        if (x->started != y->started)
-                return x->started < y->started ? -1 : 1;
-        return strcmp(x->session_id, y->session_id);
-}
-
-static void put_moment(struct buf *out, int64_t ms)
-{
-        walltime_put_rfc3339(out, walltime_of_unix(ms / 1000));
-}
-
-/* How long it took; of one that goes on, how it stands. */
-static void put_length(struct buf *out, const Cteleport__V1__Recording *r)
-{
-        if (r->ended == 0)
-                buf_put_c(out, r->is_complete ? "unknown" : "going on");
-        else
-                duration_put(out, SECONDS((r->ended - r->started) / 1000));
-}
-
-static void put_table(struct buf *out, Cteleport__V1__Recording *const *recordings, size_t count)
-{
-        static const char *const titles[] = { "ID", "User", "Login", "Hostname", "Started (UTC)", "Length", "Command", NULL };
-        AUTO_PTR(table) t = table_new(titles);
-
-        for (size_t i = 0; i < count; i++) {
-                const Cteleport__V1__Recording *r = recordings[i];
-                AUTO(buf) started = BUF_MAX(128), length = BUF_MAX(128);
-
-                put_moment(&started, r->started);
-                put_length(&length, r);
-                TABLE_ROW(t, str_of(r->session_id), str_of(r->user), str_of(r->login), str_of(r->hostname), buf_str(&started),
-                          buf_str(&length), str_of(r->command));
-        }
-        table_put(out, t);
-}
 
 struct error *recordings_ls_run(void *ctx, const struct flags *given)
 {
@@ -65,12 +21,6 @@ struct error *recordings_ls_run(void *ctx, const struct flags *given)
         TRY(session_open(&s, given));
         TRY(session_list(&s, "ListRecordings", &cteleport__v1__list_recordings_response__descriptor,
                          (ProtobufCMessage ***)&recordings, &count));
-        qsort(recordings, count, sizeof *recordings, compare_recordings);
-        if (!output_is_text(given))
-                output_put_list(&out, given, (ProtobufCMessage **)recordings, count);
-        else if (count == 0)
-                buf_put_c(&out, "No recordings found.\n");
-        else
-                put_table(&out, recordings, count);
+        recordings_put(&out, given, recordings, count);
         return output_flush(&out);
 }

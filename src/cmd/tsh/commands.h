@@ -36,8 +36,9 @@ struct error *scp_run(void *ctx, const struct flags *given) MUST_USE;
 struct error *sftp_run(void *ctx, const struct flags *given) MUST_USE;
 
 /* proxy_ssh.c */
-extern const struct argument proxy_ssh_arguments[];
+extern const struct argument proxy_ssh_arguments[], proxy_attach_arguments[];
 struct error *proxy_ssh_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *proxy_attach_run(void *ctx, const struct flags *given) MUST_USE;
 
 /* config.c */
 struct error *config_run(void *ctx, const struct flags *given) MUST_USE;

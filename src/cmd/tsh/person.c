@@ -160,3 +160,23 @@ struct error *person_settle_node(const struct profile *p, struct target *t)
         t->node = arena_printf(p->arena, "%s", node_id(nodes[0]));
         return NULL;
 }
+
+struct error *person_explain(const struct profile *p, const char *node, struct error *err)
+{
+        AUTO(asker) a = { 0 };
+        Cteleport__V1__Node **nodes = NULL;
+        size_t count = 0, kept = 0;
+
+        if (err->code != ERROR_FAILED_PRECONDITION)
+                return err;
+        AUTO_PTR(error) silent = asker_open(&a, p);
+        if (silent == NULL)
+                silent = person_nodes(&a, &nodes, &count);
+        for (size_t i = 0; i < count; i++)
+                if (strcmp(nodes[i]->spec->hostname, node) == 0)
+                        nodes[kept++] = nodes[i];
+        if (kept < 2)
+                return err;
+        error_free(err);
+        return person_ambiguous(nodes, kept);
+}

@@ -39,4 +39,7 @@ struct error *person_settle_node(const struct profile *p, struct target *t) MUST
 /* For several nodes where one is wanted: the error, and the table of them on stderr. */
 struct error *person_ambiguous(Cteleport__V1__Node *const *nodes, size_t count) MUST_USE;
 
+/* What a proxy's refusal of a node needs beside its words: of several nodes, the table of them on stderr. err is owned. */
+struct error *person_explain(const struct profile *p, const char *node, struct error *err) MUST_USE;
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh proxy ssh: a node's SSH server on standard input and output, for ssh to talk to. */
+/* tsh proxy ssh: a node's SSH server on standard input and output, for ssh to talk to; tsh proxy attach. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,6 +9,7 @@
 #include "client/fd_stream.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/person.h"
+#include "cmd/tsh/relay.h"
 
 const struct argument proxy_ssh_arguments[] = {
         { "[login@]node[:port]", .is_required = true, .help = "Node by name or host ID; the port is of no meaning" },
@@ -64,25 +65,6 @@ static struct error *pass(struct passage *passage, const struct profile *p, cons
                           "it may be refusing sessions, or its agent is starting again; try once more");
 }
 
-/* The proxy refused because several nodes have the name: shows them. */
-static struct error *explain_ambiguous(const struct profile *p, const char *node, struct error *err)
-{
-        AUTO(asker) a = { 0 };
-        Cteleport__V1__Node **nodes = NULL;
-        size_t count = 0, kept = 0;
-
-        AUTO_PTR(error) silent = asker_open(&a, p);
-        if (silent == NULL)
-                silent = person_nodes(&a, &nodes, &count);
-        for (size_t i = 0; i < count; i++)
-                if (strcmp(nodes[i]->spec->hostname, node) == 0)
-                        nodes[kept++] = nodes[i];
-        if (kept < 2)
-                return err;
-        error_free(err);
-        return person_ambiguous(nodes, kept);
-}
-
 struct error *proxy_ssh_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
@@ -97,7 +79,18 @@ struct error *proxy_ssh_run(void *ctx, const struct flags *given)
         TRY(loop_init(&passage.loop, NULL));
         struct error *err = pass(&passage, &p, target.node, login);
         loop_release(&passage.loop);
-        if (err != NULL && err->code == ERROR_FAILED_PRECONDITION)
-                return explain_ambiguous(&p, target.node, err);
-        return err;
+        return err == NULL ? NULL : person_explain(&p, target.node, err);
+}
+
+/* ---- tsh proxy attach ------------------------------------------------------------------------------------------- */
+
+const struct argument proxy_attach_arguments[] = {
+        { "socket", .is_required = true, .help = "Of a way to a node that tsh ssh made" },
+        { NULL },
+};
+
+struct error *proxy_attach_run(void *ctx, const struct flags *given)
+{
+        (void)ctx;
+        return relay_attach(flags_argument(given, 0));
 }

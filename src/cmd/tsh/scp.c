@@ -53,7 +53,7 @@ static struct error *begin(struct words *w, const struct flags *given, struct pr
         TRY(openssh_self(p->arena, &self));
         w->arena = p->arena;
         words_add(w, program);
-        openssh_add_options(w, p, self, NULL, NULL);
+        openssh_add_options(w, p, self, NULL);
         programs_add_manners(w);
         for (size_t i = 0; i < ARRAY_LEN(switches); i++)
                 if (flags_switch(given, switches[i].flag))

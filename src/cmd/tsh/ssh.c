@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tsh ssh: the system's ssh with the person's profile. */
-#include <errno.h>
-#include <stdio.h>
-#include <unistd.h>
-
 #include "base/mem.h"
 #include "client/openssh.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/person.h"
 #include "cmd/tsh/programs.h"
+#include "cmd/tsh/relay.h"
 
 const struct flag ssh_flags[] = {
         { "port", 'p', FLAG_TEXT, .value = "PORT", .help = "Taken for compatibility: a node has one server, whatever its port" },
@@ -59,7 +56,7 @@ struct error *ssh_run(void *ctx, const struct flags *given)
         AUTO(profile) p = { 0 };
         struct target target;
         struct words w = { 0 };
-        const char *login = NULL, *self = NULL;
+        const char *login = NULL, *self = NULL, *relay = NULL;
 
         (void)ctx;
         TRY(person_load(given, &p));
@@ -67,10 +64,11 @@ struct error *ssh_run(void *ctx, const struct flags *given)
         TRY(person_login(given, &p, &target, &login));
         TRY(person_settle_node(&p, &target));
         TRY(openssh_self(p.arena, &self));
+        TRY(relay_start(&p, target.node, login, &relay));
 
         w.arena = p.arena;
         words_add(&w, "ssh");
-        openssh_add_options(&w, &p, self, login, target.node);
+        openssh_add_options(&w, &p, self, relay);
         add_flags(&w, given);
         programs_add_manners(&w);
         words_add(&w, "-l");

@@ -23,6 +23,8 @@ static const struct command commands[] = {
         { "sftp", NULL, sftp_flags, sftp_arguments, sftp_run, .help = "Look at and copy files of a node" },
         { "proxy ssh", NULL, NULL, proxy_ssh_arguments, proxy_ssh_run,
           .help = "Connect standard input and output to a node's SSH server, as a ProxyCommand of ssh" },
+        { "proxy attach", NULL, NULL, proxy_attach_arguments, proxy_attach_run, .is_hidden = true,
+          .help = "Hand ssh the way to a node that stands already" },
         { "config", NULL, NULL, NULL, config_run, .help = "Print configuration for ssh, scp, rsync, git and Ansible",
           .notes = "  tsh config >> ~/.ssh/config\n  ssh root@web-1.example.com\n" },
         { "recordings ls", ALIASES("recordings list"), recordings_ls_flags, NULL, recordings_ls_run,

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Lists of recorded sessions, the same in tctl and tsh.
+ */
+#ifndef CMD_COMMON_RECORDINGS_H
+#define CMD_COMMON_RECORDINGS_H
+
+#include "api.pb-c.h"
+#include "base/buf.h"
+#include "cmd/common/flags.h"
+
+/* Sorts them by when they began and prints them as --format says. */
+void recordings_put(struct buf *out, const struct flags *given, Cteleport__V1__Recording **recordings, size_t count);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/tsh/relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cmd/tsh/person.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+#include "os/fdpass.h"
+#include "pki/key.h"
+
+enum { NAME_BYTES = 16, NAME_LEN = 2 * NAME_BYTES };
+#define NAME_PREFIX "tsh-relay-"
+
+struct relay {
+        struct loop loop;
+        struct stream *node;
+        struct error *err;
+        struct listener *listener;
+        struct timer *deadline;
+};
+
+/* ---- the socket ------------------------------------------------------------------------------------------- */
+
+/* Abstract (unix(7)): nothing on disk, gone with the process. The name cannot be guessed; who connects is checked besides. */
+static socklen_t address_of(const char *name, struct sockaddr_un *ret)
+{
+        size_t len = strlen(name);
+
+        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        if (len > sizeof ret->sun_path - 1)
+                len = sizeof ret->sun_path - 1;
+        memcpy(ret->sun_path + 1, name, len);
+        return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len);
+}
+
+static struct error *listen_abstract(struct arena *a, const char **ret_name, int *ret_fd)
+{
+        AUTO(buf) hex = BUF_MAX(NAME_LEN + 1);
+        uint8_t random[NAME_BYTES];
+        struct sockaddr_un address;
+        AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        random_bytes(random, sizeof random);
+        hex_encode(&hex, str_of_bytes(random, sizeof random));
+        *ret_name = arena_printf(a, NAME_PREFIX "%s", buf_c(&hex));
+        socklen_t len = address_of(*ret_name, &address);
+        if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) != 0 || listen(fd, SOMAXCONN) != 0)
+                return error_errno(errno, "cannot make a socket for ssh");
+        *ret_fd = fd;
+        fd = -1;
+        return NULL;
+}
+
+struct error *relay_attach(const char *name)
+{
+        struct sockaddr_un address;
+        AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        socklen_t len = address_of(name, &address);
+        if (fd < 0 || connect(fd, (struct sockaddr *)&address, len) != 0)
+                return error_errno(errno, "the way to the node is gone");
+        return fdpass_send(STDOUT_FILENO, STR("\0"), fd);
+}
+
+/* ---- the process that stays ---------------------------------------------------------------------------------- */
+
+static void stop(void *ctx)
+{
+        struct relay *r = ctx;
+
+        loop_stop(&r->loop);
+}
+
+static void on_spliced(void *ctx, uint64_t to_node, uint64_t from_node)
+{
+        (void)to_node, (void)from_node;
+        stop(ctx);
+}
+
+static void on_accepted(void *ctx, int fd, const char *peer)
+{
+        struct relay *r = ctx;
+        uid_t uid = (uid_t)-1;
+        gid_t gid;
+        pid_t pid;
+
+        (void)peer;
+        AUTO_PTR(error) unknown = socket_peer_cred(fd, &uid, &gid, &pid);
+        if (unknown != NULL || uid != geteuid() || r->listener == NULL) {
+                close(fd);
+                return;
+        }
+        timer_stop(r->deadline);
+        listener_close(r->listener);
+        r->listener = NULL;
+        struct splice *splice =
+                splice_start(&r->loop, socket_stream(&r->loop, fd), r->node, LIMIT_SPLICE_WINDOW, on_spliced, r);
+        (void)splice; /* it ends with its streams */
+}
+
+/* Neither the terminal's signals nor its descriptors are for a process that only carries bytes. */
+static void detach(void)
+{
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        setsid();
+        for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+                dup2(null, fd);
+}
+
+static void serve(struct relay *r, int fd)
+{
+        detach();
+        if (uv_loop_fork(&r->loop.uv) != 0)
+                _exit(1);
+        r->deadline = timer_new(&r->loop, stop, r);
+        timer_start(r->deadline, MILLISECONDS(TIMEOUT_CONNECT));
+        r->listener = listener_new(&r->loop, fd, on_accepted, r);
+        loop_run(&r->loop);
+        if (r->listener == NULL) {
+                timer_free(r->deadline);
+                loop_run(&r->loop); /* until what was written is out */
+        }
+        _exit(0);
+}
+
+/* ---- beginning ------------------------------------------------------------------------------------------------ */
+
+static void on_dialled(void *ctx, struct stream *s, struct error *err)
+{
+        struct relay *r = ctx;
+
+        r->node = s;
+        r->err = err;
+        loop_stop(&r->loop);
+}
+
+struct error *relay_start(const struct profile *p, const char *node, const char *login, const char **ret_name)
+{
+        static struct relay r; /* outlives the caller, in the process that stays */
+        int fd = -1;
+
+        TRY(loop_init(&r.loop, NULL));
+        struct client_dial *dial = client_dial_node(&r.loop, p, node, login, on_dialled, &r);
+        (void)dial; /* it ends by itself: nobody here could cancel it */
+        loop_run(&r.loop);
+        if (r.err != NULL)
+                return person_explain(p, node, r.err);
+        TRY(listen_abstract(p->arena, ret_name, &fd));
+        fflush(stdout);
+        fflush(stderr);
+        pid_t pid = fork();
+        if (pid < 0)
+                return error_errno(errno, "cannot make a process for ssh");
+        if (pid == 0)
+                serve(&r, fd);
+        close(fd);
+        return NULL;
+}
