@@ -189,7 +189,7 @@ static void settle(struct place *p, struct stream *tls, struct str proxy_id)
         if (o->next != NULL)
                 o->next->at = &o->next;
         t->open = p->open = o;
-        log_info("A reverse tunnel is open", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr));
+        log_info("Reverse tunnel established", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr));
         o->server = tunnel_server_new(t->loop, tls, &tunnel_events, o);
 }
 
