@@ -73,10 +73,8 @@ struct error *ssh_run(void *ctx, const struct flags *given)
         programs_add_manners(&w);
         words_add(&w, "-l");
         words_add(&w, login);
-        words_add(&w, "--");
+        words_add(&w, "--"); /* from here on ssh looks for no options, neither before the host nor behind */
         words_printf(&w, "%s.%s", target.node, p.cluster);
-        if (flags_argument(given, 1) != NULL)
-                words_add(&w, "--"); /* ssh looks for options behind the host as well */
         for (size_t i = 1; flags_argument(given, i) != NULL; i++)
                 words_add(&w, flags_argument(given, i));
         return programs_become(&w, flags_switch(given, "debug"));
