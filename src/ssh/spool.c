@@ -213,7 +213,8 @@ void spool_file_fail(struct spool_file *f, struct error *err)
                 return;
         }
         f->has_failed = f->is_aborted = f->is_complete = true;
-        timer_stop(f->flush);
+        if (f->flush != NULL)
+                timer_stop(f->flush);
         log_warn("A recording ends early", LOG_C("session_id", f->id), LOG_ERR(err));
         f->wants_drain = false;
         if (f->is_closed)
@@ -460,8 +461,9 @@ void spool_close(struct spool *sp)
         for (struct spool_file *f = sp->files; f != NULL; f = next) {
                 next = f->next;
                 f->is_closed = true;
-                timer_stop(f->flush);
-                upload_stop(f);
+                timer_free(f->flush); /* jobs may end after the loop has closed its timers */
+                f->flush = NULL;
+                upload_close(f);
                 spool_file_settle(f); /* the last one frees the spool */
         }
 }

@@ -100,8 +100,8 @@ void spool_send_old(struct spool *sp);
 /* upload.c */
 void upload_init(struct spool_file *f);
 void upload_release(struct spool_file *f);
-/* Sends no more. */
-void upload_stop(struct spool_file *f);
+/* Sends no more, for good. */
+void upload_close(struct spool_file *f);
 /* There is more to send, or nothing more will come; the pointer may be dead then. */
 void upload_advance(struct spool_file *f);
 bool upload_is_busy(const struct spool_file *f);

@@ -77,12 +77,19 @@ bool upload_is_busy(const struct spool_file *f)
         return f->upload.call != NULL || f->upload.is_asking || f->upload.is_reading;
 }
 
-void upload_stop(struct spool_file *f)
+static void stop(struct spool_file *f)
 {
         f->is_published = false;
         timer_stop(f->upload.retry);
         if (f->upload.call != NULL)
                 rpc_client_cancel(f->upload.call);
+}
+
+void upload_close(struct spool_file *f)
+{
+        stop(f);
+        timer_free(f->upload.retry);
+        f->upload.retry = NULL;
 }
 
 /* ---- ends --------------------------------------------------------------------------------------------------- */
@@ -202,7 +209,8 @@ static void on_read(void *ctx)
         if (err != NULL) {
                 log_warn("A recording cannot be read", LOG_C("session_id", f->id), LOG_ERR(err));
                 f->is_refused = true; /* the next run looks at it anew */
-                upload_stop(f);
+                if (f->is_published)
+                        stop(f);
         } else if (u->call != NULL && u->has_offset && u->sent == u->read_from && u->reserved >= u->piece.len) {
                 send_piece(f);
         } else {
