@@ -342,7 +342,7 @@ static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Ctele
         spec->last_heartbeat = timestamp(q->arena, p->last_heartbeat);
         if (p->cert_not_after > 0)
                 spec->cert_expires = timestamp(q->arena, p->cert_not_after * 1000);
-        spec->is_connected = presence_is_live(q->auth, str_of(p->host_id));
+        spec->is_connected = presence_is_connected(q->auth, p);
         spec->clock_skew_ms = p->clock_skew_ms;
         return instance;
 }

@@ -385,6 +385,7 @@ static struct error *take_config(struct auth *a)
         a->cluster = arena_str(a->service->arena, name);
         a->host_cert_ttl = config_host_cert_ttl(config);
         a->heartbeat_ttl = config_heartbeat_ttl(config);
+        a->presence_held_max = LIMIT_PRESENCE_HELD;
         if (auth != NULL && auth->aws != NULL) {
                 const char **regions = arena_alloc(a->service->arena, (auth->aws->n_extra_regions + 1) * sizeof *regions);
 

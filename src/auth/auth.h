@@ -65,6 +65,7 @@ struct auth {
 
         struct caller *callers;
         struct map live;               /* host ID -> struct presence with a connection */
+        size_t presence_held, presence_held_max; /* of those that could visit as well; and how many may be */
         size_t pending_joins;
         size_t pending_dials;
         struct frontdoor *door;

@@ -6,6 +6,10 @@
  * pinged, and if it answers, both are told.
  *
  * Agents are told of the Proxy Services there are after the welcome, and whenever those change.
+ *
+ * Of hosts that are reached through tunnels only auth->presence_held_max keep their streams. The others visit: they say
+ * hello, hear what there is for them, are welcomed when that is written down, hang up and come again before their record
+ * expires. So ten thousand agents need neither as many connections through one proxy nor the memory of as many here.
  */
 #ifndef AUTH_PRESENCE_H
 #define AUTH_PRESENCE_H
@@ -16,8 +20,8 @@
 
 void presence_serve(struct rpc_call *call, const ProtobufCMessage *first);
 
-/* Whether an agent with this ID is connected now. */
-bool presence_is_live(const struct auth *a, struct str host_id);
+/* Whether the agent of this record is connected now, or visits in time. */
+bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Presence *record);
 
 /* Tells every connected agent which proxies there are. ctx: the struct auth. */
 void presence_tell_proxies(void *ctx);

@@ -177,6 +177,8 @@ enum {
         LIMIT_REFUSALS_PER_MINUTE = 60,       /* … and as a rate; the others are counted */
         LIMIT_REFUSALS_BURST_ALL = 5000,      /* the same for all sources together */
         LIMIT_REFUSALS_PER_MINUTE_ALL = 300,
+        LIMIT_PRESENCE_HELD = 1000,           /* presence streams of hosts that could visit instead: two descriptors of a proxy and 56 KiB here */
+        LIMIT_PRESENCE_FORMER = 8,            /* agents remembered that had a host's ID before: a clone that comes back is found out */
         LIMIT_RSA_BITS_MIN = 2048,
         LIMIT_RSA_BITS_MAX = 4096,
         LIMIT_STORE_VALUE = 256 * KiB,
