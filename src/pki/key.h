@@ -26,7 +26,7 @@ struct error *key_from_pem(struct key *k, struct str pem) MUST_USE;
 
 /*
  * As OpenSSH's own programs keep it ("BEGIN OPENSSH PRIVATE KEY"), not encrypted: those before 9.6 read an Ed25519
- * key in no other form. INVALID_ARGUMENT for another kind, or a comment of more than 256 bytes.
+ * key in no other form. The same text each time. INVALID_ARGUMENT for another kind, or a comment of more than 256 bytes.
  */
 struct error *key_to_openssh(const struct key *k, struct str comment, struct secret *ret_text) MUST_USE;
 

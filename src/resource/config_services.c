@@ -245,6 +245,39 @@ static bool is_label_key(struct str key)
         return key.len > 0;
 }
 
+static struct error *check_label_command(const Cteleport__V1__SSHConfig *ssh, size_t index)
+{
+        const Cteleport__V1__CommandLabelConfig *command = ssh->commands[index];
+        AUTO_MEM char *shown = escaped(str_of(command->name));
+
+        if (!is_label_key(str_of(command->name)))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands[%zu].name: '%s' is not a label's name",
+                                            index + 1, shown),
+                                  "use letters, digits and / . _ : * - only");
+        for (size_t i = 0; i < index; i++)
+                if (strcmp(ssh->commands[i]->name, command->name) == 0)
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands: the label '%s' is there twice",
+                                                    shown),
+                                          "give each label one command");
+        if (command->n_command == 0 || command->command[0][0] == '\0')
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands: the label '%s' has no command", shown),
+                                  "write command: [/usr/bin/uname, -r]; for a shell: [/bin/sh, -c, \"...\"]");
+        if (command->period != NULL && command->period->seconds < 1)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                            "ssh_service.commands: the label '%s' has a period shorter than a second", shown),
+                                  "write period: 1m, or longer");
+        return NULL;
+}
+
+static struct error *check_label_commands(const Cteleport__V1__SSHConfig *ssh)
+{
+        if (ssh->n_commands > LIMIT_LABEL_COMMANDS)
+                return error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands has more than %d commands", LIMIT_LABEL_COMMANDS);
+        for (size_t i = 0; i < ssh->n_commands; i++)
+                TRY(check_label_command(ssh, i));
+        return NULL;
+}
+
 struct error *config_check_ssh(struct config_checker *c)
 {
         Cteleport__V1__SSHConfig *ssh = c->config->ssh_service;
@@ -265,7 +298,7 @@ struct error *config_check_ssh(struct config_checker *c)
                                                     shown),
                                           "use letters, digits and / . _ : * - only");
         }
-        return NULL;
+        return check_label_commands(ssh);
 }
 
 /* ---- services of other releases ------------------------------------------------------------------- */

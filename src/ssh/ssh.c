@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "os/file.h"
 #include "os/sandbox.h"
 #include "ssh/ssh_service.h"
 
@@ -195,9 +195,10 @@ static struct error *enter_sandbox(struct ssh_service *s)
         static const char *const write[] = { ".", NULL };
         AUTO_MEM char *spool = mem_printf("%s/spool", s->boot->data_dir);
 
-        TRY(dir_make(spool, 0700));
+        if (mkdir(spool, 0700) < 0 && errno != EEXIST) /* from the second start on it is the other user's */
+                return error_errno(errno, "cannot make the directory %s", spool);
         if (chdir(spool) < 0)
-                return error_errno(errno, "cannot enter %s", spool);
+                return error_errno(errno, "cannot enter the directory %s", spool);
         TRY(sandbox_give(SANDBOX_SSH, "."));
         TRY(sandbox_become_unprivileged(SANDBOX_SSH));
         return sandbox_enter(SANDBOX_SSH, (struct sandbox_paths){ .write = write });

@@ -136,6 +136,67 @@ static void tell_what_it_was_given(struct stand_in *in)
              getenv("AWS_SECRET_ACCESS_KEY") == NULL ? "no" : "yes");
 }
 
+/* ---- a stand-in of ssh ------------------------------------------------------------------------------------ */
+
+#define CONNECTION "11111111-2222-4333-8444-555555555555"
+
+static void ask(struct stand_in *in, Cteleport__Internal__V1__Control__Kind kind, const char *name, int64_t number)
+{
+        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+
+        control.kind = kind;
+        control.name = (char *)(uintptr_t)name;
+        control.number = number;
+        service_say(&in->service, &control);
+}
+
+/* What sshd says before it ends: it has no key here. */
+static void tell_log(struct stand_in *in, int fd)
+{
+        char said[512];
+        ssize_t n;
+
+        while ((n = read(fd, said, sizeof(said) - 1)) > 0) {
+                said[n] = '\0';
+                tell(in, "sshd says %s", said);
+        }
+        close(fd);
+}
+
+static void on_sshd(void *ctx, const Cteleport__Internal__V1__Control *control, int fd)
+{
+        struct stand_in *in = ctx;
+
+        switch (control->kind) {
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG:
+                tell_log(in, fd);
+                break;
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM:
+                tell(in, "ssh gets the stream of %s\n", control->name);
+                close(fd);
+                break;
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED:
+                tell(in, "ssh hears that %s %s\n", control->name, control->text);
+                break;
+        default:
+                tell(in, "ssh hears of helper %lld: %s\n", (long long)control->number, control->text);
+                break;
+        }
+}
+
+static void ask_as_told(struct stand_in *in)
+{
+        if (is_to(in, "start sshd"))
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+        if (is_to(in, "start nonsense")) {
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "a b; c", 0);
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "123456789012-i-0123456789abcdef0", 0);
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP, CONNECTION, 0);
+        }
+        if (is_to(in, "check helper"))
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
+}
+
 static void live(struct stand_in *in)
 {
         static const struct service_events events = {
@@ -143,6 +204,7 @@ static void live(struct stand_in *in)
                 .on_drain = on_drain,
                 .on_link = on_link,
                 .on_keypairs = on_keypairs,
+                .on_sshd = on_sshd,
         };
         static const char *const neighbours[] = { "signer", "sts", "auth", "proxy", "instance", "ssh" };
 
@@ -157,6 +219,7 @@ static void live(struct stand_in *in)
         service_ready(&in->service);
         if (is_to(in, "lose auth"))
                 service_relink(&in->service, "auth");
+        ask_as_told(in);
         loop_run(&in->loop);
 }
 
@@ -556,6 +619,37 @@ static void runs_only_instance_and_ssh_on_an_agent(void **state)
         assert_int_not_equal(access(host_uuid, F_OK), 0); /* the cluster gives it one */
 }
 
+static void starts_sshd_for_a_connection_and_tells_of_its_end(void **state)
+{
+        struct fixture *f = *state;
+
+        if (geteuid() != 0)
+                skip();
+        write_in(f, "ssh.do", "start sshd");
+        start(f);
+        AWAIT(f, "sshd says Unable to load host key", "ssh gets the stream of " CONNECTION,
+              "ssh hears that " CONNECTION " ended with status 1");
+}
+
+static void starts_nothing_under_a_name_that_is_no_connection(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "start nonsense");
+        start(f);
+        AWAIT(f, "ssh hears that " CONNECTION " there is none"); /* asked last, answered first */
+}
+
+static void knows_helpers_by_the_sshd_that_started_them(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "check helper");
+        start(f);
+        AWAIT(f, "ssh hears of helper");
+        assert_non_null(strstr(f->last->line, "it was not started by the sshd of this connection"));
+}
+
 static void refuses_a_data_directory_in_use(void **state)
 {
         struct fixture *f = *state;
@@ -632,6 +726,9 @@ int main(int argc, char **argv)
                 TEST(fails_with_the_sentence_of_a_service_that_gives_up),
                 TEST(fails_when_a_service_dies_before_all_are_ready),
                 TEST(runs_only_instance_and_ssh_on_an_agent),
+                TEST(starts_sshd_for_a_connection_and_tells_of_its_end),
+                TEST(starts_nothing_under_a_name_that_is_no_connection),
+                TEST(knows_helpers_by_the_sshd_that_started_them),
                 TEST(refuses_a_data_directory_in_use),
                 TEST(hands_new_certificates_to_the_proxy_on_hangup),
                 TEST(takes_the_services_with_it_when_killed),

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/teleport/sshd_command.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const struct sshd_command plain = {
+        .exe = "/usr/bin/teleport",
+        .data_dir = "/var/lib/teleport",
+        .sftp_server = "/usr/lib/openssh/sftp-server",
+        .socket = "cteleport-00112233445566778899aabbccddeeff",
+        .connection_id = "11111111-2222-4333-8444-555555555555",
+};
+
+static bool has(char **argv, const char *option)
+{
+        for (; *argv != NULL; argv++)
+                if (strcmp(*argv, option) == 0)
+                        return true;
+        return false;
+}
+
+static void lets_in_nobody_but_by_certificate_and_the_clusters_word(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        char **argv = sshd_command_arguments(&plain, a);
+        static const char *const options[] = {
+                "AuthenticationMethods=publickey",
+                "PasswordAuthentication=no",
+                "KbdInteractiveAuthentication=no",
+                "AuthorizedKeysFile=none",
+                "TrustedUserCAKeys=/var/lib/teleport/proc/ssh/user_ca.pub",
+                "AuthorizedPrincipalsCommand=/usr/bin/env /usr/bin/teleport ssh-authorize "
+                "--socket=cteleport-00112233445566778899aabbccddeeff --connection=11111111-2222-4333-8444-555555555555 %u %k",
+                "ForceCommand=exec /usr/bin/teleport ssh-session --socket=cteleport-00112233445566778899aabbccddeeff "
+                "--connection=11111111-2222-4333-8444-555555555555",
+                "Subsystem=sftp /usr/lib/openssh/sftp-server -e -l INFO",
+                "UsePAM=no",
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(options); i++)
+                if (!has(argv, options[i]))
+                        fail_msg("%s is missing", options[i]);
+        assert_string_equal(argv[0], "/usr/sbin/sshd");
+        assert_true(has(argv, "-i") && has(argv, "none"));
+}
+
+static void opens_sessions_through_pam_when_told(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        Cteleport__V1__SSHConfig config = CTELEPORT__V1__SSHCONFIG__INIT;
+        Cteleport__V1__PamConfig pam = CTELEPORT__V1__PAM_CONFIG__INIT;
+        struct sshd_command c = plain;
+
+        (void)state;
+        c.config = &config;
+        config.pam = &pam;
+        assert_true(has(sshd_command_arguments(&c, a), "UsePAM=no"));
+        pam.has_enabled = pam.enabled = true;
+        assert_true(has(sshd_command_arguments(&c, a), "UsePAM=yes"));
+}
+
+/* With -t it reads its options and ends; the files they name are not there, which is what it may complain of. */
+static void says_nothing_that_sshd_does_not_understand(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        char **argv = sshd_command_arguments(&plain, a);
+        char said[4096] = "";
+        int ends[2], status;
+
+        (void)state;
+        if (access(SSHD_PROGRAM, X_OK) < 0)
+                skip();
+        argv[1] = (char *)(uintptr_t)"-t"; /* in the place of -i */
+        assert_int_equal(pipe(ends), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                dup2(ends[1], STDERR_FILENO);
+                execv(SSHD_PROGRAM, argv);
+                _exit(127);
+        }
+        close(ends[1]);
+        for (size_t len = 0;;) {
+                ssize_t n = read(ends[0], said + len, sizeof(said) - 1 - len);
+
+                if (n <= 0)
+                        break;
+                len += (size_t)n;
+        }
+        close(ends[0]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (strstr(said, "option") != NULL || strstr(said, "line 0") != NULL || WEXITSTATUS(status) == 127)
+                fail_msg("sshd says: %s", said);
+}
+
+static void takes_paths_that_need_no_quotes(void **state)
+{
+        static const char *const good[] = { "/usr/local/bin/teleport", "/opt/t_1.2+3/bin/x", "/" };
+        static const char *const bad[] = { "", "teleport", "/a b", "/a\"b", "/a%u", "/a'b", "/a$b", "/a\nb", "/a;b", "/\xc3\xa4" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(good); i++)
+                assert_true(sshd_command_takes_path(good[i]));
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+                assert_false(sshd_command_takes_path(bad[i]));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(lets_in_nobody_but_by_certificate_and_the_clusters_word),
+                cmocka_unit_test(opens_sessions_through_pam_when_told),
+                cmocka_unit_test(says_nothing_that_sshd_does_not_understand),
+                cmocka_unit_test(takes_paths_that_need_no_quotes),
+        };
+
+        return cmocka_run_group_tests_name("sshd_command", tests, NULL, NULL);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/ssh_files.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "join/identity_testing.h"
+#include "os/file.h"
+
+struct fixture {
+        struct fake_cluster cluster;
+        struct host_identity id;
+        char dir[64];
+};
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
+        f->id = fake_identity(&f->cluster, "Node");
+        f->id.certs.ssh_user_ca_keys[0] = f->id.certs.ssh_ca_keys[0]; /* any key will do */
+        f->id.certs.ssh_user_ca_count = 1;
+        snprintf(f->dir, sizeof(f->dir), "/tmp/ssh_files_test.XXXXXX");
+        assert_non_null(mkdtemp(f->dir));
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        static const char *const leftovers[] = { "proc/ssh/host_key", "proc/ssh/host_key-cert.pub", "proc/ssh/user_ca.pub",
+                                                 "proc/ssh", "proc", "" };
+
+        for (size_t i = 0; i < ARRAY_LEN(leftovers); i++) {
+                AUTO_MEM char *path = mem_printf("%s/%s", f->dir, leftovers[i]);
+                (void)remove(path);
+        }
+        host_identity_release(&f->id);
+        fake_cluster_release(&f->cluster);
+        free(f);
+        return 0;
+}
+
+static void store(struct fixture *f)
+{
+        AUTO(ssh_files) files = { 0 };
+
+        must(ssh_files_make(&f->id, &files));
+        must(ssh_files_write(f->dir, &files));
+}
+
+static struct stat stat_of(const struct fixture *f, const char *name)
+{
+        struct stat st;
+        AUTO_MEM char *path = mem_printf("%s/proc/ssh/%s", f->dir, name);
+
+        assert_int_equal(stat(path, &st), 0);
+        return st;
+}
+
+/* The first line that a shell command prints. */
+static char *said_by(const char *command)
+{
+        char line[1024] = "";
+        FILE *program = popen(command, "re");
+
+        assert_non_null(fgets(line, sizeof(line), program));
+        pclose(program);
+        return str_dup(str_trim(str_of(line)));
+}
+
+static void writes_what_sshd_reads(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) ours = BUF_MAX(4 * KiB);
+
+        store(f);
+        assert_int_equal(stat_of(f, "host_key").st_mode & 07777, 0600);
+        assert_int_equal(stat_of(f, "user_ca.pub").st_mode & 07777, 0644);
+        assert_int_equal(stat_of(f, "host_key-cert.pub").st_mode & 07777, 0644);
+        AUTO_MEM char *show = mem_printf("ssh-keygen -L -f %s/proc/ssh/host_key-cert.pub | grep -o 'Type: .* host certificate'", f->dir);
+        AUTO_MEM char *shown = said_by(show);
+        assert_string_equal(shown, "Type: ssh-ed25519-cert-v01@openssh.com host certificate");
+        AUTO_MEM char *fingerprint = mem_printf("ssh-keygen -y -f %s/proc/ssh/host_key > %s/proc/ssh/x.pub && ssh-keygen -l -f "
+                                                "%s/proc/ssh/x.pub; rm %s/proc/ssh/x.pub", f->dir, f->dir, f->dir, f->dir);
+        AUTO_MEM char *of_key = said_by(fingerprint);
+        AUTO_MEM char *of_cert_command = mem_printf("ssh-keygen -L -f %s/proc/ssh/host_key-cert.pub | grep -o 'Public key: .*'", f->dir);
+        AUTO_MEM char *of_cert = said_by(of_cert_command);
+        struct str rest = str_of(of_key);
+        (void)str_split(&rest, ' ');
+        assert_true(str_contains(str_of(of_cert), str_split(&rest, ' ')));
+}
+
+static void leaves_files_alone_that_are_right(void **state)
+{
+        struct fixture *f = *state;
+
+        store(f);
+        struct stat before = stat_of(f, "host_key"), ca_before = stat_of(f, "user_ca.pub");
+        store(f);
+        assert_int_equal(stat_of(f, "host_key").st_ino, before.st_ino);
+        assert_int_equal(stat_of(f, "user_ca.pub").st_ino, ca_before.st_ino);
+}
+
+static void is_nothing_without_the_ca_of_people(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(ssh_files) files = { 0 };
+
+        f->id.certs.ssh_user_ca_count = 0;
+        struct error *err = ssh_files_make(&f->id, &files);
+        assert_non_null(err);
+        assert_int_equal(err->code, ERROR_FAILED_PRECONDITION);
+        error_free(err);
+        assert_null(files.host_cert);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(writes_what_sshd_reads, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(leaves_files_alone_that_are_right, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(is_nothing_without_the_ca_of_people, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests_name("ssh_files", tests, NULL, NULL);
+}
