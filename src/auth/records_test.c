@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "auth/records.h"
+#include "base/mem.h"
+#include "store/store_testing.h"
+
+#define SESSION "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
+
+struct fixture {
+        char *dir, *records, *path;
+        struct record_file file;
+        struct buf whole; /* a recording with its end */
+};
+
+static int open_fixture(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+        struct recording_header header = { .columns = 80, .rows = 24, .term = STR("xterm") };
+        struct recording_writer *w = recording_writer_new(&header);
+
+        for (int i = 0; i < 20; i++) {
+                recording_output(w, MILLISECONDS(i), STR("hello, world\r\n"));
+                recording_flush(w);
+        }
+        recording_finish(w, SECONDS(1));
+        f->whole = BUF_MAX(MiB);
+        buf_put(&f->whole, recording_drain(w));
+        recording_writer_free(w);
+        f->dir = store_bench_dir();
+        f->records = mem_printf("%s/records", f->dir);
+        f->path = mem_printf("%s/" SESSION ".rec", f->records);
+        f->file.fd = -1;
+        *state = f;
+        return 0;
+}
+
+static int close_fixture(void **state)
+{
+        struct fixture *f = *state;
+
+        record_file_release(&f->file);
+        store_bench_remove(f->dir);
+        buf_release(&f->whole);
+        free(f->path);
+        free(f->records);
+        free(f->dir);
+        free(f);
+        return 0;
+}
+
+static void reopen(struct fixture *f)
+{
+        record_file_release(&f->file);
+        assert_null(record_file_open(f->records, STR(SESSION), &f->file));
+}
+
+static void append(struct fixture *f, size_t from, size_t len)
+{
+        assert_null(record_file_append(&f->file, str_slice(buf_str(&f->whole), from, len)));
+}
+
+static void assert_whole(struct fixture *f)
+{
+        AUTO(buf) text = BUF_MAX(MiB);
+        uint64_t size = 0;
+
+        assert_true(f->file.check.has_ended);
+        assert_null(record_file_read(f->records, STR(SESSION), 0, MiB, &text, &size));
+        assert_int_equal(size, f->whole.len);
+        assert_true(str_equal(buf_str(&text), buf_str(&f->whole)));
+}
+
+static void grows_by_pieces_cut_anywhere(void **state)
+{
+        struct fixture *f = *state;
+
+        reopen(f);
+        for (size_t at = 0; at < f->whole.len; at += 7)
+                append(f, at, 7);
+        assert_whole(f);
+}
+
+static void goes_on_where_whole_chunks_end_after_any_loss(void **state)
+{
+        struct fixture *f = *state;
+
+        for (size_t lost = 1; lost < f->whole.len; lost += 11) {
+                reopen(f);
+                append(f, (size_t)f->file.size, lost);
+                reopen(f);
+                assert_true(f->file.size <= f->whole.len);
+                append(f, (size_t)f->file.size, f->whole.len);
+                assert_whole(f);
+                unlink(f->path);
+        }
+}
+
+static void cuts_what_a_power_loss_left_in_the_file(void **state)
+{
+        struct fixture *f = *state;
+
+        reopen(f);
+        append(f, 0, f->whole.len / 2);
+        int fd = open(f->path, O_WRONLY | O_APPEND);
+        char zeros[5000] = { 0 };
+        assert_int_equal(write(fd, zeros, sizeof zeros), sizeof zeros);
+        close(fd);
+        reopen(f);
+        assert_true(f->file.size <= f->whole.len / 2);
+        append(f, (size_t)f->file.size, f->whole.len);
+        assert_whole(f);
+}
+
+static void refuses_what_is_no_recording_and_keeps_what_is(void **state)
+{
+        struct fixture *f = *state;
+
+        reopen(f);
+        struct error *err = record_file_append(&f->file, STR("#!/bin/sh\nrm -rf /\n"));
+        assert_int_equal(err->code, ERROR_DATA_LOSS);
+        error_free(err);
+        append(f, 0, 100);
+        f->whole.ptr[150] ^= 1;
+        err = record_file_append(&f->file, str_slice(buf_str(&f->whole), 100, f->whole.len));
+        assert_int_equal(err->code, ERROR_DATA_LOSS);
+        error_free(err);
+        f->whole.ptr[150] ^= 1;
+        append(f, 100, f->whole.len);
+        assert_whole(f);
+        err = record_file_append(&f->file, STR("more"));
+        assert_int_equal(err->code, ERROR_DATA_LOSS);
+        error_free(err);
+}
+
+static void limit_file_size(rlim_t size)
+{
+        struct rlimit limit;
+
+        signal(SIGXFSZ, SIG_IGN);
+        getrlimit(RLIMIT_FSIZE, &limit);
+        limit.rlim_cur = size;
+        setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+static void takes_back_what_did_not_fit_on_the_disk(void **state)
+{
+        struct fixture *f = *state;
+
+        reopen(f);
+        append(f, 0, 100);
+        limit_file_size(150);
+        struct error *err = record_file_append(&f->file, str_slice(buf_str(&f->whole), 100, f->whole.len));
+        limit_file_size(RLIM_INFINITY);
+        assert_non_null(err);
+        error_free(err);
+        assert_int_equal(f->file.size, 100);
+        append(f, 100, f->whole.len);
+        assert_whole(f);
+}
+
+static void a_recording_given_up_ends_with_its_last_whole_chunk(void **state)
+{
+        struct fixture *f = *state;
+
+        reopen(f);
+        append(f, 0, f->whole.len - 3);
+        assert_null(record_file_cut(&f->file));
+        assert_int_equal(f->file.size, f->file.check.whole);
+        assert_true(f->file.size > 100 && f->file.size < f->whole.len - 3);
+}
+
+static void does_not_follow_links(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *elsewhere = mem_printf("%s/elsewhere", f->dir);
+        AUTO(buf) text = BUF_MAX(MiB);
+        uint64_t size;
+
+        reopen(f);
+        unlink(f->path);
+        close(open(elsewhere, O_CREAT | O_WRONLY, 0600));
+        assert_int_equal(symlink(elsewhere, f->path), 0);
+        record_file_release(&f->file);
+        struct error *err = record_file_open(f->records, STR(SESSION), &f->file);
+        assert_non_null(err);
+        error_free(err);
+        err = record_file_read(f->records, STR(SESSION), 0, MiB, &text, &size);
+        assert_non_null(err);
+        error_free(err);
+}
+
+int main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
+        const struct CMUnitTest tests[] = {
+                ROW(grows_by_pieces_cut_anywhere),
+                ROW(goes_on_where_whole_chunks_end_after_any_loss),
+                ROW(cuts_what_a_power_loss_left_in_the_file),
+                ROW(refuses_what_is_no_recording_and_keeps_what_is),
+                ROW(takes_back_what_did_not_fit_on_the_disk),
+                ROW(a_recording_given_up_ends_with_its_last_whole_chunk),
+                ROW(does_not_follow_links),
+        };
+#undef ROW
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/session_testing.h"
+#include "base/log.h"
+
+#define SESSION_1 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1"
+#define SESSION_2 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa2"
+
+/* ---- Dial ---------------------------------------------------------------------------------------------------- */
+
+struct dialled {
+        char id[64], host_id[64];
+        struct error *err;
+        bool is_done;
+};
+
+static void on_dialled(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct dialled *d = ctx;
+        const Cteleport__V1__DialResponse *m = (const Cteleport__V1__DialResponse *)answer;
+
+        if (m != NULL) {
+                snprintf(d->id, sizeof d->id, "%s", m->connection_id);
+                snprintf(d->host_id, sizeof d->host_id, "%s", m->host_id);
+        }
+        d->err = err;
+        d->is_done = true;
+}
+
+static struct dialled dial_with(struct world *w, struct str cert, const char *target, const char *login)
+{
+        struct rpc_client *proxy = connect_as(w, CALLER_PROXY, WEB_2, "");
+        Cteleport__V1__DialRequest m = CTELEPORT__V1__DIAL_REQUEST__INIT;
+        struct dialled d = { 0 };
+
+        m.user_cert = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
+        m.target = (char *)(uintptr_t)target;
+        m.login = (char *)(uintptr_t)login;
+        m.client_addr = (char *)(uintptr_t)"198.51.100.7:5022";
+        rpc_client_unary(proxy, (struct rpc_client_call_options){ .path = "/cteleport.v1.DialService/Dial",
+                                                                  .response = &cteleport__v1__dial_response__descriptor },
+                         &m.base, on_dialled, &d);
+        AWAIT(w, d.is_done);
+        rpc_client_close(proxy);
+        AWAIT(w, w->a.callers == NULL);
+        return d;
+}
+
+static struct dialled dial(struct world *w, const char *user, const char *target, const char *login)
+{
+        AUTO(buf) cert = tls_cert(&w->ca, user, 3600);
+
+        return dial_with(w, buf_str(&cert), target, login);
+}
+
+/* ---- Attend ---------------------------------------------------------------------------------------------------- */
+
+struct node_side {
+        struct world *w;
+        struct rpc_client *client;
+        struct rpc_client_call *call; /* NULL: done */
+        struct error *err;
+        uint64_t acked, seq;
+        int decisions;
+        bool is_allowed, permits_pty, permits_port_forwarding;
+        char reason[256], terminated[256], record[32];
+};
+
+static void on_down(void *ctx, const ProtobufCMessage *msg)
+{
+        struct node_side *n = ctx;
+        const Cteleport__V1__AttendDown *m = (const Cteleport__V1__AttendDown *)msg;
+
+        switch (m->payload_case) {
+        case CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION:
+                n->decisions++;
+                n->is_allowed = m->decision->is_allowed;
+                n->permits_pty = m->decision->permit_pty;
+                n->permits_port_forwarding = m->decision->permit_port_forwarding;
+                snprintf(n->reason, sizeof n->reason, "%s", m->decision->reason);
+                snprintf(n->record, sizeof n->record, "%s", m->decision->record);
+                break;
+        case CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_ACK:
+                assert_true(m->ack->seq >= n->acked);
+                n->acked = m->ack->seq;
+                break;
+        default:
+                snprintf(n->terminated, sizeof n->terminated, "%s", m->terminate->reason);
+        }
+}
+
+static void on_done(void *ctx, struct error *err)
+{
+        struct node_side *n = ctx;
+
+        n->call = NULL;
+        n->err = err;
+}
+
+static const struct rpc_client_events attend_events = { on_down, on_done };
+
+static void say(struct node_side *n, Cteleport__V1__AttendUp up)
+{
+        if (up.payload_case != CTELEPORT__V1__ATTEND_UP__PAYLOAD_BEGIN && up.payload_case != CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK)
+                up.seq = ++n->seq;
+        if (n->call != NULL)
+                rpc_client_send(n->call, &up.base);
+}
+
+#define SAY(n, CASE, field, type, ...)                                                                                 \
+        do {                                                                                                           \
+                Cteleport__V1__##type body_ = __VA_ARGS__;                                                             \
+                Cteleport__V1__AttendUp up_ = CTELEPORT__V1__ATTEND_UP__INIT;                                          \
+                up_.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_##CASE;                                           \
+                up_.field = &body_;                                                                                    \
+                say(n, up_);                                                                                           \
+        } while (0)
+#define TEXT(literal) (char *)(uintptr_t)(literal)
+
+static void attend(struct world *w, struct node_side *n, const char *host, const char *connection, bool is_resumed)
+{
+        uint64_t seq = n->seq;
+
+        *n = (struct node_side){ .w = w, .seq = seq };
+        n->client = connect_as(w, CALLER_NODE, host, "");
+        n->call = rpc_client_call(n->client, (struct rpc_client_call_options){ .path = "/cteleport.v1.SessionService/Attend",
+                                                                               .response = &cteleport__v1__attend_down__descriptor },
+                                  &attend_events, n);
+        Cteleport__V1__AttendBegin m = CTELEPORT__V1__ATTEND_BEGIN__INIT;
+        m.connection_id = TEXT(connection);
+        m.is_resumed = is_resumed;
+        SAY(n, BEGIN, begin, AttendBegin, m);
+}
+
+/* The stream is lost, however it stood. */
+static void leave(struct node_side *n)
+{
+        rpc_client_close(n->client);
+        AWAIT(n->w, n->w->a.callers == NULL && n->call == NULL);
+        error_free(n->err);
+        n->err = NULL;
+}
+
+static void ask(struct node_side *n, struct str cert, const char *login)
+{
+        Cteleport__V1__AttendAsk m = CTELEPORT__V1__ATTEND_ASK__INIT;
+        int before = n->decisions;
+
+        m.certificate = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
+        m.login = TEXT(login);
+        SAY(n, ASK, ask, AttendAsk, m);
+        AWAIT(n->w, n->decisions > before || n->call == NULL);
+}
+
+static void accepted(struct node_side *n, struct str cert, const char *login)
+{
+        Cteleport__V1__AttendAccepted m = CTELEPORT__V1__ATTEND_ACCEPTED__INIT;
+
+        m.certificate = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
+        m.login = TEXT(login);
+        SAY(n, ACCEPTED, accepted, AttendAccepted, m);
+}
+
+static void started(struct node_side *n, const char *id, const char *kind, const char *command)
+{
+        Cteleport__V1__AttendStart m = CTELEPORT__V1__ATTEND_START__INIT;
+
+        m.session_id = TEXT(id);
+        m.kind = TEXT(kind);
+        m.command = TEXT(command);
+        m.has_pty = m.is_recorded = strcmp(kind, "shell") == 0;
+        m.columns = 80;
+        m.rows = 24;
+        m.term = TEXT("xterm");
+        SAY(n, START, start, AttendStart, m);
+}
+
+static void exited(struct node_side *n, const char *id, int code)
+{
+        Cteleport__V1__AttendExit m = CTELEPORT__V1__ATTEND_EXIT__INIT;
+
+        m.session_id = TEXT(id);
+        m.code = code;
+        SAY(n, EXIT, exit, AttendExit, m);
+}
+
+static void over(struct node_side *n)
+{
+        Cteleport__V1__AttendClosed m = CTELEPORT__V1__ATTEND_CLOSED__INIT;
+
+        m.bytes_to_client = 4000;
+        m.bytes_from_client = 300;
+        SAY(n, CLOSED, closed, AttendClosed, m);
+}
+
+#define AWAIT_ACK(n, number) AWAIT((n)->w, (n)->acked == (number) || (n)->call == NULL)
+
+/* Alice has come in to web-1 as root, and her shell runs. */
+static struct dialled given_shell(struct world *w, struct node_side *n)
+{
+        struct dialled d = dial(w, "alice", "web-1", "root");
+        AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+        assert_done(d.err);
+        attend(w, n, WEB_1, d.id, false);
+        ask(n, buf_str(&cert), "root");
+        assert_true(n->is_allowed);
+        accepted(n, buf_str(&cert), "root");
+        started(n, SESSION_1, "shell", "");
+        AWAIT_ACK(n, 2);
+        assert_non_null(n->call);
+        return d;
+}
+
+/* ---- the way of a session ---------------------------------------------------------------------------------------- */
+
+static void a_session_is_told_from_its_dial_to_its_end(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = given_shell(w, &n);
+
+        assert_string_equal(d.host_id, WEB_1);
+        assert_true(n.permits_pty && n.permits_port_forwarding);
+        assert_string_equal(n.record, "best_effort");
+        assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1); /* durable when it is acknowledged */
+        started(&n, SESSION_2, "exec", "uptime; echo \"done\"");
+        exited(&n, SESSION_2, 3);
+        exited(&n, SESSION_1, 0);
+        over(&n);
+        AWAIT(w, n.call == NULL);
+        assert_done(n.err);
+        n.err = NULL;
+        assert_int_equal(n.acked, 6);
+        leave(&n);
+        assert_int_equal(count_events(w, "\"event\":\"session.connect\""), 1);
+        assert_int_equal(count_events(w, "\"event\":\"session.end\""), 2);
+        assert_int_equal(count_events(w, "\"event\":\"session.leave\""), 1);
+        assert_int_equal(count_events(w, "\"code\":\"T3002E\""), 1);
+        assert_int_equal(count_events(w, "uptime; echo \\\"done\\\""), 2);
+        assert_int_equal(count_events(w, "\"event\":\"session.data\""), 1);
+        assert_int_equal(count_events(w, "\"tx\":4000,\"rx\":300"), 1);
+        assert_int_equal(count_events(w, "198.51.100.7:5022"), 8);
+        assert_int_equal(count_keys(w, CONNECTION_PREFIX), 0);
+        assert_int_equal(count_keys(w, SESSION_PREFIX), 1); /* the recorded one */
+        assert_int_equal(count_keys(w, RECORDING_PREFIX), 1);
+}
+
+static void a_resumed_stream_neither_loses_nor_repeats(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = given_shell(w, &n);
+
+        leave(&n);
+        n.seq = 1; /* the node did not hear that 2 is durable */
+        attend(w, &n, WEB_1, d.id, true);
+        started(&n, SESSION_1, "shell", "");
+        exited(&n, SESSION_1, 0);
+        AWAIT_ACK(&n, 3);
+        over(&n);
+        AWAIT(w, n.call == NULL);
+        assert_done(n.err);
+        n.err = NULL;
+        leave(&n);
+        assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1);
+        assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
+}
+
+static void connections_survive_the_auth_service(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = given_shell(w, &n);
+
+        leave(&n);
+        sessions_close(w->a.sessions);
+        world_open_sessions(w);
+        attend(w, &n, WEB_1, d.id, true);
+        exited(&n, SESSION_1, 0);
+        AWAIT_ACK(&n, 3);
+        assert_non_null(n.call);
+        leave(&n);
+        assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
+}
+
+static void a_new_stream_takes_over_from_one_that_is_dead_without_knowing(void **state)
+{
+        struct world *w = *state;
+        struct node_side dead = { 0 }, n = { 0 };
+        struct dialled d = given_shell(w, &dead);
+
+        n.seq = 2;
+        attend(w, &n, WEB_1, d.id, true);
+        AWAIT_ACK(&n, 2);
+        AWAIT(w, dead.call == NULL);
+        assert_int_equal(dead.err->code, ERROR_ABORTED);
+        error_free(dead.err);
+        rpc_client_close(dead.client);
+        leave(&n);
+}
+
+static void a_connection_that_nobody_tells_of_ends_by_itself(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+
+        given_shell(w, &n);
+        leave(&n);
+        for (int i = 0; i < 12 && count_keys(w, CONNECTION_PREFIX) > 0; i++)
+                loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_CONNECTION_LOST / 10 + 1));
+        AWAIT(w, count_keys(w, CONNECTION_PREFIX) == 0);
+        assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
+        assert_int_equal(count_events(w, "silent for too long"), 2); /* the session's end and the connection's */
+}
+
+/* ---- who is not let in ------------------------------------------------------------------------------------------------ */
+
+static void refuses_certificates_that_are_not_good_enough(void **state)
+{
+        struct world *w = *state;
+        struct user_ca other = { 0 };
+        struct node_side n = { 0 };
+        struct dialled d = dial(w, "alice", "web-1", "");
+
+        user_ca_init(&other);
+        const struct {
+                struct buf cert;
+                const char *login, *reason;
+        } rows[] = {
+                { ssh_cert(&w->ca, "alice", "root", -10), "root", "expired" },
+                { ssh_cert(&w->ca, "bob", "root", 3600), "root", "not that of the user" },
+                { ssh_cert(&w->ca, "alice", "deploy", 3600), "root", "does not hold the login" },
+                { ssh_cert(&other, "alice", "root", 3600), "root", "not signed by the user CA" },
+                { ssh_cert(&w->ca, "alice", "nobody", 3600), "nobody", "" }, /* the roles do not give it any more */
+                { ssh_cert(&w->ca, "alice", "root", 3600), "root\n-oProxyCommand=x", "" },
+        };
+        assert_done(d.err);
+        attend(w, &n, WEB_1, d.id, false);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct buf cert = rows[i].cert;
+
+                ask(&n, buf_str(&cert), rows[i].login);
+                assert_non_null(n.call);
+                assert_false(n.is_allowed);
+                assert_non_null(strstr(n.reason, rows[i].reason));
+                cert.ptr[cert.len - 5] ^= 1; /* and altered on the way */
+                ask(&n, buf_str(&cert), rows[i].login);
+                assert_false(n.is_allowed);
+                buf_release(&cert);
+        }
+        leave(&n);
+        user_ca_release(&other);
+        assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), 2 * ARRAY_LEN(rows));
+        assert_int_equal(count_events(w, "\n-o"), 0);
+}
+
+static void a_lock_ends_what_goes_on_and_refuses_what_comes(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+        given_shell(w, &n);
+        given_lock_on(w, "alice");
+        AWAIT(w, n.terminated[0] != '\0');
+        assert_non_null(strstr(n.terminated, "locked"));
+        ask(&n, buf_str(&cert), "root");
+        assert_false(n.is_allowed);
+        leave(&n);
+        struct dialled d = dial(w, "alice", "web-1", "root");
+        assert_refused(d.err, ERROR_PERMISSION_DENIED, "locked");
+}
+
+static void sessions_end_with_their_user_and_their_node(void **state)
+{
+        static const char *const keys[] = { "/users/alice", "/hosts/" WEB_1 };
+        struct world *w = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+                struct node_side n = { 0 };
+
+                given_shell(w, &n);
+                delete_key(w, keys[i]);
+                AWAIT(w, n.terminated[0] != '\0');
+                exited(&n, SESSION_1, 0);
+                over(&n);
+                AWAIT(w, n.call == NULL);
+                leave(&n);
+                delete_key(w, "/sessions/" SESSION_1);
+                given_user(w, "alice");
+        }
+}
+
+static void a_login_that_is_not_allowed_any_more_is_ended_before_it_begins(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = dial(w, "alice", "web-1", "root");
+        AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+        assert_done(d.err);
+        attend(w, &n, WEB_1, d.id, false);
+        ask(&n, buf_str(&cert), "root");
+        assert_true(n.is_allowed);
+        given_lock_on(w, "alice");
+        accepted(&n, buf_str(&cert), "root");
+        AWAIT(w, n.terminated[0] != '\0');
+        started(&n, SESSION_1, "shell", "");
+        AWAIT(w, n.call == NULL);
+        assert_refused(n.err, ERROR_INVALID_ARGUMENT, "before anybody has logged in");
+        n.err = NULL;
+        leave(&n);
+        assert_int_equal(count_keys(w, SESSION_PREFIX), 0);
+}
+
+static void dials_only_for_those_who_may(void **state)
+{
+        struct world *w = *state;
+        struct user_ca other = { 0 };
+
+        user_ca_init(&other);
+        AUTO(buf) good = tls_cert(&w->ca, "alice", 3600);
+        AUTO(buf) expired = tls_cert(&w->ca, "alice", -10);
+        AUTO(buf) foreign = tls_cert(&other, "alice", 3600);
+        AUTO(buf) gone = tls_cert(&w->ca, "bob", 3600);
+        user_ca_release(&other);
+        given_node(w, WEB_2, "WEB-2", "prod");
+        given_node(w, "33333333-3333-4333-8333-333333333333", "twin", "prod");
+        given_node(w, "44444444-4444-4444-8444-444444444444", "Twin", "prod");
+        const struct {
+                struct str cert;
+                const char *target, *login;
+                enum error_code code;
+                const char *part;
+        } rows[] = {
+                { buf_str(&good), "web-1", "root", 0, "" },
+                { buf_str(&good), "web-1." CLUSTER, "root", 0, "" },
+                { buf_str(&good), WEB_1, "", 0, "" },
+                { buf_str(&good), "web-2", "deploy", 0, "" },
+                { buf_str(&good), "twin", "root", ERROR_FAILED_PRECONDITION, "ambiguous" },
+                { buf_str(&good), "33333333-3333-4333-8333-333333333333", "root", 0, "" },
+                { buf_str(&good), "web-3", "root", ERROR_NOT_FOUND, "no node" },
+                { buf_str(&good), "99999999-3333-4333-8333-333333333333", "root", ERROR_NOT_FOUND, "no node" },
+                { buf_str(&good), "web-1", "admin", ERROR_PERMISSION_DENIED, "" },
+                { buf_str(&good), "-oProxyCommand=x", "root", ERROR_INVALID_ARGUMENT, "not the name of a node" },
+                { buf_str(&good), "web-1", "ro ot", ERROR_INVALID_ARGUMENT, "not the name of an account" },
+                { buf_str(&expired), "web-1", "root", ERROR_UNAUTHENTICATED, "expired" },
+                { buf_str(&foreign), "web-1", "root", ERROR_UNAUTHENTICATED, "not one of a user" },
+                { buf_str(&gone), "web-1", "root", ERROR_PERMISSION_DENIED, "not there any more" },
+                { STR("junk"), "web-1", "root", ERROR_UNAUTHENTICATED, "" },
+        };
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct dialled d = dial_with(w, rows[i].cert, rows[i].target, rows[i].login);
+
+                if (rows[i].code == 0)
+                        assert_done(d.err);
+                else
+                        assert_refused(d.err, rows[i].code, rows[i].part);
+        }
+        assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), 5);
+}
+
+/* ---- nodes that go astray -------------------------------------------------------------------------------------------------- */
+
+static void a_node_may_speak_of_its_own_connections_only(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 }, thief = { 0 };
+        struct dialled d = dial(w, "alice", "web-1", "root");
+
+        assert_done(d.err);
+        attend(w, &thief, WEB_2, d.id, false);
+        AWAIT(w, thief.call == NULL);
+        assert_refused(thief.err, ERROR_PERMISSION_DENIED, "not made to this host");
+        thief.err = NULL;
+        leave(&thief);
+        attend(w, &thief, WEB_2, SESSION_2, false);
+        AWAIT(w, thief.call == NULL);
+        assert_refused(thief.err, ERROR_NOT_FOUND, "no such connection");
+        thief.err = NULL;
+        leave(&thief);
+        given_shell(w, &n);
+        attend(w, &thief, WEB_2, d.id, true);
+        AWAIT(w, thief.call == NULL);
+        error_free(thief.err);
+        rpc_client_close(thief.client);
+        assert_non_null(n.call);
+        leave(&n);
+}
+
+static void a_connection_begins_once_and_soon(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled late = dial(w, "alice", "web-1", "root"), d = given_shell(w, &n);
+
+        assert_done(late.err);
+        leave(&n);
+        attend(w, &n, WEB_1, d.id, false);
+        AWAIT(w, n.call == NULL);
+        assert_refused(n.err, ERROR_FAILED_PRECONDITION, "begun already");
+        n.err = NULL;
+        leave(&n);
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_DIALLED + 1));
+        attend(w, &n, WEB_1, late.id, false);
+        AWAIT(w, n.call == NULL);
+        assert_refused(n.err, ERROR_NOT_FOUND, "no such connection");
+        n.err = NULL;
+        leave(&n);
+}
+
+static void tell_nothing(struct node_side *n)
+{
+        say(n, (Cteleport__V1__AttendUp)CTELEPORT__V1__ATTEND_UP__INIT);
+}
+static void skip_a_number(struct node_side *n)
+{
+        n->seq++;
+        exited(n, SESSION_1, 0);
+}
+static void end_what_never_began(struct node_side *n)
+{
+        exited(n, SESSION_2, 0);
+}
+static void begin_twice(struct node_side *n)
+{
+        started(n, SESSION_1, "shell", "");
+}
+static void begin_the_unnamed(struct node_side *n)
+{
+        started(n, "../../etc/passwd", "shell", "");
+}
+static void begin_another_kind(struct node_side *n)
+{
+        started(n, SESSION_2, "root shell", "");
+}
+static void begin_too_many(struct node_side *n)
+{
+        for (int i = 0; i <= LIMIT_CONNECTION_SESSIONS; i++) {
+                AUTO_MEM char *id = mem_printf("bbbbbbbb-bbbb-4bbb-8bbb-%012x", (unsigned)i);
+
+                started(n, id, "exec", "true");
+        }
+}
+static void come_in_as_another(struct node_side *n)
+{
+        AUTO(buf) cert = ssh_cert(&n->w->ca, "alice", "deploy", 3600);
+
+        accepted(n, buf_str(&cert), "deploy");
+}
+
+static void hostile_messages_end_their_stream_and_nothing_else(void **state)
+{
+        static void (*const rows[])(struct node_side *n) = { tell_nothing,      skip_a_number,      end_what_never_began, begin_twice,
+                                                              begin_the_unnamed, begin_another_kind, begin_too_many,       come_in_as_another };
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = given_shell(w, &n);
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                rows[i](&n);
+                AWAIT(w, n.call == NULL);
+                assert_non_null(n.err);
+                leave(&n);
+                attend(w, &n, WEB_1, d.id, true);
+                AWAIT(w, n.acked > 0 || n.call == NULL); /* it goes on behind what was in order */
+                assert_non_null(n.call);
+                n.seq = n.acked;
+        }
+        leave(&n);
+        assert_true(count_keys(w, SESSION_PREFIX) <= LIMIT_CONNECTION_SESSIONS);
+        assert_int_equal(count_events(w, "\"event\":\"session.connect\""), 1);
+}
+
+static void another_hosts_session_cannot_be_written_over(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 }, thief = { 0 };
+        AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+        given_node(w, WEB_2, "web-2", "prod");
+        given_shell(w, &n);
+        leave(&n);
+        struct dialled d = dial(w, "alice", "web-2", "root");
+        attend(w, &thief, WEB_2, d.id, false);
+        accepted(&thief, buf_str(&cert), "root");
+        AWAIT_ACK(&thief, 1);
+        started(&thief, SESSION_1, "shell", "");
+        AWAIT(w, thief.call == NULL);
+        assert_int_equal(thief.err->code, ERROR_ABORTED);
+        leave(&thief);
+        assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1);
+}
+
+int main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+        const struct CMUnitTest tests[] = {
+                ROW(a_session_is_told_from_its_dial_to_its_end),
+                ROW(a_resumed_stream_neither_loses_nor_repeats),
+                ROW(connections_survive_the_auth_service),
+                ROW(a_new_stream_takes_over_from_one_that_is_dead_without_knowing),
+                ROW(a_connection_that_nobody_tells_of_ends_by_itself),
+                ROW(refuses_certificates_that_are_not_good_enough),
+                ROW(a_lock_ends_what_goes_on_and_refuses_what_comes),
+                ROW(sessions_end_with_their_user_and_their_node),
+                ROW(a_login_that_is_not_allowed_any_more_is_ended_before_it_begins),
+                ROW(dials_only_for_those_who_may),
+                ROW(a_node_may_speak_of_its_own_connections_only),
+                ROW(a_connection_begins_once_and_soon),
+                ROW(hostile_messages_end_their_stream_and_nothing_else),
+                ROW(another_hosts_session_cannot_be_written_over),
+        };
+#undef ROW
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
