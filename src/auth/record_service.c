@@ -254,6 +254,8 @@ static void advance(struct upload *u)
                 u->waiting = BUF_MAX(LIMIT_RECORD_UNACKED);
                 u->is_busy = true;
                 loop_job(&u->auth->loop, append_job, on_appended, u);
+        } else if (u->wants_finish && !u->is_aborted) {
+                complete(u);
         } else if (u->wants_finish) {
                 u->is_busy = true;
                 loop_job(&u->auth->loop, cut_job, on_cut, u);

@@ -296,7 +296,8 @@ static inline UNUSED int world_close(void **state)
         struct world *w = *state;
         struct auth *a = &w->a;
 
-        AWAIT(w, a->callers == NULL);
+        if (a->callers != NULL)
+                return -1; /* the test failed in the middle: what it left would call into it */
         sessions_close(a->sessions);
         w->waiting++;
         outbox_close(a->outbox, closed, w);
