@@ -305,7 +305,7 @@ static void leave_a_hole(struct uploader *u, struct str all)
 static void send_something_else(struct uploader *u, struct str all)
 {
         (void)all;
-        send_piece(u, 0, STR("<html>"));
+        send_piece(u, 0, STR("<html><body>"));
 }
 static void send_all_at_once(struct uploader *u, struct str all)
 {

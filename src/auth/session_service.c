@@ -16,6 +16,7 @@
 #include "auth/caller.h"
 #include "auth/hosts.h"
 #include "auth/session_events.h"
+#include "auth/sessions_internal.h"
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -55,40 +56,10 @@ struct attendance {
         bool is_terminated;    /* the node was told */
 };
 
-struct sessions {
-        struct auth *auth;
-        struct nodes *nodes;
-        struct map attended; /* connection ID -> struct attendance */
-        struct map lost;     /* connection ID -> struct lost, owned */
-        struct timer *patience;
-        struct timer *recheck;
-        struct directory_watch *people;
-        struct store_watch *hosts;
-        void (*ready)(void *ctx, struct error *err);
-        void *ready_ctx;
-        size_t pending; /* operations of ours and of attendances */
-        bool is_closing;
-};
-
-/* A connection whose node is silent. */
-struct lost {
-        struct instant since;
-};
-
 static void pump(struct attendance *t);
-static void note_lost(struct sessions *s, struct str id);
 static void recheck(struct attendance *t);
 
 /* ---- ends -------------------------------------------------------------------------------------------------- */
-
-static void sessions_free_if_idle(struct sessions *s)
-{
-        if (!s->is_closing || s->pending > 0)
-                return;
-        map_release(&s->attended);
-        map_release(&s->lost);
-        free(s);
-}
 
 static void leave_place(struct attendance *t)
 {
@@ -116,8 +87,7 @@ static void free_if_idle(struct attendance *t)
         free(t->host_id);
         free(t->id);
         free(t);
-        all->pending--;
-        sessions_free_if_idle(all);
+        sessions_leave(all);
 }
 
 static void detach(struct attendance *t)
@@ -129,7 +99,7 @@ static void detach(struct attendance *t)
                 log_info("SSH connection is not attended any more", LOG_C("connection_id", t->id), LOG_C("host_id", t->host_id));
         t->state = DONE;
         if (is_left_open && !t->is_writing)
-                note_lost(t->all, str_of(t->id));
+                sessions_note_lost(t->all, str_of(t->id));
         if (!t->is_writing)
                 leave_place(t);
         free_if_idle(t);
@@ -140,7 +110,7 @@ static void give_up_later(struct attendance *t, struct error *err)
 {
         if (err != NULL && err->code != ERROR_NOT_FOUND && t->state != DONE) {
                 log_warn("A lost SSH connection cannot be closed", LOG_C("connection_id", t->id), LOG_ERR(err));
-                note_lost(t->all, str_of(t->id));
+                sessions_note_lost(t->all, str_of(t->id));
         }
         error_free(err);
         t->state = DONE;
@@ -396,7 +366,7 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
         }
         if (t->call == NULL) {
                 if (t->id != NULL && !t->now.is_over && t->now.record != NULL)
-                        note_lost(t->all, str_of(t->id));
+                        sessions_note_lost(t->all, str_of(t->id));
                 error_free(err);
                 free_if_idle(t);
                 return;
@@ -510,7 +480,7 @@ static void on_begun(void *ctx, uint64_t revision, struct error *err)
         t->is_writing = false;
         if (t->call == NULL) {
                 if (err == NULL)
-                        note_lost(t->all, str_of(t->id));
+                        sessions_note_lost(t->all, str_of(t->id));
                 error_free(err);
                 free_if_idle(t);
         } else if (err != NULL) {
@@ -579,7 +549,7 @@ static struct error *check_begin(struct attendance *t, const struct store_item *
         if (t->now.record->is_begun && !t->is_resumed)
                 return error_new(ERROR_FAILED_PRECONDITION, "the connection has begun already");
         t->is_known = true;
-        free(map_remove(&t->all->lost, str_of(t->id)));
+        sessions_forget_lost(t->all, str_of(t->id));
         return NULL;
 }
 
@@ -701,69 +671,6 @@ void session_attend(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_listen(call, &call_events, t);
 }
 
-bool session_is_attended(const struct sessions *s, struct str connection_id)
-{
-        return map_get(&s->attended, connection_id) != NULL;
-}
-
-/* ---- connections that nobody tells of ------------------------------------------------------------------------------------ */
-
-static void give_up(struct sessions *s, struct str id, const char *reason)
-{
-        struct attendance *t;
-
-        if (s->is_closing || session_is_attended(s, id))
-                return;
-        t = attendance_new(s);
-        t->id = str_dup(id);
-        t->host_id = str_dup(STR(""));
-        t->is_given_up = true;
-        t->end_reason = reason;
-        free(map_remove(&s->lost, id));
-        struct error *err = take_place(t);
-        if (err != NULL)
-                bug("a connection without a stream is attended: %s", err->what);
-        load(t);
-}
-
-void session_give_up(struct sessions *s, struct str connection_id)
-{
-        if (s != NULL)
-                give_up(s, connection_id, "its node lost the connection");
-}
-
-static void note_lost(struct sessions *s, struct str id)
-{
-        if (s->is_closing)
-                return;
-        struct lost *lost = NEW(struct lost);
-        lost->since = loop_now(&s->auth->loop);
-        free(map_put(&s->lost, id, lost));
-        if (!timer_is_running(s->patience))
-                timer_start(s->patience, MILLISECONDS(TIMEOUT_CONNECTION_LOST));
-}
-
-static void look_at_lost(void *ctx, struct str key, void *value)
-{
-        struct sessions *s = ctx;
-        struct lost *lost = value;
-
-        if (instant_since(loop_now(&s->auth->loop), lost->since).ns < MILLISECONDS(TIMEOUT_CONNECTION_LOST).ns)
-                return;
-        AUTO_MEM char *id = str_dup(key); /* giving up forgets the entry */
-        give_up(s, str_of(id), "its node has been silent for too long");
-}
-
-/* A tenth of the patience between looks: nobody waits for the minute. */
-static void on_patience(void *ctx)
-{
-        struct sessions *s = ctx;
-
-        map_each(&s->lost, look_at_lost, s);
-        if (s->lost.count > 0)
-                timer_start(s->patience, MILLISECONDS(TIMEOUT_CONNECTION_LOST / 10));
-}
-
 /* ---- what changes while it goes on ------------------------------------------------------------------------------------------ */
 
 static void on_rechecked(void *ctx, const struct answer *answer)
@@ -775,8 +682,8 @@ static void on_rechecked(void *ctx, const struct answer *answer)
         if (t->call != NULL && answer->refusal != NULL) {
                 if (answer->refusal->code != ERROR_UNAVAILABLE)
                         terminate(t, answer->refusal->what);
-                else if (!t->all->is_closing)
-                        timer_start(t->all->recheck, MILLISECONDS(PACE_ACCESS_RECHECK));
+                else
+                        sessions_recheck_later(t->all);
         }
         if (t->call == NULL)
                 free_if_idle(t);
@@ -798,137 +705,29 @@ static void recheck(struct attendance *t)
         decide(t->auth, &question, on_rechecked, t);
 }
 
-static void recheck_one(void *ctx, struct str key, void *value)
+void attendance_recheck(struct attendance *t)
 {
-        struct attendance *t = value;
-
-        (void)ctx;
-        (void)key;
         if (t->state == READY && t->now.record->login[0] != '\0')
                 recheck(t);
 }
 
-static void recheck_all(void *ctx)
+void attendance_end_on(struct attendance *t, struct str host_id)
 {
-        struct sessions *s = ctx;
-
-        map_each(&s->attended, recheck_one, s);
-}
-
-struct removed_host {
-        struct str id;
-};
-
-static void end_on_host(void *ctx, struct str key, void *value)
-{
-        const struct removed_host *host = ctx;
-        struct attendance *t = value;
-
-        (void)key;
-        if (t->state == READY && str_equal(str_of(t->now.record->host_id), host->id))
+        if (t->state == READY && str_equal(str_of(t->now.record->host_id), host_id))
                 terminate(t, "this node was removed from the cluster");
 }
 
-static void on_host_changed(void *ctx, const struct store_item *item, bool deleted)
+void attendance_give_up(struct sessions *s, struct str id, const char *reason)
 {
-        struct sessions *s = ctx;
-        struct removed_host host = { str_slice(item->key, HOST_PREFIX.len, item->key.len) };
+        struct attendance *t = attendance_new(s);
 
-        if (deleted)
-                map_each(&s->attended, end_on_host, &host);
-}
-
-/* ---- life -------------------------------------------------------------------------------------------------------------------- */
-
-static void tell_ready(struct sessions *s, struct error *err)
-{
-        void (*ready)(void *ctx, struct error *err) = s->ready;
-
-        s->ready = NULL;
-        s->pending--;
-        if (s->is_closing)
-                error_free(err);
-        else
-                ready(s->ready_ctx, err);
-        sessions_free_if_idle(s);
-}
-
-static struct error *find_lost(struct sessions *s, const struct store_page *page)
-{
-        for (size_t i = 0; i < page->count; i++) {
-                struct connection c = { 0 };
-                struct error *err = connection_load(&c, &page->items[i]);
-
-                if (err == NULL && c.record->is_begun)
-                        note_lost(s, str_of(c.record->connection_id));
-                connection_release(&c);
-                TRY(err);
-        }
-        return NULL;
-}
-
-static void on_connections(void *ctx, const struct store_page *page, struct error *err)
-{
-        struct sessions *s = ctx;
-
-        if (err == NULL && !s->is_closing)
-                err = find_lost(s, page);
-        if (err == NULL && !page->is_last && !s->is_closing)
-                store_range(s->auth->store, CONNECTION_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_connections, s);
-        else
-                tell_ready(s, err);
-}
-
-static void on_nodes(void *ctx, struct error *err)
-{
-        struct sessions *s = ctx;
-
+        t->id = str_dup(id);
+        t->host_id = str_dup(STR(""));
+        t->is_given_up = true;
+        t->end_reason = reason;
+        sessions_forget_lost(s, str_of(t->id));
+        struct error *err = take_place(t);
         if (err != NULL)
-                tell_ready(s, err);
-        else
-                store_range(s->auth->store, CONNECTION_PREFIX, STR(""), LIMIT_STORE_RANGE, on_connections, s);
-}
-
-struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
-{
-        struct sessions *s = NEW(struct sessions);
-
-        s->auth = a;
-        s->ready = ready;
-        s->ready_ctx = ctx;
-        s->pending = 1;
-        s->patience = timer_new(&a->loop, on_patience, s);
-        s->recheck = timer_new(&a->loop, recheck_all, s);
-        s->people = directory_watch(a->directory, recheck_all, s);
-        s->hosts = store_watch_new(a->store, HOST_PREFIX, on_host_changed, s);
-        s->nodes = nodes_open(a, on_nodes, s);
-        return s;
-}
-
-static void free_lost(void *ctx, struct str key, void *value)
-{
-        (void)ctx;
-        (void)key;
-        free(value);
-}
-
-void sessions_close(struct sessions *s)
-{
-        if (s == NULL)
-                return;
-        s->is_closing = true;
-        timer_free(s->patience);
-        timer_free(s->recheck);
-        s->recheck = s->patience = NULL;
-        directory_unwatch(s->people);
-        store_watch_free(s->hosts);
-        nodes_close(s->nodes);
-        map_each(&s->lost, free_lost, NULL);
-        map_release(&s->lost);
-        sessions_free_if_idle(s);
-}
-
-const struct nodes *sessions_nodes(const struct sessions *s)
-{
-        return s->nodes;
+                bug("a connection without a stream is attended: %s", err->what);
+        load(t);
 }

@@ -52,7 +52,7 @@ enum {
         TIMEOUT_LOGIN_WAIT = 20 * 60 * 1000, /* after LIMIT_LOGIN_FAILURES, until the next is heard; as Teleport has it */
         TIMEOUT_LOGIN_USER_WAIT = 3600 * 1000, /* what LIMIT_LOGIN_FAILURES_USER is counted in */
         TIMEOUT_DIALLED = 60 * 1000,         /* from a proxy's question to the node's word that the connection is there */
-        TIMEOUT_CONNECTION_LOST = 300 * 1000, /* a connection its node does not tell of any more has ended; restarts take less */
+        TIMEOUT_CONNECTION_LOST = 900 * 1000, /* a connection its node does not tell of any more has ended; nodes try for less */
         PACE_ACCESS_RECHECK = 5 * 1000,      /* a connection whose rights could not be looked at is looked at again */
         TIMEOUT_RECORDING_ACCESS = 600 * 1000, /* a recording read in pieces is audited as one access for so long */
         PACE_HEARTBEAT_MIN = 1000,            /* bounds of what a server may ask of its hosts */
