@@ -91,7 +91,25 @@ struct error *session_terminal_take(struct session_terminal *t, int fd)
                 return error_errno(errno, "cannot set the modes of the terminal");
         ioctl(fd, TIOCEXCL);
         t->fd = fd;
+        ssize_t n = read(fd, t->ahead, sizeof t->ahead);
+        t->ahead_len = n > 0 ? (size_t)n : 0;
         return NULL;
+}
+
+/* As the line discipline does, termios(3): ECHO, ECHOCTL, ONLCR. */
+void session_terminal_echo(const struct session_terminal *t, struct buf *out)
+{
+        for (size_t i = 0; i < t->ahead_len && t->modes.c_lflag & ECHO; i++) {
+                char c = t->ahead[i];
+                bool is_control = (uint8_t)c < 0x20 || c == 0x7f;
+
+                if (c == '\n' && t->modes.c_oflag & OPOST && t->modes.c_oflag & ONLCR)
+                        buf_put_c(out, "\r\n");
+                else if (is_control && c != '\n' && c != '\t' && t->modes.c_lflag & ECHOCTL)
+                        buf_printf(out, "^%c", c ^ 0x40);
+                else
+                        buf_put_char(out, c);
+        }
 }
 
 static struct error *start(struct relay *r, const struct session_request *request, const Cteleport__Session__V1__Go *go)
@@ -184,6 +202,18 @@ static void say(struct relay *r, struct str text)
         buf_put_c(&line, "\r\n");
         if (line.len <= r->screen.max - r->screen.len) /* a client that does not read hears no more of it */
                 buf_put(&r->screen, buf_str(&line));
+}
+
+/* Keys that were typed before we came: they have been shown, so they are recorded, and they are the shell's. */
+static void take_ahead(struct relay *r)
+{
+        AUTO(buf) echo = BUF_MAX(2 * TERMINAL_QUEUE);
+
+        session_terminal_echo(r->terminal, &echo);
+        buf_put(&r->typed, str_of_bytes(r->terminal->ahead, r->terminal->ahead_len));
+        r->untold = r->terminal->ahead_len;
+        if (echo.len > 0 && r->is_recording)
+                tell_output(r, buf_str(&echo));
 }
 
 /* ---- input ----------------------------------------------------------------------------------------------------- */
@@ -446,6 +476,7 @@ struct error *session_run_pty(struct channel *c, const struct session_request *r
 
         TRY(child_prepare(&r.child));
         TRY(start(&r, request, go));
+        take_ahead(&r);
         relay(&r);
         if (r.untold > 0 && r.channel->fd >= 0)
                 tell_output(&r, (struct str){ 0 });

@@ -94,11 +94,15 @@ void child_release(struct child *c);
 
 /* ---- the two ways to hold it --------------------------------------------------------------------------------- */
 
+enum { TERMINAL_QUEUE = 4 * KiB }; /* what the kernel keeps of keys that nobody has read: N_TTY_BUF_SIZE */
+
 /* The terminal that sshd has made, taken over for the length of a session. */
 struct session_terminal {
         int fd; /* borrowed; -1: none */
         int flags;
         struct termios modes; /* as the client wants them */
+        char ahead[TERMINAL_QUEUE]; /* typed before it was taken over, and echoed as the modes say */
+        size_t ahead_len;
 };
 
 /*
@@ -107,6 +111,9 @@ struct session_terminal {
  */
 struct error *session_terminal_take(struct session_terminal *t, int fd) MUST_USE;
 void session_terminal_release(struct session_terminal *t);
+
+/* What the terminal showed of the keys that were typed ahead. */
+void session_terminal_echo(const struct session_terminal *t, struct buf *out);
 
 /* pty.c: an inner terminal, recorded. */
 struct error *session_run_pty(struct channel *c, const struct session_request *request, const Cteleport__Session__V1__Go *go,

@@ -124,13 +124,21 @@ static void set_environment(void)
         setenv("HOME", "/", 1);
 }
 
-static void start_on_terminal(struct world *w, const char *command)
+static void type_keys(struct world *w, const char *keys)
+{
+        assert_int_equal(write(w->terminal, keys, strlen(keys)), strlen(keys));
+}
+
+/* ahead: typed before the program runs, or NULL. */
+static void start_on_terminal_with(struct world *w, const char *command, const char *ahead)
 {
         struct winsize size = { .ws_col = 80, .ws_row = 24 };
         int slave;
 
         assert_int_equal(openpty(&w->terminal, &slave, NULL, NULL, &size), 0);
         fcntl(w->terminal, F_SETFL, O_NONBLOCK);
+        if (ahead != NULL)
+                type_keys(w, ahead);
         w->program = fork();
         if (w->program == 0) {
                 setsid();
@@ -144,6 +152,11 @@ static void start_on_terminal(struct world *w, const char *command)
                 be_the_program(w, command, 0, getuid());
         }
         close(slave);
+}
+
+static void start_on_terminal(struct world *w, const char *command)
+{
+        start_on_terminal_with(w, command, NULL);
 }
 
 static void start_on_pipe(struct world *w, const char *command, uid_t server)
@@ -351,11 +364,6 @@ static bool has_shown(struct world *w, const char *text)
         return str_contains(buf_str(&w->shown), str_of(text));
 }
 
-static void type_keys(struct world *w, const char *keys)
-{
-        assert_int_equal(write(w->terminal, keys, strlen(keys)), strlen(keys));
-}
-
 static void assert_heard_what_was_shown(struct world *w)
 {
         assert_int_equal(w->heard.len, w->shown.len);
@@ -438,6 +446,20 @@ static void records_a_shell_byte_for_byte(void **state)
         assert_int_equal(w->code, 3);
         assert_string_equal(w->reason, "");
         assert_int_equal(w->input_bytes, strlen("echo typed ahead\n") + strlen("echo $0 is $((6*7)) on $SSH_TTY; printf '\\377\\200\\033[1m\\342\\202'; exit 3\n"));
+}
+
+static void records_what_was_typed_before_it_came(void **state)
+{
+        struct world *w = *state;
+
+        start_on_terminal_with(w, NULL, "echo l\xc3\xa9\ta\rexi");
+        await(w, w->has_started);
+        let_go(w, true, 0);
+        type_keys(w, "t 5\n");
+        await_exit(w);
+        assert_heard_what_was_shown(w);
+        assert_true(str_starts_with(buf_str(&w->shown), STR("echo l\xc3\xa9\ta\r\nexi")));
+        assert_int_equal(w->code, 5);
 }
 
 static void records_binary_garbage_byte_for_byte(void **state)
@@ -789,6 +811,7 @@ int main(void)
                 T(runs_nothing_when_another_user_listens),
                 T(runs_nothing_when_the_recorder_goes_before_it_answers),
                 T(records_a_shell_byte_for_byte),
+                T(records_what_was_typed_before_it_came),
                 T(records_binary_garbage_byte_for_byte),
                 T(shows_nothing_that_the_recorder_has_not_taken),
                 T(waits_for_a_terminal_that_is_not_read),
