@@ -316,7 +316,7 @@ struct frontdoor *frontdoor_open(struct auth *a)
         int admin = service_take_fd(a->service, "auth.sock");
 
         d->auth = a;
-        d->sources.is_exempt = is_proxy_address;
+        d->sources.is_known = is_proxy_address;
         d->sources.ctx = d;
         d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE };
         d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };

@@ -38,6 +38,7 @@ enum {
         TIMEOUT_LINGER = 5 * 1000,           /* a closed connection sends what is left and hears the peer out */
         TIMEOUT_ACCEPT_PAUSE = 100,          /* no accepting for so long when descriptors have run out */
         TIMEOUT_SSH_CONNECT = 20 * 1000,     /* a node's answer to a connection: it asks auth and starts sshd */
+        PACE_TIDY = 20 * 1000,               /* what handshakes left in memory goes back to the system this often */
         TIMEOUT_RPC = 30 * 1000,             /* a unary call of our clients */
         TIMEOUT_IMDS = 1000,                 /* connect or answer of the instance metadata service */
         TIMEOUT_CREDENTIAL_PROCESS = 60 * 1000,
@@ -169,6 +170,7 @@ enum {
         LIMIT_PATTERN = 2048,                 /* aws_arn in a rule; STS's own limit for an ARN */
         LIMIT_CONNECTIONS_UNAUTHENTICATED = 2000,
         LIMIT_CONNECTIONS_PER_SOURCE = 50,    /* unauthenticated, per address */
+        LIMIT_CONNECTIONS_PER_KNOWN = 500,    /* the same for an address whose nodes are connected: all of them may come at once */
         LIMIT_PENDING_JOINS = 1000,
         LIMIT_PENDING_JOINS_PER_SOURCE = 100,
         LIMIT_FAILURES_PER_MINUTE = 20,       /* refused joins per source before answers are delayed */

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -157,6 +158,7 @@ struct listener {
         struct loop *loop;
         uv_poll_t poll;
         struct timer *pause;
+        struct timer *tidy;
         void (*accepted)(void *ctx, int fd, const char *peer);
         void *ctx;
         int fd;
@@ -206,6 +208,13 @@ static void drop_caller(struct listener *li)
         timer_start(li->pause, MILLISECONDS(TIMEOUT_ACCEPT_PAUSE));
 }
 
+/* Handshakes leave holes in the heap, and a crowd that comes at once leaves many: they go back to the system. */
+static void on_tidy(void *ctx)
+{
+        (void)ctx;
+        malloc_trim(0);
+}
+
 static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
         struct listener *li = poll->data;
@@ -225,6 +234,8 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
                         if (peer.storage.ss_family == AF_INET || peer.storage.ss_family == AF_INET6)
                                 setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
                         sock_address_text(&peer, text);
+                        if (!timer_is_running(li->tidy))
+                                timer_start(li->tidy, MILLISECONDS(PACE_TIDY));
                         li->accepted(li->ctx, fd, text);
                 } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                         drop_caller(li);
@@ -250,6 +261,8 @@ struct listener *listener_new(struct loop *l, int fd, void (*accepted)(void *ctx
                 bug("descriptor %d cannot be watched: %s", fd, uv_strerror(status));
         li->poll.data = li;
         li->pause = timer_new(l, on_pause_over, li);
+        li->tidy = timer_new(l, on_tidy, li);
+        timer_unref(li->tidy);
         keep_spare(li);
         accept_again(li);
         return li;
@@ -266,6 +279,7 @@ void listener_close(struct listener *li)
                 return;
         li->is_closed = true;
         timer_free(li->pause);
+        timer_free(li->tidy);
         uv_close((uv_handle_t *)&li->poll, on_listener_closed);
         close(li->fd);
         if (li->spare >= 0)

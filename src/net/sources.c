@@ -49,14 +49,24 @@ static void forget_if_idle(struct sources *s, struct str address, struct source 
                 free(map_remove(&s->table, address));
 }
 
+/* Who is known is asked only at the limit of a source. */
+static bool is_full(const struct sources *s, enum source_counter which, struct str address, size_t count)
+{
+        const struct source_limit *limit = &s->limits[which];
+
+        if (count < limit->per_source)
+                return false;
+        if (s->is_known == NULL || !s->is_known(s->ctx, address))
+                return true;
+        return limit->per_known != 0 && count >= limit->per_known;
+}
+
 bool sources_enter(struct sources *s, enum source_counter which, const char *peer)
 {
         struct str address = address_ip(peer);
         struct source *source = find_or_add(s, address);
 
-        bool is_over = source->counts[which] >= s->limits[which].per_source &&
-                       (s->is_exempt == NULL || !s->is_exempt(s->ctx, address));
-        if (s->totals[which] >= s->limits[which].total || is_over) {
+        if (s->totals[which] >= s->limits[which].total || is_full(s, which, address, source->counts[which])) {
                 forget_if_idle(s, address, source);
                 return false;
         }
@@ -75,6 +85,13 @@ void sources_leave(struct sources *s, enum source_counter which, const char *pee
         s->totals[which]--;
         source->counts[which]--;
         forget_if_idle(s, address, source);
+}
+
+size_t sources_count(const struct sources *s, enum source_counter which, struct str address)
+{
+        const struct source *source = map_get(&s->table, address);
+
+        return source == NULL ? 0 : source->counts[which];
 }
 
 bool sources_is_refusal(const struct error *err)

@@ -41,11 +41,26 @@ static void limits_who_stands_for_many_by_the_total_only(void **state)
         struct sources s = limited(3, 1);
 
         (void)state;
-        s.is_exempt = is_our_proxy;
+        s.is_known = is_our_proxy;
         assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.9:1"));
         assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.9:2"));
         assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.1:1"));
         assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.9:3"));
+        sources_release(&s);
+}
+
+static void lets_who_stands_for_many_have_a_larger_share(void **state)
+{
+        struct sources s = limited(10, 1);
+
+        (void)state;
+        s.is_known = is_our_proxy;
+        s.limits[SOURCE_CONNECTIONS].per_known = 2;
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.9:1"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.9:2"));
+        assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.9:3"));
+        assert_int_equal(sources_count(&s, SOURCE_CONNECTIONS, STR("192.0.2.9")), 2);
+        assert_int_equal(sources_count(&s, SOURCE_CONNECTIONS, STR("192.0.2.1")), 0);
         sources_release(&s);
 }
 
@@ -121,6 +136,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lets_a_source_have_its_share_and_no_more),
                 cmocka_unit_test(limits_who_stands_for_many_by_the_total_only),
+                cmocka_unit_test(lets_who_stands_for_many_have_a_larger_share),
                 cmocka_unit_test(stops_at_the_total),
                 cmocka_unit_test(counts_an_ipv6_address_without_its_port),
                 cmocka_unit_test(forgets_who_has_left),

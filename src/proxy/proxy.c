@@ -329,14 +329,27 @@ static const struct service_events service_events = {
 
 /* ---- main ------------------------------------------------------------------------------------------ */
 
+/* Nodes behind one router come back together: where some are connected, more may be on their way. */
+static bool has_nodes(void *ctx, struct str address)
+{
+        const struct proxy *p = ctx;
+        return sources_count(&p->sources, SOURCE_TUNNELS, address) > 0;
+}
+
 static struct error *set_up(struct proxy *p)
 {
         const Cteleport__Internal__V1__Boot *boot = p->boot;
-        p->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED,
-                                                                       LIMIT_CONNECTIONS_PER_SOURCE };
-        p->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
-        p->sources.limits[SOURCE_SSH] = (struct source_limit){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_PER_SOURCE };
+        p->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){
+                LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE, LIMIT_CONNECTIONS_PER_KNOWN };
+        p->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE,
+                                                                 LIMIT_PENDING_JOINS_PER_SOURCE };
+        p->sources.limits[SOURCE_SSH] = (struct source_limit){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_PER_SOURCE,
+                                                               LIMIT_SSH_DIALS_PER_SOURCE };
+        p->sources.limits[SOURCE_TUNNELS] = (struct source_limit){ LIMIT_TUNNELS, LIMIT_TUNNELS, LIMIT_TUNNELS };
+        p->sources.is_known = has_nodes;
+        p->sources.ctx = p;
         p->tunnels.loop = &p->loop;
+        p->tunnels.sources = &p->sources;
         p->tunnels.on_empty = on_no_tunnels;
         p->tunnels.ctx = p;
         p->keypairs = boot->https_keypairs;

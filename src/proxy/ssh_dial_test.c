@@ -313,6 +313,7 @@ static int set_up(void **state)
         s->proxy.boot = &s->boot;
         s->proxy.identity.cluster = STR(CLUSTER);
         s->proxy.tunnels.loop = &s->proxy.loop;
+        s->proxy.tunnels.sources = &s->proxy.sources;
         for (size_t i = 0; i < SOURCE_COUNTERS; i++)
                 s->proxy.sources.limits[i] = (struct source_limit){ 20, 20 };
         s->proxy.sources.limits[SOURCE_SSH] = (struct source_limit){ 2, 2 };

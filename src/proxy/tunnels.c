@@ -7,13 +7,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "net/sources.h"
 
 struct node_tunnel {
         struct tunnels *all;
         struct node_tunnel *next, **at;
         struct node_tunnel *older; /* of the same host */
         struct tunnel *tunnel;
-        char *host_id;
+        char *host_id, *peer;
 };
 
 /* ---- the chain of a host: newest first ------------------------------------------------------------- */
@@ -60,8 +61,10 @@ static void node_tunnel_free(struct node_tunnel *n)
         if (n->next != NULL)
                 n->next->at = n->at;
         t->count--;
+        sources_leave(t->sources, SOURCE_TUNNELS, n->peer);
         tunnel_close(n->tunnel);
         free(n->host_id);
+        free(n->peer);
         free(n);
         if (t->is_closing && t->list == NULL)
                 loop_defer(t->loop, tell_empty, t);
@@ -77,7 +80,7 @@ static void on_end(void *ctx, struct error *err)
 
 void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, const char *peer)
 {
-        if (t->is_closing || t->count >= LIMIT_TUNNELS) {
+        if (t->is_closing || !sources_enter(t->sources, SOURCE_TUNNELS, peer)) {
                 if (!t->is_closing)
                         log_warn("A node's tunnel was turned away: too many are open", LOG_STR("host_id", host_id),
                                  LOG_C("peer", peer));
@@ -85,7 +88,8 @@ void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, cons
                 return;
         }
         struct node_tunnel *n = NEW(struct node_tunnel);
-        *n = (struct node_tunnel){ .all = t, .next = t->list, .at = &t->list, .host_id = str_dup(host_id) };
+        *n = (struct node_tunnel){ .all = t, .next = t->list, .at = &t->list, .host_id = str_dup(host_id),
+                                    .peer = str_dup(str_of(peer)) };
         if (n->next != NULL)
                 n->next->at = &n->next;
         t->list = n;

@@ -11,10 +11,12 @@
 #include "tunnel/tunnel.h"
 
 struct node_tunnel;
+struct sources;
 
-/* A zeroed struct with loop set is ready; the owner may touch nothing else. */
+/* A zeroed struct with loop and sources set is ready; the owner may touch nothing else. */
 struct tunnels {
         struct loop *loop;
+        struct sources *sources;     /* counts them (SOURCE_TUNNELS), and limits how many there are */
         void (*on_empty)(void *ctx); /* when the last one is gone, from the loop; may be NULL */
         void *ctx;
         struct node_tunnel *list;
@@ -24,8 +26,8 @@ struct tunnels {
 };
 
 /*
- * Takes in the tunnel of a node that has proven to be host_id; tls is owned. Beyond LIMIT_TUNNELS, or while
- * closing, it is closed at once; the oldest of a host goes beyond LIMIT_TUNNELS_PER_HOST.
+ * Takes in the tunnel of a node that has proven to be host_id; tls is owned. Beyond the limit of sources, or
+ * while closing, it is closed at once; the oldest of a host goes beyond LIMIT_TUNNELS_PER_HOST.
  */
 void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, const char *peer);
 

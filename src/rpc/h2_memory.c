@@ -10,43 +10,43 @@
 #include "base/compiler.h"
 
 /*
- * Which block is what shows in its size, and a wrong guess costs a page, not more: blocks in between are
- * what the session always uses. A block that comes when the room is used up is malloc's.
+ * Which block is what shows in its size; a wrong guess costs a page, not more. A block that comes when its
+ * part is used up is malloc's.
  */
 enum {
         PAGE = 4 * KiB,
         SMALL_MIN = 1 * KiB, /* a header table: 128 pointers */
         SMALL_MAX = 2 * KiB,
+        LARGE_MIN = PAGE,    /* the stream table: 256 entries */
+        LARGE_MAX = 8 * KiB,
+        FRONT_ROOM = 5 * PAGE, /* the session, less than a page, and a frame of 16 KiB */
         SMALL_ROOM = PAGE,
-        LARGE_MIN = PAGE,
-        LARGE_ROOM = 6 * PAGE,
-        ROOM = SMALL_ROOM + LARGE_ROOM,
+        LARGE_ROOM = PAGE,
+        ROOM = FRONT_ROOM + SMALL_ROOM + LARGE_ROOM,
         ALIGNMENT = 16,
 };
 
-static size_t rounded(size_t size, size_t unit)
+/* A block of a part of the mapping, zeroed since it was never used; NULL: it does not fit. */
+static void *take_from(char *part, size_t room, size_t *used, size_t size)
 {
-        return (size + unit - 1) / unit * unit;
+        size_t rounded = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+
+        if (rounded > room - *used)
+                return NULL;
+        void *at = part + *used;
+        *used += rounded;
+        return at;
 }
 
-/* A zeroed block that was never used; NULL: malloc shall serve. */
 static void *take_pages(struct h2_memory *m, size_t size)
 {
-        if (m->pages == NULL || size < SMALL_MIN || size > LARGE_ROOM)
+        if (m->pages == NULL || size < SMALL_MIN || size > FRONT_ROOM)
                 return NULL;
-        if (size <= SMALL_MAX && m->small_used + size <= SMALL_ROOM) {
-                void *at = m->pages + m->small_used;
-
-                m->small_used += rounded(size, ALIGNMENT);
-                return at;
-        }
-        if (size >= LARGE_MIN && m->large_used + size <= LARGE_ROOM) {
-                void *at = m->pages + SMALL_ROOM + m->large_used;
-
-                m->large_used += rounded(size, PAGE);
-                return at;
-        }
-        return NULL;
+        if (size <= SMALL_MAX)
+                return take_from(m->pages + FRONT_ROOM, SMALL_ROOM, &m->small_used, size);
+        if (size >= LARGE_MIN && size <= LARGE_MAX)
+                return take_from(m->pages + FRONT_ROOM + SMALL_ROOM, LARGE_ROOM, &m->large_used, size);
+        return take_from(m->pages, FRONT_ROOM, &m->front_used, size);
 }
 
 static bool is_ours(const struct h2_memory *m, const void *ptr)
@@ -65,7 +65,7 @@ static void *on_malloc(size_t size, void *ctx)
 
 static void *on_calloc(size_t count, size_t size, void *ctx)
 {
-        void *at = size != 0 && count <= LARGE_ROOM / size ? take_pages(ctx, count * size) : NULL;
+        void *at = size != 0 && count <= FRONT_ROOM / size ? take_pages(ctx, count * size) : NULL;
 
         return at != NULL ? at : calloc(count, size);
 }

@@ -2,9 +2,11 @@
 /*
  * Memory of one nghttp2 session. nghttp2 makes room at once for the largest frame, for a table of streams
  * and for two tables of headers: 22 KiB, of which a connection that idles touches a few bytes. They lie on
- * pages of their own, so that what is never touched takes no memory. All else comes from malloc.
+ * pages in such an order that what is touched shares one, and what is never touched takes no memory. All else
+ * comes from malloc.
  *
- *      │ header tables │ … │ stream table │ frame, 16 KiB and some │      one mapping for each session
+ *      │ the session, frame … │ … frame … │ … │ header tables │ stream table │    one mapping for each session
+ *        in use                 never or rarely touched
  */
 #ifndef RPC_H2_MEMORY_H
 #define RPC_H2_MEMORY_H
@@ -15,8 +17,7 @@
 struct h2_memory {
         nghttp2_mem hooks; /* for nghttp2_session_*_new3 */
         char *pages;       /* NULL: there are none, malloc serves */
-        size_t small_used; /* from the front */
-        size_t large_used; /* behind the page of the small ones */
+        size_t front_used, small_used, large_used; /* of the three parts */
 };
 
 /* Stays where it is until released, after the session was deleted. */
