@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings: what the terminal showed, byte for byte, whatever happens meanwhile."""
+import hashlib
+import json
+import os
+import re
+
+import pytest
+
+from harness import wait_until
+
+
+def record(person, *args, typed=None, expect=None):
+    """A session on a terminal; returns all the terminal showed."""
+    shown = []
+    child = person.terminal("ssh", *args)
+
+    class Eye:
+        def write(self, data):
+            shown.append(data)
+
+        def flush(self):
+            pass
+
+    child.logfile_read = Eye()
+    for line in typed or ():
+        child.sendline(line)
+    child.expect_exact(expect) if expect else None
+    child.expect(r"$^", timeout=60) if False else None
+    import pexpect
+    child.expect(pexpect.EOF, timeout=60)
+    child.close()
+    return b"".join(shown)
+
+
+def the_recording(cluster, person, count=1):
+    """The newest recording once all of it is at the cluster."""
+    done = wait_until(lambda: [r for r in person.recordings() if r["is_complete"]][count - 1:], "the recording is complete")
+    return done[-1]
+
+
+def play(person, session_id, form):
+    import subprocess
+    from people import program
+    return subprocess.run([program(person.cluster.build, "tsh"), "play", session_id, f"--format={form}"], capture_output=True, env=person.env, timeout=60,
+                          check=True).stdout
+
+
+def test_a_recording_is_what_the_terminal_showed_byte_for_byte(access, alice):
+    shown = record(alice, "root@web-1", typed=["PS1='$ '", "printf '\\303\\244\\342\\202\\254\\n'; head -c 300 /dev/urandom; ls -la /", "exit"])
+    recording = the_recording(access, alice)
+    played = play(alice, recording["session_id"], "pty")
+    # ssh itself adds a line of its own at the end of a session on a terminal; the rest is the node's.
+    assert shown.startswith(played) and len(shown) - len(played) < 80, (shown[-200:], played[-200:])
+    assert recording["user"] == "alice" and recording["login"] == "root" and recording["hostname"] == "web-1"
+
+
+def test_much_output_is_recorded_whole(access, alice):
+    shown = record(alice, "-t", "root@web-1", "seq 1 200000")
+    played = play(alice, the_recording(access, alice)["session_id"], "pty")
+    assert shown.startswith(played) and played.endswith(b"200000\r\n")
+
+
+def test_the_json_of_a_recording_is_asciicast_v2(access, alice):
+    record(alice, "root@web-1", typed=["echo cast", "exit"])
+    lines = play(alice, the_recording(access, alice)["session_id"], "json").decode().splitlines()
+    header = json.loads(lines[0])
+    assert header["version"] == 2 and (header["width"], header["height"]) == (80, 24)
+    events = [json.loads(line) for line in lines[1:]]
+    times = [e[0] for e in events]
+    assert times == sorted(times)
+    text = "".join(e[2] for e in events if e[1] == "o")
+    assert "cast\r\n" in text
+    pty = play(alice, the_recording(access, alice)["session_id"], "pty")
+    assert text.encode("utf-8", "surrogateescape") == pty
+
+
+def test_a_change_of_size_is_in_the_recording(access, alice):
+    shell = alice.terminal("ssh", "root@web-1")
+    shell.sendline("echo ready")
+    shell.expect("ready\r\n")
+    shell.setwinsize(50, 132)
+    wait_until(lambda: access.events("resize"), "the change is audited")
+    shell.sendline("exit")
+    shell.wait()
+    lines = play(alice, the_recording(access, alice)["session_id"], "json").decode().splitlines()
+    assert [json.loads(line)[2] for line in lines[1:] if json.loads(line)[1] == "r"] == ["132x50"]
+
+
+def test_commands_without_a_terminal_are_audited_and_not_recorded(access, alice):
+    alice.tsh("ssh", "root@web-1", "echo no terminal")
+    wait_until(lambda: access.events("exec"), "the command is audited")
+    assert alice.recordings() == []
+
+
+def test_others_see_recordings_by_their_roles(access, alice, invite):
+    record(alice, "root@web-1", typed=["exit"])
+    session_id = the_recording(access, alice)["session_id"]
+    bob = invite(access, "bob", "access", "root")
+    bob.login()
+    assert bob.recordings() == []
+    assert bob.tsh("play", session_id, "--format=pty", check=False).code == 1
+    auditor = invite(access, "audrey", "auditor", "root")
+    auditor.login()
+    assert [r["session_id"] for r in auditor.recordings()] == [session_id]
+    auditor.tsh("play", session_id, "--format=pty")
+    assert any(e["user"] == "audrey" for e in access.events("session.recording.access"))
+
+
+@pytest.mark.parametrize("session_id", ["../../../etc/passwd", "", "x", "00000000-0000-4000-8000-000000000000", "-h"])
+def test_a_recording_that_is_none_is_refused(access, alice, session_id):
+    assert alice.tsh("play", "--format=pty", "--", session_id, check=False).code == 1
+
+
+def test_play_shows_it_on_a_terminal_and_can_be_left(access, alice):
+    record(alice, "root@web-1", typed=["echo pl''ayed", "exit"])
+    session_id = the_recording(access, alice)["session_id"]
+    player = alice.terminal("play", session_id, "--speed=8x")
+    player.expect("played")
+    player.wait()
+    assert player.exitstatus == 0
+    slow = alice.terminal("play", session_id, "--speed=0.5x")
+    slow.send("q")
+    slow.wait()
+
+
+def test_an_altered_recording_is_not_played_as_if_it_were_whole(access, alice):
+    record(alice, "root@web-1", typed=["echo something to alter", "exit"])
+    session_id = the_recording(access, alice)["session_id"]
+    path = next((access.data_dir / "log/records").glob(f"{session_id}*"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    done = alice.tsh("play", session_id, "--format=pty", check=False)
+    assert done.code == 1 and "damaged" in done.err or "altered" in done.err
+
+
+def test_audit_ls_finds_events_by_time_user_and_type(access, alice):
+    alice.tsh("ssh", "root@web-1", "echo find me")
+    wait_until(lambda: access.events("exec"), "the command is audited")
+    found = json.loads(access.tctl("audit", "ls", "--type=exec", "--user=alice", "--format=json").out)
+    assert [e["command"] for e in found] == ["echo find me"]
+    assert json.loads(access.tctl("audit", "ls", "--type=exec", "--user=bob", "--format=json").out) == []
+    assert json.loads(access.tctl("audit", "ls", "--from=2099-01-01T00:00:00Z", "--format=json").out) == []
+    assert json.loads(access.tctl("audit", "ls", "--to=2001-01-01T00:00:00Z", "--format=json").out) == []
+    everything = json.loads(access.tctl("audit", "ls", "--from=1h", "--format=json").out)
+    assert len(everything) == len(access.events())
+    assert "exec" in access.tctl("audit", "ls", "--type=exec").out
+
+
+def test_a_node_whose_disk_is_full_ends_strict_sessions_and_says_so_in_others(access, invite, small_disk, aws):
+    pytest.importorskip("pexpect")
+    access.create({"kind": "role", "version": "v7", "metadata": {"name": "strict"}, "spec": {
+        "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"record_session": {"default": "strict"}}}})
+    access.create({"kind": "role", "version": "v7", "metadata": {"name": "lenient"}, "spec": {
+        "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"record_session": {"default": "best_effort"}}}})
+    host = access.join("full-1", env=access.node_env, disk=small_disk)
+    host.wait_reachable()
+    sam = invite(access, "sam", "strict", "root")
+    sam.login()
+    lea = invite(access, "lea", "lenient", "root")
+    lea.login()
+    small_disk.fill()
+    shell = sam.terminal("ssh", "root@full-1")
+    shell.sendline("seq 1 100000")
+    shell.expect("record", timeout=30)
+    shell.wait()
+    shell = lea.terminal("ssh", "root@full-1")
+    shell.sendline("seq 1 100000; echo go''es on")
+    shell.expect("record", timeout=30)
+    shell.expect("goes on", timeout=30)
+    shell.close()

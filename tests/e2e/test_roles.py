@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may reach what: roles, labels, denials, locks, and rights on the cluster's own resources."""
+import json
+
+import pytest
+
+from harness import wait_until
+from people import Person, invite_url
+
+
+def role(name, allow=None, deny=None, options=None):
+    return {"kind": "role", "version": "v7", "metadata": {"name": name}, "spec": {"allow": allow or {}, "deny": deny or {}, "options": options or {}}}
+
+
+EVERYWHERE = {"node_labels": {"*": "*"}, "logins": ["root"]}
+
+
+@pytest.fixture
+def bob(access, invite):
+    """Somebody whose one role, `mine`, each test writes."""
+    access.create(role("mine", EVERYWHERE))
+    person = invite(access, "bob", "mine", "root")
+    person.login()
+    return person
+
+
+# ---- presets and resources -------------------------------------------------------------------------------------
+
+
+def test_the_presets_are_there(cluster):
+    names = {r["metadata"]["name"] for r in json.loads(cluster.tctl("get", "roles", "--format=json").out)}
+    assert {"access", "editor", "auditor"} <= names
+
+
+def test_a_role_is_created_shown_updated_and_deleted(cluster):
+    assert "role 'ops' has been created" in cluster.create(role("ops", EVERYWHERE)).out
+    shown = json.loads(cluster.tctl("get", "role/ops", "--format=json").out)[0]
+    assert shown["spec"]["allow"]["node_labels"] == {"*": "*"}
+    assert "role 'ops' has been updated" in cluster.create(role("ops", EVERYWHERE)).out
+    assert 'role "ops" has been deleted' in cluster.tctl("rm", "role/ops").out
+
+
+@pytest.mark.parametrize("spec, word", [
+    ({"options": {"require_session_mfa": True}}, "require_session_mfa"),
+    ({"allow": {"loggins": ["root"]}}, "logins"),
+    ({"allow": {"rules": [{"resources": ["tokenz"], "verbs": ["read"]}]}}, "tokenz"),
+    ({"allow": {"rules": [{"resources": ["token"], "verbs": ["reed"]}]}}, "reed"),
+    ({"allow": {"logins": ["-oProxyCommand=x"]}}, "-oProxyCommand"),
+    ({"allow": {"node_labels": {"env": "^(unclosed$"}}}, "unclosed"),
+    ({"options": {"max_session_ttl": "-1h"}}, "max_session_ttl"),
+    ({"options": {"record_session": {"default": "sometimes"}}}, "sometimes"),
+])
+def test_a_role_with_a_fault_is_refused_and_the_fault_is_named(cluster, spec, word):
+    done = cluster.tctl("create", "-f", stdin={"kind": "role", "version": "v7", "metadata": {"name": "bad"}, "spec": spec}, check=False)
+    assert done.code == 1 and word in done.err, done.err
+
+
+# ---- reaching nodes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("allow, deny, reaches", [
+    (EVERYWHERE, None, True),
+    ({"node_labels": {"env": "prod"}, "logins": ["root"]}, None, True),
+    ({"node_labels": {"env": ["dev", "prod"]}, "logins": ["root"]}, None, True),
+    ({"node_labels": {"env": "pr*"}, "logins": ["root"]}, None, True),
+    ({"node_labels": {"env": "^p.+d$"}, "logins": ["root"]}, None, True),
+    ({"node_labels": {"env": "prod", "team": "db"}, "logins": ["root"]}, None, False),
+    ({"node_labels": {"env": "dev"}, "logins": ["root"]}, None, False),
+    ({"node_labels": {}, "logins": ["root"]}, None, False),
+    ({"logins": ["root"]}, None, False),
+    ({"node_labels": {"*": "*"}}, None, False),
+    ({"node_labels": {"*": "*"}, "logins": ["daemon"]}, None, False),
+    (EVERYWHERE, {"logins": ["root"]}, False),
+    (EVERYWHERE, {"node_labels": {"team": "web"}}, False),
+    (EVERYWHERE, {"node_labels": {"*": "*"}}, False),
+    (EVERYWHERE, {"node_labels": {"team": "db"}}, True),
+])
+def test_labels_and_logins_decide_and_deny_wins(access, bob, allow, deny, reaches):
+    access.create(role("mine", allow, deny))
+    done = bob.tsh("ssh", "root@web-1", "echo in", check=False)
+    assert (done.out == "in\n") == reaches, done.err
+    if not reaches:
+        rejected = wait_until(lambda: access.events("session.rejected"), "the refusal is audited")
+        assert rejected[-1]["user"] == "bob" and rejected[-1]["code"] == "T1006W"
+
+
+def test_what_a_user_may_not_reach_is_not_listed(access, bob):
+    assert "web-1" in bob.tsh("ls").out
+    access.create(role("mine", {"node_labels": {"env": "dev"}, "logins": ["root"]}))
+    assert "web-1" not in bob.tsh("ls").out
+    assert "web-1" not in bob.tctl("nodes", "ls").out
+
+
+def test_a_denial_in_one_role_beats_what_another_allows(access, bob):
+    access.create(role("no-web", deny={"node_labels": {"team": "web"}}))
+    access.tctl("users", "update", "bob", "--set-roles=mine,no-web")
+    assert bob.tsh("ssh", "root@web-1", "true", check=False).code != 0
+
+
+def test_ls_filters_by_labels_search_and_query(alice):
+    for args in (["env=prod"], ["env=prod,team=web"], ["--search=web"], ['--query=labels["env"] == "prod" && name != "x"'], ["--query=hasPrefix(name, \"web\")"]):
+        assert "web-1" in alice.tsh("ls", *args).out, args
+    for args in (["env=dev"], ["env=prod,team=db"], ["--search=database"], ['--query=labels["env"] != "prod"']):
+        assert "web-1" not in alice.tsh("ls", *args).out, args
+    assert alice.tsh("ls", "--query=labels[", check=False).code == 1
+    names = alice.tsh("ls", "--format=names").out.split()
+    assert names == ["web-1"]
+    verbose = alice.tsh("ls", "-v").out
+    assert "Node ID" in verbose and "Node Name" in verbose
+    assert json.loads(alice.tsh("ls", "--format=json").out)[0]["spec"]["hostname"] == "web-1"
+
+
+def test_labels_may_be_what_commands_say(access, alice, aws, tmp_path):
+    said = tmp_path / "said"
+    said.write_text("blue\n")
+    host = access.join("web-2", env=access.node_env, ssh={"commands": [{"name": "colour", "command": ["cat", str(said)], "period": "1s"}]})
+    host.wait_reachable()
+    wait_until(lambda: "web-2" in alice.tsh("ls", "colour=blue").out, "the label of a command is seen")
+    said.write_text("green\n")
+    wait_until(lambda: "web-2" in alice.tsh("ls", "colour=green").out, "the label changes with what the command says")
+
+
+def test_escape_sequences_in_labels_reach_no_terminal(access, alice):
+    host = access.join("web-3", env=access.node_env, ssh={"labels": {"evil": "\x1b]0;owned\x07\x1b[31mred\u202e"}})
+    for listing in (alice.tsh("ls", "-v").out, alice.tctl("nodes", "ls").out, access.tctl("nodes", "ls").out):
+        assert "\x1b" not in listing and "\x07" not in listing and "\u202e" not in listing
+    assert host.host_id
+
+
+# ---- what a session may do ---------------------------------------------------------------------------------------------
+
+
+def test_forwarding_is_the_roles_to_allow(access, bob):
+    access.create(role("mine", EVERYWHERE, options={"port_forwarding": False}))
+    bob.login()
+    done = bob.tsh("ssh", "-o", "ExitOnForwardFailure=yes", "-W", "127.0.0.1:22", "root@web-1", check=False)
+    assert done.code != 0
+    denied = wait_until(lambda: [e for e in access.events("port") if e["code"] == "T3003E"] or access.events("port"), "the refused forward is audited")
+    assert denied
+
+
+def test_a_role_taken_back_counts_before_the_certificate_ends(access, bob):
+    """The certificate of the login still permits forwarding; the node asks anew."""
+    access.create(role("mine", EVERYWHERE, options={"port_forwarding": False}))
+    done = bob.tsh("ssh", "-W", "127.0.0.1:22", "root@web-1", check=False)
+    assert done.code != 0
+
+
+def test_file_copy_is_the_roles_to_allow(access, bob, tmp_path):
+    access.create(role("mine", EVERYWHERE, options={"ssh_file_copy": False}))
+    (tmp_path / "f").write_text("x")
+    for args in (("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g"), ("sftp", "-b", "/dev/null", "root@web-1"), ("ssh", "root@web-1", f"scp -t {tmp_path}")):
+        assert bob.tsh(*args, check=False).code != 0, args
+    assert not (tmp_path / "g").exists()
+    assert bob.tsh("ssh", "root@web-1", "echo yes").out == "yes\n"
+
+
+def test_agent_forwarding_is_the_roles_to_allow(access, bob, tmp_path):
+    import subprocess
+    agent = subprocess.run(["ssh-agent", "-s", "-a", str(tmp_path / "agent.sock")], capture_output=True, text=True, check=True).stdout
+    pid = agent.split("SSH_AGENT_PID=")[1].split(";")[0]
+    try:
+        env = {"SSH_AUTH_SOCK": str(tmp_path / "agent.sock")}
+        assert bob.tsh("ssh", "-A", "root@web-1", "test -S \"$SSH_AUTH_SOCK\"", check=False, env=env).code != 0
+        access.create(role("mine", EVERYWHERE, options={"forward_agent": True}))
+        bob.login()
+        assert bob.tsh("ssh", "-A", "root@web-1", "test -S \"$SSH_AUTH_SOCK\"", check=False, env=env).code == 0
+    finally:
+        subprocess.run(["kill", pid], check=False)
+
+
+def test_an_idle_terminal_is_ended_with_a_word(access, bob):
+    access.create(role("mine", EVERYWHERE, options={"client_idle_timeout": "1s"}))
+    shell = bob.terminal("ssh", "root@web-1")
+    shell.expect("idle")
+    shell.wait()
+
+
+# ---- locks ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["--user=bob", "--role=mine", "--login=root", "--node=web-1"])
+def test_a_lock_ends_live_sessions_and_refuses_new_ones(access, bob, target):
+    shell = bob.terminal("ssh", "root@web-1")
+    shell.sendline("echo li''ve")
+    shell.expect("live")
+    words = access.tctl("lock", target, "--message=out for today", "--ttl=1h").out
+    assert 'Created a lock with name "' in words
+    shell.expect("out for today")
+    shell.wait()
+    done = bob.tsh("ssh", "root@web-1", "true", check=False)
+    assert done.code != 0
+    lock = words.split('"')[1]
+    assert f'lock "{lock}" has been deleted' in access.tctl("rm", f"lock/{lock}").out
+    assert bob.tsh("ssh", "root@web-1", "echo back").out == "back\n"
+    assert access.events("lock.created") and access.events("lock.deleted")
+
+
+def test_a_lock_of_a_user_stops_login_and_tctl_too(access, bob):
+    access.tctl("lock", "--user=bob")
+    assert bob.login(check=False).code == 1
+    assert bob.tctl("nodes", "ls", check=False).code == 1
+
+
+def test_a_lock_ends_by_itself(access, bob):
+    access.tctl("lock", "--user=bob", "--ttl=2s")
+    assert bob.tsh("ssh", "root@web-1", "true", check=False).code != 0
+    wait_until(lambda: bob.tsh("ssh", "root@web-1", "true", check=False).code == 0, "the lock has ended")
+
+
+def test_a_running_command_is_ended_by_a_lock(access, bob):
+    child = bob.terminal("ssh", "root@web-1", "echo started; exec sleep 1000")
+    child.expect("started")
+    access.tctl("lock", "--user=bob")
+    child.wait()
+    wait_until(lambda: access.events("exec"), "its end is audited")
+
+
+# ---- rights on the cluster's resources ---------------------------------------------------------------------------------------------
+
+
+def test_rules_give_verbs_on_kinds(access, invite):
+    access.create(role("tokens-only", {"rules": [{"resources": ["token"], "verbs": ["list", "read"]}]}))
+    person = invite(access, "tina", "tokens-only", "root")
+    person.login()
+    person.tctl("tokens", "ls")
+    for refused in (("tokens", "add", "--type=node"), ("users", "ls"), ("get", "roles")):
+        assert person.tctl(*refused, check=False).code == 1, refused
+
+
+def test_nobody_gives_rights_they_do_not_have_by_accident(access, bob):
+    """`access` and a role without rules may not touch users, roles or locks."""
+    for args in (("users", "update", "bob", "--set-roles=editor"), ("users", "rm", "bob"), ("rm", "role/access")):
+        assert bob.tctl(*args, check=False).code == 1
+    assert json.loads(access.tctl("get", "user/bob", "--format=json").out)[0]["spec"]["roles"] == ["mine"]
+
+
+def test_the_auditor_reads_events_and_recordings_and_logs_in_nowhere(access, invite):
+    auditor = invite(access, "audrey", "auditor", "root")
+    auditor.login()
+    assert "user.login" in auditor.tctl("audit", "ls", "--type=user.login").out
+    assert auditor.tsh("ssh", "root@web-1", "true", check=False).code != 0
