@@ -137,6 +137,12 @@ class Person:
         child.delaybeforesend = None
         return child
 
+    def shell(self, target, *flags, **size):
+        """A shell that is ready: what is typed before is echoed by whoever has the terminal then."""
+        child = self.terminal("ssh", *flags, target, **size)
+        child.expect(r"[#$] $")
+        return child
+
     def recordings(self):
         return json.loads(self.tsh("recordings", "ls", "--format=json").out)
 

@@ -171,8 +171,8 @@ def test_agent_forwarding_is_the_roles_to_allow(access, bob, tmp_path):
 
 def test_an_idle_terminal_is_ended_with_a_word(access, bob):
     access.create(role("mine", EVERYWHERE, options={"client_idle_timeout": "1s"}))
-    shell = bob.terminal("ssh", "root@web-1")
-    shell.expect("idle")
+    shell = bob.shell("root@web-1")
+    shell.expect("no input for 1s")
     shell.wait()
 
 
@@ -181,7 +181,7 @@ def test_an_idle_terminal_is_ended_with_a_word(access, bob):
 
 @pytest.mark.parametrize("target", ["--user=bob", "--role=mine", "--login=root", "--node=web-1"])
 def test_a_lock_ends_live_sessions_and_refuses_new_ones(access, bob, target):
-    shell = bob.terminal("ssh", "root@web-1")
+    shell = bob.shell("root@web-1")
     shell.sendline("echo li''ve")
     shell.expect("live")
     words = access.tctl("lock", target, "--message=out for today", "--ttl=1h").out

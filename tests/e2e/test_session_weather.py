@@ -22,7 +22,7 @@ NODE = "web-1.example.test"
 
 def shell_on(person, node="web-1"):
     """A shell that has answered."""
-    shell = person.terminal("ssh", f"root@{node}")
+    shell = person.shell(f"root@{node}")
     shell.sendline("echo he''re")
     shell.expect("here\r\n")
     return shell
