@@ -338,7 +338,7 @@ class Host:
 
     def wait_reachable(self):
         """A reverse tunnel to the proxy stands."""
-        return self.process.wait_for(r"A reverse tunnel is open")
+        return self.process.wait_for(r"Reverse tunnel established")
 
     def teleport(self, *args, check=True):
         done = Result(subprocess.run([program(self.cluster.build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=60, env=self.env,

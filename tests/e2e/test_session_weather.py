@@ -259,7 +259,7 @@ def test_a_node_is_reached_through_any_of_several_proxies(access, alice, aws):
     second.start()
     second.wait_joined()
     access.web.process.mark()
-    access.web.process.wait_for(r"A reverse tunnel is open", patience=30)
+    access.web.process.wait_for(r"Reverse tunnel established", patience=30)
     first = access.proxy_addr
     access.proxy_addr = f"127.0.0.1:{number}"
     try:
