@@ -257,6 +257,7 @@ static bool is_final(const struct error *err)
         case ERROR_FAILED_PRECONDITION:
         case ERROR_INVALID_ARGUMENT:
         case ERROR_UNIMPLEMENTED:
+        case ERROR_UNAUTHENTICATED: /* this host was removed from the cluster: nobody may stay on it */
                 return true;
         default:
                 return false;
