@@ -160,7 +160,7 @@ def test_a_signal_ends_every_process_of_cluster_and_host(make_cluster, aws, sig)
     cluster.create(iam_token())
     host = cluster.join(env=aws.identity())
     pids = [*cluster.process.children().values(), *host.process.children().values()]
-    assert len(pids) == 6
+    assert len(pids) == 8
     begun = time.monotonic()
     assert host.stop(sig=sig) == 0
     assert cluster.stop_cluster(sig=sig) == 0
