@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection's stream to a cluster that hears, answers and goes away as each test wants. */
+#include "ssh/attend.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "net/net_testing.h"
+#include "rpc/rpc.h"
+#include "ssh/ssh_service.h"
+
+struct fixture {
+        struct ssh_service service;
+        struct attend *attend;
+
+        /* the cluster */
+        struct rpc_server_conn *conn; /* NULL: away */
+        struct rpc_call *call;
+        struct buf heard;             /* a word for each message: begin, resume, ask:LOGIN, SEQ:KIND */
+        bool is_away;
+
+        /* our end */
+        struct rpc_client *client;
+        struct waiting {
+                void (*done)(void *ctx, struct rpc_client *client, struct error *err);
+                void *ctx;
+        } waiting;
+        int decisions, terminations, finishes, acknowledged, cancelled;
+        enum error_code refusal;
+};
+
+/* ---- the cluster ---------------------------------------------------------------------------------------------- */
+
+static const char *kind_of(const Cteleport__V1__AttendUp *up)
+{
+        switch (up->payload_case) {
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED:
+                return "accepted";
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_PORT:
+                return "port";
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_CLOSED:
+                return "closed";
+        default:
+                return "other";
+        }
+}
+
+static void on_heard(void *ctx, const ProtobufCMessage *msg)
+{
+        struct fixture *f = ctx;
+        const Cteleport__V1__AttendUp *up = (const Cteleport__V1__AttendUp *)msg;
+
+        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_BEGIN)
+                buf_printf(&f->heard, "%s%s%s ", up->begin->is_resumed ? "resume" : "begin", up->begin->login[0] == '\0' ? "" : ":",
+                           up->begin->login);
+        else if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK)
+                buf_printf(&f->heard, "ask:%s ", up->ask->login);
+        else
+                buf_printf(&f->heard, "%llu:%s ", (unsigned long long)up->seq, kind_of(up));
+}
+
+static void on_half_close(void *ctx)
+{
+        (void)ctx;
+}
+
+static void on_gone(void *ctx)
+{
+        struct fixture *f = ctx;
+
+        f->call = NULL;
+}
+
+static const struct rpc_call_events call_events = { on_heard, on_half_close, on_gone };
+
+static void open_attend(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct fixture *f = rpc_call_caller(call);
+
+        (void)first;
+        f->call = call;
+        rpc_call_listen(call, &call_events, f);
+}
+
+static const struct rpc_method method = {
+        .path = "/cteleport.v1.SessionService/Attend",
+        .request = &cteleport__v1__attend_up__descriptor,
+        .request_max = LIMIT_RPC,
+        .is_client_stream = true,
+        .open = open_attend,
+};
+static const struct rpc_method *const methods[] = { &method, NULL };
+
+static void on_conn_closed(void *caller)
+{
+        struct fixture *f = caller;
+
+        f->conn = NULL;
+}
+
+static void on_client_closed(void *ctx, struct error *err)
+{
+        struct fixture *f = ctx;
+
+        error_free(err);
+        rpc_client_close(f->client);
+        f->client = NULL;
+}
+
+static void answer_waiting(void *ctx)
+{
+        struct fixture *f = ctx;
+        struct waiting w = f->waiting;
+        struct stream *ours, *theirs;
+
+        f->waiting = (struct waiting){ 0 };
+        if (w.done == NULL)
+                return;
+        if (f->is_away) {
+                w.done(w.ctx, NULL, error_new(ERROR_UNAVAILABLE, "away"));
+                return;
+        }
+        if (f->client == NULL) {
+                connected_pair(&f->service.loop, &ours, &theirs);
+                f->conn = rpc_serve(&f->service.loop, ours,
+                                    (struct rpc_server_options){
+                                            .methods = methods, .caller = f, .on_closed = on_conn_closed, .peer = "test" });
+                f->client = rpc_client_new(&f->service.loop, theirs, "cluster", on_client_closed, f);
+        }
+        w.done(w.ctx, f->client, NULL);
+}
+
+/* In the place of auth_client.c. */
+void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
+{
+        struct fixture *f = CONTAINER_OF(s, struct fixture, service);
+
+        assert_null(f->waiting.done);
+        f->waiting = (struct waiting){ done, ctx };
+        loop_defer(&s->loop, answer_waiting, f);
+}
+
+static void acknowledge(struct fixture *f, uint64_t seq)
+{
+        Cteleport__V1__AttendAck ack = CTELEPORT__V1__ATTEND_ACK__INIT;
+        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+
+        ack.seq = seq;
+        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_ACK;
+        down.ack = &ack;
+        rpc_call_send(f->call, &down.base);
+}
+
+static void decide(struct fixture *f, const char *certificate)
+{
+        Cteleport__V1__AttendDecision decision = CTELEPORT__V1__ATTEND_DECISION__INIT;
+        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+
+        decision.certificate = (ProtobufCBinaryData){ strlen(certificate), (uint8_t *)(uintptr_t)certificate };
+        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION;
+        down.decision = &decision;
+        rpc_call_send(f->call, &down.base);
+}
+
+static void hang_up(struct fixture *f)
+{
+        rpc_server_close(f->conn);
+}
+
+/* ---- the connection ------------------------------------------------------------------------------------------- */
+
+static void on_decision(void *ctx, const Cteleport__V1__AttendDecision *decision)
+{
+        (void)decision;
+        ((struct fixture *)ctx)->decisions++;
+}
+
+static void on_terminate(void *ctx, struct str reason)
+{
+        (void)reason;
+        ((struct fixture *)ctx)->terminations++;
+}
+
+static void on_refused(void *ctx, struct error *err)
+{
+        ((struct fixture *)ctx)->refusal = err->code;
+        error_free(err);
+}
+
+static void on_finished(void *ctx)
+{
+        ((struct fixture *)ctx)->finishes++;
+}
+
+static const struct attend_events events = { on_decision, on_terminate, on_refused, on_finished };
+
+static void on_acknowledged(void *ctx, struct error *err)
+{
+        struct fixture *f = ctx;
+
+        *(err == NULL ? &f->acknowledged : &f->cancelled) += 1;
+        error_free(err);
+}
+
+static void tell_port(struct fixture *f)
+{
+        Cteleport__V1__AttendPort port = CTELEPORT__V1__ATTEND_PORT__INIT;
+        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+
+        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_PORT;
+        up.port = &port;
+        attend_tell(f->attend, &up, on_acknowledged, f);
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        assert_null(loop_init(&f->service.loop, NULL));
+        f->heard = BUF_MAX(1 * MiB);
+        f->attend = attend_new(&f->service, STR("connection"), STR("192.0.2.7:50122"), &events, f);
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+
+        attend_free(f->attend);
+        rpc_client_close(f->client);
+        f->client = NULL;
+        if (f->conn != NULL)
+                hang_up(f);
+        while (f->conn != NULL || f->waiting.done != NULL || f->call != NULL)
+                uv_run(&f->service.loop.uv, UV_RUN_ONCE);
+        for (int i = 0; i < 3; i++)
+                uv_run(&f->service.loop.uv, UV_RUN_NOWAIT);
+        buf_release(&f->heard);
+        loop_release(&f->service.loop);
+        free(f);
+        return 0;
+}
+
+#define AWAIT(f, condition)                                                                                              \
+        while (!(condition))                                                                                                 \
+        uv_run(&(f)->service.loop.uv, UV_RUN_ONCE)
+
+static void await_heard(struct fixture *f, const char *words)
+{
+        AWAIT(f, f->heard.len >= strlen(words));
+        assert_string_equal(buf_c(&f->heard), words);
+        buf_clear(&f->heard);
+}
+
+/* ---- the tests -------------------------------------------------------------------------------------------------- */
+
+static void tells_in_order_and_hears_when_it_is_durable(void **state)
+{
+        struct fixture *f = *state;
+
+        tell_port(f); /* before there is a stream */
+        await_heard(f, "begin 1:port ");
+        attend_accepted(f->attend, STR("cert"), STR("root"));
+        tell_port(f);
+        await_heard(f, "2:accepted 3:port ");
+        assert_int_equal(f->acknowledged, 0);
+        acknowledge(f, 2);
+        AWAIT(f, f->acknowledged == 1);
+        acknowledge(f, 3);
+        AWAIT(f, f->acknowledged == 2);
+}
+
+static void repeats_after_a_loss_what_was_not_acknowledged(void **state)
+{
+        struct fixture *f = *state;
+
+        attend_accepted(f->attend, STR("cert"), STR("root"));
+        tell_port(f);
+        tell_port(f);
+        await_heard(f, "begin 1:accepted 2:port 3:port ");
+        acknowledge(f, 2);
+        AWAIT(f, f->acknowledged == 1);
+        hang_up(f);
+        AWAIT(f, f->conn == NULL);
+        tell_port(f);
+        await_heard(f, "resume:root 3:port 4:port ");
+        acknowledge(f, 4);
+        AWAIT(f, f->acknowledged == 3);
+}
+
+static void asks_again_after_a_loss_what_was_not_answered(void **state)
+{
+        struct fixture *f = *state;
+
+        attend_ask(f->attend, STR("one"), STR("root"));
+        attend_ask(f->attend, STR("two"), STR("bob"));
+        await_heard(f, "begin ask:root ask:bob ");
+        decide(f, "one");
+        AWAIT(f, f->decisions == 1);
+        hang_up(f);
+        await_heard(f, "resume ask:bob ");
+        decide(f, "two");
+        AWAIT(f, f->decisions == 2);
+}
+
+static void waits_for_a_cluster_that_is_away(void **state)
+{
+        struct fixture *f = *state;
+
+        f->is_away = true;
+        tell_port(f);
+        for (int i = 0; i < 2; i++)
+                AWAIT(f, f->waiting.done != NULL);
+        f->is_away = false;
+        await_heard(f, "begin 1:port ");
+        assert_int_equal(f->refusal, 0);
+}
+
+static void keeps_no_more_on_its_way_than_the_cluster_takes(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) first = BUF_MAX(64 * KiB);
+
+        for (int i = 0; i < LIMIT_SSH_TELLING + 10; i++)
+                tell_port(f);
+        buf_put_c(&first, "begin ");
+        for (int i = 1; i <= LIMIT_SSH_TELLING; i++)
+                buf_printf(&first, "%d:port ", i);
+        await_heard(f, buf_c(&first));
+        acknowledge(f, 3);
+        buf_clear(&first);
+        for (int i = 1; i <= 3; i++)
+                buf_printf(&first, "%d:port ", LIMIT_SSH_TELLING + i);
+        await_heard(f, buf_c(&first));
+}
+
+static void gives_up_when_more_happens_than_can_be_kept(void **state)
+{
+        struct fixture *f = *state;
+
+        f->is_away = true;
+        for (int i = 0; i < LIMIT_SSH_UNTOLD; i++)
+                tell_port(f);
+        assert_int_equal(f->refusal, 0);
+        tell_port(f);
+        assert_int_equal(f->refusal, ERROR_RESOURCE_EXHAUSTED);
+}
+
+static void ends_with_a_cluster_that_knows_nothing_of_it(void **state)
+{
+        struct fixture *f = *state;
+
+        await_heard(f, "begin ");
+        struct rpc_call *call = f->call;
+        f->call = NULL;
+        rpc_call_finish(call, error_new(ERROR_NOT_FOUND, "there is no such connection"));
+        AWAIT(f, f->refusal != 0);
+        assert_int_equal(f->refusal, ERROR_NOT_FOUND);
+}
+
+static void finishes_when_everything_is_durable(void **state)
+{
+        struct fixture *f = *state;
+
+        tell_port(f);
+        attend_finish(f->attend);
+        await_heard(f, "begin 1:port ");
+        assert_int_equal(f->finishes, 0);
+        hang_up(f);
+        await_heard(f, "resume 1:port ");
+        acknowledge(f, 1);
+        AWAIT(f, f->finishes == 1);
+}
+
+static void tells_those_who_wait_that_it_is_over(void **state)
+{
+        struct fixture *f = *state;
+
+        tell_port(f);
+        await_heard(f, "begin 1:port ");
+        attend_free(f->attend);
+        f->attend = NULL;
+        assert_int_equal(f->cancelled, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(tells_in_order_and_hears_when_it_is_durable),
+                TEST(repeats_after_a_loss_what_was_not_acknowledged),
+                TEST(asks_again_after_a_loss_what_was_not_answered),
+                TEST(waits_for_a_cluster_that_is_away),
+                TEST(keeps_no_more_on_its_way_than_the_cluster_takes),
+                TEST(gives_up_when_more_happens_than_can_be_kept),
+                TEST(ends_with_a_cluster_that_knows_nothing_of_it),
+                TEST(finishes_when_everything_is_durable),
+                TEST(tells_those_who_wait_that_it_is_over),
+        };
+
+        return cmocka_run_group_tests_name("attend", tests, NULL, NULL);
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Places, dials and tunnels, with stand-ins for the network: each dial waits until the test says who answers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "join/identity_testing.h"
+#include "net/tls.h"
+#include "ssh/ssh_service.h"
+
+#define ONE "11111111-1111-4111-8111-111111111111"
+#define TWO "22222222-2222-4222-8222-222222222222"
+
+enum { DIALS_MAX = 16 };
+
+struct fixture;
+
+struct connect {
+        struct fixture *fixture;
+        struct connect_way way;
+        void (*done)(void *ctx, struct stream *tls, struct error *err);
+        void *ctx;
+        bool is_cancelled;
+};
+
+/* A stream that is only its certificate. */
+struct fake_stream {
+        struct stream stream;
+        struct str cert;
+        struct fixture *fixture;
+};
+
+struct tunnel_server {
+        struct fixture *fixture;
+        struct stream *tls;
+        const struct tunnel_server_events *events;
+        void *ctx;
+};
+
+static struct fixture {
+        struct ssh_service service;
+        struct fake_clock clock;
+        struct fake_cluster cluster;
+        struct connect *dials[DIALS_MAX];
+        size_t dial_count;
+        struct tunnel_server *tunnels[DIALS_MAX];
+        size_t open;
+        int closed_streams;
+} *fixture;
+
+/* ---- stand-ins --------------------------------------------------------------------------------------------------- */
+
+struct error *connect_way_of_tunnel(struct str addr, struct connect_way *ret)
+{
+        *ret = (struct connect_way){ .route = ROUTE_TUNNEL };
+        snprintf(ret->address, sizeof(ret->address), "%.*s", STR_ARG(addr));
+        return NULL;
+}
+
+struct connect *connect_start(struct loop *l, const struct connect_way *way, const struct connect_trust *trust,
+                              void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx)
+{
+        struct connect *c = NEW(struct connect);
+
+        (void)l;
+        assert_non_null(trust->stored);
+        *c = (struct connect){ .fixture = fixture, .way = *way, .done = done, .ctx = ctx };
+        assert_true(fixture->dial_count < DIALS_MAX);
+        fixture->dials[fixture->dial_count++] = c;
+        return c;
+}
+
+static void finish_dial(struct connect *c, struct stream *tls, struct error *err)
+{
+        size_t at = 0;
+
+        while (fixture->dials[at] != c)
+                at++;
+        fixture->dials[at] = fixture->dials[--fixture->dial_count];
+        c->done(c->ctx, tls, err);
+        free(c);
+}
+
+static void cancelled(void *ctx)
+{
+        finish_dial(ctx, NULL, error_new(ERROR_CANCELLED, "cancelled"));
+}
+
+void connect_cancel(struct connect *c)
+{
+        c->is_cancelled = true;
+        loop_defer(&fixture->service.loop, cancelled, c);
+}
+
+static void close_fake_stream(struct stream *s)
+{
+        fixture->closed_streams++;
+        free(s);
+}
+
+static const struct stream_ops fake_ops = { .close = close_fake_stream };
+
+struct str tls_peer_cert_der(const struct stream *s)
+{
+        return ((const struct fake_stream *)s)->cert;
+}
+
+struct tunnel_server *tunnel_server_new(struct loop *l, struct stream *tls, const struct tunnel_server_events *events, void *ctx)
+{
+        struct tunnel_server *t = NEW(struct tunnel_server);
+
+        (void)l;
+        *t = (struct tunnel_server){ .fixture = fixture, .tls = tls, .events = events, .ctx = ctx };
+        fixture->tunnels[fixture->open++] = t;
+        return t;
+}
+
+void tunnel_server_close(struct tunnel_server *t)
+{
+        size_t at = 0;
+
+        while (fixture->tunnels[at] != t)
+                at++;
+        fixture->tunnels[at] = fixture->tunnels[--fixture->open];
+        stream_close(t->tls);
+        free(t);
+}
+
+void connection_begin(struct ssh_service *s, struct tunnel_visit *v, const struct tunnel_request *request)
+{
+        (void)s, (void)v, (void)request;
+}
+
+void connection_visitor_gone(struct ssh_service *s, struct tunnel_visit *v)
+{
+        (void)s, (void)v;
+}
+
+struct held_identity *identity_hold(struct held_identity *h)
+{
+        h->holders++;
+        return h;
+}
+
+void identity_let_go(struct held_identity *h)
+{
+        if (h != NULL)
+                h->holders--;
+}
+
+/* ---- the fixture ------------------------------------------------------------------------------------------------- */
+
+static struct stream *stream_of_proxy(struct fixture *f, const char *proxy_id)
+{
+        struct fake_stream *s = NEW(struct fake_stream);
+        struct x509_ca *ca = NULL;
+        AUTO(key) key = { 0 };
+        AUTO(buf) public = BUF_MAX(4 * KiB);
+        AUTO(buf) cert = BUF_MAX(CERT_MAX);
+        AUTO_MEM char *name = mem_printf("%s." CLUSTER, proxy_id);
+        struct x509_subject subject = { .common_name = str_of(name), .role = STR("Proxy"), .cluster = STR(CLUSTER) };
+
+        must(key_generate(&key, KEY_ECDSA_P256));
+        must(key_public_der(&key, &public));
+        must(x509_ca_load(f->cluster.ca_cert, &f->cluster.tls_key, &ca));
+        must(x509_issue_host(ca, &subject, buf_str(&public), fake_times(&f->cluster), &cert, NULL));
+        x509_ca_free(ca);
+        *s = (struct fake_stream){ .stream = { .ops = &fake_ops }, .cert = arena_str(f->cluster.arena, buf_str(&cert)), .fixture = f };
+        return &s->stream;
+}
+
+static void turn(struct fixture *f)
+{
+        for (int i = 0; i < 4; i++)
+                uv_run(&f->service.loop.uv, UV_RUN_NOWAIT);
+}
+
+static void wait_for(struct fixture *f, struct duration by)
+{
+        loop_advance(&f->service.loop, &f->clock, by);
+        turn(f);
+}
+
+/* What the cluster says: pairs of host ID and address. */
+static void set(struct fixture *f, const char *const *pairs)
+{
+        Cteleport__Internal__V1__Proxies list = CTELEPORT__INTERNAL__V1__PROXIES__INIT;
+        Cteleport__Internal__V1__ProxyAddress rows[4], *pointers[4];
+
+        for (; pairs[2 * list.n_proxies] != NULL; list.n_proxies++) {
+                size_t n = list.n_proxies;
+
+                cteleport__internal__v1__proxy_address__init(&rows[n]);
+                rows[n].host_id = (char *)(uintptr_t)pairs[2 * n];
+                rows[n].addr = (char *)(uintptr_t)pairs[2 * n + 1];
+                pointers[n] = &rows[n];
+        }
+        list.proxies = pointers;
+        tunnel_keeper_set(f->service.tunnels, &list);
+        wait_for(f, MILLISECONDS(5));
+}
+#define SET(f, ...) set(f, (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+
+static struct connect *dial_to(struct fixture *f, const char *address)
+{
+        for (size_t i = 0; i < f->dial_count; i++)
+                if (strcmp(f->dials[i]->way.address, address) == 0 && !f->dials[i]->is_cancelled)
+                        return f->dials[i];
+        fail_msg("nobody dials %s", address);
+        return NULL;
+}
+
+static void answer(struct fixture *f, const char *address, const char *proxy_id)
+{
+        finish_dial(dial_to(f, address), stream_of_proxy(f, proxy_id), NULL);
+        turn(f);
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        fixture = f;
+        fake_clock_init(&f->clock, 1800000000);
+        assert_null(loop_init(&f->service.loop, &f->clock.clock));
+        fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
+        f->service.identity = NEW(struct held_identity);
+        f->service.identity->holders = 1;
+        f->service.tunnels = tunnel_keeper_new(&f->service);
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+
+        tunnel_keeper_free(f->service.tunnels);
+        turn(f);
+        assert_int_equal(f->dial_count, 0);
+        assert_int_equal(f->open, 0);
+        assert_int_equal(f->service.identity->holders, 1);
+        free(f->service.identity);
+        fake_cluster_release(&f->cluster);
+        loop_release(&f->service.loop);
+        free(f);
+        return 0;
+}
+
+/* ---- the tests ------------------------------------------------------------------------------------------------------ */
+
+static void keeps_a_tunnel_to_each_proxy(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443", TWO, "two:443");
+        answer(f, "one:443", ONE);
+        answer(f, "two:443", TWO);
+        assert_int_equal(f->open, 2);
+        wait_for(f, HOURS(1));
+        assert_int_equal(f->dial_count, 0);
+}
+
+static void reaches_all_proxies_behind_one_address(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "lb:443", TWO, "lb:443");
+        assert_int_equal(f->dial_count, 2);
+        answer(f, "lb:443", TWO);
+        answer(f, "lb:443", TWO); /* again: not the one that is missing */
+        assert_int_equal(f->open, 1);
+        assert_int_equal(f->closed_streams, 1);
+        wait_for(f, MILLISECONDS(PACE_RETRY_MOST));
+        answer(f, "lb:443", ONE);
+        assert_int_equal(f->open, 2);
+        wait_for(f, HOURS(1));
+        assert_int_equal(f->dial_count, 0);
+}
+
+static void learns_the_name_of_the_proxy_that_answered_first(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, "", "lb:443");
+        answer(f, "lb:443", ONE);
+        SET(f, ONE, "lb:443", TWO, "two:443");
+        assert_int_equal(f->open, 1);
+        assert_int_equal(f->dial_count, 1);
+        answer(f, "two:443", TWO);
+        assert_int_equal(f->open, 2);
+}
+
+static void opens_a_lost_tunnel_again(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443");
+        answer(f, "one:443", ONE);
+        f->tunnels[0]->events->on_end(f->tunnels[0]->ctx, error_new(ERROR_UNAVAILABLE, "cut"));
+        assert_int_equal(f->open, 0);
+        wait_for(f, MILLISECONDS(PACE_RETRY_FIRST));
+        answer(f, "one:443", ONE);
+        assert_int_equal(f->open, 1);
+}
+
+static void leaves_a_proxy_that_ends_what_is_open(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443");
+        answer(f, "one:443", ONE);
+        struct tunnel_server *old = f->tunnels[0];
+        old->events->on_drain(old->ctx);
+        wait_for(f, MILLISECONDS(PACE_RETRY_FIRST));
+        answer(f, "one:443", ONE);
+        assert_int_equal(f->open, 2);
+        old->events->on_end(old->ctx, error_new(ERROR_UNAVAILABLE, "gone"));
+        assert_int_equal(f->open, 1);
+        wait_for(f, HOURS(1));
+        assert_int_equal(f->dial_count, 0);
+}
+
+static void forgets_proxies_that_are_gone(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443", TWO, "two:443");
+        answer(f, "one:443", ONE);
+        SET(f, TWO, "two:443"); /* what is open stays, for the list may lag */
+        assert_int_equal(f->open, 1);
+        f->tunnels[0]->events->on_end(f->tunnels[0]->ctx, error_new(ERROR_UNAVAILABLE, "gone"));
+        SET(f, ONE, "one:443"); /* and a dial that nobody wants is cancelled */
+        assert_int_equal(f->dial_count, 1);
+        answer(f, "one:443", ONE);
+}
+
+static void dials_a_proxy_where_it_is_now(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "old:443");
+        finish_dial(dial_to(f, "old:443"), NULL, error_new(ERROR_UNAVAILABLE, "refused"));
+        SET(f, ONE, "new:443");
+        answer(f, "new:443", ONE);
+        assert_int_equal(f->open, 1);
+}
+
+static void opens_nothing_while_it_ends(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443", TWO, "two:443");
+        answer(f, "one:443", ONE);
+        tunnel_keeper_drain(f->service.tunnels);
+        answer(f, "two:443", TWO);
+        assert_int_equal(f->open, 1);
+        f->tunnels[0]->events->on_end(f->tunnels[0]->ctx, error_new(ERROR_UNAVAILABLE, "cut"));
+        wait_for(f, HOURS(1));
+        assert_int_equal(f->dial_count, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(keeps_a_tunnel_to_each_proxy),
+                TEST(reaches_all_proxies_behind_one_address),
+                TEST(learns_the_name_of_the_proxy_that_answered_first),
+                TEST(opens_a_lost_tunnel_again),
+                TEST(leaves_a_proxy_that_ends_what_is_open),
+                TEST(forgets_proxies_that_are_gone),
+                TEST(dials_a_proxy_where_it_is_now),
+                TEST(opens_nothing_while_it_ends),
+        };
+
+        return cmocka_run_group_tests_name("tunnel_keeper", tests, NULL, NULL);
+}
