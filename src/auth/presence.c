@@ -8,6 +8,7 @@
 #include "auth/proxies.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "pki/key.h"
 
 enum { PRESENCE_ARENA = 128 * KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_SAYING_MS = 5000 };
 
@@ -30,13 +31,16 @@ void presence_notice(struct presence *p, const char *kind, const char *text)
 }
 
 /* A visitor comes at half the life of its record; one that is late by half of that again has gone. */
-bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Presence *record)
+static bool is_visiting(const struct auth *a, const Cteleport__State__V1__Presence *record)
 {
         int64_t age = loop_wall(&a->loop).ns / 1000000 - record->last_heartbeat;
 
-        if (map_get(&a->live, str_of(record->host_id)) != NULL)
-                return true;
         return record->is_visit && age <= duration_ms(a->heartbeat_ttl) / 4 * 3;
+}
+
+bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        return map_get(&a->live, str_of(record->host_id)) != NULL || is_visiting(a, record);
 }
 
 /* ---- ends -------------------------------------------------------------------------------------------- */
@@ -144,6 +148,21 @@ static void take_clock(struct presence *p, const Cteleport__V1__Timestamp *now)
 
 /* ---- hello ------------------------------------------------------------------------------------------------------ */
 
+/*
+ * Those that start visiting together, or were held up together, are spread over the time between two visits; from then
+ * on each keeps its pace.
+ */
+static struct duration next_heartbeat(const struct presence *p)
+{
+        struct duration pace = { p->auth->heartbeat_ttl.ns / 2 };
+        uint16_t dice;
+
+        if (!p->is_visit || p->is_regular)
+                return pace;
+        random_bytes(&dice, sizeof dice);
+        return (struct duration){ pace.ns / 8 + pace.ns / 8 * 7 / UINT16_MAX * dice };
+}
+
 static void welcome(struct presence *p)
 {
         Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
@@ -153,7 +172,7 @@ static void welcome(struct presence *p)
 
         now.seconds = walltime_unix(wall);
         now.nanos = (int32_t)(wall.ns - now.seconds * 1000000000);
-        w.heartbeat_ms = duration_ms(p->auth->heartbeat_ttl) / 2;
+        w.heartbeat_ms = duration_ms(next_heartbeat(p));
         w.now = &now;
         w.cluster = (char *)(uintptr_t)p->auth->cluster.ptr;
         w.is_visit = p->is_visit;
@@ -219,11 +238,11 @@ static bool may_stay(struct presence *p)
         return true;
 }
 
-static void log_arrival(const struct presence *p, bool was_visiting)
+static void log_arrival(const struct presence *p)
 {
         const Cteleport__State__V1__Presence *r = p->record;
 
-        if (p->is_visit && was_visiting)
+        if (p->is_regular)
                 log_debug("Agent visits", LOG_C("node_name", r->hostname), LOG_C("host_id", r->host_id));
         else
                 log_info("Agent connected", LOG_C("node_name", r->hostname), LOG_C("host_id", r->host_id),
@@ -242,14 +261,15 @@ static void let_in(struct presence *p, const Cteleport__State__V1__Presence *kno
 {
         Cteleport__State__V1__Presence *r = p->record;
         bool is_back = rivals_remember(p->arena, p->nonce, known, r);
-        bool was_visiting = known != NULL && known->is_visit && str_equal(p->nonce, str_of(known->process_nonce));
+        bool was_visiting = known != NULL && is_visiting(p->auth, known) && str_equal(p->nonce, str_of(known->process_nonce));
 
         take_clock(p, p->hello->now);
         rivals_enter(p);
         r->is_visit = p->is_visit = !may_stay(p);
-        if (r->is_visit && was_visiting)
+        p->is_regular = r->is_visit && was_visiting;
+        if (p->is_regular)
                 r->since = known->since;
-        log_arrival(p, was_visiting);
+        log_arrival(p);
         if (!p->is_visit)
                 welcome(p);
         if (is_back && p->below == NULL) /* one that is here will answer for itself */

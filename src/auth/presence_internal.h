@@ -21,6 +21,7 @@ struct presence {
         bool is_here;    /* has been let in, and is on the list of those with its host ID */
         bool is_held;    /* counted in auth->presence_held */
         bool is_visit;   /* is welcomed, and ends, when its record is written and its rival has answered */
+        bool is_regular; /* a visit that was due */
         bool is_written; /* once at least */
         bool is_writing, is_dirty; /* a write is under way; something changed since */
         /* Those with the same host ID: the next younger and the next elder. auth->live has the youngest. */

@@ -282,6 +282,15 @@ static const char *visit(struct fixture *f, const char *host_id, const char *non
         return told;
 }
 
+static int64_t pause_of(struct fixture *f, const char *host_id, const char *nonce)
+{
+        struct agent *a = present(f, (struct hello){ host_id, nonce });
+        int64_t pause = a->heartbeat_ms;
+
+        hang_up(a);
+        return pause;
+}
+
 static void given_full_house(struct fixture *f, struct agent *ret[HELD_MAX])
 {
         static const char *const ids[] = { "host-2", "host-3" };
@@ -411,10 +420,31 @@ static void asks_for_visits_at_half_the_life_of_a_record(void **state)
 {
         struct fixture *f = *state;
 
+        int64_t pace = TTL_SECONDS * 1000 / 2;
+
         f->auth.presence_held_max = 0;
-        struct agent *a = present(f, (struct hello){ "host-1", "a" });
-        assert_int_equal(a->heartbeat_ms, TTL_SECONDS * 1000 / 2);
-        hang_up(a);
+        assert_in_range(pause_of(f, "host-1", "a"), pace / 10, pace); /* where it likes to begin */
+        assert_int_equal(pause_of(f, "host-1", "a"), pace);
+        loop_advance(&f->auth.loop, &f->clock, SECONDS(TTL_SECONDS / 2));
+        assert_int_equal(pause_of(f, "host-1", "a"), pace);
+        f->auth.presence_held_max = 1;
+        assert_int_equal(pause_of(f, "host-1", "a"), pace);
+}
+
+static void spreads_visitors_that_started_together(void **state)
+{
+        struct fixture *f = *state;
+        int64_t least = INT64_MAX, most = 0;
+
+        f->auth.presence_held_max = 0;
+        for (int i = 0; i < 40; i++) {
+                AUTO_MEM char *nonce = mem_printf("%d", i); /* each time another agent */
+                int64_t pause = pause_of(f, "host-1", nonce);
+
+                least = pause < least ? pause : least;
+                most = pause > most ? pause : most;
+        }
+        assert_true(most > least + TTL_SECONDS * 1000 / 8);
 }
 
 static void lists_nobody_who_was_held_and_has_left(void **state)
@@ -568,6 +598,7 @@ int main(void)
                 WITH_AUTH(keeps_proxies_and_agents_that_do_not_visit),
                 WITH_AUTH(lists_a_visitor_until_it_is_late),
                 WITH_AUTH(asks_for_visits_at_half_the_life_of_a_record),
+                WITH_AUTH(spreads_visitors_that_started_together),
                 WITH_AUTH(lists_nobody_who_was_held_and_has_left),
                 WITH_AUTH(refuses_the_visit_of_a_host_that_was_removed),
                 WITH_AUTH(tells_visitors_of_a_clone_when_one_comes_back),
