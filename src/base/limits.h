@@ -58,6 +58,7 @@ enum {
         TIMEOUT_RECORDING_ACCESS = 600 * 1000, /* a recording read in pieces is audited as one access for so long */
         PACE_HEARTBEAT_MIN = 1000,            /* bounds of what a server may ask of its hosts */
         PACE_HEARTBEAT_MAX = 3600 * 1000,
+        PACE_VISIT_LABELS = 30 * 1000,        /* a host that visits comes this soon when a label has changed */
         PACE_STORE_IDENTITY = 1000,           /* a host whose disk did not take its identity tries again after this */
         PACE_RETRY_FIRST = 200,               /* a host that lost the cluster tries again after this */
         PACE_RETRY_MOST = 60 * 1000,          /* and at least this often */

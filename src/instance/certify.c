@@ -210,6 +210,27 @@ static void on_notice(void *ctx, struct str kind, struct str text)
         status_set_notice(&i->status, shown_kind, shown);
 }
 
+/* Comes again within `pause`. */
+static void visit_within(struct instance *i, struct duration pause)
+{
+        struct instant now = loop_now(&i->loop);
+        if (instant_since(i->visit_at, now).ns <= pause.ns)
+                return;
+        i->visit_at = instant_add(now, pause);
+        timer_start(i->wait, pause);
+}
+
+static void on_visited(void *ctx, struct duration pause)
+{
+        struct instance *i = ctx;
+        instance_hang_up(i);
+        conversation_enter(&i->at, INSTANCE_AWAY);
+        instance_plan_renewal(i);
+        i->visit_at = (struct instant){ INT64_MAX };
+        visit_within(i, pause);
+        instance_tell_labels(i);
+}
+
 static void on_presence_end(void *ctx, struct error *err)
 {
         struct instance *i = ctx;
@@ -227,15 +248,18 @@ static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *sa
 }
 
 static const struct presence_events presence_events = {
-        .on_welcome = on_welcome, .on_notice = on_notice, .on_proxies = on_proxies, .on_end = on_presence_end,
+        .on_welcome = on_welcome, .on_visited = on_visited, .on_notice = on_notice, .on_proxies = on_proxies,
+        .on_end = on_presence_end,
 };
 
 void instance_tell_labels(struct instance *i)
 {
         Cteleport__V1__CommandLabel **labels;
         size_t count = i->labels == NULL ? 0 : labels_list(i->labels, &labels);
-        if (count > 0 && i->presence != NULL)
-                presence_tell_labels(i->presence, labels, count);
+        if (count > 0 && i->presence != NULL && presence_tell_labels(i->presence, labels, count))
+                i->has_untold_labels = false;
+        if (i->has_untold_labels && i->at.state == INSTANCE_AWAY)
+                visit_within(i, MILLISECONDS(PACE_VISIT_LABELS));
 }
 
 static void open_presence(struct instance *i)
@@ -255,8 +279,10 @@ static void open_presence(struct instance *i)
         }
         /* Nothing listens on a node: people reach it through the tunnels it keeps to the proxies. */
         hello.use_tunnel = i->slots[SLOT_NODE].is_wanted;
+        hello.may_visit = !i->is_local;
         if (i->labels != NULL)
                 hello.n_commands = labels_list(i->labels, &hello.commands);
+        i->has_untold_labels = false;
         hello.process_nonce = i->process_nonce;
         if (i->slots[SLOT_PROXY].is_wanted && i->boot->config->proxy_service != NULL && i->boot->config->proxy_service->n_public_addr > 0)
                 hello.proxy_addr = i->boot->config->proxy_service->public_addr[0];

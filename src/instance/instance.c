@@ -25,8 +25,10 @@ static const struct conversation_state states[] = {
                             TO(INSTANCE_CONNECT_TO_JOIN) | TO(INSTANCE_CONNECT) | TO(INSTANCE_WAIT) },
         [INSTANCE_CONNECT] = { "connect", SECONDS(0), TO(INSTANCE_CERTIFY) | TO(INSTANCE_WAIT) },
         [INSTANCE_CERTIFY] = { "certify", SECONDS(0),
-                               TO(INSTANCE_PRESENT) | TO(INSTANCE_CONNECT) | TO(INSTANCE_WAIT) },
-        [INSTANCE_PRESENT] = { "present", SECONDS(0), TO(INSTANCE_CERTIFY) | TO(INSTANCE_WAIT) },
+                               TO(INSTANCE_PRESENT) | TO(INSTANCE_CONNECT) | TO(INSTANCE_AWAY) | TO(INSTANCE_WAIT) },
+        [INSTANCE_PRESENT] = { "present", SECONDS(0),
+                               TO(INSTANCE_CERTIFY) | TO(INSTANCE_AWAY) | TO(INSTANCE_WAIT) },
+        [INSTANCE_AWAY] = { "away", SECONDS(0), TO(INSTANCE_CONNECT) | TO(INSTANCE_CONNECT_TO_JOIN) },
         [INSTANCE_WAIT] = { "wait", SECONDS(0),
                             TO(INSTANCE_CONNECT_TO_JOIN) | TO(INSTANCE_CONNECT) | TO(INSTANCE_CERTIFY) |
                                     TO(INSTANCE_WAIT) },
@@ -192,8 +194,12 @@ static void on_store_again(void *ctx)
 static void on_renewal(void *ctx)
 {
         struct instance *i = ctx;
-        if (i->at.state == INSTANCE_PRESENT && i->rpc != NULL)
+        if (i->at.state == INSTANCE_PRESENT && i->rpc != NULL) {
                 certify_begin(i);
+        } else if (i->at.state == INSTANCE_AWAY) { /* the visit is earlier than planned */
+                timer_stop(i->wait);
+                instance_go_on(i);
+        }
 }
 
 void instance_tell_skew(struct instance *i, struct duration skew)
@@ -332,7 +338,9 @@ static bool runs_labels(const struct instance *i)
 
 static void on_label(void *ctx)
 {
-        instance_tell_labels(ctx);
+        struct instance *i = ctx;
+        i->has_untold_labels = true;
+        instance_tell_labels(i);
 }
 
 /* The same with commands to run for labels: they see the programs of this host, but nothing of the data directory. */

@@ -8,6 +8,8 @@
  *     └─ identity ───┼─────────────┼──────────┘ │          │          │
  *                    └──────────── WAIT ◄───────┴──────────┴── lost ──┘
  *
+ * A cluster of many hosts asks for visits: PRESENT ──► AWAY, without a connection, and CONNECT when the next is due.
+ *
  * On the machine of the Auth Service there is no join and no CONNECT: the link to auth says who we are.
  */
 #ifndef INSTANCE_INSTANCE_H
@@ -47,6 +49,7 @@ enum instance_state {
         INSTANCE_CONNECT,
         INSTANCE_CERTIFY,
         INSTANCE_PRESENT,
+        INSTANCE_AWAY,
         INSTANCE_WAIT,
 };
 
@@ -62,7 +65,8 @@ struct instance {
         struct slot slots[SLOT_COUNT];
         struct status status;
         struct conversation at;
-        struct timer *wait;      /* until the next try */
+        struct timer *wait;      /* until the next try, or the next visit */
+        struct instant visit_at; /* when that is, while away */
         struct timer *renewal;   /* until the first certificate is in the middle of its life */
         struct timer *store_again; /* an identity that could not be stored */
         struct backoff backoff;
@@ -96,6 +100,7 @@ struct instance {
         struct proxy_list *proxies;
         char *local_proxy;       /* where the proxy beside our own auth listens; NULL: there is none */
         struct labels *labels;   /* NULL when none are configured */
+        bool has_untold_labels;  /* one has changed since the cluster was told of them */
 };
 
 /* ---- instance.c ------------------------------------------------------------------------------------ */
@@ -132,7 +137,7 @@ void member_connect(struct instance *i);
 
 /* Asks for what is missing or due, one after the other; then presence, or CONNECT if the Instance certificate is new. */
 void certify_begin(struct instance *i);
-/* Tells the cluster the values of the labels that commands give, if it listens. */
+/* Tells the cluster the values of the labels that commands give, if it listens; while away, at a visit that is soon. */
 void instance_tell_labels(struct instance *i);
 
 #endif

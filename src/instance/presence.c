@@ -41,13 +41,19 @@ static void presence_free(struct presence *p)
         free(p);
 }
 
-/* Ten per cent around the pace, so that hosts that started together do not beat together. */
-static void plan_heartbeat(struct presence *p)
+/* Up to `spread` by chance, so that hosts that started together do not beat together. */
+static int64_t roll(int64_t spread)
 {
         uint16_t dice;
         random_bytes(&dice, sizeof dice);
+        return spread / UINT16_MAX * dice;
+}
+
+/* Ten per cent around the pace. */
+static void plan_heartbeat(struct presence *p)
+{
         int64_t spread = p->pace.ns / 10;
-        timer_start(p->heartbeat, (struct duration){ p->pace.ns - spread + spread * 2 / UINT16_MAX * dice });
+        timer_start(p->heartbeat, (struct duration){ p->pace.ns - spread + roll(spread * 2) });
 }
 
 static void on_heartbeat(void *ctx)
@@ -89,10 +95,14 @@ static void take_welcome(struct presence *p, const Cteleport__V1__PresenceDown__
                                                       (struct duration){ w->now->nanos });
                 skew = walltime_since(theirs, loop_wall(p->loop));
         }
+        bool is_visit = w->is_visit && p->events->on_visited != NULL;
         if (p->at.state == AWAIT_WELCOME)
-                conversation_enter(&p->at, PRESENT);
-        plan_heartbeat(p);
+                conversation_enter(&p->at, is_visit ? CLOSED : PRESENT);
+        if (!is_visit)
+                plan_heartbeat(p);
         p->events->on_welcome(p->ctx, str_of(w->cluster), skew);
+        if (is_visit && p->events != NULL)
+                p->events->on_visited(p->ctx, (struct duration){ p->pace.ns - roll(p->pace.ns / 10) });
 }
 
 static void on_message(void *ctx, const ProtobufCMessage *msg)
@@ -173,7 +183,7 @@ struct presence *presence_open(struct loop *l, struct rpc_client *client, Ctelep
         return p;
 }
 
-void presence_tell_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count)
+bool presence_tell_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count)
 {
         Cteleport__V1__PresenceUp__Labels all = CTELEPORT__V1__PRESENCE_UP__LABELS__INIT;
         Cteleport__V1__PresenceUp up = CTELEPORT__V1__PRESENCE_UP__INIT;
@@ -182,8 +192,10 @@ void presence_tell_labels(struct presence *p, Cteleport__V1__CommandLabel **labe
         all.n_commands = count;
         up.payload_case = CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS;
         up.labels = &all;
-        if (p->at.state == PRESENT)
-                rpc_client_send(p->call, &up.base);
+        if (p->at.state != PRESENT)
+                return false;
+        rpc_client_send(p->call, &up.base);
+        return true;
 }
 
 void presence_close(struct presence *p)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host's presence in the cluster: one stream that says hello, then a heartbeat at the pace the
- * server asks for, and answers the server's pings.
+ * server asks for, and answers the server's pings. A server that has many hosts asks for visits instead:
+ * a hello each time, and no stream in between.
  */
 #ifndef INSTANCE_PRESENCE_H
 #define INSTANCE_PRESENCE_H
@@ -15,6 +16,8 @@ struct loop;
 struct presence_events {
         /* The server took the hello: this host is listed. skew: the server's clock minus ours. */
         void (*on_welcome)(void *ctx, struct str cluster, struct duration skew);
+        /* After that, for who may visit: there will be no stream. To be closed; the next hello is due after `pause`. */
+        void (*on_visited)(void *ctx, struct duration pause);
         /* Something for the operator. Foreign text. */
         void (*on_notice)(void *ctx, struct str kind, struct str text);
         /* The Proxy Services there are; borrowed until it returns. */
@@ -28,8 +31,8 @@ struct presence;
 struct presence *presence_open(struct loop *l, struct rpc_client *client, Cteleport__V1__PresenceUp__Hello *hello,
                                const struct presence_events *events, void *ctx) MUST_USE;
 
-/* Tells the values of labels; before the welcome nothing is sent (the hello had them, or the next call will). */
-void presence_tell_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count);
+/* Tells the values of labels. False when nothing is sent: before the welcome, and in a visit. */
+bool presence_tell_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count);
 
 /* Ends it; no event comes any more. NULL is silent. */
 void presence_close(struct presence *p);
