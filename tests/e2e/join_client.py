@@ -40,7 +40,7 @@ def messages():
     """The modules made of proto/*.proto: .join, .legacy, .api."""
     names = {"join": "join", "legacy": "join_legacy", "api": "api"}
     with tempfile.TemporaryDirectory() as out:
-        files = [str(PROTO / f"{name}.proto") for name in (*names.values(), "common", "resource")]
+        files = [str(PROTO / f"{name}.proto") for name in (*names.values(), "common", "resource", "role")]
         assert protoc.main(["protoc", f"-I{PROTO}", f"--python_out={out}", *files]) == 0
         sys.path.insert(0, out)
         try:

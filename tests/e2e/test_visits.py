@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts of a cluster that is too large to keep a presence stream of each: they come, say hello and leave again."""
+import asyncio
+import os
+import pathlib
+import re
+import subprocess
+import threading
+
+import grpc
+import pytest
+from cryptography import x509
+
+from fake_auth import pem
+from harness import PATIENCE, iam_token, wait_until
+from join_client import SERVER_NAME, messages
+from test_life import clone_of, count, is_connected, joins
+
+LIMITS = pathlib.Path(__file__).resolve().parents[2] / "src" / "base" / "limits.h"
+HELD = int(re.search(r"LIMIT_PRESENCE_HELD = (\d+)", LIMITS.read_text()).group(1))
+PRESENCE = "/cteleport.v1.HostService/Presence"
+
+
+class Crowd:
+    """As many presence streams as the Auth Service keeps, on one connection with the identity of a stopped host."""
+
+    def __init__(self, cluster, identity):
+        self.credentials = grpc.ssl_channel_credentials(
+            b"".join(pem(x509.load_der_x509_certificate(ca)) for ca in identity["tls_ca_certs"]), identity["tls_key"].encode(),
+            pem(x509.load_der_x509_certificate(identity["tls_cert"])))
+        self.address, self.welcomed, self.ended = cluster.auth_addr, 0, None
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_until_complete, args=(self.stay(),), daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        wait_until(lambda: self.welcomed == HELD or not self.thread.is_alive(), "all of the crowd are welcomed")
+        assert self.welcomed == HELD
+        return self
+
+    def __exit__(self, *_):
+        self.leave()
+
+    def leave(self):
+        if self.thread.is_alive():
+            self.loop.call_soon_threadsafe(self.ended.set)
+            self.thread.join(PATIENCE)
+
+    async def stay(self):
+        self.ended, door = asyncio.Event(), asyncio.Semaphore(20)
+        options = [("grpc.ssl_target_name_override", SERVER_NAME), ("grpc.enable_http_proxy", 0)]
+        async with grpc.aio.secure_channel(self.address, self.credentials, options) as channel:
+            tasks = [asyncio.create_task(self.ended.wait()), *(asyncio.create_task(self.one(channel, door, str(n))) for n in range(HELD))]
+            done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in pending:
+                task.cancel()
+            for task in done:
+                task.result()
+
+    async def one(self, channel, door, nonce):
+        api = messages().api
+        async with door:  # not all at once: each has its predecessor asked whether it lives
+            call = channel.stream_stream(PRESENCE, api.PresenceUp.SerializeToString, api.PresenceDown.FromString)()
+            await call.write(api.PresenceUp(hello=api.PresenceUp.Hello(process_nonce=nonce, use_tunnel=True, may_visit=True)))
+            welcome = (await call.read()).welcome
+            assert welcome.cluster and not welcome.is_visit
+            self.welcomed += 1
+        while (down := await call.read()) is not grpc.aio.EOF:
+            if down.HasField("ping"):
+                await call.write(api.PresenceUp(pong=api.PresenceUp.Pong(nonce=down.ping.nonce)))
+
+
+@pytest.fixture
+def crowded(make_cluster, aws):
+    """Starts a cluster that holds all the streams it will; (it, what holds them)."""
+    crowds = []
+
+    def start(**auth):
+        cluster = make_cluster(auth={"heartbeat_ttl": "4s", **auth})
+        cluster.create(iam_token())
+        host = cluster.join("crowd", env=aws.identity())
+        identity = host.identity()
+        host.stop()
+        cluster.process.wait_for("Agent disconnected node_name:crowd")
+        crowds.append(Crowd(cluster, identity).__enter__())
+        return cluster, crowds[-1]
+
+    yield start
+    for crowd in crowds:
+        crowd.leave()
+
+
+def tcp_connections(pid):
+    """The inodes of the established ones of a process."""
+    established = {fields[9] for line in pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:] if (fields := line.split())[3] == "01"}
+    held = set()
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            held.add(os.readlink(fd).removeprefix("socket:[").removesuffix("]"))
+        except FileNotFoundError:
+            pass
+    return established & held
+
+
+def last_heartbeat(cluster, host):
+    return next((n["spec"]["last_heartbeat"] for n in cluster.nodes() if n["metadata"]["name"] == host.host_id), None)
+
+
+def await_visit(cluster, host):
+    last = last_heartbeat(cluster, host)
+    wait_until(lambda: last_heartbeat(cluster, host) not in (None, last), "it comes again")
+
+
+def test_a_host_too_many_visits_and_is_listed_like_the_others(crowded, aws):
+    cluster, crowd = crowded()
+    host = cluster.join(env=aws.identity())
+    host.process.mark()
+    instance = host.process.children()["instance"]
+    for _ in range(3):
+        wait_until(lambda: not tcp_connections(instance), "it has hung up")
+        assert is_connected(cluster, host)
+        assert "connected" in host.teleport("status", "--data-dir", host.data_dir).out.lower()
+        assert host.status()["state"] == "connected"
+        await_visit(cluster, host)
+    assert count(host.process, "present in the cluster|WARN|ERRO") == 0, "nothing is news"
+    assert count(cluster.process, "Agent connected node_name:web-1") == 1
+
+    crowd.leave()
+    cluster.process.mark()
+    cluster.process.wait_for("Agent connected node_name:web-1")
+    wait_until(lambda: tcp_connections(instance), "it stays now that there is room")
+    assert is_connected(cluster, host)
+    assert len(joins(cluster, node_name="web-1")) == 1
+
+
+def test_a_visitor_that_stopped_is_not_connected_soon_and_not_listed_later(crowded, aws):
+    cluster, _ = crowded()
+    host = cluster.join(env=aws.identity())
+    await_visit(cluster, host)
+    host.stop()
+    wait_until(lambda: not is_connected(cluster, host), "it is missed")
+    wait_until(lambda: last_heartbeat(cluster, host) is None, "it is not listed")
+
+
+def test_certificates_are_renewed_between_visits(crowded, aws):
+    cluster, _ = crowded(host_cert_ttl="12s", heartbeat_ttl="10m")
+    host = cluster.join(env=aws.identity())
+    host.process.mark()
+    before = {role: host.identity(role) for role in ("instance", "node")}
+    wait_until(lambda: all(host.identity(role)["tls_cert"] != before[role]["tls_cert"] for role in before), "both are renewed")
+    assert count(host.process, "present in the cluster|WARN|ERRO") == 0, "nothing is news"
+    assert len(joins(cluster, node_name="web-1")) == 1
+
+
+def test_a_removed_visitor_learns_it_at_its_next_visit(crowded, aws):
+    cluster, _ = crowded()
+    host = cluster.join(env=aws.identity())
+    first = host.host_id
+    host.process.mark()
+    cluster.tctl("rm", f"node/{first}")
+    host.wait_joined()
+    assert len(joins(cluster, node_name="web-1")) == 2
+    wait_until(lambda: host.host_id != first, "it has another ID")
+
+
+def test_a_visitor_whose_visit_fails_keeps_trying(crowded, aws):
+    cluster, _ = crowded()
+    host = cluster.join(env=aws.identity())
+    host.process.mark()
+    subprocess.run(["kill", "-STOP", str(cluster.process.children()["proxy"])], check=True)
+    subprocess.run(["kill", "-9", str(cluster.process.children()["proxy"])], check=True)
+    cluster.process.wait_for("service is back name:proxy")
+    await_visit(cluster, host)
+    wait_until(lambda: host.status()["state"] == "connected", "it is back")
+    assert len(joins(cluster, node_name="web-1")) == 1
+
+
+def test_clones_that_visit_are_told_of_each_other(crowded, aws):
+    cluster, _ = crowded()
+    original = cluster.join("web-1", env=aws.identity())
+    clone = clone_of(original, "web-1-clone")
+    for host in (original, clone):
+        host.process.wait_for("two live agents have the host ID " + original.host_id)
+        wait_until(lambda: any("two live agents" in notice for notice in host.status()["notices"]), "status.json says so")
+    wait_until(lambda: [e for e in cluster.events("instance.duplicate") if e["host_id"] == original.host_id], "it is audited")
+
+
+def test_the_label_of_a_command_is_told_between_visits(crowded, aws, tmp_path):
+    cluster, _ = crowded()
+    said = tmp_path / "said"
+    said.write_text("one")
+    host = cluster.join(env=aws.identity(), ssh={"commands": [{"name": "word", "command": ["/bin/cat", str(said)], "period": "1s"}]})
+
+    def word():
+        return next((label["result"] for n in cluster.nodes() if n["metadata"]["name"] == host.host_id
+                     for label in n["spec"].get("cmd_labels", [])), None)
+
+    wait_until(lambda: word() == "one", "its label is there")
+    said.write_text("two")
+    wait_until(lambda: word() == "two", "its label has changed")
