@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ten thousand agents in one process: each with its presence stream to the Auth Service, through the proxy, and its
- * reverse tunnel. What they cost proxy and auth in memory, what their heartbeats cost in CPU, and how long all of them
+ * Ten thousand agents in one process: each with its presence at the Auth Service, through the proxy, as a stream or by
+ * visits, and its reverse tunnel. What they cost proxy and auth in memory, what their heartbeats cost in CPU, and how long all of them
  * need to come back when the proxy dies.
  *
  *     bench_tunnels [--json] TELEPORT TCTL [AGENTS]
@@ -43,7 +43,7 @@ struct fleet {
         struct crowd crowd;
         struct connect_way member, tunnel;
         struct agent *agents;
-        size_t count, joined, begun, complete;
+        size_t count, joined, begun, complete, visits;
         struct timer *watch;
 };
 
@@ -82,7 +82,20 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         (void)cluster;
         (void)skew;
         backoff_reset(&a->pause_presence);
-        gained(a, &a->is_present);
+        if (!a->is_present)
+                gained(a, &a->is_present);
+}
+
+/* Present all the same, until a visit fails. */
+static void on_visited(void *ctx, struct duration pause)
+{
+        struct agent *a = ctx;
+        presence_close(a->presence);
+        a->presence = NULL;
+        rpc_client_close(a->client);
+        a->client = NULL;
+        a->fleet->visits++;
+        timer_start(a->again_presence, pause);
 }
 
 static void on_notice(void *ctx, struct str kind, struct str text)
@@ -109,7 +122,15 @@ static void on_client_closed(void *ctx, struct error *err)
         error_free(err);
 }
 
-static const struct presence_events presence_events = { .on_welcome = on_welcome, .on_notice = on_notice, .on_end = on_presence_end };
+static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *proxies)
+{
+        (void)ctx; /* there is one, and it is known */
+        (void)proxies;
+}
+
+static const struct presence_events presence_events = {
+        .on_welcome = on_welcome, .on_visited = on_visited, .on_notice = on_notice, .on_proxies = on_proxies, .on_end = on_presence_end,
+};
 
 static void on_member(void *ctx, struct stream *tls, struct error *err)
 {
@@ -120,6 +141,7 @@ static void on_member(void *ctx, struct stream *tls, struct error *err)
 
         if (err != NULL) {
                 error_free(err);
+                lost(a, &a->is_present);
                 timer_start(a->again_presence, backoff_next(&a->pause_presence));
                 return;
         }
@@ -127,7 +149,7 @@ static void on_member(void *ctx, struct stream *tls, struct error *err)
         hello.version = (char[]){ CTELEPORT_VERSION };
         hello.services = services;
         hello.n_services = ARRAY_LEN(services);
-        hello.use_tunnel = true;
+        hello.use_tunnel = hello.may_visit = true;
         a->client = rpc_client_new(&a->fleet->crowd.loop, tls, "auth", on_client_closed, a);
         a->presence = presence_open(&a->fleet->crowd.loop, a->client, &hello, &presence_events, a);
 }
@@ -309,7 +331,8 @@ static void fleet_release(struct fleet *f)
 struct report {
         size_t agents;
         double auth_kib, proxy_kib;           /* each agent: tunnel, presence, and what its join left behind */
-        double auth_percent, proxy_percent;   /* of one CPU, all agents idle with heartbeats */
+        double auth_percent, proxy_percent;   /* of one CPU, all agents idle with heartbeats or visits */
+        double visits;                        /* a second */
         double connect_seconds, back_seconds; /* all at once; after the proxy died */
 };
 
@@ -328,12 +351,13 @@ static void on_watched(void *ctx)
         loop_stop(&f->crowd.loop);
 }
 
-/* A minute of nothing but heartbeats. */
+/* A minute of nothing but heartbeats and visits. */
 static void measure_idle(struct fleet *f, struct program *cluster, struct report *r)
 {
         pid_t auth = pid_of(cluster, "auth"), proxy = pid_of(cluster, "proxy");
         double auth_before = process_cpu_seconds(auth), proxy_before = process_cpu_seconds(proxy);
         struct instant begun = loop_now(&f->crowd.loop);
+        size_t visits_before = f->visits;
 
         f->watch = timer_new(&f->crowd.loop, on_watched, f);
         timer_start(f->watch, SECONDS(WATCH_SECONDS));
@@ -341,6 +365,7 @@ static void measure_idle(struct fleet *f, struct program *cluster, struct report
         double seconds = seconds_since(begun);
         if (f->complete != f->count)
                 bug("%zu of %zu agents were lost while idle", f->count - f->complete, f->count);
+        r->visits = (double)(f->visits - visits_before) / seconds;
         r->auth_percent = 100 * (process_cpu_seconds(auth) - auth_before) / seconds;
         r->proxy_percent = 100 * (process_cpu_seconds(proxy) - proxy_before) / seconds;
 }
@@ -377,8 +402,8 @@ static void measure(struct program *cluster, const char *proxy_addr, struct repo
 static void print_json(const struct report *r)
 {
         printf("{\"bench\":\"tunnels\",\"agents\":%zu,\"agent_kib\":{\"auth\":%.1f,\"proxy\":%.1f},\"idle_cpu_percent\":{\"auth\":%.2f,\"proxy\":%.2f},"
-               "\"connect_seconds\":%.1f,\"back_seconds\":%.1f}\n",
-               r->agents, r->auth_kib, r->proxy_kib, r->auth_percent, r->proxy_percent, r->connect_seconds, r->back_seconds);
+               "\"visits_per_second\":%.1f,\"connect_seconds\":%.1f,\"back_seconds\":%.1f}\n",
+               r->agents, r->auth_kib, r->proxy_kib, r->auth_percent, r->proxy_percent, r->visits, r->connect_seconds, r->back_seconds);
 }
 
 static void print_table(const struct report *r)
@@ -386,6 +411,7 @@ static void print_table(const struct report *r)
         printf("%zu agents, each with a tunnel and its presence\n", r->agents);
         printf("    %-40s %8.1f KiB in auth, %.1f in the proxy\n", "memory of each", r->auth_kib, r->proxy_kib);
         printf("    %-40s %8.2f %% of a CPU in auth, %.2f in the proxy\n", "all of them idle, with heartbeats", r->auth_percent, r->proxy_percent);
+        printf("    %-40s %8.1f a second\n", "visits of those that keep no stream", r->visits);
         printf("    %-40s %8.1f s\n", "until all were connected", r->connect_seconds);
         printf("    %-40s %8.1f s\n", "until all were back after the proxy died", r->back_seconds);
 }
