@@ -8,6 +8,9 @@
 #include "base/bug.h"
 #include "base/mem.h"
 
+/* Buffers that wait for their next use: a megabyte, so that a stream at full speed finds its own again. */
+enum { BUFFERS_KEPT = 16 };
+
 struct timer {
         uv_timer_t uv;
         struct loop *loop;
@@ -138,11 +141,17 @@ char *loop_buffer_take(struct loop *l)
         if (buffer == NULL)
                 return mem_alloc(LOOP_BUFFER);
         l->free_buffers = *(void **)buffer;
+        l->free_buffer_count--;
         return buffer;
 }
 
 void loop_buffer_give(struct loop *l, char *buffer)
 {
+        if (l->free_buffer_count >= BUFFERS_KEPT) {
+                free(buffer);
+                return;
+        }
+        l->free_buffer_count++;
         *(void **)(void *)buffer = l->free_buffers;
         l->free_buffers = buffer;
 }

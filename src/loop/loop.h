@@ -43,6 +43,7 @@ struct loop {
         struct timer *timers; /* those that run */
         struct loop_guest *guests;
         void *free_buffers;
+        size_t free_buffer_count;
 };
 
 /* Prepares an empty loop; clock NULL means the machine's. SIGPIPE is ignored from here on. */
@@ -71,8 +72,8 @@ static inline struct walltime loop_wall(const struct loop *l)
 void loop_defer(struct loop *l, void (*fn)(void *ctx), void *ctx);
 
 /*
- * A buffer of LOOP_BUFFER bytes for the length of one callback, shared by all connections of the loop so
- * that an idle one holds none. Nested takes get different buffers; every take is followed by a give.
+ * A buffer of LOOP_BUFFER bytes for the length of one callback, or as a piece of a queue while it moves,
+ * shared by all connections of the loop so that an idle one holds none. Nested takes get different buffers; every take is followed by a give.
  */
 char *loop_buffer_take(struct loop *l) MUST_USE;
 void loop_buffer_give(struct loop *l, char *buffer);

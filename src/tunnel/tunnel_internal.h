@@ -29,10 +29,10 @@ struct tunnel_end {
         void (*tell)(struct tunnel_end *e, struct tunnel_stream *s);
 };
 
-/* Bytes in order, in memory only while there are some. */
+/* Bytes in order, in buffers of the loop while there are some. */
 struct byte_queue {
-        char *ptr;
-        size_t head, len, room;
+        struct piece *first, *last;
+        size_t len;
 };
 
 struct tunnel_stream {

@@ -9,40 +9,73 @@
 
 /* ---- queues ------------------------------------------------------------------------------------------------ */
 
-static void queue_drop(struct byte_queue *q)
+struct piece {
+        struct piece *next;
+        size_t head, len;
+        char bytes[];
+};
+
+enum { PIECE_ROOM = LOOP_BUFFER - sizeof(struct piece) };
+
+static void drop_first(struct loop *l, struct byte_queue *q)
 {
-        free(q->ptr);
-        *q = (struct byte_queue){ 0 };
+        struct piece *p = q->first;
+
+        q->first = p->next;
+        if (q->first == NULL)
+                q->last = NULL;
+        loop_buffer_give(l, (char *)p);
 }
 
-static void queue_put(struct byte_queue *q, struct str bytes)
+static void queue_drop(struct loop *l, struct byte_queue *q)
 {
-        if (q->head + q->len + bytes.len > q->room) {
-                /* Room for twice what is needed keeps the cost of moving the rest in proportion to what is written. */
-                size_t needed = q->len + bytes.len;
-                size_t room = needed > q->room / 2 ? 2 * needed : q->room;
-                char *ptr = mem_resize(NULL, room, 1);
+        while (q->first != NULL)
+                drop_first(l, q);
+        q->len = 0;
+}
 
-                if (q->len > 0)
-                        memcpy(ptr, q->ptr + q->head, q->len);
-                free(q->ptr);
-                *q = (struct byte_queue){ .ptr = ptr, .len = q->len, .room = room };
-        }
-        memcpy(q->ptr + q->head + q->len, bytes.ptr, bytes.len);
+static void add_piece(struct loop *l, struct byte_queue *q)
+{
+        struct piece *p = (struct piece *)(void *)loop_buffer_take(l);
+
+        p->next = NULL;
+        p->head = p->len = 0;
+        if (q->last == NULL)
+                q->first = p;
+        else
+                q->last->next = p;
+        q->last = p;
+}
+
+static void queue_put(struct loop *l, struct byte_queue *q, struct str bytes)
+{
         q->len += bytes.len;
+        while (bytes.len > 0) {
+                if (q->last == NULL || q->last->head + q->last->len == PIECE_ROOM)
+                        add_piece(l, q);
+                struct piece *p = q->last;
+                struct str part = str_slice(bytes, 0, PIECE_ROOM - p->head - p->len);
+
+                memcpy(p->bytes + p->head + p->len, part.ptr, part.len);
+                p->len += part.len;
+                bytes = str_slice(bytes, part.len, bytes.len);
+        }
 }
 
-static struct str queue_front(const struct byte_queue *q, size_t max)
+/* The bytes that lie together at the front. */
+static struct str queue_front(const struct byte_queue *q)
 {
-        return (struct str){ q->ptr + q->head, q->len < max ? q->len : max };
+        return q->first == NULL ? (struct str){ 0 } : (struct str){ q->first->bytes + q->first->head, q->first->len };
 }
 
-static void queue_advance(struct byte_queue *q, size_t len)
+/* len: at most what queue_front has. */
+static void queue_advance(struct loop *l, struct byte_queue *q, size_t len)
 {
-        q->head += len;
+        q->first->head += len;
+        q->first->len -= len;
         q->len -= len;
-        if (q->len == 0)
-                queue_drop(q);
+        if (q->first->len == 0)
+                drop_first(l, q);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
@@ -56,8 +89,8 @@ static void unref(struct tunnel_stream *s)
 {
         if (--s->refs > 0)
                 return;
-        queue_drop(&s->in);
-        queue_drop(&s->out);
+        queue_drop(s->loop, &s->in);
+        queue_drop(s->loop, &s->out);
         error_free(s->broken);
         free(s);
 }
@@ -90,10 +123,10 @@ void tunnel_stream_leave(struct tunnel_stream *s, struct error *err)
 
         s->is_shut = true; /* whatever is written now is lost */
         s->is_drained |= s->out.len > 0; /* so that nobody waits to write more */
-        queue_drop(&s->out);
+        queue_drop(s->loop, &s->out);
         if (err != NULL) {
                 s->is_broken = true;
-                queue_drop(&s->in);
+                queue_drop(s->loop, &s->in);
                 if (s->has_ended || s->is_closed)
                         error_free(err);
                 else
@@ -154,7 +187,7 @@ static void tunnel_stream_write(struct stream *stream, struct str bytes)
 
         if (s->end == NULL || s->is_shut_wanted)
                 return;
-        queue_put(&s->out, bytes);
+        queue_put(s->loop, &s->out, bytes);
         resume(s);
 }
 
@@ -175,7 +208,7 @@ static void tunnel_stream_close(struct stream *stream)
         s->wanted = false;
         tunnel_stream_shutdown(stream);
         consume(s, s->in.len);
-        queue_drop(&s->in);
+        queue_drop(s->loop, &s->in);
         if (s->end != NULL && s->is_shut) {
                 reset(s);
         } else if (s->end != NULL) {
@@ -254,8 +287,14 @@ void end_put_data(struct h2 *h, int32_t id, char *out, size_t len)
 {
         struct tunnel_stream *s = h2_stream_owner(h, id);
 
-        memcpy(out, queue_front(&s->out, len).ptr, len);
-        queue_advance(&s->out, len);
+        while (len > 0) {
+                struct str part = str_slice(queue_front(&s->out), 0, len);
+
+                memcpy(out, part.ptr, part.len);
+                queue_advance(s->loop, &s->out, part.len);
+                out += part.len;
+                len -= part.len;
+        }
         s->is_drained = s->out.len == 0;
         if (s->is_drained && !s->is_closed)
                 tunnel_stream_note(s);
@@ -271,7 +310,7 @@ void end_on_data(struct h2 *h, int32_t id, struct str bytes)
                 consume(s, bytes.len);
                 return;
         }
-        queue_put(&s->in, bytes); /* its window bounds it */
+        queue_put(s->loop, &s->in, bytes); /* its window bounds it */
         if (s->wanted)
                 tunnel_stream_note(s);
 }
@@ -296,19 +335,15 @@ static void deliver(struct tunnel_stream *s)
 
         s->in = (struct byte_queue){ 0 };
         while (in.len > 0 && s->wanted && !s->is_closed && !s->is_broken) {
-                struct str bytes = queue_front(&in, LOOP_BUFFER);
+                struct str bytes = queue_front(&in);
 
                 s->stream.events->on_read(s->stream.ctx, bytes);
-                in.head += bytes.len;
-                in.len -= bytes.len;
+                queue_advance(s->loop, &in, bytes.len);
         }
-        if (s->is_closed || s->is_broken || in.len == 0) {
-                queue_drop(&in);
-                consume(s, before);
-        } else {
-                consume(s, before - in.len);
-                s->in = in; /* nothing comes while an owner is told */
-        }
+        if (s->is_closed || s->is_broken)
+                queue_drop(s->loop, &in);
+        consume(s, before - in.len);
+        s->in = in; /* nothing comes while an owner is told */
 }
 
 static void tell_end(struct tunnel_stream *s, struct error *err)
