@@ -101,6 +101,8 @@ static void on_visited(void *ctx, struct duration pause)
 static void on_notice(void *ctx, struct str kind, struct str text)
 {
         (void)ctx;
+        if (str_equal(kind, STR("clock_skew")))
+                return; /* on a busy machine a hello of thousands is old when it is read */
         bug("the cluster has a notice: %.*s: %.*s", STR_ARG(kind), STR_ARG(text));
 }
 
