@@ -136,9 +136,10 @@ static void write_record(struct presence *p)
         store_txn_commit(t, on_written, p);
 }
 
-static void take_clock(struct presence *p, const Cteleport__V1__Timestamp *now)
+/* now: what the host's clock showed, when ours showed `at`. */
+static void take_clock(struct presence *p, const Cteleport__V1__Timestamp *now, struct walltime at)
 {
-        int64_t ours = loop_wall(&p->auth->loop).ns / 1000000;
+        int64_t ours = at.ns / 1000000;
 
         p->record->last_heartbeat = ours;
         /* Seconds beyond any calendar would overflow; such a clock says nothing. */
@@ -263,7 +264,7 @@ static void let_in(struct presence *p, const Cteleport__State__V1__Presence *kno
         bool is_back = rivals_remember(p->arena, p->nonce, known, r);
         bool was_visiting = known != NULL && is_visiting(p->auth, known) && str_equal(p->nonce, str_of(known->process_nonce));
 
-        take_clock(p, p->hello->now);
+        take_clock(p, p->hello->now, p->said_hello);
         rivals_enter(p);
         r->is_visit = p->is_visit = !may_stay(p);
         p->is_regular = r->is_visit && was_visiting;
@@ -350,6 +351,7 @@ static void on_hello(struct presence *p, const Cteleport__V1__PresenceUp__Hello 
         }
         p->hello = (const Cteleport__V1__PresenceUp__Hello *)copy;
         p->nonce = str_of(p->hello->process_nonce);
+        p->said_hello = loop_wall(&p->auth->loop);
         p->is_finding = true;
         host_find(p->auth, str_of(caller->host_id), on_host, p);
 }
@@ -388,7 +390,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS) {
                 on_labels(p, up->labels);
         } else {
-                take_clock(p, up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_HEARTBEAT ? up->heartbeat->now : NULL);
+                take_clock(p, up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_HEARTBEAT ? up->heartbeat->now : NULL,
+                           loop_wall(&p->auth->loop));
                 write_record(p);
         }
 }

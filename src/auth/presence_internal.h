@@ -16,6 +16,7 @@ struct presence {
         Cteleport__State__V1__Presence *record; /* NULL before the host was found */
         const Cteleport__V1__PresenceUp__Hello *hello; /* in arena */
         struct arena *commands; /* of the labels that came after the hello; NULL: none did */
+        struct walltime said_hello;
         struct str nonce; /* of the agent's process */
         bool is_finding;
         bool is_here;    /* has been let in, and is on the list of those with its host ID */
