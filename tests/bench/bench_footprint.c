@@ -70,13 +70,20 @@ static void on_notice(void *ctx, struct str kind, struct str text)
         bug("the cluster has a notice: %.*s: %.*s", STR_ARG(kind), STR_ARG(text));
 }
 
+static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *proxies)
+{
+        (void)ctx; /* bench_tunnels has the agents that go there */
+        (void)proxies;
+}
+
 static void on_end(void *ctx, struct error *err)
 {
         (void)ctx;
         must(err);
 }
 
-static const struct presence_events presence_events = { .on_welcome = on_welcome, .on_notice = on_notice, .on_end = on_end };
+static const struct presence_events presence_events = { .on_welcome = on_welcome, .on_notice = on_notice, .on_proxies = on_proxies,
+                                                       .on_end = on_end };
 
 static void on_connected(void *ctx, struct stream *tls, struct error *err)
 {
