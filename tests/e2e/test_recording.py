@@ -32,7 +32,7 @@ def record(person, target, *command, typed=()):
 
 def the_recording(cluster, person, count=1):
     """The newest recording once all of it is at the cluster."""
-    done = wait_until(lambda: [r for r in person.recordings() if r["is_complete"]][count - 1:], "the recording is complete")
+    done = wait_until(lambda: [r for r in person.recordings() if r.get("is_complete")][count - 1:], "the recording is complete")
     return done[-1]
 
 
