@@ -144,20 +144,25 @@ static void obey(struct plain *p, const helper_down *down)
                 session_say(STDERR_FILENO, false, str_of(down->notice->text));
 }
 
-static struct error *talk(struct plain *p, short events)
+static struct error *hear(struct plain *p)
 {
         const helper_down *down;
 
-        TRY(channel_write(p->channel));
-        if (!(events & (POLLIN | POLLHUP | POLLERR)))
-                return NULL;
-        TRY(channel_read(p->channel));
         for (;;) {
                 TRY(channel_next(p->channel, &down));
                 if (down == NULL)
                         return NULL;
                 obey(p, down);
         }
+}
+
+static struct error *talk(struct plain *p, short events)
+{
+        TRY(channel_write(p->channel));
+        if (!(events & (POLLIN | POLLHUP | POLLERR)))
+                return NULL;
+        TRY(channel_read(p->channel));
+        return hear(p);
 }
 
 static void take_signals(struct plain *p)
@@ -236,6 +241,10 @@ struct error *session_run_plain(struct channel *c, const struct session_request 
         TRY(child_prepare(&p.child));
         TRY(start(&p, request, go));
         let_go_of_io();
+        struct error *err = hear(&p); /* what came with `go`: nothing may follow it for long */
+        if (err != NULL)
+                end_it(&p, err->what);
+        error_free(err);
         /* What sftp-server said last is still in the pipe when it has ended. */
         while (!p.is_over && (!p.child.has_ended || p.log >= 0))
                 step(&p);

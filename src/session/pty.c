@@ -306,20 +306,25 @@ static void obey(struct relay *r, const helper_down *down)
         }
 }
 
-static struct error *talk(struct relay *r, short events)
+static struct error *hear(struct relay *r)
 {
         const helper_down *down;
 
-        TRY(channel_write(r->channel));
-        if (!(events & (POLLIN | POLLHUP | POLLERR)))
-                return NULL;
-        TRY(channel_read(r->channel));
         for (;;) {
                 TRY(channel_next(r->channel, &down));
                 if (down == NULL || r->is_over)
                         return NULL;
                 obey(r, down);
         }
+}
+
+static struct error *talk(struct relay *r, short events)
+{
+        TRY(channel_write(r->channel));
+        if (!(events & (POLLIN | POLLHUP | POLLERR)))
+                return NULL;
+        TRY(channel_read(r->channel));
+        return hear(r);
 }
 
 /* ---- signals -------------------------------------------------------------------------------------------------------- */
@@ -445,9 +450,12 @@ static bool is_drained(struct relay *r)
 
 static void relay(struct relay *r)
 {
-        while (!r->is_over) {
-                AUTO_PTR(error) err = step(r);
+        struct error *first = hear(r); /* what came with `go`: nothing may follow it for long */
 
+        while (!r->is_over) {
+                AUTO_PTR(error) err = first != NULL ? first : step(r);
+
+                first = NULL;
                 if (err != NULL)
                         end_it(r, err->what);
                 else if (r->is_silent && !r->is_over)

@@ -202,8 +202,8 @@ def test_only_the_instance_certificate_is_renewed(cluster, aws):
     with Peer(cluster) as peer:
         node = join_legacy(peer, aws.identity(), host_id="3f2c0a52-7d3c-4c5e-9b0e-0123456789ab")
     with Peer(cluster, identity=node) as host:
-        assert certify(host, "Node") == Code.UNAUTHENTICATED
-        assert certify(host, "Instance") == Code.UNAUTHENTICATED
+        assert certify(host, "Node") == Code.PERMISSION_DENIED
+        assert certify(host, "Instance") == Code.PERMISSION_DENIED
 
 
 # ---- what a Proxy Service may say (Z2) --------------------------------------------------------------------------------
