@@ -70,8 +70,7 @@ enum {
         PACE_HELPER_ACCEPTED = 5,             /* it is looked for so often; it mostly is there already */
         TIMEOUT_HELPER_ENDS = 6 * 1000,       /* from the order to end to the end: hang-up, last words, kill */
         PACE_RESIZE_TOLD = 1000,              /* the audit hears of a terminal's size this often; its recording each time */
-        PACE_SPOOL_FLUSH = 200,               /* what a terminal shows is in its recording on the disk after this … */
-        PACE_SPOOL_SYNC = 1000,               /* … and safe from a power cut after this */
+        PACE_SPOOL_SYNC = 1000,               /* what a terminal shows is written to its recording at once, and synced after this */
         PACE_UPLOAD = 1000,                   /* a quiet terminal's recording goes to the cluster this often */
         TIMEOUT_FILE_STATUS = 200,            /* until a file operation that nobody called failed is told as done */
         TIMEOUT_LABEL_COMMAND = 10 * 1000,    /* a command of ssh_service.commands */

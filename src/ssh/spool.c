@@ -18,7 +18,7 @@ static const struct str suffix = STR_INIT(".rec");
 
 /* ---- files ------------------------------------------------------------------------------------------------- */
 
-static void on_flush(void *ctx);
+static void on_sync_due(void *ctx);
 
 static struct spool_file *file_new(struct spool *sp, struct str id, int fd)
 {
@@ -28,7 +28,7 @@ static struct spool_file *file_new(struct spool *sp, struct str id, int fd)
         f->fd = fd;
         snprintf(f->id, sizeof f->id, "%.*s", STR_ARG(id));
         snprintf(f->name, sizeof f->name, "%.*s.rec", STR_ARG(id));
-        f->flush = timer_new(sp->loop, on_flush, f);
+        f->sync = timer_new(sp->loop, on_sync_due, f);
         f->begun = f->synced = loop_now(sp->loop);
         upload_init(f);
         f->next = sp->files;
@@ -45,7 +45,7 @@ static void file_free(struct spool_file *f)
         if (f->next != NULL)
                 f->next->at = f->at;
         upload_release(f);
-        timer_free(f->flush);
+        timer_free(f->sync);
         recording_writer_free(f->writer);
         buf_release(&f->writing);
         error_free(f->write_error);
@@ -173,13 +173,17 @@ static void on_written(void *ctx)
         } else {
                 write_more(f);
                 tell_drained(f);
-                if (f->is_dirty && !f->is_closed && !timer_is_running(f->flush))
-                        timer_start(f->flush, MILLISECONDS(PACE_SPOOL_SYNC));
+                if (f->is_dirty && !f->is_closed && !timer_is_running(f->sync))
+                        timer_start(f->sync, MILLISECONDS(PACE_SPOOL_SYNC));
         }
         upload_advance(f);
 }
 
-/* Hands what is ready to the pool, all at once; or what is written there, to be synced when that is due. */
+/*
+ * Hands what there is to the pool, all at once; or what is written there, to be synced when that is due. What
+ * comes while a job is under way becomes the next one's: so a quiet terminal is on the disk at once, in small chunks, and
+ * a busy one in large ones.
+ */
 static void write_more(struct spool_file *f)
 {
         struct instant now = loop_now(f->spool->loop);
@@ -187,6 +191,8 @@ static void write_more(struct spool_file *f)
 
         if (f->is_writing || f->has_failed || f->is_unwanted)
                 return;
+        if (!f->is_closed) /* it is finished then */
+                recording_flush(f->writer);
         struct str ready = recording_drain(f->writer);
         if (ready.len == 0 && !(f->is_dirty && is_due)) {
                 f->is_complete |= f->is_closed;
@@ -213,8 +219,8 @@ void spool_file_fail(struct spool_file *f, struct error *err)
                 return;
         }
         f->has_failed = f->is_aborted = f->is_complete = true;
-        if (f->flush != NULL)
-                timer_stop(f->flush);
+        if (f->sync != NULL)
+                timer_stop(f->sync);
         log_warn("A recording ends early", LOG_C("session_id", f->id), LOG_ERR(err));
         f->wants_drain = false;
         if (f->is_closed)
@@ -261,7 +267,7 @@ void spool_publish(struct spool_file *f)
 void spool_discard(struct spool_file *f)
 {
         f->is_closed = f->is_unwanted = f->is_complete = true;
-        timer_stop(f->flush);
+        timer_stop(f->sync);
         spool_file_settle(f);
 }
 
@@ -270,22 +276,9 @@ static struct duration since_begun(const struct spool_file *f)
         return instant_since(loop_now(f->spool->loop), f->begun);
 }
 
-/* Chunks go to the disk when they are full; what is open goes when it is old. */
-static void was_given(struct spool_file *f, size_t len)
+static void on_sync_due(void *ctx)
 {
-        f->given += len;
-        if (recording_drain(f->writer).len > 0)
-                write_more(f);
-        if (!timer_is_running(f->flush))
-                timer_start(f->flush, MILLISECONDS(PACE_SPOOL_FLUSH));
-}
-
-static void on_flush(void *ctx)
-{
-        struct spool_file *f = ctx;
-
-        recording_flush(f->writer);
-        write_more(f);
+        write_more(ctx);
 }
 
 void spool_output(struct spool_file *f, struct str bytes)
@@ -293,7 +286,8 @@ void spool_output(struct spool_file *f, struct str bytes)
         if (f->has_failed || bytes.len == 0)
                 return;
         recording_output(f->writer, since_begun(f), bytes);
-        was_given(f, bytes.len);
+        f->given += bytes.len;
+        write_more(f);
 }
 
 void spool_resize(struct spool_file *f, uint32_t columns, uint32_t rows)
@@ -301,7 +295,7 @@ void spool_resize(struct spool_file *f, uint32_t columns, uint32_t rows)
         if (f->has_failed)
                 return;
         recording_resize(f->writer, since_begun(f), columns, rows);
-        was_given(f, 0);
+        write_more(f);
 }
 
 size_t spool_pending(const struct spool_file *f)
@@ -318,7 +312,7 @@ void spool_on_drain(struct spool_file *f, void (*drained)(void *ctx))
 void spool_finish(struct spool_file *f)
 {
         f->is_closed = true;
-        timer_stop(f->flush);
+        timer_stop(f->sync);
         if (!f->has_failed) {
                 recording_finish(f->writer, since_begun(f));
                 write_more(f);
@@ -461,8 +455,8 @@ void spool_close(struct spool *sp)
         for (struct spool_file *f = sp->files; f != NULL; f = next) {
                 next = f->next;
                 f->is_closed = true;
-                timer_free(f->flush); /* jobs may end after the loop has closed its timers */
-                f->flush = NULL;
+                timer_free(f->sync); /* jobs may end after the loop has closed its timers */
+                f->sync = NULL;
                 upload_close(f);
                 spool_file_settle(f); /* the last one frees the spool */
         }

@@ -63,7 +63,7 @@ struct spool_file {
 
         struct recording_writer *writer;
         struct instant begun, synced;
-        struct timer *flush;
+        struct timer *sync;    /* of what is written and not synced */
         bool is_writing;       /* a job holds `writing` */
         bool wants_sync;       /* of that job */
         bool is_dirty;         /* something was written and not synced */
