@@ -1,0 +1,837 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The helpers' socket with everything around it played: sshd's programs, the supervisor, the cluster. The spool is real.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "session/wire.h"
+#include "ssh/ssh.h"
+
+typedef Cteleport__Session__V1__HelperUp helper_up;
+typedef Cteleport__Session__V1__HelperDown helper_down;
+typedef Cteleport__V1__AttendDecision decision_message;
+
+static const char connection_id[] = "99999999-9999-4999-8999-999999999999";
+
+struct connection {
+        bool is_gone;
+        int helpers; /* that count themselves to it */
+        struct helper *last;
+        const decision_message *decision;
+};
+
+enum { ACKS_MAX = 1024 };
+
+struct ssh_service {
+        struct loop loop;
+        struct fake_clock clock;
+        Cteleport__V1__SSHConfig config;
+        struct host_identity identity;
+        struct connection connection;
+        struct helpers *helpers;
+        struct spool *spool;
+        char dir[64];
+        char name[64];
+
+        /* the supervisor */
+        void (*checked)(void *ctx, struct error *err);
+        void *check_ctx;
+        pid_t checked_pid;
+
+        /* the cluster */
+        void (*decided)(void *ctx, const decision_message *decision, struct error *err);
+        void *decide_ctx;
+        struct buf told; /* "start shell;" … */
+        struct {
+                void (*acknowledged)(void *ctx, struct error *err);
+                void *ctx;
+        } acks[ACKS_MAX];
+        size_t ack_count;
+
+        /* the program */
+        int program;
+        struct buf frames;
+        struct buf heard; /* "go;" … */
+};
+
+static struct ssh_service *world;
+static char helper_check; /* somewhere to point to */
+
+/* ---- what the helpers need of their service ------------------------------------------------------------------ */
+
+struct loop *ssh_loop(struct ssh_service *s)
+{
+        return &s->loop;
+}
+
+const Cteleport__V1__SSHConfig *ssh_config(const struct ssh_service *s)
+{
+        return &s->config;
+}
+
+struct spool *ssh_spool(struct ssh_service *s)
+{
+        return s->spool;
+}
+
+const struct host_identity *ssh_identity(const struct ssh_service *s)
+{
+        return &s->identity;
+}
+
+const char *ssh_proxy_addr(const struct ssh_service *s UNUSED)
+{
+        return "proxy:3080";
+}
+
+struct waiting {
+        void (*done)(void *ctx, struct rpc_client *client, struct error *err);
+        void *ctx;
+};
+
+static void answer_away(void *ctx)
+{
+        struct waiting w = *(struct waiting *)ctx;
+
+        free(ctx);
+        w.done(w.ctx, NULL, error_new(ERROR_UNAVAILABLE, "the cluster is away"));
+}
+
+void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
+{
+        struct waiting *w = NEW(struct waiting);
+
+        *w = (struct waiting){ done, ctx };
+        loop_defer(&s->loop, answer_away, w);
+}
+
+struct connection *connection_find(struct ssh_service *s, struct str id)
+{
+        return str_equal(id, str_of(connection_id)) && !s->connection.is_gone ? &s->connection : NULL;
+}
+
+struct str connection_client_addr(const struct connection *c UNUSED)
+{
+        return STR("192.0.2.7:50122");
+}
+
+void connection_ask(struct connection *c UNUSED, struct str certificate, struct str login,
+                    void (*done)(void *ctx, const decision_message *decision, struct error *err), void *ctx)
+{
+        buf_printf(&world->told, "ask %.*s %.*s;", STR_ARG(certificate), STR_ARG(login));
+        world->decided = done;
+        world->decide_ctx = ctx;
+}
+
+const decision_message *connection_decision(const struct connection *c)
+{
+        return c->decision;
+}
+
+void connection_tell(struct connection *c UNUSED, const Cteleport__V1__AttendUp *up,
+                     void (*acknowledged)(void *ctx, struct error *err), void *ctx)
+{
+        switch (up->payload_case) {
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_START:
+                buf_printf(&world->told, "start %s '%s'%s;", up->start->kind, up->start->command, up->start->is_recorded ? " recorded" : "");
+                break;
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT:
+                buf_printf(&world->told, "exit %d %s out %llu in %llu '%s';", up->exit->code, up->exit->signal,
+                           (unsigned long long)up->exit->bytes_to_client, (unsigned long long)up->exit->bytes_from_client, up->exit->reason);
+                break;
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_REJECTED:
+                buf_printf(&world->told, "rejected '%s';", up->rejected->reason);
+                break;
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_RESIZE:
+                buf_printf(&world->told, "resize %ux%u;", up->resize->columns, up->resize->rows);
+                break;
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_FILE:
+                buf_printf(&world->told, "file %s %s;", up->file->action, up->file->path);
+                break;
+        default:
+                fail_msg("something strange was told");
+        }
+        if (acknowledged == NULL)
+                return;
+        assert_true(world->ack_count < ACKS_MAX);
+        world->acks[world->ack_count].acknowledged = acknowledged;
+        world->acks[world->ack_count++].ctx = ctx;
+}
+
+void connection_add_helper(struct connection *c, struct helper *h)
+{
+        c->helpers++;
+        c->last = h;
+}
+
+void connection_remove_helper(struct connection *c, struct helper *h UNUSED)
+{
+        c->helpers--;
+        c->last = NULL;
+}
+
+struct helper_check *helper_check_start(struct ssh_service *s, struct str id, pid_t pid, void (*done)(void *ctx, struct error *err), void *ctx)
+{
+        assert_true(str_equal(id, str_of(connection_id)));
+        s->checked = done;
+        s->check_ctx = ctx;
+        s->checked_pid = pid;
+        return (struct helper_check *)&helper_check;
+}
+
+void helper_check_cancel(struct helper_check *k)
+{
+        if (k != NULL)
+                world->checked = NULL;
+}
+
+/* ---- the world ------------------------------------------------------------------------------------------------ */
+
+static int set_up(void **state)
+{
+        struct ssh_service *s = NEW(struct ssh_service);
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        static unsigned number;
+
+        world = s;
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        fake_clock_init(&s->clock, 1700000000);
+        assert_null(loop_init(&s->loop, &s->clock.clock));
+        s->config = (Cteleport__V1__SSHConfig)CTELEPORT__V1__SSHCONFIG__INIT;
+        s->identity = (struct host_identity){ .host_id = STR("the-host"), .cluster = STR("example.com") };
+        snprintf(s->dir, sizeof s->dir, "/tmp/helpers-test-XXXXXX");
+        assert_non_null(mkdtemp(s->dir));
+        s->spool = spool_open(s, s->dir);
+        s->told = s->heard = BUF_MAX(MiB);
+        s->frames = BUF_MAX(MiB);
+        snprintf(s->name, sizeof s->name, "helpers-test-%d-%u", getpid(), number++);
+        memcpy(address.sun_path + 1, s->name, strlen(s->name));
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(s->name));
+        assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+        assert_int_equal(listen(fd, 64), 0);
+        s->helpers = helpers_open(s, fd);
+        s->program = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(s->program, (struct sockaddr *)&address, len), 0);
+        *state = s;
+        return 0;
+}
+
+static void turn(struct ssh_service *s, int ms)
+{
+        uv_run(&s->loop.uv, UV_RUN_NOWAIT);
+        sched_yield();
+        if (ms > 0)
+                loop_advance(&s->loop, &s->clock, MILLISECONDS(ms));
+}
+
+static void turns(struct ssh_service *s, int n)
+{
+        while (n-- > 0)
+                turn(s, 1);
+}
+
+static void acknowledge_all(struct ssh_service *s, enum error_code code)
+{
+        size_t n = s->ack_count;
+
+        s->ack_count = 0;
+        for (size_t i = 0; i < n; i++)
+                s->acks[i].acknowledged(s->acks[i].ctx, code == 0 ? NULL : error_new(code, "the connection is over"));
+}
+
+static void remove_files(const char *dir)
+{
+        DIR *all = opendir(dir);
+        const struct dirent *entry;
+
+        while ((entry = readdir(all)) != NULL)
+                if (entry->d_name[0] != '.')
+                        unlinkat(dirfd(all), entry->d_name, 0);
+        closedir(all);
+        rmdir(dir);
+}
+
+static int tear_down(void **state)
+{
+        struct ssh_service *s = *state;
+
+        helpers_close(s->helpers);
+        if (s->program >= 0)
+                close(s->program);
+        if (s->decided != NULL)
+                s->decided(s->decide_ctx, NULL, error_new(ERROR_CANCELLED, "it ends"));
+        acknowledge_all(s, ERROR_CANCELLED);
+        turns(s, 20);
+        spool_close(s->spool);
+        turns(s, 20);
+        loop_release(&s->loop);
+        assert_int_equal(s->connection.helpers, 0);
+        remove_files(s->dir);
+        buf_release(&s->told);
+        buf_release(&s->heard);
+        buf_release(&s->frames);
+        free(s);
+        return 0;
+}
+
+/* ---- the program ------------------------------------------------------------------------------------------------ */
+
+static void say(struct ssh_service *s, const helper_up *up)
+{
+        AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
+
+        session_frame_put(&frame, &up->base);
+        assert_int_equal(send(s->program, frame.ptr, frame.len, MSG_NOSIGNAL), frame.len);
+        turns(s, 5);
+}
+
+static void say_authorize(struct ssh_service *s)
+{
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Authorize authorize = CTELEPORT__SESSION__V1__AUTHORIZE__INIT;
+
+        authorize.connection_id = (char *)(uintptr_t)connection_id;
+        authorize.login = "root";
+        authorize.certificate = (ProtobufCBinaryData){ .len = 4, .data = (uint8_t *)(uintptr_t)"cert" };
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
+        up.authorize = &authorize;
+        say(s, &up);
+}
+
+static void say_start(struct ssh_service *s, const char *kind, bool has_pty)
+{
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Start start = CTELEPORT__SESSION__V1__START__INIT;
+
+        start.connection_id = (char *)(uintptr_t)connection_id;
+        start.kind = (char *)(uintptr_t)kind;
+        start.command = strcmp(kind, "shell") == 0 ? "" : "a command";
+        start.has_pty = has_pty;
+        start.columns = 80;
+        start.rows = 24;
+        start.term = "xterm";
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_START;
+        up.start = &start;
+        say(s, &up);
+}
+
+static void say_output(struct ssh_service *s, struct str bytes)
+{
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Output output = CTELEPORT__SESSION__V1__OUTPUT__INIT;
+
+        output.data = (ProtobufCBinaryData){ .len = bytes.len, .data = (uint8_t *)(uintptr_t)bytes.ptr };
+        output.input_bytes = 3;
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_OUTPUT;
+        up.output = &output;
+        say(s, &up);
+}
+
+static void say_exit(struct ssh_service *s, int code)
+{
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Exit exit = CTELEPORT__SESSION__V1__EXIT__INIT;
+
+        exit.code = code;
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_EXIT;
+        up.exit = &exit;
+        say(s, &up);
+}
+
+static void say_resize(struct ssh_service *s, uint32_t columns)
+{
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Resize resize = CTELEPORT__SESSION__V1__RESIZE__INIT;
+
+        resize.columns = columns;
+        resize.rows = 24;
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_RESIZE;
+        up.resize = &resize;
+        say(s, &up);
+}
+
+static void note(struct buf *heard, const helper_down *down)
+{
+        switch (down->payload_case) {
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PRINCIPALS:
+                buf_put_c(heard, down->principals->lines);
+                break;
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL:
+                buf_printf(heard, "refusal: %s;", down->refusal->text);
+                break;
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO:
+                buf_printf(heard, "go %s from %s%s;", down->go->user, down->go->client_addr, down->go->is_recorded ? " recorded" : "");
+                break;
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END:
+                buf_printf(heard, "end: %s;", down->end->text);
+                break;
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE:
+                buf_printf(heard, "notice: %s;", down->notice->text);
+                break;
+        default:
+                fail_msg("something strange was said");
+        }
+}
+
+/* What the program has heard so far; "closed" at the end when nobody is there any more. */
+static const char *heard(struct ssh_service *s)
+{
+        char bytes[4096];
+        ssize_t n;
+
+        turns(s, 5);
+        while ((n = recv(s->program, bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+                buf_put(&s->frames, str_of_bytes(bytes, (size_t)n));
+        while (s->frames.len > 0) {
+                AUTO_PTR(arena) arena = arena_new(SESSION_ARENA);
+                ProtobufCMessage *msg = NULL;
+                size_t len = 0;
+
+                assert_null(session_frame_read(buf_str(&s->frames), &cteleport__session__v1__helper_down__descriptor, arena, &msg, &len));
+                if (len == 0)
+                        break;
+                note(&s->heard, (const helper_down *)msg);
+                buf_consume(&s->frames, len);
+        }
+        if (n == 0 && !str_ends_with(buf_str(&s->heard), STR("closed")))
+                buf_put_c(&s->heard, "closed");
+        return buf_c(&s->heard);
+}
+
+static void check_passes(struct ssh_service *s)
+{
+        void (*checked)(void *ctx, struct error *err) = s->checked;
+
+        assert_non_null(checked);
+        assert_int_equal(s->checked_pid, getpid());
+        s->checked = NULL;
+        checked(s->check_ctx, NULL);
+        turns(s, 5);
+}
+
+static decision_message a_decision(void)
+{
+        decision_message d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+
+        d.is_allowed = d.permit_pty = d.permit_file_copy = d.permit_port_forwarding = d.permit_agent_forwarding = true;
+        d.user = "alice";
+        d.record = "best_effort";
+        return d;
+}
+
+static void decide(struct ssh_service *s, const decision_message *d)
+{
+        void (*decided)(void *ctx, const decision_message *decision, struct error *err) = s->decided;
+
+        assert_non_null(decided);
+        s->decided = NULL;
+        decided(s->decide_ctx, d, NULL);
+}
+
+/* A session on a terminal that runs. */
+static void given_a_session(struct ssh_service *s, const decision_message *d)
+{
+        s->connection.decision = d;
+        say_start(s, "shell", true);
+        check_passes(s);
+        acknowledge_all(s, 0);
+        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122 recorded;");
+        buf_clear(&s->heard);
+        buf_clear(&s->told);
+}
+
+static const char *told(struct ssh_service *s)
+{
+        turns(s, 5);
+        return buf_c(&s->told);
+}
+
+/* ---- who may log in -------------------------------------------------------------------------------------------------- */
+
+static void gives_sshd_what_was_decided(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        if (getuid() != 0)
+                skip();
+        say_authorize(s);
+        check_passes(s);
+        assert_string_equal(told(s), "ask cert root;");
+        assert_string_equal(heard(s), "");
+        decide(s, &d);
+        assert_string_equal(heard(s), "restrict,pty,port-forwarding,agent-forwarding root\nclosed");
+}
+
+static void gives_no_more_than_the_node_allows(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        if (getuid() != 0)
+                skip();
+        s->config.has_port_forwarding = true;
+        d.permit_pty = d.permit_agent_forwarding = false;
+        say_authorize(s);
+        check_passes(s);
+        decide(s, &d);
+        assert_string_equal(heard(s), "restrict root\nclosed");
+}
+
+static void refuses_whom_the_cluster_refuses(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        if (getuid() != 0)
+                skip();
+        d.is_allowed = false;
+        d.reason = "locked";
+        say_authorize(s);
+        check_passes(s);
+        decide(s, &d);
+        assert_string_equal(heard(s), "refusal: locked;closed");
+}
+
+static void refuses_a_process_that_sshd_did_not_start(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        s->connection.decision = &d;
+        say_start(s, "shell", true);
+        void (*checked)(void *ctx, struct error *err) = s->checked;
+        s->checked = NULL;
+        checked(s->check_ctx, error_new(ERROR_PERMISSION_DENIED, "it is another program"));
+        assert_string_equal(heard(s), "refusal: no program of sshd's;closed");
+        assert_string_equal(told(s), "");
+}
+
+static void refuses_who_says_nothing_or_nonsense(void **state)
+{
+        struct ssh_service *s = *state;
+
+        assert_int_equal(send(s->program, "\xff\xff\xff\xff", 4, MSG_NOSIGNAL), 4);
+        assert_string_equal(heard(s), "closed");
+        close(s->program);
+        tear_down(state);
+        set_up(state);
+        s = *state;
+        for (int i = 0; i < 12; i++)
+                turn(s, 1000);
+        assert_string_equal(heard(s), "refusal: no program of sshd's;closed");
+}
+
+/* ---- the beginning -------------------------------------------------------------------------------------------------------- */
+
+static void lets_nothing_run_before_the_cluster_knows(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        s->connection.decision = &d;
+        say_start(s, "exec", false);
+        assert_string_equal(told(s), "");
+        check_passes(s);
+        assert_string_equal(told(s), "start exec 'a command';");
+        assert_string_equal(heard(s), "");
+        acknowledge_all(s, 0);
+        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122;");
+        say_exit(s, 3);
+        assert_string_equal(told(s), "start exec 'a command';exit 3  out 0 in 0 '';");
+}
+
+static void waits_for_the_word_of_sshd(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        say_start(s, "exec", false);
+        check_passes(s);
+        turns(s, 100);
+        assert_string_equal(told(s), "");
+        s->connection.decision = &d;
+        turns(s, 20);
+        assert_string_equal(told(s), "start exec 'a command';");
+}
+
+static void refuses_when_the_word_does_not_come(void **state)
+{
+        struct ssh_service *s = *state;
+
+        say_start(s, "exec", false);
+        check_passes(s);
+        for (int i = 0; i < 600; i++)
+                turn(s, 10);
+        assert_string_equal(told(s), "");
+        assert_true(str_ends_with(str_of(heard(s)), STR("closed")));
+}
+
+static void refuses_what_policy_forbids(void **state)
+{
+        static const struct {
+                const char *name, *kind;
+                bool has_pty, pty, copy, node_forbids, ok;
+        } cases[] = {
+                { "a terminal", "shell", true, true, false, false, true },
+                { "a terminal that is not permitted", "shell", true, false, true, false, false },
+                { "a command without one", "exec", false, false, false, false, true },
+                { "sftp", "sftp", false, false, true, false, true },
+                { "sftp that roles forbid", "sftp", false, true, false, false, false },
+                { "scp that roles forbid", "scp", false, true, false, false, false },
+                { "sftp that the node forbids", "sftp", false, true, true, true, false },
+                { "something unknown", "tunnel", false, true, true, false, false },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                struct ssh_service *s = *state;
+                decision_message d = a_decision();
+
+                d.permit_pty = cases[i].pty;
+                d.permit_file_copy = cases[i].copy;
+                s->config.has_ssh_file_copy = cases[i].node_forbids;
+                s->connection.decision = &d;
+                say_start(s, cases[i].kind, cases[i].has_pty);
+                check_passes(s);
+                if (str_starts_with(str_of(told(s)), STR("start")) != cases[i].ok)
+                        fail_msg("%s: %s", cases[i].name, told(s));
+                if (!cases[i].ok)
+                        assert_true(str_starts_with(str_of(told(s)), STR("rejected")) && str_starts_with(str_of(heard(s)), STR("refusal")));
+                tear_down(state);
+                set_up(state);
+        }
+}
+
+static void ends_what_the_cluster_did_not_write_down(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        s->connection.decision = &d;
+        say_start(s, "shell", true);
+        check_passes(s);
+        acknowledge_all(s, ERROR_CANCELLED);
+        assert_string_equal(heard(s), "refusal: the connection is over;closed");
+        assert_string_equal(told(s), "start shell '' recorded;exit 255  out 0 in 0 'the connection is over';");
+}
+
+/* ---- recordings ---------------------------------------------------------------------------------------------------------------- */
+
+static void limit_files(rlim_t bytes)
+{
+        struct rlimit limit;
+
+        signal(SIGXFSZ, SIG_IGN);
+        getrlimit(RLIMIT_FSIZE, &limit);
+        limit.rlim_cur = bytes;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void refuses_a_session_that_must_be_recorded_and_cannot(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        d.record = "strict";
+        s->connection.decision = &d;
+        limit_files(0);
+        say_start(s, "shell", true);
+        check_passes(s);
+        limit_files(RLIM_INFINITY);
+        assert_string_equal(told(s), "rejected 'this session must be recorded, and this node cannot record it now';");
+        assert_string_equal(heard(s), "refusal: this session must be recorded, and this node cannot record it now;closed");
+}
+
+static void says_when_a_session_is_not_recorded(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        s->connection.decision = &d;
+        limit_files(0);
+        say_start(s, "shell", true);
+        check_passes(s);
+        limit_files(RLIM_INFINITY);
+        assert_string_equal(told(s), "start shell '';");
+        acknowledge_all(s, 0);
+        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122;notice: this session is not recorded: this node cannot record it now;");
+}
+
+static void await_words(struct ssh_service *s)
+{
+        struct instant end = instant_add(clock_now(clock_system()), SECONDS(10));
+
+        while (heard(s)[0] == '\0' && clock_now(clock_system()).ns < end.ns)
+                turn(s, 1);
+}
+
+static void ends_a_strict_session_whose_recording_fails(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        d.record = "strict";
+        given_a_session(s, &d);
+        limit_files(10);
+        say_output(s, STR("shown"));
+        await_words(s);
+        limit_files(RLIM_INFINITY);
+        assert_true(str_starts_with(str_of(heard(s)), STR("end: recording stopped: ")));
+        say_exit(s, 255);
+        assert_true(str_starts_with(str_of(told(s)), STR("exit 255  out 5 in 3 'recording stopped: ")));
+}
+
+static void goes_on_in_best_effort_and_says_so(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        given_a_session(s, &d);
+        limit_files(10);
+        say_output(s, STR("shown"));
+        await_words(s);
+        limit_files(RLIM_INFINITY);
+        assert_true(str_starts_with(str_of(heard(s)), STR("notice: recording stopped: ")));
+        say_exit(s, 0);
+        assert_string_equal(told(s), "exit 0  out 5 in 3 '';");
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------------------------------------ */
+
+static void tells_of_a_program_that_vanished(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        given_a_session(s, &d);
+        say_output(s, STR("shown"));
+        close(s->program);
+        s->program = -1;
+        assert_string_equal(told(s), "exit 255  out 5 in 3 'the session\'s program is gone';");
+        assert_int_equal(s->connection.helpers, 0);
+}
+
+static void passes_the_end_of_its_connection_on(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        given_a_session(s, &d);
+        helper_end(s->connection.last, STR("locked"));
+        assert_string_equal(heard(s), "end: locked;");
+        say_exit(s, 255);
+        assert_string_equal(told(s), "exit 255  out 0 in 0 'locked';");
+        assert_int_equal(s->connection.helpers, 0);
+}
+
+static void gives_up_a_program_that_does_not_end(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        given_a_session(s, &d);
+        helper_end(s->connection.last, STR("locked"));
+        for (int i = 0; i < 10; i++)
+                turn(s, 1000);
+        assert_string_equal(told(s), "exit 255  out 0 in 0 'locked';");
+        assert_int_equal(s->connection.helpers, 0);
+}
+
+static void ends_a_program_that_speaks_out_of_turn(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        s->connection.decision = &d;
+        say_start(s, "shell", true);
+        say_output(s, STR("too early"));
+        assert_string_equal(heard(s), "closed");
+        assert_null(s->checked);
+}
+
+static void tells_the_size_now_and_then(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        given_a_session(s, &d);
+        for (uint32_t i = 0; i < 100; i++)
+                say_resize(s, 100 + i);
+        assert_string_equal(told(s), "resize 100x24;");
+        turn(s, 2000);
+        assert_string_equal(told(s), "resize 100x24;resize 199x24;");
+}
+
+static void waits_when_files_are_told_faster_than_heard(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__FileOperation op = CTELEPORT__SESSION__V1__FILE_OPERATION__INIT;
+        size_t acknowledged = 0;
+
+        given_a_session(s, &d);
+        op.action = "remove";
+        op.path = "/x";
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_FILE;
+        up.file = &op;
+        for (int i = 0; i < LIMIT_FILES_UNTOLD + 100; i++)
+                say(s, &up);
+        /* The socket is not read any more: what is on its way stays there. */
+        assert_in_range(s->ack_count, LIMIT_FILES_UNTOLD, LIMIT_FILES_UNTOLD + 50);
+        while (s->ack_count > 0) {
+                acknowledged += s->ack_count;
+                acknowledge_all(s, 0);
+                turns(s, 50);
+        }
+        assert_int_equal(acknowledged, LIMIT_FILES_UNTOLD + 100);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+                T(gives_sshd_what_was_decided),
+                T(gives_no_more_than_the_node_allows),
+                T(refuses_whom_the_cluster_refuses),
+                T(refuses_a_process_that_sshd_did_not_start),
+                T(refuses_who_says_nothing_or_nonsense),
+                T(lets_nothing_run_before_the_cluster_knows),
+                T(waits_for_the_word_of_sshd),
+                T(refuses_when_the_word_does_not_come),
+                T(refuses_what_policy_forbids),
+                T(ends_what_the_cluster_did_not_write_down),
+                T(refuses_a_session_that_must_be_recorded_and_cannot),
+                T(says_when_a_session_is_not_recorded),
+                T(ends_a_strict_session_whose_recording_fails),
+                T(goes_on_in_best_effort_and_says_so),
+                T(tells_of_a_program_that_vanished),
+                T(passes_the_end_of_its_connection_on),
+                T(gives_up_a_program_that_does_not_end),
+                T(ends_a_program_that_speaks_out_of_turn),
+                T(tells_the_size_now_and_then),
+                T(waits_when_files_are_told_faster_than_heard),
+#undef T
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
