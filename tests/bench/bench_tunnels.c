@@ -35,6 +35,11 @@ struct agent {
         struct presence *presence;
         struct tunnel_server *tunnel;
         struct timer *again_presence, *again_tunnel;
+        struct dial {
+                struct dial *next;
+                void (*begin)(struct agent *a);
+                struct agent *agent;
+        } dial_presence, dial_tunnel;
         struct backoff pause_presence, pause_tunnel;
         bool is_present, has_tunnel;
 };
@@ -45,10 +50,60 @@ struct fleet {
         struct agent *agents;
         size_t count, joined, begun, complete, visits;
         struct timer *watch;
+        struct dial *dials, **last_dial; /* that wait for their turn */
+        size_t dialling;
+        bool is_ending;
 };
 
-static void open_presence(void *ctx);
-static void open_tunnel(void *ctx);
+static void begin_presence(struct agent *a);
+static void begin_tunnel(struct agent *a);
+
+/*
+ * This process does the handshakes of ten thousand machines: AT_ONCE at a time, for if it began all of them none would
+ * be done before the servers lose patience.
+ */
+static void next_dial(struct fleet *f)
+{
+        struct dial *d = f->dials;
+
+        if (d == NULL || f->is_ending || f->dialling == AT_ONCE)
+                return;
+        f->dials = d->next;
+        if (f->dials == NULL)
+                f->last_dial = &f->dials;
+        f->dialling++;
+        d->begin(d->agent);
+}
+
+static void queue_dial(struct agent *a, struct dial *d, void (*begin)(struct agent *a))
+{
+        struct fleet *f = a->fleet;
+
+        *d = (struct dial){ .begin = begin, .agent = a };
+        *f->last_dial = d;
+        f->last_dial = &d->next;
+        next_dial(f);
+}
+
+static void dial_done(struct fleet *f)
+{
+        f->dialling--;
+        next_dial(f);
+        if (f->is_ending && f->dialling == 0)
+                loop_stop(&f->crowd.loop);
+}
+
+static void open_presence(void *ctx)
+{
+        struct agent *a = ctx;
+        queue_dial(a, &a->dial_presence, begin_presence);
+}
+
+static void open_tunnel(void *ctx)
+{
+        struct agent *a = ctx;
+        queue_dial(a, &a->dial_tunnel, begin_tunnel);
+}
 
 /* ---- what an agent has, and has lost --------------------------------------------------------------------------- */
 
@@ -141,6 +196,12 @@ static void on_member(void *ctx, struct stream *tls, struct error *err)
         AUTO_MEM char *nonce = mem_printf("%td", a - a->fleet->agents);
         char *services[] = { "Node" };
 
+        dial_done(a->fleet);
+        if (a->fleet->is_ending) {
+                stream_close(tls);
+                error_free(err);
+                return;
+        }
         if (err != NULL) {
                 error_free(err);
                 lost(a, &a->is_present);
@@ -156,9 +217,8 @@ static void on_member(void *ctx, struct stream *tls, struct error *err)
         a->presence = presence_open(&a->fleet->crowd.loop, a->client, &hello, &presence_events, a);
 }
 
-static void open_presence(void *ctx)
+static void begin_presence(struct agent *a)
 {
-        struct agent *a = ctx;
         (void)!connect_start(&a->fleet->crowd.loop, &a->fleet->member, &a->instance_trust, on_member, a);
 }
 
@@ -193,6 +253,12 @@ static void on_tunnel_connected(void *ctx, struct stream *tls, struct error *err
 {
         struct agent *a = ctx;
 
+        dial_done(a->fleet);
+        if (a->fleet->is_ending) {
+                stream_close(tls);
+                error_free(err);
+                return;
+        }
         if (err != NULL) {
                 error_free(err);
                 timer_start(a->again_tunnel, backoff_next(&a->pause_tunnel));
@@ -203,9 +269,8 @@ static void on_tunnel_connected(void *ctx, struct stream *tls, struct error *err
         gained(a, &a->has_tunnel);
 }
 
-static void open_tunnel(void *ctx)
+static void begin_tunnel(struct agent *a)
 {
-        struct agent *a = ctx;
         (void)!connect_start(&a->fleet->crowd.loop, &a->fleet->tunnel, &a->node_trust, on_tunnel_connected, a);
 }
 
@@ -312,6 +377,9 @@ static double fleet_connect(struct fleet *f)
 
 static void fleet_release(struct fleet *f)
 {
+        f->is_ending = true;
+        if (f->dialling > 0)
+                loop_run(&f->crowd.loop); /* visits that are under way */
         for (size_t n = 0; n < f->count; n++) {
                 struct agent *a = &f->agents[n];
                 presence_close(a->presence);
@@ -386,6 +454,7 @@ static void measure(struct program *cluster, const char *proxy_addr, struct repo
         struct fleet *f = NEW(struct fleet);
 
         f->count = r->agents;
+        f->last_dial = &f->dials;
         f->agents = mem_alloc(f->count * sizeof *f->agents);
         memset(f->agents, 0, f->count * sizeof *f->agents);
         crowd_init(&f->crowd, proxy_addr, "bench");
