@@ -36,16 +36,15 @@ static bool is_scp(struct str words)
         return is_far_end;
 }
 
-/* The Subsystem of sshd's options, word for word: an absolute path of sftp-server and our flags. */
-static bool is_our_sftp(struct str command)
+/* The Subsystem of sshd's options, word for word: the node's sftp-server and our flags. What it says is believed. */
+static bool is_our_sftp(struct str command, const char *sftp_server)
 {
         struct str flags = command, path = str_split(&flags, ' ');
 
-        return str_starts_with(path, STR("/")) && str_equal(flags, STR("-e -l INFO")) &&
-               str_equal(base_name(path), STR("sftp-server"));
+        return sftp_server != NULL && str_equal(path, str_of(sftp_server)) && str_equal(flags, STR("-e -l INFO"));
 }
 
-struct session_request session_request_of(const char *command, bool has_pty)
+struct session_request session_request_of(const char *command, const char *sftp_server, bool has_pty)
 {
         struct session_request request = { .kind = "shell", .command = command, .has_pty = has_pty };
         struct str words = str_trim(str_of(command)), rest = words;
@@ -53,7 +52,7 @@ struct session_request session_request_of(const char *command, bool has_pty)
         if (command == NULL)
                 return request;
         request.kind = "exec";
-        request.is_subsystem = is_our_sftp(words) && !has_pty;
+        request.is_subsystem = is_our_sftp(words, sftp_server) && !has_pty;
         if (str_equal(base_name(str_split(&rest, ' ')), STR("sftp-server")))
                 request.kind = "sftp";
         else if (is_scp(words))
@@ -68,7 +67,7 @@ struct session_request session_request_of(const char *command, bool has_pty)
  * terminal and connection. What a session has instead is added below.
  */
 static const char *const dropped[] = {
-        "SHLVL", "ZDOTDIR", "XDG_CONFIG_HOME", "_", "OLDPWD", "PWD", "SSH_ORIGINAL_COMMAND", "SSH_TTY", "SSH_CLIENT",
+        "SHLVL", "HOME", "ZDOTDIR", "XDG_CONFIG_HOME", "_", "OLDPWD", "PWD", "SSH_ORIGINAL_COMMAND", "SSH_TTY", "SSH_CLIENT",
         "SSH_CONNECTION", "SSH_SESSION_ID", "SSH_TELEPORT_USER", "SSH_TELEPORT_CLUSTER_NAME", "SSH_TELEPORT_HOST_UUID",
         "SSH_SESSION_WEBPROXY_ADDR", "TELEPORT_SESSION", "SSH_USER_AUTH",
 };
@@ -123,6 +122,14 @@ static void add_connection(struct arena *a, const char **envp, size_t *count, co
         add(envp, count, arena_printf(a, "SSH_CONNECTION=%.*s %.*s 127.0.0.1 0", STR_ARG(host), STR_ARG(port)));
 }
 
+/* The account's, as sshd reads it; "/" for one that has gone meanwhile. */
+static const char *home(struct arena *a)
+{
+        const struct passwd *account = getpwuid(getuid());
+
+        return account == NULL ? "/" : str_to_c(a, str_of(account->pw_dir));
+}
+
 static const char **plan_environment(struct arena *a, const char *const *environment,
                                      const Cteleport__Session__V1__Go *go, const char *tty)
 {
@@ -134,6 +141,7 @@ static const char **plan_environment(struct arena *a, const char *const *environ
         for (size_t i = 0; i < inherited; i++)
                 if (!is_dropped(environment[i]))
                         add(envp, &count, environment[i]);
+        add(envp, &count, arena_printf(a, "HOME=%s", home(a)));
         add_connection(a, envp, &count, go->client_addr);
         if (tty != NULL)
                 add(envp, &count, arena_printf(a, "SSH_TTY=%s", tty));

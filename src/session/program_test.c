@@ -2,14 +2,18 @@
 /* What sshd asks for, what runs for it, and what sftp-server's lines mean. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <pwd.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
 #include "session/session_internal.h"
 #include "session/sftp_log.h"
+
+static const char sftp_server[] = "/usr/lib/openssh/sftp-server";
 
 static void tells_kinds_apart(void **state)
 {
@@ -24,6 +28,8 @@ static void tells_kinds_apart(void **state)
                 { "/usr/lib/openssh/sftp-server", "sftp", false },
                 { "/usr/lib/openssh/sftp-server -e -l INFO; id", "sftp", false },
                 { "sftp-server -e -l INFO", "sftp", false },
+                { "/home/alice/sftp-server -e -l INFO", "sftp", false },
+                { "/usr/lib/openssh/../../../home/alice/sftp-server -e -l INFO", "sftp", false },
                 { "/opt/my-sftp-server -e -l INFO", "exec", false },
                 { "scp -t /tmp", "scp", false },
                 { "scp -v -r -pf -- /tmp", "scp", false },
@@ -35,16 +41,17 @@ static void tells_kinds_apart(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                struct session_request r = session_request_of(cases[i].command, false);
+                struct session_request r = session_request_of(cases[i].command, sftp_server, false);
 
                 if (strcmp(r.kind, cases[i].kind) != 0 || r.is_subsystem != cases[i].is_subsystem)
                         fail_msg("'%s' is taken for %s", cases[i].command, r.kind);
         }
-        assert_false(session_request_of("/usr/lib/openssh/sftp-server -e -l INFO", true).is_subsystem);
+        assert_false(session_request_of("/usr/lib/openssh/sftp-server -e -l INFO", sftp_server, true).is_subsystem);
+        assert_false(session_request_of("/usr/lib/openssh/sftp-server -e -l INFO", NULL, false).is_subsystem);
 }
 
 static const char *const environment[] = {
-        "HOME=/home/alice", "SHELL=/bin/bash", "SHLVL=2", "ZDOTDIR=/nonexistent", "XDG_CONFIG_HOME=/nonexistent", "LANG=C",
+        "HOME=/run/sshd", "SHELL=/bin/bash", "SHLVL=2", "ZDOTDIR=/nonexistent", "XDG_CONFIG_HOME=/nonexistent", "LANG=C",
         "SSH_CLIENT=UNKNOWN 65535 65535", "SSH_CONNECTION=UNKNOWN 65535 UNKNOWN 65535", "SSH_ORIGINAL_COMMAND=id",
         "SSH_TTY=/dev/pts/1", "SSH_TELEPORT_USER=mallory", "SSH_AUTH_SOCK=/tmp/agent", "_=/usr/bin/teleport", NULL,
 };
@@ -52,7 +59,7 @@ static const char *const environment[] = {
 static struct session_program plan(struct arena *a, const char *command, const char *const *env, const char *tty)
 {
         Cteleport__Session__V1__Go go = CTELEPORT__SESSION__V1__GO__INIT;
-        struct session_request request = session_request_of(command, tty != NULL);
+        struct session_request request = session_request_of(command, sftp_server, tty != NULL);
         struct session_program program;
 
         go.session_id = "the-session";
@@ -97,11 +104,14 @@ static void starts_a_login_shell_or_a_command_in_it(void **state)
 static void gives_the_environment_of_a_session(void **state)
 {
         AUTO_PTR(arena) a = arena_new(1 * MiB);
+        AUTO_MEM char *home = mem_printf("HOME=%s", getpwuid(getuid())->pw_dir);
         struct session_program p = plan(a, NULL, environment, "/dev/pts/7");
 
         (void)state;
+        assert_string_equal(p.envp[3], home); /* the account's own, whatever the first shell was told */
+        p.envp[3] = "HOME=…";
         assert_words(p.envp,
-                     "[HOME=/home/alice][SHELL=/bin/bash][LANG=C][SSH_AUTH_SOCK=/tmp/agent][SSH_CLIENT=192.0.2.7 50122 0]"
+                     "[SHELL=/bin/bash][LANG=C][SSH_AUTH_SOCK=/tmp/agent][HOME=…][SSH_CLIENT=192.0.2.7 50122 0]"
                      "[SSH_CONNECTION=192.0.2.7 50122 127.0.0.1 0][SSH_TTY=/dev/pts/7][SSH_SESSION_ID=the-session]"
                      "[TELEPORT_SESSION=the-session][SSH_TELEPORT_USER=alice][SSH_TELEPORT_CLUSTER_NAME=example.com]"
                      "[SSH_TELEPORT_HOST_UUID=the-host][SSH_SESSION_WEBPROXY_ADDR=proxy:3080]");

@@ -34,6 +34,7 @@ struct error *session_options_read(int argc, char **argv, struct session_options
         *ret = (struct session_options){
                 .socket = option(argc, argv, "--socket="),
                 .connection = option(argc, argv, "--connection="),
+                .sftp = option(argc, argv, "--sftp="),
                 .server = 0,
         };
         if (ret->socket == NULL || ret->connection == NULL)
@@ -132,7 +133,7 @@ static struct error *tell_exit(struct channel *c, const struct session_outcome *
 
 struct error *session_run(const struct session_options *o, const char *command, int terminal, struct session_outcome *ret)
 {
-        struct session_request request = session_request_of(command, terminal >= 0);
+        struct session_request request = session_request_of(command, o->sftp, terminal >= 0);
         AUTO(channel) channel = { .fd = -1 };
         AUTO(session_terminal) outer = { .fd = -1 };
         const Cteleport__Session__V1__Go *go;

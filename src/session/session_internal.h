@@ -16,10 +16,11 @@
 struct session_options {
         const char *socket;     /* name of the abstract socket */
         const char *connection; /* ID of the SSH connection */
+        const char *sftp;       /* the node's sftp-server; NULL: it has none */
         uid_t server;           /* who must listen there: root, but in tests */
 };
 
-/* Reads --socket=… and --connection=… (argv[0] is the command's name); other words are left to the caller. */
+/* Reads --socket=…, --connection=… and --sftp=… (argv[0] is the command's name); other words are left to the caller. */
 struct error *session_options_read(int argc, char **argv, struct session_options *ret) MUST_USE;
 
 /* authorize.c: asks, prints the lines that sshd wants to `out`. */
@@ -35,8 +36,8 @@ struct session_request {
         bool is_subsystem;   /* sftp-server as the node's own sshd options start it */
 };
 
-/* Judges SSH_ORIGINAL_COMMAND (NULL: none). */
-struct session_request session_request_of(const char *command, bool has_pty);
+/* Judges SSH_ORIGINAL_COMMAND (NULL: none). sftp_server: the node's, or NULL. */
+struct session_request session_request_of(const char *command, const char *sftp_server, bool has_pty);
 
 /* What to execute, in the arena. */
 struct session_program {

@@ -33,6 +33,7 @@ typedef Cteleport__Session__V1__HelperDown down_message;
 enum { KEPT_MAX = 64 * MiB };
 
 struct world {
+        const char *sftp; /* the node's sftp-server; NULL: none */
         int listener, conn;
         int terminal;          /* our end of the outer terminal, or of the program's input and output */
         pid_t program;
@@ -103,7 +104,7 @@ static int tear_down(void **state)
 
 static NO_RETURN void be_the_program(const struct world *w, const char *command, int terminal, uid_t server)
 {
-        struct session_options options = { .socket = w->name, .connection = "the-connection", .server = server };
+        struct session_options options = { .socket = w->name, .connection = "the-connection", .sftp = w->sftp, .server = server };
         struct session_outcome outcome;
 
         struct error *err = session_run(&options, command, terminal, &outcome);
@@ -767,6 +768,7 @@ static void says_when_the_shell_cannot_run(void **state)
 {
         struct world *w = *state;
 
+        w->sftp = "/nonexistent/sftp-server";
         start_on_pipe(w, "/nonexistent/sftp-server -e -l INFO", getuid());
         await(w, w->has_started);
         assert_string_equal(w->kind, "sftp");
@@ -789,6 +791,7 @@ static void tells_what_sftp_server_does(void **state)
 
         if (access(server, X_OK) != 0)
                 skip();
+        w->sftp = server;
         start_on_pipe(w, "/usr/lib/openssh/sftp-server -e -l INFO", getuid());
         await(w, w->has_started);
         let_go(w, false, 0);

@@ -12,6 +12,7 @@ def role(name, allow=None, deny=None, options=None):
     return {"kind": "role", "version": "v7", "metadata": {"name": name}, "spec": {"allow": allow or {}, "deny": deny or {}, "options": options or {}}}
 
 
+NODE = "root@web-1.example.test"  # as plain ssh calls it
 EVERYWHERE = {"node_labels": {"*": "*"}, "logins": ["root"]}
 
 
@@ -133,17 +134,18 @@ def test_escape_sequences_in_labels_reach_no_terminal(access, alice):
 def test_forwarding_is_the_roles_to_allow(access, bob):
     access.create(role("mine", EVERYWHERE, options={"port_forwarding": False}))
     bob.login()
-    done = bob.ssh("-W", "127.0.0.1:22", "root@web-1.example.test", check=False)
-    assert done.code != 0
-    denied = wait_until(lambda: access.events("port"), "the refused forward is audited")
-    assert denied[0]["code"] == "T3003E" and not denied[0]["success"]
+    for forward in (("-W", "127.0.0.1:22"), ("-N", "-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:22")):
+        assert bob.ssh(*forward, NODE, check=False).code != 0
+    denied = wait_until(lambda: access.events("port")[1:] and access.events("port"), "the refused forwards are audited")
+    assert [(e["code"], e["direction"], e["addr"], e["success"]) for e in denied] == [
+        ("T3003E", "local", "127.0.0.1:22", False), ("T3003E", "remote", "localhost:0", False)]
 
 
 def test_a_role_taken_back_counts_before_the_certificate_ends(access, bob):
     """The certificate of the login still permits forwarding; the node asks anew."""
     access.create(role("mine", EVERYWHERE, options={"port_forwarding": False}))
-    done = bob.ssh("-W", "127.0.0.1:22", "root@web-1.example.test", check=False)
-    assert done.code != 0
+    done = bob.ssh("-W", "127.0.0.1:22", NODE, check=False)
+    assert done.code != 0 and "administratively prohibited" in done.err
 
 
 def test_file_copy_is_the_roles_to_allow(access, bob, tmp_path):

@@ -42,11 +42,12 @@ static const char *const fixed_options[] = {
         "PermitUserEnvironment=no",
         "AcceptEnv=LANG LC_*",
         /*
-         * The person's shell starts ssh-session. What a shell would read before it does: bash ~/.bashrc, when it
-         * believes to be the first one beneath sshd; zsh and fish what these two directories hold. ssh-session
-         * gives its own child the right values.
+         * The person's shell starts ssh-session, and nothing of theirs runs before that. What a shell would read:
+         * csh, fish and others files beneath HOME, always; zsh and fish what the next two directories hold; bash
+         * ~/.bashrc, wherever that is, when it believes to be the first one beneath sshd. ssh-session gives its own
+         * child the right values.
          */
-        "SetEnv=SHLVL=2 ZDOTDIR=" SSHD_EMPTY_DIR " XDG_CONFIG_HOME=" SSHD_EMPTY_DIR,
+        "SetEnv=SHLVL=2 HOME=" SSHD_EMPTY_DIR " ZDOTDIR=" SSHD_EMPTY_DIR " XDG_CONFIG_HOME=" SSHD_EMPTY_DIR,
         "PrintMotd=no",
         "PrintLastLog=no",
         "Banner=none",
@@ -118,9 +119,10 @@ char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
         /* sshd demands a program in directories that nobody but root can write; env is one, and we are already run. */
         add_option(&args, "AuthorizedPrincipalsCommand=/usr/bin/env %s ssh-authorize --socket=%s --connection=%s %%u %%k",
                    c->exe, c->socket, c->connection_id);
-        add_option(&args, "ForceCommand=exec %s ssh-session --socket=%s --connection=%s", c->exe, c->socket,
-                   c->connection_id);
-        if (c->sftp_server != NULL)
+        bool has_sftp = c->sftp_server != NULL;
+        add_option(&args, "ForceCommand=exec %s ssh-session --socket=%s --connection=%s%s%s", c->exe, c->socket,
+                   c->connection_id, has_sftp ? " --sftp=" : "", has_sftp ? c->sftp_server : "");
+        if (has_sftp)
                 add_option(&args, "Subsystem=sftp %s -e -l INFO", c->sftp_server);
         add(&args, NULL);
         return args.argv;
