@@ -73,6 +73,7 @@ struct error *caller_person(const struct caller *c, struct arena *arena, struct 
                 return error_hint(error_new(ERROR_UNAUTHENTICATED, "your certificate has expired"), "log in again: tsh login");
         if (directory_user(c->auth->directory, str_of(c->user), NULL) == NULL)
                 return is_gone(c);
+        TRY(directory_check_issued(c->auth->directory, str_of(c->user), c->cert_not_before));
         TRY(directory_person(c->auth->directory, str_of(c->user), arena, &p));
         struct str *roles = arena_alloc(arena, (p.role_count + 1) * sizeof *roles);
         for (size_t i = 0; i < p.role_count; i++)

@@ -30,7 +30,7 @@ struct caller {
         char *host_id;      /* hosts, nodes and proxies; owned; "" otherwise */
         char *user;         /* people; owned; "" otherwise */
         char *role;         /* the certificate's role, owned; "" otherwise */
-        struct walltime cert_not_after;
+        struct walltime cert_not_before, cert_not_after; /* not_before: of people only */
         bool is_forgotten;  /* a stranger with the certificate of a host that was removed */
         struct instant since;
         bool is_sent_away;  /* made room for another */
@@ -52,7 +52,7 @@ enum { PERSON_ARENA = 64 * KiB };
 
 /*
  * The person behind a CALLER_USER with the roles they hold now, in the arena (until the next turn of the
- * loop). UNAUTHENTICATED when the certificate has ended meanwhile or the user is gone, PERMISSION_DENIED
+ * loop). UNAUTHENTICATED when the certificate has ended meanwhile or the user is gone or another, PERMISSION_DENIED
  * when the user or one of the roles is locked.
  */
 struct error *caller_person(const struct caller *c, struct arena *arena, struct access_person *ret) MUST_USE;

@@ -147,6 +147,7 @@ static struct error *check_certificate(const struct decision *d, struct answer *
         struct ssh_cert_info *cert = arena_alloc(d->arena, sizeof *cert);
 
         TRY(ssh_user_cert_check(&d->auth->authorities, d->certificate, d->user, d->login, loop_wall(&d->auth->loop), d->arena, cert));
+        TRY(directory_check_issued(d->auth->directory, d->user, walltime_of_unix(clamp_time(cert->valid_after))));
         answer->serial = cert->serial;
         answer->ends = clamp_time(cert->valid_before);
         answer->permits_pty = ssh_cert_permits(cert, STR("permit-pty"));

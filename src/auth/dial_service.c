@@ -234,8 +234,9 @@ static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequ
                 return error_new(ERROR_INVALID_ARGUMENT, "the client's address is not one");
         if (m->user_cert.len > CERT_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate is too large");
-        return user_cert_check(&d->auth->authorities, d->auth->cluster, str_of_bytes(m->user_cert.data, m->user_cert.len),
-                               loop_wall(&d->auth->loop), d->arena, &d->cert);
+        TRY(user_cert_check(&d->auth->authorities, d->auth->cluster, str_of_bytes(m->user_cert.data, m->user_cert.len),
+                            loop_wall(&d->auth->loop), d->arena, &d->cert));
+        return directory_check_issued(d->auth->directory, d->cert.common_name, d->cert.times.not_before);
 }
 
 void dial_open(struct rpc_call *call, const ProtobufCMessage *first)

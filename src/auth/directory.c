@@ -405,6 +405,18 @@ struct error *directory_person(const struct directory *d, struct str user, struc
         return NULL;
 }
 
+struct error *directory_check_issued(const struct directory *d, struct str user, struct walltime not_before)
+{
+        const Cteleport__V1__User *record = directory_user(d, user, NULL);
+        const Cteleport__V1__CreatedBy *by = record == NULL || record->spec == NULL ? NULL : record->spec->created_by;
+
+        if (by == NULL || by->time == NULL || walltime_unix(not_before) + LIMIT_CERT_BACKDATE_SECONDS >= by->time->seconds)
+                return NULL;
+        AUTO_MEM char *shown = escaped(user);
+        return error_hint(error_new(ERROR_UNAUTHENTICATED, "the certificate is older than user \"%s\": it was another's of that name", shown),
+                          "log in again: tsh login");
+}
+
 /* ---- locks ---------------------------------------------------------------------------------------------------------- */
 
 struct lock_search {

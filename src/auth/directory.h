@@ -46,6 +46,12 @@ struct error *directory_unpack(struct arena *arena, const ProtobufCMessageDescri
  */
 struct error *directory_person(const struct directory *d, struct str user, struct arena *a, struct access_person *ret) MUST_USE;
 
+/*
+ * Whether a certificate that is good from not_before on was issued to this user: UNAUTHENTICATED if it is older than
+ * they are, for then it was issued to one of the same name who was removed. Silent about users there are none of.
+ */
+struct error *directory_check_issued(const struct directory *d, struct str user, struct walltime not_before) MUST_USE;
+
 /* Whom a lock is asked about; empty fields match no lock. */
 struct lock_subject {
         struct str user, login, host_id, hostname;

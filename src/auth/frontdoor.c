@@ -150,6 +150,7 @@ static void welcome_user(struct arrival *v)
 
         free(c->user);
         c->user = str_dup(v->cert.common_name);
+        c->cert_not_before = v->cert.times.not_before;
         c->cert_not_after = v->cert.times.not_after;
         sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
         serve(v->tls, c);

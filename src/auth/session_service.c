@@ -350,7 +350,9 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
         (void)revision;
         t->pending--;
         t->is_writing = false;
+        bool has_come_in = false;
         if (err == NULL) {
+                has_come_in = t->now.record->login[0] == '\0' && t->next.record->login[0] != '\0';
                 connection_release(&t->now);
                 t->now = t->next;
                 t->next = (struct connection){ 0 };
@@ -371,6 +373,8 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
                 free_if_idle(t);
                 return;
         }
+        if (has_come_in)
+                recheck(t); /* what changed since it was decided concerned nobody then */
         pump(t);
 }
 

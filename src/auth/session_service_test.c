@@ -413,6 +413,53 @@ static void a_login_that_is_not_allowed_any_more_is_ended_before_it_begins(void 
         assert_int_equal(count_keys(w, SESSION_PREFIX), 0);
 }
 
+/* Whether it is before the decision, while the login is written down, or behind it. */
+static void a_lock_at_any_moment_of_a_login_ends_it(void **state)
+{
+        enum { MOMENTS = 24 };
+        struct world *w = *state;
+
+        for (int moment = 0; moment < MOMENTS; moment++) {
+                struct node_side n = { 0 };
+                struct dialled d = dial(w, "alice", "web-1", "root");
+                AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+                assert_done(d.err);
+                attend(w, &n, WEB_1, d.id, false);
+                ask(&n, buf_str(&cert), "root");
+                accepted(&n, buf_str(&cert), "root");
+                for (int turn = 0; turn < moment && n.acked == 0; turn++)
+                        uv_run(&w->a.loop.uv, UV_RUN_ONCE);
+                given_lock_on(w, "alice");
+                AWAIT(w, n.terminated[0] != '\0');
+                over(&n);
+                AWAIT(w, n.call == NULL);
+                leave(&n);
+                delete_key(w, "/locks/l1");
+        }
+}
+
+/* Somebody of the same name is not the same user. */
+static void a_certificate_ends_with_its_user_whoever_has_the_name_next(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+        struct dialled d = dial(w, "alice", "web-1", "root");
+
+        assert_done(d.err);
+        given_user_since(w, "alice", NOW - 50 + LIMIT_CERT_BACKDATE_SECONDS); /* the second of issue is early enough */
+        attend(w, &n, WEB_1, d.id, false);
+        ask(&n, buf_str(&cert), "root");
+        assert_true(n.is_allowed);
+        given_user_since(w, "alice", NOW - 50 + LIMIT_CERT_BACKDATE_SECONDS + 1);
+        ask(&n, buf_str(&cert), "root");
+        assert_false(n.is_allowed);
+        leave(&n);
+        d = dial(w, "alice", "web-1", "root");
+        assert_refused(d.err, ERROR_UNAUTHENTICATED, "older than user");
+}
+
 static void dials_only_for_those_who_may(void **state)
 {
         struct world *w = *state;
@@ -605,6 +652,8 @@ int main(void)
                 ROW(a_lock_ends_what_goes_on_and_refuses_what_comes),
                 ROW(sessions_end_with_their_user_and_their_node),
                 ROW(a_login_that_is_not_allowed_any_more_is_ended_before_it_begins),
+                ROW(a_lock_at_any_moment_of_a_login_ends_it),
+                ROW(a_certificate_ends_with_its_user_whoever_has_the_name_next),
                 ROW(dials_only_for_those_who_may),
                 ROW(a_node_may_speak_of_its_own_connections_only),
                 ROW(a_connection_begins_once_and_soon),

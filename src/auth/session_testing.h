@@ -144,9 +144,11 @@ static inline UNUSED void given_node(struct world *w, const char *id, const char
         put_message(w, presence_at, &p.base);
 }
 
-/* With the preset role "access" and the logins root and deploy. */
-static inline UNUSED void given_user(struct world *w, const char *name)
+/* With the preset role "access" and the logins root and deploy; created in that second, or nobody knows when. */
+static inline UNUSED void given_user_since(struct world *w, const char *name, int64_t created)
 {
+        Cteleport__V1__CreatedBy by = CTELEPORT__V1__CREATED_BY__INIT;
+        Cteleport__V1__Timestamp time = CTELEPORT__V1__TIMESTAMP__INIT;
         Cteleport__V1__User user = CTELEPORT__V1__USER__INIT;
         Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
         Cteleport__V1__UserSpec spec = CTELEPORT__V1__USER_SPEC__INIT;
@@ -163,6 +165,9 @@ static inline UNUSED void given_user(struct world *w, const char *name)
         user.spec = &spec;
         spec.roles = roles;
         spec.n_roles = 1;
+        time.seconds = created;
+        by.time = &time;
+        spec.created_by = created == 0 ? NULL : &by;
         spec.traits = traits;
         spec.n_traits = 1;
         trait.key = (char *)(uintptr_t)"logins";
@@ -170,6 +175,11 @@ static inline UNUSED void given_user(struct world *w, const char *name)
         logins.values = values;
         logins.n_values = 2;
         put_message(w, at, &user.base);
+}
+
+static inline UNUSED void given_user(struct world *w, const char *name)
+{
+        given_user_since(w, name, 0);
 }
 
 static inline UNUSED void given_lock_on(struct world *w, const char *user)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """People, nodes and strangers who try what they may not."""
-import json
 import pathlib
+import time
 
 import pytest
 
 from harness import wait_until
-from people import Person
+from people import Person, invite_url
 
 NODE = "web-1.example.test"  # as plain ssh calls it
 
@@ -47,3 +47,18 @@ def test_what_only_looks_like_the_nodes_sftp_server_is_a_command(access, invite,
     mallory.tsh("ssh", f"{account.pw_name}@web-1", f"{fake} -e -l INFO")
     wait_until(lambda: access.events("session.end"), "the end is audited")
     assert not access.events("sftp"), "its word is not the node's word"
+
+
+# ---- people who were removed ---------------------------------------------------------------------------------------
+
+
+def test_who_was_removed_stays_so_when_somebody_of_that_name_comes(access, alice, invite, tmp_path):
+    since = int(time.time())
+    access.tctl("users", "rm", "alice")
+    wait_until(lambda: int(time.time()) > since, "the next second: certificates count in them")
+    words = access.tctl("users", "add", "alice", "--roles=access,editor", "--logins=root").out
+    other = Person(access, "alice", tmp_path / "other").accept(invite_url(words))
+    other.login()
+    assert other.tsh("ssh", "root@web-1", "echo in").out == "in\n"
+    for done in (alice.tsh("ssh", "root@web-1", "echo in", check=False), alice.tsh("ls", check=False), alice.tctl("users", "ls", check=False)):
+        assert done.code != 0 and "older than user" in done.err, done.err
