@@ -184,7 +184,8 @@ static void end_helpers(struct connection *c, const char *text)
         size_t count = c->helper_count;
         struct helper **all = mem_array(count, sizeof(*all));
 
-        memcpy(all, c->helpers, count * sizeof(*all)); /* one that ends may leave the list */
+        for (size_t i = 0; i < count; i++)
+                all[i] = c->helpers[i]; /* one that ends may leave the list */
         for (size_t i = 0; i < count; i++)
                 helper_end(all[i], str_of(text));
         free(all);
