@@ -482,9 +482,17 @@ void process_harden(void)
         const struct rlimit none = { 0, 0 };
 
         (void)setrlimit(RLIMIT_CORE, &none); /* lowering never fails */
-        if (!is_sanitized)                   /* LeakSanitizer attaches to its own process */
-                (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        process_hide();
         umask(0077);
+}
+
+void process_hide(void)
+{
+        if (!is_sanitized) /* LeakSanitizer attaches to its own process */
+                (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        /* The files of counters are root's; that others cannot write them is nothing to tell a person's terminal. */
+        if (is_counting_coverage && geteuid() != 0)
+                (void)setenv("GCOV_ERROR_FILE", "/dev/null", 0);
 }
 
 void process_close_from(int first)

@@ -54,6 +54,12 @@ const char *sandbox_describe(void);
 /* For every process, first thing: RLIMIT_CORE 0, not dumpable, umask 0077. */
 void process_harden(void);
 
+/*
+ * Not dumpable: nobody but root looks into this process. For one that starts a person's programs, which shall inherit
+ * neither limits nor umask of ours.
+ */
+void process_hide(void);
+
 /* Closes every descriptor from `first` on: what a process was not handed it shall not have. */
 void process_close_from(int first);
 

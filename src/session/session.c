@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "os/sandbox.h"
 #include "session/session_internal.h"
 #include "session/wire.h"
 
@@ -172,7 +172,7 @@ int session_main(int argc, char **argv)
         int terminal = isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
 
         /* Nobody but root looks into this process: not the user's other processes, not what it starts. */
-        prctl(PR_SET_DUMPABLE, 0);
+        process_hide();
         AUTO_PTR(error) err = session_options_read(argc, argv, &options);
         if (err == NULL)
                 err = session_run(&options, getenv("SSH_ORIGINAL_COMMAND"), terminal, &outcome);
