@@ -334,6 +334,8 @@ static int tear_down(void **state)
         struct stage *s = *state;
         for (size_t i = 0; i < s->person_count; i++)
                 stream_close(s->people[i].stream);
+        for (size_t i = 0; i < s->node_count; i++)
+                stream_close(s->nodes[i].stream);
         stream_close(s->at_node);
         s->proxy.is_stopping = true; /* proxy_is_empty() ends the loop */
         s->proxy.tunnels.ctx = &s->proxy;
