@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running the programs: processes whose log lines are awaited, a cluster, its hosts, the stand-in for AWS."""
 import base64
+import contextlib
 import json
 import os
 import pathlib
@@ -25,6 +26,16 @@ def program(build, name):
     if direct.is_file():
         return str(direct)
     return str(next(p for p in pathlib.Path(build).rglob(name) if p.is_file() and os.access(p, os.X_OK)))
+
+
+# What a program of a sanitizer build says of itself; in the other builds nobody says it.
+SANITIZER = re.compile(r"^(?:==\d+==ERROR: \w+Sanitizer|.*\.[ch]:\d+:\d+: runtime error:).*", re.MULTILINE)
+
+
+def check_sane(text):
+    """Fails when a sanitizer complained in this text."""
+    found = SANITIZER.search(text)
+    assert not found, text[max(found.start() - 500, 0):found.start() + 6000]
 
 
 def clean_env(**extra):
@@ -102,6 +113,7 @@ class Process:
             raise AssertionError(f"{self.args} did not end:\n{self.text()[-4000:]}") from stuck
         finally:
             self.log.close()
+        check_sane(self.text())
         return code
 
 
@@ -194,6 +206,7 @@ def ssh_line(wire):
 class Result:
     def __init__(self, done):
         self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+        check_sane(self.err)
 
     def __contains__(self, text):
         return text in self.out
@@ -237,9 +250,14 @@ class Cluster:
         return self
 
     def stop(self, **how):
-        for host in self.hosts:
-            host.stop()
-        self.hosts = []
+        hosts, self.hosts = self.hosts, []
+        try:
+            with contextlib.ExitStack() as stops:  # whatever is wrong with one, the others end too
+                for host in reversed(hosts):
+                    stops.callback(host.stop)
+        except AssertionError:
+            self.stop_cluster(**how)
+            raise
         return self.stop_cluster(**how)
 
     def stop_cluster(self, **how):
