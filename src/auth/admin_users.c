@@ -18,6 +18,13 @@ static struct error *show_user(struct admin_request *q, const struct store_item 
         return directory_unpack(q->arena, &cteleport__v1__user__descriptor, item, ret);
 }
 
+/* What the cluster alone knows of each, which is not kept with them. */
+struct describing {
+        Cteleport__V1__User **users;
+        size_t count, done;
+        struct listing *listing; /* NULL: one user was asked for */
+};
+
 static void reply_users(struct admin_request *q, struct listing *l)
 {
         Cteleport__V1__ListUsersResponse response = CTELEPORT__V1__LIST_USERS_RESPONSE__INIT;
@@ -28,9 +35,68 @@ static void reply_users(struct admin_request *q, struct listing *l)
         admin_reply(q, &response.base);
 }
 
+static void put_status(struct admin_request *q, Cteleport__V1__User *user, bool has_password)
+{
+        Cteleport__V1__UserStatus *status = arena_alloc(q->arena, sizeof *status);
+
+        cteleport__v1__user_status__init(status);
+        status->has_is_locked = status->has_has_password = true;
+        status->is_locked = guard_is_closed(&q->auth->guard, str_of(user->metadata->name), loop_now(&q->auth->loop));
+        status->has_password = has_password;
+        user->spec->status = status;
+}
+
+static void describe_next(struct admin_request *q);
+
+static void on_password(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct admin_request *q = ctx;
+        struct describing *d = q->state;
+
+        if (err == NULL)
+                err = admin_check_waited_for(q);
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        put_status(q, d->users[d->done++], item != NULL);
+        describe_next(q);
+}
+
+static void describe_next(struct admin_request *q)
+{
+        struct describing *d = q->state;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        while (d->done < d->count && d->users[d->done]->spec == NULL)
+                d->done++;
+        if (d->done < d->count) {
+                password_key(str_of(d->users[d->done]->metadata->name), &key);
+                store_get(q->auth->store, buf_str(&key), on_password, q);
+        } else if (d->listing != NULL) {
+                reply_users(q, d->listing);
+        } else {
+                admin_reply(q, &d->users[0]->base);
+        }
+}
+
+static void describe(struct admin_request *q, Cteleport__V1__User **users, size_t count, struct listing *l)
+{
+        struct describing *d = arena_alloc(q->arena, sizeof *d);
+
+        *d = (struct describing){ .users = users, .count = count, .listing = l };
+        q->state = d;
+        describe_next(q);
+}
+
+static void describe_page(struct admin_request *q, struct listing *l)
+{
+        describe(q, (Cteleport__V1__User **)l->messages, l->count, l);
+}
+
 void admin_list_users(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        admin_list(admin_begin(call, first), (struct listing){ USER_PREFIX, show_user, reply_users });
+        admin_list(admin_begin(call, first), (struct listing){ USER_PREFIX, show_user, describe_page });
 }
 
 void admin_get_user(struct rpc_call *call, const ProtobufCMessage *first)
@@ -39,10 +105,13 @@ void admin_get_user(struct rpc_call *call, const ProtobufCMessage *first)
         struct str name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
         const Cteleport__V1__User *user = directory_user(q->auth->directory, name, NULL);
 
-        if (user == NULL)
-                admin_fail(q, change_not_found("user", name));
+        ProtobufCMessage **copy = arena_alloc(q->arena, sizeof(ProtobufCMessage *)); /* the directory's own stays as it is */
+        struct error *err = user == NULL ? change_not_found("user", name) : message_copy(q->arena, &user->base, copy);
+
+        if (err != NULL)
+                admin_fail(q, err);
         else
-                admin_reply(q, &user->base);
+                describe(q, (Cteleport__V1__User **)copy, 1, NULL);
 }
 
 /* ---- the last one who may ------------------------------------------------------------------------------------- */

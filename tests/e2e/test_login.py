@@ -30,6 +30,21 @@ def test_an_invitation_is_a_link_with_a_purpose_and_an_end(cluster):
     assert user["spec"]["roles"] == ["access"] and user["spec"]["traits"]["logins"] == ["root", "ubuntu"]
 
 
+def test_the_cluster_tells_who_has_a_password_and_who_is_locked_out(cluster, carol):
+    def statuses():
+        listed = json.loads(cluster.tctl("get", "users", "--format=json").out)
+        one = json.loads(cluster.tctl("get", "user/carol", "--format=json").out)[0]
+        found = {u["metadata"]["name"]: u["spec"]["status"] for u in listed}
+        assert one["spec"]["status"] == found["carol"]
+        return found
+
+    cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root")
+    assert statuses() == {"bob": {"is_locked": False, "has_password": False}, "carol": {"is_locked": False, "has_password": True}}
+    shown = cluster.tctl("get", "user/carol").out
+    cluster.tctl("create", "-f", stdin=shown.replace("has_password: true", "has_password: false"))
+    assert statuses()["carol"]["has_password"], "that is not for whoever writes a user to say"
+
+
 def test_the_page_needs_no_script_and_allows_none(cluster):
     url = on_proxy(cluster, invite_url(cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root").out))
     page = browse(url)
