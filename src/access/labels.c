@@ -1,41 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/labels.h"
 
+#include "base/pattern.h"
 #include "base/regex.h"
-
-/*
- * `*` is any run of characters, everything else is itself. Only the last star ever needs another try:
- * what an earlier one took can always be given to a later one.
- */
-static bool glob_match(struct str pattern, struct str text)
-{
-        size_t p = 0, t = 0, star = pattern.len, resume = 0;
-
-        while (t < text.len) {
-                if (p < pattern.len && pattern.ptr[p] == '*') {
-                        star = p++;
-                        resume = t;
-                } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
-                        p++;
-                        t++;
-                } else if (star < pattern.len) {
-                        p = star + 1;
-                        t = ++resume;
-                } else {
-                        return false;
-                }
-        }
-        while (p < pattern.len && pattern.ptr[p] == '*')
-                p++;
-        return p == pattern.len;
-}
 
 static bool value_matches(struct str pattern, struct str value, bool otherwise)
 {
         struct regex re;
 
         if (!str_starts_with(pattern, STR("^")) || !str_ends_with(pattern, STR("$")) || pattern.len < 2)
-                return glob_match(pattern, value);
+                return pattern_match_stars(pattern, value);
         struct error *err = regex_compile(str_slice(pattern, 1, pattern.len - 2), &re);
         if (err == NULL)
                 return regex_match(&re, value);

@@ -3,8 +3,8 @@
 
 #include "base/limits.h"
 #include "base/names.h"
+#include "base/pattern.h"
 #include "base/text.h"
-#include "join/pattern.h"
 
 /* The fifth field of "arn:partition:service:region:account:resource". */
 static struct str account_of_pattern(struct str pattern)

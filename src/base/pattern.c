@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "join/pattern.h"
+#include "base/pattern.h"
 
-bool pattern_match(struct str pattern, struct str text)
+static bool match(struct str pattern, struct str text, bool has_question_mark)
 {
         size_t p = 0, t = 0;
         size_t star = pattern.len; /* where the last '*' stood; pattern.len: none yet */
@@ -12,7 +12,7 @@ bool pattern_match(struct str pattern, struct str text)
                 if (p < pattern.len && pattern.ptr[p] == '*') {
                         star = p++;
                         resume = t;
-                } else if (p < pattern.len && (pattern.ptr[p] == '?' || pattern.ptr[p] == text.ptr[t])) {
+                } else if (p < pattern.len && ((has_question_mark && pattern.ptr[p] == '?') || pattern.ptr[p] == text.ptr[t])) {
                         p++;
                         t++;
                 } else if (star < pattern.len) {
@@ -25,4 +25,14 @@ bool pattern_match(struct str pattern, struct str text)
         while (p < pattern.len && pattern.ptr[p] == '*')
                 p++;
         return p == pattern.len;
+}
+
+bool pattern_match(struct str pattern, struct str text)
+{
+        return match(pattern, text, true);
+}
+
+bool pattern_match_stars(struct str pattern, struct str text)
+{
+        return match(pattern, text, false);
 }

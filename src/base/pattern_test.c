@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "join/pattern.h"
+#include "base/pattern.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,6 +59,16 @@ static void matches_as_the_table_says(void **state)
         }
 }
 
+static void takes_a_question_mark_for_itself_where_stars_are_all(void **state)
+{
+        (void)state;
+        assert_true(pattern_match_stars(STR("web?"), STR("web?")));
+        assert_false(pattern_match_stars(STR("web?"), STR("web1")));
+        assert_true(pattern_match_stars(STR("*?*"), STR("is it so? yes")));
+        assert_false(pattern_match_stars(STR("*?*"), STR("it is so")));
+        assert_true(pattern_match_stars(STR("web-*"), STR("web-1")));
+}
+
 static void sees_an_inner_nul_as_an_ordinary_byte(void **state)
 {
         (void)state;
@@ -84,6 +94,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(matches_as_the_table_says),
+                cmocka_unit_test(takes_a_question_mark_for_itself_where_stars_are_all),
                 cmocka_unit_test(sees_an_inner_nul_as_an_ordinary_byte),
                 cmocka_unit_test(answers_soon_for_patterns_that_ruin_backtracking),
         };
