@@ -68,6 +68,7 @@ enum {
         TIMEOUT_HELPER_SAYS = 10 * 1000,      /* until a program that sshd started has said what it is */
         TIMEOUT_HELPER_ACCEPTED = 5 * 1000,   /* until sshd's own word that it let somebody in, which may come after the program */
         PACE_HELPER_ACCEPTED = 5,             /* it is looked for so often; it mostly is there already */
+        PACE_HELPER_STRANGERS_TOLD = 10 * 1000, /* between words in the log on programs that sshd did not start: any account can call */
         TIMEOUT_HELPER_ENDS = 6 * 1000,       /* from the order to end to the end: hang-up, last words, kill */
         PACE_RESIZE_TOLD = 1000,              /* the audit hears of a terminal's size this often; its recording each time */
         PACE_SPOOL_SYNC = 1000,               /* what a terminal shows is written to its recording at once, and synced after this */

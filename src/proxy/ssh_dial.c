@@ -70,7 +70,7 @@ static const struct {
 } statuses[] = {
         { ERROR_INVALID_ARGUMENT, 400 },  { ERROR_UNAUTHENTICATED, 401 },    { ERROR_PERMISSION_DENIED, 403 },
         { ERROR_NOT_FOUND, 404 },         { ERROR_FAILED_PRECONDITION, 409 }, { ERROR_RESOURCE_EXHAUSTED, 429 },
-        { ERROR_UNAVAILABLE, 503 },       { ERROR_DEADLINE_EXCEEDED, 503 },
+        { ERROR_UNIMPLEMENTED, 501 },     { ERROR_UNAVAILABLE, 503 },         { ERROR_DEADLINE_EXCEEDED, 503 },
 };
 
 static int status_of(enum error_code code)

@@ -74,6 +74,8 @@ struct helpers {
         struct listener *listener;
         struct helper *first;
         size_t unknown; /* that have not proven what they are */
+        struct instant strangers_told; /* when the log last had a word on those that were refused */
+        size_t strangers_untold;       /* since then */
         bool is_closing;
 };
 
@@ -256,13 +258,43 @@ static const char *claimed_connection(const struct helper *h)
                                                                                               : "";
 }
 
+/* Any account of this machine can call as often as it likes: the log has the first, and a count of the others. */
+static void log_stranger(struct helper *h, const char *why)
+{
+        struct helpers *all = h->all;
+        struct instant now = loop_now(all->loop);
+
+        if (all->strangers_told.ns != 0 && instant_since(now, all->strangers_told).ns < MILLISECONDS(PACE_HELPER_STRANGERS_TOLD).ns) {
+                all->strangers_untold++;
+                return;
+        }
+        log_warn("A process at the helpers' socket is not what it says", LOG_INT("uid", h->uid), LOG_INT("pid", h->pid),
+                 LOG_C("connection_id", claimed_connection(h)), LOG_C("reason", why), LOG_INT("others_before", (int64_t)all->strangers_untold));
+        all->strangers_told = now;
+        all->strangers_untold = 0;
+}
+
+static bool is_stranger(const struct helper *h)
+{
+        return h->state.state <= CHECKED && h->connection == NULL;
+}
+
 static void refuse(struct helper *h, const char *why)
 {
-        log_info("A program of sshd was refused", LOG_C("connection_id", claimed_connection(h)), LOG_INT("uid", h->uid), LOG_C("reason", why));
+        if (!is_stranger(h))
+                log_info("A program of sshd was refused", LOG_C("connection_id", claimed_connection(h)), LOG_INT("uid", h->uid),
+                         LOG_C("reason", why));
         h->code = 255;
         set_reason(h, why);
         say_refusal(h, why);
         helper_close(h);
+}
+
+/* Who did not prove to be sshd's learns no more than that. */
+static void refuse_stranger(struct helper *h, const char *why)
+{
+        log_stranger(h, why);
+        refuse(h, "no program of sshd's");
 }
 
 /* Orders the program to end; it tells how it did, or is given up. */
@@ -293,8 +325,10 @@ static void on_expired(void *ctx)
         if (h->state.state == ENDED) {
                 h->code = 255;
                 helper_close(h);
+        } else if (is_stranger(h)) {
+                refuse_stranger(h, why);
         } else {
-                refuse(h, h->state.state == HEARS ? "no program of sshd's" : why);
+                refuse(h, why);
         }
 }
 
@@ -530,8 +564,7 @@ static void on_checked(void *ctx, struct error *err)
 
         h->check = NULL;
         if (err != NULL) {
-                log_warn("A process at the helpers' socket is not what it says", LOG_INT("uid", h->uid), LOG_INT("pid", h->pid), LOG_ERR(err));
-                refuse(h, "no program of sshd's");
+                refuse_stranger(h, err->what);
                 return;
         }
         h->connection = connection_find(h->all->service, str_of(claimed_connection(h)));
@@ -557,7 +590,7 @@ static void introduce(struct helper *h, const helper_up *up)
 
         h->first = up;
         if ((is_authorize && h->uid != ROOT) || connection_find(h->all->service, str_of(claimed_connection(h))) == NULL) {
-                refuse(h, "no program of sshd's");
+                refuse_stranger(h, is_authorize && h->uid != ROOT ? "it is not root's" : "there is no such connection");
                 return;
         }
         conversation_enter(&h->state, CHECKED);
@@ -714,8 +747,11 @@ static struct error *take_frame(struct helper *h, struct str in, size_t *ret_len
 
 static void give_up(struct helper *h, struct error *err)
 {
-        log_warn("A program of sshd says what it should not", LOG_C("connection_id", claimed_connection(h)), LOG_INT("uid", h->uid),
-                 LOG_INT("pid", h->pid), LOG_ERR(err));
+        if (is_stranger(h))
+                log_stranger(h, err->what);
+        else
+                log_warn("A program of sshd says what it should not", LOG_C("connection_id", claimed_connection(h)), LOG_INT("uid", h->uid),
+                         LOG_INT("pid", h->pid), LOG_ERR(err));
         error_free(err);
         h->code = 255;
         set_reason(h, "the session's program says what it should not");

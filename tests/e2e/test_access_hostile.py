@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """People, nodes and strangers who try what they may not."""
 import pathlib
+import re
+import socket
+import ssl
+import subprocess
 import time
 
 import pytest
@@ -47,6 +51,101 @@ def test_what_only_looks_like_the_nodes_sftp_server_is_a_command(access, invite,
     mallory.tsh("ssh", f"{account.pw_name}@web-1", f"{fake} -e -l INFO")
     wait_until(lambda: access.events("session.end"), "the end is audited")
     assert not access.events("sftp"), "its word is not the node's word"
+
+
+def words_of(program):
+    """The command lines of the processes that run this word of teleport's."""
+    lines = [line.read_bytes().decode(errors="replace") for line in pathlib.Path("/proc").glob("[0-9]*/cmdline") if line.exists()]
+    return [line.split("\0") for line in lines if f"\0{program}\0" in line]
+
+
+@pytest.mark.parametrize("program", ["ssh-session", "ssh-authorize"])
+def test_a_person_cannot_speak_in_the_place_of_sshd(access, alice, programs, program):
+    """With all that the programs of their own session are told, and with our own program."""
+    shell = alice.shell("root@web-1")
+    own = " ".join(next(words for words in words_of("ssh-session") if str(programs) in words[0]))
+    socket_, connection = re.search(r"--socket=\S+", own).group(0), re.search(r"--connection=\S+", own).group(0)
+    for how in ("", "exec "):
+        done = alice.tsh("ssh", "root@web-1", f"{how}{programs}/teleport {program} {socket_} {connection} root AAAA", check=False)
+        assert done.code != 0 and "no program of sshd's" in done.err
+    shell.sendline("echo st''ill; exit")
+    shell.expect("still")
+    shell.wait()
+
+
+# ---- the proxy's door for people and nodes ---------------------------------------------------------------------------
+
+
+def at_the_door(access, protocol, certificate, key, request=b""):
+    """What the proxy says to whoever shows this certificate: "" when it says nothing and hangs up."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols([protocol])
+    context.load_cert_chain(certificate, key)
+    host, port = access.proxy_addr.rsplit(":", 1)
+    said = b""
+    try:
+        with context.wrap_socket(socket.create_connection((host, int(port)), timeout=20), server_hostname="teleport.cluster.local") as s:
+            s.sendall(request)
+            while b"\n" not in said.split(b"\r\n\r\n", 1)[-1]:
+                data = s.recv(4096)
+                if not data:
+                    break
+                said += data
+    except (ssl.SSLError, ConnectionError) as refusal:
+        return f"refused: {refusal}"
+    return said.decode()
+
+
+def of_person(access, person):
+    keys = person.home / ".tsh/keys" / access.proxy_addr.rsplit(":", 1)[0]
+    return keys / f"{person.name}-x509.pem", keys / f"{person.name}.key"
+
+
+def of_node(access):
+    identity = access.web.identity("node")
+    certificate, key = access.dir / "node.crt", access.dir / "node.key"
+    certificate.write_bytes(subprocess.run(["openssl", "x509", "-inform", "DER"], input=identity["tls_cert"], capture_output=True, check=True).stdout)
+    key.write_text(identity["tls_key"])
+    return certificate, key
+
+
+CONNECT = b"CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\n"
+
+
+REQUESTS = [
+    (CONNECT + b"X-Teleport-Login: root\r\n\r\n", "200"),
+    (CONNECT + b"X-Teleport-Login: root\r\nX-Teleport-Login: daemon\r\n\r\n", "400"),
+    (CONNECT + b"X-Teleport-Login: -oProxyCommand=x\r\n\r\n", "400"),
+    (CONNECT + b"X-Teleport-Login: root\x1b[31m\r\n\r\n", "400"),
+    (CONNECT + b"X-Teleport-Login: daemon\r\n\r\n", "403"),
+    (CONNECT.replace(b"web-1", b"../web-1"), "400"),
+    (CONNECT.replace(b"web-1", b"a" * 257), "400"),
+    (CONNECT.replace(b"web-1:0", b"web-1:65536"), "400"),
+    (CONNECT.replace(b"web-1", b"nowhere") + b"\r\n", "404"),
+    (CONNECT.replace(b"\r\n", b"\n") + b"\n", "400"),
+    (CONNECT + b"X: " + b"x" * 17000, "429"),
+    (b"GET / HTTP/1.1\r\nHost: web-1\r\n\r\n", "400"),
+    (CONNECT + b"Content-Length: 5\r\n\r\nhello", "501"),
+    (CONNECT + b"Transfer-Encoding: chunked\r\n\r\n", "501"),
+]
+
+
+def test_the_door_for_people_takes_one_kind_of_request(access, alice):
+    for request, answer in REQUESTS:
+        said = at_the_door(access, "cteleport-ssh", *of_person(access, alice), request)
+        assert said.startswith(f"HTTP/1.1 {answer} "), (request, said)
+
+
+def test_a_certificate_is_good_at_one_door_only(access, alice):
+    """The CA that signed it decides, and a node's tunnel is its own: no bytes come from a door that is shut."""
+    wanted = CONNECT + b"X-Teleport-Login: root\r\n\r\n"
+    assert "SSH-2.0" in at_the_door(access, "cteleport-ssh", *of_person(access, alice), wanted)
+    assert at_the_door(access, "cteleport-ssh", *of_node(access), wanted).startswith("refused: ")
+    access.process.mark()
+    assert at_the_door(access, "cteleport-reversetunnel", *of_person(access, alice), wanted).startswith("refused: ")
+    assert "tunnel is open" not in access.process.new_text()
+    assert alice.tsh("ssh", "root@web-1", "echo fine").out == "fine\n"
 
 
 # ---- people who were removed ---------------------------------------------------------------------------------------
