@@ -380,8 +380,7 @@ class Host:
     @property
     def host_id(self):
         path = self.data_dir / "host_uuid"
-        wait_until(path.exists, "the host ID is stored")
-        return path.read_text()
+        return wait_until(lambda: path.exists() and path.read_text(), "the host ID is stored")
 
     def stop(self, **how):
         if self.process is None:

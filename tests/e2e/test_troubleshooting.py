@@ -18,6 +18,7 @@ import threading
 import pytest
 
 from harness import ACCOUNT, FAKES, iam_token, program, wait_until
+from people import Person
 from test_http_proxy import NAME, HttpProxy
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md"
@@ -44,14 +45,17 @@ def normalised(text, places):
             (r"\b[0-9a-f]{16}\b", "5f0c1d2e3a4b5c6d"),
             (r"ASIAEXAMPLE\d{9}", "ASIAEXAMPLE000000000"),
             (r"\b(\d+) ms ahead of", "0 ms ahead of"),
+            (r'revision: "\d+"', 'revision: "15"'),
             (r" [a-z_]+\.c:\d+$", "")):
         text = re.sub(pattern, shown, text, flags=re.M)
     return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
 
 
 @pytest.fixture
-def shows(cluster):
+def shows(request):
     """shows(name, text, (real, shown)…): the page's block of this name says text."""
+    cluster = request.getfixturevalue("access" if "access" in request.fixturenames else "cluster")
+
     def check(name, text, *places):
         text = normalised(text, [*places, (cluster.proxy_addr, "127.0.0.1:3080"), (cluster.auth_addr, "127.0.0.1:3025")])
         page = PAGE.read_text()
@@ -443,3 +447,113 @@ def test_a_host_needs_little_memory(cluster, aws):
     peak = sum(int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) for pid in pids)
     limit = 64 if "sanitizer build" not in host.process.text() else 1024
     assert peak < limit * 1024, f"{peak} KiB at most so far"
+
+
+# ---- people on their way to a node -------------------------------------------------------------------------
+
+def refusal(done):
+    """What a program said that did not do what it was told."""
+    assert done.code != 0
+    return re.sub(r"^WARNING: .*\n", "", done.err)  # of --insecure
+
+
+def test_a_login_at_a_proxy_that_nobody_vouches_for(access, tmp_path, shows):
+    person = Person(access, "alice", tmp_path / "alice")
+    done = person.tsh("login", f"--proxy={access.proxy_addr}", "--user=alice", stdin="x\nx\n", check=False)
+    shows("proxy-not-trusted", refusal(done))
+
+
+def test_a_login_with_the_wrong_password_or_code(access, invite, shows):
+    person = invite(access)
+    shows("login-wrong", refusal(person.login(otp="000000", check=False)))
+    for _ in range(5):
+        last = person.login(otp="000000", check=False)
+    shows("login-guessing", refusal(last))
+
+
+def test_a_login_that_has_ended(access, invite, shows):
+    access.create({"kind": "role", "version": "v7", "metadata": {"name": "brief"}, "spec": {
+        "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"max_session_ttl": "2s"}}})
+    person = invite(access, roles="brief")
+    person.login()
+    wait_until(lambda: person.tsh("ls", check=False).code, "the login has ended")
+    shows("login-ended", refusal(person.tsh("ssh", "root@web-1", check=False)))
+
+
+def test_a_node_that_is_not_there(alice, shows):
+    shows("no-such-node", refusal(alice.tsh("ssh", "root@web-7", check=False)))
+
+
+def test_a_node_without_a_tunnel(access, alice, shows):
+    access.web.kill()
+    shows("no-tunnel", refusal(alice.tsh("ssh", "root@web-1", check=False)))
+
+
+def test_several_nodes_of_one_name(access, alice, shows):
+    access.join("web-1", env=access.node_env, ssh=access.web.config["ssh_service"]).wait_reachable()
+    done = wait_until(lambda: (lambda d: d if "ambiguous" in d.err else None)(alice.tsh("ssh", "root@web-1", "true", check=False)), "both are reachable")
+    shows("ambiguous", refusal(done))
+
+
+def test_a_role_that_does_not_match(access, invite, shows):
+    access.create({"kind": "role", "version": "v7", "metadata": {"name": "staging"}, "spec": {
+        "allow": {"node_labels": {"env": "staging"}, "logins": ["{{internal.logins}}"]}}})
+    person = invite(access, roles="staging", logins="root,ubuntu")
+    person.login()
+    shows("role-node", refusal(person.tsh("ssh", "root@web-1", check=False)))
+    access.create({"kind": "role", "version": "v7", "metadata": {"name": "staging"}, "spec": {
+        "allow": {"node_labels": {"env": "*"}, "logins": ["{{internal.logins}}"]}, "deny": {"logins": ["root"]}}})
+    shows("role-login", refusal(person.tsh("ssh", "root@web-1", check=False)))
+    reason = wait_until(lambda: access.events("session.rejected")[1:], "both are audited")[0]
+    shows("role-audit", json.dumps({key: reason[key] for key in ("event", "code", "user", "login", "server_hostname", "reason", "causes")}, indent=2))
+
+
+def test_somebody_who_is_locked(access, alice, shows):
+    access.tctl("lock", "--user=alice", "--message=ask the security team")
+    shows("locked", refusal(alice.tsh("ssh", "root@web-1", check=False)))
+    shows("locks", access.tctl("get", "locks").out)
+
+
+def test_an_account_that_is_locked_on_the_node(access, invite, accounts, shows):
+    name = accounts.make().pw_name
+    subprocess.run(["usermod", "--lock", name], check=True)
+    person = invite(access, logins=name)
+    person.login()
+    shows("account-locked", refusal(person.tsh("ssh", f"{name}@web-1", "true", check=False)), (name, "ubuntu"))
+    shows("account-locked-audit", wait_until(lambda: access.events("session.rejected"), "the refusal is audited")[0]["reason"], (name, "ubuntu"))
+
+
+def test_copying_files_where_it_is_not_allowed(access, invite, tmp_path, shows):
+    access.create({"kind": "role", "version": "v7", "metadata": {"name": "no-files"}, "spec": {
+        "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"ssh_file_copy": False}}})
+    person = invite(access, roles="no-files")
+    person.login()
+    (tmp_path / "file").write_text("x")
+    shows("file-copy", refusal(person.tsh("scp", tmp_path / "file", f"root@web-1:{tmp_path}/there", check=False)))
+    shows("file-copy-audit", wait_until(lambda: access.events("session.rejected"), "the refusal is audited")[0]["reason"])
+
+
+def test_a_host_without_an_ssh_server(cluster, aws, shows):
+    cluster.create(iam_token())
+    host = cluster.host("web-1", env=aws.identity())
+    host.inside = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /usr/sbin/sshd && exec "$@"', "sh"]
+    host.start()
+    host.process.wait_for(r"ERROR: .*\n.*\n")
+    shows("no-sshd", "\n".join(re.findall(r"^(?:ERROR|hint): .*$", host.process.text(), re.M)))
+
+
+@pytest.mark.parametrize("mode", ["strict", "best_effort"])
+def test_a_recording_that_cannot_be_written(access, invite, mode, shows):
+    access.create({"kind": "role", "version": "v7", "metadata": {"name": "recorded"}, "spec": {
+        "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"record_session": {"default": mode}}}})
+    person = invite(access, roles="recorded")
+    person.login()
+    (access.web.data_dir / "spool").rmdir()  # where nothing can be written then, not even by root
+    child = person.terminal("ssh", "-t", "root@web-1", "true")
+    child.expect(r"(teleport: [^\r\n]*)[\r\n]")
+    said = child.match.group(1).decode()
+    child.close()
+    if mode == "strict":
+        shows("recording-strict", said)
+    else:
+        shows("recording-best-effort", said)
