@@ -97,8 +97,8 @@ static void writes_configuration_for_the_nodes_of_the_cluster(void **state)
                 "\nHost *.example.com !proxy.example.com\n",
                 "\n    UserKnownHostsFile \"/home/al ice/.tsh/known_hosts\"\n",
                 "\n    IdentitiesOnly yes\n",
-                "\n    ProxyCommand /usr/bin/env 'TELEPORT_HOME=/home/al ice/.tsh' '/usr/bin/tsh' proxy ssh '--cluster=example.com' "
-                "'--proxy=proxy.example.com:3080' '--user=alice@example.org' '%r@%h:%p'\n",
+                ("\n    ProxyCommand /usr/bin/env 'TELEPORT_HOME=/home/al ice/.tsh' '/usr/bin/tsh' proxy ssh '--cluster=example.com' "
+                 "'--proxy=proxy.example.com:3080' '--user=alice@example.org' '%r@%h:%p'\n"),
                 "\n# End generated Teleport configuration\n",
         };
         for (size_t i = 0; i < ARRAY_LEN(lines); i++)

@@ -53,7 +53,7 @@ static const char *const hostile[] = {
         "web 1", "root@web 1", " web-1", "web-1 ", "web-1\n", "web\n-1", "web-1\r", "\x1b[2Jweb-1", "web'1", "web\"1", "web`id`",
         "$(id)", "web$HOME", "web;id", "web|id", "web&id", "web>x", "web<x", "web(1)", "web*", "web?", "web[1]", "web{1}", "~root",
         "web\\1", "web!1", "web#1", "web%h", "%h", "web:22", "web/1", "../web", "root@root@web-1", "ro'ot@web-1", "$(id)@web-1",
-        "-root@web-1", "root;id@web-1", "web..1", ".example.com", "w\xc3\xa9" "b", "web\xff", "web\t1",
+        "-root@web-1", "root;id@web-1", "web..1", ".example.com", "w\xc3\xa9z", "web\xff", "web\t1",
 };
 
 static void refuses_what_could_be_taken_for_something_else(void **state)
