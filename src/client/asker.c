@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/asker.h"
 
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include "api.pb-c.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "net/socket.h"
 
 static struct error *open_loop(struct asker *a)
 {
@@ -16,6 +22,12 @@ static struct error *open_loop(struct asker *a)
 struct error *asker_open(struct asker *a, const struct profile *profile)
 {
         *a = (struct asker){ .profile = profile };
+        return open_loop(a);
+}
+
+struct error *asker_open_unix(struct asker *a, const char *socket_path)
+{
+        *a = (struct asker){ .socket_path = socket_path };
         return open_loop(a);
 }
 
@@ -47,6 +59,32 @@ static void on_closed(void *ctx, struct error *err)
         a->client = NULL;
 }
 
+static struct error *connect_unix(const char *path, int *ret_fd)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct str text = str_of(path);
+        AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (text.len >= sizeof address.sun_path)
+                return error_new(ERROR_INVALID_ARGUMENT, "%s is longer than the %zu bytes a socket's path may have", path,
+                                 sizeof address.sun_path - 1);
+        memcpy(address.sun_path, text.ptr, text.len);
+        if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+                return error_errno(errno, "%s", path);
+        *ret_fd = fd;
+        fd = -1;
+        return NULL;
+}
+
+static struct error *connect_local(struct asker *a)
+{
+        int fd = -1;
+
+        TRY(connect_unix(a->socket_path, &fd));
+        a->client = rpc_client_new(&a->loop, socket_stream(&a->loop, fd), "auth", on_closed, a);
+        return NULL;
+}
+
 static void on_dialled(void *ctx, struct stream *tls, struct error *err)
 {
         struct asker *a = ctx;
@@ -63,6 +101,8 @@ struct error *asker_connect(struct asker *a)
 
         if (a->client != NULL)
                 return NULL;
+        if (a->socket_path != NULL)
+                return connect_local(a);
         if (a->profile != NULL)
                 dial = client_dial_auth(&a->loop, a->profile, on_dialled, a);
         else
@@ -164,7 +204,7 @@ struct error *asker_list(struct asker *a, const char *method, const ProtobufCMes
                 list_add(a, &all, *(ProtobufCMessage *const *const *)(const void *)(at + fields[ITEMS].offset),
                          *(const size_t *)(const void *)(at + fields[ITEMS].quantifier_offset));
                 char *next = *(char *const *)(const void *)(at + fields[NEXT].offset);
-                if (strcmp(next, request.after) == 0 && next[0] != '\0')
+                if (strcmp(next, request.after) <= 0 && next[0] != '\0')
                         return error_new(ERROR_DATA_LOSS, "the Auth Service sends the same page again and again");
                 request.after = next;
         } while (request.after[0] != '\0');

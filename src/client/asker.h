@@ -10,12 +10,16 @@
 #include "client/client.h"
 #include "loop/loop.h"
 
-/* The Auth Service as the person of a profile, or a proxy as a stranger. Zeroed is empty. */
+/*
+ * The Auth Service as the person of a profile or as the administrator of its host, or a proxy as a stranger.
+ * Zeroed is empty.
+ */
 struct asker {
         struct arena *arena; /* answers live as long as the asker */
         /* nothing below is for others */
-        const struct profile *profile; /* NULL: the proxy at web_addr */
-        const char *web_addr;
+        const struct profile *profile; /* else NULL */
+        const char *socket_path;       /* else NULL */
+        const char *web_addr;          /* of the proxy when neither is there */
         bool is_insecure;
         struct loop loop;
         struct rpc_client *client; /* NULL until the first call, and after the connection is lost */
@@ -25,6 +29,7 @@ struct asker {
 
 /* Connects later, at the first call. What is pointed to is borrowed until the release. */
 struct error *asker_open(struct asker *a, const struct profile *profile) MUST_USE;
+struct error *asker_open_unix(struct asker *a, const char *socket_path) MUST_USE;
 struct error *asker_open_proxy(struct asker *a, const char *web_addr, bool is_insecure) MUST_USE;
 void asker_release(struct asker *a);
 
@@ -40,7 +45,8 @@ void asker_forget(struct asker *a);
 
 /*
  * Asks a method that lists for all of its pages: messages whose first field is a list and whose second says
- * where the next page begins. *ret is not NULL even when the list is empty.
+ * where the next page begins. *ret may be rearranged; it is not NULL even when the list is empty. DATA_LOSS when
+ * the pages do not go on.
  */
 struct error *asker_list(struct asker *a, const char *method, const ProtobufCMessageDescriptor *page_type,
                          ProtobufCMessage ***ret, size_t *ret_count) MUST_USE;

@@ -2,18 +2,13 @@
 #include "cmd/tctl/session.h"
 
 #include <errno.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/common/config_file.h"
-#include "net/socket.h"
-#include "os/file.h"
 #include "resource/config.h"
-#include "rpc/rpc.h"
 
 const struct flag session_flags[] = {
         { "config", 'c', FLAG_TEXT, .value = "FILE", .env = "TELEPORT_CONFIG_FILE",
@@ -107,6 +102,10 @@ struct error *session_open(struct session *s, const struct flags *given)
 {
         s->arena = arena_new(LIMIT_TCTL_ARENA);
         TRY(choose(s, given));
+        if (s->socket_path != NULL)
+                TRY(asker_open_unix(&s->asker, s->socket_path));
+        else
+                TRY(asker_open(&s->asker, &s->profile));
         if (!flags_switch(given, "debug"))
                 return NULL;
         if (s->socket_path != NULL)
@@ -118,11 +117,7 @@ struct error *session_open(struct session *s, const struct flags *given)
 
 void session_release(struct session *s)
 {
-        rpc_client_close(s->client);
-        if (s->has_loop) {
-                loop_run(&s->loop); /* until everything is closed */
-                loop_release(&s->loop);
-        }
+        asker_release(&s->asker);
         profile_release(&s->profile);
         arena_free(s->arena);
         *s = (struct session){ 0 };
@@ -141,117 +136,31 @@ static struct error *cannot_connect(const struct session *s, struct error *cause
         return error_hint(err, "is the Auth Service running on this host, with the configuration that tctl reads (-c)");
 }
 
-static struct error *connect_unix(const char *path, int *ret_fd)
+/* ---- asking -------------------------------------------------------------------------------------- */
+
+/* Connects first, so that what keeps from it is told apart from what the Auth Service answers. */
+static struct error *connect_first(struct session *s)
 {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        struct str text = str_of(path);
-        AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct error *err = asker_connect(&s->asker);
 
-        if (text.len >= sizeof address.sun_path)
-                return error_new(ERROR_INVALID_ARGUMENT, "%s is longer than the %zu bytes a socket's path may have", path,
-                                 sizeof address.sun_path - 1);
-        memcpy(address.sun_path, text.ptr, text.len);
-        if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
-                return error_errno(errno, "%s", path);
-        *ret_fd = fd;
-        fd = -1;
-        return NULL;
-}
-
-static void on_closed(void *ctx, struct error *err)
-{
-        struct session *s = ctx;
-
-        error_free(err); /* the call that was under way tells */
-        rpc_client_close(s->client);
-        s->client = NULL;
-}
-
-static struct error *connect_local(struct session *s)
-{
-        int fd = -1;
-
-        TRY(connect_unix(s->socket_path, &fd));
-        s->client = rpc_client_new(&s->loop, socket_stream(&s->loop, fd), "auth", on_closed, s);
-        return NULL;
-}
-
-static void on_dialled(void *ctx, struct stream *tls, struct error *err)
-{
-        struct session *s = ctx;
-
-        s->dial_error = err;
-        if (err == NULL)
-                s->client = rpc_client_new(&s->loop, tls, "auth", on_closed, s);
-        loop_stop(&s->loop);
-}
-
-static struct error *connect_through_proxy(struct session *s)
-{
-        struct client_dial *dial = client_dial_auth(&s->loop, &s->profile, on_dialled, s);
-
-        (void)dial; /* ends by itself */
-        loop_run(&s->loop);
-        struct error *err = s->dial_error;
-        s->dial_error = NULL;
-        return err;
-}
-
-static struct error *connect_once(struct session *s)
-{
-        if (s->client != NULL)
-                return NULL;
-        if (!s->has_loop)
-                TRY(loop_init(&s->loop, NULL));
-        s->has_loop = true;
-        struct error *err = s->socket_path != NULL ? connect_local(s) : connect_through_proxy(s);
         return err == NULL ? NULL : cannot_connect(s, err);
 }
 
-/* ---- asking -------------------------------------------------------------------------------------- */
-
-struct question {
-        struct session *session;
-        ProtobufCMessage *answer;
-        struct error *err;
-};
-
-/* Copies what is only lent until this returns. */
-static struct error *keep(struct session *s, const ProtobufCMessage *answer, ProtobufCMessage **ret)
+static struct error *explain(const struct session *s, struct error *err)
 {
-        size_t size = protobuf_c_message_get_packed_size(answer);
-        AUTO_MEM uint8_t *bytes = mem_alloc(size);
-
-        protobuf_c_message_pack(answer, bytes);
-        return wire_decode(s->arena, answer->descriptor, str_of_bytes(bytes, size), ret);
+        return err != NULL && err->code == ERROR_UNAVAILABLE ? cannot_connect(s, err) : err;
 }
 
-static void on_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
+static const char *path_of(struct session *s, const char *method)
 {
-        struct question *q = ctx;
-
-        q->err = err == NULL ? keep(q->session, answer, &q->answer) : err;
-        loop_stop(&q->session->loop);
+        return arena_printf(s->arena, "/cteleport.v1.AdminService/%s", method);
 }
 
 struct error *session_ask(struct session *s, const char *method, const ProtobufCMessage *request,
                           const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret)
 {
-        struct question q = { .session = s };
-        struct rpc_client_call_options options = {
-                .path = arena_printf(s->arena, "/cteleport.v1.AdminService/%s", method),
-                .response = answer_type,
-                .response_max = LIMIT_RPC,
-                .within = MILLISECONDS(TIMEOUT_RPC),
-        };
-
-        TRY(connect_once(s));
-        rpc_client_unary(s->client, options, request, on_answer, &q);
-        loop_run(&s->loop);
-        if (q.err != NULL)
-                return q.err->code == ERROR_UNAVAILABLE ? cannot_connect(s, q.err) : q.err;
-        *ret = q.answer;
-        return NULL;
+        TRY(connect_first(s));
+        return explain(s, asker_ask(&s->asker, path_of(s, method), request, answer_type, ret));
 }
 
 struct error *session_ask_name(struct session *s, const char *method, const char *name,
@@ -266,49 +175,9 @@ struct error *session_ask_name(struct session *s, const char *method, const char
         return session_ask(s, method, &request.base, answer_type, ret);
 }
 
-struct list {
-        ProtobufCMessage **messages;
-        size_t count, room;
-};
-
-static void list_add(struct session *s, struct list *l, ProtobufCMessage *const *messages, size_t count)
-{
-        if (l->count + count > l->room) {
-                ProtobufCMessage **old = l->messages;
-
-                l->room = 2 * (l->count + count) + 16;
-                l->messages = arena_alloc(s->arena, l->room * sizeof *l->messages);
-                if (l->count > 0)
-                        memcpy(l->messages, old, l->count * sizeof *old);
-        }
-        if (count > 0)
-                memcpy(l->messages + l->count, messages, count * sizeof *messages);
-        l->count += count;
-}
-
 struct error *session_list(struct session *s, const char *method, const ProtobufCMessageDescriptor *page_type,
                            ProtobufCMessage ***ret, size_t *ret_count)
 {
-        enum { ITEMS, NEXT };
-        Cteleport__V1__ListRequest request = CTELEPORT__V1__LIST_REQUEST__INIT;
-        const ProtobufCFieldDescriptor *fields = page_type->fields;
-        struct list all = { 0 };
-
-        do {
-                ProtobufCMessage *page = NULL;
-
-                TRY(session_ask(s, method, &request.base, page_type, &page));
-                const char *at = (const char *)page;
-                list_add(s, &all, *(ProtobufCMessage *const *const *)(const void *)(at + fields[ITEMS].offset),
-                         *(const size_t *)(const void *)(at + fields[ITEMS].quantifier_offset));
-                char *next = *(char *const *)(const void *)(at + fields[NEXT].offset);
-                if (strcmp(next, request.after) <= 0 && next[0] != '\0')
-                        return error_new(ERROR_DATA_LOSS, "the Auth Service sends the same page again and again");
-                request.after = next;
-        } while (request.after[0] != '\0');
-        if (all.messages == NULL)
-                all.messages = arena_alloc(s->arena, sizeof *all.messages);
-        *ret = all.messages;
-        *ret_count = all.count;
-        return NULL;
+        TRY(connect_first(s));
+        return explain(s, asker_list(&s->asker, path_of(s, method), page_type, ret, ret_count));
 }

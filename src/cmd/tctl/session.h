@@ -14,12 +14,9 @@
 #include "api.pb-c.h"
 #include "base/arena.h"
 #include "base/error.h"
-#include "client/client.h"
+#include "client/asker.h"
 #include "cmd/common/flags.h"
 #include "config.pb-c.h"
-#include "loop/loop.h"
-
-struct rpc_client;
 
 struct session {
         struct arena *arena; /* answers live as long as the session */
@@ -28,10 +25,7 @@ struct session {
         /* nothing below is for others */
         const char *socket_path; /* NULL: through the proxy */
         struct profile profile;  /* then; else empty */
-        struct error *dial_error;
-        struct loop loop;
-        struct rpc_client *client; /* NULL until the first call, and after the connection is lost */
-        bool has_loop;
+        struct asker asker;      /* of one or the other */
 };
 
 /* The flags every command has: --config, --auth-server, --debug and so on. */
