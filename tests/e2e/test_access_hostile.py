@@ -73,6 +73,27 @@ def test_a_person_cannot_speak_in_the_place_of_sshd(access, alice, programs, pro
     shell.wait()
 
 
+@pytest.mark.parametrize("signal_, reason", [("KILL", "the session's program is gone"), ("STOP", "user alice is locked")])
+def test_who_kills_or_stops_the_recorder_ends_the_session(access, alice, signal_, reason):
+    shell = alice.shell("root@web-1")
+    shell.sendline(f"kill -{signal_} $PPID")
+    if signal_ == "STOP":
+        access.tctl("lock", "--user=alice")
+    shell.expect("closed")
+    end = wait_until(lambda: access.events("session.end"), "the end is audited")[0]
+    assert end["reason"] == reason and end["exit_code"] != 0
+
+
+def test_a_connection_that_only_forwards_is_ended_by_a_lock(access, alice):
+    config = alice.ssh_config()
+    quiet = subprocess.Popen(["ssh", "-F", config, "-N", "-R", "0:127.0.0.1:1", f"root@{NODE}"], env=alice.env, stderr=subprocess.DEVNULL)
+    wait_until(lambda: access.events("port"), "the forward is there")
+    access.tctl("lock", "--login=root")
+    assert quiet.wait(10) != 0
+    end = wait_until(lambda: access.events("client.disconnect"), "why it ended is audited")[0]
+    assert end["reason"] == "login root is locked"
+
+
 # ---- the proxy's door for people and nodes ---------------------------------------------------------------------------
 
 
