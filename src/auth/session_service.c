@@ -506,13 +506,9 @@ static void begin(struct attendance *t)
         store_txn_commit(txn, on_begun, t);
 }
 
-static void on_session(void *ctx, const struct store_item *item, struct error *err)
+/* After each answer of the store; whoever wanted it may be gone. */
+static void go_on_loading(struct attendance *t, struct error *err)
 {
-        struct attendance *t = ctx;
-
-        t->pending--;
-        if (err == NULL && item != NULL)
-                err = connection_load_session(&t->now, item);
         if (t->call == NULL && !t->is_given_up) {
                 error_free(err);
                 free_if_idle(t);
@@ -521,6 +517,16 @@ static void on_session(void *ctx, const struct store_item *item, struct error *e
         } else {
                 load_next(t);
         }
+}
+
+static void on_session(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct attendance *t = ctx;
+
+        t->pending--;
+        if (err == NULL && item != NULL)
+                err = connection_load_session(&t->now, item);
+        go_on_loading(t, err);
 }
 
 /* The sessions that are open, one after the other, as the record names them. */
@@ -564,14 +570,7 @@ static void on_record(void *ctx, const struct store_item *item, struct error *er
         t->pending--;
         if (err == NULL)
                 err = check_begin(t, item);
-        if (t->call == NULL && !t->is_given_up) {
-                error_free(err);
-                free_if_idle(t);
-        } else if (err != NULL) {
-                finish(t, err);
-        } else {
-                load_next(t);
-        }
+        go_on_loading(t, err);
 }
 
 /*
