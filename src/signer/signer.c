@@ -184,6 +184,19 @@ static struct policy_facts facts_about(const struct signer *s, enum authority_ty
         };
 }
 
+/* Writes down both certificates of an order, the SSH one if there is one; adds what kind each is, and its serial. */
+static struct error *record(struct signer *s, const struct issued_order *about, struct walltime now, const struct certificates *c,
+                            struct issued x509, struct issued ssh)
+{
+        struct issued both[] = { x509, ssh };
+
+        both[0].kind = "x509";
+        both[0].serial = str_of(c->serial);
+        both[1].kind = "ssh";
+        both[1].serial = ssh_serial_hex(c);
+        return issued_log_write(&s->log, about, now, both, str_is_empty(ssh.key) ? 1 : 2);
+}
+
 /* ---- hosts */
 
 static struct error *issue_host(struct signer *s, const struct policy_order *order, struct certificates *ret)
@@ -208,26 +221,20 @@ static struct error *record_host(struct signer *s, const Cteleport__Internal__V1
                 .reason = request->reason,
                 .times = order->times,
         };
-        const struct issued issued[] = {
-                {
-                        .kind = "x509",
-                        .serial = str_of(c->serial),
-                        .key = order->tls_public_key,
-                        .names = order->x509.dns_names,
-                        .name_count = order->x509.dns_name_count,
-                        .more_names = order->x509.ip_addresses,
-                        .more_name_count = order->x509.ip_address_count,
-                },
-                {
-                        .kind = "ssh",
-                        .serial = ssh_serial_hex(c),
-                        .key = order->ssh_public_key,
-                        .names = order->ssh.principals,
-                        .name_count = order->ssh.principal_count,
-                },
+        const struct issued x509 = {
+                .key = order->tls_public_key,
+                .names = order->x509.dns_names,
+                .name_count = order->x509.dns_name_count,
+                .more_names = order->x509.ip_addresses,
+                .more_name_count = order->x509.ip_address_count,
+        };
+        const struct issued ssh = {
+                .key = order->ssh_public_key,
+                .names = order->ssh.principals,
+                .name_count = order->ssh.principal_count,
         };
 
-        return issued_log_write(&s->log, &about, now, issued, str_is_empty(order->ssh_public_key) ? 1 : 2);
+        return record(s, &about, now, c, x509, ssh);
 }
 
 static struct error *answer_host(struct signer *s, struct arena *a, const ProtobufCMessage *message,
@@ -273,24 +280,18 @@ static struct error *record_user(struct signer *s, const Cteleport__Internal__V1
                 .reason = request->reason,
                 .times = order->times,
         };
-        const struct issued issued[] = {
-                {
-                        .kind = "x509",
-                        .serial = str_of(c->serial),
-                        .key = order->tls_public_key,
-                        .names = order->x509.logins,
-                        .name_count = order->x509.login_count,
-                },
-                {
-                        .kind = "ssh",
-                        .serial = ssh_serial_hex(c),
-                        .key = order->ssh_public_key,
-                        .names = order->ssh.principals,
-                        .name_count = order->ssh.principal_count,
-                },
+        const struct issued x509 = {
+                .key = order->tls_public_key,
+                .names = order->x509.logins,
+                .name_count = order->x509.login_count,
+        };
+        const struct issued ssh = {
+                .key = order->ssh_public_key,
+                .names = order->ssh.principals,
+                .name_count = order->ssh.principal_count,
         };
 
-        return issued_log_write(&s->log, &about, now, issued, ARRAY_LEN(issued));
+        return record(s, &about, now, c, x509, ssh);
 }
 
 static struct error *answer_user(struct signer *s, struct arena *a, const ProtobufCMessage *message,
