@@ -99,6 +99,23 @@ bool listing_add(struct admin_request *q, struct listing *l, ProtobufCMessage *m
         return true;
 }
 
+void listing_reply(struct admin_request *q, struct listing *l)
+{
+        enum { ITEMS, NEXT };
+        const ProtobufCFieldDescriptor *fields = l->page->fields;
+        ProtobufCMessage *page = arena_alloc(q->arena, l->page->sizeof_message);
+        char *at = (char *)page;
+
+        if (fields[ITEMS].label != PROTOBUF_C_LABEL_REPEATED || fields[ITEMS].type != PROTOBUF_C_TYPE_MESSAGE ||
+            fields[NEXT].label == PROTOBUF_C_LABEL_REPEATED || fields[NEXT].type != PROTOBUF_C_TYPE_STRING)
+                bug("%s is no page of a listing", l->page->name);
+        protobuf_c_message_init(l->page, page);
+        *(ProtobufCMessage ***)(void *)(at + fields[ITEMS].offset) = l->messages;
+        *(size_t *)(void *)(at + fields[ITEMS].quantifier_offset) = l->count;
+        *(char **)(void *)(at + fields[NEXT].offset) = l->next;
+        admin_reply(q, page);
+}
+
 static void on_page(void *ctx, const struct store_page *page, struct error *err)
 {
         struct admin_request *q = ctx;
@@ -121,7 +138,10 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
         l->next = (char *)(uintptr_t)"";
         if ((seen < page->count || !page->is_last) && last.len > 0)
                 l->next = (char *)(uintptr_t)str_to_c(q->arena, str_slice(last, l->prefix.len, last.len));
-        l->reply(q, l);
+        if (l->reply != NULL)
+                l->reply(q, l);
+        else
+                listing_reply(q, l);
 }
 
 void admin_list(struct admin_request *q, struct listing l)
@@ -301,21 +321,12 @@ static struct error *show_node(struct admin_request *q, const struct store_item 
         return NULL;
 }
 
-static void reply_nodes(struct admin_request *q, struct listing *l)
-{
-        Cteleport__V1__ListNodesResponse response = CTELEPORT__V1__LIST_NODES_RESPONSE__INIT;
-
-        response.nodes = (Cteleport__V1__Node **)l->messages;
-        response.n_nodes = l->count;
-        response.next = l->next;
-        admin_reply(q, &response.base);
-}
-
 void admin_list_nodes(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
 
-        admin_list(q, (struct listing){ PRESENCE_PREFIX, show_node, reply_nodes, .ctx = arena_alloc(q->arena, sizeof(struct node_listing)) });
+        admin_list(q, (struct listing){ PRESENCE_PREFIX, show_node, &cteleport__v1__list_nodes_response__descriptor,
+                                        .ctx = arena_alloc(q->arena, sizeof(struct node_listing)) });
 }
 
 static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Cteleport__State__V1__Presence *p)
@@ -356,19 +367,10 @@ static struct error *show_instance(struct admin_request *q, const struct store_i
         return NULL;
 }
 
-static void reply_instances(struct admin_request *q, struct listing *l)
-{
-        Cteleport__V1__ListInstancesResponse response = CTELEPORT__V1__LIST_INSTANCES_RESPONSE__INIT;
-
-        response.instances = (Cteleport__V1__Instance **)l->messages;
-        response.n_instances = l->count;
-        response.next = l->next;
-        admin_reply(q, &response.base);
-}
-
 void admin_list_instances(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        admin_list(admin_begin(call, first), (struct listing){ PRESENCE_PREFIX, show_instance, reply_instances });
+        admin_list(admin_begin(call, first),
+                   (struct listing){ PRESENCE_PREFIX, show_instance, &cteleport__v1__list_instances_response__descriptor });
 }
 
 /* ---- removing a node: its record, its name, its presence, its connections ------------------------------------------ */
@@ -376,7 +378,7 @@ void admin_list_instances(struct rpc_call *call, const ProtobufCMessage *first)
 static void on_node_deleted(void *ctx, uint64_t revision, struct error *err)
 {
         struct admin_request *q = ctx;
-        const char *host_id = ((const Cteleport__V1__NameRequest *)q->message)->name;
+        const char *host_id = admin_name(q).ptr;
         Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
 
         (void)revision;
@@ -400,7 +402,7 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
 {
         struct admin_request *q = ctx;
         const struct doomed *doomed = q->state;
-        const char *host_id = ((const Cteleport__V1__NameRequest *)q->message)->name;
+        const char *host_id = admin_name(q).ptr;
         struct audit_record record = { 0 };
 
         if (err == NULL)
@@ -434,7 +436,7 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
 static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
 {
         struct admin_request *q = ctx;
-        const char *host_id = ((const Cteleport__V1__NameRequest *)q->message)->name;
+        const char *host_id = admin_name(q).ptr;
         struct doomed *doomed = arena_alloc(q->arena, sizeof *doomed);
 
         if (err == NULL && host == NULL)
@@ -455,7 +457,7 @@ static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
 void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
-        struct str host_id = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+        struct str host_id = admin_name(q);
 
         if (!name_is_host_id(host_id)) {
                 AUTO_MEM char *shown = escaped(host_id);

@@ -15,25 +15,15 @@ static struct error *show_lock(struct admin_request *q, const struct store_item 
         return directory_unpack(q->arena, &cteleport__v1__lock__descriptor, item, ret);
 }
 
-static void reply_locks(struct admin_request *q, struct listing *l)
-{
-        Cteleport__V1__ListLocksResponse response = CTELEPORT__V1__LIST_LOCKS_RESPONSE__INIT;
-
-        response.locks = (Cteleport__V1__Lock **)l->messages;
-        response.n_locks = l->count;
-        response.next = l->next;
-        admin_reply(q, &response.base);
-}
-
 void admin_list_locks(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        admin_list(admin_begin(call, first), (struct listing){ LOCK_PREFIX, show_lock, reply_locks });
+        admin_list(admin_begin(call, first), (struct listing){ LOCK_PREFIX, show_lock, &cteleport__v1__list_locks_response__descriptor });
 }
 
 void admin_get_lock(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
-        struct str name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+        struct str name = admin_name(q);
         const Cteleport__V1__Lock *lock = directory_lock(q->auth->directory, name, NULL);
 
         if (lock == NULL)
@@ -112,7 +102,7 @@ void admin_delete_lock(struct rpc_call *call, const ProtobufCMessage *first)
         struct change *c = arena_alloc(q->arena, sizeof *c);
         struct audit_record record = { 0 };
 
-        *c = (struct change){ .kind = "lock", .prefix = LOCK_PREFIX, .name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name) };
+        *c = (struct change){ .kind = "lock", .prefix = LOCK_PREFIX, .name = admin_name(q) };
         const Cteleport__V1__Lock *lock = directory_lock(q->auth->directory, c->name, &c->present);
         if (lock == NULL) {
                 admin_fail(q, change_not_found("lock", c->name));

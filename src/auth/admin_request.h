@@ -5,6 +5,7 @@
 #ifndef AUTH_ADMIN_REQUEST_H
 #define AUTH_ADMIN_REQUEST_H
 
+#include "api.pb-c.h"
 #include "auth/auth.h"
 #include "auth/caller.h"
 #include "rpc/rpc.h"
@@ -24,6 +25,11 @@ struct admin_request {
 
 /* Begins: copies the message, watches for the end of the call. */
 struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage *first) MUST_USE;
+/* The name in a NameRequest. */
+static inline struct str admin_name(const struct admin_request *q)
+{
+        return str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+}
 /* Ends a request before it has written anything when nobody waits for it any more; the service may be ending. */
 static inline struct error *admin_check_waited_for(const struct admin_request *q)
 {
@@ -41,7 +47,8 @@ struct listing {
         struct str prefix;
         /* what an item is shown as, in the arena; *ret stays NULL for one that is not shown */
         struct error *(*show)(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret);
-        void (*reply)(struct admin_request *q, struct listing *l);
+        const ProtobufCMessageDescriptor *page; /* the answer: the messages come first, then where the next page begins */
+        void (*reply)(struct admin_request *q, struct listing *l); /* NULL: listing_reply */
         void *ctx; /* of the method */
         /* filled in for reply */
         ProtobufCMessage **messages;
@@ -53,5 +60,7 @@ struct listing {
 void admin_list(struct admin_request *q, struct listing l);
 /* Adds a message to the page; false when it is full. */
 bool listing_add(struct admin_request *q, struct listing *l, ProtobufCMessage *message);
+/* Ends with the page. */
+void listing_reply(struct admin_request *q, struct listing *l);
 
 #endif

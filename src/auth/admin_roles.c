@@ -14,25 +14,15 @@ static struct error *show_role(struct admin_request *q, const struct store_item 
         return directory_unpack(q->arena, &cteleport__v1__role__descriptor, item, ret);
 }
 
-static void reply_roles(struct admin_request *q, struct listing *l)
-{
-        Cteleport__V1__ListRolesResponse response = CTELEPORT__V1__LIST_ROLES_RESPONSE__INIT;
-
-        response.roles = (Cteleport__V1__Role **)l->messages;
-        response.n_roles = l->count;
-        response.next = l->next;
-        admin_reply(q, &response.base);
-}
-
 void admin_list_roles(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        admin_list(admin_begin(call, first), (struct listing){ ROLE_PREFIX, show_role, reply_roles });
+        admin_list(admin_begin(call, first), (struct listing){ ROLE_PREFIX, show_role, &cteleport__v1__list_roles_response__descriptor });
 }
 
 void admin_get_role(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
-        struct str name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+        struct str name = admin_name(q);
         const Cteleport__V1__Role *role = directory_role(q->auth->directory, name, NULL);
 
         if (role == NULL)
@@ -127,7 +117,7 @@ void admin_delete_role(struct rpc_call *call, const ProtobufCMessage *first)
         struct change *c = arena_alloc(q->arena, sizeof *c);
         struct audit_record record = { 0 };
 
-        *c = (struct change){ .kind = "role", .prefix = ROLE_PREFIX, .name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name) };
+        *c = (struct change){ .kind = "role", .prefix = ROLE_PREFIX, .name = admin_name(q) };
         struct error *err = check_delete(q, c);
         if (err != NULL) {
                 admin_fail(q, err);

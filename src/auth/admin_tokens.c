@@ -42,21 +42,11 @@ static struct error *show_token(struct admin_request *q, const struct store_item
         return NULL;
 }
 
-static void reply_tokens(struct admin_request *q, struct listing *l)
-{
-        Cteleport__V1__ListTokensResponse response = CTELEPORT__V1__LIST_TOKENS_RESPONSE__INIT;
-
-        response.tokens = (Cteleport__V1__Token **)l->messages;
-        response.n_tokens = l->count;
-        response.next = l->next;
-        admin_reply(q, &response.base);
-}
-
 /* Static tokens come first; LIMIT_STATIC_TOKENS of them fit on a page. */
 void admin_list_tokens(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
-        struct listing l = { TOKEN_PREFIX, show_token, reply_tokens };
+        struct listing l = { TOKEN_PREFIX, show_token, &cteleport__v1__list_tokens_response__descriptor };
         bool is_first = ((const Cteleport__V1__ListRequest *)q->message)->after[0] == '\0';
         Cteleport__V1__Token **statics = NULL;
         size_t count = is_first ? static_tokens_list(q->auth, q->arena, &statics) : 0;
@@ -73,7 +63,7 @@ static void on_got(void *ctx, struct token_found *found, struct error *err)
         struct admin_request *q = ctx;
 
         if (err == NULL && (found == NULL || found->is_expired))
-                err = not_found(str_of(((const Cteleport__V1__NameRequest *)q->message)->name));
+                err = not_found(admin_name(q));
         if (err != NULL)
                 admin_fail(q, err);
         else
@@ -84,7 +74,7 @@ void admin_get_token(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
 
-        token_find(q->auth, str_of(((const Cteleport__V1__NameRequest *)q->message)->name), on_got, q);
+        token_find(q->auth, admin_name(q), on_got, q);
 }
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
@@ -240,7 +230,7 @@ static void on_deleted(void *ctx, uint64_t revision, struct error *err)
 static void on_doomed(void *ctx, struct token_found *found, struct error *err)
 {
         struct admin_request *q = ctx;
-        struct str name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+        struct str name = admin_name(q);
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         if (err == NULL && (found == NULL || found->is_expired))
@@ -266,7 +256,7 @@ void admin_delete_token(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
 
-        token_find(q->auth, str_of(((const Cteleport__V1__NameRequest *)q->message)->name), on_doomed, q);
+        token_find(q->auth, admin_name(q), on_doomed, q);
 }
 
 /* ---- explaining --------------------------------------------------------------------------------------------------- */

@@ -25,16 +25,6 @@ struct describing {
         struct listing *listing; /* NULL: one user was asked for */
 };
 
-static void reply_users(struct admin_request *q, struct listing *l)
-{
-        Cteleport__V1__ListUsersResponse response = CTELEPORT__V1__LIST_USERS_RESPONSE__INIT;
-
-        response.users = (Cteleport__V1__User **)l->messages;
-        response.n_users = l->count;
-        response.next = l->next;
-        admin_reply(q, &response.base);
-}
-
 static void put_status(struct admin_request *q, Cteleport__V1__User *user, bool has_password)
 {
         Cteleport__V1__UserStatus *status = arena_alloc(q->arena, sizeof *status);
@@ -74,7 +64,7 @@ static void describe_next(struct admin_request *q)
                 password_key(str_of(d->users[d->done]->metadata->name), &key);
                 store_get(q->auth->store, buf_str(&key), on_password, q);
         } else if (d->listing != NULL) {
-                reply_users(q, d->listing);
+                listing_reply(q, d->listing);
         } else {
                 admin_reply(q, &d->users[0]->base);
         }
@@ -96,13 +86,14 @@ static void describe_page(struct admin_request *q, struct listing *l)
 
 void admin_list_users(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        admin_list(admin_begin(call, first), (struct listing){ USER_PREFIX, show_user, describe_page });
+        admin_list(admin_begin(call, first),
+                   (struct listing){ USER_PREFIX, show_user, &cteleport__v1__list_users_response__descriptor, describe_page });
 }
 
 void admin_get_user(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
-        struct str name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+        struct str name = admin_name(q);
         const Cteleport__V1__User *user = directory_user(q->auth->directory, name, NULL);
 
         ProtobufCMessage **copy = arena_alloc(q->arena, sizeof(ProtobufCMessage *)); /* the directory's own stays as it is */
@@ -246,7 +237,7 @@ void admin_delete_user(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
         struct change *c = arena_alloc(q->arena, sizeof *c);
-        struct str name = str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
+        struct str name = admin_name(q);
         struct audit_record record = { 0 };
         struct error *err = NULL;
 
