@@ -435,7 +435,7 @@ static struct error *begin_recording(struct helper *h, const Cteleport__V1__Atte
                 .term = str_of(start->term),
         };
 
-        snprintf(title, sizeof title, "%s@%.*s", d->user, STR_ARG(ssh_identity(h->all->service)->host_id));
+        snprintf(title, sizeof title, "%s@%s", d->user, ssh_node_name(h->all->service));
         header.title = str_of(title);
         return spool_begin(ssh_spool(h->all->service), str_of(h->session_id), &header, on_spool_failed, h, &h->recording);
 }

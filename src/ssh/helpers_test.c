@@ -97,6 +97,11 @@ const struct host_identity *ssh_identity(const struct ssh_service *s)
         return &s->identity;
 }
 
+const char *ssh_node_name(const struct ssh_service *s UNUSED)
+{
+        return "web-1";
+}
+
 const char *ssh_proxy_addr(const struct ssh_service *s UNUSED)
 {
         return "proxy:3080";

@@ -37,6 +37,11 @@ const struct host_identity *ssh_identity(const struct ssh_service *s)
         return s->identity == NULL ? &none : &s->identity->id;
 }
 
+const char *ssh_node_name(const struct ssh_service *s)
+{
+        return s->boot->nodename;
+}
+
 /* The proxy that this host was told of; on the cluster's own machine the name it gives itself. */
 const char *ssh_proxy_addr(const struct ssh_service *s)
 {

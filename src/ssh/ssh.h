@@ -114,6 +114,8 @@ struct loop *ssh_loop(struct ssh_service *s);
 const Cteleport__V1__SSHConfig *ssh_config(const struct ssh_service *s);
 struct spool *ssh_spool(struct ssh_service *s);
 const struct host_identity *ssh_identity(const struct ssh_service *s);
+/* What this host is called in the cluster. */
+const char *ssh_node_name(const struct ssh_service *s);
 /* Where people reach the cluster, for SSH_SESSION_WEBPROXY_ADDR. */
 const char *ssh_proxy_addr(const struct ssh_service *s);
 /*
