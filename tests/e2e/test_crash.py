@@ -13,7 +13,7 @@ import pytest
 
 from harness import iam_token, wait_until
 
-KILLS = 200
+KILLS = int(os.environ.get("CTELEPORT_KILLS", "200"))
 AGENTS = 3
 
 

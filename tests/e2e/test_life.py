@@ -96,7 +96,8 @@ def test_a_removed_host_whose_token_is_gone_stays_out_and_says_so_once(cluster, 
 def assert_comes_back(cluster, host):
     host.wait_joined()
     wait_until(lambda: is_connected(cluster, host), "it is listed again")
-    assert count(host.process, "ERRO|WARN") <= 2, host.process.new_text()
+    for service in ("INSTANCE", "SSH"):
+        assert count(host.process, rf"(?:ERRO|WARN) \[{service}\]") <= 2, host.process.new_text()
     assert count(host.process, "present in the cluster") == 1
     assert len(joins(cluster)) == 1
 
