@@ -117,18 +117,20 @@ def test_a_slow_reader_slows_only_itself(access, alice):
 
 
 def test_two_hundred_sessions_at_once(access, alice, tmp_path):
-    """All of them hold at the same moment: each waits for a file that comes only when all have started."""
+    """All of them hold at the same moment: each reads a pipe that ends only when all have started."""
     count = int(os.environ.get("CTELEPORT_SESSIONS", "200"))
     (tmp_path / "started").mkdir()
+    os.mkfifo(tmp_path / "gate")
+    gate = os.open(tmp_path / "gate", os.O_RDWR)
     config = alice.ssh_config()
-    command = f"echo $$ > {tmp_path}/started/$$; while [ ! -e {tmp_path}/go ]; do read -t 0.2 < /dev/tcp/127.0.0.1/1 2>/dev/null; sleep 0.2; done; echo done"
+    command = f"exec 3< {tmp_path}/gate; echo $$ > {tmp_path}/started/$$; read line <&3; echo done"
     running = []
     for _ in range(count):
         running.append(subprocess.Popen(["ssh", "-F", str(config), f"root@{NODE}", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, env=alice.env, text=True))
     try:
         wait_until(lambda: len(list((tmp_path / "started").iterdir())) == count, "all have started", patience=180)
-        (tmp_path / "go").touch()
+        os.close(gate)
         ended = [p.communicate(timeout=120) for p in running]
     finally:
         for p in running:

@@ -46,6 +46,7 @@ def normalised(text, places):
             (r"ASIAEXAMPLE\d{9}", "ASIAEXAMPLE000000000"),
             (r"\b(\d+) ms ahead of", "0 ms ahead of"),
             (r'revision: "\d+"', 'revision: "15"'),
+            (r"name: (0e8b2b7e-\S+)$", r'name: "\1"'),  # in quotes when it begins with a digit
             (r" [a-z_]+\.c:\d+$", "")):
         text = re.sub(pattern, shown, text, flags=re.M)
     return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
