@@ -170,8 +170,8 @@ def test_wrong_user_password_and_code_are_one_and_the_same_refusal(cluster, caro
         assert done.code == 1
         refusals.add(done.err.replace(name, "USER"))
     assert len(refusals) == 1, refusals
-    failed = [e for e in cluster.events("user.login") if not e["success"]]
-    assert len(failed) == 3 and all(e["code"] == "T1000W" for e in failed)
+    failed = wait_until(lambda: len(e := [e for e in cluster.events("user.login") if not e["success"]]) == 3 and e, "each refusal is audited")
+    assert all(e["code"] == "T1000W" for e in failed)
 
 
 def test_a_code_is_good_once(carol):

@@ -81,8 +81,8 @@ def test_a_command_gets_a_terminal_when_asked(alice):
 def test_a_terminal_that_changes_its_size_is_told_of(alice):
     shell = alice.shell("root@web-1")
     shell.setwinsize(50, 132)
-    shell.sendline("stty size")
-    shell.expect("50 132")
+    shell.sendline('until [ "$(stty size)" = "50 132" ]; do :; done; echo resi""zed')
+    shell.expect("resized")
     shell.close()
 
 
