@@ -96,8 +96,8 @@ def test_a_removed_host_whose_token_is_gone_stays_out_and_says_so_once(cluster, 
 def assert_comes_back(cluster, host):
     host.wait_joined()
     wait_until(lambda: is_connected(cluster, host), "it is listed again")
-    for service in ("INSTANCE", "SSH"):
-        assert count(host.process, rf"(?:ERRO|WARN) \[{service}\]") <= 2, host.process.new_text()
+    for service, few in (("INSTANCE", 2), ("SSH", 4)):  # one for each thing that is wrong in turn, not one for each try
+        assert count(host.process, rf"(?:ERRO|WARN) \[{service}\]") <= few, host.process.new_text()
     assert count(host.process, "present in the cluster") == 1
     assert len(joins(cluster)) == 1
 
@@ -116,6 +116,7 @@ def test_a_host_outlives_the_death_of_a_service(cluster, aws, service):
 def test_a_host_outlives_a_restart_of_the_cluster(cluster, aws, via):
     cluster.create(iam_token())
     host = cluster.join(env=aws.identity(), via=via)
+    host.wait_reachable()
     host.process.mark()
     cluster.stop_cluster()
     host.process.wait_for("WARN")
