@@ -402,15 +402,15 @@ static void on_restart(void *ctx)
         come_back(ctx);
 }
 
-static void pause_before_restart(struct child *c, const char *fate)
+static void pause_before_restart(struct child *c, const char *fate, enum log_level level)
 {
         struct duration lived = instant_since(loop_now(&c->sup->loop), c->started);
 
         if (duration_ms(lived) >= TIMEOUT_RESTART_FORGIVEN)
                 backoff_reset(&c->pause);
         struct duration pause = backoff_next(&c->pause);
-        log_warn("service ended and will be started again", LOG_C("name", child_name(c)), LOG_C("fate", fate),
-                 LOG_INT("pause_ms", duration_ms(pause)), LOG_INT("lived_ms", duration_ms(lived)));
+        log_write(level, "service ended and will be started again", LOG_C("name", child_name(c)), LOG_C("fate", fate),
+                  LOG_INT("pause_ms", duration_ms(pause)), LOG_INT("lived_ms", duration_ms(lived)));
         c->state = CHILD_PAUSING;
         if (c->restart == NULL)
                 c->restart = timer_new(&c->sup->loop, on_restart, c);
@@ -462,7 +462,7 @@ static void come_back(struct child *c)
 
                 error_free(err);
                 if (!child_lives(c))
-                        pause_before_restart(c, fate);
+                        pause_before_restart(c, fate, LOG_WARN);
                 return;
         }
         if (c->kind == CHILD_AUTH)
@@ -491,7 +491,10 @@ static void bury(struct child *c, int wait_status)
         } else if (child_rows[c->kind].is_follower && !child_lives(&s->children[CHILD_AUTH])) {
                 c->state = CHILD_DORMANT;
         } else {
-                pause_before_restart(c, fate);
+                /* A follower that was not killed saw its link to auth close: the kernel shows us that end first, at times. */
+                bool is_news = !child_rows[c->kind].is_follower || wait_status != 0;
+
+                pause_before_restart(c, fate, is_news ? LOG_WARN : LOG_DEBUG);
                 if (c->kind == CHILD_AUTH)
                         end_followers(s);
         }
