@@ -7,6 +7,7 @@
 #include "auth/directory.h"
 #include "auth/hosts.h"
 #include "auth/invites.h"
+#include "auth/proxies.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
@@ -20,22 +21,9 @@ struct making {
         struct str user, token, key;
         int64_t seconds;
         bool is_reset;
-        const char *proxy_addr;
-        struct str proxies_after; /* where the next page of presences begins */
 };
 
 /* ---- where it can be opened ----------------------------------------------------------------------------- */
-
-static void reply(struct admin_request *q)
-{
-        const struct making *m = q->state;
-        Cteleport__V1__CreateInviteResponse response = CTELEPORT__V1__CREATE_INVITE_RESPONSE__INIT;
-
-        response.token = (char *)(uintptr_t)m->token.ptr;
-        response.proxy_addr = (char *)(uintptr_t)(m->proxy_addr != NULL ? m->proxy_addr : "");
-        response.ttl_seconds = m->seconds;
-        admin_reply(q, &response.base);
-}
 
 /* The proxy of this machine, by the name that its configuration gives it, or else this host's own. */
 static const char *own_proxy(const struct auth *a, struct arena *arena)
@@ -56,46 +44,18 @@ static const char *own_proxy(const struct auth *a, struct arena *arena)
         return arena_printf(arena, "%s:%d", boot->nodename, err == NULL ? port : 3080);
 }
 
-static bool is_proxy(const Cteleport__State__V1__Presence *presence)
-{
-        for (size_t i = 0; i < presence->n_services; i++)
-                if (str_equal(str_of(presence->services[i]), STR("Proxy")))
-                        return presence->n_public_addrs > 0;
-        return false;
-}
-
-static void find_proxy(struct admin_request *q);
-
-static void on_presences(void *ctx, const struct store_page *page, struct error *err)
-{
-        struct admin_request *q = ctx;
-        struct making *m = q->state;
-
-        for (size_t i = 0; err == NULL && i < page->count && m->proxy_addr == NULL; i++) {
-                AUTO_PTR(arena) scratch = arena_new(1 * MiB);
-                ProtobufCMessage *message = NULL;
-
-                AUTO_PTR(error) unread = wire_decode(scratch, &cteleport__state__v1__presence__descriptor, page->items[i].value,
-                                                     &message);
-                if (unread == NULL && is_proxy((const Cteleport__State__V1__Presence *)message))
-                        m->proxy_addr = arena_str(q->arena, str_of(((const Cteleport__State__V1__Presence *)message)->public_addrs[0])).ptr;
-                m->proxies_after = page->items[i].key;
-        }
-        bool is_over = err != NULL || page->is_last || page->count == 0 || m->proxy_addr != NULL || q->call == NULL;
-        error_free(err); /* the invite is there, whether its place is known or not */
-        if (is_over) {
-                reply(q);
-                return;
-        }
-        m->proxies_after = arena_str(q->arena, m->proxies_after);
-        find_proxy(q);
-}
-
-static void find_proxy(struct admin_request *q)
+static void reply(struct admin_request *q)
 {
         const struct making *m = q->state;
+        const char *proxy_addr = own_proxy(q->auth, q->arena);
+        Cteleport__V1__CreateInviteResponse response = CTELEPORT__V1__CREATE_INVITE_RESPONSE__INIT;
 
-        store_range(q->auth->store, PRESENCE_PREFIX, m->proxies_after, LIMIT_STORE_RANGE, on_presences, q);
+        if (proxy_addr == NULL)
+                proxy_addr = proxies_public_addr(q->auth->proxies, q->arena).ptr;
+        response.token = (char *)(uintptr_t)m->token.ptr;
+        response.proxy_addr = (char *)(uintptr_t)proxy_addr;
+        response.ttl_seconds = m->seconds;
+        admin_reply(q, &response.base);
 }
 
 /* ---- making it ------------------------------------------------------------------------------------------- */
@@ -116,11 +76,7 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
                 admin_fail(q, err);
                 return;
         }
-        m->proxy_addr = own_proxy(q->auth, q->arena);
-        if (m->proxy_addr != NULL)
-                reply(q);
-        else
-                find_proxy(q);
+        reply(q);
 }
 
 static void audit(struct admin_request *q, struct store_txn *t)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import wait_until
+from harness import iam_token, wait_until
 from people import PASSWORD, Person, browse, invite_url, on_proxy, program
 
 
@@ -43,6 +43,17 @@ def test_the_cluster_tells_who_has_a_password_and_who_is_locked_out(cluster, car
     shown = cluster.tctl("get", "user/carol").out
     cluster.tctl("create", "-f", stdin=shown.replace("has_password: true", "has_password: false"))
     assert statuses()["carol"]["has_password"], "that is not for whoever writes a user to say"
+
+
+def test_the_link_leads_to_a_proxy_of_another_machine_where_auth_has_none(make_cluster, aws):
+    cluster = make_cluster(proxy=False)
+    cluster.create(iam_token(roles=("Proxy",)))
+    proxy = cluster.host("proxy-1", via="auth", env=aws.identity(), services={
+        "proxy_service": {"enabled": "yes", "web_listen_addr": "127.0.0.1:0", "public_addr": "teleport.example.test:443"}, "ssh_service": {"enabled": "no"}})
+    proxy.start()
+    proxy.wait_joined()
+    out = cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root").out
+    assert "https://teleport.example.test:443/web/invite/" in out
 
 
 def test_the_page_needs_no_script_and_allows_none(cluster):
