@@ -151,6 +151,21 @@ struct error *channel_next(struct channel *c, const helper_down **ret)
         return NULL;
 }
 
+struct error *channel_turn(struct channel *c, short events, void (*obey)(void *ctx, const helper_down *down), void *ctx)
+{
+        const helper_down *down;
+
+        TRY(channel_write(c));
+        if (events & (POLLIN | POLLHUP | POLLERR))
+                TRY(channel_read(c));
+        for (;;) {
+                TRY(channel_next(c, &down));
+                if (down == NULL)
+                        return NULL;
+                obey(ctx, down);
+        }
+}
+
 /* Waits for one of `events`; *left becomes what is left of the time. */
 static struct error *wait_for(struct channel *c, short events, struct instant end)
 {

@@ -51,6 +51,14 @@ struct error *channel_read(struct channel *c) MUST_USE;
 /* The next message of those read, valid until the next call; *ret NULL when none is whole. */
 struct error *channel_next(struct channel *c, const helper_down **ret) MUST_USE;
 
+/*
+ * One turn of a conversation: sends what the kernel takes, reads when poll(2) said of the descriptor that it can be
+ * read, and gives every whole message to obey, those that came earlier first; so begin with a turn without events,
+ * for what was read together with the last answer.
+ */
+struct error *channel_turn(struct channel *c, short events, void (*obey)(void *ctx, const helper_down *down),
+                           void *ctx) MUST_USE;
+
 /* Sends what is queued, then waits for one message. DEADLINE_EXCEEDED, UNAVAILABLE. */
 struct error *channel_await(struct channel *c, struct duration within, const helper_down **ret) MUST_USE;
 

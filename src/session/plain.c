@@ -136,33 +136,14 @@ static void end_it(struct plain *p, const char *reason)
         child_end(&p->child, MILLISECONDS(TIMEOUT_SESSION_HANGUP));
 }
 
-static void obey(struct plain *p, const helper_down *down)
+static void obey(void *ctx, const helper_down *down)
 {
+        struct plain *p = ctx;
+
         if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END)
                 end_it(p, down->end->text);
         else if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE)
                 session_say(STDERR_FILENO, false, str_of(down->notice->text));
-}
-
-static struct error *hear(struct plain *p)
-{
-        const helper_down *down;
-
-        for (;;) {
-                TRY(channel_next(p->channel, &down));
-                if (down == NULL)
-                        return NULL;
-                obey(p, down);
-        }
-}
-
-static struct error *talk(struct plain *p, short events)
-{
-        TRY(channel_write(p->channel));
-        if (!(events & (POLLIN | POLLHUP | POLLERR)))
-                return NULL;
-        TRY(channel_read(p->channel));
-        return hear(p);
 }
 
 static void take_signals(struct plain *p)
@@ -197,7 +178,7 @@ static void step(struct plain *p)
                 take_signals(p);
         if (fds[2].revents != 0)
                 read_log(p);
-        AUTO_PTR(error) err = talk(p, n > 0 ? fds[1].revents : 0);
+        AUTO_PTR(error) err = channel_turn(p->channel, n > 0 ? fds[1].revents : 0, obey, p);
         if (err != NULL)
                 end_it(p, err->what);
 }
@@ -241,7 +222,7 @@ struct error *session_run_plain(struct channel *c, const struct session_request 
         TRY(child_prepare(&p.child));
         TRY(start(&p, request, go));
         let_go_of_io();
-        struct error *err = hear(&p); /* what came with `go`: nothing may follow it for long */
+        struct error *err = channel_turn(p.channel, 0, obey, &p); /* what came with `go` */
         if (err != NULL)
                 end_it(&p, err->what);
         error_free(err);

@@ -296,35 +296,18 @@ static void hang_up(struct relay *r)
 
 /* ---- the recorder's word -------------------------------------------------------------------------------------------- */
 
-static void obey(struct relay *r, const helper_down *down)
+static void obey(void *ctx, const helper_down *down)
 {
+        struct relay *r = ctx;
+
+        if (r->is_over)
+                return;
         if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END) {
                 end_it(r, down->end->text);
         } else if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE) {
                 r->is_recording &= !down->notice->stop_output;
                 say(r, str_of(down->notice->text));
         }
-}
-
-static struct error *hear(struct relay *r)
-{
-        const helper_down *down;
-
-        for (;;) {
-                TRY(channel_next(r->channel, &down));
-                if (down == NULL || r->is_over)
-                        return NULL;
-                obey(r, down);
-        }
-}
-
-static struct error *talk(struct relay *r, short events)
-{
-        TRY(channel_write(r->channel));
-        if (!(events & (POLLIN | POLLHUP | POLLERR)))
-                return NULL;
-        TRY(channel_read(r->channel));
-        return hear(r);
 }
 
 /* ---- signals -------------------------------------------------------------------------------------------------------- */
@@ -427,7 +410,7 @@ static struct error *step(struct relay *r)
         type(r);
         if (fds[INNER].revents & (POLLIN | POLLHUP | POLLERR) && fds[INNER].events & POLLIN)
                 read_inner(r);
-        TRY(talk(r, fds[CHANNEL].revents));
+        TRY(channel_turn(r->channel, fds[CHANNEL].revents, obey, r));
         if (r->is_over)
                 return NULL;
         if (channel_backlog(r->channel) == 0) {
@@ -450,7 +433,7 @@ static bool is_drained(struct relay *r)
 
 static void relay(struct relay *r)
 {
-        struct error *first = hear(r); /* what came with `go`: nothing may follow it for long */
+        struct error *first = channel_turn(r->channel, 0, obey, r); /* what came with `go` */
 
         while (!r->is_over) {
                 AUTO_PTR(error) err = first != NULL ? first : step(r);
