@@ -19,6 +19,20 @@ static void put_value(struct buf *out, struct str value)
         }
 }
 
+/* In the config file, characters with a meaning of their own are put in quotes. */
+static void put_name(struct buf *out, struct str name, enum profile_file file)
+{
+        for (size_t i = 0; i < name.len; i++) {
+                char c = name.ptr[i];
+                bool is_special = file == PROFILE_FILE_CONFIG && (c == ' ' || c == ']' || c == '\'' || c == '"');
+
+                if (is_special)
+                        buf_printf(out, "%c%c%c", c == '"' ? '\'' : '"', c, c == '"' ? '\'' : '"');
+                else
+                        buf_put_char(out, c);
+        }
+}
+
 static void put_set(struct buf *out, const struct profile_set *s, enum profile_file file)
 {
         static const char *const prefixes[] = { "profile ", "sso-session ", "services " };
@@ -26,7 +40,9 @@ static void put_set(struct buf *out, const struct profile_set *s, enum profile_f
         for (size_t i = 0; i < s->count; i++) {
                 const struct profile_section *p = s->sections[i];
 
-                buf_printf(out, "[%s%s]\n", file == PROFILE_FILE_CONFIG ? prefixes[p->kind] : "", p->name);
+                buf_printf(out, "[%s", file == PROFILE_FILE_CONFIG ? prefixes[p->kind] : "");
+                put_name(out, str_of(p->name), file);
+                buf_put_c(out, "]\n");
                 for (size_t k = 0; k < p->count; k++) {
                         buf_printf(out, "%s=", p->properties[k].name);
                         put_value(out, buf_str(&p->properties[k].value));

@@ -125,12 +125,12 @@ static struct error *read_environment(const struct aws_settings *s, struct aws_c
         struct str token = aws_env(s, "AWS_SESSION_TOKEN"), expiry = aws_env(s, "AWS_CREDENTIAL_EXPIRATION");
 
         *ret_found = false;
-        if (str_is_empty(id) && str_is_empty(secret))
+        /* A secret key alone selects nothing: the SDKs ignore it, a leftover in the environment, and look further. */
+        if (str_is_empty(id))
                 return NULL;
-        if (str_is_empty(id) || str_is_empty(secret))
-                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s is set, but %s is not",
-                                            str_is_empty(id) ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID",
-                                            str_is_empty(id) ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY"),
+        if (str_is_empty(secret))
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                            "AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not"),
                                   "set both or neither");
         if (str_is_empty(token))
                 token = aws_env(s, "AWS_SECURITY_TOKEN"); /* its older name */
@@ -160,7 +160,9 @@ static void try_environment(struct aws_resolve *a)
         else if (found)
                 resolve_succeed(a, "environment");
         else
-                resolve_go_on(a, str_dup(STR("AWS_ACCESS_KEY_ID is not set")));
+                resolve_go_on(a, str_dup(str_is_empty(aws_env(&a->settings, "AWS_SECRET_ACCESS_KEY")) ?
+                                                 STR("AWS_ACCESS_KEY_ID is not set") :
+                                                 STR("AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not")));
 }
 
 /* ---- STS: roles and web identities ----------------------------------------------------------------------- */

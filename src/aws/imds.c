@@ -154,6 +154,13 @@ static void on_path(void *ctx, const struct http_answer *answer, struct error *e
                 finish(m, (struct str){ 0 }, error_of_status(m, 404));
         } else if ((err == NULL || err->code != ERROR_CANCELLED) && --m->attempts_left > 0) {
                 ask_path(m);
+        } else if (err == NULL && answer->status == 401 && m->was_silent) {
+                m->version = VERSION_UNKNOWN;
+                finish(m, (struct str){ 0 },
+                       error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                            "the instance metadata service wants a token, and its answer to the request "
+                                            "for one did not arrive"),
+                                  TOKEN_HINT));
         } else if (err != NULL && m->was_silent) {
                 m->version = VERSION_UNKNOWN;
                 finish(m, (struct str){ 0 }, error_hint(error_copy(err), TOKEN_HINT));

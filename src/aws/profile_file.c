@@ -93,18 +93,31 @@ static bool is_blank(char c)
         return c == ' ' || c == '\t';
 }
 
-/* Carriage returns go too: they are the rest of line ends of other systems, never meant. */
 static struct str trim(struct str s)
 {
-        while (s.len > 0 && (is_blank(s.ptr[0]) || s.ptr[0] == '\r'))
+        while (s.len > 0 && is_blank(s.ptr[0]))
                 s = str_slice(s, 1, s.len);
-        while (s.len > 0 && (is_blank(s.ptr[s.len - 1]) || s.ptr[s.len - 1] == '\r'))
+        while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
                 s.len--;
         return s;
 }
 
-/* Names of profiles and of properties. */
-static bool is_name(struct str s)
+static bool is_comment(struct str s)
+{
+        return s.len > 0 && (s.ptr[0] == '#' || s.ptr[0] == ';');
+}
+
+/* Profile names may be in any script and may contain blanks, as in botocore. */
+static bool is_profile_name(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if ((unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7f)
+                        return false;
+        return s.len > 0 && text_is_utf8(s);
+}
+
+/* Names of properties. */
+static bool is_key(struct str s)
 {
         for (size_t i = 0; i < s.len; i++)
                 if (!char_is_alnum(s.ptr[i]) && (s.ptr[i] == '\0' || strchr("_-/.%@:+", s.ptr[i]) == NULL))
@@ -133,6 +146,7 @@ struct parser {
         enum profile_file file;
         const char *name;
         int line;
+        size_t indent;                   /* of the last line that was not a continuation */
         bool in_section;                 /* also in one that is ignored */
         struct profile_section *section; /* NULL in one that is ignored */
         bool in_property;                /* also in one that is ignored */
@@ -148,8 +162,31 @@ static void warn(struct parser *p, const char *what)
                 p->set->warnings[p->set->warning_count++] = mem_printf("%s:%d: %s", p->name, p->line, what);
 }
 
-/* Finds or makes the section that a header means; NULL for one that the standard ignores. */
-static struct error *section_of(struct parser *p, struct str header, struct profile_section **ret)
+/*
+ * Removes the quotes from a name such as 'my corp', "my corp" or my" "corp. Returns false if the text is
+ * more than one word or a quote has no end.
+ */
+static bool unquote(struct str text, struct buf *ret)
+{
+        char quote = '\0';
+
+        for (size_t i = 0; i < text.len; i++) {
+                char c = text.ptr[i];
+
+                if (quote == '\0' && is_blank(c))
+                        return false;
+                if (quote == '\0' && (c == '\'' || c == '"'))
+                        quote = c;
+                else if (c == quote)
+                        quote = '\0';
+                else
+                        buf_put_char(ret, c);
+        }
+        return quote == '\0';
+}
+
+/* Reads a header of the config file. *ret_name is empty for a section that the standard ignores. */
+static void read_config_header(struct str header, enum profile_kind *ret_kind, bool *ret_is_bare, struct buf *ret_name)
 {
         static const struct {
                 const char *prefix;
@@ -159,85 +196,121 @@ static struct error *section_of(struct parser *p, struct str header, struct prof
                 { "sso-session", PROFILE_KIND_SSO_SESSION },
                 { "services", PROFILE_KIND_SERVICES },
         };
-        struct str first = header, name;
+        size_t end = 0;
+
+        while (end < header.len && !is_blank(header.ptr[end]))
+                end++;
+        struct str first = str_slice(header, 0, end), name = trim(str_slice(header, end, header.len));
+        *ret_kind = PROFILE_KIND_PROFILE;
+        *ret_is_bare = str_is_empty(name) && str_equal(first, STR("default"));
+        if (*ret_is_bare)
+                buf_put(ret_name, first);
+        for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+                if (!str_equal(first, str_of(prefixes[i].prefix)))
+                        continue;
+                *ret_kind = prefixes[i].kind;
+                if (!unquote(name, ret_name))
+                        buf_clear(ret_name);
+        }
+}
+
+/* Finds or creates the section that a header names. *ret is NULL for a section that is ignored. */
+static struct error *section_of(struct parser *p, struct str header, struct profile_section **ret)
+{
+        AUTO(buf) name = BUF_MAX(LIMIT_AWS_FILE);
         enum profile_kind kind = PROFILE_KIND_PROFILE;
-        bool is_known = false, is_bare = false;
+        bool is_bare = false;
 
         *ret = NULL;
-        for (size_t i = 0; i < header.len && first.len == header.len; i++)
-                if (is_blank(header.ptr[i]))
-                        first.len = i;
-        name = trim(str_slice(header, first.len, header.len));
-        if (p->file == PROFILE_FILE_CREDENTIALS) {
-                is_known = str_is_empty(name);
-                name = first;
-        } else if (str_is_empty(name)) {
-                is_known = is_bare = str_equal(first, STR("default"));
-                name = first;
-        } else {
-                for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
-                        if (str_equal(first, str_of(prefixes[i].prefix))) {
-                                is_known = true;
-                                kind = prefixes[i].kind;
-                        }
-                }
-        }
-        if (!is_known || !is_name(name)) {
+        if (p->file == PROFILE_FILE_CREDENTIALS)
+                buf_put(&name, header);
+        else
+                read_config_header(header, &kind, &is_bare, &name);
+        if (!is_profile_name(buf_str(&name))) {
                 warn(p, p->file == PROFILE_FILE_CONFIG ?
-                                "this section is ignored: it is neither [default] nor [profile NAME] with a plain name" :
-                                "this section is ignored: its name is not a plain profile name");
+                                "this section is ignored: it is neither [default] nor [profile NAME]; a name with blanks "
+                                "needs quotes" :
+                                "this section is ignored: its name is empty or is not text");
                 return NULL;
         }
-        *ret = find(p->set, kind, name, is_bare);
+        *ret = find(p->set, kind, buf_str(&name), is_bare);
         if (*ret != NULL)
                 return NULL;
         if (p->set->count == PROFILE_SECTIONS_MAX)
                 return error_wrap(error_new(ERROR_RESOURCE_EXHAUSTED, "more than %d sections", PROFILE_SECTIONS_MAX),
                                   "%s:%d", p->name, p->line);
         struct profile_section *made = NEW(struct profile_section);
-        *made = (struct profile_section){ .kind = kind, .name = str_dup(name), .is_bare = is_bare };
+        *made = (struct profile_section){ .kind = kind, .name = str_dup(buf_str(&name)), .is_bare = is_bare };
         p->set->sections = mem_resize(p->set->sections, p->set->count + 1, sizeof made);
         p->set->sections[p->set->count++] = made;
         *ret = made;
         return NULL;
 }
 
+/* The index of the ']' that ends a header, or line.len. Quotes count in the config file only. */
+static size_t header_end(enum profile_file file, struct str line)
+{
+        char quote = '\0';
+
+        for (size_t i = 1; i < line.len; i++) {
+                char c = line.ptr[i];
+
+                if (c == ']' && quote == '\0')
+                        return i;
+                if (file == PROFILE_FILE_CREDENTIALS)
+                        continue;
+                if (quote == '\0' && (c == '\'' || c == '"'))
+                        quote = c;
+                else if (c == quote)
+                        quote = '\0';
+        }
+        return line.len;
+}
+
 static struct error *take_header(struct parser *p, struct str line)
 {
-        for (size_t i = 0; i < line.len; i++)
-                if (line.ptr[i] == '#' || line.ptr[i] == ';')
-                        line.len = i;
-        line = trim(line);
-        if (!str_ends_with(line, STR("]")))
+        size_t end = header_end(p->file, line);
+
+        if (end == line.len)
                 return syntax_error(p, "a section must end with ']'");
+        struct str rest = trim(str_slice(line, end + 1, line.len));
+        if (!str_is_empty(rest) && !is_comment(rest))
+                warn(p, "the text after ']' is ignored");
         p->in_section = true;
         p->in_property = false;
         p->property = NULL;
-        return section_of(p, trim(str_slice(line, 1, line.len - 2)), &p->section);
+        return section_of(p, trim(str_slice(line, 1, end - 1)), &p->section);
+}
+
+/* The index of the first '=' or ':', or s.len. */
+static size_t find_separator(struct str s)
+{
+        size_t equals = str_find_char(s, '='), colon = str_find_char(s, ':');
+
+        return equals < colon ? equals : colon;
 }
 
 static struct error *take_property(struct parser *p, struct str line)
 {
         if (!p->in_section)
                 return syntax_error(p, "expected a section such as [default] first");
-        line = trim(line);
         for (size_t i = 1; i < line.len; i++)
                 if ((line.ptr[i] == '#' || line.ptr[i] == ';') && is_blank(line.ptr[i - 1]))
                         line.len = i;
-        size_t equals = str_find_char(line, '=');
-        if (equals == line.len)
+        size_t separator = find_separator(line);
+        if (separator == line.len)
                 return syntax_error(p, "expected an '=' between key and value");
-        struct str name = trim(str_slice(line, 0, equals));
-        struct str value = trim(str_slice(line, equals + 1, line.len));
+        struct str name = trim(str_slice(line, 0, separator));
+        struct str value = trim(str_slice(line, separator + 1, line.len));
         if (str_is_empty(name))
-                return syntax_error(p, "the value has no key before its '='");
+                return syntax_error(p, "the value has no key before its '%c'", line.ptr[separator]);
 
         p->in_property = true;
         p->property = NULL;
         p->began_empty = str_is_empty(value);
         if (p->section == NULL)
                 return NULL;
-        if (!is_name(name)) {
+        if (!is_key(name)) {
                 warn(p, "this key is ignored: its name is not a plain word");
                 return NULL;
         }
@@ -266,11 +339,6 @@ static struct error *take_property(struct parser *p, struct str line)
 
 static struct error *take_continuation(struct parser *p, struct str line)
 {
-        if (!p->in_section)
-                return syntax_error(p, "expected a section such as [default] first");
-        if (!p->in_property)
-                return syntax_error(p, "an indented line continues a value, but no key stands before it");
-        line = trim(line);
         if (p->began_empty) {
                 size_t equals = str_find_char(line, '=');
 
@@ -279,8 +347,6 @@ static struct error *take_continuation(struct parser *p, struct str line)
                 if (str_is_empty(trim(str_slice(line, 0, equals))))
                         return syntax_error(p, "the value has no key before its '='");
         }
-        if (line.ptr[0] == '#' || line.ptr[0] == ';')
-                warn(p, "this comment is indented and so part of the value above it");
         if (p->property != NULL) {
                 buf_put_char(&p->property->value, '\n');
                 buf_put(&p->property->value, line);
@@ -288,15 +354,34 @@ static struct error *take_continuation(struct parser *p, struct str line)
         return NULL;
 }
 
+/*
+ * A line continues a value only if it is indented deeper than the line of its key: files whose keys are
+ * all indented are common, and the SDKs read them.
+ */
 static struct error *take_line(struct parser *p, struct str line)
 {
-        if (str_is_empty(trim(line)) || line.ptr[0] == '#' || line.ptr[0] == ';')
+        struct str text = trim(line);
+
+        if (str_is_empty(text) || is_comment(text))
                 return NULL;
-        if (line.ptr[0] == '[')
-                return take_header(p, line);
-        if (is_blank(line.ptr[0]))
-                return take_continuation(p, line);
-        return take_property(p, line);
+        size_t indent = (size_t)(text.ptr - line.ptr);
+        if (p->in_property && indent > p->indent)
+                return take_continuation(p, text);
+        p->indent = indent;
+        return text.ptr[0] == '[' ? take_header(p, text) : take_property(p, text);
+}
+
+/* Cuts the next line off. Lines end with LF, CRLF or, as in the AWS CLI, a lone CR. */
+static struct str next_line(struct str *rest)
+{
+        struct str line = *rest;
+        size_t end = 0;
+
+        while (end < line.len && line.ptr[end] != '\n' && line.ptr[end] != '\r')
+                end++;
+        size_t next = end + (end + 1 < line.len && line.ptr[end] == '\r' && line.ptr[end + 1] == '\n' ? 2 : 1);
+        *rest = str_slice(line, next, line.len);
+        return str_slice(line, 0, end);
 }
 
 /* [default] counts only if there is no [profile default]. */
@@ -358,7 +443,7 @@ struct error *profile_set_add(struct profile_set *s, enum profile_file file, con
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s:1: the file begins with a byte order mark", name),
                                   "save it as UTF-8 without a byte order mark");
         while (!str_is_empty(text) && err == NULL) {
-                struct str line = str_split(&text, '\n');
+                struct str line = next_line(&text);
 
                 p.line++;
                 err = take_line(&p, line);

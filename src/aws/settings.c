@@ -90,15 +90,50 @@ static char *home_of(const struct aws_settings *s)
         return str_dup(STR("/"));
 }
 
+/* The length of a variable's name at the start of s: $NAME or ${NAME}, without its decoration. */
+static size_t name_length(struct str s)
+{
+        size_t n = 0;
+
+        while (n < s.len && (char_is_alnum(s.ptr[n]) || s.ptr[n] == '_'))
+                n++;
+        return n;
+}
+
+/* Replaces $NAME and ${NAME} as the AWS CLI does in paths; a variable that is not set stays as it is written. */
+static char *expand_variables(const struct aws_settings *s, struct str path)
+{
+        AUTO(buf) out = BUF_MAX(LIMIT_AWS_PATH);
+
+        for (size_t i = 0; i < path.len; i++) {
+                struct str rest = str_slice(path, i + 1, path.len);
+                bool braced = str_starts_with(rest, STR("{"));
+                struct str name = braced ? str_slice(rest, 1, rest.len) : rest;
+                size_t n = path.ptr[i] == '$' ? name_length(name) : 0;
+                bool is_whole = n > 0 && (!braced || (n < name.len && name.ptr[n] == '}'));
+                AUTO_MEM char *variable = str_dup(str_slice(name, 0, n));
+                const char *value = is_whole ? s->getenv(s->getenv_ctx, variable) : NULL;
+
+                if (value == NULL) {
+                        buf_put_char(&out, path.ptr[i]);
+                        continue;
+                }
+                buf_put_c(&out, value);
+                i += n + (braced ? 2 : 0);
+        }
+        return buf_take(&out);
+}
+
 static char *path_of(const struct aws_settings *s, const char *env, const char *in_home)
 {
         struct str path = aws_env(s, env);
 
         if (str_is_empty(path))
                 return mem_printf("%s/%s", s->home, in_home);
-        if (str_starts_with(path, STR("~/")))
-                return mem_printf("%s/%.*s", s->home, STR_ARG(str_slice(path, 2, path.len)));
-        return str_dup(path);
+        if (!str_equal(path, STR("~")) && !str_starts_with(path, STR("~/")))
+                return expand_variables(s, path);
+        AUTO_MEM char *rest = expand_variables(s, str_slice(path, 1, path.len));
+        return mem_printf("%s%s", s->home, rest);
 }
 
 static struct error *add_file(struct aws_settings *s, enum profile_file file, const char *path)

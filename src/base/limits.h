@@ -165,6 +165,7 @@ enum {
         LIMIT_AWS_FILE = 1 * MiB,             /* shared config and credentials files */
         LIMIT_WEB_IDENTITY_TOKEN = 32 * KiB,  /* STS takes 20,000 characters */
         LIMIT_CONTAINER_TRIES = 3,            /* of a container's credentials endpoint */
+        LIMIT_AWS_PATH = 4 * KiB,             /* a path of such a file after its variables are expanded */
         LIMIT_AWS_ANSWER = 64 * KiB,          /* metadata and container endpoints */
         LIMIT_TOKEN_RULES = 1000,
         LIMIT_TOKEN_ROLES = 32,

@@ -141,6 +141,73 @@ def comments_and_odd_spacing(p):
                   f"aws_secret_access_key   =   {p.keys[1]['AWS_SECRET_ACCESS_KEY']}  \n[other]\naws_access_key_id = x\n")
 
 
+def keys_of(keys, separator=" = ", indent=""):
+    return "".join(f"{indent}{name.lower()}{separator}{value}\n" for name, value in keys.items())
+
+
+def indented_keys(p):
+    p.config("[profile p]\n" + keys_of(p.keys[0], indent="    ") + "    region = us-west-2\n")
+    p.without_region()
+    p.env["AWS_PROFILE"] = "p"
+
+
+def indented_sections_and_tabs(p):
+    p.credentials("  [other]\n  aws_access_key_id = x\n  [default]\n" + keys_of(p.keys[1], indent="\t"))
+
+
+def indented_comments(p):
+    p.without_region()
+    p.config("[default]\nregion = us-west-2\n  # note\n\t; another\n" + keys_of(p.keys[1]))
+
+
+def name_in_single_quotes(p):
+    p.config("[profile 'my corp']\n" + keys_of(p.keys[1]))
+    p.env["AWS_PROFILE"] = "my corp"
+
+
+def name_in_double_quotes(p):
+    p.config('[profile "my corp"]\n' + keys_of(p.keys[1]))
+    p.env["AWS_PROFILE"] = "my corp"
+
+
+def name_with_a_blank_in_credentials(p):
+    p.credentials("[my corp]\n" + keys_of(p.keys[1]))
+    p.env["AWS_PROFILE"] = "my corp"
+
+
+def name_beyond_ascii(p):
+    p.config("[profile b\u00fcro]\n" + keys_of(p.keys[1]))
+    p.env["AWS_PROFILE"] = "b\u00fcro"
+
+
+def text_behind_the_section(p):
+    p.config("[profile p] /* text */\n" + keys_of(p.keys[1]))
+    p.env["AWS_PROFILE"] = "p"
+
+
+def colons_as_separators(p):
+    p.credentials("[default]\n" + keys_of(p.keys[0], ": "))
+
+
+def carriage_returns_as_line_ends(p):
+    p.credentials(("[default]\n" + keys_of(p.keys[0])).replace("\n", "\r"))
+
+
+def secret_key_alone_in_the_environment(p):
+    p.env["AWS_SECRET_ACCESS_KEY"] = "left-over"
+    p.credentials(section(p.keys[1]))
+
+
+def variable_in_the_path(p):
+    p.file("cc", section(p.keys[1]))
+    p.env["AWS_SHARED_CREDENTIALS_FILE"] = "$HOME/cc"
+
+
+def braced_variable_in_the_path(p):
+    p.file("cc", section(p.keys[1]))
+    p.env.update(WHERE=str(p.home), AWS_CONFIG_FILE="${WHERE}/${NOT_SET}", AWS_SHARED_CREDENTIALS_FILE="~/${EMPTY}cc", EMPTY="")
+
+
 def role_by_source_profile(p):
     p.role()
     p.config(f"[default]\nrole_arn = {ROLE}\nsource_profile = base\n")
@@ -212,6 +279,12 @@ SOURCES = [
     (credentials_file, "profile 'default'"), (credentials_file_elsewhere, "elsewhere"), (config_file, ".aws/config"),
     (credentials_file_before_config_file, ".aws/credentials"), (named_profile, "profile 'prod'"),
     (named_profile_of_the_config_file, "profile 'prod'"), (comments_and_odd_spacing, "profile 'default'"),
+    (indented_keys, "profile 'p'"), (indented_sections_and_tabs, "profile 'default'"), (indented_comments, "profile 'default'"),
+    (name_in_single_quotes, "profile 'my corp'"), (name_in_double_quotes, "profile 'my corp'"),
+    (name_with_a_blank_in_credentials, "profile 'my corp'"), (name_beyond_ascii, "profile 'b\u00fcro'"),
+    (text_behind_the_section, "profile 'p'"), (colons_as_separators, "profile 'default'"),
+    (carriage_returns_as_line_ends, "profile 'default'"), (secret_key_alone_in_the_environment, "profile 'default'"),
+    (variable_in_the_path, "cc"), (braced_variable_in_the_path, "cc"),
     (role_by_source_profile, "profile 'default'"), (role_with_external_id, "profile 'app'"), (role_by_a_role, "profile 'default'"),
     (role_by_the_environment, "profile 'app'"), (credential_process, "credential_process"), (web_identity, "web identity"),
     (web_identity_of_a_profile, "profile 'default'"), (container, "container"), (container_with_a_token, "container"),
@@ -344,6 +417,14 @@ def test_an_instance_without_a_role_says_so(place, monkeypatch):
     assert code == 1
     assert "no IAM role is attached to this instance" in found["error"]
     assert place.botocores(monkeypatch)[0] is None
+
+
+def test_a_token_that_does_not_arrive_is_named_with_the_hop_limit(place):
+    place.imds(v1=False, hop_limit=True)
+    done = subprocess.run([program(place.build, "teleport"), "aws", "identity"], env=clean_env(**place.env), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "its answer to the request for one did not arrive" in done.stderr
+    assert "HttpPutResponseHopLimit" in done.stderr
 
 
 def test_v1_of_the_metadata_service_can_be_forbidden(place):
