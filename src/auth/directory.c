@@ -392,7 +392,7 @@ struct error *directory_person(const struct directory *d, struct str user, struc
         }
         p.roles = roles;
         p.role_count = role_count;
-        const Cteleport__V1__Strings *logins = user_trait(record, "logins");
+        const Cteleport__V1__StringList *logins = user_trait(record, "logins");
         if (logins != NULL) {
                 struct str *list = arena_alloc(a, (logins->n_values + 1) * sizeof *list);
 

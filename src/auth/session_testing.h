@@ -153,7 +153,7 @@ static inline UNUSED void given_user_since(struct world *w, const char *name, in
         Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
         Cteleport__V1__UserSpec spec = CTELEPORT__V1__USER_SPEC__INIT;
         Cteleport__V1__UserSpec__TraitsEntry trait = CTELEPORT__V1__USER_SPEC__TRAITS_ENTRY__INIT, *traits[] = { &trait };
-        Cteleport__V1__Strings logins = CTELEPORT__V1__STRINGS__INIT;
+        Cteleport__V1__StringList logins = CTELEPORT__V1__STRING_LIST__INIT;
         char *roles[] = { (char *)(uintptr_t)"access" };
         char *values[] = { (char *)(uintptr_t)"root", (char *)(uintptr_t)"deploy" };
         AUTO_MEM char *at = mem_printf("/users/%s", name);

@@ -162,6 +162,7 @@ enum {
         LIMIT_YAML_DEPTH = 16,
         LIMIT_YAML_ALIASES = 100,
         LIMIT_YAML_NODES = 20000,             /* values in a file, aliases counted as what they repeat */
+        LIMIT_YAML_MISTAKES = 20,             /* mistakes of one file that are listed; the others are counted */
         LIMIT_AWS_FILE = 1 * MiB,             /* shared config and credentials files */
         LIMIT_WEB_IDENTITY_TOKEN = 32 * KiB,  /* STS takes 20,000 characters */
         LIMIT_CONTAINER_TRIES = 3,            /* of a container's credentials endpoint */

@@ -104,6 +104,23 @@ struct error *file_read(const char *path, struct buf *out)
         return read_file(path, false, out);
 }
 
+struct error *file_read_input(const char *path, struct buf *out)
+{
+        AUTO_MEM char *shown = escaped(str_of(path));
+        /* /dev/stdin is opened through /proc, which a socket refuses: the descriptor itself never does. */
+        bool is_stdin = strcmp(path, "/dev/stdin") == 0 || strcmp(path, "-") == 0;
+        AUTO_FD int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        struct stat st;
+
+        if (fd < 0)
+                return error_errno(errno, "cannot open %s", shown);
+        if (fstat(fd, &st) < 0)
+                return error_errno(errno, "cannot examine %s", shown);
+        if (S_ISDIR(st.st_mode))
+                return error_new(ERROR_FAILED_PRECONDITION, "%s is a directory", shown);
+        return read_to_end(fd, shown, 0, out);
+}
+
 struct error *file_read_private(const char *path, struct buf *out)
 {
         return read_file(path, true, out);

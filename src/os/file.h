@@ -11,6 +11,13 @@
 /* Reads a whole regular file, at most out's ceiling. NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED. */
 struct error *file_read(const char *path, struct buf *out) MUST_USE;
 
+/*
+ * Reads what a user named on a command line until its end: a file, a pipe such as `<(command)`, `-` or /dev/stdin.
+ * Waits for a pipe's writer: not for a loop. NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (a directory),
+ * RESOURCE_EXHAUSTED past out's ceiling.
+ */
+struct error *file_read_input(const char *path, struct buf *out) MUST_USE;
+
 /* As file_read, and refuses a file that group or others may read or write, or that another user owns. */
 struct error *file_read_private(const char *path, struct buf *out) MUST_USE;
 

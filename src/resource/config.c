@@ -275,6 +275,16 @@ static struct error *check_storage(struct config_checker *c)
         return NULL;
 }
 
+struct error *config_check_nodename(struct str name, const char *field)
+{
+        TRY(name_check_host(name, field));
+        if (name_is_ip(name))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s '%.*s' is an address: auth certifies no host under one",
+                                            field, STR_ARG(name)),
+                                  "set teleport.nodename to a name; the address is certified beside it");
+        return NULL;
+}
+
 static struct error *check_host(struct config_checker *c)
 {
         Cteleport__V1__TeleportConfig *t = c->config->teleport;
@@ -287,7 +297,7 @@ static struct error *check_host(struct config_checker *c)
         if (config_is_unset(t->nodename))
                 t->nodename = NULL;
         else
-                TRY(name_check_host(str_of(t->nodename), "teleport.nodename"));
+                TRY(config_check_nodename(str_of(t->nodename), "teleport.nodename"));
         if (config_is_unset(t->pid_file))
                 t->pid_file = NULL;
         if (!config_is_unset(t->advertise_ip))

@@ -25,6 +25,9 @@ struct config_warnings {
  */
 struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, struct config_warnings *warnings) MUST_USE;
 
+/* Whether a host can join under this name: a host name that is no IP address. INVALID_ARGUMENT names `field`. */
+struct error *config_check_nodename(struct str name, const char *field) MUST_USE;
+
 /* Whether a service of this host is on: "auth", "proxy", "ssh". */
 bool config_service_enabled(const Cteleport__V1__Config *config, const char *service);
 

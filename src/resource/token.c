@@ -20,7 +20,7 @@ static char *text(const char *c)
 
 /* ---- checking ------------------------------------------------------------------------------------ */
 
-static const char *const versions[] = { "v2", NULL };
+static const char *const versions[] = { "v2", "v1", NULL };
 static const struct head_kind head = { "token", "a token", versions };
 
 static struct error *check_method(Cteleport__V1__Token *token)
@@ -118,6 +118,7 @@ static struct error *check_rules(Cteleport__V1__TokenSpec *spec, struct arena *a
 struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, struct token_warnings *warnings)
 {
         TRY(head_check(&head, &token->kind, &token->sub_kind, &token->version));
+        token->version = (char *)(uintptr_t)versions[0]; /* v1 differs in nothing that is read here */
         if (token->spec == NULL)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the token has no spec"),
                                   "a token needs spec.roles and, for AWS, spec.join_method: iam and spec.allow");

@@ -70,7 +70,7 @@ static const struct {
         { "spec: {roles: [Node]}", "a name is required for a token", "set metadata.name" },
         { "metadata: {name: x}", "the token has no spec", NULL },
         { "kind: role\nmetadata: {name: x}\nspec: {roles: [Node]}", "this is a resource of kind 'role', not a token", NULL },
-        { "version: v1\nmetadata: {name: x}\nspec: {roles: [Node]}", "version 'v1' of tokens is not supported",
+        { "version: v3\nmetadata: {name: x}\nspec: {roles: [Node]}", "version 'v3' of tokens is not supported",
           "write version: v2" },
         { "sub_kind: x\nmetadata: {name: x}\nspec: {roles: [Node]}", "a token has no sub_kind", NULL },
         { "metadata: {name: x}\nspec: {}", "the token is missing roles", NULL },

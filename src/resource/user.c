@@ -43,7 +43,7 @@ static struct error *check_roles(const Cteleport__V1__UserSpec *spec)
 }
 
 /* Traits of other names than `logins` have no meaning here; they are kept for those who read them. */
-static struct error *check_trait(const char *name, const Cteleport__V1__Strings *values)
+static struct error *check_trait(const char *name, const Cteleport__V1__StringList *values)
 {
         bool are_logins = strcmp(name, "logins") == 0;
 
@@ -88,7 +88,7 @@ struct error *user_check(Cteleport__V1__User *user)
         return error_about(check_traits(user->spec), "spec.traits");
 }
 
-const Cteleport__V1__Strings *user_trait(const Cteleport__V1__User *user, const char *name)
+const Cteleport__V1__StringList *user_trait(const Cteleport__V1__User *user, const char *name)
 {
         for (size_t i = 0; user->spec != NULL && i < user->spec->n_traits; i++)
                 if (strcmp(user->spec->traits[i]->key, name) == 0)

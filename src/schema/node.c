@@ -131,10 +131,53 @@ static struct error *open_level(struct builder *b, enum node_kind kind, yaml_mar
         return NULL;
 }
 
+static bool is_merge_key(const struct node *key)
+{
+        return key->is_plain && str_equal(key->text, STR("<<"));
+}
+
+/* Adds the pairs of a mapping that the mapping being closed does not have yet. */
+static struct error *merge_mapping(struct builder *b, struct level *level, const struct node *from)
+{
+        if (from->kind != NODE_MAPPING)
+                return node_error(b->file, from, "'<<' takes a mapping or a list of mappings");
+        for (const struct node_item *i = from->items; i != NULL; i = i->next)
+                if (map_get(&level->keys, i->key->text) == NULL) {
+                        (void)map_put(&level->keys, i->key->text, i->key);
+                        append(b, &level->end, i->key, i->value);
+                }
+        return NULL;
+}
+
+/*
+ * Resolves `<<: *base` (the merge key of YAML 1.1): the mapping's own keys win, then earlier mappings of a
+ * list. The weight and height of what is merged were counted when its alias was read.
+ */
+static struct error *merge_keys(struct builder *b, struct level *level)
+{
+        struct node_item **at = &level->node->items, *merge = NULL;
+
+        while (*at != NULL && !is_merge_key((*at)->key))
+                at = &(*at)->next;
+        merge = *at;
+        if (merge == NULL)
+                return NULL;
+        *at = merge->next;
+        if (level->end == &merge->next)
+                level->end = at;
+        if (merge->value->kind != NODE_LIST)
+                return merge_mapping(b, level, merge->value);
+        for (const struct node_item *i = merge->value->items; i != NULL; i = i->next)
+                TRY(merge_mapping(b, level, i->value));
+        return NULL;
+}
+
 static struct error *close_level(struct builder *b)
 {
         struct level *level = &b->levels[--b->depth];
 
+        if (level->node->kind == NODE_MAPPING)
+                TRY(merge_keys(b, level));
         map_release(&level->keys);
         if (level->anchor.len > 0)
                 set_anchor(b, level->anchor, level->node);
@@ -265,6 +308,8 @@ struct error *node_parse(struct arena *a, const char *file, struct str text, str
         struct builder b = { .arena = a, .file = file, .documents_end = NULL };
         yaml_parser_t p;
 
+        if (str_starts_with(text, STR("\xef\xbb\xbf"))) /* libyaml would count it as a column of the first line */
+                text = str_slice(text, 3, text.len);
         if (text.len > LIMIT_YAML_FILE)
                 return error_new(ERROR_INVALID_ARGUMENT, "%s: longer than %d bytes", file, LIMIT_YAML_FILE);
         if (!yaml_parser_initialize(&p))

@@ -7,8 +7,9 @@
  * cteleport.v1.Duration is "1h30m" text; cteleport.v1.Strings is one text or a list of them; a repeated message whose name ends in "Entry" with fields
  * `key` and `value` is a mapping. A single scalar is accepted where a list of scalars is expected.
  * bool takes YAML 1.1 spellings (yes, no, on, off, y, n, true, false, 1, 0), any case, quoted or not.
- * string takes quoted and plain text but not what YAML reads as a number, boolean or null unless quoted
- * (an unquoted account number has lost its zeros). Enums are written by name.
+ * string takes quoted and plain text. Of teleport.yaml and of mappings such as labels every scalar is text as it is
+ * written; elsewhere what YAML reads as a number, boolean or null needs quotes (other readers lose the zeros in front
+ * of an unquoted account number). Enums are written by name. The merge key `<<` is resolved.
  */
 #ifndef SCHEMA_SCHEMA_H
 #define SCHEMA_SCHEMA_H
@@ -19,12 +20,23 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+/* What a loader noticed besides errors. */
+struct schema_notes {
+        const char *ignored; /* paths of Teleport's keys whose values change nothing here, ", " between; "" if none */
+};
+
 /*
- * Reads one document. Errors are INVALID_ARGUMENT, "FILE:LINE:COLUMN: unknown key 'x' in teleport" with
- * the nearest known key as hint. `file` names the source in messages. The result lives in the arena.
+ * Reads one document; empty ones beside it do not count. Errors are INVALID_ARGUMENT, "FILE:LINE:COLUMN: unknown
+ * key 'x' in teleport" with the nearest known key as hint; several mistakes of one file become one error that
+ * lists them, a line each. `file` names the source in messages. The result lives in the arena.
  */
 struct error *schema_load_yaml(struct arena *a, const char *file, struct str text,
                                const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret) MUST_USE;
+
+/* The same, and tells what it noticed; *notes (may be NULL) lives in the arena. */
+struct error *schema_load_yaml_noting(struct arena *a, const char *file, struct str text,
+                                      const ProtobufCMessageDescriptor *type, struct schema_notes *notes,
+                                      ProtobufCMessage **ret) MUST_USE;
 
 /* The documents of a stream by their `kind`; ends with a row without a name. */
 struct schema_kind {
@@ -39,7 +51,7 @@ struct schema_kind {
  */
 typedef struct error *schema_each(void *ctx, ProtobufCMessage *msg, int line);
 struct error *schema_load_stream(struct arena *a, const char *file, struct str text, const struct schema_kind *kinds,
-                                 schema_each *each, void *ctx) MUST_USE;
+                                 struct schema_notes *notes, schema_each *each, void *ctx) MUST_USE;
 
 /* Emitting; fields that are absent (proto2) or default (proto3) are left out. Foreign text is escaped by the format. */
 void schema_put_yaml(struct buf *out, const ProtobufCMessage *msg);

@@ -147,16 +147,18 @@ static void put_yaml_scalar(struct buf *out, const ProtobufCFieldDescriptor *fie
                 put_yaml_text(out, buf_str(&text));
 }
 
-/* One text stands behind the key, several below it. */
+/* One text stands behind the key, several below it. Both messages of FORM_STRINGS have this layout. */
 static void put_yaml_strings(struct buf *out, const Cteleport__V1__Strings *s, int indent)
 {
-        if (s->n_values == 1) {
+        bool is_single = s->n_values == 1 && !schema_is_always_list(s->base.descriptor);
+
+        if (is_single) {
                 buf_put_char(out, ' ');
                 put_yaml_text(out, str_of(s->values[0]));
         } else if (s->n_values == 0) {
                 buf_put_c(out, " []");
         }
-        for (size_t i = 0; s->n_values > 1 && i < s->n_values; i++) {
+        for (size_t i = 0; !is_single && i < s->n_values; i++) {
                 buf_put_char(out, '\n');
                 put_indent(out, indent);
                 buf_put_c(out, "- ");
@@ -278,7 +280,7 @@ static void put_json_break(struct buf *out, int indent, int level)
 
 static void put_json_strings(struct buf *out, const Cteleport__V1__Strings *s, int indent, int level)
 {
-        if (s->n_values == 1)
+        if (s->n_values == 1 && !schema_is_always_list(s->base.descriptor))
                 json_put_string(out, str_of(s->values[0]));
         else
                 put_json_repeated(out, &s->base.descriptor->fields[0], (const char *)s->values, s->n_values, indent, level);

@@ -7,6 +7,11 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+bool schema_is_always_list(const ProtobufCMessageDescriptor *type)
+{
+        return strcmp(type->name, "cteleport.v1.StringList") == 0;
+}
+
 enum schema_form schema_form(const ProtobufCMessageDescriptor *type)
 {
         struct str name = str_of(type->name);
@@ -15,7 +20,7 @@ enum schema_form schema_form(const ProtobufCMessageDescriptor *type)
                 return FORM_TIMESTAMP;
         if (str_equal(name, STR("cteleport.v1.Duration")))
                 return FORM_DURATION;
-        if (str_equal(name, STR("cteleport.v1.Strings")))
+        if (str_equal(name, STR("cteleport.v1.Strings")) || schema_is_always_list(type))
                 return FORM_STRINGS;
         if (str_ends_with(name, STR("Entry")) && type->n_fields == 2 && strcmp(type->fields[0].name, "key") == 0 &&
             strcmp(type->fields[1].name, "value") == 0)

@@ -15,6 +15,9 @@ enum schema_form {
 };
 enum schema_form schema_form(const ProtobufCMessageDescriptor *type);
 
+/* A message of FORM_STRINGS that is printed as a list even if it holds one text. */
+bool schema_is_always_list(const ProtobufCMessageDescriptor *type);
+
 /* Fields of an entry. */
 enum { ENTRY_KEY, ENTRY_VALUE };
 
@@ -37,7 +40,21 @@ size_t schema_value_size(const ProtobufCFieldDescriptor *field);
  */
 struct error *timestamp_parse(struct str text, int64_t *ret_seconds, int32_t *ret_nanos) MUST_USE;
 
+struct node;
+
 /* Whether Teleport knows this key of the message, which we do not. */
-bool key_is_foreign(const ProtobufCMessageDescriptor *type, struct str key);
+bool foreign_key_is_known(const ProtobufCMessageDescriptor *type, struct str key);
+
+/*
+ * Whether such a key with this value asks for nothing: it is empty or off, or it says what this product does
+ * anyway, or Teleport writes it into what it prints and nobody reads it back.
+ */
+bool foreign_key_has_no_effect(const ProtobufCMessageDescriptor *type, struct str key, const struct node *value);
+
+/* Whether every scalar is text where this message, the root of a document, or one below it has text. */
+bool schema_takes_any_text(const ProtobufCMessageDescriptor *root);
+
+/* A section that says `enabled: no`. */
+bool node_is_off(const struct node *section);
 
 #endif

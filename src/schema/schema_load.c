@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "common.pb-c.h"
@@ -16,10 +17,20 @@ struct path {
         size_t index;     /* from 1 */
 };
 
+/* Mistakes found so far: all of a file are reported in one run. */
+struct mistakes {
+        struct error *first;
+        struct buf others; /* lines "\n  FILE:LINE:COLUMN: …" behind the first */
+        size_t count;
+};
+
 struct loader {
         struct arena *arena;
         const char *file;
         const ProtobufCMessageDescriptor *root;
+        bool takes_any_text; /* a number or boolean where text is expected is that text, as Teleport reads teleport.yaml */
+        struct mistakes *mistakes;
+        struct buf *ignored; /* paths of keys without effect, with ", " between */
 };
 
 static struct error *load_message(const struct loader *l, const struct path *path, const struct node *n,
@@ -78,6 +89,64 @@ static bool put_home_of(struct buf *out, const ProtobufCMessageDescriptor *type,
         return false;
 }
 
+static void mistakes_release(struct mistakes *m)
+{
+        error_free(m->first);
+        buf_release(&m->others);
+        *m = (struct mistakes){ 0 };
+}
+
+static void put_mistake(struct buf *out, const struct error *err)
+{
+        buf_printf(out, "\n  %s%s%s", err->what, err->hint == NULL ? "" : "; ", err->hint == NULL ? "" : err->hint);
+}
+
+/* Keeps err and returns NULL if the rest can still be read; else returns it. NULL passes. */
+static struct error *note_mistake(const struct loader *l, struct error *err)
+{
+        struct mistakes *m = l->mistakes;
+
+        if (err == NULL || err->code != ERROR_INVALID_ARGUMENT)
+                return err;
+        if (m->count++ == 0) {
+                m->first = err;
+                return NULL;
+        }
+        if (m->count <= LIMIT_YAML_MISTAKES)
+                put_mistake(&m->others, err);
+        error_free(err);
+        return NULL;
+}
+
+/* What was noted, as one error; NULL if nothing was. */
+static struct error *take_mistakes(const struct loader *l)
+{
+        struct mistakes *m = l->mistakes;
+        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
+
+        if (m->count <= 1) {
+                struct error *first = m->first;
+                m->first = NULL;
+                return first;
+        }
+        put_mistake(&text, m->first);
+        buf_put(&text, buf_str(&m->others));
+        if (m->count > LIMIT_YAML_MISTAKES)
+                buf_printf(&text, "\n  and %zu more", m->count - LIMIT_YAML_MISTAKES);
+        return error_new(ERROR_INVALID_ARGUMENT, "%s has %zu mistakes:%s", l->file, m->count, buf_c(&text));
+}
+
+static void note_ignored(const struct loader *l, const struct path *path, struct str key)
+{
+        AUTO(buf) where = BUF_MAX(4 * KiB);
+        AUTO_MEM char *shown = escaped(key);
+
+        if (l->ignored == NULL)
+                return;
+        put_path(&where, path);
+        buf_printf(l->ignored, "%s%s%s%s", l->ignored->len > 0 ? ", " : "", buf_c(&where), path == NULL ? "" : ".", shown);
+}
+
 static const char *nearest_key(const ProtobufCMessageDescriptor *type, struct str key)
 {
         struct nearest nearest = nearest_to(key, key.len / 3 + 1);
@@ -96,8 +165,10 @@ static struct error *unknown_key(const struct loader *l, const struct path *path
         const char *nearest = nearest_key(type, key->text);
 
         put_path(&where, path);
-        if (key_is_foreign(type, key->text))
-                return error_hint(node_error(l->file, key, "'%s%s%s' is a key of Teleport that this release does not have",
+        if (foreign_key_is_known(type, key->text))
+                return error_hint(node_error(l->file, key,
+                                             "'%s%s%s' is a key of Teleport that this release does not have, and its value "
+                                             "would change something",
                                              buf_c(&where), path == NULL ? "" : ".", shown),
                                   "leave it out");
         struct error *err = path == NULL ? node_error(l->file, key, "unknown key '%s' at the top level", shown)
@@ -119,7 +190,7 @@ static struct error *out_of_memory(const struct loader *l, const struct node *n)
 
 static struct error *load_string(const struct loader *l, const struct path *path, const struct node *n, char **ret)
 {
-        if (n->is_plain && text_means_another_type(n->text))
+        if (n->is_plain && !l->takes_any_text && text_means_another_type(n->text))
                 return error_hint(wrong_value(l, path, n, "text"), "put it in quotes to have it taken as text");
         if (str_find_char(n->text, '\0') < n->text.len)
                 return wrong_value(l, path, n, "text without NUL characters");
@@ -226,12 +297,18 @@ static struct error *new_message(const struct loader *l, const struct node *n, c
         return NULL;
 }
 
-/* One pair of a mapping as an entry message. A value left empty is the empty text, or no text at all. */
-static struct error *load_entry(const struct loader *l, const struct path *path, const struct node_item *item,
+/*
+ * One pair of a mapping as an entry message. A value left empty is the empty text, or no text at all. Keys and
+ * values are taken as they are written: in labels, `n: 12` means the texts "n" and "12".
+ */
+static struct error *load_entry(const struct loader *strict, const struct path *path, const struct node_item *item,
                                 const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret)
 {
         ProtobufCMessage *entry = NULL;
+        struct loader any = *strict;
+        const struct loader *l = &any;
 
+        any.takes_any_text = true;
         TRY(new_message(l, item->key, type, &entry));
         TRY(load_value(l, path, item->key, &type->fields[ENTRY_KEY], field_at(entry, &type->fields[ENTRY_KEY])));
         AUTO_MEM char *shown = escaped(item->key->text);
@@ -315,6 +392,7 @@ static struct error *load_fields(const struct loader *l, const struct path *path
                                  ProtobufCMessage *msg)
 {
         const ProtobufCMessageDescriptor *type = msg->descriptor;
+        bool is_off = node_is_off(n);
 
         for (const struct node_item *item = n->items; item != NULL; item = item->next) {
                 const ProtobufCFieldDescriptor *field = NULL;
@@ -322,10 +400,17 @@ static struct error *load_fields(const struct loader *l, const struct path *path
                 for (unsigned i = 0; i < type->n_fields && field == NULL; i++)
                         if (str_equal(item->key->text, str_of(type->fields[i].name)))
                                 field = &type->fields[i];
-                if (field == NULL)
-                        return unknown_key(l, path, item->key, type);
+                if (field == NULL && (foreign_key_is_known(type, item->key->text) &&
+                                      (is_off || foreign_key_has_no_effect(type, item->key->text, item->value)))) {
+                        note_ignored(l, path, item->key->text);
+                        continue;
+                }
+                if (field == NULL) {
+                        TRY(note_mistake(l, unknown_key(l, path, item->key, type)));
+                        continue;
+                }
                 struct path below = { path, field->name, 0 };
-                TRY(load_field(l, &below, item->value, field, msg));
+                TRY(note_mistake(l, load_field(l, &below, item->value, field, msg)));
         }
         return NULL;
 }
@@ -357,19 +442,43 @@ static struct error *load_message(const struct loader *l, const struct path *pat
 
 /* ---- documents ----------------------------------------------------------------------------------- */
 
+/* Hands the list of ignored keys to the caller. */
+static void put_notes(const struct loader *l, struct schema_notes *notes)
+{
+        if (notes != NULL)
+                notes->ignored = arena_str(l->arena, buf_str(l->ignored)).ptr;
+}
+
 struct error *schema_load_yaml(struct arena *a, const char *file, struct str text,
                                const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret)
 {
+        return schema_load_yaml_noting(a, file, text, type, NULL, ret);
+}
+
+struct error *schema_load_yaml_noting(struct arena *a, const char *file, struct str text,
+                                      const ProtobufCMessageDescriptor *type, struct schema_notes *notes,
+                                      ProtobufCMessage **ret)
+{
         AUTO_PTR(arena) nodes = arena_new(NODE_ARENA_CAP);
-        struct loader l = { a, file, type };
+        AUTO(mistakes) mistakes = { .others = BUF_MAX(LIMIT_YAML_FILE) };
+        AUTO(buf) ignored = BUF_MAX(LIMIT_YAML_FILE);
+        struct loader l = { a, file, type, schema_takes_any_text(type), &mistakes, &ignored };
         struct node nothing = { .line = 1, .column = 1, .is_plain = true };
         struct node_item *documents = NULL;
+        const struct node *only = NULL;
         ProtobufCMessage *msg = NULL;
 
         TRY(node_parse(nodes, file, text, &documents));
-        if (documents != NULL && documents->next != NULL)
-                return node_error(file, documents->next->value, "a second document begins here, but one is expected");
-        TRY(load_message(&l, NULL, documents == NULL ? &nothing : documents->value, type, &msg));
+        for (const struct node_item *d = documents; d != NULL; d = d->next) {
+                if (node_is_null(d->value)) /* a file that ends with a line `---` */
+                        continue;
+                if (only != NULL)
+                        return node_error(file, d->value, "a second document begins here, but one is expected");
+                only = d->value;
+        }
+        TRY(load_message(&l, NULL, only == NULL ? &nothing : only, type, &msg));
+        TRY(take_mistakes(&l));
+        put_notes(&l, notes);
         *ret = msg;
         return NULL;
 }
@@ -425,7 +534,7 @@ static struct error *load_document(struct loader *l, const struct node *n, const
         for (const struct node_item *i = n->kind == NODE_LIST ? n->items : &only; i != NULL; i = i->next) {
                 struct loaded *loaded = arena_alloc(scratch, sizeof *loaded);
 
-                TRY(load_resource(l, i->value, kinds, &loaded->msg));
+                TRY(note_mistake(l, load_resource(l, i->value, kinds, &loaded->msg)));
                 loaded->node = i->value;
                 **end = loaded;
                 *end = &loaded->next;
@@ -472,17 +581,21 @@ static struct error *placed(struct error *err, const char *file, const struct no
 }
 
 struct error *schema_load_stream(struct arena *a, const char *file, struct str text, const struct schema_kind *kinds,
-                                 schema_each *each, void *ctx)
+                                 struct schema_notes *notes, schema_each *each, void *ctx)
 {
         AUTO_PTR(arena) nodes = arena_new(NODE_ARENA_CAP);
         AUTO_PTR(arena) scratch = arena_new(NODE_ARENA_CAP);
-        struct loader l = { a, file, NULL };
+        AUTO(mistakes) mistakes = { .others = BUF_MAX(LIMIT_YAML_FILE) };
+        AUTO(buf) ignored = BUF_MAX(LIMIT_YAML_FILE);
+        struct loader l = { a, file, NULL, false, &mistakes, &ignored };
         struct node_item *documents = NULL;
         struct loaded *all = NULL, **end = &all;
 
         TRY(node_parse(nodes, file, text, &documents));
         for (const struct node_item *d = documents; d != NULL; d = d->next)
                 TRY(load_document(&l, d->value, kinds, scratch, &end));
+        TRY(take_mistakes(&l));
+        put_notes(&l, notes);
         for (const struct loaded *loaded = all; loaded != NULL; loaded = loaded->next)
                 TRY(placed(each(ctx, loaded->msg, loaded->node->line), file, loaded->node));
         return NULL;

@@ -58,7 +58,29 @@ static const struct reading readings[] = {
           "{\"metadata\":{\"name\":\"aA\\n\"},\"spec\":{\"roles\":[\"Node\"]}}" },
         { "an anchor and its alias", &config, "auth_service: {public_addr: &a [x, z]}\nproxy_service: {public_addr: *a}",
           "{\"auth_service\":{\"public_addr\":[\"x\",\"z\"]},\"proxy_service\":{\"public_addr\":[\"x\",\"z\"]}}" },
-        { "a byte order mark", &config, "\xef\xbb\xbfversion: v3", "{\"version\":\"v3\"}" },
+        { "a byte order mark", &config, "\xef\xbb\xbfversion: v3\nteleport:\n  nodename: a\n",
+          "{\"version\":\"v3\",\"teleport\":{\"nodename\":\"a\"}}" },
+        { "a line of dashes at the end", &config, "---\nversion: v3\n---\n", "{\"version\":\"v3\"}" },
+        { "numbers and booleans as text of teleport.yaml", &config,
+          "teleport: {nodename: 12}\nssh_service: {labels: {rack: 12, zone: 1.20, n: on, 5: ~}}",
+          "{\"teleport\":{\"nodename\":\"12\"},\"ssh_service\":{\"labels\":{\"rack\":\"12\",\"zone\":\"1.20\",\"n\":\"on\",\"5\":\"\"}}}" },
+        { "numbers as labels of a resource", &token, "metadata: {labels: {n: 12}}", "{\"metadata\":{\"labels\":{\"n\":\"12\"}}}" },
+        { "a merge key", &token,
+          "spec: {allow: [&a {aws_account: \"1\", aws_arn: x}, {<<: *a, aws_arn: v}, {aws_arn: z, <<: *a}]}",
+          "{\"spec\":{\"allow\":[{\"aws_account\":\"1\",\"aws_arn\":\"x\"},{\"aws_account\":\"1\",\"aws_arn\":\"v\"},"
+          "{\"aws_account\":\"1\",\"aws_arn\":\"z\"}]}}" },
+        { "a merge key with a list", &token,
+          "spec: {allow: [&a {aws_account: \"1\"}, &b {aws_account: \"2\", aws_arn: x}, {<<: [*a, *b]}, {<<: *b}]}",
+          "{\"spec\":{\"allow\":[{\"aws_account\":\"1\"},{\"aws_account\":\"2\",\"aws_arn\":\"x\"},"
+          "{\"aws_account\":\"1\",\"aws_arn\":\"x\"},{\"aws_account\":\"2\",\"aws_arn\":\"x\"}]}}" },
+        { "keys of Teleport without effect", &config,
+          "discovery_service: {enabled: no}\njamf_service: {enabled: \"no\"}\nokta_service: {}\n"
+          "auth_service: {authentication: {type: local, second_factor: otp}, proxy_listener_mode: multiplex}\n"
+          "proxy_service: {enabled: no, acme: {enabled: yes, email: a@b.c}}\n",
+          "{\"auth_service\":{},\"proxy_service\":{\"enabled\":false}}" },
+        { "fields that Teleport prints", &token,
+          "metadata: {name: t, id: 1683574028869588000, namespace: default}\nspec: {suggested_labels: {env: [prod, eu], a: b}}",
+          "{\"metadata\":{\"name\":\"t\"},\"spec\":{\"suggested_labels\":{\"env\":[\"prod\",\"eu\"],\"a\":[\"b\"]}}}" },
         { "long text over several lines", &token, "metadata:\n  description: |\n    one\n    two\n",
           "{\"metadata\":{\"description\":\"one\\ntwo\\n\"}}" },
         { "control bytes only by escapes, written back as escapes", &token, "metadata: {name: \"\\e\\x9b\\u202e\"}",
@@ -97,7 +119,10 @@ static const struct refusal refusals[] = {
           "did you mean 'severity'" },
         { &config, "proxy_server: a:443", "f.yaml:1:1: unknown key 'proxy_server' at the top level",
           "'proxy_server' belongs in teleport; check the indentation" },
-        { &config, "<<: {a: b}", "f.yaml:1:1: unknown key '<<' at the top level", NULL },
+        { &config, "<<: {a: b}", "f.yaml:1:6: unknown key 'a' at the top level", NULL },
+        { &config, "<<: a", "f.yaml:1:5: '<<' takes a mapping or a list of mappings", NULL },
+        { &config, "<<: [{version: v3}, a]", "f.yaml:1:21: '<<' takes a mapping or a list of mappings", NULL },
+        { &config, "\"<<\": {a: b}", "f.yaml:1:1: unknown key '<<' at the top level", NULL },
         { &config, "\"\\e[2J\": 1", "f.yaml:1:1: unknown key '\\x1b[2J' at the top level", NULL },
         { &config, "version: v3\nversion: v2", "f.yaml:2:1: key 'version' is given twice", NULL },
         { &config, "ssh_service: {labels: {a: b, \"a\": c}}", "f.yaml:1:30: key 'a' is given twice", NULL },
@@ -147,10 +172,24 @@ static const struct refusal refusals[] = {
         { &config, "teleport:\n\tdata_dir: /x", "f.yaml:2:1: found character that cannot start any token",
           "indent with blanks: YAML takes no tabs there" },
         { &config, "teleport: {", "f.yaml:2:1: did not find expected node content", NULL },
-        { &config, "auth_service:\n  authentication:\n    type: local\n",
-          "f.yaml:2:3: 'auth_service.authentication' is a key of Teleport that this release does not have", "leave it out" },
-        { &config, "okta_service: {}\n", "f.yaml:1:1: 'okta_service' is a key of Teleport that this release does not have",
-          "leave it out" },
+        { &config, "auth_service:\n  authentication:\n    type: github\n",
+          "f.yaml:2:3: 'auth_service.authentication' is a key of Teleport that this release does not have, and its value "
+          "would change something", "leave it out" },
+        { &config, "okta_service: {enabled: yes}\n",
+          "f.yaml:1:1: 'okta_service' is a key of Teleport that this release does not have, and its value would change "
+          "something", "leave it out" },
+        { &token, "metadata: {namespace: other}",
+          "f.yaml:1:12: 'metadata.namespace' is a key of Teleport that this release does not have, and its value would "
+          "change something", "leave it out" },
+        { &config, "auth_service: {proxy_listener_mode: separate, authentication: {type: local, second_factor: off}}\nversoin: v3\n"
+          "teleport: {log: x}",
+          "f.yaml has 4 mistakes:\n"
+          "  f.yaml:1:16: 'auth_service.proxy_listener_mode' is a key of Teleport that this release does not have, and its "
+          "value would change something; leave it out\n"
+          "  f.yaml:1:47: 'auth_service.authentication' is a key of Teleport that this release does not have, and its "
+          "value would change something; leave it out\n"
+          "  f.yaml:2:1: unknown key 'versoin' at the top level; did you mean 'version'\n"
+          "  f.yaml:3:17: teleport.log must be a mapping of keys to values, not 'x'", NULL },
         { &config, "version: \"v3", "f.yaml:1:13: found unexpected end of stream", NULL },
         { &config, "version: \xff", "f.yaml: byte 9: invalid leading UTF-8 octet", NULL },
         { &config, "version: a\x01", "f.yaml: byte 10: control characters are not allowed", NULL },
@@ -174,6 +213,35 @@ static void refuses_with_place_reason_and_help(void **state)
                 if (r->hint != NULL)
                         assert_string_equal(err->hint, r->hint);
         }
+}
+
+static void lists_the_ignored_keys(void **state)
+{
+        (void)state;
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        struct schema_notes notes = { 0 };
+        ProtobufCMessage *msg = NULL;
+
+        assert_null(schema_load_yaml_noting(a, "f.yaml", STR("jamf_service: {}\nproxy_service: {acme: {}}\n"), config, &notes, &msg));
+        assert_string_equal(notes.ignored, "jamf_service, proxy_service.acme");
+        assert_null(schema_load_yaml_noting(a, "f.yaml", STR("version: v3"), config, &notes, &msg));
+        assert_string_equal(notes.ignored, "");
+}
+
+static void lists_no_more_mistakes_than_its_limit(void **state)
+{
+        (void)state;
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        AUTO(buf) text = BUF_MAX(64 * KiB);
+        ProtobufCMessage *msg = NULL;
+
+        for (int i = 0; i < LIMIT_YAML_MISTAKES + 3; i++)
+                buf_printf(&text, "unknown%d: x\n", i);
+        AUTO_PTR(error) err = schema_load_yaml(a, "f.yaml", buf_str(&text), config, &msg);
+        assert_non_null(err);
+        assert_non_null(strstr(err->what, "f.yaml has 23 mistakes:\n  f.yaml:1:1: unknown key 'unknown0'"));
+        assert_non_null(strstr(err->what, "'unknown19' at the top level\n  and 3 more"));
+        assert_null(strstr(err->what, "unknown20"));
 }
 
 static void assert_refused(struct str text, const char *what)
@@ -308,7 +376,7 @@ static struct error *load_stream(const char *text, struct seen *seen)
         AUTO_PTR(arena) a = arena_new(ARENA_CAP);
         const struct schema_kind kinds[] = { { "token", token }, { 0 } };
 
-        return schema_load_stream(a, "s.yaml", str_of(text), kinds, remember, seen);
+        return schema_load_stream(a, "s.yaml", str_of(text), kinds, NULL, remember, seen);
 }
 
 static void reads_streams_in_order_and_skips_empty_documents(void **state)
@@ -383,7 +451,7 @@ static void names_the_place_of_the_field_that_a_check_refuses(void **state)
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 AUTO_PTR(arena) a = arena_new(ARENA_CAP);
-                AUTO_PTR(error) err = schema_load_stream(a, "s.yaml", str_of(text), kinds, blame, (void *)(uintptr_t)cases[i].field);
+                AUTO_PTR(error) err = schema_load_stream(a, "s.yaml", str_of(text), kinds, NULL, blame, (void *)(uintptr_t)cases[i].field);
 
                 assert_non_null(err);
                 assert_string_equal(err->what, cases[i].what);
@@ -395,6 +463,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(reads_what_it_should),
                 cmocka_unit_test(refuses_with_place_reason_and_help),
+                cmocka_unit_test(lists_the_ignored_keys),
+                cmocka_unit_test(lists_no_more_mistakes_than_its_limit),
                 cmocka_unit_test(holds_its_limits_on_size_depth_and_values),
                 cmocka_unit_test(counts_what_aliases_repeat),
                 cmocka_unit_test(refuses_what_does_not_fit_the_callers_arena),

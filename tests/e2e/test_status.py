@@ -75,11 +75,15 @@ AGENT = "version: v3\nauth_service: {enabled: no}\nproxy_service: {enabled: no}\
     ("version: v3\nteleport:\n  nodenam: x\n", [":3:3: unknown key 'nodenam' in teleport", "did you mean 'nodename'"]),
     ("version: v3\nauth_servic:\n  enabled: no\n", [":2:1: unknown key 'auth_servic' at the top level", "did you mean 'auth_service'"]),
     ("version: v3\nproxy_server: a\n", [":2:1: unknown key 'proxy_server'", "belongs in teleport"]),
-    ("version: v3\nauth_service:\n  authentication:\n    type: local\n",
+    ("version: v3\nauth_service:\n  authentication:\n    type: github\n",
      [":3:3: 'auth_service.authentication' is a key of Teleport that this release does not have"]),
     ("version: v3\nproxy_service:\n  acme: {enabled: yes}\n", [":3:3: 'proxy_service.acme' is a key of Teleport"]),
-    ("version: v3\nteleport:\n  connection_limits: {}\n", [":3:3: 'teleport.connection_limits' is a key of Teleport"]),
-    ("version: v3\ndiscovery_service: {enabled: no}\n", [":2:1: 'discovery_service' is a key of Teleport"]),
+    ("version: v3\nteleport:\n  connection_limits: {max_users: 9}\n", [":3:3: 'teleport.connection_limits' is a key of Teleport"]),
+    ("version: v3\ndiscovery_service: {enabled: yes}\n", [":2:1: 'discovery_service' is a key of Teleport"]),
+    ("version: v3\nteleprot: {}\nauth_service: {proxy_listener_mode: separate, authentication: {type: saml}}\n",
+     ["has 3 mistakes", ":2:1: unknown key 'teleprot' at the top level; did you mean 'teleport'",
+      ":3:16: 'auth_service.proxy_listener_mode' is a key of Teleport", ":3:47: 'auth_service.authentication' is a key of Teleport"]),
+    ("version: v3\nteleport: {nodename: 10.0.0.5}\n", ["teleport.nodename '10.0.0.5' is an address"]),
     ("version: v3\nteleport:\n\tnodename: x\n", [":3:1:", "no tabs"]),
     ("version: v3\nauth_service:\n  enabled: nope\n  enabled: no\n", [":4:3:"]),
     ("version: v3\nauth_service:\n  enabled: perhaps\n", [":3:12: auth_service.enabled must be yes or no, not 'perhaps'"]),
@@ -105,6 +109,31 @@ def test_start_and_configure_refuse_a_wrong_file_in_the_same_words(teleport, tmp
     tested = teleport("configure", "--test", path, code=1)
     assert tested.startswith(f"FAIL {path}\n") and started in tested
     assert sorted(p.name for p in tmp_path.iterdir()) == ["teleport.yaml"]
+
+
+def test_keys_of_teleport_without_effect_are_named_in_one_warning(build, tmp_path):
+    """What Teleport's own tools and charts write for services that are off and for values that are this product's own."""
+    path = tmp_path / "teleport.yaml"
+    path.write_text('''\
+version: v3
+teleport:
+  nodename: web-1
+  proxy_server: a:443
+  join_params: {token_name: x, method: iam}
+  cache: {enabled: yes}
+  ca_pin: ""
+  diag_addr: ""
+auth_service: {enabled: "no", authentication: {type: local, second_factor: otp}, proxy_listener_mode: multiplex}
+proxy_service: {enabled: "no", https_keypairs: [], https_keypairs_reload_interval: 0s, acme: {}}
+discovery_service: {enabled: false}
+jamf_service: {enabled: no}
+ssh_service: {enabled: "yes", labels: {rack: 12, n: 1.20}}
+---
+''')
+    done = subprocess.run([program(build, "teleport"), "configure", "--test", path], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, f"OK {path}")
+    assert ("are ignored: teleport.cache, auth_service.authentication, auth_service.proxy_listener_mode, proxy_service.acme, "
+            "discovery_service, jamf_service\n") in done.stderr
 
 
 def test_a_wrong_command_or_flag_is_told_the_nearest_one(teleport):

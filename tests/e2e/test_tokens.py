@@ -2,6 +2,8 @@
 """Tokens, as an administrator makes, reads, changes, removes and questions them with tctl."""
 import datetime
 import json
+import os
+import threading
 
 import pytest
 import yaml
@@ -134,6 +136,38 @@ def test_a_change_in_the_editor_is_written_and_a_mistake_is_not(auth, tmp_path):
     assert edit("join_method: iam", "join_methd: iam").code == 1
     assert auth.json("get", "token/iam-token")[0]["spec"]["roles"] == ["App"]
     assert edit("nothing", "to do").out == "nothing was changed\n"
+
+
+def test_input_from_pipes_is_read(auth, tmp_path):
+    for path, name in (("/dev/stdin", "by-path"), ("-", "by-dash")):
+        assert "created" in auth.tctl("create", "-f", path, stdin=GUIDE.replace("iam-token", name)).out
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(GUIDE.replace("iam-token", "by-fifo")))
+    writer.start()
+    assert "created" in auth.tctl("create", "-f", pipe).out
+    writer.join()
+
+
+def test_what_teleport_prints_is_read(auth):
+    printed = """\
+kind: token
+version: v1
+metadata: {name: carried-over, id: 1683574028869588000, namespace: default}
+spec:
+  roles: [Node]
+  join_method: iam
+  aws_iid_ttl: 0s
+  suggested_labels: {env: [prod]}
+  allow:
+  - &web {aws_account: "123456789012"}
+  - {<<: *web, aws_arn: "arn:aws:sts::123456789012:assumed-role/web/i-*"}
+"""
+    done = auth.tctl("create", "-f", stdin=printed)
+    assert "are ignored: metadata.id, metadata.namespace, spec.aws_iid_ttl\n" in done.err
+    token = auth.json("get", "token/carried-over")[0]
+    assert (token["version"], token["spec"]["suggested_labels"]) == ("v2", {"env": ["prod"]})
+    assert token["spec"]["allow"][1] == {"aws_account": "123456789012", "aws_arn": "arn:aws:sts::123456789012:assumed-role/web/i-*"}
 
 
 def test_who_changes_tokens_is_audited(auth):

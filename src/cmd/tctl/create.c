@@ -46,22 +46,6 @@ static struct error *collect(void *ctx, ProtobufCMessage *msg, int line)
         return NULL;
 }
 
-static struct error *read_stdin(struct buf *text)
-{
-        for (;;) {
-                char piece[4096];
-                ssize_t len = read(STDIN_FILENO, piece, sizeof piece);
-
-                if (len < 0 && errno != EINTR)
-                        return error_errno(errno, "cannot read standard input");
-                if (len == 0)
-                        return buf_finish(text, "standard input");
-                if (len > 0)
-                        buf_put(text, str_of_bytes(piece, (size_t)len));
-        }
-}
-
-/* The place only helps when the text is at fault. */
 static struct error *placed(struct error *err, const struct resources *all, const struct resource *r)
 {
         if (err == NULL || (err->code != ERROR_INVALID_ARGUMENT && err->code != ERROR_ALREADY_EXISTS))
@@ -106,13 +90,16 @@ struct error *create_run(void *ctx, const struct flags *given)
         AUTO(session) s = { 0 };
         AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
         const char *file = flags_argument(given, 0);
-        bool is_stdin = file == NULL || strcmp(file, "-") == 0;
+        struct schema_notes notes = { 0 };
+        bool is_stdin = file == NULL || strcmp(file, "-") == 0 || strcmp(file, "/dev/stdin") == 0;
 
         (void)ctx;
         TRY(session_open(&s, given));
         struct resources all = { .arena = s.arena, .file = is_stdin ? "stdin" : file };
-        TRY(is_stdin ? read_stdin(&text) : file_read(file, &text));
-        struct error *err = schema_load_stream(s.arena, all.file, buf_str(&text), kinds_written, collect, &all);
+        TRY(file_read_input(is_stdin ? "-" : file, &text));
+        struct error *err = schema_load_stream(s.arena, all.file, buf_str(&text), kinds_written, &notes, collect, &all);
+        if (notes.ignored != NULL && notes.ignored[0] != '\0')
+                fprintf(stderr, "WARNING: keys of Teleport that change nothing here are ignored: %s\n", notes.ignored);
         if (err == NULL && all.count == 0)
                 err = error_hint(error_new(ERROR_INVALID_ARGUMENT, "no resources found, empty input?"),
                                  "give a file that begins with a line like: kind: token");

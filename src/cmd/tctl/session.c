@@ -61,7 +61,7 @@ static struct error *read_config(struct session *s, const struct flags *given, b
 {
         const char *data_dir = CONFIG_DATA_DIR, *path = NULL;
         bool is_named = flags_text(given, "config") != NULL || flags_text(given, "config-string") != NULL;
-        struct error *err = config_file_find(s->arena, given, &path, &s->config);
+        struct error *err = config_file_find(s->arena, given, &path, NULL, &s->config);
 
         if (err != NULL && (is_named || err->code != ERROR_PERMISSION_DENIED))
                 return err->code == ERROR_PERMISSION_DENIED ? error_hint(err, "run tctl as root") : err;

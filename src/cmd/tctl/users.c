@@ -163,7 +163,7 @@ static void set_logins(struct arena *arena, Cteleport__V1__UserSpec *spec, const
                 spec->traits = grown;
         }
         entry->value = arena_alloc(arena, sizeof *entry->value);
-        cteleport__v1__strings__init(entry->value);
+        cteleport__v1__string_list__init(entry->value);
         take_list(arena, logins, &entry->value->values, &entry->value->n_values);
 }
 

@@ -113,7 +113,7 @@ static struct error *resolve_nodename(struct launch *l)
 
         if (configured != NULL && configured[0] != '\0') {
                 l->nodename = configured;
-                return name_check_host(str_of(configured), "nodename");
+                return config_check_nodename(str_of(configured), "nodename");
         }
         if (gethostname(host, LIMIT_NAME) < 0 || host[0] == '\0')
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "this machine has no host name"),
@@ -125,7 +125,7 @@ static struct error *resolve_nodename(struct launch *l)
                         *c = is_inside ? '-' : 'x';
         }
         l->nodename = host;
-        return name_check_host(str_of(host), "host name");
+        return config_check_nodename(str_of(host), "the host name");
 }
 
 /* ---- all of it ----------------------------------------------------------------------------------- */
@@ -154,7 +154,7 @@ struct error *launch_prepare(const struct flags *given, struct launch *ret)
 {
         *ret = (struct launch){ .arena = arena_new(ARENA_MAX) };
         TRY(refuse_to_go_without_tls(given));
-        TRY(config_file_find(ret->arena, given, &ret->config_path, &ret->config));
+        TRY(config_file_find(ret->arena, given, &ret->config_path, &ret->ignored_keys, &ret->config));
         TRY(launch_overlay(given, ret->arena, ret->config));
         TRY(config_check(ret->config, ret->arena, &ret->warnings));
         TRY(refuse_what_is_missing(ret->config));
@@ -167,11 +167,14 @@ struct error *launch_prepare(const struct flags *given, struct launch *ret)
         return NULL;
 }
 
-struct error *launch_check_file(const char *path)
+struct error *launch_check_file(const char *path, char **ret_ignored)
 {
         AUTO(launch) l = { .arena = arena_new(ARENA_MAX) };
 
-        TRY(config_file_load(l.arena, path, &l.config));
+        TRY(config_file_load(l.arena, path, &l.ignored_keys, &l.config));
         TRY(config_check(l.config, l.arena, NULL));
-        return refuse_what_is_missing(l.config);
+        TRY(refuse_what_is_missing(l.config));
+        TRY(resolve_nodename(&l));
+        *ret_ignored = str_dup(str_of(l.ignored_keys));
+        return NULL;
 }

@@ -23,6 +23,7 @@ struct launch {
         struct secret token; /* join token; empty when none is given */
         bool insecure;
         struct config_warnings warnings;
+        const char *ignored_keys; /* ", " between; "" or NULL if none */
 };
 
 void launch_release(struct launch *l);
@@ -32,7 +33,10 @@ extern const struct flag launch_flags[];
 /* Reads and checks all of it. INVALID_ARGUMENT names the key or flag. *ret is to be released in either case. */
 struct error *launch_prepare(const struct flags *given, struct launch *ret) MUST_USE;
 
-/* Reads and checks one file as `start` would, without what it names: for `configure --test`. */
-struct error *launch_check_file(const char *path) MUST_USE;
+/*
+ * Reads and checks one file as `start` would, without what it names: for `configure --test`. *ret_ignored lists the
+ * keys without effect; the caller frees it. It is NULL after an error.
+ */
+struct error *launch_check_file(const char *path, char **ret_ignored) MUST_USE;
 
 #endif

@@ -68,7 +68,7 @@ static struct error *find_data_dir(const struct flags *given, struct arena *aren
         *ret = flags_text(given, "data-dir");
         if (*ret != NULL)
                 return NULL;
-        struct error *err = config_file_load(arena, path == NULL ? CONFIG_FILE_DEFAULT : path, &config);
+        struct error *err = config_file_load(arena, path == NULL ? CONFIG_FILE_DEFAULT : path, NULL, &config);
         if (err != NULL && (path != NULL || err->code != ERROR_NOT_FOUND))
                 return err;
         error_free(err);

@@ -57,6 +57,8 @@ static void log_beginning(const struct launch *l)
         } else {
                 log_info("Starting Teleport v" CTELEPORT_VERSION);
         }
+        if (l->ignored_keys != NULL && l->ignored_keys[0] != '\0')
+                log_warn("keys of Teleport that change nothing here are ignored", LOG_C("keys", l->ignored_keys));
         for (size_t i = 0; i < l->warnings.count; i++)
                 log_warn("configuration", LOG_C("warning", l->warnings.texts[i]));
         if (l->insecure)

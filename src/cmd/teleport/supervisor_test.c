@@ -353,7 +353,7 @@ static void start_with(struct fixture *f, const char *config)
 
         write_in(f, "teleport.yaml", config);
         f->launch.arena = arena_new(8 * MiB);
-        assert_null(config_file_load(f->launch.arena, config_path, &f->launch.config));
+        assert_null(config_file_load(f->launch.arena, config_path, NULL, &f->launch.config));
         f->launch.config->teleport->data_dir = f->dir;
         assert_null(config_check(f->launch.config, f->launch.arena, NULL));
         f->launch.nodename = "host";
