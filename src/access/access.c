@@ -53,7 +53,7 @@ static enum access_reach reach_of(const Cteleport__V1__RoleConditions *c, const 
 
                 if (!is_about(rule, kind, verb))
                         continue;
-                if (denies || rule->where == NULL || *rule->where == '\0')
+                if (denies || rule->where == NULL)
                         return ACCESS_ALL;
                 if (role_where_is_own(str_of(rule->where)) && strcmp(kind, "session") == 0)
                         reach = ACCESS_OWN;

@@ -250,11 +250,23 @@ static void log_arrival(const struct presence *p)
                          LOG_C("remote_addr", r->remote_addr), LOG_C("version", r->version));
 }
 
+static void warn_of_labels(struct presence *p)
+{
+        if (!p->has_reserved_labels)
+                return;
+        p->has_reserved_labels = false;
+        presence_notice(p, "labels", "labels below teleport.dev/, teleport.internal/ and teleport.hidden/ are reserved for the cluster: those "
+                                     "of this host are left out");
+        log_warn("A host announces reserved labels, they are left out", LOG_C("node_name", p->record->hostname),
+                 LOG_C("host_id", p->record->host_id));
+}
+
 static void tell_news(struct presence *p)
 {
         proxies_note(p->auth->proxies, str_of(p->record->host_id), presence_announces_proxy(p->hello), str_of(p->record->proxy_addr));
         tell_proxies(p);
         warn_of_skew(p);
+        warn_of_labels(p);
 }
 
 /* known: what was written down of the host before; NULL: nothing. */
@@ -349,7 +361,12 @@ static void on_hello(struct presence *p, const Cteleport__V1__PresenceUp__Hello 
                 presence_finish(p, err);
                 return;
         }
-        p->hello = (const Cteleport__V1__PresenceUp__Hello *)copy;
+        Cteleport__V1__PresenceUp__Hello *said = (Cteleport__V1__PresenceUp__Hello *)copy;
+        size_t labels = presence_keep_labels(said->labels, said->n_labels), commands = presence_keep_commands(said->commands, said->n_commands);
+        p->has_reserved_labels = labels < said->n_labels || commands < said->n_commands;
+        said->n_labels = labels;
+        said->n_commands = commands;
+        p->hello = said;
         p->nonce = str_of(p->hello->process_nonce);
         p->said_hello = loop_wall(&p->auth->loop);
         p->is_finding = true;
@@ -371,8 +388,9 @@ static void on_labels(struct presence *p, const Cteleport__V1__PresenceUp__Label
         }
         arena_free(p->commands);
         p->commands = arena;
-        p->record->commands = ((const Cteleport__V1__PresenceUp__Labels *)copy)->commands;
-        p->record->n_commands = ((const Cteleport__V1__PresenceUp__Labels *)copy)->n_commands;
+        Cteleport__V1__PresenceUp__Labels *said = (Cteleport__V1__PresenceUp__Labels *)copy;
+        p->record->commands = said->commands;
+        p->record->n_commands = presence_keep_commands(said->commands, said->n_commands);
         write_record(p);
 }
 

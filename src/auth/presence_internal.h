@@ -19,6 +19,7 @@ struct presence {
         struct walltime said_hello;
         struct str nonce; /* of the agent's process */
         bool is_finding;
+        bool has_reserved_labels; /* announced some, which were dropped */
         bool is_here;    /* has been let in, and is on the list of those with its host ID */
         bool is_held;    /* counted in auth->presence_held */
         bool is_visit;   /* is welcomed, and ends, when its record is written and its rival has answered */
@@ -46,6 +47,9 @@ void presence_settle(struct presence *p);
 /* Whether the hello says only what such a host may say. */
 struct error *presence_check_hello(const Cteleport__V1__PresenceUp__Hello *hello, const Cteleport__State__V1__Host *host) MUST_USE;
 struct error *presence_check_commands(Cteleport__V1__CommandLabel *const *commands, size_t count) MUST_USE;
+/* Keeps, in place, the labels that a host may set; how many they are. */
+size_t presence_keep_labels(Cteleport__V1__PresenceUp__Hello__LabelsEntry **labels, size_t count) MUST_USE;
+size_t presence_keep_commands(Cteleport__V1__CommandLabel **commands, size_t count) MUST_USE;
 bool presence_announces_proxy(const Cteleport__V1__PresenceUp__Hello *hello);
 /* Makes p->record of the host's and of the hello. */
 void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *host);

@@ -5,8 +5,54 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "resource/address.h"
+#include "resource/label.h"
 
 enum { SERVICES_MAX = 8, LABELS_MAX = 100, ADDRS_MAX = 20, NONCE_MAX = 64 };
+
+/*
+ * Labels that the cluster alone gives are dropped, whatever the agent says: roles may rely on them. The agent stays, since
+ * what it did not set, it does not lose.
+ */
+size_t presence_keep_labels(Cteleport__V1__PresenceUp__Hello__LabelsEntry **labels, size_t count)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < count; i++)
+                if (!label_name_is_reserved(str_of(labels[i]->key)))
+                        labels[kept++] = labels[i];
+        return kept;
+}
+
+size_t presence_keep_commands(Cteleport__V1__CommandLabel **commands, size_t count)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < count; i++)
+                if (!label_name_is_reserved(str_of(commands[i]->name)))
+                        commands[kept++] = commands[i];
+        return kept;
+}
+
+/* A node has one value of each label: with two, it would be what either role asks for. */
+static struct error *check_labels(Cteleport__V1__PresenceUp__Hello__LabelsEntry *const *labels, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                if (labels[i]->key[0] == '\0' || strlen(labels[i]->key) > LIMIT_LABEL_KEY)
+                        return error_new(ERROR_INVALID_ARGUMENT, "a label has no name, or one of more than %d characters", LIMIT_LABEL_KEY);
+                for (size_t j = 0; j < i; j++)
+                        if (strcmp(labels[i]->key, labels[j]->key) == 0)
+                                return error_new(ERROR_INVALID_ARGUMENT, "this host announces a label twice");
+        }
+        return NULL;
+}
+
+static bool is_repeated(Cteleport__V1__CommandLabel *const *commands, size_t index)
+{
+        for (size_t i = 0; i < index; i++)
+                if (strcmp(commands[i]->name, commands[index]->name) == 0)
+                        return true;
+        return false;
+}
 
 struct error *presence_check_commands(Cteleport__V1__CommandLabel *const *commands, size_t count)
 {
@@ -16,6 +62,8 @@ struct error *presence_check_commands(Cteleport__V1__CommandLabel *const *comman
                 if (commands[i]->name[0] == '\0' || strlen(commands[i]->name) > LIMIT_LABEL_KEY)
                         return error_new(ERROR_INVALID_ARGUMENT, "a label of a command has no name, or one of more than %d characters",
                                          LIMIT_LABEL_KEY);
+                else if (is_repeated(commands, i))
+                        return error_new(ERROR_INVALID_ARGUMENT, "this host announces a label of a command twice");
         return NULL;
 }
 
@@ -25,6 +73,7 @@ struct error *presence_check_hello(const Cteleport__V1__PresenceUp__Hello *hello
                 return error_new(ERROR_INVALID_ARGUMENT, "this host announces too many services, labels or addresses");
         if (strlen(hello->process_nonce) > NONCE_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "the nonce of this host's process is longer than %d characters", NONCE_MAX);
+        TRY(check_labels(hello->labels, hello->n_labels));
         TRY(presence_check_commands(hello->commands, hello->n_commands));
         for (size_t i = 0; i < hello->n_services; i++) {
                 bool allowed = false;

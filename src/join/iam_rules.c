@@ -5,6 +5,7 @@
 #include "base/names.h"
 #include "base/pattern.h"
 #include "base/text.h"
+#include "resource/token.h"
 
 /* The fifth field of "arn:partition:service:region:account:resource". */
 static struct str account_of_pattern(struct str pattern)
@@ -40,12 +41,21 @@ static bool differs(struct buf *why, const char *field, struct str rule, struct 
         return false;
 }
 
+/* Given, but without a value: never the same as not given. */
+static bool has_empty_field(const Cteleport__V1__TokenRule *rule)
+{
+        return (token_rule_has_account(rule) && str_is_empty(str_of(rule->aws_account))) ||
+               (token_rule_has_arn(rule) && str_is_empty(str_of(rule->aws_arn)));
+}
+
 bool iam_rule_matches(const Cteleport__V1__TokenRule *rule, const struct aws_identity *who, struct buf *why)
 {
         struct str account = account_of_rule(rule);
         struct str arn = str_of(rule->aws_arn);
 
-        if (rule->n_aws_regions > 0 || !str_is_empty(str_of(rule->aws_role)))
+        if (has_empty_field(rule))
+                return decide(false, why, "it has a field without a value");
+        if (rule->n_aws_regions > 0 || token_rule_has_role(rule))
                 return decide(false, why, "it has fields of the ec2 join method");
         if (!name_is_aws_account(account))
                 return decide(false, why, "it names no account");

@@ -92,6 +92,20 @@ static void admits_nobody_by_fields_of_another_method(void **state)
         assert_false(iam_rule_matches(&rule, &web, NULL));
 }
 
+/* A stored rule with an ARN that is there and empty is not one without. */
+static void admits_nobody_by_a_field_without_value(void **state)
+{
+        Cteleport__V1__TokenRule rule = CTELEPORT__V1__TOKEN_RULE__INIT;
+
+        (void)state;
+        rule.aws_account = (char *)"123456789012";
+        rule.has_aws_account_case = CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ACCOUNT_AWS_ACCOUNT;
+        assert_true(iam_rule_matches(&rule, &web, NULL));
+        rule.aws_arn = (char *)"";
+        rule.has_aws_arn_case = CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ARN_AWS_ARN;
+        assert_false(iam_rule_matches(&rule, &web, NULL));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -99,6 +113,7 @@ int main(void)
                 cmocka_unit_test(never_combines_two_rules),
                 cmocka_unit_test(admits_nobody_without_rules),
                 cmocka_unit_test(admits_nobody_by_fields_of_another_method),
+                cmocka_unit_test(admits_nobody_by_a_field_without_value),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,8 +192,10 @@ static struct error *check_where(const Cteleport__V1__RoleRule *rule, bool is_de
 {
         AUTO_MEM char *shown = escaped(str_of(rule->where));
 
-        if (is_unset(rule->where))
+        if (rule->where == NULL)
                 return NULL;
+        if (*rule->where == '\0') /* would widen the rule to everybody's */
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "where has no value"), "give it a value, or leave the key out");
         if (is_deny)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a rule that denies cannot have a where"), "leave it out, or deny it all");
         if (!role_where_is_own(str_of(rule->where)))

@@ -8,6 +8,7 @@
 #include "os/file.h"
 #include "resource/address.h"
 #include "resource/config_internal.h"
+#include "resource/label.h"
 #include "resource/role.h"
 
 #define AUTH_LISTEN_DEFAULT "0.0.0.0:3025"
@@ -237,23 +238,14 @@ struct error *config_check_proxy(struct config_checker *c)
 
 /* ---- ssh_service ---------------------------------------------------------------------------------- */
 
-static bool is_label_key(struct str key)
-{
-        for (size_t i = 0; i < key.len; i++)
-                if (!char_is_alnum(key.ptr[i]) && !str_contains(STR("/._:*-"), str_slice(key, i, 1)))
-                        return false;
-        return key.len > 0;
-}
-
 static struct error *check_label_command(const Cteleport__V1__SSHConfig *ssh, size_t index)
 {
         const Cteleport__V1__CommandLabelConfig *command = ssh->commands[index];
         AUTO_MEM char *shown = escaped(str_of(command->name));
 
-        if (!is_label_key(str_of(command->name)))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands[%zu].name: '%s' is not a label's name",
-                                            index + 1, shown),
-                                  "use letters, digits and / . _ : * - only");
+        AUTO_MEM char *setting = mem_printf("ssh_service.commands[%zu].name", index + 1);
+
+        TRY(label_check_configured(str_of(command->name), setting));
         for (size_t i = 0; i < index; i++)
                 if (strcmp(ssh->commands[i]->name, command->name) == 0)
                         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands: the label '%s' is there twice",
@@ -290,14 +282,8 @@ struct error *config_check_ssh(struct config_checker *c)
         if (!config_is_unset(ssh->listen_addr))
                 TRY(address_normalize(c->arena, str_of(ssh->listen_addr), SSH_PORT, "ssh_service.listen_addr", &address));
         TRY(check_public_addresses(c, ssh->public_addr, ssh->n_public_addr, "ssh_service.public_addr"));
-        for (size_t i = 0; i < ssh->n_labels; i++) {
-                AUTO_MEM char *shown = escaped(str_of(ssh->labels[i]->key));
-
-                if (!is_label_key(str_of(ssh->labels[i]->key)))
-                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.labels: '%s' is not a label's name",
-                                                    shown),
-                                          "use letters, digits and / . _ : * - only");
-        }
+        for (size_t i = 0; i < ssh->n_labels; i++)
+                TRY(label_check_configured(str_of(ssh->labels[i]->key), "ssh_service.labels"));
         return check_label_commands(ssh);
 }
 

@@ -166,6 +166,11 @@ static const struct {
         { "ssh_service: {commands: [{name: a, command: [x]}, {name: a, command: [z]}]}", "ssh_service.commands: the label 'a' is there twice" },
         { "ssh_service: {commands: [{name: a}]}", "ssh_service.commands: the label 'a' has no command" },
         { "ssh_service: {commands: [{name: a, command: [x], period: 10ms}]}", "ssh_service.commands: the label 'a' has a period shorter than a second" },
+        { "ssh_service: {labels: {teleport.internal/x: z}}",
+          "ssh_service.labels: the label 'teleport.internal/x' is reserved for the cluster" },
+        { "ssh_service: {labels: {Teleport.Dev/origin: z}}", "ssh_service.labels: the label 'Teleport.Dev/origin' is reserved for the cluster" },
+        { "ssh_service: {commands: [{name: teleport.hidden/x, command: [x]}]}",
+          "ssh_service.commands[1].name: the label 'teleport.hidden/x' is reserved for the cluster" },
         { "ssh_service: {labels: {\"a b\": c}}", "ssh_service.labels: 'a b' is not a label's name" },
 };
 

@@ -39,6 +39,20 @@ struct walltime token_expires(const Cteleport__V1__Token *token);
 /* Whether the token gives this role: itself, or Instance through any local service role. */
 bool token_gives_role(const Cteleport__V1__Token *token, struct str role);
 
+/* Which fields of a rule are given, even if without a value; each is alone in a oneof. */
+static inline bool token_rule_has_account(const Cteleport__V1__TokenRule *rule)
+{
+        return rule->has_aws_account_case != CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ACCOUNT__NOT_SET;
+}
+static inline bool token_rule_has_role(const Cteleport__V1__TokenRule *rule)
+{
+        return rule->has_aws_role_case != CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ROLE__NOT_SET;
+}
+static inline bool token_rule_has_arn(const Cteleport__V1__TokenRule *rule)
+{
+        return rule->has_aws_arn_case != CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ARN__NOT_SET;
+}
+
 /* The name as it may be shown: masked for method token, whole otherwise. Appends to out. */
 void token_safe_name(const Cteleport__V1__Token *token, struct buf *out);
 /* The same for a bare name of method token. */

@@ -155,14 +155,22 @@ static struct error *check_pattern_bytes(struct str pattern, size_t index)
 
 static struct error *check_fields_of_other_methods(const Cteleport__V1__TokenRule *rule, size_t index)
 {
-        const char *field = rule->n_aws_regions > 0                               ? "aws_regions"
-                            : rule->aws_role != NULL && rule->aws_role[0] != '\0' ? "aws_role"
-                                                                                  : NULL;
+        const char *field = rule->n_aws_regions > 0 ? "aws_regions" : token_rule_has_role(rule) ? "aws_role" : NULL;
 
         if (field == NULL)
                 return NULL;
         struct error *err = error_new(ERROR_INVALID_ARGUMENT, "spec.allow[%zu].%s is not for join method iam", index, field);
         return error_about(error_hint(err, "a rule of method iam has aws_account and aws_arn"), "spec.allow[%zu].%s", index, field);
+}
+
+/* What was left empty is not what was left out: an empty ARN would admit the whole account. */
+static struct error *check_given(bool is_given, const char *value, const char *field, size_t index)
+{
+        if (!is_given || !str_is_empty(str_of(value)))
+                return NULL;
+        return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "spec.allow[%zu].%s has no value", index, field),
+                                      "give it a value, or leave the key out"),
+                           "spec.allow[%zu].%s", index, field);
 }
 
 /* A rule always names an account; one that only has an ARN takes it from there. */
@@ -174,8 +182,10 @@ static struct error *settle_account(Cteleport__V1__TokenRule *rule, struct arn_p
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT,
                                             "spec.allow[%zu] does not say which AWS account it is about", index),
                                   "add aws_account: \"<twelve digits>\" to the rule");
+        TRY(check_given(token_rule_has_account(rule), rule->aws_account, "aws_account", index));
         if (account.len == 0) {
                 rule->aws_account = (char *)(uintptr_t)arena_str(arena, p.account).ptr;
+                rule->has_aws_account_case = CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ACCOUNT_AWS_ACCOUNT;
                 return NULL;
         }
         AUTO_MEM char *shown = escaped(account);
@@ -216,6 +226,7 @@ struct error *token_rule_check(Cteleport__V1__TokenRule *rule, size_t index, str
         struct arn_pattern p = split_pattern(str_of(rule->aws_arn));
 
         TRY(check_fields_of_other_methods(rule, index));
+        TRY(check_given(token_rule_has_arn(rule), rule->aws_arn, "aws_arn", index));
         TRY(error_about(check_pattern_bytes(str_of(rule->aws_arn), index), "spec.allow[%zu].aws_arn", index));
         TRY(error_about(settle_account(rule, p, index, arena), "spec.allow[%zu].aws_account", index));
         warn_of_width(rule, p, index, arena, warnings);

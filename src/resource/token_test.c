@@ -97,7 +97,6 @@ static const struct {
         { IAM "}", "the \"iam\" join method requires defined token allow rules", NULL },
         { IAM "[{}]}", "spec.allow[1] does not say which AWS account it is about", NULL },
         { IAM "[{aws_account: \"111111111111\"}, {}]}", "spec.allow[2] does not say which AWS account it is about", NULL },
-        { IAM "[{aws_account: \"\"}]}", "spec.allow[1] does not say which AWS account it is about", NULL },
         { IAM "[{aws_account: \"12345678901\"}]}", "spec.allow[1].aws_account '12345678901' is not an AWS account number",
           NULL },
         { IAM "[{aws_account: \"*\"}]}", "spec.allow[1].aws_account '*' is not an AWS account number", NULL },
@@ -132,6 +131,57 @@ static void refuses_with_a_reason(void **state)
                 if (refusals[i].hint != NULL)
                         assert_string_equal(err->hint, refusals[i].hint);
         }
+}
+
+/* What a template left empty must not admit everybody; {field} with each spelling of nothing, YAML and JSON. */
+static void refuses_a_rule_with_a_field_left_empty(void **state)
+{
+        (void)state;
+        static const char *const fields[] = { "aws_account", "aws_arn", "aws_role", "aws_regions" };
+        static const char *const nothing[] = { "", "~", "null", "Null", "\"\"", "''", "' '", "\"\\t\"", "[]" };
+
+        for (size_t f = 0; f < ARRAY_LEN(fields); f++)
+                for (size_t n = 0; n < ARRAY_LEN(nothing); n++) {
+                        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+                        ProtobufCMessage *msg = NULL;
+                        const char *yaml = arena_printf(a, IAM "[{aws_account: \"111111111111\", aws_arn: \"*\"}, {\"%s\": %s}]}", fields[f],
+                                                        nothing[n]);
+                        AUTO_PTR(error) err = schema_load_yaml(a, "x.yaml", str_of(yaml), &cteleport__v1__token__descriptor, &msg);
+
+                        print_message("  %s\n", yaml);
+                        assert_non_null(err);
+                        assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+                        assert_true(str_contains(str_of(err->what), STR("has no value")));
+                }
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        ProtobufCMessage *msg = NULL;
+        AUTO_PTR(error) end = schema_load_yaml(a, "x.yaml", STR("metadata: {name: x, expires: }"), &cteleport__v1__token__descriptor, &msg);
+        assert_string_equal(end->what, "x.yaml:1:30: metadata.expires has no value");
+}
+
+/* The same in a message that came over the wire. */
+static void refuses_a_message_with_an_empty_field(void **state)
+{
+        (void)state;
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        Cteleport__V1__Token *t = token_of(a, IAM "[{aws_arn: \"arn:aws:sts::012345678901:assumed-role/x/*\"}]}");
+        Cteleport__V1__TokenRule *rule = t->spec->allow[0];
+
+        rule->aws_account = (char *)"";
+        rule->has_aws_account_case = CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ACCOUNT_AWS_ACCOUNT;
+        AUTO_PTR(error) account = token_check(t, a, NULL);
+        assert_string_equal(account->what, "spec.allow[1].aws_account has no value");
+        rule->aws_account = (char *)"012345678901";
+        rule->aws_role = (char *)"";
+        rule->has_aws_role_case = CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ROLE_AWS_ROLE;
+        AUTO_PTR(error) role = token_check(t, a, NULL);
+        assert_string_equal(role->what, "spec.allow[1].aws_role is not for join method iam");
+        rule->has_aws_role_case = CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ROLE__NOT_SET;
+        rule->aws_arn = (char *)"";
+        AUTO_PTR(error) arn = token_check(t, a, NULL);
+        assert_string_equal(arn->what, "spec.allow[1].aws_arn has no value");
+        rule->has_aws_arn_case = CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ARN__NOT_SET;
+        assert_null(token_check(t, a, NULL));
 }
 
 static void holds_its_limits(void **state)
@@ -174,7 +224,6 @@ static const struct {
         { "arn:aws:iam::111111111111:instance-profile/x", "never matches: STS reports sts::<account>" },
         { "arn:amazon:sts::111111111111:assumed-role/node/x", "never matches: ARNs begin with arn:aws:" },
         { "assumed-role/node/x", "never matches: ARNs begin with arn:aws:" },
-        { "", "admits every user and role of AWS account 111111111111, and every EC2 instance" },
         { "*", "admits every user and role of AWS account 111111111111" },
         { "arn:aws:sts::111111111111:*", "admits every user and role of AWS account 111111111111" },
         { "arn:aws:sts::111111111111:assumed-role/*", "admits every user and role of AWS account 111111111111" },
@@ -275,6 +324,8 @@ int main(void)
                 cmocka_unit_test(takes_the_account_of_a_rule_from_its_arn),
                 cmocka_unit_test(fills_in_kind_version_and_method),
                 cmocka_unit_test(refuses_with_a_reason),
+                cmocka_unit_test(refuses_a_rule_with_a_field_left_empty),
+                cmocka_unit_test(refuses_a_message_with_an_empty_field),
                 cmocka_unit_test(holds_its_limits),
                 cmocka_unit_test(warns_of_rules_that_match_nobody_or_everybody),
                 cmocka_unit_test(warns_of_short_secrets_without_showing_them),

@@ -18,6 +18,8 @@ static bool has_value(const ProtobufCMessage *msg, const ProtobufCFieldDescripto
 
         if (field->label == PROTOBUF_C_LABEL_REPEATED)
                 return *(const size_t *)field_quantifier(msg, field) > 0;
+        if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
+                return *(const uint32_t *)field_quantifier(msg, field) == field->id;
         if (field->type == PROTOBUF_C_TYPE_MESSAGE)
                 return *(ProtobufCMessage *const *)at != NULL;
         if (field->type == PROTOBUF_C_TYPE_STRING) {

@@ -370,13 +370,58 @@ static struct error *load_repeated(const struct loader *l, const struct path *pa
         return NULL;
 }
 
+/* Whether the field is alone in its oneof, which then says no more than whether it is there. */
+static bool is_only_member(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field)
+{
+        for (unsigned i = 0; i < type->n_fields; i++)
+                if (&type->fields[i] != field && (type->fields[i].flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 &&
+                    type->fields[i].quantifier_offset == field->quantifier_offset)
+                        return false;
+        return true;
+}
+
+/*
+ * Fields in which nothing is not the same as absent: a rule whose ARN was left empty would admit every identity, and a
+ * token whose end was left empty would never end. field NULL: all of the message.
+ */
+static bool must_have_value(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field)
+{
+        static const struct {
+                const char *message, *field;
+        } rows[] = {
+                { "cteleport.v1.TokenRule", NULL },
+                { "cteleport.v1.LockTarget", NULL },
+                { "cteleport.v1.RoleRule", "where" },
+                { "cteleport.v1.Metadata", "expires" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+                if (strcmp(type->name, rows[i].message) == 0 && (rows[i].field == NULL || strcmp(field->name, rows[i].field) == 0))
+                        return true;
+        return false;
+}
+
+/* null, an empty text, blanks, an empty list. */
+static bool has_no_value(const struct node *n)
+{
+        return n->kind == NODE_SCALAR ? node_is_null(n) || str_trim(n->text).len == 0 : n->items == NULL;
+}
+
 static struct error *load_field(const struct loader *l, const struct path *path, const struct node *n,
                                 const ProtobufCFieldDescriptor *field, ProtobufCMessage *msg)
 {
         bool is_section = field->type == PROTOBUF_C_TYPE_MESSAGE && schema_form(field->descriptor) == FORM_MESSAGE;
 
-        if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
+        bool is_oneof = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+
+        if (is_oneof && !is_only_member(msg->descriptor, field))
                 bug("field '%s' is a choice, which the schema does not read", field->name);
+        if (must_have_value(msg->descriptor, field) && has_no_value(n)) {
+                AUTO(buf) where = BUF_MAX(4 * KiB);
+
+                put_path(&where, path);
+                return error_hint(node_error(l->file, n, "%s has no value", buf_c(&where)), "give it a value, or leave the key out");
+        }
         if (field->label == PROTOBUF_C_LABEL_REPEATED)
                 return load_repeated(l, path, n, field, msg);
         if (node_is_null(n) && !is_section)
@@ -385,6 +430,8 @@ static struct error *load_field(const struct loader *l, const struct path *path,
         if (field->label == PROTOBUF_C_LABEL_OPTIONAL && field->type != PROTOBUF_C_TYPE_MESSAGE &&
             field->type != PROTOBUF_C_TYPE_STRING)
                 *(protobuf_c_boolean *)field_quantifier(msg, field) = true;
+        if (is_oneof)
+                *(uint32_t *)field_quantifier(msg, field) = field->id;
         return NULL;
 }
 

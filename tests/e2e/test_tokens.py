@@ -5,10 +5,12 @@ import json
 import os
 import threading
 
+import grpc
 import pytest
 import yaml
 
 from harness import ACCOUNT, WEB_ARN, Cluster, clean_env, iam_token, wait_until
+from join_client import messages
 
 STATIC = "static-secret-0123456789"
 
@@ -347,3 +349,49 @@ def test_explain_says_when_the_role_or_the_method_is_at_fault(auth):
     assert "join method is 'token', not 'iam'" in text
     done = auth.tctl("tokens", "explain", "iam-token", "--account=12", f"--arn={WEB_ARN}", check=False)
     assert done.code == 1 and "--account must be twelve digits" in done.err
+
+
+# ---- fields left empty --------------------------------------------------------------------------------------------
+
+NOTHING = ["", "~", "null", '""', "' '", "[]"]
+
+
+@pytest.mark.parametrize("field", ["aws_arn", "aws_role", "aws_account"])
+def test_a_rule_with_a_field_left_empty_is_refused(auth, tmp_path, field):
+    """What a template left out must not become "any": in YAML and JSON, created and edited."""
+    rule = {"aws_account": ACCOUNT, "aws_arn": WEB_ARN}
+    auth.create(iam_token("kept", arn=WEB_ARN))
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\ncp \"$WITH\" \"$1\"\n")
+    editor.chmod(0o755)
+    for nothing in NOTHING:
+        lines = "".join(f"    {k}: {v}\n" for k, v in rule.items() if k != field)
+        text = f"kind: token\nversion: v2\nmetadata: {{name: kept}}\nspec:\n  roles: [Node]\n  join_method: iam\n  allow:\n  - {field}: {nothing}\n{lines}"
+        for done in (auth.tctl("create", "-f", stdin=text, check=False),
+                     (tmp_path / "with").write_text(text) and auth.tctl("edit", "token/kept", check=False, env=clean_env(
+                         TELEPORT_EDITOR=editor, WITH=tmp_path / "with", TMPDIR=tmp_path))):
+            assert done.code == 1 and f"spec.allow[1].{field} has no value" in done.err, (nothing, done.err)
+    for nothing in (None, "", " "):
+        token = iam_token("kept", arn=WEB_ARN)
+        token["spec"]["allow"][0][field] = nothing
+        done = auth.tctl("create", "-f", stdin=json.dumps(token), check=False)
+        assert done.code == 1 and f"{field} has no value" in done.err, (nothing, done.err)
+    assert auth.json("get", "token/kept")[0]["spec"]["allow"] == [{"aws_account": ACCOUNT, "aws_arn": WEB_ARN}]
+
+
+def test_an_empty_field_over_the_wire_is_refused(auth):
+    """As PutToken takes it from any client, not only tctl; absent and empty differ on the wire."""
+    api = messages().api
+    with grpc.insecure_channel(f"unix:{auth.data_dir}/auth.sock") as channel:
+        put = channel.unary_unary("/cteleport.v1.AdminService/PutToken", lambda m: m.SerializeToString(), api.PutTokenResponse.FromString)
+        for field in ("aws_account", "aws_role", "aws_arn"):
+            request = api.PutTokenRequest()
+            request.token.metadata.name = "wire"
+            request.token.spec.join_method = "iam"
+            request.token.spec.roles.append("Node")
+            rule = request.token.spec.allow.add(aws_account=ACCOUNT, aws_arn=WEB_ARN)
+            setattr(rule, field, "")
+            with pytest.raises(grpc.RpcError) as refused:
+                put(request, timeout=10)
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT and field in refused.value.details()
+    assert "wire" not in names(auth)
