@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "client/client.h"
 #include "client/node_tunnel.h"
+#include "cluster/connect.h"
 #include "join/host_identity.h"
 #include "loop/loop.h"
 #include "net/http_proxy.h"
@@ -71,16 +72,14 @@ static void fail(struct client_dial *d, struct error *err)
 /* ---- proof ------------------------------------------------------------------------------------------------ */
 
 /* Every host has a certificate by the cluster's CA; only some of them may be spoken to as a server. */
-static struct error *check_role(const struct stream *tls, const char *role)
+static struct error *check_role(const struct client_dial *d, const struct stream *tls)
 {
-        AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
-        struct cert_info info;
+        const char *role = routes[d->way].role;
+        struct str leaf = tls_peer_cert_der(tls);
 
-        TRY(cert_read(a, tls_peer_cert_der(tls), &info));
-        if (!info.is_ca && str_equal(info.role, str_of(role)))
-                return NULL;
-        AUTO_MEM char *shown = escaped(info.role);
-        return error_new(ERROR_UNAUTHENTICATED, "the server's certificate is of role '%s' instead of '%s'", shown, role);
+        if (role != NULL)
+                return connect_check_role(leaf, role, loop_wall(d->loop));
+        return d->is_insecure ? NULL : connect_check_web_certificate(leaf, loop_wall(d->loop));
 }
 
 static struct error *add_certificate(struct tls_context *c, const struct profile *p)
@@ -135,13 +134,12 @@ static struct error *web_certificate_hint(struct error *err)
 static void on_handshake(void *ctx, struct stream *tls, struct error *err)
 {
         struct client_dial *d = ctx;
-        const char *role = routes[d->way].role;
 
         d->handshake = NULL;
         if (err != NULL && d->way == WAY_WEB)
                 err = web_certificate_hint(err);
-        if (err == NULL && role != NULL) {
-                err = check_role(tls, role);
+        if (err == NULL) {
+                err = check_role(d, tls);
                 if (err != NULL)
                         stream_close(tls);
         }

@@ -97,17 +97,18 @@ static void add_way(struct connect_way *ways, size_t *count, const struct connec
 }
 
 /*
- * A proxy proves itself by the cluster's CA where this host knows that, or by its web certificate. A
- * web certificate is verified even where there are pins: they are about the cluster's CA, and a proxy
- * behind a balancer cannot show a certificate by it.
+ * A proxy proves itself by the cluster's CA where this host knows that, or by its web certificate. With pins
+ * there is one proof only: whoever can get a web certificate for the proxy's name is not the cluster for that.
  */
 static void add_proxy_ways(struct connect_way *ways, size_t *count, const struct connect_way *address,
                            const struct connect_trust *trust)
 {
+        if (trust->pins.count > 0) {
+                add_way(ways, count, address, ROUTE_PROXY_CLUSTER, PROOF_PIN);
+                return;
+        }
         if (has_stored(trust))
                 add_way(ways, count, address, ROUTE_PROXY_CLUSTER, PROOF_STORED);
-        else if (trust->pin_count > 0)
-                add_way(ways, count, address, ROUTE_PROXY_CLUSTER, PROOF_PIN);
         if (trust->is_insecure) {
                 add_way(ways, count, address, ROUTE_PROXY_WEB, PROOF_INSECURE);
                 return;
@@ -124,7 +125,7 @@ static void add_auth_way(struct connect_way *ways, size_t *count, const struct c
                          const struct connect_trust *trust)
 {
         enum connect_proof proof = PROOF_FIRST_USE;
-        if (trust->pin_count > 0)
+        if (trust->pins.count > 0)
                 proof = PROOF_PIN;
         else if (!str_is_empty(trust->ca_file_pem))
                 proof = PROOF_CA_FILE;
@@ -178,64 +179,79 @@ struct error *connect_way_of_tunnel(struct str addr, struct connect_way *ret)
 
 /* ---- proof ----------------------------------------------------------------------------------------- */
 
-static bool is_pinned(const struct connect_trust *trust, struct str ca_der)
+/*
+ * A pin proves a server whose certificate a pinned CA signed; the handshake has proven that it has the key. Otherwise
+ * the CA to show the operator is the one that signed it, if it came along, or the last certificate of the chain.
+ */
+static struct error *check_pins(const struct ca_pins *pins, const struct stream *tls, struct str leaf)
 {
-        AUTO(buf) pin = BUF_MAX(128);
-        struct error *err = ca_pin_of_cert(ca_der, &pin);
-        if (err != NULL) {
-                error_free(err);
-                return false;
-        }
-        for (size_t i = 0; i < trust->pin_count; i++) {
-                if (str_equal_nocase(buf_str(&pin), str_of(trust->pins[i])))
-                        return true;
-        }
-        return false;
-}
+        struct str found = leaf;
+        bool is_issuer_found = false;
 
-/* A pin proves a server whose certificate a pinned CA signed; the handshake has proven that it has the key. */
-static struct error *check_pins(const struct connect_trust *trust, const struct stream *tls, struct str leaf)
-{
         for (size_t i = 1; i < CHAIN_LENGTH_MAX; i++) {
                 struct str ca = tls_peer_chain_der(tls, i);
                 if (str_is_empty(ca))
                         break;
-                if (!is_pinned(trust, ca))
-                        continue;
                 struct error *err = cert_check_issuer(leaf, ca);
-                if (err == NULL)
-                        return NULL;
+                bool is_issuer = err == NULL;
                 error_free(err);
+                if (is_issuer && ca_pins_name(pins, ca))
+                        return NULL;
+                if (is_issuer || !is_issuer_found)
+                        found = ca;
+                is_issuer_found |= is_issuer;
         }
-        return error_hint(error_new(ERROR_UNAUTHENTICATED, "the server's CA is not the one that ca_pin names"),
-                          "compare teleport.ca_pin with the pin that 'tctl status' prints on the Auth Service's machine");
+        struct error *err = ca_pins_refuse(pins, found);
+        err->code = ERROR_ABORTED;
+        return err;
 }
 
-/* Every host has a certificate by the cluster's CA; only some of them may be spoken to as a server. */
-static struct error *check_role(struct connect *c, struct str leaf, const char *role)
+static struct error *check_times(const struct cert_info *info, struct walltime now)
 {
-        AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
-        struct cert_info info;
-        TRY(cert_read(a, leaf, &info));
-        if (info.is_ca || !str_equal(info.role, str_of(role))) {
-                AUTO_MEM char *shown = escaped(info.role);
+        if (now.ns >= info->times.not_after.ns)
+                return error_hint(error_new(ERROR_UNAUTHENTICATED, "the server's certificate has ended"),
+                                  "if the server's clock is right, set the clock of this host");
+        if (now.ns < info->times.not_before.ns)
+                return error_hint(error_new(ERROR_UNAUTHENTICATED,
+                                            "the server's certificate is not valid yet: this host's clock is at least "
+                                            "%lld seconds behind",
+                                            (long long)(info->times.not_before.ns - now.ns) / 1000000000),
+                                  "set the clock of this host, for instance with chrony");
+        return NULL;
+}
+
+static struct error *check_info(const struct cert_info *info, const char *role, struct walltime now)
+{
+        if (info->is_ca || !str_equal(info->role, str_of(role))) {
+                AUTO_MEM char *shown = escaped(info->role);
                 struct error *err = error_new(ERROR_UNAUTHENTICATED,
                                               "the server's certificate is of role '%s' instead of '%s'", shown, role);
-                return str_equal(info.role, STR("Auth")) && !info.is_ca
+                return str_equal(info->role, STR("Auth")) && !info->is_ca
                                ? error_hint(err, "this is an Auth Service: name it in auth_server, or let proxy_server name "
                                                  "a Proxy Service")
                                : err;
         }
-        struct walltime now = loop_wall(c->loop);
-        if (now.ns >= info.times.not_after.ns)
-                return error_hint(error_new(ERROR_UNAUTHENTICATED, "the server's certificate has ended"),
-                                  "if the server's clock is right, set the clock of this host");
-        if (now.ns < info.times.not_before.ns)
-                return error_hint(error_new(ERROR_UNAUTHENTICATED,
-                                            "the server's certificate is not valid yet: this host's clock is at least "
-                                            "%lld seconds behind",
-                                            (long long)(info.times.not_before.ns - now.ns) / 1000000000),
-                                  "set the clock of this host, for instance with chrony");
+        return check_times(info, now);
+}
+
+struct error *connect_check_role(struct str leaf_der, const char *role, struct walltime now)
+{
+        AUTO_PTR(arena) a = arena_new(CERT_READ_ARENA);
+        struct cert_info info;
+
+        TRY(cert_read(a, leaf_der, &info));
+        return check_info(&info, role, now);
+}
+
+struct error *connect_check_web_certificate(struct str leaf_der, struct walltime now)
+{
+        AUTO_PTR(arena) a = arena_new(CERT_READ_ARENA);
+        struct cert_info info;
+        struct error *err = cert_read(a, leaf_der, &info);
+
+        if (err == NULL && (info.is_user || !str_is_empty(info.role)))
+                return check_info(&info, "Proxy", now);
+        error_free(err); /* not one of the cluster's, so it is by another CA: the name in it was the proof */
         return NULL;
 }
 
@@ -245,10 +261,11 @@ static struct error *check_proof(struct connect *c, const struct stream *tls)
         const char *role = routes[c->way->route].role;
         struct str leaf = tls_peer_cert_der(tls);
         if (c->way->proof == PROOF_PIN)
-                TRY(check_pins(c->trust, tls, leaf));
-        if (role != NULL && c->way->proof != PROOF_INSECURE)
-                TRY(check_role(c, leaf, role));
-        return NULL;
+                TRY(check_pins(&c->trust->pins, tls, leaf));
+        if (c->way->proof == PROOF_INSECURE)
+                return NULL;
+        return role != NULL ? connect_check_role(leaf, role, loop_wall(c->loop))
+                            : connect_check_web_certificate(leaf, loop_wall(c->loop));
 }
 
 /* ---- steps: dial, tunnel, handshake, check ---------------------------------------------------------- */

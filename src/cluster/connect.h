@@ -10,6 +10,7 @@
 #include "join/join_client.h"
 #include "net/http_proxy.h"
 #include "net/socket.h"
+#include "pki/ca_pins.h"
 
 struct loop;
 struct stream;
@@ -42,8 +43,7 @@ enum { CONNECT_WAYS_MAX = 8 };
 
 /* What this host knows that can prove a server; everything borrowed. */
 struct connect_trust {
-        const char *const *pins; /* "sha256:…" */
-        size_t pin_count;
+        struct ca_pins pins;
         struct str ca_file_pem;
         const struct host_identity *stored; /* NULL or empty: none */
         bool is_insecure;
@@ -51,7 +51,8 @@ struct connect_trust {
 
 /*
  * The ways to join, best first: those with the strongest proof, and for auth_server the likelier kind
- * of service by its port (facts of the surface: 3080 and 443 look like a proxy). One of proxy_server
+ * of service by its port (facts of the surface: 3080 and 443 look like a proxy). Where a pin is configured, every
+ * way has it for a proof, whatever else is known and also with --insecure. One of proxy_server
  * and auth_server is given, the other empty. INVALID_ARGUMENT for an address that is none, or an
  * HTTP proxy that is.
  */
@@ -69,9 +70,22 @@ const char *connect_way_name(const struct connect_way *w);
 enum join_trust connect_way_trust(const struct connect_way *w);
 
 /*
+ * The role that a server of the cluster must have in its certificate ("Auth", "Proxy"), and whether the certificate is
+ * good now. Every joined host has a certificate by the cluster's CA: a name in it makes no server. Whether it is by
+ * that CA, the handshake has checked. UNAUTHENTICATED otherwise.
+ */
+struct error *connect_check_role(struct str leaf_der, const char *role, struct walltime now) MUST_USE;
+
+/*
+ * The same for a proxy that shows a web certificate: whatever trust made the handshake accept it (ca.cert, the
+ * system's CAs), a certificate of the cluster is a proxy's or it is refused.
+ */
+struct error *connect_check_web_certificate(struct str leaf_der, struct walltime now) MUST_USE;
+
+/*
  * Dials, shakes hands and checks the proof. done comes exactly once, from the loop, with the stream
- * (owned) or an error: UNAUTHENTICATED when the server proved nothing or refused us. All that is
- * pointed to is borrowed until then.
+ * (owned) or an error: UNAUTHENTICATED when the server proved nothing or refused us, ABORTED when its CA is
+ * not one that is pinned: no other way may be tried. All that is pointed to is borrowed until then.
  */
 struct connect;
 struct connect *connect_start(struct loop *l, const struct connect_way *way, const struct connect_trust *trust,

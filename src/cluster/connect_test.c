@@ -18,18 +18,19 @@ static const struct {
 } cases[] = {
         { "a proxy proves itself by its web certificate", "p:443", "", NOTHING, "web/system@p:443" },
         { "a proxy's default port", "p", "", NOTHING, "web/system@p:3080" },
-        { "a pin is about the cluster's CA, so both are tried", "p:443", "", PIN, "cluster/pin@p:443 web/system@p:443" },
+        { "a pin is the only proof", "p:443", "", PIN, "cluster/pin@p:443" },
+        { "beside a ca.cert, too", "p:443", "", PIN | CA_FILE, "cluster/pin@p:443" },
+        { "and for a former member", "p:443", "", PIN | STORED, "cluster/pin@p:443" },
         { "ca.cert may be the web's or the cluster's", "p:443", "", CA_FILE,
           "web/file@p:443 cluster/file@p:443 web/system@p:443" },
-        { "insecure is no reason to ignore a pin", "p:443", "", PIN | INSECURE, "cluster/pin@p:443 web/insecure@p:443" },
+        { "insecure is no reason to ignore a pin", "p:443", "", PIN | INSECURE, "cluster/pin@p:443" },
         { "a former member knows the cluster", "p:443", "", STORED, "cluster/stored@p:443 web/system@p:443" },
-        { "auth first, then as a proxy", "", "a", PIN, "auth/pin@a:3025 cluster/pin@a:3025 web/system@a:3025" },
-        { "a port that looks like a proxy's", "", "a:443", PIN, "cluster/pin@a:443 web/system@a:443 auth/pin@a:443" },
+        { "auth first, then as a proxy", "", "a", PIN, "auth/pin@a:3025 cluster/pin@a:3025" },
+        { "a port that looks like a proxy's", "", "a:443", PIN, "cluster/pin@a:443 auth/pin@a:443" },
         { "first use, where nothing is known", "", "a:3025", NOTHING, "auth/first@a:3025 web/system@a:3025" },
         { "no first use for a former member", "", "a:3025", STORED,
           "auth/stored@a:3025 cluster/stored@a:3025 web/system@a:3025" },
-        { "no first use with a pin", "", "a:3025", PIN | INSECURE,
-          "auth/pin@a:3025 cluster/pin@a:3025 web/insecure@a:3025" },
+        { "no first use with a pin", "", "a:3025", PIN | INSECURE, "auth/pin@a:3025 cluster/pin@a:3025" },
         { "an IPv6 address", "[2001:db8::1]:443", "", NOTHING, "web/system@[2001:db8::1]:443" },
 };
 
@@ -54,8 +55,7 @@ static void tries_the_ways_that_the_table_says(void **state)
         AUTO(host_identity) stored = fake_identity(&cluster, "Instance");
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 struct connect_trust trust = {
-                        .pins = pins,
-                        .pin_count = cases[i].knows & PIN ? 1 : 0,
+                        .pins = { pins, cases[i].knows & PIN ? 1 : 0 },
                         .ca_file_pem = cases[i].knows & CA_FILE ? STR("pem") : STR(""),
                         .stored = cases[i].knows & STORED ? &stored : NULL,
                         .is_insecure = cases[i].knows & INSECURE,
@@ -79,6 +79,28 @@ static void calls_only_first_use_and_insecure_unverified(void **state)
                 assert_int_equal(connect_way_trust(&(struct connect_way){ .proof = verified[i] }), JOIN_TRUST_VERIFIED);
         assert_int_equal(connect_way_trust(&(struct connect_way){ .proof = PROOF_FIRST_USE }), JOIN_TRUST_FIRST_USE);
         assert_int_equal(connect_way_trust(&(struct connect_way){ .proof = PROOF_INSECURE }), JOIN_TRUST_INSECURE);
+}
+
+/* A certificate of the cluster says what its holder is, whatever trust the handshake was content with. */
+static void lets_no_host_pose_as_a_server(void **state)
+{
+        (void)state;
+        struct fake_cluster cluster;
+        struct walltime now = walltime_of_unix(1800000000);
+        fake_cluster_init(&cluster, now);
+        AUTO(host_identity) node = fake_identity(&cluster, "Node");
+        AUTO(host_identity) proxy = fake_identity(&cluster, "Proxy");
+        AUTO(host_identity) auth = fake_identity(&cluster, "Auth");
+
+        must_fail(connect_check_web_certificate(node.certs.tls_cert, now), ERROR_UNAUTHENTICATED);
+        must_fail(connect_check_web_certificate(auth.certs.tls_cert, now), ERROR_UNAUTHENTICATED);
+        must(connect_check_web_certificate(proxy.certs.tls_cert, now));
+        must(connect_check_web_certificate(STR("a certificate of the web"), now));
+        must_fail(connect_check_role(node.certs.tls_cert, "Auth", now), ERROR_UNAUTHENTICATED);
+        must_fail(connect_check_role(proxy.certs.tls_cert, "Auth", now), ERROR_UNAUTHENTICATED);
+        must(connect_check_role(auth.certs.tls_cert, "Auth", now));
+        must_fail(connect_check_role(auth.certs.tls_cert, "Auth", auth.times.not_after), ERROR_UNAUTHENTICATED);
+        fake_cluster_release(&cluster);
 }
 
 static void refuses_what_is_no_address(void **state)
@@ -119,6 +141,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(tries_the_ways_that_the_table_says),
                 cmocka_unit_test(calls_only_first_use_and_insecure_unverified),
+                cmocka_unit_test(lets_no_host_pose_as_a_server),
                 cmocka_unit_test(refuses_what_is_no_address),
                 cmocka_unit_test(a_member_has_one_way),
                 cmocka_unit_test(a_tunnel_leads_to_a_proxy_that_the_cluster_knows),

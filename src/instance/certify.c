@@ -63,7 +63,7 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
         const struct host_identity *instance = &i->slots[SLOT_INSTANCE].identity;
         struct host_certificates certs;
         AUTO(host_identity) id = { 0 };
-        struct host_expectation expected = { .role = str_of(s->role) };
+        struct host_expectation expected = { .role = str_of(s->role), .pins = i->trust.pins };
         if (!i->is_local) {
                 expected.host_id = instance->host_id;
                 expected.cluster = instance->cluster;

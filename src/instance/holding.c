@@ -171,7 +171,12 @@ void holding_load(struct instance *i)
                 struct host_identity id = { 0 };
                 if (!s->is_wanted)
                         continue;
-                struct error *err = identity_load(i->boot->data_dir, s->role, &id);
+                /* The others came over the connection that the first one proved: without it they are nobody's. */
+                bool is_orphan = n != SLOT_INSTANCE && !i->is_local && i->trust.pins.count > 0 &&
+                                 host_identity_is_empty(&i->slots[SLOT_INSTANCE].identity);
+                struct error *err =
+                        is_orphan ? error_new(ERROR_NOT_FOUND, "this host has no identity by a CA that ca_pin names")
+                                  : identity_load(i->boot->data_dir, s->role, &i->trust.pins, &id);
                 if (err == NULL)
                         err = host_identity_check_times(&id, loop_wall(&i->loop));
                 /* An ended Instance identity still knows the cluster's CAs, by which a server proves itself. */

@@ -94,13 +94,13 @@ static struct error *read_base64_list(struct arena *a, const json_t *list, struc
         return NULL;
 }
 
-/* What files of earlier releases lack. */
+/* What files of earlier releases lack, and identities without an SSH certificate. */
 static struct error *read_optional_list(struct arena *a, const json_t *list, struct str *ret, size_t *ret_count)
 {
         return json_array_size(list) == 0 ? NULL : read_base64_list(a, list, ret, ret_count);
 }
 
-static struct error *read_spec(const json_t *spec, const char *role, struct host_identity *ret)
+static struct error *read_spec(const json_t *spec, struct host_expectation expected, struct host_identity *ret)
 {
         AUTO_PTR(arena) a = arena_new(2 * IDENTITY_FILE_MAX);
         AUTO(host_keys) keys = { 0 };
@@ -109,17 +109,18 @@ static struct error *read_spec(const json_t *spec, const char *role, struct host
         TRY(key_from_pem(&keys.tls, text_of(spec, "tls_key")));
         TRY(key_from_pem(&keys.ssh, text_of(spec, "ssh_key")));
         TRY(read_base64(a, text_of(spec, "tls_cert"), &certs.tls_cert));
-        TRY(read_base64(a, text_of(spec, "ssh_cert"), &certs.ssh_cert));
+        if (!str_is_empty(text_of(spec, "ssh_cert")))
+                TRY(read_base64(a, text_of(spec, "ssh_cert"), &certs.ssh_cert));
         TRY(read_base64_list(a, json_object_get(spec, "tls_ca_certs"), certs.tls_ca_certs, &certs.tls_ca_count));
-        TRY(read_base64_list(a, json_object_get(spec, "ssh_ca_keys"), certs.ssh_ca_keys, &certs.ssh_ca_count));
+        TRY(read_optional_list(a, json_object_get(spec, "ssh_ca_keys"), certs.ssh_ca_keys, &certs.ssh_ca_count));
         TRY(read_optional_list(a, json_object_get(spec, "tls_user_ca_certs"), certs.tls_user_ca_certs,
                                &certs.tls_user_ca_count));
         TRY(read_optional_list(a, json_object_get(spec, "ssh_user_ca_keys"), certs.ssh_user_ca_keys,
                                &certs.ssh_user_ca_count));
-        return host_identity_make(ret, &keys, &certs, (struct host_expectation){ .role = str_of(role) });
+        return host_identity_make(ret, &keys, &certs, expected);
 }
 
-struct error *identity_read_json(struct str json, const char *role, struct host_identity *ret)
+struct error *identity_read_json(struct str json, struct host_expectation expected, struct host_identity *ret)
 {
         json_error_t where;
         json_set_alloc_funcs(malloc, free_wiped);
@@ -131,7 +132,7 @@ struct error *identity_read_json(struct str json, const char *role, struct host_
         if (!str_equal(text_of(root, "kind"), STR("identity")) || !str_equal(text_of(root, "version"), STR("v2")))
                 err = error_new(ERROR_INVALID_ARGUMENT, "the file does not hold an identity of version v2");
         else
-                err = read_spec(json_object_get(root, "spec"), role, ret);
+                err = read_spec(json_object_get(root, "spec"), expected, ret);
         json_decref(root);
         return err;
 }
@@ -154,12 +155,13 @@ struct buf identity_buf(void)
         return b;
 }
 
-struct error *identity_load(const char *data_dir, const char *role, struct host_identity *ret)
+struct error *identity_load(const char *data_dir, const char *role, const struct ca_pins *pins, struct host_identity *ret)
 {
         AUTO_MEM char *path = identity_path(data_dir, role);
         AUTO(buf) text = identity_buf();
         TRY(file_read_private(path, &text));
-        struct error *err = identity_read_json(buf_str(&text), role, ret);
+        struct error *err = identity_read_json(buf_str(&text),
+                                               (struct host_expectation){ .role = str_of(role), .pins = *pins }, ret);
         wipe(text.ptr, text.room);
         if (err != NULL)
                 return error_wrap(err, "%s", path);

@@ -5,7 +5,7 @@
  *   {"kind": "identity", "version": "v2", "spec": {
  *     "tls_key": "<PEM>", "ssh_key": "<PEM>",
  *     "tls_cert": "<base64 of DER>", "tls_ca_certs": ["…"],
- *     "ssh_cert": "<base64 of the wire form>", "ssh_ca_keys": ["…"],
+ *     "ssh_cert": "<base64 of the wire form>", "ssh_ca_keys": ["…"],          (empty: none)
  *     "tls_user_ca_certs": ["…"], "ssh_user_ca_keys": ["…"]}}      (absent: none)
  *
  * Files are private, written atomically, and verified as a whole when read: a file that was cut, mixed
@@ -23,10 +23,11 @@ struct buf identity_buf(void);
 void identity_put_json(struct buf *out, const struct host_identity *id);
 
 /* INVALID_ARGUMENT when it is not such a file; else as host_identity_make. */
-struct error *identity_read_json(struct str json, const char *role, struct host_identity *ret) MUST_USE;
+struct error *identity_read_json(struct str json, struct host_expectation expected, struct host_identity *ret) MUST_USE;
 
 /* NOT_FOUND when this host has none for that role. */
-struct error *identity_load(const char *data_dir, const char *role, struct host_identity *ret) MUST_USE;
+struct error *identity_load(const char *data_dir, const char *role, const struct ca_pins *pins,
+                            struct host_identity *ret) MUST_USE;
 
 /* Writes the bytes that identity_put_json made. Touches nothing but the file: may run on the pool. */
 struct error *identity_write(const char *data_dir, const char *role, struct str json) MUST_USE;

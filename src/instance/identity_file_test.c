@@ -12,6 +12,8 @@
 
 enum { FILE_MAX = 64 * KiB };
 
+static const struct ca_pins no_pins;
+
 struct fixture {
         struct fake_cluster cluster;
         struct host_identity id;
@@ -65,7 +67,7 @@ static void comes_back_as_it_was_stored(void **state)
         AUTO(buf) before = BUF_MAX(FILE_MAX);
         AUTO(buf) after = BUF_MAX(FILE_MAX);
         store(f);
-        must(identity_load(f->dir, "Node", &back));
+        must(identity_load(f->dir, "Node", &no_pins, &back));
         identity_put_json(&before, &f->id);
         identity_put_json(&after, &back);
         assert_true(str_equal(buf_str(&before), buf_str(&after)));
@@ -78,7 +80,7 @@ static void tells_that_there_is_none(void **state)
 {
         struct fixture *f = *state;
         AUTO(host_identity) id = { 0 };
-        must_fail(identity_load(f->dir, "Node", &id), ERROR_NOT_FOUND);
+        must_fail(identity_load(f->dir, "Node", &no_pins, &id), ERROR_NOT_FOUND);
 }
 
 static void refuses_a_file_that_others_may_read(void **state)
@@ -88,7 +90,7 @@ static void refuses_a_file_that_others_may_read(void **state)
         AUTO_MEM char *path = mem_printf("%s/proc/ids/node.json", f->dir);
         store(f);
         assert_int_equal(chmod(path, 0640), 0);
-        struct error *err = identity_load(f->dir, "Node", &id);
+        struct error *err = identity_load(f->dir, "Node", &no_pins, &id);
         assert_non_null(err);
         error_free(err);
 }
@@ -101,7 +103,7 @@ static void refuses_every_cut_of_the_file(void **state)
         /* the last two bytes are the closing brace and a newline that nobody misses */
         for (size_t len = 0; len + 1 < text.len; len += 7) {
                 AUTO(host_identity) id = { 0 };
-                struct error *err = identity_read_json(str_slice(buf_str(&text), 0, len), "Node", &id);
+                struct error *err = identity_read_json(str_slice(buf_str(&text), 0, len), (struct host_expectation){ .role = STR("Node") }, &id);
                 if (err == NULL)
                         fail_msg("%zu of %zu bytes were enough", len, text.len);
                 error_free(err);
@@ -116,7 +118,7 @@ static void refuses_parts_of_two_identities(void **state)
         AUTO(buf) text = BUF_MAX(FILE_MAX);
         f->id.certs.tls_cert = other.certs.tls_cert;
         identity_put_json(&text, &f->id);
-        must_fail(identity_read_json(buf_str(&text), "Node", &id), ERROR_UNAUTHENTICATED);
+        must_fail(identity_read_json(buf_str(&text), (struct host_expectation){ .role = STR("Node") }, &id), ERROR_UNAUTHENTICATED);
 }
 
 static void refuses_the_identity_of_another_role(void **state)
@@ -125,7 +127,7 @@ static void refuses_the_identity_of_another_role(void **state)
         AUTO(host_identity) id = { 0 };
         AUTO(buf) text = BUF_MAX(FILE_MAX);
         identity_put_json(&text, &f->id);
-        must_fail(identity_read_json(buf_str(&text), "Proxy", &id), ERROR_UNAUTHENTICATED);
+        must_fail(identity_read_json(buf_str(&text), (struct host_expectation){ .role = STR("Proxy") }, &id), ERROR_UNAUTHENTICATED);
 }
 
 static void refuses_what_is_not_an_identity(void **state)
@@ -139,8 +141,31 @@ static void refuses_what_is_not_an_identity(void **state)
         };
         for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
                 AUTO(host_identity) id = { 0 };
-                must_fail(identity_read_json(str_of(texts[i]), "Node", &id), ERROR_INVALID_ARGUMENT);
+                must_fail(identity_read_json(str_of(texts[i]), (struct host_expectation){ .role = STR("Node") }, &id), ERROR_INVALID_ARGUMENT);
         }
+}
+
+static void refuses_a_ca_that_no_pin_names(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) id = { 0 };
+        AUTO(buf) pin = BUF_MAX(128);
+        must(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        const char *ours[] = { buf_c(&pin) }, *others[] = { "sha256:00" };
+        store(f);
+        must_fail(identity_load(f->dir, "Node", &(struct ca_pins){ others, 1 }, &id), ERROR_UNAUTHENTICATED);
+        must(identity_load(f->dir, "Node", &(struct ca_pins){ ours, 1 }, &id));
+}
+
+static void keeps_an_identity_without_an_ssh_certificate(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) back = { 0 };
+        host_certificates_drop_ssh(&f->id.certs);
+        store(f);
+        must(identity_load(f->dir, "Node", &no_pins, &back));
+        assert_true(str_is_empty(back.certs.ssh_cert));
+        assert_int_equal(back.certs.ssh_ca_count, 0);
 }
 
 static void stores_the_host_id_once(void **state)
@@ -167,6 +192,8 @@ int main(void)
                 TEST(refuses_parts_of_two_identities),
                 TEST(refuses_the_identity_of_another_role),
                 TEST(refuses_what_is_not_an_identity),
+                TEST(refuses_a_ca_that_no_pin_names),
+                TEST(keeps_an_identity_without_an_ssh_certificate),
                 TEST(stores_the_host_id_once),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

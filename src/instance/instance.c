@@ -321,12 +321,14 @@ static struct error *read_boot(struct instance *i)
                 return err; /* configured trust that cannot be read is not the same as none */
         error_free(err);
         i->trust = (struct connect_trust){
-                .pins = (const char *const *)boot->ca_pins,
-                .pin_count = boot->n_ca_pins,
                 .ca_file_pem = buf_str(&i->ca_file),
                 .stored = &i->slots[SLOT_INSTANCE].identity,
                 .is_insecure = boot->insecure,
         };
+        /* On the machine of auth the socket pairs say who is who. */
+        if (!i->is_local)
+                i->trust.pins = (struct ca_pins){ (const char *const *)boot->ca_pins, boot->n_ca_pins };
+        i->join_options.pins = i->trust.pins;
         return NULL;
 }
 

@@ -166,7 +166,10 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         if (err != NULL) {
-                next_way(i, err);
+                if (err->code == ERROR_ABORTED) /* another CA than the pinned one: there is no second opinion */
+                        join_failed(i, err);
+                else
+                        next_way(i, err);
                 return;
         }
         const struct connect_way *way = &i->ways[i->way];
@@ -180,6 +183,7 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
                          LOG_C("server", way->address));
         conversation_enter(&i->at, INSTANCE_JOIN);
         i->join_options.trust = connect_way_trust(way);
+        i->join_options.is_auth = way->route == ROUTE_AUTH && way->proof == PROOF_PIN;
         i->rpc = rpc_client_new(&i->loop, tls, "teleport.cluster.local", instance_on_rpc_closed, i);
         i->join = join_client_start(&i->loop, i->rpc, &i->join_options, on_joined, i);
 }

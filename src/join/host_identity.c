@@ -117,8 +117,11 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         TRY(cert_read(scratch, certs->tls_cert, &info));
         TRY(check_subject(&info, expected));
         TRY(cert_check_key(certs->tls_cert, &keys->tls));
+        TRY(ca_pins_check(&expected.pins, certs->tls_ca_certs, certs->tls_ca_count));
         TRY(check_chain(certs));
-        TRY(check_ssh(scratch, keys, certs));
+        bool has_ssh = !str_is_empty(certs->ssh_cert);
+        if (has_ssh)
+                TRY(check_ssh(scratch, keys, certs));
 
         AUTO(secret) tls_pem = { 0 };
         AUTO(secret) ssh_pem = { 0 };
@@ -148,13 +151,20 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         id.certs.tls_cert = arena_str(a, certs->tls_cert);
         id.certs.ssh_cert = arena_str(a, certs->ssh_cert);
         id.certs.tls_ca_count = copy_list(a, certs->tls_ca_certs, certs->tls_ca_count, id.certs.tls_ca_certs);
-        id.certs.ssh_ca_count = copy_list(a, certs->ssh_ca_keys, certs->ssh_ca_count, id.certs.ssh_ca_keys);
+        if (has_ssh)
+                id.certs.ssh_ca_count = copy_list(a, certs->ssh_ca_keys, certs->ssh_ca_count, id.certs.ssh_ca_keys);
         id.certs.tls_user_ca_count =
                 copy_list(a, certs->tls_user_ca_certs, certs->tls_user_ca_count, id.certs.tls_user_ca_certs);
         id.certs.ssh_user_ca_count =
                 copy_list(a, certs->ssh_user_ca_keys, certs->ssh_user_ca_count, id.certs.ssh_user_ca_keys);
         *ret = id;
         return NULL;
+}
+
+void host_certificates_drop_ssh(struct host_certificates *certs)
+{
+        certs->ssh_cert = (struct str){ 0 };
+        certs->ssh_ca_count = certs->ssh_user_ca_count = 0;
 }
 
 void host_identity_release(struct host_identity *id)

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/secret.h"
+#include "pki/ca_pins.h"
 #include "pki/cert.h"
 #include "pki/key.h"
 
@@ -56,16 +57,24 @@ struct host_expectation {
         struct str role;
         struct str host_id;
         struct str cluster;
+        struct ca_pins pins; /* if there are any, each CA of hosts must be named by one */
 };
 
 /*
  * Verifies and copies. Refused with UNAUTHENTICATED: a certificate for another key, one that none of
  * the CAs signed, of another role, host or cluster, or an SSH certificate that is not a host
  * certificate for our key by one of the CA keys. FAILED_PRECONDITION: a host ID of no known form.
- * Times are not judged here; see host_identity_check_times.
+ * An SSH certificate may be missing; without one no CA key for SSH is kept. Times are not judged here; see
+ * host_identity_check_times.
  */
 struct error *host_identity_make(struct host_identity *ret, const struct host_keys *keys,
                                  const struct host_certificates *certs, struct host_expectation expected) MUST_USE;
+/*
+ * Drops what no pin proves of an answer that came through a proxy: pins name the CA of the X.509 certificates only, so
+ * the keys that sign for SSH are believed when the Auth Service itself sends them.
+ */
+void host_certificates_drop_ssh(struct host_certificates *certs);
+
 /* Releases and wipes; a zeroed one is empty. */
 void host_identity_release(struct host_identity *id);
 static inline bool host_identity_is_empty(const struct host_identity *id)

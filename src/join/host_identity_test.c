@@ -93,6 +93,28 @@ static void takes_the_old_and_the_new_ca_of_a_rotation(void **state)
         must(make(f, (struct host_expectation){ 0 }));
 }
 
+static void refuses_an_answer_with_a_ca_that_no_pin_names(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) pin = BUF_MAX(128);
+        must(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        const char *pins[] = { buf_c(&pin) };
+        struct host_expectation expected = { .pins = { pins, 1 } };
+
+        must(make(f, expected));
+        f->certs.tls_ca_certs[f->certs.tls_ca_count++] = f->other.ca_cert;
+        must_fail(make(f, expected), ERROR_UNAUTHENTICATED);
+}
+
+static void keeps_no_ssh_ca_without_a_certificate_by_it(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) id = { 0 };
+        f->certs.ssh_cert = STR("");
+        must(host_identity_make(&id, &f->keys, &f->certs, (struct host_expectation){ 0 }));
+        assert_int_equal(id.certs.ssh_ca_count, 0);
+}
+
 static void refuses_a_ca_certificate_as_its_own(void **state)
 {
         struct fixture *f = *state;
@@ -149,6 +171,8 @@ int main(void)
                 TEST(refuses_certificates_for_other_keys),
                 TEST(refuses_certificates_by_another_ca),
                 TEST(takes_the_old_and_the_new_ca_of_a_rotation),
+                TEST(refuses_an_answer_with_a_ca_that_no_pin_names),
+                TEST(keeps_no_ssh_ca_without_a_certificate_by_it),
                 TEST(refuses_a_ca_certificate_as_its_own),
                 TEST(refuses_a_certificate_that_was_cut),
                 TEST(knows_when_it_has_ended_and_when_to_renew),

@@ -265,11 +265,14 @@ static void take_challenge(struct join_client *j, struct str challenge)
 }
 
 /* C4, and the same of the older service: verifies what came with S4 before anything of it is believed. */
-static void take_certificates(struct join_client *j, const struct host_certificates *certs, struct str host_id)
+static void take_certificates(struct join_client *j, struct host_certificates *certs, struct str host_id)
 {
         const char *role = j->options->legacy_role == NULL ? "Instance" : j->options->legacy_role;
+        if (j->options->pins.count > 0 && !j->options->is_auth)
+                host_certificates_drop_ssh(certs); /* a proxy's word; auth itself is asked next */
         struct error *err = host_identity_make(&j->outcome.identity, &j->keys, certs,
-                                               (struct host_expectation){ .role = str_of(role), .host_id = host_id });
+                                               (struct host_expectation){ .role = str_of(role), .host_id = host_id,
+                                                                          .pins = j->options->pins });
         struct walltime now = loop_wall(j->loop);
         if (err == NULL) {
                 j->outcome.clock_skew = host_clock_skew(j->outcome.identity.times, now);

@@ -27,6 +27,8 @@ enum join_trust {
 
 struct join_client_options {
         enum join_trust trust;
+        struct ca_pins pins;           /* configured ones: the answer names no other CA */
+        bool is_auth;                  /* the server has proven to be an Auth Service, by a pinned CA */
         const char *token_name;        /* of method token: a secret */
         const char *method;            /* "iam" or "token"; the server must agree */
         const char *host_name;

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/connect.h"
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "net/tls.h"
@@ -105,6 +106,11 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
 {
         struct upstream *u = ctx;
         u->handshake = NULL;
+        if (err == NULL) {
+                err = connect_check_role(tls_peer_cert_der(tls), "Auth", loop_wall(u->loop));
+                if (err != NULL)
+                        stream_close(tls);
+        }
         if (err != NULL)
                 connect_failed(u, err);
         else

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import PATIENCE
-from join_client import JOIN, SERVER_NAME, messages
+from join_client import JOIN, LEGACY, SERVER_NAME, Peer, join_legacy, messages, pinned_ca, prove, solution
 from signing import stand_in
 
 CHALLENGE = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
@@ -69,3 +69,50 @@ class FakeAuth:
             message = self.received.get(timeout=PATIENCE)
             if message.WhichOneof("payload") == "solution":
                 return message.solution.iam_challenge_solution.sts_identity_request
+
+
+class CapturedProxy(FakeAuth):
+    """
+    A server with the certificate of a Proxy Service of the cluster, and with AWS credentials of its own: it leads a host
+    through a join without passing any of it on, has the host's keys certified by its own proof, and answers with what
+    `alter` makes of that. `elsewhere`: another cluster, which certifies them instead.
+    """
+
+    def __init__(self, cluster, env, alter=lambda certificates: None, elsewhere=None, is_old=False):
+        with Peer(cluster) as peer:
+            self.identity = join_legacy(peer, env, "captured", role="Proxy")
+        super().__init__(self.identity.key_pem, self.identity.cert_pem + pinned_ca(cluster.auth_addr, cluster.ca_pin))
+        self.source, self.env, self.alter, self.is_old = elsewhere or cluster, env, alter, is_old
+
+    def service(self, call):
+        if call.method == LEGACY and self.is_old:
+            m = messages().legacy
+            return grpc.stream_stream_rpc_method_handler(self.join_legacy, m.RegisterUsingIAMMethodRequest.FromString,
+                                                         m.RegisterUsingIAMMethodResponse.SerializeToString)
+        return None if self.is_old else super().service(call)
+
+    def join(self, requests, context):
+        j = messages().join
+        next(requests)
+        yield j.JoinResponse(init=j.ServerInit(join_method="iam"))
+        params = next(requests).iam_init.client_params
+        yield j.JoinResponse(challenge=j.Challenge(iam_challenge=j.IAMChallenge(challenge=CHALLENGE)))
+        self.received.put(next(requests))
+        with Peer(self.source) as peer:
+            stream = peer.join()
+            result = stream.send(solution(prove(self.env, stream.challenge(params)))).result()
+        self.alter(result.certificates)
+        yield j.JoinResponse(result=j.Result(host_result=result))
+
+    def join_legacy(self, requests, context):
+        m = messages().legacy
+        yield m.RegisterUsingIAMMethodResponse(challenge=CHALLENGE)
+        request = next(requests)
+        self.received.put(request)
+        with Peer(self.source) as peer:
+            stream = peer.legacy()
+            request.sts_identity_request = prove(self.env, stream.receive().challenge)
+            certs = stream.send(request).receive().certs
+            stream.half_close()
+        self.alter(certs)
+        yield m.RegisterUsingIAMMethodResponse(certs=certs)

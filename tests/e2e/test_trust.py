@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nobody is believed unproven: the cluster by its hosts, AWS by the Auth Service."""
+import contextlib
 import pathlib
 import ssl
 import threading
 
 import pytest
 
-from fake_auth import FakeAuth, server_certificate
-from harness import iam_token
-from join_client import SERVER_NAME
+from fake_auth import CapturedProxy, FakeAuth, server_certificate
+from harness import iam_token, wait_until
+from join_client import SERVER_NAME, Peer, join_legacy, pinned_ca
 from signing import stand_in
+from test_http_proxy import HttpProxy
 
+POSING = "web7.example.test"
 WRONG_PIN = "sha256:" + "0" * 64
 
 
@@ -59,13 +62,21 @@ def test_a_host_joins_a_proxy_by_the_ca_pin(cluster, aws):
     cluster.join(env=aws.identity(), insecure=False, teleport={"ca_pin": cluster.ca_pin})
 
 
-@pytest.mark.parametrize("via", ["proxy", "auth"])
-def test_a_wrong_ca_pin_is_refused(cluster, aws, via):
+@pytest.mark.parametrize("via, knows", [("proxy", "nothing"), ("auth", "nothing"), ("proxy", "web certificate"), ("proxy", "ca.cert"),
+                                        ("proxy", "--insecure"), ("auth", "ca.cert")])
+def test_a_wrong_ca_pin_is_refused(cluster, aws, tmp_path, via, knows):
     cluster.create(iam_token())
-    host = cluster.host(env=aws.identity(), via=via, insecure=False)
+    host = cluster.host(env=aws.identity(), via=via, insecure=knows == "--insecure")
     host.config["teleport"]["ca_pin"] = WRONG_PIN
+    if knows == "web certificate":
+        (tmp_path / "roots.pem").write_text(web_certificate(cluster))
+        host.env["SSL_CERT_FILE"] = str(tmp_path / "roots.pem")
+    elif knows == "ca.cert":
+        host.data_dir.mkdir(mode=0o700)
+        (host.data_dir / "ca.cert").write_text(web_certificate(cluster) + pinned_ca(cluster.auth_addr, cluster.ca_pin).decode())
     line = refused(host, "ca_pin")
     assert "tctl status" in line
+    assert WRONG_PIN in line and cluster.ca_pin in line
     assert has_heard_nothing(cluster, aws)
 
 
@@ -129,6 +140,125 @@ def test_a_host_of_the_cluster_cannot_pose_as_its_server(cluster, aws, by):
         assert "of role 'Node' instead of" in host.process.text()
         host.stop()
         assert rogue.received.empty()
+
+
+@contextlib.contextmanager
+def posing_host(cluster, aws, tmp_path):
+    """A node's certificate holds its own name, and there it listens: (server, environment that leads there and trusts the CA)."""
+    (tmp_path / "roots.pem").write_bytes(pinned_ca(cluster.auth_addr, cluster.ca_pin))
+    with Peer(cluster) as peer:
+        node = join_legacy(peer, aws.identity(), POSING, AdditionalPrincipals=[POSING])
+    with FakeAuth(node.key_pem, node.cert_pem) as rogue:
+        names = HttpProxy(rogue.addr)
+        yield rogue, {"SSL_CERT_FILE": str(tmp_path / "roots.pem"), "HTTPS_PROXY": f"http://{names.address}"}
+        names.shutdown()
+        names.server_close()
+
+
+@pytest.mark.parametrize("by", ["proxy_server", "auth_server"])
+@pytest.mark.parametrize("trust", ["ca.cert", "SSL_CERT_FILE"])
+def test_a_host_of_the_cluster_is_no_server_at_its_own_name(cluster, aws, tmp_path, by, trust):
+    cluster.create(iam_token())
+    with posing_host(cluster, aws, tmp_path) as (rogue, env):
+        host = cluster.host("web-2", env={**aws.identity(), **env}, insecure=False)
+        del host.config["teleport"]["proxy_server"]
+        host.config["teleport"][by] = f"{POSING}:443"
+        if trust == "ca.cert":
+            host.data_dir.mkdir(mode=0o700)
+            (host.data_dir / "ca.cert").write_text((tmp_path / "roots.pem").read_text())
+            del host.env["SSL_CERT_FILE"]
+        refused(host, "")
+        assert "of role 'Node' instead of 'Proxy'" in host.process.text()
+        host.stop()
+        assert rogue.received.empty()
+
+
+def test_tsh_sends_no_password_to_a_host_of_the_cluster(cluster, aws, tmp_path, invite):
+    cluster.create(iam_token())
+    carol = invite(cluster, "carol", "access", "root")
+    with posing_host(cluster, aws, tmp_path) as (rogue, env):
+        done = carol.tsh("login", f"--proxy={POSING}:443", "--user=carol", stdin="password\n000000\n", check=False, env=env)
+    assert done.code != 0
+    assert "of role 'Node' instead of 'Proxy'" in done.err
+
+
+# ---- a captured proxy ---------------------------------------------------------------------------------------
+
+@pytest.fixture
+def elsewhere(make_cluster):
+    """Another cluster, of the attacker's."""
+    cluster = make_cluster(proxy=False)
+    cluster.create(iam_token())
+    return cluster
+
+
+def led_to(proxy, cluster, aws, **settings):
+    """A host with the cluster's pin whose proxy_server is the captured one."""
+    return at(cluster.host("web-2", env=aws.identity(), insecure=False, teleport={"ca_pin": cluster.ca_pin}, **settings), proxy, "proxy_server")
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_an_answer_by_another_ca_than_the_pinned_one_is_refused(cluster, elsewhere, aws, is_old):
+    cluster.create(iam_token(roles=("Node", "Proxy")))
+    with CapturedProxy(cluster, aws.identity(), elsewhere=elsewhere, is_old=is_old) as proxy:
+        host = led_to(proxy, cluster, aws)
+        line = refused(host, "ca_pin")
+        assert cluster.ca_pin in line and elsewhere.ca_pin in line
+        host.stop()
+        assert not (host.data_dir / "proc" / "ids").exists()
+
+
+def test_an_answer_that_adds_a_ca_to_the_pinned_one_is_refused(cluster, elsewhere, aws):
+    cluster.create(iam_token(roles=("Node", "Proxy")))
+    theirs = ssl.PEM_cert_to_DER_cert(pinned_ca(elsewhere.auth_addr, elsewhere.ca_pin).decode())
+    with CapturedProxy(cluster, aws.identity(), lambda certificates: certificates.tls_ca_certs.append(theirs)) as proxy:
+        host = led_to(proxy, cluster, aws)
+        line = refused(host, "ca_pin")
+        assert cluster.ca_pin in line and elsewhere.ca_pin in line
+        host.stop()
+        assert not (host.data_dir / "proc" / "ids").exists()
+
+
+def test_the_ssh_cas_of_a_proxys_answer_are_not_kept(cluster, elsewhere, aws):
+    cluster.create(iam_token(roles=("Node", "Proxy")))
+    marker = b"\0\0\0\x0bssh-ed25519\0\0\0 " + b"\x07" * 32
+    with CapturedProxy(cluster, aws.identity(), lambda certificates: certificates.ssh_ca_keys.append(marker)) as proxy:
+        host = led_to(proxy, cluster, aws).start()
+        host.process.wait_for("wrote the credentials and state of Instance")
+        identity = host.identity()
+        host.stop()
+    assert identity["ssh_ca_keys"] == [] and identity["ssh_cert"] == b""
+    # What the node then believes of users comes from auth itself, on a connection that the pin has proven.
+    host.config["teleport"]["proxy_server"] = cluster.proxy_addr
+    host.start().wait_joined()
+    wait_until(lambda: (host.data_dir / "proc" / "ids" / "node.json").exists(), "the Node identity is stored")
+    assert marker not in host.identity("node")["ssh_ca_keys"]
+
+
+# ---- what a host has stored -----------------------------------------------------------------------------------
+
+def test_a_stored_identity_by_another_ca_than_the_pinned_one_is_not_used(cluster, elsewhere, aws):
+    cluster.create(iam_token())
+    host = elsewhere.join("web-2", env=aws.identity(), via="auth")
+    host.stop()
+    host.config["teleport"].update(auth_server=cluster.auth_addr, ca_pin=cluster.ca_pin)
+    host.start()
+    line = host.process.wait_for("stored identity cannot be used.*role:Instance.*").group(0)
+    assert cluster.ca_pin in line and elsewhere.ca_pin in line
+    wait_until(lambda: cluster.node("web-2"), "it has joined the cluster of its pin")
+    own_ca = ssl.PEM_cert_to_DER_cert(pinned_ca(cluster.auth_addr, cluster.ca_pin).decode())
+    assert [host.identity(role)["tls_ca_certs"] for role in ("instance", "node")] == [[own_ca]] * 2
+
+
+def test_a_member_whose_pin_is_changed_does_not_go_on(cluster, aws):
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity(), via="auth")
+    host.stop()
+    joins = len(cluster.events("instance.join"))
+    host.config["teleport"]["ca_pin"] = WRONG_PIN
+    line = refused(host, "ca_pin")
+    assert WRONG_PIN in line and cluster.ca_pin in line
+    assert len(cluster.events("instance.join")) == joins
 
 
 # ---- AWS towards the Auth Service -----------------------------------------------------------------------------
