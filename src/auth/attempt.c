@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "auth/attempt_report.h"
+#include "auth/caller.h"
 #include "auth/frontdoor.h"
 #include "auth/hosts.h"
 #include "auth/issue.h"
@@ -568,18 +569,17 @@ void attempt_prove(struct attempt *at, struct str sts_request)
 
 /* ---- the decision and what follows --------------------------------------------------------------------------- */
 
-/* Roles a host may have certificates for: what it had under the same identity, and what it now gets. */
-static void collect_system_roles(struct attempt *at, const Cteleport__State__V1__Host *host)
+/*
+ * Roles a host may have certificates for: those of the token of this join, and no other. What an earlier join under the
+ * same ID gave ends here, for the token that gave it may be gone.
+ */
+static void collect_system_roles(struct attempt *at)
 {
         const Cteleport__V1__TokenSpec *spec = at->token.token->spec;
 
         at->system_role_count = 0;
-        for (size_t i = 0; host != NULL && i < host->n_system_roles; i++)
-                attempt_add_system_role(at, str_of(host->system_roles[i]));
-        if (!str_equal(at->role, STR("Instance"))) {
+        if (!str_equal(at->role, STR("Instance")))
                 attempt_add_system_role(at, at->role);
-                return;
-        }
         for (size_t i = 0; i < spec->n_roles; i++) {
                 const struct system_role *role = system_role_find(str_of(spec->roles[i]));
 
@@ -628,7 +628,7 @@ static void decide(struct attempt *at)
         }
         if (!at->is_legacy) {
                 /* An ID of our own making is nobody's; the transaction requires it once more. */
-                collect_system_roles(at, NULL);
+                collect_system_roles(at);
                 find_name(at);
                 return;
         }
@@ -645,7 +645,7 @@ static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uin
                 error_free(err);
                 return;
         }
-        if (err == NULL && host != NULL && !str_equal(str_of(host->binding), at->binding))
+        if (err == NULL && host != NULL && !host_is_attested_as(host, at->identity.account, at->identity.arn))
                 err = error_hint(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s belongs to a host with another identity", STR_ARG(at->host_id)),
                                  "was this machine cloned? remove host_uuid and proc from its data_dir, it gets an ID of its own");
         if (err != NULL) {
@@ -653,7 +653,7 @@ static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uin
                 return;
         }
         at->host_revision = revision;
-        collect_system_roles(at, host);
+        collect_system_roles(at);
         find_name(at);
 }
 
@@ -721,6 +721,17 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
         commit(at);
 }
 
+/* The older service: an ID that was there has the roles of this join now. */
+static void drop_lost_roles(struct attempt *at)
+{
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+
+        host.host_id = (char *)(uintptr_t)at->host_id.ptr;
+        host.system_roles = at->system_roles;
+        host.n_system_roles = at->system_role_count;
+        callers_drop_lost_roles(at->auth, &host);
+}
+
 static void on_committed(void *ctx, uint64_t revision, struct error *err)
 {
         struct attempt *at = ctx;
@@ -731,6 +742,8 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
                 at->is_expired = false;
                 at->out_of_turn = NULL;
                 attempt_report_success(at);
+                if (at->host_revision != 0)
+                        drop_lost_roles(at);
         }
         if (!resume(at)) {
                 error_free(err);

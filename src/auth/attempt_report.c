@@ -130,7 +130,7 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
 {
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
         AUTO_MEM char *token = attempt_safe_token_name(at);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY), of_token = BUF_MAX(LIMIT_STORE_KEY);
 
         host.host_id = (char *)(uintptr_t)at->host_id.ptr; /* arena texts end in NUL */
         host.hostname = (char *)(uintptr_t)at->host_name.ptr;
@@ -146,6 +146,8 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
         host.remote_addr = at->peer;
         host.clock_skew_ms = at->skew_seconds * 1000;
         host.binding = (char *)(uintptr_t)at->binding.ptr;
+        token_key(at->token_name, &of_token);
+        host.token_key = (char *)(uintptr_t)buf_c(&of_token);
         host_key(at->host_id, &key);
         store_txn_require(t, buf_str(&key), at->host_revision);
         store_txn_put_message(t, buf_str(&key), &host.base, expires);

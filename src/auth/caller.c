@@ -6,6 +6,7 @@
 
 #include "auth/auth.h"
 #include "auth/directory.h"
+#include "auth/hosts.h"
 #include "base/mem.h"
 #include "rpc/rpc.h"
 
@@ -57,6 +58,13 @@ void callers_drop_host(struct auth *a, struct str host_id)
 {
         for (struct caller *c = a->callers; c != NULL; c = c->next)
                 if (c->conn != NULL && c->host_id[0] != '\0' && str_equal(str_of(c->host_id), host_id))
+                        rpc_server_close(c->conn);
+}
+
+void callers_drop_lost_roles(struct auth *a, const Cteleport__State__V1__Host *host)
+{
+        for (struct caller *c = a->callers; c != NULL; c = c->next)
+                if (c->conn != NULL && str_equal(str_of(c->host_id), str_of(host->host_id)) && !host_has_role(host, str_of(c->role)))
                         rpc_server_close(c->conn);
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "net/socket.h"
+#include "state.pb-c.h"
 
 struct auth;
 
@@ -32,6 +33,7 @@ struct caller {
         char *role;         /* the certificate's role, owned; "" otherwise */
         struct walltime cert_not_before, cert_not_after; /* not_before: of people only */
         bool is_forgotten;  /* a stranger with the certificate of a host that was removed */
+        bool has_lost_role; /* a stranger with a certificate for a role that its host has no more */
         struct instant since;
         bool is_sent_away;  /* made room for another */
         uint32_t uid;       /* admin: whose process it is */
@@ -59,6 +61,9 @@ struct error *caller_person(const struct caller *c, struct arena *arena, struct 
 
 /* Closes the connections of people who are gone or locked: the directory has changed. */
 void callers_drop_refused(struct auth *a);
+
+/* Closes the connections that a host opened in a role which its record does not have (any more). */
+void callers_drop_lost_roles(struct auth *a, const Cteleport__State__V1__Host *host);
 
 /* Closes every connection of a host: its record is gone. */
 void callers_drop_host(struct auth *a, struct str host_id);

@@ -127,16 +127,21 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
                 arrival_refuse(v, err);
                 return;
         }
-        /* A removed or forgotten host is a stranger again: it may join, nothing else. */
-        if (host != NULL && str_equal(v->cert.role, STR("Instance")))
+        /*
+         * A removed or forgotten host is a stranger again: it may join, nothing else. So is one in a role that its record
+         * has no more, whatever the certificate of then says.
+         */
+        bool has_role = host != NULL && host_has_role(host, v->cert.role);
+        if (has_role && str_equal(v->cert.role, STR("Instance")))
                 groups = CALLER_HOST;
-        else if (host != NULL && str_equal(v->cert.role, STR("Proxy")))
+        else if (has_role && str_equal(v->cert.role, STR("Proxy")))
                 groups = CALLER_PROXY;
-        else if (host != NULL && str_equal(v->cert.role, STR("Node")))
+        else if (has_role && str_equal(v->cert.role, STR("Node")))
                 groups = CALLER_NODE;
         struct caller *c = caller_new(a, groups, groups == 0 ? STR("") : v->cert.host_id, groups == 0 ? STR("") : v->cert.role, v->peer);
         c->cert_not_after = v->cert.times.not_after;
         c->is_forgotten = host == NULL;
+        c->has_lost_role = host != NULL && !has_role;
         if (groups != 0)
                 sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
         serve(v->tls, c);

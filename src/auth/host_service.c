@@ -7,10 +7,14 @@
 #include "auth/caller.h"
 #include "auth/hosts.h"
 #include "auth/issue.h"
+#include "auth/presence.h"
+#include "auth/tokens.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "join/iam_rules.h"
+#include "resource/token.h"
 
 void ping_open(struct rpc_call *call, const ProtobufCMessage *first)
 {
@@ -41,7 +45,10 @@ struct renewal {
         struct str names[LIMIT_CERT_NAMES];
         size_t name_count;
         uint64_t host_revision, name_revision;
-        const Cteleport__State__V1__Host *host; /* in arena */
+        Cteleport__State__V1__Host *host; /* in arena; its roles become fewer when the token gives fewer */
+        bool is_narrowed;
+        bool has_token;          /* dynamic, or none of its name: as it was read it must be when the certificate is recorded */
+        uint64_t token_revision;
         const Cteleport__Internal__V1__HostCerts *certs;
         bool is_local;
         char peer[ADDRESS_TEXT_MAX];
@@ -65,6 +72,15 @@ static void renewal_finish(struct renewal *r, struct error *err)
         else
                 error_free(err);
         renewal_free(r);
+}
+
+/* Connections that were opened in a role that the host has no more. */
+static void drop_lost_roles(const struct renewal *r)
+{
+        if (!r->is_narrowed || !str_equal(r->role, STR("Instance")))
+                return;
+        callers_drop_lost_roles(r->auth, r->host);
+        presence_end_host(r->auth, r->host_id, "the roles of this host have changed");
 }
 
 static void on_recorded(void *ctx, uint64_t revision, struct error *err)
@@ -94,6 +110,7 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
                 }
                 rpc_call_send(r->call, &response.base);
         }
+        drop_lost_roles(r);
         renewal_finish(r, NULL);
 }
 
@@ -133,6 +150,11 @@ static void record(struct renewal *r)
         } else {
                 store_txn_require(t, buf_str(&key), STORE_ANY);
         }
+        if (r->has_token) {
+                buf_clear(&key);
+                token_key_of_host(r->host, &key);
+                store_txn_require(t, buf_str(&key), r->token_revision);
+        }
         audit_issue(r, t);
         store_txn_commit(t, on_recorded, r);
 }
@@ -154,14 +176,6 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
         }
         r->certs = (const Cteleport__Internal__V1__HostCerts *)copy;
         record(r);
-}
-
-static bool has_role(const Cteleport__State__V1__Host *host, struct str role)
-{
-        for (size_t i = 0; i < host->n_system_roles; i++)
-                if (str_equal(str_of(host->system_roles[i]), role))
-                        return true;
-        return false;
 }
 
 /* A Proxy Service is reached under names of its own; every other service under its host's only. */
@@ -198,7 +212,7 @@ static struct error *check(struct renewal *r, const Cteleport__State__V1__Host *
         if (host == NULL)
                 return error_hint(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"),
                                   "it joins again by itself if its token still allows it");
-        if (!str_equal(r->role, STR("Instance")) && !has_role(host, r->role)) {
+        if (!host_has_role(host, r->role)) {
                 AUTO_MEM char *shown = escaped(r->role);
 
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "this host did not join with role '%s'", shown),
@@ -251,6 +265,56 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         sign(r);
 }
 
+static void go_on(struct renewal *r)
+{
+        struct error *err = check(r, r->host);
+
+        if (err != NULL)
+                renewal_finish(r, err);
+        else
+                name_find(r->auth, r->host_name, on_name, r);
+}
+
+/*
+ * A token that is there says what its hosts may be: the rule that admitted this one must still do so, and roles that it
+ * lost are lost here, for good. One that has ended or was removed lets nobody join any more, and takes nothing from those
+ * who have (docs/decisions/0016-rights-of-joined-hosts.md).
+ */
+static struct error *apply_token(struct renewal *r, const Cteleport__V1__Token *token)
+{
+        Cteleport__State__V1__Host *host = r->host;
+        struct aws_identity who = { .account = str_of(host->aws_account), .arn = str_of(host->aws_arn) };
+        bool is_iam = str_equal(str_of(host->join_method), STR("iam"));
+        size_t kept = 0;
+
+        if (!str_equal(str_of(token->spec->join_method), str_of(host->join_method)) || (is_iam && iam_rules_find(token->spec, &who) < 0))
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "token '%s' does not allow this host any more", host->token_name),
+                                  "an administrator adds a rule for it to the token, or removes the host: tctl rm node/ID");
+        for (size_t i = 0; i < host->n_system_roles; i++)
+                if (token_gives_role(token, str_of(host->system_roles[i])))
+                        host->system_roles[kept++] = host->system_roles[i];
+        r->is_narrowed = kept < host->n_system_roles;
+        host->n_system_roles = kept;
+        if (kept == 0)
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "token '%s' gives this host none of its roles any more", host->token_name),
+                                  "an administrator adds them under spec.roles of the token, or removes the host: tctl rm node/ID");
+        return NULL;
+}
+
+static void on_token(void *ctx, struct token_found *found, struct error *err)
+{
+        struct renewal *r = ctx;
+
+        r->has_token = found == NULL || found->revision != 0; /* a static one changes with a restart only */
+        r->token_revision = found == NULL ? 0 : found->revision;
+        if (err == NULL && found != NULL && !found->is_expired)
+                err = apply_token(r, found->token);
+        if (err != NULL)
+                renewal_finish(r, err);
+        else
+                go_on(r);
+}
+
 static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
 {
         struct renewal *r = ctx;
@@ -259,16 +323,16 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         if (err == NULL && host != NULL)
                 err = message_copy(r->arena, &host->base, &copy);
         if (copy != NULL) {
-                r->host = (const Cteleport__State__V1__Host *)copy;
+                r->host = (Cteleport__State__V1__Host *)copy;
                 r->host_name = str_of(r->host->hostname);
                 r->host_revision = revision;
         }
-        if (err == NULL)
-                err = check(r, r->host);
         if (err != NULL)
                 renewal_finish(r, err);
+        else if (r->host == NULL || r->is_local)
+                go_on(r);
         else
-                name_find(r->auth, r->host_name, on_name, r);
+                token_find_of_host(r->auth, r->host, on_token, r);
 }
 
 static void on_gone(void *ctx)

@@ -58,6 +58,22 @@ void host_binding_token(struct str token_name, struct buf *out)
         hex_encode(out, str_of_bytes(digest, sizeof digest));
 }
 
+bool host_is_attested_as(const Cteleport__State__V1__Host *host, struct str account, struct str arn)
+{
+        return str_equal(str_of(host->join_method), STR("iam")) && !str_is_empty(account) && !str_is_empty(arn) &&
+               str_equal(str_of(host->aws_account), account) && str_equal(str_of(host->aws_arn), arn);
+}
+
+bool host_has_role(const Cteleport__State__V1__Host *host, struct str role)
+{
+        if (str_equal(role, STR("Instance")))
+                return true;
+        for (size_t i = 0; i < host->n_system_roles; i++)
+                if (str_equal(str_of(host->system_roles[i]), role))
+                        return true;
+        return false;
+}
+
 struct find {
         const ProtobufCMessageDescriptor *type;
         void (*on_host)(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err);

@@ -17,12 +17,22 @@ void name_key(struct str host_name, struct buf *out); /* lower case: DNS names a
 void presence_key(struct str host_id, struct buf *out);
 
 /*
- * Who may come again under a host ID or a name: the AWS account with the ARN less the part a session
+ * Who may take a name that is taken: the AWS account with the ARN less the part a session
  * chooses ("iam:123456789012:arn:aws:sts::123456789012:assumed-role/web"), or the digest of a secret
- * token. A machine replaced by the next of its group keeps its name; a stranger does not get it.
+ * token. A machine replaced by the next of its group keeps its name; a stranger does not get it. A host ID is
+ * closer: see host_is_attested_as().
  */
 void host_binding_iam(struct str account, struct str arn, struct buf *out);
 void host_binding_token(struct str token_name, struct buf *out);
+
+/*
+ * Whether this very identity took the host ID: the account and the whole ARN with its session, which on EC2 is the
+ * instance. Another instance of the same role is another host.
+ */
+bool host_is_attested_as(const Cteleport__State__V1__Host *host, struct str account, struct str arn);
+
+/* Whether the host has joined with the role; Instance is every host's. */
+bool host_has_role(const Cteleport__State__V1__Host *host, struct str role);
 
 /* Reads a host's record; record borrowed until done returns, NULL without err: there is none. */
 void host_find(struct auth *a, struct str host_id,

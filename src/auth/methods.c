@@ -142,6 +142,9 @@ struct error *auth_guard(void *caller, const struct rpc_method *method)
         if (c->is_forgotten)
                 return error_hint(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"),
                                   "it joins again by itself if its token still allows it");
+        if (c->has_lost_role)
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "this host does not have the role of its certificate any more"),
+                                  "add the role to spec.roles of the join token and let the host join again");
         if (c->groups == CALLER_STRANGER)
                 return error_hint(error_new(ERROR_UNAUTHENTICATED, "this method needs a certificate of this cluster"),
                                   "without one, only joining is served");

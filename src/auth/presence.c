@@ -81,6 +81,12 @@ void presence_finish(struct presence *p, struct error *err)
         rpc_call_finish(call, err);
 }
 
+void presence_end_host(struct auth *a, struct str host_id, const char *reason)
+{
+        for (struct presence *p; (p = map_get(&a->live, host_id)) != NULL;)
+                presence_finish(p, error_new(ERROR_UNAVAILABLE, "%s", reason));
+}
+
 static void on_gone(void *ctx)
 {
         detach(ctx);

@@ -23,6 +23,9 @@ void presence_serve(struct rpc_call *call, const ProtobufCMessage *first);
 /* Whether the agent of this record is connected now, or visits in time. */
 bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Presence *record);
 
+/* Ends the presence of a host; its agent says hello again, and is checked anew. */
+void presence_end_host(struct auth *a, struct str host_id, const char *reason);
+
 /* Tells every connected agent which proxies there are. ctx: the struct auth. */
 void presence_tell_proxies(void *ctx);
 

@@ -90,11 +90,25 @@ size_t static_tokens_list(struct auth *a, struct arena *arena, Cteleport__V1__To
         return a->static_token_count;
 }
 
+void token_key_of_host(const Cteleport__State__V1__Host *host, struct buf *out)
+{
+        struct str secret = STR("token:"), binding = str_of(host->binding);
+
+        if (!str_is_empty(str_of(host->token_key))) {
+                buf_put_c(out, host->token_key);
+        } else if (str_starts_with(binding, secret)) { /* the name is the secret; its digest is the binding */
+                buf_put(out, TOKEN_PREFIX);
+                buf_put(out, str_slice(binding, secret.len, binding.len));
+        } else {
+                token_key(str_of(host->token_name), out);
+        }
+}
+
 struct find {
         struct auth *auth;
         void (*done)(void *ctx, struct token_found *found, struct error *err);
         void *ctx;
-        char *name;
+        char *name; /* NULL: looked for by its key */
         struct token_found found;
 };
 
@@ -102,9 +116,18 @@ static void find_finish(struct find *f, struct token_found *found, struct error 
 {
         f->done(f->ctx, found, err);
         token_found_release(&f->found);
-        wipe(f->name, strlen(f->name));
+        if (f->name != NULL)
+                wipe(f->name, strlen(f->name));
         free(f->name);
         free(f);
+}
+
+static bool is_kept_under(const Cteleport__V1__Token *token, struct str key)
+{
+        AUTO(buf) own = BUF_MAX(LIMIT_STORE_KEY);
+
+        token_key(str_of(token->metadata->name), &own);
+        return str_equal(buf_str(&own), key);
 }
 
 static void on_item(void *ctx, const struct store_item *item, struct error *err)
@@ -120,7 +143,7 @@ static void on_item(void *ctx, const struct store_item *item, struct error *err)
         f->found.revision = item->revision;
         err = token_unpack(f->found.arena, item, &token);
         /* The digest decided; the name itself is compared in constant time, for it may be the secret. */
-        if (err == NULL && !secret_equal(str_of(token->metadata->name), str_of(f->name)))
+        if (err == NULL && (f->name == NULL ? !is_kept_under(token, item->key) : !secret_equal(str_of(token->metadata->name), str_of(f->name))))
                 err = error_new(ERROR_DATA_LOSS, "a stored token does not have the name it is kept under");
         if (err != NULL) {
                 find_finish(f, NULL, err);
@@ -149,23 +172,43 @@ static const struct static_token *find_static(const struct auth *a, struct str n
         return hit;
 }
 
+static void find_from(struct find *f, const struct static_token *st, struct str key)
+{
+        if (st != NULL) {
+                f->found.arena = arena_new(TOKEN_ARENA);
+                f->found.token = token_of_static(f->found.arena, st);
+                loop_defer(&f->auth->loop, on_static, f);
+                return;
+        }
+        store_get(f->auth->store, key, on_item, f);
+}
+
 void token_find(struct auth *a, struct str name, void (*done)(void *ctx, struct token_found *found, struct error *err),
                 void *ctx)
 {
         struct find *f = NEW(struct find);
-        const struct static_token *st = find_static(a, name);
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
-        f->auth = a;
-        f->done = done;
-        f->ctx = ctx;
-        f->name = str_dup(name);
-        if (st != NULL) {
-                f->found.arena = arena_new(TOKEN_ARENA);
-                f->found.token = token_of_static(f->found.arena, st);
-                loop_defer(&a->loop, on_static, f);
-                return;
-        }
+        *f = (struct find){ .auth = a, .done = done, .ctx = ctx, .name = str_dup(name) };
         token_key(name, &key);
-        store_get(a->store, buf_str(&key), on_item, f);
+        find_from(f, find_static(a, name), buf_str(&key));
+}
+
+void token_find_of_host(struct auth *a, const Cteleport__State__V1__Host *host,
+                        void (*done)(void *ctx, struct token_found *found, struct error *err), void *ctx)
+{
+        struct find *f = NEW(struct find);
+        const struct static_token *hit = NULL;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        *f = (struct find){ .auth = a, .done = done, .ctx = ctx };
+        token_key_of_host(host, &key);
+        for (size_t i = 0; i < a->static_token_count; i++) {
+                AUTO(buf) other = BUF_MAX(LIMIT_STORE_KEY);
+
+                token_key(a->static_tokens[i].secret, &other);
+                if (str_equal(buf_str(&other), buf_str(&key)))
+                        hit = &a->static_tokens[i];
+        }
+        find_from(f, hit, buf_str(&key));
 }

@@ -8,6 +8,7 @@
 
 #include "auth/auth.h"
 #include "resource.pb-c.h"
+#include "state.pb-c.h"
 
 /*
  * Where a token is kept. The key is a digest of the name: for method `token` the name is the secret,
@@ -31,6 +32,15 @@ void token_found_release(struct token_found *f);
  */
 void token_find(struct auth *a, struct str name, void (*done)(void *ctx, struct token_found *found, struct error *err),
                 void *ctx);
+
+/*
+ * The same for the token that a host has joined with: the one that has its name now. NOT_FOUND never; a host that
+ * joined with none ("local") has none.
+ */
+void token_find_of_host(struct auth *a, const Cteleport__State__V1__Host *host,
+                        void (*done)(void *ctx, struct token_found *found, struct error *err), void *ctx);
+/* Where it is kept. */
+void token_key_of_host(const Cteleport__State__V1__Host *host, struct buf *out);
 
 /* The static tokens of teleport.yaml as resources, in the arena. */
 size_t static_tokens_list(struct auth *a, struct arena *arena, Cteleport__V1__Token ***ret);

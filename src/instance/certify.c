@@ -274,7 +274,7 @@ static void open_presence(struct instance *i)
         hello.services = services;
         for (size_t n = 0; n < SLOT_COUNT; n++) {
                 const struct slot *s = &i->slots[n];
-                if (s->service != NULL && s->is_wanted && !host_identity_is_empty(&s->identity))
+                if (s->service != NULL && s->is_wanted && s->refusal == NULL && !host_identity_is_empty(&s->identity))
                         services[hello.n_services++] = (char *)(uintptr_t)s->role;
         }
         /* Nothing listens on a node: people reach it through the tunnels it keeps to the proxies. */

@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a host may be and say ends with what gave it: its token, its attested identity, a lock, its certificate."""
+import datetime
+
 import grpc
 import pytest
 
-from harness import Cluster, iam_token, wait_until
-from join_client import Peer, join, messages
+from harness import ACCOUNT, Cluster, iam_token, wait_until
+from join_client import (Identity, Keys, Peer, audited, client_init, host_params, join, join_legacy, legacy_request, messages, prove,
+                         solution, token_init)
 
 Code = grpc.StatusCode
+MINE = "3f2c0a52-7d3c-4c5e-9b0e-0123456789ab"
+
+
+def arn(role="web", session="i-0aaaaaaaaaaaaaaaa"):
+    return f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}"
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +37,30 @@ def presence(peer, *args, **more):
     stream.send(hello(*args, **more))
     assert stream.receive().welcome.cluster == "example.test"
     return stream
+
+
+def certify(peer, role, name="web-1"):
+    """GenerateHostCerts: the identity, or the status code of the refusal."""
+    keys = Keys()
+    tls, ssh = keys.public()
+    api = messages().api
+    try:
+        answer = peer.call("/cteleport.v1.HostService/GenerateHostCerts",
+                           api.HostCertsRequest(role=role, host_name=name, public_tls_key=tls, public_ssh_key=ssh), api.HostCertsResponse)
+    except grpc.RpcError as refusal:
+        return refusal.code()
+    return Identity.of_join(keys, answer.certificates)
+
+
+def system_roles(identity):
+    """The roles that an Instance certificate lists."""
+    return {v for name, values in identity.names.items() if name not in ("O", "CN") for v in values} - {"example.test"}
+
+
+def legacy_refusal(peer, env, **request):
+    stream = peer.legacy()
+    refusal = stream.send(legacy_request(prove(env, stream.receive().challenge), **request)).refusal()
+    return refusal.code(), audited(peer.cluster, refusal)["check"]
 
 
 # ---- labels ----------------------------------------------------------------------------------------------------------
@@ -63,3 +95,186 @@ def test_a_label_is_announced_once(shared, aws):
             stream.send(said).receive()
         stream.half_close()
     assert refused.value.code() == Code.INVALID_ARGUMENT
+
+
+# ---- roles come from the token of the join ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["Instance", "Node"])
+@pytest.mark.parametrize("gone", [True, False])
+def test_an_id_has_the_roles_of_its_last_join_only(shared, aws, role, gone):
+    """Joined for Node and Proxy, then again under the same ID with a token for nodes, be the first one there or not."""
+    env, name, host_id = aws.identity(arn()), f"again-{role}-{gone}".lower(), MINE[:-3] + f"{len(role)}{gone:02d}"
+    shared.create(iam_token("both", roles=("Node", "Proxy")))
+    shared.create(iam_token("node-only"))
+    with Peer(shared) as peer:
+        first = join_legacy(peer, env, name, host_id=host_id, token="both", role="Instance")
+        with Peer(shared, identity=first) as host:
+            proxy = certify(host, "Proxy")
+        assert proxy.names["O"] == ["Proxy"]
+        if gone:
+            shared.tctl("rm", "token/both")
+        with Peer(shared, identity=proxy) as as_proxy:
+            as_proxy.call("/cteleport.v1.PingService/Ping")
+            again = join_legacy(peer, env, name, host_id=host_id, token="node-only", role=role)
+            assert as_proxy.status("/cteleport.v1.DialService/Dial") != Code.OK
+    with Peer(shared, identity=first) as host:  # the certificate of the first join lists Proxy still
+        assert certify(host, "Proxy") == Code.PERMISSION_DENIED
+        assert certify(host, "Node").names["O"] == ["Node"]
+        assert system_roles(certify(host, "Instance")) == {"Node"}
+    assert role == "Node" or system_roles(again) == {"Node"}
+    with Peer(shared, identity=proxy) as as_proxy:  # nor is it a proxy with the certificate of then
+        assert as_proxy.status("/cteleport.v1.DialService/Dial") == Code.PERMISSION_DENIED
+        assert as_proxy.join().begin("both", forwarded_by_proxy=True).refusal().code() == Code.INVALID_ARGUMENT
+
+
+def test_a_host_id_belongs_to_one_instance(shared, aws):
+    """Whether it is connected or not; the name goes to the next machine of the role."""
+    shared.create(iam_token("ids", roles=("Node", "Proxy")))
+    first, second = aws.identity(arn()), aws.identity(arn(session="i-0bbbbbbbbbbbbbbbb"))
+    with Peer(shared) as peer:
+        identity = join_legacy(peer, first, "ids", host_id=MINE, token="ids", role="Instance")
+        for role in ("Instance", "Node", "Proxy"):
+            assert legacy_refusal(peer, second, name="ids", host_id=MINE, token="ids", role=role) == (Code.PERMISSION_DENIED, "host-id")
+        with Peer(shared, identity=identity) as host:
+            stream = presence(host, "ids")
+            assert legacy_refusal(peer, second, name="ids", host_id=MINE, token="ids") == (Code.PERMISSION_DENIED, "host-id")
+            assert stream.call.is_active()
+            stream.half_close()
+        for other in (arn("db"), arn(session="I-0AAAAAAAAAAAAAAAA"), arn("Web"), f"arn:aws:iam::{ACCOUNT}:user/web"):
+            assert legacy_refusal(peer, aws.identity(other), name="ids", host_id=MINE, token="ids") == (Code.PERMISSION_DENIED, "host-id"), other
+        join_legacy(peer, second, "ids", token="ids")  # with an ID of its own
+        join_legacy(peer, first, "ids", host_id=MINE, token="ids")  # its own, again
+        shared.tctl("rm", f"node/{MINE}")
+        join_legacy(peer, second, "ids", host_id=MINE, token="ids")  # forgotten: free
+
+
+def test_an_id_of_the_newer_service_is_not_taken_by_the_older(shared, aws):
+    shared.create(iam_token("ids"))
+    shared.tctl("tokens", "add", "--type=node", "--value=secret-for-the-id-of-a-host")
+    with Peer(shared) as peer:
+        by_iam, _ = join(peer, aws.identity(arn()), name="new-iam", token="ids")
+        by_secret, _ = join_by_secret(peer, "secret-for-the-id-of-a-host", "new-secret")
+        for taken in (by_iam, by_secret):
+            assert legacy_refusal(peer, aws.identity(arn(session="i-0cccccccccccccccc")), name="other", host_id=taken, token="ids") == (
+                Code.PERMISSION_DENIED, "host-id")
+
+
+# ---- renewal never keeps what the token no longer gives ------------------------------------------------------------------
+
+
+def join_by_secret(peer, secret, name):
+    keys = Keys()
+    stream = peer.join().send(client_init(secret, "Instance", "token"))
+    assert stream.receive().init.join_method == "token"
+    result = stream.send(token_init(host_params(name, keys))).result()
+    return result.host_id, Identity.of_join(keys, result.certificates)
+
+
+def secret_token(name, roles, **metadata):
+    return {"kind": "token", "version": "v2", "metadata": {"name": name, **metadata}, "spec": {"roles": list(roles), "join_method": "token"}}
+
+
+BOTH, NODE, OTHERS = ("Node", "Proxy"), ("Node",), ("Proxy", "App")
+NO_MORE = Code.PERMISSION_DENIED
+CHANGES = {  # what happens to the token; what Instance, Node and Proxy get at the renewal
+    "nothing": (lambda c, t, make: None, (BOTH, True, True)),
+    "it lost a role": (lambda c, t, make: c.create(make(NODE)), (NODE, True, False)),
+    "it has all other roles": (lambda c, t, make: c.create(make(("App",))), (None, False, False)),
+    "it has more roles": (lambda c, t, make: c.create(make((*BOTH, "App"))), (BOTH, True, True)),
+    "deleted": (lambda c, t, make: c.tctl("tokens", "rm", t), (BOTH, True, True)),
+    "made again as it was": (lambda c, t, make: (c.tctl("tokens", "rm", t), c.create(make(BOTH))), (BOTH, True, True)),
+    "made again for less": (lambda c, t, make: (c.tctl("tokens", "rm", t), c.create(make(NODE))), (NODE, True, False)),
+    "of another method": (lambda c, t, make: c.create(make(BOTH, other_method=True)), (None, False, False)),
+}
+RULES = {
+    "its rule is for another role": (dict(arn=arn("db", "*")), (None, False, False)),
+    "its rule is for another instance": (dict(arn=arn(session="i-0bbbbbbbbbbbbbbbb")), (None, False, False)),
+    "its rule is for another account": (dict(account="210987654321"), (None, False, False)),
+    "its rule is for it": (dict(arn=arn()), (BOTH, True, True)),
+}
+
+
+def renewed(shared, identity, name, wanted):
+    """The three certificates; then the same once more, with the certificate of before and with the new one."""
+    roles, node, proxy = wanted
+    with Peer(shared, identity=identity) as host:
+        fresh = certify(host, "Instance", name)
+        if roles is None:
+            assert fresh == NO_MORE
+        else:
+            assert system_roles(fresh) == set(roles)
+        for one in filter(None, (identity, fresh if roles else None)):
+            with Peer(shared, identity=one) as again:
+                for role, has in (("Node", node), ("Proxy", proxy)):
+                    got = certify(again, role, name)
+                    assert got.names["O"] == [role] if has else got == NO_MORE, role
+
+
+@pytest.mark.parametrize("method", ["iam", "iam, older service", "token"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_renewal_follows_the_token(shared, aws, method, change):
+    happens, wanted = CHANGES[change]
+    name = f"renewal-{list(CHANGES).index(change)}-{len(method)}"
+    token = f"token-of-{name}-which-is-long"
+
+    def make(roles, other_method=False):
+        return secret_token(token, roles) if (method == "token") != other_method else iam_token(token, roles=roles)
+
+    shared.create(make(BOTH))
+    env = aws.identity(arn())
+    with Peer(shared) as peer:
+        if method == "token":
+            _, identity = join_by_secret(peer, token, name)
+        elif method == "iam":
+            _, identity = join(peer, env, name=name, token=token)
+        else:
+            identity = join_legacy(peer, env, name, token=token, role="Instance")
+    happens(shared, token, make)
+    renewed(shared, identity, name, wanted)
+
+
+@pytest.mark.parametrize("change", RULES)
+def test_a_renewal_follows_the_rules_of_the_token(shared, aws, change):
+    rule, wanted = RULES[change]
+    name = f"rule-{list(RULES).index(change)}"
+    shared.create(iam_token(name, roles=BOTH))
+    with Peer(shared) as peer:
+        _, identity = join(peer, aws.identity(arn()), name=name, token=name)
+    shared.create(iam_token(name, roles=BOTH, **rule))
+    renewed(shared, identity, name, wanted)
+
+
+@pytest.mark.parametrize("method", ["iam", "token"])
+def test_a_renewal_outlives_the_end_of_the_token(shared, aws, method):
+    """A short-lived invitation lets hosts join, and its end takes nothing from those that have."""
+    name = f"ended-{method}-and-long-enough"
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
+    expires = end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    shared.create(iam_token(name, roles=BOTH, expires=expires) if method == "iam" else secret_token(name, BOTH, expires=expires))
+    with Peer(shared) as peer:
+        _, identity = join(peer, aws.identity(arn()), name=name, token=name) if method == "iam" else join_by_secret(peer, name, name)
+        wait_until(lambda: name not in str(shared.json("tokens", "ls", "--with-secrets")), "the token has ended")
+        assert peer.join().begin(token=name, method=method).refusal().code() == NO_MORE
+    renewed(shared, identity, name, (BOTH, True, True))
+
+
+def test_what_a_renewal_lost_does_not_come_back(shared, aws):
+    """Not when the token gives it again; the host would have to join for it."""
+    shared.create(iam_token("back", roles=BOTH))
+    with Peer(shared) as peer:
+        host_id, identity = join(peer, aws.identity(arn()), name="back", token="back")
+    with Peer(shared, identity=identity) as host:
+        proxy = certify(host, "Proxy", "back")
+        stream = presence(host, "back", services=BOTH)
+        with Peer(shared, identity=proxy) as as_proxy:
+            as_proxy.call("/cteleport.v1.PingService/Ping")
+            shared.create(iam_token("back", roles=NODE))
+            assert system_roles(certify(host, "Instance", "back")) == {"Node"}
+            with pytest.raises(grpc.RpcError):  # what it announced in the role that it lost
+                while True:
+                    stream.receive()
+            assert as_proxy.join().begin("back", forwarded_by_proxy=True).refusal().code() in (Code.UNAVAILABLE, Code.INVALID_ARGUMENT)
+        shared.create(iam_token("back", roles=BOTH))
+        assert certify(host, "Proxy", "back") == NO_MORE
+        assert system_roles(certify(host, "Instance", "back")) == {"Node"}
