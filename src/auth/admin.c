@@ -260,6 +260,26 @@ static bool serves(const Cteleport__State__V1__Presence *p, const char *service)
         return false;
 }
 
+/* Command labels by their names; texts are borrowed from the record. */
+static void put_command_labels(struct arena *a, Cteleport__V1__NodeSpec *spec, const Cteleport__State__V1__Presence *p)
+{
+        spec->cmd_labels = arena_alloc(a, (p->n_commands + 1) * sizeof *spec->cmd_labels);
+        for (size_t i = 0; i < p->n_commands; i++) {
+                Cteleport__V1__NodeSpec__CmdLabelsEntry *entry = arena_alloc(a, sizeof *entry);
+                Cteleport__V1__CommandLabelState *state = arena_alloc(a, sizeof *state);
+
+                cteleport__v1__node_spec__cmd_labels_entry__init(entry);
+                cteleport__v1__command_label_state__init(state);
+                state->period = p->commands[i]->period;
+                state->command = p->commands[i]->command;
+                state->n_command = p->commands[i]->n_command;
+                state->result = p->commands[i]->result;
+                entry->key = p->commands[i]->name;
+                entry->value = state;
+                spec->cmd_labels[spec->n_cmd_labels++] = entry;
+        }
+}
+
 static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__State__V1__Presence *p)
 {
         Cteleport__V1__Node *node = arena_alloc(q->arena, sizeof *node);
@@ -283,8 +303,7 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
         spec->services = p->services;
         spec->n_services = p->n_services;
         spec->last_heartbeat = timestamp(q->arena, p->last_heartbeat);
-        spec->cmd_labels = p->commands;
-        spec->n_cmd_labels = p->n_commands;
+        put_command_labels(q->arena, spec, p);
         return node;
 }
 

@@ -91,7 +91,7 @@ enum {
 enum {
         LIMIT_NAME = 256,                     /* host, token, cluster, role names */
         LIMIT_USER_NAME = 128,                /* a user of the cluster; e-mail addresses are common */
-        LIMIT_LOGIN_NAME = 32,                /* an account on a node; useradd takes no longer ones */
+        LIMIT_LOGIN_NAME = 64,                /* an account on a node; those of a directory have its domain behind an @ */
         LIMIT_USER_ROLES = 32,                /* roles of one user, all of them in each certificate */
         LIMIT_PASSWORD_MIN = 12,              /* characters; what an argon2 hash that got out still withstands */
         LIMIT_PASSWORD = 512,                 /* bytes; more are no password */

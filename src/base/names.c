@@ -48,7 +48,12 @@ bool name_is_user(struct str s)
 
 bool name_is_login(struct str s)
 {
-        return is_account(s, LIMIT_LOGIN_NAME, STR("._-"));
+        struct str domain = s;
+        struct str account = str_split(&domain, '@');
+        bool has_domain = account.len < s.len;
+
+        return s.len <= LIMIT_LOGIN_NAME && is_account(account, LIMIT_LOGIN_NAME, STR("._-")) &&
+               (!has_domain || is_account(domain, LIMIT_LOGIN_NAME, STR("._-")));
 }
 
 static bool is_lower_hex(struct str s)

@@ -20,7 +20,10 @@ bool name_is_token(struct str s);
 /* Users of the cluster: letters, digits, '.', '_', '-', '+', '@'; begins with a letter, digit or '_'; at most 128. */
 bool name_is_user(struct str s);
 
-/* Accounts on nodes: letters, digits, '.', '_', '-'; begins with a letter, digit or '_'; at most 32. */
+/*
+ * Accounts on nodes: letters, digits, '.', '_', '-', beginning with a letter, digit or '_'; accounts of a directory have
+ * '@' and its domain behind, of the same form. At most LIMIT_LOGIN_NAME.
+ */
 bool name_is_login(struct str s);
 
 /* A canonical lower-case UUID. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/node_filter.h"
 
+#include <stdlib.h>
+
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -69,8 +71,9 @@ struct predicate_subject node_subject(const Cteleport__V1__Node *node, struct ar
         for (size_t i = 0; i < given; i++)
                 labels[count++] = (struct predicate_label){ str_of(metadata->labels[i]->key), str_of(metadata->labels[i]->value) };
         for (size_t i = 0; i < told; i++)
-                labels[count++] = (struct predicate_label){ str_of(node->spec->cmd_labels[i]->name),
-                                                            str_of(node->spec->cmd_labels[i]->result) };
+                if (node->spec->cmd_labels[i]->value != NULL)
+                        labels[count++] = (struct predicate_label){ str_of(node->spec->cmd_labels[i]->key),
+                                                                    str_of(node->spec->cmd_labels[i]->value->result) };
         return (struct predicate_subject){
                 .name = str_of(node->spec->hostname),
                 .id = str_of(metadata == NULL ? "" : metadata->name),
@@ -99,4 +102,38 @@ bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node 
                 if (!predicate_subject_has_word(&subject, str_of(*word)))
                         return false;
         return f->predicate == NULL || predicate_matches(f->predicate, &subject);
+}
+
+/* ---- display ------------------------------------------------------------------------------------------------- */
+
+enum { LABELS_ARENA = 1 * MiB };
+
+/* Plain ones first, then namespaced ones, then the cluster's own. */
+static int label_rank(struct str key)
+{
+        if (str_starts_with(key, STR("teleport.dev/")) || str_starts_with(key, STR("teleport.internal/")))
+                return 2;
+        return str_find_char(key, '/') < key.len ? 1 : 0;
+}
+
+static int compare_labels(const void *a, const void *b)
+{
+        const struct predicate_label *x = a, *y = b;
+        int order = label_rank(x->key) - label_rank(y->key);
+
+        return order != 0 ? order : str_compare(x->key, y->key);
+}
+
+void node_put_labels(struct buf *out, const Cteleport__V1__Node *node, bool is_verbose)
+{
+        AUTO_PTR(arena) a = arena_new(LABELS_ARENA);
+        struct predicate_subject subject = node_subject(node, a);
+        struct predicate_label *sorted = arena_alloc(a, (subject.label_count + 1) * sizeof *sorted);
+
+        memcpy(sorted, subject.labels, subject.label_count * sizeof *sorted);
+        qsort(sorted, subject.label_count, sizeof *sorted, compare_labels);
+        for (size_t i = 0; i < subject.label_count; i++)
+                if (is_verbose || label_rank(sorted[i].key) < 2)
+                        buf_printf(out, "%s%.*s=%.*s", out->len == 0 ? "" : ",", STR_ARG(sorted[i].key),
+                                   STR_ARG(sorted[i].value));
 }

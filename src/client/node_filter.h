@@ -6,6 +6,7 @@
 #define CLIENT_NODE_FILTER_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "client/predicate.h"
 #include "resource.pb-c.h"
@@ -27,6 +28,12 @@ struct error *node_filter_add_labels(struct node_filter *f, struct arena *a, str
 
 /* Labels that commands give count as the others; memory for a moment comes from the arena. */
 bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node *node, struct arena *a);
+
+/*
+ * Puts a node's labels, those of commands among them, as `a=1,b=2`: plain ones first, then namespaced ones. The
+ * cluster's own are left out unless is_verbose.
+ */
+void node_put_labels(struct buf *out, const Cteleport__V1__Node *node, bool is_verbose);
 
 /* What a node is to predicates; borrowed from the node, the list in the arena. */
 struct predicate_subject node_subject(const Cteleport__V1__Node *node, struct arena *a);

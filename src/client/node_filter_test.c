@@ -15,20 +15,23 @@ static Cteleport__V1__Node *given_node(void)
         static Cteleport__V1__NodeSpec spec;
         static Cteleport__V1__Metadata metadata;
         static Cteleport__V1__Metadata__LabelsEntry env, motto, *labels[] = { &env, &motto };
-        static Cteleport__V1__CommandLabel load, *commands[] = { &load };
+        static Cteleport__V1__CommandLabelState high;
+        static Cteleport__V1__NodeSpec__CmdLabelsEntry load, *commands[] = { &load };
 
         cteleport__v1__node__init(&node);
         cteleport__v1__node_spec__init(&spec);
         cteleport__v1__metadata__init(&metadata);
         cteleport__v1__metadata__labels_entry__init(&env);
         cteleport__v1__metadata__labels_entry__init(&motto);
-        cteleport__v1__command_label__init(&load);
+        cteleport__v1__command_label_state__init(&high);
+        cteleport__v1__node_spec__cmd_labels_entry__init(&load);
         env.key = "env";
         env.value = "prod";
         motto.key = "motto";
         motto.value = "hello, world";
-        load.name = "load";
-        load.result = "high";
+        load.key = "load";
+        load.value = &high;
+        high.result = "high";
         metadata.name = "12345678-1234-4234-8234-123456789abc";
         metadata.labels = labels;
         metadata.n_labels = ARRAY_LEN(labels);

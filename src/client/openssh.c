@@ -89,6 +89,7 @@ static const struct {
         { "CertificateFile", VALUE_SSH_CERT, NULL, true },
         { "IdentitiesOnly", VALUE_FIXED, "yes", true },
         { "PreferredAuthentications", VALUE_FIXED, "publickey", true },
+        { "SendEnv", VALUE_FIXED, "LANG LC_*", true }, /* nodes accept these, as a distribution's sshd does */
         { "CanonicalizeHostname", VALUE_FIXED, "no", true },
         /* A connection kept from another program would bring that program's identity. */
         { "ControlMaster", VALUE_FIXED, "no", false },

@@ -7,10 +7,13 @@
 
 static struct error *parse_login(struct arena *a, struct str *text, struct target *ret)
 {
-        size_t at = str_find_char(*text, '@');
+        size_t equals = str_find_char(*text, '='), at = equals;
 
+        /* The last '@' before labels: accounts of a directory have one in their names (me@corp.example.com). */
         ret->login = NULL;
-        if (at == text->len || str_find_char(*text, '=') < at)
+        while (at > 0 && (at == equals || text->ptr[at] != '@'))
+                at--;
+        if (text->len == 0 || text->ptr[at] != '@')
                 return NULL;
         struct str login = str_slice(*text, 0, at);
         if (!name_is_login(login)) {

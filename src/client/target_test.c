@@ -52,7 +52,7 @@ static const char *const hostile[] = {
         "", "@", "root@", "@web-1", "-oProxyCommand=x", "root@-oProxyCommand", "root@-oProxyCommand=x", "-v", "--", "root@--", "-l@web-1", "ro ot@web-1",
         "web 1", "root@web 1", " web-1", "web-1 ", "web-1\n", "web\n-1", "web-1\r", "\x1b[2Jweb-1", "web'1", "web\"1", "web`id`",
         "$(id)", "web$HOME", "web;id", "web|id", "web&id", "web>x", "web<x", "web(1)", "web*", "web?", "web[1]", "web{1}", "~root",
-        "web\\1", "web!1", "web#1", "web%h", "%h", "web:22", "web/1", "../web", "root@root@web-1", "ro'ot@web-1", "$(id)@web-1",
+        "web\\1", "web!1", "web#1", "web%h", "%h", "web:22", "web/1", "../web", "ro@ot@x@web-1", "ro'ot@web-1", "$(id)@web-1",
         "-root@web-1", "root;id@web-1", "web..1", ".example.com", "w\xc3\xa9z", "web\xff", "web\t1",
 };
 

@@ -65,10 +65,22 @@ static void tell(struct label *l, const char *trouble)
                 log_warn("A label's command failed", LOG_C("label", l->config->name), LOG_C("why", trouble));
 }
 
-/* A failed command's value is what it printed until then. */
-static void take_result(struct label *l)
+static void set_result(struct label *l, struct str value)
 {
         AUTO(buf) shown = BUF_MAX(4 * LIMIT_LABEL_VALUE);
+
+        escape_text(&shown, value, LIMIT_LABEL_VALUE);
+        if (l->message.result != NULL && strcmp(l->message.result, buf_c(&shown)) == 0)
+                return;
+        free(l->message.result);
+        l->message.result = buf_take(&shown);
+        if (l->owner->changed != NULL)
+                l->owner->changed(l->owner->ctx);
+}
+
+/* The value of a failed command is why it failed, and what it printed until then. */
+static void take_result(struct label *l)
+{
         AUTO_MEM char *trouble = NULL;
 
         if (l->is_late)
@@ -78,14 +90,10 @@ static void take_result(struct label *l)
         else if (l->status != 0)
                 trouble = mem_printf("it ended with status %lld", (long long)l->status);
         tell(l, trouble);
-        escape_text(&shown, str_trim(buf_str(&l->output)), LIMIT_LABEL_VALUE);
-        bool is_new = l->message.result == NULL || strcmp(l->message.result, buf_c(&shown)) != 0;
-        if (!is_new)
-                return;
-        free(l->message.result);
-        l->message.result = buf_take(&shown);
-        if (l->owner->changed != NULL)
-                l->owner->changed(l->owner->ctx);
+        struct str output = str_trim(buf_str(&l->output));
+        AUTO_MEM char *value = trouble == NULL ? NULL : mem_printf("%s%s%.*s", trouble, str_is_empty(output) ? "" : "; output: ",
+                                                                   STR_ARG(output));
+        set_result(l, trouble == NULL ? output : str_of(value));
 }
 
 static void plan(struct label *l)
@@ -212,6 +220,7 @@ static void run(void *ctx)
                 AUTO_MEM char *trouble = mem_printf("it cannot be started: %s", uv_strerror(status));
 
                 tell(l, trouble);
+                set_result(l, str_of(trouble));
                 l->has_failed = true;
                 uv_close((uv_handle_t *)&l->process, on_closed);
                 uv_close((uv_handle_t *)&l->pipe, on_closed);

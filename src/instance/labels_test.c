@@ -98,9 +98,14 @@ static void takes_what_a_command_prints(void **state)
 
         given(f, "kernel", "echo '  6.1.0  '");
         given(f, "failed", "echo broken; exit 3");
-        run(f, 2);
+        given(f, "silent", "exit 1");
+        given(f, "missing", "");
+        f->words[3][0] = (char *)(uintptr_t)"/no/such";
+        run(f, 4);
         assert_label(f, "kernel", "6.1.0");
-        assert_label(f, "failed", "broken");
+        assert_label(f, "failed", "it ended with status 3; output: broken");
+        assert_label(f, "silent", "it ended with status 1");
+        assert_label(f, "missing", "it cannot be started: no such file or directory");
 }
 
 static void tells_a_command_nothing_of_ours(void **state)
@@ -109,7 +114,7 @@ static void tells_a_command_nothing_of_ours(void **state)
 
         setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
         setenv("TELEPORT_CONFIG", "secret", 1);
-        given(f, "environment", "env | grep -c -E 'AWS|TELEPORT|secret'");
+        given(f, "environment", "env | grep -c -E 'AWS|TELEPORT|secret' || true");
         given(f, "where", "pwd");
         run(f, 2);
         assert_label(f, "environment", "0");

@@ -104,6 +104,18 @@ struct error *file_read(const char *path, struct buf *out)
         return read_file(path, false, out);
 }
 
+void file_open_standard(void)
+{
+        int fd;
+
+        do
+                fd = open("/dev/null", O_RDWR);
+        while (fd >= 0 && fd <= STDERR_FILENO);
+        if (fd < 0)
+                abort();
+        close(fd);
+}
+
 struct error *file_read_input(const char *path, struct buf *out)
 {
         AUTO_MEM char *shown = escaped(str_of(path));

@@ -12,6 +12,12 @@
 struct error *file_read(const char *path, struct buf *out) MUST_USE;
 
 /*
+ * Opens /dev/null for each of standard input, output and error that the caller closed (`tsh ls <&-`), so that no
+ * file or socket gets one of their numbers. To be called before anything else is opened; aborts without /dev/null.
+ */
+void file_open_standard(void);
+
+/*
  * Reads what a user named on a command line until its end: a file, a pipe such as `<(command)`, `-` or /dev/stdin.
  * Waits for a pipe's writer: not for a loop. NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (a directory),
  * RESOURCE_EXHAUSTED past out's ceiling.

@@ -297,7 +297,7 @@ static void refuses_certificates_of_people_that_say_what_ours_do_not(void **stat
                 { "a user with a blank", STR_INIT("alice+1"), STR_INIT("alice 1"), "characters" },
                 { "a user that is an option", STR_INIT("alice+1"), STR_INIT("-lice+1"), "not that of a user" },
                 { "a user with a colon", STR_INIT("alice+1"), STR_INIT("alice:1"), "not that of a user" },
-                { "a login with an @", STR_INIT("_www.data-1"), STR_INIT("_www.data@1"), "not that of a user" },
+                { "a login with a colon", STR_INIT("_www.data-1"), STR_INIT("_www.data:1"), "not that of a user" },
                 { "a login that is an option", STR_INIT("\x04root"), STR_INIT("\x04-oot"), "not that of a user" },
                 { "a role that is an option", STR_INIT("\x06" "access"), STR_INIT("\x06" "-ccess"), "not that of a user" },
                 { "a state instead of a login", STR_INIT("\x55\x04\x07\x0c\x04root"), STR_INIT("\x55\x04\x08\x0c\x04root"),

@@ -59,7 +59,7 @@ static struct error *check_trait(const char *name, const Cteleport__V1__StringLi
                         return error_new(ERROR_INVALID_ARGUMENT, "a value of a trait is longer than %d characters", LIMIT_NAME);
                 if (are_logins && !name_is_login(value))
                         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the login '%s' is not a name of an account", shown),
-                                          "use letters, digits, '.', '_' and '-', beginning with a letter, digit or '_', at most 32 characters");
+                                          "use letters, digits and '._-@', beginning with a letter, digit or '_', at most %d characters", LIMIT_LOGIN_NAME);
         }
         return NULL;
 }

@@ -176,6 +176,13 @@ static void put_yaml_value(struct buf *out, const ProtobufCFieldDescriptor *fiel
                 put_yaml_strings(out, *(Cteleport__V1__Strings *const *)at, indent);
                 return;
         }
+        if (is_of_form(field, FORM_MESSAGE)) {
+                const ProtobufCMessage *below = *(ProtobufCMessage *const *)at;
+
+                buf_put_char(out, is_empty(below) ? ' ' : '\n');
+                put_yaml_fields(out, below, indent + 2, false);
+                return;
+        }
         buf_put_char(out, ' ');
         put_yaml_scalar(out, field, at);
         buf_put_char(out, '\n');
@@ -227,11 +234,6 @@ static void put_yaml_field(struct buf *out, const ProtobufCMessage *msg, const P
                         put_yaml_map(out, field, *(ProtobufCMessage **const *)at, count, indent);
                 else
                         put_yaml_list(out, field, *(char *const *)at, count, indent);
-        } else if (is_of_form(field, FORM_MESSAGE)) {
-                const ProtobufCMessage *below = *(ProtobufCMessage *const *)at;
-
-                buf_put_char(out, is_empty(below) ? ' ' : '\n');
-                put_yaml_fields(out, below, indent + 2, false);
         } else {
                 put_yaml_value(out, field, at, indent);
         }

@@ -105,6 +105,12 @@ class Person:
             assert done.code == 0, f"tsh {args} failed ({done.code}):\n{done.out}\n{done.err}"
         return done
 
+    def line(self, text, code=0, patience=60):
+        """A line of /bin/sh on the workstation, with tsh on its path."""
+        done = Result(subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True, timeout=patience, env=self.env))
+        assert done.code == code, f"{text} ended with {done.code}:\n{done.out}\n{done.err}"
+        return done
+
     def login(self, *args, password=None, otp=None, check=True):
         return self.tsh("login", f"--proxy={self.cluster.proxy_addr}", f"--user={self.name}", "--insecure", *args,
                         stdin=f"{password or self.password}\n{otp or self.otp()}\n", check=check)

@@ -127,6 +127,21 @@ def test_the_invite_page_in_a_browser(cluster, tmp_path):
 # ---- logging in -----------------------------------------------------------------------------------------------------
 
 
+def test_an_address_copied_from_a_browser_is_taken(cluster, carol):
+    done = carol.tsh("login", f"--proxy=https://{cluster.proxy_addr}/web/login", f"--user={carol.name}", "--insecure",
+                     stdin=f"{carol.password}\n{carol.otp()}\n")
+    assert "Logged in as" in done.out
+    assert carol.tsh("status", f"--proxy=https://{cluster.proxy_addr}").code == 0
+
+
+def test_accounts_of_a_directory_are_logins(cluster):
+    cluster.tctl("users", "add", "dora", "--roles=access", "--logins=dora@corp.example.com,root")
+    assert cluster.json("get", "user/dora")[0]["spec"]["traits"] == {"logins": ["dora@corp.example.com", "root"]}
+    cluster.tctl("users", "update", "dora", "--set-logins=dora@corp")
+    assert cluster.json("get", "user/dora")[0]["spec"]["traits"] == {"logins": ["dora@corp"]}
+    cluster.tctl("users", "rm", "dora")
+
+
 def test_login_shows_the_status_block(carol):
     out = carol.login().out
     for line in (r"> Profile URL: {8}https://", r"  Logged in as: {7}carol", r"  Cluster: {12}example\.test", r"  Roles: {14}access",

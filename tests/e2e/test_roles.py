@@ -115,6 +115,14 @@ def test_ls_filters_by_labels_search_and_query(alice):
     assert json.loads(alice.tsh("ls", "--format=json").out)[0]["spec"]["hostname"] == "web-1"
 
 
+def test_tctl_filters_nodes_as_tsh_does(access):
+    def names(*args):
+        return [node["spec"]["hostname"] for node in access.json("nodes", "ls", *args)]
+
+    assert names('--query=labels["env"] == "prod"') == ["web-1"] == names("--search=web") == names("env=prod")
+    assert names('--query=labels["env"] != "prod"') == []
+
+
 def test_labels_may_be_what_commands_say(access, alice, aws, tmp_path):
     said = tmp_path / "said"
     said.write_text("blue\n")

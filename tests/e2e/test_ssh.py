@@ -33,6 +33,34 @@ def test_a_command_killed_by_a_signal_fails(alice):
     assert alice.tsh("ssh", "root@web-1", "kill -9 $$", check=False).code != 0
 
 
+@pytest.mark.parametrize("closed, shown", [("<&-", "ok\n"), (">&-", ""), ("2>&-", "ok\n"), ("<&- >&- 2>&-", "")])
+def test_it_works_with_closed_standard_descriptors(alice, closed, shown):
+    assert alice.line(f'tsh ssh root@web-1 "echo ok; exit 7" {closed}', code=7).out == shown
+    assert alice.line(f"tsh ls --format=names {closed}").out == shown.replace("ok", "web-1")
+
+
+def test_links_named_ssh_and_scp_are_those_commands(alice, tmp_path):
+    for name in ("ssh", "scp"):
+        (tmp_path / name).symlink_to(alice.bin / "tsh")
+    assert alice.line(f"{tmp_path}/ssh root@web-1 'echo linked'").out == "linked\n"
+    alice.line(f"{tmp_path}/scp -q root@web-1:/etc/hostname {tmp_path}/copied")
+    assert (tmp_path / "copied").read_text() == pathlib.Path("/etc/hostname").read_text()
+
+
+def test_tt_gives_a_terminal_without_one_here(alice):
+    assert "/dev/pts/" in alice.tsh("ssh", "-tt", "root@web-1", "tty").out
+    assert "/dev/pts/" in alice.tsh("ssh", "-o", "RequestTTY=force", "root@web-1", "tty").out
+
+
+def test_the_language_of_the_workstation_reaches_the_node(alice):
+    assert alice.line("LANG=C.UTF-8 LC_TIME=C tsh ssh root@web-1 'echo $LANG $LC_TIME'").out == "C.UTF-8 C\n"
+
+
+def test_forwarding_of_the_local_agent_by_teleports_word(alice):
+    done = alice.tsh("ssh", "-o", "ForwardAgent local", "root@web-1", "echo ok")
+    assert done.out == "ok\n" and "Cannot forward agent" not in done.err
+
+
 def test_standard_input_reaches_the_command_and_its_end_too(alice):
     text = "".join(f"line {i}\n" for i in range(1000))
     assert alice.tsh("ssh", "root@web-1", "sha256sum", stdin=text).out.split()[0] == hashlib.sha256(text.encode()).hexdigest()

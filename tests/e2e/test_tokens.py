@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import re
 import threading
 
 import grpc
@@ -170,6 +171,21 @@ spec:
     token = auth.json("get", "token/carried-over")[0]
     assert (token["version"], token["spec"]["suggested_labels"]) == ("v2", {"env": ["prod"]})
     assert token["spec"]["allow"][1] == {"aws_account": "123456789012", "aws_arn": "arn:aws:sts::123456789012:assumed-role/web/i-*"}
+
+
+def test_a_revision_in_a_file_guards_what_it_overwrites(auth):
+    auth.tctl("create", "-f", stdin=GUIDE)
+    old = auth.tctl("get", "token/iam-token", "--format=yaml").out
+    auth.tctl("create", "-f", stdin=GUIDE.replace("[Node]", "[App]"))
+    done = auth.tctl("create", "-f", stdin=old, check=False)
+    assert done.code == 1 and "changed by somebody else meanwhile" in done.err and "without metadata.revision" in done.err
+    assert auth.json("get", "token/iam-token")[0]["spec"]["roles"] == ["App"]
+    present = auth.tctl("get", "token/iam-token", "--format=yaml").out
+    assert "updated" in auth.tctl("create", "-f", stdin=present).out
+    foreign = re.sub("revision: .*", "revision: 6f0b1c9e-9f0c-4c5e-9d5e-1a2b3c4d5e6f", old)
+    assert "updated" in auth.tctl("create", "-f", stdin=foreign).out
+    auth.tctl("rm", "token/iam-token")
+    assert "created" in auth.tctl("create", "-f", stdin=old).out
 
 
 def test_who_changes_tokens_is_audited(auth):

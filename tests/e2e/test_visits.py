@@ -191,9 +191,10 @@ def test_the_label_of_a_command_is_told_between_visits(crowded, aws, tmp_path):
     host = cluster.join(env=aws.identity(), ssh={"commands": [{"name": "word", "command": ["/bin/cat", str(said)], "period": "1s"}]})
 
     def word():
-        return next((label["result"] for n in cluster.nodes() if n["metadata"]["name"] == host.host_id
-                     for label in n["spec"].get("cmd_labels", [])), None)
+        return next((n["spec"]["cmd_labels"]["word"]["result"] for n in cluster.nodes()
+                     if n["metadata"]["name"] == host.host_id and "cmd_labels" in n["spec"]), None)
 
     wait_until(lambda: word() == "one", "its label is there")
+    assert "word=one" in cluster.tctl("nodes", "ls").out
     said.write_text("two")
     wait_until(lambda: word() == "two", "its label has changed")

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/common/flags_internal.h"
+#include "os/file.h"
 
 enum { NEAR = 2 }; /* more edits than that are another word */
 
@@ -21,6 +22,7 @@ struct flag_value {
         const char **items; /* FLAG_LIST, NULL-terminated */
         size_t item_count;
         bool is_on;    /* FLAG_SWITCH */
+        size_t count;  /* FLAG_SWITCH: times it was given on the command line */
         bool is_given; /* on the command line, not by the environment */
 };
 
@@ -308,6 +310,7 @@ static struct error *take_long(struct parser *p, const char *word)
         if (v == NULL || (is_negated && (v->row->kind != FLAG_SWITCH || equals != NULL)))
                 return unknown_flag(p, name);
         v->is_given = true;
+        v->count++;
         if (v->row->kind == FLAG_SWITCH)
                 return set_switch(v, equals != NULL ? equals + 1 : is_negated ? "false" : "true");
         TRY(value_of(p, v->row, equals == NULL ? NULL : equals + 1, &text));
@@ -330,6 +333,7 @@ static struct error *take_letters(struct parser *p, const char *word)
                 v->is_given = true;
                 if (v->row->kind == FLAG_SWITCH) {
                         v->is_on = true;
+                        v->count++;
                         continue;
                 }
                 TRY(value_of(p, v->row, at[1] == '\0' ? NULL : at[1] == '=' ? at + 2 : at + 1, &text));
@@ -431,6 +435,7 @@ int flags_main(const struct program *program, void *ctx, int argc, char **argv)
 {
         AUTO_PTR(flags) f = NULL;
         AUTO(buf) help = BUF_MAX(256 * KiB);
+        file_open_standard();
         struct error *err = flags_parse(program, argc, argv, &f, &help);
 
         if (err == NULL && f == NULL)
@@ -467,6 +472,11 @@ static const struct flag_value *value_named(const struct flags *f, const char *n
 bool flags_switch(const struct flags *f, const char *name)
 {
         return value_named(f, name, FLAG_SWITCH)->is_on;
+}
+
+size_t flags_count(const struct flags *f, const char *name)
+{
+        return value_named(f, name, FLAG_SWITCH)->count;
 }
 
 const char *flags_text(const struct flags *f, const char *name)

@@ -86,6 +86,9 @@ DEFINE_AUTO_PTR(flags);
  * are borrowed from *f; NULL when neither flag, environment nor fallback gave one.
  */
 bool flags_switch(const struct flags *f, const char *name);
+
+/* How often a switch was given on the command line: `-tt` counts two. */
+size_t flags_count(const struct flags *f, const char *name);
 const char *flags_text(const struct flags *f, const char *name);
 /* NULL-terminated, never NULL. */
 const char *const *flags_list(const struct flags *f, const char *name);

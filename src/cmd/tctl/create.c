@@ -62,13 +62,46 @@ static struct error *try_tokens(struct session *s, const struct resources *all)
         return NULL;
 }
 
+/*
+ * The revision in a file guards what is overwritten: it is the one that `tctl get` printed. One that is no number is
+ * another system's, and where nothing is there nothing can be lost: neither guards.
+ */
+static struct error *guarding_revision(struct session *s, const struct kind *kind, const Cteleport__V1__Metadata *metadata,
+                                       const char **ret)
+{
+        ProtobufCMessage **found = NULL;
+        size_t count = 0;
+        int64_t number;
+
+        *ret = NULL;
+        if (str_is_empty(str_of(metadata->revision)))
+                return NULL;
+        AUTO_PTR(error) foreign = parse_int(str_of(metadata->revision), 1, INT64_MAX, "revision", &number);
+        if (foreign != NULL)
+                return NULL;
+        struct error *err = kind->find(s, metadata->name, false, &found, &count);
+        if (err == NULL)
+                *ret = metadata->revision;
+        else if (err->code == ERROR_NOT_FOUND) {
+                error_free(err);
+                err = NULL;
+        }
+        return err;
+}
+
 static struct error *create(struct session *s, const struct resource *r, bool is_forced)
 {
         const struct kind *kind = kind_of(r->msg);
         struct kind_put how = { .must_be_new = !is_forced && !kind->is_always_overwritten };
         bool was_there = false;
+
+        if (!how.must_be_new)
+                TRY(guarding_revision(s, kind, kind_metadata(r->msg), &how.if_revision));
         struct error *err = kind_write(s, kind, r->msg, how, &was_there);
 
+        if (err != NULL && err->code == ERROR_ABORTED)
+                return error_hint(err, "take its present text (tctl get) and repeat the change; without metadata.revision the file "
+                                       "overwrites whatever is there");
         if (err != NULL && err->code == ERROR_ALREADY_EXISTS)
                 return error_hint(err, "use -f (--force) to overwrite it");
         if (err == NULL)

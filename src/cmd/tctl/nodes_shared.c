@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "client/node_filter.h"
 #include "cmd/common/output.h"
 #include "cmd/common/table.h"
 
@@ -84,7 +85,7 @@ void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t 
                 AUTO(buf) heartbeat = BUF_MAX(128);
 
                 put_address(&address, spec);
-                output_put_labels(&labels, nodes[i]->metadata, is_verbose);
+                node_put_labels(&labels, nodes[i], is_verbose);
                 output_put_words(&services, spec->services, spec->n_services, ",");
                 output_put_time(&heartbeat, spec->last_heartbeat);
                 TABLE_ROW(t, str_of(spec->hostname), str_of(name_of(nodes[i]->metadata)), buf_str(&address),

@@ -325,7 +325,7 @@ static void lists_nodes_without_letting_them_steer_the_terminal(void **state)
         assert_true(str_contains(buf_str(&f->out), STR("\"hostname\": \"web\"")));
         assert_false(str_contains(buf_str(&f->out), STR("10.0.0.2")));
         TCTL(f, "nodes", "ls", "prod");
-        assert_fails(f, "ERROR: 'prod' is not a label\nhint:  write key=value, several with commas between\n\n");
+        assert_fails(f, "ERROR: 'prod' does not name labels\nhint:  write key=value, several with commas between\n\n");
 }
 
 static void lists_the_inventory(void **state)

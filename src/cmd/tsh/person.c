@@ -40,7 +40,11 @@ struct error *person_proxy(struct arena *a, const struct flags *given, const cha
 {
         struct str text = str_of(flags_text(given, "proxy"));
 
-        *ret = str_is_empty(text) ? NULL : str_to_c(a, str_split(&text, ','));
+        text = str_split(&text, ',');
+        if (str_starts_with(text, STR("https://"))) /* an address copied from a browser */
+                text = str_slice(text, strlen("https://"), text.len);
+        text = str_split(&text, '/');
+        *ret = str_is_empty(text) ? NULL : str_to_c(a, text);
         return NULL;
 }
 
@@ -79,8 +83,8 @@ struct error *person_login(const struct flags *given, const struct profile *p, c
         if (login == NULL && p->login_count == 1 && name_is_login(p->logins[0]))
                 login = str_to_c(p->arena, p->logins[0]);
         if (login == NULL)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "which account on the node is not said"),
-                                  "write login@node; 'tsh status' shows your logins");
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "no login is given: name the account on the node"),
+                                  "write LOGIN@NODE or --login=LOGIN; 'tsh status' lists your logins");
         if (!name_is_login(str_of(login))) {
                 AUTO_MEM char *shown = escaped(str_of(login));
 

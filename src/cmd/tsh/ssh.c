@@ -37,15 +37,30 @@ static const struct {
         { "forward", "-L" }, { "remote-forward", "-R" }, { "dynamic-forward", "-D" }, { "option", "-o" },
 };
 
+/* Teleport's `-o "ForwardAgent local"` means the agent of SSH_AUTH_SOCK, which ssh calls yes. */
+static bool is_forward_agent_local(struct str option)
+{
+        struct str name = STR("ForwardAgent");
+        struct str value = str_slice(option, name.len, option.len);
+
+        if (!str_equal_nocase(str_slice(option, 0, name.len), name))
+                return false;
+        while (value.len > 0 && strchr(" \t=", value.ptr[0]) != NULL)
+                value = str_slice(value, 1, value.len);
+        return str_equal_nocase(str_trim(value), STR("local"));
+}
+
 static void add_flags(struct words *w, const struct flags *given)
 {
         for (size_t i = 0; i < ARRAY_LEN(switches); i++)
                 if (flags_switch(given, switches[i].flag))
                         words_add(w, switches[i].letter);
+        if (flags_count(given, "tty") > 1) /* a terminal although there is none here */
+                words_add(w, "-t");
         for (size_t i = 0; i < ARRAY_LEN(lists); i++)
                 for (const char *const *value = flags_list(given, lists[i].flag); *value != NULL; value++) {
                         words_add(w, lists[i].letter);
-                        words_add(w, *value);
+                        words_add(w, is_forward_agent_local(str_of(*value)) ? "ForwardAgent=yes" : *value);
                 }
         if (flags_switch(given, "debug"))
                 words_add(w, "-v");

@@ -2,6 +2,9 @@
 /*
  * The program `tsh`: what people have on their workstations to reach the cluster's machines.
  */
+#include <string.h>
+
+#include "base/mem.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/person.h"
 
@@ -45,7 +48,29 @@ static const struct program program = {
         .commands = commands,
 };
 
+/* A link named ssh, scp or sftp runs that command: argv of `tsh COMMAND ARGUMENTS`, or NULL for another name. */
+static char **argv_of_link(int argc, char **argv)
+{
+        static const char *const names[] = { "ssh", "scp", "sftp" };
+        const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+        const char *name = argc == 0 ? "" : slash == NULL ? argv[0] : slash + 1;
+        char **made;
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                if (strcmp(name, names[i]) != 0)
+                        continue;
+                made = mem_alloc(((size_t)argc + 2) * sizeof *made);
+                made[0] = argv[0];
+                made[1] = (char *)(uintptr_t)names[i];
+                memcpy(made + 2, argv + 1, (size_t)argc * sizeof *made); /* with the NULL behind */
+                return made;
+        }
+        return NULL;
+}
+
 int main(int argc, char **argv)
 {
-        return flags_main(&program, NULL, argc, argv);
+        AUTO_MEM char **linked = argv_of_link(argc, argv);
+
+        return linked == NULL ? flags_main(&program, NULL, argc, argv) : flags_main(&program, NULL, argc + 1, linked);
 }
