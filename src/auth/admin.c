@@ -5,10 +5,12 @@
 
 #include "api.pb-c.h"
 #include "auth/admin_request.h"
+#include "auth/decision.h"
 #include "auth/directory.h"
 #include "auth/hosts.h"
 #include "auth/nodes.h"
 #include "auth/presence.h"
+#include "auth/sessions.h"
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -340,10 +342,86 @@ static struct error *show_node(struct admin_request *q, const struct store_item 
         return NULL;
 }
 
+/* ---- nodes by name: what Dial would find */
+
+struct node_search {
+        struct listing page;
+        struct str ids[LIMIT_DIAL_CANDIDATES];
+        size_t count, looked_at;
+};
+
+static void look_at_next(struct admin_request *q);
+
+/* As dial_service.c decides: an ambiguous name is ambiguous for both. */
+static struct error *show_if_reached(struct admin_request *q, struct node_search *s, const struct store_item *item)
+{
+        const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
+        Cteleport__State__V1__Presence *p = NULL;
+        struct access_person person = { 0 };
+        struct access_session may;
+
+        TRY(read_presence(q, item, &p));
+        if (!serves(p, "Node"))
+                return NULL;
+        struct node node = node_of_presence(q->arena, p);
+        if (!str_is_empty(q->user)) {
+                AUTO_PTR(error) refusal = person_check(q->auth->directory, q->user, str_of(m->login), &node, q->arena, &person, &may);
+
+                if (refusal != NULL)
+                        return NULL;
+        }
+        listing_add(q, &s->page, &node_of(q, p)->base);
+        return NULL;
+}
+
+static void on_found(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct admin_request *q = ctx;
+
+        if (err == NULL && item != NULL)
+                err = show_if_reached(q, q->state, item);
+        if (err == NULL)
+                err = admin_check_waited_for(q);
+        if (err != NULL)
+                admin_fail(q, err);
+        else
+                look_at_next(q);
+}
+
+static void look_at_next(struct admin_request *q)
+{
+        struct node_search *s = q->state;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        if (s->looked_at == s->count) {
+                listing_reply(q, &s->page);
+                return;
+        }
+        presence_key(s->ids[s->looked_at++], &key);
+        store_get(q->auth->store, buf_str(&key), on_found, q);
+}
+
+static void find_nodes(struct admin_request *q, struct str name)
+{
+        struct node_search *s = arena_alloc(q->arena, sizeof *s);
+
+        *s = (struct node_search){ .page = { .page = &cteleport__v1__list_nodes_response__descriptor, .next = (char *)(uintptr_t)"" } };
+        s->count = nodes_dialled(sessions_nodes(q->auth->sessions), name, s->ids);
+        for (size_t i = 0; i < s->count; i++)
+                s->ids[i] = arena_str(q->arena, s->ids[i]);
+        q->state = s;
+        look_at_next(q);
+}
+
 void admin_list_nodes(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+        const char *node = ((const Cteleport__V1__ListRequest *)q->message)->node;
 
+        if (node[0] != '\0') {
+                find_nodes(q, str_of(node));
+                return;
+        }
         admin_list(q, (struct listing){ PRESENCE_PREFIX, show_node, &cteleport__v1__list_nodes_response__descriptor,
                                         .ctx = arena_alloc(q->arena, sizeof(struct node_listing)) });
 }
@@ -437,7 +515,7 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         store_txn_delete(t, buf_str(&key));
         if (name != NULL && str_equal(str_of(name->host_id), str_of(host_id))) {
                 buf_clear(&key);
-                name_key(doomed->host_name, &key);
+                name_key(doomed->host_name, q->auth->cluster, &key);
                 store_txn_require(t, buf_str(&key), revision);
                 store_txn_delete(t, buf_str(&key));
         }

@@ -401,13 +401,20 @@ static struct error *check_params(struct attempt *at, const struct attempt_param
                                  STR_ARG(params->method), at->token.token->spec->join_method);
         TRY(name_check_host(params->host_name, "host name"));
         at->host_name = arena_str(at->arena, params->host_name);
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME), id_in_name = BUF_MAX(LIMIT_NAME);
+
+        name_put_canonical(&canonical, params->host_name, at->auth->cluster);
         /* An address names whoever has it next; where the host is seen is certified beside its name. */
-        if (name_is_ip(params->host_name))
+        if (name_is_ip(buf_str(&canonical)))
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is an address", STR_ARG(at->host_name)),
                                   "set teleport.nodename in teleport.yaml to a name");
         if (name_is_reserved(params->host_name, at->auth->cluster))
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is reserved", STR_ARG(at->host_name)),
                                   "set teleport.nodename in teleport.yaml");
+        if (name_is_under_host_id(params->host_name, at->auth->cluster, &id_in_name) &&
+            (!at->is_legacy || !str_equal(buf_str(&id_in_name), at->claimed_host_id)))
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is the ID of a host", STR_ARG(at->host_name)),
+                                  "set teleport.nodename in teleport.yaml to a name");
         TRY(check_keys(at, params));
         TRY(check_names(at, params->principals, params->principal_count, "additional principal"));
         return check_names(at, params->dns_names, params->dns_name_count, "DNS name");

@@ -160,7 +160,7 @@ static void put_name(struct attempt *at, struct store_txn *t, struct walltime ex
 
         name.host_id = (char *)(uintptr_t)at->host_id.ptr;
         name.binding = (char *)(uintptr_t)at->binding.ptr;
-        name_key(at->host_name, &key);
+        name_key(at->host_name, at->auth->cluster, &key);
         store_txn_require(t, buf_str(&key), at->name_revision);
         store_txn_put_message(t, buf_str(&key), &name.base, expires);
 }

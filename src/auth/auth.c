@@ -130,7 +130,7 @@ static void write_own_record(struct auth *a)
         buf_clear(&key);
         name.host_id = host.host_id;
         name.binding = host.binding;
-        name_key(str_of(host.hostname), &key);
+        name_key(str_of(host.hostname), a->cluster, &key);
         store_txn_put_message(t, buf_str(&key), &name.base, (struct walltime){ 0 });
         store_txn_commit(t, on_own_record, a);
 }

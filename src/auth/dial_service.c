@@ -197,22 +197,9 @@ static void look_at_next(struct dial *d)
 static void find_candidates(struct dial *d)
 {
         struct str ids[LIMIT_DIAL_CANDIDATES];
-        const struct nodes *nodes = sessions_nodes(d->auth->sessions);
-        size_t count = nodes_named(nodes, d->target, ids, ARRAY_LEN(ids));
-        AUTO(buf) suffix = BUF_MAX(LIMIT_NAME + 2);
+        size_t count = nodes_dialled(sessions_nodes(d->auth->sessions), d->target, ids);
 
-        /* OpenSSH configurations of `tsh config` say <name>.<cluster>. */
-        buf_put_char(&suffix, '.');
-        buf_put(&suffix, d->auth->cluster);
-        if (str_ends_with(d->target, buf_str(&suffix)) && count == 0) {
-                d->target = arena_str(d->arena, str_slice(d->target, 0, d->target.len - suffix.len));
-                count = nodes_named(nodes, d->target, ids, ARRAY_LEN(ids));
-        }
-        if (name_is_host_id(d->target)) { /* an ID cannot be taken by a name */
-                ids[0] = d->target;
-                count = 1;
-        }
-        for (size_t i = 0; i < count && i < ARRAY_LEN(ids); i++)
+        for (size_t i = 0; i < count; i++)
                 d->candidates[d->candidate_count++] = arena_str(d->arena, ids[i]);
 }
 
@@ -220,7 +207,11 @@ static void find_candidates(struct dial *d)
 
 static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequest *m)
 {
-        if (!name_is_host(str_of(m->target)) && !name_is_host_id(str_of(m->target))) {
+        struct str target = str_of(m->target);
+
+        if (str_ends_with(target, STR("."))) /* of the root of the DNS */
+                target.len--;
+        if (!name_is_host(target) && !name_is_host_id(target)) {
                 AUTO_MEM char *shown = escaped(str_of(m->target));
 
                 return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the name of a node", shown);

@@ -7,6 +7,7 @@
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "resource/lock.h"
 #include "resource/user.h"
@@ -420,6 +421,7 @@ struct error *directory_check_issued(const struct directory *d, struct str user,
 /* ---- locks ---------------------------------------------------------------------------------------------------------- */
 
 struct lock_search {
+        struct str cluster;
         const struct lock_subject *subject;
         struct walltime now;
         const Cteleport__V1__Lock *hit;
@@ -430,13 +432,19 @@ static bool is_same(const char *wanted, struct str is)
         return wanted != NULL && *wanted != '\0' && str_equal(str_of(wanted), is);
 }
 
-static bool is_locked(const Cteleport__V1__LockTarget *t, const struct lock_subject *s)
+/* Hosts are known by spellings of their names and IDs. */
+static bool is_same_host(const char *wanted, struct str is, struct str cluster)
+{
+        return wanted != NULL && *wanted != '\0' && name_is_same(str_of(wanted), is, cluster);
+}
+
+static bool is_locked(const Cteleport__V1__LockTarget *t, const struct lock_subject *s, struct str cluster)
 {
         for (size_t i = 0; i < s->role_count; i++)
                 if (is_same(t->role, s->roles[i]))
                         return true;
-        return is_same(t->user, s->user) || is_same(t->login, s->login) || is_same(t->server_id, s->host_id) || is_same(t->node, s->host_id) ||
-               (t->node != NULL && !str_is_empty(s->hostname) && str_equal_nocase(str_of(t->node), s->hostname));
+        return is_same(t->user, s->user) || is_same(t->login, s->login) || is_same_host(t->server_id, s->host_id, cluster) ||
+               is_same_host(t->node, s->host_id, cluster) || is_same_host(t->node, s->hostname, cluster);
 }
 
 static void visit_lock(void *ctx, struct str key, void *value)
@@ -447,13 +455,13 @@ static void visit_lock(void *ctx, struct str key, void *value)
 
         (void)key;
         if (lock->spec != NULL && lock->spec->target != NULL && (ends.ns == 0 || ends.ns > search->now.ns) &&
-            is_locked(lock->spec->target, search->subject))
+            is_locked(lock->spec->target, search->subject, search->cluster))
                 search->hit = lock;
 }
 
 struct error *directory_check_locks(const struct directory *d, const struct lock_subject *subject)
 {
-        struct lock_search search = { subject, loop_wall(&d->auth->loop), NULL };
+        struct lock_search search = { d->auth->cluster, subject, loop_wall(&d->auth->loop), NULL };
         AUTO(buf) target = BUF_MAX(2 * KiB);
 
         map_each((struct map *)(uintptr_t)&d->sections[LOCKS].records, visit_lock, &search); /* visit_lock changes nothing */

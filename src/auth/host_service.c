@@ -142,7 +142,7 @@ static void record(struct renewal *r)
                 store_txn_require(t, buf_str(&key), r->host_revision);
                 store_txn_put_message(t, buf_str(&key), &r->host->base, expires);
                 buf_clear(&key);
-                name_key(r->host_name, &key);
+                name_key(r->host_name, r->auth->cluster, &key);
                 name.host_id = r->host->host_id;
                 name.binding = r->host->binding;
                 store_txn_require(t, buf_str(&key), r->name_revision);

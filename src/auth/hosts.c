@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "rpc/rpc.h"
 
@@ -15,11 +16,10 @@ void host_key(struct str host_id, struct buf *out)
         buf_put(out, host_id);
 }
 
-void name_key(struct str host_name, struct buf *out)
+void name_key(struct str host_name, struct str cluster, struct buf *out)
 {
         buf_put(out, NAME_PREFIX);
-        for (size_t i = 0; i < host_name.len; i++)
-                buf_put_char(out, char_lower(host_name.ptr[i]));
+        name_put_canonical(out, host_name, cluster);
 }
 
 void presence_key(struct str host_id, struct buf *out)
@@ -124,7 +124,7 @@ void name_find(struct auth *a, struct str host_name,
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         *f = (struct find){ .type = &cteleport__state__v1__name__descriptor, .on_name = done, .ctx = ctx };
-        name_key(host_name, &key);
+        name_key(host_name, a->cluster, &key);
         store_get(a->store, buf_str(&key), on_item, f);
 }
 

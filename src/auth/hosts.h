@@ -13,7 +13,7 @@
 #define PRESENCE_PREFIX STR("/presence/")
 
 void host_key(struct str host_id, struct buf *out);
-void name_key(struct str host_name, struct buf *out); /* lower case: DNS names are */
+void name_key(struct str host_name, struct str cluster, struct buf *out); /* canonical form: see name_put_canonical */
 void presence_key(struct str host_id, struct buf *out);
 
 /*

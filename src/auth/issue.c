@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/names.h"
 #include "pki/cert.h"
 #include "rpc/rpc.h"
 
@@ -167,17 +168,8 @@ void issue_fill_certificates(const struct auth *a, const Cteleport__Internal__V1
                 ret->ssh_ca_keys[ret->n_ssh_ca_keys++] = user->ssh_keys[i];
 }
 
-static bool is_under(struct str name, struct str own, struct str cluster)
-{
-        if (str_equal_nocase(name, own))
-                return true;
-        return name.len == own.len + 1 + cluster.len && name.ptr[own.len] == '.' &&
-               str_equal_nocase(str_slice(name, 0, own.len), own) &&
-               str_equal_nocase(str_slice(name, own.len + 1, name.len), cluster);
-}
-
 bool issue_name_is_own(struct str name, struct str host_id, struct str host_name, struct str cluster, struct str remote_ip)
 {
-        return is_under(name, host_id, cluster) || is_under(name, host_name, cluster) ||
+        return name_is_same(name, host_id, cluster) || name_is_same(name, host_name, cluster) ||
                (!str_is_empty(remote_ip) && str_equal(name, remote_ip));
 }

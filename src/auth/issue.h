@@ -51,7 +51,7 @@ void issue_fill_certificates(const struct auth *a, const Cteleport__Internal__V1
 
 /*
  * Whether a host called host_name with host_id, seen at remote_ip, may ask for this additional name:
- * its own name or ID, alone or under the cluster's name, and the address it is seen at.
+ * its own name or ID in any spelling, and the address it is seen at.
  */
 bool issue_name_is_own(struct str name, struct str host_id, struct str host_name, struct str cluster, struct str remote_ip);
 

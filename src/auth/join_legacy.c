@@ -88,7 +88,8 @@ static void send_certs(struct legacy *l, const struct attempt_result *result)
 
         issue_fill_certificates(l->auth, result->certs, arena, &all);
         certs.tls = pem_of(arena, all.tls_cert);
-        certs.ssh = line_of(arena, all.ssh_cert);
+        if (all.ssh_cert.len > 0) /* role Node only */
+                certs.ssh = line_of(arena, all.ssh_cert);
         certs.tlscacerts = arena_alloc(arena, all.n_tls_ca_certs * sizeof *certs.tlscacerts);
         for (size_t i = 0; i < all.n_tls_ca_certs; i++)
                 certs.tlscacerts[certs.n_tlscacerts++] = pem_of(arena, all.tls_ca_certs[i]);

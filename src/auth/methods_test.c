@@ -190,6 +190,7 @@ static int open_fixture(void **state)
         assert_null(loop_init(&f->auth.loop, &f->clock.clock));
         assert_null(store_open(&f->auth.loop, (struct store_options){ .type = "memory" }, &f->auth.store));
         f->awaited++;
+        f->auth.cluster = STR("example.com");
         f->auth.directory = directory_open(&f->auth, on_ready, f);
         wait_for(f);
         f->watch = directory_watch(f->auth.directory, on_changed, f);
@@ -337,6 +338,7 @@ static void does_not_know_strangers_with_any_name(void **state)
 /* ---- locks ----------------------------------------------------------------------------------------------------- */
 
 #define NODE_ID "3f2c0a52-7d3c-4c5e-9b0e-0123456789ab"
+#define NODE_ID_UPPER "3F2C0A52-7D3C-4C5E-9B0E-0123456789AB"
 
 static const struct {
         const char *name, *spec;
@@ -351,6 +353,9 @@ static const struct {
         { "the node by name", "{target: {node: Web-1}}", true },
         { "the node by ID", "{target: {node: " NODE_ID "}}", true },
         { "the node by server_id", "{target: {server_id: " NODE_ID "}}", true },
+        { "the node in another spelling", "{target: {node: WEB-1.Example.com.}}", true },
+        { "a node below it", "{target: {node: a.web-1}}", false },
+        { "the ID in capitals", "{target: {server_id: " NODE_ID_UPPER "}}", true },
         { "a server_id is no name", "{target: {server_id: web-1}}", false },
         { "a lock without target locks nobody", "{}", false },
         { "a lock with empty targets locks nobody", NULL, false },

@@ -5,6 +5,7 @@
 
 #include "auth/hosts.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "rpc/rpc.h"
 
 enum { PRESENCE_ARENA = LIMIT_STORE_VALUE * 4 };
@@ -12,7 +13,7 @@ enum { PRESENCE_ARENA = LIMIT_STORE_VALUE * 4 };
 /* A host and the name it announces; a member of the list of those with the same name. */
 struct entry {
         struct entry *next, **at;
-        char *name; /* lower case */
+        char *name; /* canonical form */
         char host_id[];
 };
 
@@ -20,7 +21,7 @@ struct nodes {
         struct auth *auth;
         struct store_watch *watch;
         struct map by_id;   /* host ID -> struct entry, owned */
-        struct map by_name; /* lower case -> struct list, owned */
+        struct map by_name; /* canonical form -> struct list, owned */
         void (*ready)(void *ctx, struct error *err);
         void *ready_ctx;
         bool is_closed; /* while a page is under way */
@@ -32,13 +33,12 @@ struct list {
 
 /* ---- the index ----------------------------------------------------------------------------------------- */
 
-static char *lower_case(struct str s)
+static char *canonical(const struct nodes *n, struct str name)
 {
-        char *copy = str_dup(s);
+        AUTO(buf) out = BUF_MAX(2 * LIMIT_NAME);
 
-        for (size_t i = 0; i < s.len; i++)
-                copy[i] = char_lower(copy[i]);
-        return copy;
+        name_put_canonical(&out, name, n->auth->cluster);
+        return buf_take(&out);
 }
 
 static void forget(struct nodes *n, struct entry *e)
@@ -58,7 +58,7 @@ static void forget(struct nodes *n, struct entry *e)
 static void note(struct nodes *n, struct str host_id, struct str hostname)
 {
         struct entry *e = map_get(&n->by_id, host_id);
-        AUTO_MEM char *name = lower_case(hostname);
+        AUTO_MEM char *name = canonical(n, hostname);
 
         if (e != NULL && strcmp(e->name, name) == 0)
                 return;
@@ -108,7 +108,7 @@ static void on_change(void *ctx, const struct store_item *item, bool deleted)
 
 size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_ids, size_t room)
 {
-        AUTO_MEM char *name = lower_case(host_name);
+        AUTO_MEM char *name = canonical(n, host_name);
         const struct list *list = map_get(&n->by_name, str_of(name));
         size_t count = 0;
 
@@ -116,6 +116,21 @@ size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_
                 if (count < room)
                         ret_ids[count] = str_of(e->host_id);
         return count;
+}
+
+size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_ids[LIMIT_DIAL_CANDIDATES])
+{
+        AUTO_MEM char *name = canonical(n, target);
+
+        if (name_is_host_id(str_of(name))) {
+                const struct entry *e = map_get(&n->by_id, str_of(name));
+
+                if (e != NULL)
+                        ret_ids[0] = str_of(e->host_id);
+                return e != NULL;
+        }
+        size_t count = nodes_named(n, target, ret_ids, LIMIT_DIAL_CANDIDATES);
+        return count < LIMIT_DIAL_CANDIDATES ? count : LIMIT_DIAL_CANDIDATES;
 }
 
 /* ---- open and close --------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include "access/access.h"
 #include "auth/auth.h"
+#include "base/limits.h"
 #include "state.pb-c.h"
 
 struct nodes;
@@ -15,8 +16,14 @@ struct nodes;
 struct nodes *nodes_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx) MUST_USE;
 void nodes_close(struct nodes *n); /* NULL is silent */
 
-/* Host IDs of up to `room` hosts that announce the name, any case; borrowed until the next turn. Returns how many there are. */
+/* Host IDs of up to `room` hosts that announce the name in any spelling; borrowed until the next turn. Returns how many there are. */
 size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_ids, size_t room);
+
+/*
+ * The hosts that a dial of `target` may mean, a name or an ID in any spelling: at most LIMIT_DIAL_CANDIDATES. An ID cannot
+ * be taken by a name. Borrowed until the next turn.
+ */
+size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_ids[LIMIT_DIAL_CANDIDATES]);
 
 /* A host that announces itself. */
 struct node {

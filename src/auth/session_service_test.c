@@ -472,6 +472,7 @@ static void dials_only_for_those_who_may(void **state)
         AUTO(buf) gone = tls_cert(&w->ca, "bob", 3600);
         user_ca_release(&other);
         given_node(w, WEB_2, "WEB-2", "prod");
+        given_node(w, "abcdefab-4444-4444-8444-444444444444", "web-4." CLUSTER, "prod");
         given_node(w, "33333333-3333-4333-8333-333333333333", "twin", "prod");
         given_node(w, "44444444-4444-4444-8444-444444444444", "Twin", "prod");
         const struct {
@@ -482,8 +483,16 @@ static void dials_only_for_those_who_may(void **state)
         } rows[] = {
                 { buf_str(&good), "web-1", "root", 0, "" },
                 { buf_str(&good), "web-1." CLUSTER, "root", 0, "" },
+                { buf_str(&good), "Web-1", "root", 0, "" },
+                { buf_str(&good), "web-1.", "root", 0, "" },
+                { buf_str(&good), "WEB-1." CLUSTER ".", "root", 0, "" },
                 { buf_str(&good), WEB_1, "", 0, "" },
+                { buf_str(&good), WEB_1 "." CLUSTER, "", 0, "" },
+                { buf_str(&good), "44444444-4444-4444-8444-44444444444A", "", ERROR_NOT_FOUND, "no node" },
+                { buf_str(&good), "ABCDEFAB-4444-4444-8444-444444444444", "", 0, "" },
+                { buf_str(&good), "web-1..", "root", ERROR_INVALID_ARGUMENT, "not the name of a node" },
                 { buf_str(&good), "web-2", "deploy", 0, "" },
+                { buf_str(&good), "web-4", "root", 0, "" },
                 { buf_str(&good), "twin", "root", ERROR_FAILED_PRECONDITION, "ambiguous" },
                 { buf_str(&good), "33333333-3333-4333-8333-333333333333", "root", 0, "" },
                 { buf_str(&good), "web-3", "root", ERROR_NOT_FOUND, "no node" },

@@ -130,7 +130,46 @@ struct error *name_check_token(struct str s, const char *field)
                           LIMIT_NAME);
 }
 
-bool name_is_reserved(struct str s, struct str cluster_name)
+void name_put_canonical(struct buf *out, struct str name, struct str cluster_name)
+{
+        for (;;) {
+                size_t short_len = name.len > cluster_name.len ? name.len - cluster_name.len - 1 : 0;
+
+                if (name.len > 1 && name.ptr[name.len - 1] == '.')
+                        name.len--;
+                else if (short_len > 0 && !str_is_empty(cluster_name) && name.ptr[short_len] == '.' &&
+                         str_equal_nocase(str_slice(name, short_len + 1, name.len), cluster_name))
+                        name.len = short_len;
+                else
+                        break;
+        }
+        for (size_t i = 0; i < name.len; i++)
+                buf_put_char(out, char_lower(name.ptr[i]));
+}
+
+bool name_is_same(struct str a, struct str b, struct str cluster_name)
+{
+        AUTO(buf) first = BUF_MAX(2 * LIMIT_NAME), second = BUF_MAX(2 * LIMIT_NAME);
+
+        name_put_canonical(&first, a, cluster_name);
+        name_put_canonical(&second, b, cluster_name);
+        return first.len > 0 && str_equal(buf_str(&first), buf_str(&second));
+}
+
+bool name_is_under_host_id(struct str name, struct str cluster_name, struct buf *ret_id)
+{
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
+
+        name_put_canonical(&canonical, name, cluster_name);
+        struct str first_label = str_slice(buf_str(&canonical), 0, str_find_char(buf_str(&canonical), '.'));
+        if (!name_is_host_id(first_label))
+                return false;
+        if (ret_id != NULL)
+                buf_put(ret_id, first_label);
+        return true;
+}
+
+static bool is_reserved(struct str s, struct str cluster_name)
 {
         static const struct str reserved[] = {
                 STR_INIT("localhost"), STR_INIT("::1"), STR_INIT("0.0.0.0"), STR_INIT("::"),
@@ -147,4 +186,12 @@ bool name_is_reserved(struct str s, struct str cluster_name)
                              STR(".teleport.cluster.local")))
                 return true;
         return str_equal_nocase(s, cluster_name);
+}
+
+bool name_is_reserved(struct str s, struct str cluster_name)
+{
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
+
+        name_put_canonical(&canonical, s, cluster_name);
+        return is_reserved(buf_str(&canonical), cluster_name);
 }

@@ -5,6 +5,7 @@
 #ifndef BASE_NAMES_H
 #define BASE_NAMES_H
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -43,7 +44,19 @@ struct error *name_check_host(struct str s, const char *field) MUST_USE;
 struct error *name_check_token(struct str s, const char *field) MUST_USE;
 
 /*
- * Names no joining host may ask for: localhost, loopback addresses, teleport.cluster.local and what is
+ * The one form in which names of hosts and host IDs are compared and kept, appended to out: lower case, no dot at the
+ * end, no ".<cluster>" behind. It is its own canonical form; two spellings of one name have the same.
+ */
+void name_put_canonical(struct buf *out, struct str name, struct str cluster_name);
+
+/* Whether two names are spellings of one. */
+bool name_is_same(struct str a, struct str b, struct str cluster_name);
+
+/* Whether the name is a host ID or lies under one ("<id>.internal"), in any spelling; *ret_id (may be NULL) gets the ID, appended. */
+bool name_is_under_host_id(struct str name, struct str cluster_name, struct buf *ret_id);
+
+/*
+ * Names no joining host may ask for, in any spelling: localhost, loopback addresses, teleport.cluster.local and what is
  * below it, and the cluster's own name. (Our own certificates for Auth and Proxy may hold them.)
  */
 bool name_is_reserved(struct str s, struct str cluster_name);

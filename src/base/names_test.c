@@ -138,7 +138,8 @@ static void keeps_the_names_of_the_cluster_for_itself(void **state)
 {
         static const char *const reserved[] = { "localhost", "LocalHost", "127.0.0.1", "127.3.2.1", "::1", "0.0.0.0", "::",
                                                 "example.com", "Example.COM", "teleport.cluster.local",
-                                                "6578.teleport.cluster.local", "a.b.Teleport.Cluster.Local" };
+                                                "6578.teleport.cluster.local", "a.b.Teleport.Cluster.Local",
+                                                "localhost.example.com", "example.com.example.com", "Localhost.", "Example.com." };
         static const char *const free_names[] = { "web-1", "web-1.example.com", "cluster.local", "127.example.org", "192.0.2.1",
                                                   "notteleport.cluster.local", "localhost.example.org" };
 
@@ -149,6 +150,57 @@ static void keeps_the_names_of_the_cluster_for_itself(void **state)
         for (size_t i = 0; i < ARRAY_LEN(free_names); i++)
                 if (name_is_reserved(str_of(free_names[i]), STR("example.com")))
                         fail_msg("'%s' is reserved", free_names[i]);
+}
+
+static const struct {
+        const char *spelling, *canonical;
+} spellings[] = {
+        { "web7", "web7" },
+        { "WEB7", "web7" },
+        { "web7.", "web7" },
+        { "web7.example.com", "web7" },
+        { "Web7.Example.COM", "web7" },
+        { "web7.example.com.", "web7" },
+        { "web7.example.com.example.com", "web7" },
+        { "a.web7.example.com", "a.web7" },
+        { "example.com", "example.com" },
+        { "EXAMPLE.com.", "example.com" },
+        { "example.com.example.com", "example.com" },
+        { "web7.example.org", "web7.example.org" },
+        { "web7example.com", "web7example.com" },
+        { "1F2E3D4C-1111-4222-8333-444455556666", "1f2e3d4c-1111-4222-8333-444455556666" },
+        { "1F2E3D4C-1111-4222-8333-444455556666.Example.com", "1f2e3d4c-1111-4222-8333-444455556666" },
+        { "10.0.0.1.example.com", "10.0.0.1" },
+        { "", "" },
+        { ".", "." },
+};
+
+static void knows_a_name_in_every_spelling(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(spellings); i++) {
+                AUTO(buf) once = BUF_MAX(1 * KiB), twice = BUF_MAX(1 * KiB);
+
+                name_put_canonical(&once, str_of(spellings[i].spelling), STR("example.com"));
+                name_put_canonical(&twice, buf_str(&once), STR("Example.com"));
+                assert_string_equal(buf_c(&once), spellings[i].canonical);
+                assert_string_equal(buf_c(&twice), spellings[i].canonical);
+        }
+        assert_true(name_is_same(STR("Web7.example.com."), STR("web7"), STR("example.com")));
+        assert_false(name_is_same(STR("web7.example.com"), STR("web7"), STR("")));
+        assert_false(name_is_same(STR(""), STR(""), STR("example.com")));
+}
+
+static void knows_host_ids_in_names(void **state)
+{
+        AUTO(buf) id = BUF_MAX(1 * KiB);
+
+        (void)state;
+        assert_true(name_is_under_host_id(STR("1F2E3D4C-1111-4222-8333-444455556666.Internal"), STR("example.com"), &id));
+        assert_string_equal(buf_c(&id), "1f2e3d4c-1111-4222-8333-444455556666");
+        assert_true(name_is_under_host_id(STR("123456789012-I-0123456789ABCDEF0"), STR("example.com"), NULL));
+        assert_false(name_is_under_host_id(STR("web7.1f2e3d4c-1111-4222-8333-444455556666"), STR("example.com"), NULL));
+        assert_false(name_is_under_host_id(STR("1f2e3d4c"), STR("example.com"), NULL));
 }
 
 static void shows_a_bad_name_harmless(void **state)
@@ -170,6 +222,8 @@ int main(void)
                 cmocka_unit_test(knows_people_and_accounts),
                 cmocka_unit_test(takes_names_of_256_bytes_and_no_longer),
                 cmocka_unit_test(keeps_the_names_of_the_cluster_for_itself),
+                cmocka_unit_test(knows_a_name_in_every_spelling),
+                cmocka_unit_test(knows_host_ids_in_names),
                 cmocka_unit_test(shows_a_bad_name_harmless),
         };
 

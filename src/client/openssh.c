@@ -7,13 +7,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "os/file.h"
+#include "pki/cert.h"
 
 /* Hosts have Ed25519 keys, and nobody is believed without a certificate for them. */
 #define HOST_KEY_ALGORITHMS "ssh-ed25519-cert-v01@openssh.com"
 
-enum { COMMAND_MAX = 16 * KiB };
+enum { COMMAND_MAX = 16 * KiB, KNOWN_HOSTS_MAX = 256 * KiB };
 
 /* ---- words -------------------------------------------------------------------------------------------------- */
 
@@ -76,7 +79,7 @@ static const struct {
         const char *value;
         bool is_for_config_too;
 } options[] = {
-        { "UserKnownHostsFile", VALUE_KNOWN_HOSTS, NULL, true },
+        { "UserKnownHostsFile", VALUE_KNOWN_HOSTS, NULL, false }, /* there: the KnownHostsCommand alone */
         { "GlobalKnownHostsFile", VALUE_FIXED, "/dev/null", true },
         { "StrictHostKeyChecking", VALUE_FIXED, "yes", true },
         { "HostKeyAlgorithms", VALUE_FIXED, HOST_KEY_ALGORITHMS, true },
@@ -111,8 +114,8 @@ static const char *option_value(const struct profile *p, size_t row)
         return "";
 }
 
-/* `where` names the node, a shell word already. */
-static void put_proxy_command(struct buf *out, const struct profile *p, const char *self, const char *home, struct str where)
+/* `what` is "proxy ssh" or the like, `where` names the node, a shell word already. */
+static void put_command(struct buf *out, const struct profile *p, const char *self, const char *home, const char *what, struct str where)
 {
         if (home != NULL) {
                 buf_put_c(out, "/usr/bin/env ");
@@ -120,7 +123,7 @@ static void put_proxy_command(struct buf *out, const struct profile *p, const ch
                 buf_put_char(out, ' ');
         }
         put_command_word(out, "", self);
-        buf_put_c(out, " proxy ssh ");
+        buf_printf(out, " %s ", what);
         put_command_word(out, "--cluster=", p->cluster);
         buf_put_char(out, ' ');
         put_command_word(out, "--proxy=", p->web_addr);
@@ -142,7 +145,7 @@ void openssh_add_options(struct words *w, const struct profile *p, const char *s
                 words_printf(w, options[i].kind == VALUE_FIXED ? "%s=%s" : "%s=\"%s\"", options[i].name, option_value(p, i));
         }
         if (relay == NULL) {
-                put_proxy_command(&command, p, self, NULL, STR("'%r@%h'"));
+                put_command(&command, p, self, NULL, "proxy ssh", STR("'%r@%h'"));
         } else {
                 put_command_word(&command, "", self);
                 buf_put_c(&command, " proxy attach ");
@@ -152,6 +155,69 @@ void openssh_add_options(struct words *w, const struct profile *p, const char *s
         words_add(w, relay == NULL ? "ProxyUseFdpass=no" : "ProxyUseFdpass=yes");
         words_add(w, "-o");
         words_printf(w, "ProxyCommand=%s", buf_c(&command));
+}
+
+void openssh_add_host_id(struct words *w, const struct profile *p, const char *host_id)
+{
+        words_add(w, "-o");
+        words_printf(w, "HostKeyAlias=%s.%s", host_id, p->cluster);
+}
+
+/* ---- known hosts ------------------------------------------------------------------------------------------------ */
+
+static struct error *check_certificate(struct arena *a, const struct profile *p, const char *key, const char *host_id)
+{
+        AUTO(buf) wire = BUF_MAX(CERT_MAX);
+        const char *whole = arena_printf(a, "%s.%s", host_id, p->cluster);
+        struct ssh_cert_info cert;
+
+        TRY(base64_decode(&wire, str_of(key)));
+        TRY(ssh_cert_read(a, buf_str(&wire), &cert));
+        if (cert.kind != SSH_CERT_HOST)
+                return error_new(ERROR_UNAUTHENTICATED, "what the host shows is not the certificate of a host");
+        for (size_t i = 0; i < cert.principal_count; i++)
+                if (str_equal(cert.principals[i], str_of(whole)))
+                        return NULL;
+        AUTO_MEM char *shown = escaped(cert.key_id);
+        return error_hint(error_new(ERROR_UNAUTHENTICATED, "another host answers than was asked for: %s instead of %s", shown, host_id),
+                          "tell an administrator: the proxy led to the wrong host, or the host has just been replaced");
+}
+
+/* Whether a line of known_hosts is about all hosts of the cluster; *rest gets what follows the names. */
+static bool is_about_cluster(struct str line, const char *cluster, struct str *rest)
+{
+        struct str marker = str_split(&line, ' '), names = str_split(&line, ' ');
+        AUTO_MEM char *pattern = mem_printf("*.%s", cluster);
+
+        *rest = line;
+        if (!str_equal(marker, STR("@cert-authority")))
+                return false;
+        while (!str_is_empty(names))
+                if (str_equal(str_split(&names, ','), str_of(pattern)))
+                        return true;
+        return false;
+}
+
+struct error *openssh_put_known_host(struct buf *out, const struct profile *p, const char *host, const char *key, const char *host_id)
+{
+        AUTO_PTR(arena) a = arena_new(4 * CERT_MAX);
+        AUTO(buf) file = BUF_MAX(KNOWN_HOSTS_MAX);
+        struct str rest;
+
+        for (const char *at = host; *at != '\0'; at++)
+                if (!char_is_alnum(*at) && strchr(".-_:[]", *at) == NULL)
+                        return error_new(ERROR_INVALID_ARGUMENT, "the host is named by characters that no line of known_hosts can hold");
+        struct error *err = check_certificate(a, p, key, host_id);
+        if (err != NULL)
+                return error_wrap(err, "the host is not believed");
+        TRY(file_read(p->known_hosts, &file));
+        for (struct str lines = buf_str(&file); !str_is_empty(lines);) {
+                struct str line = str_split(&lines, '\n');
+
+                if (is_about_cluster(line, p->cluster, &rest))
+                        buf_printf(out, "@cert-authority %s %.*s\n", host, STR_ARG(rest));
+        }
+        return buf_finish(out, "the lines for ssh");
 }
 
 /* ---- ssh_config ------------------------------------------------------------------------------------------------- */
@@ -179,7 +245,10 @@ struct error *openssh_put_config(struct buf *out, const struct profile *p, const
                         buf_printf(out, options[i].kind == VALUE_FIXED ? "    %s %s\n" : "    %s \"%s\"\n", options[i].name,
                                    option_value(p, i));
         buf_put_c(out, "    Port 3022\n    ProxyCommand ");
-        put_proxy_command(out, p, self, home, STR("'%r@%h:%p'"));
+        put_command(out, p, self, home, "proxy ssh", STR("'%r@%h:%p'"));
+        /* The options name no file that would be believed for the name alone. ssh runs this when a host has shown its key. */
+        buf_put_c(out, "\n    UserKnownHostsFile /dev/null\n    KnownHostsCommand ");
+        put_command(out, p, self, home, "proxy known-host", STR("'%r@%h' '%H' '%K'"));
         buf_put_c(out, "\n\n# End generated Teleport configuration\n");
         return NULL;
 }

@@ -3,8 +3,9 @@
  * Driving the system's ssh, scp and sftp: the options that make them use a profile and nothing else, as
  * words of a command line and as text of ssh_config.
  *
- * A node is `<node>.<cluster>` to them. Who answers is proven by a certificate of the cluster for exactly that
- * name; there is no trust on first use.
+ * A node is `<node>.<cluster>` to them. Who answers is proven by a certificate of the cluster for the host ID that the Auth
+ * Service said (client/locate.h); there is no trust on first use. tsh says the ID as HostKeyAlias, `tsh config` by a
+ * KnownHostsCommand (OpenSSH 8.5) that trusts the CA only for a key whose certificate has that ID.
  */
 #ifndef CLIENT_OPENSSH_H
 #define CLIENT_OPENSSH_H
@@ -31,6 +32,17 @@ void shell_put_word(struct buf *out, struct str word);
  * already (tsh proxy attach); NULL: tsh proxy ssh dials whatever node ssh says.
  */
 void openssh_add_options(struct words *w, const struct profile *p, const char *self, const char *relay);
+
+/* Only the host of this ID is believed, by whatever name it is called. */
+void openssh_add_host_id(struct words *w, const struct profile *p, const char *host_id);
+
+/*
+ * For ssh's KnownHostsCommand: the lines of known_hosts by which ssh believes the CA for `host` (as ssh names it), provided
+ * that `key` (base64, the certificate that the host shows) is a host certificate of the cluster for host_id.
+ * UNAUTHENTICATED otherwise.
+ */
+struct error *openssh_put_known_host(struct buf *out, const struct profile *p, const char *host, const char *key,
+                                     const char *host_id) MUST_USE;
 
 /*
  * Text of ssh_config for every node of the cluster. home NULL: the profile is where tsh looks by itself, otherwise

@@ -9,7 +9,14 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/mem.h"
+#include "base/text.h"
 #include "client/openssh.h"
+#include "os/file.h"
+#include "pki/cert.h"
+#include "pki/key.h"
+
+#define HOST_ID "12345678-1234-4234-8234-123456789abc"
 
 static const struct profile alice = {
         .home = "/home/al ice/.tsh",
@@ -95,7 +102,9 @@ static void writes_configuration_for_the_nodes_of_the_cluster(void **state)
         const char *const lines[] = {
                 "# Begin generated Teleport configuration for proxy.example.com by tsh\n",
                 "\nHost *.example.com !proxy.example.com\n",
-                "\n    UserKnownHostsFile \"/home/al ice/.tsh/known_hosts\"\n",
+                "\n    UserKnownHostsFile /dev/null\n",
+                ("\n    KnownHostsCommand /usr/bin/env 'TELEPORT_HOME=/home/al ice/.tsh' '/usr/bin/tsh' proxy known-host "
+                 "'--cluster=example.com' '--proxy=proxy.example.com:3080' '--user=alice@example.org' '%r@%h' '%H' '%K'\n"),
                 "\n    IdentitiesOnly yes\n",
                 ("\n    ProxyCommand /usr/bin/env 'TELEPORT_HOME=/home/al ice/.tsh' '/usr/bin/tsh' proxy ssh '--cluster=example.com' "
                  "'--proxy=proxy.example.com:3080' '--user=alice@example.org' '%r@%h:%p'\n"),
@@ -143,7 +152,6 @@ static const char *const understood[] = {
         "\nhostname web-1.example.com\n",
         "\nuser root\n",
         "\nstricthostkeychecking true\n",
-        "\nuserknownhostsfile \"/home/al ice/.tsh/known_hosts\"\n",
         "\nidentitiesonly yes\n",
         "\nhostkeyalgorithms ssh-ed25519-cert-v01@openssh.com\n",
         "\nidentityfile \"/home/al ice/.tsh/keys/proxy.example.com/alice@example.org\"\n",
@@ -161,9 +169,10 @@ static void drop_quotes(struct buf *text)
         text->len = kept;
 }
 
-static void assert_understood(struct buf *said)
+static void assert_understood(struct buf *said, const char *known_hosts)
 {
         drop_quotes(said);
+        assert_true(str_contains(buf_str(said), str_of(known_hosts)));
         for (size_t i = 0; i < ARRAY_LEN(understood); i++) {
                 AUTO(buf) line = BUF_MAX(1 * KiB);
 
@@ -184,13 +193,17 @@ static void is_understood_by_the_ssh_of_this_system(void **state)
         (void)state;
         words_add(&w, "ssh");
         openssh_add_options(&w, &alice, "/opt/it's 100%/tsh", "tsh-relay-1");
+        openssh_add_host_id(&w, &alice, HOST_ID);
+        words_add(&w, "-o");
+        words_add(&w, "HostKeyAlias=web-2"); /* too late: the first one counts */
         words_add(&w, "-G");
         words_add(&w, "-l");
         words_add(&w, "root");
         words_add(&w, "--");
         words_add(&w, "web-1.example.com");
         ssh_says((char *const *)(uintptr_t)w.list, &said);
-        assert_understood(&said);
+        assert_understood(&said, "\nuserknownhostsfile /home/al ice/.tsh/known_hosts\n");
+        assert_true(str_contains(buf_str(&said), STR("\nhostkeyalias " HOST_ID ".example.com\n")));
 
         assert_null(openssh_put_config(&config, &alice, "/opt/it's 100%/tsh", "/home/al ice/.tsh"));
         int fd = mkstemp(path);
@@ -203,7 +216,78 @@ static void is_understood_by_the_ssh_of_this_system(void **state)
                 words_add(&by_file, words[i]);
         ssh_says((char *const *)(uintptr_t)by_file.list, &said);
         unlink(path);
-        assert_understood(&said);
+        assert_understood(&said, "\nuserknownhostsfile /dev/null\n");
+}
+
+/* ---- known hosts ------------------------------------------------------------------------------------------------ */
+
+/* A certificate for the names, by a fresh CA, in base64 as ssh hands it over. */
+static char *given_certificate(const struct str *names, size_t count, struct buf *ca_line)
+{
+        AUTO(key) ca_key = { 0 };
+        AUTO(key) host_key = { 0 };
+        AUTO(buf) wire = BUF_MAX(CERT_MAX), public_key = BUF_MAX(4 * KiB), ca_wire = BUF_MAX(4 * KiB), text = BUF_MAX(2 * CERT_MAX);
+        struct ssh_ca *ca = NULL;
+        struct ssh_host_subject subject = { .key_id = STR(HOST_ID), .principals = names, .principal_count = count };
+        struct cert_times times = { walltime_of_unix(1700000000), walltime_of_unix(1700003600) };
+
+        assert_null(key_generate(&ca_key, KEY_ED25519));
+        assert_null(key_generate(&host_key, KEY_ED25519));
+        assert_null(key_public_ssh(&host_key, &public_key));
+        assert_null(key_public_ssh(&ca_key, &ca_wire));
+        assert_null(ssh_wire_to_line(buf_str(&ca_wire), ca_line));
+        assert_null(ssh_ca_load(&ca_key, &ca));
+        assert_null(ssh_issue_host(ca, &subject, buf_str(&public_key), 1, times, &wire));
+        ssh_ca_free(ca);
+        base64_encode(&text, buf_str(&wire));
+        return buf_take(&text);
+}
+
+static void believes_a_host_of_the_right_id_only(void **state)
+{
+        const struct str names[] = { STR_INIT(HOST_ID ".example.com"), STR_INIT("web-1.example.com") };
+        const struct str other[] = { STR_INIT("00000000-1234-4234-8234-123456789abc.example.com"), STR_INIT("web-1.example.com") };
+        const struct str bare[] = { STR_INIT(HOST_ID), STR_INIT(HOST_ID ".example.org") };
+        AUTO(buf) ca = BUF_MAX(4 * KiB), other_ca = BUF_MAX(4 * KiB), out = BUF_MAX(64 * KiB), file = BUF_MAX(64 * KiB), expected = BUF_MAX(64 * KiB);
+        AUTO_MEM char *good = given_certificate(names, 2, &ca);
+        AUTO_MEM char *anothers = given_certificate(other, 2, &other_ca);
+        AUTO_MEM char *short_ids = given_certificate(bare, 2, &other_ca);
+        AUTO_MEM char *path = str_dup(STR("/tmp/openssh_test_hosts.XXXXXX"));
+        struct profile p = alice;
+        const struct {
+                const char *host, *key;
+                bool is_believed;
+        } rows[] = {
+                { "[web-1.example.com]:3022", good, true }, { "web-1.example.com", good, true },
+                { "web-1.example.com", anothers, false },   { "web-1.example.com", short_ids, false },
+                { "web-1.example.com", "", false },         { "web-1.example.com", "AAAA", false },
+                { "web-1.example.com", "no base64!", false }, { "*", good, false },
+                { "web-1 *", good, false },                 { "web-1,*", good, false },
+                { "web-1\n*", good, false },
+        };
+
+        (void)state;
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        close(fd);
+        buf_printf(&file, "# mine\nweb-1 ssh-ed25519 AAAA\n@cert-authority *.example.org %s\n@cert-authority example.com,*.example.com %s type=host\n",
+                   buf_c(&other_ca), buf_c(&ca));
+        assert_null(file_write_atomic(path, buf_str(&file), 0600));
+        p.known_hosts = path;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                buf_clear(&out);
+                AUTO_PTR(error) err = openssh_put_known_host(&out, &p, rows[i].host, rows[i].key, HOST_ID);
+                if ((err == NULL) != rows[i].is_believed)
+                        fail_msg("row %zu: %s", i, err == NULL ? "believed" : err->what);
+                if (err != NULL) {
+                        assert_int_equal(out.len, 0);
+                        continue;
+                }
+                buf_clear(&expected);
+                buf_printf(&expected, "@cert-authority %s %s type=host\n", rows[i].host, buf_c(&ca));
+                assert_string_equal(buf_c(&out), buf_c(&expected));
+        }
+        unlink(path);
 }
 
 int main(void)
@@ -214,6 +298,7 @@ int main(void)
                 cmocka_unit_test(quotes_for_the_shell_behind_ssh),
                 cmocka_unit_test(writes_configuration_for_the_nodes_of_the_cluster),
                 cmocka_unit_test(is_understood_by_the_ssh_of_this_system),
+                cmocka_unit_test(believes_a_host_of_the_right_id_only),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

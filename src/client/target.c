@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/target.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
@@ -29,17 +30,16 @@ static struct error *parse_login(struct arena *a, struct str *text, struct targe
 
 static struct error *parse_node(struct arena *a, struct str node, const char *cluster, struct target *ret)
 {
-        AUTO_MEM char *suffix = mem_printf(".%s", cluster);
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
 
-        if (str_ends_with(node, str_of(suffix)))
-                node.len -= strlen(suffix);
-        if (!name_is_host(node)) {
+        if (!name_is_host(str_ends_with(node, STR(".")) ? str_slice(node, 0, node.len - 1) : node)) {
                 AUTO_MEM char *shown = escaped(node);
 
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' cannot be the name of a node", shown),
                                   "names have letters, digits, '.' and '-' only; 'tsh ls' lists the nodes there are");
         }
-        ret->node = str_to_c(a, node);
+        name_put_canonical(&canonical, node, str_of(cluster));
+        ret->node = str_to_c(a, buf_str(&canonical));
         ret->labels = NULL;
         return NULL;
 }

@@ -15,8 +15,8 @@ struct target {
 };
 
 /*
- * Reads `[login@]node`; node is a name, a host ID, one of these with ".<cluster>" behind (which is taken
- * off), or labels. INVALID_ARGUMENT for everything a shell or ssh could take for something else: names with
+ * Reads `[login@]node`; node is a name or a host ID in any spelling, which becomes the canonical one (lower case, no
+ * ".<cluster>" behind, no dot at the end), or labels. INVALID_ARGUMENT for everything a shell or ssh could take for something else: names with
  * dashes in front, blanks, quotes, newlines and so on. The result lives in the arena.
  */
 struct error *target_parse(struct arena *a, struct str text, const char *cluster, struct target *ret) MUST_USE;

@@ -109,7 +109,7 @@ static struct error *read_spec(const json_t *spec, struct host_expectation expec
         TRY(key_from_pem(&keys.tls, text_of(spec, "tls_key")));
         TRY(key_from_pem(&keys.ssh, text_of(spec, "ssh_key")));
         TRY(read_base64(a, text_of(spec, "tls_cert"), &certs.tls_cert));
-        if (!str_is_empty(text_of(spec, "ssh_cert")))
+        if (!str_is_empty(text_of(spec, "ssh_cert"))) /* role Node only */
                 TRY(read_base64(a, text_of(spec, "ssh_cert"), &certs.ssh_cert));
         TRY(read_base64_list(a, json_object_get(spec, "tls_ca_certs"), certs.tls_ca_certs, &certs.tls_ca_count));
         TRY(read_optional_list(a, json_object_get(spec, "ssh_ca_keys"), certs.ssh_ca_keys, &certs.ssh_ca_count));

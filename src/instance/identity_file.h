@@ -5,7 +5,7 @@
  *   {"kind": "identity", "version": "v2", "spec": {
  *     "tls_key": "<PEM>", "ssh_key": "<PEM>",
  *     "tls_cert": "<base64 of DER>", "tls_ca_certs": ["…"],
- *     "ssh_cert": "<base64 of the wire form>", "ssh_ca_keys": ["…"],          (empty: none)
+ *     "ssh_cert": "<base64 of the wire form>", "ssh_ca_keys": ["…"],          (empty but for role Node)
  *     "tls_user_ca_certs": ["…"], "ssh_user_ca_keys": ["…"]}}      (absent: none)
  *
  * Files are private, written atomically, and verified as a whole when read: a file that was cut, mixed

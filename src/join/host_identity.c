@@ -92,6 +92,12 @@ static struct error *check_subject(const struct cert_info *info, struct host_exp
         return NULL;
 }
 
+/* Only an SSH server has use for an SSH certificate; what an older cluster gives another role is not kept. */
+static bool is_node(struct str role)
+{
+        return str_equal(role, STR("Node"));
+}
+
 static size_t size_of_list(const struct str *list, size_t count)
 {
         size_t size = 0;
@@ -119,7 +125,7 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         TRY(cert_check_key(certs->tls_cert, &keys->tls));
         TRY(ca_pins_check(&expected.pins, certs->tls_ca_certs, certs->tls_ca_count));
         TRY(check_chain(certs));
-        bool has_ssh = !str_is_empty(certs->ssh_cert);
+        bool has_ssh = is_node(info.role);
         if (has_ssh)
                 TRY(check_ssh(scratch, keys, certs));
 
@@ -149,7 +155,7 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         };
         tls_pem = ssh_pem = (struct secret){ 0 };
         id.certs.tls_cert = arena_str(a, certs->tls_cert);
-        id.certs.ssh_cert = arena_str(a, certs->ssh_cert);
+        id.certs.ssh_cert = has_ssh ? arena_str(a, certs->ssh_cert) : STR("");
         id.certs.tls_ca_count = copy_list(a, certs->tls_ca_certs, certs->tls_ca_count, id.certs.tls_ca_certs);
         if (has_ssh)
                 id.certs.ssh_ca_count = copy_list(a, certs->ssh_ca_keys, certs->ssh_ca_count, id.certs.ssh_ca_keys);

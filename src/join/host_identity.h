@@ -31,7 +31,7 @@ struct host_certificates {
         struct str tls_cert;                  /* DER */
         struct str tls_ca_certs[HOST_CAS_MAX]; /* DER */
         size_t tls_ca_count;
-        struct str ssh_cert;                  /* wire form */
+        struct str ssh_cert;                  /* wire form; "" for roles other than Node */
         struct str ssh_ca_keys[HOST_CAS_MAX]; /* wire form */
         size_t ssh_ca_count;
         /* Of the CA that signs people: for roles that meet them (Proxy, Node); none from a join or an older cluster. */
@@ -62,10 +62,10 @@ struct host_expectation {
 
 /*
  * Verifies and copies. Refused with UNAUTHENTICATED: a certificate for another key, one that none of
- * the CAs signed, of another role, host or cluster, or an SSH certificate that is not a host
- * certificate for our key by one of the CA keys. FAILED_PRECONDITION: a host ID of no known form.
- * An SSH certificate may be missing; without one no CA key for SSH is kept. Times are not judged here; see
- * host_identity_check_times.
+ * the CAs signed, of another role, host or cluster, or, for role Node, an SSH certificate that is not a
+ * host certificate for our key by one of the CA keys. FAILED_PRECONDITION: a host ID of no known form.
+ * Another role has no SSH certificate: one that comes is left out, and so are the CA keys for SSH. Times
+ * are not judged here; see host_identity_check_times.
  */
 struct error *host_identity_make(struct host_identity *ret, const struct host_keys *keys,
                                  const struct host_certificates *certs, struct host_expectation expected) MUST_USE;

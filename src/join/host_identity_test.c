@@ -45,6 +45,24 @@ static void takes_what_is_for_its_key_by_its_ca(void **state)
         assert_int_equal(id.serial.len, CERT_SERIAL_HEX_SIZE - 1);
 }
 
+static void keeps_an_ssh_certificate_of_a_node_only(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) node = { 0 }, proxy = { 0 };
+        must(host_identity_make(&node, &f->keys, &f->certs, (struct host_expectation){ 0 }));
+        assert_true(str_equal(node.certs.ssh_cert, f->certs.ssh_cert));
+
+        struct host_certificates as_node = f->certs;
+        f->certs = fake_certify_keys(&f->cluster, "Proxy", &f->keys);
+        must(host_identity_make(&proxy, &f->keys, &f->certs, (struct host_expectation){ 0 }));
+        assert_int_equal(proxy.certs.ssh_cert.len, 0);
+        f->certs.ssh_cert = STR("");
+        must(make(f, (struct host_expectation){ 0 }));
+        f->certs = as_node;
+        f->certs.ssh_cert = STR("");
+        must_fail(make(f, (struct host_expectation){ 0 }), ERROR_INVALID_ARGUMENT);
+}
+
 static void refuses_another_role_host_or_cluster(void **state)
 {
         struct fixture *f = *state;
@@ -167,6 +185,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(takes_what_is_for_its_key_by_its_ca),
+                TEST(keeps_an_ssh_certificate_of_a_node_only),
                 TEST(refuses_another_role_host_or_cluster),
                 TEST(refuses_certificates_for_other_keys),
                 TEST(refuses_certificates_by_another_ca),

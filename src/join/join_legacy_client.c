@@ -77,7 +77,8 @@ struct error *legacy_read_certs(struct arena *a, const Proto__Certs *certs, stru
         if (certs->n_tlscacerts > HOST_CAS_MAX || certs->n_sshcacerts > HOST_CAS_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the cluster sent more than %d CAs", HOST_CAS_MAX);
         TRY(read_pem(a, certs->tls, &made.tls_cert));
-        TRY(read_ssh_line(a, certs->ssh, &made.ssh_cert));
+        if (certs->ssh.len > 0) /* role Node only */
+                TRY(read_ssh_line(a, certs->ssh, &made.ssh_cert));
         for (size_t i = 0; i < certs->n_tlscacerts; i++)
                 TRY(read_pem(a, certs->tlscacerts[i], &made.tls_ca_certs[made.tls_ca_count++]));
         for (size_t i = 0; i < certs->n_sshcacerts; i++)

@@ -139,7 +139,7 @@ static void put_answer(struct buf *out, const struct web_page *page, const char 
                    "X-Frame-Options: DENY\r\n"
                    "Cross-Origin-Opener-Policy: same-origin\r\n"
                    "Cross-Origin-Resource-Policy: same-origin\r\n"
-                   "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
+                   "Strict-Transport-Security: max-age=31536000\r\n"
                    "%s"
                    "Connection: close\r\n\r\n",
                    body.len, page->status == 405 ? "Allow: GET, HEAD, POST\r\n" : "");

@@ -14,7 +14,7 @@ static int put_answer(struct buf *out, int status, struct str body, bool is_head
                    "Content-Length: %zu\r\n"
                    "Cache-Control: no-store\r\n"
                    "X-Content-Type-Options: nosniff\r\n"
-                   "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
+                   "Strict-Transport-Security: max-age=31536000\r\n"
                    "%s"
                    "Connection: close\r\n\r\n",
                    status, http1_reason(status), body.len, status == 405 ? "Allow: GET, HEAD\r\n" : "");

@@ -19,9 +19,18 @@ static struct error *check_name(const Cteleport__V1__Lock *lock)
         return str_is_empty(name) ? NULL : name_check_token(name, "metadata.name");
 }
 
+/* Names and IDs of hosts, in any spelling: the letter case and a dot at the end make no difference. */
 static bool is_node(struct str s)
 {
-        return name_is_host(s) || name_is_host_id(s);
+        return name_is_host(str_ends_with(s, STR(".")) ? str_slice(s, 0, s.len - 1) : s);
+}
+
+static bool is_server_id(struct str s)
+{
+        AUTO(buf) canonical = BUF_MAX(LIMIT_NAME);
+
+        name_put_canonical(&canonical, s, STR(""));
+        return name_is_host_id(buf_str(&canonical));
 }
 
 /* The fields of a target with the alphabet of their values. */
@@ -38,7 +47,7 @@ static void fields_of(const Cteleport__V1__LockTarget *t, struct target_field fi
         fields[1] = (struct target_field){ "role", t->role, name_is_role };
         fields[2] = (struct target_field){ "login", t->login, name_is_login };
         fields[3] = (struct target_field){ "node", t->node, is_node };
-        fields[4] = (struct target_field){ "server_id", t->server_id, name_is_host_id };
+        fields[4] = (struct target_field){ "server_id", t->server_id, is_server_id };
 }
 
 static struct error *check_target(const Cteleport__V1__LockTarget *target)

@@ -11,6 +11,7 @@ typedef Cteleport__Internal__V1__HostCertRequest request_message;
 struct role_row {
         struct str name;
         bool has_system_roles; /* lists the services of its host */
+        bool has_ssh_certificate; /* an SSH server runs under it */
         bool takes_dns_names;  /* answers clients under names of its own choice */
         bool is_cluster;       /* speaks for the cluster: internal names, the cluster's name, this machine */
         bool is_local_only;    /* never given to a host that joins */
@@ -18,7 +19,7 @@ struct role_row {
 
 static const struct role_row roles[] = {
         { STR_INIT("Instance"), .has_system_roles = true },
-        { STR_INIT("Node") },
+        { STR_INIT("Node"), .has_ssh_certificate = true },
         { STR_INIT("App") },
         { STR_INIT("Db") },
         { STR_INIT("Discovery") },
@@ -75,12 +76,13 @@ static struct error *reason_get(struct str name, const struct reason_row **ret)
 struct name_list {
         struct str items[LIMIT_CERT_NAMES];
         size_t count;
+        bool knows_case; /* "Web" and "web" are two: ssh compares so */
 };
 
 static struct error *list_add(struct name_list *list, struct str name)
 {
         for (size_t i = 0; i < list->count; i++)
-                if (str_equal_nocase(list->items[i], name))
+                if (list->knows_case ? str_equal(list->items[i], name) : str_equal_nocase(list->items[i], name))
                         return NULL;
         if (list->count == ARRAY_LEN(list->items))
                 return error_new(ERROR_INVALID_ARGUMENT, "more than %d names for one certificate", LIMIT_CERT_NAMES);
@@ -111,9 +113,9 @@ static struct str joined(struct arena *a, struct str host, struct str domain)
  */
 static bool may_be_named(const struct judgement *j, struct str name)
 {
-        struct str first_label = str_slice(name, 0, str_find_char(name, '.'));
+        AUTO(buf) id = BUF_MAX(LIMIT_NAME);
 
-        if (name_is_host_id(first_label) && !str_equal(first_label, j->host_id))
+        if (name_is_under_host_id(name, j->facts->cluster, &id) && !str_equal(buf_str(&id), j->host_id))
                 return false;
         return !name_is_reserved(name, j->facts->cluster) || j->role->is_cluster || j->reason->is_local;
 }
@@ -129,20 +131,31 @@ static struct error *check_wanted_name(const struct judgement *j, struct str nam
                           "names of the cluster itself, of this machine and of other hosts are reserved");
 }
 
-/* What every host certificate holds, whoever asks. Local names: a host may be reached from itself. */
-static struct error *add_implied_principals(const struct judgement *j, struct str node_name)
+/* A name as it is spelled, in lower case, and in the short and the long form of the cluster. */
+static struct error *add_spellings(const struct judgement *j, struct name_list *list, struct str name)
 {
-        static const struct str local[] = { STR_INIT("localhost"), STR_INIT("127.0.0.1"), STR_INIT("::1") };
+        AUTO(buf) lower = BUF_MAX(2 * LIMIT_NAME), canonical = BUF_MAX(2 * LIMIT_NAME);
 
-        TRY(list_add(j->principals, joined(j->arena, j->host_id, j->facts->cluster)));
-        TRY(list_add(j->principals, j->host_id));
-        if (!str_is_empty(node_name) && may_be_named(j, node_name)) {
-                TRY(list_add(j->principals, joined(j->arena, node_name, j->facts->cluster)));
-                TRY(list_add(j->principals, node_name));
-        }
-        for (size_t i = 0; i < ARRAY_LEN(local); i++)
-                TRY(list_add(j->principals, local[i]));
-        return NULL;
+        for (size_t i = 0; i < name.len; i++)
+                buf_put_char(&lower, char_lower(name.ptr[i]));
+        name_put_canonical(&canonical, name, j->facts->cluster);
+        TRY(list_add(list, joined(j->arena, buf_str(&canonical), j->facts->cluster)));
+        TRY(list_add(list, arena_str(j->arena, buf_str(&canonical))));
+        TRY(list_add(list, arena_str(j->arena, buf_str(&lower))));
+        return list_add(list, name);
+}
+
+/*
+ * What follows from who the host is. These are all the names that ssh ever believes: a host ID has one owner, and a
+ * name has the one that auth knows; whatever else is asked for is for TLS.
+ */
+static struct error *add_implied_names(const struct judgement *j, struct str node_name)
+{
+        TRY(add_spellings(j, j->dns, j->host_id));
+        TRY(add_spellings(j, j->principals, j->host_id));
+        if (str_is_empty(node_name) || !may_be_named(j, node_name))
+                return NULL;
+        return add_spellings(j, j->principals, node_name);
 }
 
 static struct error *add_wanted_names(const struct judgement *j)
@@ -153,7 +166,6 @@ static struct error *add_wanted_names(const struct judgement *j)
                 struct str name = str_of(r->principals[i]);
 
                 TRY(check_wanted_name(j, name));
-                TRY(list_add(j->principals, name));
                 TRY(list_add(name_is_ip(name) ? j->ips : j->dns, name));
         }
         for (size_t i = 0; i < r->n_dns_names && j->role->takes_dns_names; i++) {
@@ -287,7 +299,10 @@ struct error *policy_check(struct arena *a, const struct policy_facts *facts, co
         order.tls_public_key = str_of_bytes(request->tls_public_key.data, request->tls_public_key.len);
         order.ssh_public_key = str_of_bytes(request->ssh_public_key.data, request->ssh_public_key.len);
         TRY(policy_keys(facts, order.tls_public_key, order.ssh_public_key));
-        TRY(add_implied_principals(&j, node_name));
+        if (!j.role->has_ssh_certificate)
+                order.ssh_public_key = STR("");
+        j.principals->knows_case = true;
+        TRY(add_implied_names(&j, node_name));
         TRY(add_wanted_names(&j));
         TRY(add_cluster_names(&j));
         if (j.dns->count + j.ips->count > LIMIT_CERT_NAMES)

@@ -24,7 +24,7 @@ struct policy_order {
         struct x509_subject x509;
         struct ssh_host_subject ssh;
         struct str tls_public_key;
-        struct str ssh_public_key; /* "": no SSH certificate */
+        struct str ssh_public_key; /* "": no SSH certificate; there is none for any role but Node */
         struct cert_times times;
 };
 

@@ -9,6 +9,7 @@
 
 #define HOST_ID        "1f2e3d4c-1111-4222-8333-444455556666"
 #define OTHER_ID       "99999999-1111-4222-8333-444455556666"
+#define OWN_DNS        HOST_ID ".example.com " HOST_ID /* in every certificate of the host */
 #define HEX_OF_CLUSTER "6578616d706c652e636f6d" /* example.com */
 
 enum { NOW = 1700000000, LISTS_MAX = 128 };
@@ -143,12 +144,11 @@ static void certifies_a_joining_host_by_its_own_names(void **state)
         assert_str(f->order.x509.role, "Instance");
         assert_str(f->order.x509.cluster, "example.com");
         assert_names(f->order.x509.system_roles, f->order.x509.system_role_count, "Node App");
-        assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, "web-1.internal");
+        assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, OWN_DNS " web-1.internal");
         assert_names(f->order.x509.ip_addresses, f->order.x509.ip_address_count, "10.0.0.1");
         assert_str(f->order.ssh.key_id, HOST_ID);
         assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
-                     HOST_ID ".example.com " HOST_ID
-                             " web-1.example.com web-1 localhost 127.0.0.1 ::1 web-1.internal 10.0.0.1");
+                     OWN_DNS " web-1.example.com web-1"); /* not what was asked for */
         assert_int_equal(walltime_unix(f->order.times.not_before), NOW - 60);
         assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 3600);
 }
@@ -159,15 +159,15 @@ static void gives_each_role_what_it_may_hold(void **state)
         static const struct {
                 const char *role, *dns_names;
         } cases[] = {
-                { "Instance", "" },
-                { "Node", "" },
-                { "App", "" },
-                { "Db", "" },
-                { "Discovery", "" },
-                { "Kube", "public.example.net" },
-                { "WindowsDesktop", "public.example.net" },
-                { "Proxy", "public.example.net teleport.cluster.local " HEX_OF_CLUSTER ".teleport.cluster.local" },
-                { "Auth", "public.example.net teleport.cluster.local " HEX_OF_CLUSTER ".teleport.cluster.local" },
+                { "Instance", OWN_DNS },
+                { "Node", OWN_DNS },
+                { "App", OWN_DNS },
+                { "Db", OWN_DNS },
+                { "Discovery", OWN_DNS },
+                { "Kube", OWN_DNS " public.example.net" },
+                { "WindowsDesktop", OWN_DNS " public.example.net" },
+                { "Proxy", OWN_DNS " public.example.net teleport.cluster.local " HEX_OF_CLUSTER ".teleport.cluster.local" },
+                { "Auth", OWN_DNS " public.example.net teleport.cluster.local " HEX_OF_CLUSTER ".teleport.cluster.local" },
         };
         struct fixture *f = *state;
 
@@ -176,6 +176,30 @@ static void gives_each_role_what_it_may_hold(void **state)
                 given_dns_name(f, "public.example.net");
                 assert_done(judged(f));
                 assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, cases[i].dns_names);
+                assert_int_equal(str_is_empty(f->order.ssh_public_key), strcmp(cases[i].role, "Node") != 0);
+        }
+}
+
+/* ssh knows letters apart and asks in small ones; the cluster's name may be there or not. */
+static void names_a_node_in_every_spelling_for_ssh(void **state)
+{
+        static const struct {
+                const char *name, *principals;
+        } cases[] = {
+                { "web-9", "web-9.example.com web-9" },
+                { "Web-9", "web-9.example.com web-9 Web-9" },
+                { "Web-9.Example.com", "web-9.example.com web-9 Web-9.Example.com" },
+                { "web-9.lan", "web-9.lan.example.com web-9.lan" },
+        };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                given_request(f, "Node")->node_name = c(cases[i].name);
+                given_principal(f, "db-1");
+                given_principal(f, "db-1.example.com");
+                assert_done(judged(f));
+                AUTO_MEM char *expected = mem_printf(OWN_DNS " %s", cases[i].principals);
+                assert_names(f->order.ssh.principals, f->order.ssh.principal_count, expected);
         }
 }
 
@@ -197,6 +221,8 @@ static void lets_only_the_cluster_itself_bear_its_names(void **state)
                 { "Proxy", "join", "example.com", true },
                 { "Auth", "renew", "127.0.0.2", true },
                 { "Node", "join", OTHER_ID, false },
+                { "Node", "join", "ABCDEFAB-1111-4222-8333-444455556666", false },
+                { "Node", "join", "localhost.example.com", false },
                 { "Node", "local", OTHER_ID ".example.com", false },
                 { "Proxy", "join", OTHER_ID, false },
                 { "Auth", "local", "123456789012-i-0123456789abcdef0", false },
@@ -217,20 +243,19 @@ static void lets_only_the_cluster_itself_bear_its_names(void **state)
 
 static void leaves_out_a_node_name_that_the_host_may_not_bear(void **state)
 {
-        static const char *const names[] = { "example.com", "localhost", OTHER_ID, "" };
+        static const char *const names[] = { "example.com", "localhost", OTHER_ID, "ABCDEFAB-1111-4222-8333-444455556666", "" };
         struct fixture *f = *state;
 
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
                 given_request(f, "Node")->node_name = c(names[i]);
                 assert_done(judged(f));
-                assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
-                             HOST_ID ".example.com " HOST_ID " localhost 127.0.0.1 ::1");
+                assert_names(f->order.ssh.principals, f->order.ssh.principal_count, OWN_DNS);
         }
         given_request(f, "Node")->node_name = c("example.com");
         f->request.reason = c("local");
         assert_done(judged(f));
         assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
-                     HOST_ID ".example.com " HOST_ID " example.com.example.com example.com localhost 127.0.0.1 ::1");
+                     OWN_DNS " example.com.example.com example.com");
 }
 
 static void says_each_name_once(void **state)
@@ -244,8 +269,8 @@ static void says_each_name_once(void **state)
         given_dns_name(f, "kube.internal");
         assert_done(judged(f));
         assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
-                     HOST_ID ".example.com " HOST_ID " web-1.example.com web-1 localhost 127.0.0.1 ::1 kube.internal");
-        assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, "web-1 kube.internal");
+                     OWN_DNS " web-1.example.com web-1");
+        assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, OWN_DNS " web-1 kube.internal");
 }
 
 static void ends_no_certificate_after_its_ca(void **state)
@@ -470,6 +495,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(certifies_a_joining_host_by_its_own_names, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(gives_each_role_what_it_may_hold, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(names_a_node_in_every_spelling_for_ssh, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(lets_only_the_cluster_itself_bear_its_names, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(leaves_out_a_node_name_that_the_host_may_not_bear, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(says_each_name_once, set_up, tear_down),

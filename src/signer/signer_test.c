@@ -306,7 +306,7 @@ static void certifies_a_host_and_records_it_first(void **state)
         assert_true(str_contains(x509_line, STR("\"host_id\":\"" HOST_ID
                                                 "\",\"node_name\":\"web-1\",\"role\":\"Node\",\"reason\":\"join\"")));
         assert_true(str_contains(ssh_line, STR("\"kind\":\"ssh\"")));
-        assert_true(str_contains(ssh_line, STR("\"web-1.example.com\",\"web-1\",\"localhost\"")));
+        assert_true(str_contains(ssh_line, STR("\"" HOST_ID ".example.com\",\"" HOST_ID "\",\"web-1.example.com\",\"web-1\"]")));
         AUTO(buf) serial = BUF_MAX(64);
         buf_printf(&serial, "\"serial\":\"%016llx\"", (unsigned long long)ssh.serial);
         assert_true(str_contains(ssh_line, buf_str(&serial)));

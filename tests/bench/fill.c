@@ -53,7 +53,7 @@ static void fill_host(struct filling *f, size_t n)
         host_key(buf_str(&id), &key);
         fill_put(f, buf_str(&key), &host.base);
         buf_clear(&key);
-        name_key(str_of(name), &key);
+        name_key(str_of(name), STR(""), &key);
         fill_put(f, buf_str(&key), &taken.base);
         buf_clear(&key);
         presence_key(buf_str(&id), &key);

@@ -303,6 +303,11 @@ class Identity:
         self.cert_pem = tls_cert.public_bytes(serialization.Encoding.PEM)
         assert tls_cert.public_key().public_numbers() == keys.tls.public_key().public_numbers(), "the X.509 certificate is for another key"
         assert any(is_issued_by(tls_cert, ca) for ca in tls_cas), "no CA of the answer issued the X.509 certificate"
+        self.principals = []
+        if not ssh_cert:  # nodes alone run an SSH server
+            assert self.names["O"] != ["Node"]
+            return
+        assert self.names["O"] == ["Node"], "an SSH certificate for a host that is no node"
         shown = ssh_keygen(ssh_cert)  # which also verifies the signature
         assert "host certificate" in shown["Type"]
         assert fingerprint(keys.ssh_line()) in shown["Public key"], "the SSH certificate is for another key"
@@ -312,11 +317,16 @@ class Identity:
     @classmethod
     def of_join(cls, keys, certificates):
         return cls(keys, x509.load_der_x509_certificate(certificates.tls_cert), map(x509.load_der_x509_certificate, certificates.tls_ca_certs),
-                   ssh_line(certificates.ssh_cert), [ssh_line(ca) for ca in certificates.ssh_ca_keys])
+                   certificates.ssh_cert and ssh_line(certificates.ssh_cert), [ssh_line(ca) for ca in certificates.ssh_ca_keys])
 
     @classmethod
     def of_legacy(cls, keys, certs):
         return cls(keys, x509.load_pem_x509_certificate(certs.TLS), map(x509.load_pem_x509_certificate, certs.TLSCACerts), certs.SSH, certs.SSHCACerts)
+
+    @property
+    def sans(self):
+        """The DNS names and addresses of the X.509 certificate."""
+        return {str(name.value) for name in self.cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value}
 
     @property
     def names(self):

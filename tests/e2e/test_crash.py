@@ -47,7 +47,8 @@ def assert_identities_are_whole(host):
     for path in ids.iterdir() if ids.exists() else ():
         if path.suffix == ".json":
             spec = json.loads(path.read_text())["spec"]
-            assert all(spec[part] for part in ("tls_key", "tls_cert", "ssh_key", "ssh_cert", "tls_ca_certs")), path
+            assert all(spec[part] for part in ("tls_key", "tls_cert", "ssh_key", "tls_ca_certs")), path
+            assert bool(spec["ssh_cert"]) == (path.stem == "node"), path
 
 
 def assert_events_are_whole(cluster):

@@ -38,6 +38,8 @@ struct error *sftp_run(void *ctx, const struct flags *given) MUST_USE;
 /* proxy_ssh.c */
 extern const struct argument proxy_ssh_arguments[], proxy_attach_arguments[];
 struct error *proxy_ssh_run(void *ctx, const struct flags *given) MUST_USE;
+extern const struct argument proxy_known_host_arguments[];
+struct error *proxy_known_host_run(void *ctx, const struct flags *given) MUST_USE;
 struct error *proxy_attach_run(void *ctx, const struct flags *given) MUST_USE;
 
 /* config.c */

@@ -126,14 +126,6 @@ struct error *person_ambiguous(Cteleport__V1__Node *const *nodes, size_t count)
                           node_id(nodes[0]));
 }
 
-static bool is_lower(const char *name)
-{
-        for (; *name != '\0'; name++)
-                if (*name != char_lower(*name))
-                        return false;
-        return true;
-}
-
 struct error *person_settle_node(const struct profile *p, struct target *t)
 {
         AUTO(asker) a = { 0 };
@@ -141,18 +133,16 @@ struct error *person_settle_node(const struct profile *p, struct target *t)
         Cteleport__V1__Node **nodes = NULL;
         size_t count = 0, kept = 0;
 
-        if (t->node != NULL && is_lower(t->node))
+        if (t->node != NULL)
                 return NULL;
         TRY(asker_open(&a, p));
-        if (t->labels != NULL)
-                TRY(node_filter_add_labels(&filter, a.arena, str_of(t->labels)));
+        TRY(node_filter_add_labels(&filter, a.arena, str_of(t->labels)));
         TRY(person_nodes(&a, &nodes, &count));
         for (size_t i = 0; i < count; i++)
-                if (t->node != NULL ? strcmp(nodes[i]->spec->hostname, t->node) == 0
-                                    : node_filter_matches(&filter, nodes[i], a.arena))
+                if (node_filter_matches(&filter, nodes[i], a.arena))
                         nodes[kept++] = nodes[i];
         if (kept == 0) {
-                AUTO_MEM char *shown = escaped(str_of(t->labels != NULL ? t->labels : t->node));
+                AUTO_MEM char *shown = escaped(str_of(t->labels));
 
                 return error_hint(error_new(ERROR_NOT_FOUND, "there is no node %s that you may see", shown),
                                   "the nodes are listed by: tsh ls");
@@ -177,7 +167,7 @@ struct error *person_explain(const struct profile *p, const char *node, struct e
         if (silent == NULL)
                 silent = person_nodes(&a, &nodes, &count);
         for (size_t i = 0; i < count; i++)
-                if (strcmp(nodes[i]->spec->hostname, node) == 0)
+                if (name_is_same(str_of(nodes[i]->spec->hostname), str_of(node), str_of(p->cluster)))
                         nodes[kept++] = nodes[i];
         if (kept < 2)
                 return err;

@@ -31,8 +31,8 @@ struct error *person_login(const struct flags *given, const struct profile *p, c
 struct error *person_nodes(struct asker *a, Cteleport__V1__Node ***ret, size_t *ret_count) MUST_USE;
 
 /*
- * Settles which node is meant: labels become the ID of the one node that has them, and a name that ssh would
- * write in small letters becomes the ID. FAILED_PRECONDITION, and the nodes on stderr, when several match.
+ * Settles which node is meant: labels become the ID of the one node that has them. FAILED_PRECONDITION, and the nodes on
+ * stderr, when several match.
  */
 struct error *person_settle_node(const struct profile *p, struct target *t) MUST_USE;
 

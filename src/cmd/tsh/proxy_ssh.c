@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh proxy ssh: a node's SSH server on standard input and output, for ssh to talk to; tsh proxy attach. */
+/* tsh proxy ssh: a node's SSH server on standard input and output, for ssh to talk to; tsh proxy attach and known-host. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -7,6 +7,9 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "client/fd_stream.h"
+#include "client/locate.h"
+#include "client/openssh.h"
+#include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/person.h"
 #include "cmd/tsh/relay.h"
@@ -93,4 +96,31 @@ struct error *proxy_attach_run(void *ctx, const struct flags *given)
 {
         (void)ctx;
         return relay_attach(flags_argument(given, 0));
+}
+
+/* ---- tsh proxy known-host --------------------------------------------------------------------------------------- */
+
+const struct argument proxy_known_host_arguments[] = {
+        { "[login@]node", .is_required = true, .help = "Node that ssh was asked to reach" },
+        { "host", .is_required = true, .help = "What ssh looks for in known_hosts" },
+        { "key", .is_required = true, .help = "Certificate that the host shows, base64; NONE before it did" },
+        { NULL },
+};
+
+struct error *proxy_known_host_run(void *ctx, const struct flags *given)
+{
+        AUTO(profile) p = { 0 };
+        AUTO(buf) out = BUF_MAX(256 * KiB);
+        struct target target;
+        const char *login = NULL, *id = NULL, *key = flags_argument(given, 2);
+
+        (void)ctx;
+        if (strcmp(key, "NONE") == 0)
+                return NULL;
+        TRY(person_load(given, &p));
+        TRY(target_parse_address(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target));
+        TRY(person_login(given, &p, &target, &login));
+        TRY(locate(&p, target.node, login, &id));
+        TRY(openssh_put_known_host(&out, &p, flags_argument(given, 1), key, id));
+        return output_flush(&out);
 }

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "client/locate.h"
 #include "cmd/tsh/person.h"
 #include "loop/loop.h"
 #include "net/socket.h"
@@ -24,6 +25,10 @@ struct relay {
         struct loop loop;
         struct stream *node;
         struct error *err;
+        const struct profile *profile;
+        const char *host_id;           /* as the Auth Service says; in the profile's arena */
+        struct error *unknown;         /* why it does not */
+        size_t awaited;                /* of the two questions */
         struct listener *listener;
         struct timer *deadline;
 };
@@ -135,26 +140,48 @@ static void serve(struct relay *r, int fd)
 
 /* ---- beginning ------------------------------------------------------------------------------------------------ */
 
+static void settle(struct relay *r)
+{
+        r->awaited--;
+        if (r->awaited == 0 || r->err != NULL)
+                loop_stop(&r->loop);
+}
+
 static void on_dialled(void *ctx, struct stream *s, struct error *err)
 {
         struct relay *r = ctx;
 
         r->node = s;
         r->err = err;
-        loop_stop(&r->loop);
+        settle(r);
 }
 
-struct error *relay_start(const struct profile *p, const char *node, const char *login, const char **ret_name)
+static void on_located(void *ctx, const char *host_id, struct error *err)
+{
+        struct relay *r = ctx;
+
+        if (err == NULL)
+                r->host_id = str_to_c(r->profile->arena, str_of(host_id));
+        r->unknown = err;
+        settle(r);
+}
+
+struct error *relay_start(const struct profile *p, const char *node, const char *login, const char **ret_name, const char **ret_host_id)
 {
         static struct relay r; /* outlives the caller, in the process that stays */
         int fd = -1;
 
         TRY(loop_init(&r.loop, NULL));
         struct client_dial *dial = client_dial_node(&r.loop, p, node, login, on_dialled, &r);
-        (void)dial; /* it ends by itself: nobody here could cancel it */
+        struct locate *question = locate_start(&r.loop, p, node, login, on_located, &r);
+        (void)dial, (void)question; /* they end by themselves: nobody here could cancel them */
+        r.profile = p;
+        r.awaited = 2;
         loop_run(&r.loop);
         if (r.err != NULL)
                 return person_explain(p, node, r.err);
+        TRY(r.unknown);
+        *ret_host_id = r.host_id;
         TRY(listen_abstract(p->arena, ret_name, &fd));
         fflush(stdout);
         fflush(stderr);

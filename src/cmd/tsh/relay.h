@@ -14,9 +14,10 @@
 
 /*
  * Dials and leaves a process behind that serves the first connection of this user to the socket *ret_name (in the
- * profile's arena), and ends by itself. The caller becomes another program, or ends; it has no more use for loops.
+ * profile's arena), and ends by itself. Meanwhile the Auth Service is asked which host that must be: *ret_host_id. The caller becomes another program, or ends; it has no more use for loops.
  */
-struct error *relay_start(const struct profile *p, const char *node, const char *login, const char **ret_name) MUST_USE;
+struct error *relay_start(const struct profile *p, const char *node, const char *login, const char **ret_name,
+                          const char **ret_host_id) MUST_USE;
 
 /* In the ProxyCommand: connects, and hands the connection to ssh on standard output (ProxyUseFdpass). */
 struct error *relay_attach(const char *name) MUST_USE;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "client/locate.h"
 #include "client/openssh.h"
 #include "client/target.h"
 #include "cmd/tsh/commands.h"
@@ -63,20 +64,23 @@ static struct error *begin(struct words *w, const struct flags *given, struct pr
         return NULL;
 }
 
-/* "login@node.cluster", or with ":path" behind. */
+/* "login@id.cluster", or with ":path" behind: ssh believes the host of this ID alone, of several as well. */
 static struct error *add_place(struct words *w, const struct flags *given, const struct profile *p, struct str where,
                                const struct str *path)
 {
         struct target target;
-        const char *login = NULL;
+        const char *login = NULL, *id = NULL;
 
         TRY(target_parse(p->arena, where, p->cluster, &target));
         TRY(person_login(given, p, &target, &login));
         TRY(person_settle_node(p, &target));
+        struct error *err = locate(p, target.node, login, &id);
+        if (err != NULL)
+                return person_explain(p, target.node, err);
         if (path == NULL)
-                words_printf(w, "%s@%s.%s", login, target.node, p->cluster);
+                words_printf(w, "%s@%s.%s", login, id, p->cluster);
         else
-                words_printf(w, "%s@%s.%s:%.*s", login, target.node, p->cluster, STR_ARG(*path));
+                words_printf(w, "%s@%s.%s:%.*s", login, id, p->cluster, STR_ARG(*path));
         return NULL;
 }
 

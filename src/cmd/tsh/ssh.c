@@ -71,7 +71,7 @@ struct error *ssh_run(void *ctx, const struct flags *given)
         AUTO(profile) p = { 0 };
         struct target target;
         struct words w = { 0 };
-        const char *login = NULL, *self = NULL, *relay = NULL;
+        const char *login = NULL, *self = NULL, *relay = NULL, *host_id = NULL;
 
         (void)ctx;
         TRY(person_load(given, &p));
@@ -79,11 +79,12 @@ struct error *ssh_run(void *ctx, const struct flags *given)
         TRY(person_login(given, &p, &target, &login));
         TRY(person_settle_node(&p, &target));
         TRY(openssh_self(p.arena, &self));
-        TRY(relay_start(&p, target.node, login, &relay));
+        TRY(relay_start(&p, target.node, login, &relay, &host_id));
 
         w.arena = p.arena;
         words_add(&w, "ssh");
         openssh_add_options(&w, &p, self, relay);
+        openssh_add_host_id(&w, &p, host_id);
         add_flags(&w, given);
         programs_add_manners(&w);
         words_add(&w, "-l");

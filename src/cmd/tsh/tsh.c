@@ -28,6 +28,8 @@ static const struct command commands[] = {
           .help = "Connect standard input and output to a node's SSH server, as a ProxyCommand of ssh" },
         { "proxy attach", NULL, NULL, proxy_attach_arguments, proxy_attach_run, .is_hidden = true,
           .help = "Hand ssh the way to a node that stands already" },
+        { "proxy known-host", NULL, NULL, proxy_known_host_arguments, proxy_known_host_run, .is_hidden = true,
+          .help = "Tell ssh whether a host is the node that was asked for, as its KnownHostsCommand" },
         { "config", NULL, NULL, NULL, config_run, .help = "Print configuration for ssh, scp, rsync, git and Ansible",
           .notes = "  tsh config >> ~/.ssh/config\n  ssh root@web-1.example.com\n" },
         { "recordings ls", ALIASES("recordings list"), recordings_ls_flags, NULL, recordings_ls_run,
