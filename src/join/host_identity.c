@@ -125,7 +125,7 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         TRY(cert_check_key(certs->tls_cert, &keys->tls));
         TRY(ca_pins_check(&expected.pins, certs->tls_ca_certs, certs->tls_ca_count));
         TRY(check_chain(certs));
-        bool has_ssh = is_node(info.role);
+        bool has_ssh = is_node(info.role) && !str_is_empty(certs->ssh_cert);
         if (has_ssh)
                 TRY(check_ssh(scratch, keys, certs));
 

@@ -64,8 +64,8 @@ struct host_expectation {
  * Verifies and copies. Refused with UNAUTHENTICATED: a certificate for another key, one that none of
  * the CAs signed, of another role, host or cluster, or, for role Node, an SSH certificate that is not a
  * host certificate for our key by one of the CA keys. FAILED_PRECONDITION: a host ID of no known form.
- * Another role has no SSH certificate: one that comes is left out, and so are the CA keys for SSH. Times
- * are not judged here; see host_identity_check_times.
+ * An SSH certificate may be missing, and one that comes with another role is left out; without one no CA key for
+ * SSH is kept. Times are not judged here; see host_identity_check_times.
  */
 struct error *host_identity_make(struct host_identity *ret, const struct host_keys *keys,
                                  const struct host_certificates *certs, struct host_expectation expected) MUST_USE;
