@@ -243,23 +243,34 @@ struct error *service_control(struct service *s, struct loop *l, const struct se
 
 /* ---- what is said to the supervisor --------------------------------------------------------------- */
 
-static void say(const control_message *control)
+static void say_with(const control_message *control, int fd)
 {
         size_t len = cteleport__internal__v1__control__get_packed_size(control);
         AUTO_MEM char *bytes = mem_alloc(len);
 
         cteleport__internal__v1__control__pack(control, (uint8_t *)bytes);
-        struct error *err = fdpass_send(SERVICE_FD_CONTROL, str_of_bytes(bytes, len), -1);
+        struct error *err = fdpass_send(SERVICE_FD_CONTROL, str_of_bytes(bytes, len), fd);
         if (err != NULL) { /* no supervisor: its end is seen by whoever listens */
                 log_debug("cannot reach the supervisor", LOG_ERR(err));
                 error_free(err);
         }
 }
 
+static void say(const control_message *control)
+{
+        say_with(control, -1);
+}
+
 void service_say(struct service *s, const control_message *control)
 {
         (void)s;
         say(control);
+}
+
+void service_say_with(struct service *s, const control_message *control, int fd)
+{
+        (void)s;
+        say_with(control, fd);
 }
 
 void service_ready(struct service *s)

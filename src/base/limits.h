@@ -80,6 +80,7 @@ enum {
         TIMEOUT_SSH_GOODBYE = 500,            /* for the words on a terminal to reach its person */
         TIMEOUT_SSH_DRAIN = 60 * 1000,        /* for sshd's last bytes to reach a person with a slow line */
         TIMEOUT_HELPER_CHECK = 5 * 1000,      /* for the supervisor's word on who called */
+        TIMEOUT_SSH_ENDING = 90 * 1000,       /* from the end of a connection to that of all that belonged to it: above TIMEOUT_SSH_DRAIN and all that follows */
         TIMEOUT_SSH_LINGER = 2 * 1000,        /* for sessions to end by themselves when their connection has ended */
         TIMEOUT_ATTEND_ASK = 20 * 1000,       /* for the cluster's word on a certificate; sshd waits a minute */
         TIMEOUT_ATTEND_LAST = 600 * 1000,     /* a connection that is over tries for so long to tell the cluster */

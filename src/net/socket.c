@@ -423,3 +423,20 @@ struct error *socket_peer_cred(int fd, uid_t *ret_uid, gid_t *ret_gid, pid_t *re
         *ret_pid = cred.pid;
         return NULL;
 }
+
+#ifndef SO_PEERPIDFD
+enum { SO_PEERPIDFD = 77 }; /* newer than some headers we are built with; asm-generic/socket.h */
+#endif
+
+struct error *socket_peer_pidfd(int fd, int *ret_fd)
+{
+        int pidfd = -1;
+        socklen_t len = sizeof pidfd;
+
+        *ret_fd = -1;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0)
+                *ret_fd = pidfd;
+        else if (errno != ENOPROTOOPT)
+                return error_new(ERROR_UNAVAILABLE, "the process at the other end of the socket is gone");
+        return NULL;
+}

@@ -38,6 +38,12 @@ void socket_peer_address(int fd, char *ret_text);
 struct error *socket_peer_cred(int fd, uid_t *ret_uid, gid_t *ret_gid, pid_t *ret_pid) MUST_USE;
 
 /*
+ * A descriptor of the process that connected (SO_PEERPIDFD, Linux 6.5; owned by the caller), which its number is not: numbers
+ * are given again. *ret_fd -1: this kernel has none. UNAVAILABLE: the process is gone.
+ */
+struct error *socket_peer_pidfd(int fd, int *ret_fd) MUST_USE;
+
+/*
  * Accepts on a listening socket (owned) until listener_close. Under EMFILE it backs off and uses a
  * spare descriptor to drop the caller. `accepted` owns fd: non-blocking, CLOEXEC, TCP_NODELAY.
  */

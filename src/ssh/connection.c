@@ -24,8 +24,8 @@ static const struct conversation_state states[] = {
         [STARTING] = { "starting", MILLISECONDS(TIMEOUT_SSHD_START), TO(OPEN) | TO(ENDING) },
         /* No deadline: people work for as long as they like. */
         [OPEN] = { "open", SECONDS(0), TO(ENDING) },
-        /* None of its own: the supervisor kills an sshd that does not end, and a program without a socket ends. */
-        [ENDING] = { "ending", SECONDS(0), TO(TELLING) },
+        /* sshd and its programs end within seconds, by the supervisor's hand if not by themselves; this is for words that were lost. */
+        [ENDING] = { "ending", MILLISECONDS(TIMEOUT_SSH_ENDING), TO(TELLING) },
         [TELLING] = { "telling", MILLISECONDS(TIMEOUT_ATTEND_LAST), 0 },
 };
 
@@ -157,12 +157,32 @@ static void end_if_quiet(struct connection *c)
         tell_closed(c);
 }
 
+static void stop_sshd(struct connection *c);
+
+/* Something of it does not end, or nobody told: it is let go of, so that the cluster hears of the end and the place is free. */
+static void abandon(struct connection *c)
+{
+        log_warn("An SSH connection does not end and is given up", LOG_C("connection", c->id), LOG_INT("sshd", c->has_sshd),
+                 LOG_INT("programs", (int64_t)c->helper_count), LOG_INT("open", c->splice != NULL), LOG_INT("log", c->log != NULL));
+        stop_sshd(c);
+        c->has_sshd = false;
+        while (c->helper_count > 0)
+                helper_abandon(c->helpers[0]);
+        stream_close(c->log);
+        c->log = NULL;
+        if (c->splice != NULL)
+                splice_cancel(c->splice); /* on_spliced goes on */
+        end_if_quiet(c);
+}
+
 static void on_expired(void *ctx)
 {
         struct connection *c = ctx;
 
         if (c->at.state == STARTING)
                 connection_end(c, error_new(ERROR_DEADLINE_EXCEEDED, "sshd did not start in time on this host"));
+        else if (c->at.state == ENDING)
+                abandon(c);
         else
                 free_soon(c);
 }

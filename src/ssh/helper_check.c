@@ -50,7 +50,7 @@ static void on_deadline(void *ctx)
         finish(ctx, error_new(ERROR_DEADLINE_EXCEEDED, "the supervisor does not answer"));
 }
 
-struct helper_check *helper_check_start(struct ssh_service *s, struct str connection_id, pid_t pid,
+struct helper_check *helper_check_start(struct ssh_service *s, struct str connection_id, pid_t pid, int pidfd,
                                         void (*done)(void *ctx, struct error *err), void *ctx)
 {
         struct helper_check *k = NEW(struct helper_check);
@@ -70,7 +70,7 @@ struct helper_check *helper_check_start(struct ssh_service *s, struct str connec
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK;
         control.name = k->connection_id;
         control.number = pid;
-        service_say(s->service, &control);
+        service_say_with(s->service, &control, pidfd);
         return k;
 }
 

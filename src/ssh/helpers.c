@@ -43,6 +43,7 @@ struct helper {
         struct conversation state;
         uid_t uid;
         pid_t pid;
+        int pidfd;                     /* of the process that connected, until it is checked; -1: none */
         struct connection *connection; /* NULL: not known, or it is gone */
         struct helper_check *check;
         struct arena *arena;           /* of `first` */
@@ -153,6 +154,7 @@ static void helper_free(struct helper *h)
         conversation_release(&h->state);
         timer_free(h->retry);
         timer_free(h->resize);
+        fd_close_at(&h->pidfd);
         arena_free(h->arena);
         buf_release(&h->in);
         free(h->signal);
@@ -315,6 +317,13 @@ void helper_end(struct helper *h, struct str why)
         AUTO_MEM char *copy = str_dup(str_slice(why, 0, SESSION_TEXT_MAX));
 
         order_end(h, copy);
+}
+
+void helper_abandon(struct helper *h)
+{
+        h->code = 255;
+        set_reason(h, "the session's program does not end");
+        helper_close(h);
 }
 
 static void on_expired(void *ctx)
@@ -594,7 +603,9 @@ static void introduce(struct helper *h, const helper_up *up)
                 return;
         }
         conversation_enter(&h->state, CHECKED);
-        h->check = helper_check_start(h->all->service, str_of(claimed_connection(h)), h->pid, on_checked, h);
+        h->check = helper_check_start(h->all->service, str_of(claimed_connection(h)), h->pid, h->pidfd, on_checked, h);
+        fd_close_at(&h->pidfd);
+        h->pidfd = -1;
 }
 
 /* ---- a session that runs ------------------------------------------------------------------------------------------------------ */
@@ -809,7 +820,11 @@ static void on_accepted(void *ctx, int fd, const char *peer UNUSED)
         uid_t uid;
         gid_t gid;
         pid_t pid;
-        AUTO_PTR(error) err = socket_peer_cred(fd, &uid, &gid, &pid);
+        AUTO_FD int pidfd = -1;
+        struct error *failed = socket_peer_cred(fd, &uid, &gid, &pid);
+        if (failed == NULL)
+                failed = socket_peer_pidfd(fd, &pidfd);
+        AUTO_PTR(error) err = failed;
 
         if (err != NULL || pid <= 0 || all->unknown >= LIMIT_HELPERS_UNKNOWN ||
             (uid != ROOT && unknown_of(all, uid) >= UNKNOWN_OF_USER)) {
@@ -820,6 +835,8 @@ static void on_accepted(void *ctx, int fd, const char *peer UNUSED)
         h->all = all;
         h->uid = uid;
         h->pid = pid;
+        h->pidfd = pidfd;
+        pidfd = -1;
         h->in = BUF_MAX(SESSION_FRAME_MAX + LOOP_BUFFER);
         h->retry = timer_new(all->loop, look_for_decision, h);
         h->resize = timer_new(all->loop, tell_resize, h);

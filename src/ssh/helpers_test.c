@@ -22,6 +22,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/socket.h"
 #include "session/wire.h"
 #include "ssh/ssh.h"
 
@@ -55,6 +56,7 @@ struct ssh_service {
         void (*checked)(void *ctx, struct error *err);
         void *check_ctx;
         pid_t checked_pid;
+        bool is_checked_by_pidfd;
 
         /* the cluster */
         void (*decided)(void *ctx, const decision_message *decision, struct error *err);
@@ -193,12 +195,13 @@ void connection_remove_helper(struct connection *c, struct helper *h UNUSED)
         c->last = NULL;
 }
 
-struct helper_check *helper_check_start(struct ssh_service *s, struct str id, pid_t pid, void (*done)(void *ctx, struct error *err), void *ctx)
+struct helper_check *helper_check_start(struct ssh_service *s, struct str id, pid_t pid, int pidfd, void (*done)(void *ctx, struct error *err), void *ctx)
 {
         assert_true(str_equal(id, str_of(connection_id)));
         s->checked = done;
         s->check_ctx = ctx;
         s->checked_pid = pid;
+        s->is_checked_by_pidfd = pidfd >= 0;
         return (struct helper_check *)&helper_check;
 }
 
@@ -470,6 +473,20 @@ static const char *told(struct ssh_service *s)
         return buf_c(&s->told);
 }
 
+/* SO_PEERPIDFD came with Linux 6.5. */
+static bool kernel_has_peer_pidfd(void)
+{
+        int ends[2], fd = -1;
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+        AUTO_PTR(error) err = socket_peer_pidfd(ends[0], &fd);
+        bool has = err == NULL && fd >= 0;
+        fd_close_at(&fd);
+        close(ends[0]);
+        close(ends[1]);
+        return has;
+}
+
 /* ---- who may log in -------------------------------------------------------------------------------------------------- */
 
 static void gives_sshd_what_was_decided(void **state)
@@ -480,6 +497,7 @@ static void gives_sshd_what_was_decided(void **state)
         if (getuid() != 0)
                 skip();
         say_authorize(s);
+        assert_true(s->is_checked_by_pidfd || !kernel_has_peer_pidfd());
         check_passes(s);
         assert_string_equal(told(s), "ask cert root;");
         assert_string_equal(heard(s), "");

@@ -69,12 +69,15 @@ void helpers_close(struct helpers *h);
  * session ended, and removes itself from the connection when its program is gone, within some seconds, always.
  */
 void helper_end(struct helper *h, struct str text);
+/* Its connection waits no longer: closes it, and it is removed from the connection before this returns. */
+void helper_abandon(struct helper *h);
 /*
  * Asks the supervisor, who may look: did the sshd of this connection start process `pid` (by SO_PEERCRED), and is it our
- * own program? done exactly once from the loop, err NULL for yes, PERMISSION_DENIED for no (owned); not after a cancel.
+ * own program? pidfd: of the same process, borrowed, or -1. done exactly once from the loop, err NULL for yes,
+ * PERMISSION_DENIED for no (owned); not after a cancel.
  */
 struct helper_check;
-struct helper_check *helper_check_start(struct ssh_service *s, struct str connection_id, pid_t pid,
+struct helper_check *helper_check_start(struct ssh_service *s, struct str connection_id, pid_t pid, int pidfd,
                                         void (*done)(void *ctx, struct error *err), void *ctx) MUST_USE;
 void helper_check_cancel(struct helper_check *k); /* NULL is silent */
 /* The supervisor's answer, from ssh.c. */

@@ -36,15 +36,18 @@ static void log_unheard(struct child *c, struct error *err)
         error_free(err);
 }
 
-void supervisor_tell_with(struct child *c, const control_message *control, int fd)
+bool supervisor_tell_with(struct child *c, const control_message *control, int fd)
 {
-        if (c->control_fd >= 0)
-                log_unheard(c, send_control(c, control, fd));
+        struct error *err = c->control_fd < 0 ? NULL : send_control(c, control, fd);
+        bool is_sent = c->control_fd >= 0 && err == NULL;
+
+        log_unheard(c, err);
+        return is_sent;
 }
 
 void supervisor_tell(struct child *c, const control_message *control)
 {
-        supervisor_tell_with(c, control, -1);
+        (void)supervisor_tell_with(c, control, -1);
 }
 
 void supervisor_send_keypairs(struct supervisor *s)
@@ -322,22 +325,22 @@ static void heard_fatal(struct child *c, const control_message *control)
         supervisor_stop(c->sup, err);
 }
 
-/* What only the SSH Service may ask for. */
-static void heard_ssh(struct supervisor *s, const control_message *control)
+/* What only the SSH Service may ask for. fd: that came with it, borrowed; or -1. */
+static void heard_ssh(struct supervisor *s, const control_message *control, int fd)
 {
         if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START)
                 supervisor_start_sshd(s, control->name);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP)
                 supervisor_stop_sshd(s, control->name);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK)
-                supervisor_check_helper(s, control->name, control->number);
+                supervisor_check_helper(s, control->name, control->number, fd);
 }
 
 /* Takes what a child has said; false when there is no more. */
 static bool hear(struct child *c, char *buffer)
 {
         size_t len;
-        int fd;
+        AUTO_FD int fd = -1;
         AUTO_PTR(error) err = fdpass_receive(c->control_fd, buffer, FDPASS_MESSAGE_MAX, &len, &fd);
 
         if (err != NULL || len == 0) {
@@ -346,8 +349,6 @@ static bool hear(struct child *c, char *buffer)
                         uv_poll_stop(c->control);
                 return false;
         }
-        if (fd >= 0)
-                close(fd);
         control_message *control = cteleport__internal__v1__control__unpack(NULL, len, (const uint8_t *)buffer);
         if (control == NULL)
                 return true; /* not ours, not understood, not obeyed */
@@ -358,7 +359,7 @@ static bool hear(struct child *c, char *buffer)
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__FATAL)
                 heard_fatal(c, control);
         else if (c->kind == CHILD_SSH && child_lives(c))
-                heard_ssh(c->sup, control);
+                heard_ssh(c->sup, control, fd);
         cteleport__internal__v1__control__free_unpacked(control, NULL);
         return true;
 }

@@ -95,8 +95,8 @@ struct error *supervisor_start(struct child *c) MUST_USE;
 void supervisor_reap(struct supervisor *s);
 /* Sends a message without a descriptor. */
 void supervisor_tell(struct child *c, const Cteleport__Internal__V1__Control *control);
-/* The same with a copy of fd, unless that is negative. */
-void supervisor_tell_with(struct child *c, const Cteleport__Internal__V1__Control *control, int fd);
+/* The same with a copy of fd, unless that is negative. Whether it was sent. */
+bool supervisor_tell_with(struct child *c, const Cteleport__Internal__V1__Control *control, int fd);
 void supervisor_send_keypairs(struct supervisor *s);
 
 /* ---- supervisor_sshd.c: sshd for the SSH Service --------------------------------------------------------- */
@@ -109,7 +109,8 @@ struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd) MUST_US
 /* What `ssh` may ask for. */
 void supervisor_start_sshd(struct supervisor *s, const char *connection_id);
 void supervisor_stop_sshd(struct supervisor *s, const char *connection_id);
-void supervisor_check_helper(struct supervisor *s, const char *connection_id, int64_t pid);
+/* pidfd: of the process that is asked about, borrowed; -1 when the kernel gave none. */
+void supervisor_check_helper(struct supervisor *s, const char *connection_id, int64_t pid, int pidfd);
 /* Tells all of them to end; those that do not in time are killed. */
 void supervisor_stop_all_sshd(struct supervisor *s);
 void supervisor_kill_all_sshd(struct supervisor *s);

@@ -7,6 +7,7 @@
  * with the process `ssh`, and with us: the kernel sends it SIGTERM when we are gone, however that came.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -91,6 +93,15 @@ static struct error *check_path(const char *path, const char *what)
                           "use letters, digits and / . _ - + only, or write enabled: no in ssh_service");
 }
 
+/* Which program a process of another user runs: see not_our_program. */
+static bool may_look_at_others(void)
+{
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+        return syscall(SYS_capget, &header, sets) < 0 || (sets[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective & CAP_TO_MASK(CAP_SYS_PTRACE)) != 0;
+}
+
 struct error *supervisor_prepare_sshd(struct supervisor *s)
 {
         if (access(SSHD_PROGRAM, X_OK) < 0)
@@ -108,6 +119,9 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
         if (geteuid() != 0)
                 log_warn("Not running as root: nobody can log in to this host",
                          LOG_C("hint", "start teleport as root, or write enabled: no in ssh_service"));
+        else if (!may_look_at_others())
+                log_warn("teleport lacks the capability SYS_PTRACE: it cannot tell its own programs, and nobody can log in to this host",
+                         LOG_C("hint", "give it to the container (docker run --cap-add SYS_PTRACE), or write enabled: no in ssh_service"));
         return NULL;
 }
 
@@ -140,7 +154,8 @@ struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
 
 /* ---- telling ---------------------------------------------------------------------------------------------- */
 
-static void tell(struct supervisor *s, Cteleport__Internal__V1__Control__Kind kind, const char *connection_id,
+/* Whether it was sent. */
+static bool tell(struct supervisor *s, Cteleport__Internal__V1__Control__Kind kind, const char *connection_id,
                  int64_t number, const char *text, int fd)
 {
         struct child *ssh = &s->children[CHILD_SSH];
@@ -151,14 +166,13 @@ static void tell(struct supervisor *s, Cteleport__Internal__V1__Control__Kind ki
         control.number = number;
         if (text != NULL)
                 control.text = (char *)(uintptr_t)text;
-        if (child_lives(ssh))
-                supervisor_tell_with(ssh, &control, fd);
+        return child_lives(ssh) && supervisor_tell_with(ssh, &control, fd);
 }
 
 static void tell_not_started(struct supervisor *s, const char *connection_id, struct error *err)
 {
         log_error("sshd cannot be started", LOG_C("connection", connection_id), LOG_ERR(err));
-        tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, err->what, -1);
+        (void)tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, err->what, -1);
         error_free(err);
 }
 
@@ -272,30 +286,6 @@ static void on_end_of_patience(void *ctx)
         send_signal(d, SIGKILL);
 }
 
-void supervisor_start_sshd(struct supervisor *s, const char *connection_id)
-{
-        AUTO(ends) e = { -1, -1, -1, -1 };
-        pid_t pid = 0;
-
-        if (!name_is_host_id(str_of(connection_id)) || strlen(connection_id) != 36)
-                return; /* not ours, not obeyed: it would stand in options */
-        struct error *err = s->end == RUNNING ? start(s, connection_id, &e, &pid)
-                                              : error_new(ERROR_UNAVAILABLE, "teleport is stopping on this host");
-        if (err != NULL) {
-                tell_not_started(s, connection_id, err);
-                return;
-        }
-        struct sshd *d = NEW(struct sshd);
-        *d = (struct sshd){ .sup = s, .next = s->sshds, .connection_id = str_dup(str_of(connection_id)), .pid = pid };
-        d->patience = timer_new(&s->loop, on_end_of_patience, d);
-        s->sshds = d;
-        s->sshd_count++;
-        tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG, connection_id, pid, NULL, e.log_here);
-        tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM, connection_id, pid, NULL, e.here);
-}
-
-/* ---- ending -------------------------------------------------------------------------------------------------- */
-
 static struct sshd *find(const struct supervisor *s, const char *connection_id)
 {
         struct sshd *d = s->sshds;
@@ -313,6 +303,44 @@ static void stop(struct sshd *d)
         timer_start(d->patience, MILLISECONDS(TIMEOUT_SSHD_STOP));
 }
 
+/* Its log first: without what it says there nobody may come in, so a connection without it is of no use. */
+static void hand_over(struct supervisor *s, struct sshd *d, const struct ends *e)
+{
+        if (tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG, d->connection_id, d->pid, NULL, e->log_here) &&
+            tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM, d->connection_id, d->pid, NULL, e->here))
+                return;
+        log_warn("sshd is ended: its connection could not be handed over", LOG_C("connection", d->connection_id),
+                 LOG_INT("pid", d->pid));
+        stop(d);
+}
+
+void supervisor_start_sshd(struct supervisor *s, const char *connection_id)
+{
+        AUTO(ends) e = { -1, -1, -1, -1 };
+        pid_t pid = 0;
+
+        if (!name_is_uuid(str_of(connection_id)))
+                return; /* not ours, not obeyed: it would stand in options */
+        if (find(s, connection_id) != NULL) { /* which of two would a helper belong to? */
+                log_warn("A second sshd for one connection is refused", LOG_C("connection", connection_id));
+                return;
+        }
+        struct error *err = s->end == RUNNING ? start(s, connection_id, &e, &pid)
+                                              : error_new(ERROR_UNAVAILABLE, "teleport is stopping on this host");
+        if (err != NULL) {
+                tell_not_started(s, connection_id, err);
+                return;
+        }
+        struct sshd *d = NEW(struct sshd);
+        *d = (struct sshd){ .sup = s, .next = s->sshds, .connection_id = str_dup(str_of(connection_id)), .pid = pid };
+        d->patience = timer_new(&s->loop, on_end_of_patience, d);
+        s->sshds = d;
+        s->sshd_count++;
+        hand_over(s, d, &e);
+}
+
+/* ---- ending -------------------------------------------------------------------------------------------------- */
+
 void supervisor_stop_sshd(struct supervisor *s, const char *connection_id)
 {
         struct sshd *d = find(s, connection_id);
@@ -320,7 +348,7 @@ void supervisor_stop_sshd(struct supervisor *s, const char *connection_id)
         if (d != NULL)
                 stop(d);
         else
-                tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, "there is none", -1);
+                (void)tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, "there is none", -1);
 }
 
 void supervisor_stop_all_sshd(struct supervisor *s)
@@ -361,7 +389,7 @@ void supervisor_reap_sshd(struct supervisor *s)
                 waitpid(d->pid, &status, 0);
                 AUTO_MEM char *fate = child_fate(status);
                 log_debug("sshd ended", LOG_C("connection", d->connection_id), LOG_C("fate", fate));
-                tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, fate, -1);
+                (void)tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, fate, -1);
                 forget(at);
                 if (s->end != RUNNING && s->sshds == NULL)
                         supervisor_stop_next(s);
@@ -409,29 +437,43 @@ static bool descends_from(pid_t pid, pid_t sshd)
 }
 
 /*
- * Whether it runs our program: the one we run, or the one that has replaced it on the disk. In a container the
- * kernel may not let us look, and where it descends from is what remains.
+ * Why it is not our program: the one we run, or the one that has replaced it on the disk; NULL: it is. What the kernel
+ * does not let us look at is nobody's: our programs hide, so root needs CAP_SYS_PTRACE, which some containers lack.
  */
-static bool is_our_program(const struct supervisor *s, pid_t pid)
+static const char *not_our_program(const struct supervisor *s, pid_t pid)
 {
         AUTO_MEM char *path = mem_printf("/proc/%ld/exe", (long)pid);
         struct stat its, replaced;
 
         if (stat(path, &its) < 0)
-                return errno == EACCES || errno == EPERM;
+                return errno == EACCES || errno == EPERM
+                               ? "the kernel does not show which program it runs: teleport lacks the capability SYS_PTRACE"
+                               : "it is gone";
         if (its.st_dev == s->exe_stat.st_dev && its.st_ino == s->exe_stat.st_ino)
-                return true;
-        return stat(s->exe, &replaced) == 0 && its.st_dev == replaced.st_dev && its.st_ino == replaced.st_ino;
+                return NULL;
+        if (stat(s->exe, &replaced) == 0 && its.st_dev == replaced.st_dev && its.st_ino == replaced.st_ino)
+                return NULL;
+        return "it is not this program";
 }
 
-void supervisor_check_helper(struct supervisor *s, const char *connection_id, int64_t number)
+static const char *not_a_helper(const struct supervisor *s, const struct sshd *d, int64_t number)
 {
-        const struct sshd *d = find(s, connection_id);
-        const char *refusal = NULL;
-
         if (number <= 1 || number > INT32_MAX || d == NULL || !descends_from((pid_t)number, d->pid))
-                refusal = "it was not started by the sshd of this connection";
-        else if (!is_our_program(s, (pid_t)number))
-                refusal = "it is not this program";
-        tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED, connection_id, number, refusal, -1);
+                return "it was not started by the sshd of this connection";
+        return not_our_program(s, (pid_t)number);
+}
+
+/*
+ * A process number says who it is only while that process lives: after the look it must still be there, by a descriptor
+ * of the process that connected (SO_PEERPIDFD, Linux 6.5), before that by one that is opened before the look.
+ */
+void supervisor_check_helper(struct supervisor *s, const char *connection_id, int64_t number, int pidfd)
+{
+        AUTO_FD int opened = pidfd >= 0 ? -1 : (int)syscall(SYS_pidfd_open, (pid_t)number, 0);
+        bool is_too_old = pidfd < 0 && opened < 0 && errno == ENOSYS; /* Linux before 5.3: the number has to do */
+        const char *refusal = not_a_helper(s, find(s, connection_id), number);
+
+        if (!is_too_old && syscall(SYS_pidfd_send_signal, pidfd >= 0 ? pidfd : opened, 0, NULL, 0) < 0)
+                refusal = "it is gone";
+        (void)tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED, connection_id, number, refusal, -1);
 }

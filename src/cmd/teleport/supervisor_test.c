@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -150,6 +151,24 @@ static void ask(struct stand_in *in, Cteleport__Internal__V1__Control__Kind kind
         service_say(&in->service, &control);
 }
 
+/* The number is that of a process that lives; who connected under it is dead, and not buried. */
+static void ask_of_dead(struct stand_in *in)
+{
+        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+        siginfo_t end;
+        pid_t pid = fork();
+
+        if (pid == 0)
+                _exit(0);
+        AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+        if (pidfd < 0 || waitid(P_PID, (id_t)pid, &end, WEXITED) < 0)
+                _exit(94);
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK;
+        control.name = (char *)(uintptr_t)CONNECTION;
+        control.number = getpid();
+        service_say_with(&in->service, &control, pidfd);
+}
+
 /* What sshd says before it ends: it has no key here. */
 static void tell_log(struct stand_in *in, int fd)
 {
@@ -169,7 +188,10 @@ static void on_sshd(void *ctx, const Cteleport__Internal__V1__Control *control, 
 
         switch (control->kind) {
         case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG:
-                tell_log(in, fd);
+                if (is_to(in, "start sshd twice"))
+                        close(fd); /* it lives until its connection is closed */
+                else
+                        tell_log(in, fd);
                 break;
         case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM:
                 tell(in, "ssh gets the stream of %s\n", control->name);
@@ -188,11 +210,18 @@ static void ask_as_told(struct stand_in *in)
 {
         if (is_to(in, "start sshd"))
                 ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+        if (is_to(in, "start sshd twice")) {
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
+        }
         if (is_to(in, "start nonsense")) {
                 ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "a b; c", 0);
                 ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "123456789012-i-0123456789abcdef0", 0);
                 ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP, CONNECTION, 0);
         }
+        if (is_to(in, "check dead helper"))
+                ask_of_dead(in);
         if (is_to(in, "check helper"))
                 ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
 }
@@ -631,6 +660,29 @@ static void starts_sshd_for_a_connection_and_tells_of_its_end(void **state)
               "ssh hears that " CONNECTION " ended with status 1");
 }
 
+/* With a key it waits for its client, so that the first lives when the second is asked for. */
+static void starts_no_second_sshd_for_a_connection(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *proc = path_in(f, "proc"), *dir = path_in(f, "proc/ssh");
+        AUTO_MEM char *key = path_in(f, "proc/ssh/host_key");
+        AUTO_MEM char *command = mem_printf("ssh-keygen -q -t ed25519 -N '' -f %s", key);
+
+        if (geteuid() != 0)
+                skip();
+        assert_true(mkdir(proc, 0700) == 0 && mkdir(dir, 0700) == 0);
+        assert_int_equal(system(command), 0);
+        write_in(f, "ssh.do", "start sshd twice");
+        start(f);
+        AWAIT(f, "ssh hears of helper"); /* asked last, answered last */
+        size_t streams = 0;
+        for (size_t i = 0; i < f->event_count; i++)
+                streams += strstr(f->seen[i].line, "ssh gets the stream of " CONNECTION) != NULL;
+        assert_int_equal(streams, 1);
+        AUTO_MEM char *public = path_in(f, "proc/ssh/host_key.pub");
+        assert_true(unlink(key) == 0 && unlink(public) == 0 && rmdir(dir) == 0 && rmdir(proc) == 0);
+}
+
 static void starts_nothing_under_a_name_that_is_no_connection(void **state)
 {
         struct fixture *f = *state;
@@ -648,6 +700,16 @@ static void knows_helpers_by_the_sshd_that_started_them(void **state)
         start(f);
         AWAIT(f, "ssh hears of helper");
         assert_non_null(strstr(f->last->line, "it was not started by the sshd of this connection"));
+}
+
+static void knows_a_helper_by_its_process_and_not_by_its_number(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "check dead helper");
+        start(f);
+        AWAIT(f, "ssh hears of helper");
+        assert_non_null(strstr(f->last->line, "it is gone"));
 }
 
 static void refuses_a_data_directory_in_use(void **state)
@@ -728,6 +790,8 @@ int main(int argc, char **argv)
                 TEST(runs_only_instance_and_ssh_on_an_agent),
                 TEST(starts_sshd_for_a_connection_and_tells_of_its_end),
                 TEST(starts_nothing_under_a_name_that_is_no_connection),
+                TEST(starts_no_second_sshd_for_a_connection),
+                TEST(knows_a_helper_by_its_process_and_not_by_its_number),
                 TEST(knows_helpers_by_the_sshd_that_started_them),
                 TEST(refuses_a_data_directory_in_use),
                 TEST(hands_new_certificates_to_the_proxy_on_hangup),

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection with everything around it played: the proxy's stream, the supervisor, the cluster, sshd's programs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "ssh/attend.h"
+#include "ssh/ssh_service.h"
+
+static const char connection_id[] = "99999999-9999-4999-8999-999999999999";
+static char visit, cluster; /* somewhere to point to */
+
+struct world {
+        struct fake_clock clock;
+        struct ssh_service s;
+        struct held_identity identity;
+        const struct attend_events *events;
+        void *ctx;
+        bool is_refused, is_closed_told, is_gone;
+        struct helper *helper; /* of the connection; NULL: none */
+        struct connection *its_connection;
+};
+
+static struct world *world;
+
+/* ---- what a connection needs ------------------------------------------------------------------------------- */
+
+struct attend *attend_new(struct ssh_service *s UNUSED, struct str id UNUSED, struct str client_addr UNUSED,
+                          const struct attend_events *events, void *ctx)
+{
+        world->events = events;
+        world->ctx = ctx;
+        return (struct attend *)&cluster;
+}
+
+void attend_free(struct attend *a UNUSED)
+{
+}
+
+void attend_ask(struct attend *a UNUSED, struct str certificate UNUSED, struct str login UNUSED)
+{
+}
+
+void attend_tell(struct attend *a UNUSED, const Cteleport__V1__AttendUp *up,
+                 void (*acknowledged)(void *ctx, struct error *err) UNUSED, void *ctx UNUSED)
+{
+        world->is_closed_told |= up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_CLOSED;
+}
+
+void attend_accepted(struct attend *a UNUSED, struct str certificate UNUSED, struct str login UNUSED)
+{
+}
+
+void attend_finish(struct attend *a UNUSED)
+{
+        world->events->on_finished(world->ctx);
+}
+
+void tunnel_refuse(struct tunnel_visit *v UNUSED, struct error *err)
+{
+        world->is_refused = true;
+        error_free(err);
+}
+
+struct stream *tunnel_accept(struct tunnel_visit *v UNUSED)
+{
+        fail_msg("no sshd was given");
+        return NULL;
+}
+
+void helper_end(struct helper *h UNUSED, struct str text UNUSED)
+{
+}
+
+void helper_abandon(struct helper *h)
+{
+        world->helper = NULL;
+        connection_remove_helper(world->its_connection, h);
+}
+
+const struct host_identity *ssh_identity(const struct ssh_service *s)
+{
+        return &s->identity->id;
+}
+
+void ssh_connection_gone(struct ssh_service *s UNUSED)
+{
+        world->is_gone = true;
+}
+
+/* ---- the world --------------------------------------------------------------------------------------------------- */
+
+static int set_up(void **state)
+{
+        world = NEW(struct world);
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        fake_clock_init(&world->clock, 1700000000);
+        assert_null(loop_init(&world->s.loop, &world->clock.clock));
+        world->identity.id.host_id = STR("the-host");
+        world->s.identity = &world->identity;
+        *state = world;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct world *w = *state;
+
+        connections_free(&w->s);
+        map_release(&w->s.connections);
+        loop_release(&w->s.loop);
+        free(w);
+        return 0;
+}
+
+static void pass(struct world *w, int64_t ms)
+{
+        for (int64_t left = ms; left > 0; left -= 1000) {
+                loop_advance(&w->s.loop, &w->clock, MILLISECONDS(left < 1000 ? left : 1000));
+                uv_run(&w->s.loop.uv, UV_RUN_NOWAIT);
+        }
+}
+
+static struct connection *begin(struct world *w)
+{
+        const struct tunnel_request request = {
+                .host_id = STR("the-host"), .connection_id = str_of(connection_id), .client_addr = STR("192.0.2.7:50122"),
+        };
+
+        connection_begin(&w->s, (struct tunnel_visit *)&visit, &request);
+        return connection_find(&w->s, str_of(connection_id));
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------- */
+
+static void ends_in_time_though_nobody_tells_of_its_sshd(void **state)
+{
+        struct world *w = *state;
+
+        assert_non_null(begin(w));
+        pass(w, TIMEOUT_SSHD_START + 1000); /* no word from the supervisor */
+        assert_true(w->is_refused);
+        assert_false(w->is_closed_told);
+        pass(w, TIMEOUT_SSH_ENDING + 1000);
+        assert_true(w->is_closed_told);
+        assert_true(w->is_gone);
+        assert_null(connection_find(&w->s, str_of(connection_id)));
+}
+
+static void ends_in_time_though_a_program_of_it_does_not(void **state)
+{
+        struct world *w = *state;
+        const Cteleport__Internal__V1__Control ended = { .base = { &cteleport__internal__v1__control__descriptor },
+                                                         .kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED,
+                                                         .name = (char *)(uintptr_t)connection_id,
+                                                         .text = (char *)(uintptr_t)"ended" };
+
+        w->its_connection = begin(w);
+        w->helper = (struct helper *)&visit;
+        connection_add_helper(w->its_connection, w->helper);
+        connection_on_sshd(&w->s, &ended, -1);
+        pass(w, TIMEOUT_SSH_ENDING - 2000);
+        assert_non_null(w->helper);
+        pass(w, 4000);
+        assert_null(w->helper);
+        assert_true(w->is_closed_told);
+        assert_true(w->is_gone);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(ends_in_time_though_nobody_tells_of_its_sshd, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(ends_in_time_though_a_program_of_it_does_not, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests_name("connection", tests, NULL, NULL);
+}
