@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The two join services, thin shells over one attempt: teleport.join.v1.JoinService/Join, and
- * proto.JoinService/RegisterUsingIAMMethod as agents of Teleport 8 to 18 call it.
+ * proto.JoinService/RegisterUsingIAMMethod with the messages of Teleport 8 to 18.
  */
 #ifndef AUTH_JOIN_SERVICE_H
 #define AUTH_JOIN_SERVICE_H

@@ -358,7 +358,7 @@ static struct error *use_key(SSL_CTX *ctx, struct str pem)
                 return openssl_error("the private key cannot be read");
         struct error *err = NULL;
         if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-                err = openssl_error("the private key does not fit the certificate");
+                err = openssl_error("the private key and the certificate are not a pair");
         EVP_PKEY_free(key);
         return err;
 }

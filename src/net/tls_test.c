@@ -372,7 +372,7 @@ static void refuses_identities_that_do_not_work(void **state)
                 struct tls_identity id;
                 const char *says;
         } rows[] = {
-                { { str_of(f->server.cert_pem), str_of(f->client.key_pem) }, "does not fit" },
+                { { str_of(f->server.cert_pem), str_of(f->client.key_pem) }, "are not a pair" },
                 { { str_of(f->server.cert_pem), STR("") }, "private key cannot be read" },
                 { { STR(""), str_of(f->server.key_pem) }, "no certificate" },
                 { { STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), str_of(f->server.key_pem) },

@@ -76,7 +76,7 @@ static struct error *check_private(const char *path, const struct stat *st)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED,
                                             "%s belongs to user %u, who could put a key of their own in it", shown,
                                             st->st_uid),
-                                  "chown %u %s", geteuid(), shown);
+                                  geteuid() == 0 ? "chown root %s" : "run this as the owner of %s, or as root", shown);
         if ((st->st_mode & (S_IRWXG | S_IRWXO)) != 0)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED,
                                             "%s has mode %04o: it holds a secret that other users may read or change",
@@ -257,9 +257,10 @@ static struct error *check_dir_is_ours(const char *path)
         if (!S_ISDIR(st.st_mode))
                 return error_new(ERROR_FAILED_PRECONDITION, "%s is not a directory", shown);
         if (st.st_uid != geteuid())
-                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the directory %s belongs to user %u, not to us",
-                                            shown, st.st_uid),
-                                  "chown %u %s, or start as its owner", geteuid(), shown);
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the directory %s belongs to user %u; this program runs as user %u",
+                                            shown, st.st_uid, geteuid()),
+                                  geteuid() == 0 ? "chown root %s" : "run it as root or as the owner of %s, or name another directory",
+                                  shown);
         if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED,
                                             "the directory %s has mode %04o: other users may change what is in it",

@@ -65,7 +65,7 @@ static void put_facts(struct buf *out, const struct webapi_facts *facts, bool wi
         if (with_auth)
                 put_auth(out);
         put_proxy(out, facts);
-        buf_put_c(out, "\"server_version\":\"" CTELEPORT_VERSION "\",\"min_client_version\":\"8.0.0\",\"cluster_name\":");
+        buf_put_c(out, "\"server_version\":\"" CTELEPORT_VERSION "\",\"min_client_version\":\"" CTELEPORT_VERSION "\",\"cluster_name\":");
         json_put_string(out, facts->cluster);
         buf_put_c(out, ",\"automatic_upgrades\":false,\"edition\":\"oss\",\"fips\":false}");
 }

@@ -271,17 +271,49 @@ static bool is_indented_by_tabs(struct str text, size_t line)
         return false;
 }
 
+/* libyaml's words for frequent slips, and what to check. */
+static const struct slip {
+        const char *problem, *what, *hint;
+} slips[] = {
+        { "did not find expected key", "the indentation is wrong, or a quote or bracket has no end above",
+          "begin the keys of one mapping in the same column" },
+        { "did not find expected <document start>", "the indentation is wrong: this line begins before the lines above",
+          "begin the keys of one mapping in the same column" },
+        { "did not find expected '-' indicator", "the indentation is wrong: an entry of the list above was expected",
+          "begin every entry of the list with '-' in the same column" },
+        { "mapping values are not allowed in this context", "a ':' is not expected here",
+          "indent this line as the one above, or put the value in quotes if it contains ': '" },
+        { "block sequence entries are not allowed in this context", "a '-' is not expected here",
+          "begin the list below its key, and put a blank behind each '-'" },
+        { "could not find expected ':'", "the line has no ':' behind its key", "write key: value, with a blank behind the ':'" },
+        { "did not find expected node content", "a value was expected here", "give the value, or close the bracket" },
+        { "found unexpected end of stream", "a quote has no end", "close the quote that begins here" },
+};
+
+static const struct slip *find_slip(const char *problem)
+{
+        for (size_t i = 0; i < ARRAY_LEN(slips); i++)
+                if (strcmp(slips[i].problem, problem) == 0)
+                        return &slips[i];
+        return NULL;
+}
+
 /* What libyaml has to say, with its place. */
 static struct error *parser_error(const struct builder *b, const yaml_parser_t *p, struct str text)
 {
         yaml_mark_t mark = p->problem_mark;
         const char *problem = p->problem == NULL ? "this is not YAML" : p->problem;
+        const struct slip *slip = find_slip(problem);
 
         if (p->error == YAML_READER_ERROR) /* counts bytes only */
                 return error_new(ERROR_INVALID_ARGUMENT, "%s: byte %zu: %s", b->file, p->problem_offset, problem);
-        struct error *err = place_error(b, mark, "%s", problem);
+        struct error *err = place_error(b, mark, "%s", slip == NULL ? problem : slip->what);
         if (is_indented_by_tabs(text, mark.line))
                 return error_hint(err, "indent with blanks: YAML takes no tabs there");
+        if (slip != NULL && p->context != NULL)
+                return error_hint(err, "%s; see also line %zu", slip->hint, p->context_mark.line + 1);
+        if (slip != NULL)
+                return error_hint(err, "%s", slip->hint);
         if (p->context != NULL)
                 return error_hint(err, "this came up %s, which begins in line %zu", p->context,
                                   p->context_mark.line + 1);

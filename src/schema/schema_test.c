@@ -171,7 +171,7 @@ static const struct refusal refusals[] = {
         { &config, "hello", "f.yaml:1:1: the document must be a mapping of keys to values, not 'hello'", NULL },
         { &config, "teleport:\n\tdata_dir: /x", "f.yaml:2:1: found character that cannot start any token",
           "indent with blanks: YAML takes no tabs there" },
-        { &config, "teleport: {", "f.yaml:2:1: did not find expected node content", NULL },
+        { &config, "teleport: {", "f.yaml:2:1: a value was expected here", NULL },
         { &config, "auth_service:\n  authentication:\n    type: github\n",
           "f.yaml:2:3: 'auth_service.authentication' is a key of Teleport that this release does not have, and its value "
           "would change something", "leave it out" },
@@ -190,7 +190,16 @@ static const struct refusal refusals[] = {
           "value would change something; leave it out\n"
           "  f.yaml:2:1: unknown key 'versoin' at the top level; did you mean 'version'\n"
           "  f.yaml:3:17: teleport.log must be a mapping of keys to values, not 'x'", NULL },
-        { &config, "version: \"v3", "f.yaml:1:13: found unexpected end of stream", NULL },
+        { &config, "teleport:\n  data_dir: /a\n   nodename: b\n", "f.yaml:3:12: a ':' is not expected here",
+          "indent this line as the one above, or put the value in quotes if it contains ': '" },
+        { &config, "teleport:\n  data_dir: /a\n nodename: b\n",
+          "f.yaml:3:2: the indentation is wrong, or a quote or bracket has no end above",
+          "begin the keys of one mapping in the same column; see also line 1" },
+        { &config, " version: v3\nteleport: {}\n",
+          "f.yaml:2:1: the indentation is wrong: this line begins before the lines above",
+          "begin the keys of one mapping in the same column" },
+        { &config, "teleport\nversion: v3\n", "f.yaml:2:8: a ':' is not expected here", NULL },
+        { &config, "version: \"v3", "f.yaml:1:13: a quote has no end", NULL },
         { &config, "version: \xff", "f.yaml: byte 9: invalid leading UTF-8 octet", NULL },
         { &config, "version: a\x01", "f.yaml: byte 10: control characters are not allowed", NULL },
         { &config, "\xff\xfev\0e\0r\0", "f.yaml: byte 0: invalid leading UTF-8 octet", NULL },
@@ -414,7 +423,7 @@ static void hands_out_nothing_when_a_later_document_is_wrong(void **state)
                 { "kind: token\n---\nkind: token\nspc: {}\n", "s.yaml:4:1: unknown key 'spc' at the top level" },
                 { "kind: token\n---\n[x]\n",
                   "s.yaml:3:2: the document must be a resource: a mapping with kind, version, metadata and spec, not 'x'" },
-                { "kind: token\n---\nkind: [\n", "s.yaml:4:1: did not find expected node content" },
+                { "kind: token\n---\nkind: [\n", "s.yaml:4:1: a value was expected here" },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -171,7 +171,7 @@ static struct error *unknown_flag(const struct parser *p, struct str name)
         if (nearest.word != NULL)
                 return error_hint(err, "did you mean: --%s", nearest.word);
         if (p->f->command == NULL)
-                return error_hint(err, "the flags of a command stand behind it");
+                return error_hint(err, "give the flags of a command after its name: %s COMMAND --FLAG", p->f->program->name);
         return error_hint(err, "see: %s help %s", p->f->program->name, p->f->command->name);
 }
 
@@ -399,8 +399,11 @@ static struct error *incomplete_command(const struct parser *p)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a command is missing"),
                                   "the commands are listed by: %s help", program);
         AUTO_MEM char *words = str_dup(buf_str(p->words));
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a whole command", words),
-                          "its commands are listed by: %s help %s", program, words);
+        AUTO(buf) list = BUF_MAX(4 * KiB);
+        for (const struct command *c = p->f->program->commands; c->name != NULL; c++)
+                if (!c->is_hidden && begins_name(c->name, buf_str(p->words)))
+                        buf_printf(&list, "%s%s %s", list.len == 0 ? "" : ", ", program, c->name);
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' needs a subcommand", words), "use one of: %s", buf_c(&list));
 }
 
 struct error *flags_parse(const struct program *program, int argc, char **argv, struct flags **ret,

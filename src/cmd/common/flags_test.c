@@ -219,7 +219,7 @@ static void refuses_incomplete_and_overfull_lines(void **state)
 {
         (void)state;
         PARSE_FAILS("a command is missing", NULL, NULL);
-        PARSE_FAILS("'tokens' is not a whole command", "its commands are listed by: tool help tokens", "tokens");
+        PARSE_FAILS("'tokens' needs a subcommand", "use one of: tool tokens add", "tokens");
         PARSE_FAILS("--type is missing", NULL, "tokens", "add", "x");
         PARSE_FAILS("--format needs a value (FORMAT)", NULL, "tokens", "add", "--format");
         PARSE_FAILS("the argument <name> is missing", NULL, "tokens", "add", "-t", "a");

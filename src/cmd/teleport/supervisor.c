@@ -119,7 +119,7 @@ static void on_hangup(void *ctx, int signum)
 {
         (void)signum;
         reload_keypairs(ctx, true);
-        log_info("other changes of the configuration need a restart");
+        log_info("SIGHUP reloads the certificates of https_keypairs; for other changes of teleport.yaml, restart the service");
 }
 
 static void on_replace(void *ctx, int signum)

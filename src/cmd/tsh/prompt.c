@@ -36,7 +36,8 @@ static struct error *read_line(int fd, struct secret *ret)
         else if (len > 0 && line[len - 1] == '\r')
                 len--;
         if (err == NULL && len == 0)
-                err = error_new(ERROR_INVALID_ARGUMENT, "there was no answer");
+                err = error_hint(error_new(ERROR_INVALID_ARGUMENT, "nothing was entered"),
+                                 "type the answer; without a terminal, each answer is a line of standard input");
         if (err == NULL)
                 *ret = secret_of(str_of_bytes(line, len));
         wipe(line, sizeof line);
