@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings: what the terminal showed, byte for byte, whatever happens meanwhile."""
 import json
+import re
 
 import pexpect
 import pytest
 
-from harness import wait_until
+from harness import PATIENCE, wait_until
 
 
 def record(person, target, *command, typed=()):
@@ -116,6 +117,24 @@ def test_play_shows_it_on_a_terminal_and_can_be_left(access, alice):
     slow = alice.terminal("play", session_id, "--speed=0.5x")
     slow.send("q")
     slow.wait()
+
+
+def test_play_leaves_the_terminal_as_it_was(access, alice):
+    record(alice, "root@web-1", typed=[r"printf '\033[?1049h\033[?1000h\033[2;5r\033[?2004h\033[6n'; echo al''tered", "exit"])
+    session_id = the_recording(access, alice)["session_id"]
+    shell = pexpect.spawn("/bin/sh", ["-c", f"tsh play {session_id} --speed=8x; stty raw -echo min 0 time 2; printf 'left<'; cat -v; printf '>'"],
+                          env={**alice.env, "TERM": "xterm"}, dimensions=(24, 80), timeout=PATIENCE)
+    shell.delaybeforesend = None
+    shell.expect(re.escape("\x1b[6n"))
+    shell.send("\x1b[12;40R\x1bP1$r0 q\x1b\\")  # what terminals answer; the second has the letter that ends playing
+    shell.expect("altered")
+    shell.expect(re.escape("\x1b[5n"))
+    for reset in ("\x1b[?1049l", "\x1b[?1000l", "\x1b[r", "\x1b[?2004l", "\x1b[23;0t"):
+        assert reset.encode() in shell.before
+    shell.send("\x1b[12;41R\x1b[0n")
+    shell.expect("left<(.*)>")
+    assert shell.match.group(1) == b""
+    shell.wait()
 
 
 def test_an_altered_recording_is_not_played_as_if_it_were_whole(access, alice):

@@ -105,25 +105,78 @@ enum pace_action pace_key(struct pace *p, enum pace_key key, struct instant now)
 
 /* ---- keys ------------------------------------------------------------------------------------------------------ */
 
-static const struct {
-        struct str bytes;
-        enum pace_key key;
-} keys[] = {
-        { STR_INIT("\x1b[A"), KEY_FASTER }, { STR_INIT("\x1b[B"), KEY_SLOWER }, { STR_INIT("\x1b[C"), KEY_FORWARD },
-        { STR_INIT("\x1b[D"), KEY_BACK },   { STR_INIT("\x1bOA"), KEY_FASTER }, { STR_INIT("\x1bOB"), KEY_SLOWER },
-        { STR_INIT("\x1bOC"), KEY_FORWARD }, { STR_INIT("\x1bOD"), KEY_BACK },  { STR_INIT(" "), KEY_PAUSE },
-        { STR_INIT("p"), KEY_PAUSE },       { STR_INIT(","), KEY_BACK },        { STR_INIT("."), KEY_FORWARD },
-        { STR_INIT("+"), KEY_FASTER },      { STR_INIT("-"), KEY_SLOWER },      { STR_INIT("q"), KEY_QUIT },
-        { STR_INIT("\x03"), KEY_QUIT },     { STR_INIT("\x04"), KEY_QUIT },
-};
-
-enum pace_key pace_read_key(struct str *bytes)
+static enum pace_key key_of_letter(char c)
 {
-        for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-                if (str_starts_with(*bytes, keys[i].bytes)) {
-                        *bytes = str_slice(*bytes, keys[i].bytes.len, bytes->len);
-                        return keys[i].key;
+        switch (c) {
+        case ' ':
+        case 'p':
+                return KEY_PAUSE;
+        case ',':
+                return KEY_BACK;
+        case '.':
+                return KEY_FORWARD;
+        case '+':
+                return KEY_FASTER;
+        case '-':
+                return KEY_SLOWER;
+        case 'q':
+        case '\x03':
+        case '\x04':
+                return KEY_QUIT;
+        default:
+                return KEY_NONE;
+        }
+}
+
+static enum pace_key key_of_arrow(char final)
+{
+        static const enum pace_key arrows[] = { KEY_FASTER, KEY_SLOWER, KEY_FORWARD, KEY_BACK };
+
+        return final >= 'A' && final <= 'D' ? arrows[final - 'A'] : KEY_NONE;
+}
+
+/* ECMA-48: a control sequence ends with a byte from '@' to '~', a control string with BEL (xterm) or ESC '\'. */
+static enum pace_key read_byte(struct key_reader *r, char c)
+{
+        switch (r->state) {
+        case KEY_READER_PLAIN:
+                if (c != '\x1b')
+                        return key_of_letter(c);
+                r->state = KEY_READER_ESCAPE;
+                return KEY_NONE;
+        case KEY_READER_ESCAPE:
+                r->state = c == '[' ? KEY_READER_CSI : c == 'O' ? KEY_READER_SS3 : KEY_READER_PLAIN;
+                if (c != '\0' && strchr("P]_^X", c) != NULL)
+                        r->state = KEY_READER_STRING;
+                r->has_parameters = false;
+                return KEY_NONE;
+        case KEY_READER_CSI:
+                if (c < '@' || c > '~') {
+                        r->has_parameters = true;
+                        return KEY_NONE;
                 }
-        *bytes = str_slice(*bytes, 1, bytes->len);
+                r->state = KEY_READER_PLAIN;
+                return r->has_parameters ? KEY_NONE : key_of_arrow(c);
+        case KEY_READER_SS3:
+                r->state = KEY_READER_PLAIN;
+                return key_of_arrow(c);
+        case KEY_READER_STRING:
+                r->state = c == '\a' ? KEY_READER_PLAIN : c == '\x1b' ? KEY_READER_STRING_ESCAPE : KEY_READER_STRING;
+                return KEY_NONE;
+        case KEY_READER_STRING_ESCAPE:
+                r->state = c == '\\' ? KEY_READER_PLAIN : KEY_READER_STRING;
+                return KEY_NONE;
+        }
         return KEY_NONE;
+}
+
+enum pace_key pace_read_key(struct key_reader *r, struct str *bytes)
+{
+        enum pace_key key = KEY_NONE;
+
+        while (!str_is_empty(*bytes) && key == KEY_NONE) {
+                key = read_byte(r, bytes->ptr[0]);
+                *bytes = str_slice(*bytes, 1, bytes->len);
+        }
+        return key;
 }

@@ -40,7 +40,23 @@ enum pace_action {
 enum pace_key { KEY_NONE, KEY_PAUSE, KEY_BACK, KEY_FORWARD, KEY_FASTER, KEY_SLOWER, KEY_QUIT };
 enum pace_action pace_key(struct pace *p, enum pace_key key, struct instant now);
 
-/* The key that bytes from a terminal begin with, which are taken off; KEY_NONE for what means nothing. */
-enum pace_key pace_read_key(struct str *bytes);
+/*
+ * Reads keys from a terminal's bytes, across reads. Answers of the terminal to queries in a recording (control
+ * sequences with parameters and control strings) are no keys. A zeroed reader is ready.
+ */
+struct key_reader {
+        enum {
+                KEY_READER_PLAIN,
+                KEY_READER_ESCAPE,
+                KEY_READER_CSI,
+                KEY_READER_SS3,
+                KEY_READER_STRING,
+                KEY_READER_STRING_ESCAPE,
+        } state;
+        bool has_parameters;
+};
+
+/* Takes bytes until one completes a key, which is returned; KEY_NONE if there is none in them. */
+enum pace_key pace_read_key(struct key_reader *r, struct str *bytes);
 
 #endif

@@ -107,16 +107,35 @@ static void reads_keys_of_terminals(void **state)
         } rows[] = {
                 { " ", KEY_PAUSE, 0 },     { "\x1b[C", KEY_FORWARD, 0 }, { "\x1bOD", KEY_BACK, 0 }, { "\x1b[A,", KEY_FASTER, 1 },
                 { "..", KEY_FORWARD, 1 }, { "q", KEY_QUIT, 0 },         { "\x03", KEY_QUIT, 0 },  { "x", KEY_NONE, 0 },
-                { "\x1b", KEY_NONE, 0 },
+                { "\x1b", KEY_NONE, 0 },  { "x q", KEY_PAUSE, 1 },
+                /* answers of a terminal, a key behind */
+                { "\x1b[?62;1;4c,", KEY_BACK, 0 },           { "\x1b[12;40R.", KEY_FORWARD, 0 },
+                { "\x1bP1$r0 q\x1b\\,", KEY_BACK, 0 },      { "\x1b]11;rgb:ffff/qqqq\a,", KEY_BACK, 0 },
+                { "\x1b]11;q\x1bq\x1b\\,", KEY_BACK, 0 }, { "\x1bP+q", KEY_NONE, 0 },
         };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 struct str bytes = str_of(rows[i].bytes);
+                struct key_reader r = { 0 };
 
-                assert_int_equal(pace_read_key(&bytes), rows[i].key);
+                assert_int_equal(pace_read_key(&r, &bytes), rows[i].key);
                 assert_int_equal(bytes.len, rows[i].left);
         }
+}
+
+static void reads_keys_across_reads(void **state)
+{
+        struct key_reader r = { 0 };
+        static const char *const parts[] = { "\x1b", "P1$r0 q", "\x1b", "\\", "\x1b[1", "2;1R", "\x1b[" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+                struct str part = str_of(parts[i]);
+                assert_int_equal(pace_read_key(&r, &part), KEY_NONE);
+        }
+        struct str end = STR("A");
+        assert_int_equal(pace_read_key(&r, &end), KEY_FASTER);
 }
 
 int main(void)
@@ -128,6 +147,7 @@ int main(void)
                 cmocka_unit_test(skips_forward_and_back),
                 cmocka_unit_test(cuts_gaps_when_idle_time_is_skipped),
                 cmocka_unit_test(reads_keys_of_terminals),
+                cmocka_unit_test(reads_keys_across_reads),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -132,8 +133,12 @@ static struct error *print_tape(struct tape *t, const char *format)
 
 struct screen {
         struct termios before;
+        struct winsize size;
         bool is_raw;
+        struct key_reader keys;
 };
+
+enum { SETTLE_MS = 300 }; /* for a terminal's answer to the last query; those that answer do so in milliseconds */
 
 static struct error *screen_init(struct screen *s)
 {
@@ -147,23 +152,56 @@ static struct error *screen_init(struct screen *s)
         if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) != 0)
                 return error_errno(errno, "cannot prepare the terminal");
         s->is_raw = true;
-        return NULL;
+        (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &s->size);
+        return write_all(STR("\x1b[22;0t")); /* XTWINOPS: save the titles */
+}
+
+/*
+ * Reads and drops what the terminal still answers to queries of the recording, so that it does not reach the shell:
+ * answers come in order, so the one to a status report of our own is the last.
+ */
+static void drop_answers(void)
+{
+        struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+        AUTO(buf) answers = BUF_MAX(4 * KiB);
+
+        while (!str_contains(buf_str(&answers), STR("\x1b[0n")) && poll(&in, 1, SETTLE_MS) > 0) {
+                char bytes[256];
+                ssize_t n = read(STDIN_FILENO, bytes, sizeof bytes);
+
+                if (n <= 0)
+                        break;
+                if ((size_t)n > answers.max - answers.len)
+                        buf_clear(&answers);
+                buf_put(&answers, str_of_bytes(bytes, (size_t)n));
+        }
 }
 
 static void screen_release(struct screen *s)
 {
-        /* Colours off, cursor on, the ordinary screen. */
-        static const char normal[] = "\x1b[0m\x1b[?25h\x1b[?1049l\x1b[?2004l\r\n";
+        /* Whatever the recording switched on (xterm's control sequences, ctlseqs.ms), and last the status report. */
+        static const char normal[] = "\x1b[?1049l"                /* the ordinary screen */
+                                     "\x1b" "7\x1b[r\x1b" "8"     /* no scroll region; the cursor stays */
+                                     "\x1b[?6l\x1b[?7h\x1b[4l\x1b[20l" /* no origin mode, wrap, no insert mode, no newline mode */
+                                     "\x1b[?1l\x1b>\x1b[>4m\x1b[<u"   /* cursor keys, keypad and modified keys as usual */
+                                     "\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l"
+                                     "\x1b[?1016l\x1b[?2004l\x1b[?2026l" /* no mouse, focus, bracketed paste or held output */
+                                     "\x1b(B\x0f\x1b[0m\x1b[?25h\x1b[0 q" /* ASCII, no colours, a cursor of the usual form */
+                                     "\x1b[23;0t";                 /* the titles */
 
         if (!s->is_raw)
                 return;
         fwrite(normal, 1, sizeof normal - 1, stdout);
+        if (s->size.ws_row != 0 && s->size.ws_col != 0)
+                printf("\x1b[8;%u;%ut", s->size.ws_row, s->size.ws_col);
+        printf("\r\n\x1b[5n");
         fflush(stdout);
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &s->before);
+        drop_answers();
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &s->before);
 }
 
 /* Waits for keys or until the time is over, whichever is first; without end for a negative time. */
-static struct error *wait_for_key(struct pace *pace, struct duration within, enum pace_action *ret)
+static struct error *wait_for_key(struct pace *pace, struct key_reader *keys, struct duration within, enum pace_action *ret)
 {
         enum { NS_IN_MS = 1000000, MINUTE_MS = 60000 };
         struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
@@ -183,7 +221,7 @@ static struct error *wait_for_key(struct pace *pace, struct duration within, enu
         }
         struct str rest = str_of_bytes(typed, (size_t)n);
         while (!str_is_empty(rest) && *ret == PACE_GO_ON)
-                *ret = pace_key(pace, pace_read_key(&rest), clock_now(clock_system()));
+                *ret = pace_key(pace, pace_read_key(keys, &rest), clock_now(clock_system()));
         return NULL;
 }
 
@@ -197,7 +235,7 @@ static struct error *show(const struct recording_event *e)
 }
 
 /* Waits until the event's time has come. */
-static struct error *await(struct pace *pace, const struct recording_event *e, enum pace_action *ret)
+static struct error *await(struct pace *pace, struct key_reader *keys, const struct recording_event *e, enum pace_action *ret)
 {
         *ret = PACE_GO_ON;
         for (;;) {
@@ -206,13 +244,13 @@ static struct error *await(struct pace *pace, const struct recording_event *e, e
                 if (left.ns == 0)
                         return NULL;
                 fflush(stdout);
-                TRY(wait_for_key(pace, left, ret));
+                TRY(wait_for_key(pace, keys, left, ret));
                 if (*ret != PACE_GO_ON)
                         return NULL;
         }
 }
 
-static struct error *play_tape(struct tape *t, struct pace *pace)
+static struct error *play_tape(struct tape *t, struct pace *pace, struct key_reader *keys)
 {
         struct recording_event e;
         enum pace_action action;
@@ -222,7 +260,7 @@ static struct error *play_tape(struct tape *t, struct pace *pace)
                 TRY(tape_next(t, &e, &have));
                 if (!have || e.kind == RECORDING_END)
                         return NULL;
-                TRY(await(pace, &e, &action));
+                TRY(await(pace, keys, &e, &action));
                 if (action == PACE_QUIT)
                         return NULL;
                 if (action == PACE_REWIND) {
@@ -242,7 +280,7 @@ static struct error *play_on_screen(struct tape *t, const struct flags *given)
 
         TRY(pace_init(&pace, flags_text(given, "speed"), flags_switch(given, "skip-idle-time"), clock_now(clock_system())));
         TRY(screen_init(&screen));
-        return play_tape(t, &pace);
+        return play_tape(t, &pace, &screen.keys);
 }
 
 struct error *play_run(void *ctx, const struct flags *given)
