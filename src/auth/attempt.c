@@ -152,8 +152,9 @@ void attempt_release(struct attempt *at)
 
 /* ---- beginning ------------------------------------------------------------------------------------ */
 
-struct attempt *attempt_new(struct auth *a, const char *peer, struct str client_version, const struct attempt_events *events, void *ctx)
+struct attempt *attempt_new(const struct caller *caller, struct str client_version, const struct attempt_events *events, void *ctx)
 {
+        struct auth *a = caller->auth;
         struct attempt *at = NEW(struct attempt);
         uint8_t id[8];
         AUTO(buf) hex = BUF_MAX(32);
@@ -162,7 +163,8 @@ struct attempt *attempt_new(struct auth *a, const char *peer, struct str client_
         at->events = events;
         at->ctx = ctx;
         at->arena = arena_new(ATTEMPT_ARENA);
-        snprintf(at->peer, sizeof at->peer, "%s", peer);
+        snprintf(at->peer, sizeof at->peer, "%s", caller->peer);
+        at->channel_binding = arena_str(at->arena, str_of_bytes(caller->channel_binding, sizeof caller->channel_binding));
         at->client_version = arena_str(at->arena, str_slice(client_version, 0, 64));
         random_bytes(id, sizeof id);
         hex_encode(&hex, str_of_bytes(id, sizeof id));
@@ -174,13 +176,17 @@ struct attempt *attempt_new(struct auth *a, const char *peer, struct str client_
         return at;
 }
 
-void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str client_version)
+void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str client_version, struct str channel_binding)
 {
+        static const uint8_t none[TLS_CHANNEL_BINDING_SIZE]; /* no connection has this one */
         AUTO_MEM char *addr = escaped(str_slice(remote_addr, 0, ADDRESS_TEXT_MAX - 1));
 
         if (at->at.state != WANT_INIT)
                 return; /* the address that was counted is the one to give back */
         at->is_forwarded = true;
+        if (channel_binding.len != sizeof none)
+                channel_binding = str_of_bytes(none, sizeof none);
+        at->channel_binding = arena_str(at->arena, channel_binding);
         snprintf(at->peer, sizeof at->peer, "%s", addr);
         at->client_version = arena_str(at->arena, str_slice(client_version, 0, 64));
 }
@@ -420,6 +426,25 @@ static struct error *check_params(struct attempt *at, const struct attempt_param
         return check_names(at, params->dns_names, params->dns_name_count, "DNS name");
 }
 
+/* From what was sent, before anything of it is brought into a form of ours; the keys are in one already. */
+static void bind_attempt(struct attempt *at, const struct attempt_params *params)
+{
+        join_binding_digest(&(struct join_binding){
+                                    .channel = at->channel_binding,
+                                    .token_name = at->token_name,
+                                    .role = at->role,
+                                    .host_id = at->claimed_host_id,
+                                    .host_name = params->host_name,
+                                    .tls_public_key = at->tls_public_key,
+                                    .ssh_public_key = at->ssh_public_key,
+                                    .principals = (const char *const *)params->principals,
+                                    .principal_count = params->principal_count,
+                                    .dns_names = (const char *const *)params->dns_names,
+                                    .dns_name_count = params->dns_name_count,
+                            },
+                            at->proof_binding);
+}
+
 void attempt_params(struct attempt *at, const struct attempt_params *params)
 {
         if (at->at.state != WANT_PARAMS || at->is_waiting) {
@@ -430,6 +455,7 @@ void attempt_params(struct attempt *at, const struct attempt_params *params)
         if (err != NULL) {
                 fail(at, "params", err);
         } else if (str_equal(params->method, STR("iam"))) {
+                bind_attempt(at, params);
                 conversation_enter(&at->at, WANT_PROOF);
         } else {
                 at->is_decided = true;
@@ -560,6 +586,8 @@ void attempt_prove(struct attempt *at, struct str sts_request)
                 return;
         }
         expect.challenge = str_of(at->challenge);
+        expect.binding = str_of(at->proof_binding);
+        expect.is_binding_required = at->auth->is_binding_required;
         struct error *err = sts_request_check(sts_request, &expect, &request, &check);
         if (request.signed_at.ns != 0) {
                 at->has_skew = true;

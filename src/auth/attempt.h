@@ -16,6 +16,7 @@
 #define AUTH_ATTEMPT_H
 
 #include "auth/auth.h"
+#include "auth/caller.h"
 #include "join.pb-c.h"
 
 struct attempt;
@@ -33,17 +34,20 @@ struct attempt_events {
 };
 
 /*
- * peer: whose connection this is; client_version: what the client says it is, "" if it does not. Overload
+ * caller: whose connection this is; client_version: what the client says it is, "" if it does not. Overload
  * (too many pending joins) is told by attempt_begin.
  */
-struct attempt *attempt_new(struct auth *a, const char *peer, struct str client_version, const struct attempt_events *events,
+struct attempt *attempt_new(const struct caller *caller, struct str client_version, const struct attempt_events *events,
                             void *ctx) MUST_USE;
 
 /* The connection is gone: no event comes any more; the abort is audited. Also frees after on_done; NULL is silent. */
 void attempt_release(struct attempt *at);
 
-/* What a Proxy Service said of the connection it forwards; only for callers that are one. */
-void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str client_version);
+/*
+ * What a Proxy Service said of the connection it forwards; only for callers that are one. channel_binding: empty if it
+ * said none; then no proof that is bound to a connection fits.
+ */
+void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str client_version, struct str channel_binding);
 
 /* The challenge of this attempt: 32 random bytes in base64 without padding; the same at every call. */
 struct str attempt_challenge(struct attempt *at);

@@ -9,6 +9,7 @@
 #include "auth/attempt.h"
 #include "auth/tokens.h"
 #include "join/iam_rules.h"
+#include "join/join_binding.h"
 #include "loop/conversation.h"
 #include "net/socket.h"
 
@@ -44,6 +45,8 @@ struct attempt {
         /* Ours. */
         char request_id[20];
         char challenge[48];
+        struct str channel_binding;             /* of the host's connection, as we or a proxy saw it */
+        char proof_binding[JOIN_BINDING_SIZE + 1]; /* what a proof for this attempt is bound to */
         char sts_host[STS_HOST_NAME_MAX];
         struct token_found token;
         struct str host_id, binding;

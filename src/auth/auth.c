@@ -393,6 +393,7 @@ static struct error *take_config(struct auth *a)
                         TRY(sts_extra_region_check(str_of(auth->aws->extra_regions[i])));
                         regions[i] = auth->aws->extra_regions[i];
                 }
+                a->is_binding_required = auth->aws->require_join_binding;
                 a->sts_hosts = (struct sts_host_options){ .fips = auth->aws->fips, .extra_regions = regions };
         }
         return config_static_tokens(config, a->service->arena, &a->static_tokens, &a->static_token_count);

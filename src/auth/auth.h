@@ -47,6 +47,7 @@ struct auth {
         struct duration host_cert_ttl;
         struct duration heartbeat_ttl;
         struct sts_host_options sts_hosts;
+        bool is_binding_required;    /* of every proof of an AWS identity */
         const struct static_token *static_tokens;
         size_t static_token_count;
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "net/socket.h"
+#include "net/tls.h"
 #include "state.pb-c.h"
 
 struct auth;
@@ -38,6 +39,7 @@ struct caller {
         bool is_sent_away;  /* made room for another */
         uint32_t uid;       /* admin: whose process it is */
         char peer[ADDRESS_TEXT_MAX];
+        uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE]; /* of the TLS connection; all zero: there is none */
         struct rpc_server_conn *conn;
         struct caller *next, **at; /* list of all callers, so that deletions reach open connections */
 };

@@ -142,6 +142,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         c->cert_not_after = v->cert.times.not_after;
         c->is_forgotten = host == NULL;
         c->has_lost_role = host != NULL && !has_role;
+        (void)tls_channel_binding(v->tls, c->channel_binding);
         if (groups != 0)
                 sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
         serve(v->tls, c);
@@ -193,7 +194,9 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         if (str_is_empty(tls_peer_cert_der(tls))) {
-                serve(tls, caller_new(v->door->auth, 0, STR(""), STR(""), v->peer));
+                struct caller *c = caller_new(v->door->auth, 0, STR(""), STR(""), v->peer);
+                (void)tls_channel_binding(tls, c->channel_binding);
+                serve(tls, c);
                 arrival_free(v);
                 return;
         }

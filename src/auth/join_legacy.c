@@ -128,7 +128,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         const Proto__RegisterUsingTokenRequest *r = l->request->register_using_token_request;
         /* What a client writes into RemoteAddr counts for nothing; a proxy's word does. */
         if (caller->groups & CALLER_PROXY)
-                attempt_forwarded(l->attempt, str_of(r->remoteaddr), rpc_call_metadata(l->call, "version"));
+                attempt_forwarded(l->attempt, str_of(r->remoteaddr), rpc_call_metadata(l->call, "version"),
+                                  str_of_bytes(r->channel_binding.data, r->channel_binding.len));
         if (str_is_empty(str_of(r->hostid)))
                 attempt_out_of_turn(l->attempt, "a request without a host ID");
         else
@@ -159,7 +160,7 @@ void join_legacy_open(struct rpc_call *call, const ProtobufCMessage *first)
         (void)first;
         l->call = call;
         l->auth = caller->auth;
-        l->attempt = attempt_new(caller->auth, caller->peer, rpc_call_metadata(call, "version"), &attempt_events, l);
+        l->attempt = attempt_new(caller, rpc_call_metadata(call, "version"), &attempt_events, l);
         rpc_call_listen(call, &call_events, l);
         response.challenge = (char *)(uintptr_t)attempt_challenge(l->attempt).ptr;
         rpc_call_send(call, &response.base);

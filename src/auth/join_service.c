@@ -81,7 +81,9 @@ static void on_client_init(struct join *j, const Teleport__Join__V1__ClientInit 
         }
         if (says_forwarded && init->proxy_supplied_parameters != NULL)
                 attempt_forwarded(j->attempt, str_of(init->proxy_supplied_parameters->remote_addr),
-                                  str_of(init->proxy_supplied_parameters->client_version));
+                                  str_of(init->proxy_supplied_parameters->client_version),
+                                  str_of_bytes(init->proxy_supplied_parameters->channel_binding.data,
+                                               init->proxy_supplied_parameters->channel_binding.len));
         attempt_begin(j->attempt, str_of(init->token_name), str_of(init->system_role), str_of(init->join_method), (struct str){ 0 });
 }
 
@@ -192,6 +194,6 @@ void join_service_open(struct rpc_call *call, const ProtobufCMessage *first)
         (void)first;
         j->call = call;
         j->auth = caller->auth;
-        j->attempt = attempt_new(caller->auth, caller->peer, rpc_call_metadata(call, "version"), &attempt_events, j);
+        j->attempt = attempt_new(caller, rpc_call_metadata(call, "version"), &attempt_events, j);
         rpc_call_listen(call, &call_events, j);
 }

@@ -3,8 +3,9 @@
 
 #include "aws/sigv4.h"
 #include "base/limits.h"
+#include "base/text.h"
 
-/* Printable ASCII without blanks: what a challenge, a token and a key ID consist of. */
+/* Printable ASCII without blanks: what a token and a key ID consist of. */
 static bool is_visible(struct str s, size_t max)
 {
         for (size_t i = 0; i < s.len; i++)
@@ -31,22 +32,40 @@ static struct error *check_credentials(const struct aws_credentials *c)
         return NULL;
 }
 
-struct error *aws_identity_request(const struct aws_resolution *r, struct str challenge, struct walltime now,
-                                   struct buf *out)
+struct error *aws_check_challenge(struct str challenge)
+{
+        enum { BYTES = 32, DIGITS = 43 };
+        AUTO(buf) padded = BUF_MAX(DIGITS + 2);
+        AUTO(buf) bytes = BUF_MAX(BYTES + 1);
+
+        if (challenge.len == DIGITS) {
+                buf_put(&padded, challenge);
+                buf_put_char(&padded, '=');
+                AUTO_PTR(error) err = base64_decode(&bytes, buf_str(&padded));
+                if (err == NULL && bytes.len == BYTES)
+                        return NULL;
+        }
+        return error_new(ERROR_INVALID_ARGUMENT, "the server's challenge is not 32 bytes in base64, and nothing else is signed");
+}
+
+struct error *aws_identity_request(const struct aws_resolution *r, struct str challenge, struct str binding,
+                                   struct walltime now, struct buf *out)
 {
         AUTO(buf) date = BUF_MAX(64);
         AUTO(buf) authorization = BUF_MAX(4 * KiB);
         struct str token = secret_str(&r->credentials.session_token);
 
         TRY(check_credentials(&r->credentials));
-        if (!is_visible(challenge, 256))
-                return error_new(ERROR_INVALID_ARGUMENT, "the server's challenge is malformed");
+        TRY(aws_check_challenge(challenge));
+        if (!str_is_empty(binding) && !is_visible(binding, 256))
+                return error_new(ERROR_INVALID_ARGUMENT, "the binding of the proof is malformed");
         if (r->sts.name[0] == '\0')
                 return error_new(ERROR_FAILED_PRECONDITION, "no STS host is known for the region");
         sigv4_put_date(&date, now);
 
-        /* In the order of the wire; the token comes last so that it can be left out. */
-        const struct sigv4_header headers[] = {
+        /* In the order of the wire. */
+        size_t count = 0;
+        const struct sigv4_header all[] = {
                 { STR("Host"), str_of(r->sts.name) },
                 { STR("Content-Length"), STR("43") },
                 { STR("Accept"), STR("application/json") },
@@ -54,12 +73,17 @@ struct error *aws_identity_request(const struct aws_resolution *r, struct str ch
                 { STR("X-Amz-Date"), buf_str(&date) },
                 { STR(AWS_CHALLENGE_HEADER), challenge },
                 { STR("X-Amz-Security-Token"), token },
+                { STR(AWS_BINDING_HEADER), binding },
         };
+        struct sigv4_header headers[ARRAY_LEN(all)];
+        for (size_t i = 0; i < ARRAY_LEN(all); i++)
+                if (!str_is_empty(all[i].value))
+                        headers[count++] = all[i];
         const struct sigv4_request request = {
                 .method = STR("POST"),
                 .path = STR("/"),
                 .headers = headers,
-                .header_count = ARRAY_LEN(headers) - str_is_empty(token),
+                .header_count = count,
                 .payload_hash = STR(AWS_IDENTITY_BODY_HASH),
         };
         const struct sigv4_scope scope = { now, str_of(r->sts.region), STR("sts") };

@@ -13,15 +13,20 @@
 #define AWS_IDENTITY_BODY "Action=GetCallerIdentity&Version=2011-06-15"
 #define AWS_IDENTITY_BODY_HASH "ab821ae955788b0e33ebd34c208442ccfc2d406e2edc5e7a39bd6458fbb4f843"
 #define AWS_CHALLENGE_HEADER "X-Teleport-Challenge"
+#define AWS_BINDING_HEADER "X-Cteleport-Join-Binding"
+
+/* The one form that a challenge has: base64 of 32 bytes, canonical, without padding. INVALID_ARGUMENT otherwise. */
+struct error *aws_check_challenge(struct str challenge) MUST_USE;
 
 /*
  * Writes the serialized request. Signed: accept, content-length, content-type, host, x-amz-date,
- * x-amz-security-token (when there is a token), x-teleport-challenge.
+ * x-amz-security-token (when there is a token), x-cteleport-join-binding (when there is one), x-teleport-challenge.
  *
- * challenge  visible ASCII, 1 to 256 bytes; INVALID_ARGUMENT otherwise
+ * challenge  of the form above: nothing else is signed
+ * binding    visible ASCII (join/join_binding.h); may be empty
  * out        at least LIMIT_STS_REQUEST; holds a signature and a token: wipe it after use
  */
-struct error *aws_identity_request(const struct aws_resolution *r, struct str challenge, struct walltime now,
-                                   struct buf *out) MUST_USE;
+struct error *aws_identity_request(const struct aws_resolution *r, struct str challenge, struct str binding,
+                                   struct walltime now, struct buf *out) MUST_USE;
 
 #endif

@@ -32,7 +32,7 @@ static void serializes_the_request_with_a_session_token(void **state)
         AUTO(buf) out = BUF_MAX(LIMIT_STS_REQUEST);
 
         (void)state;
-        assert_null(aws_identity_request(&r, STR(CHALLENGE), NEW_YEAR, &out));
+        assert_null(aws_identity_request(&r, STR(CHALLENGE), STR(""), NEW_YEAR, &out));
         /* The signature is botocore's for the same request. */
         assert_string_equal(
                 buf_c(&out),
@@ -60,22 +60,43 @@ static void leaves_the_token_out_for_long_term_keys(void **state)
         AUTO(buf) out = BUF_MAX(LIMIT_STS_REQUEST);
 
         (void)state;
-        assert_null(aws_identity_request(&r, STR(CHALLENGE), NEW_YEAR, &out));
+        assert_null(aws_identity_request(&r, STR(CHALLENGE), STR(""), NEW_YEAR, &out));
         assert_null(strstr(buf_c(&out), "Security-Token"));
         assert_non_null(strstr(buf_c(&out), "SignedHeaders=accept;content-length;content-type;host;x-amz-date;"
                                             "x-teleport-challenge,"));
 }
 
-static void refuses_a_challenge_that_is_not_plain_text(void **state)
+static void signs_the_binding_when_there_is_one(void **state)
 {
         AUTO(aws_resolution) r = resolved("AKIDEXAMPLE", "");
-        static const struct str challenges[] = { STR_INIT(""), STR_INIT("a b"), STR_INIT("a\r\nHost: evil"),
-                                                 STR_INIT("\x7f"), STR_INIT("a\0"), STR_INIT("\xc3\xa4") };
+        AUTO(buf) out = BUF_MAX(LIMIT_STS_REQUEST);
+
+        (void)state;
+        assert_null(aws_identity_request(&r, STR(CHALLENGE), STR("0123456789abcdef"), NEW_YEAR, &out));
+        assert_non_null(strstr(buf_c(&out), "\r\nX-Cteleport-Join-Binding: 0123456789abcdef\r\n"));
+        assert_non_null(strstr(buf_c(&out), ";x-amz-date;x-cteleport-join-binding;x-teleport-challenge,"));
+        AUTO(buf) no_more = BUF_MAX(LIMIT_STS_REQUEST);
+        AUTO_PTR(error) err = aws_identity_request(&r, STR(CHALLENGE), STR("a\r\nHost: evil"), NEW_YEAR, &no_more);
+        assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+}
+
+static void refuses_a_challenge_of_another_form(void **state)
+{
+        AUTO(aws_resolution) r = resolved("AKIDEXAMPLE", "");
+        static const struct str challenges[] = {
+                STR_INIT(""), STR_INIT("a b"), STR_INIT("a\r\nHost: evil"), STR_INIT("\x7f"), STR_INIT("a\0"), STR_INIT("\xc3\xa4"),
+                STR_INIT("c2VjcmV0IGNoYWxsZW5nZQ"),                      /* fewer bytes */
+                STR_INIT("//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eDf"), /* more */
+                STR_INIT("//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA="), /* padded */
+                STR_INIT("//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eB"),  /* with bits that no byte has */
+                STR_INIT("__79_Pv6-fj39vX08_Lx8O_u7ezr6uno5-bl5OPi4eA"),  /* of another alphabet */
+                STR_INIT(" //79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4e"),
+        };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(challenges); i++) {
                 AUTO(buf) out = BUF_MAX(LIMIT_STS_REQUEST);
-                AUTO_PTR(error) err = aws_identity_request(&r, challenges[i], NEW_YEAR, &out);
+                AUTO_PTR(error) err = aws_identity_request(&r, challenges[i], STR(""), NEW_YEAR, &out);
                 assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
                 assert_int_equal(out.len, 0);
         }
@@ -91,7 +112,7 @@ static void refuses_keys_that_would_break_the_header(void **state)
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 AUTO(aws_resolution) r = resolved(cases[i].id, cases[i].token);
                 AUTO(buf) out = BUF_MAX(LIMIT_STS_REQUEST);
-                AUTO_PTR(error) err = aws_identity_request(&r, STR(CHALLENGE), NEW_YEAR, &out);
+                AUTO_PTR(error) err = aws_identity_request(&r, STR(CHALLENGE), STR(""), NEW_YEAR, &out);
                 assert_int_equal(err->code, ERROR_FAILED_PRECONDITION);
                 assert_null(strstr(err->what, "AKID"));
         }
@@ -102,7 +123,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(serializes_the_request_with_a_session_token),
                 cmocka_unit_test(leaves_the_token_out_for_long_term_keys),
-                cmocka_unit_test(refuses_a_challenge_that_is_not_plain_text),
+                cmocka_unit_test(signs_the_binding_when_there_is_one),
+                cmocka_unit_test(refuses_a_challenge_of_another_form),
                 cmocka_unit_test(refuses_keys_that_would_break_the_header),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,7 @@
 #include "join/join_client.h"
 #include "loop/conversation.h"
 #include "loop/loop.h"
+#include "net/tls.h"
 
 /* The roles a host can have a certificate for, by this release. */
 enum slot_index { SLOT_INSTANCE, SLOT_NODE, SLOT_PROXY, SLOT_COUNT };
@@ -81,6 +82,7 @@ struct instance {
         struct connect *connect;
         struct join_client *join;
         struct join_client_options join_options;
+        uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE]; /* of the connection to join on */
         size_t legacy_slot;      /* the older service gives one role at a time */
         bool is_suspect;         /* the cluster refused our identity: try joining again */
         bool has_joined;         /* in this process, and was not seen listed since */

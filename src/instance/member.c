@@ -184,6 +184,8 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
         conversation_enter(&i->at, INSTANCE_JOIN);
         i->join_options.trust = connect_way_trust(way);
         i->join_options.is_auth = way->route == ROUTE_AUTH && way->proof == PROOF_PIN;
+        bool is_bound = tls_channel_binding(tls, i->channel_binding);
+        i->join_options.channel_binding = str_of_bytes(i->channel_binding, is_bound ? sizeof i->channel_binding : 0);
         i->rpc = rpc_client_new(&i->loop, tls, "teleport.cluster.local", instance_on_rpc_closed, i);
         i->join = join_client_start(&i->loop, i->rpc, &i->join_options, on_joined, i);
 }

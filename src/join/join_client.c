@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "join.pb-c.h"
+#include "join/join_binding.h"
 #include "join/join_legacy_client.h"
 #include "loop/conversation.h"
 
@@ -53,6 +54,7 @@ struct join_client {
         bool is_decided;                 /* outcome or err is final; what is open is being closed */
         struct host_keys keys;
         struct buf challenge;
+        struct buf legacy_host_id;       /* what the older service is told; empty with the newer one */
         struct join_outcome outcome;
         struct error *err;
 };
@@ -72,6 +74,7 @@ static void settle(struct join_client *j)
         conversation_release(&j->at);
         host_keys_release(&j->keys);
         buf_release(&j->challenge);
+        buf_release(&j->legacy_host_id);
         if (j->err != NULL)
                 j->done(j->ctx, NULL, j->err);
         else
@@ -210,13 +213,40 @@ static void take_init(struct join_client *j, const Teleport__Join__V1__ServerIni
         conversation_enter(&j->at, is_iam ? AWAIT_CHALLENGE : AWAIT_RESULT);
 }
 
+/* What the proof is good for: this connection, these keys, these names. */
+static struct error *bind_proof(const struct join_client *j, char ret[JOIN_BINDING_SIZE + 1])
+{
+        AUTO(buf) tls = BUF_MAX(PUBLIC_KEY_MAX);
+        AUTO(buf) ssh = BUF_MAX(PUBLIC_KEY_MAX);
+        const struct join_client_options *o = j->options;
+        TRY(key_public_der(&j->keys.tls, &tls));
+        TRY(key_public_ssh(&j->keys.ssh, &ssh));
+        join_binding_digest(&(struct join_binding){
+                                    .channel = o->channel_binding,
+                                    .token_name = str_of(o->token_name),
+                                    .role = str_of(o->legacy_role == NULL ? "Instance" : o->legacy_role),
+                                    .host_id = buf_str(&j->legacy_host_id),
+                                    .host_name = str_of(o->host_name),
+                                    .tls_public_key = buf_str(&tls),
+                                    .ssh_public_key = buf_str(&ssh),
+                                    .principals = o->principals,
+                                    .principal_count = join_count_names(o->principals),
+                                    .dns_names = o->dns_names,
+                                    .dns_name_count = join_count_names(o->dns_names),
+                            },
+                            ret);
+        return NULL;
+}
+
 /* C3: the proof. */
 static struct error *send_proof(struct join_client *j, const struct aws_resolution *aws)
 {
         AUTO(buf) proof = BUF_MAX(LIMIT_STS_REQUEST);
-        struct error *err = aws_identity_request(aws, buf_str(&j->challenge), loop_wall(j->loop), &proof);
+        char binding[JOIN_BINDING_SIZE + 1];
+        TRY(bind_proof(j, binding));
+        struct error *err = aws_identity_request(aws, buf_str(&j->challenge), str_of(binding), loop_wall(j->loop), &proof);
         if (err == NULL && j->is_legacy)
-                err = legacy_send_request(j->call, j->options, &j->keys, buf_str(&proof));
+                err = legacy_send_request(j->call, j->options, buf_str(&j->legacy_host_id), &j->keys, buf_str(&proof));
         else if (err == NULL) {
                 Teleport__Join__V1__IAMChallengeSolution iam = TELEPORT__JOIN__V1__IAMCHALLENGE_SOLUTION__INIT;
                 Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
@@ -259,6 +289,11 @@ static void on_credentials(void *ctx, struct aws_resolution *r, struct error *er
 /* S2: what to sign. */
 static void take_challenge(struct join_client *j, struct str challenge)
 {
+        struct error *err = aws_check_challenge(challenge);
+        if (err != NULL) {
+                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED, err);
+                return;
+        }
         buf_put(&j->challenge, challenge);
         conversation_enter(&j->at, AWAIT_CREDENTIALS);
         j->resolve = aws_resolve_start(j->loop, &(struct aws_resolve_options){ 0 }, on_credentials, j);
@@ -400,6 +435,10 @@ static const struct rpc_client_events legacy_events = { .on_message = on_legacy_
 static void open_legacy(struct join_client *j)
 {
         j->is_legacy = true;
+        if (j->options->legacy_host_id != NULL)
+                buf_put_c(&j->legacy_host_id, j->options->legacy_host_id);
+        else
+                random_uuid(&j->legacy_host_id);
         conversation_enter(&j->at, AWAIT_LEGACY_CHALLENGE);
         j->call = rpc_client_call(j->client,
                                   (struct rpc_client_call_options){
@@ -437,7 +476,7 @@ struct join_client *join_client_start(struct loop *l, struct rpc_client *client,
         struct join_client *j = NEW(struct join_client);
         *j = (struct join_client){
                 .loop = l, .client = client, .options = options, .done = done, .ctx = ctx,
-                .challenge = BUF_MAX(LIMIT_NAME),
+                .challenge = BUF_MAX(LIMIT_NAME), .legacy_host_id = BUF_MAX(LIMIT_NAME),
         };
         conversation_init(&j->at, l, states, START, on_expired, j);
         if (options->trust == JOIN_TRUST_NONE) {

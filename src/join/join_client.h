@@ -29,6 +29,7 @@ struct join_client_options {
         enum join_trust trust;
         struct ca_pins pins;           /* configured ones: the answer names no other CA */
         bool is_auth;                  /* the server has proven to be an Auth Service, by a pinned CA */
+        struct str channel_binding;    /* of the connection (RFC 9266); empty: it has none */
         const char *token_name;        /* of method token: a secret */
         const char *method;            /* "iam" or "token"; the server must agree */
         const char *host_name;

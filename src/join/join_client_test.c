@@ -8,6 +8,8 @@
 #include "loop/loop.h"
 #include "net/socket.h"
 
+#define CHALLENGE "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+
 /* An Auth Service that plays the role a test gives it. */
 struct fixture {
         struct loop loop;
@@ -17,6 +19,7 @@ struct fixture {
         struct join_client_options options;
 
         const char *method;          /* of the token */
+        const char *challenge;
         const char *role;            /* in the certificate */
         struct str host_id;          /* in the result */
         bool is_legacy;              /* only the older service is there */
@@ -82,7 +85,7 @@ static void send_challenge(struct fixture *f)
         Teleport__Join__V1__IAMChallenge iam = TELEPORT__JOIN__V1__IAMCHALLENGE__INIT;
         Teleport__Join__V1__Challenge challenge = TELEPORT__JOIN__V1__CHALLENGE__INIT;
         Teleport__Join__V1__JoinResponse response = TELEPORT__JOIN__V1__JOIN_RESPONSE__INIT;
-        iam.challenge = (char *)(uintptr_t)"c2VjcmV0IGNoYWxsZW5nZQ";
+        iam.challenge = (char *)(uintptr_t)f->challenge;
         challenge.payload_case = TELEPORT__JOIN__V1__CHALLENGE__PAYLOAD_IAM_CHALLENGE;
         challenge.iam_challenge = &iam;
         response.payload_case = TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_CHALLENGE;
@@ -203,7 +206,7 @@ static void open_legacy(struct rpc_call *call, const ProtobufCMessage *first)
         the->call = call;
         rpc_call_listen(call, &legacy_events, the);
         Proto__RegisterUsingIAMMethodResponse response = PROTO__REGISTER_USING_IAMMETHOD_RESPONSE__INIT;
-        response.challenge = (char *)(uintptr_t)"c2VjcmV0IGNoYWxsZW5nZQ";
+        response.challenge = (char *)(uintptr_t)the->challenge;
         rpc_call_send(call, &response.base);
 }
 
@@ -259,6 +262,7 @@ static int set_up(void **state)
         must(loop_init(&f->loop, NULL));
         fake_cluster_init(&f->cluster, loop_wall(&f->loop));
         f->method = "iam";
+        f->challenge = CHALLENGE;
         f->role = "Instance";
         f->host_id = STR(HOST_ID);
         f->gave_up = -1;
@@ -414,6 +418,67 @@ static void sends_no_secret_to_the_older_service(void **state)
         f->err = NULL;
 }
 
+static void signs_no_challenge_of_another_form(void **state)
+{
+        struct fixture *f = *state;
+        f->challenge = CHALLENGE "=";
+        join(f);
+        must_fail(f->err, ERROR_INVALID_ARGUMENT);
+        f->err = NULL;
+        assert_int_equal(f->gave_up, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED);
+        assert_int_equal(f->said_proof[0], '\0');
+}
+
+static void signs_no_challenge_of_another_form_for_the_older_service(void **state)
+{
+        struct fixture *f = *state;
+        f->is_legacy = true;
+        f->challenge = "c2VjcmV0IGNoYWxsZW5nZQ";
+        join(f);
+        must_fail(f->err, ERROR_INVALID_ARGUMENT);
+        f->err = NULL;
+}
+
+static void keeps_what_a_pin_proves_of_a_proxys_answer(void **state)
+{
+        struct fixture *f = *state;
+        f->role = f->options.legacy_role = "Node"; /* the role that has an SSH certificate */
+        f->options.legacy_host_id = HOST_ID;
+        AUTO(buf) pin = BUF_MAX(128);
+        must(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        const char *pins[] = { buf_c(&pin) };
+        f->options.pins = (struct ca_pins){ pins, 1 };
+        join(f);
+        must(f->err);
+        assert_int_equal(f->outcome.identity.certs.tls_ca_count, 1);
+        assert_int_equal(f->outcome.identity.certs.ssh_ca_count, 0);
+}
+
+static void believes_the_ssh_cas_of_an_auth_service_that_a_pin_proves(void **state)
+{
+        struct fixture *f = *state;
+        f->role = f->options.legacy_role = "Node";
+        f->options.legacy_host_id = HOST_ID;
+        AUTO(buf) pin = BUF_MAX(128);
+        must(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        const char *pins[] = { buf_c(&pin) };
+        f->options.pins = (struct ca_pins){ pins, 1 };
+        f->options.is_auth = true;
+        join(f);
+        must(f->err);
+        assert_int_equal(f->outcome.identity.certs.ssh_ca_count, 1);
+}
+
+static void refuses_an_answer_by_a_ca_that_no_pin_names(void **state)
+{
+        struct fixture *f = *state;
+        const char *pins[] = { "sha256:00" };
+        f->options.pins = (struct ca_pins){ pins, 1 };
+        join(f);
+        must_fail(f->err, ERROR_UNAUTHENTICATED);
+        f->err = NULL;
+}
+
 static void ends_once_when_it_is_cancelled(void **state)
 {
         struct fixture *f = *state;
@@ -440,6 +505,11 @@ int main(void)
                 TEST(joins_through_the_older_service_where_there_is_no_other),
                 TEST(takes_one_role_at_a_time_from_the_older_service),
                 TEST(sends_no_secret_to_the_older_service),
+                TEST(signs_no_challenge_of_another_form),
+                TEST(signs_no_challenge_of_another_form_for_the_older_service),
+                TEST(keeps_what_a_pin_proves_of_a_proxys_answer),
+                TEST(believes_the_ssh_cas_of_an_auth_service_that_a_pin_proves),
+                TEST(refuses_an_answer_by_a_ca_that_no_pin_names),
                 TEST(ends_once_when_it_is_cancelled),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,20 +19,17 @@ static struct error *put_ssh_line(const struct key *k, struct buf *out)
 }
 
 struct error *legacy_send_request(struct rpc_client_call *call, const struct join_client_options *options,
-                                  const struct host_keys *keys, struct str proof)
+                                  struct str host_id, const struct host_keys *keys, struct str proof)
 {
         AUTO(buf) tls = BUF_MAX(PUBLIC_KEY_MAX);
         AUTO(buf) ssh = BUF_MAX(PUBLIC_KEY_MAX);
-        AUTO(buf) host_id = BUF_MAX(LIMIT_NAME);
+        AUTO(buf) id = BUF_MAX(LIMIT_NAME);
         TRY(key_public_pem(&keys->tls, &tls));
         TRY(put_ssh_line(&keys->ssh, &ssh));
-        if (options->legacy_host_id != NULL)
-                buf_put_c(&host_id, options->legacy_host_id);
-        else
-                random_uuid(&host_id);
+        buf_put(&id, host_id);
 
         Proto__RegisterUsingTokenRequest token = PROTO__REGISTER_USING_TOKEN_REQUEST__INIT;
-        token.hostid = (char *)buf_c(&host_id);
+        token.hostid = (char *)buf_c(&id);
         token.nodename = (char *)options->host_name;
         token.role = (char *)(options->legacy_role == NULL ? "Instance" : options->legacy_role);
         token.token = (char *)options->token_name;

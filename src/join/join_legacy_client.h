@@ -21,7 +21,7 @@ static inline size_t join_count_names(const char *const *names)
 
 /* Sends the one request: who we are, our public keys and the proof. */
 struct error *legacy_send_request(struct rpc_client_call *call, const struct join_client_options *options,
-                                  const struct host_keys *keys, struct str proof) MUST_USE;
+                                  struct str host_id, const struct host_keys *keys, struct str proof) MUST_USE;
 
 /* Decodes the answer's PEM and authorized_keys forms; the result lives in the arena. */
 struct error *legacy_read_certs(struct arena *a, const Proto__Certs *certs, struct host_certificates *ret) MUST_USE;

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "join/join_binding.h"
 
 /* SHA-256 of STS_REQUEST_BODY, the only value x-amz-content-sha256 may have. */
 #define BODY_SHA256 "ab821ae955788b0e33ebd34c208442ccfc2d406e2edc5e7a39bd6458fbb4f843"
@@ -23,6 +24,7 @@ enum header_id {
         HEADER_AMZ_DATE,
         HEADER_AMZ_SECURITY_TOKEN,
         HEADER_AMZ_USER_AGENT,
+        HEADER_BINDING,
         HEADER_CHALLENGE,
         HEADER_COUNT,
 };
@@ -34,7 +36,7 @@ enum header_rule {
         PASSED_ON = 1 << 3,     /* copied into our request when signed */
 };
 
-/* Every header that real SDKs send with GetCallerIdentity, and no other (docs/protocols/join.md). */
+/* Every header that real SDKs send with GetCallerIdentity, and our agents' one, and no other (docs/protocols/join.md). */
 static const struct {
         struct str name;
         unsigned rules;
@@ -56,6 +58,7 @@ static const struct {
         [HEADER_AMZ_DATE] = { STR_INIT("x-amz-date"), REQUIRED | ALWAYS_SIGNED | PASSED_ON, NULL, NULL },
         [HEADER_AMZ_SECURITY_TOKEN] = { STR_INIT("x-amz-security-token"), ALWAYS_SIGNED | PASSED_ON, NULL, NULL },
         [HEADER_AMZ_USER_AGENT] = { STR_INIT("x-amz-user-agent"), ALWAYS_SIGNED | PASSED_ON, NULL, NULL },
+        [HEADER_BINDING] = { STR_INIT("x-cteleport-join-binding"), ALWAYS_SIGNED | PASSED_ON, NULL, NULL },
         [HEADER_CHALLENGE] = { STR_INIT("x-teleport-challenge"), REQUIRED | ALWAYS_SIGNED | PASSED_ON, NULL, NULL },
 };
 
@@ -259,6 +262,24 @@ static struct error *check_challenge(const struct parsed *p, const struct sts_ex
         return NULL;
 }
 
+static struct error *check_binding(const struct parsed *p, const struct sts_expectation *expect)
+{
+        struct str value = p->values[HEADER_BINDING];
+
+        if (!p->present[HEADER_BINDING] && !expect->is_binding_required)
+                return NULL;
+        if (!p->present[HEADER_BINDING])
+                return error_hint(DENIED("it is not bound to this join, as this cluster requires"),
+                                  "only agents of this project bind their proofs; auth_service.aws.require_join_binding demands it");
+        if (!is_made_of(value, JOIN_BINDING_SIZE, JOIN_BINDING_SIZE, char_is_lower_hex))
+                return MALFORMED("its binding is not 64 hex digits");
+        if (!secret_equal(value, expect->binding))
+                return error_hint(DENIED("it is bound to another connection, or to other keys and names, than those of this join"),
+                                  "something between this host and the cluster ends TLS (a load balancer, a firewall that opens "
+                                  "it); it must pass the connection on untouched");
+        return NULL;
+}
+
 /* "YYYYMMDDTHHMMSSZ" */
 static struct error *parse_amz_date(struct str text, struct walltime *ret)
 {
@@ -372,6 +393,8 @@ struct error *sts_request_check(struct str bytes, const struct sts_expectation *
         TRY(check_signed_headers(&p));
         *ret_check = "challenge";
         TRY(check_challenge(&p, expect));
+        *ret_check = "binding";
+        TRY(check_binding(&p, expect));
         *ret_check = "date";
         TRY(check_date(&p, expect, ret));
         *ret_check = "region";

@@ -26,6 +26,8 @@
 /* What this stream expects of the request. */
 struct sts_expectation {
         struct str challenge; /* as issued on this stream */
+        struct str binding;   /* of this attempt (join_binding.h) */
+        bool is_binding_required; /* a proof without one is refused */
         struct walltime now;
         struct sts_host_options hosts;
 };
@@ -47,7 +49,7 @@ struct sts_request {
 /*
  * Checks everything that can be checked without AWS. On refusal *ret_check names the failing check
  * for the audit ("request-line", "headers", "body", "host", "authorization", "signed-headers",
- * "challenge", "date", "region"), and the error says it to the host's operator: INVALID_ARGUMENT for
+ * "challenge", "binding", "date", "region"), and the error says it to the host's operator: INVALID_ARGUMENT for
  * what is no such request, PERMISSION_DENIED for one that must not count.
  */
 struct error *sts_request_check(struct str bytes, const struct sts_expectation *expect, struct sts_request *ret,

@@ -8,10 +8,12 @@
 #include "join/sts_request.h"
 
 static const char challenge[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+static const char binding[] = "6f3c1b0a9d8e7f605142332415069788796a5b4c3d2e1f000102030405060708";
 
 static struct error *parse(struct str bytes, struct sts_request *ret)
 {
-        struct sts_expectation expect = { .challenge = str_of(challenge), .now = walltime_of_unix(1709251199) };
+        struct sts_expectation expect = { .challenge = str_of(challenge), .binding = str_of(binding),
+                                          .now = walltime_of_unix(1709251199) };
         const char *failed;
 
         return sts_request_check(bytes, &expect, ret, &failed);

@@ -66,6 +66,52 @@ static void accepts_what_our_agents_send(void **state)
         assert_int_equal(r.header_count, 5); /* authorization, content-type, date, challenge, accept */
 }
 
+#define BINDING "6f3c1b0a9d8e7f605142332415069788796a5b4c3d2e1f000102030405060708"
+#define OF_ANOTHER "6f3c1b0a9d8e7f605142332415069788796a5b4c3d2e1f000102030405060709"
+
+/* `good` with a binding of this value, signed or not. */
+static char *bound(const char *value, bool is_signed)
+{
+        AUTO_MEM char *signed_too = is_signed ? with(";x-amz-date;", ";x-amz-date;x-cteleport-join-binding;") : str_dup(str_of(good));
+        const char *at = strstr(signed_too, "X-Teleport-Challenge: ");
+
+        return mem_printf("%.*sX-Cteleport-Join-Binding: %s\r\n%s", (int)(at - signed_too), signed_too, value, at);
+}
+
+static void looks_what_a_proof_is_bound_to(void **state)
+{
+        static const struct {
+                const char *name, *value; /* NULL: no binding */
+                bool is_unsigned, is_required;
+                const char *check;        /* NULL: it is good */
+        } cases[] = {
+                { "of this join", BINDING, false, true, NULL },
+                { "none", NULL, false, false, NULL },
+                { "none where one is required", NULL, false, true, "binding" },
+                { "of another join", OF_ANOTHER, false, false, "binding" },
+                { "upper case", "6F3C1B0A9D8E7F605142332415069788796A5B4C3D2E1F000102030405060708", false, false, "binding" },
+                { "too short", "6f3c", false, false, "binding" },
+                { "a longer one", BINDING "0", false, false, "binding" },
+                { "not signed", BINDING, true, false, "signed-headers" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO_MEM char *bytes = cases[i].value == NULL ? str_dup(str_of(good)) : bound(cases[i].value, !cases[i].is_unsigned);
+                struct sts_expectation expect = expectation();
+                struct sts_request r;
+                const char *failed = "";
+
+                expect.binding = STR(BINDING);
+                expect.is_binding_required = cases[i].is_required;
+                AUTO_PTR(error) err = sts_request_check(str_of(bytes), &expect, &r, &failed);
+                if ((err == NULL) != (cases[i].check == NULL) || (err != NULL && strcmp(failed, cases[i].check) != 0))
+                        fail_msg("%s: %s (%s)", cases[i].name, err == NULL ? "was accepted" : err->what, failed);
+                if (err == NULL && cases[i].value != NULL)
+                        assert_true(str_equal(r.headers[r.header_count - 3].value, STR(BINDING))); /* AWS sees it, too */
+        }
+}
+
 struct refusal {
         const char *name, *from, *to;
         const char *check; /* the failing check as the audit shows it */
@@ -293,6 +339,7 @@ int main(void)
                 cmocka_unit_test(accepts_what_real_aws_clients_send),
                 cmocka_unit_test(keeps_every_signed_header_that_aws_must_see),
                 cmocka_unit_test(refuses_each_of_the_table),
+                cmocka_unit_test(looks_what_a_proof_is_bound_to),
                 cmocka_unit_test(names_the_clock_that_is_off),
                 cmocka_unit_test(refuses_every_prefix_of_a_good_request),
                 cmocka_unit_test(refuses_a_nul_anywhere),

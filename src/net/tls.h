@@ -93,6 +93,13 @@ struct str tls_peer_cert_der(const struct stream *s);   /* leaf, "" when none; v
 struct str tls_peer_chain_der(const struct stream *s, size_t index); /* as sent; 0 is the leaf; "" past the end */
 
 /*
+ * The channel binding tls-exporter (RFC 9266 section 2): what both ends of this connection know, and of no other one.
+ * False when there is none to rely on: TLS 1.2 without extended master secret.
+ */
+enum { TLS_CHANNEL_BINDING_SIZE = 32 };
+bool tls_channel_binding(const struct stream *s, uint8_t ret[TLS_CHANNEL_BINDING_SIZE]);
+
+/*
  * Of an established server's stream: the peer's certificate has been looked at. Gives back most of what it
  * takes, for the rest of a connection that may idle for days; tls_peer_cert_der() and tls_peer_chain_der() are
  * "" from now on, and what they returned is gone.

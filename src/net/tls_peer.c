@@ -2,6 +2,7 @@
 /*
  * What a handshake has agreed on, and who the peer is.
  */
+#include <openssl/err.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
 
@@ -46,6 +47,21 @@ struct str tls_server_name(const struct stream *s)
         const struct tls_stream *t = established(s);
 
         return t->context->is_server ? str_of(SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name)) : (struct str){ 0 };
+}
+
+bool tls_channel_binding(const struct stream *s, uint8_t ret[TLS_CHANNEL_BINDING_SIZE])
+{
+        static const char label[] = "EXPORTER-Channel-Binding";
+        static const unsigned char no_context[1] = { 0 };
+        SSL *ssl = established(s)->ssl;
+
+        if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1)
+                return false;
+        ERR_clear_error();
+        bool is_there = SSL_export_keying_material(ssl, ret, TLS_CHANNEL_BINDING_SIZE, label, sizeof label - 1, no_context, 0,
+                                                   1) == 1;
+        ERR_clear_error();
+        return is_there;
 }
 
 static struct str der_of(X509 *cert)

@@ -151,6 +151,51 @@ static void the_servers_order_of_protocols_decides(void **state)
         assert_true(str_equal(tls_alpn(f->at_client.ear.stream), STR("first")));
 }
 
+static void both_ends_know_the_binding_of_their_connection_and_of_no_other(void **state)
+{
+        uint8_t at_client[2][TLS_CHANNEL_BINDING_SIZE], at_server[2][TLS_CHANNEL_BINDING_SIZE];
+
+        for (int i = 0; i < 2; i++) {
+                struct fixture *f = *state;
+
+                given_contexts(f);
+                given_connection(f);
+                assert_true(tls_channel_binding(f->at_client.ear.stream, at_client[i]));
+                assert_true(tls_channel_binding(f->at_server.ear.stream, at_server[i]));
+                assert_memory_equal(at_client[i], at_server[i], TLS_CHANNEL_BINDING_SIZE);
+                again(state);
+        }
+        assert_memory_not_equal(at_client[0], at_client[1], TLS_CHANNEL_BINDING_SIZE);
+}
+
+/* Its secrets do not depend on the whole handshake, so somebody between could give two connections the same ones. */
+static void tls_1_2_without_extended_master_secret_has_no_binding(void **state)
+{
+        for (int is_extended = 0; is_extended < 2; is_extended++) {
+                struct fixture *f = *state;
+                SSL_CTX *old = SSL_CTX_new(TLS_client_method());
+                uint8_t binding[TLS_CHANNEL_BINDING_SIZE];
+                int ours;
+
+                given_contexts(f);
+                assert_null(socket_pair(&ours, &f->raw));
+                start(f, &f->at_server, socket_stream(&f->loop, ours));
+                SSL_CTX_set_max_proto_version(old, TLS1_2_VERSION);
+                if (!is_extended)
+                        SSL_CTX_set_options(old, SSL_OP_NO_EXTENDED_MASTER_SECRET);
+                SSL *ssl = SSL_new(old);
+                SSL_set_fd(ssl, f->raw);
+                assert_int_equal(fcntl(f->raw, F_SETFL, O_NONBLOCK), 0);
+                SSL_set_connect_state(ssl);
+                RUN_UNTIL(&f->loop, (SSL_do_handshake(ssl), f->at_server.done));
+                assert_null(f->at_server.err);
+                assert_int_equal(tls_channel_binding(f->at_server.ear.stream, binding), is_extended);
+                SSL_free(ssl);
+                SSL_CTX_free(old);
+                again(state);
+        }
+}
+
 static void internal_contexts_speak_tls_1_3_and_others_1_2_too(void **state)
 {
         for (int is_internal = 0; is_internal < 2; is_internal++) {
@@ -402,6 +447,8 @@ int main(void)
                 TEST(the_server_chooses_its_identity_by_name),
                 TEST(a_name_is_checked_against_the_certificate),
                 TEST(the_servers_order_of_protocols_decides),
+                TEST(both_ends_know_the_binding_of_their_connection_and_of_no_other),
+                TEST(tls_1_2_without_extended_master_secret_has_no_binding),
                 TEST(internal_contexts_speak_tls_1_3_and_others_1_2_too),
                 TEST(a_certificate_that_is_trusted_by_itself_will_do),
                 TEST(new_trust_counts_from_the_next_handshake_on),

@@ -214,6 +214,7 @@ static void serve_grpc(struct visitor *v)
         v->stream = NULL;
         conversation_enter(&v->talk, SERVE_GRPC);
         v->as_peer = (struct forward_peer){ .proxy = v->door->proxy };
+        v->as_peer.has_channel_binding = tls_channel_binding(s, v->as_peer.channel_binding);
         v->grpc = rpc_serve(&v->door->proxy->loop, s,
                             (struct rpc_server_options){
                                     .methods = forward_methods,

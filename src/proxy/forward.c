@@ -109,6 +109,13 @@ static const struct rpc_client_events up_events = { .on_message = on_up_message,
 
 /* ---- from the host to auth ------------------------------------------------------------------------- */
 
+/* Lives as long as the connection. */
+static ProtobufCBinaryData channel_binding_of(const struct forward *f)
+{
+        struct forward_peer *peer = rpc_call_caller(f->down);
+        return (ProtobufCBinaryData){ peer->has_channel_binding ? sizeof peer->channel_binding : 0, peer->channel_binding };
+}
+
 static struct error *spoofed(void)
 {
         return error_new(ERROR_INVALID_ARGUMENT, "a joining host may not speak for a proxy");
@@ -129,6 +136,7 @@ static struct error *pass_join(struct forward *f, const ProtobufCMessage *msg)
                 TELEPORT__JOIN__V1__CLIENT_INIT__PROXY_SUPPLIED_PARAMETERS__INIT;
         supplied.remote_addr = (char *)(uintptr_t)rpc_call_peer(f->down);
         supplied.client_version = f->version;
+        supplied.channel_binding = channel_binding_of(f);
         init.forwarded_by_proxy = true;
         init.proxy_supplied_parameters = &supplied;
         request.client_init = &init;
@@ -143,6 +151,7 @@ static struct error *pass_legacy(struct forward *f, const ProtobufCMessage *msg)
         if (request.register_using_token_request != NULL) {
                 token = *request.register_using_token_request;
                 token.remoteaddr = (char *)(uintptr_t)rpc_call_peer(f->down);
+                token.channel_binding = channel_binding_of(f);
                 request.register_using_token_request = &token;
         }
         rpc_client_send(f->up, &request.base);

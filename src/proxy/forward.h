@@ -6,6 +6,7 @@
 #ifndef PROXY_FORWARD_H
 #define PROXY_FORWARD_H
 
+#include "net/tls.h"
 #include "rpc/rpc.h"
 
 struct proxy;
@@ -13,6 +14,8 @@ struct proxy;
 /* Who is at the other end of a gRPC connection: rpc_call_caller() of every call on it. */
 struct forward_peer {
         struct proxy *proxy;
+        bool has_channel_binding; /* of the TLS connection on which it speaks */
+        uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE];
 };
 
 /* The table for rpc_serve, and its guard: whatever is in the table is open to strangers, nothing else exists. */

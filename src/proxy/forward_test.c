@@ -28,6 +28,8 @@ struct stage {
         struct rpc_call *auth_call;
         int auth_messages, auth_gone;
         bool said_forwarded;
+        uint8_t said_binding[64];
+        size_t said_binding_len;
         char said_addr[64], said_version[64], said_metadata[64];
         struct error *verdict;       /* answers the first message with it */
         bool hangs_up;               /* ends the connection instead */
@@ -40,6 +42,20 @@ struct stage {
 };
 
 static struct stage *the; /* methods of a table have no context of their own */
+
+static void take_binding(struct stage *s, ProtobufCBinaryData said)
+{
+        assert_true(said.len <= sizeof s->said_binding);
+        s->said_binding_len = said.len;
+        if (said.len > 0)
+                memcpy(s->said_binding, said.data, said.len);
+}
+
+static void assert_said_binding(const struct stage *s)
+{
+        assert_int_equal(s->said_binding_len, sizeof s->peer.channel_binding);
+        assert_memory_equal(s->said_binding, s->peer.channel_binding, sizeof s->peer.channel_binding);
+}
 
 /* ---- auth ---- */
 
@@ -60,6 +76,7 @@ static void on_auth_message(void *ctx, const ProtobufCMessage *msg)
         s->said_forwarded = r->client_init->forwarded_by_proxy;
         snprintf(s->said_addr, sizeof s->said_addr, "%s", r->client_init->proxy_supplied_parameters->remote_addr);
         snprintf(s->said_version, sizeof s->said_version, "%s", r->client_init->proxy_supplied_parameters->client_version);
+        take_binding(s, r->client_init->proxy_supplied_parameters->channel_binding);
         if (s->hangs_up) {
                 rpc_server_close(s->auth);
         } else if (s->verdict != NULL) {
@@ -82,6 +99,7 @@ static void on_auth_legacy_message(void *ctx, const ProtobufCMessage *msg)
         const Proto__RegisterUsingIAMMethodRequest *r = (const Proto__RegisterUsingIAMMethodRequest *)msg;
         s->auth_messages++;
         snprintf(s->said_addr, sizeof s->said_addr, "%s", r->register_using_token_request->remoteaddr);
+        take_binding(s, r->register_using_token_request->channel_binding);
         finish_auth(s, NULL);
 }
 
@@ -206,7 +224,7 @@ static int set_up(void **state)
         for (size_t i = 0; i < SOURCE_COUNTERS; i++)
                 s->proxy.sources.limits[i] = (struct source_limit){ 2, 2 };
         connect_auth(s);
-        s->peer.proxy = &s->proxy;
+        s->peer = (struct forward_peer){ .proxy = &s->proxy, .has_channel_binding = true, .channel_binding = { 4, 7, 1, 1 } };
         must(socket_pair(&a, &b));
         s->door = rpc_serve(&s->proxy.loop, socket_stream(&s->proxy.loop, a),
                             (struct rpc_server_options){ .methods = forward_methods, .guard = forward_guard,
@@ -290,6 +308,7 @@ static void adds_what_the_proxy_alone_knows(void **state)
         assert_string_equal(s->said_addr, "192.0.2.7:4711");
         assert_string_equal(s->said_version, "18.3.1");
         assert_string_equal(s->said_metadata, "18.3.1");
+        assert_said_binding(s);
         assert_string_equal(s->host_method, "iam");
         rpc_client_half_close(s->join);
         RUN_UNTIL(s, s->is_done);
@@ -312,10 +331,12 @@ static void overwrites_the_address_of_an_older_join(void **state)
         Proto__RegisterUsingIAMMethodRequest request = PROTO__REGISTER_USING_IAMMETHOD_REQUEST__INIT;
         host_calls(s, "/proto.JoinService/RegisterUsingIAMMethod", &proto__register_using_iammethod_response__descriptor);
         token.remoteaddr = (char *)(uintptr_t)"198.51.100.1:1";
+        token.channel_binding = (ProtobufCBinaryData){ 32, (uint8_t[32]){ 9 } };
         request.register_using_token_request = &token;
         rpc_client_send(s->join, &request.base);
         RUN_UNTIL(s, s->is_done);
         assert_string_equal(s->said_addr, "192.0.2.7:4711");
+        assert_said_binding(s);
 }
 
 static void passes_a_refusal_on_word_by_word(void **state)

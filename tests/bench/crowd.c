@@ -86,7 +86,7 @@ static void send_proof(struct agent *a, struct str challenge)
         Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
         Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
 
-        must(aws_identity_request(&a->crowd->aws, challenge, loop_wall(&a->crowd->loop), &proof));
+        must(aws_identity_request(&a->crowd->aws, challenge, (struct str){ 0 }, loop_wall(&a->crowd->loop), &proof));
         iam.sts_identity_request = (ProtobufCBinaryData){ proof.len, (uint8_t *)proof.ptr };
         solution.payload_case = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION;
         solution.iam_challenge_solution = &iam;

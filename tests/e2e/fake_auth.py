@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import PATIENCE
-from join_client import JOIN, LEGACY, SERVER_NAME, Peer, join_legacy, messages, pinned_ca, prove, solution
+from join_client import (JOIN, LEGACY, SERVER_NAME, Peer, host_params, join_legacy, messages, pinned_ca, prove,
+                         solution)
 from signing import stand_in
 
 CHALLENGE = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
@@ -32,7 +33,8 @@ def server_certificate(*names):
 class FakeAuth:
     """Leads whoever comes to the challenge and keeps what they say."""
 
-    def __init__(self, key=None, chain=None):
+    def __init__(self, key=None, chain=None, challenge=CHALLENGE):
+        self.challenge = challenge
         if key is None:
             key, chain = server_certificate(SERVER_NAME)
         self.received = queue.SimpleQueue()
@@ -59,7 +61,7 @@ class FakeAuth:
         self.received.put(next(requests))
         yield j.JoinResponse(init=j.ServerInit(join_method="iam"))
         self.received.put(next(requests))
-        yield j.JoinResponse(challenge=j.Challenge(iam_challenge=j.IAMChallenge(challenge=CHALLENGE)))
+        yield j.JoinResponse(challenge=j.Challenge(iam_challenge=j.IAMChallenge(challenge=self.challenge)))
         self.received.put(next(requests))
         context.abort(grpc.StatusCode.PERMISSION_DENIED, "that was all this server wanted")
 
@@ -116,3 +118,60 @@ class CapturedProxy(FakeAuth):
             stream.half_close()
         self.alter(certs)
         yield m.RegisterUsingIAMMethodResponse(certs=certs)
+
+
+class Relay(FakeAuth):
+    """
+    Somebody whom a host takes for the cluster: passes the challenge of the real one on, and answers it with the host's
+    proof. `keys`: to be certified instead of the host's; `name`: instead of the host's.
+    """
+
+    def __init__(self, cluster, key, chain, via="auth", keys=None, name=None, is_old=False):
+        super().__init__(key, chain)
+        self.cluster, self.via, self.keys, self.name, self.is_old = cluster, via, keys, name, is_old
+        self.outcome = queue.SimpleQueue()  # certificates, or how auth refused them
+
+    def service(self, call):
+        if call.method == LEGACY and self.is_old:
+            m = messages().legacy
+            return grpc.stream_stream_rpc_method_handler(self.join_legacy, m.RegisterUsingIAMMethodRequest.FromString,
+                                                         m.RegisterUsingIAMMethodResponse.SerializeToString)
+        return None if self.is_old else super().service(call)
+
+    def ended(self, stream, context):
+        """Takes what the cluster makes of the proof."""
+        try:
+            self.outcome.put(stream.receive())
+        except grpc.RpcError as refused:
+            self.outcome.put(refused)
+        stream.half_close()
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, "that was all this server wanted")
+
+    def join(self, requests, context):
+        j = messages().join
+        next(requests)
+        yield j.JoinResponse(init=j.ServerInit(join_method="iam"))
+        params = next(requests).iam_init.client_params
+        if self.keys:
+            params = host_params(self.name or params.host_params.host_name, self.keys)
+        elif self.name:
+            params.host_params.host_name = self.name
+        with Peer(self.cluster, self.via) as peer:
+            stream = peer.join()
+            yield j.JoinResponse(challenge=j.Challenge(iam_challenge=j.IAMChallenge(challenge=stream.challenge(params))))
+            stream.send(next(requests))
+            self.ended(stream, context)
+
+    def join_legacy(self, requests, context):
+        m = messages().legacy
+        with Peer(self.cluster, self.via) as peer:
+            stream = peer.legacy()
+            yield m.RegisterUsingIAMMethodResponse(challenge=stream.receive().challenge)
+            request = next(requests)
+            if self.keys:
+                tls, ssh = self.keys.public_texts()
+                request.register_using_token_request.PublicTLSKey, request.register_using_token_request.PublicSSHKey = tls, ssh
+            if self.name:
+                request.register_using_token_request.NodeName = self.name
+            stream.send(request)
+            self.ended(stream, context)

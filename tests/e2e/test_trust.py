@@ -5,11 +5,12 @@ import pathlib
 import ssl
 import threading
 
+import grpc
 import pytest
 
-from fake_auth import CapturedProxy, FakeAuth, server_certificate
-from harness import iam_token, wait_until
-from join_client import SERVER_NAME, Peer, join_legacy, pinned_ca
+from fake_auth import CHALLENGE, CapturedProxy, FakeAuth, Relay, server_certificate
+from harness import PATIENCE, iam_token, wait_until
+from join_client import (SERVER_NAME, Keys, Peer, audited, join_legacy, legacy_request, pinned_ca, prove, solution)
 from signing import stand_in
 from test_http_proxy import HttpProxy
 
@@ -233,6 +234,57 @@ def test_the_ssh_cas_of_a_proxys_answer_are_not_kept(cluster, elsewhere, aws):
     host.start().wait_joined()
     wait_until(lambda: (host.data_dir / "proc" / "ids" / "node.json").exists(), "the Node identity is stored")
     assert marker not in host.identity("node")["ssh_ca_keys"]
+
+
+# ---- what a proof is good for ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("via", ["auth", "proxy"])
+def test_a_relayed_proof_is_worth_nothing(cluster, aws, via, is_old):
+    cluster.create(iam_token())
+    for changed in ({"keys": Keys()}, {"name": "web-9"}, {}):
+        with Relay(cluster, *server_certificate(SERVER_NAME), via=via, is_old=is_old, **changed) as relay:
+            host = at(cluster.host(env=aws.identity(), insecure=True), relay, "proxy_server").start()
+            outcome = relay.outcome.get(timeout=PATIENCE)
+            host.stop()
+        assert isinstance(outcome, grpc.RpcError), f"with {changed} it was worth certificates"
+        assert audited(cluster, outcome)["check"] == "binding"
+    assert aws.requests() == []
+
+
+@pytest.mark.parametrize("via", ["auth", "proxy"])
+def test_the_binding_of_a_proof_reaches_sts_signed(cluster, aws, via):
+    cluster.create(iam_token())
+    cluster.join(env=aws.identity(), via=via)
+    assert [len(headers["x-cteleport-join-binding"]) for headers in map(lowered, aws.requests())] == [64]
+
+
+def lowered(request):
+    return {name.lower(): value for name, value in request["headers"]}
+
+
+def test_a_cluster_may_require_bound_proofs(make_cluster, aws):
+    cluster = make_cluster(proxy=False, auth={"aws": {"sts_connect_to": f"127.0.0.1:{aws.sts_port}", "require_join_binding": True}})
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        stream = peer.join()
+        refusal = stream.send(solution(prove(aws.identity(), stream.challenge()))).refusal()
+        assert audited(cluster, refusal)["check"] == "binding"
+        older = peer.legacy()
+        refusal = older.send(legacy_request(prove(aws.identity(), older.receive().challenge))).refusal()
+        assert audited(cluster, refusal)["check"] == "binding"
+    cluster.join(env=aws.identity(), via="auth")
+
+
+def test_a_host_signs_no_challenge_of_another_form(cluster, aws):
+    for challenge in ("c2VjcmV0IGNoYWxsZW5nZQ", CHALLENGE + "=", CHALLENGE[:-1] + "9", CHALLENGE + "AA", CHALLENGE.replace("A", "-"),
+                      " " + CHALLENGE[1:], "", "a challenge\r\nHost: evil"):
+        with FakeAuth(challenge=challenge) as rogue:
+            host = at(cluster.host(env=aws.identity(), insecure=True), rogue, "proxy_server")
+            refused(host, "challenge")
+            said = [rogue.received.get(timeout=PATIENCE).WhichOneof("payload") for _ in range(3)]
+            host.stop()
+        assert said == ["client_init", "iam_init", "giving_up"], challenge
 
 
 # ---- what a host has stored -----------------------------------------------------------------------------------
