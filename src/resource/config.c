@@ -302,10 +302,6 @@ static struct error *check_host(struct config_checker *c)
                 t->pid_file = NULL;
         if (!config_is_unset(t->advertise_ip))
                 TRY(address_normalize(c->arena, str_of(t->advertise_ip), 0, "teleport.advertise_ip", &address));
-        if (config_is_unset(t->diag_addr))
-                t->diag_addr = NULL;
-        else
-                TRY(address_normalize(c->arena, str_of(t->diag_addr), PORT_REQUIRED, "teleport.diag_addr", &address));
         return NULL;
 }
 

@@ -136,7 +136,6 @@ static const struct {
           "teleport.ca_pin 'sha512" PIN "' is not a CA pin" },
         { AGENT "  nodename: \"a b\"", "teleport.nodename 'a b' is not a valid host name" },
         { AGENT "  data_dir: relative", "teleport.data_dir cannot be 'relative'" },
-        { AGENT "  diag_addr: localhost", "teleport.diag_addr: 'localhost' is not an address" },
         { AGENT "  log: {severity: LOUD}", "teleport.log.severity cannot be 'LOUD'" },
         { AGENT "  log: {output: syslog}", "teleport.log.output cannot be 'syslog'" },
         { AGENT "  log: {format: {output: xml}}", "teleport.log.format.output cannot be 'xml'" },
@@ -224,7 +223,6 @@ static void brings_words_into_one_spelling(void **state)
         assert_string_equal(c->teleport->log->format->output, "json");
         assert_int_equal(c->teleport->n_ca_pin, 2);
         assert_string_equal(c->teleport->ca_pin[0], PIN);
-        assert_null(c->teleport->diag_addr);
 }
 
 static void reads_static_tokens_and_the_files_they_name(void **state)

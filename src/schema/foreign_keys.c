@@ -12,7 +12,7 @@ static const struct {
         { "cteleport.v1.Config", "discovery_service metrics_service debug_service okta_service jamf_service access_graph tracing_service "
                                  "relay_service plugins" },
         { "cteleport.v1.TeleportConfig", "cache connection_limits ciphers kex_algos mac_algos ciphersuites ca_signature_algo "
-                                         "auth_connection_config shutdown_delay relay_server" },
+                                         "auth_connection_config shutdown_delay relay_server diag_addr" },
         { "cteleport.v1.JoinParams", "azure" },
         { "cteleport.v1.StorageConfig", "sync journal poll_stream_period audit_events_uri audit_sessions_uri audit_retention_period peers "
                                         "prefix tls_cert_file tls_key_file tls_ca_file username password_file insecure region "

@@ -132,8 +132,29 @@ ssh_service: {enabled: "yes", labels: {rack: 12, n: 1.20}}
 ''')
     done = subprocess.run([program(build, "teleport"), "configure", "--test", path], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, f"OK {path}")
-    assert ("are ignored: teleport.cache, auth_service.authentication, auth_service.proxy_listener_mode, proxy_service.acme, "
+    assert ("are ignored: teleport.cache, teleport.diag_addr, auth_service.authentication, auth_service.proxy_listener_mode, proxy_service.acme, "
             "discovery_service, jamf_service\n") in done.stderr
+
+
+@pytest.mark.parametrize("args", [
+    ["--roles=auth"], ["--roles=proxy,auth"], ["--roles=auth,proxy,node"], [], ["--cluster-name=example.test"],
+    *[[f"--roles={roles}", "--proxy=127.0.0.1:3080", "--token=t", f"--join-method={method}"] for roles in ("node", "proxy", "node,proxy") for method in ("iam", "token")],
+    ["--roles=node", "--auth-server=127.0.0.1:3025", "--token=t"],
+], ids=" ".join)
+def test_start_takes_what_configure_prints(build, tmp_path, args):
+    """In a network of its own, for the file has the default ports."""
+    path, data, log = tmp_path / "teleport.yaml", tmp_path / "data", tmp_path / "log"
+    subprocess.run([program(build, "teleport"), "configure", *args, f"--data-dir={data}", "--output", f"file://{path}"], check=True, capture_output=True, timeout=20)
+    with open(log, "w") as out:
+        running = subprocess.Popen(["unshare", "--net", "sh", "-c", f"ip link set lo up && exec {program(build, 'teleport')} start -c {path}"],
+                                   stdout=out, stderr=out, env=clean_env(HOME=tmp_path))
+        try:
+            wait_until(lambda: running.poll() is not None or any(
+                line in log.read_text() for line in ("Teleport process successfully started", "Can not join")), "the services start")
+            assert running.poll() is None, log.read_text()
+        finally:
+            running.terminate()
+            running.wait(timeout=20)
 
 
 def test_a_wrong_command_or_flag_is_told_the_nearest_one(teleport):

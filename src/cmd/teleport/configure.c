@@ -155,7 +155,6 @@ static void put_teleport(struct buf *out, const struct sample *s)
                 buf_put_c(out, "  ca_pin: \"\"\n");
         else
                 put_list(out, "ca_pin", pins);
-        buf_put_c(out, "  diag_addr: \"\"\n");
 }
 
 static void put_auth(struct buf *out, const struct sample *s)

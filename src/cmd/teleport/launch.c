@@ -140,12 +140,12 @@ static struct error *refuse_to_go_without_tls(const struct flags *given)
                           "let the balancer pass TCP through");
 }
 
-static struct error *refuse_what_is_missing(const Cteleport__V1__Config *config)
+static struct error *refuse_what_is_missing(const struct flags *given)
 {
-        const char *diag = config->teleport->diag_addr;
+        const char *diag = flags_text(given, "diag-addr");
 
         if (diag != NULL && diag[0] != '\0')
-                return error_hint(error_new(ERROR_UNIMPLEMENTED, "diag_addr is not part of this release"),
+                return error_hint(error_new(ERROR_UNIMPLEMENTED, "--diag-addr is not part of this release"),
                                   "leave it out; `teleport status` and the log tell how this host is");
         return NULL;
 }
@@ -154,10 +154,10 @@ struct error *launch_prepare(const struct flags *given, struct launch *ret)
 {
         *ret = (struct launch){ .arena = arena_new(ARENA_MAX) };
         TRY(refuse_to_go_without_tls(given));
+        TRY(refuse_what_is_missing(given));
         TRY(config_file_find(ret->arena, given, &ret->config_path, &ret->ignored_keys, &ret->config));
         TRY(launch_overlay(given, ret->arena, ret->config));
         TRY(config_check(ret->config, ret->arena, &ret->warnings));
-        TRY(refuse_what_is_missing(ret->config));
         TRY(resolve_nodename(ret));
         TRY(resolve_pins(ret));
         TRY(resolve_token(ret));
@@ -173,7 +173,6 @@ struct error *launch_check_file(const char *path, char **ret_ignored)
 
         TRY(config_file_load(l.arena, path, &l.ignored_keys, &l.config));
         TRY(config_check(l.config, l.arena, NULL));
-        TRY(refuse_what_is_missing(l.config));
         TRY(resolve_nodename(&l));
         *ret_ignored = str_dup(str_of(l.ignored_keys));
         return NULL;

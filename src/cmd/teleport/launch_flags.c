@@ -206,7 +206,7 @@ static void overlay_texts(const struct flags *given, struct arena *arena, Ctelep
                 char **field;
         } texts[] = {
                 { "nodename", &t->nodename },         { "data-dir", &t->data_dir },   { "pid-file", &t->pid_file },
-                { "advertise-ip", &t->advertise_ip }, { "diag-addr", &t->diag_addr },
+                { "advertise-ip", &t->advertise_ip },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(texts); i++) {

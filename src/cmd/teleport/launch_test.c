@@ -273,7 +273,7 @@ static void says_what_is_not_part_of_this_release(void **state)
         AUTO_MEM char *config = given_file(f, "teleport.yaml", "version: v3\nteleport: {diag_addr: \"\"}\n");
 
         assert_null(PREPARE(f, "-c", config));
-        assert_refused(PREPARE(f, "-c", config, "--diag-addr=127.0.0.1:3000"), ERROR_UNIMPLEMENTED, "diag_addr");
+        assert_refused(PREPARE(f, "-c", config, "--diag-addr=127.0.0.1:3000"), ERROR_UNIMPLEMENTED, "diag-addr");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
