@@ -6,6 +6,7 @@
 
 #include "auth/attempt_report.h"
 #include "auth/caller.h"
+#include "auth/directory.h"
 #include "auth/frontdoor.h"
 #include "auth/hosts.h"
 #include "auth/issue.h"
@@ -623,6 +624,21 @@ static void collect_system_roles(struct attempt *at)
         }
 }
 
+/* Whether a lock stands against the host that this would be; asked when it is known who, and again before it is written down. */
+static struct error *check_locks(const struct attempt *at)
+{
+        const struct lock_subject subject = {
+                .host_id = at->host_id,
+                .hostname = at->host_name,
+                .aws_account = at->identity.account,
+                .aws_arn = at->identity.arn,
+                .system_roles = at->system_roles,
+                .system_role_count = at->system_role_count,
+        };
+
+        return directory_check_locks(at->auth->directory, &subject);
+}
+
 static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err);
 static void on_name_found(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err);
 
@@ -661,9 +677,14 @@ static void decide(struct attempt *at)
                 random_uuid(&fresh);
                 at->host_id = at->is_legacy ? at->claimed_host_id : arena_str(at->arena, buf_str(&fresh));
         }
+        collect_system_roles(at);
+        struct error *err = check_locks(at);
+        if (err != NULL) {
+                fail(at, "lock", err);
+                return;
+        }
         if (!at->is_legacy) {
                 /* An ID of our own making is nobody's; the transaction requires it once more. */
-                collect_system_roles(at);
                 find_name(at);
                 return;
         }
@@ -688,7 +709,6 @@ static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uin
                 return;
         }
         at->host_revision = revision;
-        collect_system_roles(at);
         find_name(at);
 }
 
@@ -730,6 +750,13 @@ static void on_name_found(void *ctx, const Cteleport__State__V1__Name *name, uin
                                  "set another teleport.nodename, or an administrator removes the other host: tctl rm node/ID");
         if (err != NULL) {
                 fail(at, "host-name", err);
+                return;
+        }
+        /* A host that is locked by its ID does not come back with a new one: whoever has its name is taken for it. */
+        if (name != NULL)
+                err = directory_check_locks(at->auth->directory, &(struct lock_subject){ .host_id = str_of(name->host_id) });
+        if (err != NULL) {
+                fail(at, "lock", err);
                 return;
         }
         at->name_revision = revision;
@@ -805,6 +832,11 @@ static void commit(struct attempt *at)
         at->token.is_expired = token_is_expired(at->token.token, loop_wall(&at->auth->loop));
         if (at->token.is_expired) {
                 fail(at, "token", token_ended(at));
+                return;
+        }
+        struct error *err = check_locks(at);
+        if (err != NULL) {
+                fail(at, "lock", err);
                 return;
         }
         struct store_txn *t = store_txn_new(at->auth->store);

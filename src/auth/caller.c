@@ -7,6 +7,8 @@
 #include "auth/auth.h"
 #include "auth/directory.h"
 #include "auth/hosts.h"
+#include "base/bug.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "rpc/rpc.h"
 
@@ -48,6 +50,8 @@ void caller_free(struct caller *c)
         *c->at = c->next;
         if (c->next != NULL)
                 c->next->at = c->at;
+        if (c->host != NULL)
+                cteleport__state__v1__host__free_unpacked(c->host, NULL);
         free(c->host_id);
         free(c->user);
         free(c->role);
@@ -92,9 +96,42 @@ struct error *caller_person(const struct caller *c, struct arena *arena, struct 
         return NULL;
 }
 
-void callers_drop_refused(struct auth *a)
+struct error *caller_check_host(const struct caller *c)
+{
+        return c->host == NULL ? NULL : directory_check_host(c->auth->directory, c->host);
+}
+
+void caller_set_host(struct caller *c, const Cteleport__State__V1__Host *host)
+{
+        size_t size = cteleport__state__v1__host__get_packed_size(host);
+        AUTO_MEM uint8_t *bytes = mem_alloc(size);
+
+        cteleport__state__v1__host__pack(host, bytes);
+        c->host = cteleport__state__v1__host__unpack(NULL, size, bytes);
+        if (c->host == NULL)
+                bug("a host's record that was just packed cannot be read");
+}
+
+static void drop_if_locked(struct caller *c, bool nodes_too, bool *ret_has_nodes)
+{
+        AUTO_PTR(error) err = caller_check_host(c);
+
+        if (err == NULL)
+                return;
+        if ((c->groups & CALLER_NODE) && !nodes_too) {
+                *ret_has_nodes = true;
+                return;
+        }
+        log_warn("The connection of a locked host is closed", LOG_C("host_id", c->host_id), LOG_C("role", c->role),
+                 LOG_C("remote_addr", c->peer), LOG_ERR(err));
+        rpc_server_close(c->conn);
+}
+
+void callers_drop_refused(struct auth *a, bool nodes_too, bool *ret_has_nodes)
 {
         for (struct caller *c = a->callers; c != NULL; c = c->next) {
+                if (c->conn != NULL && c->host != NULL)
+                        drop_if_locked(c, nodes_too, ret_has_nodes);
                 if (c->conn == NULL || (c->groups & CALLER_USER) == 0)
                         continue;
                 AUTO_PTR(arena) arena = arena_new(PERSON_ARENA);

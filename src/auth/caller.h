@@ -32,6 +32,7 @@ struct caller {
         char *host_id;      /* hosts, nodes and proxies; owned; "" otherwise */
         char *user;         /* people; owned; "" otherwise */
         char *role;         /* the certificate's role, owned; "" otherwise */
+        Cteleport__State__V1__Host *host; /* its record as it came in, for locks; owned; NULL: nobody's, or of this machine */
         struct walltime cert_not_before, cert_not_after; /* not_before: of people only */
         bool is_forgotten;  /* a stranger with the certificate of a host that was removed */
         bool has_lost_role; /* a stranger with a certificate for a role that its host has no more */
@@ -61,8 +62,16 @@ enum { PERSON_ARENA = 64 * KiB };
  */
 struct error *caller_person(const struct caller *c, struct arena *arena, struct access_person *ret) MUST_USE;
 
-/* Closes the connections of people who are gone or locked: the directory has changed. */
-void callers_drop_refused(struct auth *a);
+/* PERMISSION_DENIED when the host at the other end is locked; NULL for everybody else. */
+struct error *caller_check_host(const struct caller *c) MUST_USE;
+/* Remembers the record of the host at the other end. */
+void caller_set_host(struct caller *c, const Cteleport__State__V1__Host *host);
+
+/*
+ * Closes the connections of people who are gone or locked, and of hosts that are locked: the directory has changed. Those of
+ * nodes only with nodes_too, for these are to be told first which of their connections end; *ret_has_nodes: there are some.
+ */
+void callers_drop_refused(struct auth *a, bool nodes_too, bool *ret_has_nodes);
 
 /* Closes the connections that a host opened in a role which its record does not have (any more). */
 void callers_drop_lost_roles(struct auth *a, const Cteleport__State__V1__Host *host);

@@ -118,6 +118,10 @@ struct error *person_check(const struct directory *d, struct str user, struct st
                 .login = login,
                 .host_id = node->host_id,
                 .hostname = node->hostname,
+                .aws_account = node->aws_account,
+                .aws_arn = node->aws_arn,
+                .system_roles = node->services,
+                .system_role_count = node->service_count,
                 .roles = role_names(ret_person, arena),
                 .role_count = ret_person->role_count,
         };

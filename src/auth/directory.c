@@ -443,8 +443,12 @@ static bool is_locked(const Cteleport__V1__LockTarget *t, const struct lock_subj
         for (size_t i = 0; i < s->role_count; i++)
                 if (is_same(t->role, s->roles[i]))
                         return true;
+        for (size_t i = 0; i < s->system_role_count; i++)
+                if (t->role != NULL && str_equal_nocase(str_of(t->role), str_of(s->system_roles[i])))
+                        return true;
         return is_same(t->user, s->user) || is_same(t->login, s->login) || is_same_host(t->server_id, s->host_id, cluster) ||
-               is_same_host(t->node, s->host_id, cluster) || is_same_host(t->node, s->hostname, cluster);
+               is_same_host(t->node, s->host_id, cluster) || is_same_host(t->node, s->hostname, cluster) ||
+               is_same(t->aws_account, s->aws_account) || lock_arn_matches(str_of(t->join_arn), s->aws_arn);
 }
 
 static void visit_lock(void *ctx, struct str key, void *value)
@@ -472,4 +476,18 @@ struct error *directory_check_locks(const struct directory *d, const struct lock
         const char *said = str_is_empty(str_of(search.hit->spec->message)) ? "" : message;
         return error_because(error_new(ERROR_PERMISSION_DENIED, "%s is locked%s%s", buf_c(&target), *said == '\0' ? "" : ": ", said),
                              error_new(ERROR_PERMISSION_DENIED, "lock %s", search.hit->metadata->name));
+}
+
+struct error *directory_check_host(const struct directory *d, const Cteleport__State__V1__Host *host)
+{
+        const struct lock_subject subject = {
+                .host_id = str_of(host->host_id),
+                .hostname = str_of(host->hostname),
+                .aws_account = str_of(host->aws_account),
+                .aws_arn = str_of(host->aws_arn),
+                .system_roles = host->system_roles,
+                .system_role_count = host->n_system_roles,
+        };
+
+        return strcmp(host->join_method, "local") == 0 ? NULL : directory_check_locks(d, &subject);
 }

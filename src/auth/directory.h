@@ -11,6 +11,7 @@
 #include "access/access.h"
 #include "auth/auth.h"
 #include "role.pb-c.h"
+#include "state.pb-c.h"
 
 struct directory;
 
@@ -55,11 +56,17 @@ struct error *directory_check_issued(const struct directory *d, struct str user,
 /* Whom a lock is asked about; empty fields match no lock. */
 struct lock_subject {
         struct str user, login, host_id, hostname;
-        const struct str *roles;
+        struct str aws_account, aws_arn; /* that a host was attested as */
+        const struct str *roles;         /* of a user */
         size_t role_count;
+        char *const *system_roles;       /* of a host */
+        size_t system_role_count;
 };
 /* PERMISSION_DENIED with the lock's message when one is in force; which lock it is goes to the cause. */
 struct error *directory_check_locks(const struct directory *d, const struct lock_subject *subject) MUST_USE;
+
+/* The same of a host. The one that the Auth Service runs on is never refused its own services. */
+struct error *directory_check_host(const struct directory *d, const Cteleport__State__V1__Host *host) MUST_USE;
 
 /* Calls changed(ctx) from the loop after any lock, role or user was written or removed or a lock ended; until unwatched. */
 struct directory_watch;

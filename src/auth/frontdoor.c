@@ -24,6 +24,7 @@ struct frontdoor {
         struct sources sources;
         struct arrival *arrivals; /* newest first */
         struct directory_watch *watch;
+        struct timer *locked_nodes; /* until they are cut off */
         bool is_draining;
         bool has_local_proxy;
         void (*drained)(void *ctx); /* frontdoor_drain's; NULL once it was called */
@@ -143,6 +144,8 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         c->is_forgotten = host == NULL;
         c->has_lost_role = host != NULL && !has_role;
         (void)tls_channel_binding(v->tls, c->channel_binding);
+        if (groups != 0)
+                caller_set_host(c, host);
         if (groups != 0)
                 sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
         serve(v->tls, c);
@@ -311,9 +314,21 @@ void frontdoor_local(struct auth *a, const char *name, int fd)
 
 /* ---- people who may no longer --------------------------------------------------------------------------------------- */
 
+static void on_locked_nodes(void *ctx)
+{
+        bool has_nodes;
+
+        callers_drop_refused(((struct frontdoor *)ctx)->auth, true, &has_nodes);
+}
+
 static void on_directory_changed(void *ctx)
 {
-        callers_drop_refused(((struct frontdoor *)ctx)->auth);
+        struct frontdoor *d = ctx;
+        bool has_nodes = false;
+
+        callers_drop_refused(d->auth, false, &has_nodes);
+        if (has_nodes && !timer_is_running(d->locked_nodes))
+                timer_start(d->locked_nodes, MILLISECONDS(PACE_LOCKED_NODE));
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -329,6 +344,7 @@ struct frontdoor *frontdoor_open(struct auth *a)
         d->sources.ctx = d;
         d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE };
         d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
+        d->locked_nodes = timer_new(&a->loop, on_locked_nodes, d);
         d->watch = directory_watch(a->directory, on_directory_changed, d);
         if (tcp >= 0)
                 d->tcp = listener_new(&a->loop, tcp, on_accept, d);
@@ -363,6 +379,8 @@ void frontdoor_close(struct frontdoor *d)
         d->is_draining = true;
         directory_unwatch(d->watch);
         d->watch = NULL;
+        timer_free(d->locked_nodes);
+        d->locked_nodes = NULL;
         for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
                 if (c->conn != NULL)
                         rpc_server_close(c->conn);

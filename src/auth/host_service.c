@@ -5,6 +5,7 @@
 
 #include "api.pb-c.h"
 #include "auth/caller.h"
+#include "auth/directory.h"
 #include "auth/hosts.h"
 #include "auth/issue.h"
 #include "auth/presence.h"
@@ -172,6 +173,11 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
         }
         if (r->call == NULL) { /* what nobody waits for is not written down; the service may be ending */
                 renewal_finish(r, error_new(ERROR_CANCELLED, "the host went away"));
+                return;
+        }
+        err = directory_check_host(r->auth->directory, r->host); /* locked meanwhile */
+        if (err != NULL) {
+                renewal_finish(r, err);
                 return;
         }
         r->certs = (const Cteleport__Internal__V1__HostCerts *)copy;

@@ -31,6 +31,9 @@ struct node {
         struct access_label *labels; /* static ones and what commands said last */
         size_t label_count;
         bool has_ssh; /* it runs the SSH Service */
+        struct str aws_account, aws_arn; /* it joined as; may be empty */
+        char *const *services;           /* as system roles */
+        size_t service_count;
 };
 
 /* Reads it from the store. node borrowed until done returns; NULL without err: it does not announce itself. err owned. */

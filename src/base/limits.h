@@ -54,6 +54,7 @@ enum {
         TIMEOUT_LOGIN_USER_WAIT = 3600 * 1000, /* what LIMIT_LOGIN_FAILURES_USER is counted in */
         TIMEOUT_DIALLED = 60 * 1000,         /* from a proxy's question to the node's word that the connection is there */
         TIMEOUT_CONNECTION_LOST = 900 * 1000, /* a connection its node does not tell of any more has ended; nodes try for less */
+        PACE_LOCKED_NODE = 1000, /* until a locked node is cut off: it is to hear first that its connections end */
         PACE_ACCESS_RECHECK = 5 * 1000,      /* a connection whose rights could not be looked at is looked at again */
         TIMEOUT_RECORDING_ACCESS = 600 * 1000, /* a recording read in pieces is audited as one access for so long */
         PACE_HEARTBEAT_MIN = 1000,            /* bounds of what a server may ask of its hosts */

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
+#include "base/pattern.h"
 #include "base/text.h"
 #include "resource/access_role.h"
 #include "resource/head.h"
@@ -33,13 +34,21 @@ static bool is_server_id(struct str s)
         return name_is_host_id(buf_str(&canonical));
 }
 
+static bool is_arn_pattern(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if (s.ptr[i] <= ' ' || s.ptr[i] > '~')
+                        return false;
+        return s.len > 0 && s.len <= LIMIT_PATTERN && (str_starts_with(s, STR("arn:")) || str_starts_with(s, STR("*")));
+}
+
 /* The fields of a target with the alphabet of their values. */
 struct target_field {
         const char *name;
         const char *value; /* NULL: not given */
         bool (*is_valid)(struct str s);
 };
-enum { TARGET_FIELDS = 5 };
+enum { TARGET_FIELDS = 7 };
 
 static void fields_of(const Cteleport__V1__LockTarget *t, struct target_field fields[TARGET_FIELDS])
 {
@@ -48,6 +57,8 @@ static void fields_of(const Cteleport__V1__LockTarget *t, struct target_field fi
         fields[2] = (struct target_field){ "login", t->login, name_is_login };
         fields[3] = (struct target_field){ "node", t->node, is_node };
         fields[4] = (struct target_field){ "server_id", t->server_id, is_server_id };
+        fields[5] = (struct target_field){ "join_arn", t->join_arn, is_arn_pattern };
+        fields[6] = (struct target_field){ "aws_account", t->aws_account, name_is_aws_account };
 }
 
 static struct error *check_target(const Cteleport__V1__LockTarget *target)
@@ -70,7 +81,7 @@ static struct error *check_target(const Cteleport__V1__LockTarget *target)
         if (given == 1)
                 return NULL;
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, given == 0 ? "the lock does not say what it locks" : "the lock has several targets"),
-                          "write exactly one of user, role, login, node and server_id in spec.target");
+                          "write exactly one of user, role, login, node, server_id, join_arn and aws_account in spec.target");
 }
 
 struct error *lock_check(Cteleport__V1__Lock *lock)
@@ -90,6 +101,35 @@ struct error *lock_check(Cteleport__V1__Lock *lock)
 struct walltime lock_ends(const Cteleport__V1__Lock *lock)
 {
         return lock->spec == NULL ? (struct walltime){ 0 } : timestamp_end(lock->spec->expires);
+}
+
+/* "arn:aws:iam::ACCOUNT:role/PATH/NAME" as STS reports its sessions: "arn:aws:sts::ACCOUNT:assumed-role/NAME/…". */
+static bool is_session_of_role(struct str role, struct str arn)
+{
+        struct str parts[5];
+
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+                parts[i] = str_split(&role, ':');
+        if (!str_equal(parts[2], STR("iam")) || !str_starts_with(role, STR("role/")))
+                return false;
+        while (str_find_char(role, '/') < role.len)
+                str_split(&role, '/');
+        AUTO(buf) sessions = BUF_MAX(2 * LIMIT_PATTERN);
+        buf_printf(&sessions, "%.*s:%.*s:sts:%.*s:%.*s:assumed-role/%.*s/*", STR_ARG(parts[0]), STR_ARG(parts[1]), STR_ARG(parts[3]),
+                   STR_ARG(parts[4]), STR_ARG(role));
+        return pattern_match(buf_str(&sessions), arn);
+}
+
+bool lock_arn_matches(struct str pattern, struct str arn)
+{
+        AUTO(buf) sessions = BUF_MAX(2 * LIMIT_PATTERN);
+
+        if (str_is_empty(pattern) || str_is_empty(arn) || pattern.len > LIMIT_PATTERN || arn.len > LIMIT_PATTERN)
+                return false;
+        buf_put(&sessions, pattern);
+        buf_put_c(&sessions, "/*");
+        return pattern_match(pattern, arn) || (str_contains(arn, STR(":assumed-role/")) && pattern_match(buf_str(&sessions), arn)) ||
+               is_session_of_role(pattern, arn);
 }
 
 void lock_put_target(const Cteleport__V1__Lock *lock, struct buf *out)

@@ -19,6 +19,9 @@ struct error *lock_check(Cteleport__V1__Lock *lock) MUST_USE;
 /* When it ends, for the store; 0: never. */
 struct walltime lock_ends(const Cteleport__V1__Lock *lock);
 
+/* Whether spec.target.join_arn stands for this ARN, which STS reported. */
+bool lock_arn_matches(struct str pattern, struct str arn);
+
 /* "user alice", "node web-1": what is locked. */
 void lock_put_target(const Cteleport__V1__Lock *lock, struct buf *out);
 

@@ -278,3 +278,124 @@ def test_what_a_renewal_lost_does_not_come_back(shared, aws):
         shared.create(iam_token("back", roles=BOTH))
         assert certify(host, "Proxy", "back") == NO_MORE
         assert system_roles(certify(host, "Instance", "back")) == {"Node"}
+
+
+# ---- locks of hosts -----------------------------------------------------------------------------------------------------
+
+LOCKS = {
+    "server-id": lambda h: h.host_id,
+    "node": lambda h: h.name,
+    "node in capitals": lambda h: h.name.upper(),
+    "node, whole name": lambda h: f"{h.name}.example.test",
+    "node, by ID": lambda h: h.host_id,
+    "role": lambda h: "Proxy",
+    "join-arn": lambda h: h.arn,
+    "join-arn, wildcard": lambda h: arn(h.role, "i-*"),
+    "join-arn, role of STS": lambda h: arn(h.role, "").rstrip("/"),
+    "join-arn, role of IAM": lambda h: f"arn:aws:iam::{h.account}:role/path/{h.role}",
+    "aws-account": lambda h: h.account,
+}
+
+
+class Locked:
+    """A host that joined by grpcio, with its certificates."""
+
+    def __init__(self, cluster, aws, peer, name, roles, account=ACCOUNT):
+        self.cluster, self.peer, self.name, self.role, self.account = cluster, peer, name, f"aws-{name}", account
+        self.arn = arn(self.role).replace(ACCOUNT, account)
+        self.env = aws.identity(self.arn, account=account)
+        cluster.create(iam_token(name, account=account, roles=roles))
+        self.host_id, self.identity = join(peer, self.env, name=name, token=name)
+        with Peer(cluster, identity=self.identity) as host:
+            self.node = certify(host, "Node", name)
+            self.proxy = certify(host, "Proxy", name) if "Proxy" in roles else None
+
+    def attend(self, peer):
+        """A report stream that stays open until it is ended from the other side."""
+        return peer.stream("/cteleport.v1.SessionService/Attend", messages().api.AttendDown)
+
+    def is_shut_out(self):
+        shared = self.cluster
+        with Peer(shared, identity=self.identity) as host:
+            for role in ("Instance", "Node"):
+                assert certify(host, role, self.name) == NO_MORE
+            with pytest.raises(grpc.RpcError) as refused:
+                presence(host, self.name)
+            assert refused.value.code() == NO_MORE and "is locked: gone bad" in refused.value.details()
+            assert host.join().begin(self.name).refusal().code() == NO_MORE
+        with Peer(shared, identity=self.node) as node:
+            with pytest.raises(grpc.RpcError) as refused:
+                self.attend(node).receive()
+            assert refused.value.code() == NO_MORE
+        if self.proxy:
+            with Peer(shared, identity=self.proxy) as as_proxy:
+                assert as_proxy.status("/cteleport.v1.DialService/Dial") == NO_MORE
+        stream = self.peer.join()
+        stream.send(solution(prove(self.env, stream.challenge(host_params(self.name), token=self.name))))
+        refusal = stream.refusal()
+        assert refusal.code() == NO_MORE and audited(shared, refusal)["check"] == "lock"
+        for role in ("Instance", "Node"):
+            assert legacy_refusal(self.peer, self.env, name=self.name, host_id=self.host_id, token=self.name, role=role) == (NO_MORE, "lock")
+
+    def is_let_in(self):
+        with Peer(self.cluster, identity=self.identity) as host:
+            assert certify(host, "Instance", self.name).names["O"] == ["Instance"]
+            presence(host, self.name).half_close()
+        join(self.peer, self.env, name=self.name, token=self.name)
+
+
+def ends(stream):
+    with pytest.raises(grpc.RpcError):
+        while True:
+            stream.receive()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_locked_host_is_shut_out(shared, aws, lock):
+    """Its live connections end, it joins and renews no more; nobody else is concerned, and unlocked it is back."""
+    number = list(LOCKS).index(lock)
+    with Peer(shared) as peer:
+        host = Locked(shared, aws, peer, f"locked-{number}", BOTH if lock == "role" else NODE,
+                      account=f"{number:012d}" if lock == "aws-account" else ACCOUNT)
+        other = Locked(shared, aws, peer, f"free-{number}", NODE)
+        with Peer(shared, identity=host.identity) as live, Peer(shared, identity=host.node) as node, Peer(shared, identity=other.identity) as free:
+            stream, report, others = presence(live, host.name), host.attend(node), presence(free, other.name)
+            said = shared.tctl("lock", f"--{lock.split(',')[0].split(' ')[0]}={LOCKS[lock](host)}", "--message=gone bad").out
+            ends(stream)
+            ends(report)
+            assert others.call.is_active()
+            others.half_close()
+        host.is_shut_out()
+        other.is_let_in()
+        shared.tctl("rm", f"lock/{said.split(chr(34))[1]}")
+        host.is_let_in()
+
+
+def test_a_lock_of_a_host_ends_by_itself(shared, aws):
+    with Peer(shared) as peer:
+        host = Locked(shared, aws, peer, "locked-for-a-while", NODE)
+        shared.tctl("lock", f"--server-id={host.host_id}", "--ttl=4s", "--message=gone bad")
+        host.is_shut_out()
+        with Peer(shared, identity=host.identity) as live:
+            wait_until(lambda: certify(live, "Instance", host.name) != NO_MORE, "the lock has ended")
+        host.is_let_in()
+
+
+def test_a_lock_that_comes_while_sts_is_asked_stops_the_join(shared, aws):
+    shared.create(iam_token("meanwhile"))
+    aws.sts_mode("slow", seconds=2)
+    with Peer(shared) as peer:
+        stream = peer.join()
+        stream.send(solution(prove(aws.identity(arn("meanwhile")), stream.challenge(host_params("meanwhile"), token="meanwhile"))))
+        wait_until(lambda: aws.requests(), "STS is asked")
+        said = shared.tctl("lock", "--node=meanwhile").out
+        refusal = stream.refusal()
+        assert refusal.code() == NO_MORE and audited(shared, refusal)["check"] == "lock"
+    shared.tctl("rm", f"lock/{said.split(chr(34))[1]}")
+
+
+@pytest.mark.parametrize("target", [{"join_arn": ""}, {"join_arn": "web"}, {"join_arn": "arn:aws:sts::1: x"}, {"aws_account": "12345"}, {"aws_account": None},
+                                    {"user": "alice", "node": ""}, {"join_arn": arn(), "aws_account": ACCOUNT}])
+def test_a_lock_that_would_hit_nobody_or_too_many_is_refused(shared, target):
+    done = shared.tctl("create", "-f", stdin={"kind": "lock", "version": "v2", "metadata": {"name": "bad"}, "spec": {"target": target}}, check=False)
+    assert done.code == 1 and "spec.target" in done.err, done.err

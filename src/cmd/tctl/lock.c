@@ -11,10 +11,12 @@
 
 const struct flag lock_flags[] = {
         { "user", 0, FLAG_TEXT, .value = "NAME", .help = "Lock this user" },
-        { "role", 0, FLAG_TEXT, .value = "NAME", .help = "Lock everybody who holds this role" },
+        { "role", 0, FLAG_TEXT, .value = "NAME", .help = "Lock everybody who holds this role; Node or Proxy: the hosts of this role" },
         { "login", 0, FLAG_TEXT, .value = "NAME", .help = "Lock this account on all nodes" },
         { "node", 0, FLAG_TEXT, .value = "NAME", .help = "Lock the node of this host name or host ID" },
         { "server-id", 0, FLAG_TEXT, .value = "ID", .help = "Lock the host of this ID" },
+        { "join-arn", 0, FLAG_TEXT, .value = "ARN", .help = "Lock the hosts that joined with this AWS identity (* and ? allowed)" },
+        { "aws-account", 0, FLAG_TEXT, .value = "NUMBER", .help = "Lock the hosts that joined from this AWS account" },
         { "message", 0, FLAG_TEXT, .value = "TEXT", .help = "What to tell those whom it stops" },
         { "expires", 0, FLAG_TEXT, .value = "TIME", .help = "When it ends (RFC 3339); never unless given" },
         { "ttl", 0, FLAG_TEXT, .value = "DURATION", .help = "How long it lasts, instead of --expires" },
@@ -28,7 +30,8 @@ static struct error *take_target(const struct flags *given, Cteleport__V1__LockT
                 char **field;
         } rows[] = {
                 { "user", &target->user }, { "role", &target->role },           { "login", &target->login },
-                { "node", &target->node }, { "server-id", &target->server_id },
+                { "node", &target->node }, { "server-id", &target->server_id }, { "join-arn", &target->join_arn },
+                { "aws-account", &target->aws_account },
         };
         size_t count = 0;
 
@@ -40,7 +43,7 @@ static struct error *take_target(const struct flags *given, Cteleport__V1__LockT
         if (count == 1)
                 return NULL;
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, count == 0 ? "nothing to lock is named" : "a lock has one target only"),
-                          "give exactly one of --user, --role, --login, --node and --server-id");
+                          "give exactly one of --user, --role, --login, --node, --server-id, --join-arn and --aws-account");
 }
 
 /* 0 seconds: never. */

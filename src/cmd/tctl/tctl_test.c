@@ -559,7 +559,7 @@ static void locks_one_target_for_a_while(void **state)
         assert_int_equal(f->exit_code, 0);
         TCTL(f, "lock", "--message=x");
         assert_fails(f, "ERROR: nothing to lock is named\n"
-                        "hint:  give exactly one of --user, --role, --login, --node and --server-id\n\n");
+                        "hint:  give exactly one of --user, --role, --login, --node, --server-id, --join-arn and --aws-account\n\n");
         TCTL(f, "lock", "--user=a", "--role=b");
         assert_int_equal(f->exit_code, 1);
         TCTL(f, "lock", "--user=a", "--ttl=1h", "--expires=2199-01-31T00:00:00Z");
