@@ -77,9 +77,9 @@ def test_reserved_labels_are_not_the_agents_to_set(shared, aws):
                           commands=[{"name": name, "result": "cloud"} for name in ("os", *reserved)])
         node = wait_until(lambda: shared.node("labelled"), "it is listed")
         assert node["metadata"]["labels"] == {"env": "prod"}
-        assert [label["name"] for label in node["spec"]["cmd_labels"]] == ["os"]
+        assert {name: label["result"] for name, label in node["spec"]["cmd_labels"].items()} == {"os": "cloud"}
         stream.send(api.PresenceUp(labels=api.PresenceUp.Labels(commands=[{"name": name, "result": "later"} for name in (*reserved, "os")])))
-        wait_until(lambda: [(c["name"], c["result"]) for c in shared.node("labelled")["spec"]["cmd_labels"]] == [("os", "later")], "the label is new")
+        wait_until(lambda: {n: c["result"] for n, c in shared.node("labelled")["spec"]["cmd_labels"].items()} == {"os": "later"}, "the label is new")
         stream.half_close()
 
 
