@@ -60,14 +60,6 @@ static void tell_held(struct plain *p, const char *status)
         p->is_holding = false;
 }
 
-static void pass_on(struct str line)
-{
-        /* The user's client shows it; when nobody reads, it is lost rather than waited for. */
-        ssize_t n = write(STDERR_FILENO, line.ptr, line.len);
-
-        (void)n;
-}
-
 /* The line comes with its end. */
 static void take_line(struct plain *p, struct str line)
 {
@@ -87,7 +79,7 @@ static void take_line(struct plain *p, struct str line)
                 tell_held(p, "");
                 break;
         case SFTP_LINE_FOREIGN:
-                pass_on(line);
+                session_write(STDERR_FILENO, line); /* the client shows it */
         }
 }
 
@@ -201,7 +193,7 @@ static struct error *start(struct plain *p, const struct session_request *reques
         struct session_program program;
         int log[2] = { -1, -1 };
 
-        session_program_plan(arena, request, (const char *const *)environ, go, NULL, &program);
+        session_program_plan(arena, request, go, NULL, &program);
         if (request->is_subsystem) {
                 if (pipe2(log, O_CLOEXEC) < 0)
                         return error_errno(errno, "cannot make a pipe");

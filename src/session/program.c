@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <pwd.h>
-#include <unistd.h>
-
 #include "base/mem.h"
 #include "base/text.h"
 #include "session/session_internal.h"
@@ -62,14 +59,10 @@ struct session_request session_request_of(const char *command, const char *sftp_
 
 /* ---- its environment --------------------------------------------------------------------------------------- */
 
-/*
- * Set so that the shell which sshd starts for us reads no file of the user's before we run, or about the wrong
- * terminal and connection. What a session has instead is added below.
- */
+/* About sshd's own terminal and connection, or ours to say. What a session has instead is added below. */
 static const char *const dropped[] = {
-        "SHLVL", "HOME", "ZDOTDIR", "XDG_CONFIG_HOME", "_", "OLDPWD", "PWD", "SSH_ORIGINAL_COMMAND", "SSH_TTY", "SSH_CLIENT",
-        "SSH_CONNECTION", "SSH_SESSION_ID", "SSH_TELEPORT_USER", "SSH_TELEPORT_CLUSTER_NAME", "SSH_TELEPORT_HOST_UUID",
-        "SSH_SESSION_WEBPROXY_ADDR", "TELEPORT_SESSION", "SSH_USER_AUTH",
+        "SSH_ORIGINAL_COMMAND", "SSH_TTY", "SSH_CLIENT", "SSH_CONNECTION", "SSH_SESSION_ID", "SSH_TELEPORT_USER",
+        "SSH_TELEPORT_CLUSTER_NAME", "SSH_TELEPORT_HOST_UUID", "SSH_SESSION_WEBPROXY_ADDR", "TELEPORT_SESSION", "SSH_USER_AUTH",
 };
 
 static bool is_dropped(const char *entry)
@@ -83,7 +76,7 @@ static bool is_dropped(const char *entry)
         return false;
 }
 
-static const char *variable(const char *const *environment, const char *name)
+const char *session_variable(const char *const *environment, const char *name)
 {
         for (size_t len = strlen(name); *environment != NULL; environment++)
                 if (strncmp(*environment, name, len) == 0 && (*environment)[len] == '=')
@@ -122,14 +115,6 @@ static void add_connection(struct arena *a, const char **envp, size_t *count, co
         add(envp, count, arena_printf(a, "SSH_CONNECTION=%.*s %.*s 127.0.0.1 0", STR_ARG(host), STR_ARG(port)));
 }
 
-/* The account's, as sshd reads it; "/" for one that has gone meanwhile. */
-static const char *home(struct arena *a)
-{
-        const struct passwd *account = getpwuid(getuid());
-
-        return account == NULL ? "/" : str_to_c(a, str_of(account->pw_dir));
-}
-
 static const char **plan_environment(struct arena *a, const char *const *environment,
                                      const Cteleport__Session__V1__Go *go, const char *tty)
 {
@@ -141,7 +126,6 @@ static const char **plan_environment(struct arena *a, const char *const *environ
         for (size_t i = 0; i < inherited; i++)
                 if (!is_dropped(environment[i]))
                         add(envp, &count, environment[i]);
-        add(envp, &count, arena_printf(a, "HOME=%s", home(a)));
         add_connection(a, envp, &count, go->client_addr);
         if (tty != NULL)
                 add(envp, &count, arena_printf(a, "SSH_TTY=%s", tty));
@@ -157,14 +141,6 @@ static const char **plan_environment(struct arena *a, const char *const *environ
 
 /* ---- the program ---------------------------------------------------------------------------------------------- */
 
-/* sshd sets SHELL from the account, and ends the session before us when it cannot be executed. */
-static const char *login_shell(const char *const *environment)
-{
-        const char *shell = variable(environment, "SHELL");
-
-        return shell != NULL && shell[0] == '/' ? shell : "/bin/sh";
-}
-
 static const char **words(struct arena *a, const char *w0, const char *w1, const char *w2, const char *w3)
 {
         const char **argv = arena_alloc(a, 5 * sizeof *argv);
@@ -176,13 +152,13 @@ static const char **words(struct arena *a, const char *w0, const char *w1, const
         return argv;
 }
 
-void session_program_plan(struct arena *a, const struct session_request *request, const char *const *environment,
-                          const Cteleport__Session__V1__Go *go, const char *tty, struct session_program *ret)
+void session_program_plan(struct arena *a, const struct session_request *request, const Cteleport__Session__V1__Go *go,
+                          const char *tty, struct session_program *ret)
 {
-        const char *shell = login_shell(environment);
+        const char *shell = request->shell;
         const char *name = base_name(str_of(shell)).ptr;
 
-        *ret = (struct session_program){ .path = shell, .envp = plan_environment(a, environment, go, tty) };
+        *ret = (struct session_program){ .path = shell, .envp = plan_environment(a, request->environment, go, tty) };
         if (request->command == NULL) {
                 ret->argv = words(a, arena_printf(a, "-%s", name == NULL ? "sh" : name), NULL, NULL, NULL);
         } else if (request->is_subsystem) {

@@ -129,7 +129,7 @@ static struct error *start(struct relay *r, const struct session_request *reques
         if (ttyname_r(slave, name, sizeof name) != 0 || fcntl(inner, F_SETFD, FD_CLOEXEC) < 0 ||
             fcntl(slave, F_SETFD, FD_CLOEXEC) < 0 || fcntl(inner, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
                 return error_errno(errno, "cannot prepare a terminal");
-        session_program_plan(arena, request, (const char *const *)environ, go, name, &program);
+        session_program_plan(arena, request, go, name, &program);
         return child_start(&r->child, &program, theirs, -1);
 }
 

@@ -2,11 +2,14 @@
 #include "session/session.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -15,6 +18,7 @@
 #include "base/text.h"
 #include "os/sandbox.h"
 #include "session/session_internal.h"
+#include "session/sshd_preload.h"
 #include "session/wire.h"
 
 enum { NOTHING_RAN = 255 };
@@ -35,12 +39,38 @@ struct error *session_options_read(int argc, char **argv, struct session_options
                 .socket = option(argc, argv, "--socket="),
                 .connection = option(argc, argv, "--connection="),
                 .sftp = option(argc, argv, "--sftp="),
+                .shell = option(argc, argv, "--shell="),
                 .server = 0,
         };
         if (ret->socket == NULL || ret->connection == NULL)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--socket and --connection are missing"),
                                   "sshd starts this command; to log in run: tsh ssh");
         return NULL;
+}
+
+/*
+ * The descriptor is shared with the command, so its own flags stay as they are: a socket is told for the one call, what
+ * has a name in /proc is opened anew, and a terminal is ours alone.
+ */
+void session_write(int fd, struct str bytes)
+{
+        AUTO_MEM char *path = mem_printf("/proc/self/fd/%d", fd);
+        ssize_t n = send(fd, bytes.ptr, bytes.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n >= 0 || errno != ENOTSOCK)
+                return;
+        if (isatty(fd)) {
+                int flags = fcntl(fd, F_GETFL);
+
+                fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+                n = write(fd, bytes.ptr, bytes.len);
+                fcntl(fd, F_SETFL, flags);
+                return;
+        }
+        AUTO_FD int again = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_APPEND);
+        if (again >= 0)
+                n = write(again, bytes.ptr, bytes.len); /* nobody to tell when it fails */
+        (void)n;
 }
 
 void session_say(int fd, bool is_terminal, struct str text)
@@ -50,8 +80,7 @@ void session_say(int fd, bool is_terminal, struct str text)
         buf_put_c(&line, is_terminal ? "\r\nteleport: " : "teleport: ");
         escape_text(&line, text, SESSION_TEXT_MAX);
         buf_put_c(&line, is_terminal ? "\r\n" : "\n");
-        ssize_t n = write(fd, line.ptr, line.len); /* nobody to tell when it fails */
-        (void)n;
+        session_write(fd, buf_str(&line));
 }
 
 /* ---- the beginning -------------------------------------------------------------------------------------------- */
@@ -77,7 +106,7 @@ static void put_start(struct channel *c, const struct session_options *o, const 
 
         if (request->has_pty) {
                 ioctl(terminal, TIOCGWINSZ, &size);
-                escape_text(&term, str_of(getenv("TERM")), 64);
+                escape_text(&term, str_of(session_variable(o->environment, "TERM")), 64);
         }
         start.connection_id = (char *)(uintptr_t)o->connection;
         start.kind = (char *)(uintptr_t)request->kind;
@@ -91,6 +120,15 @@ static void put_start(struct channel *c, const struct session_options *o, const 
         channel_put(c, &up);
 }
 
+/* They were shut out when this program was started, so that no signal ended it before it was heard of. */
+static void let_signals_in(void)
+{
+        sigset_t none;
+
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 struct error *session_begin(struct channel *c, const struct session_options *o, const struct session_request *request,
                             int terminal, const Cteleport__Session__V1__Go **ret)
 {
@@ -98,6 +136,8 @@ struct error *session_begin(struct channel *c, const struct session_options *o, 
 
         TRY(channel_open(c, o->socket, o->server));
         put_start(c, o, request, terminal);
+        TRY(channel_flush(c, MILLISECONDS(TIMEOUT_SESSION_FLUSH)));
+        let_signals_in();
         TRY(channel_await(c, MILLISECONDS(TIMEOUT_SESSION_ANSWER), &down));
         switch (down->payload_case) {
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO:
@@ -139,6 +179,8 @@ struct error *session_run(const struct session_options *o, const char *command, 
         const Cteleport__Session__V1__Go *go;
 
         *ret = (struct session_outcome){ .code = NOTHING_RAN };
+        request.shell = o->shell;
+        request.environment = o->environment;
         if (terminal >= 0) /* at once: what is typed ahead is echoed by the terminal that is recorded */
                 TRY(session_terminal_take(&outer, terminal));
         TRY(session_begin(&channel, o, &request, terminal, &go));
@@ -165,6 +207,30 @@ static void end_by(int signum)
         raise(signum);
 }
 
+/* What sshd would have given to the shell, without the marks. Entries without one are not the account's. */
+static const char **account_environment(void)
+{
+        size_t count = 0;
+
+        for (char **entry = environ; *entry != NULL; entry++)
+                count++;
+        const char **list = mem_array(count + 1, sizeof(*list));
+        count = 0;
+        for (char **entry = environ; *entry != NULL; entry++)
+                if ((*entry)[0] == SESSION_ENV_MARK)
+                        list[count++] = *entry + 1;
+        list[count] = NULL;
+        return list;
+}
+
+/* The account's, as sshd reads it. */
+static const char *account_shell(void)
+{
+        const struct passwd *account = getpwuid(getuid());
+
+        return account == NULL || account->pw_shell[0] == '\0' ? "/bin/sh" : account->pw_shell;
+}
+
 int session_main(int argc, char **argv)
 {
         struct session_options options;
@@ -173,9 +239,13 @@ int session_main(int argc, char **argv)
 
         /* Nobody but root looks into this process: not the user's other processes, not what it starts. */
         process_hide();
+        AUTO_MEM const char **environment = account_environment();
         AUTO_PTR(error) err = session_options_read(argc, argv, &options);
+        options.environment = environment;
+        if (options.shell == NULL)
+                options.shell = account_shell();
         if (err == NULL)
-                err = session_run(&options, getenv("SSH_ORIGINAL_COMMAND"), terminal, &outcome);
+                err = session_run(&options, session_variable(environment, "SSH_ORIGINAL_COMMAND"), terminal, &outcome);
         if (err != NULL)
                 session_say(STDERR_FILENO, terminal >= 0, str_of(err->what));
         if (outcome.signal != 0 && outcome.reason[0] == '\0')

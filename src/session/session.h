@@ -15,7 +15,8 @@
 int session_authorize_main(int argc, char **argv);
 
 /*
- * `teleport ssh-session --socket=NAME --connection=UUID`: ForceCommand. Announces the session, waits until it may
+ * `teleport ssh-session --socket=NAME --connection=UUID`: ForceCommand, a program of its own that sshd executes without a
+ * shell (sshd_preload.h). Announces the session, waits until it may
  * begin, runs the user's shell or command and shows the recorder what a terminal shows. Returns what the
  * command returned, 128 and the number of the signal that ended it, or 255 if nothing ran.
  */

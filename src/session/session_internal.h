@@ -17,10 +17,12 @@ struct session_options {
         const char *socket;     /* name of the abstract socket */
         const char *connection; /* ID of the SSH connection */
         const char *sftp;       /* the node's sftp-server; NULL: it has none */
+        const char *shell;      /* the account's; NULL: as the password file says */
+        const char *const *environment; /* the account's, as sshd made it; not ours: see sshd_preload.h */
         uid_t server;           /* who must listen there: root, but in tests */
 };
 
-/* Reads --socket=…, --connection=… and --sftp=… (argv[0] is the command's name); other words are left to the caller. */
+/* Reads --socket=…, --connection=…, --sftp=… and --shell=… (argv[0] is the command's name); other words are left to the caller. */
 struct error *session_options_read(int argc, char **argv, struct session_options *ret) MUST_USE;
 
 /* authorize.c: asks, prints the lines that sshd wants to `out`. */
@@ -28,16 +30,21 @@ struct error *session_authorize(const struct session_options *o, const char *log
 
 /* ---- what runs ------------------------------------------------------------------------------------------ */
 
-/* A session as sshd asked for it. Strings are borrowed from the environment. */
+/* A session as sshd asked for it. Everything is borrowed from the options. */
 struct session_request {
+        const char *shell;   /* the account's */
+        const char *const *environment;
         const char *kind;    /* "shell", "exec", "sftp", "scp" */
         const char *command; /* NULL: a shell */
         bool has_pty;
         bool is_subsystem;   /* sftp-server as the node's own sshd options start it */
 };
 
-/* Judges SSH_ORIGINAL_COMMAND (NULL: none). sftp_server: the node's, or NULL. */
+/* Judges SSH_ORIGINAL_COMMAND (NULL: none). sftp_server: the node's, or NULL. Shell and environment are left to the caller. */
 struct session_request session_request_of(const char *command, const char *sftp_server, bool has_pty);
+
+/* The value of a variable, or NULL. */
+const char *session_variable(const char *const *environment, const char *name);
 
 /* What to execute, in the arena. */
 struct session_program {
@@ -47,11 +54,11 @@ struct session_program {
 };
 
 /*
- * The login shell or a command in it, as sshd(8) starts them; the environment without what sshd set for us
- * and with what a session of Teleport has. tty: name of the terminal, or NULL.
+ * The login shell or a command in it, as sshd(8) starts them; the environment of the request without what is about sshd's
+ * own end, and with what a session of Teleport has. tty: name of the terminal, or NULL.
  */
-void session_program_plan(struct arena *a, const struct session_request *request, const char *const *environment,
-                          const Cteleport__Session__V1__Go *go, const char *tty, struct session_program *ret);
+void session_program_plan(struct arena *a, const struct session_request *request, const Cteleport__Session__V1__Go *go,
+                          const char *tty, struct session_program *ret);
 
 /* ---- the child --------------------------------------------------------------------------------------------- */
 
@@ -128,10 +135,13 @@ struct error *session_run_plain(struct channel *c, const struct session_request 
 struct error *session_begin(struct channel *c, const struct session_options *o, const struct session_request *request,
                             int terminal, const Cteleport__Session__V1__Go **ret) MUST_USE;
 
-/* session.c: everything, but for the process around it. terminal: descriptor 0 if it is one. */
+/* session.c: everything, but for the process around it. The options have shell and environment. terminal: descriptor 0 if it is one. */
 struct error *session_run(const struct session_options *o, const char *command, int terminal, struct session_outcome *ret) MUST_USE;
 
-/* One sentence for a person, at most SESSION_TEXT_MAX, with everything that could harm a terminal escaped. */
+/* Writes what can be written at once: a client that does not read loses the rest, and holds nobody up. */
+void session_write(int fd, struct str bytes);
+
+/* One sentence for a user, at most SESSION_TEXT_MAX, with everything that could harm a terminal escaped. Never waits. */
 void session_say(int fd, bool is_terminal, struct str text);
 
 #endif

@@ -104,7 +104,8 @@ static int tear_down(void **state)
 
 static NO_RETURN void be_the_program(const struct world *w, const char *command, int terminal, uid_t server)
 {
-        struct session_options options = { .socket = w->name, .connection = "the-connection", .sftp = w->sftp, .server = server };
+        struct session_options options = { .socket = w->name, .connection = "the-connection", .sftp = w->sftp, .server = server,
+                                           .shell = "/bin/sh", .environment = (const char *const *)environ };
         struct session_outcome outcome;
 
         struct error *err = session_run(&options, command, terminal, &outcome);
@@ -120,7 +121,6 @@ static void set_environment(void)
         setenv("SHELL", "/bin/sh", 1);
         setenv("PATH", "/usr/bin:/bin", 1);
         setenv("TERM", "xterm", 1);
-        setenv("SHLVL", "2", 1);
         setenv("SSH_CLIENT", "UNKNOWN 65535 65535", 1);
         setenv("HOME", "/", 1);
 }

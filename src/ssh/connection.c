@@ -63,6 +63,9 @@ struct connection {
 
         struct helper **helpers;
         size_t helper_count, helper_room;
+        uint64_t sessions_started;  /* by sshd, as its log has it */
+        uint64_t sessions_reported; /* by the programs that it started; the log may come later */
+        struct timer *unreported;   /* running: more were started than have reported */
         struct timer *farewell; /* running: the next step of the end */
         enum { KEEP_SPLICE, CUT_SPLICE } farewell_step;
         char *reason;           /* why we end it; NULL: it ended by itself */
@@ -94,6 +97,7 @@ static void connection_free(struct connection *c)
         }
         conversation_release(&c->at);
         timer_free(c->farewell);
+        timer_free(c->unreported);
         free(c->helpers);
         free(c->reason);
         free(c->client_addr);
@@ -228,6 +232,7 @@ static void on_farewell(void *ctx)
 static void begin_to_end(struct connection *c)
 {
         conversation_enter(&c->at, ENDING);
+        timer_stop(c->unreported);
         for (struct question *q = c->questions; q != NULL; q = q->next)
                 answer_question(q, NULL, error_new(ERROR_CANCELLED, "the connection has ended"));
 }
@@ -465,6 +470,30 @@ static void tell_port(struct connection *c, const struct sshd_log_event *e)
         attend_tell(c->attend, &up, NULL, NULL);
 }
 
+/* ---- sessions that nobody reports -------------------------------------------------------------------------------- */
+
+/* Whatever sshd started runs without a recorder: sshd was led to start something else, or its program was stopped. */
+static void on_unreported(void *ctx)
+{
+        struct connection *c = ctx;
+
+        log_error("sshd started a session that did not report, its connection is ended", LOG_C("connection", c->id));
+        connection_end(c, error_new(ERROR_INTERNAL, "sshd started a session that did not report to the recorder"));
+}
+
+static void watch_sessions(struct connection *c)
+{
+        timer_stop(c->unreported);
+        if (c->sessions_started > c->sessions_reported)
+                timer_start(c->unreported, MILLISECONDS(TIMEOUT_SESSION_REPORTED));
+}
+
+void connection_session_reported(struct connection *c)
+{
+        c->sessions_reported++;
+        watch_sessions(c);
+}
+
 static void on_log_line(void *ctx, struct str packet)
 {
         struct connection *c = ctx;
@@ -478,6 +507,11 @@ static void on_log_line(void *ctx, struct str packet)
                 tell_rejected(c, &e);
         else if (e.kind == SSHD_LOG_FORWARD_LOCAL || e.kind == SSHD_LOG_FORWARD_REMOTE)
                 tell_port(c, &e);
+        else if (e.kind == SSHD_LOG_SESSION && c->at.state < ENDING) {
+                c->sessions_started++;
+                if (!timer_is_running(c->unreported))
+                        watch_sessions(c);
+        }
 }
 
 static void on_log_end(void *ctx, struct error *err)
@@ -593,6 +627,7 @@ void connection_begin(struct ssh_service *s, struct tunnel_visit *v, const struc
         map_put(&s->connections, request->connection_id, c);
         conversation_init(&c->at, &s->loop, states, STARTING, on_expired, c);
         c->farewell = timer_new(&s->loop, on_farewell, c);
+        c->unreported = timer_new(&s->loop, on_unreported, c);
         c->attend = attend_new(s, str_of(c->id), str_of(c->client_addr), &attend_events, c);
         start_sshd(c);
 }

@@ -587,6 +587,7 @@ static void on_checked(void *ctx, struct error *err)
                 ask(h);
                 return;
         }
+        connection_session_reported(h->connection);
         h->kind = kind_named(h->first->start->kind);
         conversation_enter(&h->state, ACCEPTED);
         look_for_decision(h);

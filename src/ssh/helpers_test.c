@@ -183,6 +183,10 @@ void connection_tell(struct connection *c UNUSED, const Cteleport__V1__AttendUp 
         world->acks[world->ack_count++].ctx = ctx;
 }
 
+void connection_session_reported(struct connection *c UNUSED)
+{
+}
+
 void connection_add_helper(struct connection *c, struct helper *h)
 {
         c->helpers++;

@@ -55,6 +55,9 @@ void connection_tell(struct connection *c, const Cteleport__V1__AttendUp *up,
 void connection_add_helper(struct connection *c, struct helper *h);
 void connection_remove_helper(struct connection *c, struct helper *h);
 
+/* A session's program has proven to be that. sshd's log has one line for each; a line without a report ends the connection. */
+void connection_session_reported(struct connection *c);
+
 /* Ends the connection: sessions are told why, sshd's end is closed after a moment. */
 void connection_end(struct connection *c, struct error *err);
 

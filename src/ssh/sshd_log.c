@@ -247,6 +247,8 @@ void sshd_log_read(struct sshd_log *log, struct str packet, struct sshd_log_even
                  str_starts_with(text, STR("Certificate does not contain ")) ||
                  str_starts_with(text, STR("ROOT LOGIN REFUSED")))
                 remember(log, text);
+        else if (str_starts_with(text, STR("Starting session: ")))
+                ret->kind = SSHD_LOG_SESSION;
         else if (cut_front(&text, STR("debug1: ")))
                 read_debug(text, ret);
 }

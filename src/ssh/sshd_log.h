@@ -17,6 +17,7 @@ enum sshd_log_kind {
         SSHD_LOG_REFUSED,        /* login, reason; of a certificate also key_id, serial, ca */
         SSHD_LOG_FORWARD_LOCAL,  /* host, port: ssh -L, -D */
         SSHD_LOG_FORWARD_REMOTE, /* host, port: ssh -R */
+        SSHD_LOG_SESSION,        /* it starts a shell, a command or a subsystem */
 };
 
 /* Texts are borrowed from the packet, reason from the log, until the next packet. */

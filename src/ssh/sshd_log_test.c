@@ -146,6 +146,16 @@ static void is_not_led_astray_by_an_originator(void **state)
         assert_int_equal(read_line("originator a port 1, target b port 9\r\n").kind, SSHD_LOG_OTHER);
 }
 
+static void knows_when_sshd_starts_a_session(void **state)
+{
+        (void)state;
+        assert_int_equal(read_line("Starting session: forced-command (config) 'exec /x' on pts/3 for root from UNKNOWN port 65535 id 0\r\n").kind,
+                         SSHD_LOG_SESSION);
+        assert_int_equal(read_line("Starting session: subsystem 'sftp' for root from UNKNOWN port 65535 id 1\r\n").kind, SSHD_LOG_SESSION);
+        assert_int_equal(read_line("Starting session: command for root from UNKNOWN port 65535 id 0 [preauth]\r\n").kind, SSHD_LOG_OTHER);
+        assert_int_equal(read_line("Invalid user Starting session: x from UNKNOWN port 65535\r\n").kind, SSHD_LOG_REFUSED);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -154,6 +164,7 @@ int main(void)
                 cmocka_unit_test(leaves_a_key_id_as_it_is),
                 cmocka_unit_test(knows_who_was_not_let_in_and_why),
                 cmocka_unit_test(knows_what_is_forwarded),
+                cmocka_unit_test(knows_when_sshd_starts_a_session),
                 cmocka_unit_test(is_not_led_astray_by_an_originator),
         };
 

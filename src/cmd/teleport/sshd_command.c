@@ -41,13 +41,6 @@ static const char *const fixed_options[] = {
         "PermitUserRC=no",
         "PermitUserEnvironment=no",
         "AcceptEnv=LANG LC_*",
-        /*
-         * The person's shell starts ssh-session, and nothing of theirs runs before that. What a shell would read:
-         * csh, fish and others files beneath HOME, always; zsh and fish what the next two directories hold; bash
-         * ~/.bashrc, wherever that is, when it believes to be the first one beneath sshd. ssh-session gives its own
-         * child the right values.
-         */
-        "SetEnv=SHLVL=2 HOME=" SSHD_EMPTY_DIR " ZDOTDIR=" SSHD_EMPTY_DIR " XDG_CONFIG_HOME=" SSHD_EMPTY_DIR,
         "PrintMotd=no",
         "PrintLastLog=no",
         "Banner=none",
@@ -108,6 +101,8 @@ char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
         add(&args, "-e"); /* its log on standard error */
         add(&args, "-f");
         add(&args, "none");
+        if (c->guard != NULL)
+                add_option(&args, "%s", c->guard);
         for (size_t i = 0; i < ARRAY_LEN(fixed_options); i++) {
                 add(&args, "-o");
                 add(&args, fixed_options[i]);
@@ -120,6 +115,7 @@ char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
         add_option(&args, "AuthorizedPrincipalsCommand=/usr/bin/env %s ssh-authorize --socket=%s --connection=%s %%u %%k",
                    c->exe, c->socket, c->connection_id);
         bool has_sftp = c->sftp_server != NULL;
+        /* Never given to a shell: sshd_preload.c takes it for the words of a program. */
         add_option(&args, "ForceCommand=exec %s ssh-session --socket=%s --connection=%s%s%s", c->exe, c->socket,
                    c->connection_id, has_sftp ? " --sftp=" : "", has_sftp ? c->sftp_server : "");
         if (has_sftp)

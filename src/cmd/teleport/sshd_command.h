@@ -21,6 +21,7 @@ struct sshd_command {
         const char *socket;        /* name of the helpers socket */
         const char *connection_id;
         const Cteleport__V1__SSHConfig *config; /* may be NULL */
+        const char *guard;         /* an option for the library that is loaded into sshd; NULL: sshd runs without it */
 };
 
 /* argv, NULL-terminated, in the arena. */

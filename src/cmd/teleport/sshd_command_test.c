@@ -40,7 +40,8 @@ static void lets_in_nobody_but_by_certificate_and_the_clusters_word(void **state
                 "--socket=cteleport-00112233445566778899aabbccddeeff --connection=11111111-2222-4333-8444-555555555555 %u %k",
                 "ForceCommand=exec /usr/bin/teleport ssh-session --socket=cteleport-00112233445566778899aabbccddeeff "
                 "--connection=11111111-2222-4333-8444-555555555555 --sftp=/usr/lib/openssh/sftp-server",
-                "SetEnv=SHLVL=2 HOME=/run/sshd ZDOTDIR=/run/sshd XDG_CONFIG_HOME=/run/sshd",
+                "PermitUserRC=no",
+                "PermitUserEnvironment=no",
                 "Subsystem=sftp /usr/lib/openssh/sftp-server -e -l INFO",
                 "UsePAM=no",
         };

@@ -61,6 +61,7 @@ struct supervisor {
         char *exe;               /* where this program lies, for sshd's options; owned */
         struct stat exe_stat;
         const char *sftp_server; /* NULL: there is none */
+        int preload_fd;          /* the library for sshd, a sealed file in memory; 0: not made */
         struct {
                 int kind;
                 struct rlimit value;

@@ -7,10 +7,12 @@
  * with the process `ssh`, and with us: the kernel sends it SIGTERM when we are gone, however that came.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -30,6 +32,7 @@
 #include "os/file.h"
 #include "os/sandbox.h"
 #include "pki/key.h"
+#include "session/sshd_preload.h"
 
 typedef Cteleport__Internal__V1__Control control_message;
 
@@ -41,7 +44,11 @@ struct sshd {
         struct timer *patience; /* running: it was told to end */
 };
 
-enum { ARGUMENTS_ARENA_MAX = 64 * KiB, STAT_FILE_MAX = 1 * KiB };
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U /* Linux 6.3 */
+#endif
+
+enum { ARGUMENTS_ARENA_MAX = 64 * KiB, PROC_FILE_MAX = 8 * KiB };
 
 /* ---- before the first ---------------------------------------------------------------------------------- */
 
@@ -93,13 +100,38 @@ static struct error *check_path(const char *path, const char *what)
                           "use letters, digits and / . _ - + only, or write enabled: no in ssh_service");
 }
 
-/* Which program a process of another user runs: see not_our_program. */
+/* Which program a process of another user runs: see program_of. */
 static bool may_look_at_others(void)
 {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
         struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
         return syscall(SYS_capget, &header, sets) < 0 || (sets[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective & CAP_TO_MASK(CAP_SYS_PTRACE)) != 0;
+}
+
+/* The library that stands between sshd and the account's shell: sshd_preload.h. */
+static struct error *make_preload(int *ret_fd)
+{
+        struct str image = sshd_preload_image();
+        AUTO_FD int fd = memfd_create("sshd-preload", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+
+        if (fd < 0 && errno == EINVAL)
+                fd = memfd_create("sshd-preload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0)
+                return error_hint(error_errno(errno, "cannot make the program that records sessions"),
+                                  "it is a file in memory: sysctl vm.memfd_noexec must be 0 or 1");
+        for (size_t at = 0; at < image.len;) {
+                ssize_t n = write(fd, image.ptr + at, image.len - at);
+
+                if (n < 0)
+                        return error_errno(errno, "cannot write the program that records sessions to memory");
+                at += (size_t)n;
+        }
+        if (fchmod(fd, 0555) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0)
+                return error_errno(errno, "cannot seal the program that records sessions");
+        *ret_fd = fd;
+        fd = -1;
+        return NULL;
 }
 
 struct error *supervisor_prepare_sshd(struct supervisor *s)
@@ -116,6 +148,7 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
         if (s->sftp_server == NULL)
                 log_warn("There is no sftp-server on this host: files cannot be copied to and from it",
                          LOG_C("hint", "apt install openssh-sftp-server"));
+        TRY(make_preload(&s->preload_fd));
         if (geteuid() != 0)
                 log_warn("Not running as root: nobody can log in to this host",
                          LOG_C("hint", "start teleport as root, or write enabled: no in ssh_service"));
@@ -205,10 +238,17 @@ static void restore_limits(const struct supervisor *s)
                 (void)setrlimit((unsigned)s->limits[i].kind, &s->limits[i].value); /* as it was, so it may be */
 }
 
+/* Where the environment says, open over exec. */
+static bool put_preload(int fd)
+{
+        return fd == SSHD_PRELOAD_FD ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, SSHD_PRELOAD_FD) == SSHD_PRELOAD_FD;
+}
+
 static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const struct ends *e, pid_t parent)
 {
         static const char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        char *environment[] = { (char *)(uintptr_t)path, NULL };
+        static const char preload[] = SSHD_PRELOAD_ENV;
+        char *environment[] = { (char *)(uintptr_t)path, (char *)(uintptr_t)preload, NULL };
         sigset_t none;
 
         /* Not SIGKILL: it has a terminal and a PAM session to close; without us its connection is closed, too. */
@@ -224,9 +264,9 @@ static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const
         umask(0022);
         /* The ends have high numbers or low ones; as each lies above 2 none is overwritten before its turn. */
         if (chdir("/") < 0 || dup2(e->there, STDIN_FILENO) < 0 || dup2(e->there, STDOUT_FILENO) < 0 ||
-            dup2(e->log_there, STDERR_FILENO) < 0)
+            dup2(e->log_there, STDERR_FILENO) < 0 || !put_preload(s->preload_fd))
                 _exit(126);
-        process_close_from(STDERR_FILENO + 1);
+        process_close_from(SSHD_PRELOAD_FD + 1);
         execve(SSHD_PROGRAM, argv, environment);
         _exit(127);
 }
@@ -251,6 +291,7 @@ static struct error *start(struct supervisor *s, const char *connection_id, stru
                 .socket = s->helpers_address,
                 .connection_id = connection_id,
                 .config = s->launch->config->ssh_service,
+                .guard = SSHD_PRELOAD_GUARD,
         };
         char **argv = sshd_command_arguments(&command, arena);
         pid_t parent = getpid();
@@ -400,6 +441,8 @@ void supervisor_release_sshd(struct supervisor *s)
 {
         while (s->sshds != NULL)
                 forget(&s->sshds);
+        if (s->preload_fd > 0)
+                close(s->preload_fd);
         free(s->exe);
         free(s->helpers_address);
 }
@@ -410,7 +453,7 @@ void supervisor_release_sshd(struct supervisor *s)
 static pid_t parent_of(pid_t pid)
 {
         AUTO_MEM char *path = mem_printf("/proc/%ld/stat", (long)pid);
-        AUTO(buf) text = BUF_MAX(STAT_FILE_MAX);
+        AUTO(buf) text = BUF_MAX(PROC_FILE_MAX);
         AUTO_PTR(error) err = file_read(path, &text);
         int64_t parent = 0;
 
@@ -436,31 +479,98 @@ static bool descends_from(pid_t pid, pid_t sshd)
         return parent == sshd || (parent > 1 && parent_of(parent) == sshd);
 }
 
+enum helper_program { PROGRAM_OTHER, PROGRAM_GONE, PROGRAM_TELEPORT, PROGRAM_SESSION, PROGRAM_UNSEEN };
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+        return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* The program of a session is a file in memory that each sshd makes anew: its bytes tell. */
+static bool has_session_image(int fd, const struct stat *its)
+{
+        struct str image = session_program_image();
+
+        if (!S_ISREG(its->st_mode) || its->st_size != (off_t)image.len)
+                return false;
+        for (size_t at = 0; at < image.len;) {
+                char block[16 * KiB];
+                ssize_t n = pread(fd, block, sizeof(block), (off_t)at);
+
+                if (n <= 0 || (size_t)n > image.len - at || memcmp(block, image.ptr + at, (size_t)n) != 0)
+                        return false;
+                at += (size_t)n;
+        }
+        return true;
+}
+
 /*
- * Why it is not our program: the one we run, or the one that has replaced it on the disk; NULL: it is. What the kernel
- * does not let us look at is nobody's: our programs hide, so root needs CAP_SYS_PTRACE, which some containers lack.
+ * What it runs: `teleport`, the one we run or the one that has replaced it on the disk, or the program of a session. What the
+ * kernel does not let us look at is nobody's: our programs hide, so root needs CAP_SYS_PTRACE, which some containers lack.
  */
-static const char *not_our_program(const struct supervisor *s, pid_t pid)
+static enum helper_program program_of(const struct supervisor *s, pid_t pid)
 {
         AUTO_MEM char *path = mem_printf("/proc/%ld/exe", (long)pid);
+        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         struct stat its, replaced;
 
-        if (stat(path, &its) < 0)
-                return errno == EACCES || errno == EPERM
-                               ? "the kernel does not show which program it runs: teleport lacks the capability SYS_PTRACE"
-                               : "it is gone";
-        if (its.st_dev == s->exe_stat.st_dev && its.st_ino == s->exe_stat.st_ino)
-                return NULL;
-        if (stat(s->exe, &replaced) == 0 && its.st_dev == replaced.st_dev && its.st_ino == replaced.st_ino)
-                return NULL;
-        return "it is not this program";
+        if (fd < 0 || fstat(fd, &its) < 0)
+                return errno == EACCES || errno == EPERM ? PROGRAM_UNSEEN : errno == ENOENT || errno == ESRCH ? PROGRAM_GONE : PROGRAM_OTHER;
+        if (is_same_file(&its, &s->exe_stat) || (stat(s->exe, &replaced) == 0 && is_same_file(&its, &replaced)))
+                return PROGRAM_TELEPORT;
+        return has_session_image(fd, &its) ? PROGRAM_SESSION : PROGRAM_OTHER;
+}
+
+/* Whether another process traces it: "TracerPid:\tN" of /proc/PID/status, proc(5). What cannot be read is traced. */
+static bool is_traced(pid_t pid)
+{
+        static const struct str name = STR_INIT("TracerPid:");
+        AUTO_MEM char *path = mem_printf("/proc/%ld/status", (long)pid);
+        AUTO(buf) text = BUF_MAX(PROC_FILE_MAX);
+        AUTO_PTR(error) err = file_read(path, &text);
+
+        for (struct str rest = buf_str(&text); err == NULL && !str_is_empty(rest);) {
+                struct str line = str_split(&rest, '\n');
+
+                if (str_starts_with(line, name))
+                        return !str_equal(str_trim(str_slice(line, name.len, line.len)), STR("0"));
+        }
+        return true;
+}
+
+/* What is not dumpable, prctl(2), has its private files in /proc as root's, whoever's it is: proc(5). */
+static bool is_hidden(pid_t pid)
+{
+        AUTO_MEM char *path = mem_printf("/proc/%ld/environ", (long)pid);
+        struct stat st;
+
+        return stat(path, &st) == 0 && st.st_uid == 0;
+}
+
+/* Why the process is no helper of that sshd, or not one to be trusted; NULL: it is. */
+static const char *objection(const struct supervisor *s, const struct sshd *d, pid_t pid)
+{
+        if (d == NULL || !descends_from(pid, d->pid))
+                return "it was not started by the sshd of this connection";
+        enum helper_program program = program_of(s, pid);
+        if (program == PROGRAM_GONE)
+                return "it is gone";
+        if (program == PROGRAM_UNSEEN)
+                return "the kernel does not show which program it runs: teleport lacks the capability SYS_PTRACE";
+        if (program == PROGRAM_OTHER || (program == PROGRAM_TELEPORT && parent_of(pid) != d->pid))
+                return "it is not this program";
+        if (is_traced(pid))
+                return "another process traces it";
+        if (program == PROGRAM_SESSION && !is_hidden(pid))
+                return "other processes of its account can look into it";
+        return NULL;
 }
 
 static const char *not_a_helper(const struct supervisor *s, const struct sshd *d, int64_t number)
 {
-        if (number <= 1 || number > INT32_MAX || d == NULL || !descends_from((pid_t)number, d->pid))
+        if (number <= 1 || number > INT32_MAX)
                 return "it was not started by the sshd of this connection";
-        return not_our_program(s, (pid_t)number);
+        return objection(s, d, (pid_t)number);
 }
 
 /*

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loaded into sshd; see sshd_preload.h. It changes four things that sshd does, and no other:
+ *
+ *   - execve of the login shell for the ForceCommand becomes execve of the program of a session: the shell, its start-up files
+ *     and everything that an environment can do to a shell or to ld.so come after the recorder, not before it. The
+ *     account's environment is handed over under names that mean nothing to anybody (SESSION_ENV_MARK).
+ *   - That program is executed from a file in memory which the account may execute but not read, so the kernel makes the process
+ *     undumpable from its first instruction (execve(2), PR_SET_DUMPABLE): no other program of the account ever traces it,
+ *     opens its memory or descriptors, or sees the file.
+ *   - What PAM puts into the environment stays aside until then, so that /etc/ssh/sshrc does not run with it.
+ *   - The terminals that sshd makes stay root's, mode 0600: only the program of the session has them, by inheritance.
+ *
+ * It fails closed: when the program cannot be started nothing is.
+ */
+#include "session/sshd_preload.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U /* Linux 6.3 */
+#endif
+
+#define EXPORTED __attribute__((visibility("default")))
+
+enum { WORDS_MAX = 16, NOTHING_RAN = 255 };
+
+static const char forced_option[] = "ForceCommand=";
+
+extern const char session_image[], session_image_end[];
+
+static char *library;  /* its own image, for an sshd that executes the rest of itself; NULL: it does not */
+static size_t library_len;
+static char *forced;   /* the ForceCommand, "exec PROGRAM ssh-session OPTION…"; NULL: sshd does not run for us */
+static char **of_pam;  /* the environment that PAM made; NULL: none */
+
+/* ---- the start of sshd --------------------------------------------------------------------------------------- */
+
+/* From OpenSSH 9.8 on sshd is several programs. */
+static bool has_several_programs(void)
+{
+        static const char *const places[] = { "/usr/lib/openssh/sshd-session", "/usr/libexec/openssh/sshd-session",
+                                              "/usr/libexec/sshd-session", "/usr/lib/ssh/sshd-session" };
+
+        for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+                if (access(places[i], X_OK) == 0)
+                        return true;
+        return false;
+}
+
+static void keep_library(int fd)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0 || (library = malloc((size_t)st.st_size)) == NULL)
+                return;
+        while (library_len < (size_t)st.st_size) {
+                ssize_t n = pread(fd, library + library_len, (size_t)st.st_size - library_len, (off_t)library_len);
+
+                if (n <= 0)
+                        return;
+                library_len += (size_t)n;
+        }
+}
+
+/* "/proc/self/fd/N", as it was loaded from. */
+static int own_descriptor(void)
+{
+        static const char place[] = "/proc/self/fd/";
+        const char *path = getenv("LD_PRELOAD");
+
+        return path != NULL && strncmp(path, place, sizeof(place) - 1) == 0 ? (int)strtol(path + sizeof(place) - 1, NULL, 10) : -1;
+}
+
+/* sshd writes over its arguments later: nothing may point into them. */
+static __attribute__((constructor)) void begin(int argc, char **argv)
+{
+        _Static_assert(sizeof(SSHD_PRELOAD_GUARD) == sizeof(SSHD_PRELOAD_GUARD_TAKEN), "the one fits where the other was");
+        char *guard = NULL;
+        int fd = own_descriptor();
+
+        unsetenv("LD_PRELOAD");
+        for (int i = 0; i < argc; i++) {
+                if (strcmp(argv[i], SSHD_PRELOAD_GUARD) == 0)
+                        guard = argv[i];
+                else if (strncmp(argv[i], forced_option, sizeof(forced_option) - 1) == 0)
+                        forced = strdup(argv[i] + sizeof(forced_option) - 1);
+        }
+        if (guard == NULL || forced == NULL)
+                return; /* an sshd that still has the guard ends by itself */
+        memcpy(guard, SSHD_PRELOAD_GUARD_TAKEN, sizeof(SSHD_PRELOAD_GUARD_TAKEN));
+        if (fd > STDERR_FILENO) {
+                if (has_several_programs())
+                        keep_library(fd);
+                close(fd);
+        }
+}
+
+/* The function of that name which this one stands before. */
+static void *next(const char *name)
+{
+        return dlsym(RTLD_NEXT, name);
+}
+
+/* ---- what PAM says ---------------------------------------------------------------------------------------------- */
+
+/* Whether the caller is sshd and not a module of PAM. */
+static bool is_in_sshd(const void *caller)
+{
+        Dl_info program, place;
+
+        return dladdr((const void *)getauxval(AT_PHDR), &program) != 0 && dladdr(caller, &place) != 0 && place.dli_fbase == program.dli_fbase;
+}
+
+EXPORTED char **pam_getenvlist(void *handle);
+
+EXPORTED char **pam_getenvlist(void *handle)
+{
+        char **(*real)(void *) = (char **(*)(void *))next("pam_getenvlist");
+        char **list = real == NULL ? NULL : real(handle);
+
+        if (forced == NULL || !is_in_sshd(__builtin_return_address(0)))
+                return list;
+        of_pam = list;
+        return calloc(1, sizeof(char *));
+}
+
+/* ---- terminals ----------------------------------------------------------------------------------------------------- */
+
+static bool is_terminal(const char *path)
+{
+        return forced != NULL && strncmp(path, "/dev/pts/", strlen("/dev/pts/")) == 0;
+}
+
+EXPORTED int openpty(int *ret_master, int *ret_slave, char *name, const struct termios *modes, const struct winsize *size)
+{
+        int (*real)(int *, int *, char *, const struct termios *, const struct winsize *) =
+                (int (*)(int *, int *, char *, const struct termios *, const struct winsize *))next("openpty");
+
+        if (real == NULL || real(ret_master, ret_slave, name, modes, size) < 0)
+                return -1;
+        if (forced != NULL && (fchown(*ret_slave, 0, 0) < 0 || fchmod(*ret_slave, 0600) < 0)) {
+                close(*ret_master);
+                close(*ret_slave);
+                return -1;
+        }
+        return 0;
+}
+
+EXPORTED int chown(const char *path, uid_t uid, gid_t gid)
+{
+        bool is_ours = is_terminal(path);
+
+        return fchownat(AT_FDCWD, path, is_ours ? 0 : uid, is_ours ? 0 : gid, 0);
+}
+
+EXPORTED int chmod(const char *path, mode_t mode)
+{
+        return fchmodat(AT_FDCWD, path, is_terminal(path) ? mode & 0600 : mode, 0);
+}
+
+/* ---- the program of a session --------------------------------------------------------------------------------------- */
+
+static size_t count_of(char *const *list)
+{
+        size_t n = 0;
+
+        while (list != NULL && list[n] != NULL)
+                n++;
+        return n;
+}
+
+static size_t name_length(const char *entry)
+{
+        return strcspn(entry, "=");
+}
+
+static bool has_name(char *const *list, const char *entry)
+{
+        size_t len = name_length(entry);
+
+        for (; list != NULL && *list != NULL; list++)
+                if (name_length(*list) == len && strncmp(*list, entry, len) == 0)
+                        return true;
+        return false;
+}
+
+/*
+ * As sshd's own order would have it: PAM's word counts more than what sshd set before it (PATH, LANG, …), and less than what sshd
+ * sets after it, which all begins with SSH_. Two names PAM must never set: PAM_ENV_DENYLIST in sshd's session.c.
+ */
+static bool takes_from_pam(char *const *of_sshd, const char *entry)
+{
+        static const char *const denied[] = { "SSH_AUTH_INFO", "SSH_CONNECTION" };
+
+        for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++)
+                if (strncmp(entry, denied[i], strlen(denied[i])) == 0)
+                        return false;
+        return strncmp(entry, "SSH_", 4) != 0 || !has_name(of_sshd, entry);
+}
+
+static bool takes_from_sshd(const char *entry)
+{
+        return strncmp(entry, "SSH_", 4) == 0 || !has_name(of_pam, entry);
+}
+
+static char *marked(const char *entry)
+{
+        size_t len = strlen(entry) + 1;
+        char *copy = malloc(len + 1);
+
+        if (copy == NULL)
+                return NULL;
+        copy[0] = SESSION_ENV_MARK;
+        memcpy(copy + 1, entry, len);
+        return copy;
+}
+
+/* NULL when memory ends. */
+static char **plan_environment(char *const *of_sshd)
+{
+        size_t count = 0;
+        char **all = calloc(count_of(of_sshd) + count_of(of_pam) + 1, sizeof(char *));
+
+        for (size_t i = 0; all != NULL && i < count_of(of_sshd); i++)
+                if (takes_from_sshd(of_sshd[i]) && (all[count++] = marked(of_sshd[i])) == NULL)
+                        return NULL;
+        for (size_t i = 0; all != NULL && i < count_of(of_pam); i++)
+                if (takes_from_pam(of_sshd, of_pam[i]) && (all[count++] = marked(of_pam[i])) == NULL)
+                        return NULL;
+        return all;
+}
+
+/* "exec PROGRAM WORD…" in words, and the shell that the program has to run; words hold no blanks, the supervisor sees to it. */
+static bool plan_words(char *text, const char *shell, char **words)
+{
+        static const char option[] = "--shell=";
+        size_t count = 0, len = sizeof(option) + strlen(shell);
+        char *rest = text, *last = malloc(len);
+
+        if (last == NULL)
+                return false;
+        memcpy(last, option, sizeof(option) - 1);
+        memcpy(last + sizeof(option) - 1, shell, strlen(shell) + 1);
+        for (char *word; (word = strsep(&rest, " ")) != NULL;) {
+                if (count == WORDS_MAX - 2)
+                        return false;
+                words[count++] = word;
+        }
+        words[count++] = last;
+        words[count] = NULL;
+        return true;
+}
+
+static bool write_all(int fd, const char *at, size_t len)
+{
+        while (len > 0) {
+                ssize_t n = write(fd, at, len);
+
+                if (n < 0)
+                        return false;
+                at += n;
+                len -= (size_t)n;
+        }
+        return true;
+}
+
+/* A file that nobody but this process has, and that the account cannot read. -1: it cannot be made, see errno. */
+static int make_program(void)
+{
+        int fd = memfd_create("ssh-session", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+
+        if (fd < 0 && errno == EINVAL)
+                fd = memfd_create("ssh-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0 || !write_all(fd, session_image, (size_t)(session_image_end - session_image)) || fchmod(fd, 0111) < 0 ||
+            fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0)
+                return -1;
+        return fd;
+}
+
+static __attribute__((noreturn)) void start_session(const char *shell, char *const *of_sshd)
+{
+        static const char *const first = "exec ";
+        char *words[WORDS_MAX];
+        char **environment;
+        sigset_t all;
+        int fd = -1;
+
+        /* A signal must not end it before it has reported; it lets them in afterwards. */
+        sigfillset(&all);
+        sigprocmask(SIG_BLOCK, &all, NULL);
+        environment = plan_environment(of_sshd);
+        if (environment != NULL && plan_words(forced + strlen(first), shell, words)) {
+                fd = make_program();
+                if (fd >= 0)
+                        syscall(SYS_execveat, fd, "", words, environment, AT_EMPTY_PATH);
+        }
+        dprintf(STDERR_FILENO, "teleport: the program of the session cannot be started on this node: %s\n", strerrordesc_np(errno));
+        _exit(NOTHING_RAN);
+}
+
+EXPORTED int execve(const char *path, char *const argv[], char *const envp[])
+{
+        if (forced != NULL && argv[0] != NULL && argv[1] != NULL && strcmp(argv[1], "-c") == 0 && argv[2] != NULL &&
+            strcmp(argv[2], forced) == 0)
+                start_session(path, envp);
+        return (int)syscall(SYS_execve, path, argv, envp);
+}
+
+/* The next program of an sshd that is several: it has the guard again, and the library. */
+EXPORTED int execv(const char *path, char *const argv[])
+{
+        static char guard[] = SSHD_PRELOAD_GUARD;
+        char place[64];
+
+        for (char **word = (char **)(uintptr_t)argv; forced != NULL && *word != NULL; word++)
+                if (strcmp(*word, SSHD_PRELOAD_GUARD_TAKEN) == 0)
+                        *word = guard;
+        if (library != NULL) {
+                int fd = memfd_create("sshd-preload", MFD_EXEC);
+
+                if (fd >= 0 && write_all(fd, library, library_len)) {
+                        snprintf(place, sizeof(place), "/proc/self/fd/%d", fd);
+                        setenv("LD_PRELOAD", place, 1);
+                }
+        }
+        return (int)syscall(SYS_execve, path, argv, environ);
+}
