@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -34,6 +35,7 @@ enum { KEPT_MAX = 64 * MiB };
 
 struct world {
         const char *sftp; /* the node's sftp-server; NULL: none */
+        int their_end;    /* of a client that does not read; -1: not kept */
         int listener, conn;
         int terminal;          /* our end of the outer terminal, or of the program's input and output */
         pid_t program;
@@ -64,7 +66,7 @@ static int set_up(void **state)
         static unsigned number;
         struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-        w = (struct world){ .conn = -1, .terminal = -1, .frames = BUF_MAX(KEPT_MAX), .heard = BUF_MAX(KEPT_MAX),
+        w = (struct world){ .conn = -1, .terminal = -1, .their_end = -1, .frames = BUF_MAX(KEPT_MAX), .heard = BUF_MAX(KEPT_MAX),
                             .shown = BUF_MAX(KEPT_MAX), .sizes = BUF_MAX(64 * KiB), .files = BUF_MAX(64 * KiB) };
         snprintf(w.name, sizeof w.name, "session-test-%d-%u", getpid(), number++);
         memcpy(address.sun_path + 1, w.name, strlen(w.name));
@@ -94,6 +96,7 @@ static int tear_down(void **state)
         close_end(&w->listener);
         close_end(&w->conn);
         close_end(&w->terminal);
+        close_end(&w->their_end);
         buf_release(&w->frames);
         buf_release(&w->heard);
         buf_release(&w->shown);
@@ -178,7 +181,10 @@ static void start_on_pipe(struct world *w, const char *command, uid_t server)
                 set_environment();
                 be_the_program(w, command, -1, server);
         }
-        close(ends[1]);
+        if (w->is_blind)
+                w->their_end = ends[1]; /* to see when it is full */
+        else
+                close(ends[1]);
 }
 
 /* ---- the recorder ------------------------------------------------------------------------------------------ */
@@ -358,6 +364,12 @@ static void await_exit(struct world *w)
 {
         await(w, w->has_exited);
         pump(w); /* what was left in the sockets */
+}
+
+/* Whether a word still fits on the way from the program to the client. */
+static bool is_writable(const struct world *w)
+{
+        return send(w->their_end, "", 1, MSG_DONTWAIT) == 1;
 }
 
 static bool has_shown(struct world *w, const char *text)
@@ -764,6 +776,40 @@ static void ends_a_command_on_order(void **state)
         assert_string_equal(w->reason, "locked");
 }
 
+/* The client reads nothing, so all that is on its way to it is full. */
+static void end_unread(struct world *w, const char *command)
+{
+        w->is_blind = true;
+        start_on_pipe(w, command, getuid());
+        await(w, w->has_started);
+        let_go(w, false, 0);
+        await(w, !is_writable(w)); /* nobody can say a word to the client any more */
+        say_end(w, "locked");
+        await_exit(w);
+        assert_string_equal(w->reason, "locked");
+}
+
+static void ends_a_command_on_order_though_nobody_reads_its_errors(void **state)
+{
+        end_unread(*state, "exec yes >&2");
+}
+
+static void ends_a_file_transfer_on_order_though_nobody_reads_its_errors(void **state)
+{
+        struct world *w = *state;
+        char server[] = "/tmp/cteleport-sftp-server.XXXXXX", command[128];
+        AUTO_FD int fd = mkstemp(server);
+
+        assert_true(dprintf(fd, "#!/bin/sh\nexec yes 'no word of sftp-server' >&2\n") > 0);
+        assert_int_equal(fchmod(fd, 0700), 0);
+        close(fd);
+        fd = -1; /* what is open for writing is not executed */
+        snprintf(command, sizeof command, "%s -e -l INFO", server);
+        w->sftp = server;
+        end_unread(w, command);
+        unlink(server);
+}
+
 static void says_when_the_shell_cannot_run(void **state)
 {
         struct world *w = *state;
@@ -834,6 +880,8 @@ int main(void)
                 T(gives_a_command_its_own_input_and_output),
                 T(passes_signals_to_a_command),
                 T(ends_a_command_on_order),
+                T(ends_a_command_on_order_though_nobody_reads_its_errors),
+                T(ends_a_file_transfer_on_order_though_nobody_reads_its_errors),
                 T(says_when_the_shell_cannot_run),
                 T(tells_what_sftp_server_does),
 #undef T

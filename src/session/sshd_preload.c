@@ -199,11 +199,12 @@ static bool has_name(char *const *list, const char *entry)
 
 /*
  * As sshd's own order would have it: PAM's word counts more than what sshd set before it (PATH, LANG, …), and less than what sshd
- * sets after it, which all begins with SSH_. Two names PAM must never set: PAM_ENV_DENYLIST in sshd's session.c.
+ * sets after it, which all begins with SSH_. PAM must never set the names that sshd itself denies it (PAM_ENV_DENYLIST in its
+ * session.c), nor say what the session runs.
  */
 static bool takes_from_pam(char *const *of_sshd, const char *entry)
 {
-        static const char *const denied[] = { "SSH_AUTH_INFO", "SSH_CONNECTION" };
+        static const char *const denied[] = { "SSH_AUTH_INFO", "SSH_CONNECTION", "SSH_ORIGINAL_COMMAND" };
 
         for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++)
                 if (strncmp(entry, denied[i], strlen(denied[i])) == 0)

@@ -5,10 +5,13 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "session/sshd_preload.h"
 
 static const struct sshd_command plain = {
         .exe = "/usr/bin/teleport",
@@ -69,37 +72,65 @@ static void opens_sessions_through_pam_when_told(void **state)
         assert_true(has(sshd_command_arguments(&c, a), "UsePAM=yes"));
 }
 
-/* With -t it reads its options and ends; the files they name are not there, which is what it may complain of. */
-static void says_nothing_that_sshd_does_not_understand(void **state)
+/* With -t it reads its options and ends; the files they name are not there, which is what it may complain of. library: as ours is. */
+static int run_sshd(char **argv, struct str library, char *ret_said, size_t size)
 {
-        AUTO_PTR(arena) a = arena_new(64 * KiB);
-        char **argv = sshd_command_arguments(&plain, a);
-        char said[4096] = "";
+        char *const environment[] = { (char *)(uintptr_t)"PATH=/usr/bin:/bin", library.len > 0 ? (char *)(uintptr_t)SSHD_PRELOAD_ENV : NULL, NULL };
         int ends[2], status;
 
-        (void)state;
-        if (access(SSHD_PROGRAM, X_OK) < 0)
-                skip();
         argv[1] = (char *)(uintptr_t)"-t"; /* in the place of -i */
         assert_int_equal(pipe(ends), 0);
         pid_t pid = fork();
         if (pid == 0) {
+                int fd = memfd_create("library", 0);
+
                 dup2(ends[1], STDERR_FILENO);
-                execv(SSHD_PROGRAM, argv);
+                if (write(fd, library.ptr, library.len) == (ssize_t)library.len && dup2(fd, SSHD_PRELOAD_FD) == SSHD_PRELOAD_FD)
+                        execve(SSHD_PROGRAM, argv, environment);
                 _exit(127);
         }
         close(ends[1]);
         for (size_t len = 0;;) {
-                ssize_t n = read(ends[0], said + len, sizeof(said) - 1 - len);
+                ssize_t n = read(ends[0], ret_said + len, size - 1 - len);
 
                 if (n <= 0)
                         break;
                 len += (size_t)n;
+                ret_said[len] = '\0';
         }
         close(ends[0]);
         assert_int_equal(waitpid(pid, &status, 0), pid);
-        if (strstr(said, "option") != NULL || strstr(said, "line 0") != NULL || WEXITSTATUS(status) == 127)
+        return WEXITSTATUS(status);
+}
+
+static void says_nothing_that_sshd_does_not_understand(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        char said[4096] = "";
+
+        (void)state;
+        if (access(SSHD_PROGRAM, X_OK) < 0)
+                skip();
+        int code = run_sshd(sshd_command_arguments(&plain, a), STR(""), said, sizeof(said));
+        if (strstr(said, "option") != NULL || strstr(said, "line 0") != NULL || code == 127)
                 fail_msg("sshd says: %s", said);
+}
+
+static void keeps_sshd_from_starting_without_our_library(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(256 * KiB);
+        struct sshd_command guarded = plain;
+        char said[4096] = "", with_library[4096] = "";
+
+        (void)state;
+        if (access(SSHD_PROGRAM, X_OK) < 0)
+                skip();
+        guarded.guard = SSHD_PRELOAD_GUARD;
+        assert_int_not_equal(run_sshd(sshd_command_arguments(&guarded, a), STR(""), said, sizeof(said)), 0);
+        assert_non_null(strstr(said, "Bad configuration option: Preload"));
+        int code = run_sshd(sshd_command_arguments(&guarded, a), sshd_preload_image(), with_library, sizeof(with_library));
+        if (strstr(with_library, "option") != NULL || strstr(with_library, "preload") != NULL || code == 127)
+                fail_msg("sshd says: %s", with_library);
 }
 
 static void takes_paths_that_need_no_quotes(void **state)
@@ -120,6 +151,7 @@ int main(void)
                 cmocka_unit_test(lets_in_nobody_but_by_certificate_and_the_clusters_word),
                 cmocka_unit_test(opens_sessions_through_pam_when_told),
                 cmocka_unit_test(says_nothing_that_sshd_does_not_understand),
+                cmocka_unit_test(keeps_sshd_from_starting_without_our_library),
                 cmocka_unit_test(takes_paths_that_need_no_quotes),
         };
 
