@@ -10,6 +10,7 @@
 #include "auth/hosts.h"
 #include "auth/nodes.h"
 #include "auth/presence.h"
+#include "auth/servers.h"
 #include "auth/sessions.h"
 #include "base/bug.h"
 #include "base/log.h"
@@ -522,6 +523,7 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         buf_clear(&key);
         presence_key(str_of(host_id), &key);
         store_txn_delete(t, buf_str(&key));
+        servers_delete(t, str_of(host_id));
         auth_audit_begin(q->auth, &record, &audit_node_delete);
         audit_str(&record, "user", buf_str(&q->who));
         audit_str(&record, "host_id", str_of(host_id));

@@ -10,6 +10,7 @@
 #include "auth/frontdoor.h"
 #include "auth/hosts.h"
 #include "auth/issue.h"
+#include "auth/servers.h"
 #include "auth/tokens.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -356,6 +357,24 @@ static void on_token_found(void *ctx, struct token_found *found, struct error *e
 
 /* ---- what the host says of itself ----------------------------------------------------------------------- */
 
+static bool may_be_proxy(const struct attempt *at)
+{
+        for (size_t i = 0; i < at->system_role_count; i++)
+                if (str_equal(str_of(at->system_roles[i]), STR("Proxy")))
+                        return true;
+        return false;
+}
+
+/* The host as it may claim names and keys of the cluster's servers; before it is identified, by what it says. */
+static struct server_claim claim_of(const struct attempt *at)
+{
+        return (struct server_claim){
+                .host_id = str_is_empty(at->host_id) ? at->claimed_host_id : at->host_id,
+                .proxy_binding = may_be_proxy(at) ? at->binding : STR(""),
+                .is_proxy = str_equal(at->role, STR("Proxy")),
+        };
+}
+
 static struct error *check_keys(struct attempt *at, const struct attempt_params *params)
 {
         AUTO(buf) tls = BUF_MAX(2 * KiB), ssh = BUF_MAX(2 * KiB);
@@ -369,7 +388,8 @@ static struct error *check_keys(struct attempt *at, const struct attempt_params 
         }
         at->tls_public_key = arena_str(at->arena, buf_str(&tls));
         at->ssh_public_key = arena_str(at->arena, buf_str(&ssh));
-        return NULL;
+        TRY(servers_check_key(at->auth, buf_str(&tls), claim_of(at)));
+        return servers_check_ssh_key(at->auth, buf_str(&ssh));
 }
 
 /* Only the host's own names: a certificate for another's name would be that other's identity. */
@@ -644,6 +664,14 @@ static void on_name_found(void *ctx, const Cteleport__State__V1__Name *name, uin
 
 static void find_name(struct attempt *at)
 {
+        struct server_claim claim = claim_of(at);
+
+        claim.is_proxy = false; /* it is the host's name, which an application below a proxy's name could have */
+        struct error *err = servers_check_name(at->auth, at->host_name, claim);
+        if (err != NULL) {
+                fail(at, "host-name", err);
+                return;
+        }
         conversation_enter(&at->at, FIND_NAME);
         at->is_waiting = true;
         name_find(at->auth, at->host_name, on_name_found, at);
@@ -717,12 +745,19 @@ static void commit(struct attempt *at);
 
 static void sign(struct attempt *at)
 {
+        struct str principals[ARRAY_LEN(at->principals)];
+        size_t count = 0;
+
+        /* Addresses of proxies, and names that applications may have, are left out. */
+        for (size_t i = 0; i < at->principal_count; i++)
+                if (servers_may_name_tls(at->auth, at->principals[i], claim_of(at)))
+                        principals[count++] = at->principals[i];
         struct issue_request request = {
                 .host_id = at->host_id,
                 .host_name = at->host_name,
                 .role = at->role,
-                .principals = at->principals,
-                .principal_count = at->principal_count,
+                .principals = principals,
+                .principal_count = count,
                 .tls_public_key = at->tls_public_key,
                 .ssh_public_key = at->ssh_public_key,
                 .reason = "join",

@@ -5,6 +5,7 @@
 
 #include "auth/hosts.h"
 #include "auth/refusal_log.h"
+#include "auth/servers.h"
 #include "aws/sts_answer.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -177,6 +178,8 @@ void attempt_write_records(struct attempt *at, struct store_txn *t)
         }
         put_host(at, t, expires);
         put_name(at, t, expires);
+        if (str_equal(at->role, STR("Proxy"))) /* of the older service; its names are its host's */
+                servers_put(at->auth, t, at->host_id, at->binding, NULL, 0, at->tls_public_key, expires);
 
         auth_audit_begin(at->auth, &record, &audit_instance_join);
         put_common(at, &record);

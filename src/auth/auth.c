@@ -13,6 +13,7 @@
 #include "auth/presence.h"
 #include "auth/proxies.h"
 #include "auth/refusal_log.h"
+#include "auth/servers.h"
 #include "auth/sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -232,6 +233,10 @@ static void renew_certificate(void *ctx)
                 fatal(a, err);
                 return;
         }
+        struct str all[LIMIT_CERT_NAMES + 1];
+        memcpy(all, names, count * sizeof *all);
+        all[count] = str_of(a->service->boot->nodename);
+        servers_set_own(a->servers, all, count + 1, buf_str(&public_key));
         struct issue_request request = {
                 .host_id = str_of(a->service->boot->host_id),
                 .host_name = str_of(a->service->boot->nodename),
@@ -260,6 +265,18 @@ static void on_proxies(void *ctx, struct error *err)
                 renew_certificate(a);
 }
 
+static void on_servers(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL)
+                fatal(a, error_wrap(err, "the names of the proxies cannot be read"));
+        else
+                a->proxies = proxies_open(a, on_proxies, presence_tell_proxies, a);
+}
+
 static void on_directory(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
@@ -269,7 +286,7 @@ static void on_directory(void *ctx, struct error *err)
         if (err != NULL)
                 fatal(a, error_wrap(err, "users, roles and locks cannot be read"));
         else
-                a->proxies = proxies_open(a, on_proxies, presence_tell_proxies, a);
+                a->servers = servers_open(a, on_servers, a);
 }
 
 static void on_authorities(void *ctx, struct error *err)
@@ -493,6 +510,7 @@ static void on_store_closed(void *ctx)
         struct auth *a = ctx;
 
         proxies_close(a->proxies);
+        servers_close(a->servers);
         a->proxies = NULL;
         directory_close(a->directory);
         a->directory = NULL;
@@ -508,6 +526,7 @@ static void on_audit_closed(void *ctx)
 
         directory_stop(a->directory);
         proxies_stop(a->proxies);
+        servers_stop(a->servers);
         store_close(a->store, on_store_closed, a);
 }
 

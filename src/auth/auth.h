@@ -23,6 +23,7 @@ struct caller;
 struct passwords;
 struct directory;
 struct proxies;
+struct servers;
 struct tls_context;
 
 /* Somebody who reads a recording, piece by piece. */
@@ -56,6 +57,7 @@ struct auth {
         struct outbox *outbox;
         struct directory *directory;   /* people, roles and locks; there from before the front door opens */
         struct proxies *proxies;       /* the same */
+        struct servers *servers;       /* the same; names and keys of the cluster's own */
         struct link *signer;
         struct link *sts;
         struct authorities authorities;

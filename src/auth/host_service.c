@@ -9,6 +9,7 @@
 #include "auth/hosts.h"
 #include "auth/issue.h"
 #include "auth/presence.h"
+#include "auth/servers.h"
 #include "auth/tokens.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -45,6 +46,8 @@ struct renewal {
         size_t system_role_count;
         struct str names[LIMIT_CERT_NAMES];
         size_t name_count;
+        struct str public_names[2 * LIMIT_CERT_NAMES]; /* of a proxy: these and the cluster's own name, if it is reached under that */
+        size_t public_name_count;
         uint64_t host_revision, name_revision;
         Cteleport__State__V1__Host *host; /* in arena; its roles become fewer when the token gives fewer */
         bool is_narrowed;
@@ -52,6 +55,7 @@ struct renewal {
         uint64_t token_revision;
         const Cteleport__Internal__V1__HostCerts *certs;
         bool is_local;
+        bool is_nameless; /* its name has become a proxy's: it is certified by its ID alone */
         char peer[ADDRESS_TEXT_MAX];
 };
 
@@ -111,6 +115,8 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
                 }
                 rpc_call_send(r->call, &response.base);
         }
+        if (str_equal(r->role, STR("Proxy")))
+                servers_warn_of_rivals(r->auth, r->host_id, r->public_names, r->public_name_count);
         drop_lost_roles(r);
         renewal_finish(r, NULL);
 }
@@ -137,19 +143,24 @@ static void record(struct renewal *r)
         struct walltime expires = walltime_of_unix(r->certs->not_after);
 
         host_key(r->host_id, &key);
+        if (str_equal(r->role, STR("Proxy")))
+                servers_put(r->auth, t, r->host_id, str_of(r->host->binding), r->public_names, r->public_name_count,
+                            buf_str(&r->tls_public_key), expires);
         if (str_equal(r->role, STR("Instance")) && !r->is_local) {
-                Cteleport__State__V1__Name name = CTELEPORT__STATE__V1__NAME__INIT;
-
                 store_txn_require(t, buf_str(&key), r->host_revision);
                 store_txn_put_message(t, buf_str(&key), &r->host->base, expires);
+        } else {
+                store_txn_require(t, buf_str(&key), STORE_ANY);
+        }
+        if (str_equal(r->role, STR("Instance")) && !r->is_local && !r->is_nameless) {
+                Cteleport__State__V1__Name name = CTELEPORT__STATE__V1__NAME__INIT;
+
                 buf_clear(&key);
                 name_key(r->host_name, r->auth->cluster, &key);
                 name.host_id = r->host->host_id;
                 name.binding = r->host->binding;
                 store_txn_require(t, buf_str(&key), r->name_revision);
                 store_txn_put_message(t, buf_str(&key), &name.base, expires);
-        } else {
-                store_txn_require(t, buf_str(&key), STORE_ANY);
         }
         if (r->has_token) {
                 buf_clear(&key);
@@ -184,6 +195,15 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
         record(r);
 }
 
+static struct server_claim claim_of(const struct renewal *r)
+{
+        return (struct server_claim){
+                .host_id = r->host_id,
+                .proxy_binding = host_has_role(r->host, STR("Proxy")) ? str_of(r->host->binding) : STR(""),
+                .is_proxy = str_equal(r->role, STR("Proxy")),
+        };
+}
+
 /* A Proxy Service is reached under names of its own; every other service under its host's only. */
 static struct error *take_names(struct renewal *r, char *const *names, size_t count, const char *field)
 {
@@ -197,6 +217,9 @@ static struct error *take_names(struct renewal *r, char *const *names, size_t co
                         return error_new(ERROR_INVALID_ARGUMENT, "more than %d names", LIMIT_CERT_NAMES);
                 if (!name_is_host(name) && !name_is_ip(name))
                         return error_new(ERROR_INVALID_ARGUMENT, "%s '%s' is not a host name or address", field, shown);
+                if (is_proxy && !(name_is_ip(name) && name_is_reserved(name, r->auth->cluster)) &&
+                    r->public_name_count < ARRAY_LEN(r->public_names))
+                        r->public_names[r->public_name_count++] = name;
                 if (name_is_reserved(name, r->auth->cluster)) {
                         if (r->is_local || name_is_ip(name))
                                 continue;
@@ -204,6 +227,10 @@ static struct error *take_names(struct renewal *r, char *const *names, size_t co
                 }
                 if (!is_proxy && !issue_name_is_own(name, r->host_id, r->host_name, r->auth->cluster, (struct str){ 0 }))
                         return error_new(ERROR_PERMISSION_DENIED, "%s '%s' is not this host's own name", field, shown);
+                if (is_proxy && !r->is_local)
+                        TRY(servers_check_name(r->auth, name, claim_of(r)));
+                else if (!is_proxy && !servers_may_name_tls(r->auth, name, claim_of(r)))
+                        continue; /* it is a proxy's, or an application's */
                 r->names[r->name_count++] = name;
         }
         return NULL;
@@ -227,14 +254,18 @@ static struct error *check(struct renewal *r, const Cteleport__State__V1__Host *
         TRY(take_names(r, q->additional_principals, q->n_additional_principals, "additional principal"));
         TRY(take_names(r, q->dns_names, q->n_dns_names, "DNS name"));
         TRY(public_key_check_der(tls, &r->tls_public_key));
-        return str_is_empty(ssh) ? NULL : public_key_check_ssh(ssh, &r->ssh_public_key);
+        TRY(servers_check_key(r->auth, buf_str(&r->tls_public_key), claim_of(r)));
+        if (str_is_empty(ssh))
+                return NULL;
+        TRY(public_key_check_ssh(ssh, &r->ssh_public_key));
+        return servers_check_ssh_key(r->auth, buf_str(&r->ssh_public_key));
 }
 
 static void sign(struct renewal *r)
 {
         struct issue_request request = {
                 .host_id = r->host_id,
-                .host_name = r->host_name,
+                .host_name = r->is_nameless ? STR("") : r->host_name,
                 .role = r->role,
                 .principals = r->names,
                 .principal_count = r->name_count,
@@ -271,12 +302,28 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         sign(r);
 }
 
+/* A proxy's public name is the proxy's alone, also when a host had it before; that host stays, under its ID. */
+static void check_name(struct renewal *r)
+{
+        struct server_claim claim = claim_of(r);
+
+        claim.is_proxy = false; /* it is the host's name */
+        AUTO_PTR(error) err = r->is_local ? NULL : servers_check_name(r->auth, r->host_name, claim);
+        r->is_nameless = err != NULL;
+        if (err != NULL)
+                log_warn("A host is certified by its ID alone", LOG_STR("host_id", r->host_id), LOG_STR("role", r->role), LOG_ERR(err));
+}
+
 static void go_on(struct renewal *r)
 {
         struct error *err = check(r, r->host);
 
+        if (err == NULL)
+                check_name(r);
         if (err != NULL)
                 renewal_finish(r, err);
+        else if (r->is_nameless)
+                sign(r);
         else
                 name_find(r->auth, r->host_name, on_name, r);
 }

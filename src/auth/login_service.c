@@ -12,6 +12,7 @@
 #include "auth/issue.h"
 #include "auth/issue_user.h"
 #include "auth/refusal_log.h"
+#include "auth/servers.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
@@ -388,7 +389,9 @@ static struct error *take_request(struct login *l, const Cteleport__V1__LoginReq
         if (q->ttl_seconds > 0)
                 l->asked_ttl = SECONDS(q->ttl_seconds < LIMIT_USER_CERT_SECONDS ? q->ttl_seconds : LIMIT_USER_CERT_SECONDS);
         TRY(public_key_check_der(tls, &l->tls_public_key));
-        return public_key_check_ssh(ssh, &l->ssh_public_key);
+        TRY(public_key_check_ssh(ssh, &l->ssh_public_key));
+        TRY(servers_check_key(l->auth, buf_str(&l->tls_public_key), (struct server_claim){ 0 }));
+        return servers_check_ssh_key(l->auth, buf_str(&l->ssh_public_key));
 }
 
 void login_open(struct rpc_call *call, const ProtobufCMessage *first)

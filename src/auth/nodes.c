@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "auth/hosts.h"
+#include "auth/servers.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "rpc/rpc.h"
@@ -129,8 +130,14 @@ size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_id
                         ret_ids[0] = str_of(e->host_id);
                 return e != NULL;
         }
-        size_t count = nodes_named(n, target, ret_ids, LIMIT_DIAL_CANDIDATES);
-        return count < LIMIT_DIAL_CANDIDATES ? count : LIMIT_DIAL_CANDIDATES;
+        size_t count = nodes_named(n, target, ret_ids, LIMIT_DIAL_CANDIDATES), kept = 0;
+        for (size_t i = 0; i < count && i < LIMIT_DIAL_CANDIDATES; i++) {
+                AUTO_PTR(error) err = servers_check_name(n->auth, target, (struct server_claim){ .host_id = ret_ids[i] });
+
+                if (err == NULL) /* else it had the name before a proxy did, and goes by its ID */
+                        ret_ids[kept++] = ret_ids[i];
+        }
+        return kept;
 }
 
 /* ---- open and close --------------------------------------------------------------------------------------- */

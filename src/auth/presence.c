@@ -6,6 +6,7 @@
 #include "auth/caller.h"
 #include "auth/hosts.h"
 #include "auth/proxies.h"
+#include "auth/servers.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "pki/key.h"
@@ -267,12 +268,23 @@ static void warn_of_labels(struct presence *p)
                  LOG_C("host_id", p->record->host_id));
 }
 
+static void warn_of_name(struct presence *p)
+{
+        AUTO_PTR(error) err = servers_check_name(p->auth, str_of(p->record->hostname), (struct server_claim){ .host_id = str_of(p->record->host_id) });
+
+        if (err == NULL)
+                return;
+        AUTO_MEM char *text = mem_printf("%s: this host goes by its ID until it joins with another teleport.nodename", err->what);
+        presence_notice(p, "name", text);
+}
+
 static void tell_news(struct presence *p)
 {
         proxies_note(p->auth->proxies, str_of(p->record->host_id), presence_announces_proxy(p->hello), str_of(p->record->proxy_addr));
         tell_proxies(p);
         warn_of_skew(p);
         warn_of_labels(p);
+        warn_of_name(p);
 }
 
 /* known: what was written down of the host before; NULL: nothing. */

@@ -24,6 +24,8 @@ static bool is_due(const struct instance *i, const struct slot *s)
                 return true;
         if (!i->is_local && !str_equal(s->identity.host_id, instance->host_id))
                 return true; /* of a membership before this one */
+        if (s == &i->slots[SLOT_PROXY] && !s->is_fresh)
+                return true; /* its public addresses may be others since it was stopped */
         if (s->service != NULL && s->identity.certs.ssh_user_ca_count == 0)
                 return true; /* from a join or a release that did not say who signs people */
         return loop_wall(&i->loop).ns >= s->renew_at.ns;
@@ -74,6 +76,7 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
         TRY(host_identity_check_times(&id, loop_wall(&i->loop)));
         instance_tell_skew(i, host_clock_skew(id.times, loop_wall(&i->loop)));
         instance_take_identity(i, (enum slot_index)(s - i->slots), &id);
+        s->is_fresh = true;
         return NULL;
 }
 

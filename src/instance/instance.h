@@ -36,6 +36,7 @@ struct slot {
         bool is_wanted;
         struct host_identity identity;
         struct walltime renew_at;
+        bool is_fresh;         /* certified since this process began */
         bool is_storing, is_stale; /* a write is under way; and it is of an older identity already */
         bool is_in_place;      /* its service may use it: what sshd reads of it is on the disk */
         bool is_unstored;      /* the last write failed: once more when the timer says so */

@@ -9,10 +9,11 @@ import threading
 
 import grpc
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from harness import ACCOUNT, iam_token, wait_until
-from join_client import Identity, Keys, Peer, join, join_legacy, host_params, legacy_request, messages, prove, solution
+from join_client import Identity, Keys, Peer, join, join_legacy, host_params, legacy_request, messages, prove, solution, tls_connect
 
 DB_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/db/i-0fedcba9876543210"
 MINE = "3f2c0a52-7d3c-4c5e-9b0e-0123456789ab"
@@ -132,6 +133,149 @@ def test_a_node_is_reached_and_locked_in_every_spelling(access, alice, aws):
         assert "closed" in alice.tsh("ssh", "root@Web-9", "true", check=False).err, lock
         access.tctl("rm", "lock/" + access.json("get", "locks")[0]["metadata"]["name"])
     alice.tsh("ssh", "root@Web-9", "true")
+
+
+# ---- names of the cluster's own servers --------------------------------------------------------------------------------
+
+PROXY_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/proxy/i-0aaaaaaaaaaaaaaaa"
+
+
+def with_public_names(cluster):
+    cluster.config["proxy_service"]["public_addr"] = ["teleport.corp.test:443", "Example.Test:443", "203.0.113.7:443"]
+    cluster.config["auth_service"]["public_addr"] = ["auth.corp.test:3025"]
+    cluster.restart()
+    cluster.process.wait_for(r"Host certificate issued[^\n]*Proxy")
+
+
+def given_proxy(cluster, aws, arn=PROXY_ARN, name="proxy-1"):
+    """The Instance identity of a host that may be a proxy."""
+    token = "proxies-" + arn.split("/")[1]
+    cluster.create(iam_token(token, arn=arn.rsplit("/", 1)[0] + "/*", roles=("Proxy",)))
+    with Peer(cluster) as peer:
+        return join(peer, aws.identity(arn=arn), name=name, token=token)
+
+
+def test_public_names_of_the_cluster_are_given_to_no_host(cluster, aws):
+    cluster.create(iam_token())
+    with_public_names(cluster)
+    env = aws.identity()
+    names = ["teleport.corp.test", "TELEPORT.Corp.test", "teleport.corp.test.example.test", "grafana.teleport.corp.test", "a.b.Teleport.corp.test",
+             "auth.corp.test", "Auth.corp.test.Example.test", "auth-1", "AUTH-1.example.test"]
+    with Peer(cluster) as peer:
+        for name in names:
+            assert refusal_of(peer, env, name) in (Code.PERMISSION_DENIED, Code.ALREADY_EXISTS), name
+            stream = peer.legacy()
+            stream.send(legacy_request(prove(env, stream.receive().challenge), name))
+            assert stream.refusal().code() in (Code.PERMISSION_DENIED, Code.ALREADY_EXISTS), name
+        node = join_legacy(peer, env, name="grafana", host_id=MINE, DNSNames=["grafana", "grafana.example.test"])
+        assert node.sans == {MINE, f"{MINE}.example.test", "grafana"}, "what lies below the proxy's name may be an application's"
+        for name in ("corp.test", "teleport.corp.test.evil.test", "xteleport.corp.test"):
+            join(peer, env, name=name)
+    _, proxy = given_proxy(cluster, aws)
+    with Peer(cluster, identity=proxy) as host:
+        for name in ("teleport.corp.test", "auth.corp.test", "auth-1", "AUTH-1.example.test"):
+            assert certify(host, "Proxy", dns_names=[name]).code() == Code.PERMISSION_DENIED, name
+        assert "eu.teleport.corp.test" in certify(host, "Proxy", dns_names=["eu.teleport.corp.test"]).sans
+
+
+def test_a_proxys_names_are_its_own_until_it_is_removed(cluster, aws):
+    cluster.create(iam_token())
+    proxy_id, proxy = given_proxy(cluster, aws)
+    _, second = given_proxy(cluster, aws, name="proxy-2")
+    _, other = given_proxy(cluster, aws, arn=DB_ARN, name="proxy-3")
+    with Peer(cluster, identity=proxy) as host, Peer(cluster, identity=second) as sharing, Peer(cluster, identity=other) as stranger:
+        assert {"eu.corp.test", "203.0.113.7"} < certify(host, "Proxy", dns_names=["eu.corp.test", "203.0.113.7"]).sans
+        refusal = certify(stranger, "Proxy", dns_names=["EU.corp.test"])
+        assert refusal.code() == Code.PERMISSION_DENIED and "public name" in refusal.details()
+        assert "eu.corp.test" in certify(sharing, "Proxy", dns_names=["eu.corp.test"]).sans, "several proxies of one group have one address"
+    cluster.restart()
+    with Peer(cluster) as peer:
+        for name in ("eu.corp.test", "x.eu.corp.test"):
+            assert refusal_of(peer, aws.identity(), name) == Code.PERMISSION_DENIED
+        for node in (proxy_id, id_of(second)):
+            cluster.tctl("rm", f"node/{node}")
+        join(peer, aws.identity(), name="eu.corp.test")
+
+
+def id_of(identity):
+    return identity.names["CN"][0].split(".")[0]
+
+
+def test_a_host_that_had_a_proxys_name_first_keeps_its_id(access, alice, aws):
+    """The proxy has the name from then on; the host stays, and is told."""
+    node = access.join("web-2", env=aws.identity(), ssh={"labels": {"env": "dev"}})
+    node.wait_reachable()
+    assert alice.tsh("ssh", "root@web-2", "echo in").out == "in\n"
+    with Peer(access) as peer:
+        _, instance = join(peer, aws.identity(), name="web-2")
+    _, proxy = given_proxy(access, aws)
+    with Peer(access, identity=proxy) as host:
+        assert "web-2.example.test" in certify(host, "Proxy", dns_names=["web-2.example.test"]).sans
+    assert access.process.wait_for("goes by its ID from now on")
+    with Peer(access, identity=instance) as host:
+        own = id_of(instance)
+        assert certify(host, "Instance").names["O"] == ["Instance"]
+        assert set(certify(host, "Node", dns_names=["web-2"]).principals) == {own, f"{own}.example.test"}
+        assert "web-2" not in certify(host, "Node", dns_names=["web-2"]).sans
+    assert "no node 'web-2'" in alice.tsh("ssh", "root@web-2", "echo in", check=False).err
+    assert alice.tsh("ssh", f"root@{node.host_id}", "echo in").out == "in\n"
+    node.stop()
+    node.start()
+    node.process.wait_for("is a public name of the cluster: this host goes by its ID")
+
+
+# ---- keys of the cluster's own servers ----------------------------------------------------------------------------------
+
+class Public:
+    """A public key as Keys holds private ones."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def public_key(self):
+        return self.key
+
+
+def test_the_keys_of_the_clusters_servers_are_certified_for_nobody(cluster, aws):
+    cluster.create(iam_token(roles=("Node", "App")))
+    env = aws.identity()
+    _, proxy = given_proxy(cluster, aws)
+    proxy_keys = Keys()
+    with Peer(cluster, identity=proxy) as host:
+        proxy_identity = certify(host, "Proxy", proxy_keys)
+    own = [x509.load_der_x509_certificate(tls_connect(address).getpeercert(True)).public_key() for address in (cluster.auth_addr, cluster.proxy_addr)]
+    with Peer(cluster) as peer:
+        ca = x509.load_pem_x509_certificate(peer.ca).public_key()
+        _, instance = join(peer, env)
+    cluster.restart()
+    own[0] = x509.load_der_x509_certificate(tls_connect(cluster.auth_addr).getpeercert(True)).public_key()
+    api = messages().api
+    with Peer(cluster) as peer, Peer(cluster, identity=instance) as host, Peer(cluster, identity=proxy_identity) as proxied:
+        for whose, key in (("auth", own[0]), ("proxy", own[1]), ("remote proxy", proxy_keys.tls.public_key()), ("CA", ca)):
+            tls, ssh = Keys(tls=Public(key)), Keys(ssh=Public(key))
+            for keys in (tls, ssh):
+                stream = peer.join()
+                try:
+                    challenge = stream.challenge(host_params("web-1", keys))
+                    code = stream.send(solution(prove(env, challenge))).refusal().code()
+                except grpc.RpcError as refusal:
+                    code = refusal.code()
+                assert code == Code.PERMISSION_DENIED, whose
+                stream = peer.legacy()
+                stream.send(legacy_request(prove(env, stream.receive().challenge), keys=keys))
+                assert stream.refusal().code() == Code.PERMISSION_DENIED, whose
+                for role in ("Instance", "Node", "App"):
+                    assert certify(host, role, keys).code() == Code.PERMISSION_DENIED, (whose, role)
+            if whose == "CA":
+                continue  # the signer's to refuse, when password and code are right
+            for public in (tls.public(), ssh.public()):
+                with pytest.raises(grpc.RpcError) as refusal:
+                    proxied.call("/cteleport.v1.LoginService/Login",
+                                 api.LoginRequest(user="alice", password="x", otp="123456", public_tls_key=public[0], public_ssh_key=public[1],
+                                                  remote_addr="203.0.113.9:1"), api.LoginResponse)
+                assert refusal.value.code() == Code.PERMISSION_DENIED and "own servers" in refusal.value.details(), whose
+    with Peer(cluster, identity=proxy) as host:
+        assert certify(host, "Proxy", proxy_keys).names["O"] == ["Proxy"], "its own, again"
 
 
 # ---- who answers ----------------------------------------------------------------------------------------------------
