@@ -14,6 +14,7 @@
 #include "auth/sessions.h"
 #include "base/mem.h"
 #include "base/names.h"
+#include "base/text.h"
 
 /* The only user whose sessions the request may see; empty: everybody's. To be asked within the call's first turn. */
 static struct str only_user(struct admin_request *q, unsigned verbs)
@@ -30,16 +31,38 @@ static struct str only_user(struct admin_request *q, unsigned verbs)
         return sees_all ? STR("") : arena_str(q->arena, str_of(c->user));
 }
 
+/* Without a look at the file. m NULL: what the store knew of it is gone. */
+static const char *status_of(const Cteleport__State__V1__Recording *m, bool is_over)
+{
+        if (m == NULL)
+                return "unrecorded";
+        if (m->is_aborted)
+                return "aborted";
+        if (m->is_complete)
+                return m->digest.len > 0 ? "complete" : "unproven";
+        return is_over ? "waiting" : "recording";
+}
+
 /* ---- the list --------------------------------------------------------------------------------------------- */
 
 enum { LIST_ITEMS = 200 }; /* sessions of one page, and as many recordings at most */
+
+/* What is compared with the file. */
+struct listed {
+        struct record_mark noted;
+        bool is_growing, is_noted;
+        enum record_state state;
+};
 
 struct list {
         struct str user;
         struct str after;
         Cteleport__V1__Recording **shown;
+        struct listed *listed; /* as many */
         size_t count;
         char *next;
+        const char *dir;
+        struct admin_request *request;
 };
 
 /* Sessions that are not recorded are there only while they run. */
@@ -56,7 +79,33 @@ static Cteleport__V1__Recording *show(struct admin_request *q, const Cteleport__
         r->started = s->started;
         r->ended = s->ended;
         r->command = s->command;
+        r->status = (char *)(uintptr_t)status_of(NULL, s->ended != 0);
         return r;
+}
+
+static void note_one(struct admin_request *q, Cteleport__V1__Recording *r, struct listed *l, const Cteleport__State__V1__Recording *m)
+{
+        const struct record_progress *progress = record_is_coming(q->auth, str_of(m->session_id));
+
+        l->is_noted = true;
+        l->is_growing = !m->is_complete;
+        l->noted = record_mark_of(m);
+        r->size = m->size;
+        r->is_complete = m->is_complete;
+        r->status = (char *)(uintptr_t)status_of(m, r->ended != 0);
+        if (m->is_complete) {
+                l->noted.size = m->size > 0 ? (uint64_t)m->size : 0;
+        } else if (progress != NULL) {
+                r->size = (int64_t)progress->size;
+                l->noted.size = progress->whole;
+                l->noted.first = progress->chunks == 0 ? STR("") : arena_str(q->arena, str_of_bytes(progress->first, sizeof progress->first));
+        }
+        if (m->is_complete && m->digest.len > 0) {
+                AUTO(buf) hex = BUF_MAX(2 * RECORDING_LINK_LEN + 1);
+
+                hex_encode(&hex, l->noted.digest);
+                r->digest = (char *)(uintptr_t)arena_str(q->arena, buf_str(&hex)).ptr;
+        }
 }
 
 static struct error *note_recording(struct admin_request *q, struct list *l, const struct store_item *item)
@@ -65,15 +114,34 @@ static struct error *note_recording(struct admin_request *q, struct list *l, con
 
         TRY(wire_decode(q->arena, &cteleport__state__v1__recording__descriptor, item->value, &msg));
         const Cteleport__State__V1__Recording *m = (const Cteleport__State__V1__Recording *)msg;
-        for (size_t i = 0; i < l->count; i++) {
-                uint64_t size = 0;
-
-                if (strcmp(l->shown[i]->session_id, m->session_id) != 0)
-                        continue;
-                l->shown[i]->size = record_is_coming(q->auth, str_of(m->session_id), &size) ? (int64_t)size : m->size;
-                l->shown[i]->is_complete = m->is_complete;
-        }
+        for (size_t i = 0; i < l->count; i++)
+                if (strcmp(l->shown[i]->session_id, m->session_id) == 0)
+                        note_one(q, l->shown[i], &l->listed[i], m);
         return NULL;
+}
+
+static void compare_job(void *ctx)
+{
+        struct list *l = ctx;
+
+        for (size_t i = 0; i < l->count; i++)
+                if (l->listed[i].is_noted)
+                        l->listed[i].state = record_file_compare(l->dir, str_of(l->shown[i]->session_id), &l->listed[i].noted,
+                                                                 l->listed[i].is_growing);
+}
+
+static void on_compared(void *ctx)
+{
+        struct list *l = ctx;
+        Cteleport__V1__ListRecordingsResponse response = CTELEPORT__V1__LIST_RECORDINGS_RESPONSE__INIT;
+
+        for (size_t i = 0; i < l->count; i++)
+                if (l->listed[i].state != RECORD_SOUND)
+                        l->shown[i]->status = (char *)(uintptr_t)record_state_name(l->listed[i].state);
+        response.recordings = l->shown;
+        response.n_recordings = l->count;
+        response.next = l->next;
+        admin_reply(l->request, &response.base);
 }
 
 /* Both kinds of records are in the order of the sessions' IDs: one page of these has what belongs to one page of those. */
@@ -81,18 +149,13 @@ static void on_recordings(void *ctx, const struct store_page *page, struct error
 {
         struct admin_request *q = ctx;
         struct list *l = q->state;
-        Cteleport__V1__ListRecordingsResponse response = CTELEPORT__V1__LIST_RECORDINGS_RESPONSE__INIT;
 
         for (size_t i = 0; err == NULL && i < page->count; i++)
                 err = note_recording(q, l, &page->items[i]);
-        if (err != NULL) {
+        if (err != NULL)
                 admin_fail(q, err);
-                return;
-        }
-        response.recordings = l->shown;
-        response.n_recordings = l->count;
-        response.next = l->next;
-        admin_reply(q, &response.base);
+        else
+                loop_job(&q->auth->loop, compare_job, on_compared, l);
 }
 
 static struct error *note_session(struct admin_request *q, struct list *l, const struct store_item *item)
@@ -144,8 +207,10 @@ void admin_list_recordings(struct rpc_call *call, const ProtobufCMessage *first)
         size_t limit = m->limit == 0 || m->limit > LIST_ITEMS ? LIST_ITEMS : m->limit;
         struct list *l = arena_alloc(q->arena, sizeof *l);
 
-        *l = (struct list){ .user = only_user(q, ACCESS_LIST), .after = str_of(m->after) };
+        *l = (struct list){ .user = only_user(q, ACCESS_LIST), .after = str_of(m->after), .dir = q->auth->records_dir, .request = q };
         l->shown = arena_alloc(q->arena, LIST_ITEMS * sizeof *l->shown);
+        l->listed = arena_alloc(q->arena, LIST_ITEMS * sizeof *l->listed);
+        memset(l->listed, 0, LIST_ITEMS * sizeof *l->listed);
         q->state = l;
         if (!str_is_empty(l->after) && !name_is_session(l->after)) {
                 admin_fail(q, error_new(ERROR_INVALID_ARGUMENT, "the place to go on from is none"));
@@ -162,11 +227,39 @@ struct reading {
         struct str user; /* as only_user() */
         const char *dir;
         const Cteleport__V1__GetRecordingRequest *message;
-        bool is_complete;
+        const Cteleport__State__V1__Recording *record; /* NULL: it is gone from the store */
+        const char *status;
+        bool is_repeated;
         struct buf data;
-        uint64_t size;
+        uint64_t size; /* of the file, then that it should have */
         struct error *err;
 };
+
+/* How it should be: as the node brings it now, else as the store noted it. */
+static void put_expected(struct reading *r, Cteleport__V1__GetRecordingResponse *response)
+{
+        const struct record_progress *progress = record_is_coming(r->request->auth, str_of(r->message->session_id));
+        const Cteleport__State__V1__Recording *m = r->record;
+
+        response->status = (char *)(uintptr_t)r->status;
+        if (m == NULL)
+                return;
+        if (progress != NULL && !m->is_complete) {
+                r->size = progress->size;
+                if (progress->chunks > 0) {
+                        response->digest = (ProtobufCBinaryData){ sizeof progress->link, (uint8_t *)(uintptr_t)progress->link };
+                        response->first = (ProtobufCBinaryData){ sizeof progress->first, (uint8_t *)(uintptr_t)progress->first };
+                }
+                return;
+        }
+        response->is_complete = m->is_complete;
+        response->first = m->first;
+        /* What came after the last note is whole as far as it says itself. */
+        if (!m->is_complete && r->size > (uint64_t)m->size)
+                return;
+        r->size = (uint64_t)m->size;
+        response->digest = m->digest;
+}
 
 static void reading_finish(struct reading *r, struct error *err)
 {
@@ -177,8 +270,8 @@ static void reading_finish(struct reading *r, struct error *err)
         } else {
                 response.data.data = (uint8_t *)r->data.ptr;
                 response.data.len = r->data.len;
+                put_expected(r, &response);
                 response.size = (int64_t)r->size;
-                response.is_complete = r->is_complete;
                 admin_reply(r->request, &response.base);
         }
         buf_release(&r->data);
@@ -197,24 +290,34 @@ static void read_job(void *ctx)
         r->err = record_file_read(r->dir, str_of(r->message->session_id), (uint64_t)r->message->offset, LIMIT_RECORDING_PAGE, &r->data, &r->size);
 }
 
+/* A session that begins has no file yet. */
+static bool may_be_missing(const struct reading *r)
+{
+        return r->record != NULL && !r->record->is_complete && r->record->size == 0;
+}
+
 static void on_read(void *ctx)
 {
         struct reading *r = ctx;
-        uint64_t durable = 0;
+        const struct record_progress *progress = record_is_coming(r->request->auth, str_of(r->message->session_id));
+        uint64_t from = (uint64_t)r->message->offset;
 
-        /* A session that begins has no file yet. */
-        if (r->err != NULL && r->err->code == ERROR_NOT_FOUND && !r->is_complete) {
+        /* It grew after it was read: "nothing there" would say that something is missing. */
+        if (r->err == NULL && r->data.len == 0 && progress != NULL && from < progress->size && !r->is_repeated) {
+                r->is_repeated = true;
+                loop_job(&r->request->auth->loop, read_job, on_read, r);
+                return;
+        }
+        if (r->err != NULL && r->err->code == ERROR_NOT_FOUND && may_be_missing(r)) {
                 error_free(r->err);
                 r->err = NULL;
         }
         /* What is written is not durable yet, and might be taken back. */
-        if (r->err == NULL && record_is_coming(r->request->auth, str_of(r->message->session_id), &durable) && durable < r->size) {
-                uint64_t from = (uint64_t)r->message->offset;
-                uint64_t most = durable > from ? durable - from : 0;
+        if (r->err == NULL && progress != NULL && progress->size < r->size) {
+                uint64_t most = progress->size > from ? progress->size - from : 0;
 
                 if (r->data.len > most)
                         r->data.len = (size_t)most;
-                r->size = durable;
         }
         reading_finish(r, r->err);
 }
@@ -282,6 +385,8 @@ static void on_session(void *ctx, const struct store_item *item, struct error *e
                 err = not_here();
         if (err == NULL)
                 err = admin_check_waited_for(r->request);
+        if (err == NULL)
+                r->status = status_of(r->record, s->ended != 0);
         if (err != NULL)
                 reading_finish(r, err);
         else if (is_told(r))
@@ -296,15 +401,13 @@ static void on_recording(void *ctx, const struct store_item *item, struct error 
         ProtobufCMessage *msg = NULL;
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
-        if (err == NULL && item == NULL)
-                err = not_here();
-        if (err == NULL)
+        if (err == NULL && item != NULL)
                 err = wire_decode(r->request->arena, &cteleport__state__v1__recording__descriptor, item->value, &msg);
         if (err != NULL) {
                 reading_finish(r, err);
                 return;
         }
-        r->is_complete = ((const Cteleport__State__V1__Recording *)msg)->is_complete;
+        r->record = (const Cteleport__State__V1__Recording *)msg;
         session_key(str_of(r->message->session_id), &key);
         store_get(r->request->auth->store, buf_str(&key), on_session, r);
 }

@@ -19,6 +19,7 @@
 #include "auth/sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 enum { RECORD_ARENA = 256 * KiB };
 
@@ -30,8 +31,11 @@ struct upload {
         char *host_id;         /* the caller's */
         const Cteleport__State__V1__Session *session; /* NULL before it was found to be this host's */
         struct record_file file; /* the pool's while is_busy */
+        struct record_mark noted; /* in the arena */
         bool is_placed, is_busy, is_open;
-        uint64_t begun, durable; /* size when it was opened, and now */
+        uint64_t begun;          /* size when it was opened */
+        struct record_progress progress; /* the file's chain as far as it is durable; the file itself may be the pool's */
+        bool was_altered;        /* what was here did not begin with what was noted */
         uint64_t expected;       /* where the next chunk belongs */
         struct buf waiting, writing;
         bool wants_finish, is_aborted, is_over;
@@ -64,9 +68,15 @@ static void put_recording(struct upload *u, struct store_txn *t, bool is_complet
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         m.session_id = u->id;
-        m.size = (int64_t)u->durable;
+        m.size = (int64_t)u->progress.size;
         m.is_complete = is_complete;
         m.is_aborted = is_complete && u->is_aborted;
+        m.whole = (int64_t)u->progress.whole;
+        m.chunks = u->progress.chunks;
+        if (u->progress.chunks > 0) {
+                m.digest = (ProtobufCBinaryData){ sizeof u->progress.link, u->progress.link };
+                m.first = (ProtobufCBinaryData){ sizeof u->progress.first, u->progress.first };
+        }
         if (is_complete)
                 m.finished = loop_wall(&u->auth->loop).ns / 1000000;
         recording_key(str_of(u->id), &key);
@@ -74,10 +84,10 @@ static void put_recording(struct upload *u, struct store_txn *t, bool is_complet
         store_txn_put_message(t, buf_str(&key), &m.base, (struct walltime){ 0 });
 }
 
-/* For listings only: the file knows better. */
+/* So that what is here now is known again when the node goes on, or when nobody does. */
 static void note_size(struct upload *u)
 {
-        if (!u->is_open || u->is_over || u->durable == u->begun || u->auth->is_stopping)
+        if (!u->is_open || u->is_over || u->progress.size == u->begun || u->auth->is_stopping)
                 return;
         struct store_txn *t = store_txn_new(u->auth->store);
         put_recording(u, t, false);
@@ -118,7 +128,7 @@ static void tell(struct upload *u, bool is_finished)
 {
         Cteleport__V1__RecordDown down = CTELEPORT__V1__RECORD_DOWN__INIT;
 
-        down.offset = (int64_t)u->durable;
+        down.offset = (int64_t)u->progress.size;
         down.is_finished = is_finished;
         if (u->call != NULL)
                 rpc_call_send(u->call, &down.base);
@@ -136,7 +146,14 @@ static void audit_begin_upload(struct upload *u, struct audit_record *r, const s
         audit_str(r, "server_id", str_of(s->host_id));
         audit_str(r, "server_hostname", str_of(s->hostname));
         audit_str(r, "sid", str_of(s->session_id));
-        audit_int(r, "size", (int64_t)u->durable);
+        audit_int(r, "size", (int64_t)u->progress.size);
+        audit_int(r, "chunks", u->progress.chunks);
+        if (u->progress.chunks > 0) {
+                AUTO(buf) hex = BUF_MAX(2 * RECORDING_LINK_LEN + 1);
+
+                hex_encode(&hex, str_of_bytes(u->progress.link, sizeof u->progress.link));
+                audit_str(r, "digest", buf_str(&hex));
+        }
 }
 
 static void on_finished(void *ctx, uint64_t revision, struct error *err)
@@ -147,7 +164,7 @@ static void on_finished(void *ctx, uint64_t revision, struct error *err)
         u->is_busy = false;
         if (err == NULL) {
                 u->is_over = true;
-                log_info("Recording is complete", LOG_C("session_id", u->id), LOG_C("user", u->session->user), LOG_INT("size", (int64_t)u->durable));
+                log_info("Recording is complete", LOG_C("session_id", u->id), LOG_C("user", u->session->user), LOG_INT("size", (int64_t)u->progress.size));
                 tell(u, true);
                 if (u->is_aborted)
                         session_give_up(u->auth->sessions, str_of(u->session->connection_id));
@@ -159,9 +176,9 @@ static struct error *check_finish(const struct upload *u)
 {
         if (u->is_aborted)
                 return NULL; /* what is here is all there is */
-        if (u->final_size != u->durable)
+        if (u->final_size != u->progress.size)
                 return error_new(ERROR_INVALID_ARGUMENT, "the recording is finished at %llu bytes, of which %llu came",
-                                 (unsigned long long)u->final_size, (unsigned long long)u->durable);
+                                 (unsigned long long)u->final_size, (unsigned long long)u->progress.size);
         if (!u->file.check.has_ended)
                 return error_new(ERROR_DATA_LOSS, "the recording has no end");
         return NULL;
@@ -186,6 +203,17 @@ static void complete(struct upload *u)
         store_txn_commit(t, on_finished, u);
 }
 
+static void note_progress(struct upload *u)
+{
+        const struct recording_chain *c = &u->file.chain;
+
+        u->progress.size = u->file.size;
+        u->progress.whole = c->whole;
+        u->progress.chunks = c->chunks;
+        memcpy(u->progress.link, c->link, sizeof c->link);
+        memcpy(u->progress.first, c->first, sizeof c->first);
+}
+
 static void cut_job(void *ctx)
 {
         struct upload *u = ctx;
@@ -200,7 +228,7 @@ static void on_cut(void *ctx)
 
         u->err = NULL;
         u->is_busy = false;
-        u->durable = u->file.size;
+        note_progress(u);
         if (err != NULL)
                 finish(u, err);
         else
@@ -216,7 +244,7 @@ static void append_job(void *ctx)
         u->err = record_file_append(&u->file, buf_str(&u->writing));
 }
 
-/* A node that sends what is no recording is broken, or not ours any more: somebody should look. */
+/* Whoever sends what is no recording, or changed one that is here, is broken or hostile: somebody should look. */
 static void audit_damage(struct upload *u, const struct error *err)
 {
         struct audit_record r = { 0 };
@@ -234,7 +262,7 @@ static void on_appended(void *ctx)
         u->err = NULL;
         u->is_busy = false;
         buf_release(&u->writing); /* nothing stays in memory of a recording that pauses */
-        u->durable = u->file.size;
+        note_progress(u);
         if (err != NULL && err->code == ERROR_DATA_LOSS)
                 audit_damage(u, err);
         if (err != NULL || u->call == NULL) {
@@ -292,7 +320,7 @@ static void open_job(void *ctx)
 {
         struct upload *u = ctx;
 
-        u->err = record_file_open(u->dir, str_of(u->id), &u->file);
+        u->err = record_file_open(u->dir, str_of(u->id), &u->noted, &u->file, &u->was_altered);
 }
 
 static void on_opened(void *ctx)
@@ -307,7 +335,14 @@ static void on_opened(void *ctx)
                 return;
         }
         u->is_open = true;
-        u->begun = u->durable = u->expected = u->file.size;
+        note_progress(u);
+        u->begun = u->expected = u->progress.size;
+        if (u->was_altered) {
+                AUTO_PTR(error) lost = error_new(ERROR_DATA_LOSS, "the recording here was altered while its node was away; the node sends all of it again");
+
+                log_warn("A recording was altered", LOG_C("session_id", u->id), LOG_ERR(lost));
+                audit_damage(u, lost);
+        }
         tell(u, false);
 }
 
@@ -327,11 +362,12 @@ static void on_recording(void *ctx, const struct store_item *item, struct error 
         }
         const Cteleport__State__V1__Recording *m = (const Cteleport__State__V1__Recording *)msg;
         if (m->is_complete) { /* our last answer was lost */
-                u->durable = (uint64_t)m->size;
+                u->progress.size = (uint64_t)m->size;
                 tell(u, true);
                 finish(u, NULL);
                 return;
         }
+        u->noted = record_mark_of(m);
         u->is_busy = true;
         loop_job(&u->auth->loop, open_job, on_opened, u);
 }
@@ -448,12 +484,18 @@ void record_serve(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_listen(call, &call_events, u);
 }
 
-bool record_is_coming(const struct auth *a, struct str session_id, uint64_t *ret_size)
+const struct record_progress *record_is_coming(const struct auth *a, struct str session_id)
 {
         const struct upload *u = map_get(&a->uploads, session_id);
 
-        if (u == NULL || !u->is_open)
-                return false;
-        *ret_size = u->durable;
-        return true;
+        return u == NULL || !u->is_open ? NULL : &u->progress;
+}
+
+struct record_mark record_mark_of(const Cteleport__State__V1__Recording *m)
+{
+        return (struct record_mark){
+                .size = m->whole > 0 ? (uint64_t)m->whole : 0,
+                .digest = str_of_bytes(m->digest.data, m->digest.len),
+                .first = str_of_bytes(m->first.data, m->first.len),
+        };
 }

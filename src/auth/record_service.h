@@ -6,12 +6,25 @@
 #define AUTH_RECORD_SERVICE_H
 
 #include "auth/auth.h"
+#include "auth/records.h"
+#include "recording/recording.h"
 #include "rpc/rpc.h"
+#include "state.pb-c.h"
 
 /* SessionService/Record. */
 void record_serve(struct rpc_call *call, const ProtobufCMessage *first);
 
-/* Whether a node sends this recording now, and how much of it is durable. */
-bool record_is_coming(const struct auth *a, struct str session_id, uint64_t *ret_size);
+/* How far a recording is durable, and its chain there. */
+struct record_progress {
+        uint64_t size, whole;
+        uint32_t chunks;
+        uint8_t link[RECORDING_LINK_LEN], first[RECORDING_LINK_LEN];
+};
+
+/* NULL unless a node sends this recording now. Borrowed for the turn. */
+const struct record_progress *record_is_coming(const struct auth *a, struct str session_id);
+
+/* What the store noted of a recording; borrowed from it. */
+struct record_mark record_mark_of(const Cteleport__State__V1__Recording *m);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/session_testing.h"
 #include "base/log.h"
+#include "os/file.h"
 #include "recording/recording.h"
 
 #define SESSION_1 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1"
@@ -144,6 +145,8 @@ struct reply {
         size_t count;
         int64_t size;
         bool is_complete, is_done;
+        char status[16];
+        size_t digest_len;
         struct error *err;
 };
 
@@ -160,6 +163,8 @@ static void on_piece(void *ctx, const ProtobufCMessage *answer, struct error *er
         r->count = m->data.len;
         r->size = m->size;
         r->is_complete = m->is_complete;
+        r->digest_len = m->digest.len;
+        snprintf(r->status, sizeof r->status, "%s", m->status);
         buf_put(&r->data, str_of_bytes(m->data.data, m->data.len));
 }
 
@@ -195,6 +200,10 @@ static void on_list(void *ctx, const ProtobufCMessage *answer, struct error *err
         r->count = m->n_recordings;
         r->size = m->n_recordings > 0 ? m->recordings[0]->size : -1;
         r->is_complete = m->n_recordings > 0 && m->recordings[0]->is_complete;
+        if (m->n_recordings > 0) {
+                snprintf(r->status, sizeof r->status, "%s", m->recordings[0]->status);
+                r->digest_len = strlen(m->recordings[0]->digest);
+        }
 }
 
 static struct reply list_recordings(struct world *w, unsigned groups, const char *user)
@@ -286,6 +295,90 @@ static void an_aborted_recording_is_complete_with_what_there_is(void **state)
         struct reply list = list_recordings(w, CALLER_ADMIN, "");
         assert_true(list.count == 1 && list.is_complete);
         assert_int_equal(count_events(w, "\"is_aborted\":true"), 1);
+}
+
+/* What listing and reading say of SESSION_1, which is the same while its file is as it came. */
+static void assert_status(struct world *w, const char *listed, const char *read, bool has_digest)
+{
+        struct reply list = list_recordings(w, CALLER_ADMIN, "");
+        assert_string_equal(list.status, listed);
+        struct reply r = read_recording(w, CALLER_ADMIN, "", SESSION_1);
+        assert_done(r.err);
+        assert_string_equal(r.status, read);
+        assert_int_equal(r.digest_len, has_digest ? RECORDING_LINK_LEN : 0);
+        buf_release(&r.data);
+}
+
+static void put_session(struct world *w, int64_t ended)
+{
+        Cteleport__State__V1__Session s = CTELEPORT__STATE__V1__SESSION__INIT;
+
+        s.session_id = s.connection_id = (char *)(uintptr_t)SESSION_1;
+        s.host_id = (char *)(uintptr_t)WEB_1;
+        s.user = (char *)(uintptr_t)"alice";
+        s.is_recorded = true;
+        s.ended = ended;
+        put_message(w, "/sessions/" SESSION_1, &s.base);
+}
+
+static void says_how_a_recording_stands(void **state)
+{
+        struct world *w = *state;
+        Cteleport__State__V1__Recording older = CTELEPORT__STATE__V1__RECORDING__INIT;
+        struct uploader u;
+        AUTO(buf) all = a_recording();
+
+        given_session(w, SESSION_1, "alice");
+        assert_status(w, "recording", "recording", false);
+        begin(w, &u, WEB_1, SESSION_1);
+        send_up_to(&u, buf_str(&all), all.len / 2);
+        leave(&u);
+        assert_status(w, "recording", "recording", true);
+        put_session(w, 1);
+        assert_status(w, "waiting", "waiting", true);
+        begin(w, &u, WEB_1, SESSION_1);
+        send_up_to(&u, buf_str(&all), all.len - 10);
+        send_finish(&u, all.len - 10, true);
+        leave(&u);
+        assert_status(w, "aborted", "aborted", true);
+        older.session_id = (char *)(uintptr_t)SESSION_1;
+        older.is_complete = true;
+        older.size = u.offset;
+        put_message(w, "/recordings/" SESSION_1, &older.base);
+        assert_status(w, "unproven", "unproven", false);
+        older.size++;
+        put_message(w, "/recordings/" SESSION_1, &older.base);
+        assert_status(w, "short", "unproven", false);
+        struct store_txn *t = store_txn_new(w->a.store);
+        store_txn_require(t, STR("/recordings/" SESSION_1), STORE_ANY);
+        store_txn_delete(t, STR("/recordings/" SESSION_1));
+        store_txn_commit(t, NULL, NULL);
+        assert_status(w, "unrecorded", "unrecorded", false);
+}
+
+static void a_recording_altered_between_streams_comes_anew(void **state)
+{
+        struct world *w = *state;
+        AUTO_MEM char *path = mem_printf("%s/" SESSION_1 ".rec", w->a.records_dir);
+        struct uploader u;
+        AUTO(buf) all = a_recording(), other = a_recording();
+
+        given_session(w, SESSION_1, "alice");
+        begin(w, &u, WEB_1, SESSION_1);
+        send_up_to(&u, buf_str(&all), all.len / 2);
+        leave(&u);
+        assert_done(file_write_atomic(path, str_slice(buf_str(&other), 0, all.len / 2), 0600));
+        begin(w, &u, WEB_1, SESSION_1);
+        assert_int_equal(u.offset, 0);
+        assert_int_equal(count_events(w, "\"event\":\"session.recording.lost\""), 1);
+        send_up_to(&u, buf_str(&all), all.len);
+        all.ptr[40] ^= 1;
+        assert_done(file_write_atomic(path, buf_str(&all), 0600)); /* while it comes: not what is noted */
+        send_finish(&u, all.len, false);
+        assert_done(u.err);
+        u.err = NULL;
+        leave(&u);
+        assert_string_equal(list_recordings(w, CALLER_ADMIN, "").status, "altered");
 }
 
 static void tell_wrong_size(struct uploader *u, struct str all)
@@ -391,6 +484,8 @@ int main(void)
                 ROW(a_recording_arrives_as_it_is_and_says_so),
                 ROW(a_lost_stream_goes_on_where_the_cluster_stands),
                 ROW(an_aborted_recording_is_complete_with_what_there_is),
+                ROW(says_how_a_recording_stands),
+                ROW(a_recording_altered_between_streams_comes_anew),
                 ROW(hostile_uploads_are_refused),
                 ROW(a_node_sends_recordings_of_its_own_sessions_only),
                 ROW(people_see_their_own_recordings_and_no_others),

@@ -59,41 +59,77 @@ static struct error *cut_at(struct record_file *f, uint64_t size)
         return sync_file(f->fd);
 }
 
-/* *ret_is_whole: everything there is belongs to whole chunks. */
-static struct error *check_file(struct record_file *f, bool *ret_is_whole)
+/* Bytes that were found to be how the recording goes on, or the error. */
+static struct error *take(struct record_file *f, struct str bytes)
+{
+        TRY(recording_check_feed(&f->check, bytes));
+        recording_chain_feed(&f->chain, bytes);
+        return NULL;
+}
+
+static bool is_link(struct str link, const uint8_t *found)
+{
+        return str_equal(link, str_of_bytes(found, RECORDING_LINK_LEN));
+}
+
+/* What was noted is a prefix of what is read; asked when that much has been read. */
+static bool is_as_noted(const struct record_file *f, const struct record_mark *noted)
+{
+        return str_is_empty(noted->digest) || (f->chain.whole == noted->size && is_link(noted->digest, f->chain.link));
+}
+
+static void begin(struct record_file *f, struct str session_id)
+{
+        recording_chain_release(&f->chain);
+        recording_chain_begin(&f->chain, session_id);
+        f->check = (struct recording_check){ 0 };
+        f->size = 0;
+}
+
+/* *ret_is_whole: everything there is belongs to whole chunks. *ret_is_noted: and begins with what was noted. */
+static struct error *check_file(struct record_file *f, const struct record_mark *noted, bool *ret_is_whole, bool *ret_is_noted)
 {
         AUTO_MEM char *piece = mem_alloc(PIECE);
         size_t len = 0;
 
-        f->check = (struct recording_check){ 0 };
-        for (f->size = 0;; f->size += len) {
-                TRY(read_at(f->fd, piece, PIECE, f->size, &len));
+        *ret_is_noted = noted->size == 0;
+        for (;; f->size += len) {
+                uint64_t to_mark = noted->size > f->size ? noted->size - f->size : PIECE;
+
+                TRY(read_at(f->fd, piece, to_mark < PIECE ? (size_t)to_mark : PIECE, f->size, &len));
                 if (len == 0)
                         break;
-                struct error *err = recording_check_feed(&f->check, (struct str){ piece, len });
+                struct error *err = take(f, (struct str){ piece, len });
                 if (err != NULL) {
                         error_free(err);
                         *ret_is_whole = false;
                         return NULL;
                 }
+                if (f->size + len == noted->size)
+                        *ret_is_noted = is_as_noted(f, noted);
         }
         *ret_is_whole = f->check.whole == f->size;
         return NULL;
 }
 
-static struct error *load(struct record_file *f)
+/* What was noted was durable: a file that does not begin with it was changed by somebody. */
+static struct error *load(struct record_file *f, struct str session_id, const struct record_mark *noted, bool *ret_was_altered)
 {
-        bool is_whole = false;
+        bool is_whole = false, is_noted = false;
 
-        TRY(check_file(f, &is_whole));
-        if (is_whole)
+        begin(f, session_id);
+        TRY(check_file(f, noted, &is_whole, &is_noted));
+        *ret_was_altered = !is_noted;
+        if (is_whole && is_noted)
                 return NULL;
-        TRY(cut_at(f, f->check.whole));
-        TRY(check_file(f, &is_whole));
+        TRY(cut_at(f, is_noted ? f->check.whole : 0));
+        begin(f, session_id);
+        TRY(check_file(f, &(struct record_mark){ 0 }, &is_whole, &is_noted));
         return is_whole ? NULL : error_new(ERROR_DATA_LOSS, "a recording changes while it is read");
 }
 
-struct error *record_file_open(const char *dir, struct str session_id, struct record_file *ret)
+struct error *record_file_open(const char *dir, struct str session_id, const struct record_mark *noted, struct record_file *ret,
+                               bool *ret_was_altered)
 {
         AUTO_MEM char *path = path_of(dir, session_id);
 
@@ -102,7 +138,7 @@ struct error *record_file_open(const char *dir, struct str session_id, struct re
         ret->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (ret->fd < 0)
                 return error_errno(errno, "cannot open the recording '%s'", path);
-        struct error *err = load(ret);
+        struct error *err = load(ret, session_id, noted, ret_was_altered);
         if (err == NULL)
                 err = dir_sync(dir);
         if (err != NULL)
@@ -139,24 +175,28 @@ struct error *record_file_append(struct record_file *f, struct str bytes)
                 return err;
         }
         f->check = check;
+        recording_chain_feed(&f->chain, bytes);
         f->size += bytes.len;
         return NULL;
 }
 
 struct error *record_file_cut(struct record_file *f)
 {
-        bool is_whole = false;
-
         if (f->check.whole == f->size)
                 return NULL;
         TRY(cut_at(f, f->check.whole));
-        return check_file(f, &is_whole);
+        /* Not read again: the chain is over what came, whatever stands on the disk now. */
+        recording_check_cut(&f->check);
+        recording_chain_cut(&f->chain);
+        f->size = f->check.whole;
+        return NULL;
 }
 
 void record_file_release(struct record_file *f)
 {
         if (f->fd >= 0)
                 close(f->fd);
+        recording_chain_release(&f->chain);
         *f = (struct record_file){ .fd = -1 };
 }
 
@@ -189,8 +229,46 @@ struct error *record_file_read(const char *dir, struct str session_id, uint64_t 
 
         *ret_size = 0;
         if (fd < 0 && errno == ENOENT)
-                return error_new(ERROR_NOT_FOUND, "the recording is not here (any more)");
+                return error_new(ERROR_NOT_FOUND, "the recording is gone from the Auth Service's disk");
         if (fd < 0)
                 return error_errno(errno, "cannot open the recording '%s'", path);
         return read_into(fd, offset, most, out, ret_size);
+}
+
+static bool has_first_chunk(int fd, struct str session_id, struct str first)
+{
+        enum { FIRST_CHUNK_MAX = RECORDING_CHUNK_MAX + KiB };
+        AUTO(buf) head = BUF_MAX(FIRST_CHUNK_MAX);
+        struct recording_chain chain;
+        uint64_t size = 0;
+
+        struct error *err = read_into(fd, 0, FIRST_CHUNK_MAX, &head, &size);
+        recording_chain_begin(&chain, session_id);
+        recording_chain_feed(&chain, buf_str(&head));
+        bool is_same = err == NULL && chain.chunks > 0 && is_link(first, chain.first);
+        recording_chain_release(&chain);
+        error_free(err);
+        return is_same;
+}
+
+enum record_state record_file_compare(const char *dir, struct str session_id, const struct record_mark *noted, bool is_growing)
+{
+        AUTO_MEM char *path = path_of(dir, session_id);
+        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) != 0)
+                return noted->size == 0 ? RECORD_SOUND : RECORD_MISSING;
+        if ((uint64_t)st.st_size < noted->size)
+                return RECORD_SHORT;
+        if ((uint64_t)st.st_size > noted->size && !is_growing)
+                return RECORD_LONG;
+        return str_is_empty(noted->first) || has_first_chunk(fd, session_id, noted->first) ? RECORD_SOUND : RECORD_ALTERED;
+}
+
+const char *record_state_name(enum record_state state)
+{
+        static const char *const names[] = { "", "missing", "short", "long", "altered" };
+
+        return names[state];
 }

@@ -17,13 +17,23 @@ struct record_file {
         int fd; /* -1: not open */
         uint64_t size; /* durable bytes */
         struct recording_check check;
+        struct recording_chain chain;
+};
+
+/* How a recording stood when it was last noted in the store. */
+struct record_mark {
+        uint64_t size;     /* of whole chunks where digest is known */
+        struct str digest; /* link of the chain at `size`; empty: not known */
+        struct str first;  /* link of chunk 0; empty: not known */
 };
 
 /*
  * Opens or makes it, in dir (made too), and reads what is there. session_id has passed name_is_session().
- * RESOURCE_EXHAUSTED when the disk is full.
+ * What is there must go on from what the store noted: otherwise all of it is discarded, *ret_was_altered says so, and
+ * the node, which keeps a recording until it is finished, sends it again. RESOURCE_EXHAUSTED when the disk is full.
  */
-struct error *record_file_open(const char *dir, struct str session_id, struct record_file *ret) MUST_USE;
+struct error *record_file_open(const char *dir, struct str session_id, const struct record_mark *noted, struct record_file *ret,
+                               bool *ret_was_altered) MUST_USE;
 
 /*
  * Appends; durable when it returns. DATA_LOSS when the bytes are not how a recording goes on,
@@ -40,5 +50,16 @@ void record_file_release(struct record_file *f);
 /* Up to `most` bytes from offset on into out; *ret_size is how many there are in all. NOT_FOUND: no such recording here. */
 struct error *record_file_read(const char *dir, struct str session_id, uint64_t offset, size_t most, struct buf *out,
                                uint64_t *ret_size) MUST_USE;
+
+enum record_state { RECORD_SOUND, RECORD_MISSING, RECORD_SHORT, RECORD_LONG, RECORD_ALTERED };
+
+/*
+ * Compares a file with what the store noted of it, cheaply: its size and its first chunk. What lies between is for
+ * whoever reads all of it. is_growing: it may be longer.
+ */
+enum record_state record_file_compare(const char *dir, struct str session_id, const struct record_mark *noted, bool is_growing);
+
+/* The name of a state as listings show it; "" for RECORD_SOUND. */
+const char *record_state_name(enum record_state state);
 
 #endif

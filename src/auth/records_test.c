@@ -19,6 +19,8 @@ struct fixture {
         char *dir, *records, *path;
         struct record_file file;
         struct buf whole; /* a recording with its end */
+        struct record_mark noted;
+        bool expects_altered;
 };
 
 static int open_fixture(void **state)
@@ -60,7 +62,9 @@ static int close_fixture(void **state)
 static void reopen(struct fixture *f)
 {
         record_file_release(&f->file);
-        assert_null(record_file_open(f->records, STR(SESSION), &f->file));
+        bool was_altered = true;
+        assert_null(record_file_open(f->records, STR(SESSION), &f->noted, &f->file, &was_altered));
+        assert_int_equal(was_altered, f->expects_altered);
 }
 
 static void append(struct fixture *f, size_t from, size_t len)
@@ -141,6 +145,49 @@ static void refuses_what_is_no_recording_and_keeps_what_is(void **state)
         error_free(err);
 }
 
+static void discards_what_does_not_go_on_from_the_note(void **state)
+{
+        struct fixture *f = *state;
+        uint8_t link[RECORDING_LINK_LEN];
+
+        reopen(f);
+        append(f, 0, f->whole.len / 2);
+        memcpy(link, f->file.chain.link, sizeof link);
+        f->noted = (struct record_mark){ .size = f->file.chain.whole, .digest = str_of_bytes(link, sizeof link) };
+        reopen(f);
+        assert_int_equal(f->file.size, f->noted.size); /* it begins as noted */
+        append(f, (size_t)f->file.size, f->whole.len);
+        reopen(f);
+        assert_int_equal(f->file.size, f->whole.len); /* it may have grown */
+        f->expects_altered = true;
+        link[31] ^= 1;
+        reopen(f);
+        assert_int_equal(f->file.size, 0);
+        link[31] ^= 1;
+        append(f, 0, 100);
+        reopen(f);
+        assert_int_equal(f->file.size, 0); /* shorter than noted */
+}
+
+static void compares_a_file_with_its_note(void **state)
+{
+        struct fixture *f = *state;
+
+        reopen(f);
+        append(f, 0, f->whole.len);
+        struct record_mark noted = { .size = f->whole.len, .first = str_of_bytes(f->file.chain.first, RECORDING_LINK_LEN) };
+        assert_int_equal(record_file_compare(f->records, STR(SESSION), &noted, false), RECORD_SOUND);
+        noted.size++;
+        assert_int_equal(record_file_compare(f->records, STR(SESSION), &noted, true), RECORD_SHORT);
+        noted.size -= 2;
+        assert_int_equal(record_file_compare(f->records, STR(SESSION), &noted, false), RECORD_LONG);
+        assert_int_equal(record_file_compare(f->records, STR(SESSION), &noted, true), RECORD_SOUND);
+        f->file.chain.first[0] ^= 1;
+        assert_int_equal(record_file_compare(f->records, STR(SESSION), &noted, true), RECORD_ALTERED);
+        assert_int_equal(unlink(f->path), 0);
+        assert_int_equal(record_file_compare(f->records, STR(SESSION), &noted, true), RECORD_MISSING);
+}
+
 static void limit_file_size(rlim_t size)
 {
         struct rlimit limit;
@@ -190,7 +237,8 @@ static void does_not_follow_links(void **state)
         close(open(elsewhere, O_CREAT | O_WRONLY, 0600));
         assert_int_equal(symlink(elsewhere, f->path), 0);
         record_file_release(&f->file);
-        struct error *err = record_file_open(f->records, STR(SESSION), &f->file);
+        bool was_altered;
+        struct error *err = record_file_open(f->records, STR(SESSION), &(struct record_mark){ 0 }, &f->file, &was_altered);
         assert_non_null(err);
         error_free(err);
         err = record_file_read(f->records, STR(SESSION), 0, MiB, &text, &size);
@@ -206,6 +254,8 @@ int main(void)
                 ROW(goes_on_where_whole_chunks_end_after_any_loss),
                 ROW(cuts_what_a_power_loss_left_in_the_file),
                 ROW(refuses_what_is_no_recording_and_keeps_what_is),
+                ROW(discards_what_does_not_go_on_from_the_note),
+                ROW(compares_a_file_with_its_note),
                 ROW(takes_back_what_did_not_fit_on_the_disk),
                 ROW(a_recording_given_up_ends_with_its_last_whole_chunk),
                 ROW(does_not_follow_links),

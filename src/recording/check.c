@@ -95,3 +95,9 @@ struct error *recording_check_feed(struct recording_check *c, struct str bytes)
         }
         return NULL;
 }
+
+void recording_check_cut(struct recording_check *c)
+{
+        c->head_len = 0;
+        c->body_left = 0;
+}

@@ -85,5 +85,36 @@ struct recording_check {
         uint32_t body_len, body_left, crc, crc_so_far;
 };
 struct error *recording_check_feed(struct recording_check *c, struct str bytes) MUST_USE;
+/* Forgets what came of a chunk that is not whole: the next byte begins a chunk at `whole`. */
+void recording_check_cut(struct recording_check *c);
+
+/* ---- the chain --------------------------------------------------------------------------------------- */
+
+/*
+ * A digest over all chunks that is known at every chunk's end, bound to one session:
+ *
+ *     link 0     = SHA-256(magic , session ID)
+ *     link n + 1 = SHA-256(link n , chunk n with its header)
+ *
+ * The last link is the digest of the recording. It finds what a recording's own end cannot: chunks left out at
+ * the end, another session's recording, one that was made anew. Checks no structure: feed it what was checked, or
+ * beside a checker or reader. recording_chain_begin starts it, recording_chain_release frees it; zeroed may be released.
+ */
+enum { RECORDING_LINK_LEN = 32 };
+struct recording_chain {
+        uint64_t whole;  /* bytes of whole chunks so far */
+        uint32_t chunks; /* as many */
+        uint8_t link[RECORDING_LINK_LEN], first[RECORDING_LINK_LEN]; /* of the last whole chunk and of chunk 0 */
+        /* nothing below is for others */
+        void *md; /* EVP_MD_CTX, of the open chunk */
+        uint8_t head[16];
+        size_t head_len;
+        uint32_t body_len, body_left;
+};
+void recording_chain_begin(struct recording_chain *c, struct str session_id);
+void recording_chain_feed(struct recording_chain *c, struct str bytes);
+/* Forgets what came of a chunk that is not whole. */
+void recording_chain_cut(struct recording_chain *c);
+void recording_chain_release(struct recording_chain *c);
 
 #endif

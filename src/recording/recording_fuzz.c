@@ -69,10 +69,16 @@ static void compare_reader_and_checker(struct str container, size_t step)
 {
         struct recording_check check = { 0 };
         struct seen seen = { .shown = BUF_MAX(1 * MiB) };
+        struct recording_chain chain;
         AUTO_PTR(error) err = NULL;
 
-        for (size_t at = 0; at < container.len && err == NULL; at += step)
+        recording_chain_begin(&chain, STR("session"));
+        for (size_t at = 0; at < container.len && err == NULL; at += step) {
                 err = recording_check_feed(&check, str_slice(container, at, step));
+                recording_chain_feed(&chain, str_slice(container, at, step));
+                insist(err != NULL || (chain.whole == check.whole && chain.chunks == check.next), "has links where no chunk ends");
+        }
+        recording_chain_release(&chain);
         read_all(container, 7, &seen);
         insist(check.whole <= container.len, "is whole beyond its end");
         insist(err == NULL || seen.is_damaged, "is read though its structure is damaged");

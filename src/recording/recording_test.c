@@ -290,6 +290,65 @@ static void gives_whole_chunks_piece_by_piece(void **state)
         recording_writer_free(w);
 }
 
+static void link_of(struct str container, const char *session_id, size_t step, uint8_t *ret)
+{
+        struct recording_chain chain;
+
+        recording_chain_begin(&chain, str_of(session_id));
+        for (size_t at = 0; at < container.len; at += step)
+                recording_chain_feed(&chain, str_slice(container, at, step));
+        assert_int_equal(chain.whole, container.len);
+        memcpy(ret, chain.link, RECORDING_LINK_LEN);
+        recording_chain_release(&chain);
+}
+
+/* Computed with sha256sum from the bytes. */
+static void chains_chunks_to_a_session(void **state)
+{
+        static const uint8_t empty[] = {
+                0xcf, 0x0a, 0xc4, 0x93, 0x74, 0xe1, 0xb1, 0xf5, 0xbc, 0x64, 0xae, 0x6a, 0x9e, 0x2b, 0x6a, 0x73,
+                0xb9, 0x76, 0xf0, 0x82, 0x05, 0x40, 0x7d, 0x97, 0x61, 0x17, 0x9c, 0x72, 0x82, 0xf0, 0xa0, 0x3c,
+        }, one[] = {
+                0x2c, 0xb4, 0xb2, 0xb1, 0x9d, 0x4a, 0x6f, 0x5a, 0xdd, 0x3e, 0xf2, 0xf3, 0xa9, 0x2d, 0xb2, 0x76,
+                0x23, 0x1b, 0x3d, 0xec, 0x22, 0xc9, 0xd6, 0x25, 0x9d, 0x28, 0xc7, 0xf4, 0x76, 0x3a, 0x3b, 0xd1,
+        };
+        uint8_t link[RECORDING_LINK_LEN], other[RECORDING_LINK_LEN];
+        AUTO(buf) container = BUF_MAX(64 * KiB);
+
+        (void)state;
+        buf_put(&container, STR(RECORDING_MAGIC));
+        link_of(buf_str(&container), "s", 1, link);
+        assert_memory_equal(link, empty, sizeof link);
+        buf_put(&container, STR("\0\0\0\1crc.\0\0\0\0dx"));
+        for (size_t step = 1; step < 30; step++) {
+                link_of(buf_str(&container), "s", step, link);
+                assert_memory_equal(link, one, sizeof link);
+        }
+        link_of(buf_str(&container), "t", 1, other);
+        assert_memory_not_equal(link, other, sizeof link);
+}
+
+static void forgets_a_chunk_that_is_cut(void **state)
+{
+        struct recording_chain chain;
+        AUTO(buf) container = BUF_MAX(64 * KiB);
+        uint8_t link[RECORDING_LINK_LEN];
+
+        (void)state;
+        buf_put(&container, STR(RECORDING_MAGIC "\0\0\0\1crc.\0\0\0\0dx"));
+        recording_chain_begin(&chain, STR("s"));
+        recording_chain_feed(&chain, buf_str(&container));
+        memcpy(link, chain.link, sizeof link);
+        recording_chain_feed(&chain, STR("\0\0\1\0crc"));
+        assert_int_equal(chain.whole, container.len);
+        recording_chain_cut(&chain);
+        recording_chain_feed(&chain, STR("\0\0\0\1crc.\0\0\0\1dy"));
+        assert_int_equal(chain.chunks, 2);
+        assert_int_equal(chain.whole, container.len + 14);
+        assert_memory_equal(chain.first, link, sizeof link);
+        recording_chain_release(&chain);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -303,6 +362,8 @@ int main(void)
                 cmocka_unit_test(refuses_lines_that_no_writer_makes),
                 cmocka_unit_test(refuses_time_that_goes_back),
                 cmocka_unit_test(gives_whole_chunks_piece_by_piece),
+                cmocka_unit_test(chains_chunks_to_a_session),
+                cmocka_unit_test(forgets_a_chunk_that_is_cut),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings: what the terminal showed, byte for byte, whatever happens meanwhile."""
+import hashlib
 import json
 import re
 
@@ -177,3 +178,113 @@ def test_a_recorder_that_cannot_write_ends_the_session_or_says_so(access, invite
         shell.expect(pexpect.EOF, timeout=30)
         assert b"root@" not in shell.before
     shell.close()
+
+
+# ---- a recording proves its wholeness -----------------------------------------------------------------------------
+
+
+def chunks_of(data):
+    """The chunks of a container, each with its header."""
+    at, found = 8, []
+    while at < len(data):
+        end = at + 13 + int.from_bytes(data[at:at + 4], "big")
+        found.append(data[at:end])
+        at = end
+    return found
+
+
+def chain_of(session_id, data):
+    link = hashlib.sha256(data[:8] + session_id.encode()).digest()
+    for chunk in chunks_of(data):
+        link = hashlib.sha256(link + chunk).digest()
+    return link.hex()
+
+
+def resealed(data, old, new):
+    """The same container with other bytes in it, all of its own sums made anew: what it says of itself is right."""
+    out, link = data[:8], hashlib.sha256(data[:8])
+    for number, chunk in enumerate(chunks_of(data)):
+        body = chunk[13:].replace(old, new)
+        if chunk[12:13] == b"e":
+            body = link.digest() + body[32:]
+        summed = number.to_bytes(4, "big") + chunk[12:13]
+        piece = len(body).to_bytes(4, "big") + crc32c(summed + body).to_bytes(4, "big") + summed + body
+        link.update(piece)
+        out += piece
+    return out
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def listed_as(access, person, session_id):
+    """What both listings say of a recording, and how they exit."""
+    mine, all_of_them = person.tsh("recordings", "ls", "--format=json", check=False), access.tctl("recordings", "ls", "--format=json", check=False)
+    statuses = {r["session_id"]: r["status"] for done in (mine, all_of_them) for r in json.loads(done.out)}
+    assert mine.code == all_of_them.code
+    return statuses[session_id], mine.code
+
+
+def test_the_audit_log_has_the_digest_of_a_recording(access, alice):
+    record(alice, "root@web-1", typed=["echo digest", "exit"])
+    recording = the_recording(access, alice)
+    data = (access.data_dir / f"log/records/{recording['session_id']}.rec").read_bytes()
+    event = wait_until(lambda: access.events("session.upload"), "the upload is audited")[-1]
+    assert event["digest"] == recording["digest"] == chain_of(recording["session_id"], data)
+    assert (event["size"], event["chunks"]) == (len(data), len(chunks_of(data)))
+    assert (recording["status"], listed_as(access, alice, recording["session_id"])) == ("complete", ("complete", 0))
+
+
+def test_a_recording_changed_on_the_disk_is_never_whole(access, alice):
+    ids = []
+    for word in ("first", "other"):
+        record(alice, "root@web-1", typed=[f"echo {word} one", f"echo {word} two", "exit"])
+        ids.append(the_recording(access, alice, count=len(ids) + 1)["session_id"])
+    session_id = ids[0]
+    path, other = (access.data_dir / f"log/records/{i}.rec" for i in ids)
+    whole, chunks = path.read_bytes(), chunks_of(path.read_bytes())
+    head = whole[:8]
+    assert len(chunks) > 4 and chunks[-1][12:13] == b"e"
+    attacks = {
+        "cut within a chunk": (whole[:-60], "short"),
+        "cut by a byte": (whole[:-1], "short"),
+        "its end removed": (head + b"".join(chunks[:-1]), "short"),
+        "cut at a chunk": (head + b"".join(chunks[:3]), "short"),
+        "the first chunk only": (head + chunks[0], "short"),
+        "reduced to its header": (head, "short"),
+        "emptied": (b"", "short"),
+        "appended to": (whole + b"x", "long"),
+        "appended a chunk": (whole + chunks[2], "long"),
+        "its end twice": (whole + chunks[-1], "long"),
+        "another session's": (other.read_bytes(), None),
+        "two chunks exchanged": (head + chunks[0] + chunks[2] + chunks[1] + b"".join(chunks[3:]), "complete"),
+        "a chunk twice": (head + chunks[0] + chunks[1] + chunks[1] + b"".join(chunks[2:]), "long"),
+        "made anew": (resealed(whole, b"first two", b"false two"), "complete"),
+        "made anew from the start": (resealed(whole, b"alice@", b"mally@"), "altered"),
+    }
+    for attack, (data, status) in attacks.items():
+        path.write_bytes(data)
+        for form in ("pty", "json", "text"):
+            done = alice.tsh("play", session_id, f"--format={form}", check=False)
+            assert done.code == 1 and "recording" in done.err, (attack, form, done.err)
+        found, code = listed_as(access, alice, session_id)
+        assert status is None or found == status, (attack, found)
+        assert code == (0 if found == "complete" else 1), attack
+    path.write_bytes(whole)
+    assert alice.tsh("play", session_id, "--format=pty").code == 0
+    # two that changed places
+    path.write_bytes(other.read_bytes())
+    other.write_bytes(whole)
+    for i in ids:
+        done = alice.tsh("play", i, "--format=pty", check=False)
+        assert done.code == 1 and done.out == "", done.err
+    path.unlink()
+    done = alice.tsh("play", session_id, "--format=pty", check=False)
+    assert done.code == 1 and "gone" in done.err
+    assert listed_as(access, alice, session_id) == ("missing", 1)

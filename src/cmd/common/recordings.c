@@ -33,7 +33,7 @@ static void put_length(struct buf *out, const Cteleport__V1__Recording *r)
 
 static void put_table(struct buf *out, Cteleport__V1__Recording *const *recordings, size_t count)
 {
-        static const char *const titles[] = { "ID", "User", "Login", "Hostname", "Started (UTC)", "Length", "Command", NULL };
+        static const char *const titles[] = { "ID", "User", "Login", "Hostname", "Started (UTC)", "Length", "Status", "Command", NULL };
         AUTO_PTR(table) t = table_new(titles);
 
         for (size_t i = 0; i < count; i++) {
@@ -43,9 +43,41 @@ static void put_table(struct buf *out, Cteleport__V1__Recording *const *recordin
                 put_moment(&started, r->started);
                 put_length(&length, r);
                 TABLE_ROW(t, str_of(r->session_id), str_of(r->user), str_of(r->login), str_of(r->hostname), buf_str(&started),
-                          buf_str(&length), str_of(r->command));
+                          buf_str(&length), str_of(r->status), str_of(r->command));
         }
         table_put(out, t);
+}
+
+/* What nobody should find: the file of a recording is not what came from the node. */
+static bool is_damaged(const Cteleport__V1__Recording *r)
+{
+        static const char *const statuses[] = { "missing", "short", "long", "altered", "unrecorded" };
+
+        for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
+                if (strcmp(r->status, statuses[i]) == 0)
+                        return true;
+        return false;
+}
+
+struct error *recordings_check(Cteleport__V1__Recording *const *recordings, size_t count)
+{
+        const Cteleport__V1__Recording *first = NULL;
+        size_t damaged = 0;
+
+        for (size_t i = 0; i < count; i++) {
+                if (!is_damaged(recordings[i]))
+                        continue;
+                if (first == NULL)
+                        first = recordings[i];
+                damaged++;
+        }
+        if (first == NULL)
+                return NULL;
+        return error_hint(error_new(ERROR_DATA_LOSS, "%zu of %zu recordings are not on the Auth Service's disk as they came from their nodes; "
+                                                     "the first is %s: %s",
+                                    damaged, count, first->session_id, first->status),
+                          "see what is left: tsh play %s; size and digest are in the audit log: tctl audit ls --type=session.upload",
+                          first->session_id);
 }
 
 void recordings_put(struct buf *out, const struct flags *given, Cteleport__V1__Recording **recordings, size_t count)

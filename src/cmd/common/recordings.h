@@ -7,9 +7,13 @@
 
 #include "api.pb-c.h"
 #include "base/buf.h"
+#include "base/error.h"
 #include "cmd/common/flags.h"
 
 /* Sorts them by when they began and prints them as --format says. */
 void recordings_put(struct buf *out, const struct flags *given, Cteleport__V1__Recording **recordings, size_t count);
+
+/* DATA_LOSS when the file of one is not as it came from its node; what is only not finished is no error. */
+struct error *recordings_check(Cteleport__V1__Recording *const *recordings, size_t count) MUST_USE;
 
 #endif

@@ -373,6 +373,8 @@ static void list_recordings(struct rpc_call *call, const ProtobufCMessage *first
         sooner.ended = 1800000090000;
         sooner.is_complete = true;
         sooner.command = TEXT("top");
+        sooner.status = TEXT("short");
+        later.status = TEXT("recording");
         response.recordings = (Cteleport__V1__Recording *[]){ &later, &sooner };
         response.n_recordings = 2;
         rpc_call_reply(call, &response.base);

@@ -595,15 +595,18 @@ static void lists_events_of_all_pages_without_letting_them_steer_the_terminal(vo
         assert_fails(f, "ERROR: --to is before --from\n\n");
 }
 
-static void lists_recordings_by_time(void **state)
+static void lists_recordings_by_time_and_fails_for_a_damaged_one(void **state)
 {
         struct fixture *f = *state;
 
         TCTL(f, "recordings", "ls");
-        assert_prints(f, "ID                                   User  Login Hostname   Started (UTC)        Length   Command \n"
-                         "------------------------------------ ----- ----- ---------- -------------------- -------- ------- \n"
-                         "11111111-1111-4111-8111-111111111111                        2027-01-15T08:00:00Z 1m30s    top     \n"
-                         "22222222-2222-4222-8222-222222222222 alice root  web\\x1b[2J 2027-01-15T08:01:00Z going on         \n");
+        assert_string_equal(buf_c(&f->out),
+                            "ID                                   User  Login Hostname   Started (UTC)        Length   Status    Command \n"
+                            "------------------------------------ ----- ----- ---------- -------------------- -------- --------- ------- \n"
+                            "11111111-1111-4111-8111-111111111111                        2027-01-15T08:00:00Z 1m30s    short     top     \n"
+                            "22222222-2222-4222-8222-222222222222 alice root  web\\x1b[2J 2027-01-15T08:01:00Z going on recording         \n");
+        assert_int_equal(f->exit_code, 1);
+        assert_true(str_contains(buf_str(&f->err), STR("1 of 2 recordings are not on the Auth Service's disk as they came")));
 }
 
 /* ---- who asks ------------------------------------------------------------------------------------- */
@@ -672,7 +675,7 @@ int main(int argc, char **argv)
                 STORY(edits_a_role),
                 STORY(locks_one_target_for_a_while),
                 STORY(lists_events_of_all_pages_without_letting_them_steer_the_terminal),
-                STORY(lists_recordings_by_time),
+                STORY(lists_recordings_by_time_and_fails_for_a_damaged_one),
                 STORY(asks_people_to_log_in_where_no_auth_service_is),
                 STORY(says_where_it_looked_when_nobody_answers),
         };

@@ -39,23 +39,59 @@ struct tape {
         struct asker *asker;
         const char *session_id;
         struct recording_reader *reader;
+        struct recording_chain chain;
         int64_t offset;
         bool has_ended; /* there is no more, now or ever */
+        bool has_end;   /* the recording's own */
         bool is_complete;
+        /* how it should be, as the last answer has it */
+        int64_t size;
+        char status[16];
+        bool has_digest;
+        uint8_t digest[RECORDING_LINK_LEN];
 };
+
+static void tape_begin(struct tape *t)
+{
+        t->reader = recording_reader_new();
+        recording_chain_begin(&t->chain, str_of(t->session_id));
+        t->offset = 0;
+        t->has_ended = t->has_end = t->is_complete = false;
+}
 
 static void tape_release(struct tape *t)
 {
         recording_reader_free(t->reader);
+        recording_chain_release(&t->chain);
         *t = (struct tape){ 0 };
 }
 
 static void tape_rewind(struct tape *t)
 {
         recording_reader_free(t->reader);
-        t->reader = recording_reader_new();
-        t->offset = 0;
-        t->has_ended = t->is_complete = false;
+        recording_chain_release(&t->chain);
+        tape_begin(t);
+}
+
+static bool is_link(ProtobufCBinaryData link, const uint8_t *found)
+{
+        return str_equal(str_of_bytes(link.data, link.len), str_of_bytes(found, RECORDING_LINK_LEN));
+}
+
+/* Keeps how the recording should be. Another session's is refused before anything of it is shown. */
+static struct error *take_expected(struct tape *t, const Cteleport__V1__GetRecordingResponse *r)
+{
+        t->is_complete = r->is_complete;
+        t->size = r->size;
+        snprintf(t->status, sizeof t->status, "%s", r->status);
+        t->has_digest = r->digest.len == sizeof t->digest;
+        if (t->has_digest)
+                memcpy(t->digest, r->digest.data, sizeof t->digest);
+        if (r->first.len > 0 && t->chain.chunks > 0 && !is_link(r->first, t->chain.first))
+                return error_hint(error_new(ERROR_DATA_LOSS, "what the cluster has as the recording of this session is another one's, or was altered from "
+                                                             "its beginning on"),
+                                  "the digest of the true one is in the audit log: tctl audit ls --type=session.upload");
+        return NULL;
 }
 
 /* Answers are copied into the arena of an asker; of a long recording that would be all of it. */
@@ -70,22 +106,67 @@ static struct error *fetch(struct tape *t)
                       &cteleport__v1__get_recording_response__descriptor, &answer));
         const Cteleport__V1__GetRecordingResponse *r = (Cteleport__V1__GetRecordingResponse *)(void *)answer;
         t->offset += (int64_t)r->data.len;
-        t->is_complete = r->is_complete;
         t->has_ended = r->data.len == 0;
+        recording_chain_feed(&t->chain, str_of_bytes(r->data.data, r->data.len));
+        TRY(take_expected(t, r));
         recording_feed(t->reader, str_of_bytes(r->data.data, r->data.len));
         asker_forget(t->asker);
         return NULL;
 }
 
-/* *ret_have false: there is no more. */
+/* *ret_have false: there is no more. The recording's end is kept back: something may stand behind it. */
 static struct error *tape_next(struct tape *t, struct recording_event *ret, bool *ret_have)
 {
         for (;;) {
                 TRY(recording_next(t->reader, ret, ret_have));
-                if (*ret_have || t->has_ended)
+                if (*ret_have && ret->kind == RECORDING_END)
+                        t->has_end = true;
+                else if (*ret_have || t->has_ended)
                         return NULL;
-                TRY(fetch(t));
+                else
+                        TRY(fetch(t));
         }
+}
+
+/* ---- whether that was all ---------------------------------------------------------------------------------------- */
+
+static struct error *not_whole(const struct tape *t, const char *why)
+{
+        return error_hint(error_new(ERROR_DATA_LOSS, "the recording is not whole: %s", why),
+                          "%lld bytes of it are there; size and digest of a finished one are in the audit log: tctl audit ls --type=session.upload",
+                          (long long)t->offset);
+}
+
+static struct error *check_file(const struct tape *t)
+{
+        if (t->offset != t->size)
+                return error_hint(error_new(ERROR_DATA_LOSS, "the recording is not whole: it should have %lld bytes, and %lld are there",
+                                            (long long)t->size, (long long)t->offset),
+                                  "size and digest of a finished recording are in the audit log: tctl audit ls --type=session.upload");
+        if (t->has_digest && memcmp(t->digest, t->chain.link, sizeof t->digest) != 0)
+                return not_whole(t, "it was altered after it had come from the node: its digest does not fit");
+        return NULL;
+}
+
+/* After the last byte. */
+static struct error *check_end(const struct tape *t)
+{
+        TRY(check_file(t));
+        if (strcmp(t->status, "aborted") == 0)
+                return not_whole(t, "its node was lost or stopped while the session went on, and the rest with it");
+        if (strcmp(t->status, "waiting") == 0)
+                return not_whole(t, "the session is over, and the rest has not arrived from its node yet");
+        if (strcmp(t->status, "unrecorded") == 0)
+                return not_whole(t, "what the cluster knew of its length and digest is lost");
+        if (!t->is_complete) {
+                fprintf(stderr, "The recording is not complete: the session still goes on, or its rest has not arrived yet.\n");
+                return NULL;
+        }
+        if (!t->has_end)
+                return not_whole(t, "it has no end");
+        if (!t->has_digest)
+                fprintf(stderr, "The cluster has no digest of this recording, which an older release took: it ends as it says itself.\n");
+        return NULL;
 }
 
 /* ---- all at once ------------------------------------------------------------------------------------------------- */
@@ -100,8 +181,6 @@ static struct error *write_all(struct str bytes)
 static struct error *print_event(const struct recording_event *e, const char *format, struct plain_text *plain)
 {
         if (strcmp(format, "json") == 0) {
-                if (e->kind == RECORDING_END)
-                        return NULL;
                 TRY(write_all(e->line));
                 return write_all(STR("\n"));
         }
@@ -122,7 +201,7 @@ static struct error *print_tape(struct tape *t, const char *format)
 
         for (;;) {
                 TRY(tape_next(t, &e, &have));
-                if (!have || e.kind == RECORDING_END)
+                if (!have)
                         break;
                 TRY(print_event(&e, format, &plain));
         }
@@ -258,7 +337,7 @@ static struct error *play_tape(struct tape *t, struct pace *pace, struct key_rea
 
         for (;;) {
                 TRY(tape_next(t, &e, &have));
-                if (!have || e.kind == RECORDING_END)
+                if (!have)
                         return NULL;
                 TRY(await(pace, keys, &e, &action));
                 if (action == PACE_QUIT)
@@ -300,11 +379,10 @@ struct error *play_run(void *ctx, const struct flags *given)
         }
         TRY(person_load(given, &p));
         TRY(asker_open(&a, &p));
-        t = (struct tape){ .asker = &a, .session_id = id.ptr, .reader = recording_reader_new() };
+        t = (struct tape){ .asker = &a, .session_id = id.ptr };
+        tape_begin(&t);
         if (format == NULL && (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)))
                 format = "pty";
         TRY(format == NULL ? play_on_screen(&t, given) : print_tape(&t, format));
-        if (t.has_ended && !t.is_complete)
-                fprintf(stderr, "The recording is not complete: the session still goes on, or its rest has not arrived yet.\n");
-        return NULL;
+        return t.has_ended ? check_end(&t) : NULL; /* whoever left before has not asked */
 }

@@ -25,5 +25,6 @@ struct error *recordings_ls_run(void *ctx, const struct flags *given)
         TRY(asker_list(&a, "/cteleport.v1.AdminService/ListRecordings", &cteleport__v1__list_recordings_response__descriptor,
                        (ProtobufCMessage ***)&recordings, &count));
         recordings_put(&out, given, recordings, count);
-        return output_flush(&out);
+        TRY(output_flush(&out));
+        return recordings_check(recordings, count);
 }
