@@ -194,6 +194,7 @@ enum {
         LIMIT_STORE_TXN = 4 * MiB,            /* keys and values of one transaction */
         LIMIT_STORE_RANGE = 1000,             /* items of one page */
         LIMIT_STORE_PAGE = 1 * MiB,           /* bytes of one page, one item more at most */
+        LIMIT_SIGNER_BATCH = 64,              /* orders whose lines in issued.log are synced together */
         LIMIT_STORE_BATCH = 1024,             /* operations committed together */
         LIMIT_STORE_PURGE = 256,              /* expired items removed at once */
         LIMIT_STORE_CACHE = 2 * MiB,          /* pages kept in memory; the kernel keeps the rest */
@@ -203,7 +204,7 @@ enum {
         LIMIT_AUDIT_VALUES = 100,             /* values of one list */
         LIMIT_AUDIT_RECORD = 16 * KiB,        /* one line of events.log; fields beyond are left out, marked */
         LIMIT_AUDIT_BATCH = 1 * MiB,          /* written and synced together, one record more at most */
-        LIMIT_AUDIT_TAIL = 4 * MiB,           /* searched at start for events that are already there */
+        LIMIT_AUDIT_TAIL = 16 * MiB,          /* of the log, rotated files included, searched at start for events that are already there */
         LIMIT_OUTBOX_SWEEP = 256,             /* audited events removed from the store at once */
         LIMIT_OUTBOX_WAITING = 10000,         /* committed events that events.log did not take yet */
         LIMIT_DIALS = 1000,                   /* questions of proxies under way */

@@ -39,6 +39,8 @@ struct link_server *link_server_new(int fd) MUST_USE; /* fd is owned */
 void link_server_free(struct link_server *s);
 /* Waits for a request; NOT_FOUND with *ret_end true at the orderly end. */
 struct error *link_server_next(struct link_server *s, struct link_request *ret, bool *ret_end) MUST_USE;
+/* Whether a whole request is there, so that link_server_next() would not wait. An end, or an error, is none. */
+bool link_server_has_next(struct link_server *s) MUST_USE;
 struct error *link_server_answer(struct link_server *s, uint32_t id, const ProtobufCMessage *answer) MUST_USE;
 /* Sends code, what and hint; err stays the caller's. */
 struct error *link_server_refuse(struct link_server *s, uint32_t id, const struct error *err) MUST_USE;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -38,8 +39,8 @@ void link_server_free(struct link_server *s)
         free(s);
 }
 
-/* Adds what one read gives, at most what a whole frame may still need. Zero bytes: the end. */
-static struct error *read_some(struct link_server *s, size_t *ret_count)
+/* Adds what one read gives, at most what a whole frame may still need. Zero bytes: the end, or with MSG_DONTWAIT nothing yet. */
+static struct error *read_some(struct link_server *s, int flags, size_t *ret_count)
 {
         size_t before = s->in.len;
         size_t wanted = LINK_FRAME_MAX - before;
@@ -49,14 +50,36 @@ static struct error *read_some(struct link_server *s, size_t *ret_count)
         void *at = buf_extend(&s->in, wanted);
         ssize_t count;
         do
-                count = read(s->fd, at, wanted);
+                count = recv(s->fd, at, wanted, flags);
         while (count < 0 && errno == EINTR);
         s->in.len = before + (count > 0 ? (size_t)count : 0);
         /* A peer that died with answers unread resets the pair; to us that is its end. */
-        if (count < 0 && errno != ECONNRESET)
+        if (count < 0 && errno != ECONNRESET && errno != EAGAIN)
                 return error_errno(errno, "cannot read from the link");
         *ret_count = count > 0 ? (size_t)count : 0;
         return NULL;
+}
+
+static void drop_served(struct link_server *s)
+{
+        buf_consume(&s->in, s->served);
+        s->served = 0;
+}
+
+bool link_server_has_next(struct link_server *s)
+{
+        drop_served(s);
+        for (;;) {
+                struct link_frame frame;
+                size_t size = 0, got = 0;
+                AUTO_PTR(error) err = link_frame_read(buf_str(&s->in), &frame, &size);
+
+                if (err != NULL || size > 0)
+                        return err == NULL;
+                err = read_some(s, MSG_DONTWAIT, &got);
+                if (err != NULL || got == 0)
+                        return false;
+        }
 }
 
 struct error *link_server_next(struct link_server *s, struct link_request *ret, bool *ret_end)
@@ -65,13 +88,12 @@ struct error *link_server_next(struct link_server *s, struct link_request *ret, 
         size_t size = 0, got = 0;
 
         *ret_end = false;
-        buf_consume(&s->in, s->served);
-        s->served = 0;
+        drop_served(s);
         for (;;) {
                 TRY(link_frame_read(buf_str(&s->in), &frame, &size));
                 if (size > 0)
                         break;
-                TRY(read_some(s, &got));
+                TRY(read_some(s, 0, &got));
                 if (got == 0 && s->in.len > 0)
                         return error_new(ERROR_DATA_LOSS, "the link ended in the middle of a request");
                 if (got == 0) {

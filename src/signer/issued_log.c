@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/text.h"
-
-enum { LINES_MAX = 256 * KiB }; /* two certificates of a hundred names */
+#include "os/file.h"
 
 struct error *issued_log_open(struct issued_log *log, const char *path)
 {
@@ -24,7 +24,13 @@ struct error *issued_log_open(struct issued_log *log, const char *path)
                 return error_new(ERROR_FAILED_PRECONDITION, "the log of issued certificates, %s, is not a file", shown);
         if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) < 0)
                 return error_errno(errno, "cannot read the log of issued certificates, %s", shown);
-        *log = (struct issued_log){ .fd = fd, .is_torn = last != '\n' };
+        AUTO_MEM char *dir = mem_printf("%.*s", (int)(strrchr(path, '/') - path), path);
+        if (fsync(fd) < 0) /* what an earlier run wrote and did not sync */
+                return error_errno(errno, "cannot sync the log of issued certificates, %s", shown);
+        TRY(dir_sync(dir));
+        *log = (struct issued_log){
+                .fd = fd, .size = st.st_size, .lines = BUF_MAX(2 * ISSUED_LOG_BATCH), .is_torn = last != '\n'
+        };
         fd = -1;
         return NULL;
 }
@@ -33,6 +39,7 @@ void issued_log_release(struct issued_log *log)
 {
         if (log->fd > 0)
                 close(log->fd);
+        buf_release(&log->lines);
         *log = (struct issued_log){ 0 };
 }
 
@@ -103,32 +110,70 @@ static void put_line(struct buf *out, const struct issued_order *order, struct w
         buf_put_c(out, "]}\n");
 }
 
-/* One write for all lines: either they are there, or an error says so and the next write begins a line of its own. */
-static struct error *append(struct issued_log *log, struct str bytes)
+struct error *issued_log_add(struct issued_log *log, const struct issued_order *order, struct walltime now,
+                             const struct issued *issued, size_t count)
 {
-        ssize_t n;
+        size_t before = log->lines.len;
 
-        do
-                n = write(log->fd, bytes.ptr, bytes.len);
-        while (n < 0 && errno == EINTR);
-        if (n == (ssize_t)bytes.len) {
-                log->is_torn = false;
-                return NULL;
+        if (before == 0 && log->is_torn)
+                buf_put_char(&log->lines, '\n');
+        for (size_t i = 0; i < count; i++)
+                put_line(&log->lines, order, now, &issued[i]);
+        struct error *err = buf_finish(&log->lines, "the line about a certificate");
+        if (err != NULL) {
+                log->lines.len = before;
+                log->lines.overflowed = false;
         }
-        log->is_torn = log->is_torn || n > 0;
-        return error_hint(error_errno(n < 0 ? errno : ENOSPC, "cannot write the log of issued certificates"),
-                          "no certificate leaves the signer without a line there: make room on its disk");
+        return err;
 }
 
-struct error *issued_log_write(struct issued_log *log, const struct issued_order *order, struct walltime now,
-                               const struct issued *issued, size_t count)
-{
-        AUTO(buf) lines = BUF_MAX(LINES_MAX);
+/* ---- to the disk --------------------------------------------------------------------------------------- */
 
-        if (log->is_torn)
-                buf_put_char(&lines, '\n');
-        for (size_t i = 0; i < count; i++)
-                put_line(&lines, order, now, &issued[i]);
-        TRY(buf_finish(&lines, "the line about a certificate"));
-        return append(log, buf_str(&lines));
+static struct error *write_lines(const struct issued_log *log)
+{
+        for (struct str rest = buf_str(&log->lines); !str_is_empty(rest);) {
+                ssize_t n = write(log->fd, rest.ptr, rest.len);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        return error_errno(n < 0 ? errno : ENOSPC, "cannot write the log of issued certificates");
+                rest = str_slice(rest, (size_t)n, rest.len);
+        }
+        return NULL;
+}
+
+static bool is_full(int errnum)
+{
+        return errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG;
+}
+
+/* Takes back what a commit has left behind that failed for want of space. */
+static struct error *take_back(struct issued_log *log, struct error *err)
+{
+        if (ftruncate(log->fd, log->size) < 0)
+                log->is_torn = true; /* the next line begins behind a newline */
+        return error_hint(err, "no certificate leaves the signer without a line there: make room on its disk");
+}
+
+struct error *issued_log_commit(struct issued_log *log)
+{
+        if (log->lines.len == 0)
+                return NULL;
+        struct error *err = write_lines(log);
+        if (err != NULL) {
+                err = take_back(log, err);
+        } else if (fdatasync(log->fd) < 0) {
+                int errnum = errno;
+
+                err = error_errno(errnum, "cannot sync the log of issued certificates");
+                /* After another error the kernel may have dropped the pages: a second try would succeed and prove nothing. */
+                err = is_full(errnum) ? take_back(log, err) :
+                                        error_because(error_new(ERROR_DATA_LOSS, "the log of issued certificates is broken"), err);
+        } else {
+                log->size += (off_t)log->lines.len;
+                log->is_torn = false;
+        }
+        buf_clear(&log->lines);
+        return err;
 }

@@ -1,19 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The signer's own record of every certificate: one line of JSON each, appended before the certificate
+ * The signer's own record of every certificate: one line of JSON each, on the disk before the certificate
  * leaves the process. Auth cannot reach it, so it stays true when auth does not.
+ *
+ * The lines of several orders are written and synced together:
+ *
+ *      issued_log_add, issued_log_add, … ─▶ issued_log_commit: write, fdatasync ─▶ the certificates may leave
  */
 #ifndef SIGNER_ISSUED_LOG_H
 #define SIGNER_ISSUED_LOG_H
 
+#include <sys/types.h>
+
+#include "base/buf.h"
 #include "pki/cert.h"
 
 struct issued_log {
         int fd;
-        bool is_torn; /* the last line may lack its end: disk full, power cut */
+        off_t size;       /* what is durable, or was there at the start */
+        struct buf lines; /* added, not written yet */
+        bool is_torn;     /* the last line may lack its end: disk full, power cut */
 };
 
-/* Opens the file, 0600, creating it if need be. */
+/* Opens the file, 0600, creating it if need be; its name is durable then. */
 struct error *issued_log_open(struct issued_log *log, const char *path) MUST_USE;
 void issued_log_release(struct issued_log *log);
 
@@ -36,8 +45,19 @@ struct issued {
         size_t name_count, more_name_count;
 };
 
-/* Writes a line for each; an error means that none of the certificates may be given out. */
-struct error *issued_log_write(struct issued_log *log, const struct issued_order *order, struct walltime now,
-                               const struct issued *issued, size_t count) MUST_USE;
+/*
+ * Adds a line for each, to be written with the next commit. RESOURCE_EXHAUSTED: they do not fit, nothing is added;
+ * ISSUED_LOG_BATCH bytes do when less than that is waiting.
+ */
+enum { ISSUED_LOG_BATCH = 256 * KiB }; /* two certificates of a hundred names; a batch is at most twice that */
+struct error *issued_log_add(struct issued_log *log, const struct issued_order *order, struct walltime now,
+                             const struct issued *issued, size_t count) MUST_USE;
+
+/*
+ * Writes and syncs what was added; an error means that none of the certificates may be given out.
+ * RESOURCE_EXHAUSTED and INTERNAL: the file is as before, and the next commit may succeed. DATA_LOSS: nobody knows
+ * what is on the disk; the process must end.
+ */
+struct error *issued_log_commit(struct issued_log *log) MUST_USE;
 
 #endif

@@ -184,7 +184,7 @@ static struct policy_facts facts_about(const struct signer *s, enum authority_ty
         };
 }
 
-/* Writes down both certificates of an order, the SSH one if there is one; adds what kind each is, and its serial. */
+/* Notes both certificates of an order, the SSH one if there is one; adds what kind each is, and its serial. */
 static struct error *record(struct signer *s, const struct issued_order *about, struct walltime now, const struct certificates *c,
                             struct issued x509, struct issued ssh)
 {
@@ -194,7 +194,7 @@ static struct error *record(struct signer *s, const struct issued_order *about, 
         both[0].serial = str_of(c->serial);
         both[1].kind = "ssh";
         both[1].serial = ssh_serial_hex(c);
-        return issued_log_write(&s->log, about, now, both, str_is_empty(ssh.key) ? 1 : 2);
+        return issued_log_add(&s->log, about, now, both, str_is_empty(ssh.key) ? 1 : 2);
 }
 
 /* ---- hosts */
@@ -356,29 +356,80 @@ static struct error *answer(struct signer *s, struct arena *a, const struct link
         return error_new(ERROR_UNIMPLEMENTED, "the signer has no verb %u", request->verb);
 }
 
-/* One request and its answer. A refusal is an answer; an error here ends the process. */
-static struct error *serve_one(struct signer *s, struct link_server *link, const struct link_request *request)
-{
-        AUTO_PTR(arena) arena = arena_new(REQUEST_ARENA);
-        ProtobufCMessage *message = NULL;
-        AUTO_PTR(error) refusal = answer(s, arena, request, &message);
+/* What waits for its lines to be durable: a request with its answer or refusal. */
+struct pending {
+        uint32_t id;
+        uint16_t verb;
+        struct arena *arena;
+        ProtobufCMessage *message;
+        struct error *refusal;
+};
 
-        if (refusal == NULL)
-                return link_server_answer(link, request->id, message);
-        log_warn("request refused", LOG_INT("verb", request->verb), LOG_ERR(refusal));
-        TRY(link_server_refuse(link, request->id, refusal));
-        return s->is_broken ? error_copy(refusal) : NULL;
+struct batch {
+        struct pending all[LIMIT_SIGNER_BATCH];
+        size_t count;
+};
+
+static void batch_release(struct batch *b)
+{
+        for (size_t i = 0; i < b->count; i++) {
+                arena_free(b->all[i].arena);
+                error_free(b->all[i].refusal);
+        }
+        b->count = 0;
+}
+
+/* A refusal is an answer; an error here ends the process. */
+static struct error *send_answer(struct link_server *link, const struct pending *p)
+{
+        if (p->refusal == NULL)
+                return link_server_answer(link, p->id, p->message);
+        log_warn("request refused", LOG_INT("verb", p->verb), LOG_ERR(p->refusal));
+        return link_server_refuse(link, p->id, p->refusal);
+}
+
+/*
+ * Makes the lines of a batch durable, then lets its certificates go. When that fails, nothing of it leaves: whose line
+ * it was does not matter.
+ */
+static struct error *finish(struct signer *s, struct link_server *link, struct batch *b)
+{
+        AUTO_PTR(error) unwritten = issued_log_commit(&s->log);
+
+        for (size_t i = 0; i < b->count; i++) {
+                struct pending *p = &b->all[i];
+
+                if (unwritten != NULL && p->refusal == NULL)
+                        p->refusal = error_copy(unwritten);
+                TRY(send_answer(link, p));
+        }
+        if (unwritten != NULL && unwritten->code == ERROR_DATA_LOSS)
+                return error_copy(unwritten);
+        return s->is_broken && b->count > 0 && b->all[0].refusal != NULL ? error_copy(b->all[0].refusal) : NULL;
+}
+
+/* Waits for a request, works on those that have come by then, and answers them together. */
+static struct error *serve_batch(struct signer *s, struct link_server *link, struct batch *b, bool *ret_end)
+{
+        do {
+                struct link_request request;
+
+                TRY(link_server_next(link, &request, ret_end));
+                struct pending *p = &b->all[b->count++];
+                *p = (struct pending){ .id = request.id, .verb = request.verb, .arena = arena_new(REQUEST_ARENA) };
+                p->refusal = answer(s, p->arena, &request, &p->message);
+        } while (!s->is_broken && b->count < ARRAY_LEN(b->all) && s->log.lines.len < ISSUED_LOG_BATCH && link_server_has_next(link));
+        return finish(s, link, b);
 }
 
 static struct error *serve(struct signer *s, struct link_server *link)
 {
         for (;;) {
-                struct link_request request;
+                struct batch b = { .count = 0 };
                 bool is_end = false;
-                struct error *err = link_server_next(link, &request, &is_end);
+                struct error *err = serve_batch(s, link, &b, &is_end);
 
-                if (err == NULL)
-                        err = serve_one(s, link, &request);
+                batch_release(&b);
                 if (err == NULL)
                         continue;
                 if (!is_end && err->code != ERROR_UNAVAILABLE) /* auth may end between asking and reading */

@@ -5,7 +5,9 @@
 #include "signer/signer.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,6 +25,26 @@
 #include "rpc/wire.h"
 
 #define HOST_ID "1f2e3d4c-1111-4222-8333-444455556666"
+
+/* The disk, shared with the signer's process, which syncs through fdatasync() below. */
+static struct disk {
+        volatile unsigned syncs; /* begun */
+        volatile bool is_held;   /* each waits for a byte in the gate */
+        volatile int errnum;     /* how they end */
+        int gate[2];
+} *disk;
+
+int fdatasync(int fd)
+{
+        char go;
+
+        (void)fd;
+        disk->syncs++;
+        if (disk->is_held && read(disk->gate[0], &go, 1) != 1)
+                _exit(2);
+        errno = disk->errnum;
+        return disk->errnum == 0 ? 0 : -1;
+}
 
 struct fixture {
         char dir[64];
@@ -88,6 +110,9 @@ static int set_up(void **state)
         AUTO(key) tls = given_key(KEY_ECDSA_P256);
         AUTO(key) ssh = given_key(KEY_ED25519);
 
+        disk = mmap(NULL, sizeof *disk, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        assert_true(disk != MAP_FAILED);
+        assert_int_equal(pipe(disk->gate), 0);
         snprintf(f->dir, sizeof f->dir, "/tmp/signer_test.XXXXXX");
         assert_non_null(mkdtemp(f->dir));
         assert_done(loop_init(&f->loop, NULL));
@@ -114,6 +139,9 @@ static int tear_down(void **state)
                 closedir(dir);
         rmdir(ca);
         rmdir(f->dir);
+        close(disk->gate[0]);
+        close(disk->gate[1]);
+        munmap(disk, sizeof *disk);
         loop_release(&f->loop);
         error_free(f->err);
         arena_free(f->arena);
@@ -160,7 +188,7 @@ static struct error *asked_for_authorities(struct fixture *f, const char *cluste
                      &cteleport__internal__v1__authorities__descriptor);
 }
 
-static struct error *asked_for_host(struct fixture *f, const char *role)
+static Cteleport__Internal__V1__HostCertRequest host_request(const struct fixture *f, const char *role)
 {
         Cteleport__Internal__V1__HostCertRequest r = CTELEPORT__INTERNAL__V1__HOST_CERT_REQUEST__INIT;
 
@@ -171,6 +199,13 @@ static struct error *asked_for_host(struct fixture *f, const char *role)
         r.ttl_seconds = 3600;
         r.tls_public_key = (ProtobufCBinaryData){ .len = f->tls.len, .data = (uint8_t *)f->tls.ptr };
         r.ssh_public_key = (ProtobufCBinaryData){ .len = f->ssh.len, .data = (uint8_t *)f->ssh.ptr };
+        return r;
+}
+
+static struct error *asked_for_host(struct fixture *f, const char *role)
+{
+        Cteleport__Internal__V1__HostCertRequest r = host_request(f, role);
+
         return asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &r.base,
                      &cteleport__internal__v1__host_certs__descriptor);
 }
@@ -407,6 +442,97 @@ static void gives_out_no_certificate_that_it_cannot_record(void **state)
         assert_null(f->answer);
 }
 
+/* ---- durability ---------------------------------------------------------------------------------------------- */
+
+enum { CROWD = 30 };
+
+static void count_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        unsigned *answered = ctx;
+
+        assert_null(err);
+        assert_non_null(answer);
+        (*answered)++;
+}
+
+static void ask_for_host(struct fixture *f, unsigned *answered)
+{
+        Cteleport__Internal__V1__HostCertRequest r = host_request(f, "Node");
+
+        link_ask(f->link, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &r.base,
+                 &cteleport__internal__v1__host_certs__descriptor, SECONDS(30), count_answer, answered);
+}
+
+static void a_certificate_leaves_after_its_line_is_synced(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) log = BUF_MAX(64 * KiB);
+        unsigned answered = 0;
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        disk->is_held = true;
+        ask_for_host(f, &answered);
+        while (disk->syncs == 0 && answered == 0)
+                uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        assert_int_equal(answered, 0);
+        issued_log_of(f, &log);
+        assert_true(str_contains(buf_str(&log), STR("\"kind\":\"ssh\"")));
+        disk->is_held = false;
+        assert_int_equal(write(disk->gate[1], "g", 1), 1);
+        while (answered == 0)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+}
+
+static void orders_that_wait_share_a_sync(void **state)
+{
+        struct fixture *f = *state;
+        unsigned answered = 0;
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        disk->is_held = true;
+        ask_for_host(f, &answered);
+        while (disk->syncs == 0)
+                uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        for (int i = 0; i < CROWD; i++)
+                ask_for_host(f, &answered);
+        uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        disk->is_held = false;
+        assert_int_equal(write(disk->gate[1], "g", 1), 1);
+        while (answered < CROWD + 1)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        assert_true(disk->syncs < CROWD / 2);
+}
+
+static void ends_when_nobody_knows_what_is_on_the_disk(void **state)
+{
+        struct fixture *f = *state;
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        disk->errnum = EIO;
+        assert_refused(asked_for_host(f, "Node"), ERROR_DATA_LOSS, "issued certificates");
+        assert_null(f->answer);
+        assert_int_equal(ended(f), 1);
+}
+
+static void takes_back_the_line_of_a_disk_that_is_full(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) log = BUF_MAX(64 * KiB);
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        disk->errnum = ENOSPC;
+        assert_refused(asked_for_host(f, "Node"), ERROR_RESOURCE_EXHAUSTED, "issued certificates");
+        issued_log_of(f, &log);
+        assert_int_equal(log.len, 0);
+        disk->errnum = 0;
+        assert_done(asked_for_host(f, "Node"));
+}
+
 /* ---- the link ------------------------------------------------------------------------------------------------- */
 
 static void knows_no_other_verbs(void **state)
@@ -447,6 +573,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(records_nothing_when_it_refuses, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(begins_a_new_line_behind_one_that_was_torn, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(gives_out_no_certificate_that_it_cannot_record, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_certificate_leaves_after_its_line_is_synced, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(orders_that_wait_share_a_sync, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(ends_when_nobody_knows_what_is_on_the_disk, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(takes_back_the_line_of_a_disk_that_is_full, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(knows_no_other_verbs, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(answers_a_malformed_request_and_goes_on, set_up, tear_down),
         };
