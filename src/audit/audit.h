@@ -108,8 +108,9 @@ void audit_append_text(struct audit_log *log, struct str line, void (*done)(void
 void audit_log_close(struct audit_log *log, void (*closed)(void *ctx), void *ctx);
 
 /*
- * Adds the uids of the last LIMIT_AUDIT_TAIL bytes of events.log to ret (values are not NULL): for the
- * start, to tell what is there already. Blocks.
+ * Adds the uids of the last LIMIT_AUDIT_TAIL bytes to ret (values are not NULL): those of events.log and of the files
+ * that it was moved away as, in its directory, not packed. For the start, to tell what is there already; it is durable
+ * then. Blocks.
  */
 struct error *audit_log_uids(const struct audit_log *log, struct map *ret) MUST_USE;
 

@@ -6,9 +6,11 @@
  *
  * The batch belongs to the pool thread while is_busy.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,15 +91,15 @@ static struct error *open_log_file(struct audit_log *log)
 }
 
 /* Reads exactly len bytes at the offset. */
-static struct error *read_at(const struct audit_log *log, char *to, size_t len, off_t offset)
+static struct error *read_at(int fd, const char *path, char *to, size_t len, off_t offset)
 {
         while (len > 0) {
-                ssize_t n = pread(log->fd, to, len, offset);
+                ssize_t n = pread(fd, to, len, offset);
 
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n <= 0)
-                        return error_errno(n == 0 ? EIO : errno, "cannot read '%s'", log->path);
+                        return error_errno(n == 0 ? EIO : errno, "cannot read '%s'", path);
                 to += n;
                 len -= (size_t)n;
                 offset += n;
@@ -115,7 +117,7 @@ static struct error *find_last_line_end(const struct audit_log *log, off_t *ret)
                 size_t len = at < CHUNK ? (size_t)at : CHUNK;
 
                 at -= (off_t)len;
-                TRY(read_at(log, chunk, len, at));
+                TRY(read_at(log->fd, log->path, chunk, len, at));
                 const char *newline = memrchr(chunk, '\n', len);
                 if (newline != NULL) {
                         *ret = at + (newline - chunk) + 1;
@@ -137,7 +139,7 @@ static struct error *copy_to_torn(const struct audit_log *log, off_t from)
         while (from < log->size) {
                 size_t len = log->size - from < CHUNK ? (size_t)(log->size - from) : CHUNK;
 
-                TRY(read_at(log, chunk, len, from));
+                TRY(read_at(log->fd, log->path, chunk, len, from));
                 TRY(write_all(fd, (struct str){ chunk, len }, path));
                 from += (off_t)len;
         }
@@ -206,22 +208,102 @@ static void write_batch(struct audit_log *log)
                 log->broken = err;
 }
 
-struct error *audit_log_uids(const struct audit_log *log, struct map *ret)
+/* ---- which events are there already: at the start; blocks too ---------------------------------------- */
+
+/* events.log, or what it was called before it was moved away. */
+struct past_file {
+        char *path;
+        int fd;
+        struct timespec written;
+        off_t size;
+};
+
+struct past_files {
+        struct past_file *all;
+        size_t count;
+};
+
+static void past_files_release(struct past_files *p)
+{
+        for (size_t i = 0; i < p->count; i++) {
+                close(p->all[i].fd);
+                free(p->all[i].path);
+        }
+        free(p->all);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+        const struct past_file *x = a, *y = b;
+
+        if (x->written.tv_sec != y->written.tv_sec)
+                return x->written.tv_sec > y->written.tv_sec ? -1 : 1;
+        if (x->written.tv_nsec != y->written.tv_nsec)
+                return x->written.tv_nsec > y->written.tv_nsec ? -1 : 1;
+        return 0;
+}
+
+static void add_past_file(struct past_files *p, const char *dir, const char *name)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s", dir, name);
+        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+                return; /* rotated away since, or something else */
+        p->all[p->count++] = (struct past_file){ path, fd, st.st_mtim, st.st_size };
+        path = NULL;
+        fd = -1;
+}
+
+/* Rotation gives the file another name in its directory; what was written last is looked at first. */
+static struct error *find_past_files(const char *dir, struct past_files *ret)
+{
+        DIR *d = opendir(dir);
+        const struct dirent *e;
+
+        if (d == NULL)
+                return error_errno(errno, "cannot look into '%s'", dir);
+        ret->all = mem_array(LIMIT_EVENTS_FILES, sizeof *ret->all);
+        while ((e = readdir(d)) != NULL && ret->count < LIMIT_EVENTS_FILES)
+                if (e->d_name[0] != '.' && strcmp(e->d_name, "events.torn") != 0)
+                        add_past_file(ret, dir, e->d_name);
+        closedir(d);
+        qsort(ret->all, ret->count, sizeof *ret->all, newest_first);
+        return NULL;
+}
+
+/* The uids of its last bytes, at most `most`; once they are on the disk, for they leave the store then. */
+static struct error *add_uids(const struct past_file *f, size_t most, struct map *ret)
 {
         static const struct str mark = STR_INIT("\"uid\":\"");
-        off_t from = log->size > LIMIT_AUDIT_TAIL ? log->size - LIMIT_AUDIT_TAIL : 0;
+        size_t len = (size_t)f->size < most ? (size_t)f->size : most;
         AUTO(buf) tail = BUF_MAX(LIMIT_AUDIT_TAIL);
-        size_t len = (size_t)(log->size - from);
         char *to = buf_extend(&tail, len);
 
-        TRY(read_at(log, to, len, from));
+        if (fdatasync(f->fd) != 0)
+                return error_errno(errno, "cannot sync '%s'", f->path);
+        TRY(read_at(f->fd, f->path, to, len, f->size - (off_t)len));
         for (struct str rest = buf_str(&tail); !str_is_empty(rest);) {
                 struct str line = str_split(&rest, '\n');
                 const char *at = memmem(line.ptr, line.len, mark.ptr, mark.len); /* ours is the first: only the time precedes it */
                 size_t before = at == NULL ? line.len : (size_t)(at - line.ptr) + mark.len;
 
                 if (line.len - before > AUDIT_UID_LEN)
-                        map_put(ret, str_slice(line, before, AUDIT_UID_LEN), (void *)(uintptr_t)log);
+                        map_put(ret, str_slice(line, before, AUDIT_UID_LEN), (void *)(uintptr_t)1);
+        }
+        return NULL;
+}
+
+struct error *audit_log_uids(const struct audit_log *log, struct map *ret)
+{
+        AUTO(past_files) files = { 0 };
+        size_t left = LIMIT_AUDIT_TAIL;
+
+        TRY(find_past_files(log->dir, &files));
+        for (size_t i = 0; i < files.count && left > 0; i++) {
+                TRY(add_uids(&files.all[i], left, ret));
+                left -= (size_t)files.all[i].size < left ? (size_t)files.all[i].size : left;
         }
         return NULL;
 }

@@ -196,6 +196,27 @@ static void what_a_crash_left_reaches_the_log_once(void **state)
         assert_int_equal(count_in_log(f, "lost"), 1);
 }
 
+static void finds_events_in_files_that_were_rotated_away(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = mem_printf("%s/events.log", f->dir);
+        AUTO_MEM char *first = mem_printf("%s.1", path);
+        AUTO_MEM char *second = mem_printf("%s/events-20261128.log", f->dir);
+
+        leave_behind(f, "moved", true);
+        assert_int_equal(rename(path, first), 0);
+        leave_behind(f, "moved-too", true);
+        assert_int_equal(rename(path, second), 0);
+        leave_behind(f, "lost", false);
+        open_outbox(f);
+        assert_null(f->ready_err);
+        assert_int_equal(count_in_log(f, "moved"), 0);
+        assert_int_equal(count_in_log(f, "moved-too"), 0);
+        assert_int_equal(count_in_log(f, "lost"), 1);
+        close_outbox(f);
+        assert_int_equal(count_in_store(f), 0);
+}
+
 static void many_left_events_are_all_found(void **state)
 {
         struct fixture *f = *state;
@@ -262,6 +283,7 @@ int main(void)
                 ROW(an_event_goes_from_its_transaction_to_the_log_and_leaves_the_store),
                 ROW(a_transaction_that_does_not_happen_is_not_told_of),
                 ROW(what_a_crash_left_reaches_the_log_once),
+                ROW(finds_events_in_files_that_were_rotated_away),
                 ROW(many_left_events_are_all_found),
                 ROW(nothing_happens_unaudited_while_the_log_is_full),
                 ROW(says_at_the_start_when_the_log_cannot_be_written),

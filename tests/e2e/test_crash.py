@@ -132,6 +132,23 @@ def test_nothing_is_lost_whatever_is_killed_200_times(cluster, aws):
     assert len(acknowledged) > KILLS // 4
 
 
+@pytest.mark.parametrize("name", ["events.log.1", "events-20260101.log"])
+def test_no_event_comes_twice_when_the_log_was_rotated(cluster, name):
+    """The log moves away right after an event is in it, while auth is dead."""
+    before = {e["uid"] for e in cluster.events()}
+    cluster.create(iam_token("rotated"))
+    wait_until(lambda: cluster.events("join_token.create"), "the event is in the log")
+    kill_tree(cluster.process)
+    cluster.process = None
+    log = cluster.data_dir / "log" / "events.log"
+    log.rename(log.with_name(name))
+    cluster.start()
+    old = [json.loads(line)["uid"] for line in log.with_name(name).read_text().splitlines()]
+    new = [e["uid"] for e in cluster.events()]
+    assert before < set(old)
+    assert not set(old) & set(new)
+
+
 @pytest.mark.parametrize("service", ["proxy", "auth", "signer", "sts", "instance"])
 def test_a_service_that_dies_is_started_again_and_said_once(make_cluster, aws, service):
     cluster = make_cluster(ssh=True)
