@@ -95,7 +95,8 @@ static void fail(struct attempt *at, const char *check, struct error *err)
         at->failure = error_hint(err, "%s%s(request %s)", hint == NULL ? "" : hint, hint == NULL ? "" : " ", at->request_id);
         at->is_waiting = true;
         struct duration wait = { 0 };
-        if (!at->is_forwarded && sources_is_refusal(at->failure))
+        /* Proxies count the refusals that they pass on themselves; that nobody could be asked, auth alone knows. */
+        if ((!at->is_forwarded && sources_is_refusal(at->failure)) || at->is_sts_silent)
                 wait = sources_failed(frontdoor_sources(at->auth->door), at->peer, loop_now(&at->auth->loop));
         if (wait.ns == 0) {
                 loop_defer(&at->auth->loop, on_failing, at);
@@ -561,6 +562,8 @@ static void on_sts_answer(void *ctx, const ProtobufCMessage *msg, struct error *
         at->sts_ms = answer->ms;
         if (answer->aws_date != 0)
                 compare_clocks(at, answer->aws_date);
+        /* No answer at all: the host named one that is out of reach, or not there. */
+        at->is_sts_silent = answer->outcome == CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE && answer->http_status == 0;
         err = error_of_answer(at, answer);
         if (err != NULL) {
                 fail(at, "sts", err);
@@ -590,6 +593,7 @@ static void ask_sts(struct attempt *at, const struct sts_request *request)
         q.headers = list;
         q.n_headers = request->header_count;
         q.within_ms = TIMEOUT_STS_TOTAL;
+        q.source = (char *)arena_str(arena, address_ip(at->peer)).ptr;
         conversation_enter(&at->at, ASK_STS);
         at->is_waiting = true;
         auth_ask(at->auth, at->auth->sts, CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY, &q.base,

@@ -59,6 +59,7 @@ struct attempt {
 
         /* Attested by AWS, measured by us. */
         struct aws_identity identity;
+        bool is_sts_silent; /* the STS host that was named gave no answer */
         bool has_skew, has_aws_skew;
         int64_t skew_seconds;     /* the host's clock minus ours */
         int64_t aws_skew_seconds; /* our clock minus AWS's */

@@ -77,14 +77,29 @@ struct error *sts_arn_check(struct str arn, struct str partition, struct str acc
         return NULL;
 }
 
+/* An answer that says both is none: whoever wrote it does not mean the identity. */
+static bool has_error(const json_t *object)
+{
+        static const char *const names[] = { "Error", "Errors", "ErrorResponse", "__type" };
+
+        for (void *at = json_object_iter((json_t *)(uintptr_t)object); at != NULL;
+             at = json_object_iter_next((json_t *)(uintptr_t)object, at))
+                for (size_t i = 0; i < ARRAY_LEN(names); i++)
+                        if (str_equal_nocase(str_of(json_object_iter_key(at)), str_of(names[i])))
+                                return true;
+        return false;
+}
+
 static struct error *identity_read(struct str body, const char *partition, struct sts_answer *ret)
 {
         AUTO(strict_json) json = { 0 };
         struct str account, arn, user_id = { 0 };
 
         TRY(strict_json_read(body, "the answer", &json));
-        const json_t *result = json_object_get(json_object_get(json.root, "GetCallerIdentityResponse"),
-                                               "GetCallerIdentityResult");
+        const json_t *response = json_object_get(json.root, "GetCallerIdentityResponse");
+        const json_t *result = json_object_get(response, "GetCallerIdentityResult");
+        if (has_error(json.root) || has_error(response) || has_error(result))
+                return error_new(ERROR_INVALID_ARGUMENT, "the answer holds an error");
         if (!json_is_object(result))
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer holds no GetCallerIdentityResult");
         if (!strict_json_text(result, "Account", &account) || !name_is_aws_account(account))
@@ -127,6 +142,91 @@ static bool is_code(struct str code)
         return code.len > 0 && code.len <= CODE_MAX;
 }
 
+#define SEE_CREDENTIALS "`teleport aws identity` there shows which credentials are used"
+#define CLOCK_SLOW "Signature expired"
+#define CLOCK_FAST "Signature not yet current"
+#define REGION "valid region"
+
+/*
+ * All that STS can tell us: its codes, and what we say of them. Its own words are looked at for `says`, and stay here:
+ * they can repeat what was sent, a session token for one.
+ */
+static const struct known_code {
+        const char *code;
+        const char *says; /* part of STS's message, or NULL */
+        const char *sentence;
+        const char *hint; /* what the operator of the joining host can do, or NULL */
+} known_codes[] = {
+        { "InvalidClientTokenId", NULL, "the access key or its session token is not known",
+          "check that the access key exists and is active, that its session token is complete, that it belongs "
+          "to the partition of AWS_REGION, and that the region is enabled for the account; " SEE_CREDENTIALS },
+        { "UnrecognizedClientException", NULL, "the access key or its session token is not known", SEE_CREDENTIALS },
+        { "ExpiredToken", NULL, "the session token has expired",
+          "the host signed with expired temporary credentials: refresh them; " SEE_CREDENTIALS },
+        { "ExpiredTokenException", NULL, "the session token has expired",
+          "the host signed with expired temporary credentials: refresh them; " SEE_CREDENTIALS },
+        { "SignatureDoesNotMatch", CLOCK_SLOW, CLOCK_SLOW ": its time is too far behind AWS's clock",
+          "the clock of the joining host is slow: let it follow a time server (chrony, systemd-timesyncd)" },
+        { "SignatureDoesNotMatch", CLOCK_FAST, CLOCK_FAST ": its time is too far ahead of AWS's clock",
+          "the clock of the joining host is fast: let it follow a time server (chrony, systemd-timesyncd)" },
+        { "SignatureDoesNotMatch", REGION, "the credential is not scoped to a " REGION,
+          "the host signed for another region than that of its STS host: check AWS_REGION" },
+        { "SignatureDoesNotMatch", NULL, "the signature is not the one of this request by this key",
+          "check the secret access key on the joining host; " SEE_CREDENTIALS },
+        { "IncompleteSignature", NULL, "the signature is not complete",
+          "look for a blank or line break in the access key on the joining host" },
+        { "MissingAuthenticationToken", NULL, "the request has no signature", NULL },
+        { "RequestExpired", NULL, "the request is too old", "let the joining host follow a time server (chrony, systemd-timesyncd)" },
+        { "OptInRequired", NULL, "the account is not signed up for this", "the AWS account is not active, or not signed up for this region" },
+        { "AccessDenied", NULL, "a policy does not allow it", "check the policy of the VPC endpoint of STS: IAM policies cannot deny this call" },
+        { "AccessDeniedException", NULL, "a policy does not allow it", NULL },
+        { "NotAuthorized", NULL, "a policy does not allow it", NULL },
+        { "RegionDisabledException", NULL, "STS is not enabled in this region",
+          "enable STS in this region for the account, or use another AWS_REGION" },
+        { "InvalidIdentityToken", NULL, "the web identity token is not accepted", NULL },
+        { "IDPRejectedClaim", NULL, "the identity provider refuses the web identity token", NULL },
+        { "IDPCommunicationError", NULL, "the identity provider does not answer AWS", NULL },
+        { "MalformedPolicyDocument", NULL, "the policy is malformed", NULL },
+        { "PackedPolicyTooLarge", NULL, "the policy and tags are too large", NULL },
+        { "InvalidAction", NULL, "there is no such action", NULL },
+        { "MissingAction", NULL, "the request names no action", NULL },
+        { "InvalidRequest", NULL, "the request is malformed", NULL },
+        { "ValidationError", NULL, "the request is malformed", NULL },
+        { "MalformedQueryString", NULL, "the request is malformed", NULL },
+        { "InvalidQueryParameter", NULL, "the request is malformed", NULL },
+        { "InvalidParameterValue", NULL, "a parameter is not valid", NULL },
+        { "InvalidParameterCombination", NULL, "the parameters do not go together", NULL },
+        { "MissingParameter", NULL, "a parameter is missing", NULL },
+        { "Throttling", NULL, "too many requests", NULL },
+        { "ThrottlingException", NULL, "too many requests", NULL },
+        { "ThrottledException", NULL, "too many requests", NULL },
+        { "RequestThrottledException", NULL, "too many requests", NULL },
+        { "RequestThrottled", NULL, "too many requests", NULL },
+        { "TooManyRequestsException", NULL, "too many requests", NULL },
+        { "RequestLimitExceeded", NULL, "too many requests", NULL },
+        { "BandwidthLimitExceeded", NULL, "too many requests", NULL },
+        { "LimitExceededException", NULL, "too many requests", NULL },
+        { "SlowDown", NULL, "too many requests", NULL },
+        { "PriorRequestNotComplete", NULL, "too many requests", NULL },
+        { "TransactionInProgressException", NULL, "too many requests", NULL },
+        { "EC2ThrottledException", NULL, "too many requests", NULL },
+        { "ProvisionedThroughputExceededException", NULL, "too many requests", NULL },
+        { "RequestTimeout", NULL, "the request came too slowly", NULL },
+        { "RequestTimeoutException", NULL, "the request came too slowly", NULL },
+        { "InternalFailure", NULL, "AWS failed", NULL },
+        { "InternalError", NULL, "AWS failed", NULL },
+        { "ServiceUnavailable", NULL, "STS is out of order", NULL },
+};
+
+static const struct known_code *find_code(struct str code, struct str message)
+{
+        for (size_t i = 0; i < ARRAY_LEN(known_codes); i++)
+                if (str_equal(code, str_of(known_codes[i].code)) &&
+                    (known_codes[i].says == NULL || str_contains(message, str_of(known_codes[i].says))))
+                        return &known_codes[i];
+        return NULL;
+}
+
 bool sts_error_read(struct str body, char **ret_code, char **ret_message)
 {
         AUTO(strict_json) json = { 0 };
@@ -136,7 +236,7 @@ bool sts_error_read(struct str body, char **ret_code, char **ret_message)
         if (not_json == NULL) {
                 const json_t *error = json_object_get(json.root, "Error");
 
-                if (!strict_json_text(error, "Code", &code) || !is_code(code))
+                if (!strict_json_text(error, "Code", &code))
                         return false;
                 (void)strict_json_text(error, "Message", &message);
         } else {
@@ -146,11 +246,12 @@ bool sts_error_read(struct str body, char **ret_code, char **ret_message)
                         return false;
                 code = sts_xml_text(text, "Code");
                 message = sts_xml_text(text, "Message");
-                if (!is_code(code))
-                        return false;
         }
-        *ret_code = str_dup(code);
-        *ret_message = escaped(message);
+        if (!is_code(code))
+                return false;
+        const struct known_code *known = find_code(code, message);
+        *ret_code = str_dup(known == NULL ? STR(STS_UNKNOWN_CODE) : str_of(known->code));
+        *ret_message = str_dup(known == NULL ? STR("") : str_of(known->sentence));
         return true;
 }
 
@@ -185,10 +286,6 @@ bool sts_code_is_transient(struct str code)
         return false;
 }
 
-#define SEE_CREDENTIALS "`teleport aws identity` there shows which credentials are used"
-#define CLOCK_SLOW "Signature expired"
-#define CLOCK_FAST "Signature not yet current"
-
 bool sts_refusal_is_about_clock(struct str code, struct str message)
 {
         return str_equal(code, STR("SignatureDoesNotMatch")) &&
@@ -197,34 +294,9 @@ bool sts_refusal_is_about_clock(struct str code, struct str message)
 
 const char *sts_refusal_hint(struct str code, struct str message)
 {
-        static const struct {
-                const char *code;
-                const char *says; /* part of the message, or NULL */
-                const char *hint;
-        } hints[] = {
-                { "InvalidClientTokenId", NULL,
-                  "check that the access key exists and is active, that its session token is complete, that it belongs "
-                  "to the partition of AWS_REGION, and that the region is enabled for the account; " SEE_CREDENTIALS },
-                { "ExpiredToken", NULL, "the host signed with expired temporary credentials: refresh them; " SEE_CREDENTIALS },
-                { "ExpiredTokenException", NULL, "the host signed with expired temporary credentials: refresh them; " SEE_CREDENTIALS },
-                { "SignatureDoesNotMatch", CLOCK_SLOW,
-                  "the clock of the joining host is slow: let it follow a time server (chrony, systemd-timesyncd)" },
-                { "SignatureDoesNotMatch", CLOCK_FAST,
-                  "the clock of the joining host is fast: let it follow a time server (chrony, systemd-timesyncd)" },
-                { "SignatureDoesNotMatch", "valid region",
-                  "the host signed for another region than that of its STS host: check AWS_REGION" },
-                { "SignatureDoesNotMatch", NULL, "check the secret access key on the joining host; " SEE_CREDENTIALS },
-                { "IncompleteSignature", NULL, "look for a blank or line break in the access key on the joining host" },
-                { "OptInRequired", NULL, "the AWS account is not active, or not signed up for this region" },
-                { "AccessDenied", NULL, "check the policy of the VPC endpoint of STS: IAM policies cannot deny this call" },
-                { "RegionDisabledException", NULL, "enable STS in this region for the account, or use another AWS_REGION" },
-        };
+        const struct known_code *known = find_code(code, message);
 
-        for (size_t i = 0; i < ARRAY_LEN(hints); i++)
-                if (str_equal(code, str_of(hints[i].code)) &&
-                    (hints[i].says == NULL || str_contains(message, str_of(hints[i].says))))
-                        return hints[i].hint;
-        return NULL;
+        return known == NULL ? NULL : known->hint;
 }
 
 /* ---- the whole answer ------------------------------------------------------------------------------ */
@@ -238,18 +310,59 @@ static enum sts_outcome outcome_of_error(int status, struct sts_answer *a, bool 
         return sts_code_is_transient(str_of(a->code)) ? STS_OUTCOME_UNREACHABLE : STS_OUTCOME_REFUSED;
 }
 
-void sts_answer_read(int http_status, struct str body, const char *partition, struct sts_answer *ret)
+/* The forms of JSON that AWS sends, with UTF-8 or nothing said of it. */
+static bool is_json_type(struct str type)
+{
+        static const char *const types[] = { "application/json", "application/x-amz-json-1.0", "application/x-amz-json-1.1" };
+        struct str rest = type;
+        struct str form = str_trim(str_split(&rest, ';'));
+        struct str parameter = str_trim(rest);
+
+        if (!str_is_empty(parameter) && !str_equal_nocase(parameter, STR("charset=utf-8")) &&
+            !str_equal_nocase(parameter, STR("charset=\"utf-8\"")))
+                return false;
+        for (size_t i = 0; i < ARRAY_LEN(types); i++)
+                if (str_equal_nocase(form, str_of(types[i])))
+                        return true;
+        return false;
+}
+
+static bool is_xml_type(struct str type)
+{
+        struct str rest = type;
+        struct str form = str_trim(str_split(&rest, ';'));
+
+        return str_equal_nocase(form, STR("text/xml")) || str_equal_nocase(form, STR("application/xml"));
+}
+
+static struct error *check_form(const struct sts_http *http)
+{
+        if (!str_is_empty(http->content_encoding))
+                return error_new(ERROR_INVALID_ARGUMENT, "the answer is encoded, which nobody asked for");
+        if (!is_json_type(http->content_type))
+                return error_new(ERROR_INVALID_ARGUMENT, "the answer is not said to be JSON (Content-Type)");
+        return NULL;
+}
+
+void sts_answer_read(const struct sts_http *http, const char *partition, struct sts_answer *ret)
 {
         struct sts_answer a = { 0 };
+        int http_status = http->status;
+        struct str body = http->body;
 
         if (http_status == 200) {
-                AUTO_PTR(error) err = identity_read(body, partition, &a);
+                AUTO_PTR(error) err = check_form(http);
+
+                if (err == NULL)
+                        err = identity_read(body, partition, &a);
 
                 a.outcome = err == NULL ? STS_OUTCOME_IDENTIFIED : STS_OUTCOME_STRANGE;
                 if (err != NULL)
                         a.message = str_dup(str_of(err->what));
         } else {
-                bool is_error_document = sts_error_read(body, &a.code, &a.message);
+                bool is_error_document = str_is_empty(http->content_encoding) &&
+                                         (is_json_type(http->content_type) || is_xml_type(http->content_type)) &&
+                                         sts_error_read(body, &a.code, &a.message);
 
                 a.outcome = outcome_of_error(http_status, &a, is_error_document);
                 if (!is_error_document)

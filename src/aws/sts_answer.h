@@ -24,18 +24,26 @@ struct sts_answer {
         char *account; /* twelve digits */
         char *arn;     /* of that account and partition */
         char *user_id;
-        char *code;    /* STS's error code, letters and dots */
-        char *message; /* STS's message or our reason, clipped and escaped */
+        char *code;    /* STS's error code if it is one of the table in sts_answer.c, or STS_UNKNOWN_CODE */
+        char *message; /* what we say of the code, or our reason: never STS's own words */
 };
 void sts_answer_release(struct sts_answer *a);
 
+#define STS_UNKNOWN_CODE "an unknown code"
+
+/* What came over HTTP; header values are "" when absent. */
+struct sts_http {
+        int status;
+        struct str content_type, content_encoding, body;
+};
+
 /* Reads a whole answer. `partition` is that of the host that was asked; the ARN must belong to it. */
-void sts_answer_read(int http_status, struct str body, const char *partition, struct sts_answer *ret);
+void sts_answer_read(const struct sts_http *http, const char *partition, struct sts_answer *ret);
 
 /* "arn:aws:sts::123456789012:assumed-role/web/i-0abc": INVALID_ARGUMENT unless well formed and of this account. */
 struct error *sts_arn_check(struct str arn, struct str partition, struct str account) MUST_USE;
 
-/* What the operator of the joining host can do about a refusal; NULL when nothing useful is known. */
+/* What the operator of the joining host can do about a refusal, by its code and message as read; NULL when nothing useful is known. */
 const char *sts_refusal_hint(struct str code, struct str message);
 
 /* Whether STS refused a signature because of its time. */
@@ -48,8 +56,8 @@ bool sts_code_is_transient(struct str code);
 struct str sts_xml_text(struct str xml, const char *tag);
 
 /*
- * Code and message (both owned by the caller, the message clipped and escaped) of an error document,
- * JSON or XML; false if it is neither.
+ * Code and message (both owned by the caller) of an error document, JSON or XML; false if it is neither. The message is
+ * our sentence on the code, "" with STS_UNKNOWN_CODE: what AWS writes may repeat what it was sent.
  */
 bool sts_error_read(struct str body, char **ret_code, char **ret_message);
 

@@ -28,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (size == 0)
                 return 0;
         int status = statuses[data[0] % ARRAY_LEN(statuses)];
-        sts_answer_read(status, str_of_bytes(data + 1, size - 1), "aws", &a);
+        const struct str type = data[0] & 0x80 ? STR("text/xml") : STR("application/json");
+        sts_answer_read(&(struct sts_http){ status, type, STR(""), str_of_bytes(data + 1, size - 1) }, "aws", &a);
         if ((a.outcome == STS_OUTCOME_IDENTIFIED) != (a.arn[0] != '\0'))
                 bug("an ARN without an identity, or the other way round");
         if (a.outcome == STS_OUTCOME_IDENTIFIED) {

@@ -33,7 +33,22 @@ static void believes_only_whole_identities_and_tells_refusals_from_trouble(void 
                 { "members we do not know", 200,
                   ANSWER("{\"New\":[1,{}],\"Account\":\"123456789012\",\"Arn\":\"" WEB "\"}"), STS_OUTCOME_IDENTIFIED,
                   WEB },
-                { "not JSON", 200, "<GetCallerIdentityResponse/>", STS_OUTCOME_STRANGE, "not well-formed" },
+                { "not JSON", 200, "GetCallerIdentityResponse", STS_OUTCOME_STRANGE, "not well-formed" },
+                { "XML", 200, "<GetCallerIdentityResponse/>", STS_OUTCOME_STRANGE, "not said to be JSON" },
+                { "an error beside an identity", 200,
+                  "{\"Error\":{\"Code\":\"AccessDenied\"},\"GetCallerIdentityResponse\":{\"GetCallerIdentityResult\":"
+                  "{\"Account\":\"123456789012\",\"Arn\":\"" WEB "\"}}}",
+                  STS_OUTCOME_STRANGE, "holds an error" },
+                { "an error within the response", 200,
+                  "{\"GetCallerIdentityResponse\":{\"Error\":null,\"GetCallerIdentityResult\":"
+                  "{\"Account\":\"123456789012\",\"Arn\":\"" WEB "\"}}}",
+                  STS_OUTCOME_STRANGE, "holds an error" },
+                { "an error within the result", 200,
+                  ANSWER("{\"Account\":\"123456789012\",\"Arn\":\"" WEB "\",\"error\":{}}"), STS_OUTCOME_STRANGE,
+                  "holds an error" },
+                { "a code that is in no table", 403,
+                  "{\"Error\":{\"Code\":\"FwoGZXIvYXdzEJr\",\"Message\":\"FwoGZXIvYXdzEJr\"}}", STS_OUTCOME_REFUSED,
+                  STS_UNKNOWN_CODE },
                 { "empty", 200, "", STS_OUTCOME_STRANGE, "not well-formed" },
                 { "an array", 200, "[]", STS_OUTCOME_STRANGE, "not a JSON object" },
                 { "something behind it", 200, ANSWER("{\"Account\":\"123456789012\",\"Arn\":\"" WEB "\"}") "{}",
@@ -90,12 +105,75 @@ static void believes_only_whole_identities_and_tells_refusals_from_trouble(void 
                 AUTO(sts_answer) a = { 0 };
 
                 print_message("%s\n", cases[i].name);
-                sts_answer_read(cases[i].status, str_of(cases[i].body), "aws", &a);
+                bool is_json = cases[i].body[0] != '<';
+                const struct sts_http http = { cases[i].status, str_of(is_json ? "application/json" : "text/xml"), STR(""),
+                                               str_of(cases[i].body) };
+                sts_answer_read(&http, "aws", &a);
                 assert_int_equal(a.outcome, cases[i].outcome);
                 assert_true(strstr(a.message, cases[i].says) != NULL || strcmp(a.code, cases[i].says) == 0 ||
                             strcmp(a.arn, cases[i].says) == 0);
                 assert_int_equal(a.arn[0] != '\0', a.outcome == STS_OUTCOME_IDENTIFIED);
                 assert_int_equal(a.account[0] != '\0', a.outcome == STS_OUTCOME_IDENTIFIED);
+        }
+}
+
+static void repeats_nothing_that_sts_wrote(void **state)
+{
+        static const char *const bodies[] = {
+                "{\"Error\":{\"Code\":\"ExpiredToken\",\"Message\":\"SECRET is expired\",\"Type\":\"SECRET\"}}",
+                "{\"Error\":{\"Code\":\"SECRET\",\"Message\":\"SECRET\"}}",
+                "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>Signature expired: SECRET</Message></Error></ErrorResponse>",
+                "<ErrorResponse><Error><Code>SECRET</Code><Message>SECRET</Message></Error></ErrorResponse>",
+                "{\"Error\":{\"Code\":\"SECRET SECRET\"}}",
+                "SECRET",
+        };
+        static const int statuses[] = { 200, 302, 400, 403, 429, 503 };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(bodies) * ARRAY_LEN(statuses); i++) {
+                AUTO(sts_answer) a = { 0 };
+                struct str body = str_of(bodies[i % ARRAY_LEN(bodies)]);
+                const struct sts_http http = { statuses[i / ARRAY_LEN(bodies)],
+                                               str_starts_with(body, STR("<")) ? STR("text/xml") : STR("application/json"), STR(""), body };
+
+                sts_answer_read(&http, "aws", &a);
+                assert_null(strstr(a.code, "SECRET"));
+                assert_null(strstr(a.message, "SECRET"));
+                assert_string_equal(a.arn, "");
+        }
+}
+
+static void believes_json_only_in_the_forms_that_aws_sends(void **state)
+{
+        static const struct {
+                const char *type, *encoding;
+                bool is_fine;
+        } cases[] = {
+                { "application/json", "", true },
+                { "Application/JSON; Charset=UTF-8", "", true },
+                { "application/json;charset=\"utf-8\"", "", true },
+                { "application/x-amz-json-1.1", "", true },
+                { "", "", false },
+                { "text/json", "", false },
+                { "text/html", "", false },
+                { "text/xml", "", false },
+                { "application/json-seq", "", false },
+                { "application/json, text/html", "", false },
+                { "application/json; charset=utf-16", "", false },
+                { "application/json; charset=utf-8; x=y", "", false },
+                { "application/json", "gzip", false },
+                { "application/json", "identity", false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO(sts_answer) a = { 0 };
+                const struct sts_http http = { 200, str_of(cases[i].type), str_of(cases[i].encoding),
+                                               STR(ANSWER("{\"Account\":\"123456789012\",\"Arn\":\"" WEB "\"}")) };
+
+                print_message("%s %s\n", cases[i].type, cases[i].encoding);
+                sts_answer_read(&http, "aws", &a);
+                assert_int_equal(a.outcome, cases[i].is_fine ? STS_OUTCOME_IDENTIFIED : STS_OUTCOME_STRANGE);
         }
 }
 
@@ -107,7 +185,7 @@ static void refuses_json_that_is_nested_too_deeply(void **state)
         (void)state;
         for (int i = 0; i < 20000; i++)
                 buf_put_c(&deep, "{\"a\":");
-        sts_answer_read(200, buf_str(&deep), "aws", &a);
+        sts_answer_read(&(struct sts_http){ 200, STR("application/json"), STR(""), buf_str(&deep) }, "aws", &a);
         assert_int_equal(a.outcome, STS_OUTCOME_STRANGE);
         assert_non_null(strstr(a.message, "nested"));
 }
@@ -181,6 +259,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(believes_only_whole_identities_and_tells_refusals_from_trouble),
+                cmocka_unit_test(repeats_nothing_that_sts_wrote),
+                cmocka_unit_test(believes_json_only_in_the_forms_that_aws_sends),
                 cmocka_unit_test(refuses_json_that_is_nested_too_deeply),
                 cmocka_unit_test(knows_the_identities_of_aws),
                 cmocka_unit_test(advises_on_clocks_keys_and_regions),

@@ -2,6 +2,9 @@
 #define CURL_DISABLE_TYPECHECK 1 /* its checks wrap functions that we call through a table */
 #include "net/http_client.h"
 
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -14,13 +17,17 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "loop/loop.h"
+#include "net/address.h"
 #include "net/curl_api.h"
+#include "net/http_proxy.h"
+#include "net/lookup.h"
 
 /* A socket of libcurl's, from socket(2) to close(2). */
 struct peer {
         struct peer *next;
         int fd;
         bool is_watched; /* libcurl waits for it; one that nobody waits for is idle */
+        bool is_ended;   /* by us: nothing leaves on it any more */
 };
 
 struct http_client {
@@ -33,6 +40,7 @@ struct http_client {
         size_t ca_pem_len;
         unsigned keep;
         struct peer *peers;
+        struct lookups *lookups; /* libcurl's own block the loop when they are given up */
 };
 
 /* libcurl's wish to hear about a socket. */
@@ -42,13 +50,28 @@ struct watch {
         int fd;
 };
 
+/* Whether the peer has ended a TLS connection with close_notify: shared by the connection and its call. */
+struct tls_end {
+        unsigned refs;
+        bool is_notified;
+};
+
 struct http_call {
         struct http_client *client; /* NULL once finished */
         struct loop *loop;
         CURL *easy;
-        struct curl_slist *headers, *connect_to;
+        struct curl_slist *headers, *connect_to, *resolve;
+        struct lookup *lookup; /* before libcurl has it */
+        struct instant started;
+        char *target;          /* host name that is dialled; NULL: an address */
+        int target_port;
+        unsigned requests;     /* sent */
+        unsigned framing;      /* bits: what the answer's head has said of its frame */
+        struct tls_end *end;   /* of the connection that the answer comes on; NULL without TLS */
+        bool is_head_whole;    /* the blank line behind it has come */
+        bool is_ambiguous;     /* one of these came twice */
         char *host; /* "https://sts.amazonaws.com", escaped, for messages */
-        struct duration connect_within;
+        struct duration connect_within, within;
         char *wanted_name[HTTP_WANTED_MAX];
         char *wanted[HTTP_WANTED_MAX];
         size_t received, limit;
@@ -61,6 +84,58 @@ struct http_call {
         void *ctx;
 };
 
+/* ---- how TLS ends: libcurl itself takes a connection that was cut for one that has ended ----------------- */
+
+static void tls_end_unref(struct tls_end *end)
+{
+        if (end != NULL && --end->refs == 0)
+                free(end);
+}
+
+static void on_ssl_freed(void *parent UNUSED, void *end, CRYPTO_EX_DATA *data UNUSED, int index UNUSED, long arg UNUSED,
+                         void *ctx UNUSED)
+{
+        tls_end_unref(end);
+}
+
+static int tls_end_index(void)
+{
+        static int index = -1;
+
+        if (index < 0)
+                index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_ssl_freed);
+        return index;
+}
+
+static void on_tls_event(const SSL *ssl, int where, int ret)
+{
+        struct tls_end *end = SSL_get_ex_data(ssl, tls_end_index());
+
+        if (end == NULL && (where & SSL_CB_HANDSHAKE_START) != 0) {
+                end = NEW(struct tls_end);
+                end->refs = 1;
+                if (SSL_set_ex_data((SSL *)(uintptr_t)ssl, tls_end_index(), end) != 1)
+                        bug("out of memory in OpenSSL");
+        }
+        if (end != NULL && where == SSL_CB_READ_ALERT && (ret & 0xff) == SSL_AD_CLOSE_NOTIFY)
+                end->is_notified = true;
+}
+
+/* The connection of a call that has begun to receive. */
+static void find_tls_end(struct http_call *call)
+{
+        struct curl_tlssessioninfo *tls = NULL;
+
+        tls_end_unref(call->end);
+        call->end = NULL;
+        call->client->curl->easy_getinfo(call->easy, CURLINFO_TLS_SSL_PTR, &tls);
+        if (tls == NULL || tls->backend != CURLSSLBACKEND_OPENSSL || tls->internals == NULL)
+                return;
+        call->end = SSL_get_ex_data(tls->internals, tls_end_index());
+        if (call->end != NULL)
+                call->end->refs++;
+}
+
 /* ---- the end of a call ------------------------------------------------------------------------------ */
 
 static void call_free(struct http_call *call)
@@ -71,6 +146,8 @@ static void call_free(struct http_call *call)
         }
         wipe(call->body.ptr, call->body.len);
         buf_release(&call->body);
+        tls_end_unref(call->end);
+        free(call->target);
         free(call->host);
         free(call);
 }
@@ -99,11 +176,16 @@ static void finish(struct http_call *call, struct error *err)
 {
         struct http_client *c = call->client;
 
+        lookup_cancel(call->lookup);
+        call->lookup = NULL;
+        if (err != NULL && err->code == ERROR_UNAVAILABLE && call->target != NULL)
+                lookups_forget(c->lookups, str_of(call->target)); /* perhaps it has moved */
         if (call->easy != NULL) {
                 c->curl->multi_remove_handle(c->multi, call->easy);
                 c->curl->easy_cleanup(call->easy);
                 wipe_list(c->curl, call->headers);
                 wipe_list(c->curl, call->connect_to);
+                wipe_list(c->curl, call->resolve);
                 call->easy = NULL;
         }
         call->client = NULL;
@@ -145,7 +227,11 @@ static struct error *call_error(struct http_call *call, CURLcode code)
                 if (call->is_over_limit)
                         return error_new(ERROR_RESOURCE_EXHAUSTED, "%s answered more than %zu bytes", call->host,
                                          call->limit);
+                if (call->is_ambiguous)
+                        return error_new(ERROR_INTERNAL, "%s answers with the length or the type of its answer told twice", call->host);
                 break;
+        case CURLE_ABORTED_BY_CALLBACK:
+                return error_new(ERROR_UNAVAILABLE, "the connection to %s broke: it was kept, and had ended meanwhile", call->host);
         case CURLE_WEIRD_SERVER_REPLY:
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_BAD_CONTENT_ENCODING:
@@ -156,6 +242,19 @@ static struct error *call_error(struct http_call *call, CURLcode code)
                 break;
         }
         return error_new(ERROR_UNAVAILABLE, "the connection to %s broke: %s", call->host, said);
+}
+
+/* What frames an answer, as bits of call->framing. */
+enum { FRAMED_BY_LENGTH = 1 << 0, FRAMED_BY_CHUNKS = 1 << 1 };
+
+/* Whether the end of the answer was seen. libcurl has looked at lengths and chunks. */
+static bool is_whole(const struct http_call *call)
+{
+        bool has_body = call->status != 204 && call->status != 304;
+
+        if (!call->is_head_whole)
+                return false;
+        return !has_body || (call->framing & (FRAMED_BY_LENGTH | FRAMED_BY_CHUNKS)) != 0 || call->end == NULL || call->end->is_notified;
 }
 
 static void take_finished(struct http_client *c)
@@ -171,6 +270,8 @@ static void take_finished(struct http_client *c)
                 c->curl->easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
                 c->curl->easy_getinfo(msg->easy_handle, CURLINFO_RESPONSE_CODE, &status);
                 call->status = (int)status;
+                if (code == CURLE_OK && !is_whole(call))
+                        code = CURLE_PARTIAL_FILE;
                 finish(call, code == CURLE_OK ? NULL : call_error(call, code));
         }
 }
@@ -183,11 +284,13 @@ static void take_finished(struct http_client *c)
  */
 static void end_talkative_peers(struct http_client *c)
 {
-        for (const struct peer *p = c->peers; p != NULL; p = p->next) {
+        for (struct peer *p = c->peers; p != NULL; p = p->next) {
                 struct pollfd waiting = { .fd = p->fd, .events = POLLIN };
 
-                if (!p->is_watched && poll(&waiting, 1, 0) > 0)
+                if (!p->is_watched && !p->is_ended && poll(&waiting, 1, 0) > 0) {
                         shutdown(p->fd, SHUT_RDWR);
+                        p->is_ended = true;
+                }
         }
 }
 
@@ -278,7 +381,7 @@ static curl_socket_t opens_socket(void *ctx, curlsocktype purpose, struct curl_s
         if (fd >= 0) {
                 struct peer *p = NEW(struct peer);
 
-                *p = (struct peer){ c->peers, fd, true };
+                *p = (struct peer){ c->peers, fd, true, false };
                 c->peers = p;
         }
         return fd;
@@ -311,6 +414,24 @@ static bool fits(struct http_call *call, size_t len)
         return true;
 }
 
+/* What frames an answer or says how to read it comes once: who reads it otherwise would read another one. */
+static bool is_ambiguous(struct http_call *call, struct str name)
+{
+        static const char *const framing[] = { "content-length", "transfer-encoding", "content-type", "content-encoding" }; /* the bits, in order */
+        const unsigned both = FRAMED_BY_LENGTH | FRAMED_BY_CHUNKS;
+
+        for (unsigned i = 0; i < ARRAY_LEN(framing); i++) {
+                unsigned bit = 1U << i;
+
+                if (!str_equal_nocase(name, str_of(framing[i])))
+                        continue;
+                call->is_ambiguous |= (call->framing & bit) != 0;
+                call->framing |= bit;
+                call->is_ambiguous |= (call->framing & both) == both;
+        }
+        return call->is_ambiguous;
+}
+
 static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
 {
         struct http_call *call = ctx;
@@ -324,9 +445,16 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
                         free(call->wanted[i]);
                         call->wanted[i] = NULL;
                 }
+                call->framing = 0;
+                call->is_head_whole = false;
+                find_tls_end(call);
                 return size * count;
         }
+        if (str_is_empty(str_trim(value)))
+                call->is_head_whole = true;
         name = str_split(&value, ':');
+        if (is_ambiguous(call, name))
+                return 0;
         for (size_t i = 0; i < HTTP_WANTED_MAX; i++)
                 if (call->wanted_name[i] != NULL && call->wanted[i] == NULL &&
                     str_equal_nocase(name, str_of(call->wanted_name[i])))
@@ -365,6 +493,70 @@ static struct error *client_begin(struct http_client *c)
         return NULL;
 }
 
+/* A name in the subject is no name: libcurl would take it where there is no other (RFC 9525 section 6.3). */
+static bool has_alternative_name(X509 *cert)
+{
+        GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+        bool found = false;
+
+        for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+                int type = sk_GENERAL_NAME_value(names, i)->type;
+
+                found |= type == GEN_DNS || type == GEN_IPADD;
+        }
+        GENERAL_NAMES_free(names);
+        return found;
+}
+
+static int on_verify(int is_fine, X509_STORE_CTX *store)
+{
+        if (is_fine != 1 || X509_STORE_CTX_get_error_depth(store) != 0 || has_alternative_name(X509_STORE_CTX_get_current_cert(store)))
+                return is_fine;
+        X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH);
+        return 0;
+}
+
+/* libcurl is the build with OpenSSL: the context is one. */
+static CURLcode prepare_tls(CURL *easy, void *context, void *ctx)
+{
+        (void)easy;
+        (void)ctx;
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER, on_verify);
+        SSL_CTX_set_info_callback(context, on_tls_event);
+        return CURLE_OK;
+}
+
+/* Whether libcurl has chosen a connection that end_talkative_peers() has ended: it notices, and chooses another one. */
+static bool is_on_ended_connection(const struct http_client *c, int from_port)
+{
+        for (const struct peer *p = c->peers; p != NULL; p = p->next) {
+                union {
+                        struct sockaddr any;
+                        struct sockaddr_in v4;
+                        struct sockaddr_in6 v6;
+                } own = { 0 };
+                socklen_t len = sizeof own;
+
+                if (p->is_ended && getsockname(p->fd, &own.any, &len) == 0 &&
+                    ntohs(own.any.sa_family == AF_INET6 ? own.v6.sin6_port : own.v4.sin_port) == from_port)
+                        return true;
+        }
+        return false;
+}
+
+/* Before each request. libcurl would send a second one when a kept connection has died. */
+static int before_request(void *ctx, char *to, char *from, int to_port, int from_port)
+{
+        struct http_call *call = ctx;
+
+        (void)to;
+        (void)from;
+        (void)to_port;
+        if (is_on_ended_connection(call->client, from_port))
+                return CURL_PREREQFUNC_OK;
+        return call->requests++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
 /* What may be trusted and followed; the same for every call. */
 static void set_safety(const struct http_client *c, CURL *easy, const struct http_request *r)
 {
@@ -395,10 +587,11 @@ static void set_safety(const struct http_client *c, CURL *easy, const struct htt
                 /* With one file libcurl reads the CAs once; with a folder beside it, for each connection. */
                 curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
         }
-        if (c->keep == 0) {
+        curl->easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, prepare_tls);
+        if (c->keep == 0 || r->is_fresh)
                 curl->easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+        if (c->keep == 0)
                 curl->easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-        }
 }
 
 static void set_request(struct http_call *call, const struct http_request *r)
@@ -425,8 +618,6 @@ static void set_request(struct http_call *call, const struct http_request *r)
                 call->connect_to = curl->slist_append(NULL, rule);
                 curl->easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
         }
-        curl->easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)duration_ms(r->connect_within));
-        curl->easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)duration_ms(r->within));
 }
 
 static void set_callbacks(struct http_call *call)
@@ -439,6 +630,8 @@ static void set_callbacks(struct http_call *call)
         curl->easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
         curl->easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, on_body);
         curl->easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
+        curl->easy_setopt(call->easy, CURLOPT_PREREQFUNCTION, before_request);
+        curl->easy_setopt(call->easy, CURLOPT_PREREQDATA, call);
         curl->easy_setopt(call->easy, CURLOPT_OPENSOCKETFUNCTION, opens_socket);
         curl->easy_setopt(call->easy, CURLOPT_OPENSOCKETDATA, call->client);
         curl->easy_setopt(call->easy, CURLOPT_CLOSESOCKETFUNCTION, closes_socket);
@@ -452,6 +645,70 @@ static char *origin_of(struct str url)
                 if (url.ptr[i] == '/' || url.ptr[i] == '?' || url.ptr[i] == '#')
                         return escaped(str_slice(url, 0, i));
         return escaped(url);
+}
+
+/* "host:port" of a URL that begins as it should; the port may be missing. */
+static struct str authority_of(struct str url)
+{
+        struct str rest = str_slice(url, str_starts_with(url, STR("https://")) ? 8 : 7, url.len);
+
+        for (size_t i = 0; i < rest.len; i++)
+                if (rest.ptr[i] == '/' || rest.ptr[i] == '?' || rest.ptr[i] == '#')
+                        return str_slice(rest, 0, i);
+        return rest;
+}
+
+/*
+ * Whose addresses the call needs: those of the proxy that it takes, of where it is told to go, or of the URL's host. What
+ * cannot be read is left to libcurl.
+ */
+static void find_target(struct http_call *call, const struct http_request *r)
+{
+        bool is_https = str_starts_with(str_of(r->url), STR("https://"));
+        struct str text = r->connect_to != NULL ? str_of(r->connect_to) : authority_of(str_of(r->url));
+        struct http_proxy proxy;
+        struct sock_address literal;
+        struct str host;
+        int port;
+        AUTO_PTR(error) err = address_split(text, is_https ? 443 : 80, &host, &port);
+
+        if (err == NULL && r->use_proxy && is_https) {
+                err = http_proxy_of_environment(host, port, &proxy);
+                if (err == NULL && proxy.address[0] != '\0')
+                        err = address_split(str_of(proxy.address), -1, &host, &port);
+        }
+        if (err != NULL || sock_address_of_literal(host, port, &literal))
+                return;
+        call->target = str_dup(host);
+        call->target_port = port;
+}
+
+/* All that is left is to reach it. */
+static void connect_call(struct http_call *call)
+{
+        struct http_client *c = call->client;
+        struct duration spent = instant_since(loop_now(c->loop), call->started);
+        int64_t connect = duration_ms(call->connect_within) - duration_ms(spent), all = duration_ms(call->within) - duration_ms(spent);
+
+        c->curl->easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(connect > 0 ? connect : 1));
+        c->curl->easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)(all > 0 ? all : 1));
+        if (c->curl->multi_add_handle(c->multi, call->easy) != CURLM_OK)
+                bug("libcurl refuses a request");
+}
+
+static void on_looked_up(void *ctx, struct str addresses, struct error *err)
+{
+        struct http_call *call = ctx;
+
+        call->lookup = NULL;
+        if (err != NULL) {
+                finish(call, error_wrap(err, "no connection to %s", call->host));
+                return;
+        }
+        AUTO_MEM char *entry = mem_printf("%s:%d:%.*s", call->target, call->target_port, STR_ARG(addresses));
+        call->resolve = call->client->curl->slist_append(NULL, entry);
+        call->client->curl->easy_setopt(call->easy, CURLOPT_RESOLVE, call->resolve);
+        connect_call(call);
 }
 
 static struct error *call_begin(struct http_call *call, const struct http_request *r)
@@ -473,8 +730,11 @@ static struct error *call_begin(struct http_call *call, const struct http_reques
         if (buf_extend(&call->body, call->limit) == NULL)
                 bug("a body without a ceiling");
         buf_clear(&call->body);
-        if (c->curl->multi_add_handle(c->multi, call->easy) != CURLM_OK)
-                bug("libcurl refuses a request");
+        find_target(call, r);
+        if (call->target == NULL)
+                connect_call(call);
+        else
+                call->lookup = lookup_start(c->lookups, str_of(call->target), call->connect_within, on_looked_up, call);
         return NULL;
 }
 
@@ -491,6 +751,8 @@ struct http_call *http_call_start(struct http_client *c, const struct http_reque
         call->limit = request->limit;
         call->body = BUF_MAX(request->limit);
         call->connect_within = request->connect_within;
+        call->within = request->within;
+        call->started = loop_now(c->loop);
         call->host = origin_of(str_of(request->url));
         for (size_t i = 0; i < HTTP_WANTED_MAX && request->wanted[i] != NULL; i++)
                 call->wanted_name[i] = str_dup(str_of(request->wanted[i]));
@@ -507,7 +769,7 @@ void http_call_cancel(struct http_call *call)
         if (call->client == NULL) /* done is on its way */
                 return;
         call->client->curl->easy_getinfo(call->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
-        if (resolved == 0)
+        if (call->lookup == NULL && resolved == 0)
                 curl_api_pin();
         finish(call, error_new(ERROR_CANCELLED, "the request to %s was cancelled", call->host));
 }
@@ -517,6 +779,7 @@ struct http_client *http_client_new(struct loop *l, struct http_client_options o
         struct http_client *c = NEW(struct http_client);
 
         c->loop = l;
+        c->lookups = lookups_new(l);
         c->keep = options.keep;
         c->ca_bundle = options.ca_bundle == NULL ? NULL : str_dup(str_of(options.ca_bundle));
         c->ca_pem = str_dup(options.ca_pem);
@@ -533,6 +796,7 @@ void http_client_free(struct http_client *c)
                 timer_free(c->timer);
                 curl_api_drop();
         }
+        lookups_free(c->lookups);
         free(c->ca_bundle);
         free(c->ca_pem);
         free(c);

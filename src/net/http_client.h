@@ -44,6 +44,7 @@ struct http_request {
         bool allow_http;            /* plain http:// is accepted */
         bool use_proxy;             /* HTTPS_PROXY and NO_PROXY of the environment count */
         const char *connect_to;     /* "host:port" to open the connection to, whatever the URL says; or NULL */
+        bool is_fresh;              /* on a connection of its own, whichever are kept */
         struct duration connect_within, within;
         size_t limit;               /* bytes of body */
         const char *wanted[HTTP_WANTED_MAX]; /* names of answer headers to keep, lower case */
@@ -57,10 +58,13 @@ struct http_answer {
 };
 
 /*
- * Sends a request. done comes exactly once, from the loop: an answer of any status, or an error (owned):
+ * Sends a request, once: one that dies on a kept connection is not sent again. An answer is one whose end was seen: all of
+ * Content-Length, the last chunk, or TLS's close_notify. done comes exactly once, from the loop: an answer of any status, or
+ * an error (owned):
  * UNAVAILABLE no connection (in time), or it broke · DEADLINE_EXCEEDED connected, but no whole answer in time ·
  * PERMISSION_DENIED the peer's certificate was refused · RESOURCE_EXHAUSTED the answer is over its limit ·
- * CANCELLED · INVALID_ARGUMENT a URL that is not allowed · INTERNAL an answer that is not HTTP.
+ * CANCELLED · INVALID_ARGUMENT a URL that is not allowed · INTERNAL an answer that is not HTTP, or whose frame or type
+ * is told twice.
  */
 struct http_call;
 struct http_call *http_call_start(struct http_client *c, const struct http_request *request,

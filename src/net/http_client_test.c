@@ -287,6 +287,71 @@ static void never_reuses_a_connection_on_which_the_peer_spoke_unasked(void **sta
         teardown(&f);
 }
 
+static void sends_no_second_request_when_a_kept_connection_dies(void **state)
+{
+        struct fixture f;
+        (void)state;
+        setup(&f, 4);
+        struct http_request r = request_to(&f);
+
+        ask(&f, &r);
+        f.scripted = ""; /* it takes the second one and hangs up */
+        f.closes = true;
+        ask(&f, &r);
+        assert_int_equal(f.code, ERROR_UNAVAILABLE);
+        assert_non_null(strstr(f.said, "broke"));
+        assert_int_equal(f.peer.requests, 2);
+        f.scripted = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+        r.is_fresh = true;
+        ask(&f, &r);
+        assert_string_equal(f.body, "hi");
+        teardown(&f);
+}
+
+static void refuses_an_answer_whose_frame_is_ambiguous(void **state)
+{
+        static const char *const answers[] = {
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!",
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi",
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\nhi",
+                "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\ncontent-encoding: gzip\r\nContent-Length: 2\r\n\r\nhi",
+        };
+        struct fixture f;
+        (void)state;
+        setup(&f, 0);
+        struct http_request r = request_to(&f);
+
+        for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+                f.scripted = answers[i];
+                ask(&f, &r);
+                assert_int_equal(f.code, ERROR_INTERNAL);
+                assert_non_null(strstr(f.said, "told twice"));
+        }
+        teardown(&f);
+}
+
+static void believes_no_answer_that_was_cut_off(void **state)
+{
+        static const char *const answers[] = {
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi",
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Le",
+        };
+        struct fixture f;
+        (void)state;
+        setup(&f, 0);
+        struct http_request r = request_to(&f);
+
+        f.closes = true;
+        for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+                f.scripted = answers[i];
+                ask(&f, &r);
+                assert_int_equal(f.code, ERROR_UNAVAILABLE);
+        }
+        teardown(&f);
+}
+
 static void calls_done_once_when_cancelled(void **state)
 {
         struct fixture f;
@@ -342,6 +407,9 @@ int main(void)
                 cmocka_unit_test(connects_elsewhere_when_told),
                 cmocka_unit_test(keeps_connections_only_when_asked),
                 cmocka_unit_test(never_reuses_a_connection_on_which_the_peer_spoke_unasked),
+                cmocka_unit_test(sends_no_second_request_when_a_kept_connection_dies),
+                cmocka_unit_test(refuses_an_answer_whose_frame_is_ambiguous),
+                cmocka_unit_test(believes_no_answer_that_was_cut_off),
                 cmocka_unit_test(calls_done_once_when_cancelled),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

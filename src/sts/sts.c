@@ -6,8 +6,9 @@
  *                ▲           │
  *                └── pause ◄─┘  STS is out of order or out of reach, and time is left
  *
- * At most LIMIT_STS_IN_FLIGHT are asking or pausing; the others wait in order. A question's own deadline
- * runs in every state.
+ * Each STS host has a queue of its own, so that one which is slow, silent or cannot be found holds up nobody but those who
+ * named it. Of a host's questions at most LIMIT_STS_IN_FLIGHT are asking or pausing; of the others the next is the oldest of
+ * the source that has fewest under way. A question's own deadline runs in every state.
  */
 #include "sts/sts.h"
 
@@ -33,17 +34,35 @@ struct sts {
         struct sts_options options;
         struct link_service *service; /* NULL once the asker is gone */
         struct http_client *http;
+        struct host *hosts; /* those that were ever named; the table of STS hosts bounds them */
+        size_t count;       /* of questions */
+};
+
+/* An STS host and who asks it. */
+struct host {
+        struct host *next;
+        struct sts_host is;
         struct question *questions; /* oldest first */
+        struct source *sources;     /* those with questions here */
         size_t count, under_way;
+        bool is_proven; /* the last question that ended had an answer */
+};
+
+/* Who named the host: an address, "" when it is not known. */
+struct source {
+        struct source *next;
+        size_t count, under_way;
+        char *address;
 };
 
 struct question {
         struct sts *sts;
         struct question *next;
         uint32_t id;
-        struct sts_host host;
+        struct host *host;
+        struct source *source;
         char **headers; /* "Name: value", NULL-terminated; hold a signature */
-        struct instant asked;
+        struct instant asked, begun;
         struct timer *deadline;
         struct timer *pause;
         struct backoff backoff;
@@ -53,24 +72,41 @@ struct question {
         int tries;
 };
 
-enum { ANSWER_DATE, ANSWER_REQUEST_ID };
+enum { ANSWER_DATE, ANSWER_REQUEST_ID, ANSWER_TYPE, ANSWER_ENCODING };
 
-static void start_waiting(struct sts *s);
+static void start_waiting(struct host *h);
 
 /* ---- the end of a question -------------------------------------------------------------------------- */
 
+static void source_drop(struct host *h, struct source *source)
+{
+        if (--source->count > 0)
+                return;
+        for (struct source **at = &h->sources; *at != NULL; at = &(*at)->next) {
+                if (*at == source) {
+                        *at = source->next;
+                        break;
+                }
+        }
+        free(source->address);
+        free(source);
+}
+
 static void question_free(struct question *q)
 {
-        struct sts *s = q->sts;
+        struct host *h = q->host;
 
-        for (struct question **at = &s->questions; *at != NULL; at = &(*at)->next) {
+        for (struct question **at = &h->questions; *at != NULL; at = &(*at)->next) {
                 if (*at == q) {
                         *at = q->next;
                         break;
                 }
         }
-        s->count--;
-        s->under_way -= q->is_under_way;
+        q->sts->count--;
+        h->count--;
+        h->under_way -= q->is_under_way;
+        q->source->under_way -= q->is_under_way;
+        source_drop(h, q->source);
         for (char **header = q->headers; *header != NULL; header++) {
                 wipe(*header, strlen(*header));
                 free(*header);
@@ -85,13 +121,14 @@ static void question_free(struct question *q)
 static void question_answer(struct question *q, Cteleport__Internal__V1__StsAnswer *answer)
 {
         struct sts *s = q->sts;
+        struct host *h = q->host;
 
         answer->tries = q->tries;
         answer->ms = duration_ms(instant_since(loop_now(&s->loop), q->asked));
         if (s->service != NULL)
                 link_service_answer(s->service, q->id, &answer->base);
         question_free(q);
-        start_waiting(s);
+        start_waiting(h);
 }
 
 static void question_give_up(struct question *q, Cteleport__Internal__V1__StsAnswer__Outcome outcome, char *why)
@@ -115,6 +152,7 @@ static bool may_try_again(struct question *q)
 {
         struct duration pause = backoff_next(&q->backoff);
 
+        q->host->is_proven = false;
         if (q->tries >= LIMIT_STS_TRIES || pause.ns >= time_left(q).ns || q->sts->service == NULL)
                 return false;
         timer_start(q->pause, pause);
@@ -128,10 +166,11 @@ static void on_error(struct question *q, struct error *err)
 
         if (err->code == ERROR_CANCELLED && q->sts->service == NULL)
                 question_free(q); /* nobody listens any more */
-        else if (err->code == ERROR_CANCELLED)
+        else if (err->code == ERROR_CANCELLED) {
+                q->host->is_proven = false;
                 question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
                                  (char[]){ "STS did not answer in time" });
-        else if (err->code == ERROR_INTERNAL || err->code == ERROR_RESOURCE_EXHAUSTED)
+        } else if (err->code == ERROR_INTERNAL || err->code == ERROR_RESOURCE_EXHAUSTED)
                 question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__STRANGE, why);
         else if (err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_FAILED_PRECONDITION || !may_try_again(q))
                 question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE, why);
@@ -143,6 +182,12 @@ static int64_t date_of(struct str header)
         AUTO_PTR(error) err = walltime_parse_http(header, &date);
 
         return err == NULL ? walltime_unix(date) : 0;
+}
+
+/* A UUID, or nothing: whatever else stands there is STS's text. */
+static struct str request_id_of(struct str header)
+{
+        return name_is_host_id(header) ? header : STR("");
 }
 
 static void on_answer(void *ctx, const struct http_answer *http, struct error *err)
@@ -161,11 +206,13 @@ static void on_answer(void *ctx, const struct http_answer *http, struct error *e
                 return;
         }
         AUTO(sts_answer) a = { 0 };
-        sts_answer_read(http->status, http->body, q->host.partition, &a);
+        const struct sts_http said = { http->status, http->wanted[ANSWER_TYPE], http->wanted[ANSWER_ENCODING], http->body };
+        sts_answer_read(&said, q->host->is.partition, &a);
         if (a.outcome == STS_OUTCOME_UNREACHABLE && may_try_again(q))
                 return;
 
-        AUTO_MEM char *request_id = escaped(http->wanted[ANSWER_REQUEST_ID]);
+        q->host->is_proven = a.outcome == STS_OUTCOME_IDENTIFIED || a.outcome == STS_OUTCOME_REFUSED;
+        AUTO_MEM char *request_id = str_dup(request_id_of(http->wanted[ANSWER_REQUEST_ID]));
         Cteleport__Internal__V1__StsAnswer answer = CTELEPORT__INTERNAL__V1__STS_ANSWER__INIT;
         answer.outcome = outcomes[a.outcome];
         answer.account = a.account;
@@ -182,7 +229,7 @@ static void on_answer(void *ctx, const struct http_answer *http, struct error *e
 static void question_ask(struct question *q)
 {
         struct sts *s = q->sts;
-        AUTO_MEM char *url = mem_printf("https://%s/", q->host.name);
+        AUTO_MEM char *url = mem_printf("https://%s/", q->host->is.name);
         struct duration left = time_left(q), connect = MILLISECONDS(TIMEOUT_STS_CONNECT);
         struct http_request r = {
                 .method = "POST",
@@ -194,7 +241,9 @@ static void question_ask(struct question *q)
                 .connect_within = left.ns < connect.ns ? left : connect,
                 .within = left,
                 .limit = LIMIT_STS_ANSWER,
-                .wanted = { [ANSWER_DATE] = "date", [ANSWER_REQUEST_ID] = "x-amzn-requestid" },
+                .is_fresh = q->tries > 0, /* after a kept connection that has died */
+                .wanted = { [ANSWER_DATE] = "date", [ANSWER_REQUEST_ID] = "x-amzn-requestid",
+                            [ANSWER_TYPE] = "content-type", [ANSWER_ENCODING] = "content-encoding" },
         };
 
         q->tries++;
@@ -214,19 +263,104 @@ static void on_deadline(void *ctx)
                 http_call_cancel(q->call); /* on_error answers */
         else
                 question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
-                                 q->tries == 0 ? (char[]){ "too many questions to STS are waiting" } :
+                                 q->tries == 0 ? (char[]){ "too many questions to this STS host are waiting" } :
                                                  (char[]){ "STS did not answer in time" });
 }
 
-static void start_waiting(struct sts *s)
+/* The question that is next at a host: of the source with the fewest under way, the oldest. NULL: none may begin. */
+static struct question *next_waiting(const struct host *h)
 {
-        for (struct question *q = s->questions; q != NULL && s->under_way < LIMIT_STS_IN_FLIGHT; q = q->next) {
-                if (!q->is_under_way && s->service != NULL) {
-                        q->is_under_way = true;
-                        s->under_way++;
-                        question_ask(q);
-                }
+        struct question *next = NULL;
+
+        for (struct question *q = h->questions; q != NULL; q = q->next) {
+                bool is_full = q->source->address[0] != '\0' && q->source->under_way >= LIMIT_STS_IN_FLIGHT_SOURCE;
+
+                if (!q->is_under_way && !is_full && (next == NULL || q->source->under_way < next->source->under_way))
+                        next = q;
         }
+        return next;
+}
+
+static void start_waiting(struct host *h)
+{
+        while (h->under_way < LIMIT_STS_IN_FLIGHT && h->under_way < h->count) {
+                struct question *q = next_waiting(h);
+
+                if (q == NULL || q->sts->service == NULL)
+                        return;
+                q->is_under_way = true;
+                q->begun = loop_now(&q->sts->loop);
+                h->under_way++;
+                q->source->under_way++;
+                question_ask(q);
+        }
+}
+
+/* ---- room ------------------------------------------------------------------------------------------------ */
+
+/* Whether the host has not shown yet that it answers, or has owed an answer for long. */
+static bool is_slow(const struct sts *s, const struct host *h)
+{
+        if (!h->is_proven)
+                return true;
+        for (const struct question *q = h->questions; q != NULL; q = q->next)
+                if (q->is_under_way && instant_since(loop_now(&s->loop), q->begun).ns >= MILLISECONDS(PACE_STS_SLOW).ns)
+                        return true;
+        return false;
+}
+
+/* Questions to slow hosts, beyond each one's reserve. */
+static size_t count_slow(const struct sts *s)
+{
+        size_t count = 0;
+
+        for (const struct host *h = s->hosts; h != NULL; h = h->next)
+                if (h->count > LIMIT_STS_WAITING_RESERVE && is_slow(s, h))
+                        count += h->count - LIMIT_STS_WAITING_RESERVE;
+        return count;
+}
+
+static struct error *check_room(const struct sts *s, const struct host *h, const struct source *source)
+{
+        bool slow = is_slow(s, h);
+        bool is_known = source->address[0] != '\0';
+
+        if (s->count >= LIMIT_STS_WAITING)
+                return error_new(ERROR_UNAVAILABLE, "too many questions to STS are waiting");
+        if (h->count < LIMIT_STS_WAITING_RESERVE)
+                return NULL;
+        if (slow && is_known && source->count >= LIMIT_STS_WAITING_SLOW_SOURCE)
+                return error_new(ERROR_UNAVAILABLE, "too many questions of this address to %s, which does not answer in time, are waiting", h->is.name);
+        if (h->count >= (slow ? LIMIT_STS_WAITING_SLOW : LIMIT_STS_WAITING_HOST) ||
+            (slow && count_slow(s) >= LIMIT_STS_WAITING_SLOW_ALL))
+                return error_new(ERROR_UNAVAILABLE, "too many questions to %s are waiting", h->is.name);
+        return NULL;
+}
+
+static struct host *host_get(struct sts *s, const struct sts_host *is)
+{
+        struct host **at = &s->hosts;
+
+        while (*at != NULL && strcmp((*at)->is.name, is->name) != 0)
+                at = &(*at)->next;
+        if (*at == NULL) {
+                *at = NEW(struct host);
+                (*at)->is = *is;
+        }
+        return *at;
+}
+
+static struct source *source_get(struct host *h, const char *address)
+{
+        struct source **at = &h->sources;
+
+        while (*at != NULL && strcmp((*at)->address, address) != 0)
+                at = &(*at)->next;
+        if (*at == NULL) {
+                *at = NEW(struct source);
+                (*at)->address = str_dup(str_of(address));
+        }
+        return *at;
 }
 
 /* ---- taking a question ------------------------------------------------------------------------------- */
@@ -312,15 +446,22 @@ static struct error *take_question(struct sts *s, uint32_t id, uint16_t verb, st
         if (!sts_host_find(str_of(m->host), &hosts, &host))
                 return sts_host_explain(str_of(m->host), &hosts);
         TRY(check_headers(m));
-        if (s->count >= LIMIT_STS_WAITING)
-                return error_new(ERROR_UNAVAILABLE, "too many questions to STS are waiting");
 
+        struct host *h = host_get(s, &host);
+        struct source *source = source_get(h, m->source);
+        struct error *err = check_room(s, h, source);
+        source->count++;
+        if (err != NULL) {
+                source_drop(h, source);
+                return err;
+        }
         struct question *q = NEW(struct question);
-        struct question **last = &s->questions;
+        struct question **last = &h->questions;
         int64_t ms = m->within_ms <= 0 || m->within_ms > TIMEOUT_STS_TOTAL ? TIMEOUT_STS_TOTAL : m->within_ms;
         q->sts = s;
         q->id = id;
-        q->host = host;
+        q->host = h;
+        q->source = source;
         q->headers = headers_of(m);
         q->asked = loop_now(&s->loop);
         q->end = instant_add(q->asked, MILLISECONDS(ms));
@@ -332,7 +473,8 @@ static struct error *take_question(struct sts *s, uint32_t id, uint16_t verb, st
                 last = &(*last)->next;
         *last = q;
         s->count++;
-        start_waiting(s);
+        h->count++;
+        start_waiting(h);
         return NULL;
 }
 
@@ -352,12 +494,14 @@ static void on_ended(void *ctx)
 
         link_service_free(s->service);
         s->service = NULL;
-        for (struct question *q = s->questions, *next; q != NULL; q = next) {
-                next = q->next;
-                if (q->call != NULL)
-                        http_call_cancel(q->call);
-                else
-                        question_free(q);
+        for (struct host *h = s->hosts; h != NULL; h = h->next) {
+                for (struct question *q = h->questions, *next; q != NULL; q = next) {
+                        next = q->next;
+                        if (q->call != NULL)
+                                http_call_cancel(q->call);
+                        else
+                                question_free(q);
+                }
         }
 }
 
@@ -398,8 +542,12 @@ struct error *sts_main(int fd, struct sts_options options, void (*ready)(void *c
         s.http = http_client_new(&s.loop, (struct http_client_options){ .ca_pem = options.ca_pem, .keep = LIMIT_STS_IN_FLIGHT });
         s.service = link_service_new(&s.loop, fd, on_asked, on_ended, &s);
         ready(ctx);
-        while (s.service != NULL || s.questions != NULL)
+        while (s.service != NULL || s.count > 0)
                 uv_run(&s.loop.uv, UV_RUN_ONCE);
+        for (struct host *h = s.hosts, *next; h != NULL; h = next) {
+                next = h->next;
+                free(h);
+        }
         http_client_free(s.http);
         loop_release(&s.loop);
         return NULL;

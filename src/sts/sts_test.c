@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "internal.pb-c.h"
 #include "net/http_testing.h"
@@ -108,7 +109,7 @@ static int teardown(void **state)
         return 0;
 }
 
-static void ask(struct fixture *f, const char *host, const char *name, const char *value, int64_t within_ms)
+static void ask_for(struct fixture *f, const char *source, const char *host, const char *name, const char *value, int64_t within_ms)
 {
         Cteleport__Internal__V1__StsHeader header = CTELEPORT__INTERNAL__V1__STS_HEADER__INIT;
         Cteleport__Internal__V1__StsHeader authorization = CTELEPORT__INTERNAL__V1__STS_HEADER__INIT;
@@ -126,8 +127,14 @@ static void ask(struct fixture *f, const char *host, const char *name, const cha
         question.headers = headers;
         question.n_headers = ARRAY_LEN(headers);
         question.within_ms = within_ms;
+        question.source = (char *)(uintptr_t)source;
         link_ask(f->link, CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY, &question.base,
                  &cteleport__internal__v1__sts_answer__descriptor, SECONDS(20), on_done, f);
+}
+
+static void ask(struct fixture *f, const char *host, const char *name, const char *value, int64_t within_ms)
+{
+        ask_for(f, "", host, name, value, within_ms);
 }
 
 static void run_until(struct fixture *f, unsigned count)
@@ -194,6 +201,61 @@ static void answers_within_the_time_it_was_given(void **state)
         assert_int_equal(f->tries, 1);
 }
 
+#define DATE "X-Amz-Date", "20260101T000000Z"
+
+/* Until so many questions have reached the peer, which says nothing. */
+static void run_until_asked(struct fixture *f, unsigned connections)
+{
+        while (f->peer.connections < connections)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+}
+
+static void asks_another_host_while_one_is_silent(void **state)
+{
+        struct fixture *f = *state;
+
+        for (int i = 0; i < LIMIT_STS_IN_FLIGHT + 20; i++)
+                ask_for(f, "", "sts.us-east-1.amazonaws.com", DATE, 10000);
+        run_until_asked(f, LIMIT_STS_IN_FLIGHT);
+        ask_for(f, "192.0.2.1", "sts.us-west-2.amazonaws.com", DATE, 10000);
+        run_until_asked(f, LIMIT_STS_IN_FLIGHT + 1);
+        assert_int_equal(f->done, 0);
+}
+
+static void shares_a_host_among_the_sources(void **state)
+{
+        struct fixture *f = *state;
+
+        for (int i = 0; i < LIMIT_STS_IN_FLIGHT; i++)
+                ask_for(f, "192.0.2.1", "sts.us-east-1.amazonaws.com", DATE, 10000);
+        run_until_asked(f, LIMIT_STS_IN_FLIGHT_SOURCE);
+        ask_for(f, "192.0.2.2", "sts.us-east-1.amazonaws.com", DATE, 10000);
+        run_until_asked(f, LIMIT_STS_IN_FLIGHT_SOURCE + 1);
+        assert_int_equal(f->done, 0);
+}
+
+static void refuses_at_once_what_a_silent_host_has_no_room_for(void **state)
+{
+        struct fixture *f = *state;
+
+        for (int i = 0; i < LIMIT_STS_WAITING_SLOW_SOURCE + 1; i++)
+                ask_for(f, "192.0.2.1", "sts.us-east-1.amazonaws.com", DATE, 10000);
+        run_until(f, 1);
+        assert_int_equal(f->code, ERROR_UNAVAILABLE);
+        assert_non_null(strstr(f->message, "of this address to sts.us-east-1"));
+        for (int i = 0; i < LIMIT_STS_WAITING_SLOW - LIMIT_STS_WAITING_SLOW_SOURCE + 1; i++)
+                ask_for(f, "", "sts.us-east-1.amazonaws.com", DATE, 10000);
+        run_until(f, 2);
+        assert_int_equal(f->code, ERROR_UNAVAILABLE);
+        assert_non_null(strstr(f->message, "too many questions to sts.us-east-1"));
+        /* However many silent hosts there are, each has its reserve. */
+        for (int i = 0; i < LIMIT_STS_WAITING_SLOW_ALL; i++)
+                ask_for(f, "", "sts.us-east-2.amazonaws.com", DATE, 10000);
+        for (int i = 0; i < LIMIT_STS_WAITING_RESERVE + 20; i++)
+                ask_for(f, "", "sts.eu-west-1.amazonaws.com", DATE, 10000);
+        run_until_asked(f, 2 * LIMIT_STS_IN_FLIGHT + LIMIT_STS_WAITING_RESERVE);
+}
+
 static void ends_with_the_asker_whatever_is_under_way(void **state)
 {
         struct fixture *f = *state;
@@ -212,6 +274,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(refuses_headers_that_would_change_the_frame, setup, teardown),
                 cmocka_unit_test_setup_teardown(tries_again_when_the_connection_breaks, setup, teardown),
                 cmocka_unit_test_setup_teardown(answers_within_the_time_it_was_given, setup, teardown),
+                cmocka_unit_test_setup_teardown(asks_another_host_while_one_is_silent, setup, teardown),
+                cmocka_unit_test_setup_teardown(shares_a_host_among_the_sources, setup, teardown),
+                cmocka_unit_test_setup_teardown(refuses_at_once_what_a_silent_host_has_no_room_for, setup, teardown),
                 cmocka_unit_test_setup_teardown(ends_with_the_asker_whatever_is_under_way, setup, teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

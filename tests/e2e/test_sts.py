@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """STS slow, down, lying or refusing: the join says what it was, and the joins of others go through."""
 import socket
+import socketserver
+import threading
+import time
 
 import grpc
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from harness import Cluster, iam_token, wait_until
 from join_client import Peer, audited, host_params, solution
 from signing import sign
+from test_http_proxy import copy
 
 Code = grpc.StatusCode
 
@@ -72,10 +76,20 @@ PROVES_NOTHING = (Code.PERMISSION_DENIED, "gave an answer that proves nothing")
     ("empty", PROVES_NOTHING, "JSON", 1),
     ("huge", PROVES_NOTHING, "more than", 1),
     ("lie-account", PROVES_NOTHING, "another account", 1),
+    ("type text/html", PROVES_NOTHING, "Content-Type", 1),
+    ("type text/plain; application/json", PROVES_NOTHING, "Content-Type", 1),
+    ("encoded", PROVES_NOTHING, "encoded", 1),
+    ("beside", PROVES_NOTHING, "error", 1),
+    ("lengths", PROVES_NOTHING, "twice", 1),
+    ("smuggled", PROVES_NOTHING, "twice", 1),
+    ("cut", UNREACHABLE, "broke", 2),
+    ("short", UNREACHABLE, "broke", 2),
+    ("chunks", UNREACHABLE, "broke", 2),
 ])
 def test_no_answer_but_a_good_one_counts(peer, aws, mode, expected, detail, questions):
     env = aws.identity()
-    aws.sts_mode(mode)
+    mode, _, content_type = mode.partition(" ")
+    aws.sts_mode(mode, content_type=content_type)
     refused, event = refusal(peer, f"host-{mode}", env)
     assert refused.code() == expected[0]
     assert expected[1] in refused.details()
@@ -83,6 +97,63 @@ def test_no_answer_but_a_good_one_counts(peer, aws, mode, expected, detail, ques
     assert detail in event["causes"][0]
     assert detail not in refused.details()
     assert len([r for r in aws.requests() if r["outcome"] == mode]) == questions
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
+def test_the_forms_of_json_that_aws_sends_are_believed(peer, aws, content_type):
+    env = aws.identity()
+    aws.sts_mode("type", content_type=content_type)
+    assert joins(peer, "json", env)
+
+
+def test_an_answer_that_tls_ends_is_whole(peer, aws):
+    env = aws.identity()
+    aws.sts_mode("ended")
+    assert joins(peer, "ended", env)
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "TokenIQoJb3JpZ2lu"])
+def test_nothing_that_sts_writes_is_repeated(shared, peer, aws, code):
+    env = aws.identity()
+    token = env["AWS_SESSION_TOKEN"]
+    aws.sts_mode("leak", code=code)
+    refused, event = refusal(peer, "leaking", env)
+    assert refused.code() == Code.PERMISSION_DENIED
+    known = code if code == "ExpiredToken" else "an unknown code"
+    assert known in refused.details() and known in event["error"]
+    for said in (refused.details(), str(event), shared.process.text()):
+        assert token[:10] not in said and "TokenIQ" not in said
+
+
+def test_a_join_asks_twice_at_most_also_when_kept_connections_die(peer, aws):
+    env = aws.identity()
+    aws.sts_mode("slow", seconds=0.5)
+    for stream in [ask(peer, f"keeper-{number}", env) for number in range(4)]:
+        assert stream.result().host_id
+    assert len({r["peer"] for r in aws.requests() if r["outcome"] == "ok"}) == 4
+    aws.sts_mode("reused")
+    assert joins(peer, "patient-keeper", env)
+    assert len([r for r in aws.requests() if r["outcome"] == "reused"]) <= 2
+    aws.sts_mode("reset")
+    refusal(peer, "unlucky-keeper", env)
+    assert len([r for r in aws.requests() if r["outcome"] == "reset"]) == 2
+
+
+def test_a_silent_host_holds_up_nobody_who_named_another(shared, aws):
+    """More questions than are asked at once, to a host that takes them and says nothing."""
+    env, good = aws.identity(), aws.identity()
+    silent = "sts.us-west-2.amazonaws.com"
+    aws.sts_mode("ok", hosts={silent: {"mode": "hang"}})
+    with Peer(shared) as peer, Peer(shared) as other:
+        crowd = []
+        for number in range(80):
+            stream = peer.join()
+            challenge = stream.challenge(host_params(f"silent-{number}"))
+            crowd.append(stream.send(solution(sign(env, challenge, region="us-west-2", host=silent))))
+        wait_until(lambda: len([r for r in aws.requests() if r["outcome"] == "hang"]) >= 32, "it is asked")
+        begun = time.monotonic()
+        assert joins(other, "elsewhere", good)
+        assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("mode", ["throttle", "down", "reset"])
@@ -174,3 +245,85 @@ def test_a_question_without_answer_ends_in_time_and_stopped_no_other_join(shared
     assert refused.code() == Code.UNAVAILABLE
     assert "in time" in event["causes"][0]
     assert (event["node_name"], event["check"]) == ("unanswered", "sts")
+
+
+# ---- names --------------------------------------------------------------------------------------------------------
+
+class Https(socketserver.ThreadingTCPServer):
+    """The stand-in for STS where AWS's would be: on port 443."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, address, port):
+        self.port = port
+        super().__init__((address, 443), self.Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.create_connection(("127.0.0.1", self.server.port)) as upstream:
+                threading.Thread(target=copy, args=(upstream, self.request), daemon=True).start()
+                copy(self.request, upstream)
+
+
+@pytest.fixture
+def silent_resolver(aws, tmp_path):
+    """
+    A name server that hears and never answers, and a command that runs others where it is the only one; there
+    sts.us-east-1.amazonaws.com is in /etc/hosts, as the stand-in.
+    """
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.18.0.53", 53))
+    server.settimeout(10)
+    files = {"resolv.conf": "nameserver 127.18.0.53\n", "hosts": "127.0.0.1 localhost\n127.18.0.44 sts.us-east-1.amazonaws.com\n"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o644)
+    mount = 'mount --bind "$0/resolv.conf" /etc/resolv.conf && mount --bind "$0/hosts" /etc/hosts && exec "$@"'
+    with Https("127.18.0.44", aws.sts_port) as https:
+        yield server, ["unshare", "-m", "sh", "-c", mount, str(tmp_path)]
+        https.shutdown()
+    server.close()
+
+
+def test_a_silent_resolver_holds_up_only_those_who_need_it(build, aws, silent_resolver, tmp_path):
+    server, inside = silent_resolver
+    cluster = Cluster(build, aws, tmp_path / "cluster", auth={"aws": {}})
+    cluster.inside = inside
+    cluster.start()
+    cluster.inside = []
+    try:
+        cluster.create(iam_token())
+        with Peer(cluster) as peer, Peer(cluster) as other:
+            stream = peer.join()
+            challenge = stream.challenge(host_params("waits"))
+            begun = time.monotonic()
+            stream.send(solution(sign(aws.identity(), challenge, region="us-west-2", host="sts.us-west-2.amazonaws.com")))
+            assert b"us-west-2" in server.recv(512), "the name is looked up"
+            for number in range(3):
+                assert joins(other, f"quick-{number}", aws.identity())
+            assert time.monotonic() - begun < 4
+            refused = stream.refusal()
+            assert time.monotonic() - begun < 15
+        assert refused.code() == Code.UNAVAILABLE
+        assert "resolve" in audited(cluster, refused)["causes"][0]
+    finally:
+        cluster.stop()
+
+
+def test_naming_a_host_that_gives_no_answer_counts_against_the_source(shared, aws):
+    """After some of them each answer to that address comes later; others are answered at once."""
+    env, good = aws.identity(), aws.identity()
+    lost = "sts.us-west-2.amazonaws.com"
+    aws.sts_mode("ok", hosts={lost: {"mode": "reset"}})
+    with Peer(shared, source="127.9.0.1") as guilty, Peer(shared, source="127.9.0.2") as innocent:
+        streams = []
+        for number in range(45):
+            stream = guilty.join()
+            challenge = stream.challenge(host_params(f"lost-{number}"))
+            streams.append(stream.send(solution(sign(env, challenge, region="us-west-2", host=lost))))
+        begun = time.monotonic()
+        assert {stream.refusal().code() for stream in streams} == {Code.UNAVAILABLE}
+        assert time.monotonic() - begun > 1.5, "the last ones waited"
+        begun = time.monotonic()
+        assert joins(innocent, "innocent", good)
+        assert time.monotonic() - begun < 2

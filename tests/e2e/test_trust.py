@@ -316,9 +316,10 @@ def test_a_member_whose_pin_is_changed_does_not_go_on(cluster, aws):
 # ---- AWS towards the Auth Service -----------------------------------------------------------------------------
 
 @pytest.fixture
-def impostor(tmp_path):
-    """An STS by a CA of its own, with a certificate for another name; (server, its CA, its log)."""
-    paths = stand_in.make_certificates(tmp_path, ["sts.example.com"], "a CA of somebody else")
+def impostor(tmp_path, request):
+    """An STS by a CA of its own, with a certificate for another name, or as told; (server, its CA, its log)."""
+    how = getattr(request, "param", {"names": ["sts.example.com"]})
+    paths = stand_in.make_certificates(tmp_path, ca_name="a CA of somebody else", **how)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(paths["sts.pem"], paths["sts.key"])
     state = tmp_path / "state.json"
@@ -328,6 +329,17 @@ def impostor(tmp_path):
     yield server, paths["ca.pem"], tmp_path / "sts.log"
     server.shutdown()
     server.server_close()
+
+
+@pytest.mark.parametrize("impostor", [{"names": ["sts.us-east-1.amazonaws.com"], "alternatives": ()},
+                                      {"names": ["sts.us-east-1.amazonaws.com"], "alternatives": ("sts.example.com",)}], indirect=True)
+def test_a_name_in_the_subject_of_an_sts_certificate_counts_for_nothing(make_cluster, aws, impostor):
+    server, ca, log = impostor
+    cluster = make_cluster(env={"AWS_CA_BUNDLE": ca}, auth={"aws": {"sts_connect_to": f"127.0.0.1:{server.server_port}"}})
+    cluster.create(iam_token())
+    refused(cluster.host(env=aws.identity()), "could not be asked")
+    cluster.process.wait_for("Failure to join cluster occurred.*certificate of https://sts.us-east-1.amazonaws.com")
+    assert not pathlib.Path(log).exists(), "no request was sent"
 
 
 @pytest.mark.parametrize("whose_ca", ["ours", "theirs"])

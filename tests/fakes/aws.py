@@ -15,7 +15,11 @@ FILE (JSON) lists who exists; it is read again when it changes:
      "sts": {"mode": "ok"}}
 
 sts.mode: ok, slow (answers after `seconds`), hang, throttle, down (503), html, redirect, xml, lie-account,
-twice (duplicate key), huge, empty, reset. `times` limits a mode to the next N requests.
+twice (duplicate key), huge, empty, reset; a good answer as `content_type` says (type), marked as gzip (encoded), with an Error
+(beside), two lengths (lengths), a length and chunks (smuggled), until the connection ends with close_notify (ended) or without
+(cut), cut within its length (short) or before the last chunk (chunks); leak (a refusal that repeats the session token in code
+and message). reused: the second request of a connection gets no answer. `times` limits a mode to the next N requests, `hosts`
+(name -> mode and more) a mode to requests of that host.
 
 When serving, one line of JSON tells the ports: {"sts": 1234, "imds": 1235, "ca": "/…/ca.pem"}. Every STS
 request is appended to DIR/sts.log as JSON when it is answered; one that is held up also when it arrives.
@@ -49,6 +53,7 @@ STS_NAMES = ["sts.amazonaws.com"] + [
     for region in ("us-east-1", "us-east-2", "us-west-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-southeast-2",
                    "us-gov-west-1")
 ] + ["sts.cn-north-1.amazonaws.com.cn", "sts-fips.us-east-1.amazonaws.com", "sts-fips.us-west-2.amazonaws.com"]
+ODD = ("type", "encoded", "beside", "lengths", "smuggled", "ended", "cut", "short", "chunks")
 XML = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
@@ -73,8 +78,9 @@ class State:
                 self.used = 0
             return self.data
 
-    def sts_mode(self):
+    def sts_mode(self, host):
         sts = self.get().get("sts", {})
+        sts = sts.get("hosts", {}).get(host, sts)
         with self.lock:
             if "times" in sts and self.used >= sts["times"]:
                 return {"mode": "ok"}
@@ -101,12 +107,15 @@ def make_certificate(name, issuer, key, signer, is_ca, names=()):
     return builder.sign(signer, hashes.SHA256())
 
 
-def make_certificates(directory, names=STS_NAMES, ca_name="stand-in for Amazon's roots"):
-    """A CA and a server certificate for the STS names; returns the paths of ca.pem, sts.pem and sts.key."""
+def make_certificates(directory, names=STS_NAMES, ca_name="stand-in for Amazon's roots", alternatives=None):
+    """
+    A CA and a server certificate for the STS names, or with the first as subject and others as alternatives; returns the
+    paths of ca.pem, sts.pem and sts.key.
+    """
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = make_certificate(ca_name, ca_name, ca_key, ca_key, True)
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = make_certificate(names[0], ca_name, key, ca_key, False, names)
+    leaf = make_certificate(names[0], ca_name, key, ca_key, False, names if alternatives is None else alternatives)
     paths = {name: os.path.join(directory, name) for name in ("ca.pem", "sts.pem", "sts.key")}
     pem = serialization.Encoding.PEM
     with open(paths["ca.pem"], "wb") as f:
@@ -257,6 +266,34 @@ class Sts(Quiet):
         with open(self.server.log, "a", encoding="utf-8") as log:
             log.write(json.dumps({"headers": self.headers.items(), "outcome": outcome, "peer": self.client_address[1]}) + "\n")
 
+    def odd_answer(self, kind, mode, name, result):
+        """A good answer in a frame that is not: as `kind` says."""
+        content = {f"{name}Response": {f"{name}Result": result, "ResponseMetadata": {"RequestId": str(uuid.uuid4())}}}
+        if kind == "beside":
+            content = {**content, "Error": {"Code": "AccessDenied", "Message": "no", "Type": "Sender"}}
+        body = json.dumps(content).encode()
+        chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n"
+        head, what = {
+            "type": ([f"Content-Type: {mode.get('content_type')}"], None),
+            "encoded": (["Content-Type: application/json", "Content-Encoding: gzip"], None),
+            "beside": (["Content-Type: application/json"], None),
+            "lengths": (["Content-Type: application/json", f"Content-Length: {len(body) + 7}"], None),
+            "smuggled": (["Content-Type: application/json", "Transfer-Encoding: chunked"], None),
+            "ended": (["Content-Type: application/json", "Connection: close"], body),
+            "cut": (["Content-Type: application/json", "Connection: close"], body),
+            "short": (["Content-Type: application/json", f"Content-Length: {len(body) + 1}"], body),
+            "chunks": (["Content-Type: application/json", "Transfer-Encoding: chunked"], chunk),
+        }[kind]
+        if what is None:
+            head, what = [*head, f"Content-Length: {len(body)}"], body
+        self.wfile.write("\r\n".join(["HTTP/1.1 200 OK", *head, "", ""]).encode() + what)
+        if kind in ("ended", "cut", "short", "chunks"):
+            self.close_connection = True
+            if kind == "cut":
+                self.connection.shutdown(socket.SHUT_WR)
+            else:
+                self.connection.unwrap()
+
     def answer(self, status, name, result):
         request_id = str(uuid.uuid4())
         if "application/json" in self.headers.get("Accept", ""):
@@ -280,7 +317,8 @@ class Sts(Quiet):
         host = self.headers.get("Host", "").split(":")[0]
         if host in ("127.0.0.1", "localhost"):
             host = self.server.local_alias
-        mode = self.server.state.sts_mode()
+        mode = self.server.state.sts_mode(host)
+        self.count = getattr(self, "count", 0) + 1
         if mode.get("mode", "ok") != "ok":
             self.note(mode["mode"])
         if self.misbehave(mode):
@@ -302,6 +340,9 @@ class Sts(Quiet):
                         result["Account"] = "999999999999"
                 else:
                     raise StsError("InvalidAction", f"Could not find operation {action}", 400)
+            if mode.get("mode") in ODD:
+                self.odd_answer(mode["mode"], mode, action, result)
+                return
             self.note("ok")
             self.answer(200, action, result)
         except StsError as refused:
@@ -334,6 +375,15 @@ class Sts(Quiet):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             self.close_connection = True
             self.connection.close()
+            return True
+        if kind == "reused":
+            self.close_connection = self.count > 1
+            return self.close_connection
+        if kind == "leak":
+            token = self.headers["X-Amz-Security-Token"]
+            code = mode.get("code", token)
+            self.send(403, json.dumps({"Error": {"Code": code, "Message": f"{token} {token}", "Type": token}, "RequestId": token}),
+                      "application/json", [("x-amzn-RequestId", token)])
             return True
         if kind in ("hang", "slow"):
             self.note("arrived")
