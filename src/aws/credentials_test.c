@@ -175,7 +175,7 @@ static const struct chain_case cases[] = {
         { "a role that may not be assumed", { "AWS_REGION=eu-west-1", "AWS_ENDPOINT_URL_STS=@" },
           "[default]\nrole_arn = arn:x\nsource_profile = default\naws_access_key_id = A\naws_secret_access_key = y", "",
           { { "POST / ", NULL, 403, "{\"Error\":{\"Code\":\"AccessDenied\",\"Message\":\"no\"}}" } }, NULL,
-          "refused by STS: AccessDenied: no", NULL, 1 },
+          "refused by STS: AccessDenied: a policy does not allow it", NULL, 1 },
         { "a role over the instance's", { HERE, "AWS_REGION=eu-west-1", "AWS_ENDPOINT_URL_STS=@" },
           "[default]\nrole_arn = arn:x\ncredential_source = Ec2InstanceMetadata", "",
           { { TOKEN, NULL, 200, "TOKEN" }, { ROLES, NULL, 200, "web" }, { ROLE, NULL, 200, KEYS("ASIAEC2", "Token") },
