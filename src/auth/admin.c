@@ -556,9 +556,15 @@ static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
 void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+        Cteleport__V1__NameRequest *request = (Cteleport__V1__NameRequest *)(uintptr_t)q->message; /* our copy */
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
         struct str host_id = admin_name(q);
 
-        if (!name_is_host_id(host_id)) {
+        name_put_canonical(&canonical, host_id, q->auth->cluster);
+        if (name_is_host_id(buf_str(&canonical))) {
+                host_id = arena_str(q->arena, buf_str(&canonical));
+                request->name = (char *)(uintptr_t)host_id.ptr; /* arena texts end in NUL */
+        } else {
                 AUTO_MEM char *shown = escaped(host_id);
 
                 admin_fail(q, error_hint(error_new(ERROR_NOT_FOUND, "node \"%s\" is not found", shown),

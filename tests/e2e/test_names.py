@@ -133,6 +133,8 @@ def test_a_node_is_reached_and_locked_in_every_spelling(access, alice, aws):
         assert "closed" in alice.tsh("ssh", "root@Web-9", "true", check=False).err, lock
         access.tctl("rm", "lock/" + access.json("get", "locks")[0]["metadata"]["name"])
     alice.tsh("ssh", "root@Web-9", "true")
+    for spelling in ("web-9", "WEB-9.", node.host_id.upper()):
+        assert [n["metadata"]["name"] for n in access.json("get", f"node/{spelling}")] == [node.host_id]
 
 
 # ---- names of the cluster's own servers --------------------------------------------------------------------------------
@@ -192,7 +194,7 @@ def test_a_proxys_names_are_its_own_until_it_is_removed(cluster, aws):
     with Peer(cluster) as peer:
         for name in ("eu.corp.test", "x.eu.corp.test"):
             assert refusal_of(peer, aws.identity(), name) == Code.PERMISSION_DENIED
-        for node in (proxy_id, id_of(second)):
+        for node in (proxy_id.upper(), id_of(second)):
             cluster.tctl("rm", f"node/{node}")
         join(peer, aws.identity(), name="eu.corp.test")
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "cmd/tctl/nodes_shared.h"
 #include "cmd/tctl/people_shared.h"
@@ -44,7 +45,8 @@ static struct error *not_found(const char *kind, const char *name)
 
 static bool is_named(const Cteleport__V1__Metadata *metadata, const char *hostname, const char *name)
 {
-        return name == NULL || strcmp(hostname, name) == 0 || (metadata != NULL && strcmp(metadata->name, name) == 0);
+        return name == NULL || name_is_same(str_of(hostname), str_of(name), STR("")) ||
+               (metadata != NULL && name_is_same(str_of(metadata->name), str_of(name), STR("")));
 }
 
 static struct error *find_nodes(struct session *s, const char *name, bool with_secrets, ProtobufCMessage ***ret,
