@@ -6,16 +6,18 @@
  *     TELEPORT_HOME or ~/.tsh
  *         current-profile                       name of the proxy host
  *         <proxy>.yaml                          web_proxy_addr, user, cluster, …
- *         known_hosts                           @cert-authority lines
+ *         known_hosts                           @cert-authority lines of all profiles, for other programs
  *         keys/<proxy>/certs.pem                host CA, X.509
  *         keys/<proxy>/cas/<cluster>.pem
+ *         keys/<proxy>/cas/known_hosts          host CA, SSH: @cert-authority lines
  *         keys/<proxy>/<user>                   private key (0600), OpenSSH form, Ed25519
  *         keys/<proxy>/<user>.pub
  *         keys/<proxy>/<user>.key               private key of the X.509 certificate (0600), P-256
  *         keys/<proxy>/<user>-x509.pem
  *         keys/<proxy>/<user>-ssh/<cluster>-cert.pub
  *
- * Everything is 0600 in directories of 0700, written atomically.
+ * <proxy> is the proxy's host, or "host:port" for the second proxy of one host. Everything is 0600 in directories of
+ * 0700, written atomically; what others could change is not used.
  */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
@@ -34,7 +36,7 @@ enum { CLIENT_NAMES_MAX = 64 };
 struct profile {
         struct arena *arena;
         const char *home;       /* the directory */
-        const char *proxy_host; /* names the files */
+        const char *proxy_host; /* names the files; with a port for the second proxy of a host */
         const char *web_addr;   /* host:port of the proxy */
         const char *user, *cluster;
         bool is_insecure;       /* logged in with --insecure */
@@ -43,6 +45,8 @@ struct profile {
         struct str roles[CLIENT_NAMES_MAX], logins[CLIENT_NAMES_MAX], extensions[8];
         size_t role_count, login_count, extension_count;
         struct walltime not_after;
+        const char **inner;     /* profile_find_inner: clusters of other profiles whose names end in this one's */
+        size_t inner_count;
         /* paths of the files above */
         const char *known_hosts, *ssh_key, *ssh_cert, *tls_key, *tls_cert, *host_cas;
 };
@@ -82,6 +86,18 @@ struct profile_login {
         const struct str *ssh_cas;    /* of the host CA, wire form */
         size_t ssh_ca_count;
 };
+
+/*
+ * Whether the CAs of a login may be believed: those that --ca-pin names ("sha256:…" of X.509, "SHA256:…" of SSH;
+ * NULL-terminated, may be NULL), those that the profile of this proxy has, or without one those of other profiles of the
+ * same cluster's name. A first login without pins believes what it is shown. UNAUTHENTICATED with all fingerprints.
+ */
+struct error *profile_check_trust(const struct profile_login *login, const char *const *pins) MUST_USE;
+
+/* Fills inner. */
+struct error *profile_find_inner(struct profile *p) MUST_USE;
+/* INVALID_ARGUMENT for the name of a host in a cluster of another profile, of which this one's cluster has a part of the name. */
+struct error *profile_check_host(const struct profile *p, struct str host) MUST_USE;
 
 /* Writes all files of the profile and makes it the current one. INVALID_ARGUMENT for names that are no file names. */
 struct error *profile_store(const struct profile_login *login) MUST_USE;

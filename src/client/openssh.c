@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "net/socket.h"
 #include "os/file.h"
 #include "pki/cert.h"
 
@@ -235,11 +236,18 @@ static struct error *check_line(const char *path)
 
 struct error *openssh_put_config(struct buf *out, const struct profile *p, const char *self, const char *home)
 {
+        struct str proxy;
+        int port;
+
         TRY(check_line(self));
         if (home != NULL)
                 TRY(check_line(home));
+        TRY(address_split(str_of(p->web_addr), 0, &proxy, &port));
         buf_printf(out, "# Begin generated Teleport configuration for %s by tsh\n\n", p->proxy_host);
-        buf_printf(out, "# Nodes of %s: ssh NODE.%s\nHost *.%s !%s\n", p->cluster, p->cluster, p->cluster, p->proxy_host);
+        buf_printf(out, "# Nodes of %s: ssh NODE.%s\nHost *.%s !%.*s", p->cluster, p->cluster, p->cluster, STR_ARG(proxy));
+        for (size_t i = 0; i < p->inner_count; i++)
+                buf_printf(out, " !%s !*.%s", p->inner[i], p->inner[i]);
+        buf_put_char(out, '\n');
         for (size_t i = 0; i < ARRAY_LEN(options); i++)
                 if (options[i].is_for_config_too)
                         buf_printf(out, options[i].kind == VALUE_FIXED ? "    %s %s\n" : "    %s \"%s\"\n", options[i].name,

@@ -73,6 +73,11 @@ struct error *profile_home(struct arena *a, const char **ret)
                         return error_errno(errno, "cannot tell the current directory");
                 *ret = arena_printf(a, "%s/%s", here, *ret);
         }
+        /* Behind a slash a symbolic link is what it leads to. */
+        struct str path = str_of(*ret);
+        while (path.len > 1 && str_ends_with(path, STR("/")))
+                path = str_slice(path, 0, path.len - 1);
+        *ret = str_to_c(a, path);
         return check_home(*ret);
 }
 
@@ -86,7 +91,7 @@ void profile_set_paths(struct profile *p)
         struct arena *a = p->arena;
         const char *keys = arena_printf(a, "%s/keys/%s", p->home, p->proxy_host);
 
-        p->known_hosts = arena_printf(a, "%s/known_hosts", p->home);
+        p->known_hosts = arena_printf(a, "%s/cas/known_hosts", keys);
         p->host_cas = arena_printf(a, "%s/certs.pem", keys);
         p->ssh_key = arena_printf(a, "%s/%s", keys, p->user);
         p->tls_key = arena_printf(a, "%s/%s.key", keys, p->user);
@@ -126,7 +131,7 @@ static struct error *read_text(struct arena *a, const struct node *root, const c
         return NULL;
 }
 
-static struct error *read_yaml(struct profile *p)
+struct error *profile_read_yaml(struct profile *p)
 {
         AUTO_PTR(arena) scratch = arena_new(NODE_ARENA_CAP);
         AUTO(buf) text = BUF_MAX(PROFILE_YAML_MAX);
@@ -149,31 +154,65 @@ static struct error *read_yaml(struct profile *p)
         return NULL;
 }
 
-static struct error *find(struct profile *p, const char *proxy, const char *user)
+/* The port of a profile's proxy; 0 if there is no such profile, or it cannot be read. */
+static int port_of(struct arena *a, const char *home, const char *name)
 {
-        const char *current = NULL;
+        struct profile p = { .arena = a, .home = home, .proxy_host = name };
+        struct str host;
+        int port = 0;
+
+        struct error *err = profile_read_yaml(&p);
+        if (err == NULL)
+                err = address_split(str_of(p.web_addr), 0, &host, &port);
+        error_free(err);
+        return port;
+}
+
+struct error *profile_name_of(struct arena *a, const char *web_addr, const char **ret)
+{
+        const char *home = NULL;
         struct str host;
         int port;
 
-        TRY(profile_home(p->arena, &p->home));
+        TRY(address_split(str_of(web_addr), 0, &host, &port));
+        TRY(profile_home(a, &home));
+        const char *alone = str_to_c(a, host), *with_port = arena_printf(a, "%.*s:%d", STR_ARG(host), port);
+        int taken = port_of(a, home, alone);
+        bool is_alone = port == 0 || (port_of(a, home, with_port) == 0 && (taken == 0 || taken == port));
+        *ret = is_alone ? alone : with_port;
+        return NULL;
+}
+
+/* That of --proxy, or the current one. */
+static struct error *choose(struct profile *p, const char *proxy)
+{
+        const char *current = NULL;
+
+        TRY(profile_check_home(p->arena, p->home, NULL));
         struct error *err = current_profile(p->arena, p->home, &current);
         if (proxy == NULL && err != NULL)
                 return err;
         error_free(err);
-        if (proxy != NULL) {
-                TRY(address_split(str_of(proxy), 0, &host, &port));
-                p->proxy_host = str_to_c(p->arena, host);
-        } else {
+        if (proxy != NULL)
+                TRY(profile_name_of(p->arena, proxy, &p->proxy_host));
+        else
                 p->proxy_host = current;
-        }
         p->is_current = current != NULL && strcmp(current, p->proxy_host) == 0;
-        TRY(read_yaml(p));
+        return profile_check_home(p->arena, p->home, p->proxy_host);
+}
+
+static struct error *find(struct profile *p, const char *proxy, const char *user)
+{
+        TRY(profile_home(p->arena, &p->home));
+        TRY(choose(p, proxy));
+        TRY(profile_read_yaml(p));
         if (user != NULL && !profile_is_file_name(str_of(user)))
                 return error_new(ERROR_INVALID_ARGUMENT, "--user is not the name of a user");
         if (user != NULL)
                 p->user = arena_printf(p->arena, "%s", user);
         profile_set_paths(p);
-        return NULL;
+        TRY(profile_check_files(p));
+        return profile_migrate(p);
 }
 
 static struct error *found(struct profile *p, struct error *err)

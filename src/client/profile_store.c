@@ -63,52 +63,6 @@ static struct error *write_yaml(struct arena *a, const struct profile *p)
         return write_buf(profile_path(a, p->home, p->proxy_host), &text);
 }
 
-/* ---- known_hosts --------------------------------------------------------------------------------------------- */
-
-/* "@cert-authority example.com,*.example.com ": what every line about the cluster begins with. */
-static const char *known_hosts_prefix(struct arena *a, const char *cluster)
-{
-        return arena_printf(a, "@cert-authority %s,*.%s ", cluster, cluster);
-}
-
-/* What is there, without the lines about the cluster. */
-static struct error *read_known_hosts(const char *path, const char *prefix, struct buf *out)
-{
-        AUTO(buf) old = BUF_MAX(FILE_MAX);
-        struct error *err = file_read(path, &old);
-
-        if (err != NULL && err->code == ERROR_NOT_FOUND) {
-                error_free(err);
-                return NULL;
-        }
-        TRY(err);
-        struct str rest = buf_str(&old);
-        while (!str_is_empty(rest)) {
-                struct str line = str_split(&rest, '\n');
-
-                if (str_is_empty(line) || str_starts_with(line, str_of(prefix)))
-                        continue;
-                buf_put(out, line);
-                buf_put_char(out, '\n');
-        }
-        return NULL;
-}
-
-static struct error *write_known_hosts(struct arena *a, const struct profile *p, const struct str *ssh_cas, size_t count)
-{
-        AUTO(buf) lines = BUF_MAX(FILE_MAX);
-        const char *prefix = known_hosts_prefix(a, p->cluster);
-
-        TRY(read_known_hosts(p->known_hosts, prefix, &lines));
-        for (size_t i = 0; i < count; i++) {
-                AUTO(buf) key = BUF_MAX(16 * KiB);
-
-                TRY(ssh_wire_to_line(ssh_cas[i], &key));
-                buf_printf(&lines, "%s%s type=host\n", prefix, buf_c(&key));
-        }
-        return write_buf(p->known_hosts, &lines);
-}
-
 /* ---- storing --------------------------------------------------------------------------------------------------- */
 
 static struct error *write_certificates(struct arena *a, const struct profile *p, const struct profile_login *login)
@@ -137,17 +91,19 @@ struct error *profile_store(const struct profile_login *login)
         if (!profile_is_file_name(str_of(login->user)) || !profile_is_file_name(host))
                 return error_new(ERROR_INVALID_ARGUMENT, "the names of user or proxy cannot be names of files");
         TRY(name_check_host(str_of(login->cluster), "cluster name"));
-        p.proxy_host = str_to_c(a, host);
         TRY(profile_home(a, &p.home));
+        TRY(profile_name_of(a, login->web_addr, &p.proxy_host));
         profile_set_paths(&p);
 
+        TRY(profile_check_directories(&p));
         TRY(make_directories(a, &p));
         /* Keys first: certificates without their keys would look like a login. */
         TRY(file_write_atomic(p.ssh_key, secret_str(login->ssh_key), 0600));
         TRY(file_write_atomic(p.tls_key, secret_str(login->tls_key), 0600));
         TRY(write_certificates(a, &p, login));
-        TRY(write_known_hosts(a, &p, login->ssh_cas, login->ssh_ca_count));
+        TRY(profile_write_ssh_cas(&p, login->ssh_cas, login->ssh_ca_count));
         TRY(write_yaml(a, &p));
+        TRY(profile_write_known_hosts(p.home));
         return file_write_atomic(arena_printf(a, "%s/current-profile", p.home),
                                  str_of(arena_printf(a, "%s\n", p.proxy_host)), 0600);
 }
@@ -175,12 +131,13 @@ struct error *profile_remove(const struct profile *p)
         rmdir(arena_printf(a, "%s/%s-ssh", keys, p->user));
         TRY(remove_file(profile_path(a, p->home, p->proxy_host)));
         TRY(remove_file(p->host_cas));
+        TRY(remove_file(p->known_hosts));
         TRY(remove_file(arena_printf(a, "%s/cas/%s.pem", keys, p->cluster)));
         rmdir(arena_printf(a, "%s/cas", keys));
         rmdir(keys);
         if (p->is_current)
                 TRY(remove_file(arena_printf(a, "%s/current-profile", p->home)));
-        return write_known_hosts(a, p, NULL, 0);
+        return profile_write_known_hosts(p->home);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "client/client.h"
 #include "os/file.h"
 #include "pki/cert.h"
@@ -100,12 +101,12 @@ static int tear_down(void **state)
         return 0;
 }
 
-static struct error *log_in(struct fixture *f, const char *web_addr, const char *user)
+static struct profile_login a_login(struct fixture *f, const char *web_addr, const char *user, const char *cluster)
 {
-        struct profile_login login = {
+        return (struct profile_login){
                 .web_addr = web_addr,
                 .user = user,
-                .cluster = CLUSTER,
+                .cluster = cluster,
                 .ssh_key = &f->ssh_text,
                 .tls_key = &f->tls_pem,
                 .ssh_public = f->ssh_public,
@@ -116,16 +117,26 @@ static struct error *log_in(struct fixture *f, const char *web_addr, const char 
                 .ssh_cas = &f->ca_key,
                 .ssh_ca_count = 1,
         };
+}
+
+static struct error *log_in(struct fixture *f, const char *web_addr, const char *user)
+{
+        struct profile_login login = a_login(f, web_addr, user, CLUSTER);
 
         return profile_store(&login);
 }
 
-static mode_t mode_of(const char *path)
+static mode_t mode_with_type(const char *path)
 {
         struct stat st;
 
         assert_int_equal(stat(path, &st), 0);
-        return st.st_mode & 07777;
+        return st.st_mode;
+}
+
+static mode_t mode_of(const char *path)
+{
+        return mode_with_type(path) & 07777;
 }
 
 static void reads_back_what_a_login_wrote(void **state)
@@ -216,6 +227,179 @@ static void keeps_a_profile_for_each_proxy(void **state)
         profile_release(&p);
 }
 
+static void two_proxies_of_one_host_have_a_profile_each(void **state)
+{
+        struct profile p;
+
+        assert_done(log_in(*state, PROXY ":3080", "alice"));
+        assert_done(log_in(*state, PROXY ":3081", "alice"));
+        assert_done(log_in(*state, PROXY ":3080", "alice")); /* again: in the same place */
+        assert_done(profile_load(&p, PROXY ":3080", NULL));
+        assert_string_equal(p.proxy_host, PROXY);
+        profile_release(&p);
+        assert_done(profile_load(&p, PROXY ":3081", NULL));
+        assert_string_equal(p.proxy_host, PROXY ":3081");
+        assert_string_equal(p.web_addr, PROXY ":3081");
+        profile_release(&p);
+        assert_refused(profile_load(&p, PROXY ":3082", NULL), ERROR_NOT_FOUND, "Not logged in.");
+}
+
+/* The fixture's login with CAs of somebody else. */
+static struct profile_login hostile_login(struct fixture *f, const char *web_addr, const char *cluster, struct str *ssh_ca, struct str *tls_ca)
+{
+        struct profile_login login = a_login(f, web_addr, "alice", cluster);
+        struct key tls = given_key(KEY_ECDSA_P256), ssh = given_key(KEY_ED25519);
+        AUTO(buf) out = BUF_MAX(CERT_MAX);
+
+        assert_done(x509_ca_create(&tls, str_of(cluster), times_of(NOW, NOW + LIFE), &out));
+        *tls_ca = taken(f, &out);
+        assert_done(key_public_ssh(&ssh, &out));
+        *ssh_ca = taken(f, &out);
+        login.tls_cas = tls_ca;
+        login.ssh_cas = ssh_ca;
+        key_release(&tls);
+        key_release(&ssh);
+        return login;
+}
+
+static void a_changed_ca_is_refused_until_it_is_named(void **state)
+{
+        static const char *const proxies[] = { PROXY ":3080", PROXY ":3081", "evil.example.org:443" };
+        struct fixture *f = *state;
+        struct str ssh_ca, tls_ca;
+        AUTO(buf) known = BUF_MAX(256), shown = BUF_MAX(256), ssh = BUF_MAX(256);
+        uint8_t digest[32];
+
+        struct profile_login login = a_login(f, PROXY ":3080", "alice", CLUSTER);
+        assert_done(profile_check_trust(&login, NULL)); /* the first believes what it is shown */
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        assert_done(profile_check_trust(&login, NULL));
+        assert_done(ca_pin_of_cert(f->ca_cert, &known));
+        for (size_t i = 0; i < ARRAY_LEN(proxies); i++) {
+                login = hostile_login(f, proxies[i], i == 2 ? "Example.COM" : CLUSTER, &ssh_ca, &tls_ca);
+                buf_clear(&shown);
+                buf_clear(&ssh);
+                assert_done(ca_pin_of_cert(tls_ca, &shown));
+                sha256(ssh_ca, digest);
+                buf_put_c(&ssh, "SHA256:");
+                base64_encode_raw(&ssh, str_of_bytes(digest, sizeof digest));
+                AUTO_PTR(error) err = profile_check_trust(&login, NULL);
+                assert_int_equal(err->code, ERROR_UNAUTHENTICATED);
+                assert_non_null(strstr(err->what, buf_c(&known)));
+                assert_non_null(strstr(err->what, buf_c(&shown)));
+                assert_non_null(strstr(err->hint, buf_c(&ssh)));
+                const char *both[] = { buf_c(&shown), buf_c(&ssh), NULL }, *tls_alone[] = { buf_c(&shown), NULL }, *old[] = { buf_c(&known), NULL };
+                assert_done(profile_check_trust(&login, both));
+                assert_refused(profile_check_trust(&login, tls_alone), ERROR_UNAUTHENTICATED, "is not the one that is known");
+                assert_refused(profile_check_trust(&login, old), ERROR_UNAUTHENTICATED, "is not the one that --ca-pin names");
+        }
+        login = hostile_login(f, "other.example.org:443", "example.org", &ssh_ca, &tls_ca);
+        assert_done(profile_check_trust(&login, NULL)); /* another cluster */
+}
+
+static void refuses_names_that_no_cluster_has(void **state)
+{
+        static const char *const names[] = { "../example.com", "*", "*.example.com", "a b", "exa?ple.com", "!example.com", "a,b", "a/b", "", ".com", "a\nb" };
+        struct fixture *f = *state;
+        struct str ssh_ca, tls_ca;
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                struct profile_login login = a_login(f, PROXY ":3080", "alice", names[i]);
+
+                assert_refused(profile_check_trust(&login, NULL), ERROR_INVALID_ARGUMENT, "cluster name");
+                assert_refused(profile_store(&login), ERROR_INVALID_ARGUMENT, "cluster name");
+        }
+        struct profile_login login = hostile_login(f, PROXY ":3080", "example.org", &ssh_ca, &tls_ca);
+        login.cluster = "example.net";
+        assert_refused(profile_check_trust(&login, NULL), ERROR_UNAUTHENTICATED, "shows the CA of 'example.org'");
+}
+
+static void an_inner_cluster_is_left_out_of_the_outer_ones_names(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        AUTO(buf) hosts = BUF_MAX(64 * KiB);
+        struct str ssh_ca, tls_ca;
+        struct profile p;
+
+        struct profile_login outer = hostile_login(f, "com.example.org:443", "com", &ssh_ca, &tls_ca);
+        assert_done(profile_store(&outer));
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        assert_done(file_read(arena_printf(a, "%s/known_hosts", f->home), &hosts));
+        assert_true(str_contains(buf_str(&hosts), STR("@cert-authority com,*.com,!example.com,!*.example.com ssh-ed25519 ")));
+        assert_true(str_contains(buf_str(&hosts), STR("@cert-authority example.com,*.example.com ssh-ed25519 ")));
+        assert_done(profile_find(&p, "com.example.org:443", NULL));
+        assert_refused(profile_check_host(&p, STR("web-1.EXAMPLE.com")), ERROR_INVALID_ARGUMENT, "is a name in the cluster example.com");
+        assert_done(profile_check_host(&p, STR("web-1.myexample.com")));
+        profile_release(&p);
+}
+
+static void a_profile_of_an_older_release_gets_cas_of_its_own(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) own = BUF_MAX(64 * KiB);
+        struct profile p;
+
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        assert_done(profile_find(&p, NULL, NULL));
+        const char *path = arena_printf(f->arena, "%s", p.known_hosts);
+        profile_release(&p);
+        assert_int_equal(unlink(path), 0);
+        assert_done(profile_load(&p, NULL, NULL));
+        profile_release(&p);
+        assert_done(file_read(path, &own));
+        assert_true(str_starts_with(buf_str(&own), STR("@cert-authority example.com,*.example.com ssh-ed25519 ")));
+        /* Two that share a name shared what was believed: nobody knows whose it was. */
+        assert_done(log_in(f, "evil.example.org:443", "alice"));
+        assert_int_equal(unlink(path), 0);
+        assert_refused(profile_load(&p, PROXY, NULL), ERROR_FAILED_PRECONDITION, "both say that they are example.com");
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+}
+
+static void refuses_files_that_others_could_change(void **state)
+{
+        struct fixture *f = *state;
+        struct profile p;
+
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        assert_done(profile_find(&p, NULL, NULL));
+        const char *const entries[] = { p.home,
+                                        arena_printf(p.arena, "%s/keys", p.home),
+                                        arena_printf(p.arena, "%s/keys/" PROXY, p.home),
+                                        arena_printf(p.arena, "%s/keys/" PROXY "/cas", p.home),
+                                        arena_printf(p.arena, "%s/keys/" PROXY "/alice-ssh", p.home),
+                                        arena_printf(p.arena, "%s/current-profile", p.home),
+                                        arena_printf(p.arena, "%s/" PROXY ".yaml", p.home),
+                                        p.known_hosts, p.host_cas, p.ssh_key, p.tls_key, p.ssh_cert, p.tls_cert };
+        for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+                const char *moved = arena_printf(p.arena, "%s.moved", entries[i]);
+                mode_t mode = mode_of(entries[i]);
+                struct profile q;
+
+                assert_int_equal(chmod(entries[i], mode | S_IWGRP), 0);
+                assert_refused(profile_load(&q, NULL, NULL), ERROR_PERMISSION_DENIED, "other users may");
+                assert_int_equal(chmod(entries[i], mode | S_IWOTH), 0);
+                assert_refused(profile_load(&q, PROXY, NULL), ERROR_PERMISSION_DENIED, "other users may");
+                assert_int_equal(chmod(entries[i], mode), 0);
+                assert_int_equal(rename(entries[i], moved), 0);
+                assert_int_equal(symlink(moved, entries[i]), 0);
+                assert_refused(profile_load(&q, NULL, NULL), ERROR_PERMISSION_DENIED, "is a symbolic link");
+                assert_int_equal(unlink(entries[i]), 0);
+                assert_int_equal(rename(moved, entries[i]), 0);
+                if (S_ISREG(mode_with_type(entries[i]))) {
+                        assert_int_equal(link(entries[i], moved), 0);
+                        assert_refused(profile_load(&q, NULL, NULL), ERROR_PERMISSION_DENIED, "hard link");
+                        assert_int_equal(unlink(moved), 0);
+                }
+                assert_done(profile_load(&q, NULL, NULL));
+                profile_release(&q);
+        }
+        assert_int_equal(chmod(entries[2], 0770), 0);
+        assert_refused(log_in(f, PROXY ":3080", "alice"), ERROR_PERMISSION_DENIED, "other users may change what is in it");
+        assert_int_equal(chmod(entries[2], 0700), 0);
+        profile_release(&p);
+}
+
 static void refuses_certificates_of_somebody_else(void **state)
 {
         struct fixture *f = *state;
@@ -262,6 +446,12 @@ int main(void)
                 PROFILE_TEST(refuses_a_key_that_others_may_read),
                 PROFILE_TEST(knows_nobody_where_nobody_logged_in),
                 PROFILE_TEST(keeps_a_profile_for_each_proxy),
+                PROFILE_TEST(two_proxies_of_one_host_have_a_profile_each),
+                PROFILE_TEST(a_changed_ca_is_refused_until_it_is_named),
+                PROFILE_TEST(refuses_names_that_no_cluster_has),
+                PROFILE_TEST(an_inner_cluster_is_left_out_of_the_outer_ones_names),
+                PROFILE_TEST(a_profile_of_an_older_release_gets_cas_of_its_own),
+                PROFILE_TEST(refuses_files_that_others_could_change),
                 PROFILE_TEST(refuses_certificates_of_somebody_else),
                 PROFILE_TEST(refuses_names_that_would_be_paths),
                 PROFILE_TEST(refuses_damaged_files_with_a_hint),

@@ -284,3 +284,91 @@ def test_tctl_does_for_a_user_what_the_roles_allow_and_no_more(cluster, carol, a
     assert not [u for u in cluster.json("users", "ls") if u["metadata"]["name"] == "eve"]
 
 
+
+
+# ---- which cluster a workstation believes ---------------------------------------------------------------------------
+
+
+def contents(directory):
+    return {p.relative_to(directory): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def at_another(cluster, person, name="carol"):
+    """Somebody of that cluster at the same workstation."""
+    return Person(cluster, name, person.home).accept(invite_url(cluster.tctl("users", "add", name, "--roles=access,editor", "--logins=root").out))
+
+
+def test_a_proxy_with_a_known_clusters_name_is_refused_until_confirmed(cluster, carol, make_cluster):
+    carol.login()
+    top = carol.home / ".tsh"
+    before = contents(top)
+    hostile = make_cluster()
+    there = at_another(hostile, carol)
+    done = there.login(check=False)
+    pins = [re.search(r"sha256:[0-9a-f]{64}", c.tctl("status").out).group() for c in (cluster, hostile)]
+    assert done.code == 1 and all(pin in done.err for pin in pins), done.err
+    assert contents(top) == before
+    assert there.login(f"--ca-pin={pins[0]}", check=False).code == 1 and contents(top) == before
+    named = re.findall(r"--ca-pin=(\S+)", done.err)
+    assert len(named) == 2
+    there.login(*[f"--ca-pin={n}" for n in named])
+    after = contents(top)
+    changed = {str(p) for p in before if after[p] != before[p]}
+    assert changed == {"current-profile", "known_hosts"}, changed
+    carol.tsh("ls", f"--proxy={cluster.proxy_addr}")
+    there.tsh("ls", f"--proxy={hostile.proxy_addr}")
+    carol.login()  # at the first one nothing has changed, and nothing needs to be confirmed
+    there.tsh("logout", f"--proxy={hostile.proxy_addr}", "--user=carol")
+    assert (top / "known_hosts").read_bytes() == before[(top / "known_hosts").relative_to(top)]
+
+
+def test_an_outer_clusters_name_reaches_no_node_of_an_inner_one(cluster, carol, make_cluster):
+    outer = make_cluster(auth={"cluster_name": "test"})
+    there = at_another(outer, carol)
+    there.login()
+    carol.login()
+    known = carol.home / ".tsh/known_hosts"
+
+    def cas(host):
+        found = subprocess.run(["ssh-keygen", "-F", host, "-f", known], capture_output=True, text=True).stdout
+        return [line.split()[1].split(",")[0] for line in found.splitlines() if line.startswith("@cert-authority")]
+
+    assert cas("web-1.example.test") == ["example.test"] and cas("web-1.test") == ["test"]
+    config = there.tsh("config", f"--proxy={outer.proxy_addr}").out
+    (carol.home / "outer").write_text(config)
+    shown = {h: subprocess.run(["ssh", "-G", "-F", carol.home / "outer", h], capture_output=True, text=True, check=True).stdout for h in ("web-1.test", "web-1.example.test")}
+    assert "proxycommand" in shown["web-1.test"] and "proxycommand" not in shown["web-1.example.test"]
+    for command in (("ssh", "root@web-1.example.test", "true"), ("proxy", "ssh", "root@web-1.example.test"), ("scp", "root@web-1.example.test:/etc/hostname", "/dev/null")):
+        done = there.tsh(*command, f"--proxy={outer.proxy_addr}", check=False) if command[0] == "proxy" else \
+            there.tsh(command[0], f"--proxy={outer.proxy_addr}", *command[1:], check=False)
+        assert done.code == 1 and "is a name in the cluster example.test" in done.err, (command, done.err)
+
+
+def test_a_profile_that_others_could_change_is_not_used(carol):
+    carol.login()
+    top = carol.home / ".tsh"
+    host = carol.cluster.proxy_addr.rsplit(":", 1)[0]
+    commands = [("tsh", "status"), ("tsh", "ls"), ("tsh", "config"), ("tsh", "ssh", "root@web-1", "true"), ("tsh", "recordings", "ls"), ("tsh", "scp", "root@web-1:/x", "/dev/null"),
+                ("tsh", "proxy", "ssh", "root@web-1"), ("tctl", "get", "users")]
+
+    def refuse(path, word):
+        for program_, *args in commands:
+            done = carol.tsh(*args, check=False) if program_ == "tsh" else carol.tctl(*args, check=False)
+            assert done.code == 1 and str(path) in done.err and word in done.err, (path, args, done.err)
+
+    for path in (top, top / "keys", top / f"keys/{host}", top / f"keys/{host}/carol", top / f"keys/{host}/certs.pem", top / f"{host}.yaml", top / f"keys/{host}/cas/known_hosts"):
+        mode = path.stat().st_mode & 0o777
+        path.chmod(mode | 0o020)
+        refuse(path, "other users may")
+        path.chmod(mode)
+        moved = path.with_name(path.name + ".moved")
+        path.rename(moved)
+        path.symlink_to(moved)
+        refuse(path, "symbolic link")
+        path.unlink()
+        moved.rename(path)
+    key = top / f"keys/{host}/carol.key"
+    (carol.home / "copy").hardlink_to(key)
+    refuse(key, "hard link")
+    (carol.home / "copy").unlink()
+    carol.tsh("ls")

@@ -15,6 +15,7 @@ struct error *config_run(void *ctx, const struct flags *given)
 
         (void)ctx;
         TRY(person_load(given, &p));
+        TRY(profile_find_inner(&p));
         TRY(openssh_self(p.arena, &self));
         TRY(openssh_put_config(&out, &p, self, home == NULL || *home == '\0' ? NULL : p.home));
         return output_flush(&out);

@@ -24,6 +24,8 @@
 enum { CAS_MAX = 16, KEY_TEXT_MAX = 4 * KiB };
 
 const struct flag login_flags[] = {
+        { "ca-pin", .kind = FLAG_LIST, .value = "FINGERPRINT",
+          .help = "CA of the cluster to believe, as an administrator named it: sha256:… (tctl status), SHA256:… of SSH" },
         { "browser", .kind = FLAG_TEXT, .value = "PROGRAM", .is_hidden = true, .help = "None is needed" },
         { "out", 'o', FLAG_TEXT, .value = "FILE", .is_hidden = true, .help = "Not supported" },
         { "format", .kind = FLAG_TEXT, .value = "FORMAT", .is_hidden = true, .help = "Not supported" },
@@ -94,6 +96,19 @@ static struct error *whom_and_where(struct login *l, const struct flags *given)
         return find_proxy(l->arena, proxy, flags_switch(given, "insecure"), &l->web_addr);
 }
 
+/* Before a password is asked for: a mistyped pin names nothing. */
+static struct error *check_pins(const char *const *pins)
+{
+        for (; pins != NULL && *pins != NULL; pins++) {
+                struct str pin = str_of(*pins);
+
+                if (!(str_starts_with(pin, STR("sha256:")) && pin.len == 7 + 64) && !(str_starts_with(pin, STR("SHA256:")) && pin.len == 7 + 43))
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--ca-pin is no fingerprint"),
+                                          "sha256: and 64 hexadecimal digits, or SHA256: and 43 characters as ssh-keygen -l prints them");
+        }
+        return NULL;
+}
+
 static struct error *make_keys(struct login *l)
 {
         l->tls_der = BUF_MAX(KEY_TEXT_MAX);
@@ -162,6 +177,8 @@ static struct error *check_answer(const struct login *l, const Cteleport__V1__Lo
         struct cert_info x509;
         struct ssh_cert_info ssh;
 
+        if (!name_is_host(str_of(r->cluster)))
+                return not_for_us("a cluster that has no name, or one that cannot be");
         TRY(cert_read(a, bytes_of(r->tls_cert), &x509));
         TRY(cert_check_key(bytes_of(r->tls_cert), &l->tls));
         TRY(ssh_cert_read(a, bytes_of(r->ssh_cert), &ssh));
@@ -170,8 +187,6 @@ static struct error *check_answer(const struct login *l, const Cteleport__V1__Lo
         if (ssh.kind != SSH_CERT_USER || !str_equal(ssh.key_id, str_of(l->user)) ||
             !str_equal(ssh.public_key, buf_str(&l->ssh_wire)))
                 return not_for_us("an SSH certificate for somebody else");
-        if (!name_is_host(str_of(r->cluster)))
-                return not_for_us("a cluster without a name");
         if (r->n_tls_ca_certs == 0 || r->n_tls_ca_certs > CAS_MAX || r->n_ssh_ca_keys == 0 || r->n_ssh_ca_keys > CAS_MAX)
                 return not_for_us("no CA of its hosts, or too many");
         for (size_t i = 0; i < r->n_tls_ca_certs; i++) {
@@ -184,7 +199,7 @@ static struct error *check_answer(const struct login *l, const Cteleport__V1__Lo
         return NULL;
 }
 
-static struct error *store(const struct login *l, const Cteleport__V1__LoginResponse *r, bool is_insecure)
+static struct error *store(const struct login *l, const Cteleport__V1__LoginResponse *r, bool is_insecure, const char *const *pins)
 {
         struct str tls_cas[CAS_MAX], ssh_cas[CAS_MAX];
 
@@ -207,6 +222,7 @@ static struct error *store(const struct login *l, const Cteleport__V1__LoginResp
                 .ssh_cas = ssh_cas,
                 .ssh_ca_count = r->n_ssh_ca_keys,
         };
+        TRY(profile_check_trust(&kept, pins));
         return profile_store(&kept);
 }
 
@@ -235,6 +251,7 @@ struct error *login_run(void *ctx, const struct flags *given)
         TRY(refuse_unsupported(given));
         TRY(read_ttl(given, &ttl));
         TRY(whom_and_where(&l, given));
+        TRY(check_pins(flags_list(given, "ca-pin")));
         if (is_insecure)
                 fprintf(stderr, "WARNING: the proxy's certificate is not verified; whoever answers gets password and code.\n");
         TRY(make_keys(&l));
@@ -242,7 +259,7 @@ struct error *login_run(void *ctx, const struct flags *given)
         TRY(ask(&l, &a, ttl, &answer));
         TRY(check_answer(&l, answer));
         TRY(check_cluster(given, answer->cluster));
-        TRY(store(&l, answer, is_insecure));
+        TRY(store(&l, answer, is_insecure, flags_list(given, "ca-pin")));
         TRY(profile_load(&p, l.web_addr, l.user));
         show_profile(&out, &p, clock_wall(clock_system()), true);
         return output_flush(&out);

@@ -126,6 +126,11 @@ struct error *person_ambiguous(Cteleport__V1__Node *const *nodes, size_t count)
                           node_id(nodes[0]));
 }
 
+struct error *person_check_target(const struct profile *p, const struct target *t)
+{
+        return t->node == NULL ? NULL : profile_check_host(p, str_of(arena_printf(p->arena, "%s.%s", t->node, p->cluster)));
+}
+
 struct error *person_settle_node(const struct profile *p, struct target *t)
 {
         AUTO(asker) a = { 0 };

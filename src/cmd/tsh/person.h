@@ -30,6 +30,9 @@ struct error *person_login(const struct flags *given, const struct profile *p, c
 /* All nodes that the person sees, by name and ID; they have a spec. */
 struct error *person_nodes(struct asker *a, Cteleport__V1__Node ***ret, size_t *ret_count) MUST_USE;
 
+/* INVALID_ARGUMENT when the target's name is one of another profile's cluster. */
+struct error *person_check_target(const struct profile *p, const struct target *t) MUST_USE;
+
 /*
  * Settles which node is meant: labels become the ID of the one node that has them. FAILED_PRECONDITION, and the nodes on
  * stderr, when several match.

@@ -78,6 +78,7 @@ struct error *proxy_ssh_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(person_load(given, &p));
         TRY(target_parse_address(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target));
+        TRY(person_check_target(&p, &target));
         TRY(person_login(given, &p, &target, &login));
         TRY(loop_init(&passage.loop, NULL));
         struct error *err = pass(&passage, &p, target.node, login);
@@ -119,6 +120,7 @@ struct error *proxy_known_host_run(void *ctx, const struct flags *given)
                 return NULL;
         TRY(person_load(given, &p));
         TRY(target_parse_address(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target));
+        TRY(person_check_target(&p, &target));
         TRY(person_login(given, &p, &target, &login));
         TRY(locate(&p, target.node, login, &id));
         TRY(openssh_put_known_host(&out, &p, flags_argument(given, 1), key, id));

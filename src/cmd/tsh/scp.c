@@ -72,6 +72,7 @@ static struct error *add_place(struct words *w, const struct flags *given, const
         const char *login = NULL, *id = NULL;
 
         TRY(target_parse(p->arena, where, p->cluster, &target));
+        TRY(person_check_target(p, &target));
         TRY(person_login(given, p, &target, &login));
         TRY(person_settle_node(p, &target));
         struct error *err = locate(p, target.node, login, &id);

@@ -76,6 +76,7 @@ struct error *ssh_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(person_load(given, &p));
         TRY(target_parse(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target));
+        TRY(person_check_target(&p, &target));
         TRY(person_login(given, &p, &target, &login));
         TRY(person_settle_node(&p, &target));
         TRY(openssh_self(p.arena, &self));
