@@ -610,6 +610,7 @@ void attempt_prove(struct attempt *at, struct str sts_request)
                 attempt_out_of_turn(at, "the answer to the challenge");
                 return;
         }
+        sha256(sts_request, at->join_proof);
         expect.challenge = str_of(at->challenge);
         expect.binding = str_of(at->proof_binding);
         expect.is_binding_required = at->auth->is_binding_required;

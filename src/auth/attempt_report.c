@@ -140,6 +140,7 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
         if (!str_is_empty(at->identity.account)) {
                 host.aws_account = (char *)(uintptr_t)at->identity.account.ptr;
                 host.aws_arn = (char *)(uintptr_t)at->identity.arn.ptr;
+                host.join_proof = (ProtobufCBinaryData){ sizeof at->join_proof, at->join_proof };
         }
         host.joined = walltime_unix(loop_wall(&at->auth->loop));
         host.system_roles = at->system_roles;

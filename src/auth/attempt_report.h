@@ -47,6 +47,7 @@ struct attempt {
         char challenge[48];
         struct str channel_binding;             /* of the host's connection, as we or a proxy saw it */
         char proof_binding[JOIN_BINDING_SIZE + 1]; /* what a proof for this attempt is bound to */
+        uint8_t join_proof[JOIN_PROOF_SIZE]; /* SHA-256 of the proof; only with an attested identity */
         char sts_host[STS_HOST_NAME_MAX];
         struct token_found token;
         struct str host_id, binding;

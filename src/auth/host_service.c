@@ -105,6 +105,8 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
 
                 issue_fill_certificates(r->auth, r->certs, r->arena, &certificates);
                 response.certificates = &certificates;
+                if (r->host != NULL)
+                        response.join_proof = r->host->join_proof;
                 if (!str_equal(r->role, STR("Instance"))) { /* those who meet people: who signs them */
                         const Cteleport__Internal__V1__Authority *user = r->auth->authorities.user;
 

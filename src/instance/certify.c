@@ -70,11 +70,15 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
                 expected.host_id = instance->host_id;
                 expected.cluster = instance->cluster;
         }
+        if (!i->is_local)
+                TRY(host_identity_check_proof(instance, str_of_bytes(r->join_proof.data, r->join_proof.len)));
         TRY(host_certificates_of(&certs, r->certificates));
         TRY(identity_add_user_cas(&certs, r));
         TRY(host_identity_make(&id, &i->certify_keys, &certs, expected));
         TRY(host_identity_check_times(&id, loop_wall(&i->loop)));
         instance_tell_skew(i, host_clock_skew(id.times, loop_wall(&i->loop)));
+        if (r->join_proof.len > 0) /* that was it: once is enough */
+                i->slots[SLOT_INSTANCE].identity.has_join_proof = false;
         instance_take_identity(i, (enum slot_index)(s - i->slots), &id);
         s->is_fresh = true;
         return NULL;

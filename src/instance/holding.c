@@ -164,6 +164,14 @@ void instance_take_identity(struct instance *i, enum slot_index slot, struct hos
         neighbour_look(i->neighbours[slot]);
 }
 
+void holding_note_proof(struct instance *i, const struct host_identity *joined)
+{
+        struct slot *s = &i->slots[SLOT_INSTANCE];
+        s->identity.has_join_proof = joined->has_join_proof;
+        memcpy(s->identity.join_proof, joined->join_proof, sizeof s->identity.join_proof);
+        keep(i, s, true);
+}
+
 void holding_load(struct instance *i)
 {
         for (size_t n = 0; n < SLOT_COUNT; n++) {

@@ -49,6 +49,10 @@ void identity_put_json(struct buf *out, const struct host_identity *id)
         put_base64_list(out, id->certs.tls_user_ca_certs, id->certs.tls_user_ca_count);
         buf_put_c(out, ",\n  \"ssh_user_ca_keys\": ");
         put_base64_list(out, id->certs.ssh_user_ca_keys, id->certs.ssh_user_ca_count);
+        if (id->has_join_proof) {
+                buf_put_c(out, ",\n  \"join_proof\": ");
+                put_base64(out, str_of_bytes(id->join_proof, sizeof id->join_proof));
+        }
         buf_put_c(out, "}}\n");
 }
 
@@ -117,7 +121,16 @@ static struct error *read_spec(const json_t *spec, struct host_expectation expec
                                &certs.tls_user_ca_count));
         TRY(read_optional_list(a, json_object_get(spec, "ssh_user_ca_keys"), certs.ssh_user_ca_keys,
                                &certs.ssh_user_ca_count));
-        return host_identity_make(ret, &keys, &certs, expected);
+        struct str proof = { 0 };
+        if (!str_is_empty(text_of(spec, "join_proof")))
+                TRY(read_base64(a, text_of(spec, "join_proof"), &proof));
+        if (!str_is_empty(proof) && proof.len != JOIN_PROOF_SIZE)
+                return error_new(ERROR_INVALID_ARGUMENT, "join_proof is not a digest");
+        TRY(host_identity_make(ret, &keys, &certs, expected));
+        ret->has_join_proof = !str_is_empty(proof);
+        if (ret->has_join_proof)
+                memcpy(ret->join_proof, proof.ptr, JOIN_PROOF_SIZE);
+        return NULL;
 }
 
 struct error *identity_read_json(struct str json, struct host_expectation expected, struct host_identity *ret)

@@ -6,7 +6,8 @@
  *     "tls_key": "<PEM>", "ssh_key": "<PEM>",
  *     "tls_cert": "<base64 of DER>", "tls_ca_certs": ["…"],
  *     "ssh_cert": "<base64 of the wire form>", "ssh_ca_keys": ["…"],          (empty but for role Node)
- *     "tls_user_ca_certs": ["…"], "ssh_user_ca_keys": ["…"]}}      (absent: none)
+ *     "tls_user_ca_certs": ["…"], "ssh_user_ca_keys": ["…"],       (absent: none)
+ *     "join_proof": "<base64 of SHA-256>"}}                        (absent: not of a join by proof)
  *
  * Files are private, written atomically, and verified as a whole when read: a file that was cut, mixed
  * or tampered with is an error, never half an identity.

@@ -128,6 +128,8 @@ void holding_load(struct instance *i);
 void holding_store_again(struct instance *i);
 /* Takes a new identity (moved in): stores it soon, tells who waits for it, plans its renewal. */
 void instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity);
+/* The older service was joined once more, by another proof: notes that in the Instance identity. */
+void holding_note_proof(struct instance *i, const struct host_identity *joined);
 /* Starts the timer for the first certificate that is due. */
 void instance_plan_renewal(struct instance *i);
 

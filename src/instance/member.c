@@ -116,6 +116,8 @@ static void finish_join(struct instance *i, enum slot_index slot, struct join_ou
                          LOG_STR("host_id", i->slots[slot].identity.host_id),
                          LOG_STR("cluster", i->slots[slot].identity.cluster));
                 i->has_joined = true;
+        } else {
+                holding_note_proof(i, &i->slots[slot].identity); /* auth knows the last one */
         }
         if (o->was_legacy) {
                 i->join_options.legacy_host_id = i->status.host_id;

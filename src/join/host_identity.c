@@ -190,6 +190,16 @@ struct error *host_identity_check_times(const struct host_identity *id, struct w
         return error_new(ERROR_UNAUTHENTICATED, "this host's certificate ended at %s", buf_c(&end));
 }
 
+struct error *host_identity_check_proof(const struct host_identity *id, struct str said)
+{
+        if (!id->has_join_proof || str_is_empty(said) || str_equal(said, str_of_bytes(id->join_proof, sizeof id->join_proof)))
+                return NULL;
+        return error_hint(error_new(ERROR_UNAUTHENTICATED,
+                                    "the certificate that came with the join was given for the proof of somebody else"),
+                          "the Proxy Service that the join went through has answered for the Auth Service: find out who runs it, and "
+                          "remove what it made with 'tctl rm node/%.*s'", STR_ARG(id->host_id));
+}
+
 /* The life that counts begins when the certificate was made, not at its backdated beginning. */
 struct walltime host_identity_renew_at(const struct host_identity *id, unsigned jitter)
 {

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/secret.h"
+#include "join/join_binding.h"
 #include "pki/ca_pins.h"
 #include "pki/cert.h"
 #include "pki/key.h"
@@ -49,6 +50,12 @@ struct host_identity {
         struct cert_times times;
         struct host_certificates certs;
         struct secret tls_key_pem, ssh_key_pem;
+        /*
+         * Of an identity that came with a join by proof: SHA-256 of the request that we signed. Auth says later, on a connection of
+         * its own, by which request the host became a member. Until then a proxy may have answered with the join of somebody else.
+         */
+        bool has_join_proof;
+        uint8_t join_proof[JOIN_PROOF_SIZE];
         struct arena *arena; /* holds all of the above but the secrets */
 };
 
@@ -84,6 +91,9 @@ static inline bool host_identity_is_empty(const struct host_identity *id)
 
 /* UNAUTHENTICATED when it has ended, at this moment of our clock. */
 struct error *host_identity_check_times(const struct host_identity *id, struct walltime now) MUST_USE;
+
+/* UNAUTHENTICATED when the host became a member by another request than its own. said: empty when auth knows none. */
+struct error *host_identity_check_proof(const struct host_identity *id, struct str said) MUST_USE;
 
 /* When to renew: in the middle of its life, up to a tenth of that life earlier or later (jitter 0..1000). */
 struct walltime host_identity_renew_at(const struct host_identity *id, unsigned jitter);

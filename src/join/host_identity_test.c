@@ -121,6 +121,21 @@ static void refuses_an_answer_with_a_ca_that_no_pin_names(void **state)
         must_fail(make(f, expected), ERROR_UNAUTHENTICATED);
 }
 
+static void refuses_to_be_a_member_by_the_proof_of_somebody_else(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) id = { 0 };
+        uint8_t other[JOIN_PROOF_SIZE] = { 1 };
+
+        must(host_identity_make(&id, &f->keys, &f->certs, (struct host_expectation){ 0 }));
+        must(host_identity_check_proof(&id, str_of_bytes(other, sizeof other))); /* not of a join by proof */
+        id.has_join_proof = true;
+        must(host_identity_check_proof(&id, str_of_bytes(id.join_proof, sizeof id.join_proof)));
+        must(host_identity_check_proof(&id, STR("")));
+        must_fail(host_identity_check_proof(&id, str_of_bytes(other, sizeof other)), ERROR_UNAUTHENTICATED);
+        must_fail(host_identity_check_proof(&id, STR("short")), ERROR_UNAUTHENTICATED);
+}
+
 static void keeps_no_ssh_ca_without_a_certificate_by_it(void **state)
 {
         struct fixture *f = *state;
@@ -189,6 +204,7 @@ int main(void)
                 TEST(takes_the_old_and_the_new_ca_of_a_rotation),
                 TEST(refuses_an_answer_with_a_ca_that_no_pin_names),
                 TEST(keeps_no_ssh_ca_without_a_certificate_by_it),
+                TEST(refuses_to_be_a_member_by_the_proof_of_somebody_else),
                 TEST(refuses_a_ca_certificate_as_its_own),
                 TEST(refuses_a_certificate_that_was_cut),
                 TEST(knows_when_it_has_ended_and_when_to_renew),

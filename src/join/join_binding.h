@@ -14,6 +14,7 @@
 #include "base/str.h"
 
 enum { JOIN_BINDING_SIZE = 64 }; /* hex digits of SHA-256 */
+enum { JOIN_PROOF_SIZE = 32 };   /* SHA-256 of a signed request: which one made a host a member */
 
 /* As sent on the stream, byte for byte; keys in the newer service's forms also for the older one. All borrowed. */
 struct join_binding {

@@ -53,6 +53,8 @@ struct join_client {
         bool is_legacy;
         bool is_decided;                 /* outcome or err is final; what is open is being closed */
         struct host_keys keys;
+        bool has_proof;                  /* was sent */
+        uint8_t proof[JOIN_PROOF_SIZE];
         struct buf challenge;
         struct buf legacy_host_id;       /* what the older service is told; empty with the newer one */
         struct join_outcome outcome;
@@ -245,6 +247,10 @@ static struct error *send_proof(struct join_client *j, const struct aws_resoluti
         char binding[JOIN_BINDING_SIZE + 1];
         TRY(bind_proof(j, binding));
         struct error *err = aws_identity_request(aws, buf_str(&j->challenge), str_of(binding), loop_wall(j->loop), &proof);
+        if (err == NULL) {
+                sha256(buf_str(&proof), j->proof);
+                j->has_proof = true;
+        }
         if (err == NULL && j->is_legacy)
                 err = legacy_send_request(j->call, j->options, buf_str(&j->legacy_host_id), &j->keys, buf_str(&proof));
         else if (err == NULL) {
@@ -321,6 +327,8 @@ static void take_certificates(struct join_client *j, struct host_certificates *c
                 decide(j, error_wrap(err, "what the cluster answered to the join is not valid"));
                 return;
         }
+        j->outcome.identity.has_join_proof = j->has_proof;
+        memcpy(j->outcome.identity.join_proof, j->proof, sizeof j->proof);
         j->outcome.was_legacy = j->is_legacy;
         j->is_decided = true;
         rpc_client_half_close(j->call);

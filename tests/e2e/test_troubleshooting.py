@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import socket
 import ssl
@@ -17,7 +18,7 @@ import threading
 
 import pytest
 
-from harness import ACCOUNT, FAKES, iam_token, program, wait_until
+from harness import ACCOUNT, FAKES, PATIENCE, iam_token, program, wait_until
 from people import Person
 from test_http_proxy import NAME, HttpProxy
 
@@ -197,6 +198,29 @@ def http2_ended_here(aws):
     return serve
 
 
+def tls_begun_again(aws, target):
+    """The same, where the balancer passes on what it understands: only the ends of TLS are others."""
+    outside, inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    outside.load_cert_chain(aws.dir / "sts.pem", aws.dir / "sts.key")
+    inside.check_hostname, inside.verify_mode = False, ssl.CERT_NONE
+    for context in (outside, inside):
+        context.set_alpn_protocols(["h2"])
+
+    def serve(peer):
+        with outside.wrap_socket(peer, server_side=True) as near:
+            host, port = target.rsplit(":", 1)
+            with inside.wrap_socket(socket.create_connection((host, int(port))), server_hostname="teleport.example.com") as far:
+                other = {near: far, far: near}
+                while ready := select.select([near, far], [], [], PATIENCE)[0]:
+                    for end in ready:
+                        if not (data := end.recv(65536)):
+                            return
+                        while end.pending():
+                            data += end.recv(65536)
+                        other[end].sendall(data)
+    return serve
+
+
 def saying(text):
     def serve(peer):
         peer.sendall(text)
@@ -220,6 +244,13 @@ def test_a_balancer_that_speaks_http2_itself_is_named(cluster, aws, serving, sho
     balancer = serving(http2_ended_here(aws))
     host = cluster.host("web-1", env=aws.identity(), **at(balancer.address)).start()
     shows("http2-ended", line(host.process, "Can not join"), (balancer.address, "127.0.0.1:3080"))
+
+
+def test_a_balancer_that_begins_tls_again_is_named(cluster, aws, serving, shows):
+    cluster.create(iam_token())
+    balancer = serving(tls_begun_again(aws, cluster.proxy_addr))
+    host = cluster.host("web-1", env=aws.identity(), **at(balancer.address)).start()
+    shows("tls-begun-again", line(host.process, "Can not join"), (balancer.address, "127.0.0.1:3080"))
 
 
 def test_a_port_without_tls_is_named(cluster, aws, serving, shows):

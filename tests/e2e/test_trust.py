@@ -8,8 +8,8 @@ import threading
 import grpc
 import pytest
 
-from fake_auth import CHALLENGE, CapturedProxy, FakeAuth, Relay, server_certificate
-from harness import PATIENCE, iam_token, wait_until
+from fake_auth import CHALLENGE, CapturedProxy, FakeAuth, Relay, Splitter, server_certificate
+from harness import ACCOUNT, PATIENCE, iam_token, wait_until
 from join_client import (SERVER_NAME, Keys, Peer, audited, join_legacy, legacy_request, pinned_ca, prove, solution)
 from signing import stand_in
 from test_http_proxy import HttpProxy
@@ -234,6 +234,26 @@ def test_the_ssh_cas_of_a_proxys_answer_are_not_kept(cluster, elsewhere, aws):
     host.start().wait_joined()
     wait_until(lambda: (host.data_dir / "proc" / "ids" / "node.json").exists(), "the Node identity is stored")
     assert marker not in host.identity("node")["ssh_ca_keys"]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_member_by_the_proof_of_somebody_else_notices(cluster, aws, is_restarted):
+    """Nothing but who it is for distinguishes the answer: the host's keys, the cluster's CA."""
+    cluster.create(iam_token(roles=("Node", "Proxy")))
+    with CapturedProxy(cluster, aws.identity(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/mallory/session")) as proxy, \
+            Splitter(cluster, proxy) as front:
+        host = led_to(proxy if is_restarted else front, cluster, aws).start()
+        if is_restarted:
+            host.process.wait_for("wrote the credentials and state of Instance")
+            host.stop()
+            at(host, front, "proxy_server").start()
+        removal = host.process.wait_for(r"given for the proof of somebody else.*'tctl (rm node/[0-9a-f-]+)'").group(1)
+        assert "This host is present" not in host.process.text()
+        assert not (host.data_dir / "proc" / "ids" / "node.json").exists()
+        host.stop()
+    cluster.tctl(*removal.split())
+    host.config["teleport"]["proxy_server"] = cluster.proxy_addr
+    host.start().wait_joined()
 
 
 # ---- what a proof is good for ---------------------------------------------------------------------------------
