@@ -77,18 +77,16 @@ class FakeAuth:
                 return message.solution.iam_challenge_solution.sts_identity_request
 
 
-class CapturedProxy(FakeAuth):
+class Certifier(FakeAuth):
     """
-    A server with the certificate of a Proxy Service of the cluster, and with AWS credentials of its own: it leads a host
-    through a join without passing any of it on, has the host's keys certified by its own proof, and answers with what
-    `alter` makes of that. `elsewhere`: another cluster, which certifies them instead.
+    Leads a host through a join without passing any of it on: has the host's keys certified by `source`, a real cluster, by
+    a proof with AWS credentials of its own (a host's proof is good on the host's connection only), and answers with what
+    `alter` makes of that.
     """
 
-    def __init__(self, cluster, env, alter=lambda certificates: None, elsewhere=None, is_old=False):
-        with Peer(cluster) as peer:
-            self.identity = join_legacy(peer, env, "captured", role="Proxy")
-        super().__init__(self.identity.key_pem, self.identity.cert_pem + pinned_ca(cluster.auth_addr, cluster.ca_pin))
-        self.source, self.env, self.alter, self.is_old = elsewhere or cluster, env, alter, is_old
+    def __init__(self, source, env, alter=lambda certificates: None, is_old=False, **certificate):
+        super().__init__(**certificate)
+        self.source, self.env, self.alter, self.is_old = source, env, alter, is_old
 
     def service(self, call):
         if call.method == LEGACY and self.is_old:
@@ -122,6 +120,16 @@ class CapturedProxy(FakeAuth):
             stream.half_close()
         self.alter(certs)
         yield m.RegisterUsingIAMMethodResponse(certs=certs)
+
+
+class CapturedProxy(Certifier):
+    """The same with the certificate of a Proxy Service of the cluster. `elsewhere`: another cluster to certify the keys."""
+
+    def __init__(self, cluster, env, alter=lambda certificates: None, elsewhere=None, is_old=False):
+        with Peer(cluster) as peer:
+            identity = join_legacy(peer, env, "captured", role="Proxy")
+        super().__init__(elsewhere or cluster, env, alter, is_old, key=identity.key_pem,
+                         chain=identity.cert_pem + pinned_ca(cluster.auth_addr, cluster.ca_pin))
 
 
 class Relay(FakeAuth):

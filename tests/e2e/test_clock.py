@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fake_auth import FakeAuth
+from fake_auth import Certifier
 from harness import iam_token, wait_until
 from join_client import Identity, Keys, Peer, audited, host_params, messages, solution
 from signing import sign
@@ -107,7 +107,7 @@ def test_the_clock_of_a_member_is_shown_in_the_inventory(cluster, aws):
 @pytest.mark.parametrize("ahead, words", [(2 * MINUTE, "behind the cluster's"), (-2 * MINUTE, "ahead of the cluster's")])
 def test_a_host_measures_its_clock_at_the_join_and_shows_it(cluster, aws, ahead, words):
     cluster.create(iam_token())
-    with RelayOfAnotherTime(cluster, ahead) as relay:
+    with AnotherTime(cluster, aws.identity(), ahead) as relay:
         host = cluster.host(env=aws.identity())
         host.config["teleport"]["proxy_server"] = relay.addr
         host.start()
@@ -120,23 +120,12 @@ def test_a_host_measures_its_clock_at_the_join_and_shows_it(cluster, aws, ahead,
         host.stop()
 
 
-class RelayOfAnotherTime(FakeAuth):
-    """Passes a join on to a real cluster, and makes the certificate look as if issued at another time."""
+class AnotherTime(Certifier):
+    """Makes the certificate look as if issued at another time."""
 
-    def __init__(self, cluster, ahead):
-        super().__init__()
-        self.cluster, self.ahead = cluster, datetime.timedelta(seconds=ahead)
-
-    def join(self, requests, context):
-        with Peer(self.cluster) as peer:
-            stream = peer.join()
-            for request in requests:
-                answer = stream.send(request).receive()
-                if answer.WhichOneof("payload") == "result":
-                    self.shift(answer.result.host_result.certificates)
-                    yield answer
-                    return
-                yield answer
+    def __init__(self, cluster, env, ahead):
+        super().__init__(cluster, env, self.shift)
+        self.ahead = datetime.timedelta(seconds=ahead)
 
     def shift(self, certificates):
         """Signs again, by a CA of the same name."""
