@@ -69,6 +69,8 @@ struct auth {
         struct caller *callers;
         struct map live;               /* host ID -> struct presence with a connection */
         size_t presence_held, presence_held_max; /* of those that could visit as well; and how many may be */
+        struct tunnels_stream *tunnels; /* of each proxy that says which nodes have a tunnel to it */
+        bool is_rechecking_tunnels, recheck_tunnels_again;
         size_t pending_joins;
         size_t pending_dials;
         struct frontdoor *door;

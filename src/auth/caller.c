@@ -7,6 +7,7 @@
 #include "auth/auth.h"
 #include "auth/directory.h"
 #include "auth/hosts.h"
+#include "auth/tunnels_service.h"
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -70,6 +71,8 @@ void callers_drop_lost_roles(struct auth *a, const Cteleport__State__V1__Host *h
         for (struct caller *c = a->callers; c != NULL; c = c->next)
                 if (c->conn != NULL && str_equal(str_of(c->host_id), str_of(host->host_id)) && !host_has_role(host, str_of(c->role)))
                         rpc_server_close(c->conn);
+        if (!host_has_role(host, STR("Node")))
+                tunnels_refuse(a, str_of(host->host_id), "this host does not have role Node any more");
 }
 
 static struct error *is_gone(const struct caller *c)

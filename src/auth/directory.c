@@ -491,3 +491,8 @@ struct error *directory_check_host(const struct directory *d, const Cteleport__S
 
         return strcmp(host->join_method, "local") == 0 ? NULL : directory_check_locks(d, &subject);
 }
+
+bool directory_has_locks(const struct directory *d)
+{
+        return d->sections[LOCKS].records.count > 0;
+}

@@ -68,6 +68,8 @@ struct error *directory_check_locks(const struct directory *d, const struct lock
 /* The same of a host. The one that the Auth Service runs on is never refused its own services. */
 struct error *directory_check_host(const struct directory *d, const Cteleport__State__V1__Host *host) MUST_USE;
 
+bool directory_has_locks(const struct directory *d);
+
 /* Calls changed(ctx) from the loop after any lock, role or user was written or removed or a lock ended; until unwatched. */
 struct directory_watch;
 struct directory_watch *directory_watch(struct directory *d, void (*changed)(void *ctx), void *ctx) MUST_USE;

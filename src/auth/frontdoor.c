@@ -9,6 +9,7 @@
 #include "auth/hosts.h"
 #include "auth/issue.h"
 #include "auth/methods.h"
+#include "auth/tunnels_service.h"
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -25,6 +26,8 @@ struct frontdoor {
         struct arrival *arrivals; /* newest first */
         struct directory_watch *watch;
         struct timer *locked_nodes; /* until they are cut off */
+        struct timer *expiry;       /* until a certificate that opened a connection ends, or sooner */
+        struct walltime next_expiry;
         bool is_draining;
         bool has_local_proxy;
         void (*drained)(void *ctx); /* frontdoor_drain's; NULL once it was called */
@@ -83,6 +86,44 @@ static bool is_proxy_address(void *ctx, struct str address)
         return false;
 }
 
+/* ---- certificates that end ------------------------------------------------------------------------------- */
+
+/* Clocks are set: what is far away is looked at again before. */
+static void plan_expiry(struct frontdoor *d, struct walltime end)
+{
+        struct duration wait = walltime_since(end, loop_wall(&d->auth->loop));
+
+        if (timer_is_running(d->expiry) && end.ns >= d->next_expiry.ns)
+                return;
+        d->next_expiry = end;
+        if (wait.ns > MILLISECONDS(PACE_EXPIRY_LOOK).ns)
+                wait = MILLISECONDS(PACE_EXPIRY_LOOK);
+        timer_start(d->expiry, wait.ns < MILLISECONDS(1).ns ? MILLISECONDS(1) : wait);
+}
+
+/* A connection is worth what the certificate that opened it is: whoever has a newer one comes again with that. */
+static void on_expiry(void *ctx)
+{
+        struct frontdoor *d = ctx;
+        struct walltime now = loop_wall(&d->auth->loop), next = { 0 };
+
+        for (struct caller *c = d->auth->callers; c != NULL; c = c->next) {
+                if (c->conn == NULL || c->cert_not_after.ns == 0)
+                        continue;
+                if (c->cert_not_after.ns > now.ns) {
+                        if (next.ns == 0 || c->cert_not_after.ns < next.ns)
+                                next = c->cert_not_after;
+                        continue;
+                }
+                log_info("The certificate that opened a connection has ended, the connection is closed", LOG_C("host_id", c->host_id),
+                         LOG_C("user", c->user), LOG_C("role", c->role), LOG_C("remote_addr", c->peer));
+                rpc_server_close(c->conn);
+                c->cert_not_after.ns = 0; /* once is enough */
+        }
+        if (next.ns != 0)
+                plan_expiry(d, next);
+}
+
 static void serve(struct stream *s, struct caller *c)
 {
         struct rpc_server_options options = {
@@ -95,6 +136,8 @@ static void serve(struct stream *s, struct caller *c)
         };
 
         c->conn = rpc_serve(&c->auth->loop, s, options);
+        if (c->cert_not_after.ns != 0)
+                plan_expiry(c->auth->door, c->cert_not_after);
 }
 
 /* ---- the TCP port ----------------------------------------------------------------------------------------- */
@@ -329,6 +372,7 @@ static void on_directory_changed(void *ctx)
         callers_drop_refused(d->auth, false, &has_nodes);
         if (has_nodes && !timer_is_running(d->locked_nodes))
                 timer_start(d->locked_nodes, MILLISECONDS(PACE_LOCKED_NODE));
+        tunnels_recheck(d->auth);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -344,6 +388,7 @@ struct frontdoor *frontdoor_open(struct auth *a)
         d->sources.ctx = d;
         d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE };
         d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
+        d->expiry = timer_new(&a->loop, on_expiry, d);
         d->locked_nodes = timer_new(&a->loop, on_locked_nodes, d);
         d->watch = directory_watch(a->directory, on_directory_changed, d);
         if (tcp >= 0)
@@ -381,6 +426,8 @@ void frontdoor_close(struct frontdoor *d)
         d->watch = NULL;
         timer_free(d->locked_nodes);
         d->locked_nodes = NULL;
+        timer_free(d->expiry);
+        d->expiry = NULL;
         for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
                 if (c->conn != NULL)
                         rpc_server_close(c->conn);

@@ -14,6 +14,7 @@
 #include "auth/presence.h"
 #include "auth/record_service.h"
 #include "auth/sessions.h"
+#include "auth/tunnels_service.h"
 #include "base/limits.h"
 #include "join_legacy.pb-c.h"
 
@@ -55,6 +56,8 @@ const struct guarded_method auth_methods[] = {
             presence_serve, NULL },
           CALLER_HOST },
         { { "/cteleport.v1.DialService/Dial", &cteleport__v1__dial_request__descriptor, LIMIT_RPC_JOIN, false, dial_open, NULL },
+          CALLER_PROXY },
+        { { "/cteleport.v1.DialService/Tunnels", &cteleport__v1__tunnels_up__descriptor, LIMIT_RPC_JOIN, true, tunnels_open, NULL },
           CALLER_PROXY },
         { { "/cteleport.v1.SessionService/Attend", &cteleport__v1__attend_up__descriptor, LIMIT_ATTEND, true, session_attend, NULL },
           CALLER_NODE },

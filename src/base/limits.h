@@ -57,6 +57,7 @@ enum {
         TIMEOUT_LOGIN_USER_WAIT = 3600 * 1000, /* what LIMIT_LOGIN_FAILURES_USER is counted in */
         TIMEOUT_DIALLED = 60 * 1000,         /* from a proxy's question to the node's word that the connection is there */
         TIMEOUT_CONNECTION_LOST = 900 * 1000, /* a connection its node does not tell of any more has ended; nodes try for less */
+        PACE_EXPIRY_LOOK = 60 * 1000,        /* connections are looked at for certificates that have ended, at the latest */
         PACE_LOCKED_NODE = 1000, /* until a locked node is cut off: it is to hear first that its connections end */
         PACE_ACCESS_RECHECK = 5 * 1000,      /* a connection whose rights could not be looked at is looked at again */
         TIMEOUT_RECORDING_ACCESS = 600 * 1000, /* a recording read in pieces is audited as one access for so long */
@@ -125,6 +126,7 @@ enum {
         LIMIT_HTTP2_STREAMS = 100,            /* per connection */
         LIMIT_HTTP2_STREAMS_KNOWN = 2000,     /* per connection of an authenticated peer: a proxy carries many joins */
         LIMIT_TUNNELS = 20000,                /* nodes connected to one proxy, and old tunnels of theirs */
+        LIMIT_TUNNELS_DRAINED_PER_HOST = 60,  /* of earlier certificates, in which connections go on: a month of renewals twice a day */
         LIMIT_TUNNELS_PER_HOST = 4,           /* a node that comes back may be quicker than the loss of its old tunnel */
         LIMIT_SSH_DIALS = 8192,               /* people's connections to nodes through one proxy … */
         LIMIT_SSH_DIALS_PER_SOURCE = 2000,    /* … and from one address, which an office or an Ansible host shares */

@@ -252,14 +252,14 @@ static void serve_ssh(struct visitor *v)
 }
 
 /* Every host has a certificate by the host CA; only nodes wait to be reached, each as itself. */
-static struct error *check_node(const struct proxy *p, struct arena *a, struct str leaf, struct str *ret_host_id)
+static struct error *check_node(const struct proxy *p, struct arena *a, struct str leaf, struct cert_info *ret)
 {
         struct cert_info info;
         TRY(cert_read(a, leaf, &info));
         if (info.is_ca || !str_equal(info.role, STR("Node")) || str_is_empty(info.host_id) ||
             !str_equal(info.cluster, proxy_cluster(p)))
                 return error_new(ERROR_PERMISSION_DENIED, "the certificate is not that of a node of this cluster");
-        *ret_host_id = info.host_id;
+        *ret = info;
         return NULL;
 }
 
@@ -267,14 +267,14 @@ static void take_tunnel(struct visitor *v)
 {
         struct proxy *p = v->door->proxy;
         AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
-        struct str host_id;
-        struct error *err = check_node(p, a, tls_peer_cert_der(v->stream), &host_id);
+        struct cert_info cert;
+        struct error *err = check_node(p, a, tls_peer_cert_der(v->stream), &cert);
         if (err != NULL) {
                 log_warn("A tunnel was refused", LOG_C("peer", v->peer), LOG_ERR(err));
                 error_free(err);
         } else {
-                tls_forget_peer(v->stream); /* host_id is a copy */
-                tunnels_add(&p->tunnels, v->stream, host_id, v->peer);
+                tls_forget_peer(v->stream); /* what was read of it is a copy */
+                tunnels_add(&p->tunnels, v->stream, cert.host_id, cert.times.not_after, v->peer);
                 v->stream = NULL;
         }
         visitor_free(v);

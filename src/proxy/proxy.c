@@ -12,6 +12,7 @@
 #include "pki/cert_check.h"
 #include "proxy/door.h"
 #include "proxy/ssh_dial.h"
+#include "proxy/tunnel_guard.h"
 #include "rpc/link.h"
 
 enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB, SNI_NAMES_MAX = 100 };
@@ -273,6 +274,8 @@ void proxy_is_empty(struct proxy *p)
 {
         if ((!p->is_draining && !p->is_stopping) || !door_is_empty(p->door) || !tunnels_are_empty(&p->tunnels))
                 return;
+        tunnel_guard_free(p->tunnels.guard);
+        p->tunnels.guard = NULL;
         upstream_free(p->upstream);
         p->upstream = NULL;
         if (p->instance != NULL)
@@ -361,6 +364,7 @@ static struct error *set_up(struct proxy *p)
 
         p->upstream = upstream_new(&p->loop);
         upstream_on_lost_link(p->upstream, ask_auth_link, p);
+        p->tunnels.guard = tunnel_guard_new(&p->loop, p->upstream, &p->tunnels);
         p->ask_again = timer_new(&p->loop, ask_identity, p);
         if (boot->auth_listen_addr != NULL && boot->auth_listen_addr[0] != '\0')
                 p->auth_address = address_to_dial(str_of(boot->auth_listen_addr), 3025);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "net/sources.h"
+#include "proxy/tunnel_guard.h"
 
 struct node_tunnel {
         struct tunnels *all;
@@ -15,6 +16,8 @@ struct node_tunnel {
         struct node_tunnel *older; /* of the same host */
         struct tunnel *tunnel;
         char *host_id, *peer;
+        bool is_drained;           /* a newer one stands in for it */
+        struct walltime not_after; /* of the certificate that opened it */
 };
 
 /* ---- the chain of a host: newest first ------------------------------------------------------------- */
@@ -36,9 +39,9 @@ static void leave_chain(struct node_tunnel *n)
 /* The tunnel that makes this chain too long; NULL: it is not. */
 static struct node_tunnel *one_too_many(struct node_tunnel *first)
 {
-        size_t length = 0;
+        size_t open = 0, drained = 0;
         for (; first != NULL; first = first->older) {
-                if (++length > LIMIT_TUNNELS_PER_HOST)
+                if (first->is_drained ? ++drained > LIMIT_TUNNELS_DRAINED_PER_HOST : ++open > LIMIT_TUNNELS_PER_HOST)
                         return first;
         }
         return NULL;
@@ -78,7 +81,66 @@ static void on_end(void *ctx, struct error *err)
         node_tunnel_free(n);
 }
 
-void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, const char *peer)
+/* ---- certificates that end --------------------------------------------------------------------------- */
+
+/* How long the node behind the tunnel is proven to be who it is. */
+static struct walltime proven_until(const struct node_tunnel *n)
+{
+        struct walltime latest = { 0 };
+        for (const struct node_tunnel *other = map_get(&n->all->by_host, str_of(n->host_id)); other != NULL; other = other->older)
+                if (other->not_after.ns > latest.ns)
+                        latest = other->not_after;
+        return latest;
+}
+
+static void on_expiry(void *ctx);
+
+/* Clocks are set: what is far away is looked at again before. */
+static void plan_expiry(struct tunnels *t, struct walltime end)
+{
+        struct duration wait = walltime_since(end, loop_wall(t->loop));
+        if (t->expiry == NULL)
+                t->expiry = timer_new(t->loop, on_expiry, t);
+        if (timer_is_running(t->expiry) && end.ns >= t->next_expiry.ns)
+                return;
+        t->next_expiry = end;
+        if (wait.ns > MILLISECONDS(PACE_EXPIRY_LOOK).ns)
+                wait = MILLISECONDS(PACE_EXPIRY_LOOK);
+        timer_start(t->expiry, wait.ns < MILLISECONDS(1).ns ? MILLISECONDS(1) : wait);
+}
+
+static void on_expiry(void *ctx)
+{
+        struct tunnels *t = ctx;
+        struct walltime now = loop_wall(t->loop), next = { 0 };
+        for (struct node_tunnel *n = t->list, *after; n != NULL; n = after) {
+                struct walltime end = proven_until(n);
+                after = n->next;
+                if (end.ns > now.ns) {
+                        if (next.ns == 0 || end.ns < next.ns)
+                                next = end;
+                        continue;
+                }
+                log_info("The certificate that opened a node's tunnel has ended, the tunnel is closed", LOG_C("host_id", n->host_id),
+                         LOG_C("peer", n->peer));
+                node_tunnel_free(n);
+        }
+        if (next.ns != 0)
+                plan_expiry(t, next);
+}
+
+/* The node has renewed its certificate and come with it: what it opened before takes no more. */
+static void drain_older(const struct node_tunnel *n)
+{
+        for (struct node_tunnel *older = n->older; older != NULL; older = older->older) {
+                if (older->is_drained || older->not_after.ns >= n->not_after.ns)
+                        continue;
+                older->is_drained = true;
+                tunnel_drain(older->tunnel);
+        }
+}
+
+void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, struct walltime not_after, const char *peer)
 {
         if (t->is_closing || !sources_enter(t->sources, SOURCE_TUNNELS, peer)) {
                 if (!t->is_closing)
@@ -89,7 +151,7 @@ void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, cons
         }
         struct node_tunnel *n = NEW(struct node_tunnel);
         *n = (struct node_tunnel){ .all = t, .next = t->list, .at = &t->list, .host_id = str_dup(host_id),
-                                    .peer = str_dup(str_of(peer)) };
+                                    .not_after = not_after, .peer = str_dup(str_of(peer)) };
         if (n->next != NULL)
                 n->next->at = &n->next;
         t->list = n;
@@ -97,9 +159,32 @@ void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, cons
         n->tunnel = tunnel_new(t->loop, tls, on_end, n);
         n->older = map_put(&t->by_host, host_id, n);
         log_info("A node's tunnel is open", LOG_STR("host_id", host_id), LOG_C("peer", peer), LOG_INT("open", t->count));
+        drain_older(n);
         struct node_tunnel *oldest = one_too_many(n);
         if (oldest != NULL)
                 node_tunnel_free(oldest);
+        plan_expiry(t, not_after);
+        tunnel_guard_name(t->guard, host_id);
+}
+
+void tunnels_end_host(struct tunnels *t, struct str host_id, const char *reason)
+{
+        struct node_tunnel *n = map_get(&t->by_host, host_id);
+
+        if (n == NULL)
+                return;
+        log_warn("The tunnels of a node are ended by the cluster", LOG_STR("host_id", host_id), LOG_C("reason", reason));
+        for (struct node_tunnel *older; n != NULL; n = older) {
+                older = n->older;
+                node_tunnel_free(n);
+        }
+}
+
+void tunnels_each_host(const struct tunnels *t, void (*each)(void *ctx, const char *host_id), void *ctx)
+{
+        for (const struct node_tunnel *n = t->list; n != NULL; n = n->next)
+                if (map_get(&t->by_host, str_of(n->host_id)) == n)
+                        each(ctx, n->host_id);
 }
 
 struct tunnel_dial *tunnels_connect(struct tunnels *t, const struct tunnel_request *request,
@@ -133,4 +218,6 @@ void tunnels_shut(struct tunnels *t)
 void tunnels_release(struct tunnels *t)
 {
         map_release(&t->by_host);
+        timer_free(t->expiry);
+        t->expiry = NULL;
 }

@@ -78,7 +78,7 @@ void ssh_take_identity(struct ssh_service *s, struct host_identity *id, const ch
         identity_let_go(s->identity);
         s->identity = h;
         auth_client_set_address(s->auth, auth_addr);
-        tunnel_keeper_begin(s->tunnels);
+        tunnel_keeper_renew(s->tunnels);
         malloc_trim(0); /* an idle agent is to be small */
 }
 

@@ -67,6 +67,8 @@ void tunnel_keeper_free(struct tunnel_keeper *t);
 void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__Proxies *proxies);
 /* There is an identity: dials what waits for it. */
 void tunnel_keeper_begin(struct tunnel_keeper *t);
+/* The identity is new: opens a tunnel with it in place of each, in which what is open goes on. */
+void tunnel_keeper_renew(struct tunnel_keeper *t);
 /* Dials no more and takes no visits; what is open goes on. */
 void tunnel_keeper_drain(struct tunnel_keeper *t);
 

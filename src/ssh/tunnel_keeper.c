@@ -34,6 +34,7 @@ struct place {
         char *addr;
         bool is_listed, is_removed; /* removed: waits for its connect to be cancelled */
         struct open_tunnel *open;
+        bool is_renewing; /* the identity is new: a tunnel with it is to stand in for the open one */
         struct timer *retry;
         struct backoff backoff;
         struct connect *connect;
@@ -168,7 +169,8 @@ static void on_drain(void *ctx)
 {
         struct open_tunnel *o = ctx;
 
-        log_info("A proxy ends: what is open goes on, and a new tunnel is opened", LOG_C("proxy", o->proxy_id));
+        if (o->place != NULL)
+                log_info("A proxy ends: what is open goes on, and a new tunnel is opened", LOG_C("proxy", o->proxy_id));
         leave_place(o);
 }
 
@@ -185,11 +187,15 @@ static void settle(struct place *p, struct stream *tls, struct str proxy_id)
         backoff_reset(&p->backoff);
         free(p->told);
         p->told = NULL;
+        bool is_renewal = p->open != NULL;
+        p->is_renewing = false;
+        if (p->open != NULL)
+                p->open->place = NULL; /* the proxy drains it; what is open in it goes on */
         *o = (struct open_tunnel){ .all = t, .place = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open };
         if (o->next != NULL)
                 o->next->at = &o->next;
         t->open = p->open = o;
-        log_info("Reverse tunnel established", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr));
+        log_info(is_renewal ? "Reverse tunnel renewed" : "Reverse tunnel established", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr));
         o->server = tunnel_server_new(t->loop, tls, &tunnel_events, o);
 }
 
@@ -212,7 +218,7 @@ static struct place *place_for(struct place *dialled, struct str proxy_id)
 
         for (const struct open_tunnel *o = dialled->all->open; o != NULL; o = o->next)
                 if (o->place != NULL && str_equal(str_of(o->proxy_id), proxy_id))
-                        return NULL;
+                        return o->place->is_renewing ? o->place : NULL;
         if (its != NULL)
                 return its;
         return dialled->proxy_id[0] == '\0' ? dialled : NULL;
@@ -228,9 +234,15 @@ static void tell_failure(struct place *p, const struct error *err)
                  LOG_C("addr", p->addr), LOG_ERR(err));
 }
 
+/* Whether the place looks for a tunnel. */
+static bool wants_tunnel(const struct place *p)
+{
+        return (p->open == NULL || p->is_renewing) && !p->all->is_draining;
+}
+
 static void try_again(struct place *p)
 {
-        if (p->open == NULL && !p->all->is_draining)
+        if (wants_tunnel(p))
                 timer_start(p->retry, backoff_next(&p->backoff));
 }
 
@@ -263,7 +275,7 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
                 stream_close(tls);
                 error_free(err);
                 place_free(p);
-        } else if (p->open != NULL || p->all->is_draining) { /* another place's dial has led here meanwhile */
+        } else if (!wants_tunnel(p)) { /* another place's dial has led here meanwhile */
                 stream_close(tls);
                 error_free(err);
         } else if (err != NULL) {
@@ -280,7 +292,7 @@ static void dial(void *ctx)
         struct place *p = ctx;
         struct held_identity *identity = p->all->service->identity;
 
-        if (identity == NULL || p->all->is_draining || p->open != NULL || p->connect != NULL)
+        if (identity == NULL || !wants_tunnel(p) || p->connect != NULL)
                 return;
         struct error *err = connect_way_of_tunnel(str_of(p->addr), &p->way);
         if (err != NULL) {
@@ -344,6 +356,17 @@ void tunnel_keeper_begin(struct tunnel_keeper *t)
         for (struct place *p = t->places; p != NULL; p = p->next)
                 if (p->open == NULL && p->connect == NULL && !p->is_removed && !timer_is_running(p->retry))
                         timer_start(p->retry, MILLISECONDS(1));
+}
+
+void tunnel_keeper_renew(struct tunnel_keeper *t)
+{
+        for (struct place *p = t->places; p != NULL; p = p->next) {
+                if (p->is_removed || p->open == NULL)
+                        continue;
+                p->is_renewing = true;
+                timer_start(p->retry, MILLISECONDS(PACE_RETRY_FIRST));
+        }
+        tunnel_keeper_begin(t);
 }
 
 struct tunnel_keeper *tunnel_keeper_new(struct ssh_service *s)

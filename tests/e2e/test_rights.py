@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a host may be and say ends with what gave it: its token, its attested identity, a lock, its certificate."""
 import datetime
+import socket
+import ssl
 
 import grpc
 import pytest
@@ -399,3 +401,113 @@ def test_a_lock_that_comes_while_sts_is_asked_stops_the_join(shared, aws):
 def test_a_lock_that_would_hit_nobody_or_too_many_is_refused(shared, target):
     done = shared.tctl("create", "-f", stdin={"kind": "lock", "version": "v2", "metadata": {"name": "bad"}, "spec": {"target": target}}, check=False)
     assert done.code == 1 and "spec.target" in done.err, done.err
+
+
+@pytest.mark.parametrize("lock", ["server-id", "join-arn"])
+def test_a_locked_agent_loses_its_tunnel_until_it_is_unlocked(shared, aws, lock):
+    shared.create(iam_token("tunnels"))
+    host = shared.host(f"agent-{lock}", env=aws.identity(arn(f"agent-{lock}")), token="tunnels").start()
+    try:
+        host.wait_joined()
+        host.wait_reachable()
+        shared.process.mark()
+        host.process.mark()
+        said = shared.tctl("lock", f"--{lock}={host.host_id if lock == 'server-id' else arn(f'agent-{lock}', '*')}", "--message=gone bad").out
+        shared.process.wait_for("The tunnels of a node are ended by the cluster")
+        host.process.wait_for("is locked: gone bad")
+        shared.process.mark()  # it comes again, and is sent away again
+        shared.process.wait_for("The tunnels of a node are ended by the cluster")
+        host.process.mark()
+        shared.tctl("rm", f"lock/{said.split(chr(34))[1]}")
+        host.process.wait_for("This host is present in the cluster")
+        host.process.wait_for("Reverse tunnel established")
+    finally:
+        host.stop()
+
+
+def test_a_removed_agent_loses_its_tunnel(shared, aws):
+    shared.create(iam_token("removed"))
+    host = shared.host("agent-removed", env=aws.identity(arn("agent-removed")), token="removed").start()
+    try:
+        host.wait_joined()
+        host.wait_reachable()
+        shared.process.mark()
+        shared.tctl("rm", "token/removed")
+        shared.tctl("rm", f"node/{host.host_id}")
+        shared.process.wait_for("The tunnels of a node are ended by the cluster")
+    finally:
+        host.stop()
+
+
+# ---- connections end with the certificate that opened them -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def brief(build, aws_process, tmp_path_factory):
+    """A cluster whose host certificates live for seconds."""
+    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("brief") / "cluster", auth={"host_cert_ttl": "6s"})
+    yield cluster.start()
+    assert cluster.stop() == 0
+
+
+def raw_tunnel(cluster, identity, directory):
+    """A connection to the proxy as a node opens one for its tunnel; nothing is said on it."""
+    chain = directory / "node.pem"
+    chain.write_bytes(identity.key_pem + identity.cert_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["cteleport-reversetunnel"])
+    context.load_cert_chain(chain)
+    host, port = cluster.proxy_addr.rsplit(":", 1)
+    return context.wrap_socket(socket.create_connection((host, int(port)), timeout=20), server_hostname="teleport.cluster.local")
+
+
+def test_connections_end_with_the_certificate_that_opened_them(brief, aws, tmp_path):
+    brief.create(iam_token("brief"))
+    with Peer(brief) as peer:
+        _, identity = join(peer, aws.identity(arn()), name="brief", token="brief")
+    with Peer(brief, identity=identity) as host:
+        node = certify(host, "Node", "brief")
+        stream = presence(host, "brief")
+        with Peer(brief, identity=node) as as_node, raw_tunnel(brief, node, tmp_path) as tunnel:
+            report = as_node.stream("/cteleport.v1.SessionService/Attend", messages().api.AttendDown)
+            ends(stream)
+            ends(report)
+            while tunnel.recv(4096):
+                pass
+        end = max(identity.cert.not_valid_after, node.cert.not_valid_after)
+        assert abs((datetime.datetime.utcnow() - end).total_seconds()) < 5
+        assert certify(host, "Instance", "brief") == Code.UNAVAILABLE  # the handshake fails
+
+
+def test_an_agent_outlives_its_certificates_without_a_gap(brief, aws):
+    """It comes with each new certificate, and has a tunnel all the time."""
+    brief.create(iam_token("long-lived"))
+    host = brief.host("long-lived", env=aws.identity(arn()), token="long-lived").start()
+    try:
+        host.wait_joined()
+        host.wait_reachable()
+        for _ in range(3):
+            host.process.wait_for("Reverse tunnel renewed")
+            host.process.mark()
+        text = host.process.text()
+        assert text.count("Reverse tunnel established") == 1 and "A reverse tunnel is lost" not in text, text
+        assert text.count("This host is present in the cluster") == 1
+        wait_until(lambda: brief.process.text().count("A node's tunnel has ended") >= 2, "the older tunnels are gone")
+    finally:
+        host.stop()
+
+
+def test_a_session_outlives_the_certificates_it_began_under(make_cluster, aws, programs, invite):
+    """Tunnels and report streams are opened anew under it, and the session is neither cut nor untold."""
+    cluster = make_cluster(build=programs, auth={"host_cert_ttl": "6s"})
+    cluster.create(iam_token())
+    host = cluster.join("web-1", env=aws.identity())
+    host.wait_reachable()
+    bob = invite(cluster, "bob", "access", "root")
+    bob.login()
+    done = bob.tsh("ssh", "root@web-1", "sleep 15; echo still here")
+    assert done.out == "still here\n"
+    assert host.process.text().count("Reverse tunnel renewed") >= 3
+    ended = wait_until(lambda: cluster.events("session.end"), "its end is audited")
+    assert [e["user"] for e in ended] == ["bob"]

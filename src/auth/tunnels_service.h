@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DialService/Tunnels: which nodes may have a tunnel. A proxy names those that have opened one and is told, now or when it
+ * comes to that, which of them may not: the host was removed, has lost role Node, or is locked. Nothing is remembered of
+ * what was named; a change is told to every proxy.
+ */
+#ifndef AUTH_TUNNELS_SERVICE_H
+#define AUTH_TUNNELS_SERVICE_H
+
+#include "auth/auth.h"
+#include "rpc/rpc.h"
+
+struct tunnels_stream;
+
+void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first);
+
+/* Tells every proxy to end the tunnels of this host. */
+void tunnels_refuse(struct auth *a, struct str host_id, const char *reason);
+
+/* Locks have changed: looks at every host there is, and tells of those that are locked. */
+void tunnels_recheck(struct auth *a);
+
+#endif

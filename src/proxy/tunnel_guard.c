@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/tunnel_guard.h"
+
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "loop/loop.h"
+#include "proxy/tunnels.h"
+#include "proxy/upstream.h"
+
+enum { IDS_PER_MESSAGE = 500 };
+
+struct tunnel_guard {
+        struct loop *loop;
+        struct upstream *upstream;
+        struct tunnels *tunnels;
+        struct rpc_client_call *call; /* NULL: lost */
+        struct timer *again;
+        bool is_freed;
+};
+
+static void on_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct tunnel_guard *g = ctx;
+        const Cteleport__V1__TunnelsDown *down = (const Cteleport__V1__TunnelsDown *)msg;
+
+        if (!g->is_freed)
+                tunnels_end_host(g->tunnels, str_of(down->host_id), down->reason);
+}
+
+static void on_done(void *ctx, struct error *err)
+{
+        struct tunnel_guard *g = ctx;
+
+        error_free(err); /* that auth is away is the upstream's to tell */
+        g->call = NULL;
+        if (g->is_freed)
+                free(g);
+        else
+                timer_start(g->again, MILLISECONDS(PACE_RETRY_FIRST));
+}
+
+static const struct rpc_client_events events = { .on_message = on_message, .on_done = on_done };
+
+struct naming {
+        struct tunnel_guard *guard;
+        char *ids[IDS_PER_MESSAGE];
+        size_t count;
+};
+
+static void send_names(struct naming *n)
+{
+        Cteleport__V1__TunnelsUp up = CTELEPORT__V1__TUNNELS_UP__INIT;
+
+        up.host_ids = n->ids;
+        up.n_host_ids = n->count;
+        if (n->count > 0)
+                rpc_client_send(n->guard->call, &up.base);
+        n->count = 0;
+}
+
+static void add_name(void *ctx, const char *host_id)
+{
+        struct naming *n = ctx;
+
+        n->ids[n->count++] = (char *)(uintptr_t)host_id;
+        if (n->count == IDS_PER_MESSAGE)
+                send_names(n);
+}
+
+static void begin(void *ctx)
+{
+        struct tunnel_guard *g = ctx;
+        struct rpc_client *client = upstream_client(g->upstream);
+        struct naming all = { .guard = g };
+
+        if (g->call != NULL)
+                return;
+        if (client == NULL) {
+                timer_start(g->again, MILLISECONDS(PACE_RETRY_FIRST));
+                return;
+        }
+        g->call = rpc_client_call(client,
+                                  (struct rpc_client_call_options){
+                                          .path = "/cteleport.v1.DialService/Tunnels",
+                                          .response = &cteleport__v1__tunnels_down__descriptor,
+                                  },
+                                  &events, g);
+        tunnels_each_host(g->tunnels, add_name, &all);
+        send_names(&all);
+}
+
+void tunnel_guard_name(struct tunnel_guard *g, struct str host_id)
+{
+        if (g == NULL || g->call == NULL) /* named with all others when the stream begins */
+                return;
+        AUTO_MEM char *id = str_dup(host_id);
+        struct naming one = { .guard = g, .ids = { id }, .count = 1 };
+        send_names(&one);
+}
+
+struct tunnel_guard *tunnel_guard_new(struct loop *l, struct upstream *upstream, struct tunnels *tunnels)
+{
+        struct tunnel_guard *g = NEW(struct tunnel_guard);
+
+        *g = (struct tunnel_guard){ .loop = l, .upstream = upstream, .tunnels = tunnels };
+        g->again = timer_new(l, begin, g);
+        timer_start(g->again, MILLISECONDS(1));
+        return g;
+}
+
+void tunnel_guard_free(struct tunnel_guard *g)
+{
+        if (g == NULL)
+                return;
+        timer_free(g->again);
+        g->is_freed = true;
+        if (g->call != NULL)
+                rpc_client_cancel(g->call); /* on_done frees */
+        else
+                free(g);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DialService/Tunnels, the proxy's end: names the nodes that have a tunnel to the Auth Service, and ends the tunnels of those
+ * that may have none (removed, locked). Begun again whenever it is lost; while auth is away tunnels stay.
+ */
+#ifndef PROXY_TUNNEL_GUARD_H
+#define PROXY_TUNNEL_GUARD_H
+
+#include "base/str.h"
+
+struct loop;
+struct tunnel_guard;
+struct tunnels;
+struct upstream;
+
+/* All borrowed until tunnel_guard_free. */
+struct tunnel_guard *tunnel_guard_new(struct loop *l, struct upstream *upstream, struct tunnels *tunnels) MUST_USE;
+/* Before the upstream; NULL is silent. */
+void tunnel_guard_free(struct tunnel_guard *g);
+
+/* A node has opened a tunnel. */
+void tunnel_guard_name(struct tunnel_guard *g, struct str host_id);
+
+#endif
