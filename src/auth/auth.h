@@ -12,6 +12,7 @@
 #include "audit/audit.h"
 #include "auth/outbox.h"
 #include "base/map.h"
+#include "base/shares.h"
 #include "join/sts_request.h"
 #include "login/guard.h"
 #include "pki/key.h"
@@ -72,7 +73,7 @@ struct auth {
         struct tunnels_stream *tunnels; /* of each proxy that says which nodes have a tunnel to it */
         bool is_rechecking_tunnels, recheck_tunnels_again;
         size_t pending_joins;
-        size_t pending_dials;
+        struct shares dials;           /* questions of proxies under way, by user */
         struct frontdoor *door;
         struct refusal_log *refusal_log;
         struct refusal_log *login_refusals;

@@ -104,8 +104,8 @@ static struct str *role_names(const struct access_person *p, struct arena *arena
         return names;
 }
 
-struct error *person_check(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
-                           struct access_person *ret_person, struct access_session *ret_may)
+static struct error *find_person(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
+                                 struct access_person *ret_person)
 {
         struct error *err = directory_person(d, user, arena, ret_person);
 
@@ -125,7 +125,21 @@ struct error *person_check(const struct directory *d, struct str user, struct st
                 .roles = role_names(ret_person, arena),
                 .role_count = ret_person->role_count,
         };
-        TRY(directory_check_locks(d, &subject));
+        return directory_check_locks(d, &subject);
+}
+
+struct error *person_check_anywhere(const struct directory *d, struct str user, struct str login, struct arena *arena,
+                                    struct access_person *ret_person)
+{
+        const struct node anywhere = { 0 };
+
+        return find_person(d, user, login, &anywhere, arena, ret_person);
+}
+
+struct error *person_check(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
+                           struct access_person *ret_person, struct access_session *ret_may)
+{
+        TRY(find_person(d, user, login, node, arena, ret_person));
         if (!str_is_empty(login))
                 return access_check_login(ret_person, node->labels, node->label_count, login, ret_may);
         if (!access_sees_node(ret_person, node->labels, node->label_count))

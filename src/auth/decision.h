@@ -33,6 +33,10 @@ struct error *ssh_user_cert_check(const struct authorities *cas, struct str wire
 struct error *person_check(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
                            struct access_person *ret_person, struct access_session *ret_may) MUST_USE;
 
+/* What of it does not depend on the node: whether the user exists, has their roles and is not locked out, nor the login. */
+struct error *person_check_anywhere(const struct directory *d, struct str user, struct str login, struct arena *arena,
+                                    struct access_person *ret_person) MUST_USE;
+
 /* What sshd, or a change of roles, asks about a connection; everything is copied. */
 struct question {
         struct str user, login, host_id;

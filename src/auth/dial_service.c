@@ -31,14 +31,18 @@ struct dial {
         /* The one that is it, as far as we know. */
         struct str host_id, hostname;
         size_t found;
-        struct error *refusal; /* of the first that was looked at and is not */
+        struct error *refusal; /* of the first that the user sees and may not enter */
+        struct error *unseen;  /* of the first that the user does not see: for the audit, the answer is that there is none */
+        bool is_counted;       /* among the user's questions under way */
         char connection_id[AUDIT_UID_LEN + 1];
 };
 
 static void dial_free(struct dial *d)
 {
-        d->auth->pending_dials--;
+        if (d->is_counted)
+                shares_drop(&d->auth->dials, d->user);
         error_free(d->refusal);
+        error_free(d->unseen);
         arena_free(d->arena);
         free(d);
 }
@@ -67,16 +71,19 @@ static bool is_refusal(const struct error *err)
         return err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_UNAUTHENTICATED;
 }
 
+static void tell_refusal(struct dial *d, const struct error *err)
+{
+        log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("target", d->target),
+                 LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
+        session_audit_rejected(d->auth, &(struct rejection){ .user = d->user, .login = d->login, .host_id = d->host_id,
+                                                              .hostname = str_is_empty(d->hostname) ? d->target : d->hostname,
+                                                              .client_addr = d->client_addr, .serial = d->cert.serial_hex, .why = err });
+}
+
 static void refuse(struct dial *d, struct error *err)
 {
-        if (is_refusal(err)) {
-                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("target", d->target),
-                         LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
-                session_audit_rejected(d->auth, &(struct rejection){ .user = d->user, .login = d->login, .host_id = d->host_id,
-                                                                      .hostname = str_is_empty(d->hostname) ? d->target : d->hostname,
-                                                                      .client_addr = d->client_addr, .serial = d->cert.serial_hex,
-                                                                      .why = err });
-        }
+        if (is_refusal(err))
+                tell_refusal(d, err);
         finish(d, err);
 }
 
@@ -89,6 +96,8 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
 
         (void)revision;
         if (err != NULL) {
+                if (d->auth->sessions != NULL)
+                        sessions_leave_node(d->auth->sessions, str_of(d->connection_id));
                 finish(d, error_wrap(err, "the connection could not be written down"));
                 return;
         }
@@ -97,6 +106,7 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
         response.connection_id = d->connection_id;
         response.host_id = (char *)(uintptr_t)d->host_id.ptr;
         response.hostname = (char *)(uintptr_t)d->hostname.ptr;
+        response.user = (char *)(uintptr_t)d->user.ptr;
         if (d->call != NULL)
                 rpc_call_reply(d->call, &response.base);
         dial_free(d);
@@ -106,12 +116,19 @@ static void write_connection(struct dial *d)
 {
         Cteleport__State__V1__Connection c = CTELEPORT__STATE__V1__CONNECTION__INIT;
         struct walltime now = loop_wall(&d->auth->loop);
-        struct store_txn *t = store_txn_new(d->auth->store);
         AUTO(buf) id = BUF_MAX(sizeof d->connection_id);
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         random_uuid(&id);
         memcpy(d->connection_id, buf_c(&id), AUDIT_UID_LEN + 1);
+        struct error *err = sessions_enter_node(d->auth->sessions, str_of(d->connection_id), d->host_id, d->user);
+        if (err != NULL) {
+                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("node_name", d->hostname),
+                         LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
+                finish(d, err);
+                return;
+        }
+        struct store_txn *t = store_txn_new(d->auth->store);
         c.connection_id = d->connection_id;
         c.host_id = (char *)(uintptr_t)d->host_id.ptr;
         c.hostname = (char *)(uintptr_t)d->hostname.ptr;
@@ -142,24 +159,41 @@ static void decide_target(struct dial *d)
                 d->host_id = d->hostname = STR("");
                 finish(d, error_hint(error_new(ERROR_FAILED_PRECONDITION, "ambiguous host could match multiple nodes"),
                                      "connect to the host ID that `tsh ls -v` shows"));
-        } else {
-                struct error *err = d->refusal != NULL ? d->refusal : no_such_node(d);
+        } else if (d->refusal != NULL) {
+                struct error *err = d->refusal;
 
                 d->refusal = NULL;
                 refuse(d, err);
+        } else {
+                if (d->unseen != NULL)
+                        tell_refusal(d, d->unseen);
+                finish(d, no_such_node(d));
         }
 }
 
 static void look_at_next(struct dial *d);
 
-static struct error *check_node(struct dial *d, const struct node *node)
+/* *ret_is_seen: the user sees the node, so that a refusal may tell of it. */
+static struct error *check_node(struct dial *d, const struct node *node, bool *ret_is_seen)
 {
         struct access_person person = { 0 };
         struct access_session may;
 
+        *ret_is_seen = true;
         if (d->auth->is_stopping)
                 return error_new(ERROR_UNAVAILABLE, "the Auth Service is stopping");
-        return person_check(d->auth->directory, d->user, d->login, node, d->arena, &person, &may);
+        struct error *err = person_check(d->auth->directory, d->user, d->login, node, d->arena, &person, &may);
+        *ret_is_seen = access_sees_node(&person, node->labels, node->label_count);
+        return err;
+}
+
+/* The first of them is told of. */
+static void keep(struct error **first, struct error *err)
+{
+        if (*first == NULL)
+                *first = err;
+        else
+                error_free(err);
 }
 
 static void on_node(void *ctx, const struct node *node, struct error *err)
@@ -171,17 +205,18 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
                 return;
         }
         if (node != NULL && node->has_ssh) {
-                err = check_node(d, node);
-                if (err == NULL || d->found + (d->refusal != NULL) == 0) {
+                bool is_seen;
+
+                err = check_node(d, node, &is_seen);
+                bool is_first = d->refusal == NULL && (is_seen || d->unseen == NULL);
+                if (err == NULL || (d->found == 0 && is_first)) {
                         d->host_id = arena_str(d->arena, node->host_id);
                         d->hostname = arena_str(d->arena, node->hostname);
                 }
                 if (err == NULL)
                         d->found++;
-                else if (d->refusal == NULL)
-                        d->refusal = err;
                 else
-                        error_free(err);
+                        keep(is_seen ? &d->refusal : &d->unseen, err);
         }
         look_at_next(d);
 }
@@ -201,9 +236,20 @@ static void find_candidates(struct dial *d)
 
         for (size_t i = 0; i < count; i++)
                 d->candidates[d->candidate_count++] = arena_str(d->arena, ids[i]);
+        /* A name that nobody has is looked for as well: it takes as long as one that is not for this user. */
+        if (count == 0)
+                d->candidates[d->candidate_count++] = STR("00000000-0000-0000-0000-000000000000");
 }
 
 /* ---- the question ------------------------------------------------------------------------------------------------- */
+
+/* What stands against the user anywhere is said whether there is such a node or not. */
+static struct error *check_user(struct dial *d)
+{
+        struct access_person person = { 0 };
+
+        return person_check_anywhere(d->auth->directory, d->cert.common_name, d->login, d->arena, &person);
+}
 
 static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequest *m)
 {
@@ -227,7 +273,8 @@ static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequ
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate is too large");
         TRY(user_cert_check(&d->auth->authorities, d->auth->cluster, str_of_bytes(m->user_cert.data, m->user_cert.len),
                             loop_wall(&d->auth->loop), d->arena, &d->cert));
-        return directory_check_issued(d->auth->directory, d->cert.common_name, d->cert.times.not_before);
+        TRY(directory_check_issued(d->auth->directory, d->cert.common_name, d->cert.times.not_before));
+        return check_user(d);
 }
 
 void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
@@ -236,12 +283,11 @@ void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
         const struct caller *caller = rpc_call_caller(call);
         struct auth *a = caller->auth;
 
-        if (a->pending_dials >= LIMIT_DIALS) {
+        if (a->dials.total >= LIMIT_DIALS) {
                 rpc_call_finish(call, error_hint(error_new(ERROR_UNAVAILABLE, "too many connections are being made at once"), "try again"));
                 return;
         }
         struct dial *d = NEW(struct dial);
-        a->pending_dials++;
         d->auth = a;
         d->call = call;
         d->arena = arena_new(DIAL_ARENA);
@@ -255,6 +301,13 @@ void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
                 refuse(d, err);
                 return;
         }
+        a->dials.limits = (struct share_limits){ LIMIT_DIALS, LIMIT_DIALS_USER, LIMIT_DIALS_RESERVE, LIMIT_DIALS_RESERVED };
+        if (!shares_have_room(&a->dials, d->user)) {
+                finish(d, error_hint(error_new(ERROR_UNAVAILABLE, "too many connections are being made at once"), "try again"));
+                return;
+        }
+        shares_take(&a->dials, d->user);
+        d->is_counted = true;
         find_candidates(d);
         look_at_next(d);
 }

@@ -516,6 +516,105 @@ static void dials_only_for_those_who_may(void **state)
         assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), 5);
 }
 
+#define HIDDEN "55555555-5555-4555-8555-555555555555"
+
+/* The role of everybody sees no nodes of env=secret. */
+static void given_secret_nodes(struct world *w)
+{
+        AUTO_PTR(arena) arena = arena_new(64 * KiB);
+        Cteleport__V1__Role *role = access_preset(arena, STR("access"));
+        Cteleport__V1__RoleConditions deny = CTELEPORT__V1__ROLE_CONDITIONS__INIT;
+        Cteleport__V1__RoleConditions__NodeLabelsEntry label = CTELEPORT__V1__ROLE_CONDITIONS__NODE_LABELS_ENTRY__INIT, *labels[] = { &label };
+        Cteleport__V1__Strings strings = CTELEPORT__V1__STRINGS__INIT;
+        char *values[] = { TEXT("secret") };
+
+        strings.values = values;
+        strings.n_values = 1;
+        label.key = TEXT("env");
+        label.value = &strings;
+        deny.node_labels = labels;
+        deny.n_node_labels = 1;
+        role->spec->deny = &deny;
+        put_message(w, "/roles/access", &role->base);
+        given_node(w, HIDDEN, "hid-1", "secret");
+}
+
+static void a_node_that_is_hidden_is_as_one_that_is_not_there(void **state)
+{
+        static const struct {
+                const char *there, *absent;
+        } pairs[] = { { "hid-1", "hid-2" }, { HIDDEN, "66666666-5555-4555-8555-555555555555" }, { "HID-1." CLUSTER, "HID-2." CLUSTER } };
+        static const char *const logins[] = { "", "root", "admin" };
+        struct world *w = *state;
+
+        given_secret_nodes(w);
+        for (size_t i = 0; i < ARRAY_LEN(pairs) * ARRAY_LEN(logins); i++) {
+                const char *there = pairs[i / ARRAY_LEN(logins)].there, *absent = pairs[i / ARRAY_LEN(logins)].absent;
+                const char *login = logins[i % ARRAY_LEN(logins)];
+                struct dialled hidden = dial(w, "alice", there, login), none = dial(w, "alice", absent, login);
+                AUTO_MEM char *expected = mem_printf("there is no node '%s', or it is offline", there);
+
+                assert_non_null(hidden.err);
+                assert_non_null(none.err);
+                assert_int_equal(hidden.err->code, ERROR_NOT_FOUND);
+                assert_string_equal(hidden.err->what, expected);
+                assert_int_equal(none.err->code, hidden.err->code);
+                assert_string_equal(none.err->hint, hidden.err->hint);
+                error_free(hidden.err);
+                error_free(none.err);
+        }
+        /* The audit knows better. */
+        assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), ARRAY_LEN(pairs) * ARRAY_LEN(logins));
+        assert_int_equal(count_events(w, "\"server_id\":\"" HIDDEN "\""), ARRAY_LEN(pairs) * ARRAY_LEN(logins));
+        /* Who may be nowhere is told so for either. */
+        given_lock_on(w, "alice");
+        struct dialled locked = dial(w, "alice", "hid-1", "root");
+        assert_refused(locked.err, ERROR_PERMISSION_DENIED, "locked");
+        locked = dial(w, "alice", "hid-2", "root");
+        assert_refused(locked.err, ERROR_PERMISSION_DENIED, "locked");
+}
+
+/* The ID of a connection of a number; borrowed until the next. */
+static const char *mem_id(int number)
+{
+        static char id[40];
+
+        snprintf(id, sizeof id, "77777777-0000-4000-8000-%012d", number);
+        return id;
+}
+
+static void one_user_does_not_take_all_places_of_a_node(void **state)
+{
+        struct world *w = *state;
+        struct dialled first = dial(w, "alice", "web-1", "root");
+
+        assert_done(first.err);
+        for (int i = 1; i < LIMIT_SSH_CONNECTIONS_USER; i++)
+                assert_done(sessions_enter_node(w->a.sessions, str_of(mem_id(i)), STR(WEB_1), STR("alice")));
+        struct dialled refused = dial(w, "alice", "web-1", "root");
+        assert_refused(refused.err, ERROR_RESOURCE_EXHAUSTED, "as many as one user may have");
+        given_node(w, WEB_2, "web-2", "prod");
+        struct dialled elsewhere = dial(w, "alice", "web-2", "root");
+        assert_done(elsewhere.err);
+        given_user(w, "bob");
+        struct dialled other = dial(w, "bob", "web-1", "root");
+        assert_done(other.err);
+        /* What is left beyond bob's share is a reserve. */
+        for (int i = LIMIT_SSH_CONNECTIONS_USER; i < LIMIT_SSH_CONNECTIONS - LIMIT_SSH_CONNECTIONS_RESERVE - 1; i++)
+                assert_done(sessions_enter_node(w->a.sessions, str_of(mem_id(i)), STR(WEB_1), STR("bob")));
+        refused = dial(w, "bob", "web-1", "root");
+        assert_refused(refused.err, ERROR_RESOURCE_EXHAUSTED, "no more room");
+        given_user(w, "carol");
+        other = dial(w, "carol", "web-1", "root");
+        assert_done(other.err);
+        /* A place is free again when its connection is over, or was never begun. */
+        AUTO_MEM char *key = mem_printf("/connections/%s", first.id);
+        delete_key(w, key);
+        sessions_leave_node(w->a.sessions, str_of(mem_id(1)));
+        other = dial(w, "bob", "web-1", "root");
+        assert_done(other.err);
+}
+
 /* ---- nodes that go astray -------------------------------------------------------------------------------------------------- */
 
 static void a_node_may_speak_of_its_own_connections_only(void **state)
@@ -664,6 +763,8 @@ int main(void)
                 ROW(a_lock_at_any_moment_of_a_login_ends_it),
                 ROW(a_certificate_ends_with_its_user_whoever_has_the_name_next),
                 ROW(dials_only_for_those_who_may),
+                ROW(a_node_that_is_hidden_is_as_one_that_is_not_there),
+                ROW(one_user_does_not_take_all_places_of_a_node),
                 ROW(a_node_may_speak_of_its_own_connections_only),
                 ROW(a_connection_begins_once_and_soon),
                 ROW(hostile_messages_end_their_stream_and_nothing_else),

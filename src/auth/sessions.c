@@ -35,6 +35,114 @@ bool session_is_attended(const struct sessions *s, struct str connection_id)
         return map_get(&s->attended, connection_id) != NULL;
 }
 
+/* ---- who has how many where ------------------------------------------------------------------------------------------------ */
+
+/* Whose connection, and where. */
+struct place {
+        char *host_id, *user;
+};
+
+static struct shares *crowd_of(struct sessions *s, struct str host_id)
+{
+        struct shares *crowd = map_get(&s->crowds, host_id);
+
+        if (crowd == NULL) {
+                crowd = NEW(struct shares);
+                crowd->limits = (struct share_limits){ LIMIT_SSH_CONNECTIONS, LIMIT_SSH_CONNECTIONS_USER, LIMIT_SSH_CONNECTIONS_RESERVE,
+                                                       LIMIT_SSH_CONNECTIONS_RESERVED };
+                map_put(&s->crowds, host_id, crowd);
+        }
+        return crowd;
+}
+
+static void crowd_forget_if_empty(struct sessions *s, struct str host_id)
+{
+        struct shares *crowd = map_get(&s->crowds, host_id);
+
+        if (crowd == NULL || crowd->total > 0)
+                return;
+        map_remove(&s->crowds, host_id);
+        shares_release(crowd);
+        free(crowd);
+}
+
+static void take_place(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
+{
+        if (map_get(&s->open, connection_id) != NULL)
+                return;
+        struct place *place = NEW(struct place);
+        *place = (struct place){ str_dup(host_id), str_dup(user) };
+        map_put(&s->open, connection_id, place);
+        shares_take(crowd_of(s, host_id), user);
+}
+
+void sessions_leave_node(struct sessions *s, struct str connection_id)
+{
+        struct place *place = map_remove(&s->open, connection_id);
+
+        if (place == NULL)
+                return;
+        shares_drop(crowd_of(s, str_of(place->host_id)), str_of(place->user));
+        crowd_forget_if_empty(s, str_of(place->host_id));
+        free(place->host_id);
+        free(place->user);
+        free(place);
+}
+
+struct error *sessions_enter_node(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
+{
+        const struct shares *crowd = crowd_of(s, host_id);
+        size_t count = shares_count(crowd, user);
+        bool has_room = shares_have_room(crowd, user);
+
+        if (has_room)
+                take_place(s, connection_id, host_id, user);
+        else
+                crowd_forget_if_empty(s, host_id);
+        if (has_room)
+                return NULL;
+        if (count >= LIMIT_SSH_CONNECTIONS_USER)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "you have %zu connections to this node, as many as one user may have",
+                                            count),
+                                  "close some of them");
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this node has no more room for connections"),
+                          "try again later, or close some of yours");
+}
+
+static void on_connection_changed(void *ctx, const struct store_item *item, bool deleted)
+{
+        struct sessions *s = ctx;
+        struct connection c = { 0 };
+
+        if (deleted) {
+                sessions_leave_node(s, str_slice(item->key, CONNECTION_PREFIX.len, item->key.len));
+                return;
+        }
+        AUTO_PTR(error) err = connection_load(&c, item);
+        if (err == NULL)
+                take_place(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
+        connection_release(&c);
+}
+
+static void free_place(void *ctx, struct str key, void *value)
+{
+        struct place *place = value;
+
+        (void)ctx;
+        (void)key;
+        free(place->host_id);
+        free(place->user);
+        free(place);
+}
+
+static void free_crowd(void *ctx, struct str key, void *value)
+{
+        (void)ctx;
+        (void)key;
+        shares_release(value);
+        free(value);
+}
+
 /* ---- connections that nobody tells of ------------------------------------------------------------------------------------ */
 
 void session_give_up(struct sessions *s, struct str connection_id)
@@ -144,6 +252,8 @@ static struct error *find_lost(struct sessions *s, const struct store_page *page
                 struct connection c = { 0 };
                 struct error *err = connection_load(&c, &page->items[i]);
 
+                if (err == NULL)
+                        take_place(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
                 if (err == NULL && c.record->is_begun)
                         sessions_note_lost(s, str_of(c.record->connection_id));
                 connection_release(&c);
@@ -186,6 +296,7 @@ struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct e
         s->recheck = timer_new(&a->loop, recheck_all, s);
         s->people = directory_watch(a->directory, recheck_all, s);
         s->hosts = store_watch_new(a->store, HOST_PREFIX, on_host_changed, s);
+        s->connections = store_watch_new(a->store, CONNECTION_PREFIX, on_connection_changed, s);
         s->nodes = nodes_open(a, on_nodes, s);
         return s;
 }
@@ -207,9 +318,14 @@ void sessions_close(struct sessions *s)
         s->recheck = s->patience = NULL;
         directory_unwatch(s->people);
         store_watch_free(s->hosts);
+        store_watch_free(s->connections);
         nodes_close(s->nodes);
         map_each(&s->lost, free_lost, NULL);
         map_release(&s->lost);
+        map_each(&s->open, free_place, NULL);
+        map_release(&s->open);
+        map_each(&s->crowds, free_crowd, NULL);
+        map_release(&s->crowds);
         free_if_idle(s);
 }
 

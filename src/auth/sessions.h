@@ -43,6 +43,14 @@ void sessions_close(struct sessions *s);
 /* The names of nodes. */
 const struct nodes *sessions_nodes(const struct sessions *s);
 
+/*
+ * Takes a place on the host for a connection of the user, until its record leaves the store, or sessions_leave_node().
+ * RESOURCE_EXHAUSTED: the user has LIMIT_SSH_CONNECTIONS_USER there, or only the reserve is left, or nothing. Dialled
+ * connections count as those that are open.
+ */
+struct error *sessions_enter_node(struct sessions *s, struct str connection_id, struct str host_id, struct str user) MUST_USE;
+void sessions_leave_node(struct sessions *s, struct str connection_id);
+
 /* Whether a node tells of this connection now. */
 bool session_is_attended(const struct sessions *s, struct str connection_id);
 

@@ -16,10 +16,12 @@ struct sessions {
         struct nodes *nodes;
         struct map attended; /* connection ID -> struct attendance */
         struct map lost;     /* connection ID -> struct lost, owned */
+        struct map open;     /* connection ID -> struct place, owned: all that are in the store, or on their way there */
+        struct map crowds;   /* host ID -> struct shares, owned: how many of them each user has there */
         struct timer *patience;
         struct timer *recheck;
         struct directory_watch *people;
-        struct store_watch *hosts;
+        struct store_watch *hosts, *connections;
         void (*ready)(void *ctx, struct error *err);
         void *ready_ctx;
         size_t pending; /* operations of ours, and attendances: nothing is freed while there are any */

@@ -130,6 +130,9 @@ enum {
         LIMIT_TUNNELS_PER_HOST = 4,           /* a node that comes back may be quicker than the loss of its old tunnel */
         LIMIT_SSH_DIALS = 8192,               /* people's connections to nodes through one proxy … */
         LIMIT_SSH_DIALS_PER_SOURCE = 2000,    /* … and from one address, which an office or an Ansible host shares */
+        LIMIT_SSH_DIALS_USER = 4000,          /* … and of one user: 16 nodes with LIMIT_SSH_CONNECTIONS_USER each; … */
+        LIMIT_SSH_DIALS_RESERVE = 1024,       /* … the last ones are for users with fewer than … */
+        LIMIT_SSH_DIALS_RESERVED = 20,        /* … this many */
         LIMIT_TUNNEL_STREAMS = 4096,          /* SSH connections through one reverse tunnel */
         LIMIT_TUNNEL_WINDOW = 1 * MiB,        /* of each, under way to one who does not read; full speed up to 10 ms away at 100 MB/s */
         LIMIT_TUNNEL_CONTROL_BURST = 20000,   /* HTTP/2 frames in a tunnel that carry nothing, at once … */
@@ -219,7 +222,10 @@ enum {
         LIMIT_AUDIT_TAIL = 16 * MiB,          /* of the log, rotated files included, searched at start for events that are already there */
         LIMIT_OUTBOX_SWEEP = 256,             /* audited events removed from the store at once */
         LIMIT_OUTBOX_WAITING = 10000,         /* committed events that events.log did not take yet */
-        LIMIT_DIALS = 1000,                   /* questions of proxies under way */
+        LIMIT_DIALS = 1000,                   /* questions of proxies under way … */
+        LIMIT_DIALS_USER = 250,               /* … of those, for one user; … */
+        LIMIT_DIALS_RESERVE = 200,            /* … the last ones are for users with fewer than … */
+        LIMIT_DIALS_RESERVED = 10,            /* … this many */
         LIMIT_DIAL_CANDIDATES = 16,           /* hosts of one name that are looked at */
         LIMIT_ATTEND = 64 * KiB,              /* one message about a connection; nodes clip commands and paths */
         LIMIT_ATTEND_UNACKED = 1 * MiB,       /* bytes of messages about one connection that are not durable yet */
@@ -259,7 +265,10 @@ enum {
         LIMIT_SSH_UNTOLD = 4096,              /* events of one connection that the cluster has not acknowledged … */
         LIMIT_SSH_UNTOLD_BYTES = 4 * MiB,     /* … and their size: beyond, the connection ends */
         LIMIT_SSH_QUESTIONS = 16,             /* certificates of one connection that are asked about */
-        LIMIT_SSH_CONNECTIONS = 500,          /* of one host: three processes of some MiB each */
+        LIMIT_SSH_CONNECTIONS = 500,          /* of one host: three processes of some MiB each; … */
+        LIMIT_SSH_CONNECTIONS_USER = 250,     /* … of those, of one user; … */
+        LIMIT_SSH_CONNECTIONS_RESERVE = 100,  /* … the last ones are for users with fewer than … */
+        LIMIT_SSH_CONNECTIONS_RESERVED = 10,  /* … this many there: two users who take all they can leave room for ten others, each with ten */
         LIMIT_SSH_HELPERS_WAITING = 128,      /* programs of sshd that wait to be heard */
         LIMIT_STATIC_TOKENS = 1000,           /* secrets of auth_service.tokens and the files it names */
 };

@@ -41,6 +41,7 @@ struct visitor {
         struct conversation talk;
         bool is_counted; /* as a stranger, by the limits on those */
         bool is_person;  /* counted by the limits on those */
+        char *user;      /* whose place it has taken, or NULL */
         char peer[ADDRESS_TEXT_MAX];
 
         struct stream *stream; /* TCP, then TLS; NULL while another owns it */
@@ -71,6 +72,10 @@ static void uncount(struct visitor *v)
         if (v->is_person)
                 sources_leave(&v->door->proxy->sources, SOURCE_SSH, v->peer);
         v->is_person = false;
+        if (v->user != NULL)
+                shares_drop(&v->door->proxy->people, str_of(v->user));
+        free(v->user);
+        v->user = NULL;
 }
 
 static void tell_empty(void *ctx)
@@ -235,6 +240,22 @@ static void on_ssh_over(void *ctx)
         visitor_free(v);
 }
 
+/* A place among all connections to nodes, of which no user takes all. TLS has verified the certificate. */
+static struct error *take_place(struct visitor *v, struct str cert)
+{
+        struct shares *people = &v->door->proxy->people;
+        AUTO_PTR(arena) arena = arena_new(CERT_READ_ARENA);
+        struct cert_info info;
+
+        TRY(cert_read(arena, cert, &info));
+        if (!shares_have_room(people, info.common_name))
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "user '%.*s' has %zu of %zu connections through this proxy", STR_ARG(info.common_name),
+                                 shares_count(people, info.common_name), people->total);
+        shares_take(people, info.common_name);
+        v->user = str_dup(info.common_name);
+        return NULL;
+}
+
 /* A person: no stranger any more, but one of those that share this proxy. */
 static void serve_ssh(struct visitor *v)
 {
@@ -243,6 +264,12 @@ static void serve_ssh(struct visitor *v)
         v->is_person = sources_enter(&v->door->proxy->sources, SOURCE_SSH, v->peer);
         if (!v->is_person) {
                 log_warn("A person's connection was turned away: too many are open", LOG_C("peer", v->peer));
+                visitor_free(v);
+                return;
+        }
+        AUTO_PTR(error) err = take_place(v, tls_peer_cert_der(s));
+        if (err != NULL) {
+                log_warn("A user's connection was turned away: too many are open", LOG_C("peer", v->peer), LOG_ERR(err));
                 visitor_free(v);
                 return;
         }

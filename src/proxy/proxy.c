@@ -348,6 +348,7 @@ static struct error *set_up(struct proxy *p)
                                                                  LIMIT_PENDING_JOINS_PER_SOURCE };
         p->sources.limits[SOURCE_SSH] = (struct source_limit){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_PER_SOURCE,
                                                                LIMIT_SSH_DIALS_PER_SOURCE };
+        p->people.limits = (struct share_limits){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_USER, LIMIT_SSH_DIALS_RESERVE, LIMIT_SSH_DIALS_RESERVED };
         p->sources.limits[SOURCE_TUNNELS] = (struct source_limit){ LIMIT_TUNNELS, LIMIT_TUNNELS, LIMIT_TUNNELS };
         p->sources.is_known = has_nodes;
         p->sources.ctx = p;
@@ -392,6 +393,7 @@ static void tear_down(struct proxy *p)
         buf_release(&p->user_cas);
         host_identity_release(&p->identity);
         sources_release(&p->sources);
+        shares_release(&p->people);
         arena_free(p->keypair_arena);
         free(p->auth_address);
         service_end(p->service);

@@ -15,6 +15,7 @@
 #ifndef PROXY_PROXY_H
 #define PROXY_PROXY_H
 
+#include "base/shares.h"
 #include "api/service.h"
 #include "join/host_identity.h"
 #include "loop/loop.h"
@@ -31,6 +32,7 @@ struct proxy {
         struct service *service;
         const Cteleport__Internal__V1__Boot *boot;
         struct sources sources;
+        struct shares people; /* connections to nodes, by user */
         struct upstream *upstream;
         struct door *door;
         struct tunnels tunnels;

@@ -35,7 +35,7 @@ struct ssh_dial {
         struct error *call_failure;
         struct tunnel_dial *dial;
         struct splice *splice;
-        char host_id[LIMIT_NAME], connection_id[LIMIT_NAME];
+        char host_id[LIMIT_NAME], connection_id[LIMIT_NAME], user[LIMIT_NAME];
         bool is_expired;
         bool is_cancelled; /* what runs is on its way to an end */
         void (*done)(void *ctx);
@@ -163,6 +163,8 @@ static void on_answer(void *ctx, const ProtobufCMessage *msg)
                 d->call_failure = take(d->host_id, answer->host_id);
         if (d->call_failure == NULL)
                 d->call_failure = take(d->connection_id, answer->connection_id);
+        if (d->call_failure == NULL && answer->user[0] != '\0') /* an older one does not say */
+                d->call_failure = take(d->user, answer->user);
 }
 
 static struct error *no_tunnel(void)
@@ -195,6 +197,7 @@ static void on_asked(void *ctx, struct error *err)
                 .host_id = str_of(d->host_id),
                 .connection_id = str_of(d->connection_id),
                 .client_addr = str_of(d->peer),
+                .user = str_of(d->user),
         };
         d->dial = tunnels_connect(&d->proxy->tunnels, &request, on_connected, d);
         if (d->dial == NULL)

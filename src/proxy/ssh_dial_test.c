@@ -317,6 +317,7 @@ static int set_up(void **state)
         for (size_t i = 0; i < SOURCE_COUNTERS; i++)
                 s->proxy.sources.limits[i] = (struct source_limit){ 20, 20 };
         s->proxy.sources.limits[SOURCE_SSH] = (struct source_limit){ 2, 2 };
+        s->proxy.people.limits = (struct share_limits){ .total = 20, .each = 20 };
         s->node_saw = BUF_MAX(1 * MiB);
         fake_cluster_init(&s->hosts, loop_wall(&s->proxy.loop));
         fake_cluster_init(&s->users, loop_wall(&s->proxy.loop));
@@ -348,6 +349,7 @@ static int tear_down(void **state)
         assert_true(tunnels_are_empty(&s->proxy.tunnels));
         assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
         assert_int_equal(s->proxy.sources.totals[SOURCE_SSH], 0);
+        assert_int_equal(s->proxy.people.total, 0);
         for (size_t i = 0; i < PEOPLE_MAX; i++) {
                 tls_context_free(s->people[i].tls);
                 buf_release(&s->people[i].saw);
@@ -528,6 +530,20 @@ static void people_have_limits_of_their_own(void **state)
         assert_int_equal(s->asked_count, 2);
 }
 
+static void one_user_does_not_take_all_places(void **state)
+{
+        struct stage *s = *state;
+        (void)node_knocks(s);
+        s->proxy.people.limits = (struct share_limits){ .total = 20, .each = 1 };
+        struct visitor *first = alice_asks(s, way);
+        RUN_UNTIL(s, first->saw.len > 0);
+        assert_int_equal(s->proxy.people.total, 1);
+        struct visitor *second = alice_asks(s, way);
+        RUN_UNTIL(s, second->has_ended);
+        assert_int_equal(second->saw.len, 0);
+        assert_int_equal(s->proxy.people.total, 1);
+}
+
 static void draining_keeps_connections_and_begins_none(void **state)
 {
         struct stage *s = *state;
@@ -561,6 +577,7 @@ int main(void)
                 TEST(the_newest_tunnel_of_a_node_serves_and_old_ones_go),
                 TEST(who_leaves_while_auth_is_asked_is_forgotten),
                 TEST(people_have_limits_of_their_own),
+                TEST(one_user_does_not_take_all_places),
                 TEST(draining_keeps_connections_and_begins_none),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,7 +46,7 @@ struct question {
 
 struct connection {
         struct ssh_service *service;
-        char *id, *client_addr;
+        char *id, *client_addr, *user;
         struct conversation at;
         struct attend *attend;
 
@@ -100,6 +100,9 @@ static void connection_free(struct connection *c)
         timer_free(c->unreported);
         free(c->helpers);
         free(c->reason);
+        if (c->user[0] != '\0')
+                shares_drop(&c->service->places, str_of(c->user));
+        free(c->user);
         free(c->client_addr);
         free(c->id);
         free(c);
@@ -606,6 +609,12 @@ static struct error *check_request(struct ssh_service *s, const struct tunnel_re
         if (s->connections.count >= LIMIT_SSH_CONNECTIONS)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, as many as it takes",
                                  LIMIT_SSH_CONNECTIONS);
+        /* Auth has counted as well; what it believes to be over may still be here. */
+        s->places.limits = (struct share_limits){ LIMIT_SSH_CONNECTIONS, LIMIT_SSH_CONNECTIONS_USER, LIMIT_SSH_CONNECTIONS_RESERVE,
+                                                  LIMIT_SSH_CONNECTIONS_RESERVED };
+        if (!str_is_empty(request->user) && !shares_have_room(&s->places, request->user))
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %zu SSH connections, %zu of them yours: there is no room for one more",
+                                 s->connections.count, shares_count(&s->places, request->user));
         return NULL;
 }
 
@@ -622,9 +631,12 @@ void connection_begin(struct ssh_service *s, struct tunnel_visit *v, const struc
                 .service = s,
                 .id = str_dup(request->connection_id),
                 .client_addr = escaped(request->client_addr),
+                .user = str_dup(request->user),
                 .visit = v,
         };
         map_put(&s->connections, request->connection_id, c);
+        if (!str_is_empty(request->user))
+                shares_take(&s->places, request->user);
         conversation_init(&c->at, &s->loop, states, STARTING, on_expired, c);
         c->farewell = timer_new(&s->loop, on_farewell, c);
         c->unreported = timer_new(&s->loop, on_unreported, c);

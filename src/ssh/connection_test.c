@@ -114,6 +114,7 @@ static int tear_down(void **state)
 
         connections_free(&w->s);
         map_release(&w->s.connections);
+        shares_release(&w->s.places);
         loop_release(&w->s.loop);
         free(w);
         return 0;
@@ -135,6 +136,31 @@ static struct connection *begin(struct world *w)
 
         connection_begin(&w->s, (struct tunnel_visit *)&visit, &request);
         return connection_find(&w->s, str_of(connection_id));
+}
+
+/* ---- room ------------------------------------------------------------------------------------------------------------- */
+
+static void one_user_does_not_take_all_places(void **state)
+{
+        struct world *w = *state;
+        struct tunnel_request request = {
+                .host_id = STR("the-host"), .connection_id = str_of(connection_id), .client_addr = STR("192.0.2.7:50122"), .user = STR("alice"),
+        };
+
+        for (int i = 0; i < LIMIT_SSH_CONNECTIONS_USER; i++)
+                shares_take(&w->s.places, STR("alice"));
+        connection_begin(&w->s, (struct tunnel_visit *)&visit, &request);
+        assert_true(w->is_refused);
+        assert_null(connection_find(&w->s, str_of(connection_id)));
+        w->is_refused = false;
+        request.user = STR("bob");
+        connection_begin(&w->s, (struct tunnel_visit *)&visit, &request);
+        assert_false(w->is_refused);
+        assert_non_null(connection_find(&w->s, str_of(connection_id)));
+        assert_int_equal(shares_count(&w->s.places, STR("bob")), 1);
+        pass(w, TIMEOUT_SSHD_START + 1000);
+        pass(w, TIMEOUT_SSH_ENDING + 1000);
+        assert_int_equal(shares_count(&w->s.places, STR("bob")), 0);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------- */
@@ -176,6 +202,7 @@ static void ends_in_time_though_a_program_of_it_does_not(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(one_user_does_not_take_all_places, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(ends_in_time_though_nobody_tells_of_its_sshd, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(ends_in_time_though_a_program_of_it_does_not, set_up, tear_down),
         };

@@ -238,6 +238,7 @@ static void tear_down(struct ssh_service *s)
 {
         identity_let_go(s->identity);
         map_release(&s->connections);
+        shares_release(&s->places);
         timer_free(s->end);
         service_end(s->service);
         loop_release(&s->loop);

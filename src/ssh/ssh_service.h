@@ -6,6 +6,7 @@
 #ifndef SSH_SSH_SERVICE_H
 #define SSH_SSH_SERVICE_H
 
+#include "base/shares.h"
 #include "base/map.h"
 #include "cluster/connect.h"
 #include "ssh/ssh.h"
@@ -32,6 +33,7 @@ struct ssh_service {
         struct instance_link *instance;
         struct auth_client *auth;
         struct tunnel_keeper *tunnels;
+        struct shares places; /* of connections, by user */
         struct map connections; /* by ID */
         struct helper_check *checks;
         struct helpers *helpers;

@@ -28,6 +28,7 @@ struct tunnel_request {
         struct str host_id;
         struct str connection_id;
         struct str client_addr;
+        struct str user; /* whose it is, by the Auth Service's word to the proxy; "" when the proxy does not say */
 };
 
 /* ---- the agent's end ----------------------------------------------------------------------------- */

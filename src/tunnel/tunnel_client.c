@@ -188,6 +188,7 @@ static void submit(struct tunnel_stream *s, const struct tunnel_request *request
                 H2_HEADER(":authority", request->host_id),
                 H2_HEADER("cteleport-connection", request->connection_id),
                 H2_HEADER("cteleport-client-addr", request->client_addr),
+                H2_HEADER("cteleport-user", request->user),
         };
 
         s->id = nghttp2_submit_request(h->session, NULL, headers, ARRAY_LEN(headers), &tunnel_stream_source, s);

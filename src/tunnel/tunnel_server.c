@@ -27,7 +27,7 @@ struct field {
 
 struct tunnel_visit {
         struct tunnel_stream *stream;
-        struct field host_id, connection_id, client_addr;
+        struct field host_id, connection_id, client_addr, user;
         bool is_connect;
         bool is_bad;   /* a value is longer than any we would send */
         bool is_whole; /* the headers are complete */
@@ -62,6 +62,7 @@ static void on_header(struct h2 *h, int32_t id, struct str name, struct str valu
         struct field *f = str_equal(name, STR(":authority"))            ? &v->host_id
                           : str_equal(name, STR("cteleport-connection"))  ? &v->connection_id
                           : str_equal(name, STR("cteleport-client-addr")) ? &v->client_addr
+                          : str_equal(name, STR("cteleport-user"))        ? &v->user
                                                                             : NULL;
         if (f == NULL)
                 return;
@@ -101,6 +102,7 @@ static void tell_visit(struct tunnel_end *e, struct tunnel_stream *s)
                 .host_id = field_str(&v->host_id),
                 .connection_id = field_str(&v->connection_id),
                 .client_addr = field_str(&v->client_addr),
+                .user = field_str(&v->user),
         };
 
         if (s->end == NULL) { /* the visitor has left before it was answered */

@@ -96,6 +96,28 @@ def test_what_a_user_may_not_reach_is_not_listed(access, bob):
     assert "web-1" not in bob.tctl("nodes", "ls").out
 
 
+def test_a_hidden_node_is_as_one_that_is_not_there(access, bob):
+    """By name and ID, for ssh, listings and tctl; only the audit tells them apart."""
+    access.create(role("mine", {**EVERYWHERE, "node_labels": {"no": "such"}}))
+    host_id = next(n["metadata"]["name"] for n in json.loads(access.tctl("get", "nodes", "--format=json").out) if n["spec"]["hostname"] == "web-1")
+    other_id = "00000000-1111-4222-8333-444444444444"
+    def said(done):
+        text = done.out + done.err
+        for name in ("web-1", "web-9", host_id, other_id):
+            text = text.replace(name, "NODE")
+        return done.code, text
+
+    for there, absent in (("web-1", "web-9"), (host_id, other_id), ("web-1.example.test", "web-9.example.test")):
+        for words in (("ssh", "root@{}", "true"), ("ls", "{}"), ("ls", "name={}")):
+            done, none = (bob.tsh(*(word.format(name) for word in words), check=False) for name in (there, absent))
+            assert said(done) == said(none), (there, words)
+    for there, absent in (("web-1", "web-9"), (host_id, other_id)):
+        done, none = (bob.tctl("get", f"node/{name}", check=False) for name in (there, absent))
+        assert said(done) == said(none), there
+    rejected = wait_until(lambda: [e for e in access.events("session.rejected") if e.get("server_id") == host_id], "the audit has it")
+    assert "no role that reaches" in rejected[0]["reason"]
+
+
 def test_a_denial_in_one_role_beats_what_another_allows(access, bob):
     access.create(role("no-web", deny={"node_labels": {"team": "web"}}))
     access.tctl("users", "update", "bob", "--set-roles=mine,no-web")

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/shares.h"
+
+/* Counts are kept as pointers: there is never one of zero. */
+
+size_t shares_count(const struct shares *s, struct str holder)
+{
+        return (size_t)(uintptr_t)map_get(&s->counts, holder);
+}
+
+bool shares_have_room(const struct shares *s, struct str holder)
+{
+        size_t count = shares_count(s, holder);
+
+        if (s->total >= s->limits.total || count >= s->limits.each)
+                return false;
+        return s->total + s->limits.reserve < s->limits.total || count < s->limits.reserved;
+}
+
+void shares_take(struct shares *s, struct str holder)
+{
+        map_put(&s->counts, holder, (void *)(uintptr_t)(shares_count(s, holder) + 1));
+        s->total++;
+}
+
+void shares_drop(struct shares *s, struct str holder)
+{
+        size_t count = shares_count(s, holder);
+
+        if (count == 0)
+                return;
+        s->total--;
+        if (count == 1)
+                map_remove(&s->counts, holder);
+        else
+                map_put(&s->counts, holder, (void *)(uintptr_t)(count - 1));
+}
+
+void shares_release(struct shares *s)
+{
+        map_release(&s->counts);
+        s->total = 0;
+}

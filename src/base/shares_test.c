@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/shares.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static const struct share_limits few = { .total = 10, .each = 6, .reserve = 3, .reserved = 2 };
+
+static size_t take_all(struct shares *s, const char *holder)
+{
+        size_t count = 0;
+
+        for (; shares_have_room(s, str_of(holder)); count++)
+                shares_take(s, str_of(holder));
+        return count;
+}
+
+static void nobody_takes_more_than_a_share(void **state)
+{
+        struct shares s = { .limits = few };
+
+        (void)state;
+        assert_int_equal(take_all(&s, "alice"), 6);
+        shares_drop(&s, STR("alice"));
+        assert_int_equal(take_all(&s, "alice"), 1);
+        shares_release(&s);
+}
+
+static void the_last_places_are_for_those_who_have_few(void **state)
+{
+        struct shares s = { .limits = few };
+
+        (void)state;
+        assert_int_equal(take_all(&s, "alice"), 6);
+        assert_int_equal(take_all(&s, "bob"), 2); /* one of all, one of the reserve */
+        assert_int_equal(take_all(&s, "carol"), 2);
+        assert_int_equal(take_all(&s, "dave"), 0);
+        shares_drop(&s, STR("alice"));
+        assert_false(shares_have_room(&s, STR("alice")));
+        assert_true(shares_have_room(&s, STR("dave")));
+        shares_release(&s);
+}
+
+static void counts_holders_only_while_they_have_something(void **state)
+{
+        struct shares s = { .limits = few };
+
+        (void)state;
+        shares_drop(&s, STR("nobody"));
+        shares_take(&s, STR("alice"));
+        shares_take(&s, STR("alice"));
+        assert_int_equal(shares_count(&s, STR("alice")), 2);
+        shares_drop(&s, STR("alice"));
+        shares_drop(&s, STR("alice"));
+        shares_drop(&s, STR("alice"));
+        assert_int_equal(s.total, 0);
+        assert_int_equal(s.counts.count, 0);
+        shares_release(&s);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(nobody_takes_more_than_a_share),
+                cmocka_unit_test(the_last_places_are_for_those_who_have_few),
+                cmocka_unit_test(counts_holders_only_while_they_have_something),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
