@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/auth.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "auth/caller.h"
@@ -362,16 +365,35 @@ static void on_outbox(void *ctx, struct error *err)
                 store_get(a->store, CLUSTER_KEY, on_cluster_name, a);
 }
 
+/* A directory of auth alone, given to its user, and open; it may lie below directories that are closed to that user. */
+static struct error *take_dir(const char *path, int *ret_fd)
+{
+        if (mkdir(path, 0700) < 0 && errno != EEXIST) /* from the second start on it is the other user's */
+                TRY(dir_make(path, 0700));
+        TRY(sandbox_give(SANDBOX_AUTH, path));
+        *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return *ret_fd < 0 ? error_errno(errno, "cannot open the directory %s", path) : NULL;
+}
+
 /*
  * The only trees that this process may touch from now on. Not the whole data directory: the CA keys are in
- * it, and the signer would be there for nothing if auth could read them.
+ * it, and the signer would be there for nothing if auth could read them. They are called by their descriptors, which stay
+ * open for the life of the process.
  */
-static struct error *shut_in(const char *store_dir, const char *log_dir)
+static struct error *enter_sandbox(struct auth *a, const char *store_dir, const char *log_dir, const char **ret_store)
 {
-        const char *const writable[] = { store_dir, log_dir, NULL };
+        int store_fd = -1, log_fd = -1;
 
-        TRY(dir_make(store_dir, 0700));
-        TRY(dir_make(log_dir, 0700));
+        a->started_as = geteuid();
+        TRY(take_dir(store_dir, &store_fd));
+        TRY(take_dir(log_dir, &log_fd));
+        *ret_store = arena_printf(a->service->arena, "/proc/self/fd/%d", store_fd);
+        a->log_dir = arena_printf(a->service->arena, "/proc/self/fd/%d", log_fd);
+        a->records_dir = arena_printf(a->service->arena, "%s/records", a->log_dir);
+        TRY(sandbox_become_unprivileged(SANDBOX_AUTH));
+        TRY(dir_make(*ret_store, 0700)); /* they are there: checks that they are ours alone */
+        TRY(dir_make(a->log_dir, 0700));
+        const char *const writable[] = { *ret_store, a->log_dir, NULL };
         return sandbox_enter(SANDBOX_AUTH, (struct sandbox_paths){ .write = writable });
 }
 
@@ -383,11 +405,11 @@ static struct error *open_state(struct auth *a)
         const char *path = teleport != NULL && teleport->storage != NULL && teleport->storage->path != NULL
                                    ? teleport->storage->path
                                    : arena_printf(a->service->arena, "%s/backend", boot->data_dir);
+        AUTO_MEM char *log_dir = mem_printf("%s/log", boot->data_dir);
+        const char *store_dir = NULL;
 
-        a->log_dir = arena_printf(a->service->arena, "%s/log", boot->data_dir);
-        a->records_dir = arena_printf(a->service->arena, "%s/records", a->log_dir);
-        TRY(shut_in(path, a->log_dir));
-        TRY(store_open(&a->loop, (struct store_options){ .type = type, .path = path }, &a->store));
+        TRY(enter_sandbox(a, path, log_dir, &store_dir));
+        TRY(store_open(&a->loop, (struct store_options){ .type = type, .path = store_dir, .shown = path }, &a->store));
         TRY(audit_log_open(&a->loop, a->log_dir, &a->audit));
         return NULL;
 }

@@ -82,6 +82,7 @@ struct auth {
         struct sessions *sessions;     /* connections to nodes that are going on */
         struct map uploads;            /* session ID -> struct upload: recordings that come in now */
         struct recording_access accesses[RECORDING_ACCESSES]; /* that were audited lately */
+        uid_t started_as;              /* the owner of the data directory, who may administer beside root */
         const char *log_dir;           /* events.log and its siblings; lives with the process */
         const char *records_dir;       /* recordings, below log_dir */
 

@@ -306,13 +306,13 @@ static void on_accept(void *ctx, int fd, const char *peer)
 
 /* ---- the administrators' socket ------------------------------------------------------------------------------ */
 
-static struct error *check_admin(int fd, uid_t *ret_uid)
+static struct error *check_admin(const struct auth *a, int fd, uid_t *ret_uid)
 {
         gid_t gid;
         pid_t pid;
 
         TRY(socket_peer_cred(fd, ret_uid, &gid, &pid));
-        if (*ret_uid == 0 || *ret_uid == geteuid())
+        if (*ret_uid == 0 || *ret_uid == a->started_as)
                 return NULL;
         return error_new(ERROR_PERMISSION_DENIED, "user %u is neither root nor the owner of the data directory", *ret_uid);
 }
@@ -321,7 +321,7 @@ static void on_admin(void *ctx, int fd, const char *peer)
 {
         struct frontdoor *d = ctx;
         uid_t uid = 0;
-        struct error *err = d->is_draining ? error_new(ERROR_UNAVAILABLE, "stopping") : check_admin(fd, &uid);
+        struct error *err = d->is_draining ? error_new(ERROR_UNAVAILABLE, "stopping") : check_admin(d->auth, fd, &uid);
 
         (void)peer;
         if (err != NULL) {

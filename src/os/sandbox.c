@@ -22,6 +22,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "os/sandbox_landlock.h"
 
 /* ---- the lists --------------------------------------------------------------------------------- */
@@ -37,7 +38,7 @@ static const int calls_signer[] = {
         SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(poll), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom),
         SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(close), SCMP_SYS(fdatasync), SCMP_SYS(ftruncate), SCMP_SYS(munmap),
         SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mlock), SCMP_SYS(munlock), SCMP_SYS(brk), SCMP_SYS(futex),
-        SCMP_SYS(getrandom), SCMP_SYS(clock_gettime), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill),
+        SCMP_SYS(getrandom), SCMP_SYS(clock_gettime), SCMP_SYS(getpid), SCMP_SYS(gettid),
         SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(exit),
         SCMP_SYS(exit_group), END_OF_LIST,
 };
@@ -53,7 +54,7 @@ static const int calls_base[] = {
         SCMP_SYS(clock_getres), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday),
         SCMP_SYS(time), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
         SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getppid),
-        SCMP_SYS(tgkill), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid),
+        SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid),
         SCMP_SYS(sched_yield), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fdatasync), SCMP_SYS(fsync),
         END_OF_LIST,
 };
@@ -73,9 +74,9 @@ static const int calls_sockets[] = {
 /* Listening sockets come from the supervisor: nobody binds one. */
 static const int calls_accept[] = { SCMP_SYS(accept), SCMP_SYS(accept4), END_OF_LIST };
 
-/* What libcurl and glibc's resolver need to reach somebody. (socket is judged by its family.) */
+/* What libcurl and glibc's resolver need to reach a server. (socket and socketpair are filtered by their arguments.) */
 static const int calls_connect[] = {
-        SCMP_SYS(connect), SCMP_SYS(socketpair), SCMP_SYS(sendmmsg), SCMP_SYS(select), SCMP_SYS(pselect6),
+        SCMP_SYS(connect), SCMP_SYS(sendmmsg), SCMP_SYS(select), SCMP_SYS(pselect6),
         SCMP_SYS(uname), END_OF_LIST,
 };
 
@@ -129,35 +130,42 @@ enum { LISTS_MAX = 8 }; /* the last is NULL */
 
 struct sandbox_row {
         const char *name;
-        const char *user;              /* whom root becomes; NULL: stays, for it owns files */
+        const char *user;              /* the account that root becomes; NULL: stays */
+        uid_t fallback;                /* user and group ID where that account does not exist */
         const int *allowed[LISTS_MAX]; /* anything else kills; none: everything but calls_never */
-        bool may_socket;               /* internet and Unix sockets; no other families */
+        bool may_socket;               /* internet sockets; no other families */
         bool may_thread;
         bool may_load_code; /* executable pages: modules of glibc's resolver */
         bool may_execute;   /* programs among what it may read */
         const char *const *reads;
 };
 
+/*
+ * A user for each kind, so that none can signal, trace or read the files of another. The fallbacks lie in the range
+ * that systemd's UIDS-GIDS.md (2024) leaves to nobody: 60706 to 61183.
+ */
+enum { ID_SIGNER = 61101, ID_STS, ID_AUTH, ID_PROXY, ID_INSTANCE, ID_SSH, ID_OVERFLOW = 65534 };
+
 /* clang-format off */
 static const struct sandbox_row rows[] = {
         [SANDBOX_SIGNER] = {
-                .name = "signer",
+                .name = "signer", .user = "teleport-signer", .fallback = ID_SIGNER,
                 .allowed = { calls_signer },
         },
         [SANDBOX_STS] = {
-                .name = "sts", .user = "teleport-sts",
+                .name = "sts", .user = "teleport-sts", .fallback = ID_STS,
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_connect, calls_read_files },
                 .may_socket = true, .may_thread = true, .may_load_code = true,
                 .reads = paths_network,
         },
         [SANDBOX_AUTH] = {
-                .name = "auth",
+                .name = "auth", .user = "teleport-auth", .fallback = ID_AUTH,
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_read_files,
                              calls_write_files },
                 .may_thread = true,
         },
         [SANDBOX_PROXY] = {
-                .name = "proxy", .user = "teleport-proxy",
+                .name = "proxy", .user = "teleport-proxy", .fallback = ID_PROXY,
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_connect,
                              calls_read_files },
                 .may_socket = true, .may_thread = true, .may_load_code = true,
@@ -174,7 +182,7 @@ static const struct sandbox_row rows[] = {
                 .may_thread = true,
         },
         [SANDBOX_SSH] = {
-                .name = "ssh", .user = "teleport-ssh",
+                .name = "ssh", .user = "teleport-ssh", .fallback = ID_SSH,
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_connect, calls_read_files,
                              calls_write_files },
                 .may_socket = true, .may_thread = true, .may_load_code = true,
@@ -197,16 +205,21 @@ static const bool is_sanitized = true;
 static const bool is_sanitized = false;
 #endif
 
-static char description[96] = "none";
+static char description[192] = "none";
 
 static struct error *rule_failed(int r)
 {
         return error_errno(-r, "cannot write a seccomp rule");
 }
 
+/*
+ * No Unix sockets: seccomp cannot see whose a connect would reach. What a process needs of its siblings it inherits. Pairs
+ * of streams are connected for good; a datagram socket could be pointed elsewhere.
+ */
 static struct error *allow_socket_families(scmp_filter_ctx filter)
 {
-        static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+        static const int families[] = { AF_INET, AF_INET6 };
+        static const scmp_datum_t type_mask = 0xf; /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
 
         for (size_t i = 0; i < ARRAY_LEN(families); i++) {
                 int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
@@ -214,9 +227,23 @@ static struct error *allow_socket_families(scmp_filter_ctx filter)
                 if (r < 0)
                         return rule_failed(r);
         }
-        /* glibc asks for AF_NETLINK to sort addresses, and does without when refused. */
+        /* glibc asks for AF_UNIX (nscd) and for AF_NETLINK (to sort addresses), and does without when refused. */
         int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
                                  SCMP_A0(SCMP_CMP_GT, AF_INET6));
+        if (r == 0)
+                r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+                                     SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+        if (r == 0)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2, SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
+                                     SCMP_A1(SCMP_CMP_MASKED_EQ, type_mask, SOCK_STREAM));
+        return r < 0 ? rule_failed(r) : NULL;
+}
+
+/* Signals to its own threads: abort() and pthread_kill() use them. No other process is reachable. */
+static struct error *allow_own_signals(scmp_filter_ctx filter)
+{
+        int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
         return r < 0 ? rule_failed(r) : NULL;
 }
 
@@ -305,6 +332,7 @@ static struct error *fill_filter(scmp_filter_ctx filter, const struct sandbox_ro
         for (const int *const *list = row->allowed; *list != NULL; list++)
                 TRY(add_list(filter, SCMP_ACT_ALLOW, *list));
         TRY(allow_memory(filter, row->may_load_code));
+        TRY(allow_own_signals(filter));
         if (row->may_socket)
                 TRY(allow_socket_families(filter));
         if (row->may_thread)
@@ -369,43 +397,125 @@ static struct error *drop_capabilities(void)
         return NULL;
 }
 
-static const char *user_of(const struct sandbox_row *row, uid_t *ret_uid, gid_t *ret_gid)
+/* ---- users -------------------------------------------------------------------------------------- */
+
+static char identity[64]; /* which user this process runs as, for sandbox_describe() */
+
+static struct error *find_user(const struct sandbox_row *row, uid_t *ret_uid, gid_t *ret_gid)
 {
-        static const char *const fallback = "nobody";
-        const char *const names[] = { row->user, fallback };
+        const struct passwd *account = getpwnam(row->user);
 
-        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-                const struct passwd *found = getpwnam(names[i]);
-
-                if (found != NULL && found->pw_uid != 0 && found->pw_gid != 0) {
-                        *ret_uid = found->pw_uid;
-                        *ret_gid = found->pw_gid;
-                        return names[i];
-                }
+        if (account != NULL && account->pw_uid != 0 && account->pw_gid != 0) {
+                *ret_uid = account->pw_uid;
+                *ret_gid = account->pw_gid;
+                return NULL;
         }
-        *ret_uid = *ret_gid = 65534; /* the kernel's own overflow user, where there is no passwd file */
-        return fallback;
+        if (account != NULL)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the account %s is root's", row->user),
+                                  "give it a user and a group of its own, or remove it");
+        if (getpwuid(row->fallback) != NULL || getgrgid((gid_t)row->fallback) != NULL)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                            "the account %s does not exist, and user or group %u, which stands in for "
+                                            "it, belongs to another account", row->user, row->fallback),
+                                  "create it: useradd --system --no-create-home --shell /usr/sbin/nologin %s", row->user);
+        *ret_uid = row->fallback;
+        *ret_gid = (gid_t)row->fallback;
+        return NULL;
+}
+
+static bool changes_user(const struct sandbox_row *row)
+{
+        return geteuid() == 0 && row->user != NULL && !is_counting_coverage;
+}
+
+enum { GIVE_DEPTH_MAX = 4 }; /* data_dir/log/records is the deepest of ours: 2 */
+
+struct gift {
+        uid_t uid, fallback;
+        gid_t gid;
+        const char *user, *path; /* for errors */
+};
+
+/*
+ * Owners that a file of a service can have had: root, the service itself, with and without an account, and the user that
+ * unprivileged services shared in earlier releases. A file of anyone else was put there by somebody else, and giving it away would vouch for it.
+ */
+static struct error *check_giveable(const struct gift *g, const char *name, const struct stat *st)
+{
+        AUTO_MEM char *shown = escaped(str_of(name));
+
+        if (st->st_uid != 0 && st->st_uid != g->uid && st->st_uid != g->fallback && st->st_uid != ID_OVERFLOW)
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s in %s belongs to user %u", shown, g->path,
+                                            st->st_uid),
+                                  "if it is the cluster's: chown root it; else remove it");
+        if (!S_ISDIR(st->st_mode) && st->st_nlink != 1)
+                return error_hint(error_new(ERROR_PERMISSION_DENIED,
+                                            "%s in %s has %lu names (hard links): it may be a file of somebody else",
+                                            shown, g->path, (unsigned long)st->st_nlink),
+                                  "copy it and put the copy in its place, or remove it");
+        return NULL;
+}
+
+/* Acts on the file that was examined: the name may have come to mean another one meanwhile. */
+static struct error *give_fd(const struct gift *g, int fd, const char *name, const struct stat *st)
+{
+        if (st->st_uid == g->uid && st->st_gid == g->gid)
+                return NULL;
+        TRY(check_giveable(g, name, st));
+        /* A user namespace that maps only its root has no user to give it to: see sandbox_become_unprivileged. */
+        if (fchownat(fd, "", g->uid, g->gid, AT_EMPTY_PATH) < 0 && errno != EINVAL)
+                return error_errno(errno, "cannot give %s to the user %s", g->path, g->user);
+        return NULL;
+}
+
+static struct error *give_dir(const struct gift *g, int dir_fd, const char *name, int depth);
+
+static struct error *give_entry(const struct gift *g, int dir_fd, const char *name, int depth)
+{
+        AUTO_FD int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return errno == ENOENT ? NULL : error_errno(errno, "cannot examine %s", g->path);
+        if (S_ISDIR(st.st_mode))
+                return give_dir(g, dir_fd, name, depth);
+        return S_ISREG(st.st_mode) ? give_fd(g, fd, name, &st) : NULL;
+}
+
+/* Contents first: a directory that has its new owner was given whole. */
+static struct error *give_dir(const struct gift *g, int dir_fd, const char *name, int depth)
+{
+        int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (dir_fd == AT_FDCWD ? 0 : O_NOFOLLOW));
+        struct error *err = NULL;
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0 || depth > GIVE_DEPTH_MAX) {
+                err = error_errno(depth > GIVE_DEPTH_MAX ? ELOOP : errno, "cannot open the directory %s", g->path);
+                if (fd >= 0)
+                        close(fd);
+                return err;
+        }
+        DIR *dir = fdopendir(fd); /* owns fd */
+        for (struct dirent *e; err == NULL && (e = readdir(dir)) != NULL;)
+                if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+                        err = give_entry(g, fd, e->d_name, depth + 1);
+        if (err == NULL && (st.st_uid != g->uid || st.st_gid != g->gid)) {
+                err = check_giveable(g, name, &st);
+                if (err == NULL && fchown(fd, g->uid, g->gid) < 0 && errno != EINVAL)
+                        err = error_errno(errno, "cannot give %s to the user %s", g->path, g->user);
+        }
+        closedir(dir);
+        return err;
 }
 
 struct error *sandbox_give(enum sandbox_kind kind, const char *path)
 {
-        uid_t uid;
-        gid_t gid;
+        struct gift g = { .user = rows[kind].user, .fallback = rows[kind].fallback, .path = path };
 
-        if (geteuid() != 0 || rows[kind].user == NULL || is_counting_coverage)
+        if (!changes_user(&rows[kind]))
                 return NULL;
-        const char *name = user_of(&rows[kind], &uid, &gid);
-        DIR *dir = opendir(path);
-        if (dir == NULL)
-                return error_errno(errno, "cannot open %s", path);
-        /* A user namespace that maps only its root has nobody to give it to: see sandbox_become_unprivileged. */
-        bool is_given = fchown(dirfd(dir), uid, gid) == 0 || errno == EINVAL;
-        for (struct dirent *e = readdir(dir); e != NULL && is_given; e = readdir(dir))
-                if (e->d_type == DT_REG)
-                        is_given = fchownat(dirfd(dir), e->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) == 0 || errno == EINVAL;
-        struct error *err = is_given ? NULL : error_errno(errno, "cannot give %s to the user %s", path, name);
-        closedir(dir);
-        return err;
+        TRY(find_user(&rows[kind], &g.uid, &g.gid));
+        return give_dir(&g, AT_FDCWD, path, 0);
 }
 
 struct error *sandbox_become_unprivileged(enum sandbox_kind kind)
@@ -415,27 +525,40 @@ struct error *sandbox_become_unprivileged(enum sandbox_kind kind)
         uid_t uid;
         gid_t gid;
 
-        if (geteuid() != 0 || row->user == NULL || is_counting_coverage)
+        if (!changes_user(row)) {
+                snprintf(identity, sizeof(identity), geteuid() == 0 ? "root" : "no user of its own (not started as root)");
                 return NULL;
-        const char *name = user_of(row, &uid, &gid);
+        }
+        TRY(find_user(row, &uid, &gid));
         empty_bounding_set();
         /* The kernel forgets this wish when the user changes. */
         prctl(PR_GET_PDEATHSIG, &parent_death_signal, 0, 0, 0);
         bool has_left_groups = setgroups(0, NULL) == 0;
         bool has_changed = setresgid(gid, gid, gid) == 0 && setresuid(uid, uid, uid) == 0;
         /* A user namespace that maps only its root: that root is an ordinary user outside, and there is no other to become. */
-        if (!has_changed && errno == EINVAL)
+        if (!has_changed && errno == EINVAL) {
+                snprintf(identity, sizeof(identity), "no user of its own (this user namespace has none)");
                 return NULL;
+        }
         if (!has_changed || !has_left_groups)
-                return error_errno(errno, "cannot become the user %s", name);
+                return error_errno(errno, "cannot become the user %s", row->user);
         if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0)
-                return error_new(ERROR_INTERNAL, "still able to become root after becoming %s", name);
+                return error_new(ERROR_INTERNAL, "still able to become root after becoming %s", row->user);
+        snprintf(identity, sizeof(identity), "user %u", uid);
         prctl(PR_SET_PDEATHSIG, parent_death_signal, 0, 0, 0);
         process_harden();
         return NULL;
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------- */
+
+/* Kernels without Landlock (before 5.13, or switched off) leave every file of the user open: only if the operator says so. */
+static bool may_lack_landlock(void)
+{
+        const char *setting = getenv(SANDBOX_LANDLOCK_SETTING);
+
+        return setting != NULL && strcmp(setting, "optional") == 0;
+}
 
 static struct error *enter_landlock(const struct sandbox_row *row, struct sandbox_paths paths, int *ret_abi)
 {
@@ -444,7 +567,13 @@ static struct error *enter_landlock(const struct sandbox_row *row, struct sandbo
                 .writes = paths.write,
                 .may_execute = row->may_execute,
         };
-        return landlock_enter(&wish, ret_abi);
+        TRY(landlock_enter(&wish, ret_abi));
+        if (*ret_abi > 0 || may_lack_landlock())
+                return NULL;
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                    "this kernel has no Landlock, which confines the files of '%s'", row->name),
+                          "use Linux 5.13 or newer with landlock in its list of security modules (lsm=), or set "
+                          SANDBOX_LANDLOCK_SETTING "=optional in teleport's environment to run without");
 }
 
 struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths)
@@ -465,10 +594,13 @@ struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths)
         if (!is_sanitized)
                 TRY(enter_seccomp(row));
         const char *seccomp = is_sanitized ? "no seccomp (sanitizer build)" : "seccomp";
+        const char *separator = identity[0] == '\0' ? "" : ", ";
         if (abi > 0)
-                snprintf(description, sizeof(description), "%s, landlock %d, no capabilities", seccomp, abi);
+                snprintf(description, sizeof(description), "%s, landlock %d, no capabilities%s%s", seccomp, abi, separator,
+                         identity);
         else
-                snprintf(description, sizeof(description), "%s, no landlock in this kernel, no capabilities", seccomp);
+                snprintf(description, sizeof(description), "%s, no landlock in this kernel, no capabilities%s%s", seccomp,
+                         separator, identity);
         return NULL;
 }
 

@@ -2,8 +2,8 @@
 /*
  * What a process may still do once it is set up: a row per kind of process in sandbox.c.
  *
- * Enters no_new_privs, drops capabilities, other users' rights and core dumps, then Landlock where the
- * kernel has it, then seccomp (a violation kills). In sanitizer builds seccomp is left out, for their
+ * Enters no_new_privs, drops capabilities, other users' rights and core dumps, then Landlock, then
+ * seccomp (a violation kills). In sanitizer builds seccomp is left out, for their
  * runtimes need calls that no service does; sandbox_describe() says so.
  */
 #ifndef OS_SANDBOX_H
@@ -37,16 +37,20 @@ struct sandbox_paths {
 struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths) MUST_USE;
 
 /*
- * If root: becomes the unprivileged user of this kind ("teleport-proxy", "teleport-sts", "teleport-ssh"; else nobody).
- * Before sandbox_enter. Nothing happens for the kinds that own files (signer, auth, instance).
+ * If root: becomes the user of this kind: the account "teleport-KIND", and where that does not exist a user and group ID of
+ * a reserved range, one for each kind: services that share a user are not separated. Before sandbox_enter. Not root: stays,
+ * for there is no other user to become; sandbox_describe() says so. FAILED_PRECONDITION with a hint when the ID is taken.
  */
 struct error *sandbox_become_unprivileged(enum sandbox_kind kind) MUST_USE;
 
 /*
- * If root: gives a directory and the files in it to the unprivileged user of this kind, for whom they are. Before
- * sandbox_become_unprivileged.
+ * If root: gives a directory with all that is in it to the user of this kind. Before sandbox_become_unprivileged. Links
+ * are not followed; PERMISSION_DENIED for a file with more than one name or of an unrelated owner.
  */
 struct error *sandbox_give(enum sandbox_kind kind, const char *dir) MUST_USE;
+
+/* An environment variable: "optional" lets services start on a kernel without Landlock, which otherwise is an error. */
+#define SANDBOX_LANDLOCK_SETTING "CTELEPORT_LANDLOCK"
 
 /* What the sandbox of this process consists of, for one log line: "seccomp, landlock 4, no capabilities". */
 const char *sandbox_describe(void);

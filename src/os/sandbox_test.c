@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
 #include <stdlib.h>
 #include <linux/landlock.h>
 #include <pthread.h>
@@ -334,15 +336,268 @@ static void becomes_somebody_else_and_still_dies_with_its_parent(void **state)
         assert_exits(status, 0);
 }
 
-static void keeps_root_for_those_who_own_files(void **state)
+/* The user that a process of this kind becomes. */
+static uid_t user_of_kind(enum sandbox_kind kind)
 {
-        uid_t before = geteuid();
+        uid_t uid = 0;
+        int ends[2];
+
+        assert_int_equal(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+                struct error *err = sandbox_become_unprivileged(kind);
+
+                uid = geteuid();
+                _exit(err == NULL && write(ends[1], &uid, sizeof(uid)) == sizeof(uid) ? 0 : 1);
+        }
+        close(ends[1]);
+        assert_int_equal(read(ends[0], &uid, sizeof(uid)), sizeof(uid));
+        close(ends[0]);
+        waitpid(child, NULL, 0);
+        return uid;
+}
+
+static void gives_each_service_a_user_of_its_own(void **state)
+{
+        static const enum sandbox_kind kinds[] = { SANDBOX_SIGNER, SANDBOX_STS,      SANDBOX_AUTH,
+                                                   SANDBOX_PROXY,  SANDBOX_SSH };
+        uid_t users[ARRAY_LEN(kinds)];
 
         (void)state;
-        assert_null(sandbox_become_unprivileged(SANDBOX_SIGNER));
-        assert_null(sandbox_become_unprivileged(SANDBOX_AUTH));
-        assert_null(sandbox_become_unprivileged(SANDBOX_INSTANCE));
-        assert_int_equal(geteuid(), before);
+        if (geteuid() != 0)
+                skip();
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+                users[i] = user_of_kind(kinds[i]);
+                assert_int_not_equal(users[i], 0);
+                assert_int_not_equal(users[i], 65534); /* nobody: whoever else is nobody could signal and trace it */
+                for (size_t n = 0; n < i; n++)
+                        assert_int_not_equal(users[i], users[n]);
+        }
+}
+
+/* ---- giving files away ---------------------------------------------------------------------------------- */
+
+struct tree {
+        char dir[64];
+        char *file, *deep, *outside, *link;
+};
+
+static void given_tree(struct tree *t)
+{
+        snprintf(t->dir, sizeof(t->dir), "/tmp/sandbox_test.XXXXXX");
+        assert_non_null(mkdtemp(t->dir));
+        AUTO_MEM char *ours = mem_printf("%s/ours", t->dir);
+        AUTO_MEM char *below = mem_printf("%s/ours/below", t->dir);
+        assert_int_equal(mkdir(ours, 0700), 0);
+        assert_int_equal(mkdir(below, 0700), 0);
+        t->file = mem_printf("%s/ours/file", t->dir);
+        t->deep = mem_printf("%s/ours/below/file", t->dir);
+        t->outside = mem_printf("%s/outside", t->dir);
+        t->link = mem_printf("%s/ours/link", t->dir);
+        assert_null(file_write_atomic(t->file, STR("x"), 0600));
+        assert_null(file_write_atomic(t->deep, STR("x"), 0600));
+        assert_null(file_write_atomic(t->outside, STR("secret"), 0600));
+}
+
+static struct error *give(const struct tree *t)
+{
+        AUTO_MEM char *ours = mem_printf("%s/ours", t->dir);
+
+        return sandbox_give(SANDBOX_SSH, ours);
+}
+
+static uid_t owner_of(const char *path)
+{
+        struct stat st;
+
+        assert_int_equal(lstat(path, &st), 0);
+        return st.st_uid;
+}
+
+static void remove_tree(struct tree *t)
+{
+        AUTO_MEM char *below = mem_printf("%s/ours/below", t->dir);
+        AUTO_MEM char *ours = mem_printf("%s/ours", t->dir);
+
+        unlink(t->link);
+        unlink(t->deep);
+        unlink(t->file);
+        unlink(t->outside);
+        rmdir(below);
+        rmdir(ours);
+        assert_int_equal(rmdir(t->dir), 0);
+        free(t->file);
+        free(t->deep);
+        free(t->outside);
+        free(t->link);
+}
+
+static void gives_all_that_is_in_a_directory(void **state)
+{
+        struct tree t;
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        given_tree(&t);
+        assert_null(give(&t));
+        assert_int_equal(owner_of(t.file), user_of_kind(SANDBOX_SSH));
+        assert_int_equal(owner_of(t.deep), user_of_kind(SANDBOX_SSH));
+        assert_int_equal(owner_of(t.outside), 0);
+        assert_null(give(&t)); /* as at each start */
+        remove_tree(&t);
+}
+
+static void gives_no_file_that_has_another_name(void **state)
+{
+        struct tree t;
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        given_tree(&t);
+        assert_int_equal(link(t.outside, t.link), 0);
+        AUTO_PTR(error) err = give(&t);
+        assert_non_null(err);
+        assert_int_equal(err->code, ERROR_PERMISSION_DENIED);
+        assert_int_equal(owner_of(t.outside), 0);
+        remove_tree(&t);
+}
+
+static void follows_no_link_when_it_gives(void **state)
+{
+        struct tree t;
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        given_tree(&t);
+        assert_int_equal(symlink(t.outside, t.link), 0);
+        assert_null(give(&t));
+        assert_int_equal(owner_of(t.outside), 0);
+        remove_tree(&t);
+}
+
+static void gives_no_file_of_another_user(void **state)
+{
+        struct tree t;
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        given_tree(&t);
+        assert_int_equal(chown(t.deep, 12345, 12345), 0);
+        AUTO_PTR(error) err = give(&t);
+        assert_non_null(err);
+        assert_int_equal(err->code, ERROR_PERMISSION_DENIED);
+        assert_int_equal(owner_of(t.deep), 12345);
+        remove_tree(&t);
+}
+
+/* ---- signals and sockets ------------------------------------------------------------------------------------ */
+
+static int act_kill_parent(void)
+{
+        return kill(getppid(), 0) < 0;
+}
+
+static int act_tgkill_parent(void)
+{
+        return syscall(SYS_tgkill, getppid(), getppid(), 0) < 0;
+}
+
+static int act_pidfd(void)
+{
+        return syscall(SYS_pidfd_open, getppid(), 0) < 0;
+}
+
+static int act_signal_itself(void)
+{
+        return (int)syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), 0);
+}
+
+static void lets_nobody_signal_another_process(void **state)
+{
+        static const enum sandbox_kind kinds[] = { SANDBOX_SIGNER, SANDBOX_STS, SANDBOX_AUTH, SANDBOX_PROXY,
+                                                   SANDBOX_INSTANCE_LOCAL, SANDBOX_SSH };
+
+        (void)state;
+        if (!has_seccomp)
+                skip();
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+                assert_killed(in_sandbox(kinds[i], no_paths, act_kill_parent));
+                assert_killed(in_sandbox(kinds[i], no_paths, act_tgkill_parent));
+                assert_killed(in_sandbox(kinds[i], no_paths, act_pidfd));
+                assert_exits(in_sandbox(kinds[i], no_paths, act_signal_itself), 0);
+        }
+}
+
+static int act_unix_socket(void)
+{
+        return socket(AF_UNIX, SOCK_STREAM, 0) < 0;
+}
+
+static int act_datagram_pair(void)
+{
+        int pair[2];
+
+        return socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) < 0;
+}
+
+static int act_stream_pair(void)
+{
+        int pair[2];
+
+        return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+}
+
+static void reaches_no_unix_socket_of_others(void **state)
+{
+        static const enum sandbox_kind kinds[] = { SANDBOX_STS, SANDBOX_PROXY, SANDBOX_SSH };
+
+        (void)state;
+        if (!has_seccomp)
+                skip();
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+                assert_exits(in_sandbox(kinds[i], no_paths, act_unix_socket), 1);
+                assert_killed(in_sandbox(kinds[i], no_paths, act_datagram_pair));
+                assert_exits(in_sandbox(kinds[i], no_paths, act_stream_pair), 0);
+        }
+}
+
+/* ---- kernels without Landlock ---------------------------------------------------------------------------------- */
+
+/* The exit code of a process that enters where the kernel answers as one without Landlock does. */
+static int enter_without_landlock(const char *setting)
+{
+        int status;
+        pid_t child = fork();
+
+        if (child == 0) {
+                scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+                if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(landlock_create_ruleset), 0) < 0 ||
+                    seccomp_load(filter) < 0)
+                        _exit(98);
+                if (setting == NULL)
+                        unsetenv(SANDBOX_LANDLOCK_SETTING);
+                else
+                        setenv(SANDBOX_LANDLOCK_SETTING, setting, 1);
+                struct error *err = sandbox_enter(SANDBOX_PROXY, no_paths);
+                _exit(err == NULL ? 0 : err->code == ERROR_FAILED_PRECONDITION && err->hint != NULL ? 1 : 2);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+static void refuses_a_kernel_without_landlock_unless_told(void **state)
+{
+        (void)state;
+        assert_int_equal(enter_without_landlock(NULL), 1);
+        assert_int_equal(enter_without_landlock(""), 1);
+        assert_int_equal(enter_without_landlock("yes"), 1);
+        assert_int_equal(enter_without_landlock("optional"), 0);
 }
 
 static int act_check_hardened(void)
@@ -425,7 +680,14 @@ int main(void)
                 cmocka_unit_test(refuses_to_go_on_without_a_tree_it_must_write),
                 cmocka_unit_test(runs_credential_programs_from_readable_trees_only),
                 cmocka_unit_test(becomes_somebody_else_and_still_dies_with_its_parent),
-                cmocka_unit_test(keeps_root_for_those_who_own_files),
+                cmocka_unit_test(gives_each_service_a_user_of_its_own),
+                cmocka_unit_test(gives_all_that_is_in_a_directory),
+                cmocka_unit_test(gives_no_file_that_has_another_name),
+                cmocka_unit_test(follows_no_link_when_it_gives),
+                cmocka_unit_test(gives_no_file_of_another_user),
+                cmocka_unit_test(lets_nobody_signal_another_process),
+                cmocka_unit_test(reaches_no_unix_socket_of_others),
+                cmocka_unit_test(refuses_a_kernel_without_landlock_unless_told),
                 cmocka_unit_test(hardens_a_process),
                 cmocka_unit_test(closes_what_was_not_handed_over),
                 cmocka_unit_test(refuses_to_enter_beside_other_threads),

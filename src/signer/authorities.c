@@ -161,6 +161,12 @@ static struct error *load_all(struct authorities *as, const char *dir)
 struct error *authorities_load(struct authorities *as, const char *data_dir)
 {
         AUTO_MEM char *dir = mem_printf("%s/ca", data_dir);
+
+        return authorities_load_from(as, dir);
+}
+
+struct error *authorities_load_from(struct authorities *as, const char *dir)
+{
         AUTO(authorities) loaded = { .cluster = BUF_MAX(LIMIT_NAME) };
         struct stat st;
 

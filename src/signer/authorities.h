@@ -43,6 +43,8 @@ const char *authority_name(enum authority_type type);
  * anything in it is missing, damaged, readable by others or does not belong together.
  */
 struct error *authorities_load(struct authorities *as, const char *data_dir) MUST_USE;
+/* The same, of the CA's own directory ("data_dir/ca"). */
+struct error *authorities_load_from(struct authorities *as, const char *dir) MUST_USE;
 
 /*
  * Makes the directory for a new cluster; `now` begins the ten years of its certificates. ALREADY_EXISTS

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "signer/signer.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -42,12 +45,28 @@ static void prepare_openssl(void)
                          LOG_C("hint", "raise LimitMEMLOCK to 128K or more"));
 }
 
-/* With the CA loaded, shuts the door: from here on no file is opened. */
+/*
+ * The CA becomes the signer's own, and the signer its own user. It stands in the directory from then on: those above are
+ * closed to that user.
+ */
+static struct error *change_user(const char *ca_dir)
+{
+        TRY(sandbox_give(SANDBOX_SIGNER, ca_dir));
+        if (chdir(ca_dir) < 0)
+                return error_errno(errno, "cannot enter the directory of the CA");
+        return sandbox_become_unprivileged(SANDBOX_SIGNER);
+}
+
+/* Loads the CA, which is there, and shuts the door: from here on no file is opened. */
 static struct error *shut_in(struct signer *s)
 {
-        AUTO_MEM char *log_path = mem_printf("%s/ca/issued.log", s->data_dir);
+        AUTO_MEM char *ca_dir = mem_printf("%s/ca", s->data_dir);
 
-        TRY(issued_log_open(&s->log, log_path));
+        TRY(change_user(ca_dir));
+        struct error *err = authorities_load_from(&s->authorities, ".");
+        if (err != NULL)
+                return error_wrap(err, "%s", ca_dir);
+        TRY(issued_log_open(&s->log, "issued.log"));
         TRY(sandbox_enter(SANDBOX_SIGNER, (struct sandbox_paths){ 0 }));
         s->is_open = true;
         log_info("CA loaded", LOG_STR("cluster", buf_str(&s->authorities.cluster)),
@@ -58,13 +77,14 @@ static struct error *shut_in(struct signer *s)
 /* At the start: a CA that is there must be good; when there is none, auth decides what that means. */
 static struct error *open_ca(struct signer *s)
 {
-        struct error *err = authorities_load(&s->authorities, s->data_dir);
+        AUTO_MEM char *ca_dir = mem_printf("%s/ca", s->data_dir);
+        struct stat st;
 
-        if (err != NULL && err->code == ERROR_NOT_FOUND) {
-                error_free(err);
-                return NULL;
-        }
-        return err != NULL ? err : shut_in(s);
+        if (lstat(ca_dir, &st) < 0)
+                return errno == ENOENT ? NULL : error_errno(errno, "cannot look for the CA");
+        if (!S_ISDIR(st.st_mode))
+                return error_new(ERROR_FAILED_PRECONDITION, "the cluster's CA cannot be used: %s is not a directory", ca_dir);
+        return shut_in(s);
 }
 
 /* At the very first start. */
@@ -73,7 +93,6 @@ static struct error *create_ca(struct signer *s, struct str cluster)
         TRY(authorities_create(s->data_dir, cluster, clock_wall(clock_system())));
         log_info("new CA made", LOG_STR("cluster", cluster));
         s->is_broken = true; /* until the door is shut */
-        TRY(authorities_load(&s->authorities, s->data_dir));
         TRY(shut_in(s));
         s->is_broken = false;
         return NULL;

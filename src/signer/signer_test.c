@@ -248,7 +248,7 @@ static void issued_log_of(const struct fixture *f, struct buf *out)
 {
         AUTO_MEM char *path = file_in_ca(f, "issued.log");
 
-        assert_done(file_read_private(path, out));
+        assert_done(file_read(path, out));
 }
 
 /* ---- the life of a CA ------------------------------------------------------------------------------------- */

@@ -345,7 +345,7 @@ struct error *store_open(struct loop *l, struct store_options options, struct st
         if (backend == NULL)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "there is no store of type '%s'", shown),
                                   "teleport.storage.type can be 'sqlite' or 'dir'");
-        TRY(backend->open(options.path, &impl));
+        TRY(backend->open(options.path, options.shown, &impl));
         struct store *s = NEW(struct store);
         s->loop = l;
         s->backend = backend;

@@ -28,6 +28,7 @@ struct store_item {
 struct store_options {
         const char *type; /* "sqlite" (alias "dir", and what NULL means), "memory" for tests */
         const char *path; /* directory; made with mode 0700. Not used by "memory" */
+        const char *shown; /* what messages call that directory; NULL: the path */
 };
 
 /*

@@ -86,7 +86,7 @@ struct store_batch {
 
 /* A kind of store: a row in store.c. The functions block. */
 struct store_backend {
-        struct error *(*open)(const char *path, void **ret) MUST_USE;
+        struct error *(*open)(const char *path, const char *shown, void **ret) MUST_USE;
         /*
          * Applies the operations in order and makes the writes durable in one commit. Each operation ends
          * with its answer or its error; when the commit fails, all writes of the batch fail alike.

@@ -438,10 +438,10 @@ static void close_sqlite(void *impl)
         free(s);
 }
 
-static struct error *open_at(const char *path, void **ret)
+static struct error *open_at(const char *path, const char *shown, void **ret)
 {
         struct sqlite_store *s = NEW(struct sqlite_store);
-        struct error *err = sqlite_store_open(path, s);
+        struct error *err = sqlite_store_open(path, shown, s);
 
         if (err == NULL)
                 err = prepare_statements(s);
@@ -454,17 +454,18 @@ static struct error *open_at(const char *path, void **ret)
         return NULL;
 }
 
-static struct error *open_file(const char *path, void **ret)
+static struct error *open_file(const char *path, const char *shown, void **ret)
 {
         if (path == NULL || *path == '\0')
                 return error_new(ERROR_INVALID_ARGUMENT, "the store has no directory");
-        return open_at(path, ret);
+        return open_at(path, shown, ret);
 }
 
-static struct error *open_memory(const char *path, void **ret)
+static struct error *open_memory(const char *path, const char *shown, void **ret)
 {
         (void)path;
-        return open_at(NULL, ret);
+        (void)shown;
+        return open_at(NULL, NULL, ret);
 }
 
 const struct store_backend store_sqlite = { open_file, run, close_sqlite };

@@ -31,6 +31,7 @@ struct sqlite_store {
         sqlite3 *db;
         sqlite3_stmt *statements[SQL_COUNT];
         char *dir;   /* NULL: in memory, without lock and marker */
+        char *shown; /* what messages call it */
         int lock_fd; /* -1: none */
         uint64_t revision; /* committed */
         struct store_marker marker; /* as it is on the disk */
@@ -42,7 +43,7 @@ struct sqlite_store {
 #define SQLITE_ITEM_COLUMNS "key, value, revision, expires, checksum"
 
 /* Opens, checks and, the first time, creates; the statements are not prepared yet. */
-struct error *sqlite_store_open(const char *path, struct sqlite_store *s) MUST_USE;
+struct error *sqlite_store_open(const char *path, const char *shown, struct sqlite_store *s) MUST_USE;
 /* Closes what is open; the database ends without a write-ahead log. */
 void sqlite_store_close(struct sqlite_store *s);
 

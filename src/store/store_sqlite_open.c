@@ -69,7 +69,7 @@ static bool is_out_of_space(sqlite3 *db, int code)
 
 struct error *sqlite_store_error(const struct sqlite_store *s, int code)
 {
-        const char *dir = s->dir == NULL ? "memory" : s->dir;
+        const char *dir = s->shown == NULL ? "memory" : s->shown;
 
         if (is_out_of_space(s->db, code))
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED,
@@ -94,9 +94,9 @@ struct error *sqlite_store_error(const struct sqlite_store *s, int code)
 
 static struct error *with_restore_hint(const struct sqlite_store *s, struct error *err)
 {
-        if (err == NULL || err->code != ERROR_DATA_LOSS || err->hint != NULL || s->dir == NULL)
+        if (err == NULL || err->code != ERROR_DATA_LOSS || err->hint != NULL || s->shown == NULL)
                 return err;
-        return error_hint(err, "nothing was changed; restore the newest copy of '%s' with all its files", s->dir);
+        return error_hint(err, "nothing was changed; restore the newest copy of '%s' with all its files", s->shown);
 }
 
 /* ---- items --------------------------------------------------------------------------------------- */
@@ -223,11 +223,40 @@ static int note_log_size(void *ctx, sqlite3 *db, const char *name, int pages)
         return SQLITE_OK;
 }
 
+/*
+ * SQLite would make paths absolute, and look at each directory on the way; those above the data directory may be closed to
+ * us. Paths stay as they are; a link in place of the file itself is refused, as SQLITE_OPEN_NOFOLLOW asks.
+ */
+static int keep_path(sqlite3_vfs *vfs, const char *path, int size, char *ret)
+{
+        struct stat st;
+
+        (void)vfs;
+        if (strlen(path) >= (size_t)size)
+                return SQLITE_CANTOPEN;
+        memcpy(ret, path, strlen(path) + 1);
+        return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? SQLITE_OK_SYMLINK : SQLITE_OK;
+}
+
+static const char *vfs_of_plain_paths(void)
+{
+        static sqlite3_vfs vfs;
+
+        if (vfs.zName == NULL) {
+                vfs = *sqlite3_vfs_find(NULL);
+                vfs.pNext = NULL;
+                vfs.zName = "plain-paths";
+                vfs.xFullPathname = keep_path;
+                sqlite3_vfs_register(&vfs, 0);
+        }
+        return vfs.zName;
+}
+
 static struct error *open_database(struct sqlite_store *s, const char *file)
 {
         int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                     SQLITE_OPEN_NOFOLLOW;
-        int code = sqlite3_open_v2(file, &s->db, flags, NULL);
+        int code = sqlite3_open_v2(file, &s->db, flags, vfs_of_plain_paths());
 
         if (s->db == NULL)
                 bug("out of memory while opening a database");
@@ -281,10 +310,10 @@ static struct error *check_version(struct sqlite_store *s)
         TRY(query_number(s, "PRAGMA application_id", &id));
         TRY(query_number(s, "PRAGMA user_version", &version));
         if (id != APPLICATION_ID)
-                return error_new(ERROR_DATA_LOSS, "the database in '%s' is not one of ours", s->dir);
+                return error_new(ERROR_DATA_LOSS, "the database in '%s' is not one of ours", s->shown);
         if (version != SCHEMA_VERSION)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION,
-                                            "the database in '%s' was written by another version (format %lld)", s->dir,
+                                            "the database in '%s' was written by another version (format %lld)", s->shown,
                                             (long long)version),
                                   "use the version that wrote it, or a newer one");
         return NULL;
@@ -306,7 +335,7 @@ static struct error *check_schema(struct sqlite_store *s)
         }
         sqlite3_finalize(q);
         if (all != (int64_t)ARRAY_LEN(schema) || ours != all)
-                return error_new(ERROR_DATA_LOSS, "the tables of the database in '%s' are not the expected ones", s->dir);
+                return error_new(ERROR_DATA_LOSS, "the tables of the database in '%s' are not the expected ones", s->shown);
         return NULL;
 }
 
@@ -323,7 +352,7 @@ static struct error *check_pages(struct sqlite_store *s)
         } else if (!str_equal(str_of((const char *)sqlite3_column_text(q, 0)), STR("ok"))) {
                 AUTO_MEM char *found = escaped(str_of((const char *)sqlite3_column_text(q, 0)));
 
-                err = error_new(ERROR_DATA_LOSS, "the database in '%s' is corrupt: %s", s->dir, found);
+                err = error_new(ERROR_DATA_LOSS, "the database in '%s' is corrupt: %s", s->shown, found);
         }
         sqlite3_finalize(q);
         return err;
@@ -363,7 +392,7 @@ static struct error *check_items(struct sqlite_store *s)
                 err = sqlite_store_error(s, code);
         sqlite3_finalize(q);
         if (err == NULL && in_index != in_table)
-                err = error_new(ERROR_DATA_LOSS, "the database in '%s' has %lld items, and its index %lld", s->dir,
+                err = error_new(ERROR_DATA_LOSS, "the database in '%s' has %lld items, and its index %lld", s->shown,
                                 (long long)in_table, (long long)in_index);
         return err;
 }
@@ -379,7 +408,7 @@ static struct error *read_cluster(struct sqlite_store *s, struct store_marker *r
                 memcpy(ret->identity, sqlite3_column_blob(q, 0), STORE_IDENTITY_SIZE);
                 ret->revision = (uint64_t)sqlite3_column_int64(q, 1);
         } else if (code == SQLITE_ROW || code == SQLITE_DONE) {
-                err = error_new(ERROR_DATA_LOSS, "the database in '%s' does not say which cluster it is of", s->dir);
+                err = error_new(ERROR_DATA_LOSS, "the database in '%s' does not say which cluster it is of", s->shown);
         } else {
                 err = sqlite_store_error(s, code);
         }
@@ -390,16 +419,16 @@ static struct error *read_cluster(struct sqlite_store *s, struct store_marker *r
 static struct error *check_marker(const struct sqlite_store *s, const struct store_marker *found)
 {
         if (memcmp(found->identity, s->marker.identity, STORE_IDENTITY_SIZE) != 0)
-                return error_new(ERROR_DATA_LOSS, "the database in '%s' is not the one this cluster was using", s->dir);
+                return error_new(ERROR_DATA_LOSS, "the database in '%s' is not the one this cluster was using", s->shown);
         if (found->revision < s->marker.revision)
                 return error_hint(error_new(ERROR_DATA_LOSS,
                                             "the database in '%s' is older than this cluster: it ends at change %llu, and "
                                             "change %llu was seen before",
-                                            s->dir, (unsigned long long)found->revision,
+                                            s->shown, (unsigned long long)found->revision,
                                             (unsigned long long)s->marker.revision),
                                   "restore the newest copy; to go on with the older state, and lose what was revoked "
                                   "since, remove '%s/initialised'",
-                                  s->dir);
+                                  s->shown);
         return NULL;
 }
 
@@ -466,23 +495,22 @@ static void checkpoint_on_close(struct sqlite_store *s)
         sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
 }
 
-static struct error *open_dir(const char *path, struct sqlite_store *s)
+static struct error *open_dir(const char *path, const char *shown, struct sqlite_store *s)
 {
         TRY(dir_make(path, 0700));
-        s->dir = realpath(path, NULL); /* links above it are fine; SQLite is told to refuse any */
-        if (s->dir == NULL)
-                return error_errno(errno, "cannot open '%s'", path);
+        s->dir = str_dup(str_of(path));
+        s->shown = str_dup(str_of(shown));
         TRY(dir_lock(s->dir, &s->lock_fd));
         TRY(with_restore_hint(s, open_checked(s)));
         checkpoint_on_close(s);
         return NULL;
 }
 
-struct error *sqlite_store_open(const char *path, struct sqlite_store *s)
+struct error *sqlite_store_open(const char *path, const char *shown, struct sqlite_store *s)
 {
         s->lock_fd = -1;
         if (path != NULL)
-                return open_dir(path, s);
+                return open_dir(path, shown == NULL ? path : shown, s);
         TRY(open_database(s, ":memory:"));
         return create_schema(s);
 }
@@ -495,5 +523,6 @@ void sqlite_store_close(struct sqlite_store *s)
         if (s->lock_fd >= 0)
                 close(s->lock_fd);
         free(s->dir);
+        free(s->shown);
         *s = (struct sqlite_store){ .lock_fd = -1 };
 }

@@ -256,7 +256,63 @@ def test_a_cluster_of_twelve_thousand_hosts_is_listed_whole(cluster, build):
 # ---- sandboxes ------------------------------------------------------------------------------------------------------------
 
 
+OWN_USERS = ("signer", "sts", "auth", "proxy")
+
+
+def owners(directory):
+    """{path below directory: owner} of what is in it."""
+    return {str(path.relative_to(directory)): path.lstat().st_uid for path in directory.rglob("*")}
+
+
+def given_away_to_root(directory):
+    """As an earlier release left it: all of it is root's, and nobody else may pass."""
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, 0, 0, follow_symlinks=False)
+    directory.chmod(0o700)
+
+
+def needs_users(cluster):
+    if os.geteuid() != 0 or "coverage in this sanitizer build" in cluster.process.text():
+        pytest.skip("services change their user as root only, and not while they count coverage")
+
+
+def test_a_data_directory_of_root_is_taken_over(cluster, aws):
+    needs_users(cluster)
+    cluster.create(iam_token())
+    pin = cluster.ca_pin
+    cluster.stop_cluster()
+    given_away_to_root(cluster.data_dir)
+    cluster.start()
+    assert cluster.ca_pin == pin and cluster.json("tokens", "ls")
+    found = owners(cluster.data_dir)
+    signer, auth = found["ca"], found["backend"]
+    assert len({0, 65534, signer, auth}) == 4
+    for path, owner in found.items():
+        expected = {"ca": signer, "backend": auth, "log": auth}.get(path.split("/")[0])
+        assert expected is None or owner == expected, path
+    assert (cluster.data_dir / "ca").stat().st_mode & 0o777 == 0o700 == (cluster.data_dir / "backend").stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("place", ["ca", "backend", "log"])
+def test_a_hard_link_in_a_data_directory_is_not_given_away(cluster, tmp_path, place):
+    needs_users(cluster)
+    cluster.stop_cluster()
+    secret = tmp_path / "secret"
+    secret.write_text("root's own")
+    os.link(secret, cluster.data_dir / place / "planted")
+    with pytest.raises(AssertionError, match="hard links"):
+        cluster.start()
+    assert secret.stat().st_uid == 0
+    (cluster.data_dir / place / "planted").unlink()
+    (cluster.data_dir / place / "planted").symlink_to(secret)
+    cluster.process = None
+    cluster.start()
+    assert secret.stat().st_uid == 0
+    (cluster.data_dir / place / "planted").unlink()
+
+
 def test_every_process_has_given_up_its_rights(cluster, aws):
+    users = {}
     cluster.create(iam_token())
     host = cluster.join("web-1", env=aws.identity())
     processes = {**cluster.process.children(), "agent": host.process.children()["instance"]}
@@ -269,5 +325,7 @@ def test_every_process_has_given_up_its_rights(cluster, aws):
         assert status["Seccomp"] == ("0" if "sanitizer build" in cluster.process.text() else "2"), name
         for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb"):
             assert int(status[f"Cap{kind}"], 16) == 0 or os.geteuid() != 0, f"{name} keeps Cap{kind}"
-        if os.geteuid() == 0 and name in ("proxy", "sts"):
-            assert set(status["Uid"].split()) & {"0"} == set() == set(status["Gid"].split()) & {"0"} and status["Groups"].strip() == "", name
+        if os.geteuid() == 0 and name in OWN_USERS:
+            assert len(set(status["Uid"].split())) == 1 == len(set(status["Gid"].split())) and status["Groups"].strip() == "", name
+            users[name] = int(status["Uid"].split()[0])
+    assert not {0, 65534} & set(users.values()) and len(set(users.values())) == len(users), users

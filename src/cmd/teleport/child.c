@@ -40,7 +40,7 @@ const struct pairing_row pairing_rows[PAIRING_COUNT] = {
 /* clang-format off */
 static const char *const environment_names[] = {
         "PATH", "LANG", "LC_ALL", "TZ", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE", "RES_OPTIONS",
-        "LOCALDOMAIN", "UV_THREADPOOL_SIZE",
+        "LOCALDOMAIN", "UV_THREADPOOL_SIZE", SANDBOX_LANDLOCK_SETTING,
 #ifdef CTELEPORT_SANITIZED
         "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "LLVM_PROFILE_FILE",
 #endif

@@ -152,6 +152,13 @@ static void allow_many_descriptors(void)
         (void)setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit it never fails */
 }
 
+static void warn_of_one_user(void)
+{
+        if (geteuid() != 0)
+                log_warn("Not running as root: all services run as one user, which separates them less",
+                         LOG_C("hint", "start teleport as root; each service then becomes a user of its own"));
+}
+
 /* ---- in order ------------------------------------------------------------------------------------------ */
 
 struct error *supervisor_prepare(struct supervisor *s)
@@ -161,6 +168,7 @@ struct error *supervisor_prepare(struct supervisor *s)
         allow_many_descriptors();
         TRY(open_log(s));
         log_beginning(s->launch);
+        warn_of_one_user();
         struct error *err = dir_make(s->launch->data_dir, 0700);
         if (err == NULL)
                 err = dir_lock(s->launch->data_dir, &s->lock_fd);
