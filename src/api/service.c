@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/child_message.h"
+#include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -243,13 +245,38 @@ struct error *service_control(struct service *s, struct loop *l, const struct se
 
 /* ---- what is said to the supervisor --------------------------------------------------------------- */
 
+static enum child_message_kind kind_of(Cteleport__Internal__V1__Control__Kind kind)
+{
+        switch (kind) {
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__READY:
+                return CHILD_SENT_READY;
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__FATAL:
+                return CHILD_SENT_FATAL;
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELINK:
+                return CHILD_SENT_RELINK;
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START:
+                return CHILD_SENT_SSHD_START;
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP:
+                return CHILD_SENT_SSHD_STOP;
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK:
+                return CHILD_SENT_HELPER_CHECK;
+        default:
+                bug("a service does not send messages of kind %d", (int)kind);
+        }
+}
+
 static void say_with(const control_message *control, int fd)
 {
-        size_t len = cteleport__internal__v1__control__get_packed_size(control);
-        AUTO_MEM char *bytes = mem_alloc(len);
+        AUTO(buf) packet = BUF_MAX(CHILD_MESSAGE_MAX);
 
-        cteleport__internal__v1__control__pack(control, (uint8_t *)bytes);
-        struct error *err = fdpass_send(SERVICE_FD_CONTROL, str_of_bytes(bytes, len), fd);
+        child_message_put(&packet, &(struct child_message){
+                                           .kind = kind_of(control->kind),
+                                           .number = control->number,
+                                           .name = control->name,
+                                           .text = control->text,
+                                           .hint = control->hint,
+                                   });
+        struct error *err = fdpass_send(SERVICE_FD_CONTROL, buf_str(&packet), fd);
         if (err != NULL) { /* no supervisor: its end is seen by whoever listens */
                 log_debug("cannot reach the supervisor", LOG_ERR(err));
                 error_free(err);

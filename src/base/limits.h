@@ -269,6 +269,8 @@ enum {
         LIMIT_SSH_CONNECTIONS_USER = 250,     /* … of those, of one user; … */
         LIMIT_SSH_CONNECTIONS_RESERVE = 100,  /* … the last ones are for users with fewer than … */
         LIMIT_SSH_CONNECTIONS_RESERVED = 10,  /* … this many there: two users who take all they can leave room for ten others, each with ten */
+        LIMIT_CHILD_MESSAGES_PER_TURN = 32,   /* of one service that the supervisor takes before it looks at the others */
+        LIMIT_CHILD_LAST_MESSAGES = 1024,     /* … of one that is dead */
         LIMIT_SSH_HELPERS_WAITING = 128,      /* programs of sshd that wait to be heard */
         LIMIT_STATIC_TOKENS = 1000,           /* secrets of auth_service.tokens and the files it names */
 };

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "api/child_message.h"
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -313,62 +315,98 @@ static void heard_relink(struct child *c, const char *name)
         }
 }
 
-static void heard_fatal(struct child *c, const control_message *control)
+/*
+ * Before all have been ready, and of the two without which there is no cluster, it is the end of everything, for an operator
+ * to see. Another service ends by it and comes back after a pause: what a captured one may say must not stop the others.
+ */
+static bool ends_everything(const struct child *c)
 {
-        struct error *err = error_new(ERROR_FAILED_PRECONDITION, "%s: %s", child_name(c), control->text);
+        return !c->sup->was_ready || c->kind == CHILD_AUTH || c->kind == CHILD_SIGNER;
+}
 
-        if (control->hint[0] != '\0')
-                err = error_hint(err, "%s", control->hint);
-        c->has_spoken_fatal = true;
-        if (c->sup->was_ready)
+static void heard_fatal(struct child *c, const struct child_message *m)
+{
+        struct error *err = error_new(ERROR_FAILED_PRECONDITION, "%s: %s", child_name(c), m->text);
+
+        if (m->hint[0] != '\0')
+                err = error_hint(err, "%s", m->hint);
+        if (c->sup->was_ready && !c->has_spoken_fatal)
                 log_error("a service cannot go on", LOG_C("name", child_name(c)), LOG_ERR(err));
-        supervisor_stop(c->sup, err);
+        c->has_spoken_fatal = true;
+        if (ends_everything(c)) {
+                supervisor_stop(c->sup, err);
+                return;
+        }
+        error_free(err);
+        if (child_lives(c))
+                kill(c->pid, SIGKILL);
 }
 
 /* What only the SSH Service may ask for. fd: that came with it, borrowed; or -1. */
-static void heard_ssh(struct supervisor *s, const control_message *control, int fd)
+static void heard_ssh(struct supervisor *s, const struct child_message *m, int fd)
 {
-        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START)
-                supervisor_start_sshd(s, control->name);
-        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP)
-                supervisor_stop_sshd(s, control->name);
-        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK)
-                supervisor_check_helper(s, control->name, control->number, fd);
+        if (m->kind == CHILD_SENT_SSHD_START)
+                supervisor_start_sshd(s, m->name);
+        else if (m->kind == CHILD_SENT_SSHD_STOP)
+                supervisor_stop_sshd(s, m->name);
+        else if (m->kind == CHILD_SENT_HELPER_CHECK)
+                supervisor_check_helper(s, m->name, m->number, fd);
+}
+
+static void heard(struct child *c, const struct child_message *m, int fd)
+{
+        if (m->kind == CHILD_SENT_READY)
+                heard_ready(c);
+        else if (m->kind == CHILD_SENT_RELINK)
+                heard_relink(c, m->name);
+        else if (m->kind == CHILD_SENT_FATAL)
+                heard_fatal(c, m);
+        else if (c->kind == CHILD_SSH && child_lives(c))
+                heard_ssh(c->sup, m, fd);
+}
+
+/* Nothing of ours sends this: whatever does is not to be trusted with going on. */
+static void heard_nonsense(struct child *c, struct error *err)
+{
+        uv_poll_stop(c->control);
+        if (child_lives(c)) {
+                log_error("a service sends what no service sends, and is killed", LOG_C("name", child_name(c)), LOG_ERR(err));
+                kill(c->pid, SIGKILL);
+        }
+        error_free(err);
 }
 
 /* Takes what a child has said; false when there is no more. */
-static bool hear(struct child *c, char *buffer)
+static bool hear(struct child *c)
 {
-        size_t len;
+        char buffer[CHILD_MESSAGE_MAX];
+        size_t len = 0;
         AUTO_FD int fd = -1;
-        AUTO_PTR(error) err = fdpass_receive(c->control_fd, buffer, FDPASS_MESSAGE_MAX, &len, &fd);
+        struct child_message m;
+        struct error *err = fdpass_receive(c->control_fd, buffer, sizeof(buffer), &len, &fd);
 
-        if (err != NULL || len == 0) {
-                /* Nothing yet; or it has closed its end, and its death will be heard of. */
-                if (err == NULL || err->code != ERROR_UNAVAILABLE)
-                        uv_poll_stop(c->control);
+        if (err != NULL && err->code == ERROR_UNAVAILABLE) { /* nothing yet */
+                error_free(err);
                 return false;
         }
-        control_message *control = cteleport__internal__v1__control__unpack(NULL, len, (const uint8_t *)buffer);
-        if (control == NULL)
-                return true; /* not ours, not understood, not obeyed */
-        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__READY)
-                heard_ready(c);
-        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELINK)
-                heard_relink(c, control->name);
-        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__FATAL)
-                heard_fatal(c, control);
-        else if (c->kind == CHILD_SSH && child_lives(c))
-                heard_ssh(c->sup, control, fd);
-        cteleport__internal__v1__control__free_unpacked(control, NULL);
+        if (err == NULL && len == 0) { /* it has closed its end, and its death will be heard of */
+                uv_poll_stop(c->control);
+                return false;
+        }
+        if (err == NULL)
+                err = child_message_parse(str_of_bytes(buffer, len), &m);
+        if (err != NULL) {
+                heard_nonsense(c, err);
+                return false;
+        }
+        heard(c, &m, fd);
         return true;
 }
 
-static void hear_all(struct child *c)
+/* Of a child that lives only so many in a turn of the loop: the others have theirs before the rest is read. */
+static void hear_some(struct child *c, size_t budget)
 {
-        AUTO_MEM char *buffer = mem_alloc(FDPASS_MESSAGE_MAX);
-
-        while (c->control_fd >= 0 && hear(c, buffer))
+        while (budget-- > 0 && c->control_fd >= 0 && hear(c))
                 ;
 }
 
@@ -376,7 +414,7 @@ static void on_control(uv_poll_t *poll, int status, int events)
 {
         (void)status;
         (void)events;
-        hear_all(poll->data);
+        hear_some(poll->data, LIMIT_CHILD_MESSAGES_PER_TURN);
 }
 
 /* ---- burying ------------------------------------------------------------------------------------------- */
@@ -513,7 +551,7 @@ void supervisor_reap(struct supervisor *s)
 
                 is_dead[kind] = child_lives(c) && waitpid(c->pid, &statuses[kind], WNOHANG) == c->pid;
                 if (is_dead[kind])
-                        hear_all(c);
+                        hear_some(c, LIMIT_CHILD_LAST_MESSAGES);
         }
         if (is_dead[CHILD_AUTH])
                 bury(&s->children[CHILD_AUTH], statuses[CHILD_AUTH]);

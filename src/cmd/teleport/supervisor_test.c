@@ -249,6 +249,9 @@ static void live(struct stand_in *in)
         if (is_to(in, "lose auth"))
                 service_relink(&in->service, "auth");
         ask_as_told(in);
+        while (is_to(in, "flood"))
+                for (int i = 0; i < 10000; i++)
+                        service_relink(&in->service, "nobody");
         loop_run(&in->loop);
 }
 
@@ -284,6 +287,13 @@ static int stand_in_main(const char *name)
         }
         if (is_to(&in, "die"))
                 return 3;
+        if (is_to(&in, "send nonsense")) {
+                static const char nonsense[] = "\x08\x06\x1a\x04 what protobuf would take";
+
+                if (write(SERVICE_FD_CONTROL, nonsense, sizeof(nonsense)) < 0)
+                        return 95;
+                pause();
+        }
         if (strcmp(name, "signer") == 0 || strcmp(name, "sts") == 0)
                 follow(&in);
         live(&in);
@@ -613,6 +623,47 @@ static void fails_with_the_sentence_of_a_service_that_gives_up(void **state)
         assert_log(f, "ERROR: auth: the store is damaged\nhint:  restore it\n");
 }
 
+/* The proxy, restarted to do this, comes back after it; auth is not touched. */
+static void assert_costs_that_service_only(struct fixture *f, const char *act, const char *line)
+{
+        start(f);
+        AWAIT(f, "auth starts", "proxy starts");
+        pid_t proxy = pid_of_last_line(f);
+        await_all_linked(f);
+        await_started(f);
+        write_in(f, "proxy.do", act);
+        kill(proxy, SIGKILL);
+        AWAIT(f, "proxy starts");
+        write_in(f, "proxy.do", "");
+        AWAIT(f, "proxy starts", "proxy hears auth", "auth hears proxy");
+        assert_log(f, line);
+        assert_null(find_event(f, "auth starts"));
+}
+
+static void restarts_a_service_that_gives_up_once_all_were_ready(void **state)
+{
+        assert_costs_that_service_only(*state, "give up", "a service cannot go on name:proxy");
+}
+
+static void kills_a_service_that_sends_nonsense(void **state)
+{
+        assert_costs_that_service_only(*state, "send nonsense", "a service sends what no service sends, and is killed name:proxy");
+}
+
+static void serves_the_others_while_one_floods_it(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "instance.do", "flood");
+        start(f);
+        AWAIT(f, "proxy starts");
+        pid_t proxy = pid_of_last_line(f);
+        await_started(f);
+        kill(proxy, SIGKILL);
+        AWAIT(f, "proxy starts");
+        write_in(f, "instance.do", "");
+}
+
 static void fails_when_a_service_dies_before_all_are_ready(void **state)
 {
         struct fixture *f = *state;
@@ -786,6 +837,9 @@ int main(int argc, char **argv)
                 TEST(restarts_a_signer_and_tells_auth),
                 TEST(links_those_again_that_lost_touch),
                 TEST(fails_with_the_sentence_of_a_service_that_gives_up),
+                TEST(restarts_a_service_that_gives_up_once_all_were_ready),
+                TEST(kills_a_service_that_sends_nonsense),
+                TEST(serves_the_others_while_one_floods_it),
                 TEST(fails_when_a_service_dies_before_all_are_ready),
                 TEST(runs_only_instance_and_ssh_on_an_agent),
                 TEST(starts_sshd_for_a_connection_and_tells_of_its_end),

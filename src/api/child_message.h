@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a service sends its supervisor over the control socket: a packet of one fixed layout. The supervisor is root, so
+ * nothing is unpacked there that allocates, nests or repeats: the parser borrows from the packet and copies nothing.
+ *
+ *   offset  size
+ *   0       1     kind, one of enum child_message_kind
+ *   1       1     length of name
+ *   2       2     length of text, little-endian
+ *   4       2     length of hint, little-endian
+ *   6       2     zero
+ *   8       8     number, little-endian
+ *   16      …     name, text, hint, each followed by a NUL byte and without one in it; then the packet ends
+ *
+ * (What the supervisor sends its services is protobuf, message Control: they do not have its rights.)
+ */
+#ifndef API_CHILD_MESSAGE_H
+#define API_CHILD_MESSAGE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+enum child_message_kind {
+        CHILD_SENT_READY = 1,    /* serving */
+        CHILD_SENT_FATAL,        /* cannot go on, and starting it again would not help; text says why, hint what to do */
+        CHILD_SENT_RELINK,       /* the link to the service `name` is lost: both shall get a new one */
+        CHILD_SENT_SSHD_START,   /* ssh: start an sshd for the connection `name` */
+        CHILD_SENT_SSHD_STOP,    /* ssh: end it */
+        CHILD_SENT_HELPER_CHECK, /* ssh: is process `number` a helper of the connection `name`? Its pidfd comes with it */
+        CHILD_MESSAGE_KINDS
+};
+
+enum {
+        CHILD_MESSAGE_HEAD = 16,
+        CHILD_MESSAGE_NAME = 64, /* a service, or a connection ID */
+        CHILD_MESSAGE_TEXT = 4 * KiB,
+        CHILD_MESSAGE_HINT = 1 * KiB,
+        CHILD_MESSAGE_MAX = CHILD_MESSAGE_HEAD + CHILD_MESSAGE_NAME + CHILD_MESSAGE_TEXT + CHILD_MESSAGE_HINT + 3,
+};
+
+struct child_message {
+        enum child_message_kind kind;
+        int64_t number;
+        const char *name, *text, *hint; /* NUL-terminated; "" when absent, never NULL after parsing; borrowed from the packet */
+};
+
+/* Appends the packet; what is longer than its limit is cut. out: at least CHILD_MESSAGE_MAX. */
+void child_message_put(struct buf *out, const struct child_message *m);
+
+/* INVALID_ARGUMENT unless the packet is exactly one message. */
+struct error *child_message_parse(struct str packet, struct child_message *ret) MUST_USE;
+
+#endif
