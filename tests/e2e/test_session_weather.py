@@ -58,6 +58,11 @@ def test_what_was_recorded_stays_when_the_agent_is_killed(access, alice):
     shell.wait()
     recording = the_recording(access, alice)
     assert b"here" in play(alice, recording["session_id"], "pty")
+    assert recording["status"] == "aborted"
+    assert "stops before the end" in alice.tsh("play", recording["session_id"], "--format=pty").err
+    path = access.data_dir / f"log/records/{recording['session_id']}.rec"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert alice.tsh("play", recording["session_id"], "--format=pty", check=False).code == 1
     wait_until(lambda: access.events("session.end"), "the end is audited")
     wait_until(lambda: alice.tsh("ssh", "root@web-1", "true", check=False).code == 0, "the tunnel is back")
 
