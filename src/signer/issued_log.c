@@ -24,7 +24,8 @@ struct error *issued_log_open(struct issued_log *log, const char *path)
                 return error_new(ERROR_FAILED_PRECONDITION, "the log of issued certificates, %s, is not a file", shown);
         if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) < 0)
                 return error_errno(errno, "cannot read the log of issued certificates, %s", shown);
-        AUTO_MEM char *dir = mem_printf("%.*s", (int)(strrchr(path, '/') - path), path);
+        const char *slash = strrchr(path, '/');
+        AUTO_MEM char *dir = slash == NULL ? str_dup(STR(".")) : mem_printf("%.*s", (int)(slash - path), path);
         if (fsync(fd) < 0) /* what an earlier run wrote and did not sync */
                 return error_errno(errno, "cannot sync the log of issued certificates, %s", shown);
         TRY(dir_sync(dir));

@@ -66,7 +66,7 @@ static struct error *shut_in(struct signer *s)
         struct error *err = authorities_load_from(&s->authorities, ".");
         if (err != NULL)
                 return error_wrap(err, "%s", ca_dir);
-        TRY(issued_log_open(&s->log, "issued.log"));
+        TRY(issued_log_open(&s->log, "./issued.log"));
         TRY(sandbox_enter(SANDBOX_SIGNER, (struct sandbox_paths){ 0 }));
         s->is_open = true;
         log_info("CA loaded", LOG_STR("cluster", buf_str(&s->authorities.cluster)),
