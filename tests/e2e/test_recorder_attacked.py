@@ -83,7 +83,8 @@ static void try_hold(int pid)
                 close(handle);
         snprintf(line, sizeof(line), "%s%s%s%s", mem >= 0 ? " mem" : "", exe >= 0 ? " exe" : "", tty >= 0 ? " fd" : "",
                  stolen >= 0 ? " getfd" : "");
-        if (line[0] != 0)
+        /* Still the same program, and not the shell that a child of it has become meanwhile? */
+        if (line[0] != 0 && read_file("/proc/%d/cmdline", pid, words, sizeof(words)) > 0 && strstr(words, "ssh-session --") != NULL)
                 printf("got %d:%s: %s\n", pid, line, words);
 }
 int main(void)
