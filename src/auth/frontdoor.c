@@ -26,6 +26,8 @@ struct frontdoor {
         struct arrival *arrivals; /* newest first */
         struct directory_watch *watch;
         struct timer *locked_nodes; /* until they are cut off */
+        struct timer *locked_tunnels; /* the same for their tunnels */
+        struct instant locked_tunnels_since;
         struct timer *expiry;       /* until a certificate that opened a connection ends, or sooner */
         struct walltime next_expiry;
         bool is_draining;
@@ -364,6 +366,12 @@ static void on_locked_nodes(void *ctx)
         callers_drop_refused(((struct frontdoor *)ctx)->auth, true, &has_nodes);
 }
 
+/* What users hear on their terminals comes through the tunnel, and a lock by mistake is taken back soon. */
+static void on_locked_tunnels(void *ctx)
+{
+        tunnels_recheck(((struct frontdoor *)ctx)->auth);
+}
+
 static void on_directory_changed(void *ctx)
 {
         struct frontdoor *d = ctx;
@@ -372,7 +380,11 @@ static void on_directory_changed(void *ctx)
         callers_drop_refused(d->auth, false, &has_nodes);
         if (has_nodes && !timer_is_running(d->locked_nodes))
                 timer_start(d->locked_nodes, MILLISECONDS(PACE_LOCKED_NODE));
-        tunnels_recheck(d->auth);
+        struct instant now = loop_now(&d->auth->loop);
+        if (!timer_is_running(d->locked_tunnels))
+                d->locked_tunnels_since = now;
+        if (instant_since(now, d->locked_tunnels_since).ns < MILLISECONDS(PACE_LOCKED_TUNNEL_MOST).ns)
+                timer_start(d->locked_tunnels, MILLISECONDS(PACE_LOCKED_TUNNEL));
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -389,6 +401,7 @@ struct frontdoor *frontdoor_open(struct auth *a)
         d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE };
         d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
         d->expiry = timer_new(&a->loop, on_expiry, d);
+        d->locked_tunnels = timer_new(&a->loop, on_locked_tunnels, d);
         d->locked_nodes = timer_new(&a->loop, on_locked_nodes, d);
         d->watch = directory_watch(a->directory, on_directory_changed, d);
         if (tcp >= 0)
@@ -426,6 +439,8 @@ void frontdoor_close(struct frontdoor *d)
         d->watch = NULL;
         timer_free(d->locked_nodes);
         d->locked_nodes = NULL;
+        timer_free(d->locked_tunnels);
+        d->locked_tunnels = NULL;
         timer_free(d->expiry);
         d->expiry = NULL;
         for (struct caller *c = d->auth->callers; c != NULL; c = c->next)

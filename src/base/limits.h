@@ -58,6 +58,8 @@ enum {
         TIMEOUT_DIALLED = 60 * 1000,         /* from a proxy's question to the node's word that the connection is there */
         TIMEOUT_CONNECTION_LOST = 900 * 1000, /* a connection its node does not tell of any more has ended; nodes try for less */
         PACE_EXPIRY_LOOK = 60 * 1000,        /* connections are looked at for certificates that have ended, at the latest */
+        PACE_LOCKED_TUNNEL = 8 * 1000,       /* until the tunnels of a locked node end, whose connections ended at once; begins anew with each change ... */
+        PACE_LOCKED_TUNNEL_MOST = 60 * 1000, /* ... for so long */
         PACE_LOCKED_NODE = 1000, /* until a locked node is cut off: it is to hear first that its connections end */
         PACE_ACCESS_RECHECK = 5 * 1000,      /* a connection whose rights could not be looked at is looked at again */
         TIMEOUT_RECORDING_ACCESS = 600 * 1000, /* a recording read in pieces is audited as one access for so long */
