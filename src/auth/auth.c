@@ -177,6 +177,9 @@ static struct error *use_certificate(struct auth *a, const Cteleport__Internal__
         }
         tls_context_free(a->tls);
         a->tls = fresh;
+        buf_release(&a->tls_cert);
+        a->tls_cert = BUF_MAX(CERT_MAX);
+        buf_put(&a->tls_cert, str_of_bytes(certs->tls_cert.data, certs->tls_cert.len));
         return NULL;
 }
 

@@ -64,6 +64,7 @@ struct auth {
         struct authorities authorities;
 
         struct key tls_key;            /* of this process; never stored */
+        struct buf tls_cert;           /* DER, for that key; empty until the signer gave one */
         struct tls_context *tls;
         struct timer *tls_renewal;
 

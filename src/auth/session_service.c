@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "pki/login_permit.h"
 
 enum state { LOADING, READY, DONE };
 
@@ -188,15 +189,45 @@ static void audit_refusal(struct attendance *t, const struct answer *answer)
 /* One certificate that sshd was shown. */
 struct asked {
         struct attendance *attendance;
+        char *login;
+        bool has_nonce; /* and wants a signature */
+        uint8_t nonce[LOGIN_PERMIT_NONCE];
         size_t len;
         uint8_t certificate[];
 };
+
+/* For sshd's own program, who believes nobody in between. Without a signature it refuses. */
+static void sign_decision(const struct attendance *t, const struct asked *q, Cteleport__V1__AttendDecision *d, struct buf *signature)
+{
+        const struct auth *a = t->auth;
+        const struct login_permit permit = {
+                .connection_id = str_of(t->now.record->connection_id),
+                .host_id = str_of(t->now.record->host_id),
+                .login = str_of(q->login),
+                .certificate = str_of_bytes(q->certificate, q->len),
+                .nonce = str_of_bytes(q->nonce, sizeof q->nonce),
+                .permits = (d->permit_pty ? LOGIN_PERMIT_PTY : 0u) | (d->permit_port_forwarding ? LOGIN_PERMIT_PORT_FORWARDING : 0u) |
+                           (d->permit_agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u),
+        };
+
+        if (!q->has_nonce || a->tls_cert.len == 0)
+                return;
+        AUTO_PTR(error) err = login_permit_sign(&permit, &a->tls_key, signature);
+        if (err != NULL) {
+                log_warn("A login that is allowed cannot be signed for", LOG_C("connection_id", t->id), LOG_ERR(err));
+                return;
+        }
+        d->signature = (ProtobufCBinaryData){ signature->len, (uint8_t *)signature->ptr };
+        d->signer_cert = (ProtobufCBinaryData){ a->tls_cert.len, (uint8_t *)a->tls_cert.ptr };
+        d->signer_ca = a->authorities.host->tls_certs[0]; /* the active one, which has signed it */
+}
 
 static void send_decision(struct attendance *t, const struct asked *q, const struct answer *answer)
 {
         Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
         Cteleport__V1__AttendDecision d = CTELEPORT__V1__ATTEND_DECISION__INIT;
         char *roles[LIMIT_AUDIT_VALUES];
+        AUTO(buf) signature = BUF_MAX(KiB);
 
         d.is_allowed = answer->refusal == NULL;
         d.certificate.data = (uint8_t *)(uintptr_t)q->certificate;
@@ -215,6 +246,7 @@ static void send_decision(struct attendance *t, const struct asked *q, const str
                 d.record = (char *)(uintptr_t)(answer->may.record == ACCESS_RECORD_STRICT ? "strict" : "best_effort");
                 d.idle_timeout_ms = duration_ms(answer->may.idle_timeout);
                 d.ends = answer->ends;
+                sign_decision(t, q, &d, &signature);
         }
         down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION;
         down.decision = &d;
@@ -232,6 +264,7 @@ static void on_ask_decided(void *ctx, const struct answer *answer)
                         audit_refusal(t, answer);
                 send_decision(t, q, answer);
         }
+        free(q->login);
         free(q);
         free_if_idle(t);
 }
@@ -252,8 +285,14 @@ static struct error *ask(struct attendance *t, const Cteleport__V1__AttendAsk *m
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "more than %d certificates on one connection", LIMIT_ATTEND_ASKS);
         if (m->certificate.len == 0)
                 return error_new(ERROR_INVALID_ARGUMENT, "a question without a certificate");
+        if (m->nonce.len != 0 && m->nonce.len != LOGIN_PERMIT_NONCE)
+                return error_new(ERROR_INVALID_ARGUMENT, "the nonce of a question has %d bytes", LOGIN_PERMIT_NONCE);
         struct asked *q = mem_alloc(sizeof *q + m->certificate.len);
         q->attendance = t;
+        q->login = str_dup(str_of(m->login));
+        q->has_nonce = m->nonce.len == sizeof q->nonce;
+        if (q->has_nonce)
+                memcpy(q->nonce, m->nonce.data, sizeof q->nonce);
         q->len = m->certificate.len;
         memcpy(q->certificate, m->certificate.data, m->certificate.len);
         t->pending++;

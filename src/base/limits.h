@@ -236,7 +236,7 @@ enum {
         LIMIT_ATTEND_ASKS = 64,               /* certificates that may be asked about on one stream; sshd gives up earlier */
         LIMIT_CONNECTION_SESSIONS = 64,       /* open at once on one connection; sshd's own limit is 10 */
         LIMIT_SESSION_COMMAND = 4 * KiB,      /* of a command, kept with its session */
-        LIMIT_HELPERS_UNKNOWN = 128,          /* programs at the helpers' socket that have not proven what they are */
+        LIMIT_HELPERS_UNKNOWN = 128,          /* programs at the helpers' socket that have not proven what they are; as many again of root's and of sshd's own */
         LIMIT_FILES_UNTOLD = 256,             /* file operations of a session on their way to the cluster; then sftp-server waits */
         LIMIT_SPOOL_WAITING = 512 * KiB,      /* of a recording, not written yet; then its terminal waits */
         LIMIT_SPOOL_FREE_MIB = 128,           /* MiB of the disk that recordings leave to everybody else on the node */

@@ -25,15 +25,11 @@ struct error *identity_of_message(const Cteleport__Internal__V1__Identity *msg, 
         AUTO(host_keys) keys = { 0 };
         struct host_certificates certs = {
                 .tls_cert = str_of_bytes(msg->tls_cert.data, msg->tls_cert.len),
-                .ssh_cert = str_of_bytes(msg->ssh_cert.data, msg->ssh_cert.len),
         };
 
         TRY(take_list(msg->tls_ca_certs, msg->n_tls_ca_certs, certs.tls_ca_certs, &certs.tls_ca_count));
-        TRY(take_list(msg->ssh_ca_keys, msg->n_ssh_ca_keys, certs.ssh_ca_keys, &certs.ssh_ca_count));
         TRY(take_list(msg->tls_user_ca_certs, msg->n_tls_user_ca_certs, certs.tls_user_ca_certs,
                       &certs.tls_user_ca_count));
-        TRY(take_list(msg->ssh_user_ca_keys, msg->n_ssh_user_ca_keys, certs.ssh_user_ca_keys, &certs.ssh_user_ca_count));
         TRY(key_from_pem(&keys.tls, str_of_bytes(msg->key_pem.data, msg->key_pem.len)));
-        TRY(key_from_pem(&keys.ssh, str_of_bytes(msg->ssh_key_pem.data, msg->ssh_key_pem.len)));
         return host_identity_make(ret, &keys, &certs, (struct host_expectation){ .role = str_of(role) });
 }

@@ -35,11 +35,11 @@ static size_t put_list(const struct str *list, size_t count, ProtobufCBinaryData
         return count;
 }
 
+/* For TLS only: the SSH host key and what belongs to it are sshd's, and never leave for a process that meets the network. */
 static void answer_identity(struct neighbour *n)
 {
         const struct host_identity *id = n->news.identity;
-        ProtobufCBinaryData tls_cas[HOST_CAS_MAX], ssh_cas[HOST_CAS_MAX], tls_user_cas[HOST_CAS_MAX],
-                ssh_user_cas[HOST_CAS_MAX];
+        ProtobufCBinaryData tls_cas[HOST_CAS_MAX], tls_user_cas[HOST_CAS_MAX];
         AUTO_PTR(arena) a = arena_new(8 * KiB);
 
         Cteleport__Internal__V1__Identity msg = CTELEPORT__INTERNAL__V1__IDENTITY__INIT;
@@ -51,14 +51,10 @@ static void answer_identity(struct neighbour *n)
         msg.tls_cert = bytes_of(id->certs.tls_cert);
         msg.n_tls_ca_certs = put_list(id->certs.tls_ca_certs, id->certs.tls_ca_count, tls_cas);
         msg.tls_ca_certs = tls_cas;
-        msg.ssh_key_pem = bytes_of(secret_str(&id->ssh_key_pem));
-        msg.ssh_cert = bytes_of(id->certs.ssh_cert);
-        msg.n_ssh_ca_keys = put_list(id->certs.ssh_ca_keys, id->certs.ssh_ca_count, ssh_cas);
-        msg.ssh_ca_keys = ssh_cas;
-        msg.n_tls_user_ca_certs = put_list(id->certs.tls_user_ca_certs, id->certs.tls_user_ca_count, tls_user_cas);
-        msg.tls_user_ca_certs = tls_user_cas;
-        msg.n_ssh_user_ca_keys = put_list(id->certs.ssh_user_ca_keys, id->certs.ssh_user_ca_count, ssh_user_cas);
-        msg.ssh_user_ca_keys = ssh_user_cas;
+        if (str_equal(id->role, STR("Proxy"))) {
+                msg.n_tls_user_ca_certs = put_list(id->certs.tls_user_ca_certs, id->certs.tls_user_ca_count, tls_user_cas);
+                msg.tls_user_ca_certs = tls_user_cas;
+        }
         msg.not_after = walltime_unix(id->times.not_after);
         msg.auth_addr = (char *)(uintptr_t)n->news.auth_addr;
 

@@ -16,6 +16,7 @@ void ssh_files_release(struct ssh_files *f)
         secret_release(&f->host_key);
         free(f->host_cert);
         free(f->user_ca);
+        free(f->authority);
         *f = (struct ssh_files){ 0 };
 }
 
@@ -34,11 +35,23 @@ static struct error *put_line(struct buf *out, struct str wire, const char *comm
         return buf_finish(out, "the SSH keys of the cluster");
 }
 
+static struct error *put_authority(struct buf *out, const struct host_identity *id)
+{
+        buf_printf(out, "host %.*s\n", STR_ARG(id->host_id));
+        for (size_t i = 0; i < id->certs.tls_ca_count; i++) {
+                buf_put(out, STR("ca "));
+                TRY(ca_pin_of_cert(id->certs.tls_ca_certs[i], out));
+                buf_put_char(out, '\n');
+        }
+        return buf_finish(out, "whose word counts for sshd");
+}
+
 struct error *ssh_files_make(const struct host_identity *id, struct ssh_files *ret)
 {
         AUTO(key) key = { 0 };
         AUTO(buf) cert = BUF_MAX(LINES_MAX);
         AUTO(buf) cas = BUF_MAX(LINES_MAX);
+        AUTO(buf) authority = BUF_MAX(LINES_MAX);
         AUTO(ssh_files) made = { 0 };
 
         if (id->certs.ssh_user_ca_count == 0)
@@ -50,6 +63,8 @@ struct error *ssh_files_make(const struct host_identity *id, struct ssh_files *r
         TRY(put_line(&cert, id->certs.ssh_cert, "host"));
         for (size_t i = 0; i < id->certs.ssh_user_ca_count; i++)
                 TRY(put_line(&cas, id->certs.ssh_user_ca_keys[i], "user-ca"));
+        TRY(put_authority(&authority, id));
+        made.authority = buf_take(&authority);
         made.host_cert = buf_take(&cert);
         made.user_ca = buf_take(&cas);
         *ret = made;
@@ -78,6 +93,7 @@ struct error *ssh_files_write(const char *data_dir, const struct ssh_files *f)
 
         TRY(dir_make(dir, 0700));
         TRY(write_one(dir, "user_ca.pub", str_of(f->user_ca), 0644));
+        TRY(write_one(dir, "authority", str_of(f->authority), 0644));
         TRY(write_one(dir, "host_key", secret_str(&f->host_key), 0600));
         return write_one(dir, "host_key-cert.pub", str_of(f->host_cert), 0644);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Node identity as sshd reads it: data_dir/proc/ssh/{host_key, host_key-cert.pub, user_ca.pub}.
+ * The Node identity as sshd reads it: data_dir/proc/ssh/{host_key, host_key-cert.pub, user_ca.pub}; and whose word counts for
+ * ssh-authorize, in authority: "host <host ID>", then "ca <pin>" for each CA that certifies Auth Services, a line each.
  *
  * Each file is replaced as a whole; an sshd that starts between two of them shows a key without a certificate,
  * which its caller refuses, and the next one is right.
@@ -14,6 +15,7 @@
 struct ssh_files {
         struct secret host_key;
         char *host_cert, *user_ca; /* lines as of authorized_keys; owned */
+        char *authority;           /* owned */
 };
 
 /* FAILED_PRECONDITION when the identity has no CA of people: nobody could log in. */

@@ -51,6 +51,8 @@ static struct error *check_ssh(struct arena *a, const struct host_keys *keys, co
 {
         struct ssh_cert_info info;
         AUTO(buf) ours = BUF_MAX(PUBLIC_KEY_MAX);
+        if (keys->ssh.handle == NULL)
+                return error_new(ERROR_UNAUTHENTICATED, "an SSH certificate came for a key that we do not have");
         TRY(ssh_cert_read(a, certs->ssh_cert, &info));
         TRY(key_public_ssh(&keys->ssh, &ours));
         if (info.kind != 2)
@@ -132,7 +134,8 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         AUTO(secret) tls_pem = { 0 };
         AUTO(secret) ssh_pem = { 0 };
         TRY(key_to_pem(&keys->tls, &tls_pem));
-        TRY(key_to_pem(&keys->ssh, &ssh_pem));
+        if (keys->ssh.handle != NULL)
+                TRY(key_to_pem(&keys->ssh, &ssh_pem));
 
         size_t total = certs->tls_cert.len + certs->ssh_cert.len + size_of_list(certs->tls_ca_certs, certs->tls_ca_count) +
                        size_of_list(certs->ssh_ca_keys, certs->ssh_ca_count) +

@@ -20,7 +20,10 @@
 
 enum { HOST_CAS_MAX = 8 }; /* during a rotation there are two */
 
-/* The two private keys of an identity: P-256 for TLS, Ed25519 for SSH. They never leave the host. */
+/*
+ * The two private keys of an identity: P-256 for TLS, Ed25519 for SSH. They never leave the host. A process that speaks with
+ * the network is given the first alone.
+ */
 struct host_keys {
         struct key tls, ssh;
 };

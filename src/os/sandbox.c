@@ -43,6 +43,14 @@ static const int calls_signer[] = {
         SCMP_SYS(exit_group), END_OF_LIST,
 };
 
+/* ssh-authorize, when it has connected: one question, one answer, a signature to verify, a line for sshd. */
+static const int calls_authorize[] = {
+        SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(poll), SCMP_SYS(recvfrom), SCMP_SYS(sendto),
+        SCMP_SYS(close), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex),
+        SCMP_SYS(getrandom), SCMP_SYS(clock_gettime), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group), END_OF_LIST,
+};
+
 /* What every other process does: its loop, its memory, the descriptors it holds. */
 static const int calls_base[] = {
         SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(close), SCMP_SYS(lseek),
@@ -180,6 +188,10 @@ static const struct sandbox_row rows[] = {
                 .name = "instance",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_read_files, calls_write_files },
                 .may_thread = true,
+        },
+        [SANDBOX_AUTHORIZE] = {
+                .name = "ssh-authorize",
+                .allowed = { calls_authorize },
         },
         [SANDBOX_SSH] = {
                 .name = "ssh", .user = "teleport-ssh", .fallback = ID_SSH,

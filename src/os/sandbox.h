@@ -13,6 +13,7 @@
 
 enum sandbox_kind {
         SANDBOX_SIGNER,         /* one socket, one log file, no paths, no network */
+        SANDBOX_AUTHORIZE,      /* one socket, one pipe, no paths, no network */
         SANDBOX_STS,            /* network out, CA bundle and resolver files read-only */
         SANDBOX_AUTH,           /* listening sockets it was given, its store and audit log */
         SANDBOX_PROXY,          /* network, resolver files read-only, nothing else on disk */

@@ -280,6 +280,7 @@ static void confines_files_to_the_named_trees(void **state)
         for (enum sandbox_kind kind = SANDBOX_STS; kind < SANDBOX_KINDS; kind++)
                 assert_exits(in_sandbox(kind, inside, act_open_passwd), kernel_has_landlock() ? 1 : 0);
         assert_killed(in_sandbox(SANDBOX_SIGNER, inside, act_open_passwd));
+        assert_killed(in_sandbox(SANDBOX_AUTHORIZE, inside, act_open_passwd));
         AUTO_MEM char *path = mem_printf("%s/identity", test_dir);
         unlink(path);
         rmdir(test_dir);

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ssh-authorize: sshd's AuthorizedPrincipalsCommand, under a user of its own. What sshd's root half reads is put together
+ * here, from what sshd itself said (our arguments) and from what the Auth Service signed; of the answer of the ssh process,
+ * which meets the network, no byte is passed on.
+ */
 #include <errno.h>
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/names.h"
 #include "base/text.h"
+#include "os/sandbox.h"
+#include "pki/login_permit.h"
 #include "session/session.h"
 #include "session/session_internal.h"
 #include "session/wire.h"
 
-enum { CERTIFICATE_MAX = 32 * KiB }; /* in wire form; ours are below 2 KiB */
+enum { CERTIFICATE_MAX = 32 * KiB, LINE_MAX_LEN = KiB }; /* in wire form; ours are below 2 KiB */
+
+typedef Cteleport__Session__V1__Permit permit_message;
 
 static struct error *write_all(int fd, struct str text)
 {
@@ -22,31 +32,81 @@ static struct error *write_all(int fd, struct str text)
         return NULL;
 }
 
+static struct str str_of_data(ProtobufCBinaryData data)
+{
+        return str_of_bytes(data.data, data.len);
+}
+
+static void put_authorize(struct channel *c, const struct login_permit *asked)
+{
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Authorize authorize = CTELEPORT__SESSION__V1__AUTHORIZE__INIT;
+
+        authorize.connection_id = (char *)(uintptr_t)asked->connection_id.ptr; /* arguments of ours: they end with a NUL */
+        authorize.login = (char *)(uintptr_t)asked->login.ptr;
+        authorize.certificate = (ProtobufCBinaryData){ .len = asked->certificate.len, .data = (uint8_t *)(uintptr_t)asked->certificate.ptr };
+        authorize.nonce = (ProtobufCBinaryData){ .len = asked->nonce.len, .data = (uint8_t *)(uintptr_t)asked->nonce.ptr };
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
+        up.authorize = &authorize;
+        channel_put(c, &up);
+}
+
+/* What is permitted is the Auth Service's word, for this question; the rest of the answer is nobody's. */
+static struct error *check_answer(const struct session_options *o, struct login_permit *asked, const helper_down *down)
+{
+        const struct ca_pins pins = { o->cas, o->ca_count };
+
+        if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL && down->refusal->is_unknown)
+                return error_new(ERROR_PERMISSION_DENIED, "this is no program of sshd's");
+        if (down->payload_case != CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PERMIT)
+                return error_new(ERROR_PERMISSION_DENIED, "this login is not allowed");
+        if (o->host_id == NULL || o->ca_count == 0)
+                return error_new(ERROR_FAILED_PRECONDITION, "--host and --ca are missing: nobody's word counts");
+        const permit_message *permit = down->permit;
+        if ((permit->permits & ~(uint32_t)LOGIN_PERMITS_ALL) != 0)
+                return error_new(ERROR_INVALID_ARGUMENT, "the answer permits what there is not");
+        asked->permits = permit->permits;
+        return login_permit_check(asked, str_of_data(permit->signature), str_of_data(permit->signer_cert), str_of_data(permit->signer_ca),
+                                  &pins, clock_wall(clock_system()));
+}
+
+static struct error *answer_sshd(const struct session_options *o, const struct login_permit *p, int out)
+{
+        AUTO(buf) line = BUF_MAX(LINE_MAX_LEN);
+        bool may_forward = (p->permits & LOGIN_PERMIT_PORT_FORWARDING) != 0 && !o->has_no_port_forwarding;
+
+        buf_printf(&line, "restrict%s%s%s %.*s\n", (p->permits & LOGIN_PERMIT_PTY) != 0 ? ",pty" : "", may_forward ? ",port-forwarding" : "",
+                   (p->permits & LOGIN_PERMIT_AGENT_FORWARDING) != 0 ? ",agent-forwarding" : "", STR_ARG(p->login));
+        TRY(buf_finish(&line, "the answer to sshd"));
+        return write_all(out, buf_str(&line));
+}
+
 struct error *session_authorize(const struct session_options *o, const char *login, const char *certificate, int out)
 {
         AUTO(buf) wire = BUF_MAX(CERTIFICATE_MAX);
         AUTO(channel) channel = { .fd = -1 };
-        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
-        Cteleport__Session__V1__Authorize authorize = CTELEPORT__SESSION__V1__AUTHORIZE__INIT;
+        uint8_t nonce[LOGIN_PERMIT_NONCE];
         const helper_down *down;
 
+        if (!name_is_login(str_of(login)))
+                return error_new(ERROR_INVALID_ARGUMENT, "this is no account");
         TRY(base64_decode(&wire, str_of(certificate)));
         TRY(buf_finish(&wire, "the certificate"));
-        if (!text_is_utf8(str_of(login)))
-                return error_new(ERROR_INVALID_ARGUMENT, "the login is not text");
         TRY(channel_open(&channel, o->socket, o->server));
-        authorize.connection_id = (char *)(uintptr_t)o->connection;
-        authorize.login = (char *)(uintptr_t)login;
-        authorize.certificate = (ProtobufCBinaryData){ .len = wire.len, .data = (uint8_t *)wire.ptr };
-        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
-        up.authorize = &authorize;
-        channel_put(&channel, &up);
+        TRY(login_permit_prepare()); /* the libraries look for their files before there are none */
+        TRY(sandbox_enter(SANDBOX_AUTHORIZE, (struct sandbox_paths){ 0 }));
+        random_bytes(nonce, sizeof nonce);
+        struct login_permit asked = {
+                .connection_id = str_of(o->connection),
+                .host_id = str_of(o->host_id),
+                .login = str_of(login),
+                .certificate = buf_str(&wire),
+                .nonce = str_of_bytes(nonce, sizeof nonce),
+        };
+        put_authorize(&channel, &asked);
         TRY(channel_await(&channel, MILLISECONDS(TIMEOUT_SESSION_ANSWER), &down));
-        if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PRINCIPALS)
-                return write_all(out, str_of(down->principals->lines));
-        if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL)
-                return error_new(ERROR_PERMISSION_DENIED, "%s", down->refusal->text);
-        return error_new(ERROR_INTERNAL, "the SSH Service answered something else");
+        TRY(check_answer(o, &asked, down));
+        return answer_sshd(o, &asked, out);
 }
 
 static struct error *authorize(int argc, char **argv)
@@ -59,12 +119,25 @@ static struct error *authorize(int argc, char **argv)
         return session_authorize(&options, argv[argc - 2], argv[argc - 1], STDOUT_FILENO);
 }
 
+/* In the sandbox, which leaves writing: session_say looks at what it writes to. */
+static void say(const char *what)
+{
+        AUTO(buf) line = BUF_MAX(SESSION_TEXT_MAX + 64);
+
+        buf_put_c(&line, "teleport: ");
+        escape_text(&line, str_of(what), SESSION_TEXT_MAX);
+        buf_put_char(&line, '\n');
+        AUTO_PTR(error) unsaid = write_all(STDERR_FILENO, buf_str(&line));
+        (void)unsaid; /* nobody to tell */
+}
+
 int session_authorize_main(int argc, char **argv)
 {
+        process_harden();
         AUTO_PTR(error) err = authorize(argc, argv);
 
         if (err == NULL)
                 return 0;
-        session_say(STDERR_FILENO, false, str_of(err->what));
+        say(err->what);
         return 1;
 }

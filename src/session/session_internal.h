@@ -13,19 +13,31 @@
 
 /* ---- options ------------------------------------------------------------------------------------------- */
 
+enum { SESSION_CAS_MAX = 8 };
+
 struct session_options {
         const char *socket;     /* name of the abstract socket */
         const char *connection; /* ID of the SSH connection */
         const char *sftp;       /* the node's sftp-server; NULL: it has none */
         const char *shell;      /* the account's; NULL: as the password file says */
         const char *const *environment; /* the account's, as sshd made it; not ours: see sshd_preload.h */
+        const char *host_id;    /* ssh-authorize: this host in the cluster; NULL: not said */
+        const char *cas[SESSION_CAS_MAX]; /* ssh-authorize: pins of the cluster's host CAs */
+        size_t ca_count;
+        bool has_no_port_forwarding; /* ssh-authorize: whatever the cluster says */
         uid_t server;           /* who must listen there: root, but in tests */
 };
 
-/* Reads --socket=…, --connection=…, --sftp=… and --shell=… (argv[0] is the command's name); other words are left to the caller. */
+/*
+ * Reads --socket=…, --connection=…, --sftp=…, --shell=…, --host=…, --ca=… (as often as there are CAs) and --no-port-forwarding (argv[0] is
+ * the command's name); other words are left to the caller. Nothing behind a word that is no option is one: it is foreign.
+ */
 struct error *session_options_read(int argc, char **argv, struct session_options *ret) MUST_USE;
 
-/* authorize.c: asks, prints the lines that sshd wants to `out`. */
+/*
+ * authorize.c: asks, and prints the line that sshd wants to `out`. Enters the sandbox of ssh-authorize on its way: what
+ * the process has not opened by then it never will.
+ */
 struct error *session_authorize(const struct session_options *o, const char *login, const char *certificate, int out) MUST_USE;
 
 /* ---- what runs ------------------------------------------------------------------------------------------ */
@@ -134,6 +146,9 @@ struct error *session_run_plain(struct channel *c, const struct session_request 
 /* Asks whether the session may begin. *ret is valid until the channel is read again; PERMISSION_DENIED says why not. */
 struct error *session_begin(struct channel *c, const struct session_options *o, const struct session_request *request,
                             int terminal, const Cteleport__Session__V1__Go **ret) MUST_USE;
+
+/* go_check.c: whether what is said of a session may stand in the environment of what runs. INVALID_ARGUMENT. */
+struct error *session_go_check(const Cteleport__Session__V1__Go *go) MUST_USE;
 
 /* session.c: everything, but for the process around it. The options have shell and environment. terminal: descriptor 0 if it is one. */
 struct error *session_run(const struct session_options *o, const char *command, int terminal, struct session_outcome *ret) MUST_USE;

@@ -23,7 +23,7 @@ struct told {
 struct asked {
         struct asked *next;
         char *login;
-        struct buf certificate;
+        struct buf certificate, nonce;
 };
 
 struct attend {
@@ -82,6 +82,7 @@ static void asked_drop_first(struct attend *a)
         if (a->asked == NULL)
                 a->asked_end = &a->asked;
         buf_release(&q->certificate);
+        buf_release(&q->nonce);
         free(q->login);
         free(q);
 }
@@ -145,6 +146,7 @@ static void send_asked(struct attend *a, const struct asked *q)
 
         ask.certificate = bytes_of(buf_str(&q->certificate));
         ask.login = q->login;
+        ask.nonce = bytes_of(buf_str(&q->nonce));
         up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK;
         up.ask = &ask;
         rpc_client_send(a->call, &up.base);
@@ -346,12 +348,13 @@ struct attend *attend_new(struct ssh_service *s, struct str connection_id, struc
         return a;
 }
 
-void attend_ask(struct attend *a, struct str certificate, struct str login)
+void attend_ask(struct attend *a, struct str certificate, struct str login, struct str nonce)
 {
         struct asked *q = NEW(struct asked);
 
-        *q = (struct asked){ .login = str_dup(login), .certificate = BUF_MAX(CERT_MAX) };
+        *q = (struct asked){ .login = str_dup(login), .certificate = BUF_MAX(CERT_MAX), .nonce = BUF_MAX(KiB) };
         buf_put(&q->certificate, certificate);
+        buf_put(&q->nonce, nonce);
         *a->asked_end = q;
         a->asked_end = &q->next;
         if (a->call != NULL)

@@ -32,7 +32,8 @@ struct attend *attend_new(struct ssh_service *s, struct str connection_id, struc
 /* Whoever waits for an acknowledgement is told CANCELLED, now. NULL is silent. */
 void attend_free(struct attend *a);
 
-void attend_ask(struct attend *a, struct str certificate, struct str login);
+/* nonce: 32 bytes of who asks, for the Auth Service to sign with its answer. */
+void attend_ask(struct attend *a, struct str certificate, struct str login, struct str nonce);
 
 /* sshd has accepted it: told now, and first thing after a loss. */
 void attend_accepted(struct attend *a, struct str certificate, struct str login);

@@ -299,8 +299,8 @@ static void asks_again_after_a_loss_what_was_not_answered(void **state)
 {
         struct fixture *f = *state;
 
-        attend_ask(f->attend, STR("one"), STR("root"));
-        attend_ask(f->attend, STR("two"), STR("bob"));
+        attend_ask(f->attend, STR("one"), STR("root"), STR("n1"));
+        attend_ask(f->attend, STR("two"), STR("bob"), STR("n2"));
         await_heard(f, "begin ask:root ask:bob ");
         decide(f, "one");
         AWAIT(f, f->decisions == 1);

@@ -14,6 +14,7 @@
 #include "loop/conversation.h"
 #include "net/socket.h"
 #include "pki/cert.h"
+#include "pki/login_permit.h"
 #include "ssh/attend.h"
 #include "ssh/ssh_service.h"
 #include "ssh/sshd_log.h"
@@ -35,7 +36,7 @@ enum { SPLICE_WINDOW = 256 * KiB, DECISION_ARENA_MAX = 128 * KiB };
 struct question {
         struct question *next;
         struct arena *arena;
-        struct str certificate, login;
+        struct str certificate, login, nonce;
         uint64_t serial;
         void (*done)(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err); /* NULL: answered */
         void *ctx;
@@ -363,26 +364,27 @@ static void on_question_deadline(void *ctx)
         answer_question(q, NULL, err);
 }
 
-static struct error *read_question(struct question *q, struct str certificate, struct str login)
+static struct error *read_question(struct question *q, struct str certificate, struct str login, struct str nonce)
 {
         struct ssh_cert_info info;
 
-        if (certificate.len > CERT_MAX || !name_is_login(login))
+        if (certificate.len > CERT_MAX || !name_is_login(login) || nonce.len != LOGIN_PERMIT_NONCE)
                 return error_new(ERROR_INVALID_ARGUMENT, "sshd asks about what is no certificate or no account");
         TRY(ssh_cert_read(q->arena, certificate, &info));
         q->serial = info.serial;
         q->certificate = arena_str(q->arena, certificate);
         q->login = arena_str(q->arena, login);
+        q->nonce = arena_str(q->arena, nonce);
         return NULL;
 }
 
-void connection_ask(struct connection *c, struct str certificate, struct str login,
+void connection_ask(struct connection *c, struct str certificate, struct str login, struct str nonce,
                     void (*done)(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err), void *ctx)
 {
         struct question *q = NEW(struct question);
 
         *q = (struct question){ .arena = arena_new(DECISION_ARENA_MAX), .done = done, .ctx = ctx };
-        struct error *err = read_question(q, certificate, login);
+        struct error *err = read_question(q, certificate, login, nonce);
         if (err == NULL && c->at.state != OPEN)
                 err = error_new(ERROR_CANCELLED, "the connection has ended");
         if (err == NULL && c->question_count >= LIMIT_SSH_QUESTIONS)
@@ -397,7 +399,7 @@ void connection_ask(struct connection *c, struct str certificate, struct str log
                 return;
         }
         timer_start(q->deadline, MILLISECONDS(TIMEOUT_ATTEND_ASK));
-        attend_ask(c->attend, q->certificate, q->login);
+        attend_ask(c->attend, q->certificate, q->login, q->nonce);
 }
 
 /* ---- sshd's log ---------------------------------------------------------------------------------------------------- */

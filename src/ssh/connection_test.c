@@ -43,7 +43,8 @@ void attend_free(struct attend *a UNUSED)
 {
 }
 
-void attend_ask(struct attend *a UNUSED, struct str certificate UNUSED, struct str login UNUSED)
+void attend_ask(struct attend *a UNUSED, struct str certificate UNUSED, struct str login UNUSED,
+                struct str nonce UNUSED)
 {
 }
 

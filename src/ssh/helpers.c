@@ -3,7 +3,7 @@
  * Programs that sshd started, at the helpers socket. Anybody on this machine can connect there, so who it is
  * comes from the kernel and from the supervisor, who looks:
  *
- *      hears ──▶ checked ──▶ asked ──────────────────────────▶ closed     ssh-authorize, by root
+ *      hears ──▶ checked ──▶ asked ──────────────────────────▶ closed     ssh-authorize, by a user of its own
  *                   │
  *                   └──▶ accepted? ──▶ told ──▶ runs ──▶ ended ──▶ closed     ssh-session, by the user
  *
@@ -20,8 +20,10 @@
 #include "loop/conversation.h"
 #include "net/socket.h"
 #include "pki/key.h"
+#include "pki/login_permit.h"
 #include "recording/recording.h"
 #include "session/wire.h"
+#include "ssh/helper_words.h"
 #include "ssh/ssh.h"
 
 typedef Cteleport__Session__V1__HelperUp helper_up;
@@ -30,7 +32,7 @@ typedef Cteleport__Session__V1__HelperDown helper_down;
 enum state { HEARS, CHECKED, ASKED, ACCEPTED, TOLD, RUNS, ENDED, CLOSED };
 
 enum {
-        ROOT = 0,          /* sshd runs ssh-authorize as this user */
+        ROOT = 0,
         ID_MAX = 37,
         TITLE_MAX = 256,
         UNKNOWN_OF_USER = LIMIT_HELPERS_UNKNOWN / 4, /* one user cannot take all places */
@@ -74,7 +76,6 @@ struct helpers {
         struct loop *loop;
         struct listener *listener;
         struct helper *first;
-        size_t unknown; /* that have not proven what they are */
         struct instant strangers_told; /* when the log last had a word on those that were refused */
         size_t strangers_untold;       /* since then */
         bool is_closing;
@@ -96,50 +97,6 @@ static const struct conversation_state states[] = {
 static char *text(const char *c)
 {
         return (char *)(uintptr_t)c;
-}
-
-static void say(struct helper *h, const helper_down *down)
-{
-        AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
-
-        if (h->stream == NULL)
-                return;
-        session_frame_put(&frame, &down->base);
-        stream_write(h->stream, buf_str(&frame));
-}
-
-static void say_refusal(struct helper *h, const char *why)
-{
-        helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
-        Cteleport__Session__V1__Refusal refusal = CTELEPORT__SESSION__V1__REFUSAL__INIT;
-
-        refusal.text = text(why);
-        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL;
-        down.refusal = &refusal;
-        say(h, &down);
-}
-
-static void say_end(struct helper *h, const char *why)
-{
-        helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
-        Cteleport__Session__V1__End end = CTELEPORT__SESSION__V1__END__INIT;
-
-        end.text = text(why);
-        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END;
-        down.end = &end;
-        say(h, &down);
-}
-
-static void say_unrecorded(struct helper *h, const char *why)
-{
-        helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
-        Cteleport__Session__V1__Notice notice = CTELEPORT__SESSION__V1__NOTICE__INIT;
-
-        notice.text = text(why);
-        notice.stop_output = true;
-        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE;
-        down.notice = &notice;
-        say(h, &down);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------------------------- */
@@ -227,8 +184,6 @@ static void helper_close(struct helper *h)
 {
         if (h->state.state == CLOSED)
                 return;
-        if (h->state.state <= CHECKED)
-                h->all->unknown--;
         conversation_enter(&h->state, CLOSED);
         timer_stop(h->retry);
         timer_stop(h->resize);
@@ -288,7 +243,7 @@ static void refuse(struct helper *h, const char *why)
                          LOG_C("reason", why));
         h->code = 255;
         set_reason(h, why);
-        say_refusal(h, why);
+        helper_say_refusal(h->stream, why, is_stranger(h));
         helper_close(h);
 }
 
@@ -305,7 +260,7 @@ static void order_end(struct helper *h, const char *why)
         if (h->state.state == RUNS) {
                 set_reason(h, why);
                 conversation_enter(&h->state, ENDED);
-                say_end(h, why);
+                helper_say_end(h->stream, why);
                 stream_read(h->stream, true);
         } else if (h->state.state < RUNS) {
                 refuse(h, why);
@@ -343,21 +298,11 @@ static void on_expired(void *ctx)
 
 /* ---- may this certificate log in? -------------------------------------------------------------------------------- */
 
-static void put_principals(struct helper *h, const Cteleport__V1__AttendDecision *d, struct buf *out)
-{
-        const Cteleport__V1__SSHConfig *config = ssh_config(h->all->service);
-        bool may_forward = d->permit_port_forwarding && !(config->has_port_forwarding && !config->port_forwarding);
-
-        buf_printf(out, "restrict%s%s%s %s\n", d->permit_pty ? ",pty" : "", may_forward ? ",port-forwarding" : "",
-                   d->permit_agent_forwarding ? ",agent-forwarding" : "", h->first->authorize->login);
-}
-
 static void on_decided(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err)
 {
         struct helper *h = ctx;
         helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
-        Cteleport__Session__V1__Principals principals = CTELEPORT__SESSION__V1__PRINCIPALS__INIT;
-        AUTO(buf) lines = BUF_MAX(KiB);
+        Cteleport__Session__V1__Permit permit = CTELEPORT__SESSION__V1__PERMIT__INIT;
         AUTO_PTR(error) owned = err;
 
         h->is_asking = false;
@@ -367,11 +312,16 @@ static void on_decided(void *ctx, const Cteleport__V1__AttendDecision *decision,
                 refuse(h, err != NULL ? err->what : decision->reason);
                 return;
         }
-        put_principals(h, decision, &lines);
-        principals.lines = text(buf_c(&lines));
-        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PRINCIPALS;
-        down.principals = &principals;
-        say(h, &down);
+        /* As it was signed: what this node forbids on top, ssh-authorize knows from its own arguments. */
+        permit.permits = (decision->permit_pty ? LOGIN_PERMIT_PTY : 0u) |
+                         (decision->permit_port_forwarding ? LOGIN_PERMIT_PORT_FORWARDING : 0u) |
+                         (decision->permit_agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u);
+        permit.signature = decision->signature;
+        permit.signer_cert = decision->signer_cert;
+        permit.signer_ca = decision->signer_ca;
+        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PERMIT;
+        down.permit = &permit;
+        helper_say(h->stream, &down);
         helper_close(h);
 }
 
@@ -381,7 +331,8 @@ static void ask(struct helper *h)
 
         conversation_enter(&h->state, ASKED);
         h->is_asking = true;
-        connection_ask(h->connection, str_of_bytes(a->certificate.data, a->certificate.len), str_of(a->login), on_decided, h);
+        connection_ask(h->connection, str_of_bytes(a->certificate.data, a->certificate.len), str_of(a->login),
+                       str_of_bytes(a->nonce.data, a->nonce.len), on_decided, h);
 }
 
 /* ---- may this session begin? ----------------------------------------------------------------------------------------- */
@@ -428,7 +379,7 @@ static void on_spool_failed(void *ctx, struct error *err)
         if (h->is_strict)
                 order_end(h, why);
         else
-                say_unrecorded(h, why);
+                helper_say_unrecorded(h->stream, why);
         if (h->stream != NULL)
                 stream_read(h->stream, true);
 }
@@ -467,7 +418,7 @@ static void say_go(struct helper *h, const Cteleport__V1__AttendDecision *d)
         go.idle_timeout_ms = d->idle_timeout_ms;
         down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO;
         down.go = &go;
-        say(h, &down);
+        helper_say(h->stream, &down);
 }
 
 /* The cluster has written down that the session begins, or will not. */
@@ -489,7 +440,7 @@ static void on_begun(void *ctx, struct error *err)
                 spool_publish(h->recording);
         say_go(h, d);
         if (h->notice != NULL)
-                say_unrecorded(h, h->notice);
+                helper_say_unrecorded(h->stream, h->notice);
         log_info("Session begins", LOG_C("session_id", h->session_id), LOG_C("user", d->user), LOG_C("kind", h->kind),
                  LOG_STR("from", connection_client_addr(h->connection)));
 }
@@ -582,7 +533,6 @@ static void on_checked(void *ctx, struct error *err)
                 return;
         }
         connection_add_helper(h->connection, h);
-        h->all->unknown--;
         if (h->first->payload_case == CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE) {
                 ask(h);
                 return;
@@ -599,8 +549,9 @@ static void introduce(struct helper *h, const helper_up *up)
         bool is_authorize = up->payload_case == CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
 
         h->first = up;
-        if ((is_authorize && h->uid != ROOT) || connection_find(h->all->service, str_of(claimed_connection(h))) == NULL) {
-                refuse_stranger(h, is_authorize && h->uid != ROOT ? "it is not root's" : "there is no such connection");
+        bool is_wrong_user = is_authorize && h->uid != ssh_authorize_uid(h->all->service);
+        if (is_wrong_user || connection_find(h->all->service, str_of(claimed_connection(h))) == NULL) {
+                refuse_stranger(h, is_wrong_user ? "sshd runs ssh-authorize as another user" : "there is no such connection");
                 return;
         }
         conversation_enter(&h->state, CHECKED);
@@ -804,13 +755,65 @@ static void on_end(void *ctx, struct error *err)
 
 /* ---- the door ---------------------------------------------------------------------------------------------------------------- */
 
+static bool is_unknown(const struct helper *h)
+{
+        return h->state.state <= CHECKED;
+}
+
 static size_t unknown_of(const struct helpers *all, uid_t uid)
 {
         size_t n = 0;
 
         for (const struct helper *h = all->first; h != NULL; h = h->next)
-                n += h->uid == uid && h->state.state <= CHECKED;
+                n += h->uid == uid && is_unknown(h);
         return n;
+}
+
+/* Root, and whom sshd asks as: they have places of their own, so that no account can keep a login from being asked about. */
+static bool has_own_places(const struct helpers *all, uid_t uid)
+{
+        return uid == ROOT || uid == ssh_authorize_uid(all->service);
+}
+
+static size_t unknown_of_kind(const struct helpers *all, bool have_own_places)
+{
+        size_t n = 0;
+
+        for (const struct helper *h = all->first; h != NULL; h = h->next)
+                n += is_unknown(h) && has_own_places(all, h->uid) == have_own_places;
+        return n;
+}
+
+/* The one that has waited longest, of the account that has most; NULL when none has more than `most`. */
+static struct helper *longest_of_greediest(const struct helpers *all, size_t most)
+{
+        struct helper *found = NULL;
+
+        for (struct helper *h = all->first; h != NULL; h = h->next) { /* newest first */
+                size_t n = !is_unknown(h) || has_own_places(all, h->uid) ? 0 : unknown_of(all, h->uid);
+
+                if (n > most || (n == most && found != NULL && n > 0)) {
+                        most = n;
+                        found = h;
+                }
+        }
+        return found;
+}
+
+/* Whether there is a place for somebody of this account: an account that has fewer takes that of one that has more. */
+static bool make_place(struct helpers *all, uid_t uid)
+{
+        if (has_own_places(all, uid))
+                return unknown_of_kind(all, true) < LIMIT_HELPERS_UNKNOWN;
+        size_t own = unknown_of(all, uid);
+        if (own >= UNKNOWN_OF_USER)
+                return false;
+        if (unknown_of_kind(all, false) < LIMIT_HELPERS_UNKNOWN)
+                return true;
+        struct helper *h = longest_of_greediest(all, own + 1);
+        if (h != NULL)
+                refuse_stranger(h, "others wait, and its account has the most places");
+        return h != NULL;
 }
 
 static const struct stream_events stream_events = { .on_read = on_read, .on_end = on_end };
@@ -827,8 +830,7 @@ static void on_accepted(void *ctx, int fd, const char *peer UNUSED)
                 failed = socket_peer_pidfd(fd, &pidfd);
         AUTO_PTR(error) err = failed;
 
-        if (err != NULL || pid <= 0 || all->unknown >= LIMIT_HELPERS_UNKNOWN ||
-            (uid != ROOT && unknown_of(all, uid) >= UNKNOWN_OF_USER)) {
+        if (err != NULL || pid <= 0 || !make_place(all, uid)) {
                 close(fd);
                 return;
         }
@@ -846,7 +848,6 @@ static void on_accepted(void *ctx, int fd, const char *peer UNUSED)
         if (h->next != NULL)
                 h->next->at = &h->next;
         all->first = h;
-        all->unknown++;
         conversation_init(&h->state, all->loop, states, HEARS, on_expired, h);
         h->stream = socket_stream(all->loop, fd);
         stream_listen(h->stream, &stream_events, h);

@@ -22,7 +22,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/socket.h"
 #include "session/wire.h"
 #include "ssh/ssh.h"
 
@@ -40,6 +39,7 @@ struct connection {
 };
 
 enum { ACKS_MAX = 1024 };
+#define is_waiting(fd) (recv((fd), &(char){ 0 }, 1, MSG_DONTWAIT | MSG_PEEK) < 0) /* neither closed nor refused */
 
 struct ssh_service {
         struct loop loop;
@@ -56,7 +56,7 @@ struct ssh_service {
         void (*checked)(void *ctx, struct error *err);
         void *check_ctx;
         pid_t checked_pid;
-        bool is_checked_by_pidfd;
+        uid_t authorize_uid;
 
         /* the cluster */
         void (*decided)(void *ctx, const decision_message *decision, struct error *err);
@@ -97,6 +97,11 @@ struct spool *ssh_spool(struct ssh_service *s)
 const struct host_identity *ssh_identity(const struct ssh_service *s)
 {
         return &s->identity;
+}
+
+uid_t ssh_authorize_uid(const struct ssh_service *s UNUSED)
+{
+        return world->authorize_uid;
 }
 
 const char *ssh_node_name(const struct ssh_service *s UNUSED)
@@ -140,7 +145,7 @@ struct str connection_client_addr(const struct connection *c UNUSED)
         return STR("192.0.2.7:50122");
 }
 
-void connection_ask(struct connection *c UNUSED, struct str certificate, struct str login,
+void connection_ask(struct connection *c UNUSED, struct str certificate, struct str login, struct str nonce UNUSED,
                     void (*done)(void *ctx, const decision_message *decision, struct error *err), void *ctx)
 {
         buf_printf(&world->told, "ask %.*s %.*s;", STR_ARG(certificate), STR_ARG(login));
@@ -199,13 +204,12 @@ void connection_remove_helper(struct connection *c, struct helper *h UNUSED)
         c->last = NULL;
 }
 
-struct helper_check *helper_check_start(struct ssh_service *s, struct str id, pid_t pid, int pidfd, void (*done)(void *ctx, struct error *err), void *ctx)
+struct helper_check *helper_check_start(struct ssh_service *s, struct str id, pid_t pid, int pidfd UNUSED, void (*done)(void *ctx, struct error *err), void *ctx)
 {
         assert_true(str_equal(id, str_of(connection_id)));
         s->checked = done;
         s->check_ctx = ctx;
         s->checked_pid = pid;
-        s->is_checked_by_pidfd = pidfd >= 0;
         return (struct helper_check *)&helper_check;
 }
 
@@ -224,6 +228,7 @@ static int set_up(void **state)
         static unsigned number;
 
         world = s;
+        s->authorize_uid = getuid();
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         fake_clock_init(&s->clock, 1700000000);
         assert_null(loop_init(&s->loop, &s->clock.clock));
@@ -298,9 +303,8 @@ static int tear_down(void **state)
         loop_release(&s->loop);
         assert_int_equal(s->connection.helpers, 0);
         remove_files(s->dir);
-        buf_release(&s->told);
-        buf_release(&s->heard);
-        buf_release(&s->frames);
+        for (struct buf *const bufs[] = { &s->told, &s->heard, &s->frames }, *const *b = bufs; b < bufs + ARRAY_LEN(bufs); b++)
+                buf_release(*b);
         free(s);
         return 0;
 }
@@ -384,8 +388,9 @@ static void say_resize(struct ssh_service *s, uint32_t columns)
 static void note(struct buf *heard, const helper_down *down)
 {
         switch (down->payload_case) {
-        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PRINCIPALS:
-                buf_put_c(heard, down->principals->lines);
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PERMIT:
+                buf_printf(heard, "permits %u signed %.*s;", down->permit->permits, (int)down->permit->signature.len,
+                           (const char *)down->permit->signature.data);
                 break;
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL:
                 buf_printf(heard, "refusal: %s;", down->refusal->text);
@@ -447,6 +452,7 @@ static decision_message a_decision(void)
         d.is_allowed = d.permit_pty = d.permit_file_copy = d.permit_port_forwarding = d.permit_agent_forwarding = true;
         d.user = "alice";
         d.record = "best_effort";
+        d.signature = (ProtobufCBinaryData){ .len = 7, .data = (uint8_t *)(uintptr_t)"by auth" };
         return d;
 }
 
@@ -477,20 +483,6 @@ static const char *told(struct ssh_service *s)
         return buf_c(&s->told);
 }
 
-/* SO_PEERPIDFD came with Linux 6.5. */
-static bool kernel_has_peer_pidfd(void)
-{
-        int ends[2], fd = -1;
-
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-        AUTO_PTR(error) err = socket_peer_pidfd(ends[0], &fd);
-        bool has = err == NULL && fd >= 0;
-        fd_close_at(&fd);
-        close(ends[0]);
-        close(ends[1]);
-        return has;
-}
-
 /* ---- who may log in -------------------------------------------------------------------------------------------------- */
 
 static void gives_sshd_what_was_decided(void **state)
@@ -498,30 +490,25 @@ static void gives_sshd_what_was_decided(void **state)
         struct ssh_service *s = *state;
         decision_message d = a_decision();
 
-        if (getuid() != 0)
-                skip();
         say_authorize(s);
-        assert_true(s->is_checked_by_pidfd || !kernel_has_peer_pidfd());
         check_passes(s);
         assert_string_equal(told(s), "ask cert root;");
         assert_string_equal(heard(s), "");
         decide(s, &d);
-        assert_string_equal(heard(s), "restrict,pty,port-forwarding,agent-forwarding root\nclosed");
+        assert_string_equal(heard(s), "permits 7 signed by auth;closed");
 }
 
-static void gives_no_more_than_the_node_allows(void **state)
+/* As it was signed; what the node forbids on top is ssh-authorize's own. */
+static void gives_no_more_than_was_decided(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
 
-        if (getuid() != 0)
-                skip();
-        s->config.has_port_forwarding = true;
         d.permit_pty = d.permit_agent_forwarding = false;
         say_authorize(s);
         check_passes(s);
         decide(s, &d);
-        assert_string_equal(heard(s), "restrict root\nclosed");
+        assert_string_equal(heard(s), "permits 2 signed by auth;closed");
 }
 
 static void refuses_whom_the_cluster_refuses(void **state)
@@ -529,14 +516,61 @@ static void refuses_whom_the_cluster_refuses(void **state)
         struct ssh_service *s = *state;
         decision_message d = a_decision();
 
-        if (getuid() != 0)
-                skip();
         d.is_allowed = false;
         d.reason = "locked";
         say_authorize(s);
         check_passes(s);
         decide(s, &d);
         assert_string_equal(heard(s), "refusal: locked;closed");
+}
+
+static void refuses_a_question_about_a_login_of_any_other_user(void **state)
+{
+        struct ssh_service *s = *state;
+
+        s->authorize_uid = getuid() + 1;
+        say_authorize(s);
+        assert_string_equal(heard(s), "refusal: no program of sshd's;closed");
+        assert_true(s->checked == NULL && told(s)[0] == '\0');
+}
+
+/* A connection of that account which says nothing yet. */
+static int knock_as(struct ssh_service *s, uid_t uid)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        memcpy(address.sun_path + 1, s->name, strlen(s->name));
+        int r = seteuid(uid) + connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(s->name)));
+        assert_int_equal(seteuid(0) + r, 0);
+        uv_run(&s->loop.uv, UV_RUN_NOWAIT);
+        return fd;
+}
+
+static void keeps_places_for_who_has_few_of_them(void **state)
+{
+        struct ssh_service *s = *state;
+        enum { GREEDY = 4, OF_EACH = LIMIT_HELPERS_UNKNOWN / GREEDY };
+        int greedy[GREEDY * OF_EACH + 1];
+
+        if (getuid() != 0)
+                skip();
+        s->authorize_uid = 2100;
+        for (size_t i = 0; i < ARRAY_LEN(greedy); i++)
+                greedy[i] = knock_as(s, 2001 + (uid_t)(i % GREEDY));
+        turns(s, 3);
+        assert_false(is_waiting(greedy[GREEDY * OF_EACH])); /* an account has a quarter of the places at most */
+        int quiet = knock_as(s, 2005), asks = knock_as(s, 2100), root = knock_as(s, 0);
+        turns(s, 3);
+        assert_true(is_waiting(quiet) && is_waiting(asks) && is_waiting(root));
+        size_t waiting = 0;
+        for (size_t i = 0; i < ARRAY_LEN(greedy); i++)
+                waiting += is_waiting(greedy[i]);
+        assert_int_equal(waiting, LIMIT_HELPERS_UNKNOWN - 1); /* one of them made room */
+        for (size_t i = 0; i < ARRAY_LEN(greedy); i++)
+                close(greedy[i]);
+        assert_true(close(quiet) == 0 && close(asks) == 0 && close(root) == 0);
+        turns(s, 10);
 }
 
 static void refuses_a_process_that_sshd_did_not_start(void **state)
@@ -838,8 +872,10 @@ int main(void)
         const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
                 T(gives_sshd_what_was_decided),
-                T(gives_no_more_than_the_node_allows),
+                T(gives_no_more_than_was_decided),
                 T(refuses_whom_the_cluster_refuses),
+                T(refuses_a_question_about_a_login_of_any_other_user),
+                T(keeps_places_for_who_has_few_of_them),
                 T(refuses_a_process_that_sshd_did_not_start),
                 T(refuses_who_says_nothing_or_nonsense),
                 T(lets_nothing_run_before_the_cluster_knows),

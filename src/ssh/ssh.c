@@ -20,6 +20,11 @@ struct loop *ssh_loop(struct ssh_service *s)
         return &s->loop;
 }
 
+uid_t ssh_authorize_uid(const struct ssh_service *s)
+{
+        return s->boot->authorize_uid;
+}
+
 const Cteleport__V1__SSHConfig *ssh_config(const struct ssh_service *s)
 {
         return s->ssh_config;

@@ -37,8 +37,8 @@ struct connection *connection_find(struct ssh_service *s, struct str connection_
 /* "192.0.2.7:50122" of the person, as the proxy saw it; borrowed for its life. */
 struct str connection_client_addr(const struct connection *c);
 
-/* ssh-authorize asks. done exactly once from the loop; decision borrowed, NULL with err (owned). */
-void connection_ask(struct connection *c, struct str certificate, struct str login,
+/* ssh-authorize asks; nonce: for the Auth Service to sign. done exactly once from the loop; decision borrowed, NULL with err (owned). */
+void connection_ask(struct connection *c, struct str certificate, struct str login, struct str nonce,
                     void (*done)(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err), void *ctx);
 
 /* The decision that sshd has acted on: the latest for the certificate it accepted; NULL before. */
@@ -116,6 +116,8 @@ void spool_finish(struct spool_file *f);
 /* ---- ssh.c ------------------------------------------------------------------------------------------------ */
 
 struct loop *ssh_loop(struct ssh_service *s);
+/* Whom sshd runs ssh-authorize as. */
+uid_t ssh_authorize_uid(const struct ssh_service *s);
 /* What this host allows at all; never NULL. */
 const Cteleport__V1__SSHConfig *ssh_config(const struct ssh_service *s);
 struct spool *ssh_spool(struct ssh_service *s);

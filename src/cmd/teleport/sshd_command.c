@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/bug.h"
+#include "base/buf.h"
 #include "base/str.h"
 
 enum { ARGUMENTS_MAX = 128, OPTION_MAX = 4 * KiB };
@@ -22,7 +23,6 @@ static const char *const fixed_options[] = {
         "PermitRootLogin=prohibit-password",
         "AuthorizedKeysFile=none",
         "AuthorizedPrincipalsFile=none",
-        "AuthorizedPrincipalsCommandUser=root",
         "MaxAuthTries=6",
         "LoginGraceTime=60",
         "UseDNS=no",
@@ -92,6 +92,21 @@ static bool wants_pam(const Cteleport__V1__SSHConfig *config)
         return config != NULL && config->pam != NULL && config->pam->has_enabled && config->pam->enabled;
 }
 
+/* What ssh-authorize is to know of the host, and must not hear from the process that meets the network. */
+static const char *authority_arguments(const struct sshd_command *c, struct arena *a)
+{
+        AUTO(buf) text = BUF_MAX(OPTION_MAX);
+        bool has_no_forwarding = c->config != NULL && c->config->has_port_forwarding && !c->config->port_forwarding;
+
+        if (c->host_id != NULL)
+                buf_printf(&text, " --host=%s", c->host_id);
+        for (size_t i = 0; i < c->ca_count; i++)
+                buf_printf(&text, " --ca=%s", c->cas[i]);
+        if (has_no_forwarding)
+                buf_put(&text, STR(" --no-port-forwarding"));
+        return str_to_c(a, buf_str(&text));
+}
+
 char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
 {
         struct arguments args = { a, arena_alloc(a, ARGUMENTS_MAX * sizeof(char *)), 0 };
@@ -112,8 +127,9 @@ char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
         add_option(&args, "HostCertificate=%s/proc/ssh/host_key-cert.pub", c->data_dir);
         add_option(&args, "TrustedUserCAKeys=%s/proc/ssh/user_ca.pub", c->data_dir);
         /* sshd demands a program in directories that nobody but root can write; env is one, and we are already run. */
-        add_option(&args, "AuthorizedPrincipalsCommand=/usr/bin/env %s ssh-authorize --socket=%s --connection=%s %%u %%k",
-                   c->exe, c->socket, c->connection_id);
+        add_option(&args, "AuthorizedPrincipalsCommand=/usr/bin/env %s ssh-authorize --socket=%s --connection=%s%s %%u %%k",
+                   c->exe, c->socket, c->connection_id, authority_arguments(c, a));
+        add_option(&args, "AuthorizedPrincipalsCommandUser=%s", c->authorize_user);
         bool has_sftp = c->sftp_server != NULL;
         /* Never given to a shell: sshd_preload.c takes it for the words of a program. */
         add_option(&args, "ForceCommand=exec %s ssh-session --socket=%s --connection=%s%s%s", c->exe, c->socket,

@@ -20,6 +20,10 @@ struct sshd_command {
         const char *sftp_server;   /* NULL: there is none on this host */
         const char *socket;        /* name of the helpers socket */
         const char *connection_id;
+        const char *authorize_user; /* runs ssh-authorize; not root */
+        const char *host_id;       /* NULL: not known yet, and nobody can log in */
+        const char *const *cas;    /* pins of the CAs that certify Auth Services */
+        size_t ca_count;
         const Cteleport__V1__SSHConfig *config; /* may be NULL */
         const char *guard;         /* an option for the library that is loaded into sshd; NULL: sshd runs without it */
 };

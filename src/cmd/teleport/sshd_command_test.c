@@ -19,6 +19,7 @@ static const struct sshd_command plain = {
         .sftp_server = "/usr/lib/openssh/sftp-server",
         .socket = "cteleport-00112233445566778899aabbccddeeff",
         .connection_id = "11111111-2222-4333-8444-555555555555",
+        .authorize_user = "sshd",
 };
 
 static bool has(char **argv, const char *option)
@@ -47,6 +48,7 @@ static void lets_in_nobody_but_by_certificate_and_the_clusters_word(void **state
                 "PermitUserEnvironment=no",
                 "Subsystem=sftp /usr/lib/openssh/sftp-server -e -l INFO",
                 "UsePAM=no",
+                "AuthorizedPrincipalsCommandUser=sshd",
         };
 
         (void)state;
@@ -55,6 +57,25 @@ static void lets_in_nobody_but_by_certificate_and_the_clusters_word(void **state
                         fail_msg("%s is missing", options[i]);
         assert_string_equal(argv[0], "/usr/sbin/sshd");
         assert_true(has(argv, "-i") && has(argv, "none"));
+}
+
+static void tells_who_authorizes_whose_word_counts(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        Cteleport__V1__SSHConfig config = CTELEPORT__V1__SSHCONFIG__INIT;
+        static const char *const cas[] = { "sha256:00", "sha256:11" };
+        struct sshd_command c = plain;
+
+        (void)state;
+        config.has_port_forwarding = true;
+        c.config = &config;
+        c.host_id = "the-host";
+        c.cas = cas;
+        c.ca_count = ARRAY_LEN(cas);
+        assert_true(has(sshd_command_arguments(&c, a),
+                        "AuthorizedPrincipalsCommand=/usr/bin/env /usr/bin/teleport ssh-authorize "
+                        "--socket=cteleport-00112233445566778899aabbccddeeff --connection=11111111-2222-4333-8444-555555555555 "
+                        "--host=the-host --ca=sha256:00 --ca=sha256:11 --no-port-forwarding %u %k"));
 }
 
 static void opens_sessions_through_pam_when_told(void **state)
@@ -149,6 +170,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lets_in_nobody_but_by_certificate_and_the_clusters_word),
+                cmocka_unit_test(tells_who_authorizes_whose_word_counts),
                 cmocka_unit_test(opens_sessions_through_pam_when_told),
                 cmocka_unit_test(says_nothing_that_sshd_does_not_understand),
                 cmocka_unit_test(keeps_sshd_from_starting_without_our_library),

@@ -241,6 +241,7 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
                 TRY(supervisor_open_helpers(s, &helpers));
                 add_fd(fds, "helpers", helpers);
                 boot.helpers_address = s->helpers_address;
+                boot.authorize_uid = s->authorize_uid;
         }
         fill_boot(c, fds, services, &trimmed, &boot);
         struct error *err = child_spawn(c->kind, &boot, fds, s->log_fd, &c->pid, &c->control_fd);

@@ -62,6 +62,8 @@ struct supervisor {
         struct stat exe_stat;
         const char *sftp_server; /* NULL: there is none */
         int preload_fd;          /* the library for sshd, a sealed file in memory; 0: not made */
+        const char *authorize_user; /* whom sshd runs ssh-authorize as; NULL: no account will do */
+        uid_t authorize_uid;
         struct {
                 int kind;
                 struct rlimit value;

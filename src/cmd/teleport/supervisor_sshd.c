@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ struct sshd {
 #define MFD_EXEC 0x0010U /* Linux 6.3 */
 #endif
 
-enum { ARGUMENTS_ARENA_MAX = 64 * KiB, PROC_FILE_MAX = 8 * KiB };
+enum { ARGUMENTS_ARENA_MAX = 64 * KiB, PROC_FILE_MAX = 8 * KiB, AUTHORITY_CAS_MAX = 8, AUTHORITY_FILE_MAX = 4 * KiB };
 
 /* ---- before the first ---------------------------------------------------------------------------------- */
 
@@ -134,6 +135,27 @@ static struct error *make_preload(int *ret_fd)
         return NULL;
 }
 
+/*
+ * sshd wants the name of an account. "sshd" is the one that its own unprivileged half has before anybody has logged in, in
+ * a cage: nobody else runs as it, where there are many who do as "nobody".
+ */
+static struct error *find_authorize_user(struct supervisor *s)
+{
+        static const char *const names[] = { "teleport-authorize", "sshd", "nobody" };
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                const struct passwd *found = getpwnam(names[i]);
+
+                if (found == NULL || found->pw_uid == 0)
+                        continue;
+                s->authorize_user = names[i];
+                s->authorize_uid = found->pw_uid;
+                return NULL;
+        }
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "there is no account that sshd could ask the cluster as"),
+                          "make one: useradd --system --no-create-home --shell /usr/sbin/nologin teleport-authorize");
+}
+
 struct error *supervisor_prepare_sshd(struct supervisor *s)
 {
         if (access(SSHD_PROGRAM, X_OK) < 0)
@@ -149,6 +171,7 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
                 log_warn("There is no sftp-server on this host: files cannot be copied to and from it",
                          LOG_C("hint", "apt install openssh-sftp-server"));
         TRY(make_preload(&s->preload_fd));
+        TRY(find_authorize_user(s));
         if (geteuid() != 0)
                 log_warn("Not running as root: nobody can log in to this host",
                          LOG_C("hint", "start teleport as root, or write enabled: no in ssh_service"));
@@ -281,15 +304,67 @@ static struct error *make_empty_dir(void)
         return NULL;
 }
 
+/* data_dir/proc/ssh/authority, as instance/ssh_files.h has it. Words of a child of ours: taken by their form, or not at all. */
+struct authority {
+        const char *host_id; /* NULL: not known */
+        const char *cas[AUTHORITY_CAS_MAX];
+        size_t ca_count;
+};
+
+static bool is_ca_pin(struct str s)
+{
+        struct str hex = str_slice(s, strlen("sha256:"), s.len);
+
+        if (s.len != strlen("sha256:") + 64 || !str_starts_with(s, STR("sha256:")))
+                return false;
+        for (size_t i = 0; i < hex.len; i++)
+                if (strchr("0123456789abcdef", hex.ptr[i]) == NULL)
+                        return false;
+        return true;
+}
+
+static void authority_take(struct authority *w, struct arena *a, struct str line)
+{
+        struct str value = line, word = str_split(&value, ' ');
+
+        if (str_equal(word, STR("host")) && name_is_host_id(value))
+                w->host_id = str_to_c(a, value);
+        else if (str_equal(word, STR("ca")) && is_ca_pin(value) && w->ca_count < AUTHORITY_CAS_MAX)
+                w->cas[w->ca_count++] = str_to_c(a, value);
+}
+
+/* None while the host has no identity; then ssh-authorize lets nobody in. */
+static void read_authority(const struct supervisor *s, struct arena *a, struct authority *ret)
+{
+        AUTO_MEM char *path = mem_printf("%s/proc/ssh/authority", s->launch->data_dir);
+        AUTO(buf) text = BUF_MAX(AUTHORITY_FILE_MAX);
+        AUTO_PTR(error) err = file_read(path, &text);
+
+        *ret = (struct authority){ 0 };
+        if (err != NULL) {
+                log_warn("It is not known who may let anybody in to this host", LOG_ERR(err));
+                return;
+        }
+        for (struct str left = buf_str(&text); !str_is_empty(left);)
+                authority_take(ret, a, str_split(&left, '\n'));
+}
+
 static struct error *start(struct supervisor *s, const char *connection_id, struct ends *e, pid_t *ret_pid)
 {
         AUTO_PTR(arena) arena = arena_new(ARGUMENTS_ARENA_MAX);
+        struct authority authority;
+
+        read_authority(s, arena, &authority);
         const struct sshd_command command = {
                 .exe = s->exe,
                 .data_dir = s->launch->data_dir,
                 .sftp_server = s->sftp_server,
                 .socket = s->helpers_address,
                 .connection_id = connection_id,
+                .authorize_user = s->authorize_user,
+                .host_id = authority.host_id,
+                .cas = authority.cas,
+                .ca_count = authority.ca_count,
                 .config = s->launch->config->ssh_service,
                 .guard = SSHD_PRELOAD_GUARD,
         };

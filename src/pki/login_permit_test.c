@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pki/login_permit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "pki/cert.h"
+#include "pki/pki_testing.h"
+
+enum { NOW = 1700000000 };
+
+/* A host CA, and the certificate it gave to somebody of a role. */
+struct issuer {
+        struct key ca_key, key;
+        struct x509_ca *x509;
+        struct buf ca, certificate, pin;
+};
+
+static void issuer_init(struct issuer *i, const char *role)
+{
+        AUTO(buf) public_key = BUF_MAX(2 * KiB);
+        const struct x509_subject subject = { .common_name = STR("11111111-1111-4111-8111-111111111111.example.com"),
+                                              .role = str_of(role), .cluster = STR("example.com") };
+
+        *i = (struct issuer){ .ca = BUF_MAX(8 * KiB), .certificate = BUF_MAX(8 * KiB), .pin = BUF_MAX(128) };
+        i->ca_key = given_key(KEY_ECDSA_P256);
+        i->key = given_key(KEY_ECDSA_P256);
+        assert_done(x509_ca_create(&i->ca_key, STR("example.com"), times_of(NOW - 1000, NOW + 100000), &i->ca));
+        assert_done(x509_ca_load(buf_str(&i->ca), &i->ca_key, &i->x509));
+        assert_done(key_public_der(&i->key, &public_key));
+        assert_done(x509_issue_host(i->x509, &subject, buf_str(&public_key), times_of(NOW - 100, NOW + 1000), &i->certificate, NULL));
+        assert_done(ca_pin_of_cert(buf_str(&i->ca), &i->pin));
+}
+
+static void issuer_release(struct issuer *i)
+{
+        x509_ca_free(i->x509);
+        key_release(&i->ca_key);
+        key_release(&i->key);
+        buf_release(&i->ca);
+        buf_release(&i->certificate);
+        buf_release(&i->pin);
+}
+
+static const char nonce[] = "0123456789abcdef0123456789abcdef";
+
+static struct login_permit a_permit(void)
+{
+        return (struct login_permit){ .connection_id = STR("99999999-9999-4999-8999-999999999999"), .host_id = STR("the-host"),
+                                      .login = STR("root"), .certificate = STR("a certificate"),
+                                      .nonce = str_of_bytes(nonce, LOGIN_PERMIT_NONCE), .permits = LOGIN_PERMIT_PTY };
+}
+
+static struct error *check(const struct login_permit *p, struct str signature, const struct issuer *i, const struct issuer *trusted,
+                           int64_t now)
+{
+        AUTO_MEM char *pin = str_dup(buf_str(&trusted->pin));
+        const char *const list[] = { pin };
+        const struct ca_pins pins = { list, 1 };
+
+        return login_permit_check(p, signature, buf_str(&i->certificate), buf_str(&i->ca), &pins, walltime_of_unix(now));
+}
+
+static void must_fail(struct error *err)
+{
+        assert_non_null(err);
+        error_free(err);
+}
+
+static void is_good_for_what_was_signed_and_nothing_else(void **state)
+{
+        struct issuer auth;
+        AUTO(buf) signature = BUF_MAX(KiB);
+        const struct login_permit good = a_permit();
+        struct login_permit changed[] = { good, good, good, good, good, good };
+
+        (void)state;
+        issuer_init(&auth, "Auth");
+        assert_done(login_permit_sign(&good, &auth.key, &signature));
+        assert_done(check(&good, buf_str(&signature), &auth, &auth, NOW));
+        changed[0].connection_id = STR("99999999-9999-4999-8999-999999999998");
+        changed[1].host_id = STR("the-hosu");
+        changed[2].login = STR("rook");
+        changed[3].certificate = STR("a certificata");
+        changed[4].nonce = str_of_bytes("0123456789abcdef0123456789abcdeF", LOGIN_PERMIT_NONCE);
+        changed[5].permits = LOGIN_PERMITS_ALL;
+        for (size_t i = 0; i < ARRAY_LEN(changed); i++)
+                must_fail(check(&changed[i], buf_str(&signature), &auth, &auth, NOW));
+        for (size_t i = 0; i < signature.len; i++) {
+                signature.ptr[i] ^= 1;
+                must_fail(check(&good, buf_str(&signature), &auth, &auth, NOW));
+                signature.ptr[i] ^= 1;
+                must_fail(check(&good, str_slice(buf_str(&signature), 0, i), &auth, &auth, NOW));
+        }
+        issuer_release(&auth);
+}
+
+static void takes_no_text_across_the_border_of_two_fields(void **state)
+{
+        struct issuer auth;
+        AUTO(buf) signature = BUF_MAX(KiB);
+        struct login_permit p = a_permit();
+
+        (void)state;
+        issuer_init(&auth, "Auth");
+        p.host_id = STR("host");
+        p.login = STR("root");
+        assert_done(login_permit_sign(&p, &auth.key, &signature));
+        p.host_id = STR("hos");
+        p.login = STR("troot");
+        must_fail(check(&p, buf_str(&signature), &auth, &auth, NOW));
+        issuer_release(&auth);
+}
+
+static void believes_the_auth_service_of_the_cluster_alone(void **state)
+{
+        static const char *const others[] = { "Node", "Proxy", "Instance" };
+        struct issuer auth, stranger;
+        AUTO(buf) signature = BUF_MAX(KiB);
+        const struct login_permit p = a_permit();
+        const struct ca_pins none = { 0 };
+
+        (void)state;
+        issuer_init(&auth, "Auth");
+        issuer_init(&stranger, "Auth");
+        assert_done(login_permit_sign(&p, &stranger.key, &signature));
+        must_fail(check(&p, buf_str(&signature), &stranger, &auth, NOW));
+        must_fail(login_permit_check(&p, buf_str(&signature), buf_str(&stranger.certificate), buf_str(&stranger.ca), &none,
+                                          walltime_of_unix(NOW)));
+        must_fail(login_permit_check(&p, buf_str(&signature), buf_str(&stranger.certificate), buf_str(&auth.ca),
+                                          &(struct ca_pins){ (const char *const[]){ buf_c(&auth.pin) }, 1 }, walltime_of_unix(NOW)));
+        issuer_release(&stranger);
+        for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+                issuer_init(&stranger, others[i]);
+                buf_clear(&signature);
+                assert_done(login_permit_sign(&p, &stranger.key, &signature));
+                must_fail(check(&p, buf_str(&signature), &stranger, &stranger, NOW));
+                issuer_release(&stranger);
+        }
+        buf_clear(&signature);
+        assert_done(login_permit_sign(&p, &auth.key, &signature));
+        must_fail(check(&p, buf_str(&signature), &auth, &auth, NOW - 200));
+        must_fail(check(&p, buf_str(&signature), &auth, &auth, NOW + 1000));
+        issuer_release(&auth);
+}
+
+static void refuses_what_does_not_parse(void **state)
+{
+        struct issuer auth;
+        struct login_permit p = a_permit();
+        AUTO(buf) signature = BUF_MAX(KiB);
+
+        (void)state;
+        issuer_init(&auth, "Auth");
+        AUTO_MEM char *pin = str_dup(buf_str(&auth.pin));
+        const char *const list[] = { pin };
+        const struct ca_pins pins = { list, 1 };
+        assert_done(login_permit_sign(&p, &auth.key, &signature));
+        for (size_t i = 0; i < auth.certificate.len && i < auth.ca.len; i += 7) {
+                must_fail(login_permit_check(&p, buf_str(&signature), str_slice(buf_str(&auth.certificate), 0, i),
+                                                  buf_str(&auth.ca), &pins, walltime_of_unix(NOW)));
+                must_fail(login_permit_check(&p, buf_str(&signature), buf_str(&auth.certificate),
+                                                  str_slice(buf_str(&auth.ca), 0, i), &pins, walltime_of_unix(NOW)));
+        }
+        p.nonce = STR("short");
+        must_fail(login_permit_sign(&p, &auth.key, &signature));
+        must_fail(check(&p, buf_str(&signature), &auth, &auth, NOW));
+        issuer_release(&auth);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(is_good_for_what_was_signed_and_nothing_else),
+                cmocka_unit_test(takes_no_text_across_the_border_of_two_fields),
+                cmocka_unit_test(believes_the_auth_service_of_the_cluster_alone),
+                cmocka_unit_test(refuses_what_does_not_parse),
+        };
+
+        return cmocka_run_group_tests_name("login_permit", tests, NULL, NULL);
+}

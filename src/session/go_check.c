@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the ssh process says of a session becomes the environment of what runs, root's too: names, IDs and addresses, and
+ * nothing that a shell, a prompt or a terminal could take for something else.
+ */
+#include "base/limits.h"
+#include "base/str.h"
+#include "session/session_internal.h"
+
+static bool is_plain(const char *value)
+{
+        struct str s = str_of(value);
+
+        if (s.len > 2 * LIMIT_NAME)
+                return false;
+        for (size_t i = 0; i < s.len; i++)
+                if (!char_is_alnum(s.ptr[i]) && str_find_char(STR("._-+@:[]/"), s.ptr[i]) == strlen("._-+@:[]/"))
+                        return false;
+        return true;
+}
+
+struct error *session_go_check(const Cteleport__Session__V1__Go *go)
+{
+        const char *const values[] = { go->session_id, go->user, go->cluster, go->host_id, go->proxy_addr, go->client_addr };
+
+        for (size_t i = 0; i < ARRAY_LEN(values); i++)
+                if (!is_plain(values[i]))
+                        return error_new(ERROR_INVALID_ARGUMENT, "the SSH Service describes this session in no known form");
+        return NULL;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the SSH Service says to a program that sshd started: frames of proto/session.proto. A stream that is NULL hears nothing. */
+#ifndef SSH_HELPER_WORDS_H
+#define SSH_HELPER_WORDS_H
+
+#include "net/stream.h"
+#include "session.pb-c.h"
+
+void helper_say(struct stream *s, const Cteleport__Session__V1__HelperDown *down);
+/* is_unknown: it is no program of sshd's, as far as is known. */
+void helper_say_refusal(struct stream *s, const char *why, bool is_unknown);
+void helper_say_end(struct stream *s, const char *why);
+/* It goes on, and nothing is recorded from here on. */
+void helper_say_unrecorded(struct stream *s, const char *why);
+
+#endif
