@@ -79,6 +79,13 @@ struct error *profile_check_directories(const struct profile *p)
         return check_entry(arena_printf(p->arena, "%s/%s-ssh", keys, p->user), ENTRY_DIR);
 }
 
+struct error *profile_check_cas(const struct profile *p)
+{
+        TRY(profile_check_directories(p));
+        TRY(check_entry(p->host_cas, ENTRY_FILE));
+        return check_entry(p->known_hosts, ENTRY_FILE);
+}
+
 struct error *profile_check_files(const struct profile *p)
 {
         const struct {

@@ -32,6 +32,7 @@ struct error *profile_read_yaml(struct profile *p) MUST_USE;
  */
 struct error *profile_check_home(struct arena *a, const char *home, const char *proxy_host) MUST_USE;
 struct error *profile_check_directories(const struct profile *p) MUST_USE;
+struct error *profile_check_cas(const struct profile *p) MUST_USE; /* directories and CAs alone */
 struct error *profile_check_files(const struct profile *p) MUST_USE;
 
 /* ---- CAs (profile_trust.c) -------------------------------------------------------------------------------------- */

@@ -297,6 +297,49 @@ static void a_changed_ca_is_refused_until_it_is_named(void **state)
         assert_done(profile_check_trust(&login, NULL)); /* another cluster */
 }
 
+static void what_is_known_counts_though_its_profile_cannot_be_read(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_PTR(arena) a = arena_new(16 * KiB);
+        const char *yaml = arena_printf(a, "%s/" PROXY ".yaml", f->home), *cas = arena_printf(a, "%s/keys/" PROXY "/certs.pem", f->home);
+        struct str ssh_ca, tls_ca;
+
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        struct profile_login hostile = hostile_login(f, PROXY ":3080", CLUSTER, &ssh_ca, &tls_ca), same = a_login(f, PROXY ":3080", "alice", CLUSTER);
+        assert_done(file_write_atomic(yaml, STR("- damaged\n"), 0600));
+        assert_refused(profile_check_trust(&hostile, NULL), ERROR_UNAUTHENTICATED, "is not the one that is known");
+        assert_done(profile_check_trust(&same, NULL));
+
+        /* What others could have changed says nothing, and its absence would let anybody in. */
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        assert_int_equal(chmod(cas, 0666), 0);
+        assert_refused(profile_check_trust(&hostile, NULL), ERROR_PERMISSION_DENIED, "other users may change");
+        hostile.web_addr = "evil.example.org:443";
+        assert_refused(profile_check_trust(&hostile, NULL), ERROR_PERMISSION_DENIED, "other users may change");
+        assert_int_equal(chmod(cas, 0600), 0);
+}
+
+static void a_proxy_cannot_become_that_of_a_known_cluster(void **state)
+{
+        struct fixture *f = *state;
+        struct key tls = given_key(KEY_ECDSA_P256);
+        AUTO(buf) out = BUF_MAX(CERT_MAX);
+        struct str ssh_ca, tls_ca;
+
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        struct profile_login evil = hostile_login(f, "evil.example.org:443", "example.org", &ssh_ca, &tls_ca);
+        assert_done(x509_ca_create(&tls, STR("example.org"), times_of(NOW, NOW + LIFE), &out));
+        tls_ca = taken(f, &out);
+        assert_done(profile_store(&evil));
+        assert_done(profile_check_trust(&evil, NULL));
+        /* The keys that are known of it, under the name of the other. */
+        assert_done(x509_ca_create(&tls, STR(CLUSTER), times_of(NOW, NOW + LIFE), &out));
+        tls_ca = taken(f, &out);
+        evil.cluster = CLUSTER;
+        assert_refused(profile_check_trust(&evil, NULL), ERROR_UNAUTHENTICATED, "is not the one that is known");
+        key_release(&tls);
+}
+
 static void refuses_names_that_no_cluster_has(void **state)
 {
         static const char *const names[] = { "../example.com", "*", "*.example.com", "a b", "exa?ple.com", "!example.com", "a,b", "a/b", "", ".com", "a\nb" };
@@ -448,6 +491,8 @@ int main(void)
                 PROFILE_TEST(keeps_a_profile_for_each_proxy),
                 PROFILE_TEST(two_proxies_of_one_host_have_a_profile_each),
                 PROFILE_TEST(a_changed_ca_is_refused_until_it_is_named),
+                PROFILE_TEST(what_is_known_counts_though_its_profile_cannot_be_read),
+                PROFILE_TEST(a_proxy_cannot_become_that_of_a_known_cluster),
                 PROFILE_TEST(refuses_names_that_no_cluster_has),
                 PROFILE_TEST(an_inner_cluster_is_left_out_of_the_outer_ones_names),
                 PROFILE_TEST(a_profile_of_an_older_release_gets_cas_of_its_own),

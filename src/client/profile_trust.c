@@ -372,26 +372,64 @@ static struct error *refuse_pin(struct arena *a, const struct profile_login *log
                           "compare with: tctl status");
 }
 
-/* The profile that the login replaces knows best; else those of the same name. */
-static struct error *find_known(struct arena *a, const char *name, const char *cluster, struct cas *known, struct profile **ret_from)
+/* That of the proxy itself; what it knows counts even where the rest of it cannot be read. NULL: it knows nothing. */
+static struct error *find_own(struct arena *a, const struct profile_login *login, struct profile **ret)
 {
-        struct all all;
+        struct profile *p = arena_alloc(a, sizeof *p);
+        const char *name = NULL, *home = NULL;
+
+        *ret = NULL;
+        TRY(profile_home(a, &home));
+        TRY(profile_name_of(a, login->web_addr, &name));
+        *p = (struct profile){ .arena = a, .home = home, .proxy_host = name };
+        struct error *err = profile_read_yaml(p);
+        if (err != NULL)
+                *p = (struct profile){ .arena = a, .home = home, .proxy_host = name, .web_addr = login->web_addr, .user = login->user, .cluster = login->cluster };
+        error_free(err);
+        profile_set_paths(p);
+        if (access(p->host_cas, F_OK) != 0 && access(p->known_hosts, F_OK) != 0)
+                return NULL;
+        TRY(profile_check_cas(p));
+        *ret = p;
+        return NULL;
+}
+
+/*
+ * The profile that the login replaces knows best, while the proxy says that it is of the same cluster; else those of the same
+ * name. One of them that others could have changed is an error: skipped, it would make the login a first one.
+ */
+static struct error *find_known(struct arena *a, const struct profile_login *login, struct cas *known, struct profile **ret_from)
+{
+        const char *home = NULL, **names = NULL;
+        struct profile *own;
+        size_t count = 0;
 
         *ret_from = NULL;
-        TRY(read_all(a, &all));
-        for (size_t i = 0; i < all.count; i++) {
-                if (strcmp(all.list[i]->proxy_host, name) != 0)
-                        continue;
-                *ret_from = all.list[i];
-                return add_known(known, all.list[i]);
+        TRY(find_own(a, login, &own));
+        if (own != NULL && is_same_cluster(own->cluster, login->cluster)) {
+                *ret_from = own;
+                return add_known(known, own);
         }
-        for (size_t i = 0; i < all.count; i++) {
-                if (!is_same_cluster(all.list[i]->cluster, cluster))
+        TRY(profile_home(a, &home));
+        TRY(profile_names(a, &names, &count));
+        for (size_t i = 0; i < count; i++) {
+                struct profile *p = arena_alloc(a, sizeof *p);
+
+                *p = (struct profile){ .arena = a, .home = home, .proxy_host = names[i] };
+                struct error *unread = profile_read_yaml(p);
+                bool is_meant = unread == NULL && is_same_cluster(p->cluster, login->cluster);
+                error_free(unread);
+                if (!is_meant)
                         continue;
-                *ret_from = all.list[i];
-                TRY(add_known(known, all.list[i]));
+                profile_set_paths(p);
+                TRY(profile_check_cas(p));
+                *ret_from = p;
+                TRY(add_known(known, p));
         }
-        return NULL;
+        if (*ret_from != NULL || own == NULL)
+                return NULL;
+        *ret_from = own;
+        return add_known(known, own);
 }
 
 /* Its CAs carry the name that the cluster has. */
@@ -417,7 +455,7 @@ struct error *profile_check_trust(const struct profile_login *login, const char 
         AUTO_PTR(arena) a = arena_new(TRUST_ARENA);
         struct cas known = { .arena = a }, shown = { .arena = a }, pins = { .arena = a };
         struct profile *from = NULL;
-        const char *name = NULL;
+        bool is_settled = true;
 
         TRY(check_names(login));
         for (size_t i = 0; given_pins != NULL && given_pins[i] != NULL && pins.count < CAS_KNOWN_MAX; i++)
@@ -426,8 +464,11 @@ struct error *profile_check_trust(const struct profile_login *login, const char 
                 TRY(add_tls(&shown, login->tls_cas[i]));
         for (size_t i = 0; i < login->ssh_ca_count; i++)
                 TRY(add_ssh(&shown, login->ssh_cas[i]));
-        TRY(profile_name_of(a, login->web_addr, &name));
-        TRY(find_known(a, name, login->cluster, &known, &from));
+        for (size_t i = 0; i < shown.count; i++)
+                is_settled = is_settled && has(&pins, shown.list[i]);
+        if (is_settled)
+                return NULL; /* whatever was known */
+        TRY(find_known(a, login, &known, &from));
         for (size_t i = 0; i < shown.count; i++) {
                 if (has(&pins, shown.list[i]) || has(&known, shown.list[i]))
                         continue;
