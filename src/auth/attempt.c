@@ -669,14 +669,6 @@ static void on_name_found(void *ctx, const Cteleport__State__V1__Name *name, uin
 
 static void find_name(struct attempt *at)
 {
-        struct server_claim claim = claim_of(at);
-
-        claim.is_proxy = false; /* it is the host's name, which an application below a proxy's name could have */
-        struct error *err = servers_check_name(at->auth, at->host_name, claim);
-        if (err != NULL) {
-                fail(at, "host-name", err);
-                return;
-        }
         conversation_enter(&at->at, FIND_NAME);
         at->is_waiting = true;
         name_find(at->auth, at->host_name, on_name_found, at);
@@ -788,6 +780,12 @@ static void on_name_found(void *ctx, const Cteleport__State__V1__Name *name, uin
         if (err == NULL && name != NULL && !str_equal(str_of(name->binding), at->binding))
                 err = error_hint(error_new(ERROR_ALREADY_EXISTS, "the host name '%.*s' is in use by another host", STR_ARG(at->host_name)),
                                  "set another teleport.nodename, or an administrator removes the other host: tctl rm node/ID");
+        if (err == NULL) {
+                struct server_claim claim = claim_of(at);
+
+                claim.is_proxy = false; /* it is the host's name, which an application below a proxy's name could have */
+                err = servers_check_name(at->auth, at->host_name, claim);
+        }
         if (err != NULL) {
                 fail(at, "host-name", err);
                 return;
