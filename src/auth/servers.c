@@ -196,7 +196,8 @@ struct name_search {
         struct str name;  /* canonical */
         struct str tls;   /* in lower case; "": is not looked at */
         struct server_claim claim;
-        bool is_taken, is_own;
+        bool is_taken, is_own;    /* it is somebody's public name, and one of the claimant's */
+        size_t parent, own_parent; /* the longest public name that it lies below, of anybody's and of the claimant's; 0: none */
 };
 
 static bool is_below(struct str name, struct str parent)
@@ -208,6 +209,8 @@ static void look_for_name(void *ctx, struct str key, void *value)
 {
         struct name_search *search = ctx;
         const Cteleport__State__V1__Server *record = ((struct server *)value)->record;
+        bool is_claimants = str_equal(str_of(record->host_id), search->claim.host_id);
+        bool is_group = !str_is_empty(search->claim.proxy_binding) && str_equal(str_of(record->binding), search->claim.proxy_binding);
 
         (void)key;
         for (size_t i = 0; i < record->n_names; i++) {
@@ -216,12 +219,12 @@ static void look_for_name(void *ctx, struct str key, void *value)
                 bool is_applications = !name_is_ip(public_name) && !search->claim.is_proxy &&
                                        (is_below(search->name, public_name) || is_below(search->tls, public_name));
 
-                if (!is_it && !is_applications)
-                        continue;
-                search->is_taken = true;
-                if (str_equal(str_of(record->host_id), search->claim.host_id) ||
-                    (is_it && !str_is_empty(search->claim.proxy_binding) && str_equal(str_of(record->binding), search->claim.proxy_binding)))
-                        search->is_own = true;
+                search->is_taken |= is_it;
+                search->is_own |= is_it && (is_claimants || is_group);
+                if (is_applications && public_name.len > search->parent)
+                        search->parent = public_name.len;
+                if (is_applications && is_claimants && public_name.len > search->own_parent)
+                        search->own_parent = public_name.len;
         }
 }
 
@@ -242,7 +245,8 @@ static bool may_name(const struct auth *a, struct str name, bool is_tls, struct 
         for (size_t i = 0; i < s->own_name_count; i++)
                 if (str_equal(s->own_names[i], search.name) && !str_equal(claim.host_id, str_of(a->service->boot->host_id)))
                         return false;
-        return !search.is_taken || search.is_own;
+        /* A name of one's own stays so below another's; a wide one gives nothing of the narrower one of another. */
+        return search.is_taken ? search.is_own : search.own_parent == search.parent;
 }
 
 struct error *servers_check_name(const struct auth *a, struct str name, struct server_claim claim)

@@ -199,6 +199,21 @@ def test_a_proxys_names_are_its_own_until_it_is_removed(cluster, aws):
         join(peer, aws.identity(), name="eu.corp.test")
 
 
+@pytest.mark.parametrize("name", ["portal.corp.test", "grafana.portal.corp.test"])
+def test_a_wide_public_name_gives_nothing_of_a_narrower_one(cluster, aws, name):
+    """A host that had the name, or one below it, asks for what is above, to have it again."""
+    cluster.create(iam_token("both", arn=DB_ARN, roles=("Node", "Proxy")))
+    with Peer(cluster) as peer:
+        host_id, first = join(peer, aws.identity(arn=DB_ARN), name=name, token="both")
+    _, proxy = given_proxy(cluster, aws)
+    with Peer(cluster, identity=first) as host, Peer(cluster, identity=proxy) as owner:
+        assert "portal.corp.test" in certify(owner, "Proxy", dns_names=["portal.corp.test"]).sans
+        assert "corp.test" in certify(host, "Proxy", dns_names=["corp.test"]).sans
+        node = certify(host, "Node", dns_names=[name])
+        assert set(node.principals) == {host_id, f"{host_id}.example.test"} and name not in node.sans
+        assert name not in certify(host, "Instance", dns_names=[name]).sans
+
+
 def id_of(identity):
     return identity.names["CN"][0].split(".")[0]
 
