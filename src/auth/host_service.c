@@ -16,6 +16,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "join/iam_rules.h"
+#include "join/join_binding.h"
 #include "resource/token.h"
 
 void ping_open(struct rpc_call *call, const ProtobufCMessage *first)
@@ -88,6 +89,17 @@ static void drop_lost_roles(const struct renewal *r)
         presence_end_host(r->auth, r->host_id, "the roles of this host have changed");
 }
 
+/*
+ * What the host compares with the proof that it sent. One that joined by a secret is told zeros, which no proof is: a
+ * proxy may have answered a proof with the join that a secret of its own gave.
+ */
+static ProtobufCBinaryData proof_of_join(const Cteleport__State__V1__Host *host)
+{
+        static uint8_t none[JOIN_PROOF_SIZE];
+
+        return str_equal(str_of(host->join_method), STR("token")) ? (ProtobufCBinaryData){ sizeof none, none } : host->join_proof;
+}
+
 static void on_recorded(void *ctx, uint64_t revision, struct error *err)
 {
         struct renewal *r = ctx;
@@ -105,8 +117,7 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
 
                 issue_fill_certificates(r->auth, r->certs, r->arena, &certificates);
                 response.certificates = &certificates;
-                if (r->host != NULL)
-                        response.join_proof = r->host->join_proof;
+                response.join_proof = proof_of_join(r->host);
                 if (!str_equal(r->role, STR("Instance"))) { /* those who meet people: who signs them */
                         const Cteleport__Internal__V1__Authority *user = r->auth->authorities.user;
 
@@ -173,6 +184,24 @@ static void record(struct renewal *r)
         store_txn_commit(t, on_recorded, r);
 }
 
+static struct server_claim claim_of(const struct renewal *r)
+{
+        return (struct server_claim){
+                .host_id = r->host_id,
+                .proxy_binding = host_has_role(r->host, STR("Proxy")) ? str_of(r->host->binding) : STR(""),
+                .is_proxy = str_equal(r->role, STR("Proxy")),
+        };
+}
+
+/* What may have changed while the signer was asked: a lock, or a name that another proxy has taken. */
+static struct error *check_again(const struct renewal *r)
+{
+        TRY(directory_check_host(r->auth->directory, r->host));
+        for (size_t i = 0; str_equal(r->role, STR("Proxy")) && !r->is_local && i < r->name_count; i++)
+                TRY(servers_check_name(r->auth, r->names[i], claim_of(r)));
+        return NULL;
+}
+
 static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err)
 {
         struct renewal *r = ctx;
@@ -188,22 +217,13 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
                 renewal_finish(r, error_new(ERROR_CANCELLED, "the host went away"));
                 return;
         }
-        err = directory_check_host(r->auth->directory, r->host); /* locked meanwhile */
+        err = check_again(r);
         if (err != NULL) {
                 renewal_finish(r, err);
                 return;
         }
         r->certs = (const Cteleport__Internal__V1__HostCerts *)copy;
         record(r);
-}
-
-static struct server_claim claim_of(const struct renewal *r)
-{
-        return (struct server_claim){
-                .host_id = r->host_id,
-                .proxy_binding = host_has_role(r->host, STR("Proxy")) ? str_of(r->host->binding) : STR(""),
-                .is_proxy = str_equal(r->role, STR("Proxy")),
-        };
 }
 
 /* A Proxy Service is reached under names of its own; every other service under its host's only. */
@@ -333,7 +353,7 @@ static void go_on(struct renewal *r)
 /*
  * A token that is there says what its hosts may be: the rule that admitted this one must still do so, and roles that it
  * lost are lost here, for good. One that has ended or was removed lets nobody join any more, and takes nothing from those
- * who have (docs/decisions/0016-rights-of-joined-hosts.md).
+ * who have (docs/decisions/0010-rights-of-joined-hosts.md).
  */
 static struct error *apply_token(struct renewal *r, const Cteleport__V1__Token *token)
 {

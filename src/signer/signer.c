@@ -424,7 +424,8 @@ static struct error *finish(struct signer *s, struct link_server *link, struct b
         }
         if (unwritten != NULL && unwritten->code == ERROR_DATA_LOSS)
                 return error_copy(unwritten);
-        return s->is_broken && b->count > 0 && b->all[0].refusal != NULL ? error_copy(b->all[0].refusal) : NULL;
+        /* What broke it ended the batch. */
+        return s->is_broken && b->count > 0 && b->all[b->count - 1].refusal != NULL ? error_copy(b->all[b->count - 1].refusal) : NULL;
 }
 
 /* Waits for a request, works on those that have come by then, and answers them together. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a host may be and say ends with what gave it: its token, its attested identity, a lock, its certificate."""
 import datetime
+import hashlib
 import socket
 import ssl
 
@@ -171,6 +172,22 @@ def join_by_secret(peer, secret, name):
     assert stream.receive().init.join_method == "token"
     result = stream.send(token_init(host_params(name, keys))).result()
     return result.host_id, Identity.of_join(keys, result.certificates)
+
+
+def test_a_host_is_told_by_which_proof_it_joined(shared, aws):
+    shared.create(iam_token("proofs"))
+    shared.tctl("tokens", "add", "--type=node", "--value=secret-that-proves-nothing")
+    with Peer(shared) as peer:
+        keys, stream = Keys(), peer.join()
+        proof = prove(aws.identity(arn()), stream.challenge(host_params("proven", keys), token="proofs"))
+        proven = Identity.of_join(keys, stream.send(solution(proof)).result().certificates)
+        _, secret = join_by_secret(peer, "secret-that-proves-nothing", "unproven")
+    for identity, expected in ((proven, hashlib.sha256(proof).digest()), (secret, bytes(32))):
+        tls, ssh = Keys().public()
+        with Peer(shared, identity=identity) as host:
+            answer = host.call("/cteleport.v1.HostService/GenerateHostCerts", messages().api.HostCertsRequest(
+                role="Node", public_tls_key=tls, public_ssh_key=ssh), messages().api.HostCertsResponse)
+        assert answer.join_proof == expected
 
 
 def secret_token(name, roles, **metadata):
