@@ -320,6 +320,7 @@ static inline UNUSED int world_close(void **state)
         store_close(a->store, closed, w);
         AWAIT_ANSWER(w);
         directory_close(a->directory);
+        shares_release(&a->dials);
         loop_release(&a->loop);
         map_release(&a->uploads);
         user_ca_release(&w->ca);

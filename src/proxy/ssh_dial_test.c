@@ -359,6 +359,7 @@ static int tear_down(void **state)
                 buf_release(&s->nodes[i].saw);
         }
         door_free(s->proxy.door);
+        shares_release(&s->proxy.people);
         tunnels_release(&s->proxy.tunnels);
         sources_release(&s->proxy.sources);
         tls_context_free(s->proxy.tls_nodes);
