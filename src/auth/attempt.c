@@ -336,6 +336,8 @@ static void on_token_found(void *ctx, struct token_found *found, struct error *e
         struct attempt *at = ctx;
 
         if (err == NULL && found != NULL) {
+                if (found->revision != at->token.revision)
+                        at->certs = NULL; /* made before a write was refused, with the roles that the token gave then */
                 token_found_release(&at->token);
                 at->token = *found;
                 *found = (struct token_found){ 0 };

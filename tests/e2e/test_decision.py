@@ -76,6 +76,17 @@ def test_a_token_that_changes_to_another_that_allows_it_still_works(cluster, aws
         proven(peer, aws.identity(), between=lambda: cluster.create(iam_token(arn=ANY_WEB))).result()
 
 
+def test_a_role_that_the_token_loses_meanwhile_is_in_no_certificate(cluster, aws):
+    cluster.create(iam_token(roles=("Node", "Proxy")))
+    keys = Keys()
+    with Peer(cluster) as peer:
+        stream = peer.join()
+        challenge = stream.challenge(host_params(keys=keys))
+        cluster.create(iam_token(roles=("Node",)))
+        result = stream.send(solution(prove(aws.identity(), challenge))).result()
+    assert system_roles(Identity.of_join(keys, result.certificates)) == {"Node"}
+
+
 def test_a_token_that_becomes_a_secret_meanwhile_gives_no_certificate(cluster, aws):
     cluster.create(iam_token())
     secret = {"kind": "token", "version": "v2", "metadata": {"name": "iam-token"}, "spec": {"roles": ["Node"], "join_method": "token"}}
