@@ -370,10 +370,30 @@ static void an_inner_cluster_is_left_out_of_the_outer_ones_names(void **state)
         assert_done(log_in(f, PROXY ":3080", "alice"));
         assert_done(file_read(arena_printf(a, "%s/known_hosts", f->home), &hosts));
         assert_true(str_contains(buf_str(&hosts), STR("@cert-authority com,*.com,!example.com,!*.example.com ssh-ed25519 ")));
-        assert_true(str_contains(buf_str(&hosts), STR("@cert-authority example.com,*.example.com ssh-ed25519 ")));
+        /* "example.com" alone is a host in "com" as well: nobody's. */
+        assert_true(str_contains(buf_str(&hosts), STR("@cert-authority example.com,*.example.com,!example.com ssh-ed25519 ")));
         assert_done(profile_find(&p, "com.example.org:443", NULL));
         assert_refused(profile_check_host(&p, STR("web-1.EXAMPLE.com")), ERROR_INVALID_ARGUMENT, "is a name in the cluster example.com");
         assert_done(profile_check_host(&p, STR("web-1.myexample.com")));
+        profile_release(&p);
+}
+
+static void a_cluster_called_like_a_host_takes_nothing_of_its_cluster(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        AUTO(buf) hosts = BUF_MAX(64 * KiB);
+        struct str ssh_ca, tls_ca;
+        struct profile p;
+
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        struct profile_login evil = hostile_login(f, "evil.example.org:443", "web-1.example.com", &ssh_ca, &tls_ca);
+        assert_done(profile_store(&evil));
+        assert_done(file_read(arena_printf(a, "%s/known_hosts", f->home), &hosts));
+        assert_true(str_contains(buf_str(&hosts), STR("@cert-authority web-1.example.com,*.web-1.example.com,!web-1.example.com ssh-ed25519 ")));
+        assert_done(profile_find(&p, PROXY ":3080", NULL));
+        assert_done(profile_check_host(&p, STR("web-1.example.com")));
+        assert_refused(profile_check_host(&p, STR("a.web-1.example.com")), ERROR_INVALID_ARGUMENT, "is a name in the cluster web-1.example.com");
         profile_release(&p);
 }
 
@@ -495,6 +515,7 @@ int main(void)
                 PROFILE_TEST(a_proxy_cannot_become_that_of_a_known_cluster),
                 PROFILE_TEST(refuses_names_that_no_cluster_has),
                 PROFILE_TEST(an_inner_cluster_is_left_out_of_the_outer_ones_names),
+                PROFILE_TEST(a_cluster_called_like_a_host_takes_nothing_of_its_cluster),
                 PROFILE_TEST(a_profile_of_an_older_release_gets_cas_of_its_own),
                 PROFILE_TEST(refuses_files_that_others_could_change),
                 PROFILE_TEST(refuses_certificates_of_somebody_else),

@@ -94,7 +94,7 @@ struct error *profile_check_host(const struct profile *p, struct str host)
                 bool is_its = host.len > inner.len && host.ptr[host.len - inner.len - 1] == '.' &&
                               str_equal_nocase(str_slice(host, host.len - inner.len, host.len), inner);
 
-                if (!is_its && !str_equal_nocase(host, inner))
+                if (!is_its) /* the cluster's own name is no host in it, and may be one of ours */
                         continue;
                 AUTO_MEM char *shown = escaped(host);
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s is a name in the cluster %s, and would be asked of %s at %s", shown, looked.inner[i],
@@ -106,10 +106,21 @@ struct error *profile_check_host(const struct profile *p, struct str host)
 
 /* ---- known_hosts ------------------------------------------------------------------------------------------------ */
 
+/* Whether what the cluster is called is also the name of a host in another cluster that is known. */
+static bool is_name_elsewhere(const struct profile *p, const struct all *all)
+{
+        for (size_t i = 0; i < all->count; i++)
+                if (is_below(p->cluster, all->list[i]->cluster))
+                        return true;
+        return false;
+}
+
 /* "@cert-authority example.com,*.example.com" and the names that are another cluster's. */
 static void put_names(struct buf *out, const struct profile *p, const struct all *all)
 {
         buf_printf(out, "@cert-authority %s,*.%s", p->cluster, p->cluster);
+        if (all != NULL && is_name_elsewhere(p, all))
+                buf_printf(out, ",!%s", p->cluster);
         for (size_t i = 0; all != NULL && i < all->count; i++)
                 if (is_below(all->list[i]->cluster, p->cluster))
                         buf_printf(out, ",!%s,!*.%s", all->list[i]->cluster, all->list[i]->cluster);
