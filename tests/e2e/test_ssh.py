@@ -4,13 +4,15 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import threading
 
 import pytest
+import yaml
 
-from harness import wait_until
+from harness import Process, wait_until
 from people import quoted
 
 NODE = "web-1.example.test"  # as plain ssh calls it
@@ -104,6 +106,20 @@ def test_a_command_gets_a_terminal_when_asked(alice):
     assert "not a tty" in alice.tsh("ssh", "root@web-1", "tty", check=False).out
     child = alice.terminal("ssh", "-t", "root@web-1", "tty; stty size", rows=33, columns=99)
     child.expect(r"/dev/pts/\d+\s+33 99")
+
+
+def test_a_program_that_accounts_cannot_run_is_told(access, programs, tmp_path):
+    """sshd asks the cluster as an account that is not root: in root's own directory nobody could log in, and no log said why."""
+    closed = tmp_path / "closed"
+    closed.mkdir(0o700)
+    shutil.copy(programs / "teleport", closed / "teleport")
+    host = access.host("web-2", env=access.node_env)
+    host.config_path.write_text(yaml.safe_dump(host.config))
+    for place, is_told in ((closed, True), (programs, False)):
+        process = Process([place / "teleport", "start", "-c", host.config_path, "--insecure"], host.dir / f"{place.name}.log", host.env)
+        process.wait_for(r"Service is starting.*SSH Service")
+        process.stop()
+        assert ("cannot run teleport where it lies" in process.text()) is is_told
 
 
 def test_a_terminal_that_changes_its_size_is_told_of(alice):

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <signal.h>
@@ -156,6 +157,35 @@ static struct error *find_authorize_user(struct supervisor *s)
                           "make one: useradd --system --no-create-home --shell /usr/sbin/nologin teleport-authorize");
 }
 
+/* Root may run what that account cannot: a program in a home directory, say. Where it cannot be tried it may. */
+static bool authorize_user_may_run(const struct supervisor *s)
+{
+        const struct passwd *account = getpwuid(s->authorize_uid);
+        int status = 0;
+        pid_t child = account == NULL ? -1 : fork();
+
+        if (child == 0) {
+                bool is_other = setgroups(0, NULL) == 0 && setresgid(account->pw_gid, account->pw_gid, account->pw_gid) == 0 &&
+                                setresuid(account->pw_uid, account->pw_uid, account->pw_uid) == 0;
+                _exit(is_other && access(s->exe, X_OK) < 0);
+        }
+        return child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) == 0;
+}
+
+static void warn_of_nobody(const struct supervisor *s)
+{
+        if (geteuid() != 0)
+                log_warn("Not running as root: nobody can log in to this host",
+                         LOG_C("hint", "start teleport as root, or write enabled: no in ssh_service"));
+        else if (!may_look_at_others())
+                log_warn("teleport lacks the capability SYS_PTRACE: it cannot tell its own programs, and nobody can log in to this host",
+                         LOG_C("hint", "give it to the container (docker run --cap-add SYS_PTRACE), or write enabled: no in ssh_service"));
+        else if (!authorize_user_may_run(s))
+                log_warn("The account that sshd asks the cluster as cannot run teleport where it lies, and nobody can log in to this host",
+                         LOG_C("account", s->authorize_user), LOG_C("program", s->exe),
+                         LOG_C("hint", "install teleport where every account can run it, such as /usr/local/bin"));
+}
+
 struct error *supervisor_prepare_sshd(struct supervisor *s)
 {
         if (access(SSHD_PROGRAM, X_OK) < 0)
@@ -172,12 +202,7 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
                          LOG_C("hint", "apt install openssh-sftp-server"));
         TRY(make_preload(&s->preload_fd));
         TRY(find_authorize_user(s));
-        if (geteuid() != 0)
-                log_warn("Not running as root: nobody can log in to this host",
-                         LOG_C("hint", "start teleport as root, or write enabled: no in ssh_service"));
-        else if (!may_look_at_others())
-                log_warn("teleport lacks the capability SYS_PTRACE: it cannot tell its own programs, and nobody can log in to this host",
-                         LOG_C("hint", "give it to the container (docker run --cap-add SYS_PTRACE), or write enabled: no in ssh_service"));
+        warn_of_nobody(s);
         return NULL;
 }
 
