@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import PATIENCE
 from join_client import (JOIN, LEGACY, SERVER_NAME, Peer, host_params, join_legacy, messages, pinned_ca, prove,
-                         solution, split)
+                         solution, split, token_init)
 from join_client import Relay as TcpRelay
 from signing import stand_in
 
@@ -80,13 +80,19 @@ class FakeAuth:
 class Certifier(FakeAuth):
     """
     Leads a host through a join without passing any of it on: has the host's keys certified by `source`, a real cluster, by
-    a proof with AWS credentials of its own (a host's proof is good on the host's connection only), and answers with what
-    `alter` makes of that.
+    a proof with AWS credentials of its own (a host's proof is good on the host's connection only) or a secret token, and
+    answers with what `alter` makes of that.
     """
 
-    def __init__(self, source, env, alter=lambda certificates: None, is_old=False, **certificate):
+    def __init__(self, source, env, alter=lambda certificates: None, is_old=False, secret=None, **certificate):
         super().__init__(**certificate)
-        self.source, self.env, self.alter, self.is_old = source, env, alter, is_old
+        self.source, self.env, self.alter, self.is_old, self.secret = source, env, alter, is_old, secret
+
+    def certify(self, stream, params):
+        if self.secret is None:
+            return stream.send(solution(prove(self.env, stream.challenge(params)))).result()
+        stream.begin(self.secret, method="token").receive()
+        return stream.send(token_init(params)).result()
 
     def service(self, call):
         if call.method == LEGACY and self.is_old:
@@ -103,8 +109,7 @@ class Certifier(FakeAuth):
         yield j.JoinResponse(challenge=j.Challenge(iam_challenge=j.IAMChallenge(challenge=CHALLENGE)))
         self.received.put(next(requests))
         with Peer(self.source) as peer:
-            stream = peer.join()
-            result = stream.send(solution(prove(self.env, stream.challenge(params)))).result()
+            result = self.certify(peer.join(), params)
         self.alter(result.certificates)
         yield j.JoinResponse(result=j.Result(host_result=result))
 
@@ -125,10 +130,10 @@ class Certifier(FakeAuth):
 class CapturedProxy(Certifier):
     """The same with the certificate of a Proxy Service of the cluster. `elsewhere`: another cluster to certify the keys."""
 
-    def __init__(self, cluster, env, alter=lambda certificates: None, elsewhere=None, is_old=False):
+    def __init__(self, cluster, env, alter=lambda certificates: None, elsewhere=None, is_old=False, secret=None):
         with Peer(cluster) as peer:
             identity = join_legacy(peer, env, "captured", role="Proxy")
-        super().__init__(elsewhere or cluster, env, alter, is_old, key=identity.key_pem,
+        super().__init__(elsewhere or cluster, env, alter, is_old, secret, key=identity.key_pem,
                          chain=identity.cert_pem + pinned_ca(cluster.auth_addr, cluster.ca_pin))
 
 

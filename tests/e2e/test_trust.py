@@ -236,11 +236,13 @@ def test_the_ssh_cas_of_a_proxys_answer_are_not_kept(cluster, elsewhere, aws):
     assert marker not in host.identity("node")["ssh_ca_keys"]
 
 
+@pytest.mark.parametrize("secret", [None, "secret-of-a-captured-proxy"], ids=["by a proof", "by a secret"])
 @pytest.mark.parametrize("is_restarted", [False, True])
-def test_a_member_by_the_proof_of_somebody_else_notices(cluster, aws, is_restarted):
+def test_a_member_by_the_proof_of_somebody_else_notices(cluster, aws, is_restarted, secret):
     """Nothing but who it is for distinguishes the answer: the host's keys, the cluster's CA."""
     cluster.create(iam_token(roles=("Node", "Proxy")))
-    with CapturedProxy(cluster, aws.identity(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/mallory/session")) as proxy, \
+    cluster.tctl("tokens", "add", "--type=node", f"--value={secret or 'another-secret-that-is-not-used'}")
+    with CapturedProxy(cluster, aws.identity(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/mallory/session"), secret=secret) as proxy, \
             Splitter(cluster, proxy) as front:
         host = led_to(proxy if is_restarted else front, cluster, aws).start()
         if is_restarted:
