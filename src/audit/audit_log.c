@@ -265,8 +265,9 @@ static struct error *find_past_files(const char *dir, struct past_files *ret)
         if (d == NULL)
                 return error_errno(errno, "cannot look into '%s'", dir);
         ret->all = mem_array(LIMIT_EVENTS_FILES, sizeof *ret->all);
+        add_past_file(ret, dir, "events.log"); /* however many there are beside it */
         while ((e = readdir(d)) != NULL && ret->count < LIMIT_EVENTS_FILES)
-                if (e->d_name[0] != '.' && strcmp(e->d_name, "events.torn") != 0)
+                if (e->d_name[0] != '.' && strcmp(e->d_name, "events.torn") != 0 && strcmp(e->d_name, "events.log") != 0)
                         add_past_file(ret, dir, e->d_name);
         closedir(d);
         qsort(ret->all, ret->count, sizeof *ret->all, newest_first);
