@@ -16,6 +16,7 @@ struct locate {
         struct loop *loop;
         const struct profile *profile;
         const char *node, *login;
+        struct client_dial *dial; /* while it is under way */
         struct rpc_client *client;
         char id[ID_MAX + 1];
         size_t found;
@@ -105,6 +106,7 @@ static void on_dialled(void *ctx, struct stream *tls, struct error *err)
 {
         struct locate *q = ctx;
 
+        q->dial = NULL;
         if (err != NULL) {
                 finish(q, err);
                 return;
@@ -131,9 +133,18 @@ struct locate *locate_start(struct loop *l, const struct profile *p, const char 
                 loop_defer(l, on_known, q);
                 return q;
         }
-        struct client_dial *dial = client_dial_auth(l, p, on_dialled, q);
-        (void)dial; /* it ends by itself */
+        q->dial = client_dial_auth(l, p, on_dialled, q);
         return q;
+}
+
+void locate_cancel(struct locate *q)
+{
+        struct rpc_client *client = q->client;
+
+        q->client = NULL;
+        if (q->dial != NULL)
+                client_dial_cancel(q->dial);
+        rpc_client_close(client); /* ends the call, if there is one */
 }
 
 /* ---- with a loop of its own ------------------------------------------------------------------------------------ */

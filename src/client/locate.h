@@ -18,6 +18,9 @@ struct locate;
 struct locate *locate_start(struct loop *l, const struct profile *p, const char *node, const char *login,
                             void (*done)(void *ctx, const char *host_id, struct error *err), void *ctx) MUST_USE;
 
+/* done comes with CANCELLED, from the loop. Not after done has run. */
+void locate_cancel(struct locate *q);
+
 /* The same with a loop of its own; *ret_id in the profile's arena. */
 struct error *locate(const struct profile *p, const char *node, const char *login, const char **ret_id) MUST_USE;
 

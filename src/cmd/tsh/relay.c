@@ -166,6 +166,17 @@ static void on_located(void *ctx, const char *host_id, struct error *err)
         settle(r);
 }
 
+/* Ends what is still open after a failure. */
+static void close_all(struct relay *r, struct locate *question)
+{
+        if (r->awaited > 0) /* the dial has failed, and the question is under way */
+                locate_cancel(question);
+        stream_close(r->node); /* NULL is silent */
+        r->node = NULL;
+        loop_run(&r->loop);
+        loop_run(&r->loop); /* until the connections are closed */
+}
+
 struct error *relay_start(const struct profile *p, const char *node, const char *login, const char **ret_name, const char **ret_host_id)
 {
         static struct relay r; /* outlives the caller, in the process that stays */
@@ -174,12 +185,16 @@ struct error *relay_start(const struct profile *p, const char *node, const char 
         TRY(loop_init(&r.loop, NULL));
         struct client_dial *dial = client_dial_node(&r.loop, p, node, login, on_dialled, &r);
         struct locate *question = locate_start(&r.loop, p, node, login, on_located, &r);
-        (void)dial, (void)question; /* they end by themselves: nobody here could cancel them */
+        (void)dial; /* it ends by itself: both are waited for unless it fails */
         r.profile = p;
         r.awaited = 2;
         loop_run(&r.loop);
-        if (r.err != NULL)
+        if (r.err != NULL || r.unknown != NULL)
+                close_all(&r, question);
+        if (r.err != NULL) {
+                error_free(r.unknown);
                 return person_explain(p, node, r.err);
+        }
         TRY(r.unknown);
         *ret_host_id = r.host_id;
         TRY(listen_abstract(p->arena, ret_name, &fd));
