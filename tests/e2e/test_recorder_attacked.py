@@ -319,13 +319,13 @@ class Multiplexed:
     """A connection that is there without a session; sessions come afterwards."""
 
     def __init__(self, person, login):
-        self.person, self.target, self.control = person, f"{login}@{NODE}", person.home / "control"
-        self.command = ["ssh", "-F", person.ssh_config(), "-S", self.control]
-        self.process = subprocess.Popen([*self.command, "-M", "-N", self.target], env=person.env, stderr=subprocess.DEVNULL)
-        wait_until(self.control.exists, "the connection is there")
+        self.person, self.target = person, f"{login}@{NODE}"
+        self.command = ["ssh", "-F", person.ssh_config(), "-S", "control"]  # an absolute one may be too long for a socket
+        self.process = subprocess.Popen([*self.command, "-M", "-N", self.target], env=person.env, cwd=person.home, stderr=subprocess.DEVNULL)
+        wait_until((person.home / "control").exists, "the connection is there")
 
     def run(self, command):
-        return subprocess.run([*self.command, self.target, command], env=self.person.env, capture_output=True, text=True, timeout=60)
+        return subprocess.run([*self.command, self.target, command], env=self.person.env, cwd=self.person.home, capture_output=True, text=True, timeout=60)
 
 
 def test_a_session_that_reports_nothing_ends_its_connection(with_pam, invite, accounts):
