@@ -175,7 +175,7 @@ static struct error *check_end(const struct tape *t)
 
 static struct error *write_all(struct str bytes)
 {
-        if (fwrite(bytes.ptr, 1, bytes.len, stdout) != bytes.len)
+        if (!str_is_empty(bytes) && fwrite(bytes.ptr, 1, bytes.len, stdout) != bytes.len)
                 return error_errno(errno, "cannot write the output");
         return NULL;
 }
