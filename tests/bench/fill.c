@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fill.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "auth/hosts.h"
 #include "auth/tokens.h"
 #include "base/mem.h"
@@ -86,12 +91,22 @@ static void fill_token(struct filling *f, size_t n)
         fill_put(f, buf_str(&key), &token.base);
 }
 
+/* The store is the Auth Service's user's; the next start takes over again what root has made here. */
+static void take_back(const char *dir)
+{
+        if (geteuid() == 0 && chown(dir, 0, 0) < 0 && errno != ENOENT) {
+                perror(dir);
+                exit(1);
+        }
+}
+
 void fill_cluster(const char *data_dir, size_t hosts, size_t tokens)
 {
         AUTO_MEM char *path = mem_printf("%s/backend", data_dir);
         struct store_bench b;
         struct filling f = { .b = &b };
 
+        take_back(path);
         must(store_bench_open(&b, (struct store_options){ .path = path }));
         for (size_t i = 0; i < hosts; i++)
                 fill_host(&f, i);
