@@ -10,7 +10,7 @@ import pytest
 from harness import PATIENCE, wait_until
 
 
-def record(person, target, *command, typed=()):
+def record(person, target, *command, typed=(), rows=24):
     """A session on a terminal, to its end; returns all the terminal showed."""
     shown = []
 
@@ -21,7 +21,7 @@ def record(person, target, *command, typed=()):
         def flush(self):
             pass
 
-    child = person.terminal("ssh", "-t", target, *command) if command else person.terminal("ssh", target)
+    child = person.terminal("ssh", "-t", target, *command, rows=rows) if command else person.terminal("ssh", target, rows=rows)
     child.logfile_read = Eye()
     for line in typed:
         child.expect(r"[#$] $")
@@ -243,8 +243,8 @@ def test_the_audit_log_has_the_digest_of_a_recording(access, alice):
 
 def test_a_recording_changed_on_the_disk_is_never_whole(access, alice):
     ids = []
-    for word in ("first", "other"):
-        record(alice, "root@web-1", typed=[f"echo {word} one", f"echo {word} two", "exit"])
+    for rows, word in ((24, "first"), (30, "other")):  # of different size, so that already their first chunks differ
+        record(alice, "root@web-1", typed=[f"echo {word} one", f"echo {word} two", "exit"], rows=rows)
         ids.append(the_recording(access, alice, count=len(ids) + 1)["session_id"])
     session_id = ids[0]
     path, other = (access.data_dir / f"log/records/{i}.rec" for i in ids)

@@ -78,7 +78,7 @@ static bool is_link(ProtobufCBinaryData link, const uint8_t *found)
         return str_equal(str_of_bytes(link.data, link.len), str_of_bytes(found, RECORDING_LINK_LEN));
 }
 
-/* Keeps how the recording should be. Another session's is refused before anything of it is shown. */
+/* Keeps how the recording should be. One whose first chunk is another session's is refused before anything of it is shown. */
 static struct error *take_expected(struct tape *t, const Cteleport__V1__GetRecordingResponse *r)
 {
         t->is_complete = r->is_complete;
