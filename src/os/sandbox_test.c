@@ -184,6 +184,10 @@ static void kills_on_what_the_row_does_not_allow(void **state)
                 { SANDBOX_PROXY, act_bind },     { SANDBOX_PROXY, act_writable_executable_memory },
                 { SANDBOX_PROXY, act_regain_root },
                 { SANDBOX_INSTANCE_LOCAL, act_execute }, { SANDBOX_INSTANCE_LOCAL, act_socket },
+                { SANDBOX_SSH, act_execute },    { SANDBOX_SSH, act_fork },
+                { SANDBOX_SSH, act_bind },       { SANDBOX_SSH, act_writable_executable_memory },
+                { SANDBOX_AUTHORIZE, act_execute }, { SANDBOX_AUTHORIZE, act_fork },
+                { SANDBOX_AUTHORIZE, act_socket },  { SANDBOX_AUTHORIZE, act_executable_memory },
         };
         /* clang-format on */
         (void)state;

@@ -289,20 +289,21 @@ def test_strangers_have_join_and_ping_and_nothing_else(cluster):
             assert peer.legacy().receive().challenge
 
 
-@pytest.mark.parametrize("role", ["Instance", "Proxy"])
+CLOSED = {"Instance": ("SessionService", "DialService", "LoginService"), "Proxy": ("HostService", "SessionService"),
+          "Node": ("HostService", "DialService", "LoginService")}
+
+
+@pytest.mark.parametrize("role", CLOSED)
 def test_a_host_certificate_is_no_administrators(cluster, aws, role):
     cluster.create(iam_token(roles=("Node", "Proxy")))
     with Peer(cluster) as peer:
         _, identity = join(peer, aws.identity())
-    if role == "Proxy":
+    if role != "Instance":
         with Peer(cluster, identity=identity) as host:
-            identity = certify(host, "Proxy")
+            identity = certify(host, role)
     with Peer(cluster, identity=identity) as host:
-        for path in methods("AdminService"):
+        for path in methods("AdminService", *CLOSED[role]):
             assert host.status(path) == Code.PERMISSION_DENIED, path
-        if role == "Proxy":
-            for path in methods("HostService"):
-                assert host.status(path) == Code.PERMISSION_DENIED, path
     assert cluster.json("get", "tokens")[0]["metadata"]["name"] == "iam-token"
 
 

@@ -111,6 +111,14 @@ def test_the_code_and_the_tests_that_the_security_page_cites_exist():
             assert name in targets or re.search(rf"\b{name}\b(?= *\()", sources), name
 
 
+def test_the_tests_that_the_captured_section_cites_exist():
+    sources = "".join(p.read_text() for p in [*SRC.rglob("*_test.c"), *(PROJECT / "tests").rglob("test_*.py")])
+    section = (PROJECT / "docs/security.md").read_text().split("\n## Captured\n")[1].split("\n## ")[0]
+    cited = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+){2,})`", section))
+    assert len(cited) > 20
+    assert [name for name in sorted(cited) if not re.search(rf"\b{name}\b(?= *\()", sources)] == []
+
+
 def test_limits_are_documented():
     reference = (PROJECT / "docs/reference/limits.md").read_text()
     for name in re.findall(r"^\s+((?:LIMIT|TIMEOUT)_\w+) =", (SRC / "base/limits.h").read_text(), re.M):
