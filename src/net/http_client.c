@@ -372,6 +372,18 @@ static int wants_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void 
         return uv_poll_start(&w->poll, events, on_socket) == 0 ? 0 : -1;
 }
 
+static void forget_peer(struct http_client *c, int fd)
+{
+        for (struct peer **at = &c->peers; *at != NULL; at = &(*at)->next) {
+                if ((*at)->fd == fd) {
+                        struct peer *p = *at;
+                        *at = p->next;
+                        free(p);
+                        break;
+                }
+        }
+}
+
 static curl_socket_t opens_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
 {
         struct http_client *c = ctx;
@@ -381,6 +393,7 @@ static curl_socket_t opens_socket(void *ctx, curlsocktype purpose, struct curl_s
         if (fd >= 0) {
                 struct peer *p = NEW(struct peer);
 
+                forget_peer(c, fd); /* libcurl closes some sockets by itself: whoever had this number is gone */
                 *p = (struct peer){ c->peers, fd, true, false };
                 c->peers = p;
         }
@@ -389,16 +402,7 @@ static curl_socket_t opens_socket(void *ctx, curlsocktype purpose, struct curl_s
 
 static int closes_socket(void *ctx, curl_socket_t fd)
 {
-        struct http_client *c = ctx;
-
-        for (struct peer **at = &c->peers; *at != NULL; at = &(*at)->next) {
-                if ((*at)->fd == fd) {
-                        struct peer *p = *at;
-                        *at = p->next;
-                        free(p);
-                        break;
-                }
-        }
+        forget_peer(ctx, fd);
         return close(fd);
 }
 
@@ -796,6 +800,8 @@ void http_client_free(struct http_client *c)
                 timer_free(c->timer);
                 curl_api_drop();
         }
+        while (c->peers != NULL)
+                forget_peer(c, c->peers->fd);
         lookups_free(c->lookups);
         free(c->ca_bundle);
         free(c->ca_pem);

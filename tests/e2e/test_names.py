@@ -128,13 +128,13 @@ def test_a_node_is_reached_and_locked_in_every_spelling(access, alice, aws):
         assert alice.tsh("ssh", f"root@{spelling}", "echo $SSH_TELEPORT_HOST_UUID").out.strip() == node.host_id, spelling
     for spelling in ("Web-9.example.test", "web-9.example.test", f"{node.host_id}.example.test"):
         assert alice.ssh(f"root@{spelling}", "echo $SSH_TELEPORT_HOST_UUID").out.strip() == node.host_id, spelling
+    for spelling in ("web-9", "WEB-9.", node.host_id.upper()):
+        assert [n["metadata"]["name"] for n in access.json("get", f"node/{spelling}")] == [node.host_id]
     for target in ("--node=WEB-9.example.test", f"--server-id={node.host_id.upper()}"):
         lock = access.tctl("lock", target, "--message=closed").out
         assert "closed" in alice.tsh("ssh", "root@Web-9", "true", check=False).err, lock
         access.tctl("rm", "lock/" + access.json("get", "locks")[0]["metadata"]["name"])
     alice.tsh("ssh", "root@Web-9", "true")
-    for spelling in ("web-9", "WEB-9.", node.host_id.upper()):
-        assert [n["metadata"]["name"] for n in access.json("get", f"node/{spelling}")] == [node.host_id]
 
 
 # ---- names of the cluster's own servers --------------------------------------------------------------------------------
