@@ -77,7 +77,20 @@ class FakeAuth:
                 return message.solution.iam_challenge_solution.sts_identity_request
 
 
-class Certifier(FakeAuth):
+class OneService(FakeAuth):
+    """Has one of the two join services, `is_old` says which; join_legacy() plays the older one."""
+
+    is_old = False
+
+    def service(self, call):
+        if call.method == LEGACY and self.is_old:
+            m = messages().legacy
+            return grpc.stream_stream_rpc_method_handler(self.join_legacy, m.RegisterUsingIAMMethodRequest.FromString,
+                                                         m.RegisterUsingIAMMethodResponse.SerializeToString)
+        return None if self.is_old else super().service(call)
+
+
+class Certifier(OneService):
     """
     Leads a host through a join without passing any of it on: has the host's keys certified by `source`, a real cluster, by
     a proof with AWS credentials of its own (a host's proof is good on the host's connection only) or a secret token, and
@@ -93,13 +106,6 @@ class Certifier(FakeAuth):
             return stream.send(solution(prove(self.env, stream.challenge(params)))).result()
         stream.begin(self.secret, method="token").receive()
         return stream.send(token_init(params)).result()
-
-    def service(self, call):
-        if call.method == LEGACY and self.is_old:
-            m = messages().legacy
-            return grpc.stream_stream_rpc_method_handler(self.join_legacy, m.RegisterUsingIAMMethodRequest.FromString,
-                                                         m.RegisterUsingIAMMethodResponse.SerializeToString)
-        return None if self.is_old else super().service(call)
 
     def join(self, requests, context):
         j = messages().join
@@ -137,7 +143,7 @@ class CapturedProxy(Certifier):
                          chain=identity.cert_pem + pinned_ca(cluster.auth_addr, cluster.ca_pin))
 
 
-class Relay(FakeAuth):
+class Relay(OneService):
     """
     Somebody whom a host takes for the cluster: passes the challenge of the real one on, and answers it with the host's
     proof. `keys`: to be certified instead of the host's; `name`: instead of the host's.
@@ -147,13 +153,6 @@ class Relay(FakeAuth):
         super().__init__(key, chain)
         self.cluster, self.via, self.keys, self.name, self.is_old = cluster, via, keys, name, is_old
         self.outcome = queue.SimpleQueue()  # certificates, or how auth refused them
-
-    def service(self, call):
-        if call.method == LEGACY and self.is_old:
-            m = messages().legacy
-            return grpc.stream_stream_rpc_method_handler(self.join_legacy, m.RegisterUsingIAMMethodRequest.FromString,
-                                                         m.RegisterUsingIAMMethodResponse.SerializeToString)
-        return None if self.is_old else super().service(call)
 
     def ended(self, stream, context):
         """Takes what the cluster makes of the proof."""

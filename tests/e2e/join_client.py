@@ -390,3 +390,16 @@ def join_legacy(peer, env, name="web-1", keys=None, **request):
     certs = stream.send(legacy_request(proof, name, keys=keys, **request)).receive().certs
     stream.half_close()
     return Identity.of_legacy(keys, certs)
+
+
+def generate_host_certs(peer, role, keys=None, **names):
+    """GenerateHostCerts: the identity, or the refusal."""
+    keys = keys or Keys()
+    tls, ssh = keys.public()
+    api = messages().api
+    try:
+        answer = peer.call("/cteleport.v1.HostService/GenerateHostCerts",
+                           api.HostCertsRequest(role=role, host_name="web-1", public_tls_key=tls, public_ssh_key=ssh, **names), api.HostCertsResponse)
+    except grpc.RpcError as refusal:
+        return refusal
+    return Identity.of_join(keys, answer.certificates)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from harness import ACCOUNT, iam_token, wait_until
-from join_client import Identity, Keys, Peer, audited, host_params, iam_init, join, join_legacy, legacy_request, messages, prove, solution
+from join_client import Identity, Keys, Peer, audited, generate_host_certs, host_params, iam_init, join, join_legacy, legacy_request, messages, prove, solution
 
 Code = grpc.StatusCode
 OTHER_ACCOUNT = "210987654321"
@@ -151,16 +151,9 @@ def test_an_answer_of_sts_that_proves_nothing_gives_no_certificate(cluster, aws,
 # ---- roles (J4) -----------------------------------------------------------------------------------------------------
 
 def certify(peer, role, keys=None, **names):
-    """GenerateHostCerts: the identity, or the status code of the refusal."""
-    keys = keys or Keys()
-    tls, ssh = keys.public()
-    api = messages().api
-    try:
-        answer = peer.call("/cteleport.v1.HostService/GenerateHostCerts",
-                           api.HostCertsRequest(role=role, host_name="web-1", public_tls_key=tls, public_ssh_key=ssh, **names), api.HostCertsResponse)
-    except grpc.RpcError as refusal:
-        return refusal.code()
-    return Identity.of_join(keys, answer.certificates)
+    """The identity, or the status code of the refusal."""
+    found = generate_host_certs(peer, role, keys, **names)
+    return found.code() if isinstance(found, grpc.RpcError) else found
 
 
 def system_roles(identity):

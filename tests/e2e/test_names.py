@@ -13,25 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from harness import ACCOUNT, iam_token, wait_until
-from join_client import Identity, Keys, Peer, join, join_legacy, host_params, legacy_request, messages, prove, solution, tls_connect
+from join_client import Keys, Peer, generate_host_certs as certify, join, join_legacy, host_params, legacy_request, messages, prove, solution, tls_connect
 
 DB_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/db/i-0fedcba9876543210"
 MINE = "3f2c0a52-7d3c-4c5e-9b0e-0123456789ab"
 
 Code = grpc.StatusCode
-
-
-def certify(peer, role, keys=None, **names):
-    """GenerateHostCerts: the identity, or the refusal."""
-    keys = keys or Keys()
-    tls, ssh = keys.public()
-    api = messages().api
-    try:
-        answer = peer.call("/cteleport.v1.HostService/GenerateHostCerts",
-                           api.HostCertsRequest(role=role, host_name="web-1", public_tls_key=tls, public_ssh_key=ssh, **names), api.HostCertsResponse)
-    except grpc.RpcError as refusal:
-        return refusal
-    return Identity.of_join(keys, answer.certificates)
 
 
 def refusal_of(peer, env, name, **params):
