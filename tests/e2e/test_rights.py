@@ -393,8 +393,11 @@ def test_a_locked_host_is_shut_out(shared, aws, lock):
 def test_a_lock_of_a_host_ends_by_itself(shared, aws):
     with Peer(shared) as peer:
         host = Locked(shared, aws, peer, "locked-for-a-while", NODE)
-        shared.tctl("lock", f"--server-id={host.host_id}", "--ttl=4s", "--message=gone bad")
+        name = shared.tctl("lock", f"--server-id={host.host_id}", "--message=gone bad").out.split('"')[1]
         host.is_shut_out()
+        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
+        shared.create({"kind": "lock", "version": "v2", "metadata": {"name": name},
+                       "spec": {"target": {"server_id": host.host_id}, "expires": end.isoformat().replace("+00:00", "Z")}})
         with Peer(shared, identity=host.identity) as live:
             wait_until(lambda: certify(live, "Instance", host.name) != NO_MORE, "the lock has ended")
         host.is_let_in()

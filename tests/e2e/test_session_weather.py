@@ -269,9 +269,9 @@ def test_a_node_is_reached_through_any_of_several_proxies(access, alice, aws):
     second = access.host("proxy-2", token="proxies", via="auth", env=aws.identity(arn="arn:aws:sts::123456789012:assumed-role/proxy/i-0aaaaaaaaaaaaaaaa"),
                          services={"proxy_service": {"enabled": "yes", "web_listen_addr": f"127.0.0.1:{number}", "public_addr": f"127.0.0.1:{number}"},
                                    "ssh_service": {"enabled": "no"}})
+    access.web.process.mark()
     second.start()
     second.wait_joined()
-    access.web.process.mark()
     access.web.process.wait_for(r"Reverse tunnel established", patience=30)
     first = access.proxy_addr
     access.proxy_addr = f"127.0.0.1:{number}"
