@@ -704,33 +704,6 @@ static void ends_when_the_terminal_hangs_up(void **state)
         assert_string_equal(w->signal, "HUP");
 }
 
-/* The kernel tells of a hang-up twice, on the terminal and by a signal, which can come when the shell has ended already. */
-static void tells_its_end_though_signals_come_late(void **state)
-{
-        struct world *w = *state;
-
-        start_on_terminal(w, "echo $$; exec yes");
-        await(w, w->has_started);
-        let_go(w, true, 0);
-        await(w, w->heard.len > 1000);
-        pid_t shell = (pid_t)strtol(w->heard.ptr, NULL, 10);
-        int before, unread = 0;
-        w->is_deaf = true; /* so that the last word waits, too: behind a socket that is full */
-        do {
-                before = unread;
-                pump(w);
-                assert_int_equal(ioctl(w->conn, FIONREAD, &unread), 0);
-        } while (unread == 0 || unread != before);
-        close_end(&w->terminal);
-        await(w, kill(shell, 0) < 0);
-        kill(w->program, SIGHUP);
-        w->is_deaf = false;
-        await_exit(w);
-        assert_true(WIFEXITED(w->status));
-        assert_true(w->has_told_exit);
-        assert_string_equal(w->signal, "HUP");
-}
-
 static void ends_after_the_idle_time(void **state)
 {
         struct world *w = *state;
@@ -905,7 +878,6 @@ int main(void)
                 T(ends_when_the_recorder_is_lost),
                 T(ends_when_the_recorder_is_lost_in_a_flood),
                 T(ends_when_the_terminal_hangs_up),
-                T(tells_its_end_though_signals_come_late),
                 T(ends_after_the_idle_time),
                 T(goes_on_unrecorded_when_told_so),
                 T(gives_a_command_its_own_input_and_output),
