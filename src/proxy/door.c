@@ -21,17 +21,18 @@
 /* Bytes under way in each direction of a connection that is passed through. */
 enum { PASS_WINDOW = 64 * KiB };
 
-enum state { HELLO, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, ASK, FAREWELL };
+enum state { HELLO, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, ASK, FAREWELL };
 
 static const struct conversation_state states[] = {
-        [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(DIAL) | TO(HANDSHAKE) | TO(FAREWELL) },
+        [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(DIAL) | TO(HANDSHAKE) | TO(REFUSE_SSH) | TO(FAREWELL) },
         [DIAL] = { "dial", SECONDS(0), TO(PASS_THROUGH) | TO(FAREWELL) }, /* the dial has its own deadline */
         [PASS_THROUGH] = { "pass through", SECONDS(0), TO(FAREWELL) },    /* auth's limits count from here on */
         [HANDSHAKE] = { "handshake", SECONDS(0), /* so has TLS */
-                        TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(SERVE_SSH) | TO(FAREWELL) },
+                        TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(SERVE_SSH) | TO(REFUSE_SSH) | TO(FAREWELL) },
         [SERVE_GRPC] = { "serve gRPC", SECONDS(0), TO(FAREWELL) },        /* and rpc */
         [SERVE_HTTP] = { "serve HTTP", MILLISECONDS(TIMEOUT_HTTP1), TO(ASK) | TO(FAREWELL) },
         [SERVE_SSH] = { "serve SSH", SECONDS(0), TO(FAREWELL) },          /* and ssh_dial */
+        [REFUSE_SSH] = { "refuse SSH", MILLISECONDS(TIMEOUT_HTTP1), TO(FAREWELL) },
         [ASK] = { "ask", SECONDS(0), TO(FAREWELL) },                      /* the questions to auth have theirs */
         [FAREWELL] = { "farewell", SECONDS(0), 0 },
 };
@@ -47,6 +48,7 @@ struct visitor {
 
         struct stream *stream; /* TCP, then TLS; NULL while another owns it */
         struct buf input;      /* the ClientHello, then the HTTP request */
+        size_t unheard;        /* bytes that came after a refusal */
         struct dial *dial;
         struct tls_handshake *handshake;
         struct splice *splice;
@@ -258,15 +260,31 @@ static void put_ssh_farewell(struct buf *out)
         buf_put(out, str_of_bytes(zeros, padding));
 }
 
+/*
+ * The peer hangs up once it has read why. Until then what it sends is taken and thrown away: a connection closed before
+ * that would break its writing, and it would tell of that instead.
+ */
+static void on_unheard(void *ctx, struct str bytes)
+{
+        struct visitor *v = ctx;
+
+        v->unheard += bytes.len;
+        if (v->unheard > LIMIT_HTTP1_HEADER)
+                visitor_free(v);
+}
+
+static const struct stream_events refused_events = { .on_read = on_unheard, .on_end = on_stranger_end };
+
 static void refuse_ssh(struct visitor *v, const char *where)
 {
         AUTO(buf) farewell = BUF_MAX(2 * KiB);
 
         put_ssh_farewell(&farewell);
         log_debug("An agent or client of Teleport itself was refused", LOG_C("peer", v->peer), LOG_C("speaks", "SSH"), LOG_C("in", where));
+        conversation_enter(&v->talk, REFUSE_SSH);
+        stream_listen(v->stream, &refused_events, v);
         stream_write(v->stream, buf_str(&farewell));
-        stream_shutdown(v->stream);
-        visitor_free(v);
+        stream_read(v->stream, true);
 }
 
 /* ---- members of the cluster ------------------------------------------------------------------------ */

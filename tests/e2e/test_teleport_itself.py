@@ -28,7 +28,7 @@ from join_client import Peer
 from people import browse
 
 OURS = "this is a cluster of cteleport, and the agents, tsh and tctl of Teleport itself do not work with it"
-TODO = "use the teleport, tsh and tctl of cteleport"
+ADVICE = "use the teleport, tsh and tctl of cteleport"
 CLUSTER, HOST_ID = "theirs.example.com", "2c5a4b0e-93a2-4a3a-8d0a-3a5b1ed2f4aa"
 
 # What docs/protocols/join.md says of it; field by field as a proxy of Teleport 16 sends it.
@@ -78,19 +78,19 @@ def test_teleports_programs_are_told_what_this_cluster_is(cluster):
                        ("/webapi/host/credentials", login), ("/v2/domain", None), ("/scripts/abc/install-node.sh", None)):
         status, answer = curl(f"https://{proxy}{path}", data)
         said = json.loads(answer)["error"]["message"]
-        assert status == 404 and said.startswith(OURS) and TODO in said, path
+        assert status == 404 and said.startswith(OURS) and ADVICE in said, path
     for via, method in (("proxy", "/proto.AuthService/Ping"), ("auth", "/proto.AuthService/Ping"),
                         ("auth", "/teleport.presence.v1.PresenceService/ListReverseTunnels"), ("proxy", "/teleport.transport.v1.TransportService/ProxySSH")):
         refused = grpc_refusal(cluster, via, method)
-        assert refused.code() == grpc.StatusCode.UNIMPLEMENTED and OURS in refused.details() and TODO in refused.details()
+        assert refused.code() == grpc.StatusCode.UNIMPLEMENTED and OURS in refused.details() and ADVICE in refused.details()
     # Agents take a proxy that does not know the name of their tunnel for a load balancer, and ask it on.
     for protocol in ("teleport-reversetunnel", "teleport-reversetunnelv2", "teleport-proxy-ssh"):
         tunnel = shlex.join(["openssl", "s_client", "-quiet", "-alpn", protocol, "-connect", proxy])
         said = ssh_says("-o", f"ProxyCommand={tunnel} 2>/dev/null")
-        assert OURS in said and TODO in said, protocol
+        assert OURS in said and ADVICE in said, protocol
     host, port = proxy.rsplit(":", 1)
     said = ssh_says("-o", f"HostName={host}", "-p", port)  # agents of old, without TLS
-    assert OURS in said and TODO in said
+    assert OURS in said and ADVICE in said
 
 
 # ---- our programs -----------------------------------------------------------------------------------------------
