@@ -325,29 +325,37 @@ static int act_make_file(void)
 
 static int act_change_file(void)
 {
-        return open("/etc/hosts", O_WRONLY | O_APPEND | O_CLOEXEC) < 0;
+        AUTO_MEM char *path = mem_printf("%s/kept", test_dir);
+
+        return open(path, O_WRONLY | O_APPEND | O_CLOEXEC) < 0;
 }
 
 static int act_remove_file(void)
 {
-        return unlink("/etc/hosts") < 0;
+        AUTO_MEM char *path = mem_printf("%s/kept", test_dir);
+
+        return unlink(path) < 0;
 }
 
-/* Of files that they may read, and of a directory that everybody may write. */
+/* Of a file that they may read, and of a directory that everybody may write. */
 static void lets_nobody_without_files_of_their_own_write_any(void **state)
 {
         static const enum sandbox_kind kinds[] = { SANDBOX_STS, SANDBOX_PROXY };
-        const struct sandbox_paths outside = { .read = (const char *const[]){ "/etc/hosts", NULL } };
 
         (void)state;
         snprintf(test_dir, sizeof(test_dir), "/tmp/sandbox_test.XXXXXX");
         assert_non_null(mkdtemp(test_dir));
         assert_int_equal(chmod(test_dir, 0777), 0);
+        AUTO_MEM char *kept = mem_printf("%s/kept", test_dir);
+        assert_null(file_write_atomic(kept, STR("kept"), 0666));
+        assert_int_equal(chmod(kept, 0666), 0);
+        const struct sandbox_paths outside = { .read = (const char *const[]){ kept, NULL } };
         for (size_t i = 0; i < ARRAY_LEN(kinds) && kernel_has_landlock(); i++) {
                 assert_exits(in_sandbox(kinds[i], outside, act_make_file), 1);
                 assert_exits(in_sandbox(kinds[i], outside, act_change_file), 1);
                 assert_killed(in_sandbox(kinds[i], outside, act_remove_file));
         }
+        assert_int_equal(unlink(kept), 0);
         assert_int_equal(rmdir(test_dir), 0);
 }
 
