@@ -36,6 +36,8 @@ static const char *status_of(const Cteleport__State__V1__Recording *m, bool is_o
 {
         if (m == NULL)
                 return "unrecorded";
+        if (m->is_complete && m->missing_bytes > 0)
+                return "damaged";
         if (m->is_aborted)
                 return "aborted";
         if (m->is_complete)
@@ -92,6 +94,8 @@ static void note_one(struct admin_request *q, Cteleport__V1__Recording *r, struc
         l->noted = record_mark_of(m);
         r->size = m->size;
         r->is_complete = m->is_complete;
+        r->missing_chunks = m->missing_chunks;
+        r->missing_bytes = m->missing_bytes;
         r->status = (char *)(uintptr_t)status_of(m, r->ended != 0);
         if (m->is_complete) {
                 l->noted.size = m->size > 0 ? (uint64_t)m->size : 0;
@@ -124,10 +128,12 @@ static void compare_job(void *ctx)
 {
         struct list *l = ctx;
 
-        for (size_t i = 0; i < l->count; i++)
+        for (size_t i = 0; i < l->count; i++) {
+                l->shown[i]->set_aside = record_file_count_set_aside(l->dir, str_of(l->shown[i]->session_id));
                 if (l->listed[i].is_noted)
                         l->listed[i].state = record_file_compare(l->dir, str_of(l->shown[i]->session_id), &l->listed[i].noted,
                                                                  l->listed[i].is_growing);
+        }
 }
 
 static void on_compared(void *ctx)
@@ -151,7 +157,7 @@ static void on_recordings(void *ctx, const struct store_page *page, struct error
         struct list *l = q->state;
 
         for (size_t i = 0; err == NULL && i < page->count; i++)
-                err = note_recording(q, l, &page->items[i]);
+                record_skip(page->items[i].key, note_recording(q, l, &page->items[i]));
         if (err != NULL)
                 admin_fail(q, err);
         else
@@ -186,7 +192,7 @@ static void on_sessions(void *ctx, const struct store_page *page, struct error *
         struct list *l = q->state;
 
         for (size_t i = 0; err == NULL && i < page->count; i++)
-                err = note_session(q, l, &page->items[i]);
+                record_skip(page->items[i].key, note_session(q, l, &page->items[i]));
         if (err != NULL) {
                 admin_fail(q, err);
                 return;
@@ -241,8 +247,8 @@ static void put_expected(struct reading *r, Cteleport__V1__GetRecordingResponse 
         const struct record_progress *progress = record_is_coming(r->request->auth, str_of(r->message->session_id));
         const Cteleport__State__V1__Recording *m = r->record;
 
-        response->status = (char *)(uintptr_t)r->status;
-        if (m == NULL)
+        response->status = (char *)(uintptr_t)(r->message->set_aside > 0 ? "set-aside" : r->status);
+        if (m == NULL || r->message->set_aside > 0)
                 return;
         if (progress != NULL && !m->is_complete) {
                 r->size = progress->size;
@@ -287,19 +293,20 @@ static void read_job(void *ctx)
 {
         struct reading *r = ctx;
 
-        r->err = record_file_read(r->dir, str_of(r->message->session_id), (uint64_t)r->message->offset, LIMIT_RECORDING_PAGE, &r->data, &r->size);
+        r->err = record_file_read(r->dir, str_of(r->message->session_id), r->message->set_aside, (uint64_t)r->message->offset, LIMIT_RECORDING_PAGE, &r->data, &r->size);
 }
 
 /* A session that begins has no file yet. */
 static bool may_be_missing(const struct reading *r)
 {
-        return r->record != NULL && !r->record->is_complete && r->record->size == 0;
+        return r->message->set_aside == 0 && r->record != NULL && !r->record->is_complete && r->record->size == 0;
 }
 
 static void on_read(void *ctx)
 {
         struct reading *r = ctx;
-        const struct record_progress *progress = record_is_coming(r->request->auth, str_of(r->message->session_id));
+        const struct record_progress *progress =
+                r->message->set_aside > 0 ? NULL : record_is_coming(r->request->auth, str_of(r->message->session_id));
         uint64_t from = (uint64_t)r->message->offset;
 
         /* It grew after it was read: "nothing there" would say that something is missing. */

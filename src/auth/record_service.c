@@ -73,6 +73,8 @@ static void put_recording(struct upload *u, struct store_txn *t, bool is_complet
         m.is_aborted = is_complete && u->is_aborted;
         m.whole = (int64_t)u->progress.whole;
         m.chunks = u->progress.chunks;
+        m.missing_chunks = u->progress.missing_chunks;
+        m.missing_bytes = (int64_t)u->progress.missing_bytes;
         if (u->progress.chunks > 0) {
                 m.digest = (ProtobufCBinaryData){ sizeof u->progress.link, u->progress.link };
                 m.first = (ProtobufCBinaryData){ sizeof u->progress.first, u->progress.first };
@@ -148,12 +150,38 @@ static void audit_begin_upload(struct upload *u, struct audit_record *r, const s
         audit_str(r, "sid", str_of(s->session_id));
         audit_int(r, "size", (int64_t)u->progress.size);
         audit_int(r, "chunks", u->progress.chunks);
+        if (u->progress.missing_bytes > 0) {
+                audit_int(r, "missing_chunks", u->progress.missing_chunks);
+                audit_int(r, "missing_bytes", (int64_t)u->progress.missing_bytes);
+        }
         if (u->progress.chunks > 0) {
                 AUTO(buf) hex = BUF_MAX(2 * RECORDING_LINK_LEN + 1);
 
                 hex_encode(&hex, str_of_bytes(u->progress.link, sizeof u->progress.link));
                 audit_str(r, "digest", buf_str(&hex));
         }
+}
+
+/* Whoever sends what is no recording, or changed one that is here, is broken or hostile: somebody should look. */
+static void audit_damage(struct upload *u, const struct error *err)
+{
+        struct audit_record r = { 0 };
+
+        audit_begin_upload(u, &r, &audit_session_recording_lost);
+        audit_error(&r, err);
+        audit_write(u->auth->audit, &r, NULL, NULL);
+}
+
+static void tell_holes(struct upload *u)
+{
+        if (u->progress.missing_bytes == 0)
+                return;
+        AUTO_PTR(error) lost = error_new(ERROR_DATA_LOSS, "%u chunks in the middle of the recording were damaged on the node's disk; what stands around them is "
+                                                          "here",
+                                         u->progress.missing_chunks);
+        log_warn("A recording has holes", LOG_C("session_id", u->id), LOG_C("host_id", u->host_id), LOG_INT("missing_chunks", u->progress.missing_chunks),
+                 LOG_INT("missing_bytes", (int64_t)u->progress.missing_bytes));
+        audit_damage(u, lost);
 }
 
 static void on_finished(void *ctx, uint64_t revision, struct error *err)
@@ -165,6 +193,7 @@ static void on_finished(void *ctx, uint64_t revision, struct error *err)
         if (err == NULL) {
                 u->is_over = true;
                 log_info("Recording is complete", LOG_C("session_id", u->id), LOG_C("user", u->session->user), LOG_INT("size", (int64_t)u->progress.size));
+                tell_holes(u);
                 tell(u, true);
                 if (u->is_aborted)
                         session_give_up(u->auth->sessions, str_of(u->session->connection_id));
@@ -210,6 +239,8 @@ static void note_progress(struct upload *u)
         u->progress.size = u->file.size;
         u->progress.whole = c->whole;
         u->progress.chunks = c->chunks;
+        u->progress.missing_chunks = u->file.check.missing_chunks;
+        u->progress.missing_bytes = u->file.check.missing_bytes;
         memcpy(u->progress.link, c->link, sizeof c->link);
         memcpy(u->progress.first, c->first, sizeof c->first);
 }
@@ -242,16 +273,6 @@ static void append_job(void *ctx)
         struct upload *u = ctx;
 
         u->err = record_file_append(&u->file, buf_str(&u->writing));
-}
-
-/* Whoever sends what is no recording, or changed one that is here, is broken or hostile: somebody should look. */
-static void audit_damage(struct upload *u, const struct error *err)
-{
-        struct audit_record r = { 0 };
-
-        audit_begin_upload(u, &r, &audit_session_recording_lost);
-        audit_error(&r, err);
-        audit_write(u->auth->audit, &r, NULL, NULL);
 }
 
 static void on_appended(void *ctx)
@@ -338,7 +359,9 @@ static void on_opened(void *ctx)
         note_progress(u);
         u->begun = u->expected = u->progress.size;
         if (u->was_altered) {
-                AUTO_PTR(error) lost = error_new(ERROR_DATA_LOSS, "the recording here was altered while its node was away; the node sends all of it again");
+                AUTO_PTR(error) lost = error_hint(error_new(ERROR_DATA_LOSS, "the recording here was altered while its node was away: it is set aside, and the node sends all "
+                                                                         "of it again"),
+                                                    "see what it has: tsh play --damaged=%u %s", record_file_count_set_aside(u->dir, str_of(u->id)), u->id);
 
                 log_warn("A recording was altered", LOG_C("session_id", u->id), LOG_ERR(lost));
                 audit_damage(u, lost);

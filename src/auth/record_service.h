@@ -17,7 +17,8 @@ void record_serve(struct rpc_call *call, const ProtobufCMessage *first);
 /* How far a recording is durable, and its chain there. */
 struct record_progress {
         uint64_t size, whole;
-        uint32_t chunks;
+        uint32_t chunks, missing_chunks;
+        uint64_t missing_bytes;
         uint8_t link[RECORDING_LINK_LEN], first[RECORDING_LINK_LEN];
 };
 

@@ -381,6 +381,38 @@ static void a_recording_altered_between_streams_comes_anew(void **state)
         assert_string_equal(list_recordings(w, CALLER_ADMIN, "").status, "altered");
 }
 
+static void a_recording_with_a_hole_is_taken_and_told(void **state)
+{
+        struct world *w = *state;
+        struct uploader u;
+        AUTO(buf) all = a_recording(), holed = BUF_MAX(16 * MiB);
+        struct recording_check check = { 0 };
+        size_t from = all.len / 2;
+
+        assert_done(recording_check_feed(&check, str_slice(buf_str(&all), 0, from)));
+        from = (size_t)check.whole;
+        uint32_t number = check.next;
+        struct recording_check behind = check;
+        size_t to = from + 1;
+        for (recording_check_cut(&behind); behind.whole == from; to++)
+                assert_done(recording_check_feed(&behind, str_slice(buf_str(&all), to - 1, 1)));
+        to--;
+        buf_put(&holed, str_slice(buf_str(&all), 0, from));
+        while (holed.len < to)
+                recording_put_hole(&holed, recording_hole_part(to - holed.len), number + 1);
+        buf_put(&holed, str_slice(buf_str(&all), to, all.len));
+        given_session(w, SESSION_1, "alice");
+        begin(w, &u, WEB_1, SESSION_1);
+        send_up_to(&u, buf_str(&holed), holed.len);
+        send_finish(&u, holed.len, false);
+        assert_done(u.err);
+        u.err = NULL;
+        leave(&u);
+        assert_string_equal(list_recordings(w, CALLER_ADMIN, "").status, "damaged");
+        assert_int_equal(count_events(w, "\"event\":\"session.recording.lost\""), 1);
+        assert_int_equal(count_events(w, "\"missing_chunks\":1"), 2);
+}
+
 static void tell_wrong_size(struct uploader *u, struct str all)
 {
         send_up_to(u, all, all.len);
@@ -486,6 +518,7 @@ int main(void)
                 ROW(an_aborted_recording_is_complete_with_what_there_is),
                 ROW(says_how_a_recording_stands),
                 ROW(a_recording_altered_between_streams_comes_anew),
+                ROW(a_recording_with_a_hole_is_taken_and_told),
                 ROW(hostile_uploads_are_refused),
                 ROW(a_node_sends_recordings_of_its_own_sessions_only),
                 ROW(people_see_their_own_recordings_and_no_others),

@@ -19,6 +19,11 @@ static char *path_of(const char *dir, struct str session_id)
         return mem_printf("%s/%.*s.rec", dir, STR_ARG(session_id));
 }
 
+static char *path_set_aside(const char *dir, struct str session_id, unsigned number)
+{
+        return mem_printf("%s/%.*s.damaged-%u", dir, STR_ARG(session_id), number);
+}
+
 static struct error *read_at(int fd, char *to, size_t room, uint64_t offset, size_t *ret_len)
 {
         ssize_t got;
@@ -86,13 +91,48 @@ static void begin(struct record_file *f, struct str session_id)
         f->size = 0;
 }
 
-/* *ret_is_whole: everything there is belongs to whole chunks. *ret_is_noted: and begins with what was noted. */
-static struct error *check_file(struct record_file *f, const struct record_mark *noted, bool *ret_is_whole, bool *ret_is_noted)
+enum found {
+        FOUND_WHOLE,   /* sound chunks, that go on from what was noted */
+        FOUND_TORN,    /* the same, and what a crash leaves behind them */
+        FOUND_DAMAGED,
+};
+
+/* Whether what begins behind the last sound chunk is the tail that a crash leaves. */
+static struct error *check_tail(struct record_file *f, bool *ret_is_torn)
 {
         AUTO_MEM char *piece = mem_alloc(PIECE);
+        AUTO_PTR(recording_scan) scan = recording_scan_new();
+        struct recording_piece found = { 0 };
+        size_t len = 0;
+        bool have = false;
+
+        *ret_is_torn = true;
+        for (uint64_t at = 0; *ret_is_torn; at += len) {
+                TRY(read_at(f->fd, piece, PIECE, at, &len));
+                if (len == 0)
+                        recording_scan_end(scan);
+                else
+                        recording_scan_feed(scan, (struct str){ piece, len });
+                do {
+                        struct error *err = recording_scan_next(scan, &found, &have);
+
+                        *ret_is_torn = err == NULL && (!have || found.kind != RECORDING_PIECE_HOLE || found.is_marked) &&
+                                       (!have || found.kind != RECORDING_PIECE_TAIL || found.is_torn);
+                        error_free(err);
+                } while (have && *ret_is_torn);
+                if (len == 0)
+                        return NULL;
+        }
+        return NULL;
+}
+
+/* Reads all there is. f->check and f->chain are as far as it is sound. */
+static struct error *check_file(struct record_file *f, const struct record_mark *noted, enum found *ret)
+{
+        AUTO_MEM char *piece = mem_alloc(PIECE);
+        bool is_noted = noted->size == 0, is_torn = false;
         size_t len = 0;
 
-        *ret_is_noted = noted->size == 0;
         for (;; f->size += len) {
                 uint64_t to_mark = noted->size > f->size ? noted->size - f->size : PIECE;
 
@@ -102,30 +142,70 @@ static struct error *check_file(struct record_file *f, const struct record_mark 
                 struct error *err = take(f, (struct str){ piece, len });
                 if (err != NULL) {
                         error_free(err);
-                        *ret_is_whole = false;
+                        TRY(check_tail(f, &is_torn));
+                        *ret = is_noted && is_torn ? FOUND_TORN : FOUND_DAMAGED;
                         return NULL;
                 }
                 if (f->size + len == noted->size)
-                        *ret_is_noted = is_as_noted(f, noted);
+                        is_noted = is_as_noted(f, noted);
         }
-        *ret_is_whole = f->check.whole == f->size;
+        *ret = !is_noted ? FOUND_DAMAGED : f->check.whole == f->size ? FOUND_WHOLE : FOUND_TORN;
         return NULL;
 }
 
-/* What was noted was durable: a file that does not begin with it was changed by somebody. */
-static struct error *load(struct record_file *f, struct str session_id, const struct record_mark *noted, bool *ret_was_altered)
+unsigned record_file_count_set_aside(const char *dir, struct str session_id)
 {
-        bool is_whole = false, is_noted = false;
+        unsigned count = 0;
+
+        while (count < LIMIT_RECORDINGS_SET_ASIDE) {
+                AUTO_MEM char *path = path_set_aside(dir, session_id, count + 1);
+
+                if (access(path, F_OK) != 0)
+                        break;
+                count++;
+        }
+        return count;
+}
+
+static struct error *open_file(const char *path, struct record_file *ret)
+{
+        ret->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        return ret->fd < 0 ? error_errno(errno, "cannot open the recording '%s'", path) : NULL;
+}
+
+/* Nothing of what is there is lost: it gets another name, and a new file takes its place. */
+static struct error *set_aside(struct record_file *f, const char *dir, struct str session_id)
+{
+        AUTO_MEM char *path = path_of(dir, session_id);
+        unsigned count = record_file_count_set_aside(dir, session_id);
+        AUTO_MEM char *aside = path_set_aside(dir, session_id, count + 1);
+        struct stat st;
+
+        if (fstat(f->fd, &st) == 0 && st.st_size == 0)
+                return NULL;
+        if (count == LIMIT_RECORDINGS_SET_ASIDE)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the recording '%s' is damaged, as %u before it that were set aside", path, count),
+                                  "examine the disk, and move the files '%s/%.*s.damaged-*' away", dir, STR_ARG(session_id));
+        if (rename(path, aside) != 0)
+                return error_errno(errno, "cannot set the damaged recording '%s' aside", path);
+        close(f->fd);
+        return open_file(path, f);
+}
+
+/* What was noted was durable: a file that does not begin with it was changed by somebody. */
+static struct error *load(struct record_file *f, const char *dir, struct str session_id, const struct record_mark *noted, bool *ret_was_altered)
+{
+        enum found found = FOUND_WHOLE;
 
         begin(f, session_id);
-        TRY(check_file(f, noted, &is_whole, &is_noted));
-        *ret_was_altered = !is_noted;
-        if (is_whole && is_noted)
+        TRY(check_file(f, noted, &found));
+        *ret_was_altered = found == FOUND_DAMAGED;
+        if (found == FOUND_WHOLE)
                 return NULL;
-        TRY(cut_at(f, is_noted ? f->check.whole : 0));
+        TRY(found == FOUND_TORN ? cut_at(f, f->check.whole) : set_aside(f, dir, session_id));
         begin(f, session_id);
-        TRY(check_file(f, &(struct record_mark){ 0 }, &is_whole, &is_noted));
-        return is_whole ? NULL : error_new(ERROR_DATA_LOSS, "a recording changes while it is read");
+        TRY(check_file(f, &(struct record_mark){ 0 }, &found));
+        return found == FOUND_WHOLE ? NULL : error_new(ERROR_DATA_LOSS, "a recording changes while it is read");
 }
 
 struct error *record_file_open(const char *dir, struct str session_id, const struct record_mark *noted, struct record_file *ret,
@@ -135,10 +215,8 @@ struct error *record_file_open(const char *dir, struct str session_id, const str
 
         *ret = (struct record_file){ .fd = -1 };
         TRY(dir_make(dir, 0700));
-        ret->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (ret->fd < 0)
-                return error_errno(errno, "cannot open the recording '%s'", path);
-        struct error *err = load(ret, session_id, noted, ret_was_altered);
+        TRY(open_file(path, ret));
+        struct error *err = load(ret, dir, session_id, noted, ret_was_altered);
         if (err == NULL)
                 err = dir_sync(dir);
         if (err != NULL)
@@ -221,15 +299,16 @@ static struct error *read_into(int fd, uint64_t offset, size_t most, struct buf 
         return NULL;
 }
 
-struct error *record_file_read(const char *dir, struct str session_id, uint64_t offset, size_t most, struct buf *out,
+struct error *record_file_read(const char *dir, struct str session_id, unsigned set_aside, uint64_t offset, size_t most, struct buf *out,
                                uint64_t *ret_size)
 {
-        AUTO_MEM char *path = path_of(dir, session_id);
+        AUTO_MEM char *path = set_aside == 0 ? path_of(dir, session_id) : path_set_aside(dir, session_id, set_aside);
         AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
         *ret_size = 0;
         if (fd < 0 && errno == ENOENT)
-                return error_new(ERROR_NOT_FOUND, "the recording is gone from the Auth Service's disk");
+                return set_aside == 0 ? error_new(ERROR_NOT_FOUND, "the recording is gone from the Auth Service's disk")
+                                      : error_new(ERROR_NOT_FOUND, "no file number %u of this session was set aside", set_aside);
         if (fd < 0)
                 return error_errno(errno, "cannot open the recording '%s'", path);
         return read_into(fd, offset, most, out, ret_size);

@@ -3,8 +3,9 @@
  * Recordings as files: data_dir/log/records/<session id>.rec. All of it blocks, for the pool.
  *
  * A file is a prefix of the container that the node has, checked chunk by chunk as it grows. What was
- * acknowledged is durable; what a crash leaves behind the last whole chunk is cut at the next open, and the
- * node sends it again.
+ * acknowledged is durable; what a crash leaves behind the last whole chunk, a part of the next one or zeros, is cut at the next
+ * open, and the node sends it again. Anything else that is not as it came is damage: then nothing is cut, the file is
+ * set aside as <session id>.damaged-1 (2, 3 …), and the node sends all of it again into a new one.
  */
 #ifndef AUTH_RECORDS_H
 #define AUTH_RECORDS_H
@@ -29,11 +30,15 @@ struct record_mark {
 
 /*
  * Opens or makes it, in dir (made too), and reads what is there. session_id has passed name_is_session().
- * What is there must go on from what the store noted: otherwise all of it is discarded, *ret_was_altered says so, and
- * the node, which keeps a recording until it is finished, sends it again. RESOURCE_EXHAUSTED when the disk is full.
+ * What is there must go on from what the store noted, in sound chunks: otherwise it is set aside, *ret_was_altered says so, and
+ * the node, which keeps a recording until it is finished, sends all of it again. RESOURCE_EXHAUSTED when the disk is full, or when
+ * LIMIT_RECORDINGS_SET_ASIDE of this session were set aside before.
  */
 struct error *record_file_open(const char *dir, struct str session_id, const struct record_mark *noted, struct record_file *ret,
                                bool *ret_was_altered) MUST_USE;
+
+/* How many files of this session were set aside as damaged. */
+unsigned record_file_count_set_aside(const char *dir, struct str session_id);
 
 /*
  * Appends; durable when it returns. DATA_LOSS when the bytes are not how a recording goes on,
@@ -47,8 +52,11 @@ struct error *record_file_cut(struct record_file *f) MUST_USE;
 
 void record_file_release(struct record_file *f);
 
-/* Up to `most` bytes from offset on into out; *ret_size is how many there are in all. NOT_FOUND: no such recording here. */
-struct error *record_file_read(const char *dir, struct str session_id, uint64_t offset, size_t most, struct buf *out,
+/*
+ * Up to `most` bytes from offset on into out; *ret_size is how many there are in all. NOT_FOUND: no such recording here.
+ * set_aside 0 means the recording, 1 and more a file that was set aside.
+ */
+struct error *record_file_read(const char *dir, struct str session_id, unsigned set_aside, uint64_t offset, size_t most, struct buf *out,
                                uint64_t *ret_size) MUST_USE;
 
 enum record_state { RECORD_SOUND, RECORD_MISSING, RECORD_SHORT, RECORD_LONG, RECORD_ALTERED };

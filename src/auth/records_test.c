@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "auth/records.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "store/store_testing.h"
 
@@ -78,7 +79,7 @@ static void assert_whole(struct fixture *f)
         uint64_t size = 0;
 
         assert_true(f->file.check.has_ended);
-        assert_null(record_file_read(f->records, STR(SESSION), 0, MiB, &text, &size));
+        assert_null(record_file_read(f->records, STR(SESSION), 0, 0, MiB, &text, &size));
         assert_int_equal(size, f->whole.len);
         assert_true(str_equal(buf_str(&text), buf_str(&f->whole)));
 }
@@ -169,6 +170,67 @@ static void discards_what_does_not_go_on_from_the_note(void **state)
         assert_int_equal(f->file.size, 0); /* shorter than noted */
 }
 
+static size_t size_of(const char *path)
+{
+        int fd = open(path, O_RDONLY);
+        off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+
+        close(fd);
+        return (size_t)size;
+}
+
+static void sets_aside_what_is_damaged_and_cuts_nothing(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *aside = mem_printf("%s/" SESSION ".damaged-1", f->records);
+
+        reopen(f);
+        append(f, 0, f->whole.len);
+        int fd = open(f->path, O_WRONLY);
+        assert_int_equal(pwrite(fd, "A", 1, (off_t)f->whole.len / 2), 1);
+        close(fd);
+        assert_int_equal(record_file_count_set_aside(f->records, STR(SESSION)), 0);
+        f->expects_altered = true;
+        reopen(f);
+        assert_int_equal(f->file.size, 0);
+        assert_int_equal(size_of(aside), f->whole.len);
+        assert_int_equal(record_file_count_set_aside(f->records, STR(SESSION)), 1);
+        append(f, 0, f->whole.len);
+        assert_whole(f);
+        AUTO(buf) text = BUF_MAX(MiB);
+        uint64_t size = 0;
+        assert_null(record_file_read(f->records, STR(SESSION), 1, 0, MiB, &text, &size));
+        assert_int_equal(size, f->whole.len);
+        AUTO_PTR(error) err = record_file_read(f->records, STR(SESSION), 2, 0, MiB, &text, &size);
+        assert_int_equal(err->code, ERROR_NOT_FOUND);
+}
+
+static void keeps_no_more_than_some_damaged_files(void **state)
+{
+        struct fixture *f = *state;
+        bool was_altered;
+
+        f->expects_altered = true;
+        for (int i = 0; i <= LIMIT_RECORDINGS_SET_ASIDE; i++) {
+                int fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+                if (fd < 0) { /* the folder is not there yet */
+                        f->expects_altered = false;
+                        reopen(f);
+                        f->expects_altered = true;
+                        fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+                }
+                assert_int_equal(write(fd, "not a recording, and no begin of one", 36), 36);
+                close(fd);
+                if (i < LIMIT_RECORDINGS_SET_ASIDE)
+                        reopen(f);
+        }
+        record_file_release(&f->file);
+        AUTO_PTR(error) err = record_file_open(f->records, STR(SESSION), &f->noted, &f->file, &was_altered);
+        assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_int_equal(size_of(f->path), 36);
+}
+
 static void compares_a_file_with_its_note(void **state)
 {
         struct fixture *f = *state;
@@ -241,7 +303,7 @@ static void does_not_follow_links(void **state)
         struct error *err = record_file_open(f->records, STR(SESSION), &(struct record_mark){ 0 }, &f->file, &was_altered);
         assert_non_null(err);
         error_free(err);
-        err = record_file_read(f->records, STR(SESSION), 0, MiB, &text, &size);
+        err = record_file_read(f->records, STR(SESSION), 0, 0, MiB, &text, &size);
         assert_non_null(err);
         error_free(err);
 }
@@ -255,6 +317,8 @@ int main(void)
                 ROW(cuts_what_a_power_loss_left_in_the_file),
                 ROW(refuses_what_is_no_recording_and_keeps_what_is),
                 ROW(discards_what_does_not_go_on_from_the_note),
+                ROW(sets_aside_what_is_damaged_and_cuts_nothing),
+                ROW(keeps_no_more_than_some_damaged_files),
                 ROW(compares_a_file_with_its_note),
                 ROW(takes_back_what_did_not_fit_on_the_disk),
                 ROW(a_recording_given_up_ends_with_its_last_whole_chunk),

@@ -245,6 +245,8 @@ enum {
         LIMIT_RECORD_UNACKED = 1 * MiB,       /* bytes of a recording that are not durable yet */
         LIMIT_RECORDING_MIB = 4 * 1024,       /* MiB of one recording: days of a busy terminal */
         LIMIT_RECORDS_FREE_MIB = 512,         /* MiB of the disk that recordings leave to the audit log and the store */
+        LIMIT_RECORDINGS_SET_ASIDE = 8,       /* damaged files of one session that are kept beside its recording */
+        LIMIT_RECORDING_HOLES = 1024,         /* of one recording that a node's disk damaged; those beyond become one */
         LIMIT_RECORDING_PAGE = 256 * KiB,     /* of a recording in one answer */
         LIMIT_EVENTS_PAGE = 512 * KiB,        /* events in one answer, one more at most */
         LIMIT_EVENTS_COUNT = 1000,            /* the same as a count */

@@ -67,7 +67,8 @@ struct error *password_check_new(struct str password, struct str user)
 
 /* One hash to work out. While a thread of the pool has it, only that thread touches what is below `password`. */
 struct task {
-        struct passwords *owner; /* NULL: gone, and all is told */
+        struct passwords *owner;
+        struct job *job; /* while it is worked on */
         struct task *next;       /* in the queue, or of those under way */
         struct str source;       /* owned */
         void (*hashed)(void *ctx, struct str encoded, struct error *err);
@@ -100,6 +101,11 @@ static void task_free(struct task *t)
         free(t);
 }
 
+static void task_release(void *ctx)
+{
+        task_free(ctx);
+}
+
 static void tell(struct task *t, struct error *err)
 {
         if (t->hashed != NULL)
@@ -120,6 +126,8 @@ static void work(void *ctx)
         struct task *t = ctx;
         const struct str password = secret_str(&t->password);
 
+        if (job_is_cancelled())
+                return;
         /* One thread: the pool's own. argon2 starts none then. */
         if (t->encoded != NULL) {
                 int r = argon2id_verify(t->encoded, password.ptr, password.len);
@@ -140,10 +148,6 @@ static void on_worked(void *ctx)
         struct passwords *p = t->owner;
         struct error *err = NULL;
 
-        if (p == NULL) {
-                task_free(t);
-                return;
-        }
         struct task **at = &p->busy;
         while (*at != t)
                 at = &(*at)->next;
@@ -168,7 +172,7 @@ static void start_next(struct passwords *p)
         p->running++;
         t->next = p->busy;
         p->busy = t;
-        loop_job(p->loop, work, on_worked, t);
+        t->job = loop_job(p->loop, work, on_worked, t);
 }
 
 static void on_refused(void *ctx)
@@ -240,7 +244,7 @@ void passwords_free(struct passwords *p)
                 return;
         for (struct task *t = p->busy, *next; t != NULL; t = next) {
                 next = t->next; /* the pool has it still, and nobody waits for it any more */
-                t->owner = NULL;
+                job_cancel(t->job, task_release);
                 tell(t, error_new(ERROR_CANCELLED, "the service is ending"));
         }
         while (p->queue != NULL) {

@@ -2,6 +2,7 @@
 #include "loop/loop.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -23,9 +24,13 @@ struct timer {
 struct job {
         uv_work_t uv;
         void (*work)(void *ctx);
-        void (*done)(void *ctx);
+        void (*done)(void *ctx); /* or the release of a cancelled one */
         void *ctx;
+        atomic_bool is_cancelled;
 };
+
+/* The job that this thread of the pool works on. */
+static _Thread_local const struct job *working;
 
 struct signal_watch {
         uv_signal_t uv;
@@ -274,19 +279,36 @@ static void on_work(uv_work_t *uv)
 {
         struct job *j = uv->data;
 
+        working = j;
         j->work(j->ctx);
+        working = NULL;
 }
 
 static void on_work_done(uv_work_t *uv, int status)
 {
         struct job *j = uv->data;
+        void (*done)(void *ctx) = j->done;
+        void *ctx = j->ctx;
 
-        (void)status; /* only a cancelled job has one, and we cancel none */
-        j->done(j->ctx);
+        (void)status; /* of work that libuv did not do: we ask it for none of that */
         free(j);
+        done(ctx);
 }
 
-void loop_job(struct loop *l, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx)
+void job_cancel(struct job *j, void (*release)(void *ctx))
+{
+        if (j == NULL)
+                return;
+        j->done = release;
+        atomic_store(&j->is_cancelled, true);
+}
+
+bool job_is_cancelled(void)
+{
+        return working != NULL && atomic_load(&working->is_cancelled);
+}
+
+struct job *loop_job(struct loop *l, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx)
 {
         struct job *j = NEW(struct job);
 
@@ -295,6 +317,7 @@ void loop_job(struct loop *l, void (*work)(void *ctx), void (*done)(void *ctx), 
         j->ctx = ctx;
         j->uv.data = j;
         must(uv_queue_work(&l->uv, &j->uv, on_work, on_work_done), "uv_queue_work");
+        return j;
 }
 
 static void on_signal(uv_signal_t *uv, int signum)

@@ -95,9 +95,17 @@ void loop_advance(struct loop *l, struct fake_clock *f, struct duration by);
 
 /*
  * Blocking work on libuv's pool. `work` runs on another thread and touches only ctx, which holds its
- * own copies; `done` runs on the loop exactly once afterwards. (Not cancellable: ctx outlives both.)
+ * own copies; `done` runs on the loop exactly once afterwards, and the job is gone when it begins.
+ *
+ * An owner that may end before its job keeps the job and cancels it when it ends: `done` is never called then, and
+ * release(ctx), which frees ctx and touches nothing else, runs on the loop once the work has returned, at the latest in
+ * loop_release(). The work itself is done all the same, unless it looks at job_is_cancelled() and returns. An owner that outlives the loop,
+ * or that ends in `done`, need not keep it.
  */
-void loop_job(struct loop *l, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
+struct job;
+struct job *loop_job(struct loop *l, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
+void job_cancel(struct job *j, void (*release)(void *ctx)); /* NULL is silent */
+bool job_is_cancelled(void); /* for long work, on its own thread: whether anybody still waits for it */
 
 /* Calls fn(ctx, signum) from the loop for each signal; until signal_watch_free. */
 struct signal_watch;

@@ -4,11 +4,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include <signal.h>
 
+#include "base/mem.h"
 #include "loop/conversation.h"
 
 struct fixture {
@@ -141,6 +143,60 @@ static void a_job_works_elsewhere_and_is_done_here(void **state)
         assert_int_equal(f->calls, 2);
 }
 
+/* Shared with a thread of the pool. */
+struct long_work {
+        uv_sem_t has_begun;
+        bool saw_cancel;
+        int *released;
+};
+
+static void work_until_cancelled(void *ctx)
+{
+        struct long_work *w = ctx;
+
+        uv_sem_post(&w->has_begun);
+        while (!job_is_cancelled())
+                ;
+        w->saw_cancel = true;
+}
+
+static void must_not_be_done(void *ctx)
+{
+        (void)ctx;
+        fail_msg("a cancelled job was done");
+}
+
+static void release_work(void *ctx)
+{
+        struct long_work *w = ctx;
+
+        assert_true(w->saw_cancel);
+        (*w->released)++;
+        uv_sem_destroy(&w->has_begun);
+        free(w);
+}
+
+static void a_cancelled_job_is_released_and_never_done(void **state)
+{
+        struct fixture *f = *state;
+        int released = 0;
+
+        for (int i = 0; i < 10; i++) { /* more than the pool has threads: some have not begun */
+                struct long_work *w = NEW(struct long_work);
+
+                w->released = &released;
+                uv_sem_init(&w->has_begun, 0);
+                struct job *j = loop_job(&f->loop, work_until_cancelled, must_not_be_done, w);
+                if (i == 0)
+                        uv_sem_wait(&w->has_begun);
+                job_cancel(j, release_work);
+        }
+        job_cancel(NULL, release_work);
+        assert_int_equal(released, 0);
+        loop_run(&f->loop);
+        assert_int_equal(released, 10);
+}
+
 static void note_signal(void *ctx, int signum)
 {
         struct fixture *f = ctx;
@@ -245,6 +301,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
+                TEST(a_cancelled_job_is_released_and_never_done),
                 TEST(a_deferred_call_runs_from_the_loop_only),
                 TEST(a_deferred_call_may_defer_more),
                 TEST(deferred_calls_are_kept_even_when_the_loop_is_released),

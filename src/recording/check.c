@@ -17,10 +17,10 @@ struct error *chunk_header_read(const uint8_t *head, uint32_t expected, struct c
         h.crc = reader_u32(&r);
         h.number = reader_u32(&r);
         h.kind = reader_u8(&r);
-        if (h.number != expected)
-                return damaged(expected, "its number is another");
-        if (h.kind != CHUNK_DATA && h.kind != CHUNK_END)
+        if (h.kind != CHUNK_DATA && h.kind != CHUNK_END && h.kind != CHUNK_HOLE)
                 return damaged(expected, "its kind is unknown");
+        if (h.kind == CHUNK_HOLE ? h.number < expected : h.number != expected)
+                return damaged(expected, "its number is another");
         if (h.kind == CHUNK_END ? h.length != CHUNK_END_LEN : h.length == 0 || h.length > RECORDING_CHUNK_MAX)
                 return damaged(expected, "its length is impossible");
         *ret = h;
@@ -63,6 +63,17 @@ static struct error *take_header(struct recording_check *c, struct str *bytes)
         return NULL;
 }
 
+static void pass_hole(struct recording_check *c)
+{
+        struct reader r = reader_over(str_of_bytes(c->head, CHUNK_HEADER));
+
+        reader_take(&r, 8); /* length, CRC */
+        uint32_t next = reader_u32(&r);
+        c->missing_chunks += next - c->next;
+        c->missing_bytes += CHUNK_HEADER + (uint64_t)c->body_len;
+        c->next = next;
+}
+
 static struct error *take_body(struct recording_check *c, struct str *bytes)
 {
         struct str part = str_slice(*bytes, 0, c->body_left);
@@ -76,7 +87,11 @@ static struct error *take_body(struct recording_check *c, struct str *bytes)
                 return damaged(c->next, "its checksum does not fit");
         c->has_ended = c->head[CHUNK_HEADER - 1] == CHUNK_END;
         c->whole += CHUNK_HEADER + c->body_len;
-        c->next++;
+        c->chunks++;
+        if (c->head[CHUNK_HEADER - 1] == CHUNK_HOLE)
+                pass_hole(c);
+        else
+                c->next++;
         c->head_len = 0;
         return NULL;
 }

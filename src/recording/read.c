@@ -7,28 +7,34 @@
 #include "recording/recording_internal.h"
 
 struct recording_reader {
-        struct buf in;       /* fed, from the chunk on that is being read */
-        size_t read;         /* of in */
-        struct str lines;    /* left of the current chunk; borrowed from in */
+        struct recording_scan *scan;
+        struct buf chunk;    /* a copy of the current one's lines */
+        struct str lines;    /* left of them */
         struct buf bytes;    /* of the event given last */
-        uint32_t next;       /* number of the next chunk */
-        bool has_begun;      /* the magic was seen */
         bool has_header;
-        bool has_ended;
+        bool has_hole;       /* before here: the digest cannot be known any more */
         struct duration last;
         EVP_MD_CTX *digest;
         struct error *fault; /* repeats from then on */
 };
 
+static void digest_put(struct recording_reader *r, struct str bytes)
+{
+        if (EVP_DigestUpdate(r->digest, bytes.ptr, bytes.len) != 1)
+                bug("SHA-256 failed");
+}
+
 struct recording_reader *recording_reader_new(void)
 {
         struct recording_reader *r = NEW(struct recording_reader);
 
-        r->in = BUF_MAX(RECORDING_FEED_MAX + CHUNK_HEADER + RECORDING_CHUNK_MAX);
+        r->scan = recording_scan_new();
+        r->chunk = BUF_MAX(RECORDING_CHUNK_MAX);
         r->bytes = BUF_MAX(RECORDING_CHUNK_MAX);
         r->digest = EVP_MD_CTX_new();
         if (r->digest == NULL || EVP_DigestInit_ex(r->digest, EVP_sha256(), NULL) != 1)
                 bug("there is no SHA-256");
+        digest_put(r, STR(RECORDING_MAGIC));
         return r;
 }
 
@@ -37,7 +43,8 @@ void recording_reader_free(struct recording_reader *r)
         if (r == NULL)
                 return;
         EVP_MD_CTX_free(r->digest);
-        buf_release(&r->in);
+        recording_scan_free(r->scan);
+        buf_release(&r->chunk);
         buf_release(&r->bytes);
         error_free(r->fault);
         free(r);
@@ -45,36 +52,13 @@ void recording_reader_free(struct recording_reader *r)
 
 void recording_feed(struct recording_reader *r, struct str bytes)
 {
-        if (r->fault != NULL)
-                return;
-        if (r->lines.len == 0) {
-                buf_consume(&r->in, r->read);
-                r->read = 0;
-                buf_put(&r->in, bytes);
-        } else { /* the lines move with the buffer */
-                size_t from_end = r->in.len - (size_t)(r->lines.ptr - r->in.ptr);
-
-                buf_put(&r->in, bytes);
-                r->lines.ptr = r->in.ptr + (r->in.len - bytes.len - from_end);
-        }
-        if (r->in.overflowed)
-                bug("a recording is fed faster than it is read");
+        if (r->fault == NULL)
+                recording_scan_feed(r->scan, bytes);
 }
 
-static struct str unread(const struct recording_reader *r)
+void recording_feed_end(struct recording_reader *r)
 {
-        return str_slice(buf_str(&r->in), r->read, r->in.len);
-}
-
-/* Passes over bytes that the digest covers. */
-static struct str pass(struct recording_reader *r, size_t len)
-{
-        struct str bytes = str_slice(unread(r), 0, len);
-
-        if (EVP_DigestUpdate(r->digest, bytes.ptr, bytes.len) != 1)
-                bug("SHA-256 failed");
-        r->read += len;
-        return bytes;
+        recording_scan_end(r->scan);
 }
 
 static struct error *read_end(struct recording_reader *r, struct str body, struct recording_event *ret)
@@ -84,49 +68,61 @@ static struct error *read_end(struct recording_reader *r, struct str body, struc
 
         if (EVP_DigestFinal_ex(r->digest, digest, NULL) != 1)
                 bug("SHA-256 failed");
-        if (!str_equal(reader_take(&rest, DIGEST_LEN), str_of_bytes(digest, sizeof digest)))
+        bool is_same = str_equal(reader_take(&rest, DIGEST_LEN), str_of_bytes(digest, sizeof digest));
+        if (!is_same && !r->has_hole)
                 return error_new(ERROR_DATA_LOSS, "the recording was altered: its digest does not fit");
         uint64_t us = reader_u64(&rest);
         if (us < (uint64_t)r->last.ns / 1000 || us > INT64_MAX / 1000)
                 return error_new(ERROR_DATA_LOSS, "the recording ends before its last event");
-        r->has_ended = true;
         *ret = (struct recording_event){
                 .kind = RECORDING_END,
                 .at = { (int64_t)us * 1000 },
-                .is_verified = true,
+                .is_verified = is_same && !r->has_hole,
         };
         return NULL;
 }
 
-static struct error *damaged(const struct recording_reader *r, const char *why)
+static struct error *open_data(struct recording_reader *r, const struct recording_piece *p)
 {
-        return error_new(ERROR_DATA_LOSS, "chunk %u of the recording is damaged: %s", r->next, why);
+        digest_put(r, p->chunk);
+        buf_clear(&r->chunk);
+        buf_put(&r->chunk, str_slice(p->chunk, CHUNK_HEADER, p->chunk.len));
+        r->lines = buf_str(&r->chunk);
+        if (!str_ends_with(r->lines, STR("\n")))
+                return error_new(ERROR_DATA_LOSS, "chunk %u of the recording is damaged: its last line has no end", p->number);
+        return NULL;
 }
 
-/* Opens the next chunk if it is whole: then *ret_have says whether it was the end, else its lines are there. */
-static struct error *open_chunk(struct recording_reader *r, struct recording_event *ret, bool *ret_have, bool *ret_more)
+static void tell_hole(struct recording_reader *r, const struct recording_piece *p, struct recording_event *ret)
 {
-        struct str in = unread(r);
-        struct chunk_header h;
+        r->has_hole = true;
+        if (p->number == 0 && (p->next > 0 || p->kind == RECORDING_PIECE_TAIL))
+                r->has_header = true; /* lost with chunk 0 */
+        *ret = (struct recording_event){
+                .kind = RECORDING_HOLE,
+                .at = r->last,
+                .missing_bytes = p->len,
+                .first_missing = p->number,
+                .missing_chunks = p->kind == RECORDING_PIECE_TAIL ? 1 : p->next - p->number,
+                .is_at_the_end = p->kind == RECORDING_PIECE_TAIL,
+        };
+}
 
-        *ret_more = false;
-        if (in.len < CHUNK_HEADER)
+/* The next piece, if it is there: *ret_have says that it is an event, else its lines are open or nothing is there. */
+static struct error *open_piece(struct recording_reader *r, struct recording_event *ret, bool *ret_have)
+{
+        struct recording_piece p;
+        bool have;
+
+        TRY(recording_scan_next(r->scan, &p, &have));
+        if (!have || (p.kind == RECORDING_PIECE_TAIL && p.is_torn))
                 return NULL;
-        TRY(chunk_header_read(str_bytes(in), r->next, &h));
-        if (in.len - CHUNK_HEADER < h.length)
-                return NULL;
-        if (crc32c(0, str_slice(in, CHUNK_HEADER - CHUNK_SUMMED, CHUNK_SUMMED + h.length)) != h.crc)
-                return damaged(r, "its checksum does not fit");
-        if (h.kind == CHUNK_END) {
-                r->read += CHUNK_HEADER + h.length;
-                *ret_have = true;
-                return read_end(r, str_slice(in, CHUNK_HEADER, h.length), ret);
-        }
-        r->lines = str_slice(pass(r, CHUNK_HEADER + h.length), CHUNK_HEADER, h.length);
-        if (!str_ends_with(r->lines, STR("\n")))
-                return damaged(r, "its last line has no end");
-        r->next++;
-        *ret_more = true;
+        if (p.kind == RECORDING_PIECE_DATA)
+                return open_data(r, &p);
+        *ret_have = true;
+        if (p.kind == RECORDING_PIECE_END)
+                return read_end(r, str_slice(p.chunk, CHUNK_HEADER, p.chunk.len), ret);
+        tell_hole(r, &p, ret);
         return NULL;
 }
 
@@ -148,23 +144,10 @@ static struct error *read_line(struct recording_reader *r, struct recording_even
 
 static struct error *next(struct recording_reader *r, struct recording_event *ret, bool *ret_have)
 {
-        if (!r->has_begun) {
-                if (unread(r).len < MAGIC_LEN)
-                        return NULL;
-                if (!str_equal(pass(r, MAGIC_LEN), STR(RECORDING_MAGIC)))
-                        return error_new(ERROR_DATA_LOSS, "this is not a recording");
-                r->has_begun = true;
-        }
-        if (r->has_ended)
-                return unread(r).len == 0 ? NULL
-                                          : error_new(ERROR_DATA_LOSS, "the recording goes on behind its end");
-        if (r->lines.len == 0) {
-                bool more;
-
-                TRY(open_chunk(r, ret, ret_have, &more));
-                if (!more)
-                        return NULL;
-        }
+        if (r->lines.len == 0)
+                TRY(open_piece(r, ret, ret_have));
+        if (*ret_have || r->lines.len == 0)
+                return NULL;
         *ret_have = true;
         return read_line(r, ret);
 }

@@ -19,6 +19,7 @@ static void insist(bool holds, const char *what)
 struct seen {
         struct buf shown; /* output, and a mark for each resize */
         bool has_ended;
+        bool has_hole;
         bool is_damaged;
 };
 
@@ -35,6 +36,7 @@ static void take(struct seen *seen, const struct recording_event *event)
         else if (event->kind == RECORDING_RESIZE)
                 put_resize(&seen->shown, event->columns, event->rows);
         seen->has_ended = event->kind == RECORDING_END;
+        seen->has_hole |= event->kind == RECORDING_HOLE;
         for (size_t i = 0; i < event->line.len; i++)
                 insist((uint8_t)event->line.ptr[i] >= 0x20 && event->line.ptr[i] != 0x7f, "has control characters in a line");
 }
@@ -48,7 +50,7 @@ static void drain(struct recording_reader *r, struct seen *seen)
                 AUTO_PTR(error) err = recording_next(r, &event, &have);
 
                 seen->is_damaged = err != NULL;
-                insist(err == NULL || err->code == ERROR_DATA_LOSS, "fails for a strange reason");
+                insist(err == NULL || err->code == ERROR_DATA_LOSS || err->code == ERROR_RESOURCE_EXHAUSTED, "fails for a strange reason");
                 if (err == NULL && have)
                         take(seen, &event);
         }
@@ -62,7 +64,55 @@ static void read_all(struct str container, size_t step, struct seen *seen)
                 recording_feed(r, str_slice(container, at, step));
                 drain(r, seen);
         }
+        recording_feed_end(r);
+        drain(r, seen);
         recording_reader_free(r);
+}
+
+/* Holes are marked with as many bytes: then it is sound for the checker, as far as it goes. */
+static void mend(struct str container, size_t step)
+{
+        struct recording_scan *scan = recording_scan_new();
+        struct recording_check check = { 0 };
+        struct recording_piece p = { 0 };
+        struct buf mended = BUF_MAX(container.len);
+        uint64_t end = 0;
+        bool have = true, is_done = false;
+
+        for (size_t at = 0; !is_done; at += step) {
+                if (at >= container.len)
+                        recording_scan_end(scan);
+                else
+                        recording_scan_feed(scan, str_slice(container, at, step));
+                is_done = at >= container.len;
+                for (have = true; have;) {
+                        AUTO_PTR(error) err = recording_scan_next(scan, &p, &have);
+
+                        is_done |= err != NULL;
+                        if (err != NULL || !have)
+                                break;
+                        insist(end == 0 || p.offset == end, "has pieces that do not follow each other");
+                        insist(p.offset + p.len <= container.len, "has pieces beyond its end");
+                        end = p.offset + p.len;
+                        if (mended.len == 0)
+                                buf_put(&mended, str_slice(container, 0, (size_t)p.offset));
+                        if (p.kind == RECORDING_PIECE_TAIL || (p.kind == RECORDING_PIECE_HOLE && (p.offset == 0 || recording_hole_part(p.len) == 0))) {
+                                is_done = true;
+                                break;
+                        }
+                        if (p.kind != RECORDING_PIECE_HOLE || p.is_marked)
+                                buf_put(&mended, str_slice(container, (size_t)p.offset, (size_t)p.len));
+                        while (mended.len < end)
+                                recording_put_hole(&mended, recording_hole_part(end - mended.len), p.next);
+                }
+        }
+        if (mended.len >= 8) {
+                AUTO_PTR(error) err = recording_check_feed(&check, buf_str(&mended));
+
+                insist(err == NULL && check.whole == mended.len, "is damaged though its holes are marked");
+        }
+        recording_scan_free(scan);
+        buf_release(&mended);
 }
 
 static void compare_reader_and_checker(struct str container, size_t step)
@@ -76,13 +126,14 @@ static void compare_reader_and_checker(struct str container, size_t step)
         for (size_t at = 0; at < container.len && err == NULL; at += step) {
                 err = recording_check_feed(&check, str_slice(container, at, step));
                 recording_chain_feed(&chain, str_slice(container, at, step));
-                insist(err != NULL || (chain.whole == check.whole && chain.chunks == check.next), "has links where no chunk ends");
+                insist(err != NULL || (chain.whole == check.whole && chain.chunks == check.chunks), "has links where no chunk ends");
         }
         recording_chain_release(&chain);
         read_all(container, 7, &seen);
         insist(check.whole <= container.len, "is whole beyond its end");
-        insist(err == NULL || seen.is_damaged, "is read though its structure is damaged");
-        insist(!seen.has_ended || check.has_ended, "ends for the reader only");
+        insist(err == NULL || seen.is_damaged || seen.has_hole || !seen.has_ended, "is read to its end though its structure is damaged");
+        insist(!seen.has_ended || seen.has_hole || check.has_ended, "ends for the reader only");
+        mend(container, step);
         buf_release(&seen.shown);
 }
 

@@ -21,14 +21,17 @@ enum {
         SIZE_MAX_CELLS = 65535,      /* columns or rows: what TIOCSWINSZ can say */
 };
 
-enum chunk_kind { CHUNK_DATA = 'd', CHUNK_END = 'e' };
+enum chunk_kind { CHUNK_DATA = 'd', CHUNK_END = 'e', CHUNK_HOLE = 'h' };
 
 struct chunk_header {
         uint32_t length, crc, number;
         uint8_t kind;
 };
 
-/* Reads a chunk's header and checks it against what may come next; DATA_LOSS names the chunk. */
+/*
+ * Reads a chunk's header and checks it against what may come next; DATA_LOSS names the chunk. A hole's number is that of
+ * the chunk behind it: `expected` or more.
+ */
 struct error *chunk_header_read(const uint8_t *head, uint32_t expected, struct chunk_header *ret) MUST_USE;
 
 /* CRC-32C (RFC 3720 appendix B.4), from `crc` on, which is 0 at the start. */

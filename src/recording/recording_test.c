@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/reader.h"
 #include "recording/recording_internal.h"
 
 static const struct recording_header header = {
@@ -20,7 +21,8 @@ static const struct recording_header header = {
 struct replay {
         struct buf lines;
         struct buf shown;
-        bool has_ended;
+        struct buf holes; /* "first+chunks/bytes " of each, "first+/bytes" at the end */
+        bool has_ended, ends; /* verified; at all */
         struct duration lasted;
         struct error *fault;
 };
@@ -29,27 +31,43 @@ static void replay_release(struct replay *p)
 {
         buf_release(&p->lines);
         buf_release(&p->shown);
+        buf_release(&p->holes);
         error_free(p->fault);
+}
+
+static void put_hole(struct buf *out, const struct recording_event *e)
+{
+        if (e->is_at_the_end)
+                buf_printf(out, "%u+/%llu ", e->first_missing, (unsigned long long)e->missing_bytes);
+        else
+                buf_printf(out, "%u+%u/%llu ", e->first_missing, e->missing_chunks, (unsigned long long)e->missing_bytes);
 }
 
 static struct replay replay_of(struct str container, size_t step)
 {
-        struct replay p = { .lines = BUF_MAX(64 * MiB), .shown = BUF_MAX(64 * MiB) };
+        struct replay p = { .lines = BUF_MAX(64 * MiB), .shown = BUF_MAX(64 * MiB), .holes = BUF_MAX(64 * KiB) };
         struct recording_reader *r = recording_reader_new();
 
-        for (size_t at = 0; at < container.len && p.fault == NULL; at += step) {
+        for (size_t at = 0; at < container.len + step && p.fault == NULL; at += step) {
                 bool have = true;
 
                 recording_feed(r, str_slice(container, at, step));
+                if (at >= container.len)
+                        recording_feed_end(r);
                 while (have && p.fault == NULL) {
                         struct recording_event e;
 
                         p.fault = recording_next(r, &e, &have);
                         if (p.fault != NULL || !have)
                                 break;
+                        p.ends |= e.kind == RECORDING_END;
                         if (e.kind == RECORDING_END) {
                                 p.has_ended = e.is_verified;
                                 p.lasted = e.at;
+                                continue;
+                        }
+                        if (e.kind == RECORDING_HOLE) {
+                                put_hole(&p.holes, &e);
                                 continue;
                         }
                         buf_put(&p.lines, e.line);
@@ -164,6 +182,170 @@ static struct buf a_recording(void)
         buf_put(&copy, recording_drain(w));
         recording_writer_free(w);
         return copy;
+}
+
+/* The same with a digit in each chunk. */
+static struct buf a_numbered_recording(void)
+{
+        struct recording_writer *w = recording_writer_new(&header);
+        struct buf copy = BUF_MAX(1 * MiB);
+
+        recording_flush(w);
+        for (char digit = '1'; digit <= '5'; digit++) {
+                recording_output(w, SECONDS(digit - '0'), (struct str){ &digit, 1 });
+                recording_flush(w);
+        }
+        recording_finish(w, SECONDS(6));
+        buf_put(&copy, recording_drain(w));
+        recording_writer_free(w);
+        return copy;
+}
+
+/* Where chunk `number` of a_recording() begins. */
+static size_t chunk_at(const struct buf *container, unsigned number)
+{
+        size_t at = MAGIC_LEN;
+
+        while (number-- > 0) {
+                struct reader r = reader_over(str_slice(buf_str(container), at, container->len));
+
+                at += CHUNK_HEADER + reader_u32(&r);
+        }
+        return at;
+}
+
+enum damage { FLIP, ZERO, REMOVE, INSERT, CUT };
+
+static void damage(struct buf *c, enum damage how, size_t at, size_t len)
+{
+        switch (how) {
+        case FLIP:
+                c->ptr[at] ^= 0x41;
+                break;
+        case ZERO:
+                memset(c->ptr + at, 0, len);
+                break;
+        case REMOVE:
+                memmove(c->ptr + at, c->ptr + at + len, c->len - at - len);
+                c->len -= len;
+                break;
+        case INSERT:
+                assert_non_null(buf_extend(c, len));
+                memmove(c->ptr + at + len, c->ptr + at, c->len - len - at);
+                memset(c->ptr + at, 'x', len);
+                break;
+        case CUT:
+                c->len = at;
+        }
+}
+
+/* Chunk 0 has the header and is 126 bytes, 1 to 5 have a digit and are 32, the end is 53. */
+static void passes_over_what_is_damaged(void **state)
+{
+        enum { HEADER = 126, LINE = 32, END = 53 };
+        static const struct {
+                const char *name;
+                enum damage how;
+                unsigned chunk;
+                size_t from, len; /* in the chunk */
+                const char *holes, *shown;
+                bool has_end; /* that is reached; never verified behind a hole */
+        } table[] = {
+                { "a byte of a body", FLIP, 2, 20, 1, "2+1/32 ", "1345", true },
+                { "a checksum", FLIP, 3, 5, 1, "3+1/32 ", "1245", true },
+                { "a number", FLIP, 3, 8, 1, "3+1/32 ", "1245", true },
+                { "a kind", FLIP, 3, 12, 1, "3+1/32 ", "1245", true },
+                { "a length", FLIP, 3, 3, 1, "3+1/32 ", "1245", true },
+                { "a large length", FLIP, 3, 1, 1, "3+1/32 ", "1245", true },
+                { "the first chunk", FLIP, 0, 30, 1, "0+1/126 ", "12345", true },
+                { "the last chunk of lines", FLIP, 5, 20, 1, "5+1/32 ", "1234", true },
+                { "the end", FLIP, 6, 20, 1, "6+/53 ", "12345", false },
+                { "two chunks and a half", ZERO, 2, 0, 80, "2+3/96 ", "15", true },
+                { "a byte less", REMOVE, 2, 20, 1, "2+1/31 ", "1345", true },
+                { "a chunk less", REMOVE, 2, 0, LINE, "2+1/0 ", "1345", true },
+                { "bytes between", INSERT, 2, 0, 5, "2+0/5 ", "12345", true },
+                { "bytes in a body", INSERT, 2, 20, 500, "2+1/532 ", "1345", true },
+                { "torn in a body", CUT, 4, 20, 0, "", "123", false },
+                { "torn in a header", CUT, 4, 3, 0, "", "123", false },
+                { "torn at a chunk", CUT, 4, 0, 0, "", "123", false },
+                { "zeros to the end", ZERO, 4, 0, 2 * LINE + END, "", "123", false },
+                { "the begin of a chunk, and zeros", ZERO, 5, 20, LINE - 20 + END, "", "1234", false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+                for (size_t step = 1; step < 4000; step = step * 3 + 1) {
+                        AUTO(buf) c = a_numbered_recording();
+
+                        assert_int_equal(chunk_at(&c, 1), MAGIC_LEN + HEADER);
+                        damage(&c, table[i].how, chunk_at(&c, table[i].chunk) + table[i].from, table[i].len);
+                        AUTO(replay) p = replay_of(buf_str(&c), step);
+                        if (p.fault != NULL || strcmp(buf_c(&p.holes), table[i].holes) != 0 || strcmp(buf_c(&p.shown), table[i].shown) != 0)
+                                fail_msg("%s, by %zu: holes '%s', shown '%s', %s", table[i].name, step, buf_c(&p.holes), buf_c(&p.shown),
+                                         p.fault == NULL ? "" : p.fault->what);
+                        assert_false(p.has_ended); /* verified */
+                        assert_int_equal(p.ends, table[i].has_end);
+                }
+        }
+}
+
+static void finds_a_recording_behind_a_damaged_beginning(void **state)
+{
+        AUTO(buf) c = a_numbered_recording();
+
+        (void)state;
+        c.ptr[3] ^= 1;
+        AUTO(replay) p = replay_of(buf_str(&c), 1000);
+        assert_null(p.fault);
+        assert_string_equal(buf_c(&p.holes), "0+0/8 ");
+        assert_string_equal(buf_c(&p.shown), "12345");
+        AUTO(replay) none = replay_of(STR("#!/bin/sh\necho this is no recording, however long it is\n"), 7);
+        assert_int_equal(none.fault->code, ERROR_DATA_LOSS);
+}
+
+/* Many headers that promise much: each would be summed to its end. */
+static void gives_up_where_a_search_would_take_too_long(void **state)
+{
+        AUTO(buf) c = BUF_MAX(4 * MiB);
+        AUTO(buf) head = BUF_MAX(CHUNK_HEADER);
+
+        (void)state;
+        buf_put_u32(&head, RECORDING_CHUNK_MAX);
+        buf_put_u32(&head, 0);
+        buf_put_u32(&head, 7);
+        buf_put_u8(&head, 'd');
+        buf_put(&c, STR(RECORDING_MAGIC));
+        while (c.len < 3 * MiB)
+                buf_put(&c, buf_str(&head));
+        AUTO(replay) p = replay_of(buf_str(&c), MiB);
+        assert_int_equal(p.fault->code, ERROR_RESOURCE_EXHAUSTED);
+}
+
+static void marks_a_hole_with_as_many_bytes(void **state)
+{
+        static const size_t sizes[] = { 14, 15, 1000, RECORDING_HOLE_MOST, RECORDING_HOLE_MOST + 1, RECORDING_HOLE_MOST + 13, RECORDING_HOLE_MOST + 14,
+                                        5 * RECORDING_HOLE_MOST + 7 };
+
+        (void)state;
+        assert_int_equal(recording_hole_part(RECORDING_HOLE_MIN - 1), 0);
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+                AUTO(buf) c = a_numbered_recording(), marked = BUF_MAX(1 * MiB);
+                size_t from = chunk_at(&c, 2), to = chunk_at(&c, 4);
+                struct recording_check check = { 0 };
+
+                buf_put(&marked, str_slice(buf_str(&c), 0, from));
+                while (marked.len < from + sizes[i])
+                        recording_put_hole(&marked, recording_hole_part(from + sizes[i] - marked.len), 4);
+                assert_int_equal(marked.len, from + sizes[i]);
+                buf_put(&marked, str_slice(buf_str(&c), to, c.len));
+                assert_null(recording_check_feed(&check, buf_str(&marked)));
+                assert_true(check.has_ended);
+                assert_int_equal(check.missing_chunks, 2);
+                assert_int_equal(check.missing_bytes, sizes[i]);
+                AUTO(replay) p = replay_of(buf_str(&marked), 1000);
+                assert_null(p.fault);
+                assert_string_equal(buf_c(&p.shown), "145");
+        }
 }
 
 static void finds_every_flipped_bit(void **state)
@@ -356,6 +538,10 @@ int main(void)
                 cmocka_unit_test(writes_asciicast_lines),
                 cmocka_unit_test(keeps_every_byte_however_it_is_cut),
                 cmocka_unit_test(waits_for_the_rest_of_a_character),
+                cmocka_unit_test(passes_over_what_is_damaged),
+                cmocka_unit_test(finds_a_recording_behind_a_damaged_beginning),
+                cmocka_unit_test(gives_up_where_a_search_would_take_too_long),
+                cmocka_unit_test(marks_a_hole_with_as_many_bytes),
                 cmocka_unit_test(finds_every_flipped_bit),
                 cmocka_unit_test(tells_where_a_torn_recording_is_whole),
                 cmocka_unit_test(refuses_what_comes_behind_the_end),

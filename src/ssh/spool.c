@@ -19,6 +19,8 @@ static const struct str suffix = STR_INIT(".rec");
 /* ---- files ------------------------------------------------------------------------------------------------- */
 
 static void on_sync_due(void *ctx);
+static void write_free(void *ctx);
+static void look_free(void *ctx);
 
 static struct spool_file *file_new(struct spool *sp, struct str id, int fd)
 {
@@ -47,8 +49,9 @@ static void file_free(struct spool_file *f)
         upload_release(f);
         timer_free(f->sync);
         recording_writer_free(f->writer);
-        buf_release(&f->writing);
-        error_free(f->write_error);
+        free(f->holes);
+        job_cancel(f->looking, look_free);
+        job_cancel(f->writing, write_free);
         if (f->fd >= 0)
                 close(f->fd);
         free(f);
@@ -72,13 +75,28 @@ static void leave_old(struct spool_file *f)
         f->spool->old_uploads--;
 }
 
+/* The cluster has what is left of it. The file itself is for whoever examines the disk. */
+static void keep_damaged(const struct spool_file *f)
+{
+        AUTO_MEM char *name = mem_printf("%s.damaged", f->id);
+
+        if (renameat(f->spool->dir, f->name, f->spool->dir, name) < 0)
+                log_warn("A damaged recording cannot be renamed", LOG_C("file", f->name), LOG_C("error", strerrordesc_np(errno)));
+        else
+                log_warn("A damaged recording is kept on this node", LOG_C("session_id", f->id), LOG_C("file", name));
+}
+
 void spool_file_settle(struct spool_file *f)
 {
         struct spool *sp = f->spool;
 
-        if (f->is_writing || upload_is_busy(f) || !(f->is_closed || sp->is_closing))
+        if (upload_is_busy(f) || !(f->is_closed || sp->is_closing))
                 return;
-        if (f->is_unwanted && unlinkat(sp->dir, f->name, 0) < 0)
+        if ((f->writing != NULL || f->looking != NULL) && !sp->is_closing)
+                return;
+        if (f->is_unwanted && f->is_damaged)
+                keep_damaged(f);
+        else if (f->is_unwanted && unlinkat(sp->dir, f->name, 0) < 0)
                 log_warn("A recording that is not needed cannot be removed", LOG_C("file", f->name), LOG_C("error", strerrordesc_np(errno)));
         if (f->is_unwanted || sp->is_closing) {
                 leave_old(f);
@@ -124,27 +142,49 @@ static struct error *append(int fd, uint64_t at, struct str bytes)
         return NULL;
 }
 
-static struct error *sync_file(const struct spool_file *f)
+static struct error *sync_file(int fd)
 {
-        if (fdatasync(f->fd) < 0)
+        if (fdatasync(fd) < 0)
                 return error_errno(errno, "cannot write the recording");
-        return check_room(f->fd);
+        return check_room(fd);
+}
+
+/* Chunks on their way to the disk. */
+struct write {
+        struct spool_file *file;
+        int fd; /* the job's own */
+        uint64_t at;
+        struct buf bytes;
+        bool wants_sync;
+        size_t written;
+        struct error *err;
+};
+
+static void write_free(void *ctx)
+{
+        struct write *w = ctx;
+
+        if (w->fd >= 0)
+                close(w->fd);
+        buf_release(&w->bytes);
+        error_free(w->err);
+        free(w);
 }
 
 static void write_job(void *ctx)
 {
-        struct spool_file *f = ctx;
+        struct write *w = ctx;
 
-        f->write_error = append(f->fd, f->size, buf_str(&f->writing));
-        if (f->write_error == NULL) {
-                f->written = f->writing.len;
-                if (f->wants_sync)
-                        f->write_error = sync_file(f);
+        w->err = w->fd < 0 ? error_new(ERROR_RESOURCE_EXHAUSTED, "there are no descriptors left") : append(w->fd, w->at, buf_str(&w->bytes));
+        if (w->err == NULL) {
+                w->written = w->bytes.len;
+                if (w->wants_sync)
+                        w->err = sync_file(w->fd);
                 return;
         }
         /* What was half written is no chunk. */
-        if (ftruncate(f->fd, (off_t)f->size) < 0)
-                f->write_error = error_because(f->write_error, error_errno(errno, "cannot cut it"));
+        if (w->fd >= 0 && ftruncate(w->fd, (off_t)w->at) < 0)
+                w->err = error_because(w->err, error_errno(errno, "cannot cut it"));
 }
 
 static void write_more(struct spool_file *f);
@@ -160,14 +200,15 @@ static void tell_drained(struct spool_file *f)
 
 static void on_written(void *ctx)
 {
-        struct spool_file *f = ctx;
-        struct error *err = f->write_error;
+        struct write *w = ctx;
+        struct spool_file *f = w->file;
+        struct error *err = w->err;
 
-        f->write_error = NULL;
-        f->is_writing = false;
-        f->size += f->written;
-        f->written = 0;
-        buf_release(&f->writing);
+        w->err = NULL;
+        f->writing = NULL;
+        f->writing_len = 0;
+        f->size += w->written;
+        write_free(w);
         if (err != NULL) {
                 spool_file_fail(f, err);
         } else {
@@ -189,7 +230,7 @@ static void write_more(struct spool_file *f)
         struct instant now = loop_now(f->spool->loop);
         bool is_due = f->is_closed || instant_since(now, f->synced).ns >= MILLISECONDS(PACE_SPOOL_SYNC).ns;
 
-        if (f->is_writing || f->has_failed || f->is_unwanted)
+        if (f->writing != NULL || f->has_failed || f->is_unwanted)
                 return;
         if (!f->is_closed) /* it is finished then */
                 recording_flush(f->writer);
@@ -198,16 +239,16 @@ static void write_more(struct spool_file *f)
                 f->is_complete |= f->is_closed;
                 return;
         }
-        f->writing = BUF_MAX(ready.len + 1);
-        buf_put(&f->writing, ready);
+        struct write *w = NEW(struct write);
+        *w = (struct write){ .file = f, .fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 0), .at = f->size, .bytes = BUF_MAX(ready.len + 1), .wants_sync = is_due };
+        buf_put(&w->bytes, ready);
         recording_taken(f->writer, ready.len);
         f->given = 0;
-        f->wants_sync = is_due;
+        f->writing_len = ready.len;
         f->is_dirty = !is_due;
         if (is_due)
                 f->synced = now;
-        f->is_writing = true;
-        loop_job(f->spool->loop, write_job, on_written, f);
+        f->writing = loop_job(f->spool->loop, write_job, on_written, w);
 }
 
 /* ---- a session's recording ---------------------------------------------------------------------------------------- */
@@ -300,7 +341,7 @@ void spool_resize(struct spool_file *f, uint32_t columns, uint32_t rows)
 
 size_t spool_pending(const struct spool_file *f)
 {
-        return f->has_failed ? 0 : f->given + f->writing.len;
+        return f->has_failed ? 0 : f->given + f->writing_len;
 }
 
 void spool_on_drain(struct spool_file *f, void (*drained)(void *ctx))
@@ -324,30 +365,94 @@ void spool_finish(struct spool_file *f)
 
 struct look {
         struct spool_file *file;
+        int fd; /* the job's own */
         struct error *err;
-        bool has_ended;
+        /* what was found, as in spool_file */
+        uint64_t size;
+        bool has_ended, is_damaged;
+        struct spool_hole *holes;
+        size_t hole_count;
 };
 
-/* How far the file is whole; the rest is cut off. */
+static void look_free(void *ctx)
+{
+        struct look *k = ctx;
+
+        if (k->fd >= 0)
+                close(k->fd);
+        free(k->holes);
+        error_free(k->err);
+        free(k);
+}
+
+/* A hole takes as many bytes on the wire as on the disk; false for one that is too small for that. */
+static bool note_hole(struct look *k, const struct recording_piece *p)
+{
+        uint32_t next = p->kind == RECORDING_PIECE_TAIL ? p->next + 1 : p->next;
+
+        k->is_damaged = true;
+        if (p->len < RECORDING_HOLE_MIN)
+                return false;
+        if (k->hole_count == LIMIT_RECORDING_HOLES) { /* what stands between is on the disk only */
+                k->holes[k->hole_count - 1].to = p->offset + p->len;
+                k->holes[k->hole_count - 1].next = next;
+                return true;
+        }
+        if (k->holes == NULL)
+                k->holes = mem_array(LIMIT_RECORDING_HOLES, sizeof *k->holes);
+        k->holes[k->hole_count++] = (struct spool_hole){ p->offset, p->offset + p->len, next };
+        return true;
+}
+
+/* Takes note of the pieces there are; false: nothing behind them can be sent. */
+static bool look_on(struct look *k, struct recording_scan *scan, bool *ret_is_torn)
+{
+        struct recording_piece p;
+        bool have = true;
+
+        for (;;) {
+                AUTO_PTR(error) damage = recording_scan_next(scan, &p, &have);
+
+                if (damage != NULL) { /* what comes behind its end, or is none at all */
+                        k->is_damaged = true;
+                        return false;
+                }
+                if (!have)
+                        return true;
+                if (p.kind == RECORDING_PIECE_TAIL && p.is_torn) {
+                        *ret_is_torn = true;
+                        return false;
+                }
+                if ((p.kind == RECORDING_PIECE_HOLE || p.kind == RECORDING_PIECE_TAIL) && !p.is_marked && !note_hole(k, &p))
+                        return false;
+                k->size = p.offset + p.len;
+                k->has_ended = p.kind == RECORDING_PIECE_END;
+        }
+}
+
+/* How far the file is sound, and where it is damaged. Only the begin of a chunk that a crash left at its end is cut off. */
 static struct error *look_at(struct look *k)
 {
         enum { PIECE = 64 * KiB };
-        struct spool_file *f = k->file;
-        struct recording_check check = { 0 };
+        AUTO_PTR(recording_scan) scan = recording_scan_new();
         AUTO_MEM char *piece = mem_alloc(PIECE);
-        ssize_t n;
+        bool is_torn = false;
+        ssize_t n = 1;
 
-        for (uint64_t at = 0; (n = pread(f->fd, piece, PIECE, (off_t)at)) > 0; at += (uint64_t)n) {
-                AUTO_PTR(error) damage = recording_check_feed(&check, str_of_bytes(piece, (size_t)n));
-
-                if (damage != NULL)
+        for (uint64_t at = 0; n > 0; at += (uint64_t)n) {
+                if (job_is_cancelled())
+                        return NULL;
+                n = pread(k->fd, piece, PIECE, (off_t)at);
+                if (n < 0)
+                        return error_errno(errno, "cannot read a recording");
+                if (n == 0)
+                        recording_scan_end(scan);
+                else
+                        recording_scan_feed(scan, str_of_bytes(piece, (size_t)n));
+                if (!look_on(k, scan, &is_torn))
                         break;
         }
-        if (n < 0)
-                return error_errno(errno, "cannot read a recording");
-        f->size = check.whole;
-        k->has_ended = check.has_ended;
-        if (ftruncate(f->fd, (off_t)f->size) < 0 || fdatasync(f->fd) < 0)
+        if ((is_torn && ftruncate(k->fd, (off_t)k->size) < 0) || fdatasync(k->fd) < 0)
                 return error_errno(errno, "cannot cut a recording to what is whole of it");
         return NULL;
 }
@@ -365,9 +470,18 @@ static void on_looked(void *ctx)
         struct spool_file *f = k->file;
         AUTO_PTR(error) err = k->err;
 
-        f->is_writing = false;
+        f->looking = NULL;
         f->is_aborted = !k->has_ended;
-        free(k);
+        f->size = k->size;
+        f->is_damaged = k->is_damaged;
+        f->holes = k->holes;
+        f->hole_count = k->hole_count;
+        k->holes = NULL;
+        k->err = NULL;
+        look_free(k);
+        if (f->is_damaged)
+                log_warn("The recording of an earlier session is damaged: what is left of it goes to the cluster, and the file is kept", LOG_C("session_id", f->id),
+                         LOG_INT("holes", f->hole_count), LOG_C("file", f->name));
         log_info("Found the recording of an earlier session", LOG_C("session_id", f->id), LOG_INT("bytes", f->size),
                  LOG_C("is", f->is_aborted ? "aborted" : "complete"));
         if (err != NULL) {
@@ -404,9 +518,10 @@ static void find_one(struct spool *sp, const char *name)
         }
         struct look *k = NEW(struct look);
         k->file = file_new(sp, id, fd);
-        k->file->is_old = k->file->is_closed = k->file->is_writing = true;
+        k->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        k->file->is_old = k->file->is_closed = true;
         sp->old_uploads++;
-        loop_job(sp->loop, look_job, on_looked, k);
+        k->file->looking = loop_job(sp->loop, look_job, on_looked, k);
 }
 
 void spool_send_old(struct spool *sp)
@@ -455,7 +570,7 @@ void spool_close(struct spool *sp)
         for (struct spool_file *f = sp->files; f != NULL; f = next) {
                 next = f->next;
                 f->is_closed = true;
-                timer_free(f->sync); /* jobs may end after the loop has closed its timers */
+                timer_free(f->sync); /* answers of calls may come after the loop has closed its timers */
                 f->sync = NULL;
                 upload_close(f);
                 spool_file_settle(f); /* the last one frees the spool */

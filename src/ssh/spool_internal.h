@@ -6,7 +6,7 @@
  *                       │ the disk or the cluster takes no more
  *                       └──▶ failed ──▶ finished …
  *
- * Disk work is done on the pool, one write and one read at a time, on copies.
+ * Disk work is done on the pool, one write and one read at a time, on copies: a file that goes cancels its jobs.
  */
 #ifndef SSH_SPOOL_INTERNAL_H
 #define SSH_SPOOL_INTERNAL_H
@@ -30,19 +30,22 @@ _Static_assert((int)SPOOL_PIECE <= (int)LIMIT_RECORD_CHUNK && (int)SPOOL_BUDGET 
 struct upload {
         struct rpc_client_call *call; /* NULL: none under way */
         bool is_asking;               /* for a client of auth */
-        bool is_reading;              /* a job holds `piece` */
+        struct job *reading;          /* of the next piece; NULL: none */
         bool has_offset;              /* auth has said where to begin */
         bool has_finished_saying;     /* RecordFinish went out */
         uint64_t sent, acked;         /* offsets */
         struct instant sent_at;       /* the last piece */
-        uint64_t read_from;           /* of the piece */
         size_t reserved;              /* of the spool's budget */
         bool is_queued;               /* for its turn */
         TAILQ_ENTRY(spool_file) turn;
-        struct buf piece;
-        struct error *read_error;
         struct timer *retry;          /* a pause, between tries or between pieces */
         struct backoff backoff;
+};
+
+/* What an earlier run's file has lost in the middle, or to its end. */
+struct spool_hole {
+        uint64_t from, to;
+        uint32_t next; /* number of the chunk behind it */
 };
 
 struct spool_file {
@@ -58,18 +61,19 @@ struct spool_file {
         bool is_aborted;   /* ends without its end */
         bool is_complete;  /* nothing more will be written: size is final */
         bool is_unwanted;  /* discarded, or the cluster has it: goes when no job holds it */
+        bool is_damaged;   /* on this disk: kept, under another name, when the cluster has what is left */
+        struct spool_hole *holes;
+        size_t hole_count;
         bool is_refused;   /* the cluster will not have it: stays where it is, for an operator */
         uint64_t size;     /* on disk, whole chunks */
 
         struct recording_writer *writer;
         struct instant begun, synced;
         struct timer *sync;    /* of what is written and not synced */
-        bool is_writing;       /* a job holds `writing` */
-        bool wants_sync;       /* of that job */
+        struct job *looking;   /* at what an earlier run left; NULL: none */
+        struct job *writing;   /* NULL: none */
+        size_t writing_len;    /* bytes that it has */
         bool is_dirty;         /* something was written and not synced */
-        struct buf writing;
-        size_t written;        /* bytes of it that the job has written */
-        struct error *write_error;
         size_t given;          /* bytes of output since the last chunk was taken for writing */
         bool wants_drain;
         void (*failed)(void *ctx, struct error *err);

@@ -565,6 +565,145 @@ static void sends_what_a_killed_run_left(void **state)
         assert_kept(first_id, STR("whole "), false);
 }
 
+/* Leaves a finished recording of a flood in the spool of an ended run. */
+static struct buf leave_one(struct ssh_service *s, char path[static 128])
+{
+        struct buf flood = a_flood(600000);
+
+        s->is_away = true;
+        struct spool_file *f = begin(s, first_id);
+        spool_publish(f);
+        pour(s, f, buf_str(&flood));
+        spool_finish(f);
+        for (int i = 0; i < 300; i++)
+                turn(s, 10);
+        end_spool(s);
+        snprintf(path, 128, "%s/%s.rec", s->dir, first_id);
+        return flood;
+}
+
+static void damage(const char *path, off_t at, size_t len)
+{
+        char bytes[200000];
+        int fd = open(path, O_RDWR);
+
+        assert_int_equal(pread(fd, bytes, len, at), len);
+        for (size_t i = 0; i < len; i++)
+                bytes[i] = (char)(bytes[i] ^ 0x41);
+        assert_int_equal(pwrite(fd, bytes, len, at), len);
+        close(fd);
+}
+
+/* What was shown stands there but for one part of it, and as many bytes as the file had. */
+static void assert_around(struct str expected, size_t least_lost, size_t most_lost, off_t size)
+{
+        AUTO(buf) shown = BUF_MAX(KEPT_MAX);
+        const struct kept *k = kept_of(str_of(first_id));
+        bool has_ended;
+
+        assert_true(k->is_finished && !k->is_aborted);
+        assert_int_equal(k->bytes.len, size);
+        assert_true(shown_in(buf_str(&k->bytes), &shown, &has_ended));
+        assert_true(has_ended);
+        assert_in_range(expected.len - shown.len, least_lost, most_lost);
+        size_t same = 0;
+        while (shown.ptr[same] == expected.ptr[same])
+                same++;
+        assert_true(same > 0 && same < shown.len);
+        assert_memory_equal(shown.ptr + same, expected.ptr + expected.len - (shown.len - same), shown.len - same);
+}
+
+static void sends_what_stands_around_a_damaged_chunk(void **state)
+{
+        static const struct {
+                off_t at;
+                size_t len, most_lost;
+                bool has_part; /* the cluster had the first of the damaged chunks before */
+        } table[] = { { 300000, 1, RECORDING_CHUNK_MAX, false }, { 200000, 200000, 6 * RECORDING_CHUNK_MAX, false }, { 200000, 200000, 6 * RECORDING_CHUNK_MAX, true } };
+
+        for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+                struct ssh_service *s = *state;
+                char path[128], kept[128];
+                struct stat st;
+                AUTO(buf) flood = leave_one(s, path);
+                struct kept *k = kept_of(str_of(first_id));
+
+                assert_int_equal(stat(path, &st), 0);
+                k->is_finished = false;
+                k->bytes.len = 0;
+                if (table[i].has_part) {
+                        struct recording_check check = { 0 };
+                        AUTO(buf) all = BUF_MAX(KEPT_MAX);
+                        int fd = open(path, O_RDONLY);
+
+                        assert_int_equal(read(fd, buf_extend(&all, (size_t)st.st_size), (size_t)st.st_size), st.st_size);
+                        close(fd);
+                        assert_null(recording_check_feed(&check, str_slice(buf_str(&all), 0, 300000)));
+                        assert_true(check.whole > 200000 + RECORDING_CHUNK_MAX / 2);
+                        buf_put(&k->bytes, str_slice(buf_str(&all), 0, (size_t)check.whole));
+                }
+                damage(path, table[i].at, table[i].len);
+                s->is_away = false;
+                s->spool = spool_open(s, s->dir);
+                snprintf(kept, sizeof kept, "%s/%s.damaged", s->dir, first_id);
+                await(s, access(kept, F_OK) == 0);
+                assert_int_equal(access(path, F_OK), -1);
+                assert_around(buf_str(&flood), table[i].len > 1 ? 1000 : 1, table[i].most_lost, st.st_size);
+                unlink(kept);
+                end_spool(s);
+                s->spool = spool_open(s, s->dir);
+        }
+}
+
+static void ends_while_it_looks_at_what_an_earlier_run_left(void **state)
+{
+        struct ssh_service *s = *state;
+        char path[128];
+
+        for (int i = 0; i < 20; i++) {
+                AUTO(buf) flood = leave_one(s, path);
+
+                s->is_away = false;
+                s->spool = spool_open(s, s->dir);
+                for (int k = 0; k < i / 4; k++) /* at other moments of it, too */
+                        turn(s, 1);
+                end_spool(s);
+                kept_of(str_of(first_id))->bytes.len = 0;
+                kept_of(str_of(first_id))->is_finished = false;
+                unlink(path);
+                s->spool = spool_open(s, s->dir);
+        }
+        AUTO(buf) flood = leave_one(s, path);
+        s->is_away = false;
+        s->spool = spool_open(s, s->dir);
+        await(s, files_in(s->dir, false) == 0);
+        assert_kept(first_id, buf_str(&flood), true);
+}
+
+static void keeps_a_recording_whose_end_is_damaged(void **state)
+{
+        struct ssh_service *s = *state;
+        char path[128], kept[128];
+        struct stat st;
+        AUTO(buf) flood = leave_one(s, path);
+        AUTO(buf) shown = BUF_MAX(KEPT_MAX);
+        bool has_ended;
+
+        assert_int_equal(stat(path, &st), 0);
+        damage(path, st.st_size - 30, 1); /* in the body of the end, which is there as a whole: no crash leaves that */
+        s->is_away = false;
+        s->spool = spool_open(s, s->dir);
+        snprintf(kept, sizeof kept, "%s/%s.damaged", s->dir, first_id);
+        await(s, access(kept, F_OK) == 0);
+        const struct kept *k = kept_of(str_of(first_id));
+        assert_true(k->is_finished && k->is_aborted);
+        assert_true(shown_in(buf_str(&k->bytes), &shown, &has_ended));
+        assert_int_equal(shown.len, flood.len);
+        struct stat after;
+        assert_int_equal(stat(kept, &after), 0);
+        assert_int_equal(after.st_size, st.st_size);
+}
+
 static void sends_many_of_an_earlier_run_and_leaves_strangers_alone(void **state)
 {
         enum { MANY = 3 * LIMIT_SPOOL_UPLOADS };
@@ -682,6 +821,9 @@ int main(void)
                 T(sends_no_more_than_is_acknowledged),
                 T(keeps_what_the_cluster_refuses),
                 T(sends_what_a_killed_run_left),
+                T(sends_what_stands_around_a_damaged_chunk),
+                T(ends_while_it_looks_at_what_an_earlier_run_left),
+                T(keeps_a_recording_whose_end_is_damaged),
                 T(sends_many_of_an_earlier_run_and_leaves_strangers_alone),
                 T(tells_when_the_disk_takes_no_more),
                 T(says_at_once_when_nothing_can_be_begun),

@@ -7,6 +7,7 @@
  *            └──── a pause ◀──┘                          └─ acks ◀─┘
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "ssh/spool_internal.h"
 
 static void on_retry(void *ctx);
+static void piece_free(void *ctx);
 
 void upload_init(struct spool_file *f)
 {
@@ -68,13 +70,12 @@ void upload_release(struct spool_file *f)
         leave_queue(f);
         f->spool->budget += f->upload.reserved;
         timer_free(f->upload.retry);
-        buf_release(&f->upload.piece);
-        error_free(f->upload.read_error);
+        job_cancel(f->upload.reading, piece_free);
 }
 
 bool upload_is_busy(const struct spool_file *f)
 {
-        return f->upload.call != NULL || f->upload.is_asking || f->upload.is_reading;
+        return f->upload.call != NULL || f->upload.is_asking || (f->upload.reading != NULL && !f->spool->is_closing);
 }
 
 static void stop(struct spool_file *f)
@@ -150,37 +151,65 @@ static void on_done(void *ctx, struct error *err)
 
 /* ---- pieces ---------------------------------------------------------------------------------------------------- */
 
+/* Of the file, or of the hole that it has there. */
+struct piece {
+        struct spool_file *file;
+        int fd; /* the job's own */
+        uint64_t from;
+        struct buf bytes;
+        bool is_hole;
+        uint32_t next; /* of a hole: number of the chunk behind it */
+        struct error *err;
+};
+
+static void piece_free(void *ctx)
+{
+        struct piece *p = ctx;
+
+        if (p->fd >= 0)
+                close(p->fd);
+        buf_release(&p->bytes);
+        error_free(p->err);
+        free(p);
+}
+
 static void read_job(void *ctx)
 {
-        struct spool_file *f = ctx;
-        struct upload *u = &f->upload;
+        struct piece *p = ctx;
 
-        for (size_t at = 0; at < u->piece.len;) {
-                ssize_t n = pread(f->fd, u->piece.ptr + at, u->piece.len - at, (off_t)(u->read_from + at));
+        if (p->is_hole) {
+                size_t part = p->bytes.len;
+
+                buf_clear(&p->bytes);
+                recording_put_hole(&p->bytes, part, p->next);
+                return;
+        }
+        for (size_t at = 0; at < p->bytes.len;) {
+                ssize_t n = pread(p->fd, p->bytes.ptr + at, p->bytes.len - at, (off_t)(p->from + at));
 
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n <= 0) {
-                        u->read_error = n < 0 ? error_errno(errno, "cannot read the recording")
-                                              : error_new(ERROR_DATA_LOSS, "the recording became shorter");
+                        p->err = n < 0 ? error_errno(errno, "cannot read the recording")
+                                       : error_new(ERROR_DATA_LOSS, "the recording became shorter");
                         return;
                 }
                 at += (size_t)n;
         }
 }
 
-static void send_piece(struct spool_file *f)
+static void send_piece(struct spool_file *f, struct str bytes)
 {
         struct upload *u = &f->upload;
         Cteleport__V1__RecordUp up = CTELEPORT__V1__RECORD_UP__INIT;
         Cteleport__V1__RecordChunk chunk = CTELEPORT__V1__RECORD_CHUNK__INIT;
 
         chunk.offset = (int64_t)u->sent;
-        chunk.data = (ProtobufCBinaryData){ .len = u->piece.len, .data = (uint8_t *)u->piece.ptr };
+        chunk.data = (ProtobufCBinaryData){ .len = bytes.len, .data = (uint8_t *)(uintptr_t)bytes.ptr };
         up.payload_case = CTELEPORT__V1__RECORD_UP__PAYLOAD_CHUNK;
         up.chunk = &chunk;
         rpc_client_send(u->call, &up.base);
-        u->sent += u->piece.len;
+        u->sent += bytes.len;
         u->sent_at = loop_now(f->spool->loop);
 }
 
@@ -200,39 +229,75 @@ static bool is_paced(struct spool_file *f)
 
 static void on_read(void *ctx)
 {
-        struct spool_file *f = ctx;
+        struct piece *p = ctx;
+        struct spool_file *f = p->file;
         struct upload *u = &f->upload;
-        AUTO_PTR(error) err = u->read_error;
 
-        u->read_error = NULL;
-        u->is_reading = false;
-        if (err != NULL) {
-                log_warn("A recording cannot be read", LOG_C("session_id", f->id), LOG_ERR(err));
+        u->reading = NULL;
+        if (p->err != NULL) {
+                log_warn("A recording cannot be read", LOG_C("session_id", f->id), LOG_ERR(p->err));
                 f->is_refused = true; /* the next run looks at it anew */
                 if (f->is_published)
                         stop(f);
-        } else if (u->call != NULL && u->has_offset && u->sent == u->read_from && u->reserved >= u->piece.len) {
-                send_piece(f);
+        } else if (u->call != NULL && u->has_offset && u->sent == p->from && u->reserved >= p->bytes.len) {
+                send_piece(f, buf_str(&p->bytes));
         } else {
                 give_back(f, u->reserved); /* the stream it was read for is gone */
         }
-        buf_release(&u->piece);
+        piece_free(p);
         upload_advance(f);
+}
+
+/* How long the next piece is, and whether it stands for (a part of) a hole; 0: the hole cannot be marked from here on. */
+static size_t next_piece(const struct spool_file *f, const struct spool_hole **ret_hole)
+{
+        const struct upload *u = &f->upload;
+        uint64_t end = f->size;
+
+        *ret_hole = NULL;
+        for (size_t i = 0; i < f->hole_count; i++) {
+                const struct spool_hole *h = &f->holes[i];
+
+                if (h->from <= u->sent && u->sent < h->to) {
+                        *ret_hole = h;
+                        return recording_hole_part(h->to - u->sent);
+                }
+                if (h->from > u->sent && h->from < end)
+                        end = h->from;
+        }
+        return end - u->sent < SPOOL_PIECE ? (size_t)(end - u->sent) : SPOOL_PIECE;
+}
+
+/* The cluster has more of the last chunk than the disk here: then that is the end. Elsewhere it has what never was there. */
+static void end_within_hole(struct spool_file *f, const struct spool_hole *hole)
+{
+        if (hole->to == f->size) {
+                f->size = f->upload.sent;
+                upload_advance(f);
+                return;
+        }
+        log_warn("What the cluster has of a damaged recording is not what was written here; it stays in the spool", LOG_C("session_id", f->id));
+        f->is_refused = true;
+        stop(f);
 }
 
 static void read_piece(struct spool_file *f)
 {
         struct upload *u = &f->upload;
-        uint64_t left = f->size - u->sent;
-        size_t len = left < SPOOL_PIECE ? (size_t)left : SPOOL_PIECE;
+        const struct spool_hole *hole;
+        size_t len = next_piece(f, &hole);
 
+        if (len == 0) {
+                end_within_hole(f, hole);
+                return;
+        }
         if (!reserve(f, len))
                 return;
-        u->piece = BUF_MAX(SPOOL_PIECE);
-        buf_extend(&u->piece, len);
-        u->read_from = u->sent;
-        u->is_reading = true;
-        loop_job(f->spool->loop, read_job, on_read, f);
+        struct piece *p = NEW(struct piece);
+        *p = (struct piece){ .file = f, .fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 0), .from = u->sent, .bytes = BUF_MAX(SPOOL_PIECE), .is_hole = hole != NULL,
+                             .next = hole != NULL ? hole->next : 0 };
+        buf_extend(&p->bytes, len);
+        u->reading = loop_job(f->spool->loop, read_job, on_read, p);
 }
 
 static void say_finish(struct spool_file *f)
@@ -329,13 +394,13 @@ void upload_advance(struct spool_file *f)
                 return;
         }
         if (u->call == NULL) {
-                if (u->is_asking || u->is_reading || timer_is_running(u->retry))
+                if (u->is_asking || u->reading != NULL || timer_is_running(u->retry))
                         return;
                 u->is_asking = true;
                 ssh_auth_client(f->spool->service, on_client, f);
                 return;
         }
-        if (!u->has_offset || u->is_reading || u->has_finished_saying)
+        if (!u->has_offset || u->reading != NULL || u->has_finished_saying)
                 return;
         if (u->sent < f->size) {
                 if (!is_paced(f))

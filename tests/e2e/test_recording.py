@@ -149,6 +149,30 @@ def test_an_altered_recording_is_not_played_as_if_it_were_whole(access, alice):
     assert done.code == 1 and "damaged" in done.err or "altered" in done.err
 
 
+def test_a_damaged_chunk_hides_nothing_behind_it(access, alice):
+    shown = record(alice, "root@web-1", typed=[f"echo before; sleep 1.2; echo {'x' * 40}; sleep 1.2; echo after", "exit"])
+    session_id = the_recording(access, alice)["session_id"]
+    path = access.data_dir / f"log/records/{session_id}.rec"
+    whole = path.read_bytes()
+    at = whole.rindex(b"x" * 40)
+    path.write_bytes(whole[:at] + b"?" + whole[at + 1:])
+    for form in ("pty", "text"):
+        done = alice.tsh("play", session_id, f"--format={form}", check=False)
+        assert done.code == 1 and "before" in done.out and "after\n" in done.out.replace("\r", "") and done.out.count("x" * 40) == 1, done.out
+        assert re.search(r"The recording has a hole: chunk \d+ is damaged or missing, \d+ bytes: what was shown from \d\.\d+ s to \d\.\d+ s", done.err), done.err
+    lines = [json.loads(line) for line in alice.tsh("play", session_id, "--format=json", check=False).out.splitlines()]
+    assert [e[1] for e in lines[1:]].count("m") == 1 and "missing" in next(e[2] for e in lines[1:] if e[1] == "m")
+    # One that is set aside is played by its number.
+    path.with_suffix(".damaged-1").write_bytes(path.read_bytes())
+    path.write_bytes(whole)
+    assert shown.startswith(play(alice, session_id, "pty"))
+    aside = alice.tsh("play", "--damaged=1", session_id, "--format=pty", check=False)
+    assert aside.code == 1 and "after" in aside.out and "hole" in aside.err
+    assert "1 set aside" in alice.tsh("recordings", "ls").out
+    assert "complete, 1 set aside" in access.tctl("recordings", "ls").out
+    assert alice.tsh("play", "--damaged=2", session_id, "--format=pty", check=False).code == 1
+
+
 def test_audit_ls_finds_events_by_time_user_and_type(access, alice):
     alice.tsh("ssh", "root@web-1", "echo find me")
     wait_until(lambda: access.events("exec"), "the command is audited")

@@ -38,12 +38,15 @@ static void put_table(struct buf *out, Cteleport__V1__Recording *const *recordin
 
         for (size_t i = 0; i < count; i++) {
                 const Cteleport__V1__Recording *r = recordings[i];
-                AUTO(buf) started = BUF_MAX(128), length = BUF_MAX(128);
+                AUTO(buf) started = BUF_MAX(128), length = BUF_MAX(128), status = BUF_MAX(256);
 
                 put_moment(&started, r->started);
                 put_length(&length, r);
+                buf_put_c(&status, r->status);
+                if (r->set_aside > 0) /* files that were found damaged while it came */
+                        buf_printf(&status, ", %u set aside", r->set_aside);
                 TABLE_ROW(t, str_of(r->session_id), str_of(r->user), str_of(r->login), str_of(r->hostname), buf_str(&started),
-                          buf_str(&length), str_of(r->status), str_of(r->command));
+                          buf_str(&length), buf_str(&status), str_of(r->command));
         }
         table_put(out, t);
 }
@@ -51,7 +54,7 @@ static void put_table(struct buf *out, Cteleport__V1__Recording *const *recordin
 /* What nobody should find: the file of a recording is not what came from the node. */
 static bool is_damaged(const Cteleport__V1__Recording *r)
 {
-        static const char *const statuses[] = { "missing", "short", "long", "altered", "unrecorded" };
+        static const char *const statuses[] = { "missing", "short", "long", "altered", "unrecorded", "damaged" };
 
         for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
                 if (strcmp(r->status, statuses[i]) == 0)
@@ -73,7 +76,7 @@ struct error *recordings_check(Cteleport__V1__Recording *const *recordings, size
         }
         if (first == NULL)
                 return NULL;
-        return error_hint(error_new(ERROR_DATA_LOSS, "%zu of %zu recordings are not on the Auth Service's disk as they came from their nodes; "
+        return error_hint(error_new(ERROR_DATA_LOSS, "%zu of %zu recordings are not on the Auth Service's disk as they came from their nodes, or came with holes; "
                                                      "the first is %s: %s",
                                     damaged, count, first->session_id, first->status),
                           "see what is left: tsh play %s; size and digest are in the audit log: tctl audit ls --type=session.upload",

@@ -24,6 +24,7 @@ const struct flag play_flags[] = {
         { "format", 'f', FLAG_TEXT, .value = "FORMAT", .choices = formats,
           .help = "Print all at once instead: the terminal's bytes, asciicast lines, or text without what steers a terminal" },
         { "speed", .kind = FLAG_TEXT, .value = "SPEED", .fallback = "1x", .choices = pace_speeds, .help = "How fast to begin" },
+        { "damaged", .kind = FLAG_TEXT, .value = "N", .help = "Play the N-th file that was found damaged and set aside, not the recording" },
         { "skip-idle-time", .kind = FLAG_SWITCH, .help = "Do not wait where nothing happened" },
         { NULL },
 };
@@ -33,16 +34,27 @@ const struct argument play_arguments[] = {
         { NULL },
 };
 
+enum { HOLES_TOLD = 50 }; /* one by one; the others as a number */
+
 /* ---- the recording as it comes -------------------------------------------------------------------------------- */
 
 struct tape {
         struct asker *asker;
         const char *session_id;
+        uint32_t set_aside; /* number of such a file; 0: the recording */
         struct recording_reader *reader;
         struct recording_chain chain;
         int64_t offset;
         bool has_ended; /* there is no more, now or ever */
         bool has_end;   /* the recording's own */
+        bool has_begun; /* something of it was shown */
+        bool is_other;  /* its first chunk is not the one that the cluster noted */
+        size_t holes;
+        struct duration hole_at; /* a hole whose end is not known yet; only with is_open */
+        bool is_open;
+        uint64_t missing_bytes, bytes_before; /* in all, and before the open hole */
+        uint32_t missing_chunks, chunks_before, first_missing;
+        struct buf told; /* sentences on holes, for when the terminal is as it was */
         bool is_complete;
         /* how it should be, as the last answer has it */
         int64_t size;
@@ -56,13 +68,18 @@ static void tape_begin(struct tape *t)
         t->reader = recording_reader_new();
         recording_chain_begin(&t->chain, str_of(t->session_id));
         t->offset = 0;
-        t->has_ended = t->has_end = t->is_complete = false;
+        t->has_ended = t->has_end = t->has_begun = t->is_other = t->is_open = t->is_complete = false;
+        t->holes = 0;
+        buf_release(&t->told);
+        t->told = BUF_MAX(64 * KiB);
+        t->missing_bytes = t->missing_chunks = 0;
 }
 
 static void tape_release(struct tape *t)
 {
         recording_reader_free(t->reader);
         recording_chain_release(&t->chain);
+        buf_release(&t->told);
         *t = (struct tape){ 0 };
 }
 
@@ -78,8 +95,8 @@ static bool is_link(ProtobufCBinaryData link, const uint8_t *found)
         return str_equal(str_of_bytes(link.data, link.len), str_of_bytes(found, RECORDING_LINK_LEN));
 }
 
-/* Keeps how the recording should be. One whose first chunk is another session's is refused before anything of it is shown. */
-static struct error *take_expected(struct tape *t, const Cteleport__V1__GetRecordingResponse *r)
+/* Keeps how the recording should be. */
+static void take_expected(struct tape *t, const Cteleport__V1__GetRecordingResponse *r)
 {
         t->is_complete = r->is_complete;
         t->size = r->size;
@@ -87,11 +104,18 @@ static struct error *take_expected(struct tape *t, const Cteleport__V1__GetRecor
         t->has_digest = r->digest.len == sizeof t->digest;
         if (t->has_digest)
                 memcpy(t->digest, r->digest.data, sizeof t->digest);
-        if (r->first.len > 0 && t->chain.chunks > 0 && !is_link(r->first, t->chain.first))
-                return error_hint(error_new(ERROR_DATA_LOSS, "what the cluster has as the recording of this session is another one's, or was altered from "
-                                                             "its beginning on"),
-                                  "the digest of the true one is in the audit log: tctl audit ls --type=session.upload");
-        return NULL;
+        t->is_other = r->first.len > 0 && t->chain.chunks > 0 && !is_link(r->first, t->chain.first);
+}
+
+/* A recording whose first chunk is sound and another session's is refused before anything of it is shown. */
+static struct error *begin(struct tape *t, const struct recording_event *e)
+{
+        t->has_begun = true;
+        if (!t->is_other || e->kind == RECORDING_HOLE)
+                return NULL;
+        return error_hint(error_new(ERROR_DATA_LOSS, "what the cluster has as the recording of this session is another one's, or was altered from its "
+                                                     "beginning on"),
+                          "the digest of the true one is in the audit log: tctl audit ls --type=session.upload");
 }
 
 /* Answers are copied into the arena of an asker; of a long recording that would be all of it. */
@@ -102,26 +126,75 @@ static struct error *fetch(struct tape *t)
 
         request.session_id = (char *)(uintptr_t)t->session_id;
         request.offset = t->offset;
+        request.set_aside = t->set_aside;
         TRY(asker_ask(t->asker, "/cteleport.v1.AdminService/GetRecording", &request.base,
                       &cteleport__v1__get_recording_response__descriptor, &answer));
         const Cteleport__V1__GetRecordingResponse *r = (Cteleport__V1__GetRecordingResponse *)(void *)answer;
         t->offset += (int64_t)r->data.len;
         t->has_ended = r->data.len == 0;
         recording_chain_feed(&t->chain, str_of_bytes(r->data.data, r->data.len));
-        TRY(take_expected(t, r));
+        take_expected(t, r);
         recording_feed(t->reader, str_of_bytes(r->data.data, r->data.len));
+        if (t->has_ended)
+                recording_feed_end(t->reader);
         asker_forget(t->asker);
         return NULL;
+}
+
+/* ---- what is missing ------------------------------------------------------------------------------------------- */
+
+/* Adjacent ones are told as one. */
+static void note_hole(struct tape *t, const struct recording_event *e)
+{
+        if (!t->is_open) {
+                t->is_open = true;
+                t->hole_at = e->at;
+                t->first_missing = e->first_missing;
+                t->bytes_before = t->missing_bytes;
+                t->chunks_before = t->missing_chunks;
+        }
+        t->missing_bytes += e->missing_bytes;
+        t->missing_chunks += e->missing_chunks;
+}
+
+/* What stands behind the hole shows how long it is. */
+static void close_hole(struct tape *t, const struct duration *until)
+{
+        AUTO(buf) line = BUF_MAX(512);
+        uint32_t chunks = t->missing_chunks - t->chunks_before;
+
+        if (chunks > 1)
+                buf_printf(&line, "chunks %u to %u are damaged or missing", t->first_missing, t->first_missing + chunks - 1);
+        else if (chunks == 1)
+                buf_printf(&line, "chunk %u is damaged or missing", t->first_missing);
+        else
+                buf_printf(&line, "what stands before chunk %u is no part of it", t->first_missing);
+        buf_printf(&line, ", %llu bytes", (unsigned long long)(t->missing_bytes - t->bytes_before));
+        if (until != NULL)
+                buf_printf(&line, ": what was shown from %.3f s to %.3f s", (double)t->hole_at.ns / 1e9, (double)until->ns / 1e9);
+        else
+                buf_printf(&line, ": what was shown from %.3f s on", (double)t->hole_at.ns / 1e9);
+        if (t->holes++ < HOLES_TOLD)
+                buf_printf(&t->told, "The recording has a hole: %s.\n", buf_c(&line));
+        t->is_open = false;
 }
 
 /* *ret_have false: there is no more. The recording's end is kept back: something may stand behind it. */
 static struct error *tape_next(struct tape *t, struct recording_event *ret, bool *ret_have)
 {
         for (;;) {
+                bool had_ended = t->has_ended;
+
                 TRY(recording_next(t->reader, ret, ret_have));
+                if (*ret_have && !t->has_begun)
+                        TRY(begin(t, ret));
+                if (*ret_have && ret->kind == RECORDING_HOLE)
+                        note_hole(t, ret);
+                else if (*ret_have && t->is_open)
+                        close_hole(t, &ret->at);
                 if (*ret_have && ret->kind == RECORDING_END)
                         t->has_end = true;
-                else if (*ret_have || t->has_ended)
+                else if (*ret_have || had_ended)
                         return NULL;
                 else
                         TRY(fetch(t));
@@ -148,9 +221,29 @@ static struct error *check_file(const struct tape *t)
         return NULL;
 }
 
+/* What is missing, each hole in a sentence; on stderr, when the terminal is as it was. */
+static struct error *tell_holes(struct tape *t)
+{
+        if (t->is_open)
+                close_hole(t, NULL);
+        if (t->holes == 0)
+                return NULL;
+        fwrite(t->told.ptr, 1, t->told.len, stderr);
+        if (t->holes > HOLES_TOLD)
+                fprintf(stderr, "The recording has %zu more holes.\n", t->holes - HOLES_TOLD);
+        if (t->is_other)
+                fprintf(stderr, "Its first chunk is damaged: nothing proves that the rest is of this session.\n");
+        return error_hint(error_new(ERROR_DATA_LOSS, "the recording is not whole: it is damaged in %zu place%s, where %llu bytes are missing", t->holes,
+                                    t->holes == 1 ? "" : "s", (unsigned long long)t->missing_bytes),
+                          "what stands around them was shown; behind the first hole it cannot be compared with the digest of the recording");
+}
+
 /* After the last byte. */
 static struct error *check_end(const struct tape *t)
 {
+        if (strcmp(t->status, "set-aside") == 0)
+                return error_hint(error_new(ERROR_DATA_LOSS, "this is a file that was set aside because it was not as it had come from the node"),
+                                  "the recording that took its place: tsh play %s", t->session_id);
         TRY(check_file(t));
         if (strcmp(t->status, "aborted") == 0) { /* as it came: nothing is missing that the cluster ever had */
                 fprintf(stderr, "The recording stops before the end of the session: its node was lost or stopped, and the rest with it.\n");
@@ -180,8 +273,22 @@ static struct error *write_all(struct str bytes)
         return NULL;
 }
 
+/* asciicast has an event for a note: a marker. A lost header is replaced, so that players take the rest. */
+static struct error *print_hole(const struct recording_event *e)
+{
+        AUTO(buf) line = BUF_MAX(512);
+
+        if (e->first_missing == 0 && e->missing_chunks > 0)
+                buf_printf(&line, "{\"version\":2,\"width\":80,\"height\":24}\n");
+        buf_printf(&line, "[%lld.%06lld,\"m\",\"%llu bytes of the recording are missing here\"]\n", (long long)(e->at.ns / 1000000000),
+                   (long long)(e->at.ns / 1000 % 1000000), (unsigned long long)e->missing_bytes);
+        return write_all(buf_str(&line));
+}
+
 static struct error *print_event(const struct recording_event *e, const char *format, struct plain_text *plain)
 {
+        if (strcmp(format, "json") == 0 && e->kind == RECORDING_HOLE)
+                return print_hole(e);
         if (strcmp(format, "json") == 0) {
                 TRY(write_all(e->line));
                 return write_all(STR("\n"));
@@ -364,6 +471,18 @@ static struct error *play_on_screen(struct tape *t, const struct flags *given)
         return play_tape(t, &pace, &screen.keys);
 }
 
+static struct error *read_number(const char *text, uint32_t *ret)
+{
+        *ret = 0;
+        if (text == NULL)
+                return NULL;
+        if (text[0] < '1' || text[0] > '9' || text[1] != '\0')
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--damaged takes the number of a file that was set aside"),
+                                  "`tsh recordings ls` shows how many there are");
+        *ret = (uint32_t)(text[0] - '0');
+        return NULL;
+}
+
 struct error *play_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
@@ -382,9 +501,11 @@ struct error *play_run(void *ctx, const struct flags *given)
         TRY(person_load(given, &p));
         TRY(asker_open(&a, &p));
         t = (struct tape){ .asker = &a, .session_id = id.ptr };
+        TRY(read_number(flags_text(given, "damaged"), &t.set_aside));
         tape_begin(&t);
         if (format == NULL && (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)))
                 format = "pty";
         TRY(format == NULL ? play_on_screen(&t, given) : print_tape(&t, format));
+        TRY(tell_holes(&t));
         return t.has_ended ? check_end(&t) : NULL; /* whoever left before has not asked */
 }
