@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "access/labels.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "resource/access_role.h"
@@ -112,6 +113,8 @@ enum access_reach access_may(const struct access_person *p, const char *kind, un
 /* Calls each for every login that the list names, templates filled in; until each says true. */
 static bool any_login(const struct access_person *p, const Cteleport__V1__RoleConditions *c, bool (*each)(void *ctx, struct str login), void *ctx)
 {
+        bool is_filled_in = false;
+
         for (size_t i = 0; c != NULL && i < c->n_logins; i++) {
                 struct str login = str_of(c->logins[i]);
 
@@ -120,9 +123,10 @@ static bool any_login(const struct access_person *p, const Cteleport__V1__RoleCo
                                 return true;
                         continue;
                 }
-                for (size_t j = 0; j < p->trait_login_count; j++)
+                for (size_t j = 0; j < p->trait_login_count && !is_filled_in; j++)
                         if (each(ctx, p->trait_logins[j]))
                                 return true;
+                is_filled_in = true; /* a second template of the list names the same */
         }
         return false;
 }
@@ -147,45 +151,60 @@ static const Cteleport__V1__Role *denier_of_login(const struct access_person *p,
         return NULL;
 }
 
+/* Sorted; each once. */
 struct collection {
-        struct str *list; /* NULL: only counting */
+        const struct access_person *person;
+        struct str *list;
         size_t count;
+        bool is_full;
 };
+
+/* Where the login is, or belongs. */
+static size_t place_of(const struct collection *c, struct str login)
+{
+        size_t low = 0, high = c->count;
+
+        while (low < high) {
+                size_t middle = (low + high) / 2;
+
+                if (str_compare(c->list[middle], login) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
 
 static bool collect(void *ctx, struct str login)
 {
         struct collection *c = ctx;
+        size_t at = place_of(c, login);
 
-        if (c->list != NULL)
-                c->list[c->count] = login;
+        if ((at < c->count && str_equal(c->list[at], login)) || !name_is_login(login) || denier_of_login(c->person, login) != NULL)
+                return false;
+        if (c->count == LIMIT_CERT_NAMES) {
+                c->is_full = true;
+                return true;
+        }
+        memmove(c->list + at + 1, c->list + at, (c->count - at) * sizeof *c->list);
+        c->list[at] = login;
         c->count++;
         return false;
 }
 
-static int compare_logins(const void *a, const void *b)
+struct error *access_logins(const struct access_person *p, struct arena *a, struct str **ret, size_t *ret_count)
 {
-        return str_compare(*(const struct str *)a, *(const struct str *)b);
-}
+        struct collection all = { .person = p, .list = arena_alloc(a, LIMIT_CERT_NAMES * sizeof *all.list) };
 
-struct str *access_logins(const struct access_person *p, struct arena *a, size_t *ret_count)
-{
-        struct collection all = { 0 };
-        size_t kept = 0;
-
-        for (size_t i = 0; i < p->role_count; i++)
+        for (size_t i = 0; i < p->role_count && !all.is_full; i++)
                 (void)any_login(p, allow_of(p->roles[i]), collect, &all);
-        all = (struct collection){ .list = arena_alloc(a, (all.count + 1) * sizeof *all.list) };
-        for (size_t i = 0; i < p->role_count; i++)
-                (void)any_login(p, allow_of(p->roles[i]), collect, &all);
-        qsort(all.list, all.count, sizeof *all.list, compare_logins);
-        for (size_t i = 0; i < all.count; i++) {
-                bool is_again = kept > 0 && str_equal(all.list[kept - 1], all.list[i]);
-
-                if (!is_again && name_is_login(all.list[i]) && denier_of_login(p, all.list[i]) == NULL)
-                        all.list[kept++] = all.list[i];
-        }
-        *ret_count = kept;
-        return all.list;
+        if (all.is_full)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the roles of user \"%.*s\" name more than the %d logins that one certificate may have",
+                                            STR_ARG(p->name), LIMIT_CERT_NAMES),
+                                  "an administrator can give the user fewer roles, or name fewer logins in the roles and in the user's trait \"logins\"");
+        *ret = all.list;
+        *ret_count = all.count;
+        return NULL;
 }
 
 /* ---- nodes ---------------------------------------------------------------------------------------------------------- */

@@ -72,8 +72,11 @@ struct access_session access_most(const struct access_person *p);
 /* Whether the node is visible to the person: some role's labels match and none denies it. */
 bool access_sees_node(const struct access_person *p, const struct access_label *labels, size_t label_count);
 
-/* All logins that some role grants and none denies, sorted, each once; in the arena. Valid names only. */
-struct str *access_logins(const struct access_person *p, struct arena *a, size_t *ret_count);
+/*
+ * All logins that some role grants and none denies, sorted, each once; in the arena. Valid names only. RESOURCE_EXHAUSTED for more
+ * than LIMIT_CERT_NAMES: roles times logins times the values of a trait are as many as their authors like.
+ */
+struct error *access_logins(const struct access_person *p, struct arena *a, struct str **ret, size_t *ret_count) MUST_USE;
 
 /* The shortest max_session_ttl of the roles; `otherwise` when none says. */
 struct duration access_max_ttl(const struct access_person *p, struct duration otherwise);

@@ -102,7 +102,8 @@ struct audit_log;
 struct error *audit_log_open(struct loop *l, const char *dir, struct audit_log **ret) MUST_USE;
 /* Takes the record; done once from the loop when it is durable, or with an error (disk full): then refuse. done may be NULL. */
 void audit_write(struct audit_log *log, struct audit_record *r, void (*done)(void *ctx, struct error *err), void *ctx);
-/* The same for a line that audit_record_text() gave earlier; copied. */
+/* The same for a line that audit_record_text() gave earlier, which audit_is_line() tells from what is none; copied. */
+bool audit_is_line(struct str line);
 void audit_append_text(struct audit_log *log, struct str line, void (*done)(void *ctx, struct error *err), void *ctx);
 /* Finishes what was asked. */
 void audit_log_close(struct audit_log *log, void (*closed)(void *ctx), void *ctx);

@@ -404,9 +404,14 @@ static void advance(void *ctx)
         }
 }
 
+bool audit_is_line(struct str line)
+{
+        return line.len > 1 && line.len <= LIMIT_AUDIT_RECORD && line.ptr[0] == '{' && str_find_char(line, '\n') == line.len - 1;
+}
+
 void audit_append_text(struct audit_log *log, struct str line, void (*done)(void *ctx, struct error *err), void *ctx)
 {
-        if (line.len == 0 || line.len > LIMIT_AUDIT_RECORD || line.ptr[line.len - 1] != '\n')
+        if (!audit_is_line(line))
                 bug("%zu bytes are not a line of the audit log", line.len);
         struct entry *e = mem_alloc(sizeof *e + line.len);
         e->done = done;

@@ -43,6 +43,7 @@ struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage 
         q->who = BUF_MAX(1 * KiB);
         q->user = arena_str(q->arena, str_of(caller->user));
         caller_describe(caller, &q->who);
+        /* It was read once, into an arena of LIMIT_RPC_MEMORY_FACTOR times LIMIT_RPC: this one is larger. */
         struct error *err = message_copy(q->arena, first, &copy);
         if (err != NULL)
                 bug("a message that was read once cannot be read again: %s", err->what);
@@ -65,6 +66,12 @@ static void admin_free(struct admin_request *q)
 
 void admin_reply(struct admin_request *q, const ProtobufCMessage *answer)
 {
+        struct error *err = arena_check(q->arena, "the answer");
+
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
         if (q->call != NULL)
                 rpc_call_reply(q->call, answer);
         admin_free(q);
@@ -130,8 +137,8 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
         for (; err == NULL && seen < page->count; seen++) {
                 ProtobufCMessage *message = NULL;
 
-                err = l->show(q, &page->items[seen], &message);
-                if (err == NULL && message != NULL && !listing_add(q, l, message))
+                record_skip(page->items[seen].key, l->show(q, &page->items[seen], &message));
+                if (message != NULL && !listing_add(q, l, message))
                         break;
                 last = page->items[seen].key;
         }

@@ -100,7 +100,7 @@ static struct error *check_not_held(struct admin_request *q, struct str role)
 
 static struct error *check_delete(struct admin_request *q, struct change *c)
 {
-        if (directory_role(q->auth->directory, c->name, &c->present) == NULL)
+        if (directory_role(q->auth->directory, c->name, &c->present) == NULL && c->present == 0)
                 return change_not_found("role", c->name);
         for (size_t i = 0; access_preset_names[i] != NULL; i++)
                 if (str_equal(c->name, str_of(access_preset_names[i])))

@@ -190,9 +190,7 @@ static void keep_what_is_ours(struct admin_request *q, Cteleport__V1__UserSpec *
         cteleport__v1__timestamp__init(now);
         now->seconds = walltime_unix(loop_wall(&q->auth->loop));
         by->time = now;
-        by->user = arena_alloc(q->arena, sizeof *by->user);
-        cteleport__v1__user_name__init(by->user);
-        by->user->name = (char *)(uintptr_t)arena_str(q->arena, buf_str(&q->who)).ptr;
+        by->user = (char *)(uintptr_t)arena_str(q->arena, buf_str(&q->who)).ptr;
         spec->created_by = by;
 }
 
@@ -244,7 +242,7 @@ void admin_delete_user(struct rpc_call *call, const ProtobufCMessage *first)
         struct error *err = NULL;
 
         *c = (struct change){ .kind = "user", .prefix = USER_PREFIX, .name = name };
-        if (directory_user(q->auth->directory, name, &c->present) == NULL)
+        if (directory_user(q->auth->directory, name, &c->present) == NULL && c->present == 0)
                 err = change_not_found("user", name);
         if (err == NULL)
                 err = check_not_last(q, name);

@@ -39,6 +39,7 @@ struct section {
         const struct section_type *type;
         struct store_watch *watch;
         struct map records; /* name -> struct record, owned */
+        struct map unreadable; /* name -> revision of a record that cannot be read */
 };
 
 struct directory_watch {
@@ -114,6 +115,25 @@ static struct error *section_take(struct section *s, const struct store_item *it
         return NULL;
 }
 
+/*
+ * A user or role that cannot be read grants nothing. A lock that cannot be read shuts nobody out, but for what was read of it
+ * before: the log says so at each start.
+ */
+static void take_or_skip(struct section *s, const struct store_item *item)
+{
+        struct str name = str_slice(item->key, strlen(s->type->prefix), item->key.len);
+        struct error *err = section_take(s, item);
+
+        if (err == NULL) {
+                map_remove(&s->unreadable, name);
+                return;
+        }
+        if (s->type != &section_types[LOCKS])
+                record_free(map_remove(&s->records, name));
+        map_put(&s->unreadable, name, (void *)(uintptr_t)item->revision);
+        record_skip(item->key, err);
+}
+
 static const struct record *find(const struct directory *d, enum section_kind kind, struct str name)
 {
         return map_get(&d->sections[kind].records, name);
@@ -131,6 +151,7 @@ static void directory_free(struct directory *d)
         for (size_t i = 0; i < SECTIONS; i++) {
                 map_each(&d->sections[i].records, free_record, NULL);
                 map_release(&d->sections[i].records);
+                map_release(&d->sections[i].unreadable);
         }
         free(d);
 }
@@ -194,12 +215,9 @@ static void on_change(void *ctx, const struct store_item *item, bool deleted)
 
         if (deleted) {
                 record_free(map_remove(&s->records, name));
+                map_remove(&s->unreadable, name);
         } else {
-                struct error *err = section_take(s, item);
-
-                /* What cannot be read grants nothing; a lock among it would, but nobody but this process writes here. */
-                if (err != NULL)
-                        bug("what was just written cannot be read: %s", err->what);
+                take_or_skip(s, item);
         }
         tell_soon(s->directory);
 }
@@ -227,7 +245,7 @@ static void write_presets(struct directory *d)
         for (size_t i = 0; access_preset_names[i] != NULL; i++) {
                 AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
-                if (find(d, ROLES, str_of(access_preset_names[i])) != NULL)
+                if (find(d, ROLES, str_of(access_preset_names[i])) != NULL || map_get(&d->sections[ROLES].unreadable, str_of(access_preset_names[i])) != NULL)
                         continue;
                 buf_put(&key, ROLE_PREFIX);
                 buf_put_c(&key, access_preset_names[i]);
@@ -243,7 +261,7 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
         struct str last = { 0 };
 
         for (size_t i = 0; err == NULL && i < page->count; i++) {
-                err = section_take(s, &page->items[i]);
+                take_or_skip(s, &page->items[i]);
                 last = page->items[i].key;
         }
         if (err == NULL && d->auth->is_stopping) /* the store must not be asked any more */
@@ -308,8 +326,11 @@ static const ProtobufCMessage *look_up(const struct directory *d, enum section_k
 {
         const struct record *r = find(d, kind, name);
 
-        if (r == NULL)
+        if (r == NULL) { /* one that cannot be read can be replaced and deleted */
+                if (ret_revision != NULL)
+                        *ret_revision = (uint64_t)(uintptr_t)map_get(&d->sections[kind].unreadable, name);
                 return NULL;
+        }
         if (ret_revision != NULL)
                 *ret_revision = r->revision;
         return r->message;

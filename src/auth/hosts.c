@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
@@ -104,6 +105,14 @@ static void on_item(void *ctx, const struct store_item *item, struct error *err)
         if (err != NULL)
                 err = error_because(error_new(ERROR_DATA_LOSS, "a stored host record cannot be read"), err);
         find_finish(f, err == NULL ? msg : NULL, item->revision, err);
+}
+
+void record_skip(struct str key, struct error *err)
+{
+        if (err == NULL)
+                return;
+        log_error("A stored record cannot be read, and is left out", LOG_STR("key", key), LOG_ERR(err));
+        error_free(err);
 }
 
 void host_find(struct auth *a, struct str host_id,

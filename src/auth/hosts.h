@@ -12,6 +12,12 @@
 #define NAME_PREFIX STR("/names/")
 #define PRESENCE_PREFIX STR("/presence/")
 
+/*
+ * A stored record that cannot be read (err owned; NULL: it can) is told in the log, and otherwise as if it were not there: one
+ * of them must not end a listing, or the process. Whether a record that is looked for by its key may be missing is for its owner.
+ */
+void record_skip(struct str key, struct error *err);
+
 void host_key(struct str host_id, struct buf *out);
 void name_key(struct str host_name, struct str cluster, struct buf *out); /* canonical form: see name_put_canonical */
 void presence_key(struct str host_id, struct buf *out);

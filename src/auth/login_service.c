@@ -230,12 +230,12 @@ static void on_certs(void *ctx, const Cteleport__Internal__V1__UserCerts *certs,
 
 /* ---- who they are, and what they may ------------------------------------------------------------------------- */
 
-static void take_names(struct login *l, const struct access_person *person)
+static struct error *take_names(struct login *l, const struct access_person *person)
 {
-        struct str *roles = arena_alloc(l->arena, person->role_count * sizeof *roles);
+        struct str *roles = arena_alloc(l->arena, person->role_count * sizeof *roles), *logins = NULL;
         size_t count = 0;
-        struct str *logins = access_logins(person, l->arena, &count);
 
+        TRY(access_logins(person, l->arena, &logins, &count));
         for (size_t i = 0; i < person->role_count; i++)
                 roles[i] = arena_str(l->arena, str_of(person->roles[i]->metadata->name));
         for (size_t i = 0; i < count; i++)
@@ -244,6 +244,7 @@ static void take_names(struct login *l, const struct access_person *person)
         l->role_count = person->role_count;
         l->logins = logins;
         l->login_count = count;
+        return arena_check(l->arena, "the login");
 }
 
 static struct error *check_locks(const struct login *l)
@@ -272,10 +273,10 @@ static void certify(struct login *l)
         struct access_person person;
         struct error *err = directory_person(l->auth->directory, l->user, l->arena, &person);
 
-        if (err == NULL) {
-                take_names(l, &person);
+        if (err == NULL)
+                err = take_names(l, &person);
+        if (err == NULL)
                 err = check_locks(l);
-        }
         if (err == NULL && l->role_count == 0)
                 err = error_hint(error_new(ERROR_PERMISSION_DENIED, "the user has no roles"),
                                  "an administrator can give one: tctl users update %.*s --set-roles=access", STR_ARG(l->user));

@@ -102,7 +102,7 @@ static void on_change(void *ctx, const struct store_item *item, bool deleted)
         struct entry *e = map_get(&n->by_id, id_of(item->key));
 
         if (!deleted)
-                error_free(note_item(n, item)); /* a record that cannot be read names nobody */
+                record_skip(item->key, note_item(n, item));
         else if (e != NULL)
                 forget(n, e);
 }
@@ -186,7 +186,7 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
                 return;
         }
         for (size_t i = 0; err == NULL && i < page->count; i++)
-                error_free(note_item(n, &page->items[i]));
+                record_skip(page->items[i].key, note_item(n, &page->items[i]));
         if (err == NULL && !page->is_last)
                 store_range(n->auth->store, PRESENCE_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_page, n);
         else

@@ -5,6 +5,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "loop/loop.h"
@@ -108,6 +109,10 @@ static void take_event(struct outbox *o, const struct store_item *item)
 
         if (item->key.len != KEY_LEN || map_get(&o->known, uid) != NULL)
                 return;
+        if (!audit_is_line(item->value)) {
+                log_error("A stored event of the audit cannot be read, and is left out", LOG_STR("key", item->key));
+                return;
+        }
         struct event *e = NEW(struct event);
         e->outbox = o;
         memcpy(e->key, item->key.ptr, KEY_LEN);

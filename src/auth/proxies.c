@@ -155,7 +155,7 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
         struct proxies *p = ctx;
 
         for (size_t i = 0; err == NULL && i < page->count; i++)
-                err = note_item(p, &page->items[i]);
+                record_skip(page->items[i].key, note_item(p, &page->items[i]));
         if (err == NULL && p->auth->is_stopping) /* the store must not be asked any more */
                 err = error_new(ERROR_CANCELLED, "the Auth Service is stopping");
         if (err != NULL || page->is_last || page->count == 0)

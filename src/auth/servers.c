@@ -73,7 +73,7 @@ static void on_change(void *ctx, const struct store_item *item, bool deleted)
         if (deleted)
                 server_free(map_remove(&s->by_id, id_of(item->key)));
         else
-                error_free(take(s, item)); /* what was just written can be read */
+                record_skip(item->key, take(s, item));
 }
 
 static void on_page(void *ctx, const struct store_page *page, struct error *err)
@@ -81,7 +81,7 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
         struct servers *s = ctx;
 
         for (size_t i = 0; err == NULL && i < page->count; i++)
-                err = take(s, &page->items[i]);
+                record_skip(page->items[i].key, take(s, &page->items[i]));
         if (err == NULL && s->auth->is_stopping) /* the store must not be asked any more */
                 err = error_new(ERROR_CANCELLED, "the Auth Service is stopping");
         if (err != NULL || page->is_last || page->count == 0)

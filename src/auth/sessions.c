@@ -246,7 +246,7 @@ static void tell_ready(struct sessions *s, struct error *err)
         sessions_leave(s);
 }
 
-static struct error *find_lost(struct sessions *s, const struct store_page *page)
+static void find_lost(struct sessions *s, const struct store_page *page)
 {
         for (size_t i = 0; i < page->count; i++) {
                 struct connection c = { 0 };
@@ -257,9 +257,8 @@ static struct error *find_lost(struct sessions *s, const struct store_page *page
                 if (err == NULL && c.record->is_begun)
                         sessions_note_lost(s, str_of(c.record->connection_id));
                 connection_release(&c);
-                TRY(err);
+                record_skip(page->items[i].key, err);
         }
-        return NULL;
 }
 
 static void on_connections(void *ctx, const struct store_page *page, struct error *err)
@@ -267,7 +266,7 @@ static void on_connections(void *ctx, const struct store_page *page, struct erro
         struct sessions *s = ctx;
 
         if (err == NULL && !s->is_closing)
-                err = find_lost(s, page);
+                find_lost(s, page);
         if (err == NULL && !page->is_last && !s->is_closing)
                 store_range(s->auth->store, CONNECTION_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_connections, s);
         else

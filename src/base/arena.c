@@ -22,6 +22,7 @@ struct arena {
         struct block *blocks; /* newest first */
         size_t used;
         size_t cap;
+        bool is_overdrawn;
 };
 
 struct arena *arena_new(size_t cap)
@@ -45,12 +46,9 @@ void arena_free(struct arena *a)
         free(a);
 }
 
-void *arena_try_alloc(struct arena *a, size_t size)
+static void *take(struct arena *a, size_t size)
 {
         size_t align = alignof(max_align_t);
-
-        if (size > a->cap - a->used)
-                return NULL;
         size_t rounded = (size + align - 1) / align * align;
         struct block *b = a->blocks;
         if (b == NULL || rounded > b->room - b->used) {
@@ -71,13 +69,22 @@ void *arena_try_alloc(struct arena *a, size_t size)
         return at;
 }
 
+void *arena_try_alloc(struct arena *a, size_t size)
+{
+        return size > a->cap - a->used ? NULL : take(a, size);
+}
+
 void *arena_alloc(struct arena *a, size_t size)
 {
-        void *at = arena_try_alloc(a, size);
+        a->is_overdrawn |= size > a->cap - a->used;
+        return take(a, size);
+}
 
-        if (at == NULL)
-                bug("arena of %zu bytes is full", a->cap);
-        return at;
+struct error *arena_check(const struct arena *a, const char *what)
+{
+        if (!a->is_overdrawn)
+                return NULL;
+        return error_new(ERROR_RESOURCE_EXHAUSTED, "%s needs more memory than the %zu KiB it may have", what, a->cap / KiB);
 }
 
 struct str arena_str(struct arena *a, struct str s)

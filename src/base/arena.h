@@ -8,19 +8,24 @@
 #define BASE_ARENA_H
 
 #include "base/compiler.h"
+#include "base/error.h"
 #include "base/str.h"
 
 struct arena;
 
-/* An arena that hands out at most cap bytes in all; memory is taken from the system as it is needed. */
+/*
+ * An arena for cap bytes in all; memory is taken from the system as it is needed. Whoever asks for more gets it, so that nothing
+ * ends a process whose peers and stored data decide the sizes, and the arena is overdrawn from then on: whoever answers
+ * from it asks arena_check() first.
+ */
 struct arena *arena_new(size_t cap) MUST_USE;
 void arena_free(struct arena *a);
 DEFINE_AUTO_PTR(arena);
 
-/* size zeroed bytes, aligned for anything; dies when the cap is passed: for our own needs. */
+/* size zeroed bytes, aligned for anything; overdraws. Dies only when the system has no memory. */
 void *arena_alloc(struct arena *a, size_t size) MUST_USE;
 
-/* The same for sizes a peer can influence: NULL when the cap would be passed. */
+/* The same without overdrawing: NULL when the cap would be passed. For whatever multiplies sizes of others. */
 void *arena_try_alloc(struct arena *a, size_t size) MUST_USE;
 
 /* Copies s; the copy lives as long as the arena. */
@@ -29,7 +34,10 @@ struct str arena_str(struct arena *a, struct str s);
 /* A C string of s in the arena, or NULL if s holds a NUL or the cap is passed. */
 const char *str_to_c(struct arena *a, struct str s);
 
-/* printf into the arena; dies past the cap. */
+/* RESOURCE_EXHAUSTED, naming `what`, when more than the cap was handed out. */
+struct error *arena_check(const struct arena *a, const char *what) MUST_USE;
+
+/* printf into the arena; overdraws. */
 const char *arena_printf(struct arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Bytes handed out so far. */

@@ -109,10 +109,7 @@ void child_end(struct child *c, struct duration within);
 
 void child_outcome(const struct child *c, struct session_outcome *ret);
 
-/*
- * Signals stay blocked: whatever comes between the end of the child and that of this process, such as the hang-up of a
- * terminal whose end was seen first, must not keep the end of the session from being told.
- */
+/* Lets the signals go where they went before. */
 void child_release(struct child *c);
 
 /* ---- the two ways to hold it --------------------------------------------------------------------------------- */

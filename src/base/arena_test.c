@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/arena.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static void is_overdrawn_and_says_so(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(1000);
+
+        (void)state;
+        assert_non_null(arena_try_alloc(a, 900));
+        assert_null(arena_check(a, "the answer"));
+        assert_null(arena_try_alloc(a, 200));
+        assert_null(arena_check(a, "the answer"));
+        char *more = arena_alloc(a, 100000);
+        more[0] = more[99999] = 1;
+        assert_int_equal(arena_str(a, STR("and this")).len, 8);
+        assert_string_equal(arena_printf(a, "%d", 7), "7");
+        assert_null(arena_try_alloc(a, 1));
+        AUTO_PTR(error) err = arena_check(a, "the answer");
+        assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_non_null(strstr(err->what, "the answer"));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = { cmocka_unit_test(is_overdrawn_and_says_so) };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
