@@ -46,7 +46,10 @@ struct error *login_permit_sign(const struct login_permit *p, const struct key *
 struct error *login_permit_check(const struct login_permit *p, struct str signature, struct str certificate, struct str ca,
                                  const struct ca_pins *pins, struct walltime now) MUST_USE;
 
-/* Before a sandbox without files: OpenSSL sets itself up when it is first used. Reads no configuration of the host. */
+/*
+ * Before a sandbox without files, and while an answer is awaited: OpenSSL sets itself and each algorithm up when it is first
+ * used. Reads no configuration of the host.
+ */
 struct error *login_permit_prepare(void) MUST_USE;
 
 #endif

@@ -94,10 +94,6 @@ struct error *session_authorize(const struct session_options *o, const char *log
         TRY(base64_decode(&wire, str_of(certificate)));
         TRY(buf_finish(&wire, "the certificate"));
         TRY(channel_open(&channel, o->socket, o->server));
-        TRY(login_permit_prepare()); /* the libraries look for their files before there are none */
-        /* Its system calls leave no way to a file, with Landlock or without; the operator's setting does not reach us through sshd. */
-        (void)setenv(SANDBOX_LANDLOCK_SETTING, "optional", 1);
-        TRY(sandbox_enter(SANDBOX_AUTHORIZE, (struct sandbox_paths){ 0 }));
         random_bytes(nonce, sizeof nonce);
         struct login_permit asked = {
                 .connection_id = str_of(o->connection),
@@ -106,7 +102,13 @@ struct error *session_authorize(const struct session_options *o, const char *log
                 .certificate = buf_str(&wire),
                 .nonce = str_of_bytes(nonce, sizeof nonce),
         };
+        /* sshd waits for us, twice for each login: the question is on its way while the libraries prepare themselves. */
         put_authorize(&channel, &asked);
+        TRY(channel_flush(&channel, MILLISECONDS(TIMEOUT_SESSION_FLUSH)));
+        TRY(login_permit_prepare()); /* the libraries look for their files before there are none */
+        /* Its system calls leave no way to a file, with Landlock or without; the operator's setting does not reach us through sshd. */
+        (void)setenv(SANDBOX_LANDLOCK_SETTING, "optional", 1);
+        TRY(sandbox_enter(SANDBOX_AUTHORIZE, (struct sandbox_paths){ 0 }));
         TRY(channel_await(&channel, MILLISECONDS(TIMEOUT_SESSION_ANSWER), &down));
         TRY(check_answer(o, &asked, down));
         return answer_sshd(o, &asked, out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loaded into sshd; see sshd_preload.h. It changes four things that sshd does, and no other:
+ * Loaded into sshd; see sshd_preload.h. It changes five things that sshd does, and no other:
  *
  *   - execve of the login shell for the ForceCommand becomes execve of the program of a session: the shell, its start-up files
  *     and everything that an environment can do to a shell or to ld.so come after the recorder, not before it. The
@@ -8,10 +8,12 @@
  *   - That program is executed from a file in memory which the account may execute but not read, so the kernel makes the process
  *     undumpable from its first instruction (execve(2), PR_SET_DUMPABLE): no other program of the account ever traces it,
  *     opens its memory or descriptors, or sees the file.
+ *   - ssh-authorize is executed from a file in memory, too, instead of by env(1) and the whole of `teleport`: the same code, as the
+ *     same user, without the libraries of the services. When that cannot be, sshd runs what its options say.
  *   - What PAM puts into the environment stays aside until then, so that /etc/ssh/sshrc does not run with it.
  *   - The terminals that sshd makes stay root's, mode 0600: only the program of the session has them, by inheritance.
  *
- * It fails closed: when the program cannot be started nothing is.
+ * It fails closed: when the program of a session cannot be started nothing is.
  */
 #include "session/sshd_preload.h"
 
@@ -39,7 +41,7 @@ enum { WORDS_MAX = 16, NOTHING_RAN = 255 };
 
 static const char forced_option[] = "ForceCommand=";
 
-extern const char session_image[], session_image_end[];
+extern const char session_image[], session_image_end[], authorize_image[], authorize_image_end[];
 
 static char *library;  /* its own image, for an sshd that executes the rest of itself; NULL: it does not */
 static size_t library_len;
@@ -279,13 +281,13 @@ static bool write_all(int fd, const char *at, size_t len)
 }
 
 /* A file that nobody but this process has, and that the account cannot read. -1: it cannot be made, see errno. */
-static int make_program(void)
+static int make_program(const char *name, const char *image, const char *image_end)
 {
-        int fd = memfd_create("ssh-session", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+        int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
 
         if (fd < 0 && errno == EINVAL)
-                fd = memfd_create("ssh-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd < 0 || !write_all(fd, session_image, (size_t)(session_image_end - session_image)) || fchmod(fd, 0111) < 0 ||
+                fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0 || !write_all(fd, image, (size_t)(image_end - image)) || fchmod(fd, 0111) < 0 ||
             fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0)
                 return -1;
         return fd;
@@ -304,7 +306,7 @@ static __attribute__((noreturn)) void start_session(const char *shell, char *con
         sigprocmask(SIG_BLOCK, &all, NULL);
         environment = plan_environment(of_sshd);
         if (environment != NULL && plan_words(forced + strlen(first), shell, words)) {
-                fd = make_program();
+                fd = make_program("ssh-session", session_image, session_image_end);
                 if (fd >= 0)
                         syscall(SYS_execveat, fd, "", words, environment, AT_EMPTY_PATH);
         }
@@ -312,11 +314,27 @@ static __attribute__((noreturn)) void start_session(const char *shell, char *con
         _exit(NOTHING_RAN);
 }
 
+/* ---- ssh-authorize ---------------------------------------------------------------------------------------------------- */
+
+/* "/usr/bin/env PROGRAM ssh-authorize …", the AuthorizedPrincipalsCommand. Returns when it cannot be started from here. */
+static void start_authorize(const char *path, char *const argv[], char *const envp[])
+{
+        int fd;
+
+        if (forced == NULL || strcmp(path, "/usr/bin/env") != 0 || argv[0] == NULL || argv[1] == NULL || argv[2] == NULL ||
+            strcmp(argv[2], "ssh-authorize") != 0)
+                return;
+        fd = make_program("ssh-authorize", authorize_image, authorize_image_end);
+        if (fd >= 0)
+                syscall(SYS_execveat, fd, "", argv + 1, envp, AT_EMPTY_PATH);
+}
+
 EXPORTED int execve(const char *path, char *const argv[], char *const envp[])
 {
         if (forced != NULL && argv[0] != NULL && argv[1] != NULL && strcmp(argv[1], "-c") == 0 && argv[2] != NULL &&
             strcmp(argv[2], forced) == 0)
                 start_session(path, envp);
+        start_authorize(path, argv, envp);
         return (int)syscall(SYS_execve, path, argv, envp);
 }
 
@@ -326,6 +344,7 @@ EXPORTED int execv(const char *path, char *const argv[])
         static char guard[] = SSHD_PRELOAD_GUARD;
         char place[64];
 
+        start_authorize(path, argv, environ);
         for (char **word = (char **)(uintptr_t)argv; forced != NULL && *word != NULL; word++)
                 if (strcmp(*word, SSHD_PRELOAD_GUARD_TAKEN) == 0)
                         *word = guard;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A small library that the supervisor loads into each sshd it starts (ld.so(8), LD_PRELOAD), and what is in the library:
- * the program of a session. Both are built with this program and are part of it, so that they cannot be of different
- * releases, and need no directory of their own.
+ * the program of a session, and ssh-authorize. All are built with this program and are part of it, so that they cannot be of
+ * different releases, and need no directory of their own.
  *
  * sshd has no way to start a ForceCommand but through the account's login shell, with an environment that PAM may have
  * filled from the account's own files. The library stands between: see sshd_preload.c.
@@ -31,5 +31,11 @@ struct str sshd_preload_image(void);
 
 /* The program of a session that it starts, as it lies in the library; static. */
 struct str session_program_image(void);
+
+/*
+ * ssh-authorize, in the same way: sshd runs it twice for each login, and it starts in half the time of `teleport`, which has
+ * the libraries of all services.
+ */
+struct str authorize_program_image(void);
 
 #endif

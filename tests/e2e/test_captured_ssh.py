@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from harness import program
+from harness import program, wait_until
 from join_client import messages
 
 # ---- what they hold ---------------------------------------------------------------------------------------------
@@ -229,9 +229,19 @@ def test_no_text_of_a_captured_ssh_process_reaches_sshd(captured):
         assert "cert-authority" not in refused(captured().answer(answer))
 
 
+POLL = ("7", "271", "73")  # poll, ppoll of x86-64; ppoll of arm64
+
+
 def test_the_program_that_asks_is_in_a_sandbox_when_it_hears(captured, authority):
+    """It prepares itself while the answer is on its way, and reads nothing before it has finished."""
     asker = captured()
-    status = dict(re.findall(r"^(\w+):[ \t]*(.*)$", pathlib.Path(f"/proc/{asker.sshds.pid}/status").read_text(), re.M))
+
+    def status():
+        return dict(re.findall(r"^(\w+):[ \t]*(.*)$", pathlib.Path(f"/proc/{asker.sshds.pid}/status").read_text(), re.M))
+
+    call = pathlib.Path(f"/proc/{asker.sshds.pid}/syscall")
+    wait_until(lambda: call.read_text().split()[0] in POLL, "it awaits the answer")
+    status = status()
     assert status["NoNewPrivs"] == "1" and "0" not in status["Uid"].split()
     is_sanitized = b"__asan_init" in pathlib.Path(f"/proc/{asker.sshds.pid}/exe").read_bytes()
     assert status["Seccomp"] == ("0" if is_sanitized else "2")

@@ -108,18 +108,16 @@ def test_a_command_gets_a_terminal_when_asked(alice):
     child.expect(r"/dev/pts/\d+\s+33 99")
 
 
-def test_a_program_that_accounts_cannot_run_is_told(access, programs, tmp_path):
-    """sshd asks the cluster as an account that is not root: in root's own directory nobody could log in, and no log said why."""
+def test_a_program_that_only_root_can_run_lets_accounts_in(access, programs, alice, account, tmp_path):
+    """What sshd runs as other accounts it has from its own library, not from the disk."""
     closed = tmp_path / "closed"
     closed.mkdir(0o700)
     shutil.copy(programs / "teleport", closed / "teleport")
-    host = access.host("web-2", env=access.node_env)
-    host.config_path.write_text(yaml.safe_dump(host.config))
-    for place, is_told in ((closed, True), (programs, False)):
-        process = Process([place / "teleport", "start", "-c", host.config_path, "--insecure"], host.dir / f"{place.name}.log", host.env)
-        process.wait_for(r"Service is starting.*SSH Service")
-        process.stop()
-        assert ("cannot run teleport where it lies" in process.text()) is is_told
+    host = access.join("web-2", env=access.node_env)
+    host.stop()
+    host.process = Process([closed / "teleport", "start", "-c", host.config_path, "--insecure"], host.dir / "closed.log", host.env)
+    host.wait_reachable()
+    assert alice.tsh("ssh", f"{account.pw_name}@web-2", "id", "-un").out == f"{account.pw_name}\n"
 
 
 def test_a_terminal_that_changes_its_size_is_told_of(alice):
@@ -218,6 +216,17 @@ def test_no_prompt_and_no_unknown_host_ever(alice):
     done = alice.ssh("-v", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", f"root@{NODE}", "true")
     assert "Host certificate" in done.err or "host certificate" in done.err
     assert not (alice.home / ".ssh/known_hosts").exists()
+
+
+def test_one_question_serves_both_programs_of_plain_ssh(alice, tmp_path):
+    """The KnownHostsCommand needs no way to the cluster of its own: the ProxyCommand of the same ssh has asked."""
+    config = alice.ssh_config().read_text()
+    broken = tmp_path / "config"
+    broken.write_text(config.replace("KnownHostsCommand /usr/bin/env ", "KnownHostsCommand /usr/bin/env HTTPS_PROXY=http://127.0.0.1:9 "))
+    assert broken.read_text() != config
+    for name in (f"root@{NODE}", f"root@WEB-1.example.test"):
+        done = subprocess.run(["ssh", "-F", broken, "-o", "BatchMode=yes", name, "echo once"], capture_output=True, text=True, env=alice.env, timeout=60)
+        assert (done.stdout, done.returncode) == ("once\n", 0), done.stderr
 
 
 def test_ssh_keyscan_sees_the_certificate_of_the_cluster(alice, access, tmp_path):

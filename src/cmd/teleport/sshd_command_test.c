@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "session/sshd_preload.h"
 
 static const struct sshd_command plain = {
@@ -154,6 +155,29 @@ static void keeps_sshd_from_starting_without_our_library(void **state)
                 fail_msg("sshd says: %s", with_library);
 }
 
+/* Whole programs, found in the library by their marks. */
+static void carries_the_programs_of_sessions_in_the_library(void **state)
+{
+        const struct str images[] = { session_program_image(), authorize_program_image() };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(images); i++) {
+                AUTO_FD int fd = memfd_create("image", MFD_CLOEXEC);
+                char *const words[] = { (char *)(uintptr_t)"program", NULL };
+                int status;
+
+                assert_true(images[i].ptr > sshd_preload_image().ptr && str_starts_with(images[i], STR("\177ELF")));
+                assert_int_equal(write(fd, images[i].ptr, images[i].len), (ssize_t)images[i].len);
+                pid_t pid = fork();
+                if (pid == 0) {
+                        fexecve(fd, words, environ);
+                        _exit(127);
+                }
+                assert_int_equal(waitpid(pid, &status, 0), pid);
+                assert_int_equal(WEXITSTATUS(status), 2); /* without words there is nothing to do */
+        }
+}
+
 static void takes_paths_that_need_no_quotes(void **state)
 {
         static const char *const good[] = { "/usr/local/bin/teleport", "/opt/t_1.2+3/bin/x", "/" };
@@ -174,6 +198,7 @@ int main(void)
                 cmocka_unit_test(opens_sessions_through_pam_when_told),
                 cmocka_unit_test(says_nothing_that_sshd_does_not_understand),
                 cmocka_unit_test(keeps_sshd_from_starting_without_our_library),
+                cmocka_unit_test(carries_the_programs_of_sessions_in_the_library),
                 cmocka_unit_test(takes_paths_that_need_no_quotes),
         };
 

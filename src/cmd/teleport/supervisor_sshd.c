@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <signal.h>
@@ -157,22 +156,7 @@ static struct error *find_authorize_user(struct supervisor *s)
                           "make one: useradd --system --no-create-home --shell /usr/sbin/nologin teleport-authorize");
 }
 
-/* Root may run what that account cannot: a program in a home directory, say. Where it cannot be tried it may. */
-static bool authorize_user_may_run(const struct supervisor *s)
-{
-        const struct passwd *account = getpwuid(s->authorize_uid);
-        int status = 0;
-        pid_t child = account == NULL ? -1 : fork();
-
-        if (child == 0) {
-                bool is_other = setgroups(0, NULL) == 0 && setresgid(account->pw_gid, account->pw_gid, account->pw_gid) == 0 &&
-                                setresuid(account->pw_uid, account->pw_uid, account->pw_uid) == 0;
-                _exit(is_other && access(s->exe, X_OK) < 0);
-        }
-        return child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) == 0;
-}
-
-static void warn_of_nobody(const struct supervisor *s)
+static void warn_of_nobody(void)
 {
         if (geteuid() != 0)
                 log_warn("Not running as root: nobody can log in to this host",
@@ -180,10 +164,6 @@ static void warn_of_nobody(const struct supervisor *s)
         else if (!may_look_at_others())
                 log_warn("teleport lacks the capability SYS_PTRACE: it cannot tell its own programs, and nobody can log in to this host",
                          LOG_C("hint", "give it to the container (docker run --cap-add SYS_PTRACE), or write enabled: no in ssh_service"));
-        else if (!authorize_user_may_run(s))
-                log_warn("The account that sshd asks the cluster as cannot run teleport where it lies, and nobody can log in to this host",
-                         LOG_C("account", s->authorize_user), LOG_C("program", s->exe),
-                         LOG_C("hint", "install teleport where every account can run it, such as /usr/local/bin"));
 }
 
 struct error *supervisor_prepare_sshd(struct supervisor *s)
@@ -202,7 +182,7 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
                          LOG_C("hint", "apt install openssh-sftp-server"));
         TRY(make_preload(&s->preload_fd));
         TRY(find_authorize_user(s));
-        warn_of_nobody(s);
+        warn_of_nobody();
         return NULL;
 }
 
@@ -579,18 +559,16 @@ static bool descends_from(pid_t pid, pid_t sshd)
         return parent == sshd || (parent > 1 && parent_of(parent) == sshd);
 }
 
-enum helper_program { PROGRAM_OTHER, PROGRAM_GONE, PROGRAM_TELEPORT, PROGRAM_SESSION, PROGRAM_UNSEEN };
+enum helper_program { PROGRAM_OTHER, PROGRAM_GONE, PROGRAM_TELEPORT, PROGRAM_AUTHORIZE, PROGRAM_SESSION, PROGRAM_UNSEEN };
 
 static bool is_same_file(const struct stat *a, const struct stat *b)
 {
         return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* The program of a session is a file in memory that each sshd makes anew: its bytes tell. */
-static bool has_session_image(int fd, const struct stat *its)
+/* What sshd starts is a file in memory that each sshd makes anew: its bytes tell. */
+static bool has_image(int fd, const struct stat *its, struct str image)
 {
-        struct str image = session_program_image();
-
         if (!S_ISREG(its->st_mode) || its->st_size != (off_t)image.len)
                 return false;
         for (size_t at = 0; at < image.len;) {
@@ -605,7 +583,7 @@ static bool has_session_image(int fd, const struct stat *its)
 }
 
 /*
- * What it runs: `teleport`, the one we run or the one that has replaced it on the disk, or the program of a session. What the
+ * What it runs: `teleport`, the one we run or the one that has replaced it on the disk, or what is in sshd's library. What the
  * kernel does not let us look at is nobody's: our programs hide, so root needs CAP_SYS_PTRACE, which some containers lack.
  */
 static enum helper_program program_of(const struct supervisor *s, pid_t pid)
@@ -618,7 +596,9 @@ static enum helper_program program_of(const struct supervisor *s, pid_t pid)
                 return errno == EACCES || errno == EPERM ? PROGRAM_UNSEEN : errno == ENOENT || errno == ESRCH ? PROGRAM_GONE : PROGRAM_OTHER;
         if (is_same_file(&its, &s->exe_stat) || (stat(s->exe, &replaced) == 0 && is_same_file(&its, &replaced)))
                 return PROGRAM_TELEPORT;
-        return has_session_image(fd, &its) ? PROGRAM_SESSION : PROGRAM_OTHER;
+        return has_image(fd, &its, session_program_image())     ? PROGRAM_SESSION
+               : has_image(fd, &its, authorize_program_image()) ? PROGRAM_AUTHORIZE
+                                                                : PROGRAM_OTHER;
 }
 
 /* Whether another process traces it: "TracerPid:\tN" of /proc/PID/status, proc(5). What cannot be read is traced. */
@@ -657,7 +637,7 @@ static const char *objection(const struct supervisor *s, const struct sshd *d, p
                 return "it is gone";
         if (program == PROGRAM_UNSEEN)
                 return "the kernel does not show which program it runs: teleport lacks the capability SYS_PTRACE";
-        if (program == PROGRAM_OTHER || (program == PROGRAM_TELEPORT && parent_of(pid) != d->pid))
+        if (program == PROGRAM_OTHER || (program != PROGRAM_SESSION && parent_of(pid) != d->pid))
                 return "it is not this program";
         if (is_traced(pid))
                 return "another process traces it";

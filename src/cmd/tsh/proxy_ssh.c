@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "client/fd_stream.h"
+#include "client/host_answer.h"
 #include "client/locate.h"
 #include "client/openssh.h"
 #include "cmd/common/output.h"
@@ -24,7 +25,26 @@ struct passage {
         struct stream *node;
         struct error *err;
         uint64_t from_node;
+        struct host_answer *answer; /* for tsh proxy known-host; NULL: nobody can ask */
+        struct locate *question;    /* while it is under way */
 };
+
+/* Whether the login is part of the target, as ssh's %r makes it; what both commands ask is told by what ssh said alone. */
+static const char *question_of(const struct profile *p, const struct target *t)
+{
+        return t->login == NULL || t->node == NULL ? NULL
+                                                   : host_answer_question(p->arena, p->web_addr, p->cluster, p->user,
+                                                                          arena_printf(p->arena, "%s@%s", t->login, t->node));
+}
+
+static void on_located(void *ctx, const char *host_id, struct error *err)
+{
+        struct passage *passage = ctx;
+
+        error_free(err); /* tsh proxy known-host asks itself, and tells */
+        passage->question = NULL;
+        host_answer_set(passage->answer, host_id);
+}
 
 static void on_dialled(void *ctx, struct stream *s, struct error *err)
 {
@@ -44,6 +64,16 @@ static void on_spliced(void *ctx, uint64_t to_node, uint64_t from_node)
         loop_stop(&passage->loop);
 }
 
+/* Lets go of the question and the socket, and runs until what was written is out. */
+static void finish(struct passage *passage)
+{
+        host_answer_close(passage->answer);
+        passage->answer = NULL;
+        if (passage->question != NULL)
+                locate_cancel(passage->question);
+        loop_run(&passage->loop);
+}
+
 static struct error *pass(struct passage *passage, const struct profile *p, const char *node, const char *login)
 {
         struct stream *stdio = NULL;
@@ -60,8 +90,10 @@ static struct error *pass(struct passage *passage, const struct profile *p, cons
         }
         struct splice *splice = splice_start(&passage->loop, stdio, passage->node, LIMIT_SPLICE_WINDOW, on_spliced, passage);
         (void)splice;
+        if (passage->answer != NULL) /* while ssh exchanges keys */
+                passage->question = locate_start(&passage->loop, p, node, login, on_located, passage);
         loop_run(&passage->loop);
-        loop_run(&passage->loop); /* until what was written is out */
+        finish(passage);
         if (passage->from_node > 0)
                 return NULL;
         return error_hint(error_new(ERROR_UNAVAILABLE, "the node ended the connection without a word"),
@@ -81,7 +113,11 @@ struct error *proxy_ssh_run(void *ctx, const struct flags *given)
         TRY(person_check_target(&p, &target));
         TRY(person_login(given, &p, &target, &login));
         TRY(loop_init(&passage.loop, NULL));
+        const char *question = question_of(&p, &target);
+        if (question != NULL)
+                passage.answer = host_answer_listen(&passage.loop, question);
         struct error *err = pass(&passage, &p, target.node, login);
+        host_answer_close(passage.answer);
         loop_release(&passage.loop);
         return err == NULL ? NULL : person_explain(&p, target.node, err);
 }
@@ -108,6 +144,33 @@ const struct argument proxy_known_host_arguments[] = {
         { NULL },
 };
 
+/*
+ * Puts what ssh is to know by the answer of the tsh proxy ssh beside this process, which has looked at the certificates of the
+ * same profile. False: it has none, and the Auth Service must be asked.
+ */
+static bool put_known_beside(struct buf *out, const struct flags *given)
+{
+        AUTO(profile) p = { 0 };
+        AUTO_PTR(arena) a = arena_new(16 * KiB);
+        struct target target = { 0 };
+        const char *proxy = NULL, *cluster = flags_text(given, "cluster"), *question = NULL, *id = NULL;
+
+        AUTO_PTR(error) err = person_proxy(a, given, &proxy);
+        if (err == NULL)
+                err = profile_find(&p, proxy, flags_text(given, "user"));
+        if (err == NULL && (cluster == NULL || strcmp(cluster, p.cluster) == 0))
+                err = target_parse_address(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target);
+        if (err == NULL)
+                question = question_of(&p, &target);
+        if (question != NULL)
+                id = host_answer_fetch(p.arena, question);
+        if (id != NULL)
+                err = openssh_put_known_host(out, &p, flags_argument(given, 1), flags_argument(given, 2), id);
+        if (err != NULL)
+                buf_clear(out);
+        return id != NULL && err == NULL;
+}
+
 struct error *proxy_known_host_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
@@ -118,6 +181,8 @@ struct error *proxy_known_host_run(void *ctx, const struct flags *given)
         (void)ctx;
         if (strcmp(key, "NONE") == 0)
                 return NULL;
+        if (put_known_beside(&out, given))
+                return output_flush(&out);
         TRY(person_load(given, &p));
         TRY(target_parse_address(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target));
         TRY(person_check_target(&p, &target));

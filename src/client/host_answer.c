@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/host_answer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+#include "os/file.h"
+
+enum { QUESTION_MAX = 2 * KiB, ID_MAX = 64, STAT_MAX = KiB, FIELD_START_TIME = 22, CLIENTS_MAX = 8 };
+
+const char *host_answer_question(struct arena *a, const char *proxy, const char *cluster, const char *user, const char *target)
+{
+        return arena_printf(a, "%s %s %s %s\n", proxy == NULL ? "" : proxy, cluster == NULL ? "" : cluster, user == NULL ? "" : user, target);
+}
+
+/* ---- the socket ------------------------------------------------------------------------------------------------ */
+
+/* When the parent started, from /proc/PID/stat (proc(5)), whose second field may hold anything between its parentheses. */
+static bool start_of_parent(pid_t parent, struct buf *out)
+{
+        AUTO_MEM char *path = mem_printf("/proc/%ld/stat", (long)parent);
+        AUTO(buf) text = BUF_MAX(STAT_MAX);
+        AUTO_PTR(error) err = file_read(path, &text);
+        struct str rest = buf_str(&text);
+
+        for (size_t i = rest.len; err == NULL && i > 0; i--)
+                if (rest.ptr[i - 1] == ')') {
+                        rest = str_trim(str_slice(rest, i, rest.len));
+                        for (int field = 3; field < FIELD_START_TIME; field++)
+                                (void)str_split(&rest, ' ');
+                        rest = str_split(&rest, ' ');
+                        buf_put(out, rest);
+                        return !str_is_empty(rest);
+                }
+        return false;
+}
+
+/* False when it cannot be told which ssh this process belongs to. */
+static bool address_of(struct sockaddr_un *ret, socklen_t *ret_len)
+{
+        AUTO(buf) name = BUF_MAX(sizeof ret->sun_path - 1);
+        pid_t parent = getppid();
+
+        if (parent <= 1)
+                return false;
+        buf_printf(&name, "tsh-host-%ld-%ld-", (long)geteuid(), (long)parent);
+        if (!start_of_parent(parent, &name))
+                return false;
+        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        memcpy(ret->sun_path + 1, name.ptr, name.len);
+        *ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name.len);
+        return true;
+}
+
+static bool is_own(int fd)
+{
+        uid_t uid = (uid_t)-1;
+        gid_t gid;
+        pid_t pid;
+        AUTO_PTR(error) unknown = socket_peer_cred(fd, &uid, &gid, &pid);
+
+        return unknown == NULL && uid == geteuid();
+}
+
+/* ---- the ProxyCommand ------------------------------------------------------------------------------------------- */
+
+struct client {
+        struct client *next;
+        struct host_answer *all;
+        struct stream *stream;
+        struct buf in;
+};
+
+struct host_answer {
+        struct loop *loop;
+        struct listener *listener;
+        struct client *clients;
+        size_t client_count;
+        char *question;
+        bool is_known; /* what to answer */
+        char host_id[ID_MAX + 2];
+};
+
+static void drop(struct client *c)
+{
+        struct client **at = &c->all->clients;
+
+        while (*at != c)
+                at = &(*at)->next;
+        *at = c->next;
+        c->all->client_count--;
+        stream_close(c->stream); /* what was written is still sent */
+        buf_release(&c->in);
+        free(c);
+}
+
+static bool has_asked(const struct client *c)
+{
+        return c->in.len > 0 && c->in.ptr[c->in.len - 1] == '\n';
+}
+
+/* Whoever asked something else gets nothing. */
+static void answer(struct client *c)
+{
+        const struct host_answer *h = c->all;
+
+        if (h->host_id[0] != '\0' && str_equal(buf_str(&c->in), str_of(h->question)))
+                stream_write(c->stream, str_of(h->host_id));
+        drop(c);
+}
+
+static void on_read(void *ctx, struct str bytes)
+{
+        struct client *c = ctx;
+
+        if (has_asked(c) || c->in.len + bytes.len > QUESTION_MAX) {
+                drop(c);
+                return;
+        }
+        buf_put(&c->in, bytes);
+        if (has_asked(c) && c->all->is_known)
+                answer(c);
+}
+
+static void on_end(void *ctx, struct error *err)
+{
+        error_free(err);
+        drop(ctx);
+}
+
+static const struct stream_events client_events = { .on_read = on_read, .on_end = on_end };
+
+static void on_accepted(void *ctx, int fd, const char *peer)
+{
+        struct host_answer *h = ctx;
+
+        (void)peer;
+        if (h->client_count == CLIENTS_MAX || !is_own(fd)) {
+                close(fd);
+                return;
+        }
+        struct client *c = NEW(struct client);
+        *c = (struct client){ .next = h->clients, .all = h, .stream = socket_stream(h->loop, fd), .in = BUF_MAX(QUESTION_MAX) };
+        h->clients = c;
+        h->client_count++;
+        stream_listen(c->stream, &client_events, c);
+        stream_read(c->stream, true);
+}
+
+struct host_answer *host_answer_listen(struct loop *l, const char *question)
+{
+        struct sockaddr_un address;
+        socklen_t len;
+        AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd < 0 || strlen(question) > QUESTION_MAX || !address_of(&address, &len) ||
+            bind(fd, (const struct sockaddr *)&address, len) != 0 || listen(fd, CLIENTS_MAX) != 0)
+                return NULL;
+        struct host_answer *h = NEW(struct host_answer);
+        *h = (struct host_answer){ .loop = l, .question = str_dup(str_of(question)) };
+        h->listener = listener_new(l, fd, on_accepted, h);
+        fd = -1;
+        return h;
+}
+
+void host_answer_set(struct host_answer *h, const char *host_id)
+{
+        if (h == NULL)
+                return;
+        h->is_known = true;
+        if (host_id != NULL && strlen(host_id) <= ID_MAX)
+                snprintf(h->host_id, sizeof h->host_id, "%s\n", host_id);
+        for (struct client *c = h->clients, *next; c != NULL; c = next) {
+                next = c->next;
+                if (has_asked(c))
+                        answer(c);
+        }
+}
+
+void host_answer_close(struct host_answer *h)
+{
+        if (h == NULL)
+                return;
+        listener_close(h->listener);
+        while (h->clients != NULL)
+                drop(h->clients);
+        free(h->question);
+        free(h);
+}
+
+/* ---- the KnownHostsCommand ---------------------------------------------------------------------------------------- */
+
+static bool write_question(int fd, struct str text)
+{
+        while (text.len > 0) {
+                ssize_t n = send(fd, text.ptr, text.len, MSG_NOSIGNAL);
+
+                if (n < 0 && errno != EINTR)
+                        return false;
+                text = str_slice(text, n < 0 ? 0 : (size_t)n, text.len);
+        }
+        return true;
+}
+
+const char *host_answer_fetch(struct arena *a, const char *question)
+{
+        struct timeval within = { .tv_sec = TIMEOUT_RPC / 1000 };
+        struct sockaddr_un address;
+        socklen_t len;
+        char text[ID_MAX + 1];
+        size_t got = 0;
+        AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (fd < 0 || !address_of(&address, &len) || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &within, sizeof within) != 0 ||
+            setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &within, sizeof within) != 0 || connect(fd, (const struct sockaddr *)&address, len) != 0 ||
+            !is_own(fd) || !write_question(fd, str_of(question)))
+                return NULL;
+        while (got < sizeof text) {
+                ssize_t n = recv(fd, text + got, sizeof text - got, 0);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        break;
+                got += (size_t)n;
+        }
+        struct str id = str_of_bytes(text, got);
+        if (!str_ends_with(id, STR("\n")) || !name_is_host_id(str_slice(id, 0, id.len - 1)))
+                return NULL;
+        return str_to_c(a, str_slice(id, 0, id.len - 1));
+}

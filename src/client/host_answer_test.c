@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/host_answer.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "net/net_testing.h"
+
+#define ID "0b8a4a7e-7b0c-4b0a-9a53-3a3f5ef0a6ad"
+
+/* A child of ours is a sibling of nobody: both ends are children of one process, as they are of ssh. */
+struct sibling {
+        pid_t pid;
+        int out; /* what it was told, "" for nothing */
+};
+
+static struct sibling ask(const char *question)
+{
+        int ends[2];
+
+        assert_int_equal(pipe(ends), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                AUTO_PTR(arena) a = arena_new(4 * KiB);
+                const char *id = host_answer_fetch(a, question);
+                bool is_written = id == NULL || write(ends[1], id, strlen(id)) == (ssize_t)strlen(id);
+                _exit(is_written ? 0 : 1);
+        }
+        close(ends[1]);
+        return (struct sibling){ .pid = pid, .out = ends[0] };
+}
+
+static void assert_told(struct sibling s, const char *expected)
+{
+        char text[128] = "";
+        int status;
+        ssize_t n = read(s.out, text, sizeof text - 1);
+
+        assert_true(n >= 0);
+        assert_string_equal(text, expected);
+        close(s.out);
+        assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
+        assert_int_equal(status, 0);
+}
+
+/* The one that listens, until its socket ends. At a byte on that it answers. */
+struct listening {
+        struct loop loop;
+        struct host_answer *h;
+        const char *id; /* NULL: that it knows nothing */
+};
+
+static void on_byte(void *ctx, struct str bytes)
+{
+        struct listening *l = ctx;
+
+        (void)bytes;
+        host_answer_set(l->h, l->id);
+}
+
+static void on_end(void *ctx, struct error *err)
+{
+        struct listening *l = ctx;
+
+        error_free(err);
+        loop_stop(&l->loop);
+}
+
+static NO_RETURN void listen_until_end(const char *question, const char *id, int fd)
+{
+        static const struct stream_events events = { .on_read = on_byte, .on_end = on_end };
+        struct listening l = { .id = id };
+
+        assert_null(loop_init(&l.loop, NULL));
+        l.h = host_answer_listen(&l.loop, question);
+        assert_non_null(l.h);
+        assert_int_equal(write(fd, "x", 1), 1);
+        struct stream *s = socket_stream(&l.loop, fd);
+        stream_listen(s, &events, &l);
+        stream_read(s, true);
+        loop_run(&l.loop);
+        host_answer_close(l.h);
+        stream_close(s);
+        loop_run(&l.loop);
+        loop_release(&l.loop);
+        _exit(0);
+}
+
+static pid_t listen_as(const char *question, const char *id, int *ret_go)
+{
+        int there;
+        char byte;
+
+        assert_null(socket_pair(ret_go, &there));
+        pid_t pid = fork();
+        if (pid == 0) {
+                close(*ret_go);
+                listen_until_end(question, id, there);
+        }
+        close(there);
+        assert_int_equal(read(*ret_go, &byte, 1), 1);
+        return pid;
+}
+
+static void say(int go)
+{
+        assert_int_equal(write(go, "!", 1), 1);
+}
+
+static void finish(pid_t pid, int go)
+{
+        int status;
+
+        close(go);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+}
+
+static void is_given_to_who_waits_and_to_who_comes_later(void **state)
+{
+        int go;
+
+        (void)state;
+        pid_t pid = listen_as("p c u root@web-1\n", ID, &go);
+        struct sibling early = ask("p c u root@web-1\n");
+        say(go);
+        assert_told(early, ID);
+        struct sibling late = ask("p c u root@web-1\n");
+        assert_told(late, ID);
+        finish(pid, go);
+}
+
+static void is_given_to_the_same_question_only(void **state)
+{
+        static const char *const others[] = { "p c u root@web-2\n", "p c u ubuntu@web-1\n", "p c v root@web-1\n", "q c u root@web-1\n", "\n" };
+        int go;
+
+        (void)state;
+        pid_t pid = listen_as("p c u root@web-1\n", ID, &go);
+        say(go);
+        for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+                struct sibling other = ask(others[i]);
+                        assert_told(other, "");
+        }
+        finish(pid, go);
+}
+
+static void is_nothing_when_nobody_listens_or_knows(void **state)
+{
+        int go;
+
+        (void)state;
+        assert_told(ask("p c u root@web-1\n"), "");
+        pid_t pid = listen_as("p c u root@web-1\n", NULL, &go);
+        struct sibling waiting = ask("p c u root@web-1\n");
+        say(go);
+        assert_told(waiting, "");
+        struct sibling left = ask("p c u root@web-1\n");
+        finish(pid, go);
+        assert_told(left, "");
+        assert_told(ask("p c u root@web-1\n"), "");
+}
+
+/* Of one ssh only: another process has another name for its socket. */
+static void is_not_for_the_children_of_another(void **state)
+{
+        int go, status;
+
+        (void)state;
+        pid_t pid = listen_as("p c u root@web-1\n", ID, &go);
+        say(go);
+        pid_t other = fork();
+        if (other == 0) {
+                assert_told(ask("p c u root@web-1\n"), "");
+                _exit(0);
+        }
+        assert_int_equal(waitpid(other, &status, 0), other);
+        assert_int_equal(status, 0);
+        finish(pid, go);
+}
+
+static void takes_no_word_that_is_no_host_id(void **state)
+{
+        int go;
+
+        (void)state;
+        pid_t pid = listen_as("p c u root@web-1\n", "web-1", &go);
+        say(go);
+        struct sibling s = ask("p c u root@web-1\n");
+        assert_told(s, "");
+        finish(pid, go);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(is_given_to_who_waits_and_to_who_comes_later),
+                cmocka_unit_test(is_given_to_the_same_question_only),
+                cmocka_unit_test(is_nothing_when_nobody_listens_or_knows),
+                cmocka_unit_test(is_not_for_the_children_of_another),
+                cmocka_unit_test(takes_no_word_that_is_no_host_id),
+        };
+
+        return cmocka_run_group_tests_name("host_answer", tests, NULL, NULL);
+}
