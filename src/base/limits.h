@@ -43,6 +43,9 @@ enum {
         TIMEOUT_SSH_CONNECT = 20 * 1000,     /* a node's answer to a connection: it asks auth and starts sshd */
         PACE_TIDY = 20 * 1000,               /* what handshakes left in memory goes back to the system this often */
         TIMEOUT_RPC = 30 * 1000,             /* a unary call of our clients */
+        TIMEOUT_MUX_IDLE = 300 * 1000,       /* tsh keeps a connection to a node so long after its last session, for the next command */
+        TIMEOUT_MUX_ANSWER = 1000,           /* of the ssh that holds such a connection: beyond, another one is made */
+        PACE_MUX_LOOK = 2 * 1000,            /* whether such a connection has become useless: logged out, or past the certificate's end */
         TIMEOUT_IMDS = 1000,                 /* connect or answer of the instance metadata service */
         TIMEOUT_CREDENTIAL_PROCESS = 60 * 1000,
         TIMEOUT_CONTAINER = 2 * 1000,        /* connect to a container's credentials endpoint; its answer twice that */
@@ -268,6 +271,8 @@ enum {
         LIMIT_SSH_TELLING_BYTES = 256 * KiB,  /* … and their size, with one more below LIMIT_ATTEND_UNACKED */
         LIMIT_SSH_UNTOLD = 4096,              /* events of one connection that the cluster has not acknowledged … */
         LIMIT_SSH_UNTOLD_BYTES = 4 * MiB,     /* … and their size: beyond, the connection ends */
+        LIMIT_SSH_SESSIONS = 32,              /* at once on one connection to a node: sshd's MaxSessions */
+        LIMIT_MUX_SESSIONS = 10,              /* … on one that tsh keeps for several commands: further ones have their own. Less, because who begins together does not see each other */
         LIMIT_SSH_QUESTIONS = 16,             /* certificates of one connection that are asked about */
         LIMIT_SSH_CONNECTIONS = 500,          /* of one host: three processes of some MiB each; … */
         LIMIT_SSH_CONNECTIONS_USER = 250,     /* … of those, of one user; … */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -95,9 +96,6 @@ static const struct {
         { "PreferredAuthentications", VALUE_FIXED, "publickey", true },
         { "SendEnv", VALUE_FIXED, "LANG LC_*", true }, /* nodes accept these, as a distribution's sshd does */
         { "CanonicalizeHostname", VALUE_FIXED, "no", true },
-        /* A connection kept from another program would bring that program's identity. */
-        { "ControlMaster", VALUE_FIXED, "no", false },
-        { "ControlPath", VALUE_FIXED, "none", false },
 };
 
 static const char *option_value(const struct profile *p, size_t row)
@@ -134,7 +132,24 @@ static void put_command(struct buf *out, const struct profile *p, const char *se
         buf_put(out, where);
 }
 
-void openssh_add_options(struct words *w, const struct profile *p, const char *self, const char *relay)
+/* A connection that another program keeps would bring that program's identity: ours, or none. */
+static void add_sharing(struct words *w, const struct profile *p, const struct mux *mux)
+{
+        int64_t left = (p->not_after.ns - clock_wall(clock_system()).ns) / SECONDS(1).ns;
+        int64_t idle = TIMEOUT_MUX_IDLE / 1000;
+        bool is_shared = mux != NULL && mux->path != NULL;
+
+        words_add(w, "-o");
+        words_printf(w, "ControlMaster=%s", is_shared && !mux->is_alive ? "auto" : "no");
+        words_add(w, "-o");
+        words_printf(w, "ControlPath=%s", is_shared ? mux->path : "none");
+        if (is_shared && !mux->is_alive) {
+                words_add(w, "-o");
+                words_printf(w, "ControlPersist=%lld", (long long)(left < 1 ? 1 : left < idle ? left : idle));
+        }
+}
+
+void openssh_add_options(struct words *w, const struct profile *p, const char *self, const char *relay, const struct mux *mux)
 {
         AUTO(buf) command = BUF_MAX(4 * COMMAND_MAX);
 
@@ -156,6 +171,7 @@ void openssh_add_options(struct words *w, const struct profile *p, const char *s
         words_add(w, relay == NULL ? "ProxyUseFdpass=no" : "ProxyUseFdpass=yes");
         words_add(w, "-o");
         words_printf(w, "ProxyCommand=%s", buf_c(&command));
+        add_sharing(w, p, mux);
 }
 
 void openssh_add_host_id(struct words *w, const struct profile *p, const char *host_id)

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "client/client.h"
+#include "client/mux.h"
 
 /* A command line in the making; lives in the arena. */
 struct words {
@@ -29,9 +30,10 @@ void shell_put_word(struct buf *out, struct str word);
 /*
  * Adds `-F none` and the options that ours depend on; the first value counts to ssh, so that what is added
  * behind cannot change them. `self` is the absolute path of tsh. relay: name of the socket of a way that stands
- * already (tsh proxy attach); NULL: tsh proxy ssh dials whatever node ssh says.
+ * already (tsh proxy attach); NULL: tsh proxy ssh dials whatever node ssh says. mux: the connection that is reused or kept
+ * for others; NULL: neither.
  */
-void openssh_add_options(struct words *w, const struct profile *p, const char *self, const char *relay);
+void openssh_add_options(struct words *w, const struct profile *p, const char *self, const char *relay, const struct mux *mux);
 
 /* Only the host of this ID is believed, by whatever name it is called. */
 void openssh_add_host_id(struct words *w, const struct profile *p, const char *host_id);

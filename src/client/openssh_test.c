@@ -44,7 +44,7 @@ static void gives_ssh_the_profile_and_nothing_else(void **state)
         struct words w = { .arena = a };
 
         (void)state;
-        openssh_add_options(&w, &alice, "/usr/bin/tsh", "tsh-relay-1");
+        openssh_add_options(&w, &alice, "/usr/bin/tsh", "tsh-relay-1", NULL);
         assert_string_equal(w.list[0], "-F");
         assert_string_equal(w.list[1], "none");
         assert_null(w.list[w.count]);
@@ -65,7 +65,7 @@ static void leaves_the_node_to_ssh_where_there_may_be_several(void **state)
         struct words w = { .arena = a };
 
         (void)state;
-        openssh_add_options(&w, &alice, "/usr/bin/tsh", NULL);
+        openssh_add_options(&w, &alice, "/usr/bin/tsh", NULL, NULL);
         assert_string_equal(word_after(&w, "ProxyUseFdpass="), "no");
         assert_string_equal(word_after(&w, "ProxyCommand="),
                             "'/usr/bin/tsh' proxy ssh '--cluster=example.com' '--proxy=proxy.example.com:3080' "
@@ -88,7 +88,7 @@ static void quotes_for_the_shell_behind_ssh(void **state)
                 AUTO_PTR(arena) a = arena_new(64 * KiB);
                 struct words w = { .arena = a };
 
-                openssh_add_options(&w, &alice, rows[i].self, "tsh-relay-1");
+                openssh_add_options(&w, &alice, rows[i].self, "tsh-relay-1", NULL);
                 assert_true(str_starts_with(str_of(word_after(&w, "ProxyCommand=")), str_of(rows[i].quoted)));
         }
 }
@@ -192,7 +192,7 @@ static void is_understood_by_the_ssh_of_this_system(void **state)
 
         (void)state;
         words_add(&w, "ssh");
-        openssh_add_options(&w, &alice, "/opt/it's 100%/tsh", "tsh-relay-1");
+        openssh_add_options(&w, &alice, "/opt/it's 100%/tsh", "tsh-relay-1", NULL);
         openssh_add_host_id(&w, &alice, HOST_ID);
         words_add(&w, "-o");
         words_add(&w, "HostKeyAlias=web-2"); /* too late: the first one counts */

@@ -11,6 +11,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "client/client.h"
+#include "client/mux.h"
 #include "client/profile_internal.h"
 #include "net/socket.h"
 #include "os/file.h"
@@ -97,6 +98,7 @@ struct error *profile_store(const struct profile_login *login)
 
         TRY(profile_check_directories(&p));
         TRY(make_directories(a, &p));
+        mux_end_all(p.home, p.web_addr, p.user, p.cluster); /* nobody looks for them any more */
         /* Keys first: certificates without their keys would look like a login. */
         TRY(file_write_atomic(p.ssh_key, secret_str(login->ssh_key), 0600));
         TRY(file_write_atomic(p.tls_key, secret_str(login->tls_key), 0600));
@@ -123,6 +125,7 @@ struct error *profile_remove(const struct profile *p)
         AUTO_PTR(arena) a = arena_new(STORE_ARENA);
         const char *keys = arena_printf(a, "%s/keys/%s", p->home, p->proxy_host);
 
+        mux_end_all(p->home, p->web_addr, p->user, p->cluster);
         TRY(remove_file(p->ssh_key));
         TRY(remove_file(p->tls_key));
         TRY(remove_file(arena_printf(a, "%s.pub", p->ssh_key)));
@@ -155,6 +158,7 @@ struct error *profile_remove_all(bool *ret_any)
 
         TRY(profile_home(a, &home));
         TRY(profile_names(a, &names, &count));
+        mux_end_all(home, NULL, NULL, NULL);
         for (size_t i = 0; i < count; i++)
                 TRY(remove_file(profile_path(a, home, names[i])));
         TRY(remove_file(arena_printf(a, "%s/current-profile", home)));

@@ -6,6 +6,7 @@
 
 #include "base/bug.h"
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/str.h"
 
 enum { ARGUMENTS_MAX = 128, OPTION_MAX = 4 * KiB };
@@ -122,6 +123,7 @@ char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
                 add(&args, "-o");
                 add(&args, fixed_options[i]);
         }
+        add_option(&args, "MaxSessions=%d", LIMIT_SSH_SESSIONS);
         add_option(&args, "UsePAM=%s", wants_pam(c->config) ? "yes" : "no");
         add_option(&args, "HostKey=%s/proc/ssh/host_key", c->data_dir);
         add_option(&args, "HostCertificate=%s/proc/ssh/host_key-cert.pub", c->data_dir);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cmd/tsh/relay.h"
 
 enum { COMMAND_LINE_MAX = 1 * MiB };
 
@@ -17,6 +18,28 @@ void programs_add_manners(struct words *w)
         words_add(w, "ServerAliveInterval=30");
         words_add(w, "-o");
         words_add(w, "ServerAliveCountMax=3");
+}
+
+struct error *programs_add_connection(struct words *w, const struct profile *p, const char *node, const char *login, bool may_share)
+{
+        struct mux mux = { .lock = -1 };
+        const char *self = NULL, *relay = NULL, *host_id = NULL;
+
+        TRY(openssh_self(p->arena, &self));
+        if (may_share)
+                mux_find(p, login, node, &mux);
+        if (mux.is_alive) {
+                openssh_add_options(w, p, self, NULL, &mux);
+                openssh_add_host_id(w, p, mux.host_id);
+                return NULL;
+        }
+        struct error *err = relay_start(p, node, login, &mux, &relay, &host_id);
+        mux_release(&mux); /* the process that stays has it */
+        if (err != NULL)
+                return err;
+        openssh_add_options(w, p, self, relay, &mux);
+        openssh_add_host_id(w, p, host_id);
+        return NULL;
 }
 
 struct error *programs_become(const struct words *w, bool is_told)

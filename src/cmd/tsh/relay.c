@@ -31,6 +31,9 @@ struct relay {
         size_t awaited;                /* of the two questions */
         struct listener *listener;
         struct timer *deadline;
+        struct mux mux;                /* what the connection is kept for; path NULL: for one command */
+        struct timer *look;
+        bool was_shared;               /* its socket was there */
 };
 
 /* ---- the socket ------------------------------------------------------------------------------------------- */
@@ -91,6 +94,20 @@ static void on_spliced(void *ctx, uint64_t to_node, uint64_t from_node)
         stop(ctx);
 }
 
+/* Nobody can begin another session over it, and none is left: it is of no more use, and open for nothing. */
+static void look_at_sharing(void *ctx)
+{
+        struct relay *r = ctx;
+        bool is_shared = access(r->mux.path, F_OK) == 0;
+
+        if (loop_wall(&r->loop).ns >= r->profile->not_after.ns && is_shared)
+                mux_end(r->mux.path);
+        if (r->was_shared && !is_shared && mux_sessions(r->mux.path) == 0)
+                _exit(0); /* ssh sees its connection end */
+        r->was_shared |= is_shared;
+        timer_start(r->look, MILLISECONDS(PACE_MUX_LOOK));
+}
+
 static void on_accepted(void *ctx, int fd, const char *peer)
 {
         struct relay *r = ctx;
@@ -110,6 +127,8 @@ static void on_accepted(void *ctx, int fd, const char *peer)
         struct splice *splice =
                 splice_start(&r->loop, socket_stream(&r->loop, fd), r->node, LIMIT_SPLICE_WINDOW, on_spliced, r);
         (void)splice; /* it ends with its streams */
+        if (r->mux.path != NULL)
+                timer_start(r->look, MILLISECONDS(PACE_MUX_LOOK));
 }
 
 /* Neither the terminal's signals nor its descriptors are for a process that only carries bytes. */
@@ -128,11 +147,13 @@ static void serve(struct relay *r, int fd)
         if (uv_loop_fork(&r->loop.uv) != 0)
                 _exit(1);
         r->deadline = timer_new(&r->loop, stop, r);
+        r->look = timer_new(&r->loop, look_at_sharing, r);
         timer_start(r->deadline, MILLISECONDS(TIMEOUT_CONNECT));
         r->listener = listener_new(&r->loop, fd, on_accepted, r);
         loop_run(&r->loop);
         if (r->listener == NULL) {
                 timer_free(r->deadline);
+                timer_free(r->look);
                 loop_run(&r->loop); /* until what was written is out */
         }
         _exit(0);
@@ -177,7 +198,8 @@ static void close_all(struct relay *r, struct locate *question)
         loop_run(&r->loop); /* until the connections are closed */
 }
 
-struct error *relay_start(const struct profile *p, const char *node, const char *login, const char **ret_name, const char **ret_host_id)
+struct error *relay_start(const struct profile *p, const char *node, const char *login, const struct mux *mux, const char **ret_name,
+                          const char **ret_host_id)
 {
         static struct relay r; /* outlives the caller, in the process that stays */
         int fd = -1;
@@ -187,6 +209,7 @@ struct error *relay_start(const struct profile *p, const char *node, const char 
         struct locate *question = locate_start(&r.loop, p, node, login, on_located, &r);
         (void)dial; /* it ends by itself: both are waited for unless it fails */
         r.profile = p;
+        r.mux = *mux;
         r.awaited = 2;
         loop_run(&r.loop);
         if (r.err != NULL || r.unknown != NULL)
@@ -197,6 +220,7 @@ struct error *relay_start(const struct profile *p, const char *node, const char 
         }
         TRY(r.unknown);
         *ret_host_id = r.host_id;
+        mux_note_host(mux, r.host_id);
         TRY(listen_abstract(p->arena, ret_name, &fd));
         fflush(stdout);
         fflush(stderr);

@@ -14,7 +14,8 @@
         { "recursive", 'r', FLAG_SWITCH, .help = "Copy directories with what is in them" },                             \
         { "port", 'P', FLAG_TEXT, .value = "PORT", .help = "Taken for compatibility: a node has one server, whatever its port" }, \
         { "preserve", 'p', FLAG_SWITCH, .help = "Keep times and modes of files" },                                      \
-        { "quiet", 'q', FLAG_SWITCH, .help = "Show no progress" }
+        { "quiet", 'q', FLAG_SWITCH, .help = "Show no progress" },                                                      \
+        { "no-mux", .kind = FLAG_SWITCH, .help = "Neither use nor leave open a connection that commands share" }
 
 const struct flag scp_flags[] = {
         COPY_FLAGS,
@@ -46,42 +47,77 @@ static const struct {
         { "quiet", "-q" },
 };
 
+/* What there is on a node: `[login@]node`, and the path behind it. */
+struct place {
+        struct target target;
+        const char *login;
+        struct str path;
+        bool has_path;
+};
+
 static struct error *begin(struct words *w, const struct flags *given, struct profile *p, const char *program)
 {
-        const char *self = NULL;
-
         TRY(person_load(given, p));
-        TRY(openssh_self(p->arena, &self));
         w->arena = p->arena;
         words_add(w, program);
-        openssh_add_options(w, p, self, NULL);
+        return NULL;
+}
+
+static void add_flags(struct words *w, const struct flags *given)
+{
         programs_add_manners(w);
         for (size_t i = 0; i < ARRAY_LEN(switches); i++)
                 if (flags_switch(given, switches[i].flag))
                         words_add(w, switches[i].letter);
         if (flags_switch(given, "debug"))
                 words_add(w, "-v");
+}
+
+static struct error *settle_place(const struct flags *given, const struct profile *p, struct str where, struct place *ret)
+{
+        TRY(target_parse(p->arena, where, p->cluster, &ret->target));
+        TRY(person_check_target(p, &ret->target));
+        TRY(person_login(given, p, &ret->target, &ret->login));
+        return person_settle_node(p, &ret->target);
+}
+
+static void add_place(struct words *w, const struct profile *p, const struct place *place, const char *node)
+{
+        if (place->has_path)
+                words_printf(w, "%s@%s.%s:%.*s", place->login, node, p->cluster, STR_ARG(place->path));
+        else
+                words_printf(w, "%s@%s.%s", place->login, node, p->cluster);
+}
+
+static struct error *add_one_connection(struct words *w, const struct flags *given, const struct profile *p, const struct place *place)
+{
+        return programs_add_connection(w, p, place->target.node, place->login, !flags_switch(given, "no-mux") && !flags_switch(given, "debug"));
+}
+
+/* "login@id.cluster": ssh believes the host of this ID alone, of several as well. */
+static struct error *add_located_place(struct words *w, const struct profile *p, const struct place *place)
+{
+        const char *id = NULL;
+        struct error *err = locate(p, place->target.node, place->login, &id);
+
+        if (err != NULL)
+                return person_explain(p, place->target.node, err);
+        add_place(w, p, place, id);
         return NULL;
 }
 
-/* "login@id.cluster", or with ":path" behind: ssh believes the host of this ID alone, of several as well. */
-static struct error *add_place(struct words *w, const struct flags *given, const struct profile *p, struct str where,
-                               const struct str *path)
+/* The arguments as scp is to have them; what is on a node is told by a path that is not empty. */
+static struct error *settle_places(const struct flags *given, const struct profile *p, struct place *places, size_t count, size_t *ret_remote)
 {
-        struct target target;
-        const char *login = NULL, *id = NULL;
+        for (size_t i = 0; i < count; i++) {
+                struct str where;
 
-        TRY(target_parse(p->arena, where, p->cluster, &target));
-        TRY(person_check_target(p, &target));
-        TRY(person_login(given, p, &target, &login));
-        TRY(person_settle_node(p, &target));
-        struct error *err = locate(p, target.node, login, &id);
-        if (err != NULL)
-                return person_explain(p, target.node, err);
-        if (path == NULL)
-                words_printf(w, "%s@%s.%s", login, id, p->cluster);
-        else
-                words_printf(w, "%s@%s.%s:%.*s", login, id, p->cluster, STR_ARG(*path));
+                if (!target_split_path(str_of(flags_argument(given, i)), &where, &places[i].path))
+                        continue;
+                places[i].has_path = true;
+                ++*ret_remote;
+                TRY(settle_place(given, p, where, &places[i]));
+        }
         return NULL;
 }
 
@@ -89,26 +125,35 @@ struct error *scp_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
         struct words w = { 0 };
-        struct str where, path;
-        size_t remote = 0;
+        size_t count = 0, remote = 0;
+        const char *self = NULL;
 
         (void)ctx;
         TRY(begin(&w, given, &p, "scp"));
-        words_add(&w, "-3"); /* between two nodes: through here, for the nodes do not know each other */
-        words_add(&w, "--");
-        for (size_t i = 0; flags_argument(given, i) != NULL; i++) {
-                const char *argument = flags_argument(given, i);
-
-                if (!target_split_path(str_of(argument), &where, &path)) {
-                        words_add(&w, argument);
-                        continue;
-                }
-                remote++;
-                TRY(add_place(&w, given, &p, where, &path));
-        }
+        while (flags_argument(given, count) != NULL)
+                count++;
+        AUTO_MEM struct place *places = mem_array(count, sizeof *places);
+        TRY(settle_places(given, &p, places, count, &remote));
         if (remote == 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "neither source nor destination is on a node"),
                                   "write [login@]node:path for one of them");
+        for (size_t i = 0; i < count && remote == 1; i++)
+                if (places[i].has_path)
+                        TRY(add_one_connection(&w, given, &p, &places[i]));
+        TRY(openssh_self(p.arena, &self));
+        if (remote > 1)
+                openssh_add_options(&w, &p, self, NULL, NULL);
+        add_flags(&w, given);
+        words_add(&w, "-3"); /* between two nodes: through here, for the nodes do not know each other */
+        words_add(&w, "--");
+        for (size_t i = 0; i < count; i++) {
+                if (!places[i].has_path)
+                        words_add(&w, flags_argument(given, i));
+                else if (remote == 1)
+                        add_place(&w, &p, &places[i], places[i].target.node);
+                else
+                        TRY(add_located_place(&w, &p, &places[i]));
+        }
         return programs_become(&w, flags_switch(given, "debug"));
 }
 
@@ -116,19 +161,21 @@ struct error *sftp_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
         struct words w = { 0 };
-        struct str where = str_of(flags_argument(given, 0)), path;
+        struct place place = { 0 };
+        struct str where = str_of(flags_argument(given, 0));
         const char *batch = flags_text(given, "batch");
 
         (void)ctx;
         TRY(begin(&w, given, &p, "sftp"));
+        place.has_path = target_split_path(where, &where, &place.path);
+        TRY(settle_place(given, &p, where, &place));
+        TRY(add_one_connection(&w, given, &p, &place));
+        add_flags(&w, given);
         if (batch != NULL) {
                 words_add(&w, "-b");
                 words_add(&w, batch);
         }
         words_add(&w, "--");
-        if (target_split_path(where, &where, &path))
-                TRY(add_place(&w, given, &p, where, &path));
-        else
-                TRY(add_place(&w, given, &p, where, NULL));
+        add_place(&w, &p, &place, place.target.node);
         return programs_become(&w, flags_switch(given, "debug"));
 }

@@ -5,7 +5,6 @@
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/person.h"
 #include "cmd/tsh/programs.h"
-#include "cmd/tsh/relay.h"
 
 const struct flag ssh_flags[] = {
         { "port", 'p', FLAG_TEXT, .value = "PORT", .help = "Taken for compatibility: a node has one server, whatever its port" },
@@ -19,6 +18,7 @@ const struct flag ssh_flags[] = {
         { "x11-untrusted", 'X', FLAG_SWITCH, .help = "Ask for X11 forwarding" },
         { "x11-trusted", 'Y', FLAG_SWITCH, .help = "Ask for trusted X11 forwarding" },
         { "option", 'o', FLAG_LIST, .value = "OPTION", .is_whole = true, .help = "Another option of ssh, as in ssh_config" },
+        { "no-mux", .kind = FLAG_SWITCH, .help = "Neither use nor leave open a connection that commands share" },
         { NULL },
 };
 
@@ -66,12 +66,26 @@ static void add_flags(struct words *w, const struct flags *given)
                 words_add(w, "-v");
 }
 
+/* Forwarded ports and agents belong to a connection, not to a session of it: others would have them, and for longer. */
+static bool may_share(const struct flags *given)
+{
+        static const char *const own[] = { "no-mux", "forward-agent", "no-remote-exec", "x11-untrusted", "x11-trusted", "debug" };
+
+        for (size_t i = 0; i < ARRAY_LEN(own); i++)
+                if (flags_switch(given, own[i]))
+                        return false;
+        for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+                if (flags_list(given, lists[i].flag)[0] != NULL)
+                        return false;
+        return true;
+}
+
 struct error *ssh_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
         struct target target;
         struct words w = { 0 };
-        const char *login = NULL, *self = NULL, *relay = NULL, *host_id = NULL;
+        const char *login = NULL;
 
         (void)ctx;
         TRY(person_load(given, &p));
@@ -79,13 +93,10 @@ struct error *ssh_run(void *ctx, const struct flags *given)
         TRY(person_check_target(&p, &target));
         TRY(person_login(given, &p, &target, &login));
         TRY(person_settle_node(&p, &target));
-        TRY(openssh_self(p.arena, &self));
-        TRY(relay_start(&p, target.node, login, &relay, &host_id));
 
         w.arena = p.arena;
         words_add(&w, "ssh");
-        openssh_add_options(&w, &p, self, relay);
-        openssh_add_host_id(&w, &p, host_id);
+        TRY(programs_add_connection(&w, &p, target.node, login, may_share(given)));
         add_flags(&w, given);
         programs_add_manners(&w);
         words_add(&w, "-l");

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections of tsh that stay open for further commands: who uses them, what of a session they change, and how they end."""
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import pexpect
+import pytest
+
+from harness import PATIENCE, Cluster, iam_token, wait_until
+from people import Person, invite_url
+from test_roles import EVERYWHERE, role
+
+
+@pytest.fixture(scope="module")
+def home():
+    """A short path: that of a socket holds no more than 107 bytes."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="m.", dir="/tmp"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def shared(build, aws_process, programs, tmp_path_factory):
+    """One cluster for all of them, with two nodes."""
+    cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("mux") / "cluster")
+    cluster.start()
+    cluster.create(iam_token())
+    cluster.node_env = aws_process.identity()
+    cluster.web = cluster.join("web-1", env=cluster.node_env)
+    cluster.web.wait_reachable()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def carol(shared, home, account, request):
+    """Somebody new, logged in; nothing of theirs is left running."""
+    name = f"u{len(list(home.iterdir()))}"
+    words = shared.tctl("users", "add", name, "--roles=access", f"--logins=root,{account.pw_name}").out
+    person = Person(shared, name, home / name).accept(invite_url(words))
+    person.login()
+    person.logins_before = logins(shared)
+    yield person
+    person.tsh("logout", check=False)
+    for pid in processes(person):
+        os.kill(pid, signal.SIGKILL)
+
+
+def logins(cluster):
+    return cluster.web.process.text().count("Somebody has logged in")
+
+
+def connections(person):
+    """Connections to the node since the person came."""
+    return logins(person.cluster) - person.logins_before
+
+
+def processes(person):
+    """Those on the workstation that live in this home."""
+    mark, found = f"TELEPORT_HOME={person.home}/.tsh".encode(), []
+    for environ in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+        except OSError:
+            pass
+    return found
+
+
+def sockets(person):
+    directory = person.home / ".tsh/mux"
+    return [path for path in directory.iterdir() if path.is_socket()] if directory.is_dir() else []
+
+
+def master(person):
+    """The ssh that holds the connection."""
+    title = f"ssh: {sockets(person)[0]} [mux]"
+    out = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return next(int(line.split()[0]) for line in out.splitlines() if title in line)
+
+
+def is_alone(person):
+    return not processes(person) and not sockets(person)
+
+
+# ---- sharing -----------------------------------------------------------------------------------------------------------
+
+
+def test_further_commands_use_one_connection(carol, tmp_path):
+    assert carol.tsh("ssh", "root@web-1", "echo one").out == "one\n"
+    directory = carol.home / ".tsh/mux"
+    assert directory.stat().st_mode & 0o777 == 0o700 and all(path.stat().st_mode & 0o077 == 0 for path in directory.iterdir())
+    done = carol.tsh("ssh", "root@web-1", "cat; echo two >&2; exit 7", stdin="in\n", check=False)
+    assert (done.code, done.out, done.err) == (7, "in\n", "two\n")
+    (tmp_path / "f").write_text("x" * 100_000)
+    carol.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g")
+    assert (tmp_path / "g").read_text() == "x" * 100_000
+    carol.tsh("sftp", "-b", "-", "root@web-1", stdin=f"get {tmp_path}/g {tmp_path}/h\n")
+    assert (tmp_path / "h").read_text() == "x" * 100_000
+    carol.tsh("ssh", "--login=root", "web-1.example.test", "true")
+    assert connections(carol) == 1
+
+
+def test_a_copy_leaves_a_connection_for_others_too(carol, tmp_path):
+    (tmp_path / "f").write_text("f")
+    carol.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g")
+    carol.tsh("ssh", "root@web-1", "true")
+    assert connections(carol) == 1
+
+
+def test_each_session_is_its_own_in_audit_and_recordings(carol, shared):
+    before = {e["uid"] for e in shared.events()}
+    carol.tsh("ssh", "root@web-1", "exit 3", check=False)
+    carol.tsh("ssh", "root@web-1", "exit 4", check=False)
+    for word in ("first", "second"):
+        shell = carol.shell("root@web-1")
+        shell.sendline(f"echo {word}-shell; exit")
+        shell.wait()
+    assert connections(carol) == 1
+
+    def new(kind):
+        return [e for e in shared.events(kind) if e["uid"] not in before]
+
+    wait_until(lambda: len(new("session.end")) == 4, "each has its end")
+    assert len({e["sid"] for e in new("session.start")}) == 4
+    assert [str(e["exitCode"]) for e in new("exec")] == ["3", "4"]
+    wait_until(lambda: len(carol.recordings()) == 2, "both are recorded")
+    ids = {e["sid"] for e in new("session.start") if "first-shell" in carol.tsh("play", "--format=text", e["sid"], check=False).out}
+    assert len(ids) == 1, "a recording shows its own session"
+
+
+def test_signals_and_terminals_are_those_of_the_session(carol):
+    carol.tsh("ssh", "root@web-1", "true")
+    assert carol.tsh("ssh", "root@web-1", "kill -TERM $$", check=False).code == 255
+    assert "not a tty" in carol.tsh("ssh", "root@web-1", "tty", check=False).out
+    assert "/dev/pts/" in carol.tsh("ssh", "-tt", "root@web-1", "tty").out
+    shell = carol.shell("root@web-1", rows=33, columns=99)
+    shell.sendline("stty size")
+    shell.expect("33 99")
+    shell.setwinsize(50, 132)
+    shell.sendline('until [ "$(stty size)" = "50 132" ]; do :; done; echo resi""zed')
+    shell.expect("resized")
+    shell.sendline("sleep 1000")
+    shell.expect("sleep 1000")
+    shell.sendintr()
+    shell.expect(r"[#$] $")
+    shell.sendline("exit 5")
+    shell.wait()
+    assert shell.exitstatus == 5
+    assert connections(carol) == 1
+
+
+def test_what_is_asked_of_a_connection_gets_one_of_its_own(carol):
+    carol.tsh("ssh", "root@web-1", "true")
+    for flags in (["--no-mux"], ["-R", "0:127.0.0.1:1"], ["-A"], ["-o", "LogLevel=ERROR"], ["-d"]):
+        before = connections(carol)
+        carol.tsh(*(["-d"] if flags == ["-d"] else []), "ssh", *([] if flags == ["-d"] else flags), "root@web-1", "true", check=False)
+        assert connections(carol) == before + 1, flags
+    assert len(sockets(carol)) == 1
+
+
+def test_no_mux_leaves_nothing_open(carol, tmp_path):
+    carol.tsh("ssh", "--no-mux", "root@web-1", "true")
+    carol.tsh("sftp", "--no-mux", "-b", "-", "root@web-1", stdin="pwd\n")
+    wait_until(lambda: is_alone(carol), "no process is left")
+    assert connections(carol) == 2
+
+
+def test_another_login_or_certificate_never_uses_it(carol, account):
+    carol.tsh("ssh", "root@web-1", "true")
+    assert carol.tsh("ssh", f"{account.pw_name}@web-1", "id", "-un").out == f"{account.pw_name}\n"
+    assert connections(carol) == 2
+    carol.login()
+    carol.tsh("ssh", "root@web-1", "true")
+    assert connections(carol) == 3, "the connection of the login before is not used"
+    wait_until(lambda: len(sockets(carol)) == 1, "and no longer kept")
+
+
+def test_many_at_once_all_get_through(carol):
+    carol.tsh("ssh", "root@web-1", "true")
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(carol.tsh("ssh", "root@web-1", "sleep 1; echo done"))) for _ in range(14)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(r.out, r.err) for r in results] == [("done\n", "")] * 14
+
+
+def test_two_that_begin_together_do_not_disturb_each_other(carol):
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(carol.tsh("ssh", "root@web-1", "echo done"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(r.out, r.err) for r in results] == [("done\n", "")] * 4
+
+
+# ---- sockets that are of no use --------------------------------------------------------------------------------------------
+
+
+def test_a_master_that_died_is_replaced_without_a_word(carol):
+    carol.tsh("ssh", "root@web-1", "true")
+    os.kill(master(carol), signal.SIGKILL)
+    assert sockets(carol), "its socket is left"
+    done = carol.tsh("ssh", "root@web-1", "echo again")
+    assert (done.out, done.err) == ("again\n", "")
+    carol.tsh("ssh", "root@web-1", "true")
+    assert connections(carol) in (2, 3), "while the dead one's bytes are still carried nobody takes its place"
+
+
+def test_a_master_that_hangs_is_left_aside(carol):
+    carol.tsh("ssh", "root@web-1", "true")
+    hung = master(carol)
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        done = carol.tsh("ssh", "root@web-1", "echo again")
+        assert (done.out, done.err) == ("again\n", "")
+    finally:
+        os.kill(hung, signal.SIGKILL)
+
+
+class Listener:
+    """Listens at a path and says what it is told to whoever connects."""
+
+    def __init__(self, path, says):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.socket.listen()
+        self.says = says
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        held = []
+        while True:
+            try:
+                connection = self.socket.accept()[0]
+                connection.sendall(self.says)
+                held.append(connection)
+            except OSError:
+                return
+
+
+HELLO = b"\0\0\0\x08\0\0\0\x01\0\0\0\x04"
+
+
+@pytest.mark.parametrize("says", [b"", b"\xff" * 64, HELLO, b"\0\0\0\x08\0\0\0\x01\0\0\0\x03", HELLO + b"\0\0\0\x08\x80\0\0\x03\0\0\0\0", b"SSH-2.0-x\r\n"],
+                         ids=["nothing", "noise", "hello_alone", "old_version", "a_refusal", "ssh"])
+def test_a_socket_that_is_no_masters_is_left_aside(carol, says):
+    carol.tsh("ssh", "root@web-1", "true")
+    path = sockets(carol)[0]
+    os.kill(master(carol), signal.SIGKILL)
+    path.unlink()
+    listener = Listener(path, says)
+    try:
+        done = carol.tsh("ssh", "root@web-1", "echo through")
+        assert (done.out, done.err) == ("through\n", "")
+    finally:
+        listener.socket.close()
+
+
+def test_a_directory_that_others_can_write_is_not_used(carol):
+    directory = carol.home / ".tsh/mux"
+    for make in (directory.mkdir, lambda: directory.symlink_to(carol.home), directory.touch):
+        make()
+        if not directory.is_symlink():
+            directory.chmod(0o777)
+        done = carol.tsh("ssh", "root@web-1", "echo through")
+        assert (done.out, done.err) == ("through\n", "")
+        assert not sockets(carol)
+        directory.rename(carol.home / f"mux{len(list(carol.home.iterdir()))}")
+
+
+def test_a_path_that_no_socket_can_have_is_no_error(carol, tmp_path):
+    top = carol.home / ("d" * 60)
+    shutil.copytree(carol.home / ".tsh", top)
+    for _ in range(2):
+        done = carol.tsh("ssh", "root@web-1", "echo through", env={"TELEPORT_HOME": str(top)})
+        assert (done.out, done.err) == ("through\n", "")
+    assert connections(carol) == 2 and not (top / "mux").exists()
+
+
+# ---- its end -----------------------------------------------------------------------------------------------------------------
+
+
+def test_logout_ends_it_at_once(carol):
+    carol.tsh("ssh", "root@web-1", "true")
+    assert sockets(carol)
+    carol.tsh("logout")
+    wait_until(lambda: is_alone(carol), "master and carrier are gone")
+    assert carol.tsh("ssh", "root@web-1", "true", check=False).code == 1
+
+
+def test_logout_leaves_a_session_that_runs_and_nothing_after_it(carol):
+    shell = carol.shell("root@web-1")
+    carol.tsh("logout")
+    assert not sockets(carol), "no other session begins"
+    shell.sendline("echo still-$((40+2))")
+    shell.expect("still-42")
+    shell.sendline("exit")
+    shell.wait()
+    wait_until(lambda: is_alone(carol), "the connection ends with its last session")
+
+
+@pytest.mark.parametrize("target", ["user", "node"])
+def test_a_lock_ends_it(carol, shared, target):
+    carol.tsh("ssh", "root@web-1", "true")
+    shell = carol.shell("root@web-1")
+    words = shared.tctl("lock", f"--user={carol.name}" if target == "user" else "--node=web-1", "--message=out for today", "--ttl=1h").out
+    try:
+        shell.expect("out for today")
+        shell.wait()
+        wait_until(lambda: is_alone(carol), "the connection is gone")
+        done = carol.tsh("ssh", "root@web-1", "true", check=False)
+        assert done.code == 1 and "lock" in done.err
+    finally:
+        shared.tctl("rm", "lock/" + words.split('"')[1])
+
+
+def test_the_end_of_the_certificate_ends_it(shared, home, account):
+    shared.create(role("brief", EVERYWHERE, options={"max_session_ttl": "8s"}))
+    words = shared.tctl("users", "add", "brief", "--roles=brief", "--logins=root").out
+    person = Person(shared, "brief", home / "brief").accept(invite_url(words))
+    person.login()
+    person.tsh("ssh", "root@web-1", "true")
+    assert sockets(person)
+    wait_until(lambda: "expired" in person.tsh("ssh", "root@web-1", "true", check=False).err, "the login has ended")
+    wait_until(lambda: is_alone(person), "the connection is gone")
+
+
+def test_idle_sessions_end_one_by_one(shared, home, account):
+    shared.create(role("idle", EVERYWHERE, options={"client_idle_timeout": "2s"}))
+    words = shared.tctl("users", "add", "idle", "--roles=idle", "--logins=root").out
+    person = Person(shared, "idle", home / "idle").accept(invite_url(words))
+    person.login()
+    busy, idle = person.shell("root@web-1"), person.shell("root@web-1")
+    begun = time.monotonic()
+    while idle.expect(["no input for 2s", pexpect.TIMEOUT], timeout=0.2) != 0:
+        busy.sendline("true")
+        busy.expect(r"[#$] $")
+        assert time.monotonic() - begun < PATIENCE
+    busy.sendline("echo busy-$((40+2))")
+    busy.expect("busy-42")
+    person.tsh("logout")
+    busy.close()
