@@ -6,6 +6,7 @@
  *     TELEPORT_HOME or ~/.tsh
  *         current-profile                       name of the proxy host
  *         <proxy>.yaml                          web_proxy_addr, user, cluster, …
+ *         mux/                                  sockets of connections that stay open (client/mux.h)
  *         known_hosts                           @cert-authority lines of all profiles, for other programs
  *         keys/<proxy>/certs.pem                host CA, X.509
  *         keys/<proxy>/cas/<cluster>.pem

@@ -5,7 +5,8 @@
     bench_ssh.py [--json] [--build=DIR]     DIR: the build directory (default: build)
 
 Both are reached with the system's own ssh: the direct server, the same sshd without any of ours, by its defaults; the node as
-`tsh config` says, which prefers AES-GCM to ChaCha20.
+`tsh config` says, which prefers AES-GCM to ChaCha20. Then `tsh ssh NODE true`: with a connection of its own each time, and over one
+that stays open.
 """
 import argparse
 import json
@@ -22,7 +23,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from harness import Aws, Cluster, iam_token  # noqa: E402
+from harness import Aws, Cluster, iam_token, program  # noqa: E402
 from people import Person, invite_url  # noqa: E402
 
 BYTES = 512 << 20
@@ -140,7 +141,22 @@ def memory_per_session(words, env, agent):
     return (with_them - before) / SESSIONS
 
 
-def measure(build, directory):
+def tsh_starts(build, person):
+    """By turns: a connection each time, and one that an earlier command has left open."""
+    command = [program(build, "tsh"), "ssh", "root@web-1"]
+    ways = {"first": [*command[:2], "--no-mux", *command[2:]], "further": command}
+    start_ms(command, person.env)
+    if not any(path.is_socket() for path in (person.home / ".tsh/mux").iterdir()):
+        raise RuntimeError("no connection stays open: is the path of the home too long for a socket?")
+    taken = {way: [] for way in ways}
+    for _ in range(STARTS):
+        for way, words in ways.items():
+            taken[way].append(start_ms(words, person.env))
+    person.tsh("logout")
+    return {way: round(statistics.median(t), 1) for way, t in taken.items()}
+
+
+def measure(build, directory, home):
     aws = Aws(tempfile.mkdtemp(dir=directory))
     cluster = Cluster(build, aws, pathlib.Path(directory) / "cluster")
     direct = Direct(pathlib.Path(directory) / "direct")
@@ -150,7 +166,7 @@ def measure(build, directory):
         node = cluster.join("web-1", env=aws.identity())
         node.wait_reachable()
         words = cluster.tctl("users", "add", "bench", "--roles=access", "--logins=root").out
-        person = Person(cluster, "bench", pathlib.Path(directory) / "home").accept(invite_url(words))
+        person = Person(cluster, "bench", pathlib.Path(home)).accept(invite_url(words))
         person.login()
         ours = ["ssh", "-F", str(person.ssh_config()), "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "root@web-1.example.test"]
         both = {"direct": (direct.words, direct.env), "tunnel": (ours, person.env)}
@@ -173,6 +189,7 @@ def measure(build, directory):
                 starts[way].append(start_ms(*how))
         figures["start_ms"] = {way: round(statistics.median(t), 1) for way, t in starts.items()}
         figures["agent_kib_per_session"] = round(memory_per_session(*both["tunnel"], node), 1)
+        figures["tsh_start_ms"] = tsh_starts(build, person)
         return figures
     finally:
         direct.stop()
@@ -185,8 +202,8 @@ def main():
     options.add_argument("--json", action="store_true")
     options.add_argument("--build", default=str(ROOT / "build"))
     given = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ct-bench.") as directory:
-        figures = measure(pathlib.Path(given.build), directory)
+    with tempfile.TemporaryDirectory(prefix="ct-bench.") as directory, tempfile.TemporaryDirectory(prefix="b.", dir="/tmp") as home:
+        figures = measure(pathlib.Path(given.build), directory, home)
     if given.json:
         print(json.dumps(figures))
         return
