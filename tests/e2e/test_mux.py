@@ -327,7 +327,7 @@ def test_a_lock_ends_it(carol, shared, target):
 
 
 def test_the_end_of_the_certificate_ends_it(shared, home, account):
-    shared.create(role("brief", EVERYWHERE, options={"max_session_ttl": "8s"}))
+    shared.create(role("brief", EVERYWHERE, options={"max_session_ttl": "15s"}))
     words = shared.tctl("users", "add", "brief", "--roles=brief", "--logins=root").out
     person = Person(shared, "brief", home / "brief").accept(invite_url(words))
     person.login()
