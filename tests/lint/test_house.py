@@ -62,6 +62,37 @@ def test_programs_are_hardened(program):
     assert re.search(r"__\w+_chk", symbols), "not fortified"
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_readme_names_every_library_that_a_program_needs(program):
+    dynamic = subprocess.run(["readelf", "-W", "-d", built(program)], capture_output=True, text=True, check=True).stdout
+    needed = set(re.findall(r"\(NEEDED\).*\[(\S+)\]", dynamic)) - {"libc.so.6"}
+    needed = {name for name in needed if not re.match(r"lib(asan|ubsan)\.", name)}
+    readme = (PROJECT / "README.md").read_text()
+    opened = {name for f in SOURCES if not f.name.endswith("_test.c") for name in re.findall(r'dlopen\("([^"]+)"', f.read_text())}
+    named = set(re.findall(r"`(lib\S+\.so\.\d+)`", re.search(rf"^\| `{program}` \|.*", readme, re.M).group(0)))
+    assert named - opened == needed
+    assert program != "teleport" or opened <= named
+
+
+def test_the_readme_names_the_package_of_every_library():
+    readme = (PROJECT / "README.md").read_text()
+    named = set(re.search(r"^    apt install (lib.*)$", readme, re.M).group(1).split()) - {"ca-certificates"}
+    known = dict(re.findall(r"^\s+(\S+) \(.*\) => (\S+)$", subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout, re.M))
+    needed = set()
+    for library in set(re.findall(r"`(lib\S+\.so\.\d+)`", readme)):
+        path = str(pathlib.Path(known[library]).resolve())
+        found = subprocess.run(["dpkg", "-S", path, path.removeprefix("/usr")], capture_output=True, text=True, check=False).stdout
+        needed.add(found.split(":")[0])
+    assert named == needed
+
+
+def test_the_demo_says_what_it_does():
+    told = subprocess.run([PROJECT / "demo", "--help"], capture_output=True, text=True, check=True, timeout=10).stdout
+    assert told.startswith("A cluster, a machine that joins it") and "--keep" in told and "set -" not in told
+    refused = subprocess.run([PROJECT / "demo", "--nonsense"], capture_output=True, text=True, check=False, timeout=10)
+    assert refused.returncode == 1 and "--help" in refused.stderr
+
+
 def test_every_file_names_its_license():
     files = [*SOURCES, *PROJECT.glob("proto/*.proto"), *PROJECT.glob("tests/**/*.py")]
     assert [str(f.relative_to(PROJECT)) for f in files if "SPDX-License-Identifier: Apache-2.0" not in f.read_text()[:200]] == []
