@@ -128,6 +128,28 @@ def test_a_terminal_that_changes_its_size_is_told_of(alice):
     shell.close()
 
 
+def test_services_are_called_by_what_they_do(access):
+    """In ps and in ss: they were all called "exe"."""
+    for process in (access.process, access.web.process):
+        children = process.children()
+        assert children
+        for name, pid in children.items():
+            assert pathlib.Path(f"/proc/{pid}/comm").read_text() == f"teleport: {name}"[:15] + "\n"
+            assert pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(f"teleport: {name}\0".encode())
+
+
+FOREIGN = [(["login", "--request-roles=x"], "--request-roles", "tctl users update"), (["login", "--out=id"], "--out", "TELEPORT_HOME"),
+           (["ssh", "-i", "id", "root@web-1"], "--identity", "TELEPORT_HOME"), (["-J", "proxy", "ssh", "root@web-1"], "--jumphost", "tsh login --proxy"),
+           (["ls", "--all"], "--all", "tsh login --proxy"), (["ssh", "--no-resume", "root@web-1"], "--no-resume", "leave it out"),
+           (["--ttl=5", "ssh", "root@web-1", "true"], "--ttl", "tsh login --ttl"), (["--ttl=5", "ls"], "--ttl", "tsh login --ttl")]
+
+
+def test_flags_that_do_nothing_are_refused_with_what_to_do(alice):
+    for words, flag, instead in FOREIGN:
+        done = alice.tsh(*words, check=False)
+        assert done.code == 1 and flag in done.err.splitlines()[0] and instead in done.err, (words, done.err)
+
+
 # ---- names that are no names ---------------------------------------------------------------------------------
 
 

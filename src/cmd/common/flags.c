@@ -83,18 +83,39 @@ static const char *nearest_command(const struct program *program, struct str wor
 {
         struct nearest nearest = nearest_to(words, NEAR);
 
-        for (const struct command *c = program->commands; c->name != NULL; c++)
-                if (!c->is_hidden)
-                        nearest_offer(&nearest, c->name);
+        for (const struct command *c = program->commands; c->name != NULL; c++) {
+                if (c->is_hidden)
+                        continue;
+                nearest_offer(&nearest, c->name);
+                for (size_t i = 0; c->aliases != NULL && c->aliases[i] != NULL; i++)
+                        nearest_offer(&nearest, c->aliases[i]);
+        }
+        return nearest.word;
+}
+
+/* Of the first words of commands that have two: "nodes" for "nodse", whatever comes behind. In the arena. */
+static const char *nearest_group(const struct program *program, struct str words, struct arena *a)
+{
+        struct nearest nearest = nearest_to(words, NEAR);
+
+        for (const struct command *c = program->commands; c->name != NULL; c++) {
+                struct str name = str_of(c->name), first = str_split(&name, ' ');
+
+                if (!c->is_hidden && !str_is_empty(name))
+                        nearest_offer(&nearest, str_to_c(a, first));
+        }
         return nearest.word;
 }
 
 static struct error *unknown_command(const struct program *program, struct str words)
 {
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
         const char *nearest = nearest_command(program, words);
         AUTO_MEM char *shown = escaped(words);
         struct error *err = error_new(ERROR_INVALID_ARGUMENT, "unknown command '%s'", shown);
 
+        if (nearest == NULL)
+                nearest = nearest_group(program, words, a);
         if (nearest != NULL)
                 return error_hint(err, "did you mean: %s %s", program->name, nearest);
         return error_hint(err, "the commands are listed by: %s help", program->name);
@@ -159,11 +180,22 @@ static struct error *take_argument(struct parser *p, const char *word)
 
 /* ---- flags -------------------------------------------------------------------------------------- */
 
+static const struct foreign_flag *find_foreign(const struct program *program, struct str name)
+{
+        for (const struct foreign_flag *row = program->foreign; row != NULL && row->name != NULL; row++)
+                if (str_equal(name, str_of(row->name)) || (name.len == 1 && row->letter == name.ptr[0]))
+                        return row;
+        return NULL;
+}
+
 static struct error *unknown_flag(const struct parser *p, struct str name)
 {
+        const struct foreign_flag *foreign = find_foreign(p->f->program, name);
         struct nearest nearest = nearest_to(name, NEAR);
         AUTO_MEM char *shown = escaped(name);
 
+        if (foreign != NULL)
+                return error_hint(error_new(ERROR_UNIMPLEMENTED, "--%s is not supported", foreign->name), "%s", foreign->instead);
         for (size_t i = 0; i < p->f->value_count; i++)
                 if (!p->f->values[i].row->is_hidden)
                         nearest_offer(&nearest, p->f->values[i].row->name);

@@ -59,9 +59,17 @@ struct command {
         const char *notes; /* more text for `help COMMAND`, lines as printed, NULL: none */
 };
 
+/* A flag that there is elsewhere and not here, and what to do instead; ends with a row whose name is NULL. */
+struct foreign_flag {
+        const char *name; /* long form, without dashes */
+        char letter;      /* short form, 0: none */
+        const char *instead;
+};
+
 struct program {
         const char *name;
         const char *help;
+        const struct foreign_flag *foreign; /* NULL: none are known */
         const struct flag *flags; /* valid for every command, NULL: none */
         const struct command *commands;
 };

@@ -56,7 +56,12 @@ static const struct command commands[] = {
         { NULL },
 };
 
-static const struct program program = { "tool", "A tool", program_flags, commands };
+static const struct foreign_flag foreign[] = {
+        { "identity", 'i', "use the profile" },
+        { NULL },
+};
+
+static const struct program program = { .name = "tool", .help = "A tool", .foreign = foreign, .flags = program_flags, .commands = commands };
 
 enum { WORDS_MAX = 16 };
 
@@ -209,6 +214,11 @@ static void refuses_what_no_row_names_and_suggests_the_nearest(void **state)
         (void)state;
         PARSE_FAILS("unknown command 'statsu'", "did you mean: tool status", "statsu");
         PARSE_FAILS("unknown command 'tokens ad'", "did you mean: tool tokens add", "tokens", "ad");
+        PARSE_FAILS("unknown command 'toknes'", "did you mean: tool tokens", "toknes", "add");
+        PARSE_FAILS("unknown command 'tokens nwe'", "did you mean: tool tokens new", "tokens", "nwe");
+        PARSE_FAILS("unknown command 'zzzzzz'", "the commands are listed by: tool help", "zzzzzz");
+        PARSE_FAILS("--identity is not supported", "use the profile", "tokens", "add", "--identity=x");
+        PARSE_FAILS("--identity is not supported", "use the profile", "-i", "x", "tokens", "add");
         PARSE_FAILS("unknown flag '--frmat'", "did you mean: --format", "tokens", "add", "--frmat=x");
         PARSE_FAILS("unknown flag '-x'", NULL, "status", "-x");
         PARSE_FAILS("unknown flag '--no-format'", NULL, "tokens", "add", "--no-format");

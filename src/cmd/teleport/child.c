@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -112,10 +113,12 @@ static bool place_descriptors(const int *sources, size_t count, int first)
 static NO_RETURN void become(const struct child_row *row, const int *sources, size_t count, int stderr_fd, pid_t parent)
 {
         char *room[ARRAY_LEN(environment_names) + 1];
-        char *const arguments[] = { "teleport", "service", (char *)(uintptr_t)row->name, NULL };
+        char title[32];
+        char *const arguments[] = { title, "service", (char *)(uintptr_t)row->name, NULL };
         int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
         sigset_t none;
 
+        snprintf(title, sizeof(title), "teleport: %s", row->name);
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         if (getppid() != parent) /* it ended before the wish was heard */
                 _exit(1);

@@ -5,7 +5,9 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "cmd/teleport/commands.h"
+#include "os/process_title.h"
 #include "os/sandbox.h"
 #include "signer/signer.h"
 #include "sts/sts.h"
@@ -102,7 +104,10 @@ struct error *service_run(void *ctx, const struct flags *given)
         static struct service service; /* lives as long as the process */
         struct str name = str_of(flags_argument(given, 0));
 
+        AUTO_MEM char *title = mem_printf("teleport: %.*s", STR_ARG(name));
+
         (void)ctx;
+        process_set_name(title); /* executed as /proc/self/exe, it would be called "exe" */
         TRY(service_begin(&service));
         for (size_t i = 0; i < ARRAY_LEN(services); i++)
                 if (str_equal(name, str_of(services[i].name)))

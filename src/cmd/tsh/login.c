@@ -27,10 +27,6 @@ const struct flag login_flags[] = {
         { "ca-pin", .kind = FLAG_LIST, .value = "FINGERPRINT",
           .help = "CA of the cluster to believe, as an administrator named it: sha256:… (tctl status), SHA256:… of SSH" },
         { "browser", .kind = FLAG_TEXT, .value = "PROGRAM", .is_hidden = true, .help = "None is needed" },
-        { "out", 'o', FLAG_TEXT, .value = "FILE", .is_hidden = true, .help = "Not supported" },
-        { "format", .kind = FLAG_TEXT, .value = "FORMAT", .is_hidden = true, .help = "Not supported" },
-        { "request-roles", .kind = FLAG_TEXT, .value = "ROLES", .is_hidden = true, .help = "Not supported" },
-        { "request-id", .kind = FLAG_TEXT, .value = "ID", .is_hidden = true, .help = "Not supported" },
         { NULL },
 };
 
@@ -61,16 +57,6 @@ static void login_release(struct login *l)
 
 /* ---- before ---------------------------------------------------------------------------------------------------- */
 
-static struct error *refuse_unsupported(const struct flags *given)
-{
-        static const char *const names[] = { "out", "format", "request-roles", "request-id" };
-
-        for (size_t i = 0; i < ARRAY_LEN(names); i++)
-                if (flags_text(given, names[i]) != NULL)
-                        return error_new(ERROR_UNIMPLEMENTED, "--%s is not supported", names[i]);
-        return NULL;
-}
-
 /* By --proxy and --user, else as the current profile has it. */
 static struct error *whom_and_where(struct login *l, const struct flags *given)
 {
@@ -81,7 +67,7 @@ static struct error *whom_and_where(struct login *l, const struct flags *given)
         TRY(person_proxy(l->arena, given, &proxy));
         error_free(profile_find(&before, proxy, NULL));
         if (proxy == NULL && before.web_addr == NULL)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "which proxy to log in at is not said"),
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "no proxy is given: name the one to log in at"),
                                   "tsh login --proxy=HOST[:PORT] --user=NAME");
         if (proxy == NULL)
                 proxy = arena_printf(l->arena, "%s", before.web_addr);
@@ -248,7 +234,6 @@ struct error *login_run(void *ctx, const struct flags *given)
         int64_t ttl;
 
         (void)ctx;
-        TRY(refuse_unsupported(given));
         TRY(read_ttl(given, &ttl));
         TRY(whom_and_where(&l, given));
         TRY(check_pins(flags_list(given, "ca-pin")));

@@ -53,6 +53,9 @@ struct error *person_load(const struct flags *given, struct profile *ret)
         AUTO_PTR(arena) a = arena_new(16 * KiB);
         const char *proxy, *cluster = flags_text(given, "cluster");
 
+        if (flags_given(given, "ttl"))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--ttl is of no use here: it says how long a login lasts"),
+                                  "give it to `tsh login --ttl=MINUTES`");
         TRY(person_proxy(a, given, &proxy));
         TRY(profile_load(ret, proxy, flags_text(given, "user")));
         TRY(profile_check_times(ret, clock_wall(clock_system())));

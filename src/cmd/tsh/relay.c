@@ -16,6 +16,7 @@
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "os/fdpass.h"
+#include "os/process_title.h"
 #include "pki/key.h"
 
 enum { NAME_BYTES = 16, NAME_LEN = 2 * NAME_BYTES };
@@ -144,6 +145,7 @@ static void detach(void)
 static void serve(struct relay *r, int fd)
 {
         detach();
+        process_set_title("tsh: relay"); /* of what the command was, nobody else needs to know */
         if (uv_loop_fork(&r->loop.uv) != 0)
                 _exit(1);
         r->deadline = timer_new(&r->loop, stop, r);

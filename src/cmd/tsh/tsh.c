@@ -43,8 +43,46 @@ static const struct command commands[] = {
         { 0 },
 };
 
+/* Of Teleport's tsh. */
+#define NO_REQUESTS "there are no access requests: an administrator gives roles by `tctl users update NAME --set-roles=…`"
+#define NO_IDENTITY_FILE "a login of its own for a program: TELEPORT_HOME=DIRECTORY tsh login …; commands find it by the same TELEPORT_HOME"
+#define NO_OTHER_CLUSTERS "a proxy has one cluster: tsh login --proxy=HOST[:PORT] for another"
+
+static const struct foreign_flag foreign[] = {
+        { "request-roles", 0, NO_REQUESTS },
+        { "request-id", 0, NO_REQUESTS },
+        { "request-reason", 0, NO_REQUESTS },
+        { "request-reviewers", 0, NO_REQUESTS },
+        { "request-nowait", 0, NO_REQUESTS },
+        { "identity", 'i', NO_IDENTITY_FILE },
+        { "out", 'o', NO_IDENTITY_FILE },
+        { "format", 0, "tsh prints text; see `tsh help` for the commands that have --format" },
+        { "overwrite", 0, NO_IDENTITY_FILE },
+        { "local", 0, "the command of `tsh ssh` always runs on the node; run it without tsh to run it here" },
+        { "cert-format", 0, "OpenSSH's form is the only one" },
+        { "kube-cluster", 0, "there is no access to Kubernetes" },
+        { "callback", 0, "log in with password and one-time code; there is no single sign-on" },
+        { "bind-addr", 0, "log in with password and one-time code; there is no single sign-on" },
+        { "headless", 0, "log in on this machine: tsh login" },
+        { "participant-req", 0, "sessions are not joined by others" },
+        { "mode", 0, "sessions are not joined by others" },
+        { "reason", 0, "sessions are not joined by others" },
+        { "invited", 0, "sessions are not joined by others" },
+        { "no-resume", 0, "connections are not resumed; leave it out" },
+        { "relogin", 0, "when a login has ended: tsh login" },
+        { "log-dir", 0, "the output of a command: tsh ssh … > FILE" },
+        { "jumphost", 'J', NO_OTHER_CLUSTERS },
+        { "all", 'R', NO_OTHER_CLUSTERS },
+        { "skip-version-check", 0, "no versions are compared; leave it out" },
+        { "piv-slot", 0, "keys are files of the profile" },
+        { "use-local-ssh-agent", 0, "keys are files of the profile; -A lets the node use your agent" },
+        { "enable-escape-sequences", 0, "ssh's own escapes: -o EscapeChar=…" },
+        { NULL },
+};
+
 static const struct program program = {
         .name = "tsh",
+        .foreign = foreign,
         .help = "Reaches the machines of a cluster",
         .flags = person_flags,
         .commands = commands,
