@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,6 +81,51 @@ void service_log_setup(const Cteleport__V1__Config *config, int fd)
         log_setup(options);
 }
 
+/* From now on the log, and whatever else is written to standard error, goes to fd (owned). */
+static void take_log(int fd)
+{
+        (void)dup3(fd, STDERR_FILENO, 0); /* where it fails the old file is still there */
+        close(fd);
+}
+
+/* Whether a message of that kind, alone, is next: two bytes, field 1 and its value. */
+static bool log_is_next(void)
+{
+        char text[8];
+
+        return recv(SERVICE_FD_CONTROL, text, sizeof(text), MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC) == 2 && text[0] == 1 << 3 &&
+               text[1] == CTELEPORT__INTERNAL__V1__CONTROL__KIND__LOG;
+}
+
+/*
+ * How a service that does not listen to the supervisor (signer, sts) hears of a new log file: by this signal, when the message
+ * is there. Calls nothing but what signal-safety(7) has.
+ */
+static void on_hangup(int signum)
+{
+        union {
+                struct cmsghdr header;
+                char bytes[CMSG_SPACE(sizeof(int))];
+        } control;
+        char text[8];
+        struct iovec bytes = { .iov_base = text, .iov_len = sizeof(text) };
+        int saved = errno, fd;
+
+        (void)signum;
+        while (log_is_next()) {
+                struct msghdr msg = { .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.bytes,
+                                      .msg_controllen = CMSG_LEN(sizeof(int)) };
+                const struct cmsghdr *header = recvmsg(SERVICE_FD_CONTROL, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+
+                if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+                    header->cmsg_len != CMSG_LEN(sizeof(int)))
+                        continue;
+                memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+                take_log(fd);
+        }
+        errno = saved;
+}
+
 struct error *service_begin(struct service *s)
 {
         AUTO(secret) bytes = { 0 };
@@ -99,6 +147,7 @@ struct error *service_begin(struct service *s)
                 return error_errno(errno, "the control socket is missing");
         service_log_setup(s->boot->config, STDERR_FILENO);
         log_component(s->boot->service);
+        (void)signal(SIGHUP, on_hangup); /* it never fails for this one */
         return NULL;
 }
 
@@ -165,6 +214,10 @@ static void obey(struct service *s, const control_message *control, int fd)
 
         if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__LINK) {
                 tell_link(s, control->name, fd);
+                return;
+        }
+        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__LOG && fd >= 0) {
+                take_log(fd);
                 return;
         }
         if (is_about_sshd(control->kind) && events->on_sshd != NULL) {
@@ -239,6 +292,7 @@ struct error *service_control(struct service *s, struct loop *l, const struct se
                 s->control = NULL;
                 return error_errno(-status, "cannot listen to the supervisor");
         }
+        (void)signal(SIGHUP, SIG_IGN); /* what comes for it is read here */
         uv_poll_start(s->control, UV_READABLE | UV_DISCONNECT, on_control);
         return NULL;
 }
@@ -304,7 +358,8 @@ void service_ready(struct service *s)
 {
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
-        (void)s;
+        if (s->control == NULL)
+                on_hangup(SIGHUP); /* what came while the signal was ignored yet */
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__READY;
         say(&control);
 }

@@ -123,6 +123,7 @@ static NO_RETURN void become(const struct child_row *row, const int *sources, si
         if (getppid() != parent) /* it ended before the wish was heard */
                 _exit(1);
         sigemptyset(&none);
+        (void)signal(SIGHUP, SIG_IGN); /* until service_begin: it would end a service that was not up yet */
         sigprocmask(SIG_SETMASK, &none, NULL);
         if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(stderr_fd, STDERR_FILENO) < 0 ||
             !place_descriptors(sources, count, SERVICE_FD_BOOT))

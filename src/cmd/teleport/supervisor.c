@@ -118,8 +118,9 @@ static void on_quit(void *ctx, int signum)
 static void on_hangup(void *ctx, int signum)
 {
         (void)signum;
+        supervisor_reopen_log(ctx);
         reload_keypairs(ctx, true);
-        log_info("SIGHUP reloads the certificates of https_keypairs; for other changes of teleport.yaml, restart the service");
+        log_info("SIGHUP reopens the log file and reloads the certificates of https_keypairs; for other changes of teleport.yaml, restart the service");
 }
 
 static void on_replace(void *ctx, int signum)

@@ -63,6 +63,20 @@ void supervisor_send_keypairs(struct supervisor *s)
                 supervisor_tell(&s->children[CHILD_PROXY], &control);
 }
 
+void supervisor_send_log(struct supervisor *s)
+{
+        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__LOG;
+        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
+                struct child *c = &s->children[kind];
+
+                /* Who has no loop to hear it with is woken: api/service.c. */
+                if (child_lives(c) && supervisor_tell_with(c, &control, s->log_fd) && child_rows[kind].is_follower)
+                        kill(c->pid, SIGHUP);
+        }
+}
+
 static void send_link(struct child *to, enum child_kind from, int fd)
 {
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;

@@ -89,6 +89,8 @@ static inline const char *child_name(const struct child *c)
 struct error *supervisor_prepare(struct supervisor *s) MUST_USE;
 /* Reads data_dir/host_uuid into s->host_id; creates it if this host has the auth service. */
 struct error *supervisor_read_host_id(struct supervisor *s) MUST_USE;
+/* Log files of the whole service, when they may have been moved away. */
+void supervisor_reopen_log(struct supervisor *s);
 /* Stops accepting: what listens here would go on queueing connections after the services have closed theirs. */
 void supervisor_close_listeners(struct supervisor *s);
 
@@ -101,6 +103,8 @@ void supervisor_tell(struct child *c, const Cteleport__Internal__V1__Control *co
 /* The same with a copy of fd, unless that is negative. Whether it was sent. */
 bool supervisor_tell_with(struct child *c, const Cteleport__Internal__V1__Control *control, int fd);
 void supervisor_send_keypairs(struct supervisor *s);
+/* Gives s->log_fd to all that live. */
+void supervisor_send_log(struct supervisor *s);
 
 /* ---- supervisor_sshd.c: sshd for the SSH Service --------------------------------------------------------- */
 /* Before limits are changed. */

@@ -25,25 +25,56 @@ static bool is_one_of(const char *text, const char *const *names)
         return false;
 }
 
+static struct error *open_log_file(const char *path, int *ret_fd)
+{
+        *ret_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+        if (*ret_fd >= 0)
+                return NULL;
+        return error_hint(error_errno(errno, "cannot open the log file %s", path),
+                          "teleport.log.output is stderr, stdout or the path of a file");
+}
+
+static const char *log_output(const struct supervisor *s)
+{
+        const Cteleport__V1__LogConfig *log = s->launch->config->teleport->log;
+
+        return log == NULL || log->output == NULL ? "" : log->output;
+}
+
 static struct error *open_log(struct supervisor *s)
 {
         static const char *const to_stderr[] = { "", "stderr", "err", "error", NULL };
         static const char *const to_stdout[] = { "stdout", "out", NULL };
-        const Cteleport__V1__LogConfig *log = s->launch->config->teleport->log;
-        const char *output = log == NULL || log->output == NULL ? "" : log->output;
+        const char *output = log_output(s);
 
         s->log_fd = STDERR_FILENO;
-        if (is_one_of(output, to_stdout)) {
+        if (is_one_of(output, to_stdout))
                 s->log_fd = STDOUT_FILENO;
-        } else if (!is_one_of(output, to_stderr)) {
-                s->log_fd = open(output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-                if (s->log_fd < 0)
-                        return error_hint(error_errno(errno, "cannot open the log file %s", output),
-                                          "teleport.log.output is stderr, stdout or the path of a file");
-        }
+        else if (!is_one_of(output, to_stderr))
+                TRY(open_log_file(output, &s->log_fd));
         service_log_setup(s->launch->config, s->log_fd);
         log_component("proc");
         return NULL;
+}
+
+/* The number of the descriptor stays: it is known to the log, and each child that starts gets a copy. */
+void supervisor_reopen_log(struct supervisor *s)
+{
+        int fd;
+
+        if (s->log_fd <= STDERR_FILENO)
+                return; /* whoever reads that rotates for itself */
+        struct error *err = open_log_file(log_output(s), &fd);
+        if (err == NULL && dup3(fd, s->log_fd, O_CLOEXEC) < 0)
+                err = error_errno(errno, "cannot change to the log file %s", log_output(s));
+        if (fd >= 0)
+                close(fd);
+        if (err != NULL) {
+                log_error("the log stays in the file where it was", LOG_ERR(err));
+                error_free(err);
+                return;
+        }
+        supervisor_send_log(s);
 }
 
 static void log_beginning(const struct launch *l)
