@@ -275,6 +275,8 @@ enum {
         LIMIT_MUX_SESSIONS = 10,              /* … on one that tsh keeps for several commands: further ones have their own. Less, because who begins together does not see each other */
         LIMIT_SSH_QUESTIONS = 16,             /* certificates of one connection that are asked about */
         LIMIT_SSH_CONNECTIONS = 500,          /* of one host: three processes of some MiB each; … */
+        LIMIT_SESSION_TASKS = 33,             /* percent of the tasks of the host, or of the unit, that what one connection starts may have … */
+        LIMIT_SESSIONS_TASKS = 66,            /* … and all together: where systemd delegates to us and PAM has no groups of its own */
         LIMIT_SSH_CONNECTIONS_USER = 250,     /* … of those, of one user; … */
         LIMIT_SSH_CONNECTIONS_RESERVE = 100,  /* … the last ones are for users with fewer than … */
         LIMIT_SSH_CONNECTIONS_RESERVED = 10,  /* … this many there: two users who take all they can leave room for ten others, each with ten */

@@ -216,6 +216,17 @@ static void take_ahead(struct relay *r)
                 tell_output(r, buf_str(&echo));
 }
 
+/* What the user reads before the shell says anything. It is recorded like what the shell says. */
+static void greet(struct relay *r, const struct session_request *request)
+{
+        AUTO(buf) text = BUF_MAX(SCREEN_MAX - TERMINAL_QUEUE);
+
+        session_greeting_put(&text, request, r->terminal);
+        buf_put(&r->screen, buf_str(&text));
+        if (text.len > 0 && r->is_recording)
+                tell_output(r, buf_str(&text));
+}
+
 /* ---- input ----------------------------------------------------------------------------------------------------- */
 
 static void read_outer(struct relay *r)
@@ -468,6 +479,7 @@ struct error *session_run_pty(struct channel *c, const struct session_request *r
         TRY(child_prepare(&r.child));
         TRY(start(&r, request, go));
         take_ahead(&r);
+        greet(&r, request);
         relay(&r);
         if (r.untold > 0 && r.channel->fd >= 0)
                 tell_output(&r, (struct str){ 0 });

@@ -158,6 +158,7 @@ struct error *session_run(const struct session_options *o, const char *command, 
         *ret = (struct session_outcome){ .code = NOTHING_RAN };
         request.shell = o->shell;
         request.environment = o->environment;
+        request.greeting = o->greeting;
         if (terminal >= 0) /* at once: what is typed ahead is echoed by the terminal that is recorded */
                 TRY(session_terminal_take(&outer, terminal));
         TRY(session_begin(&channel, o, &request, terminal, &go));
@@ -219,6 +220,7 @@ int session_main(int argc, char **argv)
         AUTO_MEM const char **environment = account_environment();
         AUTO_PTR(error) err = session_options_read(argc, argv, &options);
         options.environment = environment;
+        options.greeting = getenv(SESSION_GREETING);
         if (options.shell == NULL)
                 options.shell = account_shell();
         if (err == NULL)

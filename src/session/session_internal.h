@@ -21,6 +21,7 @@ struct session_options {
         const char *sftp;       /* the node's sftp-server; NULL: it has none */
         const char *shell;      /* the account's; NULL: as the password file says */
         const char *const *environment; /* the account's, as sshd made it; not ours: see sshd_preload.h */
+        const char *greeting;   /* SESSION_GREETING; NULL: nothing was said */
         const char *host_id;    /* ssh-authorize: this host in the cluster; NULL: not said */
         const char *cas[SESSION_CAS_MAX]; /* ssh-authorize: pins of the cluster's host CAs */
         size_t ca_count;
@@ -46,6 +47,7 @@ struct error *session_authorize(const struct session_options *o, const char *log
 struct session_request {
         const char *shell;   /* the account's */
         const char *const *environment;
+        const char *greeting; /* for a login shell on a terminal; NULL: none */
         const char *kind;    /* "shell", "exec", "sftp", "scp" */
         const char *command; /* NULL: a shell */
         bool has_pty;
@@ -138,6 +140,12 @@ void session_terminal_echo(const struct session_terminal *t, struct buf *out);
 /* pty.c: an inner terminal, recorded. */
 struct error *session_run_pty(struct channel *c, const struct session_request *request, const Cteleport__Session__V1__Go *go,
                               const struct session_terminal *terminal, struct session_outcome *ret) MUST_USE;
+
+/*
+ * greeting.c: puts what a login shell begins with, as its terminal shows it: what PAM said and the last login (the greeting), and
+ * /etc/motd if that was not among it. Nothing for a command, or where ~/.hushlogin is.
+ */
+void session_greeting_put(struct buf *out, const struct session_request *request, const struct session_terminal *terminal);
 
 /* plain.c: descriptors 0, 1 and 2 are the child's own. */
 struct error *session_run_plain(struct channel *c, const struct session_request *request,

@@ -12,6 +12,10 @@
  *     same user, without the libraries of the services. When that cannot be, sshd runs what its options say.
  *   - What PAM puts into the environment stays aside until then, so that /etc/ssh/sshrc does not run with it.
  *   - The terminals that sshd makes stay root's, mode 0600: only the program of the session has them, by inheritance.
+ *   - passwd(1) is not run in the place of a session whose password has expired: nobody would record it.
+ *
+ * And it listens: what PAM's modules say and when the account was here last, which sshd shows to login shells but not to forced
+ * commands, goes to the program of the session (SESSION_GREETING).
  *
  * It fails closed: when the program of a session cannot be started nothing is.
  */
@@ -20,8 +24,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <lastlog.h>
+#include <paths.h>
 #include <pty.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +36,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MFD_EXEC
@@ -47,6 +55,16 @@ static char *library;  /* its own image, for an sshd that executes the rest of i
 static size_t library_len;
 static char *forced;   /* the ForceCommand, "exec PROGRAM ssh-session OPTION…"; NULL: sshd does not run for us */
 static char **of_pam;  /* the environment that PAM made; NULL: none */
+
+static char said_by_pam[SESSION_GREETING_MAX];
+
+/*
+ * Shared by all processes of a connection's sshd. The one that is root, and makes terminals, knows of the last login; another one
+ * starts the session. Read by nobody but the latter, for no more than showing it.
+ */
+static struct {
+        char last_login[512]; /* a line */
+} *shared;
 
 /* ---- the start of sshd --------------------------------------------------------------------------------------- */
 
@@ -103,6 +121,9 @@ static __attribute__((constructor)) void begin(int argc, char **argv)
         if (guard == NULL || forced == NULL)
                 return; /* an sshd that still has the guard ends by itself */
         memcpy(guard, SSHD_PRELOAD_GUARD_TAKEN, sizeof(SSHD_PRELOAD_GUARD_TAKEN));
+        shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (shared == MAP_FAILED)
+                shared = NULL;
         if (fd > STDERR_FILENO) {
                 if (has_several_programs())
                         keep_library(fd);
@@ -139,6 +160,104 @@ EXPORTED char **pam_getenvlist(void *handle)
         return calloc(1, sizeof(char *));
 }
 
+/* As in <security/pam_appl.h>, whose numbers and layout are Linux-PAM's interface: pam_conv(3). */
+struct pam_message {
+        int msg_style;
+        const char *msg;
+};
+struct pam_response;
+struct pam_conv {
+        int (*conv)(int count, const struct pam_message **messages, struct pam_response **answers, void *ctx);
+        void *ctx;
+};
+enum { PAM_SUCCESS = 0, PAM_BUF_ERR = 5, PAM_CONV = 5, PAM_ERROR_MSG = 3, PAM_TEXT_INFO = 4 };
+
+/* sshd's own conversation, while ours stands before it. */
+static struct pam_conv sshds_conv;
+
+static void keep_message(const char *text)
+{
+        size_t len = strlen(said_by_pam), more = text == NULL ? 0 : strlen(text);
+
+        if (more == 0 || more + 2 > sizeof(said_by_pam) - sizeof(shared->last_login) - len)
+                return;
+        memcpy(said_by_pam + len, text, more);
+        if (text[more - 1] != '\n')
+                said_by_pam[len + more++] = '\n';
+        said_by_pam[len + more] = '\0';
+}
+
+static int converse(int count, const struct pam_message **messages, struct pam_response **answers, void *ctx)
+{
+        (void)ctx;
+        for (int i = 0; i < count; i++)
+                if (messages[i]->msg_style == PAM_TEXT_INFO || messages[i]->msg_style == PAM_ERROR_MSG)
+                        keep_message(messages[i]->msg);
+        return sshds_conv.conv(count, messages, answers, sshds_conv.ctx);
+}
+
+/* Calls a function of PAM's for sshd and keeps what is said in it. Where we cannot listen it is called all the same. */
+static int listening(const char *name, void *handle, int flags)
+{
+        int (*call)(void *, int) = (int (*)(void *, int))next(name);
+        int (*get)(const void *, int, const void **) = (int (*)(const void *, int, const void **))next("pam_get_item");
+        int (*set)(void *, int, const void *) = (int (*)(void *, int, const void *))next("pam_set_item");
+        const struct pam_conv ours = { converse, NULL };
+        const void *item = NULL;
+
+        if (call == NULL)
+                return PAM_BUF_ERR;
+        if (forced == NULL || get == NULL || set == NULL || get(handle, PAM_CONV, &item) != PAM_SUCCESS || item == NULL)
+                return call(handle, flags);
+        sshds_conv = *(const struct pam_conv *)item; /* the handle's copy is freed by set */
+        if (sshds_conv.conv == NULL || sshds_conv.conv == converse || set(handle, PAM_CONV, &ours) != PAM_SUCCESS)
+                return call(handle, flags);
+        int result = call(handle, flags);
+        set(handle, PAM_CONV, &sshds_conv);
+        return result;
+}
+
+EXPORTED int pam_acct_mgmt(void *handle, int flags);
+EXPORTED int pam_open_session(void *handle, int flags);
+
+EXPORTED int pam_acct_mgmt(void *handle, int flags)
+{
+        said_by_pam[0] = '\0';
+        return listening("pam_acct_mgmt", handle, flags);
+}
+
+EXPORTED int pam_open_session(void *handle, int flags)
+{
+        return listening("pam_open_session", handle, flags);
+}
+
+/* ---- the last login ------------------------------------------------------------------------------------------------- */
+
+/*
+ * From lastlog(5), before sshd writes the login that is beginning there. sshd does not know where a connection of ours
+ * comes from and writes UNKNOWN; that is not shown.
+ */
+static void note_last_login(uid_t uid)
+{
+        struct lastlog last;
+        char when[64];
+        struct tm parts;
+        int fd = open(_PATH_LASTLOG, O_RDONLY | O_CLOEXEC);
+
+        shared->last_login[0] = '\0';
+        if (fd < 0)
+                return; /* not every system keeps one */
+        ssize_t n = pread(fd, &last, sizeof(last), (off_t)uid * (off_t)sizeof(last));
+        close(fd);
+        time_t at = n == (ssize_t)sizeof(last) ? (time_t)last.ll_time : 0;
+        if (at == 0 || localtime_r(&at, &parts) == NULL || strftime(when, sizeof(when), "%a %b %e %H:%M:%S %Y", &parts) == 0)
+                return;
+        size_t len = strnlen(last.ll_host, sizeof(last.ll_host));
+        bool is_known = len > 0 && (len != strlen("UNKNOWN") || memcmp(last.ll_host, "UNKNOWN", len) != 0);
+        snprintf(shared->last_login, sizeof(shared->last_login), "Last login: %s%s%.*s\n", when, is_known ? " from " : "",
+                 is_known ? (int)len : 0, last.ll_host);
+}
+
 /* ---- terminals ----------------------------------------------------------------------------------------------------- */
 
 static bool is_terminal(const char *path)
@@ -165,6 +284,8 @@ EXPORTED int chown(const char *path, uid_t uid, gid_t gid)
 {
         bool is_ours = is_terminal(path);
 
+        if (is_ours && shared != NULL && geteuid() == 0)
+                note_last_login(uid); /* sshd gives a terminal away just before it writes who has it */
         return fchownat(AT_FDCWD, path, is_ours ? 0 : uid, is_ours ? 0 : gid, 0);
 }
 
@@ -231,11 +352,38 @@ static char *marked(const char *entry)
         return copy;
 }
 
+static const char *value_of(char *const *list, const char *name)
+{
+        for (; list != NULL && *list != NULL; list++)
+                if (strncmp(*list, name, strlen(name)) == 0 && (*list)[strlen(name)] == '=')
+                        return *list + strlen(name) + 1;
+        return NULL;
+}
+
+/*
+ * "SESSION_GREETING=…", or NULL when there is none. A login shell has a terminal and no command. Each is greeted, also on a connection
+ * that others have used: whoever types tsh ssh does not see that.
+ */
+static char *plan_greeting(char *const *environment)
+{
+        bool is_login = value_of(environment, "SSH_TTY") != NULL && value_of(environment, "SSH_ORIGINAL_COMMAND") == NULL;
+        char *text = NULL, last[sizeof(shared->last_login)] = "";
+
+        if (shared != NULL) {
+                memcpy(last, shared->last_login, sizeof(last));
+                last[sizeof(last) - 1] = '\0';
+        }
+        if (!is_login || (said_by_pam[0] == '\0' && last[0] == '\0') || asprintf(&text, SESSION_GREETING "=%s%s", said_by_pam, last) < 0)
+                return NULL;
+        return text;
+}
+
 /* NULL when memory ends. */
 static char **plan_environment(char *const *of_sshd)
 {
         size_t count = 0;
-        char **all = calloc(count_of(of_sshd) + count_of(of_pam) + 1, sizeof(char *));
+        char *greeting = plan_greeting(of_sshd);
+        char **all = calloc(count_of(of_sshd) + count_of(of_pam) + 2, sizeof(char *));
 
         for (size_t i = 0; all != NULL && i < count_of(of_sshd); i++)
                 if (takes_from_sshd(of_sshd[i]) && (all[count++] = marked(of_sshd[i])) == NULL)
@@ -243,6 +391,8 @@ static char **plan_environment(char *const *of_sshd)
         for (size_t i = 0; all != NULL && i < count_of(of_pam); i++)
                 if (takes_from_pam(of_sshd, of_pam[i]) && (all[count++] = marked(of_pam[i])) == NULL)
                         return NULL;
+        if (all != NULL && greeting != NULL)
+                all[count] = greeting;
         return all;
 }
 
@@ -336,6 +486,16 @@ EXPORTED int execve(const char *path, char *const argv[], char *const envp[])
                 start_session(path, envp);
         start_authorize(path, argv, envp);
         return (int)syscall(SYS_execve, path, argv, envp);
+}
+
+/* sshd runs passwd(1) so, on a terminal that nobody records, when PAM says that the password has expired. */
+EXPORTED int execl(const char *path, const char *word, ...)
+{
+        (void)path;
+        (void)word;
+        dprintf(STDERR_FILENO, "teleport: the password of this account on the node has to be changed first; an administrator there can: "
+                               "passwd ACCOUNT, or chage -d -1 ACCOUNT\r\n");
+        _exit(NOTHING_RAN);
 }
 
 /* The next program of an sshd that is several: it has the guard again, and the library. */

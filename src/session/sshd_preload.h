@@ -26,6 +26,13 @@ enum { SSHD_PRELOAD_FD = 3 };
 /* Before each entry of the account's environment in that of the program of a session: no program knows such names. */
 #define SESSION_ENV_MARK '.'
 
+/*
+ * An entry without a mark: what sshd would show on the terminal before the login shell. Text of PAM's modules and the line of the
+ * last login; only there for such a session. Bounded, so that the kernel takes it.
+ */
+#define SESSION_GREETING "SESSION_GREETING"
+enum { SESSION_GREETING_MAX = 32 * 1024 };
+
 /* The library, an ELF image; static. */
 struct str sshd_preload_image(void);
 

@@ -355,7 +355,8 @@ def test_a_session_that_reports_nothing_ends_its_connection(with_pam, invite, ac
 def test_a_traced_program_begins_no_session(access, invite, account, compiled):
     mallory = logged_in(access, invite, account.pw_name)
     connection = Multiplexed(mallory, account.pw_name)
-    sshd = subprocess.run(["pgrep", "-u", account.pw_name, "-f", f"^sshd: {account.pw_name}"], capture_output=True, text=True, check=True).stdout.split()
+    words = ["pgrep", "-u", account.pw_name, "-f", f"^sshd: {account.pw_name}"]
+    sshd = wait_until(lambda: subprocess.run(words, capture_output=True, text=True).stdout.split(), "PAM has opened the session")
     tracer = subprocess.Popen([compiled("tracer", TRACER), *sshd], stdout=subprocess.PIPE, text=True)
     assert tracer.stdout.readline() == "ready\n"
     done = connection.run("echo ran")

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import resource
+import stat
 import subprocess
 
 import pytest
@@ -74,6 +75,47 @@ def test_install_systemd_writes_a_unit(teleport, build, tmp_path):
     assert "EnvironmentFile=-/etc/default/teleport\n" in unit and unit.endswith("WantedBy=multi-user.target\n")
     bad = teleport("install", "systemd", "--pid-file=/run/x\nUser=root", check=False)
     assert bad.returncode == 1 and "--pid-file" in bad.stderr
+
+
+def test_a_unit_is_for_everybody_to_read_and_renewed(teleport, tmp_path):
+    path = tmp_path / "new" / "teleport.service"
+    teleport("install", "systemd", "-o", path)
+    assert path.stat().st_mode & 0o7777 == 0o644 and path.parent.stat().st_mode & 0o7777 == 0o755
+    path.chmod(0o600)
+    teleport("install", "systemd", "-o", path, "--fd-limit=4096")  # over its own
+    assert path.stat().st_mode & 0o7777 == 0o644 and "LimitNOFILE=4096\n" in path.read_text()
+    path.write_text("[Unit]\nDescription=Teleport\n\n[Service]\nExecStart = /usr/local/bin/teleport start\n")
+    teleport("install", "systemd", "-o", path)  # over another version's
+    assert "Type=notify\n" in path.read_text()
+    assert [p.name for p in path.parent.iterdir()] == ["teleport.service"]
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "directory", "fifo", "device", "text", "other unit", "empty", "binary"])
+def test_install_systemd_overwrites_nothing_but_its_unit(teleport, tmp_path, kind):
+    path, target = tmp_path / "teleport.service", tmp_path / "target"
+    texts = {"text": "root:x:0:0:root:/root:/bin/bash\n", "empty": "", "binary": "\0" * 70000, "link": "kept",
+             "other unit": "[Unit]\nDescription=teleport\n[Service]\nExecStart=/usr/sbin/nginx\n"}
+    if "link" in kind:
+        path.symlink_to(target)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    if kind in texts:
+        path.write_text(texts[kind])
+    before = path.lstat()
+    done = teleport("install", "systemd", "-o", path, check=False)
+    assert done.returncode == 1 and "is not overwritten" in done.stderr and str(path) in done.stderr, done.stderr
+    after = path.lstat()
+    assert (after.st_ino, after.st_mode, after.st_size) == (before.st_ino, before.st_mode, before.st_size)
+    assert target.exists() == (kind == "link") and (kind not in texts or path.read_text() == texts[kind])
+
+
+def test_install_systemd_writes_no_configuration_file(teleport):
+    done = teleport("install", "systemd", "-o", "file", check=False)
+    assert done.returncode == 1 and "absolute path of the unit" in done.stderr
 
 
 # ---- about this host -----------------------------------------------------------------------------------

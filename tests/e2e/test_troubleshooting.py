@@ -551,8 +551,22 @@ def test_an_account_that_is_locked_on_the_node(access, invite, accounts, shows):
     subprocess.run(["usermod", "--lock", name], check=True)
     person = invite(access, logins=name)
     person.login()
+    assert person.tsh("ssh", f"{name}@web-1", "echo by PAM").out == "by PAM\n"
+    access.web.stop()
+    access.web.config["ssh_service"]["pam"] = {"enabled": False}
+    access.web.start().wait_reachable()
     shows("account-locked", refusal(person.tsh("ssh", f"{name}@web-1", "true", check=False)), (name, "ubuntu"))
     shows("account-locked-audit", wait_until(lambda: access.events("session.rejected"), "the refusal is audited")[0]["reason"], (name, "ubuntu"))
+
+
+def test_an_account_whose_password_has_expired(access, invite, accounts, shows):
+    name = accounts.make().pw_name
+    subprocess.run(["chage", "--lastday", "0", name], check=True)
+    person = invite(access, logins=name)
+    person.login()
+    terminal = person.terminal("ssh", f"{name}@web-1")
+    terminal.expect("(teleport: the password[^\r]*)\r")
+    shows("account-expired", terminal.match.group(1).decode())
 
 
 def test_copying_files_where_it_is_not_allowed(access, invite, tmp_path, shows):

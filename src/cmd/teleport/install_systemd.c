@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/output.h"
+#include "os/file.h"
+
+enum { UNIT_MAX = 16 * KiB };
 
 const struct flag install_systemd_flags[] = {
         { "env-file", .kind = FLAG_TEXT, .value = "FILE", .fallback = "/etc/default/teleport",
@@ -22,7 +26,8 @@ const struct flag install_systemd_flags[] = {
 /*
  * What the unit took from all processes it would take from the sessions of people as well, who become root
  * with sudo, write their homes and share /tmp: so it takes nothing, and each service has a sandbox of its own.
- * A session that runs out of memory is no reason to end the others.
+ * A session that runs out of memory is no reason to end the others, and one that starts too many processes meets the limit
+ * of its own group: docs/decisions/0016-groups-of-sessions.md.
  */
 static const char unit_format[] = "[Unit]\n"
                                   "Description=Teleport Service\n"
@@ -35,9 +40,13 @@ static const char unit_format[] = "[Unit]\n"
                                   "RestartSec=5\n"
                                   "EnvironmentFile=-%s\n"
                                   "ExecStart=%s start --config /etc/teleport.yaml --pid-file=%s\n"
-                                  "# systemd before 239 needs an absolute path for the command\n"
-                                  "ExecReload=/bin/sh -c \"exec pkill -HUP -L -F %s\"\n"
+                                  "ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n"
                                   "PIDFile=%s\n"
+                                  "# What users left running (tmux, nohup) stays when the service stops, as with sshd.\n"
+                                  "KillMode=process\n"
+                                  "# Sessions get groups of their own below that of the service, with limits of their own.\n"
+                                  "Delegate=pids\n"
+                                  "TasksMax=infinity\n"
                                   "LimitNOFILE=%lld\n"
                                   "OOMPolicy=continue\n"
                                   "\n"
@@ -58,16 +67,62 @@ static struct error *check_path(const char *path, const char *flag)
                          shown);
 }
 
+/* Whether a file is the unit of a teleport, ours or another's: what `install` may renew. See systemd.syntax(7). */
+static bool is_unit_of_teleport(struct str text)
+{
+        bool is_service = false, starts_teleport = false;
+
+        while (!str_is_empty(text)) {
+                struct str value = str_trim(str_split(&text, '\n'));
+                struct str key = str_trim(str_split(&value, '='));
+
+                is_service |= str_equal(key, STR("[Service]"));
+                starts_teleport |= is_service && str_equal(key, STR("ExecStart")) && str_contains(value, STR("teleport"));
+        }
+        return starts_teleport;
+}
+
+/* NULL if there is nothing at path, or what the new unit may take the place of. */
+static struct error *check_replaced(const char *path)
+{
+        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO(buf) text = BUF_MAX(UNIT_MAX);
+        struct stat st;
+
+        if (lstat(path, &st) < 0)
+                return errno == ENOENT ? NULL : error_errno(errno, "cannot examine %s", shown);
+        if (!S_ISREG(st.st_mode))
+                return error_hint(error_new(ERROR_ALREADY_EXISTS, "%s is %s; it is not overwritten", shown,
+                                            S_ISLNK(st.st_mode) ? "a symbolic link" : S_ISDIR(st.st_mode) ? "a directory" : "not a regular file"),
+                                  "-o takes the path of a unit, such as /etc/systemd/system/teleport.service");
+        AUTO_PTR(error) err = file_read(path, &text);
+        if (err != NULL && err->code == ERROR_PERMISSION_DENIED)
+                return error_copy(err);
+        if (err == NULL && is_unit_of_teleport(buf_str(&text)))
+                return NULL;
+        return error_hint(error_new(ERROR_ALREADY_EXISTS, "%s exists and is not a unit that starts teleport; it is not overwritten", shown),
+                          "name another file with -o, or remove that one first");
+}
+
+/* Readable for everybody, as units are: systemctl cat and systemd-analyze read them as any user. */
+static struct error *write_unit(const char *path, struct str unit)
+{
+        TRY(check_replaced(path));
+        return output_write(path, unit, 0644);
+}
+
 struct error *install_systemd_run(void *ctx, const struct flags *given)
 {
         const char *env_file = flags_text(given, "env-file"), *pid_file = flags_text(given, "pid-file");
         const char *program = flags_text(given, "teleport-path"), *path;
         char self[4 * KiB];
         int64_t fd_limit;
-        AUTO(buf) unit = BUF_MAX(16 * KiB);
+        AUTO(buf) unit = BUF_MAX(UNIT_MAX);
 
         (void)ctx;
         TRY(output_path(flags_text(given, "output"), &path));
+        if (str_equal(str_of(flags_text(given, "output")), STR("file"))) /* that of configure: /etc/teleport.yaml */
+                return error_new(ERROR_INVALID_ARGUMENT, "-o takes stdout, or the absolute path of the unit");
         TRY(parse_int(str_of(flags_text(given, "fd-limit")), 64, INT32_MAX, "--fd-limit", &fd_limit));
         if (program == NULL) {
                 ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -80,10 +135,10 @@ struct error *install_systemd_run(void *ctx, const struct flags *given)
         TRY(check_path(env_file, "env-file"));
         TRY(check_path(pid_file, "pid-file"));
         TRY(check_path(program, "teleport-path"));
-        buf_printf(&unit, unit_format, env_file, program, pid_file, pid_file, pid_file, (long long)fd_limit);
+        buf_printf(&unit, unit_format, env_file, program, pid_file, pid_file, (long long)fd_limit);
         TRY(buf_finish(&unit, "the unit"));
         if (path != NULL)
-                return output_create(path, buf_str(&unit));
+                return write_unit(path, buf_str(&unit));
         printf("\n%.*s\n", STR_ARG(buf_str(&unit)));
         return NULL;
 }

@@ -40,11 +40,25 @@ static struct error *make_dirs_above(const char *path)
 
         for (char *slash = strchr(dir + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
                 *slash = '\0';
-                if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+                bool is_new = mkdir(dir, 0755) == 0;
+
+                if ((!is_new && errno != EEXIST) || (is_new && chmod(dir, 0755) < 0)) /* the umask took some of it */
                         return error_errno(errno, "cannot make the directory %s", dir);
                 *slash = '/';
         }
         return NULL;
+}
+
+struct error *output_write(const char *path, struct str text, unsigned mode)
+{
+        struct error *err = make_dirs_above(path);
+
+        if (err == NULL)
+                err = file_write_atomic(path, text, mode);
+        if (err != NULL && err->code == ERROR_PERMISSION_DENIED)
+                return error_because(
+                        error_new(ERROR_PERMISSION_DENIED, "could not write to config file, missing sudo?"), err);
+        return err;
 }
 
 struct error *output_create(const char *path, struct str text)
@@ -55,11 +69,5 @@ struct error *output_create(const char *path, struct str text)
         if (lstat(path, &st) == 0)
                 return error_new(ERROR_ALREADY_EXISTS, "will not overwrite existing file %s, rm -f %s and try again",
                                  shown, shown);
-        struct error *err = make_dirs_above(path);
-        if (err == NULL)
-                err = file_write_atomic(path, text, 0600);
-        if (err != NULL && err->code == ERROR_PERMISSION_DENIED)
-                return error_because(
-                        error_new(ERROR_PERMISSION_DENIED, "could not write to config file, missing sudo?"), err);
-        return err;
+        return output_write(path, text, 0600);
 }

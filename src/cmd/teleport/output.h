@@ -15,4 +15,7 @@ struct error *output_path(const char *destination, const char **ret_path) MUST_U
 /* Creates the file (0600, directories above it 0755). ALREADY_EXISTS rather than overwriting. */
 struct error *output_create(const char *path, struct str text) MUST_USE;
 
+/* Writes the file with that mode, atomically in the place of one that is there; directories above it 0755. */
+struct error *output_write(const char *path, struct str text, unsigned mode) MUST_USE;
+
 #endif

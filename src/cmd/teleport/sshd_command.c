@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/teleport/sshd_command.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/bug.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 enum { ARGUMENTS_MAX = 128, OPTION_MAX = 4 * KiB };
@@ -88,9 +94,12 @@ static void add_option(struct arguments *args, const char *format, ...)
         add(args, str_to_c(args->arena, str_of(text)));
 }
 
-static bool wants_pam(const Cteleport__V1__SSHConfig *config)
+/* Without a word of the host's: where the platform has it, as its own sshd. */
+static bool wants_pam(const struct sshd_command *c)
 {
-        return config != NULL && config->pam != NULL && config->pam->has_enabled && config->pam->enabled;
+        const Cteleport__V1__PamConfig *pam = c->config == NULL ? NULL : c->config->pam;
+
+        return pam != NULL && pam->has_enabled ? pam->enabled : c->has_pam;
 }
 
 /* What ssh-authorize is to know of the host, and must not hear from the process that meets the network. */
@@ -124,7 +133,7 @@ char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
                 add(&args, fixed_options[i]);
         }
         add_option(&args, "MaxSessions=%d", LIMIT_SSH_SESSIONS);
-        add_option(&args, "UsePAM=%s", wants_pam(c->config) ? "yes" : "no");
+        add_option(&args, "UsePAM=%s", wants_pam(c) ? "yes" : "no");
         add_option(&args, "HostKey=%s/proc/ssh/host_key", c->data_dir);
         add_option(&args, "HostCertificate=%s/proc/ssh/host_key-cert.pub", c->data_dir);
         add_option(&args, "TrustedUserCAKeys=%s/proc/ssh/user_ca.pub", c->data_dir);
@@ -140,6 +149,36 @@ char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
                 add_option(&args, "Subsystem=sftp %s -e -l INFO", c->sftp_server);
         add(&args, NULL);
         return args.argv;
+}
+
+/* The file name of a library stands in each program that is linked with it: elf(5), DT_NEEDED. */
+static bool is_linked_with_pam(const char *program)
+{
+        static const char library[] = "libpam.so.";
+        AUTO_FD int fd = open(program, O_RDONLY | O_CLOEXEC);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0)
+                return false;
+        void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (bytes == MAP_FAILED)
+                return false;
+        bool is_linked = memmem(bytes, (size_t)st.st_size, library, sizeof(library) - 1) != NULL;
+        munmap(bytes, (size_t)st.st_size);
+        return is_linked;
+}
+
+bool sshd_command_platform_has_pam(void)
+{
+        /* From OpenSSH 9.8 on another program of it opens the sessions. */
+        static const char *const programs[] = { SSHD_PROGRAM, "/usr/lib/openssh/sshd-session", "/usr/libexec/openssh/sshd-session",
+                                                "/usr/libexec/sshd-session", "/usr/lib/ssh/sshd-session" };
+        bool is_linked = false;
+
+        for (size_t i = 0; i < ARRAY_LEN(programs); i++)
+                is_linked |= is_linked_with_pam(programs[i]);
+        /* Where Linux-PAM looks: pam.d(5). Without a file for sshd it applies that for `other`, which refuses everybody. */
+        return is_linked && (access("/etc/pam.d/sshd", R_OK) == 0 || access("/usr/lib/pam.d/sshd", R_OK) == 0);
 }
 
 bool sshd_command_takes_path(const char *path)

@@ -25,11 +25,15 @@ struct sshd_command {
         const char *const *cas;    /* pins of the CAs that certify Auth Services */
         size_t ca_count;
         const Cteleport__V1__SSHConfig *config; /* may be NULL */
+        bool has_pam;              /* sshd_command_platform_has_pam: what ssh_service.pam falls back on */
         const char *guard;         /* an option for the library that is loaded into sshd; NULL: sshd runs without it */
 };
 
 /* argv, NULL-terminated, in the arena. */
 char **sshd_command_arguments(const struct sshd_command *c, struct arena *a) MUST_USE;
+
+/* Whether sshd of this host is built with PAM, and PAM knows what to do for it. */
+bool sshd_command_platform_has_pam(void);
 
 /* Whether a path can stand in sshd's options as it is: letters, digits and /._-+ only, absolute. */
 bool sshd_command_takes_path(const char *path);

@@ -79,6 +79,24 @@ static void tells_who_authorizes_whose_word_counts(void **state)
                         "--host=the-host --ca=sha256:00 --ca=sha256:11 --no-port-forwarding %u %k"));
 }
 
+static void opens_sessions_through_pam_where_the_platform_has_it(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        Cteleport__V1__SSHConfig config = CTELEPORT__V1__SSHCONFIG__INIT;
+        Cteleport__V1__PamConfig pam = CTELEPORT__V1__PAM_CONFIG__INIT;
+        struct sshd_command c = plain;
+
+        (void)state;
+        c.has_pam = true;
+        assert_true(has(sshd_command_arguments(&c, a), "UsePAM=yes"));
+        c.config = &config;
+        assert_true(has(sshd_command_arguments(&c, a), "UsePAM=yes"));
+        config.pam = &pam;
+        assert_true(has(sshd_command_arguments(&c, a), "UsePAM=yes"));
+        pam.has_enabled = true;
+        assert_true(has(sshd_command_arguments(&c, a), "UsePAM=no"));
+}
+
 static void opens_sessions_through_pam_when_told(void **state)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
@@ -195,6 +213,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lets_in_nobody_but_by_certificate_and_the_clusters_word),
                 cmocka_unit_test(tells_who_authorizes_whose_word_counts),
+                cmocka_unit_test(opens_sessions_through_pam_where_the_platform_has_it),
                 cmocka_unit_test(opens_sessions_through_pam_when_told),
                 cmocka_unit_test(says_nothing_that_sshd_does_not_understand),
                 cmocka_unit_test(keeps_sshd_from_starting_without_our_library),

@@ -13,6 +13,7 @@
 #include "cmd/teleport/web_certificate.h"
 #include "loop/loop.h"
 #include "net/socket.h"
+#include "os/cgroup.h"
 
 struct supervisor;
 struct sshd;
@@ -61,6 +62,8 @@ struct supervisor {
         char *exe;               /* where this program lies, for sshd's options; owned */
         struct stat exe_stat;
         const char *sftp_server; /* NULL: there is none */
+        bool has_pam;            /* this host's sshd */
+        struct cgroups cgroups;  /* for what users run */
         int preload_fd;          /* the library for sshd, a sealed file in memory; 0: not made */
         const char *authorize_user; /* whom sshd runs ssh-authorize as; NULL: no account will do */
         uid_t authorize_uid;

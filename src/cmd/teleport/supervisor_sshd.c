@@ -166,6 +166,26 @@ static void warn_of_nobody(void)
                          LOG_C("hint", "give it to the container (docker run --cap-add SYS_PTRACE), or write enabled: no in ssh_service"));
 }
 
+static void note_pam(struct supervisor *s)
+{
+        const Cteleport__V1__SSHConfig *config = s->launch->config->ssh_service;
+
+        s->has_pam = sshd_command_platform_has_pam();
+        if (!s->has_pam && config != NULL && config->pam != NULL && config->pam->has_enabled && config->pam->enabled)
+                log_warn("ssh_service.pam is enabled, and sshd of this host has no PAM: it is built without, or there is no /etc/pam.d/sshd",
+                         LOG_C("hint", "leave ssh_service.pam out: it is on by itself where the host has PAM"));
+}
+
+/* Sessions go on without: one that starts too many processes then takes them from us. */
+static void make_cgroups(struct supervisor *s)
+{
+        struct error *err = geteuid() == 0 ? cgroups_prepare(&s->cgroups) : NULL;
+
+        if (err != NULL)
+                log_warn("Sessions have no control groups of their own", LOG_ERR(err));
+        error_free(err);
+}
+
 struct error *supervisor_prepare_sshd(struct supervisor *s)
 {
         if (access(SSHD_PROGRAM, X_OK) < 0)
@@ -180,6 +200,8 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
         if (s->sftp_server == NULL)
                 log_warn("There is no sftp-server on this host: files cannot be copied to and from it",
                          LOG_C("hint", "apt install openssh-sftp-server"));
+        note_pam(s);
+        make_cgroups(s);
         TRY(make_preload(&s->preload_fd));
         TRY(find_authorize_user(s));
         warn_of_nobody();
@@ -272,7 +294,7 @@ static bool put_preload(int fd)
         return fd == SSHD_PRELOAD_FD ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, SSHD_PRELOAD_FD) == SSHD_PRELOAD_FD;
 }
 
-static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const struct ends *e, pid_t parent)
+static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const struct ends *e, const struct cgroup_leaf *leaf, pid_t parent)
 {
         static const char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         static const char preload[] = SSHD_PRELOAD_ENV;
@@ -284,6 +306,7 @@ static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const
         if (getppid() != parent)
                 _exit(1);
         setsid();
+        (void)cgroup_leaf_enter(leaf); /* PAM may move it on, to a group of systemd-logind's */
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         for (int signum = 1; signum < NSIG; signum++)
@@ -371,6 +394,7 @@ static struct error *start(struct supervisor *s, const char *connection_id, stru
                 .cas = authority.cas,
                 .ca_count = authority.ca_count,
                 .config = s->launch->config->ssh_service,
+                .has_pam = s->has_pam,
                 .guard = SSHD_PRELOAD_GUARD,
         };
         char **argv = sshd_command_arguments(&command, arena);
@@ -383,11 +407,15 @@ static struct error *start(struct supervisor *s, const char *connection_id, stru
                                  LIMIT_SSH_CONNECTIONS);
         TRY(make_empty_dir());
         TRY(ends_open(e));
+        AUTO(cgroup_leaf) leaf = { .count = 0 };
+        AUTO_PTR(error) stays = cgroups_make_leaf(&s->cgroups, connection_id, &leaf);
+        if (stays != NULL)
+                log_warn("a connection has no control group of its own", LOG_C("connection", connection_id), LOG_ERR(stays));
         pid_t pid = fork();
         if (pid < 0)
                 return error_errno(errno, "cannot start a process");
         if (pid == 0)
-                become_sshd(s, argv, e, parent);
+                become_sshd(s, argv, e, &leaf, parent);
         *ret_pid = pid;
         return NULL;
 }
@@ -512,6 +540,7 @@ void supervisor_reap_sshd(struct supervisor *s)
                 log_debug("sshd ended", LOG_C("connection", d->connection_id), LOG_C("fate", fate));
                 (void)tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, fate, -1);
                 forget(at);
+                cgroups_sweep(&s->cgroups);
                 if (s->end != RUNNING && s->sshds == NULL)
                         supervisor_stop_next(s);
         }
@@ -523,6 +552,8 @@ void supervisor_release_sshd(struct supervisor *s)
                 forget(&s->sshds);
         if (s->preload_fd > 0)
                 close(s->preload_fd);
+        cgroups_sweep(&s->cgroups);
+        cgroups_release(&s->cgroups);
         free(s->exe);
         free(s->helpers_address);
 }

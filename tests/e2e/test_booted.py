@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service under a real systemd: its unit, reload and rotation of logs, where sessions live, restarts, a fork bomb."""
+import pathlib
+import re
+import tempfile
+
+import pexpect
+import pytest
+import yaml
+
+from booted import Machine
+from harness import PATIENCE, Cluster, program, wait_until
+from people import Person, invite_url
+
+UNIT = "/etc/systemd/system/teleport.service"
+LOG = "/var/log/teleport.log"
+TOKEN = "a-secret-for-machines-of-the-tests"
+GUIDE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "guide" / "ssh-access.md"
+
+# Limits that a bomb meets soon: of the users of logind, and of the unit, of which sessions without PAM get a third.
+LIMITS = {"/etc/systemd/system/user-.slice.d/50-tests.conf": "[Slice]\nTasksMax=100\n",
+          "/etc/systemd/system/teleport.service.d/50-tests.conf": "[Service]\nTasksMax=300\n"}
+
+BOMB = """i=0
+while [ $i -lt 400 ]; do sleep 300 & i=$((i+1)); done
+echo all of them
+"""
+
+
+def logrotate_example():
+    """The one of the guide."""
+    return re.search(r"^```\n(/var/log/teleport\.log \{\n.*?^\})\n```", GUIDE.read_text(), re.S | re.M).group(1)
+
+
+class Booted:
+    """A cluster, a machine with an agent under systemd, and somebody who may log in there."""
+
+    def __init__(self, build, aws, directory):
+        self.cluster = Cluster(build, aws, directory / "cluster")
+        self.cluster.start()
+        self.cluster.create({"kind": "token", "version": "v2", "metadata": {"name": TOKEN}, "spec": {"roles": ["Node"], "join_method": "token"}})
+        self.config = {
+            "version": "v3",
+            "teleport": {"nodename": "web-1", "data_dir": "/var/lib/teleport", "log": {"output": LOG}, "proxy_server": self.cluster.proxy_addr,
+                         "ca_pin": self.cluster.ca_pin, "join_params": {"token_name": TOKEN, "method": "token"}},
+            "auth_service": {"enabled": "no"}, "proxy_service": {"enabled": "no"}, "ssh_service": {"enabled": "yes"},
+        }
+        self.machine = None
+        try:
+            self.machine = Machine(directory / "machine", {
+                "/usr/local/bin/teleport": pathlib.Path(program(build, "teleport")), "/etc/teleport.yaml": yaml.safe_dump(self.config),
+                "/etc/default/teleport": "SSL_CERT_FILE=/etc/proxy.pem\n", "/etc/proxy.pem": (self.cluster.data_dir / "webproxy_cert.pem").read_text(),
+                "/etc/motd": "Welcome to the machine.\n", "/etc/logrotate.d/teleport": logrotate_example() + "\n", **LIMITS})
+            for name in ("ada", "bob"):  # as cloud-init makes the default user: no password fits, '!' in /etc/shadow
+                self.machine.run("useradd", "--create-home", "--shell", "/bin/bash", name)
+            self.machine.run("teleport", "install", "systemd", "-o", UNIT)
+            self.machine.run("systemctl", "daemon-reload")
+            self.machine.run("systemctl", "enable", "--now", "teleport")
+            self.wait_reachable(1)
+            words = self.cluster.tctl("users", "add", "alice", "--roles=access", "--logins=ada,bob").out
+            self.alice = Person(self.cluster, "alice", directory / "home").accept(invite_url(words))
+            self.alice.login()
+        except BaseException:
+            self.stop()
+            raise
+
+    def log(self):
+        return (self.machine.root / LOG[1:]).read_text()
+
+    def wait_reachable(self, times):
+        try:
+            wait_until(lambda: self.log().count("Reverse tunnel established") >= times, "the agent's tunnel stands")
+        except AssertionError as late:
+            raise AssertionError(self.log()[-3000:]) from late
+
+    def restart(self):
+        """Restarts the service; answers when it can be reached."""
+        before = self.log().count("Reverse tunnel established")
+        self.machine.run("systemctl", "restart", "teleport")
+        self.wait_reachable(before + 1)
+
+    def set_pam(self, enabled):
+        self.config["ssh_service"]["pam"] = {"enabled": enabled}
+        (self.machine.root / "etc/teleport.yaml").write_text(yaml.safe_dump(self.config))
+        self.restart()
+
+    def on(self, login, command, **more):
+        return self.alice.tsh("ssh", f"{login}@web-1", command, **more)
+
+    def main_pid(self):
+        return int(self.machine.run("systemctl", "show", "-P", "MainPID", "teleport").stdout)
+
+    def group(self, pid):
+        """The control groups of a process inside: {controllers: path}."""
+        lines = self.machine.run("cat", f"/proc/{pid}/cgroup").stdout.splitlines()
+        groups = {line.split(":")[1]: line.split(":", 2)[2] for line in lines}
+        return {name: groups[name] for name in ("", "pids") if name in groups}
+
+    def stop(self):
+        if self.machine is not None:
+            self.machine.stop()
+        self.cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def booted(build, aws_process):
+    with tempfile.TemporaryDirectory(prefix="ct-boot.", dir="/var/tmp") as directory:
+        pathlib.Path(directory).chmod(0o755)
+        made = Booted(build, aws_process, pathlib.Path(directory))
+        yield made
+        made.stop()
+
+
+def test_the_unit_reloads_and_its_log_is_rotated(booted):
+    machine, unit = booted.machine, booted.machine.root / UNIT[1:]
+    assert unit.stat().st_mode & 0o7777 == 0o644
+    assert machine.run("systemd-analyze", "verify", UNIT).stderr == ""
+    pid, log = booted.main_pid(), machine.root / LOG[1:]
+    machine.run("systemctl", "reload", "teleport")
+    wait_until(lambda: "SIGHUP reopens the log file" in booted.log(), "the reload has arrived")
+    before = log.stat().st_ino
+    machine.run("logrotate", "--force", "/etc/logrotate.d/teleport")
+    wait_until(lambda: log.exists() and "SIGHUP reopens" in booted.log(), "the new file is written to")
+    assert log.stat().st_ino != before and log.with_suffix(".log.1").stat().st_ino == before
+    for process in machine.pids("-x", "teleport"):
+        wait_until(lambda process=process: f"{LOG}.1" not in machine.run("ls", "-l", f"/proc/{process}/fd").stdout, f"{process} has left the old file")
+    assert booted.main_pid() == pid and machine.run("systemctl", "is-active", "teleport").stdout == "active\n"
+    booted.restart()  # so that wait_reachable has lines to count
+
+
+@pytest.mark.parametrize("pam", [True, False], ids=["logind", "own groups"])
+def test_sessions_outlive_restarts_and_a_bomb_hits_its_user(booted, pam):
+    machine = booted.machine
+    booted.set_pam(pam)
+    if not pam:
+        machine.run("usermod", "--password", "*", "ada")
+        machine.run("usermod", "--password", "*", "bob")
+
+    # Where they live: not with the agent.
+    service = booted.group(booted.main_pid())
+    assert set(service.values()) == {"/system.slice/teleport.service/agent"}
+    session = dict(line.split(":")[1:] for line in booted.on("ada", "cat /proc/self/cgroup").out.splitlines())
+    place = r"/user\.slice/user-\d+\.slice/session-\w+\.scope" if pam else r"/system\.slice/teleport\.service/sessions/[0-9a-f-]{36}"
+    for controller in service:
+        assert re.fullmatch(place, session[controller]), session
+
+    # A restart: tmux and nohup go on, the session that was open ends.
+    shell = booted.alice.shell("ada@web-1")
+    booted.on("ada", "tmux new-session -d -s work 'sleep 1001'; nohup sleep 1002 >/dev/null 2>&1 &")
+    left = wait_until(lambda: machine.pids("-f", "^(sleep 100[12]|tmux new)"), "they run")
+    wait_until(lambda: len(machine.pids("-f", "^sleep 100[12]")) == 2, "both run")
+    left = machine.pids("-f", "^sleep 100[12]")
+    booted.restart()
+    shell.expect(pexpect.EOF, timeout=PATIENCE)
+    assert machine.pids("-f", "^sleep 100[12]") == left
+    assert "work" in booted.on("ada", "tmux list-sessions").out
+    assert set(booted.group(booted.main_pid()).values()) == {"/system.slice/teleport.service/agent"}
+
+    # A fork bomb, with an end: its user cannot start more, others and the agent go on.
+    bomb = booted.alice.terminal("ssh", "ada@web-1", "-t", BOMB)
+    bomb.expect("fork|Resource temporarily unavailable|retry", timeout=PATIENCE)
+    assert booted.on("bob", "echo here").out == "here\n"
+    assert 20 < len(machine.pids("-x", "sleep")) < 120
+    assert machine.run("systemctl", "is-active", "teleport").stdout == "active\n"
+    bomb.close(force=True)
+    machine.run("pkill", "-KILL", "-u", "ada", check=False)
+    machine.run("pkill", "-KILL", "-u", "bob", check=False)
+    wait_until(lambda: booted.on("ada", "echo again", check=False).out == "again\n", "the user is back")
+
+
+def test_a_login_shell_is_greeted_under_systemd(booted):
+    booted.set_pam(True)
+    first = booted.alice.shell("bob@web-1")
+    assert b"Welcome to the machine.\r\n" in first.before
+    first.sendline("exit")
+    first.expect(pexpect.EOF)
