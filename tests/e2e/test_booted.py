@@ -122,7 +122,7 @@ def test_the_unit_reloads_and_its_log_is_rotated(booted):
     machine.run("logrotate", "--force", "/etc/logrotate.d/teleport")
     wait_until(lambda: log.exists() and "SIGHUP reopens" in booted.log(), "the new file is written to")
     assert log.stat().st_ino != before and log.with_suffix(".log.1").stat().st_ino == before
-    for process in machine.pids("-x", "teleport"):
+    for process in machine.pids("teleport"):
         wait_until(lambda process=process: f"{LOG}.1" not in machine.run("ls", "-l", f"/proc/{process}/fd").stdout, f"{process} has left the old file")
     assert booted.main_pid() == pid and machine.run("systemctl", "is-active", "teleport").stdout == "active\n"
     booted.restart()  # so that wait_reachable has lines to count
