@@ -140,6 +140,15 @@ enum {
         LIMIT_SSH_DIALS_RESERVED = 20,        /* … this many */
         LIMIT_TUNNEL_STREAMS = 4096,          /* SSH connections through one reverse tunnel */
         LIMIT_TUNNEL_WINDOW = 1 * MiB,        /* of each, under way to one who does not read; full speed up to 10 ms away at 100 MB/s */
+        /*
+         * What multiplies: connections times streams times windows. One reads none of LIMIT_SSH_DIALS_USER streams through a proxy, whose
+         * first windows cost 112 KiB each (window, two times what waits, one read above it): 437 MiB; all of LIMIT_SSH_DIALS: 896 MiB.
+         */
+        LIMIT_STREAM_WINDOW_FIRST = 16 * KiB, /* of a stream in a tunnel; doubled for whoever reads, up to LIMIT_TUNNEL_WINDOW, as far as … */
+        LIMIT_STREAM_MEMORY = 1152 * MiB,     /* … these bytes of a proxy, for all streams … */
+        LIMIT_STREAM_MEMORY_USER = 512 * MiB, /* … and these, for one user's, have room; */
+        LIMIT_STREAM_MEMORY_NODE = 128 * MiB, /* the same in a node's SSH Service: LIMIT_SSH_CONNECTIONS first windows are 55 MiB */
+        LIMIT_STREAM_WAITING = 128 * KiB,     /* that wait beside a stream's window, each way, to be written on */
         LIMIT_TUNNEL_CONTROL_BURST = 20000,   /* HTTP/2 frames in a tunnel that carry nothing, at once … */
         LIMIT_TUNNEL_CONTROL_PER_SECOND = 5000, /* … and as a rate: flow control of streams at full speed */
         LIMIT_RESET_BURST = 200,              /* stream resets on one connection, either side, at once */

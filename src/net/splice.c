@@ -103,6 +103,11 @@ struct splice *splice_start(struct loop *l, struct stream *a, struct stream *b, 
         return sp;
 }
 
+void splice_set_window(struct splice *sp, size_t window)
+{
+        sp->window = window > 0 ? window : 1;
+}
+
 void splice_cancel(struct splice *sp)
 {
         end(sp);

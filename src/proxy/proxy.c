@@ -348,6 +348,7 @@ static struct error *set_up(struct proxy *p)
                                                                  LIMIT_PENDING_JOINS_PER_SOURCE };
         p->sources.limits[SOURCE_SSH] = (struct source_limit){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_PER_SOURCE,
                                                                LIMIT_SSH_DIALS_PER_SOURCE };
+        p->memory = (struct budget){ .total = LIMIT_STREAM_MEMORY, .share = LIMIT_STREAM_MEMORY_USER };
         p->people.limits = (struct share_limits){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_USER, LIMIT_SSH_DIALS_RESERVE, LIMIT_SSH_DIALS_RESERVED };
         p->sources.limits[SOURCE_TUNNELS] = (struct source_limit){ LIMIT_TUNNELS, LIMIT_TUNNELS, LIMIT_TUNNELS };
         p->sources.is_known = has_nodes;
@@ -398,6 +399,7 @@ static void tear_down(struct proxy *p)
         free(p->auth_address);
         service_end(p->service);
         loop_release(&p->loop);
+        budget_release(&p->memory);
 }
 
 int proxy_main(struct service *s)

@@ -15,6 +15,7 @@
 #ifndef PROXY_PROXY_H
 #define PROXY_PROXY_H
 
+#include "base/budget.h"
 #include "base/shares.h"
 #include "api/service.h"
 #include "join/host_identity.h"
@@ -33,6 +34,7 @@ struct proxy {
         const Cteleport__Internal__V1__Boot *boot;
         struct sources sources;
         struct shares people; /* connections to nodes, by user */
+        struct budget memory; /* of what is on its way in them, by user */
         struct upstream *upstream;
         struct door *door;
         struct tunnels tunnels;

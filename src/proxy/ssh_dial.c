@@ -13,6 +13,7 @@
 #include "proxy/proxy.h"
 #include "rpc/rpc.h"
 #include "rpc/status.h"
+#include "tunnel/tunnel_memory.h"
 
 enum { HEAD, ASK, CONNECT, SPLICE, OVER };
 
@@ -35,6 +36,7 @@ struct ssh_dial {
         struct error *call_failure;
         struct tunnel_dial *dial;
         struct splice *splice;
+        struct tunnel_memory memory; /* of the splice */
         char host_id[LIMIT_NAME], connection_id[LIMIT_NAME], user[LIMIT_NAME];
         bool is_expired;
         bool is_cancelled; /* what runs is on its way to an end */
@@ -48,6 +50,7 @@ static void tell_done(void *ctx)
 {
         struct ssh_dial *d = ctx;
         d->done(d->ctx);
+        tunnel_memory_close(&d->memory);
         buf_release(&d->input);
         free(d);
 }
@@ -102,12 +105,12 @@ static void refuse(struct ssh_dial *d, struct error *err)
 
 /* ---- bytes ----------------------------------------------------------------------------------------- */
 
-static void on_spliced(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
+static void on_spliced(void *ctx, uint64_t from_node, uint64_t to_node)
 {
         struct ssh_dial *d = ctx;
         d->splice = NULL;
-        log_debug("A connection to a node has ended", LOG_C("connection", d->connection_id), LOG_INT("sent", a_to_b),
-                  LOG_INT("received", b_to_a));
+        log_debug("A connection to a node has ended", LOG_C("connection", d->connection_id), LOG_INT("sent", to_node),
+                  LOG_INT("received", from_node));
         end(d);
 }
 
@@ -136,7 +139,7 @@ static void on_connected(void *ctx, struct stream *node, struct error *err)
         stream_write(node, str_slice(buf_str(&d->input), d->head, d->input.len));
         buf_release(&d->input);
         d->stream = NULL;
-        d->splice = splice_start(&d->proxy->loop, person, node, LIMIT_TUNNEL_WINDOW, on_spliced, d);
+        d->splice = tunnel_splice(&d->memory, &d->proxy->loop, node, person, on_spliced, d);
 }
 
 /* ---- auth decides ------------------------------------------------------------------------------------ */
@@ -188,6 +191,11 @@ static void on_asked(void *ctx, struct error *err)
         }
         if (err == NULL && (d->host_id[0] == '\0' || d->connection_id[0] == '\0'))
                 err = error_new(ERROR_INTERNAL, "the Auth Service did not answer");
+        if (err != NULL) {
+                refuse(d, err);
+                return;
+        }
+        err = tunnel_memory_open(&d->memory, &d->proxy->memory, str_of(d->user[0] == '\0' ? d->peer : d->user));
         if (err != NULL) {
                 refuse(d, err);
                 return;

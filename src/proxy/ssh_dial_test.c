@@ -318,6 +318,7 @@ static int set_up(void **state)
                 s->proxy.sources.limits[i] = (struct source_limit){ 20, 20 };
         s->proxy.sources.limits[SOURCE_SSH] = (struct source_limit){ 2, 2 };
         s->proxy.people.limits = (struct share_limits){ .total = 20, .each = 20 };
+        s->proxy.memory = (struct budget){ .total = 64 * MiB, .share = 32 * MiB };
         s->node_saw = BUF_MAX(1 * MiB);
         fake_cluster_init(&s->hosts, loop_wall(&s->proxy.loop));
         fake_cluster_init(&s->users, loop_wall(&s->proxy.loop));
@@ -360,6 +361,8 @@ static int tear_down(void **state)
         }
         door_free(s->proxy.door);
         shares_release(&s->proxy.people);
+        assert_int_equal(s->proxy.memory.used, 0);
+        budget_release(&s->proxy.memory);
         tunnels_release(&s->proxy.tunnels);
         sources_release(&s->proxy.sources);
         tls_context_free(s->proxy.tls_nodes);

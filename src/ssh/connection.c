@@ -18,6 +18,7 @@
 #include "ssh/attend.h"
 #include "ssh/ssh_service.h"
 #include "ssh/sshd_log.h"
+#include "tunnel/tunnel_memory.h"
 
 enum connection_state { STARTING, OPEN, ENDING, TELLING };
 
@@ -30,7 +31,7 @@ static const struct conversation_state states[] = {
         [TELLING] = { "telling", MILLISECONDS(TIMEOUT_ATTEND_LAST), 0 },
 };
 
-enum { SPLICE_WINDOW = 256 * KiB, DECISION_ARENA_MAX = 128 * KiB };
+enum { DECISION_ARENA_MAX = 128 * KiB };
 
 /* A certificate that sshd asked about. */
 struct question {
@@ -55,6 +56,7 @@ struct connection {
         struct stream *log;         /* sshd's standard error; NULL: none or at its end */
         struct sshd_log log_state;
         struct splice *splice;      /* NULL: not yet, or over */
+        struct tunnel_memory memory; /* of it */
         bool has_sshd;              /* asked for, and not known to have ended */
         uint64_t bytes_to_client, bytes_from_client;
 
@@ -271,6 +273,7 @@ static void on_spliced(void *ctx, uint64_t from_client, uint64_t to_client)
         struct connection *c = ctx;
 
         c->splice = NULL;
+        tunnel_memory_close(&c->memory);
         if (c->is_abandoned) {
                 connection_free(c);
                 return;
@@ -550,10 +553,16 @@ static void take_stream(struct connection *c, int fd)
                 fd_close_at(&fd); /* which ends that sshd */
                 return;
         }
+        struct error *err = tunnel_memory_open(&c->memory, &c->service->memory, STR(""));
+        if (err != NULL) {
+                fd_close_at(&fd);
+                connection_end(c, err);
+                return;
+        }
         struct stream *visitor = tunnel_accept(c->visit);
         c->visit = NULL;
         conversation_enter(&c->at, OPEN);
-        c->splice = splice_start(&c->service->loop, visitor, socket_stream(&c->service->loop, fd), SPLICE_WINDOW, on_spliced, c);
+        c->splice = tunnel_splice(&c->memory, &c->service->loop, visitor, socket_stream(&c->service->loop, fd), on_spliced, c);
 }
 
 static void take_end(struct connection *c, const char *how)

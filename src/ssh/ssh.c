@@ -194,6 +194,7 @@ static void read_boot(struct ssh_service *s)
         static const Cteleport__V1__SSHConfig no_ssh_config = CTELEPORT__V1__SSHCONFIG__INIT;
         const Cteleport__V1__Config *config = s->boot->config;
 
+        s->memory = (struct budget){ .total = LIMIT_STREAM_MEMORY_NODE, .share = LIMIT_STREAM_MEMORY_NODE };
         s->config = config->teleport != NULL ? config->teleport : &no_config;
         s->ssh_config = config->ssh_service != NULL ? config->ssh_service : &no_ssh_config;
         s->is_local = has_service(s->boot, "auth");
@@ -247,6 +248,7 @@ static void tear_down(struct ssh_service *s)
         timer_free(s->end);
         service_end(s->service);
         loop_release(&s->loop);
+        budget_release(&s->memory);
 }
 
 int ssh_main(struct service *service)

@@ -6,6 +6,7 @@
 #ifndef SSH_SSH_SERVICE_H
 #define SSH_SSH_SERVICE_H
 
+#include "base/budget.h"
 #include "base/shares.h"
 #include "base/map.h"
 #include "cluster/connect.h"
@@ -26,6 +27,7 @@ struct ssh_service {
         const Cteleport__V1__SSHConfig *ssh_config;  /* never NULL */
         bool is_local;    /* auth runs on this machine, as our neighbour */
         bool is_stopping, is_draining;
+        struct budget memory;   /* of what is on its way in connections */
         struct timer *end;      /* running: all that is left is to go */
         unsigned turns_left;    /* of the loop, at the very end */
 

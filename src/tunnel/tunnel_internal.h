@@ -48,6 +48,10 @@ struct tunnel_stream {
         struct tunnel_dial *dial;   /* proxy: until answered */
         struct tunnel_visit *visit; /* agent: until answered */
         struct instant linger_until; /* closed by the owner: when the wire gives up */
+        /* The window: doubled when a whole one was read, if the owner has no objection. */
+        size_t window, consumed;
+        bool (*may_grow)(void *ctx, size_t window); /* NULL: it may */
+        void *grow_ctx;
         bool is_ready;
         bool wanted;               /* the owner reads */
         bool is_deferred;          /* nghttp2 waits for bytes */
@@ -69,6 +73,9 @@ extern const nghttp2_data_provider tunnel_stream_source;
 
 /* Leaves the wire, which drops its reference; err (owned) breaks it, NULL: both directions ended in order. */
 void tunnel_stream_leave(struct tunnel_stream *s, struct error *err);
+
+/* Whoever accounts for the stream's memory is asked before its window grows to `window`; until stream_close(). */
+void tunnel_stream_grow_by(struct stream *s, bool (*may_grow)(void *ctx, size_t window), void *ctx);
 
 /* Gives the stream up: RST_STREAM, and no owner any more. */
 void tunnel_stream_abandon(struct tunnel_stream *s);

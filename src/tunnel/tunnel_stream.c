@@ -11,11 +11,14 @@
 
 struct piece {
         struct piece *next;
-        size_t head, len;
+        size_t head, len, room;
         char bytes[];
 };
 
-enum { PIECE_ROOM = LOOP_BUFFER - sizeof(struct piece) };
+enum {
+        PIECE_ROOM = LOOP_BUFFER - sizeof(struct piece),
+        SMALL_ROOM = LIMIT_STREAM_WINDOW_FIRST, /* of one who does not read: he may never */
+};
 
 static void drop_first(struct loop *l, struct byte_queue *q)
 {
@@ -24,7 +27,10 @@ static void drop_first(struct loop *l, struct byte_queue *q)
         q->first = p->next;
         if (q->first == NULL)
                 q->last = NULL;
-        loop_buffer_give(l, (char *)p);
+        if (p->room == PIECE_ROOM)
+                loop_buffer_give(l, (char *)p);
+        else
+                free(p);
 }
 
 static void queue_drop(struct loop *l, struct byte_queue *q)
@@ -34,10 +40,11 @@ static void queue_drop(struct loop *l, struct byte_queue *q)
         q->len = 0;
 }
 
-static void add_piece(struct loop *l, struct byte_queue *q)
+static void add_piece(struct loop *l, struct byte_queue *q, bool is_small)
 {
-        struct piece *p = (struct piece *)(void *)loop_buffer_take(l);
+        struct piece *p = is_small ? mem_resize(NULL, 1, sizeof *p + SMALL_ROOM) : (struct piece *)(void *)loop_buffer_take(l);
 
+        p->room = is_small ? SMALL_ROOM : PIECE_ROOM;
         p->next = NULL;
         p->head = p->len = 0;
         if (q->last == NULL)
@@ -47,14 +54,14 @@ static void add_piece(struct loop *l, struct byte_queue *q)
         q->last = p;
 }
 
-static void queue_put(struct loop *l, struct byte_queue *q, struct str bytes)
+static void queue_put(struct loop *l, struct byte_queue *q, struct str bytes, bool is_small)
 {
         q->len += bytes.len;
         while (bytes.len > 0) {
-                if (q->last == NULL || q->last->head + q->last->len == PIECE_ROOM)
-                        add_piece(l, q);
+                if (q->last == NULL || q->last->head + q->last->len == q->last->room)
+                        add_piece(l, q, is_small && bytes.len <= SMALL_ROOM);
                 struct piece *p = q->last;
-                struct str part = str_slice(bytes, 0, PIECE_ROOM - p->head - p->len);
+                struct str part = str_slice(bytes, 0, p->room - p->head - p->len);
 
                 memcpy(p->bytes + p->head + p->len, part.ptr, part.len);
                 p->len += part.len;
@@ -151,11 +158,35 @@ static void reset(struct tunnel_stream *s)
         h2_wants(&s->end->h2);
 }
 
+/* Whoever reads as fast as it comes is given more: a window doubles with each that was read. */
+static void grow(struct tunnel_stream *s, size_t len)
+{
+        size_t window = 2 * s->window < LIMIT_TUNNEL_WINDOW ? 2 * s->window : LIMIT_TUNNEL_WINDOW;
+
+        s->consumed += len;
+        if (s->is_closed || s->window >= LIMIT_TUNNEL_WINDOW || s->consumed < s->window)
+                return;
+        s->consumed = 0;
+        if (s->may_grow != NULL && !s->may_grow(s->grow_ctx, window))
+                return;
+        if (nghttp2_session_set_local_window_size(s->end->h2.session, NGHTTP2_FLAG_NONE, s->id, (int32_t)window) == 0)
+                s->window = window;
+}
+
+void tunnel_stream_grow_by(struct stream *stream, bool (*may_grow)(void *ctx, size_t window), void *ctx)
+{
+        struct tunnel_stream *s = tunnel_stream_of(stream);
+
+        s->may_grow = may_grow;
+        s->grow_ctx = ctx;
+}
+
 /* What the peer may send again. */
 static void consume(struct tunnel_stream *s, size_t len)
 {
         if (s->end == NULL || s->end->h2.is_over || len == 0)
                 return;
+        grow(s, len);
         nghttp2_session_consume_stream(s->end->h2.session, s->id, len);
         h2_wants(&s->end->h2);
 }
@@ -187,7 +218,7 @@ static void tunnel_stream_write(struct stream *stream, struct str bytes)
 
         if (s->end == NULL || s->is_shut_wanted)
                 return;
-        queue_put(s->loop, &s->out, bytes);
+        queue_put(s->loop, &s->out, bytes, false);
         resume(s);
 }
 
@@ -236,7 +267,7 @@ struct tunnel_stream *tunnel_stream_new(struct tunnel_end *e, int32_t id)
         struct tunnel_stream *s = NEW(struct tunnel_stream);
 
         *s = (struct tunnel_stream){
-                .stream.ops = &tunnel_stream_ops, .loop = e->h2.loop, .end = e, .id = id, .refs = 2,
+                .stream.ops = &tunnel_stream_ops, .loop = e->h2.loop, .end = e, .id = id, .refs = 2, .window = LIMIT_STREAM_WINDOW_FIRST,
                 .next = e->streams, .at = &e->streams,
         };
         if (s->next != NULL)
@@ -310,7 +341,7 @@ void end_on_data(struct h2 *h, int32_t id, struct str bytes)
                 consume(s, bytes.len);
                 return;
         }
-        queue_put(s->loop, &s->in, bytes); /* its window bounds it */
+        queue_put(s->loop, &s->in, bytes, !s->wanted); /* its window bounds it */
         if (s->wanted)
                 tunnel_stream_note(s);
 }
@@ -447,7 +478,7 @@ struct h2_options tunnel_h2_options(bool is_server)
                 .resets = { .burst = LIMIT_RESET_BURST_KNOWN, .per_second = LIMIT_RESET_PER_SECOND_KNOWN },
                 .noise = { .burst = LIMIT_TUNNEL_CONTROL_BURST, .per_second = LIMIT_TUNNEL_CONTROL_PER_SECOND },
                 .is_kept_alive = true,
-                .stream_window = LIMIT_TUNNEL_WINDOW,
+                .stream_window = LIMIT_STREAM_WINDOW_FIRST,
         };
 }
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "tunnel/tunnel_internal.h"
+#include "tunnel/tunnel_memory.h"
 #include "tunnel/tunnel_testing.h"
 
 /* Bytes that show where they belong. */
@@ -159,6 +161,101 @@ static void a_reader_who_pauses_stalls_nobody_else(void **state UNUSED)
         ear_release(&proxy);
         ear_release(&agent);
         rig_release(&r);
+}
+
+static void who_never_read_holds_a_first_window(void **state UNUSED)
+{
+        struct rig r;
+        struct ear proxy, agent;
+        struct str big = pattern(8 * MiB);
+
+        rig_init(&r);
+        pair_up(&r, &proxy, &agent);
+        stream_write(agent.stream, big);
+        run_a_while(&r.loop);
+        assert_int_equal(stream_pending(agent.stream), big.len - LIMIT_STREAM_WINDOW_FIRST);
+        ear_release(&proxy);
+        ear_release(&agent);
+        rig_release(&r);
+}
+
+/* Reads for a while, so that its window grows as far as it may, and then no more: what is under way to it then. */
+static size_t under_way_to(struct rig *r, struct tunnel_memory *m, struct ear *proxy, struct ear *agent)
+{
+        struct str big = pattern(8 * MiB);
+
+        tunnel_stream_grow_by(proxy->stream, tunnel_memory_may_grow, m);
+        stream_read(proxy->stream, true);
+        stream_write(agent->stream, big);
+        RUN_UNTIL(&r->loop, proxy->heard.len >= 4 * MiB);
+        stream_read(proxy->stream, false);
+        run_a_while(&r->loop);
+        return big.len - proxy->heard.len - stream_pending(agent->stream);
+}
+
+static void windows_grow_as_far_as_the_budget_has_room(void **state UNUSED)
+{
+        enum { MANY = 6 };
+        struct budget b = { .total = 16 * MiB, .share = 3 * MiB };
+        struct tunnel_memory m[MANY] = { { 0 } };
+        struct ear proxy[MANY], agent[MANY];
+        size_t under_way = 0;
+        struct rig r;
+
+        rig_init(&r);
+        for (int i = 0; i < MANY; i++) {
+                assert_null(tunnel_memory_open(&m[i], &b, STR("alice")));
+                pair_up(&r, &proxy[i], &agent[i]);
+        }
+        for (int i = 0; i < MANY; i++) {
+                size_t one = under_way_to(&r, &m[i], &proxy[i], &agent[i]);
+
+                assert_in_range(one, 1, m[i].window);
+                under_way += one;
+        }
+        assert_int_equal(m[0].window, LIMIT_TUNNEL_WINDOW);
+        assert_true(m[MANY - 1].window < LIMIT_TUNNEL_WINDOW); /* and yet it got on */
+        assert_in_range(under_way, LIMIT_TUNNEL_WINDOW, b.share);
+        assert_in_range(b.used, under_way, b.share);
+        for (int i = 0; i < MANY; i++) {
+                ear_release(&proxy[i]);
+                ear_release(&agent[i]);
+                tunnel_memory_close(&m[i]);
+        }
+        assert_int_equal(b.used, 0);
+        rig_release(&r);
+        budget_release(&b);
+}
+
+static void a_stream_is_refused_when_no_first_window_is_there(void **state UNUSED)
+{
+        struct budget b = { .total = 1 * MiB, .share = 600 * KiB };
+        struct tunnel_memory m[16] = { { 0 } };
+        size_t count = 0;
+        struct error *err = NULL;
+
+        while (count < ARRAY_LEN(m) && (err = tunnel_memory_open(&m[count], &b, STR("alice"))) == NULL)
+                count++;
+        assert_int_equal(count, b.share / tunnel_memory_cost(LIMIT_STREAM_WINDOW_FIRST));
+        assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
+        error_free(err);
+        assert_null(tunnel_memory_open(&m[15], &b, STR("bob")));
+        tunnel_memory_close(&m[15]);
+        while (count-- > 0)
+                tunnel_memory_close(&m[count]);
+        tunnel_memory_close(&m[0]); /* a zeroed one */
+        budget_release(&b);
+}
+
+/* The products that limits.h states. */
+static void the_products_of_the_limits_hold(void **state UNUSED)
+{
+        size_t first = tunnel_memory_cost(LIMIT_STREAM_WINDOW_FIRST);
+
+        assert_true(first * LIMIT_SSH_DIALS_USER <= LIMIT_STREAM_MEMORY_USER);
+        assert_true(first * LIMIT_SSH_DIALS <= LIMIT_STREAM_MEMORY);
+        assert_true(first * LIMIT_SSH_CONNECTIONS <= LIMIT_STREAM_MEMORY_NODE);
+        assert_int_equal(first / KiB, 112);
 }
 
 static void a_reader_may_pause_in_the_middle(void **state UNUSED)
@@ -464,6 +561,10 @@ int main(void)
                 cmocka_unit_test(a_dial_that_is_given_up_is_done_once_and_the_agent_learns),
                 cmocka_unit_test(an_answer_may_take_its_time),
                 cmocka_unit_test(a_reader_who_pauses_stalls_nobody_else),
+                cmocka_unit_test(who_never_read_holds_a_first_window),
+                cmocka_unit_test(windows_grow_as_far_as_the_budget_has_room),
+                cmocka_unit_test(a_stream_is_refused_when_no_first_window_is_there),
+                cmocka_unit_test(the_products_of_the_limits_hold),
                 cmocka_unit_test(a_reader_may_pause_in_the_middle),
                 cmocka_unit_test(streams_share_the_line_fairly),
                 cmocka_unit_test(carries_thousands_of_streams),

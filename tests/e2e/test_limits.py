@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stored data and peers decide is bounded: no size and no record of theirs ends a service."""
-import json
+import contextlib
 import pathlib
+import re
+import socket
 import sqlite3
+import ssl
+import struct
+import threading
 
-import pytest
-
-from harness import wait_until
+from harness import iam_token, wait_until
+from join_client import Peer, join
+from raw_h2 import ACK, DATA, END_HEADERS, HEADERS, PING, SETTINGS, WINDOW_UPDATE, frame
+from test_access_hostile import of_person
 from test_recording import record, the_recording
+from test_rights import arn, certify, presence, raw_tunnel
 from test_roles import EVERYWHERE, role
 
 
@@ -90,3 +97,110 @@ def test_a_record_that_cannot_be_read_ends_nothing(access, invite):
     access.create(role("ops", EVERYWHERE))  # what cannot be read is replaced, or removed
     assert "ops" in [r["metadata"]["name"] for r in access.json("get", "roles")]
     assert f'role "{other.decode()}" has been deleted' in access.tctl("rm", f"role/{other.decode()}").out
+
+
+# ---- windows -------------------------------------------------------------------------------------------------------
+
+
+class FloodingNode:
+    """A captured node: it answers each connection, and sends as much as the proxy's windows let it."""
+
+    def __init__(self, tls):
+        self.tls, self.input, self.first, self.windows = tls, b"", 65535, {}
+        self.sent = 0
+        tls.sendall(frame(SETTINGS))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def take(self, size):
+        while len(self.input) < size:
+            more = self.tls.recv(65536)
+            if not more:
+                raise ConnectionError("the proxy has hung up")
+            self.input += more
+        taken, self.input = self.input[:size], self.input[size:]
+        return taken
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            assert self.take(24).startswith(b"PRI * HTTP/2.0")
+            while True:
+                head = self.take(9)
+                kind, flags, stream = struct.unpack(">BBI", head[3:])
+                self.answer(kind, flags, stream, self.take(int.from_bytes(head[:3], "big")))
+
+    def answer(self, kind, flags, stream, payload):
+        if kind == SETTINGS and not flags & ACK:
+            for at in range(0, len(payload), 6):
+                name, value = struct.unpack(">HI", payload[at:at + 6])
+                self.first = value if name == 4 else self.first
+            self.tls.sendall(frame(SETTINGS, ACK))
+        elif kind == PING and not flags & ACK:
+            self.tls.sendall(frame(PING, ACK, 0, payload))
+        elif kind == HEADERS:
+            self.windows[stream] = self.first
+            self.tls.sendall(frame(HEADERS, END_HEADERS, stream, b"\x20\x88"))  # no dynamic table; :status 200
+            self.flood(stream)
+        elif kind == WINDOW_UPDATE and stream in self.windows:
+            self.windows[stream] += int.from_bytes(payload, "big")
+            self.flood(stream)
+
+    def flood(self, stream):
+        while self.windows[stream] > 0:
+            size = min(self.windows[stream], 16384)
+            self.tls.sendall(frame(DATA, 0, stream, bytes(size)))
+            self.windows[stream] -= size
+            self.sent += size
+
+
+def resident(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) // 1024
+
+
+def dial(cluster, context, name):
+    """A user's connection to a node, answered with 200; little of what comes is read."""
+    host, port = cluster.proxy_addr.rsplit(":", 1)
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.settimeout(60)
+    s.connect((host, int(port)))
+    tls = context.wrap_socket(s, server_hostname="teleport.cluster.local")
+    tls.sendall(f"CONNECT {name}:0 HTTP/1.1\r\nHost: {name}:0\r\nX-Teleport-Login: root\r\n\r\n".encode())
+    said = tls.recv(512)
+    assert said.startswith(b"HTTP/1.1 200"), said
+    return tls
+
+
+def test_unread_streams_take_no_more_than_their_windows(cluster, aws, invite, tmp_path):
+    streams = 40
+    cluster.create(iam_token())
+    alice = invite(cluster, "alice")
+    alice.login()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["cteleport-ssh"])
+    context.load_cert_chain(*of_person(cluster, alice))
+    with contextlib.ExitStack() as open_:
+        peer = open_.enter_context(Peer(cluster))
+        _, identity = join(peer, aws.identity(arn()), name="flood")
+        host = open_.enter_context(Peer(cluster, identity=identity))
+        node = certify(host, "Node", "flood")
+        stream = presence(host, "flood")
+        flooding = FloodingNode(open_.enter_context(raw_tunnel(cluster, node, tmp_path)))
+        cluster.process.wait_for("A node's tunnel is open")
+        proxy = cluster.process.children()["proxy"]
+        before = resident(proxy)
+        for _ in range(streams):
+            open_.enter_context(dial(cluster, context, "flood"))
+        seen = [-1]
+
+        def has_stopped():
+            seen.append(flooding.sent)
+            return seen[-1] == seen[-2] and resident(proxy)
+
+        after = wait_until(has_stopped, "the windows are full")
+        assert flooding.sent > streams * 1024 * 1024  # it did flood: sockets and windows are full
+        # Of each: a window of a MiB at most, 128 KiB that wait to be written on, and one read above that.
+        assert after - before < streams * 1.35, (before, after, flooding.sent)
+        other = invite(cluster, "bob")
+        assert other.login(check=False).code == 0
+        stream.half_close()
