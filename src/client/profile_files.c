@@ -55,7 +55,7 @@ static struct error *check_entry(const char *path, enum entry_kind kind)
         TRY(check_kind(shown, &st, kind));
         if (st.st_uid != geteuid() && st.st_uid != 0)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s belongs to user %u, who could change it", shown, st.st_uid),
-                                  "chown %u %s, or set TELEPORT_HOME to a directory of yours", geteuid(), shown);
+                                  "%schown %u %s, or set TELEPORT_HOME to a directory of yours", geteuid() == 0 ? "" : "sudo ", geteuid(), shown);
         return check_mode(shown, &st, kind);
 }
 

@@ -358,7 +358,9 @@ static struct error *use_key(SSL_CTX *ctx, struct str pem)
                 return openssl_error("the private key cannot be read");
         struct error *err = NULL;
         if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-                err = openssl_error("the private key and the certificate are not a pair");
+                err = error_hint(openssl_error("the private key and the certificate are not a pair"),
+                                 "name the key that the certificate was issued for: 'openssl x509 -noout -pubkey -in CERT' and "
+                                 "'openssl pkey -pubout -in KEY' must print the same");
         EVP_PKEY_free(key);
         return err;
 }
