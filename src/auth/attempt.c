@@ -287,8 +287,9 @@ static struct error *token_absent(const struct attempt *at)
 {
         AUTO_MEM char *name = attempt_safe_token_name(at);
 
-        return error_hint(error_new(ERROR_PERMISSION_DENIED, "this host can not join the cluster with role '%.*s': token '%s' expired or not found",
-                                    STR_ARG(at->role), name),
+        return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED,
+                                              "this host can not join the cluster with role '%.*s': token '%s' expired or not found",
+                                              STR_ARG(at->role), name), REASON_TOKEN),
                           "an administrator lists tokens with `tctl tokens ls` and makes one with `tctl create -f token.yaml`");
 }
 
@@ -302,7 +303,7 @@ static struct error *token_ended(const struct attempt *at)
         if (str_equal(str_of(token->spec->join_method), STR("token")))
                 return token_absent(at);
         timestamp_put(&when, token->metadata->expires->seconds, 0);
-        return error_hint(error_new(ERROR_PERMISSION_DENIED, "token '%s' expired at %s", name, buf_c(&when)),
+        return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "token '%s' expired at %s", name, buf_c(&when)), REASON_TOKEN),
                           "an administrator sets a later metadata.expires: tctl edit token/%s", name);
 }
 

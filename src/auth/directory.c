@@ -495,8 +495,8 @@ struct error *directory_check_locks(const struct directory *d, const struct lock
         lock_put_target(search.hit, &target);
         AUTO_MEM char *message = escaped(str_of(search.hit->spec->message));
         const char *said = str_is_empty(str_of(search.hit->spec->message)) ? "" : message;
-        return error_because(error_new(ERROR_PERMISSION_DENIED, "%s is locked%s%s", buf_c(&target), *said == '\0' ? "" : ": ", said),
-                             error_new(ERROR_PERMISSION_DENIED, "lock %s", search.hit->metadata->name));
+        struct error *err = error_new(ERROR_PERMISSION_DENIED, "%s is locked%s%s", buf_c(&target), *said == '\0' ? "" : ": ", said);
+        return error_for(error_because(err, error_new(ERROR_PERMISSION_DENIED, "lock %s", search.hit->metadata->name)), REASON_LOCK);
 }
 
 struct error *directory_check_host(const struct directory *d, const Cteleport__State__V1__Host *host)

@@ -55,6 +55,8 @@ const struct guarded_method auth_methods[] = {
         { { "/cteleport.v1.HostService/Presence", &cteleport__v1__presence_up__descriptor, LIMIT_RPC_JOIN, true,
             presence_serve, NULL },
           CALLER_HOST },
+        { { "/cteleport.v1.HostService/Leave", &cteleport__v1__leave_request__descriptor, LIMIT_RPC_JOIN, false, presence_leave, NULL },
+          CALLER_HOST },
         { { "/cteleport.v1.DialService/Dial", &cteleport__v1__dial_request__descriptor, LIMIT_RPC_JOIN, false, dial_open, NULL },
           CALLER_PROXY },
         { { "/cteleport.v1.DialService/Tunnels", &cteleport__v1__tunnels_up__descriptor, LIMIT_RPC_JOIN, true, tunnels_open, NULL },
@@ -145,10 +147,11 @@ struct error *auth_guard(void *caller, const struct rpc_method *method)
         if (c->groups & CALLER_USER)
                 return error_new(ERROR_PERMISSION_DENIED, "this method is not open to people");
         if (c->is_forgotten)
-                return error_hint(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"),
+                return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"), REASON_IDENTITY),
                                   "it joins again by itself if its token still allows it");
         if (c->has_lost_role)
-                return error_hint(error_new(ERROR_PERMISSION_DENIED, "this host does not have the role of its certificate any more"),
+                return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "this host does not have the role of its certificate any more"),
+                                            REASON_IDENTITY),
                                   "add the role to spec.roles of the join token and let the host join again");
         if (c->groups == CALLER_STRANGER)
                 return error_hint(error_new(ERROR_UNAUTHENTICATED, "this method needs a certificate of this cluster"),

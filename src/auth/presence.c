@@ -4,9 +4,11 @@
 #include <stdlib.h>
 
 #include "auth/caller.h"
+#include "auth/directory.h"
 #include "auth/hosts.h"
 #include "auth/proxies.h"
 #include "auth/servers.h"
+#include "auth/tunnels_service.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "pki/key.h"
@@ -42,6 +44,51 @@ static bool is_visiting(const struct auth *a, const Cteleport__State__V1__Presen
 bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Presence *record)
 {
         return map_get(&a->live, str_of(record->host_id)) != NULL || is_visiting(a, record);
+}
+
+static bool is_locked(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        const Cteleport__State__V1__Host host = {
+                .host_id = record->host_id,
+                .hostname = record->hostname,
+                .join_method = record->join_method,
+                .aws_account = record->aws_account,
+                .aws_arn = record->aws_arn,
+                .system_roles = record->services,
+                .n_system_roles = record->n_services,
+        };
+        AUTO_PTR(error) err = directory_check_host(a->directory, &host);
+
+        return err != NULL;
+}
+
+/* Nobody but the proxies knows which tunnels there are. */
+static bool is_reached(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        bool is_node = false;
+
+        for (size_t i = 0; i < record->n_services; i++)
+                is_node = is_node || strcmp(record->services[i], "Node") == 0;
+        return !is_node || !record->use_tunnel || tunnels_reach(a, str_of(record->host_id));
+}
+
+const char *presence_state(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        if (is_locked(a, record))
+                return "locked";
+        if (!presence_is_connected(a, record))
+                return "offline";
+        return is_reached(a, record) ? "online" : "unreachable";
+}
+
+bool presence_is_whole(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        AUTO_PTR(arena) arena = arena_new(PROXIES_ARENA);
+        const char *state = presence_state(a, record);
+
+        if (strcmp(state, "unreachable") == 0)
+                return record->knows_no_proxy && str_is_empty(proxies_public_addr(a->proxies, arena));
+        return strcmp(state, "online") == 0;
 }
 
 /* ---- ends -------------------------------------------------------------------------------------------- */
@@ -97,7 +144,7 @@ static void on_gone(void *ctx)
 
 static struct error *unknown_host(void)
 {
-        return error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more");
+        return error_for(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"), REASON_IDENTITY);
 }
 
 static void write_record(struct presence *p);
@@ -449,4 +496,91 @@ void presence_serve(struct rpc_call *call, const ProtobufCMessage *first)
         p->call = call;
         p->arena = arena_new(PRESENCE_ARENA);
         rpc_call_listen(call, &call_events, p);
+}
+
+/* ---- agents that end in order --------------------------------------------------------------------------------------- */
+
+struct leaving {
+        struct auth *auth;
+        struct rpc_call *call; /* NULL: the agent does not wait for the answer */
+        char *host_id, *nonce;
+};
+
+static void leaving_finish(struct leaving *l, struct error *err)
+{
+        Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
+
+        if (l->call != NULL && err == NULL)
+                rpc_call_send(l->call, &empty.base);
+        if (l->call != NULL)
+                rpc_call_finish(l->call, err);
+        else
+                error_free(err);
+        free(l->host_id);
+        free(l->nonce);
+        free(l);
+}
+
+static void on_leaver_gone(void *ctx)
+{
+        ((struct leaving *)ctx)->call = NULL;
+}
+
+static const struct rpc_call_events leaving_events = { .on_gone = on_leaver_gone };
+
+static void on_left(void *ctx, uint64_t revision, struct error *err)
+{
+        struct leaving *l = ctx;
+
+        (void)revision;
+        if (err == NULL)
+                log_info("Agent has left", LOG_C("host_id", l->host_id));
+        leaving_finish(l, err);
+}
+
+static void on_leaver_found(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct leaving *l = ctx;
+        AUTO_PTR(arena) arena = arena_new(KNOWN_ARENA);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        ProtobufCMessage *known = NULL;
+
+        if (err == NULL && item != NULL)
+                err = wire_decode(arena, &cteleport__state__v1__presence__descriptor, item->value, &known);
+        const Cteleport__State__V1__Presence *record = (const Cteleport__State__V1__Presence *)known;
+        if (err == NULL && (record == NULL || strcmp(record->process_nonce, l->nonce) != 0))
+                err = error_new(ERROR_NOT_FOUND, "this agent is not listed");
+        if (err != NULL) {
+                leaving_finish(l, err);
+                return;
+        }
+        struct presence *other = map_get(&l->auth->live, str_of(l->host_id));
+        if (other != NULL) { /* a clone's record was the last, and that of the one which stays is due */
+                write_record(other);
+                leaving_finish(l, NULL);
+                return;
+        }
+        presence_key(str_of(l->host_id), &key);
+        struct store_txn *t = store_txn_new(l->auth->store);
+        store_txn_require(t, buf_str(&key), item->revision);
+        store_txn_delete(t, buf_str(&key));
+        store_txn_commit(t, on_left, l);
+}
+
+void presence_leave(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct leaving *l = NEW(struct leaving);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        *l = (struct leaving){ .auth = caller->auth, .call = call, .host_id = str_dup(str_of(caller->host_id)),
+                               .nonce = str_dup(str_of(((const Cteleport__V1__LeaveRequest *)first)->process_nonce)) };
+        rpc_call_listen(call, &leaving_events, l);
+        for (struct presence *p = map_get(&l->auth->live, str_of(l->host_id)), *below; p != NULL; p = below) {
+                below = p->below;
+                if (str_equal(p->nonce, str_of(l->nonce))) /* or it would write its record again */
+                        presence_finish(p, NULL);
+        }
+        presence_key(str_of(l->host_id), &key);
+        store_get(l->auth->store, buf_str(&key), on_leaver_found, l);
 }

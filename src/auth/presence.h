@@ -20,8 +20,20 @@
 
 void presence_serve(struct rpc_call *call, const ProtobufCMessage *first);
 
+/* HostService/Leave: ends the agent's presence and removes its record, if it is this agent's. */
+void presence_leave(struct rpc_call *call, const ProtobufCMessage *first);
+
 /* Whether the agent of this record is connected now, or visits in time. */
 bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Presence *record);
+
+/* "online", "unreachable", "offline" or "locked": NodeSpec.state in resource.proto. */
+const char *presence_state(const struct auth *a, const Cteleport__State__V1__Presence *record);
+
+/*
+ * Whether the agent is as connected as it can be: online, or unreachable in a cluster whose proxies do not say where agents
+ * reach them (proxy_service.public_addr), so that this one has no tunnel to lose.
+ */
+bool presence_is_whole(const struct auth *a, const Cteleport__State__V1__Presence *record);
 
 /* Ends the presence of a host; its agent says hello again, and is checked anew. */
 void presence_end_host(struct auth *a, struct str host_id, const char *reason);

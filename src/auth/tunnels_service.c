@@ -7,6 +7,8 @@
 #include "auth/caller.h"
 #include "auth/directory.h"
 #include "auth/hosts.h"
+#include "base/limits.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/names.h"
 
@@ -16,6 +18,7 @@ struct tunnels_stream {
         struct auth *auth;
         struct rpc_call *call; /* NULL: the proxy is gone, answers of the store are under way */
         struct tunnels_stream *next, **at;
+        struct map hosts; /* IDs that were named and are not gone; no values */
         unsigned pending;
 };
 
@@ -31,8 +34,17 @@ static void free_if_idle(struct tunnels_stream *s)
                 free(s);
 }
 
+bool tunnels_reach(const struct auth *a, struct str host_id)
+{
+        for (const struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
+                if (map_get(&s->hosts, host_id) != NULL)
+                        return true;
+        return false;
+}
+
 static void detach(struct tunnels_stream *s)
 {
+        map_release(&s->hosts);
         *s->at = s->next;
         if (s->next != NULL)
                 s->next->at = s->at;
@@ -91,11 +103,15 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         struct tunnels_stream *s = ctx;
         const Cteleport__V1__TunnelsUp *up = (const Cteleport__V1__TunnelsUp *)msg;
 
+        for (size_t i = 0; i < up->n_gone_host_ids; i++)
+                (void)map_remove(&s->hosts, str_of(up->gone_host_ids[i]));
         for (size_t i = 0; i < up->n_host_ids; i++) {
                 size_t len = strlen(up->host_ids[i]);
 
                 if (!name_is_host_id(str_of(up->host_ids[i])))
                         continue;
+                if (s->hosts.count < LIMIT_TUNNELS) /* a proxy has no more */
+                        (void)map_put(&s->hosts, str_of(up->host_ids[i]), s);
                 struct named *n = mem_alloc(sizeof *n + len + 1);
                 n->stream = s;
                 memcpy(n->host_id, up->host_ids[i], len + 1);

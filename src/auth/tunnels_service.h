@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DialService/Tunnels: which nodes may have a tunnel. A proxy names those that have opened one and is told, now or when it
- * comes to that, which of them may not: the host was removed, has lost role Node, or is locked. Nothing is remembered of
- * what was named; a change is told to every proxy.
+ * comes to that, which of them may not: the host was removed, has lost role Node, or is locked; a change is told to every
+ * proxy. What was named is remembered as long as the proxy's stream lasts: such a node can be reached.
  */
 #ifndef AUTH_TUNNELS_SERVICE_H
 #define AUTH_TUNNELS_SERVICE_H
@@ -13,6 +13,9 @@
 struct tunnels_stream;
 
 void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first);
+
+/* Whether some proxy has a tunnel to this host. */
+bool tunnels_reach(const struct auth *a, struct str host_id);
 
 /* Tells every proxy to end the tunnels of this host. */
 void tunnels_refuse(struct auth *a, struct str host_id, const char *reason);

@@ -139,8 +139,41 @@ struct error *error_copy(const struct error *err)
                 copy->hint = str_dup(str_of(err->hint));
         if (err->field != NULL)
                 copy->field = str_dup(str_of(err->field));
+        copy->reason = err->reason;
         copy->cause = error_copy(err->cause);
         return copy;
+}
+
+struct error *error_for(struct error *err, enum error_reason reason)
+{
+        if (err != NULL)
+                err->reason = reason;
+        return err;
+}
+
+bool error_is_for(const struct error *err, enum error_reason reason)
+{
+        for (; err != NULL; err = err->cause)
+                if (err->reason == reason)
+                        return true;
+        return false;
+}
+
+static const char *const reason_names[REASON_COUNT] = {
+        [REASON_NONE] = "", [REASON_TOKEN] = "token", [REASON_LOCK] = "lock", [REASON_IDENTITY] = "identity",
+};
+
+const char *error_reason_name(enum error_reason reason)
+{
+        return reason_names[reason];
+}
+
+enum error_reason error_reason_of(struct str name)
+{
+        for (size_t i = 0; i < REASON_COUNT; i++)
+                if (str_equal(name, str_of(reason_names[i])))
+                        return (enum error_reason)i;
+        return REASON_NONE;
 }
 
 void error_free(struct error *err)

@@ -31,8 +31,21 @@ enum error_code {
         ERROR_UNAUTHENTICATED = 16,
 };
 
+/*
+ * What an error is about, where a code is too coarse to act on. Set where it is known, kept by error_wrap and error_copy, sent
+ * to peers beside the code (rpc/status.h). Nobody guesses it from a code or a sentence.
+ */
+enum error_reason {
+        REASON_NONE,
+        REASON_TOKEN,    /* the join token is not there or has ended */
+        REASON_LOCK,     /* a lock is in force: who asked is known, and stays who they are */
+        REASON_IDENTITY, /* the cluster does not know the identity of who asked any more */
+        REASON_COUNT,
+};
+
 struct error {
         enum error_code code; /* what the caller can do: retry, fix the input, log in, give up */
+        enum error_reason reason;
         char *what;           /* what happened and why: lower case, no full stop; for whoever asked */
         char *hint;           /* what to do about it, or NULL */
         char *field;          /* path of the input at fault, "spec.roles[2]", or NULL */
@@ -63,6 +76,16 @@ struct error *error_about(struct error *err, const char *format, ...) PRINTF_LIK
 
 /* Hangs cause (owned from now on) below err and returns err. */
 struct error *error_because(struct error *err, struct error *cause) MUST_USE;
+
+/* Sets the reason and returns err; NULL passes. */
+struct error *error_for(struct error *err, enum error_reason reason) MUST_USE;
+
+/* Whether err or one of its causes has the reason. */
+bool error_is_for(const struct error *err, enum error_reason reason);
+
+/* "token", "lock" …, "" for REASON_NONE; and back: REASON_NONE for a word that is unknown. */
+const char *error_reason_name(enum error_reason reason);
+enum error_reason error_reason_of(struct str name);
 
 /* A deep copy. */
 struct error *error_copy(const struct error *err) MUST_USE;

@@ -29,6 +29,7 @@ enum {
         TIMEOUT_KEEPALIVE_ANSWER = 15 * 1000, /* and must be answered within this */
         TIMEOUT_GRACEFUL_STOP = 30 * 1000,   /* from QUIT to the end */
         TIMEOUT_STOP = 5 * 1000,             /* from TERM to the end */
+        TIMEOUT_LEAVE = 1000,                /* for an agent that ends to take leave of the cluster; within TIMEOUT_STOP_STEP */
         TIMEOUT_STOP_STEP = 1500,            /* of that, before the next service is told to end as well */
         TIMEOUT_RESTART_FIRST = 100,         /* pause before a dead service is started again, doubled each time */
         TIMEOUT_RESTART_MOST = 30 * 1000,

@@ -137,3 +137,11 @@ void node_put_labels(struct buf *out, const Cteleport__V1__Node *node, bool is_v
                         buf_printf(out, "%s%.*s=%.*s", out->len == 0 ? "" : ",", STR_ARG(sorted[i].key),
                                    STR_ARG(sorted[i].value));
 }
+
+void node_put_state(struct buf *out, const Cteleport__V1__NodeSpec *spec)
+{
+        AUTO_MEM char *shown = escaped(str_of(spec->state));
+
+        if (spec->state[0] != '\0' && strcmp(spec->state, "online") != 0)
+                buf_printf(out, " (%s)", shown);
+}

@@ -35,6 +35,9 @@ bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node 
  */
 void node_put_labels(struct buf *out, const Cteleport__V1__Node *node, bool is_verbose);
 
+/* Puts " (locked)" behind its address when that is its state; nothing for a node that is online. */
+void node_put_state(struct buf *out, const Cteleport__V1__NodeSpec *spec);
+
 /* What a node is to predicates; borrowed from the node, the list in the arena. */
 struct predicate_subject node_subject(const Cteleport__V1__Node *node, struct arena *a);
 

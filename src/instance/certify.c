@@ -201,7 +201,7 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         i->has_joined = false;
         instance_succeeded(i);
         instance_tell_skew(i, skew);
-        status_set_state(&i->status, STATUS_CONNECTED);
+        instance_show_state(i);
         instance_tell_labels(i);
         /* What joining needed is not needed for a long time: an idle agent is to be small. */
         http_client_unload();
@@ -251,6 +251,8 @@ static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *sa
         if (!proxy_list_set(i->proxies, said))
                 return;
         log_debug("The cluster has told its proxies", LOG_INT("count", proxy_list_message(i->proxies)->n_proxies));
+        if (i->is_listed)
+                instance_show_state(i);
         neighbour_look(i->neighbours[SLOT_NODE]);
 }
 
@@ -287,6 +289,7 @@ static void open_presence(struct instance *i)
         /* Nothing listens on a node: people reach it through the tunnels it keeps to the proxies. */
         hello.use_tunnel = i->slots[SLOT_NODE].is_wanted;
         hello.may_visit = !i->is_local;
+        hello.knows_no_proxy = proxy_list_message(i->proxies)->n_proxies == 0;
         if (i->labels != NULL)
                 hello.n_commands = labels_list(i->labels, &hello.commands);
         i->has_untold_labels = false;

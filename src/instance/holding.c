@@ -157,6 +157,8 @@ void instance_take_identity(struct instance *i, enum slot_index slot, struct hos
                 log_info(obtained);
         else
                 log_info("The certificate was renewed", LOG_C("role", s->role), LOG_STR("serial", identity->serial));
+        if (slot == SLOT_NODE && !host_identity_is_empty(&s->identity) && !str_equal(s->identity.host_id, identity->host_id))
+                i->has_tunnel = false; /* those that are open lead to the host that this one was */
         hold_identity(i, s, identity, true);
         /* What sshd reads has to be there before the SSH Service is; a proxy reads no files. */
         s->is_in_place = slot != SLOT_NODE;

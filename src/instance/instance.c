@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api.pb-c.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -81,9 +82,15 @@ void instance_go_on(struct instance *i)
                 member_join(i);
 }
 
+static void stop_now(struct instance *i);
+
 static void on_wait(void *ctx)
 {
-        instance_go_on(ctx);
+        struct instance *i = ctx;
+        if (i->is_stopping)
+                stop_now(i);
+        else
+                instance_go_on(i);
 }
 
 static bool is_joining(const struct instance *i)
@@ -98,7 +105,7 @@ static bool is_joining(const struct instance *i)
  */
 static bool is_about_identity(const struct instance *i, const struct error *err)
 {
-        if (i->is_local || is_joining(i))
+        if (i->is_local || is_joining(i) || error_is_for(err, REASON_LOCK)) /* once unlocked, this host is who it was */
                 return false;
         if (err->code == ERROR_UNAUTHENTICATED || err->code == ERROR_PERMISSION_DENIED)
                 return true;
@@ -117,9 +124,7 @@ static void tell_failure(struct instance *i, const struct error *err)
                 return;
         free(*told);
         *told = str_dup(str_of(err->what));
-        bool is_token = err->code == ERROR_NOT_FOUND ||
-                        (err->code == ERROR_PERMISSION_DENIED && str_contains(str_of(err->what), STR("expired")));
-        if (is_join && is_token)
+        if (is_join && error_is_for(err, REASON_TOKEN))
                 log_error("Can not join the cluster as Instance, the token expired or not found. "
                           "Regenerate the token and try again.", LOG_ERR(err));
         else if (is_join)
@@ -145,20 +150,37 @@ void instance_failed(struct instance *i, struct error *err)
         err = hint_at_what_is_between(i, err);
         tell_failure(i, err);
         status_set_error(&i->status, err);
+        if (err->code != ERROR_UNAVAILABLE && err->code != ERROR_DEADLINE_EXCEEDED)
+                i->is_locked = error_is_for(err, REASON_LOCK);
         i->is_suspect |= is_about_identity(i, err);
         error_free(err);
         instance_hang_up(i);
         i->is_listed = false;
         conversation_enter(&i->at, INSTANCE_WAIT);
-        enum status_state state = i->status.state == STATUS_CONNECTED ? STATUS_CONNECTING : i->status.state;
-        status_set_state(&i->status, state);
+        if (i->status.state != STATUS_JOINING || i->is_locked)
+                instance_show_state(i);
         timer_start(i->wait, backoff_next(&i->backoff));
+}
+
+void instance_show_state(struct instance *i)
+{
+        bool is_node = i->slots[SLOT_NODE].is_wanted;
+        bool has_way = proxy_list_message(i->proxies)->n_proxies > 0; /* else there is no tunnel to be missed */
+        bool is_reached = !is_node || i->has_tunnel || !has_way;
+        bool has_notice = i->is_listed && is_node && !has_way;
+        status_set_notice(&i->status, "proxy",
+                          has_notice ? "no proxy of the cluster says where agents reach it (proxy_service.public_addr): nobody can reach this host by SSH"
+                                     : NULL);
+        status_set_state(&i->status, i->is_locked      ? STATUS_LOCKED
+                                     : !i->is_listed   ? STATUS_CONNECTING
+                                     : is_reached      ? STATUS_CONNECTED
+                                                       : STATUS_UNREACHABLE);
 }
 
 void instance_succeeded(struct instance *i)
 {
         backoff_reset(&i->backoff);
-        i->is_suspect = false;
+        i->is_suspect = i->is_locked = false;
         for (size_t n = 0; n < ARRAY_LEN(i->told); n++) {
                 free(i->told[n]);
                 i->told[n] = NULL;
@@ -226,6 +248,75 @@ static void on_status_written(void *ctx)
         loop_stop(&i->loop);
 }
 
+static void stop_now(struct instance *i)
+{
+        if (i->has_stopped)
+                return;
+        i->has_stopped = true;
+        timer_stop(i->wait);
+        if (i->connect != NULL)
+                connect_cancel(i->connect);
+        if (i->join != NULL)
+                join_client_cancel(i->join);
+        else
+                instance_hang_up(i);
+        status_finish(&i->status, on_status_written, i);
+}
+
+/* No more than so long is spent on being polite. */
+static void leave_within_limit(struct instance *i)
+{
+        timer_start(i->wait, MILLISECONDS(TIMEOUT_LEAVE));
+}
+
+static void on_left(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct instance *i = ctx;
+        (void)answer;
+        error_free(err); /* then the record ends by itself */
+        if (!i->has_stopped)
+                timer_start(i->wait, MILLISECONDS(1)); /* not in the middle of what the connection does */
+}
+
+static void leave(struct instance *i)
+{
+        Cteleport__V1__LeaveRequest request = CTELEPORT__V1__LEAVE_REQUEST__INIT;
+        request.process_nonce = i->process_nonce;
+        rpc_client_unary(i->rpc,
+                         (struct rpc_client_call_options){
+                                 .path = "/cteleport.v1.HostService/Leave",
+                                 .response = &cteleport__v1__empty__descriptor,
+                                 .within = MILLISECONDS(TIMEOUT_LEAVE),
+                         },
+                         &request.base, on_left, i);
+}
+
+static void on_connected_to_leave(void *ctx, struct stream *tls, struct error *err)
+{
+        struct instance *i = ctx;
+        i->connect = NULL;
+        if (i->has_stopped || err != NULL) {
+                stream_close(tls);
+                if (!i->has_stopped)
+                        stop_now(i);
+                error_free(err);
+                return;
+        }
+        i->rpc = rpc_client_new(&i->loop, tls, "teleport.cluster.local", instance_on_rpc_closed, i);
+        leave(i);
+}
+
+/* A visitor has to come once more. */
+static bool connect_to_leave(struct instance *i)
+{
+        struct error *err = connect_way_of_member(i->proxy_server, i->auth_server, &i->ways[0]);
+        if (err == NULL)
+                i->connect = connect_start(&i->loop, &i->ways[0], &i->trust, on_connected_to_leave, i);
+        error_free(err);
+        return i->connect != NULL;
+}
+
+/* The cluster is told, so that nobody is offered a node that is not there. */
 static void on_stop(void *ctx)
 {
         struct instance *i = ctx;
@@ -236,13 +327,16 @@ static void on_stop(void *ctx)
         timer_stop(i->store_again);
         labels_free(i->labels);
         i->labels = NULL;
-        if (i->connect != NULL)
-                connect_cancel(i->connect);
-        if (i->join != NULL)
-                join_client_cancel(i->join);
-        else
-                instance_hang_up(i);
-        status_finish(&i->status, on_status_written, i);
+        presence_close(i->presence);
+        i->presence = NULL;
+        if (!i->is_local && i->is_listed && i->rpc != NULL) {
+                leave_within_limit(i);
+                leave(i);
+        } else if (!i->is_local && i->is_listed && i->at.state == INSTANCE_AWAY && connect_to_leave(i)) {
+                leave_within_limit(i);
+        } else {
+                stop_now(i);
+        }
 }
 
 /* The slot whose service is the neighbour `name`; SLOT_COUNT when it is none. */
@@ -252,6 +346,15 @@ static enum slot_index slot_of_neighbour(const char *name)
         while (n < SLOT_COUNT && (slot_rows[n].service == NULL || strcmp(slot_rows[n].service, name) != 0))
                 n++;
         return n;
+}
+
+static void on_tunnels(void *ctx, struct str host_id, size_t count)
+{
+        struct instance *i = ctx;
+        bool had_tunnel = i->has_tunnel;
+        i->has_tunnel = count > 0 && str_equal(host_id, i->slots[SLOT_NODE].identity.host_id);
+        if (i->has_tunnel != had_tunnel && i->is_listed && !i->is_stopping)
+                instance_show_state(i);
 }
 
 static void take_neighbour(struct instance *i, enum slot_index n, int fd)
@@ -264,6 +367,8 @@ static void take_neighbour(struct instance *i, enum slot_index n, int fd)
                                                  .is_in_place = &i->slots[n].is_in_place,
                                                  .auth_addr = i->auth_server.len == 0 ? "" : i->auth_server.ptr,
                                                  .proxies = n == SLOT_NODE ? i->proxies : NULL,
+                                                 .on_tunnels = n == SLOT_NODE ? on_tunnels : NULL,
+                                                 .ctx = i,
                                          });
 }
 

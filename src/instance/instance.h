@@ -62,7 +62,8 @@ struct instance {
         const Cteleport__V1__TeleportConfig *config; /* never NULL */
         struct str proxy_server, auth_server;        /* one of them, or neither on the machine of auth */
         bool is_local;                               /* auth runs on this machine, as our neighbour */
-        bool is_stopping;
+        bool is_stopping;                            /* may still take leave of the cluster */
+        bool has_stopped;                            /* and asks nobody any more */
 
         struct slot slots[SLOT_COUNT];
         struct status status;
@@ -96,6 +97,8 @@ struct instance {
         bool must_reconnect;     /* the Instance certificate is new: use it */
         struct presence *presence;
         bool is_listed;
+        bool has_tunnel;         /* to a proxy at least, under the ID that this host has now */
+        bool is_locked;          /* the last refusal was that of a lock */
         bool is_clock_off;       /* and the operator has been told */
         char process_nonce[33];
 
@@ -119,6 +122,8 @@ void instance_hang_up(struct instance *i);
 void instance_on_rpc_closed(void *ctx, struct error *err);
 /* Notes how far the cluster's clock is ahead of ours; tells the operator when that begins or stops to matter. */
 void instance_tell_skew(struct instance *i, struct duration skew);
+/* Notes in the status whether this host is connected, as far as a user who dials it is concerned. */
+void instance_show_state(struct instance *i);
 
 /* ---- holding.c: the identities of this host ---------------------------------------------------------- */
 

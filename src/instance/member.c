@@ -247,7 +247,7 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
 
 void member_connect(struct instance *i)
 {
-        status_set_state(&i->status, i->is_listed ? STATUS_CONNECTED : STATUS_CONNECTING);
+        instance_show_state(i);
         conversation_enter(&i->at, INSTANCE_CONNECT);
         i->must_reconnect = false;
         struct error *err = connect_way_of_member(i->proxy_server, i->auth_server, &i->ways[0]);

@@ -114,6 +114,20 @@ static struct error *take_proxies_question(struct neighbour *n, struct arena *a,
         return open_question(n, &n->proxies, id, q->have_revision);
 }
 
+static struct error *take_tunnels(struct neighbour *n, struct arena *a, uint32_t id, struct str body)
+{
+        Cteleport__Internal__V1__TunnelsNoted noted = CTELEPORT__INTERNAL__V1__TUNNELS_NOTED__INIT;
+        ProtobufCMessage *msg;
+
+        if (n->news.on_tunnels == NULL)
+                return error_new(ERROR_PERMISSION_DENIED, "this process keeps no tunnels");
+        TRY(wire_decode(a, &cteleport__internal__v1__tunnels_report__descriptor, body, &msg));
+        const Cteleport__Internal__V1__TunnelsReport *report = (const Cteleport__Internal__V1__TunnelsReport *)msg;
+        n->news.on_tunnels(n->news.ctx, str_of(report->host_id), report->count);
+        link_service_answer(n->link, id, &noted.base);
+        return NULL;
+}
+
 static void on_asked(void *ctx, uint32_t id, uint16_t verb, struct str body)
 {
         struct neighbour *n = ctx;
@@ -124,6 +138,8 @@ static void on_asked(void *ctx, uint32_t id, uint16_t verb, struct str body)
                 err = take_identity_question(n, a, id, body);
         else if (verb == CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_PROXIES)
                 err = take_proxies_question(n, a, id, body);
+        else if (verb == CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_TUNNELS)
+                err = take_tunnels(n, a, id, body);
         else
                 err = error_new(ERROR_UNIMPLEMENTED, "unknown verb %u", verb);
         if (err != NULL)
@@ -138,6 +154,8 @@ static void on_ended(void *ctx)
         link_service_free(n->link);
         n->link = NULL;
         n->identity.is_open = n->proxies.is_open = false;
+        if (n->news.on_tunnels != NULL)
+                n->news.on_tunnels(n->news.ctx, STR(""), 0);
 }
 
 struct neighbour *neighbour_new(struct loop *l, int fd, struct neighbour_news news)

@@ -19,6 +19,9 @@ struct neighbour_news {
         const bool *is_in_place;           /* the identity may be shown: what else belongs to it is on the disk */
         const char *auth_addr;
         const struct proxy_list *proxies;  /* NULL: none of its business */
+        /* How many proxies can reach this host, under which ID; also when the process is gone. NULL: it has no tunnels. */
+        void (*on_tunnels)(void *ctx, struct str host_id, size_t count);
+        void *ctx;
 };
 
 /* fd is owned. */

@@ -20,6 +20,7 @@ const char *status_state_name(enum status_state state)
         static const char *const names[] = {
                 [STATUS_STARTING] = "starting",     [STATUS_JOINING] = "joining",
                 [STATUS_CONNECTING] = "connecting", [STATUS_CONNECTED] = "connected",
+                [STATUS_UNREACHABLE] = "unreachable", [STATUS_LOCKED] = "locked",
                 [STATUS_STOPPED] = "stopped",
         };
         return names[state];

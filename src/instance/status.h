@@ -15,7 +15,9 @@ enum status_state {
         STATUS_STARTING,
         STATUS_JOINING,    /* has no identity (any more), is getting one */
         STATUS_CONNECTING, /* has one, has no connection to the Auth Service */
-        STATUS_CONNECTED,  /* announced, heartbeats are taken */
+        STATUS_CONNECTED,  /* announced, heartbeats are taken; a node: it has a tunnel as well */
+        STATUS_UNREACHABLE, /* announced, but no proxy has a tunnel to this node yet or any more */
+        STATUS_LOCKED,     /* a lock of the cluster is in force against this host */
         STATUS_STOPPED,    /* the process ended in order */
 };
 

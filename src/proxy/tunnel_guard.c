@@ -103,6 +103,18 @@ void tunnel_guard_name(struct tunnel_guard *g, struct str host_id)
         send_names(&one);
 }
 
+void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id)
+{
+        Cteleport__V1__TunnelsUp up = CTELEPORT__V1__TUNNELS_UP__INIT;
+
+        if (g == NULL || g->call == NULL)
+                return;
+        AUTO_MEM char *id = str_dup(host_id);
+        up.gone_host_ids = &id;
+        up.n_gone_host_ids = 1;
+        rpc_client_send(g->call, &up.base);
+}
+
 struct tunnel_guard *tunnel_guard_new(struct loop *l, struct upstream *upstream, struct tunnels *tunnels)
 {
         struct tunnel_guard *g = NEW(struct tunnel_guard);

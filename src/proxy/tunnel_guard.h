@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DialService/Tunnels, the proxy's end: names the nodes that have a tunnel to the Auth Service, and ends the tunnels of those
- * that may have none (removed, locked). Begun again whenever it is lost; while auth is away tunnels stay.
+ * that may have none (removed, locked); by the names auth knows as well which nodes can be reached. Begun again whenever it is lost; while auth is away tunnels stay.
  */
 #ifndef PROXY_TUNNEL_GUARD_H
 #define PROXY_TUNNEL_GUARD_H
@@ -18,7 +18,10 @@ struct tunnel_guard *tunnel_guard_new(struct loop *l, struct upstream *upstream,
 /* Before the upstream; NULL is silent. */
 void tunnel_guard_free(struct tunnel_guard *g);
 
-/* A node has opened a tunnel. */
+/* A node has opened a tunnel. NULL is silent, here and below. */
 void tunnel_guard_name(struct tunnel_guard *g, struct str host_id);
+
+/* Its last one is gone, or takes nobody any more. */
+void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id);
 
 #endif

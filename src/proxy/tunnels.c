@@ -60,6 +60,8 @@ static void node_tunnel_free(struct node_tunnel *n)
 {
         struct tunnels *t = n->all;
         leave_chain(n);
+        if (!t->is_closing && map_get(&t->by_host, str_of(n->host_id)) == NULL)
+                tunnel_guard_gone(t->guard, str_of(n->host_id));
         *n->at = n->next;
         if (n->next != NULL)
                 n->next->at = n->at;
@@ -204,8 +206,10 @@ static void stop_taking(struct tunnels *t)
 void tunnels_drain(struct tunnels *t)
 {
         stop_taking(t);
-        for (struct node_tunnel *n = t->list; n != NULL; n = n->next)
+        for (struct node_tunnel *n = t->list; n != NULL; n = n->next) {
+                tunnel_guard_gone(t->guard, str_of(n->host_id)); /* what is open goes on, and nobody comes any more */
                 tunnel_drain(n->tunnel);
+        }
 }
 
 void tunnels_shut(struct tunnels *t)

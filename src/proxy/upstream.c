@@ -23,6 +23,7 @@ struct upstream {
 
         const char *address; /* mutual TLS: where, and as whom */
         const struct host_identity *id;
+        char *host_id; /* under which the connection was made, or is being made; NULL: none was */
         struct dial *dial;
         struct tls_handshake *handshake;
         struct timer *retry;
@@ -91,6 +92,12 @@ static void use_stream(struct upstream *u, struct stream *s)
 
 /* ---- mutual TLS ------------------------------------------------------------------------------------ */
 
+static void upstream_destroy(struct upstream *u)
+{
+        free(u->host_id);
+        free(u);
+}
+
 static void connect_failed(struct upstream *u, struct error *err)
 {
         if (!u->is_freed) {
@@ -99,13 +106,23 @@ static void connect_failed(struct upstream *u, struct error *err)
         }
         error_free(err);
         if (u->is_freed)
-                free(u);
+                upstream_destroy(u);
+}
+
+static bool is_of_another_host(const struct upstream *u)
+{
+        return u->host_id != NULL && !str_equal(str_of(u->host_id), u->id->host_id);
 }
 
 static void on_handshake(void *ctx, struct stream *tls, struct error *err)
 {
         struct upstream *u = ctx;
         u->handshake = NULL;
+        if (err == NULL && !u->is_freed && is_of_another_host(u)) { /* to auth it would be that of a host which is gone */
+                stream_close(tls);
+                timer_start(u->retry, MILLISECONDS(1));
+                return;
+        }
         if (err == NULL) {
                 err = connect_check_role(tls_peer_cert_der(tls), "Auth", loop_wall(u->loop));
                 if (err != NULL)
@@ -128,6 +145,8 @@ static struct error *shake_hands(struct upstream *u, struct stream *tcp)
         host_identity_trust_pem(u->id, &trust);
         host_identity_chain_pem(u->id, &chain);
         cluster_auth_name(u->id->cluster, &name);
+        free(u->host_id);
+        u->host_id = str_dup(u->id->host_id);
         buf_put_c(&protocol, "teleport-auth@");
         buf_put(&protocol, buf_str(&name));
         const char *alpn[] = { buf_c(&protocol), "h2", NULL };
@@ -204,7 +223,7 @@ void upstream_free(struct upstream *u)
         timer_free(u->retry);
         timer_free(u->stir);
         if (u->dial == NULL && u->handshake == NULL) {
-                free(u);
+                upstream_destroy(u);
                 return;
         }
         u->is_freed = true; /* the memory goes when what is under way has answered */
@@ -233,6 +252,8 @@ void upstream_use_tls(struct upstream *u, const char *address, const struct host
         u->address = address;
         u->id = id;
         /* Calls under way finish on the old connection only if it is kept; a renewed identity is for the next one. */
+        if (u->client != NULL && !u->is_link && is_of_another_host(u))
+                drop_client(u);
         if (u->client == NULL)
                 timer_start(u->retry, MILLISECONDS(1));
 }

@@ -55,6 +55,7 @@ struct rpc_client_call {
         bool is_grpc;        /* the content type says so */
         int64_t grpc_status; /* -1: not yet */
         struct buf grpc_message;
+        enum error_reason reason;
 };
 
 /* ---- the end of a call ------------------------------------------------------------------------------------ */
@@ -129,7 +130,7 @@ static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_err
         if (call->grpc_status == 0)
                 return NULL;
         if (call->grpc_status > 0)
-                return status_to_error((uint64_t)call->grpc_status, buf_str(&call->grpc_message));
+                return error_for(status_to_error((uint64_t)call->grpc_status, buf_str(&call->grpc_message)), call->reason);
         if (h2_error != NGHTTP2_NO_ERROR)
                 return error_new(grpc_code_of_reset(h2_error), "the server broke the call off: %s",
                                  nghttp2_http2_strerror(h2_error));
@@ -204,6 +205,8 @@ static void on_header(struct h2 *h, int32_t stream, struct str name, struct str 
         } else if (str_equal(name, STR("grpc-message"))) {
                 buf_clear(&call->grpc_message);
                 grpc_put_percent_decoded(&call->grpc_message, str_slice(value, 0, 3 * STATUS_TEXT_MAX));
+        } else if (str_equal(name, STR(STATUS_REASON_HEADER))) {
+                call->reason = error_reason_of(value);
         }
 }
 

@@ -87,7 +87,7 @@ static void submit_status(struct rpc_call *call, const char *http_status)
         AUTO(buf) number = BUF_MAX(8);
         AUTO(buf) text = BUF_MAX(STATUS_TEXT_MAX);
         AUTO(buf) encoded = BUF_MAX(3 * STATUS_TEXT_MAX);
-        nghttp2_nv headers[6];
+        nghttp2_nv headers[7];
         size_t count = 0;
 
         if (!call->has_begun) {
@@ -103,6 +103,8 @@ static void submit_status(struct rpc_call *call, const char *http_status)
                 grpc_put_percent_encoded(&encoded, buf_str(&text));
                 headers[count++] = H2_HEADER("grpc-message", buf_str(&encoded));
         }
+        if (call->status != NULL && call->status->reason != REASON_NONE)
+                headers[count++] = H2_HEADER(STATUS_REASON_HEADER, str_of(error_reason_name(call->status->reason)));
         nghttp2_session *session = call->conn->h2.session;
         if (call->has_begun)
                 nghttp2_submit_trailer(session, call->stream, headers, count);

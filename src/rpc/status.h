@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An error on its way to a peer and back: a code and one text, "what\nhint: …". Causes stay at home.
+ * An error on its way to a peer and back: a code and one text, "what\nhint: …". Causes stay at home. Its reason, if it has one,
+ * goes in a trailer of its own that other gRPC clients ignore.
  */
 #ifndef RPC_STATUS_H
 #define RPC_STATUS_H
@@ -10,6 +11,7 @@
 
 /* Longest text sent or believed. */
 enum { STATUS_TEXT_MAX = 4 * KiB };
+#define STATUS_REASON_HEADER "cteleport-reason"
 
 /* Appends what and hint of err, clipped to what STATUS_TEXT_MAX and the ceiling of out allow. */
 void status_put_text(struct buf *out, const struct error *err);

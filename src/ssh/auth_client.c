@@ -19,6 +19,7 @@ struct waiter {
 struct auth_client {
         struct ssh_service *service;
         struct rpc_client *client; /* NULL: none */
+        char *host_id;             /* under which it was opened; NULL: on auth's machine */
         struct waiter *waiters, **waiters_end;
         bool is_turn_due, is_freed;
         struct error *why; /* there is no way; told in the next turn */
@@ -39,6 +40,7 @@ static void free_when_done(struct auth_client *a)
         if (!a->is_freed || a->is_turn_due || a->connect != NULL)
                 return;
         free(a->address);
+        free(a->host_id);
         free(a);
 }
 
@@ -105,13 +107,30 @@ static void use_stream(struct auth_client *a, struct stream *s)
         schedule(a);
 }
 
+/* Whether this host has another ID than the one that `opened` was under. */
+static bool is_of_another_host(const struct auth_client *a, struct str opened)
+{
+        return a->service->identity != NULL && !str_equal(a->service->identity->id.host_id, opened);
+}
+
+static void begin_connect(struct auth_client *a);
+
 static void on_connected(void *ctx, struct stream *tls, struct error *err)
 {
         struct auth_client *a = ctx;
+        bool is_outdated = !a->is_freed && is_of_another_host(a, a->identity->id.host_id);
 
         a->connect = NULL;
+        free(a->host_id);
+        a->host_id = str_dup(a->identity->id.host_id);
         identity_let_go(a->identity);
         a->identity = NULL;
+        if (is_outdated) { /* to auth it would be that of a host which is gone */
+                stream_close(tls);
+                error_free(err);
+                begin_connect(a);
+                return;
+        }
         if (a->is_freed) {
                 stream_close(tls);
                 error_free(err);
@@ -137,6 +156,13 @@ static struct error *connect_to_auth(struct auth_client *a)
         a->trust = (struct connect_trust){ .stored = &a->identity->id };
         a->connect = connect_start(&a->service->loop, &a->way, &a->trust, on_connected, a);
         return NULL;
+}
+
+static void begin_connect(struct auth_client *a)
+{
+        a->why = connect_to_auth(a);
+        if (a->why != NULL)
+                schedule(a);
 }
 
 /* ---- on the machine of auth ------------------------------------------------------------------------------------ */
@@ -202,16 +228,20 @@ void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_c
         } else if (is_first && s->is_local) {
                 connect_locally(a);
         } else if (is_first && a->connect == NULL) {
-                a->why = connect_to_auth(a);
-                if (a->why != NULL)
-                        schedule(a);
+                begin_connect(a);
         }
 }
 
-void auth_client_set_address(struct auth_client *a, const char *auth_addr)
+void auth_client_set_identity(struct auth_client *a, const char *auth_addr)
 {
         free(a->address);
         a->address = str_dup(str_of(auth_addr));
+        if (a->client == NULL || a->host_id == NULL || !is_of_another_host(a, str_of(a->host_id)))
+                return;
+        rpc_client_close(a->client);
+        a->client = NULL;
+        if (a->waiters != NULL)
+                begin_connect(a);
 }
 
 struct auth_client *auth_client_new(struct ssh_service *s)

@@ -15,12 +15,13 @@ struct instance_link {
         struct timer *ask_again;
         char *proxies_revision; /* of the list we have; "" for none */
         bool is_asking_identity, is_asking_proxies;
+        bool is_telling, is_stale; /* of the tunnels; they have changed since */
         bool is_freed; /* the memory goes when what was asked is answered */
 };
 
 static void free_when_answered(struct instance_link *k)
 {
-        if (!k->is_freed || k->is_asking_identity || k->is_asking_proxies)
+        if (!k->is_freed || k->is_asking_identity || k->is_asking_proxies || k->is_telling)
                 return;
         free(k->proxies_revision);
         free(k);
@@ -99,6 +100,38 @@ static void ask_proxies(struct instance_link *k)
                  &cteleport__internal__v1__proxies__descriptor, HOURS(1), on_proxies, k);
 }
 
+static void on_told(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct instance_link *k = ctx;
+        bool was_told = err == NULL;
+
+        (void)answer;
+        error_free(err); /* a new link is told anew */
+        k->is_telling = false;
+        if (k->is_freed)
+                free_when_answered(k);
+        else if (was_told && k->is_stale)
+                instance_link_tell_tunnels(k);
+}
+
+void instance_link_tell_tunnels(struct instance_link *k)
+{
+        Cteleport__Internal__V1__TunnelsReport report = CTELEPORT__INTERNAL__V1__TUNNELS_REPORT__INIT;
+
+        if (k == NULL || k->link == NULL || k->is_freed)
+                return;
+        k->is_stale = k->is_telling;
+        if (k->is_telling)
+                return;
+        const struct held_identity *have = k->service->identity;
+        AUTO_MEM char *host_id = str_dup(have == NULL ? STR("") : have->id.host_id);
+        report.host_id = host_id;
+        report.count = (uint32_t)tunnel_keeper_count(k->service->tunnels);
+        k->is_telling = true;
+        link_ask(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_TUNNELS, &report.base,
+                 &cteleport__internal__v1__tunnels_noted__descriptor, HOURS(1), on_told, k);
+}
+
 static void on_ask_again(void *ctx)
 {
         struct instance_link *k = ctx;
@@ -140,6 +173,7 @@ void instance_link_use(struct instance_link *k, int fd)
                 link_close(k->link);
         k->link = link_new(&k->service->loop, fd, on_lost, k);
         timer_start(k->ask_again, MILLISECONDS(1));
+        instance_link_tell_tunnels(k);
 }
 
 void instance_link_free(struct instance_link *k)

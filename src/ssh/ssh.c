@@ -82,8 +82,9 @@ void ssh_take_identity(struct ssh_service *s, struct host_identity *id, const ch
         log_info("The SSH Service has its identity", LOG_STR("cluster", h->id.cluster), LOG_STR("serial", h->id.serial));
         identity_let_go(s->identity);
         s->identity = h;
-        auth_client_set_address(s->auth, auth_addr);
+        auth_client_set_identity(s->auth, auth_addr);
         tunnel_keeper_renew(s->tunnels);
+        instance_link_tell_tunnels(s->instance);
         malloc_trim(0); /* an idle agent is to be small */
 }
 

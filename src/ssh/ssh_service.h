@@ -55,14 +55,19 @@ struct instance_link *instance_link_new(struct ssh_service *s) MUST_USE;
 void instance_link_free(struct instance_link *k); /* NULL is silent */
 /* The link fd (owned), from now on. */
 void instance_link_use(struct instance_link *k, int fd);
+/* The number of tunnels has changed: says so to the instance, for the host's status. NULL is silent. */
+void instance_link_tell_tunnels(struct instance_link *k);
 
 /* ---- auth_client.c: the Auth Service, when somebody asks for it ---------------------------------------------- */
 struct auth_client *auth_client_new(struct ssh_service *s) MUST_USE;
 void auth_client_free(struct auth_client *a); /* those who wait are told CANCELLED, from the loop */
 /* A link to auth on this machine (owned), for when it is needed. */
 void auth_client_use(struct auth_client *a, int fd);
-/* Where auth is dialled directly; copied. "" when only through a proxy. */
-void auth_client_set_address(struct auth_client *a, const char *auth_addr);
+/*
+ * The service's identity is new, and this is where auth is dialled directly (copied; "" when only through a proxy). What was
+ * opened under another host ID is closed.
+ */
+void auth_client_set_identity(struct auth_client *a, const char *auth_addr);
 
 /* ---- tunnel_keeper.c: a reverse tunnel to each proxy ------------------------------------------------------------------ */
 struct tunnel_keeper *tunnel_keeper_new(struct ssh_service *s) MUST_USE;
@@ -71,8 +76,13 @@ void tunnel_keeper_free(struct tunnel_keeper *t);
 void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__Proxies *proxies);
 /* There is an identity: dials what waits for it. */
 void tunnel_keeper_begin(struct tunnel_keeper *t);
-/* The identity is new: opens a tunnel with it in place of each, in which what is open goes on. */
+/*
+ * The identity is new: at once a tunnel with it is opened in place of each, in which what is open goes on; one that was
+ * opened under another host ID is closed.
+ */
 void tunnel_keeper_renew(struct tunnel_keeper *t);
+/* How many proxies can reach this host now. */
+size_t tunnel_keeper_count(const struct tunnel_keeper *t);
 /* Dials no more and takes no visits; what is open goes on. */
 void tunnel_keeper_drain(struct tunnel_keeper *t);
 

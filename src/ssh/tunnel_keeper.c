@@ -23,6 +23,7 @@ struct open_tunnel {
         struct place *place;
         struct tunnel_server *server;
         char *proxy_id;
+        char *host_id; /* under which it was opened: ours then */
         struct open_tunnel *next, **at; /* of all->open */
 };
 
@@ -119,7 +120,23 @@ static void open_tunnel_free(struct open_tunnel *o)
                 o->next->at = o->at;
         tunnel_server_close(o->server);
         free(o->proxy_id);
+        free(o->host_id);
         free(o);
+}
+
+size_t tunnel_keeper_count(const struct tunnel_keeper *t)
+{
+        size_t count = 0;
+
+        for (const struct open_tunnel *o = t->open; o != NULL; o = o->next)
+                count += o->place != NULL;
+        return count;
+}
+
+static void tell_count(struct tunnel_keeper *t)
+{
+        if (t->service != NULL)
+                instance_link_tell_tunnels(t->service->instance);
 }
 
 /* ---- a tunnel that is there ------------------------------------------------------------------------------------ */
@@ -137,6 +154,7 @@ static void leave_place(struct open_tunnel *o)
                 timer_start(p->retry, backoff_next(&p->backoff));
         else
                 place_remove(p);
+        tell_count(o->all);
 }
 
 static void on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request)
@@ -191,12 +209,14 @@ static void settle(struct place *p, struct stream *tls, struct str proxy_id)
         p->is_renewing = false;
         if (p->open != NULL)
                 p->open->place = NULL; /* the proxy drains it; what is open in it goes on */
-        *o = (struct open_tunnel){ .all = t, .place = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open };
+        *o = (struct open_tunnel){ .all = t, .place = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open,
+                                   .host_id = str_dup(t->service->identity->id.host_id) };
         if (o->next != NULL)
                 o->next->at = &o->next;
         t->open = p->open = o;
         log_info(is_renewal ? "Reverse tunnel renewed" : "Reverse tunnel established", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr));
         o->server = tunnel_server_new(t->loop, tls, &tunnel_events, o);
+        tell_count(t);
 }
 
 /* ---- getting there ---------------------------------------------------------------------------------------------- */
@@ -268,6 +288,8 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
 {
         struct place *p = ctx;
 
+        bool is_outdated = p->all->service != NULL && p->identity != p->all->service->identity;
+
         p->connect = NULL;
         identity_let_go(p->identity);
         p->identity = NULL;
@@ -278,6 +300,10 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
         } else if (!wants_tunnel(p)) { /* another place's dial has led here meanwhile */
                 stream_close(tls);
                 error_free(err);
+        } else if (is_outdated) { /* the identity has changed meanwhile: nothing of the old one opens a tunnel, or counts as its failure */
+                stream_close(tls);
+                error_free(err);
+                timer_start(p->retry, MILLISECONDS(1));
         } else if (err != NULL) {
                 tell_failure(p, err);
                 error_free(err);
@@ -358,15 +384,28 @@ void tunnel_keeper_begin(struct tunnel_keeper *t)
                         timer_start(p->retry, MILLISECONDS(1));
 }
 
+/* This host has another ID now: what was opened under the one before leads to nobody. */
+static void close_foreign(struct tunnel_keeper *t, struct str host_id)
+{
+        for (struct open_tunnel *o = t->open, *next; o != NULL; o = next) {
+                next = o->next;
+                if (str_equal(str_of(o->host_id), host_id))
+                        continue;
+                leave_place(o);
+                open_tunnel_free(o);
+        }
+}
+
 void tunnel_keeper_renew(struct tunnel_keeper *t)
 {
+        close_foreign(t, t->service->identity->id.host_id);
         for (struct place *p = t->places; p != NULL; p = p->next) {
-                if (p->is_removed || p->open == NULL)
+                if (p->is_removed)
                         continue;
-                p->is_renewing = true;
-                timer_start(p->retry, MILLISECONDS(PACE_RETRY_FIRST));
+                p->is_renewing = p->open != NULL;
+                backoff_reset(&p->backoff);
+                timer_start(p->retry, MILLISECONDS(1));
         }
-        tunnel_keeper_begin(t);
 }
 
 struct tunnel_keeper *tunnel_keeper_new(struct ssh_service *s)

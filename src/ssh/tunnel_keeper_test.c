@@ -52,6 +52,7 @@ static struct fixture {
         struct tunnel_server *tunnels[DIALS_MAX];
         size_t open;
         int closed_streams;
+        struct held_identity identities[2];
 } *fixture;
 
 /* ---- stand-ins --------------------------------------------------------------------------------------------------- */
@@ -140,6 +141,11 @@ void connection_begin(struct ssh_service *s, struct tunnel_visit *v, const struc
 void connection_visitor_gone(struct ssh_service *s, struct tunnel_visit *v)
 {
         (void)s, (void)v;
+}
+
+void instance_link_tell_tunnels(struct instance_link *k)
+{
+        (void)k;
 }
 
 struct held_identity *identity_hold(struct held_identity *h)
@@ -231,8 +237,8 @@ static int set_up(void **state)
         fake_clock_init(&f->clock, 1800000000);
         assert_null(loop_init(&f->service.loop, &f->clock.clock));
         fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
-        f->service.identity = NEW(struct held_identity);
-        f->service.identity->holders = 1;
+        f->identities[0] = (struct held_identity){ .id.host_id = STR("first"), .holders = 1 };
+        f->service.identity = &f->identities[0];
         f->service.tunnels = tunnel_keeper_new(&f->service);
         *state = f;
         return 0;
@@ -247,7 +253,6 @@ static int tear_down(void **state)
         assert_int_equal(f->dial_count, 0);
         assert_int_equal(f->open, 0);
         assert_int_equal(f->service.identity->holders, 1);
-        free(f->service.identity);
         fake_cluster_release(&f->cluster);
         loop_release(&f->service.loop);
         free(f);
@@ -367,6 +372,58 @@ static void opens_nothing_while_it_ends(void **state)
         assert_int_equal(f->dial_count, 0);
 }
 
+/* As ssh_take_identity() does. */
+static void renew(struct fixture *f, struct str host_id)
+{
+        f->identities[1] = (struct held_identity){ .id.host_id = host_id, .holders = 1 };
+        f->service.identity = &f->identities[1];
+        tunnel_keeper_renew(f->service.tunnels);
+        wait_for(f, MILLISECONDS(5));
+}
+
+static void renews_its_tunnels_at_once(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443");
+        answer(f, "one:443", ONE);
+        renew(f, STR("first"));
+        assert_int_equal(f->open, 1); /* what is open goes on, until the proxy ends it */
+        answer(f, "one:443", ONE);
+        assert_int_equal(f->open, 2);
+        assert_int_equal(tunnel_keeper_count(f->service.tunnels), 1);
+}
+
+static void closes_what_was_opened_under_another_id(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443", TWO, "two:443");
+        answer(f, "one:443", ONE);
+        answer(f, "two:443", TWO);
+        renew(f, STR("second"));
+        assert_int_equal(f->open, 0);
+        assert_int_equal(tunnel_keeper_count(f->service.tunnels), 0);
+        answer(f, "one:443", ONE);
+        answer(f, "two:443", TWO);
+        assert_int_equal(tunnel_keeper_count(f->service.tunnels), 2);
+}
+
+static void opens_nothing_with_an_identity_that_was_replaced(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443");
+        struct connect *early = dial_to(f, "one:443");
+        renew(f, STR("second"));
+        assert_ptr_equal(dial_to(f, "one:443"), early);
+        answer(f, "one:443", ONE);
+        assert_int_equal(f->open, 0);
+        wait_for(f, MILLISECONDS(5));
+        answer(f, "one:443", ONE);
+        assert_int_equal(f->open, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -380,6 +437,9 @@ int main(void)
                 TEST(forgets_proxies_that_are_gone),
                 TEST(dials_a_proxy_where_it_is_now),
                 TEST(opens_nothing_while_it_ends),
+                TEST(renews_its_tunnels_at_once),
+                TEST(closes_what_was_opened_under_another_id),
+                TEST(opens_nothing_with_an_identity_that_was_replaced),
         };
 
         return cmocka_run_group_tests_name("tunnel_keeper", tests, NULL, NULL);

@@ -114,7 +114,7 @@ def test_a_host_measures_its_clock_at_the_join_and_shows_it(cluster, aws, ahead,
         host.process.wait_for("The clock of this host is off")
         wait_until(lambda: host.status().get("clock_skew_ms"), "the skew is in the status")
         assert near(host.status()["clock_skew_ms"], ahead * 1000, 5_000)
-        shown = host.teleport("status", f"--data-dir={host.data_dir}").out
+        shown = host.teleport("status", f"--data-dir={host.data_dir}", check=False).out
         assert f"ms {words}" in shown
         assert "Notice" in shown
         host.stop()

@@ -170,11 +170,16 @@ def rows(text):
     return dict(re.findall(r"^(\w[\w ]*?) *: (.*)$", text, re.M))
 
 
-def test_status_of_a_host_that_never_started(teleport, tmp_path):
-    text = teleport("status", "--data-dir", tmp_path / "nothing")
-    assert text.startswith("You are not inside of a Teleport SSH session\n")
-    assert rows(text) == {"Service": "not running", "Joined": "no"}
-    assert json.loads(teleport("status", "--data-dir", tmp_path / "nothing", "--format=json")) == {"running": False}
+def test_status_of_a_host_that_never_started(build, tmp_path):
+    def status(*flags):
+        return subprocess.run([program(build, "teleport"), "status", "--data-dir", tmp_path / "nothing", *flags], capture_output=True, text=True,
+                              env=clean_env(HOME=tmp_path))
+    done = status()
+    assert done.stdout.startswith("You are not inside of a Teleport SSH session\n")
+    assert rows(done.stdout) == {"Service": "not running", "Joined": "no"}
+    assert done.returncode == 1 and "not running" in done.stderr
+    done = status("--format=json")
+    assert json.loads(done.stdout) == {"running": False} and done.returncode == 1
 
 
 def test_status_of_a_host_that_has_joined_and_of_one_that_stopped(cluster, aws):
@@ -190,7 +195,9 @@ def test_status_of_a_host_that_has_joined_and_of_one_that_stopped(cluster, aws):
     assert "Last error" not in running
     assert json.loads(host.teleport("status", "-c", host.config_path, "--format=json").out)["running"] is True
     host.stop()
-    stopped = rows(host.teleport("status", "-c", host.config_path).out)
+    done = host.teleport("status", "-c", host.config_path, check=False)
+    assert done.code == 1 and "not running" in done.err
+    stopped = rows(done.out)
     assert stopped["Service"] == "not running" and stopped["Joined"] == running["Joined"]
 
 
@@ -199,7 +206,9 @@ def test_status_of_a_host_that_is_refused_says_why(cluster, aws):
     host = cluster.host("web-1", env=aws.identity()).start()
     host.process.wait_for("not allowed by any rule")
     wait_until(lambda: (host.data_dir / "proc" / "status.json").exists() and host.status()["last_error"], "the refusal is written")
-    told = rows(host.teleport("status", "-c", host.config_path).out)
+    done = host.teleport("status", "-c", host.config_path, check=False)
+    assert done.code == 1 and "has not joined" in done.err
+    told = rows(done.out)
     assert told["Service"].startswith("joining since ")
     assert told["Joined"] == "no"
     assert "not allowed by any rule of token 'iam-token'" in told["Last error"]

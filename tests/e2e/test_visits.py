@@ -114,6 +114,7 @@ def await_visit(cluster, host):
 def test_a_host_too_many_visits_and_is_listed_like_the_others(crowded, aws):
     cluster, crowd = crowded()
     host = cluster.join(env=aws.identity())
+    host.wait_reachable()
     host.process.mark()
     instance = host.process.children()["instance"]
     for _ in range(3):
@@ -133,13 +134,12 @@ def test_a_host_too_many_visits_and_is_listed_like_the_others(crowded, aws):
     assert len(joins(cluster, node_name="web-1")) == 1
 
 
-def test_a_visitor_that_stopped_is_not_connected_soon_and_not_listed_later(crowded, aws):
+def test_a_visitor_that_stops_leaves_the_list_at_once(crowded, aws):
     cluster, _ = crowded()
     host = cluster.join(env=aws.identity())
     await_visit(cluster, host)
     host.stop()
-    wait_until(lambda: not is_connected(cluster, host), "it is missed")
-    wait_until(lambda: last_heartbeat(cluster, host) is None, "it is not listed")
+    assert last_heartbeat(cluster, host) is None, "it came once more, to leave"
 
 
 def test_certificates_are_renewed_between_visits(crowded, aws):

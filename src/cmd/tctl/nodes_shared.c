@@ -69,6 +69,7 @@ static void put_address(struct buf *out, const Cteleport__V1__NodeSpec *spec)
                 buf_put_c(out, "\xe2\x9f\xb5 Tunnel"); /* U+27F5, the arrow that Teleport draws */
         else
                 buf_put_c(out, spec->addr);
+        node_put_state(out, spec);
 }
 
 void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t count, bool is_verbose)
@@ -98,6 +99,14 @@ void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t 
                 table_put_truncated(out, t, LABELS, terminal_width());
 }
 
+/* An Auth Service of an earlier release says only whether it is connected. */
+static const char *state_of(const Cteleport__V1__InstanceSpec *spec)
+{
+        if (spec->state[0] != '\0')
+                return spec->state;
+        return spec->is_connected ? "online" : "offline";
+}
+
 void instances_put_table(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count, bool is_verbose)
 {
         static const char *const brief[] = { "Server ID", "Hostname", "Services", "Agent Version", "Status", NULL };
@@ -118,7 +127,7 @@ void instances_put_table(struct buf *out, Cteleport__V1__Instance *const *instan
                 output_put_time(&expires, spec->cert_expires);
                 buf_printf(&skew, "%lldms", (long long)spec->clock_skew_ms);
                 TABLE_ROW(t, str_of(name_of(instances[i]->metadata)), str_of(spec->hostname), buf_str(&services),
-                          str_of(spec->version), spec->is_connected ? STR("online") : STR("offline"),
+                          str_of(spec->version), str_of(state_of(spec)),
                           str_of(spec->remote_addr), buf_str(&labels), str_of(spec->join_method), str_of(spec->token_name),
                           str_of(spec->aws_account), str_of(spec->aws_arn), buf_str(&joined), buf_str(&heartbeat),
                           buf_str(&expires), buf_str(&skew));

@@ -165,6 +165,22 @@ static void print_json(json_t *status, bool is_running)
         json_decref(whole);
 }
 
+/* What scripts and monitoring read from the exit status: NULL when the agent runs and is a member of its cluster. */
+static struct error *verdict(const json_t *status, bool is_running)
+{
+        const char *state = status == NULL ? "" : text_at(status, "state");
+
+        if (!is_running)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "teleport is not running on this host"), "teleport start, or systemctl start teleport");
+        if (status == NULL) /* an Auth Service alone joins nothing */
+                return NULL;
+        if (text_at(status, "host_id")[0] == '\0' || strcmp(state, "joining") == 0 || strcmp(state, "starting") == 0)
+                return error_new(ERROR_FAILED_PRECONDITION, "this host has not joined the cluster");
+        if (strcmp(state, "locked") == 0)
+                return error_new(ERROR_FAILED_PRECONDITION, "this host is locked out of the cluster");
+        return NULL;
+}
+
 struct error *status_run(void *ctx, const struct flags *given)
 {
         AUTO_PTR(arena) arena = arena_new(4 * MiB);
@@ -188,6 +204,8 @@ struct error *status_run(void *ctx, const struct flags *given)
                 else
                         printf("Service     : %s\nJoined      : no\n", is_running ? "running" : "not running");
         }
+        fflush(stdout); /* before what main says on stderr */
+        struct error *err = verdict(status, is_running);
         json_decref(status);
-        return NULL;
+        return err;
 }

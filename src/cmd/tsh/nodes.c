@@ -20,6 +20,7 @@ static void put_address(struct buf *out, const Cteleport__V1__NodeSpec *spec)
                 buf_put_c(out, "\xe2\x9f\xb5 Tunnel"); /* U+27F5, the arrow that Teleport draws */
         else
                 buf_put_c(out, spec->addr);
+        node_put_state(out, spec);
 }
 
 void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t count, bool is_verbose)
