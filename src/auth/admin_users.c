@@ -190,7 +190,9 @@ static void keep_what_is_ours(struct admin_request *q, Cteleport__V1__UserSpec *
         cteleport__v1__timestamp__init(now);
         now->seconds = walltime_unix(loop_wall(&q->auth->loop));
         by->time = now;
-        by->user = (char *)(uintptr_t)arena_str(q->arena, buf_str(&q->who)).ptr;
+        by->user = arena_alloc(q->arena, sizeof *by->user);
+        cteleport__v1__user_name__init(by->user);
+        by->user->name = (char *)(uintptr_t)arena_str(q->arena, buf_str(&q->who)).ptr;
         spec->created_by = by;
 }
 

@@ -509,7 +509,7 @@ static struct error *error_of_answer(struct attempt *at, const Cteleport__Intern
 
         switch (answer->outcome) {
         case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__IDENTIFIED:
-                return NULL;
+                return attempt_check_identity(at, answer);
         case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__REFUSED:
                 return attempt_explain_sts_refusal(at, answer, code, message);
         case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE:
@@ -623,6 +623,7 @@ void attempt_prove(struct attempt *at, struct str sts_request)
                 at->skew_seconds = walltime_unix(request.signed_at) - walltime_unix(expect.now);
         }
         snprintf(at->sts_host, sizeof at->sts_host, "%s", request.host.name);
+        at->sts_partition = request.host.partition;
         if (err != NULL)
                 fail(at, check, err);
         else

@@ -49,6 +49,16 @@ static struct error *explain_clocks(const struct attempt *at, const char *messag
                           "let both follow a time server (chrony, systemd-timesyncd): timedatectl status");
 }
 
+struct error *attempt_check_identity(const struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer)
+{
+        struct error *err = sts_identity_check(str_of(answer->account), str_of(answer->arn), str_of(answer->user_id),
+                                               str_of(at->sts_partition));
+
+        if (err == NULL)
+                return NULL;
+        return error_because(error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) gave an answer that proves nothing", at->sts_host), err);
+}
+
 struct error *attempt_explain_sts_refusal(struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer,
                                           const char *code, const char *message)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The inside of a join attempt, shared by its conversation (attempt.c) and by what it writes down
- * (attempt_report.c); included by nobody else.
+ * (attempt_report.c); included by nobody else but their test.
  */
 #ifndef AUTH_ATTEMPT_REPORT_H
 #define AUTH_ATTEMPT_REPORT_H
@@ -49,6 +49,7 @@ struct attempt {
         char proof_binding[JOIN_BINDING_SIZE + 1]; /* what a proof for this attempt is bound to */
         uint8_t join_proof[JOIN_PROOF_SIZE]; /* SHA-256 of the proof; only with an attested identity */
         char sts_host[STS_HOST_NAME_MAX];
+        const char *sts_partition; /* of that host; static */
         struct token_found token;
         struct str host_id, binding;
         uint64_t host_revision, name_revision;
@@ -69,6 +70,12 @@ struct attempt {
 
 /* The token's name as it may be shown; the caller frees. Masked whenever it is or may be a secret. */
 char *attempt_safe_token_name(const struct attempt *at) MUST_USE;
+
+/*
+ * Whether the identity that the `sts` process has answered with is one, of the partition that was asked: account and ARN
+ * decide who joins, whatever has become of that process. PERMISSION_DENIED otherwise.
+ */
+struct error *attempt_check_identity(const struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer) MUST_USE;
 
 /* STS's refusal in words that say what to do about it. */
 struct error *attempt_explain_sts_refusal(struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer,

@@ -77,6 +77,16 @@ struct error *sts_arn_check(struct str arn, struct str partition, struct str acc
         return NULL;
 }
 
+struct error *sts_identity_check(struct str account, struct str arn, struct str user_id, struct str partition)
+{
+        if (!name_is_aws_account(account))
+                return error_new(ERROR_INVALID_ARGUMENT, "the answer holds no account number");
+        TRY(sts_arn_check(arn, partition, account));
+        if (user_id.len > USER_ID_MAX || (user_id.len > 0 && !is_visible_ascii(user_id)))
+                return error_new(ERROR_INVALID_ARGUMENT, "the user ID is malformed");
+        return NULL;
+}
+
 /* An answer that says both is none: whoever wrote it does not mean the identity. */
 static bool has_error(const json_t *object)
 {
@@ -102,14 +112,14 @@ static struct error *identity_read(struct str body, const char *partition, struc
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer holds an error");
         if (!json_is_object(result))
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer holds no GetCallerIdentityResult");
-        if (!strict_json_text(result, "Account", &account) || !name_is_aws_account(account))
+        if (!strict_json_text(result, "Account", &account))
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer holds no account number");
         if (!strict_json_text(result, "Arn", &arn))
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer holds no ARN");
-        TRY(sts_arn_check(arn, str_of(partition), account));
         if (json_object_get(result, "UserId") != NULL &&
-            (!strict_json_text(result, "UserId", &user_id) || user_id.len > USER_ID_MAX || !is_visible_ascii(user_id)))
+            (!strict_json_text(result, "UserId", &user_id) || str_is_empty(user_id)))
                 return error_new(ERROR_INVALID_ARGUMENT, "the user ID is malformed");
+        TRY(sts_identity_check(account, arn, user_id, str_of(partition)));
         ret->account = str_dup(account);
         ret->arn = str_dup(arn);
         ret->user_id = str_dup(user_id);

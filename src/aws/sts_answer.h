@@ -43,6 +43,12 @@ void sts_answer_read(const struct sts_http *http, const char *partition, struct 
 /* "arn:aws:sts::123456789012:assumed-role/web/i-0abc": INVALID_ARGUMENT unless well formed and of this account. */
 struct error *sts_arn_check(struct str arn, struct str partition, struct str account) MUST_USE;
 
+/*
+ * An identity whose parts are well formed and agree; user_id may be empty. The `sts` process checks what AWS says by this, and
+ * auth what the `sts` process says. INVALID_ARGUMENT otherwise.
+ */
+struct error *sts_identity_check(struct str account, struct str arn, struct str user_id, struct str partition) MUST_USE;
+
 /* What the operator of the joining host can do about a refusal, by its code and message as read; NULL when nothing useful is known. */
 const char *sts_refusal_hint(struct str code, struct str message);
 

@@ -124,6 +124,9 @@ struct client_dial *client_dial_auth(struct loop *l, const struct profile *p,
 /* gRPC to the Proxy Service as a stranger, to log in. web_addr "host:port"; its web certificate is verified unless insecure. */
 struct client_dial *client_dial_proxy(struct loop *l, const char *web_addr, bool is_insecure,
                                       void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
+/* The same for HTTP/1.1. */
+struct client_dial *client_dial_page(struct loop *l, const char *web_addr, bool is_insecure,
+                                     void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
 /* A stream to the SSH server of a node (host name or host ID): ALPN "cteleport-ssh", then HTTP/1.1 CONNECT. */
 struct client_dial *client_dial_node(struct loop *l, const struct profile *p, const char *target, const char *login,
                                      void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;

@@ -22,7 +22,7 @@
 
 enum { PORT_PROXY = 3080, CHAIN_PEM_MAX = 256 * KiB };
 
-enum way { WAY_AUTH, WAY_WEB, WAY_NODE };
+enum way { WAY_AUTH, WAY_WEB, WAY_PAGE, WAY_NODE };
 
 /* What each way says in the handshake, and who must answer. */
 static const struct route {
@@ -33,6 +33,7 @@ static const struct route {
 } routes[] = {
         [WAY_AUTH] = { "Auth Service behind the proxy", NULL, "Auth", { NULL } },
         [WAY_WEB] = { "proxy", NULL, NULL, { "teleport-proxy-grpc", "h2" } },
+        [WAY_PAGE] = { "proxy", NULL, NULL, { "http/1.1" } },
         [WAY_NODE] = { "proxy", "teleport.cluster.local", "Proxy", { "cteleport-ssh" } },
 };
 
@@ -136,7 +137,7 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
         struct client_dial *d = ctx;
 
         d->handshake = NULL;
-        if (err != NULL && d->way == WAY_WEB)
+        if (err != NULL && (d->way == WAY_WEB || d->way == WAY_PAGE))
                 err = web_certificate_hint(err);
         if (err == NULL) {
                 err = check_role(d, tls);
@@ -252,6 +253,13 @@ struct client_dial *client_dial_proxy(struct loop *l, const char *web_addr, bool
                                       void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx)
 {
         return start((struct client_dial){ .loop = l, .way = WAY_WEB, .is_insecure = is_insecure, .done = done, .ctx = ctx },
+                     web_addr);
+}
+
+struct client_dial *client_dial_page(struct loop *l, const char *web_addr, bool is_insecure,
+                                     void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx)
+{
+        return start((struct client_dial){ .loop = l, .way = WAY_PAGE, .is_insecure = is_insecure, .done = done, .ctx = ctx },
                      web_addr);
 }
 

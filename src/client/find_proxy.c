@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/find_proxy.h"
 
+#include "base/interop.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "client/client.h"
@@ -9,25 +10,109 @@
 
 enum { PORT_PROXY = 3080, PORT_HTTPS = 443 };
 
+/* Of an answer as much is read: Teleport's are about 2 KiB. */
+enum { PING_ANSWER_MAX = 32 * KiB };
+
 struct search;
 
 struct candidate {
         struct search *search;
         const char *address;
         struct client_dial *dial; /* while it is under way */
+        struct stream *tls;       /* while it is asked */
+        struct timer *deadline;
+        struct buf answer;
 };
 
 struct search {
         struct loop loop;
         struct timer *next;
         struct candidate candidates[2]; /* the likelier first */
-        size_t begun;
+        size_t count, begun;
         bool is_insecure;
         const char *found;
-        struct error *err; /* of the first candidate, which is the one to be told */
+        struct error *refusal; /* what was found is not for us */
+        struct error *err;     /* of the first candidate, which is the one to be told */
 };
 
 static void begin_next(void *ctx);
+
+/* ---- the question: who are you ------------------------------------------------------------------------------- */
+
+static void hang_up(struct candidate *c)
+{
+        stream_close(c->tls); /* NULL is silent */
+        c->tls = NULL;
+        timer_free(c->deadline);
+        c->deadline = NULL;
+}
+
+/* "" while the head is not whole. */
+static struct str body_of(struct str answer)
+{
+        while (!str_is_empty(answer) && !str_starts_with(answer, STR("\r\n\r\n")))
+                answer = str_slice(answer, 1, answer.len);
+        return str_slice(answer, 4, answer.len);
+}
+
+/* Somebody is there, whatever they said: the others are not needed any more. */
+static void decide(struct candidate *c)
+{
+        struct search *s = c->search;
+
+        hang_up(c);
+        if (s->found != NULL)
+                return;
+        s->found = c->address;
+        if (interop_is_teleport_answer(body_of(buf_str(&c->answer))))
+                s->refusal = interop_refuse_server(c->address);
+        timer_stop(s->next);
+        s->begun = s->count;
+        for (size_t i = 0; i < s->count; i++) {
+                if (s->candidates[i].dial != NULL)
+                        client_dial_cancel(s->candidates[i].dial);
+                hang_up(&s->candidates[i]);
+        }
+}
+
+static void on_read(void *ctx, struct str bytes)
+{
+        struct candidate *c = ctx;
+
+        buf_put(&c->answer, str_slice(bytes, 0, c->answer.max - c->answer.len));
+        if (c->answer.len == c->answer.max)
+                decide(c);
+}
+
+static void on_end(void *ctx, struct error *err)
+{
+        error_free(err);
+        decide(ctx);
+}
+
+static void on_late(void *ctx)
+{
+        decide(ctx);
+}
+
+static const struct stream_events events = { .on_read = on_read, .on_end = on_end };
+
+static void ask(struct candidate *c, struct stream *tls)
+{
+        AUTO(buf) request = BUF_MAX(2 * KiB);
+
+        c->tls = tls;
+        c->answer = BUF_MAX(PING_ANSWER_MAX);
+        c->deadline = timer_new(&c->search->loop, on_late, c);
+        timer_start(c->deadline, MILLISECONDS(TIMEOUT_HTTP1));
+        /* HTTP/1.0, so that the body comes in one piece (RFC 9112 section 6.1). */
+        buf_printf(&request, "GET /webapi/ping HTTP/1.0\r\nHost: %s\r\n\r\n", c->address);
+        stream_listen(tls, &events, c);
+        stream_write(tls, buf_str(&request));
+        stream_read(tls, true);
+}
+
+/* ---- the search ---------------------------------------------------------------------------------------------- */
 
 static void on_dialled(void *ctx, struct stream *tls, struct error *err)
 {
@@ -35,34 +120,31 @@ static void on_dialled(void *ctx, struct stream *tls, struct error *err)
         struct search *s = c->search;
 
         c->dial = NULL;
-        stream_close(tls); /* NULL is silent */
-        if (err == NULL && s->found == NULL) {
-                s->found = c->address;
-                timer_stop(s->next);
-                s->begun = ARRAY_LEN(s->candidates);
-                for (size_t i = 0; i < ARRAY_LEN(s->candidates); i++)
-                        if (s->candidates[i].dial != NULL)
-                                client_dial_cancel(s->candidates[i].dial);
-        }
-        if (s->err == NULL || s->err->code == ERROR_CANCELLED) {
-                error_free(s->err);
-                s->err = err;
-        } else {
+        if (s->found != NULL) {
+                stream_close(tls);
                 error_free(err);
+                return;
         }
-        if (s->found == NULL)
-                begin_next(s);
+        if (err == NULL) {
+                ask(c, tls);
+                return;
+        }
+        if (s->err == NULL)
+                s->err = err;
+        else
+                error_free(err);
+        begin_next(s);
 }
 
 static void begin_next(void *ctx)
 {
         struct search *s = ctx;
 
-        if (s->begun == ARRAY_LEN(s->candidates))
+        if (s->begun == s->count)
                 return;
         struct candidate *c = &s->candidates[s->begun++];
-        c->dial = client_dial_proxy(&s->loop, c->address, s->is_insecure, on_dialled, c);
-        if (s->begun < ARRAY_LEN(s->candidates))
+        c->dial = client_dial_page(&s->loop, c->address, s->is_insecure, on_dialled, c);
+        if (s->begun < s->count)
                 timer_start(s->next, MILLISECONDS(TIMEOUT_CONNECT_NEXT));
         else
                 timer_stop(s->next);
@@ -75,6 +157,30 @@ static const char *with_port(struct arena *a, struct str host, int port)
         return arena_printf(a, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), port);
 }
 
+static void add(struct search *s, const char *address)
+{
+        s->candidates[s->count++] = (struct candidate){ .search = s, .address = address };
+}
+
+static struct error *run(struct search *s)
+{
+        TRY(loop_init(&s->loop, NULL));
+        s->next = timer_new(&s->loop, begin_next, s);
+        begin_next(s);
+        loop_run(&s->loop);
+        timer_free(s->next);
+        for (size_t i = 0; i < s->count; i++)
+                buf_release(&s->candidates[i].answer);
+        loop_release(&s->loop);
+        return NULL;
+}
+
+/* A port that was named and does not speak HTTP, or whose certificate is refused: the login says so with more words. */
+static bool is_nobody_there(const struct error *err)
+{
+        return err->code == ERROR_UNAVAILABLE || err->code == ERROR_DEADLINE_EXCEEDED;
+}
+
 struct error *find_proxy(struct arena *a, const char *address, bool is_insecure, const char **ret)
 {
         struct search s = { .is_insecure = is_insecure };
@@ -82,21 +188,20 @@ struct error *find_proxy(struct arena *a, const char *address, bool is_insecure,
         int port;
 
         TRY(address_split(str_of(address), 0, &host, &port));
-        if (port != 0) {
-                *ret = with_port(a, host, port);
-                return NULL;
+        add(&s, with_port(a, host, port != 0 ? port : PORT_PROXY));
+        if (port == 0)
+                add(&s, with_port(a, host, PORT_HTTPS));
+        TRY(run(&s));
+        if (s.found == NULL && port != 0 && !is_nobody_there(s.err)) {
+                error_free(s.err);
+                s.err = NULL;
+                s.found = s.candidates[0].address;
         }
-        s.candidates[0] = (struct candidate){ .search = &s, .address = with_port(a, host, PORT_PROXY) };
-        s.candidates[1] = (struct candidate){ .search = &s, .address = with_port(a, host, PORT_HTTPS) };
-        TRY(loop_init(&s.loop, NULL));
-        s.next = timer_new(&s.loop, begin_next, &s);
-        begin_next(&s);
-        loop_run(&s.loop);
-        timer_free(s.next);
-        loop_release(&s.loop);
         if (s.found == NULL)
                 return s.err;
         error_free(s.err);
+        if (s.refusal != NULL)
+                return s.refusal;
         *ret = s.found;
         return NULL;
 }

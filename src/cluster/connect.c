@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/bug.h"
+#include "base/interop.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -202,6 +203,12 @@ static struct error *check_pins(const struct ca_pins *pins, const struct stream 
                 is_issuer_found |= is_issuer;
         }
         struct error *err = ca_pins_refuse(pins, found);
+        if (cert_is_of_teleport(leaf))
+                err = interop_refuse_certificate(err);
+        else if (!is_issuer_found)
+                err = error_hint(err, "the server shows no CA that signed its certificate: either something in front of it ends TLS, which must "
+                                      "pass through where ca_pin is set, or it is no server of cteleport; compare "
+                                      "teleport.ca_pin with the pin that 'tctl status' prints on the Auth Service's machine");
         err->code = ERROR_ABORTED;
         return err;
 }

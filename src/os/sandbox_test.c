@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +153,24 @@ static int act_bind(void)
         return bind(0, &any, sizeof(any)) < 0;
 }
 
+static int act_listen(void)
+{
+        return listen(0, 8) < 0;
+}
+
+static int act_trace_parent(void)
+{
+        return syscall(SYS_ptrace, 16 /* PTRACE_ATTACH */, getppid(), 0, 0) < 0;
+}
+
+static int act_read_parents_memory(void)
+{
+        char byte;
+        struct iovec here = { &byte, 1 }, there = { &byte, 1 };
+
+        return syscall(SYS_process_vm_readv, getppid(), &here, 1, &there, 1, 0) < 0;
+}
+
 static int act_executable_memory(void)
 {
         return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
@@ -178,6 +197,13 @@ static void kills_on_what_the_row_does_not_allow(void **state)
                 { SANDBOX_SIGNER, act_fork },    { SANDBOX_SIGNER, act_executable_memory },
                 { SANDBOX_STS, act_execute },    { SANDBOX_STS, act_fork },
                 { SANDBOX_STS, act_bind },       { SANDBOX_STS, act_writable_executable_memory },
+                { SANDBOX_STS, act_listen },     { SANDBOX_STS, act_trace_parent },
+                { SANDBOX_STS, act_read_parents_memory },
+                { SANDBOX_SIGNER, act_listen },  { SANDBOX_AUTH, act_listen },
+                { SANDBOX_PROXY, act_listen },   { SANDBOX_SSH, act_listen },
+                { SANDBOX_AUTH, act_trace_parent },  { SANDBOX_AUTH, act_read_parents_memory },
+                { SANDBOX_PROXY, act_trace_parent }, { SANDBOX_PROXY, act_read_parents_memory },
+                { SANDBOX_SSH, act_trace_parent },   { SANDBOX_SSH, act_read_parents_memory },
                 { SANDBOX_AUTH, act_execute },   { SANDBOX_AUTH, act_fork },
                 { SANDBOX_AUTH, act_socket },    { SANDBOX_AUTH, act_executable_memory },
                 { SANDBOX_PROXY, act_execute },  { SANDBOX_PROXY, act_fork },
@@ -288,6 +314,49 @@ static void confines_files_to_the_named_trees(void **state)
         AUTO_MEM char *path = mem_printf("%s/identity", test_dir);
         unlink(path);
         rmdir(test_dir);
+}
+
+static int act_make_file(void)
+{
+        AUTO_MEM char *path = mem_printf("%s/planted", test_dir);
+
+        return open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0;
+}
+
+static int act_change_file(void)
+{
+        AUTO_MEM char *path = mem_printf("%s/kept", test_dir);
+
+        return open(path, O_WRONLY | O_APPEND | O_CLOEXEC) < 0;
+}
+
+static int act_remove_file(void)
+{
+        AUTO_MEM char *path = mem_printf("%s/kept", test_dir);
+
+        return unlink(path) < 0;
+}
+
+/* Of a file that they may read, and of a directory that everybody may write. */
+static void lets_nobody_without_files_of_their_own_write_any(void **state)
+{
+        static const enum sandbox_kind kinds[] = { SANDBOX_STS, SANDBOX_PROXY };
+
+        (void)state;
+        snprintf(test_dir, sizeof(test_dir), "/tmp/sandbox_test.XXXXXX");
+        assert_non_null(mkdtemp(test_dir));
+        assert_int_equal(chmod(test_dir, 0777), 0);
+        AUTO_MEM char *kept = mem_printf("%s/kept", test_dir);
+        assert_null(file_write_atomic(kept, STR("kept"), 0666));
+        assert_int_equal(chmod(kept, 0666), 0);
+        const struct sandbox_paths outside = { .read = (const char *const[]){ kept, NULL } };
+        for (size_t i = 0; i < ARRAY_LEN(kinds) && kernel_has_landlock(); i++) {
+                assert_exits(in_sandbox(kinds[i], outside, act_make_file), 1);
+                assert_exits(in_sandbox(kinds[i], outside, act_change_file), 1);
+                assert_killed(in_sandbox(kinds[i], outside, act_remove_file));
+        }
+        assert_int_equal(unlink(kept), 0);
+        assert_int_equal(rmdir(test_dir), 0);
 }
 
 static void refuses_to_go_on_without_a_tree_it_must_write(void **state)
@@ -682,6 +751,7 @@ int main(void)
                 cmocka_unit_test(keeps_the_instance_from_changing_users),
                 cmocka_unit_test(lets_the_pool_start_its_threads),
                 cmocka_unit_test(confines_files_to_the_named_trees),
+                cmocka_unit_test(lets_nobody_without_files_of_their_own_write_any),
                 cmocka_unit_test(refuses_to_go_on_without_a_tree_it_must_write),
                 cmocka_unit_test(runs_credential_programs_from_readable_trees_only),
                 cmocka_unit_test(becomes_somebody_else_and_still_dies_with_its_parent),

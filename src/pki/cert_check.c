@@ -56,6 +56,34 @@ struct error *cert_check_issuer(struct str cert_der, struct str ca_der)
         return err;
 }
 
+static bool has_attribute(const X509_NAME *name, int nid)
+{
+        return X509_NAME_get_index_by_NID(name, nid, -1) >= 0;
+}
+
+static const ASN1_STRING *attribute(const X509_NAME *name, int nid)
+{
+        int at = X509_NAME_get_index_by_NID(name, nid, -1);
+        return at < 0 ? NULL : X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
+}
+
+bool cert_is_of_teleport(struct str cert_der)
+{
+        X509 *cert = parse(cert_der);
+        if (cert == NULL)
+                return false;
+        const X509_NAME *issuer = X509_get_issuer_name(cert), *subject = X509_get_subject_name(cert);
+        const ASN1_STRING *cn = attribute(issuer, NID_commonName), *o = attribute(issuer, NID_organizationName);
+        bool is_by_cluster = cn != NULL && o != NULL && has_attribute(issuer, NID_serialNumber) && ASN1_STRING_length(cn) == ASN1_STRING_length(o) &&
+                             memcmp(ASN1_STRING_get0_data(cn), ASN1_STRING_get0_data(o), (size_t)ASN1_STRING_length(cn)) == 0;
+        bool is_in_their_form = X509_get_signature_nid(cert) == NID_sha256WithRSAEncryption ||
+                                (cn != NULL && ASN1_STRING_type(cn) == V_ASN1_PRINTABLESTRING) || has_attribute(subject, NID_streetAddress) ||
+                                has_attribute(subject, NID_postalCode);
+        X509_free(cert);
+        ERR_clear_error();
+        return is_by_cluster && is_in_their_form;
+}
+
 struct error *cert_each_dns_name(struct str cert_der, void (*each)(void *ctx, struct str name), void *ctx)
 {
         X509 *cert = parse(cert_der);

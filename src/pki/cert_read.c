@@ -4,10 +4,12 @@
  * nothing else. OpenSSL, which has verified the signature by then, would take a hundred times longer
  * to build its object; that both read the same out of a certificate is what cert_fuzz.c asserts.
  */
+#include "base/interop.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
 #include "pki/cert.h"
+#include "pki/cert_check.h"
 #include "pki/cert_profile.h"
 #include "pki/pem.h"
 #include "pki/public_key.h"
@@ -425,9 +427,11 @@ struct error *cert_read(struct arena *a, struct str der, struct cert_info *ret)
         read_algorithm(&whole);
         der_get_bits(&whole);
         der_leave(&r, &whole);
-        TRY(reader_finish(&r, "the certificate"));
-
-        TRY(describe(a, &subject, &extensions, &info));
+        struct error *err = reader_finish(&r, "the certificate");
+        if (err == NULL)
+                err = describe(a, &subject, &extensions, &info);
+        if (err != NULL)
+                return cert_is_of_teleport(der) ? interop_refuse_certificate(err) : err;
         info.serial_hex = serial_hex(a, serial);
         info.issuer = issuer_line(a, &issuer);
         *ret = info;

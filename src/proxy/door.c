@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/interop.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -20,17 +21,18 @@
 /* Bytes under way in each direction of a connection that is passed through. */
 enum { PASS_WINDOW = 64 * KiB };
 
-enum state { HELLO, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, ASK, FAREWELL };
+enum state { HELLO, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, ASK, FAREWELL };
 
 static const struct conversation_state states[] = {
-        [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(DIAL) | TO(HANDSHAKE) | TO(FAREWELL) },
+        [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(DIAL) | TO(HANDSHAKE) | TO(REFUSE_SSH) | TO(FAREWELL) },
         [DIAL] = { "dial", SECONDS(0), TO(PASS_THROUGH) | TO(FAREWELL) }, /* the dial has its own deadline */
         [PASS_THROUGH] = { "pass through", SECONDS(0), TO(FAREWELL) },    /* auth's limits count from here on */
         [HANDSHAKE] = { "handshake", SECONDS(0), /* so has TLS */
-                        TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(SERVE_SSH) | TO(FAREWELL) },
+                        TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(SERVE_SSH) | TO(REFUSE_SSH) | TO(FAREWELL) },
         [SERVE_GRPC] = { "serve gRPC", SECONDS(0), TO(FAREWELL) },        /* and rpc */
         [SERVE_HTTP] = { "serve HTTP", MILLISECONDS(TIMEOUT_HTTP1), TO(ASK) | TO(FAREWELL) },
         [SERVE_SSH] = { "serve SSH", SECONDS(0), TO(FAREWELL) },          /* and ssh_dial */
+        [REFUSE_SSH] = { "refuse SSH", MILLISECONDS(TIMEOUT_HTTP1), TO(FAREWELL) },
         [ASK] = { "ask", SECONDS(0), TO(FAREWELL) },                      /* the questions to auth have theirs */
         [FAREWELL] = { "farewell", SECONDS(0), 0 },
 };
@@ -46,6 +48,7 @@ struct visitor {
 
         struct stream *stream; /* TCP, then TLS; NULL while another owns it */
         struct buf input;      /* the ClientHello, then the HTTP request */
+        size_t unheard;        /* bytes that came after a refusal */
         struct dial *dial;
         struct tls_handshake *handshake;
         struct splice *splice;
@@ -231,6 +234,59 @@ static void serve_grpc(struct visitor *v)
                             });
 }
 
+/* ---- agents and clients of Teleport's -------------------------------------------------------------- */
+
+/*
+ * They speak SSH here, inside TLS or, older ones, without: a server may end that before any key exchange, with a reason
+ * that the client shows (RFC 4253 sections 4.2 and 11.1).
+ */
+static void put_ssh_farewell(struct buf *out)
+{
+        enum { SSH_MSG_DISCONNECT = 1, SERVICE_NOT_AVAILABLE = 7, BLOCK = 8, HEAD = 5, PADDING_LEAST = 4, FAREWELL_MAX = 1 * KiB };
+        AUTO(buf) payload = BUF_MAX(FAREWELL_MAX);
+        static const uint8_t zeros[2 * BLOCK];
+
+        buf_put_u8(&payload, SSH_MSG_DISCONNECT);
+        buf_put_u32(&payload, SERVICE_NOT_AVAILABLE);
+        buf_put_ssh_string(&payload, STR(INTEROP_CLIENT_WHAT ": " INTEROP_CLIENT_HINT));
+        buf_put_ssh_string(&payload, STR("")); /* the language */
+        size_t padding = BLOCK - (HEAD + payload.len) % BLOCK;
+        if (padding < PADDING_LEAST)
+                padding += BLOCK;
+        buf_put_c(out, "SSH-2.0-cteleport\r\n");
+        buf_put_u32(out, (uint32_t)(1 + payload.len + padding));
+        buf_put_u8(out, (uint8_t)padding);
+        buf_put(out, buf_str(&payload));
+        buf_put(out, str_of_bytes(zeros, padding));
+}
+
+/*
+ * The peer hangs up once it has read why. Until then what it sends is taken and thrown away: a connection closed before
+ * that would break its writing, and it would tell of that instead.
+ */
+static void on_unheard(void *ctx, struct str bytes)
+{
+        struct visitor *v = ctx;
+
+        v->unheard += bytes.len;
+        if (v->unheard > LIMIT_HTTP1_HEADER)
+                visitor_free(v);
+}
+
+static const struct stream_events refused_events = { .on_read = on_unheard, .on_end = on_stranger_end };
+
+static void refuse_ssh(struct visitor *v, const char *where)
+{
+        AUTO(buf) farewell = BUF_MAX(2 * KiB);
+
+        put_ssh_farewell(&farewell);
+        log_debug("An agent or client of Teleport itself was refused", LOG_C("peer", v->peer), LOG_C("speaks", "SSH"), LOG_C("in", where));
+        conversation_enter(&v->talk, REFUSE_SSH);
+        stream_listen(v->stream, &refused_events, v);
+        stream_write(v->stream, buf_str(&farewell));
+        stream_read(v->stream, true);
+}
+
 /* ---- members of the cluster ------------------------------------------------------------------------ */
 
 static void on_ssh_over(void *ctx)
@@ -321,7 +377,9 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
         }
         v->stream = tls;
         struct str protocol = tls_alpn(tls);
-        if (str_equal(protocol, STR(TUNNEL_ALPN)))
+        if (interop_is_ssh_alpn(protocol))
+                refuse_ssh(v, "TLS");
+        else if (str_equal(protocol, STR(TUNNEL_ALPN)))
                 take_tunnel(v);
         else if (str_equal(protocol, STR(SSH_DIAL_ALPN)))
                 serve_ssh(v);
@@ -430,6 +488,11 @@ static bool is_plain_http(struct str bytes)
 
 static void refuse_hello(struct visitor *v, struct error *err)
 {
+        if (str_starts_with(buf_str(&v->input), STR("SSH-2.0-"))) {
+                error_free(err);
+                refuse_ssh(v, "TCP");
+                return;
+        }
         if (is_plain_http(buf_str(&v->input)))
                 stream_write(v->stream, STR("HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n"
                                             "This port speaks TLS: use https.\n"));

@@ -363,7 +363,7 @@ static void two_refusals_of_one_join_are_one(void **state)
 {
         struct stage *s = *state;
         Teleport__Join__V1__JoinRequest empty = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
-        for (int i = 0; i < LIMIT_FAILURES_PER_MINUTE; i++)
+        for (int i = 0; i < LIMIT_FAILURES_PER_MINUTE + 9; i++) /* the answer to the next one comes a second later */
                 (void)sources_failed(&s->proxy.sources, "192.0.2.7:4711", loop_now(&s->proxy.loop));
         host_joins(s, false);
         RUN_UNTIL(s, s->host_messages == 1);
@@ -374,7 +374,7 @@ static void two_refusals_of_one_join_are_one(void **state)
         turn_for(s, MILLISECONDS(20));
         assert_false(s->is_done);
         rpc_client_cancel(s->join);
-        turn_for(s, MILLISECONDS(300)); /* longer than both penalties */
+        turn_for(s, MILLISECONDS(2200)); /* longer than both penalties */
         assert_int_equal(s->proxy.sources.totals[SOURCE_JOINS], 0);
 }
 

@@ -19,9 +19,11 @@ enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB, SNI_NAMES_MAX =
 
 /*
  * What is spoken here, best first. http/1.1 stands before h2 since a client that offers both is a browser
- * or curl, and a gRPC client offers no http/1.1.
+ * or curl, and a gRPC client offers no http/1.1. The last five are there to tell programs of Teleport's why they are
+ * not served: an agent that cannot agree on its tunnel's takes the proxy for a load balancer and asks on.
  */
-static const char *const protocols[] = { "teleport-proxy-grpc", "http/1.1", "h2", NULL };
+static const char *const protocols[] = { "teleport-proxy-grpc", "http/1.1", "h2", "teleport-proxy-grpc-mtls", "teleport-proxy-ssh-grpc",
+                                         "teleport-reversetunnel", "teleport-reversetunnelv2", "teleport-proxy-ssh", NULL };
 
 /* ---- certificates ---------------------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/webapi.h"
 
+#include "base/interop.h"
 #include "base/text.h"
 
 enum { BODY_MAX = 6 * KiB };
@@ -37,7 +38,7 @@ static int put_error(struct buf *out, int status, const char *message, bool is_h
 static void put_auth(struct buf *out)
 {
         buf_put_c(out, "\"auth\":{\"type\":\"local\",\"second_factor\":\"otp\",\"allow_passwordless\":false,"
-                       "\"private_key_policy\":\"none\",\"has_motd\":false},");
+                       "\"private_key_policy\":\"none\",\"has_motd\":true},");
 }
 
 static void put_proxy(struct buf *out, const struct webapi_facts *facts)
@@ -59,6 +60,15 @@ static void put_proxy(struct buf *out, const struct webapi_facts *facts)
         buf_put_c(out, "\"dial_timeout\":30000000000},\"db\":{},\"tls_routing_enabled\":true},");
 }
 
+/* Shown by Teleport's tsh before it asks for a password; ours does not ask for it. */
+static void put_motd(struct buf *out, const struct webapi_facts *facts)
+{
+        (void)facts;
+        buf_put_c(out, "{\"Text\":");
+        json_put_string(out, STR(INTEROP_CLIENT_WHAT ": " INTEROP_CLIENT_HINT));
+        buf_put_char(out, '}');
+}
+
 static void put_facts(struct buf *out, const struct webapi_facts *facts, bool with_auth)
 {
         buf_put_char(out, '{');
@@ -67,7 +77,7 @@ static void put_facts(struct buf *out, const struct webapi_facts *facts, bool wi
         put_proxy(out, facts);
         buf_put_c(out, "\"server_version\":\"" CTELEPORT_VERSION "\",\"min_client_version\":\"" CTELEPORT_VERSION "\",\"cluster_name\":");
         json_put_string(out, facts->cluster);
-        buf_put_c(out, ",\"automatic_upgrades\":false,\"edition\":\"oss\",\"fips\":false}");
+        buf_put_c(out, ",\"automatic_upgrades\":false,\"edition\":\"oss\",\"fips\":false," INTEROP_MARK "}");
 }
 
 static void put_find(struct buf *out, const struct webapi_facts *facts)
@@ -86,8 +96,10 @@ static const struct {
 } pages[] = {
         { STR_INIT("/webapi/find"), put_find },
         { STR_INIT("/webapi/ping"), put_ping },
+        { STR_INIT("/webapi/motd"), put_motd },
         { STR_INIT("/v1/webapi/find"), put_find },
         { STR_INIT("/v1/webapi/ping"), put_ping },
+        { STR_INIT("/v1/webapi/motd"), put_motd },
 };
 
 int webapi_answer(struct buf *out, const struct webapi_facts *facts, const struct http1_request *request)
@@ -105,6 +117,8 @@ int webapi_answer(struct buf *out, const struct webapi_facts *facts, const struc
                 pages[i].put(&body, facts);
                 return put_answer(out, 200, buf_str(&body), is_head);
         }
+        if (interop_is_http_path(request->path))
+                return put_error(out, 404, INTEROP_CLIENT_WHAT ": " INTEROP_CLIENT_HINT, is_head);
         return put_error(out, 404, "there is no such page", is_head);
 }
 

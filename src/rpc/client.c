@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 
+#include "base/interop.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -122,6 +123,18 @@ static void call_fail_later(struct rpc_client_call *call, struct error *err)
         h2_ask_turn(&call->client->h2);
 }
 
+/* What grpc-go says of services of ours; our own servers know them all, or say "there is no method". */
+static bool is_foreign(const struct rpc_client_call *call)
+{
+        return call->grpc_status == ERROR_UNIMPLEMENTED && str_contains(buf_str(&call->grpc_message), STR("unknown service cteleport."));
+}
+
+static struct error *with_code(enum error_code code, struct error *err)
+{
+        err->code = code;
+        return err;
+}
+
 /* What the server's headers and trailers say. */
 static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_error)
 {
@@ -129,6 +142,8 @@ static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_err
                 return error_new(ERROR_DATA_LOSS, "the answer ends in the middle of a message");
         if (call->grpc_status == 0)
                 return NULL;
+        if (call->grpc_status > 0 && is_foreign(call))
+                return with_code(ERROR_UNIMPLEMENTED, interop_refuse_server("it does not know what cteleport asks for"));
         if (call->grpc_status > 0)
                 return error_for(status_to_error((uint64_t)call->grpc_status, buf_str(&call->grpc_message)), call->reason);
         if (h2_error != NGHTTP2_NO_ERROR)

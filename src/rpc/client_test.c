@@ -145,11 +145,16 @@ static void gives_no_answer_when_the_status_refuses(void **state)
 
 struct bad_answer {
         const char *name;
-        struct header headers[4];
+        struct header headers[5];
         int code;
+        const char *what; /* how the sentence begins, or NULL */
 };
 
 static const struct bad_answer bad_answers[] = {
+        { "a server of Teleport",
+          { { ":status", "200" }, { "content-type", "application/grpc" }, { "grpc-status", "12" },
+            { "grpc-message", "unknown service cteleport.v1.AdminService" } },
+          ERROR_UNIMPLEMENTED, "the server belongs to a cluster of Teleport itself" },
         { "not found by a web server", { { ":status", "404" }, { "content-type", "text/html" } }, ERROR_UNIMPLEMENTED },
         { "a bad gateway", { { ":status", "502" } }, ERROR_UNAVAILABLE },
         { "a web page", { { ":status", "200" }, { "content-type", "text/html" } }, ERROR_UNKNOWN },
@@ -176,6 +181,8 @@ static void names_what_is_no_answer(void **state UNUSED)
                 answer(f, FLAG_END_STREAM, bad_answers[i].headers);
                 if (f->done != 1 || f->code != bad_answers[i].code)
                         fail_msg("%s: code %d: %s", bad_answers[i].name, f->code, f->what);
+                if (bad_answers[i].what != NULL && strncmp(f->what, bad_answers[i].what, strlen(bad_answers[i].what)) != 0)
+                        fail_msg("%s: %s", bad_answers[i].name, f->what);
                 tear_down(&fresh);
         }
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/interop.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -280,6 +281,8 @@ static struct error *check_headers(struct rpc_call *call, const struct rpc_metho
         if (method == NULL) {
                 AUTO_MEM char *shown = escaped(call->path);
 
+                if (interop_is_grpc_path(call->path))
+                        return interop_refuse_client();
                 return error_new(ERROR_UNIMPLEMENTED, "there is no method %s here", shown);
         }
         if (call->timeout.ptr != NULL) {

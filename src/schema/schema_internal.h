@@ -42,8 +42,8 @@ struct error *timestamp_parse(struct str text, int64_t *ret_seconds, int32_t *re
 
 struct node;
 
-/* Whether Teleport knows this key of the message, which we do not. */
-bool foreign_key_is_known(const ProtobufCMessageDescriptor *type, struct str key);
+/* What to do about a key of the message that Teleport knows and we do not; NULL for any other. */
+const char *foreign_key_hint(const ProtobufCMessageDescriptor *type, struct str key);
 
 /*
  * Whether such a key with this value asks for nothing: it is empty or off, or it says what this product does

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "common.pb-c.h"
+#include "role.pb-c.h"
 #include "schema/node.h"
 #include "schema/schema_internal.h"
 
@@ -165,12 +166,13 @@ static struct error *unknown_key(const struct loader *l, const struct path *path
         const char *nearest = nearest_key(type, key->text);
 
         put_path(&where, path);
-        if (foreign_key_is_known(type, key->text))
+        const char *hint = foreign_key_hint(type, key->text);
+        if (hint != NULL)
                 return error_hint(node_error(l->file, key,
                                              "'%s%s%s' is a key of Teleport that this release does not have, and its value "
                                              "would change something",
                                              buf_c(&where), path == NULL ? "" : ".", shown),
-                                  "leave it out");
+                                  "%s", hint);
         struct error *err = path == NULL ? node_error(l->file, key, "unknown key '%s' at the top level", shown)
                                          : node_error(l->file, key, "unknown key '%s' in %s", shown, buf_c(&where));
         if (put_home_of(&home, l->root, key->text, 0))
@@ -447,7 +449,7 @@ static struct error *load_fields(const struct loader *l, const struct path *path
                 for (unsigned i = 0; i < type->n_fields && field == NULL; i++)
                         if (str_equal(item->key->text, str_of(type->fields[i].name)))
                                 field = &type->fields[i];
-                if (field == NULL && (foreign_key_is_known(type, item->key->text) &&
+                if (field == NULL && (foreign_key_hint(type, item->key->text) != NULL &&
                                       (is_off || foreign_key_has_no_effect(type, item->key->text, item->value)))) {
                         note_ignored(l, path, item->key->text);
                         continue;
@@ -482,6 +484,8 @@ static struct error *load_message(const struct loader *l, const struct path *pat
                 return load_duration(l, path, n, (Cteleport__V1__Duration *)msg);
         if (node_is_null(n))
                 return NULL;
+        if (n->kind == NODE_SCALAR && type == &cteleport__v1__user_name__descriptor) /* as it was printed before */
+                return load_field(l, path, n, &type->fields[0], msg);
         if (n->kind != NODE_MAPPING)
                 return wrong_value(l, path, n, "a mapping of keys to values");
         return load_fields(l, path, n, msg);

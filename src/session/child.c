@@ -40,7 +40,6 @@ void child_release(struct child *c)
                 return;
         close(c->signals);
         c->signals = -1;
-        sigprocmask(SIG_SETMASK, &c->old_mask, NULL);
 }
 
 static void take_terminal(int tty)

@@ -77,22 +77,29 @@ void session_terminal_release(struct session_terminal *t)
         t->fd = -1;
 }
 
+/*
+ * What was typed already is read while the terminal still echoes: the kernel may take a key from its queue as late as
+ * in this read, and echoes it or not by the modes of that moment.
+ */
 struct error *session_terminal_take(struct session_terminal *t, int fd)
 {
-        struct termios raw;
+        struct termios unbuffered, raw;
 
         t->fd = -1;
         if (tcgetattr(fd, &t->modes) < 0)
                 return error_errno(errno, "cannot read the modes of the terminal");
         t->flags = fcntl(fd, F_GETFL);
-        raw = t->modes;
+        raw = unbuffered = t->modes;
+        unbuffered.c_lflag &= ~(tcflag_t)ICANON;
         cfmakeraw(&raw);
-        if (tcsetattr(fd, TCSANOW, &raw) < 0 || fcntl(fd, F_SETFL, t->flags | O_NONBLOCK) < 0)
+        if (fcntl(fd, F_SETFL, t->flags | O_NONBLOCK) < 0 || tcsetattr(fd, TCSANOW, &unbuffered) < 0)
+                return error_errno(errno, "cannot set the modes of the terminal");
+        ssize_t n = read(fd, t->ahead, sizeof t->ahead);
+        t->ahead_len = n > 0 ? (size_t)n : 0;
+        if (tcsetattr(fd, TCSANOW, &raw) < 0)
                 return error_errno(errno, "cannot set the modes of the terminal");
         ioctl(fd, TIOCEXCL);
         t->fd = fd;
-        ssize_t n = read(fd, t->ahead, sizeof t->ahead);
-        t->ahead_len = n > 0 ? (size_t)n : 0;
         return NULL;
 }
 

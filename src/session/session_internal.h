@@ -111,7 +111,10 @@ void child_end(struct child *c, struct duration within);
 
 void child_outcome(const struct child *c, struct session_outcome *ret);
 
-/* Lets the signals go where they went before. */
+/*
+ * Signals stay blocked: whatever comes between the end of the child and that of this process, such as the hang-up of a
+ * terminal whose end was seen first, must not keep the end of the session from being told.
+ */
 void child_release(struct child *c);
 
 /* ---- the two ways to hold it --------------------------------------------------------------------------------- */

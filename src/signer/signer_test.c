@@ -547,6 +547,63 @@ static void knows_no_other_verbs(void **state)
                        "no verb 4");
 }
 
+/* A request of somebody who has taken over auth, with fields that this protocol does not have behind the others. */
+static struct error *asked_with(struct fixture *f, const Cteleport__Internal__V1__HostCertRequest *r, const char *more, size_t len)
+{
+        ProtobufCMessageUnknownField unknown = { .tag = 15, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED };
+        Cteleport__Internal__V1__HostCertRequest asking = *r;
+
+        unknown.data = (uint8_t *)(uintptr_t)more;
+        unknown.len = len;
+        asking.base.unknown_fields = &unknown;
+        asking.base.n_unknown_fields = len > 0 ? 1 : 0;
+        return asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &asking.base, &cteleport__internal__v1__host_certs__descriptor);
+}
+
+static void assert_nothing(struct error *err)
+{
+        assert_non_null(err);
+        error_free(err);
+}
+
+/* What CAs are made of, and what lets a certificate stand for a server or another's key. */
+static void gives_a_captured_auth_nothing_beyond_the_profile(void **state)
+{
+        struct fixture *f = *state;
+        char *of_cluster[] = { (char *)(uintptr_t) "teleport.cluster.local" }, *any[] = { (char *)(uintptr_t) "*" };
+        char *name[] = { (char *)(uintptr_t) "example.com" };
+        struct cert_info issued;
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        for (int verb = 4; verb <= UINT16_MAX; verb = verb * 2 + 1) { /* a signature of bytes, a key, a CA: there is no verb for it */
+                Cteleport__Internal__V1__HostCertRequest r = host_request(f, "Node");
+
+                assert_refused(asked(f, verb, &r.base, &cteleport__internal__v1__host_certs__descriptor), ERROR_UNIMPLEMENTED, "no verb");
+        }
+        Cteleport__Internal__V1__HostCertRequest r = host_request(f, "Node");
+        AUTO_PTR(error) odd = asked_with(f, &r, "\4true", 5); /* refused, or as if it were not there */
+        if (odd == NULL) {
+                const Cteleport__Internal__V1__HostCerts *certs = (const void *)f->answer;
+
+                assert_done(cert_read(f->arena, str_of_bytes(certs->tls_cert.data, certs->tls_cert.len), &issued));
+                assert_false(issued.is_ca);
+        }
+        for (size_t i = 0; i < 3; i++) {
+                r = host_request(f, "Kube");
+                r.dns_names = i == 0 ? of_cluster : i == 1 ? any : name;
+                r.n_dns_names = 1;
+                assert_nothing(asked_with(f, &r, "", 0));
+                r = host_request(f, "Node");
+                r.principals = i == 0 ? of_cluster : i == 1 ? any : name;
+                r.n_principals = 1;
+                assert_nothing(asked_with(f, &r, "", 0));
+        }
+        r = host_request(f, "Node");
+        r.ttl_seconds = 100LL * 365 * 24 * 3600;
+        assert_nothing(asked_with(f, &r, "", 0));
+}
+
 static void answers_a_malformed_request_and_goes_on(void **state)
 {
         struct fixture *f = *state;
@@ -578,6 +635,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(ends_when_nobody_knows_what_is_on_the_disk, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(takes_back_the_line_of_a_disk_that_is_full, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(knows_no_other_verbs, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(gives_a_captured_auth_nothing_beyond_the_profile, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(answers_a_malformed_request_and_goes_on, set_up, tear_down),
         };
 

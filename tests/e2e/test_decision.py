@@ -97,13 +97,14 @@ def test_a_token_that_becomes_a_secret_meanwhile_gives_no_certificate(cluster, a
 
 
 def test_a_token_that_ends_while_sts_is_asked_gives_no_certificate(cluster, aws):
-    end = int(time.time()) + 2
-    cluster.create(iam_token(expires=datetime.datetime.fromtimestamp(end, datetime.timezone.utc).isoformat()))
+    env = aws.identity()
     with Peer(cluster) as peer:
+        end = int(time.time()) + 3
+        cluster.create(iam_token(expires=datetime.datetime.fromtimestamp(end, datetime.timezone.utc).isoformat()))
         stream = peer.join()
         challenge = stream.challenge()
         aws.sts_mode("slow", seconds=max(0.0, end - time.time()) + 0.1)
-        refused(stream.send(solution(prove(aws.identity(), challenge))), Code.PERMISSION_DENIED, "token")
+        refused(stream.send(solution(prove(env, challenge))), Code.PERMISSION_DENIED, "token")
     assert successes(cluster) == []
 
 

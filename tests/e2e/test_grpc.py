@@ -332,7 +332,7 @@ def test_a_secret_token_is_of_no_use_at_the_older_service(auth, env):
 
 
 def test_a_token_that_ended_is_refused_and_only_a_public_one_is_confirmed(shared, auth):
-    end = int(time.time()) + 2
+    end = int(time.time()) + 3
     expires = datetime.datetime.fromtimestamp(end, datetime.timezone.utc).isoformat().replace("+00:00", "Z")
     shared.create(iam_token("ended-iam", expires=expires))
     shared.create({"kind": "token", "version": "v2", "metadata": {"name": "ended-secret-0123456789abcdef", "expires": expires},

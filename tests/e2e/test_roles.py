@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may reach what: roles, labels, denials, locks, and rights on the cluster's own resources."""
+import datetime
 import json
 
 import pytest
@@ -207,7 +208,7 @@ def test_agent_forwarding_is_the_roles_to_allow(access, bob, tmp_path):
 
 def test_an_idle_terminal_is_ended_with_a_word(access, bob):
     access.create(role("mine", EVERYWHERE, options={"client_idle_timeout": "1s"}))
-    shell = bob.shell("root@web-1")
+    shell = bob.terminal("ssh", "root@web-1")  # whose prompt may come later than that
     shell.expect("no input for 1s")
     shell.wait()
 
@@ -237,8 +238,11 @@ def test_a_lock_of_a_user_stops_login_and_tctl_too(access, bob):
 
 
 def test_a_lock_ends_by_itself(access, bob):
-    access.tctl("lock", "--user=bob", "--ttl=2s")
+    name = access.tctl("lock", "--user=bob").out.split('"')[1]
     assert bob.tsh("ssh", "root@web-1", "true", check=False).code != 0
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
+    access.create({"kind": "lock", "version": "v2", "metadata": {"name": name},
+                   "spec": {"target": {"user": "bob"}, "expires": end.isoformat().replace("+00:00", "Z")}})
     wait_until(lambda: bob.tsh("ssh", "root@web-1", "true", check=False).code == 0, "the lock has ended")
 
 

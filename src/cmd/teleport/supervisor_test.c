@@ -279,15 +279,17 @@ static int stand_in_main(const char *name)
                 return 93;
         AUTO_MEM char *path = mem_printf("%s/events", in.service.boot->data_dir);
         in.events_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+        /* Read before a test hears of the start, for it changes the file then. */
+        bool gives_up = is_to(&in, "give up"), dies = is_to(&in, "die"), sends_nonsense = is_to(&in, "send nonsense");
         tell_what_it_was_given(&in);
-        if (is_to(&in, "give up")) {
+        if (gives_up) {
                 service_fatal(&in.service,
                               error_hint(error_new(ERROR_DATA_LOSS, "the store is damaged"), "restore it"));
                 return 1;
         }
-        if (is_to(&in, "die"))
+        if (dies)
                 return 3;
-        if (is_to(&in, "send nonsense")) {
+        if (sends_nonsense) {
                 static const char nonsense[] = "\x08\x06\x1a\x04 what protobuf would take";
 
                 if (write(SERVICE_FD_CONTROL, nonsense, sizeof(nonsense)) < 0)

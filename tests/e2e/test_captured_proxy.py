@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A captured Proxy Service: what its certificate opens at the Auth Service, and what it is believed by hosts."""
+import grpc
+import pytest
+
+from fake_auth import FakeAuth
+from harness import Cluster, iam_token
+from join_client import Keys, Peer, join, join_legacy, messages, pinned_ca, serialize
+
+Code = grpc.StatusCode
+SHUT = (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED)
+ADMIN, HOSTS, SESSIONS = "/cteleport.v1.AdminService/", "/cteleport.v1.HostService/", "/cteleport.v1.SessionService/"
+
+
+@pytest.fixture(scope="module")
+def shared(build, aws_process, tmp_path_factory):
+    """A cluster with a node of whose names and rights the proxy would like to have some."""
+    aws_process.reset()
+    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("captured") / "cluster").start()
+    cluster.create(iam_token())
+    cluster.create(iam_token("proxies", roles=("Proxy",)))
+    yield cluster
+    assert cluster.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def proxy(shared, aws_process):
+    with Peer(shared) as peer:
+        return join_legacy(peer, aws_process.identity(), name="captured", token="proxies", role="Proxy")
+
+
+def test_every_method_that_is_not_a_proxys_is_shut_to_a_captured_one(shared, proxy):
+    """All of them, as proto/api.proto has them: administration, recordings, resources, other hosts' certificates."""
+    service = messages().api.DESCRIPTOR.services_by_name
+    open_to_proxies = {"LoginService", "DialService", "PingService", "HostService"}
+    with Peer(shared, identity=proxy) as captured:
+        tried = 0
+        for name in sorted(set(service) - open_to_proxies):
+            for method in service[name].methods:
+                stream = captured.channel.stream_stream(f"/cteleport.v1.{name}/{method.name}", serialize, bytes)
+                with pytest.raises(grpc.RpcError) as refused:
+                    list(stream(iter([method.input_type._concrete_class()]), timeout=20))
+                assert refused.value.code() in SHUT, method.name
+                tried += 1
+    assert tried > 25
+    assert not shared.tctl("get", "locks", "--format=json").out.strip("[]\n ")
+
+
+def certificate_for(peer, role, **names):
+    tls, ssh = Keys().public()
+    api = messages().api
+    return peer.status(HOSTS + "GenerateHostCerts",
+                       api.HostCertsRequest(**{"role": role, "host_name": "captured", "public_tls_key": tls, "public_ssh_key": ssh, **names}))
+
+
+def test_a_captured_proxy_gets_no_certificate_of_another_host(shared, proxy, aws_process):
+    with Peer(shared) as peer:
+        join(peer, aws_process.identity(arn="arn:aws:sts::123456789012:assumed-role/db/i-0bbbbbbbbbbbbbbbb"), name="db-1")
+    with Peer(shared, identity=proxy) as captured:
+        for role in ("Node", "Auth", "Instance", "Admin", ""):
+            assert certificate_for(captured, role) in (*SHUT, Code.INVALID_ARGUMENT), role
+        for names in ({"host_name": "db-1"}, {"host_name": "auth-1"}, {"dns_names": ["db-1"]}, {"dns_names": ["auth-1.example.test"]}):
+            assert certificate_for(captured, "Proxy", **names) != Code.OK, names
+
+
+def test_a_captured_proxy_speaks_for_no_node(shared, proxy):
+    api = messages().api
+    with Peer(shared, identity=proxy) as captured:
+        for method, message in (("Attend", api.AttendUp(seq=1)), ("Record", api.RecordUp())):
+            stream = captured.stream(SESSIONS + method, getattr(api, method + "Down")).send(message)
+            with pytest.raises(grpc.RpcError) as refused:
+                stream.receive()
+            assert refused.value.code() in SHUT
+
+
+def test_a_captured_proxy_is_no_auth_to_a_member(shared, proxy, aws):
+    """Its certificate is the cluster's, of another role: where a host speaks with auth itself it says nothing to it."""
+    host = shared.host("web-1", via="auth", env=aws.identity())
+    host.start().wait_joined()
+    host.stop()
+    chain = proxy.cert_pem + pinned_ca(shared.auth_addr, shared.ca_pin)
+    with FakeAuth(proxy.key_pem, chain) as rogue:
+        host.config["teleport"]["auth_server"] = rogue.addr
+        host.start().process.wait_for("of role 'Proxy' instead of")
+        host.stop()
+        assert rogue.received.empty()
