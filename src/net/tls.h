@@ -100,9 +100,9 @@ enum { TLS_CHANNEL_BINDING_SIZE = 32 };
 bool tls_channel_binding(const struct stream *s, uint8_t ret[TLS_CHANNEL_BINDING_SIZE]);
 
 /*
- * Of an established server's stream: the peer's certificate has been looked at. Gives back most of what it
- * takes, for the rest of a connection that may idle for days; tls_peer_cert_der() and tls_peer_chain_der() are
- * "" from now on, and what they returned is gone.
+ * Of an established server's stream: the peer's certificate has been looked at. Gives back what it takes in
+ * DER, for the rest of a connection that may idle for days; OpenSSL keeps its own. tls_peer_cert_der() and
+ * tls_peer_chain_der() are "" from now on, and what they returned is gone.
  */
 void tls_forget_peer(struct stream *s);
 

@@ -286,7 +286,6 @@ void tls_context_unref(struct tls_context *c)
         SSL_CTX_free(c->bare);
         X509_STORE_free(c->trust);
         BIO_meth_free(c->bio);
-        EVP_PKEY_free(c->no_key);
         free(c->alpn);
         free(c);
 }

@@ -26,7 +26,6 @@ struct tls_context {
         X509_STORE *trust;
         BIO_METHOD *bio; /* of the streams' BIOs */
         SSL_CTX *bare;   /* without identity */
-        EVP_PKEY *no_key; /* for tls_forget_peer, once it was needed */
         struct tls_named_identity *identities;
         size_t identity_count;
 };

@@ -99,48 +99,13 @@ struct str tls_peer_chain_der(const struct stream *s, size_t index)
         return index < t->chain->count ? t->chain->der[index] : (struct str){ 0 };
 }
 
-/*
- * OpenSSL keeps the certificates of a session as long as the connection lives, decoded, and has no call to
- * drop them. What it has are calls to change a certificate: these leave a husk.
- */
-static void hollow_out(X509 *cert, X509_NAME *nobody, EVP_PKEY *no_key)
-{
-        while (X509_get_ext_count(cert) > 0)
-                X509_EXTENSION_free(X509_delete_ext(cert, 0));
-        if (X509_set_subject_name(cert, nobody) != 1 || X509_set_issuer_name(cert, nobody) != 1 ||
-            X509_set_pubkey(cert, no_key) != 1)
-                bug("OpenSSL cannot change a certificate");
-}
-
-/* Some key that is small; nothing is ever done with it. */
-static EVP_PKEY *placeholder_key(struct tls_context *c)
-{
-        static const unsigned char zeros[32] = { 0 };
-
-        if (c->no_key == NULL)
-                c->no_key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, zeros, sizeof zeros);
-        if (c->no_key == NULL)
-                bug("OpenSSL refuses a key");
-        return c->no_key;
-}
-
+/* Ours only: what OpenSSL holds of the session is its own, docs/decisions/0015-certificates-of-live-sessions.md. */
 void tls_forget_peer(struct stream *s)
 {
         struct tls_stream *t = established(s);
-        X509 *leaf = SSL_get0_peer_certificate(t->ssl);
-        STACK_OF(X509) *sent = SSL_get_peer_cert_chain(t->ssl);
 
         peer_chain_free(t->chain);
         t->chain = mem_alloc(sizeof *t->chain);
-        if (leaf == NULL)
-                return;
-        X509_NAME *nobody = X509_NAME_new();
-        if (nobody == NULL)
-                bug("OpenSSL refuses a name");
-        hollow_out(leaf, nobody, placeholder_key(t->context));
-        for (int i = 0; sent != NULL && i < sk_X509_num(sent); i++)
-                hollow_out(sk_X509_value(sent, i), nobody, placeholder_key(t->context));
-        X509_NAME_free(nobody);
 }
 
 struct str tls_peer_cert_der(const struct stream *s)

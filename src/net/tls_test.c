@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "net/tls_internal.h"
+
 /* ---- agreement ----------------------------------------------------------------------------------------- */
 
 static void both_sides_agree_and_know_each_other(void **state)
@@ -67,6 +69,10 @@ static void a_forgotten_peer_is_still_heard(void **state)
                 assert_true(str_is_empty(tls_peer_cert_der(s)));
                 assert_true(str_is_empty(tls_peer_chain_der(s, 1)));
         }
+        /* What OpenSSL has of the session is not touched. */
+        X509 *held = SSL_get0_peer_certificate(CONTAINER_OF((uintptr_t)s, struct tls_stream, stream)->ssl);
+        assert_true(X509_get_ext_count(held) > 0);
+        assert_int_not_equal(EVP_PKEY_get_base_id(X509_get0_pubkey(held)), EVP_PKEY_ED25519);
         stream_read(s, true);
         stream_read(c, true);
         stream_write(c, STR("still me"));
