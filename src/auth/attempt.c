@@ -596,7 +596,9 @@ static void ask_sts(struct attempt *at, const struct sts_request *request)
         q.headers = list;
         q.n_headers = request->header_count;
         q.within_ms = TIMEOUT_STS_TOTAL;
-        q.source = (char *)arena_str(arena, address_ip(at->peer)).ptr;
+        char source[SOURCE_TEXT_MAX];
+        source_of(str_of(at->peer), source);
+        q.source = (char *)arena_str(arena, str_of(source)).ptr;
         conversation_enter(&at->at, ASK_STS);
         at->is_waiting = true;
         auth_ask(at->auth, at->auth->sts, CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY, &q.base,

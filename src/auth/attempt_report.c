@@ -112,8 +112,10 @@ void attempt_report_refusal(struct attempt *at, const char *check, const struct 
 {
         struct audit_record record = { 0 };
         AUTO_MEM char *token = attempt_safe_token_name(at);
+        char source[SOURCE_TEXT_MAX];
 
-        if (at->auth->refusal_log == NULL || !refusal_log_may_tell(at->auth->refusal_log, address_ip(at->peer)))
+        source_of(str_of(at->peer), source);
+        if (at->auth->refusal_log == NULL || !refusal_log_may_tell(at->auth->refusal_log, str_of(source)))
                 return;
         auth_audit_begin(at->auth, &record, &audit_instance_join_failed);
         put_common(at, &record);

@@ -37,7 +37,8 @@ struct caller {
         bool is_forgotten;  /* a stranger with the certificate of a host that was removed */
         bool has_lost_role; /* a stranger with a certificate for a role that its host has no more */
         struct instant since;
-        bool is_sent_away;  /* made room for another */
+        bool is_counted;    /* a stranger, by the limits of its source; then `source` is there */
+        const struct source *source;
         uint32_t uid;       /* admin: whose process it is */
         char peer[ADDRESS_TEXT_MAX];
         uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE]; /* of the TLS connection; all zero: there is none */

@@ -26,7 +26,7 @@ struct credential {
         struct secret totp_key;
         int64_t last_step; /* of the one-time code; steps up to it are used */
         int64_t changed;   /* Unix seconds */
-        char sources[LIMIT_LOGIN_SOURCES][GUARD_SOURCE_MAX]; /* of successful logins, newest last */
+        char sources[LIMIT_LOGIN_SOURCES][SOURCE_TEXT_MAX]; /* of successful logins, newest last */
         size_t source_count;
         uint64_t revision; /* 0: there is none in the store */
 };

@@ -124,7 +124,7 @@ static void remembers_the_places_of_the_last_logins(void **state)
 
         (void)state;
         for (int i = 0; i < LIMIT_LOGIN_SOURCES; i++) {
-                char source[GUARD_SOURCE_MAX];
+                char source[SOURCE_TEXT_MAX];
 
                 snprintf(source, sizeof source, "192.0.2.%d", i);
                 credential_add_source(&c, source);

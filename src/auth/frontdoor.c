@@ -9,6 +9,7 @@
 #include "auth/hosts.h"
 #include "auth/issue.h"
 #include "auth/methods.h"
+#include "auth/passes.h"
 #include "auth/tunnels_service.h"
 #include "base/bug.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@ struct frontdoor {
         struct listener *tcp;
         struct listener *admin;
         struct sources sources;
+        struct passes passes;
         struct arrival *arrivals; /* newest first */
         struct directory_watch *watch;
         struct timer *locked_nodes; /* until they are cut off */
@@ -41,7 +43,11 @@ struct arrival {
         struct frontdoor *door;
         struct arrival *next, **at;
         struct instant since;
-        bool is_sent_away;
+        bool is_counted; /* by the limits of its source; then `source` is there */
+        const struct source *source;
+        struct stream *tcp; /* until it is known whether a proxy passes it through */
+        struct timer *silence; /* the same */
+        struct buf begin;
         struct tls_handshake *handshake;
         struct stream *tls;
         struct arena *arena;
@@ -64,26 +70,34 @@ static void on_closed(void *ctx)
         struct caller *c = ctx;
         struct frontdoor *d = c->auth->door;
 
-        if (c->groups == CALLER_STRANGER && d != NULL)
+        if (c->is_counted && d != NULL)
                 sources_leave(&d->sources, SOURCE_CONNECTIONS, c->peer);
         caller_free(c);
         if (d != NULL)
                 check_drained(d);
 }
 
+static bool is_of(struct str source, const char *address)
+{
+        char other[SOURCE_TEXT_MAX];
+
+        source_of(str_of(address), other);
+        return str_equal(source, str_of(other));
+}
+
 /*
- * A Proxy Service passes its agents' connections through, so that many come from its address. Proxies
- * are few: their connections are looked through only when somebody is at the limit of a source.
+ * A Proxy Service passes its agents' connections through, so that many come from its address until they have said which
+ * ticket they have (auth/passes.h). Proxies are few: their connections are looked through only when somebody is at the limit
+ * of a source.
  */
-static bool is_proxy_address(void *ctx, struct str address)
+static bool is_proxy_source(void *ctx, struct str source)
 {
         const struct frontdoor *d = ctx;
-        const char *own = d->auth->service->boot->auth_listen_addr;
 
-        if (d->has_local_proxy && (str_equal(address, address_ip(own)) || str_equal(address, STR("127.0.0.1"))))
+        if (d->has_local_proxy && (is_of(source, d->auth->service->boot->auth_listen_addr) || is_of(source, "127.0.0.1")))
                 return true;
         for (const struct caller *c = d->auth->callers; c != NULL; c = c->next)
-                if ((c->groups & CALLER_PROXY) != 0 && str_equal(address, address_ip(c->peer)))
+                if ((c->groups & CALLER_PROXY) != 0 && is_of(source, c->peer))
                         return true;
         return false;
 }
@@ -149,14 +163,40 @@ static void arrival_free(struct arrival *v)
         *v->at = v->next;
         if (v->next != NULL)
                 v->next->at = v->at;
+        timer_free(v->silence);
+        buf_release(&v->begin);
         arena_free(v->arena);
         free(v);
+}
+
+/* Takes it off the counts; the places of authenticated peers are counted elsewhere. */
+static void uncount(struct arrival *v)
+{
+        if (v->is_counted)
+                sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
+        v->is_counted = false;
+}
+
+/* Somebody who has proven who they are. */
+static void note_authenticated(struct arrival *v)
+{
+        uncount(v);
+        sources_note_authenticated(&v->door->sources, v->peer);
+}
+
+/* The caller is counted instead of the arrival. */
+static void hand_over_count(struct arrival *v, struct caller *c)
+{
+        c->is_counted = v->is_counted;
+        c->source = v->source;
+        v->is_counted = false;
 }
 
 static void arrival_refuse(struct arrival *v, struct error *err)
 {
         log_debug("Connection refused", LOG_C("remote_addr", v->peer), LOG_ERR(err));
-        sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
+        uncount(v);
+        stream_close(v->tcp);
         stream_close(v->tls);
         error_free(err);
         arrival_free(v);
@@ -192,7 +232,8 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         if (groups != 0)
                 caller_set_host(c, host);
         if (groups != 0)
-                sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
+                note_authenticated(v);
+        hand_over_count(v, c);
         serve(v->tls, c);
         arrival_free(v);
 }
@@ -206,7 +247,7 @@ static void welcome_user(struct arrival *v)
         c->user = str_dup(v->cert.common_name);
         c->cert_not_before = v->cert.times.not_before;
         c->cert_not_after = v->cert.times.not_after;
-        sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
+        note_authenticated(v);
         serve(v->tls, c);
         arrival_free(v);
 }
@@ -244,6 +285,7 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
         if (str_is_empty(tls_peer_cert_der(tls))) {
                 struct caller *c = caller_new(v->door->auth, 0, STR(""), STR(""), v->peer);
                 (void)tls_channel_binding(tls, c->channel_binding);
+                hand_over_count(v, c);
                 serve(tls, c);
                 arrival_free(v);
                 return;
@@ -258,52 +300,143 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
 }
 
 /*
- * Strangers must not keep hosts out that only have to say who they are: when all places are taken, whoever
- * came first and still is a stranger goes. The newcomer finds room at its next try.
+ * Whoever has not said who it is must not keep out those that only have to say so: when all places are taken, the oldest
+ * connection of the source that has most goes, unless that is the newcomer's own. True: there is room now.
  */
-static void make_room(struct frontdoor *d)
+static bool make_room(struct frontdoor *d, const char *peer)
 {
-        struct arrival *arrival = NULL;
-        struct caller *caller = NULL;
-        struct instant latest = loop_now(&d->auth->loop);
+        struct source_pick pick = source_pick_begin(&d->sources, SOURCE_CONNECTIONS, peer, loop_now(&d->auth->loop));
+        struct arrival *arrival;
+        struct caller *caller;
 
-        latest.ns -= MILLISECONDS(TIMEOUT_STRANGER_SPARED).ns;
         for (struct arrival *v = d->arrivals; v != NULL; v = v->next)
-                if (v->handshake != NULL && !v->is_sent_away && v->since.ns <= latest.ns)
-                        arrival = v;
+                if ((v->tcp != NULL || v->handshake != NULL) && v->is_counted)
+                        source_pick_consider(&pick, v->source, v->since, v);
+        arrival = pick.who;
         for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
-                if (c->groups == CALLER_STRANGER && !c->is_sent_away && c->since.ns <= latest.ns)
-                        caller = c;
-        if (arrival != NULL && (caller == NULL || arrival->since.ns <= caller->since.ns)) {
-                arrival->is_sent_away = true;
-                tls_cancel(arrival->handshake);
-        } else if (caller != NULL) {
-                caller->is_sent_away = true;
+                if (c->is_counted)
+                        source_pick_consider(&pick, c->source, c->since, c);
+        if (pick.who == NULL)
+                return false;
+        if (pick.who != arrival) {
+                caller = pick.who;
+                sources_leave(&d->sources, SOURCE_CONNECTIONS, caller->peer);
+                caller->is_counted = false;
                 rpc_server_close(caller->conn);
+        } else if (arrival->handshake != NULL) {
+                uncount(arrival);
+                tls_cancel(arrival->handshake);
+        } else {
+                arrival_refuse(arrival, error_new(ERROR_RESOURCE_EXHAUSTED, "it made room for another"));
         }
+        return true;
 }
+
+static bool count_connection(struct frontdoor *d, const char *peer)
+{
+        if (sources_enter(&d->sources, SOURCE_CONNECTIONS, peer))
+                return true;
+        return sources_is_full(&d->sources, SOURCE_CONNECTIONS, peer) && make_room(d, peer) &&
+               sources_enter(&d->sources, SOURCE_CONNECTIONS, peer);
+}
+
+/* ---- who comes through a proxy ------------------------------------------------------------------------------ */
+
+static void shake_hands(struct arrival *v)
+{
+        struct auth *a = v->door->auth;
+        struct stream *tcp = v->tcp;
+
+        v->tcp = NULL;
+        timer_free(v->silence);
+        v->silence = NULL;
+        if (v->begin.len > 0)
+                tcp = stream_with_prefix(&a->loop, tcp, buf_str(&v->begin));
+        buf_release(&v->begin);
+        v->handshake = tls_start(&a->loop, a->tls, tcp, NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, v);
+}
+
+/* It counts where its client is from now on. */
+static struct error *move_to_client(struct arrival *v, struct str ticket)
+{
+        struct frontdoor *d = v->door;
+        char client[ADDRESS_TEXT_MAX];
+
+        if (!passes_redeem(&d->passes, ticket, client))
+                return error_new(ERROR_UNAUTHENTICATED, "the ticket of a connection through a proxy is none, or has expired");
+        uncount(v);
+        memcpy(v->peer, client, sizeof v->peer);
+        v->is_counted = count_connection(d, v->peer);
+        if (!v->is_counted)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections are open");
+        v->source = sources_find(&d->sources, v->peer);
+        return NULL;
+}
+
+static void on_begin(void *ctx, struct str bytes)
+{
+        struct arrival *v = ctx;
+        struct str ticket;
+
+        buf_put(&v->begin, bytes);
+        stream_read(v->tcp, false);
+        switch (pass_parse(buf_str(&v->begin), &ticket)) {
+        case PASS_PARTIAL:
+                stream_read(v->tcp, true);
+                return;
+        case PASS_WHOLE: {
+                struct error *err = move_to_client(v, ticket);
+                if (err != NULL) {
+                        arrival_refuse(v, err);
+                        return;
+                }
+                buf_consume(&v->begin, PASS_PREAMBLE_SIZE);
+                break;
+        }
+        case PASS_NONE:
+                break;
+        }
+        shake_hands(v);
+}
+
+static void on_begin_end(void *ctx, struct error *err)
+{
+        arrival_refuse(ctx, err == NULL ? error_new(ERROR_UNAVAILABLE, "the connection ended") : err);
+}
+
+static void on_silence(void *ctx)
+{
+        arrival_refuse(ctx, error_new(ERROR_DEADLINE_EXCEEDED, "nothing came"));
+}
+
+static const struct stream_events begin_events = { .on_read = on_begin, .on_end = on_begin_end };
 
 static void on_accept(void *ctx, int fd, const char *peer)
 {
         struct frontdoor *d = ctx;
         struct auth *a = d->auth;
 
-        if (d->is_draining || !sources_enter(&d->sources, SOURCE_CONNECTIONS, peer)) {
+        if (d->is_draining || !count_connection(d, peer)) {
                 close(fd);
-                if (d->sources.totals[SOURCE_CONNECTIONS] >= d->sources.limits[SOURCE_CONNECTIONS].total)
-                        make_room(d);
                 return;
         }
         struct arrival *v = NEW(struct arrival);
         v->door = d;
         v->since = loop_now(&a->loop);
+        v->is_counted = true;
+        v->source = sources_find(&d->sources, peer);
         v->next = d->arrivals;
         v->at = &d->arrivals;
         if (v->next != NULL)
                 v->next->at = &v->next;
         d->arrivals = v;
         memcpy(v->peer, peer, strlen(peer) + 1);
-        v->handshake = tls_start(&a->loop, a->tls, socket_stream(&a->loop, fd), NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, v);
+        v->begin = BUF_MAX(LOOP_BUFFER + PASS_PREAMBLE_SIZE);
+        v->silence = timer_new(&a->loop, on_silence, v);
+        timer_start(v->silence, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE));
+        v->tcp = socket_stream(&a->loop, fd);
+        stream_listen(v->tcp, &begin_events, v);
+        stream_read(v->tcp, true);
 }
 
 /* ---- the administrators' socket ------------------------------------------------------------------------------ */
@@ -396,9 +529,12 @@ struct frontdoor *frontdoor_open(struct auth *a)
         int admin = service_take_fd(a->service, "auth.sock");
 
         d->auth = a;
-        d->sources.is_known = is_proxy_address;
+        d->passes.loop = &a->loop;
+        d->sources.is_known = is_proxy_source;
         d->sources.ctx = d;
-        d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE };
+        d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){
+                LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE, LIMIT_CONNECTIONS_PER_SOURCE, LIMIT_CONNECTIONS_PER_KNOWN,
+                LIMIT_CONNECTIONS_RESERVE };
         d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
         d->expiry = timer_new(&a->loop, on_expiry, d);
         d->locked_tunnels = timer_new(&a->loop, on_locked_tunnels, d);
@@ -414,6 +550,11 @@ struct frontdoor *frontdoor_open(struct auth *a)
 struct sources *frontdoor_sources(struct frontdoor *d)
 {
         return &d->sources;
+}
+
+struct passes *frontdoor_passes(struct frontdoor *d)
+{
+        return &d->passes;
 }
 
 void frontdoor_drain(struct frontdoor *d, void (*drained)(void *ctx), void *ctx)
@@ -443,6 +584,13 @@ void frontdoor_close(struct frontdoor *d)
         d->locked_tunnels = NULL;
         timer_free(d->expiry);
         d->expiry = NULL;
+        struct arrival *next;
+        for (struct arrival *v = d->arrivals; v != NULL; v = next) {
+                next = v->next;
+                if (v->tcp != NULL)
+                        arrival_refuse(v, error_new(ERROR_UNAVAILABLE, "stopping"));
+        }
+        passes_release(&d->passes);
         for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
                 if (c->conn != NULL)
                         rpc_server_close(c->conn);

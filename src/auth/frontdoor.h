@@ -9,6 +9,7 @@
 #include "auth/auth.h"
 
 struct frontdoor;
+struct passes;
 struct sources;
 
 /* Listens on the descriptors of the service ("listen", "auth.sock"); a->tls must be ready. */
@@ -19,6 +20,9 @@ void frontdoor_local(struct auth *a, const char *name, int fd);
 
 /* What each stranger's address has under way here. */
 struct sources *frontdoor_sources(struct frontdoor *d);
+
+/* Connections that proxies have announced. */
+struct passes *frontdoor_passes(struct frontdoor *d);
 
 /* Takes nothing new, finishes what is open. drained comes once from the loop when the last caller is gone. */
 void frontdoor_drain(struct frontdoor *d, void (*drained)(void *ctx), void *ctx);

@@ -27,7 +27,7 @@ struct visit {
         struct auth *auth;
         struct rpc_call *call; /* NULL: nobody waits any more */
         struct arena *arena;
-        char peer[ADDRESS_TEXT_MAX], source[GUARD_SOURCE_MAX];
+        char peer[ADDRESS_TEXT_MAX], source[SOURCE_TEXT_MAX];
         struct buf key, invited; /* where the invite is, and where the user's newest is named */
         void (*found)(struct visit *v);
         const Cteleport__State__V1__Invite *invite; /* in arena */
@@ -143,7 +143,7 @@ static struct visit *visit_begin(struct rpc_call *call, const char *remote_addr,
         v->key = v->invited = BUF_MAX(LIMIT_STORE_KEY);
         v->found = found;
         snprintf(v->peer, sizeof v->peer, "%s", remote_addr);
-        guard_source(str_of(remote_addr), v->source);
+        source_of(str_of(remote_addr), v->source);
         rpc_call_listen(call, &call_events, v);
         return v;
 }

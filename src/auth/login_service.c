@@ -28,7 +28,7 @@ struct login {
         struct rpc_call *call; /* NULL: nobody waits any more */
         struct arena *arena;
         struct str user; /* as typed, for the audit */
-        char peer[ADDRESS_TEXT_MAX], source[GUARD_SOURCE_MAX];
+        char peer[ADDRESS_TEXT_MAX], source[SOURCE_TEXT_MAX];
         struct secret password, otp;
         struct buf tls_public_key, ssh_public_key;
         struct duration asked_ttl;
@@ -382,7 +382,7 @@ static struct error *take_request(struct login *l, const Cteleport__V1__LoginReq
 
         l->user = arena_str(l->arena, str_slice(str_of(q->user), 0, LIMIT_AUDIT_FIELD));
         snprintf(l->peer, sizeof l->peer, "%s", q->remote_addr);
-        guard_source(str_of(q->remote_addr), l->source);
+        source_of(str_of(q->remote_addr), l->source);
         l->password = take_secret(q->password, LIMIT_PASSWORD);
         l->otp = take_secret(q->otp, OTP_MAX);
         if (q->ttl_seconds < 0)

@@ -11,6 +11,7 @@
 #include "auth/invites.h"
 #include "auth/join_service.h"
 #include "auth/login_service.h"
+#include "auth/passes.h"
 #include "auth/presence.h"
 #include "auth/record_service.h"
 #include "auth/sessions.h"
@@ -60,6 +61,8 @@ const struct guarded_method auth_methods[] = {
         { { "/cteleport.v1.DialService/Dial", &cteleport__v1__dial_request__descriptor, LIMIT_RPC_JOIN, false, dial_open, NULL },
           CALLER_PROXY },
         { { "/cteleport.v1.DialService/Tunnels", &cteleport__v1__tunnels_up__descriptor, LIMIT_RPC_JOIN, true, tunnels_open, NULL },
+          CALLER_PROXY },
+        { { "/cteleport.v1.PassService/Announce", &cteleport__v1__pass_request__descriptor, LIMIT_RPC_JOIN, false, pass_announce_open, NULL },
           CALLER_PROXY },
         { { "/cteleport.v1.SessionService/Attend", &cteleport__v1__attend_up__descriptor, LIMIT_ATTEND, true, session_attend, NULL },
           CALLER_NODE },

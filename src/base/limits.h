@@ -23,7 +23,7 @@ enum {
         PACE_STS_MOST = 2 * 1000,            /* and after this at most */
         TIMEOUT_IDLE_CONNECTION = 300 * 1000, /* a connection without a stream is closed */
         TIMEOUT_IDLE_STRANGER = 60 * 1000,   /* the same for one that has not said who it is */
-        TIMEOUT_STRANGER_SPARED = 1000,      /* a connection this young does not make room for another */
+        TIMEOUT_STRANGER_SPARED = 1000,      /* a source's only connection does not make room for another while it is this young */
         TIMEOUT_RPC_LINGER = 60 * 1000,      /* to read the answer of a finished call */
         TIMEOUT_KEEPALIVE = 30 * 1000,       /* an HTTP/2 ping goes out after this silence */
         TIMEOUT_KEEPALIVE_ANSWER = 15 * 1000, /* and must be answered within this */
@@ -36,6 +36,7 @@ enum {
         TIMEOUT_RESTART_FORGIVEN = 60 * 1000, /* a service that lived this long starts over with the first pause */
         PACE_RELINK = 500,                   /* a lost link to a neighbour that lives is asked for again after this */
         TIMEOUT_OWN_CERTIFICATE = 12 * 3600 * 1000, /* between looks at whether our own web certificate has expired */
+        TIMEOUT_PASS = 20 * 1000,            /* from a proxy's announcement of a connection to its arrival at auth */
         TIMEOUT_CONNECT = 10 * 1000,         /* TCP connect of our clients */
         TIMEOUT_DIAL_NODE = 30 * 1000,       /* from a client's CONNECT until its proxy has reached the node */
         TIMEOUT_CONNECT_NEXT = 250,          /* before the next address is tried beside it (RFC 8305 section 8) */
@@ -204,9 +205,16 @@ enum {
         LIMIT_TOKEN_RULES = 1000,
         LIMIT_TOKEN_ROLES = 32,
         LIMIT_PATTERN = 2048,                 /* aws_arn in a rule; STS's own limit for an ARN */
-        LIMIT_CONNECTIONS_UNAUTHENTICATED = 2000,
-        LIMIT_CONNECTIONS_PER_SOURCE = 50,    /* unauthenticated, per address */
-        LIMIT_CONNECTIONS_PER_KNOWN = 500,    /* the same for an address whose nodes are connected: all of them may come at once */
+        LIMIT_CONNECTIONS_UNAUTHENTICATED = 2000, /* at auth, and at each proxy; a source is an IPv4 address or the /64 of an IPv6 one */
+        LIMIT_CONNECTIONS_PER_SOURCE = 50,    /* unauthenticated, of one source */
+        LIMIT_CONNECTIONS_RESERVE = 500,      /* of the places, the last ones: for sources that agents and users came from */
+        LIMIT_SOURCES_AUTHENTICATED = 8192,   /* sources remembered for that, 150 bytes each */
+        LIMIT_CONNECTIONS_PER_KNOWN = 500,    /* the same for a source whose nodes are connected, or a proxy: all of them may come at once */
+        LIMIT_PASSED = 16000,                 /* connections that a proxy passes through to auth, two descriptors each; with tunnels and dials below LIMIT_DESCRIPTORS … */
+        LIMIT_PASSED_PER_SOURCE = 2000,       /* … of those, of one source … */
+        LIMIT_PASSED_RESERVE = 2000,          /* … and the last ones, for sources that agents and users came from */
+        LIMIT_PASSES = 8192,                  /* connections that proxies have announced and that auth has not seen yet … */
+        LIMIT_PASSES_PROXY = 4096,            /* … of those, of one proxy */
         LIMIT_PENDING_JOINS = 1000,
         LIMIT_PENDING_JOINS_PER_SOURCE = 100,
         LIMIT_FAILURES_PER_MINUTE = 20,       /* refused joins per source before answers are delayed */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "login/guard.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -201,39 +200,4 @@ void guard_release(struct guard *g)
 {
         map_each(&g->tallies, release_one, NULL);
         map_release(&g->tallies);
-}
-
-/* ---- sources -------------------------------------------------------------------------------------------------- */
-
-/* The address without brackets and port; empty when it is too long for one. */
-static struct str without_port(struct str address)
-{
-        if (address.len > 0 && address.ptr[0] == '[')
-                return str_slice(address, 1, str_find_char(address, ']') - 1);
-        size_t colon = str_find_char(address, ':');
-        bool has_more = str_find_char(str_slice(address, colon + 1, address.len), ':') + colon + 1 < address.len;
-        return has_more ? address : str_slice(address, 0, colon);
-}
-
-void guard_source(struct str address, char ret[GUARD_SOURCE_MAX])
-{
-        struct str host = without_port(address);
-        char text[INET6_ADDRSTRLEN] = { 0 };
-        struct in6_addr v6;
-        struct in_addr v4;
-
-        snprintf(ret, GUARD_SOURCE_MAX, "?");
-        if (host.len == 0 || host.len >= sizeof text || str_find_char(host, '\0') != host.len)
-                return;
-        memcpy(text, host.ptr, host.len);
-        if (inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_V4MAPPED(&v6)) {
-                memcpy(&v4, v6.s6_addr + 12, sizeof v4);
-                inet_ntop(AF_INET, &v4, ret, GUARD_SOURCE_MAX);
-        } else if (inet_pton(AF_INET6, text, &v6) == 1) {
-                memset(v6.s6_addr + 8, 0, 8);
-                inet_ntop(AF_INET6, &v6, text, sizeof text);
-                snprintf(ret, GUARD_SOURCE_MAX, "%s/64", text);
-        } else if (inet_pton(AF_INET, text, &v4) == 1) {
-                inet_ntop(AF_INET, &v4, ret, GUARD_SOURCE_MAX);
-        }
 }

@@ -16,21 +16,13 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/map.h"
+#include "base/source.h"
 
 /* A zeroed guard is ready. Owner may touch nothing. */
 struct guard {
         struct map tallies;
 };
 void guard_release(struct guard *g);
-
-/* Room for what guard_source() writes. */
-enum { GUARD_SOURCE_MAX = 64 };
-
-/*
- * Which source an address ("203.0.113.7:4711", "[2001:db8::1]:4711", or without the port) is counted as: an
- * IPv4 address, or the /64 of an IPv6 one, which one subscriber has; anything else is "?". NUL-terminated.
- */
-void guard_source(struct str address, char ret[GUARD_SOURCE_MAX]);
 
 /* One attempt to log in: who claims to be whom, from where. Borrowed. */
 struct guard_attempt {

@@ -181,9 +181,9 @@ static void counts_by_what_one_subscriber_has(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-                char got[GUARD_SOURCE_MAX];
+                char got[SOURCE_TEXT_MAX];
 
-                guard_source(rows[i].address, got);
+                source_of(rows[i].address, got);
                 assert_string_equal(got, rows[i].source);
         }
 }

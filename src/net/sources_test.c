@@ -76,14 +76,85 @@ static void stops_at_the_total(void **state)
         sources_release(&s);
 }
 
-static void counts_an_ipv6_address_without_its_port(void **state)
+static void counts_a_slash_64_as_one_source(void **state)
+{
+        struct sources s = limited(10, 2);
+
+        (void)state;
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8::1]:1"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8::2]:2"));
+        assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8:0:0:1234::3]:1"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8:0:1::1]:1"));
+        assert_int_equal(sources_count(&s, SOURCE_CONNECTIONS, STR("2001:db8::/64")), 2);
+        sources_leave(&s, SOURCE_CONNECTIONS, "[2001:db8::1]:1");
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8:0:0:1234::3]:1"));
+        sources_release(&s);
+}
+
+static void counts_a_mapped_address_as_ipv4(void **state)
 {
         struct sources s = limited(10, 1);
 
         (void)state;
-        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8::1]:1"));
-        assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8::1]:2"));
-        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "[2001:db8::2]:1"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "[::ffff:192.0.2.1]:1"));
+        assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.1:2"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "[::ffff:192.0.2.2]:1"));
+        sources_release(&s);
+}
+
+static void keeps_the_last_places_for_who_has_authenticated(void **state)
+{
+        struct sources s = limited(4, 2);
+
+        (void)state;
+        s.limits[SOURCE_CONNECTIONS].reserve = 2;
+        sources_note_authenticated(&s, "192.0.2.9:1");
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.1:1"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.2:1"));
+        assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.3:1"));
+        assert_true(sources_is_full(&s, SOURCE_CONNECTIONS, "192.0.2.3:1"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.9:1"));
+        assert_true(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.9:2"));
+        assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.9:3"));
+        sources_release(&s);
+}
+
+static void remembers_a_bounded_number_of_authenticated_sources(void **state)
+{
+        struct sources s = limited(10, 10);
+        char peer[32];
+
+        (void)state;
+        for (int i = 0; i < 3 * LIMIT_SOURCES_AUTHENTICATED; i++) {
+                snprintf(peer, sizeof peer, "10.%d.%d.%d:1", i >> 16, i >> 8 & 255, i & 255);
+                sources_note_authenticated(&s, peer);
+        }
+        assert_true(s.authenticated <= LIMIT_SOURCES_AUTHENTICATED);
+        assert_int_equal(s.table.count, s.authenticated);
+        assert_non_null(sources_find(&s, peer));
+        assert_null(sources_find(&s, "10.0.0.0:1"));
+        sources_release(&s);
+}
+
+static void lets_the_oldest_of_the_most_crowded_source_go(void **state)
+{
+        static const char *const there[] = { "192.0.2.1:1", "192.0.2.2:1", "192.0.2.2:2", "192.0.2.9:1", "192.0.2.9:2", "192.0.2.9:3" };
+        struct sources s = limited(6, 3);
+        struct source_pick of_new, of_crowded;
+        struct instant now = { SECONDS(10).ns };
+
+        (void)state;
+        sources_note_authenticated(&s, "192.0.2.9:1");
+        for (size_t i = 0; i < ARRAY_LEN(there); i++)
+                assert_true(sources_enter(&s, SOURCE_CONNECTIONS, there[i]));
+        of_new = source_pick_begin(&s, SOURCE_CONNECTIONS, "192.0.2.3:1", now);
+        of_crowded = source_pick_begin(&s, SOURCE_CONNECTIONS, "192.0.2.2:3", now);
+        for (size_t i = 0; i < ARRAY_LEN(there); i++) {
+                source_pick_consider(&of_new, sources_find(&s, there[i]), (struct instant){ (int64_t)i }, (void *)(uintptr_t)there[i]);
+                source_pick_consider(&of_crowded, sources_find(&s, there[i]), (struct instant){ (int64_t)i }, (void *)(uintptr_t)there[i]);
+        }
+        assert_string_equal(of_new.who, "192.0.2.2:1");
+        assert_null(of_crowded.who);
         sources_release(&s);
 }
 
@@ -138,7 +209,11 @@ int main(void)
                 cmocka_unit_test(limits_who_stands_for_many_by_the_total_only),
                 cmocka_unit_test(lets_who_stands_for_many_have_a_larger_share),
                 cmocka_unit_test(stops_at_the_total),
-                cmocka_unit_test(counts_an_ipv6_address_without_its_port),
+                cmocka_unit_test(counts_a_slash_64_as_one_source),
+                cmocka_unit_test(counts_a_mapped_address_as_ipv4),
+                cmocka_unit_test(keeps_the_last_places_for_who_has_authenticated),
+                cmocka_unit_test(remembers_a_bounded_number_of_authenticated_sources),
+                cmocka_unit_test(lets_the_oldest_of_the_most_crowded_source_go),
                 cmocka_unit_test(forgets_who_has_left),
                 cmocka_unit_test(holds_back_who_keeps_failing_until_the_minute_is_over),
                 cmocka_unit_test(remembers_a_bounded_number_of_failing_sources),

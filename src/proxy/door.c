@@ -3,7 +3,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "api.pb-c.h"
 #include "base/interop.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -11,6 +13,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "loop/conversation.h"
+#include "net/pass.h"
 #include "pki/cert.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
@@ -21,10 +24,11 @@
 /* Bytes under way in each direction of a connection that is passed through. */
 enum { PASS_WINDOW = 64 * KiB };
 
-enum state { HELLO, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, ASK, FAREWELL };
+enum state { HELLO, ANNOUNCE, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, ASK, FAREWELL };
 
 static const struct conversation_state states[] = {
-        [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(DIAL) | TO(HANDSHAKE) | TO(REFUSE_SSH) | TO(FAREWELL) },
+        [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(ANNOUNCE) | TO(DIAL) | TO(HANDSHAKE) | TO(REFUSE_SSH) | TO(FAREWELL) },
+        [ANNOUNCE] = { "announce", SECONDS(0), TO(DIAL) | TO(FAREWELL) }, /* the call to auth has its own deadline */
         [DIAL] = { "dial", SECONDS(0), TO(PASS_THROUGH) | TO(FAREWELL) }, /* the dial has its own deadline */
         [PASS_THROUGH] = { "pass through", SECONDS(0), TO(FAREWELL) },    /* auth's limits count from here on */
         [HANDSHAKE] = { "handshake", SECONDS(0), /* so has TLS */
@@ -41,7 +45,10 @@ struct visitor {
         struct door *door;
         struct visitor *next, **at;
         struct conversation talk;
-        bool is_counted; /* as a stranger, by the limits on those */
+        bool is_counted; /* as a stranger, by the limits on those; then `source` is there */
+        bool is_passed;  /* counted among the connections that are passed through */
+        const struct source *source;
+        struct instant since;
         bool is_person;  /* counted by the limits on those */
         char *user;      /* whose place it has taken, or NULL */
         char peer[ADDRESS_TEXT_MAX];
@@ -49,6 +56,9 @@ struct visitor {
         struct stream *stream; /* TCP, then TLS; NULL while another owns it */
         struct buf input;      /* the ClientHello, then the HTTP request */
         size_t unheard;        /* bytes that came after a refusal */
+        struct announcement *announcement; /* under way */
+        uint8_t ticket[PASS_TICKET_SIZE];  /* of auth, for this connection */
+        bool has_ticket;
         struct dial *dial;
         struct tls_handshake *handshake;
         struct splice *splice;
@@ -56,6 +66,11 @@ struct visitor {
         struct web_visit *web;
         struct ssh_dial *ssh;
         struct forward_peer as_peer;
+};
+
+/* Outlives a visitor who goes before auth has answered. */
+struct announcement {
+        struct visitor *visitor; /* NULL: gone */
 };
 
 struct door {
@@ -72,6 +87,9 @@ static void uncount(struct visitor *v)
         if (v->is_counted)
                 sources_leave(&v->door->proxy->sources, SOURCE_CONNECTIONS, v->peer);
         v->is_counted = false;
+        if (v->is_passed)
+                sources_leave(&v->door->proxy->sources, SOURCE_PASSED, v->peer);
+        v->is_passed = false;
         if (v->is_person)
                 sources_leave(&v->door->proxy->sources, SOURCE_SSH, v->peer);
         v->is_person = false;
@@ -94,6 +112,8 @@ static void visitor_free(struct visitor *v)
         if (v->next != NULL)
                 v->next->at = v->at;
         uncount(v);
+        if (v->announcement != NULL)
+                v->announcement->visitor = NULL;
         conversation_release(&v->talk);
         stream_close(v->stream);
         if (v->web != NULL)
@@ -329,6 +349,7 @@ static void serve_ssh(struct visitor *v)
                 visitor_free(v);
                 return;
         }
+        sources_note_authenticated(&v->door->proxy->sources, v->peer);
         v->stream = NULL;
         conversation_enter(&v->talk, SERVE_SSH);
         v->ssh = ssh_dial_start(v->door->proxy, s, v->peer, on_ssh_over, v);
@@ -356,6 +377,7 @@ static void take_tunnel(struct visitor *v)
                 log_warn("A tunnel was refused", LOG_C("peer", v->peer), LOG_ERR(err));
                 error_free(err);
         } else {
+                sources_note_authenticated(&p->sources, v->peer);
                 tls_forget_peer(v->stream); /* what was read of it is a copy */
                 tunnels_add(&p->tunnels, v->stream, cert.host_id, cert.times.not_after, v->peer);
                 v->stream = NULL;
@@ -419,9 +441,59 @@ static void on_dialled(void *ctx, int fd, struct error *err)
                 return;
         }
         conversation_enter(&v->talk, PASS_THROUGH);
-        struct stream *outside = v->stream;
+        struct stream *outside = v->stream, *inside = socket_stream(l, fd);
         v->stream = NULL;
-        v->splice = splice_start(l, outside, socket_stream(l, fd), PASS_WINDOW, on_passed, v);
+        if (v->has_ticket) {
+                stream_write(inside, STR(PASS_MAGIC));
+                stream_write(inside, str_of_bytes(v->ticket, sizeof v->ticket));
+        }
+        v->splice = splice_start(l, outside, inside, PASS_WINDOW, on_passed, v);
+}
+
+static void dial_auth(struct visitor *v)
+{
+        struct proxy *p = v->door->proxy;
+        conversation_enter(&v->talk, DIAL);
+        v->dial = dial_start(&p->loop, str_of(p->auth_address), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, v);
+}
+
+/* Without auth's ticket the connection counts as one of this proxy's address, of which auth takes few. */
+static void on_announced(void *ctx, const ProtobufCMessage *msg, struct error *err)
+{
+        struct announcement *a = ctx;
+        const Cteleport__V1__PassResponse *answer = (const Cteleport__V1__PassResponse *)msg;
+        struct visitor *v = a->visitor;
+        free(a);
+        if (v == NULL) {
+                error_free(err);
+                return;
+        }
+        v->announcement = NULL;
+        if (err != NULL && err->code != ERROR_UNIMPLEMENTED && err->code != ERROR_UNAVAILABLE) {
+                log_debug("A connection could not be announced to the Auth Service", LOG_C("peer", v->peer), LOG_ERR(err));
+                error_free(err);
+                visitor_free(v);
+                return;
+        }
+        error_free(err);
+        v->has_ticket = answer != NULL && answer->ticket.len == sizeof v->ticket;
+        if (v->has_ticket)
+                memcpy(v->ticket, answer->ticket.data, sizeof v->ticket);
+        dial_auth(v);
+}
+
+static void announce(struct visitor *v, struct rpc_client *auth)
+{
+        Cteleport__V1__PassRequest request = CTELEPORT__V1__PASS_REQUEST__INIT;
+        conversation_enter(&v->talk, ANNOUNCE);
+        v->announcement = NEW(struct announcement);
+        v->announcement->visitor = v;
+        request.remote_addr = v->peer;
+        rpc_client_unary(auth,
+                         (struct rpc_client_call_options){ .path = "/cteleport.v1.PassService/Announce",
+                                                           .response = &cteleport__v1__pass_response__descriptor,
+                                                           .within = MILLISECONDS(TIMEOUT_CONNECT) },
+                         &request.base, on_announced, v->announcement);
 }
 
 static void pass_through(struct visitor *v)
@@ -431,10 +503,18 @@ static void pass_through(struct visitor *v)
                 visitor_free(v);
                 return;
         }
-        conversation_enter(&v->talk, DIAL);
         /* Agents stay connected; whether they are strangers is for auth to find out, within its own limits. */
         uncount(v);
-        v->dial = dial_start(&p->loop, str_of(p->auth_address), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, v);
+        v->is_passed = sources_enter(&p->sources, SOURCE_PASSED, v->peer);
+        struct rpc_client *auth = p->upstream == NULL ? NULL : upstream_client(p->upstream);
+        if (!v->is_passed) {
+                log_debug("A connection was not passed to the Auth Service: too many are open", LOG_C("peer", v->peer));
+                visitor_free(v);
+        } else if (auth == NULL) {
+                dial_auth(v);
+        } else {
+                announce(v, auth);
+        }
 }
 
 /* ---- hello ------------------------------------------------------------------------------------------- */
@@ -535,10 +615,33 @@ static void on_hello_read(void *ctx, struct str bytes)
 
 static const struct stream_events hello_events = { .on_read = on_hello_read, .on_end = on_stranger_end };
 
+/* As at auth: the oldest connection of the source that has most goes, unless that is the newcomer's own. */
+static bool make_room(struct door *d, const char *peer)
+{
+        struct source_pick pick = source_pick_begin(&d->proxy->sources, SOURCE_CONNECTIONS, peer, loop_now(&d->proxy->loop));
+        for (struct visitor *v = d->visitors; v != NULL; v = v->next) {
+                if (v->is_counted)
+                        source_pick_consider(&pick, v->source, v->since, v);
+        }
+        if (pick.who == NULL)
+                return false;
+        uncount(pick.who);
+        visitor_dismiss(pick.who);
+        return true;
+}
+
+static bool count_connection(struct door *d, const char *peer)
+{
+        struct sources *s = &d->proxy->sources;
+        if (sources_enter(s, SOURCE_CONNECTIONS, peer))
+                return true;
+        return sources_is_full(s, SOURCE_CONNECTIONS, peer) && make_room(d, peer) && sources_enter(s, SOURCE_CONNECTIONS, peer);
+}
+
 static void on_accepted(void *ctx, int fd, const char *peer)
 {
         struct door *d = ctx;
-        if (!sources_enter(&d->proxy->sources, SOURCE_CONNECTIONS, peer)) {
+        if (!count_connection(d, peer)) {
                 log_debug("A connection was turned away: too many are open", LOG_C("peer", peer));
                 fd_close_at(&fd);
                 return;
@@ -549,6 +652,8 @@ static void on_accepted(void *ctx, int fd, const char *peer)
                 .next = d->visitors,
                 .at = &d->visitors,
                 .is_counted = true,
+                .source = sources_find(&d->proxy->sources, peer),
+                .since = loop_now(&d->proxy->loop),
                 .stream = socket_stream(&d->proxy->loop, fd),
                 /* A read may bring what follows the hello, too. */
                 .input = BUF_MAX(CLIENT_HELLO_MAX + LOOP_BUFFER),

@@ -268,14 +268,16 @@ static void on_unary_gone(void *ctx)
 static void on_unary_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct unary *u = ctx;
+        if (u->is_counted && err == NULL)
+                sources_note_authenticated(&u->proxy->sources, u->peer); /* only logins are counted */
+        if (u->is_counted)
+                sources_leave(&u->proxy->sources, SOURCE_JOINS, u->peer);
         if (u->down == NULL)
                 error_free(err);
         else if (err != NULL)
                 rpc_call_finish(u->down, err);
         else
                 rpc_call_reply(u->down, answer);
-        if (u->is_counted)
-                sources_leave(&u->proxy->sources, SOURCE_JOINS, u->peer);
         free(u);
 }
 

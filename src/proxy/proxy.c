@@ -335,22 +335,24 @@ static const struct service_events service_events = {
 /* ---- main ------------------------------------------------------------------------------------------ */
 
 /* Nodes behind one router come back together: where some are connected, more may be on their way. */
-static bool has_nodes(void *ctx, struct str address)
+static bool has_nodes(void *ctx, struct str source)
 {
         const struct proxy *p = ctx;
-        return sources_count(&p->sources, SOURCE_TUNNELS, address) > 0;
+        return sources_count(&p->sources, SOURCE_TUNNELS, source) > 0;
 }
 
 static struct error *set_up(struct proxy *p)
 {
         const Cteleport__Internal__V1__Boot *boot = p->boot;
         p->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){
-                LIMIT_CONNECTIONS_UNAUTHENTICATED, LIMIT_CONNECTIONS_PER_SOURCE, LIMIT_CONNECTIONS_PER_KNOWN };
+                LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE, LIMIT_CONNECTIONS_PER_SOURCE, LIMIT_CONNECTIONS_PER_KNOWN,
+                LIMIT_CONNECTIONS_RESERVE };
         p->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE,
                                                                  LIMIT_PENDING_JOINS_PER_SOURCE };
         p->sources.limits[SOURCE_SSH] = (struct source_limit){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_PER_SOURCE,
                                                                LIMIT_SSH_DIALS_PER_SOURCE };
         p->memory = (struct budget){ .total = LIMIT_STREAM_MEMORY, .share = LIMIT_STREAM_MEMORY_USER };
+        p->sources.limits[SOURCE_PASSED] = (struct source_limit){ LIMIT_PASSED, LIMIT_PASSED_PER_SOURCE, 0, LIMIT_PASSED_RESERVE };
         p->people.limits = (struct share_limits){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_USER, LIMIT_SSH_DIALS_RESERVE, LIMIT_SSH_DIALS_RESERVED };
         p->sources.limits[SOURCE_TUNNELS] = (struct source_limit){ LIMIT_TUNNELS, LIMIT_TUNNELS, LIMIT_TUNNELS };
         p->sources.is_known = has_nodes;

@@ -56,11 +56,16 @@ def split(address):
     return host, int(port)
 
 
-def tls_connect(address, source="127.0.0.1", server_name=SERVER_NAME, alpn=("h2",)):
-    """A TLS connection that believes any server."""
+def tls_connect(address, source="127.0.0.1", server_name=SERVER_NAME, alpn=("h2",), identity=None):
+    """A TLS connection that believes any server; with an identity it shows that certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(list(alpn))
+    if identity:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(identity.key_pem + identity.cert_pem)
+            file.flush()
+            context.load_cert_chain(file.name)
     plain = socket.create_connection(split(address), timeout=PATIENCE, source_address=(source, 0))
     return context.wrap_socket(plain, server_hostname=server_name)
 

@@ -45,8 +45,8 @@ def message(stream, body, flags=0, compressed=0, length=None):
 class Raw:
     """A connection from any loopback address; its own end is remembered."""
 
-    def __init__(self, address, source="127.0.0.1", settings=b""):
-        self.tls = tls_connect(address, source)
+    def __init__(self, address, source="127.0.0.1", settings=b"", **tls):
+        self.tls = tls_connect(address, source, **tls)
         self.input = b""
         self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame(SETTINGS, 0, 0, settings))
 

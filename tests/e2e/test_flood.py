@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Strangers who say nothing, too much, or half of it: everybody else still joins, and memory stays bounded."""
 import contextlib
+import ctypes
+import os
 import pathlib
 import re
 import resource
 import select
 import socket
+import subprocess
 import time
 
 import grpc
 import pytest
 
 from harness import Cluster, iam_token, wait_until
-from join_client import LEGACY, Peer, client_init, join, split
+from join_client import LEGACY, Peer, client_init, join, join_legacy, split, tls_connect
 from raw_h2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw,
                     frame, integer, literal, message, request, request_headers)
 
@@ -108,6 +111,117 @@ def test_strangers_in_all_places_make_room_for_hosts(target, aws):
         for sock in silent:
             gone.register(sock, select.POLLIN)
         assert 0 < len(gone.poll(0)) < 100, "as many had to go as were needed"
+
+
+def silent_connections(stack, target_address, sources):
+    """One connection that says nothing from each of the addresses."""
+    return [stack.enter_context(socket.create_connection(split(target_address), timeout=10, source_address=(source, 0))) for source in sources]
+
+
+def gone(connections, wait=0):
+    """Those that the server has closed, if need be after a wait (seconds)."""
+    poll = select.poll()
+    for sock in connections:
+        poll.register(sock, select.POLLIN)
+    closed = {fd for fd, _ in poll.poll(1000 * wait)}
+    return [sock for sock in connections if sock.fileno() in closed]
+
+
+def is_let_in(stack, target_address, source):
+    """A connection from there that the server keeps, or None."""
+    sock, = silent_connections(stack, target_address, [source])
+    return None if gone([sock], 0.2) else sock
+
+
+SINGLE = [f"127.1.{group}.{number}" for group in range(4) for number in range(1, 126)]
+CROWDED = [f"127.0.1.{source}" for source in range(1, 31) for _ in range(PER_SOURCE)]
+
+
+@BOTH
+def test_the_most_crowded_source_makes_room(target, via):
+    assert len(SINGLE) + len(CROWDED) == ALL_PLACES
+    with contextlib.ExitStack() as stack:
+        singles = silent_connections(stack, address(target, via), SINGLE)  # the oldest
+        crowd = silent_connections(stack, address(target, via), CROWDED)
+        newcomers = [wait_until(lambda n=n: is_let_in(stack, address(target, via), f"127.0.2.{n}"), "a newcomer is let in", patience=6)
+                     for n in range(1, 11)]
+        assert not gone(newcomers)
+        assert not gone(singles), "a source with one connection had to go"
+        assert len(newcomers) <= len(gone(crowd)) < 100
+        sock, = silent_connections(stack, address(target, via), ["127.0.1.30"])
+        assert gone([sock], 5), "a crowded source takes places of others"
+
+
+@BOTH
+def test_sources_of_agents_keep_their_places(target, aws, via):
+    with Peer(target, via) as peer:
+        identity = join_legacy(peer, aws.identity(), role="Node")
+    with contextlib.ExitStack() as stack:
+        with tls_connect(address(target, via), "127.0.0.7", alpn=["cteleport-reversetunnel" if via == "proxy" else "h2"], identity=identity) as agent:
+            assert agent.recv(1), "the agent is let in"
+        known, = silent_connections(stack, address(target, via), ["127.0.0.7"])
+        singles = silent_connections(stack, address(target, via), [f"127.2.{n // 250}.{1 + n % 250}" for n in range(ALL_PLACES + 50)])
+        more = [is_let_in(stack, address(target, via), "127.0.0.7") for _ in range(3)]  # at once, though all of the others are young
+        assert all(more)
+        wait_until(lambda: is_let_in(stack, address(target, via), "127.0.3.1"), "a newcomer is let in", patience=6)
+        assert gone(singles)
+        assert not gone([known, *more])
+
+
+AUTH_INSIDE = {"server_name": "example.test".encode().hex() + ".teleport.cluster.local", "alpn": ("teleport-auth@example.test", "h2")}
+
+
+def test_passed_connections_count_by_their_client(target, others_join):
+    with contextlib.ExitStack() as stack:
+        passed = [stack.enter_context(Raw(target.proxy_addr, "127.0.0.60", **AUTH_INSIDE)) for _ in range(PER_SOURCE)]
+        with pytest.raises(OSError):  # by way of the proxy …
+            tls_connect(target.proxy_addr, "127.0.0.60", **AUTH_INSIDE)
+        direct, = silent_connections(stack, target.auth_addr, ["127.0.0.60"])
+        assert gone([direct], 5)  # … and beside it
+        stack.enter_context(tls_connect(target.proxy_addr, "127.0.0.61", **AUTH_INSIDE))
+        others_join()
+        assert all(raw.is_alive() for raw in passed)
+
+
+def test_nobody_but_a_proxy_says_where_a_connection_comes_from(target, others_join):
+    with contextlib.ExitStack() as stack:
+        for begin in (b"CTP1" + bytes(16), b"CTP1" + b"127.0.0.99:12345"):
+            sock, = silent_connections(stack, target.auth_addr, ["127.0.0.63"])
+            sock.sendall(begin + b"\x16\x03\x01")
+            assert gone([sock], 5)
+        with Peer(target) as peer:
+            assert peer.status("/cteleport.v1.PassService/Announce") == grpc.StatusCode.UNAUTHENTICATED
+    others_join()
+
+
+@contextlib.contextmanager
+def network_namespace(*commands):
+    """What begins meanwhile has a network of its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/self/ns/net", encoding="ascii") as before:
+        assert libc.unshare(0x40000000) == 0, os.strerror(ctypes.get_errno())  # CLONE_NEWNET
+        try:
+            subprocess.run(["ip", "-batch", "-"], input="\n".join(["link set lo up", *commands]), text=True, check=True)
+            yield
+        finally:
+            assert libc.setns(before.fileno(), 0x40000000) == 0
+
+
+def test_a_slash_64_is_one_source(build, aws_process, tmp_path):
+    addresses = [f"2001:db8:0:1::{n:x}" for n in range(1, PER_SOURCE + 2)]
+    other = "2001:db8:0:2::1"
+    with network_namespace(*(f"addr add {a}/128 dev lo nodad" for a in [*addresses, other])), contextlib.ExitStack() as stack:
+        cluster = Cluster(build, aws_process, tmp_path / "cluster", auth={"listen_addr": "[::1]:0"})
+        cluster.config["proxy_service"]["web_listen_addr"] = "[::1]:0"
+        cluster.start()
+        stack.callback(cluster.stop)
+        for via in ("auth", "proxy"):
+            port = split(address(cluster, via))[1]
+            connect = lambda source, port=port: stack.enter_context(socket.create_connection(("::1", port), timeout=10, source_address=(source, 0)))
+            silent = [connect(source) for source in addresses[:PER_SOURCE]]
+            assert gone([connect(addresses[PER_SOURCE])], 5), "each address of a /64 had a share of its own"
+            assert not gone([connect(other)], 0.2)
+            assert not gone(silent)
 
 
 @BOTH

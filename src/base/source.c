@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/source.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The address without brackets and port, or prefix length; empty when there is none. */
+static struct str without_port(struct str address)
+{
+        if (address.len > 0 && address.ptr[0] == '[')
+                return str_slice(address, 1, str_find_char(address, ']') - 1);
+        address = str_slice(address, 0, str_find_char(address, '/'));
+        size_t colon = str_find_char(address, ':');
+        bool has_more = str_find_char(str_slice(address, colon + 1, address.len), ':') + colon + 1 < address.len;
+        return has_more ? address : str_slice(address, 0, colon);
+}
+
+void source_of(struct str address, char ret[SOURCE_TEXT_MAX])
+{
+        struct str host = without_port(address);
+        char text[INET6_ADDRSTRLEN] = { 0 };
+        struct in6_addr v6;
+        struct in_addr v4;
+
+        snprintf(ret, SOURCE_TEXT_MAX, "?");
+        host = str_slice(host, 0, str_find_char(host, '%')); /* the scope of a link-local address */
+        if (host.len == 0 || host.len >= sizeof text || str_find_char(host, '\0') != host.len)
+                return;
+        memcpy(text, host.ptr, host.len);
+        if (inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_V4MAPPED(&v6)) {
+                memcpy(&v4, v6.s6_addr + 12, sizeof v4);
+                inet_ntop(AF_INET, &v4, ret, SOURCE_TEXT_MAX);
+        } else if (inet_pton(AF_INET6, text, &v6) == 1) {
+                memset(v6.s6_addr + 8, 0, 8);
+                inet_ntop(AF_INET6, &v6, text, sizeof text);
+                snprintf(ret, SOURCE_TEXT_MAX, "%s/64", text);
+        } else if (inet_pton(AF_INET, text, &v4) == 1) {
+                inet_ntop(AF_INET, &v4, ret, SOURCE_TEXT_MAX);
+        }
+}
