@@ -299,7 +299,7 @@ void outbox_add(struct outbox *o, struct store_txn *t, struct audit_record *r)
                                                                                  "nothing is done that is not audited"),
                                              "free some space on the disk of the auth service's data directory"));
         else
-                store_txn_put(t, str_of(key), audit_record_text(r), (struct walltime){ 0 });
+                store_txn_put_brief(t, str_of(key), audit_record_text(r));
         audit_record_release(r);
 }
 

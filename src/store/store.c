@@ -453,6 +453,11 @@ void store_txn_put(struct store_txn *t, struct str key, struct str value, struct
         add_step(t, (struct store_step){ .kind = STEP_PUT, .key = key, .value = value, .expires = expires });
 }
 
+void store_txn_put_brief(struct store_txn *t, struct str key, struct str value)
+{
+        add_step(t, (struct store_step){ .kind = STEP_PUT, .key = key, .value = value, .is_brief = true });
+}
+
 void store_txn_delete(struct store_txn *t, struct str key)
 {
         add_step(t, (struct store_step){ .kind = STEP_DELETE, .key = key });

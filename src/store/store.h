@@ -83,6 +83,11 @@ struct store_txn *store_txn_new(struct store *s) MUST_USE;
 #define STORE_ANY UINT64_MAX
 void store_txn_require(struct store_txn *t, struct str key, uint64_t revision);
 void store_txn_put(struct store_txn *t, struct str key, struct str value, struct walltime expires);
+/*
+ * The same for an item that is deleted again within seconds, such as one on its way elsewhere: it lies apart from those that
+ * stay, so that what it leaves is whole pages, and not gaps between those that nothing fills again.
+ */
+void store_txn_put_brief(struct store_txn *t, struct str key, struct str value);
 void store_txn_delete(struct store_txn *t, struct str key);
 void store_txn_delete_prefix(struct store_txn *t, struct str prefix);
 /* Lets the commit write nothing and report err (owned from now on), unless it has a fault already. */

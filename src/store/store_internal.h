@@ -26,6 +26,7 @@ struct store_step {
         struct str key;
         struct str value;
         struct walltime expires;
+        bool is_brief;     /* STEP_PUT: deleted again soon */
         uint64_t revision; /* STEP_REQUIRE */
 };
 

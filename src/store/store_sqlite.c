@@ -20,7 +20,7 @@ static const char *const statement_sql[SQL_COUNT] = {
         [SQL_GET] = "SELECT " SQLITE_ITEM_COLUMNS " FROM item WHERE key = ?1",
         [SQL_RANGE] = ("SELECT " SQLITE_ITEM_COLUMNS " FROM item WHERE key >= ?1 AND key < ?2"
                        " AND (expires = 0 OR expires > ?3) ORDER BY key LIMIT ?4"),
-        [SQL_PUT] = ("INSERT INTO item (" SQLITE_ITEM_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5)"
+        [SQL_PUT] = ("INSERT INTO item (" SQLITE_ITEM_COLUMNS ", id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
                      " ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision,"
                      " expires = excluded.expires, checksum = excluded.checksum"),
         [SQL_DELETE] = "DELETE FROM item WHERE key = ?1",
@@ -222,6 +222,7 @@ static struct error *run_put(struct run *r, struct store_op *op, const struct st
         bind_number(q, 3, (int64_t)item.revision);
         bind_number(q, 4, item.expires.ns);
         bind_number(q, 5, sqlite_store_checksum(&item));
+        bind_number(q, 6, step->is_brief ? r->s->next_brief_id++ : r->s->next_id++);
         TRY(run_to_end(r->s, q));
         note_change(r, op, item, false);
         return NULL;

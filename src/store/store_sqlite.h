@@ -36,6 +36,7 @@ struct sqlite_store {
         uint64_t revision; /* committed */
         struct store_marker marker; /* as it is on the disk */
         struct instant marked_at;
+        int64_t next_id, next_brief_id; /* of new items: of those that stay, and of those that do not */
         int log_pages; /* in the write-ahead log after the last commit */
 };
 

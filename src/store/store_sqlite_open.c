@@ -22,11 +22,15 @@ enum {
         SCHEMA_VERSION = 1,
 };
 
+/* Ids from here on are of items that are deleted again soon; as many are below. */
+static const int64_t BRIEF_IDS = (int64_t)1 << 50;
+
 /*
  * Items lie in the order they were made and are found through item_key: a batch of new hosts, whose keys
  * are random, fills a few pages instead of splitting one each. The price, an index that could disagree
- * with its table, is paid by check_items(). item_expires is only for the purge; what is expired is
- * decided from the item.
+ * with its table, is paid by check_items(). Those that are deleted again soon have ids of their own
+ * (BRIEF_IDS), beyond all others, so that the pages they leave are whole ones. item_expires is only for
+ * the purge; what is expired is decided from the item.
  */
 static const char *const schema[] = {
         ("CREATE TABLE item (id INTEGER PRIMARY KEY, key BLOB NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,"
@@ -506,13 +510,30 @@ static struct error *open_dir(const char *path, const char *shown, struct sqlite
         return NULL;
 }
 
+static struct error *find_next_id(struct sqlite_store *s, int64_t from, int64_t to, int64_t *ret)
+{
+        AUTO_MEM char *sql = mem_printf("SELECT coalesce((SELECT id FROM item WHERE id >= %lld AND id < %lld ORDER BY id DESC LIMIT 1), %lld) + 1",
+                                        (long long)from, (long long)to, (long long)from);
+
+        return query_number(s, sql, ret);
+}
+
+static struct error *find_next_ids(struct sqlite_store *s)
+{
+        TRY(find_next_id(s, 0, BRIEF_IDS, &s->next_id));
+        return find_next_id(s, BRIEF_IDS, 2 * BRIEF_IDS, &s->next_brief_id);
+}
+
 struct error *sqlite_store_open(const char *path, const char *shown, struct sqlite_store *s)
 {
         s->lock_fd = -1;
-        if (path != NULL)
-                return open_dir(path, shown == NULL ? path : shown, s);
-        TRY(open_database(s, ":memory:"));
-        return create_schema(s);
+        if (path != NULL) {
+                TRY(open_dir(path, shown == NULL ? path : shown, s));
+        } else {
+                TRY(open_database(s, ":memory:"));
+                TRY(create_schema(s));
+        }
+        return find_next_ids(s);
 }
 
 void sqlite_store_close(struct sqlite_store *s)

@@ -2,12 +2,14 @@
 /*
  * What a join costs: agents join through the proxy, each on a connection of its own, at a cluster that
  * asks a stand-in for STS; beside it the crypto floor, measured in the same run. Then once more with a
- * large cluster's state in the store.
+ * large cluster's state in the store. And what the joins leave on the disk of the auth machine, by file.
  *
  *      bench_join [--json] TELEPORT TCTL
  */
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -74,6 +76,37 @@ static struct figures measure(const struct program *cluster, const char *proxy)
         return f;
 }
 
+/* ---- the disk --------------------------------------------------------------------------------------------------- */
+
+/* What is counted, below data_dir: everything whose path begins like this. */
+static const char *const disk_parts[] = { "ca/", "log/events.log", "backend/" };
+
+static double bytes_below(const char *dir, const char *prefix)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s", dir, prefix);
+        AUTO_MEM char *pattern = mem_printf("%s*", path);
+        glob_t found = { 0 };
+        double sum = 0;
+
+        if (glob(pattern, 0, NULL, &found) == 0)
+                for (size_t i = 0; i < found.gl_pathc; i++) {
+                        struct stat st;
+
+                        if (lstat(found.gl_pathv[i], &st) == 0 && S_ISREG(st.st_mode))
+                                sum += (double)st.st_size;
+                }
+        globfree(&found);
+        return sum;
+}
+
+static void read_disk(const struct program *cluster, double bytes[ARRAY_LEN(disk_parts)])
+{
+        AUTO_MEM char *data_dir = mem_printf("%s/data", cluster->dir);
+
+        for (size_t i = 0; i < ARRAY_LEN(disk_parts); i++)
+                bytes[i] = bytes_below(data_dir, disk_parts[i]);
+}
+
 /* ---- the report --------------------------------------------------------------------------------------------------- */
 
 static double sum_of(const struct figures *f, bool with_sts)
@@ -101,13 +134,16 @@ static void print_json_figures(const char *name, const struct figures *f)
                1e3 / sum_of(f, true), ratio_of(f));
 }
 
-static void print_json(const struct figures *empty, const struct figures *full)
+static void print_json(const struct figures *empty, const struct figures *full, const double disk[ARRAY_LEN(disk_parts)])
 {
         printf("{\"bench\":\"join\",\"agents\":%d,\"joins\":%d,\"hosts\":%d,\"tokens\":%d,", CROWD, JOINS, MANY_HOSTS, MANY_TOKENS);
         print_json_figures("empty", empty);
         printf(",");
         print_json_figures("full", full);
-        printf("}\n");
+        printf(",\"disk_bytes_per_join\":{");
+        for (size_t i = 0; i < ARRAY_LEN(disk_parts); i++)
+                printf("%s\"%s\":%.0f", i == 0 ? "" : ",", disk_parts[i], disk[i]);
+        printf("}}\n");
 }
 
 static void print_row(const char *what, const char *unit, double empty, double full)
@@ -115,7 +151,7 @@ static void print_row(const char *what, const char *unit, double empty, double f
         printf("%-28s %10.3f %10.3f  %s\n", what, empty, full, unit);
 }
 
-static void print_table(const struct figures *empty, const struct figures *full)
+static void print_table(const struct figures *empty, const struct figures *full, const double disk[ARRAY_LEN(disk_parts)])
 {
         printf("%-28s %10s %10s\n", "hosts in the store", "none", "100,000");
         print_row("joins", "1/s", empty->per_second, full->per_second);
@@ -128,11 +164,14 @@ static void print_table(const struct figures *empty, const struct figures *full)
         print_row("joins per CPU-second", "1/s", 1e3 / sum_of(empty, false), 1e3 / sum_of(full, false));
         print_row("crypto floor", "ms of CPU", crypto_floor_sum(&empty->floor) * 1e3, crypto_floor_sum(&full->floor) * 1e3);
         print_row("share of the floor", "", ratio_of(empty), ratio_of(full));
+        for (size_t i = 0; i < ARRAY_LEN(disk_parts); i++)
+                printf("%-28s %10.0f %10s  bytes on the disk per join\n", disk_parts[i], disk[i], "");
 }
 
 int main(int argc, char **argv)
 {
         bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
+        double disk_before[ARRAY_LEN(disk_parts)], disk[ARRAY_LEN(disk_parts)];
         struct sts_stub sts;
         struct program cluster;
 
@@ -146,8 +185,14 @@ int main(int argc, char **argv)
         cluster_prepare(&cluster, argv[1 + as_json], dir, &sts);
         AUTO_MEM char *proxy = cluster_start(&cluster);
         cluster_create_token(&cluster, argv[2 + as_json]);
-        struct figures empty = measure(&cluster, proxy);
+        program_stop(&cluster); /* what is in the store's log goes into the store */
+        read_disk(&cluster, disk_before);
+        AUTO_MEM char *proxy_of_empty = cluster_start(&cluster);
+        struct figures empty = measure(&cluster, proxy_of_empty);
         program_stop(&cluster);
+        read_disk(&cluster, disk);
+        for (size_t i = 0; i < ARRAY_LEN(disk_parts); i++)
+                disk[i] = (disk[i] - disk_before[i]) / (WARM_UP + JOINS);
 
         AUTO_MEM char *data_dir = mem_printf("%s/data", cluster.dir);
         fill_cluster(data_dir, MANY_HOSTS, MANY_TOKENS);
@@ -159,8 +204,8 @@ int main(int argc, char **argv)
         sts_stub_stop(&sts);
         bench_dir_remove(dir);
         if (as_json)
-                print_json(&empty, &full);
+                print_json(&empty, &full, disk);
         else
-                print_table(&empty, &full);
+                print_table(&empty, &full, disk);
         return 0;
 }
