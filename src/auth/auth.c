@@ -528,6 +528,18 @@ static void on_untold_logins(void *ctx, uint64_t count)
         audit_untold(ctx, &audit_user_login_failed, count);
 }
 
+static void on_untold_sessions(void *ctx, uint64_t count)
+{
+        log_warn("Refused SSH connections were not told one by one", LOG_INT("count", count));
+        audit_untold(ctx, &audit_session_rejected, count);
+}
+
+static void on_untold_recordings(void *ctx, uint64_t count)
+{
+        log_warn("Recordings that were lost were not told one by one", LOG_INT("count", count));
+        audit_untold(ctx, &audit_session_recording_lost, count);
+}
+
 /* ---- the end ----------------------------------------------------------------------------------------------------------- */
 
 static void on_store_closed(void *ctx)
@@ -542,6 +554,9 @@ static void on_store_closed(void *ctx)
         passwords_free(a->passwords);
         a->passwords = NULL;
         guard_release(&a->guard);
+        event_budget_release(&a->user_events);
+        event_budget_release(&a->host_events);
+        event_budget_release(&a->host_recordings);
         loop_stop(&a->loop);
 }
 
@@ -563,6 +578,10 @@ static void on_outbox_closed(void *ctx)
         a->refusal_log = NULL;
         refusal_log_free(a->login_refusals);
         a->login_refusals = NULL;
+        refusal_log_free(a->recording_refusals);
+        a->recording_refusals = NULL;
+        refusal_log_free(a->session_refusals);
+        a->session_refusals = NULL;
         audit_log_close(a->audit, on_audit_closed, a);
 }
 
@@ -605,6 +624,11 @@ static struct error *start(struct auth *a)
         a->tls_renewal = timer_new(&a->loop, renew_certificate, a);
         a->refusal_log = refusal_log_new(&a->loop, on_untold, a);
         a->login_refusals = refusal_log_new(&a->loop, on_untold_logins, a);
+        a->session_refusals = refusal_log_new(&a->loop, on_untold_sessions, a);
+        a->recording_refusals = refusal_log_new(&a->loop, on_untold_recordings, a);
+        a->user_events = (struct event_budget){ .bytes_per_day = (int64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB, .what = "audit events" };
+        a->host_events = (struct event_budget){ .bytes_per_day = (int64_t)LIMIT_EVENTS_HOST_DAY_MIB * MiB, .what = "audit events" };
+        a->host_recordings = (struct event_budget){ .bytes_per_day = (int64_t)LIMIT_RECORDINGS_HOST_DAY_MIB * MiB, .what = "recordings" };
         a->passwords = passwords_new(&a->loop, password_cost_usual);
         a->outbox = outbox_open(&a->loop, a->store, a->audit, on_outbox, a);
         return NULL;

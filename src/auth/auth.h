@@ -11,6 +11,7 @@
 #include "api/service.h"
 #include "audit/audit.h"
 #include "auth/outbox.h"
+#include "auth/event_budget.h"
 #include "base/map.h"
 #include "base/shares.h"
 #include "join/sts_request.h"
@@ -78,6 +79,9 @@ struct auth {
         struct frontdoor *door;
         struct refusal_log *refusal_log;
         struct refusal_log *login_refusals;
+        struct refusal_log *session_refusals; /* of dials and logins at nodes; by user, or by host where that tells */
+        struct refusal_log *recording_refusals; /* recordings that are none; by host */
+        struct event_budget user_events, host_events, host_recordings; /* bytes a day */
         struct guard guard;            /* against guessing passwords */
         struct passwords *passwords;   /* the work of checking them */
         struct sessions *sessions;     /* connections to nodes that are going on */

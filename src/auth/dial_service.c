@@ -73,11 +73,13 @@ static bool is_refusal(const struct error *err)
 
 static void tell_refusal(struct dial *d, const struct error *err)
 {
-        log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("target", d->target),
-                 LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
-        session_audit_rejected(d->auth, &(struct rejection){ .user = d->user, .login = d->login, .host_id = d->host_id,
-                                                              .hostname = str_is_empty(d->hostname) ? d->target : d->hostname,
-                                                              .client_addr = d->client_addr, .serial = d->cert.serial_hex, .why = err });
+        const struct rejection r = { .user = d->user, .login = d->login, .host_id = d->host_id,
+                                     .hostname = str_is_empty(d->hostname) ? d->target : d->hostname, .client_addr = d->client_addr,
+                                     .serial = d->cert.serial_hex, .why = err };
+
+        if (session_audit_rejected(d->auth, &r))
+                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("target", d->target),
+                         LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
 }
 
 static void refuse(struct dial *d, struct error *err)
@@ -304,6 +306,11 @@ void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
         a->dials.limits = (struct share_limits){ LIMIT_DIALS, LIMIT_DIALS_USER, LIMIT_DIALS_RESERVE, LIMIT_DIALS_RESERVED };
         if (!shares_have_room(&a->dials, d->user)) {
                 finish(d, error_hint(error_new(ERROR_UNAVAILABLE, "too many connections are being made at once"), "try again"));
+                return;
+        }
+        err = session_check_budget(a, d->user, STR(""));
+        if (err != NULL) {
+                finish(d, err);
                 return;
         }
         shares_take(&a->dials, d->user);

@@ -16,6 +16,7 @@
 #include "auth/caller.h"
 #include "auth/hosts.h"
 #include "auth/records.h"
+#include "auth/refusal_log.h"
 #include "auth/sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -167,6 +168,8 @@ static void audit_damage(struct upload *u, const struct error *err)
 {
         struct audit_record r = { 0 };
 
+        if (u->auth->recording_refusals != NULL && !refusal_log_may_tell(u->auth->recording_refusals, str_of(u->host_id)))
+                return;
         audit_begin_upload(u, &r, &audit_session_recording_lost);
         audit_error(&r, err);
         audit_write(u->auth->audit, &r, NULL, NULL);
@@ -320,6 +323,13 @@ static struct error *take_chunk(struct upload *u, const Cteleport__V1__RecordChu
                                  (long long)m->offset);
         if (u->waiting.len + u->writing.len + m->data.len > LIMIT_RECORD_UNACKED)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "more of a recording is sent than is waited for");
+        if (u->auth->host_recordings.bytes_per_day != 0) {
+                AUTO_MEM char *subject = mem_printf("host %s", u->host_id);
+                struct instant now = loop_now(&u->auth->loop);
+
+                TRY(event_budget_check(&u->auth->host_recordings, str_of(subject), now));
+                event_budget_charge(&u->auth->host_recordings, str_of(subject), m->data.len, now);
+        }
         buf_put(&u->waiting, str_of_bytes(m->data.data, m->data.len));
         u->expected += m->data.len;
         return NULL;

@@ -2,6 +2,10 @@
 #include "auth/session_events.h"
 
 #include "auth/hosts.h"
+#include "auth/refusal_log.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/source.h"
 
 enum { CONNECTION_ARENA = 8 * MiB };
 
@@ -207,10 +211,20 @@ static struct error *tell_accepted(struct auth *a, struct connection *c, struct 
         return NULL;
 }
 
+/* A loop of refusals costs whoever makes it nothing, and must not fill the disk. */
+static bool may_tell_rejected(struct auth *a, const char *kind, struct str subject)
+{
+        AUTO_MEM char *key = mem_printf("%s %.*s", kind, STR_ARG(subject));
+
+        return a->session_refusals == NULL || refusal_log_may_tell(a->session_refusals, str_of(key));
+}
+
 static struct error *tell_rejected(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendRejected *m)
 {
         struct audit_record r = { 0 };
 
+        if (!may_tell_rejected(a, "host", str_of(c->record->host_id)))
+                return NULL;
         auth_audit_begin(a, &r, &audit_session_rejected);
         audit_str(&r, "user", str_of(c->record->user));
         audit_str(&r, "login", str_of(m->login));
@@ -500,7 +514,7 @@ struct error *connection_record_tell(struct auth *a, struct connection *c, struc
         }
 }
 
-void session_audit_rejected(struct auth *a, const struct rejection *x)
+bool session_audit_rejected(struct auth *a, const struct rejection *x)
 {
         const struct {
                 const char *key;
@@ -516,11 +530,38 @@ void session_audit_rejected(struct auth *a, const struct rejection *x)
                 { "reason", str_of(x->why->what) },
         };
         struct audit_record r = { 0 };
+        char source[SOURCE_TEXT_MAX];
 
+        source_of(x->client_addr, source);
+        if (!may_tell_rejected(a, str_is_empty(x->user) ? "source" : "user", str_is_empty(x->user) ? str_of(source) : x->user))
+                return false;
         auth_audit_begin(a, &r, &audit_session_rejected);
         for (size_t i = 0; i < ARRAY_LEN(fields); i++)
                 if (!str_is_empty(fields[i].value))
                         audit_str(&r, fields[i].key, fields[i].value);
         audit_error(&r, x->why);
         audit_write(a->audit, &r, NULL, NULL);
+        return true;
+}
+
+/* ---- budgets --------------------------------------------------------------------------------------------------- */
+
+void session_charge(struct auth *a, struct str user, struct str host_id, size_t bytes)
+{
+        AUTO_MEM char *of_user = mem_printf("user %.*s", STR_ARG(user));
+        AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
+
+        event_budget_charge(&a->user_events, str_of(of_user), bytes, loop_now(&a->loop));
+        event_budget_charge(&a->host_events, str_of(of_host), bytes, loop_now(&a->loop));
+}
+
+struct error *session_check_budget(struct auth *a, struct str user, struct str host_id)
+{
+        AUTO_MEM char *of_user = mem_printf("user %.*s", STR_ARG(user));
+        AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
+
+        if (a->user_events.bytes_per_day == 0)
+                return NULL;
+        TRY(event_budget_check(&a->user_events, str_of(of_user), loop_now(&a->loop)));
+        return str_is_empty(host_id) ? NULL : event_budget_check(&a->host_events, str_of(of_host), loop_now(&a->loop));
 }

@@ -43,11 +43,20 @@ void connection_record_end(struct auth *a, struct connection *c, struct store_tx
 /* Adds the connection's own record, or its removal, to t; afterwards c is what the commit will make true. */
 void connection_put(const struct connection *c, struct store_txn *t);
 
-/* Someone who was not let in: session.rejected. user, login, host and what is wrong may be empty. */
+/*
+ * Someone who was not let in: session.rejected. user, login, host and what is wrong may be empty. False: there were too many
+ * of this user (of this address, when the user is not known), and this one is only counted (auth/refusal_log.h).
+ */
 struct rejection {
         struct str user, login, host_id, hostname, client_addr, connection_id, serial;
         const struct error *why;
 };
-void session_audit_rejected(struct auth *a, const struct rejection *r);
+bool session_audit_rejected(struct auth *a, const struct rejection *r);
+
+/* So many bytes about a connection of the user to the host are written down. */
+void session_charge(struct auth *a, struct str user, struct str host_id, size_t bytes);
+
+/* RESOURCE_EXHAUSTED when the user, or the host if one is given, has caused as many audit events as a day has room for. */
+struct error *session_check_budget(struct auth *a, struct str user, struct str host_id) MUST_USE;
 
 #endif

@@ -178,11 +178,12 @@ static void audit_refusal(struct attendance *t, const struct answer *answer)
 
         if (answer->serial != 0)
                 buf_printf(&serial, "%llu", (unsigned long long)answer->serial);
-        session_audit_rejected(t->auth, &(struct rejection){ .user = str_of(m->user), .login = answer->login, .host_id = str_of(m->host_id),
+        bool is_told = session_audit_rejected(t->auth, &(struct rejection){ .user = str_of(m->user), .login = answer->login, .host_id = str_of(m->host_id),
                                                               .hostname = str_of(m->hostname), .client_addr = str_of(m->client_addr),
                                                               .connection_id = str_of(m->connection_id), .serial = buf_str(&serial),
                                                               .why = answer->refusal });
-        log_warn("SSH login refused", LOG_C("user", m->user), LOG_STR("login", answer->login), LOG_C("node_name", m->hostname),
+        if (is_told)
+                log_warn("SSH login refused", LOG_C("user", m->user), LOG_STR("login", answer->login), LOG_C("node_name", m->hostname),
                  LOG_C("remote_addr", m->client_addr), LOG_ERR(answer->refusal));
 }
 
@@ -412,6 +413,9 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
                 free_if_idle(t);
                 return;
         }
+        AUTO_PTR(error) beyond = t->now.record == NULL ? NULL : session_check_budget(t->auth, str_of(t->now.record->user), str_of(t->now.record->host_id));
+        if (beyond != NULL)
+                terminate(t, beyond->what);
         if (has_come_in)
                 recheck(t); /* what changed since it was decided concerned nobody then */
         pump(t);
@@ -451,6 +455,7 @@ static struct error *fill_batch(struct attendance *t, struct store_txn *txn, siz
                         }
                         if (!is_accepted || !t->is_refused)
                                 TRY(connection_record_tell(t->auth, &t->next, txn, up, t->accepted));
+                        session_charge(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id), w->len + LIMIT_EVENT_COST);
                         if (is_accepted)
                                 drop_answer(t);
                         t->next.record->last_seq = up->seq;

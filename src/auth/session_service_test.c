@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/refusal_log.h"
 #include "auth/session_testing.h"
 #include "base/log.h"
 
@@ -747,6 +748,55 @@ static void another_hosts_session_cannot_be_written_over(void **state)
         assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1);
 }
 
+/* ---- loops ------------------------------------------------------------------------------------------------------ */
+
+static void note_untold(void *ctx, uint64_t count)
+{
+        *(uint64_t *)ctx += count;
+}
+
+static void a_loop_of_refused_dials_becomes_a_number(void **state)
+{
+        enum { MORE = 100 };
+        struct world *w = *state;
+        uint64_t untold = 0;
+
+        given_user(w, "bob");
+        w->a.session_refusals = refusal_log_new(&w->a.loop, note_untold, &untold);
+        for (int i = 0; i < LIMIT_REFUSALS_BURST + MORE; i++) {
+                struct dialled d = dial(w, "alice", "web-1", "nobody");
+
+                assert_refused(d.err, ERROR_PERMISSION_DENIED, "");
+        }
+        struct dialled d = dial(w, "bob", "web-1", "nobody");
+        assert_refused(d.err, ERROR_PERMISSION_DENIED, "");
+        assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), LIMIT_REFUSALS_BURST + 1);
+        assert_int_equal(count_events(w, "\"user\":\"bob\""), 1);
+        refusal_log_free(w->a.session_refusals);
+        w->a.session_refusals = NULL;
+        assert_int_equal(untold, MORE);
+}
+
+static void a_user_ends_with_the_budget_of_events(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+
+        given_user(w, "bob");
+        w->a.user_events = (struct event_budget){ .bytes_per_day = 2 * LIMIT_EVENT_COST, .what = "audit events" };
+        w->a.host_events = (struct event_budget){ .bytes_per_day = 1000 * LIMIT_EVENT_COST, .what = "audit events" };
+        given_shell(w, &n);
+        AWAIT(w, n.terminated[0] != '\0');
+        assert_non_null(strstr(n.terminated, "audit events within a day"));
+        leave(&n);
+        struct dialled d = dial(w, "alice", "web-1", "root");
+        assert_refused(d.err, ERROR_RESOURCE_EXHAUSTED, "user alice has caused");
+        d = dial(w, "bob", "web-1", "root");
+        assert_done(d.err);
+        event_budget_release(&w->a.user_events);
+        event_budget_release(&w->a.host_events);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -769,6 +819,8 @@ int main(void)
                 ROW(a_connection_begins_once_and_soon),
                 ROW(hostile_messages_end_their_stream_and_nothing_else),
                 ROW(another_hosts_session_cannot_be_written_over),
+                ROW(a_loop_of_refused_dials_becomes_a_number),
+                ROW(a_user_ends_with_the_budget_of_events),
         };
 #undef ROW
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });

@@ -223,6 +223,11 @@ enum {
         LIMIT_REFUSALS_PER_MINUTE = 60,       /* … and as a rate; the others are counted */
         LIMIT_REFUSALS_BURST_ALL = 5000,      /* the same for all sources together */
         LIMIT_REFUSALS_PER_MINUTE_ALL = 300,
+        LIMIT_EVENTS_USER_DAY_MIB = 256,      /* MiB of audit events of one user's connections, at once, and as much again within a day */
+        LIMIT_EVENTS_HOST_DAY_MIB = 1024,     /* the same of all connections to one host */
+        LIMIT_RECORDINGS_HOST_DAY_MIB = 16 * 1024, /* the same of recordings that one host sends; of one recording LIMIT_RECORDING_MIB, of all what LIMIT_RECORDS_FREE_MIB leaves */
+        LIMIT_EVENT_SUBJECTS = 8192,          /* users and hosts whose budget is counted before those who have recovered are forgotten */
+        LIMIT_EVENT_COST = 1 * KiB,           /* what a message about a connection costs beside its own size: the fields that each event repeats */
         LIMIT_PRESENCE_HELD = 1000,           /* presence streams of hosts that could visit instead: two descriptors of a proxy and 56 KiB here */
         LIMIT_PRESENCE_FORMER = 8,            /* agents remembered that had a host's ID before: a clone that comes back is found out */
         LIMIT_RSA_BITS_MIN = 2048,

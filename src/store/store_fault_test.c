@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -183,6 +184,40 @@ static void a_sync_that_fails_while_the_log_moves_to_the_database_ends_the_proce
                 assert_int_equal(outcome_of(-1, nth, FILLS_THE_LOG), EXIT_FAILURE);
 }
 
+/* ---- space ------------------------------------------------------------------------------------------- */
+
+/* As joins do: an item that stays, and one that is on its way elsewhere, time and again. */
+static void items_that_are_deleted_soon_leave_no_gaps(void **state)
+{
+        enum { ROUNDS = 20, EACH = 100, STAYS = 500, GOES = 900 };
+        AUTO_MEM char *dir = store_bench_dir();
+        AUTO_MEM char *file = mem_printf("%s/sqlite.db", dir);
+        struct store_bench b;
+        char bytes[GOES] = { 0 }, key[64];
+        struct stat st;
+
+        (void)state;
+        assert_null(store_bench_open(&b, (struct store_options){ .type = "sqlite", .path = dir }));
+        for (int round = 0; round < ROUNDS; round++) {
+                struct store_txn *add = store_txn_new(b.store), *drop = store_txn_new(b.store);
+
+                for (int i = 0; i < EACH; i++) {
+                        snprintf(key, sizeof key, "/hosts/%d-%d", round, i);
+                        store_txn_put(add, str_of(key), str_of_bytes(bytes, STAYS), never);
+                        snprintf(key, sizeof key, "/way/%d-%d", round, i);
+                        store_txn_put_brief(add, str_of(key), str_of_bytes(bytes, GOES));
+                        store_txn_delete(drop, str_of(key));
+                }
+                assert_null(store_bench_commit(&b, add, NULL));
+                assert_null(store_bench_commit(&b, drop, NULL));
+        }
+        store_bench_close(&b);
+        assert_int_equal(stat(file, &st), 0);
+        print_message("%lld bytes for each that stays\n", (long long)st.st_size / (ROUNDS * EACH));
+        assert_true(st.st_size < ROUNDS * EACH * STAYS * 3 / 2);
+        store_bench_remove(dir);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -190,6 +225,7 @@ int main(void)
                 cmocka_unit_test(a_failed_write_or_sync_ends_the_process_unacknowledged),
                 cmocka_unit_test(a_sync_that_fails_while_the_log_moves_to_the_database_ends_the_process),
                 cmocka_unit_test(a_full_disk_refuses_writes_and_loses_nothing),
+                cmocka_unit_test(items_that_are_deleted_soon_leave_no_gaps),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
