@@ -548,6 +548,9 @@ bool session_audit_rejected(struct auth *a, const struct rejection *x)
 
 void session_charge(struct auth *a, struct str user, struct str host_id, size_t bytes)
 {
+        if (a->user_events.bytes_per_day == 0)
+                return;
+
         AUTO_MEM char *of_user = mem_printf("user %.*s", STR_ARG(user));
         AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
 
