@@ -29,6 +29,7 @@ enum child_message_kind {
         CHILD_SENT_SSHD_START,   /* ssh: start an sshd for the connection `name` */
         CHILD_SENT_SSHD_STOP,    /* ssh: end it */
         CHILD_SENT_HELPER_CHECK, /* ssh: is process `number` a helper of the connection `name`? Its pidfd comes with it */
+        CHILD_SENT_AWS_SIGN,     /* instance: start a process that signs for one join; number comes back with its socket */
         CHILD_MESSAGE_KINDS
 };
 

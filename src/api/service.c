@@ -220,6 +220,10 @@ static void obey(struct service *s, const control_message *control, int fd)
                 take_log(fd);
                 return;
         }
+        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGNER && events->on_signer != NULL) {
+                events->on_signer(s->ctx, control->number, fd, control->text);
+                return;
+        }
         if (is_about_sshd(control->kind) && events->on_sshd != NULL) {
                 events->on_sshd(s->ctx, control, fd);
                 return;
@@ -314,6 +318,8 @@ static enum child_message_kind kind_of(Cteleport__Internal__V1__Control__Kind ki
                 return CHILD_SENT_SSHD_STOP;
         case CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK:
                 return CHILD_SENT_HELPER_CHECK;
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGN:
+                return CHILD_SENT_AWS_SIGN;
         default:
                 bug("a service does not send messages of kind %d", (int)kind);
         }

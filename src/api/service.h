@@ -24,6 +24,8 @@ struct service_events {
         void (*on_link)(void *ctx, const char *name, int fd);
         /* The files of https_keypairs changed; pairs are borrowed until it returns. */
         void (*on_keypairs)(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count);
+        /* The process that was asked for with AWS_SIGN and this number: fd is owned, or -1 and text says why there is none. */
+        void (*on_signer)(void *ctx, int64_t number, int fd, const char *text);
         /* About an sshd or a helper (SSHD_*, HELPER_CHECKED): control is borrowed, fd owned, or -1 when none came. */
         void (*on_sshd)(void *ctx, const Cteleport__Internal__V1__Control *control, int fd);
 };

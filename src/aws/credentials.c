@@ -45,7 +45,6 @@ void resolve_finish(struct aws_resolve *a, struct error *err)
         aws_settings_release(&a->settings);
         imds_free(a->imds);
         http_client_free(a->http);
-        http_client_unload(); /* the next resolution may be a day away */
         timer_free(a->pause);
         free(a->described);
         free(a->home);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "aws/sign_message.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "aws/identity_request.h"
@@ -54,6 +55,19 @@ struct error *aws_sign_request_parse(struct str packet, struct aws_sign_request 
 
 /* ---- answer -------------------------------------------------------------------------------------- */
 
+/* In the order of the packet, behind the request. */
+static const struct {
+        size_t offset, max;
+} texts[] = {
+        { offsetof(struct aws_sign_answer, source), AWS_SIGN_TEXT },
+        { offsetof(struct aws_sign_answer, region), AWS_SIGN_SHORT_TEXT },
+        { offsetof(struct aws_sign_answer, region_source), AWS_SIGN_SHORT_TEXT },
+        { offsetof(struct aws_sign_answer, sts_host), AWS_SIGN_SHORT_TEXT },
+        { offsetof(struct aws_sign_answer, error), AWS_SIGN_TEXT },
+        { offsetof(struct aws_sign_answer, hint), AWS_SIGN_TEXT },
+        { offsetof(struct aws_sign_answer, cause), AWS_SIGN_TEXT },
+};
+
 static void put_text(struct buf *out, struct str text, size_t max)
 {
         const size_t len = text.len < max ? text.len : max;
@@ -65,7 +79,6 @@ static void put_text(struct buf *out, struct str text, size_t max)
 
 void aws_sign_answer_put(struct buf *out, const struct aws_sign_answer *a)
 {
-        const struct str texts[] = { a->source, a->region, a->region_source, a->sts_host, a->error, a->hint };
         const size_t warnings = a->warning_count < AWS_SIGN_WARNINGS ? a->warning_count : AWS_SIGN_WARNINGS;
 
         buf_put_u8(out, VERSION);
@@ -73,9 +86,9 @@ void aws_sign_answer_put(struct buf *out, const struct aws_sign_answer *a)
         buf_put_u8(out, (uint8_t)warnings);
         put_text(out, a->request, LIMIT_STS_REQUEST);
         for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-                put_text(out, texts[i], AWS_SIGN_TEXT);
+                put_text(out, *(const struct str *)(const void *)((const char *)a + texts[i].offset), texts[i].max);
         for (size_t i = 0; i < warnings; i++)
-                put_text(out, a->warnings[i], AWS_SIGN_TEXT);
+                put_text(out, a->warnings[i], AWS_SIGN_SHORT_TEXT);
 }
 
 static struct error *take_text(struct str *left, size_t max, struct str *ret)
@@ -111,12 +124,11 @@ struct error *aws_sign_answer_parse(struct str packet, struct aws_sign_answer *r
                 return malformed("its number of warnings");
 
         struct str left = str_of_bytes(packet.ptr + 3, packet.len - 3);
-        struct str *texts[] = { &a.source, &a.region, &a.region_source, &a.sts_host, &a.error, &a.hint };
         TRY(take_text(&left, LIMIT_STS_REQUEST, &a.request));
         for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-                TRY(take_text(&left, AWS_SIGN_TEXT, texts[i]));
+                TRY(take_text(&left, texts[i].max, (struct str *)(void *)((char *)&a + texts[i].offset)));
         for (size_t i = 0; i < a.warning_count; i++)
-                TRY(take_text(&left, AWS_SIGN_TEXT, &a.warnings[i]));
+                TRY(take_text(&left, AWS_SIGN_SHORT_TEXT, &a.warnings[i]));
         if (left.len > 0)
                 return malformed("something follows it");
         if ((a.code == 0) != (a.request.len > 0) || (a.code == 0) != (a.error.len == 0))

@@ -88,14 +88,14 @@ static void refuses_hostile_answers(void **state)
 {
 #define EMPTY "\0\0"
         static const struct str table[] = {
-                STR("\0\0\0\0\1x" EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY),         /* version */
-                STR("\1\x11\0" EMPTY EMPTY EMPTY EMPTY EMPTY "\0\1x" EMPTY),    /* code */
-                STR("\1\0\x11\0\1x" EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY),       /* warnings */
-                STR("\1\0\0" EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY),        /* neither */
-                STR("\1\0\0\0\1x" EMPTY EMPTY EMPTY EMPTY "\0\1x" EMPTY),       /* both */
-                STR("\1\7\0\0\1x" EMPTY EMPTY EMPTY EMPTY "\0\1x" EMPTY),       /* both */
-                STR("\1\0\0\0\1\0" EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY),        /* a NUL */
-                STR("\1\0\0\xff\xffx" EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY),     /* a length */
+                STR("\0\0\0\0\1x" EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY),         /* version */
+                STR("\1\x11\0" EMPTY EMPTY EMPTY EMPTY EMPTY "\0\1x" EMPTY EMPTY),    /* code */
+                STR("\1\0\x11\0\1x" EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY),       /* warnings */
+                STR("\1\0\0" EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY),        /* neither */
+                STR("\1\0\0\0\1x" EMPTY EMPTY EMPTY EMPTY "\0\1x" EMPTY EMPTY),       /* both */
+                STR("\1\7\0\0\1x" EMPTY EMPTY EMPTY EMPTY "\0\1x" EMPTY EMPTY),       /* both */
+                STR("\1\0\0\0\1\0" EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY),        /* a NUL */
+                STR("\1\0\0\xff\xffx" EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY),     /* a length */
         };
         struct aws_sign_answer read;
 

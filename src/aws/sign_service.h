@@ -9,11 +9,14 @@
 #include "aws/credentials.h"
 
 /*
- * Reads one request, resolves credentials, signs, answers; returns when that is done or the client is gone.
+ * Waits for one request, TIMEOUT_AWS_SIGN_REQUEST at most, resolves credentials, signs, answers; returns when that is
+ * done, the client is gone, TIMEOUT_AWS_SIGN has passed since the request or SIGTERM has come. A credential_process
+ * that runs then is killed with all that it has started.
  *
  * fd  SOCK_SEQPACKET; borrowed
  *
- * INVALID_ARGUMENT: what came is no request; it gets no answer. Why credentials could not be resolved is an answer.
+ * INVALID_ARGUMENT: what came is no request; it gets no answer. DEADLINE_EXCEEDED: nothing came. Why credentials could
+ * not be resolved is an answer, not an error.
  */
 struct error *aws_sign_serve(int fd, const struct aws_resolve_options *options) MUST_USE;
 

@@ -50,6 +50,10 @@ enum {
         PACE_MUX_LOOK = 2 * 1000,            /* whether such a connection has become useless: logged out, or past the certificate's end */
         TIMEOUT_IMDS = 1000,                 /* connect or answer of the instance metadata service */
         TIMEOUT_CREDENTIAL_PROCESS = 60 * 1000,
+        TIMEOUT_AWS_SIGN_REQUEST = 90 * 1000, /* until the process that signs for a join is asked: it is started before the connection stands */
+        TIMEOUT_AWS_SIGN = 60 * 1000,        /* then, until it has answered: no join waits for longer */
+        TIMEOUT_AWS_SIGN_STOP = 2 * 1000,    /* told to end, until it is killed */
+        PACE_AWS_SIGN = 1000,                /* between processes that sign for joins, beyond LIMIT_AWS_SIGN_BURST */
         TIMEOUT_CONTAINER = 2 * 1000,        /* connect to a container's credentials endpoint; its answer twice that */
         PACE_CONTAINER = 1000,               /* it is asked again after this */
         TIMEOUT_STORE_MARKER = 10 * 1000,    /* the marker lags at most this far behind a busy store */
@@ -178,6 +182,7 @@ enum {
         LIMIT_RPC_DEPTH = 16,                 /* nesting of protobuf messages */
         LIMIT_RPC_FIELDS = 256 * KiB,         /* fields and list items of one message: bounds the work, memory has its own */
         LIMIT_STS_REQUEST = 16 * KiB,         /* the serialized request of a joining host */
+        LIMIT_AWS_SIGN_BURST = 8,             /* processes that sign for joins, started one after the other without a pause */
         LIMIT_STS_HEADERS = 32,
         LIMIT_STS_HEADER_VALUE = 8 * KiB,     /* session tokens are commonly below 4 KiB */
         LIMIT_STS_ANSWER = 64 * KiB,          /* headers and body */

@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/identity_message.h"
-#include "net/http_client.h"
 #include "net/socket.h"
 
 enum { PUBLIC_KEY_MAX = 4 * KiB, NAMES_ARENA_MAX = 64 * KiB };
@@ -204,7 +203,6 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         instance_show_state(i);
         instance_tell_labels(i);
         /* What joining needed is not needed for a long time: an idle agent is to be small. */
-        http_client_unload();
         malloc_trim(0);
 }
 

@@ -385,7 +385,14 @@ static void on_link(void *ctx, const char *name, int fd)
                 timer_start(i->wait, MILLISECONDS(1));
 }
 
-static const struct service_events service_events = { .on_stop = on_stop, .on_drain = on_stop, .on_link = on_link };
+static void on_signer(void *ctx, int64_t number, int fd, const char *text)
+{
+        member_take_signer(ctx, number, fd, text);
+}
+
+static const struct service_events service_events = {
+        .on_stop = on_stop, .on_drain = on_stop, .on_link = on_link, .on_signer = on_signer,
+};
 
 /* ---- main ------------------------------------------------------------------------------------------ */
 
@@ -542,6 +549,7 @@ static void tear_down(struct instance *i)
         labels_free(i->labels);
         instance_hang_up(i);
         error_free(i->join_err);
+        aws_sign_client_free(i->signer);
         conversation_release(&i->at);
         timer_free(i->wait);
         timer_free(i->renewal);

@@ -84,6 +84,8 @@ struct instance {
         struct connect *connect;
         struct join_client *join;
         struct join_client_options join_options;
+        struct aws_sign_client *signer; /* of the process that signs for the join at hand; NULL: not asked for */
+        int64_t signer_number;          /* of the last one that was asked for */
         uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE]; /* of the connection to join on */
         size_t legacy_slot;      /* the older service gives one role at a time */
         bool is_suspect;         /* the cluster refused our identity: try joining again */
@@ -141,6 +143,8 @@ void instance_plan_renewal(struct instance *i);
 /* ---- member.c: joining and connecting ------------------------------------------------------------------ */
 
 void member_join(struct instance *i);
+/* The process that was asked for is there (fd is owned), or will not be, and why. */
+void member_take_signer(struct instance *i, int64_t number, int fd, const char *why);
 void member_connect(struct instance *i);
 
 /* ---- certify.c: certificates of the roles, then presence --------------------------------------------------- */

@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "net/http_client.h"
 #include "net/socket.h"
+#include "os/fdpass.h"
 
 /* The words that operators of such agents look for in the log. */
 static const char *const events_of_attempt[] = {
@@ -22,12 +22,51 @@ static const char *const events_of_success[] = {
 
 static void try_way(struct instance *i);
 
+/* ---- who signs --------------------------------------------------------------------------------------- */
+
+/*
+ * AWS credentials are not for a process that meets the network: the supervisor starts one that looks for them and signs
+ * for one join. It starts up while this one connects.
+ */
+static void drop_signer(struct instance *i)
+{
+        aws_sign_client_free(i->signer);
+        i->signer = i->join_options.signer = NULL;
+}
+
+static void ask_for_signer(struct instance *i)
+{
+        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+        bool is_unused = i->signer != NULL && !aws_sign_client_has_asked(i->signer);
+
+        if (is_unused || !str_equal(str_of(i->join_options.method), STR("iam")))
+                return;
+        drop_signer(i);
+        i->signer = i->join_options.signer = aws_sign_client_new(&i->loop);
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGN;
+        control.number = ++i->signer_number;
+        service_say(i->service, &control);
+}
+
+void member_take_signer(struct instance *i, int64_t number, int fd, const char *why)
+{
+        if (i->signer == NULL || number != i->signer_number) {
+                fd_close_at(&fd); /* of a join that is over */
+                return;
+        }
+        if (fd >= 0)
+                aws_sign_client_connect(i->signer, fd);
+        else
+                aws_sign_client_fail(i->signer, error_new(ERROR_UNAVAILABLE, "%s", why));
+}
+
 /* ---- joining --------------------------------------------------------------------------------------- */
 
 static void forget_join(struct instance *i)
 {
         error_free(i->join_err);
         i->join_err = NULL;
+        drop_signer(i);
         instance_hang_up(i);
 }
 
@@ -50,6 +89,7 @@ static void join_failed(struct instance *i, struct error *err)
         struct error *whole = i->join_err;
         i->join_err = NULL;
         i->is_suspect = false; /* next time the old identity gets its chance, if there is one */
+        drop_signer(i);
         instance_failed(i, whole);
 }
 
@@ -62,6 +102,7 @@ static void next_way(struct instance *i, struct error *err)
                 return;
         }
         add_join_error(i, err);
+        drop_signer(i); /* it may have waited for long; the next connection that stands asks for another */
         i->way++;
         try_way(i);
 }
@@ -79,14 +120,14 @@ static bool is_trouble_with_connection(const struct error *err)
         }
 }
 
-static void tell_aws(const struct aws_resolution *aws)
+static void tell_aws(const struct aws_sign_answer *aws)
 {
-        if (aws->source == NULL)
+        if (str_is_empty(aws->source))
                 return;
         for (size_t n = 0; n < aws->warning_count; n++)
-                log_warn("AWS configuration", LOG_C("warning", aws->warnings[n]));
-        log_info("Proved the AWS identity of this host", LOG_C("credentials", aws->source), LOG_C("region", aws->region),
-                 LOG_C("region_source", aws->region_source), LOG_C("sts_host", aws->sts.name));
+                log_warn("AWS configuration", LOG_STR("warning", aws->warnings[n]));
+        log_info("Proved the AWS identity of this host", LOG_STR("credentials", aws->source), LOG_STR("region", aws->region),
+                 LOG_STR("region_source", aws->region_source), LOG_STR("sts_host", aws->sts_host));
 }
 
 static void on_joined(void *ctx, struct join_outcome *o, struct error *err);
@@ -98,17 +139,19 @@ static void start_legacy_role(struct instance *i)
                         break;
         }
         if (i->legacy_slot == SLOT_COUNT) {
+                drop_signer(i);
                 instance_hang_up(i);
                 member_connect(i);
                 return;
         }
         i->join_options.legacy_role = i->slots[i->legacy_slot].role;
+        ask_for_signer(i);
         i->join = join_client_start(&i->loop, i->rpc, &i->join_options, on_joined, i);
 }
 
 static void finish_join(struct instance *i, enum slot_index slot, struct join_outcome *o)
 {
-        tell_aws(&o->aws);
+        tell_aws(&o->aws.answer);
         instance_tell_skew(i, o->clock_skew);
         instance_take_identity(i, slot, &o->identity);
         if (slot == SLOT_INSTANCE) {
@@ -184,6 +227,7 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
                 log_warn("Joining a cluster without verifying its certificate (--insecure)",
                          LOG_C("server", way->address));
         conversation_enter(&i->at, INSTANCE_JOIN);
+        ask_for_signer(i);
         i->join_options.trust = connect_way_trust(way);
         i->join_options.is_auth = way->route == ROUTE_AUTH && way->proof == PROOF_PIN;
         bool is_bound = tls_channel_binding(tls, i->channel_binding);
@@ -223,6 +267,8 @@ void member_join(struct instance *i)
         if (i->told[true] == NULL)
                 log_info("Joining the cluster with a secure token.", LOG_C("method", i->join_options.method));
         i->way = 0;
+        if (i->told[true] == NULL) /* while the cluster cannot be reached, no process is started for nothing */
+                ask_for_signer(i);
         try_way(i);
 }
 

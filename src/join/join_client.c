@@ -2,6 +2,7 @@
 #include "join/join_client.h"
 
 #include "aws/identity_request.h"
+#include "aws/sign_client.h"
 #include "base/bug.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -17,7 +18,7 @@ enum state {
         START,
         AWAIT_INIT,
         AWAIT_CHALLENGE,
-        AWAIT_CREDENTIALS,
+        AWAIT_SIGNATURE,
         AWAIT_RESULT,
         AWAIT_LEGACY_CHALLENGE,
         AWAIT_LEGACY_CERTS,
@@ -29,12 +30,12 @@ static const struct conversation_state states[] = {
         [START] = { "start", SECONDS(0), TO(AWAIT_INIT) | TO(AWAIT_LEGACY_CHALLENGE) | TO(AWAIT_END) },
         [AWAIT_INIT] = { "await init", MILLISECONDS(TIMEOUT_RPC),
                          TO(AWAIT_CHALLENGE) | TO(AWAIT_RESULT) | TO(AWAIT_LEGACY_CHALLENGE) | TO(AWAIT_END) },
-        [AWAIT_CHALLENGE] = { "await challenge", MILLISECONDS(TIMEOUT_RPC), TO(AWAIT_CREDENTIALS) | TO(AWAIT_END) },
-        [AWAIT_CREDENTIALS] = { "await credentials", MILLISECONDS(TIMEOUT_JOIN),
+        [AWAIT_CHALLENGE] = { "await challenge", MILLISECONDS(TIMEOUT_RPC), TO(AWAIT_SIGNATURE) | TO(AWAIT_END) },
+        [AWAIT_SIGNATURE] = { "await signature", MILLISECONDS(TIMEOUT_JOIN),
                                 TO(AWAIT_RESULT) | TO(AWAIT_LEGACY_CERTS) | TO(AWAIT_END) },
         [AWAIT_RESULT] = { "await result", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_END) },
         [AWAIT_LEGACY_CHALLENGE] = { "await legacy challenge", MILLISECONDS(TIMEOUT_RPC),
-                                     TO(AWAIT_CREDENTIALS) | TO(AWAIT_END) },
+                                     TO(AWAIT_SIGNATURE) | TO(AWAIT_END) },
         [AWAIT_LEGACY_CERTS] = { "await legacy certificates", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_END) },
         /* The result, or a reason to give up, is there; the stream only has to close. */
         [AWAIT_END] = { "await end", MILLISECONDS(TIMEOUT_JOIN_GOODBYE), 0 },
@@ -49,13 +50,12 @@ struct join_client {
 
         struct conversation at;
         struct rpc_client_call *call;    /* open until its on_done */
-        struct aws_resolve *resolve;     /* under way until its done */
+        bool is_signing;                 /* by options->signer, until its done */
         bool is_legacy;
         bool is_decided;                 /* outcome or err is final; what is open is being closed */
         struct host_keys keys;
         bool has_proof;                  /* was sent */
         uint8_t proof[JOIN_PROOF_SIZE];
-        struct buf challenge;
         struct buf legacy_host_id;       /* what the older service is told; empty with the newer one */
         struct join_outcome outcome;
         struct error *err;
@@ -64,18 +64,17 @@ struct join_client {
 void join_outcome_release(struct join_outcome *o)
 {
         host_identity_release(&o->identity);
-        aws_resolution_release(&o->aws);
+        aws_signed_release(&o->aws);
         *o = (struct join_outcome){ 0 };
 }
 
 /* Ends the conversation once nothing that it asked is still to answer. */
 static void settle(struct join_client *j)
 {
-        if (!j->is_decided || j->call != NULL || j->resolve != NULL)
+        if (!j->is_decided || j->call != NULL || j->is_signing)
                 return;
         conversation_release(&j->at);
         host_keys_release(&j->keys);
-        buf_release(&j->challenge);
         buf_release(&j->legacy_host_id);
         if (j->err != NULL)
                 j->done(j->ctx, NULL, j->err);
@@ -96,8 +95,8 @@ static void decide(struct join_client *j, struct error *err)
         }
         if (j->call != NULL)
                 rpc_client_cancel(j->call);
-        if (j->resolve != NULL)
-                aws_resolve_cancel(j->resolve);
+        if (j->is_signing)
+                aws_sign_client_cancel(j->options->signer);
 }
 
 /* Tells the server why this host stops, so that its audit log has the reason, and waits for the stream to end. */
@@ -120,17 +119,29 @@ static void give_up(struct join_client *j, Teleport__Join__V1__GivingUp__Reason 
         conversation_enter(&j->at, AWAIT_END);
 }
 
+/*
+ * A fault of this host. What kind of fault its credentials have (NOT_FOUND: a profile, UNAVAILABLE: metadata) is in the
+ * words; as the code of a join it would read as the cluster's answer.
+ */
+static struct error *not_proven(struct error *err)
+{
+        if (err->code != ERROR_CANCELLED)
+                err->code = ERROR_FAILED_PRECONDITION;
+        return error_wrap(err, "this host cannot prove its AWS identity");
+}
+
 static void on_expired(void *ctx)
 {
         struct join_client *j = ctx;
         struct error *err = error_new(ERROR_DEADLINE_EXCEEDED, "the join got no answer in time (%s)",
                                       conversation_state_name(&j->at));
-        if (j->at.state == AWAIT_CREDENTIALS && !j->is_decided)
-                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED, err);
+        if (j->at.state == AWAIT_SIGNATURE && !j->is_decided)
+                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED,
+                        not_proven(err));
         else
                 decide(j, err);
-        if (j->resolve != NULL)
-                aws_resolve_cancel(j->resolve);
+        if (j->is_signing)
+                aws_sign_client_cancel(j->options->signer);
         settle(j);
 }
 
@@ -241,68 +252,65 @@ static struct error *bind_proof(const struct join_client *j, char ret[JOIN_BINDI
 }
 
 /* C3: the proof. */
-static struct error *send_proof(struct join_client *j, const struct aws_resolution *aws)
+static struct error *send_proof(struct join_client *j, struct str proof)
 {
-        AUTO(buf) proof = BUF_MAX(LIMIT_STS_REQUEST);
-        char binding[JOIN_BINDING_SIZE + 1];
-        TRY(bind_proof(j, binding));
-        struct error *err = aws_identity_request(aws, buf_str(&j->challenge), str_of(binding), loop_wall(j->loop), &proof);
-        if (err == NULL) {
-                sha256(buf_str(&proof), j->proof);
-                j->has_proof = true;
-        }
-        if (err == NULL && j->is_legacy)
-                err = legacy_send_request(j->call, j->options, buf_str(&j->legacy_host_id), &j->keys, buf_str(&proof));
-        else if (err == NULL) {
-                Teleport__Join__V1__IAMChallengeSolution iam = TELEPORT__JOIN__V1__IAMCHALLENGE_SOLUTION__INIT;
-                Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
-                Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
-                iam.sts_identity_request = (ProtobufCBinaryData){ proof.len, (uint8_t *)proof.ptr };
-                solution.payload_case = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION;
-                solution.iam_challenge_solution = &iam;
-                request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_SOLUTION;
-                request.solution = &solution;
-                rpc_client_send(j->call, &request.base);
-        }
-        if (proof.ptr != NULL)
-                wipe(proof.ptr, proof.room);
-        return err;
+        sha256(proof, j->proof);
+        j->has_proof = true;
+        if (j->is_legacy)
+                return legacy_send_request(j->call, j->options, buf_str(&j->legacy_host_id), &j->keys, proof);
+        Teleport__Join__V1__IAMChallengeSolution iam = TELEPORT__JOIN__V1__IAMCHALLENGE_SOLUTION__INIT;
+        Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
+        Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
+        iam.sts_identity_request = (ProtobufCBinaryData){ proof.len, (uint8_t *)(uintptr_t)proof.ptr };
+        solution.payload_case = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION;
+        solution.iam_challenge_solution = &iam;
+        request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_SOLUTION;
+        request.solution = &solution;
+        rpc_client_send(j->call, &request.base);
+        return NULL;
 }
 
-static void on_credentials(void *ctx, struct aws_resolution *r, struct error *err)
+static void on_signed(void *ctx, struct aws_signed *s, struct error *err)
 {
         struct join_client *j = ctx;
-        j->resolve = NULL;
+        j->is_signing = false;
         if (j->is_decided) {
                 error_free(err);
                 settle(j);
                 return;
         }
         if (err == NULL)
-                err = send_proof(j, r);
+                err = send_proof(j, s->answer.request);
         if (err == NULL) {
-                aws_credentials_release(&r->credentials);
-                j->outcome.aws = *r;
-                *r = (struct aws_resolution){ 0 };
+                j->outcome.aws = *s;
+                *s = (struct aws_signed){ 0 };
                 conversation_enter(&j->at, j->is_legacy ? AWAIT_LEGACY_CERTS : AWAIT_RESULT);
                 return;
         }
-        give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED,
-                error_wrap(err, "this host cannot prove its AWS identity"));
+        give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED, not_proven(err));
         settle(j);
+}
+
+static struct error *ask_signer(struct join_client *j, struct str challenge)
+{
+        char binding[JOIN_BINDING_SIZE + 1];
+        TRY(aws_check_challenge(challenge));
+        TRY(bind_proof(j, binding));
+        if (j->options->signer == NULL)
+                return not_proven(error_new(ERROR_FAILED_PRECONDITION, "no process looks for its AWS credentials"));
+        j->is_signing = true;
+        aws_sign_client_ask(j->options->signer, challenge, str_of(binding), on_signed, j);
+        return NULL;
 }
 
 /* S2: what to sign. */
 static void take_challenge(struct join_client *j, struct str challenge)
 {
-        struct error *err = aws_check_challenge(challenge);
-        if (err != NULL) {
+        struct error *err = ask_signer(j, challenge);
+        if (err != NULL)
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED, err);
-                return;
-        }
-        buf_put(&j->challenge, challenge);
-        conversation_enter(&j->at, AWAIT_CREDENTIALS);
-        j->resolve = aws_resolve_start(j->loop, &(struct aws_resolve_options){ 0 }, on_credentials, j);
+        else
+                conversation_enter(&j->at, AWAIT_SIGNATURE);
 }
 
 /* C4, and the same of the older service: verifies what came with S4 before anything of it is believed. */
@@ -484,7 +492,7 @@ struct join_client *join_client_start(struct loop *l, struct rpc_client *client,
         struct join_client *j = NEW(struct join_client);
         *j = (struct join_client){
                 .loop = l, .client = client, .options = options, .done = done, .ctx = ctx,
-                .challenge = BUF_MAX(LIMIT_NAME), .legacy_host_id = BUF_MAX(LIMIT_NAME),
+                .legacy_host_id = BUF_MAX(LIMIT_NAME),
         };
         conversation_init(&j->at, l, states, START, on_expired, j);
         if (options->trust == JOIN_TRUST_NONE) {

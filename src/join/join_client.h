@@ -3,14 +3,14 @@
  * The host's side of joining a cluster: one conversation over a gRPC connection that ends with a
  * verified identity or with a reason. Steps are numbered in docs/protocols/join.md.
  *
- *   START ─C1→ AWAIT_INIT ─S1, C2→ AWAIT_CHALLENGE ─S2→ AWAIT_CREDENTIALS ─C3→ AWAIT_RESULT ─S4→ AWAIT_END
+ *   START ─C1→ AWAIT_INIT ─S1, C2→ AWAIT_CHALLENGE ─S2→ AWAIT_SIGNATURE ─C3→ AWAIT_RESULT ─S4→ AWAIT_END
  *                 │                (method token: straight to AWAIT_RESULT)
- *                 └ UNIMPLEMENTED: AWAIT_LEGACY_CHALLENGE → AWAIT_CREDENTIALS → AWAIT_LEGACY_CERTS
+ *                 └ UNIMPLEMENTED: AWAIT_LEGACY_CHALLENGE → AWAIT_SIGNATURE → AWAIT_LEGACY_CERTS
  */
 #ifndef JOIN_JOIN_CLIENT_H
 #define JOIN_JOIN_CLIENT_H
 
-#include "aws/credentials.h"
+#include "aws/sign_client.h"
 #include "join.pb-c.h"
 #include "join/host_identity.h"
 #include "rpc/rpc.h"
@@ -32,6 +32,7 @@ struct join_client_options {
         struct str channel_binding;    /* of the connection (RFC 9266); empty: it has none */
         const char *token_name;        /* of method token: a secret */
         const char *method;            /* "iam" or "token"; the server must agree */
+        struct aws_sign_client *signer; /* method iam: who proves this host's AWS identity; used up by the join */
         const char *host_name;
         const char *const *principals; /* NULL-terminated or NULL: further names and addresses of this host */
         const char *const *dns_names;  /* the same */
@@ -47,14 +48,15 @@ struct join_outcome {
         struct host_identity identity;
         struct duration clock_skew; /* how far the cluster's clock is ahead of ours, by the certificate */
         bool was_legacy;
-        struct aws_resolution aws;  /* method iam: what was found, for the log; without the credentials */
+        struct aws_signed aws;      /* method iam: by which credentials, for the log */
 };
 void join_outcome_release(struct join_outcome *o);
 
 /*
  * Joins over `client` (borrowed until done has run). Options are borrowed until done has run, too.
  * done comes exactly once, from the loop: with an outcome (to keep parts of it, copy and zero them), or
- * with an error (owned): the server's refusal as it words it, or what this host found wrong.
+ * with an error (owned): the server's refusal as it words it, or what this host found wrong. That this host cannot prove
+ * its AWS identity is FAILED_PRECONDITION, whatever the reason: its code says nothing of the token or the connection.
  */
 struct join_client;
 struct join_client *join_client_start(struct loop *l, struct rpc_client *client,

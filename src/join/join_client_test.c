@@ -2,7 +2,11 @@
 #include "join/join_client.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "aws/sign_service.h"
 #include "join/identity_testing.h"
 #include "join_legacy.pb-c.h"
 #include "loop/loop.h"
@@ -17,6 +21,7 @@ struct fixture {
         struct rpc_server_conn *server;
         struct rpc_client *client;
         struct join_client_options options;
+        pid_t signer_pid;            /* of the process that signs */
 
         const char *method;          /* of the token */
         const char *challenge;
@@ -280,6 +285,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
+        aws_sign_client_free(f->options.signer);
+        if (f->signer_pid > 0)
+                assert_int_equal(waitpid(f->signer_pid, NULL, 0), f->signer_pid);
         join_outcome_release(&f->outcome);
         error_free(f->err);
         fake_cluster_release(&f->cluster);
@@ -288,8 +296,25 @@ static int tear_down(void **state)
         return 0;
 }
 
+/* What the supervisor does: another process looks for credentials, of which this one has none. */
+static void start_signer(struct fixture *f)
+{
+        int pair[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        f->signer_pid = fork();
+        if (f->signer_pid == 0) {
+                close(pair[0]);
+                struct error *err = aws_sign_serve(pair[1], &(struct aws_resolve_options){ 0 });
+                _exit(err != NULL);
+        }
+        close(pair[1]);
+        f->options.signer = aws_sign_client_new(&f->loop);
+        aws_sign_client_connect(f->options.signer, pair[0]);
+}
+
 static struct join_client *begin(struct fixture *f)
 {
+        start_signer(f);
         int a, b;
         must(socket_pair(&a, &b));
         f->server = rpc_serve(&f->loop, socket_stream(&f->loop, a),
@@ -318,7 +343,7 @@ static void joins_with_its_aws_identity(void **state)
         assert_true(str_equal(f->outcome.identity.host_id, STR(HOST_ID)));
         assert_true(str_equal(f->outcome.identity.role, STR("Instance")));
         assert_in_range(duration_ms(f->outcome.clock_skew) + 2000, 0, 4000);
-        assert_null(f->outcome.aws.credentials.secret_access_key.ptr);
+        assert_true(str_equal(f->outcome.aws.answer.region, STR("eu-west-1")));
 }
 
 static void joins_with_a_secret_token(void **state)
@@ -356,8 +381,31 @@ static void tells_the_server_that_it_has_no_credentials(void **state)
         unsetenv("AWS_ACCESS_KEY_ID");
         unsetenv("AWS_SECRET_ACCESS_KEY");
         join(f);
-        assert_non_null(f->err);
+        must_fail(f->err, ERROR_FAILED_PRECONDITION);
+        f->err = NULL;
         assert_int_equal(f->gave_up, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED);
+}
+
+/* As the code of a join NOT_FOUND would say that there is no such token, and UNAVAILABLE that there is no cluster. */
+static void tells_a_fault_of_its_own_from_the_clusters(void **state)
+{
+        static const enum error_code kinds[] = { ERROR_NOT_FOUND, ERROR_UNAVAILABLE, ERROR_PERMISSION_DENIED,
+                                                 ERROR_UNAUTHENTICATED, ERROR_UNIMPLEMENTED, ERROR_UNKNOWN };
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+                if (i > 0) {
+                        tear_down(state);
+                        set_up(state);
+                }
+                struct fixture *f = *state;
+                (void)begin(f);
+                aws_sign_client_fail(f->options.signer, error_new(kinds[i], "the token is expired"));
+                loop_run(&f->loop);
+                assert_true(f->is_done);
+                assert_non_null(strstr(f->err->what, "this host cannot prove its AWS identity: "));
+                must_fail(f->err, ERROR_FAILED_PRECONDITION);
+                f->err = NULL;
+                assert_int_equal(f->gave_up, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED);
+        }
 }
 
 static void refuses_a_result_for_another_host(void **state)
@@ -499,6 +547,7 @@ int main(void)
                 TEST(signs_nothing_for_a_server_that_nobody_vouches_for),
                 TEST(does_not_fall_back_to_a_bare_secret),
                 TEST(tells_the_server_that_it_has_no_credentials),
+                TEST(tells_a_fault_of_its_own_from_the_clusters),
                 TEST(refuses_a_result_for_another_host),
                 TEST(refuses_a_result_for_other_keys),
                 TEST(refuses_a_result_of_another_role),

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libcurl as a table of functions that exists only while somebody needs it.
- *
- * The library and what it pulls in (LDAP, Kerberos, two TLS libraries …) cost a process several
- * megabytes; a host that joins once a day does not keep them.
+ * libcurl as a table of functions, loaded by the processes that speak with AWS and by no other: the library and what it
+ * pulls in (LDAP, Kerberos, two TLS libraries …) cost several megabytes, and are code that strangers could use.
  */
 #ifndef NET_CURL_API_H
 #define NET_CURL_API_H
@@ -14,7 +12,6 @@
 
 #define CURL_FUNCTIONS(X)                                                                                              \
         X(global_init)                                                                                                 \
-        X(global_cleanup)                                                                                              \
         X(slist_append)                                                                                                \
         X(slist_free_all)                                                                                              \
         X(easy_init)                                                                                                   \
@@ -38,17 +35,7 @@ struct curl_api {
 #undef CURL_MEMBER
 };
 
-/* Loads the library if it is not loaded. FAILED_PRECONDITION when it is missing or too old. */
-struct error *curl_api_load(void) MUST_USE;
-
-/* The functions; only between curl_api_hold() and curl_api_drop(). */
-const struct curl_api *curl_api_hold(void);
-void curl_api_drop(void);
-
-/* A thread of the library may be running that nobody can wait for: it stays loaded from now on. */
-void curl_api_pin(void);
-
-/* Unloads unless held or pinned. */
-void curl_api_unload(void);
+/* Loads the library the first time; it stays. FAILED_PRECONDITION when it is missing or too old. */
+struct error *curl_api_load(const struct curl_api **ret) MUST_USE;
 
 #endif

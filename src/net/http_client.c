@@ -196,16 +196,13 @@ static void finish(struct http_call *call, struct error *err)
 static struct error *call_error(struct http_call *call, CURLcode code)
 {
         const struct curl_api *curl = call->client->curl;
-        curl_off_t resolved = 0, connected = 0;
+        curl_off_t connected = 0;
         AUTO_MEM char *said =
                 escaped(str_of(call->curl_text[0] != '\0' ? call->curl_text : curl->easy_strerror(code)));
 
-        curl->easy_getinfo(call->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
         curl->easy_getinfo(call->easy, CURLINFO_CONNECT_TIME_T, &connected);
         switch (code) {
         case CURLE_OPERATION_TIMEDOUT:
-                if (resolved == 0)
-                        curl_api_pin(); /* the resolver's thread may still be at it */
                 if (connected > 0)
                         return error_new(ERROR_DEADLINE_EXCEEDED, "%s did not answer in time", call->host);
                 return error_new(ERROR_UNAVAILABLE, "no connection to %s within %d ms", call->host,
@@ -482,8 +479,7 @@ static struct error *client_begin(struct http_client *c)
 {
         if (c->curl != NULL)
                 return NULL;
-        TRY(curl_api_load());
-        c->curl = curl_api_hold();
+        TRY(curl_api_load(&c->curl));
         c->multi = c->curl->multi_init();
         if (c->multi == NULL)
                 bug("out of memory in libcurl");
@@ -768,13 +764,8 @@ struct http_call *http_call_start(struct http_client *c, const struct http_reque
 
 void http_call_cancel(struct http_call *call)
 {
-        curl_off_t resolved = 0;
-
         if (call->client == NULL) /* done is on its way */
                 return;
-        call->client->curl->easy_getinfo(call->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
-        if (call->lookup == NULL && resolved == 0)
-                curl_api_pin();
         finish(call, error_new(ERROR_CANCELLED, "the request to %s was cancelled", call->host));
 }
 
@@ -798,7 +789,6 @@ void http_client_free(struct http_client *c)
         if (c->curl != NULL) {
                 c->curl->multi_cleanup(c->multi);
                 timer_free(c->timer);
-                curl_api_drop();
         }
         while (c->peers != NULL)
                 forget_peer(c, c->peers->fd);
@@ -810,10 +800,7 @@ void http_client_free(struct http_client *c)
 
 struct error *http_client_load(void)
 {
-        return curl_api_load();
-}
+        const struct curl_api *unused;
 
-void http_client_unload(void)
-{
-        curl_api_unload();
+        return curl_api_load(&unused);
 }

@@ -2,8 +2,8 @@
 /*
  * An HTTP/1.1 client for the few requests we make to AWS: libcurl on our loop.
  *
- * libcurl and the thirty libraries behind it are loaded on the first request and can be unloaded when
- * idle, so that a process at rest does not carry them.
+ * libcurl and the thirty libraries behind it are loaded on the first request, or by http_client_load(), and stay: they
+ * are for processes whose work is with AWS. No other process makes a client.
  *
  * Always: peer and host name verified, TLS 1.2 at least, no redirects, no cookies, no netrc, no content
  * coding, no proxy unless asked for, header and body bytes capped, connect and total time capped.
@@ -75,11 +75,5 @@ void http_call_cancel(struct http_call *call);
 
 /* Loads libcurl now (before a sandbox closes, say). FAILED_PRECONDITION with a hint when it is not installed. */
 struct error *http_client_load(void) MUST_USE;
-
-/*
- * Unloads libcurl if no client exists. Without effect while one does, or when one of its resolver
- * threads may still be running.
- */
-void http_client_unload(void);
 
 #endif

@@ -184,6 +184,11 @@ static const struct sandbox_row rows[] = {
                 .may_execute = true,
                 .reads = paths_network,
         },
+        [SANDBOX_AWS_SIGN] = {
+                .name = "aws-sign",
+                .may_execute = true,
+                .reads = paths_network,
+        },
         [SANDBOX_INSTANCE_LOCAL] = {
                 .name = "instance",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_read_files, calls_write_files },

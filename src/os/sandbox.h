@@ -19,6 +19,7 @@ enum sandbox_kind {
         SANDBOX_PROXY,          /* network, resolver files read-only, nothing else on disk */
         SANDBOX_INSTANCE,       /* network, its data directory, credential files, credential_process children */
         SANDBOX_INSTANCE_LOCAL, /* the same beside its own Auth Service: a socket to it and its files, nothing else */
+        SANDBOX_AWS_SIGN,       /* network, credential files, credential_process children */
         SANDBOX_SSH,            /* network, the socket of helpers, the directory of recordings */
         SANDBOX_KINDS
 };

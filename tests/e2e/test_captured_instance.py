@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's `instance` process, captured: no AWS credentials are in its memory after a join."""
+import pathlib
+
 import pytest
 
-from harness import Cluster, iam_token
+from harness import Cluster, iam_token, wait_until
 from test_captured_ssh import memory_of
 
 
@@ -33,3 +35,45 @@ def test_instance_holds_no_aws_credentials(shared, aws, tmp_path, where):
     assert secret not in held
     assert session not in held
     host.stop()
+
+
+def test_only_processes_that_ask_aws_load_libcurl(shared, aws):
+    host = shared.join("plain-1", env=aws.identity())
+    running = {**shared.process.children(), **{f"agent's {name}": pid for name, pid in host.process.children().items()}}
+    assert {"auth", "proxy", "signer", "sts", "instance", "agent's instance", "agent's ssh"} <= set(running)
+    loaded = {name for name, pid in running.items() if "libcurl" in pathlib.Path(f"/proc/{pid}/maps").read_text()}
+    assert loaded == {"sts"}
+    host.stop()
+
+
+def test_instance_is_not_told_the_settings_of_aws(shared, aws):
+    host = shared.join("plain-2", env={**aws.identity(), "AWS_SDK_LOAD_CONFIG": "1", "HTTPS_PROXY": "", "NO_PROXY": "nowhere.test"})
+    told = pathlib.Path(f"/proc/{host.process.children()['instance']}/environ").read_bytes().split(b"\0")
+    names = {variable.split(b"=")[0].decode() for variable in told}
+    assert "NO_PROXY" in names
+    assert not [name for name in names if name.startswith("AWS_") and name != "AWS_CA_BUNDLE"]
+    host.stop()
+
+
+@pytest.mark.parametrize("env", [{"AWS_PROFILE": "nowhere"}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/"}])
+def test_a_fault_of_aws_credentials_is_no_fault_of_the_token(shared, env):
+    host = shared.host(f"broken-{len(shared.hosts)}", env=env).start()
+    host.process.wait_for("this host cannot prove its AWS identity")
+    host.process.wait_for(r"Can not join the cluster as Instance\.")
+    assert "expired or not found" not in host.process.text()
+    assert host.process.text().count("Attempting registration") == 1, "another way to the cluster would not help"
+    host.stop()
+
+
+def test_a_credential_process_ends_with_the_join_that_needed_it(shared, tmp_path):
+    """It waits for ever: when its host stops, it goes too."""
+    pid_file = tmp_path / "pid"
+    program = tmp_path / "wait"
+    program.write_text(f"#!/bin/sh\necho $$ > {pid_file}.new && mv {pid_file}.new {pid_file}\nexec sleep 1000\n")
+    program.chmod(0o700)
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = {program}\n")
+    host = shared.host("waiting", env={"AWS_CONFIG_FILE": str(tmp_path / "config")}).start()
+    pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), "the credential_process runs"))
+    assert host.process.children()["aws-sign"] != host.process.children()["instance"]
+    host.stop()
+    wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "it has ended")

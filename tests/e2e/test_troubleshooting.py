@@ -394,23 +394,29 @@ def test_which_credentials_of_a_pod_were_used_is_said(cluster, aws, tmp_path, sh
 
 # ---- clocks ---------------------------------------------------------------------------------------------
 
-@pytest.fixture(scope="session")
-def clock(tmp_path_factory):
-    """clock(seconds): the environment of a host whose clock is off."""
-    library = tmp_path_factory.mktemp("clock") / "clock.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, FAKES / "clock.c"], check=True)
-    return lambda seconds: {"LD_PRELOAD": library, "CLOCK_OFF_BY": seconds, "ASAN_OPTIONS": "verify_asan_link_order=0"}
+@pytest.fixture
+def host_with_clock(cluster, aws, tmp_path):
+    """host_with_clock(seconds): a host whose clock is off, for each of its processes, whatever environment that has."""
+    def make(seconds):
+        library = tmp_path / "clock.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", f"-DCLOCK_OFF_BY={seconds}", "-o", library, FAKES / "clock.c"], check=True)
+        subprocess.run(["cp", "-a", "/etc", tmp_path / "etc"], check=True)
+        (tmp_path / "etc/ld.so.preload").write_text(f"{library}\n")
+        host = cluster.host("web-1", env={**aws.identity(), "ASAN_OPTIONS": "verify_asan_link_order=0"})
+        host.inside = ["unshare", "--mount", "sh", "-c", f'mount --bind {tmp_path}/etc /etc && exec "$@"', "sh"]
+        return host.start()
+    return make
 
 
-def test_a_clock_that_is_far_off_is_named_in_the_refusal(cluster, aws, clock, shows):
+def test_a_clock_that_is_far_off_is_named_in_the_refusal(cluster, host_with_clock, shows):
     cluster.create(iam_token())
-    host = cluster.host("web-1", env={**aws.identity(), **clock(-1200)}).start()
+    host = host_with_clock(-1200)
     shows("clock-refused", line(host.process, "Can not join"))
 
 
-def test_a_clock_that_is_off_is_measured_at_the_join(cluster, aws, clock, shows):
+def test_a_clock_that_is_off_is_measured_at_the_join(cluster, host_with_clock, shows):
     cluster.create(iam_token())
-    host = cluster.host("web-1", env={**aws.identity(), **clock(-120)}).start()
+    host = host_with_clock(-120)
     text = line(host.process, "The clock of this host is off")
     status = wait_until(lambda: next(iter(re.findall(r"^Notice.*clock.*$", host.teleport("status", "--data-dir", host.data_dir, check=False).out, re.M)), None),
                         "status tells of the clock")

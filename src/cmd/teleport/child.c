@@ -18,13 +18,14 @@
 #include "os/sandbox.h"
 
 /* clang-format off */
-const struct child_row child_rows[CHILD_KINDS] = {
+const struct child_row child_rows[CHILD_ROWS] = {
         [CHILD_SIGNER]   = { "signer", .is_follower = true },
         [CHILD_STS]      = { "sts", .is_follower = true },
         [CHILD_AUTH]     = { "auth", .gets_static_tokens = true },
         [CHILD_PROXY]    = { "proxy", .gets_keypairs = true },
-        [CHILD_INSTANCE] = { "instance", .gets_join_token = true, .gets_whole_environment = true },
+        [CHILD_INSTANCE] = { "instance", .gets_join_token = true, .gets_http_proxy = true },
         [CHILD_SSH]      = { "ssh" },
+        [CHILD_AWS_SIGN] = { "aws-sign", .gets_whole_environment = true },
 };
 /* clang-format on */
 
@@ -46,7 +47,10 @@ static const char *const environment_names[] = {
         "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "LLVM_PROFILE_FILE",
 #endif
 };
+static const char *const http_proxy_names[] = { "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy" };
 /* clang-format on */
+
+enum { ENVIRONMENT_ROOM = ARRAY_LEN(environment_names) + ARRAY_LEN(http_proxy_names) + 1 };
 
 /* ---- what it is given ------------------------------------------------------------------------------ */
 
@@ -66,6 +70,21 @@ static struct error *boot_file(const Cteleport__Internal__V1__Boot *boot, int *r
         return NULL;
 }
 
+/* Appends those of the names that our environment has. */
+static void add_names(char **room, size_t *count, const char *const *names, size_t name_count)
+{
+        for (size_t i = 0; i < name_count; i++) {
+                size_t len = strlen(names[i]);
+
+                for (char **e = environ; *e != NULL; e++) {
+                        if (strncmp(*e, names[i], len) == 0 && (*e)[len] == '=') {
+                                room[(*count)++] = *e;
+                                break; /* room holds each name once */
+                        }
+                }
+        }
+}
+
 static char *const *environment_for(const struct child_row *row, char **room)
 {
         size_t count = 0;
@@ -75,16 +94,9 @@ static char *const *environment_for(const struct child_row *row, char **room)
                 unsetenv("TELEPORT_CONFIG");
                 return environ;
         }
-        for (size_t i = 0; i < ARRAY_LEN(environment_names); i++) {
-                size_t len = strlen(environment_names[i]);
-
-                for (char **e = environ; *e != NULL; e++) {
-                        if (strncmp(*e, environment_names[i], len) == 0 && (*e)[len] == '=') {
-                                room[count++] = *e;
-                                break; /* room holds each name once */
-                        }
-                }
-        }
+        add_names(room, &count, environment_names, ARRAY_LEN(environment_names));
+        if (row->gets_http_proxy)
+                add_names(room, &count, http_proxy_names, ARRAY_LEN(http_proxy_names));
         room[count] = NULL;
         return room;
 }
@@ -112,7 +124,7 @@ static bool place_descriptors(const int *sources, size_t count, int first)
 
 static NO_RETURN void become(const struct child_row *row, const int *sources, size_t count, int stderr_fd, pid_t parent)
 {
-        char *room[ARRAY_LEN(environment_names) + 1];
+        char *room[ENVIRONMENT_ROOM];
         char title[32];
         char *const arguments[] = { title, "service", (char *)(uintptr_t)row->name, NULL };
         int null = open("/dev/null", O_RDONLY | O_CLOEXEC);

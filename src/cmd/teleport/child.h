@@ -19,7 +19,8 @@ enum child_kind {
         CHILD_INSTANCE,
         CHILD_SSH,
         CHILD_KINDS,
-        CHILD_NONE = CHILD_KINDS
+        CHILD_AWS_SIGN = CHILD_KINDS, /* not one that lives with us: started for one join, supervisor_sign.c */
+        CHILD_ROWS
 };
 
 struct child_row {
@@ -28,9 +29,10 @@ struct child_row {
         bool gets_static_tokens; /* parts of the configuration that are secrets */
         bool gets_join_token;
         bool gets_keypairs;
+        bool gets_http_proxy;        /* the names of the environment by which one is configured: a password may be in them */
         bool gets_whole_environment; /* AWS_* and what a credential_process may need; the others get a few names */
 };
-extern const struct child_row child_rows[CHILD_KINDS];
+extern const struct child_row child_rows[CHILD_ROWS];
 
 /* Who talks to whom; each end is called by the other's name. */
 enum { PAIRING_COUNT = 7 };

@@ -23,6 +23,10 @@ struct error *status_run(void *ctx, const struct flags *given) MUST_USE;
 extern const struct flag aws_identity_flags[];
 struct error *aws_identity_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* aws_sign.c: the service `aws-sign`, which holds AWS credentials for one join; returns the exit code. */
+struct service;
+int aws_sign_main(struct service *s);
+
 /* service_command.c: the inside of `start`; exits with the service's code. */
 extern const struct argument service_arguments[];
 struct error *service_run(void *ctx, const struct flags *given) MUST_USE;

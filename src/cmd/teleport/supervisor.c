@@ -213,6 +213,7 @@ static void supervisor_release(struct supervisor *s)
                 for (size_t side = 0; side < 2; side++)
                         fd_close_at(&s->pairings[i].waiting[side]);
         supervisor_close_listeners(s);
+        supervisor_release_sign(s);
         supervisor_release_sshd(s);
         web_keypairs_release(&s->keypairs);
         free(s->host_id);

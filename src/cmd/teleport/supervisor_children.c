@@ -368,6 +368,13 @@ static void heard_ssh(struct supervisor *s, const struct child_message *m, int f
                 supervisor_check_helper(s, m->name, m->number, fd);
 }
 
+/* What only `instance` may ask for. */
+static void heard_instance(struct supervisor *s, const struct child_message *m)
+{
+        if (m->kind == CHILD_SENT_AWS_SIGN)
+                supervisor_sign(s, m->number);
+}
+
 static void heard(struct child *c, const struct child_message *m, int fd)
 {
         if (m->kind == CHILD_SENT_READY)
@@ -378,6 +385,8 @@ static void heard(struct child *c, const struct child_message *m, int fd)
                 heard_fatal(c, m);
         else if (c->kind == CHILD_SSH && child_lives(c))
                 heard_ssh(c->sup, m, fd);
+        else if (c->kind == CHILD_INSTANCE && child_lives(c))
+                heard_instance(c->sup, m);
 }
 
 /* Nothing of ours sends this: whatever does is not to be trusted with going on. */
@@ -534,6 +543,8 @@ static void bury(struct child *c, int wait_status)
         forget_ends(c);
         if (c->kind == CHILD_SSH)
                 supervisor_stop_all_sshd(s); /* nobody watches over their sessions any more */
+        if (c->kind == CHILD_INSTANCE)
+                supervisor_stop_sign(s);
         if (s->end != RUNNING) {
                 log_debug("service ended", LOG_C("name", child_name(c)), LOG_C("fate", fate));
                 supervisor_stop_next(s);
@@ -573,5 +584,6 @@ void supervisor_reap(struct supervisor *s)
         for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
                 if (is_dead[kind] && kind != CHILD_AUTH)
                         bury(&s->children[kind], statuses[kind]);
+        supervisor_reap_sign(s);
         supervisor_reap_sshd(s);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shared by the supervisor's sources: supervisor.c (the story), supervisor_children.c, supervisor_setup.c,
- * supervisor_sshd.c, supervisor_stop.c. */
+ * supervisor_sign.c, supervisor_sshd.c, supervisor_stop.c. */
 #ifndef CMD_TELEPORT_SUPERVISOR_INTERNAL_H
 #define CMD_TELEPORT_SUPERVISOR_INTERNAL_H
 
@@ -54,6 +54,18 @@ struct supervisor {
         struct timer *hold; /* the loop goes on while nobody is left to hear but a death is to come */
         struct timer *keypairs_timer;
         bool was_ready; /* all of them, once */
+
+        /* the process that signs for a join of `instance`, and the next one that it has asked for */
+        struct {
+                pid_t pid; /* 0: none lives */
+                struct timer *patience; /* until it is told to end, then until it is killed; NULL: nobody has asked yet */
+                bool was_told;
+                bool is_wanted;
+                int64_t number; /* of what is wanted */
+                struct timer *pause;
+                unsigned burst; /* of LIMIT_AWS_SIGN_BURST */
+                struct instant last;
+        } sign;
 
         /* of the SSH Service */
         struct sshd *sshds;
@@ -127,6 +139,16 @@ void supervisor_kill_all_sshd(struct supervisor *s);
 /* Looks for the dead; a loop that waits for the last to end goes on. */
 void supervisor_reap_sshd(struct supervisor *s);
 void supervisor_release_sshd(struct supervisor *s);
+
+/* ---- supervisor_sign.c: the process that holds AWS credentials for one join ------------------------------ */
+/* `instance` asks for one: it gets its socket, or hears why not. One lives at a time; a later wish takes the place of one that waits. */
+void supervisor_sign(struct supervisor *s, int64_t number);
+/* Nobody waits for it any more, or we end. */
+void supervisor_stop_sign(struct supervisor *s);
+void supervisor_kill_sign(struct supervisor *s);
+/* Looks whether it is dead; a loop that waits for the last to end goes on. */
+void supervisor_reap_sign(struct supervisor *s);
+void supervisor_release_sign(struct supervisor *s);
 
 /* ---- supervisor_stop.c: the end ------------------------------------------------------------------------ */
 /* Begins to end; failure (owned) is what supervisor_run will return. A second call while stopping kills. */

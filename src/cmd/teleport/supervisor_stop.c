@@ -18,6 +18,7 @@ static void kill_all(struct supervisor *s)
                 log_warn("service does not end and is killed", LOG_C("name", child_rows[kind].name));
                 kill(s->children[kind].pid, SIGKILL);
         }
+        supervisor_kill_sign(s);
         supervisor_kill_all_sshd(s);
 }
 
@@ -50,7 +51,7 @@ static void tell_to_end(struct child *c)
 void supervisor_stop_next(struct supervisor *s)
 {
         bool is_overdue = s->end == STOPPING && !timer_is_running(s->step_timer);
-        bool lives = s->sshds != NULL;
+        bool lives = s->sshds != NULL || s->sign.pid > 0;
 
         for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
                 lives |= child_lives(&s->children[kind]);
@@ -92,6 +93,7 @@ static void begin(struct supervisor *s, int within_ms)
                         c->state = CHILD_GONE;
         }
         notify_manager("STOPPING=1");
+        supervisor_stop_sign(s);
         supervisor_stop_next(s);
 }
 

@@ -15,292 +15,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "api/service.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "cmd/common/config_file.h"
+#include "cmd/teleport/supervisor_stand_in.h"
 #include "os/file.h"
 
 enum { PATIENCE_SECONDS = 20 }; /* for an event that never comes; no test waits for less */
-
-/* ---- the stand-ins --------------------------------------------------------------------------------------- */
-
-struct stand_in {
-        struct service service;
-        struct loop loop;
-        const char *name;
-        int events_fd;
-        uv_poll_t links[8];
-        size_t link_count;
-};
-
-static void tell(struct stand_in *in, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static void tell(struct stand_in *in, const char *format, ...)
-{
-        char line[512];
-        va_list args;
-
-        va_start(args, format);
-        int len = vsnprintf(line, sizeof(line), format, args);
-        va_end(args);
-        if (write(in->events_fd, line, (size_t)len) != len)
-                _exit(90);
-}
-
-static void on_stop(void *ctx)
-{
-        struct stand_in *in = ctx;
-
-        tell(in, "%s stops\n", in->name);
-        exit(0);
-}
-
-static void on_drain(void *ctx)
-{
-        struct stand_in *in = ctx;
-
-        tell(in, "%s drains\n", in->name);
-        exit(0);
-}
-
-static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count)
-{
-        struct stand_in *in = ctx;
-
-        tell(in, "%s has %zu keypairs, key of %s\n", in->name, count,
-             pairs[0]->key_pem.len > 100 ? "some length" : "none");
-}
-
-/* Each side says its name over a link; the other tells what it hears. */
-static void on_link_readable(uv_poll_t *poll, int status, int events)
-{
-        struct stand_in *in = poll->data;
-        char said[64];
-        uv_os_fd_t fd;
-
-        (void)status;
-        (void)events;
-        uv_fileno((uv_handle_t *)poll, &fd);
-        ssize_t n = read(fd, said, sizeof(said));
-        if (n <= 0) {
-                uv_poll_stop(poll);
-                return;
-        }
-        tell(in, "%s hears %.*s\n", in->name, (int)n, said);
-}
-
-static void greet(struct stand_in *in, int fd)
-{
-        uv_poll_t *poll = &in->links[in->link_count++];
-
-        ssize_t n = write(fd, in->name, strlen(in->name));
-        (void)n; /* a neighbour may be dead already */
-        poll->data = in;
-        uv_poll_init(&in->loop.uv, poll, fd);
-        uv_poll_start(poll, UV_READABLE, on_link_readable);
-}
-
-static void on_link(void *ctx, const char *name, int fd)
-{
-        struct stand_in *in = ctx;
-
-        tell(in, "%s gets a link to %s\n", in->name, name);
-        greet(in, fd);
-}
-
-/* What a test put into data_dir/NAME.do for this service. */
-static bool is_to(const struct stand_in *in, const char *act)
-{
-        AUTO_MEM char *path = mem_printf("%s/%s.do", in->service.boot->data_dir, in->name);
-        AUTO(buf) text = BUF_MAX(64);
-        AUTO_PTR(error) err = file_read(path, &text);
-
-        return err == NULL && str_equal(buf_str(&text), str_of(act));
-}
-
-static void tell_what_it_was_given(struct stand_in *in)
-{
-        const Cteleport__Internal__V1__Boot *boot = in->service.boot;
-        AUTO(buf) fds = BUF_MAX(256);
-
-        for (size_t i = 0; i < boot->n_fds; i++)
-                buf_printf(&fds, "%s%s", i == 0 ? "" : ",", boot->fds[i]);
-        tell(in, "%s starts pid=%ld fds=%s\n", in->name, (long)getpid(), buf_c(&fds));
-        tell(in, "%s was given token=%s static=%zu keypairs=%zu aws=%s\n", in->name, boot->token,
-             boot->config->auth_service->n_tokens, boot->n_https_keypairs,
-             getenv("AWS_SECRET_ACCESS_KEY") == NULL ? "no" : "yes");
-}
-
-/* ---- a stand-in of ssh ------------------------------------------------------------------------------------ */
-
-#define CONNECTION "11111111-2222-4333-8444-555555555555"
-
-static void ask(struct stand_in *in, Cteleport__Internal__V1__Control__Kind kind, const char *name, int64_t number)
-{
-        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
-
-        control.kind = kind;
-        control.name = (char *)(uintptr_t)name;
-        control.number = number;
-        service_say(&in->service, &control);
-}
-
-/* The number is that of a process that lives; who connected under it is dead, and not buried. */
-static void ask_of_dead(struct stand_in *in)
-{
-        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
-        siginfo_t end;
-        pid_t pid = fork();
-
-        if (pid == 0)
-                _exit(0);
-        AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-        if (pidfd < 0 || waitid(P_PID, (id_t)pid, &end, WEXITED) < 0)
-                _exit(94);
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK;
-        control.name = (char *)(uintptr_t)CONNECTION;
-        control.number = getpid();
-        service_say_with(&in->service, &control, pidfd);
-}
-
-/* What sshd says before it ends: it has no key here. */
-static void tell_log(struct stand_in *in, int fd)
-{
-        char said[512];
-        ssize_t n;
-
-        while ((n = read(fd, said, sizeof(said) - 1)) > 0) {
-                said[n] = '\0';
-                tell(in, "sshd says %s", said);
-        }
-        close(fd);
-}
-
-static void on_sshd(void *ctx, const Cteleport__Internal__V1__Control *control, int fd)
-{
-        struct stand_in *in = ctx;
-
-        switch (control->kind) {
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG:
-                if (is_to(in, "start sshd twice"))
-                        close(fd); /* it lives until its connection is closed */
-                else
-                        tell_log(in, fd);
-                break;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM:
-                tell(in, "ssh gets the stream of %s\n", control->name);
-                close(fd);
-                break;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED:
-                tell(in, "ssh hears that %s %s\n", control->name, control->text);
-                break;
-        default:
-                tell(in, "ssh hears of helper %lld: %s\n", (long long)control->number, control->text);
-                break;
-        }
-}
-
-static void ask_as_told(struct stand_in *in)
-{
-        if (is_to(in, "start sshd"))
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
-        if (is_to(in, "start sshd twice")) {
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
-        }
-        if (is_to(in, "start nonsense")) {
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "a b; c", 0);
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "123456789012-i-0123456789abcdef0", 0);
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP, CONNECTION, 0);
-        }
-        if (is_to(in, "check dead helper"))
-                ask_of_dead(in);
-        if (is_to(in, "check helper"))
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
-}
-
-static void live(struct stand_in *in)
-{
-        static const struct service_events events = {
-                .on_stop = on_stop,
-                .on_drain = on_drain,
-                .on_link = on_link,
-                .on_keypairs = on_keypairs,
-                .on_sshd = on_sshd,
-        };
-        static const char *const neighbours[] = { "signer", "sts", "auth", "proxy", "instance", "ssh" };
-
-        if (service_control(&in->service, &in->loop, &events, in) != NULL)
-                _exit(92);
-        for (size_t i = 0; i < ARRAY_LEN(neighbours); i++) {
-                int fd = service_take_fd(&in->service, neighbours[i]);
-
-                if (fd >= 0)
-                        greet(in, fd);
-        }
-        service_ready(&in->service);
-        if (is_to(in, "lose auth"))
-                service_relink(&in->service, "auth");
-        ask_as_told(in);
-        while (is_to(in, "flood"))
-                for (int i = 0; i < 10000; i++)
-                        service_relink(&in->service, "nobody");
-        loop_run(&in->loop);
-}
-
-/* As signer and sts: nothing but the link to auth, until it ends. */
-static void follow(struct stand_in *in)
-{
-        int fd = service_take_fd(&in->service, "auth");
-        char said[64];
-        ssize_t n;
-
-        n = write(fd, in->name, strlen(in->name));
-        service_ready(&in->service);
-        while ((n = read(fd, said, sizeof(said))) > 0)
-                tell(in, "%s hears %.*s\n", in->name, (int)n, said);
-        tell(in, "%s ends\n", in->name);
-        exit(0);
-}
-
-static int stand_in_main(const char *name)
-{
-        static struct stand_in in;
-
-        in.name = name;
-        if (service_begin(&in.service) != NULL || loop_init(&in.loop, NULL) != NULL)
-                return 93;
-        AUTO_MEM char *path = mem_printf("%s/events", in.service.boot->data_dir);
-        in.events_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-        /* Read before a test hears of the start, for it changes the file then. */
-        bool gives_up = is_to(&in, "give up"), dies = is_to(&in, "die"), sends_nonsense = is_to(&in, "send nonsense");
-        tell_what_it_was_given(&in);
-        if (gives_up) {
-                service_fatal(&in.service,
-                              error_hint(error_new(ERROR_DATA_LOSS, "the store is damaged"), "restore it"));
-                return 1;
-        }
-        if (dies)
-                return 3;
-        if (sends_nonsense) {
-                static const char nonsense[] = "\x08\x06\x1a\x04 what protobuf would take";
-
-                if (write(SERVICE_FD_CONTROL, nonsense, sizeof(nonsense)) < 0)
-                        return 95;
-                pause();
-        }
-        if (strcmp(name, "signer") == 0 || strcmp(name, "sts") == 0)
-                follow(&in);
-        live(&in);
-        return 0;
-}
 
 /* ---- a supervisor under test --------------------------------------------------------------------------------- */
 
@@ -446,13 +172,22 @@ static struct event *find_event(struct fixture *f, const char *prefix)
         return NULL;
 }
 
+static void fail_with_log(const struct fixture *f, const char *prefix)
+{
+        AUTO_MEM char *path = path_in(f, "log");
+        AUTO(buf) log = BUF_MAX(64 * KiB);
+        AUTO_PTR(error) err = file_read(path, &log);
+
+        fail_msg("'%s' did not come:\n%s", prefix, err == NULL ? buf_c(&log) : err->what);
+}
+
 /* Waits for events that begin so, in any order; f->last is the one of the last prefix. */
 static void await(struct fixture *f, const char *const *prefixes)
 {
         for (; *prefixes != NULL; prefixes++) {
                 while ((f->last = find_event(f, *prefixes)) == NULL)
                         if (!read_event(f))
-                                fail_msg("'%s' did not come", *prefixes);
+                                fail_with_log(f, *prefixes);
                 f->last->is_taken = true;
         }
 }
@@ -554,12 +289,96 @@ static void gives_secrets_only_to_those_who_need_them(void **state)
 {
         struct fixture *f = *state;
 
+        write_in(f, "instance.do", "sign");
         start(f);
         AWAIT(f, "signer was given token= static=0 keypairs=0 aws=no",
               "sts was given token= static=0 keypairs=0 aws=no", "auth was given token= static=1 keypairs=0 aws=no",
               "proxy was given token= static=0 keypairs=1 aws=no",
-              "instance was given token=secret-token static=0 keypairs=0 aws=yes",
-              "ssh was given token= static=0 keypairs=0 aws=no");
+              "instance was given token=secret-token static=0 keypairs=0 aws=no",
+              "ssh was given token= static=0 keypairs=0 aws=no", "aws-sign was given token= static=0 keypairs=0 aws=yes");
+}
+
+static size_t count_events(const struct fixture *f, const char *prefix)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < f->event_count; i++)
+                count += strncmp(f->seen[i].line, prefix, strlen(prefix)) == 0;
+        return count;
+}
+
+static void starts_a_process_that_signs_when_instance_asks(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "instance.do", "sign");
+        start(f);
+        AWAIT(f, "aws-sign starts pid=", "instance gets signer 1", "aws-sign ends");
+        assert_null(find_event(f, "ssh gets signer"));
+        assert_null(find_event(f, "proxy gets signer"));
+}
+
+/* It has asked for 30; the first one lives until its client hangs up, and of the others the last counts. */
+static void starts_one_process_that_signs_at_a_time(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "instance.do", "keep a signer");
+        start(f);
+        AWAIT(f, "instance starts");
+        pid_t instance = pid_of_last_line(f);
+        AWAIT(f, "instance gets signer 1");
+        while (count_events(f, "aws-sign starts") == 0)
+                assert_true(read_event(f));
+        write_in(f, "instance.do", "");
+        await_all_linked(f);
+        await_started(f);
+        assert_int_equal(count_events(f, "aws-sign starts"), 1);
+        kill(instance, SIGKILL);
+        AWAIT(f, "aws-sign", "instance starts");
+        assert_int_equal(count_events(f, "aws-sign starts"), 1);
+}
+
+static void slows_down_who_asks_for_signers_without_end(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *after_burst = mem_printf("instance gets signer %d ", LIMIT_AWS_SIGN_BURST + 1);
+
+        write_in(f, "instance.do", "sign without end");
+        start(f);
+        AWAIT(f, "instance gets signer 1 ");
+        struct instant first = clock_now(clock_system());
+        AWAIT(f, after_burst);
+        assert_true(duration_ms(instant_since(clock_now(clock_system()), first)) >= PACE_AWS_SIGN / 2);
+        write_in(f, "instance.do", "");
+}
+
+static void ends_the_process_that_signs_with_instance(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "instance.do", "keep a signer");
+        write_in(f, "aws-sign.do", "stay");
+        start(f);
+        AWAIT(f, "instance starts");
+        pid_t instance = pid_of_last_line(f);
+        AWAIT(f, "instance gets signer 1", "aws-sign starts");
+        write_in(f, "instance.do", "");
+        await_started(f);
+        kill(instance, SIGKILL);
+        AWAIT(f, "aws-sign is told to end");
+}
+
+/* What only `instance` may ask for. */
+static void starts_nothing_that_signs_for_other_services(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "sign");
+        write_in(f, "proxy.do", "sign");
+        start(f);
+        await_all_linked(f);
+        assert_int_equal(count_events(f, "aws-sign starts"), 0);
 }
 
 static void restarts_a_dead_service_and_links_it_again(void **state)
@@ -844,6 +663,11 @@ int main(int argc, char **argv)
                 TEST(serves_the_others_while_one_floods_it),
                 TEST(fails_when_a_service_dies_before_all_are_ready),
                 TEST(runs_only_instance_and_ssh_on_an_agent),
+                TEST(starts_a_process_that_signs_when_instance_asks),
+                TEST(starts_one_process_that_signs_at_a_time),
+                TEST(slows_down_who_asks_for_signers_without_end),
+                TEST(ends_the_process_that_signs_with_instance),
+                TEST(starts_nothing_that_signs_for_other_services),
                 TEST(starts_sshd_for_a_connection_and_tells_of_its_end),
                 TEST(starts_nothing_under_a_name_that_is_no_connection),
                 TEST(starts_no_second_sshd_for_a_connection),
