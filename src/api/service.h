@@ -85,5 +85,6 @@ int auth_main(struct service *s);
 int proxy_main(struct service *s);
 int instance_main(struct service *s);
 int ssh_main(struct service *s);
+int labels_main(struct service *s);
 
 #endif

@@ -262,7 +262,7 @@ static const struct presence_events presence_events = {
 void instance_tell_labels(struct instance *i)
 {
         Cteleport__V1__CommandLabel **labels;
-        size_t count = i->labels == NULL ? 0 : labels_list(i->labels, &labels);
+        size_t count = i->labels == NULL ? 0 : label_values_list(i->labels, &labels);
         if (count > 0 && i->presence != NULL && presence_tell_labels(i->presence, labels, count))
                 i->has_untold_labels = false;
         if (i->has_untold_labels && i->at.state == INSTANCE_AWAY)
@@ -289,7 +289,7 @@ static void open_presence(struct instance *i)
         hello.may_visit = !i->is_local;
         hello.knows_no_proxy = proxy_list_message(i->proxies)->n_proxies == 0;
         if (i->labels != NULL)
-                hello.n_commands = labels_list(i->labels, &hello.commands);
+                hello.n_commands = label_values_list(i->labels, &hello.commands);
         i->has_untold_labels = false;
         hello.process_nonce = i->process_nonce;
         if (i->slots[SLOT_PROXY].is_wanted && i->boot->config->proxy_service != NULL && i->boot->config->proxy_service->n_public_addr > 0)

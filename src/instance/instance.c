@@ -325,7 +325,7 @@ static void on_stop(void *ctx)
         i->is_stopping = true;
         timer_stop(i->wait);
         timer_stop(i->store_again);
-        labels_free(i->labels);
+        label_values_free(i->labels);
         i->labels = NULL;
         presence_close(i->presence);
         i->presence = NULL;
@@ -377,6 +377,10 @@ static void on_link(void *ctx, const char *name, int fd)
         struct instance *i = ctx;
         if (slot_of_neighbour(name) != SLOT_COUNT) {
                 take_neighbour(i, slot_of_neighbour(name), fd);
+                return;
+        }
+        if (strcmp(name, "labels") == 0 && i->labels != NULL) {
+                label_values_listen(i->labels, fd);
                 return;
         }
         fd_close_at(&i->link_fd);
@@ -444,7 +448,7 @@ static struct error *read_boot(struct instance *i)
         return NULL;
 }
 
-static bool runs_labels(const struct instance *i)
+static bool has_labels(const struct instance *i)
 {
         const Cteleport__V1__SSHConfig *ssh = i->boot->config->ssh_service;
         return i->slots[SLOT_NODE].is_wanted && ssh != NULL && ssh->n_commands > 0;
@@ -457,47 +461,41 @@ static void on_label(void *ctx)
         instance_tell_labels(i);
 }
 
-/* The same with commands to run for labels: they see the programs of this host, but nothing of the data directory. */
-static struct error *enter_local_sandbox_with_commands(const struct instance *i, const char *host_uuid, const char *proc)
-{
-        static const char *const places[] = { "/bin", "/sbin", "/usr", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/home",
-                                              "/root", "/proc", "/sys", "/dev", "/run", "/snap", "/nix" };
-        const char *const write[] = { proc, "/dev/null", NULL };
-        const char *read[ARRAY_LEN(places) + 2] = { host_uuid };
-        size_t count = 1;
-
-        for (size_t n = 0; n < ARRAY_LEN(places); n++) {
-                AUTO_MEM char *beneath = mem_printf("%s/", places[n]);
-                if (!str_starts_with(str_of(i->boot->data_dir), str_of(beneath)))
-                        read[count++] = places[n];
-        }
-        return sandbox_enter(SANDBOX_INSTANCE, (struct sandbox_paths){ .read = read, .write = write });
-}
-
 /* Beside our own Auth Service nothing is asked of AWS, and its data directory holds more than ours: the CA keys. */
 static struct error *enter_local_sandbox(const struct instance *i)
 {
         AUTO_MEM char *proc = mem_printf("%s/proc", i->boot->data_dir);
         AUTO_MEM char *host_uuid = mem_printf("%s/host_uuid", i->boot->data_dir);
-        if (runs_labels(i))
-                return enter_local_sandbox_with_commands(i, host_uuid, proc);
         const char *const read[] = { host_uuid, NULL };
         const char *const write[] = { proc, NULL };
 
         return sandbox_enter(SANDBOX_INSTANCE_LOCAL, (struct sandbox_paths){ .read = read, .write = write });
 }
 
+enum { CERT_PLACES_MAX = 16 };
+
+/* What a proxy's web certificate is verified by, where the operator says so: a file, and directories with a colon between. */
+static void list_cert_places(struct arena *a, const char *ret[CERT_PLACES_MAX + 1])
+{
+        const char *file = getenv("SSL_CERT_FILE");
+        struct str left = str_of(getenv("SSL_CERT_DIR"));
+        size_t count = 0;
+
+        if (file != NULL)
+                ret[count++] = file;
+        while (!str_is_empty(left) && count < CERT_PLACES_MAX)
+                ret[count++] = str_to_c(a, str_split(&left, ':'));
+        ret[count] = NULL;
+}
+
 static struct error *enter_sandbox(const struct instance *i)
 {
-        /* Credential files and credential_process may be anywhere; such a process keeps its cache in ~/.aws. */
-        const char *home = getenv("HOME");
-        AUTO_MEM char *aws_dir = mem_printf("%s/.aws", home == NULL ? "" : home);
-        const char *const read[] = { "/", NULL };
-        const char *const write[] = { i->boot->data_dir, "/tmp", "/dev/null", access(aws_dir, W_OK) == 0 ? aws_dir : NULL,
-                                      NULL };
+        const char *const write[] = { i->boot->data_dir, NULL };
+        const char *read[CERT_PLACES_MAX + 1] = { NULL };
 
         if (i->is_local)
                 return enter_local_sandbox(i);
+        list_cert_places(i->service->arena, read);
         return sandbox_enter(SANDBOX_INSTANCE, (struct sandbox_paths){ .read = read, .write = write });
 }
 
@@ -531,8 +529,12 @@ static struct error *set_up(struct instance *i)
                 if (fd >= 0)
                         take_neighbour(i, n, fd);
         }
-        if (runs_labels(i))
-                i->labels = labels_new(&i->loop, i->boot->config->ssh_service, on_label, i);
+        if (has_labels(i)) {
+                i->labels = label_values_new(&i->loop, i->boot->config->ssh_service, on_label, i);
+                int fd = service_take_fd(i->service, "labels");
+                if (fd >= 0)
+                        label_values_listen(i->labels, fd);
+        }
         return NULL;
 }
 
@@ -546,7 +548,7 @@ static void tear_down(struct instance *i)
                 neighbour_free(i->neighbours[n]);
         proxy_list_free(i->proxies);
         free(i->local_proxy);
-        labels_free(i->labels);
+        label_values_free(i->labels);
         instance_hang_up(i);
         error_free(i->join_err);
         aws_sign_client_free(i->signer);

@@ -17,7 +17,7 @@
 
 #include "api/service.h"
 #include "cluster/connect.h"
-#include "instance/labels.h"
+#include "instance/label_values.h"
 #include "instance/neighbour.h"
 #include "instance/presence.h"
 #include "instance/status.h"
@@ -107,7 +107,7 @@ struct instance {
         struct neighbour *neighbours[SLOT_COUNT]; /* who asks for the identity of a slot; NULL when there is none */
         struct proxy_list *proxies;
         char *local_proxy;       /* where the proxy beside our own auth listens; NULL: there is none */
-        struct labels *labels;   /* NULL when none are configured */
+        struct label_values *labels; /* NULL when none are configured */
         bool has_untold_labels;  /* one has changed since the cluster was told of them */
 };
 

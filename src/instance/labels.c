@@ -35,7 +35,7 @@ struct label {
 };
 
 struct labels {
-        void (*changed)(void *ctx);
+        void (*changed)(void *ctx, const Cteleport__V1__CommandLabel *label);
         void *ctx;
         size_t count;
         struct label **all;
@@ -67,7 +67,7 @@ static void tell(struct label *l, const char *trouble)
 
 static void set_result(struct label *l, struct str value)
 {
-        AUTO(buf) shown = BUF_MAX(4 * LIMIT_LABEL_VALUE);
+        AUTO(buf) shown = BUF_MAX(LABEL_RESULT_MAX);
 
         escape_text(&shown, value, LIMIT_LABEL_VALUE);
         if (l->message.result != NULL && strcmp(l->message.result, buf_c(&shown)) == 0)
@@ -75,7 +75,7 @@ static void set_result(struct label *l, struct str value)
         free(l->message.result);
         l->message.result = buf_take(&shown);
         if (l->owner->changed != NULL)
-                l->owner->changed(l->owner->ctx);
+                l->owner->changed(l->owner->ctx, &l->message);
 }
 
 /* The value of a failed command is why it failed, and what it printed until then. */
@@ -233,6 +233,21 @@ static void run(void *ctx)
 
 /* ---- all of them ---------------------------------------------------------------------------------------------- */
 
+void label_describe(const Cteleport__V1__CommandLabelConfig *config, Cteleport__V1__CommandLabel *ret,
+                    Cteleport__V1__Duration *period)
+{
+        cteleport__v1__duration__init(period);
+        period->seconds = config->period == NULL ? DEFAULT_PERIOD_SECONDS : config->period->seconds;
+        if (period->seconds < 1)
+                period->seconds = 1;
+        cteleport__v1__command_label__init(ret);
+        ret->name = config->name;
+        ret->period = period;
+        ret->command = config->command;
+        ret->n_command = config->n_command;
+        ret->result = NULL;
+}
+
 static struct label *label_new(struct labels *owner, struct loop *loop, const Cteleport__V1__CommandLabelConfig *config)
 {
         struct label *l = NEW(struct label);
@@ -243,20 +258,12 @@ static struct label *label_new(struct labels *owner, struct loop *loop, const Ct
         l->output = BUF_MAX(LIMIT_LABEL_VALUE);
         l->next = timer_new(loop, run, l);
         l->deadline = timer_new(loop, on_deadline, l);
-        cteleport__v1__duration__init(&l->period);
-        l->period.seconds = config->period == NULL ? DEFAULT_PERIOD_SECONDS : config->period->seconds;
-        if (l->period.seconds < 1)
-                l->period.seconds = 1;
-        cteleport__v1__command_label__init(&l->message);
-        l->message.name = config->name;
-        l->message.period = &l->period;
-        l->message.command = config->command;
-        l->message.n_command = config->n_command;
-        l->message.result = NULL;
+        label_describe(config, &l->message, &l->period);
         return l;
 }
 
-struct labels *labels_new(struct loop *loop, const Cteleport__V1__SSHConfig *config, void (*changed)(void *ctx), void *ctx)
+struct labels *labels_new(struct loop *loop, const Cteleport__V1__SSHConfig *config,
+                          void (*changed)(void *ctx, const Cteleport__V1__CommandLabel *label), void *ctx)
 {
         struct labels *l = NEW(struct labels);
 

@@ -62,10 +62,11 @@ static void given(struct fixture *f, const char *name, const char *script)
         f->pointers[n] = &f->rows[n];
 }
 
-static void on_changed(void *ctx)
+static void on_changed(void *ctx, const Cteleport__V1__CommandLabel *label)
 {
         struct fixture *f = ctx;
 
+        assert_non_null(label->result);
         if (++f->changes >= f->enough)
                 loop_stop(&f->loop);
 }

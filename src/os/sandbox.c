@@ -105,8 +105,8 @@ static const int calls_write_files[] = {
 };
 
 /*
- * What nobody in the instance process, nor a credential_process it starts, has a reason to do. That
- * program is the operator's and may be anything, so an allow list cannot be written for it.
+ * What a process that starts programs of the operator's (a credential_process, a label's command) has no reason to do,
+ * nor they. Such a program may be anything, so an allow list cannot be written for it.
  */
 static const int calls_never[] UNUSED = { /* in sanitizer builds there is no filter */
         SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp),
@@ -181,11 +181,18 @@ static const struct sandbox_row rows[] = {
         },
         [SANDBOX_INSTANCE] = {
                 .name = "instance",
-                .may_execute = true,
+                .allowed = { calls_base, calls_threads, calls_sockets, calls_connect, calls_read_files,
+                             calls_write_files },
+                .may_socket = true, .may_thread = true, .may_load_code = true,
                 .reads = paths_network,
         },
         [SANDBOX_AWS_SIGN] = {
                 .name = "aws-sign",
+                .may_execute = true,
+                .reads = paths_network,
+        },
+        [SANDBOX_LABELS] = {
+                .name = "labels",
                 .may_execute = true,
                 .reads = paths_network,
         },

@@ -209,6 +209,9 @@ static void kills_on_what_the_row_does_not_allow(void **state)
                 { SANDBOX_PROXY, act_execute },  { SANDBOX_PROXY, act_fork },
                 { SANDBOX_PROXY, act_bind },     { SANDBOX_PROXY, act_writable_executable_memory },
                 { SANDBOX_PROXY, act_regain_root },
+                { SANDBOX_INSTANCE, act_execute },  { SANDBOX_INSTANCE, act_fork },
+                { SANDBOX_INSTANCE, act_bind },     { SANDBOX_INSTANCE, act_writable_executable_memory },
+                { SANDBOX_INSTANCE, act_regain_root },
                 { SANDBOX_INSTANCE_LOCAL, act_execute }, { SANDBOX_INSTANCE_LOCAL, act_socket },
                 { SANDBOX_SSH, act_execute },    { SANDBOX_SSH, act_fork },
                 { SANDBOX_SSH, act_bind },       { SANDBOX_SSH, act_writable_executable_memory },
@@ -245,12 +248,13 @@ static int act_change_user(void)
         return setresuid(0, 0, 0) < 0 ? 0 : 1;
 }
 
-static void keeps_the_instance_from_changing_users(void **state)
+static void keeps_those_that_start_programs_from_changing_users(void **state)
 {
         (void)state;
         if (!has_seccomp)
                 skip();
-        assert_exits(in_sandbox(SANDBOX_INSTANCE, no_paths, act_change_user), 0);
+        assert_exits(in_sandbox(SANDBOX_AWS_SIGN, no_paths, act_change_user), 0);
+        assert_exits(in_sandbox(SANDBOX_LABELS, no_paths, act_change_user), 0);
 }
 
 /* ---- what they must be able to do ---------------------------------------------------------------- */
@@ -377,8 +381,8 @@ static void runs_credential_programs_from_readable_trees_only(void **state)
         (void)state;
         if (!kernel_has_landlock())
                 skip();
-        assert_exits(in_sandbox(SANDBOX_INSTANCE, (struct sandbox_paths){ .read = trees }, act_execute), 0);
-        assert_exits(in_sandbox(SANDBOX_INSTANCE, no_paths, act_execute), 1);
+        assert_exits(in_sandbox(SANDBOX_AWS_SIGN, (struct sandbox_paths){ .read = trees }, act_execute), 0);
+        assert_exits(in_sandbox(SANDBOX_AWS_SIGN, no_paths, act_execute), 1);
 }
 
 /* ---- users and hardening ------------------------------------------------------------------------- */
@@ -593,7 +597,7 @@ static int act_signal_itself(void)
 static void lets_nobody_signal_another_process(void **state)
 {
         static const enum sandbox_kind kinds[] = { SANDBOX_SIGNER, SANDBOX_STS, SANDBOX_AUTH, SANDBOX_PROXY,
-                                                   SANDBOX_INSTANCE_LOCAL, SANDBOX_SSH };
+                                                   SANDBOX_INSTANCE, SANDBOX_INSTANCE_LOCAL, SANDBOX_SSH };
 
         (void)state;
         if (!has_seccomp)
@@ -627,7 +631,7 @@ static int act_stream_pair(void)
 
 static void reaches_no_unix_socket_of_others(void **state)
 {
-        static const enum sandbox_kind kinds[] = { SANDBOX_STS, SANDBOX_PROXY, SANDBOX_SSH };
+        static const enum sandbox_kind kinds[] = { SANDBOX_STS, SANDBOX_PROXY, SANDBOX_INSTANCE, SANDBOX_SSH };
 
         (void)state;
         if (!has_seccomp)
@@ -748,7 +752,7 @@ int main(void)
                 cmocka_unit_test(kills_on_what_the_row_does_not_allow),
                 cmocka_unit_test(answers_families_it_does_not_have),
                 cmocka_unit_test(lets_those_with_network_open_internet_sockets),
-                cmocka_unit_test(keeps_the_instance_from_changing_users),
+                cmocka_unit_test(keeps_those_that_start_programs_from_changing_users),
                 cmocka_unit_test(lets_the_pool_start_its_threads),
                 cmocka_unit_test(confines_files_to_the_named_trees),
                 cmocka_unit_test(lets_nobody_without_files_of_their_own_write_any),

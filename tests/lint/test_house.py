@@ -115,6 +115,7 @@ ALLOCATIONS = {
     "auth/tunnels_service.c": (1, "LIMIT_NAME"),
     "aws/credentials.c": (1, "one for each source of the chain"),
     "aws/profile_file.c": (4, "LIMIT_AWS_FILE"),
+    "instance/label_values.c": (2, "LIMIT_LABEL_COMMANDS"),
     "instance/labels.c": (2, "LIMIT_LABEL_COMMANDS"),
     "loop/loop.c": (1, "calls that this process deferred"),
     "net/socket.c": (1, "the queue's ceiling, LIMIT_UNREAD_OUTPUT"),

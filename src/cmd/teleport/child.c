@@ -25,6 +25,7 @@ const struct child_row child_rows[CHILD_ROWS] = {
         [CHILD_PROXY]    = { "proxy", .gets_keypairs = true },
         [CHILD_INSTANCE] = { "instance", .gets_join_token = true, .gets_http_proxy = true },
         [CHILD_SSH]      = { "ssh" },
+        [CHILD_LABELS]   = { "labels" },
         [CHILD_AWS_SIGN] = { "aws-sign", .gets_whole_environment = true },
 };
 /* clang-format on */
@@ -32,7 +33,7 @@ const struct child_row child_rows[CHILD_ROWS] = {
 const struct pairing_row pairing_rows[PAIRING_COUNT] = {
         { { CHILD_AUTH, CHILD_SIGNER } },   { { CHILD_AUTH, CHILD_STS } },        { { CHILD_AUTH, CHILD_PROXY } },
         { { CHILD_AUTH, CHILD_INSTANCE } }, { { CHILD_INSTANCE, CHILD_PROXY } },  { { CHILD_AUTH, CHILD_SSH } },
-        { { CHILD_INSTANCE, CHILD_SSH } },
+        { { CHILD_INSTANCE, CHILD_SSH } },  { { CHILD_INSTANCE, CHILD_LABELS } },
 };
 
 /*

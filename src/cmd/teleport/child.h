@@ -18,6 +18,7 @@ enum child_kind {
         CHILD_PROXY,
         CHILD_INSTANCE,
         CHILD_SSH,
+        CHILD_LABELS,
         CHILD_KINDS,
         CHILD_AWS_SIGN = CHILD_KINDS, /* not one that lives with us: started for one join, supervisor_sign.c */
         CHILD_ROWS
@@ -35,7 +36,7 @@ struct child_row {
 extern const struct child_row child_rows[CHILD_ROWS];
 
 /* Who talks to whom; each end is called by the other's name. */
-enum { PAIRING_COUNT = 7 };
+enum { PAIRING_COUNT = 8 };
 struct pairing_row {
         enum child_kind ends[2];
 };

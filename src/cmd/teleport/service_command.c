@@ -13,7 +13,7 @@
 #include "sts/sts.h"
 
 const struct argument service_arguments[] = {
-        { "name", .is_required = true, .help = "signer, sts, auth, proxy, instance, ssh or aws-sign" },
+        { "name", .is_required = true, .help = "signer, sts, auth, proxy, instance, ssh, labels or aws-sign" },
         { 0 },
 };
 
@@ -96,7 +96,8 @@ static const struct {
         int (*run)(struct service *s);
 } services[] = {
         { "signer", run_signer },      { "sts", run_sts }, { "auth", auth_main }, { "proxy", proxy_main },
-        { "instance", instance_main }, { "ssh", ssh_main }, { "aws-sign", aws_sign_main },
+        { "instance", instance_main }, { "ssh", ssh_main }, { "labels", labels_main },
+        { "aws-sign", aws_sign_main },
 };
 
 struct error *service_run(void *ctx, const struct flags *given)

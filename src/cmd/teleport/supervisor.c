@@ -171,6 +171,8 @@ static bool is_needed(const Cteleport__V1__Config *config, enum child_kind kind)
                 return proxy;
         case CHILD_SSH:
                 return config_service_enabled(config, "ssh");
+        case CHILD_LABELS:
+                return config_service_enabled(config, "ssh") && config->ssh_service != NULL && config->ssh_service->n_commands > 0;
         default: /* it keeps the identities of the services that are not auth itself */
                 return proxy || config_service_enabled(config, "ssh");
         }

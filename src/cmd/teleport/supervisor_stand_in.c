@@ -253,7 +253,7 @@ static void live(struct stand_in *in)
                 .on_sshd = on_sshd,
                 .on_signer = on_signer,
         };
-        static const char *const neighbours[] = { "signer", "sts", "auth", "proxy", "instance", "ssh" };
+        static const char *const neighbours[] = { "signer", "sts", "auth", "proxy", "instance", "ssh", "labels" };
 
         if (service_control(&in->service, &in->loop, &events, in) != NULL)
                 _exit(92);

@@ -8,7 +8,7 @@
 typedef Cteleport__Internal__V1__Control control_message;
 
 /* Who serves strangers goes first, who is asked goes last; signer and sts end when auth closes its ends. */
-static const enum child_kind order[] = { CHILD_PROXY, CHILD_SSH, CHILD_INSTANCE, CHILD_AUTH };
+static const enum child_kind order[] = { CHILD_PROXY, CHILD_SSH, CHILD_LABELS, CHILD_INSTANCE, CHILD_AUTH };
 
 static void kill_all(struct supervisor *s)
 {

@@ -520,6 +520,23 @@ static void runs_only_instance_and_ssh_on_an_agent(void **state)
         assert_int_not_equal(access(host_uuid, F_OK), 0); /* the cluster gives it one */
 }
 
+static void runs_commands_of_labels_in_a_process_of_their_own(void **state)
+{
+        struct fixture *f = *state;
+
+        start_with(f, "version: v3\n"
+                      "teleport: {auth_server: 127.0.0.1, join_params: {token_name: t, method: iam}}\n"
+                      "auth_service: {enabled: no}\n"
+                      "proxy_service: {enabled: no}\n"
+                      "ssh_service: {enabled: yes, commands: [{name: os, command: [uname], period: 1m}]}\n");
+        AWAIT(f, "labels starts");
+        assert_non_null(strstr(f->last->line, "fds=instance\n"));
+        AWAIT(f, "labels was given token= static=0 keypairs=0 aws=no", "labels hears instance", "instance hears labels");
+        kill(f->pid, SIGTERM);
+        assert_order(f, "ssh stops", "labels stops", "instance stops");
+        assert_int_equal(await_end(f), 0);
+}
+
 static void starts_sshd_for_a_connection_and_tells_of_its_end(void **state)
 {
         struct fixture *f = *state;
@@ -663,6 +680,7 @@ int main(int argc, char **argv)
                 TEST(serves_the_others_while_one_floods_it),
                 TEST(fails_when_a_service_dies_before_all_are_ready),
                 TEST(runs_only_instance_and_ssh_on_an_agent),
+                TEST(runs_commands_of_labels_in_a_process_of_their_own),
                 TEST(starts_a_process_that_signs_when_instance_asks),
                 TEST(starts_one_process_that_signs_at_a_time),
                 TEST(slows_down_who_asks_for_signers_without_end),

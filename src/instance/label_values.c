@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/label_values.h"
+
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "instance/labels.h"
+#include "internal.pb-c.h"
+#include "rpc/link.h"
+#include "rpc/wire.h"
+
+struct label_value {
+        Cteleport__V1__Duration period;
+        Cteleport__V1__CommandLabel message; /* result owned, NULL before the first */
+};
+
+struct label_values {
+        struct loop *loop;
+        struct link_service *link; /* NULL: that process is not there */
+        void (*changed)(void *ctx);
+        void *ctx;
+        size_t count;
+        struct label_value *all;
+        Cteleport__V1__CommandLabel **list; /* room for all */
+};
+
+struct label_values *label_values_new(struct loop *l, const Cteleport__V1__SSHConfig *config, void (*changed)(void *ctx), void *ctx)
+{
+        struct label_values *v = NEW(struct label_values);
+
+        *v = (struct label_values){ .loop = l, .changed = changed, .ctx = ctx, .count = config->n_commands };
+        v->all = mem_array(v->count, sizeof(*v->all));
+        v->list = mem_array(v->count, sizeof(*v->list));
+        for (size_t i = 0; i < v->count; i++)
+                label_describe(config->commands[i], &v->all[i].message, &v->all[i].period);
+        return v;
+}
+
+void label_values_free(struct label_values *v)
+{
+        if (v == NULL)
+                return;
+        if (v->link != NULL)
+                link_service_free(v->link);
+        for (size_t i = 0; i < v->count; i++)
+                free(v->all[i].message.result);
+        free(v->all);
+        free(v->list);
+        free(v);
+}
+
+static struct error *take(struct label_values *v, const Cteleport__Internal__V1__LabelResult *said)
+{
+        if (strlen(said->result) > LABEL_RESULT_MAX)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "the value of a label is over its limit");
+        for (size_t i = 0; i < v->count; i++) {
+                Cteleport__V1__CommandLabel *label = &v->all[i].message;
+
+                if (strcmp(label->name, said->name) != 0)
+                        continue;
+                if (label->result != NULL && strcmp(label->result, said->result) == 0)
+                        return NULL;
+                free(label->result);
+                label->result = str_dup(str_of(said->result));
+                v->changed(v->ctx);
+                return NULL;
+        }
+        return error_new(ERROR_NOT_FOUND, "no such label is configured");
+}
+
+static void on_said(void *ctx, uint32_t id, uint16_t verb, struct str body)
+{
+        struct label_values *v = ctx;
+        AUTO_PTR(arena) a = arena_new(2 * LABEL_RESULT_MAX);
+        const Cteleport__Internal__V1__LabelTaken taken = CTELEPORT__INTERNAL__V1__LABEL_TAKEN__INIT;
+        ProtobufCMessage *message = NULL;
+        struct error *err = NULL;
+
+        if (verb != CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_LABEL)
+                err = error_new(ERROR_UNIMPLEMENTED, "unknown verb %u", verb);
+        if (err == NULL)
+                err = wire_decode(a, &cteleport__internal__v1__label_result__descriptor, body, &message);
+        if (err == NULL)
+                err = take(v, (const Cteleport__Internal__V1__LabelResult *)(const void *)message);
+        if (err == NULL)
+                link_service_answer(v->link, id, &taken.base);
+        else
+                link_service_refuse(v->link, id, err);
+}
+
+static void on_ended(void *ctx)
+{
+        struct label_values *v = ctx;
+
+        link_service_free(v->link);
+        v->link = NULL;
+}
+
+void label_values_listen(struct label_values *v, int fd)
+{
+        if (v->link != NULL)
+                link_service_free(v->link);
+        v->link = link_service_new(v->loop, fd, on_said, on_ended, v);
+}
+
+size_t label_values_list(const struct label_values *v, Cteleport__V1__CommandLabel ***ret)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < v->count; i++)
+                if (v->all[i].message.result != NULL)
+                        v->list[count++] = &v->all[i].message;
+        *ret = v->list;
+        return count;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The service `labels`: runs the commands of ssh_service.commands, as the user that started `teleport`, and tells
+ * `instance` their values. It is there only where such commands are configured, and hears nothing of anybody.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "api/service.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "instance/labels.h"
+#include "os/sandbox.h"
+#include "rpc/link.h"
+
+struct labels_service {
+        struct loop loop;
+        struct service *service;
+        struct labels *labels;
+        struct link *link; /* NULL: lost; a new one comes */
+        struct timer *ask_again;
+        bool is_stopping;
+};
+
+/* ---- telling ---------------------------------------------------------------------------------------- */
+
+static void on_taken(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        (void)ctx;
+        (void)answer;
+        if (err != NULL && err->code != ERROR_UNAVAILABLE)
+                log_warn("The value of a label was not taken", LOG_ERR(err));
+        error_free(err);
+}
+
+static void say(struct labels_service *s, const Cteleport__V1__CommandLabel *label)
+{
+        Cteleport__Internal__V1__LabelResult said = CTELEPORT__INTERNAL__V1__LABEL_RESULT__INIT;
+
+        if (s->link == NULL)
+                return;
+        said.name = label->name;
+        said.result = label->result;
+        link_ask(s->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_LABEL, &said.base,
+                 &cteleport__internal__v1__label_taken__descriptor, MILLISECONDS(TIMEOUT_RPC), on_taken, NULL);
+}
+
+static void on_changed(void *ctx, const Cteleport__V1__CommandLabel *label)
+{
+        say(ctx, label);
+}
+
+static void on_lost(void *ctx)
+{
+        struct labels_service *s = ctx;
+
+        if (s->link != NULL)
+                link_close(s->link);
+        s->link = NULL;
+        if (!s->is_stopping)
+                timer_start(s->ask_again, MILLISECONDS(PACE_RELINK));
+}
+
+static void on_ask_again(void *ctx)
+{
+        struct labels_service *s = ctx;
+
+        service_relink(s->service, "instance");
+        timer_start(s->ask_again, MILLISECONDS(PACE_RELINK));
+}
+
+/* A new `instance` knows nothing yet. */
+static void on_link(void *ctx, const char *name, int fd)
+{
+        struct labels_service *s = ctx;
+        Cteleport__V1__CommandLabel **list;
+
+        (void)name;
+        timer_stop(s->ask_again);
+        if (s->link != NULL)
+                link_close(s->link);
+        s->link = link_new(&s->loop, fd, on_lost, s);
+        size_t count = s->labels == NULL ? 0 : labels_list(s->labels, &list);
+        for (size_t i = 0; i < count; i++)
+                say(s, list[i]);
+}
+
+static void on_stop(void *ctx)
+{
+        struct labels_service *s = ctx;
+
+        s->is_stopping = true;
+        timer_stop(s->ask_again);
+        labels_free(s->labels); /* the loop goes on until the programs have ended */
+        s->labels = NULL;
+        if (s->link != NULL)
+                link_close(s->link);
+        s->link = NULL;
+}
+
+/* ---- the cage --------------------------------------------------------------------------------------- */
+
+/* Beside an Auth Service the commands see the programs of this host, but nothing of the data directory: the CA keys are in it. */
+static struct error *enter_sandbox_beside_auth(const char *data_dir)
+{
+        static const char *const places[] = { "/bin", "/sbin", "/usr", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/home",
+                                              "/root", "/proc", "/sys", "/dev", "/run", "/snap", "/nix" };
+        static const char *const write[] = { "/dev/null", NULL };
+        const char *read[ARRAY_LEN(places) + 1] = { NULL };
+        size_t count = 0;
+
+        for (size_t n = 0; n < ARRAY_LEN(places); n++) {
+                AUTO_MEM char *beneath = mem_printf("%s/", places[n]);
+                if (!str_starts_with(str_of(data_dir), str_of(beneath)))
+                        read[count++] = places[n];
+        }
+        return sandbox_enter(SANDBOX_LABELS, (struct sandbox_paths){ .read = read, .write = write });
+}
+
+static struct error *enter_sandbox(const Cteleport__Internal__V1__Boot *boot)
+{
+        const char *home = getenv("HOME");
+        AUTO_MEM char *aws_dir = mem_printf("%s/.aws", home == NULL ? "" : home); /* the cache of AWS's command line */
+        const char *const read[] = { "/", NULL };
+        const char *const write[] = { "/tmp", "/dev/null", access(aws_dir, W_OK) == 0 ? aws_dir : NULL, NULL };
+
+        for (size_t n = 0; n < boot->n_services; n++)
+                if (str_equal(str_of(boot->services[n]), STR("auth")))
+                        return enter_sandbox_beside_auth(boot->data_dir);
+        return sandbox_enter(SANDBOX_LABELS, (struct sandbox_paths){ .read = read, .write = write });
+}
+
+/* ---- main ------------------------------------------------------------------------------------------- */
+
+static const struct service_events service_events = { .on_stop = on_stop, .on_drain = on_stop, .on_link = on_link };
+
+static struct error *set_up(struct labels_service *s)
+{
+        TRY(loop_init(&s->loop, NULL));
+        TRY(enter_sandbox(s->service->boot));
+        log_debug("sandbox", LOG_C("has", sandbox_describe()));
+        s->ask_again = timer_new(&s->loop, on_ask_again, s);
+        TRY(service_control(s->service, &s->loop, &service_events, s));
+        int fd = service_take_fd(s->service, "instance");
+        if (fd >= 0)
+                on_link(s, "instance", fd);
+        s->labels = labels_new(&s->loop, s->service->boot->config->ssh_service, on_changed, s);
+        return NULL;
+}
+
+int labels_main(struct service *service)
+{
+        struct labels_service s = { .service = service };
+        struct error *err = set_up(&s);
+
+        if (err != NULL) {
+                service_fatal(service, err);
+                return 1;
+        }
+        service_ready(service);
+        loop_run(&s.loop);
+        timer_free(s.ask_again);
+        service_end(service);
+        loop_release(&s.loop);
+        return 0;
+}
