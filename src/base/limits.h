@@ -82,7 +82,8 @@ enum {
         TIMEOUT_SESSION_HANGUP = 2 * 1000,    /* from the hang-up of a session that was ended to its kill */
         TIMEOUT_SESSION_FLUSH = 2 * 1000,     /* to say the last word of a session, to its recorder and its terminal */
         TIMEOUT_HELPER_SAYS = 10 * 1000,      /* until a program that sshd started has said what it is */
-        TIMEOUT_SESSION_REPORTED = 5 * 1000,  /* from sshd's word that it starts a session to that session's own; then the connection ends */
+        TIMEOUT_SESSION_REPORTED = 5 * 1000,  /* from sshd's word that it starts a session to that session's own; then the connection ends. More by … */
+        PACE_SESSION_REPORTED = 200,          /* … this for each connection of the node: so long a session may take to start when all start at once */
         TIMEOUT_HELPER_ACCEPTED = 5 * 1000,   /* until sshd's own word that it let somebody in, which may come after the program */
         PACE_HELPER_ACCEPTED = 5,             /* it is looked for so often; it mostly is there already */
         PACE_HELPER_STRANGERS_TOLD = 10 * 1000, /* between words in the log on programs that sshd did not start: any account can call */

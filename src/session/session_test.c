@@ -112,6 +112,8 @@ static NO_RETURN void be_the_program(const struct world *w, const char *command,
                                            .shell = "/bin/sh", .environment = (const char *const *)environ };
         struct session_outcome outcome;
 
+        for (int signum = 1; signum < NSIG; signum++)
+                signal(signum, SIG_DFL); /* as sshd is started; this test may have been started by nohup */
         struct error *err = session_run(&options, command, terminal, &outcome);
         if (err != NULL)
                 session_say(STDERR_FILENO, terminal >= 0, str_of(err->what));

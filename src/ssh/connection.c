@@ -493,7 +493,7 @@ static void watch_sessions(struct connection *c)
 {
         timer_stop(c->unreported);
         if (c->sessions_started > c->sessions_reported)
-                timer_start(c->unreported, MILLISECONDS(TIMEOUT_SESSION_REPORTED));
+                timer_start(c->unreported, MILLISECONDS(TIMEOUT_SESSION_REPORTED + PACE_SESSION_REPORTED * (int64_t)c->service->connections.count));
 }
 
 void connection_session_reported(struct connection *c)
