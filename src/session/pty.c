@@ -94,13 +94,15 @@ struct error *session_terminal_take(struct session_terminal *t, int fd)
         cfmakeraw(&raw);
         if (fcntl(fd, F_SETFL, t->flags | O_NONBLOCK) < 0 || tcsetattr(fd, TCSANOW, &unbuffered) < 0)
                 return error_errno(errno, "cannot set the modes of the terminal");
-        ssize_t n = read(fd, t->ahead, sizeof t->ahead);
-        t->ahead_len = n > 0 ? (size_t)n : 0;
-        if (tcsetattr(fd, TCSANOW, &raw) < 0)
-                return error_errno(errno, "cannot set the modes of the terminal");
         ioctl(fd, TIOCEXCL);
         t->fd = fd;
-        return NULL;
+        ssize_t n = read(fd, t->ahead, sizeof t->ahead);
+        t->ahead_len = n > 0 ? (size_t)n : 0;
+        if (tcsetattr(fd, TCSANOW, &raw) == 0)
+                return NULL;
+        struct error *err = error_errno(errno, "cannot set the modes of the terminal");
+        session_terminal_release(t);
+        return err;
 }
 
 /* As the line discipline does, termios(3): ECHO, ECHOCTL, ONLCR. */
