@@ -47,7 +47,7 @@ void output_put_one(struct buf *out, const struct flags *given, const ProtobufCM
 struct error *output_flush(struct buf *out)
 {
         TRY(buf_finish(out, "the output"));
-        if (fwrite(out->ptr, 1, out->len, stdout) != out->len || fflush(stdout) != 0)
+        if ((out->len != 0 && fwrite(out->ptr, 1, out->len, stdout) != out->len) || fflush(stdout) != 0)
                 return error_errno(errno, "cannot write the output");
         return NULL;
 }
