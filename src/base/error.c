@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/bug.h"
+#include "base/limits.h"
 #include "base/mem.h"
 
 static char *format_text(const char *format, va_list args) PRINTF_LIKE(1, 0);
@@ -112,11 +114,13 @@ struct error *error_about(struct error *err, const char *format, ...)
 {
         va_list args;
 
-        if (err == NULL || err->field != NULL)
-                return err;
-        va_start(args, format);
-        err->field = format_text(format, args);
-        va_end(args);
+        for (struct error *e = err; e != NULL; e = e->also) {
+                if (e->field != NULL)
+                        continue;
+                va_start(args, format);
+                e->field = format_text(format, args);
+                va_end(args);
+        }
         return err;
 }
 
@@ -130,6 +134,42 @@ struct error *error_because(struct error *err, struct error *cause)
         return err;
 }
 
+struct error *error_also(struct error *first, struct error *more)
+{
+        struct error **end = &first;
+        size_t kept = 0, dropped = more == NULL ? 0 : more->dropped;
+
+        for (; *end != NULL; end = &(*end)->also)
+                kept++;
+        *end = more;
+        for (; *end != NULL && kept < LIMIT_YAML_MISTAKES; end = &(*end)->also)
+                kept++;
+        for (const struct error *e = *end; e != NULL; e = e->also)
+                dropped++;
+        error_free(*end);
+        *end = NULL;
+        if (first != NULL)
+                first->dropped = (first == more ? 0 : first->dropped) + dropped;
+        return first;
+}
+
+struct error *error_join(struct error *first, const char *subject)
+{
+        enum { TEXT_MAX = 256 * KiB };
+        AUTO(buf) lines = BUF_MAX(TEXT_MAX);
+        size_t count = 0;
+
+        if (first == NULL || first->also == NULL)
+                return first;
+        for (const struct error *e = first; e != NULL; e = e->also, count++)
+                buf_printf(&lines, "\n  %s%s%s", e->what, e->hint == NULL ? "" : "; ", e->hint == NULL ? "" : e->hint);
+        if (first->dropped > 0)
+                buf_printf(&lines, "\n  and %zu more", first->dropped);
+        struct error *joined = error_new(first->code, "%s has %zu mistakes:%s", subject, count + first->dropped, buf_c(&lines));
+        error_free(first);
+        return joined;
+}
+
 struct error *error_copy(const struct error *err)
 {
         if (err == NULL)
@@ -141,6 +181,8 @@ struct error *error_copy(const struct error *err)
                 copy->field = str_dup(str_of(err->field));
         copy->reason = err->reason;
         copy->cause = error_copy(err->cause);
+        copy->also = error_copy(err->also);
+        copy->dropped = err->dropped;
         return copy;
 }
 
@@ -181,6 +223,7 @@ void error_free(struct error *err)
         while (err != NULL) {
                 struct error *cause = err->cause;
 
+                error_free(err->also); /* as deep as a chain is long: LIMIT_YAML_MISTAKES */
                 free(err->what);
                 free(err->hint);
                 free(err->field);

@@ -50,6 +50,8 @@ struct error {
         char *hint;           /* what to do about it, or NULL */
         char *field;          /* path of the input at fault, "spec.roles[2]", or NULL */
         struct error *cause;  /* owned; for our log and the audit, never for the peer */
+        struct error *also;   /* owned; the next mistake of the same input (error_also), or NULL */
+        size_t dropped;       /* of the first of a chain: mistakes that were counted and not kept */
         const char *file;
         int line;
 };
@@ -71,11 +73,24 @@ struct error *error_wrap_at(struct error *err, const char *format, ...) PRINTF_L
 /* Sets the hint and returns err. */
 struct error *error_hint(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3) MUST_USE;
 
-/* Says which field of the input is at fault, lists counted from 1, and returns err; what was named already stays. NULL passes. */
+/*
+ * Says which field of the input is at fault, lists counted from 1, and returns err, of a chain for each; what was named
+ * already stays. NULL passes.
+ */
 struct error *error_about(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3) MUST_USE;
 
 /* Hangs cause (owned from now on) below err and returns err. */
 struct error *error_because(struct error *err, struct error *cause) MUST_USE;
+
+/*
+ * Collects the mistakes of one input, so that one run reports them all: appends more (owned from now on) to the chain of
+ * first and returns the first of them. Either may be NULL. LIMIT_YAML_MISTAKES are kept, the others counted. Callers
+ * that look at the first one only may ignore the others.
+ */
+struct error *error_also(struct error *first, struct error *more) MUST_USE;
+
+/* One error for a chain of them: "SUBJECT has N mistakes:" and a line each, "  WHAT; HINT". NULL, or one that is alone, passes. */
+struct error *error_join(struct error *first, const char *subject) MUST_USE;
 
 /* Sets the reason and returns err; NULL passes. */
 struct error *error_for(struct error *err, enum error_reason reason) MUST_USE;

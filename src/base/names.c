@@ -130,6 +130,16 @@ struct error *name_check_token(struct str s, const char *field)
                           LIMIT_NAME);
 }
 
+struct error *name_check_login(struct str s)
+{
+        AUTO_MEM char *shown = escaped(s);
+
+        if (name_is_login(s))
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the login '%s' is not a name of an account", shown),
+                          "use letters, digits and '._-@', beginning with a letter, digit or '_', at most %d characters", LIMIT_LOGIN_NAME);
+}
+
 void name_put_canonical(struct buf *out, struct str name, struct str cluster_name)
 {
         for (;;) {

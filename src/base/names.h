@@ -42,6 +42,7 @@ bool name_is_aws_account(struct str s);
 /* The same with an error that names the field and shows the (escaped) value. */
 struct error *name_check_host(struct str s, const char *field) MUST_USE;
 struct error *name_check_token(struct str s, const char *field) MUST_USE;
+struct error *name_check_login(struct str s) MUST_USE; /* "the login 'a b' is not …": the list is the caller's to name */
 
 /*
  * The one form in which names of hosts and host IDs are compared and kept, appended to out: lower case, no dot at the

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resource/access_role.h"
 
+#include <stdlib.h>
+
+#include "base/buf.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
@@ -18,14 +21,15 @@ static const char *const verbs[] = { "list", "read", "create", "update", "delete
 
 /* Words of Teleport: whoever writes one made no spelling mistake. */
 static const char foreign_resources[] =
-        "access_graph access_list access_monitoring access_monitoring_rule access_plugin_data access_request app app_server audit_query "
+        "access_graph access_graph_settings access_list access_monitoring access_monitoring_rule access_plugin_data access_request app app_server audit_query "
+        "autoupdate_agent_rollout autoupdate_config autoupdate_version "
         "auth_connector auth_server authentication billing bot bot_instance cluster_alert cluster_audit_config cluster_auth_preference "
-        "cluster_maintenance_config cluster_name cluster_networking_config connection_diagnostic connectors crown_jewel db db_server "
-        "db_service device discovery_config download external_audit_storage github github_request host_cert host_certs host_user "
-        "installer integration jwt kube_cluster kube_server license lock_v2 login_rule namespace network_restrictions oidc oidc_request "
+        "cluster_maintenance_config cluster_name cluster_networking_config connection_diagnostic connectors contact crown_jewel "
+        "database_certificate db db_object_import_rule db_server db_service dynamic_windows_desktop device discovery_config download external_audit_storage git_server github github_request global_notification host_cert host_certs host_user "
+        "installer integration jwt kube_cluster kube_server license lock_v2 login_rule namespace network_restrictions notification oidc oidc_request "
         "okta_assignment okta_import_rule plugin provision_token proxy recording remote_cluster saml saml_idp_service_provider "
-        "saml_request security_report server_info session_recording_config session_tracker ssh_session static_tokens trusted_cluster "
-        "tunnel_connection ui_config usage user_group web_session web_token windows_desktop windows_desktop_service workload_identity";
+        "saml_request security_report server_info session_recording_config session_tracker spiffe_federation ssh_session static_host_user static_tokens trusted_cluster "
+        "tunnel_connection ui_config usage user_group user_login_state user_task vnet_config web_session web_token windows_desktop windows_desktop_service workload_identity";
 static const char foreign_verbs[] = "readnosecrets rotate use create_enroll_token enroll activate transcript";
 
 static bool is_listed(const char *words, struct str word)
@@ -97,18 +101,18 @@ static struct error *check_options(const Cteleport__V1__RoleOptions *o)
 {
         if (o == NULL)
                 return NULL;
-        TRY(check_span(o->max_session_ttl, LIMIT_USER_CERT_SECONDS, "max_session_ttl"));
-        TRY(check_span(o->client_idle_timeout, LIMIT_ROLE_IDLE_SECONDS, "client_idle_timeout"));
+        struct error *err = check_span(o->max_session_ttl, LIMIT_USER_CERT_SECONDS, "max_session_ttl");
+        err = error_also(err, check_span(o->client_idle_timeout, LIMIT_ROLE_IDLE_SECONDS, "client_idle_timeout"));
         if (o->has_require_session_mfa && o->require_session_mfa)
-                return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT,
-                                                        "spec.options.require_session_mfa is not supported: nothing would ask for the second "
-                                                        "factor of a session"),
-                                              "leave it out; the second factor is asked at login"),
-                                   "spec.options.require_session_mfa");
+                err = error_also(err, error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                                                       "spec.options.require_session_mfa is not supported: nothing "
+                                                                       "would ask for the second factor of a session"),
+                                                             "leave it out; the second factor is asked at login"),
+                                                  "spec.options.require_session_mfa"));
         if (o->record_session == NULL)
-                return NULL;
-        TRY(check_record(o->record_session->default_, "default"));
-        return check_record(o->record_session->ssh, "ssh");
+                return err;
+        err = error_also(err, check_record(o->record_session->default_, "default"));
+        return error_also(err, check_record(o->record_session->ssh, "ssh"));
 }
 
 /* ---- conditions --------------------------------------------------------------------------------------------------------- */
@@ -125,8 +129,7 @@ static struct error *check_login(struct str login)
         if (str_contains(login, STR("{{")))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the template '%s' is not supported", shown),
                                   "\"{{internal.logins}}\", alone, stands for the logins of the user");
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the login '%s' is not a name of an account", shown),
-                          "use letters, digits, '.', '_' and '-', beginning with a letter, digit or '_', at most 32 characters");
+        return name_check_login(login);
 }
 
 static struct error *check_pattern(struct str pattern)
@@ -166,9 +169,46 @@ static struct error *check_label(const Cteleport__V1__RoleConditions *c, size_t 
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a label has no values and would match nothing"), "write '*' for any value");
         if (pair->value->n_values > LIMIT_ROLE_ITEMS)
                 return error_new(ERROR_INVALID_ARGUMENT, "a label has more than %d values", LIMIT_ROLE_ITEMS);
+        struct error *err = NULL;
         for (size_t i = 0; i < pair->value->n_values; i++)
-                TRY(check_pattern(str_of(pair->value->values[i])));
-        return NULL;
+                err = error_also(err, check_pattern(str_of(pair->value->values[i])));
+        return err;
+}
+
+static bool has_word(char *const *words, size_t count, const char *word)
+{
+        for (size_t i = 0; i < count; i++)
+                if (strcmp(words[i], word) == 0)
+                        return true;
+        return false;
+}
+
+static bool is_resource_here(struct str word)
+{
+        for (size_t i = 0; i < ARRAY_LEN(resources); i++)
+                if (str_equal(word, str_of(resources[i])))
+                        return true;
+        return false;
+}
+
+/* Whether all of the rule is about resources that Teleport has and this release does not: it gives and denies nothing. */
+static bool is_about_nothing_here(const Cteleport__V1__RoleRule *rule)
+{
+        for (size_t i = 0; i < rule->n_resources; i++)
+                if (is_resource_here(str_of(rule->resources[i])))
+                        return false;
+        return true;
+}
+
+/*
+ * Whether a verb of Teleport asks for nothing here. `readnosecrets` of a resource that is here would mean something, unless
+ * the rule names `read` as well; the others belong to resources that are not here.
+ */
+static bool is_verb_without_effect(struct str verb, const Cteleport__V1__RoleRule *rule)
+{
+        return is_listed(foreign_verbs, verb) &&
+               (!str_equal(verb, STR("readnosecrets")) || is_about_nothing_here(rule) || has_word(rule->verbs, rule->n_verbs, "read") ||
+                has_word(rule->verbs, rule->n_verbs, "*"));
 }
 
 static struct error *check_word(struct str word, const char *const *known, size_t count, const char *foreign, const char *what)
@@ -185,7 +225,12 @@ static struct error *check_word(struct str word, const char *const *known, size_
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is a %s of Teleport that this release does not have", shown, what),
                                   "leave it out");
         struct error *err = error_new(ERROR_INVALID_ARGUMENT, "unknown %s '%s'", what, shown);
-        return nearest.word != NULL && strcmp(nearest.word, "*") != 0 ? error_hint(err, "did you mean '%s'", nearest.word) : err;
+        if (nearest.word != NULL && strcmp(nearest.word, "*") != 0)
+                return error_hint(err, "did you mean '%s'", nearest.word);
+        AUTO(buf) list = BUF_MAX(4 * KiB);
+        for (size_t i = 0; i < count; i++)
+                buf_printf(&list, "%s%s", i == 0 ? "" : i + 1 == count ? " and " : ", ", known[i]);
+        return error_hint(err, "the %ss are %s", what, buf_c(&list));
 }
 
 static struct error *check_where(const Cteleport__V1__RoleRule *rule, bool is_deny)
@@ -214,22 +259,33 @@ static struct error *check_rule(const Cteleport__V1__RoleRule *rule, bool is_den
                                   "write, for example, resources: [node] and verbs: [list, read]");
         if (rule->n_resources > LIMIT_ROLE_ITEMS || rule->n_verbs > LIMIT_ROLE_ITEMS)
                 return error_new(ERROR_INVALID_ARGUMENT, "a rule has more than %d resources or verbs", LIMIT_ROLE_ITEMS);
-        for (size_t i = 0; i < rule->n_resources; i++)
-                TRY(error_about(check_word(str_of(rule->resources[i]), resources, ARRAY_LEN(resources), foreign_resources, "resource"),
-                                "resources[%zu]", i + 1));
-        for (size_t i = 0; i < rule->n_verbs; i++)
-                TRY(error_about(check_word(str_of(rule->verbs[i]), verbs, ARRAY_LEN(verbs), foreign_verbs, "verb"), "verbs[%zu]", i + 1));
-        return error_about(check_where(rule, is_deny), "where");
+        struct error *err = NULL;
+        for (size_t i = 0; i < rule->n_resources; i++) {
+                if (is_listed(foreign_resources, str_of(rule->resources[i])))
+                        continue;
+                err = error_also(err, error_about(check_word(str_of(rule->resources[i]), resources, ARRAY_LEN(resources), foreign_resources,
+                                                             "resource"),
+                                                  "resources[%zu]", i + 1));
+        }
+        for (size_t i = 0; i < rule->n_verbs; i++) {
+                if (is_verb_without_effect(str_of(rule->verbs[i]), rule))
+                        continue;
+                err = error_also(err, error_about(check_word(str_of(rule->verbs[i]), verbs, ARRAY_LEN(verbs), foreign_verbs, "verb"),
+                                                  "verbs[%zu]", i + 1));
+        }
+        return is_about_nothing_here(rule) ? err : error_also(err, error_about(check_where(rule, is_deny), "where"));
 }
 
 /* What a part of the role found, with the path to that part in front of the field it named. */
 static struct error *within(struct error *err, const char *side, const char *list, size_t index)
 {
-        if (err == NULL)
-                return NULL;
-        AUTO_MEM char *below = err->field;
-        err->field = NULL;
-        return error_about(err, "spec.%s.%s[%zu]%s%s", side, list, index, below == NULL ? "" : ".", below == NULL ? "" : below);
+        for (struct error *e = err; e != NULL; e = e->also) {
+                char *below = e->field;
+
+                e->field = below == NULL ? NULL : mem_printf("spec.%s.%s[%zu].%s", side, list, index, below);
+                free(below);
+        }
+        return error_about(err, "spec.%s.%s[%zu]", side, list, index);
 }
 
 static struct error *check_conditions(const Cteleport__V1__RoleConditions *c, const char *side, bool is_deny)
@@ -239,13 +295,14 @@ static struct error *check_conditions(const Cteleport__V1__RoleConditions *c, co
         if (c->n_logins > LIMIT_ROLE_ITEMS || c->n_node_labels > LIMIT_ROLE_ITEMS || c->n_rules > LIMIT_ROLE_ITEMS)
                 return error_about(error_new(ERROR_INVALID_ARGUMENT, "spec.%s has more than %d logins, labels or rules", side, LIMIT_ROLE_ITEMS),
                                    "spec.%s", side);
+        struct error *err = NULL;
         for (size_t i = 0; i < c->n_logins; i++)
-                TRY(within(check_login(str_of(c->logins[i])), side, "logins", i + 1));
+                err = error_also(err, within(check_login(str_of(c->logins[i])), side, "logins", i + 1));
         for (size_t i = 0; i < c->n_node_labels; i++)
-                TRY(error_about(check_label(c, i), "spec.%s.node_labels.%s", side, c->node_labels[i]->key));
+                err = error_also(err, error_about(check_label(c, i), "spec.%s.node_labels.%s", side, c->node_labels[i]->key));
         for (size_t i = 0; i < c->n_rules; i++)
-                TRY(within(check_rule(c->rules[i], is_deny), side, "rules", i + 1));
-        return NULL;
+                err = error_also(err, within(check_rule(c->rules[i], is_deny), side, "rules", i + 1));
+        return err;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------------- */
@@ -266,6 +323,38 @@ static struct error *check_name(const Cteleport__V1__Role *role)
         return NULL;
 }
 
+/* Adds a word of Teleport to the list, once. */
+static void note_foreign(struct buf *list, const char *word)
+{
+        AUTO_MEM char *entry = mem_printf(" %s,", word), *before = mem_printf(" %s,", list->len == 0 ? "" : buf_c(list));
+
+        if (strstr(before, entry) == NULL)
+                buf_printf(list, "%s%s", list->len == 0 ? "" : ", ", word);
+}
+
+static void note_foreign_words(const Cteleport__V1__RoleConditions *c, struct buf *list)
+{
+        for (size_t i = 0; c != NULL && i < c->n_rules; i++) {
+                for (size_t j = 0; j < c->rules[i]->n_resources; j++)
+                        if (is_listed(foreign_resources, str_of(c->rules[i]->resources[j])))
+                                note_foreign(list, c->rules[i]->resources[j]);
+                for (size_t j = 0; j < c->rules[i]->n_verbs; j++)
+                        if (is_listed(foreign_verbs, str_of(c->rules[i]->verbs[j])))
+                                note_foreign(list, c->rules[i]->verbs[j]);
+        }
+}
+
+/* What Teleport prints of its presets is taken; what of it does not exist here is told in one line. */
+static void warn_of_foreign_words(const Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings)
+{
+        AUTO(buf) list = BUF_MAX(LIMIT_YAML_FILE);
+
+        note_foreign_words(role->spec->allow, &list);
+        note_foreign_words(role->spec->deny, &list);
+        if (list.len > 0)
+                token_warn(warnings, arena, "resources and verbs of Teleport in the rules that do not exist here have no effect: %s", buf_c(&list));
+}
+
 /* In Teleport a role of v3 that names no labels reaches every node; here absence never allows. */
 static void warn_of_old_version(const Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings)
 {
@@ -277,12 +366,16 @@ static void warn_of_old_version(const Cteleport__V1__Role *role, struct arena *a
 struct error *access_role_check(Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings)
 {
         TRY(head_check(&head, &role->kind, &role->sub_kind, &role->version));
-        TRY(error_about(check_name(role), "metadata.name"));
+        struct error *err = error_about(check_name(role), "metadata.name");
         if (role->spec == NULL)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the role has no spec"), "a role needs spec.allow to allow anything");
-        TRY(check_options(role->spec->options));
-        TRY(check_conditions(role->spec->allow, "allow", false));
-        TRY(check_conditions(role->spec->deny, "deny", true));
+                return error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT, "the role has no spec"),
+                                                  "a role needs spec.allow to allow anything"));
+        err = error_also(err, check_options(role->spec->options));
+        err = error_also(err, check_conditions(role->spec->allow, "allow", false));
+        err = error_also(err, check_conditions(role->spec->deny, "deny", true));
+        if (err != NULL)
+                return err;
         warn_of_old_version(role, arena, warnings);
+        warn_of_foreign_words(role, arena, warnings);
         return NULL;
 }

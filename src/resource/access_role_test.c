@@ -98,7 +98,7 @@ static const struct {
         { "kind: role\nmetadata: {name: r, expires: '2030-01-01T00:00:00Z'}\nspec: {}\n", "x.yaml:2:30: a role does not expire", NULL },
         { ROLE "  options: {forward_agents: yes}\n", "x.yaml:5:13: unknown key 'forward_agents' in spec.options", "did you mean 'forward_agent'" },
         { ROLE "  options: {permit_x11_forwarding: yes}\n",
-          "x.yaml:5:13: 'spec.options.permit_x11_forwarding' is a key of Teleport that this release does not have, and its value would change something", "leave it out" },
+          "x.yaml:5:13: 'spec.options.permit_x11_forwarding' is a key of Teleport that this release does not have, and its value would change something", "leave it out: X11 is not forwarded" },
         { ROLE "  options: {require_session_mfa: yes}\n",
           "x.yaml:5:34: spec.options.require_session_mfa is not supported: nothing would ask for the second factor of a session",
           "leave it out; the second factor is asked at login" },
@@ -123,10 +123,30 @@ static const struct {
         { ALLOW "    node_labels: {env: '{{external.env}}'}\n", "x.yaml:6:24: the template '{{external.env}}' is not supported in labels", NULL },
         { ALLOW "    node_labels: {env: {a: b}}\n", "x.yaml:6:24: spec.allow.node_labels.env must be text or a list of texts, not a mapping", NULL },
         { ALLOW "    node_labels: [env]\n", "x.yaml:6:18: spec.allow.node_labels must be a mapping of keys to values, not a list", NULL },
-        { ALLOW "    require_session_join: [{name: x}]\n", "x.yaml:6:5: 'spec.allow.require_session_join' is a key of Teleport that this release does not have, and its value would change something", "leave it out" },
+        { ALLOW "    require_session_join: [{name: x}]\n", "x.yaml:6:5: 'spec.allow.require_session_join' is a key of Teleport that this release does not have, and its value would change something", "leave it out: sessions are not joined" },
         { ALLOW "    rules: [{resources: [token]}]\n", "x.yaml:6:13: a rule needs resources and verbs", NULL },
         { ALLOW "    rules: [{resources: [tokens], verbs: [read]}]\n", "x.yaml:6:26: unknown resource 'tokens'", "did you mean 'token'" },
-        { ALLOW "    rules: [{resources: [app], verbs: [read]}]\n", "x.yaml:6:26: 'app' is a resource of Teleport that this release does not have", "leave it out" },
+        { ALLOW "    rules: [{resources: [apps, saml], verbs: [rotat]}]\n",
+          "x.yaml has 2 mistakes:\n"
+          "  x.yaml:6:26: unknown resource 'apps'; the resources are token, node, user, role, lock, event, session, instance, "
+          "cert_authority and *\n"
+          "  x.yaml:6:47: unknown verb 'rotat'; the verbs are list, read, create, update, delete and *", NULL },
+        { ROLE "  options: {max_session_ttl: 31h, record_session: {default: x, ssh: z}}\n  allow: {logins: ['*', 'a b'], node_labels: {env: '^a'}}\n"
+               "---\n" USER "  roles: [a, a]\n  traits: {logins: ['a b']}\n---\n" LOCK "  target: {user: 'a b', role: 'c d'}\n",
+          "x.yaml has 10 mistakes:\n"
+          "  x.yaml:5:30: spec.options.max_session_ttl must be between 0s and 30h\n"
+          "  x.yaml:5:61: spec.options.record_session.default 'x' is not known; write best_effort or strict\n"
+          "  x.yaml:5:69: spec.options.record_session.ssh 'z' is not known; write best_effort or strict\n"
+          "  x.yaml:6:20: the login '*' is not allowed: it would be every account of a node; name the logins, or write "
+          "\"{{internal.logins}}\" for those of the user\n"
+          "  x.yaml:6:25: the login 'a b' is not a name of an account; use letters, digits and '._-@', beginning with a letter, digit or "
+          "'_', at most 64 characters\n"
+          "  x.yaml:6:52: '^a' begins like a regular expression but does not end like one; a regular expression stands between ^ and $\n"
+          "  x.yaml:12:14: duplicate role a; name it once\n"
+          "  x.yaml:13:20: the login 'a b' is not a name of an account; use letters, digits and '._-@', beginning with a letter, digit or "
+          "'_', at most 64 characters\n"
+          "  x.yaml:19:18: spec.target.user 'a b' is not a valid name; write the name of a user: tctl get users lists them\n"
+          "  x.yaml:19:31: spec.target.role 'c d' is not a valid name; write the name of a role: tctl get roles lists them", NULL },
         { ALLOW "    rules: [{resources: [token], verbs: [read, write]}]\n", "x.yaml:6:48: unknown verb 'write'", NULL },
         { ALLOW "    rules: [{resources: [token], verbs: [readnosecrets]}]\n",
           "x.yaml:6:42: 'readnosecrets' is a verb of Teleport that this release does not have", "leave it out" },
@@ -188,6 +208,31 @@ static void warns_that_an_old_role_without_labels_reaches_no_node(void **state)
         assert_int_equal(warnings.count, 1);
 }
 
+/* What `tctl get roles` of Teleport prints of its presets. */
+static void takes_rules_about_what_is_not_here(void **state)
+{
+        (void)state;
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        struct token_warnings warnings = { 0 };
+        ProtobufCMessage *role = NULL;
+
+        assert_null(schema_load_yaml(a, "x.yaml", STR("metadata: {name: editor}\n"
+                                                      "spec:\n"
+                                                      "  allow:\n"
+                                                      "    rules:\n"
+                                                      "    - {resources: [user, token], verbs: [list, create, read, update, delete]}\n"
+                                                      "    - {resources: [device], verbs: [list, create, read, create_enroll_token, enroll]}\n"
+                                                      "    - {resources: [saml, device], verbs: [readnosecrets], where: 'true'}\n"
+                                                      "    - {resources: [node, app_server], verbs: [read, readnosecrets]}\n"
+                                                      "  deny:\n"
+                                                      "    rules: [{resources: [bot], verbs: ['*']}]\n"),
+                                     &cteleport__v1__role__descriptor, &role));
+        assert_null(access_role_check((Cteleport__V1__Role *)(void *)role, a, &warnings));
+        assert_int_equal(warnings.count, 1);
+        assert_string_equal(warnings.texts[0], "resources and verbs of Teleport in the rules that do not exist here have no effect: device, "
+                                               "create_enroll_token, enroll, saml, readnosecrets, app_server, bot");
+}
+
 static void holds_its_limits(void **state)
 {
         (void)state;
@@ -238,6 +283,7 @@ int main(void)
                 cmocka_unit_test(takes_what_guides_write),
                 cmocka_unit_test(refuses_with_a_reason_and_the_place),
                 cmocka_unit_test(warns_that_an_old_role_without_labels_reaches_no_node),
+                cmocka_unit_test(takes_rules_about_what_is_not_here),
                 cmocka_unit_test(holds_its_limits),
                 cmocka_unit_test(prints_labels_as_they_are_written),
         };

@@ -150,16 +150,16 @@ static struct error *check_join(struct config_checker *c)
 
         if (t->join_params == NULL)
                 return NULL;
+        struct error *err = NULL;
         if (!config_is_unset(t->auth_token))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT,
-                                            "teleport.auth_token and teleport.join_params cannot both be set"),
-                                  "move the token into teleport.join_params.token_name");
+                err = error_hint(error_new(ERROR_INVALID_ARGUMENT, "teleport.auth_token and teleport.join_params cannot both be set"),
+                                 "move the token into teleport.join_params.token_name");
         if (config_is_unset(t->join_params->method))
                 t->join_params->method = config_text("token");
-        TRY(join_method_check(str_of(t->join_params->method), "teleport.join_params.method"));
+        err = error_also(err, join_method_check(str_of(t->join_params->method), "teleport.join_params.method"));
         if (config_is_unset(t->join_params->token_name))
                 config_warn(c, "teleport.join_params.token_name is missing: this host cannot join with it");
-        return NULL;
+        return err;
 }
 
 bool config_is_pin(struct str pin)
@@ -177,6 +177,7 @@ bool config_is_pin(struct str pin)
 static struct error *check_pins(struct config_checker *c)
 {
         Cteleport__V1__TeleportConfig *t = c->config->teleport;
+        struct error *err = NULL;
         size_t kept = 0;
 
         for (size_t i = 0; i < t->n_ca_pin; i++) {
@@ -186,13 +187,13 @@ static struct error *check_pins(struct config_checker *c)
                 if (pin.len == 0)
                         continue;
                 if (!config_is_pin(pin) && pin.ptr[0] != '/')
-                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "teleport.ca_pin '%s' is not a CA pin", shown),
-                                          "copy the line sha256:<64 hex digits> from tctl status, or name a file by its "
-                                          "absolute path");
+                        err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT, "teleport.ca_pin '%s' is not a CA pin", shown),
+                                                         "copy the line sha256:<64 hex digits> from tctl status, or name a file by "
+                                                         "its absolute path"));
                 t->ca_pin[kept++] = t->ca_pin[i];
         }
         t->n_ca_pin = kept;
-        return NULL;
+        return err;
 }
 
 /* ---- logs, storage, the rest ---------------------------------------------------------------------- */
@@ -209,17 +210,18 @@ static struct error *check_log_format(Cteleport__V1__LogFormatConfig *f)
         static const char *const outputs[] = { "text", "json", NULL };
         static const char *const fields[] = { "timestamp", "level", "component", "caller", NULL };
         const char *word = "text";
+        struct error *err = NULL;
 
         if (f == NULL)
                 return NULL;
         if (!config_is_unset(f->output) && !config_word(f->output, outputs, &word))
-                return wrong_word("teleport.log.format.output", f->output, "use text or json");
+                err = wrong_word("teleport.log.format.output", f->output, "use text or json");
         f->output = config_text(word);
         for (size_t i = 0; i < f->n_extra_fields; i++)
                 if (!config_word(f->extra_fields[i], fields, &word))
-                        return wrong_word("teleport.log.format.extra_fields", f->extra_fields[i],
-                                          "use timestamp, level, component and caller");
-        return NULL;
+                        err = error_also(err, wrong_word("teleport.log.format.extra_fields", f->extra_fields[i],
+                                                         "use timestamp, level, component and caller"));
+        return err;
 }
 
 /* Spellings become DEBUG, INFO, WARN, ERROR and stderr, stdout or an absolute path. */
@@ -237,6 +239,7 @@ static struct error *check_log(Cteleport__V1__LogConfig *log)
         static const char *const errs[] = { "stderr", "err", "error", NULL };
         static const char *const outs[] = { "stdout", "out", NULL };
         const char *severity = NULL, *word = NULL;
+        struct error *err = NULL;
 
         if (log == NULL)
                 return NULL;
@@ -244,15 +247,15 @@ static struct error *check_log(Cteleport__V1__LogConfig *log)
                 if (config_word(log->severity, severities[i].spellings, &word))
                         severity = severities[i].name;
         if (!config_is_unset(log->severity) && severity == NULL)
-                return wrong_word("teleport.log.severity", log->severity, "use DEBUG, INFO, WARN or ERROR");
+                err = wrong_word("teleport.log.severity", log->severity, "use DEBUG, INFO, WARN or ERROR");
         log->severity = config_text(severity == NULL ? "INFO" : severity);
         if (config_is_unset(log->output) || config_word(log->output, errs, &word))
                 log->output = config_text("stderr");
         else if (config_word(log->output, outs, &word))
                 log->output = config_text("stdout");
         else if (log->output[0] != '/')
-                return wrong_word("teleport.log.output", log->output, "use stderr, stdout or the absolute path of a file");
-        return check_log_format(log->format);
+                err = error_also(err, wrong_word("teleport.log.output", log->output, "use stderr, stdout or the absolute path of a file"));
+        return error_also(err, check_log_format(log->format));
 }
 
 static struct error *check_storage(struct config_checker *c)
@@ -260,19 +263,20 @@ static struct error *check_storage(struct config_checker *c)
         static const char *const types[] = { "sqlite", "dir", NULL };
         Cteleport__V1__TeleportConfig *t = c->config->teleport;
         const char *type = "sqlite";
+        struct error *err = NULL;
 
         if (t->storage == NULL) {
                 t->storage = arena_alloc(c->arena, sizeof *t->storage);
                 cteleport__v1__storage_config__init(t->storage);
         }
         if (!config_is_unset(t->storage->type) && !config_word(t->storage->type, types, &type))
-                return wrong_word("teleport.storage.type", t->storage->type, "this release has one storage: sqlite");
+                err = wrong_word("teleport.storage.type", t->storage->type, "this release has one storage: sqlite");
         t->storage->type = config_text("sqlite");
         if (config_is_unset(t->storage->path))
                 t->storage->path = config_text(arena_printf(c->arena, "%s/backend", t->data_dir));
         if (t->storage->path[0] != '/')
-                return wrong_word("teleport.storage.path", t->storage->path, "write an absolute path");
-        return NULL;
+                err = error_also(err, wrong_word("teleport.storage.path", t->storage->path, "write an absolute path"));
+        return err;
 }
 
 struct error *config_check_nodename(struct str name, const char *field)
@@ -289,23 +293,32 @@ static struct error *check_host(struct config_checker *c)
 {
         Cteleport__V1__TeleportConfig *t = c->config->teleport;
         const char *address = NULL;
+        struct error *err = NULL;
 
-        if (config_is_unset(t->data_dir))
+        if (!config_is_unset(t->data_dir) && t->data_dir[0] != '/')
+                err = wrong_word("teleport.data_dir", t->data_dir, "write an absolute path");
+        if (config_is_unset(t->data_dir) || err != NULL) /* wrong: told once, not again of the paths below it */
                 t->data_dir = config_text(CONFIG_DATA_DIR);
-        if (t->data_dir[0] != '/')
-                return wrong_word("teleport.data_dir", t->data_dir, "write an absolute path");
         if (config_is_unset(t->nodename))
                 t->nodename = NULL;
         else
-                TRY(config_check_nodename(str_of(t->nodename), "teleport.nodename"));
+                err = error_also(err, config_check_nodename(str_of(t->nodename), "teleport.nodename"));
         if (config_is_unset(t->pid_file))
                 t->pid_file = NULL;
         if (!config_is_unset(t->advertise_ip))
-                TRY(address_normalize(c->arena, str_of(t->advertise_ip), 0, "teleport.advertise_ip", &address));
-        return NULL;
+                err = error_also(err, address_normalize(c->arena, str_of(t->advertise_ip), 0, "teleport.advertise_ip", &address));
+        return err;
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------- */
+
+static struct error *check_services(const Cteleport__V1__Config *config)
+{
+        if (config_service_enabled(config, "auth") || config_service_enabled(config, "proxy") || config_service_enabled(config, "ssh"))
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "at least one service must be enabled"),
+                          "enable ssh_service, proxy_service or auth_service");
+}
 
 struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, struct config_warnings *warnings)
 {
@@ -315,21 +328,18 @@ struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, s
                 config->teleport = arena_alloc(arena, sizeof *config->teleport);
                 cteleport__v1__teleport_config__init(config->teleport);
         }
-        TRY(check_version(&c));
-        TRY(config_check_others(&c));
-        if (!config_service_enabled(config, "auth") && !config_service_enabled(config, "proxy") &&
-            !config_service_enabled(config, "ssh"))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "at least one service must be enabled"),
-                                  "enable ssh_service, proxy_service or auth_service");
-        TRY(check_host(&c));
-        TRY(is_v3(config) ? settle_servers(&c) : settle_old_servers(&c));
-        TRY(check_join(&c));
-        TRY(check_pins(&c));
-        TRY(check_log(config->teleport->log));
-        TRY(check_storage(&c));
-        TRY(config_check_auth(&c));
-        TRY(config_check_proxy(&c));
-        return config_check_ssh(&c);
+        TRY(check_version(&c)); /* what the other keys mean depends on it */
+        struct error *err = config_check_others(&c);
+        err = error_also(err, check_services(config));
+        err = error_also(err, check_host(&c));
+        err = error_also(err, is_v3(config) ? settle_servers(&c) : settle_old_servers(&c));
+        err = error_also(err, check_join(&c));
+        err = error_also(err, check_pins(&c));
+        err = error_also(err, check_log(config->teleport->log));
+        err = error_also(err, check_storage(&c));
+        err = error_also(err, config_check_auth(&c));
+        err = error_also(err, config_check_proxy(&c));
+        return error_join(error_also(err, config_check_ssh(&c)), "the configuration");
 }
 
 /* These three are on unless the file says no, even when it does not mention them. */

@@ -30,10 +30,11 @@ static struct error *settle_listen(struct config_checker *c, char **at, const ch
 static struct error *check_public_addresses(struct config_checker *c, char **addresses, size_t count, const char *field)
 {
         const char *address = NULL;
+        struct error *err = NULL;
 
         for (size_t i = 0; i < count; i++)
-                TRY(address_normalize(c->arena, str_of(addresses[i]), 0, field, &address));
-        return NULL;
+                err = error_also(err, address_normalize(c->arena, str_of(addresses[i]), 0, field, &address));
+        return err;
 }
 
 static struct error *check_duration(const Cteleport__V1__Duration *d, int64_t min, int64_t max, const char *field)
@@ -89,16 +90,19 @@ static struct error *check_secret(struct str secret)
 
 static struct error *check_static_tokens(struct config_checker *c, const Cteleport__V1__AuthConfig *auth)
 {
+        struct error *err = NULL;
+
         for (size_t i = 0; i < auth->n_tokens; i++) {
                 struct str rest = str_of(auth->tokens[i]);
                 const struct str *roles = NULL;
                 size_t count = 0;
+                struct error *wrong = parse_static_roles(&rest, c->arena, &roles, &count);
 
-                TRY(parse_static_roles(&rest, c->arena, &roles, &count));
-                if (!str_starts_with(rest, STR("/")))
-                        TRY(check_secret(rest));
+                if (wrong == NULL && !str_starts_with(rest, STR("/")))
+                        wrong = check_secret(rest);
+                err = error_also(err, wrong);
         }
-        return NULL;
+        return err;
 }
 
 /* `region` or `region=partition`; whether the partition exists is for src/aws to say. */
@@ -117,25 +121,22 @@ static bool is_region(struct str text)
 static struct error *check_aws(struct config_checker *c, Cteleport__V1__AwsConfig *aws)
 {
         const char *address = NULL;
+        struct error *err = NULL;
 
         if (aws == NULL)
                 return NULL;
-        if (config_is_unset(aws->sts_connect_to)) {
-                aws->sts_connect_to = NULL;
-        } else {
-                TRY(address_normalize(c->arena, str_of(aws->sts_connect_to), HTTPS_PORT, "auth_service.aws.sts_connect_to",
-                                      &address));
-                aws->sts_connect_to = config_text(address);
-        }
+        if (!config_is_unset(aws->sts_connect_to))
+                err = address_normalize(c->arena, str_of(aws->sts_connect_to), HTTPS_PORT, "auth_service.aws.sts_connect_to", &address);
+        aws->sts_connect_to = config_text(address);
         for (size_t i = 0; i < aws->n_extra_regions; i++) {
                 AUTO_MEM char *shown = escaped(str_of(aws->extra_regions[i]));
 
                 if (!is_region(str_of(aws->extra_regions[i])))
-                        return error_hint(error_new(ERROR_INVALID_ARGUMENT,
-                                                    "auth_service.aws.extra_regions '%s' is not a region", shown),
-                                          "write it as us-east-9, or cn-south-9=aws-cn for another partition");
+                        err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                                                   "auth_service.aws.extra_regions '%s' is not a region", shown),
+                                                         "write it as us-east-9, or cn-south-9=aws-cn for another partition"));
         }
-        return NULL;
+        return err;
 }
 
 struct error *config_check_auth(struct config_checker *c)
@@ -146,18 +147,18 @@ struct error *config_check_auth(struct config_checker *c)
                 auth = c->config->auth_service = arena_alloc(c->arena, sizeof *auth);
                 cteleport__v1__auth_config__init(auth);
         }
-        TRY(settle_listen(c, &auth->listen_addr, AUTH_LISTEN_DEFAULT, AUTH_PORT, "auth_service.listen_addr"));
-        TRY(check_public_addresses(c, auth->public_addr, auth->n_public_addr, "auth_service.public_addr"));
+        struct error *err = settle_listen(c, &auth->listen_addr, AUTH_LISTEN_DEFAULT, AUTH_PORT, "auth_service.listen_addr");
+        err = error_also(err, check_public_addresses(c, auth->public_addr, auth->n_public_addr, "auth_service.public_addr"));
         if (config_is_unset(auth->cluster_name))
                 auth->cluster_name = NULL;
         else
-                TRY(name_check_host(str_of(auth->cluster_name), "auth_service.cluster_name"));
-        TRY(check_static_tokens(c, auth));
-        TRY(check_aws(c, auth->aws));
-        TRY(check_duration(auth->host_cert_ttl, LIMIT_HOST_CERT_SECONDS_MIN, LIMIT_HOST_CERT_SECONDS,
-                           "auth_service.host_cert_ttl"));
-        return check_duration(auth->heartbeat_ttl, LIMIT_HEARTBEAT_SECONDS_MIN, LIMIT_HEARTBEAT_SECONDS,
-                              "auth_service.heartbeat_ttl");
+                err = error_also(err, name_check_host(str_of(auth->cluster_name), "auth_service.cluster_name"));
+        err = error_also(err, check_static_tokens(c, auth));
+        err = error_also(err, check_aws(c, auth->aws));
+        err = error_also(err, check_duration(auth->host_cert_ttl, LIMIT_HOST_CERT_SECONDS_MIN, LIMIT_HOST_CERT_SECONDS,
+                                             "auth_service.host_cert_ttl"));
+        return error_also(err, check_duration(auth->heartbeat_ttl, LIMIT_HEARTBEAT_SECONDS_MIN, LIMIT_HEARTBEAT_SECONDS,
+                                              "auth_service.heartbeat_ttl"));
 }
 
 /* The secrets of a file, one a line; empty lines and comments are skipped. */
@@ -226,14 +227,14 @@ struct error *config_check_proxy(struct config_checker *c)
                 proxy = c->config->proxy_service = arena_alloc(c->arena, sizeof *proxy);
                 cteleport__v1__proxy_config__init(proxy);
         }
-        TRY(settle_listen(c, &proxy->web_listen_addr, WEB_LISTEN_DEFAULT, WEB_PORT, "proxy_service.web_listen_addr"));
-        TRY(check_public_addresses(c, proxy->public_addr, proxy->n_public_addr, "proxy_service.public_addr"));
+        struct error *err = settle_listen(c, &proxy->web_listen_addr, WEB_LISTEN_DEFAULT, WEB_PORT, "proxy_service.web_listen_addr");
+        err = error_also(err, check_public_addresses(c, proxy->public_addr, proxy->n_public_addr, "proxy_service.public_addr"));
         for (size_t i = 0; i < proxy->n_https_keypairs; i++)
                 if (config_is_unset(proxy->https_keypairs[i]->key_file) || config_is_unset(proxy->https_keypairs[i]->cert_file))
-                        return error_hint(error_new(ERROR_INVALID_ARGUMENT,
-                                                    "proxy_service.https_keypairs[%zu] needs key_file and cert_file", i + 1),
-                                          "give both, or remove the pair");
-        return NULL;
+                        err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                                                   "proxy_service.https_keypairs[%zu] needs key_file and cert_file", i + 1),
+                                                         "give both, or remove the pair"));
+        return err;
 }
 
 /* ---- ssh_service ---------------------------------------------------------------------------------- */
@@ -265,26 +266,28 @@ static struct error *check_label_commands(const Cteleport__V1__SSHConfig *ssh)
 {
         if (ssh->n_commands > LIMIT_LABEL_COMMANDS)
                 return error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands has more than %d commands", LIMIT_LABEL_COMMANDS);
+        struct error *err = NULL;
         for (size_t i = 0; i < ssh->n_commands; i++)
-                TRY(check_label_command(ssh, i));
-        return NULL;
+                err = error_also(err, check_label_command(ssh, i));
+        return err;
 }
 
 struct error *config_check_ssh(struct config_checker *c)
 {
         Cteleport__V1__SSHConfig *ssh = c->config->ssh_service;
         const char *address = NULL;
+        struct error *err = NULL;
 
         if (ssh == NULL) {
                 ssh = c->config->ssh_service = arena_alloc(c->arena, sizeof *ssh);
                 cteleport__v1__sshconfig__init(ssh);
         }
         if (!config_is_unset(ssh->listen_addr))
-                TRY(address_normalize(c->arena, str_of(ssh->listen_addr), SSH_PORT, "ssh_service.listen_addr", &address));
-        TRY(check_public_addresses(c, ssh->public_addr, ssh->n_public_addr, "ssh_service.public_addr"));
+                err = address_normalize(c->arena, str_of(ssh->listen_addr), SSH_PORT, "ssh_service.listen_addr", &address);
+        err = error_also(err, check_public_addresses(c, ssh->public_addr, ssh->n_public_addr, "ssh_service.public_addr"));
         for (size_t i = 0; i < ssh->n_labels; i++)
-                TRY(label_check_configured(str_of(ssh->labels[i]->key), "ssh_service.labels"));
-        return check_label_commands(ssh);
+                err = error_also(err, label_check_configured(str_of(ssh->labels[i]->key), "ssh_service.labels"));
+        return error_also(err, check_label_commands(ssh));
 }
 
 /* ---- services of other releases ------------------------------------------------------------------- */
@@ -301,11 +304,13 @@ struct error *config_check_others(struct config_checker *c)
                 { c->config->windows_desktop_service, "windows_desktop_service", "WindowsDesktop" },
         };
 
+        struct error *err = NULL;
+
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 if (rows[i].section != NULL && rows[i].section->has_enabled && rows[i].section->enabled)
-                        return error_hint(error_new(ERROR_INVALID_ARGUMENT,
-                                                    "%s is not part of this release; its role %s already joins", rows[i].name,
-                                                    rows[i].role),
-                                          "write enabled: no in %s", rows[i].name);
-        return NULL;
+                        err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT,
+                                                                   "%s is not part of this release; its role %s already joins",
+                                                                   rows[i].name, rows[i].role),
+                                                         "write enabled: no in %s", rows[i].name));
+        return err;
 }

@@ -187,6 +187,41 @@ static void refuses_with_the_key_and_the_reason(void **state)
         }
 }
 
+static void reports_all_mistakes_at_once(void **state)
+{
+        (void)state;
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        AUTO_PTR(error) err = config_check(config_of(a, "version: v3\n"
+                                                              "teleport:\n"
+                                                              "  data_dir: relative\n"
+                                                              "  nodename: 10.0.0.5\n"
+                                                              "  log: {severity: LOUD, output: syslog}\n"
+                                                              "  ca_pin: [abc, def]\n"
+                                                              "  storage: {type: etcd}\n"
+                                                              "ssh_service: {public_addr: [a/b], labels: {\"a b\": c}}\n"
+                                                              "db_service: {enabled: yes}\n"),
+                                           a, NULL);
+
+        assert_non_null(err);
+        assert_string_equal(err->what,
+                            "the configuration has 10 mistakes:\n"
+                            "  db_service is not part of this release; its role Db already joins; write enabled: no in db_service\n"
+                            "  teleport.data_dir cannot be 'relative'; write an absolute path\n"
+                            "  teleport.nodename '10.0.0.5' is an address: auth certifies no host under one; set teleport.nodename to a "
+                            "name; the address is certified beside it\n"
+                            "  teleport.ca_pin 'abc' is not a CA pin; copy the line sha256:<64 hex digits> from tctl status, or name a file "
+                            "by its absolute path\n"
+                            "  teleport.ca_pin 'def' is not a CA pin; copy the line sha256:<64 hex digits> from tctl status, or name a file "
+                            "by its absolute path\n"
+                            "  teleport.log.severity cannot be 'LOUD'; use DEBUG, INFO, WARN or ERROR\n"
+                            "  teleport.log.output cannot be 'syslog'; use stderr, stdout or the absolute path of a file\n"
+                            "  teleport.storage.type cannot be 'etcd'; this release has one storage: sqlite\n"
+                            "  ssh_service.public_addr: 'a/b' is not an address; write host:port, for example teleport.example.com:443 or "
+                            "[2001:db8::1]:443\n"
+                            "  ssh_service.labels: 'a b' is not a label's name; use letters, digits and / . _ : * - only");
+        assert_null(err->also);
+}
+
 static const struct {
         const char *yaml, *warning;
 } warnings_of_configs[] = {
@@ -260,6 +295,7 @@ int main(void)
                 cmocka_unit_test(enables_three_services_unless_told_otherwise),
                 cmocka_unit_test(completes_the_addresses_of_servers),
                 cmocka_unit_test(refuses_with_the_key_and_the_reason),
+                cmocka_unit_test(reports_all_mistakes_at_once),
                 cmocka_unit_test(warns_of_what_is_probably_a_slip),
                 cmocka_unit_test(brings_words_into_one_spelling),
                 cmocka_unit_test(reads_static_tokens_and_the_files_they_name),

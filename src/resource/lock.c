@@ -47,24 +47,26 @@ struct target_field {
         const char *name;
         const char *value; /* NULL: not given */
         bool (*is_valid)(struct str s);
+        const char *form; /* what to write, for the hint */
 };
 enum { TARGET_FIELDS = 7 };
 
 static void fields_of(const Cteleport__V1__LockTarget *t, struct target_field fields[TARGET_FIELDS])
 {
-        fields[0] = (struct target_field){ "user", t->user, name_is_user };
-        fields[1] = (struct target_field){ "role", t->role, name_is_role };
-        fields[2] = (struct target_field){ "login", t->login, name_is_login };
-        fields[3] = (struct target_field){ "node", t->node, is_node };
-        fields[4] = (struct target_field){ "server_id", t->server_id, is_server_id };
-        fields[5] = (struct target_field){ "join_arn", t->join_arn, is_arn_pattern };
-        fields[6] = (struct target_field){ "aws_account", t->aws_account, name_is_aws_account };
+        fields[0] = (struct target_field){ "user", t->user, name_is_user, "write the name of a user: tctl get users lists them" };
+        fields[1] = (struct target_field){ "role", t->role, name_is_role, "write the name of a role: tctl get roles lists them" };
+        fields[2] = (struct target_field){ "login", t->login, name_is_login, "write the name of an account on nodes, such as root" };
+        fields[3] = (struct target_field){ "node", t->node, is_node, "write the name or the ID of a node: tctl nodes ls lists them" };
+        fields[4] = (struct target_field){ "server_id", t->server_id, is_server_id, "write the ID of a host: tctl nodes ls lists them" };
+        fields[5] = (struct target_field){ "join_arn", t->join_arn, is_arn_pattern, "write an ARN, or a pattern of it, such as arn:aws:sts::123456789012:assumed-role/web/*" };
+        fields[6] = (struct target_field){ "aws_account", t->aws_account, name_is_aws_account, "write the twelve digits of the account, in quotes" };
 }
 
 static struct error *check_target(const Cteleport__V1__LockTarget *target)
 {
         struct target_field fields[TARGET_FIELDS];
         int given = 0;
+        struct error *err = NULL;
 
         if (target != NULL)
                 fields_of(target, fields);
@@ -75,11 +77,13 @@ static struct error *check_target(const Cteleport__V1__LockTarget *target)
                         continue;
                 given++;
                 if (!fields[i].is_valid(str_of(fields[i].value)))
-                        return error_about(error_new(ERROR_INVALID_ARGUMENT, "spec.target.%s '%s' is not a valid name", fields[i].name, shown),
-                                           "spec.target.%s", fields[i].name);
+                        err = error_also(err, error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "spec.target.%s '%s' is not a valid name",
+                                                                               fields[i].name, shown),
+                                                                     "%s", fields[i].form),
+                                                          "spec.target.%s", fields[i].name));
         }
-        if (given == 1)
-                return NULL;
+        if (given == 1 || err != NULL)
+                return err;
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, given == 0 ? "the lock does not say what it locks" : "the lock has several targets"),
                           "write exactly one of user, role, login, node, server_id, join_arn and aws_account in spec.target");
 }
@@ -87,15 +91,18 @@ static struct error *check_target(const Cteleport__V1__LockTarget *target)
 struct error *lock_check(Cteleport__V1__Lock *lock)
 {
         TRY(head_check(&head, &lock->kind, &lock->sub_kind, &lock->version));
-        TRY(error_about(check_name(lock), "metadata.name"));
+        struct error *err = error_about(check_name(lock), "metadata.name");
         if (lock->spec == NULL)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the lock has no spec"), "a lock needs spec.target");
+                return error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT, "the lock has no spec"), "a lock needs spec.target"));
         if (str_of(lock->spec->message).len > LIMIT_LOCK_MESSAGE)
-                return error_about(error_new(ERROR_INVALID_ARGUMENT, "spec.message is longer than %d characters", LIMIT_LOCK_MESSAGE), "spec.message");
+                err = error_also(err, error_about(error_new(ERROR_INVALID_ARGUMENT, "spec.message is longer than %d characters",
+                                                            LIMIT_LOCK_MESSAGE),
+                                                  "spec.message"));
         if (lock->metadata != NULL && lock->metadata->expires != NULL)
-                return error_hint(error_about(error_new(ERROR_INVALID_ARGUMENT, "the end of a lock is not written in metadata"), "metadata.expires"),
-                                  "write it as spec.expires");
-        return error_about(check_target(lock->spec->target), "spec.target");
+                err = error_also(err, error_hint(error_about(error_new(ERROR_INVALID_ARGUMENT, "the end of a lock is not written in metadata"),
+                                                             "metadata.expires"),
+                                                 "write it as spec.expires"));
+        return error_also(err, error_about(check_target(lock->spec->target), "spec.target"));
 }
 
 struct walltime lock_ends(const Cteleport__V1__Lock *lock)

@@ -84,17 +84,19 @@ static struct error *check_roles(Cteleport__V1__TokenSpec *spec)
                                   "write, for example, roles: [Node] in spec");
         if (spec->n_roles > LIMIT_TOKEN_ROLES)
                 return error_new(ERROR_INVALID_ARGUMENT, "the token has more than %d roles", LIMIT_TOKEN_ROLES);
+        struct error *err = NULL;
         for (size_t i = 0; i < spec->n_roles; i++) {
                 const struct system_role *role = NULL;
+                struct error *wrong = check_role(str_of(spec->roles[i]), &role);
 
-                TRY(error_about(check_role(str_of(spec->roles[i]), &role), "spec.roles[%zu]", i + 1));
-                for (size_t j = 0; j < i; j++)
+                for (size_t j = 0; wrong == NULL && j < i; j++)
                         if (str_equal(str_of(spec->roles[j]), role->name))
-                                return error_about(error_new(ERROR_INVALID_ARGUMENT, "duplicate role %s", role->name.ptr),
-                                                   "spec.roles[%zu]", i + 1);
-                spec->roles[i] = text(role->name.ptr);
+                                wrong = error_hint(error_new(ERROR_INVALID_ARGUMENT, "duplicate role %s", role->name.ptr), "name it once");
+                if (wrong == NULL)
+                        spec->roles[i] = text(role->name.ptr);
+                err = error_also(err, error_about(wrong, "spec.roles[%zu]", i + 1));
         }
-        return NULL;
+        return err;
 }
 
 static struct error *check_rules(Cteleport__V1__TokenSpec *spec, struct arena *arena, struct token_warnings *warnings)
@@ -110,9 +112,10 @@ static struct error *check_rules(Cteleport__V1__TokenSpec *spec, struct arena *a
                                   "add allow: with a rule such as aws_account: \"123456789012\"");
         if (spec->n_allow > LIMIT_TOKEN_RULES)
                 return error_new(ERROR_INVALID_ARGUMENT, "the token has more than %d allow rules", LIMIT_TOKEN_RULES);
+        struct error *err = NULL;
         for (size_t i = 0; i < spec->n_allow; i++)
-                TRY(error_about(token_rule_check(spec->allow[i], i + 1, arena, warnings), "spec.allow[%zu]", i + 1));
-        return NULL;
+                err = error_also(err, error_about(token_rule_check(spec->allow[i], i + 1, arena, warnings), "spec.allow[%zu]", i + 1));
+        return err;
 }
 
 struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, struct token_warnings *warnings)
@@ -122,10 +125,12 @@ struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, stru
         if (token->spec == NULL)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the token has no spec"),
                                   "a token needs spec.roles and, for AWS, spec.join_method: iam and spec.allow");
-        TRY(error_about(check_method(token), "spec.join_method"));
-        TRY(error_about(check_name(token, arena, warnings), "metadata.name"));
-        TRY(error_about(check_roles(token->spec), "spec.roles"));
-        return error_about(check_rules(token->spec, arena, warnings), "spec.allow");
+        struct error *err = error_about(check_method(token), "spec.join_method");
+        bool has_method = err == NULL; /* what a name and rules may be depends on it */
+        if (has_method)
+                err = error_about(check_name(token, arena, warnings), "metadata.name");
+        err = error_also(err, error_about(check_roles(token->spec), "spec.roles"));
+        return has_method ? error_also(err, error_about(check_rules(token->spec, arena, warnings), "spec.allow")) : err;
 }
 
 struct error *token_check_end(const Cteleport__V1__Token *token, struct walltime now)

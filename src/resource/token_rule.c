@@ -225,10 +225,12 @@ struct error *token_rule_check(Cteleport__V1__TokenRule *rule, size_t index, str
 {
         struct arn_pattern p = split_pattern(str_of(rule->aws_arn));
 
-        TRY(check_fields_of_other_methods(rule, index));
-        TRY(check_given(token_rule_has_arn(rule), rule->aws_arn, "aws_arn", index));
-        TRY(error_about(check_pattern_bytes(str_of(rule->aws_arn), index), "spec.allow[%zu].aws_arn", index));
-        TRY(error_about(settle_account(rule, p, index, arena), "spec.allow[%zu].aws_account", index));
-        warn_of_width(rule, p, index, arena, warnings);
-        return NULL;
+        struct error *err = check_fields_of_other_methods(rule, index);
+        err = error_also(err, check_given(token_rule_has_arn(rule), rule->aws_arn, "aws_arn", index));
+        err = error_also(err, error_about(check_pattern_bytes(str_of(rule->aws_arn), index), "spec.allow[%zu].aws_arn", index));
+        if (err == NULL || rule->aws_account != NULL) /* else what is wrong above may be why the account is not known */
+                err = error_also(err, error_about(settle_account(rule, p, index, arena), "spec.allow[%zu].aws_account", index));
+        if (err == NULL)
+                warn_of_width(rule, p, index, arena, warnings);
+        return err;
 }

@@ -30,16 +30,20 @@ static struct error *check_roles(const Cteleport__V1__UserSpec *spec)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the user has no roles"), "write, for example, roles: [access]");
         if (spec->n_roles > LIMIT_USER_ROLES)
                 return error_new(ERROR_INVALID_ARGUMENT, "the user has more than %d roles", LIMIT_USER_ROLES);
+        struct error *err = NULL;
         for (size_t i = 0; i < spec->n_roles; i++) {
                 AUTO_MEM char *shown = escaped(str_of(spec->roles[i]));
+                struct error *wrong = NULL;
 
                 if (!name_is_role(str_of(spec->roles[i])))
-                        return error_about(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a name of a role", shown), "spec.roles[%zu]", i + 1);
-                for (size_t j = 0; j < i; j++)
+                        wrong = error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a name of a role", shown),
+                                           "the roles are listed by: tctl get roles");
+                for (size_t j = 0; wrong == NULL && j < i; j++)
                         if (strcmp(spec->roles[i], spec->roles[j]) == 0)
-                                return error_about(error_new(ERROR_INVALID_ARGUMENT, "duplicate role %s", shown), "spec.roles[%zu]", i + 1);
+                                wrong = error_hint(error_new(ERROR_INVALID_ARGUMENT, "duplicate role %s", shown), "name it once");
+                err = error_also(err, error_about(wrong, "spec.roles[%zu]", i + 1));
         }
-        return NULL;
+        return err;
 }
 
 /* Traits of other names than `logins` have no meaning here; they are kept for those who read them. */
@@ -51,41 +55,43 @@ static struct error *check_trait(const char *name, const Cteleport__V1__StringLi
                 return NULL;
         if (values->n_values > LIMIT_ROLE_ITEMS)
                 return error_new(ERROR_INVALID_ARGUMENT, "a trait has more than %d values", LIMIT_ROLE_ITEMS);
+        struct error *err = NULL;
         for (size_t i = 0; i < values->n_values; i++) {
                 struct str value = str_of(values->values[i]);
-                AUTO_MEM char *shown = escaped(value);
 
                 if (value.len > LIMIT_NAME)
-                        return error_new(ERROR_INVALID_ARGUMENT, "a value of a trait is longer than %d characters", LIMIT_NAME);
-                if (are_logins && !name_is_login(value))
-                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the login '%s' is not a name of an account", shown),
-                                          "use letters, digits and '._-@', beginning with a letter, digit or '_', at most %d characters", LIMIT_LOGIN_NAME);
+                        err = error_also(err, error_new(ERROR_INVALID_ARGUMENT, "a value of a trait is longer than %d characters", LIMIT_NAME));
+                else if (are_logins)
+                        err = error_also(err, name_check_login(value));
         }
-        return NULL;
+        return err;
 }
 
 static struct error *check_traits(const Cteleport__V1__UserSpec *spec)
 {
         if (spec->n_traits > LIMIT_ROLE_ITEMS)
                 return error_new(ERROR_INVALID_ARGUMENT, "the user has more than %d traits", LIMIT_ROLE_ITEMS);
+        struct error *err = NULL;
         for (size_t i = 0; i < spec->n_traits; i++) {
                 struct str name = str_of(spec->traits[i]->key);
 
                 if (str_is_empty(name) || name.len > LIMIT_NAME)
-                        return error_new(ERROR_INVALID_ARGUMENT, "the name of a trait is empty or longer than %d characters", LIMIT_NAME);
-                TRY(error_about(check_trait(name.ptr, spec->traits[i]->value), "spec.traits.%s", name.ptr));
+                        err = error_also(err, error_new(ERROR_INVALID_ARGUMENT, "the name of a trait is empty or longer than %d characters",
+                                                        LIMIT_NAME));
+                else
+                        err = error_also(err, error_about(check_trait(name.ptr, spec->traits[i]->value), "spec.traits.%s", name.ptr));
         }
-        return NULL;
+        return err;
 }
 
 struct error *user_check(Cteleport__V1__User *user)
 {
         TRY(head_check(&head, &user->kind, &user->sub_kind, &user->version));
-        TRY(error_about(check_name(user), "metadata.name"));
+        struct error *err = error_about(check_name(user), "metadata.name");
         if (user->spec == NULL)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the user has no spec"), "a user needs spec.roles");
-        TRY(error_about(check_roles(user->spec), "spec.roles"));
-        return error_about(check_traits(user->spec), "spec.traits");
+                return error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT, "the user has no spec"), "a user needs spec.roles"));
+        err = error_also(err, error_about(check_roles(user->spec), "spec.roles"));
+        return error_also(err, error_about(check_traits(user->spec), "spec.traits"));
 }
 
 const Cteleport__V1__StringList *user_trait(const Cteleport__V1__User *user, const char *name)

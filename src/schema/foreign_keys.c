@@ -2,6 +2,7 @@
 #include "schema/schema_internal.h"
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "schema/node.h"
 
@@ -20,7 +21,7 @@ static const struct {
           NULL },
         { "cteleport.v1.Config",
           "metrics_service debug_service tracing_service",
-          "there is no such endpoint",
+          "there are no endpoints for metrics, debugging and tracing",
           NULL },
         { "cteleport.v1.TeleportConfig",
           "cache auth_connection_config shutdown_delay",
@@ -110,7 +111,7 @@ static const struct {
           NULL },
         { "cteleport.v1.AuthConfig",
           "access_monitoring",
-          "there is none",
+          "access is not monitored by queries; tctl audit ls searches the audit log",
           NULL },
         { "cteleport.v1.ProxyConfig",
           "acme",
@@ -140,7 +141,7 @@ static const struct {
           NULL },
         { "cteleport.v1.ProxyConfig",
           "ui idp automatic_upgrades_channels",
-          "there is no such thing",
+          "there is no web interface, no identity provider and no automatic upgrade",
           NULL },
         { "cteleport.v1.SSHConfig",
           "enhanced_recording",
@@ -373,18 +374,27 @@ static const struct {
         { "cteleport.v1.LockSpec", "created_at=* created_by=*" },
 };
 
-const char *foreign_key_hint(const ProtobufCMessageDescriptor *type, struct str key)
+static bool is_word_of(struct str words, struct str word)
 {
-        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-                struct str rest = str_of(rows[i].keys);
+        while (!str_is_empty(words))
+                if (str_equal(word, str_split(&words, ' ')))
+                        return true;
+        return false;
+}
 
-                if (strcmp(type->name, rows[i].type) != 0)
-                        continue;
-                while (!str_is_empty(rest))
-                        if (str_equal(key, str_split(&rest, ' ')))
-                                return rows[i].hint == NULL ? "leave it out" : rows[i].hint;
-        }
-        return NULL;
+/* The index of the row that has the key; ARRAY_LEN(rows) if there is none. */
+static size_t find_row(const ProtobufCMessageDescriptor *type, struct str key)
+{
+        size_t i = 0;
+
+        while (i < ARRAY_LEN(rows) && (strcmp(type->name, rows[i].type) != 0 || !is_word_of(str_of(rows[i].keys), key)))
+                i++;
+        return i;
+}
+
+bool key_is_foreign(const ProtobufCMessageDescriptor *type, struct str key)
+{
+        return find_row(type, key) < ARRAY_LEN(rows);
 }
 
 bool node_is_off(const struct node *section)
@@ -422,11 +432,20 @@ static bool has_value(struct str list, struct str path, struct str value)
         return false;
 }
 
-/* Depth is bounded by LIMIT_YAML_DEPTH; nodes that aliases repeat were counted against LIMIT_YAML_NODES. */
-static bool is_harmless(struct str list, struct str path, const struct node *n)
+/*
+ * Where it is not, *ret_effect gets "PATH: VALUE" of the first value that has an effect. Depth is bounded by
+ * LIMIT_YAML_DEPTH; nodes that aliases repeat were counted against LIMIT_YAML_NODES.
+ */
+static bool is_harmless(struct str list, struct str path, const struct node *n, struct buf *ret_effect)
 {
-        if (n->kind == NODE_SCALAR)
-                return node_is_null(n) || n->text.len == 0 || has_value(list, path, n->text);
+        AUTO_MEM char *shown = escaped(path), *value = escaped(n->text);
+
+        if (n->kind == NODE_SCALAR && (node_is_null(n) || n->text.len == 0 || has_value(list, path, n->text)))
+                return true;
+        if (n->kind == NODE_SCALAR) {
+                buf_printf(ret_effect, "%s: %s", shown, value);
+                return false;
+        }
         if (node_is_off(n))
                 return true;
         for (const struct node_item *i = n->items; i != NULL; i = i->next) {
@@ -437,20 +456,41 @@ static bool is_harmless(struct str list, struct str path, const struct node *n)
                         buf_put_char(&below, '.');
                 if (n->kind == NODE_MAPPING)
                         buf_put(&below, i->key->text);
-                if (!is_harmless(list, buf_str(&below), i->value))
+                if (!is_harmless(list, buf_str(&below), i->value, ret_effect))
                         return false;
         }
         return true;
 }
 
-bool foreign_key_has_no_effect(const ProtobufCMessageDescriptor *type, struct str key, const struct node *value)
+static bool has_no_effect(const ProtobufCMessageDescriptor *type, struct str key, const struct node *value, struct buf *ret_effect)
 {
         const char *list = "";
 
         for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
                 if (strcmp(type->name, harmless[i].type) == 0)
                         list = harmless[i].values;
-        return is_harmless(str_of(list), key, value);
+        return is_harmless(str_of(list), key, value, ret_effect);
+}
+
+bool foreign_key_has_no_effect(const ProtobufCMessageDescriptor *type, struct str key, const struct node *value)
+{
+        AUTO(buf) effect = BUF_MAX(LIMIT_YAML_FILE);
+
+        return has_no_effect(type, key, value, &effect);
+}
+
+struct error *foreign_key_hint(struct error *err, const ProtobufCMessageDescriptor *type, struct str key, const struct node *value)
+{
+        AUTO(buf) effect = BUF_MAX(LIMIT_YAML_FILE);
+        size_t row = find_row(type, key);
+
+        if (rows[row].hint != NULL)
+                return error_hint(err, "%s", rows[row].hint);
+        bool is_whole = has_no_effect(type, key, value, &effect);
+        struct str part = str_slice(buf_str(&effect), key.len, effect.len);
+        if (is_whole || value->kind != NODE_MAPPING || !str_starts_with(part, STR(".")) || str_starts_with(part, STR(".enabled:")))
+                return error_hint(err, "leave it out: %s", rows[row].why);
+        return error_hint(err, "leave out '%.*s': %s", STR_ARG(str_slice(part, 1, part.len)), rows[row].why);
 }
 
 bool schema_takes_any_text(const ProtobufCMessageDescriptor *root)

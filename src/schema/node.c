@@ -31,13 +31,15 @@ struct builder {
         unsigned depth;
         struct anchor *anchors; /* of this document, newest first */
         int aliases;
-        size_t weight; /* of all documents */
+        size_t weight;          /* of all documents */
+        struct error *mistakes; /* keys given twice, a chain */
 };
 
 static void builder_release(struct builder *b)
 {
         for (size_t i = 0; i < ARRAY_LEN(b->levels); i++)
                 map_release(&b->levels[i].keys);
+        error_free(b->mistakes);
 }
 
 #define place_error(b, mark, ...)                                                                            \
@@ -85,10 +87,15 @@ static struct error *take_key(struct builder *b, struct level *top, struct node 
 {
         AUTO_MEM char *shown = escaped(n->text);
 
+        if (n->kind == NODE_MAPPING && n->items != NULL && n->items->value->kind == NODE_SCALAR && node_is_null(n->items->value))
+                return error_hint(node_error(b->file, n, "a key must be a word, not a list or a mapping"),
+                                  "put a template such as '{{ name }}' in quotes, or fill it in before");
         if (n->kind != NODE_SCALAR)
-                return node_error(b->file, n, "a key must be a word, not a list or a mapping");
-        if (map_put(&top->keys, n->text, n) != NULL)
-                return node_error(b->file, n, "key '%s' is given twice", shown);
+                return error_hint(node_error(b->file, n, "a key must be a word, not a list or a mapping"), "put the key in quotes");
+        const struct node *first = map_put(&top->keys, n->text, n);
+        if (first != NULL)
+                b->mistakes = error_also(b->mistakes, error_hint(node_error(b->file, n, "key '%s' is given twice", shown),
+                                                                 "keep one of them; the other is in line %d", first->line));
         top->key = n;
         return NULL;
 }
@@ -184,12 +191,22 @@ static struct error *close_level(struct builder *b)
         return place(b, level->node);
 }
 
+#define YAML_TAGS "tag:yaml.org,2002:"
+
+/* Whether the tag is !!NAME. */
+static bool is_tag(const yaml_char_t *tag, const char *name)
+{
+        struct str text = str_of((const char *)tag);
+
+        return tag != NULL && str_starts_with(text, STR(YAML_TAGS)) && str_equal(str_slice(text, strlen(YAML_TAGS), text.len), str_of(name));
+}
+
 static struct error *take_scalar(struct builder *b, const yaml_event_t *e)
 {
         struct node *n = new_node(b, NODE_SCALAR, e->start_mark);
 
         n->text = arena_str(b->arena, str_of_bytes(e->data.scalar.value, e->data.scalar.length));
-        n->is_plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+        n->is_plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !is_tag(e->data.scalar.tag, "str");
         if (e->data.scalar.anchor != NULL)
                 set_anchor(b, copy(b, e->data.scalar.anchor), n);
         return place(b, n);
@@ -208,7 +225,8 @@ static struct error *take_alias(struct builder *b, const yaml_event_t *e)
         while (anchor != NULL && !str_equal(anchor->name, name))
                 anchor = anchor->next;
         if (anchor == NULL)
-                return place_error(b, e->start_mark, "alias '%s' names nothing above it", shown);
+                return error_hint(place_error(b, e->start_mark, "alias '%s' names nothing above it", shown),
+                                  "put a value that begins with '*' in quotes");
         if (anchor->node == NULL)
                 return place_error(b, e->start_mark, "alias '%s' stands inside of what it names", shown);
         if (++b->aliases > LIMIT_YAML_ALIASES)
@@ -219,11 +237,17 @@ static struct error *take_alias(struct builder *b, const yaml_event_t *e)
         return place(b, anchor->node);
 }
 
-static struct error *check_tag(struct builder *b, const yaml_char_t *tag, yaml_mark_t mark)
+/* A tag that says what its node is anyway is taken: !!str, !!map and !!seq; any other would change what is written. */
+static struct error *check_tag(struct builder *b, const yaml_char_t *tag, const char *meant, yaml_mark_t mark)
 {
-        AUTO_MEM char *shown = escaped(str_of((const char *)tag));
+        if (tag == NULL || is_tag(tag, meant))
+                return NULL;
+        struct str text = str_of((const char *)tag);
+        bool is_yaml = str_starts_with(text, STR(YAML_TAGS));
+        AUTO_MEM char *shown = escaped(is_yaml ? str_slice(text, strlen(YAML_TAGS), text.len) : text);
 
-        return tag == NULL ? NULL : place_error(b, mark, "the tag '%s' has no meaning here", shown);
+        return error_hint(place_error(b, mark, "the tag '%s%s' has no meaning here", is_yaml ? "!!" : "", shown),
+                          "write the value without the tag, in quotes if it is text");
 }
 
 static struct error *take_event(struct builder *b, const yaml_event_t *e)
@@ -235,15 +259,15 @@ static struct error *take_event(struct builder *b, const yaml_event_t *e)
                         return place_error(b, e->start_mark, "tag directives have no meaning here");
                 return NULL;
         case YAML_SCALAR_EVENT:
-                TRY(check_tag(b, e->data.scalar.tag, e->start_mark));
+                TRY(check_tag(b, e->data.scalar.tag, "str", e->start_mark));
                 TRY(count(b, e->start_mark, 1));
                 return take_scalar(b, e);
         case YAML_SEQUENCE_START_EVENT:
-                TRY(check_tag(b, e->data.sequence_start.tag, e->start_mark));
+                TRY(check_tag(b, e->data.sequence_start.tag, "seq", e->start_mark));
                 TRY(count(b, e->start_mark, 1));
                 return open_level(b, NODE_LIST, e->start_mark, e->data.sequence_start.anchor);
         case YAML_MAPPING_START_EVENT:
-                TRY(check_tag(b, e->data.mapping_start.tag, e->start_mark));
+                TRY(check_tag(b, e->data.mapping_start.tag, "map", e->start_mark));
                 TRY(count(b, e->start_mark, 1));
                 return open_level(b, NODE_MAPPING, e->start_mark, e->data.mapping_start.anchor);
         case YAML_SEQUENCE_END_EVENT:
@@ -275,6 +299,27 @@ static bool is_indented_by_tabs(struct str text, size_t line)
 static const struct slip {
         const char *problem, *what, *hint;
 } slips[] = {
+        { "did not find expected ',' or ']'", "a list that began with '[' has no ']'", "close the bracket, and put commas between the values" },
+        { "did not find expected ',' or '}'", "a mapping that began with '{' has no '}'", "close the bracket, and put commas between the pairs" },
+        { "did not find expected alphabetic or numeric character", "a value cannot begin with '*' or '&' here", "put the value in quotes" },
+        { "found unexpected ':'", "a ':' is not expected here", "put a blank behind the ':' of a key, or the value in quotes" },
+        { "found unknown escape character", "a '\\' in double quotes begins an escape that YAML does not know",
+          "use single quotes, or write \\\\ for one backslash" },
+        { "did not find expected hexdecimal number", "a '\\' in double quotes begins an escape that YAML does not know",
+          "use single quotes, or write \\\\ for one backslash" },
+        { "found unexpected document indicator", "a line '---' or '...' stands inside a quote", "close the quote that begins above" },
+        { "found duplicate anchor; first occurrence", "an anchor is given twice", "give each anchor (&NAME) a name of its own" },
+        { "did not find expected whitespace or line break", "a tag ('!') has no value behind it", "put a value that begins with '!' in quotes" },
+        { "did not find expected tag URI", "a tag ('!') is not complete", "put a value that begins with '!' in quotes" },
+        { "found undefined tag handle", "a tag ('!') is not known", "put a value that begins with '!' in quotes" },
+        { "did not find expected comment or line break", "the text behind '|' or '>' is not expected here",
+          "begin the text of the block in the next line, or put the value in quotes" },
+        { "found incompatible YAML document", "the %YAML line names a version that is not read", "leave the line out" },
+        { "found unknown directive name", "a line that begins with '%' is not expected here", "put a value that begins with '%' in quotes" },
+        { "mapping keys are not allowed in this context", "a '?' is not expected here", "put a value that begins with '?' in quotes" },
+        { "found a tab character that violates indentation", "the line is indented with a tab", "indent with blanks: YAML takes no tabs there" },
+        { "found a tab character where an indentation space is expected", "the line is indented with a tab",
+          "indent with blanks: YAML takes no tabs there" },
         { "did not find expected key", "the indentation is wrong, or a quote or bracket has no end above",
           "begin the keys of one mapping in the same column" },
         { "did not find expected <document start>", "the indentation is wrong: this line begins before the lines above",
@@ -298,6 +343,52 @@ static const struct slip *find_slip(const char *problem)
         return NULL;
 }
 
+/* The line and column, in characters, of a byte. */
+static yaml_mark_t mark_of(struct str text, size_t offset)
+{
+        yaml_mark_t mark = { 0 };
+
+        for (size_t i = 0; i < offset && i < text.len; i++) {
+                mark.column = text.ptr[i] == '\n' ? 0 : mark.column + ((text.ptr[i] & 0xc0) != 0x80);
+                mark.line += text.ptr[i] == '\n';
+        }
+        return mark;
+}
+
+/*
+ * Bytes that are no text. libyaml counts bytes from the beginning of the file, and names the byte that does not continue a
+ * character where the one that began it is at fault.
+ */
+static struct error *bytes_error(const struct builder *b, const yaml_parser_t *p, struct str text)
+{
+        size_t offset = p->problem_offset;
+
+        if (str_starts_with(text, STR("\xff\xfe")) || str_starts_with(text, STR("\xfe\xff")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s: the file is UTF-16", b->file), "save it as UTF-8");
+        if (strcmp(p->problem, "invalid trailing UTF-8 octet") == 0)
+                do
+                        offset -= offset > 0;
+                while (offset > 0 && (text.ptr[offset] & 0xc0) == 0x80);
+        yaml_mark_t mark = mark_of(text, offset);
+        unsigned value = offset < text.len ? (unsigned char)text.ptr[offset] : 0;
+        if (strcmp(p->problem, "control characters are not allowed") == 0)
+                return error_hint(place_error(b, mark, "a control character (byte 0x%02x) is not text", value),
+                                  "take the character out; in double quotes, write it as an escape such as \\x%02x", value);
+        return error_hint(place_error(b, mark, "the byte 0x%02x is not UTF-8", value), "save the file as UTF-8");
+}
+
+/* "@", "`" and "%" begin no value; a tab indents nothing. */
+static struct error *token_error(const struct builder *b, yaml_mark_t mark, struct str text)
+{
+        struct str at = { 0 };
+
+        for (size_t i = 0; i <= mark.line; i++)
+                at = str_split(&text, '\n');
+        if (mark.column < at.len && at.ptr[mark.column] > ' ' && at.ptr[mark.column] <= '~')
+                return error_hint(place_error(b, mark, "a value cannot begin with '%c'", at.ptr[mark.column]), "put the value in quotes");
+        return place_error(b, mark, "found character that cannot start any token");
+}
+
 /* What libyaml has to say, with its place. */
 static struct error *parser_error(const struct builder *b, const yaml_parser_t *p, struct str text)
 {
@@ -305,12 +396,16 @@ static struct error *parser_error(const struct builder *b, const yaml_parser_t *
         const char *problem = p->problem == NULL ? "this is not YAML" : p->problem;
         const struct slip *slip = find_slip(problem);
 
-        if (p->error == YAML_READER_ERROR) /* counts bytes only */
-                return error_new(ERROR_INVALID_ARGUMENT, "%s: byte %zu: %s", b->file, p->problem_offset, problem);
-        struct error *err = place_error(b, mark, "%s", slip == NULL ? problem : slip->what);
+        if (p->error == YAML_READER_ERROR)
+                return bytes_error(b, p, text);
+        struct error *err = strcmp(problem, "found character that cannot start any token") == 0
+                                    ? token_error(b, mark, text)
+                                    : place_error(b, mark, "%s", slip == NULL ? problem : slip->what);
         if (is_indented_by_tabs(text, mark.line))
                 return error_hint(err, "indent with blanks: YAML takes no tabs there");
-        if (slip != NULL && p->context != NULL)
+        if (err->hint != NULL)
+                return err;
+        if (slip != NULL && p->context != NULL && p->context_mark.line != mark.line)
                 return error_hint(err, "%s; see also line %zu", slip->hint, p->context_mark.line + 1);
         if (slip != NULL)
                 return error_hint(err, "%s", slip->hint);
@@ -335,7 +430,7 @@ static struct error *read_events(struct builder *b, yaml_parser_t *p, struct str
         return NULL;
 }
 
-struct error *node_parse(struct arena *a, const char *file, struct str text, struct node_item **ret)
+struct error *node_parse_noting(struct arena *a, const char *file, struct str text, struct node_item **ret, struct error **ret_mistakes)
 {
         struct builder b = { .arena = a, .file = file, .documents_end = NULL };
         yaml_parser_t p;
@@ -351,10 +446,21 @@ struct error *node_parse(struct arena *a, const char *file, struct str text, str
         yaml_parser_set_input_string(&p, (const unsigned char *)(text.len == 0 ? "" : text.ptr), text.len);
         struct error *err = read_events(&b, &p, text);
         yaml_parser_delete(&p);
-        builder_release(&b);
-        if (err == NULL)
+        if (err == NULL) {
                 *ret = b.documents;
+                *ret_mistakes = b.mistakes;
+                b.mistakes = NULL;
+        }
+        builder_release(&b);
         return err;
+}
+
+struct error *node_parse(struct arena *a, const char *file, struct str text, struct node_item **ret)
+{
+        struct error *mistakes = NULL;
+
+        TRY(node_parse_noting(a, file, text, ret, &mistakes));
+        return error_join(mistakes, file);
 }
 
 /* ---- words --------------------------------------------------------------------------------------- */

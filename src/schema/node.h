@@ -2,7 +2,7 @@
 /*
  * YAML text as a tree of bounded size: what stood where, before anybody asks what it means.
  *
- * Tags, directives, keys given twice, keys that are not plain words and references of a node to itself
+ * Tags that change a value, directives, keys given twice, keys that are not plain words and references of a node to itself
  * are refused here; depth, aliases and nodes (aliases counted as what they repeat) are limited.
  */
 #ifndef SCHEMA_NODE_H
@@ -23,7 +23,7 @@ struct node {
         enum node_kind kind;
         int line, column;        /* from 1 */
         struct str text;         /* scalars */
-        bool is_plain;           /* scalars: written without quotes */
+        bool is_plain;           /* scalars: written without quotes, and not tagged !!str */
         struct node_item *items; /* lists and mappings, in order */
         size_t weight;           /* nodes in it, itself included; what aliases repeat counts each time */
         unsigned height;         /* levels below it */
@@ -35,6 +35,13 @@ struct node {
  * INVALID_ARGUMENT, "FILE:LINE:COLUMN: …".
  */
 struct error *node_parse(struct arena *a, const char *file, struct str text, struct node_item **ret) MUST_USE;
+/*
+ * Key given twice in one mapping: the tree is complete and holds both, and *ret_mistakes (a chain, owned by the caller, see
+ * error_also) names each. A caller must not use the tree if there are any.
+ */
+struct error *node_parse_noting(struct arena *a, const char *file, struct str text, struct node_item **ret,
+                                struct error **ret_mistakes) MUST_USE;
+
 enum { NODE_ARENA_CAP = 16 * MiB };
 
 /* An error at a node's place. */

@@ -42,8 +42,11 @@ struct error *timestamp_parse(struct str text, int64_t *ret_seconds, int32_t *re
 
 struct node;
 
-/* What to do about a key of the message that Teleport knows and we do not; NULL for any other. */
-const char *foreign_key_hint(const ProtobufCMessageDescriptor *type, struct str key);
+/* Whether Teleport knows this key of the message and we do not. */
+bool key_is_foreign(const ProtobufCMessageDescriptor *type, struct str key);
+
+/* Says why such a key is refused and what to do, of a mapping which value it is that has an effect; returns err. */
+struct error *foreign_key_hint(struct error *err, const ProtobufCMessageDescriptor *type, struct str key, const struct node *value) MUST_USE;
 
 /*
  * Whether such a key with this value asks for nothing: it is empty or off, or it says what this product does

@@ -18,19 +18,12 @@ struct path {
         size_t index;     /* from 1 */
 };
 
-/* Mistakes found so far: all of a file are reported in one run. */
-struct mistakes {
-        struct error *first;
-        struct buf others; /* lines "\n  FILE:LINE:COLUMN: …" behind the first */
-        size_t count;
-};
-
 struct loader {
         struct arena *arena;
         const char *file;
         const ProtobufCMessageDescriptor *root;
         bool takes_any_text; /* a number or boolean where text is expected is that text, as Teleport reads teleport.yaml */
-        struct mistakes *mistakes;
+        struct error **mistakes; /* found so far, a chain: all of a file are reported in one run */
         struct buf *ignored; /* paths of keys without effect, with ", " between */
 };
 
@@ -90,51 +83,22 @@ static bool put_home_of(struct buf *out, const ProtobufCMessageDescriptor *type,
         return false;
 }
 
-static void mistakes_release(struct mistakes *m)
-{
-        error_free(m->first);
-        buf_release(&m->others);
-        *m = (struct mistakes){ 0 };
-}
-
-static void put_mistake(struct buf *out, const struct error *err)
-{
-        buf_printf(out, "\n  %s%s%s", err->what, err->hint == NULL ? "" : "; ", err->hint == NULL ? "" : err->hint);
-}
-
-/* Keeps err and returns NULL if the rest can still be read; else returns it. NULL passes. */
+/* Keeps err, which may be a chain, and returns NULL if the rest can still be read; else returns it. NULL passes. */
 static struct error *note_mistake(const struct loader *l, struct error *err)
 {
-        struct mistakes *m = l->mistakes;
-
-        if (err == NULL || err->code != ERROR_INVALID_ARGUMENT)
+        if (err != NULL && err->code != ERROR_INVALID_ARGUMENT)
                 return err;
-        if (m->count++ == 0) {
-                m->first = err;
-                return NULL;
-        }
-        if (m->count <= LIMIT_YAML_MISTAKES)
-                put_mistake(&m->others, err);
-        error_free(err);
+        *l->mistakes = error_also(*l->mistakes, err);
         return NULL;
 }
 
 /* What was noted, as one error; NULL if nothing was. */
 static struct error *take_mistakes(const struct loader *l)
 {
-        struct mistakes *m = l->mistakes;
-        AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
+        struct error *mistakes = *l->mistakes;
 
-        if (m->count <= 1) {
-                struct error *first = m->first;
-                m->first = NULL;
-                return first;
-        }
-        put_mistake(&text, m->first);
-        buf_put(&text, buf_str(&m->others));
-        if (m->count > LIMIT_YAML_MISTAKES)
-                buf_printf(&text, "\n  and %zu more", m->count - LIMIT_YAML_MISTAKES);
-        return error_new(ERROR_INVALID_ARGUMENT, "%s has %zu mistakes:%s", l->file, m->count, buf_c(&text));
+        *l->mistakes = NULL;
+        return error_join(mistakes, l->file);
 }
 
 static void note_ignored(const struct loader *l, const struct path *path, struct str key)
@@ -157,22 +121,22 @@ static const char *nearest_key(const ProtobufCMessageDescriptor *type, struct st
         return nearest.word;
 }
 
-static struct error *unknown_key(const struct loader *l, const struct path *path, const struct node *key,
+static struct error *unknown_key(const struct loader *l, const struct path *path, const struct node_item *item,
                                  const ProtobufCMessageDescriptor *type)
 {
         AUTO(buf) where = BUF_MAX(4 * KiB);
         AUTO(buf) home = BUF_MAX(4 * KiB);
+        const struct node *key = item->key;
         AUTO_MEM char *shown = escaped(key->text);
         const char *nearest = nearest_key(type, key->text);
 
         put_path(&where, path);
-        const char *hint = foreign_key_hint(type, key->text);
-        if (hint != NULL)
-                return error_hint(node_error(l->file, key,
-                                             "'%s%s%s' is a key of Teleport that this release does not have, and its value "
-                                             "would change something",
-                                             buf_c(&where), path == NULL ? "" : ".", shown),
-                                  "%s", hint);
+        if (key_is_foreign(type, key->text))
+                return foreign_key_hint(node_error(l->file, key,
+                                                   "'%s%s%s' is a key of Teleport that this release does not have, and its "
+                                                   "value would change something",
+                                                   buf_c(&where), path == NULL ? "" : ".", shown),
+                                        type, key->text, item->value);
         struct error *err = path == NULL ? node_error(l->file, key, "unknown key '%s' at the top level", shown)
                                          : node_error(l->file, key, "unknown key '%s' in %s", shown, buf_c(&where));
         if (put_home_of(&home, l->root, key->text, 0))
@@ -332,13 +296,12 @@ static struct error *load_elements(const struct loader *l, const struct path *pa
         for (const struct node_item *item = n->items; item != NULL; item = item->next, index++) {
                 struct path below = { path, NULL, index + 1 };
 
-                if (is_map) {
-                        TRY(load_entry(l, path, item, field->descriptor, (void *)(at + index * size)));
-                        continue;
-                }
-                if (node_is_null(item->value) && field->type != PROTOBUF_C_TYPE_MESSAGE)
-                        return wrong_value(l, &below, item->value, "given");
-                TRY(load_value(l, &below, item->value, field, at + index * size));
+                if (is_map)
+                        TRY(note_mistake(l, load_entry(l, path, item, field->descriptor, (void *)(at + index * size))));
+                else if (node_is_null(item->value) && field->type != PROTOBUF_C_TYPE_MESSAGE)
+                        TRY(note_mistake(l, wrong_value(l, &below, item->value, "given")));
+                else
+                        TRY(note_mistake(l, load_value(l, &below, item->value, field, at + index * size)));
         }
         return NULL;
 }
@@ -449,13 +412,13 @@ static struct error *load_fields(const struct loader *l, const struct path *path
                 for (unsigned i = 0; i < type->n_fields && field == NULL; i++)
                         if (str_equal(item->key->text, str_of(type->fields[i].name)))
                                 field = &type->fields[i];
-                if (field == NULL && (foreign_key_hint(type, item->key->text) != NULL &&
+                if (field == NULL && (key_is_foreign(type, item->key->text) &&
                                       (is_off || foreign_key_has_no_effect(type, item->key->text, item->value)))) {
                         note_ignored(l, path, item->key->text);
                         continue;
                 }
                 if (field == NULL) {
-                        TRY(note_mistake(l, unknown_key(l, path, item->key, type)));
+                        TRY(note_mistake(l, unknown_key(l, path, item, type)));
                         continue;
                 }
                 struct path below = { path, field->name, 0 };
@@ -511,15 +474,17 @@ struct error *schema_load_yaml_noting(struct arena *a, const char *file, struct 
                                       ProtobufCMessage **ret)
 {
         AUTO_PTR(arena) nodes = arena_new(NODE_ARENA_CAP);
-        AUTO(mistakes) mistakes = { .others = BUF_MAX(LIMIT_YAML_FILE) };
+        AUTO_PTR(error) mistakes = NULL;
         AUTO(buf) ignored = BUF_MAX(LIMIT_YAML_FILE);
         struct loader l = { a, file, type, schema_takes_any_text(type), &mistakes, &ignored };
         struct node nothing = { .line = 1, .column = 1, .is_plain = true };
         struct node_item *documents = NULL;
+        struct error *repeated = NULL;
         const struct node *only = NULL;
         ProtobufCMessage *msg = NULL;
 
-        TRY(node_parse(nodes, file, text, &documents));
+        TRY(node_parse_noting(nodes, file, text, &documents, &repeated));
+        TRY(note_mistake(&l, repeated));
         for (const struct node_item *d = documents; d != NULL; d = d->next) {
                 if (node_is_null(d->value)) /* a file that ends with a line `---` */
                         continue;
@@ -625,10 +590,12 @@ static const struct node *node_at(const struct node *n, struct str path)
 /* Puts the place in front of what a check of the message found. */
 static struct error *placed(struct error *err, const char *file, const struct node *document)
 {
-        if (err == NULL)
-                return NULL;
-        const struct node *n = node_at(document, str_of(err->field));
-        return error_wrap(err, "%s:%d:%d", file, n->line, n->column);
+        for (struct error *e = err; e != NULL; e = e->also) {
+                const struct node *n = node_at(document, str_of(e->field));
+
+                e = error_wrap(e, "%s:%d:%d", file, n->line, n->column);
+        }
+        return err;
 }
 
 struct error *schema_load_stream(struct arena *a, const char *file, struct str text, const struct schema_kind *kinds,
@@ -636,18 +603,20 @@ struct error *schema_load_stream(struct arena *a, const char *file, struct str t
 {
         AUTO_PTR(arena) nodes = arena_new(NODE_ARENA_CAP);
         AUTO_PTR(arena) scratch = arena_new(NODE_ARENA_CAP);
-        AUTO(mistakes) mistakes = { .others = BUF_MAX(LIMIT_YAML_FILE) };
+        AUTO_PTR(error) mistakes = NULL;
         AUTO(buf) ignored = BUF_MAX(LIMIT_YAML_FILE);
         struct loader l = { a, file, NULL, false, &mistakes, &ignored };
         struct node_item *documents = NULL;
+        struct error *repeated = NULL;
         struct loaded *all = NULL, **end = &all;
 
-        TRY(node_parse(nodes, file, text, &documents));
+        TRY(node_parse_noting(nodes, file, text, &documents, &repeated));
+        TRY(note_mistake(&l, repeated));
         for (const struct node_item *d = documents; d != NULL; d = d->next)
                 TRY(load_document(&l, d->value, kinds, scratch, &end));
         TRY(take_mistakes(&l));
         put_notes(&l, notes);
         for (const struct loaded *loaded = all; loaded != NULL; loaded = loaded->next)
-                TRY(placed(each(ctx, loaded->msg, loaded->node->line), file, loaded->node));
-        return NULL;
+                TRY(note_mistake(&l, placed(each(ctx, loaded->msg, loaded->node->line), file, loaded->node)));
+        return take_mistakes(&l);
 }

@@ -83,6 +83,8 @@ static const struct reading readings[] = {
           "{\"metadata\":{\"name\":\"t\"},\"spec\":{\"suggested_labels\":{\"env\":[\"prod\",\"eu\"],\"a\":[\"b\"]}}}" },
         { "long text over several lines", &token, "metadata:\n  description: |\n    one\n    two\n",
           "{\"metadata\":{\"description\":\"one\\ntwo\\n\"}}" },
+        { "tags that say what is there anyway", &token, "!!map\nmetadata: {name: !!str 12}\nspec: {roles: !!seq [!!str Node]}",
+          "{\"metadata\":{\"name\":\"12\"},\"spec\":{\"roles\":[\"Node\"]}}" },
         { "control bytes only by escapes, written back as escapes", &token, "metadata: {name: \"\\e\\x9b\\u202e\"}",
           "{\"metadata\":{\"name\":\"\\u001b\\u009b\\u202e\"}}" },
 };
@@ -124,7 +126,18 @@ static const struct refusal refusals[] = {
         { &config, "<<: [{version: v3}, a]", "f.yaml:1:21: '<<' takes a mapping or a list of mappings", NULL },
         { &config, "\"<<\": {a: b}", "f.yaml:1:1: unknown key '<<' at the top level", NULL },
         { &config, "\"\\e[2J\": 1", "f.yaml:1:1: unknown key '\\x1b[2J' at the top level", NULL },
-        { &config, "version: v3\nversion: v2", "f.yaml:2:1: key 'version' is given twice", NULL },
+        { &config, "version: v3\nversion: v2", "f.yaml:2:1: key 'version' is given twice", "keep one of them; the other is in line 1" },
+        { &config, "version: v3\nversion: v2\nversoin: v1\nteleport: {nodename: a, nodename: b}",
+          "f.yaml has 3 mistakes:\n"
+          "  f.yaml:2:1: key 'version' is given twice; keep one of them; the other is in line 1\n"
+          "  f.yaml:4:25: key 'nodename' is given twice; keep one of them; the other is in line 4\n"
+          "  f.yaml:3:1: unknown key 'versoin' at the top level; did you mean 'version'", NULL },
+        { &config, "ssh_service: {labels: {a: [b], c: {d: e}}, commands: [{period: x}, {period: z}]}",
+          "f.yaml has 4 mistakes:\n"
+          "  f.yaml:1:27: ssh_service.labels.a must be a single value, not a list\n"
+          "  f.yaml:1:35: ssh_service.labels.c must be a single value, not a mapping\n"
+          "  f.yaml:1:64: ssh_service.commands[1].period must be a duration like 1h30m, 10s or 500ms, not 'x'\n"
+          "  f.yaml:1:77: ssh_service.commands[2].period must be a duration like 1h30m, 10s or 500ms, not 'z'", NULL },
         { &config, "ssh_service: {labels: {a: b, \"a\": c}}", "f.yaml:1:30: key 'a' is given twice", NULL },
         { &token, "spec: {allow: [{aws_account: 123456789012}]}",
           "f.yaml:1:30: spec.allow[1].aws_account must be text, not '123456789012'",
@@ -160,9 +173,11 @@ static const struct refusal refusals[] = {
           "f.yaml:1:23: spec.clock_skew_ms must be a whole number in range, not '9223372036854775808'", NULL },
         { &instance, "spec: {clock_skew_ms: \"1\"}", "f.yaml:1:23: spec.clock_skew_ms must be a whole number in range, not '1'",
           NULL },
-        { &config, "version: !!str v3", "f.yaml:1:10: the tag 'tag:yaml.org,2002:str' has no meaning here", NULL },
+        { &config, "version: !!binary djM=", "f.yaml:1:10: the tag '!!binary' has no meaning here", "write the value without the tag, in quotes if it is text" },
+        { &config, "version: !vault v3", "f.yaml:1:10: the tag '!vault' has no meaning here", NULL },
+        { &config, "teleport: !!str {}", "f.yaml:1:11: the tag '!!str' has no meaning here", NULL },
         { &config, "%TAG ! tag:x,2000:\n---\nversion: v3", "f.yaml:1:1: tag directives have no meaning here", NULL },
-        { &config, "version: *nothing", "f.yaml:1:10: alias 'nothing' names nothing above it", NULL },
+        { &config, "version: *nothing", "f.yaml:1:10: alias 'nothing' names nothing above it", "put a value that begins with '*' in quotes" },
         { &config, "teleport: &a {log: *a}", "f.yaml:1:20: alias 'a' stands inside of what it names", NULL },
         { &config, "? [a]\n: b", "f.yaml:1:3: a key must be a word, not a list or a mapping", NULL },
         { &config, "version: v3\n---\nversion: v2",
@@ -172,22 +187,39 @@ static const struct refusal refusals[] = {
         { &config, "teleport:\n\tdata_dir: /x", "f.yaml:2:1: found character that cannot start any token",
           "indent with blanks: YAML takes no tabs there" },
         { &config, "teleport: {", "f.yaml:2:1: a value was expected here", NULL },
+        { &config, "teleport: {nodename: a\nversion: v3\n", "f.yaml:2:8: a mapping that began with '{' has no '}'",
+          "close the bracket, and put commas between the pairs; see also line 1" },
+        { &config, "teleport: {ca_pin: [a\nversion: v3\n", "f.yaml:2:8: a list that began with '[' has no ']'", NULL },
+        { &config, "teleport: {nodename: {{ name }}}", "f.yaml:1:23: a key must be a word, not a list or a mapping",
+          "put a template such as '{{ name }}' in quotes, or fill it in before" },
+        { &config, "version: @v3", "f.yaml:1:10: a value cannot begin with '@'", "put the value in quotes" },
+        { &config, "version: `v3`", "f.yaml:1:10: a value cannot begin with '`'", "put the value in quotes" },
+        { &config, "version: %v3", "f.yaml:1:10: a value cannot begin with '%'", "put the value in quotes" },
+        { &config, "version: *", "f.yaml:1:11: a value cannot begin with '*' or '&' here", "put the value in quotes" },
+        { &config, "version: \"\\d\"", "f.yaml:1:11: a '\\' in double quotes begins an escape that YAML does not know",
+          "use single quotes, or write \\\\ for one backslash" },
         { &config, "auth_service:\n  authentication:\n    type: github\n",
           "f.yaml:2:3: 'auth_service.authentication' is a key of Teleport that this release does not have, and its value "
-          "would change something", "leave it out" },
+          "would change something", "leave out 'type: github': people sign in with password and one-time code" },
+        { &config, "auth_service: {tunnel_strategy: {type: proxy_peering, agent_connection_count: 2}}",
+          "f.yaml:1:16: 'auth_service.tunnel_strategy' is a key of Teleport that this release does not have, and its value would change something",
+          "leave out 'type: proxy_peering': agents keep a tunnel to every proxy" },
+        { &config, "teleport: {ciphers: [a]}",
+          "f.yaml:1:12: 'teleport.ciphers' is a key of Teleport that this release does not have, and its value would change something",
+          "leave it out: the algorithms are fixed" },
         { &config, "okta_service: {enabled: yes}\n",
           "f.yaml:1:1: 'okta_service' is a key of Teleport that this release does not have, and its value would change "
-          "something", "leave it out" },
+          "something", "leave it out: the services are auth, proxy and ssh" },
         { &token, "metadata: {namespace: other}",
           "f.yaml:1:12: 'metadata.namespace' is a key of Teleport that this release does not have, and its value would "
-          "change something", "leave it out" },
+          "change something", "leave it out: Teleport prints them; there is one namespace" },
         { &config, "auth_service: {proxy_listener_mode: separate, authentication: {type: local, second_factor: off}}\nversoin: v3\n"
           "teleport: {log: x}",
           "f.yaml has 4 mistakes:\n"
           "  f.yaml:1:16: 'auth_service.proxy_listener_mode' is a key of Teleport that this release does not have, and its "
-          "value would change something; leave it out\n"
+          "value would change something; leave it out: all protocols share the proxy's one port\n"
           "  f.yaml:1:47: 'auth_service.authentication' is a key of Teleport that this release does not have, and its "
-          "value would change something; leave it out\n"
+          "value would change something; leave out 'second_factor: off': people sign in with password and one-time code\n"
           "  f.yaml:2:1: unknown key 'versoin' at the top level; did you mean 'version'\n"
           "  f.yaml:3:17: teleport.log must be a mapping of keys to values, not 'x'", NULL },
         { &config, "teleport:\n  data_dir: /a\n   nodename: b\n", "f.yaml:3:12: a ':' is not expected here",
@@ -200,9 +232,11 @@ static const struct refusal refusals[] = {
           "begin the keys of one mapping in the same column" },
         { &config, "teleport\nversion: v3\n", "f.yaml:2:8: a ':' is not expected here", NULL },
         { &config, "version: \"v3", "f.yaml:1:13: a quote has no end", NULL },
-        { &config, "version: \xff", "f.yaml: byte 9: invalid leading UTF-8 octet", NULL },
-        { &config, "version: a\x01", "f.yaml: byte 10: control characters are not allowed", NULL },
-        { &config, "\xff\xfev\0e\0r\0", "f.yaml: byte 0: invalid leading UTF-8 octet", NULL },
+        { &config, "# \xc3\xbc\nversion: \xff", "f.yaml:2:10: the byte 0xff is not UTF-8", "save the file as UTF-8" },
+        { &config, "version: b\xe4r\n", "f.yaml:1:11: the byte 0xe4 is not UTF-8", "save the file as UTF-8" },
+        { &config, "version: a\x01", "f.yaml:1:11: a control character (byte 0x01) is not text",
+          "take the character out; in double quotes, write it as an escape such as \\x01" },
+        { &config, "\xff\xfev\0e\0r\0", "f.yaml: the file is UTF-16", "save it as UTF-8" },
 };
 
 static void refuses_with_place_reason_and_help(void **state)

@@ -107,6 +107,22 @@ spec:
     ssh_file_copy: true
 version: v7
 '''
+EDITOR = '''\
+kind: role
+metadata: {name: their-editor, revision: 27c81b5c-4f44-4a37-9d3e-1f6a0a7a6f3d}
+spec:
+  allow:
+    rules:
+    - resources: [user, role, bot, saml, github, auth_connector, token, device, node, lock]
+      verbs: [list, create, read, update, delete]
+    - resources: [device]
+      verbs: [create_enroll_token, enroll]
+    - resources: [security_report]
+      verbs: [list, readnosecrets, use]
+  deny: {}
+  options: {max_session_ttl: 30h0m0s, port_forwarding: false, forward_agent: true, ssh_file_copy: true}
+version: v6
+'''
 USER = '''\
 kind: user
 metadata:
@@ -193,8 +209,34 @@ def test_what_tctl_get_of_teleport_prints_is_created(cluster):
         done = cluster.tctl("create", "-f", stdin=text)
         assert "has been created" in done.out
         assert done.err.count("are ignored") == 1 and ignored in done.err and "metadata.id" in done.err
+    done = cluster.tctl("create", "-f", stdin=EDITOR)
+    assert "have no effect: bot, saml, github, auth_connector, device, create_enroll_token, enroll, security_report, readnosecrets, use\n" in done.err
     assert cluster.json("get", "role/theirs")[0]["spec"]["options"]["forward_agent"] is True
     assert cluster.json("get", "user/carol")[0]["spec"]["traits"]["logins"] == ["root", "ubuntu"]
+
+
+def test_all_mistakes_of_a_file_are_reported_in_one_run(cluster):
+    done = cluster.tctl("create", "-f", check=False, stdin="""\
+kind: token
+version: v2
+metadata: {name: t}
+spec:
+  roles: [Nodee, Node, node]
+  join_method: iam
+  allow: [{aws_account: "12"}, {aws_account: "123456789012", aws_arn: "é"}]
+---
+kind: role
+version: v7
+metadata: {name: a b}
+spec: {allow: {logins: ['*'], rules: [{resources: [tokens], verbs: [write]}]}}
+""")
+    assert done.code == 1 and "stdin has 8 mistakes:\n" in done.err
+    for line in ("stdin:5:11: invalid role \"Nodee\"; did you mean Node", "stdin:5:24: duplicate role Node; name it once",
+                 "stdin:7:25: spec.allow[1].aws_account '12' is not an AWS account number; an account number has twelve digits",
+                 "stdin:7:71: spec.allow[2].aws_arn 'é' has a character that no ARN has", "stdin:11:18: metadata.name 'a b' is not a valid name of a role; use letters",
+                 "stdin:12:25: the login '*' is not allowed", "stdin:12:52: unknown resource 'tokens'; did you mean 'token'", "stdin:12:69: unknown verb 'write'; the verbs are list"):
+        assert line in done.err, done.err
+    assert cluster.json("get", "tokens") == []
 
 
 def test_what_tctl_get_prints_has_the_forms_of_teleport(cluster):
