@@ -244,9 +244,13 @@ enum {
         LIMIT_STORE_RANGE = 1000,             /* items of one page */
         LIMIT_STORE_PAGE = 1 * MiB,           /* bytes of one page, one item more at most */
         LIMIT_SIGNER_BATCH = 64,              /* orders whose lines in issued.log are synced together */
+        LIMIT_ISSUED_ARCHIVE = 64 * MiB,      /* of packed lines of issued.log, in each of two files: some 600,000 certificates; then the older file begins anew */
         LIMIT_STORE_BATCH = 1024,             /* operations committed together */
         LIMIT_STORE_PURGE = 256,              /* expired items removed at once */
         LIMIT_STORE_CACHE = 2 * MiB,          /* pages kept in memory; the kernel keeps the rest */
+        LIMIT_STORE_FREE = 1 * MiB,           /* empty pages that the store's file keeps for what comes next … */
+        LIMIT_STORE_FREE_PERCENT = 25,        /* … or this share of it, if that is more; the others go back to the disk … */
+        LIMIT_STORE_SHRINK = 64,              /* … so many with each commit */
         LIMIT_STORE_LOG = 8 * MiB,            /* the write-ahead log between checkpoints */
         LIMIT_AUDIT_FIELD = 512,
         LIMIT_AUDIT_TEXT = 4 * KiB,           /* a command or a path: what it does may stand at its end */

@@ -31,13 +31,14 @@ enum { END_OF_LIST = -100000 }; /* libseccomp numbers the calls an architecture 
 
 /* clang-format off */
 /*
- * All that is left for who holds the keys: requests from one socket, answers to it, lines to one log,
+ * All that is left for who holds the keys: requests from one socket, answers to it, lines to one log and its archive,
  * memory, randomness, the time. No list is shared with the others, so that none of theirs grows into it.
  */
 static const int calls_signer[] = {
         SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(poll), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom),
-        SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(close), SCMP_SYS(dup3), SCMP_SYS(fdatasync), SCMP_SYS(ftruncate), SCMP_SYS(munmap),
-        SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mlock), SCMP_SYS(munlock), SCMP_SYS(brk), SCMP_SYS(futex),
+        SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(close), SCMP_SYS(dup3), SCMP_SYS(fdatasync), SCMP_SYS(ftruncate),
+        SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mlock),
+        SCMP_SYS(munlock), SCMP_SYS(brk), SCMP_SYS(futex),
         SCMP_SYS(getrandom), SCMP_SYS(clock_gettime), SCMP_SYS(getpid), SCMP_SYS(gettid),
         SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(exit),
         SCMP_SYS(exit_group), END_OF_LIST,

@@ -7,9 +7,52 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/limits.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "os/file.h"
+
+/* ---- rotation ------------------------------------------------------------------------------------------ */
+
+/* The lines are in the archive. */
+static struct error *begin_anew(struct issued_log *log)
+{
+        if (ftruncate(log->fd, 0) < 0 || fdatasync(log->fd) < 0)
+                return error_because(error_new(ERROR_DATA_LOSS, "the log of issued certificates is broken"),
+                                     error_errno(errno, "cannot empty it"));
+        log->size = 0;
+        log->is_torn = false;
+        log->rotate_at = ISSUED_LOG_PLAIN;
+        return NULL;
+}
+
+/* A crash may have come between packing and emptying; nothing was written since. */
+static struct error *finish_rotation(struct issued_log *log)
+{
+        return log->size > 0 && issued_archive_has(&log->archive, log->fd, log->size) ? begin_anew(log) : NULL;
+}
+
+struct error *issued_log_rotate(struct issued_log *log)
+{
+        bool dropped = false;
+
+        if (log->size < log->rotate_at)
+                return NULL;
+        struct error *err = issued_archive_add(&log->archive, log->fd, log->size, &dropped);
+        if (dropped)
+                log_info("The older archive of issued certificates was full, and is begun anew", LOG_INT("bytes", LIMIT_ISSUED_ARCHIVE));
+        if (err == NULL)
+                return begin_anew(log);
+        if (err->code != ERROR_RESOURCE_EXHAUSTED)
+                return err;
+        log_warn("The log of issued certificates cannot be packed, and grows on", LOG_ERR(err));
+        error_free(err);
+        log->rotate_at = log->size + ISSUED_LOG_PLAIN;
+        return NULL;
+}
+
+/* ---- open -------------------------------------------------------------------------------------------------- */
 
 struct error *issued_log_open(struct issued_log *log, const char *path)
 {
@@ -28,21 +71,32 @@ struct error *issued_log_open(struct issued_log *log, const char *path)
         AUTO_MEM char *dir = slash == NULL ? str_dup(STR(".")) : mem_printf("%.*s", (int)(slash - path), path);
         if (fsync(fd) < 0) /* what an earlier run wrote and did not sync */
                 return error_errno(errno, "cannot sync the log of issued certificates, %s", shown);
-        TRY(dir_sync(dir));
         *log = (struct issued_log){
-                .fd = fd, .size = st.st_size, .lines = BUF_MAX(2 * ISSUED_LOG_BATCH), .is_torn = last != '\n'
+                .fd = fd, .size = st.st_size, .lines = BUF_MAX(2 * ISSUED_LOG_BATCH), .is_torn = last != '\n', .rotate_at = ISSUED_LOG_PLAIN
         };
         fd = -1;
-        return NULL;
+        struct error *err = issued_archive_open(&log->archive, path);
+        if (err == NULL)
+                err = dir_sync(dir);
+        if (err == NULL)
+                err = finish_rotation(log);
+        if (err == NULL)
+                err = issued_log_rotate(log);
+        if (err != NULL)
+                issued_log_release(log);
+        return err;
 }
 
 void issued_log_release(struct issued_log *log)
 {
         if (log->fd > 0)
                 close(log->fd);
+        issued_archive_release(&log->archive);
         buf_release(&log->lines);
         *log = (struct issued_log){ 0 };
 }
+
+/* ---- lines ------------------------------------------------------------------------------------------------- */
 
 /* `, "name": "text"`, or without the comma as the first. */
 static void put_text(struct buf *out, const char *name, struct str text)

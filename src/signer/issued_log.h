@@ -6,6 +6,9 @@
  * The lines of several orders are written and synced together:
  *
  *      issued_log_add, issued_log_add, … ─▶ issued_log_commit: write, fdatasync ─▶ the certificates may leave
+ *
+ * Bounded: from ISSUED_LOG_PLAIN bytes on, issued_log_rotate() packs the lines into the archive (issued_archive.h), and begins
+ * the file anew. A crash between the two leaves them in the archive only, or in both until the next start; never in neither.
  */
 #ifndef SIGNER_ISSUED_LOG_H
 #define SIGNER_ISSUED_LOG_H
@@ -14,15 +17,18 @@
 
 #include "base/buf.h"
 #include "pki/cert.h"
+#include "signer/issued_archive.h"
 
 struct issued_log {
         int fd;
         off_t size;       /* what is durable, or was there at the start */
         struct buf lines; /* added, not written yet */
         bool is_torn;     /* the last line may lack its end: disk full, power cut */
+        off_t rotate_at;  /* the size from which on it is rotated */
+        struct issued_archive archive;
 };
 
-/* Opens the file, 0600, creating it if need be; its name is durable then. */
+/* Opens the file, 0600, creating it if need be, and its archive beside it; their names are durable then. Rotates what is too large already. */
 struct error *issued_log_open(struct issued_log *log, const char *path) MUST_USE;
 void issued_log_release(struct issued_log *log);
 
@@ -59,5 +65,12 @@ struct error *issued_log_add(struct issued_log *log, const struct issued_order *
  * what is on the disk; the process must end.
  */
 struct error *issued_log_commit(struct issued_log *log) MUST_USE;
+
+/*
+ * Packs the lines when there are ISSUED_LOG_PLAIN bytes of them, some 2,000 lines; else nothing. To be called when nothing is
+ * waiting: it takes some 20 ms. A full disk is logged, and tried again when as much has been added. DATA_LOSS as above.
+ */
+enum { ISSUED_LOG_PLAIN = 1 * MiB };
+struct error *issued_log_rotate(struct issued_log *log) MUST_USE;
 
 #endif

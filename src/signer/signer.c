@@ -450,6 +450,8 @@ static struct error *serve(struct signer *s, struct link_server *link)
                 struct error *err = serve_batch(s, link, &b, &is_end);
 
                 batch_release(&b);
+                if (err == NULL && s->is_open)
+                        err = issued_log_rotate(&s->log); /* the answers have left */
                 if (err == NULL)
                         continue;
                 if (!is_end && err->code != ERROR_UNAVAILABLE) /* auth may end between asking and reading */

@@ -23,6 +23,7 @@
 #include "pki/pki_testing.h"
 #include "rpc/link.h"
 #include "rpc/wire.h"
+#include "signer/issued_log.h"
 
 #define HOST_ID "1f2e3d4c-1111-4222-8333-444455556666"
 
@@ -618,6 +619,34 @@ static void answers_a_malformed_request_and_goes_on(void **state)
         assert_done(asked_for_host(f, "Node"));
 }
 
+/* In its sandbox: no file is opened for it, and the next certificates are written down as ever. */
+static void packs_the_log_of_certificates_while_it_serves(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = file_in_ca(f, "issued.log"), *packed = file_in_ca(f, "issued.log.1.gz");
+        AUTO(buf) log = BUF_MAX(64 * KiB), lines = BUF_MAX(2 * MiB);
+        struct stat st;
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_int_equal(ended(f), 0);
+        while (lines.len < ISSUED_LOG_PLAIN - 100)
+                buf_put_c(&lines, "{\"kind\":\"x509\"}\n");
+        assert_done(file_write_atomic(path, buf_str(&lines), 0600));
+        assert_int_equal(stat(packed, &st), 0);
+        assert_int_equal(st.st_size, 0);
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(asked_for_host(f, "Node"));
+        assert_done(asked_for_host(f, "Node"));
+        assert_int_equal(stat(packed, &st), 0);
+        assert_in_range(st.st_size, 100, 64 * KiB);
+        issued_log_of(f, &log);
+        assert_true(str_starts_with(buf_str(&log), STR("{\"time\":")));
+        assert_int_equal(ended(f), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -626,6 +655,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(serves_no_other_cluster_than_its_own, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(does_not_start_with_a_ca_that_is_damaged, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(certifies_a_host_and_records_it_first, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(packs_the_log_of_certificates_while_it_serves, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(certifies_a_person_with_the_ca_of_people_only, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(records_nothing_when_it_refuses, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(begins_a_new_line_behind_one_that_was_torn, set_up, tear_down),
