@@ -373,6 +373,80 @@ static void refuses_a_type_of_store_it_does_not_know(void **state)
         error_free(err);
 }
 
+/* ---- the disk ----------------------------------------------------------------------------------------- */
+
+enum { MANY = 6000 };
+
+static off_t size_of(const char *path)
+{
+        struct stat st;
+
+        assert_int_equal(stat(path, &st), 0);
+        return st.st_size;
+}
+
+/* Records as hosts have them; ends after the time unless that is 0. */
+static void put_many(struct store_bench *b, const char *prefix, int count, struct walltime expires)
+{
+        for (int from = 0; from < count; from += 500) {
+                struct store_txn *t = store_txn_new(b->store);
+
+                for (int i = from; i < from + 500 && i < count; i++) {
+                        AUTO_MEM char *key = mem_printf("%s%08x-%d", prefix, (unsigned)i * 2654435761u, i);
+                        AUTO_MEM char *value = mem_printf("%0350d", i);
+
+                        store_txn_put(t, str_of(key), str_of(value), expires);
+                }
+                assert_null(store_bench_commit(b, t, NULL));
+        }
+}
+
+static void gives_the_disk_back_what_expired_items_took(void **state)
+{
+        struct fixture *f = *state;
+        struct store_bench b;
+
+        assert_null(store_bench_open(&b, (struct store_options){ .path = f->dir }));
+        put_many(&b, "/stays/", 300, never);
+        put_many(&b, "/ends/", MANY, walltime_add(b.clock.walltime, HOURS(1)));
+        store_bench_close(&b);
+        off_t full = size_of(f->db);
+        assert_true(full > MANY * 400);
+
+        assert_null(store_bench_open(&b, (struct store_options){ .path = f->dir }));
+        fake_clock_advance(&b.clock, HOURS(2));
+        for (int i = 0; i < 4 * MANY / LIMIT_STORE_PURGE; i++) /* each commit purges, and shrinks */
+                assert_null(store_bench_put(&b, "/other", STR("x"), never, NULL));
+        assert_true(all_items_are_right(&b, ITEMS));
+        store_bench_close(&b);
+        off_t left = size_of(f->db);
+        assert_true(left < 2 * LIMIT_STORE_FREE);
+        assert_true(left < full / 2);
+        assert_opens(f, ITEMS);
+}
+
+/* What older releases wrote: no page ever went back. */
+static void packs_a_database_of_an_older_release(void **state)
+{
+        struct fixture *f = *state;
+        struct store_bench b;
+        sqlite3 *db = NULL;
+
+        assert_null(store_bench_open(&b, (struct store_options){ .path = f->dir }));
+        put_many(&b, "/gone/", MANY, never);
+        store_bench_close(&b);
+        assert_int_equal(sqlite3_open(f->db, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM;"
+                                          "DELETE FROM item WHERE key >= CAST('/gone/' AS BLOB) AND key < CAST('/gone0' AS BLOB)",
+                                      NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        off_t full = size_of(f->db);
+        assert_true(full > MANY * 400);
+        assert_opens(f, ITEMS);
+        assert_true(size_of(f->db) < 1 * MiB);
+        assert_opens(f, ITEMS);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
@@ -393,6 +467,8 @@ int main(void)
                 ROW(one_process_has_the_store_at_a_time),
                 ROW(only_the_owner_can_read_its_files),
                 ROW(refuses_a_type_of_store_it_does_not_know),
+                ROW(gives_the_disk_back_what_expired_items_took),
+                ROW(packs_a_database_of_an_older_release),
         };
 #undef ROW
         return cmocka_run_group_tests(tests, NULL, NULL);

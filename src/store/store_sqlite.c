@@ -29,6 +29,9 @@ static const char *const statement_sql[SQL_COUNT] = {
                        " ORDER BY expires LIMIT ?2) RETURNING key"),
         [SQL_NEXT_EXPIRY] = "SELECT expires FROM item WHERE expires > 0 ORDER BY expires LIMIT 1",
         [SQL_SET_REVISION] = "UPDATE cluster SET revision = ?1",
+        [SQL_FREE_PAGES] = "PRAGMA freelist_count",
+        [SQL_PAGES] = "PRAGMA page_count",
+        [SQL_SHRINK] = "PRAGMA incremental_vacuum(64)", /* LIMIT_STORE_SHRINK */
 };
 
 /* One batch on its way: the revision counts up here and becomes the store's when it is committed. */
@@ -400,6 +403,48 @@ static struct error *checkpoint_when_due(struct sqlite_store *s)
         return NULL;
 }
 
+static struct error *read_number(struct sqlite_store *s, enum sqlite_statement which, int64_t *ret)
+{
+        sqlite3_stmt *q = statement(s, which);
+        int code = sqlite3_step(q);
+
+        *ret = code == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+        sqlite3_reset(q);
+        return code == SQLITE_ROW ? NULL : sqlite_store_error(s, code);
+}
+
+static struct error *shrink(struct sqlite_store *s)
+{
+        int64_t free_pages, pages;
+
+        TRY(read_number(s, SQL_FREE_PAGES, &free_pages));
+        if (free_pages * SQLITE_PAGE_SIZE <= LIMIT_STORE_FREE)
+                return NULL;
+        TRY(read_number(s, SQL_PAGES, &pages));
+        if (free_pages * 100 <= pages * LIMIT_STORE_FREE_PERCENT)
+                return NULL;
+        sqlite3_stmt *q = statement(s, SQL_SHRINK);
+        int code;
+        while ((code = sqlite3_step(q)) == SQLITE_ROW)
+                ;
+        sqlite3_reset(q);
+        return code == SQLITE_DONE ? NULL : sqlite_store_error(s, code);
+}
+
+/*
+ * Gives the disk back what deleted items have left, a little with each batch that writes: as many pages as a purge of
+ * LIMIT_STORE_PURGE items leaves, and more. A transaction of its own, so that a disk that is full for it fails nobody.
+ */
+static struct error *shrink_when_due(struct sqlite_store *s, bool has_written)
+{
+        struct error *err = has_written ? shrink(s) : NULL;
+
+        if (err == NULL || err->code == ERROR_DATA_LOSS)
+                return err;
+        error_free(err);
+        return NULL;
+}
+
 /* A marker that cannot be written only notices less; what is in the database is safe. */
 static void mark_when_due(struct sqlite_store *s, struct instant now)
 {
@@ -413,6 +458,7 @@ static void run(void *impl, struct store_batch *batch)
 {
         struct sqlite_store *s = impl;
         struct run r = { .s = s, .batch = batch };
+        uint64_t before = s->revision;
 
         struct error *err = run_all(&r);
         if (err != NULL && err->code != ERROR_DATA_LOSS) {
@@ -421,6 +467,8 @@ static void run(void *impl, struct store_batch *batch)
                 err = run_reads_only(&r, why);
                 error_free(why);
         }
+        if (err == NULL)
+                err = shrink_when_due(s, s->revision != before);
         if (err == NULL)
                 err = checkpoint_when_due(s);
         if (err == NULL)

@@ -22,6 +22,9 @@ enum sqlite_statement {
         SQL_PURGE,
         SQL_NEXT_EXPIRY,
         SQL_SET_REVISION,
+        SQL_FREE_PAGES,
+        SQL_PAGES,
+        SQL_SHRINK,
         SQL_COUNT,
 };
 

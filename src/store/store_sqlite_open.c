@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/bug.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "os/file.h"
@@ -20,6 +21,7 @@
 enum {
         APPLICATION_ID = 0x63746c70, /* "ctlp" in the file's header: file(1) and we tell it from others */
         SCHEMA_VERSION = 1,
+        VACUUM_INCREMENTAL = 2, /* what PRAGMA auto_vacuum calls it */
 };
 
 /* Ids from here on are of items that are deleted again soon; as many are below. */
@@ -205,13 +207,16 @@ static void configure(sqlite3 *db)
         sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LIMIT_STORE_VALUE + LIMIT_STORE_KEY + SQLITE_PAGE_SIZE);
 }
 
-/* Order matters: an exclusive lock taken before WAL keeps the log's index in our memory, not in a file. */
+/*
+ * Order matters: the kind of vacuum is written with the first page, which WAL does; an exclusive lock taken before WAL keeps the
+ * log's index in our memory, not in a file.
+ */
 static struct error *set_pragmas(struct sqlite_store *s)
 {
         AUTO_MEM char *sizes = mem_printf("PRAGMA cache_size = %d; PRAGMA journal_size_limit = %d", -LIMIT_STORE_CACHE / KiB,
                                           LIMIT_STORE_LOG);
 
-        TRY(execute(s, "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
+        TRY(execute(s, "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
                        "PRAGMA synchronous = FULL; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;"
                        "PRAGMA cell_size_check = ON"));
         return execute(s, sizes);
@@ -499,6 +504,27 @@ static void checkpoint_on_close(struct sqlite_store *s)
         sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
 }
 
+/*
+ * A database of an older release cannot give pages back: it is written anew, once. That is one transaction; it works in memory,
+ * as large as the database. Without room for it on the disk all stays as it was, until the next start.
+ */
+static struct error *make_shrinkable(struct sqlite_store *s)
+{
+        int64_t kind = 0;
+
+        TRY(query_number(s, "PRAGMA auto_vacuum", &kind));
+        if (kind == VACUUM_INCREMENTAL)
+                return NULL;
+        sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 1); /* its copy */
+        struct error *err = execute(s, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
+        sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
+        if (err == NULL || err->code != ERROR_RESOURCE_EXHAUSTED)
+                return err;
+        log_warn("The store cannot be packed yet; it will not become smaller", LOG_ERR(err));
+        error_free(err);
+        return NULL;
+}
+
 static struct error *open_dir(const char *path, const char *shown, struct sqlite_store *s)
 {
         TRY(dir_make(path, 0700));
@@ -507,7 +533,7 @@ static struct error *open_dir(const char *path, const char *shown, struct sqlite
         TRY(dir_lock(s->dir, &s->lock_fd));
         TRY(with_restore_hint(s, open_checked(s)));
         checkpoint_on_close(s);
-        return NULL;
+        return with_restore_hint(s, make_shrinkable(s));
 }
 
 static struct error *find_next_id(struct sqlite_store *s, int64_t from, int64_t to, int64_t *ret)
