@@ -783,7 +783,7 @@ static void on_name_found(void *ctx, const Cteleport__State__V1__Name *name, uin
                 error_free(err);
                 return;
         }
-        if (err == NULL && name != NULL && !str_equal(str_of(name->binding), at->binding))
+        if (err == NULL && name != NULL && !name_is_bound_to(name, at->binding))
                 err = error_hint(error_new(ERROR_ALREADY_EXISTS, "the host name '%.*s' is in use by another host", STR_ARG(at->host_name)),
                                  "set another teleport.nodename, or an administrator removes the other host: tctl rm node/ID");
         if (err == NULL) {

@@ -144,6 +144,7 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
         AUTO_MEM char *token = attempt_safe_token_name(at);
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY), of_token = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) derived = BUF_MAX(LIMIT_STORE_KEY);
 
         host.host_id = (char *)(uintptr_t)at->host_id.ptr; /* arena texts end in NUL */
         host.hostname = (char *)(uintptr_t)at->host_name.ptr;
@@ -161,22 +162,21 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
         host.clock_skew_ms = at->skew_seconds * 1000;
         host.binding = (char *)(uintptr_t)at->binding.ptr;
         token_key(at->token_name, &of_token);
-        host.token_key = (char *)(uintptr_t)buf_c(&of_token);
+        token_key_of_host(&host, &derived);
+        if (!str_equal(buf_str(&of_token), buf_str(&derived)))
+                host.token_key = (char *)(uintptr_t)buf_c(&of_token);
         host_key(at->host_id, &key);
         store_txn_require(t, buf_str(&key), at->host_revision);
-        store_txn_put_message(t, buf_str(&key), &host.base, expires);
+        host_put(t, &host, expires);
 }
 
 static void put_name(struct attempt *at, struct store_txn *t, struct walltime expires)
 {
-        Cteleport__State__V1__Name name = CTELEPORT__STATE__V1__NAME__INIT;
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
-        name.host_id = (char *)(uintptr_t)at->host_id.ptr;
-        name.binding = (char *)(uintptr_t)at->binding.ptr;
         name_key(at->host_name, at->auth->cluster, &key);
         store_txn_require(t, buf_str(&key), at->name_revision);
-        store_txn_put_message(t, buf_str(&key), &name.base, expires);
+        name_put(t, buf_str(&key), at->host_id, at->binding, expires);
 }
 
 void attempt_write_records(struct attempt *at, struct store_txn *t)

@@ -120,7 +120,6 @@ static void write_own_record(struct auth *a)
         char *roles[] = { (char *)(uintptr_t)"Auth", (char *)(uintptr_t)"Proxy", (char *)(uintptr_t)"Node" };
         struct store_txn *t = store_txn_new(a->store);
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-        Cteleport__State__V1__Name name = CTELEPORT__STATE__V1__NAME__INIT;
 
         host.host_id = a->service->boot->host_id;
         host.hostname = a->service->boot->nodename;
@@ -129,13 +128,9 @@ static void write_own_record(struct auth *a)
         host.n_system_roles = ARRAY_LEN(roles);
         host.joined = walltime_unix(loop_wall(&a->loop));
         host.binding = (char *)(uintptr_t)"local";
-        host_key(str_of(host.host_id), &key);
-        store_txn_put_message(t, buf_str(&key), &host.base, (struct walltime){ 0 });
-        buf_clear(&key);
-        name.host_id = host.host_id;
-        name.binding = host.binding;
+        host_put(t, &host, (struct walltime){ 0 });
         name_key(str_of(host.hostname), a->cluster, &key);
-        store_txn_put_message(t, buf_str(&key), &name.base, (struct walltime){ 0 });
+        name_put(t, buf_str(&key), str_of(host.host_id), str_of(host.binding), (struct walltime){ 0 });
         store_txn_commit(t, on_own_record, a);
 }
 

@@ -161,19 +161,15 @@ static void record(struct renewal *r)
                             buf_str(&r->tls_public_key), expires);
         if (str_equal(r->role, STR("Instance")) && !r->is_local) {
                 store_txn_require(t, buf_str(&key), r->host_revision);
-                store_txn_put_message(t, buf_str(&key), &r->host->base, expires);
+                host_put(t, r->host, expires);
         } else {
                 store_txn_require(t, buf_str(&key), STORE_ANY);
         }
         if (str_equal(r->role, STR("Instance")) && !r->is_local && !r->is_nameless) {
-                Cteleport__State__V1__Name name = CTELEPORT__STATE__V1__NAME__INIT;
-
                 buf_clear(&key);
                 name_key(r->host_name, r->auth->cluster, &key);
-                name.host_id = r->host->host_id;
-                name.binding = r->host->binding;
                 store_txn_require(t, buf_str(&key), r->name_revision);
-                store_txn_put_message(t, buf_str(&key), &name.base, expires);
+                name_put(t, buf_str(&key), r->host_id, str_of(r->host->binding), expires);
         }
         if (r->has_token) {
                 buf_clear(&key);
@@ -312,7 +308,7 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
 {
         struct renewal *r = ctx;
 
-        if (err == NULL && !r->is_local && name != NULL && !str_equal(str_of(name->binding), str_of(r->host->binding)))
+        if (err == NULL && !r->is_local && name != NULL && !name_is_bound_to(name, str_of(r->host->binding)))
                 err = error_hint(error_new(ERROR_ALREADY_EXISTS, "the host name '%.*s' is in use by another host", STR_ARG(r->host_name)),
                                  "set another teleport.nodename and let this host join again, or an administrator removes the other: "
                                  "tctl rm node/ID");

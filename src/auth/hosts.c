@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "rpc/rpc.h"
 
-enum { RECORD_ARENA = 64 * KiB };
+enum { RECORD_ARENA = 64 * KiB, BINDING_MAX = 4 * KiB };
 
 void host_key(struct str host_id, struct buf *out)
 {
@@ -76,7 +76,6 @@ bool host_has_role(const Cteleport__State__V1__Host *host, struct str role)
 }
 
 struct find {
-        const ProtobufCMessageDescriptor *type;
         void (*on_host)(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err);
         void (*on_name)(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err);
         void *ctx;
@@ -91,6 +90,72 @@ static void find_finish(struct find *f, const ProtobufCMessage *msg, uint64_t re
         free(f);
 }
 
+struct error *host_read(struct arena *arena, const struct store_item *item, Cteleport__State__V1__Host **ret)
+{
+        ProtobufCMessage *msg = NULL;
+
+        TRY(wire_decode(arena, &cteleport__state__v1__host__descriptor, item->value, &msg));
+        Cteleport__State__V1__Host *host = (Cteleport__State__V1__Host *)msg;
+        if (str_is_empty(str_of(host->host_id)) && item->key.len > HOST_PREFIX.len)
+                host->host_id = (char *)(uintptr_t)str_to_c(arena, str_slice(item->key, HOST_PREFIX.len, item->key.len));
+        if (str_is_empty(str_of(host->binding)) && !str_is_empty(str_of(host->aws_account))) {
+                AUTO(buf) binding = BUF_MAX(BINDING_MAX);
+
+                host_binding_iam(str_of(host->aws_account), str_of(host->aws_arn), &binding);
+                host->binding = (char *)(uintptr_t)str_to_c(arena, buf_str(&binding));
+        }
+        *ret = host;
+        return NULL;
+}
+
+void host_put(struct store_txn *t, const Cteleport__State__V1__Host *host, struct walltime expires)
+{
+        Cteleport__State__V1__Host stored = *host;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY), derived = BUF_MAX(BINDING_MAX);
+
+        host_key(str_of(host->host_id), &key);
+        stored.host_id = (char *)(uintptr_t)"";
+        host_binding_iam(str_of(host->aws_account), str_of(host->aws_arn), &derived);
+        if (!str_is_empty(str_of(host->aws_account)) && str_equal(str_of(host->binding), buf_str(&derived)))
+                stored.binding = (char *)(uintptr_t)"";
+        store_txn_put_message(t, buf_str(&key), &stored.base, expires);
+}
+
+enum { BINDING_DIGEST = 16 };
+
+void name_put(struct store_txn *t, struct str key, struct str host_id, struct str binding, struct walltime expires)
+{
+        Cteleport__State__V1__Name name = CTELEPORT__STATE__V1__NAME__INIT;
+        AUTO_MEM char *id = str_dup(host_id);
+        uint8_t digest[32];
+
+        sha256(binding, digest);
+        name.host_id = id;
+        name.binding_digest = (ProtobufCBinaryData){ BINDING_DIGEST, digest };
+        store_txn_put_message(t, key, &name.base, expires);
+}
+
+bool name_is_bound_to(const Cteleport__State__V1__Name *name, struct str binding)
+{
+        uint8_t digest[32];
+
+        if (name->binding_digest.len == 0)
+                return str_equal(str_of(name->binding), binding);
+        sha256(binding, digest);
+        return str_equal(str_of_bytes(name->binding_digest.data, name->binding_digest.len), str_of_bytes(digest, BINDING_DIGEST));
+}
+
+static struct error *read_record(struct arena *arena, const struct find *f, const struct store_item *item, ProtobufCMessage **ret)
+{
+        Cteleport__State__V1__Host *host = NULL;
+
+        if (f->on_name != NULL)
+                return wire_decode(arena, &cteleport__state__v1__name__descriptor, item->value, ret);
+        TRY(host_read(arena, item, &host));
+        *ret = &host->base;
+        return NULL;
+}
+
 static void on_item(void *ctx, const struct store_item *item, struct error *err)
 {
         struct find *f = ctx;
@@ -101,7 +166,7 @@ static void on_item(void *ctx, const struct store_item *item, struct error *err)
                 return;
         }
         AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
-        err = wire_decode(arena, f->type, item->value, &msg);
+        err = read_record(arena, f, item, &msg);
         if (err != NULL)
                 err = error_because(error_new(ERROR_DATA_LOSS, "a stored host record cannot be read"), err);
         find_finish(f, err == NULL ? msg : NULL, item->revision, err);
@@ -121,7 +186,7 @@ void host_find(struct auth *a, struct str host_id,
         struct find *f = NEW(struct find);
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
-        *f = (struct find){ .type = &cteleport__state__v1__host__descriptor, .on_host = done, .ctx = ctx };
+        *f = (struct find){ .on_host = done, .ctx = ctx };
         host_key(host_id, &key);
         store_get(a->store, buf_str(&key), on_item, f);
 }
@@ -132,7 +197,7 @@ void name_find(struct auth *a, struct str host_name,
         struct find *f = NEW(struct find);
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
-        *f = (struct find){ .type = &cteleport__state__v1__name__descriptor, .on_name = done, .ctx = ctx };
+        *f = (struct find){ .on_name = done, .ctx = ctx };
         name_key(host_name, a->cluster, &key);
         store_get(a->store, buf_str(&key), on_item, f);
 }

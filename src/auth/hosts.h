@@ -40,6 +40,17 @@ bool host_is_attested_as(const Cteleport__State__V1__Host *host, struct str acco
 /* Whether the host has joined with the role; Instance is every host's. */
 bool host_has_role(const Cteleport__State__V1__Host *host, struct str role);
 
+/*
+ * The record of an item below HOST_PREFIX, in the arena, with what host_put() leaves out because the rest of the item says it:
+ * the ID, and the binding of a host that joined by IAM.
+ */
+struct error *host_read(struct arena *arena, const struct store_item *item, Cteleport__State__V1__Host **ret) MUST_USE;
+void host_put(struct store_txn *t, const Cteleport__State__V1__Host *host, struct walltime expires);
+
+/* Who has a name, and may take it. A digest is kept of the binding: there is a name for each host, and nobody reads it. */
+void name_put(struct store_txn *t, struct str key, struct str host_id, struct str binding, struct walltime expires);
+bool name_is_bound_to(const Cteleport__State__V1__Name *name, struct str binding);
+
 /* Reads a host's record; record borrowed until done returns, NULL without err: there is none. */
 void host_find(struct auth *a, struct str host_id,
                void (*done)(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err), void *ctx);

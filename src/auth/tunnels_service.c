@@ -154,12 +154,11 @@ void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first)
 static void recheck_item(struct auth *a, const struct store_item *item)
 {
         AUTO_PTR(arena) arena = arena_new(HOST_ARENA);
-        ProtobufCMessage *msg = NULL;
-        AUTO_PTR(error) unreadable = wire_decode(arena, &cteleport__state__v1__host__descriptor, item->value, &msg);
+        Cteleport__State__V1__Host *host = NULL;
+        AUTO_PTR(error) unreadable = host_read(arena, item, &host);
 
         if (unreadable != NULL)
                 return;
-        const Cteleport__State__V1__Host *host = (const Cteleport__State__V1__Host *)msg;
         AUTO_PTR(error) refusal = directory_check_host(a->directory, host);
         if (refusal != NULL)
                 tunnels_refuse(a, str_of(host->host_id), refusal->what);

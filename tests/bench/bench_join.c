@@ -5,6 +5,8 @@
  * large cluster's state in the store. And what the joins leave on the disk of the auth machine, by file.
  *
  *      bench_join [--json] TELEPORT TCTL
+ *      bench_join --disk JOINS TELEPORT TCTL   only what so many joins leave on the disk: what is packed or given back only
+ *                                              shows in a number of them that is large
  */
 #include <glob.h>
 #include <stdio.h>
@@ -168,6 +170,38 @@ static void print_table(const struct figures *empty, const struct figures *full,
                 printf("%-28s %10.0f %10s  bytes on the disk per join\n", disk_parts[i], disk[i], "");
 }
 
+static int print_disk(int joins, const char *teleport, const char *tctl)
+{
+        double before[ARRAY_LEN(disk_parts)], after[ARRAY_LEN(disk_parts)], sum = 0;
+        struct sts_stub sts;
+        struct program cluster;
+        struct crowd crowd;
+
+        AUTO_MEM char *dir = bench_dir_make();
+        sts_stub_start(&sts, dir);
+        aws_credentials_in_environment();
+        cluster_prepare(&cluster, teleport, dir, &sts);
+        AUTO_MEM char *proxy = cluster_start(&cluster);
+        cluster_create_token(&cluster, tctl);
+        program_stop(&cluster); /* what is in the store's log goes into the store */
+        read_disk(&cluster, before);
+        AUTO_MEM char *proxy_again = cluster_start(&cluster);
+        crowd_init(&crowd, proxy_again, "bench");
+        crowd_join(&crowd, CROWD, (size_t)joins);
+        crowd_release(&crowd);
+        program_stop(&cluster);
+        read_disk(&cluster, after);
+        program_release(&cluster);
+        sts_stub_stop(&sts);
+        bench_dir_remove(dir);
+        for (size_t i = 0; i < ARRAY_LEN(disk_parts); i++) {
+                printf("%-16s %10.0f KiB %10.0f bytes per join\n", disk_parts[i], (after[i] - before[i]) / KiB, (after[i] - before[i]) / joins);
+                sum += after[i] - before[i];
+        }
+        printf("%-16s %10.0f KiB %10.0f bytes per join\n", "all", sum / KiB, sum / joins);
+        return 0;
+}
+
 int main(int argc, char **argv)
 {
         bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
@@ -175,8 +209,10 @@ int main(int argc, char **argv)
         struct sts_stub sts;
         struct program cluster;
 
+        if (argc == 5 && strcmp(argv[1], "--disk") == 0 && atoi(argv[2]) > 0)
+                return print_disk(atoi(argv[2]), argv[3], argv[4]);
         if (argc != 3 + as_json) {
-                fprintf(stderr, "usage: bench_join [--json] TELEPORT TCTL\n");
+                fprintf(stderr, "usage: bench_join [--json] TELEPORT TCTL\n       bench_join --disk JOINS TELEPORT TCTL\n");
                 return 1;
         }
         AUTO_MEM char *dir = bench_dir_make();
