@@ -297,6 +297,11 @@ class Cluster:
         lines = text[:text.rfind("\n") + 1].splitlines()  # the last one may be half written yet
         return [e for e in map(json.loads, lines) if kind is None or e["event"] == kind]
 
+    def event(self, kind, **fields):
+        """The first event of this kind with these fields; awaited, for the log is written behind the answer."""
+        matches = lambda: [e for e in self.events(kind) if all(e.get(name) == value for name, value in fields.items())]
+        return wait_until(matches, f"the audit log has {kind} {fields}")[0]
+
     def host(self, name="web-1", **settings):
         """A host that is not started yet."""
         host = Host(self, name, **settings)

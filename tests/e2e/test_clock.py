@@ -49,7 +49,7 @@ def test_a_host_clock_that_is_a_little_off_joins_and_is_recorded(cluster, aws, l
     cluster.create(iam_token())
     with Peer(cluster) as peer:
         assert ask(peer, aws.identity(), late_by).result().host_id
-    event = [e for e in cluster.events("instance.join") if e["success"]][0]
+    event = cluster.event("instance.join", success=True)
     assert near(event["clock_skew_seconds"], -late_by)
     assert near(event["auth_clock_skew_seconds"], 0)
 
@@ -66,7 +66,7 @@ def test_an_auth_clock_that_is_far_off_is_named_and_the_host_is_not_blamed_alone
     side = "ahead of" if ahead > 0 else "behind"
     assert f"seconds {side} AWS's, that of the Auth Service" in line
     assert "time server" in line
-    event = [e for e in cluster.events("instance.join") if not e["success"]][0]
+    event = cluster.event("instance.join", success=False)
     assert event["check"] == "sts"
     assert near(event["clock_skew_seconds"], 0)
     assert near(event["auth_clock_skew_seconds"], ahead)

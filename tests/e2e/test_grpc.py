@@ -67,7 +67,7 @@ def test_a_host_joins_by_iam(cluster, aws, via):
     assert identity.names["O"] == ["Instance"]
     assert identity.principals == []
     assert identity.sans == {host_id, f"{host_id}.example.test"}
-    event = [e for e in cluster.events("instance.join") if e["success"]][0]
+    event = cluster.event("instance.join", success=True)
     assert event["host_id"] == host_id
     assert event["attributes"]["arn"] == WEB_ARN
     assert event["client_version"] == "16.4.7"
@@ -83,7 +83,7 @@ def test_a_host_joins_by_the_older_service(cluster, aws, via):
         identity = join_legacy(peer, aws.identity(), host_id=mine, RemoteAddr="203.0.113.9:1")
     assert identity.names["CN"] == [f"{mine}.example.test"]
     assert identity.names["O"] == ["Node"]
-    event = [e for e in cluster.events("instance.join") if e["success"]][0]
+    event = cluster.event("instance.join", success=True)
     assert event["host_id"] == mine
     assert event["client_version"] == "16.4.7"
     assert event["addr.remote"].startswith("127.0.0.1:"), "the client's own word about its address counts"

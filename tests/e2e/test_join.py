@@ -37,7 +37,7 @@ def test_a_refused_join_explains_itself_on_both_sides(cluster, aws):
 def test_a_success_is_audited_with_the_attested_identity(cluster, aws):
     cluster.create(iam_token())
     host = cluster.join("web-1", env=aws.identity())
-    event = [e for e in cluster.events("instance.join") if e["success"]][0]
+    event = cluster.event("instance.join", success=True)
     assert event["code"] == "TJ002I"
     assert event["attributes"]["arn"] == WEB_ARN
     assert event["host_id"] == host.host_id

@@ -76,7 +76,7 @@ def test_a_removed_host_joins_again_by_itself(cluster, aws):
     host.wait_joined()
     assert len(joins(cluster)) == 2
     wait_until(lambda: cluster.node("web-1")["metadata"]["name"] == host.host_id, "its ID is stored")
-    assert cluster.events("node.delete")[0]["host_id"] == first
+    assert cluster.event("node.delete")["host_id"] == first
 
 
 def test_a_removed_host_whose_token_is_gone_stays_out_and_says_so_once(cluster, aws):

@@ -319,7 +319,7 @@ def test_a_host_joins_with_the_invitation_as_it_is_printed(cluster):
     assert "This token will expire in 5 minutes." in text
     assert f"--ca-pin={cluster.ca_pin} \\\n" in text
     cluster.join("web-1", token=secret, method="token")
-    event = [e for e in cluster.events("instance.join") if e["success"]][0]
+    event = cluster.event("instance.join", success=True)
     assert event["method"] == "token"
     assert event["token_name"] == "*" * 24 + secret[24:]
 

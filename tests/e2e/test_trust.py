@@ -373,6 +373,6 @@ def test_an_sts_without_a_certificate_for_its_name_by_a_trusted_ca_is_told_nothi
     refused(cluster.host(env=aws.identity()), "could not be asked")
     line = cluster.process.wait_for("Failure to join cluster occurred.*certificate of https://sts.us-east-1.amazonaws.com.*").group(0)
     assert "AWS_CA_BUNDLE" in line
-    event = [e for e in cluster.events("instance.join") if not e["success"]][0]
+    event = cluster.event("instance.join", success=False)
     assert (event["check"], "attributes" in event) == ("sts", False)
     assert not pathlib.Path(log).exists(), "no request was sent"
