@@ -327,6 +327,8 @@ static void dial(void *ctx)
                 try_again(p);
                 return;
         }
+        if (str_equal(str_of(p->proxy_id), identity->id.host_id)) /* on this machine: nothing is in between */
+                p->way.via = (struct http_proxy){ .userinfo = STR("") };
         p->identity = identity_hold(identity);
         p->trust = (struct connect_trust){ .stored = &p->identity->id };
         p->connect = connect_start(p->all->loop, &p->way, &p->trust, on_connected, p);

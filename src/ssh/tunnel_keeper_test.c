@@ -61,6 +61,7 @@ struct error *connect_way_of_tunnel(struct str addr, struct connect_way *ret)
 {
         *ret = (struct connect_way){ .route = ROUTE_TUNNEL };
         snprintf(ret->address, sizeof(ret->address), "%.*s", STR_ARG(addr));
+        snprintf(ret->via.address, sizeof(ret->via.address), "http-proxy:3128");
         return NULL;
 }
 
@@ -424,6 +425,15 @@ static void opens_nothing_with_an_identity_that_was_replaced(void **state)
         assert_int_equal(f->open, 1);
 }
 
+static void dials_the_proxy_of_its_own_machine_directly(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, "first", "192.0.2.1:3080", "other", "192.0.2.2:3080");
+        assert_string_equal(dial_to(f, "192.0.2.1:3080")->way.via.address, "");
+        assert_string_equal(dial_to(f, "192.0.2.2:3080")->way.via.address, "http-proxy:3128");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -440,6 +450,7 @@ int main(void)
                 TEST(renews_its_tunnels_at_once),
                 TEST(closes_what_was_opened_under_another_id),
                 TEST(opens_nothing_with_an_identity_that_was_replaced),
+                TEST(dials_the_proxy_of_its_own_machine_directly),
         };
 
         return cmocka_run_group_tests_name("tunnel_keeper", tests, NULL, NULL);

@@ -79,6 +79,14 @@ def test_a_host_joins_and_stays_connected_through_an_http_proxy(cluster, aws, ht
     wait_until(lambda: cluster.node("web-1"), "web-1 is listed")
 
 
+def test_the_tunnel_of_a_node_goes_through_the_http_proxy(cluster, aws, http_proxy):
+    cluster.create(iam_token())
+    proxy = http_proxy()
+    host = behind(cluster, aws, proxy).start()
+    host.wait_reachable()
+    assert set(proxy.asked) == {("CONNECT", f"{NAME}:443")}
+
+
 def test_user_and_password_of_the_http_proxy_are_used_and_not_shown(cluster, aws, http_proxy):
     cluster.create(iam_token())
     proxy = http_proxy()

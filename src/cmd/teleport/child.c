@@ -24,7 +24,7 @@ const struct child_row child_rows[CHILD_ROWS] = {
         [CHILD_AUTH]     = { "auth", .gets_static_tokens = true },
         [CHILD_PROXY]    = { "proxy", .gets_keypairs = true },
         [CHILD_INSTANCE] = { "instance", .gets_join_token = true, .gets_http_proxy = true },
-        [CHILD_SSH]      = { "ssh" },
+        [CHILD_SSH]      = { "ssh", .gets_http_proxy = true },
         [CHILD_LABELS]   = { "labels" },
         [CHILD_AWS_SIGN] = { "aws-sign", .gets_whole_environment = true },
 };
