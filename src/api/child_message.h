@@ -30,12 +30,13 @@ enum child_message_kind {
         CHILD_SENT_SSHD_STOP,    /* ssh: end it */
         CHILD_SENT_HELPER_CHECK, /* ssh: is process `number` a helper of the connection `name`? Its pidfd comes with it */
         CHILD_SENT_AWS_SIGN,     /* instance: start a process that signs for one join; number comes back with its socket */
+        CHILD_SENT_HOST_ID,      /* instance: this host joined as `name`, which data_dir/host_uuid is to hold */
         CHILD_MESSAGE_KINDS
 };
 
 enum {
         CHILD_MESSAGE_HEAD = 16,
-        CHILD_MESSAGE_NAME = 64, /* a service, or a connection ID */
+        CHILD_MESSAGE_NAME = 64, /* a service, a connection ID or a host ID */
         CHILD_MESSAGE_TEXT = 4 * KiB,
         CHILD_MESSAGE_HINT = 1 * KiB,
         CHILD_MESSAGE_MAX = CHILD_MESSAGE_HEAD + CHILD_MESSAGE_NAME + CHILD_MESSAGE_TEXT + CHILD_MESSAGE_HINT + 3,

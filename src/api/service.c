@@ -320,6 +320,8 @@ static enum child_message_kind kind_of(Cteleport__Internal__V1__Control__Kind ki
                 return CHILD_SENT_HELPER_CHECK;
         case CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGN:
                 return CHILD_SENT_AWS_SIGN;
+        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID:
+                return CHILD_SENT_HOST_ID;
         default:
                 bug("a service does not send messages of kind %d", (int)kind);
         }

@@ -312,6 +312,7 @@ static struct error *make_context(struct connect *c, const char *const *alpn, st
         };
         switch (c->way->proof) {
         case PROOF_SYSTEM:
+                options.roots_pem = known->roots_pem;
                 break;
         case PROOF_CA_FILE:
                 options.trust_pem = known->ca_file_pem;

@@ -45,6 +45,7 @@ enum { CONNECT_WAYS_MAX = 8 };
 struct connect_trust {
         struct ca_pins pins;
         struct str ca_file_pem;
+        struct str roots_pem; /* of the system, beside those that this process can open; may be empty */
         const struct host_identity *stored; /* NULL or empty: none */
         bool is_insecure;
 };

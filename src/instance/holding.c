@@ -3,7 +3,6 @@
 #include "instance/instance.h"
 
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -11,12 +10,9 @@
 #include "instance/identity_file.h"
 #include "instance/ssh_files.h"
 
-/* The host ID is written once a membership, so the age of its file is that of the membership. */
 static struct walltime joined_at(const struct instance *i)
 {
-        struct stat st;
-        AUTO_MEM char *path = mem_printf("%s/host_uuid", i->boot->data_dir);
-        return stat(path, &st) == 0 ? walltime_of_unix(st.st_mtim.tv_sec) : loop_wall(&i->loop);
+        return i->joined_before.ns != 0 ? i->joined_before : loop_wall(&i->loop);
 }
 
 static void show_identity(struct instance *i, const struct host_identity *id, bool is_new)
@@ -51,10 +47,9 @@ static void hold_identity(struct instance *i, struct slot *s, struct host_identi
 struct keeping {
         struct instance *instance;
         struct slot *slot;
-        char *data_dir;
         struct buf text;   /* secret; empty: it is on the disk already */
         struct ssh_files ssh; /* empty: sshd reads nothing of this identity */
-        char *host_id;     /* for host_uuid; NULL when this is not the host's own identity */
+        char *host_id;     /* for data_dir/host_uuid; NULL when this is not the host's own identity */
         struct error *err;
 };
 
@@ -62,11 +57,20 @@ static void keep_work(void *ctx)
 {
         struct keeping *k = ctx;
         if (k->text.len > 0)
-                k->err = identity_write(k->data_dir, k->slot->role, buf_str(&k->text));
+                k->err = identity_write(".", k->slot->role, buf_str(&k->text));
         if (k->err == NULL && k->ssh.host_cert != NULL)
-                k->err = ssh_files_write(k->data_dir, &k->ssh);
-        if (k->err == NULL && k->host_id != NULL)
-                k->err = host_uuid_store(k->data_dir, str_of(k->host_id));
+                k->err = ssh_files_write(".", &k->ssh);
+        if (k->err != NULL)
+                k->err = error_wrap(k->err, "%s/proc", k->instance->boot->data_dir);
+}
+
+/* The file is not ours to write: the supervisor does, when the identity is safe on the disk. */
+static void tell_host_id(const struct instance *i, const char *host_id)
+{
+        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID;
+        control.name = (char *)(uintptr_t)host_id;
+        service_say(i->service, &control);
 }
 
 static void keep(struct instance *i, struct slot *s, bool is_new);
@@ -106,6 +110,8 @@ static void keep_done(void *ctx)
                 s->is_in_place = true;
                 neighbour_look(k->instance->neighbours[s - k->instance->slots]);
         }
+        if (k->err == NULL && k->host_id != NULL)
+                tell_host_id(k->instance, k->host_id);
         if (!k->instance->is_stopping && s->is_stale)
                 keep(k->instance, s, true);
         else if (!k->instance->is_stopping && s->is_unstored)
@@ -117,7 +123,6 @@ static void keep_done(void *ctx)
         wipe(k->text.ptr, k->text.room);
         buf_release(&k->text);
         free(k->host_id);
-        free(k->data_dir);
         free(k);
 }
 
@@ -138,8 +143,7 @@ static void keep(struct instance *i, struct slot *s, bool is_new)
                 return; /* once more when that is done, so that the last one stays */
         s->is_storing = true;
         struct keeping *k = NEW(struct keeping);
-        *k = (struct keeping){ .instance = i, .slot = s, .data_dir = str_dup(str_of(i->boot->data_dir)),
-                               .text = identity_buf() };
+        *k = (struct keeping){ .instance = i, .slot = s, .text = identity_buf() };
         if (s == &i->slots[SLOT_INSTANCE])
                 k->host_id = str_dup(s->identity.host_id);
         if (s == &i->slots[SLOT_NODE])
@@ -186,7 +190,7 @@ void holding_load(struct instance *i)
                                  host_identity_is_empty(&i->slots[SLOT_INSTANCE].identity);
                 struct error *err =
                         is_orphan ? error_new(ERROR_NOT_FOUND, "this host has no identity by a CA that ca_pin names")
-                                  : identity_load(i->boot->data_dir, s->role, &i->trust.pins, &id);
+                                  : identity_load(".", s->role, &i->trust.pins, &id);
                 if (err == NULL)
                         err = host_identity_check_times(&id, loop_wall(&i->loop));
                 /* An ended Instance identity still knows the cluster's CAs, by which a server proves itself. */
@@ -197,9 +201,11 @@ void holding_load(struct instance *i)
                 s->is_in_place = n != SLOT_NODE;
                 if (n == SLOT_NODE && !host_identity_is_empty(&s->identity))
                         keep(i, s, false);
-                if (err != NULL && err->code != ERROR_NOT_FOUND)
+                if (err != NULL && err->code != ERROR_NOT_FOUND) {
+                        err = error_wrap(err, "%s/proc", i->boot->data_dir);
                         log_warn("The stored identity cannot be used, a new one is asked for", LOG_C("role", s->role),
                                  LOG_ERR(err));
+                }
                 error_free(err);
         }
 }

@@ -152,10 +152,10 @@ struct error *identity_read_json(struct str json, struct host_expectation expect
 
 /* ---- files ----------------------------------------------------------------------------------------- */
 
-static char *identity_path(const char *data_dir, const char *role)
+static char *identity_path(const char *dir, const char *role)
 {
-        char *path = mem_printf("%s/proc/ids/%s.json", data_dir, role);
-        for (char *c = path + strlen(data_dir); *c != '\0'; c++)
+        char *path = mem_printf("%s/ids/%s.json", dir, role);
+        for (char *c = path + strlen(dir); *c != '\0'; c++)
                 *c = char_lower(*c);
         return path;
 }
@@ -168,9 +168,9 @@ struct buf identity_buf(void)
         return b;
 }
 
-struct error *identity_load(const char *data_dir, const char *role, const struct ca_pins *pins, struct host_identity *ret)
+struct error *identity_load(const char *dir, const char *role, const struct ca_pins *pins, struct host_identity *ret)
 {
-        AUTO_MEM char *path = identity_path(data_dir, role);
+        AUTO_MEM char *path = identity_path(dir, role);
         AUTO(buf) text = identity_buf();
         TRY(file_read_private(path, &text));
         struct error *err = identity_read_json(buf_str(&text),
@@ -181,22 +181,10 @@ struct error *identity_load(const char *data_dir, const char *role, const struct
         return NULL;
 }
 
-struct error *identity_write(const char *data_dir, const char *role, struct str json)
+struct error *identity_write(const char *dir, const char *role, struct str json)
 {
-        AUTO_MEM char *path = identity_path(data_dir, role);
-        AUTO_MEM char *dir = mem_printf("%s/proc/ids", data_dir);
-        TRY(dir_make(dir, 0700));
+        AUTO_MEM char *path = identity_path(dir, role);
+        AUTO_MEM char *ids = mem_printf("%s/ids", dir);
+        TRY(dir_make(ids, 0700));
         return file_write_atomic(path, json, 0600);
-}
-
-struct error *host_uuid_store(const char *data_dir, struct str host_id)
-{
-        AUTO_MEM char *path = mem_printf("%s/host_uuid", data_dir);
-        AUTO(buf) there = BUF_MAX(LIMIT_NAME);
-        struct error *err = file_read(path, &there);
-        bool is_same = err == NULL && str_equal(str_trim(buf_str(&there)), host_id);
-        error_free(err);
-        if (is_same)
-                return NULL;
-        return file_write_atomic(path, host_id, 0400);
 }

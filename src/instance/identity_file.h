@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Identities at rest: data_dir/proc/ids/<role>.json, one file a role, and data_dir/host_uuid.
+ * Identities at rest: data_dir/proc/ids/<role>.json, one file a role. `dir` is data_dir/proc, whatever it is called by.
  *
  *   {"kind": "identity", "version": "v2", "spec": {
  *     "tls_key": "<PEM>", "ssh_key": "<PEM>",
@@ -27,13 +27,10 @@ void identity_put_json(struct buf *out, const struct host_identity *id);
 struct error *identity_read_json(struct str json, struct host_expectation expected, struct host_identity *ret) MUST_USE;
 
 /* NOT_FOUND when this host has none for that role. */
-struct error *identity_load(const char *data_dir, const char *role, const struct ca_pins *pins,
+struct error *identity_load(const char *dir, const char *role, const struct ca_pins *pins,
                             struct host_identity *ret) MUST_USE;
 
 /* Writes the bytes that identity_put_json made. Touches nothing but the file: may run on the pool. */
-struct error *identity_write(const char *data_dir, const char *role, struct str json) MUST_USE;
-
-/* Writes host_uuid unless it holds this ID already. */
-struct error *host_uuid_store(const char *data_dir, struct str host_id) MUST_USE;
+struct error *identity_write(const char *dir, const char *role, struct str json) MUST_USE;
 
 #endif

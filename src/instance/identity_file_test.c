@@ -34,7 +34,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        static const char *const leftovers[] = { "proc/ids/node.json", "host_uuid", "proc/ids", "proc", "" };
+        static const char *const leftovers[] = { "ids/node.json", "ids", "" };
         for (size_t i = 0; i < ARRAY_LEN(leftovers); i++) {
                 AUTO_MEM char *path = mem_printf("%s/%s", f->dir, leftovers[i]);
                 (void)remove(path);
@@ -75,8 +75,8 @@ static void comes_back_as_it_was_stored(void **state)
         identity_put_json(&after, &back);
         assert_true(str_equal(buf_str(&before), buf_str(&after)));
         assert_true(str_equal(back.serial, f->id.serial));
-        assert_int_equal(mode_of(f, "proc/ids/node.json"), 0600);
-        assert_int_equal(mode_of(f, "proc/ids"), 0700);
+        assert_int_equal(mode_of(f, "ids/node.json"), 0600);
+        assert_int_equal(mode_of(f, "ids"), 0700);
 }
 
 static void tells_that_there_is_none(void **state)
@@ -90,7 +90,7 @@ static void refuses_a_file_that_others_may_read(void **state)
 {
         struct fixture *f = *state;
         AUTO(host_identity) id = { 0 };
-        AUTO_MEM char *path = mem_printf("%s/proc/ids/node.json", f->dir);
+        AUTO_MEM char *path = mem_printf("%s/ids/node.json", f->dir);
         store(f);
         assert_int_equal(chmod(path, 0640), 0);
         struct error *err = identity_load(f->dir, "Node", &no_pins, &id);
@@ -171,18 +171,6 @@ static void keeps_an_identity_without_an_ssh_certificate(void **state)
         assert_int_equal(back.certs.ssh_ca_count, 0);
 }
 
-static void stores_the_host_id_once(void **state)
-{
-        struct fixture *f = *state;
-        AUTO_MEM char *path = mem_printf("%s/host_uuid", f->dir);
-        AUTO(buf) text = BUF_MAX(LIMIT_NAME);
-        must(host_uuid_store(f->dir, STR(HOST_ID)));
-        must(host_uuid_store(f->dir, STR(HOST_ID)));
-        must(file_read(path, &text));
-        assert_true(str_equal(buf_str(&text), STR(HOST_ID)));
-        assert_int_equal(mode_of(f, "host_uuid"), 0400);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -197,7 +185,6 @@ int main(void)
                 TEST(refuses_what_is_not_an_identity),
                 TEST(refuses_a_ca_that_no_pin_names),
                 TEST(keeps_an_identity_without_an_ssh_certificate),
-                TEST(stores_the_host_id_once),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instance/instance.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api.pb-c.h"
@@ -10,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "instance/roots.h"
 #include "net/socket.h"
 #include "os/file.h"
 #include "os/sandbox.h"
@@ -409,6 +412,13 @@ static bool has_service(const Cteleport__Internal__V1__Boot *boot, const char *s
         return false;
 }
 
+static struct walltime age_of_host_id(const Cteleport__Internal__V1__Boot *boot)
+{
+        struct stat st;
+        AUTO_MEM char *path = mem_printf("%s/host_uuid", boot->data_dir);
+        return stat(path, &st) == 0 ? walltime_of_unix(st.st_mtim.tv_sec) : (struct walltime){ 0 };
+}
+
 static struct error *read_boot(struct instance *i)
 {
         static const Cteleport__V1__TeleportConfig no_config = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
@@ -430,6 +440,7 @@ static struct error *read_boot(struct instance *i)
         i->join_options.method = params != NULL && params->method != NULL ? params->method : "token";
         i->join_options.host_name = boot->nodename;
 
+        i->joined_before = age_of_host_id(boot);
         AUTO_MEM char *ca_path = mem_printf("%s/ca.cert", boot->data_dir);
         i->ca_file = BUF_MAX(CA_FILE_MAX);
         struct error *err = file_read(ca_path, &i->ca_file);
@@ -461,56 +472,53 @@ static void on_label(void *ctx)
         instance_tell_labels(i);
 }
 
-/* Beside our own Auth Service nothing is asked of AWS, and its data directory holds more than ours: the CA keys. */
-static struct error *enter_local_sandbox(const struct instance *i)
+/*
+ * data_dir/proc becomes the directory that this process stands in, owned by its user: those above are closed to that
+ * user. Nothing else of the data directory is needed from here on.
+ */
+static struct error *take_dir(const struct instance *i, enum sandbox_kind kind)
 {
         AUTO_MEM char *proc = mem_printf("%s/proc", i->boot->data_dir);
-        AUTO_MEM char *host_uuid = mem_printf("%s/host_uuid", i->boot->data_dir);
-        const char *const read[] = { host_uuid, NULL };
-        const char *const write[] = { proc, NULL };
 
-        return sandbox_enter(SANDBOX_INSTANCE_LOCAL, (struct sandbox_paths){ .read = read, .write = write });
+        if (mkdir(proc, 0700) < 0 && errno != EEXIST) /* from the second start on it is the other user's */
+                return error_errno(errno, "cannot make the directory %s", proc);
+        if (chdir(proc) < 0)
+                return error_errno(errno, "cannot enter the directory %s", proc);
+        TRY(sandbox_give(kind, "."));
+        TRY(sandbox_become_unprivileged(kind));
+        struct error *err = dir_make(".", 0700); /* it is there: checks that it is ours alone */
+        return err == NULL ? NULL : error_wrap(err, "%s", proc);
 }
 
-enum { CERT_PLACES_MAX = 16 };
-
-/* What a proxy's web certificate is verified by, where the operator says so: a file, and directories with a colon between. */
-static void list_cert_places(struct arena *a, const char *ret[CERT_PLACES_MAX + 1])
+/* Beside our own Auth Service nothing is asked of the network. */
+static struct error *enter_sandbox(struct instance *i)
 {
-        const char *file = getenv("SSL_CERT_FILE");
-        struct str left = str_of(getenv("SSL_CERT_DIR"));
-        size_t count = 0;
+        static const char *const write[] = { ".", NULL };
+        enum sandbox_kind kind = i->is_local ? SANDBOX_INSTANCE_LOCAL : SANDBOX_INSTANCE;
+        struct sandbox_paths paths = { .write = write };
 
-        if (file != NULL)
-                ret[count++] = file;
-        while (!str_is_empty(left) && count < CERT_PLACES_MAX)
-                ret[count++] = str_to_c(a, str_split(&left, ':'));
-        ret[count] = NULL;
-}
-
-static struct error *enter_sandbox(const struct instance *i)
-{
-        const char *const write[] = { i->boot->data_dir, NULL };
-        const char *read[CERT_PLACES_MAX + 1] = { NULL };
-
-        if (i->is_local)
-                return enter_local_sandbox(i);
-        list_cert_places(i->service->arena, read);
-        return sandbox_enter(SANDBOX_INSTANCE, (struct sandbox_paths){ .read = read, .write = write });
+        if (!i->is_local) /* there nobody is verified by them */
+                roots_read(&i->roots);
+        TRY(take_dir(i, kind));
+        if (!i->is_local)
+                paths.read = roots_places(i->service->arena);
+        TRY(sandbox_enter(kind, paths));
+        roots_drop_if_open(&i->roots);
+        i->trust.roots_pem = buf_str(&i->roots);
+        log_debug("sandbox", LOG_C("has", sandbox_describe()));
+        return NULL;
 }
 
 static struct error *set_up(struct instance *i)
 {
         uint8_t nonce[16];
         AUTO(buf) nonce_text = BUF_MAX(sizeof i->process_nonce);
-        AUTO_MEM char *proc = mem_printf("%s/proc", i->boot->data_dir);
 
         TRY(read_boot(i));
         if (i->is_local && i->slots[SLOT_PROXY].is_wanted)
                 i->local_proxy = address_to_dial(str_of(i->boot->proxy_listen_addr), 3080);
         i->proxies = proxy_list_new((struct proxy_list_host){
                 .proxy_server = i->proxy_server.ptr, .local_proxy = i->local_proxy, .host_id = i->boot->host_id });
-        TRY(dir_make(proc, 0700));
         TRY(enter_sandbox(i));
         random_bytes(nonce, sizeof nonce);
         hex_encode(&nonce_text, str_of_bytes(nonce, sizeof nonce));
@@ -521,7 +529,7 @@ static struct error *set_up(struct instance *i)
         i->renewal = timer_new(&i->loop, on_renewal, i);
         i->store_again = timer_new(&i->loop, on_store_again, i);
         i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) };
-        status_init(&i->status, &i->loop, i->boot->data_dir);
+        status_init(&i->status, &i->loop, ".");
         TRY(service_control(i->service, &i->loop, &service_events, i));
         i->link_fd = service_take_fd(i->service, "auth");
         for (enum slot_index n = 0; n < SLOT_COUNT; n++) {
@@ -558,6 +566,7 @@ static void tear_down(struct instance *i)
         timer_free(i->store_again);
         status_release(&i->status);
         buf_release(&i->ca_file);
+        buf_release(&i->roots);
         free(i->told[0]);
         free(i->told[1]);
         fd_close_at(&i->link_fd);

@@ -73,7 +73,9 @@ struct instance {
         struct timer *renewal;   /* until the first certificate is in the middle of its life */
         struct timer *store_again; /* an identity that could not be stored */
         struct backoff backoff;
+        struct walltime joined_before; /* the age of data_dir/host_uuid when we started: it is written once a membership; 0: none */
         struct buf ca_file;      /* data_dir/ca.cert, empty when there is none */
+        struct buf roots;        /* of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them itself */
         struct connect_trust trust;
         char *told[2];           /* the failures last told, of connecting and of joining: retries are silent */
 

@@ -87,13 +87,13 @@ static struct error *write_one(const char *dir, const char *name, struct str byt
         return is_same ? NULL : file_write_atomic(path, bytes, mode);
 }
 
-struct error *ssh_files_write(const char *data_dir, const struct ssh_files *f)
+struct error *ssh_files_write(const char *dir, const struct ssh_files *f)
 {
-        AUTO_MEM char *dir = mem_printf("%s/proc/ssh", data_dir);
+        AUTO_MEM char *ssh = mem_printf("%s/ssh", dir);
 
-        TRY(dir_make(dir, 0700));
-        TRY(write_one(dir, "user_ca.pub", str_of(f->user_ca), 0644));
-        TRY(write_one(dir, "authority", str_of(f->authority), 0644));
-        TRY(write_one(dir, "host_key", secret_str(&f->host_key), 0600));
-        return write_one(dir, "host_key-cert.pub", str_of(f->host_cert), 0644);
+        TRY(dir_make(ssh, 0700));
+        TRY(write_one(ssh, "user_ca.pub", str_of(f->user_ca), 0644));
+        TRY(write_one(ssh, "authority", str_of(f->authority), 0644));
+        TRY(write_one(ssh, "host_key", secret_str(&f->host_key), 0600));
+        return write_one(ssh, "host_key-cert.pub", str_of(f->host_cert), 0644);
 }

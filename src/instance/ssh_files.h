@@ -22,7 +22,7 @@ struct ssh_files {
 struct error *ssh_files_make(const struct host_identity *id, struct ssh_files *ret) MUST_USE;
 void ssh_files_release(struct ssh_files *f);
 
-/* Writes those that differ from what is there. Touches nothing but the files: may run on the pool. */
-struct error *ssh_files_write(const char *data_dir, const struct ssh_files *f) MUST_USE;
+/* Writes those that differ from what is there, below dir: data_dir/proc. Touches nothing but the files: may run on the pool. */
+struct error *ssh_files_write(const char *dir, const struct ssh_files *f) MUST_USE;
 
 #endif

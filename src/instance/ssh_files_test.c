@@ -33,8 +33,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        static const char *const leftovers[] = { "proc/ssh/host_key", "proc/ssh/host_key-cert.pub", "proc/ssh/user_ca.pub",
-                                                 "proc/ssh", "proc", "" };
+        static const char *const leftovers[] = { "ssh/host_key", "ssh/host_key-cert.pub", "ssh/user_ca.pub", "ssh/authority",
+                                                 "ssh", "" };
 
         for (size_t i = 0; i < ARRAY_LEN(leftovers); i++) {
                 AUTO_MEM char *path = mem_printf("%s/%s", f->dir, leftovers[i]);
@@ -57,7 +57,7 @@ static void store(struct fixture *f)
 static struct stat stat_of(const struct fixture *f, const char *name)
 {
         struct stat st;
-        AUTO_MEM char *path = mem_printf("%s/proc/ssh/%s", f->dir, name);
+        AUTO_MEM char *path = mem_printf("%s/ssh/%s", f->dir, name);
 
         assert_int_equal(stat(path, &st), 0);
         return st;
@@ -83,13 +83,13 @@ static void writes_what_sshd_reads(void **state)
         assert_int_equal(stat_of(f, "host_key").st_mode & 07777, 0600);
         assert_int_equal(stat_of(f, "user_ca.pub").st_mode & 07777, 0644);
         assert_int_equal(stat_of(f, "host_key-cert.pub").st_mode & 07777, 0644);
-        AUTO_MEM char *show = mem_printf("ssh-keygen -L -f %s/proc/ssh/host_key-cert.pub | grep -o 'Type: .* host certificate'", f->dir);
+        AUTO_MEM char *show = mem_printf("ssh-keygen -L -f %s/ssh/host_key-cert.pub | grep -o 'Type: .* host certificate'", f->dir);
         AUTO_MEM char *shown = said_by(show);
         assert_string_equal(shown, "Type: ssh-ed25519-cert-v01@openssh.com host certificate");
-        AUTO_MEM char *fingerprint = mem_printf("ssh-keygen -y -f %s/proc/ssh/host_key > %s/proc/ssh/x.pub && ssh-keygen -l -f "
-                                                "%s/proc/ssh/x.pub; rm %s/proc/ssh/x.pub", f->dir, f->dir, f->dir, f->dir);
+        AUTO_MEM char *fingerprint = mem_printf("ssh-keygen -y -f %s/ssh/host_key > %s/ssh/x.pub && ssh-keygen -l -f "
+                                                "%s/ssh/x.pub; rm %s/ssh/x.pub", f->dir, f->dir, f->dir, f->dir);
         AUTO_MEM char *of_key = said_by(fingerprint);
-        AUTO_MEM char *of_cert_command = mem_printf("ssh-keygen -L -f %s/proc/ssh/host_key-cert.pub | grep -o 'Public key: .*'", f->dir);
+        AUTO_MEM char *of_cert_command = mem_printf("ssh-keygen -L -f %s/ssh/host_key-cert.pub | grep -o 'Public key: .*'", f->dir);
         AUTO_MEM char *of_cert = said_by(of_cert_command);
         struct str rest = str_of(of_key);
         (void)str_split(&rest, ' ');

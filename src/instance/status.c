@@ -114,9 +114,9 @@ static void write_soon(struct status *s)
 
 /* ---- changes --------------------------------------------------------------------------------------- */
 
-void status_init(struct status *s, struct loop *l, const char *data_dir)
+void status_init(struct status *s, struct loop *l, const char *dir)
 {
-        *s = (struct status){ .loop = l, .path = mem_printf("%s/proc/status.json", data_dir), .since = loop_wall(l) };
+        *s = (struct status){ .loop = l, .path = mem_printf("%s/status.json", dir), .since = loop_wall(l) };
 }
 
 void status_release(struct status *s)

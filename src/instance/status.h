@@ -41,7 +41,8 @@ struct status {
         void *finished_ctx;
 };
 
-void status_init(struct status *s, struct loop *l, const char *data_dir);
+/* dir: data_dir/proc, whatever it is called by. */
+void status_init(struct status *s, struct loop *l, const char *dir);
 /* Frees; no write may be under way: after status_finish. */
 void status_release(struct status *s);
 

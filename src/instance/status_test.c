@@ -31,9 +31,7 @@ static int set_up(void **state)
         assert_null(loop_init(&f->loop, &f->clock.clock));
         snprintf(f->dir, sizeof f->dir, "/tmp/status_test.XXXXXX");
         assert_non_null(mkdtemp(f->dir));
-        AUTO_MEM char *proc = mem_printf("%s/proc", f->dir);
-        f->file = mem_printf("%s/proc/status.json", f->dir);
-        assert_int_equal(mkdir(proc, 0700), 0);
+        f->file = mem_printf("%s/status.json", f->dir);
         status_init(&f->status, &f->loop, f->dir);
         return 0;
 }
@@ -41,11 +39,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *proc = mem_printf("%s/proc", f->dir);
         status_release(&f->status);
         loop_release(&f->loop);
         (void)unlink(f->file);
-        (void)rmdir(proc);
         (void)rmdir(f->dir);
         free(f->file);
         free(f);

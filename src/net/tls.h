@@ -35,6 +35,7 @@ struct tls_options {
         bool is_server;
         enum tls_peer peer;
         struct str trust_pem;        /* CA certificates; client with empty trust and REQUIRED: system roots (SSL_CERT_FILE, SSL_CERT_DIR) */
+        struct str roots_pem;        /* client with the system's roots: more of them; what is no certificate in it is left out */
         const char *const *alpn;     /* NULL-terminated: server's supported in order of preference, client's offer */
         bool is_internal;            /* TLS 1.3 only */
 };

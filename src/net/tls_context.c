@@ -95,7 +95,15 @@ static struct error *add_trust(X509_STORE *store, struct str pem)
         return err;
 }
 
-static struct error *store_of(const struct tls_context *c, struct str trust_pem, X509_STORE **ret)
+/* As OpenSSL itself does with files of the system's: what cannot be read is not there. */
+static void add_roots(X509_STORE *store, struct str pem)
+{
+        struct error *err = str_is_empty(pem) ? NULL : add_trust(store, pem);
+
+        error_free(err);
+}
+
+static struct error *store_of(const struct tls_context *c, struct str trust_pem, struct str roots_pem, X509_STORE **ret)
 {
         X509_STORE *store = X509_STORE_new();
 
@@ -110,6 +118,7 @@ static struct error *store_of(const struct tls_context *c, struct str trust_pem,
         } else if (!c->is_server && c->peer == TLS_PEER_REQUIRED) {
                 must(X509_STORE_set_default_paths(store), "the system's roots");
                 ERR_clear_error();
+                add_roots(store, roots_pem);
         }
         *ret = store;
         return NULL;
@@ -262,7 +271,7 @@ struct error *tls_context_new(struct tls_options options, struct tls_context **r
         c->is_server = options.is_server;
         c->is_internal = options.is_internal;
         c->peer = options.peer;
-        struct error *err = store_of(c, options.trust_pem, &c->trust);
+        struct error *err = store_of(c, options.trust_pem, options.roots_pem, &c->trust);
         if (err != NULL) {
                 free(c);
                 return err;
@@ -310,7 +319,7 @@ struct error *tls_context_trust(struct tls_context *c, struct str trust_pem)
 {
         X509_STORE *store;
 
-        TRY(store_of(c, trust_pem, &store));
+        TRY(store_of(c, trust_pem, (struct str){ 0 }, &store));
         X509_STORE_free(c->trust);
         c->trust = store;
         SSL_CTX_set1_cert_store(c->bare, store);

@@ -181,7 +181,7 @@ static const struct sandbox_row rows[] = {
                 .reads = paths_network,
         },
         [SANDBOX_INSTANCE] = {
-                .name = "instance",
+                .name = "instance", .user = "teleport-instance", .fallback = ID_INSTANCE,
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_connect, calls_read_files,
                              calls_write_files },
                 .may_socket = true, .may_thread = true, .may_load_code = true,
@@ -198,7 +198,7 @@ static const struct sandbox_row rows[] = {
                 .reads = paths_network,
         },
         [SANDBOX_INSTANCE_LOCAL] = {
-                .name = "instance",
+                .name = "instance", .user = "teleport-instance", .fallback = ID_INSTANCE,
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_read_files, calls_write_files },
                 .may_thread = true,
         },

@@ -17,7 +17,7 @@ enum sandbox_kind {
         SANDBOX_STS,            /* network out, CA bundle and resolver files read-only */
         SANDBOX_AUTH,           /* listening sockets it was given, its store and audit log */
         SANDBOX_PROXY,          /* network, resolver files read-only, nothing else on disk */
-        SANDBOX_INSTANCE,       /* network, its data directory */
+        SANDBOX_INSTANCE,       /* network, its directory below data_dir */
         SANDBOX_INSTANCE_LOCAL, /* the same beside its own Auth Service: a socket to it, no network */
         SANDBOX_AWS_SIGN,       /* network, credential files, credential_process children */
         SANDBOX_LABELS,         /* whatever commands do that the operator chose */

@@ -437,8 +437,8 @@ static uid_t user_of_kind(enum sandbox_kind kind)
 
 static void gives_each_service_a_user_of_its_own(void **state)
 {
-        static const enum sandbox_kind kinds[] = { SANDBOX_SIGNER, SANDBOX_STS,      SANDBOX_AUTH,
-                                                   SANDBOX_PROXY,  SANDBOX_SSH };
+        static const enum sandbox_kind kinds[] = { SANDBOX_SIGNER, SANDBOX_STS, SANDBOX_AUTH,
+                                                   SANDBOX_PROXY, SANDBOX_INSTANCE, SANDBOX_SSH };
         uid_t users[ARRAY_LEN(kinds)];
 
         (void)state;

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's `instance` process, captured: what of AWS it sees, and what it runs."""
+import json
 import os
 import pathlib
 import signal
+import subprocess
 
 import pytest
 
 from harness import Cluster, iam_token, wait_until
 from test_captured_ssh import memory_of
+from test_status import stays_one_user
 
 
 @pytest.fixture(scope="module")
@@ -99,4 +102,56 @@ def test_commands_for_labels_are_run_by_a_process_of_their_own(shared, aws, tmp_
         os.kill(processes[service], signal.SIGKILL)
         host.process.wait_for(f"service is back name:{service}")
         wait_until(lambda: told("colour") == service, f"a value is told when {service} is back")
+    assert host.stop() == 0
+
+
+# ---- its user -------------------------------------------------------------------------------------------------------------
+
+TRIES = """
+import json, os, signal, sys
+tries, ended = json.loads(sys.argv[1]), []
+for what, target in tries:
+    try:
+        if what == "read":
+            os.close(os.open(target, os.O_RDONLY))
+        elif what == "write":
+            os.close(os.open(target, os.O_WRONLY))
+        elif what == "make":
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT, 0o600))
+        elif what == "signal":
+            os.kill(target, 0)
+        ended.append("done")
+    except OSError as err:
+        ended.append(type(err).__name__)
+print(json.dumps(ended))
+"""
+
+
+def as_user_of(pid, cwd, tries):
+    """What somebody who runs as the user of that process is told, beginning where it stands: its files are all it has of a start."""
+    uid, gid = (int(line.split()[1]) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line[:4] in ("Uid:", "Gid:"))
+    done = subprocess.run(["/usr/bin/python3", "-c", TRIES, json.dumps(tries)], capture_output=True, text=True, check=True, cwd=cwd, user=uid, group=gid,
+                          extra_groups=[], env={"PATH": "/usr/bin:/bin"})
+    return dict(zip((f"{what} {target}" for what, target in tries), json.loads(done.stdout)))
+
+
+def test_the_user_of_instance_reaches_nothing_of_the_others(shared, aws):
+    if stays_one_user(shared):
+        return
+    host = shared.host("captured-user", env=aws.identity()).start()
+    host.wait_reachable()
+    for machine in (shared, host):
+        running = machine.process.children()
+        others = [pid for name, pid in running.items() if name != "instance"] + [machine.process.pid]
+        tries = [["signal", pid] for pid in others] + [["read", f"/proc/{pid}/{name}"] for pid in others for name in ("mem", "environ", "fd")]
+        tries += [[what, "../host_uuid"] for what in ("read", "write", "make")] + [["make", "../planted"], ["read", ".."]]
+        got = as_user_of(running["instance"], machine.data_dir / "proc", [["make", "status.json"], *tries])
+        assert got.pop("make status.json") == "done", "its own files are not shut: this test would see it"
+        assert set(got.values()) == {"PermissionError"}, got
+        for place in ("ca", "backend", "log", "spool"):
+            if (machine.data_dir / place).exists():
+                names = [path.name for path in (machine.data_dir / place).iterdir()]
+                tries = [["read", "."], ["make", "planted"], *([what, name] for name in names for what in ("read", "write"))]
+                got = as_user_of(running["instance"], machine.data_dir / place, tries)
+                assert set(got.values()) == {"PermissionError"}, (place, got)
     assert host.stop() == 0

@@ -273,7 +273,7 @@ def test_a_cluster_of_twelve_thousand_hosts_is_listed_whole(cluster, build):
 # ---- sandboxes ------------------------------------------------------------------------------------------------------------
 
 
-OWN_USERS = ("signer", "sts", "auth", "proxy")
+OWN_USERS = ("signer", "sts", "auth", "proxy", "instance")
 
 
 def owners(directory):
@@ -306,15 +306,32 @@ def test_a_data_directory_of_root_is_taken_over(cluster, aws):
     cluster.start()
     assert cluster.ca_pin == pin and cluster.json("tokens", "ls")
     found = owners(cluster.data_dir)
-    signer, auth = found["ca"], found["backend"]
-    assert len({0, 65534, signer, auth}) == 4
+    signer, auth, instance = found["ca"], found["backend"], found["proc"]
+    assert len({0, 65534, signer, auth, instance}) == 5
     for path, owner in found.items():
-        expected = {"ca": signer, "backend": auth, "log": auth}.get(path.split("/")[0])
+        expected = {"ca": signer, "backend": auth, "log": auth, "proc": instance}.get(path.split("/")[0])
         assert expected is None or owner == expected, path
     assert (cluster.data_dir / "ca").stat().st_mode & 0o777 == 0o700 == (cluster.data_dir / "backend").stat().st_mode & 0o777
 
 
-@pytest.mark.parametrize("place", ["ca", "backend", "log"])
+def test_the_identity_of_an_older_agent_is_taken_over(cluster, aws):
+    """As an earlier release left it, all of it is root's; the ID of the host stays so."""
+    if stays_one_user(cluster):
+        return
+    cluster.create(iam_token())
+    host = cluster.host("web-1", env=aws.identity()).start()
+    host.wait_reachable()
+    host_id, serial = host.host_id, host.identity()["tls_cert"]
+    host.stop()
+    given_away_to_root(host.data_dir)
+    host.start().wait_reachable()
+    found = owners(host.data_dir)
+    assert {owner for path, owner in found.items() if path.split("/")[0] == "proc"} == {found["proc"]} and found["proc"] not in {0, 65534, found["spool"]}
+    assert found["host_uuid"] == 0 and host.host_id == host_id and host.identity()["tls_cert"] == serial, "it did not join again"
+    assert json.loads(host.teleport("status", f"--data-dir={host.data_dir}", "--format=json").out)["state"] == "connected"
+
+
+@pytest.mark.parametrize("place", ["ca", "backend", "log", "proc"])
 def test_a_hard_link_in_a_data_directory_is_not_given_away(cluster, tmp_path, place):
     if stays_one_user(cluster):
         return
@@ -350,4 +367,7 @@ def test_every_process_has_given_up_its_rights(cluster, aws):
         if os.geteuid() == 0 and name in OWN_USERS:
             assert len(set(status["Uid"].split())) == 1 == len(set(status["Gid"].split())) and status["Groups"].strip() == "", name
             users[name] = int(status["Uid"].split()[0])
+        if os.geteuid() == 0 and name == "agent":
+            agent = int(status["Uid"].split()[0])
     assert not {0, 65534} & set(users.values()) and len(set(users.values())) == len(users), users
+    assert not users or agent == users["instance"]

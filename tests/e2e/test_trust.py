@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import ssl
+import subprocess
 import threading
 
 import grpc
@@ -47,6 +48,21 @@ def test_a_host_joins_a_proxy_whose_certificate_its_system_trusts(cluster, aws, 
     cluster.create(iam_token())
     (tmp_path / "roots.pem").write_text(web_certificate(cluster))
     host = cluster.join(env={**aws.identity(), "SSL_CERT_FILE": tmp_path / "roots.pem"}, insecure=False)
+    assert "--insecure" not in host.process.text()
+
+
+@pytest.mark.parametrize("setting", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_roots_that_only_root_may_read_are_trusted(cluster, aws, tmp_path, setting):
+    """`instance` reads them before it changes its user."""
+    cluster.create(iam_token())
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "roots.pem").write_text(web_certificate(cluster))
+    hashed = subprocess.run(["openssl", "x509", "-hash", "-noout", "-in", closed / "roots.pem"], capture_output=True, text=True, check=True).stdout.strip()
+    (closed / "roots.pem").rename(closed / f"{hashed}.0")
+    (closed / f"{hashed}.0").chmod(0o600)
+    where = {"SSL_CERT_FILE": closed / f"{hashed}.0", "SSL_CERT_DIR": f"{tmp_path / 'nowhere'}:{closed}"}
+    host = cluster.join(env={**aws.identity(), setting: where[setting]}, insecure=False)
     assert "--insecure" not in host.process.text()
 
 

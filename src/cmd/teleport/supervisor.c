@@ -218,6 +218,8 @@ static void supervisor_release(struct supervisor *s)
         supervisor_release_sign(s);
         supervisor_release_sshd(s);
         web_keypairs_release(&s->keypairs);
+        timer_free(s->host_id_pace);
+        free(s->new_host_id);
         free(s->host_id);
         loop_release(&s->loop);
         if (s->was_ready && s->launch->pid_file != NULL)

@@ -373,6 +373,8 @@ static void heard_instance(struct supervisor *s, const struct child_message *m)
 {
         if (m->kind == CHILD_SENT_AWS_SIGN)
                 supervisor_sign(s, m->number);
+        else if (m->kind == CHILD_SENT_HOST_ID)
+                supervisor_take_host_id(s, m->name);
 }
 
 static void heard(struct child *c, const struct child_message *m, int fd)

@@ -46,7 +46,10 @@ struct supervisor {
         int lock_fd, log_fd;
         int auth_fd, auth_unix_fd, proxy_fd; /* listening; -1 when not ours to open */
         char auth_address[ADDRESS_TEXT_MAX], proxy_address[ADDRESS_TEXT_MAX];
-        char *host_id; /* "" on a host that has not joined yet */
+        char *host_id; /* "" on a host that has not joined yet; what data_dir/host_uuid holds */
+        char *new_host_id; /* what it is to hold; NULL: that is written */
+        bool is_host_id_told; /* that it cannot be written */
+        struct timer *host_id_pace; /* running: it was written, or was tried to be, a moment ago */
         struct web_keypairs keypairs;
         struct child children[CHILD_KINDS];
         struct pairing pairings[PAIRING_COUNT];
@@ -104,6 +107,8 @@ static inline const char *child_name(const struct child *c)
 struct error *supervisor_prepare(struct supervisor *s) MUST_USE;
 /* Reads data_dir/host_uuid into s->host_id; creates it if this host has the auth service. */
 struct error *supervisor_read_host_id(struct supervisor *s) MUST_USE;
+/* `instance` joined as this host: data_dir/host_uuid gets its ID, at a bounded pace, until that succeeds. */
+void supervisor_take_host_id(struct supervisor *s, const char *host_id);
 /* Log files of the whole service, when they may have been moved away. */
 void supervisor_reopen_log(struct supervisor *s);
 /* Stops accepting: what listens here would go on queueing connections after the services have closed theirs. */

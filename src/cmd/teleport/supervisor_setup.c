@@ -138,6 +138,49 @@ struct error *supervisor_read_host_id(struct supervisor *s)
         return NULL;
 }
 
+static void on_host_id_pace(void *ctx);
+
+/* A captured `instance` has no more of the disk, and of our time, than a write in a while. */
+static void write_host_id(struct supervisor *s)
+{
+        AUTO_MEM char *path = mem_printf("%s/host_uuid", s->launch->data_dir);
+
+        if (s->host_id_pace == NULL)
+                s->host_id_pace = timer_new(&s->loop, on_host_id_pace, s);
+        if (s->new_host_id == NULL || timer_is_running(s->host_id_pace))
+                return;
+        timer_start(s->host_id_pace, MILLISECONDS(PACE_STORE_IDENTITY));
+        struct error *err = file_write_atomic(path, str_of(s->new_host_id), 0400);
+        if (err != NULL) {
+                if (!s->is_host_id_told)
+                        log_error("The ID of this host cannot be stored", LOG_ERR(err));
+                s->is_host_id_told = true;
+                error_free(err);
+                return;
+        }
+        s->is_host_id_told = false;
+        free(s->host_id);
+        s->host_id = s->new_host_id;
+        s->new_host_id = NULL;
+}
+
+static void on_host_id_pace(void *ctx)
+{
+        write_host_id(ctx);
+}
+
+/* On the machine of auth the ID is auth's, and nobody's to change. */
+void supervisor_take_host_id(struct supervisor *s, const char *host_id)
+{
+        bool is_same = s->new_host_id == NULL && s->host_id != NULL && strcmp(s->host_id, host_id) == 0;
+
+        if (is_same || !name_is_host_id(str_of(host_id)) || config_service_enabled(s->launch->config, "auth"))
+                return;
+        free(s->new_host_id);
+        s->new_host_id = str_dup(str_of(host_id));
+        write_host_id(s);
+}
+
 /* ---- sockets ------------------------------------------------------------------------------------------- */
 
 static struct error *open_auth(struct supervisor *s)

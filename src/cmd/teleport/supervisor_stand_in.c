@@ -118,9 +118,9 @@ static void tell_what_it_was_given(struct stand_in *in)
         for (size_t i = 0; i < boot->n_fds; i++)
                 buf_printf(&fds, "%s%s", i == 0 ? "" : ",", boot->fds[i]);
         tell(in, "%s starts pid=%ld fds=%s\n", in->name, (long)getpid(), buf_c(&fds));
-        tell(in, "%s was given token=%s static=%zu keypairs=%zu aws=%s\n", in->name, boot->token,
+        tell(in, "%s was given token=%s static=%zu keypairs=%zu aws=%s http_proxy=%s\n", in->name, boot->token,
              boot->config->auth_service == NULL ? 0 : boot->config->auth_service->n_tokens, boot->n_https_keypairs,
-             getenv("AWS_SECRET_ACCESS_KEY") == NULL ? "no" : "yes");
+             getenv("AWS_SECRET_ACCESS_KEY") == NULL ? "no" : "yes", getenv("HTTPS_PROXY") == NULL ? "no" : "yes");
 }
 
 /* ---- a stand-in of ssh ------------------------------------------------------------------------------------ */
@@ -220,9 +220,10 @@ static void ask_to_sign(struct stand_in *in, int64_t number)
 static void on_signer(void *ctx, int64_t number, int fd, const char *text)
 {
         struct stand_in *in = ctx;
+        bool keeps_it = is_to(in, "keep a signer"); /* before a test hears of it, for it changes the file then */
 
         tell(in, "%s gets signer %lld %s\n", in->name, (long long)number, fd >= 0 ? "" : text);
-        if (is_to(in, "keep a signer"))
+        if (keeps_it)
                 return;
         close(fd);
         if (is_to(in, "sign without end"))
@@ -271,6 +272,11 @@ static void live(struct stand_in *in)
                 ask_to_sign(in, 1);
         for (int64_t number = 2; is_to(in, "keep a signer") && number <= 30; number++)
                 ask_to_sign(in, number);
+        if (is_to(in, "join")) {
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID, "../../etc/passwd", 0);
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID, CONNECTION, 0);
+                ask_to_sign(in, 1); /* what is answered when those were taken */
+        }
         while (is_to(in, "flood"))
                 for (int i = 0; i < 10000; i++)
                         service_relink(&in->service, "nobody");

@@ -54,6 +54,12 @@ static const char base_config[] = "version: v3\n"
                                   "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\"]}\n"
                                   "proxy_service: {web_listen_addr: \"127.0.0.1:0\"}\n";
 
+static const char agent_config[] = "version: v3\n"
+                                   "teleport: {auth_server: 127.0.0.1, join_params: {token_name: t, method: iam}}\n"
+                                   "auth_service: {enabled: no}\n"
+                                   "proxy_service: {enabled: no}\n"
+                                   "ssh_service: {enabled: yes}\n";
+
 static char *path_in(const struct fixture *f, const char *name)
 {
         return mem_printf("%s/%s", f->dir, name);
@@ -128,6 +134,7 @@ static void start_with(struct fixture *f, const char *config)
         f->launch.pid_file = str_to_c(f->launch.arena, str_of(pid_path));
         f->launch.token = secret_of(STR("secret-token"));
         setenv("AWS_SECRET_ACCESS_KEY", "do not tell", 1);
+        setenv("HTTPS_PROXY", "http://user:password@127.0.0.1:1", 1);
         f->pid = fork();
         if (f->pid == 0) {
                 int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -291,11 +298,11 @@ static void gives_secrets_only_to_those_who_need_them(void **state)
 
         write_in(f, "instance.do", "sign");
         start(f);
-        AWAIT(f, "signer was given token= static=0 keypairs=0 aws=no",
-              "sts was given token= static=0 keypairs=0 aws=no", "auth was given token= static=1 keypairs=0 aws=no",
-              "proxy was given token= static=0 keypairs=1 aws=no",
-              "instance was given token=secret-token static=0 keypairs=0 aws=no",
-              "ssh was given token= static=0 keypairs=0 aws=no", "aws-sign was given token= static=0 keypairs=0 aws=yes");
+        AWAIT(f, "signer was given token= static=0 keypairs=0 aws=no http_proxy=no",
+              "sts was given token= static=0 keypairs=0 aws=no http_proxy=no", "auth was given token= static=1 keypairs=0 aws=no",
+              "proxy was given token= static=0 keypairs=1 aws=no http_proxy=no",
+              "instance was given token=secret-token static=0 keypairs=0 aws=no http_proxy=yes",
+              "ssh was given token= static=0 keypairs=0 aws=no http_proxy=yes", "aws-sign was given token= static=0 keypairs=0 aws=yes");
 }
 
 static size_t count_events(const struct fixture *f, const char *prefix)
@@ -500,11 +507,7 @@ static void runs_only_instance_and_ssh_on_an_agent(void **state)
 {
         struct fixture *f = *state;
 
-        start_with(f, "version: v3\n"
-                      "teleport: {auth_server: 127.0.0.1, join_params: {token_name: t, method: iam}}\n"
-                      "auth_service: {enabled: no}\n"
-                      "proxy_service: {enabled: no}\n"
-                      "ssh_service: {enabled: yes}\n");
+        start_with(f, agent_config);
         AWAIT(f, "instance starts");
         assert_non_null(strstr(f->last->line, "fds=ssh\n"));
         AWAIT(f, "ssh starts");
@@ -658,6 +661,38 @@ static void gives_an_auth_machine_its_host_id_and_keeps_it(void **state)
         assert_int_equal(st.st_mode & 07777, 0400);
 }
 
+static void keeps_the_host_id_that_instance_was_given(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = path_in(f, "host_uuid");
+        AUTO(buf) text = BUF_MAX(64);
+        struct stat st;
+
+        write_in(f, "instance.do", "join");
+        start_with(f, agent_config);
+        AWAIT(f, "instance gets signer 1");
+        assert_null(file_read(path, &text));
+        assert_string_equal(buf_c(&text), CONNECTION);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0400);
+}
+
+/* Of another service, and on the machine of auth, where the ID is auth's. */
+static void takes_no_host_id_where_none_is_given(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = path_in(f, "host_uuid");
+        AUTO(buf) text = BUF_MAX(64);
+
+        write_in(f, "host_uuid", "22222222-2222-4333-8444-555555555555");
+        write_in(f, "ssh.do", "join");
+        write_in(f, "instance.do", "join");
+        start(f);
+        AWAIT(f, "instance gets signer 1");
+        assert_null(file_read(path, &text));
+        assert_string_equal(buf_c(&text), "22222222-2222-4333-8444-555555555555");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(int argc, char **argv)
@@ -695,6 +730,8 @@ int main(int argc, char **argv)
                 TEST(hands_new_certificates_to_the_proxy_on_hangup),
                 TEST(takes_the_services_with_it_when_killed),
                 TEST(gives_an_auth_machine_its_host_id_and_keeps_it),
+                TEST(keeps_the_host_id_that_instance_was_given),
+                TEST(takes_no_host_id_where_none_is_given),
         };
 
         return cmocka_run_group_tests_name("supervisor", tests, NULL, NULL);
