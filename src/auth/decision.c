@@ -156,6 +156,8 @@ struct decision {
         struct str certificate;
         struct node known; /* from the connection's record */
         bool has_known;
+        bool is_beginning;
+        int64_t cert_ends; /* of the connection, when a session begins on it; Unix seconds, 0: not known */
         void (*done)(void *ctx, const struct answer *answer);
         void *ctx;
 };
@@ -183,6 +185,10 @@ static struct error *check_all(const struct decision *d, const struct node *node
         answer->role_count = person.role_count;
         if (err != NULL)
                 return err;
+        if (d->is_beginning) {
+                answer->ends = d->cert_ends;
+                return d->cert_ends == 0 ? NULL : check_times(0, d->cert_ends, loop_wall(&d->auth->loop));
+        }
         return str_is_empty(d->certificate) ? NULL : check_certificate(d, answer);
 }
 
@@ -236,5 +242,7 @@ void decide(struct auth *a, const struct question *q, void (*done)(void *ctx, co
         d->ctx = ctx;
         if (q->known != NULL)
                 keep_known(d, q->known);
+        d->is_beginning = q->is_beginning && q->known != NULL;
+        d->cert_ends = d->is_beginning ? q->known->cert_ends : 0;
         node_find(a, d->host_id, on_node, d);
 }

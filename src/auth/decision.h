@@ -42,6 +42,7 @@ struct question {
         struct str user, login, host_id;
         struct str certificate; /* SSH, wire form; empty: looked at earlier, the question is whether it still may be */
         const Cteleport__State__V1__Connection *known; /* whose labels stand in for those of a node that is silent now; may be NULL */
+        bool is_beginning; /* with `known`: of a session on it; the certificate that opened the connection must not have ended */
 };
 
 struct answer {
@@ -53,6 +54,7 @@ struct answer {
         size_t role_count;
         struct access_session may;
         bool permits_pty, permits_port_forwarding, permits_agent_forwarding; /* role and certificate say so */
+        unsigned permits; /* LOGIN_PERMIT_*; not set by decide: what sshd was permitted for the connection, where that is known */
         uint64_t serial;
         int64_t ends; /* Unix seconds; of the certificate */
 };

@@ -186,6 +186,7 @@ static struct error *tell_accepted(struct auth *a, struct connection *c, struct 
         m->hostname = keep(c, answer->hostname, LIMIT_NAME);
         m->cert_serial = (char *)(uintptr_t)arena_printf(c->arena, "%llu", (unsigned long long)answer->serial);
         m->cert_ends = answer->ends;
+        m->permits = answer->permits;
         m->roles = arena_alloc(c->arena, (answer->role_count + 1) * sizeof *m->roles);
         m->n_roles = 0;
         for (size_t i = 0; i < answer->role_count; i++)

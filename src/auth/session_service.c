@@ -6,7 +6,7 @@
  *                                                              │ ▲
  *                             ask ─▶ decision, sent at once    │ │ messages wait while a transaction is
  *                             others ─▶ one transaction ─▶ ack ┘ │ under way, then go together into the next
- *                             accepted ─▶ decision first ────────┘
+ *                             accepted, start ─▶ decision first ─┘
  *
  * State before a transaction is kept until it is committed: one that fails changes nothing, the stream
  * ends, and the node tells the rest again on the next.
@@ -15,6 +15,7 @@
 
 #include "auth/caller.h"
 #include "auth/hosts.h"
+#include "auth/session_decision.h"
 #include "auth/session_events.h"
 #include "auth/sessions_internal.h"
 #include "base/bug.h"
@@ -24,6 +25,8 @@
 #include "pki/login_permit.h"
 
 enum state { LOADING, READY, DONE };
+
+enum { SESSION_ID_MAX = 37 }; /* with its NUL */
 
 /* A message that waits for its turn. */
 struct waiting {
@@ -50,6 +53,8 @@ struct attendance {
         struct answer *accepted; /* NULL: not decided yet; what it points to lives in accepted_arena */
         bool is_refused;         /* it was decided, and not as sshd did */
         struct arena *accepted_arena;
+        unsigned permitted;    /* by answers to sshd so far (LOGIN_PERMIT_*) */
+        enum { UNDECIDED, MAY_START, MAY_NOT_START } start; /* the session that waits for its turn */
         unsigned asks;         /* so far */
         unsigned pending;      /* operations that will call back */
         bool is_writing, is_deciding;
@@ -197,61 +202,40 @@ struct asked {
         uint8_t certificate[];
 };
 
-/* For sshd's own program, who believes nobody in between. Without a signature it refuses. */
-static void sign_decision(const struct attendance *t, const struct asked *q, Cteleport__V1__AttendDecision *d, struct buf *signature)
+/* Fills d with the answer and sends it. */
+static void send_decision(struct attendance *t, const struct answer *answer, Cteleport__V1__AttendDecision *d)
 {
-        const struct auth *a = t->auth;
+        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+        char *roles[LIMIT_AUDIT_VALUES];
+
+        session_decision_fill(answer, t->now.record->user, d, roles);
+        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION;
+        down.decision = d;
+        rpc_call_send(t->call, &down.base);
+}
+
+static void answer_ask(struct attendance *t, const struct asked *q, const struct answer *answer)
+{
+        Cteleport__V1__AttendDecision d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+        AUTO(buf) signature = BUF_MAX(KiB);
         const struct login_permit permit = {
                 .connection_id = str_of(t->now.record->connection_id),
                 .host_id = str_of(t->now.record->host_id),
                 .login = str_of(q->login),
                 .certificate = str_of_bytes(q->certificate, q->len),
                 .nonce = str_of_bytes(q->nonce, sizeof q->nonce),
-                .permits = (d->permit_pty ? LOGIN_PERMIT_PTY : 0u) | (d->permit_port_forwarding ? LOGIN_PERMIT_PORT_FORWARDING : 0u) |
-                           (d->permit_agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u),
+                .permits = session_permits(answer),
         };
 
-        if (!q->has_nonce || a->tls_cert.len == 0)
-                return;
-        AUTO_PTR(error) err = login_permit_sign(&permit, &a->tls_key, signature);
-        if (err != NULL) {
-                log_warn("A login that is allowed cannot be signed for", LOG_C("connection_id", t->id), LOG_ERR(err));
-                return;
-        }
-        d->signature = (ProtobufCBinaryData){ signature->len, (uint8_t *)signature->ptr };
-        d->signer_cert = (ProtobufCBinaryData){ a->tls_cert.len, (uint8_t *)a->tls_cert.ptr };
-        d->signer_ca = a->authorities.host->tls_certs[0]; /* the active one, which has signed it */
-}
-
-static void send_decision(struct attendance *t, const struct asked *q, const struct answer *answer)
-{
-        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
-        Cteleport__V1__AttendDecision d = CTELEPORT__V1__ATTEND_DECISION__INIT;
-        char *roles[LIMIT_AUDIT_VALUES];
-        AUTO(buf) signature = BUF_MAX(KiB);
-
-        d.is_allowed = answer->refusal == NULL;
         d.certificate.data = (uint8_t *)(uintptr_t)q->certificate;
         d.certificate.len = q->len;
-        d.user = t->now.record->user;
-        if (answer->refusal != NULL) {
-                d.reason = answer->refusal->what;
-        } else {
-                for (size_t i = 0; i < answer->role_count && d.n_roles < ARRAY_LEN(roles); i++)
-                        roles[d.n_roles++] = (char *)(uintptr_t)answer->roles[i].ptr;
-                d.roles = roles;
-                d.permit_pty = answer->permits_pty;
-                d.permit_port_forwarding = answer->permits_port_forwarding;
-                d.permit_agent_forwarding = answer->permits_agent_forwarding;
-                d.permit_file_copy = answer->may.file_copy;
-                d.record = (char *)(uintptr_t)(answer->may.record == ACCESS_RECORD_STRICT ? "strict" : "best_effort");
-                d.idle_timeout_ms = duration_ms(answer->may.idle_timeout);
-                d.ends = answer->ends;
-                sign_decision(t, q, &d, &signature);
+        d.decides_sessions = true;
+        if (answer->refusal == NULL) {
+                t->permitted |= session_permits(answer);
+                if (q->has_nonce)
+                        session_decision_sign(t->auth, &permit, &d, &signature);
         }
-        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION;
-        down.decision = &d;
-        rpc_call_send(t->call, &down.base);
+        send_decision(t, answer, &d);
 }
 
 static void on_ask_decided(void *ctx, const struct answer *answer)
@@ -263,7 +247,7 @@ static void on_ask_decided(void *ctx, const struct answer *answer)
         if (t->call != NULL) {
                 if (answer->refusal != NULL)
                         audit_refusal(t, answer);
-                send_decision(t, q, answer);
+                answer_ask(t, q, answer);
         }
         free(q->login);
         free(q);
@@ -322,6 +306,7 @@ static void keep_answer(struct attendance *t, const struct answer *answer)
         kept->roles = arena_alloc(arena, (answer->role_count + 1) * sizeof *kept->roles);
         for (size_t i = 0; i < answer->role_count; i++)
                 kept->roles[i] = arena_str(arena, answer->roles[i]);
+        kept->permits = t->permitted | session_permits(answer);
         t->accepted = kept;
         t->accepted_arena = arena;
 }
@@ -367,6 +352,79 @@ static void decide_accepted(struct attendance *t, const Cteleport__V1__AttendAcc
         t->is_deciding = true;
         t->pending++;
         decide(t->auth, &question, on_accept_decided, t);
+}
+
+/* ---- a session begins ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Nobody's rights are those of their login for long: a connection stays open for further sessions, and each is decided by what is true
+ * when it begins. Its node starts nothing before it has the answer.
+ */
+struct beginning {
+        struct attendance *attendance;
+        char session_id[SESSION_ID_MAX];
+        struct session_wishes wishes;
+        bool wants_decision; /* an older node has looked at the options of the connection itself, and hears orders to end only */
+};
+
+static void answer_start(struct attendance *t, const struct beginning *b, struct answer *answer)
+{
+        Cteleport__V1__AttendDecision d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+
+        d.session_id = (char *)(uintptr_t)b->session_id;
+        if (answer->refusal != NULL)
+                audit_refusal(t, answer);
+        session_keep_permits(t->now.record->permits, answer);
+        t->start = answer->refusal == NULL ? MAY_START : MAY_NOT_START;
+        send_decision(t, answer, &d);
+}
+
+static void on_start_decided(void *ctx, const struct answer *given)
+{
+        struct beginning *b = ctx;
+        struct attendance *t = b->attendance;
+        struct answer answer = *given;
+        AUTO_PTR(error) forbidden = NULL;
+
+        t->pending--;
+        t->is_deciding = false;
+        if (t->call == NULL) {
+                free_if_idle(t);
+        } else if (answer.refusal != NULL && answer.refusal->code == ERROR_UNAVAILABLE) {
+                finish(t, error_copy(answer.refusal));
+        } else {
+                /* The end of the certificate ends no session that runs: only a new login begins another. */
+                bool is_only_expired = answer.refusal != NULL && answer.refusal->code == ERROR_UNAUTHENTICATED && b->wants_decision;
+                bool is_over = t->is_terminated || (answer.refusal != NULL && !is_only_expired);
+
+                if (answer.refusal == NULL && t->is_terminated)
+                        forbidden = error_new(ERROR_PERMISSION_DENIED, "the cluster has ended this connection");
+                else if (answer.refusal == NULL && b->wants_decision)
+                        forbidden = session_check_options(&b->wishes, &answer);
+                if (forbidden != NULL)
+                        answer.refusal = forbidden;
+                answer_start(t, b, &answer);
+                if (is_over)
+                        terminate(t, answer.refusal->what);
+                pump(t);
+        }
+        free(b);
+}
+
+/* Without a login there is nothing to decide: such a start is an error. */
+static void decide_start(struct attendance *t, const Cteleport__V1__AttendStart *m)
+{
+        struct beginning *b = NEW(struct beginning);
+        struct question question = question_of(t, str_of(t->now.record->login), (ProtobufCBinaryData){ 0 });
+
+        *b = (struct beginning){ .attendance = t, .wishes = { strcmp(m->kind, "sftp") == 0 || strcmp(m->kind, "scp") == 0, m->has_pty, m->is_recorded },
+                                 .wants_decision = m->wants_decision };
+        snprintf(b->session_id, sizeof b->session_id, "%s", m->session_id);
+        question.known = t->now.record;
+        question.is_beginning = true;
+        t->is_deciding = true;
+        t->pending++;
+        decide(t->auth, &question, on_start_decided, b);
 }
 
 /* ---- from messages to transactions ------------------------------------------------------------------------------------ */
@@ -429,6 +487,19 @@ static void commit(struct attendance *t, struct store_txn *txn)
         store_txn_commit(txn, on_committed, t);
 }
 
+static bool must_be_decided(const struct attendance *t, bool is_accepted, bool is_start)
+{
+        return (is_accepted && t->accepted == NULL && !t->is_refused) || (is_start && t->start == UNDECIDED);
+}
+
+static void decide_first(struct attendance *t, const Cteleport__V1__AttendUp *up)
+{
+        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED)
+                decide_accepted(t, up->accepted);
+        else
+                decide_start(t, up->start);
+}
+
 /* *ret_count: how many messages went into the transaction; none when the next waits for a decision. */
 static struct error *fill_batch(struct attendance *t, struct store_txn *txn, size_t *ret_count)
 {
@@ -447,14 +518,17 @@ static struct error *fill_batch(struct attendance *t, struct store_txn *txn, siz
                         return error_new(ERROR_INVALID_ARGUMENT, "a message is missing before number %llu", (unsigned long long)up->seq);
                 if (up->seq == t->next.record->last_seq + 1) {
                         bool is_accepted = up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED;
+                        bool is_start = up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_START && t->next.record->login[0] != '\0';
 
-                        if (is_accepted && t->accepted == NULL && !t->is_refused) {
+                        if (must_be_decided(t, is_accepted, is_start)) {
                                 if (*ret_count == 0)
-                                        decide_accepted(t, up->accepted);
+                                        decide_first(t, up);
                                 return NULL; /* after the batch, if there is one */
                         }
-                        if (!is_accepted || !t->is_refused)
+                        if (!(is_accepted && t->is_refused) && !(is_start && t->start == MAY_NOT_START))
                                 TRY(connection_record_tell(t->auth, &t->next, txn, up, t->accepted));
+                        if (is_start)
+                                t->start = UNDECIDED;
                         session_charge(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id), w->len + LIMIT_EVENT_COST);
                         if (is_accepted)
                                 drop_answer(t);
@@ -726,6 +800,9 @@ static void on_rechecked(void *ctx, const struct answer *answer)
 
         t->pending--;
         t->is_rechecking = false;
+        const char *taken = t->call == NULL || answer->refusal != NULL ? NULL : session_permits_taken(t->now.record->permits, answer);
+        if (taken != NULL)
+                terminate(t, taken);
         if (t->call != NULL && answer->refusal != NULL) {
                 if (answer->refusal->code != ERROR_UNAVAILABLE)
                         terminate(t, answer->refusal->what);

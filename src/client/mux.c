@@ -179,6 +179,13 @@ static int greet(const char *path)
         return greeted;
 }
 
+bool mux_is_alive(const char *path)
+{
+        AUTO_FD int fd = greet(path);
+
+        return fd >= 0;
+}
+
 /*
  * Those that are connected, from /proc/net/unix (proc(5)): "… St Inode Path", where the path of an accepted socket is that of the
  * listening one, under the name that it was made with.

@@ -31,6 +31,9 @@ void mux_release(struct mux *m);
 /* The connection leads to this host: for those who find it. */
 void mux_note_host(const struct mux *m, const char *host_id);
 
+/* Whether a master answers at this path. */
+bool mux_is_alive(const char *path);
+
 /* Sessions of the master that has, or had, its socket at this path. */
 size_t mux_sessions(const char *path);
 

@@ -160,7 +160,11 @@ void openssh_add_options(struct words *w, const struct profile *p, const char *s
                 /* Paths may have blanks; profile.c lets none in that quotes do not protect. */
                 words_printf(w, options[i].kind == VALUE_FIXED ? "%s=%s" : "%s=\"%s\"", options[i].name, option_value(p, i));
         }
-        if (relay == NULL) {
+        if (mux != NULL && mux->is_alive) { /* the connection is gone, or takes no more: ssh says nothing, and we make another */
+                words_add(w, "-o");
+                words_add(w, "LogLevel=QUIET");
+                buf_printf(&command, "sh -c 'kill -USR1 %ld'", (long)getpid());
+        } else if (relay == NULL) {
                 put_command(&command, p, self, NULL, "proxy ssh", STR("'%r@%h'"));
         } else {
                 put_command_word(&command, "", self);

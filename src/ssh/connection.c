@@ -303,11 +303,23 @@ static bool is_about(const struct question *q, const Cteleport__V1__AttendDecisi
         return str_equal(q->certificate, str_of_bytes(decision->certificate.data, decision->certificate.len));
 }
 
+/* One that has ended in the meantime needs no answer. */
+static void decide_session(struct connection *c, const Cteleport__V1__AttendDecision *decision)
+{
+        for (size_t i = 0; i < c->helper_count; i++)
+                if (helper_decided(c->helpers[i], decision))
+                        return;
+}
+
 /* A later word on what sshd has accepted already counts as the order to end, if it is no. */
 static void on_decision(void *ctx, const Cteleport__V1__AttendDecision *decision)
 {
         struct connection *c = ctx;
 
+        if (decision->session_id[0] != '\0') {
+                decide_session(c, decision);
+                return;
+        }
         for (struct question *q = c->questions; q != NULL; q = q->next) {
                 if (!is_about(q, decision) || (q->done == NULL && q != c->accepted))
                         continue;
@@ -691,6 +703,13 @@ struct connection *connection_find(struct ssh_service *s, struct str connection_
 struct str connection_client_addr(const struct connection *c)
 {
         return str_of(c->client_addr);
+}
+
+const char *connection_why_ending(const struct connection *c)
+{
+        if (c->at.state < ENDING)
+                return NULL;
+        return c->reason == NULL ? "the connection has ended" : c->reason;
 }
 
 const Cteleport__V1__AttendDecision *connection_decision(const struct connection *c)

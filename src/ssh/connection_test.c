@@ -25,6 +25,7 @@ struct world {
         bool is_refused, is_closed_told, is_gone;
         struct helper *helper; /* of the connection; NULL: none */
         struct connection *its_connection;
+        char decided[64]; /* the session of its connection that was decided last */
 };
 
 static struct world *world;
@@ -77,6 +78,14 @@ struct stream *tunnel_accept(struct tunnel_visit *v UNUSED)
 
 void helper_end(struct helper *h UNUSED, struct str text UNUSED)
 {
+}
+
+bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decision)
+{
+        if (h != world->helper)
+                return false;
+        snprintf(world->decided, sizeof world->decided, "%s", decision->session_id);
+        return true;
 }
 
 void helper_abandon(struct helper *h)
@@ -164,6 +173,35 @@ static void one_user_does_not_take_all_places(void **state)
         assert_int_equal(shares_count(&w->s.places, STR("bob")), 0);
 }
 
+/* ---- sessions ------------------------------------------------------------------------------------------------------ */
+
+static void begins_no_session_while_it_ends(void **state)
+{
+        struct world *w = *state;
+
+        w->its_connection = begin(w);
+        w->helper = (struct helper *)&visit;
+        connection_add_helper(w->its_connection, w->helper);
+        assert_null(connection_why_ending(w->its_connection));
+        w->events->on_terminate(w->ctx, STR("alice is locked"));
+        assert_string_equal(connection_why_ending(w->its_connection), "alice is locked");
+}
+
+static void hands_the_decision_on_a_session_to_its_program(void **state)
+{
+        struct world *w = *state;
+        Cteleport__V1__AttendDecision decision = CTELEPORT__V1__ATTEND_DECISION__INIT;
+
+        decision.session_id = (char *)(uintptr_t)"aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1";
+        w->its_connection = begin(w);
+        w->events->on_decision(w->ctx, &decision); /* its program is gone already */
+        w->helper = (struct helper *)&visit;
+        connection_add_helper(w->its_connection, w->helper);
+        w->events->on_decision(w->ctx, &decision);
+        assert_string_equal(w->decided, decision.session_id);
+        assert_null(connection_why_ending(w->its_connection)); /* a session that is refused is not the connection */
+}
+
 /* ---- the end ------------------------------------------------------------------------------------------------------- */
 
 static void ends_in_time_though_nobody_tells_of_its_sshd(void **state)
@@ -204,6 +242,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(one_user_does_not_take_all_places, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(begins_no_session_while_it_ends, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(hands_the_decision_on_a_session_to_its_program, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(ends_in_time_though_nobody_tells_of_its_sshd, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(ends_in_time_though_a_program_of_it_does_not, set_up, tear_down),
         };

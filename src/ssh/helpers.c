@@ -23,6 +23,7 @@
 #include "pki/login_permit.h"
 #include "recording/recording.h"
 #include "session/wire.h"
+#include "ssh/helper_policy.h"
 #include "ssh/helper_words.h"
 #include "ssh/ssh.h"
 
@@ -59,6 +60,8 @@ struct helper {
         char session_id[ID_MAX];
         const char *kind;
         bool is_strict;
+        bool is_decided;               /* the cluster has allowed this very session, with these options */
+        int64_t idle_timeout_ms;
         struct spool_file *recording;
         uint64_t bytes_out, bytes_in;
         size_t files_untold;
@@ -337,39 +340,6 @@ static void ask(struct helper *h)
 
 /* ---- may this session begin? ----------------------------------------------------------------------------------------- */
 
-static bool may_copy_files(const struct helper *h, const Cteleport__V1__AttendDecision *d)
-{
-        const Cteleport__V1__SSHConfig *config = ssh_config(h->all->service);
-
-        return d->permit_file_copy && !(config->has_ssh_file_copy && !config->ssh_file_copy);
-}
-
-static const char *kind_named(const char *kind)
-{
-        static const char *const kinds[] = { "shell", "exec", "sftp", "scp" };
-
-        for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-                if (strcmp(kind, kinds[i]) == 0)
-                        return kinds[i];
-        return NULL;
-}
-
-/* Why not; NULL: it may. sshd has enforced the certificate's options already; this is our own word. */
-static const char *objection(const struct helper *h, const Cteleport__V1__AttendDecision *d)
-{
-        const Cteleport__Session__V1__Start *start = h->first->start;
-
-        if (!d->is_allowed)
-                return d->reason;
-        if (h->kind == NULL)
-                return "the session is of a kind that nobody knows";
-        if (start->has_pty && !d->permit_pty)
-                return "your roles give you no terminal on this node";
-        if ((strcmp(h->kind, "sftp") == 0 || strcmp(h->kind, "scp") == 0) && !may_copy_files(h, d))
-                return "copying files is not allowed: ssh_file_copy of your roles, or of this node, forbids it";
-        return NULL;
-}
-
 static void on_spool_failed(void *ctx, struct error *err)
 {
         struct helper *h = ctx;
@@ -415,10 +385,25 @@ static void say_go(struct helper *h, const Cteleport__V1__AttendDecision *d)
         go.proxy_addr = text(ssh_proxy_addr(h->all->service));
         go.client_addr = client_addr;
         go.is_recorded = h->recording != NULL;
-        go.idle_timeout_ms = d->idle_timeout_ms;
+        go.idle_timeout_ms = h->is_decided ? h->idle_timeout_ms : d->idle_timeout_ms;
         down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO;
         down.go = &go;
         helper_say(h->stream, &down);
+}
+
+bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decision)
+{
+        if (h->state.state != TOLD || strcmp(h->session_id, decision->session_id) != 0)
+                return false;
+        if (!decision->is_allowed) {
+                h->is_told = false; /* it never began: nothing is kept of it, neither there nor here */
+                refuse(h, decision->reason);
+                return true;
+        }
+        h->is_decided = true;
+        h->is_strict = strcmp(decision->record, "strict") == 0;
+        h->idle_timeout_ms = decision->idle_timeout_ms;
+        return true;
 }
 
 /* The cluster has written down that the session begins, or will not. */
@@ -433,6 +418,10 @@ static void on_begun(void *ctx, struct error *err)
         const Cteleport__V1__AttendDecision *d = connection_decision(h->connection);
         if (err != NULL || d == NULL || !d->is_allowed) {
                 refuse(h, err != NULL ? err->what : d == NULL ? "the connection is over" : d->reason);
+                return;
+        }
+        if (d->decides_sessions && !h->is_decided) { /* lost with the connection to it */
+                refuse(h, "the cluster's answer whether this session may begin was lost: try again");
                 return;
         }
         conversation_enter(&h->state, RUNS);
@@ -459,6 +448,7 @@ static void tell_start(struct helper *h)
         begun.rows = start->rows;
         begun.term = start->term;
         begun.is_recorded = h->recording != NULL;
+        begun.wants_decision = true;
         up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_START;
         up.start = &begun;
         conversation_enter(&h->state, TOLD);
@@ -480,7 +470,7 @@ static void tell_rejected(struct helper *h, const char *why)
 static void begin(struct helper *h, const Cteleport__V1__AttendDecision *d)
 {
         AUTO(buf) id = BUF_MAX(ID_MAX);
-        const char *why = objection(h, d);
+        const char *why = helper_objection(ssh_config(h->all->service), h->first->start, h->kind, d);
 
         random_uuid(&id);
         snprintf(h->session_id, sizeof h->session_id, "%s", buf_c(&id));
@@ -490,7 +480,7 @@ static void begin(struct helper *h, const Cteleport__V1__AttendDecision *d)
                 h->is_strict = strcmp(d->record, "strict") == 0;
                 if (err != NULL)
                         log_warn("A session cannot be recorded", LOG_C("session_id", h->session_id), LOG_ERR(err));
-                if (err != NULL && h->is_strict)
+                if (err != NULL && h->is_strict && !d->decides_sessions)
                         why = "this session must be recorded, and this node cannot record it now";
                 else if (err != NULL)
                         h->notice = "this session is not recorded: this node cannot record it now";
@@ -538,7 +528,12 @@ static void on_checked(void *ctx, struct error *err)
                 return;
         }
         connection_session_reported(h->connection);
-        h->kind = kind_named(h->first->start->kind);
+        const char *ending = connection_why_ending(h->connection);
+        if (ending != NULL) { /* a session of a shared connection that has just been ordered to end */
+                refuse(h, ending);
+                return;
+        }
+        h->kind = helper_kind(h->first->start->kind);
         conversation_enter(&h->state, ACCEPTED);
         look_for_decision(h);
 }

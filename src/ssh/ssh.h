@@ -41,6 +41,9 @@ struct str connection_client_addr(const struct connection *c);
 void connection_ask(struct connection *c, struct str certificate, struct str login, struct str nonce,
                     void (*done)(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err), void *ctx);
 
+/* Why no session begins on it any more; NULL: it is open. Borrowed for its life. */
+const char *connection_why_ending(const struct connection *c);
+
 /* The decision that sshd has acted on: the latest for the certificate it accepted; NULL before. */
 const Cteleport__V1__AttendDecision *connection_decision(const struct connection *c);
 
@@ -72,6 +75,11 @@ void helpers_close(struct helpers *h);
  * session ended, and removes itself from the connection when its program is gone, within some seconds, always.
  */
 void helper_end(struct helper *h, struct str text);
+/*
+ * The cluster's decision on a session that wants to begin, which comes before the start is acknowledged. False: on another
+ * session. One that is refused is closed, and removed from the connection before this returns.
+ */
+bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decision);
 /* Its connection waits no longer: closes it, and it is removed from the connection before this returns. */
 void helper_abandon(struct helper *h);
 /*

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections of tsh that stay open for further commands: who uses them, what of a session they change, and how they end."""
+import datetime
+import json
 import os
 import pathlib
 import shutil
@@ -328,15 +330,78 @@ def test_a_lock_ends_it(carol, shared, target):
         shared.tctl("rm", "lock/" + words.split('"')[1])
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["the_first", "a_further_one"])
+def test_a_connection_that_breaks_under_a_command_says_so(carol, tmp_path, is_first):
+    if not is_first:
+        carol.tsh("ssh", "root@web-1", "true")
+    results = []
+    thread = threading.Thread(target=lambda: results.append(carol.tsh("ssh", "root@web-1", f"touch {tmp_path}/runs; sleep 1000", check=False)))
+    thread.start()
+    wait_until(lambda: (tmp_path / "runs").exists(), "the command runs")
+    os.kill(master(carol), signal.SIGKILL)
+    thread.join(PATIENCE)
+    assert results[0].code not in (0, 255) and "the connection to web-1 has ended" in results[0].err, (results[0].code, results[0].err)
+
+
+def test_each_session_has_the_options_of_its_beginning(shared, home, account, tmp_path):
+    shared.create(role("copier", EVERYWHERE))
+    words = shared.tctl("users", "add", "copier", "--roles=copier", "--logins=root").out
+    person = Person(shared, "copier", home / "copier").accept(invite_url(words))
+    person.login()
+    before = logins(shared)
+    (tmp_path / "f").write_text("f")
+    person.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g")
+    shared.create(role("copier", EVERYWHERE, options={"ssh_file_copy": False}))
+    assert person.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g", check=False).code != 0
+    assert "copying files is not allowed" in person.tsh("ssh", "root@web-1", f"scp -t {tmp_path}", check=False).err
+    assert person.tsh("ssh", "root@web-1", "echo still").out == "still\n"
+    shared.create(role("copier", EVERYWHERE))
+    person.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g")
+    assert logins(shared) - before == 1
+    shell = person.shell("root@web-1")
+    shared.create(role("copier", EVERYWHERE, options={"port_forwarding": False}))
+    shell.expect("no longer allow the forwarding of ports")
+    shell.close()
+    person.tsh("logout")
+
+
+@pytest.mark.parametrize("flags", [[], ["--no-mux"]], ids=["shared", "own"])
+def test_from_the_lock_on_nothing_begins(carol, shared, tmp_path, flags):
+    # Whenever a command begins, before the connection has ended or while it does: it runs and is allowed, or says in one sentence why not.
+    carol.tsh("ssh", "root@web-1", "true")
+    before = {e["uid"] for e in shared.events("session.start")}
+    words = shared.tctl("lock", f"--user={carol.name}", "--message=out for today", "--ttl=1h").out
+    try:
+        while True:
+            is_last = is_alone(carol)
+            done = carol.tsh("ssh", *flags, "root@web-1", "echo began", check=False)
+            assert done.code != 0 and done.out == "", (done.code, done.out, done.err)
+            assert "out for today" in done.err and len(done.err.strip().splitlines()) == 1, (done.code, done.err)
+            copy = carol.tsh("scp", *flags, "/etc/hostname", f"root@web-1:{tmp_path}/copy", check=False)
+            assert copy.code != 0 and "out for today" in copy.err and not (tmp_path / "copy").exists(), (copy.code, copy.err)
+            if is_last:
+                break
+        assert not {e["uid"] for e in shared.events("session.start")} - before, "no session began"
+    finally:
+        shared.tctl("rm", "lock/" + words.split('"')[1])
+
+
 def test_the_end_of_the_certificate_ends_it(shared, home, account):
-    shared.create(role("brief", EVERYWHERE, options={"max_session_ttl": "15s"}))
+    shared.create(role("brief", EVERYWHERE, options={"max_session_ttl": "10s"}))
     words = shared.tctl("users", "add", "brief", "--roles=brief", "--logins=root").out
     person = Person(shared, "brief", home / "brief").accept(invite_url(words))
     person.login()
-    person.tsh("ssh", "root@web-1", "true")
+    shell = person.shell("root@web-1")
     assert sockets(person)
-    wait_until(lambda: "expired" in person.tsh("ssh", "root@web-1", "true", check=False).err, "the login has ended")
-    wait_until(lambda: is_alone(person), "the connection is gone")
+    ends = datetime.datetime.fromisoformat(json.loads(person.tsh("status", "--format=json").out)["active"]["valid_until"])
+    left = (ends - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+    wait_until(lambda: not sockets(person), "no other session begins", max(left, 0) + PATIENCE)
+    assert datetime.datetime.now(datetime.timezone.utc) >= ends
+    assert "expired" in person.tsh("ssh", "root@web-1", "true", check=False).err
+    shell.sendline("echo still-$((40+2)); exit")
+    shell.expect("still-42")
+    shell.wait()
+    wait_until(lambda: is_alone(person), "the connection ends with its last session")
 
 
 def test_idle_sessions_end_one_by_one(shared, home, account):

@@ -4,10 +4,16 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cmd/tsh/person.h"
 #include "cmd/tsh/relay.h"
+#include "loop/loop.h"
 
 enum { COMMAND_LINE_MAX = 1 * MiB };
 
@@ -20,7 +26,8 @@ void programs_add_manners(struct words *w)
         words_add(w, "ServerAliveCountMax=3");
 }
 
-struct error *programs_add_connection(struct words *w, const struct profile *p, const char *node, const char *login, bool may_share)
+struct error *programs_add_connection(struct words *w, const struct profile *p, const char *node, const char *login, bool may_share,
+                                      struct programs_way *ret)
 {
         struct mux mux = { .lock = -1 };
         const char *self = NULL, *relay = NULL, *host_id = NULL;
@@ -28,6 +35,7 @@ struct error *programs_add_connection(struct words *w, const struct profile *p, 
         TRY(openssh_self(p->arena, &self));
         if (may_share)
                 mux_find(p, login, node, &mux);
+        *ret = (struct programs_way){ .profile = p, .node = node, .login = login, .socket = mux.path, .was_there = mux.is_alive };
         if (mux.is_alive) {
                 openssh_add_options(w, p, self, NULL, &mux);
                 openssh_add_host_id(w, p, mux.host_id);
@@ -42,7 +50,194 @@ struct error *programs_add_connection(struct words *w, const struct profile *p, 
         return NULL;
 }
 
-struct error *programs_become(const struct words *w, bool is_told)
+/* ---- on a shared connection ------------------------------------------------------------------------------------------- */
+
+enum { CONNECTION_FAILED = 255 }; /* ssh's exit status, and whatever the command on the node ends with */
+
+static struct error *become(const struct words *w)
+{
+        execvp(w->list[0], (char *const *)(uintptr_t)w->list);
+        return error_hint(error_errno(errno, "cannot run %s", w->list[0]), "install OpenSSH's client programs: apt install openssh-client");
+}
+
+/* The program, for signals that are for it; 0: none. */
+static volatile pid_t program;
+
+static void pass_on(int signum)
+{
+        if (program > 0)
+                kill(program, signum);
+}
+
+/* From the command that ssh runs to make a connection of its own: it could not use the one that was there (openssh_add_options). */
+static volatile sig_atomic_t is_unused;
+
+static void on_unused(int signum)
+{
+        (void)signum;
+        is_unused = 1;
+}
+
+static const struct {
+        int signum;
+        void (*handler)(int signum);
+} signals[] = {
+        { SIGINT, SIG_IGN }, { SIGQUIT, SIG_IGN }, /* keys of the terminal: they reach the program, too */
+        { SIGTERM, pass_on }, { SIGHUP, pass_on }, { SIGUSR1, on_unused },
+};
+
+static void take_signals(struct sigaction before[ARRAY_LEN(signals)])
+{
+        for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+                const struct sigaction action = { .sa_handler = signals[i].handler, .sa_flags = SA_RESTART };
+
+                sigaction(signals[i].signum, &action, &before[i]);
+        }
+}
+
+static void give_signals_back(const struct sigaction before[ARRAY_LEN(signals)])
+{
+        for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+                sigaction(signals[i].signum, &before[i], NULL);
+}
+
+/* Tells when ssh makes the socket of a connection that was not there before. -1: nobody will. */
+static int watch_socket(const struct programs_way *way)
+{
+        AUTO_MEM char *directory = str_dup(str_of(way->socket));
+
+        *strrchr(directory, '/') = '\0';
+        int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+        if (fd >= 0 && inotify_add_watch(fd, directory, IN_CREATE) < 0)
+                fd_close_at(&fd);
+        return fd;
+}
+
+static bool was_made(int watch, const struct programs_way *way)
+{
+        _Alignas(struct inotify_event) char events[4 * KiB];
+        const char *name = strrchr(way->socket, '/') + 1;
+        ssize_t n;
+
+        while (watch >= 0 && (n = read(watch, events, sizeof events)) > 0)
+                for (ssize_t at = 0; at < n;) {
+                        const struct inotify_event *e = (const struct inotify_event *)(void *)(events + at);
+
+                        if (e->len > 0 && strcmp(e->name, name) == 0)
+                                return true;
+                        at += (ssize_t)(sizeof *e + e->len);
+                }
+        return false;
+}
+
+struct asked {
+        struct loop loop;
+        struct stream *node;
+        struct error *err;
+};
+
+static void on_dialled(void *ctx, struct stream *s, struct error *err)
+{
+        struct asked *a = ctx;
+
+        a->node = s;
+        a->err = err;
+        loop_stop(&a->loop);
+}
+
+/* What a new connection is refused for; NULL: it is not. */
+static struct error *ask_anew(const struct programs_way *way)
+{
+        struct asked a = { 0 };
+
+        TRY(loop_init(&a.loop, NULL));
+        struct client_dial *dial = client_dial_node(&a.loop, way->profile, way->node, way->login, on_dialled, &a);
+        (void)dial; /* it ends by itself */
+        loop_run(&a.loop);
+        stream_close(a.node);
+        loop_run(&a.loop);
+        loop_release(&a.loop);
+        return a.err == NULL ? NULL : person_explain(way->profile, way->node, a.err);
+}
+
+static struct error *explain_end(const struct programs_way *way)
+{
+        struct error *err = ask_anew(way);
+
+        if (err != NULL)
+                return error_wrap(err, "the connection to %s has ended", way->node);
+        return error_hint(error_new(ERROR_UNAVAILABLE, "the connection to %s has ended; how far the command got is not known", way->node),
+                          "a new connection can be made: run the command again");
+}
+
+/* The descriptors of the connection are those of the process that carries its bytes; it alone is to hold them. */
+static void close_others(int watch)
+{
+        if (watch > STDERR_FILENO + 1)
+                (void)close_range(STDERR_FILENO + 1, (unsigned)watch - 1, 0);
+        (void)close_range((unsigned)(watch > STDERR_FILENO ? watch : STDERR_FILENO) + 1, ~0U, 0);
+}
+
+static struct error *await(const struct programs_way *way, int watch, bool is_copy)
+{
+        int status = 0;
+
+        while (waitpid(program, &status, 0) < 0)
+                if (errno != EINTR)
+                        return error_errno(errno, "cannot wait for ssh");
+        if (is_unused)
+                return NULL;
+        if (WIFSIGNALED(status)) {
+                signal(WTERMSIG(status), SIG_DFL);
+                raise(WTERMSIG(status));
+        }
+        int code = WIFEXITED(status) ? WEXITSTATUS(status) : CONNECTION_FAILED;
+        if (code == CONNECTION_FAILED && (way->was_there || was_made(watch, way))) {
+                if (!mux_is_alive(way->socket))
+                        return explain_end(way);
+                if (is_copy) /* sshd passes on no words of a refused subsystem */
+                        TRY(ask_anew(way));
+        }
+        exit(code);
+}
+
+/*
+ * ssh ends without a word, and with the status that a command may have as well, when the connection that it shares ends under it. So
+ * it is waited for.
+ */
+static struct error *run_on_shared(const struct words *w, const struct programs_way *way)
+{
+        struct sigaction actions[ARRAY_LEN(signals)];
+        sigset_t all, before;
+        pid_t self = getpid();
+        AUTO_FD int watch = way->was_there ? -1 : watch_socket(way);
+
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, &before);
+        pid_t pid = fork();
+        if (pid == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGTERM);
+                signal(SIGPIPE, SIG_DFL); /* ignored for our own loop */
+                if (getppid() != self)
+                        _exit(CONNECTION_FAILED);
+                sigprocmask(SIG_SETMASK, &before, NULL);
+                return become(w);
+        }
+        if (pid < 0) {
+                sigprocmask(SIG_SETMASK, &before, NULL);
+                return error_errno(errno, "cannot make a process for ssh");
+        }
+        program = pid;
+        take_signals(actions);
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        if (!way->was_there)
+                close_others(watch);
+        struct error *err = await(way, watch, strcmp(w->list[0], "ssh") != 0);
+        give_signals_back(actions);
+        return err;
+}
+
+struct error *programs_run(const struct words *w, const struct programs_way *way, bool is_told)
 {
         if (is_told) {
                 AUTO(buf) line = BUF_MAX(COMMAND_LINE_MAX);
@@ -54,7 +249,8 @@ struct error *programs_become(const struct words *w, bool is_told)
                 fprintf(stderr, "%s\n", buf_c(&line));
         }
         fflush(stdout);
+        if (way != NULL && way->socket != NULL)
+                return run_on_shared(w, way);
         signal(SIGPIPE, SIG_DFL); /* ignored for our own loop */
-        execvp(w->list[0], (char *const *)(uintptr_t)w->list);
-        return error_hint(error_errno(errno, "cannot run %s", w->list[0]), "install OpenSSH's client programs: apt install openssh-client");
+        return become(w);
 }

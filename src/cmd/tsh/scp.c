@@ -55,14 +55,6 @@ struct place {
         bool has_path;
 };
 
-static struct error *begin(struct words *w, const struct flags *given, struct profile *p, const char *program)
-{
-        TRY(person_load(given, p));
-        w->arena = p->arena;
-        words_add(w, program);
-        return NULL;
-}
-
 static void add_flags(struct words *w, const struct flags *given)
 {
         programs_add_manners(w);
@@ -89,9 +81,9 @@ static void add_place(struct words *w, const struct profile *p, const struct pla
                 words_printf(w, "%s@%s.%s", place->login, node, p->cluster);
 }
 
-static struct error *add_one_connection(struct words *w, const struct flags *given, const struct profile *p, const struct place *place)
+static bool may_share(const struct flags *given)
 {
-        return programs_add_connection(w, p, place->target.node, place->login, !flags_switch(given, "no-mux") && !flags_switch(given, "debug"));
+        return !flags_switch(given, "no-mux") && !flags_switch(given, "debug");
 }
 
 /* "login@id.cluster": ssh believes the host of this ID alone, of several as well. */
@@ -121,15 +113,62 @@ static struct error *settle_places(const struct flags *given, const struct profi
         return NULL;
 }
 
+/* Each of these returns only with an error, or when nothing has begun on the connection that was there. */
+static struct error *run_scp(const struct flags *given, const struct profile *p, const struct place *places, size_t count, bool is_between_nodes,
+                             bool is_shared)
+{
+        struct words w = { .arena = p->arena };
+        struct programs_way way = { 0 };
+        const char *self = NULL;
+
+        words_add(&w, "scp");
+        for (size_t i = 0; i < count && !is_between_nodes; i++)
+                if (places[i].has_path)
+                        TRY(programs_add_connection(&w, p, places[i].target.node, places[i].login, is_shared, &way));
+        TRY(openssh_self(p->arena, &self));
+        if (is_between_nodes)
+                openssh_add_options(&w, p, self, NULL, NULL);
+        add_flags(&w, given);
+        words_add(&w, "-3"); /* between two nodes: through here, for the nodes do not know each other */
+        words_add(&w, "--");
+        for (size_t i = 0; i < count; i++) {
+                if (!places[i].has_path)
+                        words_add(&w, flags_argument(given, i));
+                else if (!is_between_nodes)
+                        add_place(&w, p, &places[i], places[i].target.node);
+                else
+                        TRY(add_located_place(&w, p, &places[i]));
+        }
+        return programs_run(&w, &way, flags_switch(given, "debug"));
+}
+
+static struct error *run_sftp(const struct flags *given, const struct profile *p, const struct place *place, bool is_shared)
+{
+        struct words w = { .arena = p->arena };
+        struct programs_way way = { 0 };
+        const char *batch = flags_text(given, "batch");
+
+        words_add(&w, "sftp");
+        TRY(programs_add_connection(&w, p, place->target.node, place->login, is_shared, &way));
+        add_flags(&w, given);
+        if (batch != NULL) {
+                words_add(&w, "-b");
+                words_add(&w, batch);
+        }
+        words_add(&w, "--");
+        add_place(&w, p, place, place->target.node);
+        return programs_run(&w, &way, flags_switch(given, "debug"));
+}
+
+/* ---- the commands --------------------------------------------------------------------------------------------------------- */
+
 struct error *scp_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
-        struct words w = { 0 };
         size_t count = 0, remote = 0;
-        const char *self = NULL;
 
         (void)ctx;
-        TRY(begin(&w, given, &p, "scp"));
+        TRY(person_load(given, &p));
         while (flags_argument(given, count) != NULL)
                 count++;
         AUTO_MEM struct place *places = mem_array(count, sizeof *places);
@@ -137,45 +176,22 @@ struct error *scp_run(void *ctx, const struct flags *given)
         if (remote == 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "neither source nor destination is on a node"),
                                   "write [login@]node:path for one of them");
-        for (size_t i = 0; i < count && remote == 1; i++)
-                if (places[i].has_path)
-                        TRY(add_one_connection(&w, given, &p, &places[i]));
-        TRY(openssh_self(p.arena, &self));
-        if (remote > 1)
-                openssh_add_options(&w, &p, self, NULL, NULL);
-        add_flags(&w, given);
-        words_add(&w, "-3"); /* between two nodes: through here, for the nodes do not know each other */
-        words_add(&w, "--");
-        for (size_t i = 0; i < count; i++) {
-                if (!places[i].has_path)
-                        words_add(&w, flags_argument(given, i));
-                else if (remote == 1)
-                        add_place(&w, &p, &places[i], places[i].target.node);
-                else
-                        TRY(add_located_place(&w, &p, &places[i]));
-        }
-        return programs_become(&w, flags_switch(given, "debug"));
+        if (remote == 1 && may_share(given))
+                TRY(run_scp(given, &p, places, count, false, true));
+        return run_scp(given, &p, places, count, remote > 1, false);
 }
 
 struct error *sftp_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
-        struct words w = { 0 };
         struct place place = { 0 };
         struct str where = str_of(flags_argument(given, 0));
-        const char *batch = flags_text(given, "batch");
 
         (void)ctx;
-        TRY(begin(&w, given, &p, "sftp"));
+        TRY(person_load(given, &p));
         place.has_path = target_split_path(where, &where, &place.path);
         TRY(settle_place(given, &p, where, &place));
-        TRY(add_one_connection(&w, given, &p, &place));
-        add_flags(&w, given);
-        if (batch != NULL) {
-                words_add(&w, "-b");
-                words_add(&w, batch);
-        }
-        words_add(&w, "--");
-        add_place(&w, &p, &place, place.target.node);
-        return programs_become(&w, flags_switch(given, "debug"));
+        if (may_share(given))
+                TRY(run_sftp(given, &p, &place, true));
+        return run_sftp(given, &p, &place, false);
 }

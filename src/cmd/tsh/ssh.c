@@ -80,11 +80,29 @@ static bool may_share(const struct flags *given)
         return true;
 }
 
+/* Returns only with an error, or when nothing has begun on the connection that was there. */
+static struct error *run(const struct flags *given, const struct profile *p, const struct target *target, const char *login, bool is_shared)
+{
+        struct words w = { .arena = p->arena };
+        struct programs_way way = { 0 };
+
+        words_add(&w, "ssh");
+        TRY(programs_add_connection(&w, p, target->node, login, is_shared, &way));
+        add_flags(&w, given);
+        programs_add_manners(&w);
+        words_add(&w, "-l");
+        words_add(&w, login);
+        words_add(&w, "--"); /* from here on ssh looks for no options, neither before the host nor behind */
+        words_printf(&w, "%s.%s", target->node, p->cluster);
+        for (size_t i = 1; flags_argument(given, i) != NULL; i++)
+                words_add(&w, flags_argument(given, i));
+        return programs_run(&w, &way, flags_switch(given, "debug"));
+}
+
 struct error *ssh_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
         struct target target;
-        struct words w = { 0 };
         const char *login = NULL;
 
         (void)ctx;
@@ -93,17 +111,7 @@ struct error *ssh_run(void *ctx, const struct flags *given)
         TRY(person_check_target(&p, &target));
         TRY(person_login(given, &p, &target, &login));
         TRY(person_settle_node(&p, &target));
-
-        w.arena = p.arena;
-        words_add(&w, "ssh");
-        TRY(programs_add_connection(&w, &p, target.node, login, may_share(given)));
-        add_flags(&w, given);
-        programs_add_manners(&w);
-        words_add(&w, "-l");
-        words_add(&w, login);
-        words_add(&w, "--"); /* from here on ssh looks for no options, neither before the host nor behind */
-        words_printf(&w, "%s.%s", target.node, p.cluster);
-        for (size_t i = 1; flags_argument(given, i) != NULL; i++)
-                words_add(&w, flags_argument(given, i));
-        return programs_become(&w, flags_switch(given, "debug"));
+        if (may_share(given))
+                TRY(run(given, &p, &target, login, true));
+        return run(given, &p, &target, login, false);
 }

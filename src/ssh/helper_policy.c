@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ssh/helper_policy.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+const char *helper_kind(const char *kind)
+{
+        static const char *const kinds[] = { "shell", "exec", "sftp", "scp" };
+
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+                if (strcmp(kind, kinds[i]) == 0)
+                        return kinds[i];
+        return NULL;
+}
+
+static bool may_copy_files(const Cteleport__V1__SSHConfig *config, const Cteleport__V1__AttendDecision *d)
+{
+        return (d->decides_sessions || d->permit_file_copy) && !(config->has_ssh_file_copy && !config->ssh_file_copy);
+}
+
+const char *helper_objection(const Cteleport__V1__SSHConfig *config, const Cteleport__Session__V1__Start *start, const char *kind,
+                             const Cteleport__V1__AttendDecision *d)
+{
+        if (!d->is_allowed)
+                return d->reason;
+        if (kind == NULL)
+                return "the session is of a kind that nobody knows";
+        if (start->has_pty && !d->permit_pty)
+                return "your roles give you no terminal on this node";
+        if ((strcmp(kind, "sftp") == 0 || strcmp(kind, "scp") == 0) && !may_copy_files(config, d))
+                return "copying files is not allowed: ssh_file_copy of your roles, or of this node, forbids it";
+        return NULL;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session that wants to begin: whom it waits for, and what it is refused for. */
+#include "ssh/helpers_testing.h"
+
+/* ---- the beginning -------------------------------------------------------------------------------------------------------- */
+
+static void lets_nothing_run_before_the_cluster_knows(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        s->connection.decision = &d;
+        say_start(s, "exec", false);
+        assert_string_equal(told(s), "");
+        check_passes(s);
+        assert_string_equal(told(s), "start exec 'a command';");
+        assert_string_equal(heard(s), "");
+        acknowledge_all(s, 0);
+        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122;");
+        say_exit(s, 3);
+        assert_string_equal(told(s), "start exec 'a command';exit 3  out 0 in 0 '';");
+}
+
+static void waits_for_the_word_of_sshd(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        say_start(s, "exec", false);
+        check_passes(s);
+        turns(s, 100);
+        assert_string_equal(told(s), "");
+        s->connection.decision = &d;
+        turns(s, 20);
+        assert_string_equal(told(s), "start exec 'a command';");
+}
+
+static void refuses_when_the_word_does_not_come(void **state)
+{
+        struct ssh_service *s = *state;
+
+        say_start(s, "exec", false);
+        check_passes(s);
+        for (int i = 0; i < 600; i++)
+                turn(s, 10);
+        assert_string_equal(told(s), "");
+        assert_true(str_ends_with(str_of(heard(s)), STR("closed")));
+}
+
+static void refuses_what_policy_forbids(void **state)
+{
+        static const struct {
+                const char *name, *kind;
+                bool has_pty, pty, copy, node_forbids, ok;
+        } cases[] = {
+                { "a terminal", "shell", true, true, false, false, true },
+                { "a terminal that is not permitted", "shell", true, false, true, false, false },
+                { "a command without one", "exec", false, false, false, false, true },
+                { "sftp", "sftp", false, false, true, false, true },
+                { "sftp that roles forbid", "sftp", false, true, false, false, false },
+                { "scp that roles forbid", "scp", false, true, false, false, false },
+                { "sftp that the node forbids", "sftp", false, true, true, true, false },
+                { "something unknown", "tunnel", false, true, true, false, false },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                struct ssh_service *s = *state;
+                decision_message d = a_decision();
+
+                d.permit_pty = cases[i].pty;
+                d.permit_file_copy = cases[i].copy;
+                s->config.has_ssh_file_copy = cases[i].node_forbids;
+                s->connection.decision = &d;
+                say_start(s, cases[i].kind, cases[i].has_pty);
+                check_passes(s);
+                if (str_starts_with(str_of(told(s)), STR("start")) != cases[i].ok)
+                        fail_msg("%s: %s", cases[i].name, told(s));
+                if (!cases[i].ok)
+                        assert_true(str_starts_with(str_of(told(s)), STR("rejected")) && str_starts_with(str_of(heard(s)), STR("refusal")));
+                tear_down(state);
+                set_up(state);
+        }
+}
+
+static void ends_what_the_cluster_did_not_write_down(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        s->connection.decision = &d;
+        say_start(s, "shell", true);
+        check_passes(s);
+        acknowledge_all(s, ERROR_CANCELLED);
+        assert_string_equal(heard(s), "refusal: the connection is over;closed");
+        assert_string_equal(told(s), "start shell '' recorded;exit 255  out 0 in 0 'the connection is over';");
+}
+
+/* ---- each session is decided anew --------------------------------------------------------------------------------------- */
+
+/* The answer to the start that was told last. */
+static void decide_session(struct ssh_service *s, bool is_allowed, const char *record, const char *reason)
+{
+        decision_message d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+
+        d.session_id = s->session_id;
+        d.is_allowed = is_allowed;
+        d.record = (char *)(uintptr_t)record;
+        d.reason = (char *)(uintptr_t)reason;
+        assert_true(helper_decided(s->connection.last, &d));
+}
+
+static void begins_what_the_cluster_allows_now(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        d.decides_sessions = true;
+        d.permit_file_copy = false; /* at the login; since then a role allows it */
+        s->connection.decision = &d;
+        say_start(s, "sftp", false);
+        check_passes(s);
+        assert_string_equal(told(s), "start sftp 'a command';");
+        decide_session(s, true, "best_effort", "");
+        assert_string_equal(heard(s), "");
+        acknowledge_all(s, 0);
+        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122;");
+}
+
+static void begins_nothing_that_is_refused_now(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        d.decides_sessions = true;
+        s->connection.decision = &d;
+        say_start(s, "shell", true);
+        check_passes(s);
+        decide_session(s, false, "", "alice is locked: out for today");
+        assert_string_equal(heard(s), "refusal: alice is locked: out for today;closed");
+        acknowledge_all(s, 0);
+        assert_string_equal(told(s), "start shell '' recorded;"); /* no end of what never began */
+        assert_int_equal(s->connection.helpers, 0);
+}
+
+static void begins_nothing_when_the_answer_was_lost(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        d.decides_sessions = true;
+        s->connection.decision = &d;
+        say_start(s, "exec", false);
+        check_passes(s);
+        acknowledge_all(s, 0);
+        assert_true(str_starts_with(str_of(heard(s)), STR("refusal: the cluster's answer")));
+}
+
+static void takes_the_options_of_now(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        d.decides_sessions = true;
+        s->connection.decision = &d;
+        say_start(s, "shell", true);
+        check_passes(s);
+        decide_session(s, true, "strict", "");
+        acknowledge_all(s, 0);
+        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122 recorded;");
+        buf_clear(&s->heard);
+        limit_files(0);
+        say_output(s, STR("shown"));
+        await_words(s);
+        limit_files(RLIM_INFINITY);
+        assert_true(str_starts_with(str_of(heard(s)), STR("end: recording stopped")));
+}
+
+static void begins_nothing_on_a_connection_that_ends(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+
+        s->connection.decision = &d;
+        s->connection.why_ending = "alice is locked";
+        say_start(s, "exec", false);
+        check_passes(s);
+        assert_string_equal(told(s), "");
+        assert_string_equal(heard(s), "refusal: alice is locked;closed");
+}
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+                T(lets_nothing_run_before_the_cluster_knows),
+                T(waits_for_the_word_of_sshd),
+                T(refuses_when_the_word_does_not_come),
+                T(refuses_what_policy_forbids),
+                T(ends_what_the_cluster_did_not_write_down),
+                T(begins_what_the_cluster_allows_now),
+                T(begins_nothing_that_is_refused_now),
+                T(begins_nothing_when_the_answer_was_lost),
+                T(takes_the_options_of_now),
+                T(begins_nothing_on_a_connection_that_ends),
+#undef T
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
