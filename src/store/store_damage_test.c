@@ -425,6 +425,19 @@ static void gives_the_disk_back_what_expired_items_took(void **state)
         assert_opens(f, ITEMS);
 }
 
+/* A file of its own would be mapped: a full disk ends a process that writes there. */
+static void keeps_the_index_of_its_log_in_memory(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *index = mem_printf("%s-shm", f->db);
+        struct store_bench b;
+
+        assert_null(store_bench_open(&b, (struct store_options){ .path = f->dir }));
+        assert_null(store_bench_put(&b, "/other", STR("x"), never, NULL));
+        assert_int_not_equal(access(index, F_OK), 0);
+        store_bench_close(&b);
+}
+
 /* What older releases wrote: no page ever went back. */
 static void packs_a_database_of_an_older_release(void **state)
 {
@@ -469,6 +482,7 @@ int main(void)
                 ROW(refuses_a_type_of_store_it_does_not_know),
                 ROW(gives_the_disk_back_what_expired_items_took),
                 ROW(packs_a_database_of_an_older_release),
+                ROW(keeps_the_index_of_its_log_in_memory),
         };
 #undef ROW
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,15 +208,15 @@ static void configure(sqlite3 *db)
 }
 
 /*
- * Order matters: the kind of vacuum is written with the first page, which WAL does; an exclusive lock taken before WAL keeps the
- * log's index in our memory, not in a file.
+ * Order matters: an exclusive lock that is taken before anything reads the database keeps the log's index in our memory, not in a
+ * file; the kind of vacuum is written with the first page, which WAL does.
  */
 static struct error *set_pragmas(struct sqlite_store *s)
 {
         AUTO_MEM char *sizes = mem_printf("PRAGMA cache_size = %d; PRAGMA journal_size_limit = %d", -LIMIT_STORE_CACHE / KiB,
                                           LIMIT_STORE_LOG);
 
-        TRY(execute(s, "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
+        TRY(execute(s, "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
                        "PRAGMA synchronous = FULL; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;"
                        "PRAGMA cell_size_check = ON"));
         return execute(s, sizes);
