@@ -105,6 +105,11 @@ void audit_write(struct audit_log *log, struct audit_record *r, void (*done)(voi
 /* The same for a line that audit_record_text() gave earlier, which audit_is_line() tells from what is none; copied. */
 bool audit_is_line(struct str line);
 void audit_append_text(struct audit_log *log, struct str line, void (*done)(void *ctx, struct error *err), void *ctx);
+/*
+ * Bytes of lines that are not on the disk yet. Never more than LIMIT_AUDIT_WAITING: a line beyond is not taken, done hears of
+ * RESOURCE_EXHAUSTED, and where nobody waits for it, it is counted, and the count logged. Who can wait looks here first.
+ */
+size_t audit_log_waiting(const struct audit_log *log);
 /* Finishes what was asked. */
 void audit_log_close(struct audit_log *log, void (*closed)(void *ctx), void *ctx);
 

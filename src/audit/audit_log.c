@@ -40,6 +40,9 @@ struct audit_log {
         off_t size; /* all before it is durable */
 
         struct entry *waiting, **waiting_end;
+        size_t waiting_bytes;       /* of lines, those of the batch included */
+        struct entry *beyond;       /* not taken, to be told; without their lines */
+        uint64_t lost;              /* not taken, and nobody waits for them */
         struct entry *batch;
         struct buf text;      /* the batch's lines */
         struct error *err;    /* the batch was not written */
@@ -332,6 +335,31 @@ static NO_RETURN void die(const struct error *err)
         _exit(EXIT_FAILURE);
 }
 
+static struct error *too_many(void)
+{
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log cannot be written as fast as it should be: %d MiB are waiting",
+                                    LIMIT_AUDIT_WAITING / MiB),
+                          "try again; is the disk of the Auth Service slow?");
+}
+
+static void tell_beyond(struct audit_log *log)
+{
+        struct entry *e = log->beyond;
+
+        log->beyond = NULL;
+        while (e != NULL) {
+                struct entry *next = e->next;
+
+                e->done(e->ctx, too_many());
+                free(e);
+                e = next;
+        }
+        if (log->lost == 0 || log->waiting_bytes > LIMIT_AUDIT_WAITING / 2)
+                return;
+        log_warn("Events were left out of the audit log: it could not be written as fast", LOG_INT("count", (int64_t)log->lost));
+        log->lost = 0;
+}
+
 static void on_written(void *ctx)
 {
         struct audit_log *log = ctx;
@@ -344,13 +372,14 @@ static void on_written(void *ctx)
                 log->batch = e->next;
                 if (e->done != NULL)
                         e->done(e->ctx, log->err == NULL ? NULL : error_copy(log->err));
+                log->waiting_bytes -= e->len;
                 free(e);
         }
         error_free(log->err);
         log->err = NULL;
         buf_release(&log->text); /* a flood does not stay in memory */
         log->is_busy = false;
-        if (log->waiting != NULL || log->is_closing)
+        if (log->waiting != NULL || log->beyond != NULL || log->lost > 0 || log->is_closing)
                 advance_soon(log);
 }
 
@@ -390,6 +419,7 @@ static void advance(void *ctx)
         struct audit_log *log = ctx;
 
         log->is_advancing = false;
+        tell_beyond(log);
         fill_batch(log);
         if (log->batch != NULL) {
                 log->is_busy = true;
@@ -409,14 +439,37 @@ bool audit_is_line(struct str line)
         return line.len > 1 && line.len <= LIMIT_AUDIT_RECORD && line.ptr[0] == '{' && str_find_char(line, '\n') == line.len - 1;
 }
 
+static void refuse_line(struct audit_log *log, void (*done)(void *ctx, struct error *err), void *ctx)
+{
+        if (done == NULL) {
+                log->lost++;
+        } else {
+                struct entry *e = NEW(struct entry);
+
+                *e = (struct entry){ .next = log->beyond, .done = done, .ctx = ctx };
+                log->beyond = e;
+        }
+        advance_soon(log);
+}
+
+size_t audit_log_waiting(const struct audit_log *log)
+{
+        return log->waiting_bytes;
+}
+
 void audit_append_text(struct audit_log *log, struct str line, void (*done)(void *ctx, struct error *err), void *ctx)
 {
         if (!audit_is_line(line))
                 bug("%zu bytes are not a line of the audit log", line.len);
+        if (log->waiting_bytes + line.len > LIMIT_AUDIT_WAITING) {
+                refuse_line(log, done, ctx);
+                return;
+        }
         struct entry *e = mem_alloc(sizeof *e + line.len);
         e->done = done;
         e->ctx = ctx;
         e->len = line.len;
+        log->waiting_bytes += line.len;
         memcpy(e->line, line.ptr, line.len);
         *log->waiting_end = e;
         log->waiting_end = &e->next;

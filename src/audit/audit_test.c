@@ -462,6 +462,47 @@ static void refuses_when_the_disk_is_full_and_goes_on_afterwards(void **state)
         assert_nodes(f, "a c");
 }
 
+struct taken {
+        size_t written, refused;
+};
+
+static void on_taken(void *ctx, struct error *err)
+{
+        struct taken *t = ctx;
+
+        if (err == NULL)
+                t->written++;
+        else
+                t->refused++;
+        if (err != NULL)
+                assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
+        error_free(err);
+}
+
+static void holds_no_more_in_memory_than_its_limit(void **state)
+{
+        enum { FITS = LIMIT_AUDIT_WAITING / LIMIT_AUDIT_RECORD, MORE = 50 };
+        struct fixture *f = *state;
+        struct taken t = { 0 };
+        AUTO_MEM char *line = mem_alloc(LIMIT_AUDIT_RECORD);
+
+        memset(line, 'x', LIMIT_AUDIT_RECORD);
+        line[0] = '{';
+        line[LIMIT_AUDIT_RECORD - 1] = '\n';
+        for (size_t i = 0; i < FITS + MORE; i++)
+                audit_append_text(f->log, str_of_bytes(line, LIMIT_AUDIT_RECORD), on_taken, &t);
+        audit_append_text(f->log, str_of_bytes(line, LIMIT_AUDIT_RECORD), NULL, NULL); /* nobody is told */
+        assert_int_equal(audit_log_waiting(f->log), LIMIT_AUDIT_WAITING);
+        while (t.written + t.refused < FITS + MORE)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        assert_int_equal(t.refused, MORE);
+        assert_int_equal(audit_log_waiting(f->log), 0);
+        audit_append_text(f->log, str_of_bytes(line, LIMIT_AUDIT_RECORD), on_taken, &t);
+        while (t.written < FITS + 1)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        assert_int_equal(t.refused, MORE);
+}
+
 static void takes_back_a_line_that_could_not_be_synced_for_lack_of_space(void **state)
 {
         struct fixture *f = *state;
@@ -518,6 +559,7 @@ int main(void)
                 ROW(tells_which_events_are_in_the_file),
                 ROW(refuses_when_the_disk_is_full_and_goes_on_afterwards),
                 ROW(takes_back_a_line_that_could_not_be_synced_for_lack_of_space),
+                ROW(holds_no_more_in_memory_than_its_limit),
         };
 #undef ROW
         return cmocka_run_group_tests(tests, NULL, NULL);

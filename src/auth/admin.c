@@ -539,7 +539,7 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         audit_str(&record, "user", buf_str(&q->who));
         audit_str(&record, "host_id", str_of(host_id));
         audit_str(&record, "node_name", doomed->host_name);
-        outbox_add(q->auth->outbox, t, &record);
+        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
         store_txn_commit(t, on_node_deleted, q);
 }
 

@@ -91,7 +91,7 @@ static void audit(struct admin_request *q, struct store_txn *t)
         audit_str(&record, "name", m->user);
         audit_str(&record, "ttl", buf_str(&ttl));
         audit_bool(&record, "is_reset", m->is_reset);
-        outbox_add(q->auth->outbox, t, &record);
+        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
 }
 
 /* elder: the user's invite up to now, which ends. */

@@ -107,7 +107,7 @@ static void audit_token(struct admin_request *q, struct store_txn *t, const stru
                 timestamp_put(&expires, token->metadata->expires->seconds, 0);
                 audit_str(&record, "expires", buf_str(&expires));
         }
-        outbox_add(q->auth->outbox, t, &record);
+        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
 }
 
 static void on_put(void *ctx, uint64_t revision, struct error *err)

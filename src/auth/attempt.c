@@ -714,6 +714,13 @@ static void decide(struct attempt *at)
                 fail(at, "lock", err);
                 return;
         }
+        err = audit_check_room(at->auth, ROOM_FOR_NEW);
+        if (err == NULL)
+                err = audit_account_check(at->auth, ACCOUNT_JOIN, at->binding);
+        if (err != NULL) {
+                fail(at, "disk", err);
+                return;
+        }
         if (!at->is_legacy) {
                 /* An ID of our own making is nobody's; the transaction requires it once more. */
                 find_name(at);

@@ -115,7 +115,7 @@ void attempt_report_refusal(struct attempt *at, const char *check, const struct 
         char source[SOURCE_TEXT_MAX];
 
         source_of(str_of(at->peer), source);
-        if (at->auth->refusal_log == NULL || !refusal_log_may_tell(at->auth->refusal_log, str_of(source)))
+        if (!audit_may_tell(at->auth, at->auth->refusal_log, str_of(source)))
                 return;
         auth_audit_begin(at->auth, &record, &audit_instance_join_failed);
         put_common(at, &record);
@@ -198,7 +198,7 @@ void attempt_write_records(struct attempt *at, struct store_txn *t)
         put_common(at, &record);
         audit_int(&record, "rule", at->rule + 1);
         audit_str(&record, "serial", str_of(at->certs->serial));
-        outbox_add(at->auth->outbox, t, &record);
+        audit_account_add(at->auth, ACCOUNT_JOIN, at->binding, t, &record);
 }
 
 struct error *attempt_keep_certs(struct attempt *at, const Cteleport__Internal__V1__HostCerts *certs)

@@ -552,6 +552,7 @@ static void on_store_closed(void *ctx)
         event_budget_release(&a->user_events);
         event_budget_release(&a->host_events);
         event_budget_release(&a->host_recordings);
+        audit_accounts_release(a->accounts);
         loop_stop(&a->loop);
 }
 
@@ -624,6 +625,7 @@ static struct error *start(struct auth *a)
         a->user_events = (struct event_budget){ .bytes_per_day = (int64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB, .what = "audit events" };
         a->host_events = (struct event_budget){ .bytes_per_day = (int64_t)LIMIT_EVENTS_HOST_DAY_MIB * MiB, .what = "audit events" };
         a->host_recordings = (struct event_budget){ .bytes_per_day = (int64_t)LIMIT_RECORDINGS_HOST_DAY_MIB * MiB, .what = "recordings" };
+        audit_accounts_init(a->accounts);
         a->passwords = passwords_new(&a->loop, password_cost_usual);
         a->outbox = outbox_open(&a->loop, a->store, a->audit, on_outbox, a);
         return NULL;

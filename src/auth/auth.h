@@ -11,6 +11,7 @@
 #include "api/service.h"
 #include "audit/audit.h"
 #include "auth/outbox.h"
+#include "auth/audit_account.h"
 #include "auth/event_budget.h"
 #include "base/map.h"
 #include "base/shares.h"
@@ -82,6 +83,12 @@ struct auth {
         struct refusal_log *session_refusals; /* of dials and logins at nodes; by user, or by host where that tells */
         struct refusal_log *recording_refusals; /* recordings that are none; by host */
         struct event_budget user_events, host_events, host_recordings; /* bytes a day */
+        struct event_budget accounts[ACCOUNT_COUNT]; /* the same, of what else is audited */
+        struct audit_disk {
+                bool was_looked_at;
+                struct instant at;
+                uint64_t free, least; /* bytes, then: what is free, and what is to stay so */
+        } disk; /* audit_account.c's */
         struct guard guard;            /* against guessing passwords */
         struct passwords *passwords;   /* the work of checking them */
         struct sessions *sessions;     /* connections to nodes that are going on */

@@ -145,7 +145,7 @@ static void audit_issue(struct renewal *r, struct store_txn *t)
         audit_str(&record, "role", r->role);
         audit_str(&record, "serial", str_of(r->certs->serial));
         audit_str(&record, "addr.remote", str_of(r->peer));
-        outbox_add(r->auth->outbox, t, &record);
+        audit_account_add(r->auth, ACCOUNT_RENEWAL, r->host_id, t, &record);
 }
 
 /* The records live as long as the newest Instance certificate; a deletion meanwhile must win, and whoever took the name. */
@@ -269,6 +269,7 @@ static struct error *check(struct renewal *r, const Cteleport__State__V1__Host *
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "this host did not join with role '%s'", shown),
                                   "add the role to spec.roles of the join token and let the host join again");
         }
+        TRY(audit_account_check(r->auth, ACCOUNT_RENEWAL, r->host_id));
         TRY(take_names(r, q->additional_principals, q->n_additional_principals, "additional principal"));
         TRY(take_names(r, q->dns_names, q->n_dns_names, "DNS name"));
         TRY(public_key_check_der(tls, &r->tls_public_key));

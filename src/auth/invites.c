@@ -249,7 +249,7 @@ static void audit(struct visit *v, struct store_txn *t, const struct audit_kind 
         auth_audit_begin(v->auth, &record, kind);
         audit_str(&record, "user", user_of(v));
         audit_str(&record, "addr.remote", str_of(v->peer));
-        outbox_add(v->auth->outbox, t, &record);
+        audit_account_add(v->auth, ACCOUNT_LOGIN, user_of(v), t, &record);
 }
 
 /* The password is there and the invite is gone, or neither. */

@@ -76,7 +76,7 @@ static void report_refusal(struct login *l, const struct error *err)
 {
         struct audit_record record = { 0 };
 
-        if (l->auth->login_refusals == NULL || !refusal_log_may_tell(l->auth->login_refusals, str_of(l->source)))
+        if (!audit_may_tell(l->auth, l->auth->login_refusals, str_of(l->source)))
                 return;
         auth_audit_begin(l->auth, &record, &audit_user_login_failed);
         put_common(l, &record);
@@ -172,7 +172,7 @@ static void audit_login(struct login *l, struct store_txn *t)
 
         auth_audit_begin(l->auth, &login, &audit_user_login);
         put_common(l, &login);
-        outbox_add(l->auth->outbox, t, &login);
+        audit_account_add(l->auth, ACCOUNT_LOGIN, l->user, t, &login);
 
         walltime_put_rfc3339(&expires, walltime_of_unix(l->certs->not_after));
         auth_audit_begin(l->auth, &cert, &audit_cert_create);
@@ -187,7 +187,7 @@ static void audit_login(struct login *l, struct store_txn *t)
         audit_str(&cert, "serial", str_of(l->certs->tls_serial));
         audit_str(&cert, "ssh_serial", str_of(l->certs->ssh_serial));
         audit_str(&cert, "addr.remote", str_of(l->peer));
-        outbox_add(l->auth->outbox, t, &cert);
+        audit_account_add(l->auth, ACCOUNT_LOGIN, l->user, t, &cert);
 }
 
 /* What makes it true, and the code used: all of it or nothing. */
@@ -280,6 +280,8 @@ static void certify(struct login *l)
         if (err == NULL && l->role_count == 0)
                 err = error_hint(error_new(ERROR_PERMISSION_DENIED, "the user has no roles"),
                                  "an administrator can give one: tctl users update %.*s --set-roles=access", STR_ARG(l->user));
+        if (err == NULL)
+                err = audit_account_check(l->auth, ACCOUNT_LOGIN, l->user);
         if (err != NULL) {
                 guard_undecided(&l->auth->guard, &l->attempt, loop_now(&l->auth->loop));
                 refuse(l, err);

@@ -36,6 +36,7 @@ struct outbox {
         bool is_stuck;     /* events that events.log did not take are left in the store */
         bool is_retrying;  /* a replay for their sake, without a failure so far */
         bool is_replaying; /* walking through the store */
+        char *paused;      /* … and waiting behind this key until the log has written what waits; owned */
         bool has_read_log;
         struct map in_log; /* uids of the log's tail, during the first replay */
 
@@ -51,6 +52,25 @@ struct outbox {
 
 static void sweep(struct outbox *o);
 static void check_progress(struct outbox *o);
+static void ask_leftovers(struct outbox *o, struct str after);
+
+/* What the log has not written lies in memory: half of what it takes is for those who begin something now. */
+static bool is_log_busy(const struct outbox *o)
+{
+        return audit_log_waiting(o->log) > LIMIT_AUDIT_WAITING / 2;
+}
+
+static void go_on_replaying(struct outbox *o)
+{
+        if (o->paused == NULL || (o->appending > 0 && is_log_busy(o)))
+                return;
+        AUTO_MEM char *after = o->paused;
+        o->paused = NULL;
+        if (o->is_closing)
+                o->is_replaying = false; /* the next start finds the rest */
+        else
+                ask_leftovers(o, str_of(after));
+}
 
 /* ---- from the store to events.log ------------------------------------------------------------------- */
 
@@ -99,6 +119,7 @@ static void on_appended(void *ctx, struct error *err)
                 keep_trying(o, err);
         }
         error_free(err);
+        go_on_replaying(o);
         check_progress(o);
 }
 
@@ -133,8 +154,6 @@ static void on_change(void *ctx, const struct store_item *item, bool deleted)
 
 /* ---- replay: at the start, and when events.log had been unwritable ------------------------------------ */
 
-static void ask_leftovers(struct outbox *o, struct str after);
-
 /* Only a crash between log and sweep makes the log worth reading. */
 static struct error *read_log_once(struct outbox *o, const struct store_page *page)
 {
@@ -154,8 +173,11 @@ static void on_leftovers(void *ctx, const struct store_page *page, struct error 
         if (err == NULL) {
                 for (size_t i = 0; i < page->count; i++)
                         take_event(o, &page->items[i]);
-                if (!page->is_last && !o->is_closing)
-                        ask_leftovers(o, page->items[page->count - 1].key);
+                if (!page->is_last && !o->is_closing) {
+                        o->paused = str_dup(page->items[page->count - 1].key);
+                        o->is_replaying = true;
+                        go_on_replaying(o);
+                }
         } else {
                 keep_trying(o, err);
         }
@@ -228,6 +250,7 @@ static void finish_closing(struct outbox *o)
         void (*closed)(void *ctx) = o->closed;
         void *closed_ctx = o->closed_ctx;
 
+        free(o->paused);
         timer_free(o->sweep_timer);
         timer_free(o->retry_timer);
         map_release(&o->known);
@@ -294,7 +317,11 @@ void outbox_add(struct outbox *o, struct store_txn *t, struct audit_record *r)
 {
         AUTO_MEM char *key = mem_printf(PREFIX "%s", r->uid);
 
-        if (o->is_stuck || o->appending >= LIMIT_OUTBOX_WAITING)
+        if (!o->is_stuck && is_log_busy(o))
+                store_txn_fail(t, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log is not written as fast as it should be, and "
+                                                                                 "nothing is done that is not audited"),
+                                             "try again; is the disk of the Auth Service slow?"));
+        else if (o->is_stuck || o->appending >= LIMIT_OUTBOX_WAITING)
                 store_txn_fail(t, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log cannot be written now, and "
                                                                                  "nothing is done that is not audited"),
                                              "free some space on the disk of the auth service's data directory"));

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -227,6 +228,49 @@ static void many_left_events_are_all_found(void **state)
         assert_int_equal(count_in_log(f, "web"), LIMIT_STORE_RANGE + 5);
 }
 
+/* More than the log takes into memory: pages wait until it has written. */
+static void reads_no_more_left_events_than_the_log_takes(void **state)
+{
+        enum { COUNT = LIMIT_AUDIT_WAITING / LIMIT_AUDIT_RECORD + 300 };
+        struct fixture *f = *state;
+        AUTO_MEM char *path = mem_printf("%s/events.log", f->dir);
+        AUTO_MEM char *line = mem_alloc(LIMIT_AUDIT_RECORD);
+        struct stat st;
+
+        memset(line, 'x', LIMIT_AUDIT_RECORD);
+        line[0] = '{';
+        line[LIMIT_AUDIT_RECORD - 1] = '\n';
+        for (int i = 0; i < COUNT; i++) {
+                AUTO_MEM char *key = mem_printf("/audit/outbox/%08d-0000-4000-8000-000000000000", i);
+
+                assert_null(store_bench_put(&f->b, key, str_of_bytes(line, LIMIT_AUDIT_RECORD), never, NULL));
+        }
+        open_outbox(f);
+        assert_null(f->ready_err);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_size, (off_t)COUNT * LIMIT_AUDIT_RECORD);
+}
+
+static void nothing_is_begun_while_the_log_is_behind(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *line = mem_alloc(LIMIT_AUDIT_RECORD);
+
+        open_outbox(f);
+        memset(line, 'x', LIMIT_AUDIT_RECORD);
+        line[0] = '{';
+        line[LIMIT_AUDIT_RECORD - 1] = '\n';
+        while (audit_log_waiting(f->log) <= LIMIT_AUDIT_WAITING / 2)
+                audit_append_text(f->log, str_of_bytes(line, LIMIT_AUDIT_RECORD), NULL, NULL);
+        struct error *err = commit_audited(f, "web-1", 0);
+        assert_non_null(err);
+        assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
+        error_free(err);
+        while (audit_log_waiting(f->log) > 0)
+                uv_run(&f->b.loop.uv, UV_RUN_ONCE);
+        assert_null(commit_audited(f, "web-2", 0));
+}
+
 static void limit_file_size(rlim_t size)
 {
         struct rlimit limit;
@@ -285,6 +329,8 @@ int main(void)
                 ROW(what_a_crash_left_reaches_the_log_once),
                 ROW(finds_events_in_files_that_were_rotated_away),
                 ROW(many_left_events_are_all_found),
+                ROW(reads_no_more_left_events_than_the_log_takes),
+                ROW(nothing_is_begun_while_the_log_is_behind),
                 ROW(nothing_happens_unaudited_while_the_log_is_full),
                 ROW(says_at_the_start_when_the_log_cannot_be_written),
         };

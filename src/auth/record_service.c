@@ -168,7 +168,7 @@ static void audit_damage(struct upload *u, const struct error *err)
 {
         struct audit_record r = { 0 };
 
-        if (u->auth->recording_refusals != NULL && !refusal_log_may_tell(u->auth->recording_refusals, str_of(u->host_id)))
+        if (u->auth->recording_refusals != NULL && !audit_may_tell(u->auth, u->auth->recording_refusals, str_of(u->host_id)))
                 return;
         audit_begin_upload(u, &r, &audit_session_recording_lost);
         audit_error(&r, err);
@@ -330,6 +330,8 @@ static struct error *take_chunk(struct upload *u, const Cteleport__V1__RecordChu
                 TRY(event_budget_check(&u->auth->host_recordings, str_of(subject), now));
                 event_budget_charge(&u->auth->host_recordings, str_of(subject), m->data.len, now);
         }
+        TRY(audit_account_check(u->auth, ACCOUNT_RECORDINGS, str_of(u->session->user)));
+        audit_account_charge(u->auth, ACCOUNT_RECORDINGS, str_of(u->session->user), m->data.len);
         buf_put(&u->waiting, str_of_bytes(m->data.data, m->data.len));
         u->expected += m->data.len;
         return NULL;

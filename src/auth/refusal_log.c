@@ -70,6 +70,13 @@ struct refusal_log *refusal_log_new(struct loop *l, void (*told)(void *ctx, uint
         return r;
 }
 
+void refusal_log_count(struct refusal_log *r)
+{
+        r->untold++;
+        if (!timer_is_running(r->timer))
+                timer_start(r->timer, MILLISECONDS(TIMEOUT_REFUSALS_UNTOLD));
+}
+
 bool refusal_log_may_tell(struct refusal_log *r, struct str address)
 {
         const int64_t of_source = price(LIMIT_REFUSALS_PER_MINUTE), of_all = price(LIMIT_REFUSALS_PER_MINUTE_ALL);
@@ -83,9 +90,7 @@ bool refusal_log_may_tell(struct refusal_log *r, struct str address)
                 r->all.spent_ns += of_all;
                 return true;
         }
-        r->untold++;
-        if (!timer_is_running(r->timer))
-                timer_start(r->timer, MILLISECONDS(TIMEOUT_REFUSALS_UNTOLD));
+        refusal_log_count(r);
         return false;
 }
 

@@ -20,6 +20,9 @@ struct refusal_log *refusal_log_new(struct loop *l, void (*told)(void *ctx, uint
 /* Whether a refusal of this address (without port) is to be told; else it is counted here. */
 bool refusal_log_may_tell(struct refusal_log *r, struct str address) MUST_USE;
 
+/* Counts a refusal that is not to be told one by one. */
+void refusal_log_count(struct refusal_log *r);
+
 /* Tells the count that is left. NULL is silent. */
 void refusal_log_free(struct refusal_log *r);
 

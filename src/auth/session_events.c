@@ -217,7 +217,7 @@ static bool may_tell_rejected(struct auth *a, const char *kind, struct str subje
 {
         AUTO_MEM char *key = mem_printf("%s %.*s", kind, STR_ARG(subject));
 
-        return a->session_refusals == NULL || refusal_log_may_tell(a->session_refusals, str_of(key));
+        return a->session_refusals == NULL || audit_may_tell(a, a->session_refusals, str_of(key));
 }
 
 static struct error *tell_rejected(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendRejected *m)
@@ -564,6 +564,9 @@ struct error *session_check_budget(struct auth *a, struct str user, struct str h
         AUTO_MEM char *of_user = mem_printf("user %.*s", STR_ARG(user));
         AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
 
+        TRY(audit_check_room(a, str_is_empty(host_id) ? ROOM_FOR_NEW : ROOM_FOR_OPEN));
+        if (str_is_empty(host_id))
+                TRY(audit_account_check(a, ACCOUNT_RECORDINGS, user));
         if (a->user_events.bytes_per_day == 0)
                 return NULL;
         TRY(event_budget_check(&a->user_events, str_of(of_user), loop_now(&a->loop)));

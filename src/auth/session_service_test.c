@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/statvfs.h>
+
 #include "auth/refusal_log.h"
 #include "auth/session_node_testing.h"
 #include "base/log.h"
@@ -568,6 +570,41 @@ static void a_loop_of_refused_dials_becomes_a_number(void **state)
         assert_int_equal(untold, MORE);
 }
 
+static struct statvfs fake_disk; /* all zero: none that is looked at */
+
+int statvfs(const char *path, struct statvfs *ret)
+{
+        (void)path;
+        *ret = fake_disk;
+        return 0;
+}
+
+/* So many MiB of 100 GiB are free, and it is time to look again. */
+static void given_free_disk(struct world *w, unsigned mib)
+{
+        fake_disk = (struct statvfs){ .f_frsize = 1 * MiB, .f_blocks = 100 * 1024, .f_bavail = mib };
+        w->a.disk.was_looked_at = false;
+}
+
+static void a_disk_without_room_ends_who_causes_events(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB);
+        given_shell(w, &n);
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2);
+        started(&n, SESSION_2, "exec", "uptime");
+        AWAIT_ACK(&n, 3);
+        assert_int_equal(n.terminated[0], '\0'); /* what is open goes on */
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1);
+        exited(&n, SESSION_2, 0);
+        AWAIT(w, n.terminated[0] != '\0');
+        assert_non_null(strstr(n.terminated, "is full but for what administrators need"));
+        leave(&n);
+        fake_disk = (struct statvfs){ 0 };
+}
+
 static void a_user_ends_with_the_budget_of_events(void **state)
 {
         struct world *w = *state;
@@ -612,6 +649,7 @@ int main(void)
                 ROW(another_hosts_session_cannot_be_written_over),
                 ROW(a_loop_of_refused_dials_becomes_a_number),
                 ROW(a_user_ends_with_the_budget_of_events),
+                ROW(a_disk_without_room_ends_who_causes_events),
         };
 #undef ROW
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });

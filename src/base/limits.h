@@ -66,6 +66,7 @@ enum {
         TIMEOUT_LOGIN_USER_WAIT = 3600 * 1000, /* what LIMIT_LOGIN_FAILURES_USER is counted in */
         TIMEOUT_DIALLED = 60 * 1000,         /* from a proxy's question to the node's word that the connection is there */
         TIMEOUT_CONNECTION_LOST = 900 * 1000, /* a connection its node does not tell of any more has ended; nodes try for less */
+        PACE_DISK_LOOK = 1000,               /* how much of the disk is free is looked up at most this often */
         PACE_EXPIRY_LOOK = 60 * 1000,        /* connections are looked at for certificates that have ended, at the latest */
         PACE_LOCKED_TUNNEL = 8 * 1000,       /* until the tunnels of a locked node end, whose connections ended at once; begins anew with each change ... */
         PACE_LOCKED_TUNNEL_MOST = 60 * 1000, /* ... for so long */
@@ -231,6 +232,11 @@ enum {
         LIMIT_REFUSALS_PER_MINUTE_ALL = 300,
         LIMIT_EVENTS_USER_DAY_MIB = 256,      /* MiB of audit events of one user's connections, at once, and as much again within a day */
         LIMIT_EVENTS_HOST_DAY_MIB = 1024,     /* the same of all connections to one host */
+        LIMIT_EVENTS_JOINS_DAY_MIB = 1024,    /* the same of hosts that join with one AWS role, or one secret token: a million joins */
+        LIMIT_EVENTS_RENEWALS_DAY_MIB = 64,   /* the same of one host that asks for certificates: 100,000 */
+        LIMIT_EVENTS_FREE_MIB = 256,          /* MiB of the disk that joins and connections leave to the audit of administrators, … */
+        LIMIT_EVENTS_FREE_PERCENT = 5,        /* … or this share of a small disk */
+        LIMIT_RECORDINGS_USER_DAY_MIB = 8 * 1024, /* MiB of recordings of one user's sessions at once, and as much again within a day */
         LIMIT_RECORDINGS_HOST_DAY_MIB = 16 * 1024, /* the same of recordings that one host sends; of one recording LIMIT_RECORDING_MIB, of all what LIMIT_RECORDS_FREE_MIB leaves */
         LIMIT_EVENT_SUBJECTS = 8192,          /* users and hosts whose budget is counted before those who have recovered are forgotten */
         LIMIT_EVENT_COST = 1 * KiB,           /* what a message about a connection costs beside its own size: the fields that each event repeats */
@@ -257,6 +263,7 @@ enum {
         LIMIT_AUDIT_VALUES = 100,             /* values of one list */
         LIMIT_AUDIT_RECORD = 16 * KiB,        /* one line of events.log; fields beyond are left out, marked */
         LIMIT_AUDIT_BATCH = 1 * MiB,          /* written and synced together, one record more at most */
+        LIMIT_AUDIT_WAITING = 32 * MiB,       /* of lines in memory that are not on the disk yet; nothing is begun that is audited from half of it on */
         LIMIT_AUDIT_TAIL = 16 * MiB,          /* of the log, rotated files included, searched at start for events that are already there */
         LIMIT_OUTBOX_SWEEP = 256,             /* audited events removed from the store at once */
         LIMIT_OUTBOX_WAITING = 10000,         /* committed events that events.log did not take yet */

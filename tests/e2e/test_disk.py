@@ -43,6 +43,14 @@ class Disk:
                 except OSError as full:
                     assert full.errno == errno.ENOSPC
 
+    def left(self):
+        disk = os.statvfs(self.here)
+        return disk.f_bavail * disk.f_frsize
+
+    def fill_but(self, size):
+        with open(self.here / "ballast", "ab") as f:
+            f.write(b"x" * (self.left() - size))
+
     def free(self):
         (self.here / "ballast").unlink(missing_ok=True)
 
@@ -146,3 +154,44 @@ def test_a_host_with_a_full_disk_joins_and_stores_its_identity_when_there_is_spa
     host.start()
     host.wait_joined()
     assert len([e for e in cluster.events("instance.join") if e["success"]]) == 1
+
+
+# ---- one user's loop ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = Disk(tmp_path / "small", size="40m")
+    yield disk
+    disk.close()
+
+
+def test_a_users_loop_leaves_the_disk_to_administrators(small_disk, make_cluster, aws, programs, invite, account):
+    """Sessions in a loop end when a twentieth of the disk is left; so do joins. Who administers goes on."""
+    cluster = make_cluster(build=programs, disk=small_disk)
+    cluster.create(iam_token())
+    cluster.join("web-1", env=aws.identity(), ssh={}).wait_reachable()
+    alice = invite(cluster, "alice", "access", account.pw_name)
+    alice.login()
+    least = (40 << 20) // 20
+    small_disk.fill_but(least + (1 << 20))
+
+    def attempt():
+        return alice.tsh("ssh", "--no-mux", f"{account.pw_name}@web-1", "true", check=False)
+
+    done = next(done for done in (attempt() for _ in range(400)) if done.code != 0)
+    assert "is full but for what administrators need" in done.err, done.err
+    left = small_disk.left()
+    assert least / 2 < left < least + (1 << 20)
+    for _ in range(20):
+        assert attempt().code != 0
+    assert left - small_disk.left() < 64 << 10, "refusals take next to nothing"
+    host = cluster.host("web-2", env=aws.identity()).start()
+    host.process.wait_for("Can not join the cluster.*is full but for what administrators need")
+    for i in range(20):
+        cluster.create(iam_token(f"more-{i}"))
+    cluster.tctl("lock", "--user=alice", "--ttl=1h")
+    small_disk.free()
+    host.wait_joined()
+    cluster.tctl("rm", f"lock/{cluster.json('get', 'locks')[0]['metadata']['name']}")
+    wait_until(lambda: attempt().code == 0, "connections are let in again")

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/audit_account.h"
+
+#include <sys/statvfs.h>
+
+#include "auth/auth.h"
+#include "auth/refusal_log.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+/* ---- budgets --------------------------------------------------------------------------------------------------- */
+
+static const struct account_row {
+        int64_t mib_per_day;
+        const char *what;
+        const char *before, *behind; /* the name, in the sentence that refuses */
+} rows[ACCOUNT_COUNT] = {
+        [ACCOUNT_LOGIN] = { LIMIT_EVENTS_USER_DAY_MIB, "audit events", "user ", ", by logging in," },
+        [ACCOUNT_ADMIN] = { LIMIT_EVENTS_USER_DAY_MIB, "audit events", "", ", by changes to the cluster," },
+        [ACCOUNT_JOIN] = { LIMIT_EVENTS_JOINS_DAY_MIB, "audit events", "", ", by joining hosts," },
+        [ACCOUNT_RENEWAL] = { LIMIT_EVENTS_RENEWALS_DAY_MIB, "audit events", "host ", ", by asking for certificates," },
+        [ACCOUNT_RECORDINGS] = { LIMIT_RECORDINGS_USER_DAY_MIB, "recordings", "user ", "" },
+};
+
+void audit_accounts_init(struct event_budget accounts[ACCOUNT_COUNT])
+{
+        for (size_t i = 0; i < ACCOUNT_COUNT; i++)
+                accounts[i] = (struct event_budget){ .bytes_per_day = rows[i].mib_per_day * MiB, .what = rows[i].what };
+}
+
+void audit_accounts_release(struct event_budget accounts[ACCOUNT_COUNT])
+{
+        for (size_t i = 0; i < ACCOUNT_COUNT; i++)
+                event_budget_release(&accounts[i]);
+}
+
+static char *subject_of(enum audit_account account, struct str name)
+{
+        return mem_printf("%s%.*s%s", rows[account].before, STR_ARG(name), rows[account].behind);
+}
+
+struct error *audit_account_check(struct auth *a, enum audit_account account, struct str name)
+{
+        AUTO_MEM char *subject = subject_of(account, name);
+
+        if (a->accounts[account].bytes_per_day == 0)
+                return NULL;
+        return event_budget_check(&a->accounts[account], str_of(subject), loop_now(&a->loop));
+}
+
+void audit_account_charge(struct auth *a, enum audit_account account, struct str name, size_t bytes)
+{
+        AUTO_MEM char *subject = subject_of(account, name);
+
+        if (a->accounts[account].bytes_per_day != 0)
+                event_budget_charge(&a->accounts[account], str_of(subject), bytes, loop_now(&a->loop));
+}
+
+void audit_account_add(struct auth *a, enum audit_account account, struct str name, struct store_txn *t, struct audit_record *r)
+{
+        struct error *spent = audit_account_check(a, account, name);
+
+        if (spent != NULL) {
+                store_txn_fail(t, spent);
+                audit_record_release(r);
+                return;
+        }
+        audit_account_charge(a, account, name, audit_record_text(r).len);
+        outbox_add(a->outbox, t, r);
+}
+
+/* ---- the disk -------------------------------------------------------------------------------------------------- */
+
+/* Looked at once within PACE_DISK_LOOK: who asks may do so in a loop. */
+static void look(struct auth *a)
+{
+        struct instant now = loop_now(&a->loop);
+        struct statvfs disk;
+        bool was_short = a->disk.free < a->disk.least;
+
+        if (a->log_dir == NULL || (a->disk.was_looked_at && instant_since(now, a->disk.at).ns < MILLISECONDS(PACE_DISK_LOOK).ns))
+                return;
+        a->disk.was_looked_at = true;
+        a->disk.at = now;
+        if (statvfs(a->log_dir, &disk) != 0)
+                return; /* who writes there is told why not */
+        uint64_t share = (uint64_t)disk.f_blocks * disk.f_frsize / 100 * LIMIT_EVENTS_FREE_PERCENT;
+        a->disk.least = (uint64_t)LIMIT_EVENTS_FREE_MIB * MiB < share ? (uint64_t)LIMIT_EVENTS_FREE_MIB * MiB : share;
+        a->disk.free = (uint64_t)disk.f_bavail * disk.f_frsize;
+        bool is_short = a->disk.free < a->disk.least;
+        if (is_short && !was_short)
+                log_warn("The disk of the audit log is nearly full: no host joins, no SSH connection begins, and refusals are only counted",
+                         LOG_C("dir", a->log_dir), LOG_INT("free_kib", (int64_t)(a->disk.free / KiB)),
+                         LOG_INT("least_kib", (int64_t)(a->disk.least / KiB)), LOG_C("hint", "free some space there"));
+        if (!is_short && was_short)
+                log_info("The disk of the audit log has room again", LOG_INT("free_kib", (int64_t)(a->disk.free / KiB)));
+}
+
+struct error *audit_check_room(struct auth *a, enum audit_room what)
+{
+        look(a);
+        if (a->disk.free >= (what == ROOM_FOR_NEW ? a->disk.least : a->disk.least / 2))
+                return NULL;
+        AUTO_MEM char *dir = escaped(str_of(a->log_dir));
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the disk of '%s' is full but for what administrators need: %llu KiB of it are free",
+                                    dir, (unsigned long long)(a->disk.free / KiB)),
+                          "an administrator frees some space on the disk of the Auth Service");
+}
+
+bool audit_may_tell(struct auth *a, struct refusal_log *log, struct str source)
+{
+        if (log == NULL)
+                return false;
+        look(a);
+        if (a->disk.free >= a->disk.least)
+                return refusal_log_may_tell(log, source);
+        refusal_log_count(log);
+        return false;
+}
