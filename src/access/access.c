@@ -229,14 +229,17 @@ bool access_sees_node(const struct access_person *p, const struct access_label *
 
 static struct error *no_node(const struct access_person *p)
 {
-        return error_new(ERROR_PERMISSION_DENIED, "access denied: user %.*s has no role that reaches this node", STR_ARG(p->name));
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "access denied: user %.*s has no role that reaches this node", STR_ARG(p->name)),
+                          "the nodes that you can reach are listed by: tsh ls");
 }
 
 static struct error *no_login(const struct access_person *p, struct str login)
 {
         AUTO_MEM char *shown = escaped(login);
 
-        return error_new(ERROR_PERMISSION_DENIED, "access denied: user %.*s may not log in to this node as '%s'", STR_ARG(p->name), shown);
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "access denied: user %.*s may not log in to this node as '%s'", STR_ARG(p->name),
+                                    shown),
+                          "your logins are shown by: tsh status");
 }
 
 static struct error *denied_by(struct error *err, const Cteleport__V1__Role *role, const char *field)

@@ -83,7 +83,8 @@ struct error *error_errno_at(const char *file, int line, int errnum, const char 
         va_start(args, format);
         AUTO_MEM char *head = format_text(format, args);
         va_end(args);
-        return make(file, line, code_of_errno(errnum), mem_printf("%s: %s", head, strerror(errnum)));
+        struct error *err = make(file, line, code_of_errno(errnum), mem_printf("%s: %s", head, strerror(errnum)));
+        return errnum == ENOSPC || errnum == EDQUOT ? error_hint(err, "make room on that file system: df shows how full it is") : err;
 }
 
 struct error *error_wrap_at(struct error *err, const char *format, ...)

@@ -130,6 +130,19 @@ struct error *name_check_token(struct str s, const char *field)
                           LIMIT_NAME);
 }
 
+struct str name_of_url(struct str address)
+{
+        static const struct str scheme = STR_INIT("https://");
+        size_t end = 0;
+
+        if (address.len < scheme.len || !str_equal_nocase(str_slice(address, 0, scheme.len), scheme))
+                return address;
+        address = str_slice(address, scheme.len, address.len);
+        while (end < address.len && memchr("/?#", address.ptr[end], 3) == NULL)
+                end++;
+        return str_slice(address, 0, end);
+}
+
 struct error *name_check_login(struct str s)
 {
         AUTO_MEM char *shown = escaped(s);

@@ -44,6 +44,9 @@ struct error *name_check_host(struct str s, const char *field) MUST_USE;
 struct error *name_check_token(struct str s, const char *field) MUST_USE;
 struct error *name_check_login(struct str s) MUST_USE; /* "the login 'a b' is not …": the list is the caller's to name */
 
+/* host:port of an address that was copied from a browser: without https:// in front and what follows the port. */
+struct str name_of_url(struct str address);
+
 /*
  * The one form in which names of hosts and host IDs are compared and kept, appended to out: lower case, no dot at the
  * end, no ".<cluster>" behind. It is its own canonical form; two spellings of one name have the same.

@@ -203,6 +203,20 @@ static void knows_host_ids_in_names(void **state)
         assert_false(name_is_under_host_id(STR("1f2e3d4c"), STR("example.com"), NULL));
 }
 
+static void takes_an_address_out_of_a_url(void **state)
+{
+        static const struct {
+                const char *url, *address;
+        } urls[] = {
+                { "https://a:443", "a:443" }, { "HTTPS://a:443/", "a:443" }, { "https://[::1]:443/web?x=1#y", "[::1]:443" }, { "https://a?x", "a" },
+                { "https://", "" }, { "a:443", "a:443" }, { "http://a", "http://a" }, { "a/b", "a/b" }, { "", "" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(urls); i++)
+                assert_true(str_equal(name_of_url(str_of(urls[i].url)), str_of(urls[i].address)));
+}
+
 static void shows_a_bad_name_harmless(void **state)
 {
         AUTO_PTR(error) err = name_check_host(STR("a\x1b[2Jb"), "host name");
@@ -224,6 +238,7 @@ int main(void)
                 cmocka_unit_test(keeps_the_names_of_the_cluster_for_itself),
                 cmocka_unit_test(knows_a_name_in_every_spelling),
                 cmocka_unit_test(knows_host_ids_in_names),
+                cmocka_unit_test(takes_an_address_out_of_a_url),
                 cmocka_unit_test(shows_a_bad_name_harmless),
         };
 

@@ -286,9 +286,11 @@ struct nearest nearest_to(struct str written, size_t most)
 
 void nearest_offer(struct nearest *n, const char *word)
 {
-        size_t distance = text_distance(n->written, str_of(word));
+        size_t distance = text_distance(n->written, str_of(word)), len = strlen(word);
 
-        if (distance > n->most || (n->word != NULL && distance == n->most) || distance >= strlen(word))
+        if (distance > n->most || (n->word != NULL && distance == n->most) || distance >= len)
+                return;
+        if (distance > 1 && (2 * distance >= len || 2 * distance >= n->written.len)) /* half of a word is another word */
                 return;
         n->word = word;
         n->most = distance;

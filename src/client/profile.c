@@ -101,9 +101,12 @@ void profile_set_paths(struct profile *p)
 
 /* ---- reading ----------------------------------------------------------------------------------------------- */
 
-static struct error *not_logged_in(void)
+/* proxy: the one that was named, or NULL. */
+static struct error *not_logged_in(const char *proxy)
 {
-        return error_hint(error_new(ERROR_NOT_FOUND, "Not logged in."), "tsh login --proxy=HOST[:PORT] --user=NAME");
+        AUTO_MEM char *shown = escaped(proxy == NULL ? STR("HOST[:PORT]") : str_of(proxy));
+
+        return error_hint(error_new(ERROR_NOT_FOUND, "Not logged in."), "tsh login --proxy=%s --user=NAME", shown);
 }
 
 static struct error *current_profile(struct arena *a, const char *home, const char **ret)
@@ -215,7 +218,7 @@ static struct error *find(struct profile *p, const char *proxy, const char *user
         return profile_migrate(p);
 }
 
-static struct error *found(struct profile *p, struct error *err)
+static struct error *found(struct profile *p, const char *proxy, struct error *err)
 {
         if (err == NULL)
                 return NULL;
@@ -223,19 +226,19 @@ static struct error *found(struct profile *p, struct error *err)
         if (err->code != ERROR_NOT_FOUND)
                 return err;
         error_free(err);
-        return not_logged_in();
+        return not_logged_in(proxy);
 }
 
 struct error *profile_find(struct profile *p, const char *proxy, const char *user)
 {
         *p = (struct profile){ .arena = arena_new(PROFILE_ARENA) };
-        return found(p, find(p, proxy, user));
+        return found(p, proxy, find(p, proxy, user));
 }
 
 struct error *profile_load(struct profile *p, const char *proxy, const char *user)
 {
         TRY(profile_find(p, proxy, user));
-        return found(p, profile_read_certificates(p));
+        return found(p, proxy, profile_read_certificates(p));
 }
 
 void profile_release(struct profile *p)

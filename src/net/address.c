@@ -10,11 +10,15 @@
 #include "base/text.h"
 #include "net/socket.h"
 
-static struct error *not_an_address(struct str address)
+/* why: what of it is wrong, or "". */
+static struct error *not_an_address(struct str address, const char *why)
 {
         AUTO_MEM char *shown = escaped(address);
 
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address", shown),
+        if (str_contains(address, STR("://")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address", shown),
+                                  "write host:port, without what is in front of it; of URLs, https:// alone is taken");
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address%s", shown, why),
                           "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443");
 }
 
@@ -27,13 +31,13 @@ struct error *address_split(struct str address, int default_port, struct str *re
                 size_t bracket = str_find_char(address, ']');
 
                 if (bracket == address.len)
-                        return not_an_address(address);
+                        return not_an_address(address, "");
                 host = str_slice(address, 1, bracket - 1);
                 port = str_slice(address, bracket + 1, address.len);
                 has_port = !str_is_empty(port);
                 if (!name_is_ip(host) || str_find_char(host, ':') == host.len ||
                     (has_port && !str_starts_with(port, STR(":"))))
-                        return not_an_address(address);
+                        return not_an_address(address, "");
                 port = str_slice(port, 1, port.len);
         } else if (!name_is_ip(address)) { /* a bare IPv6 literal has colons, but no port */
                 size_t colon = str_find_char(address, ':');
@@ -43,7 +47,7 @@ struct error *address_split(struct str address, int default_port, struct str *re
                 port = str_slice(address, colon + 1, address.len);
         }
         if (!name_is_ip(host) && !name_is_host(host))
-                return not_an_address(address);
+                return not_an_address(address, "");
         if (!has_port) {
                 AUTO_MEM char *shown = escaped(address);
 
@@ -53,8 +57,10 @@ struct error *address_split(struct str address, int default_port, struct str *re
                 *ret_port = default_port;
         } else {
                 int64_t number;
+                AUTO_PTR(error) err = parse_int(port, 0, 65535, "the port", &number);
 
-                TRY(parse_int(port, 0, 65535, "port", &number));
+                if (err != NULL)
+                        return not_an_address(address, ": the port must be a number from 0 to 65535");
                 *ret_port = (int)number;
         }
         *ret_host = host;

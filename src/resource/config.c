@@ -60,20 +60,10 @@ static struct error *check_version(struct config_checker *c)
         return NULL;
 }
 
-/* Newer guides write proxy_server as a URL. */
-static struct str without_https(struct str address)
-{
-        if (str_starts_with(address, STR("https://")))
-                address = str_slice(address, strlen("https://"), address.len);
-        if (str_ends_with(address, STR("/")))
-                address.len--;
-        return address;
-}
-
 static struct error *check_server(struct config_checker *c, char **at, int default_port, const char *field)
 {
         const char *address = NULL;
-        struct str text = without_https(str_of(*at));
+        struct str text = name_of_url(str_of(*at)); /* newer guides write proxy_server as a URL */
 
         TRY(address_normalize(c->arena, text, default_port, field, &address));
         if (address[0] == ':' || address_port(str_of(address)) == 0) {

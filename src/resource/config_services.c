@@ -33,6 +33,8 @@ static struct error *check_public_addresses(struct config_checker *c, char **add
         struct error *err = NULL;
 
         for (size_t i = 0; i < count; i++)
+                addresses[i] = config_text(arena_str(c->arena, name_of_url(str_of(addresses[i]))).ptr);
+        for (size_t i = 0; i < count; i++)
                 err = error_also(err, address_normalize(c->arena, str_of(addresses[i]), 0, field, &address));
         return err;
 }

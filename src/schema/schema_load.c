@@ -518,10 +518,15 @@ static struct error *unknown_kind(const struct loader *l, const struct node *kin
         struct nearest nearest = nearest_to(kind->text, 2);
         AUTO_MEM char *shown = escaped(kind->text);
         struct error *err = node_error(l->file, kind, "creating resources of type \"%s\" is not supported", shown);
+        AUTO(buf) list = BUF_MAX(4 * KiB);
 
-        for (; kinds->name != NULL; kinds++)
+        for (; kinds->name != NULL; kinds++) {
+                buf_printf(&list, "%s%s", list.len == 0 ? "" : kinds[1].name == NULL ? " and " : ", ", kinds->name);
                 nearest_offer(&nearest, kinds->name);
-        return nearest.word == NULL ? err : error_hint(err, "did you mean '%s'", nearest.word);
+        }
+        if (nearest.word != NULL)
+                return error_hint(err, "did you mean '%s'", nearest.word);
+        return error_hint(err, "the types are %s", buf_c(&list));
 }
 
 static struct error *load_resource(struct loader *l, const struct node *n, const struct schema_kind *kinds,

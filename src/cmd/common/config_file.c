@@ -27,7 +27,12 @@ struct error *config_file_load(struct arena *arena, const char *path, const char
 {
         AUTO(buf) text = BUF_MAX(LIMIT_YAML_FILE);
 
-        TRY(file_read_input(path, &text));
+        struct error *err = file_read_input(path, &text);
+        if (err != NULL && err->code == ERROR_NOT_FOUND)
+                return error_hint(err, "name the configuration file with -c FILE; `teleport configure` writes one");
+        if (err != NULL && err->code == ERROR_PERMISSION_DENIED)
+                return error_hint(err, "run this as root, or let this user read the file");
+        TRY(err);
         return load_text(arena, path, buf_str(&text), ret_ignored, ret);
 }
 

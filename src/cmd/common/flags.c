@@ -107,13 +107,38 @@ static const char *nearest_group(const struct program *program, struct str words
         return nearest.word;
 }
 
+static const struct foreign_command *find_foreign_command(const struct program *program, struct str words)
+{
+        struct str first = words;
+
+        first = str_split(&first, ' ');
+        for (const struct foreign_command *row = program->foreign_commands; row != NULL && row->words != NULL; row++) {
+                struct str rest = str_of(row->words);
+
+                while (!str_is_empty(rest)) {
+                        struct str one = str_trim(str_split(&rest, ','));
+
+                        if (str_equal(one, words) || str_equal(one, first))
+                                return row;
+                }
+        }
+        return NULL;
+}
+
 static struct error *unknown_command(const struct program *program, struct str words)
 {
+        const struct foreign_command *foreign = find_foreign_command(program, words);
         AUTO_PTR(arena) a = arena_new(64 * KiB);
         const char *nearest = nearest_command(program, words);
         AUTO_MEM char *shown = escaped(words);
         struct error *err = error_new(ERROR_INVALID_ARGUMENT, "unknown command '%s'", shown);
 
+        if (foreign != NULL) {
+                error_free(err);
+                return error_hint(error_new(ERROR_UNIMPLEMENTED, "'%s %s' is a command of Teleport that this release does not have",
+                                            program->name, shown),
+                                  "%s; the commands are listed by: %s help", foreign->instead, program->name);
+        }
         if (nearest == NULL)
                 nearest = nearest_group(program, words, a);
         if (nearest != NULL)
@@ -316,8 +341,9 @@ static struct error *value_of(struct parser *p, const struct flag *row, const ch
         else if (*p->rest != NULL)
                 *ret = *p->rest++;
         else
-                return error_new(ERROR_INVALID_ARGUMENT, "--%s needs a value (%s)", row->name,
-                                 row->value == NULL ? "text" : row->value);
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--%s needs a value (%s)", row->name,
+                                            row->value == NULL ? "text" : row->value),
+                                  "write --%s=%s", row->name, row->value == NULL ? "TEXT" : row->value);
         return NULL;
 }
 
@@ -464,6 +490,14 @@ struct error *flags_parse(const struct program *program, int argc, char **argv, 
         *ret = f;
         f = NULL;
         return NULL;
+}
+
+struct error *flags_parse_duration(const char *flag, const char *text, struct duration *ret)
+{
+        AUTO_MEM char *shown = escaped(str_of(text));
+        AUTO_PTR(error) err = duration_parse(str_of(text), ret);
+
+        return err == NULL ? NULL : error_new(ERROR_INVALID_ARGUMENT, "--%s must be a duration like 1h30m, 10s or 500ms, not '%s'", flag, shown);
 }
 
 int flags_main(const struct program *program, void *ctx, int argc, char **argv)

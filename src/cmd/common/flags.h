@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 struct flags; /* what was given on one command line */
@@ -66,10 +67,17 @@ struct foreign_flag {
         const char *instead;
 };
 
+/* Commands that there are elsewhere and not here, and why; ends with a row whose words are NULL. */
+struct foreign_command {
+        const char *words; /* first words of commands, or whole names of two, with ", " between: "db, proxy db" */
+        const char *instead;
+};
+
 struct program {
         const char *name;
         const char *help;
-        const struct foreign_flag *foreign; /* NULL: none are known */
+        const struct foreign_flag *foreign;            /* NULL: none are known */
+        const struct foreign_command *foreign_commands; /* NULL: none are known */
         const struct flag *flags; /* valid for every command, NULL: none */
         const struct command *commands;
 };
@@ -88,6 +96,9 @@ struct error *flags_parse(const struct program *program, int argc, char **argv, 
                           struct buf *ret_help) MUST_USE;
 void flags_free(struct flags *f);
 DEFINE_AUTO_PTR(flags);
+
+/* Reads the value of a flag: "--ttl must be a duration like 1h30m, 10s or 500ms, not 'x'". */
+struct error *flags_parse_duration(const char *flag, const char *text, struct duration *ret) MUST_USE;
 
 /*
  * What was given, by the row's name (a name that no row of this command or program has is a bug). Texts

@@ -61,7 +61,12 @@ static const struct foreign_flag foreign[] = {
         { NULL },
 };
 
-static const struct program program = { .name = "tool", .help = "A tool", .foreign = foreign, .flags = program_flags, .commands = commands };
+static const struct foreign_command foreign_commands[] = {
+        { "db, tokens lend", "there are none" },
+        { NULL },
+};
+
+static const struct program program = { .name = "tool", .help = "A tool", .foreign = foreign, .foreign_commands = foreign_commands, .flags = program_flags, .commands = commands };
 
 enum { WORDS_MAX = 16 };
 
@@ -216,6 +221,10 @@ static void refuses_what_no_row_names_and_suggests_the_nearest(void **state)
         PARSE_FAILS("unknown command 'tokens ad'", "did you mean: tool tokens add", "tokens", "ad");
         PARSE_FAILS("unknown command 'toknes'", "did you mean: tool tokens", "toknes", "add");
         PARSE_FAILS("unknown command 'tokens nwe'", "did you mean: tool tokens new", "tokens", "nwe");
+        PARSE_FAILS("unknown command 'stats'", "did you mean: tool status", "stats");
+        PARSE_FAILS("unknown command 'nur'", "the commands are listed by: tool help", "nur"); /* half of a word is another word */
+        PARSE_FAILS("'tool db' is a command of Teleport that this release does not have", "there are none; the commands are listed by: tool help", "db");
+        PARSE_FAILS("'tool tokens lend' is a command of Teleport that this release does not have", NULL, "tokens", "lend");
         PARSE_FAILS("unknown command 'zzzzzz'", "the commands are listed by: tool help", "zzzzzz");
         PARSE_FAILS("--identity is not supported", "use the profile", "tokens", "add", "--identity=x");
         PARSE_FAILS("--identity is not supported", "use the profile", "-i", "x", "tokens", "add");
@@ -231,7 +240,7 @@ static void refuses_incomplete_and_overfull_lines(void **state)
         PARSE_FAILS("a command is missing", NULL, NULL);
         PARSE_FAILS("'tokens' needs a subcommand", "use one of: tool tokens add", "tokens");
         PARSE_FAILS("--type is missing", NULL, "tokens", "add", "x");
-        PARSE_FAILS("--format needs a value (FORMAT)", NULL, "tokens", "add", "--format");
+        PARSE_FAILS("--format needs a value (FORMAT)", "write --format=FORMAT", "tokens", "add", "--format");
         PARSE_FAILS("the argument <name> is missing", NULL, "tokens", "add", "-t", "a");
         PARSE_FAILS("'status' takes no argument 'x'", NULL, "status", "x");
         PARSE_FAILS("--format cannot be 'xml'", "use one of: text, json", "tokens", "add", "-f", "xml");

@@ -244,8 +244,15 @@ struct error *kind_find(struct str text, const struct kind **ret)
                         *ret = k;
                         return NULL;
                 }
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "there are no resources of type \"%s\"", shown),
-                          "the types are token, node, instance, role, user and lock");
+        struct error *err = error_new(ERROR_INVALID_ARGUMENT, "there are no resources of type \"%s\"", shown);
+        struct nearest nearest = nearest_to(text, 2);
+        for (const struct kind *k = kinds; k->name != NULL; k++) {
+                nearest_offer(&nearest, k->name);
+                nearest_offer(&nearest, k->plural);
+        }
+        if (nearest.word != NULL)
+                return error_hint(err, "did you mean '%s'", nearest.word);
+        return error_hint(err, "the types are token, node, instance, role, user and lock");
 }
 
 const struct kind *kind_of(const ProtobufCMessage *msg)

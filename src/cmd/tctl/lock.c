@@ -64,10 +64,7 @@ static struct error *take_end(const struct flags *given, struct walltime now, in
                 if (err != NULL)
                         return error_hint(error_wrap(err, "--expires"), "write it like 2026-01-31T23:59:59Z");
         } else {
-                struct error *err = duration_parse(str_of(ttl), &span);
-
-                if (err != NULL)
-                        return error_wrap(err, "--ttl");
+                TRY(flags_parse_duration("ttl", ttl, &span));
                 if (span.ns > HOURS(10 * 366 * 24).ns)
                         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--ttl is longer than ten years"),
                                           "a lock without --ttl does not end");

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "cmd/common/config_file.h"
 #include "resource/config.h"
@@ -90,7 +91,7 @@ static struct error *choose(struct session *s, const struct flags *given)
                                   "log in with tsh login, or run tctl where the Auth Service runs");
         TRY(read_config(s, given, &is_named, &is_there));
         if (proxy != NULL && proxy[0] != '\0')
-                return open_profile(s, proxy);
+                return open_profile(s, str_to_c(s->arena, name_of_url(str_of(proxy))));
         bool has_auth = config_service_enabled(s->config, "auth");
         if (is_there || (is_named && has_auth) || access(s->socket_path, R_OK | W_OK) == 0)
                 return NULL;

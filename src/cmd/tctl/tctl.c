@@ -48,8 +48,59 @@ static const struct command commands[] = {
         { 0 },
 };
 
+/* Of Teleport's tctl. */
+#define SSH_ONLY "SSH is what this release serves"
+
+static const struct foreign_flag foreign[] = {
+        { "insecure", 0, "tsh login --insecure remembers it in the profile; on the auth machine nothing is verified by a web certificate" },
+        { "namespace", 0, "there is one namespace; leave it out" },
+        { "windows-logins", 0, SSH_ONLY },
+        { "kubernetes-users", 0, SSH_ONLY },
+        { "kubernetes-groups", 0, SSH_ONLY },
+        { "db-users", 0, SSH_ONLY },
+        { "db-names", 0, SSH_ONLY },
+        { "db-roles", 0, SSH_ONLY },
+        { "aws-role-arns", 0, SSH_ONLY },
+        { "azure-identities", 0, SSH_ONLY },
+        { "gcp-service-accounts", 0, SSH_ONLY },
+        { "app-name", 0, SSH_ONLY },
+        { "app-uri", 0, SSH_ONLY },
+        { "db-name", 0, SSH_ONLY },
+        { "db-protocol", 0, SSH_ONLY },
+        { "db-uri", 0, SSH_ONLY },
+        { "mfa-device", 0, "a user is locked with --user" },
+        { "windows-desktop", 0, SSH_ONLY },
+        { "access-request", 0, "there are no access requests" },
+        { "device", 0, "devices are not known; a host is locked with --server-id" },
+        { NULL },
+};
+
+static const struct foreign_command foreign_commands[] = {
+        { "nodes add", "make a token for the new host: tctl tokens add --type=node" },
+        { "auth", "the CAs are neither exported nor rotated; `tctl status` shows them, `tsh config` writes what ssh needs, and tsh login gives "
+                  "certificates" },
+        { "bots", "there are no bots; a login of its own for a program: TELEPORT_HOME=DIRECTORY tsh login" },
+        { "request, requests", "there are no access requests; roles are given by: tctl users update NAME --set-roles=ROLES" },
+        { "acl, access-lists", "there are no access lists; roles are given by: tctl users update NAME --set-roles=ROLES" },
+        { "sso, saml, oidc, idp, loginrule, login_rule", "users sign in with password and one-time code; there is no single sign-on" },
+        { "devices", "devices are not known" },
+        { "app, apps, db, kube, desktop, windows_desktops, proxy", SSH_ONLY },
+        { "top", "there are no metrics; `tctl status` and `tctl inventory ls` show the cluster" },
+        { "alerts, notifications", "there are no cluster alerts" },
+        { "inventory status, inventory ping", "every host, with its state, is listed by: tctl inventory ls" },
+        { "plugins, terraform, integration, discovery", "other systems are not connected" },
+        { "workload-identity, spiffe, svid", "certificates are made for hosts and users only" },
+        { "autoupdate", "programs do not update themselves" },
+        { "update", "write the resource anew: tctl edit KIND/NAME, or tctl create -f FILE" },
+        { "users unlock", "a lock is removed by: tctl rm lock/ID" },
+        { "recordings download", "a recording is shown as text by: tsh play --format=text ID" },
+        { NULL },
+};
+
 static const struct program program = {
         .name = "tctl",
+        .foreign = foreign,
+        .foreign_commands = foreign_commands,
         .help = "Administers a cluster: on the machine of its Auth Service, elsewhere after tsh login",
         .flags = session_flags,
         .commands = commands,

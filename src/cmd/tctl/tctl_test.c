@@ -235,7 +235,8 @@ static void refuses_empty_input_and_kinds_it_does_not_create(void **state)
                         "hint:  give a file that begins with a line like: kind: token\n\n");
         given_file(f, "in", "kind: app\n");
         TCTL(f, "create");
-        assert_fails(f, "ERROR: stdin:1:7: creating resources of type \"app\" is not supported\n\n");
+        assert_fails(f, "ERROR: stdin:1:7: creating resources of type \"app\" is not supported\n"
+                        "hint:  the types are token, role, user and lock\n\n");
 }
 
 static void prints_warnings_of_the_server_escaped(void **state)

@@ -177,10 +177,7 @@ static void put_new_token(struct buf *out, const struct flags *given, const Ctel
 
 static struct error *parse_ttl(const char *text, struct duration *ret)
 {
-        struct error *err = duration_parse(str_of(text), ret);
-
-        if (err != NULL)
-                return error_wrap(err, "--ttl");
+        TRY(flags_parse_duration("ttl", text, ret));
         if (ret->ns < SECONDS(1).ns || ret->ns > HOURS(10 * 366 * 24).ns)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--ttl must lie between 1s and ten years"),
                                   "a token that never ends is better one of method iam: tctl create FILE");

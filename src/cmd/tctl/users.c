@@ -43,10 +43,8 @@ static const struct invitation reset = {
 static struct error *parse_ttl(const char *text, struct duration most, struct duration *ret)
 {
         AUTO(buf) shown = BUF_MAX(64);
-        struct error *err = duration_parse(str_of(text), ret);
 
-        if (err != NULL)
-                return error_wrap(err, "--ttl");
+        TRY(flags_parse_duration("ttl", text, ret));
         duration_put(&shown, most);
         if (ret->ns < SECONDS(1).ns || ret->ns > most.ns)
                 return error_new(ERROR_INVALID_ARGUMENT, "--ttl must lie between 1s and %s", buf_c(&shown));

@@ -233,6 +233,15 @@ static void warn_of_one_user(void)
                          LOG_C("hint", "start teleport as root; each service then becomes a user of its own"));
 }
 
+static struct error *data_dir_error(struct error *err)
+{
+        if (err->hint == NULL && err->code == ERROR_PERMISSION_DENIED)
+                err = error_hint(err, "start teleport as root, or set teleport.data_dir to a directory that this user may write");
+        if (err->hint == NULL)
+                err = error_hint(err, "set teleport.data_dir to a directory; what is missing of its path is made");
+        return error_wrap(err, "data directory");
+}
+
 /* ---- in order ------------------------------------------------------------------------------------------ */
 
 struct error *supervisor_prepare(struct supervisor *s)
@@ -247,7 +256,7 @@ struct error *supervisor_prepare(struct supervisor *s)
         if (err == NULL)
                 err = dir_lock(s->launch->data_dir, &s->lock_fd);
         if (err != NULL)
-                return error_wrap(err, "data directory");
+                return data_dir_error(err);
         TRY(supervisor_read_host_id(s));
         if (config_service_enabled(s->launch->config, "ssh"))
                 TRY(supervisor_prepare_sshd(s));

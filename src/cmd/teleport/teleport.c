@@ -35,8 +35,38 @@ static const struct command commands[] = {
         { 0 },
 };
 
+/* Of Teleport's program. */
+static const struct foreign_flag foreign[] = {
+        { "permit-user-env", 0, "sshd's PermitUserEnvironment stays no; leave it out" },
+        { "fips", 0, "there are no FIPS builds; auth_service.aws.fips asks the FIPS endpoints of STS" },
+        { "skip-version-check", 0, "no versions are compared; leave it out" },
+        { "bootstrap", 0, "create the resources when the cluster runs: tctl create -f FILE" },
+        { "apply-on-startup", 0, "create the resources when the cluster runs: tctl create -f FILE" },
+        { "acme", 0, "name a certificate with --cert-file and --key-file, which certbot or another program renews" },
+        { "acme-email", 0, "name a certificate with --cert-file and --key-file, which certbot or another program renews" },
+        { "app-name", 0, "SSH is what this release serves" },
+        { "app-uri", 0, "SSH is what this release serves" },
+        { "app-public-addr", 0, "SSH is what this release serves" },
+        { "db-name", 0, "SSH is what this release serves" },
+        { "db-protocol", 0, "SSH is what this release serves" },
+        { "db-uri", 0, "SSH is what this release serves" },
+        { "no-debug-service", 0, "there is no debug service; leave it out" },
+        { NULL },
+};
+
+static const struct foreign_command foreign_commands[] = {
+        { "app, db, kube, discovery, integration", "SSH is what this release serves" },
+        { "join", "a host is reached through its agent: write its configuration with `teleport node configure`" },
+        { "debug", "there is no debug service; the level of the log is teleport.log.severity in teleport.yaml" },
+        { "backend", "the storage is one SQLite file below data_dir; copy it while the service is stopped" },
+        { "wait", "`teleport status` exits with 0 when this host has joined" },
+        { NULL },
+};
+
 static const struct program program = {
         .name = "teleport",
+        .foreign = foreign,
+        .foreign_commands = foreign_commands,
         .help = "Runs the services of a cluster, and of the hosts that join it",
         .commands = commands,
 };

@@ -41,9 +41,9 @@ struct error *person_proxy(struct arena *a, const struct flags *given, const cha
         struct str text = str_of(flags_text(given, "proxy"));
 
         text = str_split(&text, ',');
-        if (str_starts_with(text, STR("https://"))) /* an address copied from a browser */
-                text = str_slice(text, strlen("https://"), text.len);
-        text = str_split(&text, '/');
+        text = name_of_url(text);
+        if (!str_contains(text, STR("://"))) /* else the scheme is what is wrong */
+                text = str_split(&text, '/');
         *ret = str_is_empty(text) ? NULL : str_to_c(a, text);
         return NULL;
 }

@@ -24,7 +24,7 @@ const struct flag scp_flags[] = {
 
 const struct argument scp_arguments[] = {
         { "source", .is_required = true, .help = "File, or [login@]node:path" },
-        { "more", .is_required = true, .is_repeated = true, .help = "Further sources, and last the destination" },
+        { "destination", .is_required = true, .is_repeated = true, .help = "File, directory or [login@]node:path; further sources stand before it" },
         { NULL },
 };
 

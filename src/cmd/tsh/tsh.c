@@ -80,9 +80,26 @@ static const struct foreign_flag foreign[] = {
         { NULL },
 };
 
+static const struct foreign_command foreign_commands[] = {
+        { "db, databases, app, apps, kube, kubectl, aws, az, azure, gcloud, gsutil, gcp, git, mcp, proxy db, proxy app, proxy kube, proxy aws, "
+          "proxy azure, proxy gcp, proxy mcp, vnet",
+          "SSH is what this release serves" },
+        { "join, sessions", "sessions are not joined by others; recorded ones are listed by `tsh recordings ls` and shown by `tsh play`" },
+        { "mfa", "the second factor is a one-time code; an administrator lets you set a new one: tctl users reset NAME" },
+        { "request, requests", NO_REQUESTS },
+        { "device", "devices are not enrolled" },
+        { "headless", "log in on this machine: tsh login" },
+        { "puttyconfig", "OpenSSH is configured by: tsh config" },
+        { "svid, workload-identity, spiffe", "certificates are made for hosts and users only" },
+        { "latency, bench", "time a command, for example: time tsh ssh NODE true" },
+        { "recordings export, recordings download", "a recording is shown as text by: tsh play --format=text ID" },
+        { NULL },
+};
+
 static const struct program program = {
         .name = "tsh",
         .foreign = foreign,
+        .foreign_commands = foreign_commands,
         .help = "Reaches the machines of a cluster",
         .flags = person_flags,
         .commands = commands,

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the programs say of a command line, an address or a file that cannot work: what failed, why, and what to type."""
+import os
+import pwd
+import subprocess
+
+import pytest
+
+from harness import clean_env, program
+
+
+@pytest.fixture
+def run(build, tmp_path):
+    """run("tsh --x"): what a failing command line says; no cluster is there and nobody is logged in."""
+
+    def run_one(line, user=None, **env):
+        name, *args = line.split()
+        command = [program(build, name), *args]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL, user=user,
+                              env=clean_env(HOME=tmp_path, TELEPORT_HOME=tmp_path / "tsh", **env))
+        assert done.returncode == 1 and done.stdout == "", done
+        return done.stderr
+
+    return run_one
+
+
+@pytest.mark.parametrize("line, what, hint", [
+    ("tsh kube ls", "'tsh kube' is a command of Teleport that this release does not have", "SSH is what this release serves; the commands are listed by: tsh help"),
+    ("tsh proxy db x", "'tsh proxy db' is a command of Teleport that this release does not have", "SSH is what this release serves; the commands are listed by: tsh help"),
+    ("tsh join x", "'tsh join' is a command of Teleport that this release does not have",
+     "sessions are not joined by others; recorded ones are listed by `tsh recordings ls` and shown by `tsh play`; the commands are listed by: tsh help"),
+    ("tctl nodes add", "'tctl nodes add' is a command of Teleport that this release does not have",
+     "make a token for the new host: tctl tokens add --type=node; the commands are listed by: tctl help"),
+    ("tctl acl ls", "'tctl acl' is a command of Teleport that this release does not have",
+     "there are no access lists; roles are given by: tctl users update NAME --set-roles=ROLES; the commands are listed by: tctl help"),
+    ("teleport db start", "'teleport db' is a command of Teleport that this release does not have", "SSH is what this release serves; the commands are listed by: teleport help"),
+    ("teleport start --bootstrap=x", "--bootstrap is not supported", "create the resources when the cluster runs: tctl create -f FILE"),
+    ("tctl users add bob --roles=access --db-users=x", "--db-users is not supported", "SSH is what this release serves"),
+    ("tsh lgoin", "unknown command 'lgoin'", "did you mean: tsh login"),
+    ("tsh jion", "unknown command 'jion'", "the commands are listed by: tsh help"),
+    ("tctl sl", "unknown command 'sl'", "the commands are listed by: tctl help"),
+    ("tctl edit rol/x", "there are no resources of type \"rol\"", "did you mean 'role'"),
+    ("tsh ls --search", "--search needs a value (WORDS)", "write --search=WORDS"),
+    ("tsh scp a", "the argument <destination> is missing", "see: tsh help scp"),
+    ("tctl lock --user=a --ttl=soon", "--ttl must be a duration like 1h30m, 10s or 500ms, not 'soon'", None),
+    ("tctl tokens add --type=node --ttl=1", "--ttl must be a duration like 1h30m, 10s or 500ms, not '1'", None),
+    ("tctl users add a --roles=access --ttl=", "--ttl must be a duration like 1h30m, 10s or 500ms, not ''", None),
+    ("tsh login --user=a --proxy=http://localhost:1", "'http://localhost:1' is not an address",
+     "write host:port, without what is in front of it; of URLs, https:// alone is taken"),
+    ("tsh login --user=a --proxy=localhost:x", "'localhost:x' is not an address: the port must be a number from 0 to 65535",
+     "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443"),
+    ("tsh login --user=a --proxy=localhost:", "'localhost:' is not an address: the port must be a number from 0 to 65535", None),
+    ("tsh ls --proxy=a.example.com", "Not logged in.", "tsh login --proxy=a.example.com --user=NAME"),
+    ("tctl --auth-server=https://a.example.com:443/web nodes ls", "--auth-server=a.example.com:443: Not logged in.", "tsh login --proxy=a.example.com:443 --user=NAME"),
+    ("teleport start -c /nonexistent", "cannot open /nonexistent: No such file or directory", "name the configuration file with -c FILE; `teleport configure` writes one"),
+    ("tctl -c /nonexistent status", "cannot open /nonexistent: No such file or directory", "name the configuration file with -c FILE; `teleport configure` writes one"),
+], ids=lambda value: value if value and value.startswith("t") else "")
+def test_a_command_line_is_answered_with_what_to_type(run, line, what, hint):
+    said = run(line)
+    assert said.startswith(f"ERROR: {what}\n"), said
+    assert hint is None or f"\nhint:  {hint}\n" in said, said
+
+
+def config(tmp_path, data_dir):
+    path = tmp_path / "teleport.yaml"
+    path.write_text(f"version: v3\nteleport: {{nodename: a, data_dir: {data_dir}}}\nauth_service: {{listen_addr: 127.0.0.1:0}}\n"
+                    "proxy_service: {enabled: no}\nssh_service: {enabled: no}\n")
+    return path
+
+
+def test_a_data_dir_that_cannot_be_is_told_with_what_to_set(run, tmp_path):
+    (tmp_path / "file").touch()
+    said = run(f"teleport start -c {config(tmp_path, tmp_path / 'file')}")
+    assert f"ERROR: data directory: {tmp_path}/file is not a directory\nhint:  set teleport.data_dir to a directory" in said
+    said = run(f"teleport start -c {config(tmp_path, tmp_path / 'file/data')}")
+    assert f"ERROR: data directory: cannot make the directory {tmp_path}/file/data: Not a directory\nhint:  set teleport.data_dir" in said
+
+
+def test_a_user_who_is_not_root_is_told_what_to_do(run, programs, account, monkeypatch):
+    where = pwd.getpwnam(account.pw_name).pw_dir
+    home = os.path.join(where, "words")
+    os.makedirs(home, mode=0o755)
+    path = os.path.join(home, "teleport.yaml")
+    with open(path, "w") as file:
+        file.write("version: v3\nteleport: {nodename: a, data_dir: /var/lib/ct-words}\nauth_service: {listen_addr: 127.0.0.1:0}\n"
+                   "proxy_service: {enabled: no}\nssh_service: {enabled: no}\n")
+    os.chmod(where, 0o755)
+    monkeypatch.chdir("/")
+    command = ["runuser", "-u", account.pw_name, "--", program(programs, "teleport"), "start", "-c", path]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stderr
+    assert ("ERROR: data directory: cannot make the directory /var/lib/ct-words: Permission denied\n"
+            "hint:  start teleport as root, or set teleport.data_dir to a directory that this user may write\n") in said
+    os.chmod(path, 0o600)
+    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stderr
+    assert said.startswith(f"ERROR: cannot open {path}: Permission denied\nhint:  run this as root, or let this user read the file\n\n")
+
+
+def test_an_address_may_be_a_url_and_the_port_of_auth_is_told(access, invite):
+    alice = invite(access)
+    done = alice.tsh("login", f"--proxy=HTTPS://{access.proxy_addr}/web/login?x=1", "--user=alice", "--insecure", stdin=f"{alice.password}\n{alice.otp()}\n")
+    assert "Logged in as:       alice" in done.out
+    refused = alice.tsh("ssh", "daemon@web-1", "id", check=False)
+    assert refused.code == 1 and "ERROR: access denied: user alice may not log in to this node as 'daemon'\nhint:  your logins are shown by: tsh status\n" in refused.err
+    refused = alice.tsh("login", f"--proxy={access.auth_addr}", "--user=alice", "--insecure", stdin="x\n123456\n", check=False)
+    assert refused.code == 1 and "users log in at the proxy's address: tsh login --proxy=HOST[:PORT]" in refused.err
