@@ -348,6 +348,9 @@ static void on_cluster_name(void *ctx, const struct store_item *item, struct err
                 if (!str_equal(item->value, a->cluster))
                         log_warn("A cluster cannot be renamed: the name of its first start stays", LOG_STR("configured", a->cluster),
                                  LOG_STR("name", item->value));
+                if (a->is_log_new)
+                        log_warn("The audit log and the recordings of this cluster are gone, a new log begins",
+                                 LOG_C("hint", "put the directory log back, from a backup or from where it was moved, while teleport is stopped"));
                 a->cluster = arena_str(a->service->arena, item->value);
                 issue_load_authorities(a, false, on_authorities, a);
         }
@@ -364,9 +367,10 @@ static void on_outbox(void *ctx, struct error *err)
 }
 
 /* A directory of auth alone, given to its user, and open; it may lie below directories that are closed to that user. */
-static struct error *take_dir(const char *path, int *ret_fd)
+static struct error *take_dir(const char *path, bool *ret_is_new, int *ret_fd)
 {
-        if (mkdir(path, 0700) < 0 && errno != EEXIST) /* from the second start on it is the other user's */
+        *ret_is_new = mkdir(path, 0700) == 0;
+        if (!*ret_is_new && errno != EEXIST) /* from the second start on it is the other user's */
                 TRY(dir_make(path, 0700));
         TRY(sandbox_give(SANDBOX_AUTH, path));
         *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -381,10 +385,11 @@ static struct error *take_dir(const char *path, int *ret_fd)
 static struct error *enter_sandbox(struct auth *a, const char *store_dir, const char *log_dir, const char **ret_store)
 {
         int store_fd = -1, log_fd = -1;
+        bool is_store_new = false;
 
         a->started_as = geteuid();
-        TRY(take_dir(store_dir, &store_fd));
-        TRY(take_dir(log_dir, &log_fd));
+        TRY(take_dir(store_dir, &is_store_new, &store_fd));
+        TRY(take_dir(log_dir, &a->is_log_new, &log_fd));
         *ret_store = arena_printf(a->service->arena, "/proc/self/fd/%d", store_fd);
         a->log_dir = arena_printf(a->service->arena, "/proc/self/fd/%d", log_fd);
         a->records_dir = arena_printf(a->service->arena, "%s/records", a->log_dir);

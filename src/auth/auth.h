@@ -97,6 +97,7 @@ struct auth {
         uid_t started_as;              /* the owner of the data directory, who may administer beside root */
         const char *log_dir;           /* events.log and its siblings; lives with the process */
         const char *records_dir;       /* recordings, below log_dir */
+        bool is_log_new;               /* this start made log_dir */
 
         bool is_clock_off;             /* by AWS's, and said so */
         bool is_stopping;

@@ -23,8 +23,8 @@ static bool is_due(const struct instance *i, const struct slot *s)
                 return true;
         if (!i->is_local && !str_equal(s->identity.host_id, instance->host_id))
                 return true; /* of a membership before this one */
-        if (s == &i->slots[SLOT_PROXY] && !s->is_fresh)
-                return true; /* its public addresses may be others since it was stopped */
+        if (!s->is_fresh && (i->is_local || s == &i->slots[SLOT_PROXY]))
+                return true; /* since it was stopped, its addresses, the host's ID or the CA may have become others */
         if (s->service != NULL && s->identity.certs.ssh_user_ca_count == 0)
                 return true; /* from a join or a release that did not say who signs people */
         return loop_wall(&i->loop).ns >= s->renew_at.ns;

@@ -199,8 +199,8 @@ void holding_load(struct instance *i)
                 else
                         host_identity_release(&id);
                 s->is_in_place = n != SLOT_NODE;
-                if (n == SLOT_NODE && !host_identity_is_empty(&s->identity))
-                        keep(i, s, false);
+                if (n != SLOT_PROXY && !host_identity_is_empty(&s->identity))
+                        keep(i, s, false); /* what is made of it, if it is gone: the host's ID, the files of sshd */
                 if (err != NULL && err->code != ERROR_NOT_FOUND) {
                         err = error_wrap(err, "%s/proc", i->boot->data_dir);
                         log_warn("The stored identity cannot be used, a new one is asked for", LOG_C("role", s->role),

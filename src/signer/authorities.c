@@ -17,7 +17,8 @@ enum { FILE_MAX = 64 * KiB };
 enum { CA_LIFE_DAYS = 3652 }; /* ten years, as Teleport's */
 
 static const char restore_hint[] =
-        "restore the directory from a backup; a new CA would be a new cluster, which no host trusts";
+        "restore the directory from a backup; a new CA would be a new cluster, which no host trusts: to begin one on purpose, move both "
+        "ca and backend out of the data directory";
 
 static const char *const type_names[] = { [AUTHORITY_HOST] = "host", [AUTHORITY_USER] = "user" };
 
@@ -186,6 +187,41 @@ struct error *authorities_load_from(struct authorities *as, const char *dir)
         return NULL;
 }
 
+/* ---- in use or not ------------------------------------------------------------------------------------------- */
+
+static const char use_name[] = "in-use";
+
+bool authorities_are_in_use(const char *data_dir)
+{
+        AUTO_MEM char *dir = mem_printf("%s/ca", data_dir);
+        AUTO_MEM char *note = mem_printf("%s/%s", dir, use_name);
+        struct stat st;
+
+        return lstat(dir, &st) == 0 && (lstat(note, &st) < 0 || st.st_size > 0);
+}
+
+int authorities_open_use(const char *dir)
+{
+        AUTO_MEM char *note = mem_printf("%s/%s", dir, use_name);
+        int fd = open(note, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
+
+        if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size == 0)
+                return fd;
+        if (fd >= 0)
+                close(fd);
+        return -1;
+}
+
+struct error *authorities_note_use(int fd)
+{
+        static const char text[] = "This CA has signed certificates: without the state of its cluster no new one begins with it.\n";
+
+        if (write(fd, text, sizeof text - 1) < 0 || fdatasync(fd) < 0)
+                return error_errno(errno, "cannot note that the CA is in use");
+        return NULL;
+}
+
 /* ---- the first start ---------------------------------------------------------------------------------------- */
 
 static struct error *write_key(const char *path, const struct key *key)
@@ -221,6 +257,7 @@ static struct error *write_all(const char *dir, struct str cluster, struct wallt
 {
         AUTO_MEM char *cluster_path = mem_printf("%s/cluster", dir);
         AUTO_MEM char *cluster_line = mem_printf("%.*s\n", STR_ARG(cluster));
+        AUTO_MEM char *use_path = mem_printf("%s/%s", dir, use_name);
         struct cert_times times = {
                 .not_before = walltime_sub(now, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)),
                 .not_after = walltime_add(now, HOURS(24 * CA_LIFE_DAYS)),
@@ -228,6 +265,7 @@ static struct error *write_all(const char *dir, struct str cluster, struct wallt
 
         for (size_t i = 0; i < AUTHORITY_COUNT; i++)
                 TRY(write_authority(dir, (enum authority_type)i, cluster, times));
+        TRY(file_write_atomic(use_path, STR(""), 0600));
         return file_write_atomic(cluster_path, str_of(cluster_line), 0600);
 }
 

@@ -29,6 +29,7 @@ struct signer {
         const char *data_dir;
         struct authorities authorities;
         struct issued_log log;
+        int use_fd;     /* to write into before the first certificate; -1: the CA is in use */
         bool is_open;   /* the CA is loaded, the log open, the sandbox closed */
         bool is_broken; /* it has a CA, but one of these failed: it must not go on */
 };
@@ -66,6 +67,10 @@ static struct error *shut_in(struct signer *s)
         struct error *err = authorities_load_from(&s->authorities, ".");
         if (err != NULL)
                 return error_wrap(err, "%s", ca_dir);
+        s->use_fd = authorities_open_use(".");
+        if (s->use_fd < 0 && access("issued.log", F_OK) < 0)
+                log_warn("The log of issued certificates is gone, a new one begins: what was issued before is not in it",
+                         LOG_C("hint", "put the file issued.log back beside the CA, from a backup or from where it was moved"));
         TRY(issued_log_open(&s->log, "./issued.log"));
         TRY(sandbox_enter(SANDBOX_SIGNER, (struct sandbox_paths){ 0 }));
         s->is_open = true;
@@ -157,11 +162,27 @@ static struct error *answer_authorities(struct signer *s, struct arena *a, const
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION,
                                             "the cluster is initialised, but its CA is gone from the data directory"),
                                   "restore the directory 'ca' from a backup; a new CA would be a new cluster, which no "
-                                  "host trusts");
+                                  "host trusts: to begin one on purpose, move 'backend' away too");
+        if (s->is_open && s->use_fd < 0 && request->may_create)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                            "the CA in the data directory is in use, but the cluster's state does not know of a cluster"),
+                                  "restore the directory 'backend' with all its files from a backup; to begin a new cluster on "
+                                  "purpose, which no host and no user of the old one trusts, move 'ca' away too");
         if (!s->is_open)
                 TRY(create_ca(s, cluster));
         TRY(check_cluster(s, cluster));
         *ret = describe_authorities(s, a);
+        return NULL;
+}
+
+/* Before a certificate is made: from then on this CA is one that hosts and users trust. */
+static struct error *note_use(struct signer *s)
+{
+        if (s->use_fd < 0)
+                return NULL;
+        TRY(authorities_note_use(s->use_fd));
+        fd_close_at(&s->use_fd);
+        s->use_fd = -1;
         return NULL;
 }
 
@@ -265,6 +286,7 @@ static struct error *answer_host(struct signer *s, struct arena *a, const Protob
         struct policy_order order;
 
         TRY(policy_check(a, &facts, request, &order));
+        TRY(note_use(s));
         TRY(issue_host(s, &order, &certs));
         TRY(record_host(s, request, &order, facts.now, &certs));
 
@@ -322,6 +344,7 @@ static struct error *answer_user(struct signer *s, struct arena *a, const Protob
         struct user_order order;
 
         TRY(policy_check_user(a, &facts, request, &order));
+        TRY(note_use(s));
         TRY(issue_user(s, &order, &certs));
         TRY(record_user(s, request, &order, facts.now, &certs));
 
@@ -464,7 +487,7 @@ static struct error *serve(struct signer *s, struct link_server *link)
 struct error *signer_main(const char *data_dir, int fd, void (*ready)(void *ctx), void *ctx)
 {
         struct link_server *link = link_server_new(fd);
-        struct signer s = { .data_dir = data_dir };
+        struct signer s = { .data_dir = data_dir, .use_fd = -1 };
 
         signal(SIGPIPE, SIG_IGN); /* auth's end may close while we answer */
         prepare_openssl();
@@ -475,6 +498,7 @@ struct error *signer_main(const char *data_dir, int fd, void (*ready)(void *ctx)
         }
         authorities_release(&s.authorities);
         issued_log_release(&s.log);
+        fd_close_at(&s.use_fd);
         link_server_free(link);
         return err;
 }

@@ -23,6 +23,7 @@
 #include "pki/pki_testing.h"
 #include "rpc/link.h"
 #include "rpc/wire.h"
+#include "signer/authorities.h"
 #include "signer/issued_log.h"
 
 #define HOST_ID "1f2e3d4c-1111-4222-8333-444455556666"
@@ -252,6 +253,18 @@ static void issued_log_of(const struct fixture *f, struct buf *out)
         assert_done(file_read(path, out));
 }
 
+/* A CA that is in use: what it writes from now on is its log of certificates. */
+static void given_ca_in_use(struct fixture *f)
+{
+        AUTO_MEM char *note = file_in_ca(f, "in-use");
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_int_equal(ended(f), 0);
+        assert_int_equal(unlink(note), 0);
+        given_signer(f);
+}
+
 /* ---- the life of a CA ------------------------------------------------------------------------------------- */
 
 static void makes_a_ca_at_the_first_start_and_keeps_it(void **state)
@@ -282,6 +295,43 @@ static void makes_no_ca_for_a_cluster_that_had_one(void **state)
         assert_refused(asked_for_authorities(f, "example.com", false), ERROR_FAILED_PRECONDITION, "its CA is gone");
         assert_refused(asked_for_host(f, "Node"), ERROR_FAILED_PRECONDITION, "no CA yet");
         assert_int_not_equal(access(ca, F_OK), 0);
+}
+
+static void begins_no_new_cluster_with_a_ca_in_use(void **state)
+{
+        struct fixture *f = *state;
+
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_int_equal(ended(f), 0);
+        assert_false(authorities_are_in_use(f->dir));
+
+        given_signer(f); /* a first start that was cut short goes on */
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(asked_for_host(f, "Node"));
+        assert_true(authorities_are_in_use(f->dir));
+        assert_refused(asked_for_authorities(f, "example.com", true), ERROR_FAILED_PRECONDITION, "is in use");
+        assert_int_equal(ended(f), 0);
+
+        given_signer(f);
+        assert_refused(asked_for_authorities(f, "example.com", true), ERROR_FAILED_PRECONDITION, "is in use");
+        assert_done(asked_for_authorities(f, "example.com", false));
+}
+
+/* A directory of an earlier release, which does not say it; an emptied or rotated log of certificates says nothing. */
+static void takes_a_ca_that_does_not_say_for_one_in_use(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *note = file_in_ca(f, "in-use");
+
+        assert_false(authorities_are_in_use(f->dir));
+        given_signer(f);
+        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_int_equal(ended(f), 0);
+        assert_int_equal(unlink(note), 0);
+        assert_true(authorities_are_in_use(f->dir));
+        given_signer(f);
+        assert_refused(asked_for_authorities(f, "example.com", true), ERROR_FAILED_PRECONDITION, "is in use");
 }
 
 static void serves_no_other_cluster_than_its_own(void **state)
@@ -430,8 +480,7 @@ static void gives_out_no_certificate_that_it_cannot_record(void **state)
         struct fixture *f = *state;
         struct rlimit none = { 0, RLIM_INFINITY }, before;
 
-        given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        given_ca_in_use(f);
         assert_int_equal(ended(f), 0);
         assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
         none.rlim_max = before.rlim_max;
@@ -470,8 +519,7 @@ static void a_certificate_leaves_after_its_line_is_synced(void **state)
         AUTO(buf) log = BUF_MAX(64 * KiB);
         unsigned answered = 0;
 
-        given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        given_ca_in_use(f);
         disk->is_held = true;
         ask_for_host(f, &answered);
         while (disk->syncs == 0 && answered == 0)
@@ -491,8 +539,7 @@ static void orders_that_wait_share_a_sync(void **state)
         struct fixture *f = *state;
         unsigned answered = 0;
 
-        given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        given_ca_in_use(f);
         disk->is_held = true;
         ask_for_host(f, &answered);
         while (disk->syncs == 0)
@@ -511,8 +558,7 @@ static void ends_when_nobody_knows_what_is_on_the_disk(void **state)
 {
         struct fixture *f = *state;
 
-        given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        given_ca_in_use(f);
         disk->errnum = EIO;
         assert_refused(asked_for_host(f, "Node"), ERROR_DATA_LOSS, "issued certificates");
         assert_null(f->answer);
@@ -524,8 +570,7 @@ static void takes_back_the_line_of_a_disk_that_is_full(void **state)
         struct fixture *f = *state;
         AUTO(buf) log = BUF_MAX(64 * KiB);
 
-        given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        given_ca_in_use(f);
         disk->errnum = ENOSPC;
         assert_refused(asked_for_host(f, "Node"), ERROR_RESOURCE_EXHAUSTED, "issued certificates");
         issued_log_of(f, &log);
@@ -652,6 +697,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(makes_a_ca_at_the_first_start_and_keeps_it, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(makes_no_ca_for_a_cluster_that_had_one, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(begins_no_new_cluster_with_a_ca_in_use, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(takes_a_ca_that_does_not_say_for_one_in_use, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(serves_no_other_cluster_than_its_own, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(does_not_start_with_a_ca_that_is_damaged, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(certifies_a_host_and_records_it_first, set_up, tear_down),

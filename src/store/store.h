@@ -40,6 +40,8 @@ struct store_options {
  * line: after a failed fsync nobody knows what is on the disk, and the next start checks everything.
  */
 struct error *store_open(struct loop *l, struct store_options options, struct store **ret) MUST_USE;
+/* Whether a database is there, or was: the state of a cluster. Nothing is created or opened. */
+bool store_is_there(const char *path);
 /*
  * Finishes what was asked, then closes; closed(ctx) comes from the loop. Watches are freed by their
  * owners before that. Nothing may be asked once closed was called.

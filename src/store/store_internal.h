@@ -111,7 +111,7 @@ struct store_marker {
 };
 
 /* NOT_FOUND when the cluster was never initialised; DATA_LOSS when the file makes no sense. */
-struct error *store_marker_read(const char *dir, struct store_marker *ret) MUST_USE;
+struct error *store_marker_read(const char *dir, const char *shown, struct store_marker *ret) MUST_USE; /* shown: as messages call it */
 struct error *store_marker_write(const char *dir, const struct store_marker *m) MUST_USE;
 
 #endif

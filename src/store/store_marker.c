@@ -52,7 +52,7 @@ static struct error *parse(struct store_marker *m, struct str text)
         return NULL;
 }
 
-struct error *store_marker_read(const char *dir, struct store_marker *ret)
+struct error *store_marker_read(const char *dir, const char *shown, struct store_marker *ret)
 {
         AUTO_MEM char *path = marker_path(dir);
         AUTO(buf) text = BUF_MAX(MARKER_MAX);
@@ -61,7 +61,7 @@ struct error *store_marker_read(const char *dir, struct store_marker *ret)
         TRY(file_read(path, &text));
         struct error *cause = parse(&m, buf_str(&text));
         if (cause != NULL)
-                return error_because(error_new(ERROR_DATA_LOSS, "'%s' is damaged", path), cause);
+                return error_because(error_new(ERROR_DATA_LOSS, "'%s/initialised' is damaged", shown), cause);
         *ret = m;
         return NULL;
 }

@@ -102,7 +102,8 @@ static struct error *with_restore_hint(const struct sqlite_store *s, struct erro
 {
         if (err == NULL || err->code != ERROR_DATA_LOSS || err->hint != NULL || s->shown == NULL)
                 return err;
-        return error_hint(err, "nothing was changed; restore the newest copy of '%s' with all its files", s->shown);
+        return error_hint(err, "nothing was changed; restore the newest copy of '%s' with all its files; to begin a new cluster on purpose, "
+                               "which no host and no user of this one trusts, move it away, and the directory 'ca' too", s->shown);
 }
 
 /* ---- items --------------------------------------------------------------------------------------- */
@@ -279,12 +280,12 @@ static struct error *open_database(struct sqlite_store *s, const char *file)
 }
 
 /* SQLite would make it with the umask's mode; its log takes the mode of the database. */
-static struct error *create_file(const char *file)
+static struct error *create_file(const struct sqlite_store *s, const char *file)
 {
         AUTO_FD int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
         if (fd < 0)
-                return error_errno(errno, "cannot open '%s'", file);
+                return error_errno(errno, "cannot open '%s/sqlite.db'", s->shown);
         return NULL;
 }
 
@@ -452,19 +453,31 @@ struct error *sqlite_store_mark(struct sqlite_store *s)
         return NULL;
 }
 
+bool store_is_there(const char *path)
+{
+        static const char *const names[] = { "sqlite.db", "sqlite.db-wal", "initialised" };
+        bool is_there = false;
+
+        for (size_t i = 0; i < ARRAY_LEN(names) && !is_there; i++) {
+                AUTO_MEM char *file = mem_printf("%s/%s", path, names[i]);
+                is_there = access(file, F_OK) == 0;
+        }
+        return is_there;
+}
+
 /* Whether there is a database to check; creates the file when the cluster is new. */
-static struct error *find_database(const char *file, bool is_marked, bool *ret_exists)
+static struct error *find_database(const struct sqlite_store *s, const char *file, bool is_marked, bool *ret_exists)
 {
         struct stat st = { .st_size = 0 };
         bool exists = stat(file, &st) == 0;
 
         if (!exists && errno != ENOENT)
-                return error_errno(errno, "cannot open '%s'", file);
+                return error_errno(errno, "cannot open '%s/sqlite.db'", s->shown);
         if (is_marked && st.st_size == 0)
-                return error_new(ERROR_DATA_LOSS, "the cluster was initialised, but its database '%s' is %s", file,
+                return error_new(ERROR_DATA_LOSS, "the cluster was initialised, but its database '%s/sqlite.db' is %s", s->shown,
                                  exists ? "empty" : "missing");
         *ret_exists = st.st_size > 0;
-        return *ret_exists ? NULL : create_file(file);
+        return *ret_exists ? NULL : create_file(s, file);
 }
 
 static struct error *open_checked(struct sqlite_store *s)
@@ -474,12 +487,12 @@ static struct error *open_checked(struct sqlite_store *s)
         int64_t tables = 0;
         bool exists;
 
-        struct error *err = store_marker_read(s->dir, &s->marker);
+        struct error *err = store_marker_read(s->dir, s->shown, &s->marker);
         bool is_marked = err == NULL;
         if (err != NULL && err->code != ERROR_NOT_FOUND)
                 return err;
         error_free(err);
-        TRY(find_database(file, is_marked, &exists));
+        TRY(find_database(s, file, is_marked, &exists));
         TRY(open_database(s, file));
         /* A crash in the first start leaves a database without tables: then it is still the first start. */
         TRY(query_number(s, "SELECT count(*) FROM sqlite_schema", &tables));

@@ -78,6 +78,15 @@ def line(process, pattern):
     return next(text for text in process.text().splitlines() if re.search(pattern, text))
 
 
+def test_the_state_of_the_cluster_is_missing(cluster, shows):
+    cluster.stop_cluster()
+    shutil.rmtree(cluster.data_dir / "backend")
+    done = subprocess.run([program(cluster.build, "teleport"), "start", "-c", cluster.config_path], capture_output=True, text=True, env=cluster.env,
+                          timeout=60, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1
+    shows("state-missing", done.stderr[done.stderr.index("ERROR: "):])
+
+
 def test_every_output_on_the_page_has_its_case():
     named = set(re.findall(r"<!-- shown: (\S+) -->", PAGE.read_text()))
     made = set(re.findall(r"shows\(\"([^\"]+)\"", pathlib.Path(__file__).read_text()))

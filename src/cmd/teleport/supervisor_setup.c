@@ -14,6 +14,8 @@
 #include "os/file.h"
 #include "os/sandbox.h"
 #include "pki/key.h"
+#include "signer/authorities.h"
+#include "store/store.h"
 
 /* ---- the log ------------------------------------------------------------------------------------------- */
 
@@ -181,6 +183,27 @@ void supervisor_take_host_id(struct supervisor *s, const char *host_id)
         write_host_id(s);
 }
 
+/* ---- what is there of an earlier run ------------------------------------------------------------------------- */
+
+/*
+ * An Auth Service without its state would begin an empty cluster with a CA that hosts and users trust. Before anything is
+ * made that a restore from a backup would meet.
+ */
+static struct error *check_state(const struct supervisor *s)
+{
+        const char *backend = s->launch->config->teleport->storage->path;
+        const char *data_dir = s->launch->data_dir;
+
+        if (store_is_there(backend) || !authorities_are_in_use(data_dir))
+                return NULL;
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                    "the state of the cluster is missing: there is no database in %s, but the CA in %s/ca has signed certificates",
+                                    backend, data_dir),
+                          "if %s is a file system of its own, mount it; else restore it with all its files from a backup. To begin a new "
+                          "cluster on purpose, which no host and no user of this one trusts: mv %s/ca %s/ca.old",
+                          backend, data_dir, data_dir);
+}
+
 /* ---- sockets ------------------------------------------------------------------------------------------- */
 
 static struct error *open_auth(struct supervisor *s)
@@ -257,6 +280,8 @@ struct error *supervisor_prepare(struct supervisor *s)
                 err = dir_lock(s->launch->data_dir, &s->lock_fd);
         if (err != NULL)
                 return data_dir_error(err);
+        if (config_service_enabled(s->launch->config, "auth"))
+                TRY(check_state(s));
         TRY(supervisor_read_host_id(s));
         if (config_service_enabled(s->launch->config, "ssh"))
                 TRY(supervisor_prepare_sshd(s));
