@@ -2,10 +2,12 @@
 """What the programs say of a command line, an address or a file that cannot work: what failed, why, and what to type."""
 import os
 import pwd
+import re
 import subprocess
 
 import pytest
 
+from conftest import PROJECT
 from harness import clean_env, program
 
 
@@ -103,3 +105,11 @@ def test_an_address_may_be_a_url_and_the_port_of_auth_is_told(access, invite):
     assert refused.code == 1 and "ERROR: access denied: user alice may not log in to this node as 'daemon'\nhint:  your logins are shown by: tsh status\n" in refused.err
     refused = alice.tsh("login", f"--proxy={access.auth_addr}", "--user=alice", "--insecure", stdin="x\n123456\n", check=False)
     assert refused.code == 1 and "users log in at the proxy's address: tsh login --proxy=HOST[:PORT]" in refused.err
+
+
+def test_each_command_that_the_readme_lists_as_missing_says_so(run):
+    missing = (PROJECT / "README.md").read_text().split("## What is not there", 1)[1]
+    commands = re.findall(r"`((?:tsh|tctl|teleport) [^`]+)`", missing)
+    assert len(commands) >= 3
+    for command in commands:
+        assert re.match(r"ERROR: ('t\w+ [\w ]+' is a command of Teleport that this release does not have|--[\w-]+ is not supported)\nhint:  ", run(command)), command

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules of the house that a compiler does not know: fences, tables, hardening, form."""
+import html
 import os
 import pathlib
 import re
@@ -91,6 +92,19 @@ def test_the_demo_says_what_it_does():
     assert told.startswith("A cluster, a machine that joins it") and "--keep" in told and "set -" not in told
     refused = subprocess.run([PROJECT / "demo", "--nonsense"], capture_output=True, text=True, check=False, timeout=10)
     assert refused.returncode == 1 and "--help" in refused.stderr
+
+
+def test_the_picture_shows_the_commands_of_the_demo():
+    """docs/demo.svg is drawn when the demo changes: ./demo >demo.log; scripts/picture <demo.log >docs/demo.svg."""
+    kept = r"(?:tctl (?:nodes|users|lock|audit)|tsh (?:ls|ssh|recordings|play))\b"
+    demo = re.sub(r'"(\$\w+)"', r"\1", (PROJECT / "demo").read_text())
+    run = [("tsh" if word == "refused" else word.removeprefix("run_")) + " " + rest
+           for word, rest in re.findall(r"^(run_tctl|run_tsh|refused) (.*?)(?: \|.*)?$", demo, re.M)]
+    shown = re.findall(r">(?:&#160;)*\$&#160;([^<]*)<", (PROJECT / "docs/demo.svg").read_text())
+    shown = [re.sub(r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b", "$session", html.unescape(line).replace("\u00a0", " ")) for line in shown]
+    on_terminal = [line for line in shown if line.startswith("tsh ssh -t ")]
+    assert [line for line in shown if re.match(kept, line) and line not in on_terminal] == [line for line in run if re.match(kept, line)]
+    assert len(on_terminal) == 1 and any(line.startswith("tsh login --proxy=") and line.endswith(" --insecure") for line in shown)
 
 
 def test_every_file_names_its_license():
