@@ -435,6 +435,9 @@ static struct error *check_params(struct attempt *at, const struct attempt_param
         AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME), id_in_name = BUF_MAX(LIMIT_NAME);
 
         name_put_canonical(&canonical, params->host_name, at->auth->cluster);
+        if (canonical.len + 1 + at->auth->cluster.len > LIMIT_NAME) /* certificates of role Node hold both */
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the host name, with the cluster's behind it, is longer than %d characters",
+                                            LIMIT_NAME), "set teleport.nodename in teleport.yaml to a shorter name");
         /* An address names whoever has it next; where the host is seen is certified beside its name. */
         if (name_is_ip(buf_str(&canonical)))
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is an address", STR_ARG(at->host_name)),

@@ -171,5 +171,5 @@ void issue_fill_certificates(const struct auth *a, const Cteleport__Internal__V1
 bool issue_name_is_own(struct str name, struct str host_id, struct str host_name, struct str cluster, struct str remote_ip)
 {
         return name_is_same(name, host_id, cluster) || name_is_same(name, host_name, cluster) ||
-               (!str_is_empty(remote_ip) && str_equal(name, remote_ip));
+               (!str_is_empty(remote_ip) && name_is_same(name, remote_ip, cluster));
 }

@@ -153,6 +153,37 @@ struct error *name_check_login(struct str s)
                           "use letters, digits and '._-@', beginning with a letter, digit or '_', at most %d characters", LIMIT_LOGIN_NAME);
 }
 
+/*
+ * An address in its one spelling, whatever a resolver takes for it: "2001:DB8:0::1", "::ffff:192.0.2.1", and the forms of
+ * inet_aton, "127.1" and "0x7f000001" among them. Numbers below 2^24 but 0 are no addresses that anybody has, and names of hosts.
+ */
+static bool put_address(struct buf *out, struct str s)
+{
+        char text[INET6_ADDRSTRLEN];
+        struct in6_addr v6;
+        struct in_addr v4;
+
+        if (s.len == 0 || s.len >= sizeof text || (!char_is_digit(s.ptr[0]) && str_find_char(s, ':') == s.len))
+                return false;
+        for (size_t i = 0; i < s.len; i++)
+                if (!char_is_alnum(s.ptr[i]) && s.ptr[i] != '.' && s.ptr[i] != ':')
+                        return false;
+        memcpy(text, s.ptr, s.len);
+        text[s.len] = '\0';
+        if (inet_pton(AF_INET6, text, &v6) == 1 && !IN6_IS_ADDR_V4MAPPED(&v6)) {
+                inet_ntop(AF_INET6, &v6, text, sizeof text);
+                buf_put_c(out, text);
+                return true;
+        }
+        if (inet_pton(AF_INET6, text, &v6) == 1)
+                memcpy(&v4, v6.s6_addr + 12, sizeof v4);
+        else if (inet_aton(text, &v4) == 0 || (v4.s_addr != 0 && ntohl(v4.s_addr) < 1U << 24))
+                return false;
+        inet_ntop(AF_INET, &v4, text, sizeof text);
+        buf_put_c(out, text);
+        return true;
+}
+
 void name_put_canonical(struct buf *out, struct str name, struct str cluster_name)
 {
         for (;;) {
@@ -166,6 +197,8 @@ void name_put_canonical(struct buf *out, struct str name, struct str cluster_nam
                 else
                         break;
         }
+        if (put_address(out, name))
+                return;
         for (size_t i = 0; i < name.len; i++)
                 buf_put_char(out, char_lower(name.ptr[i]));
 }
@@ -192,21 +225,27 @@ bool name_is_under_host_id(struct str name, struct str cluster_name, struct buf 
         return true;
 }
 
+static bool is_below(struct str s, struct str domain)
+{
+        return s.len > domain.len + 1 && s.ptr[s.len - domain.len - 1] == '.' && str_ends_with(s, domain);
+}
+
+/* s: in canonical form. Beside what RFC 6761 keeps for loopback stand the names that distributions write into /etc/hosts. */
 static bool is_reserved(struct str s, struct str cluster_name)
 {
         static const struct str reserved[] = {
                 STR_INIT("localhost"), STR_INIT("::1"), STR_INIT("0.0.0.0"), STR_INIT("::"),
                 STR_INIT("teleport.cluster.local"),
+                STR_INIT("localhost.localdomain"), STR_INIT("localhost4"), STR_INIT("localhost4.localdomain4"),
+                STR_INIT("localhost6"), STR_INIT("localhost6.localdomain6"), STR_INIT("ip6-localhost"), STR_INIT("ip6-loopback"),
         };
 
         for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
-                if (str_equal_nocase(s, reserved[i]))
+                if (str_equal(s, reserved[i]))
                         return true;
         if (name_is_ip(s) && str_starts_with(s, STR("127.")))
                 return true;
-        if (s.len > STR(".teleport.cluster.local").len &&
-            str_equal_nocase(str_slice(s, s.len - STR(".teleport.cluster.local").len, s.len),
-                             STR(".teleport.cluster.local")))
+        if (is_below(s, STR("teleport.cluster.local")) || is_below(s, STR("localhost")))
                 return true;
         return str_equal_nocase(s, cluster_name);
 }

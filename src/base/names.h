@@ -49,7 +49,8 @@ struct str name_of_url(struct str address);
 
 /*
  * The one form in which names of hosts and host IDs are compared and kept, appended to out: lower case, no dot at the
- * end, no ".<cluster>" behind. It is its own canonical form; two spellings of one name have the same.
+ * end, no ".<cluster>" behind; an address as inet_ntop writes it, one of IPv4 without "::ffff:". It is its own canonical
+ * form; two spellings of one name have the same.
  */
 void name_put_canonical(struct buf *out, struct str name, struct str cluster_name);
 
@@ -60,8 +61,8 @@ bool name_is_same(struct str a, struct str b, struct str cluster_name);
 bool name_is_under_host_id(struct str name, struct str cluster_name, struct buf *ret_id);
 
 /*
- * Names no joining host may ask for, in any spelling: localhost, loopback addresses, teleport.cluster.local and what is
- * below it, and the cluster's own name. (Our own certificates for Auth and Proxy may hold them.)
+ * Names no joining host may ask for, in any spelling: localhost and its usual other names, loopback addresses,
+ * teleport.cluster.local, what is below these two, and the cluster's own name. (Our own certificates for Auth and Proxy may hold them.)
  */
 bool name_is_reserved(struct str s, struct str cluster_name);
 

@@ -139,9 +139,13 @@ static void keeps_the_names_of_the_cluster_for_itself(void **state)
         static const char *const reserved[] = { "localhost", "LocalHost", "127.0.0.1", "127.3.2.1", "::1", "0.0.0.0", "::",
                                                 "example.com", "Example.COM", "teleport.cluster.local",
                                                 "6578.teleport.cluster.local", "a.b.Teleport.Cluster.Local",
-                                                "localhost.example.com", "example.com.example.com", "Localhost.", "Example.com." };
+                                                "localhost.example.com", "example.com.example.com", "Localhost.", "Example.com.",
+                                                "0:0:0:0:0:0:0:1", "0::1", "::FFFF:127.0.0.1", "::ffff:7f00:1", "0:0::0", "127.1", "0177.0.0.1",
+                                                "2130706433", "0x7F000001", "0", "0.0", "127.1.example.com.", "web.localhost",
+                                                "Localhost.LocalDomain", "ip6-localhost" };
         static const char *const free_names[] = { "web-1", "web-1.example.com", "cluster.local", "127.example.org", "192.0.2.1",
-                                                  "notteleport.cluster.local", "localhost.example.org" };
+                                                  "notteleport.cluster.local", "localhost.example.org",
+                                                  "notlocalhost", "42", "0x2a", "128.1", "2001:db8::1", "1.2.3.4.5" };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
@@ -171,6 +175,17 @@ static const struct {
         { "1F2E3D4C-1111-4222-8333-444455556666", "1f2e3d4c-1111-4222-8333-444455556666" },
         { "1F2E3D4C-1111-4222-8333-444455556666.Example.com", "1f2e3d4c-1111-4222-8333-444455556666" },
         { "10.0.0.1.example.com", "10.0.0.1" },
+        { "2001:DB8:0::7", "2001:db8::7" },
+        { "::FFFF:203.0.113.7", "203.0.113.7" },
+        { "203.0.113.07", "203.0.113.7" },
+        { "203.0.113.09", "203.0.113.09" }, /* that is no octal number */
+        { "10.1.example.com", "10.0.0.1" },
+        { "0xA.1", "10.0.0.1" },
+        { "167772161", "10.0.0.1" },
+        { "0", "0.0.0.0" },
+        { "42", "42" },
+        { "7.web", "7.web" },
+        { "dead:web", "dead:web" },
         { "", "" },
         { ".", "." },
 };

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from harness import ACCOUNT, iam_token, wait_until
-from join_client import Keys, Peer, generate_host_certs as certify, join, join_legacy, host_params, legacy_request, messages, prove, solution, tls_connect
+from join_client import Identity, Keys, Peer, generate_host_certs as certify, join, join_legacy, host_params, legacy_request, messages, prove, solution, tls_connect
 
 DB_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/db/i-0fedcba9876543210"
 MINE = "3f2c0a52-7d3c-4c5e-9b0e-0123456789ab"
@@ -108,6 +108,17 @@ def test_the_long_form_of_a_reserved_name_is_reserved(cluster, aws, name):
         assert refusal_of(peer, aws.identity(), name) == Code.PERMISSION_DENIED
 
 
+def test_an_address_in_any_spelling_is_nobodys_name(cluster, aws):
+    cluster.create(iam_token())
+    with Peer(cluster) as peer:
+        for name in ("127.1", "0x7f000001", "2130706433", "10.1.example.test", "203.0.113.07", "web.localhost", "a" * 245):
+            assert refusal_of(peer, aws.identity(), name) in (Code.PERMISSION_DENIED, Code.INVALID_ARGUMENT), name
+        keys, stream = Keys(), peer.join()
+        challenge = stream.challenge(host_params("web-1", keys, principals=["::ffff:127.0.0.1", "0:0::1"]))
+        certificates = stream.send(solution(prove(aws.identity(), challenge))).result().certificates
+        assert len(Identity.of_join(keys, certificates).sans) == 2, "loopback addresses are asked for out of habit, and left out"
+
+
 def test_a_node_is_reached_and_locked_in_every_spelling(access, alice, aws):
     node = access.join("Web-9", env=aws.identity(), ssh={"labels": {"env": "dev"}})
     node.wait_reachable()
@@ -173,9 +184,11 @@ def test_a_proxys_names_are_its_own_until_it_is_removed(cluster, aws):
     _, second = given_proxy(cluster, aws, name="proxy-2")
     _, other = given_proxy(cluster, aws, arn=DB_ARN, name="proxy-3")
     with Peer(cluster, identity=proxy) as host, Peer(cluster, identity=second) as sharing, Peer(cluster, identity=other) as stranger:
-        assert {"eu.corp.test", "203.0.113.7"} < certify(host, "Proxy", dns_names=["eu.corp.test", "203.0.113.7"]).sans
-        refusal = certify(stranger, "Proxy", dns_names=["EU.corp.test"])
-        assert refusal.code() == Code.PERMISSION_DENIED and "public name" in refusal.details()
+        addresses = {"203.0.113.7", "2001:db8::7"}
+        assert {"eu.corp.test", *addresses} < certify(host, "Proxy", dns_names=["eu.corp.test", *addresses]).sans
+        for spelling in ("EU.corp.test", "2001:DB8:0::7", "::ffff:203.0.113.7", "203.0.113.07"):
+            refusal = certify(stranger, "Proxy", dns_names=[spelling])
+            assert refusal.code() == Code.PERMISSION_DENIED and "public name" in refusal.details(), spelling
         assert "eu.corp.test" in certify(sharing, "Proxy", dns_names=["eu.corp.test"]).sans, "several proxies of one group have one address"
     cluster.restart()
     with Peer(cluster) as peer:
