@@ -87,17 +87,51 @@ struct error *sts_identity_check(struct str account, struct str arn, struct str 
         return NULL;
 }
 
-/* An answer that says both is none: whoever wrote it does not mean the identity. */
-static bool has_error(const json_t *object)
-{
-        static const char *const names[] = { "Error", "Errors", "ErrorResponse", "__type" };
+/* What an answer says of errors and of identities, in any place and letter case. */
+struct said {
+        bool has_error, has_two;
+        unsigned identity; /* bits of the keys that were there */
+};
 
-        for (void *at = json_object_iter((json_t *)(uintptr_t)object); at != NULL;
-             at = json_object_iter_next((json_t *)(uintptr_t)object, at))
-                for (size_t i = 0; i < ARRAY_LEN(names); i++)
-                        if (str_equal_nocase(str_of(json_object_iter_key(at)), str_of(names[i])))
-                                return true;
-        return false;
+static void look_at_key(struct str key, struct said *said)
+{
+        static const char *const of_errors[] = { "Error", "Errors", "ErrorResponse", "ErrorCode", "ErrorMessage", "Fault", "__type" };
+        static const char *const of_identities[] = { "GetCallerIdentityResponse", "GetCallerIdentityResult", "Account", "Arn", "UserId" };
+
+        for (size_t i = 0; i < ARRAY_LEN(of_errors); i++)
+                said->has_error |= str_equal_nocase(key, str_of(of_errors[i]));
+        for (unsigned i = 0; i < ARRAY_LEN(of_identities); i++) {
+                if (!str_equal_nocase(key, str_of(of_identities[i])))
+                        continue;
+                said->has_two |= (said->identity & 1U << i) != 0;
+                said->identity |= 1U << i;
+        }
+}
+
+/* No deeper than LIMIT_JSON_DEPTH, which strict_json_read has seen to. */
+static void look_around(const json_t *value, struct said *said)
+{
+        json_t *object = json_is_object(value) ? (json_t *)(uintptr_t)value : NULL;
+
+        for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
+                look_at_key(str_of(json_object_iter_key(at)), said);
+                look_around(json_object_iter_value(at), said);
+        }
+        for (size_t i = 0; i < json_array_size(value); i++)
+                look_around(json_array_get(value, i), said);
+}
+
+/* An answer that says both, or names two, is none: whoever wrote it does not mean the identity. */
+static struct error *check_one_identity(const json_t *root)
+{
+        struct said said = { 0 };
+
+        look_around(root, &said);
+        if (said.has_error)
+                return error_new(ERROR_INVALID_ARGUMENT, "the answer holds an error");
+        if (said.has_two)
+                return error_new(ERROR_INVALID_ARGUMENT, "the answer holds more than one identity");
+        return NULL;
 }
 
 static struct error *identity_read(struct str body, const char *partition, struct sts_answer *ret)
@@ -108,8 +142,7 @@ static struct error *identity_read(struct str body, const char *partition, struc
         TRY(strict_json_read(body, "the answer", &json));
         const json_t *response = json_object_get(json.root, "GetCallerIdentityResponse");
         const json_t *result = json_object_get(response, "GetCallerIdentityResult");
-        if (has_error(json.root) || has_error(response) || has_error(result))
-                return error_new(ERROR_INVALID_ARGUMENT, "the answer holds an error");
+        TRY(check_one_identity(json.root));
         if (!json_is_object(result))
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer holds no GetCallerIdentityResult");
         if (!strict_json_text(result, "Account", &account))

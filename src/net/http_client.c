@@ -68,8 +68,10 @@ struct http_call {
         unsigned requests;     /* sent */
         unsigned framing;      /* bits: what the answer's head has said of its frame */
         struct tls_end *end;   /* of the connection that the answer comes on; NULL without TLS */
-        bool is_head_whole;    /* the blank line behind it has come */
-        bool is_ambiguous;     /* one of these came twice */
+        bool has_status;       /* the line with the status has come */
+        bool is_head_whole;    /* the blank line behind the head has come */
+        bool is_ambiguous;     /* a header of the frame came twice */
+        bool is_encoded;       /* in another transfer encoding than chunks */
         char *host; /* "https://sts.amazonaws.com", escaped, for messages */
         struct duration connect_within, within;
         char *wanted_name[HTTP_WANTED_MAX];
@@ -226,6 +228,8 @@ static struct error *call_error(struct http_call *call, CURLcode code)
                                          call->limit);
                 if (call->is_ambiguous)
                         return error_new(ERROR_INTERNAL, "%s answers with the length or the type of its answer told twice", call->host);
+                if (call->is_encoded)
+                        return error_new(ERROR_INTERNAL, "%s answers in an encoding that nobody asked for", call->host);
                 break;
         case CURLE_ABORTED_BY_CALLBACK:
                 return error_new(ERROR_UNAVAILABLE, "the connection to %s broke: it was kept, and had ended meanwhile", call->host);
@@ -433,6 +437,13 @@ static bool is_ambiguous(struct http_call *call, struct str name)
         return call->is_ambiguous;
 }
 
+/* Chunks are all that HTTP/1.1 may use unasked. */
+static bool is_encoded(struct http_call *call, struct str name, struct str value)
+{
+        call->is_encoded |= str_equal_nocase(name, STR("transfer-encoding")) && !str_equal_nocase(str_trim(value), STR("chunked"));
+        return call->is_encoded;
+}
+
 static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
 {
         struct http_call *call = ctx;
@@ -441,12 +452,16 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
 
         if (!fits(call, size * count))
                 return 0;
-        if (str_starts_with(value, STR("HTTP/"))) { /* another answer: what an interim one said is void */
+        if (call->body.len > 0) /* what stands behind the body (RFC 9112 section 7.1.2) says nothing of it */
+                return size * count;
+        bool is_in_head = call->has_status && !call->is_head_whole;
+        if (str_starts_with(value, STR("HTTP/")) && !is_in_head) { /* another answer: what an interim one said is void */
                 for (size_t i = 0; i < HTTP_WANTED_MAX; i++) {
                         free(call->wanted[i]);
                         call->wanted[i] = NULL;
                 }
                 call->framing = 0;
+                call->has_status = true;
                 call->is_head_whole = false;
                 find_tls_end(call);
                 return size * count;
@@ -454,7 +469,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
         if (str_is_empty(str_trim(value)))
                 call->is_head_whole = true;
         name = str_split(&value, ':');
-        if (is_ambiguous(call, name))
+        if (is_ambiguous(call, name) || is_encoded(call, name, value))
                 return 0;
         for (size_t i = 0; i < HTTP_WANTED_MAX; i++)
                 if (call->wanted_name[i] != NULL && call->wanted[i] == NULL &&

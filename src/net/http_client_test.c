@@ -331,6 +331,34 @@ static void refuses_an_answer_whose_frame_is_ambiguous(void **state)
         teardown(&f);
 }
 
+static void reads_headers_in_the_head_only(void **state)
+{
+        static const char *const unsaid[] = {
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nContent-Type: application/json\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nHTTP/1.1: 200\r\nContent-Type: application/json\r\n\r\n",
+        };
+        struct fixture f;
+        (void)state;
+        setup(&f, 0);
+        struct http_request r = request_to(&f);
+
+        r.wanted[0] = "content-type";
+        for (size_t i = 0; i < ARRAY_LEN(unsaid); i++) {
+                f.scripted = unsaid[i];
+                ask(&f, &r);
+                assert_string_equal(f.body, "hi");
+                assert_string_equal(f.wanted[0], "");
+        }
+        f.scripted = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nHTTP/1.1: 200\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\nhi";
+        ask(&f, &r);
+        assert_int_equal(f.code, ERROR_INTERNAL);
+        f.scripted = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+        ask(&f, &r);
+        assert_int_equal(f.code, ERROR_INTERNAL);
+        assert_non_null(strstr(f.said, "encoding"));
+        teardown(&f);
+}
+
 static void believes_no_answer_that_was_cut_off(void **state)
 {
         static const char *const answers[] = {
@@ -405,6 +433,7 @@ int main(void)
                 cmocka_unit_test(never_reuses_a_connection_on_which_the_peer_spoke_unasked),
                 cmocka_unit_test(sends_no_second_request_when_a_kept_connection_dies),
                 cmocka_unit_test(refuses_an_answer_whose_frame_is_ambiguous),
+                cmocka_unit_test(reads_headers_in_the_head_only),
                 cmocka_unit_test(believes_no_answer_that_was_cut_off),
                 cmocka_unit_test(calls_done_once_when_cancelled),
         };
