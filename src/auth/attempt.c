@@ -750,6 +750,7 @@ static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uin
                 return;
         }
         at->host_revision = revision;
+        at->member_since = host == NULL ? 0 : host->member_since;
         find_name(at);
 }
 

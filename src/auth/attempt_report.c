@@ -156,6 +156,7 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
                 host.join_proof = (ProtobufCBinaryData){ sizeof at->join_proof, at->join_proof };
         }
         host.joined = walltime_unix(loop_wall(&at->auth->loop));
+        host.member_since = at->host_revision == 0 ? at->certs->not_before : at->member_since;
         host.system_roles = at->system_roles;
         host.n_system_roles = at->system_role_count;
         host.remote_addr = at->peer;

@@ -53,6 +53,7 @@ struct attempt {
         struct token_found token;
         struct str host_id, binding;
         uint64_t host_revision, name_revision;
+        int64_t member_since; /* of the host that had the ID; 0: there is none */
         char *system_roles[ATTEMPT_SYSTEM_ROLES];
         size_t system_role_count;
         int rule;

@@ -120,8 +120,8 @@ static struct error *find_person(const struct directory *d, struct str user, str
                 .hostname = node->hostname,
                 .aws_account = node->aws_account,
                 .aws_arn = node->aws_arn,
-                .system_roles = node->services,
-                .system_role_count = node->service_count,
+                .system_roles = node->system_roles,
+                .system_role_count = node->system_role_count,
                 .roles = role_names(ret_person, arena),
                 .role_count = ret_person->role_count,
         };

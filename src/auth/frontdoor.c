@@ -213,6 +213,9 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
                 arrival_refuse(v, err);
                 return;
         }
+        /* The older service lets a host pick its ID, one that was removed too: what was certified before is another's. */
+        if (host != NULL && walltime_unix(v->cert.times.not_before) < host->member_since)
+                host = NULL;
         /*
          * A removed or forgotten host is a stranger again: it may join, nothing else. So is one in a role that its record
          * has no more, whatever the certificate of then says.

@@ -229,13 +229,14 @@ static bool is_commanded(const Cteleport__State__V1__Presence *p, const char *na
 
 struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Presence *p)
 {
+        bool has_roles = p->n_system_roles > 0;
         struct node node = {
                 .host_id = str_of(p->host_id),
                 .hostname = str_of(p->hostname),
                 .aws_account = str_of(p->aws_account),
                 .aws_arn = str_of(p->aws_arn),
-                .services = p->services,
-                .service_count = p->n_services,
+                .system_roles = has_roles ? p->system_roles : p->services,
+                .system_role_count = has_roles ? p->n_system_roles : p->n_services,
         };
 
         node.labels = arena_alloc(arena, (p->n_labels + p->n_commands + 1) * sizeof *node.labels);

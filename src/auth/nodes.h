@@ -32,8 +32,8 @@ struct node {
         size_t label_count;
         bool has_ssh; /* it runs the SSH Service */
         struct str aws_account, aws_arn; /* it joined as; may be empty */
-        char *const *services;           /* as system roles */
-        size_t service_count;
+        char *const *system_roles;       /* it joined as, announced or not */
+        size_t system_role_count;
 };
 
 /* Reads it from the store. node borrowed until done returns; NULL without err: it does not announce itself. err owned. */

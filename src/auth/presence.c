@@ -48,14 +48,15 @@ bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Pre
 
 static bool is_locked(const struct auth *a, const Cteleport__State__V1__Presence *record)
 {
+        bool has_roles = record->n_system_roles > 0;
         const Cteleport__State__V1__Host host = {
                 .host_id = record->host_id,
                 .hostname = record->hostname,
                 .join_method = record->join_method,
                 .aws_account = record->aws_account,
                 .aws_arn = record->aws_arn,
-                .system_roles = record->services,
-                .n_system_roles = record->n_services,
+                .system_roles = has_roles ? record->system_roles : record->services,
+                .n_system_roles = has_roles ? record->n_system_roles : record->n_services,
         };
         AUTO_PTR(error) err = directory_check_host(a->directory, &host);
 

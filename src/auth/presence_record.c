@@ -125,6 +125,9 @@ void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *
         r->joined = host->joined;
         r->remote_addr = KEEP(caller->peer);
         r->cert_not_after = walltime_unix(caller->cert_not_after);
+        r->system_roles = arena_alloc(p->arena, (host->n_system_roles + 1) * sizeof *r->system_roles);
+        for (size_t i = 0; i < host->n_system_roles; i++)
+                r->system_roles[r->n_system_roles++] = KEEP(host->system_roles[i]);
         r->version = hello->version;
         r->services = hello->services;
         r->n_services = hello->n_services;

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import socket
 import ssl
+import time
 
 import grpc
 import pytest
@@ -149,7 +150,13 @@ def test_a_host_id_belongs_to_one_instance(shared, aws):
         join_legacy(peer, second, "ids", token="ids")  # with an ID of its own
         join_legacy(peer, first, "ids", host_id=MINE, token="ids")  # its own, again
         shared.tctl("rm", f"node/{MINE}")
-        join_legacy(peer, second, "ids", host_id=MINE, token="ids")  # forgotten: free
+        removed = int(time.time())  # certificates count seconds
+        wait_until(lambda: time.time() >= removed + 1, "a second has passed")
+        now = join_legacy(peer, second, "ids", host_id=MINE, token="ids", role="Instance")  # forgotten: free
+    with Peer(shared, identity=now) as host:
+        assert certify(host, "Node").names["O"] == ["Node"]
+    with Peer(shared, identity=identity) as host:  # what the ID gave to whoever had it before stays worthless
+        assert certify(host, "Instance") == Code.UNAUTHENTICATED
 
 
 def test_an_id_of_the_newer_service_is_not_taken_by_the_older(shared, aws):
@@ -384,8 +391,19 @@ def test_a_locked_host_is_shut_out(shared, aws, lock):
             ends(report)
             assert others.call.is_active()
             others.half_close()
+        listed = {i["metadata"]["name"]: i["spec"]["state"] for i in shared.json("inventory", "ls")}
+        assert listed[host.host_id] == "locked" and listed[other.host_id] != "locked"
         host.is_shut_out()
         other.is_let_in()
+        shared.tctl("rm", f"lock/{said.split(chr(34))[1]}")
+        host.is_let_in()
+
+
+def test_a_lock_of_role_instance_shuts_every_host_out(shared, aws):
+    with Peer(shared) as peer:
+        host = Locked(shared, aws, peer, "every-host", NODE)
+        said = shared.tctl("lock", "--role=instance", "--message=gone bad").out
+        host.is_shut_out()
         shared.tctl("rm", f"lock/{said.split(chr(34))[1]}")
         host.is_let_in()
 
