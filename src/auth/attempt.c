@@ -430,21 +430,11 @@ static struct error *check_params(struct attempt *at, const struct attempt_param
         if (!str_equal(params->method, str_of(at->token.token->spec->join_method)))
                 return error_new(ERROR_INVALID_ARGUMENT, "the message is of join method '%.*s', the token's is '%s'",
                                  STR_ARG(params->method), at->token.token->spec->join_method);
+        AUTO(buf) id_in_name = BUF_MAX(LIMIT_NAME);
+
         TRY(name_check_host(params->host_name, "host name"));
         at->host_name = arena_str(at->arena, params->host_name);
-        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME), id_in_name = BUF_MAX(LIMIT_NAME);
-
-        name_put_canonical(&canonical, params->host_name, at->auth->cluster);
-        if (canonical.len + 1 + at->auth->cluster.len > LIMIT_NAME) /* certificates of role Node hold both */
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the host name, with the cluster's behind it, is longer than %d characters",
-                                            LIMIT_NAME), "set teleport.nodename in teleport.yaml to a shorter name");
-        /* An address names whoever has it next; where the host is seen is certified beside its name. */
-        if (name_is_ip(buf_str(&canonical)))
-                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is an address", STR_ARG(at->host_name)),
-                                  "set teleport.nodename in teleport.yaml to a name");
-        if (name_is_reserved(params->host_name, at->auth->cluster))
-                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is reserved", STR_ARG(at->host_name)),
-                                  "set teleport.nodename in teleport.yaml");
+        TRY(issue_check_host_name(at->host_name, at->auth->cluster));
         if (name_is_under_host_id(params->host_name, at->auth->cluster, &id_in_name) &&
             (!at->is_legacy || !str_equal(buf_str(&id_in_name), at->claimed_host_id)))
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is the ID of a host", STR_ARG(at->host_name)),

@@ -173,3 +173,21 @@ bool issue_name_is_own(struct str name, struct str host_id, struct str host_name
         return name_is_same(name, host_id, cluster) || name_is_same(name, host_name, cluster) ||
                (!str_is_empty(remote_ip) && name_is_same(name, remote_ip, cluster));
 }
+
+struct error *issue_check_host_name(struct str name, struct str cluster)
+{
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
+
+        name_put_canonical(&canonical, name, cluster);
+        if (canonical.len + 1 + cluster.len > LIMIT_NAME) /* certificates of role Node hold both */
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the host name, with the cluster's behind it, is longer than %d characters",
+                                            LIMIT_NAME), "set teleport.nodename in teleport.yaml to a shorter name");
+        /* An address names whoever has it next; where the host is seen is certified beside its name. */
+        if (name_is_ip(buf_str(&canonical)))
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is an address", STR_ARG(name)),
+                                  "set teleport.nodename in teleport.yaml to a name");
+        if (name_is_reserved(name, cluster))
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is reserved", STR_ARG(name)),
+                                  "set teleport.nodename in teleport.yaml");
+        return NULL;
+}

@@ -55,4 +55,7 @@ void issue_fill_certificates(const struct auth *a, const Cteleport__Internal__V1
  */
 bool issue_name_is_own(struct str name, struct str host_id, struct str host_name, struct str cluster, struct str remote_ip);
 
+/* Whether a joining host may be called by this well-formed name: no address in any spelling, not reserved, short enough. */
+struct error *issue_check_host_name(struct str name, struct str cluster) MUST_USE;
+
 #endif
