@@ -54,6 +54,7 @@ struct listed {
         struct record_mark noted;
         bool is_growing, is_noted;
         enum record_state state;
+        struct record_stamp stamp; /* before the look and after it; of one that is complete */
 };
 
 struct list {
@@ -99,6 +100,7 @@ static void note_one(struct admin_request *q, Cteleport__V1__Recording *r, struc
         r->status = (char *)(uintptr_t)status_of(m, r->ended != 0);
         if (m->is_complete) {
                 l->noted.size = m->size > 0 ? (uint64_t)m->size : 0;
+                record_stamps_get(&q->auth->record_stamps, str_of(m->session_id), l->noted.digest, &l->stamp);
         } else if (progress != NULL) {
                 r->size = (int64_t)progress->size;
                 l->noted.size = progress->whole;
@@ -124,15 +126,33 @@ static struct error *note_recording(struct admin_request *q, struct list *l, con
         return NULL;
 }
 
+/* All of what is finished is compared, as far as a page may read. What grows is for whoever plays it. */
+static uint64_t compare_one(const struct list *l, size_t i)
+{
+        struct str id = str_of(l->shown[i]->session_id);
+        struct listed *one = &l->listed[i];
+        uint64_t count = 0;
+
+        l->shown[i]->set_aside = record_file_count_set_aside(l->dir, id);
+        if (one->is_noted && one->is_growing)
+                one->state = record_file_compare(l->dir, id, &one->noted, true);
+        else if (one->is_noted)
+                one->state = record_file_compare_all(l->dir, id, &one->noted, LIMIT_RECORDINGS_READ, &one->stamp, &count);
+        return count;
+}
+
+/* A page ends where it has read enough; the next one begins there. */
 static void compare_job(void *ctx)
 {
         struct list *l = ctx;
+        uint64_t count = 0;
 
         for (size_t i = 0; i < l->count; i++) {
-                l->shown[i]->set_aside = record_file_count_set_aside(l->dir, str_of(l->shown[i]->session_id));
-                if (l->listed[i].is_noted)
-                        l->listed[i].state = record_file_compare(l->dir, str_of(l->shown[i]->session_id), &l->listed[i].noted,
-                                                                 l->listed[i].is_growing);
+                count += compare_one(l, i);
+                if (count < LIMIT_RECORDINGS_READ || i + 1 == l->count)
+                        continue;
+                l->count = i + 1;
+                l->next = l->shown[i]->session_id;
         }
 }
 
@@ -141,9 +161,16 @@ static void on_compared(void *ctx)
         struct list *l = ctx;
         Cteleport__V1__ListRecordingsResponse response = CTELEPORT__V1__LIST_RECORDINGS_RESPONSE__INIT;
 
-        for (size_t i = 0; i < l->count; i++)
-                if (l->listed[i].state != RECORD_SOUND)
-                        l->shown[i]->status = (char *)(uintptr_t)record_state_name(l->listed[i].state);
+        for (size_t i = 0; i < l->count; i++) {
+                struct listed *one = &l->listed[i];
+
+                if (one->is_noted && !one->is_growing)
+                        record_stamps_put(&l->request->auth->record_stamps, str_of(l->shown[i]->session_id), one->noted.digest, &one->stamp);
+                if (one->state == RECORD_SOUND || (one->state == RECORD_UNREAD && strcmp(l->shown[i]->status, "complete") != 0))
+                        continue;
+                l->shown[i]->status = (char *)(uintptr_t)record_state_name(one->state);
+                l->shown[i]->is_complete = one->state == RECORD_UNREAD;
+        }
         response.recordings = l->shown;
         response.n_recordings = l->count;
         response.next = l->next;

@@ -558,6 +558,7 @@ static void on_store_closed(void *ctx)
         event_budget_release(&a->host_events);
         event_budget_release(&a->host_recordings);
         audit_accounts_release(a->accounts);
+        record_stamps_release(&a->record_stamps);
         loop_stop(&a->loop);
 }
 

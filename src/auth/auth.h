@@ -13,6 +13,7 @@
 #include "auth/outbox.h"
 #include "auth/audit_account.h"
 #include "auth/event_budget.h"
+#include "auth/records.h"
 #include "base/map.h"
 #include "base/shares.h"
 #include "join/sts_request.h"
@@ -94,6 +95,7 @@ struct auth {
         struct sessions *sessions;     /* connections to nodes that are going on */
         struct map uploads;            /* session ID -> struct upload: recordings that come in now */
         struct recording_access accesses[RECORDING_ACCESSES]; /* that were audited lately */
+        struct record_stamps record_stamps; /* of recordings that lists have compared */
         uid_t started_as;              /* the owner of the data directory, who may administer beside root */
         const char *log_dir;           /* events.log and its siblings; lives with the process */
         const char *records_dir;       /* recordings, below log_dir */

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "pki/key.h"
 
 enum { PIECE = 64 * KiB };
 
@@ -303,14 +305,17 @@ struct error *record_file_read(const char *dir, struct str session_id, unsigned 
                                uint64_t *ret_size)
 {
         AUTO_MEM char *path = set_aside == 0 ? path_of(dir, session_id) : path_set_aside(dir, session_id, set_aside);
-        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        struct stat st;
 
         *ret_size = 0;
         if (fd < 0 && errno == ENOENT)
                 return set_aside == 0 ? error_new(ERROR_NOT_FOUND, "the recording is gone from the Auth Service's disk")
                                       : error_new(ERROR_NOT_FOUND, "no file number %u of this session was set aside", set_aside);
+        if ((fd < 0 && errno == ELOOP) || (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))))
+                return error_new(ERROR_DATA_LOSS, "a link, or something else that is no file, is in the place of the recording on the Auth Service's disk");
         if (fd < 0)
-                return error_errno(errno, "cannot open the recording '%s'", path);
+                return error_errno(errno, "the recording on the Auth Service's disk cannot be opened");
         return read_into(fd, offset, most, out, ret_size);
 }
 
@@ -330,24 +335,161 @@ static bool has_first_chunk(int fd, struct str session_id, struct str first)
         return is_same;
 }
 
-enum record_state record_file_compare(const char *dir, struct str session_id, const struct record_mark *noted, bool is_growing)
+/* Without waiting for whoever writes into a pipe. */
+static enum record_state open_to_compare(const char *dir, struct str session_id, int *ret_fd, struct stat *ret_st)
 {
         AUTO_MEM char *path = path_of(dir, session_id);
-        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        struct stat st;
+        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-        if (fd < 0 || fstat(fd, &st) != 0)
-                return noted->size == 0 ? RECORD_SOUND : RECORD_MISSING;
-        if ((uint64_t)st.st_size < noted->size)
+        if (fd < 0)
+                return errno == ENOENT ? RECORD_MISSING : RECORD_UNREADABLE;
+        if (fstat(fd, ret_st) != 0 || !S_ISREG(ret_st->st_mode))
+                return RECORD_UNREADABLE;
+        *ret_fd = fd;
+        fd = -1;
+        return RECORD_SOUND;
+}
+
+static enum record_state compare_start(int fd, const struct stat *st, struct str session_id, const struct record_mark *noted, bool is_growing)
+{
+        if ((uint64_t)st->st_size < noted->size)
                 return RECORD_SHORT;
-        if ((uint64_t)st.st_size > noted->size && !is_growing)
+        if ((uint64_t)st->st_size > noted->size && !is_growing)
                 return RECORD_LONG;
         return str_is_empty(noted->first) || has_first_chunk(fd, session_id, noted->first) ? RECORD_SOUND : RECORD_ALTERED;
 }
 
+enum record_state record_file_compare(const char *dir, struct str session_id, const struct record_mark *noted, bool is_growing)
+{
+        AUTO_FD int fd = -1;
+        struct stat st;
+        enum record_state state = open_to_compare(dir, session_id, &fd, &st);
+
+        if (state == RECORD_MISSING && noted->size == 0)
+                return RECORD_SOUND;
+        return state == RECORD_SOUND ? compare_start(fd, &st, session_id, noted, is_growing) : state;
+}
+
+static struct record_stamp stamp_of(const struct stat *st)
+{
+        enum { NS = 1000000000 };
+
+        return (struct record_stamp){ .device = st->st_dev, .inode = st->st_ino, .size = (uint64_t)st->st_size,
+                                      .modified = st->st_mtim.tv_sec * NS + st->st_mtim.tv_nsec,
+                                      .changed = st->st_ctim.tv_sec * NS + st->st_ctim.tv_nsec };
+}
+
+static bool is_same_stamp(const struct record_stamp *a, const struct record_stamp *b)
+{
+        return a->device == b->device && a->inode == b->inode && a->size == b->size && a->modified == b->modified && a->changed == b->changed;
+}
+
+/* Clocks of file systems tick: what is written within a tick of the last change has the stamp of that. */
+static bool is_settled(const struct stat *st)
+{
+        struct timespec now;
+
+        return clock_gettime(CLOCK_REALTIME, &now) == 0 && now.tv_sec - st->st_ctim.tv_sec > 1;
+}
+
+/* Whether all chunks, in their order, are those that came for this session. */
+static bool has_digest(int fd, struct str session_id, struct str digest, uint64_t size)
+{
+        AUTO_MEM char *piece = mem_alloc(PIECE);
+        struct recording_chain chain;
+        struct error *err = NULL;
+        uint64_t at = 0;
+        size_t len = 0;
+
+        recording_chain_begin(&chain, session_id);
+        for (; err == NULL && at < size; at += len) {
+                err = read_at(fd, piece, PIECE, at, &len);
+                if (err == NULL && len == 0)
+                        break;
+                if (err == NULL)
+                        recording_chain_feed(&chain, (struct str){ piece, len });
+        }
+        bool is_same = err == NULL && at == size && chain.whole == size && is_link(digest, chain.link);
+        recording_chain_release(&chain);
+        error_free(err);
+        return is_same;
+}
+
+enum record_state record_file_compare_all(const char *dir, struct str session_id, const struct record_mark *noted, uint64_t most,
+                                          struct record_stamp *stamp, uint64_t *ret_read)
+{
+        struct record_stamp known = *stamp;
+        AUTO_FD int fd = -1;
+        struct stat st;
+        enum record_state state = open_to_compare(dir, session_id, &fd, &st);
+
+        *stamp = (struct record_stamp){ 0 };
+        *ret_read = 0;
+        if (state == RECORD_SOUND)
+                state = compare_start(fd, &st, session_id, noted, false);
+        if (state != RECORD_SOUND || str_is_empty(noted->digest))
+                return state;
+        struct record_stamp now = stamp_of(&st);
+        if (!is_same_stamp(&now, &known)) {
+                if (now.size > most)
+                        return RECORD_UNREAD;
+                *ret_read = now.size;
+                if (!has_digest(fd, session_id, noted->digest, now.size))
+                        return RECORD_ALTERED;
+        }
+        if (is_settled(&st))
+                *stamp = now;
+        return RECORD_SOUND;
+}
+
 const char *record_state_name(enum record_state state)
 {
-        static const char *const names[] = { "", "missing", "short", "long", "altered" };
+        static const char *const names[] = { "", "missing", "short", "long", "altered", "unreadable", "unread" };
 
         return names[state];
+}
+
+/* ---- what was compared --------------------------------------------------------------------------------------------- */
+
+struct record_stamp_slot {
+        uint8_t key[32];
+        struct record_stamp stamp;
+};
+
+/* The one place that a recording may have: a newer one takes it. */
+static size_t key_of(struct str session_id, struct str digest, uint8_t *key)
+{
+        AUTO(buf) text = BUF_MAX(KiB);
+
+        buf_put(&text, session_id);
+        buf_put(&text, digest);
+        sha256(buf_str(&text), key);
+        return ((size_t)key[0] << 8 | key[1]) % LIMIT_RECORDINGS_COMPARED;
+}
+
+void record_stamps_get(const struct record_stamps *s, struct str session_id, struct str digest, struct record_stamp *ret)
+{
+        uint8_t key[32];
+        size_t at = key_of(session_id, digest, key);
+
+        *ret = (struct record_stamp){ 0 };
+        if (s->slots != NULL && memcmp(s->slots[at].key, key, sizeof key) == 0)
+                *ret = s->slots[at].stamp;
+}
+
+void record_stamps_put(struct record_stamps *s, struct str session_id, struct str digest, const struct record_stamp *stamp)
+{
+        uint8_t key[32];
+        size_t at = key_of(session_id, digest, key);
+
+        if (s->slots == NULL)
+                s->slots = mem_alloc(LIMIT_RECORDINGS_COMPARED * sizeof *s->slots);
+        memcpy(s->slots[at].key, key, sizeof key);
+        s->slots[at].stamp = *stamp;
+}
+
+void record_stamps_release(struct record_stamps *s)
+{
+        free(s->slots);
+        s->slots = NULL;
 }

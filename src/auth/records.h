@@ -59,13 +59,42 @@ void record_file_release(struct record_file *f);
 struct error *record_file_read(const char *dir, struct str session_id, unsigned set_aside, uint64_t offset, size_t most, struct buf *out,
                                uint64_t *ret_size) MUST_USE;
 
-enum record_state { RECORD_SOUND, RECORD_MISSING, RECORD_SHORT, RECORD_LONG, RECORD_ALTERED };
+enum record_state {
+        RECORD_SOUND,
+        RECORD_MISSING,
+        RECORD_SHORT,
+        RECORD_LONG,
+        RECORD_ALTERED,
+        RECORD_UNREADABLE, /* a link, no file, or one that the process may not read */
+        RECORD_UNREAD,     /* sound as far as was looked */
+};
+
+/* How a file was when all of it was compared; zeros: never. A file with the same stamp has the same bytes. */
+struct record_stamp {
+        uint64_t device, inode, size;
+        int64_t modified, changed; /* nanoseconds since 1970 */
+};
 
 /*
- * Compares a file with what the store noted of it, cheaply: its size and its first chunk. What lies between is for
- * whoever reads all of it. is_growing: it may be longer.
+ * Compares a file with what the store noted of it: its size and its first chunk. is_growing: it may be longer.
  */
 enum record_state record_file_compare(const char *dir, struct str session_id, const struct record_mark *noted, bool is_growing);
+
+/*
+ * The same of a finished recording, and then all of it with noted->digest, unless its stamp is *stamp. Reads nothing of a file of more
+ * than `most` bytes: RECORD_UNREAD. *stamp becomes that of a sound file, or zeros (also for one that was changed within a second);
+ * *ret_read is how many bytes were read.
+ */
+enum record_state record_file_compare_all(const char *dir, struct str session_id, const struct record_mark *noted, uint64_t most,
+                                          struct record_stamp *stamp, uint64_t *ret_read);
+
+/* Stamps of recordings that were found sound, for LIMIT_RECORDINGS_COMPARED of them. Zeroed is empty; record_stamps_release frees. */
+struct record_stamps {
+        struct record_stamp_slot *slots;
+};
+void record_stamps_get(const struct record_stamps *s, struct str session_id, struct str digest, struct record_stamp *ret);
+void record_stamps_put(struct record_stamps *s, struct str session_id, struct str digest, const struct record_stamp *stamp);
+void record_stamps_release(struct record_stamps *s);
 
 /* The name of a state as listings show it; "" for RECORD_SOUND. */
 const char *record_state_name(enum record_state state);

@@ -3,8 +3,11 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -250,6 +253,75 @@ static void compares_a_file_with_its_note(void **state)
         assert_int_equal(record_file_compare(f->records, STR(SESSION), &noted, true), RECORD_MISSING);
 }
 
+/* As long ago that its stamp is believed. */
+static void settle(const char *path)
+{
+        struct stat st;
+
+        assert_int_equal(stat(path, &st), 0);
+        while (time(NULL) - st.st_ctim.tv_sec <= 1)
+                usleep(50 * 1000);
+}
+
+static void flip_last_byte(const char *path)
+{
+        int fd = open(path, O_RDWR);
+        off_t at = lseek(fd, -1, SEEK_END);
+        char byte;
+
+        assert_int_equal(pread(fd, &byte, 1, at), 1);
+        byte ^= 1;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        close(fd);
+}
+
+static void compares_all_of_a_file_and_reads_it_once(void **state)
+{
+        struct fixture *f = *state;
+        struct record_stamp stamp = { 0 }, none = { 0 };
+        uint64_t count = 0;
+
+        reopen(f);
+        append(f, 0, f->whole.len);
+        struct record_mark noted = { f->whole.len, str_of_bytes(f->file.chain.link, RECORDING_LINK_LEN), str_of_bytes(f->file.chain.first, RECORDING_LINK_LEN) };
+        assert_int_equal(record_file_compare_all(f->records, STR(SESSION), &noted, f->whole.len, &stamp, &count), RECORD_SOUND);
+        assert_int_equal(count, f->whole.len);
+        assert_memory_equal(&stamp, &none, sizeof stamp); /* too new to be believed */
+        settle(f->path);
+        assert_int_equal(record_file_compare_all(f->records, STR(SESSION), &noted, f->whole.len - 1, &stamp, &count), RECORD_UNREAD);
+        assert_int_equal(record_file_compare_all(f->records, STR(SESSION), &noted, f->whole.len, &stamp, &count), RECORD_SOUND);
+        assert_int_equal(record_file_compare_all(f->records, STR(SESSION), &noted, 0, &stamp, &count), RECORD_SOUND);
+        assert_int_equal(count, 0);
+        flip_last_byte(f->path);
+        assert_int_equal(record_file_compare_all(f->records, STR(SESSION), &noted, f->whole.len, &stamp, &count), RECORD_ALTERED);
+        assert_memory_equal(&stamp, &none, sizeof stamp);
+        flip_last_byte(f->path);
+        f->file.chain.link[0] ^= 1;
+        assert_int_equal(record_file_compare_all(f->records, STR(SESSION), &noted, f->whole.len, &stamp, &count), RECORD_ALTERED);
+}
+
+static void finds_what_is_no_file_in_the_place_of_one(void **state)
+{
+        struct fixture *f = *state;
+        struct record_stamp stamp = { 0 };
+        AUTO(buf) out = BUF_MAX(KiB);
+        uint64_t count = 0;
+
+        reopen(f);
+        append(f, 0, f->whole.len);
+        struct record_mark noted = { .size = f->whole.len, .digest = str_of_bytes(f->file.chain.link, RECORDING_LINK_LEN) };
+        AUTO_MEM char *moved = mem_printf("%s.moved", f->path);
+        assert_int_equal(rename(f->path, moved), 0);
+        for (int way = 0; way < 3; way++) {
+                assert_int_equal(way == 0 ? symlink(moved, f->path) : way == 1 ? mkdir(f->path, 0700) : mkfifo(f->path, 0600), 0);
+                assert_int_equal(record_file_compare_all(f->records, STR(SESSION), &noted, f->whole.len, &stamp, &count), RECORD_UNREADABLE);
+                assert_int_equal(record_file_compare(f->records, STR(SESSION), &noted, true), RECORD_UNREADABLE);
+                AUTO_PTR(error) err = record_file_read(f->records, STR(SESSION), 0, 0, 100, &out, &count);
+                assert_int_equal(err->code, ERROR_DATA_LOSS);
+                assert_int_equal(remove(f->path), 0);
+        }
+}
+
 static void limit_file_size(rlim_t size)
 {
         struct rlimit limit;
@@ -320,6 +392,8 @@ int main(void)
                 ROW(sets_aside_what_is_damaged_and_cuts_nothing),
                 ROW(keeps_no_more_than_some_damaged_files),
                 ROW(compares_a_file_with_its_note),
+                ROW(compares_all_of_a_file_and_reads_it_once),
+                ROW(finds_what_is_no_file_in_the_place_of_one),
                 ROW(takes_back_what_did_not_fit_on_the_disk),
                 ROW(a_recording_given_up_ends_with_its_last_whole_chunk),
                 ROW(does_not_follow_links),

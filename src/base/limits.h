@@ -291,6 +291,8 @@ enum {
         LIMIT_RECORDINGS_SET_ASIDE = 8,       /* damaged files of one session that are kept beside its recording */
         LIMIT_RECORDING_HOLES = 1024,         /* of one recording that a node's disk damaged; those beyond become one */
         LIMIT_RECORDING_PAGE = 256 * KiB,     /* of a recording in one answer */
+        LIMIT_RECORDINGS_READ = 256 * MiB,    /* of recordings that are compared for one page of a list, and of one recording: others wait for the pool */
+        LIMIT_RECORDINGS_COMPARED = 4096,     /* recordings that a list need not read again while their files are untouched */
         LIMIT_EVENTS_PAGE = 512 * KiB,        /* events in one answer, one more at most */
         LIMIT_EVENTS_COUNT = 1000,            /* the same as a count */
         LIMIT_EVENTS_SCAN = 64 * MiB,         /* of the log read for one answer: others wait for the pool */

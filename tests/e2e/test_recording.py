@@ -250,8 +250,10 @@ def crc32c(data):
 def listed_as(access, person, session_id):
     """What both listings say of a recording, and how they exit."""
     mine, all_of_them = person.tsh("recordings", "ls", "--format=json", check=False), access.tctl("recordings", "ls", "--format=json", check=False)
-    statuses = {r["session_id"]: r["status"] for done in (mine, all_of_them) for r in json.loads(done.out)}
+    shown = [r for done in (mine, all_of_them) for r in json.loads(done.out)]
+    statuses = {r["session_id"]: r["status"] for r in shown}
     assert mine.code == all_of_them.code
+    assert all(r.get("is_complete", False) == (r["status"] == "complete") for r in shown)
     return statuses[session_id], mine.code
 
 
@@ -263,6 +265,10 @@ def test_the_audit_log_has_the_digest_of_a_recording(access, alice):
     assert event["digest"] == recording["digest"] == chain_of(recording["session_id"], data)
     assert (event["size"], event["chunks"]) == (len(data), len(chunks_of(data)))
     assert (recording["status"], listed_as(access, alice, recording["session_id"])) == ("complete", ("complete", 0))
+
+
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
 
 
 def test_a_recording_changed_on_the_disk_is_never_whole(access, alice):
@@ -287,9 +293,11 @@ def test_a_recording_changed_on_the_disk_is_never_whole(access, alice):
         "appended a chunk": (whole + chunks[2], "long"),
         "its end twice": (whole + chunks[-1], "long"),
         "another session's": (other.read_bytes(), None),
-        "two chunks exchanged": (head + chunks[0] + chunks[2] + chunks[1] + b"".join(chunks[3:]), "complete"),
+        "two chunks exchanged": (head + chunks[0] + chunks[2] + chunks[1] + b"".join(chunks[3:]), "altered"),
+        "a bit flipped in the middle": (flipped(whole, len(whole) // 2), "altered"),
+        "a bit flipped in its end": (flipped(whole, len(whole) - 1), "altered"),
         "a chunk twice": (head + chunks[0] + chunks[1] + chunks[1] + b"".join(chunks[2:]), "long"),
-        "made anew": (resealed(whole, b"first two", b"false two"), "complete"),
+        "made anew": (resealed(whole, b"first two", b"false two"), "altered"),
         "made anew from the start": (resealed(whole, b"alice@", b"mally@"), "altered"),
     }
     for attack, (data, status) in attacks.items():
@@ -299,7 +307,7 @@ def test_a_recording_changed_on_the_disk_is_never_whole(access, alice):
             assert done.code == 1 and "recording" in done.err, (attack, form, done.err)
         found, code = listed_as(access, alice, session_id)
         assert status is None or found == status, (attack, found)
-        assert code == (0 if found == "complete" else 1), attack
+        assert code == 1, attack
     path.write_bytes(whole)
     assert alice.tsh("play", session_id, "--format=pty").code == 0
     # two that changed places
@@ -312,3 +320,7 @@ def test_a_recording_changed_on_the_disk_is_never_whole(access, alice):
     done = alice.tsh("play", session_id, "--format=pty", check=False)
     assert done.code == 1 and "gone" in done.err
     assert listed_as(access, alice, session_id) == ("missing", 1)
+    path.symlink_to(other)
+    done = alice.tsh("play", session_id, "--format=pty", check=False)
+    assert done.code == 1 and "link" in done.err and "/proc/" not in done.err
+    assert listed_as(access, alice, session_id) == ("unreadable", 1)

@@ -54,12 +54,12 @@ static void put_table(struct buf *out, Cteleport__V1__Recording *const *recordin
 /* What nobody should find: the file of a recording is not what came from the node. */
 static bool is_damaged(const Cteleport__V1__Recording *r)
 {
-        static const char *const statuses[] = { "missing", "short", "long", "altered", "unrecorded", "damaged" };
+        static const char *const good[] = { "complete", "unproven", "unread", "recording", "waiting", "aborted" };
 
-        for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
-                if (strcmp(r->status, statuses[i]) == 0)
-                        return true;
-        return false;
+        for (size_t i = 0; i < ARRAY_LEN(good); i++)
+                if (strcmp(r->status, good[i]) == 0)
+                        return false;
+        return true;
 }
 
 struct error *recordings_check(Cteleport__V1__Recording *const *recordings, size_t count)
