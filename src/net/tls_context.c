@@ -351,8 +351,23 @@ static struct error *use_chain(SSL_CTX *ctx, struct str pem)
         X509_free(cert);
         BIO_free(bio);
         if (err == NULL && is_leaf)
-                err = error_new(ERROR_INVALID_ARGUMENT, "there is no certificate in the PEM text");
+                err = error_hint(error_new(ERROR_INVALID_ARGUMENT, "there is no certificate in the PEM text"),
+                                 str_contains(pem, STR("PRIVATE KEY-----"))
+                                         ? "name the file of the certificate; the names of key and certificate may be swapped"
+                                         : "name a file that holds a certificate in PEM");
         return err;
+}
+
+/* What the file of the key holds instead, as far as its labels (RFC 7468) tell. */
+static struct error *unreadable_key(struct str pem)
+{
+        if (str_contains(pem, STR("ENCRYPTED")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the private key cannot be read: it is encrypted with a passphrase"),
+                                  "store it without one, readable by root only: openssl pkey -in KEY -out NEW");
+        if (str_contains(pem, STR("-----BEGIN CERTIFICATE-----")) && !str_contains(pem, STR("PRIVATE KEY-----")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the private key cannot be read: the file holds a certificate"),
+                                  "name the file of the key; the names of key and certificate may be swapped");
+        return error_hint(openssl_error("the private key cannot be read"), "name a file that holds a private key in PEM");
 }
 
 static struct error *use_key(SSL_CTX *ctx, struct str pem)
@@ -363,7 +378,7 @@ static struct error *use_key(SSL_CTX *ctx, struct str pem)
         EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
         BIO_free(bio);
         if (key == NULL)
-                return openssl_error("the private key cannot be read");
+                return unreadable_key(pem);
         struct error *err = NULL;
         if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
                 err = error_hint(openssl_error("the private key and the certificate are not a pair"),

@@ -97,6 +97,26 @@ def test_a_user_who_is_not_root_is_told_what_to_do(run, programs, account, monke
     assert said.startswith(f"ERROR: cannot open {path}: Permission denied\nhint:  run this as root, or let this user read the file\n\n")
 
 
+@pytest.mark.parametrize("key, cert, what, hint", [
+    ("absent", "cert", "https_keypairs: cannot open {dir}/absent: No such file or directory", "name the files of a certificate in proxy_service.https_keypairs[1]"),
+    ("cert", "key", "there is no certificate in the PEM text", "the names of key and certificate may be swapped"),
+    ("cert", "cert", "the private key cannot be read: the file holds a certificate", "the names of key and certificate may be swapped"),
+    ("locked", "cert", "the private key cannot be read: it is encrypted with a passphrase", "openssl pkey -in KEY -out NEW"),
+    ("other", "cert", "the private key and the certificate are not a pair", "must print the same"),
+    ("open", "cert", "https_keypairs: {dir}/open has mode 0644: it holds a secret that other users may read or change", "chmod 0600 {dir}/open"),
+])
+def test_a_certificate_that_cannot_be_served_is_told_with_its_fault(run, tmp_path, key, cert, what, hint):
+    subprocess.run(f"""cd {tmp_path} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=x -keyout key -out cert &&
+        openssl genpkey -algorithm ed25519 -out other && openssl pkey -in key -aes256 -passout pass:x -out locked && cp key open && chmod 600 key cert other locked &&
+        chmod 644 open""", shell=True, check=True, capture_output=True)
+    path = tmp_path / "teleport.yaml"
+    path.write_text(f"version: v3\nteleport: {{nodename: a, data_dir: {tmp_path}/data}}\nauth_service: {{enabled: yes, listen_addr: 127.0.0.1:0}}\n"
+                    f"proxy_service: {{web_listen_addr: 127.0.0.1:0, https_keypairs: [{{key_file: {tmp_path}/{key}, cert_file: {tmp_path}/{cert}}}]}}\n"
+                    "ssh_service: {enabled: no}\n")
+    said = run(f"teleport start -c {path}")
+    assert what.format(dir=tmp_path) in said.split("ERROR: ")[1] and hint.format(dir=tmp_path) in said.split("\nhint:  ")[1], said
+
+
 def test_an_address_may_be_a_url_and_the_port_of_auth_is_told(access, invite):
     alice = invite(access)
     done = alice.tsh("login", f"--proxy=HTTPS://{access.proxy_addr}/web/login?x=1", "--user=alice", "--insecure", stdin=f"{alice.password}\n{alice.otp()}\n")

@@ -210,7 +210,11 @@ static struct error *load_configured(const Cteleport__V1__ProxyConfig *proxy, st
         for (size_t i = 0; i < proxy->n_https_keypairs; i++) {
                 const Cteleport__V1__KeyPair *files = proxy->https_keypairs[i];
 
-                TRY(load_files(files->cert_file, files->key_file, k));
+                struct error *err = load_files(files->cert_file, files->key_file, k);
+                if (err != NULL && err->hint == NULL)
+                        err = error_hint(err, "name the files of a certificate in proxy_service.https_keypairs[%zu]; without https_keypairs the "
+                                              "proxy makes one of its own", i + 1);
+                TRY(err);
                 total += k->pairs[i]->cert_pem.len + k->pairs[i]->key_pem.len;
         }
         if (total > PAIRS_BYTES_MAX)
