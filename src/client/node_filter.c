@@ -91,6 +91,23 @@ static bool has_label(const struct predicate_subject *subject, const struct pred
         return false;
 }
 
+struct error *node_filter_read(struct node_filter *f, struct arena *a, const char *labels, const char *const *words, const char *query)
+{
+        *f = (struct node_filter){ .words = words };
+        TRY(node_filter_add_labels(f, a, str_of(labels)));
+        return query == NULL ? NULL : predicate_compile(a, str_of(query), &f->predicate);
+}
+
+size_t node_filter_keep(const struct node_filter *f, Cteleport__V1__Node **nodes, size_t count, struct arena *a)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < count; i++)
+                if (node_filter_matches(f, nodes[i], a))
+                        nodes[kept++] = nodes[i];
+        return kept;
+}
+
 bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node *node, struct arena *a)
 {
         struct predicate_subject subject = node_subject(node, a);

@@ -26,6 +26,12 @@ struct node_filter {
  */
 struct error *node_filter_add_labels(struct node_filter *f, struct arena *a, struct str text) MUST_USE;
 
+/* Fills the filter with what a user wrote: labels as above, words, a query; each may be NULL. */
+struct error *node_filter_read(struct node_filter *f, struct arena *a, const char *labels, const char *const *words, const char *query) MUST_USE;
+
+/* Moves the nodes that fit to the front, in their order, and returns how many they are. */
+size_t node_filter_keep(const struct node_filter *f, Cteleport__V1__Node **nodes, size_t count, struct arena *a);
+
 /* Labels that commands give count as the others; memory for a moment comes from the arena. */
 bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node *node, struct arena *a);
 

@@ -58,6 +58,16 @@ def cluster(make_cluster):
     return make_cluster()
 
 
+@pytest.fixture(scope="module")
+def shared(build, aws_process, tmp_path_factory):
+    """A cluster with iam-token for the tests of a file that leave it as it was."""
+    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("shared") / "cluster")
+    cluster.start()
+    cluster.create(iam_token())
+    yield cluster
+    cluster.stop()
+
+
 # ---- people and the nodes they reach ------------------------------------------------------------------------
 
 

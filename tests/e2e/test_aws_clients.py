@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fake_auth import CHALLENGE, FakeAuth
-from harness import ACCOUNT, WEB_ARN, Cluster, clean_env, iam_token
+from harness import ACCOUNT, WEB_ARN, clean_env
 from join_client import Keys, Identity, Peer, host_params, solution
 from signing import BODY, FORM, read_request, sign, stand_in, verify
 
@@ -90,15 +90,6 @@ CLIENTS = {
                       {"user-agent": "aws-sdk-js/3.1169.0 ua/2.1", "Connection": "keep-alive"}),
     "curl": (ACCEPT, {**LENGTH, "Content-Type": FORM_WITHOUT_CHARSET, "User-Agent": "curl/7.88.1"}),
 }
-
-
-@pytest.fixture(scope="module")
-def shared(build, aws_process, tmp_path_factory):
-    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("shared") / "cluster")
-    cluster.start()
-    cluster.create(iam_token())
-    yield cluster
-    cluster.stop()
 
 
 @pytest.mark.parametrize("client", CLIENTS)

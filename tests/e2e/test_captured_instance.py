@@ -8,18 +8,9 @@ import subprocess
 
 import pytest
 
-from harness import Cluster, iam_token, wait_until
+from harness import wait_until
 from test_captured_ssh import memory_of
 from test_status import stays_one_user
-
-
-@pytest.fixture(scope="module")
-def shared(build, aws_process, tmp_path_factory):
-    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("shared") / "cluster")
-    cluster.start()
-    cluster.create(iam_token())
-    yield cluster
-    cluster.stop()
 
 
 @pytest.mark.parametrize("where", ["environment", "file"])

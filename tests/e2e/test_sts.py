@@ -16,15 +16,6 @@ from test_http_proxy import copy
 Code = grpc.StatusCode
 
 
-@pytest.fixture(scope="module")
-def shared(build, aws_process, tmp_path_factory):
-    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("shared") / "cluster")
-    cluster.start()
-    cluster.create(iam_token())
-    yield cluster
-    cluster.stop()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def unanswered(shared, aws_process):
     """A join whose question STS never answers: it is under way during all other tests of this file."""

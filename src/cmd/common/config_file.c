@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/common/config_file.h"
 
+#include <stdio.h>
+
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -48,6 +50,12 @@ static struct error *load_string(struct arena *arena, const char *encoded, const
                 return error_hint(error_wrap(err, "cannot read the configuration of --config-string"),
                                   "it is the base64 form of a whole file, also in TELEPORT_CONFIG");
         return load_text(arena, "config-string", buf_str(&text), ret_ignored, ret);
+}
+
+void ignored_keys_print(const char *keys)
+{
+        if (!str_is_empty(str_of(keys)))
+                fprintf(stderr, "WARNING: " IGNORED_KEYS ": %s\n", keys);
 }
 
 Cteleport__V1__Config *config_file_empty(struct arena *arena)

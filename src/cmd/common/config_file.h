@@ -25,6 +25,10 @@ struct error *config_file_load(struct arena *arena, const char *path, const char
 struct error *config_file_find(struct arena *arena, const struct flags *given, const char **ret_path,
                                const char **ret_ignored, Cteleport__V1__Config **ret) MUST_USE;
 
+/* One warning on standard error that lists keys without effect, if there are any; the log has it as IGNORED_KEYS. */
+#define IGNORED_KEYS "keys of Teleport that change nothing here are ignored"
+void ignored_keys_print(const char *keys);
+
 /* A configuration without a file: version v3, all defaults. Lives in the arena. */
 Cteleport__V1__Config *config_file_empty(struct arena *arena);
 

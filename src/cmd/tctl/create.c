@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/common/config_file.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/kinds.h"
 #include "cmd/tctl/tokens_shared.h"
@@ -131,8 +132,7 @@ struct error *create_run(void *ctx, const struct flags *given)
         struct resources all = { .arena = s.arena, .file = is_stdin ? "stdin" : file };
         TRY(file_read_input(is_stdin ? "-" : file, &text));
         struct error *err = schema_load_stream(s.arena, all.file, buf_str(&text), kinds_written, &notes, collect, &all);
-        if (notes.ignored != NULL && notes.ignored[0] != '\0')
-                fprintf(stderr, "WARNING: keys of Teleport that change nothing here are ignored: %s\n", notes.ignored);
+        ignored_keys_print(notes.ignored);
         if (err == NULL && all.count == 0)
                 err = error_hint(error_new(ERROR_INVALID_ARGUMENT, "no resources found, empty input?"),
                                  "give a file that begins with a line like: kind: token");

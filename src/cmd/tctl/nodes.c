@@ -33,24 +33,19 @@ struct error *nodes_ls_run(void *ctx, const struct flags *given)
 {
         AUTO(session) s = { 0 };
         AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
-        struct node_filter filter = { .words = flags_list(given, "search") };
-        const char *query = flags_text(given, "query");
+        struct node_filter filter;
         Cteleport__V1__Node **nodes = NULL;
-        size_t count = 0, kept = 0;
+        size_t count = 0;
 
         (void)ctx;
         TRY(session_open(&s, given));
-        TRY(node_filter_add_labels(&filter, s.arena, str_of(flags_argument(given, 0))));
-        if (query != NULL)
-                TRY(predicate_compile(s.arena, str_of(query), &filter.predicate));
+        TRY(node_filter_read(&filter, s.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query")));
         TRY(nodes_list(&s, &nodes, &count));
-        for (size_t i = 0; i < count; i++)
-                if (node_filter_matches(&filter, nodes[i], s.arena))
-                        nodes[kept++] = nodes[i];
+        count = node_filter_keep(&filter, nodes, count, s.arena);
         if (output_is_text(given))
-                nodes_put_table(&out, nodes, kept, flags_switch(given, "verbose"));
+                nodes_put_table(&out, nodes, count, flags_switch(given, "verbose"));
         else
-                output_put_list(&out, given, (ProtobufCMessage **)nodes, kept);
+                output_put_list(&out, given, (ProtobufCMessage **)nodes, count);
         return output_flush(&out);
 }
 

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/common/config_file.h"
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
 #include "cmd/teleport/output.h"
@@ -315,8 +316,7 @@ static struct error *test_file(const char *path)
         AUTO_MEM char *ignored = NULL;
         struct error *err = launch_check_file(path, &ignored);
 
-        if (ignored != NULL && ignored[0] != '\0')
-                fprintf(stderr, "WARNING: keys of Teleport that change nothing here are ignored: %s\n", ignored);
+        ignored_keys_print(ignored);
         fprintf(stderr, "%s %s\n", err == NULL ? "OK" : "FAIL", path);
         return err;
 }

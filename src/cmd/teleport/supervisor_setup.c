@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "cmd/common/config_file.h"
 #include "cmd/teleport/supervisor_internal.h"
 #include "os/file.h"
 #include "os/sandbox.h"
@@ -91,7 +92,7 @@ static void log_beginning(const struct launch *l)
                 log_info("Starting Teleport v" CTELEPORT_VERSION);
         }
         if (l->ignored_keys != NULL && l->ignored_keys[0] != '\0')
-                log_warn("keys of Teleport that change nothing here are ignored", LOG_C("keys", l->ignored_keys));
+                log_warn(IGNORED_KEYS, LOG_C("keys", l->ignored_keys));
         for (size_t i = 0; i < l->warnings.count; i++)
                 log_warn("configuration", LOG_C("warning", l->warnings.texts[i]));
         if (l->insecure)

@@ -37,26 +37,21 @@ struct error *ls_run(void *ctx, const struct flags *given)
         AUTO(profile) p = { 0 };
         AUTO(asker) a = { 0 };
         AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
-        struct node_filter filter = { .words = flags_list(given, "search") };
-        const char *query = flags_text(given, "query");
+        struct node_filter filter;
         Cteleport__V1__Node **nodes = NULL;
-        size_t count = 0, kept = 0;
+        size_t count = 0;
 
         (void)ctx;
         TRY(person_load(given, &p));
         TRY(asker_open(&a, &p));
-        TRY(node_filter_add_labels(&filter, a.arena, str_of(flags_argument(given, 0))));
-        if (query != NULL)
-                TRY(predicate_compile(a.arena, str_of(query), &filter.predicate));
+        TRY(node_filter_read(&filter, a.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query")));
         TRY(person_nodes(&a, &nodes, &count));
-        for (size_t i = 0; i < count; i++)
-                if (node_filter_matches(&filter, nodes[i], a.arena))
-                        nodes[kept++] = nodes[i];
+        count = node_filter_keep(&filter, nodes, count, a.arena);
         if (output_is_text(given))
-                nodes_put_table(&out, nodes, kept, flags_switch(given, "verbose"));
+                nodes_put_table(&out, nodes, count, flags_switch(given, "verbose"));
         else if (strcmp(flags_text(given, "format"), "names") == 0)
-                put_names(&out, nodes, kept);
+                put_names(&out, nodes, count);
         else
-                output_put_list(&out, given, (ProtobufCMessage **)nodes, kept);
+                output_put_list(&out, given, (ProtobufCMessage **)nodes, count);
         return output_flush(&out);
 }

@@ -139,24 +139,22 @@ struct error *person_settle_node(const struct profile *p, struct target *t)
         AUTO(asker) a = { 0 };
         struct node_filter filter = { 0 };
         Cteleport__V1__Node **nodes = NULL;
-        size_t count = 0, kept = 0;
+        size_t count = 0;
 
         if (t->node != NULL)
                 return NULL;
         TRY(asker_open(&a, p));
         TRY(node_filter_add_labels(&filter, a.arena, str_of(t->labels)));
         TRY(person_nodes(&a, &nodes, &count));
-        for (size_t i = 0; i < count; i++)
-                if (node_filter_matches(&filter, nodes[i], a.arena))
-                        nodes[kept++] = nodes[i];
-        if (kept == 0) {
+        count = node_filter_keep(&filter, nodes, count, a.arena);
+        if (count == 0) {
                 AUTO_MEM char *shown = escaped(str_of(t->labels));
 
                 return error_hint(error_new(ERROR_NOT_FOUND, "there is no node %s that you may see", shown),
                                   "the nodes are listed by: tsh ls");
         }
-        if (kept > 1)
-                return person_ambiguous(nodes, kept);
+        if (count > 1)
+                return person_ambiguous(nodes, count);
         if (!name_is_host_id(str_of(node_id(nodes[0]))))
                 return error_new(ERROR_DATA_LOSS, "the Auth Service sent a node without an ID");
         t->node = arena_printf(p->arena, "%s", node_id(nodes[0]));
