@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "client/mux_answer.h"
 #include "net/socket.h"
 #include "os/file.h"
 #include "pki/key.h"
@@ -25,17 +27,14 @@ enum {
         SUFFIX_OF_SSH = 17,    /* ssh makes the socket under this name and ".<16 characters>", then renames it */
         PROFILE_BYTES = 4,
         KEY_BYTES = 8,
-        PACKET_MAX = 4 * KiB,
         CERTIFICATE_MAX = 64 * KiB,
         LIST_MAX = 16 * MiB,   /* of this machine's Unix sockets */
 };
 
-/* OpenSSH's PROTOCOL.mux. */
-enum { MUX_VERSION = 4, MUX_HELLO = 0x00000001 };
+/* OpenSSH's PROTOCOL.mux; what is answered: client/mux_answer.h. */
 #define MUX_ALIVE_CHECK 0x10000004U
 #define MUX_TERMINATE 0x10000005U
 #define MUX_STOP_LISTENING 0x10000009U
-#define MUX_ALIVE 0x80000005U
 
 /* ---- names ------------------------------------------------------------------------------------------------------ */
 
@@ -135,44 +134,38 @@ static bool send_words(int fd, const uint32_t *words, size_t count)
         return send(fd, packet.ptr, packet.len, MSG_NOSIGNAL) == (ssize_t)packet.len;
 }
 
-static bool read_exactly(int fd, void *into, size_t len)
+/* Reads the answer to a hello and an alive check, however slowly it comes, within TIMEOUT_MUX_ANSWER. */
+static bool is_answered(int fd)
 {
-        ssize_t n;
+        AUTO(buf) in = BUF_MAX(MUX_ANSWER_MAX);
+        struct instant end = instant_add(clock_now(clock_system()), MILLISECONDS(TIMEOUT_MUX_ANSWER));
+        enum mux_answer answer = MUX_ANSWER_SHORT;
 
-        do
-                n = recv(fd, into, len, MSG_WAITALL);
-        while (n < 0 && errno == EINTR);
-        return n == (ssize_t)len;
-}
+        while (answer == MUX_ANSWER_SHORT) {
+                struct pollfd p = { .fd = fd, .events = POLLIN };
+                int64_t left = duration_ms(instant_since(end, clock_now(clock_system())));
+                char bytes[KiB];
 
-static uint32_t u32_at(const uint8_t *at)
-{
-        return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-/* A packet of this type; its first number in *ret. */
-static bool read_packet(int fd, uint32_t type, uint32_t *ret)
-{
-        uint8_t head[4], body[PACKET_MAX];
-
-        if (!read_exactly(fd, head, sizeof head))
-                return false;
-        uint32_t len = u32_at(head);
-        if (len < 8 || len > sizeof body || !read_exactly(fd, body, len))
-                return false;
-        *ret = u32_at(body + 4);
-        return u32_at(body) == type;
+                if (left <= 0 || (poll(&p, 1, (int)left) < 0 && errno != EINTR))
+                        return false;
+                ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+                if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                        continue;
+                if (n <= 0)
+                        return false;
+                buf_put(&in, str_of_bytes(bytes, (size_t)n));
+                answer = in.overflowed ? MUX_ANSWER_OTHER : mux_answer_read(buf_str(&in));
+        }
+        return answer == MUX_ANSWER_ALIVE;
 }
 
 /* Connected to a master that has answered. -1: whoever listens there is none, or nobody does. */
 static int greet(const char *path)
 {
         static const uint32_t hello[] = { MUX_HELLO, MUX_VERSION }, check[] = { MUX_ALIVE_CHECK, 0 };
-        uint32_t version, request;
         AUTO_FD int fd = connect_to(path);
 
-        if (fd < 0 || !send_words(fd, hello, ARRAY_LEN(hello)) || !send_words(fd, check, ARRAY_LEN(check)) ||
-            !read_packet(fd, MUX_HELLO, &version) || version != MUX_VERSION || !read_packet(fd, MUX_ALIVE, &request) || request != 0)
+        if (fd < 0 || !send_words(fd, hello, ARRAY_LEN(hello)) || !send_words(fd, check, ARRAY_LEN(check)) || !is_answered(fd))
                 return -1;
         int greeted = fd;
         fd = -1;

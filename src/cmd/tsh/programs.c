@@ -198,7 +198,7 @@ static struct error *await(const struct programs_way *way, int watch, bool is_co
                 if (is_copy) /* sshd passes on no words of a refused subsystem */
                         TRY(ask_anew(way));
         }
-        exit(code);
+        _exit(code);
 }
 
 /*
