@@ -56,18 +56,12 @@ struct audit_log {
 
 /* ---- the file; all of this blocks ------------------------------------------------------------------ */
 
-static struct error *write_all(int fd, struct str bytes, const char *path)
+static struct error *write_bytes(int fd, struct str bytes, const char *path)
 {
-        while (bytes.len > 0) {
-                ssize_t n = write(fd, bytes.ptr, bytes.len);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0) /* a limit on the file's size is as good as a full disk */
-                        return error_errno(errno == EFBIG ? ENOSPC : errno, "cannot write '%s'", path);
-                bytes = str_slice(bytes, (size_t)n, bytes.len);
-        }
-        return NULL;
+        if (fd_write_all(fd, bytes))
+                return NULL;
+        /* a limit on the file's size is as good as a full disk */
+        return error_errno(errno == EFBIG ? ENOSPC : errno, "cannot write '%s'", path);
 }
 
 static struct error *open_log_file(struct audit_log *log)
@@ -143,10 +137,10 @@ static struct error *copy_to_torn(const struct audit_log *log, off_t from)
                 size_t len = log->size - from < CHUNK ? (size_t)(log->size - from) : CHUNK;
 
                 TRY(read_at(log->fd, log->path, chunk, len, from));
-                TRY(write_all(fd, (struct str){ chunk, len }, path));
+                TRY(write_bytes(fd, (struct str){ chunk, len }, path));
                 from += (off_t)len;
         }
-        TRY(write_all(fd, STR("\n"), path));
+        TRY(write_bytes(fd, STR("\n"), path));
         return fsync(fd) == 0 ? dir_sync(log->dir) : error_errno(errno, "cannot write '%s'", path);
 }
 
@@ -200,7 +194,7 @@ static void write_batch(struct audit_log *log)
         log->err = reopen_if_moved(log);
         if (log->err != NULL)
                 return;
-        struct error *err = write_all(log->fd, buf_str(&log->text), log->path);
+        struct error *err = write_bytes(log->fd, buf_str(&log->text), log->path);
         if (err == NULL && fdatasync(log->fd) != 0)
                 err = error_errno(errno, "cannot sync '%s'", log->path);
         if (err == NULL)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,4 +73,20 @@ void fd_close_at(int *at)
 {
         if (*at >= 0)
                 close(*at);
+}
+
+bool fd_write_all(int fd, struct str bytes)
+{
+        for (size_t done = 0; done < bytes.len;) {
+                ssize_t n = write(fd, bytes.ptr + done, bytes.len - done);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n == 0)
+                        errno = ENOSPC;
+                if (n <= 0)
+                        return false;
+                done += (size_t)n;
+        }
+        return true;
 }

@@ -14,9 +14,9 @@
 #include "base/text.h"
 #include "loop/loop.h"
 #include "net/socket.h"
-#include "os/file.h"
+#include "os/process_stat.h"
 
-enum { QUESTION_MAX = 2 * KiB, ID_MAX = 64, STAT_MAX = KiB, FIELD_START_TIME = 22, CLIENTS_MAX = 8 };
+enum { QUESTION_MAX = 2 * KiB, ID_MAX = 64, CLIENTS_MAX = 8 };
 
 const char *host_answer_question(struct arena *a, const char *proxy, const char *cluster, const char *user, const char *target)
 {
@@ -25,37 +25,18 @@ const char *host_answer_question(struct arena *a, const char *proxy, const char 
 
 /* ---- the socket ------------------------------------------------------------------------------------------------ */
 
-/* When the parent started, from /proc/PID/stat (proc(5)), whose second field may hold anything between its parentheses. */
-static bool start_of_parent(pid_t parent, struct buf *out)
-{
-        AUTO_MEM char *path = mem_printf("/proc/%ld/stat", (long)parent);
-        AUTO(buf) text = BUF_MAX(STAT_MAX);
-        AUTO_PTR(error) err = file_read(path, &text);
-        struct str rest = buf_str(&text);
-
-        for (size_t i = rest.len; err == NULL && i > 0; i--)
-                if (rest.ptr[i - 1] == ')') {
-                        rest = str_trim(str_slice(rest, i, rest.len));
-                        for (int field = 3; field < FIELD_START_TIME; field++)
-                                (void)str_split(&rest, ' ');
-                        rest = str_split(&rest, ' ');
-                        buf_put(out, rest);
-                        return !str_is_empty(rest);
-                }
-        return false;
-}
-
 /* False when it cannot be told which ssh this process belongs to. */
 static bool address_of(struct sockaddr_un *ret, socklen_t *ret_len)
 {
         AUTO(buf) name = BUF_MAX(sizeof ret->sun_path - 1);
         pid_t parent = getppid();
+        struct process_stat its;
 
         if (parent <= 1)
                 return false;
-        buf_printf(&name, "tsh-host-%ld-%ld-", (long)geteuid(), (long)parent);
-        if (!start_of_parent(parent, &name))
+        if (!process_stat_read(parent, &its))
                 return false;
+        buf_printf(&name, "tsh-host-%ld-%ld-%llu", (long)geteuid(), (long)parent, (unsigned long long)its.started);
         *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
         memcpy(ret->sun_path + 1, name.ptr, name.len);
         *ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name.len);
@@ -200,16 +181,10 @@ void host_answer_close(struct host_answer *h)
 
 /* ---- the KnownHostsCommand ---------------------------------------------------------------------------------------- */
 
-static bool write_question(int fd, struct str text)
+/* At once: a socket takes more than a question has. */
+static bool put_question(int fd, struct str question)
 {
-        while (text.len > 0) {
-                ssize_t n = send(fd, text.ptr, text.len, MSG_NOSIGNAL);
-
-                if (n < 0 && errno != EINTR)
-                        return false;
-                text = str_slice(text, n < 0 ? 0 : (size_t)n, text.len);
-        }
-        return true;
+        return send(fd, question.ptr, question.len, MSG_NOSIGNAL) == (ssize_t)question.len;
 }
 
 const char *host_answer_fetch(struct arena *a, const char *question)
@@ -223,7 +198,7 @@ const char *host_answer_fetch(struct arena *a, const char *question)
 
         if (fd < 0 || !address_of(&address, &len) || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &within, sizeof within) != 0 ||
             setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &within, sizeof within) != 0 || connect(fd, (const struct sockaddr *)&address, len) != 0 ||
-            !is_own(fd) || !write_question(fd, str_of(question)))
+            !is_own(fd) || !put_question(fd, str_of(question)))
                 return NULL;
         while (got < sizeof text) {
                 ssize_t n = recv(fd, text + got, sizeof text - got, 0);

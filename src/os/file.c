@@ -181,18 +181,9 @@ static struct error *open_dir(const char *path, int *ret_fd)
         return NULL;
 }
 
-static struct error *write_all(int fd, const char *shown, struct str bytes)
+static struct error *write_shown(int fd, const char *shown, struct str bytes)
 {
-        while (bytes.len > 0) {
-                ssize_t n = write(fd, bytes.ptr, bytes.len);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return error_errno(errno, "cannot write %s", shown);
-                bytes = str_slice(bytes, (size_t)n, bytes.len);
-        }
-        return NULL;
+        return fd_write_all(fd, bytes) ? NULL : error_errno(errno, "cannot write %s", shown);
 }
 
 /* Everything up to the rename; on failure the temporary file may be left. */
@@ -206,7 +197,7 @@ static struct error *write_temporary(struct draft *d, const char *shown, struct 
         /* The umask may have taken bits away that the caller asked for. */
         if (fchmod(fd, (mode_t)mode) < 0)
                 return error_errno(errno, "cannot set the mode of %s", shown);
-        TRY(write_all(fd, shown, bytes));
+        TRY(write_shown(fd, shown, bytes));
         if (fsync(fd) < 0)
                 return error_errno(errno, "cannot bring %s to the disk", shown);
         return NULL;
@@ -343,7 +334,7 @@ struct error *dir_lock(const char *dir, int *ret_fd)
         }
         if (ftruncate(fd, 0) < 0)
                 return error_errno(errno, "cannot write the lock of %s", shown);
-        TRY(write_all(fd, shown, str_of(pid)));
+        TRY(write_shown(fd, shown, str_of(pid)));
         *ret_fd = fd;
         fd = -1;
         return NULL;

@@ -2,44 +2,25 @@
 #include "os/process_title.h"
 
 #include <stdint.h>
+#include <string.h>
 #include <sys/prctl.h>
 
-#include "base/buf.h"
-#include "base/error.h"
-#include "base/text.h"
-#include "os/file.h"
-
-enum { STAT_MAX = 4 * KiB, FIELD_ARG_START = 48, FIELD_ARG_END = 49 };
+#include "os/process_stat.h"
 
 void process_set_name(const char *name)
 {
         prctl(PR_SET_NAME, name);
 }
 
-/* Where the command line lies, from /proc/self/stat (proc(5)); the second field may hold anything between its parentheses. */
+/* Where the command line lies. */
 static bool find_arguments(char **ret, size_t *ret_len)
 {
-        AUTO(buf) text = BUF_MAX(STAT_MAX);
-        AUTO_PTR(error) err = file_read("/proc/self/stat", &text);
-        struct str rest = buf_str(&text);
-        int64_t start = 0, end = 0;
-        size_t close = rest.len;
+        struct process_stat self;
 
-        while (close > 0 && rest.ptr[close - 1] != ')')
-                close--;
-        rest = str_trim(str_slice(rest, close, rest.len));
-        for (int field = 3; err == NULL && field <= FIELD_ARG_END; field++) {
-                struct str word = str_split(&rest, ' ');
-
-                if (field == FIELD_ARG_START)
-                        err = parse_int(word, 1, INT64_MAX, "start of the arguments", &start);
-                else if (field == FIELD_ARG_END)
-                        err = parse_int(word, 1, INT64_MAX, "end of the arguments", &end);
-        }
-        if (err != NULL || end - start < 2)
+        if (!process_stat_read(0, &self) || self.arguments == 0 || self.arguments_end < self.arguments + 2)
                 return false;
-        *ret = (char *)(intptr_t)start;
-        *ret_len = (size_t)(end - start);
+        *ret = (char *)(uintptr_t)self.arguments;
+        *ret_len = (size_t)(self.arguments_end - self.arguments);
         return true;
 }
 

@@ -108,16 +108,7 @@ struct error *link_server_next(struct link_server *s, struct link_request *ret, 
 
 static struct error *send_out(struct link_server *s)
 {
-        for (size_t sent = 0; sent < s->out.len;) {
-                ssize_t count = write(s->fd, s->out.ptr + sent, s->out.len - sent);
-
-                if (count < 0 && errno == EINTR)
-                        continue;
-                if (count < 0)
-                        return error_errno(errno, "cannot write to the link");
-                sent += (size_t)count;
-        }
-        return NULL;
+        return fd_write_all(s->fd, buf_str(&s->out)) ? NULL : error_errno(errno, "cannot write to the link");
 }
 
 struct error *link_server_answer(struct link_server *s, uint32_t id, const ProtobufCMessage *answer)

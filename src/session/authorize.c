@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
 #include "os/sandbox.h"
@@ -20,18 +21,6 @@
 enum { CERTIFICATE_MAX = 32 * KiB, LINE_MAX_LEN = KiB }; /* in wire form; ours are below 2 KiB */
 
 typedef Cteleport__Session__V1__Permit permit_message;
-
-static struct error *write_all(int fd, struct str text)
-{
-        while (text.len > 0) {
-                ssize_t n = write(fd, text.ptr, text.len);
-
-                if (n < 0 && errno != EINTR)
-                        return error_errno(errno, "cannot answer sshd");
-                text = str_slice(text, n < 0 ? 0 : (size_t)n, text.len);
-        }
-        return NULL;
-}
 
 static struct str str_of_data(ProtobufCBinaryData data)
 {
@@ -79,7 +68,7 @@ static struct error *answer_sshd(const struct session_options *o, const struct l
         buf_printf(&line, "restrict%s%s%s %.*s\n", (p->permits & LOGIN_PERMIT_PTY) != 0 ? ",pty" : "", may_forward ? ",port-forwarding" : "",
                    (p->permits & LOGIN_PERMIT_AGENT_FORWARDING) != 0 ? ",agent-forwarding" : "", STR_ARG(p->login));
         TRY(buf_finish(&line, "the answer to sshd"));
-        return write_all(out, buf_str(&line));
+        return fd_write_all(out, buf_str(&line)) ? NULL : error_errno(errno, "cannot answer sshd");
 }
 
 struct error *session_authorize(const struct session_options *o, const char *login, const char *certificate, int out)
@@ -132,8 +121,8 @@ static void say(const char *what)
         buf_put_c(&line, "teleport: ");
         escape_text(&line, str_of(what), SESSION_TEXT_MAX);
         buf_put_char(&line, '\n');
-        AUTO_PTR(error) unsaid = write_all(STDERR_FILENO, buf_str(&line));
-        (void)unsaid; /* nobody to tell */
+        bool is_said = fd_write_all(STDERR_FILENO, buf_str(&line));
+        (void)is_said; /* nobody to tell otherwise */
 }
 
 int session_authorize_main(int argc, char **argv)

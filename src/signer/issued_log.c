@@ -186,16 +186,7 @@ struct error *issued_log_add(struct issued_log *log, const struct issued_order *
 
 static struct error *write_lines(const struct issued_log *log)
 {
-        for (struct str rest = buf_str(&log->lines); !str_is_empty(rest);) {
-                ssize_t n = write(log->fd, rest.ptr, rest.len);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return error_errno(n < 0 ? errno : ENOSPC, "cannot write the log of issued certificates");
-                rest = str_slice(rest, (size_t)n, rest.len);
-        }
-        return NULL;
+        return fd_write_all(log->fd, buf_str(&log->lines)) ? NULL : error_errno(errno, "cannot write the log of issued certificates");
 }
 
 static bool is_full(int errnum)

@@ -78,15 +78,7 @@ static struct error *write_private_copy(struct str text, char *path)
 
         if (fd < 0)
                 return error_errno(errno, "cannot make a temporary file %s", path);
-        while (text.len > 0) {
-                ssize_t len = write(fd, text.ptr, text.len);
-
-                if (len < 0 && errno != EINTR)
-                        return error_errno(errno, "cannot write %s", path);
-                if (len > 0)
-                        text = str_slice(text, (size_t)len, text.len);
-        }
-        return NULL;
+        return fd_write_all(fd, text) ? NULL : error_errno(errno, "cannot write %s", path);
 }
 
 static struct error *load_edited(struct session *s, const char *path, struct str text, const ProtobufCMessage *before,

@@ -31,6 +31,7 @@
 #include "cmd/teleport/supervisor_internal.h"
 #include "os/fdpass.h"
 #include "os/file.h"
+#include "os/process_stat.h"
 #include "os/sandbox.h"
 #include "pki/key.h"
 #include "session/sshd_preload.h"
@@ -121,13 +122,8 @@ static struct error *make_preload(int *ret_fd)
         if (fd < 0)
                 return error_hint(error_errno(errno, "cannot make the program that records sessions"),
                                   "it is a file in memory: sysctl vm.memfd_noexec must be 0 or 1");
-        for (size_t at = 0; at < image.len;) {
-                ssize_t n = write(fd, image.ptr + at, image.len - at);
-
-                if (n < 0)
-                        return error_errno(errno, "cannot write the program that records sessions to memory");
-                at += (size_t)n;
-        }
+        if (!fd_write_all(fd, image))
+                return error_errno(errno, "cannot write the program that records sessions to memory");
         if (fchmod(fd, 0555) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0)
                 return error_errno(errno, "cannot seal the program that records sessions");
         *ret_fd = fd;
@@ -560,26 +556,12 @@ void supervisor_release_sshd(struct supervisor *s)
 
 /* ---- looking at helpers ------------------------------------------------------------------------------------- */
 
-/* The parent, from /proc/PID/stat (proc(5)): "pid (name) state parent …", where the name may hold anything. 0: none. */
+/* 0: none. */
 static pid_t parent_of(pid_t pid)
 {
-        AUTO_MEM char *path = mem_printf("/proc/%ld/stat", (long)pid);
-        AUTO(buf) text = BUF_MAX(PROC_FILE_MAX);
-        AUTO_PTR(error) err = file_read(path, &text);
-        int64_t parent = 0;
+        struct process_stat its;
 
-        if (err != NULL)
-                return 0;
-        struct str rest = buf_str(&text);
-        for (struct str seek = rest; !str_is_empty(seek);) {
-                (void)str_split(&seek, ')');
-                if (!str_is_empty(seek))
-                        rest = seek;
-        }
-        rest = str_trim(rest);
-        (void)str_split(&rest, ' '); /* state */
-        AUTO_PTR(error) bad = parse_int(str_split(&rest, ' '), 1, INT32_MAX, "parent", &parent);
-        return bad == NULL ? (pid_t)parent : 0;
+        return process_stat_read(pid, &its) ? its.parent : 0;
 }
 
 /* The half of sshd that is root starts ssh-authorize; the half that has become the person starts their shell. */

@@ -266,7 +266,7 @@ static struct error *check_end(const struct tape *t)
 
 /* ---- all at once ------------------------------------------------------------------------------------------------- */
 
-static struct error *write_all(struct str bytes)
+static struct error *put_output(struct str bytes)
 {
         if (!str_is_empty(bytes) && fwrite(bytes.ptr, 1, bytes.len, stdout) != bytes.len)
                 return error_errno(errno, "cannot write the output");
@@ -282,7 +282,7 @@ static struct error *print_hole(const struct recording_event *e)
                 buf_printf(&line, "{\"version\":2,\"width\":80,\"height\":24}\n");
         buf_printf(&line, "[%lld.%06lld,\"m\",\"%llu bytes of the recording are missing here\"]\n", (long long)(e->at.ns / 1000000000),
                    (long long)(e->at.ns / 1000 % 1000000), (unsigned long long)e->missing_bytes);
-        return write_all(buf_str(&line));
+        return put_output(buf_str(&line));
 }
 
 static struct error *print_event(const struct recording_event *e, const char *format, struct plain_text *plain)
@@ -290,16 +290,16 @@ static struct error *print_event(const struct recording_event *e, const char *fo
         if (strcmp(format, "json") == 0 && e->kind == RECORDING_HOLE)
                 return print_hole(e);
         if (strcmp(format, "json") == 0) {
-                TRY(write_all(e->line));
-                return write_all(STR("\n"));
+                TRY(put_output(e->line));
+                return put_output(STR("\n"));
         }
         if (e->kind != RECORDING_OUTPUT)
                 return NULL;
         if (strcmp(format, "pty") == 0)
-                return write_all(e->bytes);
+                return put_output(e->bytes);
         AUTO(buf) text = BUF_MAX(4 * (size_t)RECORDING_CHUNK_MAX);
         plain_text_put(plain, &text, e->bytes);
-        return write_all(buf_str(&text));
+        return put_output(buf_str(&text));
 }
 
 static struct error *print_tape(struct tape *t, const char *format)
@@ -341,7 +341,7 @@ static struct error *screen_init(struct screen *s)
                 return error_errno(errno, "cannot prepare the terminal");
         s->is_raw = true;
         (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &s->size);
-        return write_all(STR("\x1b[22;0t")); /* XTWINOPS: save the titles */
+        return put_output(STR("\x1b[22;0t")); /* XTWINOPS: save the titles */
 }
 
 /*
@@ -416,7 +416,7 @@ static struct error *wait_for_key(struct pace *pace, struct key_reader *keys, st
 static struct error *show(const struct recording_event *e)
 {
         if (e->kind == RECORDING_OUTPUT)
-                return write_all(e->bytes);
+                return put_output(e->bytes);
         if (e->kind == RECORDING_RESIZE)
                 printf("\x1b[8;%u;%ut", e->rows, e->columns);
         return NULL;
@@ -453,7 +453,7 @@ static struct error *play_tape(struct tape *t, struct pace *pace, struct key_rea
                         return NULL;
                 if (action == PACE_REWIND) {
                         tape_rewind(t);
-                        TRY(write_all(STR("\x1b" "c"))); /* a fresh terminal */
+                        TRY(put_output(STR("\x1b" "c"))); /* a fresh terminal */
                         continue;
                 }
                 TRY(show(&e));

@@ -44,18 +44,6 @@ static struct error *read_line(int fd, struct secret *ret)
         return err;
 }
 
-static struct error *write_all(int fd, struct str text)
-{
-        while (!str_is_empty(text)) {
-                ssize_t n = write(fd, text.ptr, text.len);
-
-                if (n < 0 && errno != EINTR)
-                        return error_errno(errno, "cannot ask on the terminal");
-                text = str_slice(text, n < 0 ? 0 : (size_t)n, text.len);
-        }
-        return NULL;
-}
-
 /* Signals that would end us wait until the terminal echoes again; then they do. */
 static struct error *await_line(int tty, const sigset_t *ending)
 {
@@ -86,7 +74,7 @@ static struct error *ask_without_echo(int tty, const char *question, struct secr
         sigaddset(&ending, SIGINT);
         sigaddset(&ending, SIGQUIT);
         sigprocmask(SIG_BLOCK, &ending, &mask);
-        struct error *err = write_all(tty, str_of(question));
+        struct error *err = fd_write_all(tty, str_of(question)) ? NULL : error_errno(errno, "cannot ask on the terminal");
         if (err == NULL && tcsetattr(tty, TCSAFLUSH, &silent) != 0)
                 err = error_errno(errno, "cannot switch the terminal's echo off");
         if (err == NULL)
