@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import select
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from harness import Aws, Cluster, iam_token, program  # noqa: E402
+from harness import Aws, Cluster, iam_token, port_of, program, reserved_port  # noqa: E402
 from people import Accounts, Person, invite_url  # noqa: E402
 
 BYTES = 512 << 20
@@ -38,8 +37,8 @@ class Direct:
         self.dir.mkdir()
         for name in ("host", "user"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.dir / name], check=True)
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            self.port = s.getsockname()[1]
+        holder = reserved_port()
+        self.port = port_of(holder)
         (self.dir / "keys").write_text((self.dir / "user.pub").read_text())
         (self.dir / "sshd_config").write_text(f"""Port {self.port}
 ListenAddress 127.0.0.1
@@ -57,6 +56,7 @@ MaxStartups 1000
         self.process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", self.dir / "sshd_config"], stderr=subprocess.PIPE, text=True)
         while "listening" not in self.process.stderr.readline():
             pass
+        holder.close()
         self.words = ["ssh", "-F", "none", "-p", str(self.port), "-i", str(self.dir / "user"), "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",
                       "-o", f"UserKnownHostsFile={self.dir}/known_hosts", "-o", "LogLevel=ERROR", "root@127.0.0.1"]
         self.env = dict(os.environ)

@@ -8,6 +8,7 @@ import pathlib
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -129,6 +130,25 @@ def wait_until(check, what, patience=PATIENCE):
         select.select([], [], [], 0.05)
 
 
+def reserved_port(host="127.0.0.1", port=0):
+    """
+    Holds a port for a program that binds it later: bound and not listening, so that neither a connection nor another test gets it from the kernel,
+    while a program that sets SO_REUSEADDR, as ours and OpenSSH's do, can listen there. To be closed when it does, or afterwards.
+    """
+    holder = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind((host, port))
+    except OSError:
+        holder.close()
+        raise
+    return holder
+
+
+def port_of(holder):
+    return holder.getsockname()[1]
+
+
 class Aws:
     """The stand-in for STS and IMDS with its identities."""
 
@@ -239,6 +259,21 @@ class Cluster:
 
     def start(self):
         """Starts and waits until everything serves; a restart keeps the ports."""
+        with self.held_ports():
+            return self.start_process()
+
+    @contextlib.contextmanager
+    def held_ports(self):
+        """Those of the run before; one that still has a listener is nobody else's."""
+        with contextlib.ExitStack() as held:
+            for service, key in (("auth_service", "listen_addr"), ("proxy_service", "web_listen_addr")):
+                host, _, port = str(self.config[service].get(key, "")).rpartition(":")
+                if host and port != "0":
+                    with contextlib.suppress(OSError):
+                        held.enter_context(reserved_port(host.strip("[]"), int(port)))
+            yield
+
+    def start_process(self):
         self.write_config()
         self.process = Process([*self.inside, program(self.build, "teleport"), "start", "-c", self.config_path], self.dir / "cluster.log", self.env)
         self.auth_addr = self.process.wait_for(r"Auth service listening addr:(\S+)").group(1)

@@ -316,7 +316,9 @@ def test_tmux_as_a_login_shell_is_recorded(access, invite, accounts):
     mallory = logged_in(access, invite, account.pw_name)
     shell = mallory.terminal("ssh", f"{account.pw_name}@web-1")
     shell.expect(re.escape("[0] "), timeout=30)  # its status line
-    shell.sendline("echo in tm''ux; exit")
+    shell.sendline("echo in tm''ux")
+    shell.expect("in tmux")  # tmux shows nothing more of a shell that has ended
+    shell.sendline("exit")
     shell.expect(pexpect.EOF, timeout=30)
     assert b"in tmux" in play(mallory, the_recording(access, mallory)["session_id"], "pty")
 

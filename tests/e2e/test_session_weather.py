@@ -4,7 +4,6 @@ import base64
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -12,7 +11,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from harness import wait_until
+from harness import port_of, reserved_port, wait_until
 from people import program
 from test_recording import play, the_recording
 
@@ -263,9 +262,8 @@ def test_a_stolen_host_identity_cannot_pose_as_another_node(access, alice, aws, 
 def test_a_node_is_reached_through_any_of_several_proxies(access, alice, aws):
     access.create({"kind": "token", "version": "v2", "metadata": {"name": "proxies"}, "spec": {"roles": ["Proxy"], "join_method": "iam",
                    "allow": [{"aws_account": "123456789012"}]}})
-    port = socket.create_server(("127.0.0.1", 0))
-    number = port.getsockname()[1]
-    port.close()
+    holder = reserved_port()
+    number = port_of(holder)
     second = access.host("proxy-2", token="proxies", via="auth", env=aws.identity(arn="arn:aws:sts::123456789012:assumed-role/proxy/i-0aaaaaaaaaaaaaaaa"),
                          services={"proxy_service": {"enabled": "yes", "web_listen_addr": f"127.0.0.1:{number}", "public_addr": f"127.0.0.1:{number}"},
                                    "ssh_service": {"enabled": "no"}})
@@ -273,6 +271,7 @@ def test_a_node_is_reached_through_any_of_several_proxies(access, alice, aws):
     second.start()
     second.wait_joined()
     access.web.process.wait_for(r"Reverse tunnel established", patience=30)
+    holder.close()
     first = access.proxy_addr
     access.proxy_addr = f"127.0.0.1:{number}"
     try:

@@ -9,10 +9,11 @@ import socket
 import subprocess
 import threading
 
+import pexpect
 import pytest
 import yaml
 
-from harness import Process, wait_until
+from harness import Process, port_of, reserved_port, wait_until
 from people import quoted
 
 NODE = "web-1.example.test"  # as plain ssh calls it
@@ -299,9 +300,27 @@ def echo():
     server.close()
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+@pytest.fixture
+def port():
+    """Free, and nobody else's until the test has ended."""
+    with reserved_port() as holder:
+        yield port_of(holder)
+
+
+def await_forward(child, works, what):
+    """Says what ssh said when it does not come."""
+    try:
+        wait_until(works, what)
+    except AssertionError as error:
+        child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=1)
+        raise AssertionError(f"{error}; {'running' if child.isalive() else 'ended'}, it said: {child.before!r}") from None
+
+
+def exactly(connection, count):
+    data = b""
+    while len(data) < count and (more := connection.recv(count - len(data))):
+        data += more
+    return data
 
 
 def said_back(port, text=b"through"):
@@ -309,7 +328,7 @@ def said_back(port, text=b"through"):
         try:
             with socket.create_connection(("127.0.0.1", port), 5) as s:
                 s.sendall(text)
-                return s.recv(100) == text
+                return exactly(s, len(text)) == text
         except OSError:
             return False
 
@@ -317,32 +336,30 @@ def said_back(port, text=b"through"):
 
 
 @pytest.mark.parametrize("how", ["-L", "-R"])
-def test_ports_are_forwarded_and_audited(alice, access, echo, how):
-    port = free_port()
+def test_ports_are_forwarded_and_audited(alice, access, echo, port, how):
     child = alice.terminal("ssh", "-N", how, f"{port}:127.0.0.1:{echo}", "root@web-1")
-    wait_until(said_back(port), "the forwarded port answers")
+    await_forward(child, said_back(port), "the forwarded port answers")
     child.close(force=True)
     event = wait_until(lambda: access.events("port"), "the forward is audited")[0]
     assert event["code"] == "T3003I" and event["user"] == "alice"
 
 
-def test_a_socks_proxy_is_a_forward_too(alice, echo):
-    port = free_port()
+def test_a_socks_proxy_is_a_forward_too(alice, echo, port):
     child = alice.terminal("ssh", "-N", "-D", str(port), "root@web-1")
 
     def through_socks():
         try:
             with socket.create_connection(("127.0.0.1", port), 5) as s:
                 s.sendall(b"\x05\x01\x00")
-                assert s.recv(2) == b"\x05\x00"
+                assert exactly(s, 2) == b"\x05\x00"
                 s.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" + echo.to_bytes(2, "big"))
-                assert s.recv(10)[1] == 0
+                assert exactly(s, 10)[1] == 0
                 s.sendall(b"socks")
-                return s.recv(5) == b"socks"
+                return exactly(s, 5) == b"socks"
         except OSError:
             return False
 
-    wait_until(through_socks, "the SOCKS proxy answers")
+    await_forward(child, through_socks, "the SOCKS proxy answers")
     child.close(force=True)
 
 

@@ -19,7 +19,7 @@ import threading
 
 import pytest
 
-from harness import ACCOUNT, FAKES, PATIENCE, iam_token, program, wait_until
+from harness import ACCOUNT, FAKES, PATIENCE, iam_token, port_of, program, reserved_port, wait_until
 from people import Person
 from test_http_proxy import NAME, HttpProxy
 
@@ -277,10 +277,10 @@ def test_a_port_without_tls_is_named(cluster, aws, serving, shows):
 
 
 def test_a_closed_port_is_named(cluster, aws, shows):
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        address = "127.0.0.1:%d" % unused.getsockname()[1]
-    host = cluster.host("web-1", env=aws.identity(), **at(address)).start()
-    shows("port-closed", line(host.process, "Can not join"), (address, "127.0.0.1:9999"))
+    with reserved_port() as closed:
+        address = f"127.0.0.1:{port_of(closed)}"
+        host = cluster.host("web-1", env=aws.identity(), **at(address)).start()
+        shows("port-closed", line(host.process, "Can not join"), (address, "127.0.0.1:9999"))
 
 
 def test_proxy_server_that_points_at_auth_is_told(cluster, aws, shows):
