@@ -85,6 +85,8 @@ enum {
         TIMEOUT_HELPER_SAYS = 10 * 1000,      /* until a program that sshd started has said what it is */
         TIMEOUT_SESSION_REPORTED = 5 * 1000,  /* from sshd's word that it starts a session to that session's own; then the connection ends. More by … */
         PACE_SESSION_REPORTED = 200,          /* … this for each connection of the node: so long a session may take to start when all start at once */
+        PACE_SSH_IDLE_LEAST = 100,            /* whether anything has moved on a connection with an idle time is looked at after an eighth of it, */
+        PACE_SSH_IDLE_MOST = 30 * 1000,       /* within these */
         TIMEOUT_HELPER_ACCEPTED = 5 * 1000,   /* until sshd's own word that it let somebody in, which may come after the program */
         PACE_HELPER_ACCEPTED = 5,             /* it is looked for so often; it mostly is there already */
         PACE_HELPER_STRANGERS_TOLD = 10 * 1000, /* between words in the log on programs that sshd did not start: any account can call */
@@ -96,6 +98,7 @@ enum {
         TIMEOUT_LABEL_COMMAND = 10 * 1000,    /* a command of ssh_service.commands */
         TIMEOUT_SSH_STOP = 1200,              /* for sessions to say goodbye when the SSH Service is told to end; within TIMEOUT_STOP_STEP */
         TIMEOUT_SSHD_START = 10 * 1000,       /* from a visitor at the tunnel to an sshd for them */
+        TIMEOUT_SSH_IDLE_MORE = 1000,         /* beyond client_idle_timeout until a connection on which nothing moves ends: a terminal of it ends first */
         TIMEOUT_SSH_GOODBYE = 500,            /* for the words on a terminal to reach its person */
         TIMEOUT_SSH_DRAIN = 60 * 1000,        /* for sshd's last bytes to reach a person with a slow line */
         TIMEOUT_HELPER_CHECK = 5 * 1000,      /* for the supervisor's word on who called */

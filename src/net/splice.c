@@ -108,6 +108,11 @@ void splice_set_window(struct splice *sp, size_t window)
         sp->window = window > 0 ? window : 1;
 }
 
+uint64_t splice_bytes(const struct splice *sp)
+{
+        return sp->sides[0].bytes + sp->sides[1].bytes;
+}
+
 void splice_cancel(struct splice *sp)
 {
         end(sp);

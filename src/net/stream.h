@@ -73,6 +73,8 @@ struct loop;
 struct splice *splice_start(struct loop *l, struct stream *a, struct stream *b, size_t window,
                             void (*done)(void *ctx, uint64_t a_to_b, uint64_t b_to_a), void *ctx);
 void splice_set_window(struct splice *sp, size_t window);
+/* Bytes that came so far, from both sides together. */
+uint64_t splice_bytes(const struct splice *sp);
 /* Ends it early: both are closed, done is called from the loop. */
 void splice_cancel(struct splice *sp);
 

@@ -15,22 +15,57 @@ static struct str base_name(struct str path)
         return path;
 }
 
-/* `scp -t` and `scp -f` are the far ends of a copy; other flags may stand before. */
-static bool is_scp(struct str words)
+static bool is_blank(char c)
 {
-        bool is_far_end = false;
+        return c == ' ' || c == '\t' || c == '\n';
+}
 
-        if (!str_equal(base_name(str_split(&words, ' ')), STR("scp")))
-                return false;
-        while (str_starts_with(words, STR("-"))) {
-                struct str flag = str_split(&words, ' ');
+/* The next word as a shell separates them, without quotes and backslashes; cut where it is longer than any that is looked for. */
+static struct str next_word(struct str *rest, char *room, size_t size)
+{
+        size_t at = 0, len = 0;
 
-                if (str_equal(flag, STR("--")))
-                        break;
+        while (at < rest->len && is_blank(rest->ptr[at]))
+                at++;
+        for (; at < rest->len && !is_blank(rest->ptr[at]); at++)
+                if (strchr("'\"\\", rest->ptr[at]) == NULL && len < size)
+                        room[len++] = rest->ptr[at];
+        *rest = str_slice(*rest, at, rest->len);
+        return (struct str){ room, len };
+}
+
+enum { WORD_MAX = 4 * KiB };
+
+/* The program of a command: behind assignments, and words with which a shell runs the next one. */
+static struct str program_word(struct str *rest, char *room, size_t size)
+{
+        static const char *const before[] = { "exec", "command", "env", "nohup" };
+        struct str word;
+        bool is_before;
+
+        do {
+                word = next_word(rest, room, size);
+                is_before = str_find_char(word, '=') < word.len;
+                for (size_t i = 0; i < ARRAY_LEN(before); i++)
+                        is_before |= str_equal(base_name(word), str_of(before[i]));
+        } while (is_before);
+        return base_name(word);
+}
+
+/* `scp -t` and `scp -f` are the far ends of a copy; other flags may stand before. `rest` is what follows the program. */
+static bool is_far_end(struct str rest)
+{
+        char room[WORD_MAX];
+
+        for (;;) {
+                struct str flag = next_word(&rest, room, sizeof room);
+
+                if (!str_starts_with(flag, STR("-")) || str_equal(flag, STR("--")))
+                        return false;
                 for (size_t i = 1; i < flag.len; i++)
-                        is_far_end |= flag.ptr[i] == 't' || flag.ptr[i] == 'f';
+                        if (flag.ptr[i] == 't' || flag.ptr[i] == 'f')
+                                return true;
         }
-        return is_far_end;
 }
 
 /* The Subsystem of sshd's options, word for word: the node's sftp-server and our flags. What it says is believed. */
@@ -45,14 +80,16 @@ struct session_request session_request_of(const char *command, const char *sftp_
 {
         struct session_request request = { .kind = "shell", .command = command, .has_pty = has_pty };
         struct str words = str_trim(str_of(command)), rest = words;
+        char room[WORD_MAX];
 
         if (command == NULL)
                 return request;
         request.kind = "exec";
         request.is_subsystem = is_our_sftp(words, sftp_server) && !has_pty;
-        if (str_equal(base_name(str_split(&rest, ' ')), STR("sftp-server")))
+        struct str program = program_word(&rest, room, sizeof room);
+        if (str_equal(program, STR("sftp-server")))
                 request.kind = "sftp";
-        else if (is_scp(words))
+        else if (str_equal(program, STR("scp")) && is_far_end(rest))
                 request.kind = "scp";
         return request;
 }

@@ -35,6 +35,12 @@ static void tells_kinds_apart(void **state)
                 { "scp a b", "exec", false },
                 { "scp -- -t", "exec", false },
                 { "scpx -t", "exec", false },
+                { "scp\t -p  -t /tmp", "scp", false },
+                { "A=1 exec env B='c d' '/usr/bin/s\\cp' -t /tmp", "exec", false }, /* d' is what a shell would not run */
+                { "A=1 exec env B=c '/usr/bin/s\\cp' -t /tmp", "scp", false },
+                { "env /usr/lib/openssh/sftp-server", "sftp", false },
+                { "exec", "exec", false },
+                { "=", "exec", false },
         };
 
         (void)state;

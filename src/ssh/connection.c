@@ -69,6 +69,9 @@ struct connection {
         uint64_t sessions_started;  /* by sshd, as its log has it */
         uint64_t sessions_reported; /* by the programs that it started; the log may come later */
         struct timer *unreported;   /* running: more were started than have reported */
+        struct timer *idle;         /* running: the user's roles end a connection on which nothing moves */
+        uint64_t idle_bytes;        /* that had moved when it fired last */
+        struct instant idle_since;
         struct timer *farewell; /* running: the next step of the end */
         enum { KEEP_SPLICE, CUT_SPLICE } farewell_step;
         char *reason;           /* why we end it; NULL: it ended by itself */
@@ -101,6 +104,7 @@ static void connection_free(struct connection *c)
         conversation_release(&c->at);
         timer_free(c->farewell);
         timer_free(c->unreported);
+        timer_free(c->idle);
         free(c->helpers);
         free(c->reason);
         if (c->user[0] != '\0')
@@ -239,6 +243,7 @@ static void begin_to_end(struct connection *c)
 {
         conversation_enter(&c->at, ENDING);
         timer_stop(c->unreported);
+        timer_stop(c->idle);
         for (struct question *q = c->questions; q != NULL; q = q->next)
                 answer_question(q, NULL, error_new(ERROR_CANCELLED, "the connection has ended"));
 }
@@ -309,6 +314,38 @@ static void decide_session(struct connection *c, const Cteleport__V1__AttendDeci
         for (size_t i = 0; i < c->helper_count; i++)
                 if (helper_decided(c->helpers[i], decision))
                         return;
+}
+
+/* ---- nothing moves -------------------------------------------------------------------------------------------------- */
+
+/* Often enough that the end is an eighth late at most. */
+static void watch_idle(struct connection *c)
+{
+        int64_t ms = c->accepted->decision->idle_timeout_ms / 8;
+
+        if (ms > 0 && c->at.state == OPEN)
+                timer_start(c->idle, MILLISECONDS(ms < PACE_SSH_IDLE_LEAST ? PACE_SSH_IDLE_LEAST : ms > PACE_SSH_IDLE_MOST ? PACE_SSH_IDLE_MOST : ms));
+}
+
+/* Commands, file copies and forwards: a terminal tells its own idle time, which comes before. */
+static void on_idle_turn(void *ctx)
+{
+        struct connection *c = ctx;
+        struct duration most = MILLISECONDS(c->accepted->decision->idle_timeout_ms);
+        uint64_t bytes = c->splice == NULL ? 0 : splice_bytes(c->splice);
+        struct instant now = loop_now(&c->service->loop);
+
+        if (bytes != c->idle_bytes) {
+                c->idle_bytes = bytes;
+                c->idle_since = now;
+        }
+        if (most.ns == 0 || instant_since(now, c->idle_since).ns < most.ns + MILLISECONDS(TIMEOUT_SSH_IDLE_MORE).ns) {
+                watch_idle(c);
+                return;
+        }
+        AUTO(buf) text = BUF_MAX(128);
+        duration_put(&text, most);
+        connection_end(c, error_new(ERROR_DEADLINE_EXCEEDED, "the connection was ended: nothing moved on it for %s", buf_c(&text)));
 }
 
 /* A later word on what sshd has accepted already counts as the order to end, if it is no. */
@@ -437,6 +474,8 @@ static void take_accepted(struct connection *c, const struct sshd_log_event *e)
                 return;
         }
         c->accepted = q;
+        c->idle_since = loop_now(&c->service->loop);
+        watch_idle(c);
         attend_accepted(c->attend, q->certificate, q->login);
         log_info("Somebody has logged in", LOG_C("connection", c->id), LOG_C("user", q->decision->user),
                  LOG_STR("login", q->login), LOG_C("from", c->client_addr));
@@ -663,6 +702,7 @@ void connection_begin(struct ssh_service *s, struct tunnel_visit *v, const struc
         conversation_init(&c->at, &s->loop, states, STARTING, on_expired, c);
         c->farewell = timer_new(&s->loop, on_farewell, c);
         c->unreported = timer_new(&s->loop, on_unreported, c);
+        c->idle = timer_new(&s->loop, on_idle_turn, c);
         c->attend = attend_new(s, str_of(c->id), str_of(c->client_addr), &attend_events, c);
         start_sshd(c);
 }

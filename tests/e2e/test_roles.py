@@ -2,10 +2,11 @@
 """Who may reach what: roles, labels, denials, locks, and rights on the cluster's own resources."""
 import datetime
 import json
+import subprocess
 
 import pytest
 
-from harness import wait_until
+from harness import PATIENCE, wait_until
 from people import Person, invite_url
 
 
@@ -186,14 +187,14 @@ def test_a_role_taken_back_counts_before_the_certificate_ends(access, bob):
 def test_file_copy_is_the_roles_to_allow(access, bob, tmp_path):
     access.create(role("mine", EVERYWHERE, options={"ssh_file_copy": False}))
     (tmp_path / "f").write_text("x")
-    for args in (("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g"), ("sftp", "-b", "/dev/null", "root@web-1"), ("ssh", "root@web-1", f"scp -t {tmp_path}")):
+    for args in (("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g"), ("sftp", "-b", "/dev/null", "root@web-1"), ("ssh", "root@web-1", f"scp -t {tmp_path}"),
+                 ("ssh", "root@web-1", f" scp  -pt {tmp_path}"), ("ssh", "root@web-1", f"LANG=C exec 'scp'\t-t {tmp_path}")):
         assert bob.tsh(*args, check=False).code != 0, args
     assert not (tmp_path / "g").exists()
     assert bob.tsh("ssh", "root@web-1", "echo yes").out == "yes\n"
 
 
 def test_agent_forwarding_is_the_roles_to_allow(access, bob, tmp_path):
-    import subprocess
     agent = subprocess.run(["ssh-agent", "-s", "-a", str(tmp_path / "agent.sock")], capture_output=True, text=True, check=True).stdout
     pid = agent.split("SSH_AGENT_PID=")[1].split(";")[0]
     try:
@@ -211,6 +212,20 @@ def test_an_idle_terminal_is_ended_with_a_word(access, bob):
     shell = bob.terminal("ssh", "root@web-1")  # whose prompt may come later than that
     shell.expect("no input for 1s")
     shell.wait()
+
+
+def test_an_idle_connection_is_ended_whatever_it_is_for(access, bob):
+    access.create(role("mine", EVERYWHERE, options={"client_idle_timeout": "2s"}))
+    config = bob.ssh_config()
+    start = lambda *args: subprocess.Popen(["ssh", "-F", config, *args], env=bob.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    idle = [start(NODE, "sleep 600"), start("-N", NODE), start("-N", "-R", "0:127.0.0.1:1", NODE), start("-s", NODE, "sftp")]
+    busy = bob.ssh(NODE, "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.5; done")
+    assert busy.out.split()[-1] == "8", "output is no idleness"
+    for process in idle:
+        assert process.wait(PATIENCE) != 0
+        process.stdin.close()
+    reasons = wait_until(lambda: [e["reason"] for e in access.events("client.disconnect") if e.get("reason")][len(idle) - 1:] and access.events("client.disconnect"), "the ends are audited")
+    assert {e["reason"] for e in reasons if e.get("reason")} == {"the connection was ended: nothing moved on it for 2s"}
 
 
 # ---- locks ------------------------------------------------------------------------------------------------------------------
