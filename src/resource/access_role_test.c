@@ -63,6 +63,8 @@ static const struct {
         { "an empty role", "kind: role\nmetadata: {name: r}\nspec: {}\n" },
         { "the oldest version", "kind: role\nversion: v3\nmetadata: {name: r}\nspec: {allow: {node_labels: {'*': '*'}}}\n" },
         { "sessions never wait", ROLE "  options: {client_idle_timeout: 0s}\n" },
+        { "never, in Teleport's word", ROLE "  options: {client_idle_timeout: never}\n" },
+        { "what is so anyway", ROLE "  options: {disconnect_expired_cert: no, lock: strict, max_sessions: 0}\n" },
         { "empty conditions", ROLE "  allow: {}\n  deny: {logins: [], node_labels: {}}\n" },
         { "a single login", ALLOW "    logins: root\n" },
         { "a user of a guide", USER "  roles: [access, editor]\n  traits: {logins: [root, ubuntu], db_names: null, kubernetes_groups: ''}\n" },

@@ -347,7 +347,7 @@ static const struct {
           "authentication.passwordless=no authentication.require_session_mfa=no authentication.headless=no "
           "proxy_listener_mode=multiplex session_recording=node proxy_checks_host_keys=yes client_idle_timeout=never "
           "client_idle_timeout=0s client_idle_timeout=0 web_idle_timeout=0s web_idle_timeout=0 "
-          "routing_strategy=unambiguous_match tunnel_strategy.type=agent_mesh license_file=* proxy_protocol=off" },
+          "disconnect_expired_cert=no routing_strategy=unambiguous_match tunnel_strategy.type=agent_mesh license_file=* proxy_protocol=off" },
         { "cteleport.v1.ProxyConfig", "trust_x_forwarded_for=no proxy_protocol=off" },
         { "cteleport.v1.SSHConfig", "permit_user_env=no disable_create_host_user=yes force_listen=no" },
         { "cteleport.v1.TokenSpec", "aws_iid_ttl=0s aws_iid_ttl=0 suggested_agent_matcher_labels=*" },
@@ -356,7 +356,7 @@ static const struct {
           "desktop_clipboard=* desktop_directory_sharing=* enhanced_recording=* idp=* pin_source_ip=no "
           "device_trust_mode=off device_trust_mode=optional request_access=optional max_connections=0 max_sessions=0 "
           "max_kubernetes_connections=* permit_x11_forwarding=no mfa_verification_interval=0s create_db_user_mode=off "
-          "create_db_user_mode=0 create_host_user_mode=0" },
+          "create_db_user_mode=0 create_host_user_mode=0 disconnect_expired_cert=no lock=strict" },
         { "cteleport.v1.RecordSession", "desktop=*" },
         { "cteleport.v1.RoleConditions",
           "app_labels=* app_labels_expression=* cluster_labels=* cluster_labels_expression=* kubernetes_labels=* "

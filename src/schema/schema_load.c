@@ -200,8 +200,9 @@ static struct error *load_timestamp(const struct loader *l, const struct path *p
 static struct error *load_duration(const struct loader *l, const struct path *path, const struct node *n,
                                    Cteleport__V1__Duration *ret)
 {
+        bool is_idle = path != NULL && path->name != NULL && strcmp(path->name, "client_idle_timeout") == 0;
         struct duration d = { 0 };
-        AUTO_PTR(error) err = duration_parse(n->text, &d);
+        AUTO_PTR(error) err = is_idle && str_equal(n->text, STR("never")) ? NULL : duration_parse(n->text, &d);
 
         if (err != NULL)
                 return wrong_value(l, path, n, "a duration like 1h30m, 10s or 500ms");
