@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "auth/hosts.h"
+#include "auth/scan.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/wire.h"
@@ -128,8 +129,9 @@ static void on_change(void *ctx, const struct store_item *item, bool deleted)
                 proxies_note(ctx, id_of(item->key), false, STR(""));
 }
 
-static struct error *note_item(struct proxies *p, const struct store_item *item)
+static struct error *note_item(void *ctx, const struct store_item *item)
 {
+        struct proxies *p = ctx;
         AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
         Cteleport__State__V1__Presence *record = NULL;
         bool is_proxy = false;
@@ -142,26 +144,13 @@ static struct error *note_item(struct proxies *p, const struct store_item *item)
         return NULL;
 }
 
-static void finish(struct proxies *p, struct error *err)
+static void finish(void *ctx, struct error *err)
 {
+        struct proxies *p = ctx;
         void (*ready)(void *ctx, struct error *err) = p->ready;
 
         p->ready = NULL;
         ready(p->ctx, err);
-}
-
-static void on_page(void *ctx, const struct store_page *page, struct error *err)
-{
-        struct proxies *p = ctx;
-
-        for (size_t i = 0; err == NULL && i < page->count; i++)
-                record_skip(page->items[i].key, note_item(p, &page->items[i]));
-        if (err == NULL && p->auth->is_stopping) /* the store must not be asked any more */
-                err = error_new(ERROR_CANCELLED, "the Auth Service is stopping");
-        if (err != NULL || page->is_last || page->count == 0)
-                finish(p, err);
-        else
-                store_range(p->auth->store, PRESENCE_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_page, p);
 }
 
 struct proxies *proxies_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void (*changed)(void *ctx), void *ctx)
@@ -170,7 +159,7 @@ struct proxies *proxies_open(struct auth *a, void (*ready)(void *ctx, struct err
 
         *p = (struct proxies){ .auth = a, .ready = ready, .changed = changed, .ctx = ctx };
         p->watch = store_watch_new(a->store, PRESENCE_PREFIX, on_change, p);
-        store_range(a->store, PRESENCE_PREFIX, (struct str){ 0 }, LIMIT_STORE_RANGE, on_page, p);
+        scan(a, PRESENCE_PREFIX, note_item, finish, p);
         return p;
 }
 

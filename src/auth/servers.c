@@ -5,6 +5,7 @@
 
 #include "auth/hosts.h"
 #include "auth/nodes.h"
+#include "auth/scan.h"
 #include "auth/sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -50,8 +51,9 @@ static struct str id_of(struct str key)
         return str_slice(key, SERVER_PREFIX.len, key.len);
 }
 
-static struct error *take(struct servers *s, const struct store_item *item)
+static struct error *take(void *ctx, const struct store_item *item)
 {
+        struct servers *s = ctx;
         struct server *server = NEW(struct server);
         ProtobufCMessage *record = NULL;
 
@@ -76,18 +78,11 @@ static void on_change(void *ctx, const struct store_item *item, bool deleted)
                 record_skip(item->key, take(s, item));
 }
 
-static void on_page(void *ctx, const struct store_page *page, struct error *err)
+static void on_all(void *ctx, struct error *err)
 {
         struct servers *s = ctx;
 
-        for (size_t i = 0; err == NULL && i < page->count; i++)
-                record_skip(page->items[i].key, take(s, &page->items[i]));
-        if (err == NULL && s->auth->is_stopping) /* the store must not be asked any more */
-                err = error_new(ERROR_CANCELLED, "the Auth Service is stopping");
-        if (err != NULL || page->is_last || page->count == 0)
-                s->ready(s->ctx, err);
-        else
-                store_range(s->auth->store, SERVER_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_page, s);
+        s->ready(s->ctx, err);
 }
 
 struct servers *servers_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
@@ -96,7 +91,7 @@ struct servers *servers_open(struct auth *a, void (*ready)(void *ctx, struct err
 
         *s = (struct servers){ .auth = a, .ready = ready, .ctx = ctx };
         s->watch = store_watch_new(a->store, SERVER_PREFIX, on_change, s);
-        store_range(a->store, SERVER_PREFIX, (struct str){ 0 }, LIMIT_STORE_RANGE, on_page, s);
+        scan(a, SERVER_PREFIX, take, on_all, s);
         return s;
 }
 
