@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "os/fdpass.h"
+#include "os/process_fork.h"
 #include "os/sandbox.h"
 
 /* clang-format off */
@@ -158,7 +159,7 @@ struct error *child_spawn(enum child_kind kind, const Cteleport__Internal__V1__B
         sources[1] = control_there;
         memcpy(&sources[2], fds->fds, fds->count * sizeof(*sources));
 
-        pid_t pid = fork();
+        pid_t pid = process_fork();
         if (pid < 0)
                 return error_errno(errno, "cannot start the process '%s'", child_rows[kind].name);
         if (pid == 0)
