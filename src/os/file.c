@@ -238,26 +238,36 @@ struct error *file_write_atomic(const char *path, struct str bytes, unsigned mod
 /* ---- directories ------------------------------------------------------------------------------- */
 
 /* Whoever may write in a directory of ours may swap the files in it. */
-static struct error *check_dir_is_ours(const char *path)
+static struct error *check_stat_is_ours(const char *path, const struct stat *st)
 {
         AUTO_MEM char *shown = escaped(str_of(path));
-        struct stat st;
 
-        if (stat(path, &st) < 0)
-                return error_errno(errno, "cannot examine %s", shown);
-        if (!S_ISDIR(st.st_mode))
+        if (!S_ISDIR(st->st_mode))
                 return error_new(ERROR_FAILED_PRECONDITION, "%s is not a directory", shown);
-        if (st.st_uid != geteuid())
+        if (st->st_uid != geteuid())
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "the directory %s belongs to user %u; this program runs as user %u",
-                                            shown, st.st_uid, geteuid()),
+                                            shown, st->st_uid, geteuid()),
                                   geteuid() == 0 ? "chown root %s" : "run it as root or as the owner of %s, or name another directory",
                                   shown);
-        if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED,
                                             "the directory %s has mode %04o: other users may change what is in it",
-                                            shown, st.st_mode & 07777),
+                                            shown, st->st_mode & 07777),
                                   "chmod 0700 %s", shown);
         return NULL;
+}
+
+static struct error *check_dir_is_ours(const char *path)
+{
+        struct stat st;
+
+        if (stat(path, &st) < 0) {
+                int errnum = errno;
+                AUTO_MEM char *shown = escaped(str_of(path));
+
+                return error_errno(errnum, "cannot examine %s", shown);
+        }
+        return check_stat_is_ours(path, &st);
 }
 
 static struct error *make_one(const char *path, mode_t mode)
@@ -282,6 +292,24 @@ struct error *dir_make(const char *path, unsigned mode)
         }
         TRY(make_one(path, (mode_t)mode));
         return check_dir_is_ours(path);
+}
+
+struct error *dir_make_exact(const char *path, unsigned mode)
+{
+        int made = mkdir(path, (mode_t)mode) < 0 ? errno : 0;
+        AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0) {
+                int errnum = made != 0 && made != EEXIST ? made : errno;
+                AUTO_MEM char *shown = escaped(str_of(path));
+
+                return error_errno(errnum, "cannot make the directory %s", shown);
+        }
+        TRY(check_stat_is_ours(path, &st));
+        if (made == 0 && fchmod(fd, (mode_t)mode) < 0)
+                return error_errno(errno, "cannot set the mode of the directory %s", path);
+        return NULL;
 }
 
 struct error *dir_sync(const char *path)

@@ -36,6 +36,12 @@ struct error *file_write_atomic(const char *path, struct str bytes, unsigned mod
 /* Makes a directory and those above it; the last with `mode`. An existing one is fine if it is ours. */
 struct error *dir_make(const char *path, unsigned mode) MUST_USE;
 
+/*
+ * Makes one directory with exactly this mode, whatever the umask; an existing one keeps its own. By its descriptor: a name that
+ * is a link, or a directory that others own or may write, is refused.
+ */
+struct error *dir_make_exact(const char *path, unsigned mode) MUST_USE;
+
 /* Syncs a directory after a rename or unlink in it. */
 struct error *dir_sync(const char *path) MUST_USE;
 

@@ -210,6 +210,31 @@ static void makes_a_directory_and_those_above_it(void **state)
         rmdir(above);
 }
 
+static void makes_a_directory_with_its_mode_and_follows_no_link(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *other = mem_printf("%s/other", f->dir);
+        mode_t before = umask(0077);
+
+        assert_null(dir_make_exact(f->path, 0755));
+        assert_int_equal(mode_of(f->path), 0755);
+        assert_int_equal(chmod(f->path, 0711), 0);
+        assert_null(dir_make_exact(f->path, 0755)); /* it is there, and nobody else may write in it */
+        assert_int_equal(mode_of(f->path), 0711);
+        assert_int_equal(chmod(f->path, 0777), 0);
+        assert_code(dir_make_exact(f->path, 0755), ERROR_PERMISSION_DENIED);
+        assert_int_equal(rmdir(f->path), 0);
+
+        assert_int_equal(mkdir(other, 0700), 0);
+        assert_int_equal(symlink(other, f->path), 0);
+        struct error *err = dir_make_exact(f->path, 0755);
+        assert_non_null(err);
+        error_free(err);
+        assert_int_equal(mode_of(other), 0700);
+        assert_int_equal(rmdir(other), 0);
+        umask(before);
+}
+
 static void refuses_a_file_where_a_directory_should_be(void **state)
 {
         struct fixture *f = *state;
@@ -273,6 +298,7 @@ int main(void)
                 TEST(refuses_a_secret_that_others_may_read_or_write),
                 TEST(refuses_a_secret_of_another_user),
                 TEST(makes_a_directory_and_those_above_it),
+                TEST(makes_a_directory_with_its_mode_and_follows_no_link),
                 TEST(refuses_a_file_where_a_directory_should_be),
                 TEST(locks_a_directory_for_one_process_and_names_it),
                 TEST(gives_the_lock_back_when_the_process_dies),

@@ -10,8 +10,9 @@
  *   ready       serves
  *   gone        ended while we stop
  *
- * Until all have been ready once, a death is our own failure: an operator watching `teleport start` or a
- * service manager is to see it. Afterwards a death costs that one service for a moment.
+ * Until all have been ready once, a death, or a service that says it cannot go on, is our own failure: an operator watching
+ * `teleport start` or a service manager is to see it, with the reason. Afterwards it costs that one service for a moment, but for
+ * auth and signer that say so: without these there is no cluster.
  */
 #ifndef CMD_TELEPORT_SUPERVISOR_H
 #define CMD_TELEPORT_SUPERVISOR_H

@@ -5,10 +5,10 @@
 #define CMD_TELEPORT_SUPERVISOR_INTERNAL_H
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "base/limits.h"
 #include "cmd/teleport/child.h"
+#include "cmd/teleport/helper_check.h"
 #include "cmd/teleport/supervisor.h"
 #include "cmd/teleport/web_certificate.h"
 #include "loop/loop.h"
@@ -74,8 +74,7 @@ struct supervisor {
         struct sshd *sshds;
         size_t sshd_count;
         char *helpers_address;   /* of the process `ssh` that lives, or lived last */
-        char *exe;               /* where this program lies, for sshd's options; owned */
-        struct stat exe_stat;
+        struct own_program own;  /* for sshd's options */
         const char *sftp_server; /* NULL: there is none */
         bool has_pam;            /* this host's sshd */
         struct cgroups cgroups;  /* for what users run */

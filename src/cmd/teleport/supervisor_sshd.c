@@ -27,11 +27,12 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "cmd/teleport/helper_check.h"
 #include "cmd/teleport/sshd_command.h"
 #include "cmd/teleport/supervisor_internal.h"
 #include "os/fdpass.h"
 #include "os/file.h"
-#include "os/process_stat.h"
+#include "os/process_fork.h"
 #include "os/sandbox.h"
 #include "pki/key.h"
 #include "session/sshd_preload.h"
@@ -50,7 +51,7 @@ struct sshd {
 #define MFD_EXEC 0x0010U /* Linux 6.3 */
 #endif
 
-enum { ARGUMENTS_ARENA_MAX = 64 * KiB, PROC_FILE_MAX = 8 * KiB, AUTHORITY_CAS_MAX = 8, AUTHORITY_FILE_MAX = 4 * KiB };
+enum { ARGUMENTS_ARENA_MAX = 64 * KiB, AUTHORITY_CAS_MAX = 8, AUTHORITY_FILE_MAX = 4 * KiB };
 
 /* ---- before the first ---------------------------------------------------------------------------------- */
 
@@ -74,21 +75,6 @@ static const char *find_sftp_server(void)
         for (size_t i = 0; i < ARRAY_LEN(places); i++)
                 if (access(places[i], X_OK) == 0)
                         return places[i];
-        return NULL;
-}
-
-static struct error *note_own_path(struct supervisor *s)
-{
-        static const char deleted[] = " (deleted)"; /* as the kernel says of a program that was replaced */
-        char path[4 * KiB];
-        ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-        if (len < 0 || stat("/proc/self/exe", &s->exe_stat) < 0)
-                return error_errno(errno, "cannot tell where this program lies");
-        struct str text = str_of_bytes(path, (size_t)len);
-        if (str_ends_with(text, str_of(deleted)))
-                text = str_slice(text, 0, text.len - strlen(deleted));
-        s->exe = str_dup(text);
         return NULL;
 }
 
@@ -189,8 +175,8 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
                                             "ssh_service needs OpenSSH's server, and there is no %s", SSHD_PROGRAM),
                                   "apt install openssh-server (its own service need not run), or write enabled: no in "
                                   "ssh_service");
-        TRY(note_own_path(s));
-        TRY(check_path(s->exe, "this program"));
+        TRY(own_program_find(&s->own));
+        TRY(check_path(s->own.path, "this program"));
         TRY(check_path(s->launch->data_dir, "teleport.data_dir"));
         s->sftp_server = find_sftp_server();
         if (s->sftp_server == NULL)
@@ -318,16 +304,6 @@ static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const
         _exit(127);
 }
 
-/* What lies beneath /run is gone after a boot. */
-static struct error *make_empty_dir(void)
-{
-        if (mkdir(SSHD_EMPTY_DIR, 0755) < 0)
-                return errno == EEXIST ? NULL : error_errno(errno, "cannot make the directory " SSHD_EMPTY_DIR);
-        if (chmod(SSHD_EMPTY_DIR, 0755) < 0) /* our umask took some of it */
-                return error_errno(errno, "cannot open the directory " SSHD_EMPTY_DIR);
-        return NULL;
-}
-
 /* data_dir/proc/ssh/authority, as instance/ssh_files.h has it. Words of a child of ours: taken by their form, or not at all. */
 struct authority {
         const char *host_id; /* NULL: not known */
@@ -380,7 +356,7 @@ static struct error *start(struct supervisor *s, const char *connection_id, stru
 
         read_authority(s, arena, &authority);
         const struct sshd_command command = {
-                .exe = s->exe,
+                .exe = s->own.path,
                 .data_dir = s->launch->data_dir,
                 .sftp_server = s->sftp_server,
                 .socket = s->helpers_address,
@@ -401,13 +377,13 @@ static struct error *start(struct supervisor *s, const char *connection_id, stru
         if (s->sshd_count >= LIMIT_SSH_CONNECTIONS)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, as many as it takes",
                                  LIMIT_SSH_CONNECTIONS);
-        TRY(make_empty_dir());
+        TRY(dir_make_exact(SSHD_EMPTY_DIR, 0755)); /* what lies beneath /run is gone after a boot */
         TRY(ends_open(e));
         AUTO(cgroup_leaf) leaf = { .count = 0 };
         AUTO_PTR(error) stays = cgroups_make_leaf(&s->cgroups, connection_id, &leaf);
         if (stays != NULL)
                 log_warn("a connection has no control group of its own", LOG_C("connection", connection_id), LOG_ERR(stays));
-        pid_t pid = fork();
+        pid_t pid = process_fork();
         if (pid < 0)
                 return error_errno(errno, "cannot start a process");
         if (pid == 0)
@@ -550,120 +526,17 @@ void supervisor_release_sshd(struct supervisor *s)
                 close(s->preload_fd);
         cgroups_sweep(&s->cgroups);
         cgroups_release(&s->cgroups);
-        free(s->exe);
+        own_program_release(&s->own);
         free(s->helpers_address);
 }
 
 /* ---- looking at helpers ------------------------------------------------------------------------------------- */
 
-/* 0: none. */
-static pid_t parent_of(pid_t pid)
-{
-        struct process_stat its;
-
-        return process_stat_read(pid, &its) ? its.parent : 0;
-}
-
-/* The half of sshd that is root starts ssh-authorize; the half that has become the person starts their shell. */
-static bool descends_from(pid_t pid, pid_t sshd)
-{
-        pid_t parent = parent_of(pid);
-
-        return parent == sshd || (parent > 1 && parent_of(parent) == sshd);
-}
-
-enum helper_program { PROGRAM_OTHER, PROGRAM_GONE, PROGRAM_TELEPORT, PROGRAM_AUTHORIZE, PROGRAM_SESSION, PROGRAM_UNSEEN };
-
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-        return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/* What sshd starts is a file in memory that each sshd makes anew: its bytes tell. */
-static bool has_image(int fd, const struct stat *its, struct str image)
-{
-        if (!S_ISREG(its->st_mode) || its->st_size != (off_t)image.len)
-                return false;
-        for (size_t at = 0; at < image.len;) {
-                char block[16 * KiB];
-                ssize_t n = pread(fd, block, sizeof(block), (off_t)at);
-
-                if (n <= 0 || (size_t)n > image.len - at || memcmp(block, image.ptr + at, (size_t)n) != 0)
-                        return false;
-                at += (size_t)n;
-        }
-        return true;
-}
-
-/*
- * What it runs: `teleport`, the one we run or the one that has replaced it on the disk, or what is in sshd's library. What the
- * kernel does not let us look at is nobody's: our programs hide, so root needs CAP_SYS_PTRACE, which some containers lack.
- */
-static enum helper_program program_of(const struct supervisor *s, pid_t pid)
-{
-        AUTO_MEM char *path = mem_printf("/proc/%ld/exe", (long)pid);
-        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        struct stat its, replaced;
-
-        if (fd < 0 || fstat(fd, &its) < 0)
-                return errno == EACCES || errno == EPERM ? PROGRAM_UNSEEN : errno == ENOENT || errno == ESRCH ? PROGRAM_GONE : PROGRAM_OTHER;
-        if (is_same_file(&its, &s->exe_stat) || (stat(s->exe, &replaced) == 0 && is_same_file(&its, &replaced)))
-                return PROGRAM_TELEPORT;
-        return has_image(fd, &its, session_program_image())     ? PROGRAM_SESSION
-               : has_image(fd, &its, authorize_program_image()) ? PROGRAM_AUTHORIZE
-                                                                : PROGRAM_OTHER;
-}
-
-/* Whether another process traces it: "TracerPid:\tN" of /proc/PID/status, proc(5). What cannot be read is traced. */
-static bool is_traced(pid_t pid)
-{
-        static const struct str name = STR_INIT("TracerPid:");
-        AUTO_MEM char *path = mem_printf("/proc/%ld/status", (long)pid);
-        AUTO(buf) text = BUF_MAX(PROC_FILE_MAX);
-        AUTO_PTR(error) err = file_read(path, &text);
-
-        for (struct str rest = buf_str(&text); err == NULL && !str_is_empty(rest);) {
-                struct str line = str_split(&rest, '\n');
-
-                if (str_starts_with(line, name))
-                        return !str_equal(str_trim(str_slice(line, name.len, line.len)), STR("0"));
-        }
-        return true;
-}
-
-/* What is not dumpable, prctl(2), has its private files in /proc as root's, whoever's it is: proc(5). */
-static bool is_hidden(pid_t pid)
-{
-        AUTO_MEM char *path = mem_printf("/proc/%ld/environ", (long)pid);
-        struct stat st;
-
-        return stat(path, &st) == 0 && st.st_uid == 0;
-}
-
-/* Why the process is no helper of that sshd, or not one to be trusted; NULL: it is. */
-static const char *objection(const struct supervisor *s, const struct sshd *d, pid_t pid)
-{
-        if (d == NULL || !descends_from(pid, d->pid))
-                return "it was not started by the sshd of this connection";
-        enum helper_program program = program_of(s, pid);
-        if (program == PROGRAM_GONE)
-                return "it is gone";
-        if (program == PROGRAM_UNSEEN)
-                return "the kernel does not show which program it runs: teleport lacks the capability SYS_PTRACE";
-        if (program == PROGRAM_OTHER || (program != PROGRAM_SESSION && parent_of(pid) != d->pid))
-                return "it is not this program";
-        if (is_traced(pid))
-                return "another process traces it";
-        if (program == PROGRAM_SESSION && !is_hidden(pid))
-                return "other processes of its account can look into it";
-        return NULL;
-}
-
 static const char *not_a_helper(const struct supervisor *s, const struct sshd *d, int64_t number)
 {
-        if (number <= 1 || number > INT32_MAX)
+        if (d == NULL || number <= 1 || number > INT32_MAX)
                 return "it was not started by the sshd of this connection";
-        return objection(s, d, (pid_t)number);
+        return helper_check_process(&s->own, d->pid, (pid_t)number);
 }
 
 /*

@@ -3,6 +3,7 @@
 #include "cmd/teleport/supervisor_stand_in.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "api/service.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "os/file.h"
 
@@ -204,6 +206,11 @@ static void ask_as_told(struct stand_in *in)
                 ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "123456789012-i-0123456789abcdef0", 0);
                 ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP, CONNECTION, 0);
         }
+        if (is_to(in, "start sshd and hear nothing")) {
+                if (shutdown(SERVICE_FD_CONTROL, SHUT_RD) < 0)
+                        _exit(96);
+                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+        }
         if (is_to(in, "check dead helper"))
                 ask_of_dead(in);
         if (is_to(in, "check helper"))
@@ -244,6 +251,38 @@ static NO_RETURN void sign(struct stand_in *in)
         exit(0);
 }
 
+/* ---- while the supervisor is stopped -------------------------------------------------------------------------- */
+
+static bool is_stopped(pid_t pid)
+{
+        AUTO_MEM char *path = mem_printf("/proc/%ld/stat", (long)pid);
+        AUTO(buf) text = BUF_MAX(4096);
+        AUTO_PTR(error) err = file_read(path, &text);
+
+        return err == NULL && strstr(buf_c(&text), ") T ") != NULL;
+}
+
+/* What nobody answers, many times; and behind it that `instance` is linked anew, which that one is told. */
+static void flood_and_relink(struct stand_in *in)
+{
+        while (!is_stopped(getppid()))
+                sched_yield();
+        for (int i = 0; i < 3 * LIMIT_CHILD_MESSAGES_PER_TURN; i++)
+                ask_to_sign(in, i); /* it is for `instance` alone to ask */
+        service_relink(&in->service, "instance");
+        tell(in, "%s has flooded\n", in->name);
+}
+
+static void ask_behind_the_flood(struct stand_in *in)
+{
+        AUTO_MEM char *path = mem_printf("%s/flooded", in->service.boot->data_dir);
+
+        while (access(path, F_OK) < 0) /* made by the test */
+                sched_yield();
+        ask_to_sign(in, 1);
+        tell(in, "%s has asked\n", in->name);
+}
+
 static void live(struct stand_in *in)
 {
         static const struct service_events events = {
@@ -277,6 +316,10 @@ static void live(struct stand_in *in)
                 ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID, CONNECTION, 0);
                 ask_to_sign(in, 1); /* what is answered when those were taken */
         }
+        if (is_to(in, "flood and relink"))
+                flood_and_relink(in);
+        if (is_to(in, "ask behind the flood"))
+                ask_behind_the_flood(in);
         while (is_to(in, "flood"))
                 for (int i = 0; i < 10000; i++)
                         service_relink(&in->service, "nobody");

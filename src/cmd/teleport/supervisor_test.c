@@ -325,6 +325,23 @@ static void starts_a_process_that_signs_when_instance_asks(void **state)
         assert_null(find_event(f, "proxy gets signer"));
 }
 
+/* A dying `instance` may leave its wish for another process behind: that one sees at once that it is for nobody. */
+static void assert_never_two_signers(const struct fixture *f)
+{
+        int living = 0;
+
+        for (size_t i = 0; i < f->event_count; i++) {
+                const char *line = f->seen[i].line;
+
+                if (strncmp(line, "aws-sign starts", strlen("aws-sign starts")) == 0)
+                        living++;
+                else if (strncmp(line, "aws-sign ends", strlen("aws-sign ends")) == 0 ||
+                         strncmp(line, "aws-sign is told", strlen("aws-sign is told")) == 0)
+                        living--;
+                assert_in_range(living, 0, 1);
+        }
+}
+
 /* It has asked for 30; the first one lives until its client hangs up, and of the others the last counts. */
 static void starts_one_process_that_signs_at_a_time(void **state)
 {
@@ -343,7 +360,7 @@ static void starts_one_process_that_signs_at_a_time(void **state)
         assert_int_equal(count_events(f, "aws-sign starts"), 1);
         kill(instance, SIGKILL);
         AWAIT(f, "aws-sign", "instance starts");
-        assert_int_equal(count_events(f, "aws-sign starts"), 1);
+        assert_never_two_signers(f);
 }
 
 static void slows_down_who_asks_for_signers_without_end(void **state)
@@ -492,6 +509,41 @@ static void serves_the_others_while_one_floods_it(void **state)
         write_in(f, "instance.do", "");
 }
 
+/*
+ * Both have said what they want before the supervisor hears any of it, the flood first; `instance` sees what of it is done
+ * first. Heard to its end, the flood's last wish would be.
+ */
+static void hears_others_before_the_end_of_a_flood(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "flood and relink");
+        write_in(f, "instance.do", "ask behind the flood");
+        start(f);
+        await_started(f);
+        kill(f->pid, SIGSTOP);
+        AWAIT(f, "ssh has flooded");
+        write_in(f, "flooded", "");
+        AWAIT(f, "instance has asked");
+        kill(f->pid, SIGCONT);
+        AWAIT(f, "instance gets signer 1");
+        const struct event *signer = f->last;
+        AWAIT(f, "instance gets a link to ssh");
+        assert_true(signer < f->last);
+}
+
+/* Until all are ready an operator looks on, and no peer was served: whatever cannot go on ends the start, with its reason. */
+static void fails_with_the_sentence_of_any_service_before_all_are_ready(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "give up");
+        start(f);
+        AWAIT(f, "ssh starts");
+        assert_int_equal(await_end(f), 1);
+        assert_log(f, "ERROR: ssh: the store is damaged\nhint:  restore it\n");
+}
+
 static void fails_when_a_service_dies_before_all_are_ready(void **state)
 {
         struct fixture *f = *state;
@@ -552,18 +604,44 @@ static void starts_sshd_for_a_connection_and_tells_of_its_end(void **state)
               "ssh hears that " CONNECTION " ended with status 1");
 }
 
+static void await_log(const struct fixture *f, const char *part)
+{
+        AUTO_MEM char *path = path_in(f, "log");
+
+        for (;;) {
+                AUTO(buf) log = BUF_MAX(64 * KiB);
+
+                if (file_read(path, &log) == NULL && strstr(buf_c(&log), part) != NULL)
+                        return;
+                sched_yield();
+        }
+}
+
+static void make_host_key(const struct fixture *f)
+{
+        AUTO_MEM char *proc = path_in(f, "proc"), *dir = path_in(f, "proc/ssh");
+        AUTO_MEM char *command = mem_printf("ssh-keygen -q -t ed25519 -N '' -f %s/host_key", dir);
+
+        assert_true(mkdir(proc, 0700) == 0 && mkdir(dir, 0700) == 0);
+        assert_int_equal(system(command), 0);
+}
+
+static void remove_host_key(const struct fixture *f)
+{
+        AUTO_MEM char *proc = path_in(f, "proc"), *dir = path_in(f, "proc/ssh");
+        AUTO_MEM char *key = path_in(f, "proc/ssh/host_key"), *public = path_in(f, "proc/ssh/host_key.pub");
+
+        assert_true(unlink(key) == 0 && unlink(public) == 0 && rmdir(dir) == 0 && rmdir(proc) == 0);
+}
+
 /* With a key it waits for its client, so that the first lives when the second is asked for. */
 static void starts_no_second_sshd_for_a_connection(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *proc = path_in(f, "proc"), *dir = path_in(f, "proc/ssh");
-        AUTO_MEM char *key = path_in(f, "proc/ssh/host_key");
-        AUTO_MEM char *command = mem_printf("ssh-keygen -q -t ed25519 -N '' -f %s", key);
 
         if (geteuid() != 0)
                 skip();
-        assert_true(mkdir(proc, 0700) == 0 && mkdir(dir, 0700) == 0);
-        assert_int_equal(system(command), 0);
+        make_host_key(f);
         write_in(f, "ssh.do", "start sshd twice");
         start(f);
         AWAIT(f, "ssh hears of helper"); /* asked last, answered last */
@@ -571,8 +649,26 @@ static void starts_no_second_sshd_for_a_connection(void **state)
         for (size_t i = 0; i < f->event_count; i++)
                 streams += strstr(f->seen[i].line, "ssh gets the stream of " CONNECTION) != NULL;
         assert_int_equal(streams, 1);
-        AUTO_MEM char *public = path_in(f, "proc/ssh/host_key.pub");
-        assert_true(unlink(key) == 0 && unlink(public) == 0 && rmdir(dir) == 0 && rmdir(proc) == 0);
+        remove_host_key(f);
+}
+
+/* Its log, by which it is watched, cannot be handed over: then its connection is not either, and it ends. */
+static void ends_an_sshd_that_could_not_be_handed_over(void **state)
+{
+        struct fixture *f = *state;
+
+        if (geteuid() != 0)
+                skip();
+        make_host_key(f);
+        write_in(f, "ssh.do", "start sshd and hear nothing");
+        start_with(f, "version: v3\n"
+                      "teleport: {auth_server: 127.0.0.1, join_params: {token_name: t, method: iam}, log: {severity: DEBUG}}\n"
+                      "auth_service: {enabled: no}\n"
+                      "proxy_service: {enabled: no}\n"
+                      "ssh_service: {enabled: yes}\n");
+        await_log(f, "sshd is ended: its connection could not be handed over connection:" CONNECTION);
+        await_log(f, "sshd ended connection:" CONNECTION);
+        remove_host_key(f);
 }
 
 static void starts_nothing_under_a_name_that_is_no_connection(void **state)
@@ -713,6 +809,8 @@ int main(int argc, char **argv)
                 TEST(restarts_a_service_that_gives_up_once_all_were_ready),
                 TEST(kills_a_service_that_sends_nonsense),
                 TEST(serves_the_others_while_one_floods_it),
+                TEST(hears_others_before_the_end_of_a_flood),
+                TEST(fails_with_the_sentence_of_any_service_before_all_are_ready),
                 TEST(fails_when_a_service_dies_before_all_are_ready),
                 TEST(runs_only_instance_and_ssh_on_an_agent),
                 TEST(runs_commands_of_labels_in_a_process_of_their_own),
@@ -722,6 +820,7 @@ int main(int argc, char **argv)
                 TEST(ends_the_process_that_signs_with_instance),
                 TEST(starts_nothing_that_signs_for_other_services),
                 TEST(starts_sshd_for_a_connection_and_tells_of_its_end),
+                TEST(ends_an_sshd_that_could_not_be_handed_over),
                 TEST(starts_nothing_under_a_name_that_is_no_connection),
                 TEST(starts_no_second_sshd_for_a_connection),
                 TEST(knows_a_helper_by_its_process_and_not_by_its_number),
