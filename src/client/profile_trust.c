@@ -337,6 +337,16 @@ static struct error *add_known(struct cas *c, const struct profile *p)
         return NULL;
 }
 
+/* As fingerprints are kept: digits of "sha256:…" in lower case, "SHA256:…" is in base64 and knows case. */
+static void add_pin(struct cas *c, const char *pin)
+{
+        char *text = (char *)(uintptr_t)str_to_c(c->arena, str_of(pin)); /* a copy of ours */
+
+        for (char *at = text; pin[0] == 's' && *at != '\0'; at++)
+                *at = char_lower(*at);
+        c->list[c->count++] = text;
+}
+
 static bool has(const struct cas *c, const char *fingerprint)
 {
         for (size_t i = 0; i < c->count; i++)
@@ -470,7 +480,7 @@ struct error *profile_check_trust(const struct profile_login *login, const char 
 
         TRY(check_names(login));
         for (size_t i = 0; given_pins != NULL && given_pins[i] != NULL && pins.count < CAS_KNOWN_MAX; i++)
-                pins.list[pins.count++] = given_pins[i];
+                add_pin(&pins, given_pins[i]);
         for (size_t i = 0; i < login->tls_ca_count; i++)
                 TRY(add_tls(&shown, login->tls_cas[i]));
         for (size_t i = 0; i < login->ssh_ca_count; i++)

@@ -49,6 +49,11 @@ def test_a_configured_file_is_one_that_start_takes(teleport, tmp_path, flags):
     assert "will not overwrite existing file" in teleport("configure", "-o", path, code=1)
 
 
+def test_an_empty_pin_is_not_written_as_none(teleport, tmp_path):
+    for command in (["configure"], ["node", "configure"]):
+        assert "--ca-pin has no value" in teleport(*command, "--data-dir", tmp_path, "--ca-pin=", code=1)
+
+
 def test_configure_writes_what_the_guide_writes_by_hand(teleport, tmp_path):
     config = yaml.safe_load(teleport("configure", "--roles=node", "--join-method=iam", "--token=iam-token", "--proxy=example.test:443",
                                      "--data-dir", tmp_path))

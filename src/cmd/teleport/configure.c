@@ -10,6 +10,7 @@
 #include "cmd/common/config_file.h"
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
+#include "cmd/teleport/launch_flags.h"
 #include "cmd/teleport/output.h"
 #include "schema/schema.h"
 
@@ -233,6 +234,7 @@ static struct error *check_flags(const struct sample *s)
         const struct flags *given = s->given;
         const char *files[] = { s->cert_file, s->key_file };
 
+        TRY(launch_check_pins(given));
         if (flags_text(given, "proxy") != NULL && flags_text(given, "auth-server") != NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "--proxy and --auth-server exclude each other");
         if (flags_text(given, "proxy") != NULL && !str_equal(str_of(flags_text(given, "version")), STR("v3")))

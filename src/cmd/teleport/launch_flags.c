@@ -167,6 +167,15 @@ static void overlay_token(const char *token, struct arena *arena, Cteleport__V1_
                 t->auth_token = text_of(arena, token);
 }
 
+/* Of --ca-pin=$PIN with an empty $PIN nobody wants that the pins of the file go, and nothing in their place. */
+struct error *launch_check_pins(const struct flags *given)
+{
+        if (!flags_given(given, "ca-pin") || flags_list(given, "ca-pin")[0] != NULL)
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--ca-pin has no value"),
+                          "give the pin that 'tctl status' prints, or leave the flag out");
+}
+
 static void overlay_pins(const char *const *pins, struct arena *arena, Cteleport__V1__TeleportConfig *t)
 {
         size_t count = 0;
@@ -221,6 +230,7 @@ struct error *launch_overlay(const struct flags *given, struct arena *arena, Cte
 {
         Cteleport__V1__TeleportConfig *t = teleport_of(arena, config);
 
+        TRY(launch_check_pins(given));
         overlay_texts(given, arena, t);
         if (flags_switch(given, "debug"))
                 log_of(arena, t)->severity = text_of(arena, "DEBUG");

@@ -252,6 +252,8 @@ static void resolves_pins_and_refuses_what_is_none(void **state)
         assert_string_equal(f->launch.ca_pins[1], PIN);
         assert_memory_equal(f->launch.ca_pins[2], "sha256:ab23", strlen("sha256:ab23"));
         assert_refused(PREPARE(f, "-c", config, "--ca-pin", empty), ERROR_INVALID_ARGUMENT, "is empty");
+        assert_refused(PREPARE(f, "-c", config, "--ca-pin", ""), ERROR_INVALID_ARGUMENT, "no value");
+        assert_refused(PREPARE(f, "-c", config, "--ca-pin=,"), ERROR_INVALID_ARGUMENT, "no value");
         for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
                 assert_refused(PREPARE(f, "-c", config, "--ca-pin", wrong[i]), ERROR_INVALID_ARGUMENT,
                                "is not a CA pin");
