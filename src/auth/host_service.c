@@ -349,8 +349,8 @@ static void go_on(struct renewal *r)
 
 /*
  * A token that is there says what its hosts may be: the rule that admitted this one must still do so, and roles that it
- * lost are lost here, for good. One that has ended or was removed lets nobody join any more, and takes nothing from those
- * who have (docs/decisions/0010-rights-of-joined-hosts.md).
+ * lost are lost here, for good. Its end or removal lets nobody join any more, and takes nothing from those who have; one that
+ * has ended is still there for a day, and with it what was taken away before (docs/decisions/0010-rights-of-joined-hosts.md).
  */
 static struct error *apply_token(struct renewal *r, const Cteleport__V1__Token *token)
 {
@@ -379,7 +379,7 @@ static void on_token(void *ctx, struct token_found *found, struct error *err)
 
         r->has_token = found == NULL || found->revision != 0; /* a static one changes with a restart only */
         r->token_revision = found == NULL ? 0 : found->revision;
-        if (err == NULL && found != NULL && !found->is_expired)
+        if (err == NULL && found != NULL)
                 err = apply_token(r, found->token);
         if (err != NULL)
                 renewal_finish(r, err);

@@ -126,7 +126,8 @@ void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *
         r->remote_addr = KEEP(caller->peer);
         r->cert_not_after = walltime_unix(caller->cert_not_after);
         r->system_roles = arena_alloc(p->arena, (host->n_system_roles + 1) * sizeof *r->system_roles);
-        for (size_t i = 0; i < host->n_system_roles; i++)
+        bool is_local = strcmp(host->join_method, "local") == 0; /* has every role, whatever it runs */
+        for (size_t i = 0; i < host->n_system_roles && !is_local; i++)
                 r->system_roles[r->n_system_roles++] = KEEP(host->system_roles[i]);
         r->version = hello->version;
         r->services = hello->services;

@@ -271,18 +271,20 @@ def test_a_renewal_follows_the_rules_of_the_token(shared, aws, change):
     renewed(shared, identity, name, wanted)
 
 
-@pytest.mark.parametrize("method", ["iam", "token"])
-def test_a_renewal_outlives_the_end_of_the_token(shared, aws, method):
-    """A short-lived invitation lets hosts join, and its end takes nothing from those that have."""
-    name = f"ended-{method}-and-long-enough"
+@pytest.mark.parametrize("method, left", [("iam", BOTH), ("token", BOTH), ("iam", NODE)])
+def test_a_renewal_outlives_the_end_of_the_token(shared, aws, method, left):
+    """A short-lived invitation lets hosts join, and its end takes nothing from those that have; what was taken away before stays so."""
+    name = f"ended-{method}-and-long-enough-{len(left)}"
     end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
     expires = end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     shared.create(iam_token(name, roles=BOTH, expires=expires) if method == "iam" else secret_token(name, BOTH, expires=expires))
     with Peer(shared) as peer:
         _, identity = join(peer, aws.identity(arn()), name=name, token=name) if method == "iam" else join_by_secret(peer, name, name)
+        if left != BOTH:
+            shared.create(iam_token(name, roles=left, expires=expires))
         wait_until(lambda: name not in str(shared.json("tokens", "ls", "--with-secrets")), "the token has ended")
         assert peer.join().begin(token=name, method=method).refusal().code() == NO_MORE
-    renewed(shared, identity, name, (BOTH, True, True))
+    renewed(shared, identity, name, (left, True, left == BOTH))
 
 
 def test_what_a_renewal_lost_does_not_come_back(shared, aws):

@@ -71,6 +71,8 @@ PROVES_NOTHING = (Code.PERMISSION_DENIED, "gave an answer that proves nothing")
     ("type text/plain; application/json", PROVES_NOTHING, "Content-Type", 1),
     ("encoded", PROVES_NOTHING, "encoded", 1),
     ("beside", PROVES_NOTHING, "error", 1),
+    ("within", PROVES_NOTHING, "error", 1),
+    ("second", PROVES_NOTHING, "more than one identity", 1),
     ("lengths", PROVES_NOTHING, "twice", 1),
     ("smuggled", PROVES_NOTHING, "twice", 1),
     ("cut", UNREACHABLE, "broke", 2),

@@ -16,8 +16,8 @@ FILE (JSON) lists who exists; it is read again when it changes:
 
 sts.mode: ok, slow (answers after `seconds`), hang, throttle, down (503), html, redirect, xml, lie-account,
 twice (duplicate key), huge, empty, reset; a good answer as `content_type` says (type), marked as gzip (encoded), with an Error
-(beside), two lengths (lengths), a length and chunks (smuggled), until the connection ends with close_notify (ended) or without
-(cut), cut within its length (short) or before the last chunk (chunks); leak (a refusal that repeats the session token in code
+beside it (beside) or in its metadata (within), or a second identity (second), two lengths (lengths), a length and
+chunks (smuggled), until the connection ends with close_notify (ended) or without (cut), cut within its length (short) or before the last chunk (chunks); leak (a refusal that repeats the session token in code
 and message). reused: the second request of a connection gets no answer. `times` limits a mode to the next N requests, `hosts`
 (name -> mode and more) a mode to requests of that host.
 
@@ -53,7 +53,7 @@ STS_NAMES = ["sts.amazonaws.com"] + [
     for region in ("us-east-1", "us-east-2", "us-west-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-southeast-2",
                    "us-gov-west-1")
 ] + ["sts.cn-north-1.amazonaws.com.cn", "sts-fips.us-east-1.amazonaws.com", "sts-fips.us-west-2.amazonaws.com"]
-ODD = ("type", "encoded", "beside", "lengths", "smuggled", "ended", "cut", "short", "chunks")
+ODD = ("type", "encoded", "beside", "within", "second", "lengths", "smuggled", "ended", "cut", "short", "chunks")
 XML = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
@@ -271,12 +271,18 @@ class Sts(Quiet):
         content = {f"{name}Response": {f"{name}Result": result, "ResponseMetadata": {"RequestId": str(uuid.uuid4())}}}
         if kind == "beside":
             content = {**content, "Error": {"Code": "AccessDenied", "Message": "no", "Type": "Sender"}}
+        if kind == "within":
+            content[f"{name}Response"]["ResponseMetadata"]["Errors"] = ["AccessDenied"]
+        if kind == "second":
+            content = {**content, f"{name}response": {}}
         body = json.dumps(content).encode()
         chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n"
         head, what = {
             "type": ([f"Content-Type: {mode.get('content_type')}"], None),
             "encoded": (["Content-Type: application/json", "Content-Encoding: gzip"], None),
             "beside": (["Content-Type: application/json"], None),
+            "within": (["Content-Type: application/json"], None),
+            "second": (["Content-Type: application/json"], None),
             "lengths": (["Content-Type: application/json", f"Content-Length: {len(body) + 7}"], None),
             "smuggled": (["Content-Type: application/json", "Transfer-Encoding: chunked"], None),
             "ended": (["Content-Type: application/json", "Connection: close"], body),
