@@ -186,6 +186,11 @@ static int act_regain_root(void)
         return setuid(0) < 0;
 }
 
+static int act_kill_parent(void)
+{
+        return kill(getppid(), 0) < 0;
+}
+
 static void kills_on_what_the_row_does_not_allow(void **state)
 {
         /* clang-format off */
@@ -217,6 +222,10 @@ static void kills_on_what_the_row_does_not_allow(void **state)
                 { SANDBOX_SSH, act_bind },       { SANDBOX_SSH, act_writable_executable_memory },
                 { SANDBOX_AUTHORIZE, act_execute }, { SANDBOX_AUTHORIZE, act_fork },
                 { SANDBOX_AUTHORIZE, act_socket },  { SANDBOX_AUTHORIZE, act_executable_memory },
+                { SANDBOX_AUTHORIZE, act_trace_parent }, { SANDBOX_AUTHORIZE, act_read_parents_memory },
+                { SANDBOX_AUTHORIZE, act_kill_parent }, { SANDBOX_AUTHORIZE, act_listen },
+                { SANDBOX_INSTANCE, act_trace_parent }, { SANDBOX_INSTANCE, act_read_parents_memory },
+                { SANDBOX_INSTANCE, act_listen },
         };
         /* clang-format on */
         (void)state;
@@ -573,11 +582,6 @@ static void gives_no_file_of_another_user(void **state)
 }
 
 /* ---- signals and sockets ------------------------------------------------------------------------------------ */
-
-static int act_kill_parent(void)
-{
-        return kill(getppid(), 0) < 0;
-}
 
 static int act_tgkill_parent(void)
 {

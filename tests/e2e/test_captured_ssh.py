@@ -4,6 +4,7 @@ import base64
 import datetime
 import hashlib
 import json
+import os
 import pathlib
 import pwd
 import re
@@ -242,7 +243,10 @@ def test_the_program_that_asks_is_in_a_sandbox_when_it_hears(captured, authority
     call = pathlib.Path(f"/proc/{asker.sshds.pid}/syscall")
     wait_until(lambda: call.read_text().split()[0] in POLL, "it awaits the answer")
     status = status()
-    assert status["NoNewPrivs"] == "1" and "0" not in status["Uid"].split()
+    assert status["NoNewPrivs"] == "1" and "0" not in status["Uid"].split() and int(status["CapPrm"], 16) == 0
+    held = [os.readlink(link) for link in pathlib.Path(f"/proc/{asker.sshds.pid}/fd").iterdir()]
+    kinds = sorted(what.split(":")[0] for what in held if what != os.readlink("/proc/self/fd/0"))
+    assert kinds == ["pipe", "pipe", "socket"], "sshd's two pipes, and the socket it asks on"
     is_sanitized = b"__asan_init" in pathlib.Path(f"/proc/{asker.sshds.pid}/exe").read_bytes()
     assert status["Seccomp"] == ("0" if is_sanitized else "2")
     asker.answer(authority.permit(asker.asked))
