@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import signal
+import termios
 
 import pexpect
 import pytest
@@ -121,7 +123,7 @@ def test_play_shows_it_on_a_terminal_and_can_be_left(access, alice):
 
 
 def test_play_leaves_the_terminal_as_it_was(access, alice):
-    record(alice, "root@web-1", typed=[r"printf '\033[?1049h\033[?1000h\033[2;5r\033[?2004h\033[6n'; echo al''tered", "exit"])
+    record(alice, "root@web-1", typed=[r"printf '\033[?1049h\033[?1000h\033[2;5r\033[?2004h\033[?5h\033]11;red\007\033[6n'; echo al''tered", "exit"])
     session_id = the_recording(access, alice)["session_id"]
     shell = pexpect.spawn("/bin/sh", ["-c", f"tsh play {session_id} --speed=8x; stty raw -echo min 0 time 2; printf 'left<'; cat -v; printf '>'"],
                           env={**alice.env, "TERM": "xterm"}, dimensions=(24, 80), timeout=PATIENCE)
@@ -130,12 +132,29 @@ def test_play_leaves_the_terminal_as_it_was(access, alice):
     shell.send("\x1b[12;40R\x1bP1$r0 q\x1b\\")  # what terminals answer; the second has the letter that ends playing
     shell.expect("altered")
     shell.expect(re.escape("\x1b[5n"))
-    for reset in ("\x1b[?1049l", "\x1b[?1000l", "\x1b[r", "\x1b[?2004l", "\x1b[23;0t"):
+    for reset in ("\x1b[?1049l", "\x1b[?1000l", "\x1b[r", "\x1b[?2004l", "\x1b[?5l", "\x1b]111\x1b\\", "\x1b[23;0t"):
         assert reset.encode() in shell.before
     shell.send("\x1b[12;41R\x1b[0n")
     shell.expect("left<(.*)>")
     assert shell.match.group(1) == b""
     shell.wait()
+
+
+def test_play_that_is_killed_leaves_the_terminal_as_it_was(access, alice):
+    record(alice, "root@web-1", typed=["echo al''tered", "sleep 3", "exit"])
+    session_id = the_recording(access, alice)["session_id"]
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        play_ = alice.terminal("play", session_id)
+        is_raw = lambda: not termios.tcgetattr(play_.child_fd)[3] & (termios.ICANON | termios.ECHO)
+        play_.expect("altered")
+        assert is_raw()
+        play_.kill(signum)
+        play_.expect(re.escape("\x1b[?1049l"))
+        play_.expect(re.escape("\x1b[5n"))
+        play_.send("\x1b[0n")
+        wait_until(lambda: not is_raw(), "the terminal is as before")
+        play_.wait()
+        assert play_.signalstatus == signum
 
 
 def test_an_altered_recording_is_not_played_as_if_it_were_whole(access, alice):

@@ -2,6 +2,7 @@
 /* tsh play: a recorded session, in this terminal as it happened or in another form. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -323,10 +324,30 @@ struct screen {
         struct termios before;
         struct winsize size;
         bool is_raw;
+        bool has_origin; /* the recording had a sequence that may have set origin mode */
         struct key_reader keys;
 };
 
 enum { SETTLE_MS = 300 }; /* for a terminal's answer to the last query; those that answer do so in milliseconds */
+
+/* The one that ends playing; 0: none. */
+static volatile sig_atomic_t ending;
+
+static void on_ending(int signum)
+{
+        ending = signum;
+}
+
+/* Those that are ignored stay so. Calls are interrupted: a terminal that takes nothing holds nobody. */
+static void catch_signals(void)
+{
+        static const int all[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+        struct sigaction action = { .sa_handler = on_ending }, before;
+
+        for (size_t i = 0; i < ARRAY_LEN(all); i++)
+                if (sigaction(all[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+                        sigaction(all[i], &action, NULL);
+}
 
 static struct error *screen_init(struct screen *s)
 {
@@ -341,7 +362,8 @@ static struct error *screen_init(struct screen *s)
                 return error_errno(errno, "cannot prepare the terminal");
         s->is_raw = true;
         (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &s->size);
-        return put_output(STR("\x1b[22;0t")); /* XTWINOPS: save the titles */
+        catch_signals();
+        return put_output(STR("\x1b[22;0t\x1b[?1007s")); /* XTWINOPS: save the titles; XTSAVE: whether the wheel sends keys */
 }
 
 /*
@@ -368,18 +390,27 @@ static void drop_answers(void)
 static void screen_release(struct screen *s)
 {
         /* Whatever the recording switched on (xterm's control sequences, ctlseqs.ms), and last the status report. */
-        static const char normal[] = "\x1b[?1049l"                /* the ordinary screen */
-                                     "\x1b" "7\x1b[r\x1b" "8"     /* no scroll region; the cursor stays */
-                                     "\x1b[?6l\x1b[?7h\x1b[4l\x1b[20l" /* no origin mode, wrap, no insert mode, no newline mode */
+        static const char normal[] = "\x18\x1b<\x1b\\"             /* no sequence or string goes on; not as a VT52 */
+                                     "\x1b[?1049l"                /* the ordinary screen */
+                                     "\x1b[?69l\x1b" "7\x1b[r\x1b" "8" /* no margins, no scroll region; the cursor stays */
+                                     "\x1b[?7h\x1b[4l\x1b[20l"     /* wrap, no insert mode, no newline mode */
+                                     "\x1b[?5l\x1b[?8h\x1b[?45l\x1b[?5W" /* not inverse, keys repeat, no wrap backwards, tabs at every eighth */
                                      "\x1b[?1l\x1b>\x1b[>4m\x1b[<u"   /* cursor keys, keypad and modified keys as usual */
                                      "\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l"
                                      "\x1b[?1016l\x1b[?2004l\x1b[?2026l" /* no mouse, focus, bracketed paste or held output */
-                                     "\x1b(B\x0f\x1b[0m\x1b[?25h\x1b[0 q" /* ASCII, no colours, a cursor of the usual form */
+                                     "\x1b[?1007r"                 /* the wheel as before */
+                                     "\x1b(B\x1b)B\x1b*B\x1b+B\x0f"  /* ASCII */
+                                     "\x1b]8;;\x1b\\\x1b[0\"q"       /* no link, nothing protected */
+                                     "\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\" /* palette, text, background and cursor: their own colours */
+                                     "\x1b[0m\x1b[?25h\x1b[0 q"    /* no colours, a cursor of the usual form */
                                      "\x1b[23;0t";                 /* the titles */
+        static const char no_origin[] = "\x1b[?6l\x1b[999;1H"; /* which moves the cursor home */
 
         if (!s->is_raw)
                 return;
         fwrite(normal, 1, sizeof normal - 1, stdout);
+        if (s->has_origin)
+                fwrite(no_origin, 1, sizeof no_origin - 1, stdout);
         if (s->size.ws_row != 0 && s->size.ws_col != 0)
                 printf("\x1b[8;%u;%ut", s->size.ws_row, s->size.ws_col);
         printf("\r\n\x1b[5n");
@@ -398,6 +429,8 @@ static struct error *wait_for_key(struct pace *pace, struct key_reader *keys, st
 
         *ret = PACE_GO_ON;
         int ready = poll(&in, 1, ms > MINUTE_MS ? MINUTE_MS : (int)ms);
+        if (ending != 0)
+                *ret = PACE_QUIT;
         if (ready < 0 && errno != EINTR)
                 return error_errno(errno, "cannot wait for keys");
         if (ready <= 0)
@@ -413,10 +446,18 @@ static struct error *wait_for_key(struct pace *pace, struct key_reader *keys, st
         return NULL;
 }
 
-static struct error *show(const struct recording_event *e)
+/* CSI ? 6 h, alone or among others; too often is no harm. */
+static bool may_set_origin(struct str bytes)
 {
-        if (e->kind == RECORDING_OUTPUT)
+        return str_contains(bytes, STR("[?6h")) || str_contains(bytes, STR("[?6;")) || str_contains(bytes, STR(";6h")) || str_contains(bytes, STR(";6;"));
+}
+
+static struct error *show(struct screen *s, const struct recording_event *e)
+{
+        if (e->kind == RECORDING_OUTPUT) {
+                s->has_origin |= may_set_origin(e->bytes);
                 return put_output(e->bytes);
+        }
         if (e->kind == RECORDING_RESIZE)
                 printf("\x1b[8;%u;%ut", e->rows, e->columns);
         return NULL;
@@ -427,18 +468,20 @@ static struct error *await(struct pace *pace, struct key_reader *keys, const str
 {
         *ret = PACE_GO_ON;
         for (;;) {
+                if (ending != 0)
+                        *ret = PACE_QUIT;
+                if (*ret != PACE_GO_ON)
+                        return NULL;
                 struct duration left = pace_wait(pace, e->at, clock_now(clock_system()));
 
                 if (left.ns == 0)
                         return NULL;
                 fflush(stdout);
                 TRY(wait_for_key(pace, keys, left, ret));
-                if (*ret != PACE_GO_ON)
-                        return NULL;
         }
 }
 
-static struct error *play_tape(struct tape *t, struct pace *pace, struct key_reader *keys)
+static struct error *play_tape(struct tape *t, struct pace *pace, struct screen *s)
 {
         struct recording_event e;
         enum pace_action action;
@@ -448,7 +491,7 @@ static struct error *play_tape(struct tape *t, struct pace *pace, struct key_rea
                 TRY(tape_next(t, &e, &have));
                 if (!have)
                         return NULL;
-                TRY(await(pace, keys, &e, &action));
+                TRY(await(pace, &s->keys, &e, &action));
                 if (action == PACE_QUIT)
                         return NULL;
                 if (action == PACE_REWIND) {
@@ -456,7 +499,7 @@ static struct error *play_tape(struct tape *t, struct pace *pace, struct key_rea
                         TRY(put_output(STR("\x1b" "c"))); /* a fresh terminal */
                         continue;
                 }
-                TRY(show(&e));
+                TRY(show(s, &e));
                 pace_shown(pace, e.at);
         }
 }
@@ -468,7 +511,7 @@ static struct error *play_on_screen(struct tape *t, const struct flags *given)
 
         TRY(pace_init(&pace, flags_text(given, "speed"), flags_switch(given, "skip-idle-time"), clock_now(clock_system())));
         TRY(screen_init(&screen));
-        return play_tape(t, &pace, &screen.keys);
+        return play_tape(t, &pace, &screen);
 }
 
 static struct error *read_number(const char *text, uint32_t *ret)
@@ -505,7 +548,12 @@ struct error *play_run(void *ctx, const struct flags *given)
         tape_begin(&t);
         if (format == NULL && (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)))
                 format = "pty";
-        TRY(format == NULL ? play_on_screen(&t, given) : print_tape(&t, format));
+        struct error *err = format == NULL ? play_on_screen(&t, given) : print_tape(&t, format);
+        if (ending != 0) { /* the terminal is as it was */
+                signal(ending, SIG_DFL);
+                raise(ending);
+        }
+        TRY(err);
         TRY(tell_holes(&t));
         return t.has_ended ? check_end(&t) : NULL; /* whoever left before has not asked */
 }
