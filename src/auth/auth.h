@@ -14,6 +14,7 @@
 #include "auth/audit_account.h"
 #include "auth/event_budget.h"
 #include "auth/records.h"
+#include "base/budget.h"
 #include "base/map.h"
 #include "base/shares.h"
 #include "join/sts_request.h"
@@ -72,6 +73,9 @@ struct auth {
         struct timer *tls_renewal;
 
         struct caller *callers;
+        struct budget strangers_memory; /* of connections whose peers are not known, by source */
+        struct budget peers_memory;     /* of those of hosts and users, by their identity */
+        struct shares identities;       /* how many connections each of those has */
         struct map live;               /* host ID -> struct presence with a connection */
         size_t presence_held, presence_held_max; /* of those that could visit as well; and how many may be */
         struct tunnels_stream *tunnels; /* of each proxy that says which nodes have a tunnel to it */

@@ -56,6 +56,7 @@ void caller_free(struct caller *c)
         free(c->host_id);
         free(c->user);
         free(c->role);
+        free(c->identity);
         free(c);
 }
 

@@ -13,6 +13,7 @@
 #include "state.pb-c.h"
 
 struct auth;
+struct budget_holder;
 
 /* Groups that a method may be open to; a caller is in exactly one or two of them. */
 enum caller_group {
@@ -43,6 +44,8 @@ struct caller {
         char peer[ADDRESS_TEXT_MAX];
         uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE]; /* of the TLS connection; all zero: there is none */
         struct rpc_server_conn *conn;
+        char *identity;               /* in auth's identities; NULL: not counted there */
+        struct budget_holder *memory; /* of the connection; NULL before it is served */
         struct caller *next, **at; /* list of all callers, so that deletions reach open connections */
 };
 

@@ -72,6 +72,9 @@ static void on_closed(void *ctx)
 
         if (c->is_counted && d != NULL)
                 sources_leave(&d->sources, SOURCE_CONNECTIONS, c->peer);
+        if (c->identity != NULL)
+                shares_drop(&c->auth->identities, str_of(c->identity));
+        budget_drop(c->memory);
         caller_free(c);
         if (d != NULL)
                 check_drained(d);
@@ -140,8 +143,45 @@ static void on_expiry(void *ctx)
                 plan_expiry(d, next);
 }
 
+/* Counts a connection of a host or user; those of this machine have no limit. */
+static struct error *count_identity(struct caller *c)
+{
+        struct shares *all = &c->auth->identities;
+
+        if (c->groups == CALLER_STRANGER)
+                return NULL;
+        all->limits = (struct share_limits){ LIMIT_CONNECTIONS_AUTHENTICATED, LIMIT_CONNECTIONS_IDENTITY, LIMIT_CONNECTIONS_IDENTITY_RESERVE,
+                                             LIMIT_CONNECTIONS_IDENTITY_RESERVED };
+        AUTO_MEM char *identity = mem_printf("%s %s%s", c->role, c->host_id, c->user);
+        if (!shares_have_room(all, str_of(identity)))
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "'%s' has too many connections", identity);
+        shares_take(all, str_of(identity));
+        c->identity = identity;
+        identity = NULL;
+        return NULL;
+}
+
+/* The memory of a connection is counted for who is at its other end, as far as that is known. */
+static struct budget_holder *memory_of(const struct caller *c)
+{
+        struct auth *a = c->auth;
+
+        a->strangers_memory.total = LIMIT_RPC_MEMORY_UNAUTHENTICATED;
+        a->strangers_memory.share = LIMIT_RPC_MEMORY_SOURCE;
+        a->peers_memory.total = LIMIT_RPC_MEMORY_AUTHENTICATED;
+        a->peers_memory.share = LIMIT_RPC_MEMORY_IDENTITY;
+        if (c->groups == CALLER_STRANGER) {
+                char source[SOURCE_TEXT_MAX];
+
+                source_of(str_of(c->peer), source);
+                return budget_hold(&a->strangers_memory, str_of(source));
+        }
+        return budget_hold(&a->peers_memory, str_of(c->identity == NULL ? c->role : c->identity));
+}
+
 static void serve(struct stream *s, struct caller *c)
 {
+        c->memory = memory_of(c);
         struct rpc_server_options options = {
                 .methods = auth_method_list(),
                 .guard = auth_guard,
@@ -149,6 +189,7 @@ static void serve(struct stream *s, struct caller *c)
                 .on_closed = on_closed,
                 .peer = c->peer,
                 .is_open_to_strangers = c->groups == CALLER_STRANGER,
+                .memory = c->memory,
         };
 
         c->conn = rpc_serve(&c->auth->loop, s, options);
@@ -202,6 +243,21 @@ static void arrival_refuse(struct arrival *v, struct error *err)
         arrival_free(v);
 }
 
+/* Serves somebody who has proven who they are, unless they have too many connections. */
+static void welcome(struct arrival *v, struct caller *c)
+{
+        struct error *err = count_identity(c);
+
+        if (err != NULL) {
+                log_warn("Connection refused", LOG_C("remote_addr", v->peer), LOG_ERR(err));
+                caller_free(c);
+                arrival_refuse(v, err);
+                return;
+        }
+        serve(v->tls, c);
+        arrival_free(v);
+}
+
 static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
 {
         struct arrival *v = ctx;
@@ -237,8 +293,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         if (groups != 0)
                 note_authenticated(v);
         hand_over_count(v, c);
-        serve(v->tls, c);
-        arrival_free(v);
+        welcome(v, c);
 }
 
 /* A person. Whether they may come in is asked at each call, which can say why not. */
@@ -251,8 +306,7 @@ static void welcome_user(struct arrival *v)
         c->cert_not_before = v->cert.times.not_before;
         c->cert_not_after = v->cert.times.not_after;
         note_authenticated(v);
-        serve(v->tls, c);
-        arrival_free(v);
+        welcome(v, c);
 }
 
 /*

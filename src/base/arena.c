@@ -69,6 +69,15 @@ static void *take(struct arena *a, size_t size)
         return at;
 }
 
+size_t arena_reserved(const struct arena *a)
+{
+        size_t sum = 0;
+
+        for (const struct block *b = a == NULL ? NULL : a->blocks; b != NULL; b = b->next)
+                sum += sizeof *b + b->room;
+        return sum;
+}
+
 void *arena_try_alloc(struct arena *a, size_t size)
 {
         return size > a->cap - a->used ? NULL : take(a, size);

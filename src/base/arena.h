@@ -37,6 +37,9 @@ const char *str_to_c(struct arena *a, struct str s);
 /* RESOURCE_EXHAUSTED, naming `what`, when more than the cap was handed out. */
 struct error *arena_check(const struct arena *a, const char *what) MUST_USE;
 
+/* The bytes that its blocks take by now, used or not. */
+size_t arena_reserved(const struct arena *a);
+
 /* printf into the arena; overdraws. */
 const char *arena_printf(struct arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
 

@@ -67,6 +67,7 @@ enum {
         TIMEOUT_DIALLED = 60 * 1000,         /* from a proxy's question to the node's word that the connection is there */
         TIMEOUT_CONNECTION_LOST = 900 * 1000, /* a connection its node does not tell of any more has ended; nodes try for less */
         PACE_DISK_LOOK = 1000,               /* how much of the disk is free is looked up at most this often */
+        PACE_RPC_MEMORY_LOOK = 1000,         /* whether the answers of a connection that took memory have been read */
         PACE_EXPIRY_LOOK = 60 * 1000,        /* connections are looked at for certificates that have ended, at the latest */
         PACE_LOCKED_TUNNEL = 8 * 1000,       /* until the tunnels of a locked node end, whose connections ended at once; begins anew with each change ... */
         PACE_LOCKED_TUNNEL_MOST = 60 * 1000, /* ... for so long */
@@ -180,6 +181,11 @@ enum {
         LIMIT_RPC = 1 * MiB,                  /* gRPC message of all other methods */
         LIMIT_RPC_HELD = 256 * KiB,           /* unfinished gRPC messages on one connection of a stranger */
         LIMIT_RPC_HELD_KNOWN = 8 * MiB,       /* the same for an authenticated peer */
+        LIMIT_RPC_MEMORY_FREE = 16 * KiB,     /* of headers, unfinished messages and unread answers, on each connection; more of it is taken from … */
+        LIMIT_RPC_MEMORY_UNAUTHENTICATED = 128 * MiB, /* … this, for all connections of unauthenticated peers, at auth and at each proxy, … */
+        LIMIT_RPC_MEMORY_SOURCE = 16 * MiB,   /* … of which those of one source have so much; … */
+        LIMIT_RPC_MEMORY_AUTHENTICATED = 512 * MiB, /* … from this, for those of hosts and users at auth, … */
+        LIMIT_RPC_MEMORY_IDENTITY = 128 * MiB,/* … of which one has so much */
         LIMIT_RPC_ARENA = 16 * MiB,           /* what the handler of one call may allocate for itself */
         LIMIT_RPC_MEMORY_FACTOR = 4,          /* decoded messages of one call: this times the message limit, and … */
         LIMIT_RPC_MEMORY_BASE = 64 * KiB,     /* … this: structs and lists are larger than their bytes */
@@ -225,6 +231,10 @@ enum {
         LIMIT_PASSED_RESERVE = 2000,          /* … and the last ones, for sources that agents and users came from */
         LIMIT_PASSES = 8192,                  /* connections that proxies have announced and that auth has not seen yet … */
         LIMIT_PASSES_PROXY = 4096,            /* … of those, of one proxy */
+        LIMIT_CONNECTIONS_AUTHENTICATED = 40000, /* at auth, of hosts and users … */
+        LIMIT_CONNECTIONS_IDENTITY = 2000,    /* … of those, of one host in one role, or of one user; … */
+        LIMIT_CONNECTIONS_IDENTITY_RESERVE = 4000, /* … the last ones are for who has fewer than … */
+        LIMIT_CONNECTIONS_IDENTITY_RESERVED = 20, /* … this many */
         LIMIT_PENDING_JOINS = 1000,
         LIMIT_PENDING_JOINS_PER_SOURCE = 100,
         LIMIT_FAILURES_PER_MINUTE = 20,       /* refused joins per source before answers are delayed */
@@ -255,6 +265,7 @@ enum {
         LIMIT_SIGNER_BATCH = 64,              /* orders whose lines in issued.log are synced together */
         LIMIT_ISSUED_ARCHIVE = 64 * MiB,      /* of packed lines of issued.log, in each of two files: some 600,000 certificates; then the older file begins anew */
         LIMIT_STORE_BATCH = 1024,             /* operations committed together */
+        LIMIT_STORE_BATCH_READS = 64,         /* of those, pages that are read: they are in memory together */
         LIMIT_STORE_PURGE = 256,              /* expired items removed at once */
         LIMIT_STORE_CACHE = 2 * MiB,          /* pages kept in memory; the kernel keeps the rest */
         LIMIT_STORE_FREE = 1 * MiB,           /* empty pages that the store's file keeps for what comes next … */
@@ -316,6 +327,7 @@ enum {
         LIMIT_SSH_TELLING_BYTES = 256 * KiB,  /* … and their size, with one more below LIMIT_ATTEND_UNACKED */
         LIMIT_SSH_UNTOLD = 4096,              /* events of one connection that the cluster has not acknowledged … */
         LIMIT_SSH_UNTOLD_BYTES = 4 * MiB,     /* … and their size: beyond, the connection ends */
+        LIMIT_SSH_UNTOLD_ALL = 256 * MiB,     /* of all connections of a node together: beyond, those end that have more than their share */
         LIMIT_SSH_SESSIONS = 32,              /* at once on one connection to a node: sshd's MaxSessions */
         LIMIT_MUX_SESSIONS = 10,              /* … on one that tsh keeps for several commands: further ones have their own. Less, because who begins together does not see each other */
         LIMIT_SSH_QUESTIONS = 16,             /* certificates of one connection that are asked about */

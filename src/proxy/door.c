@@ -63,6 +63,7 @@ struct visitor {
         struct tls_handshake *handshake;
         struct splice *splice;
         struct rpc_server_conn *grpc;
+        struct budget_holder *memory; /* of grpc */
         struct web_visit *web;
         struct ssh_dial *ssh;
         struct forward_peer as_peer;
@@ -233,16 +234,22 @@ static void on_grpc_closed(void *caller)
 {
         struct visitor *v = CONTAINER_OF(caller, struct visitor, as_peer);
         v->grpc = NULL;
+        budget_drop(v->memory);
+        v->memory = NULL;
         visitor_free(v);
 }
 
 static void serve_grpc(struct visitor *v)
 {
         struct stream *s = v->stream;
+        char source[SOURCE_TEXT_MAX];
+
+        source_of(str_of(v->peer), source);
         v->stream = NULL;
         conversation_enter(&v->talk, SERVE_GRPC);
         v->as_peer = (struct forward_peer){ .proxy = v->door->proxy };
         v->as_peer.has_channel_binding = tls_channel_binding(s, v->as_peer.channel_binding);
+        v->memory = budget_hold(&v->door->proxy->strangers_memory, str_of(source));
         v->grpc = rpc_serve(&v->door->proxy->loop, s,
                             (struct rpc_server_options){
                                     .methods = forward_methods,
@@ -251,6 +258,7 @@ static void serve_grpc(struct visitor *v)
                                     .on_closed = on_grpc_closed,
                                     .peer = v->peer,
                                     .is_open_to_strangers = true,
+                                    .memory = v->memory,
                             });
 }
 

@@ -351,6 +351,7 @@ static struct error *set_up(struct proxy *p)
                                                                  LIMIT_PENDING_JOINS_PER_SOURCE };
         p->sources.limits[SOURCE_SSH] = (struct source_limit){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_PER_SOURCE,
                                                                LIMIT_SSH_DIALS_PER_SOURCE };
+        p->strangers_memory = (struct budget){ .total = LIMIT_RPC_MEMORY_UNAUTHENTICATED, .share = LIMIT_RPC_MEMORY_SOURCE };
         p->memory = (struct budget){ .total = LIMIT_STREAM_MEMORY, .share = LIMIT_STREAM_MEMORY_USER };
         p->sources.limits[SOURCE_PASSED] = (struct source_limit){ LIMIT_PASSED, LIMIT_PASSED_PER_SOURCE, 0, LIMIT_PASSED_RESERVE };
         p->people.limits = (struct share_limits){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_USER, LIMIT_SSH_DIALS_RESERVE, LIMIT_SSH_DIALS_RESERVED };

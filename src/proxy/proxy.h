@@ -35,6 +35,7 @@ struct proxy {
         struct sources sources;
         struct shares people; /* connections to nodes, by user */
         struct budget memory; /* of what is on its way in them, by user */
+        struct budget strangers_memory; /* of gRPC connections of unauthenticated peers, by source */
         struct upstream *upstream;
         struct door *door;
         struct tunnels tunnels;

@@ -17,6 +17,7 @@
 #include "net/stream.h"
 #include "rpc/wire.h"
 
+struct budget_holder;
 struct loop;
 
 /* ---- server ------------------------------------------------------------------------------------ */
@@ -64,6 +65,12 @@ struct rpc_server_options {
         void (*on_closed)(void *caller);
         const char *peer; /* address text, copied */
         bool is_open_to_strangers; /* the tight limits of limits.h apply */
+        /*
+         * What the connection's calls keep in memory beyond LIMIT_RPC_MEMORY_FREE is taken from here: headers, unfinished messages,
+         * answers that are not read. When nothing is left, the connection ends. Held by the owner until on_closed; NULL: no bound
+         * but those of each connection.
+         */
+        struct budget_holder *memory;
 };
 
 /* Serves gRPC on s (owned from now on). */

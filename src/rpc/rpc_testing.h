@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/budget.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "loop/loop.h"
@@ -36,6 +37,8 @@ struct service {
         struct rpc_call *call;        /* the last one opened and not finished */
         bool is_slow;                 /* does not answer by itself */
         bool closes_on_message;       /* ends the connection from inside */
+        struct budget memory;         /* total 0: none */
+        struct budget_holder *holder;
 };
 
 static inline Everything everything_of(const char *text)
@@ -157,6 +160,8 @@ static inline void service_closed(void *caller)
 
         s->closed++;
         s->conn = NULL;
+        budget_drop(s->holder);
+        s->holder = NULL;
 }
 
 static inline void service_init(struct service *s)
@@ -172,6 +177,8 @@ static inline struct stream *service_serve(struct service *s)
         struct stream *ours, *theirs;
 
         connected_pair(&s->loop, &ours, &theirs);
+        if (s->memory.total > 0)
+                s->holder = budget_hold(&s->memory, STR("192.0.2.1"));
         s->conn = rpc_serve(&s->loop, ours,
                             (struct rpc_server_options){
                                     .methods = service_methods,
@@ -180,6 +187,7 @@ static inline struct stream *service_serve(struct service *s)
                                     .on_closed = service_closed,
                                     .peer = "192.0.2.1:4711",
                                     .is_open_to_strangers = s->is_open_to_strangers,
+                                    .memory = s->holder,
                             });
         return theirs;
 }

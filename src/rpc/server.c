@@ -11,6 +11,7 @@
  */
 #include <stdlib.h>
 
+#include "base/budget.h"
 #include "base/bug.h"
 #include "base/interop.h"
 #include "base/limits.h"
@@ -42,6 +43,8 @@ struct rpc_server_conn {
         char *peer;
         struct rpc_call *calls;
         size_t held;              /* bytes of messages that have begun and are not whole */
+        size_t overhead;          /* what the calls themselves take, with their headers */
+        size_t taken;             /* of options.memory */
         struct instant drain_end; /* NEVER unless draining */
 };
 
@@ -59,6 +62,7 @@ struct rpc_call {
         struct arena *arena;    /* the handler's, which must not find it filled by the client */
         struct metadata *metadata;
         size_t header_bytes;
+        size_t cost;            /* in conn->overhead */
         struct str path, http_method, content_type, timeout;
         struct grpc_inbox inbox;
         ProtobufCMessage *first; /* of a unary call */
@@ -74,6 +78,47 @@ struct rpc_call {
         bool is_paused;       /* the data source waits for more */
         bool is_finished;
 };
+
+/* ---- memory of a connection --------------------------------------------------------------------------------- */
+
+enum {
+        MEMORY_STEP = 16 * KiB, /* taken and given back in pieces of this */
+        CALL_COST = 2 * KiB,    /* a call, and its stream in nghttp2 */
+};
+
+static void give_back(struct rpc_server_conn *c, size_t bytes)
+{
+        budget_give(c->options.memory, bytes);
+        c->taken -= bytes;
+}
+
+/* Takes what the connection needs by now, or gives back what it needs no more. */
+static void settle(struct rpc_server_conn *c)
+{
+        if (c->options.memory == NULL || c->h2.is_over)
+                return;
+        size_t has = c->held + c->overhead + c->h2.queued + stream_pending(c->h2.stream);
+        size_t wants = has <= LIMIT_RPC_MEMORY_FREE ? 0 : (has - LIMIT_RPC_MEMORY_FREE + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
+        if (wants < c->taken) {
+                give_back(c, c->taken - wants);
+        } else if (wants > c->taken && budget_take(c->options.memory, wants - c->taken)) {
+                c->taken = wants;
+        } else if (wants > c->taken) {
+                h2_end(&c->h2, error_new(ERROR_RESOURCE_EXHAUSTED, "too many requests and answers of this peer are in memory"));
+                return;
+        }
+        if (c->taken > 0) /* what is written out tells nobody */
+                h2_wake_by(&c->h2, instant_add(loop_now(c->h2.loop), MILLISECONDS(PACE_RPC_MEMORY_LOOK)));
+}
+
+/* What the call itself takes by now, with what the client said. */
+static void count_cost(struct rpc_call *call)
+{
+        size_t cost = CALL_COST + arena_reserved(call->headers) + arena_reserved(call->request);
+
+        call->conn->overhead += cost - call->cost;
+        call->cost = cost;
+}
 
 /* ---- out ------------------------------------------------------------------------------------------------- */
 
@@ -214,6 +259,7 @@ static void on_begin(struct h2 *h, int32_t stream)
         if (c->options.is_open_to_strangers)
                 call->deadline = instant_add(loop_now(h->loop), MILLISECONDS(TIMEOUT_JOIN));
         call->headers = arena_new(HEADER_ARENA);
+        count_cost(call);
         call->next = c->calls;
         call->at = &c->calls;
         if (call->next != NULL)
@@ -316,7 +362,10 @@ static void on_headers(struct h2 *h, int32_t stream)
         const struct rpc_method *method = NULL;
         const char *http_status = NULL;
 
-        if (call == NULL || call->method != NULL || call->is_finished)
+        if (call != NULL)
+                count_cost(call);
+        settle(c);
+        if (call == NULL || call->method != NULL || call->is_finished || h->is_over)
                 return;
         struct error *err = check_headers(call, &method, &http_status);
         if (err == NULL && c->options.guard != NULL)
@@ -356,7 +405,10 @@ static struct error *take_message(struct rpc_call *call, struct str bytes)
         if (call->first != NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "the method takes one message, and more came");
         call->request = message_arena(call->method);
-        TRY(wire_decode(call->request, call->method->request, bytes, &msg));
+        struct error *err = wire_decode(call->request, call->method->request, bytes, &msg);
+        count_cost(call);
+        if (err != NULL)
+                return err;
         call->first = msg;
         return NULL;
 }
@@ -381,6 +433,7 @@ static void on_data(struct h2 *h, int32_t stream, struct str bytes)
                 if (err != NULL)
                         fail(call, err);
         }
+        settle(c);
 }
 
 static void on_last(struct h2 *h, int32_t stream)
@@ -417,6 +470,7 @@ static void call_free(struct rpc_call *call)
 
         h->queued -= queue_left(call);
         call->conn->held -= call->inbox.held.len;
+        call->conn->overhead -= call->cost;
         *call->at = call->next;
         if (call->next != NULL)
                 call->next->at = call->at;
@@ -445,6 +499,7 @@ static void on_stream_end(struct h2 *h, int32_t stream, uint32_t error_code UNUS
                 return;
         nghttp2_session_set_stream_user_data(h->session, stream, NULL);
         lose_call(call);
+        settle(CONTAINER_OF(h, struct rpc_server_conn, h2));
 }
 
 static struct instant on_time(struct h2 *h, struct instant now)
@@ -467,7 +522,9 @@ static struct instant on_time(struct h2 *h, struct instant now)
                 if (call->deadline.ns < next.ns)
                         next = call->deadline;
         }
-        return next;
+        settle(c);
+        struct instant look = instant_add(now, MILLISECONDS(PACE_RPC_MEMORY_LOOK));
+        return c->taken > 0 && look.ns < next.ns ? look : next;
 }
 
 static void on_end(struct h2 *h)
@@ -476,6 +533,8 @@ static void on_end(struct h2 *h)
 
         while (c->calls != NULL)
                 lose_call(c->calls);
+        if (c->taken > 0)
+                give_back(c, c->taken);
         if (c->options.on_closed != NULL)
                 c->options.on_closed(c->options.caller);
         h2_release(h);
@@ -590,6 +649,7 @@ void rpc_call_send(struct rpc_call *call, const ProtobufCMessage *msg)
         if (!call->has_begun)
                 begin_answer(call);
         resume(call);
+        settle(call->conn);
 }
 
 size_t rpc_call_pending(const struct rpc_call *call)

@@ -98,12 +98,8 @@ static bool is_going_away(const struct fixture *f, uint32_t *ret_code)
 
 /* ---- fixtures --------------------------------------------------------------------------------------------- */
 
-static int connect_as(void **state, bool is_stranger)
+static int connect_to(void **state, struct fixture *f)
 {
-        struct fixture *f = NEW(struct fixture);
-
-        service_init(&f->service);
-        f->service.is_open_to_strangers = is_stranger;
         f->out = BUF_MAX(64 * MiB);
         ear_listen(&f->ear, service_serve(&f->service));
         f->ear.close_on_end = true;
@@ -114,9 +110,30 @@ static int connect_as(void **state, bool is_stranger)
         return 0;
 }
 
+static int connect_as(void **state, bool is_stranger)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        service_init(&f->service);
+        f->service.is_open_to_strangers = is_stranger;
+        return connect_to(state, f);
+}
+
 static int stranger(void **state)
 {
         return connect_as(state, true);
+}
+
+/* One whose source has little memory left. */
+static int stranger_with_little_memory(void **state)
+{
+        enum { LITTLE = 128 * KiB };
+        struct fixture *f = NEW(struct fixture);
+
+        service_init(&f->service);
+        f->service.is_open_to_strangers = true;
+        f->service.memory = (struct budget){ .total = LITTLE, .share = LITTLE };
+        return connect_to(state, f);
 }
 
 static int known(void **state)
@@ -506,6 +523,40 @@ static void bounds_what_unfinished_messages_hold(void **state)
         assert_int_equal(refused, 30 - LIMIT_RPC_HELD / (12 * KiB));
 }
 
+static void open_calls_until_thrown_out(struct fixture *f, uint32_t *opened)
+{
+        f->service.is_slow = true;
+        for (*opened = 0; *opened < LIMIT_HTTP2_STREAMS && f->service.closed == 0; (*opened)++)
+                open_call(f, 2 * *opened + 1, method_chat.path);
+}
+
+static void bounds_what_the_calls_of_all_hold(void **state)
+{
+        struct fixture *f = *state;
+        uint32_t opened;
+
+        open_calls_until_thrown_out(f, &opened);
+        assert_in_range(opened, 20, LIMIT_HTTP2_STREAMS - 20);
+        assert_thrown_out(f, NGHTTP2_ENHANCE_YOUR_CALM);
+        assert_int_equal(f->service.memory.used, 0);
+}
+
+static void gives_back_what_a_call_held(void **state)
+{
+        struct fixture *f = *state;
+
+        f->service.is_slow = true;
+        for (uint32_t round = 0; round < 9; round++) {
+                for (uint32_t i = 0; i < 20; i++)
+                        open_call(f, 2 * (20 * round + i) + 1, method_chat.path);
+                assert_true(f->service.memory.used > 0);
+                for (uint32_t i = 0; i < 20; i++)
+                        send_frame(f, FRAME_RST_STREAM, 0, 2 * (20 * round + i) + 1, STR("\0\0\0\x08"));
+                assert_int_equal(f->service.memory.used, 0);
+        }
+        assert_int_equal(f->service.closed, 0);
+}
+
 static void throws_out_who_does_not_read_what_it_asked_for(void **state)
 {
         struct fixture *f = *state;
@@ -633,6 +684,8 @@ int main(void)
                 FROM_A_STRANGER(throws_out_who_does_not_speak_http2),
                 FROM_A_STRANGER(bounds_the_calls_at_one_time),
                 FROM_A_STRANGER(bounds_what_unfinished_messages_hold),
+                cmocka_unit_test_setup_teardown(bounds_what_the_calls_of_all_hold, stranger_with_little_memory, tear_down),
+                cmocka_unit_test_setup_teardown(gives_back_what_a_call_held, stranger_with_little_memory, tear_down),
                 FROM_A_KNOWN_PEER(throws_out_who_does_not_read_what_it_asked_for),
                 FROM_A_KNOWN_PEER(gives_up_on_who_does_not_fetch_the_rest_of_an_answer),
                 FROM_A_KNOWN_PEER(throws_out_who_answers_no_ping_while_a_call_is_open),

@@ -64,6 +64,7 @@ static void told_drop_first(struct attend *a)
                 a->told_end = &a->told;
         a->told_count--;
         a->told_bytes -= t->len;
+        a->service->untold_bytes -= t->len;
         if (a->unsent == t) { /* acknowledged before it was sent again */
                 a->unsent = t->next;
         } else {
@@ -385,11 +386,13 @@ void attend_tell(struct attend *a, const Cteleport__V1__AttendUp *up, void (*ack
         a->told_end = &t->next;
         a->told_count++;
         a->told_bytes += t->len;
+        a->service->untold_bytes += t->len;
         if (a->unsent == NULL)
                 a->unsent = t;
         if (!a->is_refused)
                 send_told(a);
-        if (a->told_count > LIMIT_SSH_UNTOLD || a->told_bytes > LIMIT_SSH_UNTOLD_BYTES)
+        bool beyond_share = a->service->untold_bytes > LIMIT_SSH_UNTOLD_ALL && a->told_bytes > LIMIT_SSH_UNTOLD_ALL / LIMIT_SSH_CONNECTIONS;
+        if (a->told_count > LIMIT_SSH_UNTOLD || a->told_bytes > LIMIT_SSH_UNTOLD_BYTES || beyond_share)
                 on_overflow(a);
 }
 

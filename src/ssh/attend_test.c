@@ -208,14 +208,23 @@ static void on_acknowledged(void *ctx, struct error *err)
         error_free(err);
 }
 
-static void tell_port(struct fixture *f)
+static void tell_text(struct fixture *f, size_t len)
 {
         Cteleport__V1__AttendPort port = CTELEPORT__V1__ATTEND_PORT__INIT;
         Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        AUTO_MEM char *text = mem_alloc(len + 1);
 
+        memset(text, 'x', len);
+        text[len] = '\0';
+        port.address = text;
         up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_PORT;
         up.port = &port;
         attend_tell(f->attend, &up, on_acknowledged, f);
+}
+
+static void tell_port(struct fixture *f)
+{
+        tell_text(f, 0);
 }
 
 static int set_up(void **state)
@@ -353,6 +362,21 @@ static void gives_up_when_more_happens_than_can_be_kept(void **state)
         assert_int_equal(f->refusal, ERROR_RESOURCE_EXHAUSTED);
 }
 
+/* Others have what is kept for all; this one has little, until it has more than its share. */
+static void gives_up_with_more_than_its_share_of_what_all_may_keep(void **state)
+{
+        struct fixture *f = *state;
+        int told = 0;
+
+        f->is_away = true;
+        f->service.untold_bytes += LIMIT_SSH_UNTOLD_ALL;
+        while (f->refusal == 0 && told++ < LIMIT_SSH_UNTOLD)
+                tell_text(f, LIMIT_SSH_UNTOLD_ALL / LIMIT_SSH_CONNECTIONS / 8);
+        assert_in_range(told, 7, 9);
+        assert_int_equal(f->refusal, ERROR_RESOURCE_EXHAUSTED);
+        f->service.untold_bytes -= LIMIT_SSH_UNTOLD_ALL;
+}
+
 static void ends_with_a_cluster_that_knows_nothing_of_it(void **state)
 {
         struct fixture *f = *state;
@@ -401,6 +425,7 @@ int main(void)
                 TEST(waits_for_a_cluster_that_is_away),
                 TEST(keeps_no_more_on_its_way_than_the_cluster_takes),
                 TEST(gives_up_when_more_happens_than_can_be_kept),
+                TEST(gives_up_with_more_than_its_share_of_what_all_may_keep),
                 TEST(ends_with_a_cluster_that_knows_nothing_of_it),
                 TEST(finishes_when_everything_is_durable),
                 TEST(tells_those_who_wait_that_it_is_over),

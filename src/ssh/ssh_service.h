@@ -28,6 +28,7 @@ struct ssh_service {
         bool is_local;    /* auth runs on this machine, as our neighbour */
         bool is_stopping, is_draining;
         struct budget memory;   /* of what is on its way in connections */
+        size_t untold_bytes;    /* of events that the cluster has not acknowledged, of all connections */
         struct timer *end;      /* running: all that is left is to go */
         unsigned turns_left;    /* of the loop, at the very end */
 

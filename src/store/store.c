@@ -255,10 +255,12 @@ static bool fill_batch(struct store *s)
 {
         struct store_op **end = &s->batch.first;
         bool writes = false;
+        size_t reads = 0;
 
-        for (size_t count = 0; s->waiting != NULL && count < LIMIT_STORE_BATCH; count++) {
+        for (size_t count = 0; s->waiting != NULL && count < LIMIT_STORE_BATCH && reads < LIMIT_STORE_BATCH_READS; count++) {
                 struct store_op *op = s->waiting;
 
+                reads += op->kind == OP_RANGE;
                 s->waiting = op->next;
                 op->next = NULL;
                 *end = op;

@@ -168,6 +168,30 @@ def test_sources_of_agents_keep_their_places(target, aws, via):
         assert not gone([known, *more])
 
 
+IDENTITY_MOST = 2000
+
+
+def is_spoken_to(tls):
+    """Whether the server says anything before it hangs up."""
+    try:
+        return tls.recv(1) != b""
+    except OSError:
+        return False
+
+
+def test_one_identity_has_a_number_of_connections(target, aws, others_join):
+    """A host that is known has them without a limit of its source; two thousand are enough for any."""
+    with Peer(target, "auth") as peer:
+        identity = join_legacy(peer, aws.identity(), role="Node")
+    with contextlib.ExitStack() as stack:
+        for count in range(IDENTITY_MOST + 20):
+            tls = stack.enter_context(tls_connect(target.auth_addr, "127.0.0.8", alpn=["h2"], identity=identity))
+            if count >= IDENTITY_MOST - 1 and not is_spoken_to(tls):
+                break
+        assert IDENTITY_MOST - 1 <= count <= IDENTITY_MOST + 1
+    others_join()
+
+
 AUTH_INSIDE = {"server_name": "example.test".encode().hex() + ".teleport.cluster.local", "alpn": ("teleport-auth@example.test", "h2")}
 
 
@@ -292,6 +316,27 @@ def test_a_header_bomb(target, others_join, via):
             raw.send(frame(HEADERS, END_HEADERS, s, request_headers() + (entry if s == 1 else b"") + integer(62, 7, 0x80) * 4000))
         raw.wait_for((HEADERS, END_STREAM, 1), (RST_STREAM, None, 1), (GOAWAY, None, 0))
         others_join()
+
+
+HOLDERS = [f"127.0.3.{source}" for source in range(1, 11) for _ in range(PER_SOURCE)]
+
+
+@BOTH
+def test_requests_that_never_end_share_a_bound(target, aws, via):
+    """Connections times streams times headers: 1.4 GiB of these 500 by their own limits, 128 MiB together."""
+    before, pids = memory(target), target.process.children()
+    entry = b"\x40" + literal("x-large", "y" * 3900)[1:]
+    with contextlib.ExitStack() as stack:
+        raws = [stack.enter_context(Raw(address(target, via), source)) for source in HOLDERS]
+        for raw in raws:
+            raw.send(*[frame(HEADERS, END_HEADERS, stream, request_headers() + (entry if stream == 1 else integer(62, 7, 0x80)) + integer(62, 7, 0x80) * 2)
+                       for stream in range(1, 200, 2)])
+        alive = sum(raw.is_alive() for raw in raws)  # and all of them have been heard; auth hangs up on most
+        grown = memory(target)[via] - before[via]
+        assert grown < 320 << 20, f"{grown >> 20} MiB, with {alive} connections"
+    with Peer(target, via) as peer:
+        join(peer, aws.identity())
+    assert target.process.children() == pids
 
 
 @BOTH
