@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "loop/loop.h"
 
 /* As audit_begin() writes every line: {"time":"2026-01-31T23:59:59.123Z", */
 #define LINE_BEGIN "{\"time\":\""
@@ -276,7 +277,7 @@ static struct error *search_file(struct search *s, const struct log_file *f, off
         AUTO_FD int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
         *ret_end = fd < 0; /* rotated away since: its events come under another name next time */
-        while (!*ret_end && !is_full(s))
+        while (!*ret_end && !is_full(s) && !job_is_cancelled()) /* nobody waits for it any more */
                 TRY(search_piece(s, fd, at, ret_end));
         return NULL;
 }

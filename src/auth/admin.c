@@ -22,11 +22,50 @@
 
 /* ---- the life of a request ------------------------------------------------------------------------------ */
 
+static void admin_free(struct admin_request *q)
+{
+        buf_release(&q->who);
+        arena_free(q->arena);
+        free(q);
+}
+
+static void release_work(void *ctx)
+{
+        struct admin_request *q = ctx;
+
+        q->work.release(q->work.ctx);
+        admin_free(q);
+}
+
 static void on_gone(void *ctx)
 {
         struct admin_request *q = ctx;
 
         q->call = NULL;
+        job_cancel(q->work.job, release_work);
+}
+
+static void do_work(void *ctx)
+{
+        const struct admin_request *q = ctx;
+
+        q->work.work(q->work.ctx);
+}
+
+static void on_worked(void *ctx)
+{
+        struct admin_request *q = ctx;
+
+        q->work.job = NULL;
+        q->work.done(q->work.ctx);
+}
+
+void admin_work(struct admin_request *q, void (*work)(void *ctx), void (*done)(void *ctx), void (*release)(void *ctx), void *ctx)
+{
+        q->work = (struct admin_work){ NULL, work, done, release, ctx };
+        q->work.job = loop_job(&q->auth->loop, do_work, on_worked, q);
+        if (q->call == NULL) /* gone already */
+                job_cancel(q->work.job, release_work);
 }
 
 static const struct rpc_call_events call_events = { .on_gone = on_gone };
@@ -55,13 +94,6 @@ struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage 
 struct error *admin_person(const struct admin_request *q, struct access_person *ret)
 {
         return directory_person(q->auth->directory, q->user, q->arena, ret);
-}
-
-static void admin_free(struct admin_request *q)
-{
-        buf_release(&q->who);
-        arena_free(q->arena);
-        free(q);
 }
 
 void admin_reply(struct admin_request *q, const ProtobufCMessage *answer)

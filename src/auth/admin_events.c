@@ -81,6 +81,15 @@ static void on_searched(void *ctx)
         free(s);
 }
 
+static void release_search(void *ctx)
+{
+        struct search *s = ctx;
+
+        error_free(s->err);
+        audit_page_release(&s->page);
+        free(s);
+}
+
 void admin_search_events(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
@@ -94,5 +103,5 @@ void admin_search_events(struct rpc_call *call, const ProtobufCMessage *first)
         }
         s->request = q;
         s->dir = q->auth->log_dir;
-        loop_job(&q->auth->loop, work, on_searched, s);
+        admin_work(q, work, on_searched, release_search, s);
 }

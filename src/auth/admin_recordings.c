@@ -147,13 +147,19 @@ static void compare_job(void *ctx)
         struct list *l = ctx;
         uint64_t count = 0;
 
-        for (size_t i = 0; i < l->count; i++) {
+        for (size_t i = 0; i < l->count && !job_is_cancelled(); i++) {
                 count += compare_one(l, i);
                 if (count < LIMIT_RECORDINGS_READ || i + 1 == l->count)
                         continue;
                 l->count = i + 1;
                 l->next = l->shown[i]->session_id;
         }
+}
+
+/* All of it is in the arena. */
+static void release_list(void *ctx)
+{
+        (void)ctx;
 }
 
 static void on_compared(void *ctx)
@@ -188,7 +194,7 @@ static void on_recordings(void *ctx, const struct store_page *page, struct error
         if (err != NULL)
                 admin_fail(q, err);
         else
-                loop_job(&q->auth->loop, compare_job, on_compared, l);
+                admin_work(q, compare_job, on_compared, release_list, l);
 }
 
 static struct error *note_session(struct admin_request *q, struct list *l, const struct store_item *item)
@@ -323,6 +329,15 @@ static void read_job(void *ctx)
         r->err = record_file_read(r->dir, str_of(r->message->session_id), r->message->set_aside, (uint64_t)r->message->offset, LIMIT_RECORDING_PAGE, &r->data, &r->size);
 }
 
+static void release_reading(void *ctx)
+{
+        struct reading *r = ctx;
+
+        error_free(r->err);
+        buf_release(&r->data);
+        free(r);
+}
+
 /* A session that begins has no file yet. */
 static bool may_be_missing(const struct reading *r)
 {
@@ -339,7 +354,7 @@ static void on_read(void *ctx)
         /* It grew after it was read: "nothing there" would say that something is missing. */
         if (r->err == NULL && r->data.len == 0 && progress != NULL && from < progress->size && !r->is_repeated) {
                 r->is_repeated = true;
-                loop_job(&r->request->auth->loop, read_job, on_read, r);
+                admin_work(r->request, read_job, on_read, release_reading, r);
                 return;
         }
         if (r->err != NULL && r->err->code == ERROR_NOT_FOUND && may_be_missing(r)) {
@@ -363,7 +378,7 @@ static void on_audited(void *ctx, struct error *err)
         if (err != NULL)
                 reading_finish(r, err);
         else
-                loop_job(&r->request->auth->loop, read_job, on_read, r);
+                admin_work(r->request, read_job, on_read, release_reading, r);
 }
 
 /* A recording is read in pieces: the first that a reader asks for is told of, and again after a while. */

@@ -21,6 +21,11 @@ struct admin_request {
         struct buf who;                  /* for the audit */
         struct str user;                 /* the person who asks, in arena; empty: whoever is on this machine, who may all */
         void *state;                     /* of the method, in arena */
+        struct admin_work {
+                struct job *job; /* NULL: none is under way */
+                void (*work)(void *ctx), (*done)(void *ctx), (*release)(void *ctx);
+                void *ctx;
+        } work;
 };
 
 /* Begins: copies the message, watches for the end of the call. */
@@ -35,6 +40,11 @@ static inline struct error *admin_check_waited_for(const struct admin_request *q
 {
         return q->call != NULL ? NULL : error_new(ERROR_CANCELLED, "the administrator went away");
 }
+/*
+ * Blocking work for the request, as loop_job(), one at a time. When the administrator goes away meanwhile, it is cancelled:
+ * release(ctx), which frees what is not in the arena, comes instead of done(ctx), and q is gone.
+ */
+void admin_work(struct admin_request *q, void (*work)(void *ctx), void (*done)(void *ctx), void (*release)(void *ctx), void *ctx);
 /* Ends with an answer, or with an error (owned). Frees q. */
 void admin_reply(struct admin_request *q, const ProtobufCMessage *answer);
 void admin_fail(struct admin_request *q, struct error *err);

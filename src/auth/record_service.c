@@ -26,12 +26,13 @@ enum { RECORD_ARENA = 256 * KiB };
 
 struct upload {
         struct auth *auth;
-        struct rpc_call *call; /* NULL: the node is gone, a job or the store is busy with us */
+        struct rpc_call *call; /* NULL: the node is gone, the store is busy with us, or a cancelled job */
         struct arena *arena;   /* of session */
         char *id;              /* of the session; NULL before open */
         char *host_id;         /* the caller's */
         const Cteleport__State__V1__Session *session; /* NULL before it was found to be this host's */
-        struct record_file file; /* the pool's while is_busy */
+        struct record_file file; /* the pool's while there is a job */
+        struct job *job;         /* NULL: none is under way */
         struct record_mark noted; /* in the arena */
         bool is_placed, is_busy, is_open;
         uint64_t begun;          /* size when it was opened */
@@ -46,6 +47,7 @@ struct upload {
 };
 
 static void advance(struct upload *u);
+static void release_upload(void *ctx);
 
 /* ---- ends ----------------------------------------------------------------------------------------------- */
 
@@ -100,6 +102,8 @@ static void note_size(struct upload *u)
 static void detach(struct upload *u)
 {
         u->call = NULL;
+        if (u->job != NULL)
+                job_cancel(u->job, release_upload);
         if (u->is_busy)
                 return;
         note_size(u);
@@ -248,6 +252,22 @@ static void note_progress(struct upload *u)
         memcpy(u->progress.first, c->first, sizeof c->first);
 }
 
+/* The node went away while a job was under way; what it wrote stays, and is noted. */
+static void release_upload(void *ctx)
+{
+        struct upload *u = ctx;
+
+        u->job = NULL;
+        u->is_busy = false;
+        if (u->is_open)
+                note_progress(u);
+        if (u->err != NULL && u->err->code == ERROR_DATA_LOSS && !u->auth->is_stopping)
+                audit_damage(u, u->err);
+        error_free(u->err);
+        note_size(u);
+        upload_free(u);
+}
+
 static void cut_job(void *ctx)
 {
         struct upload *u = ctx;
@@ -260,6 +280,7 @@ static void on_cut(void *ctx)
         struct upload *u = ctx;
         struct error *err = u->err;
 
+        u->job = NULL;
         u->err = NULL;
         u->is_busy = false;
         note_progress(u);
@@ -283,13 +304,14 @@ static void on_appended(void *ctx)
         struct upload *u = ctx;
         struct error *err = u->err;
 
+        u->job = NULL;
         u->err = NULL;
         u->is_busy = false;
         buf_release(&u->writing); /* nothing stays in memory of a recording that pauses */
         note_progress(u);
         if (err != NULL && err->code == ERROR_DATA_LOSS)
                 audit_damage(u, err);
-        if (err != NULL || u->call == NULL) {
+        if (err != NULL) {
                 finish(u, err);
                 return;
         }
@@ -305,12 +327,12 @@ static void advance(struct upload *u)
                 u->writing = u->waiting;
                 u->waiting = BUF_MAX(LIMIT_RECORD_UNACKED);
                 u->is_busy = true;
-                loop_job(&u->auth->loop, append_job, on_appended, u);
+                u->job = loop_job(&u->auth->loop, append_job, on_appended, u);
         } else if (u->wants_finish && !u->is_aborted) {
                 complete(u);
         } else if (u->wants_finish) {
                 u->is_busy = true;
-                loop_job(&u->auth->loop, cut_job, on_cut, u);
+                u->job = loop_job(&u->auth->loop, cut_job, on_cut, u);
         }
 }
 
@@ -361,9 +383,10 @@ static void on_opened(void *ctx)
         struct upload *u = ctx;
         struct error *err = u->err;
 
+        u->job = NULL;
         u->err = NULL;
         u->is_busy = false;
-        if (err != NULL || u->call == NULL) {
+        if (err != NULL) {
                 finish(u, err);
                 return;
         }
@@ -404,7 +427,7 @@ static void on_recording(void *ctx, const struct store_item *item, struct error 
         }
         u->noted = record_mark_of(m);
         u->is_busy = true;
-        loop_job(&u->auth->loop, open_job, on_opened, u);
+        u->job = loop_job(&u->auth->loop, open_job, on_opened, u);
 }
 
 static struct error *check_session(struct upload *u, const struct store_item *item)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <unistd.h>
+
 #include "auth/session_testing.h"
 #include "base/log.h"
 #include "os/file.h"
@@ -509,6 +511,114 @@ static void people_see_their_own_recordings_and_no_others(void **state)
         assert_refused(none.err, ERROR_NOT_FOUND, "no recording");
 }
 
+/* ---- who leaves while the pool works ------------------------------------------------------------------------------ */
+
+enum { THREADS = 4 }; /* of libuv's pool */
+static int gate[2];
+
+static void wait_at_gate(void *ctx)
+{
+        char go;
+
+        (void)ctx;
+        while (read(gate[0], &go, 1) != 1)
+                ;
+}
+
+static void on_let_go(void *ctx)
+{
+        ++*(int *)ctx;
+}
+
+/* Work that is given to the pool from now on waits. */
+static void given_busy_pool(struct world *w, int *let_go)
+{
+        *let_go = 0;
+        assert_int_equal(pipe(gate), 0);
+        for (int i = 0; i < THREADS; i++)
+                loop_job(&w->a.loop, wait_at_gate, on_let_go, let_go);
+}
+
+static void open_gate(struct world *w, const int *let_go)
+{
+        assert_int_equal(write(gate[1], "....", THREADS), THREADS);
+        AWAIT(w, *let_go == THREADS);
+        close(gate[0]);
+        close(gate[1]);
+}
+
+static void leave_during_a_write(struct world *w, struct uploader *u, struct str all, size_t end, int *let_go)
+{
+        send_up_to(u, all, end / 2);
+        given_busy_pool(w, let_go);
+        send_piece(u, (int64_t)(end / 2), str_slice(all, end / 2, end));
+        for (int i = 0; i < 200; i++) /* both ends are on this loop: the piece is there, and its job waits */
+                uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
+        rpc_client_close(u->client);
+        AWAIT(w, w->a.callers == NULL && u->call == NULL);
+        error_free(u->err);
+        u->err = NULL;
+        assert_int_equal(w->a.uploads.count, 1); /* the file is the job's */
+}
+
+static void a_node_that_leaves_during_a_write_finds_it_done(void **state)
+{
+        struct world *w = *state;
+        struct uploader u;
+        AUTO(buf) all = a_recording();
+        int let_go;
+
+        given_session(w, SESSION_1, "alice");
+        begin(w, &u, WEB_1, SESSION_1);
+        leave_during_a_write(w, &u, buf_str(&all), 80000, &let_go);
+        open_gate(w, &let_go);
+        AWAIT(w, w->a.uploads.count == 0);
+        begin(w, &u, WEB_1, SESSION_1);
+        assert_in_range(u.offset, 40001, 80000); /* whole chunks of it */
+        leave(&u);
+}
+
+static void a_write_that_is_under_way_at_the_end_frees_itself(void **state)
+{
+        struct world *w = *state;
+        struct uploader u;
+        AUTO(buf) all = a_recording();
+        int let_go;
+
+        given_session(w, SESSION_1, "alice");
+        begin(w, &u, WEB_1, SESSION_1);
+        leave_during_a_write(w, &u, buf_str(&all), 80000, &let_go);
+        w->a.is_stopping = true; /* from here on nothing is written into the store */
+        open_gate(w, &let_go);
+        AWAIT(w, w->a.uploads.count == 0);
+}
+
+static void on_events(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        (void)answer;
+        error_free(err);
+        *(bool *)ctx = true;
+}
+
+static void a_search_that_nobody_waits_for_ends(void **state)
+{
+        struct world *w = *state;
+        struct rpc_client *client = connect_as(w, CALLER_ADMIN, "", "");
+        Cteleport__V1__SearchEventsRequest m = CTELEPORT__V1__SEARCH_EVENTS_REQUEST__INIT;
+        bool is_answered = false;
+        int let_go;
+
+        given_busy_pool(w, &let_go);
+        rpc_client_unary(client, (struct rpc_client_call_options){ .path = "/cteleport.v1.AdminService/SearchEvents",
+                                                                   .response = &cteleport__v1__search_events_response__descriptor },
+                         &m.base, on_events, &is_answered);
+        for (int i = 0; i < 200; i++)
+                uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
+        rpc_client_close(client);
+        AWAIT(w, w->a.callers == NULL && is_answered);
+        open_gate(w, &let_go);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -522,6 +632,9 @@ int main(void)
                 ROW(hostile_uploads_are_refused),
                 ROW(a_node_sends_recordings_of_its_own_sessions_only),
                 ROW(people_see_their_own_recordings_and_no_others),
+                ROW(a_node_that_leaves_during_a_write_finds_it_done),
+                ROW(a_write_that_is_under_way_at_the_end_frees_itself),
+                ROW(a_search_that_nobody_waits_for_ends),
         };
 #undef ROW
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
