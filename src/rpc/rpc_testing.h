@@ -197,6 +197,7 @@ static inline void service_release(struct service *s)
         if (s->conn != NULL)
                 rpc_server_close(s->conn);
         loop_release(&s->loop);
+        budget_release(&s->memory);
         error_free(s->refusal);
 }
 

@@ -333,7 +333,8 @@ def test_requests_that_never_end_share_a_bound(target, aws, via):
                        for stream in range(1, 200, 2)])
         alive = sum(raw.is_alive() for raw in raws)  # and all of them have been heard; auth hangs up on most
         grown = memory(target)[via] - before[via]
-        assert grown < 320 << 20, f"{grown >> 20} MiB, with {alive} connections"
+        limit = 320 << 20 if "sanitizer build" not in target.process.text() else 3200 << 20
+        assert grown < limit, f"{grown >> 20} MiB, with {alive} connections"
     with Peer(target, via) as peer:
         join(peer, aws.identity())
     assert target.process.children() == pids
