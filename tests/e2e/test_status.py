@@ -336,6 +336,25 @@ def test_the_identity_of_an_older_agent_is_taken_over(cluster, aws):
     assert json.loads(host.teleport("status", f"--data-dir={host.data_dir}", "--format=json").out)["state"] == "connected"
 
 
+def test_an_agent_without_root_joins_and_stays_who_it_is(make_cluster, aws, programs, account):
+    """There is no user to change to: all of its files are those of the account that started it."""
+    if os.geteuid() != 0:
+        return  # then all of these tests run so
+    cluster = make_cluster(build=programs)
+    cluster.create(iam_token())
+    host = cluster.host("plain-1", env=aws.identity())
+    home = pathlib.Path(account.pw_dir)
+    host.data_dir, host.config_path = home / "teleport", home / "teleport.yaml"
+    host.config["teleport"]["data_dir"] = str(host.data_dir)
+    host.inside = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+    home.chmod(0o755)
+    host.start().wait_joined()
+    first = host.host_id
+    host.stop()
+    host.start().wait_joined()
+    assert host.host_id == first and set(owners(host.data_dir).values()) == {account.pw_uid}
+
+
 @pytest.mark.parametrize("place", ["ca", "backend", "log", "proc"])
 def test_a_hard_link_in_a_data_directory_is_not_given_away(cluster, tmp_path, place):
     if stays_one_user(cluster):
