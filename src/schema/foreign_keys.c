@@ -356,7 +356,8 @@ static const struct {
           "desktop_clipboard=* desktop_directory_sharing=* enhanced_recording=* idp=* pin_source_ip=no "
           "device_trust_mode=off device_trust_mode=optional request_access=optional max_connections=0 max_sessions=0 "
           "max_kubernetes_connections=* permit_x11_forwarding=no mfa_verification_interval=0s create_db_user_mode=off "
-          "create_db_user_mode=0 create_host_user_mode=0 disconnect_expired_cert=no lock=strict" },
+          "create_db_user_mode=0 create_host_user_mode=0 disconnect_expired_cert=no lock=strict "
+          "ssh_port_forwarding.remote.enabled=yes ssh_port_forwarding.local.enabled=yes" },
         { "cteleport.v1.RecordSession", "desktop=*" },
         { "cteleport.v1.RoleConditions",
           "app_labels=* app_labels_expression=* cluster_labels=* cluster_labels_expression=* kubernetes_labels=* "
@@ -432,6 +433,16 @@ static bool has_value(struct str list, struct str path, struct str value)
         return false;
 }
 
+/* Whether `enabled: yes` is what is so anyway: then `enabled: no` takes something away, and is not harmless. */
+static bool is_on_anyway(struct str list, struct str path)
+{
+        AUTO(buf) enabled = BUF_MAX(LIMIT_YAML_FILE + 4 * KiB);
+
+        buf_put(&enabled, path);
+        buf_put_c(&enabled, ".enabled");
+        return has_value(list, buf_str(&enabled), STR("yes"));
+}
+
 /*
  * Where it is not, *ret_effect gets "PATH: VALUE" of the first value that has an effect. Depth is bounded by
  * LIMIT_YAML_DEPTH; nodes that aliases repeat were counted against LIMIT_YAML_NODES.
@@ -446,7 +457,7 @@ static bool is_harmless(struct str list, struct str path, const struct node *n, 
                 buf_printf(ret_effect, "%s: %s", shown, value);
                 return false;
         }
-        if (node_is_off(n))
+        if (node_is_off(n) && !is_on_anyway(list, path))
                 return true;
         for (const struct node_item *i = n->items; i != NULL; i = i->next) {
                 AUTO(buf) below = BUF_MAX(LIMIT_YAML_FILE + 4 * KiB);
