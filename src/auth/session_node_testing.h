@@ -64,7 +64,8 @@ struct node_side {
         struct rpc_client *client;
         struct rpc_client_call *call; /* NULL: done */
         struct error *err;
-        uint64_t acked, seq;
+        uint64_t acked, acked_at_end, seq; /* acked_at_end: when the order to end came */
+        bool is_older; /* of a release that waits for no decision on a session */
         int decisions;
         bool is_allowed, permits_pty, permits_port_forwarding;
         char reason[256], terminated[256], record[32];
@@ -94,6 +95,7 @@ static inline UNUSED void on_down(void *ctx, const ProtobufCMessage *msg)
                 break;
         default:
                 snprintf(n->terminated, sizeof n->terminated, "%s", m->terminate->reason);
+                n->acked_at_end = n->acked;
         }
 }
 
@@ -180,7 +182,7 @@ static inline UNUSED void started(struct node_side *n, const char *id, const cha
         m.columns = 80;
         m.rows = 24;
         m.term = TEXT("xterm");
-        m.wants_decision = true;
+        m.wants_decision = !n->is_older;
         SAY(n, START, start, AttendStart, m);
 }
 

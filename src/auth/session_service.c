@@ -55,6 +55,7 @@ struct attendance {
         struct arena *accepted_arena;
         unsigned permitted;    /* by answers to sshd so far (LOGIN_PERMIT_*) */
         enum { UNDECIDED, MAY_START, MAY_NOT_START } start; /* the session that waits for its turn */
+        char refused[SESSION_ID_MAX]; /* the session that was refused last */
         unsigned asks;         /* so far */
         unsigned pending;      /* operations that will call back */
         bool is_writing, is_deciding;
@@ -376,6 +377,8 @@ static void answer_start(struct attendance *t, const struct beginning *b, struct
                 audit_refusal(t, answer);
         session_keep_permits(t->now.record->permits, answer);
         t->start = answer->refusal == NULL ? MAY_START : MAY_NOT_START;
+        if (answer->refusal != NULL)
+                snprintf(t->refused, sizeof t->refused, "%s", b->session_id);
         send_decision(t, answer, &d);
 }
 
@@ -492,6 +495,16 @@ static bool must_be_decided(const struct attendance *t, bool is_accepted, bool i
         return (is_accepted && t->accepted == NULL && !t->is_refused) || (is_start && t->start == UNDECIDED);
 }
 
+/* An older node has told the start as that of a session, and tells its end. */
+static bool is_of_nothing(const struct attendance *t, const Cteleport__V1__AttendUp *up)
+{
+        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_START)
+                return t->start == MAY_NOT_START;
+        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT)
+                return t->refused[0] != '\0' && strcmp(up->exit->session_id, t->refused) == 0;
+        return up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED && t->is_refused;
+}
+
 static void decide_first(struct attendance *t, const Cteleport__V1__AttendUp *up)
 {
         if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED)
@@ -525,7 +538,7 @@ static struct error *fill_batch(struct attendance *t, struct store_txn *txn, siz
                                         decide_first(t, up);
                                 return NULL; /* after the batch, if there is one */
                         }
-                        if (!(is_accepted && t->is_refused) && !(is_start && t->start == MAY_NOT_START))
+                        if (!is_of_nothing(t, up))
                                 TRY(connection_record_tell(t->auth, &t->next, txn, up, t->accepted));
                         if (is_start)
                                 t->start = UNDECIDED;

@@ -40,6 +40,31 @@ static void a_session_is_refused_from_the_lock_on(void **state)
         leave(&n);
 }
 
+/* It starts what is acknowledged, unless it was told to end; and it tells the end of what it took for a session. */
+static void an_older_node_is_told_to_end_before_the_acknowledgement(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+
+        given_shell(w, &n);
+        n.is_older = true;
+        given_lock_on(w, "alice");
+        started(&n, SESSION_2, "exec", "id");
+        AWAIT_ACK(&n, 3);
+        assert_non_null(strstr(n.terminated, "locked"));
+        assert_int_equal(n.acked_at_end, 2);
+        exited(&n, SESSION_2, 255);
+        exited(&n, SESSION_1, 0);
+        over(&n);
+        AWAIT(w, n.call == NULL);
+        assert_done(n.err);
+        n.err = NULL;
+        leave(&n);
+        assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1);
+        assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
+        assert_int_equal(count_keys(w, CONNECTION_PREFIX), 0);
+}
+
 /* What runs goes on; the next session needs a new login. */
 static void a_session_is_refused_when_the_certificate_has_ended(void **state)
 {
@@ -109,6 +134,7 @@ int main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
         const struct CMUnitTest tests[] = {
                 ROW(a_session_is_refused_from_the_lock_on),
+                ROW(an_older_node_is_told_to_end_before_the_acknowledgement),
                 ROW(a_session_is_refused_when_the_certificate_has_ended),
                 ROW(a_session_has_the_options_of_its_beginning),
                 ROW(forwarding_that_is_taken_away_ends_the_connection),
