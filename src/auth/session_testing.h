@@ -323,6 +323,7 @@ static inline UNUSED int world_close(void **state)
         shares_release(&a->dials);
         loop_release(&a->loop);
         map_release(&a->uploads);
+        record_stamps_release(&a->record_stamps);
         user_ca_release(&w->ca);
         store_bench_remove(w->dir);
         free((char *)(uintptr_t)a->log_dir);
