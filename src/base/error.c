@@ -208,13 +208,13 @@ static const char *const reason_names[REASON_COUNT] = {
 
 const char *error_reason_name(enum error_reason reason)
 {
-        return reason_names[reason];
+        return reason_names[reason] == NULL ? "" : reason_names[reason];
 }
 
 enum error_reason error_reason_of(struct str name)
 {
         for (size_t i = 0; i < REASON_COUNT; i++)
-                if (str_equal(name, str_of(reason_names[i])))
+                if (reason_names[i] != NULL && str_equal(name, str_of(reason_names[i])))
                         return (enum error_reason)i;
         return REASON_NONE;
 }

@@ -40,6 +40,9 @@ enum error_reason {
         REASON_TOKEN,    /* the join token is not there or has ended */
         REASON_LOCK,     /* a lock is in force: who asked is known, and stays who they are */
         REASON_IDENTITY, /* the cluster does not know the identity of who asked any more */
+        /* What a peer cannot say: these have no name. */
+        REASON_ANSWER,   /* this host refuses what the cluster answered, not the other way round */
+        REASON_AWS,      /* this host's AWS credentials or the signature by them: nothing of the cluster or the way there */
         REASON_COUNT,
 };
 

@@ -79,6 +79,7 @@ enum {
         PACE_VISIT_LABELS = 30 * 1000,        /* a host that visits comes this soon when a label has changed */
         PACE_STORE_IDENTITY = 1000,           /* a host whose disk did not take its identity tries again after this */
         PACE_RETRY_FIRST = 200,               /* a host that lost the cluster tries again after this */
+        PACE_REFUSED_ANSWER = 5 * 1000,       /* a host that refused what the cluster answered does not try again before */
         PACE_RETRY_MOST = 60 * 1000,          /* and at least this often */
         TIMEOUT_SESSION_ANSWER = 30 * 1000,   /* until a session may begin: the cluster has written it down by then */
         TIMEOUT_SESSION_HANGUP = 2 * 1000,    /* from the hang-up of a session that was ended to its kill */

@@ -70,11 +70,11 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
                 expected.cluster = instance->cluster;
         }
         if (!i->is_local)
-                TRY(host_identity_check_proof(instance, str_of_bytes(r->join_proof.data, r->join_proof.len)));
-        TRY(host_certificates_of(&certs, r->certificates));
-        TRY(identity_add_user_cas(&certs, r));
-        TRY(host_identity_make(&id, &i->certify_keys, &certs, expected));
-        TRY(host_identity_check_times(&id, loop_wall(&i->loop)));
+                TRY(error_for(host_identity_check_proof(instance, str_of_bytes(r->join_proof.data, r->join_proof.len)), REASON_IDENTITY));
+        TRY(error_for(host_certificates_of(&certs, r->certificates), REASON_ANSWER));
+        TRY(error_for(identity_add_user_cas(&certs, r), REASON_ANSWER));
+        TRY(error_for(host_identity_make(&id, &i->certify_keys, &certs, expected), REASON_ANSWER));
+        TRY(error_for(host_identity_check_times(&id, loop_wall(&i->loop)), REASON_ANSWER));
         instance_tell_skew(i, host_clock_skew(id.times, loop_wall(&i->loop)));
         if (r->join_proof.len > 0) /* that was it: once is enough */
                 i->slots[SLOT_INSTANCE].identity.has_join_proof = false;
@@ -93,9 +93,9 @@ static void certify_failed(struct instance *i, struct error *err)
         if (err->code != ERROR_UNAVAILABLE) /* a lost connection is told by the end of presence */
                 log_warn("A certificate could not be renewed", LOG_C("role", i->slots[i->certify_slot].role),
                          LOG_ERR(err));
-        error_free(err);
         conversation_enter(&i->at, INSTANCE_PRESENT);
-        timer_start(i->renewal, backoff_next(&i->backoff));
+        timer_start(i->renewal, instance_pause_after(i, err));
+        error_free(err);
 }
 
 static void on_certified(void *ctx, const ProtobufCMessage *answer, struct error *err)
@@ -113,7 +113,7 @@ static void on_certified(void *ctx, const ProtobufCMessage *answer, struct error
                 free(s->refusal);
                 s->refusal = NULL;
                 i->must_reconnect |= s == &i->slots[SLOT_INSTANCE];
-        } else if (s->service != NULL &&
+        } else if (s->service != NULL && !error_is_for(err, REASON_ANSWER) &&
                    (err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_INVALID_ARGUMENT ||
                     err->code == ERROR_FAILED_PRECONDITION)) {
                 tell_refusal(s, err);

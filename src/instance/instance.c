@@ -110,6 +110,8 @@ static bool is_about_identity(const struct instance *i, const struct error *err)
 {
         if (i->is_local || is_joining(i) || error_is_for(err, REASON_LOCK)) /* once unlocked, this host is who it was */
                 return false;
+        if (error_is_for(err, REASON_ANSWER)) /* our own verdict on an answer says nothing about our identity */
+                return false;
         if (err->code == ERROR_UNAUTHENTICATED || err->code == ERROR_PERMISSION_DENIED)
                 return true;
         /* With TLS 1.3 the server looks at our certificate after our handshake is done, and hangs up. */
@@ -148,6 +150,14 @@ static struct error *hint_at_what_is_between(const struct instance *i, struct er
                                "proxy, it must pass TLS on untouched, whatever name and protocol (ALPN) it asks for");
 }
 
+/* The cluster has written down what this host then refused: each further try costs it the same. */
+struct duration instance_pause_after(struct instance *i, const struct error *err)
+{
+        struct duration pause = backoff_next(&i->backoff), least = MILLISECONDS(PACE_REFUSED_ANSWER);
+
+        return error_is_for(err, REASON_ANSWER) && pause.ns < least.ns ? least : pause;
+}
+
 void instance_failed(struct instance *i, struct error *err)
 {
         err = hint_at_what_is_between(i, err);
@@ -156,13 +166,14 @@ void instance_failed(struct instance *i, struct error *err)
         if (err->code != ERROR_UNAVAILABLE && err->code != ERROR_DEADLINE_EXCEEDED)
                 i->is_locked = error_is_for(err, REASON_LOCK);
         i->is_suspect |= is_about_identity(i, err);
+        struct duration pause = instance_pause_after(i, err);
         error_free(err);
         instance_hang_up(i);
         i->is_listed = false;
         conversation_enter(&i->at, INSTANCE_WAIT);
         if (i->status.state != STATUS_JOINING || i->is_locked)
                 instance_show_state(i);
-        timer_start(i->wait, backoff_next(&i->backoff));
+        timer_start(i->wait, pause);
 }
 
 void instance_show_state(struct instance *i)
@@ -556,6 +567,7 @@ static void tear_down(struct instance *i)
                 neighbour_free(i->neighbours[n]);
         proxy_list_free(i->proxies);
         free(i->local_proxy);
+        free(i->own_host_id);
         label_values_free(i->labels);
         instance_hang_up(i);
         error_free(i->join_err);

@@ -86,6 +86,7 @@ struct instance {
         struct connect *connect;
         struct join_client *join;
         struct join_client_options join_options;
+        char *own_host_id; /* for the older join service, until the cluster has taken this host; NULL: none yet */
         struct aws_sign_client *signer; /* of the process that signs for the join at hand; NULL: not asked for */
         int64_t signer_number;          /* of the last one that was asked for */
         uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE]; /* of the connection to join on */
@@ -119,6 +120,8 @@ struct instance {
 void instance_go_on(struct instance *i);
 /* The present try failed (err is owned): tells it once, then tries again after a pause. */
 void instance_failed(struct instance *i, struct error *err);
+/* How long to wait after err before the next try. */
+struct duration instance_pause_after(struct instance *i, const struct error *err);
 /* What went well: forgets failures. */
 void instance_succeeded(struct instance *i);
 /* Lets go of the connection and of what runs on it. */

@@ -109,6 +109,8 @@ static void next_way(struct instance *i, struct error *err)
 
 static bool is_trouble_with_connection(const struct error *err)
 {
+        if (error_is_for(err, REASON_AWS) || error_is_for(err, REASON_ANSWER)) /* the same by any other way */
+                return false;
         switch (err->code) {
         case ERROR_UNAVAILABLE:
         case ERROR_DEADLINE_EXCEEDED:
@@ -163,6 +165,8 @@ static void finish_join(struct instance *i, enum slot_index slot, struct join_ou
                 holding_note_proof(i, &i->slots[slot].identity); /* auth knows the last one */
         }
         if (o->was_legacy) {
+                free(i->own_host_id);
+                i->own_host_id = NULL; /* it has one now */
                 i->join_options.legacy_host_id = i->status.host_id;
                 i->legacy_slot = slot + 1u;
                 start_legacy_role(i);
@@ -183,6 +187,16 @@ static void legacy_role_refused(struct instance *i, struct error *err)
         start_legacy_role(i);
 }
 
+/* An ID that the cluster may have taken offence at is not shown it again; one under which it let this host in, is. */
+static void join_refused(struct instance *i, struct error *err)
+{
+        if (!error_is_for(err, REASON_ANSWER) && !error_is_for(err, REASON_AWS)) {
+                free(i->own_host_id);
+                i->own_host_id = NULL;
+        }
+        join_failed(i, err);
+}
+
 static void on_joined(void *ctx, struct join_outcome *o, struct error *err)
 {
         struct instance *i = ctx;
@@ -198,7 +212,7 @@ static void on_joined(void *ctx, struct join_outcome *o, struct error *err)
         else if (is_trouble_with_connection(err))
                 next_way(i, err);
         else
-                join_failed(i, err);
+                join_refused(i, err);
 }
 
 static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
@@ -247,12 +261,25 @@ static void try_way(struct instance *i)
         i->connect = connect_start(&i->loop, way, &i->trust, on_join_connected, i);
 }
 
+/* What the older join service is told: one ID for as many tries as it takes. */
+static const char *own_host_id(struct instance *i)
+{
+        AUTO(buf) id = BUF_MAX(64);
+
+        if (i->own_host_id == NULL) {
+                random_uuid(&id);
+                i->own_host_id = buf_take(&id);
+        }
+        return i->own_host_id;
+}
+
 void member_join(struct instance *i)
 {
         status_set_state(&i->status, STATUS_JOINING);
         conversation_enter(&i->at, INSTANCE_CONNECT_TO_JOIN);
         i->join_options.token_name = i->boot->token;
-        i->join_options.legacy_role = i->join_options.legacy_host_id = NULL;
+        i->join_options.legacy_role = NULL;
+        i->join_options.legacy_host_id = own_host_id(i);
         if (i->boot->token == NULL || i->boot->token[0] == '\0') {
                 join_failed(i, error_hint(error_new(ERROR_FAILED_PRECONDITION,
                                                     "this host has no identity and no token to join with"),

@@ -127,7 +127,7 @@ static struct error *not_proven(struct error *err)
 {
         if (err->code != ERROR_CANCELLED)
                 err->code = ERROR_FAILED_PRECONDITION;
-        return error_wrap(err, "this host cannot prove its AWS identity");
+        return error_for(error_wrap(err, "this host cannot prove its AWS identity"), REASON_AWS);
 }
 
 static void on_expired(void *ctx)
@@ -313,6 +313,11 @@ static void take_challenge(struct join_client *j, struct str challenge)
                 conversation_enter(&j->at, AWAIT_SIGNATURE);
 }
 
+static void refuse_answer(struct join_client *j, struct error *err)
+{
+        decide(j, error_for(error_wrap(err, "what the cluster answered to the join is not valid"), REASON_ANSWER));
+}
+
 /* C4, and the same of the older service: verifies what came with S4 before anything of it is believed. */
 static void take_certificates(struct join_client *j, struct host_certificates *certs, struct str host_id)
 {
@@ -332,7 +337,7 @@ static void take_certificates(struct join_client *j, struct host_certificates *c
                                          "set the clock of this host, for instance with chrony");
         }
         if (err != NULL) {
-                decide(j, error_wrap(err, "what the cluster answered to the join is not valid"));
+                refuse_answer(j, err);
                 return;
         }
         j->outcome.identity.has_join_proof = j->has_proof;
@@ -366,12 +371,12 @@ static void take_result(struct join_client *j, const Teleport__Join__V1__Result 
 {
         struct host_certificates certs;
         if (result->payload_case != TELEPORT__JOIN__V1__RESULT__PAYLOAD_HOST_RESULT) {
-                decide(j, error_new(ERROR_INTERNAL, "the cluster's answer to the join holds no host result"));
+                refuse_answer(j, error_new(ERROR_INTERNAL, "it holds no host result"));
                 return;
         }
         struct error *err = host_certificates_of(&certs, result->host_result->certificates);
         if (err != NULL)
-                decide(j, err);
+                refuse_answer(j, err);
         else
                 take_certificates(j, &certs, str_of(result->host_result->host_id));
 }
@@ -414,7 +419,7 @@ static void on_legacy_message(void *ctx, const ProtobufCMessage *msg)
                 struct host_certificates certs;
                 struct error *err = legacy_read_certs(a, r->certs, &certs);
                 if (err != NULL)
-                        decide(j, err);
+                        refuse_answer(j, err);
                 else
                         take_certificates(j, &certs, str_of(j->options->legacy_host_id));
         } else {

@@ -149,7 +149,7 @@ static void submit_status(struct rpc_call *call, const char *http_status)
                 grpc_put_percent_encoded(&encoded, buf_str(&text));
                 headers[count++] = H2_HEADER("grpc-message", buf_str(&encoded));
         }
-        if (call->status != NULL && call->status->reason != REASON_NONE)
+        if (call->status != NULL && *error_reason_name(call->status->reason) != '\0')
                 headers[count++] = H2_HEADER(STATUS_REASON_HEADER, str_of(error_reason_name(call->status->reason)));
         nghttp2_session *session = call->conn->h2.session;
         if (call->has_begun)
