@@ -474,6 +474,11 @@ static bool is_locked(const Cteleport__V1__LockTarget *t, const struct lock_subj
                is_same(t->aws_account, s->aws_account) || lock_arn_matches(str_of(t->join_arn), s->aws_arn);
 }
 
+static bool is_attested_so(const Cteleport__V1__LockHost *host, const struct lock_subject *s)
+{
+        return host != NULL && is_same(host->aws_account, s->aws_account) && is_same(host->aws_arn, s->aws_arn);
+}
+
 static void visit_lock(void *ctx, struct str key, void *value)
 {
         struct lock_search *search = ctx;
@@ -482,7 +487,7 @@ static void visit_lock(void *ctx, struct str key, void *value)
 
         (void)key;
         if (lock->spec != NULL && lock->spec->target != NULL && (ends.ns == 0 || ends.ns > search->now.ns) &&
-            is_locked(lock->spec->target, search->subject, search->cluster))
+            (is_locked(lock->spec->target, search->subject, search->cluster) || is_attested_so(lock->spec->host, search->subject)))
                 search->hit = lock;
 }
 

@@ -88,6 +88,16 @@ static struct error *check_target(const Cteleport__V1__LockTarget *target)
                           "write exactly one of user, role, login, node, server_id, join_arn and aws_account in spec.target");
 }
 
+/* What the cluster notes of a host comes back in files that were written from the lock. */
+static struct error *check_host(const Cteleport__V1__LockHost *host)
+{
+        if (host == NULL || (name_is_aws_account(str_of(host->aws_account)) && str_starts_with(str_of(host->aws_arn), STR("arn:")) &&
+                             is_arn_pattern(str_of(host->aws_arn))))
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "spec.host is not the AWS account and ARN of a host"),
+                          "leave it out: the cluster writes it when a host is locked; to lock hosts by their ARN, write spec.target.join_arn");
+}
+
 struct error *lock_check(Cteleport__V1__Lock *lock)
 {
         TRY(head_check(&head, &lock->kind, &lock->sub_kind, &lock->version));
@@ -102,6 +112,7 @@ struct error *lock_check(Cteleport__V1__Lock *lock)
                 err = error_also(err, error_hint(error_about(error_new(ERROR_INVALID_ARGUMENT, "the end of a lock is not written in metadata"),
                                                              "metadata.expires"),
                                                  "write it as spec.expires"));
+        err = error_also(err, error_about(check_host(lock->spec->host), "spec.host"));
         return error_also(err, error_about(check_target(lock->spec->target), "spec.target"));
 }
 

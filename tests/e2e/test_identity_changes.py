@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever changes the identity of an agent: when it is listed as connected, a dial gets through."""
 import os
+import queue
 import signal
+import time
 
+import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from fake_auth import Certifier, FakeAuth, pem
 from harness import Cluster, iam_token, wait_until
+from join_client import messages, tls_connect
 from people import Person, invite_url
 
 
@@ -129,3 +137,109 @@ def test_an_agent_that_ends_in_order_leaves_the_lists(place, aws):
     host = node(place, aws, "left")
     host.stop()
     assert instance(place, "left") == [] and "left" not in place.alice.tsh("ls", "--format=names").out.split()
+
+
+# ---- shutting out one machine -----------------------------------------------------------------------------------------
+
+
+def lock_of(said):
+    return "lock/" + said.split('"')[1]
+
+
+def test_a_lock_by_id_holds_under_another_id_and_name(place, aws):
+    host = node(place, aws, "shut-out")
+    said = place.tctl("rm", f"node/{host.host_id}").out
+    assert "joins again" in said and f"tctl lock --join-arn='{arn('shut-out')}'" in said
+    reached(place, host)
+    lock = place.tctl("lock", f"--server-id={host.host_id}", "--message=gone bad")
+    assert lock.err == ""
+    place.tctl("rm", f"node/{host.host_id}")
+    host.stop()
+    again = place.host("shut-out-again", env=host.env, token="shut-out").start()
+    again.process.wait_for("is locked: gone bad")
+    assert instance(place, "shut-out-again") == []
+    other = node(place, aws, "not-shut-out")
+    place.tctl("rm", lock_of(lock.out))
+    again.stop()
+    again.start()
+    reached(place, again)
+    for one in (other, again):
+        one.stop()
+
+
+@pytest.mark.parametrize("target", ["--user=nobody-there", "--role=no-such-role", "--node=no-such-node",
+                                    "--server-id=00000000-1111-4222-8333-444444444444"])
+def test_a_lock_of_what_is_not_there_warns(place, target):
+    done = place.tctl("lock", target)
+    assert "there is no" in done.err or "no host of this name" in done.err
+    place.tctl("rm", lock_of(done.out))
+
+
+# ---- answers that the host refuses -----------------------------------------------------------------------------------------
+
+
+class Liar(FakeAuth):
+    """With the certificate of the cluster's own Auth Service: certifies nothing, though it says so."""
+
+    def __init__(self, cluster):
+        with tls_connect(cluster.auth_addr) as connection:
+            real = x509.load_der_x509_certificate(connection.getpeercert(True))
+        ca = cluster.data_dir / "ca"
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = x509.CertificateBuilder(real.issuer, real.subject, key.public_key(), real.serial_number, real.not_valid_before, real.not_valid_after)
+        for extension in real.extensions:
+            if not isinstance(extension.value, x509.SubjectKeyIdentifier):
+                made = made.add_extension(extension.value, extension.critical)
+        signed = made.sign(serialization.load_pem_private_key((ca / "host.tls.key.pem").read_bytes(), None), hashes.SHA256())
+        super().__init__(pem(key), pem(signed) + (ca / "host.tls.cert.pem").read_bytes())
+        self.asked = queue.SimpleQueue()
+
+    def service(self, call):
+        if not call.method.endswith("/GenerateHostCerts"):
+            return super().service(call)
+        api = messages().api
+        return grpc.unary_unary_rpc_method_handler(self.certify, api.HostCertsRequest.FromString, api.HostCertsResponse.SerializeToString)
+
+    def certify(self, request, context):
+        self.asked.put((time.monotonic(), request.role))
+        return messages().api.HostCertsResponse()
+
+
+def test_a_host_that_refuses_a_certificate_stays_who_it_is(place, aws):
+    """It asks again after a while, and does not join again."""
+    place.create(iam_token("lied-to"))
+    host = place.join("lied-to", env=aws.identity(arn("lied-to")), token="lied-to", via="auth")
+    before = host.host_id
+    host.stop()
+    (host.data_dir / "proc" / "ids" / "node.json").unlink()
+    with Liar(place) as liar:
+        host.config["teleport"]["auth_server"] = liar.addr
+        host.start()
+        (first, role), (second, _) = liar.asked.get(timeout=20), liar.asked.get(timeout=30)
+        assert role == "Node" and second - first > 4
+        assert liar.received.empty(), "no join"
+        host.stop()
+    host.config["teleport"]["auth_server"] = place.auth_addr
+    host.start().wait_joined()
+    assert host.status()["host_id"] == before and [i["metadata"]["name"] for i in instance(place, "lied-to")] == [before]
+    host.stop()
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["", "older join"])
+def test_a_host_that_refuses_an_answer_waits_before_it_joins_again(place, aws, is_old):
+    place.create(iam_token("iam-token"))
+    name = f"refused-{int(is_old)}"
+
+    def spoil(certificates):
+        (certificates.TLSCACerts if is_old else certificates.tls_ca_certs)[0] = b"no certificate"
+
+    with Certifier(place, aws.identity(arn(name)), alter=spoil, is_old=is_old) as fake:
+        host = place.host(name, env=aws.identity(arn(name)), teleport={"proxy_server": fake.addr}).start()
+        first = fake.received.get(timeout=20)
+        began = time.monotonic()
+        host.process.wait_for("what the cluster answered to the join is not valid")
+        second = fake.received.get(timeout=30)
+        assert time.monotonic() - began > 4
+        if is_old:
+            assert first.register_using_token_request.HostID == second.register_using_token_request.HostID
+        host.stop()

@@ -78,6 +78,10 @@ def line(process, pattern):
     return next(text for text in process.text().splitlines() if re.search(pattern, text))
 
 
+def test_a_removed_machine_comes_back(access, shows):
+    shows("removed", access.tctl("rm", f"node/{access.web.host_id}").out)
+
+
 def test_the_state_of_the_cluster_is_missing(cluster, shows):
     cluster.stop_cluster()
     shutil.rmtree(cluster.data_dir / "backend")

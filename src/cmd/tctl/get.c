@@ -7,6 +7,7 @@
 #include "cmd/common/output.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/kinds.h"
+#include "cmd/tctl/nodes_shared.h"
 
 const struct flag get_flags[] = {
         OUTPUT_FORMAT_FLAG("yaml"),
@@ -78,6 +79,39 @@ struct error *get_run(void *ctx, const struct flags *given)
 
 /* ---- rm ------------------------------------------------------------------------------------------- */
 
+/* The agent on that ID as it was listed; NULL: it was not, or may not be seen. */
+static const Cteleport__V1__InstanceSpec *find_instance(struct session *s, const char *host_id)
+{
+        Cteleport__V1__Instance **all = NULL;
+        size_t count = 0;
+        AUTO_PTR(error) unseen = instances_list(s, &all, &count);
+
+        for (size_t i = 0; unseen == NULL && i < count; i++)
+                if (all[i]->metadata != NULL && str_equal_nocase(str_of(all[i]->metadata->name), str_of(host_id)))
+                        return all[i]->spec;
+        return NULL;
+}
+
+/* A machine whose token is still there comes back by itself, which is not what everybody who removes one has in mind. */
+static void tell_of_return(struct session *s, const Cteleport__V1__InstanceSpec *was)
+{
+        ProtobufCMessage *token = NULL;
+        AUTO_MEM char *name = escaped(str_of(was->token_name)), *arn = escaped(str_of(was->aws_arn));
+
+        if (strcmp(was->join_method, "token") == 0)
+                printf("If the secret token that it joined with is still valid, this host joins again by itself, under a new ID.\n"
+                       "To shut it out, remove that token: tctl tokens ls, tctl tokens rm\n");
+        if (strcmp(was->join_method, "iam") != 0)
+                return;
+        AUTO_PTR(error) err = session_ask_name(s, "GetToken", was->token_name, &cteleport__v1__token__descriptor, &token);
+        if (err != NULL && err->code == ERROR_NOT_FOUND)
+                return;
+        printf("%s\"%s\"%s a host that it admits joins again by itself, under a new ID.\n"
+               "To shut %s out: tctl lock --join-arn='%s'\n",
+               err == NULL ? "Its token " : "If its token ", name, err == NULL ? " is still there:" : " is still there,",
+               strstr(was->aws_arn, ":assumed-role/") != NULL ? "this machine" : "all machines of its AWS identity", arn);
+}
+
 struct error *rm_run(void *ctx, const struct flags *given)
 {
         AUTO(session) s = { 0 };
@@ -95,7 +129,11 @@ struct error *rm_run(void *ctx, const struct flags *given)
                                   "it disappears some time after its last heartbeat; a host goes with: tctl rm node/<ID>");
         TRY(session_open(&s, given));
         AUTO_MEM char *shown = escaped(name);
+        bool is_node = strcmp(kind->name, "node") == 0;
+        const Cteleport__V1__InstanceSpec *was = is_node ? find_instance(&s, str_to_c(s.arena, name)) : NULL;
         TRY(session_ask_name(&s, kind->remove, str_to_c(s.arena, name), &cteleport__v1__empty__descriptor, &answer));
         printf("%s %s%s%s has been deleted\n", kind->name, kind->removed_quote, shown, kind->removed_quote);
+        if (was != NULL)
+                tell_of_return(&s, was);
         return NULL;
 }
