@@ -42,6 +42,7 @@ enum error_reason {
         REASON_IDENTITY, /* the cluster does not know the identity of who asked any more */
         /* What a peer cannot say: these have no name. */
         REASON_ANSWER,   /* this host refuses what the cluster answered, not the other way round */
+        REASON_CONNECTION, /* the server could not be reached, was lost, was silent, or is no server of ours: it decided nothing */
         REASON_AWS,      /* this host's AWS credentials or the signature by them: nothing of the cluster or the way there */
         REASON_COUNT,
 };

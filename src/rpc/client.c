@@ -147,13 +147,14 @@ static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_err
         if (call->grpc_status > 0)
                 return error_for(status_to_error((uint64_t)call->grpc_status, buf_str(&call->grpc_message)), call->reason);
         if (h2_error != NGHTTP2_NO_ERROR)
-                return error_new(grpc_code_of_reset(h2_error), "the server broke the call off: %s",
-                                 nghttp2_http2_strerror(h2_error));
+                return error_for(error_new(grpc_code_of_reset(h2_error), "the server broke the call off: %s", nghttp2_http2_strerror(h2_error)),
+                                 REASON_CONNECTION);
         if (call->http_status != 0 && (call->http_status != 200 || !call->is_grpc))
-                return error_hint(error_new(grpc_code_of_http(call->http_status),
-                                            "the server answered HTTP %d, which is not gRPC", (int)call->http_status),
-                                  "check that the address is that of an Auth or Proxy Service, and that no load balancer in front "
-                                  "of it ends TLS: it must let TCP through");
+                return error_for(error_hint(error_new(grpc_code_of_http(call->http_status),
+                                                      "the server answered HTTP %d, which is not gRPC", (int)call->http_status),
+                                            "check that the address is that of an Auth or Proxy Service, and that no load balancer in "
+                                            "front of it ends TLS: it must let TCP through"),
+                                 REASON_CONNECTION);
         return error_new(ERROR_INTERNAL, "the server ended the call without a status");
 }
 
@@ -295,7 +296,8 @@ static void on_not_begun(struct h2 *h, int32_t stream)
         for (struct rpc_client_call *call = c->calls; call != NULL; call = call->next) {
                 if (call->stream != stream || call->failure != NULL)
                         continue;
-                call_done(call, error_new(ERROR_UNAVAILABLE, "the server takes no more calls on this connection"));
+                call_done(call, error_for(error_new(ERROR_UNAVAILABLE, "the server takes no more calls on this connection"),
+                                          REASON_CONNECTION));
                 return;
         }
 }
@@ -338,7 +340,7 @@ static struct instant on_time(struct h2 *h, struct instant now)
         struct instant next = NEVER;
 
         while (!h->is_over && (call = first_expired(c, now)) != NULL)
-                call_fail(call, error_new(ERROR_DEADLINE_EXCEEDED, "the server did not answer in time"));
+                call_fail(call, error_for(error_new(ERROR_DEADLINE_EXCEEDED, "the server did not answer in time"), REASON_CONNECTION));
         for (call = c->calls; call != NULL; call = call->next)
                 if (call->deadline.ns < next.ns)
                         next = call->deadline;
@@ -349,10 +351,10 @@ static struct error *reason_of_end(const struct rpc_client *c)
 {
         if (c->is_closed)
                 return error_new(ERROR_CANCELLED, "the connection was closed before the call was done");
-        if (c->h2.why->code == ERROR_UNAVAILABLE)
-                return error_copy(c->h2.why);
-        return error_because(error_new(ERROR_UNAVAILABLE, "the connection to the server was lost"),
-                             error_copy(c->h2.why));
+        struct error *err = error_copy(c->h2.why);
+        if (err->code != ERROR_UNAVAILABLE)
+                err = error_because(error_new(ERROR_UNAVAILABLE, "the connection to the server was lost"), err);
+        return error_for(err, REASON_CONNECTION);
 }
 
 static void on_end(struct h2 *h)

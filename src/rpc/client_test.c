@@ -3,6 +3,7 @@
  * Servers that misbehave, against our client.
  */
 #include "rpc/frames_testing.h"
+#include "rpc/status.h"
 
 struct fixture {
         struct fake_clock clock;
@@ -11,6 +12,7 @@ struct fixture {
         struct buf out;
         struct rpc_client *client;
         int lost, lost_code;
+        enum error_reason reason;
         int done, code;
         char what[128], text[64];
 };
@@ -60,6 +62,7 @@ static void on_done(void *ctx, const ProtobufCMessage *answer, struct error *err
 
         f->done++;
         f->code = err == NULL ? 0 : (int)err->code;
+        f->reason = err == NULL ? REASON_NONE : err->reason;
         if (answer != NULL)
                 snprintf(f->text, sizeof f->text, "%s", ((const Everything *)answer)->text);
         if (err != NULL)
@@ -141,6 +144,46 @@ static void gives_no_answer_when_the_status_refuses(void **state)
         assert_int_equal(f->code, ERROR_PERMISSION_DENIED);
         assert_string_equal(f->what, "no way");
         assert_string_equal(f->text, "");
+}
+
+struct told_reason {
+        const char *word; /* NULL: the trailer is not there */
+        enum error_reason reason;
+};
+
+static const struct told_reason told_reasons[] = {
+        { "token", REASON_TOKEN },
+        { "lock", REASON_LOCK },
+        { "identity", REASON_IDENTITY },
+        { NULL, REASON_NONE },
+        { "", REASON_NONE },
+        { "Lock", REASON_NONE },
+        { "lock ", REASON_NONE },
+        { "lock,token", REASON_NONE },
+        { "of-a-later-release", REASON_NONE },
+        { "\xff\xfe", REASON_NONE },
+        /* what only our own side can know */
+        { "answer", REASON_NONE },
+        { "connection", REASON_NONE },
+        { "aws", REASON_NONE },
+};
+
+static void takes_the_reason_of_an_error_from_its_trailer(void **state UNUSED)
+{
+        for (size_t i = 0; i < ARRAY_LEN(told_reasons); i++) {
+                const struct told_reason *t = &told_reasons[i];
+                void *fresh = NULL;
+
+                set_up(&fresh);
+                struct fixture *f = fresh;
+                call(f);
+                answer(f, 0, GRPC_HEADERS);
+                const struct header *with = HEADERS({ "grpc-status", "14" }, { STATUS_REASON_HEADER, t->word });
+                answer(f, FLAG_END_STREAM, t->word == NULL ? HEADERS({ "grpc-status", "14" }) : with);
+                if (f->done != 1 || f->code != ERROR_UNAVAILABLE || f->reason != t->reason)
+                        fail_msg("'%s': code %d, reason %d", t->word == NULL ? "none" : t->word, f->code, (int)f->reason);
+                tear_down(&fresh);
+        }
 }
 
 struct bad_answer {
@@ -233,6 +276,7 @@ static void reports_a_reset_as_what_it_means(void **state)
         send_out(f);
         assert_int_equal(f->done, 1);
         assert_int_equal(f->code, ERROR_UNAVAILABLE);
+        assert_int_equal(f->reason, REASON_CONNECTION);
         assert_int_equal(f->lost, 0);
 }
 
@@ -259,6 +303,7 @@ static void gives_up_on_a_server_that_does_not_speak_http2(void **state)
         RUN_UNTIL(&f->loop, f->lost == 1);
         assert_int_equal(f->done, 1);
         assert_int_equal(f->code, ERROR_UNAVAILABLE);
+        assert_int_equal(f->reason, REASON_CONNECTION);
 }
 
 static void gives_up_on_a_server_that_is_silent(void **state)
@@ -269,6 +314,7 @@ static void gives_up_on_a_server_that_is_silent(void **state)
         loop_advance(&f->loop, &f->clock, SECONDS(11));
         RUN_UNTIL(&f->loop, f->done == 1);
         assert_int_equal(f->code, ERROR_DEADLINE_EXCEEDED);
+        assert_int_equal(f->reason, REASON_CONNECTION);
         run_a_while(&f->loop);
         assert_int_equal(f->lost, 0);
 }
@@ -280,6 +326,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 A_TEST(takes_a_message_and_its_status),
                 A_TEST(gives_no_answer_when_the_status_refuses),
+                cmocka_unit_test(takes_the_reason_of_an_error_from_its_trailer),
                 cmocka_unit_test(names_what_is_no_answer),
                 A_TEST(refuses_an_answer_larger_than_it_asked_for),
                 A_TEST(refuses_a_second_answer),

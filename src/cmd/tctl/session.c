@@ -149,7 +149,7 @@ static struct error *connect_first(struct session *s)
 
 static struct error *explain(const struct session *s, struct error *err)
 {
-        return err != NULL && err->code == ERROR_UNAVAILABLE ? cannot_connect(s, err) : err;
+        return error_is_for(err, REASON_CONNECTION) ? cannot_connect(s, err) : err;
 }
 
 static const char *path_of(struct session *s, const char *method)

@@ -632,6 +632,15 @@ static void asks_people_to_log_in_where_no_auth_service_is(void **state)
         unsetenv("TELEPORT_HOME");
 }
 
+/* Whether there was a connection is not told by the code of an answer. */
+static void takes_no_answer_for_a_lost_connection(void **state)
+{
+        struct fixture *f = *state;
+
+        TCTL(f, "tokens", "explain", "busy", "--account=123456789012", "--arn=x");
+        assert_fails(f, "ERROR: the Auth Service takes nobody new: its disk is nearly full\n\n");
+}
+
 static void says_where_it_looked_when_nobody_answers(void **state)
 {
         struct fixture *f = *state;
@@ -678,6 +687,7 @@ int main(int argc, char **argv)
                 STORY(lists_events_of_all_pages_without_letting_them_steer_the_terminal),
                 STORY(lists_recordings_by_time_and_fails_for_a_damaged_one),
                 STORY(asks_people_to_log_in_where_no_auth_service_is),
+                STORY(takes_no_answer_for_a_lost_connection),
                 STORY(says_where_it_looked_when_nobody_answers),
         };
 
