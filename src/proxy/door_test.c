@@ -187,6 +187,8 @@ static int tear_down(void **state)
         buf_release(&s->auth_saw);
         buf_release(&s->visitor_saw);
         loop_release(&s->proxy.loop);
+        assert_int_equal(s->proxy.strangers_memory.used, 0);
+        budget_release(&s->proxy.strangers_memory);
         free(s);
         return 0;
 }

@@ -405,6 +405,7 @@ static void tear_down(struct proxy *p)
         service_end(p->service);
         loop_release(&p->loop);
         budget_release(&p->memory);
+        budget_release(&p->strangers_memory);
 }
 
 int proxy_main(struct service *s)
