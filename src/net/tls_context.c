@@ -95,12 +95,26 @@ static struct error *add_trust(X509_STORE *store, struct str pem)
         return err;
 }
 
-/* As OpenSSL itself does with files of the system's: what cannot be read is not there. */
+/* As OpenSSL itself does with files of the system's: what cannot be read is not there, and takes nothing else away. */
 static void add_roots(X509_STORE *store, struct str pem)
 {
-        struct error *err = str_is_empty(pem) ? NULL : add_trust(store, pem);
+        BIO *bio = bio_over(pem);
 
-        error_free(err);
+        for (;;) {
+                X509 *cert;
+                size_t left = BIO_ctrl_pending(bio);
+                struct error *err = next_cert(bio, &cert);
+                bool is_end = err == NULL ? cert == NULL : BIO_ctrl_pending(bio) == left;
+
+                error_free(err);
+                if (is_end)
+                        break;
+                if (cert != NULL)
+                        must(X509_STORE_add_cert(store, cert), "a trusted certificate");
+                X509_free(cert);
+        }
+        BIO_free(bio);
+        ERR_clear_error();
 }
 
 static struct error *store_of(const struct tls_context *c, struct str trust_pem, struct str roots_pem, X509_STORE **ret)
@@ -377,8 +391,12 @@ static struct error *use_key(SSL_CTX *ctx, struct str pem)
         ERR_clear_error();
         EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
         BIO_free(bio);
-        if (key == NULL)
-                return unreadable_key(pem);
+        if (key == NULL) {
+                struct error *unreadable = unreadable_key(pem);
+
+                ERR_clear_error(); /* what is left there would be taken for an error of a connection */
+                return unreadable;
+        }
         struct error *err = NULL;
         if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
                 err = error_hint(openssl_error("the private key and the certificate are not a pair"),

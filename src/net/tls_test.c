@@ -5,6 +5,7 @@
 #include "net/tls_testing.h"
 
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -305,6 +306,17 @@ static void the_system_does_not_know_our_authority(void **state)
         assert_said(f->at_client.err, ERROR_UNAUTHENTICATED, "unknown authority");
 }
 
+static void an_unreadable_root_takes_no_other_away(void **state)
+{
+        static const char broken[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        struct fixture *f = *state;
+        AUTO_MEM char *roots = mem_printf("%s%s%s%s", broken, f->other_ca.cert_pem, broken, f->ca.cert_pem);
+
+        f->client_options.trust_pem = (struct str){ 0 };
+        f->client_options.roots_pem = str_of(roots);
+        given_connection(f);
+}
+
 static void insecure_accepts_any_certificate(void **state)
 {
         struct fixture *f = *state;
@@ -425,6 +437,7 @@ static void refuses_identities_that_do_not_work(void **state)
         } rows[] = {
                 { { str_of(f->server.cert_pem), str_of(f->client.key_pem) }, "are not a pair" },
                 { { str_of(f->server.cert_pem), STR("") }, "private key cannot be read" },
+                { { str_of(f->server.cert_pem), str_of(f->server.cert_pem) }, "the file holds a certificate" },
                 { { STR(""), str_of(f->server.key_pem) }, "no certificate" },
                 { { STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), str_of(f->server.key_pem) },
                   "cannot be read" },
@@ -435,6 +448,7 @@ static void refuses_identities_that_do_not_work(void **state)
                 struct error *err = tls_context_add(f->server_context, NULL, rows[i].id);
 
                 assert_said(err, ERROR_INVALID_ARGUMENT, rows[i].says);
+                assert_int_equal(ERR_peek_error(), 0); /* it would be taken for an error of a connection */
                 error_free(err);
         }
         struct error *err = tls_context_trust(f->server_context, STR("rubbish"));
@@ -463,6 +477,7 @@ int main(void)
                 TEST(a_certificate_from_the_future_is_refused_with_its_date),
                 TEST(an_unknown_authority_is_named),
                 TEST(the_system_does_not_know_our_authority),
+                TEST(an_unreadable_root_takes_no_other_away),
                 TEST(insecure_accepts_any_certificate),
                 TEST(a_server_refuses_a_client_of_another_cluster),
                 TEST(a_server_that_requires_a_certificate_misses_it),
