@@ -384,8 +384,14 @@ static struct error *token_error(const struct builder *b, yaml_mark_t mark, stru
 
         for (size_t i = 0; i <= mark.line; i++)
                 at = str_split(&text, '\n');
-        if (mark.column < at.len && at.ptr[mark.column] > ' ' && at.ptr[mark.column] <= '~')
-                return error_hint(place_error(b, mark, "a value cannot begin with '%c'", at.ptr[mark.column]), "put the value in quotes");
+        size_t byte = 0;
+        for (size_t characters = 0; byte < at.len; byte++) {
+                characters += ((unsigned char)at.ptr[byte] & 0xc0) != 0x80;
+                if (characters > mark.column)
+                        break;
+        }
+        if (byte < at.len && at.ptr[byte] > ' ' && at.ptr[byte] <= '~')
+                return error_hint(place_error(b, mark, "a value cannot begin with '%c'", at.ptr[byte]), "put the value in quotes");
         return place_error(b, mark, "found character that cannot start any token");
 }
 

@@ -193,6 +193,7 @@ static const struct refusal refusals[] = {
         { &config, "teleport: {nodename: {{ name }}}", "f.yaml:1:23: a key must be a word, not a list or a mapping",
           "put a template such as '{{ name }}' in quotes, or fill it in before" },
         { &config, "version: @v3", "f.yaml:1:10: a value cannot begin with '@'", "put the value in quotes" },
+        { &config, "\"\u00fc\u00fc\": @v3", "f.yaml:1:7: a value cannot begin with '@'", "put the value in quotes" },
         { &config, "version: `v3`", "f.yaml:1:10: a value cannot begin with '`'", "put the value in quotes" },
         { &config, "version: %v3", "f.yaml:1:10: a value cannot begin with '%'", "put the value in quotes" },
         { &config, "version: *", "f.yaml:1:11: a value cannot begin with '*' or '&' here", "put the value in quotes" },
