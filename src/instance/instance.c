@@ -495,9 +495,11 @@ static struct error *take_dir(const struct instance *i, enum sandbox_kind kind)
                 return error_errno(errno, "cannot make the directory %s", proc);
         if (chdir(proc) < 0)
                 return error_errno(errno, "cannot enter the directory %s", proc);
-        TRY(sandbox_give(kind, "."));
-        TRY(sandbox_become_unprivileged(kind));
-        struct error *err = dir_make(".", 0700); /* it is there: checks that it is ours alone */
+        struct error *err = sandbox_give(kind, ".");
+        if (err == NULL)
+                err = sandbox_become_unprivileged(kind);
+        if (err == NULL)
+                err = dir_make(".", 0700); /* it is there: checks that it is ours alone */
         return err == NULL ? NULL : error_wrap(err, "%s", proc);
 }
 
