@@ -161,6 +161,11 @@ def test_signals_and_terminals_are_those_of_the_session(carol):
     assert connections(carol) == 1
 
 
+def test_a_parent_that_ignores_the_ends_of_children_learns_the_status(carol):
+    for _ in range(2):
+        carol.line("env --ignore-signal=CHLD tsh ssh root@web-1 'exit 3'", code=3)
+
+
 def test_what_is_asked_of_a_connection_gets_one_of_its_own(carol):
     carol.tsh("ssh", "root@web-1", "true")
     for flags in (["--no-mux"], ["-R", "0:127.0.0.1:1"], ["-A"], ["-o", "LogLevel=ERROR"], ["-d"]):

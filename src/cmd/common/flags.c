@@ -2,6 +2,7 @@
 #include "cmd/common/flags.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -505,6 +506,7 @@ int flags_main(const struct program *program, void *ctx, int argc, char **argv)
         AUTO_PTR(flags) f = NULL;
         AUTO(buf) help = BUF_MAX(256 * KiB);
         file_open_standard();
+        signal(SIGCHLD, SIG_DFL); /* a parent that ignores it leaves that to us: then no end of a process is told */
         struct error *err = flags_parse(program, argc, argv, &f, &help);
 
         if (err == NULL && f == NULL)
