@@ -95,10 +95,12 @@ static void take_signals(struct sigaction before[ARRAY_LEN(signals)])
         }
 }
 
+/* But for SIGUSR1, which may come late from a command that outlives its ssh. */
 static void give_signals_back(const struct sigaction before[ARRAY_LEN(signals)])
 {
         for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-                sigaction(signals[i].signum, &before[i], NULL);
+                if (signals[i].signum != SIGUSR1)
+                        sigaction(signals[i].signum, &before[i], NULL);
 }
 
 /* Tells when ssh makes the socket of a connection that was not there before. -1: nobody will. */
@@ -178,13 +180,18 @@ static void close_others(int watch)
         (void)close_range((unsigned)(watch > STDERR_FILENO ? watch : STDERR_FILENO) + 1, ~0U, 0);
 }
 
-static struct error *await(const struct programs_way *way, int watch, bool is_copy)
+static struct error *await(int *ret_status)
 {
-        int status = 0;
-
-        while (waitpid(program, &status, 0) < 0)
+        while (waitpid(program, ret_status, 0) < 0)
                 if (errno != EINTR)
                         return error_errno(errno, "cannot wait for ssh");
+        program = 0;
+        return NULL;
+}
+
+/* Ends as the program did. */
+static struct error *end_alike(const struct programs_way *way, int watch, bool is_copy, int status)
+{
         if (is_unused)
                 return NULL;
         if (WIFSIGNALED(status)) {
@@ -232,9 +239,10 @@ static struct error *run_on_shared(const struct words *w, const struct programs_
         sigprocmask(SIG_SETMASK, &before, NULL);
         if (!way->was_there)
                 close_others(watch);
-        struct error *err = await(way, watch, strcmp(w->list[0], "ssh") != 0);
-        give_signals_back(actions);
-        return err;
+        int status = 0;
+        struct error *err = await(&status);
+        give_signals_back(actions); /* what follows may ask the cluster: a key ends that */
+        return err == NULL ? end_alike(way, watch, strcmp(w->list[0], "ssh") != 0, status) : err;
 }
 
 struct error *programs_run(const struct words *w, const struct programs_way *way, bool is_told)
