@@ -219,11 +219,15 @@ def test_an_idle_connection_is_ended_whatever_it_is_for(access, bob):
     config = bob.ssh_config()
     start = lambda *args: subprocess.Popen(["ssh", "-F", config, *args], env=bob.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     idle = [start(NODE, "sleep 600"), start("-N", NODE), start("-N", "-R", "0:127.0.0.1:1", NODE), start("-s", NODE, "sftp")]
+    alive = start("-N", "-o", "ServerAliveInterval=1", NODE)
     busy = bob.ssh(NODE, "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.5; done")
     assert busy.out.split()[-1] == "8", "output is no idleness"
     for process in idle:
         assert process.wait(PATIENCE) != 0
         process.stdin.close()
+    assert alive.poll() is None, "what keeps it alive is no idleness"
+    alive.kill()
+    alive.communicate()
     reasons = wait_until(lambda: [e["reason"] for e in access.events("client.disconnect") if e.get("reason")][len(idle) - 1:] and access.events("client.disconnect"), "the ends are audited")
     assert {e["reason"] for e in reasons if e.get("reason")} == {"the connection was ended: nothing moved on it for 2s"}
 
