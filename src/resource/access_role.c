@@ -252,6 +252,21 @@ static struct error *check_where(const Cteleport__V1__RoleRule *rule, bool is_de
         return NULL;
 }
 
+/* What has another name here. A rule that denies it must not load as one about nothing. */
+static struct error *check_denied(const char *resource)
+{
+        static const struct {
+                const char *theirs, *ours;
+        } names[] = { { "recording", "session" }, { "session_tracker", "session" }, { "ssh_session", "session" }, { "provision_token", "token" },
+                      { "static_tokens", "token" }, { "lock_v2", "lock" } };
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+                if (strcmp(resource, names[i].theirs) == 0)
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is a resource of Teleport that is called '%s' here", resource, names[i].ours),
+                                          "deny '%s', or leave it out", names[i].ours);
+        return NULL;
+}
+
 static struct error *check_rule(const Cteleport__V1__RoleRule *rule, bool is_deny)
 {
         if (rule->n_resources == 0 || rule->n_verbs == 0)
@@ -261,6 +276,8 @@ static struct error *check_rule(const Cteleport__V1__RoleRule *rule, bool is_den
                 return error_new(ERROR_INVALID_ARGUMENT, "a rule has more than %d resources or verbs", LIMIT_ROLE_ITEMS);
         struct error *err = NULL;
         for (size_t i = 0; i < rule->n_resources; i++) {
+                if (is_deny)
+                        err = error_also(err, error_about(check_denied(rule->resources[i]), "resources[%zu]", i + 1));
                 if (is_listed(foreign_resources, str_of(rule->resources[i])))
                         continue;
                 err = error_also(err, error_about(check_word(str_of(rule->resources[i]), resources, ARRAY_LEN(resources), foreign_resources,

@@ -165,6 +165,8 @@ static const struct {
           "x.yaml:6:54: the condition is only for a rule about session", NULL },
         { ROLE "  deny:\n    rules: [{resources: [session], verbs: [read], where: 'contains(session.participants, user.metadata.name)'}]\n",
           "x.yaml:6:58: a rule that denies cannot have a where", NULL },
+        { ROLE "  deny:\n    rules: [{resources: [app, recording], verbs: ['*']}]\n",
+          "x.yaml:6:31: 'recording' is a resource of Teleport that is called 'session' here", "deny 'session', or leave it out" },
 
         { USER "  roles: []\n", "x.yaml:5:10: the user has no roles", "write, for example, roles: [access]" },
         { USER "  roles: [access, access]\n", "x.yaml:5:19: duplicate role access", NULL },
