@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -200,7 +201,8 @@ def done_at_once(person, login, count, command):
         thread.start()
     for thread in threads:
         thread.join()
-    return [(r.code, r.out, r.err) for r in results]
+    # A build that counts coverage complains that this account may not write its counters.
+    return [(r.code, r.out, re.sub(r"profiling:.*\n", "", r.err)) for r in results]
 
 
 def test_many_at_once_all_get_through(carol, account):
