@@ -590,7 +590,8 @@ static void tear_down(struct instance *i)
 
 int instance_main(struct service *s)
 {
-        struct instance *i = NEW(struct instance);
+        static struct instance the_instance;
+        struct instance *i = &the_instance;
         i->service = s;
         i->boot = s->boot;
         i->link_fd = -1;
@@ -613,6 +614,5 @@ int instance_main(struct service *s)
         instance_go_on(i);
         loop_run(&i->loop);
         tear_down(i);
-        free(i);
         return 0;
 }

@@ -410,7 +410,8 @@ static void tear_down(struct proxy *p)
 
 int proxy_main(struct service *s)
 {
-        struct proxy *p = NEW(struct proxy);
+        static struct proxy the_proxy;
+        struct proxy *p = &the_proxy;
         p->service = s;
         p->boot = s->boot;
 
@@ -428,6 +429,5 @@ int proxy_main(struct service *s)
                 say_ready(p);
         loop_run(&p->loop);
         tear_down(p);
-        free(p);
         return 0;
 }

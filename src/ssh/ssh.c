@@ -254,7 +254,8 @@ static void tear_down(struct ssh_service *s)
 
 int ssh_main(struct service *service)
 {
-        struct ssh_service *s = NEW(struct ssh_service);
+        static struct ssh_service the_service;
+        struct ssh_service *s = &the_service;
 
         s->service = service;
         s->boot = service->boot;
@@ -270,6 +271,5 @@ int ssh_main(struct service *service)
         service_ready(service); /* without an identity nobody can visit: that is the cluster's to give */
         loop_run(&s->loop);
         tear_down(s);
-        free(s);
         return 0;
 }
