@@ -55,7 +55,8 @@ static void fatal(struct auth *a, struct error *err)
 {
         log_error("The Auth Service cannot go on", LOG_ERR(err));
         loop_stop(&a->loop);
-        if (a->service->boot->restarts > 0 && passes_by_itself(err))
+        /* A process that is gone has told its own reason, which must not come second. */
+        if (passes_by_itself(err) && (a->service->boot->restarts > 0 || err->code == ERROR_UNAVAILABLE))
                 error_free(err); /* the supervisor tries again, after a pause */
         else
                 service_fatal(a->service, err);
