@@ -223,4 +223,14 @@ static inline UNUSED struct dialled given_shell(struct world *w, struct node_sid
         return d;
 }
 
+/* The connection is over, which the cluster takes without an error. */
+static inline UNUSED void end_in_order(struct world *w, struct node_side *n)
+{
+        over(n);
+        AWAIT(w, n->call == NULL);
+        assert_done(n->err);
+        n->err = NULL;
+        leave(n);
+}
+
 #endif

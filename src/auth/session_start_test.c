@@ -33,11 +33,7 @@ static void a_session_is_refused_from_the_lock_on(void **state)
         assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1);
         assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), 1);
         exited(&n, SESSION_1, 0);
-        over(&n);
-        AWAIT(w, n.call == NULL);
-        assert_done(n.err);
-        n.err = NULL;
-        leave(&n);
+        end_in_order(w, &n);
 }
 
 /* It starts what is acknowledged, unless it was told to end; and it tells the end of what it took for a session. */
@@ -55,11 +51,7 @@ static void an_older_node_is_told_to_end_before_the_acknowledgement(void **state
         assert_int_equal(n.acked_at_end, 2);
         exited(&n, SESSION_2, 255);
         exited(&n, SESSION_1, 0);
-        over(&n);
-        AWAIT(w, n.call == NULL);
-        assert_done(n.err);
-        n.err = NULL;
-        leave(&n);
+        end_in_order(w, &n);
         assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1);
         assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
         assert_int_equal(count_keys(w, CONNECTION_PREFIX), 0);
@@ -79,11 +71,7 @@ static void a_session_is_refused_when_the_certificate_has_ended(void **state)
         assert_non_null(strstr(n.reason, "expired"));
         assert_string_equal(n.terminated, "");
         exited(&n, SESSION_1, 0);
-        over(&n);
-        AWAIT(w, n.call == NULL);
-        assert_done(n.err);
-        n.err = NULL;
-        leave(&n);
+        end_in_order(w, &n);
 }
 
 static void a_session_has_the_options_of_its_beginning(void **state)

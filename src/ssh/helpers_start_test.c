@@ -126,13 +126,20 @@ static void begins_what_the_cluster_allows_now(void **state)
         assert_string_equal(heard(s), "go alice from 192.0.2.7:50122;");
 }
 
+/* The cluster decides each session when it begins. *d is the caller's, and outlives the connection's use of it. */
+static void given_deciding_cluster(struct ssh_service *s, decision_message *d)
+{
+        *d = a_decision();
+        d->decides_sessions = true;
+        s->connection.decision = d;
+}
+
 static void begins_nothing_that_is_refused_now(void **state)
 {
         struct ssh_service *s = *state;
-        decision_message d = a_decision();
+        decision_message d;
 
-        d.decides_sessions = true;
-        s->connection.decision = &d;
+        given_deciding_cluster(s, &d);
         say_start(s, "shell", true);
         check_passes(s);
         decide_session(s, false, "", "alice is locked: out for today");
@@ -145,10 +152,9 @@ static void begins_nothing_that_is_refused_now(void **state)
 static void begins_nothing_when_the_answer_was_lost(void **state)
 {
         struct ssh_service *s = *state;
-        decision_message d = a_decision();
+        decision_message d;
 
-        d.decides_sessions = true;
-        s->connection.decision = &d;
+        given_deciding_cluster(s, &d);
         say_start(s, "exec", false);
         check_passes(s);
         acknowledge_all(s, 0);
@@ -158,10 +164,9 @@ static void begins_nothing_when_the_answer_was_lost(void **state)
 static void takes_the_options_of_now(void **state)
 {
         struct ssh_service *s = *state;
-        decision_message d = a_decision();
+        decision_message d;
 
-        d.decides_sessions = true;
-        s->connection.decision = &d;
+        given_deciding_cluster(s, &d);
         say_start(s, "shell", true);
         check_passes(s);
         decide_session(s, true, "strict", "");
