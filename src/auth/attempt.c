@@ -88,6 +88,8 @@ static void on_failing(void *ctx)
 static void fail(struct attempt *at, const char *check, struct error *err)
 {
         leave_pending(at);
+        if (err->code != ERROR_UNAVAILABLE && err->code != ERROR_DEADLINE_EXCEEDED)
+                err = error_for_default(err, REASON_REFUSED);
         attempt_report_refusal(at, check, err);
         timer_stop(at->deadline);
         conversation_enter(&at->at, FAILING);
@@ -274,7 +276,7 @@ void attempt_begin(struct attempt *at, struct str token_name, struct str role, s
         } else if (!name_is_token(at->token_name)) {
                 fail(at, "token", name_check_token(at->token_name, "token"));
         } else if (at->is_legacy && !name_is_host_id(at->claimed_host_id)) {
-                fail(at, "request", error_hint(error_new(ERROR_INVALID_ARGUMENT, "the host ID is not a UUID"),
+                fail(at, "request", error_hint(error_for(error_new(ERROR_INVALID_ARGUMENT, "the host ID is not a UUID"), REASON_HOST_ID),
                                                "remove host_uuid from the agent's data_dir, it makes a new one"));
         } else {
                 find_token(at);
@@ -733,7 +735,8 @@ static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uin
                 return;
         }
         if (err == NULL && host != NULL && !host_is_attested_as(host, at->identity.account, at->identity.arn))
-                err = error_hint(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s belongs to a host with another identity", STR_ARG(at->host_id)),
+                err = error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s belongs to a host with another identity",
+                                                     STR_ARG(at->host_id)), REASON_HOST_ID),
                                  "was this machine cloned? remove host_uuid and proc from its data_dir, it gets an ID of its own");
         if (err != NULL) {
                 fail(at, "host-id", err);

@@ -68,8 +68,16 @@ static void renewal_free(struct renewal *r)
         free(r);
 }
 
+/* What one role may not have, as opposed to trouble that passes. */
+static bool is_refusal_of_role(const struct error *err)
+{
+        return err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_INVALID_ARGUMENT || err->code == ERROR_FAILED_PRECONDITION;
+}
+
 static void renewal_finish(struct renewal *r, struct error *err)
 {
+        if (err != NULL && is_refusal_of_role(err))
+                err = error_for_default(err, REASON_ROLE);
         if (err != NULL)
                 log_warn("Host certificate refused", LOG_STR("host_id", r->host_id), LOG_STR("role", r->role),
                          LOG_C("remote_addr", r->peer), LOG_ERR(err));
@@ -261,7 +269,7 @@ static struct error *check(struct renewal *r, const Cteleport__State__V1__Host *
         struct str ssh = str_of_bytes(q->public_ssh_key.data, q->public_ssh_key.len);
 
         if (host == NULL)
-                return error_hint(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"),
+                return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"), REASON_IDENTITY),
                                   "it joins again by itself if its token still allows it");
         if (!host_has_role(host, r->role)) {
                 AUTO_MEM char *shown = escaped(r->role);

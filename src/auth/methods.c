@@ -157,7 +157,7 @@ struct error *auth_guard(void *caller, const struct rpc_method *method)
                                             REASON_IDENTITY),
                                   "add the role to spec.roles of the join token and let the host join again");
         if (c->groups == CALLER_STRANGER)
-                return error_hint(error_new(ERROR_UNAUTHENTICATED, "this method needs a certificate of this cluster"),
+                return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "this method needs a certificate of this cluster"), REASON_IDENTITY),
                                   "without one, only joining is served; users log in at the proxy's address: tsh login --proxy=HOST[:PORT]");
         return error_new(ERROR_PERMISSION_DENIED, "this method is not open to %s %s", c->role, c->host_id);
 }

@@ -194,6 +194,16 @@ struct error *error_for(struct error *err, enum error_reason reason)
         return err;
 }
 
+struct error *error_for_default(struct error *err, enum error_reason reason)
+{
+        return err == NULL || err->reason != REASON_NONE ? err : error_for(err, reason);
+}
+
+bool error_is_decision(const struct error *err)
+{
+        return err->reason >= REASON_TOKEN && err->reason <= REASON_REFUSED;
+}
+
 bool error_is_for(const struct error *err, enum error_reason reason)
 {
         for (; err != NULL; err = err->cause)
@@ -204,6 +214,7 @@ bool error_is_for(const struct error *err, enum error_reason reason)
 
 static const char *const reason_names[REASON_COUNT] = {
         [REASON_NONE] = "", [REASON_TOKEN] = "token", [REASON_LOCK] = "lock", [REASON_IDENTITY] = "identity",
+        [REASON_HOST_ID] = "host-id", [REASON_ROLE] = "role", [REASON_REFUSED] = "refused",
 };
 
 const char *error_reason_name(enum error_reason reason)

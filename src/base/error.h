@@ -40,9 +40,14 @@ enum error_reason {
         REASON_TOKEN,    /* the join token is not there or has ended */
         REASON_LOCK,     /* a lock is in force: who asked is known, and stays who they are */
         REASON_IDENTITY, /* the cluster does not know the identity of who asked any more */
+        REASON_HOST_ID,  /* the host ID that was asked for is not given to who asked */
+        REASON_ROLE,     /* what was asked for in one role is not given; the others are not concerned */
+        REASON_REFUSED,  /* the cluster has decided about the request: asked in another way, it decides the same */
         /* What a peer cannot say: these have no name. */
         REASON_ANSWER,   /* this host refuses what the cluster answered, not the other way round */
         REASON_CONNECTION, /* the server could not be reached, was lost, was silent, or is no server of ours: it decided nothing */
+        REASON_PIN,      /* the server is not by a CA that this host's pin names: there is no other way around that */
+        REASON_OTHER_CA, /* the server's certificate is that of an Auth Service by a CA that is not known here: another cluster's, or a new one's */
         REASON_AWS,      /* this host's AWS credentials or the signature by them: nothing of the cluster or the way there */
         REASON_COUNT,
 };
@@ -99,8 +104,17 @@ struct error *error_join(struct error *first, const char *subject) MUST_USE;
 /* Sets the reason and returns err; NULL passes. */
 struct error *error_for(struct error *err, enum error_reason reason) MUST_USE;
 
+/* Sets the reason of an error that has none and returns err; NULL passes. */
+struct error *error_for_default(struct error *err, enum error_reason reason) MUST_USE;
+
 /* Whether err or one of its causes has the reason. */
 bool error_is_for(const struct error *err, enum error_reason reason);
+
+/*
+ * Whether the cluster has decided about the request (token, lock, identity, host-id, role, refused): set by the server that did.
+ * A status without such a reason may be that of anything between here and there that speaks HTTP or gRPC.
+ */
+bool error_is_decision(const struct error *err);
 
 /* "token", "lock" …, "" for REASON_NONE; and back: REASON_NONE for a word that is unknown. */
 const char *error_reason_name(enum error_reason reason);

@@ -210,7 +210,7 @@ static struct error *check_pins(const struct ca_pins *pins, const struct stream 
                                       "pass through where ca_pin is set, or it is no server of cteleport; compare "
                                       "teleport.ca_pin with the pin that 'tctl status' prints on the Auth Service's machine");
         err->code = ERROR_ABORTED;
-        return err;
+        return error_for(err, REASON_PIN);
 }
 
 static struct error *check_times(const struct cert_info *info, struct walltime now)
@@ -280,15 +280,28 @@ static struct error *check_proof(struct connect *c, const struct stream *tls)
 static void finish(struct connect *c, struct stream *tls, struct error *err)
 {
         if (err != NULL && err->code != ERROR_CANCELLED)
-                err = error_wrap(err, "cannot reach the %s at %s", connect_way_name(c->way), c->way->address);
+                err = error_for_default(error_wrap(err, "cannot reach the %s at %s", connect_way_name(c->way), c->way->address),
+                                        REASON_CONNECTION);
         c->done(c->ctx, tls, err);
         free(c);
+}
+
+/* To a member that knows the CA of its cluster, a certificate by none that is known is that of something in between. */
+static struct error *hint_at_what_is_between(const struct connect *c, struct error *err)
+{
+        bool is_untrusted = err->code == ERROR_UNAUTHENTICATED && !error_is_for(err, REASON_OTHER_CA);
+        if (!routes[c->way->route].shows_certificate || !is_untrusted)
+                return err;
+        return error_hint(err, "something in front of the cluster seems to end TLS (a load balancer, an HTTP proxy, a captive portal): it must "
+                               "pass TLS on untouched; this host keeps its identity and tries again");
 }
 
 static void on_handshake(void *ctx, struct stream *tls, struct error *err)
 {
         struct connect *c = ctx;
         c->handshake = NULL;
+        if (err != NULL)
+                err = hint_at_what_is_between(c, err);
         if (err == NULL) {
                 err = check_proof(c, tls);
                 if (err != NULL) {

@@ -90,7 +90,7 @@ static void certify_failed(struct instance *i, struct error *err)
                 instance_failed(i, err);
                 return;
         }
-        if (err->code != ERROR_UNAVAILABLE) /* a lost connection is told by the end of presence */
+        if (!error_is_for(err, REASON_CONNECTION)) /* a lost connection is told by the end of presence */
                 log_warn("A certificate could not be renewed", LOG_C("role", i->slots[i->certify_slot].role),
                          LOG_ERR(err));
         conversation_enter(&i->at, INSTANCE_PRESENT);
@@ -113,9 +113,7 @@ static void on_certified(void *ctx, const ProtobufCMessage *answer, struct error
                 free(s->refusal);
                 s->refusal = NULL;
                 i->must_reconnect |= s == &i->slots[SLOT_INSTANCE];
-        } else if (s->service != NULL && !error_is_for(err, REASON_ANSWER) &&
-                   (err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_INVALID_ARGUMENT ||
-                    err->code == ERROR_FAILED_PRECONDITION)) {
+        } else if (s->service != NULL && error_is_for(err, REASON_ROLE)) {
                 tell_refusal(s, err);
                 error_free(err);
         } else {

@@ -102,22 +102,16 @@ static bool is_joining(const struct instance *i)
 }
 
 /*
- * Whether the cluster refuses our certificate, rather than one request. A server that proved nothing to
- * us (UNAUTHENTICATED while connecting) may be the cluster after a change of its CA; joining has ways to
- * prove that, so it may be tried too.
+ * Whether the cluster refuses our certificate, rather than one request: it says so itself, by its status or by an alert of TLS
+ * after it has proven itself. An Auth Service by another CA may be that of the cluster begun anew; joining has ways to prove
+ * that, so it may be tried too. Whatever else answers in place of the cluster (a captive portal, an HTTP proxy, a load
+ * balancer) says nothing about our identity, whatever its words or codes are.
  */
 static bool is_about_identity(const struct instance *i, const struct error *err)
 {
         if (i->is_local || is_joining(i) || error_is_for(err, REASON_LOCK)) /* once unlocked, this host is who it was */
                 return false;
-        if (error_is_for(err, REASON_ANSWER)) /* our own verdict on an answer says nothing about our identity */
-                return false;
-        if (err->code == ERROR_UNAUTHENTICATED || err->code == ERROR_PERMISSION_DENIED)
-                return true;
-        /* With TLS 1.3 the server looks at our certificate after our handshake is done, and hangs up. */
-        const struct error *cause = err->cause;
-        return err->code == ERROR_UNAVAILABLE && cause != NULL &&
-               (cause->code == ERROR_UNAUTHENTICATED || cause->code == ERROR_PERMISSION_DENIED);
+        return error_is_for(err, REASON_IDENTITY) || error_is_for(err, REASON_OTHER_CA);
 }
 
 /* Retries of one trouble are silent: a line for each change is what an operator reads. */
@@ -143,7 +137,7 @@ static void tell_failure(struct instance *i, const struct error *err)
 /* The same address that let the join through: it is there, so something chooses what passes. */
 static struct error *hint_at_what_is_between(const struct instance *i, struct error *err)
 {
-        bool is_cut = i->at.state == INSTANCE_CONNECT && i->has_joined && err->code == ERROR_UNAVAILABLE;
+        bool is_cut = i->at.state == INSTANCE_CONNECT && i->has_joined && error_is_for(err, REASON_CONNECTION);
         if (!is_cut || i->proxy_server.len == 0)
                 return err;
         return error_hint(err, "the join went through at this address: if a load balancer or firewall stands in front of the "
@@ -163,7 +157,7 @@ void instance_failed(struct instance *i, struct error *err)
         err = hint_at_what_is_between(i, err);
         tell_failure(i, err);
         status_set_error(&i->status, err);
-        if (err->code != ERROR_UNAVAILABLE && err->code != ERROR_DEADLINE_EXCEEDED)
+        if (error_is_decision(err))
                 i->is_locked = error_is_for(err, REASON_LOCK);
         i->is_suspect |= is_about_identity(i, err);
         struct duration pause = instance_pause_after(i, err);

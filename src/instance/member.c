@@ -107,19 +107,15 @@ static void next_way(struct instance *i, struct error *err)
         try_way(i);
 }
 
+/*
+ * Whether the join may fare better by another way. What says no reason of ours may come from anything between here and the
+ * cluster, whatever its code is; the cluster's decisions, and this host's own faults, are the same by every way.
+ */
 static bool is_trouble_with_connection(const struct error *err)
 {
-        if (error_is_for(err, REASON_AWS) || error_is_for(err, REASON_ANSWER)) /* the same by any other way */
-                return false;
-        switch (err->code) {
-        case ERROR_UNAVAILABLE:
-        case ERROR_DEADLINE_EXCEEDED:
-        case ERROR_UNIMPLEMENTED:
-        case ERROR_UNKNOWN:
+        if (error_is_for(err, REASON_CONNECTION))
                 return true;
-        default:
-                return false;
-        }
+        return !error_is_decision(err) && !error_is_for(err, REASON_AWS) && !error_is_for(err, REASON_ANSWER);
 }
 
 static void tell_aws(const struct aws_sign_answer *aws)
@@ -187,10 +183,10 @@ static void legacy_role_refused(struct instance *i, struct error *err)
         start_legacy_role(i);
 }
 
-/* An ID that the cluster may have taken offence at is not shown it again; one under which it let this host in, is. */
+/* An ID that the cluster does not give this host is not asked for again. */
 static void join_refused(struct instance *i, struct error *err)
 {
-        if (!error_is_for(err, REASON_ANSWER) && !error_is_for(err, REASON_AWS)) {
+        if (error_is_for(err, REASON_HOST_ID)) {
                 free(i->own_host_id);
                 i->own_host_id = NULL;
         }
@@ -225,7 +221,7 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         if (err != NULL) {
-                if (err->code == ERROR_ABORTED) /* another CA than the pinned one: there is no second opinion */
+                if (error_is_for(err, REASON_PIN))
                         join_failed(i, err);
                 else
                         next_way(i, err);

@@ -110,6 +110,7 @@ static void give_up(struct join_client *j, Teleport__Join__V1__GivingUp__Reason 
         Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
         giving_up.reason = reason;
         giving_up.msg = err->what;
+        err = error_for_default(err, REASON_REFUSED); /* by this host: the same by any other way */
         request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_GIVING_UP;
         request.giving_up = &giving_up;
         rpc_client_send(j->call, &request.base);
@@ -139,7 +140,7 @@ static void on_expired(void *ctx)
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED,
                         not_proven(err));
         else
-                decide(j, err);
+                decide(j, error_for(err, REASON_CONNECTION));
         if (j->is_signing)
                 aws_sign_client_cancel(j->options->signer);
         settle(j);
@@ -398,8 +399,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 take_result(j, r->result);
         else
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_MESSAGE_TYPE,
-                        error_new(ERROR_INTERNAL, "the cluster sent an unexpected message (%s)",
-                                  conversation_state_name(&j->at)));
+                        error_for(error_new(ERROR_INTERNAL, "the cluster sent an unexpected message (%s)",
+                                            conversation_state_name(&j->at)), REASON_ANSWER));
 }
 
 static void on_legacy_message(void *ctx, const ProtobufCMessage *msg)
@@ -423,8 +424,8 @@ static void on_legacy_message(void *ctx, const ProtobufCMessage *msg)
                 else
                         take_certificates(j, &certs, str_of(j->options->legacy_host_id));
         } else {
-                decide(j, error_new(ERROR_INTERNAL, "the cluster sent an unexpected message (%s)",
-                                    conversation_state_name(&j->at)));
+                decide(j, error_for(error_new(ERROR_INTERNAL, "the cluster sent an unexpected message (%s)",
+                                              conversation_state_name(&j->at)), REASON_ANSWER));
         }
 }
 
@@ -437,9 +438,9 @@ static void on_done(void *ctx, struct error *err)
         if (j->is_decided) {
                 error_free(err);
         } else if (err == NULL) {
-                decide(j, error_new(ERROR_UNAVAILABLE, "the cluster ended the join without a result (%s)",
-                                    conversation_state_name(&j->at)));
-        } else if (err->code == ERROR_UNIMPLEMENTED && j->at.state == AWAIT_INIT && j->options->method != NULL &&
+                decide(j, error_for(error_new(ERROR_UNAVAILABLE, "the cluster ended the join without a result (%s)",
+                                              conversation_state_name(&j->at)), REASON_CONNECTION));
+        } else if (err->code == ERROR_UNIMPLEMENTED && !error_is_for(err, REASON_CONNECTION) && j->at.state == AWAIT_INIT && j->options->method != NULL &&
                    str_equal(str_of(j->options->method), STR("iam"))) {
                 error_free(err);
                 open_legacy(j);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "net/tls_internal.h"
+#include "pki/cert.h"
 
 static const char *peer_of(bool is_server)
 {
@@ -114,13 +115,29 @@ static struct error *refuse_time(X509_STORE_CTX *store, bool is_server, bool is_
                           "compare the clocks of both machines; if they are right, the certificate must be renewed");
 }
 
+/* Whether the leaf says that it is the certificate of an Auth Service; by an unknown authority that proves nothing. */
+static bool claims_to_be_auth(X509_STORE_CTX *store)
+{
+        AUTO_PTR(arena) a = arena_new(CERT_READ_ARENA);
+        struct cert_info info;
+        unsigned char *der = NULL;
+        int len = i2d_X509(X509_STORE_CTX_get0_cert(store), &der);
+        struct error *err = cert_read(a, str_of_bytes(der, len > 0 ? (size_t)len : 0), &info);
+        bool is_auth = err == NULL && !info.is_ca && !info.is_user && str_equal(info.role, STR("Auth"));
+
+        error_free(err);
+        OPENSSL_free(der);
+        return is_auth;
+}
+
 static struct error *refuse_issuer(X509_STORE_CTX *store, bool is_server)
 {
         AUTO_MEM char *issuer = issuer_text(X509_STORE_CTX_get_current_cert(store));
 
-        return with_hint(error_new(ERROR_UNAUTHENTICATED,
-                                   "the %s's certificate is signed by an unknown authority, '%s'", peer_of(is_server),
-                                   issuer),
+        return with_hint(error_for(error_new(ERROR_UNAUTHENTICATED,
+                                             "the %s's certificate is signed by an unknown authority, '%s'", peer_of(is_server),
+                                             issuer),
+                                   !is_server && claims_to_be_auth(store) ? REASON_OTHER_CA : REASON_CONNECTION),
                          is_server ? "does the client belong to this cluster? its certificate may be from another one"
                                    : "if it is the right server, let this machine know its authority: ca_pin in the "
                                      "configuration, or SSL_CERT_FILE; --insecure is for trying things out only");
@@ -168,6 +185,7 @@ struct error *tls_refusal(X509_STORE_CTX *store, bool is_server, struct str expe
 struct alert {
         int number;
         enum error_code code;
+        enum error_reason reason;
         const char *what;        /* behind "the server" or "the client" */
         const char *client_hint; /* for whom we are the client */
         const char *server_hint;
@@ -178,28 +196,28 @@ static const char our_ca[] = "the client does not trust the authority of our cer
                              "(https_keypairs) would help";
 
 static const struct alert alerts[] = {
-        { SSL_AD_UNEXPECTED_MESSAGE, ERROR_UNAVAILABLE, "complains about an unexpected message", NULL, NULL },
-        { SSL_AD_HANDSHAKE_FAILURE, ERROR_FAILED_PRECONDITION, "finds no TLS parameters in common with us",
+        { SSL_AD_UNEXPECTED_MESSAGE, ERROR_UNAVAILABLE, REASON_CONNECTION, "complains about an unexpected message", NULL, NULL },
+        { SSL_AD_HANDSHAKE_FAILURE, ERROR_FAILED_PRECONDITION, REASON_CONNECTION, "finds no TLS parameters in common with us",
           "old TLS versions and ciphers are not spoken here; is the server's TLS up to date?",
           "old TLS versions and ciphers are not spoken here; is the client's TLS up to date?" },
-        { SSL_AD_BAD_CERTIFICATE, ERROR_PERMISSION_DENIED, "refused our certificate as bad", join_again, our_ca },
-        { SSL_AD_UNSUPPORTED_CERTIFICATE, ERROR_PERMISSION_DENIED, "refused our certificate as unsupported", NULL, NULL },
-        { SSL_AD_CERTIFICATE_REVOKED, ERROR_PERMISSION_DENIED, "refused our certificate: it is revoked", join_again, NULL },
-        { SSL_AD_CERTIFICATE_EXPIRED, ERROR_PERMISSION_DENIED, "refused our certificate: it has expired, or is not valid yet",
+        { SSL_AD_BAD_CERTIFICATE, ERROR_PERMISSION_DENIED, REASON_IDENTITY, "refused our certificate as bad", join_again, our_ca },
+        { SSL_AD_UNSUPPORTED_CERTIFICATE, ERROR_PERMISSION_DENIED, REASON_IDENTITY, "refused our certificate as unsupported", NULL, NULL },
+        { SSL_AD_CERTIFICATE_REVOKED, ERROR_PERMISSION_DENIED, REASON_IDENTITY, "refused our certificate: it is revoked", join_again, NULL },
+        { SSL_AD_CERTIFICATE_EXPIRED, ERROR_PERMISSION_DENIED, REASON_IDENTITY, "refused our certificate: it has expired, or is not valid yet",
           "compare the clocks of both machines; otherwise remove the data directory and join again",
           "compare the clocks of both machines" },
-        { SSL_AD_CERTIFICATE_UNKNOWN, ERROR_PERMISSION_DENIED, "refused our certificate", join_again, our_ca },
-        { SSL_AD_UNKNOWN_CA, ERROR_PERMISSION_DENIED, "refused our certificate: it does not know the authority",
+        { SSL_AD_CERTIFICATE_UNKNOWN, ERROR_PERMISSION_DENIED, REASON_IDENTITY, "refused our certificate", join_again, our_ca },
+        { SSL_AD_UNKNOWN_CA, ERROR_PERMISSION_DENIED, REASON_IDENTITY, "refused our certificate: it does not know the authority",
           join_again, our_ca },
-        { SSL_AD_ACCESS_DENIED, ERROR_PERMISSION_DENIED, "denied access to our certificate", join_again, NULL },
-        { SSL_AD_PROTOCOL_VERSION, ERROR_FAILED_PRECONDITION, "speaks no TLS version that we accept",
+        { SSL_AD_ACCESS_DENIED, ERROR_PERMISSION_DENIED, REASON_IDENTITY, "denied access to our certificate", join_again, NULL },
+        { SSL_AD_PROTOCOL_VERSION, ERROR_FAILED_PRECONDITION, REASON_CONNECTION, "speaks no TLS version that we accept",
           "is the server's TLS up to date?", "is the client's TLS up to date?" },
-        { SSL_AD_INSUFFICIENT_SECURITY, ERROR_FAILED_PRECONDITION, "finds our TLS parameters too weak", NULL, NULL },
-        { SSL_AD_INTERNAL_ERROR, ERROR_UNAVAILABLE, "reports an internal error of its TLS", NULL, NULL },
-        { SSL_AD_USER_CANCELLED, ERROR_UNAVAILABLE, "gave up the handshake", NULL, NULL },
-        { SSL_AD_UNRECOGNIZED_NAME, ERROR_FAILED_PRECONDITION, "does not know the name we asked for",
+        { SSL_AD_INSUFFICIENT_SECURITY, ERROR_FAILED_PRECONDITION, REASON_CONNECTION, "finds our TLS parameters too weak", NULL, NULL },
+        { SSL_AD_INTERNAL_ERROR, ERROR_UNAVAILABLE, REASON_CONNECTION, "reports an internal error of its TLS", NULL, NULL },
+        { SSL_AD_USER_CANCELLED, ERROR_UNAVAILABLE, REASON_CONNECTION, "gave up the handshake", NULL, NULL },
+        { SSL_AD_UNRECOGNIZED_NAME, ERROR_FAILED_PRECONDITION, REASON_CONNECTION, "does not know the name we asked for",
           "check the address; something in front of the server may route by name", NULL },
-        { SSL_AD_CERTIFICATE_REQUIRED, ERROR_PERMISSION_DENIED, "wants a certificate and we have sent none",
+        { SSL_AD_CERTIFICATE_REQUIRED, ERROR_PERMISSION_DENIED, REASON_IDENTITY, "wants a certificate and we have sent none",
           "this port is for hosts and users that already belong to the cluster", NULL },
 };
 
@@ -207,7 +225,8 @@ static struct error *error_of_alert(int number, bool is_server)
 {
         for (size_t i = 0; i < ARRAY_LEN(alerts); i++)
                 if (alerts[i].number == number)
-                        return with_hint(error_new(alerts[i].code, "the %s %s", peer_of(is_server), alerts[i].what),
+                        return with_hint(error_for(error_new(alerts[i].code, "the %s %s", peer_of(is_server), alerts[i].what),
+                                                   alerts[i].reason),
                                          is_server ? alerts[i].server_hint : alerts[i].client_hint);
         return error_new(ERROR_UNAVAILABLE, "the %s ended TLS with alert %d, '%s'", peer_of(is_server), number,
                          SSL_alert_desc_string_long(number));

@@ -254,7 +254,8 @@ static bool handshake_step(struct tls_stream *t)
                 h->refusal = NULL;
                 ERR_clear_error();
         } else {
-                break_off(t, tls_failure(t->context->is_server));
+                /* Before a server has proven itself, an alert may be anybody's. */
+                break_off(t, error_for(tls_failure(t->context->is_server), REASON_CONNECTION));
         }
         return true;
 }

@@ -217,7 +217,7 @@ static void open_stream(struct rpc_call *call, const char *path, const ProtobufC
                 return;
         }
         if (!sources_enter(&peer->proxy->sources, SOURCE_JOINS, rpc_call_peer(call))) {
-                rpc_call_finish(call, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way"),
+                rpc_call_finish(call, error_hint(error_for(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way"), REASON_REFUSED),
                                                  "the host tries again by itself"));
                 return;
         }

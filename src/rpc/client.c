@@ -20,6 +20,9 @@
 
 enum { QUEUE_MAX = LIMIT_UNREAD_OUTPUT + LIMIT_RPC + GRPC_PREFIX };
 
+/* Of what an answer that is not gRPC says of itself, so many bytes are shown. */
+enum { SHOWN_MAX = 100 };
+
 /* An answer of this client's peer may become this many times its bytes in memory: structs, lists, strings. */
 enum { ANSWER_MEMORY_FACTOR = 8 };
 
@@ -54,6 +57,7 @@ struct rpc_client_call {
         struct grpc_inbox inbox;
         int64_t http_status; /* 0: no answer yet */
         bool is_grpc;        /* the content type says so */
+        char *content_type, *location; /* escaped, of an answer that is not gRPC; or NULL */
         int64_t grpc_status; /* -1: not yet */
         struct buf grpc_message;
         enum error_reason reason;
@@ -89,6 +93,8 @@ static void call_done(struct rpc_client_call *call, struct error *err)
         grpc_inbox_release(&call->inbox);
         buf_release(&call->queue);
         buf_release(&call->grpc_message);
+        free(call->content_type);
+        free(call->location);
         error_free(call->failure);
         free(call);
 }
@@ -135,6 +141,22 @@ static struct error *with_code(enum error_code code, struct error *err)
         return err;
 }
 
+/* An answer by something that is not one of our servers, in one sentence: it says nothing about what was asked. */
+static struct error *not_grpc(const struct rpc_client_call *call)
+{
+        AUTO(buf) what = BUF_MAX(KiB);
+
+        buf_printf(&what, "the server answered HTTP %d", (int)call->http_status);
+        if (call->location != NULL)
+                buf_printf(&what, " and sends us on to '%s'", call->location);
+        else if (call->content_type != NULL)
+                buf_printf(&what, " with '%s'", call->content_type);
+        return error_for(error_hint(error_new(grpc_code_of_http(call->http_status), "%s, which is not gRPC", buf_c(&what)),
+                                    "check that the address is that of an Auth or Proxy Service, and that no load balancer, HTTP proxy or "
+                                    "captive portal in front of it ends TLS: it must let TCP through"),
+                         REASON_CONNECTION);
+}
+
 /* What the server's headers and trailers say. */
 static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_error)
 {
@@ -150,12 +172,8 @@ static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_err
                 return error_for(error_new(grpc_code_of_reset(h2_error), "the server broke the call off: %s", nghttp2_http2_strerror(h2_error)),
                                  REASON_CONNECTION);
         if (call->http_status != 0 && (call->http_status != 200 || !call->is_grpc))
-                return error_for(error_hint(error_new(grpc_code_of_http(call->http_status),
-                                                      "the server answered HTTP %d, which is not gRPC", (int)call->http_status),
-                                            "check that the address is that of an Auth or Proxy Service, and that no load balancer in "
-                                            "front of it ends TLS: it must let TCP through"),
-                                 REASON_CONNECTION);
-        return error_new(ERROR_INTERNAL, "the server ended the call without a status");
+                return not_grpc(call);
+        return error_for(error_new(ERROR_INTERNAL, "the server ended the call without a status"), REASON_CONNECTION);
 }
 
 /* ---- out ---------------------------------------------------------------------------------------------------- */
@@ -213,6 +231,10 @@ static void on_header(struct h2 *h, int32_t stream, struct str name, struct str 
                 error_free(parse_int(value, 100, 999, "the HTTP status", &call->http_status)); /* nghttp2 has checked it */
         } else if (str_equal(name, STR("content-type"))) {
                 call->is_grpc = grpc_is_content_type(value);
+                if (!call->is_grpc && call->content_type == NULL)
+                        call->content_type = escaped(str_slice(value, 0, SHOWN_MAX));
+        } else if (str_equal(name, STR("location")) && call->location == NULL) {
+                call->location = escaped(str_slice(value, 0, SHOWN_MAX));
         } else if (str_equal(name, STR("grpc-status"))) {
                 struct error *err = parse_int(value, 0, INT32_MAX, "the gRPC status", &number);
 
@@ -260,7 +282,7 @@ static void on_data(struct h2 *h, int32_t stream, struct str bytes)
                 if (err == NULL && is_whole)
                         err = take_message(call, message);
                 if (err != NULL) {
-                        call_fail(call, error_wrap(err, "the server sent a bad answer"));
+                        call_fail(call, error_for(error_wrap(err, "the server sent a bad answer"), REASON_ANSWER));
                         return;
                 }
         }

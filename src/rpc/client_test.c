@@ -155,6 +155,9 @@ static const struct told_reason told_reasons[] = {
         { "token", REASON_TOKEN },
         { "lock", REASON_LOCK },
         { "identity", REASON_IDENTITY },
+        { "host-id", REASON_HOST_ID },
+        { "role", REASON_ROLE },
+        { "refused", REASON_REFUSED },
         { NULL, REASON_NONE },
         { "", REASON_NONE },
         { "Lock", REASON_NONE },
@@ -166,6 +169,8 @@ static const struct told_reason told_reasons[] = {
         { "answer", REASON_NONE },
         { "connection", REASON_NONE },
         { "aws", REASON_NONE },
+        { "pin", REASON_NONE },
+        { "other-ca", REASON_NONE },
 };
 
 static void takes_the_reason_of_an_error_from_its_trailer(void **state UNUSED)

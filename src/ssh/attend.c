@@ -254,6 +254,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 /* Whether another try cannot help: the cluster heard us, and wants none of it. */
 static bool is_final(const struct error *err)
 {
+        if (error_is_for(err, REASON_CONNECTION)) /* the cluster has said nothing */
+                return false;
         switch (err->code) {
         case ERROR_NOT_FOUND:
         case ERROR_PERMISSION_DENIED:

@@ -98,6 +98,8 @@ void upload_close(struct spool_file *f)
 /* What trying again will not change. */
 static bool is_final(const struct error *err)
 {
+        if (error_is_for(err, REASON_CONNECTION)) /* the cluster has said nothing */
+                return false;
         switch (err->code) {
         case ERROR_NOT_FOUND:
         case ERROR_PERMISSION_DENIED:

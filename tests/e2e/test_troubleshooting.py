@@ -255,6 +255,16 @@ def test_a_balancer_that_ends_tls_is_named(cluster, aws, serving, shows):
     shows("tls-ended", line(host.process, "Can not join"), (balancer.address, "127.0.0.1:3080"))
 
 
+def test_a_member_whose_connection_is_opened_stays_who_it_is(cluster, aws, serving, shows):
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity())
+    host.stop()
+    balancer = serving(http2_ended_here(aws))
+    host.config["teleport"]["proxy_server"] = balancer.address
+    host.start()
+    shows("intercepted", line(host.process, "is not connected to the cluster"), (balancer.address, "127.0.0.1:3080"))
+
+
 def test_a_balancer_that_speaks_http2_itself_is_named(cluster, aws, serving, shows):
     balancer = serving(http2_ended_here(aws))
     host = cluster.host("web-1", env=aws.identity(), **at(balancer.address)).start()

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Something between an agent and its cluster that answers instead of it: a load balancer, an HTTP proxy, a captive portal."""
+import contextlib
+import socket
+import ssl
+import threading
+
+import pytest
+
+from fake_auth import server_certificate
+from harness import iam_token, wait_until
+from join_client import split
+from raw_h2 import END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame, literal
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HTML, GRPC = ("content-type", "text/html"), ("content-type", "application/grpc")
+
+
+class Front:
+    """A TCP port that passes everything on to the cluster, or ends TLS itself and gives every request the same answer."""
+
+    def __init__(self, target, directory):
+        self.target, self.answer, self.requests, self.open = target, None, 0, set()
+        key, chain = server_certificate("portal.example.com")
+        (directory / "front.pem").write_bytes(chain + key)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(directory / "front.pem")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.addr = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.cut()
+
+    def cut(self):
+        for one in list(self.open):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def switch(self, answer):
+        """`answer`: fields of the head of each answer, or None to pass on; ends what is open."""
+        self.answer = answer
+        self.cut()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near = self.listener.accept()[0]
+                self.open.add(near)
+                threading.Thread(target=self.serve, args=(near,), daemon=True).start()
+
+    def serve(self, near):
+        with contextlib.suppress(OSError), near:
+            if self.answer is None:
+                self.relay(near)
+            else:
+                self.refuse(near)
+        self.open.discard(near)
+
+    def relay(self, near):
+        with socket.create_connection(split(self.target)) as far:
+            back = threading.Thread(target=self.pump, args=(far, near), daemon=True)
+            back.start()
+            self.pump(near, far)
+            back.join()
+
+    @staticmethod
+    def pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def refuse(self, near):
+        answer = self.answer
+        self.tls.set_alpn_protocols(["http/1.1"] if answer == "HTTP/1.1" else ["h2"])
+        with self.tls.wrap_socket(near, server_side=True) as tls:
+            self.take_requests(tls, answer)
+
+    def take_requests(self, tls, answer):
+        tls.sendall(frame(SETTINGS))
+        data = b""
+        while more := tls.recv(65536):
+            data += more
+            data = data.removeprefix(PREFACE)
+            while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big") and not PREFACE.startswith(data[:9]):
+                size, kind, stream = int.from_bytes(data[:3], "big"), data[3], int.from_bytes(data[5:9], "big")
+                data = data[9 + size:]
+                if kind == HEADERS:
+                    self.requests += 1
+                    tls.sendall(frame(HEADERS, END_HEADERS | END_STREAM, stream, b"".join(literal(*field) for field in answer)))
+
+
+ANSWERS = {
+    "401": ([(":status", "401"), HTML], "the server answered HTTP 401 with 'text/html', which is not gRPC"),
+    "403": ([(":status", "403"), HTML], "the server answered HTTP 403 with 'text/html', which is not gRPC"),
+    "404": ([(":status", "404"), HTML], "the server answered HTTP 404 with 'text/html', which is not gRPC"),
+    "302": ([(":status", "302"), ("location", "https://portal.example.com/login")],
+            "the server answered HTTP 302 and sends us on to 'https://portal.example.com/login', which is not gRPC"),
+    "200": ([(":status", "200"), HTML], "the server answered HTTP 200 with 'text/html', which is not gRPC"),
+    "503": ([(":status", "503"), HTML], "the server answered HTTP 503 with 'text/html', which is not gRPC"),
+    "grpc unauthenticated": ([(":status", "200"), GRPC, ("grpc-status", "16"), ("grpc-message", "no session")], "no session"),
+    "grpc denied": ([(":status", "200"), GRPC, ("grpc-status", "7"), ("grpc-message", "RBC: access denied")], "RBC: access denied"),
+    "http1": ("HTTP/1.1", "does not speak the application protocol we need"),
+}
+
+
+@pytest.fixture(scope="module")
+def place(shared):
+    shared.create(iam_token("between"))
+    return shared
+
+
+@pytest.fixture
+def fronts(place, tmp_path):
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(Front(place.proxy_addr, tmp_path))
+
+
+def test_a_host_says_what_answered_and_joins_once_it_may(place, aws, fronts):
+    hosts = {}
+    for name, (answer, _) in ANSWERS.items():
+        front = fronts()
+        front.switch(answer)
+        env = aws.identity(f"arn:aws:sts::123456789012:assumed-role/between/i-{len(hosts):017x}")
+        host = place.host(f"between-{len(hosts)}", token="between", env=env, teleport={"proxy_server": front.addr})
+        hosts[name] = (front, host.start())
+    for name, (front, host) in hosts.items():
+        line = host.process.wait_for("Can not join the cluster as Instance.*").group(0)
+        assert ANSWERS[name][1].replace("'", "") in line.replace("'", "").replace("\\", ""), (name, line)
+        assert not (host.data_dir / "host_uuid").exists()
+        assert host.status()["state"] == "joining"
+        front.switch(None)
+    for _, host in hosts.values():
+        host.wait_joined()
+        host.stop()
+
+
+@pytest.mark.parametrize("name", ["401", "403", "grpc unauthenticated", "http1"])
+def test_a_member_keeps_its_identity_whatever_answers_instead_of_the_cluster(place, aws, fronts, name):
+    front = fronts()
+    env = aws.identity(f"arn:aws:sts::123456789012:assumed-role/member/i-{list(ANSWERS).index(name):017x}")
+    place.create(iam_token("member"))
+    host = place.host("member-" + name.replace(" ", "-"), token="member", env=env, teleport={"proxy_server": front.addr}).start()
+    host.wait_joined()
+    before, certificate = host.host_id, host.identity()["tls_cert"]
+    joins = len(place.events("instance.join"))
+    host.process.mark()
+    front.switch(ANSWERS[name][0])
+    line = host.process.wait_for("cannot reach the cluster at.*").group(0)
+    assert "something in front of the cluster seems to end TLS" in line
+    host.process.mark()
+    wait_until(lambda: host.status()["state"] == "connecting", "it tries again")
+    host.stop()
+    host.start()
+    host.process.wait_for("cannot reach the cluster at.*")
+    front.switch(None)
+    host.wait_joined()
+    assert front.requests == 0, "no join was begun"
+    assert (host.host_id, host.identity()["tls_cert"], len(place.events("instance.join"))) == (before, certificate, joins)
+    host.stop()
