@@ -8,7 +8,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/text.h"
 
 /* ---- budgets --------------------------------------------------------------------------------------------------- */
 
@@ -92,8 +91,8 @@ static void look(struct auth *a)
         bool is_short = a->disk.free < a->disk.least;
         if (is_short && !was_short)
                 log_warn("The disk of the audit log is nearly full: no host joins, no SSH connection begins, and refusals are only counted",
-                         LOG_C("dir", a->log_dir), LOG_INT("free_kib", (int64_t)(a->disk.free / KiB)),
-                         LOG_INT("least_kib", (int64_t)(a->disk.least / KiB)), LOG_C("hint", "free some space there"));
+                         LOG_INT("free_kib", (int64_t)(a->disk.free / KiB)), LOG_INT("least_kib", (int64_t)(a->disk.least / KiB)),
+                         LOG_C("hint", "free some space on the disk of the data directory"));
         if (!is_short && was_short)
                 log_info("The disk of the audit log has room again", LOG_INT("free_kib", (int64_t)(a->disk.free / KiB)));
 }
@@ -103,10 +102,10 @@ struct error *audit_check_room(struct auth *a, enum audit_room what)
         look(a);
         if (a->disk.free >= (what == ROOM_FOR_NEW ? a->disk.least : a->disk.least / 2))
                 return NULL;
-        AUTO_MEM char *dir = escaped(str_of(a->log_dir));
-        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the disk of '%s' is full but for what administrators need: %llu KiB of it are free",
-                                    dir, (unsigned long long)(a->disk.free / KiB)),
-                          "an administrator frees some space on the disk of the Auth Service");
+        /* Hosts and users read it: log_dir is a path of our sandbox, which says nothing to them. */
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the disk of the audit log is full but for what administrators need: %llu KiB of it are free",
+                                    (unsigned long long)(a->disk.free / KiB)),
+                          "an administrator frees some space on the disk of the Auth Service's data directory");
 }
 
 bool audit_may_tell(struct auth *a, struct refusal_log *log, struct str source)

@@ -51,6 +51,18 @@ static void a_disk_that_is_nearly_full_takes_nobody_new(void **state)
         assert_int_equal(untold, 1);
 }
 
+/* Hosts and users read the sentence; auth knows the directory by a path of its sandbox only. */
+static void a_full_disk_is_told_without_a_path(void **state)
+{
+        struct world *w = *state;
+
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, 100 * 1024);
+        AUTO_PTR(error) err = audit_check_room(&w->a, ROOM_FOR_NEW);
+        assert_non_null(err);
+        assert_null(strchr(err->what, '/'));
+        assert_null(strchr(err->hint, '/'));
+}
+
 static void a_small_disk_keeps_a_share(void **state)
 {
         struct world *w = *state;
@@ -134,6 +146,7 @@ int main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
         const struct CMUnitTest tests[] = {
                 ROW(a_disk_that_is_nearly_full_takes_nobody_new),
+                ROW(a_full_disk_is_told_without_a_path),
                 ROW(a_small_disk_keeps_a_share),
                 ROW(looks_at_the_disk_once_in_a_while),
                 ROW(a_user_ends_with_the_budget_of_recordings),
