@@ -479,6 +479,15 @@ static bool is_attested_so(const Cteleport__V1__LockHost *host, const struct loc
         return host != NULL && is_same(host->aws_account, s->aws_account) && is_same(host->aws_arn, s->aws_arn);
 }
 
+static bool is_hit(const Cteleport__V1__LockSpec *spec, const struct lock_subject *s, struct str cluster)
+{
+        bool is_attested = is_attested_so(spec->host, s);
+
+        for (size_t i = 0; i < spec->n_earlier_hosts && !is_attested; i++)
+                is_attested = is_attested_so(spec->earlier_hosts[i], s);
+        return is_attested || is_locked(spec->target, s, cluster);
+}
+
 static void visit_lock(void *ctx, struct str key, void *value)
 {
         struct lock_search *search = ctx;
@@ -487,7 +496,7 @@ static void visit_lock(void *ctx, struct str key, void *value)
 
         (void)key;
         if (lock->spec != NULL && lock->spec->target != NULL && (ends.ns == 0 || ends.ns > search->now.ns) &&
-            (is_locked(lock->spec->target, search->subject, search->cluster) || is_attested_so(lock->spec->host, search->subject)))
+            is_hit(lock->spec, search->subject, search->cluster))
                 search->hit = lock;
 }
 
@@ -506,9 +515,9 @@ struct error *directory_check_locks(const struct directory *d, const struct lock
         return error_for(error_because(err, error_new(ERROR_PERMISSION_DENIED, "lock %s", search.hit->metadata->name)), REASON_LOCK);
 }
 
-struct error *directory_check_host(const struct directory *d, const Cteleport__State__V1__Host *host)
+static struct lock_subject subject_of(const Cteleport__State__V1__Host *host)
 {
-        const struct lock_subject subject = {
+        return (struct lock_subject){
                 .host_id = str_of(host->host_id),
                 .hostname = str_of(host->hostname),
                 .aws_account = str_of(host->aws_account),
@@ -516,6 +525,18 @@ struct error *directory_check_host(const struct directory *d, const Cteleport__S
                 .system_roles = host->system_roles,
                 .system_role_count = host->n_system_roles,
         };
+}
+
+bool directory_would_lock(const struct directory *d, const Cteleport__V1__LockSpec *spec, const Cteleport__State__V1__Host *host)
+{
+        const struct lock_subject subject = subject_of(host);
+
+        return strcmp(host->join_method, "local") != 0 && is_hit(spec, &subject, d->auth->cluster);
+}
+
+struct error *directory_check_host(const struct directory *d, const Cteleport__State__V1__Host *host)
+{
+        const struct lock_subject subject = subject_of(host);
 
         return strcmp(host->join_method, "local") == 0 ? NULL : directory_check_locks(d, &subject);
 }

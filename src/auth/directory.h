@@ -68,6 +68,9 @@ struct error *directory_check_locks(const struct directory *d, const struct lock
 /* The same of a host. The one that the Auth Service runs on is never refused its own services. */
 struct error *directory_check_host(const struct directory *d, const Cteleport__State__V1__Host *host) MUST_USE;
 
+/* Whether a lock that says this, and has a target, would shut the host out. */
+bool directory_would_lock(const struct directory *d, const Cteleport__V1__LockSpec *spec, const Cteleport__State__V1__Host *host);
+
 bool directory_has_locks(const struct directory *d);
 
 /* Calls changed(ctx) from the loop after any lock, role or user was written or removed or a lock ended; until unwatched. */

@@ -139,6 +139,7 @@ enum {
         LIMIT_LABEL_KEY = 256,
         LIMIT_LABEL_PATTERN = 512,            /* a value of node_labels; REGEX_PATTERN_MAX */
         LIMIT_LOCK_MESSAGE = 1024,            /* shown on the terminals that it ends */
+        LIMIT_LOCK_EARLIER_HOSTS = 16,        /* earlier identities of the host that a lock names by its ID */
         LIMIT_HTTP1_HEADER = 16 * KiB,        /* request line and headers */
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB,   /* decoded */
         LIMIT_HTTP2_STREAMS = 100,            /* per connection */

@@ -98,6 +98,16 @@ static struct error *check_host(const Cteleport__V1__LockHost *host)
                           "leave it out: the cluster writes it when a host is locked; to lock hosts by their ARN, write spec.target.join_arn");
 }
 
+static struct error *check_earlier_hosts(const Cteleport__V1__LockSpec *spec)
+{
+        if (spec->n_earlier_hosts > LIMIT_LOCK_EARLIER_HOSTS)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "spec.earlier_hosts has more than %d identities", LIMIT_LOCK_EARLIER_HOSTS),
+                                  "lock the others by their ARN, with locks of their own: tctl lock --join-arn=ARN");
+        for (size_t i = 0; i < spec->n_earlier_hosts; i++)
+                TRY(check_host(spec->earlier_hosts[i]));
+        return NULL;
+}
+
 struct error *lock_check(Cteleport__V1__Lock *lock)
 {
         TRY(head_check(&head, &lock->kind, &lock->sub_kind, &lock->version));
@@ -113,6 +123,7 @@ struct error *lock_check(Cteleport__V1__Lock *lock)
                                                              "metadata.expires"),
                                                  "write it as spec.expires"));
         err = error_also(err, error_about(check_host(lock->spec->host), "spec.host"));
+        err = error_also(err, error_about(check_earlier_hosts(lock->spec), "spec.earlier_hosts"));
         return error_also(err, error_about(check_target(lock->spec->target), "spec.target"));
 }
 

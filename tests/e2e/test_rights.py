@@ -401,6 +401,64 @@ def test_a_locked_host_is_shut_out(shared, aws, lock):
         host.is_let_in()
 
 
+def lock_name(said):
+    return said.out.split('"')[1]
+
+
+def refused_by_lock(peer, env, name, **request):
+    return legacy_refusal(peer, env, name=name, **request) == (NO_MORE, "lock")
+
+
+def test_a_lock_written_again_holds_against_whom_it_held(shared, aws, tmp_path):
+    """From a file of then, after the ID got to another machine; and after that host joined by another method."""
+    shared.create(iam_token("rewritten"))
+    host_id = "3f2c0a52-7d3c-4c5e-9b0e-aaaaaaaaaaaa"
+    first, second = (aws.identity(arn("rewritten", f"i-0{digit * 16}")) for digit in "12")
+    with Peer(shared) as peer:
+        join_legacy(peer, first, "rewritten-1", host_id=host_id, token="rewritten", role="Instance")
+        name = lock_name(shared.tctl("lock", f"--server-id={host_id}"))
+        file = tmp_path / "lock.yaml"
+        file.write_text(shared.tctl("get", f"lock/{name}").out)
+        shared.tctl("rm", f"lock/{name}")
+        shared.tctl("rm", f"node/{host_id}")
+        join_legacy(peer, second, "rewritten-2", host_id=host_id, token="rewritten", role="Instance")
+        for _ in range(2):
+            shared.tctl("create", "-f", file)
+            assert refused_by_lock(peer, first, "rewritten-3", token="rewritten")
+            assert refused_by_lock(peer, second, "rewritten-4", token="rewritten")
+        shared.tctl("rm", f"node/{host_id}")
+        shared.create({"kind": "lock", "version": "v2", "metadata": {"name": name}, "spec": {"target": {"server_id": host_id.upper()}}})
+        assert refused_by_lock(peer, first, "rewritten-3", token="rewritten")
+        assert refused_by_lock(peer, second, "rewritten-4", token="rewritten")
+        spec = shared.json("get", f"lock/{name}")[0]["spec"]
+        assert {h["aws_arn"] for h in [spec["host"], *spec["earlier_hosts"]]} == {arn("rewritten", f"i-0{digit * 16}") for digit in "12"}
+        shared.tctl("rm", f"lock/{name}")
+        join_legacy(peer, first, "rewritten-3", token="rewritten")
+
+
+def test_a_lock_says_which_other_hosts_it_shuts_out(shared, aws):
+    shared.create(iam_token("sharing"))
+    env, user = aws.identity(arn("sharing", "batch")), aws.identity(f"arn:aws:iam::{ACCOUNT}:user/sharing")
+    with Peer(shared) as peer:
+        ids = [join(peer, env, name=f"sharing-{i}", token="sharing")[0] for i in range(3)]
+        alone, _ = join(peer, aws.identity(arn("sharing", "i-0dddddddddddddddd")), name="sharing-alone", token="sharing")
+        users = [join(peer, user, name=f"sharing-user-{i}", token="sharing")[0] for i in range(12)]
+    said = shared.tctl("lock", f"--server-id={ids[0]}")
+    assert "shuts out 2 other hosts of the same AWS identity" in said.err and ids[0] not in said.err
+    assert all(f"sharing-{i} ({ids[i]})" in said.err for i in (1, 2)) and "sharing-alone" not in said.err
+    by_arn = shared.tctl("lock", f"--join-arn={arn('sharing', 'batch')}")
+    assert "this lock shuts out 3 hosts: " in by_arn.err and all(host_id in by_arn.err for host_id in ids)
+    by_id = shared.tctl("lock", f"--server-id={users[0]}")
+    assert "is not that of one machine" in by_id.err and "also 11 others: " in by_id.err and "and 1 more" in by_id.err
+    one = shared.tctl("lock", f"--server-id={alone}")
+    exact = shared.tctl("lock", f"--join-arn={arn('sharing', 'i-0dddddddddddddddd')}")
+    assert one.err == exact.err == ""
+    nobody = shared.tctl("lock", "--join-arn=arn:aws:sts::123456789012:assumed-role/nobody-there/*")
+    assert "no host of this identity has joined" in nobody.err
+    for lock in (said, by_arn, by_id, one, exact, nobody):
+        shared.tctl("rm", f"lock/{lock_name(lock)}")
+
+
 def test_a_lock_of_role_instance_shuts_every_host_out(shared, aws):
     with Peer(shared) as peer:
         host = Locked(shared, aws, peer, "every-host", NODE)
