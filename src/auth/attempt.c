@@ -12,6 +12,7 @@
 #include "auth/issue.h"
 #include "auth/servers.h"
 #include "auth/tokens.h"
+#include "auth/tunnels_service.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
@@ -734,6 +735,10 @@ static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uin
                 error_free(err);
                 return;
         }
+        if (err == NULL && !host_id_may_be_of(at->host_id, at->identity.account, at->identity.arn))
+                err = error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s is that of an EC2 instance, as which AWS does not know this host",
+                                                     STR_ARG(at->host_id)), REASON_HOST_ID),
+                                 "remove host_uuid and proc from the data_dir of this host, it gets an ID of its own");
         if (err == NULL && host != NULL && !host_is_attested_as(host, at->identity.account, at->identity.arn))
                 err = error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s belongs to a host with another identity",
                                                      STR_ARG(at->host_id)), REASON_HOST_ID),
@@ -743,7 +748,7 @@ static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uin
                 return;
         }
         at->host_revision = revision;
-        at->member_since = host == NULL ? 0 : host->member_since;
+        at->member_since = host == NULL ? (struct cert_issue){ 0 } : (struct cert_issue){ host->member_since, host->member_serial_time };
         find_name(at);
 }
 
@@ -854,6 +859,9 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
                 attempt_report_success(at);
                 if (at->host_revision != 0)
                         drop_lost_roles(at);
+                else if (at->is_legacy) /* it may have been another's */
+                        tunnels_refuse_earlier(at->auth, at->host_id, cert_issue_of(at->certs->not_before, str_of(at->certs->serial)),
+                                               "the ID of this host belongs to another one now");
         }
         if (!resume(at)) {
                 error_free(err);

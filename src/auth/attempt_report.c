@@ -156,7 +156,9 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
                 host.join_proof = (ProtobufCBinaryData){ sizeof at->join_proof, at->join_proof };
         }
         host.joined = walltime_unix(loop_wall(&at->auth->loop));
-        host.member_since = at->host_revision == 0 ? at->certs->not_before : at->member_since;
+        struct cert_issue since = at->host_revision == 0 ? cert_issue_of(at->certs->not_before, str_of(at->certs->serial)) : at->member_since;
+        host.member_since = since.not_before;
+        host.member_serial_time = since.serial_time;
         host.system_roles = at->system_roles;
         host.n_system_roles = at->system_role_count;
         host.remote_addr = at->peer;

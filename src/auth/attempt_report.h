@@ -12,6 +12,7 @@
 #include "join/join_binding.h"
 #include "loop/conversation.h"
 #include "net/socket.h"
+#include "pki/cert.h"
 
 enum { ATTEMPT_ARENA = 4 * LIMIT_RPC_JOIN, ATTEMPT_SYSTEM_ROLES = 16 };
 
@@ -53,7 +54,7 @@ struct attempt {
         struct token_found token;
         struct str host_id, binding;
         uint64_t host_revision, name_revision;
-        int64_t member_since; /* of the host that had the ID; 0: there is none */
+        struct cert_issue member_since; /* of the host that had the ID; zero: there is none */
         char *system_roles[ATTEMPT_SYSTEM_ROLES];
         size_t system_role_count;
         int rule;

@@ -269,8 +269,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
                 arrival_refuse(v, err);
                 return;
         }
-        /* The older service lets a host pick its ID, one that was removed too: what was certified before is another's. */
-        if (host != NULL && walltime_unix(v->cert.times.not_before) < host->member_since)
+        if (host != NULL && host_is_later_than(host, cert_issue_of(walltime_unix(v->cert.times.not_before), v->cert.serial_hex)))
                 host = NULL;
         /*
          * A removed or forgotten host is a stranger again: it may join, nothing else. So is one in a role that its record

@@ -65,6 +65,21 @@ bool host_is_attested_as(const Cteleport__State__V1__Host *host, struct str acco
                str_equal(str_of(host->aws_account), account) && str_equal(str_of(host->aws_arn), arn);
 }
 
+bool host_id_may_be_of(struct str host_id, struct str account, struct str arn)
+{
+        if (name_is_uuid(host_id))
+                return true;
+        struct str of_account = str_split(&host_id, '-'), session = arn;
+        while (str_find_char(session, '/') < session.len)
+                (void)str_split(&session, '/');
+        return str_equal(of_account, account) && str_contains(arn, STR(":assumed-role/")) && str_equal(session, host_id);
+}
+
+bool host_is_later_than(const Cteleport__State__V1__Host *host, struct cert_issue cert)
+{
+        return cert_issue_is_before(cert, (struct cert_issue){ host->member_since, host->member_serial_time });
+}
+
 bool host_has_role(const Cteleport__State__V1__Host *host, struct str role)
 {
         if (str_equal(role, STR("Instance")))

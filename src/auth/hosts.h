@@ -6,6 +6,7 @@
 #define AUTH_HOSTS_H
 
 #include "auth/auth.h"
+#include "pki/cert.h"
 #include "state.pb-c.h"
 
 #define HOST_PREFIX STR("/hosts/")
@@ -36,6 +37,18 @@ void host_binding_token(struct str token_name, struct buf *out);
  * instance. Another instance of the same role is another host.
  */
 bool host_is_attested_as(const Cteleport__State__V1__Host *host, struct str account, struct str arn);
+
+/*
+ * Whether this identity may take a host ID that nobody has. One of EC2's form, "ACCOUNT-i-INSTANCE", says which machine it
+ * is: only the account and the session that AWS gives to this instance may.
+ */
+bool host_id_may_be_of(struct str host_id, struct str account, struct str arn);
+
+/*
+ * Whether a certificate is of an earlier holder of the host's ID: the older service lets a host pick its ID, one that was
+ * removed too.
+ */
+bool host_is_later_than(const Cteleport__State__V1__Host *host, struct cert_issue cert);
 
 /* Whether the host has joined with the role; Instance is every host's. */
 bool host_has_role(const Cteleport__State__V1__Host *host, struct str role);

@@ -25,6 +25,7 @@ struct tunnels_stream {
 /* A host that was named. */
 struct named {
         struct tunnels_stream *stream;
+        struct cert_issue cert; /* that opened the tunnel; zero: the proxy does not say */
         char host_id[];
 };
 
@@ -52,20 +53,28 @@ static void detach(struct tunnels_stream *s)
         free_if_idle(s);
 }
 
-static void send_refusal(struct tunnels_stream *s, struct str host_id, const char *reason)
+/* `before`: only tunnels by earlier certificates; zero: all. */
+static void send_refusal(struct tunnels_stream *s, struct str host_id, struct cert_issue before, const char *reason)
 {
         Cteleport__V1__TunnelsDown down = CTELEPORT__V1__TUNNELS_DOWN__INIT;
         AUTO_MEM char *id = str_dup(host_id);
 
         down.host_id = id;
         down.reason = (char *)(uintptr_t)reason;
+        down.before = before.not_before;
+        down.before_serial_time = before.serial_time;
         rpc_call_send(s->call, &down.base);
+}
+
+void tunnels_refuse_earlier(struct auth *a, struct str host_id, struct cert_issue before, const char *reason)
+{
+        for (struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
+                send_refusal(s, host_id, before, reason);
 }
 
 void tunnels_refuse(struct auth *a, struct str host_id, const char *reason)
 {
-        for (struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
-                send_refusal(s, host_id, reason);
+        tunnels_refuse_earlier(a, host_id, (struct cert_issue){ 0 }, reason);
 }
 
 /* ---- hosts that are named ------------------------------------------------------------------------------------------- */
@@ -92,7 +101,10 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
                 AUTO_PTR(error) refusal = check_node(s->auth, host);
 
                 if (refusal != NULL)
-                        send_refusal(s, str_of(n->host_id), refusal->what);
+                        send_refusal(s, str_of(n->host_id), (struct cert_issue){ 0 }, refusal->what);
+                else if (n->cert.not_before != 0 && host_is_later_than(host, n->cert))
+                        send_refusal(s, str_of(n->host_id), (struct cert_issue){ host->member_since, host->member_serial_time },
+                                     "the ID of this host belongs to another one now");
         }
         free(n);
         free_if_idle(s);
@@ -105,6 +117,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 
         for (size_t i = 0; i < up->n_gone_host_ids; i++)
                 (void)map_remove(&s->hosts, str_of(up->gone_host_ids[i]));
+        bool has_certs = up->n_cert_not_before == up->n_host_ids && up->n_cert_serial_time == up->n_host_ids;
         for (size_t i = 0; i < up->n_host_ids; i++) {
                 size_t len = strlen(up->host_ids[i]);
 
@@ -114,6 +127,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                         (void)map_put(&s->hosts, str_of(up->host_ids[i]), s);
                 struct named *n = mem_alloc(sizeof *n + len + 1);
                 n->stream = s;
+                n->cert = has_certs ? (struct cert_issue){ up->cert_not_before[i], up->cert_serial_time[i] } : (struct cert_issue){ 0 };
                 memcpy(n->host_id, up->host_ids[i], len + 1);
                 s->pending++;
                 host_find(s->auth, str_of(n->host_id), on_host, n);

@@ -8,6 +8,7 @@
 #define AUTH_TUNNELS_SERVICE_H
 
 #include "auth/auth.h"
+#include "pki/cert.h"
 #include "rpc/rpc.h"
 
 struct tunnels_stream;
@@ -19,6 +20,9 @@ bool tunnels_reach(const struct auth *a, struct str host_id);
 
 /* Tells every proxy to end the tunnels of this host. */
 void tunnels_refuse(struct auth *a, struct str host_id, const char *reason);
+
+/* The same of those that were opened by certificates earlier than `before`, unless that is zero. An older proxy ends all. */
+void tunnels_refuse_earlier(struct auth *a, struct str host_id, struct cert_issue before, const char *reason);
 
 /* Locks have changed: looks at every host there is, and tells of those that are locked. */
 void tunnels_recheck(struct auth *a);

@@ -48,11 +48,23 @@ struct cert_times x509_ca_times(const struct x509_ca *ca);
 struct error *x509_ca_create(const struct key *key, struct str cluster, struct cert_times times,
                              struct buf *out_der) MUST_USE;
 
-/* Room for a serial number in hex with its NUL: 128 random bits. */
+/*
+ * Room for a serial number in hex with its NUL: 64 bits of the time of issue, in nanoseconds since 1970 and later than that of
+ * the certificate before, and 64 random bits. Times in certificates count seconds; by their serials those of one second have an order.
+ */
 enum { CERT_SERIAL_HEX_SIZE = 33 };
 
+/* The begin of a certificate as exactly as it is known. */
+struct cert_issue {
+        int64_t not_before;   /* Unix seconds; 0: of no certificate */
+        uint64_t serial_time; /* the first half of the serial */
+};
+/* serial_hex: as cert_read and x509_issue_host give it. */
+struct cert_issue cert_issue_of(int64_t not_before, struct str serial_hex);
+bool cert_issue_is_before(struct cert_issue a, struct cert_issue b);
+
 /*
- * Host profile: digitalSignature, server and client auth, not a CA, 128-bit random serial.
+ * Host profile: digitalSignature, server and client auth, not a CA.
  *
  * public_key_der  a SubjectPublicKeyInfo; checked and written anew (public_key_check_der)
  * times           refused when they leave those of the CA

@@ -165,13 +165,20 @@ static void reads_what_it_issued(void **state)
         char serial[CERT_SERIAL_HEX_SIZE];
         struct cert_info info;
 
-        for (size_t i = 0; i < 300; i++) { /* among so many there is a serial with a zero in front, and a sign bit */
+        struct cert_issue last = { 0 };
+        for (size_t i = 0; i < 300; i++) { /* many in a second, and each later than the one before */
                 buf_clear(&der);
                 assert_done(
                         x509_issue_host(f->ca, &subject, buf_str(&f->host_der), times_of(BEGIN, END), &der, serial));
                 assert_done(cert_read(f->arena, buf_str(&der), &info));
                 assert_str(info.serial_hex, serial);
+                struct cert_issue issue = cert_issue_of(walltime_unix(info.times.not_before), info.serial_hex);
+                assert_true(cert_issue_is_before(last, issue));
+                assert_false(cert_issue_is_before(issue, last));
+                assert_false(cert_issue_is_before(issue, issue));
+                last = issue;
         }
+        assert_true(cert_issue_is_before(last, (struct cert_issue){ BEGIN + 1, 0 }));
         assert_str(info.common_name, HOST_ID ".example.com");
         assert_str(info.host_id, HOST_ID);
         assert_str(info.role, "Instance");

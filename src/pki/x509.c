@@ -289,14 +289,10 @@ static struct error *check_times(struct cert_times times)
         return NULL;
 }
 
-/* Fresh serial; its hex goes to ret_hex unless that is NULL. */
-static void make_serial(uint8_t serial[SERIAL_SIZE], char *ret_hex)
+static void put_serial_hex(const uint8_t serial[SERIAL_SIZE], char *ret_hex)
 {
         static const char digits[] = "0123456789abcdef";
 
-        random_bytes(serial, SERIAL_SIZE);
-        if (ret_hex == NULL)
-                return;
         for (size_t i = 0; i < SERIAL_SIZE; i++) {
                 ret_hex[2 * i] = digits[serial[i] >> 4];
                 ret_hex[2 * i + 1] = digits[serial[i] & 0x0f];
@@ -304,9 +300,45 @@ static void make_serial(uint8_t serial[SERIAL_SIZE], char *ret_hex)
         ret_hex[2 * SERIAL_SIZE] = '\0';
 }
 
+/* Fresh serial; its hex goes to ret_hex unless that is NULL. */
+static void make_serial(uint8_t serial[SERIAL_SIZE], char *ret_hex)
+{
+        random_bytes(serial, SERIAL_SIZE);
+        if (ret_hex != NULL)
+                put_serial_hex(serial, ret_hex);
+}
+
+/* A serial that tells when, too: never twice the same time, nor an earlier one after a later. */
+static void make_serial_of_now(uint8_t serial[SERIAL_SIZE], char *ret_hex, uint64_t *last)
+{
+        uint64_t now = (uint64_t)clock_wall(clock_system()).ns;
+
+        *last = now > *last ? now : *last + 1;
+        random_bytes(serial, SERIAL_SIZE);
+        for (size_t i = 0; i < sizeof *last; i++)
+                serial[i] = (uint8_t)(*last >> (8 * (sizeof *last - 1 - i)));
+        if (ret_hex != NULL)
+                put_serial_hex(serial, ret_hex);
+}
+
+struct cert_issue cert_issue_of(int64_t not_before, struct str serial_hex)
+{
+        char half[2 * sizeof(uint64_t) + 1] = { 0 };
+        struct str first = str_slice(serial_hex, 0, sizeof half - 1);
+
+        memcpy(half, first.ptr, first.len);
+        return (struct cert_issue){ not_before, strtoull(half, NULL, 16) };
+}
+
+bool cert_issue_is_before(struct cert_issue a, struct cert_issue b)
+{
+        return a.not_before != b.not_before ? a.not_before < b.not_before : a.serial_time < b.serial_time;
+}
+
 /* ---- CAs ---------------------------------------------------------------------------------------------- */
 
 struct x509_ca {
+        uint64_t last_serial_time;
         struct ecdsa ecdsa;
         struct buf name; /* its subject, which is our issuer; DER */
         struct cert_times times;
@@ -430,7 +462,7 @@ static struct error *issue(struct x509_ca *ca, struct contents *c, struct str pu
         TRY(public_key_of_spki(public_key_der, &c->public_key));
         c->issuer = buf_str(&ca->name);
         c->issuer_key_id = str_of_bytes(ca->key_id, sizeof ca->key_id);
-        make_serial(c->serial, ret_serial_hex);
+        make_serial_of_now(c->serial, ret_serial_hex, &ca->last_serial_time);
         return sign_contents(&ca->ecdsa, c, out_der);
 }
 

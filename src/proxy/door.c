@@ -387,7 +387,7 @@ static void take_tunnel(struct visitor *v)
         } else {
                 sources_note_authenticated(&p->sources, v->peer);
                 tls_forget_peer(v->stream); /* what was read of it is a copy */
-                tunnels_add(&p->tunnels, v->stream, cert.host_id, cert.times.not_after, v->peer);
+                tunnels_add(&p->tunnels, v->stream, &cert, v->peer);
                 v->stream = NULL;
         }
         visitor_free(v);

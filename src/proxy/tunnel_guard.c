@@ -29,7 +29,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         const Cteleport__V1__TunnelsDown *down = (const Cteleport__V1__TunnelsDown *)msg;
 
         if (!g->is_freed)
-                tunnels_end_host(g->tunnels, str_of(down->host_id), down->reason);
+                tunnels_end_host(g->tunnels, str_of(down->host_id), (struct cert_issue){ down->before, down->before_serial_time }, down->reason);
 }
 
 static void on_done(void *ctx, struct error *err)
@@ -49,6 +49,8 @@ static const struct rpc_client_events events = { .on_message = on_message, .on_d
 struct naming {
         struct tunnel_guard *guard;
         char *ids[IDS_PER_MESSAGE];
+        int64_t not_before[IDS_PER_MESSAGE];
+        uint64_t serial_times[IDS_PER_MESSAGE];
         size_t count;
 };
 
@@ -57,16 +59,20 @@ static void send_names(struct naming *n)
         Cteleport__V1__TunnelsUp up = CTELEPORT__V1__TUNNELS_UP__INIT;
 
         up.host_ids = n->ids;
-        up.n_host_ids = n->count;
+        up.n_host_ids = up.n_cert_not_before = up.n_cert_serial_time = n->count;
+        up.cert_not_before = n->not_before;
+        up.cert_serial_time = n->serial_times;
         if (n->count > 0)
                 rpc_client_send(n->guard->call, &up.base);
         n->count = 0;
 }
 
-static void add_name(void *ctx, const char *host_id)
+static void add_name(void *ctx, const char *host_id, struct cert_issue cert)
 {
         struct naming *n = ctx;
 
+        n->not_before[n->count] = cert.not_before;
+        n->serial_times[n->count] = cert.serial_time;
         n->ids[n->count++] = (char *)(uintptr_t)host_id;
         if (n->count == IDS_PER_MESSAGE)
                 send_names(n);
@@ -90,16 +96,17 @@ static void begin(void *ctx)
                                           .response = &cteleport__v1__tunnels_down__descriptor,
                                   },
                                   &events, g);
-        tunnels_each_host(g->tunnels, add_name, &all);
+        tunnels_each(g->tunnels, add_name, &all);
         send_names(&all);
 }
 
-void tunnel_guard_name(struct tunnel_guard *g, struct str host_id)
+void tunnel_guard_name(struct tunnel_guard *g, struct str host_id, struct cert_issue cert)
 {
         if (g == NULL || g->call == NULL) /* named with all others when the stream begins */
                 return;
         AUTO_MEM char *id = str_dup(host_id);
-        struct naming one = { .guard = g, .ids = { id }, .count = 1 };
+        struct naming one = { .guard = g };
+        add_name(&one, id, cert);
         send_names(&one);
 }
 

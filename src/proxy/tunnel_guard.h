@@ -6,7 +6,7 @@
 #ifndef PROXY_TUNNEL_GUARD_H
 #define PROXY_TUNNEL_GUARD_H
 
-#include "base/str.h"
+#include "pki/cert.h"
 
 struct loop;
 struct tunnel_guard;
@@ -18,8 +18,8 @@ struct tunnel_guard *tunnel_guard_new(struct loop *l, struct upstream *upstream,
 /* Before the upstream; NULL is silent. */
 void tunnel_guard_free(struct tunnel_guard *g);
 
-/* A node has opened a tunnel. NULL is silent, here and below. */
-void tunnel_guard_name(struct tunnel_guard *g, struct str host_id);
+/* A node has opened a tunnel with a certificate. NULL is silent, here and below. */
+void tunnel_guard_name(struct tunnel_guard *g, struct str host_id, struct cert_issue cert);
 
 /* Its last one is gone, or takes nobody any more. */
 void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id);

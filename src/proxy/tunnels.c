@@ -18,6 +18,7 @@ struct node_tunnel {
         char *host_id, *peer;
         bool is_drained;           /* a newer one stands in for it */
         struct walltime not_after; /* of the certificate that opened it */
+        struct cert_issue cert;
 };
 
 /* ---- the chain of a host: newest first ------------------------------------------------------------- */
@@ -142,8 +143,10 @@ static void drain_older(const struct node_tunnel *n)
         }
 }
 
-void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, struct walltime not_after, const char *peer)
+void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *cert, const char *peer)
 {
+        struct str host_id = cert->host_id;
+
         if (t->is_closing || !sources_enter(t->sources, SOURCE_TUNNELS, peer)) {
                 if (!t->is_closing)
                         log_warn("A node's tunnel was turned away: too many are open", LOG_STR("host_id", host_id),
@@ -153,7 +156,8 @@ void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, stru
         }
         struct node_tunnel *n = NEW(struct node_tunnel);
         *n = (struct node_tunnel){ .all = t, .next = t->list, .at = &t->list, .host_id = str_dup(host_id),
-                                    .not_after = not_after, .peer = str_dup(str_of(peer)) };
+                                    .not_after = cert->times.not_after,
+                                    .cert = cert_issue_of(walltime_unix(cert->times.not_before), cert->serial_hex), .peer = str_dup(str_of(peer)) };
         if (n->next != NULL)
                 n->next->at = &n->next;
         t->list = n;
@@ -165,28 +169,29 @@ void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, stru
         struct node_tunnel *oldest = one_too_many(n);
         if (oldest != NULL)
                 node_tunnel_free(oldest);
-        plan_expiry(t, not_after);
-        tunnel_guard_name(t->guard, host_id);
+        plan_expiry(t, n->not_after);
+        tunnel_guard_name(t->guard, host_id, n->cert);
 }
 
-void tunnels_end_host(struct tunnels *t, struct str host_id, const char *reason)
+void tunnels_end_host(struct tunnels *t, struct str host_id, struct cert_issue before, const char *reason)
 {
-        struct node_tunnel *n = map_get(&t->by_host, host_id);
+        bool is_told = false;
 
-        if (n == NULL)
-                return;
-        log_warn("The tunnels of a node are ended by the cluster", LOG_STR("host_id", host_id), LOG_C("reason", reason));
-        for (struct node_tunnel *older; n != NULL; n = older) {
+        for (struct node_tunnel *n = map_get(&t->by_host, host_id), *older; n != NULL; n = older) {
                 older = n->older;
+                if (before.not_before != 0 && !cert_issue_is_before(n->cert, before))
+                        continue;
+                if (!is_told)
+                        log_warn("The tunnels of a node are ended by the cluster", LOG_STR("host_id", host_id), LOG_C("reason", reason));
+                is_told = true;
                 node_tunnel_free(n);
         }
 }
 
-void tunnels_each_host(const struct tunnels *t, void (*each)(void *ctx, const char *host_id), void *ctx)
+void tunnels_each(const struct tunnels *t, void (*each)(void *ctx, const char *host_id, struct cert_issue cert), void *ctx)
 {
         for (const struct node_tunnel *n = t->list; n != NULL; n = n->next)
-                if (map_get(&t->by_host, str_of(n->host_id)) == n)
-                        each(ctx, n->host_id);
+                each(ctx, n->host_id, n->cert);
 }
 
 struct tunnel_dial *tunnels_connect(struct tunnels *t, const struct tunnel_request *request,

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "pki/cert.h"
 #include "tunnel/tunnel.h"
 
 struct node_tunnel;
@@ -33,16 +34,16 @@ struct tunnels {
 };
 
 /*
- * Takes in the tunnel of a node that has proven to be host_id with a certificate that is good until not_after; tls is owned. Beyond the limit of sources, or
+ * Takes in the tunnel of a node that has proven with this certificate to be cert->host_id; tls is owned. Beyond the limit of sources, or
  * while closing, it is closed at once; the oldest of a host goes beyond LIMIT_TUNNELS_PER_HOST.
  */
-void tunnels_add(struct tunnels *t, struct stream *tls, struct str host_id, struct walltime not_after, const char *peer);
+void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *cert, const char *peer);
 
-/* Ends the tunnels of a host, and the connections in them. */
-void tunnels_end_host(struct tunnels *t, struct str host_id, const char *reason);
+/* Ends the tunnels of a host, and the connections in them: those by certificates earlier than `before`, unless that is zero; then all. */
+void tunnels_end_host(struct tunnels *t, struct str host_id, struct cert_issue before, const char *reason);
 
-/* Calls each once for every host that has a tunnel; host_id borrowed. */
-void tunnels_each_host(const struct tunnels *t, void (*each)(void *ctx, const char *host_id), void *ctx);
+/* Calls each for every tunnel, with the certificate that opened it; host_id borrowed. */
+void tunnels_each(const struct tunnels *t, void (*each)(void *ctx, const char *host_id, struct cert_issue cert), void *ctx);
 
 /* Asks the node host_id for a stream, see tunnel_connect. NULL: it has no tunnel to this proxy. */
 struct tunnel_dial *tunnels_connect(struct tunnels *t, const struct tunnel_request *request,

@@ -19,9 +19,11 @@ import threading
 
 import pytest
 
-from harness import ACCOUNT, FAKES, PATIENCE, iam_token, port_of, program, reserved_port, wait_until
+from fake_auth import FakeAuth, pem
+from harness import ACCOUNT, FAKES, PATIENCE, clean_env, iam_token, port_of, program, reserved_port, wait_until
 from people import Person
 from test_http_proxy import NAME, HttpProxy
+from test_teleport_itself import PING, TheirCa, web_server
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md"
 DB_ONLY = f"arn:aws:sts::{ACCOUNT}:assumed-role/db/*"
@@ -79,7 +81,41 @@ def line(process, pattern):
 
 
 def test_a_removed_machine_comes_back(access, shows):
-    shows("removed", access.tctl("rm", f"node/{access.web.host_id}").out)
+    before = access.web.host_id
+    access.web.process.mark()
+    shows("removed", access.tctl("rm", f"node/{before}").out)
+    access.web.process.wait_for("This host is present in the cluster")
+    text = access.web.process.new_text()
+    shown = [found.group(0) for found in re.finditer(r"^.*(not known to the cluster any more|Successfully registered|This host is present).*$", text, re.M)]
+    shows("removed-agent", "\n".join(shown))
+
+
+def test_a_cluster_of_teleport_is_named(cluster, aws, tmp_path, shows):
+    with web_server(tmp_path, {"/webapi/ping": PING}) as (address, _):
+        done = subprocess.run([program(cluster.build, "tsh"), "login", f"--proxy={address}", "--user=alice", "--insecure"], input="", capture_output=True, text=True,
+                              timeout=60, env=clean_env(HOME=tmp_path), check=False)
+    shows("teleport-login", done.stderr, (address, "127.0.0.1:3080"))
+    ca = TheirCa()
+    key = ca.make_key()
+    with FakeAuth(pem(key), pem(ca.host(key.public_key(), "Auth")) + pem(ca.certificate)) as theirs:
+        host = cluster.host("web-1", env=aws.identity(), via="auth", teleport={"auth_server": theirs.addr}).start()
+        shows("teleport-join", line(host.process, "Can not join the cluster"), (theirs.addr, "127.0.0.1:3025"))
+
+
+def test_teleport_status_says_by_its_exit_code_whether_the_host_is_there(cluster, aws, shows):
+    host = cluster.host("web-1", env=aws.identity()).start()
+    line(host.process, "Can not join")
+    done = host.teleport("status", "--data-dir", host.data_dir, check=False)
+    assert done.code == 1
+    shows("status-not-joined", done.err)
+    cluster.create(iam_token())
+    host.wait_joined()
+    wait_until(lambda: host.teleport("status", "--data-dir", host.data_dir, check=False).code == 0, "it can be reached")
+    host.stop()
+    assert cluster.nodes() == []
+    done = host.teleport("status", "--data-dir", host.data_dir, check=False)
+    assert done.code == 1
+    shows("status-stopped", done.out + done.err)
 
 
 def test_the_state_of_the_cluster_is_missing(cluster, shows):
