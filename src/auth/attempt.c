@@ -735,14 +735,8 @@ static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uin
                 error_free(err);
                 return;
         }
-        if (err == NULL && !host_id_may_be_of(at->host_id, at->identity.account, at->identity.arn))
-                err = error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s is that of an EC2 instance, as which AWS does not know this host",
-                                                     STR_ARG(at->host_id)), REASON_HOST_ID),
-                                 "remove host_uuid and proc from the data_dir of this host, it gets an ID of its own");
-        if (err == NULL && host != NULL && !host_is_attested_as(host, at->identity.account, at->identity.arn))
-                err = error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s belongs to a host with another identity",
-                                                     STR_ARG(at->host_id)), REASON_HOST_ID),
-                                 "was this machine cloned? remove host_uuid and proc from its data_dir, it gets an ID of its own");
+        if (err == NULL)
+                err = host_check_claim(host, at->host_id, at->identity.account, at->identity.arn);
         if (err != NULL) {
                 fail(at, "host-id", err);
                 return;

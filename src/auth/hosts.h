@@ -39,10 +39,10 @@ void host_binding_token(struct str token_name, struct buf *out);
 bool host_is_attested_as(const Cteleport__State__V1__Host *host, struct str account, struct str arn);
 
 /*
- * Whether this identity may take a host ID that nobody has. One of EC2's form, "ACCOUNT-i-INSTANCE", says which machine it
- * is: only the account and the session that AWS gives to this instance may.
+ * Whether this identity may take a host ID; host: who has it, or NULL. That is who took it before, and for an ID of EC2's form,
+ * "ACCOUNT-i-INSTANCE", which says what machine it is, the account and the session that AWS gives to this instance.
  */
-bool host_id_may_be_of(struct str host_id, struct str account, struct str arn);
+struct error *host_check_claim(const Cteleport__State__V1__Host *host, struct str host_id, struct str account, struct str arn) MUST_USE;
 
 /*
  * Whether a certificate is of an earlier holder of the host's ID: the older service lets a host pick its ID, one that was

@@ -136,7 +136,7 @@ def test_a_host_says_what_answered_and_joins_once_it_may(place, aws, fronts):
         line = host.process.wait_for("Can not join the cluster as Instance.*").group(0)
         assert ANSWERS[name][1].replace("'", "") in line.replace("'", "").replace("\\", ""), (name, line)
         assert not (host.data_dir / "host_uuid").exists()
-        assert host.status()["state"] == "joining"
+        wait_until(lambda: (host.data_dir / "proc" / "status.json").exists() and host.status()["state"] == "joining", "it waits")
         front.switch(None)
     for _, host in hosts.values():
         host.wait_joined()
