@@ -699,10 +699,10 @@ static void decide(struct attempt *at)
         }
         at->binding = arena_str(at->arena, buf_str(&binding));
         if (str_is_empty(at->host_id)) {
-                AUTO(buf) fresh = BUF_MAX(64);
+                AUTO(buf) of_key = BUF_MAX(64);
 
-                random_uuid(&fresh);
-                at->host_id = at->is_legacy ? at->claimed_host_id : arena_str(at->arena, buf_str(&fresh));
+                attempt_put_id_of_key(at, &of_key);
+                at->host_id = at->is_legacy ? at->claimed_host_id : arena_str(at->arena, buf_str(&of_key));
         }
         collect_system_roles(at);
         struct error *err = check_locks(at);
@@ -715,11 +715,6 @@ static void decide(struct attempt *at)
                 err = audit_account_check(at->auth, ACCOUNT_JOIN, at->binding);
         if (err != NULL) {
                 fail(at, "disk", err);
-                return;
-        }
-        if (!at->is_legacy) {
-                /* An ID of our own making is nobody's; the transaction requires it once more. */
-                find_name(at);
                 return;
         }
         conversation_enter(&at->at, FIND_HOST);
@@ -735,7 +730,9 @@ static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uin
                 error_free(err);
                 return;
         }
-        if (err == NULL)
+        if (err == NULL && !at->is_legacy)
+                host = attempt_same_host(at, host, &revision);
+        else if (err == NULL)
                 err = host_check_claim(host, at->host_id, at->identity.account, at->identity.arn);
         if (err != NULL) {
                 fail(at, "host-id", err);

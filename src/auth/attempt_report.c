@@ -213,6 +213,38 @@ struct error *attempt_keep_certs(struct attempt *at, const Cteleport__Internal__
         return NULL;
 }
 
+void attempt_put_id_of_key(const struct attempt *at, struct buf *out)
+{
+        const struct str parts[] = { at->auth->cluster, at->binding, at->identity.arn, at->token_name, at->host_name, at->tls_public_key };
+        AUTO(buf) all = BUF_MAX(16 * KiB);
+
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+                buf_printf(&all, "%zu:", parts[i].len);
+                buf_put(&all, parts[i]);
+        }
+        uuid_of(buf_str(&all), out);
+}
+
+/* A secret token attests nothing: who has it and the key is who came. */
+static bool is_same(const struct attempt *at, const Cteleport__State__V1__Host *host)
+{
+        if (!str_is_empty(at->identity.account))
+                return host_is_attested_as(host, at->identity.account, at->identity.arn);
+        return str_equal(str_of(host->join_method), STR("token")) && str_equal(str_of(host->binding), at->binding);
+}
+
+const Cteleport__State__V1__Host *attempt_same_host(struct attempt *at, const Cteleport__State__V1__Host *host, uint64_t *revision)
+{
+        AUTO(buf) fresh = BUF_MAX(64);
+
+        if (host == NULL || is_same(at, host))
+                return host;
+        random_uuid(&fresh);
+        at->host_id = arena_str(at->arena, buf_str(&fresh));
+        *revision = 0;
+        return NULL;
+}
+
 void attempt_add_system_role(struct attempt *at, struct str role)
 {
         for (size_t i = 0; i < at->system_role_count; i++)

@@ -444,6 +444,7 @@ static struct error *read_boot(struct instance *i)
         const Cteleport__V1__JoinParams *params = i->config->join_params;
         i->join_options.method = params != NULL && params->method != NULL ? params->method : "token";
         i->join_options.host_name = boot->nodename;
+        i->join_options.kept_keys = &i->join_keys;
 
         i->joined_before = age_of_host_id(boot);
         AUTO_MEM char *ca_path = mem_printf("%s/ca.cert", boot->data_dir);
@@ -564,6 +565,7 @@ static void tear_down(struct instance *i)
         proxy_list_free(i->proxies);
         free(i->local_proxy);
         free(i->own_host_id);
+        host_keys_release(&i->join_keys);
         label_values_free(i->labels);
         instance_hang_up(i);
         error_free(i->join_err);

@@ -86,6 +86,7 @@ struct instance {
         struct connect *connect;
         struct join_client *join;
         struct join_client_options join_options;
+        struct host_keys join_keys; /* of joins that failed, until one succeeds */
         char *own_host_id; /* for the older join service, until the cluster has taken this host; NULL: none yet */
         struct aws_sign_client *signer; /* of the process that signs for the join at hand; NULL: not asked for */
         int64_t signer_number;          /* of the last one that was asked for */

@@ -74,6 +74,10 @@ static void settle(struct join_client *j)
         if (!j->is_decided || j->call != NULL || j->is_signing)
                 return;
         conversation_release(&j->at);
+        if (j->err != NULL && !j->is_legacy && j->options->kept_keys != NULL && j->keys.tls.handle != NULL) {
+                *j->options->kept_keys = j->keys;
+                j->keys = (struct host_keys){ 0 };
+        }
         host_keys_release(&j->keys);
         buf_release(&j->legacy_host_id);
         if (j->err != NULL)
@@ -164,7 +168,13 @@ static struct error *send_params(struct join_client *j, bool is_iam)
 {
         AUTO(buf) tls = BUF_MAX(PUBLIC_KEY_MAX);
         AUTO(buf) ssh = BUF_MAX(PUBLIC_KEY_MAX);
-        TRY(host_keys_generate(&j->keys));
+        struct host_keys *kept = j->options->kept_keys;
+        if (kept != NULL && kept->tls.handle != NULL) {
+                j->keys = *kept;
+                *kept = (struct host_keys){ 0 };
+        } else {
+                TRY(host_keys_generate(&j->keys));
+        }
         TRY(key_public_der(&j->keys.tls, &tls));
         TRY(key_public_ssh(&j->keys.ssh, &ssh));
 

@@ -40,14 +40,13 @@ void random_bytes(void *out, size_t len)
         }
 }
 
-void random_uuid(struct buf *out)
+/* RFC 9562 section 4; bytes are changed. */
+static void put_uuid(uint8_t bytes[16], uint8_t version, struct buf *out)
 {
         static const size_t widths[] = { 4, 2, 2, 2, 6 };
-        uint8_t bytes[16];
         size_t at = 0;
 
-        random_bytes(bytes, sizeof bytes);
-        bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40); /* version 4 (RFC 9562 section 5.4) */
+        bytes[6] = (uint8_t)((bytes[6] & 0x0f) | version << 4);
         bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80); /* variant */
         for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
                 if (i > 0)
@@ -55,6 +54,22 @@ void random_uuid(struct buf *out)
                 hex_encode(out, str_of_bytes(bytes + at, widths[i]));
                 at += widths[i];
         }
+}
+
+void random_uuid(struct buf *out)
+{
+        uint8_t bytes[16];
+
+        random_bytes(bytes, sizeof bytes);
+        put_uuid(bytes, 4, out);
+}
+
+void uuid_of(struct str bytes, struct buf *out)
+{
+        uint8_t digest[32];
+
+        sha256(bytes, digest);
+        put_uuid(digest, 8, out);
 }
 
 struct error *ca_pin_of_cert(struct str cert_der, struct buf *out)

@@ -56,5 +56,7 @@ void hmac_sha256(struct str key, struct str bytes, uint8_t out[32]);
 void random_bytes(void *out, size_t len);
 /* UUIDv4 text, 36 characters. */
 void random_uuid(struct buf *out);
+/* The same for the same bytes: version 8 of RFC 9562, from their SHA-256. */
+void uuid_of(struct str bytes, struct buf *out);
 
 #endif

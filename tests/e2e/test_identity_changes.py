@@ -230,7 +230,11 @@ def test_a_host_that_refuses_an_answer_waits_before_it_joins_again(place, aws, i
     place.create(iam_token("iam-token"))
     name = f"refused-{int(is_old)}"
 
+    ids = []
+
     def spoil(certificates):
+        if not is_old:
+            ids.append(x509.load_der_x509_certificate(certificates.tls_cert).subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
         (certificates.TLSCACerts if is_old else certificates.tls_ca_certs)[0] = b"no certificate"
 
     with Certifier(place, aws.identity(arn(name)), alter=spoil, is_old=is_old) as fake:
@@ -242,4 +246,7 @@ def test_a_host_that_refuses_an_answer_waits_before_it_joins_again(place, aws, i
         assert time.monotonic() - began > 4
         if is_old:
             assert first.register_using_token_request.HostID == second.register_using_token_request.HostID
+        else:
+            wait_until(lambda: len(ids) > 1, "auth has answered twice")
+            assert len(set(ids)) == 1
         host.stop()

@@ -225,6 +225,28 @@ def test_an_id_of_the_newer_service_is_not_taken_by_the_older(shared, aws):
                 Code.PERMISSION_DENIED, "host-id")
 
 
+def test_a_second_join_by_the_same_key_is_the_same_host(shared, aws):
+    """Of the same identity, token and name only; once removed it is a host that nobody knew."""
+    shared.create(iam_token("tries"))
+    shared.create(iam_token("tries-elsewhere"))
+    first, second = (aws.identity(arn("tries", f"i-0{digit * 16}")) for digit in "12")
+    keys = Keys()
+    with Peer(shared) as peer:
+        host_id, before = join(peer, first, name="tries", keys=keys, token="tries")
+        again, after = join(peer, first, name="tries", keys=keys, token="tries")
+        assert host_id == again
+        others = [join(peer, first, name="tries", token="tries")[0], join(peer, second, name="tries", keys=keys, token="tries")[0],
+                  join(peer, first, name="tries-2", keys=keys, token="tries")[0], join(peer, first, name="tries", keys=keys, token="tries-elsewhere")[0]]
+        assert len({host_id, *others}) == 5
+        for identity in (before, after):
+            with Peer(shared, identity=identity) as host:
+                assert certify(host, "Node", "tries").names["O"] == ["Node"]
+        shared.tctl("rm", f"node/{host_id}")
+        join(peer, first, name="tries", keys=keys, token="tries")
+    with Peer(shared, identity=after) as host:
+        assert certify(host, "Instance", "tries") == Code.UNAUTHENTICATED
+
+
 # ---- renewal never keeps what the token no longer gives ------------------------------------------------------------------
 
 
