@@ -99,7 +99,8 @@ def test_a_cluster_of_teleport_is_named(cluster, aws, tmp_path, shows):
     key = ca.make_key()
     with FakeAuth(pem(key), pem(ca.host(key.public_key(), "Auth")) + pem(ca.certificate)) as theirs:
         host = cluster.host("web-1", env=aws.identity(), via="auth", teleport={"auth_server": theirs.addr}).start()
-        shows("teleport-join", line(host.process, "Can not join the cluster"), (theirs.addr, "127.0.0.1:3025"))
+        said = re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + 64 * "0", line(host.process, "Can not join the cluster"))
+        shows("teleport-join", said, (theirs.addr, "127.0.0.1:3025"))
 
 
 def test_teleport_status_says_by_its_exit_code_whether_the_host_is_there(cluster, aws, shows):
