@@ -24,6 +24,8 @@
                       LIMIT_CONNECTIONS_AUTHENTICATED * LIMIT_RPC_MEMORY_FREE + LIMIT_RPC_MEMORY_AUTHENTICATED, 1152) \
         LIMIT_PRODUCT("auth", "of those, by one host in one role, or one user", \
                       LIMIT_CONNECTIONS_IDENTITY * LIMIT_RPC_MEMORY_FREE + LIMIT_RPC_MEMORY_IDENTITY, 160) \
+        LIMIT_PRODUCT("auth", "requests of users and administrators: two budgets for those that wait, one that is being answered, and one on each of the pool's four threads", \
+                      LIMIT_REQUESTS_MEMORY + LIMIT_REQUESTS_MEMORY_RESERVE + 5 * LIMIT_REQUEST_ARENA, 448) \
         LIMIT_PRODUCT("auth", "pages read in one batch of the store", LIMIT_STORE_BATCH_READS * (LIMIT_STORE_PAGE + LIMIT_STORE_VALUE), 80) \
         LIMIT_PRODUCT("auth", "presence streams that are held, 56 KiB each", LIMIT_PRESENCE_HELD * 56 * KiB, 64) \
         LIMIT_PRODUCT("auth", "passwords that are checked at once, 64 MiB each", LIMIT_PASSWORD_WORK * 64 * MiB, 128) \

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log_rate.h"
 #include "base/text.h"
 
 enum { LINE_MAX_BYTES = 8 * KiB }; /* one write(2), so lines of several processes do not mix */
@@ -75,7 +76,7 @@ static const char *base_name(const char *path)
 }
 
 static void put_text(struct buf *out, const char *file, int line, enum log_level level, const char *event,
-                     const struct log_field *fields)
+                     const struct log_field *fields, uint64_t left_out)
 {
         static const char *const names[] = { "DEBU", "INFO", "WARN", "ERRO" };
         AUTO(buf) component = BUF_MAX(64);
@@ -90,11 +91,13 @@ static void put_text(struct buf *out, const char *file, int line, enum log_level
                 buf_printf(out, " %s:", f->key);
                 put_value_text(out, f);
         }
+        if (left_out > 0)
+                buf_printf(out, " left_out:%llu", (unsigned long long)left_out);
         buf_printf(out, " %s:%d\n", base_name(file), line);
 }
 
 static void put_json(struct buf *out, const char *file, int line, enum log_level level, const char *event,
-                     const struct log_field *fields)
+                     const struct log_field *fields, uint64_t left_out)
 {
         static const char *const names[] = { "debug", "info", "warning", "error" };
 
@@ -117,20 +120,23 @@ static void put_json(struct buf *out, const char *file, int line, enum log_level
                         json_put_string(out, str_slice(buf_str(&whole), 0, 2 * KiB));
                 }
         }
+        if (left_out > 0)
+                buf_printf(out, ",\"left_out\":%llu", (unsigned long long)left_out);
         buf_put_c(out, "}\n");
 }
 
-void log_write_at(const char *file, int line, enum log_level level, const char *event,
+void log_write_at(struct log_site *site, const char *file, int line, enum log_level level, const char *event,
                   const struct log_field *fields)
 {
         AUTO(buf) out = BUF_MAX(LINE_MAX_BYTES);
 
-        if (level < settings.options.level)
+        if (level < settings.options.level || !log_rate_allows(site, level, fields, clock_now(clock_system())))
                 return;
         if (settings.options.format == LOG_JSON)
-                put_json(&out, file, line, level, event, fields);
+                put_json(&out, file, line, level, event, fields, site->left_out);
         else
-                put_text(&out, file, line, level, event, fields);
+                put_text(&out, file, line, level, event, fields, site->left_out);
+        site->left_out = 0;
         ssize_t written = write(settings.options.fd, out.ptr, out.len); /* a lost log line is no reason to stop */
         (void)written;
 }

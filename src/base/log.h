@@ -2,12 +2,16 @@
 /*
  * One event, one line: an event name and fields, as text or JSON, to stderr or a file.
  *
+ * Each kind of line has a rate (base/log_rate.h), so that no peer fills a disk by what is logged of it; a line that comes after some
+ * that were left out says how many, in the field left_out.
+ *
  * Only the services log; everything below them returns errors. Foreign text goes in as a field value:
  * it is clipped, escaped and quoted here.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -40,6 +44,16 @@ struct log_field {
 /* The whole chain: what, hint and causes. */
 #define LOG_ERR(e) ((struct log_field){ .key = "error", .kind = LOG_KIND_ERROR, .error = (e) })
 
+/* One place in the code that logs; zeroed at first. base/log_rate.h's. */
+struct log_site {
+        struct log_allowance {
+                struct instant at;
+                int64_t spent_ns; /* and not recovered at that time */
+        } all;
+        uint64_t left_out; /* lines since the last that was written */
+        uint64_t id;       /* 0: it has none yet */
+};
+
 #define log_debug(event, ...) log_write(LOG_DEBUG, event, __VA_ARGS__)
 #define log_info(event, ...) log_write(LOG_INFO, event, __VA_ARGS__)
 #define log_warn(event, ...) log_write(LOG_WARN, event, __VA_ARGS__)
@@ -47,9 +61,12 @@ struct log_field {
 
 /* log_info("node joined", LOG_STR("token", name), LOG_INT("ms", took)); a lone event: log_info("ready"). */
 #define log_write(level, event, ...)                                                               \
-        log_write_at(__FILE__, __LINE__, level, event,                                             \
-                     (const struct log_field[]){ __VA_OPT__(__VA_ARGS__, ){ .key = NULL } })
-void log_write_at(const char *file, int line, enum log_level level, const char *event,
+        do {                                                                                       \
+                static struct log_site log_site_;                                                  \
+                log_write_at(&log_site_, __FILE__, __LINE__, level, event,                         \
+                             (const struct log_field[]){ __VA_OPT__(__VA_ARGS__, ){ .key = NULL } }); \
+        } while (0)
+void log_write_at(struct log_site *site, const char *file, int line, enum log_level level, const char *event,
                   const struct log_field *fields);
 
 #endif
