@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "auth/hosts.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "pki/cert_check.h"
@@ -154,7 +155,8 @@ struct decision {
         struct arena *arena;
         struct str user, login, host_id;
         struct str certificate;
-        struct node known; /* from the connection's record */
+        struct node known; /* from the connection's record, and that of the host */
+        struct str member_name; /* that the host has joined with; where it is not the announced one, locks of both count */
         bool has_known;
         bool is_beginning;
         int64_t cert_ends; /* of the connection, when a session begins on it; Unix seconds, 0: not known */
@@ -192,13 +194,18 @@ static struct error *check_all(const struct decision *d, const struct node *node
         return str_is_empty(d->certificate) ? NULL : check_certificate(d, answer);
 }
 
-static void on_node(void *ctx, const struct node *node, struct error *err)
+/* What stands against the node by the name that it is a member under. */
+static struct error *check_member_name(const struct decision *d)
 {
-        struct decision *d = ctx;
+        const struct lock_subject subject = { .host_id = d->host_id, .hostname = d->member_name };
+
+        return str_is_empty(d->member_name) ? NULL : directory_check_locks(d->auth->directory, &subject);
+}
+
+static void answer_with(struct decision *d, const struct node *node, struct error *err)
+{
         struct answer answer = { .user = d->user, .login = d->login };
 
-        if (node == NULL && err == NULL && d->has_known)
-                node = &d->known;
         if (d->auth->is_stopping) {
                 error_free(err);
                 answer.refusal = error_new(ERROR_UNAVAILABLE, "the Auth Service is stopping");
@@ -207,8 +214,12 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
                 answer.labels = node->labels;
                 answer.label_count = node->label_count;
                 answer.refusal = check_all(d, node, &answer);
+                if (answer.refusal == NULL)
+                        answer.refusal = check_member_name(d);
         } else if (err != NULL) {
                 answer.refusal = error_because(error_new(ERROR_UNAVAILABLE, "the cluster cannot look up this node now"), err);
+        } else if (d->has_known) {
+                answer.refusal = error_new(ERROR_PERMISSION_DENIED, "this node was removed from the cluster");
         } else {
                 answer.refusal = error_new(ERROR_UNAVAILABLE, "this node does not announce itself to the cluster now");
         }
@@ -216,6 +227,40 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
         error_free(answer.refusal);
         arena_free(d->arena);
         free(d);
+}
+
+/*
+ * Of a node that is silent now: what it was attested as is in the host's record, so that a lock of its account, ARN or role ends what is
+ * open there. A host without a record is no member any more.
+ */
+static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct decision *d = ctx;
+
+        (void)revision;
+        if (host == NULL) {
+                answer_with(d, NULL, err);
+                return;
+        }
+        char **roles = arena_alloc(d->arena, (host->n_system_roles + 1) * sizeof *roles);
+        for (size_t i = 0; i < host->n_system_roles; i++)
+                roles[i] = (char *)(uintptr_t)arena_str(d->arena, str_of(host->system_roles[i])).ptr; /* arena texts end in NUL */
+        d->known.system_roles = roles;
+        d->known.system_role_count = host->n_system_roles;
+        d->known.aws_account = arena_str(d->arena, str_of(host->aws_account));
+        d->known.aws_arn = arena_str(d->arena, str_of(host->aws_arn));
+        d->member_name = arena_str(d->arena, str_of(host->hostname));
+        answer_with(d, &d->known, NULL);
+}
+
+static void on_node(void *ctx, const struct node *node, struct error *err)
+{
+        struct decision *d = ctx;
+
+        if (node == NULL && err == NULL && d->has_known)
+                host_find(d->auth, d->host_id, on_host, d);
+        else
+                answer_with(d, node, err);
 }
 
 static void keep_known(struct decision *d, const Cteleport__State__V1__Connection *c)

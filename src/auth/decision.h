@@ -41,7 +41,7 @@ struct error *person_check_anywhere(const struct directory *d, struct str user, 
 struct question {
         struct str user, login, host_id;
         struct str certificate; /* SSH, wire form; empty: looked at earlier, the question is whether it still may be */
-        const Cteleport__State__V1__Connection *known; /* whose labels stand in for those of a node that is silent now; may be NULL */
+        const Cteleport__State__V1__Connection *known; /* of a node that is silent now its labels count, with what the host was attested as; may be NULL */
         bool is_beginning; /* with `known`: of a session on it; the certificate that opened the connection must not have ended */
 };
 

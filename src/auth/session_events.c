@@ -121,6 +121,11 @@ static Cteleport__State__V1__Session *find_session(const struct connection *c, c
         return NULL;
 }
 
+bool connection_has_session(const struct connection *c, const char *id)
+{
+        return find_session(c, id) != NULL;
+}
+
 /* ---- what all events say ----------------------------------------------------------------------------------- */
 
 static void begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind, const struct connection *c)
@@ -187,6 +192,7 @@ static struct error *tell_accepted(struct auth *a, struct connection *c, struct 
         m->cert_serial = (char *)(uintptr_t)arena_printf(c->arena, "%llu", (unsigned long long)answer->serial);
         m->cert_ends = answer->ends;
         m->permits = answer->permits;
+        m->has_permits = true;
         m->roles = arena_alloc(c->arena, (answer->role_count + 1) * sizeof *m->roles);
         m->n_roles = 0;
         for (size_t i = 0; i < answer->role_count; i++)
@@ -549,26 +555,40 @@ bool session_audit_rejected(struct auth *a, const struct rejection *x)
 
 void session_charge(struct auth *a, struct str user, struct str host_id, size_t bytes)
 {
-        if (a->user_events.bytes_per_day == 0)
-                return;
-
-        AUTO_MEM char *of_user = mem_printf("user %.*s", STR_ARG(user));
         AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
 
-        event_budget_charge(&a->user_events, str_of(of_user), bytes, loop_now(&a->loop));
-        event_budget_charge(&a->host_events, str_of(of_host), bytes, loop_now(&a->loop));
+        user_budget_charge(&a->user_events, user, host_id, bytes, loop_now(&a->loop));
+        if (a->host_events.bytes_per_day != 0)
+                event_budget_charge(&a->host_events, str_of(of_host), bytes, loop_now(&a->loop));
 }
 
-struct error *session_check_budget(struct auth *a, struct str user, struct str host_id)
+static struct error *check_events(struct auth *a, struct str user, struct str host_id)
 {
-        AUTO_MEM char *of_user = mem_printf("user %.*s", STR_ARG(user));
         AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
 
-        TRY(audit_check_room(a, str_is_empty(host_id) ? ROOM_FOR_NEW : ROOM_FOR_OPEN));
-        if (str_is_empty(host_id))
-                TRY(audit_account_check(a, ACCOUNT_RECORDINGS, user));
-        if (a->user_events.bytes_per_day == 0)
+        TRY(user_budget_check(&a->user_events, user, host_id, loop_now(&a->loop)));
+        return a->host_events.bytes_per_day == 0 ? NULL : event_budget_check(&a->host_events, str_of(of_host), loop_now(&a->loop));
+}
+
+struct error *session_check_new(struct auth *a, struct str user, struct str host_id)
+{
+        TRY(audit_check_room(a, ROOM_FOR_NEW));
+        TRY(user_budget_check(&a->user_recordings, user, host_id, loop_now(&a->loop)));
+        return check_events(a, user, host_id);
+}
+
+struct error *session_check_open(struct auth *a, struct str user, struct str host_id)
+{
+        TRY(audit_check_room(a, ROOM_FOR_OPEN));
+        return check_events(a, user, host_id);
+}
+
+struct error *session_check_told(struct auth *a, struct str user, struct str host_id)
+{
+        AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
+
+        if (!user_budget_is_overdrawn(&a->user_events, user, host_id, loop_now(&a->loop)) &&
+            !event_budget_is_overdrawn(&a->host_events, str_of(of_host), loop_now(&a->loop)))
                 return NULL;
-        TRY(event_budget_check(&a->user_events, str_of(of_user), loop_now(&a->loop)));
-        return str_is_empty(host_id) ? NULL : event_budget_check(&a->host_events, str_of(of_host), loop_now(&a->loop));
+        return error_new(ERROR_RESOURCE_EXHAUSTED, "the node tells of connections that it was told to end: twice the audit events of a day");
 }

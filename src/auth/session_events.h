@@ -25,6 +25,7 @@ struct connection {
 /* Into a zeroed struct; DATA_LOSS when the stored record cannot be read. */
 struct error *connection_load(struct connection *c, const struct store_item *item) MUST_USE;
 struct error *connection_load_session(struct connection *c, const struct store_item *item) MUST_USE;
+bool connection_has_session(const struct connection *c, const char *id); /* that is open */
 /* A deep copy to change: what is not committed must not be believed. */
 struct error *connection_copy(const struct connection *c, struct connection *ret) MUST_USE;
 void connection_release(struct connection *c);
@@ -56,7 +57,10 @@ bool session_audit_rejected(struct auth *a, const struct rejection *r);
 /* So many bytes about a connection of the user to the host are written down. */
 void session_charge(struct auth *a, struct str user, struct str host_id, size_t bytes);
 
-/* RESOURCE_EXHAUSTED when the user, or the host if one is given, has caused as many audit events as a day has room for. */
-struct error *session_check_budget(struct auth *a, struct str user, struct str host_id) MUST_USE;
+/* RESOURCE_EXHAUSTED when a new connection of the user to the host, or an open one, has no budget (event_budget.h) or disk any more. */
+struct error *session_check_new(struct auth *a, struct str user, struct str host_id) MUST_USE;
+struct error *session_check_open(struct auth *a, struct str user, struct str host_id) MUST_USE;
+/* The same when what a node tells is not to be taken any more: it goes on with connections that it was told to end. */
+struct error *session_check_told(struct auth *a, struct str user, struct str host_id) MUST_USE;
 
 #endif

@@ -366,7 +366,28 @@ struct beginning {
         char session_id[SESSION_ID_MAX];
         struct session_wishes wishes;
         bool wants_decision; /* an older node has looked at the options of the connection itself, and hears orders to end only */
+        bool is_open;        /* its start is written down: the node asks again because it did not hear the answer */
 };
+
+/*
+ * What sshd was permitted for a connection that an earlier release recorded is not known. It counts as what the roles allow when this
+ * release first looks: nothing beyond that, and what is taken away from then on ends the connection as it does any other.
+ */
+static void learn_permits(struct attendance *t, const struct answer *answer)
+{
+        Cteleport__State__V1__Connection *records[] = { t->now.record, t->next.record };
+        unsigned permits = LOGIN_PERMIT_PTY | (answer->may.port_forwarding ? LOGIN_PERMIT_PORT_FORWARDING : 0u) |
+                           (answer->may.agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u);
+
+        if (answer->refusal != NULL || t->now.record->has_permits || t->now.record->permits != 0)
+                return;
+        for (size_t i = 0; i < ARRAY_LEN(records); i++) {
+                if (records[i] == NULL)
+                        continue;
+                records[i]->permits = permits;
+                records[i]->has_permits = true;
+        }
+}
 
 static void answer_start(struct attendance *t, const struct beginning *b, struct answer *answer)
 {
@@ -375,9 +396,10 @@ static void answer_start(struct attendance *t, const struct beginning *b, struct
         d.session_id = (char *)(uintptr_t)b->session_id;
         if (answer->refusal != NULL)
                 audit_refusal(t, answer);
+        learn_permits(t, answer);
         session_keep_permits(t->now.record->permits, answer);
         t->start = answer->refusal == NULL ? MAY_START : MAY_NOT_START;
-        if (answer->refusal != NULL)
+        if (answer->refusal != NULL && !b->is_open) /* else the node tells how it ended, and that is kept */
                 snprintf(t->refused, sizeof t->refused, "%s", b->session_id);
         send_decision(t, answer, &d);
 }
@@ -417,11 +439,15 @@ static void on_start_decided(void *ctx, const struct answer *given)
 /* Without a login there is nothing to decide: such a start is an error. */
 static void decide_start(struct attendance *t, const Cteleport__V1__AttendStart *m)
 {
+        if (!name_is_session(str_of(m->session_id))) {
+                finish(t, error_new(ERROR_INVALID_ARGUMENT, "a session without a proper name or kind"));
+                return;
+        }
         struct beginning *b = NEW(struct beginning);
         struct question question = question_of(t, str_of(t->now.record->login), (ProtobufCBinaryData){ 0 });
 
         *b = (struct beginning){ .attendance = t, .wishes = { strcmp(m->kind, "sftp") == 0 || strcmp(m->kind, "scp") == 0, m->has_pty, m->is_recorded },
-                                 .wants_decision = m->wants_decision };
+                                 .wants_decision = m->wants_decision, .is_open = connection_has_session(&t->now, m->session_id) };
         snprintf(b->session_id, sizeof b->session_id, "%s", m->session_id);
         question.known = t->now.record;
         question.is_beginning = true;
@@ -474,7 +500,7 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
                 free_if_idle(t);
                 return;
         }
-        AUTO_PTR(error) beyond = t->now.record == NULL ? NULL : session_check_budget(t->auth, str_of(t->now.record->user), str_of(t->now.record->host_id));
+        AUTO_PTR(error) beyond = t->now.record == NULL ? NULL : session_check_open(t->auth, str_of(t->now.record->user), str_of(t->now.record->host_id));
         if (beyond != NULL)
                 terminate(t, beyond->what);
         if (has_come_in)
@@ -495,11 +521,14 @@ static bool must_be_decided(const struct attendance *t, bool is_accepted, bool i
         return (is_accepted && t->accepted == NULL && !t->is_refused) || (is_start && t->start == UNDECIDED);
 }
 
-/* An older node has told the start as that of a session, and tells its end. */
+/*
+ * A start that was refused, and one that is written down already. An older node has told the former as that of a session, and tells
+ * its end.
+ */
 static bool is_of_nothing(const struct attendance *t, const Cteleport__V1__AttendUp *up)
 {
         if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_START)
-                return t->start == MAY_NOT_START;
+                return t->start == MAY_NOT_START || (up->start->is_repeated && connection_has_session(&t->next, up->start->session_id));
         if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT)
                 return t->refused[0] != '\0' && strcmp(up->exit->session_id, t->refused) == 0;
         return up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED && t->is_refused;
@@ -538,6 +567,7 @@ static struct error *fill_batch(struct attendance *t, struct store_txn *txn, siz
                                         decide_first(t, up);
                                 return NULL; /* after the batch, if there is one */
                         }
+                        TRY(session_check_told(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id)));
                         if (!is_of_nothing(t, up))
                                 TRY(connection_record_tell(t->auth, &t->next, txn, up, t->accepted));
                         if (is_start)
@@ -813,6 +843,8 @@ static void on_rechecked(void *ctx, const struct answer *answer)
 
         t->pending--;
         t->is_rechecking = false;
+        if (t->call != NULL)
+                learn_permits(t, answer);
         const char *taken = t->call == NULL || answer->refusal != NULL ? NULL : session_permits_taken(t->now.record->permits, answer);
         if (taken != NULL)
                 terminate(t, taken);

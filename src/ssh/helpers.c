@@ -55,6 +55,7 @@ struct helper {
         bool is_asking;                /* a callback of the connection will come: not to be freed before */
         bool is_left;                  /* closed, and nobody up the stack looks at it any more */
         bool is_told;                  /* AttendStart went out */
+        bool is_told_again;            /* and again, as the answer to it was lost */
         struct timer *retry;           /* looks for sshd's word */
 
         char session_id[ID_MAX];
@@ -396,7 +397,7 @@ bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decis
         if (h->state.state != TOLD || strcmp(h->session_id, decision->session_id) != 0)
                 return false;
         if (!decision->is_allowed) {
-                h->is_told = false; /* it never began: nothing is kept of it, neither there nor here */
+                h->is_told = h->is_told_again; /* else it never began: nothing is kept of it, neither there nor here */
                 refuse(h, decision->reason);
                 return true;
         }
@@ -405,6 +406,8 @@ bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decis
         h->idle_timeout_ms = decision->idle_timeout_ms;
         return true;
 }
+
+static void tell_start(struct helper *h);
 
 /* The cluster has written down that the session begins, or will not. */
 static void on_begun(void *ctx, struct error *err)
@@ -420,7 +423,13 @@ static void on_begun(void *ctx, struct error *err)
                 refuse(h, err != NULL ? err->what : d == NULL ? "the connection is over" : d->reason);
                 return;
         }
-        if (d->decides_sessions && !h->is_decided) { /* lost with the connection to it */
+        if (d->decides_sessions && !h->is_decided && !h->is_told_again) {
+                /* Lost with the connection to it. The audit has the start: it is to be true, or to have an end that says why not. */
+                h->is_told_again = true;
+                tell_start(h);
+                return;
+        }
+        if (d->decides_sessions && !h->is_decided) {
                 refuse(h, "the cluster's answer whether this session may begin was lost: try again");
                 return;
         }
@@ -449,9 +458,11 @@ static void tell_start(struct helper *h)
         begun.term = start->term;
         begun.is_recorded = h->recording != NULL;
         begun.wants_decision = true;
+        begun.is_repeated = h->is_told_again;
         up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_START;
         up.start = &begun;
-        conversation_enter(&h->state, TOLD);
+        if (!h->is_told_again)
+                conversation_enter(&h->state, TOLD);
         h->is_told = h->is_asking = true;
         connection_tell(h->connection, &up, on_begun, h);
 }

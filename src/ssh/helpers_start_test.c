@@ -158,7 +158,31 @@ static void begins_nothing_when_the_answer_was_lost(void **state)
         say_start(s, "exec", false);
         check_passes(s);
         acknowledge_all(s, 0);
+        assert_string_equal(heard(s), "");
+        acknowledge_all(s, 0);
         assert_true(str_starts_with(str_of(heard(s)), STR("refusal: the cluster's answer")));
+}
+
+/* The audit has its start: it begins, or has an end that says why not. */
+static void asks_again_when_the_answer_was_lost(void **state)
+{
+        for (int is_allowed = 0; is_allowed < 2; is_allowed++) {
+                struct ssh_service *s = *state;
+                decision_message d;
+
+                given_deciding_cluster(s, &d);
+                say_start(s, "exec", false);
+                check_passes(s);
+                acknowledge_all(s, 0);
+                assert_string_equal(told(s), "start exec 'a command';start exec 'a command' again;");
+                buf_clear(&s->told);
+                decide_session(s, is_allowed, "best_effort", "alice is locked");
+                acknowledge_all(s, 0);
+                assert_string_equal(heard(s), is_allowed ? "go alice from 192.0.2.7:50122;" : "refusal: alice is locked;closed");
+                assert_string_equal(told(s), is_allowed ? "" : "exit 255  out 0 in 0 'alice is locked';");
+                tear_down(state);
+                set_up(state);
+        }
 }
 
 static void takes_the_options_of_now(void **state)
@@ -204,6 +228,7 @@ int main(void)
                 T(begins_what_the_cluster_allows_now),
                 T(begins_nothing_that_is_refused_now),
                 T(begins_nothing_when_the_answer_was_lost),
+                T(asks_again_when_the_answer_was_lost),
                 T(takes_the_options_of_now),
                 T(begins_nothing_on_a_connection_that_ends),
 #undef T

@@ -176,7 +176,8 @@ void connection_tell(struct connection *c UNUSED, const Cteleport__V1__AttendUp 
         case CTELEPORT__V1__ATTEND_UP__PAYLOAD_START:
                 assert_true(up->start->wants_decision);
                 snprintf(world->session_id, sizeof world->session_id, "%s", up->start->session_id);
-                buf_printf(&world->told, "start %s '%s'%s;", up->start->kind, up->start->command, up->start->is_recorded ? " recorded" : "");
+                buf_printf(&world->told, "start %s '%s'%s%s;", up->start->kind, up->start->command, up->start->is_recorded ? " recorded" : "",
+                           up->start->is_repeated ? " again" : "");
                 break;
         case CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT:
                 buf_printf(&world->told, "exit %d %s out %llu in %llu '%s';", up->exit->code, up->exit->signal,
