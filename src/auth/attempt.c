@@ -64,10 +64,11 @@ static void leave_pending(struct attempt *at)
         if (!at->is_counted)
                 return;
         at->is_counted = false;
-        at->auth->pending_joins--;
-        if (at->is_counted_by_source)
-                sources_leave(frontdoor_sources(at->auth->door), SOURCE_JOINS, at->peer);
-        at->is_counted_by_source = false;
+        at->source = NULL;
+        *at->link = at->next;
+        if (at->next != NULL)
+                at->next->link = at->link;
+        sources_leave(frontdoor_sources(at->auth->door), SOURCE_JOINS, at->peer);
 }
 
 static void on_failing(void *ctx)
@@ -107,6 +108,53 @@ static void fail(struct attempt *at, const char *check, struct error *err)
         }
         at->penalty = timer_new(&at->auth->loop, on_failing, at);
         timer_start(at->penalty, wait);
+}
+
+/* ---- how many at once ---------------------------------------------------------------------------- */
+
+/*
+ * A few sources that begin joins and do not go on keep nobody out: of the source that has most, the oldest for whose next message we
+ * wait goes, unless the newcomer's own has as many.
+ */
+static bool make_room(struct auth *a, const char *peer)
+{
+        struct source_pick pick = source_pick_begin(frontdoor_sources(a->door), SOURCE_JOINS, peer, loop_now(&a->loop));
+
+        for (struct attempt *at = a->joins; at != NULL; at = at->next)
+                if (!at->is_waiting && attempt_wants_anything(at))
+                        source_pick_consider(&pick, at->source, at->started, at);
+        if (pick.who == NULL)
+                return false;
+        fail(pick.who, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way, and this one made room for another"),
+                                          "the agent tries again by itself"));
+        return true;
+}
+
+/* Whether there was a place; else the attempt has failed. */
+static bool take_place(struct attempt *at)
+{
+        struct sources *s = frontdoor_sources(at->auth->door);
+        bool is_full = false;
+
+        if (!sources_enter(s, SOURCE_JOINS, at->peer)) {
+                is_full = sources_is_full(s, SOURCE_JOINS, at->peer);
+                if (!is_full || !make_room(at->auth, at->peer) || !sources_enter(s, SOURCE_JOINS, at->peer)) {
+                        const char *who = is_full ? "the Auth Service" : "this address";
+                        int most = is_full ? LIMIT_PENDING_JOINS : LIMIT_PENDING_JOINS_PER_SOURCE;
+
+                        fail(at, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "%s has %d joins under way", who, most),
+                                                    "the agent tries again by itself"));
+                        return false;
+                }
+        }
+        at->is_counted = true;
+        at->source = sources_find(s, at->peer);
+        at->next = at->auth->joins;
+        at->link = &at->auth->joins;
+        if (at->next != NULL)
+                at->next->link = &at->next;
+        at->auth->joins = at;
+        return true;
 }
 
 /* Begins every continuation: false when the attempt ended while it waited. */
@@ -179,6 +227,8 @@ struct attempt *attempt_new(const struct caller *caller, struct str client_versi
         conversation_init(&at->at, &a->loop, states, WANT_INIT, on_deadline, at);
         at->deadline = timer_new(&a->loop, on_deadline, at);
         timer_start(at->deadline, MILLISECONDS(TIMEOUT_JOIN));
+        if ((caller->groups & CALLER_PROXY) == 0) /* else it is counted where its host is, once the proxy has said so */
+                (void)take_place(at);
         return at;
 }
 
@@ -193,7 +243,8 @@ void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str cl
         if (channel_binding.len != sizeof none)
                 channel_binding = str_of_bytes(none, sizeof none);
         at->channel_binding = arena_str(at->arena, channel_binding);
-        snprintf(at->peer, sizeof at->peer, "%s", addr);
+        at->has_bad_peer = strlen(addr) >= sizeof at->peer || remote_addr.len >= ADDRESS_TEXT_MAX;
+        snprintf(at->peer, sizeof at->peer, "%s", at->has_bad_peer ? "?" : addr);
         at->client_version = arena_str(at->arena, str_slice(client_version, 0, 64));
 }
 
@@ -255,22 +306,11 @@ void attempt_begin(struct attempt *at, struct str token_name, struct str role, s
         at->claimed_method = arena_str(at->arena, str_slice(claimed_method, 0, 64));
         at->claimed_host_id = arena_str(at->arena, str_slice(claimed_host_id, 0, LIMIT_NAME + 1));
         at->is_legacy = !str_is_empty(claimed_host_id);
-        if (at->auth->pending_joins >= LIMIT_PENDING_JOINS) {
-                fail(at, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the Auth Service has %d joins under way",
-                                                      LIMIT_PENDING_JOINS), "the agent tries again by itself"));
+        if (!at->is_counted && !take_place(at))
                 return;
-        }
-        at->auth->pending_joins++;
-        at->is_counted = true;
-        if (!at->is_forwarded) {
-                at->is_counted_by_source = sources_enter(frontdoor_sources(at->auth->door), SOURCE_JOINS, at->peer);
-                if (!at->is_counted_by_source) {
-                        fail(at, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this address has %d joins under way",
-                                                              LIMIT_PENDING_JOINS_PER_SOURCE), "the agent tries again by itself"));
-                        return;
-                }
-        }
-        if (str_is_empty(token_name) || str_is_empty(role)) {
+        if (at->has_bad_peer) {
+                fail(at, "request", error_new(ERROR_INVALID_ARGUMENT, "the client's address is not one"));
+        } else if (str_is_empty(token_name) || str_is_empty(role)) {
                 fail(at, "request", error_new(ERROR_INVALID_ARGUMENT, "a join needs a token name and a system role"));
         } else if (system_role_find(at->role) == NULL) {
                 fail(at, "request", system_role_unknown(at->role));

@@ -35,7 +35,7 @@ struct attempt_events {
 
 /*
  * caller: whose connection this is; client_version: what the client says it is, "" if it does not. Overload
- * (too many pending joins) is told by attempt_begin.
+ * (too many joins under way) is told through on_done, from the loop.
  */
 struct attempt *attempt_new(const struct caller *caller, struct str client_version, const struct attempt_events *events,
                             void *ctx) MUST_USE;

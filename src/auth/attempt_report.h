@@ -29,11 +29,13 @@ struct attempt {
         bool is_released;      /* the owner is gone */
         bool is_expired;       /* the deadline passed while an answer was under way */
         const char *out_of_turn; /* what came at the wrong time while an answer was under way */
-        bool is_counted;       /* in auth->pending_joins */
-        bool is_counted_by_source; /* at the front door; a proxy counts those it forwards itself */
+        bool is_counted;       /* at the front door (SOURCE_JOINS), and in auth->joins; then source is there */
+        const struct source *source;
+        struct attempt *next, **link;
         struct timer *penalty; /* holds back the refusal of a source that keeps failing */
         bool is_legacy;
         bool is_forwarded;
+        bool has_bad_peer;     /* what the proxy said of its address is none */
         bool is_decided;       /* all that the host had to say is said and proven */
 
         /* Claimed by the caller, proven by nothing. */

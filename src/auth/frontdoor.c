@@ -249,7 +249,7 @@ static void welcome(struct arrival *v, struct caller *c)
         struct error *err = count_identity(c);
 
         if (err != NULL) {
-                log_warn("Connection refused", LOG_C("remote_addr", v->peer), LOG_ERR(err));
+                log_warn("Connection refused", LOG_C("host_id", c->host_id), LOG_C("user", c->user), LOG_C("remote_addr", v->peer), LOG_ERR(err));
                 caller_free(c);
                 arrival_refuse(v, err);
                 return;
@@ -591,7 +591,8 @@ struct frontdoor *frontdoor_open(struct auth *a)
         d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){
                 LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE, LIMIT_CONNECTIONS_PER_SOURCE, LIMIT_CONNECTIONS_PER_KNOWN,
                 LIMIT_CONNECTIONS_RESERVE };
-        d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE };
+        d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE, 0,
+                                                                 LIMIT_PENDING_JOINS_RESERVE };
         d->expiry = timer_new(&a->loop, on_expiry, d);
         d->locked_tunnels = timer_new(&a->loop, on_locked_tunnels, d);
         d->locked_nodes = timer_new(&a->loop, on_locked_nodes, d);

@@ -25,6 +25,10 @@ struct forward {
         struct rpc_client_call *up;  /* to auth; NULL once done */
         /* Writes a message of the host to auth; refuses what a host may not say. */
         struct error *(*pass)(struct forward *f, const ProtobufCMessage *msg);
+        bool is_counted;             /* at the proxy (SOURCE_JOINS), and in its list; then source is there */
+        const struct source *source;
+        struct instant since;
+        struct forward *next, **link;
         size_t messages;
         struct timer *penalty;
         struct error *verdict;       /* waits for the penalty */
@@ -32,11 +36,23 @@ struct forward {
         char version[VERSION_MAX];
 };
 
+static void uncount(struct forward *f)
+{
+        if (!f->is_counted)
+                return;
+        f->is_counted = false;
+        f->source = NULL;
+        *f->link = f->next;
+        if (f->next != NULL)
+                f->next->link = f->link;
+        sources_leave(&f->proxy->sources, SOURCE_JOINS, f->peer);
+}
+
 static void forward_free(struct forward *f)
 {
         if (f->down != NULL || f->up != NULL)
                 return;
-        sources_leave(&f->proxy->sources, SOURCE_JOINS, f->peer);
+        uncount(f);
         timer_free(f->penalty);
         error_free(f->verdict);
         free(f);
@@ -207,6 +223,29 @@ static void take_version(struct forward *f, struct str version)
         memcpy(f->version, version.ptr, version.len);
 }
 
+/* As at auth: a few sources that begin joins and do not go on keep nobody out. */
+static bool make_room(struct proxy *p, const char *peer)
+{
+        struct source_pick pick = source_pick_begin(&p->sources, SOURCE_JOINS, peer, loop_now(&p->loop));
+        for (struct forward *f = p->forwards; f != NULL; f = f->next)
+                source_pick_consider(&pick, f->source, f->since, f);
+        struct forward *oldest = pick.who;
+        if (oldest == NULL)
+                return false;
+        uncount(oldest);
+        finish(oldest, error_hint(error_for(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way, and this one made room for another"), REASON_REFUSED),
+                                  "the host tries again by itself"));
+        return true;
+}
+
+static bool take_place(struct proxy *p, const char *peer)
+{
+        struct sources *s = &p->sources;
+        if (sources_enter(s, SOURCE_JOINS, peer))
+                return true;
+        return sources_is_full(s, SOURCE_JOINS, peer) && make_room(p, peer) && sources_enter(s, SOURCE_JOINS, peer);
+}
+
 static void open_stream(struct rpc_call *call, const char *path, const ProtobufCMessageDescriptor *response,
                         struct error *(*pass)(struct forward *f, const ProtobufCMessage *msg))
 {
@@ -216,7 +255,7 @@ static void open_stream(struct rpc_call *call, const char *path, const ProtobufC
                 rpc_call_finish(call, upstream_absence(peer->proxy->upstream));
                 return;
         }
-        if (!sources_enter(&peer->proxy->sources, SOURCE_JOINS, rpc_call_peer(call))) {
+        if (!take_place(peer->proxy, rpc_call_peer(call))) {
                 rpc_call_finish(call, error_hint(error_for(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way"), REASON_REFUSED),
                                                  "the host tries again by itself"));
                 return;
@@ -224,6 +263,14 @@ static void open_stream(struct rpc_call *call, const char *path, const ProtobufC
         struct forward *f = NEW(struct forward);
         *f = (struct forward){ .proxy = peer->proxy, .down = call, .pass = pass };
         snprintf(f->peer, sizeof f->peer, "%s", rpc_call_peer(call));
+        f->is_counted = true;
+        f->source = sources_find(&f->proxy->sources, f->peer);
+        f->since = loop_now(&f->proxy->loop);
+        f->next = f->proxy->forwards;
+        f->link = &f->proxy->forwards;
+        if (f->next != NULL)
+                f->next->link = &f->next;
+        f->proxy->forwards = f;
         take_version(f, rpc_call_metadata(call, "version"));
         f->up = rpc_client_call(auth,
                                 (struct rpc_client_call_options){
@@ -292,7 +339,7 @@ static void pass_unary(struct rpc_call *call, const ProtobufCMessage *request, c
                 rpc_call_finish(call, upstream_absence(peer->proxy->upstream));
                 return;
         }
-        if (is_counted && !sources_enter(&peer->proxy->sources, SOURCE_JOINS, rpc_call_peer(call))) {
+        if (is_counted && !take_place(peer->proxy, rpc_call_peer(call))) {
                 rpc_call_finish(call, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many logins are under way"),
                                                  "try again in a few seconds"));
                 return;

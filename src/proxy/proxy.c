@@ -348,7 +348,7 @@ static struct error *set_up(struct proxy *p)
                 LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE, LIMIT_CONNECTIONS_PER_SOURCE, LIMIT_CONNECTIONS_PER_KNOWN,
                 LIMIT_CONNECTIONS_RESERVE };
         p->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE,
-                                                                 LIMIT_PENDING_JOINS_PER_SOURCE };
+                                                                 LIMIT_PENDING_JOINS_PER_SOURCE, LIMIT_PENDING_JOINS_RESERVE };
         p->sources.limits[SOURCE_SSH] = (struct source_limit){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_PER_SOURCE,
                                                                LIMIT_SSH_DIALS_PER_SOURCE };
         p->strangers_memory = (struct budget){ .total = LIMIT_RPC_MEMORY_UNAUTHENTICATED, .share = LIMIT_RPC_MEMORY_SOURCE };

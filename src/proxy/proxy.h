@@ -28,11 +28,14 @@
 
 struct door;
 
+struct forward;
+
 struct proxy {
         struct loop loop;
         struct service *service;
         const Cteleport__Internal__V1__Boot *boot;
         struct sources sources;
+        struct forward *forwards; /* joins on their way to auth, newest first */
         struct shares people; /* connections to nodes, by user */
         struct budget memory; /* of what is on its way in them, by user */
         struct budget strangers_memory; /* of gRPC connections of unauthenticated peers, by source */
