@@ -22,8 +22,18 @@
 
 /* ---- the life of a request ------------------------------------------------------------------------------ */
 
+void admin_init(struct auth *a)
+{
+        a->requests.total = LIMIT_REQUESTS_MEMORY;
+        a->requests.share = LIMIT_REQUESTS_MEMORY_IDENTITY;
+        a->urgent_requests.total = a->urgent_requests.share = LIMIT_REQUESTS_MEMORY_RESERVE;
+}
+
 static void admin_free(struct admin_request *q)
 {
+        if (q->charged > 0)
+                budget_give(q->memory, q->charged);
+        budget_drop(q->memory);
         buf_release(&q->who);
         arena_free(q->arena);
         free(q);
@@ -60,8 +70,45 @@ static void on_worked(void *ctx)
         q->work.done(q->work.ctx);
 }
 
+/* ---- what requests hold while they wait ------------------------------------------------------------------------ */
+
+struct error *admin_charge(struct admin_request *q)
+{
+        size_t now = sizeof *q + q->who.len + arena_reserved(q->arena);
+
+        if (q->memory == NULL || now <= q->charged)
+                return NULL;
+        if (!budget_take(q->memory, now - q->charged))
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many requests are under way"), "try again in a few seconds");
+        q->charged = now;
+        return NULL;
+}
+
+/* Who is shut out, or should be, must not keep that from being done by asking for other things in a loop. */
+static bool is_urgent(const char *path)
+{
+        const char *slash = strrchr(path, '/');
+        struct str name = str_of(slash == NULL ? path : slash + 1);
+
+        return str_starts_with(name, STR("Delete")) || str_contains(name, STR("Lock"));
+}
+
+static struct error *charge_to(struct admin_request *q, struct budget *b, const struct caller *caller)
+{
+        budget_drop(q->memory);
+        q->memory = b->total == 0 ? NULL : budget_hold(b, str_of(caller->identity == NULL ? caller->role : caller->identity));
+        return admin_charge(q);
+}
+
 void admin_work(struct admin_request *q, void (*work)(void *ctx), void (*done)(void *ctx), void (*release)(void *ctx), void *ctx)
 {
+        struct error *err = admin_charge(q);
+
+        if (err != NULL) {
+                release(ctx);
+                admin_fail(q, err);
+                return;
+        }
         q->work = (struct admin_work){ NULL, work, done, release, ctx };
         q->work.job = loop_job(&q->auth->loop, do_work, on_worked, q);
         if (q->call == NULL) /* gone already */
@@ -87,6 +134,16 @@ struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage 
         if (err != NULL)
                 bug("a message that was read once cannot be read again: %s", err->what);
         q->message = copy;
+        err = charge_to(q, &q->auth->requests, caller);
+        if (err != NULL && is_urgent(rpc_call_method(call)->path)) {
+                error_free(err);
+                err = charge_to(q, &q->auth->urgent_requests, caller);
+        }
+        if (err != NULL) {
+                rpc_call_finish(call, err);
+                admin_free(q);
+                return NULL;
+        }
         rpc_call_listen(call, &call_events, q);
         return q;
 }
@@ -189,10 +246,12 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
 
 void admin_list(struct admin_request *q, struct listing l)
 {
-        const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
         AUTO(buf) after = BUF_MAX(LIMIT_STORE_KEY);
-        struct listing *kept = arena_alloc(q->arena, sizeof *kept);
 
+        if (q == NULL)
+                return;
+        const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
+        struct listing *kept = arena_alloc(q->arena, sizeof *kept);
         *kept = l;
         q->state = kept;
         if (m->after[0] != '\0') {
@@ -237,6 +296,9 @@ static Cteleport__V1__AuthorityStatus *describe_authority(struct arena *arena, c
 void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         const struct authorities *cas = &q->auth->authorities;
         Cteleport__V1__ClusterStatusResponse response = CTELEPORT__V1__CLUSTER_STATUS_RESPONSE__INIT;
 
@@ -458,6 +520,9 @@ static void find_nodes(struct admin_request *q, struct str name)
 void admin_list_nodes(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         const char *node = ((const Cteleport__V1__ListRequest *)q->message)->node;
 
         if (node[0] != '\0') {
@@ -571,7 +636,7 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         audit_str(&record, "user", buf_str(&q->who));
         audit_str(&record, "host_id", str_of(host_id));
         audit_str(&record, "node_name", doomed->host_name);
-        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
+        outbox_add(q->auth->outbox, t, &record); /* it was charged for by the join */
         store_txn_commit(t, on_node_deleted, q);
 }
 
@@ -599,6 +664,9 @@ static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
 void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         Cteleport__V1__NameRequest *request = (Cteleport__V1__NameRequest *)(uintptr_t)q->message; /* our copy */
         AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
         struct str host_id = admin_name(q);

@@ -7,6 +7,11 @@
 
 #include "rpc/rpc.h"
 
+struct auth;
+
+/* Sets the bounds of what requests hold together. */
+void admin_init(struct auth *a);
+
 void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_list_tokens(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_get_token(struct rpc_call *call, const ProtobufCMessage *first);

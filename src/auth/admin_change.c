@@ -100,7 +100,7 @@ void change_put(struct admin_request *q, struct change *c, struct store_txn *t, 
         metadata->revision = (char *)(uintptr_t)"";
         put_key(c, &key);
         store_txn_put_message(t, buf_str(&key), message, expires);
-        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, r);
+        audit_account_add(q->auth, c->account, buf_str(&q->who), t, r);
         store_txn_commit(t, on_put, q);
 }
 
@@ -126,6 +126,6 @@ void change_delete(struct admin_request *q, struct change *c, struct store_txn *
 
         put_key(c, &key);
         store_txn_delete(t, buf_str(&key));
-        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, r);
+        outbox_add(q->auth->outbox, t, r);
         store_txn_commit(t, on_deleted, q);
 }

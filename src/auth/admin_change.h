@@ -12,6 +12,7 @@
 struct change {
         const char *kind;  /* "user" */
         struct str prefix; /* of its keys in the store */
+        enum audit_account account; /* that a write is charged to */
         struct str name;   /* outlives the request's answer: in its arena */
         uint64_t present;  /* revision of what is there now; 0: nothing is */
         bool must_be_new;
@@ -34,7 +35,7 @@ void change_audit(struct admin_request *q, const struct change *c, const struct 
 void change_put(struct admin_request *q, struct change *c, struct store_txn *t, ProtobufCMessage *message, Cteleport__V1__Metadata *metadata,
                 struct walltime expires, struct audit_record *r);
 
-/* Removes it with its audit record, and answers with Empty. */
+/* Removes it with its audit record, and answers with Empty. It was charged for when it was written. */
 void change_delete(struct admin_request *q, struct change *c, struct store_txn *t, struct audit_record *r);
 
 #endif

@@ -93,6 +93,9 @@ static void release_search(void *ctx)
 void admin_search_events(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct search *s = NEW(struct search);
         struct error *err = take_query(q, &s->query);
 

@@ -181,6 +181,9 @@ static struct error *begin(struct admin_request *q)
 void admin_create_invite(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct error *err = begin(q);
         AUTO(buf) invited = BUF_MAX(LIMIT_STORE_KEY);
 

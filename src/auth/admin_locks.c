@@ -32,6 +32,9 @@ void admin_list_locks(struct rpc_call *call, const ProtobufCMessage *first)
 void admin_get_lock(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct str name = admin_name(q);
         const Cteleport__V1__Lock *lock = directory_lock(q->auth->directory, name, NULL);
 
@@ -64,7 +67,7 @@ static struct error *check_put(struct admin_request *q, const Cteleport__V1__Put
         TRY(lock_check(m->lock));
         TRY(check_not_past(m->lock->spec->expires, loop_wall(&q->auth->loop), "spec.expires"));
         name_lock(q, m->lock);
-        *c = (struct change){ .kind = "lock", .prefix = LOCK_PREFIX, .name = str_of(m->lock->metadata->name), .must_be_new = m->must_be_new };
+        *c = (struct change){ .kind = "lock", .prefix = LOCK_PREFIX, .account = ACCOUNT_LOCK, .name = str_of(m->lock->metadata->name), .must_be_new = m->must_be_new };
         (void)directory_lock(q->auth->directory, c->name, &c->present);
         return change_check(c, m->if_revision);
 }
@@ -313,6 +316,9 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
 void admin_put_lock(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct locking *l = arena_alloc(q->arena, sizeof *l);
 
         *l = (struct locking){ .admin = q, .request = (const Cteleport__V1__PutLockRequest *)q->message };
@@ -344,6 +350,9 @@ void admin_put_lock(struct rpc_call *call, const ProtobufCMessage *first)
 void admin_delete_lock(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct change *c = arena_alloc(q->arena, sizeof *c);
         struct audit_record record = { 0 };
 

@@ -226,6 +226,8 @@ static void on_sessions(void *ctx, const struct store_page *page, struct error *
 
         for (size_t i = 0; err == NULL && i < page->count; i++)
                 record_skip(page->items[i].key, note_session(q, l, &page->items[i]));
+        if (err == NULL)
+                err = admin_charge(q);
         if (err != NULL) {
                 admin_fail(q, err);
                 return;
@@ -242,6 +244,9 @@ static void on_sessions(void *ctx, const struct store_page *page, struct error *
 void admin_list_recordings(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
         size_t limit = m->limit == 0 || m->limit > LIST_ITEMS ? LIST_ITEMS : m->limit;
         struct list *l = arena_alloc(q->arena, sizeof *l);
@@ -464,6 +469,9 @@ static void on_recording(void *ctx, const struct store_item *item, struct error 
 void admin_get_recording(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         const Cteleport__V1__GetRecordingRequest *m = (const Cteleport__V1__GetRecordingRequest *)q->message;
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 

@@ -11,13 +11,15 @@
 #include "rpc/rpc.h"
 
 /* A page and what is made of it, or one resource; nothing of it outlives the answer. */
-enum { ADMIN_ARENA = 32 * MiB };
+enum { ADMIN_ARENA = LIMIT_REQUEST_ARENA };
 
 struct admin_request {
         struct auth *auth;
         struct rpc_call *call; /* NULL: the administrator is gone */
         struct arena *arena;
         const ProtobufCMessage *message; /* in arena */
+        struct budget_holder *memory;    /* the caller's share of what requests that wait may hold; NULL: not counted */
+        size_t charged;                  /* to it */
         struct buf who;                  /* for the audit */
         struct str user;                 /* the person who asks, in arena; empty: whoever is on this machine, who may all */
         void *state;                     /* of the method, in arena */
@@ -28,7 +30,7 @@ struct admin_request {
         } work;
 };
 
-/* Begins: copies the message, watches for the end of the call. */
+/* Begins: copies the message, watches for the end of the call. NULL: refused, as those under way hold too much. */
 struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage *first) MUST_USE;
 /* The name in a NameRequest. */
 static inline struct str admin_name(const struct admin_request *q)
@@ -41,8 +43,14 @@ static inline struct error *admin_check_waited_for(const struct admin_request *q
         return q->call != NULL ? NULL : error_new(ERROR_CANCELLED, "the administrator went away");
 }
 /*
+ * Counts what the request has allocated so far among what all hold that wait: to be called before it waits again with a page of
+ * the store in its arena. RESOURCE_EXHAUSTED: too much is held.
+ */
+struct error *admin_charge(struct admin_request *q) MUST_USE;
+/*
  * Blocking work for the request, as loop_job(), one at a time. When the administrator goes away meanwhile, it is cancelled:
- * release(ctx), which frees what is not in the arena, comes instead of done(ctx), and q is gone.
+ * release(ctx), which frees what is not in the arena, comes instead of done(ctx), and q is gone. So it is, at once, when requests
+ * that wait hold too much.
  */
 void admin_work(struct admin_request *q, void (*work)(void *ctx), void (*done)(void *ctx), void (*release)(void *ctx), void *ctx);
 /* Ends with an answer, or with an error (owned). Frees q. */

@@ -22,6 +22,9 @@ void admin_list_roles(struct rpc_call *call, const ProtobufCMessage *first)
 void admin_get_role(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct str name = admin_name(q);
         const Cteleport__V1__Role *role = directory_role(q->auth->directory, name, NULL);
 
@@ -37,7 +40,7 @@ static struct error *check_put(struct admin_request *q, const Cteleport__V1__Put
 {
         if (m->role == NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "no role was given");
-        *c = (struct change){ .kind = "role", .prefix = ROLE_PREFIX, .must_be_new = m->must_be_new };
+        *c = (struct change){ .kind = "role", .prefix = ROLE_PREFIX, .account = ACCOUNT_ADMIN, .must_be_new = m->must_be_new };
         TRY(access_role_check(m->role, q->arena, &c->warnings));
         c->name = str_of(m->role->metadata->name);
         (void)directory_role(q->auth->directory, c->name, &c->present);
@@ -47,6 +50,9 @@ static struct error *check_put(struct admin_request *q, const Cteleport__V1__Put
 void admin_put_role(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         const Cteleport__V1__PutRoleRequest *m = (const Cteleport__V1__PutRoleRequest *)q->message;
         struct change *c = arena_alloc(q->arena, sizeof *c);
         struct audit_record record = { 0 };
@@ -114,6 +120,9 @@ static struct error *check_delete(struct admin_request *q, struct change *c)
 void admin_delete_role(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct change *c = arena_alloc(q->arena, sizeof *c);
         struct audit_record record = { 0 };
 

@@ -46,6 +46,9 @@ static struct error *show_token(struct admin_request *q, const struct store_item
 void admin_list_tokens(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct listing l = { TOKEN_PREFIX, show_token, &cteleport__v1__list_tokens_response__descriptor };
         bool is_first = ((const Cteleport__V1__ListRequest *)q->message)->after[0] == '\0';
         Cteleport__V1__Token **statics = NULL;
@@ -74,6 +77,8 @@ void admin_get_token(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
 
+        if (q == NULL)
+                return;
         token_find(q->auth, admin_name(q), on_got, q);
 }
 
@@ -87,27 +92,25 @@ struct put {
         uint64_t if_revision; /* 0: whatever is there */
 };
 
-static void audit_token(struct admin_request *q, struct store_txn *t, const struct audit_kind *kind, const Cteleport__V1__Token *token)
+static void audit_token(struct admin_request *q, struct audit_record *record, const struct audit_kind *kind, const Cteleport__V1__Token *token)
 {
-        struct audit_record record = { 0 };
         AUTO(buf) safe = BUF_MAX(4 * KiB);
         AUTO(buf) expires = BUF_MAX(64);
         struct str roles[LIMIT_TOKEN_ROLES];
         size_t count = 0;
 
         token_safe_name(token, &safe);
-        auth_audit_begin(q->auth, &record, kind);
-        audit_str(&record, "user", buf_str(&q->who));
-        audit_str(&record, "name", buf_str(&safe));
-        audit_str(&record, "join_method", str_of(token->spec->join_method));
+        auth_audit_begin(q->auth, record, kind);
+        audit_str(record, "user", buf_str(&q->who));
+        audit_str(record, "name", buf_str(&safe));
+        audit_str(record, "join_method", str_of(token->spec->join_method));
         for (size_t i = 0; i < token->spec->n_roles && count < LIMIT_TOKEN_ROLES; i++)
                 roles[count++] = str_of(token->spec->roles[i]);
-        audit_strs(&record, "roles", roles, count);
+        audit_strs(record, "roles", roles, count);
         if (token->metadata->expires != NULL) {
                 timestamp_put(&expires, token->metadata->expires->seconds, 0);
-                audit_str(&record, "expires", buf_str(&expires));
+                audit_str(record, "expires", buf_str(&expires));
         }
-        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
 }
 
 static void on_put(void *ctx, uint64_t revision, struct error *err)
@@ -142,6 +145,7 @@ static void write_token(struct admin_request *q, uint64_t present_revision)
 {
         struct put *put = q->state;
         struct store_txn *t = store_txn_new(q->auth->store);
+        struct audit_record record = { 0 };
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
         size_t size = protobuf_c_message_get_packed_size(&put->token->base);
         AUTO_MEM uint8_t *bytes = mem_alloc(size);
@@ -155,7 +159,8 @@ static void write_token(struct admin_request *q, uint64_t present_revision)
         else if (put->if_revision != 0)
                 store_txn_require(t, buf_str(&key), put->if_revision);
         store_txn_put(t, buf_str(&key), str_of_bytes(bytes, size), token_store_expiry(put->token));
-        audit_token(q, t, &audit_token_create, put->token);
+        audit_token(q, &record, &audit_token_create, put->token);
+        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
         store_txn_commit(t, on_put, q);
 }
 
@@ -198,6 +203,9 @@ static struct error *check_put(struct admin_request *q, const Cteleport__V1__Put
 void admin_put_token(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct put *put = arena_alloc(q->arena, sizeof *put);
 
         const Cteleport__V1__PutTokenRequest *m = (const Cteleport__V1__PutTokenRequest *)q->message;
@@ -231,6 +239,7 @@ static void on_doomed(void *ctx, struct token_found *found, struct error *err)
 {
         struct admin_request *q = ctx;
         struct str name = admin_name(q);
+        struct audit_record record = { 0 };
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         if (err == NULL && (found == NULL || found->is_expired))
@@ -248,7 +257,8 @@ static void on_doomed(void *ctx, struct token_found *found, struct error *err)
         token_key(name, &key);
         store_txn_require(t, buf_str(&key), found->revision);
         store_txn_delete(t, buf_str(&key));
-        audit_token(q, t, &audit_token_delete, found->token);
+        audit_token(q, &record, &audit_token_delete, found->token);
+        outbox_add(q->auth->outbox, t, &record); /* it was charged for when it was made */
         store_txn_commit(t, on_deleted, q);
 }
 
@@ -256,6 +266,8 @@ void admin_delete_token(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
 
+        if (q == NULL)
+                return;
         token_find(q->auth, admin_name(q), on_doomed, q);
 }
 
@@ -325,6 +337,9 @@ static void on_explained(void *ctx, struct token_found *found, struct error *err
 void admin_explain_token(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         const Cteleport__V1__ExplainTokenRequest *m = (const Cteleport__V1__ExplainTokenRequest *)q->message;
         struct error *err = check_explain(m);
 

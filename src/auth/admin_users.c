@@ -93,6 +93,9 @@ void admin_list_users(struct rpc_call *call, const ProtobufCMessage *first)
 void admin_get_user(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct str name = admin_name(q);
         const Cteleport__V1__User *user = directory_user(q->auth->directory, name, NULL);
 
@@ -168,7 +171,8 @@ static struct error *check_put(struct admin_request *q, const Cteleport__V1__Put
                 return error_new(ERROR_INVALID_ARGUMENT, "no user was given");
         TRY(user_check(m->user));
         TRY(check_not_past(m->user->metadata->expires, loop_wall(&q->auth->loop), "metadata.expires"));
-        *c = (struct change){ .kind = "user", .prefix = USER_PREFIX, .name = str_of(m->user->metadata->name), .must_be_new = m->must_be_new };
+        *c = (struct change){ .kind = "user", .prefix = USER_PREFIX, .account = ACCOUNT_ADMIN, .name = str_of(m->user->metadata->name),
+                               .must_be_new = m->must_be_new };
         *ret_present = directory_user(q->auth->directory, c->name, &c->present);
         TRY(change_check(c, m->if_revision));
         TRY(check_roles_exist(q, m->user->spec));
@@ -210,6 +214,9 @@ static void audit_user(struct admin_request *q, const struct change *c, const Ct
 void admin_put_user(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         const Cteleport__V1__PutUserRequest *m = (const Cteleport__V1__PutUserRequest *)q->message;
         struct change *c = arena_alloc(q->arena, sizeof *c);
         const Cteleport__V1__User *present = NULL;
@@ -238,6 +245,9 @@ void admin_put_user(struct rpc_call *call, const ProtobufCMessage *first)
 void admin_delete_user(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
         struct change *c = arena_alloc(q->arena, sizeof *c);
         struct str name = admin_name(q);
         struct audit_record record = { 0 };

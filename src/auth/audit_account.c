@@ -18,21 +18,36 @@ static const struct account_row {
 } rows[ACCOUNT_COUNT] = {
         [ACCOUNT_LOGIN] = { LIMIT_EVENTS_USER_DAY_MIB, "audit events", "user ", ", by logging in," },
         [ACCOUNT_ADMIN] = { LIMIT_EVENTS_USER_DAY_MIB, "audit events", "", ", by changes to the cluster," },
+        [ACCOUNT_LOCK] = { LIMIT_EVENTS_USER_DAY_MIB, "audit events", "", ", by locks," },
         [ACCOUNT_JOIN] = { LIMIT_EVENTS_JOINS_DAY_MIB, "audit events", "", ", by joining hosts," },
         [ACCOUNT_RENEWAL] = { LIMIT_EVENTS_RENEWALS_DAY_MIB, "audit events", "host ", ", by asking for certificates," },
-        [ACCOUNT_RECORDINGS] = { LIMIT_RECORDINGS_USER_DAY_MIB, "recordings", "user ", "" },
 };
 
-void audit_accounts_init(struct event_budget accounts[ACCOUNT_COUNT])
+static struct event_budget budget_of(int64_t mib_per_day, const char *what)
 {
-        for (size_t i = 0; i < ACCOUNT_COUNT; i++)
-                accounts[i] = (struct event_budget){ .bytes_per_day = rows[i].mib_per_day * MiB, .what = rows[i].what };
+        return (struct event_budget){ .bytes_per_day = mib_per_day * MiB, .what = what };
 }
 
-void audit_accounts_release(struct event_budget accounts[ACCOUNT_COUNT])
+void audit_budgets_init(struct auth *a)
 {
         for (size_t i = 0; i < ACCOUNT_COUNT; i++)
-                event_budget_release(&accounts[i]);
+                a->accounts[i] = budget_of(rows[i].mib_per_day, rows[i].what);
+        a->host_events = budget_of(LIMIT_EVENTS_HOST_DAY_MIB, "audit events");
+        a->host_recordings = budget_of(LIMIT_RECORDINGS_HOST_DAY_MIB, "recordings");
+        a->user_events = (struct user_budget){ budget_of(LIMIT_EVENTS_USER_ALL_DAY_MIB, "audit events"), budget_of(LIMIT_EVENTS_USER_DAY_MIB, "audit events"),
+                                               (int64_t)LIMIT_EVENTS_USER_RESERVE_MIB * MiB };
+        a->user_recordings = (struct user_budget){ budget_of(LIMIT_RECORDINGS_USER_ALL_DAY_MIB, "recordings"),
+                                                   budget_of(LIMIT_RECORDINGS_USER_DAY_MIB, "recordings"), (int64_t)LIMIT_RECORDINGS_USER_RESERVE_MIB * MiB };
+}
+
+void audit_budgets_release(struct auth *a)
+{
+        for (size_t i = 0; i < ACCOUNT_COUNT; i++)
+                event_budget_release(&a->accounts[i]);
+        event_budget_release(&a->host_events);
+        event_budget_release(&a->host_recordings);
+        user_budget_release(&a->user_events);
+        user_budget_release(&a->user_recordings);
 }
 
 static char *subject_of(enum audit_account account, struct str name)

@@ -3,7 +3,8 @@
  * What the audit may take of the disk. Nothing that was done is left out of it: what would cause more is refused before it is
  * done. Two bounds hold for that:
  *
- * - each peer has a budget of bytes a day (event_budget.h), in accounts of its own for what it does;
+ * - each peer has a budget of bytes a day (event_budget.h), in accounts of its own for what it does. Removals need none: what is
+ *   removed was made before, by somebody who had a budget for it;
  * - below LIMIT_EVENTS_FREE_MIB of free disk (LIMIT_EVENTS_FREE_PERCENT of a small one) no host joins and no SSH connection
  *   begins, and refusals are only counted; below half of that, open connections end with their next event. What is left is
  *   for administrators, for renewals and logins, and for events that tell how things ended.
@@ -21,14 +22,15 @@ struct refusal_log;
 enum audit_account {
         ACCOUNT_LOGIN,      /* successful logins of a user; name: the user */
         ACCOUNT_ADMIN,      /* changes by an administrator; name: as the audit has it */
+        ACCOUNT_LOCK,       /* locks by an administrator, so that changes in a loop leave room for them; name: the same */
         ACCOUNT_JOIN,       /* successful joins; name: the binding of the host, which a fleet shares */
         ACCOUNT_RENEWAL,    /* certificates of one host; name: its ID */
-        ACCOUNT_RECORDINGS, /* bytes of recordings of one user; name: the user */
         ACCOUNT_COUNT,
 };
 
-void audit_accounts_init(struct event_budget accounts[ACCOUNT_COUNT]);
-void audit_accounts_release(struct event_budget accounts[ACCOUNT_COUNT]);
+/* Sets the limits of all budgets of the Auth Service, those of connections and recordings too. */
+void audit_budgets_init(struct auth *a);
+void audit_budgets_release(struct auth *a);
 
 /* RESOURCE_EXHAUSTED when the account is spent. To be called before anything is done that cannot be taken back. */
 struct error *audit_account_check(struct auth *a, enum audit_account account, struct str name) MUST_USE;

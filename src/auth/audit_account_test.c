@@ -37,16 +37,16 @@ static void a_disk_that_is_nearly_full_takes_nobody_new(void **state)
         struct refusal_log *log = refusal_log_new(&w->a.loop, note_untold, &untold);
 
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB, 100 * 1024);
-        assert_done(session_check_budget(&w->a, STR("alice"), STR("")));
+        assert_done(session_check_new(&w->a, STR("alice"), STR(WEB_1)));
         assert_true(audit_may_tell(&w->a, log, STR("user bob")));
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, 100 * 1024);
-        assert_refused(session_check_budget(&w->a, STR("alice"), STR("")), ERROR_RESOURCE_EXHAUSTED, "is full but for what administrators need");
-        assert_done(session_check_budget(&w->a, STR("alice"), STR(WEB_1))); /* what is open goes on */
+        assert_refused(session_check_new(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "is full but for what administrators need");
+        assert_done(session_check_open(&w->a, STR("alice"), STR(WEB_1))); /* what is open goes on */
         assert_false(audit_may_tell(&w->a, log, STR("user bob")));          /* counted */
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1, 100 * 1024);
-        assert_refused(session_check_budget(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "");
+        assert_refused(session_check_open(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "");
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB, 100 * 1024);
-        assert_done(session_check_budget(&w->a, STR("alice"), STR("")));
+        assert_done(session_check_new(&w->a, STR("alice"), STR(WEB_1)));
         refusal_log_free(log);
         assert_int_equal(untold, 1);
 }
@@ -85,17 +85,75 @@ static void looks_at_the_disk_once_in_a_while(void **state)
         assert_refused(audit_check_room(&w->a, ROOM_FOR_NEW), ERROR_RESOURCE_EXHAUSTED, "");
 }
 
+static struct user_budget small_budget(int64_t of_all, int64_t on_node, int64_t reserve, const char *what)
+{
+        return (struct user_budget){ { .bytes_per_day = of_all, .what = what }, { .bytes_per_day = on_node, .what = what }, reserve };
+}
+
 static void a_user_ends_with_the_budget_of_recordings(void **state)
 {
         struct world *w = *state;
 
         fake_disk = (struct statvfs){ 0 };
-        w->a.accounts[ACCOUNT_RECORDINGS] = (struct event_budget){ .bytes_per_day = 1000, .what = "recordings" };
-        audit_account_charge(&w->a, ACCOUNT_RECORDINGS, STR("alice"), 1000);
-        assert_refused(session_check_budget(&w->a, STR("alice"), STR("")), ERROR_RESOURCE_EXHAUSTED, "user alice has caused");
-        assert_done(session_check_budget(&w->a, STR("bob"), STR("")));
-        audit_accounts_release(w->a.accounts);
-        w->a.accounts[ACCOUNT_RECORDINGS] = (struct event_budget){ 0 };
+        w->a.user_recordings = small_budget(2000, 1000, 10, "recordings");
+        user_budget_charge(&w->a.user_recordings, STR("alice"), STR(WEB_1), 1000, loop_now(&w->a.loop));
+        assert_refused(session_check_new(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "user alice has caused");
+        assert_done(session_check_new(&w->a, STR("bob"), STR(WEB_1)));
+        audit_budgets_release(&w->a);
+        w->a.user_recordings = (struct user_budget){ 0 };
+}
+
+/* A captured node that has a session of hers tells and sends without end. */
+static void a_node_shuts_a_user_out_of_itself_alone(void **state)
+{
+        struct world *w = *state;
+        struct user_budget *budgets[] = { &w->a.user_recordings, &w->a.user_events };
+
+        fake_disk = (struct statvfs){ 0 };
+        audit_budgets_init(&w->a);
+        for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
+                struct instant now = loop_now(&w->a.loop);
+                int64_t most = budgets[i]->on_node.bytes_per_day;
+
+                user_budget_charge(budgets[i], STR("alice"), STR(WEB_2), MiB, now);
+                for (int64_t sent = 0; sent < 100 * most; sent += most / 2)
+                        user_budget_charge(budgets[i], STR("alice"), STR(WEB_1), (size_t)(most / 2), now);
+                assert_refused(session_check_new(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "on this node");
+                assert_done(session_check_new(&w->a, STR("alice"), STR(WEB_2)));
+        }
+        audit_budgets_release(&w->a);
+        w->a.user_recordings = w->a.user_events = (struct user_budget){ 0 };
+}
+
+/* What the user may still send on the node, ten bytes after ten. */
+static int64_t send_all(struct world *w, const char *host_id)
+{
+        struct instant now = loop_now(&w->a.loop);
+
+        for (int64_t sent = 0;; sent += 10) {
+                AUTO_PTR(error) err = user_budget_check(&w->a.user_recordings, STR("alice"), str_of(host_id), now);
+
+                if (err != NULL)
+                        return sent;
+                user_budget_charge(&w->a.user_recordings, STR("alice"), str_of(host_id), 10, now);
+        }
+}
+
+static void a_loop_on_all_nodes_leaves_little_on_each(void **state)
+{
+        struct world *w = *state;
+        char node[40];
+
+        fake_disk = (struct statvfs){ 0 };
+        w->a.user_recordings = small_budget(2000, 1000, 10, "recordings");
+        for (int i = 0; i < 50; i++) {
+                snprintf(node, sizeof node, "11111111-1111-4111-8111-%012d", i);
+                assert_int_equal(send_all(w, node), i < 2 ? 1000 : 10);
+        }
+        assert_refused(session_check_new(&w->a, STR("alice"), str_of(node)), ERROR_RESOURCE_EXHAUSTED, "on all nodes");
+        assert_done(session_check_new(&w->a, STR("alice"), STR(WEB_2)));
+        audit_budgets_release(&w->a);
+        w->a.user_recordings = (struct user_budget){ 0 };
 }
 
 struct outcome {
@@ -150,6 +208,8 @@ int main(void)
                 ROW(a_small_disk_keeps_a_share),
                 ROW(looks_at_the_disk_once_in_a_while),
                 ROW(a_user_ends_with_the_budget_of_recordings),
+                ROW(a_node_shuts_a_user_out_of_itself_alone),
+                ROW(a_loop_on_all_nodes_leaves_little_on_each),
                 ROW(what_is_done_ends_with_the_budget_of_its_account),
         };
 #undef ROW

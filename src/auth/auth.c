@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/admin.h"
 #include "auth/caller.h"
 #include "auth/directory.h"
 #include "auth/frontdoor.h"
@@ -555,10 +556,9 @@ static void on_store_closed(void *ctx)
         passwords_free(a->passwords);
         a->passwords = NULL;
         guard_release(&a->guard);
-        event_budget_release(&a->user_events);
-        event_budget_release(&a->host_events);
-        event_budget_release(&a->host_recordings);
-        audit_accounts_release(a->accounts);
+        audit_budgets_release(a);
+        budget_release(&a->requests);
+        budget_release(&a->urgent_requests);
         record_stamps_release(&a->record_stamps);
         loop_stop(&a->loop);
 }
@@ -629,10 +629,8 @@ static struct error *start(struct auth *a)
         a->login_refusals = refusal_log_new(&a->loop, on_untold_logins, a);
         a->session_refusals = refusal_log_new(&a->loop, on_untold_sessions, a);
         a->recording_refusals = refusal_log_new(&a->loop, on_untold_recordings, a);
-        a->user_events = (struct event_budget){ .bytes_per_day = (int64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB, .what = "audit events" };
-        a->host_events = (struct event_budget){ .bytes_per_day = (int64_t)LIMIT_EVENTS_HOST_DAY_MIB * MiB, .what = "audit events" };
-        a->host_recordings = (struct event_budget){ .bytes_per_day = (int64_t)LIMIT_RECORDINGS_HOST_DAY_MIB * MiB, .what = "recordings" };
-        audit_accounts_init(a->accounts);
+        audit_budgets_init(a);
+        admin_init(a);
         a->passwords = passwords_new(&a->loop, password_cost_usual);
         a->outbox = outbox_open(&a->loop, a->store, a->audit, on_outbox, a);
         return NULL;

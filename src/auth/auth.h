@@ -24,6 +24,7 @@
 #include "rpc/link.h"
 #include "store/store.h"
 
+struct attempt;
 struct caller;
 struct passwords;
 struct directory;
@@ -75,19 +76,22 @@ struct auth {
         struct caller *callers;
         struct budget strangers_memory; /* of connections whose peers are not known, by source */
         struct budget peers_memory;     /* of those of hosts and users, by their identity */
+        struct budget requests;         /* what requests of users and administrators hold while they wait, by identity; total 0: no bound */
+        struct budget urgent_requests;  /* the same of locks and removals, when there is no room in the other */
         struct shares identities;       /* how many connections each of those has */
         struct map live;               /* host ID -> struct presence with a connection */
         size_t presence_held, presence_held_max; /* of those that could visit as well; and how many may be */
         struct tunnels_stream *tunnels; /* of each proxy that says which nodes have a tunnel to it */
         bool is_rechecking_tunnels, recheck_tunnels_again;
-        size_t pending_joins;
+        struct attempt *joins;         /* under way, newest first */
         struct shares dials;           /* questions of proxies under way, by user */
         struct frontdoor *door;
         struct refusal_log *refusal_log;
         struct refusal_log *login_refusals;
         struct refusal_log *session_refusals; /* of dials and logins at nodes; by user, or by host where that tells */
         struct refusal_log *recording_refusals; /* recordings that are none; by host */
-        struct event_budget user_events, host_events, host_recordings; /* bytes a day */
+        struct user_budget user_events, user_recordings;  /* bytes a day */
+        struct event_budget host_events, host_recordings; /* the same */
         struct event_budget accounts[ACCOUNT_COUNT]; /* the same, of what else is audited */
         struct audit_disk {
                 bool was_looked_at;

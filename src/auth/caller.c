@@ -25,6 +25,11 @@ void caller_describe(const struct caller *c, struct buf *out)
                 buf_put_c(out, "stranger");
 }
 
+struct error *client_addr_check(const char *remote_addr)
+{
+        return strlen(remote_addr) < ADDRESS_TEXT_MAX ? NULL : error_new(ERROR_INVALID_ARGUMENT, "the client's address is not one");
+}
+
 struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, struct str role, const char *peer)
 {
         struct caller *c = NEW(struct caller);

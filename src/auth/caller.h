@@ -66,6 +66,9 @@ enum { PERSON_ARENA = 64 * KiB };
  */
 struct error *caller_person(const struct caller *c, struct arena *arena, struct access_person *ret) MUST_USE;
 
+/* INVALID_ARGUMENT when what a Proxy Service says where a client is cannot be an address: nothing is cut. */
+struct error *client_addr_check(const char *remote_addr) MUST_USE;
+
 /* PERMISSION_DENIED when the host at the other end is locked; NULL for everybody else. */
 struct error *caller_check_host(const struct caller *c) MUST_USE;
 /* Remembers the record of the host at the other end. */

@@ -123,7 +123,9 @@ static void write_connection(struct dial *d)
 
         random_uuid(&id);
         memcpy(d->connection_id, buf_c(&id), AUDIT_UID_LEN + 1);
-        struct error *err = sessions_enter_node(d->auth->sessions, str_of(d->connection_id), d->host_id, d->user);
+        struct error *err = session_check_new(d->auth, d->user, d->host_id);
+        if (err == NULL)
+                err = sessions_enter_node(d->auth->sessions, str_of(d->connection_id), d->host_id, d->user);
         if (err != NULL) {
                 log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("node_name", d->hostname),
                          LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
@@ -269,8 +271,7 @@ static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequ
 
                 return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the name of an account", shown);
         }
-        if (strlen(m->client_addr) >= ADDRESS_TEXT_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the client's address is not one");
+        TRY(client_addr_check(m->client_addr));
         if (m->user_cert.len > CERT_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate is too large");
         TRY(user_cert_check(&d->auth->authorities, d->auth->cluster, str_of_bytes(m->user_cert.data, m->user_cert.len),
@@ -308,7 +309,7 @@ void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
                 finish(d, error_hint(error_new(ERROR_UNAVAILABLE, "too many connections are being made at once"), "try again"));
                 return;
         }
-        err = session_check_budget(a, d->user, STR(""));
+        err = audit_check_room(a, ROOM_FOR_NEW);
         if (err != NULL) {
                 finish(d, err);
                 return;

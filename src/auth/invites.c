@@ -188,7 +188,11 @@ void invite_open(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const Cteleport__V1__OpenInviteRequest *q = (const Cteleport__V1__OpenInviteRequest *)first;
 
-        visit_find(visit_begin(call, q->remote_addr, show), str_of(q->token));
+        struct error *err = client_addr_check(q->remote_addr);
+        if (err != NULL)
+                rpc_call_finish(call, err);
+        else
+                visit_find(visit_begin(call, q->remote_addr, show), str_of(q->token));
 }
 
 /* ---- a wrong code --------------------------------------------------------------------------------------------- */
@@ -307,10 +311,16 @@ static void accept_form(struct visit *v)
 void invite_accept(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const Cteleport__V1__AcceptInviteRequest *q = (const Cteleport__V1__AcceptInviteRequest *)first;
-        struct visit *v = visit_begin(call, q->remote_addr, accept_form);
+        struct error *err = client_addr_check(q->remote_addr);
 
+        if (err != NULL) {
+                wipe(q->password, strlen(q->password));
+                rpc_call_finish(call, err);
+                return;
+        }
+        struct visit *v = visit_begin(call, q->remote_addr, accept_form);
         v->password = secret_of(str_slice(str_of(q->password), 0, LIMIT_PASSWORD + 1)); /* one more is refused as too long */
-        v->otp = secret_of(str_slice(str_of(q->otp), 0, OTP_MAX));
+        v->otp = secret_of(strlen(q->otp) > OTP_MAX ? STR("") : str_of(q->otp)); /* too long to be right, and never cut */
         wipe(q->password, strlen(q->password));
         visit_find(v, str_of(q->token));
 }

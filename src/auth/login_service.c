@@ -382,6 +382,7 @@ static struct error *take_request(struct login *l, const Cteleport__V1__LoginReq
         struct str tls = str_of_bytes(q->public_tls_key.data, q->public_tls_key.len);
         struct str ssh = str_of_bytes(q->public_ssh_key.data, q->public_ssh_key.len);
 
+        TRY(client_addr_check(q->remote_addr));
         l->user = arena_str(l->arena, str_slice(str_of(q->user), 0, LIMIT_AUDIT_FIELD));
         snprintf(l->peer, sizeof l->peer, "%s", q->remote_addr);
         source_of(str_of(q->remote_addr), l->source);

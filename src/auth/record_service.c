@@ -345,15 +345,17 @@ static struct error *take_chunk(struct upload *u, const Cteleport__V1__RecordChu
                                  (long long)m->offset);
         if (u->waiting.len + u->writing.len + m->data.len > LIMIT_RECORD_UNACKED)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "more of a recording is sent than is waited for");
-        if (u->auth->host_recordings.bytes_per_day != 0) {
-                AUTO_MEM char *subject = mem_printf("host %s", u->host_id);
-                struct instant now = loop_now(&u->auth->loop);
+        AUTO_MEM char *of_host = mem_printf("host %s", u->host_id);
+        struct str user = str_of(u->session->user), host_id = str_of(u->host_id);
+        struct auth *a = u->auth;
+        struct instant now = loop_now(&a->loop);
 
-                TRY(event_budget_check(&u->auth->host_recordings, str_of(subject), now));
-                event_budget_charge(&u->auth->host_recordings, str_of(subject), m->data.len, now);
+        TRY(user_budget_check(&a->user_recordings, user, host_id, now));
+        if (a->host_recordings.bytes_per_day != 0) {
+                TRY(event_budget_check(&a->host_recordings, str_of(of_host), now));
+                event_budget_charge(&a->host_recordings, str_of(of_host), m->data.len, now);
         }
-        TRY(audit_account_check(u->auth, ACCOUNT_RECORDINGS, str_of(u->session->user)));
-        audit_account_charge(u->auth, ACCOUNT_RECORDINGS, str_of(u->session->user), m->data.len);
+        user_budget_charge(&a->user_recordings, user, host_id, m->data.len, now);
         buf_put(&u->waiting, str_of_bytes(m->data.data, m->data.len));
         u->expected += m->data.len;
         return NULL;

@@ -607,7 +607,8 @@ static void a_user_ends_with_the_budget_of_events(void **state)
         struct node_side n = { 0 };
 
         given_user(w, "bob");
-        w->a.user_events = (struct event_budget){ .bytes_per_day = 2 * LIMIT_EVENT_COST, .what = "audit events" };
+        w->a.user_events.all = (struct event_budget){ .bytes_per_day = 1000 * LIMIT_EVENT_COST, .what = "audit events" };
+        w->a.user_events.on_node = (struct event_budget){ .bytes_per_day = 2 * LIMIT_EVENT_COST, .what = "audit events" };
         w->a.host_events = (struct event_budget){ .bytes_per_day = 1000 * LIMIT_EVENT_COST, .what = "audit events" };
         given_shell(w, &n);
         AWAIT(w, n.terminated[0] != '\0');
@@ -617,8 +618,74 @@ static void a_user_ends_with_the_budget_of_events(void **state)
         assert_refused(d.err, ERROR_RESOURCE_EXHAUSTED, "user alice has caused");
         d = dial(w, "bob", "web-1", "root");
         assert_done(d.err);
-        event_budget_release(&w->a.user_events);
+        user_budget_release(&w->a.user_events);
         event_budget_release(&w->a.host_events);
+}
+
+/* With the limits of every day: file after file in a loop, until the budget is spent; it comes back, and other nodes stay open. */
+static void a_loop_spends_the_budget_of_a_day(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        AUTO_MEM char *path = mem_alloc(60 * KiB + 1);
+        struct dialled d;
+        uint64_t told = 0;
+
+        given_node(w, WEB_2, "web-2", "prod");
+        audit_budgets_init(&w->a);
+        memset(path, 'x', 60 * KiB);
+        given_shell(w, &n);
+        while (n.terminated[0] == '\0' && n.call != NULL) {
+                for (int i = 0; i < 10; i++) {
+                        Cteleport__V1__AttendFile m = CTELEPORT__V1__ATTEND_FILE__INIT;
+
+                        m.session_id = TEXT(SESSION_1);
+                        m.action = TEXT("open");
+                        m.path = path;
+                        SAY(&n, FILE, file, AttendFile, m);
+                }
+                AWAIT_ACK(&n, n.seq);
+                told += 10;
+        }
+        assert_in_range(told * (60 * KiB + LIMIT_EVENT_COST), (uint64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB - 12 * MiB, (uint64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB + MiB);
+        assert_non_null(strstr(n.terminated, "256 MiB of audit events within a day on this node"));
+        exited(&n, SESSION_1, 0); /* how it ended is still told */
+        end_in_order(w, &n);
+        d = dial(w, "alice", "web-1", "root");
+        assert_refused(d.err, ERROR_RESOURCE_EXHAUSTED, "user alice has caused");
+        d = dial(w, "alice", "web-2", "root");
+        assert_done(d.err);
+        loop_advance(&w->a.loop, &w->clock, SECONDS(1800));
+        d = dial(w, "alice", "web-1", "root");
+        assert_done(d.err);
+        audit_budgets_release(&w->a);
+}
+
+/* It was told to end, and goes on. */
+static void a_node_that_goes_on_beyond_the_budget_is_not_heard(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        AUTO_MEM char *path = mem_alloc(60 * KiB + 1);
+
+        memset(path, 'x', 60 * KiB);
+        audit_budgets_init(&w->a);
+        w->a.user_events.on_node.bytes_per_day = MiB;
+        given_shell(w, &n);
+        for (int i = 0; i < 100 && n.call != NULL; i++) {
+                Cteleport__V1__AttendFile m = CTELEPORT__V1__ATTEND_FILE__INIT;
+
+                m.session_id = TEXT(SESSION_1);
+                m.action = TEXT("open");
+                m.path = path;
+                SAY(&n, FILE, file, AttendFile, m);
+                AWAIT_ACK(&n, n.seq);
+        }
+        AWAIT(w, n.call == NULL);
+        assert_int_equal(n.err->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_in_range(n.acked * 61 * KiB, 2 * MiB - 200 * KiB, 2 * MiB + 200 * KiB);
+        leave(&n);
+        audit_budgets_release(&w->a);
 }
 
 int main(void)
@@ -645,6 +712,8 @@ int main(void)
                 ROW(another_hosts_session_cannot_be_written_over),
                 ROW(a_loop_of_refused_dials_becomes_a_number),
                 ROW(a_user_ends_with_the_budget_of_events),
+                ROW(a_loop_spends_the_budget_of_a_day),
+                ROW(a_node_that_goes_on_beyond_the_budget_is_not_heard),
                 ROW(a_disk_without_room_ends_who_causes_events),
         };
 #undef ROW

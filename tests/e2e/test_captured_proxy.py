@@ -5,7 +5,7 @@ import pytest
 
 from fake_auth import FakeAuth
 from harness import Cluster, iam_token
-from join_client import Keys, Peer, join, join_legacy, messages, pinned_ca, serialize
+from join_client import Keys, Peer, client_init, join, join_legacy, messages, pinned_ca, serialize
 
 Code = grpc.StatusCode
 SHUT = (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED)
@@ -71,6 +71,22 @@ def test_a_captured_proxy_speaks_for_no_node(shared, proxy):
             with pytest.raises(grpc.RpcError) as refused:
                 stream.receive()
             assert refused.value.code() in SHUT
+
+
+def test_an_address_that_is_too_long_is_refused_not_cut(shared, proxy):
+    api, address = messages().api, "203.0.113.7:4711" + 200 * " "
+    login = "/cteleport.v1.LoginService/"
+    with Peer(shared, identity=proxy) as captured:
+        for path, request in ((login + "Login", api.LoginRequest(user="alice", remote_addr=address)),
+                              (login + "OpenInvite", api.OpenInviteRequest(token=32 * "0", remote_addr=address)),
+                              (login + "AcceptInvite", api.AcceptInviteRequest(token=32 * "0", remote_addr=address)),
+                              ("/cteleport.v1.DialService/Dial", api.DialRequest(target="web-1", client_addr=address))):
+            with pytest.raises(grpc.RpcError, match="the client's address is not one"):
+                captured.call(path, request)
+        supplied = messages().join.ClientInit.ProxySuppliedParameters(remote_addr=address, client_version="16.0.0")
+        stream = captured.join()
+        stream.send(client_init(forwarded_by_proxy=True, proxy_supplied_parameters=supplied))
+        assert "the client's address is not one" in str(stream.refusal())
 
 
 def test_a_captured_proxy_is_no_auth_to_a_member(shared, proxy, aws):
