@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests of administrators in a loop, or many at once: what they leave to others, and to what is urgent. */
-#include <unistd.h>
-
 #include "access/access.h"
 #include "auth/admin.h"
 #include "auth/session_testing.h"
@@ -129,22 +127,7 @@ static void locks_in_a_loop_leave_changes_and_removals(void **state)
 
 /* ---- many at once -------------------------------------------------------------------------------------------------- */
 
-enum { THREADS = 4, SEARCHES = 100, AFTER = 900 * KiB };
-static int gate[2];
-
-static void wait_at_gate(void *ctx)
-{
-        char go;
-
-        (void)ctx;
-        while (read(gate[0], &go, 1) != 1)
-                ;
-}
-
-static void on_let_go(void *ctx)
-{
-        ++*(int *)ctx;
-}
+enum { SEARCHES = 100, AFTER = 900 * KiB };
 
 /* The worst there is: messages as large as they may be, that wait for a thread. */
 static void requests_that_wait_share_a_bound(void **state)
@@ -154,15 +137,13 @@ static void requests_that_wait_share_a_bound(void **state)
         Cteleport__V1__SearchEventsRequest m = CTELEPORT__V1__SEARCH_EVENTS_REQUEST__INIT;
         AUTO_MEM char *after = mem_alloc(AFTER + 1);
         struct outcome searches = { 0 };
-        int let_go = 0;
+        int let_go;
 
         assert_done(put_role(w, "r0"));
         admin_init(&w->a);
         memset(after, 'x', AFTER);
         m.after = after;
-        assert_int_equal(pipe(gate), 0);
-        for (int i = 0; i < THREADS; i++)
-                loop_job(&w->a.loop, wait_at_gate, on_let_go, &let_go);
+        given_busy_pool(w, &let_go);
         client = connect_as(w, CALLER_ADMIN, "", "");
         for (int i = 0; i < SEARCHES; i++)
                 call(client, ADMIN_SERVICE "SearchEvents", &cteleport__v1__search_events_response__descriptor, &m.base, &searches);
@@ -180,13 +161,11 @@ static void requests_that_wait_share_a_bound(void **state)
         assert_refused(lock.err, ERROR_NOT_FOUND, "none"); /* it was looked for */
         rpc_client_close(other);
 
-        assert_int_equal(write(gate[1], "....", THREADS), THREADS);
-        AWAIT(w, let_go == THREADS && searches.done == SEARCHES);
+        open_gate(w, &let_go);
+        AWAIT(w, searches.done == SEARCHES);
         error_free(searches.err);
         rpc_client_close(client);
         AWAIT(w, w->a.callers == NULL);
-        close(gate[0]);
-        close(gate[1]);
         assert_int_equal(w->a.requests.used, 0);
         assert_int_equal(w->a.urgent_requests.used, 0);
         assert_urgent_is_done(w);

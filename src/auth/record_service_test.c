@@ -513,40 +513,6 @@ static void people_see_their_own_recordings_and_no_others(void **state)
 
 /* ---- who leaves while the pool works ------------------------------------------------------------------------------ */
 
-enum { THREADS = 4 }; /* of libuv's pool */
-static int gate[2];
-
-static void wait_at_gate(void *ctx)
-{
-        char go;
-
-        (void)ctx;
-        while (read(gate[0], &go, 1) != 1)
-                ;
-}
-
-static void on_let_go(void *ctx)
-{
-        ++*(int *)ctx;
-}
-
-/* Work that is given to the pool from now on waits. */
-static void given_busy_pool(struct world *w, int *let_go)
-{
-        *let_go = 0;
-        assert_int_equal(pipe(gate), 0);
-        for (int i = 0; i < THREADS; i++)
-                loop_job(&w->a.loop, wait_at_gate, on_let_go, let_go);
-}
-
-static void open_gate(struct world *w, const int *let_go)
-{
-        assert_int_equal(write(gate[1], "....", THREADS), THREADS);
-        AWAIT(w, *let_go == THREADS);
-        close(gate[0]);
-        close(gate[1]);
-}
-
 static void leave_during_a_write(struct world *w, struct uploader *u, struct str all, size_t end, int *let_go)
 {
         send_up_to(u, all, end / 2);

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -377,6 +378,42 @@ static inline UNUSED struct rpc_client *connect_as(struct world *w, unsigned gro
                             (struct rpc_server_options){ .methods = auth_method_list(), .guard = auth_guard, .caller = c,
                                                          .on_closed = on_caller_gone, .peer = "test" });
         return rpc_client_new(&w->a.loop, theirs, "test", on_client_lost, NULL);
+}
+
+/* ---- a pool that is busy ------------------------------------------------------------------------------------------------ */
+
+enum { THREADS = 4 }; /* of libuv's pool */
+static UNUSED int gate[2];
+
+static inline UNUSED void wait_at_gate(void *ctx)
+{
+        char go;
+
+        (void)ctx;
+        while (read(gate[0], &go, 1) != 1)
+                ;
+}
+
+static inline UNUSED void on_let_go(void *ctx)
+{
+        ++*(int *)ctx;
+}
+
+/* Work that is given to the pool from now on waits. */
+static inline UNUSED void given_busy_pool(struct world *w, int *let_go)
+{
+        *let_go = 0;
+        assert_int_equal(pipe(gate), 0);
+        for (int i = 0; i < THREADS; i++)
+                loop_job(&w->a.loop, wait_at_gate, on_let_go, let_go);
+}
+
+static inline UNUSED void open_gate(struct world *w, const int *let_go)
+{
+        assert_int_equal(write(gate[1], "....", THREADS), THREADS);
+        AWAIT(w, *let_go == THREADS);
+        close(gate[0]);
+        close(gate[1]);
 }
 
 #endif
