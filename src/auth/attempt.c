@@ -59,18 +59,6 @@ static void free_now(struct attempt *at)
         free(at);
 }
 
-static void leave_pending(struct attempt *at)
-{
-        if (!at->is_counted)
-                return;
-        at->is_counted = false;
-        at->source = NULL;
-        *at->link = at->next;
-        if (at->next != NULL)
-                at->next->link = at->link;
-        sources_leave(frontdoor_sources(at->auth->door), SOURCE_JOINS, at->peer);
-}
-
 static void on_failing(void *ctx)
 {
         struct attempt *at = ctx;
@@ -89,7 +77,7 @@ static void on_failing(void *ctx)
 /* Ends the attempt with a refusal; nothing else may be under way. check names what failed. */
 static void fail(struct attempt *at, const char *check, struct error *err)
 {
-        leave_pending(at);
+        attempt_leave(at);
         if (err->code != ERROR_UNAVAILABLE && err->code != ERROR_DEADLINE_EXCEEDED)
                 err = error_for_default(err, REASON_REFUSED);
         attempt_report_refusal(at, check, err);
@@ -110,51 +98,21 @@ static void fail(struct attempt *at, const char *check, struct error *err)
         timer_start(at->penalty, wait);
 }
 
-/* ---- how many at once ---------------------------------------------------------------------------- */
-
-/*
- * A few sources that begin joins and do not go on keep nobody out: of the source that has most, the oldest for whose next message we
- * wait goes, unless the newcomer's own has as many.
- */
-static bool make_room(struct auth *a, const char *peer)
+/* Its place is for somebody else. */
+static void make_room(struct attempt *at)
 {
-        struct source_pick pick = source_pick_begin(frontdoor_sources(a->door), SOURCE_JOINS, peer, loop_now(&a->loop));
-
-        for (struct attempt *at = a->joins; at != NULL; at = at->next)
-                if (!at->is_waiting && attempt_wants_anything(at))
-                        source_pick_consider(&pick, at->source, at->started, at);
-        if (pick.who == NULL)
-                return false;
-        fail(pick.who, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way, and this one made room for another"),
-                                          "the agent tries again by itself"));
-        return true;
+        fail(at, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way, and this one made room for another"),
+                                    "the agent tries again by itself"));
 }
 
 /* Whether there was a place; else the attempt has failed. */
 static bool take_place(struct attempt *at)
 {
-        struct sources *s = frontdoor_sources(at->auth->door);
-        bool is_full = false;
+        struct error *err = attempt_enter(at, make_room);
 
-        if (!sources_enter(s, SOURCE_JOINS, at->peer)) {
-                is_full = sources_is_full(s, SOURCE_JOINS, at->peer);
-                if (!is_full || !make_room(at->auth, at->peer) || !sources_enter(s, SOURCE_JOINS, at->peer)) {
-                        const char *who = is_full ? "the Auth Service" : "this address";
-                        int most = is_full ? LIMIT_PENDING_JOINS : LIMIT_PENDING_JOINS_PER_SOURCE;
-
-                        fail(at, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "%s has %d joins under way", who, most),
-                                                    "the agent tries again by itself"));
-                        return false;
-                }
-        }
-        at->is_counted = true;
-        at->source = sources_find(s, at->peer);
-        at->next = at->auth->joins;
-        at->link = &at->auth->joins;
-        if (at->next != NULL)
-                at->next->link = &at->next;
-        at->auth->joins = at;
-        return true;
+        if (err != NULL)
+                fail(at, "load", err);
+        return err == NULL;
 }
 
 /* Begins every continuation: false when the attempt ended while it waited. */
@@ -196,7 +154,7 @@ void attempt_release(struct attempt *at)
 
                 attempt_report_refusal(at, "aborted", err);
         }
-        leave_pending(at);
+        attempt_leave(at);
         at->is_released = true;
         if (!at->is_waiting)
                 free_now(at);
@@ -907,7 +865,7 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
                 fail(at, "store", error_wrap(err, "the join could not be recorded"));
                 return;
         }
-        leave_pending(at);
+        attempt_leave(at);
         timer_stop(at->deadline);
         conversation_enter(&at->at, DONE);
         at->events->on_done(at->ctx, &(struct attempt_result){ at->host_id, at->certs }, NULL);

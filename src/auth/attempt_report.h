@@ -72,6 +72,16 @@ struct attempt {
         int64_t sts_ms;
 };
 
+/* ---- how many at once: attempt_places.c ---- */
+
+/*
+ * Takes a place among the joins under way. When all are taken, a few sources that begin joins and do not go on keep nobody out: of the
+ * source that has most, the oldest for whose next message we wait is given to make_room(), which ends it, unless the newcomer's own has as
+ * many. RESOURCE_EXHAUSTED: there is no place.
+ */
+struct error *attempt_enter(struct attempt *at, void (*make_room)(struct attempt *oldest)) MUST_USE;
+void attempt_leave(struct attempt *at); /* silent when it has no place */
+
 /* The token's name as it may be shown; the caller frees. Masked whenever it is or may be a secret. */
 char *attempt_safe_token_name(const struct attempt *at) MUST_USE;
 

@@ -10,6 +10,12 @@ unsigned session_permits(const struct answer *answer)
                (answer->permits_agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u);
 }
 
+unsigned session_permits_of_roles(const struct answer *answer)
+{
+        return LOGIN_PERMIT_PTY | (answer->may.port_forwarding ? LOGIN_PERMIT_PORT_FORWARDING : 0u) |
+               (answer->may.agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u);
+}
+
 void session_keep_permits(unsigned permits, struct answer *answer)
 {
         answer->permits_pty = (permits & LOGIN_PERMIT_PTY) != 0;

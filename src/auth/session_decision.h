@@ -12,6 +12,8 @@
 
 /* LOGIN_PERMIT_* of what sshd is permitted by the answer. */
 unsigned session_permits(const struct answer *answer);
+/* What the roles allow, of a certificate that permits all. */
+unsigned session_permits_of_roles(const struct answer *answer);
 /* Sets what the answer permits to what sshd was permitted at the login, as far as the roles of now leave it. */
 void session_keep_permits(unsigned permits, struct answer *answer);
 /* Why sshd, which keeps to what it was permitted at the login, must go: the answer leaves less. Static; NULL: it does not. */

@@ -376,15 +376,13 @@ struct beginning {
 static void learn_permits(struct attendance *t, const struct answer *answer)
 {
         Cteleport__State__V1__Connection *records[] = { t->now.record, t->next.record };
-        unsigned permits = LOGIN_PERMIT_PTY | (answer->may.port_forwarding ? LOGIN_PERMIT_PORT_FORWARDING : 0u) |
-                           (answer->may.agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u);
 
         if (answer->refusal != NULL || t->now.record->has_permits || t->now.record->permits != 0)
                 return;
         for (size_t i = 0; i < ARRAY_LEN(records); i++) {
                 if (records[i] == NULL)
                         continue;
-                records[i]->permits = permits;
+                records[i]->permits = session_permits_of_roles(answer);
                 records[i]->has_permits = true;
         }
 }
