@@ -12,7 +12,7 @@ import pytest
 from harness import iam_token, wait_until
 
 
-FULL = r"the disk of '\S+' is full|No space left on device"
+FULL = r"the disk of ('\S+'|the audit log) is full|No space left on device"
 
 
 class Disk:
