@@ -12,10 +12,12 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "pki/key.h"
+#include "pki/key_proof.h"
 #include "pki/public_key.h"
 #include "rpc/wire.h"
 
 #define SERVER_PREFIX STR("/servers/")
+#define WEB_SUFFIX STR("/web")
 
 enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE, KEYS_KEPT = 8, DIGEST_SIZE = 32 };
 
@@ -134,28 +136,28 @@ static void digest(const struct public_key *key, uint8_t ret[DIGEST_SIZE])
 
 struct key_search {
         struct str digest;
-        const Cteleport__State__V1__Server *hit;
+        struct server_claim claim;
+        bool is_taken; /* by a server, and not the claimant's own */
 };
 
 static void look_for_key(void *ctx, struct str key, void *value)
 {
         struct key_search *search = ctx;
         const Cteleport__State__V1__Server *record = ((struct server *)value)->record;
+        bool is_own = search->claim.is_proxy && str_equal(key, search->claim.host_id); /* never those of web certificates */
 
-        (void)key;
         for (size_t i = 0; i < record->n_keys; i++)
                 if (str_equal(str_of_bytes(record->keys[i].data, record->keys[i].len), search->digest))
-                        search->hit = record;
+                        search->is_taken |= !is_own;
 }
 
 static struct error *check_digest(const struct servers *s, const uint8_t key[DIGEST_SIZE], struct server_claim claim)
 {
-        struct key_search search = { .digest = str_of_bytes(key, DIGEST_SIZE) };
+        struct key_search search = { .digest = str_of_bytes(key, DIGEST_SIZE), .claim = claim };
 
         map_each((struct map *)(uintptr_t)&s->by_id, look_for_key, &search); /* it changes nothing */
         bool is_auths = s->own != NULL && memcmp(key, s->own_key, DIGEST_SIZE) == 0;
-        bool is_own = search.hit != NULL && claim.is_proxy && str_equal(str_of(search.hit->host_id), claim.host_id);
-        if (!is_auths && (search.hit == NULL || is_own))
+        if (!is_auths && !search.is_taken)
                 return NULL;
         return error_hint(error_new(ERROR_PERMISSION_DENIED, "this is the public key of one of the cluster's own servers"),
                           "whoever asks makes a key of its own");
@@ -289,6 +291,75 @@ static void server_key(struct str host_id, struct buf *out)
         buf_put(out, host_id);
 }
 
+static void web_key(struct str host_id, struct buf *out)
+{
+        server_key(host_id, out);
+        buf_put(out, WEB_SUFFIX);
+}
+
+static const struct server *known_web_keys(const struct auth *a, struct str host_id)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        web_key(host_id, &key);
+        return a->servers == NULL ? NULL : map_get(&a->servers->by_id, id_of(buf_str(&key)));
+}
+
+/* Appends the digest of a key that is proven to be the proxy's. */
+static struct error *add_web_key(struct arena *arena, const Cteleport__V1__WebKey *told, Cteleport__State__V1__Server *record)
+{
+        AUTO(buf) der = BUF_MAX(PUBLIC_KEY_MAX);
+        uint8_t *hash = arena_alloc(arena, DIGEST_SIZE);
+        struct public_key key;
+
+        TRY(public_key_check_der(str_of_bytes(told->public_key.data, told->public_key.len), &der));
+        TRY(key_proof_check(buf_str(&der), str_of_bytes(told->proof.data, told->proof.len)));
+        TRY(public_key_of_spki(buf_str(&der), &key));
+        digest(&key, hash);
+        record->keys[record->n_keys++] = (ProtobufCBinaryData){ DIGEST_SIZE, hash };
+        return NULL;
+}
+
+static void on_web_keys_noted(void *ctx, uint64_t revision, struct error *err)
+{
+        AUTO_MEM char *host_id = ctx;
+        AUTO_PTR(error) owned = err;
+
+        (void)revision;
+        if (err == NULL)
+                log_info("The keys of a proxy's web certificates are certified for nobody", LOG_C("host_id", host_id));
+        else /* the host was removed meanwhile; or the proxy tells them again when it comes back */
+                log_warn("The keys of a proxy's web certificates could not be written down", LOG_C("host_id", host_id), LOG_ERR(err));
+}
+
+void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__WebKey *const *keys, size_t count)
+{
+        AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
+        Cteleport__State__V1__Server record = CTELEPORT__STATE__V1__SERVER__INIT;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        bool is_local = str_equal(host_id, str_of(a->service->boot->host_id)); /* whose host may be written down a moment later */
+
+        if (a->servers == NULL || a->is_stopping)
+                return;
+        record.host_id = (char *)(uintptr_t)str_to_c(arena, host_id);
+        record.keys = arena_alloc(arena, (KEYS_KEPT + 1) * sizeof *record.keys);
+        for (size_t i = 0; i < count && record.n_keys < KEYS_KEPT; i++) {
+                AUTO_PTR(error) err = add_web_key(arena, keys[i], &record);
+
+                if (err != NULL)
+                        log_warn("A proxy says of a key that it is of its web certificate and does not prove it", LOG_STR("host_id", host_id),
+                                 LOG_ERR(err));
+        }
+        struct store_txn *t = store_txn_new(a->store);
+        host_key(host_id, &key);
+        if (!is_local)
+                store_txn_require(t, buf_str(&key), STORE_ANY);
+        buf_clear(&key);
+        web_key(host_id, &key);
+        store_txn_put_message(t, buf_str(&key), &record.base, walltime_add(loop_wall(&a->loop), a->host_cert_ttl));
+        store_txn_commit(t, on_web_keys_noted, str_dup(host_id));
+}
+
 /* The newest key last; those of certificates that are still good are among the few before it. */
 static void put_keys(const struct auth *a, struct arena *arena, struct str host_id, struct str key_der, Cteleport__State__V1__Server *record)
 {
@@ -326,6 +397,12 @@ void servers_put(const struct auth *a, struct store_txn *t, struct str host_id, 
         put_keys(a, arena, host_id, key_der, &record);
         server_key(host_id, &key);
         store_txn_put_message(t, buf_str(&key), &record.base, expires);
+        const struct server *web = known_web_keys(a, host_id);
+        if (web == NULL)
+                return;
+        buf_clear(&key);
+        web_key(host_id, &key);
+        store_txn_put_message(t, buf_str(&key), &web->record->base, expires);
 }
 
 void servers_delete(struct store_txn *t, struct str host_id)
@@ -333,6 +410,9 @@ void servers_delete(struct store_txn *t, struct str host_id)
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         server_key(host_id, &key);
+        store_txn_delete(t, buf_str(&key));
+        buf_clear(&key);
+        web_key(host_id, &key);
         store_txn_delete(t, buf_str(&key));
 }
 

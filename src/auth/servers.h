@@ -2,16 +2,19 @@
 /*
  * The cluster's own servers, Auth and Proxy Services: the public names under which clients reach them and the keys that
  * they serve with. No other host gets a certificate for these names, for a name below a proxy's (of applications), or on
- * these keys; no user does on these keys.
+ * these keys; no user does on these keys. The keys of web certificates, which a proxy serves browsers and tsh with, are
+ * certified for nobody, the proxy included.
  *
- * Store: /servers/<host ID>, written with each certificate of role Proxy, as long as that lasts. The names of the Auth
- * Service and its key are known from its configuration.
+ * Store: /servers/<host ID>, written with each certificate of role Proxy, as long as that lasts, and /servers/<host ID>/web, written when
+ * the proxy tells the keys of its web certificates, and again with each certificate. The names of the Auth Service and its key are
+ * known from its configuration.
  *
  * Where auth->servers is NULL nothing is reserved.
  */
 #ifndef AUTH_SERVERS_H
 #define AUTH_SERVERS_H
 
+#include "api.pb-c.h"
 #include "auth/auth.h"
 
 struct servers;
@@ -48,7 +51,12 @@ struct error *servers_check_ssh_key(const struct auth *a, struct str wire) MUST_
 /* Adds to t what a new certificate of role Proxy is for; names in any spelling. */
 void servers_put(const struct auth *a, struct store_txn *t, struct str host_id, struct str binding, const struct str *names, size_t count,
                  struct str key_der, struct walltime expires);
-/* Adds the end of a removed host's record. */
+/*
+ * Writes down the keys that a proxy says it serves HTTPS with, in the place of those before; what it cannot prove to hold is left out, so
+ * that no proxy shuts out others by their keys. Nobody waits for it.
+ */
+void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__WebKey *const *keys, size_t count);
+/* Adds the end of a removed host's records. */
 void servers_delete(struct store_txn *t, struct str host_id);
 
 /* Logs which other hosts announce one of the names that a proxy has now. */

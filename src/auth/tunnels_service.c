@@ -7,6 +7,7 @@
 #include "auth/caller.h"
 #include "auth/directory.h"
 #include "auth/hosts.h"
+#include "auth/servers.h"
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -19,6 +20,7 @@ struct tunnels_stream {
         struct rpc_call *call; /* NULL: the proxy is gone, answers of the store are under way */
         struct tunnels_stream *next, **at;
         struct map hosts; /* IDs that were named and are not gone; no values */
+        char *proxy;      /* its host ID */
         unsigned pending;
 };
 
@@ -31,8 +33,10 @@ struct named {
 
 static void free_if_idle(struct tunnels_stream *s)
 {
-        if (s->call == NULL && s->pending == 0)
-                free(s);
+        if (s->call != NULL || s->pending > 0)
+                return;
+        free(s->proxy);
+        free(s);
 }
 
 bool tunnels_reach(const struct auth *a, struct str host_id)
@@ -115,6 +119,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         struct tunnels_stream *s = ctx;
         const Cteleport__V1__TunnelsUp *up = (const Cteleport__V1__TunnelsUp *)msg;
 
+        if (up->n_web_keys > 0)
+                servers_note_web_keys(s->auth, str_of(s->proxy), up->web_keys, up->n_web_keys);
         for (size_t i = 0; i < up->n_gone_host_ids; i++)
                 (void)map_remove(&s->hosts, str_of(up->gone_host_ids[i]));
         bool has_certs = up->n_cert_not_before == up->n_host_ids && up->n_cert_serial_time == up->n_host_ids;
@@ -160,6 +166,7 @@ void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first)
         if (s->next != NULL)
                 s->next->at = &s->next;
         s->auth->tunnels = s;
+        s->proxy = str_dup(str_of(caller->host_id));
         rpc_call_listen(call, &call_events, s);
 }
 

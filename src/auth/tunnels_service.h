@@ -2,7 +2,8 @@
 /*
  * DialService/Tunnels: which nodes may have a tunnel. A proxy names those that have opened one and is told, now or when it
  * comes to that, which of them may not: the host was removed, has lost role Node, or is locked; a change is told to every
- * proxy. What was named is remembered as long as the proxy's stream lasts: such a node can be reached.
+ * proxy. What was named is remembered as long as the proxy's stream lasts: such a node can be reached. A proxy also tells the keys of
+ * its web certificates here (auth/servers.h).
  */
 #ifndef AUTH_TUNNELS_SERVICE_H
 #define AUTH_TUNNELS_SERVICE_H

@@ -153,6 +153,7 @@ static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs
         log_info("The web certificates were reloaded", LOG_INT("pairs", count));
         arena_free(p->keypair_arena);
         p->keypair_arena = a;
+        tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
 }
 
 /* ---- the identity, from the instance next door ------------------------------------------------------- */
@@ -372,6 +373,7 @@ static struct error *set_up(struct proxy *p)
         p->upstream = upstream_new(&p->loop);
         upstream_on_lost_link(p->upstream, ask_auth_link, p);
         p->tunnels.guard = tunnel_guard_new(&p->loop, p->upstream, &p->tunnels);
+        tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
         p->ask_again = timer_new(&p->loop, ask_identity, p);
         if (boot->auth_listen_addr != NULL && boot->auth_listen_addr[0] != '\0')
                 p->auth_address = address_to_dial(str_of(boot->auth_listen_addr), 3025);

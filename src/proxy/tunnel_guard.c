@@ -9,10 +9,12 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "loop/loop.h"
+#include "pki/key_proof.h"
+#include "pki/public_key.h"
 #include "proxy/tunnels.h"
 #include "proxy/upstream.h"
 
-enum { IDS_PER_MESSAGE = 500 };
+enum { IDS_PER_MESSAGE = 500, KEYS_ARENA = 64 * KiB };
 
 struct tunnel_guard {
         struct loop *loop;
@@ -20,8 +22,16 @@ struct tunnel_guard {
         struct tunnels *tunnels;
         struct rpc_client_call *call; /* NULL: lost */
         struct timer *again;
+        struct arena *arena; /* holds the next; NULL: nothing is known */
+        Cteleport__V1__TunnelsUp keys;
         bool is_freed;
 };
+
+static void guard_free(struct tunnel_guard *g)
+{
+        arena_free(g->arena);
+        free(g);
+}
 
 static void on_message(void *ctx, const ProtobufCMessage *msg)
 {
@@ -39,12 +49,51 @@ static void on_done(void *ctx, struct error *err)
         error_free(err); /* that auth is away is the upstream's to tell */
         g->call = NULL;
         if (g->is_freed)
-                free(g);
+                guard_free(g);
         else
                 timer_start(g->again, MILLISECONDS(PACE_RETRY_FIRST));
 }
 
 static const struct rpc_client_events events = { .on_message = on_message, .on_done = on_done };
+
+static void send_keys(struct tunnel_guard *g)
+{
+        if (g->call != NULL && g->keys.n_web_keys > 0)
+                rpc_client_send(g->call, &g->keys.base);
+}
+
+static struct error *add_key(struct tunnel_guard *g, struct str key_pem)
+{
+        AUTO(key) key = { 0 };
+        AUTO(buf) der = BUF_MAX(PUBLIC_KEY_MAX), proof = BUF_MAX(KEY_PROOF_MAX);
+        Cteleport__V1__WebKey *told = arena_alloc(g->arena, sizeof *told);
+
+        TRY(key_from_pem(&key, key_pem));
+        TRY(key_prove(&key, &der, &proof));
+        cteleport__v1__web_key__init(told);
+        told->public_key = (ProtobufCBinaryData){ der.len, (uint8_t *)(uintptr_t)arena_str(g->arena, buf_str(&der)).ptr };
+        told->proof = (ProtobufCBinaryData){ proof.len, (uint8_t *)(uintptr_t)arena_str(g->arena, buf_str(&proof)).ptr };
+        g->keys.web_keys[g->keys.n_web_keys++] = told;
+        return NULL;
+}
+
+void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__HttpsKeyPair *const *pairs, size_t count)
+{
+        if (g == NULL)
+                return;
+        arena_free(g->arena);
+        g->arena = arena_new(KEYS_ARENA);
+        cteleport__v1__tunnels_up__init(&g->keys);
+        g->keys.web_keys = arena_alloc(g->arena, (count + 1) * sizeof *g->keys.web_keys);
+        for (size_t i = 0; i < count; i++) {
+                /* One of another kind is certified for nobody in any case. */
+                AUTO_PTR(error) err = add_key(g, str_of_bytes(pairs[i]->key_pem.data, pairs[i]->key_pem.len));
+
+                if (err != NULL)
+                        log_debug("The key of a web certificate is not told", LOG_ERR(err));
+        }
+        send_keys(g);
+}
 
 struct naming {
         struct tunnel_guard *guard;
@@ -96,6 +145,7 @@ static void begin(void *ctx)
                                           .response = &cteleport__v1__tunnels_down__descriptor,
                                   },
                                   &events, g);
+        send_keys(g);
         tunnels_each(g->tunnels, add_name, &all);
         send_names(&all);
 }
@@ -141,5 +191,5 @@ void tunnel_guard_free(struct tunnel_guard *g)
         if (g->call != NULL)
                 rpc_client_cancel(g->call); /* on_done frees */
         else
-                free(g);
+                guard_free(g);
 }

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose name is whose: at the join, in certificates, on the way to a node; and who answers there."""
 import base64
+import datetime
 import json
+import signal
 import socket
 import ssl
 import subprocess
@@ -10,6 +12,8 @@ import threading
 import grpc
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from harness import ACCOUNT, iam_token, wait_until
@@ -295,6 +299,94 @@ def test_the_keys_of_the_clusters_servers_are_certified_for_nobody(cluster, aws)
         assert certify(host, "Proxy", proxy_keys).names["O"] == ["Proxy"], "its own, again"
 
 
+def web_key(cluster):
+    """The public key that browsers see."""
+    return x509.load_der_x509_certificate(tls_connect(cluster.proxy_addr, server_name="localhost").getpeercert(True)).public_key()
+
+
+def write_pair(directory, key):
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    cert = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+            .not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False).sign(key, hashes.SHA256()))
+    (directory / "web.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (directory / "web.key").chmod(0o600)
+    (directory / "web.crt").write_bytes(cert.public_bytes(Encoding.PEM))
+
+
+def refuse_key(cluster, env, identity, key, whose):
+    """Both ways to join, a renewal and a login, with the key for TLS and for SSH."""
+    api = messages().api
+    with Peer(cluster) as peer, Peer(cluster, identity=identity) as host:
+        for keys in (Keys(tls=Public(key)), Keys(ssh=Public(key))):
+            stream = peer.join()
+            try:
+                challenge = stream.challenge(host_params("web-1", keys))
+                code = stream.send(solution(prove(env, challenge))).refusal().code()
+            except grpc.RpcError as refusal:
+                code = refusal.code()
+            assert code == Code.PERMISSION_DENIED, whose
+            stream = peer.legacy()
+            stream.send(legacy_request(prove(env, stream.receive().challenge), keys=keys))
+            assert stream.refusal().code() == Code.PERMISSION_DENIED, whose
+            for role in ("Instance", "Node", "Proxy"):
+                assert certify(host, role, keys).code() == Code.PERMISSION_DENIED, (whose, role)
+            proxy_keys = Keys()
+            with Peer(cluster, identity=certify(host, "Proxy", proxy_keys)) as proxied, pytest.raises(grpc.RpcError) as refusal:
+                proxied.call("/cteleport.v1.LoginService/Login",
+                             api.LoginRequest(user="alice", password="x", otp="123456", public_tls_key=keys.public()[0], public_ssh_key=keys.public()[1],
+                                              remote_addr="203.0.113.9:1"), api.LoginResponse)
+            assert refusal.value.code() == Code.PERMISSION_DENIED and "own servers" in refusal.value.details(), whose
+
+
+KEYS_KNOWN = r"The keys of a proxy's web certificates are certified for nobody[^\n]*"
+
+
+def test_the_keys_of_web_certificates_are_certified_for_nobody(cluster, aws, tmp_path):
+    cluster.create(iam_token(roles=("Node", "Proxy")))
+    env = aws.identity()
+    with Peer(cluster) as peer:
+        _, identity = join(peer, env)
+    cluster.process.wait_for(KEYS_KNOWN)
+    refuse_key(cluster, env, identity, web_key(cluster), "self-made")
+    write_pair(tmp_path, rsa.generate_private_key(65537, 2048))
+    cluster.config["proxy_service"]["https_keypairs"] = [{"key_file": f"{tmp_path}/web.key", "cert_file": f"{tmp_path}/web.crt"}]
+    cluster.restart()
+    cluster.process.wait_for(KEYS_KNOWN)
+    first = web_key(cluster)
+    refuse_key(cluster, env, identity, first, "https_keypairs")
+    write_pair(tmp_path, rsa.generate_private_key(65537, 2048))
+    cluster.process.popen.send_signal(signal.SIGHUP)
+    cluster.process.wait_for(KEYS_KNOWN)
+    assert web_key(cluster).public_numbers() != first.public_numbers()
+    refuse_key(cluster, env, identity, web_key(cluster), "reloaded")
+
+
+def test_a_proxy_shuts_out_nobody_by_naming_their_key(cluster, aws):
+    cluster.create(iam_token(roles=("Node", "Proxy")))
+    api, keys, mine = messages().api, Keys(), Keys()
+    cluster.process.wait_for(KEYS_KNOWN)
+    with Peer(cluster) as peer:
+        _, victim = join(peer, aws.identity())
+        proxy_id, proxy = given_proxy(cluster, aws)
+    spki = lambda k: k.public()[0]
+    context = b"cteleport, Proxy Service to Auth Service: this key is one of mine, version 1\0"
+    proof = mine.tls.sign(context, ec.ECDSA(hashes.SHA256()))
+    with Peer(cluster, identity=proxy) as host:
+        identity = certify(host, "Proxy")
+    with Peer(cluster, identity=identity) as proxied, Peer(cluster, identity=victim) as host:
+        stream = proxied.stream("/cteleport.v1.DialService/Tunnels", api.TunnelsDown)
+        stream.send(api.TunnelsUp(web_keys=[api.WebKey(public_key=spki(keys), proof=proof), api.WebKey(public_key=spki(mine), proof=proof),
+                                            api.WebKey(public_key=b"no key"), api.WebKey(public_key=spki(keys))]))
+        cluster.process.wait_for(KEYS_KNOWN + proxy_id)
+        assert certify(host, "Node", keys).names["O"] == ["Node"], "its own key, which the proxy does not hold"
+        assert certify(host, "Node", mine).code() == Code.PERMISSION_DENIED, "what the proxy has proven is the proxy's"
+    cluster.tctl("rm", f"node/{proxy_id}")
+    with Peer(cluster, identity=victim) as host:
+        assert certify(host, "Node", mine).names["O"] == ["Node"], "and nobody's, once the proxy is removed"
+
+
 # ---- who answers ----------------------------------------------------------------------------------------------------
 
 def keygen(*args):
@@ -362,12 +454,12 @@ class CapturedProxy:
                 while data := source.recv(65536):
                     sink.sendall(data)
             except OSError:
-                pass
+                cluster.process.wait_for(KEYS_KNOWN)
             for end in (source, sink):
                 try:
                     end.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    pass
+                    cluster.process.wait_for(KEYS_KNOWN)
 
         back = threading.Thread(target=pump, args=(b, a), daemon=True)
         back.start()
