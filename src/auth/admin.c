@@ -11,6 +11,7 @@
 #include "auth/nodes.h"
 #include "auth/presence.h"
 #include "auth/servers.h"
+#include "auth/session_decision.h"
 #include "auth/sessions.h"
 #include "auth/tunnels_service.h"
 #include "base/bug.h"
@@ -452,6 +453,7 @@ struct node_search {
         struct listing page;
         struct str ids[LIMIT_DIAL_CANDIDATES];
         size_t count, looked_at;
+        const char *copy_refusal; /* of the last that was found */
 };
 
 static void look_at_next(struct admin_request *q);
@@ -475,7 +477,26 @@ static struct error *show_if_reached(struct admin_request *q, struct node_search
                         return NULL;
         }
         listing_add(q, &s->page, &node_of(q, p)->base);
+        bool is_asked = !str_is_empty(q->user) && m->login[0] != '\0';
+        if (is_asked && !may.file_copy)
+                s->copy_refusal = SESSION_NO_COPY;
+        else if (is_asked && p->has_no_file_copy)
+                s->copy_refusal = "copying files is not allowed: ssh_file_copy of this node forbids it";
+        else
+                s->copy_refusal = NULL;
         return NULL;
+}
+
+static void reply_found(struct admin_request *q, const struct node_search *s)
+{
+        Cteleport__V1__ListNodesResponse *page = arena_alloc(q->arena, sizeof *page);
+
+        cteleport__v1__list_nodes_response__init(page);
+        page->nodes = (Cteleport__V1__Node **)(void *)s->page.messages;
+        page->n_nodes = s->page.count;
+        if (s->page.count == 1 && s->copy_refusal != NULL)
+                page->copy_refusal = (char *)(uintptr_t)s->copy_refusal;
+        admin_reply(q, &page->base);
 }
 
 static void on_found(void *ctx, const struct store_item *item, struct error *err)
@@ -498,7 +519,7 @@ static void look_at_next(struct admin_request *q)
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         if (s->looked_at == s->count) {
-                listing_reply(q, &s->page);
+                reply_found(q, s);
                 return;
         }
         presence_key(s->ids[s->looked_at++], &key);
@@ -509,7 +530,7 @@ static void find_nodes(struct admin_request *q, struct str name)
 {
         struct node_search *s = arena_alloc(q->arena, sizeof *s);
 
-        *s = (struct node_search){ .page = { .page = &cteleport__v1__list_nodes_response__descriptor, .next = (char *)(uintptr_t)"" } };
+        *s = (struct node_search){ 0 };
         s->count = nodes_dialled(sessions_nodes(q->auth->sessions), name, s->ids);
         for (size_t i = 0; i < s->count; i++)
                 s->ids[i] = arena_str(q->arena, s->ids[i]);

@@ -147,6 +147,7 @@ void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *
         r->commands = hello->commands;
         r->n_commands = hello->n_commands;
         r->use_tunnel = hello->use_tunnel;
+        r->has_no_file_copy = hello->has_no_file_copy;
         r->knows_no_proxy = hello->knows_no_proxy;
         r->proxy_addr = announced_proxy(p, hello);
         r->since = loop_wall(&p->auth->loop).ns / 1000000;

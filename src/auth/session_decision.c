@@ -35,7 +35,7 @@ const char *session_permits_taken(unsigned permits, const struct answer *answer)
 struct error *session_check_options(const struct session_wishes *w, const struct answer *answer)
 {
         if (w->is_copy && !answer->may.file_copy)
-                return error_new(ERROR_PERMISSION_DENIED, "copying files is not allowed: ssh_file_copy of your roles forbids it");
+                return error_new(ERROR_PERMISSION_DENIED, SESSION_NO_COPY);
         if (w->has_pty && !w->is_recorded && answer->may.record == ACCESS_RECORD_STRICT)
                 return error_new(ERROR_PERMISSION_DENIED, "this session must be recorded, and this node cannot record it now");
         return NULL;

@@ -19,6 +19,8 @@ void session_keep_permits(unsigned permits, struct answer *answer);
 /* Why sshd, which keeps to what it was permitted at the login, must go: the answer leaves less. Static; NULL: it does not. */
 const char *session_permits_taken(unsigned permits, const struct answer *answer);
 
+#define SESSION_NO_COPY "copying files is not allowed: ssh_file_copy of your roles forbids it"
+
 /* A session that wants to begin. */
 struct session_wishes {
         bool is_copy, has_pty, is_recorded;

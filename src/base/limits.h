@@ -82,6 +82,7 @@ enum {
         PACE_REFUSED_ANSWER = 5 * 1000,       /* a host that refused what the cluster answered does not try again before */
         PACE_RETRY_MOST = 60 * 1000,          /* and at least this often */
         TIMEOUT_SESSION_ANSWER = 30 * 1000,   /* until a session may begin: the cluster has written it down by then */
+        TIMEOUT_SESSION_REFUSAL = 10 * 1000,  /* a client of sftp hears in its own protocol for so long why copying is refused */
         TIMEOUT_SESSION_HANGUP = 2 * 1000,    /* from the hang-up of a session that was ended to its kill */
         TIMEOUT_SESSION_FLUSH = 2 * 1000,     /* to say the last word of a session, to its recorder and its terminal */
         TIMEOUT_HELPER_SAYS = 10 * 1000,      /* until a program that sshd started has said what it is */

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "loop/loop.h"
 
-enum { ID_MAX = 64 };
+enum { ID_MAX = 64, REFUSAL_MAX = 512 };
 
 struct locate {
         struct loop *loop;
@@ -20,7 +20,9 @@ struct locate {
         struct rpc_client *client;
         char id[ID_MAX + 1];
         size_t found;
+        const char *copy_refusal; /* in the profile's arena; NULL: nothing was said */
         struct buf after; /* where the next page begins */
+        const char **ret_copy_refusal; /* what is asked for, or NULL */
         void (*done)(void *ctx, const char *host_id, struct error *err);
         void *ctx;
 };
@@ -39,6 +41,8 @@ static void finish(struct locate *q, struct error *err)
                 err = error_hint(error_new(ERROR_FAILED_PRECONDITION, "ambiguous host could match multiple nodes"),
                                  "connect to the host ID that `tsh ls -v` shows");
         }
+        if (q->ret_copy_refusal != NULL && q->copy_refusal != NULL)
+                *q->ret_copy_refusal = q->copy_refusal;
         q->done(q->ctx, err == NULL ? q->id : NULL, err);
         buf_release(&q->after);
         free(q);
@@ -49,7 +53,8 @@ static struct error *look_at(struct locate *q, const Cteleport__V1__Node *node)
 {
         struct str id = node->metadata == NULL ? STR("") : str_of(node->metadata->name);
 
-        if (node->spec == NULL || !name_is_same(str_of(node->spec->hostname), str_of(q->node), str_of(q->profile->cluster)))
+        if (node->spec == NULL || (!name_is_same(str_of(node->spec->hostname), str_of(q->node), str_of(q->profile->cluster)) &&
+                                   !str_equal_nocase(id, str_of(q->node))))
                 return NULL;
         if (!name_is_host_id(id) || id.len > ID_MAX)
                 return error_new(ERROR_DATA_LOSS, "the Auth Service sent a node without an ID");
@@ -69,6 +74,8 @@ static void on_answer(void *ctx, const ProtobufCMessage *answer, struct error *e
 
         for (size_t i = 0; err == NULL && i < page->n_nodes; i++)
                 err = look_at(q, page->nodes[i]);
+        if (err == NULL && page->copy_refusal[0] != '\0')
+                q->copy_refusal = str_to_c(q->profile->arena, str_slice(str_of(page->copy_refusal), 0, REFUSAL_MAX));
         if (err == NULL && page->next[0] != '\0') {
                 is_last = str_equal(buf_str(&q->after), str_of(page->next));
                 buf_clear(&q->after);
@@ -120,13 +127,20 @@ static void on_known(void *ctx)
         finish(ctx, NULL);
 }
 
-struct locate *locate_start(struct loop *l, const struct profile *p, const char *node, const char *login,
-                            void (*done)(void *ctx, const char *host_id, struct error *err), void *ctx)
+static struct locate *start(struct locate question)
 {
         struct locate *q = NEW(struct locate);
 
-        *q = (struct locate){ .loop = l, .profile = p, .node = node, .login = login, .done = done, .ctx = ctx };
+        *q = question;
         q->after = BUF_MAX(LIMIT_RPC);
+        return q;
+}
+
+struct locate *locate_start(struct loop *l, const struct profile *p, const char *node, const char *login,
+                            void (*done)(void *ctx, const char *host_id, struct error *err), void *ctx)
+{
+        struct locate *q = start((struct locate){ .loop = l, .profile = p, .node = node, .login = login, .done = done, .ctx = ctx });
+
         if (name_is_host_id(str_of(node)) && strlen(node) <= ID_MAX) {
                 memcpy(q->id, node, strlen(node) + 1);
                 q->found = 1;
@@ -166,6 +180,14 @@ static void on_located(void *ctx, const char *host_id, struct error *err)
         loop_stop(&w->loop);
 }
 
+static struct error *await(struct waiting *w)
+{
+        loop_run(&w->loop);
+        loop_run(&w->loop); /* until the connection is closed */
+        loop_release(&w->loop);
+        return w->err;
+}
+
 struct error *locate(const struct profile *p, const char *node, const char *login, const char **ret_id)
 {
         struct waiting w = { .arena = p->arena };
@@ -173,9 +195,19 @@ struct error *locate(const struct profile *p, const char *node, const char *logi
         TRY(loop_init(&w.loop, NULL));
         struct locate *q = locate_start(&w.loop, p, node, login, on_located, &w);
         (void)q; /* it ends by itself */
-        loop_run(&w.loop);
-        loop_run(&w.loop); /* until the connection is closed */
-        loop_release(&w.loop);
+        struct error *err = await(&w);
         *ret_id = w.id;
-        return w.err;
+        return err;
+}
+
+struct error *locate_copy_refusal(const struct profile *p, const char *node, const char *login, const char **ret)
+{
+        struct waiting w = { .arena = p->arena };
+
+        *ret = "";
+        TRY(loop_init(&w.loop, NULL));
+        struct locate *q = start((struct locate){ .loop = &w.loop, .profile = p, .node = node, .login = login, .done = on_located, .ctx = &w,
+                                                  .ret_copy_refusal = ret });
+        q->dial = client_dial_auth(&w.loop, p, on_dialled, q);
+        return await(&w);
 }

@@ -24,4 +24,10 @@ void locate_cancel(struct locate *q);
 /* The same with a loop of its own; *ret_id in the profile's arena. */
 struct error *locate(const struct profile *p, const char *node, const char *login, const char **ret_id) MUST_USE;
 
+/*
+ * Why this login may copy no files on the node (canonical name or host ID), in the profile's arena; "": it may, or an Auth Service of
+ * an earlier release does not say.
+ */
+struct error *locate_copy_refusal(const struct profile *p, const char *node, const char *login, const char **ret) MUST_USE;
+
 #endif

@@ -293,6 +293,7 @@ static void open_presence(struct instance *i)
         if (i->slots[SLOT_PROXY].is_wanted && i->boot->config->proxy_service != NULL && i->boot->config->proxy_service->n_public_addr > 0)
                 hello.proxy_addr = i->boot->config->proxy_service->public_addr[0];
         if (ssh != NULL && i->slots[SLOT_NODE].is_wanted) {
+                hello.has_no_file_copy = ssh->has_ssh_file_copy && !ssh->ssh_file_copy;
                 hello.n_public_addrs = ssh->n_public_addr;
                 hello.public_addrs = ssh->public_addr;
                 hello.n_labels = ssh->n_labels;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "os/sandbox.h"
+#include "session/refusal.h"
 #include "session/session_internal.h"
 #include "session/sshd_preload.h"
 #include "session/wire.h"
@@ -129,6 +131,53 @@ struct error *session_begin(struct channel *c, const struct session_options *o, 
         }
 }
 
+/* ---- a refusal ------------------------------------------------------------------------------------------------- */
+
+/* Until the client has heard enough, or says what is not SFTP. Nobody else waits for this. */
+static void serve_refusal(struct str sentence)
+{
+        const struct instant end = instant_add(clock_now(clock_system()), MILLISECONDS(TIMEOUT_SESSION_REFUSAL));
+        struct sftp_refusal refusal = { .sentence = sentence };
+        AUTO(buf) answer = BUF_MAX(SFTP_REFUSAL_ANSWER_MAX);
+        struct error *err = NULL;
+        char bytes[4 * KiB];
+
+        while (err == NULL) {
+                struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+                int64_t left = duration_ms(instant_since(end, clock_now(clock_system())));
+                ssize_t n = left <= 0 || poll(&in, 1, (int)left) <= 0 ? 0 : read(STDIN_FILENO, bytes, sizeof bytes);
+
+                if (n <= 0)
+                        break;
+                for (size_t at = 0, len = 0; err == NULL && at < (size_t)n; at += len) {
+                        err = sftp_refusal_feed(&refusal, str_of_bytes(bytes + at, (size_t)n - at), &len, &answer);
+                        session_write(STDOUT_FILENO, buf_str(&answer));
+                        buf_clear(&answer);
+                }
+        }
+        error_free(err);
+}
+
+/* In the words of the protocol that the client expects, where that has some. */
+static void tell_copier(const struct session_request *request, const char *why)
+{
+        enum { SENTENCE_MAX = SFTP_REFUSAL_ANSWER_MAX - 64 };
+        AUTO(buf) sentence = BUF_MAX(SENTENCE_MAX + 8);
+
+        buf_put_c(&sentence, "teleport: ");
+        escape_text(&sentence, str_of(why), SENTENCE_MAX - 16);
+        if (request->has_pty)
+                return;
+        if (request->is_subsystem) {
+                serve_refusal(buf_str(&sentence));
+        } else if (strcmp(request->kind, "scp") == 0) {
+                AUTO(buf) line = BUF_MAX(SFTP_REFUSAL_ANSWER_MAX);
+
+                buf_printf(&line, "\001%s\n", buf_c(&sentence));
+                session_write(STDOUT_FILENO, buf_str(&line));
+        }
+}
+
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 static struct error *tell_exit(struct channel *c, const struct session_outcome *outcome)
@@ -161,9 +210,14 @@ struct error *session_run(const struct session_options *o, const char *command, 
         request.greeting = o->greeting;
         if (terminal >= 0) /* at once: what is typed ahead is echoed by the terminal that is recorded */
                 TRY(session_terminal_take(&outer, terminal));
-        TRY(session_begin(&channel, o, &request, terminal, &go));
-        struct error *err = request.has_pty ? session_run_pty(&channel, &request, go, &outer, ret)
-                                            : session_run_plain(&channel, &request, go, ret);
+        struct error *err = session_begin(&channel, o, &request, terminal, &go);
+        if (err != NULL) {
+                channel_release(&channel);
+                let_signals_in();
+                tell_copier(&request, err->what);
+                return err;
+        }
+        err = request.has_pty ? session_run_pty(&channel, &request, go, &outer, ret) : session_run_plain(&channel, &request, go, ret);
         if (err != NULL)
                 snprintf(ret->reason, sizeof ret->reason, "%s", err->what);
         AUTO_PTR(error) untold = tell_exit(&channel, ret);

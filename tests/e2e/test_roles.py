@@ -194,6 +194,44 @@ def test_file_copy_is_the_roles_to_allow(access, bob, tmp_path):
     assert bob.tsh("ssh", "root@web-1", "echo yes").out == "yes\n"
 
 
+@pytest.mark.parametrize("whose", ["roles", "node"])
+def test_a_refused_copy_says_why(access, bob, aws, tmp_path, whose):
+    if whose == "roles":
+        access.create(role("mine", EVERYWHERE, options={"ssh_file_copy": False}))
+    else:
+        access.web.config["ssh_service"]["ssh_file_copy"] = False
+        access.web.stop()
+        access.web.start()
+        access.web.wait_reachable()
+    (tmp_path / "f").write_text("x")
+    (tmp_path / "there").write_text("y")
+    here, there, back = tmp_path / "f", f"root@web-1:{tmp_path}/there", tmp_path / "back"
+    said = f"copying files is not allowed: ssh_file_copy of {'your roles' if whose == 'roles' else 'this node'} forbids it"
+    for flags in ([], ["--no-mux"], []):
+        for args in (("scp", *flags, here, there), ("scp", *flags, there, back), ("scp", *flags, here, tmp_path / "there", f"root@web-1:{tmp_path}"),
+                     ("scp", *flags, f"root@{access.web.host_id}:{tmp_path}/there", back), ("sftp", *flags, "-b", "/dev/null", "root@web-1")):
+            done = bob.tsh(*args, check=False)
+            assert done.code == 1 and f"ERROR: {said}" in done.err, (args, done.err)
+            assert "No such file" not in done.err and "Connection closed" not in done.err and "ot a directory" not in done.err, done.err
+    plain = "copying files is not allowed"
+    done = bob.ssh("-b", "/dev/null", NODE, program_="sftp", check=False)
+    assert done.code != 0 and plain in done.err, done.err
+    for args in ((here, f"{NODE}:{tmp_path}/there"), (f"{NODE}:{tmp_path}/there", back), ("-r", here, tmp_path / "there", f"{NODE}:{tmp_path}")):
+        done = bob.ssh(*args, program_="scp", check=False)
+        assert done.code == 1 and "Permission denied" in done.err, done.err
+        done = bob.ssh("-O", *args, program_="scp", check=False)
+        assert done.code == 1 and done.err.count(f"teleport: {plain}") == 2, "on standard error, and in scp's own protocol: " + done.err
+    assert (tmp_path / "there").read_text() == "y" and not back.exists()
+    assert len(access.events("session.rejected")) > 10 and not access.events("session.start")
+    failed = bob.tsh("ssh", "root@web-1", "echo yes")
+    assert failed.out == "yes\n"
+
+
+def test_a_copy_that_fails_for_itself_says_no_more(access, bob, tmp_path):
+    done = bob.tsh("scp", f"root@web-1:{tmp_path}/absent", tmp_path / "back", check=False)
+    assert done.code == 1 and "No such file" in done.err and "ERROR" not in done.err
+
+
 def test_agent_forwarding_is_the_roles_to_allow(access, bob, tmp_path):
     agent = subprocess.run(["ssh-agent", "-s", "-a", str(tmp_path / "agent.sock")], capture_output=True, text=True, check=True).stdout
     pid = agent.split("SSH_AGENT_PID=")[1].split(";")[0]

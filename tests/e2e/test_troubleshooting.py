@@ -649,7 +649,8 @@ def test_copying_files_where_it_is_not_allowed(access, invite, tmp_path, shows):
     person = invite(access, roles="no-files")
     person.login()
     (tmp_path / "file").write_text("x")
-    shows("file-copy", refusal(person.tsh("scp", tmp_path / "file", f"root@web-1:{tmp_path}/there", check=False)))
+    shows("file-copy", refusal(person.tsh("scp", tmp_path / "file", f"root@web-1:{tmp_path}/there", check=False)), (str(tmp_path), "/home/alice"))
+    shows("file-copy-sftp", refusal(person.ssh("-b", "-", "root@web-1.example.test", stdin="ls\n", program_="sftp", check=False)))
     shows("file-copy-audit", wait_until(lambda: access.events("session.rejected"), "the refusal is audited")[0]["reason"])
 
 

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/text.h"
+#include "client/locate.h"
 #include "cmd/tsh/person.h"
 #include "cmd/tsh/relay.h"
 #include "loop/loop.h"
@@ -189,6 +191,18 @@ static struct error *await(int *ret_status)
         return NULL;
 }
 
+/* scp and sftp tell of a refusal what their protocol can. Why, the cluster knows; what it says of anything else does not matter here. */
+static struct error *explain_copy(const struct programs_way *way)
+{
+        const char *refusal = NULL;
+        AUTO_PTR(error) unknown = locate_copy_refusal(way->profile, way->node, way->login, &refusal);
+
+        if (unknown != NULL || refusal[0] == '\0')
+                return NULL;
+        AUTO_MEM char *shown = escaped(str_of(refusal));
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s", shown), "an administrator can allow it: ssh_file_copy in roles, and under ssh_service of the node");
+}
+
 /* Ends as the program did. */
 static struct error *end_alike(const struct programs_way *way, int watch, bool is_copy, int status)
 {
@@ -199,25 +213,27 @@ static struct error *end_alike(const struct programs_way *way, int watch, bool i
                 raise(WTERMSIG(status));
         }
         int code = WIFEXITED(status) ? WEXITSTATUS(status) : CONNECTION_FAILED;
-        if (code == CONNECTION_FAILED && (way->was_there || was_made(watch, way))) {
+        if (code == CONNECTION_FAILED && way->socket != NULL && (way->was_there || was_made(watch, way))) {
                 if (!mux_is_alive(way->socket))
                         return explain_end(way);
                 if (is_copy) /* sshd passes on no words of a refused subsystem */
                         TRY(ask_anew(way));
         }
+        if (is_copy && code != 0)
+                TRY(explain_copy(way));
         _exit(code);
 }
 
 /*
- * ssh ends without a word, and with the status that a command may have as well, when the connection that it shares ends under it. So
- * it is waited for.
+ * ssh ends without a word, and with the status that a command may have as well, when the connection that it shares ends under it; and scp
+ * with its own word only when it is refused. So they are waited for.
  */
-static struct error *run_on_shared(const struct words *w, const struct programs_way *way)
+static struct error *run_and_await(const struct words *w, const struct programs_way *way, bool is_copy)
 {
         struct sigaction actions[ARRAY_LEN(signals)];
         sigset_t all, before;
         pid_t self = getpid();
-        AUTO_FD int watch = way->was_there ? -1 : watch_socket(way);
+        AUTO_FD int watch = way->was_there || way->socket == NULL ? -1 : watch_socket(way);
 
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, &before);
@@ -242,7 +258,7 @@ static struct error *run_on_shared(const struct words *w, const struct programs_
         int status = 0;
         struct error *err = await(&status);
         give_signals_back(actions); /* what follows may ask the cluster: a key ends that */
-        return err == NULL ? end_alike(way, watch, strcmp(w->list[0], "ssh") != 0, status) : err;
+        return err == NULL ? end_alike(way, watch, is_copy, status) : err;
 }
 
 struct error *programs_run(const struct words *w, const struct programs_way *way, bool is_told)
@@ -257,8 +273,9 @@ struct error *programs_run(const struct words *w, const struct programs_way *way
                 fprintf(stderr, "%s\n", buf_c(&line));
         }
         fflush(stdout);
-        if (way != NULL && way->socket != NULL)
-                return run_on_shared(w, way);
+        bool is_copy = strcmp(w->list[0], "ssh") != 0;
+        if (way != NULL && (way->socket != NULL || (is_copy && way->node != NULL)))
+                return run_and_await(w, way, is_copy);
         signal(SIGPIPE, SIG_DFL); /* ignored for our own loop */
         return become(w);
 }

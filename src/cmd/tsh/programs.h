@@ -27,7 +27,7 @@ struct error *programs_add_connection(struct words *w, const struct profile *p, 
                                       struct programs_way *ret) MUST_USE;
 
 /*
- * Becomes the program of the first word, found in PATH, or on a shared connection waits for it and ends as it did; returns only when
+ * Becomes the program of the first word, found in PATH, or on a shared connection, and for scp and sftp, waits for it and ends as it did; returns only when
  * that fails; when the connection ended under the command, which ssh would not say: then with the reason; or without an error when the connection
  * that was there before could not be used, and nothing has begun: to be run on one of its own. Says on stderr what it runs when asked
  * to. way may be NULL.
