@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who may change the files of a profile: its owner alone. What others could write, or could lead elsewhere, holds
- * keys and CAs that they choose.
+ * keys and CAs that they choose. The same is true of the directories above, in which others could put another profile in its place.
  */
 #include <errno.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,9 +60,130 @@ static struct error *check_entry(const char *path, enum entry_kind kind)
         return check_mode(shown, &st, kind);
 }
 
-struct error *profile_check_home(struct arena *a, const char *home, const char *proxy_host)
+/* ---- the directories above ------------------------------------------------------------------------------------------ */
+
+enum { LINKS_MAX = 40 }; /* as the kernel follows: path_resolution(7) */
+
+/*
+ * Whether others could put something else in the place of what is in the directory. In a sticky one they can only what is theirs;
+ * that what is there is not, is looked at next.
+ */
+static struct error *check_parent(const char *path)
+{
+        AUTO_MEM char *shown = escaped(str_of(path));
+        struct stat st;
+
+        if (stat(path, &st) != 0)
+                return errno == ENOENT || errno == ENOTDIR ? NULL : error_errno(errno, "cannot examine %s", shown);
+        if (st.st_uid != geteuid() && st.st_uid != 0)
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s belongs to user %u, who could put another profile in the place of yours", shown,
+                                            st.st_uid),
+                                  "set TELEPORT_HOME to a directory that only you and root can move");
+        if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0)
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s has mode %04o: other users may put another profile in the place of yours", shown,
+                                            st.st_mode & 07777),
+                                  "chmod go-w %s, or set TELEPORT_HOME to a directory that only you and root can move; and log in again if others use this machine",
+                                  shown);
+        return NULL;
+}
+
+/* A link that belongs to somebody else, as it may in a sticky directory, leads where they like. *ret_len 0: it is no link. */
+static struct error *read_link(const char *path, char target[PATH_MAX], size_t *ret_len)
+{
+        AUTO_MEM char *shown = escaped(str_of(path));
+        struct stat st;
+
+        *ret_len = 0;
+        if (lstat(path, &st) != 0 || !S_ISLNK(st.st_mode))
+                return NULL;
+        if (st.st_uid != geteuid() && st.st_uid != 0)
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s is a symbolic link of user %u, who could let it lead to another profile", shown,
+                                            st.st_uid),
+                                  "set TELEPORT_HOME to a directory that only you and root can move");
+        ssize_t n = readlink(path, target, PATH_MAX);
+        if (n <= 0 || n == PATH_MAX)
+                return error_errno(n < 0 ? errno : ENAMETOOLONG, "cannot follow %s", shown);
+        *ret_len = (size_t)n;
+        return NULL;
+}
+
+/* In place: the parent of an absolute path without "." and ".."; "" is the root. */
+static void go_up(struct buf *at)
+{
+        while (at->len > 0 && at->ptr[--at->len] != '/')
+                continue;
+}
+
+/* Puts a link's target in front of what is left to walk. */
+static struct error *follow(struct buf *at, struct buf *rest, struct str target)
+{
+        AUTO_MEM char *behind = str_dup(buf_str(rest));
+
+        buf_clear(rest);
+        buf_put(rest, target);
+        buf_printf(rest, "/%s", behind);
+        go_up(at);
+        if (target.ptr[0] == '/')
+                buf_clear(at);
+        return buf_finish(rest, "the path of the profile");
+}
+
+/* One component off the front of `rest`, behind `at`. */
+static struct error *step(struct buf *at, struct buf *rest, size_t *links)
+{
+        struct str after = buf_str(rest), name = str_split(&after, '/');
+        AUTO_MEM char *component = str_dup(name);
+        char target[PATH_MAX];
+        size_t len = 0;
+
+        buf_consume(rest, rest->len - after.len);
+        if (component[0] == '\0' || strcmp(component, ".") == 0)
+                return NULL;
+        if (strcmp(component, "..") == 0) {
+                go_up(at);
+                return NULL;
+        }
+        TRY(check_parent(at->len == 0 ? "/" : buf_c(at)));
+        buf_printf(at, "/%s", component);
+        TRY(buf_finish(at, "the path of the profile"));
+        TRY(read_link(buf_c(at), target, &len));
+        if (len == 0)
+                return NULL;
+        if (++*links > LINKS_MAX)
+                return error_errno(ELOOP, "cannot follow the path of the profile");
+        return follow(at, rest, str_of_bytes(target, len));
+}
+
+/*
+ * Walks the path as the kernel does (path_resolution(7)), through every link: each directory on the way is one in which nobody but the
+ * user and root can exchange what the way goes on with.
+ */
+static struct error *check_way(const char *path)
+{
+        AUTO(buf) at = BUF_MAX(2 * PATH_MAX), rest = BUF_MAX(4 * PATH_MAX);
+        char start[PATH_MAX] = "";
+        size_t links = 0;
+
+        if (path[0] != '/' && getcwd(start, sizeof start) == NULL)
+                return error_errno(errno, "cannot tell where this directory is");
+        buf_printf(&rest, "%s/%s", start, path);
+        TRY(buf_finish(&rest, "the path of the profile"));
+        while (rest.len > 0)
+                TRY(step(&at, &rest, &links));
+        return NULL;
+}
+
+/* ---- what there is ------------------------------------------------------------------------------------------------------ */
+
+static struct error *check_top(const char *home)
 {
         TRY(check_entry(home, ENTRY_DIR));
+        return check_way(home);
+}
+
+struct error *profile_check_home(struct arena *a, const char *home, const char *proxy_host)
+{
+        TRY(check_top(home));
         TRY(check_entry(arena_printf(a, "%s/keys", home), ENTRY_DIR));
         TRY(check_entry(arena_printf(a, "%s/current-profile", home), ENTRY_FILE));
         TRY(check_entry(arena_printf(a, "%s/known_hosts", home), ENTRY_FILE));
@@ -72,7 +194,7 @@ struct error *profile_check_directories(const struct profile *p)
 {
         const char *keys = arena_printf(p->arena, "%s/keys/%s", p->home, p->proxy_host);
 
-        TRY(check_entry(p->home, ENTRY_DIR));
+        TRY(check_top(p->home));
         TRY(check_entry(arena_printf(p->arena, "%s/keys", p->home), ENTRY_DIR));
         TRY(check_entry(keys, ENTRY_DIR));
         TRY(check_entry(arena_printf(p->arena, "%s/cas", keys), ENTRY_DIR));

@@ -466,6 +466,97 @@ static void refuses_files_that_others_could_change(void **state)
         profile_release(&p);
 }
 
+/* The fixture's home is <top>/<way> from now on. */
+static void set_home(const char *top, const char *way)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s", top, way);
+
+        setenv("TELEPORT_HOME", path, 1);
+}
+
+static void make(const char *top, const char *way, mode_t mode)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s", top, way);
+
+        assert_int_equal(mkdir(path, 0700), 0);
+        assert_int_equal(chmod(path, mode), 0);
+}
+
+static void set_mode(const char *top, const char *way, mode_t mode)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s", top, way);
+
+        assert_int_equal(chmod(path, mode), 0);
+}
+
+static void link_to(const char *top, const char *way, const char *target)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s", top, way);
+
+        assert_int_equal(symlink(target, path), 0);
+}
+
+static void take_away(const char *top, const char *way)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s", top, way);
+
+        (void)remove(path); /* the home may be gone with its profiles */
+}
+
+static void refuses_a_home_that_others_could_exchange(void **state)
+{
+        struct fixture *f = *state;
+        struct profile q;
+        bool has_any;
+
+        make(f->home, "a", 0755);
+        make(f->home, "a/b", 0755);
+        make(f->home, "a/c", 0755);
+        link_to(f->home, "a/c/link", "../b");
+        link_to(f->home, "link", "a/c/link");
+        static const char *const ways[] = { "a/b/home", "a/c/link/home", "link/home", "a/./c/../b/home" };
+        static const struct {
+                const char *directory;
+                bool is_on[ARRAY_LEN(ways)];
+        } parents[] = {
+                { ".", { true, true, true, true } },
+                { "a", { true, true, true, true } },
+                { "a/b", { true, true, true, true } },
+                { "a/c", { false, true, true, false } },
+        };
+        set_home(f->home, ways[0]);
+        assert_done(log_in(f, PROXY ":3080", "alice"));
+        for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+                set_home(f->home, ways[i]);
+                for (size_t k = 0; k < ARRAY_LEN(parents); k++) {
+                        for (mode_t others = 0020; others <= 0022; others++) {
+                                set_mode(f->home, parents[k].directory, 0755 | others);
+                                struct error *err = profile_load(&q, NULL, NULL);
+                                if (!parents[k].is_on[i]) {
+                                        assert_done(err);
+                                        profile_release(&q);
+                                        continue;
+                                }
+                                assert_refused(err, ERROR_PERMISSION_DENIED, "other users may put another profile in the place of yours");
+                                assert_refused(log_in(f, PROXY ":3080", "alice"), ERROR_PERMISSION_DENIED, "other users may put another profile");
+                                set_mode(f->home, parents[k].directory, 01755 | others);
+                                assert_done(profile_load(&q, NULL, NULL)); /* sticky: as /tmp */
+                                profile_release(&q);
+                        }
+                        set_mode(f->home, parents[k].directory, 0755);
+                }
+        }
+        link_to(f->home, "loop", "loop");
+        set_home(f->home, "loop/home");
+        assert_refused(profile_load(&q, NULL, NULL), ERROR_INTERNAL, "");
+        set_home(f->home, ways[0]);
+        assert_done(profile_remove_all(&has_any));
+        static const char *const made[] = { "loop", "link", "a/c/link", "a/c", "a/b/home", "a/b", "a" };
+        for (size_t i = 0; i < ARRAY_LEN(made); i++)
+                take_away(f->home, made[i]);
+        setenv("TELEPORT_HOME", f->home, 1);
+}
+
 static void refuses_certificates_of_somebody_else(void **state)
 {
         struct fixture *f = *state;
@@ -521,6 +612,7 @@ int main(void)
                 PROFILE_TEST(a_cluster_called_like_a_host_takes_nothing_of_its_cluster),
                 PROFILE_TEST(a_profile_of_an_older_release_gets_cas_of_its_own),
                 PROFILE_TEST(refuses_files_that_others_could_change),
+                PROFILE_TEST(refuses_a_home_that_others_could_exchange),
                 PROFILE_TEST(refuses_certificates_of_somebody_else),
                 PROFILE_TEST(refuses_names_that_would_be_paths),
                 PROFILE_TEST(refuses_damaged_files_with_a_hint),
