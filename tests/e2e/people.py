@@ -24,6 +24,31 @@ PASSWORD = "correct horse battery staple"
 STEP = 30  # seconds of a one-time code
 
 
+JOB = """
+import os, signal, sys, termios
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+job = os.fork()
+if job == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    print(f"<job {os.getpid()}>", flush=True)
+    os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    _, status = os.waitpid(job, os.WUNTRACED)
+    flags = termios.tcgetattr(0)[3]
+    is_usual = all(flags & flag for flag in (termios.ICANON, termios.ECHO, termios.ISIG))
+    if not os.WIFSTOPPED(status):
+        print(f"<ended {status} usual {is_usual}>", flush=True)
+        break
+    os.tcsetpgrp(0, os.getpgrp())
+    print(f"<stopped usual {is_usual}>", flush=True)
+    sys.stdin.readline()
+    os.tcsetpgrp(0, job)
+    os.killpg(job, signal.SIGCONT)
+"""
+
+
 class Page:
     """A page of the proxy as a browser without scripts gets it."""
 
@@ -141,6 +166,15 @@ class Person:
         child = pexpect.spawn(program(self.cluster.build, "tsh"), [str(a) for a in args], env={**self.env, "TERM": "xterm"}, dimensions=(rows, columns),
                               timeout=PATIENCE, **more)
         child.delaybeforesend = None
+        return child
+
+    def job(self, *args):
+        """tsh on a terminal as a shell runs it: when it is stopped, that is told, and Enter lets it go on."""
+        child = pexpect.spawn("/usr/bin/python3", ["-c", JOB, str(program(self.cluster.build, "tsh")), *map(str, args)], env={**self.env, "TERM": "xterm"},
+                              dimensions=(24, 80), timeout=PATIENCE)
+        child.delaybeforesend = None
+        child.expect(r"<job (\d+)>")
+        child.job_pid = int(child.match.group(1))
         return child
 
     def shell(self, target, *flags, **size):

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import signal
 import subprocess
+import termios
 import time
 
 import pytest
@@ -231,6 +233,39 @@ def test_password_and_code_are_asked_on_a_terminal_without_echo(cluster, carol):
     assert PASSWORD.encode() not in shown
     child.wait()
     assert child.exitstatus == 0
+
+
+def test_a_question_that_is_stopped_or_ended_leaves_the_terminal_as_it_was(cluster, carol):
+    login = ("login", f"--proxy={cluster.proxy_addr}", "--user=carol", "--insecure")
+    question = "Enter password for Teleport user carol:"
+    job = carol.job(*login)
+    echoes = lambda: bool(termios.tcgetattr(job.child_fd)[3] & termios.ECHO)
+    for stop in (lambda: os.kill(job.job_pid, signal.SIGTSTP), lambda: job.send("\x1a")):
+        job.expect_exact(question)
+        wait_until(lambda: not echoes(), "nothing is echoed")
+        stop()
+        job.expect("<stopped usual True>")
+        job.send("\n")
+    job.expect_exact(question)
+    wait_until(lambda: not echoes(), "nothing is echoed")
+    os.kill(job.job_pid, signal.SIGSTOP)
+    job.expect("<stopped usual False>")
+    modes = termios.tcgetattr(job.child_fd)
+    termios.tcsetattr(job.child_fd, termios.TCSANOW, modes[:3] + [modes[3] | termios.ECHO] + modes[4:])
+    job.send("\n")
+    job.expect_exact(question)
+    wait_until(lambda: not echoes(), "nothing is echoed again")
+    job.sendline(PASSWORD)
+    job.expect_exact("Enter an OTP code from a device:")
+    job.sendline(carol.otp())
+    job.expect("<ended 0 usual True>")
+    for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        job = carol.job(*login)
+        job.expect_exact(question)
+        wait_until(lambda: not echoes(), "nothing is echoed")
+        os.kill(job.job_pid, end)
+        job.expect(r"<ended (\d+) usual True>")
+        assert os.WTERMSIG(int(job.match.group(1))) == end
 
 
 def test_a_proxy_without_a_trusted_certificate_gets_no_password(cluster, carol):

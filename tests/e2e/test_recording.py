@@ -2,6 +2,7 @@
 """Recordings: what the terminal showed, byte for byte, whatever happens meanwhile."""
 import hashlib
 import json
+import os
 import re
 import signal
 import termios
@@ -155,6 +156,32 @@ def test_play_that_is_killed_leaves_the_terminal_as_it_was(access, alice):
         wait_until(lambda: not is_raw(), "the terminal is as before")
         play_.wait()
         assert play_.signalstatus == signum
+
+
+def test_play_that_is_stopped_gives_the_terminal_back_and_takes_it_again(access, alice):
+    record(alice, "root@web-1", typed=["echo al''tered", "sleep 20", "exit"])
+    session_id = the_recording(access, alice)["session_id"]
+    play_ = alice.job("play", session_id)
+    stop = [lambda: os.kill(play_.job_pid, signal.SIGTSTP), lambda: play_.send("\x1a")]  # by its number, and by the key
+    for ask in stop:
+        play_.expect("altered")
+        wait_until(lambda: not termios.tcgetattr(play_.child_fd)[3] & (termios.ICANON | termios.ECHO), "keys come at once")
+        ask()
+        play_.expect(re.escape("\x1b[5n"))
+        play_.send("\x1b[0n")
+        play_.expect("<stopped usual True>")
+        play_.send("\n")
+    play_.expect("altered")
+    os.kill(play_.job_pid, signal.SIGSTOP)  # which no program can see coming
+    play_.expect("<stopped usual False>")
+    termios.tcsetattr(play_.child_fd, termios.TCSANOW, termios.tcgetattr(play_.child_fd)[:3] + [termios.ICANON | termios.ECHO | termios.ISIG] + termios.tcgetattr(play_.child_fd)[4:])
+    play_.send("\n")
+    play_.expect("altered")
+    wait_until(lambda: not termios.tcgetattr(play_.child_fd)[3] & (termios.ICANON | termios.ECHO), "keys come at once again")
+    play_.send("q")
+    play_.expect(re.escape("\x1b[5n"))
+    play_.send("\x1b[0n")
+    play_.expect("<ended 0 usual True>")
 
 
 def test_an_altered_recording_is_not_played_as_if_it_were_whole(access, alice):

@@ -103,6 +103,15 @@ enum pace_action pace_key(struct pace *p, enum pace_key key, struct instant now)
         return PACE_GO_ON;
 }
 
+enum pace_action pace_resume(struct pace *p, struct instant now)
+{
+        if (p->goal.ns < p->shown.ns)
+                p->goal = p->shown;
+        p->shown = p->from = (struct duration){ 0 };
+        p->since = now;
+        return PACE_REWIND;
+}
+
 /* ---- keys ------------------------------------------------------------------------------------------------------ */
 
 static enum pace_key key_of_letter(char c)

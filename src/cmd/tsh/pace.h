@@ -39,6 +39,8 @@ enum pace_action {
 /* What a person pressed, one key of enum pace_key. */
 enum pace_key { KEY_NONE, KEY_PAUSE, KEY_BACK, KEY_FORWARD, KEY_FASTER, KEY_SLOWER, KEY_QUIT };
 enum pace_action pace_key(struct pace *p, enum pace_key key, struct instant now);
+/* The terminal has shown something else meanwhile, for as long as it liked: begin anew, up to where it was. */
+enum pace_action pace_resume(struct pace *p, struct instant now);
 
 /*
  * Reads keys from a terminal's bytes, across reads. Answers of the terminal to queries in a recording (control

@@ -56,6 +56,18 @@ static void changes_speed_from_where_it_is(void **state)
         assert_int_equal(wait_ms(&p, 3000, 2000), 2000);
 }
 
+static void goes_on_after_a_stop_where_it_was(void **state)
+{
+        struct pace p = given_pace("1x", false);
+
+        (void)state;
+        pace_shown(&p, MILLISECONDS(3000));
+        assert_int_equal(pace_resume(&p, at(60000)), PACE_REWIND);
+        assert_int_equal(wait_ms(&p, 1000, 60000), 0);
+        assert_int_equal(wait_ms(&p, 3000, 60000), 0);
+        assert_int_equal(wait_ms(&p, 3500, 60000), 500);
+}
+
 static void pauses_until_told_to_go_on(void **state)
 {
         struct pace p = given_pace("1x", false);
@@ -143,6 +155,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(shows_what_happened_when_it_happened),
                 cmocka_unit_test(changes_speed_from_where_it_is),
+                cmocka_unit_test(goes_on_after_a_stop_where_it_was),
                 cmocka_unit_test(pauses_until_told_to_go_on),
                 cmocka_unit_test(skips_forward_and_back),
                 cmocka_unit_test(cuts_gaps_when_idle_time_is_skipped),

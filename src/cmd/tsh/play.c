@@ -321,7 +321,7 @@ static struct error *print_tape(struct tape *t, const char *format)
 /* ---- in the terminal ------------------------------------------------------------------------------------------------ */
 
 struct screen {
-        struct termios before;
+        struct termios before, raw;
         struct winsize size;
         bool is_raw;
         bool has_origin; /* the recording had a sequence that may have set origin mode */
@@ -332,21 +332,64 @@ enum { SETTLE_MS = 300 }; /* for a terminal's answer to the last query; those th
 
 /* The one that ends playing; 0: none. */
 static volatile sig_atomic_t ending;
+/* To be stopped (job control), and: gone on after a stop. */
+static volatile sig_atomic_t is_stopping, has_continued;
 
-static void on_ending(int signum)
+static void on_signal(int signum)
 {
-        ending = signum;
+        if (signum == SIGTSTP)
+                is_stopping = 1;
+        else if (signum == SIGCONT)
+                has_continued = 1;
+        else
+                ending = signum;
 }
 
-/* Those that are ignored stay so. Calls are interrupted: a terminal that takes nothing holds nobody. */
+static const struct {
+        int signum, flags;
+} caught[] = {
+        { SIGHUP, 0 }, { SIGINT, 0 }, { SIGQUIT, 0 }, { SIGTERM, 0 }, /* calls are interrupted: a terminal that takes nothing holds nobody */
+        { SIGTSTP, SA_RESTART }, { SIGCONT, SA_RESTART },
+};
+
+/* Those that are ignored stay so. */
 static void catch_signals(void)
 {
-        static const int all[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
-        struct sigaction action = { .sa_handler = on_ending }, before;
+        struct sigaction before;
 
-        for (size_t i = 0; i < ARRAY_LEN(all); i++)
-                if (sigaction(all[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-                        sigaction(all[i], &action, NULL);
+        for (size_t i = 0; i < ARRAY_LEN(caught); i++) {
+                const struct sigaction action = { .sa_handler = on_signal, .sa_flags = caught[i].flags };
+
+                if (sigaction(caught[i].signum, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+                        sigaction(caught[i].signum, &action, NULL);
+        }
+}
+
+/* poll, unless a signal has come that nobody has looked at yet; 0 then. */
+static int poll_unless_signalled(struct pollfd *in, int64_t ms)
+{
+        const struct timespec within = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+        sigset_t all, before;
+
+        sigemptyset(&all);
+        for (size_t i = 0; i < ARRAY_LEN(caught); i++)
+                sigaddset(&all, caught[i].signum);
+        sigprocmask(SIG_BLOCK, &all, &before);
+        bool is_signalled = ending != 0 || is_stopping != 0 || has_continued != 0;
+        int ready = is_signalled ? 0 : ppoll(in, 1, ms < 0 ? NULL : &within, &before);
+        int why = errno;
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        errno = why;
+        return ready;
+}
+
+static struct error *screen_take(struct screen *s)
+{
+        if (tcsetattr(STDIN_FILENO, TCSADRAIN, &s->raw) != 0)
+                return error_errno(errno, "cannot prepare the terminal");
+        s->is_raw = true;
+        (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &s->size);
+        return put_output(STR("\x1b[22;0t\x1b[?1007s")); /* XTWINOPS: save the titles; XTSAVE: whether the wheel sends keys */
 }
 
 static struct error *screen_init(struct screen *s)
@@ -358,12 +401,9 @@ static struct error *screen_init(struct screen *s)
         raw.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG | IEXTEN);
         /* What was recorded had gone through a terminal's line discipline already. */
         raw.c_oflag &= ~(tcflag_t)OPOST;
-        if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) != 0)
-                return error_errno(errno, "cannot prepare the terminal");
-        s->is_raw = true;
-        (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &s->size);
+        s->raw = raw;
         catch_signals();
-        return put_output(STR("\x1b[22;0t\x1b[?1007s")); /* XTWINOPS: save the titles; XTSAVE: whether the wheel sends keys */
+        return screen_take(s);
 }
 
 /*
@@ -417,18 +457,44 @@ static void screen_release(struct screen *s)
         fflush(stdout);
         drop_answers();
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &s->before);
+        s->is_raw = s->has_origin = false;
+}
+
+/*
+ * Stops as a program without a handler would, with the terminal as it was, and takes it again when it goes on. Whoever is stopped by
+ * SIGSTOP cannot give it back; a shell does, and SIGCONT tells. *ret_is_back: what was shown is gone.
+ */
+static struct error *obey_job_control(struct screen *s, bool *ret_is_back)
+{
+        const struct sigaction stop = { .sa_handler = SIG_DFL };
+        struct sigaction ours;
+
+        *ret_is_back = false;
+        if (is_stopping != 0 && ending == 0) {
+                is_stopping = 0;
+                screen_release(s);
+                sigaction(SIGTSTP, &stop, &ours);
+                raise(SIGTSTP); /* returns when it is continued; in an orphaned process group at once */
+                sigaction(SIGTSTP, &ours, NULL);
+                has_continued = 1;
+        }
+        if (has_continued == 0 || ending != 0)
+                return NULL;
+        has_continued = 0;
+        *ret_is_back = true;
+        return screen_take(s); /* in the background it waits for the foreground: tcsetattr(3), SIGTTOU */
 }
 
 /* Waits for keys or until the time is over, whichever is first; without end for a negative time. */
-static struct error *wait_for_key(struct pace *pace, struct key_reader *keys, struct duration within, enum pace_action *ret)
+static struct error *wait_for_key(struct pace *pace, struct screen *s, struct duration within, enum pace_action *ret)
 {
-        enum { NS_IN_MS = 1000000, MINUTE_MS = 60000 };
+        enum { NS_IN_MS = 1000000 };
         struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
         int64_t ms = within.ns < 0 ? -1 : (within.ns + NS_IN_MS - 1) / NS_IN_MS;
         char typed[64];
 
         *ret = PACE_GO_ON;
-        int ready = poll(&in, 1, ms > MINUTE_MS ? MINUTE_MS : (int)ms);
+        int ready = poll_unless_signalled(&in, ms);
         if (ending != 0)
                 *ret = PACE_QUIT;
         if (ready < 0 && errno != EINTR)
@@ -441,8 +507,10 @@ static struct error *wait_for_key(struct pace *pace, struct key_reader *keys, st
                 return NULL;
         }
         struct str rest = str_of_bytes(typed, (size_t)n);
+        if (n == 1 && typed[0] == s->before.c_cc[VSUSP] && typed[0] != _POSIX_VDISABLE)
+                is_stopping = 1;
         while (!str_is_empty(rest) && *ret == PACE_GO_ON)
-                *ret = pace_key(pace, pace_read_key(keys, &rest), clock_now(clock_system()));
+                *ret = pace_key(pace, pace_read_key(&s->keys, &rest), clock_now(clock_system()));
         return NULL;
 }
 
@@ -464,10 +532,15 @@ static struct error *show(struct screen *s, const struct recording_event *e)
 }
 
 /* Waits until the event's time has come. */
-static struct error *await(struct pace *pace, struct key_reader *keys, const struct recording_event *e, enum pace_action *ret)
+static struct error *await(struct pace *pace, struct screen *s, const struct recording_event *e, enum pace_action *ret)
 {
+        bool is_back;
+
         *ret = PACE_GO_ON;
         for (;;) {
+                TRY(obey_job_control(s, &is_back));
+                if (is_back && *ret == PACE_GO_ON)
+                        *ret = pace_resume(pace, clock_now(clock_system()));
                 if (ending != 0)
                         *ret = PACE_QUIT;
                 if (*ret != PACE_GO_ON)
@@ -477,7 +550,7 @@ static struct error *await(struct pace *pace, struct key_reader *keys, const str
                 if (left.ns == 0)
                         return NULL;
                 fflush(stdout);
-                TRY(wait_for_key(pace, keys, left, ret));
+                TRY(wait_for_key(pace, s, left, ret));
         }
 }
 
@@ -491,7 +564,7 @@ static struct error *play_tape(struct tape *t, struct pace *pace, struct screen 
                 TRY(tape_next(t, &e, &have));
                 if (!have)
                         return NULL;
-                TRY(await(pace, &s->keys, &e, &action));
+                TRY(await(pace, s, &e, &action));
                 if (action == PACE_QUIT)
                         return NULL;
                 if (action == PACE_REWIND) {

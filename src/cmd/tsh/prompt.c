@@ -44,44 +44,94 @@ static struct error *read_line(int fd, struct secret *ret)
         return err;
 }
 
-/* Signals that would end us wait until the terminal echoes again; then they do. */
-static struct error *await_line(int tty, const sigset_t *ending)
-{
-        AUTO_FD int signals = signalfd(-1, ending, SFD_CLOEXEC);
-        struct pollfd either[] = { { .fd = tty, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+/* ---- on a terminal ------------------------------------------------------------------------------------------------ */
 
-        if (signals < 0)
-                return error_errno(errno, "cannot watch signals");
+/*
+ * These wait until the terminal echoes again: those that would end us, and the one by which a shell stops a job. The last tells that
+ * we go on after a stop, in which somebody else has had the terminal.
+ */
+static const int awaited[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGTSTP, SIGCONT };
+
+struct question {
+        const char *text;
+        int tty, signals;
+        struct termios before, silent;
+};
+
+/* Asks, and waits for the line or a signal; *ret_signum 0: the line is there. */
+static struct error *await_line(const struct question *q, int *ret_signum)
+{
+        struct pollfd either[] = { { .fd = q->tty, .events = POLLIN }, { .fd = q->signals, .events = POLLIN } };
+        struct signalfd_siginfo info;
+
+        *ret_signum = 0;
+        if (!fd_write_all(q->tty, str_of(q->text)))
+                return error_errno(errno, "cannot ask on the terminal");
+        if (tcsetattr(q->tty, TCSAFLUSH, &q->silent) != 0)
+                return error_errno(errno, "cannot switch the terminal's echo off");
         while (poll(either, ARRAY_LEN(either), -1) < 0)
                 if (errno != EINTR)
                         return error_errno(errno, "cannot ask on the terminal");
-        return either[1].revents != 0 ? error_new(ERROR_CANCELLED, "interrupted") : NULL;
+        if (either[1].revents != 0 && read(q->signals, &info, sizeof info) == (ssize_t)sizeof info)
+                *ret_signum = (int)info.ssi_signo;
+        return NULL;
 }
 
-static struct error *ask_without_echo(int tty, const char *question, struct secret *ret)
+/* As a program that is not asking would; returns when it goes on. */
+static void stop(void)
 {
-        struct termios before, silent;
-        sigset_t ending, mask;
+        const struct timespec none = { 0 };
+        sigset_t one, gone_on;
 
-        if (tcgetattr(tty, &before) != 0)
+        sigemptyset(&one);
+        sigaddset(&one, SIGTSTP);
+        sigemptyset(&gone_on);
+        sigaddset(&gone_on, SIGCONT);
+        raise(SIGTSTP);
+        sigprocmask(SIG_UNBLOCK, &one, NULL);
+        sigprocmask(SIG_BLOCK, &one, NULL);
+        (void)sigtimedwait(&gone_on, NULL, &none); /* the question is asked again in any case */
+}
+
+static struct error *ask_until_answered(const struct question *q, struct secret *ret)
+{
+        int signum;
+
+        for (;;) {
+                TRY(await_line(q, &signum));
+                if (signum == 0)
+                        return read_line(q->tty, ret);
+                if (signum != SIGTSTP && signum != SIGCONT) {
+                        raise(signum); /* it ends us when the terminal is as it was */
+                        return error_new(ERROR_CANCELLED, "interrupted");
+                }
+                if (signum == SIGCONT)
+                        continue;
+                tcsetattr(q->tty, TCSAFLUSH, &q->before);
+                stop();
+        }
+}
+
+static struct error *ask_without_echo(int tty, const char *text, struct secret *ret)
+{
+        struct question q = { .text = text, .tty = tty };
+        sigset_t all, mask;
+
+        if (tcgetattr(tty, &q.before) != 0)
                 return error_errno(errno, "cannot ask on the terminal");
-        silent = before;
-        silent.c_lflag &= ~(tcflag_t)ECHO;
-        silent.c_lflag |= ECHONL | ICANON | ISIG;
-        sigemptyset(&ending);
-        sigaddset(&ending, SIGHUP);
-        sigaddset(&ending, SIGTERM);
-        sigaddset(&ending, SIGINT);
-        sigaddset(&ending, SIGQUIT);
-        sigprocmask(SIG_BLOCK, &ending, &mask);
-        struct error *err = fd_write_all(tty, str_of(question)) ? NULL : error_errno(errno, "cannot ask on the terminal");
-        if (err == NULL && tcsetattr(tty, TCSAFLUSH, &silent) != 0)
-                err = error_errno(errno, "cannot switch the terminal's echo off");
-        if (err == NULL)
-                err = await_line(tty, &ending);
-        if (err == NULL)
-                err = read_line(tty, ret);
-        tcsetattr(tty, TCSAFLUSH, &before);
+        q.silent = q.before;
+        q.silent.c_lflag &= ~(tcflag_t)ECHO;
+        q.silent.c_lflag |= ECHONL | ICANON | ISIG;
+        sigemptyset(&all);
+        for (size_t i = 0; i < ARRAY_LEN(awaited); i++)
+                sigaddset(&all, awaited[i]);
+        AUTO_FD int signals = signalfd(-1, &all, SFD_CLOEXEC);
+        if (signals < 0)
+                return error_errno(errno, "cannot watch signals");
+        q.signals = signals;
+        sigprocmask(SIG_BLOCK, &all, &mask);
+        struct error *err = ask_until_answered(&q, ret);
+        tcsetattr(tty, TCSAFLUSH, &q.before);
         sigprocmask(SIG_SETMASK, &mask, NULL);
         return err;
 }
