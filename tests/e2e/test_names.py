@@ -358,8 +358,11 @@ def test_the_keys_of_web_certificates_are_certified_for_nobody(cluster, aws, tmp
     refuse_key(cluster, env, identity, first, "https_keypairs")
     write_pair(tmp_path, rsa.generate_private_key(65537, 2048))
     cluster.process.popen.send_signal(signal.SIGHUP)
-    cluster.process.wait_for(KEYS_KNOWN)
-    assert web_key(cluster).public_numbers() != first.public_numbers()
+    wait_until(lambda: web_key(cluster).public_numbers() != first.public_numbers(), "the new certificate is shown")
+    second = Keys(tls=Public(web_key(cluster))).public()
+    with Peer(cluster, identity=identity) as host:
+        request = messages().api.HostCertsRequest(role="Node", host_name="web-1", public_tls_key=second[0], public_ssh_key=second[1])
+        wait_until(lambda: host.status("/cteleport.v1.HostService/GenerateHostCerts", request) == Code.PERMISSION_DENIED, "auth knows the new key")
     refuse_key(cluster, env, identity, web_key(cluster), "reloaded")
 
 
