@@ -191,16 +191,22 @@ static struct error *await(int *ret_status)
         return NULL;
 }
 
-/* scp and sftp tell of a refusal what their protocol can. Why, the cluster knows; what it says of anything else does not matter here. */
-static struct error *explain_copy(const struct programs_way *way)
+/*
+ * scp and sftp tell of a refusal what their protocol can. Why, the cluster knows; what it says of anything else does not matter here. Ends
+ * the process after a reason: the loop of the way that was made (relay_start) is never run to its end.
+ */
+static void explain_copy(const struct programs_way *way)
 {
         const char *refusal = NULL;
         AUTO_PTR(error) unknown = locate_copy_refusal(way->profile, way->node, way->login, &refusal);
 
         if (unknown != NULL || refusal[0] == '\0')
-                return NULL;
+                return;
         AUTO_MEM char *shown = escaped(str_of(refusal));
-        return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s", shown), "an administrator can allow it: ssh_file_copy in roles, and under ssh_service of the node");
+        AUTO_PTR(error) err = error_hint(error_new(ERROR_PERMISSION_DENIED, "%s", shown),
+                                         "an administrator can allow it: ssh_file_copy in roles, and under ssh_service of the node");
+        error_print(err);
+        _exit(1);
 }
 
 /* Ends as the program did. */
@@ -220,7 +226,7 @@ static struct error *end_alike(const struct programs_way *way, int watch, bool i
                         TRY(ask_anew(way));
         }
         if (is_copy && code != 0)
-                TRY(explain_copy(way));
+                explain_copy(way);
         _exit(code);
 }
 
