@@ -31,7 +31,8 @@ job = os.fork()
 if job == 0:
     os.setpgid(0, 0)
     os.tcsetpgrp(0, os.getpid())
-    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    for usual in (signal.SIGTTOU, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(usual, signal.SIG_DFL)
     print(f"<job {os.getpid()}>", flush=True)
     os.execv(sys.argv[1], sys.argv[1:])
 while True:
