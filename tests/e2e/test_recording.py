@@ -159,19 +159,20 @@ def test_play_that_is_killed_leaves_the_terminal_as_it_was(access, alice):
 
 
 def test_play_that_is_stopped_gives_the_terminal_back_and_takes_it_again(access, alice):
-    record(alice, "root@web-1", typed=["echo al''tered", "sleep 20", "exit"])
+    record(alice, "root@web-1", typed=["echo al''tered", "sleep 3", "exit"])
     session_id = the_recording(access, alice)["session_id"]
-    play_ = alice.job("play", session_id)
+    play_ = alice.job("play", session_id, "--speed=0.5x")
+    play_.expect("altered")
+    play_.send("p")  # from here on it plays no further
     stop = [lambda: os.kill(play_.job_pid, signal.SIGTSTP), lambda: play_.send("\x1a")]  # by its number, and by the key
     for ask in stop:
-        play_.expect("altered")
         wait_until(lambda: not termios.tcgetattr(play_.child_fd)[3] & (termios.ICANON | termios.ECHO), "keys come at once")
         ask()
         play_.expect(re.escape("\x1b[5n"))
         play_.send("\x1b[0n")
         play_.expect("<stopped usual True>")
         play_.send("\n")
-    play_.expect("altered")
+        play_.expect("altered")  # shown anew
     os.kill(play_.job_pid, signal.SIGSTOP)  # which no program can see coming
     play_.expect("<stopped usual False>")
     termios.tcsetattr(play_.child_fd, termios.TCSANOW, termios.tcgetattr(play_.child_fd)[:3] + [termios.ICANON | termios.ECHO | termios.ISIG] + termios.tcgetattr(play_.child_fd)[4:])

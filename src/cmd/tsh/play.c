@@ -507,7 +507,7 @@ static struct error *wait_for_key(struct pace *pace, struct screen *s, struct du
                 return NULL;
         }
         struct str rest = str_of_bytes(typed, (size_t)n);
-        if (n == 1 && typed[0] == s->before.c_cc[VSUSP] && typed[0] != _POSIX_VDISABLE)
+        if (s->before.c_cc[VSUSP] != _POSIX_VDISABLE && memchr(typed, s->before.c_cc[VSUSP], (size_t)n) != NULL)
                 is_stopping = 1;
         while (!str_is_empty(rest) && *ret == PACE_GO_ON)
                 *ret = pace_key(pace, pace_read_key(&s->keys, &rest), clock_now(clock_system()));
