@@ -23,7 +23,7 @@ static struct error *already_exists(const struct change *c)
 
 static struct error *changed_meanwhile(const struct change *c)
 {
-        return error_hint(error_new(ERROR_ABORTED, "the %s was changed by somebody else meanwhile", c->kind),
+        return error_hint(error_new(ERROR_ABORTED, "the %s was changed by another user meanwhile", c->kind),
                           "look at it again and repeat the change");
 }
 

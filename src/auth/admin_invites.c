@@ -68,7 +68,7 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
         (void)revision;
         if (err != NULL && err->code == ERROR_ABORTED) {
                 error_free(err);
-                err = m->is_reset ? error_hint(error_new(ERROR_ABORTED, "the user was changed by somebody else meanwhile"), "try again")
+                err = m->is_reset ? error_hint(error_new(ERROR_ABORTED, "the user was changed by another user meanwhile"), "try again")
                                   : error_hint(error_new(ERROR_FAILED_PRECONDITION, "the user has a password, or was changed meanwhile"),
                                                "`tctl users reset %.*s` ends it and makes a new link", STR_ARG(m->user));
         }

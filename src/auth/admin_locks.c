@@ -119,11 +119,11 @@ static void warn_of_absence(struct admin_request *q, struct change *c, const Cte
         struct str id;
 
         if (target->user != NULL && directory_user(q->auth->directory, str_of(target->user), NULL) == NULL)
-                warn(c, "there is no user of this name now; the lock is in force for whoever has it later");
+                warn(c, "there is no user of this name now; the lock applies to one created later");
         if (target->role != NULL && !is_role(q, str_of(target->role)))
-                warn(c, "there is no role of this name now; the lock is in force for whoever has it later");
+                warn(c, "there is no role of this name now; the lock applies to one created later");
         if (target->node != NULL && nodes_named(sessions_nodes(q->auth->sessions), str_of(target->node), &id, 1) == 0)
-                warn(c, "no host of this name is listed now; the lock is in force for whoever has it later");
+                warn(c, "no host of this name is listed now; the lock applies to one that joins later");
 }
 
 static void write_lock(struct admin_request *q, struct locking *l)
@@ -309,7 +309,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         }
         put_identities(l);
         if (host == NULL && l->identity_count == 0)
-                warn(&l->change, "there is no host of this ID now; the lock is in force for whoever has it later");
+                warn(&l->change, "there is no host of this ID now; the lock applies to one that joins later");
         count_hits(q, l);
 }
 

@@ -126,7 +126,7 @@ static void on_put(void *ctx, uint64_t revision, struct error *err)
                 err = error_hint(error_new(ERROR_ALREADY_EXISTS, "a token with this name already exists"), "take another name");
         } else if (err != NULL && err->code == ERROR_ABORTED) {
                 error_free(err);
-                err = error_hint(error_new(ERROR_ABORTED, "the token was changed by somebody else meanwhile"), "look at it again and repeat the change");
+                err = error_hint(error_new(ERROR_ABORTED, "the token was changed by another user meanwhile"), "look at it again and repeat the change");
         }
         if (err != NULL) {
                 admin_fail(q, err);

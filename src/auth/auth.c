@@ -458,7 +458,7 @@ static void on_sts_lost(void *ctx)
 {
         struct auth *a = ctx;
 
-        log_warn("The STS questioner is gone; IAM joins wait for it to be started again");
+        log_warn("The STS client is gone; IAM joins wait for it to be started again");
         link_close(a->sts);
         a->sts = NULL;
 }
@@ -520,25 +520,25 @@ static void audit_untold(struct auth *a, const struct audit_kind *kind, uint64_t
 
 static void on_untold(void *ctx, uint64_t count)
 {
-        log_warn("Failures to join the cluster were not told one by one", LOG_INT("count", count));
+        log_warn("Failures to join the cluster were not logged one by one", LOG_INT("count", count));
         audit_untold(ctx, &audit_instance_join_failed, count);
 }
 
 static void on_untold_logins(void *ctx, uint64_t count)
 {
-        log_warn("Refused logins were not told one by one", LOG_INT("count", count));
+        log_warn("Refused logins were not logged one by one", LOG_INT("count", count));
         audit_untold(ctx, &audit_user_login_failed, count);
 }
 
 static void on_untold_sessions(void *ctx, uint64_t count)
 {
-        log_warn("Refused SSH connections were not told one by one", LOG_INT("count", count));
+        log_warn("Refused SSH connections were not logged one by one", LOG_INT("count", count));
         audit_untold(ctx, &audit_session_rejected, count);
 }
 
 static void on_untold_recordings(void *ctx, uint64_t count)
 {
-        log_warn("Recordings that were lost were not told one by one", LOG_INT("count", count));
+        log_warn("Lost recordings were not logged one by one", LOG_INT("count", count));
         audit_untold(ctx, &audit_session_recording_lost, count);
 }
 

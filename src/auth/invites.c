@@ -268,7 +268,7 @@ static void on_hashed(void *ctx, struct str encoded, struct error *err)
                 return;
         }
         if (v->call == NULL) { /* the service may be ending */
-                finish(v, error_new(ERROR_CANCELLED, "the person went away"));
+                finish(v, error_new(ERROR_CANCELLED, "the user closed the connection"));
                 return;
         }
         credential.hash = (struct str){ str_dup(encoded), encoded.len };

@@ -221,7 +221,7 @@ static void on_certs(void *ctx, const Cteleport__Internal__V1__UserCerts *certs,
                 return;
         }
         if (l->call == NULL) { /* what nobody waits for is not written down; the service may be ending */
-                fail(l, error_new(ERROR_CANCELLED, "the person went away"));
+                fail(l, error_new(ERROR_CANCELLED, "the user closed the connection"));
                 return;
         }
         l->certs = (const Cteleport__Internal__V1__UserCerts *)copy;

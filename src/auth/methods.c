@@ -148,7 +148,7 @@ struct error *auth_guard(void *caller, const struct rpc_method *method)
         if (row->open_to & c->groups)
                 return guard_person(c, row);
         if (c->groups & CALLER_USER)
-                return error_new(ERROR_PERMISSION_DENIED, "this method is not open to people");
+                return error_new(ERROR_PERMISSION_DENIED, "this method is not open to users");
         if (c->is_forgotten)
                 return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"), REASON_IDENTITY),
                                   "it joins again by itself if its token still allows it");

@@ -299,7 +299,7 @@ static void log_arrival(const struct presence *p)
         const Cteleport__State__V1__Presence *r = p->record;
 
         if (p->is_regular)
-                log_debug("Agent visits", LOG_C("node_name", r->hostname), LOG_C("host_id", r->host_id));
+                log_debug("Agent polled", LOG_C("node_name", r->hostname), LOG_C("host_id", r->host_id));
         else
                 log_info("Agent connected", LOG_C("node_name", r->hostname), LOG_C("host_id", r->host_id),
                          LOG_C("remote_addr", r->remote_addr), LOG_C("version", r->version));

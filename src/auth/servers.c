@@ -160,7 +160,7 @@ static struct error *check_digest(const struct servers *s, const uint8_t key[DIG
         if (!is_auths && !search.is_taken)
                 return NULL;
         return error_hint(error_new(ERROR_PERMISSION_DENIED, "this is the public key of one of the cluster's own servers"),
-                          "whoever asks makes a key of its own");
+                          "each server generates a key of its own");
 }
 
 struct error *servers_check_key(const struct auth *a, struct str der, struct server_claim claim)

@@ -103,7 +103,7 @@ static void detach(struct attendance *t)
 
         t->call = NULL;
         if (t->state == READY)
-                log_info("SSH connection is not attended any more", LOG_C("connection_id", t->id), LOG_C("host_id", t->host_id));
+                log_info("The report stream of an SSH connection ended", LOG_C("connection_id", t->id), LOG_C("host_id", t->host_id));
         t->state = DONE;
         if (is_left_open && !t->is_writing)
                 sessions_note_lost(t->all, str_of(t->id));
@@ -133,7 +133,7 @@ static void finish(struct attendance *t, struct error *err)
                 return;
         }
         if (err != NULL)
-                log_warn("An SSH connection cannot be attended", LOG_C("connection_id", t->id == NULL ? "" : t->id),
+                log_warn("The report stream of an SSH connection was refused", LOG_C("connection_id", t->id == NULL ? "" : t->id),
                          LOG_C("host_id", t->host_id), LOG_ERR(err));
         t->call = NULL; /* the call goes before what it was about */
         rpc_call_finish(call, err);
@@ -625,7 +625,7 @@ static void become_ready(struct attendance *t)
                 return;
         }
         t->state = READY;
-        log_info("SSH connection is attended", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
+        log_info("The report stream of an SSH connection is open", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
                  LOG_C("node_name", t->now.record->hostname), LOG_C("remote_addr", t->now.record->client_addr));
         if (t->now.record->last_seq > 0)
                 send_ack(t, t->now.record->last_seq);
@@ -741,10 +741,10 @@ static struct error *take_place(struct attendance *t)
         struct attendance *elder = map_get(&t->all->attended, str_of(t->id));
 
         if (elder != NULL && !elder->is_writing && !elder->is_given_up && strcmp(elder->host_id, t->host_id) == 0)
-                finish(elder, error_new(ERROR_ABORTED, "the connection is attended by another stream"));
+                finish(elder, error_new(ERROR_ABORTED, "the connection has another report stream"));
         elder = map_get(&t->all->attended, str_of(t->id));
         if (elder != NULL)
-                return error_new(ERROR_UNAVAILABLE, "the connection is attended by another stream");
+                return error_new(ERROR_UNAVAILABLE, "the connection has another report stream");
         map_put(&t->all->attended, str_of(t->id), t);
         t->is_placed = true;
         return NULL;
@@ -792,7 +792,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         }
         size_t len = protobuf_c_message_get_packed_size(msg);
         if (t->waiting_count >= LIMIT_ATTEND_WAITING || t->waiting_size + len > LIMIT_ATTEND_UNACKED + LIMIT_ATTEND) {
-                finish(t, error_new(ERROR_RESOURCE_EXHAUSTED, "more is told of this connection than is waited for"));
+                finish(t, error_new(ERROR_RESOURCE_EXHAUSTED, "too many events of this connection are pending"));
                 return;
         }
         struct waiting *w = mem_alloc(sizeof *w + len);
@@ -895,6 +895,6 @@ void attendance_give_up(struct sessions *s, struct str id, const char *reason)
         sessions_forget_lost(s, str_of(t->id));
         struct error *err = take_place(t);
         if (err != NULL)
-                bug("a connection without a stream is attended: %s", err->what);
+                bug("a connection without a stream has a place: %s", err->what);
         load(t);
 }

@@ -58,10 +58,10 @@ struct error *command_words(struct str line, char ***ret)
                 if (at >= line.len)
                         break;
                 if (count == COMMAND_WORDS_MAX)
-                        err = error_new(ERROR_INVALID_ARGUMENT, "the command has more than %d words", COMMAND_WORDS_MAX);
+                        err = error_new(ERROR_INVALID_ARGUMENT, "the command has more than %d arguments", COMMAND_WORDS_MAX);
                 else if (!take_word(line, &at, &word))
                         err = error_new(ERROR_INVALID_ARGUMENT, "a quote or backslash in the command is not closed");
-                else if ((err = buf_finish(&word, "a word of the command")) == NULL)
+                else if ((err = buf_finish(&word, "an argument of the command")) == NULL)
                         words[count++] = str_dup(buf_str(&word));
         }
         if (err == NULL && count == 0)

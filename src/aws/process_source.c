@@ -153,7 +153,7 @@ static struct error *spawn(struct process_source *p, struct str command)
                 AUTO_MEM char *shown = escaped(str_of(words[0]));
                 command_words_free(words);
                 return error_hint(error_errno(-status, "credential_process '%s' cannot be started", shown),
-                                  "its first word must be a program; there is no shell, and no ~ or $VARIABLE");
+                                  "it must begin with the path of a program; there is no shell, and no ~ or $VARIABLE");
         }
         command_words_free(words);
         p->is_running = true;

@@ -311,7 +311,7 @@ static struct error *take_property(struct parser *p, struct str line)
         if (p->section == NULL)
                 return NULL;
         if (!is_key(name)) {
-                warn(p, "this key is ignored: its name is not a plain word");
+                warn(p, "this key is ignored: its name has other characters than letters, digits, '_' and '-'");
                 return NULL;
         }
         AUTO_MEM char *lower = str_dup(name);

@@ -45,7 +45,7 @@ static struct error *find_base(const struct profile_section *p, struct profile_p
                 return NULL;
         }
         if (has(p, "sso_session") || has(p, "sso_account_id") || has(p, "sso_role_name") || has(p, "sso_start_url"))
-                return error_hint(plan_error("profile '%s' uses SSO, which needs a person to log in", profile_name(p)),
+                return error_hint(plan_error("profile '%s' uses SSO, which needs a user to log in", profile_name(p)),
                                   "give the host a role (an EC2 instance profile, an ECS or EKS role) or another profile");
         TRY(find_keys(p, PROFILE_FILE_CREDENTIALS, &found));
         if (found) {
@@ -54,7 +54,7 @@ static struct error *find_base(const struct profile_section *p, struct profile_p
                 return NULL;
         }
         if (has(p, "login_session"))
-                return error_hint(plan_error("profile '%s' uses `aws login`, which needs a person to log in",
+                return error_hint(plan_error("profile '%s' uses `aws login`, which needs a user to log in",
                                              profile_name(p)),
                                   "give the host a role (an EC2 instance profile, an ECS or EKS role) or another profile");
         if (has(p, "credential_process")) {
@@ -101,7 +101,7 @@ static struct error *take_role(const struct profile_set *s, const struct profile
         bool has_source = has(p, "source_profile"), has_named = has(p, "credential_source");
 
         if (has(p, "mfa_serial"))
-                return error_hint(plan_error("profile '%s' has mfa_serial, which needs a person with a code",
+                return error_hint(plan_error("profile '%s' has mfa_serial, which needs a user with a code",
                                              profile_name(p)),
                                   "give the host a role that needs no MFA");
         if (has_source && has_named)

@@ -100,7 +100,7 @@ static void end(struct aws_sign_client *c, struct error *err)
 static struct error *gone(void)
 {
         return error_hint(error_new(ERROR_UNAVAILABLE, "the process that looks for AWS credentials ended without an answer"),
-                          "lines of aws-sign in the log of this host may tell why");
+                          "see the lines of aws-sign in the log of this host");
 }
 
 /* As the other process says it; what is for the log only stays that. */

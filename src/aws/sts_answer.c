@@ -381,7 +381,7 @@ static bool is_xml_type(struct str type)
 static struct error *check_form(const struct sts_http *http)
 {
         if (!str_is_empty(http->content_encoding))
-                return error_new(ERROR_INVALID_ARGUMENT, "the answer is encoded, which nobody asked for");
+                return error_new(ERROR_INVALID_ARGUMENT, "the answer is encoded, which was not requested");
         if (!is_json_type(http->content_type))
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer is not said to be JSON (Content-Type)");
         return NULL;

@@ -18,7 +18,7 @@
                       (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * LIMIT_RPC_MEMORY_FREE + LIMIT_RPC_MEMORY_UNAUTHENTICATED, 192) \
         LIMIT_PRODUCT("auth, proxy", "handshakes of unauthenticated peers: certificates, unread answers to TLS, the head of a request", \
                       (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * (LIMIT_TLS_CHAIN + LIMIT_TLS_CONTROL + LIMIT_HTTP1_HEADER), 192) \
-        LIMIT_PRODUCT("auth, proxy", "joins under way: what the host said, and the attempt (4 times LIMIT_RPC_JOIN)", \
+        LIMIT_PRODUCT("auth, proxy", "joins under way: what the host sent, and the attempt (4 times LIMIT_RPC_JOIN)", \
                       LIMIT_PENDING_JOINS * (LIMIT_RPC_JOIN + 4 * LIMIT_RPC_JOIN), 320) \
         LIMIT_PRODUCT("auth", "headers, unfinished messages and unread answers of hosts and users: a budget, and what is free on each connection", \
                       LIMIT_CONNECTIONS_AUTHENTICATED * LIMIT_RPC_MEMORY_FREE + LIMIT_RPC_MEMORY_AUTHENTICATED, 1152) \
@@ -33,8 +33,8 @@
         LIMIT_PRODUCT("auth", "events in the outbox: their keys", LIMIT_OUTBOX_WAITING * 256, 4) \
         LIMIT_PRODUCT("auth", "tickets of connections that proxies announced, 256 bytes each", LIMIT_PASSES * 256, 4) \
         LIMIT_PRODUCT("auth", "failures of logins that are counted, 100 bytes each", LIMIT_LOGIN_TALLIES * 100, 4) \
-        LIMIT_PRODUCT("sts", "questions that wait, with their answers", LIMIT_STS_WAITING * (LIMIT_STS_REQUEST + LIMIT_STS_ANSWER), 80) \
-        LIMIT_PRODUCT("sts", "questions that wait for an STS host that is slow, and what is left for each of the 40 others", \
+        LIMIT_PRODUCT("sts", "pending requests, with their answers", LIMIT_STS_WAITING * (LIMIT_STS_REQUEST + LIMIT_STS_ANSWER), 80) \
+        LIMIT_PRODUCT("sts", "pending requests to an STS host that is slow, and what is left for each of the 40 others", \
                       (LIMIT_STS_WAITING_SLOW_ALL + 40 * LIMIT_STS_WAITING_RESERVE) * (LIMIT_STS_REQUEST + LIMIT_STS_ANSWER), 80) \
         LIMIT_PRODUCT("proxy", "streams of SSH connections: a budget", LIMIT_STREAM_MEMORY, 1152) \
         LIMIT_PRODUCT("proxy", "connections that are passed through to auth, by unauthenticated peers (auth has places for no more): 64 KiB each way", \

@@ -148,7 +148,7 @@ static void break_off(struct fd_stream *s, int errnum, const char *doing)
                 let_go(s);
                 return;
         }
-        s->broken = errnum == EPIPE ? error_new(ERROR_UNAVAILABLE, "nobody reads the output any more")
+        s->broken = errnum == EPIPE ? error_new(ERROR_UNAVAILABLE, "the reader closed the output")
                                     : error_errno(errnum, "%s failed", doing);
         s->refs++;
         loop_defer(s->loop, tell_broken, s);

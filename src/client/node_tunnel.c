@@ -188,7 +188,7 @@ struct node_tunnel *node_tunnel_start(struct loop *l, struct stream *proxy, cons
 
 static void report_cancel(void *ctx)
 {
-        finish(ctx, NULL, error_new(ERROR_CANCELLED, "the way to the node was given up"));
+        finish(ctx, NULL, error_new(ERROR_CANCELLED, "the connection to the node was given up"));
 }
 
 void node_tunnel_cancel(struct node_tunnel *t)

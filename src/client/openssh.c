@@ -201,7 +201,7 @@ static struct error *check_certificate(struct arena *a, const struct profile *p,
                         return NULL;
         AUTO_MEM char *shown = escaped(cert.key_id);
         return error_hint(error_new(ERROR_UNAUTHENTICATED, "another host answers than was asked for: %s instead of %s", shown, host_id),
-                          "tell an administrator: the proxy led to the wrong host, or the host has just been replaced");
+                          "report it to an administrator: the proxy connected to the wrong host, or the host has just been replaced");
 }
 
 /* Whether a line of known_hosts is about all hosts of the cluster; *rest gets what follows the names. */
@@ -287,7 +287,7 @@ struct error *openssh_self(struct arena *a, const char **ret)
         ssize_t n = readlink("/proc/self/exe", path, sizeof path);
 
         if (n < 0 || (size_t)n == sizeof path)
-                return error_errno(n < 0 ? errno : ENAMETOOLONG, "cannot tell where this program is");
+                return error_errno(n < 0 ? errno : ENAMETOOLONG, "cannot find the path of this program");
         *ret = str_to_c(a, str_of_bytes(path, (size_t)n));
         return check_line(*ret);
 }

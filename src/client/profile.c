@@ -43,7 +43,7 @@ static struct error *check_home(const char *path)
                         AUTO_MEM char *shown = escaped(str_of(path));
 
                         return error_hint(error_new(ERROR_INVALID_ARGUMENT,
-                                                    "the directory %s has a character in its name that ssh cannot be told",
+                                                    "the directory %s has a character in its name that a configuration of ssh cannot hold",
                                                     shown),
                                           "set TELEPORT_HOME to a directory without quotes, backslashes, dollars and percent signs");
                 }
@@ -70,7 +70,7 @@ struct error *profile_home(struct arena *a, const char **ret)
                 AUTO_MEM char *here = getcwd(NULL, 0);
 
                 if (here == NULL)
-                        return error_errno(errno, "cannot tell the current directory");
+                        return error_errno(errno, "cannot find the current directory");
                 *ret = arena_printf(a, "%s/%s", here, *ret);
         }
         /* Behind a slash a symbolic link is what it leads to. */

@@ -22,7 +22,7 @@ static struct error *refused(const char *shown, const char *why)
 static struct error *check_kind(const char *shown, const struct stat *st, enum entry_kind kind)
 {
         if (S_ISLNK(st->st_mode))
-                return error_hint(refused(shown, "is a symbolic link: whoever may change it leads to other keys and CAs"),
+                return error_hint(refused(shown, "is a symbolic link: an account that may change it can put other keys and CAs in its place"),
                                   "remove it; a directory for profiles elsewhere is named by TELEPORT_HOME");
         if (kind == ENTRY_DIR ? !S_ISDIR(st->st_mode) : !S_ISREG(st->st_mode))
                 return error_hint(refused(shown, kind == ENTRY_DIR ? "is not a directory" : "is not a regular file"), "remove it and log in again");

@@ -381,7 +381,7 @@ static struct error *refuse_change(struct arena *a, const struct profile_login *
                                     "the CA of cluster %s that %s shows is not the one that is known: known are %s (cluster %s, login at %s), it shows %s",
                                     login->cluster, login->web_addr, listed(a, known, NULL, ""), known_from->cluster, known_from->web_addr,
                                     listed(a, shown, NULL, "")),
-                          "if nobody changed the CA, this proxy is not of that cluster. Once an administrator has confirmed the new one (tctl status): "
+                          "if the CA was not replaced, this proxy is not of that cluster. Once an administrator has confirmed the new one (tctl status): "
                           "tsh login --proxy=%s --user=%s %s",
                           login->web_addr, login->user, listed(a, shown, known, "--ca-pin="));
 }

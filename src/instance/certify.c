@@ -209,7 +209,7 @@ static void on_notice(void *ctx, struct str kind, struct str text)
         struct instance *i = ctx;
         AUTO_MEM char *shown_kind = escaped(kind);
         AUTO_MEM char *shown = escaped(text);
-        log_warn("The cluster says about this host", LOG_C("kind", shown_kind), LOG_STR("text", text));
+        log_warn("The cluster reports about this host", LOG_C("kind", shown_kind), LOG_STR("text", text));
         status_set_notice(&i->status, shown_kind, shown);
 }
 
@@ -246,7 +246,7 @@ static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *sa
         struct instance *i = ctx;
         if (!proxy_list_set(i->proxies, said))
                 return;
-        log_debug("The cluster has told its proxies", LOG_INT("count", proxy_list_message(i->proxies)->n_proxies));
+        log_debug("The cluster has sent its list of proxies", LOG_INT("count", proxy_list_message(i->proxies)->n_proxies));
         if (i->is_listed)
                 instance_show_state(i);
         neighbour_look(i->neighbours[SLOT_NODE]);

@@ -177,7 +177,7 @@ void instance_show_state(struct instance *i)
         bool is_reached = !is_node || i->has_tunnel || !has_way;
         bool has_notice = i->is_listed && is_node && !has_way;
         status_set_notice(&i->status, "proxy",
-                          has_notice ? "no proxy of the cluster says where agents reach it (proxy_service.public_addr): nobody can reach this host by SSH"
+                          has_notice ? "no proxy of the cluster says where agents reach it (proxy_service.public_addr): users cannot reach this host by SSH"
                                      : NULL);
         status_set_state(&i->status, i->is_locked      ? STATUS_LOCKED
                                      : !i->is_listed   ? STATUS_CONNECTING

@@ -98,7 +98,7 @@ static struct error *take_identity_question(struct neighbour *n, struct arena *a
         TRY(wire_decode(a, &cteleport__internal__v1__identity_request__descriptor, body, &msg));
         const Cteleport__Internal__V1__IdentityRequest *q = (const Cteleport__Internal__V1__IdentityRequest *)msg;
         if (!str_equal(str_of(q->role), str_of(n->news.role)))
-                return error_new(ERROR_PERMISSION_DENIED, "this neighbour gets the identity of role %s only",
+                return error_new(ERROR_PERMISSION_DENIED, "this service gets the identity of role %s only",
                                  n->news.role);
         return open_question(n, &n->identity, id, q->have_serial);
 }
@@ -108,7 +108,7 @@ static struct error *take_proxies_question(struct neighbour *n, struct arena *a,
         ProtobufCMessage *msg;
 
         if (n->news.proxies == NULL)
-                return error_new(ERROR_PERMISSION_DENIED, "this neighbour does not get the list of proxies");
+                return error_new(ERROR_PERMISSION_DENIED, "this service does not get the list of proxies");
         TRY(wire_decode(a, &cteleport__internal__v1__proxies_request__descriptor, body, &msg));
         const Cteleport__Internal__V1__ProxiesRequest *q = (const Cteleport__Internal__V1__ProxiesRequest *)msg;
         return open_question(n, &n->proxies, id, q->have_revision);

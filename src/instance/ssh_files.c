@@ -43,7 +43,7 @@ static struct error *put_authority(struct buf *out, const struct host_identity *
                 TRY(ca_pin_of_cert(id->certs.tls_ca_certs[i], out));
                 buf_put_char(out, '\n');
         }
-        return buf_finish(out, "whose word counts for sshd");
+        return buf_finish(out, "the cluster that decides for sshd");
 }
 
 struct error *ssh_files_make(const struct host_identity *id, struct ssh_files *ret)
@@ -56,7 +56,7 @@ struct error *ssh_files_make(const struct host_identity *id, struct ssh_files *r
 
         if (id->certs.ssh_user_ca_count == 0)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION,
-                                            "the cluster did not say who signs the certificates of its people"),
+                                            "the cluster did not send the CA of its users' certificates"),
                                   "its Auth Service may be older than this host: update that first");
         TRY(key_from_pem(&key, secret_str(&id->ssh_key_pem)));
         TRY(key_to_openssh(&key, id->host_id, &made.host_key));

@@ -198,7 +198,7 @@ struct error *host_identity_check_proof(const struct host_identity *id, struct s
         if (!id->has_join_proof || str_is_empty(said) || str_equal(said, str_of_bytes(id->join_proof, sizeof id->join_proof)))
                 return NULL;
         return error_hint(error_new(ERROR_UNAUTHENTICATED,
-                                    "the certificate that came with the join was given for the proof of somebody else"),
+                                    "the certificate that came with the join was given for the proof of another host"),
                           "the Proxy Service that the join went through has answered for the Auth Service: find out who runs it, and "
                           "remove what it made with 'tctl rm node/%.*s'", STR_ARG(id->host_id));
 }

@@ -58,7 +58,7 @@ struct error *password_check_new(struct str password, struct str user)
         else if (str_equal_nocase(password, user))
                 err = error_new(ERROR_INVALID_ARGUMENT, "the password is the name of the user");
         if (err != NULL)
-                return error_hint(err, "use at least %d characters; a few words that nobody would put together are good",
+                return error_hint(err, "use at least %d characters; several unrelated words are good",
                                   LIMIT_PASSWORD_MIN);
         return NULL;
 }

@@ -227,9 +227,9 @@ static struct error *call_error(struct http_call *call, CURLcode code)
                         return error_new(ERROR_RESOURCE_EXHAUSTED, "%s answered more than %zu bytes", call->host,
                                          call->limit);
                 if (call->is_ambiguous)
-                        return error_new(ERROR_INTERNAL, "%s answers with the length or the type of its answer told twice", call->host);
+                        return error_new(ERROR_INTERNAL, "%s answers with two headers for the length or the type of its answer", call->host);
                 if (call->is_encoded)
-                        return error_new(ERROR_INTERNAL, "%s answers in an encoding that nobody asked for", call->host);
+                        return error_new(ERROR_INTERNAL, "%s answers in an encoding that was not requested", call->host);
                 break;
         case CURLE_ABORTED_BY_CALLBACK:
                 return error_new(ERROR_UNAVAILABLE, "the connection to %s broke: it was kept, and had ended meanwhile", call->host);

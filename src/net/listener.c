@@ -50,7 +50,7 @@ static const char *listen_hint(int errnum)
 {
         switch (errnum) {
         case EADDRINUSE:
-                return "another program listens there; 'ss -ltnp' tells which";
+                return "another program listens there; 'ss -ltnp' shows which";
         case EACCES:
                 return "ports below 1024 need root or CAP_NET_BIND_SERVICE";
         case EADDRNOTAVAIL:

@@ -302,7 +302,7 @@ void lookups_free(struct lookups *s)
         for (struct name *n = s->names, *next; n != NULL; n = next) {
                 next = n->next;
                 if (n->waiting != NULL)
-                        bug("lookups end while somebody waits");
+                        bug("lookups end while a caller waits");
                 name_free(n);
         }
         uv_poll_stop(&s->poll);

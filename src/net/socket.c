@@ -417,7 +417,7 @@ struct error *socket_peer_cred(int fd, uid_t *ret_uid, gid_t *ret_gid, pid_t *re
         socklen_t len = sizeof cred;
 
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
-                return error_errno(errno, "cannot tell who is at the other end of the socket");
+                return error_errno(errno, "cannot identify the process at the other end of the socket");
         *ret_uid = cred.uid;
         *ret_gid = cred.gid;
         *ret_pid = cred.pid;

@@ -12,7 +12,7 @@ void stream_listen(struct stream *s, const struct stream_events *events, void *c
 void stream_read(struct stream *s, bool wanted)
 {
         if (wanted && s->events == NULL)
-                bug("a stream without a listener was told to read");
+                bug("a stream without a listener was set to read");
         s->ops->read(s, wanted);
 }
 

@@ -409,7 +409,7 @@ static struct error *ended_in_handshake(const struct tls_stream *t, struct error
                                       other_side(t));
 
         if (!t->context->is_server)
-                err = error_hint(err, "is it a TLS port? the server's log may tell more");
+                err = error_hint(err, "is it a TLS port? the server's log may show more");
         return cause == NULL ? err : error_because(err, cause);
 }
 

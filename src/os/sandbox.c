@@ -475,7 +475,7 @@ static struct error *check_giveable(const struct gift *g, const char *name, cons
                                   "if it is the cluster's: chown root it; else remove it");
         if (!S_ISDIR(st->st_mode) && st->st_nlink != 1)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED,
-                                            "%s in %s has %lu names (hard links): it may be a file of somebody else",
+                                            "%s in %s has %lu names (hard links): it may be a file of another account",
                                             shown, g->path, (unsigned long)st->st_nlink),
                                   "copy it and put the copy in its place, or remove it");
         return NULL;

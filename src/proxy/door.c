@@ -347,7 +347,7 @@ static void serve_ssh(struct visitor *v)
         uncount(v);
         v->is_person = sources_enter(&v->door->proxy->sources, SOURCE_SSH, v->peer);
         if (!v->is_person) {
-                log_warn("A person's connection was turned away: too many are open", LOG_C("peer", v->peer));
+                log_warn("A user's connection was refused: too many are open", LOG_C("peer", v->peer));
                 visitor_free(v);
                 return;
         }

@@ -154,7 +154,7 @@ void web_put_landing(struct buf *out, const struct web_page *page)
         AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
         buf_put_c(&b, "<p>This is the way into the cluster");
         put_cluster(&b, " ", page->cluster);
-        buf_put_c(&b, ". People log in from a terminal:</p>\n");
+        buf_put_c(&b, ". Users log in from a terminal:</p>\n");
         put_login_command(&b, page);
         buf_put_c(&b, "<p class=\"soft\">No account yet? An administrator can invite you: what they send is a link to this"
                       " host.</p>\n");

@@ -27,7 +27,7 @@ static void put_ready(struct recording_writer *w, struct str bytes)
 {
         buf_put(&w->ready, bytes);
         if (w->ready.overflowed)
-                bug("nobody takes what a recording writes");
+                bug("no reader takes what a recording writes");
         if (EVP_DigestUpdate(w->digest, bytes.ptr, bytes.len) != 1)
                 bug("SHA-256 failed");
 }

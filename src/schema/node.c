@@ -88,10 +88,10 @@ static struct error *take_key(struct builder *b, struct level *top, struct node 
         AUTO_MEM char *shown = escaped(n->text);
 
         if (n->kind == NODE_MAPPING && n->items != NULL && n->items->value->kind == NODE_SCALAR && node_is_null(n->items->value))
-                return error_hint(node_error(b->file, n, "a key must be a word, not a list or a mapping"),
+                return error_hint(node_error(b->file, n, "a key must be text, not a list or a mapping"),
                                   "put a template such as '{{ name }}' in quotes, or fill it in before");
         if (n->kind != NODE_SCALAR)
-                return error_hint(node_error(b->file, n, "a key must be a word, not a list or a mapping"), "put the key in quotes");
+                return error_hint(node_error(b->file, n, "a key must be text, not a list or a mapping"), "put the key in quotes");
         const struct node *first = map_put(&top->keys, n->text, n);
         if (first != NULL)
                 b->mistakes = error_also(b->mistakes, error_hint(node_error(b->file, n, "key '%s' is given twice", shown),

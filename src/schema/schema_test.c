@@ -179,7 +179,7 @@ static const struct refusal refusals[] = {
         { &config, "%TAG ! tag:x,2000:\n---\nversion: v3", "f.yaml:1:1: tag directives have no meaning here", NULL },
         { &config, "version: *nothing", "f.yaml:1:10: alias 'nothing' names nothing above it", "put a value that begins with '*' in quotes" },
         { &config, "teleport: &a {log: *a}", "f.yaml:1:20: alias 'a' stands inside of what it names", NULL },
-        { &config, "? [a]\n: b", "f.yaml:1:3: a key must be a word, not a list or a mapping", NULL },
+        { &config, "? [a]\n: b", "f.yaml:1:3: a key must be text, not a list or a mapping", NULL },
         { &config, "version: v3\n---\nversion: v2",
           "f.yaml:3:1: a second document begins here, but one is expected", NULL },
         { &config, "- version", "f.yaml:1:1: the document must be a mapping of keys to values, not a list", NULL },
@@ -190,7 +190,7 @@ static const struct refusal refusals[] = {
         { &config, "teleport: {nodename: a\nversion: v3\n", "f.yaml:2:8: a mapping that began with '{' has no '}'",
           "close the bracket, and put commas between the pairs; see also line 1" },
         { &config, "teleport: {ca_pin: [a\nversion: v3\n", "f.yaml:2:8: a list that began with '[' has no ']'", NULL },
-        { &config, "teleport: {nodename: {{ name }}}", "f.yaml:1:23: a key must be a word, not a list or a mapping",
+        { &config, "teleport: {nodename: {{ name }}}", "f.yaml:1:23: a key must be text, not a list or a mapping",
           "put a template such as '{{ name }}' in quotes, or fill it in before" },
         { &config, "version: @v3", "f.yaml:1:10: a value cannot begin with '@'", "put the value in quotes" },
         { &config, "\"\u00fc\u00fc\": @v3", "f.yaml:1:7: a value cannot begin with '@'", "put the value in quotes" },
@@ -201,7 +201,7 @@ static const struct refusal refusals[] = {
           "use single quotes, or write \\\\ for one backslash" },
         { &config, "auth_service:\n  authentication:\n    type: github\n",
           "f.yaml:2:3: 'auth_service.authentication' is a key of Teleport that this release does not have, and its value "
-          "would change something", "leave out 'type: github': people sign in with password and one-time code" },
+          "would change something", "leave out 'type: github': users log in with password and one-time code" },
         { &config, "auth_service: {tunnel_strategy: {type: proxy_peering, agent_connection_count: 2}}",
           "f.yaml:1:16: 'auth_service.tunnel_strategy' is a key of Teleport that this release does not have, and its value would change something",
           "leave out 'type: proxy_peering': agents keep a tunnel to every proxy" },
@@ -220,7 +220,7 @@ static const struct refusal refusals[] = {
           "  f.yaml:1:16: 'auth_service.proxy_listener_mode' is a key of Teleport that this release does not have, and its "
           "value would change something; leave it out: all protocols share the proxy's one port\n"
           "  f.yaml:1:47: 'auth_service.authentication' is a key of Teleport that this release does not have, and its "
-          "value would change something; leave out 'second_factor: off': people sign in with password and one-time code\n"
+          "value would change something; leave out 'second_factor: off': users log in with password and one-time code\n"
           "  f.yaml:2:1: unknown key 'versoin' at the top level; did you mean 'version'\n"
           "  f.yaml:3:17: teleport.log must be a mapping of keys to values, not 'x'", NULL },
         { &config, "teleport:\n  data_dir: /a\n   nodename: b\n", "f.yaml:3:12: a ':' is not expected here",

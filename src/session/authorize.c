@@ -51,7 +51,7 @@ static struct error *check_answer(const struct session_options *o, struct login_
         if (down->payload_case != CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PERMIT)
                 return error_new(ERROR_PERMISSION_DENIED, "this login is not allowed");
         if (o->host_id == NULL || o->ca_count == 0)
-                return error_new(ERROR_FAILED_PRECONDITION, "--host and --ca are missing: nobody's word counts");
+                return error_new(ERROR_FAILED_PRECONDITION, "--host and --ca are missing: no cluster is trusted");
         const permit_message *permit = down->permit;
         if ((permit->permits & ~(uint32_t)LOGIN_PERMITS_ALL) != 0)
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer permits what there is not");

@@ -25,7 +25,7 @@ struct error *session_frame_read(struct str in, const ProtobufCMessageDescriptor
                 return NULL;
         uint32_t len = reader_u32(&r);
         if (len == 0 || len > SESSION_FRAME_MAX - SESSION_FRAME_PREFIX)
-                return error_new(ERROR_INVALID_ARGUMENT, "a frame of %u bytes is outside of what a session says", len);
+                return error_new(ERROR_INVALID_ARGUMENT, "a frame of %u bytes is longer than any message of a session", len);
         if (in.len - SESSION_FRAME_PREFIX < len)
                 return NULL;
         TRY(wire_decode(a, type, reader_take(&r, len), ret));

@@ -15,7 +15,7 @@ static struct error *check_reason(struct str reason)
                 if (str_equal(reason, reasons[i]))
                         return NULL;
         AUTO_MEM char *shown = escaped(reason);
-        return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a reason to certify a person", shown);
+        return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a reason to certify a user", shown);
 }
 
 /* "<host id>" and "<host id>.<cluster>" are what hosts are called in certificates and logs. */
@@ -85,12 +85,12 @@ struct error *policy_check_user(struct arena *a, const struct policy_facts *fact
         TRY(check_user(order.x509.user));
         TRY(take_names(a, request->roles, request->n_roles, LIMIT_USER_ROLES, name_is_token, "role", &order.x509.roles));
         if (request->n_roles == 0)
-                return error_new(ERROR_INVALID_ARGUMENT, "a person without roles, who may do nothing");
+                return error_new(ERROR_INVALID_ARGUMENT, "a user without roles, who may do nothing");
         order.x509.role_count = request->n_roles;
         TRY(take_logins(a, request, &order));
         TRY(policy_times(facts, request->ttl_seconds, LIMIT_USER_CERT_SECONDS, &order.times));
         if (str_is_empty(order.ssh_public_key))
-                return error_new(ERROR_INVALID_ARGUMENT, "a person's certificates need an SSH key too");
+                return error_new(ERROR_INVALID_ARGUMENT, "a user's certificates need an SSH key too");
         TRY(policy_keys(facts, order.tls_public_key, order.ssh_public_key));
 
         order.ssh.user = order.x509.user;

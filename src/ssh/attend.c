@@ -280,7 +280,7 @@ static void lost(struct attend *a, struct error *err)
                 refuse(a, err);
                 return;
         }
-        log_debug("The cluster does not hear of a connection for a while", LOG_C("connection", a->connection_id),
+        log_debug("The cluster cannot be reached with the events of a connection", LOG_C("connection", a->connection_id),
                   LOG_ERR(err));
         error_free(err);
         timer_start(a->retry, backoff_next(&a->backoff));
@@ -368,7 +368,7 @@ static void on_overflow(void *ctx)
 {
         struct attend *a = ctx;
 
-        refuse(a, error_new(ERROR_RESOURCE_EXHAUSTED, "the cluster has not heard for too long of what happens here"));
+        refuse(a, error_new(ERROR_RESOURCE_EXHAUSTED, "the events of this connection could not be reported to the cluster for too long"));
 }
 
 void attend_tell(struct attend *a, const Cteleport__V1__AttendUp *up, void (*acknowledged)(void *ctx, struct error *err),

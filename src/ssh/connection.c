@@ -385,7 +385,7 @@ static void on_refused(void *ctx, struct error *err)
 {
         struct connection *c = ctx;
 
-        log_warn("The cluster does not hear of an SSH connection, it is ended", LOG_C("connection", c->id), LOG_ERR(err));
+        log_warn("The events of an SSH connection cannot be reported to the cluster, it is ended", LOG_C("connection", c->id), LOG_ERR(err));
         if (c->at.state == TELLING) {
                 error_free(err);
                 free_soon(c);
@@ -470,14 +470,14 @@ static void take_accepted(struct connection *c, const struct sshd_log_event *e)
         const struct question *q = find_allowed(c, e);
 
         if (q == NULL) {
-                connection_end(c, error_new(ERROR_INTERNAL, "sshd let in somebody whom the cluster did not"));
+                connection_end(c, error_new(ERROR_INTERNAL, "sshd accepted a user whom the cluster did not"));
                 return;
         }
         c->accepted = q;
         c->idle_since = loop_now(&c->service->loop);
         watch_idle(c);
         attend_accepted(c->attend, q->certificate, q->login);
-        log_info("Somebody has logged in", LOG_C("connection", c->id), LOG_C("user", q->decision->user),
+        log_info("A user has logged in", LOG_C("connection", c->id), LOG_C("user", q->decision->user),
                  LOG_STR("login", q->login), LOG_C("from", c->client_addr));
 }
 
@@ -730,7 +730,7 @@ void connection_visitor_gone(struct ssh_service *s, struct tunnel_visit *v)
         if (search.found == NULL)
                 return;
         search.found->visit = NULL;
-        connection_end(search.found, error_new(ERROR_CANCELLED, "the person left before sshd had started"));
+        connection_end(search.found, error_new(ERROR_CANCELLED, "the user closed the connection before sshd had started"));
 }
 
 /* ---- what others ask ------------------------------------------------------------------------------------------------- */

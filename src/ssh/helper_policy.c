@@ -27,7 +27,7 @@ const char *helper_objection(const Cteleport__V1__SSHConfig *config, const Ctele
         if (!d->is_allowed)
                 return d->reason;
         if (kind == NULL)
-                return "the session is of a kind that nobody knows";
+                return "the session is of an unknown kind";
         if (start->has_pty && !d->permit_pty)
                 return "your roles give you no terminal on this node";
         if ((strcmp(kind, "sftp") == 0 || strcmp(kind, "scp") == 0) && !may_copy_files(config, d))

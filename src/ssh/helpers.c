@@ -86,10 +86,10 @@ struct helpers {
 };
 
 static const struct conversation_state states[] = {
-        [HEARS] = { "hears what it is", MILLISECONDS(TIMEOUT_HELPER_SAYS), TO(CHECKED) | TO(CLOSED) },
+        [HEARS] = { "reads its type", MILLISECONDS(TIMEOUT_HELPER_SAYS), TO(CHECKED) | TO(CLOSED) },
         [CHECKED] = { "is checked", MILLISECONDS(TIMEOUT_HELPER_SAYS), TO(ASKED) | TO(ACCEPTED) | TO(CLOSED) },
         [ASKED] = { "asks the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(CLOSED) },
-        [ACCEPTED] = { "waits for sshd's word", MILLISECONDS(TIMEOUT_HELPER_ACCEPTED), TO(TOLD) | TO(CLOSED) },
+        [ACCEPTED] = { "waits for sshd's confirmation", MILLISECONDS(TIMEOUT_HELPER_ACCEPTED), TO(TOLD) | TO(CLOSED) },
         [TOLD] = { "waits for the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(RUNS) | TO(CLOSED) },
         [RUNS] = { "runs", { 0 }, TO(ENDED) | TO(CLOSED) },
         [ENDED] = { "ends", MILLISECONDS(TIMEOUT_HELPER_ENDS), TO(CLOSED) },

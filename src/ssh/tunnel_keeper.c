@@ -250,7 +250,7 @@ static void tell_failure(struct place *p, const struct error *err)
                 return;
         free(p->told);
         p->told = str_dup(str_of(err->what));
-        log_warn("No reverse tunnel to a proxy: people cannot reach this host through it", LOG_C("proxy", p->proxy_id),
+        log_warn("No reverse tunnel to a proxy: users cannot reach this host through it", LOG_C("proxy", p->proxy_id),
                  LOG_C("addr", p->addr), LOG_ERR(err));
 }
 

@@ -263,7 +263,7 @@ static void on_deadline(void *ctx)
                 http_call_cancel(q->call); /* on_error answers */
         else
                 question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
-                                 q->tries == 0 ? (char[]){ "too many questions to this STS host are waiting" } :
+                                 q->tries == 0 ? (char[]){ "too many requests to this STS host are waiting" } :
                                                  (char[]){ "STS did not answer in time" });
 }
 
@@ -326,14 +326,14 @@ static struct error *check_room(const struct sts *s, const struct host *h, const
         bool is_known = source->address[0] != '\0';
 
         if (s->count >= LIMIT_STS_WAITING)
-                return error_new(ERROR_UNAVAILABLE, "too many questions to STS are waiting");
+                return error_new(ERROR_UNAVAILABLE, "too many requests to STS are waiting");
         if (h->count < LIMIT_STS_WAITING_RESERVE)
                 return NULL;
         if (slow && is_known && source->count >= LIMIT_STS_WAITING_SLOW_SOURCE)
-                return error_new(ERROR_UNAVAILABLE, "too many questions of this address to %s, which does not answer in time, are waiting", h->is.name);
+                return error_new(ERROR_UNAVAILABLE, "too many requests of this address to %s, which does not answer in time, are waiting", h->is.name);
         if (h->count >= (slow ? LIMIT_STS_WAITING_SLOW : LIMIT_STS_WAITING_HOST) ||
             (slow && count_slow(s) >= LIMIT_STS_WAITING_SLOW_ALL))
-                return error_new(ERROR_UNAVAILABLE, "too many questions to %s are waiting", h->is.name);
+                return error_new(ERROR_UNAVAILABLE, "too many requests to %s are waiting", h->is.name);
         return NULL;
 }
 

@@ -247,7 +247,7 @@ static void refuses_at_once_what_a_silent_host_has_no_room_for(void **state)
                 ask_for(f, "", "sts.us-east-1.amazonaws.com", DATE, 10000);
         run_until(f, 2);
         assert_int_equal(f->code, ERROR_UNAVAILABLE);
-        assert_non_null(strstr(f->message, "too many questions to sts.us-east-1"));
+        assert_non_null(strstr(f->message, "too many requests to sts.us-east-1"));
         /* However many silent hosts there are, each has its reserve. */
         for (int i = 0; i < LIMIT_STS_WAITING_SLOW_ALL; i++)
                 ask_for(f, "", "sts.us-east-2.amazonaws.com", DATE, 10000);

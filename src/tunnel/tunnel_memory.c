@@ -23,7 +23,7 @@ struct error *tunnel_memory_open(struct tunnel_memory *m, struct budget *b, stru
         if (!budget_take(h, cost)) {
                 budget_drop(h);
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the memory for connections is taken by those that are open"),
-                                  "close connections that nobody reads from, or try again later");
+                                  "close connections that are not read from, or try again later");
         }
         *m = (struct tunnel_memory){ .holder = h, .window = LIMIT_STREAM_WINDOW_FIRST, .charged = cost };
         return NULL;

@@ -10,7 +10,7 @@ from people import PASSWORD
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = PROJECT / "docs/guide/cluster.md"
-PERSON = PROJECT / "scripts/person"
+AUTHENTICATOR = PROJECT / "scripts/authenticator"
 EXTERNAL = {"apt", "certbot", "dig", "meson", "ufw"}  # not ours to try; systemctl is played
 END = "--- end of the command: "
 
@@ -100,8 +100,8 @@ def test_the_page_leads_to_a_cluster_with_a_user_and_a_machine(tmp_path, program
                     continue
                 if command.startswith("tsh login"):
                     url = re.search(r"https://\S+/web/invite/\S+", said["tctl users add"]).group(0)
-                    machine.run(f"{PERSON} accept {url} '{PASSWORD}' {tmp_path}/phone")
-                    command = f"printf '%s\\n%s\\n' '{PASSWORD}' \"$({PERSON} code {tmp_path}/phone)\" | {command}"
+                    machine.run(f"{AUTHENTICATOR} accept {url} '{PASSWORD}' {tmp_path}/phone")
+                    command = f"printf '%s\\n%s\\n' '{PASSWORD}' \"$({AUTHENTICATOR} code {tmp_path}/phone)\" | {command}"
                 if "TOKEN" in command:
                     command = command.replace("TOKEN", said["tctl tokens add"].strip())
                 if command == "tsh ls" or (command, machine) == ("teleport status", machines["web-1"]):

@@ -57,7 +57,7 @@ def carol(shared, home, account, request):
 
 
 def logins(cluster):
-    return cluster.web.process.text().count("Somebody has logged in")
+    return cluster.web.process.text().count("A user has logged in")
 
 
 def connections(person):

@@ -178,7 +178,7 @@ def test_a_revision_in_a_file_guards_what_it_overwrites(auth):
     old = auth.tctl("get", "token/iam-token", "--format=yaml").out
     auth.tctl("create", "-f", stdin=GUIDE.replace("[Node]", "[App]"))
     done = auth.tctl("create", "-f", stdin=old, check=False)
-    assert done.code == 1 and "changed by somebody else meanwhile" in done.err and "without metadata.revision" in done.err
+    assert done.code == 1 and "changed by another user meanwhile" in done.err and "without metadata.revision" in done.err
     assert auth.json("get", "token/iam-token")[0]["spec"]["roles"] == ["App"]
     present = auth.tctl("get", "token/iam-token", "--format=yaml").out
     assert "updated" in auth.tctl("create", "-f", stdin=present).out

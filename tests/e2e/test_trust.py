@@ -265,7 +265,7 @@ def test_a_member_by_the_proof_of_somebody_else_notices(cluster, aws, is_restart
             host.process.wait_for("wrote the credentials and state of Instance")
             host.stop()
             at(host, front, "proxy_server").start()
-        removal = host.process.wait_for(r"given for the proof of somebody else.*'tctl (rm node/[0-9a-f-]+)'").group(1)
+        removal = host.process.wait_for(r"given for the proof of another host.*'tctl (rm node/[0-9a-f-]+)'").group(1)
         assert "This host is present" not in host.process.text()
         assert not (host.data_dir / "proc" / "ids" / "node.json").exists()
         host.stop()

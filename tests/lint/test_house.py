@@ -87,11 +87,13 @@ def test_the_readme_names_the_package_of_every_library():
     assert named == needed
 
 
-def test_the_demo_says_what_it_does():
-    told = subprocess.run([PROJECT / "demo", "--help"], capture_output=True, text=True, check=True, timeout=10).stdout
-    assert told.startswith("A cluster, a machine that joins it") and "--keep" in told and "set -" not in told
-    refused = subprocess.run([PROJECT / "demo", "--nonsense"], capture_output=True, text=True, check=False, timeout=10)
-    assert refused.returncode == 1 and "--help" in refused.stderr
+@pytest.mark.parametrize("script, what, option", [("demo", "A cluster, a machine that joins it", "--keep"), ("check", "Builds everything and runs all tests", "quick")])
+def test_demo_and_check_have_help(script, what, option):
+    help_text = subprocess.run([PROJECT / script, "--help"], capture_output=True, text=True, check=True, timeout=10).stdout
+    assert help_text.startswith(what) and option in help_text and "set -" not in help_text
+    for wrong in (["--nonsense"], [option, option]):
+        refused = subprocess.run([PROJECT / script, *wrong], capture_output=True, text=True, check=False, timeout=10)
+        assert refused.returncode == 1 and "--help" in refused.stderr
 
 
 def test_the_picture_shows_the_commands_of_the_demo():

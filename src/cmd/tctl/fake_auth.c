@@ -70,7 +70,7 @@ static struct error *put(struct fake *f, const ProtobufCMessage *msg, bool must_
         if (kept != NULL && must_be_new)
                 return error_new(ERROR_ALREADY_EXISTS, "a %s with this name already exists", kind);
         if (if_revision[0] != '\0' && strcmp(if_revision, revision) != 0)
-                return error_new(ERROR_ABORTED, "the %s was changed by somebody else meanwhile", kind);
+                return error_new(ERROR_ABORTED, "the %s was changed by another user meanwhile", kind);
         if (check_only)
                 return NULL;
         if (kept == NULL)

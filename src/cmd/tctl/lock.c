@@ -17,7 +17,7 @@ const struct flag lock_flags[] = {
         { "server-id", 0, FLAG_TEXT, .value = "ID", .help = "Lock the host of this ID" },
         { "join-arn", 0, FLAG_TEXT, .value = "ARN", .help = "Lock the hosts that joined with this AWS identity (* and ? allowed)" },
         { "aws-account", 0, FLAG_TEXT, .value = "NUMBER", .help = "Lock the hosts that joined from this AWS account" },
-        { "message", 0, FLAG_TEXT, .value = "TEXT", .help = "What to tell those whom it stops" },
+        { "message", 0, FLAG_TEXT, .value = "TEXT", .help = "Message shown to users whom it stops" },
         { "expires", 0, FLAG_TEXT, .value = "TIME", .help = "When it ends (RFC 3339); never unless given" },
         { "ttl", 0, FLAG_TEXT, .value = "DURATION", .help = "How long it lasts, instead of --expires" },
         { NULL },

@@ -53,7 +53,7 @@ static struct error *nobody(const struct session *s, bool has_auth, struct error
         if (has_auth && access(s->socket_path, R_OK | W_OK) != 0 && errno == EACCES)
                 return error_hint(error_errno(EACCES, "Cannot connect to the auth server: %s", s->socket_path),
                                   "run tctl as root, or log in first: tsh login --proxy=HOST --user=NAME");
-        return error_hint(error_new(ERROR_UNAUTHENTICATED, "no Auth Service runs on this host, and nobody is logged in"),
+        return error_hint(error_new(ERROR_UNAUTHENTICATED, "no Auth Service runs on this host, and no user is logged in"),
                           "log in first: tsh login --proxy=HOST --user=NAME; or run tctl where the Auth Service runs");
 }
 

@@ -22,7 +22,7 @@ static const struct command commands[] = {
         { "tokens ls", ALIASES("tokens list"), tokens_ls_flags, NULL, tokens_ls_run, .help = "List tokens" },
         { "tokens rm", ALIASES("tokens del"), NULL, tokens_rm_arguments, tokens_rm_run, .help = "Remove a token" },
         { "tokens explain", NULL, tokens_explain_flags, tokens_explain_arguments, tokens_explain_run,
-          .help = "Tell whether a token would let an AWS identity join, rule by rule",
+          .help = "Show whether a token would let an AWS identity join, rule by rule",
           .notes = "  tctl tokens explain iam-token --account=123456789012 \\\n"
                    "      --arn=arn:aws:sts::123456789012:assumed-role/web/i-0123456789abcdef0\n" },
         { "nodes ls", ALIASES("nodes list"), nodes_ls_flags, nodes_ls_arguments, nodes_ls_run, .help = "List SSH hosts" },

@@ -412,7 +412,7 @@ static void does_not_overwrite_what_changed_while_it_was_edited(void **state)
         given_editor(f, script);
         TCTL(f, "edit", "token/iam-token");
         assert_int_equal(f->exit_code, 1);
-        assert_true(str_contains(buf_str(&f->err), STR("ERROR: the token was changed by somebody else meanwhile\n"
+        assert_true(str_contains(buf_str(&f->err), STR("ERROR: the token was changed by another user meanwhile\n"
                                                        "hint:  your text is kept in ")));
         given_editor(f, "sed -i 's/iam-token/other/' \"$1\"");
         TCTL(f, "edit", "token/iam-token");
@@ -621,7 +621,7 @@ static void asks_people_to_log_in_where_no_auth_service_is(void **state)
         setenv("TELEPORT_HOME", home, 1);
         given_file(f, "agent.yaml", text);
         TCTL(f, "status", "-c", path);
-        assert_fails(f, "ERROR: no Auth Service runs on this host, and nobody is logged in\n"
+        assert_fails(f, "ERROR: no Auth Service runs on this host, and no user is logged in\n"
                         "hint:  log in first: tsh login --proxy=HOST --user=NAME; or run tctl where the Auth Service runs\n\n");
         TCTL(f, "status", "--auth-server=proxy.example.com:443");
         assert_fails(f, "ERROR: --auth-server=proxy.example.com:443: Not logged in.\n"

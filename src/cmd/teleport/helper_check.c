@@ -23,7 +23,7 @@ struct error *own_program_find(struct own_program *ret)
         ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
         if (len < 0 || stat("/proc/self/exe", &ret->stat) < 0)
-                return error_errno(errno, "cannot tell where this program lies");
+                return error_errno(errno, "cannot find the path of this program");
         struct str text = str_of_bytes(path, (size_t)len);
         if (str_ends_with(text, str_of(deleted)))
                 text = str_slice(text, 0, text.len - strlen(deleted));

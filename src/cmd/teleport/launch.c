@@ -146,7 +146,7 @@ static struct error *refuse_what_is_missing(const struct flags *given)
 
         if (diag != NULL && diag[0] != '\0')
                 return error_hint(error_new(ERROR_UNIMPLEMENTED, "--diag-addr is not part of this release"),
-                                  "leave it out; `teleport status` and the log tell how this host is");
+                                  "leave it out; `teleport status` and the log show the state of this host");
         return NULL;
 }
 

@@ -17,7 +17,7 @@ const struct flag launch_flags[] = {
         { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .help = "Where identity and state live (/var/lib/teleport)" },
         { "listen-ip", .letter = 'l', .kind = FLAG_TEXT, .value = "IP",
           .help = "Address that services listen on (0.0.0.0)" },
-        { "advertise-ip", .kind = FLAG_TEXT, .value = "ADDR", .help = "Address that heartbeats tell" },
+        { "advertise-ip", .kind = FLAG_TEXT, .value = "ADDR", .help = "Address that heartbeats announce" },
         { "auth-server", .kind = FLAG_LIST, .value = "ADDR",
           .help = "Address of the Auth Service; turns the local one off" },
         { "token", .kind = FLAG_TEXT, .value = "TOKEN",

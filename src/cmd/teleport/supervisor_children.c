@@ -34,7 +34,7 @@ static struct error *send_control(struct child *c, const control_message *contro
 static void log_unheard(struct child *c, struct error *err)
 {
         if (err != NULL)
-                log_warn("a service does not hear us", LOG_C("name", child_name(c)), LOG_ERR(err));
+                log_warn("a service does not read our messages", LOG_C("name", child_name(c)), LOG_ERR(err));
         error_free(err);
 }
 
@@ -554,7 +554,7 @@ static void bury(struct child *c, int wait_status)
                 supervisor_stop(s,
                                 error_hint(error_new(ERROR_UNAVAILABLE, "the service '%s' %s before %s", child_name(c),
                                                      fate, was_ready ? "the others were ready" : "it was ready"),
-                                           "the lines above this one may tell why"));
+                                           "the lines above this one may show why"));
         } else if (child_rows[c->kind].is_follower && !child_lives(&s->children[CHILD_AUTH])) {
                 c->state = CHILD_DORMANT;
         } else {

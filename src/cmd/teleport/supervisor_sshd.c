@@ -141,10 +141,10 @@ static struct error *find_authorize_user(struct supervisor *s)
 static void warn_of_nobody(void)
 {
         if (geteuid() != 0)
-                log_warn("Not running as root: nobody can log in to this host",
+                log_warn("Not running as root: no user can log in to this host",
                          LOG_C("hint", "start teleport as root, or write enabled: no in ssh_service"));
         else if (!may_look_at_others())
-                log_warn("teleport lacks the capability SYS_PTRACE: it cannot tell its own programs, and nobody can log in to this host",
+                log_warn("teleport lacks the capability SYS_PTRACE: it cannot identify its own programs, and no user can log in to this host",
                          LOG_C("hint", "give it to the container (docker run --cap-add SYS_PTRACE), or write enabled: no in ssh_service"));
 }
 

@@ -169,10 +169,10 @@ static struct error *check_answer(const struct login *l, const Cteleport__V1__Lo
         TRY(cert_check_key(bytes_of(r->tls_cert), &l->tls));
         TRY(ssh_cert_read(a, bytes_of(r->ssh_cert), &ssh));
         if (!x509.is_user || !str_equal(x509.common_name, str_of(l->user)) || !str_equal(x509.cluster, str_of(r->cluster)))
-                return not_for_us("a certificate for somebody else");
+                return not_for_us("a certificate for another user");
         if (ssh.kind != SSH_CERT_USER || !str_equal(ssh.key_id, str_of(l->user)) ||
             !str_equal(ssh.public_key, buf_str(&l->ssh_wire)))
-                return not_for_us("an SSH certificate for somebody else");
+                return not_for_us("an SSH certificate for another user");
         if (r->n_tls_ca_certs == 0 || r->n_tls_ca_certs > CAS_MAX || r->n_ssh_ca_keys == 0 || r->n_ssh_ca_keys > CAS_MAX)
                 return not_for_us("no CA of its hosts, or too many");
         for (size_t i = 0; i < r->n_tls_ca_certs; i++) {
@@ -238,7 +238,7 @@ struct error *login_run(void *ctx, const struct flags *given)
         TRY(whom_and_where(&l, given));
         TRY(check_pins(flags_list(given, "ca-pin")));
         if (is_insecure)
-                fprintf(stderr, "WARNING: the proxy's certificate is not verified; whoever answers gets password and code.\n");
+                fprintf(stderr, "WARNING: the proxy's certificate is not verified; any server that answers gets password and code.\n");
         TRY(make_keys(&l));
         TRY(asker_open_proxy(&a, l.web_addr, is_insecure));
         TRY(ask(&l, &a, ttl, &answer));

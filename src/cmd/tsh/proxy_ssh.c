@@ -96,7 +96,7 @@ static struct error *pass(struct passage *passage, const struct profile *p, cons
         finish(passage);
         if (passage->from_node > 0)
                 return NULL;
-        return error_hint(error_new(ERROR_UNAVAILABLE, "the node ended the connection without a word"),
+        return error_hint(error_new(ERROR_UNAVAILABLE, "the node ended the connection without a reason"),
                           "it may be refusing sessions, or its agent is starting again; try once more");
 }
 
@@ -125,7 +125,7 @@ struct error *proxy_ssh_run(void *ctx, const struct flags *given)
 /* ---- tsh proxy attach ------------------------------------------------------------------------------------------- */
 
 const struct argument proxy_attach_arguments[] = {
-        { "socket", .is_required = true, .help = "Of a way to a node that tsh ssh made" },
+        { "socket", .is_required = true, .help = "Of a connection to a node that tsh ssh made" },
         { NULL },
 };
 

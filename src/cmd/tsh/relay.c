@@ -76,7 +76,7 @@ struct error *relay_attach(const char *name)
 
         socklen_t len = address_of(name, &address);
         if (fd < 0 || connect(fd, (struct sockaddr *)&address, len) != 0)
-                return error_errno(errno, "the way to the node is gone");
+                return error_errno(errno, "the connection to the node is lost");
         return fdpass_send(STDOUT_FILENO, STR("\0"), fd);
 }
 
