@@ -227,7 +227,7 @@ static struct error *call_error(struct http_call *call, CURLcode code)
                         return error_new(ERROR_RESOURCE_EXHAUSTED, "%s answered more than %zu bytes", call->host,
                                          call->limit);
                 if (call->is_ambiguous)
-                        return error_new(ERROR_INTERNAL, "%s answers with two headers for the length or the type of its answer", call->host);
+                        return error_new(ERROR_INTERNAL, "%s answers with the length or the type of its answer given twice", call->host);
                 if (call->is_encoded)
                         return error_new(ERROR_INTERNAL, "%s answers in an encoding that was not requested", call->host);
                 break;

@@ -21,15 +21,22 @@ static const char *const verbs[] = { "list", "read", "create", "update", "delete
 
 /* Words of Teleport: whoever writes one made no spelling mistake. */
 static const char foreign_resources[] =
-        "access_graph access_graph_settings access_list access_monitoring access_monitoring_rule access_plugin_data access_request app app_server audit_query "
-        "autoupdate_agent_rollout autoupdate_config autoupdate_version "
-        "auth_connector auth_server authentication billing bot bot_instance cluster_alert cluster_audit_config cluster_auth_preference "
-        "cluster_maintenance_config cluster_name cluster_networking_config connection_diagnostic connectors contact crown_jewel "
-        "database_certificate db db_object_import_rule db_server db_service dynamic_windows_desktop device discovery_config download external_audit_storage git_server github github_request global_notification host_cert host_certs host_user "
-        "installer integration jwt kube_cluster kube_server license lock_v2 login_rule namespace network_restrictions notification oidc oidc_request "
-        "okta_assignment okta_import_rule plugin provision_token proxy recording remote_cluster saml saml_idp_service_provider "
-        "saml_request security_report server_info session_recording_config session_tracker spiffe_federation ssh_session static_host_user static_tokens trusted_cluster "
-        "tunnel_connection ui_config usage user_group user_login_state user_task vnet_config web_session web_token windows_desktop windows_desktop_service workload_identity";
+        "access_graph access_graph_secret_authorized_key access_graph_secret_private_key access_graph_settings access_list "
+        "access_list_member access_list_review access_monitoring access_monitoring_rule access_plugin_data access_request app "
+        "app_server app_session assistant audit_query auth_connector auth_server authentication autoupdate_agent_rollout "
+        "autoupdate_config autoupdate_version billing bot bot_instance cluster_alert cluster_audit_config "
+        "cluster_auth_preference cluster_maintenance_config cluster_name cluster_networking_config connection_diagnostic "
+        "connectors contact crown_jewel database_certificate db db_object db_object_import_rule db_server db_service device "
+        "discovery_config download dynamic_windows_desktop external_audit_storage git_server github github_request "
+        "global_notification headless_authentication health_check_config host_cert host_certs host_user identity_center "
+        "identity_center_account identity_center_account_assignment identity_center_principal_assignment installer integration "
+        "jwt kube_cluster kube_server kube_service kube_waiting_container license lock_v2 login_rule mfa_device namespace "
+        "network_restrictions notification oidc oidc_request okta_assignment okta_import_rule plugin plugin_data "
+        "plugin_static_credentials provision_token proxy recording relay_server remote_cluster saml saml_idp_service_provider "
+        "saml_idp_session saml_request secret security_report security_report_state server_info session_recording_config "
+        "session_tracker sigstore_policy snowflake_session spiffe_federation ssh_session static_host_user static_tokens "
+        "trusted_cluster tunnel_connection ui_config usage user_group user_login_state user_task user_token vnet_config "
+        "web_session web_token windows_desktop windows_desktop_service workload_identity workload_identity_x509_revocation";
 static const char foreign_verbs[] = "readnosecrets rotate use create_enroll_token enroll activate transcript";
 
 static bool is_listed(const char *words, struct str word)

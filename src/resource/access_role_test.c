@@ -243,6 +243,10 @@ static void takes_rules_about_what_is_not_here(void **state)
         assert_int_equal(warnings.count, 1);
         assert_string_equal(warnings.texts[0], "resources and verbs of Teleport in the rules that do not exist here have no effect: device, "
                                                "create_enroll_token, enroll, saml, readnosecrets, app_server, bot");
+        assert_null(schema_load_yaml(a, "x.yaml", STR("metadata: {name: access}\n"
+                                                      "spec: {allow: {rules: [{resources: [assistant, mfa_device, kube_service, headless_authentication], verbs: [use]}]}}\n"),
+                                     &cteleport__v1__role__descriptor, &role));
+        assert_null(access_role_check((Cteleport__V1__Role *)(void *)role, a, &warnings));
 }
 
 static void holds_its_limits(void **state)

@@ -282,6 +282,15 @@ struct error *config_check_nodename(struct str name, const char *field)
         return NULL;
 }
 
+/* Auth certifies its own machine under any of these; a machine that joins, under none. */
+static struct error *check_reserved(const struct config_checker *c, struct str name)
+{
+        if (config_service_enabled(c->config, "auth") || !name_is_reserved(name, STR("")))
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "teleport.nodename '%.*s' is reserved: auth certifies no host under it", STR_ARG(name)),
+                          "set teleport.nodename to the name of this machine, or leave it out: then it is the host name");
+}
+
 static struct error *check_host(struct config_checker *c)
 {
         Cteleport__V1__TeleportConfig *t = c->config->teleport;
@@ -296,6 +305,8 @@ static struct error *check_host(struct config_checker *c)
                 t->nodename = NULL;
         else
                 err = error_also(err, config_check_nodename(str_of(t->nodename), "teleport.nodename"));
+        if (t->nodename != NULL && err == NULL)
+                err = check_reserved(c, str_of(t->nodename));
         if (config_is_unset(t->pid_file))
                 t->pid_file = NULL;
         if (!config_is_unset(t->advertise_ip))

@@ -79,7 +79,7 @@ static const struct {
           "leave it out; set spec.options.client_idle_timeout in the roles" },
         { "cteleport.v1.AuthConfig",
           "client_idle_timeout_message web_idle_timeout message_of_the_day",
-          "no session of a browser, and no such messages",
+          "there are no sessions in a browser, and no such messages are shown",
           NULL },
         { "cteleport.v1.AuthConfig",
           "disconnect_expired_cert",
@@ -91,7 +91,7 @@ static const struct {
           NULL },
         { "cteleport.v1.AuthConfig",
           "routing_strategy",
-          "a name of several nodes is an error",
+          "a host name that several nodes have is refused as ambiguous",
           NULL },
         { "cteleport.v1.AuthConfig",
           "tunnel_strategy",
@@ -344,6 +344,8 @@ static const struct {
         { "cteleport.v1.AuthConfig",
           "authentication.type=local authentication.local_auth=yes authentication.connector_name=local "
           "authentication.second_factor=otp authentication.second_factor=on authentication.second_factors=otp "
+          "authentication.default_session_ttl=12h authentication.default_session_ttl=12h0m0s authentication.locking_mode=strict "
+          "authentication.device_trust.mode=off authentication.device_trust.mode=optional "
           "authentication.passwordless=no authentication.require_session_mfa=no authentication.headless=no "
           "proxy_listener_mode=multiplex session_recording=node proxy_checks_host_keys=yes client_idle_timeout=never "
           "client_idle_timeout=0s client_idle_timeout=0 web_idle_timeout=0s web_idle_timeout=0 "

@@ -317,9 +317,8 @@ static const struct slip {
         { "found incompatible YAML document", "the %YAML line names a version that is not read", "leave the line out" },
         { "found unknown directive name", "a line that begins with '%' is not expected here", "put a value that begins with '%' in quotes" },
         { "mapping keys are not allowed in this context", "a '?' is not expected here", "put a value that begins with '?' in quotes" },
-        { "found a tab character that violates indentation", "the line is indented with a tab", "indent with blanks: YAML takes no tabs there" },
-        { "found a tab character where an indentation space is expected", "the line is indented with a tab",
-          "indent with blanks: YAML takes no tabs there" },
+        { "found a tab character that violates indentation", "a tab is not expected here", "use blanks: YAML takes no tabs there" },
+        { "found a tab character where an indentation space is expected", "a tab is not expected here", "use blanks: YAML takes no tabs there" },
         { "did not find expected key", "the indentation is wrong, or a quote or bracket has no end above",
           "begin the keys of one mapping in the same column" },
         { "did not find expected <document start>", "the indentation is wrong: this line begins before the lines above",
@@ -392,7 +391,9 @@ static struct error *token_error(const struct builder *b, yaml_mark_t mark, stru
         }
         if (byte < at.len && at.ptr[byte] > ' ' && at.ptr[byte] <= '~')
                 return error_hint(place_error(b, mark, "a value cannot begin with '%c'", at.ptr[byte]), "put the value in quotes");
-        return place_error(b, mark, "found character that cannot start any token");
+        if (byte < at.len && at.ptr[byte] == '\t')
+                return error_hint(place_error(b, mark, "a tab is not expected here"), "use blanks: YAML takes no tabs there");
+        return error_hint(place_error(b, mark, "a value cannot begin with this character"), "put the value in quotes");
 }
 
 /* What libyaml has to say, with its place. */
@@ -404,11 +405,13 @@ static struct error *parser_error(const struct builder *b, const yaml_parser_t *
 
         if (p->error == YAML_READER_ERROR)
                 return bytes_error(b, p, text);
+        if (is_indented_by_tabs(text, mark.line))
+                return error_hint(place_error(b, mark, "the line is indented with a tab"), "indent with blanks: YAML takes no tabs there");
+        if (strcmp(problem, "found unexpected end of stream") == 0 && p->context != NULL && p->context_mark.line != mark.line)
+                return error_hint(place_error(b, p->context_mark, "a quote has no end"), "close the quote that begins here");
         struct error *err = strcmp(problem, "found character that cannot start any token") == 0
                                     ? token_error(b, mark, text)
                                     : place_error(b, mark, "%s", slip == NULL ? problem : slip->what);
-        if (is_indented_by_tabs(text, mark.line))
-                return error_hint(err, "indent with blanks: YAML takes no tabs there");
         if (err->hint != NULL)
                 return err;
         if (slip != NULL && p->context != NULL && p->context_mark.line != mark.line)

@@ -114,11 +114,19 @@ static void note_ignored(const struct loader *l, const struct path *path, struct
 
 static const char *nearest_key(const ProtobufCMessageDescriptor *type, struct str key)
 {
-        struct nearest nearest = nearest_to(key, key.len / 3 + 1);
+        size_t typos = key.len / 3 + 1;
+        struct nearest nearest = nearest_to(key, typos < 3 ? typos : 2); /* with more of them, it is another key */
 
         for (unsigned i = 0; i < type->n_fields; i++)
                 nearest_offer(&nearest, type->fields[i].name);
         return nearest.word;
+}
+
+/* "token_name and method". */
+static void put_keys_of(struct buf *out, const ProtobufCMessageDescriptor *type)
+{
+        for (unsigned i = 0; i < type->n_fields; i++)
+                buf_printf(out, "%s%s", i == 0 ? "" : i + 1 < type->n_fields ? ", " : " and ", type->fields[i].name);
 }
 
 static struct error *unknown_key(const struct loader *l, const struct path *path, const struct node_item *item,
@@ -126,6 +134,7 @@ static struct error *unknown_key(const struct loader *l, const struct path *path
 {
         AUTO(buf) where = BUF_MAX(4 * KiB);
         AUTO(buf) home = BUF_MAX(4 * KiB);
+        AUTO(buf) keys = BUF_MAX(4 * KiB);
         const struct node *key = item->key;
         AUTO_MEM char *shown = escaped(key->text);
         const char *nearest = nearest_key(type, key->text);
@@ -143,7 +152,10 @@ static struct error *unknown_key(const struct loader *l, const struct path *path
                 return error_hint(err, "'%s' belongs in %s; check the indentation", shown, buf_c(&home));
         if (nearest != NULL)
                 return error_hint(err, "did you mean '%s'", nearest);
-        return err;
+        if (path == NULL)
+                return err;
+        put_keys_of(&keys, type);
+        return error_hint(err, "the keys here are %s", buf_c(&keys));
 }
 
 /* ---- scalars ------------------------------------------------------------------------------------- */

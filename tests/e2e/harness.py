@@ -395,7 +395,8 @@ class Host:
         return self.process.wait_for(r"This host is present in the cluster")
 
     def wait_reachable(self):
-        """A reverse tunnel to the proxy stands."""
+        """It is listed, and has a tunnel to the proxy."""
+        self.process.wait_for(r"This host is present in the cluster")
         return self.process.wait_for(r"Reverse tunnel established")
 
     def teleport(self, *args, check=True):
