@@ -333,7 +333,7 @@ def test_the_identity_of_an_older_agent_is_taken_over(cluster, aws):
     found = owners(host.data_dir)
     assert {owner for path, owner in found.items() if path.split("/")[0] == "proc"} == {found["proc"]} and found["proc"] not in {0, 65534, found["spool"]}
     assert found["host_uuid"] == 0 and host.host_id == host_id and host.identity()["tls_cert"] == serial, "it did not join again"
-    assert json.loads(host.teleport("status", f"--data-dir={host.data_dir}", "--format=json").out)["state"] == "connected"
+    wait_until(lambda: json.loads(host.teleport("status", f"--data-dir={host.data_dir}", "--format=json").out)["state"] == "connected", "instance learns of the tunnel")
 
 
 def test_an_agent_without_root_joins_and_stays_who_it_is(make_cluster, aws, programs, account):
