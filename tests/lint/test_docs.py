@@ -20,7 +20,7 @@ def known():
     for title, body in re.findall(r"^###? ([a-z][a-z ]*)\n\n```\n(.*?)^```", REFERENCE.read_text(), re.M | re.S):
         flags = {"--help": False, "-h": False}
         for letter, name, alone, value in re.findall(r"^  (?:(-\w), |    )?(?:--(?:\[no-\])?([\w-]+)|(-\w))([ =][^ \n]|)", body, re.M):
-            flags.update((f, bool(value.strip())) for f in (letter, name and f"--{name}", name and f"--no-{name}", alone) if f)
+            flags.update((f, bool(value.strip())) for f in (letter, name and f"--{name}", name and not value.strip() and f"--no-{name}", alone) if f)
         found[title] = flags
     return found
 
