@@ -425,7 +425,7 @@ static struct error *take_config(struct auth *a)
         const Cteleport__V1__AuthConfig *auth = config->auth_service;
         struct str name = auth != NULL && auth->cluster_name != NULL ? str_of(auth->cluster_name) : str_of(a->service->boot->nodename);
 
-        TRY(name_check_host(name, "auth_service.cluster_name"));
+        TRY(name_check_cluster(name, "auth_service.cluster_name"));
         a->cluster = arena_str(a->service->arena, name);
         a->host_cert_ttl = config_host_cert_ttl(config);
         a->heartbeat_ttl = config_heartbeat_ttl(config);

@@ -246,6 +246,11 @@ static struct error *take_names(struct renewal *r, char *const *names, size_t co
                 if (is_proxy && !(name_is_ip(name) && name_is_reserved(name, r->auth->cluster)) &&
                     r->public_name_count < ARRAY_LEN(r->public_names))
                         r->public_names[r->public_name_count++] = name;
+                if (is_proxy && !r->is_local && name_is_same(name, r->auth->cluster, r->auth->cluster)) {
+                        /* A cluster is often named like its proxies. They may be reached by that, and no certificate holds it. */
+                        TRY(servers_check_name(r->auth, name, claim_of(r)));
+                        continue;
+                }
                 if (name_is_reserved(name, r->auth->cluster)) {
                         if (r->is_local || name_is_ip(name))
                                 continue;

@@ -184,6 +184,12 @@ static bool put_address(struct buf *out, struct str s)
         return true;
 }
 
+static void put_lower_case(struct buf *out, struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                buf_put_char(out, char_lower(s.ptr[i]));
+}
+
 void name_put_canonical(struct buf *out, struct str name, struct str cluster_name)
 {
         for (;;) {
@@ -197,10 +203,8 @@ void name_put_canonical(struct buf *out, struct str name, struct str cluster_nam
                 else
                         break;
         }
-        if (put_address(out, name))
-                return;
-        for (size_t i = 0; i < name.len; i++)
-                buf_put_char(out, char_lower(name.ptr[i]));
+        if (!put_address(out, name))
+                put_lower_case(out, name);
 }
 
 bool name_is_same(struct str a, struct str b, struct str cluster_name)
@@ -230,12 +234,17 @@ static bool is_below(struct str s, struct str domain)
         return s.len > domain.len + 1 && s.ptr[s.len - domain.len - 1] == '.' && str_ends_with(s, domain);
 }
 
+/* s: in lower case. The names under which Auth and Proxy Services prove themselves to hosts. */
+static bool is_inner(struct str s)
+{
+        return str_equal(s, STR("teleport.cluster.local")) || is_below(s, STR("teleport.cluster.local"));
+}
+
 /* s: in canonical form. Beside what RFC 6761 keeps for loopback stand the names that distributions write into /etc/hosts. */
 static bool is_reserved(struct str s, struct str cluster_name)
 {
         static const struct str reserved[] = {
                 STR_INIT("localhost"), STR_INIT("::1"), STR_INIT("0.0.0.0"), STR_INIT("::"),
-                STR_INIT("teleport.cluster.local"),
                 STR_INIT("localhost.localdomain"), STR_INIT("localhost4"), STR_INIT("localhost4.localdomain4"),
                 STR_INIT("localhost6"), STR_INIT("localhost6.localdomain6"), STR_INIT("ip6-localhost"), STR_INIT("ip6-loopback"),
         };
@@ -245,15 +254,33 @@ static bool is_reserved(struct str s, struct str cluster_name)
                         return true;
         if (name_is_ip(s) && str_starts_with(s, STR("127.")))
                 return true;
-        if (is_below(s, STR("teleport.cluster.local")) || is_below(s, STR("localhost")))
+        if (is_inner(s) || is_below(s, STR("localhost")))
                 return true;
         return str_equal_nocase(s, cluster_name);
 }
 
 bool name_is_reserved(struct str s, struct str cluster_name)
 {
-        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME), whole = BUF_MAX(4 * LIMIT_NAME);
 
         name_put_canonical(&canonical, s, cluster_name);
-        return is_reserved(buf_str(&canonical), cluster_name);
+        if (is_reserved(buf_str(&canonical), cluster_name))
+                return true;
+        /* As certificates hold it, with the cluster's name behind it: "teleport" in the cluster "cluster.local". */
+        put_lower_case(&whole, buf_str(&canonical));
+        buf_put_char(&whole, '.');
+        put_lower_case(&whole, cluster_name);
+        return is_inner(buf_str(&whole));
+}
+
+struct error *name_check_cluster(struct str s, const char *field)
+{
+        AUTO(buf) lower = BUF_MAX(2 * LIMIT_NAME);
+
+        TRY(name_check_host(s, field));
+        put_lower_case(&lower, s);
+        if (!is_inner(buf_str(&lower)))
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s '%.*s' is a name that servers have in every cluster", field, STR_ARG(s)),
+                          "choose a name that does not end in teleport.cluster.local");
 }

@@ -63,7 +63,11 @@ bool name_is_under_host_id(struct str name, struct str cluster_name, struct buf 
 /*
  * Names no joining host may ask for, in any spelling: localhost and its usual other names, loopback addresses,
  * teleport.cluster.local, what is below these two, and the cluster's own name. (Our own certificates for Auth and Proxy may hold them.)
+ * A short name is reserved when it is one of the cluster's inner ones with the cluster's name behind it.
  */
 bool name_is_reserved(struct str s, struct str cluster_name);
+
+/* The name of a cluster: that of a host, and neither teleport.cluster.local nor below it, for then those of all its hosts would be. */
+struct error *name_check_cluster(struct str s, const char *field) MUST_USE;
 
 #endif

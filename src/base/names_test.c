@@ -156,6 +156,55 @@ static void keeps_the_names_of_the_cluster_for_itself(void **state)
                         fail_msg("'%s' is reserved", free_names[i]);
 }
 
+static void keeps_inner_names_that_end_in_the_clusters(void **state)
+{
+        static const struct {
+                const char *name, *cluster;
+                bool is_reserved;
+        } inner[] = {
+                { "teleport", "cluster.local", true },
+                { "Teleport.", "Cluster.Local", true },
+                { "teleport.cluster.local", "cluster.local", true },
+                { "teleport.cluster.local.cluster.local", "cluster.local", true },
+                { "6578.teleport", "cluster.local", true },
+                { "6578.Teleport.Cluster.Local", "cluster.local", true },
+                { "teleport.cluster", "local", true },
+                { "6578.teleport.cluster", "LOCAL", true },
+                { "teleport.cluster.local", "local", true },
+                { "teleport.cluster", "cluster.local", false },
+                { "teleport", "local", false },
+                { "notteleport", "cluster.local", false },
+                { "teleport-1", "cluster.local", false },
+                { "web-1", "cluster.local", false },
+                { "web-1.cluster.local", "cluster.local", false },
+                { "web-1.localhost", "localhost", false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(inner); i++)
+                if (name_is_reserved(str_of(inner[i].name), str_of(inner[i].cluster)) != inner[i].is_reserved)
+                        fail_msg("'%s' in '%s' is %sreserved", inner[i].name, inner[i].cluster, inner[i].is_reserved ? "not " : "");
+}
+
+static void refuses_a_cluster_with_an_inner_name(void **state)
+{
+        static const char *const bad[] = { "teleport.cluster.local", "Teleport.Cluster.Local", "a.teleport.cluster.local", "", "a b" };
+        static const char *const good[] = { "example.com", "cluster.local", "local", "notteleport.cluster.local", "auth-1" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+                AUTO_PTR(error) err = name_check_cluster(str_of(bad[i]), "cluster_name");
+
+                assert_non_null(err);
+                assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+        }
+        for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+                AUTO_PTR(error) err = name_check_cluster(str_of(good[i]), "cluster_name");
+
+                assert_null(err);
+        }
+}
+
 static const struct {
         const char *spelling, *canonical;
 } spellings[] = {
@@ -251,6 +300,8 @@ int main(void)
                 cmocka_unit_test(knows_people_and_accounts),
                 cmocka_unit_test(takes_names_of_256_bytes_and_no_longer),
                 cmocka_unit_test(keeps_the_names_of_the_cluster_for_itself),
+                cmocka_unit_test(keeps_inner_names_that_end_in_the_clusters),
+                cmocka_unit_test(refuses_a_cluster_with_an_inner_name),
                 cmocka_unit_test(knows_a_name_in_every_spelling),
                 cmocka_unit_test(knows_host_ids_in_names),
                 cmocka_unit_test(takes_an_address_out_of_a_url),

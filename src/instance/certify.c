@@ -21,7 +21,7 @@ static bool is_due(const struct instance *i, const struct slot *s)
         const struct host_identity *instance = &i->slots[SLOT_INSTANCE].identity;
         if (host_identity_is_empty(&s->identity))
                 return true;
-        if (!i->is_local && !str_equal(s->identity.host_id, instance->host_id))
+        if (!i->is_local && (!str_equal(s->identity.host_id, instance->host_id) || !str_equal(s->identity.cluster, instance->cluster)))
                 return true; /* of a membership before this one */
         if (!s->is_fresh && (i->is_local || s == &i->slots[SLOT_PROXY]))
                 return true; /* since it was stopped, its addresses, the host's ID or the CA may have become others */

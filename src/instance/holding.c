@@ -178,6 +178,22 @@ void holding_note_proof(struct instance *i, const struct host_identity *joined)
         keep(i, s, true);
 }
 
+/*
+ * Whether the identity of a service belongs to the Instance identity, over whose connection it came. One of another host or
+ * cluster, copied here or left over, and one without any of these is nobody's.
+ */
+static struct error *check_is_ours(const struct instance *i, const struct host_identity *id)
+{
+        const struct host_identity *instance = &i->slots[SLOT_INSTANCE].identity;
+
+        if (i->is_local || (str_equal(id->host_id, instance->host_id) && str_equal(id->cluster, instance->cluster)))
+                return NULL;
+        if (host_identity_is_empty(instance))
+                return error_new(ERROR_NOT_FOUND, "this host has no Instance identity");
+        return error_new(ERROR_FAILED_PRECONDITION, "it is of host %.*s of cluster %.*s, and this one is %.*s of %.*s", STR_ARG(id->host_id),
+                         STR_ARG(id->cluster), STR_ARG(instance->host_id), STR_ARG(instance->cluster));
+}
+
 void holding_load(struct instance *i)
 {
         for (size_t n = 0; n < SLOT_COUNT; n++) {
@@ -185,14 +201,11 @@ void holding_load(struct instance *i)
                 struct host_identity id = { 0 };
                 if (!s->is_wanted)
                         continue;
-                /* The others came over the connection that the first one proved: without it they are nobody's. */
-                bool is_orphan = n != SLOT_INSTANCE && !i->is_local && i->trust.pins.count > 0 &&
-                                 host_identity_is_empty(&i->slots[SLOT_INSTANCE].identity);
-                struct error *err =
-                        is_orphan ? error_new(ERROR_NOT_FOUND, "this host has no identity by a CA that ca_pin names")
-                                  : identity_load(".", s->role, &i->trust.pins, &id);
+                struct error *err = identity_load(".", s->role, &i->trust.pins, &id);
                 if (err == NULL)
                         err = host_identity_check_times(&id, loop_wall(&i->loop));
+                if (err == NULL && n != SLOT_INSTANCE)
+                        err = check_is_ours(i, &id);
                 /* An ended Instance identity still knows the cluster's CAs, by which a server proves itself. */
                 if (err == NULL || (n == SLOT_INSTANCE && !host_identity_is_empty(&id)))
                         hold_identity(i, s, &id, false);

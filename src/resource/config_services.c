@@ -154,7 +154,7 @@ struct error *config_check_auth(struct config_checker *c)
         if (config_is_unset(auth->cluster_name))
                 auth->cluster_name = NULL;
         else
-                err = error_also(err, name_check_host(str_of(auth->cluster_name), "auth_service.cluster_name"));
+                err = error_also(err, name_check_cluster(str_of(auth->cluster_name), "auth_service.cluster_name"));
         err = error_also(err, check_static_tokens(c, auth));
         err = error_also(err, check_aws(c, auth->aws));
         err = error_also(err, check_duration(auth->host_cert_ttl, LIMIT_HOST_CERT_SECONDS_MIN, LIMIT_HOST_CERT_SECONDS,

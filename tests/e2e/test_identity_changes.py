@@ -2,6 +2,8 @@
 """Whatever changes the identity of an agent: when it is listed as connected, a dial gets through."""
 import os
 import queue
+import re
+import shutil
 import signal
 import time
 
@@ -92,6 +94,33 @@ def test_a_renewed_agent_is_reached(place, aws):
     before = host.identity("node")["tls_cert"]
     wait_until(lambda: host.identity("node")["tls_cert"] != before, "the certificate is renewed")
     reached(place, host)
+    host.stop()
+
+
+def test_an_agent_is_no_other_host_by_a_file_of_that(place, aws):
+    other, host = node(place, aws, "copied-from"), node(place, aws, "copied-to")
+    other_id, host_id = other.host_id, host.host_id
+    other.stop()
+    host.stop()
+    place.process.mark()
+    shutil.copy(other.data_dir / "proc/ids/node.json", host.data_dir / "proc/ids/node.json")
+    host.start()
+    host.process.wait_for(f"stored identity cannot be used.*role:Node.*it is of host {other_id}")
+    assert reached(place, host) == host_id
+    assert f"host_id:{other_id}" not in place.process.new_text(), "it came as another host"
+    host.stop()
+
+
+def test_without_its_instance_identity_an_agent_is_nobody(place, aws):
+    host = node(place, aws, "orphan")
+    former = host.host_id
+    host.stop()
+    place.process.mark()
+    (host.data_dir / "proc/ids/instance.json").unlink()
+    host.start()
+    host.process.wait_for("Reverse tunnel established")
+    assert reached(place, host) != former
+    assert not re.search(f"tunnel is open host_id:{former}", place.process.new_text())
     host.stop()
 
 

@@ -112,6 +112,22 @@ def test_the_long_form_of_a_reserved_name_is_reserved(cluster, aws, name):
         assert refusal_of(peer, aws.identity(), name) == Code.PERMISSION_DENIED
 
 
+@pytest.mark.parametrize("name, hosts", [("cluster.local", ("teleport", "{hex}.teleport")), ("local", ("teleport.cluster", "{hex}.teleport.cluster"))])
+def test_inner_names_that_end_in_the_clusters_are_reserved(make_cluster, aws, name, hosts):
+    cluster = make_cluster(auth={"cluster_name": name})
+    cluster.create(iam_token())
+    env = aws.identity()
+    with Peer(cluster) as peer:
+        for short in hosts:
+            short = short.format(hex=name.encode().hex())
+            for spelling in (short, short.title(), f"{short}.{name}", f"{short}.{name}.{name}"):
+                assert refusal_of(peer, env, spelling) == Code.PERMISSION_DENIED, spelling
+            stream = peer.legacy()
+            stream.send(legacy_request(prove(env, stream.receive().challenge), short))
+            assert stream.refusal().code() == Code.PERMISSION_DENIED, short
+        join(peer, env, name="teleport-1")
+
+
 def test_an_address_in_any_spelling_is_nobodys_name(cluster, aws):
     cluster.create(iam_token())
     with Peer(cluster) as peer:
@@ -180,6 +196,18 @@ def test_public_names_of_the_cluster_are_given_to_no_host(cluster, aws):
         for name in ("teleport.corp.test", "auth.corp.test", "auth-1", "AUTH-1.example.test"):
             assert certify(host, "Proxy", dns_names=[name]).code() == Code.PERMISSION_DENIED, name
         assert "eu.teleport.corp.test" in certify(host, "Proxy", dns_names=["eu.teleport.corp.test"]).sans
+
+
+def test_a_proxy_may_be_reached_by_the_clusters_name(cluster, aws):
+    _, proxy = given_proxy(cluster, aws)
+    _, other = given_proxy(cluster, aws, arn=DB_ARN, name="proxy-2")
+    with Peer(cluster, identity=proxy) as host, Peer(cluster, identity=other) as stranger:
+        assert {"eu.corp.test", "example.test"} & certify(host, "Proxy", dns_names=["Example.Test", "eu.corp.test"]).sans == {"eu.corp.test"}
+        for spelling in ("example.test", "EXAMPLE.test"):
+            refusal = certify(stranger, "Proxy", dns_names=[spelling])
+            assert refusal.code() == Code.PERMISSION_DENIED and "public name" in refusal.details(), spelling
+        for name in ("localhost", "teleport.cluster.local", "example.test.example.test.teleport.cluster.local"):
+            assert certify(host, "Proxy", dns_names=[name]).code() == Code.PERMISSION_DENIED, name
 
 
 def test_a_proxys_names_are_its_own_until_it_is_removed(cluster, aws):
