@@ -36,6 +36,7 @@ struct entry {
 struct audit_log {
         struct loop *loop;
         char *dir, *path;
+        char *shown_dir, *shown; /* the same in messages */
         int fd;
         off_t size; /* all before it is durable */
 
@@ -56,12 +57,12 @@ struct audit_log {
 
 /* ---- the file; all of this blocks ------------------------------------------------------------------ */
 
-static struct error *write_bytes(int fd, struct str bytes, const char *path)
+static struct error *write_bytes(int fd, struct str bytes, const char *shown)
 {
         if (fd_write_all(fd, bytes))
                 return NULL;
         /* a limit on the file's size is as good as a full disk */
-        return error_errno(errno == EFBIG ? ENOSPC : errno, "cannot write '%s'", path);
+        return error_errno(errno == EFBIG ? ENOSPC : errno, "cannot write '%s'", shown);
 }
 
 static struct error *open_log_file(struct audit_log *log)
@@ -70,10 +71,10 @@ static struct error *open_log_file(struct audit_log *log)
         struct stat st;
 
         if (fd < 0)
-                return error_errno(errno, "cannot open '%s'", log->path);
+                return error_errno(errno, "cannot open '%s'", log->shown);
         if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
                 close(fd);
-                return error_new(ERROR_FAILED_PRECONDITION, "'%s' is not a regular file", log->path);
+                return error_new(ERROR_FAILED_PRECONDITION, "'%s' is not a regular file", log->shown);
         }
         struct error *err = dir_sync(log->dir);
         if (err != NULL) {
@@ -88,7 +89,7 @@ static struct error *open_log_file(struct audit_log *log)
 }
 
 /* Reads exactly len bytes at the offset. */
-static struct error *read_at(int fd, const char *path, char *to, size_t len, off_t offset)
+static struct error *read_at(int fd, const char *shown, char *to, size_t len, off_t offset)
 {
         while (len > 0) {
                 ssize_t n = pread(fd, to, len, offset);
@@ -96,7 +97,7 @@ static struct error *read_at(int fd, const char *path, char *to, size_t len, off
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n <= 0)
-                        return error_errno(n == 0 ? EIO : errno, "cannot read '%s'", path);
+                        return error_errno(n == 0 ? EIO : errno, "cannot read '%s'", shown);
                 to += n;
                 len -= (size_t)n;
                 offset += n;
@@ -114,7 +115,7 @@ static struct error *find_last_line_end(const struct audit_log *log, off_t *ret)
                 size_t len = at < CHUNK ? (size_t)at : CHUNK;
 
                 at -= (off_t)len;
-                TRY(read_at(log->fd, log->path, chunk, len, at));
+                TRY(read_at(log->fd, log->shown, chunk, len, at));
                 const char *newline = memrchr(chunk, '\n', len);
                 if (newline != NULL) {
                         *ret = at + (newline - chunk) + 1;
@@ -128,20 +129,21 @@ static struct error *find_last_line_end(const struct audit_log *log, off_t *ret)
 static struct error *copy_to_torn(const struct audit_log *log, off_t from)
 {
         AUTO_MEM char *path = mem_printf("%s/events.torn", log->dir);
+        AUTO_MEM char *shown = path_shown(path);
         AUTO_FD int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
         char chunk[CHUNK];
 
         if (fd < 0)
-                return error_errno(errno, "cannot open '%s'", path);
+                return error_errno(errno, "cannot open '%s'", shown);
         while (from < log->size) {
                 size_t len = log->size - from < CHUNK ? (size_t)(log->size - from) : CHUNK;
 
-                TRY(read_at(log->fd, log->path, chunk, len, from));
-                TRY(write_bytes(fd, (struct str){ chunk, len }, path));
+                TRY(read_at(log->fd, log->shown, chunk, len, from));
+                TRY(write_bytes(fd, (struct str){ chunk, len }, shown));
                 from += (off_t)len;
         }
-        TRY(write_bytes(fd, STR("\n"), path));
-        return fsync(fd) == 0 ? dir_sync(log->dir) : error_errno(errno, "cannot write '%s'", path);
+        TRY(write_bytes(fd, STR("\n"), shown));
+        return fsync(fd) == 0 ? dir_sync(log->dir) : error_errno(errno, "cannot write '%s'", shown);
 }
 
 /* A crash in the middle of a write leaves a line without its end; nobody was told that it is there. */
@@ -154,7 +156,7 @@ static struct error *repair_tail(struct audit_log *log)
                 return NULL;
         TRY(copy_to_torn(log, end));
         if (ftruncate(log->fd, end) != 0 || fsync(log->fd) != 0)
-                return error_errno(errno, "cannot repair '%s'", log->path);
+                return error_errno(errno, "cannot repair '%s'", log->shown);
         log->size = end;
         return NULL;
 }
@@ -165,7 +167,7 @@ static struct error *reopen_if_moved(struct audit_log *log)
         struct stat named, ours;
 
         if (fstat(log->fd, &ours) != 0)
-                return error_errno(errno, "cannot examine '%s'", log->path);
+                return error_errno(errno, "cannot examine '%s'", log->shown);
         if (stat(log->path, &named) == 0 && named.st_dev == ours.st_dev && named.st_ino == ours.st_ino)
                 return NULL;
         TRY(open_log_file(log));
@@ -175,7 +177,7 @@ static struct error *reopen_if_moved(struct audit_log *log)
 static struct error *full_disk(const struct audit_log *log, struct error *cause)
 {
         return error_because(error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log cannot be written: the disk of '%s' is full",
-                                                  log->dir),
+                                                  log->shown_dir),
                                         "free some space there; the service goes on by itself"),
                              cause);
 }
@@ -186,7 +188,7 @@ static void undo_write(struct audit_log *log, struct error *cause)
         if (ftruncate(log->fd, log->size) == 0)
                 log->err = full_disk(log, cause);
         else
-                log->broken = error_because(error_errno(errno, "cannot repair '%s'", log->path), cause);
+                log->broken = error_because(error_errno(errno, "cannot repair '%s'", log->shown), cause);
 }
 
 static void write_batch(struct audit_log *log)
@@ -194,9 +196,9 @@ static void write_batch(struct audit_log *log)
         log->err = reopen_if_moved(log);
         if (log->err != NULL)
                 return;
-        struct error *err = write_bytes(log->fd, buf_str(&log->text), log->path);
+        struct error *err = write_bytes(log->fd, buf_str(&log->text), log->shown);
         if (err == NULL && fdatasync(log->fd) != 0)
-                err = error_errno(errno, "cannot sync '%s'", log->path);
+                err = error_errno(errno, "cannot sync '%s'", log->shown);
         if (err == NULL)
                 log->size += (off_t)log->text.len;
         else if (err->code == ERROR_RESOURCE_EXHAUSTED)
@@ -259,8 +261,12 @@ static struct error *find_past_files(const char *dir, struct past_files *ret)
         DIR *d = opendir(dir);
         const struct dirent *e;
 
-        if (d == NULL)
-                return error_errno(errno, "cannot look into '%s'", dir);
+        if (d == NULL) {
+                int errnum = errno;
+                AUTO_MEM char *shown = path_shown(dir);
+
+                return error_errno(errnum, "cannot look into '%s'", shown);
+        }
         ret->all = mem_array(LIMIT_EVENTS_FILES, sizeof *ret->all);
         add_past_file(ret, dir, "events.log"); /* however many there are beside it */
         while ((e = readdir(d)) != NULL && ret->count < LIMIT_EVENTS_FILES)
@@ -279,9 +285,11 @@ static struct error *add_uids(const struct past_file *f, size_t most, struct map
         AUTO(buf) tail = BUF_MAX(LIMIT_AUDIT_TAIL);
         char *to = buf_extend(&tail, len);
 
+        AUTO_MEM char *shown = path_shown(f->path);
+
         if (fdatasync(f->fd) != 0)
-                return error_errno(errno, "cannot sync '%s'", f->path);
-        TRY(read_at(f->fd, f->path, to, len, f->size - (off_t)len));
+                return error_errno(errno, "cannot sync '%s'", shown);
+        TRY(read_at(f->fd, shown, to, len, f->size - (off_t)len));
         for (struct str rest = buf_str(&tail); !str_is_empty(rest);) {
                 struct str line = str_split(&rest, '\n');
                 const char *at = memmem(line.ptr, line.len, mark.ptr, mark.len); /* ours is the first: only the time precedes it */
@@ -405,6 +413,8 @@ static void log_free(struct audit_log *log)
         buf_release(&log->text);
         free(log->path);
         free(log->dir);
+        free(log->shown);
+        free(log->shown_dir);
         free(log);
 }
 
@@ -485,6 +495,8 @@ struct error *audit_log_open(struct loop *l, const char *dir, struct audit_log *
         log->loop = l;
         log->dir = str_dup(str_of(dir));
         log->path = mem_printf("%s/events.log", dir);
+        log->shown_dir = path_shown(log->dir);
+        log->shown = path_shown(log->path);
         log->fd = -1;
         log->waiting_end = &log->waiting;
         struct error *err = open_log_file(log);

@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "os/file.h"
 #include "base/text.h"
 #include "loop/loop.h"
 
@@ -165,8 +166,12 @@ static struct error *list_files(const char *dir, struct log_files *ret)
         DIR *d = opendir(dir);
         const struct dirent *e;
 
-        if (d == NULL)
-                return error_errno(errno, "cannot look into '%s'", dir);
+        if (d == NULL) {
+                int errnum = errno;
+                AUTO_MEM char *shown = path_shown(dir);
+
+                return error_errno(errnum, "cannot look into '%s'", shown);
+        }
         ret->files = mem_array(LIMIT_EVENTS_FILES, sizeof *ret->files);
         while ((e = readdir(d)) != NULL && ret->count < LIMIT_EVENTS_FILES)
                 if (is_log_name(str_of(e->d_name)))

@@ -20,6 +20,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "os/file.h"
 
 /* ---- a disk that fails on request -------------------------------------------------------------------- */
 
@@ -462,6 +463,34 @@ static void refuses_when_the_disk_is_full_and_goes_on_afterwards(void **state)
         assert_nodes(f, "a c");
 }
 
+/* Auth knows the directory by a descriptor. */
+static void names_the_directory_that_an_administrator_knows(void **state)
+{
+        static const char *const broken[] = { "events.log", "events.torn" };
+        struct fixture *f = *state;
+        AUTO_MEM char *log_dir = mem_printf("%s/log", f->dir);
+        AUTO_FD int fd = open(log_dir, O_RDONLY | O_DIRECTORY);
+        AUTO_MEM char *by_descriptor = mem_printf("/proc/self/fd/%d", fd);
+
+        close_log(f);
+        path_show_as(by_descriptor, "/var/lib/teleport/log");
+        for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+                AUTO_MEM char *path = mem_printf("%s/%s", log_dir, broken[i]);
+                AUTO_MEM char *shown = mem_printf("'/var/lib/teleport/log/%s'", broken[i]);
+
+                if (i == 1)
+                        assert_null(file_write_atomic(f->path, STR("{\"torn\":"), 0600));
+                unlink(path);
+                assert_int_equal(mkdir(path, 0700), 0);
+                AUTO_PTR(error) err = audit_log_open(&f->loop, by_descriptor, &f->log);
+                assert_non_null(err);
+                assert_non_null(strstr(err->what, shown));
+                assert_null(strstr(err->what, "/proc/"));
+                assert_int_equal(rmdir(path), 0);
+        }
+        reopen(f);
+}
+
 struct taken {
         size_t written, refused;
 };
@@ -558,6 +587,7 @@ int main(void)
                 ROW(starts_a_new_file_when_the_old_one_was_moved_away),
                 ROW(tells_which_events_are_in_the_file),
                 ROW(refuses_when_the_disk_is_full_and_goes_on_afterwards),
+                ROW(names_the_directory_that_an_administrator_knows),
                 ROW(takes_back_a_line_that_could_not_be_synced_for_lack_of_space),
                 ROW(holds_no_more_in_memory_than_its_limit),
         };

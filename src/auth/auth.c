@@ -395,6 +395,8 @@ static struct error *enter_sandbox(struct auth *a, const char *store_dir, const 
         *ret_store = arena_printf(a->service->arena, "/proc/self/fd/%d", store_fd);
         a->log_dir = arena_printf(a->service->arena, "/proc/self/fd/%d", log_fd);
         a->records_dir = arena_printf(a->service->arena, "%s/records", a->log_dir);
+        path_show_as(*ret_store, store_dir);
+        path_show_as(a->log_dir, log_dir);
         TRY(sandbox_become_unprivileged(SANDBOX_AUTH));
         TRY(dir_make(*ret_store, 0700)); /* they are there: checks that they are ours alone */
         TRY(dir_make(a->log_dir, 0700));

@@ -171,8 +171,10 @@ unsigned record_file_count_set_aside(const char *dir, struct str session_id)
 
 static struct error *open_file(const char *path, struct record_file *ret)
 {
+        AUTO_MEM char *shown = path_shown(path);
+
         ret->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        return ret->fd < 0 ? error_errno(errno, "cannot open the recording '%s'", path) : NULL;
+        return ret->fd < 0 ? error_errno(errno, "cannot open the recording '%s'", shown) : NULL;
 }
 
 /* Nothing of what is there is lost: it gets another name, and a new file takes its place. */
@@ -181,15 +183,17 @@ static struct error *set_aside(struct record_file *f, const char *dir, struct st
         AUTO_MEM char *path = path_of(dir, session_id);
         unsigned count = record_file_count_set_aside(dir, session_id);
         AUTO_MEM char *aside = path_set_aside(dir, session_id, count + 1);
+        AUTO_MEM char *shown = path_shown(path);
+        AUTO_MEM char *shown_dir = path_shown(dir);
         struct stat st;
 
         if (fstat(f->fd, &st) == 0 && st.st_size == 0)
                 return NULL;
         if (count == LIMIT_RECORDINGS_SET_ASIDE)
-                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the recording '%s' is damaged, as %u before it that were set aside", path, count),
-                                  "examine the disk, and move the files '%s/%.*s.damaged-*' away", dir, STR_ARG(session_id));
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the recording '%s' is damaged, as %u before it that were set aside", shown, count),
+                                  "examine the disk, and move the files '%s/%.*s.damaged-*' away", shown_dir, STR_ARG(session_id));
         if (rename(path, aside) != 0)
-                return error_errno(errno, "cannot set the damaged recording '%s' aside", path);
+                return error_errno(errno, "cannot set the damaged recording '%s' aside", shown);
         close(f->fd);
         return open_file(path, f);
 }

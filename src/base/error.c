@@ -52,10 +52,12 @@ static enum error_code code_of_errno(int errnum)
                 return ERROR_ALREADY_EXISTS;
         case EACCES:
         case EPERM:
-        case EROFS:
                 return ERROR_PERMISSION_DENIED;
+        case EROFS: /* no right and no other user would help */
+                return ERROR_FAILED_PRECONDITION;
         case ENOSPC:
         case EDQUOT:
+        case EFBIG:
         case ENOMEM:
         case EMFILE:
         case ENFILE:
@@ -76,6 +78,24 @@ static enum error_code code_of_errno(int errnum)
         }
 }
 
+/* What to do about it, where that is the same wherever it happens; NULL: the caller knows better. */
+static const char *hint_of_errno(int errnum)
+{
+        switch (errnum) {
+        case ENOSPC:
+                return "make room on that file system: df and df -i show how full it is";
+        case EDQUOT:
+                return "a quota is used up: remove files of that user, or raise the quota; quota shows it";
+        case EFBIG:
+                return "a limit on the size of files stops it: ulimit -f, or LimitFSIZE= of the unit";
+        case EROFS:
+                return "that file system is read-only: mount it for writing, if it is meant to be written; Linux makes it read-only by itself "
+                       "when the disk fails (dmesg says so)";
+        default:
+                return NULL;
+        }
+}
+
 struct error *error_errno_at(const char *file, int line, int errnum, const char *format, ...)
 {
         va_list args;
@@ -84,7 +104,8 @@ struct error *error_errno_at(const char *file, int line, int errnum, const char 
         AUTO_MEM char *head = format_text(format, args);
         va_end(args);
         struct error *err = make(file, line, code_of_errno(errnum), mem_printf("%s: %s", head, strerror(errnum)));
-        return errnum == ENOSPC || errnum == EDQUOT ? error_hint(err, "make room on that file system: df shows how full it is") : err;
+        const char *hint = hint_of_errno(errnum);
+        return hint == NULL ? err : error_hint(err, "%s", hint);
 }
 
 struct error *error_wrap_at(struct error *err, const char *format, ...)

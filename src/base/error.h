@@ -70,7 +70,10 @@ struct error {
 struct error *error_new_at(const char *file, int line, enum error_code code, const char *format, ...)
         PRINTF_LIKE(4, 5) MUST_USE;
 
-/* As error_new, with ": <strerror(errnum)>" behind; the code follows errnum (ENOENT: NOT_FOUND …). */
+/*
+ * As error_new, with ": <strerror(errnum)>" behind; the code follows errnum (ENOENT: NOT_FOUND …). A disk that is full (ENOSPC,
+ * EDQUOT, EFBIG: RESOURCE_EXHAUSTED) or read-only (EROFS: FAILED_PRECONDITION) has its hint, which is not about rights.
+ */
 #define error_errno(errnum, ...) error_errno_at(__FILE__, __LINE__, errnum, __VA_ARGS__)
 struct error *error_errno_at(const char *file, int line, int errnum, const char *format, ...)
         PRINTF_LIKE(4, 5) MUST_USE;

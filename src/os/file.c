@@ -4,15 +4,54 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/mem.h"
 #include "base/text.h"
 
 enum { PATH_LIMIT = 4 * KiB }; /* PATH_MAX, the kernel's own */
+enum { PATHS_SHOWN_MAX = 4 };
 enum { READ_CHUNK = 4 * KiB }; /* for files that do not say how long they are, as in /proc */
+
+/* ---- names in messages ------------------------------------------------------------------------- */
+
+/* A line each; what a process calls by descriptors is known when it is built. */
+static struct {
+        char *path, *shown;
+} shown_names[PATHS_SHOWN_MAX];
+
+void path_show_as(const char *path, const char *shown)
+{
+        size_t i = 0;
+
+        while (i < PATHS_SHOWN_MAX && shown_names[i].path != NULL && strcmp(shown_names[i].path, path) != 0)
+                i++;
+        if (i == PATHS_SHOWN_MAX)
+                bug("more than %d directories have another name in messages", PATHS_SHOWN_MAX);
+        free(shown_names[i].path);
+        free(shown_names[i].shown);
+        shown_names[i].path = str_dup(str_of(path));
+        shown_names[i].shown = str_dup(str_of(shown));
+}
+
+char *path_shown(const char *path)
+{
+        for (size_t i = 0; i < PATHS_SHOWN_MAX && shown_names[i].path != NULL; i++) {
+                size_t len = strlen(shown_names[i].path);
+
+                if (strncmp(path, shown_names[i].path, len) == 0 && (path[len] == '\0' || path[len] == '/')) {
+                        AUTO_MEM char *whole = mem_printf("%s%s", shown_names[i].shown, path + len);
+
+                        return escaped(str_of(whole));
+                }
+        }
+        return escaped(str_of(path));
+}
 
 /* ---- reading ----------------------------------------------------------------------------------- */
 
@@ -53,7 +92,7 @@ static struct error *read_to_end(int fd, const char *path, size_t expected, stru
 
 static struct error *open_regular(const char *path, int *ret_fd, struct stat *ret_st)
 {
-        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO_MEM char *shown = path_shown(path);
         /* O_NONBLOCK: opening a FIFO that somebody put there must not hang. */
         AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
@@ -70,7 +109,7 @@ static struct error *open_regular(const char *path, int *ret_fd, struct stat *re
 
 static struct error *check_private(const char *path, const struct stat *st)
 {
-        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO_MEM char *shown = path_shown(path);
 
         if (st->st_uid != geteuid() && st->st_uid != 0)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED,
@@ -87,7 +126,7 @@ static struct error *check_private(const char *path, const struct stat *st)
 
 static struct error *read_file(const char *path, bool is_private, struct buf *out)
 {
-        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO_MEM char *shown = path_shown(path);
         AUTO_FD int fd = -1;
         struct stat st;
 
@@ -118,7 +157,7 @@ void file_open_standard(void)
 
 struct error *file_read_input(const char *path, struct buf *out)
 {
-        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO_MEM char *shown = path_shown(path);
         /* /dev/stdin is opened through /proc, which a socket refuses: the descriptor itself never does. */
         bool is_stdin = strcmp(path, "/dev/stdin") == 0 || strcmp(path, "-") == 0;
         AUTO_FD int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -173,7 +212,7 @@ static struct error *open_dir(const char *path, int *ret_fd)
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         if (fd < 0) {
-                AUTO_MEM char *shown = escaped(str_of(path));
+                AUTO_MEM char *shown = path_shown(path);
 
                 return error_errno(errno, "cannot open the directory %s", shown);
         }
@@ -214,7 +253,7 @@ static struct error *publish(struct draft *d, const char *shown)
 
 struct error *file_write_atomic(const char *path, struct str bytes, unsigned mode)
 {
-        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO_MEM char *shown = path_shown(path);
         AUTO_FD int dir_fd = -1;
         struct draft d;
         uint64_t unique;
@@ -240,7 +279,7 @@ struct error *file_write_atomic(const char *path, struct str bytes, unsigned mod
 /* Whoever may write in a directory of ours may swap the files in it. */
 static struct error *check_stat_is_ours(const char *path, const struct stat *st)
 {
-        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO_MEM char *shown = path_shown(path);
 
         if (!S_ISDIR(st->st_mode))
                 return error_new(ERROR_FAILED_PRECONDITION, "%s is not a directory", shown);
@@ -263,7 +302,7 @@ static struct error *check_dir_is_ours(const char *path)
 
         if (stat(path, &st) < 0) {
                 int errnum = errno;
-                AUTO_MEM char *shown = escaped(str_of(path));
+                AUTO_MEM char *shown = path_shown(path);
 
                 return error_errno(errnum, "cannot examine %s", shown);
         }
@@ -275,7 +314,7 @@ static struct error *make_one(const char *path, mode_t mode)
         if (mkdir(path, mode) == 0 || errno == EEXIST)
                 return NULL;
         int errnum = errno;
-        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO_MEM char *shown = path_shown(path);
         return error_errno(errnum, "cannot make the directory %s", shown);
 }
 
@@ -302,13 +341,17 @@ struct error *dir_make_exact(const char *path, unsigned mode)
 
         if (fd < 0 || fstat(fd, &st) < 0) {
                 int errnum = made != 0 && made != EEXIST ? made : errno;
-                AUTO_MEM char *shown = escaped(str_of(path));
+                AUTO_MEM char *shown = path_shown(path);
 
                 return error_errno(errnum, "cannot make the directory %s", shown);
         }
         TRY(check_stat_is_ours(path, &st));
-        if (made == 0 && fchmod(fd, (mode_t)mode) < 0)
-                return error_errno(errno, "cannot set the mode of the directory %s", path);
+        if (made == 0 && fchmod(fd, (mode_t)mode) < 0) {
+                int errnum = errno;
+                AUTO_MEM char *shown = path_shown(path);
+
+                return error_errno(errnum, "cannot set the mode of the directory %s", shown);
+        }
         return NULL;
 }
 
@@ -318,7 +361,7 @@ struct error *dir_sync(const char *path)
 
         TRY(open_dir(path, &fd));
         if (fsync(fd) < 0) {
-                AUTO_MEM char *shown = escaped(str_of(path));
+                AUTO_MEM char *shown = path_shown(path);
 
                 return error_errno(errno, "cannot bring the directory %s to the disk", shown);
         }
@@ -348,7 +391,7 @@ static const struct flock whole_file = { .l_type = F_WRLCK, .l_whence = SEEK_SET
 struct error *dir_lock(const char *dir, int *ret_fd)
 {
         struct flock lock = whole_file;
-        AUTO_MEM char *shown = escaped(str_of(dir));
+        AUTO_MEM char *shown = path_shown(dir);
         AUTO_MEM char *path = mem_printf("%s/lock", dir);
         AUTO_MEM char *pid = mem_printf("%ld\n", (long)getpid());
         AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);

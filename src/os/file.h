@@ -8,6 +8,16 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+/*
+ * A sandboxed process knows a directory by its descriptor, as /proc/self/fd/N, which tells a user nothing. From this call on
+ * path_shown(), and so every message of this module, has `shown` in place of `path`, also at the head of a longer path. Both are
+ * copied, for the life of the process. Before other threads begin.
+ */
+void path_show_as(const char *path, const char *shown);
+
+/* What a message calls this path, escaped; heap. Whoever writes a path into a message asks here. */
+char *path_shown(const char *path) MUST_USE;
+
 /* Reads a whole regular file, at most out's ceiling. NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED. */
 struct error *file_read(const char *path, struct buf *out) MUST_USE;
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "os/file.h"
 #include "base/text.h"
 
 /*
@@ -53,7 +54,7 @@ static uint64_t rights_of_abi(int abi)
 
 static struct error *allow_path(int ruleset_fd, const char *path, uint64_t rights, bool must_exist)
 {
-        AUTO_MEM char *shown = escaped(str_of(path));
+        AUTO_MEM char *shown = path_shown(path);
         AUTO_FD int fd = open(path, O_PATH | O_CLOEXEC);
         struct stat st;
 

@@ -88,6 +88,10 @@ struct error *sqlite_store_error(const struct sqlite_store *s, int code)
         case SQLITE_IOERR:
                 return error_new(ERROR_DATA_LOSS, "the disk of '%s' fails: %s (SQLite %d): %s", dir,
                                  sqlite3_errmsg(s->db), code, strerror(failed_write_errno(s->db)));
+        case SQLITE_READONLY:
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the database in '%s' cannot be written: it or its disk is read-only", dir),
+                                  "mount the disk for writing, and let the files belong to the user of the Auth Service; Linux makes a "
+                                  "disk read-only by itself when it fails (dmesg says so)");
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "another program has the database in '%s' open", dir),

@@ -117,6 +117,20 @@ def test_a_start_without_it_is_refused(whole, piece):
     assert len(whole.json("get", "tokens")) == 1
 
 
+@pytest.mark.parametrize("piece", ["log/events.log", "log", "backend/sqlite.db", "backend/initialised", "backend/lock", "backend"])
+def test_a_refusal_names_the_path_of_the_configuration(whole, piece):
+    """Auth stands in a sandbox and knows its directories by descriptors, which nobody else can follow."""
+    path = whole.data_dir / piece
+    if path.is_dir():
+        path.chmod(0o770)
+    else:
+        path.unlink()
+        path.mkdir()
+    said = refused(whole)
+    assert str(path if piece.startswith("log") or piece.endswith("initialised") else whole.data_dir / "backend") in said
+    assert "/proc/self" not in (whole.dir / "cluster.log").read_text(), said
+
+
 def test_a_new_cluster_begins_on_purpose(whole, tmp_path):
     """By the words of the refusal; the services of this machine belong to it at once."""
     lose(whole.data_dir, "backend")

@@ -78,6 +78,22 @@ def test_a_data_dir_that_cannot_be_is_told_with_what_to_set(run, tmp_path):
     assert f"ERROR: data directory: cannot make the directory {tmp_path}/file/data: Not a directory\nhint:  set teleport.data_dir" in said
 
 
+@pytest.mark.parametrize("options, why, hint", [
+    ("ro", "Read-only file system", "that file system is read-only"),
+    ("nr_inodes=1", "No space left on device", "make room on that file system"),
+])
+def test_a_disk_that_cannot_be_written_is_no_matter_of_rights(programs, tmp_path, options, why, hint):
+    place = tmp_path / "disk"
+    place.mkdir()
+    inside = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-m", "sh", "-c", f"mount -t tmpfs -o {options},mode=0700 tmpfs {place} && exec \"$@\"", "sh"]
+    start = [*inside, program(programs, "teleport"), "start", "-c", config(tmp_path, place / "data")]
+    said = subprocess.run(start, capture_output=True, text=True, timeout=30, check=False).stderr
+    assert f"ERROR: data directory: cannot make the directory {place}/data: {why}\nhint:  {hint}" in said
+    write = [*inside, program(programs, "teleport"), "configure", "-o", f"file://{place}/teleport.yaml"]
+    said = subprocess.run(write, capture_output=True, text=True, timeout=30, check=False).stderr
+    assert f"{why}\nhint:  {hint}" in said and "sudo" not in said
+
+
 def test_a_user_who_is_not_root_is_told_what_to_do(run, programs, account, monkeypatch):
     where = pwd.getpwnam(account.pw_name).pw_dir
     home = os.path.join(where, "words")
