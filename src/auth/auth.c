@@ -56,8 +56,8 @@ static void fatal(struct auth *a, struct error *err)
 {
         log_error("The Auth Service cannot go on", LOG_ERR(err));
         loop_stop(&a->loop);
-        /* A process that is gone has told its own reason, which must not come second. */
-        if (passes_by_itself(err) && (a->service->boot->restarts > 0 || err->code == ERROR_UNAVAILABLE))
+        /* A process that is gone reports its own reason, which must not come second. */
+        if (error_is_for(err, REASON_SIBLING) || (a->service->boot->restarts > 0 && passes_by_itself(err)))
                 error_free(err); /* the supervisor tries again, after a pause */
         else
                 service_fatal(a->service, err);
@@ -491,7 +491,8 @@ static void on_absent(void *ctx)
 {
         struct absent *absent = ctx;
 
-        absent->done(absent->ctx, NULL, error_new(ERROR_UNAVAILABLE, "a process of the Auth Service is being started again"));
+        absent->done(absent->ctx, NULL, error_for(error_new(ERROR_UNAVAILABLE, "a process of the Auth Service is being started again"),
+                                                     REASON_SIBLING));
         free(absent);
 }
 

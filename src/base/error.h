@@ -49,6 +49,7 @@ enum error_reason {
         REASON_PIN,      /* the server is not by a CA that this host's pin names: there is no other way around that */
         REASON_OTHER_CA, /* the server's certificate is that of an Auth Service by a CA that is not known here: another cluster's, or a new one's */
         REASON_AWS,      /* this host's AWS credentials or the signature by them: nothing of the cluster or the way there */
+        REASON_SIBLING,  /* another process of this service is gone, or not there yet; why is its own report to the supervisor */
         REASON_COUNT,
 };
 

@@ -217,7 +217,7 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
         }
         if (err != NULL) {
                 /* DEADLINE_EXCEEDED is the rhythm of the long poll; a lost link is replaced by the supervisor. */
-                if (err->code != ERROR_DEADLINE_EXCEEDED && err->code != ERROR_UNAVAILABLE)
+                if (err->code != ERROR_DEADLINE_EXCEEDED && !error_is_for(err, REASON_SIBLING))
                         log_warn("This proxy's identity cannot be used", LOG_ERR(err));
                 error_free(err);
                 timer_start(p->ask_again, MILLISECONDS(PACE_RETRY_FIRST));

@@ -50,7 +50,7 @@ static struct error *feed(struct buf *held, struct str bytes, bool (*take)(void 
 /* What to say when the other process is gone; err is owned and may be NULL for an orderly end. */
 static struct error *peer_is_gone(struct error *err)
 {
-        struct error *gone = error_new(ERROR_UNAVAILABLE, "the other process closed the link");
+        struct error *gone = error_for(error_new(ERROR_UNAVAILABLE, "the other process closed the link"), REASON_SIBLING);
 
         return err == NULL ? gone : error_because(gone, err);
 }

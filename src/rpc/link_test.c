@@ -38,6 +38,7 @@ struct outcome {
         struct fixture *f;
         int times;
         int code; /* 0: answered */
+        bool is_sibling_gone;
         char text[64];
         char hint[64];
 };
@@ -113,6 +114,7 @@ static void on_done(void *ctx, const ProtobufCMessage *answer, struct error *err
 
         o->times++;
         o->code = err == NULL ? 0 : (int)err->code;
+        o->is_sibling_gone = error_is_for(err, REASON_SIBLING);
         if (answer != NULL)
                 snprintf(o->text, sizeof o->text, "%s", ((const Cteleport__Internal__V1__IdentityRequest *)answer)->role);
         if (err != NULL) {
@@ -212,6 +214,7 @@ static void fails_open_requests_before_it_says_that_the_peer_is_gone(void **stat
         assert_int_equal(later.times, 0);
         RUN_UNTIL(&f->loop, later.times > 0);
         assert_int_equal(later.code, ERROR_UNAVAILABLE);
+        assert_true(open.is_sibling_gone && later.is_sibling_gone);
         assert_int_equal(f->lost, 1);
 }
 
@@ -229,6 +232,7 @@ static void cancels_open_requests_when_it_is_closed(void **state)
         RUN_UNTIL(&f->loop, two.times > 0);
         assert_int_equal(one.code, ERROR_CANCELLED);
         assert_int_equal(two.code, ERROR_CANCELLED);
+        assert_false(one.is_sibling_gone); /* it was ours to end */
         assert_int_equal(f->lost, 0);
 }
 

@@ -30,7 +30,7 @@ static void free_when_answered(struct instance_link *k)
 /* DEADLINE_EXCEEDED is the rhythm of a long poll; a lost link is replaced by the supervisor, or asked for. */
 static void tell_trouble(struct error *err, const char *event)
 {
-        if (err->code != ERROR_DEADLINE_EXCEEDED && err->code != ERROR_UNAVAILABLE)
+        if (err->code != ERROR_DEADLINE_EXCEEDED && !error_is_for(err, REASON_SIBLING))
                 log_warn(event, LOG_ERR(err));
         error_free(err);
 }
