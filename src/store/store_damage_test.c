@@ -6,8 +6,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -438,19 +442,73 @@ static void keeps_the_index_of_its_log_in_memory(void **state)
         store_bench_close(&b);
 }
 
-/* What older releases wrote: no page ever went back. */
-static void packs_a_database_of_an_older_release(void **state)
+/* Names in a directory, but for itself and the one above. */
+static size_t count_entries(const char *path)
 {
-        struct fixture *f = *state;
+        DIR *d = opendir(path);
+        size_t count = 0;
+
+        assert_non_null(d);
+        while (readdir(d) != NULL)
+                count++;
+        closedir(d);
+        return count - 2;
+}
+
+static bool vacuum_needs_more; /* memory than there is */
+
+int sqlite3_exec(sqlite3 *db, const char *sql, int (*row)(void *, int, char **, char **), void *ctx, char **ret)
+{
+        static int (*next)(sqlite3 *, const char *, int (*)(void *, int, char **, char **), void *, char **);
+        bool is_short = vacuum_needs_more && strstr(sql, "VACUUM") != NULL;
+
+        if (next == NULL)
+                next = (__typeof__(next))dlsym(RTLD_NEXT, "sqlite3_exec");
+        if (is_short)
+                sqlite3_hard_heap_limit64(sqlite3_memory_used() + 1 * KiB);
+        int code = next(db, sql, row, ctx, ret);
+        sqlite3_hard_heap_limit64(0);
+        if (is_short)
+                assert_int_equal(code, SQLITE_NOMEM);
+        return code;
+}
+
+/* What older releases wrote: no page ever went back. All items are still there. */
+static void given_a_database_of_an_older_release(struct fixture *f, int more)
+{
         struct store_bench b;
         sqlite3 *db = NULL;
 
         assert_null(store_bench_open(&b, (struct store_options){ .path = f->dir }));
-        put_many(&b, "/gone/", MANY, never);
+        put_many(&b, "/gone/", more, never);
         store_bench_close(&b);
         assert_int_equal(sqlite3_open(f->db, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM;"
-                                          "DELETE FROM item WHERE key >= CAST('/gone/' AS BLOB) AND key < CAST('/gone0' AS BLOB)",
+        assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM", NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+}
+
+static int64_t vacuum_kind(struct fixture *f)
+{
+        sqlite3 *db = NULL;
+        sqlite3_stmt *q = NULL;
+
+        assert_int_equal(sqlite3_open(f->db, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA auto_vacuum", -1, &q, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+        int64_t kind = sqlite3_column_int64(q, 0);
+        sqlite3_finalize(q);
+        sqlite3_close(db);
+        return kind;
+}
+
+static void packs_a_database_of_an_older_release(void **state)
+{
+        struct fixture *f = *state;
+        sqlite3 *db = NULL;
+
+        given_a_database_of_an_older_release(f, MANY);
+        assert_int_equal(sqlite3_open(f->db, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "DELETE FROM item WHERE key >= CAST('/gone/' AS BLOB) AND key < CAST('/gone0' AS BLOB)",
                                       NULL, NULL, NULL), SQLITE_OK);
         sqlite3_close(db);
         off_t full = size_of(f->db);
@@ -458,6 +516,66 @@ static void packs_a_database_of_an_older_release(void **state)
         assert_opens(f, ITEMS);
         assert_true(size_of(f->db) < 1 * MiB);
         assert_opens(f, ITEMS);
+}
+
+/* With bounded memory, however large the database is, and no file of it is left. */
+static void packing_needs_no_memory_of_the_size_of_the_database(void **state)
+{
+        struct fixture *f = *state;
+        struct store_bench b;
+
+        given_a_database_of_an_older_release(f, 8 * MANY);
+        off_t size = size_of(f->db);
+        assert_true(size > 8 * LIMIT_STORE_CACHE);
+        sqlite3_memory_highwater(1);
+        assert_null(store_bench_open(&b, (struct store_options){ .path = f->dir }));
+        assert_true(sqlite3_memory_highwater(1) < 4 * LIMIT_STORE_CACHE);
+        store_bench_close(&b);
+        assert_int_equal(vacuum_kind(f), 2);
+        assert_int_equal(count_entries(f->dir), 3); /* database, marker, lock */
+}
+
+/* The first start that can packs it; until then all is there, and may be written. */
+static void assert_opens_unpacked(struct fixture *f)
+{
+        struct store_bench b;
+        AUTO_MEM char *value = NULL;
+
+        assert_null(store_bench_open(&b, (struct store_options){ .path = f->dir }));
+        assert_true(all_items_are_right(&b, ITEMS));
+        assert_null(store_bench_put(&b, "/other", STR("x"), never, NULL));
+        assert_null(store_bench_get(&b, "/other", &value, NULL));
+        assert_string_equal(value, "x");
+        store_bench_close(&b);
+        assert_int_equal(vacuum_kind(f), 0);
+}
+
+static void opens_as_it_is_where_packing_meets_a_full_disk(void **state)
+{
+        struct fixture *f = *state;
+        struct rlimit old;
+
+        given_a_database_of_an_older_release(f, MANY);
+        getrlimit(RLIMIT_FSIZE, &old);
+        signal(SIGXFSZ, SIG_IGN);
+        struct rlimit tight = { (rlim_t)size_of(f->db) / 4, old.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        assert_opens_unpacked(f);
+        setrlimit(RLIMIT_FSIZE, &old);
+        assert_opens(f, ITEMS);
+        assert_int_equal(vacuum_kind(f), 2);
+}
+
+static void opens_as_it_is_where_packing_meets_an_end_of_memory(void **state)
+{
+        struct fixture *f = *state;
+
+        given_a_database_of_an_older_release(f, MANY);
+        vacuum_needs_more = true;
+        assert_opens_unpacked(f);
+        vacuum_needs_more = false;
+        assert_opens(f, ITEMS);
+        assert_int_equal(vacuum_kind(f), 2);
 }
 
 int main(void)
@@ -482,6 +600,9 @@ int main(void)
                 ROW(refuses_a_type_of_store_it_does_not_know),
                 ROW(gives_the_disk_back_what_expired_items_took),
                 ROW(packs_a_database_of_an_older_release),
+                ROW(packing_needs_no_memory_of_the_size_of_the_database),
+                ROW(opens_as_it_is_where_packing_meets_a_full_disk),
+                ROW(opens_as_it_is_where_packing_meets_an_end_of_memory),
                 ROW(keeps_the_index_of_its_log_in_memory),
         };
 #undef ROW

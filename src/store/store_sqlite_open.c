@@ -57,12 +57,14 @@ static int last_errno(sqlite3 *db, int which_file)
         return errnum;
 }
 
-/* The log is written first; only when it has no complaint, it was the database. */
+/* The log is written first; only when it has no complaint, it was the database, or the copy that pack() makes. */
 static int failed_write_errno(sqlite3 *db)
 {
         int errnum = last_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
 
-        return errnum != 0 ? errnum : last_errno(db, SQLITE_FCNTL_FILE_POINTER);
+        if (errnum == 0)
+                errnum = last_errno(db, SQLITE_FCNTL_FILE_POINTER);
+        return errnum != 0 ? errnum : sqlite3_system_errno(db);
 }
 
 /* SQLite knows ENOSPC as FULL; quotas and limits on a file's size look like failing disks to it. */
@@ -522,8 +524,25 @@ static void checkpoint_on_close(struct sqlite_store *s)
 }
 
 /*
- * A database of an older release cannot give pages back: it is written anew, once. That is one transaction; it works in memory,
- * as large as the database. Without room for it on the disk all stays as it was, until the next start.
+ * Writes the database anew, in one transaction. Its copy is a nameless file beside the database: in memory it would be as large as
+ * the database, and the directories that SQLite would choose are closed to us.
+ */
+static struct error *pack(struct sqlite_store *s)
+{
+        char *before = sqlite3_temp_directory; /* SQLite's own: one for the process */
+
+        sqlite3_temp_directory = s->dir;
+        sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 1); /* its copy */
+        struct error *err = execute(s, "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
+        sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
+        sqlite3_temp_directory = before;
+        return err != NULL ? err : execute(s, "PRAGMA temp_store = MEMORY");
+}
+
+/*
+ * A database of an older release cannot give pages back, until it is written anew, once. Whatever stops that (no room on the disk,
+ * a quota, no memory), the store is as good without: it is opened again as it is on the disk, checked like at any start, and the
+ * next start tries again.
  */
 static struct error *make_shrinkable(struct sqlite_store *s)
 {
@@ -532,13 +551,14 @@ static struct error *make_shrinkable(struct sqlite_store *s)
         TRY(query_number(s, "PRAGMA auto_vacuum", &kind));
         if (kind == VACUUM_INCREMENTAL)
                 return NULL;
-        sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 1); /* its copy */
-        struct error *err = execute(s, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
-        sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
-        if (err == NULL || err->code != ERROR_RESOURCE_EXHAUSTED)
-                return err;
-        log_warn("The store cannot be packed yet; it will not become smaller", LOG_ERR(err));
-        error_free(err);
+        AUTO_PTR(error) err = pack(s);
+        if (err == NULL)
+                return NULL;
+        log_warn("The store cannot be packed; it does not become smaller, and the next start tries again", LOG_ERR(err));
+        sqlite3_close(s->db); /* removes what the try left in the log */
+        s->db = NULL;
+        TRY(open_checked(s));
+        checkpoint_on_close(s);
         return NULL;
 }
 
