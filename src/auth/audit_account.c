@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/audit_account.h"
 
-#include <sys/statvfs.h>
-
 #include "auth/auth.h"
+#include "auth/disk_watch.h"
 #include "auth/refusal_log.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "base/mem.h"
 
 /* ---- budgets --------------------------------------------------------------------------------------------------- */
@@ -87,48 +85,25 @@ void audit_account_add(struct auth *a, enum audit_account account, struct str na
 
 /* ---- the disk -------------------------------------------------------------------------------------------------- */
 
-/* Looked at once within PACE_DISK_LOOK: who asks may do so in a loop. */
-static void look(struct auth *a)
-{
-        struct instant now = loop_now(&a->loop);
-        struct statvfs disk;
-        bool was_short = a->disk.free < a->disk.least;
-
-        if (a->log_dir == NULL || (a->disk.was_looked_at && instant_since(now, a->disk.at).ns < MILLISECONDS(PACE_DISK_LOOK).ns))
-                return;
-        a->disk.was_looked_at = true;
-        a->disk.at = now;
-        if (statvfs(a->log_dir, &disk) != 0)
-                return; /* who writes there is told why not */
-        uint64_t share = (uint64_t)disk.f_blocks * disk.f_frsize / 100 * LIMIT_EVENTS_FREE_PERCENT;
-        a->disk.least = (uint64_t)LIMIT_EVENTS_FREE_MIB * MiB < share ? (uint64_t)LIMIT_EVENTS_FREE_MIB * MiB : share;
-        a->disk.free = (uint64_t)disk.f_bavail * disk.f_frsize;
-        bool is_short = a->disk.free < a->disk.least;
-        if (is_short && !was_short)
-                log_warn("The disk of the audit log is nearly full: no host joins, no SSH connection begins, and refusals are only counted",
-                         LOG_INT("free_kib", (int64_t)(a->disk.free / KiB)), LOG_INT("least_kib", (int64_t)(a->disk.least / KiB)),
-                         LOG_C("hint", "free some space on the disk of the data directory"));
-        if (!is_short && was_short)
-                log_info("The disk of the audit log has room again", LOG_INT("free_kib", (int64_t)(a->disk.free / KiB)));
-}
-
 struct error *audit_check_room(struct auth *a, enum audit_room what)
 {
-        look(a);
-        if (a->disk.free >= (what == ROOM_FOR_NEW ? a->disk.least : a->disk.least / 2))
+        const struct disk_room room = disk_watch_room(a->disk);
+
+        if (room.free >= (what == ROOM_FOR_NEW ? room.least : room.least / 2))
                 return NULL;
         /* Hosts and users read it: log_dir is a path of our sandbox, which says nothing to them. */
         return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the disk of the audit log is full but for what administrators need: %llu KiB of it are free",
-                                    (unsigned long long)(a->disk.free / KiB)),
+                                    (unsigned long long)(room.free / KiB)),
                           "an administrator frees some space on the disk of the Auth Service's data directory");
 }
 
 bool audit_may_tell(struct auth *a, struct refusal_log *log, struct str source)
 {
+        const struct disk_room room = disk_watch_room(a->disk);
+
         if (log == NULL)
                 return false;
-        look(a);
-        if (a->disk.free >= a->disk.least)
+        if (room.free >= room.least)
                 return refusal_log_may_tell(log, source);
         refusal_log_count(log);
         return false;

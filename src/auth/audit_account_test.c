@@ -2,7 +2,9 @@
 /* What the audit may take of the disk: by whom, and how much in all. */
 #include "auth/audit_account.h"
 
+#include <pthread.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "auth/refusal_log.h"
 #include "auth/session_events.h"
@@ -11,18 +13,28 @@
 
 static struct statvfs fake_disk;
 
+static pthread_t loop_thread;
+static int stuck[2] = { -1, -1 }; /* a disk that answers when something is written there; -1: it answers at once */
+
 int statvfs(const char *path, struct statvfs *ret)
 {
+        char go;
+
         (void)path;
+        assert_false(pthread_equal(pthread_self(), loop_thread));
+        while (stuck[0] >= 0 && read(stuck[0], &go, 1) != 1)
+                ;
         *ret = fake_disk;
         return 0;
 }
 
-/* So many MiB are free, and it is time to look again. */
+/* So many MiB are free, and that is known. */
 static void given_free_disk(struct world *w, unsigned free_mib, unsigned size_mib)
 {
         fake_disk = (struct statvfs){ .f_frsize = 1 * MiB, .f_blocks = size_mib, .f_bavail = free_mib };
-        w->a.disk.was_looked_at = false;
+        disk_watch_free(w->a.disk);
+        w->a.disk = disk_watch_new(&w->a.loop, w->a.log_dir);
+        AWAIT(w, disk_watch_has_looked(w->a.disk));
 }
 
 static void note_untold(void *ctx, uint64_t count)
@@ -81,13 +93,38 @@ static void looks_at_the_disk_once_in_a_while(void **state)
         assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
         fake_disk.f_bavail = 0;
         assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
-        fake_clock_advance(&w->clock, MILLISECONDS(PACE_DISK_LOOK));
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_LOOK));
+        uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
+        AWAIT(w, disk_watch_has_looked(w->a.disk));
         assert_refused(audit_check_room(&w->a, ROOM_FOR_NEW), ERROR_RESOURCE_EXHAUSTED, "");
 }
 
 static struct user_budget small_budget(int64_t of_all, int64_t on_node, int64_t reserve, const char *what)
 {
         return (struct user_budget){ { .bytes_per_day = of_all, .what = what }, { .bytes_per_day = on_node, .what = what }, reserve };
+}
+
+static void a_disk_that_does_not_answer_stops_nothing_else(void **state)
+{
+        struct world *w = *state;
+
+        given_free_disk(w, 100, 100);
+        assert_int_equal(pipe(stuck), 0);
+        fake_disk.f_bavail = 0;
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_LOOK));
+        uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
+        for (int i = 0; i < 12; i++) { /* whoever asks is answered by what is known */
+                assert_false(disk_watch_has_looked(w->a.disk));
+                assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
+                loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_LOOK));
+                uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
+        }
+        assert_int_equal(write(stuck[1], ".", 1), 1);
+        AWAIT(w, disk_watch_has_looked(w->a.disk));
+        assert_refused(audit_check_room(&w->a, ROOM_FOR_NEW), ERROR_RESOURCE_EXHAUSTED, "");
+        close(stuck[0]);
+        close(stuck[1]);
+        stuck[0] = stuck[1] = -1;
 }
 
 static void a_user_ends_with_the_budget_of_recordings(void **state)
@@ -207,12 +244,14 @@ int main(void)
                 ROW(a_full_disk_is_told_without_a_path),
                 ROW(a_small_disk_keeps_a_share),
                 ROW(looks_at_the_disk_once_in_a_while),
+                ROW(a_disk_that_does_not_answer_stops_nothing_else),
                 ROW(a_user_ends_with_the_budget_of_recordings),
                 ROW(a_node_shuts_a_user_out_of_itself_alone),
                 ROW(a_loop_on_all_nodes_leaves_little_on_each),
                 ROW(what_is_done_ends_with_the_budget_of_its_account),
         };
 #undef ROW
+        loop_thread = pthread_self();
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

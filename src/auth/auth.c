@@ -11,6 +11,7 @@
 #include "auth/admin.h"
 #include "auth/caller.h"
 #include "auth/directory.h"
+#include "auth/disk_watch.h"
 #include "auth/frontdoor.h"
 #include "auth/hosts.h"
 #include "auth/issue.h"
@@ -418,6 +419,7 @@ static struct error *open_state(struct auth *a)
         TRY(enter_sandbox(a, path, log_dir, &store_dir));
         TRY(store_open(&a->loop, (struct store_options){ .type = type, .path = store_dir, .shown = path }, &a->store));
         TRY(audit_log_open(&a->loop, a->log_dir, &a->audit));
+        a->disk = disk_watch_new(&a->loop, a->log_dir);
         return NULL;
 }
 
@@ -562,6 +564,8 @@ static void on_store_closed(void *ctx)
         audit_budgets_release(a);
         budget_release(&a->requests);
         budget_release(&a->urgent_requests);
+        disk_watch_free(a->disk);
+        a->disk = NULL;
         record_stamps_release(&a->record_stamps);
         loop_stop(&a->loop);
 }

@@ -93,11 +93,7 @@ struct auth {
         struct user_budget user_events, user_recordings;  /* bytes a day */
         struct event_budget host_events, host_recordings; /* the same */
         struct event_budget accounts[ACCOUNT_COUNT]; /* the same, of what else is audited */
-        struct audit_disk {
-                bool was_looked_at;
-                struct instant at;
-                uint64_t free, least; /* bytes, then: what is free, and what is to stay so */
-        } disk; /* audit_account.c's */
+        struct disk_watch *disk;       /* of the audit log; NULL: there is room, for tests */
         struct guard guard;            /* against guessing passwords */
         struct passwords *passwords;   /* the work of checking them */
         struct sessions *sessions;     /* connections to nodes that are going on */

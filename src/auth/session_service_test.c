@@ -566,7 +566,7 @@ static void a_loop_of_refused_dials_becomes_a_number(void **state)
         assert_int_equal(untold, MORE);
 }
 
-static struct statvfs fake_disk; /* all zero: none that is looked at */
+static struct statvfs fake_disk;
 
 int statvfs(const char *path, struct statvfs *ret)
 {
@@ -575,11 +575,13 @@ int statvfs(const char *path, struct statvfs *ret)
         return 0;
 }
 
-/* So many MiB of 100 GiB are free, and it is time to look again. */
+/* So many MiB of 100 GiB are free, and that is known. */
 static void given_free_disk(struct world *w, unsigned mib)
 {
         fake_disk = (struct statvfs){ .f_frsize = 1 * MiB, .f_blocks = 100 * 1024, .f_bavail = mib };
-        w->a.disk.was_looked_at = false;
+        disk_watch_free(w->a.disk);
+        w->a.disk = disk_watch_new(&w->a.loop, w->a.log_dir);
+        AWAIT(w, disk_watch_has_looked(w->a.disk));
 }
 
 static void a_disk_without_room_ends_who_causes_events(void **state)
@@ -598,7 +600,6 @@ static void a_disk_without_room_ends_who_causes_events(void **state)
         AWAIT(w, n.terminated[0] != '\0');
         assert_non_null(strstr(n.terminated, "is full but for what administrators need"));
         leave(&n);
-        fake_disk = (struct statvfs){ 0 };
 }
 
 static void a_user_ends_with_the_budget_of_events(void **state)

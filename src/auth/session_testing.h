@@ -16,6 +16,7 @@
 #include "api.pb-c.h"
 #include "auth/caller.h"
 #include "auth/directory.h"
+#include "auth/disk_watch.h"
 #include "auth/hosts.h"
 #include "auth/methods.h"
 #include "auth/sessions.h"
@@ -321,6 +322,7 @@ static inline UNUSED int world_close(void **state)
         store_close(a->store, closed, w);
         AWAIT_ANSWER(w);
         directory_close(a->directory);
+        disk_watch_free(a->disk);
         shares_release(&a->dials);
         loop_release(&a->loop);
         map_release(&a->uploads);

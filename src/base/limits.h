@@ -66,7 +66,8 @@ enum {
         TIMEOUT_LOGIN_USER_WAIT = 3600 * 1000, /* what LIMIT_LOGIN_FAILURES_USER is counted in */
         TIMEOUT_DIALLED = 60 * 1000,         /* from a proxy's request to the node's report that the connection is there */
         TIMEOUT_CONNECTION_LOST = 900 * 1000, /* a connection its node does not report any more has ended; nodes try for less */
-        PACE_DISK_LOOK = 1000,               /* how much of the disk is free is looked up at most this often */
+        PACE_DISK_LOOK = 1000,               /* how much of the audit log's disk is free is looked up this often */
+        TIMEOUT_DISK_LOOK = 10 * 1000,       /* the disk of the audit log has not answered for so long: the log says so */
         PACE_RPC_MEMORY_LOOK = 1000,         /* whether the answers of a connection that took memory have been read */
         PACE_EXPIRY_LOOK = 60 * 1000,        /* connections are looked at for certificates that have ended, at the latest */
         PACE_LOCKED_TUNNEL = 8 * 1000,       /* until the tunnels of a locked node end, whose connections ended at once; begins anew with each change ... */

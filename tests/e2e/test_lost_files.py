@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One piece of a data directory is lost: it is made again, or the start is refused with a sentence that says what to do."""
+import contextlib
+import os
 import re
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -129,6 +132,23 @@ def test_a_refusal_names_the_path_of_the_configuration(whole, piece):
     said = refused(whole)
     assert str(path if piece.startswith("log") or piece.endswith("initialised") else whole.data_dir / "backend") in said
     assert "/proc/self" not in (whole.dir / "cluster.log").read_text(), said
+
+
+def test_a_database_of_an_older_release_is_packed(whole):
+    """Within the sandbox, where its copy may lie beside it and nowhere else."""
+    database = whole.data_dir / "backend/sqlite.db"
+    owner = database.stat()
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute("PRAGMA auto_vacuum = NONE")
+        db.execute("VACUUM")
+    os.chown(database, owner.st_uid, owner.st_gid)
+    whole.start()
+    reached(whole, "auth-1")
+    whole.stop_cluster()
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        assert db.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    assert sorted(p.name for p in database.parent.iterdir()) == ["initialised", "lock", "sqlite.db"]
 
 
 def test_a_new_cluster_begins_on_purpose(whole, tmp_path):
