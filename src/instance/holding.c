@@ -45,23 +45,37 @@ static void hold_identity(struct instance *i, struct slot *s, struct host_identi
 
 /* Storing on the pool, with copies: two fsyncs would hold up a join for longer than all of its cryptography. */
 struct keeping {
-        struct instance *instance;
+        struct instance *instance; /* the loop's, as the slot is: the work looks at neither */
         struct slot *slot;
+        const char *role;  /* a literal */
+        char *shown_dir;   /* what messages call the directory */
         struct buf text;   /* secret; empty: it is on the disk already */
         struct ssh_files ssh; /* empty: sshd reads nothing of this identity */
         char *host_id;     /* for data_dir/host_uuid; NULL when this is not the host's own identity */
         struct error *err;
 };
 
+static void keeping_free(void *ctx)
+{
+        struct keeping *k = ctx;
+        error_free(k->err);
+        ssh_files_release(&k->ssh);
+        wipe(k->text.ptr, k->text.room);
+        buf_release(&k->text);
+        free(k->shown_dir);
+        free(k->host_id);
+        free(k);
+}
+
 static void keep_work(void *ctx)
 {
         struct keeping *k = ctx;
         if (k->text.len > 0)
-                k->err = identity_write(".", k->slot->role, buf_str(&k->text));
+                k->err = identity_write(".", k->role, buf_str(&k->text));
         if (k->err == NULL && k->ssh.host_cert != NULL)
                 k->err = ssh_files_write(".", &k->ssh);
         if (k->err != NULL)
-                k->err = error_wrap(k->err, "%s/proc", k->instance->boot->data_dir);
+                k->err = error_wrap(k->err, "%s", k->shown_dir);
 }
 
 /* The file is not ours to write: the supervisor does, when the identity is safe on the disk. */
@@ -103,7 +117,7 @@ static void keep_done(void *ctx)
 {
         struct keeping *k = ctx;
         struct slot *s = k->slot;
-        s->is_storing = false;
+        s->storing = NULL;
         s->is_unstored = k->err != NULL;
         bool is_whole = s != &k->instance->slots[SLOT_NODE] || k->ssh.host_cert != NULL;
         if (k->err == NULL && !s->is_stale && is_whole) {
@@ -118,12 +132,15 @@ static void keep_done(void *ctx)
                 timer_start(k->instance->store_again, MILLISECONDS(PACE_STORE_IDENTITY));
         if (k->text.len > 0)
                 tell_stored(s, k->err);
-        error_free(k->err);
-        ssh_files_release(&k->ssh);
-        wipe(k->text.ptr, k->text.room);
-        buf_release(&k->text);
-        free(k->host_id);
-        free(k);
+        keeping_free(k);
+}
+
+void holding_release(struct instance *i)
+{
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                job_cancel(i->slots[n].storing, keeping_free);
+                i->slots[n].storing = NULL;
+        }
 }
 
 /* Without it nobody can log in, but the host is a member all the same. */
@@ -138,19 +155,19 @@ static void make_ssh_files(const struct slot *s, struct ssh_files *ret)
 /* is_new: it has not been stored yet. */
 static void keep(struct instance *i, struct slot *s, bool is_new)
 {
-        s->is_stale = s->is_storing;
-        if (s->is_storing)
+        s->is_stale = s->storing != NULL;
+        if (s->is_stale)
                 return; /* once more when that is done, so that the last one stays */
-        s->is_storing = true;
         struct keeping *k = NEW(struct keeping);
-        *k = (struct keeping){ .instance = i, .slot = s, .text = identity_buf() };
+        *k = (struct keeping){ .instance = i, .slot = s, .role = s->role, .text = identity_buf() };
+        k->shown_dir = mem_printf("%s/proc", i->boot->data_dir);
         if (s == &i->slots[SLOT_INSTANCE])
                 k->host_id = str_dup(s->identity.host_id);
         if (s == &i->slots[SLOT_NODE])
                 make_ssh_files(s, &k->ssh);
         if (is_new)
                 identity_put_json(&k->text, &s->identity);
-        loop_job(&i->loop, keep_work, keep_done, k);
+        s->storing = loop_job(&i->loop, keep_work, keep_done, k);
 }
 
 void instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity)

@@ -556,6 +556,7 @@ static struct error *set_up(struct instance *i)
 
 static void tear_down(struct instance *i)
 {
+        holding_release(i);
         for (size_t n = 0; n < SLOT_COUNT; n++) {
                 host_identity_release(&i->slots[n].identity);
                 free(i->slots[n].refusal);

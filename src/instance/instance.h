@@ -37,7 +37,8 @@ struct slot {
         struct host_identity identity;
         struct walltime renew_at;
         bool is_fresh;         /* certified since this process began */
-        bool is_storing, is_stale; /* a write is under way; and it is of an older identity already */
+        struct job *storing;   /* a write is under way; NULL: none is */
+        bool is_stale;         /* and it is of an older identity already */
         bool is_in_place;      /* its service may use it: what sshd reads of it is on the disk */
         bool is_unstored;      /* the last write failed: once more when the timer says so */
         bool is_told_stored, is_told_unstored;
@@ -135,6 +136,8 @@ void instance_show_state(struct instance *i);
 
 /* ---- holding.c: the identities of this host ---------------------------------------------------------- */
 
+/* Lets go of writes that are under way, which are done all the same. Before the rest of the instance goes. */
+void holding_release(struct instance *i);
 /* Loads what is on disk. */
 void holding_load(struct instance *i);
 /* Stores those identities that the disk did not take before. */

@@ -78,14 +78,20 @@ static void write_work(void *ctx)
         error_free(file_write_atomic(job->path, buf_str(&job->text), 0600));
 }
 
+static void write_free(void *ctx)
+{
+        struct write_job *job = ctx;
+        free(job->path);
+        buf_release(&job->text);
+        free(job);
+}
+
 static void write_done(void *ctx)
 {
         struct write_job *job = ctx;
         struct status *s = job->status;
-        free(job->path);
-        buf_release(&job->text);
-        free(job);
-        s->is_writing = false;
+        write_free(job);
+        s->writing = NULL;
         if (s->is_dirty)
                 write_soon(s);
         else if (s->finished != NULL)
@@ -99,17 +105,15 @@ static void write_now(void *ctx)
         *job = (struct write_job){ .status = s, .path = str_dup(str_of(s->path)), .text = BUF_MAX(STATUS_FILE_MAX) };
         s->is_dirty = false;
         status_put_json(s, &job->text);
-        loop_job(s->loop, write_work, write_done, job);
+        s->writing = loop_job(s->loop, write_work, write_done, job);
 }
 
 /* Several changes of one turn of the loop end in one write. */
 static void write_soon(struct status *s)
 {
         s->is_dirty = true;
-        if (s->is_writing)
-                return;
-        s->is_writing = true;
-        loop_defer(s->loop, write_now, s);
+        if (s->writing == NULL && !timer_is_running(s->soon))
+                timer_start(s->soon, MILLISECONDS(0));
 }
 
 /* ---- changes --------------------------------------------------------------------------------------- */
@@ -117,10 +121,13 @@ static void write_soon(struct status *s)
 void status_init(struct status *s, struct loop *l, const char *dir)
 {
         *s = (struct status){ .loop = l, .path = mem_printf("%s/status.json", dir), .since = loop_wall(l) };
+        s->soon = timer_new(l, write_now, s);
 }
 
 void status_release(struct status *s)
 {
+        job_cancel(s->writing, write_free);
+        timer_free(s->soon);
         free(s->path);
         free(s->host_id);
         free(s->cluster);

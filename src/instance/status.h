@@ -36,14 +36,16 @@ struct status {
         int64_t clock_skew_ms;      /* the cluster's clock minus ours */
         char *notices[STATUS_NOTICES_MAX]; /* the newest; of one kind there is only one */
         char *notice_kinds[STATUS_NOTICES_MAX];
-        bool is_writing, is_dirty;
+        struct timer *soon;  /* runs from the first change of a turn of the loop to its end */
+        struct job *writing; /* NULL: no write is under way */
+        bool is_dirty;       /* something has changed since the last write began */
         void (*finished)(void *ctx); /* set by status_finish */
         void *finished_ctx;
 };
 
 /* dir: data_dir/proc, whatever it is called by. */
 void status_init(struct status *s, struct loop *l, const char *dir);
-/* Frees; no write may be under way: after status_finish. */
+/* At any moment: a write that is under way is done all the same, and `done` of status_finish is not called any more. */
 void status_release(struct status *s);
 
 /* The last news: STATUS_STOPPED. done comes once from the loop when that is written; nothing is noted afterwards. */

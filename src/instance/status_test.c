@@ -13,7 +13,7 @@
 #include <jansson.h>
 
 #include "base/mem.h"
-#include "loop/loop.h"
+#include "loop/job_testing.h"
 
 struct fixture {
         struct loop loop;
@@ -148,6 +148,32 @@ static void finishes_once_with_the_last_news_written(void **state)
         json_decref(root);
 }
 
+/* A host that ends at once, with the file still to be written: it is written, and nothing of the host is looked at. */
+static void ends_at_any_moment_of_a_write(void **state)
+{
+        struct fixture *f = *state;
+        int finished = 0;
+
+        for (int m = 0; m < JOB_MOMENTS; m++) {
+                job_hold(&f->loop, (enum job_moment)m);
+                status_set_state(&f->status, STATUS_CONNECTED);
+                status_finish(&f->status, count_up, &finished);
+                job_await_held(&f->loop);
+                status_release(&f->status);
+                job_let_go();
+                json_t *root = written(f);
+                assert_string_equal(text_of(root, "state"), "stopped");
+                json_decref(root);
+                assert_int_equal(unlink(f->file), 0);
+                assert_int_equal(finished, 0);
+                status_init(&f->status, &f->loop, f->dir);
+        }
+        status_set_state(&f->status, STATUS_CONNECTED); /* before the write begins */
+        status_release(&f->status);
+        loop_run(&f->loop);
+        assert_int_not_equal(access(f->file, F_OK), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -158,6 +184,8 @@ int main(void)
                 TEST(keeps_one_notice_of_a_kind),
                 TEST(finds_room_for_any_number_of_kinds),
                 TEST(finishes_once_with_the_last_news_written),
+                TEST(ends_at_any_moment_of_a_write),
         };
+        job_use_one_thread();
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/instance.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "instance/identity_file.h"
+#include "join/identity_testing.h"
+#include "loop/job_testing.h"
+
+static const struct ca_pins no_pins;
+
+struct fixture {
+        struct fake_cluster cluster;
+        Cteleport__Internal__V1__Boot boot;
+        struct instance *i;
+        char dir[64];
+};
+
+/* Of its own memory, so that a look at it after its end is found. */
+static void given_an_instance(struct fixture *f)
+{
+        static const char *const roles[] = { "Instance", "Node", "Proxy" };
+
+        f->i = NEW(struct instance);
+        assert_null(loop_init(&f->i->loop, NULL));
+        f->i->boot = &f->boot;
+        for (size_t n = 0; n < SLOT_COUNT; n++)
+                f->i->slots[n] = (struct slot){ .role = roles[n], .is_wanted = true };
+        f->i->store_again = timer_new(&f->i->loop, NULL, NULL);
+        status_init(&f->i->status, &f->i->loop, ".");
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        *state = f;
+        fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
+        cteleport__internal__v1__boot__init(&f->boot);
+        f->boot.data_dir = (char *)(uintptr_t)"/var/lib/teleport";
+        snprintf(f->dir, sizeof f->dir, "/tmp/holding_test.XXXXXX");
+        assert_non_null(mkdtemp(f->dir));
+        assert_int_equal(chdir(f->dir), 0);
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        static const char *const leftovers[] = { "ids/proxy.json", "ids", "status.json", "" };
+
+        for (size_t i = 0; i < ARRAY_LEN(leftovers); i++) {
+                AUTO_MEM char *path = mem_printf("%s/%s", f->dir, leftovers[i]);
+                (void)remove(path);
+        }
+        fake_cluster_release(&f->cluster);
+        free(f);
+        return 0;
+}
+
+/* As instance.c ends, with the loop in memory of its own. */
+static void end(struct fixture *f)
+{
+        holding_release(f->i);
+        for (size_t n = 0; n < SLOT_COUNT; n++)
+                host_identity_release(&f->i->slots[n].identity);
+        timer_free(f->i->store_again);
+        status_release(&f->i->status);
+}
+
+/* The identity is on the disk afterwards: the next start has it. */
+static void an_instance_may_end_while_its_identity_is_stored(void **state)
+{
+        struct fixture *f = *state;
+
+        for (int m = 0; m < JOB_MOMENTS; m++) {
+                AUTO(host_identity) id = fake_identity(&f->cluster, "Proxy");
+                AUTO(host_identity) back = { 0 };
+
+                given_an_instance(f);
+                job_hold(&f->i->loop, (enum job_moment)m);
+                instance_take_identity(f->i, SLOT_PROXY, &id);
+                assert_non_null(f->i->slots[SLOT_PROXY].storing);
+                job_await_held(&f->i->loop);
+                end(f);
+                memset(f->i->slots, 0xa5, sizeof f->i->slots); /* whatever looks there meets nonsense */
+                job_let_go();
+                loop_release(&f->i->loop);
+                free(f->i);
+                must(identity_load(".", "Proxy", &no_pins, &back));
+                assert_int_equal(unlink("ids/proxy.json"), 0);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(an_instance_may_end_while_its_identity_is_stored, set_up, tear_down),
+        };
+        job_use_one_thread();
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

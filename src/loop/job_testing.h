@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For tests of how owners of jobs end: holds the next job of a loop in one of three moments, in which the owner is then ended.
+ *
+ *      job_hold(&f->loop, moment);
+ *      (the owner starts its job)
+ *      job_await_held(&f->loop);
+ *      (the owner ends)
+ *      job_let_go();
+ *      (the loop runs on, or is released)
+ *
+ * Under a sanitizer, a job that touches its owner afterwards is found. One source of each test program includes this.
+ */
+#ifndef LOOP_JOB_TESTING_H
+#define LOOP_JOB_TESTING_H
+
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/compiler.h"
+#include "loop/loop.h"
+
+enum job_moment {
+        JOB_QUEUED,  /* no thread of the pool has it yet */
+        JOB_RUNNING, /* a thread has it, and all of its work is still to be done */
+        JOB_RAN,     /* its work has been done, and its callback is still to come */
+        JOB_MOMENTS,
+};
+
+static struct {
+        bool is_armed, is_given;
+        enum job_moment moment;
+        uv_work_t blocker;
+        uv_work_cb work; /* of the job that is held */
+        uv_sem_t reached, go;
+} job_held;
+
+static void job_held_work(uv_work_t *req)
+{
+        if (job_held.moment == JOB_RUNNING) {
+                uv_sem_post(&job_held.reached);
+                uv_sem_wait(&job_held.go);
+        }
+        job_held.work(req);
+        if (job_held.moment == JOB_RAN)
+                uv_sem_post(&job_held.reached);
+}
+
+static void job_held_block(uv_work_t *req)
+{
+        (void)req;
+        uv_sem_wait(&job_held.go);
+}
+
+static int job_held_give(uv_loop_t *l, uv_work_t *req, uv_work_cb work, uv_after_work_cb after)
+{
+        static int (*give)(uv_loop_t *, uv_work_t *, uv_work_cb, uv_after_work_cb);
+
+        if (give == NULL)
+                give = (__typeof__(give))dlsym(RTLD_NEXT, "uv_queue_work");
+        return give(l, req, work, after);
+}
+
+/* In place of libuv's. */
+int uv_queue_work(uv_loop_t *l, uv_work_t *req, uv_work_cb work, uv_after_work_cb after)
+{
+        if (!job_held.is_armed || job_held.is_given)
+                return job_held_give(l, req, work, after);
+        job_held.is_given = true;
+        job_held.work = work;
+        return job_held_give(l, req, job_held_work, after);
+}
+
+/* Before the first job of the process: with one thread, a job that waits for it keeps all others in the queue. */
+static inline UNUSED void job_use_one_thread(void)
+{
+        setenv("UV_THREADPOOL_SIZE", "1", 1);
+}
+
+static inline UNUSED void job_hold(struct loop *l, enum job_moment moment)
+{
+        job_held.is_armed = true;
+        job_held.is_given = false;
+        job_held.moment = moment;
+        uv_sem_init(&job_held.reached, 0);
+        uv_sem_init(&job_held.go, 0);
+        if (moment == JOB_QUEUED && job_held_give(&l->uv, &job_held.blocker, job_held_block, NULL) != 0)
+                bug("the pool takes no work");
+}
+
+/* Runs the loop until the job has been given to the pool, then waits for its moment. */
+static inline UNUSED void job_await_held(struct loop *l)
+{
+        while (!job_held.is_given)
+                uv_run(&l->uv, UV_RUN_NOWAIT);
+        if (job_held.moment != JOB_QUEUED)
+                uv_sem_wait(&job_held.reached);
+}
+
+static inline UNUSED void job_let_go(void)
+{
+        job_held.is_armed = false;
+        if (job_held.moment != JOB_RAN)
+                uv_sem_post(&job_held.go);
+}
+
+#endif
