@@ -4,7 +4,8 @@
  *
  *      audit_write ─▶ waiting ─▶ batch ─▶ [pool] write, fdatasync ─▶ done, done, done ─▶ next batch
  *
- * The batch belongs to the pool thread while is_busy.
+ * The batch belongs to the pool thread while is_busy. That is order, not cancellation: a log is closed when all that was asked is
+ * on the disk, and lives until the callback of its last job, so none is ever cancelled.
  */
 #include <dirent.h>
 #include <errno.h>

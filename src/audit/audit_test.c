@@ -19,7 +19,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "loop/loop.h"
+#include "loop/job_testing.h"
 #include "os/file.h"
 
 /* ---- a disk that fails on request -------------------------------------------------------------------- */
@@ -491,6 +491,28 @@ static void names_the_directory_that_an_administrator_knows(void **state)
         reopen(f);
 }
 
+static void closing_finishes_what_was_asked_whatever_its_job_is_at(void **state)
+{
+        struct fixture *f = *state;
+
+        for (int m = 0; m < JOB_MOMENTS; m++) {
+                reopen(f);
+                f->last_code = ERROR_UNAVAILABLE;
+                job_hold(&f->loop, (enum job_moment)m);
+                write_one(f, "a");
+                job_await_held(&f->loop);
+                write_one(f, "b"); /* for the next batch */
+                audit_log_close(f->log, on_closed, f);
+                job_let_go();
+                while (f->log != NULL)
+                        uv_run(&f->loop.uv, UV_RUN_ONCE);
+                assert_int_equal(f->waiting, 0);
+                assert_int_equal(f->last_code, 0);
+        }
+        reopen(f);
+        assert_nodes(f, "a b a b a b");
+}
+
 struct taken {
         size_t written, refused;
 };
@@ -587,10 +609,12 @@ int main(void)
                 ROW(starts_a_new_file_when_the_old_one_was_moved_away),
                 ROW(tells_which_events_are_in_the_file),
                 ROW(refuses_when_the_disk_is_full_and_goes_on_afterwards),
+                ROW(closing_finishes_what_was_asked_whatever_its_job_is_at),
                 ROW(names_the_directory_that_an_administrator_knows),
                 ROW(takes_back_a_line_that_could_not_be_synced_for_lack_of_space),
                 ROW(holds_no_more_in_memory_than_its_limit),
         };
 #undef ROW
+        job_use_one_thread();
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

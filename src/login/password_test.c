@@ -10,7 +10,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "loop/loop.h"
+#include "loop/job_testing.h"
 
 /* The least that argon2 takes, so that a test takes no time. */
 static const struct password_cost cheap = { .memory = 8, .passes = 1 };
@@ -124,6 +124,24 @@ static void leaves_room_for_other_sources(void **state)
         assert_int_equal(f->refused, 100 + 1 - f->wrong);
 }
 
+static void ends_at_any_moment_of_its_work(void **state)
+{
+        struct fixture *f = *state;
+
+        for (int m = 0; m < JOB_MOMENTS; m++) {
+                f->cancelled = f->wrong = 0;
+                job_hold(&f->loop, (enum job_moment)m);
+                password_verify(f->passwords, STR("s"), STR("x"), STR(""), count_verdict, f);
+                job_await_held(&f->loop);
+                passwords_free(f->passwords);
+                job_let_go();
+                loop_run(&f->loop);
+                assert_int_equal(f->cancelled, 1);
+                assert_int_equal(f->wrong, 0);
+                f->passwords = passwords_new(&f->loop, cheap);
+        }
+}
+
 static void answers_everybody_when_it_ends(void **state)
 {
         struct fixture *f = *state;
@@ -184,8 +202,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(takes_no_more_than_it_can_work_out_soon, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(leaves_room_for_other_sources, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(answers_everybody_when_it_ends, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(ends_at_any_moment_of_its_work, set_up, tear_down),
                 cmocka_unit_test(wants_new_passwords_long_and_typeable),
         };
 
+        job_use_one_thread();
         return cmocka_run_group_tests_name("password", tests, NULL, NULL);
 }

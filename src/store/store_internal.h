@@ -9,7 +9,8 @@
  *      store_get ─┼─ waiting ─▶ batch ─▶ backend->run ─▶ one commit ─▶ watches, done, done, done
  *      commit    ─┘                                                        └─▶ the next batch
  *
- * A batch belongs to the pool thread from the job's start to its end, to the loop otherwise.
+ * A batch belongs to the pool thread from the job's start to its end, to the loop otherwise. That is order, not cancellation: a
+ * store is closed when all that was asked is finished, and lives until the callback of its last job, so none is ever cancelled.
  */
 #ifndef STORE_STORE_INTERNAL_H
 #define STORE_STORE_INTERNAL_H

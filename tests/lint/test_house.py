@@ -162,6 +162,19 @@ def test_no_size_of_others_meets_an_allocator_that_aborts():
     assert found == {file: count for file, (count, _) in ALLOCATIONS.items()}
 
 
+# Owners whose jobs are never cancelled, since what they were asked is finished before they end: how many jobs they start.
+FINISHED = {"audit/audit_log.c": 1, "store/store.c": 2}
+
+
+def test_work_on_the_pool_is_cancelled_in_one_way():
+    """By job_cancel(), for which an owner keeps its job; nobody else gives work to libuv."""
+    sources = {str(f.relative_to(SRC)): f.read_text() for f in SOURCES if not f.name.endswith("_test.c") and f.parent.name != "loop"}
+    assert [f for f, text in sources.items() if re.search(r"\buv_(queue_work|cancel)\b", text)] == []
+    assert [f for f, text in sources.items() if re.search(r"\b(uv_thread_create|pthread_create)", text)] == ["net/lookup.c"]
+    forgotten = {f: n for f, text in sources.items() if (n := len(re.findall(r"^\s*loop_job\(", text, re.M)))}
+    assert forgotten == FINISHED
+
+
 def test_an_arena_does_not_end_its_process():
     assert "bug(" not in (SRC / "base/arena.c").read_text().replace('bug("bad format', "")
 
