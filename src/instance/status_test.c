@@ -155,18 +155,21 @@ static void ends_at_any_moment_of_a_write(void **state)
         int finished = 0;
 
         for (int m = 0; m < JOB_MOMENTS; m++) {
+                struct status *s = NEW(struct status); /* memory of its own: a look at it afterwards is found */
+
+                status_init(s, &f->loop, f->dir);
                 job_hold(&f->loop, (enum job_moment)m);
-                status_set_state(&f->status, STATUS_CONNECTED);
-                status_finish(&f->status, count_up, &finished);
+                status_set_state(s, STATUS_CONNECTED);
+                status_finish(s, count_up, &finished);
                 job_await_held(&f->loop);
-                status_release(&f->status);
+                status_release(s);
+                free(s);
                 job_let_go();
                 json_t *root = written(f);
                 assert_string_equal(text_of(root, "state"), "stopped");
                 json_decref(root);
                 assert_int_equal(unlink(f->file), 0);
                 assert_int_equal(finished, 0);
-                status_init(&f->status, &f->loop, f->dir);
         }
         status_set_state(&f->status, STATUS_CONNECTED); /* before the write begins */
         status_release(&f->status);
