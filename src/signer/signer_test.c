@@ -488,7 +488,7 @@ static void gives_out_no_certificate_that_it_cannot_record(void **state)
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
         given_signer(f);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-        assert_refused(asked_for_host(f, "Node"), ERROR_INTERNAL, "cannot write the log of issued certificates");
+        assert_refused(asked_for_host(f, "Node"), ERROR_RESOURCE_EXHAUSTED, "cannot write the log of issued certificates");
         assert_null(f->answer);
 }
 
