@@ -445,18 +445,26 @@ static bool is_on_anyway(struct str list, struct str path)
         return has_value(list, buf_str(&enabled), STR("yes"));
 }
 
+/* Enough to find it in the file by; what is longer is most likely a secret or a certificate. */
+static void put_shown(struct buf *out, struct str text)
+{
+        enum { SHOWN_MAX = 64 };
+
+        escape_text(out, text, SHOWN_MAX);
+}
+
 /*
  * Where it is not, *ret_effect gets "PATH: VALUE" of the first value that has an effect. Depth is bounded by
  * LIMIT_YAML_DEPTH; nodes that aliases repeat were counted against LIMIT_YAML_NODES.
  */
 static bool is_harmless(struct str list, struct str path, const struct node *n, struct buf *ret_effect)
 {
-        AUTO_MEM char *shown = escaped(path), *value = escaped(n->text);
-
         if (n->kind == NODE_SCALAR && (node_is_null(n) || n->text.len == 0 || has_value(list, path, n->text)))
                 return true;
         if (n->kind == NODE_SCALAR) {
-                buf_printf(ret_effect, "%s: %s", shown, value);
+                put_shown(ret_effect, path);
+                buf_put_c(ret_effect, ": ");
+                put_shown(ret_effect, n->text);
                 return false;
         }
         if (node_is_off(n) && !is_on_anyway(list, path))

@@ -33,6 +33,7 @@ static const char *const statement_sql[SQL_COUNT] = {
         [SQL_PAGES] = "PRAGMA page_count",
         [SQL_SHRINK] = "PRAGMA incremental_vacuum(64)", /* LIMIT_STORE_SHRINK */
 };
+_Static_assert((int)LIMIT_STORE_SHRINK == 64, "the text of SQL_SHRINK says the number");
 
 /* One batch on its way: the revision counts up here and becomes the store's when it is committed. */
 struct run {
