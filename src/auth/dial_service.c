@@ -18,14 +18,18 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-enum { DIAL_ARENA = 8 * LIMIT_STORE_VALUE };
+/*
+ * A dial keeps names while the store answers (LIMIT_DIAL_ARENA). What a decision takes beside them, the certificate as it was read
+ * and the roles and logins of the user, is given back before the next answer of the store.
+ */
+enum { STEP_ARENA = CERT_READ_ARENA + LIMIT_STORE_VALUE };
+_Static_assert((int)LIMIT_DIAL_ARENA >= LIMIT_DIAL_CANDIDATES * 3 * (LIMIT_NAME + 32) + 8 * LIMIT_NAME, "the names that a dial keeps have room");
 
 struct dial {
         struct auth *auth;
         struct rpc_call *call; /* NULL: the proxy is gone */
         struct arena *arena;
-        struct cert_info cert;
-        struct str user, target, login, client_addr;
+        struct str user, target, login, client_addr, serial;
         struct str candidates[LIMIT_DIAL_CANDIDATES];
         size_t candidate_count, looked_at;
         /* The one that is it, as far as we know. */
@@ -75,7 +79,7 @@ static void tell_refusal(struct dial *d, const struct error *err)
 {
         const struct rejection r = { .user = d->user, .login = d->login, .host_id = d->host_id,
                                      .hostname = str_is_empty(d->hostname) ? d->target : d->hostname, .client_addr = d->client_addr,
-                                     .serial = d->cert.serial_hex, .why = err };
+                                     .serial = d->serial, .why = err };
 
         if (session_audit_rejected(d->auth, &r))
                 log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("target", d->target),
@@ -157,15 +161,18 @@ static struct error *no_such_node(const struct dial *d)
 
 static void decide_target(struct dial *d)
 {
-        if (d->found == 1) {
+        struct error *err = arena_check(d->arena, "the question for a connection");
+
+        if (err != NULL) {
+                finish(d, err);
+        } else if (d->found == 1) {
                 write_connection(d);
         } else if (d->found > 1) {
                 d->host_id = d->hostname = STR("");
                 finish(d, error_hint(error_new(ERROR_FAILED_PRECONDITION, "ambiguous host could match multiple nodes"),
                                      "connect to the host ID that `tsh ls -v` shows"));
         } else if (d->refusal != NULL) {
-                struct error *err = d->refusal;
-
+                err = d->refusal;
                 d->refusal = NULL;
                 refuse(d, err);
         } else {
@@ -180,15 +187,16 @@ static void look_at_next(struct dial *d);
 /* *ret_is_seen: the user sees the node, so that a refusal may tell of it. */
 static struct error *check_node(struct dial *d, const struct node *node, bool *ret_is_seen)
 {
+        AUTO_PTR(arena) step = arena_new(STEP_ARENA);
         struct access_person person = { 0 };
         struct access_session may;
 
         *ret_is_seen = true;
         if (d->auth->is_stopping)
                 return error_new(ERROR_UNAVAILABLE, "the Auth Service is stopping");
-        struct error *err = person_check(d->auth->directory, d->user, d->login, node, d->arena, &person, &may);
+        struct error *err = person_check(d->auth->directory, d->user, d->login, node, step, &person, &may);
         *ret_is_seen = access_sees_node(&person, node->labels, node->label_count);
-        return err;
+        return err == NULL ? arena_check(step, "the decision on a connection") : err;
 }
 
 /* The first of them is told of. */
@@ -248,14 +256,15 @@ static void find_candidates(struct dial *d)
 /* ---- the question ------------------------------------------------------------------------------------------------- */
 
 /* What stands against the user anywhere is said whether there is such a node or not. */
-static struct error *check_user(struct dial *d)
+static struct error *check_user(struct dial *d, struct str user, struct arena *step)
 {
         struct access_person person = { 0 };
 
-        return person_check_anywhere(d->auth->directory, d->cert.common_name, d->login, d->arena, &person);
+        return person_check_anywhere(d->auth->directory, user, d->login, step, &person);
 }
 
-static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequest *m)
+/* *ret_cert lives in `step`. */
+static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequest *m, struct arena *step, struct cert_info *ret_cert)
 {
         struct str target = str_of(m->target);
 
@@ -275,9 +284,10 @@ static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequ
         if (m->user_cert.len > CERT_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate is too large");
         TRY(user_cert_check(&d->auth->authorities, d->auth->cluster, str_of_bytes(m->user_cert.data, m->user_cert.len),
-                            loop_wall(&d->auth->loop), d->arena, &d->cert));
-        TRY(directory_check_issued(d->auth->directory, d->cert.common_name, d->cert.times.not_before));
-        return check_user(d);
+                            loop_wall(&d->auth->loop), step, ret_cert));
+        TRY(directory_check_issued(d->auth->directory, ret_cert->common_name, ret_cert->times.not_before));
+        TRY(check_user(d, ret_cert->common_name, step));
+        return arena_check(step, "the question for a connection");
 }
 
 void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
@@ -290,16 +300,19 @@ void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
                 rpc_call_finish(call, error_hint(error_new(ERROR_UNAVAILABLE, "too many connections are being made at once"), "try again"));
                 return;
         }
+        AUTO_PTR(arena) step = arena_new(STEP_ARENA);
+        struct cert_info cert = { 0 };
         struct dial *d = NEW(struct dial);
         d->auth = a;
         d->call = call;
-        d->arena = arena_new(DIAL_ARENA);
+        d->arena = arena_new(LIMIT_DIAL_ARENA);
         d->target = arena_str(d->arena, str_slice(str_of(m->target), 0, LIMIT_NAME));
         d->login = arena_str(d->arena, str_slice(str_of(m->login), 0, LIMIT_NAME));
         d->client_addr = arena_str(d->arena, str_slice(str_of(m->client_addr), 0, ADDRESS_TEXT_MAX - 1));
         rpc_call_listen(call, &call_events, d);
-        struct error *err = check_request(d, m);
-        d->user = arena_str(d->arena, d->cert.common_name);
+        struct error *err = check_request(d, m, step, &cert);
+        d->user = arena_str(d->arena, cert.common_name);
+        d->serial = arena_str(d->arena, cert.serial_hex);
         if (err != NULL) {
                 refuse(d, err);
                 return;

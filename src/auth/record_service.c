@@ -40,6 +40,7 @@ struct upload {
         bool was_altered;        /* what was here did not begin with what was noted */
         uint64_t expected;       /* where the next chunk belongs */
         struct buf waiting, writing;
+        struct budget_holder *unstored; /* of the host: has both */
         bool wants_finish, is_aborted, is_over;
         uint64_t final_size;
         struct error *err; /* of the job */
@@ -56,6 +57,8 @@ static void upload_free(struct upload *u)
         if (u->is_placed)
                 map_remove(&u->auth->uploads, str_of(u->id));
         record_file_release(&u->file);
+        budget_give(u->unstored, u->waiting.len + u->writing.len);
+        budget_drop(u->unstored);
         buf_release(&u->waiting);
         buf_release(&u->writing);
         arena_free(u->arena);
@@ -307,6 +310,7 @@ static void on_appended(void *ctx)
         u->job = NULL;
         u->err = NULL;
         u->is_busy = false;
+        budget_give(u->unstored, u->writing.len);
         buf_release(&u->writing); /* nothing stays in memory of a recording that pauses */
         note_progress(u);
         if (err != NULL && err->code == ERROR_DATA_LOSS)
@@ -351,10 +355,11 @@ static struct error *take_chunk(struct upload *u, const Cteleport__V1__RecordChu
         struct instant now = loop_now(&a->loop);
 
         TRY(user_budget_check(&a->user_recordings, user, host_id, now));
-        if (a->host_recordings.bytes_per_day != 0) {
+        if (a->host_recordings.bytes_per_day != 0)
                 TRY(event_budget_check(&a->host_recordings, str_of(of_host), now));
+        TRY(unstored_take(u->unstored, m->data.len));
+        if (a->host_recordings.bytes_per_day != 0)
                 event_budget_charge(&a->host_recordings, str_of(of_host), m->data.len, now);
-        }
         user_budget_charge(&a->user_recordings, user, host_id, m->data.len, now);
         buf_put(&u->waiting, str_of_bytes(m->data.data, m->data.len));
         u->expected += m->data.len;
@@ -538,6 +543,7 @@ void record_serve(struct rpc_call *call, const ProtobufCMessage *first)
         u->call = call;
         u->arena = arena_new(RECORD_ARENA);
         u->host_id = str_dup(str_of(caller->host_id));
+        u->unstored = unstored_hold(u->auth, str_of(u->host_id));
         u->file.fd = -1;
         u->waiting = u->writing = BUF_MAX(LIMIT_RECORD_UNACKED);
         u->dir = str_dup(str_of(u->auth->records_dir));

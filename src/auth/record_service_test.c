@@ -585,10 +585,37 @@ static void a_search_that_nobody_waits_for_ends(void **state)
         open_gate(w, &let_go);
 }
 
+/* The disk is behind with what the host has sent: its streams end, and another's go on. */
+static void what_a_host_has_not_on_the_disk_is_bounded(void **state)
+{
+        struct world *w = *state;
+        AUTO(buf) all = a_recording();
+        struct uploader u;
+
+        given_session(w, SESSION_1, "alice");
+        struct budget_holder *others = unstored_hold(&w->a, STR(WEB_1));
+        assert_true(budget_take(others, LIMIT_UNSTORED_HOST - 10000));
+        begin(w, &u, WEB_1, SESSION_1);
+        send_piece(&u, 0, str_slice(buf_str(&all), 0, 50000));
+        AWAIT(w, u.call == NULL);
+        assert_refused(u.err, ERROR_RESOURCE_EXHAUSTED, "waits for the disk of the Auth Service");
+        u.err = NULL;
+        leave(&u);
+        assert_int_equal(budget_held(others), LIMIT_UNSTORED_HOST - 10000);
+        budget_give(others, LIMIT_UNSTORED_HOST - 10000);
+        begin(w, &u, WEB_1, SESSION_1);
+        send_up_to(&u, buf_str(&all), all.len);
+        send_finish(&u, all.len, false);
+        leave(&u);
+        assert_int_equal(budget_held(others), 0);
+        budget_drop(others);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
         const struct CMUnitTest tests[] = {
+                ROW(what_a_host_has_not_on_the_disk_is_bounded),
                 ROW(a_recording_arrives_as_it_is_and_says_so),
                 ROW(a_lost_stream_goes_on_where_the_cluster_stands),
                 ROW(an_aborted_recording_is_complete_with_what_there_is),

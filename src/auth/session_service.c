@@ -50,6 +50,7 @@ struct attendance {
         size_t loading;        /* the session that is read next */
         struct waiting *first, **end;
         size_t waiting_count, waiting_size;
+        struct budget_holder *unstored; /* of the host: has waiting_size; NULL while nothing was told */
         struct answer *accepted; /* NULL: not decided yet; what it points to lives in accepted_arena */
         bool is_refused;         /* it was decided, and not as sshd did */
         struct arena *accepted_arena;
@@ -75,6 +76,20 @@ static void leave_place(struct attendance *t)
         t->is_placed = false;
 }
 
+struct budget_holder *unstored_hold(struct auth *a, struct str host_id)
+{
+        a->unstored.total = LIMIT_UNSTORED;
+        a->unstored.share = LIMIT_UNSTORED_HOST;
+        return budget_hold(&a->unstored, host_id);
+}
+
+struct error *unstored_take(struct budget_holder *h, size_t bytes)
+{
+        if (budget_take(h, bytes))
+                return NULL;
+        return error_new(ERROR_RESOURCE_EXHAUSTED, "what this host and others have told waits for the disk of the Auth Service");
+}
+
 static void free_if_idle(struct attendance *t)
 {
         struct sessions *all = t->all;
@@ -82,6 +97,9 @@ static void free_if_idle(struct attendance *t)
         if (t->call != NULL || t->pending > 0)
                 return;
         leave_place(t);
+        if (t->unstored != NULL)
+                budget_give(t->unstored, t->waiting_size);
+        budget_drop(t->unstored);
         while (t->first != NULL) {
                 struct waiting *w = t->first;
 
@@ -465,6 +483,7 @@ static void drop_first(struct attendance *t)
                 t->end = &t->first;
         t->waiting_count--;
         t->waiting_size -= w->len;
+        budget_give(t->unstored, w->len);
         free(w);
 }
 
@@ -793,6 +812,13 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         size_t len = protobuf_c_message_get_packed_size(msg);
         if (t->waiting_count >= LIMIT_ATTEND_WAITING || t->waiting_size + len > LIMIT_ATTEND_UNACKED + LIMIT_ATTEND) {
                 finish(t, error_new(ERROR_RESOURCE_EXHAUSTED, "too many events of this connection are pending"));
+                return;
+        }
+        if (t->unstored == NULL)
+                t->unstored = unstored_hold(t->auth, str_of(t->host_id));
+        struct error *err = unstored_take(t->unstored, len);
+        if (err != NULL) {
+                finish(t, err);
                 return;
         }
         struct waiting *w = mem_alloc(sizeof *w + len);

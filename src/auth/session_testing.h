@@ -324,6 +324,7 @@ static inline UNUSED int world_close(void **state)
         directory_close(a->directory);
         disk_watch_free(a->disk);
         shares_release(&a->dials);
+        budget_release(&a->unstored);
         loop_release(&a->loop);
         map_release(&a->uploads);
         record_stamps_release(&a->record_stamps);

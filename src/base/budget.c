@@ -72,3 +72,8 @@ void budget_give(struct budget_holder *h, size_t bytes)
         h->used -= bytes;
         h->budget->used -= bytes;
 }
+
+size_t budget_held(const struct budget_holder *h)
+{
+        return h->used;
+}

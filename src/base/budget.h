@@ -29,5 +29,6 @@ void budget_drop(struct budget_holder *h); /* what it took was given back; NULL 
 /* Whether there were so many bytes left, which are the holder's now. */
 bool budget_take(struct budget_holder *h, size_t bytes) MUST_USE;
 void budget_give(struct budget_holder *h, size_t bytes);
+size_t budget_held(const struct budget_holder *h);
 
 #endif

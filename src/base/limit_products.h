@@ -30,6 +30,9 @@
         LIMIT_PRODUCT("auth", "presence streams that are held, 56 KiB each", LIMIT_PRESENCE_HELD * 56 * KiB, 64) \
         LIMIT_PRODUCT("auth", "passwords that are checked at once, 64 MiB each", LIMIT_PASSWORD_WORK * 64 * MiB, 128) \
         LIMIT_PRODUCT("auth", "lines on their way to events.log, and one batch of them", LIMIT_AUDIT_WAITING + LIMIT_AUDIT_BATCH + LIMIT_AUDIT_RECORD, 40) \
+        LIMIT_PRODUCT("auth", "questions of proxies for a connection to a node: the names they keep", LIMIT_DIALS * LIMIT_DIAL_ARENA, 32) \
+        LIMIT_PRODUCT("auth", "messages about connections, and recordings, that are not on the disk: a budget", LIMIT_UNSTORED, 384) \
+        LIMIT_PRODUCT("auth", "the same of one host", LIMIT_UNSTORED_HOST, 128) \
         LIMIT_PRODUCT("auth", "events in the outbox: their keys", LIMIT_OUTBOX_WAITING * 256, 4) \
         LIMIT_PRODUCT("auth", "tickets of connections that proxies announced, 256 bytes each", LIMIT_PASSES * 256, 4) \
         LIMIT_PRODUCT("auth", "failures of logins that are counted, 100 bytes each", LIMIT_LOGIN_TALLIES * 100, 4) \
@@ -37,12 +40,17 @@
         LIMIT_PRODUCT("sts", "pending requests to an STS host that is slow, and what is left for each of the 40 others", \
                       (LIMIT_STS_WAITING_SLOW_ALL + 40 * LIMIT_STS_WAITING_RESERVE) * (LIMIT_STS_REQUEST + LIMIT_STS_ANSWER), 80) \
         LIMIT_PRODUCT("proxy", "streams of SSH connections: a budget", LIMIT_STREAM_MEMORY, 1152) \
-        LIMIT_PRODUCT("proxy", "connections that are passed through to auth, by unauthenticated peers (auth has places for no more): 64 KiB each way", \
-                      (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * 2 * 64 * KiB, 320) \
-        LIMIT_PRODUCT("proxy", "the same of one source", LIMIT_PASSED_PER_SOURCE * 2 * 64 * KiB, 256) \
+        LIMIT_PRODUCT("proxy", "connections that are passed through to auth: what was read last, each way", \
+                      LIMIT_PASSED * (LIMIT_PASSED_HELLO + LIMIT_PASSED_READ), 576) \
+        LIMIT_PRODUCT("proxy", "the same of one source", LIMIT_PASSED_PER_SOURCE * (LIMIT_PASSED_HELLO + LIMIT_PASSED_READ), 72) \
         LIMIT_PRODUCT("ssh", "streams of connections: a budget", LIMIT_STREAM_MEMORY_NODE, 128) \
         LIMIT_PRODUCT("ssh", "events that the cluster has not acknowledged: a bound for all, and a share that each connection has in any case", \
                       LIMIT_SSH_UNTOLD_ALL + LIMIT_SSH_CONNECTIONS * (LIMIT_SSH_UNTOLD_ALL / LIMIT_SSH_CONNECTIONS), 512) \
+        LIMIT_PRODUCT("ssh", "recordings that the disk has not taken: a bound for all, and what is read of one terminal (six times that in a recording)", \
+                      LIMIT_SPOOL_WAITING_ALL + 6 * LIMIT_SESSION_HEARD, 65) \
+        LIMIT_PRODUCT("ssh", "what programs of sessions say: a message that is not whole, of each session", \
+                      LIMIT_SSH_CONNECTIONS * LIMIT_SSH_SESSIONS * LIMIT_SESSION_HEARD, 512) \
+        LIMIT_PRODUCT("ssh", "recordings on the disk that the cluster does not have: a budget", (long long)LIMIT_SPOOL_MIB * MiB, 32768) \
         LIMIT_PRODUCT("ssh", "programs of sshd that have not proven what they are, 8 KiB each", 2 * LIMIT_HELPERS_UNKNOWN * 8 * KiB, 4)
 /* clang-format on */
 

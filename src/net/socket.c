@@ -36,6 +36,7 @@ struct socket {
         uv_poll_t poll;
         char *queue; /* allocated only while something is queued */
         size_t queue_head, queue_len, queue_room;
+        size_t read_most; /* bytes of one read */
         struct error *broken; /* not told yet */
         struct farewell *farewell;
         int fd;
@@ -161,9 +162,9 @@ static size_t send_some(struct socket *s, struct str bytes)
 static void enqueue(struct socket *s, struct str bytes)
 {
         if (s->queue_head + s->queue_len + bytes.len > s->queue_room) {
-                /* At least doubling keeps the cost of moving the rest in proportion to what is written. */
+                /* At least doubling keeps the cost of moving the rest in proportion to what is written; the first takes what it needs. */
                 size_t needed = s->queue_len + bytes.len;
-                size_t room = needed > s->queue_room / 2 ? 2 * needed : s->queue_room;
+                size_t room = s->queue == NULL ? needed : needed > s->queue_room / 2 ? 2 * needed : s->queue_room;
                 char *queue = mem_resize(NULL, room, 1);
 
                 if (s->queue_len > 0)
@@ -236,7 +237,7 @@ static size_t socket_pending(const struct stream *stream)
 static void take_in(struct socket *s)
 {
         char *buffer = loop_buffer_take(s->loop);
-        ssize_t n = recv(s->fd, buffer, LOOP_BUFFER, MSG_DONTWAIT);
+        ssize_t n = recv(s->fd, buffer, s->read_most, MSG_DONTWAIT);
 
         if (n > 0) {
                 s->stream.events->on_read(s->stream.ctx, (struct str){ buffer, (size_t)n });
@@ -381,12 +382,18 @@ struct stream *socket_stream(struct loop *l, int fd)
         s->stream.ops = &socket_ops;
         s->loop = l;
         s->fd = fd;
+        s->read_most = LOOP_BUFFER;
         s->refs = 1;
         int status = uv_poll_init(&l->uv, &s->poll, fd);
         if (status < 0)
                 bug("descriptor %d cannot be watched: %s", fd, uv_strerror(status));
         s->poll.data = s;
         return &s->stream;
+}
+
+void socket_stream_limit_reads(struct stream *stream, size_t most)
+{
+        socket_of(stream)->read_most = most < LOOP_BUFFER ? most : LOOP_BUFFER;
 }
 
 /* ---- about sockets ------------------------------------------------------------------------------------- */

@@ -30,6 +30,8 @@ struct error *socket_pair(int *ret_a, int *ret_b) MUST_USE;
 
 /* A stream over a connected socket, owned from now on. Works for TCP, Unix and socketpairs. */
 struct stream *socket_stream(struct loop *l, int fd) MUST_USE;
+/* on_read of a stream made by socket_stream() brings at most so many bytes at once, instead of LOOP_BUFFER. */
+void socket_stream_limit_reads(struct stream *s, size_t most);
 
 /* Address of the peer in ADDRESS_TEXT_MAX bytes, "" for Unix sockets. */
 void socket_peer_address(int fd, char *ret_text);

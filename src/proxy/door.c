@@ -21,8 +21,12 @@
 #include "proxy/web.h"
 #include "proxy/webapi.h"
 
-/* Bytes under way in each direction of a connection that is passed through. */
-enum { PASS_WINDOW = 64 * KiB };
+/*
+ * A connection that is passed through is not read while anything of it waits to be written on: LIMIT_PASSED_READ wait in each direction
+ * at most, or the ClientHello and what was read with it.
+ */
+enum { PASS_WINDOW = 1, HELLO_READ = 4 * KiB };
+_Static_assert((int)CLIENT_HELLO_MAX + (int)HELLO_READ == (int)LIMIT_PASSED_HELLO, "the product of connections that are passed through holds");
 
 enum state { HELLO, ANNOUNCE, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, ASK, FAREWELL };
 
@@ -54,6 +58,7 @@ struct visitor {
         char peer[ADDRESS_TEXT_MAX];
 
         struct stream *stream; /* TCP, then TLS; NULL while another owns it */
+        struct stream *tcp;    /* below it, until the ClientHello has decided what it is; not owned */
         struct buf input;      /* the ClientHello, then the HTTP request */
         size_t unheard;        /* bytes that came after a refusal */
         struct announcement *announcement; /* under way */
@@ -423,6 +428,7 @@ static void shake_hands(struct visitor *v, struct stream *s, struct tls_context 
 {
         struct proxy *p = v->door->proxy;
         conversation_enter(&v->talk, HANDSHAKE);
+        socket_stream_limit_reads(v->tcp, LOOP_BUFFER);
         v->handshake = tls_start(&p->loop, tls, s, NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, v);
 }
 
@@ -451,6 +457,8 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         conversation_enter(&v->talk, PASS_THROUGH);
         struct stream *outside = v->stream, *inside = socket_stream(l, fd);
         v->stream = NULL;
+        socket_stream_limit_reads(v->tcp, LIMIT_PASSED_READ);
+        socket_stream_limit_reads(inside, LIMIT_PASSED_READ);
         if (v->has_ticket) {
                 stream_write(inside, STR(PASS_MAGIC));
                 stream_write(inside, str_of_bytes(v->ticket, sizeof v->ticket));
@@ -664,8 +672,10 @@ static void on_accepted(void *ctx, int fd, const char *peer)
                 .since = loop_now(&d->proxy->loop),
                 .stream = socket_stream(&d->proxy->loop, fd),
                 /* A read may bring what follows the hello, too. */
-                .input = BUF_MAX(CLIENT_HELLO_MAX + LOOP_BUFFER),
+                .input = BUF_MAX(CLIENT_HELLO_MAX + HELLO_READ),
         };
+        v->tcp = v->stream;
+        socket_stream_limit_reads(v->tcp, HELLO_READ);
         if (v->next != NULL)
                 v->next->at = &v->next;
         d->visitors = v;

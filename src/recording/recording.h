@@ -51,6 +51,8 @@ void recording_flush(struct recording_writer *w);
 void recording_finish(struct recording_writer *w, struct duration at);
 /* Whole chunks not taken yet; borrowed until the next call. recording_taken says how many bytes of them are done with. */
 struct str recording_drain(struct recording_writer *w);
+/* All bytes that it holds and that were not taken, of chunks that are open as well. */
+size_t recording_held(const struct recording_writer *w);
 void recording_taken(struct recording_writer *w, size_t len);
 
 /* ---- reading ---------------------------------------------------------------------------------------- */

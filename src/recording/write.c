@@ -209,6 +209,11 @@ struct str recording_drain(struct recording_writer *w)
         return str_slice(buf_str(&w->ready), w->taken, w->ready.len);
 }
 
+size_t recording_held(const struct recording_writer *w)
+{
+        return w->ready.len - w->taken + w->lines.len;
+}
+
 void recording_taken(struct recording_writer *w, size_t len)
 {
         w->taken += len;

@@ -28,7 +28,7 @@
 #include "session/wire.h"
 
 enum {
-        SCREEN_MAX = SESSION_OUTPUT_MAX,
+        SCREEN_MAX = 64 * KiB,
         TYPED_MAX = 16 * KiB,
         NOTICE_ROOM = 3 * SESSION_TEXT_MAX, /* for what we say between */
 };
@@ -151,7 +151,7 @@ static void let_go_of_inner(struct relay *r)
 
 /* ---- output: inner, recorder, outer -------------------------------------------------------------------------- */
 
-static void tell_output(struct relay *r, struct str bytes)
+static void tell_part(struct relay *r, struct str bytes)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Output output = CTELEPORT__SESSION__V1__OUTPUT__INIT;
@@ -162,6 +162,13 @@ static void tell_output(struct relay *r, struct str bytes)
         up.output = &output;
         channel_put(r->channel, &up);
         r->untold = 0;
+}
+
+static void tell_output(struct relay *r, struct str bytes)
+{
+        tell_part(r, str_slice(bytes, 0, SESSION_OUTPUT_MAX));
+        for (size_t at = SESSION_OUTPUT_MAX; at < bytes.len; at += SESSION_OUTPUT_MAX)
+                tell_part(r, str_slice(bytes, at, SESSION_OUTPUT_MAX));
 }
 
 /* Reads until there is no more, or enough for one message. */

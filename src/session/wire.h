@@ -13,8 +13,9 @@
 
 enum {
         SESSION_FRAME_PREFIX = 4,
-        SESSION_FRAME_MAX = 128 * KiB, /* with its prefix: Output of SESSION_OUTPUT_MAX, or a long command */
-        SESSION_OUTPUT_MAX = 64 * KiB, /* bytes of a terminal in one message */
+        SESSION_FRAME_MAX = 128 * KiB, /* with its prefix: the first of a program, which may have a long command */
+        SESSION_FRAME_LATER_MAX = 15 * KiB, /* of a program, once its session has begun: a part of one waits in the SSH Service for each session */
+        SESSION_OUTPUT_MAX = 14 * KiB, /* bytes of a terminal in one message */
         SESSION_COMMAND_MAX = 32 * KiB, /* of a command, as it is told */
         SESSION_TEXT_MAX = 4 * KiB,    /* for a person */
         SESSION_ARENA = 8 * SESSION_FRAME_MAX, /* decodes any frame */

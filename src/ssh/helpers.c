@@ -37,7 +37,11 @@ enum {
         ID_MAX = 37,
         TITLE_MAX = 256,
         UNKNOWN_OF_USER = LIMIT_HELPERS_UNKNOWN / 4, /* one user cannot take all places */
+        HEARD_AT_ONCE = 16 * KiB,
 };
+_Static_assert((int)SESSION_FRAME_LATER_MAX + (int)HEARD_AT_ONCE < LIMIT_SESSION_HEARD, "what a session's program says has room");
+_Static_assert((int)SESSION_OUTPUT_MAX + 512 < (int)SESSION_FRAME_LATER_MAX && 2 * LIMIT_AUDIT_TEXT + (int)SESSION_TEXT_MAX < (int)SESSION_FRAME_LATER_MAX,
+               "and its messages are not longer");
 
 struct helper {
         struct helper *next, **at;
@@ -58,6 +62,7 @@ struct helper {
         bool is_told_again;            /* and again, as the answer to it was lost */
         struct timer *retry;           /* looks for sshd's word */
 
+        char claimed_id[ID_MAX];       /* of the connection that `first` named, once it is forgotten */
         char session_id[ID_MAX];
         const char *kind;
         bool is_strict;
@@ -213,7 +218,7 @@ static void set_reason(struct helper *h, const char *why)
 static const char *claimed_connection(const struct helper *h)
 {
         if (h->first == NULL)
-                return "";
+                return h->claimed_id;
         return h->first->payload_case == CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE ? h->first->authorize->connection_id
                : h->first->payload_case == CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_START   ? h->first->start->connection_id
                                                                                               : "";
@@ -368,7 +373,7 @@ static struct error *begin_recording(struct helper *h, const Cteleport__V1__Atte
 
         snprintf(title, sizeof title, "%s@%s", d->user, ssh_node_name(h->all->service));
         header.title = str_of(title);
-        return spool_begin(ssh_spool(h->all->service), str_of(h->session_id), &header, on_spool_failed, h, &h->recording);
+        return spool_begin(ssh_spool(h->all->service), str_of(h->session_id), str_of(d->user), &header, on_spool_failed, h, &h->recording);
 }
 
 static void say_go(struct helper *h, const Cteleport__V1__AttendDecision *d)
@@ -409,6 +414,32 @@ bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decis
 
 static void tell_start(struct helper *h);
 
+static void on_drained(void *ctx)
+{
+        struct helper *h = ctx;
+
+        if (h->stream != NULL && h->files_untold < LIMIT_FILES_UNTOLD)
+                stream_read(h->stream, true);
+}
+
+/* Its terminal waits when the disk does not take as much as it shows. */
+static void wait_if_due(struct helper *h)
+{
+        if (h->recording == NULL || !spool_must_wait(h->recording))
+                return;
+        stream_read(h->stream, false);
+        spool_on_drain(h->recording, on_drained);
+}
+
+/* Its command may be long, and is not needed when the session runs. */
+static void forget_start(struct helper *h)
+{
+        snprintf(h->claimed_id, sizeof h->claimed_id, "%s", claimed_connection(h));
+        arena_free(h->arena);
+        h->arena = NULL;
+        h->first = NULL;
+}
+
 /* The cluster has written down that the session begins, or will not. */
 static void on_begun(void *ctx, struct error *err)
 {
@@ -434,8 +465,10 @@ static void on_begun(void *ctx, struct error *err)
                 return;
         }
         conversation_enter(&h->state, RUNS);
+        forget_start(h);
         if (h->recording != NULL)
                 spool_publish(h->recording);
+        wait_if_due(h);
         say_go(h, d);
         if (h->notice != NULL)
                 helper_say_unrecorded(h->stream, h->notice);
@@ -568,12 +601,19 @@ static void introduce(struct helper *h, const helper_up *up)
 
 /* ---- a session that runs ------------------------------------------------------------------------------------------------------ */
 
-static void on_drained(void *ctx)
+/* All of them together: nobody is heard who is not ordered to end, until half of what waits is written. */
+static void on_crowded(void *ctx, bool is_crowded)
 {
-        struct helper *h = ctx;
+        struct helpers *all = ctx;
 
-        if (h->stream != NULL && h->files_untold < LIMIT_FILES_UNTOLD)
-                stream_read(h->stream, true);
+        for (struct helper *h = all->first; h != NULL; h = h->next) {
+                if (h->recording == NULL || h->state.state != RUNS)
+                        continue;
+                if (is_crowded)
+                        wait_if_due(h);
+                else if (!spool_must_wait(h->recording))
+                        on_drained(h);
+        }
 }
 
 static void take_output(struct helper *h, const Cteleport__Session__V1__Output *output)
@@ -583,10 +623,7 @@ static void take_output(struct helper *h, const Cteleport__Session__V1__Output *
         if (h->recording == NULL)
                 return;
         spool_output(h->recording, str_of_bytes(output->data.data, output->data.len));
-        if (spool_pending(h->recording) > LIMIT_SPOOL_WAITING) {
-                stream_read(h->stream, false);
-                spool_on_drain(h->recording, on_drained);
-        }
+        wait_if_due(h);
 }
 
 static void tell_resize(void *ctx)
@@ -613,8 +650,10 @@ static void take_resize(struct helper *h, const Cteleport__Session__V1__Resize *
         h->columns = resize->columns;
         h->rows = resize->rows;
         h->has_resized = true;
-        if (h->recording != NULL)
+        if (h->recording != NULL) {
                 spool_resize(h->recording, resize->columns, resize->rows);
+                wait_if_due(h);
+        }
         if (instant_since(loop_now(h->all->loop), h->resized).ns >= MILLISECONDS(PACE_RESIZE_TOLD).ns)
                 tell_resize(h);
         else if (!timer_is_running(h->resize))
@@ -707,6 +746,8 @@ static struct error *take_frame(struct helper *h, struct str in, size_t *ret_len
         ProtobufCMessage *msg = NULL;
         struct error *err = session_frame_read(in, &cteleport__session__v1__helper_up__descriptor, arena, &msg, ret_len);
 
+        if (err == NULL && *ret_len == 0 && h->state.state != HEARS && in.len > SESSION_FRAME_LATER_MAX)
+                err = error_new(ERROR_INVALID_ARGUMENT, "a message of a session is longer than it may be");
         if (err != NULL || *ret_len == 0)
                 arena_free(arena);
         else if (!take_message(h, arena, (const helper_up *)msg))
@@ -741,7 +782,7 @@ static void on_read(void *ctx, struct str bytes)
         buf_consume(&h->in, at);
         if (h->in.len == 0) {
                 buf_release(&h->in); /* a session that rests holds no memory */
-                h->in = BUF_MAX(SESSION_FRAME_MAX + LOOP_BUFFER);
+                h->in = BUF_MAX(h->state.state == HEARS ? SESSION_FRAME_MAX + HEARD_AT_ONCE : LIMIT_SESSION_HEARD);
         }
         if (err != NULL && h->state.state != CLOSED)
                 give_up(h, err);
@@ -846,7 +887,7 @@ static void on_accepted(void *ctx, int fd, const char *peer UNUSED)
         h->pid = pid;
         h->pidfd = pidfd;
         pidfd = -1;
-        h->in = BUF_MAX(SESSION_FRAME_MAX + LOOP_BUFFER);
+        h->in = BUF_MAX(SESSION_FRAME_MAX + HEARD_AT_ONCE);
         h->retry = timer_new(all->loop, look_for_decision, h);
         h->resize = timer_new(all->loop, tell_resize, h);
         h->next = all->first;
@@ -856,6 +897,7 @@ static void on_accepted(void *ctx, int fd, const char *peer UNUSED)
         all->first = h;
         conversation_init(&h->state, all->loop, states, HEARS, on_expired, h);
         h->stream = socket_stream(all->loop, fd);
+        socket_stream_limit_reads(h->stream, HEARD_AT_ONCE);
         stream_listen(h->stream, &stream_events, h);
         stream_read(h->stream, true);
 }
@@ -867,6 +909,8 @@ struct helpers *helpers_open(struct ssh_service *s, int fd)
         all->service = s;
         all->loop = ssh_loop(s);
         all->listener = listener_new(all->loop, fd, on_accepted, all);
+        if (ssh_spool(s) != NULL)
+                spool_on_crowded(ssh_spool(s), on_crowded, all);
         return all;
 }
 
@@ -875,6 +919,8 @@ void helpers_close(struct helpers *all)
         if (all == NULL)
                 return;
         listener_close(all->listener);
+        if (ssh_spool(all->service) != NULL)
+                spool_on_crowded(ssh_spool(all->service), NULL, NULL);
         for (struct helper *h = all->first; h != NULL; h = h->next) {
                 h->code = 255;
                 set_reason(h, "the SSH Service of this node ends");

@@ -2,6 +2,8 @@
 /* Programs at the helpers' socket: who they are, what is recorded of them, how they end. */
 #include "ssh/helpers_testing.h"
 
+#include <semaphore.h>
+
 /* ---- who may log in -------------------------------------------------------------------------------------------------- */
 
 static void gives_sshd_what_was_decided(void **state)
@@ -184,6 +186,58 @@ static void goes_on_in_best_effort_and_says_so(void **state)
         assert_string_equal(told(s), "exit 0  out 5 in 3 '';");
 }
 
+enum { STUCK_JOBS = 32, SAID_MOST = 8 * MiB }; /* more jobs than the pool has threads; more than a recording and sockets hold */
+static sem_t unstuck;
+
+static void wait_for_disk(void *ctx UNUSED)
+{
+        sem_wait(&unstuck);
+}
+
+static void forget(void *ctx UNUSED)
+{
+}
+
+/* Says it again and again until nobody hears it; how many bytes that were, SAID_MOST: it is still heard. */
+static size_t say_until_unheard(struct ssh_service *s, const helper_up *up)
+{
+        AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
+        size_t said = 0;
+
+        session_frame_put(&frame, &up->base);
+        for (int tries = 0; tries < 3 && said < SAID_MOST;) {
+                ssize_t n = send(s->program, frame.ptr, frame.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+                tries = n > 0 ? 0 : tries + 1;
+                said += n > 0 ? (size_t)n : 0;
+                if (n > 0 && (size_t)n < frame.len) /* the rest would be the head of another message */
+                        break;
+                uv_run(&s->loop.uv, UV_RUN_NOWAIT);
+        }
+        return said;
+}
+
+static void a_terminal_waits_for_a_disk_that_is_stuck(void **state)
+{
+        struct ssh_service *s = *state;
+        decision_message d = a_decision();
+        helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
+        Cteleport__Session__V1__Resize resize = CTELEPORT__SESSION__V1__RESIZE__INIT;
+
+        given_a_session(s, &d);
+        assert_int_equal(sem_init(&unstuck, 0, 0), 0);
+        for (int i = 0; i < STUCK_JOBS; i++)
+                (void)loop_job(&s->loop, wait_for_disk, forget, NULL);
+        resize.columns = 80;
+        resize.rows = 24;
+        up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_RESIZE;
+        up.resize = &resize;
+        size_t said = say_until_unheard(s, &up);
+        for (int i = 0; i < STUCK_JOBS; i++)
+                sem_post(&unstuck);
+        assert_in_range(said, 1, SAID_MOST - 1);
+}
+
 /* ---- ends ------------------------------------------------------------------------------------------------------------------------ */
 
 static void tells_of_a_program_that_vanished(void **state)
@@ -290,6 +344,7 @@ int main(void)
                 T(says_when_a_session_is_not_recorded),
                 T(ends_a_strict_session_whose_recording_fails),
                 T(goes_on_in_best_effort_and_says_so),
+                T(a_terminal_waits_for_a_disk_that_is_stuck),
                 T(tells_of_a_program_that_vanished),
                 T(passes_the_end_of_its_connection_on),
                 T(gives_up_a_program_that_does_not_end),

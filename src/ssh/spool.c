@@ -49,6 +49,10 @@ static void file_free(struct spool_file *f)
         upload_release(f);
         timer_free(f->sync);
         recording_writer_free(f->writer);
+        f->spool->waiting -= f->counted;
+        if (f->user != NULL)
+                budget_give(f->user, f->taken);
+        budget_drop(f->user);
         free(f->holes);
         job_cancel(f->looking, look_free);
         job_cancel(f->writing, write_free);
@@ -63,6 +67,8 @@ static void free_if_empty(struct spool *sp)
         if (!sp->is_closing || sp->files != NULL)
                 return;
         close(sp->dir);
+        timer_free(sp->stuck);
+        budget_release(&sp->room);
         free(sp);
 }
 
@@ -96,7 +102,9 @@ void spool_file_settle(struct spool_file *f)
                 return;
         if (f->is_unwanted && f->is_damaged)
                 keep_damaged(f);
-        else if (f->is_unwanted && unlinkat(sp->dir, f->name, 0) < 0)
+        else if (f->is_unwanted && unlinkat(sp->dir, f->name, 0) == 0)
+                sp->room.total += f->old_size; /* of a recording of this run, its user has it back */
+        else if (f->is_unwanted)
                 log_warn("A recording that is not needed cannot be removed", LOG_C("file", f->name), LOG_C("error", strerrordesc_np(errno)));
         if (f->is_unwanted || sp->is_closing) {
                 leave_old(f);
@@ -113,15 +121,67 @@ void spool_file_settle(struct spool_file *f)
                 spool_send_old(sp);
 }
 
+/* ---- what is in memory ------------------------------------------------------------------------------------------ */
+
+static void say_stuck(void *ctx)
+{
+        struct spool *sp = ctx;
+
+        log_warn("The disk of this node does not take recordings as fast as terminals write: all terminals that are recorded wait for it",
+                 LOG_INT("waiting_bytes", (int64_t)sp->waiting));
+        timer_start(sp->stuck, MILLISECONDS(PACE_SPOOL_STUCK_TOLD));
+}
+
+static void set_crowded(struct spool *sp, bool is_crowded)
+{
+        if (is_crowded == sp->is_crowded || sp->is_closing)
+                return;
+        sp->is_crowded = is_crowded;
+        if (is_crowded)
+                timer_start(sp->stuck, MILLISECONDS(TIMEOUT_SPOOL_STUCK));
+        else
+                timer_stop(sp->stuck);
+        if (sp->crowded != NULL)
+                sp->crowded(sp->crowded_ctx, is_crowded);
+}
+
+/* What the recording holds has changed. */
+static void recount(struct spool_file *f)
+{
+        struct spool *sp = f->spool;
+        size_t now = f->writing_len + (f->writer == NULL ? 0 : recording_held(f->writer));
+
+        sp->waiting += now - f->counted;
+        f->counted = now;
+        if (sp->waiting >= LIMIT_SPOOL_WAITING_ALL)
+                set_crowded(sp, true);
+        else if (sp->waiting <= LIMIT_SPOOL_WAITING_ALL / 2)
+                set_crowded(sp, false);
+}
+
+void spool_on_crowded(struct spool *sp, void (*crowded)(void *ctx, bool is_crowded), void *ctx)
+{
+        sp->crowded = crowded;
+        sp->crowded_ctx = ctx;
+}
+
+bool spool_must_wait(const struct spool_file *f)
+{
+        return !f->has_failed && (f->spool->is_crowded || spool_pending(f) > LIMIT_SPOOL_WAITING);
+}
+
 /* ---- the disk, on the pool ------------------------------------------------------------------------------------ */
 
-static struct error *check_room(int fd)
+/* *ret_free: bytes of the disk that recordings may yet take. */
+static struct error *check_room(int fd, uint64_t *ret_free)
 {
         struct statvfs st;
 
         if (fstatvfs(fd, &st) < 0)
                 return error_errno(errno, "cannot ask how much room the disk has");
-        if ((uint64_t)st.f_bavail * st.f_frsize / MiB >= LIMIT_SPOOL_FREE_MIB)
+        uint64_t available = (uint64_t)st.f_bavail * st.f_frsize, kept = (uint64_t)LIMIT_SPOOL_FREE_MIB * MiB;
+        *ret_free = available < kept ? 0 : available - kept;
+        if (available >= kept)
                 return NULL;
         return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the disk of this node has no room for recordings"),
                           "at least %d MiB of it stay free", LIMIT_SPOOL_FREE_MIB);
@@ -142,11 +202,11 @@ static struct error *append(int fd, uint64_t at, struct str bytes)
         return NULL;
 }
 
-static struct error *sync_file(int fd)
+static struct error *sync_file(int fd, uint64_t *ret_free)
 {
         if (fdatasync(fd) < 0)
                 return error_errno(errno, "cannot write the recording");
-        return check_room(fd);
+        return check_room(fd, ret_free);
 }
 
 /* Chunks on their way to the disk. */
@@ -157,6 +217,7 @@ struct write {
         struct buf bytes;
         bool wants_sync;
         size_t written;
+        uint64_t disk_free; /* as check_room() says, after a sync */
         struct error *err;
 };
 
@@ -175,11 +236,13 @@ static void write_job(void *ctx)
 {
         struct write *w = ctx;
 
+        if (w->err != NULL) /* there was no room for it */
+                return;
         w->err = w->fd < 0 ? error_new(ERROR_RESOURCE_EXHAUSTED, "there are no descriptors left") : append(w->fd, w->at, buf_str(&w->bytes));
         if (w->err == NULL) {
                 w->written = w->bytes.len;
                 if (w->wants_sync)
-                        w->err = sync_file(w->fd);
+                        w->err = sync_file(w->fd, &w->disk_free);
                 return;
         }
         /* What was half written is no chunk. */
@@ -191,7 +254,7 @@ static void write_more(struct spool_file *f);
 
 static void tell_drained(struct spool_file *f)
 {
-        if (!f->wants_drain || f->is_closed || spool_pending(f) >= LIMIT_SPOOL_WAITING)
+        if (!f->wants_drain || f->is_closed || spool_must_wait(f))
                 return;
         f->wants_drain = false;
         if (f->drained != NULL)
@@ -208,7 +271,10 @@ static void on_written(void *ctx)
         f->writing = NULL;
         f->writing_len = 0;
         f->size += w->written;
+        if (w->wants_sync && err == NULL)
+                f->spool->disk_free = w->disk_free;
         write_free(w);
+        recount(f);
         if (err != NULL) {
                 spool_file_fail(f, err);
         } else {
@@ -218,6 +284,23 @@ static void on_written(void *ctx)
                         timer_start(f->sync, MILLISECONDS(PACE_SPOOL_SYNC));
         }
         upload_advance(f);
+}
+
+/* Room in the folder for so much more of a user's recordings: of a small disk, no more than is left for all others. */
+static struct error *take_room(struct spool *sp, struct budget_holder *user, size_t len)
+{
+        const struct budget *all = &sp->room;
+
+        if (budget_held(user) + len > sp->disk_free)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "this user's recordings that the cluster does not have take half of the disk's room for recordings");
+        if (budget_take(user, len))
+                return NULL;
+        if (len > all->total - all->used)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this node keeps %d MiB of recordings that the cluster does not have, and no more",
+                                            LIMIT_SPOOL_MIB),
+                                  "they leave data_dir/spool when the cluster takes them");
+        return error_new(ERROR_RESOURCE_EXHAUSTED, "this node keeps %d MiB of one user's recordings that the cluster does not have, and no more",
+                         LIMIT_SPOOL_USER_MIB);
 }
 
 /*
@@ -243,7 +326,10 @@ static void write_more(struct spool_file *f)
         *w = (struct write){ .file = f, .fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 0), .at = f->size, .bytes = BUF_MAX(ready.len + 1), .wants_sync = is_due };
         buf_put(&w->bytes, ready);
         recording_taken(f->writer, ready.len);
-        f->given = 0;
+        w->err = f->size + ready.len <= (uint64_t)LIMIT_RECORDING_MIB * MiB
+                         ? take_room(f->spool, f->user, ready.len)
+                         : error_new(ERROR_RESOURCE_EXHAUSTED, "the recording is as long as one may be, %d MiB", LIMIT_RECORDING_MIB);
+        f->taken += w->err == NULL ? ready.len : 0;
         f->writing_len = ready.len;
         f->is_dirty = !is_due;
         if (is_due)
@@ -260,6 +346,9 @@ void spool_file_fail(struct spool_file *f, struct error *err)
                 return;
         }
         f->has_failed = f->is_aborted = f->is_complete = true;
+        recording_writer_free(f->writer); /* with what is not written */
+        f->writer = NULL;
+        recount(f);
         if (f->sync != NULL)
                 timer_stop(f->sync);
         log_warn("A recording ends early", LOG_C("session_id", f->id), LOG_ERR(err));
@@ -270,7 +359,7 @@ void spool_file_fail(struct spool_file *f, struct error *err)
                 f->failed(f->ctx, err);
 }
 
-struct error *spool_begin(struct spool *sp, struct str session_id, const struct recording_header *header,
+struct error *spool_begin(struct spool *sp, struct str session_id, struct str user, const struct recording_header *header,
                           void (*failed)(void *ctx, struct error *err), void *ctx, struct spool_file **ret)
 {
         AUTO_MEM char *name = mem_printf("%.*s.rec", STR_ARG(session_id));
@@ -279,11 +368,19 @@ struct error *spool_begin(struct spool *sp, struct str session_id, const struct 
         if (fd < 0)
                 return error_errno(errno, "cannot begin the recording");
         struct recording_writer *w = recording_writer_new(header);
+        struct budget_holder *holder = budget_hold(&sp->room, user);
         struct str head = recording_drain(w);
-        struct error *err = check_room(fd);
+        size_t taken = 0;
+        struct error *err = check_room(fd, &sp->disk_free);
+        if (err == NULL)
+                err = take_room(sp, holder, head.len);
+        if (err == NULL)
+                taken = head.len;
         if (err == NULL)
                 err = append(fd, 0, head);
         if (err != NULL) {
+                budget_give(holder, taken);
+                budget_drop(holder);
                 recording_writer_free(w);
                 unlinkat(sp->dir, name, 0);
                 return err;
@@ -291,6 +388,8 @@ struct error *spool_begin(struct spool *sp, struct str session_id, const struct 
         struct spool_file *f = file_new(sp, session_id, fd);
         fd = -1;
         f->writer = w;
+        f->user = holder;
+        f->taken = taken;
         f->size = head.len;
         recording_taken(w, head.len);
         f->failed = failed;
@@ -327,8 +426,8 @@ void spool_output(struct spool_file *f, struct str bytes)
         if (f->has_failed || bytes.len == 0)
                 return;
         recording_output(f->writer, since_begun(f), bytes);
-        f->given += bytes.len;
         write_more(f);
+        recount(f);
 }
 
 void spool_resize(struct spool_file *f, uint32_t columns, uint32_t rows)
@@ -337,11 +436,12 @@ void spool_resize(struct spool_file *f, uint32_t columns, uint32_t rows)
                 return;
         recording_resize(f->writer, since_begun(f), columns, rows);
         write_more(f);
+        recount(f);
 }
 
 size_t spool_pending(const struct spool_file *f)
 {
-        return f->has_failed ? 0 : f->given + f->writing_len;
+        return f->has_failed ? 0 : f->counted;
 }
 
 void spool_on_drain(struct spool_file *f, void (*drained)(void *ctx))
@@ -357,6 +457,7 @@ void spool_finish(struct spool_file *f)
         if (!f->has_failed) {
                 recording_finish(f->writer, since_begun(f));
                 write_more(f);
+                recount(f);
         }
         upload_advance(f);
 }
@@ -516,8 +617,10 @@ static void find_one(struct spool *sp, const char *name)
                 log_warn("The recording of an earlier session cannot be opened", LOG_C("file", name), LOG_C("error", strerrordesc_np(errno)));
                 return;
         }
+        struct stat st;
         struct look *k = NEW(struct look);
         k->file = file_new(sp, id, fd);
+        k->file->old_size = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
         k->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         k->file->is_old = k->file->is_closed = true;
         sp->old_uploads++;
@@ -540,6 +643,37 @@ void spool_send_old(struct spool *sp)
         closedir(all);
 }
 
+/* What is in the folder, whatever it is. */
+static uint64_t bytes_in(int dir)
+{
+        int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *all = fd < 0 ? NULL : fdopendir(fd);
+        const struct dirent *entry;
+        uint64_t sum = 0;
+        struct stat st;
+
+        if (all == NULL) {
+                if (fd >= 0)
+                        close(fd);
+                return 0;
+        }
+        while ((entry = readdir(all)) != NULL)
+                if (fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+                        sum += (uint64_t)st.st_size;
+        closedir(all);
+        return sum;
+}
+
+/* The room that the files of earlier runs leave. */
+static void measure(struct spool *sp)
+{
+        uint64_t has = bytes_in(sp->dir), most = (uint64_t)LIMIT_SPOOL_MIB * MiB;
+
+        sp->room.total = has < most ? (size_t)(most - has) : 0;
+        if (has > 0)
+                log_info("Recordings of earlier sessions are on this node", LOG_INT("bytes", (int64_t)has), LOG_INT("room_bytes", (int64_t)sp->room.total));
+}
+
 /* ---- the whole -------------------------------------------------------------------------------------------------------- */
 
 struct spool *spool_open(struct ssh_service *s, const char *dir)
@@ -547,12 +681,17 @@ struct spool *spool_open(struct ssh_service *s, const char *dir)
         struct spool *sp = NEW(struct spool);
 
         *sp = (struct spool){ .service = s, .loop = ssh_loop(s), .budget = SPOOL_BUDGET };
+        sp->room = (struct budget){ .total = (size_t)LIMIT_SPOOL_MIB * MiB, .share = (size_t)LIMIT_SPOOL_USER_MIB * MiB };
+        sp->disk_free = UINT64_MAX; /* until it was asked */
+        sp->stuck = timer_new(sp->loop, say_stuck, sp);
         TAILQ_INIT(&sp->turns);
         sp->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (sp->dir < 0) /* each recording will say so */
                 log_warn("The folder of recordings cannot be opened", LOG_C("folder", dir), LOG_C("error", strerrordesc_np(errno)));
-        else
+        else {
+                measure(sp);
                 spool_send_old(sp);
+        }
         return sp;
 }
 
@@ -563,6 +702,9 @@ void spool_close(struct spool *sp)
         if (sp == NULL)
                 return;
         sp->is_closing = true;
+        sp->crowded = NULL;
+        timer_free(sp->stuck); /* the last answers may come after the loop has closed its timers */
+        sp->stuck = NULL;
         if (sp->files == NULL) {
                 free_if_empty(sp);
                 return;

@@ -13,6 +13,7 @@
 
 #include <sys/queue.h>
 
+#include "base/budget.h"
 #include "base/limits.h"
 #include "recording/recording.h"
 #include "rpc/rpc.h"
@@ -66,6 +67,9 @@ struct spool_file {
         size_t hole_count;
         bool is_refused;   /* the cluster will not have it: stays where it is, for an operator */
         uint64_t size;     /* on disk, whole chunks */
+        struct budget_holder *user; /* whose recording it is, and what it takes of the spool's room; NULL: of an earlier run */
+        size_t taken;
+        uint64_t old_size; /* of an earlier run: what it takes of the room until it goes */
 
         struct recording_writer *writer;
         struct instant begun, synced;
@@ -74,7 +78,7 @@ struct spool_file {
         struct job *writing;   /* NULL: none */
         size_t writing_len;    /* bytes that it has */
         bool is_dirty;         /* something was written and not synced */
-        size_t given;          /* bytes of output since the last chunk was taken for writing */
+        size_t counted;        /* bytes of it in memory, as the spool has them */
         bool wants_drain;
         void (*failed)(void *ctx, struct error *err);
         void (*drained)(void *ctx);
@@ -88,6 +92,13 @@ struct spool {
         struct loop *loop;
         int dir;
         struct spool_file *files;
+        size_t waiting;      /* bytes of all recordings that are in memory and not on the disk */
+        bool is_crowded;     /* they have reached LIMIT_SPOOL_WAITING_ALL, and not fallen to half of it since */
+        struct timer *stuck; /* runs while it is crowded: to say so */
+        void (*crowded)(void *ctx, bool is_crowded);
+        void *crowded_ctx;
+        struct budget room;  /* of the folder, in bytes */
+        uint64_t disk_free;  /* bytes of the disk that recordings may yet take, when it was last asked */
         size_t old_uploads;  /* of earlier runs, under way */
         size_t budget;       /* bytes that may yet be sent without being acknowledged: the connection is everybody's */
         TAILQ_HEAD(turns, spool_file) turns; /* those that wait for budget, in order */

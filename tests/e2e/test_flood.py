@@ -7,6 +7,7 @@ import pathlib
 import re
 import resource
 import select
+import signal
 import socket
 import subprocess
 import time
@@ -205,6 +206,26 @@ def test_passed_connections_count_by_their_client(target, others_join):
         stack.enter_context(tls_connect(target.proxy_addr, "127.0.0.61", **AUTH_INSIDE))
         others_join()
         assert all(raw.is_alive() for raw in passed)
+
+
+def test_passed_connections_wait_in_the_kernel(target, others_join):
+    """What their clients send and auth does not read: the proxy holds a piece of each."""
+    with contextlib.ExitStack() as stack:
+        passed = [stack.enter_context(Raw(target.proxy_addr, f"127.0.4.{n % 3}", **AUTH_INSIDE)) for n in range(PER_SOURCE)]
+        auth = target.process.children()["auth"]
+        os.kill(auth, signal.SIGSTOP)
+        stack.callback(os.kill, auth, signal.SIGCONT)
+        before, socks = memory(target)["proxy"], [stack.enter_context(socket.socket(fileno=os.dup(raw.tls.fileno()))) for raw in passed]
+        for sock in socks:
+            sock.setblocking(False)
+        writable = socks
+        while writable:  # until none has taken anything for a while
+            for sock in writable:
+                with contextlib.suppress(BlockingIOError):
+                    sock.send(bytes(1 << 20))
+            _, writable, _ = select.select([], socks, [], 1)
+        assert memory(target)["proxy"] - before < PER_SOURCE * (64 << 10), "more waits at the proxy than was read last"
+    others_join()
 
 
 def test_nobody_but_a_proxy_says_where_a_connection_comes_from(target, others_join):
