@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ssh/helper_words.h"
 
+#include "pki/login_permit.h"
 #include "session/wire.h"
 
 static char *text(const char *c)
@@ -47,4 +48,22 @@ void helper_say_unrecorded(struct stream *s, const char *why)
         notice.text = text(why);
         notice.stop_output = true;
         helper_say(s, DOWN(NOTICE, .notice = &notice));
+}
+
+void helper_say_permit(struct stream *s, const Cteleport__V1__AttendDecision *decision)
+{
+        Cteleport__Session__V1__Permit permit = CTELEPORT__SESSION__V1__PERMIT__INIT;
+
+        permit.permits = (decision->permit_pty ? LOGIN_PERMIT_PTY : 0u) |
+                         (decision->permit_port_forwarding ? LOGIN_PERMIT_PORT_FORWARDING : 0u) |
+                         (decision->permit_agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u);
+        permit.signature = decision->signature;
+        permit.signer_cert = decision->signer_cert;
+        permit.signer_ca = decision->signer_ca;
+        helper_say(s, DOWN(PERMIT, .permit = &permit));
+}
+
+void helper_say_go(struct stream *s, Cteleport__Session__V1__Go *go)
+{
+        helper_say(s, DOWN(GO, .go = go));
 }

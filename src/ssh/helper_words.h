@@ -3,6 +3,7 @@
 #ifndef SSH_HELPER_WORDS_H
 #define SSH_HELPER_WORDS_H
 
+#include "api.pb-c.h"
 #include "net/stream.h"
 #include "session.pb-c.h"
 
@@ -12,5 +13,8 @@ void helper_say_refusal(struct stream *s, const char *why, bool is_unknown);
 void helper_say_end(struct stream *s, const char *why);
 /* It goes on, and nothing is recorded from here on. */
 void helper_say_unrecorded(struct stream *s, const char *why);
+/* As it was signed: what this node forbids on top, ssh-authorize knows from its own arguments. */
+void helper_say_permit(struct stream *s, const Cteleport__V1__AttendDecision *decision);
+void helper_say_go(struct stream *s, Cteleport__Session__V1__Go *go);
 
 #endif

@@ -20,7 +20,6 @@
 #include "loop/conversation.h"
 #include "net/socket.h"
 #include "pki/key.h"
-#include "pki/login_permit.h"
 #include "recording/recording.h"
 #include "session/wire.h"
 #include "ssh/helper_policy.h"
@@ -28,7 +27,6 @@
 #include "ssh/ssh.h"
 
 typedef Cteleport__Session__V1__HelperUp helper_up;
-typedef Cteleport__Session__V1__HelperDown helper_down;
 
 enum state { HEARS, CHECKED, ASKED, ACCEPTED, TOLD, RUNS, ENDED, CLOSED };
 
@@ -39,9 +37,8 @@ enum {
         UNKNOWN_OF_USER = LIMIT_HELPERS_UNKNOWN / 4, /* one user cannot take all places */
         HEARD_AT_ONCE = 16 * KiB,
 };
-_Static_assert((int)SESSION_FRAME_LATER_MAX + (int)HEARD_AT_ONCE < LIMIT_SESSION_HEARD, "what a session's program says has room");
-_Static_assert((int)SESSION_OUTPUT_MAX + 512 < (int)SESSION_FRAME_LATER_MAX && 2 * LIMIT_AUDIT_TEXT + (int)SESSION_TEXT_MAX < (int)SESSION_FRAME_LATER_MAX,
-               "and its messages are not longer");
+_Static_assert((int)SESSION_FRAME_LATER_MAX + (int)HEARD_AT_ONCE < LIMIT_SESSION_HEARD && (int)SESSION_OUTPUT_MAX + 512 < (int)SESSION_FRAME_LATER_MAX,
+               "what a session's program says has room");
 
 struct helper {
         struct helper *next, **at;
@@ -100,8 +97,6 @@ static const struct conversation_state states[] = {
         [ENDED] = { "ends", MILLISECONDS(TIMEOUT_HELPER_ENDS), TO(CLOSED) },
         [CLOSED] = { "closed", { 0 }, 0 },
 };
-
-/* ---- words ------------------------------------------------------------------------------------------------- */
 
 static char *text(const char *c)
 {
@@ -310,8 +305,6 @@ static void on_expired(void *ctx)
 static void on_decided(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err)
 {
         struct helper *h = ctx;
-        helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
-        Cteleport__Session__V1__Permit permit = CTELEPORT__SESSION__V1__PERMIT__INIT;
         AUTO_PTR(error) owned = err;
 
         h->is_asking = false;
@@ -321,16 +314,7 @@ static void on_decided(void *ctx, const Cteleport__V1__AttendDecision *decision,
                 refuse(h, err != NULL ? err->what : decision->reason);
                 return;
         }
-        /* As it was signed: what this node forbids on top, ssh-authorize knows from its own arguments. */
-        permit.permits = (decision->permit_pty ? LOGIN_PERMIT_PTY : 0u) |
-                         (decision->permit_port_forwarding ? LOGIN_PERMIT_PORT_FORWARDING : 0u) |
-                         (decision->permit_agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u);
-        permit.signature = decision->signature;
-        permit.signer_cert = decision->signer_cert;
-        permit.signer_ca = decision->signer_ca;
-        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PERMIT;
-        down.permit = &permit;
-        helper_say(h->stream, &down);
+        helper_say_permit(h->stream, decision);
         helper_close(h);
 }
 
@@ -381,7 +365,6 @@ static void say_go(struct helper *h, const Cteleport__V1__AttendDecision *d)
         const struct host_identity *id = ssh_identity(h->all->service);
         AUTO_MEM char *cluster = str_dup(id->cluster), *host_id = str_dup(id->host_id);
         AUTO_MEM char *client_addr = str_dup(connection_client_addr(h->connection));
-        helper_down down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
         Cteleport__Session__V1__Go go = CTELEPORT__SESSION__V1__GO__INIT;
 
         go.session_id = h->session_id;
@@ -392,9 +375,7 @@ static void say_go(struct helper *h, const Cteleport__V1__AttendDecision *d)
         go.client_addr = client_addr;
         go.is_recorded = h->recording != NULL;
         go.idle_timeout_ms = h->is_decided ? h->idle_timeout_ms : d->idle_timeout_ms;
-        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO;
-        down.go = &go;
-        helper_say(h->stream, &down);
+        helper_say_go(h->stream, &go);
 }
 
 bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decision)
@@ -609,10 +590,9 @@ static void on_crowded(void *ctx, bool is_crowded)
         for (struct helper *h = all->first; h != NULL; h = h->next) {
                 if (h->recording == NULL || h->state.state != RUNS)
                         continue;
-                if (is_crowded)
-                        wait_if_due(h);
-                else if (!spool_must_wait(h->recording))
+                if (!is_crowded)
                         on_drained(h);
+                wait_if_due(h);
         }
 }
 
@@ -909,8 +889,7 @@ struct helpers *helpers_open(struct ssh_service *s, int fd)
         all->service = s;
         all->loop = ssh_loop(s);
         all->listener = listener_new(all->loop, fd, on_accepted, all);
-        if (ssh_spool(s) != NULL)
-                spool_on_crowded(ssh_spool(s), on_crowded, all);
+        spool_on_crowded(ssh_spool(s), on_crowded, all);
         return all;
 }
 
@@ -919,8 +898,7 @@ void helpers_close(struct helpers *all)
         if (all == NULL)
                 return;
         listener_close(all->listener);
-        if (ssh_spool(all->service) != NULL)
-                spool_on_crowded(ssh_spool(all->service), NULL, NULL);
+        spool_on_crowded(ssh_spool(all->service), NULL, NULL);
         for (struct helper *h = all->first; h != NULL; h = h->next) {
                 h->code = 255;
                 set_reason(h, "the SSH Service of this node ends");

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all recordings together may take of a node's memory and disk. */
+#include "ssh/spool_testing.h"
+
+/* ---- a disk that is stuck ---------------------------------------------------------------------------------------------------- */
+
+enum { STUCK_JOBS = 32, RECORDINGS = 400 }; /* more jobs than the pool has threads */
+static sem_t unstuck;
+
+static void wait_for_disk(void *ctx UNUSED)
+{
+        sem_wait(&unstuck);
+}
+
+static void forget(void *ctx UNUSED)
+{
+}
+
+/* Nothing is written from now on. */
+static void get_stuck(struct ssh_service *s)
+{
+        assert_int_equal(sem_init(&unstuck, 0, 0), 0);
+        for (int i = 0; i < STUCK_JOBS; i++)
+                (void)loop_job(&s->loop, wait_for_disk, forget, NULL);
+}
+
+static void get_unstuck(void)
+{
+        for (int i = 0; i < STUCK_JOBS; i++)
+                sem_post(&unstuck);
+}
+
+static void on_crowded(void *ctx, bool is_crowded)
+{
+        struct ssh_service *s = ctx;
+
+        s->is_crowded = is_crowded;
+}
+
+static struct spool_file *begin_nth(struct ssh_service *s, int n)
+{
+        char id[40];
+
+        snprintf(id, sizeof id, "44444444-4444-4444-8444-%012d", n);
+        return begin(s, id);
+}
+
+static size_t pending_of_all(struct spool_file *const *all, size_t count)
+{
+        size_t sum = 0;
+
+        for (size_t i = 0; i < count; i++)
+                sum += spool_pending(all[i]);
+        return sum;
+}
+
+/* Each has what its terminal showed at once, which is six times as much in its recording. */
+static void recordings_share_a_bound_of_memory(void **state)
+{
+        struct ssh_service *s = *state;
+        static char shown[64 * KiB];
+        struct spool_file *all[RECORDINGS];
+
+        memset(shown, 0x80, sizeof shown); /* no UTF-8 */
+        s->is_away = true;
+        spool_on_crowded(s->spool, on_crowded, s);
+        for (int i = 0; i < RECORDINGS; i++)
+                all[i] = begin_nth(s, i);
+        get_stuck(s);
+        for (int round = 0; round < 10; round++)
+                for (size_t i = 0; i < RECORDINGS; i++)
+                        if (!spool_must_wait(all[i]))
+                                spool_output(all[i], str_of_bytes(shown, sizeof shown));
+        size_t most = pending_of_all(all, RECORDINGS), waiting = 0;
+        bool was_crowded = s->is_crowded;
+        for (size_t i = 0; i < RECORDINGS; i++)
+                waiting += spool_must_wait(all[i]);
+        get_unstuck();
+        assert_in_range(most, LIMIT_SPOOL_WAITING_ALL, LIMIT_SPOOL_WAITING_ALL + 8 * sizeof shown);
+        assert_true(was_crowded);
+        assert_int_equal(waiting, RECORDINGS); /* also those that have nothing */
+        await(s, !s->is_crowded && pending_of_all(all, RECORDINGS) == 0);
+        for (size_t i = 0; i < RECORDINGS; i++) {
+                assert_false(spool_must_wait(all[i]));
+                spool_finish(all[i]);
+        }
+}
+
+static void sizes_of_a_terminal_wait_like_its_bytes(void **state)
+{
+        struct ssh_service *s = *state;
+        struct spool_file *f = begin(s, first_id);
+        size_t n = 0;
+
+        get_stuck(s);
+        while (spool_pending(f) <= LIMIT_SPOOL_WAITING && n++ < LIMIT_SPOOL_WAITING)
+                spool_resize(f, (uint32_t)(80 + n % 2), 24);
+        size_t pending = spool_pending(f);
+        get_unstuck();
+        assert_true(pending > LIMIT_SPOOL_WAITING);
+        await(s, !spool_must_wait(f));
+        spool_finish(f);
+}
+
+/* ---- a folder that is full ----------------------------------------------------------------------------------------------------- */
+
+/* A file of an earlier run that leaves so much room; it takes none of the disk. */
+static void given_room_left(struct ssh_service *s, off_t room)
+{
+        AUTO_MEM char *path = mem_printf("%s/22222222-2222-4222-8222-222222222222.damaged", s->dir);
+        int fd = open(path, O_WRONLY | O_CREAT, 0600);
+
+        assert_int_equal(ftruncate(fd, (off_t)LIMIT_SPOOL_MIB * MiB - room), 0);
+        close(fd);
+        end_spool(s);
+        s->spool = spool_open(s, s->dir);
+}
+
+static void begins_nothing_in_a_folder_that_is_full(void **state)
+{
+        struct ssh_service *s = *state;
+        const struct recording_header header = { .columns = 80, .rows = 24 };
+        struct spool_file *f = NULL;
+
+        given_room_left(s, 0);
+        AUTO_PTR(error) err = spool_begin(s->spool, str_of(first_id), STR("alice"), &header, on_failed, s, &f);
+        assert_non_null(err);
+        assert_non_null(strstr(err->what, "recordings that the cluster does not have, and no more"));
+        assert_int_equal(files_in(s->dir, false), 1);
+}
+
+static void ends_a_recording_that_fills_the_folder(void **state)
+{
+        struct ssh_service *s = *state;
+        AUTO(buf) flood = a_flood(1 * MiB);
+
+        given_room_left(s, 300 * KiB);
+        s->is_away = true;
+        struct spool_file *f = begin(s, first_id);
+        for (size_t at = 0; at < flood.len && s->failure == NULL; at += 64 * KiB) {
+                spool_output(f, str_slice(buf_str(&flood), at, 64 * KiB));
+                await(s, spool_pending(f) == 0);
+        }
+        assert_non_null(s->failure);
+        assert_non_null(strstr(s->failure->what, "recordings that the cluster does not have, and no more"));
+        spool_finish(f);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+                T(recordings_share_a_bound_of_memory),
+                T(sizes_of_a_terminal_wait_like_its_bytes),
+                T(begins_nothing_in_a_folder_that_is_full),
+                T(ends_a_recording_that_fills_the_folder),
+#undef T
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

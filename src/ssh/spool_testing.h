@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For tests of spool.c and upload.c: the rest of their process, and a cluster that may be away, slow, forgetful or unwilling. Included once in a
+ * program.
+ */
+#ifndef SSH_SPOOL_TESTING_H
+#define SSH_SPOOL_TESTING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "net/net_testing.h"
+#include "recording/recording.h"
+#include "rpc/rpc.h"
+#include "ssh/ssh.h"
+
+enum { KEPT_MAX = 64 * MiB };
+
+static const char first_id[] = "11111111-1111-4111-8111-111111111111";
+
+/* What the cluster has of one recording. */
+struct kept {
+        struct buf bytes;
+        bool is_finished, is_aborted;
+        int streams;
+};
+
+struct ssh_service {
+        struct loop loop;
+        struct fake_clock clock;
+        struct instant real_end;
+        char dir[64];
+        struct spool *spool;
+
+        /* the cluster */
+        struct kept one;
+        struct map kept; /* by session, `one` and others */
+        struct rpc_client *client;
+        struct rpc_server_conn *server;
+        uintptr_t connection;        /* number of the server's */
+        bool is_away;                /* cannot be reached */
+        enum error_code refusal;     /* of every recording; 0: none */
+        size_t breaks_after;         /* bytes, then the connection breaks, once; 0: never */
+        bool is_deaf;                /* acknowledges nothing */
+        int asked;
+
+        struct error *failure;       /* what a session was told */
+        int drained;
+        bool is_crowded;             /* as the producers were told */
+};
+
+static struct ssh_service *world; /* for the server's callbacks */
+
+/* ---- the cluster --------------------------------------------------------------------------------------------- */
+
+struct stream_of {
+        struct rpc_call *call;
+        struct kept *kept;
+};
+
+static inline UNUSED struct kept *kept_of(struct str id)
+{
+        struct kept *k = map_get(&world->kept, id);
+
+        if (k == NULL) {
+                k = NEW(struct kept);
+                k->bytes = BUF_MAX(KEPT_MAX);
+                map_put(&world->kept, id, k);
+        }
+        return k;
+}
+
+static inline UNUSED void acknowledge(struct stream_of *s)
+{
+        Cteleport__V1__RecordDown down = CTELEPORT__V1__RECORD_DOWN__INIT;
+
+        down.offset = (int64_t)s->kept->bytes.len;
+        down.is_finished = s->kept->is_finished;
+        if (!world->is_deaf)
+                rpc_call_send(s->call, &down.base);
+}
+
+static inline UNUSED void break_connection(void)
+{
+        world->breaks_after = 0;
+        rpc_server_close(world->server);
+        world->server = NULL;
+}
+
+static inline UNUSED void take_chunk(struct stream_of *s, const Cteleport__V1__RecordChunk *chunk)
+{
+        assert_int_equal(chunk->offset, s->kept->bytes.len);
+        buf_put(&s->kept->bytes, str_of_bytes(chunk->data.data, chunk->data.len));
+        if (world->breaks_after > 0 && s->kept->bytes.len >= world->breaks_after)
+                break_connection(); /* what came is kept, but nobody was told */
+        else
+                acknowledge(s);
+}
+
+static inline UNUSED void on_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct stream_of *s = ctx;
+        const Cteleport__V1__RecordUp *up = (const Cteleport__V1__RecordUp *)msg;
+
+        if (up->payload_case == CTELEPORT__V1__RECORD_UP__PAYLOAD_OPEN) {
+                if (world->refusal != 0) {
+                        rpc_call_finish(s->call, error_new(world->refusal, "the cluster does not want it"));
+                        free(s);
+                        return;
+                }
+                s->kept = kept_of(str_of(up->open->session_id));
+                s->kept->streams++;
+                acknowledge(s);
+        } else if (up->payload_case == CTELEPORT__V1__RECORD_UP__PAYLOAD_CHUNK) {
+                take_chunk(s, up->chunk);
+        } else {
+                s->kept->is_finished = true;
+                s->kept->is_aborted = up->finish->is_aborted;
+                acknowledge(s);
+        }
+}
+
+static inline UNUSED void on_half_close(void *ctx)
+{
+        struct stream_of *s = ctx;
+
+        rpc_call_finish(s->call, NULL);
+        free(s);
+}
+
+static inline UNUSED void on_gone(void *ctx)
+{
+        free(ctx);
+}
+
+static const struct rpc_call_events call_events = { on_message, on_half_close, on_gone };
+
+static inline UNUSED void open_record(struct rpc_call *call, const ProtobufCMessage *first UNUSED)
+{
+        struct stream_of *s = NEW(struct stream_of);
+
+        s->call = call;
+        rpc_call_listen(call, &call_events, s);
+}
+
+static const struct rpc_method method_record = {
+        .path = "/cteleport.v1.SessionService/Record",
+        .request = &cteleport__v1__record_up__descriptor,
+        .request_max = 1 * MiB,
+        .is_client_stream = true,
+        .open = open_record,
+};
+static const struct rpc_method *const methods[] = { &method_record, NULL };
+
+static inline UNUSED void on_server_closed(void *caller)
+{
+        if (caller == (void *)world->connection)
+                world->server = NULL;
+}
+
+static inline UNUSED void on_client_closed(void *ctx UNUSED, struct error *err)
+{
+        error_free(err);
+        rpc_client_close(world->client);
+        world->client = NULL;
+}
+
+static inline UNUSED void connect_client(struct ssh_service *s)
+{
+        struct stream *ours, *theirs;
+
+        connected_pair(&s->loop, &ours, &theirs);
+        s->server = rpc_serve(&s->loop, ours,
+                              (struct rpc_server_options){ .methods = methods, .peer = "test", .on_closed = on_server_closed,
+                                                          .caller = (void *)++s->connection });
+        s->client = rpc_client_new(&s->loop, theirs, "auth", on_client_closed, s);
+}
+
+/* ---- what the spool needs of its service ----------------------------------------------------------------------- */
+
+struct loop *ssh_loop(struct ssh_service *s)
+{
+        return &s->loop;
+}
+
+struct waiting {
+        void (*done)(void *ctx, struct rpc_client *client, struct error *err);
+        void *ctx;
+};
+
+static inline UNUSED void answer(void *ctx)
+{
+        struct waiting w = *(struct waiting *)ctx;
+
+        free(ctx);
+        if (world->is_away) {
+                w.done(w.ctx, NULL, error_new(ERROR_UNAVAILABLE, "the cluster is away"));
+                return;
+        }
+        if (world->client == NULL)
+                connect_client(world);
+        w.done(w.ctx, world->client, NULL);
+}
+
+void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
+{
+        struct waiting *w = NEW(struct waiting);
+
+        s->asked++;
+        *w = (struct waiting){ done, ctx };
+        loop_defer(&s->loop, answer, w);
+}
+
+/* ---- the world ---------------------------------------------------------------------------------------------------- */
+
+static inline UNUSED int set_up(void **state)
+{
+        struct ssh_service *s = NEW(struct ssh_service);
+
+        world = s;
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        fake_clock_init(&s->clock, 1700000000);
+        assert_null(loop_init(&s->loop, &s->clock.clock));
+        snprintf(s->dir, sizeof s->dir, "/tmp/spool-test-XXXXXX");
+        assert_non_null(mkdtemp(s->dir));
+        s->spool = spool_open(s, s->dir);
+        *state = s;
+        return 0;
+}
+
+/* A turn of the loop, in which `ms` pass; the clock stands while the pool works. */
+static inline UNUSED void turn(struct ssh_service *s, int ms)
+{
+        uv_run(&s->loop.uv, s->loop.uv.active_reqs.count > 0 ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+        if (ms > 0)
+                loop_advance(&s->loop, &s->clock, MILLISECONDS(ms));
+}
+
+#define await(s, condition)                                                                        \
+        do {                                                                                       \
+                struct instant end = instant_add(clock_now(clock_system()), SECONDS(20));          \
+                                                                                                   \
+                while (!(condition)) {                                                             \
+                        if (clock_now(clock_system()).ns > end.ns)                                 \
+                                fail_msg("waited in vain for " #condition);                        \
+                        turn(s, 1);                                                                \
+                }                                                                                  \
+        } while (0)
+
+static inline UNUSED size_t files_in(const char *dir, bool remove)
+{
+        DIR *all = opendir(dir);
+        const struct dirent *entry;
+        size_t n = 0;
+
+        while ((entry = readdir(all)) != NULL) {
+                if (entry->d_name[0] == '.')
+                        continue;
+                n++;
+                if (remove)
+                        unlinkat(dirfd(all), entry->d_name, 0);
+        }
+        closedir(all);
+        return n;
+}
+
+static inline UNUSED void free_kept(void *ctx UNUSED, struct str key UNUSED, void *value)
+{
+        struct kept *k = value;
+
+        buf_release(&k->bytes);
+        free(k);
+}
+
+static inline UNUSED void end_spool(struct ssh_service *s)
+{
+        s->is_away = true;
+        spool_close(s->spool);
+        s->spool = NULL;
+        for (int i = 0; i < 20; i++)
+                turn(s, 0);
+}
+
+static inline UNUSED int tear_down(void **state)
+{
+        struct ssh_service *s = *state;
+
+        end_spool(s);
+        if (s->server != NULL)
+                rpc_server_close(s->server);
+        rpc_client_close(s->client);
+        loop_release(&s->loop);
+        files_in(s->dir, true);
+        rmdir(s->dir);
+        map_each(&s->kept, free_kept, NULL);
+        map_release(&s->kept);
+        error_free(s->failure);
+        free(s);
+        return 0;
+}
+
+static inline UNUSED void on_failed(void *ctx, struct error *err)
+{
+        struct ssh_service *s = ctx;
+
+        assert_null(s->failure);
+        s->failure = err;
+}
+
+static inline UNUSED struct spool_file *begin(struct ssh_service *s, const char *id)
+{
+        const struct recording_header header = { .columns = 80, .rows = 24, .started = loop_wall(&s->loop), .term = STR("xterm") };
+        struct spool_file *f = NULL;
+
+        assert_null(spool_begin(s->spool, str_of(id), STR("alice"), &header, on_failed, s, &f));
+        return f;
+}
+
+/* The output in a container, as a terminal would show it; false when it is damaged. *ret_ended: with its end. */
+static inline UNUSED bool shown_in(struct str container, struct buf *out, bool *ret_ended)
+{
+        struct recording_reader *r = recording_reader_new();
+        bool is_whole = true;
+
+        *ret_ended = false;
+        for (size_t at = 0; at < container.len && is_whole; at += MiB) {
+                bool have = true;
+
+                recording_feed(r, str_slice(container, at, MiB));
+                while (have && is_whole) {
+                        struct recording_event e;
+                        AUTO_PTR(error) err = recording_next(r, &e, &have);
+
+                        is_whole = err == NULL;
+                        if (is_whole && have && e.kind == RECORDING_OUTPUT)
+                                buf_put(out, e.bytes);
+                        *ret_ended |= is_whole && have && e.kind == RECORDING_END;
+                }
+        }
+        recording_reader_free(r);
+        return is_whole;
+}
+
+static inline UNUSED void assert_kept(const char *id, struct str expected, bool has_end)
+{
+        AUTO(buf) shown = BUF_MAX(KEPT_MAX);
+        bool has_ended;
+        const struct kept *k = kept_of(str_of(id));
+
+        assert_true(k->is_finished);
+        assert_int_equal(k->is_aborted, !has_end);
+        assert_true(shown_in(buf_str(&k->bytes), &shown, &has_ended));
+        assert_int_equal(has_ended, has_end);
+        assert_int_equal(shown.len, expected.len);
+        assert_memory_equal(shown.ptr, expected.ptr, expected.len);
+}
+
+/* Some megabytes that do not repeat: text for the most part, as terminals show it. */
+static inline UNUSED struct buf a_flood(size_t len)
+{
+        struct buf b = BUF_MAX(KEPT_MAX);
+        uint32_t x = 1;
+
+        for (size_t i = 0; i < len; i++) {
+                x = x * 1664525 + 1013904223;
+                buf_put_u8(&b, (uint8_t)(x % 64 == 0 ? x >> 24 : ' ' + (x >> 24) % 95));
+        }
+        return b;
+}
+
+/* Gives it piece by piece and waits when asked to. */
+static inline UNUSED void pour(struct ssh_service *s, struct spool_file *f, struct str bytes)
+{
+        for (size_t at = 0; at < bytes.len; at += 50000) {
+                spool_output(f, str_slice(bytes, at, 50000));
+                await(s, spool_pending(f) <= LIMIT_SPOOL_WAITING);
+        }
+}
+
+#endif
