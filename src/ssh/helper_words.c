@@ -3,6 +3,7 @@
 
 #include "pki/login_permit.h"
 #include "session/wire.h"
+#include "ssh/ssh.h"
 
 static char *text(const char *c)
 {
@@ -66,4 +67,15 @@ void helper_say_permit(struct stream *s, const Cteleport__V1__AttendDecision *de
 void helper_say_go(struct stream *s, Cteleport__Session__V1__Go *go)
 {
         helper_say(s, DOWN(GO, .go = go));
+}
+
+void helper_tell_rejected(struct connection *c, const char *why)
+{
+        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__AttendRejected rejected = CTELEPORT__V1__ATTEND_REJECTED__INIT;
+
+        rejected.reason = text(why);
+        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_REJECTED;
+        up.rejected = &rejected;
+        connection_tell(c, &up, NULL, NULL);
 }

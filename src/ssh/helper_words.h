@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the SSH Service says to a program that sshd started: frames of proto/session.proto. A stream that is NULL hears nothing. */
+/* What the SSH Service says to a program that sshd started, and of it: frames of proto/session.proto. A stream that is NULL hears nothing. */
 #ifndef SSH_HELPER_WORDS_H
 #define SSH_HELPER_WORDS_H
 
@@ -16,5 +16,8 @@ void helper_say_unrecorded(struct stream *s, const char *why);
 /* As it was signed: what this node forbids on top, ssh-authorize knows from its own arguments. */
 void helper_say_permit(struct stream *s, const Cteleport__V1__AttendDecision *decision);
 void helper_say_go(struct stream *s, Cteleport__Session__V1__Go *go);
+/* To the cluster: a session did not begin. */
+struct connection;
+void helper_tell_rejected(struct connection *c, const char *why);
 
 #endif

@@ -481,17 +481,6 @@ static void tell_start(struct helper *h)
         connection_tell(h->connection, &up, on_begun, h);
 }
 
-static void tell_rejected(struct helper *h, const char *why)
-{
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
-        Cteleport__V1__AttendRejected rejected = CTELEPORT__V1__ATTEND_REJECTED__INIT;
-
-        rejected.reason = text(why);
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_REJECTED;
-        up.rejected = &rejected;
-        connection_tell(h->connection, &up, NULL, NULL);
-}
-
 static void begin(struct helper *h, const Cteleport__V1__AttendDecision *d)
 {
         AUTO(buf) id = BUF_MAX(ID_MAX);
@@ -511,7 +500,7 @@ static void begin(struct helper *h, const Cteleport__V1__AttendDecision *d)
                         h->notice = "this session is not recorded: this node cannot record it now";
         }
         if (why != NULL) {
-                tell_rejected(h, why);
+                helper_tell_rejected(h->connection, why);
                 refuse(h, why);
                 return;
         }
