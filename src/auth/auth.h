@@ -84,7 +84,7 @@ struct auth {
         struct tunnels_stream *tunnels; /* of each proxy that says which nodes have a tunnel to it */
         bool is_rechecking_tunnels, recheck_tunnels_again;
         struct attempt *joins;         /* under way, newest first */
-        struct budget unstored;        /* what nodes have sent and is not on the disk, by host: unstored_hold() */
+        struct budget unstored;        /* what nodes have sent and is not on the disk, by host: unstored.h */
         struct shares dials;           /* questions of proxies under way, by user */
         struct frontdoor *door;
         struct refusal_log *refusal_log;

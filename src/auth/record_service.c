@@ -18,6 +18,7 @@
 #include "auth/records.h"
 #include "auth/refusal_log.h"
 #include "auth/sessions.h"
+#include "auth/unstored.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"

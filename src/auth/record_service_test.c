@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "auth/session_testing.h"
+#include "auth/unstored.h"
 #include "base/log.h"
 #include "os/file.h"
 #include "recording/recording.h"

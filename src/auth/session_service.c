@@ -18,6 +18,7 @@
 #include "auth/session_decision.h"
 #include "auth/session_events.h"
 #include "auth/sessions_internal.h"
+#include "auth/unstored.h"
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -27,13 +28,6 @@
 enum state { LOADING, READY, DONE };
 
 enum { SESSION_ID_MAX = 37 }; /* with its NUL */
-
-/* A message that waits for its turn. */
-struct waiting {
-        struct waiting *next;
-        size_t len;
-        uint8_t bytes[];
-};
 
 struct attendance {
         struct sessions *all;
@@ -48,9 +42,7 @@ struct attendance {
         const char *end_reason; /* when is_given_up; static */
         struct connection now, next; /* as committed; as the transaction under way leaves it */
         size_t loading;        /* the session that is read next */
-        struct waiting *first, **end;
-        size_t waiting_count, waiting_size;
-        struct budget_holder *unstored; /* of the host: has waiting_size; NULL while nothing was told */
+        struct unstored_queue waiting; /* messages that wait for their turn */
         struct answer *accepted; /* NULL: not decided yet; what it points to lives in accepted_arena */
         bool is_refused;         /* it was decided, and not as sshd did */
         struct arena *accepted_arena;
@@ -76,20 +68,6 @@ static void leave_place(struct attendance *t)
         t->is_placed = false;
 }
 
-struct budget_holder *unstored_hold(struct auth *a, struct str host_id)
-{
-        a->unstored.total = LIMIT_UNSTORED;
-        a->unstored.share = LIMIT_UNSTORED_HOST;
-        return budget_hold(&a->unstored, host_id);
-}
-
-struct error *unstored_take(struct budget_holder *h, size_t bytes)
-{
-        if (budget_take(h, bytes))
-                return NULL;
-        return error_new(ERROR_RESOURCE_EXHAUSTED, "what this host and others have told waits for the disk of the Auth Service");
-}
-
 static void free_if_idle(struct attendance *t)
 {
         struct sessions *all = t->all;
@@ -97,15 +75,7 @@ static void free_if_idle(struct attendance *t)
         if (t->call != NULL || t->pending > 0)
                 return;
         leave_place(t);
-        if (t->unstored != NULL)
-                budget_give(t->unstored, t->waiting_size);
-        budget_drop(t->unstored);
-        while (t->first != NULL) {
-                struct waiting *w = t->first;
-
-                t->first = w->next;
-                free(w);
-        }
+        unstored_release(&t->waiting);
         connection_release(&t->now);
         connection_release(&t->next);
         arena_free(t->accepted_arena);
@@ -474,19 +444,6 @@ static void decide_start(struct attendance *t, const Cteleport__V1__AttendStart 
 
 /* ---- from messages to transactions ------------------------------------------------------------------------------------ */
 
-static void drop_first(struct attendance *t)
-{
-        struct waiting *w = t->first;
-
-        t->first = w->next;
-        if (t->first == NULL)
-                t->end = &t->first;
-        t->waiting_count--;
-        t->waiting_size -= w->len;
-        budget_give(t->unstored, w->len);
-        free(w);
-}
-
 static void on_committed(void *ctx, uint64_t revision, struct error *err)
 {
         struct attendance *t = ctx;
@@ -562,15 +519,15 @@ static void decide_first(struct attendance *t, const Cteleport__V1__AttendUp *up
 /* *ret_count: how many messages went into the transaction; none when the next waits for a decision. */
 static struct error *fill_batch(struct attendance *t, struct store_txn *txn, size_t *ret_count)
 {
-        for (*ret_count = 0; t->first != NULL && *ret_count < LIMIT_ATTEND_BATCH && !t->next.is_over;) {
-                struct waiting *w = t->first;
+        for (*ret_count = 0; t->waiting.first != NULL && *ret_count < LIMIT_ATTEND_BATCH && !t->next.is_over;) {
+                const struct unstored_message *w = t->waiting.first;
                 ProtobufCMessage *msg = NULL;
 
                 TRY(wire_decode(t->next.arena, &cteleport__v1__attend_up__descriptor, str_of_bytes(w->bytes, w->len), &msg));
                 const Cteleport__V1__AttendUp *up = (const Cteleport__V1__AttendUp *)msg;
                 if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK) {
                         TRY(ask(t, up->ask));
-                        drop_first(t);
+                        unstored_drop_first(&t->waiting);
                         continue;
                 }
                 if (up->seq > t->next.record->last_seq + 1)
@@ -595,7 +552,7 @@ static struct error *fill_batch(struct attendance *t, struct store_txn *txn, siz
                         t->next.record->last_seq = up->seq;
                         (*ret_count)++;
                 } /* else: told on the stream before, and durable */
-                drop_first(t);
+                unstored_drop_first(&t->waiting);
         }
         return NULL;
 }
@@ -604,7 +561,7 @@ static void pump(struct attendance *t)
 {
         size_t count = 0;
 
-        if (t->state != READY || t->call == NULL || t->is_writing || t->is_deciding || t->first == NULL)
+        if (t->state != READY || t->call == NULL || t->is_writing || t->is_deciding || t->waiting.first == NULL)
                 return;
         struct store_txn *txn = store_txn_new(t->auth->store);
         struct error *err = connection_copy(&t->now, &t->next);
@@ -809,24 +766,11 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 on_begin(t, up->begin);
                 return;
         }
-        size_t len = protobuf_c_message_get_packed_size(msg);
-        if (t->waiting_count >= LIMIT_ATTEND_WAITING || t->waiting_size + len > LIMIT_ATTEND_UNACKED + LIMIT_ATTEND) {
-                finish(t, error_new(ERROR_RESOURCE_EXHAUSTED, "too many events of this connection are pending"));
-                return;
-        }
-        if (t->unstored == NULL)
-                t->unstored = unstored_hold(t->auth, str_of(t->host_id));
-        struct error *err = unstored_take(t->unstored, len);
+        struct error *err = unstored_push(&t->waiting, t->auth, str_of(t->host_id), msg);
         if (err != NULL) {
                 finish(t, err);
                 return;
         }
-        struct waiting *w = mem_alloc(sizeof *w + len);
-        w->len = protobuf_c_message_pack(msg, w->bytes);
-        *t->end = w;
-        t->end = &w->next;
-        t->waiting_count++;
-        t->waiting_size += len;
         pump(t);
 }
 
@@ -843,7 +787,6 @@ static struct attendance *attendance_new(struct sessions *s)
 
         t->all = s;
         t->auth = s->auth;
-        t->end = &t->first;
         s->pending++;
         return t;
 }

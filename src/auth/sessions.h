@@ -63,12 +63,4 @@ void session_attend(struct rpc_call *call, const ProtobufCMessage *first);
 /* DialService/Dial. */
 void dial_open(struct rpc_call *call, const ProtobufCMessage *first);
 
-/*
- * What a host has in memory of messages and recordings on their way to the disk. Dropped by its owner when it has given all back; the
- * budget itself stays for as long as the process.
- */
-struct budget_holder *unstored_hold(struct auth *a, struct str host_id) MUST_USE;
-/* RESOURCE_EXHAUSTED when there is no room for so much more: the node sends it again on its next stream. */
-struct error *unstored_take(struct budget_holder *h, size_t bytes) MUST_USE;
-
 #endif
