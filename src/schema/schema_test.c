@@ -209,7 +209,7 @@ static const struct refusal refusals[] = {
           "auth_service:\n  authentication:\n    type: 0123456789012345678901234567890123456789012345678901234567890123and the rest of a secret\n",
           "f.yaml:2:3: 'auth_service.authentication' is a key of Teleport that this release does not have, and its value "
           "would change something",
-          "leave out 'type: 0123456789012345678901234567890123456789012345678901234567890123...': people sign in with password and one-time code" },
+          "leave out 'type: 0123456789012345678901234567890123456789012345678901234567890123...': users log in with password and one-time code" },
         { &config, "teleport: {ciphers: [a]}",
           "f.yaml:1:12: 'teleport.ciphers' is a key of Teleport that this release does not have, and its value would change something",
           "leave it out: the algorithms are fixed" },
