@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the small commands tell: the cluster's state, a host's state, configurations and their mistakes, sandboxes."""
+import contextlib
 import json
 import os
 import pathlib
@@ -283,7 +284,11 @@ OWN_USERS = ("signer", "sts", "auth", "proxy", "instance")
 
 def owners(directory):
     """{path below directory: owner} of what is in it."""
-    return {str(path.relative_to(directory)): path.lstat().st_uid for path in directory.rglob("*")}
+    found = {}
+    for path in directory.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a file that was written anew has taken its place
+            found[str(path.relative_to(directory))] = path.lstat().st_uid
+    return found
 
 
 def given_away_to_root(directory):

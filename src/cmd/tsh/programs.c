@@ -219,12 +219,12 @@ static struct error *end_alike(const struct programs_way *way, int watch, bool i
                 raise(WTERMSIG(status));
         }
         int code = WIFEXITED(status) ? WEXITSTATUS(status) : CONNECTION_FAILED;
-        if (code == CONNECTION_FAILED && way->socket != NULL && (way->was_there || was_made(watch, way))) {
-                if (!mux_is_alive(way->socket))
-                        return explain_end(way);
-                if (is_copy) /* sshd passes on no words of a refused subsystem */
-                        TRY(ask_anew(way));
-        }
+        bool is_shared = way->socket != NULL && (way->was_there || was_made(watch, way));
+
+        if (code == CONNECTION_FAILED && is_shared && !mux_is_alive(way->socket))
+                return explain_end(way);
+        if (code != 0 && is_shared && is_copy) /* of a user who may not be there any more, they say at most "Permission denied" */
+                TRY(ask_anew(way));
         if (is_copy && code != 0)
                 explain_copy(way);
         _exit(code);

@@ -65,10 +65,11 @@ static struct error *await_line(const struct question *q, int *ret_signum)
         struct signalfd_siginfo info;
 
         *ret_signum = 0;
-        if (!fd_write_all(q->tty, str_of(q->text)))
-                return error_errno(errno, "cannot ask on the terminal");
+        /* Before the question: an answer to it is neither shown nor dropped with what was typed earlier. */
         if (tcsetattr(q->tty, TCSAFLUSH, &q->silent) != 0)
                 return error_errno(errno, "cannot switch the terminal's echo off");
+        if (!fd_write_all(q->tty, str_of(q->text)))
+                return error_errno(errno, "cannot ask on the terminal");
         while (poll(either, ARRAY_LEN(either), -1) < 0)
                 if (errno != EINTR)
                         return error_errno(errno, "cannot ask on the terminal");
