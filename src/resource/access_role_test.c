@@ -74,6 +74,15 @@ static const struct {
         { "a user called by e-mail", "kind: user\nmetadata: {name: ann+x@example.com}\nspec: {roles: [access]}\n" },
         { "a lock of a user", LOCK "  target: {user: ann}\n  message: back on Monday\n  expires: '2030-01-01T00:00:00Z'\n" },
         { "a lock without a name", "kind: lock\nspec: {target: {role: access}}\n" },
+#define ARN(arn) { "a lock of " arn, LOCK "  target: {join_arn: '" arn "'}\n" }
+        ARN("arn:aws:sts::123456789012:assumed-role/web"),
+        ARN("arn:aws:sts::123456789012:assumed-role/web/i-0123456789abcdef0"),
+        ARN("arn:aws:sts::123456789012:assumed-role/web/*"),
+        ARN("arn:aws:sts::123456789012:federated-user/ann"),
+        ARN("arn:aws-cn:iam::123456789012:user/path/ann"),
+        ARN("arn:aws:iam::123456789012:role/path/web"),
+        ARN("arn:aws:iam::123456789012:root"),
+        ARN("*:assumed-role/web-?/*"),
         { "a lock of a node by ID", LOCK "  target: {node: 3f2c0a52-7d3c-4c5e-9b0e-0123456789ab}\n" },
 };
 
@@ -183,6 +192,18 @@ static const struct {
         { LOCK "  target: {user: 'a b'}\n", "x.yaml:5:18: spec.target.user 'a b' is not a valid name", NULL },
         { LOCK "  target: {node: 'web 1'}\n", "x.yaml:5:18: spec.target.node 'web 1' is not a valid name", NULL },
         { LOCK "  target: {server_id: web-1}\n", "x.yaml:5:23: spec.target.server_id 'web-1' is not a valid name", NULL },
+#define NO_ARN(arn) { LOCK "  target: {join_arn: '" arn "'}\n", "x.yaml:5:22: spec.target.join_arn '" arn "' is not a valid name", NULL }
+        NO_ARN("arn:aws:sts::123456789012:assumed-role/web/"),
+        NO_ARN("arn:aws:sts::*:assumed-role/web/"),
+        NO_ARN("arn:aws:iam::123456789012:role/web/"),
+        NO_ARN("arn:aws:sts::123456789012:assumed-role/path/web/i-1"),
+        NO_ARN("arn:aws:sts::123456789012:assumed-role"),
+        NO_ARN("arn:aws:sts::123456789012:role/web"),
+        NO_ARN("arn:aws:iam::123456789012:assumed-role/web"),
+        NO_ARN("arn:aws:iam::123456789012:instance-profile/web"),
+        NO_ARN("arn:aws:iam:eu-west-1:123456789012:role/web"),
+        NO_ARN("arn:aws:iam::12345:role/web"),
+        NO_ARN("arn:aws:iam"),
         { LOCK "  target: {mfa_device: x}\n", "x.yaml:5:12: 'spec.target.mfa_device' is a key of Teleport that this release does not have, and its value would change something", NULL },
         { "kind: lock\nmetadata: {name: '-x'}\nspec: {target: {user: ann}}\n", "x.yaml:2:18: metadata.name '-x' is not a valid name", NULL },
 };

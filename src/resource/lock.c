@@ -42,6 +42,44 @@ static bool is_arn_pattern(struct str s)
         return s.len > 0 && s.len <= LIMIT_PATTERN && (str_starts_with(s, STR("arn:")) || str_starts_with(s, STR("*")));
 }
 
+/* "TYPE/NAME" with `least` to `most` names, none of them empty. */
+static bool is_resource(struct str resource, const char *type, size_t least, size_t most)
+{
+        struct str rest = resource;
+        size_t count = 0;
+
+        if (!str_equal(str_split(&rest, '/'), str_of(type)))
+                return false;
+        while (!str_is_empty(rest)) {
+                if (str_is_empty(str_split(&rest, '/')))
+                        return false;
+                count++;
+        }
+        return count >= least && count <= most;
+}
+
+/* What lock_arn_matches can find: an identity that STS reports (sts_arn_check), all sessions of a role, or an IAM role. */
+static bool is_identity(struct str arn)
+{
+        struct str parts[5];
+
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+                parts[i] = str_split(&arn, ':');
+        if (str_is_empty(parts[1]) || !str_is_empty(parts[3]) || !name_is_aws_account(parts[4]))
+                return false;
+        if (str_equal(parts[2], STR("iam")))
+                return str_equal(arn, STR("root")) || is_resource(arn, "user", 1, LIMIT_PATTERN) || is_resource(arn, "role", 1, LIMIT_PATTERN);
+        return str_equal(parts[2], STR("sts")) && (is_resource(arn, "assumed-role", 1, 2) || is_resource(arn, "federated-user", 1, 1));
+}
+
+/* A target that no host can have locks nobody, and the administrator would rely on it. Of patterns, only their end is looked at. */
+static bool is_join_arn(struct str s)
+{
+        if (!is_arn_pattern(s) || str_ends_with(s, STR("/")))
+                return false;
+        return str_find_char(s, '*') < s.len || str_find_char(s, '?') < s.len || is_identity(s);
+}
+
 /* The fields of a target with the alphabet of their values. */
 struct target_field {
         const char *name;
@@ -58,7 +96,7 @@ static void fields_of(const Cteleport__V1__LockTarget *t, struct target_field fi
         fields[2] = (struct target_field){ "login", t->login, name_is_login, "write the name of an account on nodes, such as root" };
         fields[3] = (struct target_field){ "node", t->node, is_node, "write the name or the ID of a node: tctl nodes ls lists them" };
         fields[4] = (struct target_field){ "server_id", t->server_id, is_server_id, "write the ID of a host: tctl nodes ls lists them" };
-        fields[5] = (struct target_field){ "join_arn", t->join_arn, is_arn_pattern, "write an ARN, or a pattern of it, such as arn:aws:sts::123456789012:assumed-role/web/*" };
+        fields[5] = (struct target_field){ "join_arn", t->join_arn, is_join_arn, "write the ARN of an identity or a role, without a slash at its end, or a pattern such as arn:aws:sts::123456789012:assumed-role/web/*" };
         fields[6] = (struct target_field){ "aws_account", t->aws_account, name_is_aws_account, "write the twelve digits of the account, in quotes" };
 }
 
