@@ -193,6 +193,18 @@ def test_it_is_made_again(whole, piece):
     assert all((whole.data_dir / name).exists() for name in piece.split() if name != "ca/in-use")
 
 
+@pytest.mark.parametrize("kind", ["directory", "long"])
+def test_a_host_id_that_is_none_is_refused_with_a_remedy(whole, kind):
+    path = whole.data_dir / "host_uuid"
+    path.unlink()
+    if kind == "directory":
+        path.mkdir()
+    else:
+        path.write_text("0" * 257)
+    said = refused(whole)
+    assert str(path) in said and "hint:  it should be a file with the ID of this host" in said, said
+
+
 @pytest.fixture(scope="module")
 def agent(place, aws_process):
     place.stop_cluster()

@@ -121,7 +121,9 @@ struct error *supervisor_read_host_id(struct supervisor *s)
         free(s->host_id);
         s->host_id = str_dup(STR(""));
         if (err != NULL && err->code != ERROR_NOT_FOUND)
-                return err;
+                return err->code == ERROR_FAILED_PRECONDITION || err->code == ERROR_RESOURCE_EXHAUSTED
+                               ? error_hint(err, "it should be a file with the ID of this host: put it back, or remove it to get a new ID")
+                               : err; /* whatever cannot be read now may be read later */
         error_free(err);
         struct str id = str_trim(buf_str(&text));
         if (!str_is_empty(id) && !name_is_host_id(id)) {
