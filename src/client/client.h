@@ -100,6 +100,9 @@ struct error *profile_find_inner(struct profile *p) MUST_USE;
 /* INVALID_ARGUMENT for the name of a host in a cluster of another profile, of which this one's cluster has a part of the name. */
 struct error *profile_check_host(const struct profile *p, struct str host) MUST_USE;
 
+/* Whether profile_store would refuse the directory of the profiles for who could change it: to be asked before a password is. */
+struct error *profile_check_place(void) MUST_USE;
+
 /* Writes all files of the profile and makes it the current one. INVALID_ARGUMENT for names that are no file names. */
 struct error *profile_store(const struct profile_login *login) MUST_USE;
 

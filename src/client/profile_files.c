@@ -65,21 +65,34 @@ static struct error *check_entry(const char *path, enum entry_kind kind)
 enum { LINKS_MAX = 40 }; /* as the kernel follows: path_resolution(7) */
 
 /*
- * Whether others could put something else in the place of what is in the directory. In a sticky one they can only what is theirs;
- * that what is there is not, is looked at next.
+ * root's, or those of the owner of "/", who can exchange programs and libraries too: so it is in a container, or a user namespace in which
+ * root is nobody that has a number (user_namespaces(7)).
  */
-static struct error *check_parent(const char *path)
+static bool is_of_root(uid_t uid)
+{
+        struct stat st;
+
+        return uid == 0 || (stat("/", &st) == 0 && st.st_uid == uid);
+}
+
+/*
+ * Whether others could put something else in the place of what is in the directory. In a sticky one they can only what is theirs;
+ * that what is there is not, is looked at next. *ret_is_shared: others may put links there.
+ */
+static struct error *check_parent(const char *path, bool *ret_is_shared)
 {
         AUTO_MEM char *shown = escaped(str_of(path));
         struct stat st;
 
+        *ret_is_shared = true;
         if (stat(path, &st) != 0)
                 return errno == ENOENT || errno == ENOTDIR ? NULL : error_errno(errno, "cannot examine %s", shown);
-        if (st.st_uid != geteuid() && st.st_uid != 0)
+        if (st.st_uid != geteuid() && !is_of_root(st.st_uid))
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s belongs to user %u, who could put another profile in the place of yours", shown,
                                             st.st_uid),
                                   "set TELEPORT_HOME to a directory that only you and root can move");
-        if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0)
+        *ret_is_shared = (st.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+        if (*ret_is_shared && (st.st_mode & S_ISVTX) == 0)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s has mode %04o: other users may put another profile in the place of yours", shown,
                                             st.st_mode & 07777),
                                   "chmod go-w %s, or set TELEPORT_HOME to a directory that only you and root can move; and log in again if others use this machine",
@@ -87,8 +100,10 @@ static struct error *check_parent(const char *path)
         return NULL;
 }
 
-/* A link that belongs to somebody else, as it may in a sticky directory, leads where they like. *ret_len 0: it is no link. */
-static struct error *read_link(const char *path, char target[PATH_MAX], size_t *ret_len)
+/*
+ * A link that belongs to somebody else, as it may in a directory that others write to, leads where they like. *ret_len 0: it is no link.
+ */
+static struct error *read_link(const char *path, bool is_shared, char target[PATH_MAX], size_t *ret_len)
 {
         AUTO_MEM char *shown = escaped(str_of(path));
         struct stat st;
@@ -96,7 +111,7 @@ static struct error *read_link(const char *path, char target[PATH_MAX], size_t *
         *ret_len = 0;
         if (lstat(path, &st) != 0 || !S_ISLNK(st.st_mode))
                 return NULL;
-        if (st.st_uid != geteuid() && st.st_uid != 0)
+        if (is_shared && st.st_uid != geteuid() && st.st_uid != 0)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s is a symbolic link of user %u, who could let it lead to another profile", shown,
                                             st.st_uid),
                                   "set TELEPORT_HOME to a directory that only you and root can move");
@@ -134,6 +149,7 @@ static struct error *step(struct buf *at, struct buf *rest, size_t *links)
         struct str after = buf_str(rest), name = str_split(&after, '/');
         AUTO_MEM char *component = str_dup(name);
         char target[PATH_MAX];
+        bool is_shared = true;
         size_t len = 0;
 
         buf_consume(rest, rest->len - after.len);
@@ -143,10 +159,10 @@ static struct error *step(struct buf *at, struct buf *rest, size_t *links)
                 go_up(at);
                 return NULL;
         }
-        TRY(check_parent(at->len == 0 ? "/" : buf_c(at)));
+        TRY(check_parent(at->len == 0 ? "/" : buf_c(at), &is_shared));
         buf_printf(at, "/%s", component);
         TRY(buf_finish(at, "the path of the profile"));
-        TRY(read_link(buf_c(at), target, &len));
+        TRY(read_link(buf_c(at), is_shared, target, &len));
         if (len == 0)
                 return NULL;
         if (++*links > LINKS_MAX)
@@ -165,7 +181,7 @@ static struct error *check_way(const char *path)
         size_t links = 0;
 
         if (path[0] != '/' && getcwd(start, sizeof start) == NULL)
-                return error_errno(errno, "cannot tell where this directory is");
+                return error_errno(errno, "cannot find the current directory");
         buf_printf(&rest, "%s/%s", start, path);
         TRY(buf_finish(&rest, "the path of the profile"));
         while (rest.len > 0)
@@ -181,8 +197,21 @@ static struct error *check_top(const char *home)
         return check_way(home);
 }
 
+struct error *profile_check_place(void)
+{
+        AUTO_PTR(arena) a = arena_new((size_t)4 * PATH_MAX);
+        const char *home = NULL;
+
+        TRY(profile_home(a, &home));
+        return check_top(home);
+}
+
 struct error *profile_check_home(struct arena *a, const char *home, const char *proxy_host)
 {
+        struct stat st;
+
+        if (lstat(home, &st) != 0 && errno == ENOENT) /* with HOME of another user, as sudo may keep it, there is mostly none */
+                return error_new(ERROR_NOT_FOUND, "there is no profile");
         TRY(check_top(home));
         TRY(check_entry(arena_printf(a, "%s/keys", home), ENTRY_DIR));
         TRY(check_entry(arena_printf(a, "%s/current-profile", home), ENTRY_FILE));

@@ -28,8 +28,8 @@ struct error *profile_read_yaml(struct profile *p) MUST_USE;
 /*
  * PERMISSION_DENIED, with the remedy, for what other users own or may write, keys that they may read, symbolic links, files
  * that have another name, and directories above <home>, up to the root, in which others could put another one in its place (sticky
- * directories, such as /tmp, pass; a link on the way is followed through directories of which the same is true). What is not there passes. The first looks at what is read before the profile is known; proxy_host may
- * be NULL.
+ * directories, such as /tmp, pass; a link on the way is followed through directories of which the same is true). What is not there
+ * passes. The first looks at what is read before the profile is known, and is NOT_FOUND where <home> is not there; proxy_host may be NULL.
  */
 struct error *profile_check_home(struct arena *a, const char *home, const char *proxy_host) MUST_USE;
 struct error *profile_check_directories(const struct profile *p) MUST_USE;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -557,6 +558,72 @@ static void refuses_a_home_that_others_could_exchange(void **state)
         setenv("TELEPORT_HOME", f->home, 1);
 }
 
+static void set_owner(const char *top, const char *way, uid_t uid)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s", top, way);
+
+        assert_int_equal(lchown(path, uid, (gid_t)-1), 0);
+}
+
+/* As in a container or a user namespace, where "/" belongs to a user without a number there. */
+static void takes_the_owner_of_the_root_for_root(void **state)
+{
+        enum { OWNER = 65534, OTHER = 4711 };
+        struct fixture *f = *state;
+        struct profile q;
+        bool has_any;
+
+        if (geteuid() != 0)
+                skip();
+        int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        make(f->home, "a", 0755);
+        make(f->home, "shared", 01777);
+        link_to(f->home, "link", "a");
+        link_to(f->home, "shared/link", "../a");
+        assert_true(root >= 0 && chroot(f->home) == 0 && chdir("/") == 0);
+        static const char *const ways[] = { "a/home", "link/home" };
+        for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+                set_owner("", ".", 0);
+                set_home("", ways[i]);
+                assert_done(log_in(f, PROXY ":3080", "alice"));
+                set_owner("", "a", OWNER);
+                set_owner("", "link", OWNER);
+                assert_refused(profile_load(&q, NULL, NULL), ERROR_PERMISSION_DENIED, "belongs to user 65534");
+                set_owner("", ".", OWNER);
+                assert_done(profile_load(&q, NULL, NULL));
+                profile_release(&q);
+                set_owner("", "a", OTHER);
+                assert_refused(profile_load(&q, NULL, NULL), ERROR_PERMISSION_DENIED, "belongs to user 4711");
+                set_owner("", "a", 0);
+        }
+        set_owner("", "shared/link", OWNER);
+        set_home("", "shared/link/home");
+        assert_refused(profile_load(&q, NULL, NULL), ERROR_PERMISSION_DENIED, "is a symbolic link of user 65534");
+        set_home("", ways[0]);
+        assert_done(profile_remove_all(&has_any));
+        assert_true(fchdir(root) == 0 && chroot(".") == 0);
+        close(root);
+        static const char *const made[] = { "a/home", "a", "link", "shared/link", "shared" };
+        for (size_t i = 0; i < ARRAY_LEN(made); i++)
+                take_away(f->home, made[i]);
+        setenv("TELEPORT_HOME", f->home, 1);
+}
+
+/* HOME of another user, as sudo may keep it. */
+static void finds_no_profile_where_none_is(void **state)
+{
+        struct fixture *f = *state;
+        struct profile q;
+
+        make(f->home, "a", 0777);
+        set_home(f->home, "a/home");
+        assert_refused(profile_load(&q, NULL, NULL), ERROR_NOT_FOUND, "Not logged in.");
+        assert_refused(profile_load(&q, PROXY, NULL), ERROR_NOT_FOUND, "Not logged in.");
+        assert_refused(profile_check_place(), ERROR_PERMISSION_DENIED, "other users may put another profile");
+        take_away(f->home, "a");
+        setenv("TELEPORT_HOME", f->home, 1);
+}
+
 static void refuses_certificates_of_somebody_else(void **state)
 {
         struct fixture *f = *state;
@@ -613,6 +680,8 @@ int main(void)
                 PROFILE_TEST(a_profile_of_an_older_release_gets_cas_of_its_own),
                 PROFILE_TEST(refuses_files_that_others_could_change),
                 PROFILE_TEST(refuses_a_home_that_others_could_exchange),
+                PROFILE_TEST(takes_the_owner_of_the_root_for_root),
+                PROFILE_TEST(finds_no_profile_where_none_is),
                 PROFILE_TEST(refuses_certificates_of_somebody_else),
                 PROFILE_TEST(refuses_names_that_would_be_paths),
                 PROFILE_TEST(refuses_damaged_files_with_a_hint),

@@ -129,6 +129,15 @@ def test_the_invite_page_in_a_browser(cluster, tmp_path):
 # ---- logging in -----------------------------------------------------------------------------------------------------
 
 
+def test_a_home_that_others_could_exchange_is_refused_before_the_password(cluster, carol, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o775)
+    done = carol.tsh("login", f"--proxy={cluster.proxy_addr}", f"--user={carol.name}", "--insecure", check=False, stdin="not the password\n000000\n",
+                     env={"TELEPORT_HOME": str(shared / ".tsh")})
+    assert done.code == 1 and "other users may put another profile" in done.err, "the cluster was asked first"
+
+
 def test_an_address_copied_from_a_browser_is_taken(cluster, carol):
     done = carol.tsh("login", f"--proxy=https://{cluster.proxy_addr}/web/login", f"--user={carol.name}", "--insecure",
                      stdin=f"{carol.password}\n{carol.otp()}\n")

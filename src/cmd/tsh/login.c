@@ -64,6 +64,7 @@ static struct error *whom_and_where(struct login *l, const struct flags *given)
         const char *proxy = NULL, *user = flags_text(given, "user");
         const struct passwd *local = getpwuid(getuid());
 
+        TRY(profile_check_place());
         TRY(person_proxy(l->arena, given, &proxy));
         error_free(profile_find(&before, proxy, NULL));
         if (proxy == NULL && before.web_addr == NULL)
