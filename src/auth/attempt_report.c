@@ -215,7 +215,8 @@ struct error *attempt_keep_certs(struct attempt *at, const Cteleport__Internal__
 
 void attempt_put_id_of_key(const struct attempt *at, struct buf *out)
 {
-        const struct str parts[] = { at->auth->cluster, at->binding, at->identity.arn, at->token_name, at->host_name, at->tls_public_key };
+        const struct str parts[] = { at->auth->cluster, at->binding, at->identity.arn, at->token_name, at->host_name, at->tls_public_key,
+                                     at->ssh_public_key };
         AUTO(buf) all = BUF_MAX(16 * KiB);
 
         for (size_t i = 0; i < ARRAY_LEN(parts); i++) {

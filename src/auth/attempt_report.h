@@ -107,17 +107,17 @@ void attempt_write_records(struct attempt *at, struct store_txn *t);
 /* Copies the certificates into the attempt. */
 struct error *attempt_keep_certs(struct attempt *at, const Cteleport__Internal__V1__HostCerts *certs) MUST_USE;
 
-/* Adds a role once. */
 /*
- * The ID for a host of the newer service, which asks for none: of its identity, name and key, so that one that did not come through
- * with the certificates (its clock is off, the connection broke) and tries again with the same key is the same host, and
- * leaves no other behind.
+ * The ID for a host of the newer service, which asks for none: of its identity, name and both keys, so that one that did not come through
+ * with the certificates (its clock is off, the connection broke) and tries again with the same keys is the same host, and
+ * leaves no other behind. Neither key is proven by a join, and each is public: with one of its own, another host is another.
  */
 void attempt_put_id_of_key(const struct attempt *at, struct buf *out);
 
 /* The host that an earlier try made, or NULL; for an ID that is another's (taken at the older service) also a fresh ID and no revision. */
 const Cteleport__State__V1__Host *attempt_same_host(struct attempt *at, const Cteleport__State__V1__Host *host, uint64_t *revision) MUST_USE;
 
+/* Adds a role once. */
 void attempt_add_system_role(struct attempt *at, struct str role);
 
 #endif

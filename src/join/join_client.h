@@ -43,7 +43,7 @@ struct join_client_options {
         const char *legacy_role;
         const char *legacy_host_id;
         /*
-         * The newer service, where auth picks the ID by the key: the keys of the try before, if there are any; those of this one
+         * The newer service, where auth picks the ID by the keys: those of the try before, if there are any; those of this one
          * when it fails. By the same keys it is the same host. NULL: none are kept.
          */
         struct host_keys *kept_keys;

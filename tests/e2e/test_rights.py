@@ -247,6 +247,15 @@ def test_a_second_join_by_the_same_key_is_the_same_host(shared, aws):
         assert certify(host, "Instance", "tries") == Code.UNAUTHENTICATED
 
 
+def test_who_has_half_of_a_hosts_keys_is_another_host(shared, aws):
+    """Its public TLS key is no secret; with an SSH key of another it makes no certificate for the ID of that host."""
+    shared.create(iam_token("halves"))
+    env, keys = aws.identity(arn("halves")), Keys()
+    with Peer(shared) as peer:
+        ids = [join(peer, env, name="halves", keys=k, token="halves")[0] for k in (keys, Keys(tls=keys.tls), Keys(ssh=keys.ssh))]
+    assert len(set(ids)) == 3
+
+
 # ---- renewal never keeps what the token no longer gives ------------------------------------------------------------------
 
 
@@ -487,7 +496,7 @@ def refused_by_lock(peer, env, name, **request):
 
 
 def test_a_lock_written_again_holds_against_whom_it_held(shared, aws, tmp_path):
-    """From a file of then, after the ID got to another machine; and after that host joined by another method."""
+    """From a file of then, after the ID got to another machine; and under the same name after the host was removed."""
     shared.create(iam_token("rewritten"))
     host_id = "3f2c0a52-7d3c-4c5e-9b0e-aaaaaaaaaaaa"
     first, second = (aws.identity(arn("rewritten", f"i-0{digit * 16}")) for digit in "12")
