@@ -320,6 +320,16 @@ static struct error *add_web_key(struct arena *arena, const Cteleport__V1__WebKe
         return NULL;
 }
 
+static bool has_same_keys(const Cteleport__State__V1__Server *one, const Cteleport__State__V1__Server *other)
+{
+        if (one->n_keys != other->n_keys)
+                return false;
+        for (size_t i = 0; i < one->n_keys; i++)
+                if (!str_equal(str_of_bytes(one->keys[i].data, one->keys[i].len), str_of_bytes(other->keys[i].data, other->keys[i].len)))
+                        return false;
+        return true;
+}
+
 static void on_web_keys_noted(void *ctx, uint64_t revision, struct error *err)
 {
         AUTO_MEM char *host_id = ctx;
@@ -350,6 +360,9 @@ void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__We
                         log_warn("A proxy says of a key that it is of its web certificate and does not prove it", LOG_STR("host_id", host_id),
                                  LOG_ERR(err));
         }
+        const struct server *known = known_web_keys(a, host_id);
+        if (known != NULL && has_same_keys(known->record, &record))
+                return; /* whose time is prolonged with that of the proxy's own keys */
         struct store_txn *t = store_txn_new(a->store);
         host_key(host_id, &key);
         if (!is_local)

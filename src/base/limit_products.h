@@ -40,6 +40,8 @@
         LIMIT_PRODUCT("sts", "pending requests to an STS host that is slow, and what is left for each of the 40 others", \
                       (LIMIT_STS_WAITING_SLOW_ALL + 40 * LIMIT_STS_WAITING_RESERVE) * (LIMIT_STS_REQUEST + LIMIT_STS_ANSWER), 80) \
         LIMIT_PRODUCT("proxy", "streams of SSH connections: a budget", LIMIT_STREAM_MEMORY, 1152) \
+        LIMIT_PRODUCT("proxy", "what waits for one host in tunnels that it does not read, beside their streams: 256 KiB each in HTTP/2 and TLS", \
+                      (LIMIT_TUNNELS_PER_HOST + LIMIT_TUNNELS_DRAINED_PER_HOST) * 256 * KiB, 16) \
         LIMIT_PRODUCT("proxy", "connections that are passed through to auth: what was read last, each way", \
                       LIMIT_PASSED * (LIMIT_PASSED_HELLO + LIMIT_PASSED_READ), 576) \
         LIMIT_PRODUCT("proxy", "the same of one source", LIMIT_PASSED_PER_SOURCE * (LIMIT_PASSED_HELLO + LIMIT_PASSED_READ), 72) \

@@ -426,7 +426,7 @@ static struct error *drop_capabilities(void)
 
 static char identity[64]; /* which user this process runs as, for sandbox_describe() */
 
-static struct error *find_user(const struct sandbox_row *row, uid_t *ret_uid, gid_t *ret_gid)
+static struct error *look_up_user(const struct sandbox_row *row, uid_t *ret_uid, gid_t *ret_gid)
 {
         const struct passwd *account = getpwnam(row->user);
 
@@ -445,6 +445,24 @@ static struct error *find_user(const struct sandbox_row *row, uid_t *ret_uid, gi
                                   "create it: useradd --system --no-create-home --shell /usr/sbin/nologin %s", row->user);
         *ret_uid = row->fallback;
         *ret_gid = (gid_t)row->fallback;
+        return NULL;
+}
+
+/* Looked up once: what gives files to a user and what becomes that user mean the same, and each look-up takes a start some time. */
+static struct error *find_user(const struct sandbox_row *row, uid_t *ret_uid, gid_t *ret_gid)
+{
+        static struct {
+                bool is_known;
+                uid_t uid;
+                gid_t gid;
+        } users[ARRAY_LEN(rows)];
+        size_t kind = (size_t)(row - rows);
+
+        if (!users[kind].is_known)
+                TRY(look_up_user(row, &users[kind].uid, &users[kind].gid));
+        users[kind].is_known = true;
+        *ret_uid = users[kind].uid;
+        *ret_gid = users[kind].gid;
         return NULL;
 }
 

@@ -152,8 +152,8 @@ def test_signals_and_terminals_are_those_of_the_session(carol):
     shell.setwinsize(50, 132)
     shell.sendline('until [ "$(stty size)" = "50 132" ]; do :; done; echo resi""zed')
     shell.expect("resized")
-    shell.sendline("sleep 1000")
-    shell.expect("sleep 1000")
+    shell.sendline("""sh -c 'echo run""ning; exec sleep 1000'""")  # a shell that has not started it yet takes the key itself
+    shell.expect("running")
     shell.sendintr()
     shell.expect(r"[#$] $")
     shell.sendline("exit 5")
