@@ -88,10 +88,16 @@ def put_back(place, piece="."):
 
 
 def reached(place, name, who=None):
-    """Waits until a node is listed as connected, and logs in to it."""
+    """Waits until a node is listed as connected and has its tunnel, and logs in to it."""
     found = wait_until(lambda: next((i for i in place.json("inventory", "ls") if i["spec"]["hostname"] == name and i["spec"]["state"] == "online"), None),
                        f"{name} is connected")
-    assert (who or place.alice).tsh("ssh", "--no-mux", f"root@{name}", "echo here").out == "here\n"
+
+    def answer():
+        done = (who or place.alice).tsh("ssh", "--no-mux", f"root@{name}", "echo here", check=False)
+        return None if "not connected to this proxy right now" in done.err else done
+
+    done = wait_until(answer, "its tunnel is there")  # a host is listed a moment before
+    assert done.out == "here\n", done.err
     return found["metadata"]["name"]
 
 
