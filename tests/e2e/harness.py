@@ -385,6 +385,8 @@ class Host:
         self.process = None
 
     def start(self):
+        if self not in self.cluster.hosts:  # the cluster was stopped with all its hosts
+            self.cluster.hosts.append(self)
         self.config_path.write_text(yaml.safe_dump(self.config))
         flags = ["--insecure"] if self.insecure else []
         args = [*self.inside, program(self.cluster.build, "teleport"), "start", "-c", self.config_path, *flags]
