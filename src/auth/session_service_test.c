@@ -623,6 +623,16 @@ static void a_user_ends_with_the_budget_of_events(void **state)
         event_budget_release(&w->a.host_events);
 }
 
+static void opened(struct node_side *n, const char *session_id, char *path)
+{
+        Cteleport__V1__AttendFile m = CTELEPORT__V1__ATTEND_FILE__INIT;
+
+        m.session_id = TEXT(session_id);
+        m.action = TEXT("open");
+        m.path = path;
+        SAY(n, FILE, file, AttendFile, m);
+}
+
 /* With the limits of every day: file after file in a loop, until the budget is spent; it comes back, and other nodes stay open. */
 static void a_loop_spends_the_budget_of_a_day(void **state)
 {
@@ -637,14 +647,8 @@ static void a_loop_spends_the_budget_of_a_day(void **state)
         memset(path, 'x', 60 * KiB);
         given_shell(w, &n);
         while (n.terminated[0] == '\0' && n.call != NULL) {
-                for (int i = 0; i < 10; i++) {
-                        Cteleport__V1__AttendFile m = CTELEPORT__V1__ATTEND_FILE__INIT;
-
-                        m.session_id = TEXT(SESSION_1);
-                        m.action = TEXT("open");
-                        m.path = path;
-                        SAY(&n, FILE, file, AttendFile, m);
-                }
+                for (int i = 0; i < 10; i++)
+                        opened(&n, SESSION_1, path);
                 AWAIT_ACK(&n, n.seq);
                 told += 10;
         }
@@ -674,12 +678,7 @@ static void a_node_that_goes_on_beyond_the_budget_is_not_heard(void **state)
         w->a.user_events.on_node.bytes_per_day = MiB;
         given_shell(w, &n);
         for (int i = 0; i < 100 && n.call != NULL; i++) {
-                Cteleport__V1__AttendFile m = CTELEPORT__V1__ATTEND_FILE__INIT;
-
-                m.session_id = TEXT(SESSION_1);
-                m.action = TEXT("open");
-                m.path = path;
-                SAY(&n, FILE, file, AttendFile, m);
+                opened(&n, SESSION_1, path);
                 AWAIT_ACK(&n, n.seq);
         }
         AWAIT(w, n.call == NULL);

@@ -285,6 +285,22 @@ class Public:
         return self.key
 
 
+def refused_for_hosts(peer, host, env, keys, roles, whose):
+    """Neither way to join, nor a certificate for a role of `host`, takes the keys."""
+    stream = peer.join()
+    try:
+        challenge = stream.challenge(host_params("web-1", keys))
+        code = stream.send(solution(prove(env, challenge))).refusal().code()
+    except grpc.RpcError as refusal:
+        code = refusal.code()
+    assert code == Code.PERMISSION_DENIED, whose
+    stream = peer.legacy()
+    stream.send(legacy_request(prove(env, stream.receive().challenge), keys=keys))
+    assert stream.refusal().code() == Code.PERMISSION_DENIED, whose
+    for role in roles:
+        assert certify(host, role, keys).code() == Code.PERMISSION_DENIED, (whose, role)
+
+
 def test_the_keys_of_the_clusters_servers_are_certified_for_nobody(cluster, aws):
     cluster.create(iam_token(roles=("Node", "App")))
     env = aws.identity()
@@ -303,18 +319,7 @@ def test_the_keys_of_the_clusters_servers_are_certified_for_nobody(cluster, aws)
         for whose, key in (("auth", own[0]), ("proxy", own[1]), ("remote proxy", proxy_keys.tls.public_key()), ("CA", ca)):
             tls, ssh = Keys(tls=Public(key)), Keys(ssh=Public(key))
             for keys in (tls, ssh):
-                stream = peer.join()
-                try:
-                    challenge = stream.challenge(host_params("web-1", keys))
-                    code = stream.send(solution(prove(env, challenge))).refusal().code()
-                except grpc.RpcError as refusal:
-                    code = refusal.code()
-                assert code == Code.PERMISSION_DENIED, whose
-                stream = peer.legacy()
-                stream.send(legacy_request(prove(env, stream.receive().challenge), keys=keys))
-                assert stream.refusal().code() == Code.PERMISSION_DENIED, whose
-                for role in ("Instance", "Node", "App"):
-                    assert certify(host, role, keys).code() == Code.PERMISSION_DENIED, (whose, role)
+                refused_for_hosts(peer, host, env, keys, ("Instance", "Node", "App"), whose)
             if whose == "CA":
                 continue  # the signer's to refuse, when password and code are right
             for public in (tls.public(), ssh.public()):
@@ -348,18 +353,7 @@ def refuse_key(cluster, env, identity, key, whose):
     api = messages().api
     with Peer(cluster) as peer, Peer(cluster, identity=identity) as host:
         for keys in (Keys(tls=Public(key)), Keys(ssh=Public(key))):
-            stream = peer.join()
-            try:
-                challenge = stream.challenge(host_params("web-1", keys))
-                code = stream.send(solution(prove(env, challenge))).refusal().code()
-            except grpc.RpcError as refusal:
-                code = refusal.code()
-            assert code == Code.PERMISSION_DENIED, whose
-            stream = peer.legacy()
-            stream.send(legacy_request(prove(env, stream.receive().challenge), keys=keys))
-            assert stream.refusal().code() == Code.PERMISSION_DENIED, whose
-            for role in ("Instance", "Node", "Proxy"):
-                assert certify(host, role, keys).code() == Code.PERMISSION_DENIED, (whose, role)
+            refused_for_hosts(peer, host, env, keys, ("Instance", "Node", "Proxy"), whose)
             proxy_keys = Keys()
             with Peer(cluster, identity=certify(host, "Proxy", proxy_keys)) as proxied, pytest.raises(grpc.RpcError) as refusal:
                 proxied.call("/cteleport.v1.LoginService/Login",
