@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a Proxy Service sends ahead of a connection that it passes through to auth: PASS_MAGIC and a ticket, which
- * PassService/Announce gave it (auth/passes.h). No TLS record begins like this.
+ * PassService/Announce gave it (auth/core/passes.h). No TLS record begins like this.
  *
  *      offset 0    4    "CTP1"
  *      offset 4   16    the ticket

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "auth/hosts.h"
-#include "auth/tokens.h"
+#include "auth/hosts/hosts.h"
+#include "auth/join/tokens.h"
 #include "base/mem.h"
 #include "figures.h"
 #include "resource.pb-c.h"

@@ -123,13 +123,13 @@ def test_no_source_is_too_long_to_read():
 ALLOCATIONS = {
     "api/service.c": (2, "the supervisor's own message"),
     "audit/audit_log.c": (1, "LIMIT_AUDIT_RECORD, checked in the line above"),
-    "auth/admin_tokens.c": (1, "a message that LIMIT_RPC let in"),
-    "auth/caller.c": (1, "a record that LIMIT_STORE_VALUE let into the store"),
-    "auth/hosts.c": (2, "a message that LIMIT_RPC let in, or a record below LIMIT_STORE_TXN"),
-    "auth/nodes.c": (1, "LIMIT_STORE_KEY"),
-    "auth/session_service.c": (1, "LIMIT_ATTEND"),
-    "auth/tunnels_service.c": (1, "LIMIT_NAME"),
-    "auth/unstored.c": (1, "LIMIT_ATTEND, and what LIMIT_UNSTORED_HOST has left"),
+    "auth/admin/tokens.c": (1, "a message that LIMIT_RPC let in"),
+    "auth/core/caller.c": (1, "a record that LIMIT_STORE_VALUE let into the store"),
+    "auth/hosts/hosts.c": (2, "a message that LIMIT_RPC let in, or a record below LIMIT_STORE_TXN"),
+    "auth/hosts/nodes.c": (1, "LIMIT_STORE_KEY"),
+    "auth/sessions/session_service.c": (1, "LIMIT_ATTEND"),
+    "auth/hosts/tunnels_service.c": (1, "LIMIT_NAME"),
+    "auth/core/unstored.c": (1, "LIMIT_ATTEND, and what LIMIT_UNSTORED_HOST has left"),
     "aws/credentials.c": (1, "one for each source of the chain"),
     "aws/profile_file.c": (4, "LIMIT_AWS_FILE"),
     "instance/label_values.c": (2, "LIMIT_LABEL_COMMANDS"),
@@ -156,7 +156,7 @@ def is_constant(arguments):
 
 def test_no_size_of_others_meets_an_allocator_that_aborts():
     found = {}
-    for source in (f for folder in SERVICES for f in sorted((SRC / folder).glob("*.c")) if not re.search(r"_test|_fuzz|testing", f.name)):
+    for source in (f for folder in SERVICES for f in sorted((SRC / folder).rglob("*.c")) if not re.search(r"_test|_fuzz|testing", f.name)):
         calls = [arguments for arguments in ABORTING.findall(source.read_text()) if not is_constant(arguments)]
         if calls:
             found[str(source.relative_to(SRC))] = len(calls)
@@ -195,15 +195,17 @@ def test_every_fuzz_target_has_a_corpus_and_is_registered():
 
 def test_every_unit_test_is_registered():
     for test in SRC.rglob("*_test.c"):
-        assert re.search(rf"\b{re.escape(test.name.removesuffix('_test.c'))}\b", (test.parent / "meson.build").read_text()), f"{test} is not built"
+        folder = SRC / test.relative_to(SRC).parts[0]
+        builds = "".join(p.read_text() for p in folder.rglob("meson.build"))
+        assert re.search(rf"\b{re.escape(test.name.removesuffix('_test.c'))}\b", builds), f"{test} is not built"
 
 
 def test_every_method_of_the_protocol_is_in_a_permission_table():
     protos = "".join((PROJECT / "proto" / f).read_text() for f in ("api.proto", "join.proto", "join_legacy.proto"))
-    table = (SRC / "auth/methods.c").read_text()
+    table = (SRC / "auth/core/methods.c").read_text()
     for service, body in re.findall(r"service (\w+) \{(.*?)\n\}", protos, re.S):
         for method in re.findall(r"rpc (\w+)\(", body):
-            assert re.search(rf'[/(]"?{method}"', table), f"{service}/{method} is not in auth/methods.c"
+            assert re.search(rf'[/(]"?{method}"', table), f"{service}/{method} is not in auth/core/methods.c"
 
 
 def test_the_code_and_the_tests_that_the_security_page_cites_exist():

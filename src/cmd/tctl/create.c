@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "cmd/common/config_file.h"
+#include "cmd/common/config_find.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/kinds.h"
 #include "cmd/tctl/tokens_shared.h"

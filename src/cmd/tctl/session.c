@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-#include "cmd/common/config_file.h"
+#include "cmd/common/config_find.h"
 #include "resource/config.h"
 
 const struct flag session_flags[] = {

@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "cmd/common/config_file.h"
+#include "cmd/common/config_find.h"
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
 #include "cmd/teleport/launch_flags.h"

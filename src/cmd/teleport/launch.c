@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-#include "cmd/common/config_file.h"
+#include "cmd/common/config_find.h"
 #include "cmd/teleport/launch_flags.h"
 #include "os/file.h"
 
@@ -16,13 +16,6 @@ enum {
         SECRET_FILE_MAX = 4 * KiB, /* a token, a few pins */
         PINS_MAX = 16,             /* current and next CA, and room */
 };
-
-void launch_release(struct launch *l)
-{
-        secret_release(&l->token);
-        arena_free(l->arena);
-        *l = (struct launch){ 0 };
-}
 
 /* ---- what it names ------------------------------------------------------------------------------- */
 

@@ -1,32 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What `teleport start` is going to run: the configuration file with the command line laid over it,
- * checked, and what it names (token file, pin files) read.
+ * From the flags of `teleport start` to what the supervisor runs: finds and reads the configuration file, lays the command line
+ * over it, checks it, and reads what it names (token file, pin files).
  */
 #ifndef CMD_TELEPORT_LAUNCH_H
 #define CMD_TELEPORT_LAUNCH_H
 
-#include "base/arena.h"
-#include "base/secret.h"
 #include "cmd/common/flags.h"
-#include "resource/config.h"
-
-struct launch {
-        struct arena *arena;
-        Cteleport__V1__Config *config; /* checked, defaults filled in */
-        const char *config_path;       /* NULL: none was read */
-        const char *nodename;
-        const char *data_dir;
-        const char *pid_file; /* NULL: none */
-        const char **ca_pins; /* "sha256:<hex>", lower case */
-        size_t ca_pin_count;
-        struct secret token; /* join token; empty when none is given */
-        bool insecure;
-        struct config_warnings warnings;
-        const char *ignored_keys; /* ", " between; "" or NULL if none */
-};
-
-void launch_release(struct launch *l);
+#include "supervisor/launch.h"
 
 extern const struct flag launch_flags[];
 

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
-#include "cmd/common/config_file.h"
+#include "resource/config_file.h"
 #include "os/file.h"
 
 struct error *output_path(const char *destination, const char **ret_path)

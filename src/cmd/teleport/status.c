@@ -8,7 +8,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "cmd/common/config_file.h"
+#include "resource/config_file.h"
 #include "cmd/teleport/commands.h"
 #include "os/file.h"
 #include "resource/config.h"

@@ -5,7 +5,7 @@
 #include "cmd/common/version.h"
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
-#include "cmd/teleport/supervisor.h"
+#include "supervisor/supervisor.h"
 #include "session/session.h"
 
 static struct error *start_run(void *ctx, const struct flags *given)

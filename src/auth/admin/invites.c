@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "auth/admin/request.h"
+#include "auth/users/credentials.h"
+#include "auth/users/directory.h"
+#include "auth/hosts/hosts.h"
+#include "auth/users/invites.h"
+#include "auth/hosts/proxies.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "login/totp.h"
+#include "net/socket.h"
+
+enum { TOKEN_BYTES = 16 };
+
+/* An invite in the making, in the request's arena. */
+struct making {
+        struct str user, token, key;
+        int64_t seconds;
+        bool is_reset;
+};
+
+/* ---- where it can be opened ----------------------------------------------------------------------------- */
+
+/* The proxy of this machine, by the name that its configuration gives it, or else this host's own. */
+static const char *own_proxy(const struct auth *a, struct arena *arena)
+{
+        const Cteleport__Internal__V1__Boot *boot = a->service->boot;
+        const Cteleport__V1__ProxyConfig *proxy = boot->config->proxy_service;
+        struct str host;
+        int port = 0;
+        bool is_here = false;
+
+        for (size_t i = 0; i < boot->n_services; i++)
+                is_here |= str_equal(str_of(boot->services[i]), STR("proxy"));
+        if (!is_here)
+                return NULL;
+        if (proxy != NULL && proxy->n_public_addr > 0)
+                return proxy->public_addr[0];
+        AUTO_PTR(error) err = address_split(str_of(boot->proxy_listen_addr), 3080, &host, &port);
+        return arena_printf(arena, "%s:%d", boot->nodename, err == NULL ? port : 3080);
+}
+
+static void reply(struct admin_request *q)
+{
+        const struct making *m = q->state;
+        const char *proxy_addr = own_proxy(q->auth, q->arena);
+        Cteleport__V1__CreateInviteResponse response = CTELEPORT__V1__CREATE_INVITE_RESPONSE__INIT;
+
+        if (proxy_addr == NULL)
+                proxy_addr = proxies_public_addr(q->auth->proxies, q->arena).ptr;
+        response.token = (char *)(uintptr_t)m->token.ptr;
+        response.proxy_addr = (char *)(uintptr_t)proxy_addr;
+        response.ttl_seconds = m->seconds;
+        admin_reply(q, &response.base);
+}
+
+/* ---- making it ------------------------------------------------------------------------------------------- */
+
+static void on_written(void *ctx, uint64_t revision, struct error *err)
+{
+        struct admin_request *q = ctx;
+        struct making *m = q->state;
+
+        (void)revision;
+        if (err != NULL && err->code == ERROR_ABORTED) {
+                error_free(err);
+                err = m->is_reset ? error_hint(error_new(ERROR_ABORTED, "the user was changed by another user meanwhile"), "try again")
+                                  : error_hint(error_new(ERROR_FAILED_PRECONDITION, "the user has a password, or was changed meanwhile"),
+                                               "`tctl users reset %.*s` ends it and makes a new link", STR_ARG(m->user));
+        }
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        reply(q);
+}
+
+static void audit(struct admin_request *q, struct store_txn *t)
+{
+        const struct making *m = q->state;
+        struct audit_record record = { 0 };
+        AUTO(buf) ttl = BUF_MAX(64);
+
+        duration_put(&ttl, SECONDS(m->seconds));
+        auth_audit_begin(q->auth, &record, &audit_reset_password_token_create);
+        audit_str(&record, "user", buf_str(&q->who));
+        audit_str(&record, "name", m->user);
+        audit_str(&record, "ttl", buf_str(&ttl));
+        audit_bool(&record, "is_reset", m->is_reset);
+        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
+}
+
+/* elder: the user's invite up to now, which ends. */
+static void write_invite(struct admin_request *q, const struct store_item *elder)
+{
+        const struct making *m = q->state;
+        struct store_txn *t = store_txn_new(q->auth->store);
+        Cteleport__State__V1__Invite invite = CTELEPORT__STATE__V1__INVITE__INIT;
+        AUTO(buf) invited = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) password = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) user = BUF_MAX(LIMIT_STORE_KEY);
+        uint8_t key[TOTP_KEY_SIZE];
+        const struct walltime now = loop_wall(&q->auth->loop), expires = walltime_add(now, SECONDS(m->seconds));
+
+        random_bytes(key, sizeof key);
+        invite.user = (char *)(uintptr_t)m->user.ptr;
+        invite.totp_key = (ProtobufCBinaryData){ sizeof key, key };
+        invite.is_reset = m->is_reset;
+        invite.created = walltime_unix(now);
+        invited_key(m->user, &invited);
+        password_key(m->user, &password);
+        buf_put(&user, USER_PREFIX);
+        buf_put(&user, m->user);
+        store_txn_require(t, buf_str(&user), STORE_ANY);
+        store_txn_require(t, buf_str(&invited), elder == NULL ? 0 : elder->revision);
+        if (!m->is_reset)
+                store_txn_require(t, buf_str(&password), 0);
+        if (elder != NULL)
+                store_txn_delete(t, elder->value);
+        credentials_forget(t, m->user);
+        store_txn_put_message(t, m->key, &invite.base, expires);
+        store_txn_put(t, buf_str(&invited), m->key, expires);
+        wipe(key, sizeof key);
+        audit(q, t);
+        store_txn_commit(t, on_written, q);
+}
+
+static void on_invited(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct admin_request *q = ctx;
+
+        if (err == NULL)
+                err = admin_check_waited_for(q);
+        if (err != NULL)
+                admin_fail(q, err);
+        else
+                write_invite(q, item);
+}
+
+static struct error *take_ttl(const Cteleport__V1__CreateInviteRequest *r, int64_t *ret)
+{
+        int64_t usual = r->is_reset ? LIMIT_RESET_SECONDS_USUAL : LIMIT_INVITE_SECONDS_USUAL;
+        int64_t most = r->is_reset ? LIMIT_RESET_SECONDS : LIMIT_INVITE_SECONDS;
+
+        if (r->ttl_seconds < 0 || r->ttl_seconds > most)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the link cannot be good for so long"),
+                                  "--ttl may be up to %lldh", (long long)most / 3600);
+        *ret = r->ttl_seconds == 0 ? usual : r->ttl_seconds;
+        return NULL;
+}
+
+static struct error *begin(struct admin_request *q)
+{
+        const Cteleport__V1__CreateInviteRequest *r = (const Cteleport__V1__CreateInviteRequest *)q->message;
+        struct making *m = arena_alloc(q->arena, sizeof *m);
+        AUTO(buf) token = BUF_MAX(2 * TOKEN_BYTES + 1);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        uint8_t bytes[TOKEN_BYTES];
+
+        q->state = m;
+        m->user = str_of(r->user);
+        m->is_reset = r->is_reset;
+        TRY(take_ttl(r, &m->seconds));
+        if (!name_is_user(m->user) || directory_user(q->auth->directory, m->user, NULL) == NULL) {
+                AUTO_MEM char *shown = escaped(m->user);
+
+                return error_hint(error_new(ERROR_NOT_FOUND, "user \"%s\" is not found", shown), "`tctl users ls` shows who there is");
+        }
+        random_bytes(bytes, sizeof bytes);
+        hex_encode(&token, str_of_bytes(bytes, sizeof bytes));
+        m->token = arena_str(q->arena, buf_str(&token));
+        invite_key(m->token, &key);
+        m->key = arena_str(q->arena, buf_str(&key));
+        return NULL;
+}
+
+void admin_create_invite(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
+        struct error *err = begin(q);
+        AUTO(buf) invited = BUF_MAX(LIMIT_STORE_KEY);
+
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        invited_key(((const struct making *)q->state)->user, &invited);
+        store_get(q->auth->store, buf_str(&invited), on_invited, q);
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api.pb-c.h"
+#include "auth/admin/admin.h"
+#include "auth/admin/change.h"
+#include "auth/users/directory.h"
+#include "auth/hosts/hosts.h"
+#include "auth/hosts/nodes.h"
+#include "auth/core/scan.h"
+#include "auth/sessions/sessions.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "pki/key.h"
+#include "resource/head.h"
+#include "resource/lock.h"
+#include "resource/role.h"
+#include "schema/schema.h"
+
+/* ---- looking ------------------------------------------------------------------------------------------------ */
+
+static struct error *show_lock(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
+{
+        return directory_unpack(q->arena, &cteleport__v1__lock__descriptor, item, ret);
+}
+
+void admin_list_locks(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        admin_list(admin_begin(call, first), (struct listing){ LOCK_PREFIX, show_lock, &cteleport__v1__list_locks_response__descriptor });
+}
+
+void admin_get_lock(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
+        struct str name = admin_name(q);
+        const Cteleport__V1__Lock *lock = directory_lock(q->auth->directory, name, NULL);
+
+        if (lock == NULL)
+                admin_fail(q, change_not_found("lock", name));
+        else
+                admin_reply(q, &lock->base);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+
+static void name_lock(struct admin_request *q, Cteleport__V1__Lock *lock)
+{
+        AUTO(buf) uuid = BUF_MAX(64);
+
+        if (lock->metadata == NULL) {
+                lock->metadata = arena_alloc(q->arena, sizeof *lock->metadata);
+                cteleport__v1__metadata__init(lock->metadata);
+        }
+        if (!is_unset(lock->metadata->name))
+                return;
+        random_uuid(&uuid);
+        lock->metadata->name = (char *)(uintptr_t)arena_str(q->arena, buf_str(&uuid)).ptr;
+}
+
+static struct error *check_put(struct admin_request *q, const Cteleport__V1__PutLockRequest *m, struct change *c)
+{
+        if (m->lock == NULL)
+                return error_new(ERROR_INVALID_ARGUMENT, "no lock was given");
+        TRY(lock_check(m->lock));
+        TRY(check_not_past(m->lock->spec->expires, loop_wall(&q->auth->loop), "spec.expires"));
+        name_lock(q, m->lock);
+        *c = (struct change){ .kind = "lock", .prefix = LOCK_PREFIX, .account = ACCOUNT_LOCK, .name = str_of(m->lock->metadata->name), .must_be_new = m->must_be_new };
+        (void)directory_lock(q->auth->directory, c->name, &c->present);
+        return change_check(c, m->if_revision);
+}
+
+static void audit_lock(struct admin_request *q, const struct change *c, const Cteleport__V1__Lock *lock, const struct audit_kind *kind,
+                       struct audit_record *r)
+{
+        AUTO(buf) target = BUF_MAX(2 * KiB);
+        AUTO(buf) expires = BUF_MAX(64);
+
+        change_audit(q, c, kind, r);
+        lock_put_target(lock, &target);
+        audit_str(r, "target", buf_str(&target));
+        if (lock->spec->message != NULL)
+                audit_str(r, "message", str_of(lock->spec->message));
+        if (lock->spec->expires != NULL) {
+                timestamp_put(&expires, lock->spec->expires->seconds, 0);
+                audit_str(r, "expires", buf_str(&expires));
+        }
+}
+
+enum { HOSTS_SHOWN = 10, HOST_ARENA = 64 * KiB };
+
+struct locking {
+        struct change change; /* first: q->state is that of the write as well */
+        struct admin_request *admin;
+        const Cteleport__V1__PutLockRequest *request;
+        struct str host_id;                                                /* the target's; empty: it is another kind of target */
+        Cteleport__V1__LockHost *identities[LIMIT_LOCK_EARLIER_HOSTS + 1]; /* as whom the host was attested, the newest last */
+        size_t identity_count;
+        struct str shared_arn; /* of a host whose identity is not one machine's */
+        struct buf hits;       /* the first hosts that are shut out beside the one of the ID */
+        size_t hit_count;
+};
+
+static void warn(struct change *c, const char *text)
+{
+        c->warnings.texts[c->warnings.count++] = text; /* one for each lock: there is room */
+}
+
+static bool is_role(const struct admin_request *q, struct str name)
+{
+        return directory_role(q->auth->directory, name, NULL) != NULL || system_role_find(name) != NULL;
+}
+
+/* A target that is misspelt locks nobody, and nobody would notice. Hosts by ID are looked up in on_host(). */
+static void warn_of_absence(struct admin_request *q, struct change *c, const Cteleport__V1__LockTarget *target)
+{
+        struct str id;
+
+        if (target->user != NULL && directory_user(q->auth->directory, str_of(target->user), NULL) == NULL)
+                warn(c, "there is no user of this name now; the lock applies to one created later");
+        if (target->role != NULL && !is_role(q, str_of(target->role)))
+                warn(c, "there is no role of this name now; the lock applies to one created later");
+        if (target->node != NULL && nodes_named(sessions_nodes(q->auth->sessions), str_of(target->node), &id, 1) == 0)
+                warn(c, "no host of this name is listed now; the lock applies to one that joins later");
+}
+
+static void write_lock(struct admin_request *q, struct locking *l)
+{
+        struct audit_record record = { 0 };
+        Cteleport__V1__Lock *lock = l->request->lock;
+        struct store_txn *t = change_begin(q, &l->change);
+
+        audit_lock(q, &l->change, lock, &audit_lock_create, &record);
+        change_put(q, &l->change, t, &lock->base, lock->metadata, lock_ends(lock), &record);
+}
+
+/* ---- who the host was attested as ----------------------------------------------------------------------------- */
+
+static bool is_same_identity(const Cteleport__V1__LockHost *a, const Cteleport__V1__LockHost *b)
+{
+        return str_equal(str_of(a->aws_account), str_of(b->aws_account)) && str_equal(str_of(a->aws_arn), str_of(b->aws_arn));
+}
+
+static struct error *add_identity(struct locking *l, const Cteleport__V1__LockHost *host)
+{
+        if (host == NULL)
+                return NULL;
+        for (size_t i = 0; i < l->identity_count; i++)
+                if (is_same_identity(l->identities[i], host))
+                        return NULL;
+        if (l->identity_count == ARRAY_LEN(l->identities))
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the host of this lock has had more than %d identities", LIMIT_LOCK_EARLIER_HOSTS),
+                                  "lock the new one by its ARN, with a lock of its own: tctl lock --join-arn=ARN");
+        l->identities[l->identity_count++] = (Cteleport__V1__LockHost *)(uintptr_t)host; /* protobuf-c's structs have no const */
+        return NULL;
+}
+
+static struct error *add_identities(struct locking *l, const Cteleport__V1__LockSpec *spec)
+{
+        TRY(add_identity(l, spec->host));
+        for (size_t i = 0; i < spec->n_earlier_hosts; i++)
+                TRY(add_identity(l, spec->earlier_hosts[i]));
+        return NULL;
+}
+
+/* What stays when the host's record goes. Only the session of an assumed role is one machine's. */
+static struct error *add_identity_of(struct admin_request *q, struct locking *l, const Cteleport__State__V1__Host *host)
+{
+        if (!str_equal(str_of(host->join_method), STR("iam")))
+                return NULL;
+        if (!str_contains(str_of(host->aws_arn), STR(":assumed-role/"))) {
+                l->shared_arn = arena_str(q->arena, str_of(host->aws_arn));
+                return NULL;
+        }
+        Cteleport__V1__LockHost *identity = arena_alloc(q->arena, sizeof *identity);
+        cteleport__v1__lock_host__init(identity);
+        identity->aws_account = (char *)(uintptr_t)arena_str(q->arena, str_of(host->aws_account)).ptr; /* arena texts end in NUL */
+        identity->aws_arn = (char *)(uintptr_t)arena_str(q->arena, str_of(host->aws_arn)).ptr;
+        return add_identity(l, identity);
+}
+
+/* The ID of the one host that is the target, in canonical form; empty: another kind of target. */
+static struct str target_host(struct admin_request *q, const Cteleport__V1__LockTarget *target)
+{
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
+
+        name_put_canonical(&canonical, str_of(target->server_id != NULL ? target->server_id : target->node), q->auth->cluster);
+        return name_is_host_id(buf_str(&canonical)) ? arena_str(q->arena, buf_str(&canonical)) : STR("");
+}
+
+/*
+ * What the lock said of the host before, and what the file says that it is written from: a lock that is written again holds
+ * against everybody that it held against. Both only with the same target, for a file in which another was written says
+ * nothing of that one.
+ */
+static struct error *keep_identities(struct admin_request *q, struct locking *l)
+{
+        Cteleport__V1__Lock *lock = l->request->lock;
+        const Cteleport__V1__Lock *before = directory_lock(q->auth->directory, str_of(lock->metadata->name), NULL);
+        bool is_rewritten = before != NULL && before->spec != NULL && before->spec->target != NULL;
+        ProtobufCMessage *copy = NULL;
+
+        if (str_is_empty(l->host_id) || (is_rewritten && !str_equal(target_host(q, before->spec->target), l->host_id)))
+                return NULL;
+        TRY(add_identities(l, lock->spec));
+        if (!is_rewritten)
+                return NULL;
+        TRY(message_copy(q->arena, &before->spec->base, &copy));
+        return add_identities(l, (const Cteleport__V1__LockSpec *)copy);
+}
+
+static void put_identities(struct locking *l)
+{
+        Cteleport__V1__LockSpec *spec = l->request->lock->spec;
+
+        spec->host = l->identity_count == 0 ? NULL : l->identities[l->identity_count - 1]; /* the newest */
+        spec->earlier_hosts = l->identities;
+        spec->n_earlier_hosts = l->identity_count == 0 ? 0 : l->identity_count - 1;
+}
+
+/* ---- which hosts a lock shuts out --------------------------------------------------------------------------------- */
+
+static struct error *count_host(void *ctx, const struct store_item *item)
+{
+        struct locking *l = ctx;
+        AUTO_PTR(arena) arena = arena_new(HOST_ARENA);
+        Cteleport__State__V1__Host *host = NULL;
+
+        TRY(host_read(arena, item, &host));
+        bool is_shared = !str_is_empty(l->shared_arn) && str_equal(str_of(host->aws_arn), l->shared_arn);
+        if (str_equal(str_of(host->host_id), l->host_id) ||
+            (!is_shared && !directory_would_lock(l->admin->auth->directory, l->request->lock->spec, host)))
+                return NULL;
+        if (l->hit_count++ >= HOSTS_SHOWN)
+                return NULL;
+        AUTO_MEM char *name = escaped(str_of(host->hostname));
+        buf_printf(&l->hits, "%s%s (%s)", l->hits.len > 0 ? ", " : "", name, host->host_id);
+        return NULL;
+}
+
+static const char *hosts_text(struct admin_request *q, struct locking *l)
+{
+        const char *more = l->hit_count > HOSTS_SHOWN ? arena_printf(q->arena, " and %zu more", l->hit_count - HOSTS_SHOWN) : "";
+        const char *text = arena_printf(q->arena, "%s%s", buf_c(&l->hits), more);
+
+        return text;
+}
+
+/* Machines that share one AWS identity are one to a lock; who locks is told which. */
+static void warn_of_hits(struct admin_request *q, struct locking *l)
+{
+        const Cteleport__V1__LockTarget *target = l->request->lock->spec->target;
+        const char *plural = l->hit_count == 1 ? "" : "s";
+        AUTO_MEM char *arn = escaped(l->shared_arn);
+
+        if (!str_is_empty(l->shared_arn) && l->hit_count == 0)
+                warn(&l->change, arena_printf(q->arena, "the AWS identity of this host, %s, is not that of one machine: removed, it may join again under a new ID; "
+                                                        "--join-arn locks all hosts of this identity", arn));
+        else if (!str_is_empty(l->shared_arn))
+                warn(&l->change, arena_printf(q->arena, "the AWS identity of this host, %s, is not that of one machine: removed, it may join again under a new ID; "
+                                                        "--join-arn locks all hosts of this identity, also %zu other%s: %s", arn, l->hit_count, plural,
+                                              hosts_text(q, l)));
+        else if (!str_is_empty(l->host_id) && l->hit_count > 0)
+                warn(&l->change, arena_printf(q->arena, "this lock shuts out %zu other host%s of the same AWS identity, too: %s", l->hit_count, plural,
+                                              hosts_text(q, l)));
+        else if (str_is_empty(l->host_id) && l->hit_count == 0)
+                warn(&l->change, "no host of this identity has joined; the lock is in force for whoever joins with it");
+        else if (target->join_arn != NULL && l->hit_count > 1)
+                warn(&l->change, arena_printf(q->arena, "this lock shuts out %zu hosts: %s", l->hit_count, hosts_text(q, l)));
+}
+
+static void on_counted(void *ctx, struct error *err)
+{
+        struct locking *l = ctx;
+        struct admin_request *q = l->admin;
+
+        if (err == NULL)
+                err = admin_check_waited_for(q);
+        if (err == NULL)
+                warn_of_hits(q, l);
+        buf_release(&l->hits);
+        if (err != NULL)
+                admin_fail(q, err);
+        else
+                write_lock(q, l);
+}
+
+static void count_hits(struct admin_request *q, struct locking *l)
+{
+        l->hits = BUF_MAX(HOSTS_SHOWN * KiB);
+        scan(q->auth, HOST_PREFIX, count_host, on_counted, l);
+}
+
+static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct admin_request *q = ctx;
+        struct locking *l = q->state;
+
+        (void)revision;
+        if (err == NULL)
+                err = admin_check_waited_for(q);
+        if (err == NULL && host != NULL)
+                err = add_identity_of(q, l, host);
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        put_identities(l);
+        if (host == NULL && l->identity_count == 0)
+                warn(&l->change, "there is no host of this ID now; the lock applies to one that joins later");
+        count_hits(q, l);
+}
+
+void admin_put_lock(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
+        struct locking *l = arena_alloc(q->arena, sizeof *l);
+
+        *l = (struct locking){ .admin = q, .request = (const Cteleport__V1__PutLockRequest *)q->message };
+        struct error *err = check_put(q, l->request, &l->change);
+        if (err == NULL) {
+                l->host_id = target_host(q, l->request->lock->spec->target);
+                err = keep_identities(q, l);
+        }
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        const Cteleport__V1__LockTarget *target = l->request->lock->spec->target;
+        q->state = l;
+        put_identities(l);
+        if (!str_is_empty(l->host_id)) {
+                host_find(q->auth, l->host_id, on_host, q);
+                return;
+        }
+        warn_of_absence(q, &l->change, target);
+        if (target->join_arn != NULL || target->aws_account != NULL)
+                count_hits(q, l);
+        else
+                write_lock(q, l);
+}
+
+/* ---- removing ------------------------------------------------------------------------------------------------------- */
+
+void admin_delete_lock(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
+        struct change *c = arena_alloc(q->arena, sizeof *c);
+        struct audit_record record = { 0 };
+
+        *c = (struct change){ .kind = "lock", .prefix = LOCK_PREFIX, .name = admin_name(q) };
+        const Cteleport__V1__Lock *lock = directory_lock(q->auth->directory, c->name, &c->present);
+        if (lock == NULL) {
+                admin_fail(q, change_not_found("lock", c->name));
+                return;
+        }
+        struct store_txn *t = change_begin(q, c);
+        audit_lock(q, c, lock, &audit_lock_delete, &record);
+        change_delete(q, c, t, &record);
+}

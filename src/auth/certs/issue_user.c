@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/certs/issue_user.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+enum { REQUEST_ARENA = 64 * KiB };
+
+/* The signer answers in well under a millisecond; this long means that it hangs. */
+#define SIGNER_PATIENCE SECONDS(5)
+
+struct asking {
+        void (*done)(void *ctx, const Cteleport__Internal__V1__UserCerts *certs, struct error *err);
+        void *ctx;
+};
+
+static void on_certs(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct asking *ask = ctx;
+
+        ask->done(ask->ctx, (const Cteleport__Internal__V1__UserCerts *)answer, err);
+        free(ask);
+}
+
+static char *text_to_c(struct arena *arena, struct str s)
+{
+        return (char *)(uintptr_t)arena_str(arena, s).ptr; /* arena_str ends in NUL; names hold none */
+}
+
+static char **texts_to_c(struct arena *arena, const struct str *texts, size_t count)
+{
+        char **list = arena_alloc(arena, (count + 1) * sizeof *list);
+
+        for (size_t i = 0; i < count; i++)
+                list[i] = text_to_c(arena, texts[i]);
+        return list;
+}
+
+static ProtobufCBinaryData bytes_of(struct str s)
+{
+        return (ProtobufCBinaryData){ s.len, (uint8_t *)(uintptr_t)s.ptr };
+}
+
+void issue_user(struct auth *a, const struct issue_user_request *request,
+                void (*done)(void *ctx, const Cteleport__Internal__V1__UserCerts *certs, struct error *err), void *ctx)
+{
+        Cteleport__Internal__V1__UserCertRequest m = CTELEPORT__INTERNAL__V1__USER_CERT_REQUEST__INIT;
+        AUTO_PTR(arena) arena = arena_new(REQUEST_ARENA);
+        struct asking *ask = NEW(struct asking);
+
+        ask->done = done;
+        ask->ctx = ctx;
+        m.user = text_to_c(arena, request->user);
+        m.roles = texts_to_c(arena, request->roles, request->role_count);
+        m.n_roles = request->role_count;
+        m.logins = texts_to_c(arena, request->logins, request->login_count);
+        m.n_logins = request->login_count;
+        m.tls_public_key = bytes_of(request->tls_public_key);
+        m.ssh_public_key = bytes_of(request->ssh_public_key);
+        m.ttl_seconds = request->ttl.ns / SECONDS(1).ns;
+        m.permit_port_forwarding = request->permit_port_forwarding;
+        m.permit_agent_forwarding = request->permit_agent_forwarding;
+        m.reason = (char *)(uintptr_t)request->reason;
+        auth_ask(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_USER, &m.base,
+                 &cteleport__internal__v1__user_certs__descriptor, SIGNER_PATIENCE, on_certs, ask);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the audit may take of the disk. Nothing that was done is left out of it: what would cause more is refused before it is
+ * done. Two bounds hold for that:
+ *
+ * - each peer has a budget of bytes a day (event_budget.h), in accounts of its own for what it does. Removals need none: what is
+ *   removed was made before, by somebody who had a budget for it;
+ * - below LIMIT_EVENTS_FREE_MIB of free disk (LIMIT_EVENTS_FREE_PERCENT of a small one) no host joins and no SSH connection
+ *   begins, and refusals are only counted; below half of that, open connections end with their next event. What is left is
+ *   for administrators, for renewals and logins, and for events that tell how things ended.
+ */
+#ifndef AUTH_CORE_AUDIT_ACCOUNT_H
+#define AUTH_CORE_AUDIT_ACCOUNT_H
+
+#include "audit/audit.h"
+#include "auth/core/event_budget.h"
+#include "store/store.h"
+
+struct auth;
+struct refusal_log;
+
+enum audit_account {
+        ACCOUNT_LOGIN,      /* successful logins of a user; name: the user */
+        ACCOUNT_ADMIN,      /* changes by an administrator; name: as the audit has it */
+        ACCOUNT_LOCK,       /* locks by an administrator, so that changes in a loop leave room for them; name: the same */
+        ACCOUNT_JOIN,       /* successful joins; name: the binding of the host, which a fleet shares */
+        ACCOUNT_RENEWAL,    /* certificates of one host; name: its ID */
+        ACCOUNT_COUNT,
+};
+
+/* Sets the limits of all budgets of the Auth Service, those of connections and recordings too. */
+void audit_budgets_init(struct auth *a);
+void audit_budgets_release(struct auth *a);
+
+/* RESOURCE_EXHAUSTED when the account is spent. To be called before anything is done that cannot be taken back. */
+struct error *audit_account_check(struct auth *a, enum audit_account account, struct str name) MUST_USE;
+void audit_account_charge(struct auth *a, enum audit_account account, struct str name, size_t bytes);
+
+/* outbox_add() on an account: when it is spent, the transaction writes nothing and reports so. */
+void audit_account_add(struct auth *a, enum audit_account account, struct str name, struct store_txn *t, struct audit_record *r);
+
+/* RESOURCE_EXHAUSTED while there is too little room on the disk of the audit for what is new, or for what is open. */
+enum audit_room { ROOM_FOR_NEW, ROOM_FOR_OPEN };
+struct error *audit_check_room(struct auth *a, enum audit_room what) MUST_USE;
+
+/* refusal_log_may_tell(), but only counts while there is too little room for what is new. A log that is NULL tells nothing. */
+bool audit_may_tell(struct auth *a, struct refusal_log *log, struct str source) MUST_USE;
+
+#endif

@@ -1,0 +1,660 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/core/auth.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "auth/admin/admin.h"
+#include "auth/core/caller.h"
+#include "auth/users/directory.h"
+#include "auth/core/disk_watch.h"
+#include "auth/core/frontdoor.h"
+#include "auth/hosts/hosts.h"
+#include "auth/certs/issue.h"
+#include "auth/hosts/presence.h"
+#include "auth/hosts/proxies.h"
+#include "auth/core/refusal_log.h"
+#include "auth/hosts/servers.h"
+#include "auth/sessions/sessions.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "login/password.h"
+#include "net/sources.h"
+#include "net/tls.h"
+#include "os/file.h"
+#include "os/sandbox.h"
+#include "pki/cert.h"
+#include "rpc/rpc.h"
+
+/*
+ * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (people, roles, locks) → proxies
+ * → our own certificate → our host record → sessions of the last run → front door → ready. Each step's callback begins the
+ * next; a failure in the chain is fatal.
+ */
+
+/* Key of the cluster's name in the store: written by the first start, never changed. */
+#define CLUSTER_KEY STR("/cluster/name")
+
+void auth_audit_begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind)
+{
+        audit_begin(r, kind, loop_wall(&a->loop), a->cluster);
+}
+
+/* A signer that is being started again, a disk without room: no reason to take down what else runs here. */
+static bool passes_by_itself(const struct error *err)
+{
+        return err->code == ERROR_UNAVAILABLE || err->code == ERROR_DEADLINE_EXCEEDED || err->code == ERROR_CANCELLED ||
+               err->code == ERROR_RESOURCE_EXHAUSTED;
+}
+
+static void fatal(struct auth *a, struct error *err)
+{
+        log_error("The Auth Service cannot go on", LOG_ERR(err));
+        loop_stop(&a->loop);
+        /* A process that is gone reports its own reason, which must not come second. */
+        if (error_is_for(err, REASON_SIBLING) || (a->service->boot->restarts > 0 && passes_by_itself(err)))
+                error_free(err); /* the supervisor tries again, after a pause */
+        else
+                service_fatal(a->service, err);
+}
+
+/* Whether the start was overtaken by the end: then the chain breaks off (err is owned). */
+static bool is_overtaken(const struct auth *a, struct error *err)
+{
+        if (a->is_stopping)
+                error_free(err);
+        return a->is_stopping;
+}
+
+/* ---- ready ------------------------------------------------------------------------------------------------- */
+
+static void serve_neighbours(struct auth *a)
+{
+        static const char *const names[] = { "proxy", "instance", "ssh" };
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                int fd = service_take_fd(a->service, names[i]);
+
+                if (fd >= 0)
+                        frontdoor_local(a, names[i], fd);
+        }
+}
+
+static void on_sessions(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL) {
+                fatal(a, err);
+                return;
+        }
+        a->door = frontdoor_open(a);
+        serve_neighbours(a);
+        log_info("Auth service is ready", LOG_STR("cluster", a->cluster), LOG_C("host_id", a->service->boot->host_id),
+                 LOG_C("addr", a->service->boot->auth_listen_addr), LOG_C("sandbox", sandbox_describe()));
+        service_ready(a->service);
+}
+
+static void on_own_record(void *ctx, uint64_t revision, struct error *err)
+{
+        struct auth *a = ctx;
+
+        (void)revision;
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL)
+                fatal(a, err);
+        else
+                a->sessions = sessions_open(a, on_sessions, a);
+}
+
+/* The host we run on holds certificates like any other; its services ask through local links. */
+static void write_own_record(struct auth *a)
+{
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+        char *roles[] = { (char *)(uintptr_t)"Auth", (char *)(uintptr_t)"Proxy", (char *)(uintptr_t)"Node" };
+        struct store_txn *t = store_txn_new(a->store);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        host.host_id = a->service->boot->host_id;
+        host.hostname = a->service->boot->nodename;
+        host.join_method = (char *)(uintptr_t)"local";
+        host.system_roles = roles;
+        host.n_system_roles = ARRAY_LEN(roles);
+        host.joined = walltime_unix(loop_wall(&a->loop));
+        host.binding = (char *)(uintptr_t)"local";
+        host_put(t, &host, (struct walltime){ 0 });
+        name_key(str_of(host.hostname), a->cluster, &key);
+        name_put(t, buf_str(&key), str_of(host.host_id), str_of(host.binding), (struct walltime){ 0 });
+        store_txn_commit(t, on_own_record, a);
+}
+
+/* ---- our own certificate --------------------------------------------------------------------------------------- */
+
+static const char *tls_protocol_of_cluster(struct auth *a)
+{
+        AUTO(buf) name = BUF_MAX(1 * KiB);
+
+        buf_put_c(&name, "teleport-auth@");
+        hex_encode(&name, a->cluster);
+        buf_put_c(&name, ".teleport.cluster.local");
+        return str_to_c(a->service->arena, buf_str(&name));
+}
+
+/* Leaf and CA: a host that pinned the CA finds it in the chain. */
+static struct error *use_certificate(struct auth *a, const Cteleport__Internal__V1__HostCerts *certs)
+{
+        AUTO(buf) chain = BUF_MAX(64 * KiB);
+        AUTO(buf) trust = BUF_MAX(64 * KiB);
+        AUTO(secret) key = { 0 };
+        static const char *protocols[3] = { "h2" };
+        struct tls_context *fresh = NULL;
+
+        if (protocols[1] == NULL)
+                protocols[1] = tls_protocol_of_cluster(a);
+        cert_der_to_pem(str_of_bytes(certs->tls_cert.data, certs->tls_cert.len), &chain);
+        authority_pem(a->authorities.host, &chain);
+        authority_pem(a->authorities.host, &trust);
+        authority_pem(a->authorities.user, &trust);
+        TRY(key_to_pem(&a->tls_key, &key));
+        TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_OPTIONAL, .trust_pem = buf_str(&trust),
+                                                  .alpn = protocols, .is_internal = false },
+                            &fresh));
+        struct error *err = tls_context_add(fresh, NULL, (struct tls_identity){ buf_str(&chain), secret_str(&key) });
+        if (err != NULL) {
+                tls_context_free(fresh);
+                return err;
+        }
+        tls_context_free(a->tls);
+        a->tls = fresh;
+        buf_release(&a->tls_cert);
+        a->tls_cert = BUF_MAX(CERT_MAX);
+        buf_put(&a->tls_cert, str_of_bytes(certs->tls_cert.data, certs->tls_cert.len));
+        return NULL;
+}
+
+static void renew_certificate(void *ctx);
+
+static void on_own_certificate(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err)
+{
+        struct auth *a = ctx;
+        bool is_first = a->tls == NULL;
+
+        if (is_overtaken(a, err))
+                return;
+        if (err == NULL)
+                err = use_certificate(a, certs);
+        if (err != NULL && is_first) {
+                fatal(a, err);
+                return;
+        }
+        if (err != NULL) {
+                log_warn("The Auth Service's own certificate could not be renewed, it is tried again", LOG_ERR(err));
+                error_free(err);
+                timer_start(a->tls_renewal, MINUTES(1));
+                return;
+        }
+        timer_start(a->tls_renewal, (struct duration){ a->host_cert_ttl.ns / 2 });
+        if (is_first)
+                write_own_record(a);
+}
+
+/* The names under which clients reach us: this host's, and what auth_service.public_addr says. */
+static size_t own_names(struct auth *a, struct str names[LIMIT_CERT_NAMES])
+{
+        const Cteleport__V1__AuthConfig *config = a->service->boot->config->auth_service;
+        size_t count = 0;
+
+        for (size_t i = 0; config != NULL && i < config->n_public_addr && count < LIMIT_CERT_NAMES; i++) {
+                struct str host;
+                int port;
+                struct error *err = address_split(str_of(config->public_addr[i]), 3025, &host, &port);
+
+                if (err == NULL && (name_is_host(host) || name_is_ip(host)) && !name_is_reserved(host, a->cluster))
+                        names[count++] = host;
+                error_free(err);
+        }
+        return count;
+}
+
+static void renew_certificate(void *ctx)
+{
+        struct auth *a = ctx;
+        AUTO(buf) public_key = BUF_MAX(2 * KiB);
+        struct str names[LIMIT_CERT_NAMES];
+        size_t count = own_names(a, names);
+        struct error *err = key_public_der(&a->tls_key, &public_key);
+
+        if (err != NULL) {
+                fatal(a, err);
+                return;
+        }
+        struct str all[LIMIT_CERT_NAMES + 1];
+        memcpy(all, names, count * sizeof *all);
+        all[count] = str_of(a->service->boot->nodename);
+        servers_set_own(a->servers, all, count + 1, buf_str(&public_key));
+        struct issue_request request = {
+                .host_id = str_of(a->service->boot->host_id),
+                .host_name = str_of(a->service->boot->nodename),
+                .role = STR("Auth"),
+                .principals = names,
+                .principal_count = count,
+                .dns_names = names,
+                .dns_name_count = count,
+                .tls_public_key = buf_str(&public_key),
+                .reason = "local",
+        };
+        issue(a, &request, on_own_certificate, a);
+}
+
+/* ---- the chain up to there --------------------------------------------------------------------------------------- */
+
+static void on_proxies(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL)
+                fatal(a, error_wrap(err, "the proxies there are cannot be read"));
+        else
+                renew_certificate(a);
+}
+
+static void on_servers(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL)
+                fatal(a, error_wrap(err, "the names of the proxies cannot be read"));
+        else
+                a->proxies = proxies_open(a, on_proxies, presence_tell_proxies, a);
+}
+
+static void on_directory(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL)
+                fatal(a, error_wrap(err, "users, roles and locks cannot be read"));
+        else
+                a->servers = servers_open(a, on_servers, a);
+}
+
+static void on_authorities(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_overtaken(a, err))
+                return;
+        if (err == NULL)
+                err = key_generate(&a->tls_key, KEY_ECDSA_P256);
+        if (err != NULL)
+                fatal(a, err);
+        else
+                a->directory = directory_open(a, on_directory, a);
+}
+
+static void on_name_written(void *ctx, uint64_t revision, struct error *err)
+{
+        (void)revision;
+        on_authorities(ctx, err);
+}
+
+/*
+ * The first start makes the authorities before it writes the name: as long as there is no name, there
+ * is no cluster that could have lost its CA; afterwards a missing CA is never made again.
+ */
+static void on_first_authorities(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+        struct audit_record record = { 0 };
+
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL) {
+                fatal(a, err);
+                return;
+        }
+        log_info("First start: the authorities of the cluster were made", LOG_STR("cluster", a->cluster));
+        struct store_txn *t = store_txn_new(a->store);
+        store_txn_require(t, CLUSTER_KEY, 0);
+        store_txn_put(t, CLUSTER_KEY, a->cluster, (struct walltime){ 0 });
+        auth_audit_begin(a, &record, &audit_cluster_init);
+        outbox_add(a->outbox, t, &record);
+        store_txn_commit(t, on_name_written, a);
+}
+
+static void on_cluster_name(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_overtaken(a, err))
+                return;
+        if (err != NULL) {
+                fatal(a, err);
+        } else if (item == NULL) {
+                issue_load_authorities(a, true, on_first_authorities, a);
+        } else {
+                if (!str_equal(item->value, a->cluster))
+                        log_warn("A cluster cannot be renamed: the name of its first start stays", LOG_STR("configured", a->cluster),
+                                 LOG_STR("name", item->value));
+                if (a->is_log_new)
+                        log_warn("The audit log and the recordings of this cluster are gone, a new log begins",
+                                 LOG_C("hint", "put the directory log back, from a backup or from where it was moved, while teleport is stopped"));
+                a->cluster = arena_str(a->service->arena, item->value);
+                issue_load_authorities(a, false, on_authorities, a);
+        }
+}
+
+static void on_outbox(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (err != NULL)
+                fatal(a, error_wrap(err, "the audit log cannot be written"));
+        else
+                store_get(a->store, CLUSTER_KEY, on_cluster_name, a);
+}
+
+/* A directory of auth alone, given to its user, and open; it may lie below directories that are closed to that user. */
+static struct error *take_dir(const char *path, bool *ret_is_new, int *ret_fd)
+{
+        *ret_is_new = mkdir(path, 0700) == 0;
+        if (!*ret_is_new && errno != EEXIST) /* from the second start on it is the other user's */
+                TRY(dir_make(path, 0700));
+        TRY(sandbox_give(SANDBOX_AUTH, path));
+        *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return *ret_fd < 0 ? error_errno(errno, "cannot open the directory %s", path) : NULL;
+}
+
+/*
+ * The only trees that this process may touch from now on. Not the whole data directory: the CA keys are in
+ * it, and the signer would be there for nothing if auth could read them. They are called by their descriptors, which stay
+ * open for the life of the process.
+ */
+static struct error *enter_sandbox(struct auth *a, const char *store_dir, const char *log_dir, const char **ret_store)
+{
+        int store_fd = -1, log_fd = -1;
+        bool is_store_new = false;
+
+        a->started_as = geteuid();
+        TRY(take_dir(store_dir, &is_store_new, &store_fd));
+        TRY(take_dir(log_dir, &a->is_log_new, &log_fd));
+        *ret_store = arena_printf(a->service->arena, "/proc/self/fd/%d", store_fd);
+        a->log_dir = arena_printf(a->service->arena, "/proc/self/fd/%d", log_fd);
+        a->records_dir = arena_printf(a->service->arena, "%s/records", a->log_dir);
+        path_show_as(*ret_store, store_dir);
+        path_show_as(a->log_dir, log_dir);
+        TRY(sandbox_become_unprivileged(SANDBOX_AUTH));
+        TRY(dir_make(*ret_store, 0700)); /* they are there: checks that they are ours alone */
+        TRY(dir_make(a->log_dir, 0700));
+        const char *const writable[] = { *ret_store, a->log_dir, NULL };
+        return sandbox_enter(SANDBOX_AUTH, (struct sandbox_paths){ .write = writable });
+}
+
+static struct error *open_state(struct auth *a)
+{
+        const Cteleport__Internal__V1__Boot *boot = a->service->boot;
+        const Cteleport__V1__TeleportConfig *teleport = boot->config->teleport;
+        const char *type = teleport != NULL && teleport->storage != NULL && teleport->storage->type != NULL ? teleport->storage->type : "sqlite";
+        const char *path = teleport != NULL && teleport->storage != NULL && teleport->storage->path != NULL
+                                   ? teleport->storage->path
+                                   : arena_printf(a->service->arena, "%s/backend", boot->data_dir);
+        AUTO_MEM char *log_dir = mem_printf("%s/log", boot->data_dir);
+        const char *store_dir = NULL;
+
+        TRY(enter_sandbox(a, path, log_dir, &store_dir));
+        TRY(store_open(&a->loop, (struct store_options){ .type = type, .path = store_dir, .shown = path }, &a->store));
+        TRY(audit_log_open(&a->loop, a->log_dir, &a->audit));
+        a->disk = disk_watch_new(&a->loop, a->log_dir);
+        return NULL;
+}
+
+static struct error *take_config(struct auth *a)
+{
+        const Cteleport__V1__Config *config = a->service->boot->config;
+        const Cteleport__V1__AuthConfig *auth = config->auth_service;
+        struct str name = auth != NULL && auth->cluster_name != NULL ? str_of(auth->cluster_name) : str_of(a->service->boot->nodename);
+
+        TRY(name_check_cluster(name, "auth_service.cluster_name"));
+        a->cluster = arena_str(a->service->arena, name);
+        a->host_cert_ttl = config_host_cert_ttl(config);
+        a->heartbeat_ttl = config_heartbeat_ttl(config);
+        a->presence_held_max = LIMIT_PRESENCE_HELD;
+        if (auth != NULL && auth->aws != NULL) {
+                const char **regions = arena_alloc(a->service->arena, (auth->aws->n_extra_regions + 1) * sizeof *regions);
+
+                for (size_t i = 0; i < auth->aws->n_extra_regions; i++) {
+                        TRY(sts_extra_region_check(str_of(auth->aws->extra_regions[i])));
+                        regions[i] = auth->aws->extra_regions[i];
+                }
+                a->is_binding_required = auth->aws->require_join_binding;
+                a->sts_hosts = (struct sts_host_options){ .fips = auth->aws->fips, .extra_regions = regions };
+        }
+        return config_static_tokens(config, a->service->arena, &a->static_tokens, &a->static_token_count);
+}
+
+/* ---- neighbours ---------------------------------------------------------------------------------------------------- */
+
+static void on_signer_lost(void *ctx)
+{
+        struct auth *a = ctx;
+
+        log_warn("The signer is gone; joins wait for it to be started again");
+        link_close(a->signer);
+        a->signer = NULL;
+}
+
+static void on_sts_lost(void *ctx)
+{
+        struct auth *a = ctx;
+
+        log_warn("The STS client is gone; IAM joins wait for it to be started again");
+        link_close(a->sts);
+        a->sts = NULL;
+}
+
+static void on_link(void *ctx, const char *name, int fd)
+{
+        struct auth *a = ctx;
+
+        if (strcmp(name, "signer") == 0) {
+                link_close(a->signer);
+                a->signer = link_new(&a->loop, fd, on_signer_lost, a);
+        } else if (strcmp(name, "sts") == 0) {
+                link_close(a->sts);
+                a->sts = link_new(&a->loop, fd, on_sts_lost, a);
+        } else if (a->door == NULL) {
+                service_put_fd(a->service, name, fd); /* served when we are ready */
+        } else {
+                frontdoor_local(a, name, fd);
+        }
+}
+
+struct absent {
+        void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err);
+        void *ctx;
+};
+
+static void on_absent(void *ctx)
+{
+        struct absent *absent = ctx;
+
+        absent->done(absent->ctx, NULL, error_for(error_new(ERROR_UNAVAILABLE, "a process of the Auth Service is being started again"),
+                                                     REASON_SIBLING));
+        free(absent);
+}
+
+void auth_ask(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMessage *request,
+              const ProtobufCMessageDescriptor *answer_type, struct duration within,
+              void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
+{
+        if (k != NULL) {
+                link_ask(k, verb, request, answer_type, within, done, ctx);
+                return;
+        }
+        struct absent *absent = NEW(struct absent);
+        *absent = (struct absent){ done, ctx };
+        loop_defer(&a->loop, on_absent, absent);
+}
+
+/* ---- refusals beyond the rate ---------------------------------------------------------------------------------------- */
+
+static void audit_untold(struct auth *a, const struct audit_kind *kind, uint64_t count)
+{
+        struct audit_record record = { 0 };
+
+        auth_audit_begin(a, &record, kind);
+        audit_int(&record, "untold", (int64_t)count);
+        audit_bool(&record, "success", false);
+        audit_write(a->audit, &record, NULL, NULL);
+}
+
+static void on_untold(void *ctx, uint64_t count)
+{
+        log_warn("Failures to join the cluster were not logged one by one", LOG_INT("count", count));
+        audit_untold(ctx, &audit_instance_join_failed, count);
+}
+
+static void on_untold_logins(void *ctx, uint64_t count)
+{
+        log_warn("Refused logins were not logged one by one", LOG_INT("count", count));
+        audit_untold(ctx, &audit_user_login_failed, count);
+}
+
+static void on_untold_sessions(void *ctx, uint64_t count)
+{
+        log_warn("Refused SSH connections were not logged one by one", LOG_INT("count", count));
+        audit_untold(ctx, &audit_session_rejected, count);
+}
+
+static void on_untold_recordings(void *ctx, uint64_t count)
+{
+        log_warn("Lost recordings were not logged one by one", LOG_INT("count", count));
+        audit_untold(ctx, &audit_session_recording_lost, count);
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------------- */
+
+static void on_store_closed(void *ctx)
+{
+        struct auth *a = ctx;
+
+        proxies_close(a->proxies);
+        servers_close(a->servers);
+        a->proxies = NULL;
+        directory_close(a->directory);
+        a->directory = NULL;
+        passwords_free(a->passwords);
+        a->passwords = NULL;
+        guard_release(&a->guard);
+        audit_budgets_release(a);
+        budget_release(&a->requests);
+        budget_release(&a->urgent_requests);
+        disk_watch_free(a->disk);
+        a->disk = NULL;
+        record_stamps_release(&a->record_stamps);
+        loop_stop(&a->loop);
+}
+
+static void on_audit_closed(void *ctx)
+{
+        struct auth *a = ctx;
+
+        directory_stop(a->directory);
+        proxies_stop(a->proxies);
+        servers_stop(a->servers);
+        store_close(a->store, on_store_closed, a);
+}
+
+static void on_outbox_closed(void *ctx)
+{
+        struct auth *a = ctx;
+
+        refusal_log_free(a->refusal_log);
+        a->refusal_log = NULL;
+        refusal_log_free(a->login_refusals);
+        a->login_refusals = NULL;
+        refusal_log_free(a->recording_refusals);
+        a->recording_refusals = NULL;
+        refusal_log_free(a->session_refusals);
+        a->session_refusals = NULL;
+        audit_log_close(a->audit, on_audit_closed, a);
+}
+
+static void stop(void *ctx)
+{
+        struct auth *a = ctx;
+
+        if (a->is_stopping)
+                return;
+        a->is_stopping = true;
+        log_info("Auth service is stopping");
+        frontdoor_close(a->door);
+        sessions_close(a->sessions);
+        a->sessions = NULL;
+        outbox_close(a->outbox, on_outbox_closed, a);
+}
+
+static void on_drain(void *ctx)
+{
+        struct auth *a = ctx;
+
+        if (a->door != NULL)
+                frontdoor_drain(a->door, stop, a);
+        else
+                stop(a); /* nobody has come in yet */
+}
+
+static const struct service_events service_events = { .on_stop = stop, .on_drain = on_drain, .on_link = on_link };
+
+static struct error *start(struct auth *a)
+{
+        int signer = service_take_fd(a->service, "signer"), sts = service_take_fd(a->service, "sts");
+
+        TRY(take_config(a));
+        TRY(loop_init(&a->loop, NULL));
+        TRY(service_control(a->service, &a->loop, &service_events, a));
+        TRY(open_state(a));
+        a->signer = link_new(&a->loop, signer, on_signer_lost, a);
+        a->sts = link_new(&a->loop, sts, on_sts_lost, a);
+        a->tls_renewal = timer_new(&a->loop, renew_certificate, a);
+        a->refusal_log = refusal_log_new(&a->loop, on_untold, a);
+        a->login_refusals = refusal_log_new(&a->loop, on_untold_logins, a);
+        a->session_refusals = refusal_log_new(&a->loop, on_untold_sessions, a);
+        a->recording_refusals = refusal_log_new(&a->loop, on_untold_recordings, a);
+        audit_budgets_init(a);
+        admin_init(a);
+        a->passwords = passwords_new(&a->loop, password_cost_usual);
+        a->outbox = outbox_open(&a->loop, a->store, a->audit, on_outbox, a);
+        return NULL;
+}
+
+int auth_main(struct service *s)
+{
+        static struct auth a;
+        struct error *err;
+
+        a.service = s;
+        err = start(&a);
+        if (err != NULL) {
+                log_error("The Auth Service cannot start", LOG_ERR(err));
+                service_fatal(s, err);
+                return 1;
+        }
+        loop_run(&a.loop);
+        return a.is_stopping ? 0 : 1;
+}

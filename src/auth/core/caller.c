@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/core/caller.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "auth/core/auth.h"
+#include "auth/users/directory.h"
+#include "auth/hosts/hosts.h"
+#include "auth/hosts/tunnels_service.h"
+#include "base/bug.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "rpc/rpc.h"
+
+void caller_describe(const struct caller *c, struct buf *out)
+{
+        if (c->groups & CALLER_ADMIN)
+                buf_printf(out, "admin (uid %u)", c->uid);
+        else if (c->groups & CALLER_USER)
+                buf_put_c(out, c->user);
+        else if (c->groups & (CALLER_HOST | CALLER_NODE | CALLER_PROXY))
+                buf_printf(out, "%s %s", c->role, c->host_id);
+        else
+                buf_put_c(out, "stranger");
+}
+
+struct error *client_addr_check(const char *remote_addr)
+{
+        return strlen(remote_addr) < ADDRESS_TEXT_MAX ? NULL : error_new(ERROR_INVALID_ARGUMENT, "the client's address is not one");
+}
+
+struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, struct str role, const char *peer)
+{
+        struct caller *c = NEW(struct caller);
+
+        c->auth = a;
+        c->since = loop_now(&a->loop);
+        c->groups = groups | CALLER_STRANGER;
+        c->host_id = str_dup(host_id);
+        c->user = str_dup(STR(""));
+        c->role = str_dup(role);
+        snprintf(c->peer, sizeof c->peer, "%s", peer);
+        c->next = a->callers;
+        c->at = &a->callers;
+        if (c->next != NULL)
+                c->next->at = &c->next;
+        a->callers = c;
+        return c;
+}
+
+void caller_free(struct caller *c)
+{
+        if (c == NULL)
+                return;
+        *c->at = c->next;
+        if (c->next != NULL)
+                c->next->at = c->at;
+        if (c->host != NULL)
+                cteleport__state__v1__host__free_unpacked(c->host, NULL);
+        free(c->host_id);
+        free(c->user);
+        free(c->role);
+        free(c->identity);
+        free(c);
+}
+
+void callers_drop_host(struct auth *a, struct str host_id)
+{
+        for (struct caller *c = a->callers; c != NULL; c = c->next)
+                if (c->conn != NULL && c->host_id[0] != '\0' && str_equal(str_of(c->host_id), host_id))
+                        rpc_server_close(c->conn);
+}
+
+void callers_drop_lost_roles(struct auth *a, const Cteleport__State__V1__Host *host)
+{
+        for (struct caller *c = a->callers; c != NULL; c = c->next)
+                if (c->conn != NULL && str_equal(str_of(c->host_id), str_of(host->host_id)) && !host_has_role(host, str_of(c->role)))
+                        rpc_server_close(c->conn);
+        if (!host_has_role(host, STR("Node")))
+                tunnels_refuse(a, str_of(host->host_id), "this host does not have role Node any more");
+}
+
+static struct error *is_gone(const struct caller *c)
+{
+        return error_hint(error_new(ERROR_UNAUTHENTICATED, "user \"%s\" does not exist any more", c->user), "an administrator has removed the user");
+}
+
+struct error *caller_person(const struct caller *c, struct arena *arena, struct access_person *ret)
+{
+        struct access_person p;
+
+        if (loop_wall(&c->auth->loop).ns >= c->cert_not_after.ns)
+                return error_hint(error_new(ERROR_UNAUTHENTICATED, "your certificate has expired"), "log in again: tsh login");
+        if (directory_user(c->auth->directory, str_of(c->user), NULL) == NULL)
+                return is_gone(c);
+        TRY(directory_check_issued(c->auth->directory, str_of(c->user), c->cert_not_before));
+        TRY(directory_person(c->auth->directory, str_of(c->user), arena, &p));
+        struct str *roles = arena_alloc(arena, (p.role_count + 1) * sizeof *roles);
+        for (size_t i = 0; i < p.role_count; i++)
+                roles[i] = str_of(p.roles[i]->metadata->name);
+        struct lock_subject subject = { .user = p.name, .roles = roles, .role_count = p.role_count };
+        TRY(directory_check_locks(c->auth->directory, &subject));
+        *ret = p;
+        return NULL;
+}
+
+struct error *caller_check_host(const struct caller *c)
+{
+        return c->host == NULL ? NULL : directory_check_host(c->auth->directory, c->host);
+}
+
+void caller_set_host(struct caller *c, const Cteleport__State__V1__Host *host)
+{
+        size_t size = cteleport__state__v1__host__get_packed_size(host);
+        AUTO_MEM uint8_t *bytes = mem_alloc(size);
+
+        cteleport__state__v1__host__pack(host, bytes);
+        c->host = cteleport__state__v1__host__unpack(NULL, size, bytes);
+        if (c->host == NULL)
+                bug("a host's record that was just packed cannot be read");
+}
+
+static void drop_if_locked(struct caller *c, bool nodes_too, bool *ret_has_nodes)
+{
+        AUTO_PTR(error) err = caller_check_host(c);
+
+        if (err == NULL)
+                return;
+        if ((c->groups & CALLER_NODE) && !nodes_too) {
+                *ret_has_nodes = true;
+                return;
+        }
+        log_warn("The connection of a locked host is closed", LOG_C("host_id", c->host_id), LOG_C("role", c->role),
+                 LOG_C("remote_addr", c->peer), LOG_ERR(err));
+        rpc_server_close(c->conn);
+}
+
+void callers_drop_refused(struct auth *a, bool nodes_too, bool *ret_has_nodes)
+{
+        for (struct caller *c = a->callers; c != NULL; c = c->next) {
+                if (c->conn != NULL && c->host != NULL)
+                        drop_if_locked(c, nodes_too, ret_has_nodes);
+                if (c->conn == NULL || (c->groups & CALLER_USER) == 0)
+                        continue;
+                AUTO_PTR(arena) arena = arena_new(PERSON_ARENA);
+                struct access_person p;
+                AUTO_PTR(error) err = caller_person(c, arena, &p);
+
+                if (err != NULL)
+                        rpc_server_close(c->conn);
+        }
+}

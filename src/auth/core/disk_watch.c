@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/core/disk_watch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+
+/* The job's own. */
+struct look {
+        struct disk_watch *watch;
+        char *path;
+        struct statvfs disk;
+        int errnum; /* 0: answered */
+};
+
+struct disk_watch {
+        struct loop *loop;
+        char *path;
+        struct timer *pace;
+        struct job *looking; /* NULL: no look is under way */
+        struct instant began;
+        struct disk_room room;
+        bool is_silent; /* the look at hand takes long, and the operator has been told */
+};
+
+static void look_free(void *ctx)
+{
+        struct look *k = ctx;
+
+        free(k->path);
+        free(k);
+}
+
+static void look_work(void *ctx)
+{
+        struct look *k = ctx;
+
+        k->errnum = statvfs(k->path, &k->disk) == 0 ? 0 : errno;
+}
+
+static bool is_short(const struct disk_watch *d)
+{
+        return d->room.free < d->room.least;
+}
+
+static void take(struct disk_watch *d, const struct statvfs *disk)
+{
+        uint64_t share = (uint64_t)disk->f_blocks * disk->f_frsize / 100 * LIMIT_EVENTS_FREE_PERCENT;
+        bool was_short = is_short(d);
+
+        d->room.least = (uint64_t)LIMIT_EVENTS_FREE_MIB * MiB < share ? (uint64_t)LIMIT_EVENTS_FREE_MIB * MiB : share;
+        d->room.free = (uint64_t)disk->f_bavail * disk->f_frsize;
+        if (is_short(d) && !was_short)
+                log_warn("The disk of the audit log is nearly full: no host joins, no SSH connection begins, and refusals are only counted",
+                         LOG_INT("free_kib", (int64_t)(d->room.free / KiB)), LOG_INT("least_kib", (int64_t)(d->room.least / KiB)),
+                         LOG_C("hint", "free some space on the disk of the data directory"));
+        if (!is_short(d) && was_short)
+                log_info("The disk of the audit log has room again", LOG_INT("free_kib", (int64_t)(d->room.free / KiB)));
+}
+
+static void on_looked(void *ctx)
+{
+        struct look *k = ctx;
+        struct disk_watch *d = k->watch;
+
+        d->looking = NULL;
+        if (d->is_silent)
+                log_info("The disk of the audit log answers again");
+        d->is_silent = false;
+        if (k->errnum == 0) /* else: who writes there is told why not */
+                take(d, &k->disk);
+        look_free(k);
+}
+
+static void look(struct disk_watch *d)
+{
+        struct look *k = NEW(struct look);
+
+        *k = (struct look){ .watch = d, .path = str_dup(str_of(d->path)) };
+        d->began = loop_now(d->loop);
+        d->looking = loop_job(d->loop, look_work, on_looked, k);
+}
+
+static void on_pace(void *ctx)
+{
+        struct disk_watch *d = ctx;
+
+        if (d->looking == NULL) {
+                look(d);
+        } else if (!d->is_silent && instant_since(loop_now(d->loop), d->began).ns >= MILLISECONDS(TIMEOUT_DISK_LOOK).ns) {
+                d->is_silent = true;
+                log_warn("The disk of the audit log does not answer; nothing that has to be audited goes on until it does",
+                         LOG_C("hint", "a file server that is gone, or a disk that fails: dmesg says which"));
+        }
+        timer_start(d->pace, MILLISECONDS(PACE_DISK_LOOK));
+}
+
+struct disk_watch *disk_watch_new(struct loop *l, const char *path)
+{
+        struct disk_watch *d = NEW(struct disk_watch);
+
+        d->loop = l;
+        d->path = str_dup(str_of(path));
+        d->pace = timer_new(l, on_pace, d);
+        timer_start(d->pace, MILLISECONDS(PACE_DISK_LOOK));
+        look(d);
+        return d;
+}
+
+void disk_watch_free(struct disk_watch *d)
+{
+        if (d == NULL)
+                return;
+        job_cancel(d->looking, look_free);
+        timer_free(d->pace);
+        free(d->path);
+        free(d);
+}
+
+struct disk_room disk_watch_room(const struct disk_watch *d)
+{
+        return d == NULL ? (struct disk_room){ 0 } : d->room;
+}
+
+bool disk_watch_has_looked(const struct disk_watch *d)
+{
+        return d->looking == NULL;
+}

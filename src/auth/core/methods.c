@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/core/methods.h"
+
+#include <stddef.h>
+
+#include "access/access.h"
+#include "api.pb-c.h"
+#include "auth/admin/admin.h"
+#include "auth/core/caller.h"
+#include "auth/hosts/host_service.h"
+#include "auth/users/invites.h"
+#include "auth/join/service.h"
+#include "auth/users/login_service.h"
+#include "auth/core/passes.h"
+#include "auth/hosts/presence.h"
+#include "auth/sessions/record_service.h"
+#include "auth/sessions/sessions.h"
+#include "auth/hosts/tunnels_service.h"
+#include "base/limits.h"
+#include "join_legacy.pb-c.h"
+
+/* A method of the AdminService: behind the handler stand the kind and the verbs that people need a rule for. */
+#define ADMIN(name, type, handler, ...)                                                                                \
+        {                                                                                                              \
+                { "/cteleport.v1.AdminService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC, false, handler, \
+                  NULL },                                                                                              \
+                        CALLER_ADMIN | CALLER_USER, __VA_ARGS__                                                        \
+        }
+
+/* A method with which a Proxy Service speaks for a person. */
+#define LOGIN(name, type, handler)                                                                                     \
+        {                                                                                                              \
+                { "/cteleport.v1.LoginService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC_JOIN, false,     \
+                  handler, NULL },                                                                                     \
+                        CALLER_PROXY                                                                                   \
+        }
+
+/* Open to everybody who is logged in. */
+#define NO_RULE NULL, 0
+
+#define SEE (ACCESS_LIST | ACCESS_READ)
+#define WRITE (ACCESS_CREATE | ACCESS_UPDATE)
+
+const struct guarded_method auth_methods[] = {
+        { { "/teleport.join.v1.JoinService/Join", &teleport__join__v1__join_request__descriptor, LIMIT_RPC_JOIN, true,
+            join_service_open, NULL },
+          CALLER_STRANGER },
+        { { "/proto.JoinService/RegisterUsingIAMMethod", &proto__register_using_iammethod_request__descriptor,
+            LIMIT_RPC_JOIN, true, join_legacy_open, NULL },
+          CALLER_STRANGER },
+        { { "/cteleport.v1.PingService/Ping", &cteleport__v1__empty__descriptor, LIMIT_RPC_JOIN, false, ping_open, NULL },
+          CALLER_STRANGER },
+        { { "/cteleport.v1.HostService/GenerateHostCerts", &cteleport__v1__host_certs_request__descriptor, LIMIT_RPC_JOIN,
+            false, host_certs_open, NULL },
+          CALLER_HOST },
+        { { "/cteleport.v1.HostService/Presence", &cteleport__v1__presence_up__descriptor, LIMIT_RPC_JOIN, true,
+            presence_serve, NULL },
+          CALLER_HOST },
+        { { "/cteleport.v1.HostService/Leave", &cteleport__v1__leave_request__descriptor, LIMIT_RPC_JOIN, false, presence_leave, NULL },
+          CALLER_HOST },
+        { { "/cteleport.v1.DialService/Dial", &cteleport__v1__dial_request__descriptor, LIMIT_RPC_JOIN, false, dial_open, NULL },
+          CALLER_PROXY },
+        { { "/cteleport.v1.DialService/Tunnels", &cteleport__v1__tunnels_up__descriptor, LIMIT_RPC_JOIN, true, tunnels_open, NULL },
+          CALLER_PROXY },
+        { { "/cteleport.v1.PassService/Announce", &cteleport__v1__pass_request__descriptor, LIMIT_RPC_JOIN, false, pass_announce_open, NULL },
+          CALLER_PROXY },
+        { { "/cteleport.v1.SessionService/Attend", &cteleport__v1__attend_up__descriptor, LIMIT_ATTEND, true, session_attend, NULL },
+          CALLER_NODE },
+        { { "/cteleport.v1.SessionService/Record", &cteleport__v1__record_up__descriptor, LIMIT_RECORD_CHUNK + KiB, true, record_serve,
+            NULL },
+          CALLER_NODE },
+        LOGIN("Login", login_request, login_open),
+        LOGIN("OpenInvite", open_invite_request, invite_open),
+        LOGIN("AcceptInvite", accept_invite_request, invite_accept),
+        ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
+        ADMIN("ListTokens", list_request, admin_list_tokens, "token", SEE),
+        ADMIN("GetToken", name_request, admin_get_token, "token", ACCESS_READ),
+        ADMIN("PutToken", put_token_request, admin_put_token, "token", WRITE),
+        ADMIN("DeleteToken", name_request, admin_delete_token, "token", ACCESS_DELETE),
+        ADMIN("ExplainToken", explain_token_request, admin_explain_token, "token", ACCESS_READ),
+        ADMIN("ListNodes", list_request, admin_list_nodes, NO_RULE), /* only those that the person sees */
+        ADMIN("DeleteNode", name_request, admin_delete_node, "node", ACCESS_DELETE),
+        ADMIN("ListInstances", list_request, admin_list_instances, "instance", SEE),
+        ADMIN("ListUsers", list_request, admin_list_users, "user", SEE),
+        ADMIN("GetUser", name_request, admin_get_user, "user", ACCESS_READ),
+        ADMIN("PutUser", put_user_request, admin_put_user, "user", WRITE),
+        ADMIN("DeleteUser", name_request, admin_delete_user, "user", ACCESS_DELETE),
+        ADMIN("CreateInvite", create_invite_request, admin_create_invite, "user", WRITE),
+        ADMIN("ListRoles", list_request, admin_list_roles, "role", SEE),
+        ADMIN("GetRole", name_request, admin_get_role, "role", ACCESS_READ),
+        ADMIN("PutRole", put_role_request, admin_put_role, "role", WRITE),
+        ADMIN("DeleteRole", name_request, admin_delete_role, "role", ACCESS_DELETE),
+        ADMIN("ListLocks", list_request, admin_list_locks, "lock", SEE),
+        ADMIN("GetLock", name_request, admin_get_lock, "lock", ACCESS_READ),
+        ADMIN("PutLock", put_lock_request, admin_put_lock, "lock", WRITE),
+        ADMIN("DeleteLock", name_request, admin_delete_lock, "lock", ACCESS_DELETE),
+        ADMIN("SearchEvents", search_events_request, admin_search_events, "event", SEE),
+        ADMIN("ListRecordings", list_request, admin_list_recordings, "session", ACCESS_LIST, true),
+        ADMIN("GetRecording", get_recording_request, admin_get_recording, "session", ACCESS_READ, true),
+};
+
+const size_t auth_method_count = ARRAY_LEN(auth_methods);
+
+const struct rpc_method *const *auth_method_list(void)
+{
+        static const struct rpc_method *list[ARRAY_LEN(auth_methods) + 1];
+
+        for (size_t i = 0; i < ARRAY_LEN(auth_methods); i++)
+                list[i] = &auth_methods[i].method;
+        return list;
+}
+
+static struct error *lacks_rule(const struct caller *c, const struct guarded_method *row)
+{
+        AUTO(buf) verbs = BUF_MAX(128);
+
+        for (unsigned verb = ACCESS_LIST; verb <= ACCESS_DELETE; verb <<= 1)
+                if (row->verbs & verb)
+                        buf_printf(&verbs, "%s%s", verbs.len > 0 ? ", " : "", access_verb_name(verb));
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "access denied: no role of user %s allows to %s %s", c->user, buf_c(&verbs), row->kind),
+                          "`tsh status` shows your roles; an administrator can give you others");
+}
+
+/* What was allowed a call ago may be so no more: the roles, the locks and the clock are asked each time. */
+static struct error *guard_person(const struct caller *c, const struct guarded_method *row)
+{
+        AUTO_PTR(arena) arena = arena_new(PERSON_ARENA);
+        struct access_person p;
+
+        TRY(caller_person(c, arena, &p));
+        if (row->kind == NULL)
+                return NULL;
+        enum access_reach reach = access_may(&p, row->kind, row->verbs);
+        if (reach == ACCESS_ALL || (reach == ACCESS_OWN && row->serves_owners))
+                return NULL;
+        return lacks_rule(c, row);
+}
+
+struct error *auth_guard(void *caller, const struct rpc_method *method)
+{
+        const struct caller *c = caller;
+        const struct guarded_method *row = (const struct guarded_method *)(const void *)method;
+
+        if (c->host != NULL && row->method.open != ping_open)
+                TRY(caller_check_host(c)); /* nothing for a locked host, not even what is open to everybody */
+        if (row->open_to & c->groups & ~(unsigned)CALLER_USER)
+                return NULL;
+        if (row->open_to & c->groups)
+                return guard_person(c, row);
+        if (c->groups & CALLER_USER)
+                return error_new(ERROR_PERMISSION_DENIED, "this method is not open to users");
+        if (c->is_forgotten)
+                return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"), REASON_IDENTITY),
+                                  "it joins again by itself if its token still allows it");
+        if (c->has_lost_role)
+                return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "this host does not have the role of its certificate any more"),
+                                            REASON_IDENTITY),
+                                  "add the role to spec.roles of the join token and let the host join again");
+        if (c->groups == CALLER_STRANGER)
+                return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "this method needs a certificate of this cluster"), REASON_IDENTITY),
+                                  "without one, only joining is served; users log in at the proxy's address: tsh login --proxy=HOST[:PORT]");
+        return error_new(ERROR_PERMISSION_DENIED, "this method is not open to %s %s", c->role, c->host_id);
+}

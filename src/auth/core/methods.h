@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every method of the Auth Service and who it is open to. What is not in this table does not exist; a
+ * row without an open_to does not serve anybody. People need more than a group: the rules of their roles
+ * must allow `verbs` on `kind`, unless the row names no kind.
+ */
+#ifndef AUTH_CORE_METHODS_H
+#define AUTH_CORE_METHODS_H
+
+#include "rpc/rpc.h"
+
+struct guarded_method {
+        struct rpc_method method;
+        unsigned open_to;   /* CALLER_… groups */
+        const char *kind;   /* what the method is about: CALLER_USER needs a rule for it; NULL: none */
+        unsigned verbs;     /* ACCESS_…, all of them */
+        bool serves_owners; /* people whose rule reaches only what is their own are let in: the handler looks closer */
+};
+
+extern const struct guarded_method auth_methods[];
+extern const size_t auth_method_count;
+
+/* The same as pointers, for rpc_serve. */
+const struct rpc_method *const *auth_method_list(void);
+
+/* The guard of every connection: UNAUTHENTICATED for strangers, PERMISSION_DENIED for the known. Decided anew for each call. */
+struct error *auth_guard(void *caller, const struct rpc_method *method) MUST_USE;
+
+#endif

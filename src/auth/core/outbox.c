@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/core/outbox.h"
+
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+
+#define PREFIX "/audit/outbox/"
+enum { KEY_LEN = sizeof PREFIX - 1 + AUDIT_UID_LEN };
+
+/* An event between its commit and its removal from the store. */
+struct event {
+        struct event *next; /* among the written */
+        struct outbox *outbox;
+        char key[KEY_LEN + 1];
+};
+
+struct outbox {
+        struct loop *loop;
+        struct store *store;
+        struct audit_log *log;
+        struct store_watch *watch;
+        struct map known;       /* uid -> struct event: all below, owned */
+        size_t appending;       /* on their way to events.log */
+        struct event *written;  /* durable there, waiting for a sweep */
+        size_t written_count;
+        struct event *sweeping; /* being removed from the store */
+
+        struct timer *sweep_timer;
+        struct timer *retry_timer;
+        bool is_stuck;     /* events that events.log did not take are left in the store */
+        bool is_retrying;  /* a replay for their sake, without a failure so far */
+        bool is_replaying; /* walking through the store */
+        char *paused;      /* … and waiting behind this key until the log has written what waits; owned */
+        bool has_read_log;
+        struct map in_log; /* uids of the log's tail, during the first replay */
+
+        void (*ready)(void *ctx, struct error *err);
+        void *ready_ctx;
+        struct error *ready_err;
+
+        void (*closed)(void *ctx);
+        void *closed_ctx;
+        bool is_closing;
+        bool may_finish; /* outbox_close() has returned */
+};
+
+static void sweep(struct outbox *o);
+static void check_progress(struct outbox *o);
+static void ask_leftovers(struct outbox *o, struct str after);
+
+/* What the log has not written lies in memory: half of what it takes is for those who begin something now. */
+static bool is_log_busy(const struct outbox *o)
+{
+        return audit_log_waiting(o->log) > LIMIT_AUDIT_WAITING / 2;
+}
+
+static void go_on_replaying(struct outbox *o)
+{
+        if (o->paused == NULL || (o->appending > 0 && is_log_busy(o)))
+                return;
+        AUTO_MEM char *after = o->paused;
+        o->paused = NULL;
+        if (o->is_closing)
+                o->is_replaying = false; /* the next start finds the rest */
+        else
+                ask_leftovers(o, str_of(after));
+}
+
+/* ---- from the store to events.log ------------------------------------------------------------------- */
+
+static struct str uid_of(struct str key)
+{
+        return str_slice(key, sizeof PREFIX - 1, key.len);
+}
+
+static void mark_written(struct outbox *o, struct event *e)
+{
+        e->next = o->written;
+        o->written = e;
+        o->written_count++;
+        if (o->written_count >= LIMIT_OUTBOX_SWEEP && o->sweeping == NULL)
+                sweep(o);
+        else if (!timer_is_running(o->sweep_timer) && !o->is_closing)
+                timer_start(o->sweep_timer, MILLISECONDS(TIMEOUT_OUTBOX_SWEEP));
+}
+
+static void forget(struct outbox *o, struct event *e)
+{
+        map_remove(&o->known, uid_of(str_of(e->key)));
+        free(e);
+}
+
+static void keep_trying(struct outbox *o, const struct error *err)
+{
+        o->is_stuck = true;
+        o->is_retrying = false;
+        if (o->ready != NULL && o->ready_err == NULL)
+                o->ready_err = error_copy(err);
+        if (!o->is_closing && !timer_is_running(o->retry_timer))
+                timer_start(o->retry_timer, MILLISECONDS(TIMEOUT_OUTBOX_RETRY));
+}
+
+static void on_appended(void *ctx, struct error *err)
+{
+        struct event *e = ctx;
+        struct outbox *o = e->outbox;
+
+        o->appending--;
+        if (err == NULL) {
+                mark_written(o, e);
+        } else {
+                forget(o, e); /* it stays in the store; a replay finds it */
+                keep_trying(o, err);
+        }
+        error_free(err);
+        go_on_replaying(o);
+        check_progress(o);
+}
+
+/* Each event of the store once, whether a watch or a replay brings it. */
+static void take_event(struct outbox *o, const struct store_item *item)
+{
+        struct str uid = uid_of(item->key);
+
+        if (item->key.len != KEY_LEN || map_get(&o->known, uid) != NULL)
+                return;
+        if (!audit_is_line(item->value)) {
+                log_error("A stored event of the audit cannot be read, and is left out", LOG_STR("key", item->key));
+                return;
+        }
+        struct event *e = NEW(struct event);
+        e->outbox = o;
+        memcpy(e->key, item->key.ptr, KEY_LEN);
+        map_put(&o->known, uid, e);
+        if (map_get(&o->in_log, uid) != NULL) {
+                mark_written(o, e);
+                return;
+        }
+        o->appending++;
+        audit_append_text(o->log, item->value, on_appended, e);
+}
+
+static void on_change(void *ctx, const struct store_item *item, bool deleted)
+{
+        if (!deleted)
+                take_event(ctx, item);
+}
+
+/* ---- replay: at the start, and when events.log had been unwritable ------------------------------------ */
+
+/* Only a crash between log and sweep makes the log worth reading. */
+static struct error *read_log_once(struct outbox *o, const struct store_page *page)
+{
+        if (o->has_read_log || o->ready == NULL || page->count == 0)
+                return NULL;
+        o->has_read_log = true;
+        return audit_log_uids(o->log, &o->in_log);
+}
+
+static void on_leftovers(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct outbox *o = ctx;
+
+        o->is_replaying = false;
+        if (err == NULL)
+                err = read_log_once(o, page);
+        if (err == NULL) {
+                for (size_t i = 0; i < page->count; i++)
+                        take_event(o, &page->items[i]);
+                if (!page->is_last && !o->is_closing) {
+                        o->paused = str_dup(page->items[page->count - 1].key);
+                        o->is_replaying = true;
+                        go_on_replaying(o);
+                }
+        } else {
+                keep_trying(o, err);
+        }
+        error_free(err);
+        check_progress(o);
+}
+
+static void ask_leftovers(struct outbox *o, struct str after)
+{
+        o->is_replaying = true;
+        store_range(o->store, STR(PREFIX), after, LIMIT_STORE_RANGE, on_leftovers, o);
+}
+
+static void on_retry(void *ctx)
+{
+        struct outbox *o = ctx;
+
+        if (o->is_replaying) { /* one walk at a time */
+                timer_start(o->retry_timer, MILLISECONDS(TIMEOUT_OUTBOX_RETRY));
+                return;
+        }
+        o->is_retrying = true;
+        ask_leftovers(o, STR(""));
+}
+
+/* ---- out of the store ------------------------------------------------------------------------------- */
+
+static void on_swept(void *ctx, uint64_t revision, struct error *err)
+{
+        struct outbox *o = ctx;
+
+        (void)revision;
+        for (struct event *e = o->sweeping; e != NULL;) {
+                struct event *next = e->next;
+
+                if (err == NULL || o->is_closing)
+                        forget(o, e); /* what stays, the next start finds in the log */
+                else
+                        mark_written(o, e);
+                e = next;
+        }
+        o->sweeping = NULL;
+        error_free(err);
+        check_progress(o);
+}
+
+static void sweep(struct outbox *o)
+{
+        if (o->sweeping != NULL || o->written == NULL)
+                return;
+        struct store_txn *t = store_txn_new(o->store);
+        for (struct event *e = o->written; e != NULL; e = e->next)
+                store_txn_delete(t, str_of(e->key));
+        o->sweeping = o->written;
+        o->written = NULL;
+        o->written_count = 0;
+        timer_stop(o->sweep_timer);
+        store_txn_commit(t, on_swept, o);
+}
+
+static void on_sweep_timer(void *ctx)
+{
+        sweep(ctx);
+}
+
+/* ---- open, add, close ------------------------------------------------------------------------------- */
+
+static void finish_closing(struct outbox *o)
+{
+        void (*closed)(void *ctx) = o->closed;
+        void *closed_ctx = o->closed_ctx;
+
+        free(o->paused);
+        timer_free(o->sweep_timer);
+        timer_free(o->retry_timer);
+        map_release(&o->known);
+        map_release(&o->in_log);
+        error_free(o->ready_err);
+        free(o);
+        if (closed != NULL)
+                closed(closed_ctx);
+}
+
+/* What waits until nothing is on its way: being ready, being closed. */
+static void check_progress(struct outbox *o)
+{
+        if (o->appending > 0 || o->is_replaying)
+                return;
+        if (o->is_retrying) {
+                o->is_retrying = false;
+                o->is_stuck = false;
+        }
+        if (o->ready != NULL && !o->is_closing) {
+                void (*ready)(void *ctx, struct error *err) = o->ready;
+                struct error *err = o->ready_err;
+
+                o->ready = NULL;
+                o->ready_err = NULL;
+                map_release(&o->in_log);
+                ready(o->ready_ctx, err); /* may close us */
+                return;
+        }
+        if (!o->may_finish || o->sweeping != NULL)
+                return;
+        if (o->written != NULL)
+                sweep(o);
+        else
+                finish_closing(o);
+}
+
+static void on_closing(void *ctx)
+{
+        struct outbox *o = ctx;
+
+        o->may_finish = true;
+        check_progress(o);
+}
+
+struct outbox *outbox_open(struct loop *l, struct store *s, struct audit_log *log,
+                           void (*ready)(void *ctx, struct error *err), void *ctx)
+{
+        struct outbox *o = NEW(struct outbox);
+
+        o->loop = l;
+        o->store = s;
+        o->log = log;
+        o->ready = ready;
+        o->ready_ctx = ctx;
+        o->sweep_timer = timer_new(l, on_sweep_timer, o);
+        o->retry_timer = timer_new(l, on_retry, o);
+        o->watch = store_watch_new(s, STR(PREFIX), on_change, o);
+        ask_leftovers(o, STR(""));
+        return o;
+}
+
+void outbox_add(struct outbox *o, struct store_txn *t, struct audit_record *r)
+{
+        AUTO_MEM char *key = mem_printf(PREFIX "%s", r->uid);
+
+        if (!o->is_stuck && is_log_busy(o))
+                store_txn_fail(t, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log is not written as fast as it should be, and "
+                                                                                 "nothing is done that is not audited"),
+                                             "try again; is the disk of the Auth Service slow?"));
+        else if (o->is_stuck || o->appending >= LIMIT_OUTBOX_WAITING)
+                store_txn_fail(t, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log cannot be written now, and "
+                                                                                 "nothing is done that is not audited"),
+                                             "free some space on the disk of the auth service's data directory"));
+        else
+                store_txn_put_brief(t, str_of(key), audit_record_text(r));
+        audit_record_release(r);
+}
+
+void outbox_close(struct outbox *o, void (*closed)(void *ctx), void *ctx)
+{
+        if (o->is_closing)
+                bug("an outbox is closed twice");
+        o->is_closing = true;
+        o->closed = closed;
+        o->closed_ctx = ctx;
+        o->ready = NULL;
+        timer_stop(o->sweep_timer);
+        timer_stop(o->retry_timer);
+        store_watch_free(o->watch);
+        loop_defer(o->loop, on_closing, o);
+}

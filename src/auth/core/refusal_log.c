@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/core/refusal_log.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "pki/key.h"
+
+/* Is spent by telling and recovers with time. */
+struct allowance {
+        struct instant at;
+        int64_t spent_ns;
+};
+
+enum { SLOTS = 4096 };
+
+struct refusal_log {
+        struct loop *loop;
+        struct timer *timer; /* runs while something is untold */
+        void (*told)(void *ctx, uint64_t count);
+        void *ctx;
+        uint64_t untold;
+        uint8_t salt[16]; /* nobody can choose whose slot to share */
+        struct allowance all;
+        struct allowance sources[SLOTS]; /* by a digest of the address: no table that grows with those who try */
+};
+
+static int64_t price(int64_t per_minute)
+{
+        return MINUTES(1).ns / per_minute;
+}
+
+static void recover(struct allowance *a, struct instant now)
+{
+        a->spent_ns -= instant_since(now, a->at).ns;
+        if (a->spent_ns < 0)
+                a->spent_ns = 0;
+        a->at = now;
+}
+
+static struct allowance *allowance_of(struct refusal_log *r, struct str address)
+{
+        uint8_t digest[32];
+
+        hmac_sha256(str_of_bytes(r->salt, sizeof r->salt), address, digest);
+        return &r->sources[(digest[0] | (size_t)digest[1] << 8) % SLOTS];
+}
+
+static void tell(void *ctx)
+{
+        struct refusal_log *r = ctx;
+        uint64_t count = r->untold;
+
+        r->untold = 0;
+        if (count > 0)
+                r->told(r->ctx, count);
+}
+
+struct refusal_log *refusal_log_new(struct loop *l, void (*told)(void *ctx, uint64_t count), void *ctx)
+{
+        struct refusal_log *r = NEW(struct refusal_log);
+
+        r->loop = l;
+        r->told = told;
+        r->ctx = ctx;
+        r->timer = timer_new(l, tell, r);
+        random_bytes(r->salt, sizeof r->salt);
+        return r;
+}
+
+void refusal_log_count(struct refusal_log *r)
+{
+        r->untold++;
+        if (!timer_is_running(r->timer))
+                timer_start(r->timer, MILLISECONDS(TIMEOUT_REFUSALS_UNTOLD));
+}
+
+bool refusal_log_may_tell(struct refusal_log *r, struct str address)
+{
+        const int64_t of_source = price(LIMIT_REFUSALS_PER_MINUTE), of_all = price(LIMIT_REFUSALS_PER_MINUTE_ALL);
+        struct instant now = loop_now(r->loop);
+        struct allowance *source = allowance_of(r, address);
+
+        recover(source, now);
+        recover(&r->all, now);
+        if (source->spent_ns < LIMIT_REFUSALS_BURST * of_source && r->all.spent_ns < LIMIT_REFUSALS_BURST_ALL * of_all) {
+                source->spent_ns += of_source;
+                r->all.spent_ns += of_all;
+                return true;
+        }
+        refusal_log_count(r);
+        return false;
+}
+
+void refusal_log_free(struct refusal_log *r)
+{
+        if (r == NULL)
+                return;
+        tell(r);
+        timer_free(r->timer);
+        free(r);
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/hosts/nodes.h"
+
+#include <stdlib.h>
+
+#include "auth/hosts/hosts.h"
+#include "auth/hosts/servers.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "rpc/rpc.h"
+
+enum { PRESENCE_ARENA = LIMIT_STORE_VALUE * 4 };
+
+/* A host and the name it announces; a member of the list of those with the same name. */
+struct entry {
+        struct entry *next, **at;
+        char *name; /* canonical form */
+        char host_id[];
+};
+
+struct nodes {
+        struct auth *auth;
+        struct store_watch *watch;
+        struct map by_id;   /* host ID -> struct entry, owned */
+        struct map by_name; /* canonical form -> struct list, owned */
+        void (*ready)(void *ctx, struct error *err);
+        void *ready_ctx;
+        bool is_closed; /* while a page is under way */
+};
+
+struct list {
+        struct entry *first;
+};
+
+/* ---- the index ----------------------------------------------------------------------------------------- */
+
+static char *canonical(const struct nodes *n, struct str name)
+{
+        AUTO(buf) out = BUF_MAX(2 * LIMIT_NAME);
+
+        name_put_canonical(&out, name, n->auth->cluster);
+        return buf_take(&out);
+}
+
+static void forget(struct nodes *n, struct entry *e)
+{
+        struct list *list = map_get(&n->by_name, str_of(e->name));
+
+        *e->at = e->next;
+        if (e->next != NULL)
+                e->next->at = e->at;
+        if (list != NULL && list->first == NULL)
+                free(map_remove(&n->by_name, str_of(e->name)));
+        map_remove(&n->by_id, str_of(e->host_id));
+        free(e->name);
+        free(e);
+}
+
+static void note(struct nodes *n, struct str host_id, struct str hostname)
+{
+        struct entry *e = map_get(&n->by_id, host_id);
+        AUTO_MEM char *name = canonical(n, hostname);
+
+        if (e != NULL && strcmp(e->name, name) == 0)
+                return;
+        if (e != NULL)
+                forget(n, e);
+        struct list *list = map_get(&n->by_name, str_of(name));
+        if (list == NULL) {
+                list = NEW(struct list);
+                map_put(&n->by_name, str_of(name), list);
+        }
+        e = mem_alloc(sizeof *e + host_id.len + 1);
+        memcpy(e->host_id, host_id.ptr, host_id.len);
+        e->name = str_dup(str_of(name));
+        e->next = list->first;
+        e->at = &list->first;
+        if (e->next != NULL)
+                e->next->at = &e->next;
+        list->first = e;
+        map_put(&n->by_id, host_id, e);
+}
+
+static struct str id_of(struct str key)
+{
+        return str_slice(key, PRESENCE_PREFIX.len, key.len);
+}
+
+static struct error *note_item(struct nodes *n, const struct store_item *item)
+{
+        AUTO_PTR(arena) arena = arena_new(PRESENCE_ARENA);
+        ProtobufCMessage *msg = NULL;
+
+        TRY(wire_decode(arena, &cteleport__state__v1__presence__descriptor, item->value, &msg));
+        note(n, id_of(item->key), str_of(((const Cteleport__State__V1__Presence *)msg)->hostname));
+        return NULL;
+}
+
+static void on_change(void *ctx, const struct store_item *item, bool deleted)
+{
+        struct nodes *n = ctx;
+        struct entry *e = map_get(&n->by_id, id_of(item->key));
+
+        if (!deleted)
+                record_skip(item->key, note_item(n, item));
+        else if (e != NULL)
+                forget(n, e);
+}
+
+size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_ids, size_t room)
+{
+        AUTO_MEM char *name = canonical(n, host_name);
+        const struct list *list = map_get(&n->by_name, str_of(name));
+        size_t count = 0;
+
+        for (const struct entry *e = list == NULL ? NULL : list->first; e != NULL; e = e->next, count++)
+                if (count < room)
+                        ret_ids[count] = str_of(e->host_id);
+        return count;
+}
+
+size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_ids[LIMIT_DIAL_CANDIDATES])
+{
+        AUTO_MEM char *name = canonical(n, target);
+
+        if (name_is_host_id(str_of(name))) {
+                const struct entry *e = map_get(&n->by_id, str_of(name));
+
+                if (e != NULL)
+                        ret_ids[0] = str_of(e->host_id);
+                return e != NULL;
+        }
+        size_t count = nodes_named(n, target, ret_ids, LIMIT_DIAL_CANDIDATES), kept = 0;
+        for (size_t i = 0; i < count && i < LIMIT_DIAL_CANDIDATES; i++) {
+                AUTO_PTR(error) err = servers_check_name(n->auth, target, (struct server_claim){ .host_id = ret_ids[i] });
+
+                if (err == NULL) /* else it had the name before a proxy did, and goes by its ID */
+                        ret_ids[kept++] = ret_ids[i];
+        }
+        return kept;
+}
+
+/* ---- open and close --------------------------------------------------------------------------------------- */
+
+static void free_entry(void *ctx, struct str key, void *value)
+{
+        struct entry *e = value;
+
+        (void)ctx;
+        (void)key;
+        free(e->name);
+        free(e);
+}
+
+static void free_list(void *ctx, struct str key, void *value)
+{
+        (void)ctx;
+        (void)key;
+        free(value);
+}
+
+static void nodes_free(struct nodes *n)
+{
+        map_each(&n->by_id, free_entry, NULL);
+        map_each(&n->by_name, free_list, NULL);
+        map_release(&n->by_id);
+        map_release(&n->by_name);
+        free(n);
+}
+
+static void become_ready(struct nodes *n, struct error *err)
+{
+        void (*ready)(void *ctx, struct error *err) = n->ready;
+
+        n->ready = NULL;
+        ready(n->ready_ctx, err);
+}
+
+static void on_page(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct nodes *n = ctx;
+
+        if (n->is_closed) {
+                error_free(err);
+                nodes_free(n);
+                return;
+        }
+        for (size_t i = 0; err == NULL && i < page->count; i++)
+                record_skip(page->items[i].key, note_item(n, &page->items[i]));
+        if (err == NULL && !page->is_last)
+                store_range(n->auth->store, PRESENCE_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_page, n);
+        else
+                become_ready(n, err);
+}
+
+struct nodes *nodes_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
+{
+        struct nodes *n = NEW(struct nodes);
+
+        n->auth = a;
+        n->ready = ready;
+        n->ready_ctx = ctx;
+        n->watch = store_watch_new(a->store, PRESENCE_PREFIX, on_change, n);
+        store_range(a->store, PRESENCE_PREFIX, STR(""), LIMIT_STORE_RANGE, on_page, n);
+        return n;
+}
+
+void nodes_close(struct nodes *n)
+{
+        if (n == NULL)
+                return;
+        store_watch_free(n->watch);
+        if (n->ready == NULL)
+                nodes_free(n);
+        else
+                n->is_closed = true;
+}
+
+/* ---- one node ------------------------------------------------------------------------------------------------- */
+
+/* What a command says stands in for a label of the same name: a node has one value of each. */
+static bool is_commanded(const Cteleport__State__V1__Presence *p, const char *name)
+{
+        for (size_t i = 0; i < p->n_commands; i++)
+                if (strcmp(p->commands[i]->name, name) == 0)
+                        return true;
+        return false;
+}
+
+struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Presence *p)
+{
+        bool has_roles = p->n_system_roles > 0;
+        struct node node = {
+                .host_id = str_of(p->host_id),
+                .hostname = str_of(p->hostname),
+                .aws_account = str_of(p->aws_account),
+                .aws_arn = str_of(p->aws_arn),
+                .system_roles = has_roles ? p->system_roles : p->services,
+                .system_role_count = has_roles ? p->n_system_roles : p->n_services,
+        };
+
+        node.labels = arena_alloc(arena, (p->n_labels + p->n_commands + 1) * sizeof *node.labels);
+        for (size_t i = 0; i < p->n_labels; i++)
+                if (!is_commanded(p, p->labels[i]->key))
+                        node.labels[node.label_count++] = (struct access_label){ str_of(p->labels[i]->key), str_of(p->labels[i]->value) };
+        for (size_t i = 0; i < p->n_commands; i++)
+                node.labels[node.label_count++] = (struct access_label){ str_of(p->commands[i]->name), str_of(p->commands[i]->result) };
+        for (size_t i = 0; i < p->n_services; i++)
+                node.has_ssh = node.has_ssh || str_equal(str_of(p->services[i]), STR("Node"));
+        return node;
+}
+
+struct find {
+        void (*done)(void *ctx, const struct node *node, struct error *err);
+        void *ctx;
+};
+
+static void on_item(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct find *f = ctx;
+        AUTO_PTR(arena) arena = arena_new(PRESENCE_ARENA);
+        ProtobufCMessage *msg = NULL;
+        struct node node = { 0 };
+
+        if (err == NULL && item != NULL) {
+                err = wire_decode(arena, &cteleport__state__v1__presence__descriptor, item->value, &msg);
+                if (err != NULL)
+                        err = error_because(error_new(ERROR_DATA_LOSS, "what a node says of itself cannot be read"), err);
+                else
+                        node = node_of_presence(arena, (const Cteleport__State__V1__Presence *)msg);
+        }
+        f->done(f->ctx, msg == NULL ? NULL : &node, err);
+        free(f);
+}
+
+void node_find(struct auth *a, struct str host_id, void (*done)(void *ctx, const struct node *node, struct error *err), void *ctx)
+{
+        struct find *f = NEW(struct find);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        *f = (struct find){ done, ctx };
+        presence_key(host_id, &key);
+        store_get(a->store, buf_str(&key), on_item, f);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hosts that announce themselves, as people name them: by host name, and what is known of one.
+ */
+#ifndef AUTH_HOSTS_NODES_H
+#define AUTH_HOSTS_NODES_H
+
+#include "access/access.h"
+#include "auth/core/auth.h"
+#include "base/limits.h"
+#include "state.pb-c.h"
+
+struct nodes;
+
+/* Reads the names that are there and keeps them up; ready(ctx, err) once from the loop. */
+struct nodes *nodes_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx) MUST_USE;
+void nodes_close(struct nodes *n); /* NULL is silent */
+
+/* Host IDs of up to `room` hosts that announce the name in any spelling; borrowed until the next turn. Returns how many there are. */
+size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_ids, size_t room);
+
+/*
+ * The hosts that a dial of `target` may mean, a name or an ID in any spelling: at most LIMIT_DIAL_CANDIDATES. An ID cannot
+ * be taken by a name. Borrowed until the next turn.
+ */
+size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_ids[LIMIT_DIAL_CANDIDATES]);
+
+/* A host that announces itself. */
+struct node {
+        struct str host_id, hostname;
+        struct access_label *labels; /* static ones and what commands said last */
+        size_t label_count;
+        bool has_ssh; /* it runs the SSH Service */
+        struct str aws_account, aws_arn; /* it joined as; may be empty */
+        char *const *system_roles;       /* it joined as, announced or not */
+        size_t system_role_count;
+};
+
+/* Reads it from the store. node borrowed until done returns; NULL without err: it does not announce itself. err owned. */
+void node_find(struct auth *a, struct str host_id, void (*done)(void *ctx, const struct node *node, struct error *err), void *ctx);
+
+/* What a presence record says, in the arena; borrows from p. */
+struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Presence *p);
+
+#endif

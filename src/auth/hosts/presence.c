@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/hosts/presence_internal.h"
+
+#include <stdlib.h>
+
+#include "auth/core/caller.h"
+#include "auth/users/directory.h"
+#include "auth/hosts/hosts.h"
+#include "auth/hosts/proxies.h"
+#include "auth/hosts/servers.h"
+#include "auth/hosts/tunnels_service.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pki/key.h"
+
+enum { PRESENCE_ARENA = 128 * KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_SAYING_MS = 5000 };
+
+void presence_send(struct presence *p, Cteleport__V1__PresenceDown *down)
+{
+        if (p->call != NULL)
+                rpc_call_send(p->call, &down->base);
+}
+
+void presence_notice(struct presence *p, const char *kind, const char *text)
+{
+        Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
+        Cteleport__V1__PresenceDown__Notice notice = CTELEPORT__V1__PRESENCE_DOWN__NOTICE__INIT;
+
+        notice.kind = (char *)(uintptr_t)kind;
+        notice.text = (char *)(uintptr_t)text;
+        down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_NOTICE;
+        down.notice = &notice;
+        presence_send(p, &down);
+}
+
+/* A visitor comes at half the life of its record; one that is late by half of that again has gone. */
+static bool is_visiting(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        int64_t age = loop_wall(&a->loop).ns / 1000000 - record->last_heartbeat;
+
+        return record->is_visit && age <= duration_ms(a->heartbeat_ttl) / 4 * 3;
+}
+
+bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        return map_get(&a->live, str_of(record->host_id)) != NULL || is_visiting(a, record);
+}
+
+static bool is_locked(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        bool has_roles = record->n_system_roles > 0;
+        const Cteleport__State__V1__Host host = {
+                .host_id = record->host_id,
+                .hostname = record->hostname,
+                .join_method = record->join_method,
+                .aws_account = record->aws_account,
+                .aws_arn = record->aws_arn,
+                .system_roles = has_roles ? record->system_roles : record->services,
+                .n_system_roles = has_roles ? record->n_system_roles : record->n_services,
+        };
+        AUTO_PTR(error) err = directory_check_host(a->directory, &host);
+
+        return err != NULL;
+}
+
+/* Nobody but the proxies knows which tunnels there are. */
+static bool is_reached(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        bool is_node = false;
+
+        for (size_t i = 0; i < record->n_services; i++)
+                is_node = is_node || strcmp(record->services[i], "Node") == 0;
+        return !is_node || !record->use_tunnel || tunnels_reach(a, str_of(record->host_id));
+}
+
+const char *presence_state(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        if (is_locked(a, record))
+                return "locked";
+        if (!presence_is_connected(a, record))
+                return "offline";
+        return is_reached(a, record) ? "online" : "unreachable";
+}
+
+bool presence_is_whole(const struct auth *a, const Cteleport__State__V1__Presence *record)
+{
+        AUTO_PTR(arena) arena = arena_new(PROXIES_ARENA);
+        const char *state = presence_state(a, record);
+
+        if (strcmp(state, "unreachable") == 0)
+                return record->knows_no_proxy && str_is_empty(proxies_public_addr(a->proxies, arena));
+        return strcmp(state, "online") == 0;
+}
+
+/* ---- ends -------------------------------------------------------------------------------------------- */
+
+static void free_if_idle(struct presence *p)
+{
+        if (p->call != NULL || p->is_finding || p->is_writing)
+                return;
+        timer_free(p->ping_deadline);
+        arena_free(p->commands);
+        arena_free(p->arena);
+        free(p);
+}
+
+static void detach(struct presence *p)
+{
+        p->call = NULL;
+        timer_free(p->ping_deadline);
+        p->ping_deadline = NULL;
+        p->auth->presence_held -= p->is_held;
+        p->is_held = false;
+        if (p->is_here) {
+                rivals_leave(p);
+                if (!p->is_visit)
+                        log_info("Agent disconnected", LOG_C("node_name", p->record->hostname), LOG_C("host_id", p->record->host_id));
+        }
+        free_if_idle(p);
+}
+
+void presence_finish(struct presence *p, struct error *err)
+{
+        if (p->call == NULL) {
+                error_free(err);
+                return;
+        }
+        struct rpc_call *call = p->call;
+        detach(p);
+        rpc_call_finish(call, err);
+}
+
+void presence_end_host(struct auth *a, struct str host_id, const char *reason)
+{
+        for (struct presence *p; (p = map_get(&a->live, host_id)) != NULL;)
+                presence_finish(p, error_new(ERROR_UNAVAILABLE, "%s", reason));
+}
+
+static void on_gone(void *ctx)
+{
+        detach(ctx);
+}
+
+/* ---- the record ----------------------------------------------------------------------------------------- */
+
+static struct error *unknown_host(void)
+{
+        return error_for(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"), REASON_IDENTITY);
+}
+
+static void write_record(struct presence *p);
+
+static void on_written(void *ctx, uint64_t revision, struct error *err)
+{
+        struct presence *p = ctx;
+
+        (void)revision;
+        p->is_writing = false;
+        p->is_written = true;
+        bool is_removed = err != NULL && err->code == ERROR_ABORTED;
+        if (err != NULL && !is_removed)
+                log_warn("A heartbeat could not be recorded", LOG_C("host_id", p->record->host_id), LOG_ERR(err));
+        error_free(err);
+        if (is_removed && p->call != NULL)
+                presence_finish(p, unknown_host());
+        else if (p->is_dirty && p->call != NULL)
+                write_record(p);
+        else if (p->call != NULL)
+                presence_settle(p);
+        else
+                free_if_idle(p);
+}
+
+static void write_record(struct presence *p)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) host = BUF_MAX(LIMIT_STORE_KEY);
+        struct store_txn *t;
+
+        p->is_dirty = true;
+        if (p->is_writing)
+                return;
+        p->is_dirty = false;
+        p->is_writing = true;
+        presence_key(str_of(p->record->host_id), &key);
+        t = store_txn_new(p->auth->store);
+        /* A heartbeat that was under way when its host was removed must not bring it back. */
+        host_key(str_of(p->record->host_id), &host);
+        store_txn_require(t, buf_str(&host), STORE_ANY);
+        store_txn_put_message(t, buf_str(&key), &p->record->base, walltime_add(loop_wall(&p->auth->loop), p->auth->heartbeat_ttl));
+        store_txn_commit(t, on_written, p);
+}
+
+/* now: what the host's clock showed, when ours showed `at`. */
+static void take_clock(struct presence *p, const Cteleport__V1__Timestamp *now, struct walltime at)
+{
+        int64_t ours = at.ns / 1000000;
+
+        p->record->last_heartbeat = ours;
+        /* Seconds beyond any calendar would overflow; such a clock says nothing. */
+        if (now != NULL && now->seconds > 0 && now->seconds < INT32_MAX * (int64_t)4)
+                p->record->clock_skew_ms = now->seconds * 1000 + now->nanos / 1000000 - ours;
+}
+
+/* ---- hello ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Those that start visiting together, or were held up together, are spread over the time between two visits; from then
+ * on each keeps its pace.
+ */
+static struct duration next_heartbeat(const struct presence *p)
+{
+        struct duration pace = { p->auth->heartbeat_ttl.ns / 2 };
+        uint16_t dice;
+
+        if (!p->is_visit || p->is_regular)
+                return pace;
+        random_bytes(&dice, sizeof dice);
+        return (struct duration){ pace.ns / 8 + pace.ns / 8 * 7 / UINT16_MAX * dice };
+}
+
+static void welcome(struct presence *p)
+{
+        Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
+        Cteleport__V1__PresenceDown__Welcome w = CTELEPORT__V1__PRESENCE_DOWN__WELCOME__INIT;
+        Cteleport__V1__Timestamp now = CTELEPORT__V1__TIMESTAMP__INIT;
+        struct walltime wall = loop_wall(&p->auth->loop);
+
+        now.seconds = walltime_unix(wall);
+        now.nanos = (int32_t)(wall.ns - now.seconds * 1000000000);
+        w.heartbeat_ms = duration_ms(next_heartbeat(p));
+        w.now = &now;
+        w.cluster = (char *)(uintptr_t)p->auth->cluster.ptr;
+        w.is_visit = p->is_visit;
+        down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_WELCOME;
+        down.welcome = &w;
+        presence_send(p, &down);
+}
+
+static void tell_proxies(struct presence *p)
+{
+        AUTO_PTR(arena) arena = arena_new(PROXIES_ARENA);
+        Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
+        Cteleport__V1__PresenceDown__Proxies proxies;
+
+        proxies_list(p->auth->proxies, arena, &proxies);
+        down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_PROXIES;
+        down.proxies = &proxies;
+        presence_send(p, &down);
+}
+
+static void tell_visited(void *ctx, struct str host_id, void *value)
+{
+        (void)ctx;
+        (void)host_id;
+        for (struct presence *p = value; p != NULL; p = p->below)
+                tell_proxies(p);
+}
+
+void presence_tell_proxies(void *ctx)
+{
+        struct auth *a = ctx;
+
+        map_each(&a->live, tell_visited, NULL);
+}
+
+static void warn_of_skew(struct presence *p)
+{
+        int64_t ms = p->record->clock_skew_ms;
+
+        if (ms > -SKEW_WORTH_SAYING_MS && ms < SKEW_WORTH_SAYING_MS)
+                return;
+        AUTO_MEM char *text = mem_printf("the clock of this host is %lld seconds %s the Auth Service's: timedatectl status",
+                                         (long long)((ms < 0 ? -ms : ms) / 1000), ms < 0 ? "behind" : "ahead of");
+        presence_notice(p, "clock_skew", text);
+        log_warn("The clock of a host is off", LOG_C("node_name", p->record->hostname), LOG_C("host_id", p->record->host_id),
+                 LOG_INT("clock_skew_ms", ms));
+}
+
+/*
+ * Whether it may keep its stream. A connection that waits for nothing costs two descriptors of a proxy and memory here;
+ * a host with a tunnel is reached without it.
+ */
+static bool may_stay(struct presence *p)
+{
+        bool may_visit = p->hello->may_visit && p->hello->use_tunnel && !presence_announces_proxy(p->hello);
+
+        if (!may_visit)
+                return true;
+        if (p->auth->presence_held >= p->auth->presence_held_max)
+                return false;
+        p->auth->presence_held++;
+        p->is_held = true;
+        return true;
+}
+
+static void log_arrival(const struct presence *p)
+{
+        const Cteleport__State__V1__Presence *r = p->record;
+
+        if (p->is_regular)
+                log_debug("Agent polled", LOG_C("node_name", r->hostname), LOG_C("host_id", r->host_id));
+        else
+                log_info("Agent connected", LOG_C("node_name", r->hostname), LOG_C("host_id", r->host_id),
+                         LOG_C("remote_addr", r->remote_addr), LOG_C("version", r->version));
+}
+
+static void warn_of_labels(struct presence *p)
+{
+        if (!p->has_reserved_labels)
+                return;
+        p->has_reserved_labels = false;
+        presence_notice(p, "labels", "labels below teleport.dev/, teleport.internal/ and teleport.hidden/ are reserved for the cluster: those "
+                                     "of this host are left out");
+        log_warn("A host announces reserved labels, they are left out", LOG_C("node_name", p->record->hostname),
+                 LOG_C("host_id", p->record->host_id));
+}
+
+static void warn_of_name(struct presence *p)
+{
+        AUTO_PTR(error) err = servers_check_name(p->auth, str_of(p->record->hostname), (struct server_claim){ .host_id = str_of(p->record->host_id) });
+
+        if (err == NULL)
+                return;
+        AUTO_MEM char *text = mem_printf("%s: this host goes by its ID until it joins with another teleport.nodename", err->what);
+        presence_notice(p, "name", text);
+}
+
+static void tell_news(struct presence *p)
+{
+        proxies_note(p->auth->proxies, str_of(p->record->host_id), presence_announces_proxy(p->hello), str_of(p->record->proxy_addr));
+        tell_proxies(p);
+        warn_of_skew(p);
+        warn_of_labels(p);
+        warn_of_name(p);
+}
+
+/* known: what was written down of the host before; NULL: nothing. */
+static void let_in(struct presence *p, const Cteleport__State__V1__Presence *known)
+{
+        Cteleport__State__V1__Presence *r = p->record;
+        bool is_back = rivals_remember(p->arena, p->nonce, known, r);
+        bool was_visiting = known != NULL && is_visiting(p->auth, known) && str_equal(p->nonce, str_of(known->process_nonce));
+
+        take_clock(p, p->hello->now, p->said_hello);
+        rivals_enter(p);
+        r->is_visit = p->is_visit = !may_stay(p);
+        p->is_regular = r->is_visit && was_visiting;
+        if (p->is_regular)
+                r->since = known->since;
+        log_arrival(p);
+        if (!p->is_visit)
+                welcome(p);
+        if (is_back && p->below == NULL) /* one that is here will answer for itself */
+                rivals_tell_returned(p, known);
+        write_record(p);
+        tell_news(p);
+}
+
+void presence_settle(struct presence *p)
+{
+        bool is_awaiting = p->below != NULL && p->below->ping[0] != '\0';
+
+        if (!p->is_visit || !p->is_written || p->is_writing || is_awaiting || p->call == NULL)
+                return;
+        welcome(p);
+        presence_finish(p, NULL);
+}
+
+/* Whether the stream still is there after a question to the store; if not, or if that failed (err is owned), p may be gone. */
+static bool goes_on(struct presence *p, struct error *err)
+{
+        p->is_finding = false;
+        if (err == NULL && p->call != NULL)
+                return true;
+        if (p->call != NULL) {
+                presence_finish(p, err);
+        } else {
+                error_free(err);
+                free_if_idle(p);
+        }
+        return false;
+}
+
+static void on_known(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct presence *p = ctx;
+        AUTO_PTR(arena) scratch = arena_new(KNOWN_ARENA);
+        ProtobufCMessage *known = NULL;
+
+        if (!goes_on(p, err))
+                return;
+        if (item != NULL) /* one that cannot be read is written anew */
+                error_free(wire_decode(scratch, &cteleport__state__v1__presence__descriptor, item->value, &known));
+        let_in(p, (const Cteleport__State__V1__Presence *)known);
+}
+
+static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct presence *p = ctx;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        (void)revision;
+        if (err == NULL && host == NULL)
+                err = unknown_host();
+        if (err == NULL)
+                err = presence_check_hello(p->hello, host);
+        if (!goes_on(p, err))
+                return;
+        presence_fill_record(p, host);
+        presence_key(str_of(p->record->host_id), &key);
+        p->is_finding = true;
+        store_get(p->auth->store, buf_str(&key), on_known, p);
+}
+
+static void on_hello(struct presence *p, const Cteleport__V1__PresenceUp__Hello *hello)
+{
+        const struct caller *caller = rpc_call_caller(p->call);
+        ProtobufCMessage *copy = NULL;
+
+        if (p->hello != NULL) {
+                presence_finish(p, error_new(ERROR_INVALID_ARGUMENT, "a second hello on one stream"));
+                return;
+        }
+        struct error *err = message_copy(p->arena, &hello->base, &copy);
+        if (err != NULL) {
+                presence_finish(p, err);
+                return;
+        }
+        Cteleport__V1__PresenceUp__Hello *said = (Cteleport__V1__PresenceUp__Hello *)copy;
+        size_t labels = presence_keep_labels(said->labels, said->n_labels), commands = presence_keep_commands(said->commands, said->n_commands);
+        p->has_reserved_labels = labels < said->n_labels || commands < said->n_commands;
+        said->n_labels = labels;
+        said->n_commands = commands;
+        p->hello = said;
+        p->nonce = str_of(p->hello->process_nonce);
+        p->said_hello = loop_wall(&p->auth->loop);
+        p->is_finding = true;
+        host_find(p->auth, str_of(caller->host_id), on_host, p);
+}
+
+static void on_labels(struct presence *p, const Cteleport__V1__PresenceUp__Labels *labels)
+{
+        struct arena *arena = arena_new(PRESENCE_ARENA);
+        ProtobufCMessage *copy = NULL;
+        struct error *err = presence_check_commands(labels->commands, labels->n_commands);
+
+        if (err == NULL)
+                err = message_copy(arena, &labels->base, &copy);
+        if (err != NULL) {
+                arena_free(arena);
+                presence_finish(p, err);
+                return;
+        }
+        arena_free(p->commands);
+        p->commands = arena;
+        Cteleport__V1__PresenceUp__Labels *said = (Cteleport__V1__PresenceUp__Labels *)copy;
+        p->record->commands = said->commands;
+        p->record->n_commands = presence_keep_commands(said->commands, said->n_commands);
+        write_record(p);
+}
+
+static void on_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct presence *p = ctx;
+        const Cteleport__V1__PresenceUp *up = (const Cteleport__V1__PresenceUp *)msg;
+
+        if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_HELLO) {
+                on_hello(p, up->hello);
+        } else if (!p->is_here) {
+                presence_finish(p, error_new(ERROR_INVALID_ARGUMENT, "presence begins with a hello"));
+        } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_PONG) {
+                rivals_on_pong(p, str_of(up->pong->nonce));
+        } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS) {
+                on_labels(p, up->labels);
+        } else {
+                take_clock(p, up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_HEARTBEAT ? up->heartbeat->now : NULL,
+                           loop_wall(&p->auth->loop));
+                write_record(p);
+        }
+}
+
+static void on_half_close(void *ctx)
+{
+        presence_finish(ctx, NULL);
+}
+
+static const struct rpc_call_events call_events = { on_message, on_half_close, on_gone };
+
+void presence_serve(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct presence *p = NEW(struct presence);
+
+        (void)first;
+        p->auth = caller->auth;
+        p->call = call;
+        p->arena = arena_new(PRESENCE_ARENA);
+        rpc_call_listen(call, &call_events, p);
+}
+
+/* ---- agents that end in order --------------------------------------------------------------------------------------- */
+
+struct leaving {
+        struct auth *auth;
+        struct rpc_call *call; /* NULL: the agent does not wait for the answer */
+        char *host_id, *nonce;
+};
+
+static void leaving_finish(struct leaving *l, struct error *err)
+{
+        Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
+
+        if (l->call != NULL && err == NULL)
+                rpc_call_send(l->call, &empty.base);
+        if (l->call != NULL)
+                rpc_call_finish(l->call, err);
+        else
+                error_free(err);
+        free(l->host_id);
+        free(l->nonce);
+        free(l);
+}
+
+static void on_leaver_gone(void *ctx)
+{
+        ((struct leaving *)ctx)->call = NULL;
+}
+
+static const struct rpc_call_events leaving_events = { .on_gone = on_leaver_gone };
+
+static void on_left(void *ctx, uint64_t revision, struct error *err)
+{
+        struct leaving *l = ctx;
+
+        (void)revision;
+        if (err == NULL)
+                log_info("Agent has left", LOG_C("host_id", l->host_id));
+        leaving_finish(l, err);
+}
+
+static void on_leaver_found(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct leaving *l = ctx;
+        AUTO_PTR(arena) arena = arena_new(KNOWN_ARENA);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        ProtobufCMessage *known = NULL;
+
+        if (err == NULL && item != NULL)
+                err = wire_decode(arena, &cteleport__state__v1__presence__descriptor, item->value, &known);
+        const Cteleport__State__V1__Presence *record = (const Cteleport__State__V1__Presence *)known;
+        if (err == NULL && (record == NULL || strcmp(record->process_nonce, l->nonce) != 0))
+                err = error_new(ERROR_NOT_FOUND, "this agent is not listed");
+        if (err != NULL) {
+                leaving_finish(l, err);
+                return;
+        }
+        struct presence *other = map_get(&l->auth->live, str_of(l->host_id));
+        if (other != NULL) { /* a clone's record was the last, and that of the one which stays is due */
+                write_record(other);
+                leaving_finish(l, NULL);
+                return;
+        }
+        presence_key(str_of(l->host_id), &key);
+        struct store_txn *t = store_txn_new(l->auth->store);
+        store_txn_require(t, buf_str(&key), item->revision);
+        store_txn_delete(t, buf_str(&key));
+        store_txn_commit(t, on_left, l);
+}
+
+void presence_leave(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct leaving *l = NEW(struct leaving);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        *l = (struct leaving){ .auth = caller->auth, .call = call, .host_id = str_dup(str_of(caller->host_id)),
+                               .nonce = str_dup(str_of(((const Cteleport__V1__LeaveRequest *)first)->process_nonce)) };
+        rpc_call_listen(call, &leaving_events, l);
+        for (struct presence *p = map_get(&l->auth->live, str_of(l->host_id)), *below; p != NULL; p = below) {
+                below = p->below;
+                if (str_equal(p->nonce, str_of(l->nonce))) /* or it would write its record again */
+                        presence_finish(p, NULL);
+        }
+        presence_key(str_of(l->host_id), &key);
+        store_get(l->auth->store, buf_str(&key), on_leaver_found, l);
+}

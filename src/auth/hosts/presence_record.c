@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is written down of a host that is present. */
+#include "auth/core/caller.h"
+#include "auth/hosts/presence_internal.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "resource/address.h"
+#include "resource/label.h"
+
+enum { SERVICES_MAX = 8, LABELS_MAX = 100, ADDRS_MAX = 20, NONCE_MAX = 64 };
+
+/*
+ * Labels that the cluster alone gives are dropped, whatever the agent says: roles may rely on them. The agent stays, since
+ * what it did not set, it does not lose.
+ */
+size_t presence_keep_labels(Cteleport__V1__PresenceUp__Hello__LabelsEntry **labels, size_t count)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < count; i++)
+                if (!label_name_is_reserved(str_of(labels[i]->key)))
+                        labels[kept++] = labels[i];
+        return kept;
+}
+
+size_t presence_keep_commands(Cteleport__V1__CommandLabel **commands, size_t count)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < count; i++)
+                if (!label_name_is_reserved(str_of(commands[i]->name)))
+                        commands[kept++] = commands[i];
+        return kept;
+}
+
+/* A node has one value of each label: with two, it would be what either role asks for. */
+static struct error *check_labels(Cteleport__V1__PresenceUp__Hello__LabelsEntry *const *labels, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                if (labels[i]->key[0] == '\0' || strlen(labels[i]->key) > LIMIT_LABEL_KEY)
+                        return error_new(ERROR_INVALID_ARGUMENT, "a label has no name, or one of more than %d characters", LIMIT_LABEL_KEY);
+                for (size_t j = 0; j < i; j++)
+                        if (strcmp(labels[i]->key, labels[j]->key) == 0)
+                                return error_new(ERROR_INVALID_ARGUMENT, "this host announces a label twice");
+        }
+        return NULL;
+}
+
+static bool is_repeated(Cteleport__V1__CommandLabel *const *commands, size_t index)
+{
+        for (size_t i = 0; i < index; i++)
+                if (strcmp(commands[i]->name, commands[index]->name) == 0)
+                        return true;
+        return false;
+}
+
+struct error *presence_check_commands(Cteleport__V1__CommandLabel *const *commands, size_t count)
+{
+        if (count > LABELS_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "this host announces more than %d labels of commands", LABELS_MAX);
+        for (size_t i = 0; i < count; i++)
+                if (commands[i]->name[0] == '\0' || strlen(commands[i]->name) > LIMIT_LABEL_KEY)
+                        return error_new(ERROR_INVALID_ARGUMENT, "a label of a command has no name, or one of more than %d characters",
+                                         LIMIT_LABEL_KEY);
+                else if (is_repeated(commands, i))
+                        return error_new(ERROR_INVALID_ARGUMENT, "this host announces a label of a command twice");
+        return NULL;
+}
+
+struct error *presence_check_hello(const Cteleport__V1__PresenceUp__Hello *hello, const Cteleport__State__V1__Host *host)
+{
+        if (hello->n_services > SERVICES_MAX || hello->n_labels > LABELS_MAX || hello->n_public_addrs > ADDRS_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "this host announces too many services, labels or addresses");
+        if (strlen(hello->process_nonce) > NONCE_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "the nonce of this host's process is longer than %d characters", NONCE_MAX);
+        TRY(check_labels(hello->labels, hello->n_labels));
+        TRY(presence_check_commands(hello->commands, hello->n_commands));
+        for (size_t i = 0; i < hello->n_services; i++) {
+                bool allowed = false;
+
+                for (size_t j = 0; j < host->n_system_roles; j++)
+                        allowed = allowed || str_equal(str_of(hello->services[i]), str_of(host->system_roles[j]));
+                if (!allowed) {
+                        AUTO_MEM char *shown = escaped(str_of(hello->services[i]));
+
+                        return error_new(ERROR_PERMISSION_DENIED, "this host did not join with role '%s'", shown);
+                }
+        }
+        return NULL;
+}
+
+bool presence_announces_proxy(const Cteleport__V1__PresenceUp__Hello *hello)
+{
+        for (size_t i = 0; i < hello->n_services; i++)
+                if (strcmp(hello->services[i], "Proxy") == 0)
+                        return true;
+        return false;
+}
+
+/* Where its proxy is reached, whole; "" when it does not say, or not in a way that can be dialled. */
+static char *announced_proxy(struct presence *p, const Cteleport__V1__PresenceUp__Hello *hello)
+{
+        const char *whole = "";
+
+        if (presence_announces_proxy(hello) && hello->proxy_addr[0] != '\0')
+                error_free(address_normalize(p->arena, str_of(hello->proxy_addr), WEB_PORT, "proxy_addr", &whole));
+        return (char *)(uintptr_t)whole;
+}
+
+/* The name is the one it joined with; only what it says of its services comes from the agent. */
+void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *host)
+{
+        const Cteleport__V1__PresenceUp__Hello *hello = p->hello;
+        const struct caller *caller = rpc_call_caller(p->call);
+        Cteleport__State__V1__Presence *r = arena_alloc(p->arena, sizeof *r);
+
+#define KEEP(text) ((char *)(uintptr_t)arena_str(p->arena, str_of(text)).ptr)
+        cteleport__state__v1__presence__init(r);
+        r->host_id = KEEP(host->host_id);
+        r->hostname = KEEP(host->hostname);
+        r->join_method = KEEP(host->join_method);
+        r->token_name = KEEP(host->token_name);
+        r->aws_account = KEEP(host->aws_account);
+        r->aws_arn = KEEP(host->aws_arn);
+        r->joined = host->joined;
+        r->remote_addr = KEEP(caller->peer);
+        r->cert_not_after = walltime_unix(caller->cert_not_after);
+        r->system_roles = arena_alloc(p->arena, (host->n_system_roles + 1) * sizeof *r->system_roles);
+        bool is_local = strcmp(host->join_method, "local") == 0; /* has every role, whatever it runs */
+        for (size_t i = 0; i < host->n_system_roles && !is_local; i++)
+                r->system_roles[r->n_system_roles++] = KEEP(host->system_roles[i]);
+        r->version = hello->version;
+        r->services = hello->services;
+        r->n_services = hello->n_services;
+        r->addr = hello->addr;
+        r->public_addrs = hello->public_addrs;
+        r->n_public_addrs = hello->n_public_addrs;
+        r->labels = arena_alloc(p->arena, (hello->n_labels + 1) * sizeof *r->labels);
+        for (size_t i = 0; i < hello->n_labels; i++) {
+                Cteleport__State__V1__Presence__LabelsEntry *label = arena_alloc(p->arena, sizeof *label);
+
+                cteleport__state__v1__presence__labels_entry__init(label);
+                label->key = hello->labels[i]->key;
+                label->value = hello->labels[i]->value;
+                r->labels[r->n_labels++] = label;
+        }
+        r->commands = hello->commands;
+        r->n_commands = hello->n_commands;
+        r->use_tunnel = hello->use_tunnel;
+        r->has_no_file_copy = hello->has_no_file_copy;
+        r->knows_no_proxy = hello->knows_no_proxy;
+        r->proxy_addr = announced_proxy(p, hello);
+        r->since = loop_wall(&p->auth->loop).ns / 1000000;
+#undef KEEP
+        p->record = r;
+}

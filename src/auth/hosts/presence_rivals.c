@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two agents with one host ID, as clones of a machine have it.
+ *
+ * Of two streams the elder is asked whether it still lives; its answer says that both do. Agents that visit may never
+ * meet: each has a nonce of its own, which the host's record remembers. An agent that comes back after another had
+ * taken its place was not its predecessor.
+ */
+#include "auth/hosts/presence_internal.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "pki/key.h"
+
+/* How long the first of two agents with one ID has to prove that it lives. */
+#define RIVAL_PATIENCE SECONDS(5)
+
+/* ---- telling ------------------------------------------------------------------------------------------ */
+
+static char *warning(const Cteleport__State__V1__Presence *first, const Cteleport__State__V1__Presence *second)
+{
+        return mem_printf("two live agents have the host ID %s: one at %s, one at %s; this happens when a machine is cloned: stop one, remove "
+                          "host_uuid and proc from its data_dir and start it again, it gets an ID of its own",
+                          first->host_id, first->remote_addr, second->remote_addr);
+}
+
+/* Log and audit hear of it once a while, however often the two meet. */
+static void write_down(struct auth *a, const Cteleport__State__V1__Presence *first, Cteleport__State__V1__Presence *second)
+{
+        struct audit_record record = { 0 };
+        int64_t now = loop_wall(&a->loop).ns / 1000000;
+        int64_t told = first->duplicate_told > second->duplicate_told ? first->duplicate_told : second->duplicate_told;
+
+        second->duplicate_told = told;
+        if (told <= now && now - told < duration_ms(a->heartbeat_ttl))
+                return;
+        second->duplicate_told = now;
+        log_warn("Two live agents have one host ID", LOG_C("host_id", first->host_id), LOG_C("first", first->remote_addr),
+                 LOG_C("second", second->remote_addr), LOG_C("first_name", first->hostname), LOG_C("second_name", second->hostname));
+        auth_audit_begin(a, &record, &audit_host_duplicate);
+        audit_str(&record, "host_id", str_of(first->host_id));
+        audit_str(&record, "first_addr", str_of(first->remote_addr));
+        audit_str(&record, "second_addr", str_of(second->remote_addr));
+        audit_write(a->audit, &record, NULL, NULL);
+}
+
+static void tell_both(struct presence *elder, struct presence *younger)
+{
+        AUTO_MEM char *text = warning(elder->record, younger->record);
+
+        write_down(elder->auth, elder->record, younger->record);
+        elder->record->duplicate_told = younger->record->duplicate_told;
+        presence_notice(elder, "duplicate_host_id", text);
+        presence_notice(younger, "duplicate_host_id", text);
+}
+
+void rivals_tell_returned(struct presence *p, const Cteleport__State__V1__Presence *known)
+{
+        AUTO_MEM char *text = warning(known, p->record);
+
+        write_down(p->auth, known, p->record);
+        presence_notice(p, "duplicate_host_id", text);
+}
+
+/* ---- those that are here ---------------------------------------------------------------------------------- */
+
+void rivals_on_pong(struct presence *p, struct str nonce)
+{
+        if (p->ping[0] == '\0' || !str_equal(nonce, str_of(p->ping)))
+                return;
+        p->ping[0] = '\0';
+        timer_stop(p->ping_deadline);
+        if (p->above == NULL)
+                return;
+        tell_both(p, p->above);
+        presence_settle(p->above);
+}
+
+static void on_no_pong(void *ctx)
+{
+        presence_finish(ctx, error_new(ERROR_UNAVAILABLE, "this agent did not answer when another with its host ID connected"));
+}
+
+static void challenge(struct presence *elder)
+{
+        Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
+        Cteleport__V1__PresenceDown__Ping ping = CTELEPORT__V1__PRESENCE_DOWN__PING__INIT;
+        AUTO(buf) nonce = BUF_MAX(40);
+
+        random_uuid(&nonce);
+        memcpy(elder->ping, buf_c(&nonce), nonce.len + 1);
+        if (elder->ping_deadline == NULL)
+                elder->ping_deadline = timer_new(&elder->auth->loop, on_no_pong, elder);
+        timer_start(elder->ping_deadline, RIVAL_PATIENCE);
+        ping.nonce = elder->ping;
+        down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_PING;
+        down.ping = &ping;
+        presence_send(elder, &down);
+}
+
+void rivals_enter(struct presence *p)
+{
+        struct map *live = &p->auth->live;
+        struct str host_id = str_of(p->record->host_id);
+
+        for (struct presence *q = map_get(live, host_id), *next; q != NULL; q = next) {
+                next = q->below; /* who ends when q leaves is above it */
+                if (str_equal(q->nonce, p->nonce))
+                        presence_finish(q, error_new(ERROR_ABORTED, "this agent connected again"));
+        }
+        p->is_here = true;
+        p->below = map_get(live, host_id);
+        if (p->below != NULL) {
+                p->below->above = p;
+                challenge(p->below);
+        }
+        map_put(live, host_id, p);
+}
+
+void rivals_leave(struct presence *p)
+{
+        struct str host_id = str_of(p->record->host_id);
+        struct presence *above = p->above;
+
+        p->is_here = false;
+        if (p->above != NULL)
+                p->above->below = p->below;
+        else if (p->below != NULL)
+                map_put(&p->auth->live, host_id, p->below);
+        else
+                map_remove(&p->auth->live, host_id);
+        if (p->below != NULL)
+                p->below->above = p->above;
+        p->above = p->below = NULL;
+        if (above != NULL)
+                presence_settle(above);
+}
+
+/* ---- those that were here ------------------------------------------------------------------------------------- */
+
+bool rivals_remember(struct arena *arena, struct str nonce, const Cteleport__State__V1__Presence *known, Cteleport__State__V1__Presence *record)
+{
+        bool is_back = false;
+
+        record->process_nonce = (char *)(uintptr_t)arena_str(arena, nonce).ptr;
+        if (known == NULL)
+                return false;
+        bool is_same = str_equal(nonce, str_of(known->process_nonce));
+        record->duplicate_told = known->duplicate_told;
+        record->former_nonces = arena_alloc(arena, LIMIT_PRESENCE_FORMER * sizeof *record->former_nonces);
+        if (!is_same && known->process_nonce[0] != '\0')
+                record->former_nonces[record->n_former_nonces++] = (char *)(uintptr_t)arena_str(arena, str_of(known->process_nonce)).ptr;
+        for (size_t i = 0; i < known->n_former_nonces; i++) {
+                struct str former = str_of(known->former_nonces[i]);
+
+                if (str_equal(former, nonce))
+                        is_back = true;
+                else if (record->n_former_nonces < LIMIT_PRESENCE_FORMER)
+                        record->former_nonces[record->n_former_nonces++] = (char *)(uintptr_t)arena_str(arena, former).ptr;
+        }
+        return is_back;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/hosts/proxies.h"
+
+#include <stdlib.h>
+
+#include "auth/hosts/hosts.h"
+#include "auth/core/scan.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "rpc/wire.h"
+
+/* One presence record, unpacked. */
+enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE };
+
+struct proxies {
+        struct auth *auth;
+        struct map by_id; /* host ID -> address, owned; "": not said */
+        struct store_watch *watch;
+        void (*ready)(void *ctx, struct error *err); /* NULL once it was called */
+        void (*changed)(void *ctx);
+        void *ctx;
+        bool is_telling; /* changed() is on its way */
+        bool is_closed;  /* freed then */
+};
+
+/* ---- the list ------------------------------------------------------------------------------------------- */
+
+static void free_address(void *ctx, struct str key, void *value)
+{
+        (void)ctx;
+        (void)key;
+        free(value);
+}
+
+static void proxies_free(struct proxies *p)
+{
+        map_each(&p->by_id, free_address, NULL);
+        map_release(&p->by_id);
+        free(p);
+}
+
+static void tell(void *ctx)
+{
+        struct proxies *p = ctx;
+
+        p->is_telling = false;
+        if (p->is_closed)
+                proxies_free(p);
+        else
+                p->changed(p->ctx);
+}
+
+static void tell_soon(struct proxies *p)
+{
+        if (p->is_telling || p->ready != NULL)
+                return;
+        p->is_telling = true;
+        loop_defer(&p->auth->loop, tell, p);
+}
+
+void proxies_note(struct proxies *p, struct str host_id, bool is_proxy, struct str addr)
+{
+        const char *known = map_get(&p->by_id, host_id);
+
+        if (is_proxy ? known != NULL && str_equal(str_of(known), addr) : known == NULL)
+                return;
+        if (is_proxy)
+                free(map_put(&p->by_id, host_id, str_dup(addr)));
+        else
+                free(map_remove(&p->by_id, host_id));
+        tell_soon(p);
+}
+
+struct gathering {
+        struct arena *arena;
+        Cteleport__V1__PresenceDown__Proxy **list;
+        size_t count;
+};
+
+static void gather(void *ctx, struct str key, void *value)
+{
+        struct gathering *g = ctx;
+        Cteleport__V1__PresenceDown__Proxy *proxy = arena_alloc(g->arena, sizeof *proxy);
+
+        cteleport__v1__presence_down__proxy__init(proxy);
+        proxy->host_id = (char *)(uintptr_t)arena_str(g->arena, key).ptr;
+        proxy->addr = (char *)(uintptr_t)arena_str(g->arena, str_of(value)).ptr;
+        g->list[g->count++] = proxy;
+}
+
+static int compare(const void *a, const void *b)
+{
+        return strcmp((*(Cteleport__V1__PresenceDown__Proxy *const *)a)->host_id, (*(Cteleport__V1__PresenceDown__Proxy *const *)b)->host_id);
+}
+
+void proxies_list(const struct proxies *p, struct arena *arena, Cteleport__V1__PresenceDown__Proxies *ret)
+{
+        struct gathering g = { arena, arena_alloc(arena, (p->by_id.count + 1) * sizeof *g.list), 0 };
+
+        map_each((struct map *)(uintptr_t)&p->by_id, gather, &g); /* gather changes nothing */
+        qsort(g.list, g.count, sizeof *g.list, compare);
+        cteleport__v1__presence_down__proxies__init(ret);
+        ret->proxies = g.list;
+        ret->n_proxies = g.count;
+}
+
+struct str proxies_public_addr(const struct proxies *p, struct arena *arena)
+{
+        Cteleport__V1__PresenceDown__Proxies all;
+
+        proxies_list(p, arena, &all);
+        for (size_t i = 0; i < all.n_proxies; i++)
+                if (all.proxies[i]->addr[0] != '\0')
+                        return str_of(all.proxies[i]->addr);
+        return STR("");
+}
+
+/* ---- following the store ---------------------------------------------------------------------------------- */
+
+static struct str id_of(struct str key)
+{
+        return str_slice(key, PRESENCE_PREFIX.len, key.len);
+}
+
+/* Heartbeats say nothing new: those who announce a proxy are noted when they connect. */
+static void on_change(void *ctx, const struct store_item *item, bool deleted)
+{
+        if (deleted)
+                proxies_note(ctx, id_of(item->key), false, STR(""));
+}
+
+static struct error *note_item(void *ctx, const struct store_item *item)
+{
+        struct proxies *p = ctx;
+        AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
+        Cteleport__State__V1__Presence *record = NULL;
+        bool is_proxy = false;
+
+        TRY(wire_decode(arena, &cteleport__state__v1__presence__descriptor, item->value, (ProtobufCMessage **)&record));
+        for (size_t i = 0; i < record->n_services; i++)
+                is_proxy = is_proxy || strcmp(record->services[i], "Proxy") == 0;
+        if (is_proxy)
+                proxies_note(p, id_of(item->key), true, str_of(record->proxy_addr));
+        return NULL;
+}
+
+static void finish(void *ctx, struct error *err)
+{
+        struct proxies *p = ctx;
+        void (*ready)(void *ctx, struct error *err) = p->ready;
+
+        p->ready = NULL;
+        ready(p->ctx, err);
+}
+
+struct proxies *proxies_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void (*changed)(void *ctx), void *ctx)
+{
+        struct proxies *p = NEW(struct proxies);
+
+        *p = (struct proxies){ .auth = a, .ready = ready, .changed = changed, .ctx = ctx };
+        p->watch = store_watch_new(a->store, PRESENCE_PREFIX, on_change, p);
+        scan(a, PRESENCE_PREFIX, note_item, finish, p);
+        return p;
+}
+
+void proxies_stop(struct proxies *p)
+{
+        if (p == NULL)
+                return;
+        store_watch_free(p->watch);
+        p->watch = NULL;
+}
+
+void proxies_close(struct proxies *p)
+{
+        if (p == NULL)
+                return;
+        proxies_stop(p);
+        p->is_closed = true;
+        if (!p->is_telling)
+                proxies_free(p);
+}

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/hosts/servers.h"
+
+#include <stdlib.h>
+
+#include "auth/hosts/hosts.h"
+#include "auth/hosts/nodes.h"
+#include "auth/core/scan.h"
+#include "auth/sessions/sessions.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "pki/key.h"
+#include "pki/key_proof.h"
+#include "pki/public_key.h"
+#include "rpc/wire.h"
+
+#define SERVER_PREFIX STR("/servers/")
+#define WEB_SUFFIX STR("/web")
+
+enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE, KEYS_KEPT = 8, DIGEST_SIZE = 32 };
+
+struct server {
+        struct arena *arena;
+        const Cteleport__State__V1__Server *record;
+};
+
+struct servers {
+        struct auth *auth;
+        struct map by_id; /* host ID -> struct server, owned */
+        struct store_watch *watch;
+        struct arena *own; /* holds the next two */
+        const struct str *own_names; /* canonical */
+        size_t own_name_count;
+        uint8_t own_key[DIGEST_SIZE];
+        void (*ready)(void *ctx, struct error *err);
+        void *ctx;
+};
+
+static void server_free(struct server *s)
+{
+        if (s == NULL)
+                return;
+        arena_free(s->arena);
+        free(s);
+}
+
+/* ---- following the store ------------------------------------------------------------------------------------ */
+
+static struct str id_of(struct str key)
+{
+        return str_slice(key, SERVER_PREFIX.len, key.len);
+}
+
+static struct error *take(void *ctx, const struct store_item *item)
+{
+        struct servers *s = ctx;
+        struct server *server = NEW(struct server);
+        ProtobufCMessage *record = NULL;
+
+        server->arena = arena_new(RECORD_ARENA);
+        struct error *err = wire_decode(server->arena, &cteleport__state__v1__server__descriptor, item->value, &record);
+        if (err != NULL) {
+                server_free(server);
+                return error_because(error_new(ERROR_DATA_LOSS, "a stored record of a server cannot be read"), err);
+        }
+        server->record = (const Cteleport__State__V1__Server *)record;
+        server_free(map_put(&s->by_id, id_of(item->key), server));
+        return NULL;
+}
+
+static void on_change(void *ctx, const struct store_item *item, bool deleted)
+{
+        struct servers *s = ctx;
+
+        if (deleted)
+                server_free(map_remove(&s->by_id, id_of(item->key)));
+        else
+                record_skip(item->key, take(s, item));
+}
+
+static void on_all(void *ctx, struct error *err)
+{
+        struct servers *s = ctx;
+
+        s->ready(s->ctx, err);
+}
+
+struct servers *servers_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
+{
+        struct servers *s = NEW(struct servers);
+
+        *s = (struct servers){ .auth = a, .ready = ready, .ctx = ctx };
+        s->watch = store_watch_new(a->store, SERVER_PREFIX, on_change, s);
+        scan(a, SERVER_PREFIX, take, on_all, s);
+        return s;
+}
+
+void servers_stop(struct servers *s)
+{
+        if (s == NULL)
+                return;
+        store_watch_free(s->watch);
+        s->watch = NULL;
+}
+
+static void free_one(void *ctx, struct str key, void *value)
+{
+        (void)ctx;
+        (void)key;
+        server_free(value);
+}
+
+void servers_close(struct servers *s)
+{
+        if (s == NULL)
+                return;
+        servers_stop(s);
+        map_each(&s->by_id, free_one, NULL);
+        map_release(&s->by_id);
+        arena_free(s->own);
+        free(s);
+}
+
+/* ---- keys ---------------------------------------------------------------------------------------------------- */
+
+/* One digest of a key, whatever form it comes in. */
+static void digest(const struct public_key *key, uint8_t ret[DIGEST_SIZE])
+{
+        AUTO(buf) wire = BUF_MAX(PUBLIC_KEY_MAX);
+
+        public_key_put_ssh(key, &wire);
+        sha256(buf_str(&wire), ret);
+}
+
+struct key_search {
+        struct str digest;
+        struct server_claim claim;
+        bool is_taken; /* by a server, and not the claimant's own */
+};
+
+static void look_for_key(void *ctx, struct str key, void *value)
+{
+        struct key_search *search = ctx;
+        const Cteleport__State__V1__Server *record = ((struct server *)value)->record;
+        bool is_own = search->claim.is_proxy && str_equal(key, search->claim.host_id); /* never those of web certificates */
+
+        for (size_t i = 0; i < record->n_keys; i++)
+                if (str_equal(str_of_bytes(record->keys[i].data, record->keys[i].len), search->digest))
+                        search->is_taken |= !is_own;
+}
+
+static struct error *check_digest(const struct servers *s, const uint8_t key[DIGEST_SIZE], struct server_claim claim)
+{
+        struct key_search search = { .digest = str_of_bytes(key, DIGEST_SIZE), .claim = claim };
+
+        map_each((struct map *)(uintptr_t)&s->by_id, look_for_key, &search); /* it changes nothing */
+        bool is_auths = s->own != NULL && memcmp(key, s->own_key, DIGEST_SIZE) == 0;
+        if (!is_auths && !search.is_taken)
+                return NULL;
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "this is the public key of one of the cluster's own servers"),
+                          "each server generates a key of its own");
+}
+
+struct error *servers_check_key(const struct auth *a, struct str der, struct server_claim claim)
+{
+        struct public_key key;
+        uint8_t hash[DIGEST_SIZE];
+
+        if (a->servers == NULL)
+                return NULL;
+        TRY(public_key_of_spki(der, &key));
+        digest(&key, hash);
+        return check_digest(a->servers, hash, claim);
+}
+
+struct error *servers_check_ssh_key(const struct auth *a, struct str wire)
+{
+        struct public_key key;
+        uint8_t hash[DIGEST_SIZE];
+
+        if (a->servers == NULL)
+                return NULL;
+        TRY(public_key_of_ssh(wire, &key));
+        digest(&key, hash);
+        return check_digest(a->servers, hash, (struct server_claim){ 0 });
+}
+
+/* ---- names --------------------------------------------------------------------------------------------------- */
+
+struct name_search {
+        struct str name;  /* canonical */
+        struct str tls;   /* in lower case; "": is not looked at */
+        struct server_claim claim;
+        bool is_taken, is_own;    /* it is somebody's public name, and one of the claimant's */
+        size_t parent, own_parent; /* the longest public name that it lies below, of anybody's and of the claimant's; 0: none */
+};
+
+static bool is_below(struct str name, struct str parent)
+{
+        return name.len > parent.len + 1 && name.ptr[name.len - parent.len - 1] == '.' && str_ends_with(name, parent);
+}
+
+static void look_for_name(void *ctx, struct str key, void *value)
+{
+        struct name_search *search = ctx;
+        const Cteleport__State__V1__Server *record = ((struct server *)value)->record;
+        bool is_claimants = str_equal(str_of(record->host_id), search->claim.host_id);
+        bool is_group = !str_is_empty(search->claim.proxy_binding) && str_equal(str_of(record->binding), search->claim.proxy_binding);
+
+        (void)key;
+        for (size_t i = 0; i < record->n_names; i++) {
+                struct str public_name = str_of(record->names[i]);
+                bool is_it = str_equal(search->name, public_name);
+                bool is_applications = !name_is_ip(public_name) && !search->claim.is_proxy &&
+                                       (is_below(search->name, public_name) || is_below(search->tls, public_name));
+
+                search->is_taken |= is_it;
+                search->is_own |= is_it && (is_claimants || is_group);
+                if (is_applications && public_name.len > search->parent)
+                        search->parent = public_name.len;
+                if (is_applications && is_claimants && public_name.len > search->own_parent)
+                        search->own_parent = public_name.len;
+        }
+}
+
+static bool may_name(const struct auth *a, struct str name, bool is_tls, struct server_claim claim)
+{
+        const struct servers *s = a->servers;
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME), lower = BUF_MAX(2 * LIMIT_NAME);
+        struct name_search search = { .claim = claim };
+
+        if (s == NULL)
+                return true;
+        name_put_canonical(&canonical, name, a->cluster);
+        for (size_t i = 0; is_tls && i < name.len; i++)
+                buf_put_char(&lower, char_lower(name.ptr[i]));
+        search.name = buf_str(&canonical);
+        search.tls = buf_str(&lower);
+        map_each((struct map *)(uintptr_t)&s->by_id, look_for_name, &search); /* it changes nothing */
+        for (size_t i = 0; i < s->own_name_count; i++)
+                if (str_equal(s->own_names[i], search.name) && !str_equal(claim.host_id, str_of(a->service->boot->host_id)))
+                        return false;
+        /* A name of one's own stays so below another's; a wide one gives nothing of the narrower one of another. */
+        return search.is_taken ? search.is_own : search.own_parent == search.parent;
+}
+
+struct error *servers_check_name(const struct auth *a, struct str name, struct server_claim claim)
+{
+        if (may_name(a, name, false, claim))
+                return NULL;
+        AUTO_MEM char *shown = escaped(name);
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "the name '%s' is a public name of the cluster", shown),
+                          claim.is_proxy ? "set another public_addr; several proxies share one when they join by the same AWS role or the same secret token"
+                                         : "set teleport.nodename in teleport.yaml to another name");
+}
+
+bool servers_may_name_tls(const struct auth *a, struct str name, struct server_claim claim)
+{
+        return may_name(a, name, true, claim);
+}
+
+/* ---- writing -------------------------------------------------------------------------------------------------- */
+
+void servers_set_own(struct servers *s, const struct str *names, size_t count, struct str key_der)
+{
+        struct public_key key;
+
+        if (s == NULL)
+                return;
+        arena_free(s->own);
+        s->own = arena_new(64 * KiB);
+        struct str *list = arena_alloc(s->own, (count + 1) * sizeof *list);
+        for (size_t i = 0; i < count; i++) {
+                AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
+
+                name_put_canonical(&canonical, names[i], s->auth->cluster);
+                list[i] = arena_str(s->own, buf_str(&canonical));
+        }
+        s->own_names = list;
+        s->own_name_count = count;
+        AUTO_PTR(error) err = public_key_of_spki(key_der, &key);
+        if (err == NULL) /* our own key is one */
+                digest(&key, s->own_key);
+}
+
+static void server_key(struct str host_id, struct buf *out)
+{
+        buf_put(out, SERVER_PREFIX);
+        buf_put(out, host_id);
+}
+
+static void web_key(struct str host_id, struct buf *out)
+{
+        server_key(host_id, out);
+        buf_put(out, WEB_SUFFIX);
+}
+
+static const struct server *known_web_keys(const struct auth *a, struct str host_id)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        web_key(host_id, &key);
+        return a->servers == NULL ? NULL : map_get(&a->servers->by_id, id_of(buf_str(&key)));
+}
+
+/* Appends the digest of a key that is proven to be the proxy's. */
+static struct error *add_web_key(struct arena *arena, const Cteleport__V1__WebKey *told, Cteleport__State__V1__Server *record)
+{
+        AUTO(buf) der = BUF_MAX(PUBLIC_KEY_MAX);
+        uint8_t *hash = arena_alloc(arena, DIGEST_SIZE);
+        struct public_key key;
+
+        TRY(public_key_check_der(str_of_bytes(told->public_key.data, told->public_key.len), &der));
+        TRY(key_proof_check(buf_str(&der), str_of_bytes(told->proof.data, told->proof.len)));
+        TRY(public_key_of_spki(buf_str(&der), &key));
+        digest(&key, hash);
+        record->keys[record->n_keys++] = (ProtobufCBinaryData){ DIGEST_SIZE, hash };
+        return NULL;
+}
+
+static bool has_same_keys(const Cteleport__State__V1__Server *one, const Cteleport__State__V1__Server *other)
+{
+        if (one->n_keys != other->n_keys)
+                return false;
+        for (size_t i = 0; i < one->n_keys; i++)
+                if (!str_equal(str_of_bytes(one->keys[i].data, one->keys[i].len), str_of_bytes(other->keys[i].data, other->keys[i].len)))
+                        return false;
+        return true;
+}
+
+static void on_web_keys_noted(void *ctx, uint64_t revision, struct error *err)
+{
+        AUTO_MEM char *host_id = ctx;
+        AUTO_PTR(error) owned = err;
+
+        (void)revision;
+        if (err == NULL)
+                log_info("The keys of a proxy's web certificates are certified for nobody", LOG_C("host_id", host_id));
+        else /* the host was removed meanwhile; or the proxy tells them again when it comes back */
+                log_warn("The keys of a proxy's web certificates could not be written down", LOG_C("host_id", host_id), LOG_ERR(err));
+}
+
+void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__WebKey *const *keys, size_t count)
+{
+        AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
+        Cteleport__State__V1__Server record = CTELEPORT__STATE__V1__SERVER__INIT;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        bool is_local = str_equal(host_id, str_of(a->service->boot->host_id)); /* whose host may be written down a moment later */
+
+        if (a->servers == NULL || a->is_stopping)
+                return;
+        record.host_id = (char *)(uintptr_t)str_to_c(arena, host_id);
+        record.keys = arena_alloc(arena, (KEYS_KEPT + 1) * sizeof *record.keys);
+        for (size_t i = 0; i < count && record.n_keys < KEYS_KEPT; i++) {
+                AUTO_PTR(error) err = add_web_key(arena, keys[i], &record);
+
+                if (err != NULL)
+                        log_warn("A proxy says of a key that it is of its web certificate and does not prove it", LOG_STR("host_id", host_id),
+                                 LOG_ERR(err));
+        }
+        const struct server *known = known_web_keys(a, host_id);
+        if (known != NULL && has_same_keys(known->record, &record))
+                return; /* whose time is prolonged with that of the proxy's own keys */
+        struct store_txn *t = store_txn_new(a->store);
+        host_key(host_id, &key);
+        if (!is_local)
+                store_txn_require(t, buf_str(&key), STORE_ANY);
+        buf_clear(&key);
+        web_key(host_id, &key);
+        store_txn_put_message(t, buf_str(&key), &record.base, walltime_add(loop_wall(&a->loop), a->host_cert_ttl));
+        store_txn_commit(t, on_web_keys_noted, str_dup(host_id));
+}
+
+/* The newest key last; those of certificates that are still good are among the few before it. */
+static void put_keys(const struct auth *a, struct arena *arena, struct str host_id, struct str key_der, Cteleport__State__V1__Server *record)
+{
+        const struct server *known = a->servers == NULL ? NULL : map_get(&a->servers->by_id, host_id);
+        size_t old = known == NULL ? 0 : known->record->n_keys, skipped = old >= KEYS_KEPT ? old - KEYS_KEPT + 1 : 0;
+        uint8_t *hash = arena_alloc(arena, DIGEST_SIZE);
+        struct public_key key;
+        AUTO_PTR(error) err = public_key_of_spki(key_der, &key);
+
+        record->keys = arena_alloc(arena, (KEYS_KEPT + 1) * sizeof *record->keys);
+        for (size_t i = skipped; i < old; i++)
+                record->keys[record->n_keys++] = known->record->keys[i];
+        if (err != NULL) /* it has been checked: it is one */
+                return;
+        digest(&key, hash);
+        record->keys[record->n_keys++] = (ProtobufCBinaryData){ DIGEST_SIZE, hash };
+}
+
+void servers_put(const struct auth *a, struct store_txn *t, struct str host_id, struct str binding, const struct str *names, size_t count,
+                 struct str key_der, struct walltime expires)
+{
+        AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
+        Cteleport__State__V1__Server record = CTELEPORT__STATE__V1__SERVER__INIT;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        record.host_id = (char *)(uintptr_t)str_to_c(arena, host_id);
+        record.binding = (char *)(uintptr_t)str_to_c(arena, binding);
+        record.names = arena_alloc(arena, (count + 1) * sizeof *record.names);
+        for (size_t i = 0; i < count; i++) {
+                AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
+
+                name_put_canonical(&canonical, names[i], a->cluster);
+                record.names[record.n_names++] = (char *)(uintptr_t)str_to_c(arena, buf_str(&canonical));
+        }
+        put_keys(a, arena, host_id, key_der, &record);
+        server_key(host_id, &key);
+        store_txn_put_message(t, buf_str(&key), &record.base, expires);
+        const struct server *web = known_web_keys(a, host_id);
+        if (web == NULL)
+                return;
+        buf_clear(&key);
+        web_key(host_id, &key);
+        store_txn_put_message(t, buf_str(&key), &web->record->base, expires);
+}
+
+void servers_delete(struct store_txn *t, struct str host_id)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        server_key(host_id, &key);
+        store_txn_delete(t, buf_str(&key));
+        buf_clear(&key);
+        web_key(host_id, &key);
+        store_txn_delete(t, buf_str(&key));
+}
+
+void servers_warn_of_rivals(const struct auth *a, struct str host_id, const struct str *names, size_t count)
+{
+        struct str ids[LIMIT_DIAL_CANDIDATES];
+
+        if (a->sessions == NULL)
+                return;
+        for (size_t i = 0; i < count; i++) {
+                size_t found = nodes_named(sessions_nodes(a->sessions), names[i], ids, ARRAY_LEN(ids));
+
+                for (size_t k = 0; k < found && k < ARRAY_LEN(ids); k++)
+                        if (!str_equal(ids[k], host_id))
+                                log_warn("A proxy has the name of another host as its public name; that host goes by its ID from now on",
+                                         LOG_STR("name", names[i]), LOG_STR("proxy_host_id", host_id), LOG_STR("host_id", ids[k]),
+                                         LOG_C("hint", "give that host another teleport.nodename"));
+        }
+}

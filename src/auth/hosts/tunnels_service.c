@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/hosts/tunnels_service.h"
+
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "auth/core/caller.h"
+#include "auth/users/directory.h"
+#include "auth/hosts/hosts.h"
+#include "auth/hosts/servers.h"
+#include "base/limits.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/names.h"
+
+enum { HOST_ARENA = 64 * KiB };
+
+struct tunnels_stream {
+        struct auth *auth;
+        struct rpc_call *call; /* NULL: the proxy is gone, answers of the store are under way */
+        struct tunnels_stream *next, **at;
+        struct map hosts; /* IDs that were named and are not gone; no values */
+        char *proxy;      /* its host ID */
+        unsigned pending;
+};
+
+/* A host that was named. */
+struct named {
+        struct tunnels_stream *stream;
+        struct cert_issue cert; /* that opened the tunnel; zero: the proxy does not say */
+        char host_id[];
+};
+
+static void free_if_idle(struct tunnels_stream *s)
+{
+        if (s->call != NULL || s->pending > 0)
+                return;
+        free(s->proxy);
+        free(s);
+}
+
+bool tunnels_reach(const struct auth *a, struct str host_id)
+{
+        for (const struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
+                if (map_get(&s->hosts, host_id) != NULL)
+                        return true;
+        return false;
+}
+
+static void detach(struct tunnels_stream *s)
+{
+        map_release(&s->hosts);
+        *s->at = s->next;
+        if (s->next != NULL)
+                s->next->at = s->at;
+        s->call = NULL;
+        free_if_idle(s);
+}
+
+/* `before`: only tunnels by earlier certificates; zero: all. */
+static void send_refusal(struct tunnels_stream *s, struct str host_id, struct cert_issue before, const char *reason)
+{
+        Cteleport__V1__TunnelsDown down = CTELEPORT__V1__TUNNELS_DOWN__INIT;
+        AUTO_MEM char *id = str_dup(host_id);
+
+        down.host_id = id;
+        down.reason = (char *)(uintptr_t)reason;
+        down.before = before.not_before;
+        down.before_serial_time = before.serial_time;
+        rpc_call_send(s->call, &down.base);
+}
+
+void tunnels_refuse_earlier(struct auth *a, struct str host_id, struct cert_issue before, const char *reason)
+{
+        for (struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
+                send_refusal(s, host_id, before, reason);
+}
+
+void tunnels_refuse(struct auth *a, struct str host_id, const char *reason)
+{
+        tunnels_refuse_earlier(a, host_id, (struct cert_issue){ 0 }, reason);
+}
+
+/* ---- hosts that are named ------------------------------------------------------------------------------------------- */
+
+static struct error *check_node(const struct auth *a, const Cteleport__State__V1__Host *host)
+{
+        if (host == NULL)
+                return error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more");
+        if (!host_has_role(host, STR("Node")))
+                return error_new(ERROR_PERMISSION_DENIED, "this host does not have role Node any more");
+        return directory_check_host(a->directory, host);
+}
+
+static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct named *n = ctx;
+        struct tunnels_stream *s = n->stream;
+        bool is_known = err == NULL; /* trouble of ours ends no tunnel */
+
+        (void)revision;
+        s->pending--;
+        error_free(err);
+        if (s->call != NULL && is_known) {
+                AUTO_PTR(error) refusal = check_node(s->auth, host);
+
+                if (refusal != NULL)
+                        send_refusal(s, str_of(n->host_id), (struct cert_issue){ 0 }, refusal->what);
+                else if (n->cert.not_before != 0 && host_is_later_than(host, n->cert))
+                        send_refusal(s, str_of(n->host_id), (struct cert_issue){ host->member_since, host->member_serial_time },
+                                     "the ID of this host belongs to another one now");
+        }
+        free(n);
+        free_if_idle(s);
+}
+
+static void on_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct tunnels_stream *s = ctx;
+        const Cteleport__V1__TunnelsUp *up = (const Cteleport__V1__TunnelsUp *)msg;
+
+        if (up->n_web_keys > 0)
+                servers_note_web_keys(s->auth, str_of(s->proxy), up->web_keys, up->n_web_keys);
+        for (size_t i = 0; i < up->n_gone_host_ids; i++)
+                (void)map_remove(&s->hosts, str_of(up->gone_host_ids[i]));
+        bool has_certs = up->n_cert_not_before == up->n_host_ids && up->n_cert_serial_time == up->n_host_ids;
+        for (size_t i = 0; i < up->n_host_ids; i++) {
+                size_t len = strlen(up->host_ids[i]);
+
+                if (!name_is_host_id(str_of(up->host_ids[i])))
+                        continue;
+                if (s->hosts.count < LIMIT_TUNNELS) /* a proxy has no more */
+                        (void)map_put(&s->hosts, str_of(up->host_ids[i]), s);
+                struct named *n = mem_alloc(sizeof *n + len + 1);
+                n->stream = s;
+                n->cert = has_certs ? (struct cert_issue){ up->cert_not_before[i], up->cert_serial_time[i] } : (struct cert_issue){ 0 };
+                memcpy(n->host_id, up->host_ids[i], len + 1);
+                s->pending++;
+                host_find(s->auth, str_of(n->host_id), on_host, n);
+        }
+}
+
+static void on_half_close(void *ctx)
+{
+        struct tunnels_stream *s = ctx;
+        struct rpc_call *call = s->call;
+
+        detach(s);
+        rpc_call_finish(call, NULL);
+}
+
+static void on_gone(void *ctx)
+{
+        detach(ctx);
+}
+
+static const struct rpc_call_events call_events = { on_message, on_half_close, on_gone };
+
+void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct tunnels_stream *s = NEW(struct tunnels_stream);
+
+        (void)first;
+        *s = (struct tunnels_stream){ .auth = caller->auth, .call = call, .next = caller->auth->tunnels, .at = &caller->auth->tunnels };
+        if (s->next != NULL)
+                s->next->at = &s->next;
+        s->auth->tunnels = s;
+        s->proxy = str_dup(str_of(caller->host_id));
+        rpc_call_listen(call, &call_events, s);
+}
+
+/* ---- locks that change --------------------------------------------------------------------------------------------------- */
+
+static void recheck_item(struct auth *a, const struct store_item *item)
+{
+        AUTO_PTR(arena) arena = arena_new(HOST_ARENA);
+        Cteleport__State__V1__Host *host = NULL;
+        AUTO_PTR(error) unreadable = host_read(arena, item, &host);
+
+        if (unreadable != NULL)
+                return;
+        AUTO_PTR(error) refusal = directory_check_host(a->directory, host);
+        if (refusal != NULL)
+                tunnels_refuse(a, str_of(host->host_id), refusal->what);
+}
+
+static void on_page(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct auth *a = ctx;
+        bool is_over = err != NULL || a->is_stopping || page->is_last;
+
+        for (size_t i = 0; err == NULL && i < page->count; i++)
+                recheck_item(a, &page->items[i]);
+        error_free(err);
+        if (!is_over) {
+                store_range(a->store, HOST_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_page, a);
+                return;
+        }
+        a->is_rechecking_tunnels = false;
+        if (a->recheck_tunnels_again && !a->is_stopping)
+                tunnels_recheck(a);
+}
+
+void tunnels_recheck(struct auth *a)
+{
+        a->recheck_tunnels_again = a->is_rechecking_tunnels;
+        if (a->is_rechecking_tunnels || a->tunnels == NULL || !directory_has_locks(a->directory))
+                return;
+        a->is_rechecking_tunnels = true;
+        store_range(a->store, HOST_PREFIX, STR(""), LIMIT_STORE_RANGE, on_page, a);
+}

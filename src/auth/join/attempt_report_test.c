@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What auth makes of the answers of an `sts` process that somebody else has taken over. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "auth/join/attempt_report.h"
+#include "base/mem.h"
+
+#define ACCOUNT "123456789012"
+#define ARN     "arn:aws:sts::" ACCOUNT ":assumed-role/web/i-0abc"
+#define LONG_ID "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+static struct error *judged(const char *account, const char *arn, const char *user_id)
+{
+        struct attempt at = { .sts_partition = "aws" };
+        Cteleport__Internal__V1__StsAnswer answer = CTELEPORT__INTERNAL__V1__STS_ANSWER__INIT;
+
+        snprintf(at.sts_host, sizeof at.sts_host, "sts.us-east-1.amazonaws.com");
+        answer.outcome = CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__IDENTIFIED;
+        answer.account = (char *)(uintptr_t)account;
+        answer.arn = (char *)(uintptr_t)arn;
+        answer.user_id = (char *)(uintptr_t)user_id;
+        return attempt_check_identity(&at, &answer);
+}
+
+static void believes_no_identity_of_a_bad_form(void **state)
+{
+        static const struct {
+                const char *account, *arn, *user_id;
+        } cases[] = {
+                { "", ARN, "" },
+                { "*", ARN, "" },
+                { "12345678901", ARN, "" },
+                { "1234567890123", ARN, "" },
+                { "12345678901x", ARN, "" },
+                { "999999999999", ARN, "" }, /* they do not agree */
+                { ACCOUNT, "", "" },
+                { ACCOUNT, "*", "" },
+                { ACCOUNT, "arn:aws-cn:sts::" ACCOUNT ":assumed-role/web/i-0abc", "" },
+                { ACCOUNT, "arn:aws:sts:us-east-1:" ACCOUNT ":assumed-role/web/i-0abc", "" },
+                { ACCOUNT, "arn:aws:iam::" ACCOUNT ":role/web", "" },
+                { ACCOUNT, "arn:aws:sts::" ACCOUNT ":assumed-role/web", "" },
+                { ACCOUNT, "arn:aws:sts::" ACCOUNT ":assumed-role/web/i-0abc/more", "" },
+                { ACCOUNT, "arn:aws:sts::" ACCOUNT ":assumed-role//i-0abc", "" },
+                { ACCOUNT, ARN "\n", "" },
+                { ACCOUNT, "arn:aws:sts::" ACCOUNT ":assumed-role/web/\xc3\xa4", "" },
+                { ACCOUNT, ARN, "two words" },
+                { ACCOUNT, ARN, LONG_ID LONG_ID LONG_ID LONG_ID "A" },
+        };
+
+        (void)state;
+        assert_null(judged(ACCOUNT, ARN, ""));
+        assert_null(judged(ACCOUNT, ARN, "AROAEXAMPLE:i-0abc"));
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO_PTR(error) err = judged(cases[i].account, cases[i].arn, cases[i].user_id);
+
+                if (err == NULL || err->code != ERROR_PERMISSION_DENIED)
+                        fail_msg("account '%s', ARN '%s', user ID '%s'", cases[i].account, cases[i].arn, cases[i].user_id);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(believes_no_identity_of_a_bad_form),
+        };
+
+        return cmocka_run_group_tests_name("attempt_report", tests, NULL, NULL);
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Dial: a proxy asks on behalf of somebody whose certificate it has seen proven.
+ *
+ *      certificate ─▶ target ─▶ the host of that ID, or those of that name which the user may see
+ *                                   └─▶ user, locks, roles ─▶ /connections/<id> ─▶ answer
+ *
+ * The node asks again about the very certificate that sshd is shown: this here keeps the uninvited off the
+ * nodes' doors, that there decides.
+ */
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "auth/core/caller.h"
+#include "auth/hosts/hosts.h"
+#include "auth/sessions/session_events.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+/*
+ * A dial keeps names while the store answers (LIMIT_DIAL_ARENA). What a decision takes beside them, the certificate as it was read
+ * and the roles and logins of the user, is given back before the next answer of the store.
+ */
+enum { STEP_ARENA = CERT_READ_ARENA + LIMIT_STORE_VALUE };
+_Static_assert((int)LIMIT_DIAL_ARENA >= LIMIT_DIAL_CANDIDATES * 3 * (LIMIT_NAME + 32) + 8 * LIMIT_NAME, "the names that a dial keeps have room");
+
+struct dial {
+        struct auth *auth;
+        struct rpc_call *call; /* NULL: the proxy is gone */
+        struct arena *arena;
+        struct str user, target, login, client_addr, serial;
+        struct str candidates[LIMIT_DIAL_CANDIDATES];
+        size_t candidate_count, looked_at;
+        /* The one that is it, as far as we know. */
+        struct str host_id, hostname;
+        size_t found;
+        struct error *refusal; /* of the first that the user sees and may not enter */
+        struct error *unseen;  /* of the first that the user does not see: for the audit, the answer is that there is none */
+        bool is_counted;       /* among the user's questions under way */
+        char connection_id[AUDIT_UID_LEN + 1];
+};
+
+static void dial_free(struct dial *d)
+{
+        if (d->is_counted)
+                shares_drop(&d->auth->dials, d->user);
+        error_free(d->refusal);
+        error_free(d->unseen);
+        arena_free(d->arena);
+        free(d);
+}
+
+static void on_gone(void *ctx)
+{
+        struct dial *d = ctx;
+
+        d->call = NULL; /* an answer of the store is under way */
+}
+
+static const struct rpc_call_events call_events = { .on_gone = on_gone };
+
+static void finish(struct dial *d, struct error *err)
+{
+        if (d->call != NULL)
+                rpc_call_finish(d->call, err);
+        else
+                error_free(err);
+        dial_free(d);
+}
+
+/* Trouble of ours is not the user's doing. */
+static bool is_refusal(const struct error *err)
+{
+        return err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_UNAUTHENTICATED;
+}
+
+static void tell_refusal(struct dial *d, const struct error *err)
+{
+        const struct rejection r = { .user = d->user, .login = d->login, .host_id = d->host_id,
+                                     .hostname = str_is_empty(d->hostname) ? d->target : d->hostname, .client_addr = d->client_addr,
+                                     .serial = d->serial, .why = err };
+
+        if (session_audit_rejected(d->auth, &r))
+                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("target", d->target),
+                         LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
+}
+
+static void refuse(struct dial *d, struct error *err)
+{
+        if (is_refusal(err))
+                tell_refusal(d, err);
+        finish(d, err);
+}
+
+/* ---- the answer --------------------------------------------------------------------------------------------- */
+
+static void on_written(void *ctx, uint64_t revision, struct error *err)
+{
+        struct dial *d = ctx;
+        Cteleport__V1__DialResponse response = CTELEPORT__V1__DIAL_RESPONSE__INIT;
+
+        (void)revision;
+        if (err != NULL) {
+                if (d->auth->sessions != NULL)
+                        sessions_leave_node(d->auth->sessions, str_of(d->connection_id));
+                finish(d, error_wrap(err, "the connection could not be written down"));
+                return;
+        }
+        log_info("SSH connection on its way", LOG_C("connection_id", d->connection_id), LOG_STR("user", d->user), LOG_STR("login", d->login),
+                 LOG_STR("node_name", d->hostname), LOG_STR("remote_addr", d->client_addr));
+        response.connection_id = d->connection_id;
+        response.host_id = (char *)(uintptr_t)d->host_id.ptr;
+        response.hostname = (char *)(uintptr_t)d->hostname.ptr;
+        response.user = (char *)(uintptr_t)d->user.ptr;
+        if (d->call != NULL)
+                rpc_call_reply(d->call, &response.base);
+        dial_free(d);
+}
+
+static void write_connection(struct dial *d)
+{
+        Cteleport__State__V1__Connection c = CTELEPORT__STATE__V1__CONNECTION__INIT;
+        struct walltime now = loop_wall(&d->auth->loop);
+        AUTO(buf) id = BUF_MAX(sizeof d->connection_id);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        random_uuid(&id);
+        memcpy(d->connection_id, buf_c(&id), AUDIT_UID_LEN + 1);
+        struct error *err = session_check_new(d->auth, d->user, d->host_id);
+        if (err == NULL)
+                err = sessions_enter_node(d->auth->sessions, str_of(d->connection_id), d->host_id, d->user);
+        if (err != NULL) {
+                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("node_name", d->hostname),
+                         LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
+                finish(d, err);
+                return;
+        }
+        struct store_txn *t = store_txn_new(d->auth->store);
+        c.connection_id = d->connection_id;
+        c.host_id = (char *)(uintptr_t)d->host_id.ptr;
+        c.hostname = (char *)(uintptr_t)d->hostname.ptr;
+        c.user = (char *)(uintptr_t)d->user.ptr;
+        c.client_addr = (char *)(uintptr_t)d->client_addr.ptr;
+        c.dialled = now.ns / 1000000;
+        host_key(d->host_id, &key);
+        store_txn_require(t, buf_str(&key), STORE_ANY);
+        buf_clear(&key);
+        connection_key(str_of(d->connection_id), &key);
+        store_txn_put_message(t, buf_str(&key), &c.base, walltime_add(now, MILLISECONDS(TIMEOUT_DIALLED)));
+        store_txn_commit(t, on_written, d);
+}
+
+/* ---- the target ------------------------------------------------------------------------------------------------- */
+
+static struct error *no_such_node(const struct dial *d)
+{
+        return error_hint(error_new(ERROR_NOT_FOUND, "there is no node '%.*s', or it is offline", STR_ARG(d->target)),
+                          "`tsh ls` shows the nodes you can reach");
+}
+
+static void decide_target(struct dial *d)
+{
+        struct error *err = arena_check(d->arena, "the question for a connection");
+
+        if (err != NULL) {
+                finish(d, err);
+        } else if (d->found == 1) {
+                write_connection(d);
+        } else if (d->found > 1) {
+                d->host_id = d->hostname = STR("");
+                finish(d, error_hint(error_new(ERROR_FAILED_PRECONDITION, "ambiguous host could match multiple nodes"),
+                                     "connect to the host ID that `tsh ls -v` shows"));
+        } else if (d->refusal != NULL) {
+                err = d->refusal;
+                d->refusal = NULL;
+                refuse(d, err);
+        } else {
+                if (d->unseen != NULL)
+                        tell_refusal(d, d->unseen);
+                finish(d, no_such_node(d));
+        }
+}
+
+static void look_at_next(struct dial *d);
+
+/* *ret_is_seen: the user sees the node, so that a refusal may tell of it. */
+static struct error *check_node(struct dial *d, const struct node *node, bool *ret_is_seen)
+{
+        AUTO_PTR(arena) step = arena_new(STEP_ARENA);
+        struct access_person person = { 0 };
+        struct access_session may;
+
+        *ret_is_seen = true;
+        if (d->auth->is_stopping)
+                return error_new(ERROR_UNAVAILABLE, "the Auth Service is stopping");
+        struct error *err = person_check(d->auth->directory, d->user, d->login, node, step, &person, &may);
+        *ret_is_seen = access_sees_node(&person, node->labels, node->label_count);
+        return err == NULL ? arena_check(step, "the decision on a connection") : err;
+}
+
+/* The first of them is told of. */
+static void keep(struct error **first, struct error *err)
+{
+        if (*first == NULL)
+                *first = err;
+        else
+                error_free(err);
+}
+
+static void on_node(void *ctx, const struct node *node, struct error *err)
+{
+        struct dial *d = ctx;
+
+        if (err != NULL || d->call == NULL) {
+                finish(d, err);
+                return;
+        }
+        if (node != NULL && node->has_ssh) {
+                bool is_seen;
+
+                err = check_node(d, node, &is_seen);
+                bool is_first = d->refusal == NULL && (is_seen || d->unseen == NULL);
+                if (err == NULL || (d->found == 0 && is_first)) {
+                        d->host_id = arena_str(d->arena, node->host_id);
+                        d->hostname = arena_str(d->arena, node->hostname);
+                }
+                if (err == NULL)
+                        d->found++;
+                else
+                        keep(is_seen ? &d->refusal : &d->unseen, err);
+        }
+        look_at_next(d);
+}
+
+static void look_at_next(struct dial *d)
+{
+        if (d->looked_at == d->candidate_count)
+                decide_target(d);
+        else
+                node_find(d->auth, d->candidates[d->looked_at++], on_node, d);
+}
+
+static void find_candidates(struct dial *d)
+{
+        struct str ids[LIMIT_DIAL_CANDIDATES];
+        size_t count = nodes_dialled(sessions_nodes(d->auth->sessions), d->target, ids);
+
+        for (size_t i = 0; i < count; i++)
+                d->candidates[d->candidate_count++] = arena_str(d->arena, ids[i]);
+        /* A name that nobody has is looked for as well: it takes as long as one that is not for this user. */
+        if (count == 0)
+                d->candidates[d->candidate_count++] = STR("00000000-0000-0000-0000-000000000000");
+}
+
+/* ---- the question ------------------------------------------------------------------------------------------------- */
+
+/* What stands against the user anywhere is said whether there is such a node or not. */
+static struct error *check_user(struct dial *d, struct str user, struct arena *step)
+{
+        struct access_person person = { 0 };
+
+        return person_check_anywhere(d->auth->directory, user, d->login, step, &person);
+}
+
+/* *ret_cert lives in `step`. */
+static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequest *m, struct arena *step, struct cert_info *ret_cert)
+{
+        struct str target = str_of(m->target);
+
+        if (str_ends_with(target, STR("."))) /* of the root of the DNS */
+                target.len--;
+        if (!name_is_host(target) && !name_is_host_id(target)) {
+                AUTO_MEM char *shown = escaped(str_of(m->target));
+
+                return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the name of a node", shown);
+        }
+        if (m->login[0] != '\0' && !name_is_login(str_of(m->login))) {
+                AUTO_MEM char *shown = escaped(str_of(m->login));
+
+                return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the name of an account", shown);
+        }
+        TRY(client_addr_check(m->client_addr));
+        if (m->user_cert.len > CERT_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "the certificate is too large");
+        TRY(user_cert_check(&d->auth->authorities, d->auth->cluster, str_of_bytes(m->user_cert.data, m->user_cert.len),
+                            loop_wall(&d->auth->loop), step, ret_cert));
+        TRY(directory_check_issued(d->auth->directory, ret_cert->common_name, ret_cert->times.not_before));
+        TRY(check_user(d, ret_cert->common_name, step));
+        return arena_check(step, "the question for a connection");
+}
+
+void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__DialRequest *m = (const Cteleport__V1__DialRequest *)first;
+        const struct caller *caller = rpc_call_caller(call);
+        struct auth *a = caller->auth;
+
+        if (a->dials.total >= LIMIT_DIALS) {
+                rpc_call_finish(call, error_hint(error_new(ERROR_UNAVAILABLE, "too many connections are being made at once"), "try again"));
+                return;
+        }
+        AUTO_PTR(arena) step = arena_new(STEP_ARENA);
+        struct cert_info cert = { 0 };
+        struct dial *d = NEW(struct dial);
+        d->auth = a;
+        d->call = call;
+        d->arena = arena_new(LIMIT_DIAL_ARENA);
+        d->target = arena_str(d->arena, str_slice(str_of(m->target), 0, LIMIT_NAME));
+        d->login = arena_str(d->arena, str_slice(str_of(m->login), 0, LIMIT_NAME));
+        d->client_addr = arena_str(d->arena, str_slice(str_of(m->client_addr), 0, ADDRESS_TEXT_MAX - 1));
+        rpc_call_listen(call, &call_events, d);
+        struct error *err = check_request(d, m, step, &cert);
+        d->user = arena_str(d->arena, cert.common_name);
+        d->serial = arena_str(d->arena, cert.serial_hex);
+        if (err != NULL) {
+                refuse(d, err);
+                return;
+        }
+        a->dials.limits = (struct share_limits){ LIMIT_DIALS, LIMIT_DIALS_USER, LIMIT_DIALS_RESERVE, LIMIT_DIALS_RESERVED };
+        if (!shares_have_room(&a->dials, d->user)) {
+                finish(d, error_hint(error_new(ERROR_UNAVAILABLE, "too many connections are being made at once"), "try again"));
+                return;
+        }
+        err = audit_check_room(a, ROOM_FOR_NEW);
+        if (err != NULL) {
+                finish(d, err);
+                return;
+        }
+        shares_take(&a->dials, d->user);
+        d->is_counted = true;
+        find_candidates(d);
+        look_at_next(d);
+}

@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Record: one stream for each recording that a node has and we have not.
+ *
+ *      open ─▶ is it this host's session? ─▶ the file, how far it goes ─▶ "begin at …"
+ *                                              │
+ *      chunks ─▶ wait ─▶ written, synced on the pool, all that waits at once ─▶ "durable up to …"
+ *                                              │
+ *      finish ─▶ size and structure are as they should be ─▶ record and audit ─▶ "finished"
+ */
+#include "auth/sessions/record_service.h"
+
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "auth/core/caller.h"
+#include "auth/hosts/hosts.h"
+#include "auth/sessions/records.h"
+#include "auth/core/refusal_log.h"
+#include "auth/sessions/sessions.h"
+#include "auth/core/unstored.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+enum { RECORD_ARENA = 256 * KiB };
+
+struct upload {
+        struct auth *auth;
+        struct rpc_call *call; /* NULL: the node is gone, the store is busy with us, or a cancelled job */
+        struct arena *arena;   /* of session */
+        char *id;              /* of the session; NULL before open */
+        char *host_id;         /* the caller's */
+        const Cteleport__State__V1__Session *session; /* NULL before it was found to be this host's */
+        struct record_file file; /* the pool's while there is a job */
+        struct job *job;         /* NULL: none is under way */
+        struct record_mark noted; /* in the arena */
+        bool is_placed, is_busy, is_open;
+        uint64_t begun;          /* size when it was opened */
+        struct record_progress progress; /* the file's chain as far as it is durable; the file itself may be the pool's */
+        bool was_altered;        /* what was here did not begin with what was noted */
+        uint64_t expected;       /* where the next chunk belongs */
+        struct buf waiting, writing;
+        struct budget_holder *unstored; /* of the host: has both */
+        bool wants_finish, is_aborted, is_over;
+        uint64_t final_size;
+        struct error *err; /* of the job */
+        char *dir;
+};
+
+static void advance(struct upload *u);
+static void release_upload(void *ctx);
+
+/* ---- ends ----------------------------------------------------------------------------------------------- */
+
+static void upload_free(struct upload *u)
+{
+        if (u->is_placed)
+                map_remove(&u->auth->uploads, str_of(u->id));
+        record_file_release(&u->file);
+        budget_give(u->unstored, u->waiting.len + u->writing.len);
+        budget_drop(u->unstored);
+        buf_release(&u->waiting);
+        buf_release(&u->writing);
+        arena_free(u->arena);
+        free(u->dir);
+        free(u->host_id);
+        free(u->id);
+        free(u);
+}
+
+static void put_recording(struct upload *u, struct store_txn *t, bool is_complete)
+{
+        Cteleport__State__V1__Recording m = CTELEPORT__STATE__V1__RECORDING__INIT;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        m.session_id = u->id;
+        m.size = (int64_t)u->progress.size;
+        m.is_complete = is_complete;
+        m.is_aborted = is_complete && u->is_aborted;
+        m.whole = (int64_t)u->progress.whole;
+        m.chunks = u->progress.chunks;
+        m.missing_chunks = u->progress.missing_chunks;
+        m.missing_bytes = (int64_t)u->progress.missing_bytes;
+        if (u->progress.chunks > 0) {
+                m.digest = (ProtobufCBinaryData){ sizeof u->progress.link, u->progress.link };
+                m.first = (ProtobufCBinaryData){ sizeof u->progress.first, u->progress.first };
+        }
+        if (is_complete)
+                m.finished = loop_wall(&u->auth->loop).ns / 1000000;
+        recording_key(str_of(u->id), &key);
+        store_txn_require(t, buf_str(&key), STORE_ANY);
+        store_txn_put_message(t, buf_str(&key), &m.base, (struct walltime){ 0 });
+}
+
+/* So that what is here now is known again when the node goes on, or when nobody does. */
+static void note_size(struct upload *u)
+{
+        if (!u->is_open || u->is_over || u->progress.size == u->begun || u->auth->is_stopping)
+                return;
+        struct store_txn *t = store_txn_new(u->auth->store);
+        put_recording(u, t, false);
+        store_txn_commit(t, NULL, NULL);
+}
+
+static void detach(struct upload *u)
+{
+        u->call = NULL;
+        if (u->job != NULL)
+                job_cancel(u->job, release_upload);
+        if (u->is_busy)
+                return;
+        note_size(u);
+        upload_free(u);
+}
+
+static void finish(struct upload *u, struct error *err)
+{
+        struct rpc_call *call = u->call;
+
+        if (err != NULL)
+                log_warn("A recording cannot be taken", LOG_C("session_id", u->id == NULL ? "" : u->id), LOG_C("host_id", u->host_id),
+                         LOG_ERR(err));
+        if (call == NULL) {
+                error_free(err);
+        } else {
+                u->call = NULL;
+                rpc_call_finish(call, err);
+        }
+        detach(u);
+}
+
+static void on_gone(void *ctx)
+{
+        detach(ctx);
+}
+
+static void tell(struct upload *u, bool is_finished)
+{
+        Cteleport__V1__RecordDown down = CTELEPORT__V1__RECORD_DOWN__INIT;
+
+        down.offset = (int64_t)u->progress.size;
+        down.is_finished = is_finished;
+        if (u->call != NULL)
+                rpc_call_send(u->call, &down.base);
+}
+
+/* ---- the end of a recording -------------------------------------------------------------------------------- */
+
+static void audit_begin_upload(struct upload *u, struct audit_record *r, const struct audit_kind *kind)
+{
+        const Cteleport__State__V1__Session *s = u->session;
+
+        auth_audit_begin(u->auth, r, kind);
+        audit_str(r, "user", str_of(s->user));
+        audit_str(r, "login", str_of(s->login));
+        audit_str(r, "server_id", str_of(s->host_id));
+        audit_str(r, "server_hostname", str_of(s->hostname));
+        audit_str(r, "sid", str_of(s->session_id));
+        audit_int(r, "size", (int64_t)u->progress.size);
+        audit_int(r, "chunks", u->progress.chunks);
+        if (u->progress.missing_bytes > 0) {
+                audit_int(r, "missing_chunks", u->progress.missing_chunks);
+                audit_int(r, "missing_bytes", (int64_t)u->progress.missing_bytes);
+        }
+        if (u->progress.chunks > 0) {
+                AUTO(buf) hex = BUF_MAX(2 * RECORDING_LINK_LEN + 1);
+
+                hex_encode(&hex, str_of_bytes(u->progress.link, sizeof u->progress.link));
+                audit_str(r, "digest", buf_str(&hex));
+        }
+}
+
+/* Whoever sends what is no recording, or changed one that is here, is broken or hostile: somebody should look. */
+static void audit_damage(struct upload *u, const struct error *err)
+{
+        struct audit_record r = { 0 };
+
+        if (u->auth->recording_refusals != NULL && !audit_may_tell(u->auth, u->auth->recording_refusals, str_of(u->host_id)))
+                return;
+        audit_begin_upload(u, &r, &audit_session_recording_lost);
+        audit_error(&r, err);
+        audit_write(u->auth->audit, &r, NULL, NULL);
+}
+
+static void tell_holes(struct upload *u)
+{
+        if (u->progress.missing_bytes == 0)
+                return;
+        AUTO_PTR(error) lost = error_new(ERROR_DATA_LOSS, "%u chunks in the middle of the recording were damaged on the node's disk; what stands around them is "
+                                                          "here",
+                                         u->progress.missing_chunks);
+        log_warn("A recording has holes", LOG_C("session_id", u->id), LOG_C("host_id", u->host_id), LOG_INT("missing_chunks", u->progress.missing_chunks),
+                 LOG_INT("missing_bytes", (int64_t)u->progress.missing_bytes));
+        audit_damage(u, lost);
+}
+
+static void on_finished(void *ctx, uint64_t revision, struct error *err)
+{
+        struct upload *u = ctx;
+
+        (void)revision;
+        u->is_busy = false;
+        if (err == NULL) {
+                u->is_over = true;
+                log_info("Recording is complete", LOG_C("session_id", u->id), LOG_C("user", u->session->user), LOG_INT("size", (int64_t)u->progress.size));
+                tell_holes(u);
+                tell(u, true);
+                if (u->is_aborted)
+                        session_give_up(u->auth->sessions, str_of(u->session->connection_id));
+        }
+        finish(u, err);
+}
+
+static struct error *check_finish(const struct upload *u)
+{
+        if (u->is_aborted)
+                return NULL; /* what is here is all there is */
+        if (u->final_size != u->progress.size)
+                return error_new(ERROR_INVALID_ARGUMENT, "the recording is finished at %llu bytes, of which %llu came",
+                                 (unsigned long long)u->final_size, (unsigned long long)u->progress.size);
+        if (!u->file.check.has_ended)
+                return error_new(ERROR_DATA_LOSS, "the recording has no end");
+        return NULL;
+}
+
+static void complete(struct upload *u)
+{
+        struct audit_record r = { 0 };
+        struct error *err = check_finish(u);
+
+        if (err != NULL) {
+                finish(u, err);
+                return;
+        }
+        struct store_txn *t = store_txn_new(u->auth->store);
+        put_recording(u, t, true);
+        audit_begin_upload(u, &r, &audit_session_upload);
+        if (u->is_aborted)
+                audit_bool(&r, "is_aborted", true);
+        outbox_add(u->auth->outbox, t, &r);
+        u->is_busy = true;
+        store_txn_commit(t, on_finished, u);
+}
+
+static void note_progress(struct upload *u)
+{
+        const struct recording_chain *c = &u->file.chain;
+
+        u->progress.size = u->file.size;
+        u->progress.whole = c->whole;
+        u->progress.chunks = c->chunks;
+        u->progress.missing_chunks = u->file.check.missing_chunks;
+        u->progress.missing_bytes = u->file.check.missing_bytes;
+        memcpy(u->progress.link, c->link, sizeof c->link);
+        memcpy(u->progress.first, c->first, sizeof c->first);
+}
+
+/* The node went away while a job was under way; what it wrote stays, and is noted. */
+static void release_upload(void *ctx)
+{
+        struct upload *u = ctx;
+
+        u->job = NULL;
+        u->is_busy = false;
+        if (u->is_open)
+                note_progress(u);
+        if (u->err != NULL && u->err->code == ERROR_DATA_LOSS && !u->auth->is_stopping)
+                audit_damage(u, u->err);
+        error_free(u->err);
+        note_size(u);
+        upload_free(u);
+}
+
+static void cut_job(void *ctx)
+{
+        struct upload *u = ctx;
+
+        u->err = record_file_cut(&u->file);
+}
+
+static void on_cut(void *ctx)
+{
+        struct upload *u = ctx;
+        struct error *err = u->err;
+
+        u->job = NULL;
+        u->err = NULL;
+        u->is_busy = false;
+        note_progress(u);
+        if (err != NULL)
+                finish(u, err);
+        else
+                complete(u);
+}
+
+/* ---- bytes --------------------------------------------------------------------------------------------------- */
+
+static void append_job(void *ctx)
+{
+        struct upload *u = ctx;
+
+        u->err = record_file_append(&u->file, buf_str(&u->writing));
+}
+
+static void on_appended(void *ctx)
+{
+        struct upload *u = ctx;
+        struct error *err = u->err;
+
+        u->job = NULL;
+        u->err = NULL;
+        u->is_busy = false;
+        budget_give(u->unstored, u->writing.len);
+        buf_release(&u->writing); /* nothing stays in memory of a recording that pauses */
+        note_progress(u);
+        if (err != NULL && err->code == ERROR_DATA_LOSS)
+                audit_damage(u, err);
+        if (err != NULL) {
+                finish(u, err);
+                return;
+        }
+        tell(u, false);
+        advance(u);
+}
+
+static void advance(struct upload *u)
+{
+        if (u->is_busy || !u->is_open)
+                return;
+        if (u->waiting.len > 0) {
+                u->writing = u->waiting;
+                u->waiting = BUF_MAX(LIMIT_RECORD_UNACKED);
+                u->is_busy = true;
+                u->job = loop_job(&u->auth->loop, append_job, on_appended, u);
+        } else if (u->wants_finish && !u->is_aborted) {
+                complete(u);
+        } else if (u->wants_finish) {
+                u->is_busy = true;
+                u->job = loop_job(&u->auth->loop, cut_job, on_cut, u);
+        }
+}
+
+static struct error *take_chunk(struct upload *u, const Cteleport__V1__RecordChunk *m)
+{
+        if (!u->is_open || u->wants_finish)
+                return error_new(ERROR_INVALID_ARGUMENT, "a piece of a recording out of turn");
+        if (m->offset < 0 || (uint64_t)m->offset != u->expected)
+                return error_new(ERROR_INVALID_ARGUMENT, "a piece of a recording belongs at %llu, not at %lld", (unsigned long long)u->expected,
+                                 (long long)m->offset);
+        if (u->waiting.len + u->writing.len + m->data.len > LIMIT_RECORD_UNACKED)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "more of a recording is sent than is waited for");
+        AUTO_MEM char *of_host = mem_printf("host %s", u->host_id);
+        struct str user = str_of(u->session->user), host_id = str_of(u->host_id);
+        struct auth *a = u->auth;
+        struct instant now = loop_now(&a->loop);
+
+        TRY(user_budget_check(&a->user_recordings, user, host_id, now));
+        if (a->host_recordings.bytes_per_day != 0)
+                TRY(event_budget_check(&a->host_recordings, str_of(of_host), now));
+        TRY(unstored_take(u->unstored, m->data.len));
+        if (a->host_recordings.bytes_per_day != 0)
+                event_budget_charge(&a->host_recordings, str_of(of_host), m->data.len, now);
+        user_budget_charge(&a->user_recordings, user, host_id, m->data.len, now);
+        buf_put(&u->waiting, str_of_bytes(m->data.data, m->data.len));
+        u->expected += m->data.len;
+        return NULL;
+}
+
+static struct error *take_finish(struct upload *u, const Cteleport__V1__RecordFinish *m)
+{
+        if (!u->is_open || u->wants_finish || m->size < 0)
+                return error_new(ERROR_INVALID_ARGUMENT, "the end of a recording out of turn");
+        u->wants_finish = true;
+        u->is_aborted = m->is_aborted;
+        u->final_size = (uint64_t)m->size;
+        return NULL;
+}
+
+/* ---- open ------------------------------------------------------------------------------------------------------ */
+
+static void open_job(void *ctx)
+{
+        struct upload *u = ctx;
+
+        u->err = record_file_open(u->dir, str_of(u->id), &u->noted, &u->file, &u->was_altered);
+}
+
+static void on_opened(void *ctx)
+{
+        struct upload *u = ctx;
+        struct error *err = u->err;
+
+        u->job = NULL;
+        u->err = NULL;
+        u->is_busy = false;
+        if (err != NULL) {
+                finish(u, err);
+                return;
+        }
+        u->is_open = true;
+        note_progress(u);
+        u->begun = u->expected = u->progress.size;
+        if (u->was_altered) {
+                AUTO_PTR(error) lost = error_hint(error_new(ERROR_DATA_LOSS, "the recording here was altered while its node was away: it is set aside, and the node sends all "
+                                                                         "of it again"),
+                                                    "see what it has: tsh play --damaged=%u %s", record_file_count_set_aside(u->dir, str_of(u->id)), u->id);
+
+                log_warn("A recording was altered", LOG_C("session_id", u->id), LOG_ERR(lost));
+                audit_damage(u, lost);
+        }
+        tell(u, false);
+}
+
+static void on_recording(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct upload *u = ctx;
+        ProtobufCMessage *msg = NULL;
+
+        u->is_busy = false;
+        if (err == NULL && item == NULL)
+                err = error_new(ERROR_NOT_FOUND, "the session is not recorded");
+        if (err == NULL)
+                err = wire_decode(u->arena, &cteleport__state__v1__recording__descriptor, item->value, &msg);
+        if (err != NULL || u->call == NULL) {
+                finish(u, err);
+                return;
+        }
+        const Cteleport__State__V1__Recording *m = (const Cteleport__State__V1__Recording *)msg;
+        if (m->is_complete) { /* our last answer was lost */
+                u->progress.size = (uint64_t)m->size;
+                tell(u, true);
+                finish(u, NULL);
+                return;
+        }
+        u->noted = record_mark_of(m);
+        u->is_busy = true;
+        u->job = loop_job(&u->auth->loop, open_job, on_opened, u);
+}
+
+static struct error *check_session(struct upload *u, const struct store_item *item)
+{
+        ProtobufCMessage *msg = NULL;
+
+        if (item == NULL)
+                return error_new(ERROR_NOT_FOUND, "the cluster knows no such session");
+        TRY(wire_decode(u->arena, &cteleport__state__v1__session__descriptor, item->value, &msg));
+        const Cteleport__State__V1__Session *s = (const Cteleport__State__V1__Session *)msg;
+        if (strcmp(s->host_id, u->host_id) != 0)
+                return error_new(ERROR_PERMISSION_DENIED, "the session was not on this host");
+        if (!s->is_recorded)
+                return error_new(ERROR_FAILED_PRECONDITION, "the session is not recorded");
+        u->session = s;
+        return NULL;
+}
+
+static void on_session(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct upload *u = ctx;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        u->is_busy = false;
+        if (err == NULL)
+                err = check_session(u, item);
+        if (err != NULL || u->call == NULL) {
+                finish(u, err);
+                return;
+        }
+        recording_key(str_of(u->id), &key);
+        u->is_busy = true;
+        store_get(u->auth->store, buf_str(&key), on_recording, u);
+}
+
+/* The newest stream of a node is the one it believes in; another host's stays. */
+static struct error *take_place(struct upload *u)
+{
+        struct upload *elder = map_get(&u->auth->uploads, str_of(u->id));
+
+        if (elder != NULL && !elder->is_busy && strcmp(elder->host_id, u->host_id) == 0)
+                finish(elder, error_new(ERROR_ABORTED, "the recording comes on another stream"));
+        if (map_get(&u->auth->uploads, str_of(u->id)) != NULL)
+                return error_new(ERROR_UNAVAILABLE, "the recording comes on another stream");
+        map_put(&u->auth->uploads, str_of(u->id), u);
+        u->is_placed = true;
+        return NULL;
+}
+
+static struct error *take_open(struct upload *u, const Cteleport__V1__RecordOpen *m)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        if (u->id != NULL || !name_is_session(str_of(m->session_id)))
+                return error_new(ERROR_INVALID_ARGUMENT, "a recording is named once, properly");
+        u->id = str_dup(str_of(m->session_id));
+        TRY(take_place(u));
+        session_key(str_of(u->id), &key);
+        u->is_busy = true;
+        store_get(u->auth->store, buf_str(&key), on_session, u);
+        return NULL;
+}
+
+static void on_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct upload *u = ctx;
+        const Cteleport__V1__RecordUp *up = (const Cteleport__V1__RecordUp *)msg;
+        struct error *err;
+
+        switch (up->payload_case) {
+        case CTELEPORT__V1__RECORD_UP__PAYLOAD_OPEN:
+                err = take_open(u, up->open);
+                break;
+        case CTELEPORT__V1__RECORD_UP__PAYLOAD_CHUNK:
+                err = take_chunk(u, up->chunk);
+                break;
+        case CTELEPORT__V1__RECORD_UP__PAYLOAD_FINISH:
+                err = take_finish(u, up->finish);
+                break;
+        default:
+                err = error_new(ERROR_INVALID_ARGUMENT, "a message about a recording that this release does not know");
+        }
+        if (err != NULL)
+                finish(u, err);
+        else
+                advance(u);
+}
+
+static void on_half_close(void *ctx)
+{
+        struct upload *u = ctx;
+
+        if (!u->wants_finish) /* else the answer is on its way */
+                finish(u, NULL);
+}
+
+static const struct rpc_call_events call_events = { on_message, on_half_close, on_gone };
+
+void record_serve(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct upload *u = NEW(struct upload);
+
+        (void)first;
+        u->auth = caller->auth;
+        u->call = call;
+        u->arena = arena_new(RECORD_ARENA);
+        u->host_id = str_dup(str_of(caller->host_id));
+        u->unstored = unstored_hold(u->auth, str_of(u->host_id));
+        u->file.fd = -1;
+        u->waiting = u->writing = BUF_MAX(LIMIT_RECORD_UNACKED);
+        u->dir = str_dup(str_of(u->auth->records_dir));
+        rpc_call_listen(call, &call_events, u);
+}
+
+const struct record_progress *record_is_coming(const struct auth *a, struct str session_id)
+{
+        const struct upload *u = map_get(&a->uploads, session_id);
+
+        return u == NULL || !u->is_open ? NULL : &u->progress;
+}
+
+struct record_mark record_mark_of(const Cteleport__State__V1__Recording *m)
+{
+        return (struct record_mark){
+                .size = m->whole > 0 ? (uint64_t)m->whole : 0,
+                .digest = str_of_bytes(m->digest.data, m->digest.len),
+                .first = str_of_bytes(m->first.data, m->first.len),
+        };
+}

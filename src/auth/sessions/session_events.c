@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/sessions/session_events.h"
+
+#include "auth/hosts/hosts.h"
+#include "auth/core/refusal_log.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/source.h"
+
+enum { CONNECTION_ARENA = 8 * MiB };
+
+/* ---- keys --------------------------------------------------------------------------------------------- */
+
+static void put_key(struct str prefix, struct str id, struct buf *out)
+{
+        buf_put(out, prefix);
+        buf_put(out, id);
+}
+
+void connection_key(struct str id, struct buf *out)
+{
+        put_key(CONNECTION_PREFIX, id, out);
+}
+
+void session_key(struct str id, struct buf *out)
+{
+        put_key(SESSION_PREFIX, id, out);
+}
+
+void recording_key(struct str id, struct buf *out)
+{
+        put_key(RECORDING_PREFIX, id, out);
+}
+
+bool name_is_session(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++) {
+                bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
+                char c = s.ptr[i];
+
+                if (is_dash ? c != '-' : !(char_is_digit(c) || (c >= 'a' && c <= 'f')))
+                        return false;
+        }
+        return s.len == 36;
+}
+
+/* ---- state -------------------------------------------------------------------------------------------- */
+
+struct error *connection_load(struct connection *c, const struct store_item *item)
+{
+        c->arena = arena_new(CONNECTION_ARENA);
+        struct error *err = wire_decode(c->arena, &cteleport__state__v1__connection__descriptor, item->value,
+                                        (ProtobufCMessage **)&c->record);
+
+        return err == NULL ? NULL : error_because(error_new(ERROR_DATA_LOSS, "a stored connection cannot be read"), err);
+}
+
+struct error *connection_load_session(struct connection *c, const struct store_item *item)
+{
+        ProtobufCMessage *msg = NULL;
+
+        if (c->session_count == LIMIT_CONNECTION_SESSIONS)
+                return error_new(ERROR_DATA_LOSS, "a stored connection has too many sessions");
+        struct error *err = wire_decode(c->arena, &cteleport__state__v1__session__descriptor, item->value, &msg);
+        if (err != NULL)
+                return error_because(error_new(ERROR_DATA_LOSS, "a stored session cannot be read"), err);
+        c->sessions[c->session_count++] = (Cteleport__State__V1__Session *)msg;
+        return NULL;
+}
+
+struct error *connection_copy(const struct connection *c, struct connection *ret)
+{
+        *ret = (struct connection){ .arena = arena_new(CONNECTION_ARENA), .is_over = c->is_over };
+        TRY(message_copy(ret->arena, &c->record->base, (ProtobufCMessage **)&ret->record));
+        for (; ret->session_count < c->session_count; ret->session_count++)
+                TRY(message_copy(ret->arena, &c->sessions[ret->session_count]->base, (ProtobufCMessage **)&ret->sessions[ret->session_count]));
+        return NULL;
+}
+
+void connection_release(struct connection *c)
+{
+        arena_free(c->arena);
+        *c = (struct connection){ 0 };
+}
+
+/* At most so many bytes, not cut within a character: a record with half of one could not be read again. */
+static char *keep(struct connection *c, struct str text, size_t most)
+{
+        size_t len = text.len < most ? text.len : most;
+
+        while (len > 0 && len < text.len && ((uint8_t)text.ptr[len] & 0xc0) == 0x80)
+                len--;
+        return (char *)(uintptr_t)arena_str(c->arena, str_slice(text, 0, len)).ptr;
+}
+
+void connection_put(const struct connection *c, struct store_txn *t)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        char *ids[LIMIT_CONNECTION_SESSIONS];
+
+        connection_key(str_of(c->record->connection_id), &key);
+        store_txn_require(t, buf_str(&key), STORE_ANY);
+        if (c->is_over) {
+                store_txn_delete(t, buf_str(&key));
+                return;
+        }
+        for (size_t i = 0; i < c->session_count; i++)
+                ids[i] = c->sessions[i]->session_id;
+        c->record->sessions = ids;
+        c->record->n_sessions = c->session_count;
+        store_txn_put_message(t, buf_str(&key), &c->record->base, (struct walltime){ 0 });
+        c->record->sessions = NULL;
+        c->record->n_sessions = 0;
+}
+
+static Cteleport__State__V1__Session *find_session(const struct connection *c, const char *id)
+{
+        for (size_t i = 0; i < c->session_count; i++)
+                if (strcmp(c->sessions[i]->session_id, id) == 0)
+                        return c->sessions[i];
+        return NULL;
+}
+
+bool connection_has_session(const struct connection *c, const char *id)
+{
+        return find_session(c, id) != NULL;
+}
+
+/* ---- what all events say ----------------------------------------------------------------------------------- */
+
+static void begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind, const struct connection *c)
+{
+        const Cteleport__State__V1__Connection *m = c->record;
+
+        auth_audit_begin(a, r, kind);
+        audit_str(r, "user", str_of(m->user));
+        audit_str(r, "login", str_of(m->login));
+        audit_str(r, "server_id", str_of(m->host_id));
+        audit_str(r, "server_hostname", str_of(m->hostname));
+        audit_str(r, "namespace", STR("default"));
+        audit_str(r, "addr.remote", str_of(m->client_addr));
+        audit_str(r, "proto", STR("ssh"));
+        audit_str(r, "connection_id", str_of(m->connection_id));
+}
+
+static void begin_session(struct auth *a, struct audit_record *r, const struct audit_kind *kind, const struct connection *c,
+                          const Cteleport__State__V1__Session *s)
+{
+        begin(a, r, kind, c);
+        audit_str(r, "sid", str_of(s->session_id));
+        audit_bool(r, "interactive", s->has_pty);
+        audit_str(r, "session_recording", s->is_recorded ? STR("node") : STR("off"));
+}
+
+static void add(struct auth *a, struct store_txn *t, struct audit_record *r)
+{
+        outbox_add(a->outbox, t, r);
+}
+
+static void put_size(struct audit_record *r, uint32_t columns, uint32_t rows)
+{
+        AUTO(buf) size = BUF_MAX(32);
+
+        buf_printf(&size, "%u:%u", columns, rows);
+        audit_str(r, "size", buf_str(&size));
+}
+
+static void put_time(struct audit_record *r, const char *key, int64_t ms)
+{
+        AUTO(buf) text = BUF_MAX(64);
+
+        walltime_put_rfc3339_ms(&text, (struct walltime){ ms * 1000000 });
+        audit_str(r, key, buf_str(&text));
+}
+
+static int64_t now_ms(const struct auth *a)
+{
+        return loop_wall(&a->loop).ns / 1000000;
+}
+
+/* ---- somebody is in ------------------------------------------------------------------------------------------ */
+
+static struct error *tell_accepted(struct auth *a, struct connection *c, struct store_txn *t, const struct answer *answer)
+{
+        struct audit_record r = { 0 };
+        Cteleport__State__V1__Connection *m = c->record;
+
+        if (m->login[0] != '\0' && !str_equal(str_of(m->login), answer->login))
+                return error_new(ERROR_INVALID_ARGUMENT, "a second login on one connection");
+        m->login = keep(c, answer->login, LIMIT_NAME);
+        m->hostname = keep(c, answer->hostname, LIMIT_NAME);
+        m->cert_serial = (char *)(uintptr_t)arena_printf(c->arena, "%llu", (unsigned long long)answer->serial);
+        m->cert_ends = answer->ends;
+        m->permits = answer->permits;
+        m->has_permits = true;
+        m->roles = arena_alloc(c->arena, (answer->role_count + 1) * sizeof *m->roles);
+        m->n_roles = 0;
+        for (size_t i = 0; i < answer->role_count; i++)
+                m->roles[m->n_roles++] = keep(c, answer->roles[i], LIMIT_NAME);
+        m->labels = arena_alloc(c->arena, (answer->label_count + 1) * sizeof *m->labels);
+        m->n_labels = 0;
+        for (size_t i = 0; i < answer->label_count; i++) {
+                Cteleport__State__V1__Connection__LabelsEntry *label = arena_alloc(c->arena, sizeof *label);
+
+                cteleport__state__v1__connection__labels_entry__init(label);
+                label->key = keep(c, answer->labels[i].key, SIZE_MAX);
+                label->value = keep(c, answer->labels[i].value, SIZE_MAX);
+                m->labels[m->n_labels++] = label;
+        }
+        begin(a, &r, &audit_session_connect, c);
+        audit_strs(&r, "roles", answer->roles, answer->role_count);
+        audit_str(&r, "cert_serial", str_of(m->cert_serial));
+        audit_open(&r, "server_labels");
+        for (size_t i = 0; i < answer->label_count && i < LIMIT_AUDIT_VALUES; i++)
+                audit_str(&r, m->labels[i]->key, answer->labels[i].value);
+        audit_close(&r);
+        add(a, t, &r);
+        return NULL;
+}
+
+/* A loop of refusals costs whoever makes it nothing, and must not fill the disk. */
+static bool may_tell_rejected(struct auth *a, const char *kind, struct str subject)
+{
+        AUTO_MEM char *key = mem_printf("%s %.*s", kind, STR_ARG(subject));
+
+        return a->session_refusals == NULL || audit_may_tell(a, a->session_refusals, str_of(key));
+}
+
+static struct error *tell_rejected(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendRejected *m)
+{
+        struct audit_record r = { 0 };
+
+        if (!may_tell_rejected(a, "host", str_of(c->record->host_id)))
+                return NULL;
+        auth_audit_begin(a, &r, &audit_session_rejected);
+        audit_str(&r, "user", str_of(c->record->user));
+        audit_str(&r, "login", str_of(m->login));
+        audit_str(&r, "server_id", str_of(c->record->host_id));
+        audit_str(&r, "server_hostname", str_of(c->record->hostname));
+        audit_str(&r, "addr.remote", str_of(c->record->client_addr));
+        audit_str(&r, "connection_id", str_of(c->record->connection_id));
+        audit_str(&r, "reason", str_of(m->reason));
+        audit_str(&r, "claimed_key_id", str_of(m->key_id));
+        audit_str(&r, "claimed_serial", str_of(m->serial));
+        audit_str(&r, "claimed_ca", str_of(m->ca_fingerprint));
+        audit_bool(&r, "success", false);
+        add(a, t, &r);
+        return NULL;
+}
+
+/* ---- sessions -------------------------------------------------------------------------------------------------- */
+
+static bool is_kind(const char *kind)
+{
+        static const char *const kinds[] = { "shell", "exec", "sftp", "scp" };
+
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+                if (strcmp(kind, kinds[i]) == 0)
+                        return true;
+        return false;
+}
+
+static struct error *check_start(const struct connection *c, const Cteleport__V1__AttendStart *m)
+{
+        if (c->record->login[0] == '\0')
+                return error_new(ERROR_INVALID_ARGUMENT, "a session before anybody has logged in");
+        if (!name_is_session(str_of(m->session_id)) || !is_kind(m->kind))
+                return error_new(ERROR_INVALID_ARGUMENT, "a session without a proper name or kind");
+        if (find_session(c, m->session_id) != NULL)
+                return error_new(ERROR_INVALID_ARGUMENT, "a session begins twice");
+        if (c->session_count == LIMIT_CONNECTION_SESSIONS)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "more than %d sessions on one connection", LIMIT_CONNECTION_SESSIONS);
+        return NULL;
+}
+
+static void put_session(const Cteleport__State__V1__Session *s, struct store_txn *t, bool is_new)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        session_key(str_of(s->session_id), &key);
+        if (is_new)
+                store_txn_require(t, buf_str(&key), 0);
+        if (s->ended != 0 && !s->is_recorded)
+                store_txn_delete(t, buf_str(&key));
+        else
+                store_txn_put_message(t, buf_str(&key), &s->base, (struct walltime){ 0 });
+}
+
+static void put_recording(const Cteleport__State__V1__Session *s, struct store_txn *t)
+{
+        Cteleport__State__V1__Recording recording = CTELEPORT__STATE__V1__RECORDING__INIT;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        recording.session_id = s->session_id;
+        recording_key(str_of(s->session_id), &key);
+        store_txn_put_message(t, buf_str(&key), &recording.base, (struct walltime){ 0 });
+}
+
+static struct error *tell_start(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendStart *m)
+{
+        Cteleport__State__V1__Session *s = arena_alloc(c->arena, sizeof *s);
+        struct audit_record r = { 0 };
+
+        TRY(check_start(c, m));
+        cteleport__state__v1__session__init(s);
+        s->session_id = keep(c, str_of(m->session_id), SIZE_MAX);
+        s->connection_id = c->record->connection_id;
+        s->host_id = c->record->host_id;
+        s->hostname = c->record->hostname;
+        s->user = c->record->user;
+        s->login = c->record->login;
+        s->client_addr = c->record->client_addr;
+        s->kind = keep(c, str_of(m->kind), SIZE_MAX);
+        s->command = keep(c, str_of(m->command), LIMIT_SESSION_COMMAND);
+        s->has_pty = m->has_pty;
+        s->is_recorded = m->is_recorded;
+        s->started = now_ms(a);
+        c->sessions[c->session_count++] = s;
+        c->record->last_session = s->session_id;
+        put_session(s, t, true);
+        if (s->is_recorded)
+                put_recording(s, t);
+
+        begin_session(a, &r, &audit_session_start, c, s);
+        audit_str(&r, "session_kind", str_of(s->kind));
+        if (m->has_pty) {
+                put_size(&r, m->columns, m->rows);
+                audit_str(&r, "term", str_of(m->term));
+        }
+        if (m->command[0] != '\0')
+                audit_text(&r, "initial_command", str_of(m->command));
+        add(a, t, &r);
+        return NULL;
+}
+
+static void tell_command(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
+                         const Cteleport__V1__AttendExit *m)
+{
+        bool is_failure = m->code != 0 || m->signal[0] != '\0' || m->reason[0] != '\0';
+        struct audit_record r = { 0 };
+
+        begin_session(a, &r, is_failure ? &audit_exec_failed : &audit_exec, c, s);
+        audit_text(&r, "command", str_of(s->command));
+        audit_int(&r, "exitCode", m->code);
+        if (m->signal[0] != '\0')
+                audit_str(&r, "exitSignal", str_of(m->signal));
+        if (m->reason[0] != '\0')
+                audit_str(&r, "exitError", str_of(m->reason));
+        audit_bool(&r, "success", !is_failure);
+        add(a, t, &r);
+}
+
+static void tell_leave(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s)
+{
+        struct audit_record r = { 0 };
+
+        begin_session(a, &r, &audit_session_leave, c, s);
+        add(a, t, &r);
+}
+
+static void forget_session(struct connection *c, const Cteleport__State__V1__Session *s)
+{
+        for (size_t i = 0; i < c->session_count; i++) {
+                if (c->sessions[i] == s) {
+                        c->sessions[i] = c->sessions[--c->session_count];
+                        return;
+                }
+        }
+}
+
+static void end_session(struct auth *a, struct connection *c, struct store_txn *t, Cteleport__State__V1__Session *s,
+                        const Cteleport__V1__AttendExit *m)
+{
+        struct str participants[] = { str_of(s->user) };
+        struct audit_record r = { 0 };
+
+        s->ended = now_ms(a);
+        s->exit_code = m->code;
+        if (strcmp(s->kind, "exec") == 0 || strcmp(s->kind, "scp") == 0)
+                tell_command(a, c, t, s, m);
+        if (s->has_pty)
+                tell_leave(a, c, t, s);
+        begin_session(a, &r, &audit_session_end, c, s);
+        audit_strs(&r, "participants", participants, ARRAY_LEN(participants));
+        put_time(&r, "session_start", s->started);
+        put_time(&r, "session_stop", s->ended);
+        audit_int(&r, "exit_code", m->code);
+        if (m->reason[0] != '\0')
+                audit_str(&r, "reason", str_of(m->reason));
+        if (s->has_pty) {
+                audit_int(&r, "terminal_tx", (int64_t)(m->bytes_to_client & INT64_MAX));
+                audit_int(&r, "terminal_rx", (int64_t)(m->bytes_from_client & INT64_MAX));
+        }
+        add(a, t, &r);
+        put_session(s, t, false);
+        forget_session(c, s);
+}
+
+/* ---- what happens in them ------------------------------------------------------------------------------------------ */
+
+static void tell_resize(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
+                        const Cteleport__V1__AttendResize *m)
+{
+        struct audit_record r = { 0 };
+
+        begin_session(a, &r, &audit_resize, c, s);
+        put_size(&r, m->columns, m->rows);
+        add(a, t, &r);
+}
+
+static void tell_file(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
+                      const Cteleport__V1__AttendFile *m)
+{
+        struct audit_record r = { 0 };
+
+        begin_session(a, &r, audit_file_kind(str_of(m->action), m->error[0] != '\0'), c, s);
+        audit_str(&r, "action", str_of(m->action));
+        audit_text(&r, "path", str_of(m->path));
+        if (m->target_path[0] != '\0')
+                audit_text(&r, "target_path", str_of(m->target_path));
+        if (m->flags[0] != '\0')
+                audit_str(&r, "flags", str_of(m->flags));
+        if (m->bytes_read != 0 || m->bytes_written != 0) {
+                audit_int(&r, "bytes_read", (int64_t)(m->bytes_read & INT64_MAX));
+                audit_int(&r, "bytes_written", (int64_t)(m->bytes_written & INT64_MAX));
+        }
+        if (m->error[0] != '\0')
+                audit_str(&r, "error", str_of(m->error));
+        audit_bool(&r, "success", m->error[0] == '\0');
+        add(a, t, &r);
+}
+
+static struct error *tell_port(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendPort *m)
+{
+        struct audit_record r = { 0 };
+
+        if (c->record->login[0] == '\0')
+                return error_new(ERROR_INVALID_ARGUMENT, "a forwarded port before anybody has logged in");
+        begin(a, &r, m->is_denied ? &audit_port_failed : &audit_port, c);
+        audit_str(&r, "addr", str_of(m->address));
+        audit_str(&r, "direction", str_of(m->direction));
+        audit_bool(&r, "success", !m->is_denied);
+        add(a, t, &r);
+        return NULL;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------- */
+
+static void tell_closed(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendClosed *m)
+{
+        Cteleport__V1__AttendExit exit = CTELEPORT__V1__ATTEND_EXIT__INIT;
+        struct audit_record r = { 0 };
+
+        exit.code = -1;
+        exit.reason = (char *)(uintptr_t)(m->reason[0] != '\0' ? m->reason : "the connection ended");
+        while (c->session_count > 0)
+                end_session(a, c, t, c->sessions[c->session_count - 1], &exit);
+        c->is_over = true;
+        if (c->record->login[0] == '\0')
+                return; /* nobody came in: what was refused has been told */
+        if (m->reason[0] != '\0') {
+                begin(a, &r, &audit_client_disconnect, c);
+                audit_str(&r, "reason", str_of(m->reason));
+                add(a, t, &r);
+        }
+        begin(a, &r, &audit_session_data, c);
+        if (c->record->last_session[0] != '\0')
+                audit_str(&r, "sid", str_of(c->record->last_session));
+        audit_int(&r, "tx", (int64_t)(m->bytes_to_client & INT64_MAX));
+        audit_int(&r, "rx", (int64_t)(m->bytes_from_client & INT64_MAX));
+        add(a, t, &r);
+}
+
+void connection_record_end(struct auth *a, struct connection *c, struct store_txn *t, struct str reason)
+{
+        Cteleport__V1__AttendClosed closed = CTELEPORT__V1__ATTEND_CLOSED__INIT;
+
+        closed.reason = keep(c, reason, LIMIT_AUDIT_FIELD);
+        tell_closed(a, c, t, &closed);
+}
+
+/* ---- all messages ----------------------------------------------------------------------------------------------------- */
+
+static struct error *named_session(const struct connection *c, const char *id, Cteleport__State__V1__Session **ret)
+{
+        *ret = find_session(c, id);
+        return *ret != NULL ? NULL : error_new(ERROR_INVALID_ARGUMENT, "a session that is not open on this connection");
+}
+
+struct error *connection_record_tell(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendUp *up,
+                              const struct answer *accepted)
+{
+        Cteleport__State__V1__Session *s = NULL;
+
+        switch (up->payload_case) {
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED:
+                return tell_accepted(a, c, t, accepted);
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_REJECTED:
+                return tell_rejected(a, c, t, up->rejected);
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_START:
+                return tell_start(a, c, t, up->start);
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT:
+                TRY(named_session(c, up->exit->session_id, &s));
+                end_session(a, c, t, s, up->exit);
+                return NULL;
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_RESIZE:
+                TRY(named_session(c, up->resize->session_id, &s));
+                tell_resize(a, c, t, s, up->resize);
+                return NULL;
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_FILE:
+                TRY(named_session(c, up->file->session_id, &s));
+                tell_file(a, c, t, s, up->file);
+                return NULL;
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_PORT:
+                return tell_port(a, c, t, up->port);
+        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_CLOSED:
+                tell_closed(a, c, t, up->closed);
+                return NULL;
+        default:
+                return error_new(ERROR_INVALID_ARGUMENT, "a message about a connection that this release does not know");
+        }
+}
+
+bool session_audit_rejected(struct auth *a, const struct rejection *x)
+{
+        const struct {
+                const char *key;
+                struct str value;
+        } fields[] = {
+                { "user", x->user },
+                { "login", x->login },
+                { "server_id", x->host_id },
+                { "server_hostname", x->hostname },
+                { "addr.remote", x->client_addr },
+                { "connection_id", x->connection_id },
+                { "cert_serial", x->serial },
+                { "reason", str_of(x->why->what) },
+        };
+        struct audit_record r = { 0 };
+        char source[SOURCE_TEXT_MAX];
+
+        source_of(x->client_addr, source);
+        if (!may_tell_rejected(a, str_is_empty(x->user) ? "source" : "user", str_is_empty(x->user) ? str_of(source) : x->user))
+                return false;
+        auth_audit_begin(a, &r, &audit_session_rejected);
+        for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+                if (!str_is_empty(fields[i].value))
+                        audit_str(&r, fields[i].key, fields[i].value);
+        audit_error(&r, x->why);
+        audit_write(a->audit, &r, NULL, NULL);
+        return true;
+}
+
+/* ---- budgets --------------------------------------------------------------------------------------------------- */
+
+void session_charge(struct auth *a, struct str user, struct str host_id, size_t bytes)
+{
+        AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
+
+        user_budget_charge(&a->user_events, user, host_id, bytes, loop_now(&a->loop));
+        if (a->host_events.bytes_per_day != 0)
+                event_budget_charge(&a->host_events, str_of(of_host), bytes, loop_now(&a->loop));
+}
+
+static struct error *check_events(struct auth *a, struct str user, struct str host_id)
+{
+        AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
+
+        TRY(user_budget_check(&a->user_events, user, host_id, loop_now(&a->loop)));
+        return a->host_events.bytes_per_day == 0 ? NULL : event_budget_check(&a->host_events, str_of(of_host), loop_now(&a->loop));
+}
+
+struct error *session_check_new(struct auth *a, struct str user, struct str host_id)
+{
+        TRY(audit_check_room(a, ROOM_FOR_NEW));
+        TRY(user_budget_check(&a->user_recordings, user, host_id, loop_now(&a->loop)));
+        return check_events(a, user, host_id);
+}
+
+struct error *session_check_open(struct auth *a, struct str user, struct str host_id)
+{
+        TRY(audit_check_room(a, ROOM_FOR_OPEN));
+        return check_events(a, user, host_id);
+}
+
+struct error *session_check_told(struct auth *a, struct str user, struct str host_id)
+{
+        AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
+
+        if (!user_budget_is_overdrawn(&a->user_events, user, host_id, loop_now(&a->loop)) &&
+            !event_budget_is_overdrawn(&a->host_events, str_of(of_host), loop_now(&a->loop)))
+                return NULL;
+        return error_new(ERROR_RESOURCE_EXHAUSTED, "the node tells of connections that it was told to end: twice the audit events of a day");
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For tests of session_service.c: the proxy that dials, and the node that attends a connection.
+ */
+#ifndef AUTH_SESSIONS_SESSION_NODE_TESTING_H
+#define AUTH_SESSIONS_SESSION_NODE_TESTING_H
+
+#include "auth/sessions/session_testing.h"
+
+#define SESSION_1 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1"
+#define SESSION_2 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa2"
+
+/* ---- Dial ---------------------------------------------------------------------------------------------------- */
+
+struct dialled {
+        char id[64], host_id[64];
+        struct error *err;
+        bool is_done;
+};
+
+static inline UNUSED void on_dialled(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct dialled *d = ctx;
+        const Cteleport__V1__DialResponse *m = (const Cteleport__V1__DialResponse *)answer;
+
+        if (m != NULL) {
+                snprintf(d->id, sizeof d->id, "%s", m->connection_id);
+                snprintf(d->host_id, sizeof d->host_id, "%s", m->host_id);
+        }
+        d->err = err;
+        d->is_done = true;
+}
+
+static inline UNUSED struct dialled dial_with(struct world *w, struct str cert, const char *target, const char *login)
+{
+        struct rpc_client *proxy = connect_as(w, CALLER_PROXY, WEB_2, "");
+        Cteleport__V1__DialRequest m = CTELEPORT__V1__DIAL_REQUEST__INIT;
+        struct dialled d = { 0 };
+
+        m.user_cert = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
+        m.target = (char *)(uintptr_t)target;
+        m.login = (char *)(uintptr_t)login;
+        m.client_addr = (char *)(uintptr_t)"198.51.100.7:5022";
+        rpc_client_unary(proxy, (struct rpc_client_call_options){ .path = "/cteleport.v1.DialService/Dial",
+                                                                  .response = &cteleport__v1__dial_response__descriptor },
+                         &m.base, on_dialled, &d);
+        AWAIT(w, d.is_done);
+        rpc_client_close(proxy);
+        AWAIT(w, w->a.callers == NULL);
+        return d;
+}
+
+static inline UNUSED struct dialled dial(struct world *w, const char *user, const char *target, const char *login)
+{
+        AUTO(buf) cert = tls_cert(&w->ca, user, 3600);
+
+        return dial_with(w, buf_str(&cert), target, login);
+}
+
+/* ---- Attend ---------------------------------------------------------------------------------------------------- */
+
+struct node_side {
+        struct world *w;
+        struct rpc_client *client;
+        struct rpc_client_call *call; /* NULL: done */
+        struct error *err;
+        uint64_t acked, acked_at_end, seq; /* acked_at_end: when the order to end came */
+        bool is_older; /* of a release that waits for no decision on a session */
+        int decisions;
+        bool is_allowed, permits_pty, permits_port_forwarding;
+        char reason[256], terminated[256], record[32];
+        char session_id[64]; /* that the last decision is about; empty: a certificate */
+        bool decides_sessions;
+};
+
+static inline UNUSED void on_down(void *ctx, const ProtobufCMessage *msg)
+{
+        struct node_side *n = ctx;
+        const Cteleport__V1__AttendDown *m = (const Cteleport__V1__AttendDown *)msg;
+
+        switch (m->payload_case) {
+        case CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION:
+                n->decisions++;
+                n->is_allowed = m->decision->is_allowed;
+                n->decides_sessions |= m->decision->decides_sessions;
+                snprintf(n->session_id, sizeof n->session_id, "%s", m->decision->session_id);
+                n->permits_pty = m->decision->permit_pty;
+                n->permits_port_forwarding = m->decision->permit_port_forwarding;
+                snprintf(n->reason, sizeof n->reason, "%s", m->decision->reason);
+                snprintf(n->record, sizeof n->record, "%s", m->decision->record);
+                break;
+        case CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_ACK:
+                assert_true(m->ack->seq >= n->acked);
+                n->acked = m->ack->seq;
+                break;
+        default:
+                snprintf(n->terminated, sizeof n->terminated, "%s", m->terminate->reason);
+                n->acked_at_end = n->acked;
+        }
+}
+
+static inline UNUSED void on_done(void *ctx, struct error *err)
+{
+        struct node_side *n = ctx;
+
+        n->call = NULL;
+        n->err = err;
+}
+
+static const struct rpc_client_events attend_events = { on_down, on_done };
+
+static inline UNUSED void say(struct node_side *n, Cteleport__V1__AttendUp up)
+{
+        if (up.payload_case != CTELEPORT__V1__ATTEND_UP__PAYLOAD_BEGIN && up.payload_case != CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK)
+                up.seq = ++n->seq;
+        if (n->call != NULL)
+                rpc_client_send(n->call, &up.base);
+}
+
+#define SAY(n, CASE, field, type, ...)                                                                                 \
+        do {                                                                                                           \
+                Cteleport__V1__##type body_ = __VA_ARGS__;                                                             \
+                Cteleport__V1__AttendUp up_ = CTELEPORT__V1__ATTEND_UP__INIT;                                          \
+                up_.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_##CASE;                                           \
+                up_.field = &body_;                                                                                    \
+                say(n, up_);                                                                                           \
+        } while (0)
+#define TEXT(literal) (char *)(uintptr_t)(literal)
+
+static inline UNUSED void attend(struct world *w, struct node_side *n, const char *host, const char *connection, bool is_resumed)
+{
+        uint64_t seq = n->seq;
+
+        *n = (struct node_side){ .w = w, .seq = seq };
+        n->client = connect_as(w, CALLER_NODE, host, "");
+        n->call = rpc_client_call(n->client, (struct rpc_client_call_options){ .path = "/cteleport.v1.SessionService/Attend",
+                                                                               .response = &cteleport__v1__attend_down__descriptor },
+                                  &attend_events, n);
+        Cteleport__V1__AttendBegin m = CTELEPORT__V1__ATTEND_BEGIN__INIT;
+        m.connection_id = TEXT(connection);
+        m.is_resumed = is_resumed;
+        SAY(n, BEGIN, begin, AttendBegin, m);
+}
+
+/* The stream is lost, however it stood. */
+static inline UNUSED void leave(struct node_side *n)
+{
+        rpc_client_close(n->client);
+        AWAIT(n->w, n->w->a.callers == NULL && n->call == NULL);
+        error_free(n->err);
+        n->err = NULL;
+}
+
+static inline UNUSED void ask(struct node_side *n, struct str cert, const char *login)
+{
+        Cteleport__V1__AttendAsk m = CTELEPORT__V1__ATTEND_ASK__INIT;
+        int before = n->decisions;
+
+        m.certificate = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
+        m.login = TEXT(login);
+        SAY(n, ASK, ask, AttendAsk, m);
+        AWAIT(n->w, n->decisions > before || n->call == NULL);
+}
+
+static inline UNUSED void accepted(struct node_side *n, struct str cert, const char *login)
+{
+        Cteleport__V1__AttendAccepted m = CTELEPORT__V1__ATTEND_ACCEPTED__INIT;
+
+        m.certificate = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
+        m.login = TEXT(login);
+        SAY(n, ACCEPTED, accepted, AttendAccepted, m);
+}
+
+static inline UNUSED void started(struct node_side *n, const char *id, const char *kind, const char *command)
+{
+        Cteleport__V1__AttendStart m = CTELEPORT__V1__ATTEND_START__INIT;
+
+        m.session_id = TEXT(id);
+        m.kind = TEXT(kind);
+        m.command = TEXT(command);
+        m.has_pty = m.is_recorded = strcmp(kind, "shell") == 0;
+        m.columns = 80;
+        m.rows = 24;
+        m.term = TEXT("xterm");
+        m.wants_decision = !n->is_older;
+        SAY(n, START, start, AttendStart, m);
+}
+
+static inline UNUSED void exited(struct node_side *n, const char *id, int code)
+{
+        Cteleport__V1__AttendExit m = CTELEPORT__V1__ATTEND_EXIT__INIT;
+
+        m.session_id = TEXT(id);
+        m.code = code;
+        SAY(n, EXIT, exit, AttendExit, m);
+}
+
+static inline UNUSED void over(struct node_side *n)
+{
+        Cteleport__V1__AttendClosed m = CTELEPORT__V1__ATTEND_CLOSED__INIT;
+
+        m.bytes_to_client = 4000;
+        m.bytes_from_client = 300;
+        SAY(n, CLOSED, closed, AttendClosed, m);
+}
+
+#define AWAIT_ACK(n, number) AWAIT((n)->w, (n)->acked == (number) || (n)->call == NULL)
+
+/* Alice has come in to web-1 as root, and her shell runs. */
+static inline UNUSED struct dialled given_shell(struct world *w, struct node_side *n)
+{
+        struct dialled d = dial(w, "alice", "web-1", "root");
+        AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+        assert_done(d.err);
+        attend(w, n, WEB_1, d.id, false);
+        ask(n, buf_str(&cert), "root");
+        assert_true(n->is_allowed);
+        accepted(n, buf_str(&cert), "root");
+        started(n, SESSION_1, "shell", "");
+        AWAIT_ACK(n, 2);
+        assert_non_null(n->call);
+        return d;
+}
+
+/* The connection is over, which the cluster takes without an error. */
+static inline UNUSED void end_in_order(struct world *w, struct node_side *n)
+{
+        over(n);
+        AWAIT(w, n->call == NULL);
+        assert_done(n->err);
+        n->err = NULL;
+        leave(n);
+}
+
+#endif

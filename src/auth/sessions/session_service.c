@@ -1,0 +1,869 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attend: one stream for each SSH connection of a node.
+ *
+ *      LOADING ── begin: its record and sessions are read ──▶ READY ── closed ──▶ gone
+ *                                                              │ ▲
+ *                             ask ─▶ decision, sent at once    │ │ messages wait while a transaction is
+ *                             others ─▶ one transaction ─▶ ack ┘ │ under way, then go together into the next
+ *                             accepted, start ─▶ decision first ─┘
+ *
+ * State before a transaction is kept until it is committed: one that fails changes nothing, the stream
+ * ends, and the node tells the rest again on the next.
+ */
+#include <stdlib.h>
+
+#include "auth/core/caller.h"
+#include "auth/hosts/hosts.h"
+#include "auth/sessions/session_decision.h"
+#include "auth/sessions/session_events.h"
+#include "auth/sessions/sessions_internal.h"
+#include "auth/core/unstored.h"
+#include "base/bug.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "pki/login_permit.h"
+
+enum state { LOADING, READY, DONE };
+
+enum { SESSION_ID_MAX = 37 }; /* with its NUL */
+
+struct attendance {
+        struct sessions *all;
+        struct auth *auth;
+        struct rpc_call *call; /* NULL: the node is gone, or never was: a connection that is given up */
+        char *id;              /* of the connection; NULL before begin */
+        char *host_id;         /* the caller's */
+        enum state state;
+        bool is_placed;        /* in all->attended */
+        bool is_known;         /* the connection exists and is this node's */
+        bool is_resumed, is_given_up;
+        const char *end_reason; /* when is_given_up; static */
+        struct connection now, next; /* as committed; as the transaction under way leaves it */
+        size_t loading;        /* the session that is read next */
+        struct unstored_queue waiting; /* messages that wait for their turn */
+        struct answer *accepted; /* NULL: not decided yet; what it points to lives in accepted_arena */
+        bool is_refused;         /* it was decided, and not as sshd did */
+        struct arena *accepted_arena;
+        unsigned permitted;    /* by answers to sshd so far (LOGIN_PERMIT_*) */
+        enum { UNDECIDED, MAY_START, MAY_NOT_START } start; /* the session that waits for its turn */
+        char refused[SESSION_ID_MAX]; /* the session that was refused last */
+        unsigned asks;         /* so far */
+        unsigned pending;      /* operations that will call back */
+        bool is_writing, is_deciding;
+        bool is_rechecking, recheck_again;
+        bool is_terminated;    /* the node was told */
+};
+
+static void pump(struct attendance *t);
+static void recheck(struct attendance *t);
+
+/* ---- ends -------------------------------------------------------------------------------------------------- */
+
+static void leave_place(struct attendance *t)
+{
+        if (t->is_placed)
+                map_remove(&t->all->attended, str_of(t->id));
+        t->is_placed = false;
+}
+
+static void free_if_idle(struct attendance *t)
+{
+        struct sessions *all = t->all;
+
+        if (t->call != NULL || t->pending > 0)
+                return;
+        leave_place(t);
+        unstored_release(&t->waiting);
+        connection_release(&t->now);
+        connection_release(&t->next);
+        arena_free(t->accepted_arena);
+        free(t->host_id);
+        free(t->id);
+        free(t);
+        sessions_leave(all);
+}
+
+static void detach(struct attendance *t)
+{
+        bool is_left_open = t->is_known && t->state != DONE && !t->now.is_over;
+
+        t->call = NULL;
+        if (t->state == READY)
+                log_info("The report stream of an SSH connection ended", LOG_C("connection_id", t->id), LOG_C("host_id", t->host_id));
+        t->state = DONE;
+        if (is_left_open && !t->is_writing)
+                sessions_note_lost(t->all, str_of(t->id));
+        if (!t->is_writing)
+                leave_place(t);
+        free_if_idle(t);
+}
+
+/* What could not be closed now is tried again, unless it is gone. */
+static void give_up_later(struct attendance *t, struct error *err)
+{
+        if (err != NULL && err->code != ERROR_NOT_FOUND && t->state != DONE) {
+                log_warn("A lost SSH connection cannot be closed", LOG_C("connection_id", t->id), LOG_ERR(err));
+                sessions_note_lost(t->all, str_of(t->id));
+        }
+        error_free(err);
+        t->state = DONE;
+        free_if_idle(t);
+}
+
+static void finish(struct attendance *t, struct error *err)
+{
+        struct rpc_call *call = t->call;
+
+        if (call == NULL) {
+                give_up_later(t, err);
+                return;
+        }
+        if (err != NULL)
+                log_warn("The report stream of an SSH connection was refused", LOG_C("connection_id", t->id == NULL ? "" : t->id),
+                         LOG_C("host_id", t->host_id), LOG_ERR(err));
+        t->call = NULL; /* the call goes before what it was about */
+        rpc_call_finish(call, err);
+        detach(t);
+}
+
+static void on_gone(void *ctx)
+{
+        detach(ctx);
+}
+
+/* ---- down -------------------------------------------------------------------------------------------------- */
+
+static void send_ack(struct attendance *t, uint64_t seq)
+{
+        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+        Cteleport__V1__AttendAck ack = CTELEPORT__V1__ATTEND_ACK__INIT;
+
+        ack.seq = seq;
+        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_ACK;
+        down.ack = &ack;
+        if (t->call != NULL)
+                rpc_call_send(t->call, &down.base);
+}
+
+static void terminate(struct attendance *t, const char *reason)
+{
+        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+        Cteleport__V1__AttendTerminate order = CTELEPORT__V1__ATTEND_TERMINATE__INIT;
+
+        if (t->call == NULL || t->is_terminated)
+                return;
+        t->is_terminated = true;
+        log_info("An SSH connection is ended by the cluster", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
+                 LOG_C("login", t->now.record->login), LOG_C("node_name", t->now.record->hostname), LOG_C("reason", reason));
+        order.reason = (char *)(uintptr_t)reason;
+        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_TERMINATE;
+        down.terminate = &order;
+        rpc_call_send(t->call, &down.base);
+}
+
+/* ---- sshd asks -------------------------------------------------------------------------------------------------- */
+
+static void audit_refusal(struct attendance *t, const struct answer *answer)
+{
+        const Cteleport__State__V1__Connection *m = t->now.record;
+        AUTO(buf) serial = BUF_MAX(32);
+
+        if (answer->serial != 0)
+                buf_printf(&serial, "%llu", (unsigned long long)answer->serial);
+        bool is_told = session_audit_rejected(t->auth, &(struct rejection){ .user = str_of(m->user), .login = answer->login, .host_id = str_of(m->host_id),
+                                                              .hostname = str_of(m->hostname), .client_addr = str_of(m->client_addr),
+                                                              .connection_id = str_of(m->connection_id), .serial = buf_str(&serial),
+                                                              .why = answer->refusal });
+        if (is_told)
+                log_warn("SSH login refused", LOG_C("user", m->user), LOG_STR("login", answer->login), LOG_C("node_name", m->hostname),
+                 LOG_C("remote_addr", m->client_addr), LOG_ERR(answer->refusal));
+}
+
+/* One certificate that sshd was shown. */
+struct asked {
+        struct attendance *attendance;
+        char *login;
+        bool has_nonce; /* and wants a signature */
+        uint8_t nonce[LOGIN_PERMIT_NONCE];
+        size_t len;
+        uint8_t certificate[];
+};
+
+/* Fills d with the answer and sends it. */
+static void send_decision(struct attendance *t, const struct answer *answer, Cteleport__V1__AttendDecision *d)
+{
+        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+        char *roles[LIMIT_AUDIT_VALUES];
+
+        session_decision_fill(answer, t->now.record->user, d, roles);
+        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION;
+        down.decision = d;
+        rpc_call_send(t->call, &down.base);
+}
+
+static void answer_ask(struct attendance *t, const struct asked *q, const struct answer *answer)
+{
+        Cteleport__V1__AttendDecision d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+        AUTO(buf) signature = BUF_MAX(KiB);
+        const struct login_permit permit = {
+                .connection_id = str_of(t->now.record->connection_id),
+                .host_id = str_of(t->now.record->host_id),
+                .login = str_of(q->login),
+                .certificate = str_of_bytes(q->certificate, q->len),
+                .nonce = str_of_bytes(q->nonce, sizeof q->nonce),
+                .permits = session_permits(answer),
+        };
+
+        d.certificate.data = (uint8_t *)(uintptr_t)q->certificate;
+        d.certificate.len = q->len;
+        d.decides_sessions = true;
+        if (answer->refusal == NULL) {
+                t->permitted |= session_permits(answer);
+                if (q->has_nonce)
+                        session_decision_sign(t->auth, &permit, &d, &signature);
+        }
+        send_decision(t, answer, &d);
+}
+
+static void on_ask_decided(void *ctx, const struct answer *answer)
+{
+        struct asked *q = ctx;
+        struct attendance *t = q->attendance;
+
+        t->pending--;
+        if (t->call != NULL) {
+                if (answer->refusal != NULL)
+                        audit_refusal(t, answer);
+                answer_ask(t, q, answer);
+        }
+        free(q->login);
+        free(q);
+        free_if_idle(t);
+}
+
+static struct question question_of(const struct attendance *t, struct str login, ProtobufCBinaryData certificate)
+{
+        return (struct question){
+                .user = str_of(t->now.record->user),
+                .login = login,
+                .host_id = str_of(t->now.record->host_id),
+                .certificate = str_of_bytes(certificate.data, certificate.len),
+        };
+}
+
+static struct error *ask(struct attendance *t, const Cteleport__V1__AttendAsk *m)
+{
+        if (++t->asks > LIMIT_ATTEND_ASKS)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "more than %d certificates on one connection", LIMIT_ATTEND_ASKS);
+        if (m->certificate.len == 0)
+                return error_new(ERROR_INVALID_ARGUMENT, "a question without a certificate");
+        if (m->nonce.len != 0 && m->nonce.len != LOGIN_PERMIT_NONCE)
+                return error_new(ERROR_INVALID_ARGUMENT, "the nonce of a question has %d bytes", LOGIN_PERMIT_NONCE);
+        struct asked *q = mem_alloc(sizeof *q + m->certificate.len);
+        q->attendance = t;
+        q->login = str_dup(str_of(m->login));
+        q->has_nonce = m->nonce.len == sizeof q->nonce;
+        if (q->has_nonce)
+                memcpy(q->nonce, m->nonce.data, sizeof q->nonce);
+        q->len = m->certificate.len;
+        memcpy(q->certificate, m->certificate.data, m->certificate.len);
+        t->pending++;
+        struct question question = question_of(t, str_of(m->login), m->certificate);
+        decide(t->auth, &question, on_ask_decided, q);
+        return NULL;
+}
+
+/* ---- sshd has accepted ------------------------------------------------------------------------------------------- */
+
+/* What the answer borrows is kept until the message has been applied. */
+static void keep_answer(struct attendance *t, const struct answer *answer)
+{
+        struct arena *arena = arena_new(2 * LIMIT_STORE_VALUE);
+        struct answer *kept = arena_alloc(arena, sizeof *kept);
+        struct access_label *labels = arena_alloc(arena, (answer->label_count + 1) * sizeof *labels);
+
+        *kept = *answer;
+        kept->refusal = NULL;
+        kept->user = arena_str(arena, answer->user);
+        kept->login = arena_str(arena, answer->login);
+        kept->hostname = arena_str(arena, answer->hostname);
+        for (size_t i = 0; i < answer->label_count; i++)
+                labels[i] = (struct access_label){ arena_str(arena, answer->labels[i].key), arena_str(arena, answer->labels[i].value) };
+        kept->labels = labels;
+        kept->roles = arena_alloc(arena, (answer->role_count + 1) * sizeof *kept->roles);
+        for (size_t i = 0; i < answer->role_count; i++)
+                kept->roles[i] = arena_str(arena, answer->roles[i]);
+        kept->permits = t->permitted | session_permits(answer);
+        t->accepted = kept;
+        t->accepted_arena = arena;
+}
+
+static void drop_answer(struct attendance *t)
+{
+        arena_free(t->accepted_arena);
+        t->accepted_arena = NULL;
+        t->accepted = NULL;
+        t->is_refused = false;
+}
+
+/* sshd accepted what we would not any more: the node ends it, and nothing begins in that user's name. */
+static void on_accept_decided(void *ctx, const struct answer *answer)
+{
+        struct attendance *t = ctx;
+
+        t->pending--;
+        t->is_deciding = false;
+        if (t->call == NULL) {
+                free_if_idle(t);
+        } else if (answer->refusal == NULL) {
+                keep_answer(t, answer);
+                pump(t);
+        } else if (answer->refusal->code == ERROR_UNAVAILABLE) {
+                finish(t, error_copy(answer->refusal));
+        } else {
+                audit_refusal(t, answer);
+                terminate(t, answer->refusal->what);
+                t->is_refused = true;
+                pump(t);
+        }
+}
+
+static void decide_accepted(struct attendance *t, const Cteleport__V1__AttendAccepted *m)
+{
+        struct question question = question_of(t, str_of(m->login), m->certificate);
+
+        if (m->certificate.len == 0) {
+                finish(t, error_new(ERROR_INVALID_ARGUMENT, "a login without a certificate"));
+                return;
+        }
+        t->is_deciding = true;
+        t->pending++;
+        decide(t->auth, &question, on_accept_decided, t);
+}
+
+/* ---- a session begins ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Nobody's rights are those of their login for long: a connection stays open for further sessions, and each is decided by what is true
+ * when it begins. Its node starts nothing before it has the answer.
+ */
+struct beginning {
+        struct attendance *attendance;
+        char session_id[SESSION_ID_MAX];
+        struct session_wishes wishes;
+        bool wants_decision; /* an older node has looked at the options of the connection itself, and hears orders to end only */
+        bool is_open;        /* its start is written down: the node asks again because it did not hear the answer */
+};
+
+/*
+ * What sshd was permitted for a connection that an earlier release recorded is not known. It counts as what the roles allow when this
+ * release first looks: nothing beyond that, and what is taken away from then on ends the connection as it does any other.
+ */
+static void learn_permits(struct attendance *t, const struct answer *answer)
+{
+        Cteleport__State__V1__Connection *records[] = { t->now.record, t->next.record };
+
+        if (answer->refusal != NULL || t->now.record->has_permits || t->now.record->permits != 0)
+                return;
+        for (size_t i = 0; i < ARRAY_LEN(records); i++) {
+                if (records[i] == NULL)
+                        continue;
+                records[i]->permits = session_permits_of_roles(answer);
+                records[i]->has_permits = true;
+        }
+}
+
+static void answer_start(struct attendance *t, const struct beginning *b, struct answer *answer)
+{
+        Cteleport__V1__AttendDecision d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+
+        d.session_id = (char *)(uintptr_t)b->session_id;
+        if (answer->refusal != NULL)
+                audit_refusal(t, answer);
+        learn_permits(t, answer);
+        session_keep_permits(t->now.record->permits, answer);
+        t->start = answer->refusal == NULL ? MAY_START : MAY_NOT_START;
+        if (answer->refusal != NULL && !b->is_open) /* else the node tells how it ended, and that is kept */
+                snprintf(t->refused, sizeof t->refused, "%s", b->session_id);
+        send_decision(t, answer, &d);
+}
+
+static void on_start_decided(void *ctx, const struct answer *given)
+{
+        struct beginning *b = ctx;
+        struct attendance *t = b->attendance;
+        struct answer answer = *given;
+        AUTO_PTR(error) forbidden = NULL;
+
+        t->pending--;
+        t->is_deciding = false;
+        if (t->call == NULL) {
+                free_if_idle(t);
+        } else if (answer.refusal != NULL && answer.refusal->code == ERROR_UNAVAILABLE) {
+                finish(t, error_copy(answer.refusal));
+        } else {
+                /* The end of the certificate ends no session that runs: only a new login begins another. */
+                bool is_only_expired = answer.refusal != NULL && answer.refusal->code == ERROR_UNAUTHENTICATED && b->wants_decision;
+                bool is_over = t->is_terminated || (answer.refusal != NULL && !is_only_expired);
+
+                if (answer.refusal == NULL && t->is_terminated)
+                        forbidden = error_new(ERROR_PERMISSION_DENIED, "the cluster has ended this connection");
+                else if (answer.refusal == NULL && b->wants_decision)
+                        forbidden = session_check_options(&b->wishes, &answer);
+                if (forbidden != NULL)
+                        answer.refusal = forbidden;
+                answer_start(t, b, &answer);
+                if (is_over)
+                        terminate(t, answer.refusal->what);
+                pump(t);
+        }
+        free(b);
+}
+
+/* Without a login there is nothing to decide: such a start is an error. */
+static void decide_start(struct attendance *t, const Cteleport__V1__AttendStart *m)
+{
+        if (!name_is_session(str_of(m->session_id))) {
+                finish(t, error_new(ERROR_INVALID_ARGUMENT, "a session without a proper name or kind"));
+                return;
+        }
+        struct beginning *b = NEW(struct beginning);
+        struct question question = question_of(t, str_of(t->now.record->login), (ProtobufCBinaryData){ 0 });
+
+        *b = (struct beginning){ .attendance = t, .wishes = { strcmp(m->kind, "sftp") == 0 || strcmp(m->kind, "scp") == 0, m->has_pty, m->is_recorded },
+                                 .wants_decision = m->wants_decision, .is_open = connection_has_session(&t->now, m->session_id) };
+        snprintf(b->session_id, sizeof b->session_id, "%s", m->session_id);
+        question.known = t->now.record;
+        question.is_beginning = true;
+        t->is_deciding = true;
+        t->pending++;
+        decide(t->auth, &question, on_start_decided, b);
+}
+
+/* ---- from messages to transactions ------------------------------------------------------------------------------------ */
+
+static void on_committed(void *ctx, uint64_t revision, struct error *err)
+{
+        struct attendance *t = ctx;
+
+        (void)revision;
+        t->pending--;
+        t->is_writing = false;
+        bool has_come_in = false;
+        if (err == NULL) {
+                has_come_in = t->now.record->login[0] == '\0' && t->next.record->login[0] != '\0';
+                connection_release(&t->now);
+                t->now = t->next;
+                t->next = (struct connection){ 0 };
+                send_ack(t, t->now.record->last_seq);
+        } else {
+                connection_release(&t->next);
+        }
+        if (t->call != NULL && (err != NULL || t->now.is_over)) {
+                if (err == NULL)
+                        t->state = DONE;
+                finish(t, err == NULL ? NULL : error_wrap(err, "what happens on the connection could not be written down"));
+                return;
+        }
+        if (t->call == NULL) {
+                if (t->id != NULL && !t->now.is_over && t->now.record != NULL)
+                        sessions_note_lost(t->all, str_of(t->id));
+                error_free(err);
+                free_if_idle(t);
+                return;
+        }
+        AUTO_PTR(error) beyond = t->now.record == NULL ? NULL : session_check_open(t->auth, str_of(t->now.record->user), str_of(t->now.record->host_id));
+        if (beyond != NULL)
+                terminate(t, beyond->what);
+        if (has_come_in)
+                recheck(t); /* what changed since it was decided concerned nobody then */
+        pump(t);
+}
+
+static void commit(struct attendance *t, struct store_txn *txn)
+{
+        connection_put(&t->next, txn);
+        t->is_writing = true;
+        t->pending++;
+        store_txn_commit(txn, on_committed, t);
+}
+
+static bool must_be_decided(const struct attendance *t, bool is_accepted, bool is_start)
+{
+        return (is_accepted && t->accepted == NULL && !t->is_refused) || (is_start && t->start == UNDECIDED);
+}
+
+/*
+ * A start that was refused, and one that is written down already. An older node has told the former as that of a session, and tells
+ * its end.
+ */
+static bool is_of_nothing(const struct attendance *t, const Cteleport__V1__AttendUp *up)
+{
+        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_START)
+                return t->start == MAY_NOT_START || (up->start->is_repeated && connection_has_session(&t->next, up->start->session_id));
+        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT)
+                return t->refused[0] != '\0' && strcmp(up->exit->session_id, t->refused) == 0;
+        return up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED && t->is_refused;
+}
+
+static void decide_first(struct attendance *t, const Cteleport__V1__AttendUp *up)
+{
+        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED)
+                decide_accepted(t, up->accepted);
+        else
+                decide_start(t, up->start);
+}
+
+/* *ret_count: how many messages went into the transaction; none when the next waits for a decision. */
+static struct error *fill_batch(struct attendance *t, struct store_txn *txn, size_t *ret_count)
+{
+        for (*ret_count = 0; t->waiting.first != NULL && *ret_count < LIMIT_ATTEND_BATCH && !t->next.is_over;) {
+                const struct unstored_message *w = t->waiting.first;
+                ProtobufCMessage *msg = NULL;
+
+                TRY(wire_decode(t->next.arena, &cteleport__v1__attend_up__descriptor, str_of_bytes(w->bytes, w->len), &msg));
+                const Cteleport__V1__AttendUp *up = (const Cteleport__V1__AttendUp *)msg;
+                if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK) {
+                        TRY(ask(t, up->ask));
+                        unstored_drop_first(&t->waiting);
+                        continue;
+                }
+                if (up->seq > t->next.record->last_seq + 1)
+                        return error_new(ERROR_INVALID_ARGUMENT, "a message is missing before number %llu", (unsigned long long)up->seq);
+                if (up->seq == t->next.record->last_seq + 1) {
+                        bool is_accepted = up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED;
+                        bool is_start = up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_START && t->next.record->login[0] != '\0';
+
+                        if (must_be_decided(t, is_accepted, is_start)) {
+                                if (*ret_count == 0)
+                                        decide_first(t, up);
+                                return NULL; /* after the batch, if there is one */
+                        }
+                        TRY(session_check_told(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id)));
+                        if (!is_of_nothing(t, up))
+                                TRY(connection_record_tell(t->auth, &t->next, txn, up, t->accepted));
+                        if (is_start)
+                                t->start = UNDECIDED;
+                        session_charge(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id), w->len + LIMIT_EVENT_COST);
+                        if (is_accepted)
+                                drop_answer(t);
+                        t->next.record->last_seq = up->seq;
+                        (*ret_count)++;
+                } /* else: told on the stream before, and durable */
+                unstored_drop_first(&t->waiting);
+        }
+        return NULL;
+}
+
+static void pump(struct attendance *t)
+{
+        size_t count = 0;
+
+        if (t->state != READY || t->call == NULL || t->is_writing || t->is_deciding || t->waiting.first == NULL)
+                return;
+        struct store_txn *txn = store_txn_new(t->auth->store);
+        struct error *err = connection_copy(&t->now, &t->next);
+        t->pending++; /* a refusal within must not free us */
+        if (err == NULL)
+                err = fill_batch(t, txn, &count);
+        t->pending--;
+        if (err == NULL && count > 0) {
+                commit(t, txn);
+                return;
+        }
+        store_txn_cancel(txn);
+        connection_release(&t->next);
+        if (err != NULL)
+                finish(t, err);
+        else if (t->call == NULL)
+                free_if_idle(t);
+}
+
+/* ---- begin ------------------------------------------------------------------------------------------------------------ */
+
+static void load_next(struct attendance *t);
+
+static void become_ready(struct attendance *t)
+{
+        if (t->is_given_up) {
+                struct store_txn *txn = store_txn_new(t->auth->store);
+                struct error *err = connection_copy(&t->now, &t->next);
+
+                if (err != NULL) {
+                        store_txn_cancel(txn);
+                        finish(t, err);
+                        return;
+                }
+                connection_record_end(t->auth, &t->next, txn, str_of(t->end_reason));
+                commit(t, txn);
+                return;
+        }
+        t->state = READY;
+        log_info("The report stream of an SSH connection is open", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
+                 LOG_C("node_name", t->now.record->hostname), LOG_C("remote_addr", t->now.record->client_addr));
+        if (t->now.record->last_seq > 0)
+                send_ack(t, t->now.record->last_seq);
+        if (t->now.record->login[0] != '\0')
+                recheck(t); /* what changed while nobody listened */
+        pump(t);
+}
+
+static void on_begun(void *ctx, uint64_t revision, struct error *err)
+{
+        struct attendance *t = ctx;
+
+        (void)revision;
+        t->pending--;
+        t->is_writing = false;
+        if (t->call == NULL) {
+                if (err == NULL)
+                        sessions_note_lost(t->all, str_of(t->id));
+                error_free(err);
+                free_if_idle(t);
+        } else if (err != NULL) {
+                finish(t, err);
+        } else {
+                become_ready(t);
+        }
+}
+
+/* From now on the record stays until the connection is over. */
+static void begin(struct attendance *t)
+{
+        struct store_txn *txn = store_txn_new(t->auth->store);
+
+        t->now.record->is_begun = true;
+        connection_put(&t->now, txn);
+        t->is_writing = true;
+        t->pending++;
+        store_txn_commit(txn, on_begun, t);
+}
+
+/* After each answer of the store; whoever wanted it may be gone. */
+static void go_on_loading(struct attendance *t, struct error *err)
+{
+        if (t->call == NULL && !t->is_given_up) {
+                error_free(err);
+                free_if_idle(t);
+        } else if (err != NULL) {
+                finish(t, err);
+        } else {
+                load_next(t);
+        }
+}
+
+static void on_session(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct attendance *t = ctx;
+
+        t->pending--;
+        if (err == NULL && item != NULL)
+                err = connection_load_session(&t->now, item);
+        go_on_loading(t, err);
+}
+
+/* The sessions that are open, one after the other, as the record names them. */
+static void load_next(struct attendance *t)
+{
+        const Cteleport__State__V1__Connection *m = t->now.record;
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        if (t->loading < m->n_sessions) {
+                session_key(str_of(m->sessions[t->loading++]), &key);
+                t->pending++;
+                store_get(t->auth->store, buf_str(&key), on_session, t);
+        } else if (m->is_begun) {
+                become_ready(t);
+        } else {
+                begin(t);
+        }
+}
+
+/* Whatever is found wrong here is final: it leaves nothing to be given up. */
+static struct error *check_begin(struct attendance *t, const struct store_item *item)
+{
+        if (item == NULL)
+                return error_new(ERROR_NOT_FOUND, "the cluster knows no such connection; it may have been given up");
+        TRY(connection_load(&t->now, item));
+        if (t->is_given_up)
+                return NULL;
+        if (!str_equal(str_of(t->now.record->host_id), str_of(t->host_id)))
+                return error_new(ERROR_PERMISSION_DENIED, "the connection was not made to this host");
+        if (t->now.record->is_begun && !t->is_resumed)
+                return error_new(ERROR_FAILED_PRECONDITION, "the connection has begun already");
+        t->is_known = true;
+        sessions_forget_lost(t->all, str_of(t->id));
+        return NULL;
+}
+
+static void on_record(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct attendance *t = ctx;
+
+        t->pending--;
+        if (err == NULL)
+                err = check_begin(t, item);
+        go_on_loading(t, err);
+}
+
+/*
+ * Takes the place of the stream that attended the connection before, which may not know yet that it is dead;
+ * UNAVAILABLE while that one still writes. Another host's is not ours to take.
+ */
+static struct error *take_place(struct attendance *t)
+{
+        struct attendance *elder = map_get(&t->all->attended, str_of(t->id));
+
+        if (elder != NULL && !elder->is_writing && !elder->is_given_up && strcmp(elder->host_id, t->host_id) == 0)
+                finish(elder, error_new(ERROR_ABORTED, "the connection has another report stream"));
+        elder = map_get(&t->all->attended, str_of(t->id));
+        if (elder != NULL)
+                return error_new(ERROR_UNAVAILABLE, "the connection has another report stream");
+        map_put(&t->all->attended, str_of(t->id), t);
+        t->is_placed = true;
+        return NULL;
+}
+
+static void load(struct attendance *t)
+{
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+        connection_key(str_of(t->id), &key);
+        t->pending++;
+        store_get(t->auth->store, buf_str(&key), on_record, t);
+}
+
+static void on_begin(struct attendance *t, const Cteleport__V1__AttendBegin *m)
+{
+        struct error *err = NULL;
+
+        if (!name_is_session(str_of(m->connection_id))) {
+                finish(t, error_new(ERROR_INVALID_ARGUMENT, "a connection without a proper name"));
+                return;
+        }
+        t->id = str_dup(str_of(m->connection_id));
+        t->is_resumed = m->is_resumed;
+        err = take_place(t);
+        if (err != NULL)
+                finish(t, err);
+        else
+                load(t);
+}
+
+static void on_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct attendance *t = ctx;
+        const Cteleport__V1__AttendUp *up = (const Cteleport__V1__AttendUp *)msg;
+        bool is_begin = up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_BEGIN;
+
+        if (is_begin != (t->id == NULL)) {
+                finish(t, error_new(ERROR_INVALID_ARGUMENT, "a stream about a connection begins with its name, once"));
+                return;
+        }
+        if (is_begin) {
+                on_begin(t, up->begin);
+                return;
+        }
+        struct error *err = unstored_push(&t->waiting, t->auth, str_of(t->host_id), msg);
+        if (err != NULL) {
+                finish(t, err);
+                return;
+        }
+        pump(t);
+}
+
+static void on_half_close(void *ctx)
+{
+        finish(ctx, NULL);
+}
+
+static const struct rpc_call_events call_events = { on_message, on_half_close, on_gone };
+
+static struct attendance *attendance_new(struct sessions *s)
+{
+        struct attendance *t = NEW(struct attendance);
+
+        t->all = s;
+        t->auth = s->auth;
+        s->pending++;
+        return t;
+}
+
+void session_attend(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct attendance *t = attendance_new(caller->auth->sessions);
+
+        (void)first;
+        t->call = call;
+        t->host_id = str_dup(str_of(caller->host_id));
+        rpc_call_listen(call, &call_events, t);
+}
+
+/* ---- what changes while it goes on ------------------------------------------------------------------------------------------ */
+
+static void on_rechecked(void *ctx, const struct answer *answer)
+{
+        struct attendance *t = ctx;
+
+        t->pending--;
+        t->is_rechecking = false;
+        if (t->call != NULL)
+                learn_permits(t, answer);
+        const char *taken = t->call == NULL || answer->refusal != NULL ? NULL : session_permits_taken(t->now.record->permits, answer);
+        if (taken != NULL)
+                terminate(t, taken);
+        if (t->call != NULL && answer->refusal != NULL) {
+                if (answer->refusal->code != ERROR_UNAVAILABLE)
+                        terminate(t, answer->refusal->what);
+                else
+                        sessions_recheck_later(t->all);
+        }
+        if (t->call == NULL)
+                free_if_idle(t);
+        else if (t->recheck_again)
+                recheck(t);
+}
+
+static void recheck(struct attendance *t)
+{
+        const Cteleport__State__V1__Connection *m = t->now.record;
+
+        t->recheck_again = t->is_rechecking;
+        if (t->is_rechecking || t->is_terminated)
+                return;
+        t->is_rechecking = true;
+        t->pending++;
+        struct question question = question_of(t, str_of(m->login), (ProtobufCBinaryData){ 0 });
+        question.known = m;
+        decide(t->auth, &question, on_rechecked, t);
+}
+
+void attendance_recheck(struct attendance *t)
+{
+        if (t->state == READY && t->now.record->login[0] != '\0')
+                recheck(t);
+}
+
+void attendance_end_on(struct attendance *t, struct str host_id)
+{
+        if (t->state == READY && str_equal(str_of(t->now.record->host_id), host_id))
+                terminate(t, "this node was removed from the cluster");
+}
+
+void attendance_give_up(struct sessions *s, struct str id, const char *reason)
+{
+        struct attendance *t = attendance_new(s);
+
+        t->id = str_dup(id);
+        t->host_id = str_dup(STR(""));
+        t->is_given_up = true;
+        t->end_reason = reason;
+        sessions_forget_lost(s, str_of(t->id));
+        struct error *err = take_place(t);
+        if (err != NULL)
+                bug("a connection without a stream has a place: %s", err->what);
+        load(t);
+}

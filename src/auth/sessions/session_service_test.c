@@ -1,0 +1,722 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/statvfs.h>
+
+#include "auth/core/refusal_log.h"
+#include "auth/sessions/session_node_testing.h"
+#include "base/log.h"
+
+/* ---- the way of a session ---------------------------------------------------------------------------------------- */
+
+static void a_session_is_told_from_its_dial_to_its_end(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = given_shell(w, &n);
+
+        assert_string_equal(d.host_id, WEB_1);
+        assert_true(n.permits_pty && n.permits_port_forwarding);
+        assert_string_equal(n.record, "best_effort");
+        assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1); /* durable when it is acknowledged */
+        started(&n, SESSION_2, "exec", "uptime; echo \"done\"");
+        exited(&n, SESSION_2, 3);
+        exited(&n, SESSION_1, 0);
+        over(&n);
+        AWAIT(w, n.call == NULL);
+        assert_done(n.err);
+        n.err = NULL;
+        assert_int_equal(n.acked, 6);
+        leave(&n);
+        assert_int_equal(count_events(w, "\"event\":\"session.connect\""), 1);
+        assert_int_equal(count_events(w, "\"event\":\"session.end\""), 2);
+        assert_int_equal(count_events(w, "\"event\":\"session.leave\""), 1);
+        assert_int_equal(count_events(w, "\"code\":\"T3002E\""), 1);
+        assert_int_equal(count_events(w, "uptime; echo \\\"done\\\""), 2);
+        assert_int_equal(count_events(w, "\"event\":\"session.data\""), 1);
+        assert_int_equal(count_events(w, "\"tx\":4000,\"rx\":300"), 1);
+        assert_int_equal(count_events(w, "198.51.100.7:5022"), 8);
+        assert_int_equal(count_keys(w, CONNECTION_PREFIX), 0);
+        assert_int_equal(count_keys(w, SESSION_PREFIX), 1); /* the recorded one */
+        assert_int_equal(count_keys(w, RECORDING_PREFIX), 1);
+}
+
+static void a_resumed_stream_neither_loses_nor_repeats(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = given_shell(w, &n);
+
+        leave(&n);
+        n.seq = 1; /* the node did not hear that 2 is durable */
+        attend(w, &n, WEB_1, d.id, true);
+        started(&n, SESSION_1, "shell", "");
+        exited(&n, SESSION_1, 0);
+        AWAIT_ACK(&n, 3);
+        end_in_order(w, &n);
+        assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1);
+        assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
+}
+
+static void connections_survive_the_auth_service(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = given_shell(w, &n);
+
+        leave(&n);
+        sessions_close(w->a.sessions);
+        world_open_sessions(w);
+        attend(w, &n, WEB_1, d.id, true);
+        exited(&n, SESSION_1, 0);
+        AWAIT_ACK(&n, 3);
+        assert_non_null(n.call);
+        leave(&n);
+        assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
+}
+
+static void a_new_stream_takes_over_from_one_that_is_dead_without_knowing(void **state)
+{
+        struct world *w = *state;
+        struct node_side dead = { 0 }, n = { 0 };
+        struct dialled d = given_shell(w, &dead);
+
+        n.seq = 2;
+        attend(w, &n, WEB_1, d.id, true);
+        AWAIT_ACK(&n, 2);
+        AWAIT(w, dead.call == NULL);
+        assert_int_equal(dead.err->code, ERROR_ABORTED);
+        error_free(dead.err);
+        rpc_client_close(dead.client);
+        leave(&n);
+}
+
+static void a_connection_that_nobody_tells_of_ends_by_itself(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+
+        given_shell(w, &n);
+        leave(&n);
+        for (int i = 0; i < 12 && count_keys(w, CONNECTION_PREFIX) > 0; i++)
+                loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_CONNECTION_LOST / 10 + 1));
+        AWAIT(w, count_keys(w, CONNECTION_PREFIX) == 0);
+        assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
+        assert_int_equal(count_events(w, "silent for too long"), 2); /* the session's end and the connection's */
+}
+
+/* ---- who is not let in ------------------------------------------------------------------------------------------------ */
+
+static void refuses_certificates_that_are_not_good_enough(void **state)
+{
+        struct world *w = *state;
+        struct user_ca other = { 0 };
+        struct node_side n = { 0 };
+        struct dialled d = dial(w, "alice", "web-1", "");
+
+        user_ca_init(&other);
+        const struct {
+                struct buf cert;
+                const char *login, *reason;
+        } rows[] = {
+                { ssh_cert(&w->ca, "alice", "root", -10), "root", "expired" },
+                { ssh_cert(&w->ca, "bob", "root", 3600), "root", "not that of the user" },
+                { ssh_cert(&w->ca, "alice", "deploy", 3600), "root", "does not hold the login" },
+                { ssh_cert(&other, "alice", "root", 3600), "root", "not signed by the user CA" },
+                { ssh_cert(&w->ca, "alice", "nobody", 3600), "nobody", "" }, /* the roles do not give it any more */
+                { ssh_cert(&w->ca, "alice", "root", 3600), "root\n-oProxyCommand=x", "" },
+        };
+        assert_done(d.err);
+        attend(w, &n, WEB_1, d.id, false);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct buf cert = rows[i].cert;
+
+                ask(&n, buf_str(&cert), rows[i].login);
+                assert_non_null(n.call);
+                assert_false(n.is_allowed);
+                assert_non_null(strstr(n.reason, rows[i].reason));
+                cert.ptr[cert.len - 5] ^= 1; /* and altered on the way */
+                ask(&n, buf_str(&cert), rows[i].login);
+                assert_false(n.is_allowed);
+                buf_release(&cert);
+        }
+        leave(&n);
+        user_ca_release(&other);
+        assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), 2 * ARRAY_LEN(rows));
+        assert_int_equal(count_events(w, "\n-o"), 0);
+}
+
+static void a_lock_ends_what_goes_on_and_refuses_what_comes(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+        given_shell(w, &n);
+        given_lock_on(w, "alice");
+        AWAIT(w, n.terminated[0] != '\0');
+        assert_non_null(strstr(n.terminated, "locked"));
+        ask(&n, buf_str(&cert), "root");
+        assert_false(n.is_allowed);
+        leave(&n);
+        struct dialled d = dial(w, "alice", "web-1", "root");
+        assert_refused(d.err, ERROR_PERMISSION_DENIED, "locked");
+}
+
+static void sessions_end_with_their_user_and_their_node(void **state)
+{
+        static const char *const keys[] = { "/users/alice", "/hosts/" WEB_1 };
+        struct world *w = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+                struct node_side n = { 0 };
+
+                given_shell(w, &n);
+                delete_key(w, keys[i]);
+                AWAIT(w, n.terminated[0] != '\0');
+                exited(&n, SESSION_1, 0);
+                over(&n);
+                AWAIT(w, n.call == NULL);
+                leave(&n);
+                delete_key(w, "/sessions/" SESSION_1);
+                given_user(w, "alice");
+        }
+}
+
+static void a_login_that_is_not_allowed_any_more_is_ended_before_it_begins(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = dial(w, "alice", "web-1", "root");
+        AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+        assert_done(d.err);
+        attend(w, &n, WEB_1, d.id, false);
+        ask(&n, buf_str(&cert), "root");
+        assert_true(n.is_allowed);
+        given_lock_on(w, "alice");
+        accepted(&n, buf_str(&cert), "root");
+        AWAIT(w, n.terminated[0] != '\0');
+        started(&n, SESSION_1, "shell", "");
+        AWAIT(w, n.call == NULL);
+        assert_refused(n.err, ERROR_INVALID_ARGUMENT, "before anybody has logged in");
+        n.err = NULL;
+        leave(&n);
+        assert_int_equal(count_keys(w, SESSION_PREFIX), 0);
+}
+
+/* Whether it is before the decision, while the login is written down, or behind it. */
+static void a_lock_at_any_moment_of_a_login_ends_it(void **state)
+{
+        enum { MOMENTS = 24 };
+        struct world *w = *state;
+
+        for (int moment = 0; moment < MOMENTS; moment++) {
+                struct node_side n = { 0 };
+                struct dialled d = dial(w, "alice", "web-1", "root");
+                AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+                assert_done(d.err);
+                attend(w, &n, WEB_1, d.id, false);
+                ask(&n, buf_str(&cert), "root");
+                accepted(&n, buf_str(&cert), "root");
+                for (int turn = 0; turn < moment && n.acked == 0; turn++)
+                        uv_run(&w->a.loop.uv, UV_RUN_ONCE);
+                given_lock_on(w, "alice");
+                AWAIT(w, n.terminated[0] != '\0');
+                over(&n);
+                AWAIT(w, n.call == NULL);
+                leave(&n);
+                delete_key(w, "/locks/l1");
+        }
+}
+
+/* Somebody of the same name is not the same user. */
+static void a_certificate_ends_with_its_user_whoever_has_the_name_next(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+        struct dialled d = dial(w, "alice", "web-1", "root");
+
+        assert_done(d.err);
+        given_user_since(w, "alice", NOW - 50 + LIMIT_CERT_BACKDATE_SECONDS); /* the second of issue is early enough */
+        attend(w, &n, WEB_1, d.id, false);
+        ask(&n, buf_str(&cert), "root");
+        assert_true(n.is_allowed);
+        given_user_since(w, "alice", NOW - 50 + LIMIT_CERT_BACKDATE_SECONDS + 1);
+        ask(&n, buf_str(&cert), "root");
+        assert_false(n.is_allowed);
+        leave(&n);
+        d = dial(w, "alice", "web-1", "root");
+        assert_refused(d.err, ERROR_UNAUTHENTICATED, "older than user");
+}
+
+static void dials_only_for_those_who_may(void **state)
+{
+        struct world *w = *state;
+        struct user_ca other = { 0 };
+
+        user_ca_init(&other);
+        AUTO(buf) good = tls_cert(&w->ca, "alice", 3600);
+        AUTO(buf) expired = tls_cert(&w->ca, "alice", -10);
+        AUTO(buf) foreign = tls_cert(&other, "alice", 3600);
+        AUTO(buf) gone = tls_cert(&w->ca, "bob", 3600);
+        user_ca_release(&other);
+        given_node(w, WEB_2, "WEB-2", "prod");
+        given_node(w, "abcdefab-4444-4444-8444-444444444444", "web-4." CLUSTER, "prod");
+        given_node(w, "33333333-3333-4333-8333-333333333333", "twin", "prod");
+        given_node(w, "44444444-4444-4444-8444-444444444444", "Twin", "prod");
+        const struct {
+                struct str cert;
+                const char *target, *login;
+                enum error_code code;
+                const char *part;
+        } rows[] = {
+                { buf_str(&good), "web-1", "root", 0, "" },
+                { buf_str(&good), "web-1." CLUSTER, "root", 0, "" },
+                { buf_str(&good), "Web-1", "root", 0, "" },
+                { buf_str(&good), "web-1.", "root", 0, "" },
+                { buf_str(&good), "WEB-1." CLUSTER ".", "root", 0, "" },
+                { buf_str(&good), WEB_1, "", 0, "" },
+                { buf_str(&good), WEB_1 "." CLUSTER, "", 0, "" },
+                { buf_str(&good), "44444444-4444-4444-8444-44444444444A", "", ERROR_NOT_FOUND, "no node" },
+                { buf_str(&good), "ABCDEFAB-4444-4444-8444-444444444444", "", 0, "" },
+                { buf_str(&good), "web-1..", "root", ERROR_INVALID_ARGUMENT, "not the name of a node" },
+                { buf_str(&good), "web-2", "deploy", 0, "" },
+                { buf_str(&good), "web-4", "root", 0, "" },
+                { buf_str(&good), "twin", "root", ERROR_FAILED_PRECONDITION, "ambiguous" },
+                { buf_str(&good), "33333333-3333-4333-8333-333333333333", "root", 0, "" },
+                { buf_str(&good), "web-3", "root", ERROR_NOT_FOUND, "no node" },
+                { buf_str(&good), "99999999-3333-4333-8333-333333333333", "root", ERROR_NOT_FOUND, "no node" },
+                { buf_str(&good), "web-1", "admin", ERROR_PERMISSION_DENIED, "" },
+                { buf_str(&good), "-oProxyCommand=x", "root", ERROR_INVALID_ARGUMENT, "not the name of a node" },
+                { buf_str(&good), "web-1", "ro ot", ERROR_INVALID_ARGUMENT, "not the name of an account" },
+                { buf_str(&expired), "web-1", "root", ERROR_UNAUTHENTICATED, "expired" },
+                { buf_str(&foreign), "web-1", "root", ERROR_UNAUTHENTICATED, "not one of a user" },
+                { buf_str(&gone), "web-1", "root", ERROR_PERMISSION_DENIED, "not there any more" },
+                { STR("junk"), "web-1", "root", ERROR_UNAUTHENTICATED, "" },
+        };
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct dialled d = dial_with(w, rows[i].cert, rows[i].target, rows[i].login);
+
+                if (rows[i].code == 0)
+                        assert_done(d.err);
+                else
+                        assert_refused(d.err, rows[i].code, rows[i].part);
+        }
+        assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), 5);
+}
+
+#define HIDDEN "55555555-5555-4555-8555-555555555555"
+
+/* The role of everybody sees no nodes of env=secret. */
+static void given_secret_nodes(struct world *w)
+{
+        AUTO_PTR(arena) arena = arena_new(64 * KiB);
+        Cteleport__V1__Role *role = access_preset(arena, STR("access"));
+        Cteleport__V1__RoleConditions deny = CTELEPORT__V1__ROLE_CONDITIONS__INIT;
+        Cteleport__V1__RoleConditions__NodeLabelsEntry label = CTELEPORT__V1__ROLE_CONDITIONS__NODE_LABELS_ENTRY__INIT, *labels[] = { &label };
+        Cteleport__V1__Strings strings = CTELEPORT__V1__STRINGS__INIT;
+        char *values[] = { TEXT("secret") };
+
+        strings.values = values;
+        strings.n_values = 1;
+        label.key = TEXT("env");
+        label.value = &strings;
+        deny.node_labels = labels;
+        deny.n_node_labels = 1;
+        role->spec->deny = &deny;
+        put_message(w, "/roles/access", &role->base);
+        given_node(w, HIDDEN, "hid-1", "secret");
+}
+
+static void a_node_that_is_hidden_is_as_one_that_is_not_there(void **state)
+{
+        static const struct {
+                const char *there, *absent;
+        } pairs[] = { { "hid-1", "hid-2" }, { HIDDEN, "66666666-5555-4555-8555-555555555555" }, { "HID-1." CLUSTER, "HID-2." CLUSTER } };
+        static const char *const logins[] = { "", "root", "admin" };
+        struct world *w = *state;
+
+        given_secret_nodes(w);
+        for (size_t i = 0; i < ARRAY_LEN(pairs) * ARRAY_LEN(logins); i++) {
+                const char *there = pairs[i / ARRAY_LEN(logins)].there, *absent = pairs[i / ARRAY_LEN(logins)].absent;
+                const char *login = logins[i % ARRAY_LEN(logins)];
+                struct dialled hidden = dial(w, "alice", there, login), none = dial(w, "alice", absent, login);
+                AUTO_MEM char *expected = mem_printf("there is no node '%s', or it is offline", there);
+
+                assert_non_null(hidden.err);
+                assert_non_null(none.err);
+                assert_int_equal(hidden.err->code, ERROR_NOT_FOUND);
+                assert_string_equal(hidden.err->what, expected);
+                assert_int_equal(none.err->code, hidden.err->code);
+                assert_string_equal(none.err->hint, hidden.err->hint);
+                error_free(hidden.err);
+                error_free(none.err);
+        }
+        /* The audit knows better. */
+        assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), ARRAY_LEN(pairs) * ARRAY_LEN(logins));
+        assert_int_equal(count_events(w, "\"server_id\":\"" HIDDEN "\""), ARRAY_LEN(pairs) * ARRAY_LEN(logins));
+        /* Who may be nowhere is told so for either. */
+        given_lock_on(w, "alice");
+        struct dialled locked = dial(w, "alice", "hid-1", "root");
+        assert_refused(locked.err, ERROR_PERMISSION_DENIED, "locked");
+        locked = dial(w, "alice", "hid-2", "root");
+        assert_refused(locked.err, ERROR_PERMISSION_DENIED, "locked");
+}
+
+/* The ID of a connection of a number; borrowed until the next. */
+static const char *mem_id(int number)
+{
+        static char id[40];
+
+        snprintf(id, sizeof id, "77777777-0000-4000-8000-%012d", number);
+        return id;
+}
+
+static void one_user_does_not_take_all_places_of_a_node(void **state)
+{
+        struct world *w = *state;
+        struct dialled first = dial(w, "alice", "web-1", "root");
+
+        assert_done(first.err);
+        for (int i = 1; i < LIMIT_SSH_CONNECTIONS_USER; i++)
+                assert_done(sessions_enter_node(w->a.sessions, str_of(mem_id(i)), STR(WEB_1), STR("alice")));
+        struct dialled refused = dial(w, "alice", "web-1", "root");
+        assert_refused(refused.err, ERROR_RESOURCE_EXHAUSTED, "as many as one user may have");
+        given_node(w, WEB_2, "web-2", "prod");
+        struct dialled elsewhere = dial(w, "alice", "web-2", "root");
+        assert_done(elsewhere.err);
+        given_user(w, "bob");
+        struct dialled other = dial(w, "bob", "web-1", "root");
+        assert_done(other.err);
+        /* What is left beyond bob's share is a reserve. */
+        for (int i = LIMIT_SSH_CONNECTIONS_USER; i < LIMIT_SSH_CONNECTIONS - LIMIT_SSH_CONNECTIONS_RESERVE - 1; i++)
+                assert_done(sessions_enter_node(w->a.sessions, str_of(mem_id(i)), STR(WEB_1), STR("bob")));
+        refused = dial(w, "bob", "web-1", "root");
+        assert_refused(refused.err, ERROR_RESOURCE_EXHAUSTED, "no more room");
+        given_user(w, "carol");
+        other = dial(w, "carol", "web-1", "root");
+        assert_done(other.err);
+        /* A place is free again when its connection is over, or was never begun. */
+        AUTO_MEM char *key = mem_printf("/connections/%s", first.id);
+        delete_key(w, key);
+        sessions_leave_node(w->a.sessions, str_of(mem_id(1)));
+        other = dial(w, "bob", "web-1", "root");
+        assert_done(other.err);
+}
+
+/* ---- nodes that go astray -------------------------------------------------------------------------------------------------- */
+
+static void a_node_may_speak_of_its_own_connections_only(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 }, thief = { 0 };
+        struct dialled d = dial(w, "alice", "web-1", "root");
+
+        assert_done(d.err);
+        attend(w, &thief, WEB_2, d.id, false);
+        AWAIT(w, thief.call == NULL);
+        assert_refused(thief.err, ERROR_PERMISSION_DENIED, "not made to this host");
+        thief.err = NULL;
+        leave(&thief);
+        attend(w, &thief, WEB_2, SESSION_2, false);
+        AWAIT(w, thief.call == NULL);
+        assert_refused(thief.err, ERROR_NOT_FOUND, "no such connection");
+        thief.err = NULL;
+        leave(&thief);
+        given_shell(w, &n);
+        attend(w, &thief, WEB_2, d.id, true);
+        AWAIT(w, thief.call == NULL);
+        error_free(thief.err);
+        rpc_client_close(thief.client);
+        assert_non_null(n.call);
+        leave(&n);
+}
+
+static void a_connection_begins_once_and_soon(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled late = dial(w, "alice", "web-1", "root"), d = given_shell(w, &n);
+
+        assert_done(late.err);
+        leave(&n);
+        attend(w, &n, WEB_1, d.id, false);
+        AWAIT(w, n.call == NULL);
+        assert_refused(n.err, ERROR_FAILED_PRECONDITION, "begun already");
+        n.err = NULL;
+        leave(&n);
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_DIALLED + 1));
+        attend(w, &n, WEB_1, late.id, false);
+        AWAIT(w, n.call == NULL);
+        assert_refused(n.err, ERROR_NOT_FOUND, "no such connection");
+        n.err = NULL;
+        leave(&n);
+}
+
+static void tell_nothing(struct node_side *n)
+{
+        say(n, (Cteleport__V1__AttendUp)CTELEPORT__V1__ATTEND_UP__INIT);
+}
+static void skip_a_number(struct node_side *n)
+{
+        n->seq++;
+        exited(n, SESSION_1, 0);
+}
+static void end_what_never_began(struct node_side *n)
+{
+        exited(n, SESSION_2, 0);
+}
+static void begin_twice(struct node_side *n)
+{
+        started(n, SESSION_1, "shell", "");
+}
+static void begin_the_unnamed(struct node_side *n)
+{
+        started(n, "../../etc/passwd", "shell", "");
+}
+static void begin_another_kind(struct node_side *n)
+{
+        started(n, SESSION_2, "root shell", "");
+}
+static void begin_too_many(struct node_side *n)
+{
+        for (int i = 0; i <= LIMIT_CONNECTION_SESSIONS; i++) {
+                AUTO_MEM char *id = mem_printf("bbbbbbbb-bbbb-4bbb-8bbb-%012x", (unsigned)i);
+
+                started(n, id, "exec", "true");
+        }
+}
+static void come_in_as_another(struct node_side *n)
+{
+        AUTO(buf) cert = ssh_cert(&n->w->ca, "alice", "deploy", 3600);
+
+        accepted(n, buf_str(&cert), "deploy");
+}
+
+static void hostile_messages_end_their_stream_and_nothing_else(void **state)
+{
+        static void (*const rows[])(struct node_side *n) = { tell_nothing,      skip_a_number,      end_what_never_began, begin_twice,
+                                                              begin_the_unnamed, begin_another_kind, begin_too_many,       come_in_as_another };
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = given_shell(w, &n);
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                rows[i](&n);
+                AWAIT(w, n.call == NULL);
+                assert_non_null(n.err);
+                leave(&n);
+                attend(w, &n, WEB_1, d.id, true);
+                AWAIT(w, n.acked > 0 || n.call == NULL); /* it goes on behind what was in order */
+                assert_non_null(n.call);
+                n.seq = n.acked;
+        }
+        leave(&n);
+        assert_true(count_keys(w, SESSION_PREFIX) <= LIMIT_CONNECTION_SESSIONS);
+        assert_int_equal(count_events(w, "\"event\":\"session.connect\""), 1);
+}
+
+static void another_hosts_session_cannot_be_written_over(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 }, thief = { 0 };
+        AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+        given_node(w, WEB_2, "web-2", "prod");
+        given_shell(w, &n);
+        leave(&n);
+        struct dialled d = dial(w, "alice", "web-2", "root");
+        attend(w, &thief, WEB_2, d.id, false);
+        accepted(&thief, buf_str(&cert), "root");
+        AWAIT_ACK(&thief, 1);
+        started(&thief, SESSION_1, "shell", "");
+        AWAIT(w, thief.call == NULL);
+        assert_int_equal(thief.err->code, ERROR_ABORTED);
+        leave(&thief);
+        assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1);
+}
+
+/* ---- loops ------------------------------------------------------------------------------------------------------ */
+
+static void note_untold(void *ctx, uint64_t count)
+{
+        *(uint64_t *)ctx += count;
+}
+
+static void a_loop_of_refused_dials_becomes_a_number(void **state)
+{
+        enum { MORE = 100 };
+        struct world *w = *state;
+        uint64_t untold = 0;
+
+        given_user(w, "bob");
+        w->a.session_refusals = refusal_log_new(&w->a.loop, note_untold, &untold);
+        for (int i = 0; i < LIMIT_REFUSALS_BURST + MORE; i++) {
+                struct dialled d = dial(w, "alice", "web-1", "nobody");
+
+                assert_refused(d.err, ERROR_PERMISSION_DENIED, "");
+        }
+        struct dialled d = dial(w, "bob", "web-1", "nobody");
+        assert_refused(d.err, ERROR_PERMISSION_DENIED, "");
+        assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), LIMIT_REFUSALS_BURST + 1);
+        assert_int_equal(count_events(w, "\"user\":\"bob\""), 1);
+        refusal_log_free(w->a.session_refusals);
+        w->a.session_refusals = NULL;
+        assert_int_equal(untold, MORE);
+}
+
+static struct statvfs fake_disk;
+
+int statvfs(const char *path, struct statvfs *ret)
+{
+        (void)path;
+        *ret = fake_disk;
+        return 0;
+}
+
+/* So many MiB of 100 GiB are free, and that is known. */
+static void given_free_disk(struct world *w, unsigned mib)
+{
+        fake_disk = (struct statvfs){ .f_frsize = 1 * MiB, .f_blocks = 100 * 1024, .f_bavail = mib };
+        disk_watch_free(w->a.disk);
+        w->a.disk = disk_watch_new(&w->a.loop, w->a.log_dir);
+        AWAIT(w, disk_watch_has_looked(w->a.disk));
+}
+
+static void a_disk_without_room_ends_who_causes_events(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB);
+        given_shell(w, &n);
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2);
+        started(&n, SESSION_2, "exec", "uptime");
+        AWAIT_ACK(&n, 3);
+        assert_int_equal(n.terminated[0], '\0'); /* what is open goes on */
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1);
+        exited(&n, SESSION_2, 0);
+        AWAIT(w, n.terminated[0] != '\0');
+        assert_non_null(strstr(n.terminated, "is full but for what administrators need"));
+        leave(&n);
+}
+
+static void a_user_ends_with_the_budget_of_events(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+
+        given_user(w, "bob");
+        w->a.user_events.all = (struct event_budget){ .bytes_per_day = 1000 * LIMIT_EVENT_COST, .what = "audit events" };
+        w->a.user_events.on_node = (struct event_budget){ .bytes_per_day = 2 * LIMIT_EVENT_COST, .what = "audit events" };
+        w->a.host_events = (struct event_budget){ .bytes_per_day = 1000 * LIMIT_EVENT_COST, .what = "audit events" };
+        given_shell(w, &n);
+        AWAIT(w, n.terminated[0] != '\0');
+        assert_non_null(strstr(n.terminated, "audit events within a day"));
+        leave(&n);
+        struct dialled d = dial(w, "alice", "web-1", "root");
+        assert_refused(d.err, ERROR_RESOURCE_EXHAUSTED, "user alice has caused");
+        d = dial(w, "bob", "web-1", "root");
+        assert_done(d.err);
+        user_budget_release(&w->a.user_events);
+        event_budget_release(&w->a.host_events);
+}
+
+static void opened(struct node_side *n, const char *session_id, char *path)
+{
+        Cteleport__V1__AttendFile m = CTELEPORT__V1__ATTEND_FILE__INIT;
+
+        m.session_id = TEXT(session_id);
+        m.action = TEXT("open");
+        m.path = path;
+        SAY(n, FILE, file, AttendFile, m);
+}
+
+/* With the limits of every day: file after file in a loop, until the budget is spent; it comes back, and other nodes stay open. */
+static void a_loop_spends_the_budget_of_a_day(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        AUTO_MEM char *path = mem_alloc(60 * KiB + 1);
+        struct dialled d;
+        uint64_t told = 0;
+
+        given_node(w, WEB_2, "web-2", "prod");
+        audit_budgets_init(&w->a);
+        memset(path, 'x', 60 * KiB);
+        given_shell(w, &n);
+        while (n.terminated[0] == '\0' && n.call != NULL) {
+                for (int i = 0; i < 10; i++)
+                        opened(&n, SESSION_1, path);
+                AWAIT_ACK(&n, n.seq);
+                told += 10;
+        }
+        assert_in_range(told * (60 * KiB + LIMIT_EVENT_COST), (uint64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB - 12 * MiB, (uint64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB + MiB);
+        assert_non_null(strstr(n.terminated, "256 MiB of audit events within a day on this node"));
+        exited(&n, SESSION_1, 0); /* how it ended is still told */
+        end_in_order(w, &n);
+        d = dial(w, "alice", "web-1", "root");
+        assert_refused(d.err, ERROR_RESOURCE_EXHAUSTED, "user alice has caused");
+        d = dial(w, "alice", "web-2", "root");
+        assert_done(d.err);
+        loop_advance(&w->a.loop, &w->clock, SECONDS(1800));
+        d = dial(w, "alice", "web-1", "root");
+        assert_done(d.err);
+        audit_budgets_release(&w->a);
+}
+
+/* It was told to end, and goes on. */
+static void a_node_that_goes_on_beyond_the_budget_is_not_heard(void **state)
+{
+        struct world *w = *state;
+        struct node_side n = { 0 };
+        AUTO_MEM char *path = mem_alloc(60 * KiB + 1);
+
+        memset(path, 'x', 60 * KiB);
+        audit_budgets_init(&w->a);
+        w->a.user_events.on_node.bytes_per_day = MiB;
+        given_shell(w, &n);
+        for (int i = 0; i < 100 && n.call != NULL; i++) {
+                opened(&n, SESSION_1, path);
+                AWAIT_ACK(&n, n.seq);
+        }
+        AWAIT(w, n.call == NULL);
+        assert_int_equal(n.err->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_in_range(n.acked * 61 * KiB, 2 * MiB - 200 * KiB, 2 * MiB + 200 * KiB);
+        leave(&n);
+        audit_budgets_release(&w->a);
+}
+
+int main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+        const struct CMUnitTest tests[] = {
+                ROW(a_session_is_told_from_its_dial_to_its_end),
+                ROW(a_resumed_stream_neither_loses_nor_repeats),
+                ROW(connections_survive_the_auth_service),
+                ROW(a_new_stream_takes_over_from_one_that_is_dead_without_knowing),
+                ROW(a_connection_that_nobody_tells_of_ends_by_itself),
+                ROW(refuses_certificates_that_are_not_good_enough),
+                ROW(a_lock_ends_what_goes_on_and_refuses_what_comes),
+                ROW(sessions_end_with_their_user_and_their_node),
+                ROW(a_login_that_is_not_allowed_any_more_is_ended_before_it_begins),
+                ROW(a_lock_at_any_moment_of_a_login_ends_it),
+                ROW(a_certificate_ends_with_its_user_whoever_has_the_name_next),
+                ROW(dials_only_for_those_who_may),
+                ROW(a_node_that_is_hidden_is_as_one_that_is_not_there),
+                ROW(one_user_does_not_take_all_places_of_a_node),
+                ROW(a_node_may_speak_of_its_own_connections_only),
+                ROW(a_connection_begins_once_and_soon),
+                ROW(hostile_messages_end_their_stream_and_nothing_else),
+                ROW(another_hosts_session_cannot_be_written_over),
+                ROW(a_loop_of_refused_dials_becomes_a_number),
+                ROW(a_user_ends_with_the_budget_of_events),
+                ROW(a_loop_spends_the_budget_of_a_day),
+                ROW(a_node_that_goes_on_beyond_the_budget_is_not_heard),
+                ROW(a_disk_without_room_ends_who_causes_events),
+        };
+#undef ROW
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For tests of sessions: an Auth Service without its door. Calls come over a socketpair from callers that
+ * the test makes up; the store, the audit log, people and their certificates are real.
+ */
+#ifndef AUTH_SESSIONS_SESSION_TESTING_H
+#define AUTH_SESSIONS_SESSION_TESTING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "api.pb-c.h"
+#include "auth/core/caller.h"
+#include "auth/users/directory.h"
+#include "auth/core/disk_watch.h"
+#include "auth/hosts/hosts.h"
+#include "auth/core/methods.h"
+#include "auth/sessions/sessions.h"
+#include "base/mem.h"
+#include "net/net_testing.h"
+#include "os/file.h"
+#include "pki/pki_testing.h"
+#include "store/store_testing.h"
+
+#define WEB_1 "11111111-1111-4111-8111-111111111111"
+#define WEB_2 "22222222-2222-4222-8222-222222222222"
+#define CLUSTER "example.com"
+enum { NOW = 1700000000, SESSIONS_OF_ONE = 16 };
+
+/* A CA of users and what it signs. */
+struct user_ca {
+        struct key tls_key, ssh_key;
+        struct x509_ca *x509;
+        struct ssh_ca *ssh;
+        struct buf cert, public_key; /* DER; wire */
+};
+
+struct world {
+        struct fake_clock clock;
+        struct auth a;
+        struct user_ca ca;
+        char *dir;
+        int waiting; /* answers that are to come */
+        struct error *err; /* of the last */
+};
+
+/* Runs until the condition holds; a test that hangs is killed by its harness. */
+#define AWAIT(w, condition)                                                                                            \
+        while (!(condition))                                                                                           \
+        uv_run(&(w)->a.loop.uv, UV_RUN_ONCE)
+
+static inline UNUSED void answered(void *ctx, struct error *err)
+{
+        struct world *w = ctx;
+
+        error_free(w->err);
+        w->err = err;
+        w->waiting--;
+}
+
+static inline UNUSED void committed(void *ctx, uint64_t revision, struct error *err)
+{
+        (void)revision;
+        answered(ctx, err);
+}
+
+static inline UNUSED void closed(void *ctx)
+{
+        answered(ctx, NULL);
+}
+
+#define AWAIT_ANSWER(w)                                                                                                \
+        do {                                                                                                           \
+                AWAIT(w, (w)->waiting == 0);                                                                           \
+                assert_done((w)->err);                                                                                 \
+                (w)->err = NULL;                                                                                       \
+        } while (0)
+
+/* ---- what is in the store ------------------------------------------------------------------------------------- */
+
+static inline UNUSED void put_message(struct world *w, const char *key, const ProtobufCMessage *msg)
+{
+        struct store_txn *t = store_txn_new(w->a.store);
+
+        store_txn_put_message(t, str_of(key), msg, (struct walltime){ 0 });
+        w->waiting++;
+        store_txn_commit(t, committed, w);
+        AWAIT_ANSWER(w);
+}
+
+static inline UNUSED void delete_key(struct world *w, const char *key)
+{
+        struct store_txn *t = store_txn_new(w->a.store);
+
+        store_txn_delete(t, str_of(key));
+        w->waiting++;
+        store_txn_commit(t, committed, w);
+        AWAIT_ANSWER(w);
+}
+
+struct count {
+        size_t count;
+        bool is_done;
+};
+
+static inline UNUSED void on_counted(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct count *c = ctx;
+
+        assert_null(err);
+        c->count = page->count;
+        c->is_done = true;
+}
+
+static inline UNUSED size_t count_keys(struct world *w, struct str prefix)
+{
+        struct count c = { 0 };
+
+        store_range(w->a.store, prefix, STR(""), LIMIT_STORE_RANGE, on_counted, &c);
+        AWAIT(w, c.is_done);
+        return c.count;
+}
+
+static inline UNUSED void given_node(struct world *w, const char *id, const char *name, const char *env)
+{
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+        Cteleport__State__V1__Presence p = CTELEPORT__STATE__V1__PRESENCE__INIT;
+        Cteleport__State__V1__Presence__LabelsEntry label = CTELEPORT__STATE__V1__PRESENCE__LABELS_ENTRY__INIT, *labels[] = { &label };
+        char *services[] = { (char *)(uintptr_t)"Node" };
+        AUTO_MEM char *host_at = mem_printf("/hosts/%s", id);
+        AUTO_MEM char *presence_at = mem_printf("/presence/%s", id);
+
+        host.host_id = p.host_id = (char *)(uintptr_t)id;
+        host.hostname = p.hostname = (char *)(uintptr_t)name;
+        label.key = (char *)(uintptr_t)"env";
+        label.value = (char *)(uintptr_t)env;
+        p.labels = labels;
+        p.n_labels = 1;
+        p.services = services;
+        p.n_services = 1;
+        put_message(w, host_at, &host.base);
+        put_message(w, presence_at, &p.base);
+}
+
+/* With the preset role "access" and the logins root and deploy; created in that second, or nobody knows when. */
+static inline UNUSED void given_user_since(struct world *w, const char *name, int64_t created)
+{
+        Cteleport__V1__CreatedBy by = CTELEPORT__V1__CREATED_BY__INIT;
+        Cteleport__V1__Timestamp time = CTELEPORT__V1__TIMESTAMP__INIT;
+        Cteleport__V1__User user = CTELEPORT__V1__USER__INIT;
+        Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
+        Cteleport__V1__UserSpec spec = CTELEPORT__V1__USER_SPEC__INIT;
+        Cteleport__V1__UserSpec__TraitsEntry trait = CTELEPORT__V1__USER_SPEC__TRAITS_ENTRY__INIT, *traits[] = { &trait };
+        Cteleport__V1__StringList logins = CTELEPORT__V1__STRING_LIST__INIT;
+        char *roles[] = { (char *)(uintptr_t)"access" };
+        char *values[] = { (char *)(uintptr_t)"root", (char *)(uintptr_t)"deploy" };
+        AUTO_MEM char *at = mem_printf("/users/%s", name);
+
+        user.kind = (char *)(uintptr_t)"user";
+        user.version = (char *)(uintptr_t)"v2";
+        user.metadata = &metadata;
+        metadata.name = (char *)(uintptr_t)name;
+        user.spec = &spec;
+        spec.roles = roles;
+        spec.n_roles = 1;
+        time.seconds = created;
+        by.time = &time;
+        spec.created_by = created == 0 ? NULL : &by;
+        spec.traits = traits;
+        spec.n_traits = 1;
+        trait.key = (char *)(uintptr_t)"logins";
+        trait.value = &logins;
+        logins.values = values;
+        logins.n_values = 2;
+        put_message(w, at, &user.base);
+}
+
+static inline UNUSED void given_user(struct world *w, const char *name)
+{
+        given_user_since(w, name, 0);
+}
+
+static inline UNUSED void given_lock_on(struct world *w, const char *user)
+{
+        Cteleport__V1__Lock lock = CTELEPORT__V1__LOCK__INIT;
+        Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
+        Cteleport__V1__LockSpec spec = CTELEPORT__V1__LOCK_SPEC__INIT;
+        Cteleport__V1__LockTarget target = CTELEPORT__V1__LOCK_TARGET__INIT;
+
+        lock.kind = (char *)(uintptr_t)"lock";
+        lock.version = (char *)(uintptr_t)"v2";
+        lock.metadata = &metadata;
+        metadata.name = (char *)(uintptr_t)"l1";
+        lock.spec = &spec;
+        spec.target = &target;
+        target.user = (char *)(uintptr_t)user;
+        put_message(w, "/locks/l1", &lock.base);
+}
+
+/* ---- certificates ------------------------------------------------------------------------------------------------- */
+
+static inline UNUSED void user_ca_init(struct user_ca *ca)
+{
+        ca->cert = ca->public_key = BUF_MAX(8 * KiB);
+        ca->tls_key = given_key(KEY_ECDSA_P256);
+        ca->ssh_key = given_key(KEY_ED25519);
+        assert_done(x509_ca_create(&ca->tls_key, STR(CLUSTER), times_of(NOW - 100, NOW + 100000), &ca->cert));
+        assert_done(x509_ca_load(buf_str(&ca->cert), &ca->tls_key, &ca->x509));
+        assert_done(ssh_ca_load(&ca->ssh_key, &ca->ssh));
+        assert_done(key_public_ssh(&ca->ssh_key, &ca->public_key));
+}
+
+static inline UNUSED void user_ca_release(struct user_ca *ca)
+{
+        x509_ca_free(ca->x509);
+        ssh_ca_free(ca->ssh);
+        key_release(&ca->tls_key);
+        key_release(&ca->ssh_key);
+        buf_release(&ca->cert);
+        buf_release(&ca->public_key);
+}
+
+/* What sshd is shown: a certificate of the user for one login, in force until so many seconds from now. */
+static inline UNUSED struct buf ssh_cert(struct user_ca *ca, const char *user, const char *login, int64_t until)
+{
+        struct buf cert = BUF_MAX(CERT_MAX);
+        AUTO(buf) public_key = BUF_MAX(2 * KiB);
+        struct key key = given_key(KEY_ED25519);
+        struct str principal = str_of(login), role = STR("access");
+        struct ssh_user_subject subject = { .user = str_of(user), .principals = &principal, .principal_count = 1, .roles = &role,
+                                            .role_count = 1, .permit_pty = true, .permit_port_forwarding = true };
+
+        assert_done(key_public_ssh(&key, &public_key));
+        assert_done(ssh_issue_user(ca->ssh, &subject, buf_str(&public_key), 77, times_of(NOW - 50, NOW + until), &cert));
+        key_release(&key);
+        return cert;
+}
+
+static inline UNUSED struct buf tls_cert(struct user_ca *ca, const char *user, int64_t until)
+{
+        struct buf cert = BUF_MAX(CERT_MAX);
+        AUTO(buf) public_key = BUF_MAX(2 * KiB);
+        struct key key = given_key(KEY_ECDSA_P256);
+        struct str login = STR("root"), role = STR("access");
+        struct x509_user_subject subject = { .user = str_of(user), .cluster = STR(CLUSTER), .roles = &role, .role_count = 1,
+                                             .logins = &login, .login_count = 1 };
+
+        assert_done(key_public_der(&key, &public_key));
+        assert_done(x509_issue_user(ca->x509, &subject, buf_str(&public_key), times_of(NOW - 50, NOW + until), &cert, NULL));
+        key_release(&key);
+        return cert;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------ */
+
+static inline UNUSED void world_trust(struct world *w)
+{
+        static Cteleport__Internal__V1__Authority users = CTELEPORT__INTERNAL__V1__AUTHORITY__INIT;
+        static ProtobufCBinaryData tls, ssh;
+
+        tls = (ProtobufCBinaryData){ w->ca.cert.len, (uint8_t *)w->ca.cert.ptr };
+        ssh = (ProtobufCBinaryData){ w->ca.public_key.len, (uint8_t *)w->ca.public_key.ptr };
+        users.tls_certs = &tls;
+        users.ssh_keys = &ssh;
+        users.n_tls_certs = users.n_ssh_keys = 1;
+        w->a.authorities.user = &users;
+}
+
+static inline UNUSED void world_open_sessions(struct world *w)
+{
+        w->waiting++;
+        w->a.sessions = sessions_open(&w->a, answered, w);
+        AWAIT_ANSWER(w);
+}
+
+static inline UNUSED int world_open(void **state)
+{
+        struct world *w = NEW(struct world);
+        struct auth *a = &w->a;
+
+        w->dir = store_bench_dir();
+        fake_clock_init(&w->clock, NOW);
+        assert_done(loop_init(&a->loop, &w->clock.clock));
+        a->cluster = STR(CLUSTER);
+        a->log_dir = mem_printf("%s/log", w->dir);
+        a->records_dir = mem_printf("%s/log/records", w->dir);
+        user_ca_init(&w->ca);
+        world_trust(w);
+        assert_done(store_open(&a->loop, (struct store_options){ .type = "memory" }, &a->store));
+        assert_done(audit_log_open(&a->loop, a->log_dir, &a->audit));
+        w->waiting = 2;
+        a->outbox = outbox_open(&a->loop, a->store, a->audit, answered, w);
+        a->directory = directory_open(a, answered, w);
+        AWAIT_ANSWER(w);
+        world_open_sessions(w);
+        given_user(w, "alice");
+        given_node(w, WEB_1, "web-1", "prod");
+        *state = w;
+        return 0;
+}
+
+static inline UNUSED int world_close(void **state)
+{
+        struct world *w = *state;
+        struct auth *a = &w->a;
+
+        if (a->callers != NULL)
+                return -1; /* the test failed in the middle: what it left would call into it */
+        sessions_close(a->sessions);
+        w->waiting++;
+        outbox_close(a->outbox, closed, w);
+        AWAIT_ANSWER(w);
+        w->waiting++;
+        audit_log_close(a->audit, closed, w);
+        AWAIT_ANSWER(w);
+        directory_stop(a->directory);
+        w->waiting++;
+        store_close(a->store, closed, w);
+        AWAIT_ANSWER(w);
+        directory_close(a->directory);
+        disk_watch_free(a->disk);
+        shares_release(&a->dials);
+        budget_release(&a->unstored);
+        loop_release(&a->loop);
+        map_release(&a->uploads);
+        record_stamps_release(&a->record_stamps);
+        user_ca_release(&w->ca);
+        store_bench_remove(w->dir);
+        free((char *)(uintptr_t)a->log_dir);
+        free((char *)(uintptr_t)a->records_dir);
+        free(w->dir);
+        free(w);
+        return 0;
+}
+
+/* How often the audit log says it; what is on its way gets there first. */
+static inline UNUSED size_t count_events(struct world *w, const char *text)
+{
+        AUTO_MEM char *path = mem_printf("%s/events.log", w->a.log_dir);
+        AUTO(buf) log = BUF_MAX(8 * MiB);
+        size_t count = 0;
+
+        w->waiting++;
+        struct audit_record mark = { 0 };
+        auth_audit_begin(&w->a, &mark, &audit_cluster_init);
+        audit_write(w->a.audit, &mark, answered, w); /* appended behind what came before */
+        AWAIT_ANSWER(w);
+        assert_done(file_read(path, &log));
+        for (const char *at = buf_c(&log); (at = strstr(at, text)) != NULL; at++)
+                count++;
+        return count;
+}
+
+/* ---- callers --------------------------------------------------------------------------------------------------------------- */
+
+static inline UNUSED void on_caller_gone(void *ctx)
+{
+        caller_free(ctx);
+}
+
+static inline UNUSED void on_client_lost(void *ctx, struct error *err)
+{
+        (void)ctx;
+        error_free(err);
+}
+
+static inline UNUSED struct rpc_client *connect_as(struct world *w, unsigned groups, const char *host_id, const char *user)
+{
+        struct caller *c = caller_new(&w->a, groups, str_of(host_id), STR("Test"), "test");
+        struct stream *ours, *theirs;
+
+        free(c->user);
+        c->user = str_dup(str_of(user));
+        c->cert_not_after = walltime_of_unix(NOW + 100000);
+        connected_pair(&w->a.loop, &ours, &theirs);
+        c->conn = rpc_serve(&w->a.loop, ours,
+                            (struct rpc_server_options){ .methods = auth_method_list(), .guard = auth_guard, .caller = c,
+                                                         .on_closed = on_caller_gone, .peer = "test" });
+        return rpc_client_new(&w->a.loop, theirs, "test", on_client_lost, NULL);
+}
+
+/* ---- a pool that is busy ------------------------------------------------------------------------------------------------ */
+
+enum { THREADS = 4 }; /* of libuv's pool */
+static UNUSED int gate[2];
+
+static inline UNUSED void wait_at_gate(void *ctx)
+{
+        char go;
+
+        (void)ctx;
+        while (read(gate[0], &go, 1) != 1)
+                ;
+}
+
+static inline UNUSED void on_let_go(void *ctx)
+{
+        ++*(int *)ctx;
+}
+
+/* Work that is given to the pool from now on waits. */
+static inline UNUSED void given_busy_pool(struct world *w, int *let_go)
+{
+        *let_go = 0;
+        assert_int_equal(pipe(gate), 0);
+        for (int i = 0; i < THREADS; i++)
+                loop_job(&w->a.loop, wait_at_gate, on_let_go, let_go);
+}
+
+static inline UNUSED void open_gate(struct world *w, const int *let_go)
+{
+        assert_int_equal(write(gate[1], "....", THREADS), THREADS);
+        AWAIT(w, *let_go == THREADS);
+        close(gate[0]);
+        close(gate[1]);
+}
+
+#endif

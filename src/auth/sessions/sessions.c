@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The list of connections: those that are attended, those whose node is silent, and what concerns all of
+ * them: people, roles and locks that change, hosts that go, the start and the end of the Auth Service.
+ */
+#include <stdlib.h>
+
+#include "auth/hosts/hosts.h"
+#include "auth/sessions/session_events.h"
+#include "auth/sessions/sessions_internal.h"
+#include "base/mem.h"
+
+/* A connection whose node is silent. */
+struct lost {
+        struct instant since;
+};
+
+static void free_if_idle(struct sessions *s)
+{
+        if (!s->is_closing || s->pending > 0)
+                return;
+        map_release(&s->attended);
+        map_release(&s->lost);
+        free(s);
+}
+
+void sessions_leave(struct sessions *s)
+{
+        s->pending--;
+        free_if_idle(s);
+}
+
+bool session_is_attended(const struct sessions *s, struct str connection_id)
+{
+        return map_get(&s->attended, connection_id) != NULL;
+}
+
+/* ---- who has how many where ------------------------------------------------------------------------------------------------ */
+
+/* Whose connection, and where. */
+struct place {
+        char *host_id, *user;
+};
+
+static struct shares *crowd_of(struct sessions *s, struct str host_id)
+{
+        struct shares *crowd = map_get(&s->crowds, host_id);
+
+        if (crowd == NULL) {
+                crowd = NEW(struct shares);
+                crowd->limits = (struct share_limits){ LIMIT_SSH_CONNECTIONS, LIMIT_SSH_CONNECTIONS_USER, LIMIT_SSH_CONNECTIONS_RESERVE,
+                                                       LIMIT_SSH_CONNECTIONS_RESERVED };
+                map_put(&s->crowds, host_id, crowd);
+        }
+        return crowd;
+}
+
+static void crowd_forget_if_empty(struct sessions *s, struct str host_id)
+{
+        struct shares *crowd = map_get(&s->crowds, host_id);
+
+        if (crowd == NULL || crowd->total > 0)
+                return;
+        map_remove(&s->crowds, host_id);
+        shares_release(crowd);
+        free(crowd);
+}
+
+static void take_place(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
+{
+        if (map_get(&s->open, connection_id) != NULL)
+                return;
+        struct place *place = NEW(struct place);
+        *place = (struct place){ str_dup(host_id), str_dup(user) };
+        map_put(&s->open, connection_id, place);
+        shares_take(crowd_of(s, host_id), user);
+}
+
+void sessions_leave_node(struct sessions *s, struct str connection_id)
+{
+        struct place *place = map_remove(&s->open, connection_id);
+
+        if (place == NULL)
+                return;
+        shares_drop(crowd_of(s, str_of(place->host_id)), str_of(place->user));
+        crowd_forget_if_empty(s, str_of(place->host_id));
+        free(place->host_id);
+        free(place->user);
+        free(place);
+}
+
+struct error *sessions_enter_node(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
+{
+        const struct shares *crowd = crowd_of(s, host_id);
+        size_t count = shares_count(crowd, user);
+        bool has_room = shares_have_room(crowd, user);
+
+        if (has_room)
+                take_place(s, connection_id, host_id, user);
+        else
+                crowd_forget_if_empty(s, host_id);
+        if (has_room)
+                return NULL;
+        if (count >= LIMIT_SSH_CONNECTIONS_USER)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "you have %zu connections to this node, as many as one user may have",
+                                            count),
+                                  "close some of them");
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this node has no more room for connections"),
+                          "try again later, or close some of yours");
+}
+
+static void on_connection_changed(void *ctx, const struct store_item *item, bool deleted)
+{
+        struct sessions *s = ctx;
+        struct connection c = { 0 };
+
+        if (deleted) {
+                sessions_leave_node(s, str_slice(item->key, CONNECTION_PREFIX.len, item->key.len));
+                return;
+        }
+        AUTO_PTR(error) err = connection_load(&c, item);
+        if (err == NULL)
+                take_place(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
+        connection_release(&c);
+}
+
+static void free_place(void *ctx, struct str key, void *value)
+{
+        struct place *place = value;
+
+        (void)ctx;
+        (void)key;
+        free(place->host_id);
+        free(place->user);
+        free(place);
+}
+
+static void free_crowd(void *ctx, struct str key, void *value)
+{
+        (void)ctx;
+        (void)key;
+        shares_release(value);
+        free(value);
+}
+
+/* ---- connections that nobody tells of ------------------------------------------------------------------------------------ */
+
+void session_give_up(struct sessions *s, struct str connection_id)
+{
+        if (s != NULL && !s->is_closing && !session_is_attended(s, connection_id))
+                attendance_give_up(s, connection_id, "its node lost the connection");
+}
+
+void sessions_note_lost(struct sessions *s, struct str id)
+{
+        if (s->is_closing)
+                return;
+        struct lost *lost = NEW(struct lost);
+        lost->since = loop_now(&s->auth->loop);
+        free(map_put(&s->lost, id, lost));
+        if (!timer_is_running(s->patience))
+                timer_start(s->patience, MILLISECONDS(TIMEOUT_CONNECTION_LOST));
+}
+
+void sessions_forget_lost(struct sessions *s, struct str id)
+{
+        free(map_remove(&s->lost, id));
+}
+
+static void look_at_lost(void *ctx, struct str key, void *value)
+{
+        struct sessions *s = ctx;
+        struct lost *lost = value;
+
+        if (instant_since(loop_now(&s->auth->loop), lost->since).ns < MILLISECONDS(TIMEOUT_CONNECTION_LOST).ns)
+                return;
+        AUTO_MEM char *id = str_dup(key); /* giving up forgets the entry */
+        if (!session_is_attended(s, str_of(id)))
+                attendance_give_up(s, str_of(id), "its node has been silent for too long");
+}
+
+/* A tenth of the patience between looks: nobody waits for the minute. */
+static void on_patience(void *ctx)
+{
+        struct sessions *s = ctx;
+
+        map_each(&s->lost, look_at_lost, s);
+        if (s->lost.count > 0)
+                timer_start(s->patience, MILLISECONDS(TIMEOUT_CONNECTION_LOST / 10));
+}
+
+/* ---- what concerns all of them ---------------------------------------------------------------------------------------------- */
+
+static void recheck_one(void *ctx, struct str key, void *value)
+{
+        (void)ctx;
+        (void)key;
+        attendance_recheck(value);
+}
+
+static void recheck_all(void *ctx)
+{
+        struct sessions *s = ctx;
+
+        map_each(&s->attended, recheck_one, s);
+}
+
+void sessions_recheck_later(struct sessions *s)
+{
+        if (!s->is_closing)
+                timer_start(s->recheck, MILLISECONDS(PACE_ACCESS_RECHECK));
+}
+
+struct removed_host {
+        struct str id;
+};
+
+static void end_on_host(void *ctx, struct str key, void *value)
+{
+        const struct removed_host *host = ctx;
+
+        (void)key;
+        attendance_end_on(value, host->id);
+}
+
+static void on_host_changed(void *ctx, const struct store_item *item, bool deleted)
+{
+        struct sessions *s = ctx;
+        struct removed_host host = { str_slice(item->key, HOST_PREFIX.len, item->key.len) };
+
+        if (deleted)
+                map_each(&s->attended, end_on_host, &host);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------------------- */
+
+static void tell_ready(struct sessions *s, struct error *err)
+{
+        void (*ready)(void *ctx, struct error *err) = s->ready;
+
+        s->ready = NULL;
+        if (s->is_closing)
+                error_free(err);
+        else
+                ready(s->ready_ctx, err);
+        sessions_leave(s);
+}
+
+static void find_lost(struct sessions *s, const struct store_page *page)
+{
+        for (size_t i = 0; i < page->count; i++) {
+                struct connection c = { 0 };
+                struct error *err = connection_load(&c, &page->items[i]);
+
+                if (err == NULL)
+                        take_place(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
+                if (err == NULL && c.record->is_begun)
+                        sessions_note_lost(s, str_of(c.record->connection_id));
+                connection_release(&c);
+                record_skip(page->items[i].key, err);
+        }
+}
+
+static void on_connections(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct sessions *s = ctx;
+
+        if (err == NULL && !s->is_closing)
+                find_lost(s, page);
+        if (err == NULL && !page->is_last && !s->is_closing)
+                store_range(s->auth->store, CONNECTION_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_connections, s);
+        else
+                tell_ready(s, err);
+}
+
+static void on_nodes(void *ctx, struct error *err)
+{
+        struct sessions *s = ctx;
+
+        if (err != NULL)
+                tell_ready(s, err);
+        else
+                store_range(s->auth->store, CONNECTION_PREFIX, STR(""), LIMIT_STORE_RANGE, on_connections, s);
+}
+
+struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
+{
+        struct sessions *s = NEW(struct sessions);
+
+        s->auth = a;
+        s->ready = ready;
+        s->ready_ctx = ctx;
+        s->pending = 1;
+        s->patience = timer_new(&a->loop, on_patience, s);
+        s->recheck = timer_new(&a->loop, recheck_all, s);
+        s->people = directory_watch(a->directory, recheck_all, s);
+        s->hosts = store_watch_new(a->store, HOST_PREFIX, on_host_changed, s);
+        s->connections = store_watch_new(a->store, CONNECTION_PREFIX, on_connection_changed, s);
+        s->nodes = nodes_open(a, on_nodes, s);
+        return s;
+}
+
+static void free_lost(void *ctx, struct str key, void *value)
+{
+        (void)ctx;
+        (void)key;
+        free(value);
+}
+
+void sessions_close(struct sessions *s)
+{
+        if (s == NULL)
+                return;
+        s->is_closing = true;
+        timer_free(s->patience);
+        timer_free(s->recheck);
+        s->recheck = s->patience = NULL;
+        directory_unwatch(s->people);
+        store_watch_free(s->hosts);
+        store_watch_free(s->connections);
+        nodes_close(s->nodes);
+        map_each(&s->lost, free_lost, NULL);
+        map_release(&s->lost);
+        map_each(&s->open, free_place, NULL);
+        map_release(&s->open);
+        map_each(&s->crowds, free_crowd, NULL);
+        map_release(&s->crowds);
+        free_if_idle(s);
+}
+
+const struct nodes *sessions_nodes(const struct sessions *s)
+{
+        return s->nodes;
+}

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/users/directory.h"
+
+#include <stdlib.h>
+
+#include "auth/hosts/hosts.h"
+#include "base/bug.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "resource/lock.h"
+#include "resource/user.h"
+#include "rpc/wire.h"
+
+/* A stored resource is bounded by LIMIT_STORE_VALUE; unpacked it takes a few times that. */
+enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE, PRESET_ARENA = 64 * KiB };
+
+/* One resource as it is now. */
+struct record {
+        struct arena *arena;
+        const ProtobufCMessage *message;
+        uint64_t revision;
+};
+
+enum section_kind { USERS, ROLES, LOCKS, SECTIONS };
+
+static const struct section_type {
+        const char *prefix, *kind;
+        const ProtobufCMessageDescriptor *type;
+} section_types[SECTIONS] = {
+        [USERS] = { "/users/", "user", &cteleport__v1__user__descriptor },
+        [ROLES] = { "/roles/", "role", &cteleport__v1__role__descriptor },
+        [LOCKS] = { "/locks/", "lock", &cteleport__v1__lock__descriptor },
+};
+
+struct section {
+        struct directory *directory;
+        const struct section_type *type;
+        struct store_watch *watch;
+        struct map records; /* name -> struct record, owned */
+        struct map unreadable; /* name -> revision of a record that cannot be read */
+};
+
+struct directory_watch {
+        struct directory *directory;
+        struct directory_watch *next, **at;
+        void (*changed)(void *ctx);
+        void *ctx;
+};
+
+struct directory {
+        struct auth *auth;
+        struct section sections[SECTIONS];
+        size_t loading; /* the section that is being read */
+        void (*ready)(void *ctx, struct error *err); /* NULL once it was called */
+        void *ready_ctx;
+        struct directory_watch *watches, *next_watch; /* next_watch: to be called next, while they are */
+        bool is_telling; /* a call of the watches is on its way */
+        bool is_closed;  /* freed by that call */
+};
+
+/* ---- records ------------------------------------------------------------------------------------------- */
+
+static void record_free(struct record *r)
+{
+        if (r == NULL)
+                return;
+        arena_free(r->arena);
+        free(r);
+}
+
+static const Cteleport__V1__Metadata *metadata_of(const ProtobufCMessage *message)
+{
+        if (message->descriptor == &cteleport__v1__user__descriptor)
+                return ((const Cteleport__V1__User *)message)->metadata;
+        if (message->descriptor == &cteleport__v1__role__descriptor)
+                return ((const Cteleport__V1__Role *)message)->metadata;
+        return ((const Cteleport__V1__Lock *)message)->metadata;
+}
+
+struct error *directory_unpack(struct arena *arena, const ProtobufCMessageDescriptor *type, const struct store_item *item,
+                               ProtobufCMessage **ret)
+{
+        ProtobufCMessage *message = NULL;
+        struct error *err = wire_decode(arena, type, item->value, &message);
+
+        if (err == NULL && metadata_of(message) == NULL)
+                err = error_new(ERROR_DATA_LOSS, "it has no metadata");
+        if (err != NULL)
+                return error_because(error_new(ERROR_DATA_LOSS, "a stored user, role or lock cannot be read"), err);
+        ((Cteleport__V1__Metadata *)(uintptr_t)metadata_of(message))->revision =
+                (char *)(uintptr_t)arena_printf(arena, "%llu", (unsigned long long)item->revision);
+        *ret = message;
+        return NULL;
+}
+
+static struct error *section_take(struct section *s, const struct store_item *item)
+{
+        struct str name = str_slice(item->key, strlen(s->type->prefix), item->key.len);
+        struct record *r = NEW(struct record);
+        ProtobufCMessage *message = NULL;
+
+        r->arena = arena_new(RECORD_ARENA);
+        r->revision = item->revision;
+        struct error *err = directory_unpack(r->arena, s->type->type, item, &message);
+        if (err == NULL && !str_equal(str_of(metadata_of(message)->name), name))
+                err = error_new(ERROR_DATA_LOSS, "a stored %s does not have the name it is kept under", s->type->kind);
+        if (err != NULL) {
+                record_free(r);
+                return err;
+        }
+        r->message = message;
+        record_free(map_put(&s->records, name, r));
+        return NULL;
+}
+
+/*
+ * A user or role that cannot be read grants nothing. A lock that cannot be read shuts nobody out, but for what was read of it
+ * before: the log says so at each start.
+ */
+static void take_or_skip(struct section *s, const struct store_item *item)
+{
+        struct str name = str_slice(item->key, strlen(s->type->prefix), item->key.len);
+        struct error *err = section_take(s, item);
+
+        if (err == NULL) {
+                map_remove(&s->unreadable, name);
+                return;
+        }
+        if (s->type != &section_types[LOCKS])
+                record_free(map_remove(&s->records, name));
+        map_put(&s->unreadable, name, (void *)(uintptr_t)item->revision);
+        record_skip(item->key, err);
+}
+
+static const struct record *find(const struct directory *d, enum section_kind kind, struct str name)
+{
+        return map_get(&d->sections[kind].records, name);
+}
+
+static void free_record(void *ctx, struct str key, void *value)
+{
+        (void)ctx;
+        (void)key;
+        record_free(value);
+}
+
+static void directory_free(struct directory *d)
+{
+        for (size_t i = 0; i < SECTIONS; i++) {
+                map_each(&d->sections[i].records, free_record, NULL);
+                map_release(&d->sections[i].records);
+                map_release(&d->sections[i].unreadable);
+        }
+        free(d);
+}
+
+/* ---- telling of changes ------------------------------------------------------------------------------------ */
+
+static void tell(void *ctx)
+{
+        struct directory *d = ctx;
+
+        d->is_telling = false;
+        if (d->is_closed) {
+                directory_free(d);
+                return;
+        }
+        for (struct directory_watch *w = d->watches; w != NULL; w = d->next_watch) {
+                d->next_watch = w->next;
+                w->changed(w->ctx);
+        }
+        d->next_watch = NULL;
+}
+
+/* Several changes of one moment are told once. */
+static void tell_soon(struct directory *d)
+{
+        if (d->is_telling)
+                return;
+        d->is_telling = true;
+        loop_defer(&d->auth->loop, tell, d);
+}
+
+struct directory_watch *directory_watch(struct directory *d, void (*changed)(void *ctx), void *ctx)
+{
+        struct directory_watch *w = NEW(struct directory_watch);
+
+        *w = (struct directory_watch){ .directory = d, .next = d->watches, .at = &d->watches, .changed = changed, .ctx = ctx };
+        if (w->next != NULL)
+                w->next->at = &w->next;
+        d->watches = w;
+        return w;
+}
+
+void directory_unwatch(struct directory_watch *w)
+{
+        if (w == NULL)
+                return;
+        if (w->directory->next_watch == w)
+                w->directory->next_watch = w->next;
+        *w->at = w->next;
+        if (w->next != NULL)
+                w->next->at = w->at;
+        free(w);
+}
+
+/* ---- following the store -------------------------------------------------------------------------------------- */
+
+static void on_change(void *ctx, const struct store_item *item, bool deleted)
+{
+        struct section *s = ctx;
+        struct str name = str_slice(item->key, strlen(s->type->prefix), item->key.len);
+
+        if (deleted) {
+                record_free(map_remove(&s->records, name));
+                map_remove(&s->unreadable, name);
+        } else {
+                take_or_skip(s, item);
+        }
+        tell_soon(s->directory);
+}
+
+static void finish(struct directory *d, struct error *err)
+{
+        void (*ready)(void *ctx, struct error *err) = d->ready;
+
+        d->ready = NULL;
+        ready(d->ready_ctx, err);
+}
+
+static void on_presets(void *ctx, uint64_t revision, struct error *err)
+{
+        (void)revision;
+        finish(ctx, err);
+}
+
+/* Roles that every cluster has: those not there yet. */
+static void write_presets(struct directory *d)
+{
+        AUTO_PTR(arena) arena = arena_new(PRESET_ARENA);
+        struct store_txn *t = store_txn_new(d->auth->store);
+
+        for (size_t i = 0; access_preset_names[i] != NULL; i++) {
+                AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+
+                if (find(d, ROLES, str_of(access_preset_names[i])) != NULL || map_get(&d->sections[ROLES].unreadable, str_of(access_preset_names[i])) != NULL)
+                        continue;
+                buf_put(&key, ROLE_PREFIX);
+                buf_put_c(&key, access_preset_names[i]);
+                store_txn_put_message(t, buf_str(&key), &access_preset(arena, str_of(access_preset_names[i]))->base, (struct walltime){ 0 });
+        }
+        store_txn_commit(t, on_presets, d);
+}
+
+static void on_page(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct directory *d = ctx;
+        struct section *s = &d->sections[d->loading];
+        struct str last = { 0 };
+
+        for (size_t i = 0; err == NULL && i < page->count; i++) {
+                take_or_skip(s, &page->items[i]);
+                last = page->items[i].key;
+        }
+        if (err == NULL && d->auth->is_stopping) /* the store must not be asked any more */
+                err = error_new(ERROR_CANCELLED, "the Auth Service is stopping");
+        if (err != NULL) {
+                finish(d, err);
+                return;
+        }
+        if (page->is_last) {
+                last = (struct str){ 0 };
+                d->loading++;
+        }
+        if (d->loading == SECTIONS)
+                write_presets(d);
+        else
+                store_range(d->auth->store, str_of(d->sections[d->loading].type->prefix), last, LIMIT_STORE_RANGE, on_page, d);
+}
+
+struct directory *directory_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
+{
+        struct directory *d = NEW(struct directory);
+
+        d->auth = a;
+        d->ready = ready;
+        d->ready_ctx = ctx;
+        for (size_t i = 0; i < SECTIONS; i++) {
+                struct section *s = &d->sections[i];
+
+                s->directory = d;
+                s->type = &section_types[i];
+                s->watch = store_watch_new(a->store, str_of(s->type->prefix), on_change, s);
+        }
+        store_range(a->store, str_of(d->sections[0].type->prefix), (struct str){ 0 }, LIMIT_STORE_RANGE, on_page, d);
+        return d;
+}
+
+void directory_stop(struct directory *d)
+{
+        if (d == NULL)
+                return;
+        for (size_t i = 0; i < SECTIONS; i++) {
+                store_watch_free(d->sections[i].watch);
+                d->sections[i].watch = NULL;
+        }
+}
+
+void directory_close(struct directory *d)
+{
+        if (d == NULL)
+                return;
+        directory_stop(d);
+        while (d->watches != NULL)
+                directory_unwatch(d->watches);
+        d->is_closed = true;
+        if (!d->is_telling)
+                directory_free(d);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------ */
+
+static const ProtobufCMessage *look_up(const struct directory *d, enum section_kind kind, struct str name, uint64_t *ret_revision)
+{
+        const struct record *r = find(d, kind, name);
+
+        if (r == NULL) { /* one that cannot be read can be replaced and deleted */
+                if (ret_revision != NULL)
+                        *ret_revision = (uint64_t)(uintptr_t)map_get(&d->sections[kind].unreadable, name);
+                return NULL;
+        }
+        if (ret_revision != NULL)
+                *ret_revision = r->revision;
+        return r->message;
+}
+
+/* Users may have an end; the store tells of it only a moment later. */
+static bool has_ended(const struct directory *d, const Cteleport__V1__User *user)
+{
+        const Cteleport__V1__Timestamp *end = user->metadata->expires;
+
+        return end != NULL && walltime_unix(loop_wall(&d->auth->loop)) >= end->seconds;
+}
+
+const Cteleport__V1__User *directory_user(const struct directory *d, struct str name, uint64_t *ret_revision)
+{
+        const Cteleport__V1__User *user = (const Cteleport__V1__User *)look_up(d, USERS, name, ret_revision);
+
+        return user == NULL || has_ended(d, user) ? NULL : user;
+}
+
+const Cteleport__V1__Role *directory_role(const struct directory *d, struct str name, uint64_t *ret_revision)
+{
+        return (const Cteleport__V1__Role *)look_up(d, ROLES, name, ret_revision);
+}
+
+const Cteleport__V1__Lock *directory_lock(const struct directory *d, struct str name, uint64_t *ret_revision)
+{
+        return (const Cteleport__V1__Lock *)look_up(d, LOCKS, name, ret_revision);
+}
+
+struct each_user {
+        const struct directory *directory;
+        void (*each)(void *ctx, const Cteleport__V1__User *user);
+        void *ctx;
+};
+
+static void visit_user(void *ctx, struct str key, void *value)
+{
+        const struct each_user *e = ctx;
+        const Cteleport__V1__User *user = (const Cteleport__V1__User *)((const struct record *)value)->message;
+
+        (void)key;
+        if (!has_ended(e->directory, user))
+                e->each(e->ctx, user);
+}
+
+void directory_each_user(const struct directory *d, void (*each)(void *ctx, const Cteleport__V1__User *user), void *ctx)
+{
+        struct each_user e = { d, each, ctx };
+
+        map_each((struct map *)(uintptr_t)&d->sections[USERS].records, visit_user, &e); /* visit_user changes nothing */
+}
+
+static struct error *missing_role(struct str user, struct str role)
+{
+        AUTO_MEM char *shown_user = escaped(user), *shown_role = escaped(role);
+
+        /* A role that is gone may have denied something: without it nobody knows what the user may do. */
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "role '%s' of user '%s' does not exist any more", shown_role, shown_user),
+                          "an administrator gives the user other roles: tctl users update %s --set-roles=…", shown_user);
+}
+
+struct error *directory_person(const struct directory *d, struct str user, struct arena *a, struct access_person *ret)
+{
+        const Cteleport__V1__User *record = directory_user(d, user, NULL);
+        struct access_person p = { 0 };
+
+        if (record == NULL) {
+                AUTO_MEM char *shown = escaped(user);
+
+                return error_new(ERROR_NOT_FOUND, "user \"%s\" is not found", shown);
+        }
+        p.name = str_of(record->metadata->name);
+        const Cteleport__V1__UserSpec *spec = record->spec;
+        size_t role_count = spec == NULL ? 0 : spec->n_roles;
+        const Cteleport__V1__Role **roles = arena_alloc(a, (role_count + 1) * sizeof *roles);
+        for (size_t i = 0; i < role_count; i++) {
+                roles[i] = directory_role(d, str_of(spec->roles[i]), NULL);
+                if (roles[i] == NULL)
+                        return missing_role(user, str_of(spec->roles[i]));
+        }
+        p.roles = roles;
+        p.role_count = role_count;
+        const Cteleport__V1__StringList *logins = user_trait(record, "logins");
+        if (logins != NULL) {
+                struct str *list = arena_alloc(a, (logins->n_values + 1) * sizeof *list);
+
+                for (size_t i = 0; i < logins->n_values; i++)
+                        list[i] = str_of(logins->values[i]);
+                p.trait_logins = list;
+                p.trait_login_count = logins->n_values;
+        }
+        *ret = p;
+        return NULL;
+}
+
+struct error *directory_check_issued(const struct directory *d, struct str user, struct walltime not_before)
+{
+        const Cteleport__V1__User *record = directory_user(d, user, NULL);
+        const Cteleport__V1__CreatedBy *by = record == NULL || record->spec == NULL ? NULL : record->spec->created_by;
+
+        if (by == NULL || by->time == NULL || walltime_unix(not_before) + LIMIT_CERT_BACKDATE_SECONDS >= by->time->seconds)
+                return NULL;
+        AUTO_MEM char *shown = escaped(user);
+        return error_hint(error_new(ERROR_UNAUTHENTICATED, "the certificate is older than user \"%s\": it was another's of that name", shown),
+                          "log in again: tsh login");
+}
+
+/* ---- locks ---------------------------------------------------------------------------------------------------------- */
+
+struct lock_search {
+        struct str cluster;
+        const struct lock_subject *subject;
+        struct walltime now;
+        const Cteleport__V1__Lock *hit;
+};
+
+static bool is_same(const char *wanted, struct str is)
+{
+        return wanted != NULL && *wanted != '\0' && str_equal(str_of(wanted), is);
+}
+
+/* Hosts are known by spellings of their names and IDs. */
+static bool is_same_host(const char *wanted, struct str is, struct str cluster)
+{
+        return wanted != NULL && *wanted != '\0' && name_is_same(str_of(wanted), is, cluster);
+}
+
+static bool is_locked(const Cteleport__V1__LockTarget *t, const struct lock_subject *s, struct str cluster)
+{
+        for (size_t i = 0; i < s->role_count; i++)
+                if (is_same(t->role, s->roles[i]))
+                        return true;
+        if (t->role != NULL && !str_is_empty(s->host_id) && str_equal_nocase(str_of(t->role), STR("Instance"))) /* every host is one */
+                return true;
+        for (size_t i = 0; i < s->system_role_count; i++)
+                if (t->role != NULL && str_equal_nocase(str_of(t->role), str_of(s->system_roles[i])))
+                        return true;
+        return is_same(t->user, s->user) || is_same(t->login, s->login) || is_same_host(t->server_id, s->host_id, cluster) ||
+               is_same_host(t->node, s->host_id, cluster) || is_same_host(t->node, s->hostname, cluster) ||
+               is_same(t->aws_account, s->aws_account) || lock_arn_matches(str_of(t->join_arn), s->aws_arn);
+}
+
+static bool is_attested_so(const Cteleport__V1__LockHost *host, const struct lock_subject *s)
+{
+        return host != NULL && is_same(host->aws_account, s->aws_account) && is_same(host->aws_arn, s->aws_arn);
+}
+
+static bool is_hit(const Cteleport__V1__LockSpec *spec, const struct lock_subject *s, struct str cluster)
+{
+        bool is_attested = is_attested_so(spec->host, s);
+
+        for (size_t i = 0; i < spec->n_earlier_hosts && !is_attested; i++)
+                is_attested = is_attested_so(spec->earlier_hosts[i], s);
+        return is_attested || is_locked(spec->target, s, cluster);
+}
+
+static void visit_lock(void *ctx, struct str key, void *value)
+{
+        struct lock_search *search = ctx;
+        const Cteleport__V1__Lock *lock = (const Cteleport__V1__Lock *)((const struct record *)value)->message;
+        struct walltime ends = lock_ends(lock);
+
+        (void)key;
+        if (lock->spec != NULL && lock->spec->target != NULL && (ends.ns == 0 || ends.ns > search->now.ns) &&
+            is_hit(lock->spec, search->subject, search->cluster))
+                search->hit = lock;
+}
+
+struct error *directory_check_locks(const struct directory *d, const struct lock_subject *subject)
+{
+        struct lock_search search = { d->auth->cluster, subject, loop_wall(&d->auth->loop), NULL };
+        AUTO(buf) target = BUF_MAX(2 * KiB);
+
+        map_each((struct map *)(uintptr_t)&d->sections[LOCKS].records, visit_lock, &search); /* visit_lock changes nothing */
+        if (search.hit == NULL)
+                return NULL;
+        lock_put_target(search.hit, &target);
+        AUTO_MEM char *message = escaped(str_of(search.hit->spec->message));
+        const char *said = str_is_empty(str_of(search.hit->spec->message)) ? "" : message;
+        struct error *err = error_new(ERROR_PERMISSION_DENIED, "%s is locked%s%s", buf_c(&target), *said == '\0' ? "" : ": ", said);
+        return error_for(error_because(err, error_new(ERROR_PERMISSION_DENIED, "lock %s", search.hit->metadata->name)), REASON_LOCK);
+}
+
+static struct lock_subject subject_of(const Cteleport__State__V1__Host *host)
+{
+        return (struct lock_subject){
+                .host_id = str_of(host->host_id),
+                .hostname = str_of(host->hostname),
+                .aws_account = str_of(host->aws_account),
+                .aws_arn = str_of(host->aws_arn),
+                .system_roles = host->system_roles,
+                .system_role_count = host->n_system_roles,
+        };
+}
+
+bool directory_would_lock(const struct directory *d, const Cteleport__V1__LockSpec *spec, const Cteleport__State__V1__Host *host)
+{
+        const struct lock_subject subject = subject_of(host);
+
+        return strcmp(host->join_method, "local") != 0 && is_hit(spec, &subject, d->auth->cluster);
+}
+
+struct error *directory_check_host(const struct directory *d, const Cteleport__State__V1__Host *host)
+{
+        const struct lock_subject subject = subject_of(host);
+
+        return strcmp(host->join_method, "local") == 0 ? NULL : directory_check_locks(d, &subject);
+}
+
+bool directory_has_locks(const struct directory *d)
+{
+        return d->sections[LOCKS].records.count > 0;
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/users/login_service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "auth/core/caller.h"
+#include "auth/users/credentials.h"
+#include "auth/users/directory.h"
+#include "auth/hosts/hosts.h"
+#include "auth/certs/issue.h"
+#include "auth/certs/issue_user.h"
+#include "auth/core/refusal_log.h"
+#include "auth/hosts/servers.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "login/password.h"
+#include "login/totp.h"
+#include "net/socket.h"
+
+enum { LOGIN_ARENA = 256 * KiB, OTP_MAX = 16 };
+
+/* One login under way. */
+struct login {
+        struct auth *auth;
+        struct rpc_call *call; /* NULL: nobody waits any more */
+        struct arena *arena;
+        struct str user; /* as typed, for the audit */
+        char peer[ADDRESS_TEXT_MAX], source[SOURCE_TEXT_MAX];
+        struct secret password, otp;
+        struct buf tls_public_key, ssh_public_key;
+        struct duration asked_ttl;
+
+        struct credential credential;
+        struct guard_attempt attempt;
+        bool is_entered; /* the guard counts it */
+        int64_t step;    /* of the code */
+
+        const struct str *roles, *logins; /* in arena */
+        size_t role_count, login_count;
+        const Cteleport__Internal__V1__UserCerts *certs; /* in arena */
+};
+
+static void login_free(struct login *l)
+{
+        secret_release(&l->password);
+        secret_release(&l->otp);
+        credential_release(&l->credential);
+        buf_release(&l->tls_public_key);
+        buf_release(&l->ssh_public_key);
+        arena_free(l->arena);
+        free(l);
+}
+
+static void finish(struct login *l, struct error *err)
+{
+        if (l->call != NULL)
+                rpc_call_finish(l->call, err);
+        else
+                error_free(err);
+        login_free(l);
+}
+
+/* ---- refusals --------------------------------------------------------------------------------------------- */
+
+static void put_common(const struct login *l, struct audit_record *record)
+{
+        audit_str(record, "user", l->user);
+        audit_str(record, "method", STR("local"));
+        audit_str(record, "addr.remote", str_of(l->peer));
+}
+
+static void report_refusal(struct login *l, const struct error *err)
+{
+        struct audit_record record = { 0 };
+
+        if (!audit_may_tell(l->auth, l->auth->login_refusals, str_of(l->source)))
+                return;
+        auth_audit_begin(l->auth, &record, &audit_user_login_failed);
+        put_common(l, &record);
+        audit_error(&record, err);
+        audit_write(l->auth->audit, &record, NULL, NULL);
+        log_warn("Login refused", LOG_STR("user", l->user), LOG_C("remote_addr", l->peer), LOG_ERR(err));
+}
+
+/* The person's fault, or that of whoever guesses: audited. err is owned. */
+static void refuse(struct login *l, struct error *err)
+{
+        report_refusal(l, err);
+        finish(l, err);
+}
+
+/* Neither right nor wrong: trouble of ours, which does not count as a guess. err is owned. */
+static void fail(struct login *l, struct error *err)
+{
+        if (l->is_entered)
+                guard_undecided(&l->auth->guard, &l->attempt, loop_now(&l->auth->loop));
+        log_warn("A login could not be decided", LOG_STR("user", l->user), LOG_C("remote_addr", l->peer), LOG_ERR(err));
+        finish(l, err);
+}
+
+/* The one answer to whoever cannot show both; why is for the audit. */
+static struct error *wrong(const char *why)
+{
+        return error_because(error_hint(error_new(ERROR_UNAUTHENTICATED, "the user name, the password or the one-time code is wrong"),
+                                        "each code is good once: wait for the next one; an administrator can reset both: "
+                                        "tctl users reset NAME"),
+                             error_new(ERROR_UNAUTHENTICATED, "%s", why));
+}
+
+/* ---- the end: certificates -------------------------------------------------------------------------------- */
+
+static char **texts_of(struct arena *arena, const struct str *list, size_t count)
+{
+        char **texts = arena_alloc(arena, (count + 1) * sizeof *texts);
+
+        for (size_t i = 0; i < count; i++)
+                texts[i] = (char *)(uintptr_t)list[i].ptr; /* arena texts end in NUL */
+        return texts;
+}
+
+static void reply(struct login *l)
+{
+        Cteleport__V1__LoginResponse response = CTELEPORT__V1__LOGIN_RESPONSE__INIT;
+        const Cteleport__Internal__V1__Authority *host = l->auth->authorities.host;
+
+        response.user = (char *)(uintptr_t)l->user.ptr;
+        response.cluster = (char *)(uintptr_t)l->auth->cluster.ptr;
+        response.roles = texts_of(l->arena, l->roles, l->role_count);
+        response.n_roles = l->role_count;
+        response.logins = texts_of(l->arena, l->logins, l->login_count);
+        response.n_logins = l->login_count;
+        response.tls_cert = l->certs->tls_cert;
+        response.ssh_cert = l->certs->ssh_cert;
+        response.tls_ca_certs = host->tls_certs;
+        response.n_tls_ca_certs = host->n_tls_certs;
+        response.ssh_ca_keys = host->ssh_keys;
+        response.n_ssh_ca_keys = host->n_ssh_keys;
+        response.not_after = l->certs->not_after;
+        if (l->call != NULL)
+                rpc_call_reply(l->call, &response.base);
+        l->call = NULL;
+}
+
+static void on_recorded(void *ctx, uint64_t revision, struct error *err)
+{
+        struct login *l = ctx;
+
+        (void)revision;
+        if (err != NULL && err->code == ERROR_ABORTED) { /* the same code at the same time, or a reset */
+                error_free(err);
+                refuse(l, wrong("the code was used, or the password changed, meanwhile"));
+                return;
+        }
+        if (err != NULL) {
+                fail(l, err);
+                return;
+        }
+        guard_passed(&l->auth->guard, &l->attempt, loop_now(&l->auth->loop));
+        log_info("User has logged in", LOG_STR("user", l->user), LOG_C("remote_addr", l->peer),
+                 LOG_C("serial", l->certs->tls_serial));
+        reply(l);
+        login_free(l);
+}
+
+static void audit_login(struct login *l, struct store_txn *t)
+{
+        struct audit_record login = { 0 }, cert = { 0 };
+        AUTO(buf) expires = BUF_MAX(64);
+
+        auth_audit_begin(l->auth, &login, &audit_user_login);
+        put_common(l, &login);
+        audit_account_add(l->auth, ACCOUNT_LOGIN, l->user, t, &login);
+
+        walltime_put_rfc3339(&expires, walltime_of_unix(l->certs->not_after));
+        auth_audit_begin(l->auth, &cert, &audit_cert_create);
+        audit_str(&cert, "cert_type", STR("user"));
+        audit_str(&cert, "user", l->user); /* beside the identity: listings look for it there */
+        audit_open(&cert, "identity");
+        audit_str(&cert, "user", l->user);
+        audit_strs(&cert, "roles", l->roles, l->role_count);
+        audit_strs(&cert, "logins", l->logins, l->login_count);
+        audit_str(&cert, "expires", buf_str(&expires));
+        audit_close(&cert);
+        audit_str(&cert, "serial", str_of(l->certs->tls_serial));
+        audit_str(&cert, "ssh_serial", str_of(l->certs->ssh_serial));
+        audit_str(&cert, "addr.remote", str_of(l->peer));
+        audit_account_add(l->auth, ACCOUNT_LOGIN, l->user, t, &cert);
+}
+
+/* What makes it true, and the code used: all of it or nothing. */
+static void record(struct login *l)
+{
+        struct store_txn *t = store_txn_new(l->auth->store);
+        AUTO(buf) password = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) user = BUF_MAX(LIMIT_STORE_KEY);
+
+        password_key(l->user, &password);
+        buf_put(&user, USER_PREFIX);
+        buf_put(&user, l->user);
+        store_txn_require(t, buf_str(&password), l->credential.revision);
+        store_txn_require(t, buf_str(&user), STORE_ANY);
+        l->credential.last_step = l->step;
+        credential_add_source(&l->credential, l->source);
+        credential_put(t, l->user, &l->credential);
+        audit_login(l, t);
+        store_txn_commit(t, on_recorded, l);
+}
+
+static void on_certs(void *ctx, const Cteleport__Internal__V1__UserCerts *certs, struct error *err)
+{
+        struct login *l = ctx;
+        ProtobufCMessage *copy = NULL;
+
+        if (err == NULL)
+                err = message_copy(l->arena, &certs->base, &copy);
+        if (err != NULL) {
+                fail(l, issue_failed(err));
+                return;
+        }
+        if (l->call == NULL) { /* what nobody waits for is not written down; the service may be ending */
+                fail(l, error_new(ERROR_CANCELLED, "the user closed the connection"));
+                return;
+        }
+        l->certs = (const Cteleport__Internal__V1__UserCerts *)copy;
+        record(l);
+}
+
+/* ---- who they are, and what they may ------------------------------------------------------------------------- */
+
+static struct error *take_names(struct login *l, const struct access_person *person)
+{
+        struct str *roles = arena_alloc(l->arena, person->role_count * sizeof *roles), *logins = NULL;
+        size_t count = 0;
+
+        TRY(access_logins(person, l->arena, &logins, &count));
+        for (size_t i = 0; i < person->role_count; i++)
+                roles[i] = arena_str(l->arena, str_of(person->roles[i]->metadata->name));
+        for (size_t i = 0; i < count; i++)
+                logins[i] = arena_str(l->arena, logins[i]);
+        l->roles = roles;
+        l->role_count = person->role_count;
+        l->logins = logins;
+        l->login_count = count;
+        return arena_check(l->arena, "the login");
+}
+
+static struct error *check_locks(const struct login *l)
+{
+        const struct lock_subject subject = { .user = l->user, .roles = l->roles, .role_count = l->role_count };
+
+        return directory_check_locks(l->auth->directory, &subject);
+}
+
+static struct duration shorter(struct duration a, struct duration b)
+{
+        return a.ns < b.ns ? a : b;
+}
+
+static struct duration ttl_of(const struct login *l, const struct access_person *person)
+{
+        struct duration asked = l->asked_ttl.ns > 0 ? l->asked_ttl : SECONDS(LIMIT_USER_CERT_SECONDS_USUAL);
+        struct duration most = access_max_ttl(person, SECONDS(LIMIT_USER_CERT_SECONDS));
+
+        return shorter(asked, shorter(most, SECONDS(LIMIT_USER_CERT_SECONDS)));
+}
+
+/* Both were right: from here on the answers may say what is the matter. */
+static void certify(struct login *l)
+{
+        struct access_person person;
+        struct error *err = directory_person(l->auth->directory, l->user, l->arena, &person);
+
+        if (err == NULL)
+                err = take_names(l, &person);
+        if (err == NULL)
+                err = check_locks(l);
+        if (err == NULL && l->role_count == 0)
+                err = error_hint(error_new(ERROR_PERMISSION_DENIED, "the user has no roles"),
+                                 "an administrator can give one: tctl users update %.*s --set-roles=access", STR_ARG(l->user));
+        if (err == NULL)
+                err = audit_account_check(l->auth, ACCOUNT_LOGIN, l->user);
+        if (err != NULL) {
+                guard_undecided(&l->auth->guard, &l->attempt, loop_now(&l->auth->loop));
+                refuse(l, err);
+                return;
+        }
+        const struct access_session most = access_most(&person);
+        const struct issue_user_request request = {
+                .user = l->user,
+                .roles = l->roles,
+                .role_count = l->role_count,
+                .logins = l->logins,
+                .login_count = l->login_count,
+                .tls_public_key = buf_str(&l->tls_public_key),
+                .ssh_public_key = buf_str(&l->ssh_public_key),
+                .ttl = ttl_of(l, &person),
+                .permit_port_forwarding = most.port_forwarding,
+                .permit_agent_forwarding = most.agent_forwarding,
+                .reason = "login",
+        };
+        issue_user(l->auth, &request, on_certs, l);
+}
+
+/* ---- password and code -------------------------------------------------------------------------------------------- */
+
+static void on_verified(void *ctx, bool is_right, struct error *err)
+{
+        struct login *l = ctx;
+        static const char nobody[TOTP_KEY_SIZE];
+        struct str key = l->credential.totp_key.len > 0 ? secret_str(&l->credential.totp_key) : str_of_bytes(nobody, sizeof nobody);
+
+        if (err != NULL) {
+                fail(l, err);
+                return;
+        }
+        /* Both are worked out, whatever the other gave. */
+        bool has_code = totp_check(key, secret_str(&l->otp), loop_wall(&l->auth->loop), l->credential.last_step, &l->step);
+        bool has_user = directory_user(l->auth->directory, l->user, NULL) != NULL;
+
+        if (!has_user)
+                refuse(l, wrong("there is no such user"));
+        else if (l->credential.revision == 0)
+                refuse(l, wrong("the user has not set a password"));
+        else if (!is_right)
+                refuse(l, wrong("the password is wrong"));
+        else if (!has_code)
+                refuse(l, wrong("the one-time code is wrong, or was used"));
+        else
+                certify(l);
+}
+
+static void on_credential(void *ctx, const struct store_item *item, struct error *err)
+{
+        struct login *l = ctx;
+
+        if (err == NULL)
+                err = credential_read(item, &l->credential);
+        if (err != NULL) {
+                fail(l, err);
+                return;
+        }
+        l->attempt = (struct guard_attempt){
+                .user = name_is_user(l->user) ? l->user : STR("?"),
+                .source = str_of(l->source),
+                .is_known = credential_knows(&l->credential, l->source),
+        };
+        err = guard_enter(&l->auth->guard, &l->attempt, loop_now(&l->auth->loop));
+        if (err != NULL) {
+                refuse(l, err);
+                return;
+        }
+        l->is_entered = true;
+        password_verify(l->auth->passwords, str_of(l->source), secret_str(&l->password), l->credential.hash, on_verified, l);
+}
+
+/* ---- the request ---------------------------------------------------------------------------------------------------- */
+
+static void on_gone(void *ctx)
+{
+        struct login *l = ctx;
+
+        l->call = NULL; /* what is under way still answers, to nobody */
+}
+
+static const struct rpc_call_events call_events = { .on_gone = on_gone };
+
+static struct secret take_secret(char *text, size_t most)
+{
+        struct str s = str_of(text);
+        /* Too long to be right, and too long to work on: nobody's. */
+        struct secret secret = secret_of(s.len > most ? STR("") : s);
+
+        wipe(text, s.len);
+        return secret;
+}
+
+static struct error *take_request(struct login *l, const Cteleport__V1__LoginRequest *q)
+{
+        struct str tls = str_of_bytes(q->public_tls_key.data, q->public_tls_key.len);
+        struct str ssh = str_of_bytes(q->public_ssh_key.data, q->public_ssh_key.len);
+
+        TRY(client_addr_check(q->remote_addr));
+        l->user = arena_str(l->arena, str_slice(str_of(q->user), 0, LIMIT_AUDIT_FIELD));
+        snprintf(l->peer, sizeof l->peer, "%s", q->remote_addr);
+        source_of(str_of(q->remote_addr), l->source);
+        l->password = take_secret(q->password, LIMIT_PASSWORD);
+        l->otp = take_secret(q->otp, OTP_MAX);
+        if (q->ttl_seconds < 0)
+                return error_new(ERROR_INVALID_ARGUMENT, "a login for less than no time");
+        if (q->ttl_seconds > 0)
+                l->asked_ttl = SECONDS(q->ttl_seconds < LIMIT_USER_CERT_SECONDS ? q->ttl_seconds : LIMIT_USER_CERT_SECONDS);
+        TRY(public_key_check_der(tls, &l->tls_public_key));
+        TRY(public_key_check_ssh(ssh, &l->ssh_public_key));
+        TRY(servers_check_key(l->auth, buf_str(&l->tls_public_key), (struct server_claim){ 0 }));
+        return servers_check_ssh_key(l->auth, buf_str(&l->ssh_public_key));
+}
+
+void login_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        struct login *l = NEW(struct login);
+
+        l->auth = caller->auth;
+        l->call = call;
+        l->arena = arena_new(LOGIN_ARENA);
+        l->tls_public_key = BUF_MAX(2 * KiB);
+        l->ssh_public_key = BUF_MAX(2 * KiB);
+        struct error *err = take_request(l, (const Cteleport__V1__LoginRequest *)first);
+        if (err != NULL) {
+                finish(l, err);
+                return;
+        }
+        rpc_call_listen(call, &call_events, l);
+        /* A name that is none has no password, and is looked for like any other. */
+        password_key(name_is_user(l->user) ? l->user : STR("?"), &key);
+        store_get(l->auth->store, buf_str(&key), on_credential, l);
+}

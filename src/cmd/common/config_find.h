@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where our programs find teleport.yaml: --config, --config-string, /etc/teleport.yaml.
+ */
+#ifndef CMD_COMMON_CONFIG_FIND_H
+#define CMD_COMMON_CONFIG_FIND_H
+
+#include "cmd/common/flags.h"
+#include "resource/config_file.h"
+
+/*
+ * Reads what the flags `config` and `config-string` (base64 of a whole file) name; the first beats the second,
+ * and both the default file, which alone may be missing. *ret_path is NULL when no file was read.
+ */
+struct error *config_file_find(struct arena *arena, const struct flags *given, const char **ret_path,
+                               const char **ret_ignored, Cteleport__V1__Config **ret) MUST_USE;
+
+/* One warning on standard error that lists keys without effect, if there are any; the log has it as IGNORED_KEYS. */
+void ignored_keys_print(const char *keys);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * teleport.yaml as a message: read from a file or a text, not checked yet (resource/config.h does that).
+ */
+#ifndef RESOURCE_CONFIG_FILE_H
+#define RESOURCE_CONFIG_FILE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "config.pb-c.h"
+
+#define CONFIG_FILE_DEFAULT "/etc/teleport.yaml"
+
+/* What the log and standard error say before the keys that have no effect here. */
+#define IGNORED_KEYS "keys of Teleport that change nothing here are ignored"
+
+/*
+ * Reads one file. INVALID_ARGUMENT with the place of each mistake, NOT_FOUND, PERMISSION_DENIED. *ret_ignored (may be NULL)
+ * lists the keys without effect, see schema_notes. Both results live in the arena.
+ */
+struct error *config_file_load(struct arena *arena, const char *path, const char **ret_ignored,
+                               Cteleport__V1__Config **ret) MUST_USE;
+
+/* The same for a text; name stands in errors for the path. */
+struct error *config_text_load(struct arena *arena, const char *name, struct str text, const char **ret_ignored,
+                               Cteleport__V1__Config **ret) MUST_USE;
+
+/* A configuration without a file: version v3, all defaults. Lives in the arena. */
+Cteleport__V1__Config *config_file_empty(struct arena *arena);
+
+#endif

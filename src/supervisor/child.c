@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "api/service.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "os/fdpass.h"
+#include "os/process_fork.h"
+#include "os/sandbox.h"
+
+/* clang-format off */
+const struct child_row child_rows[CHILD_ROWS] = {
+        [CHILD_SIGNER]   = { "signer", .is_follower = true },
+        [CHILD_STS]      = { "sts", .is_follower = true },
+        [CHILD_AUTH]     = { "auth", .gets_static_tokens = true },
+        [CHILD_PROXY]    = { "proxy", .gets_keypairs = true },
+        [CHILD_INSTANCE] = { "instance", .gets_join_token = true, .gets_http_proxy = true },
+        [CHILD_SSH]      = { "ssh", .gets_http_proxy = true },
+        [CHILD_LABELS]   = { "labels" },
+        [CHILD_AWS_SIGN] = { "aws-sign", .gets_whole_environment = true },
+};
+/* clang-format on */
+
+const struct pairing_row pairing_rows[PAIRING_COUNT] = {
+        { { CHILD_AUTH, CHILD_SIGNER } },   { { CHILD_AUTH, CHILD_STS } },        { { CHILD_AUTH, CHILD_PROXY } },
+        { { CHILD_AUTH, CHILD_INSTANCE } }, { { CHILD_INSTANCE, CHILD_PROXY } },  { { CHILD_AUTH, CHILD_SSH } },
+        { { CHILD_INSTANCE, CHILD_SSH } },  { { CHILD_INSTANCE, CHILD_LABELS } },
+};
+
+/*
+ * What a service may know of our environment. Credentials of the operator's shell, tokens in
+ * TELEPORT_CONFIG, library switches: none of it is on the list.
+ */
+/* clang-format off */
+static const char *const environment_names[] = {
+        "PATH", "LANG", "LC_ALL", "TZ", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE", "RES_OPTIONS",
+        "LOCALDOMAIN", "UV_THREADPOOL_SIZE", SANDBOX_LANDLOCK_SETTING,
+#ifdef CTELEPORT_SANITIZED
+        "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "LLVM_PROFILE_FILE",
+#endif
+};
+static const char *const http_proxy_names[] = { "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy" };
+/* clang-format on */
+
+enum { ENVIRONMENT_ROOM = ARRAY_LEN(environment_names) + ARRAY_LEN(http_proxy_names) + 1 };
+
+/* ---- what it is given ------------------------------------------------------------------------------ */
+
+static struct error *boot_file(const Cteleport__Internal__V1__Boot *boot, int *ret_fd)
+{
+        size_t len = cteleport__internal__v1__boot__get_packed_size(boot);
+        AUTO(secret) bytes = { mem_alloc(len + 1), len };
+        AUTO_FD int fd = memfd_create("boot", MFD_CLOEXEC);
+
+        if (fd < 0)
+                return error_errno(errno, "cannot make a file in memory");
+        cteleport__internal__v1__boot__pack(boot, (uint8_t *)bytes.ptr);
+        if (write(fd, bytes.ptr, len) != (ssize_t)len)
+                return error_errno(errno, "cannot write a file in memory");
+        *ret_fd = fd;
+        fd = -1;
+        return NULL;
+}
+
+/* Appends those of the names that our environment has. */
+static void add_names(char **room, size_t *count, const char *const *names, size_t name_count)
+{
+        for (size_t i = 0; i < name_count; i++) {
+                size_t len = strlen(names[i]);
+
+                for (char **e = environ; *e != NULL; e++) {
+                        if (strncmp(*e, names[i], len) == 0 && (*e)[len] == '=') {
+                                room[(*count)++] = *e;
+                                break; /* room holds each name once */
+                        }
+                }
+        }
+}
+
+static char *const *environment_for(const struct child_row *row, char **room)
+{
+        size_t count = 0;
+
+        unsetenv("NOTIFY_SOCKET"); /* READY is said once, by the supervisor; this is the child's copy */
+        if (row->gets_whole_environment) {
+                unsetenv("TELEPORT_CONFIG");
+                return environ;
+        }
+        add_names(room, &count, environment_names, ARRAY_LEN(environment_names));
+        if (row->gets_http_proxy)
+                add_names(room, &count, http_proxy_names, ARRAY_LEN(http_proxy_names));
+        room[count] = NULL;
+        return room;
+}
+
+/* ---- after fork -------------------------------------------------------------------------------------- */
+
+enum { OUT_OF_THE_WAY = 64 }; /* above every number that a child's descriptors get */
+
+/* Puts the sources in their places; first all of them above, so that none is overwritten before its turn. */
+static bool place_descriptors(const int *sources, size_t count, int first)
+{
+        int moved[CHILD_FDS_MAX + 2];
+
+        for (size_t i = 0; i < count; i++) {
+                moved[i] = fcntl(sources[i], F_DUPFD, OUT_OF_THE_WAY);
+                if (moved[i] < 0)
+                        return false;
+        }
+        for (size_t i = 0; i < count; i++)
+                if (dup2(moved[i], first + (int)i) < 0)
+                        return false;
+        process_close_from(first + (int)count);
+        return true;
+}
+
+static NO_RETURN void become(const struct child_row *row, const int *sources, size_t count, int stderr_fd, pid_t parent)
+{
+        char *room[ENVIRONMENT_ROOM];
+        char title[32];
+        char *const arguments[] = { title, "service", (char *)(uintptr_t)row->name, NULL };
+        int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        sigset_t none;
+
+        snprintf(title, sizeof(title), "teleport: %s", row->name);
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (getppid() != parent) /* it ended before the wish was heard */
+                _exit(1);
+        sigemptyset(&none);
+        (void)signal(SIGHUP, SIG_IGN); /* until service_begin: it would end a service that was not up yet */
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(stderr_fd, STDERR_FILENO) < 0 ||
+            !place_descriptors(sources, count, SERVICE_FD_BOOT))
+                _exit(126);
+        execve("/proc/self/exe", arguments, environment_for(row, room));
+        _exit(127);
+}
+
+struct error *child_spawn(enum child_kind kind, const Cteleport__Internal__V1__Boot *boot, const struct child_fds *fds,
+                          int stderr_fd, pid_t *ret_pid, int *ret_control)
+{
+        int sources[CHILD_FDS_MAX + 2];
+        AUTO_FD int boot_fd = -1, control_here = -1, control_there = -1;
+        pid_t parent = getpid();
+
+        TRY(boot_file(boot, &boot_fd));
+        TRY(fdpass_pair(&control_here, &control_there));
+        sources[0] = boot_fd;
+        sources[1] = control_there;
+        memcpy(&sources[2], fds->fds, fds->count * sizeof(*sources));
+
+        pid_t pid = process_fork();
+        if (pid < 0)
+                return error_errno(errno, "cannot start the process '%s'", child_rows[kind].name);
+        if (pid == 0)
+                become(&child_rows[kind], sources, fds->count + 2, stderr_fd, parent);
+        *ret_pid = pid;
+        *ret_control = control_here;
+        control_here = -1;
+        return NULL;
+}
+
+char *child_fate(int wait_status)
+{
+        if (WIFEXITED(wait_status))
+                return mem_printf("ended with status %d", WEXITSTATUS(wait_status));
+        int signum = WTERMSIG(wait_status);
+        return mem_printf("was killed by signal %d (%s)", signum,
+                          signum == SIGSYS ? "its sandbox forbids what it tried" : strsignal(signum));
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the supervisor is told to run: the configuration, checked, with the command line laid over it, and what it names (token
+ * file, pin files) read.
+ */
+#ifndef SUPERVISOR_LAUNCH_H
+#define SUPERVISOR_LAUNCH_H
+
+#include "base/arena.h"
+#include "base/secret.h"
+#include "resource/config.h"
+
+struct launch {
+        struct arena *arena;
+        Cteleport__V1__Config *config; /* checked, defaults filled in */
+        const char *config_path;       /* NULL: none was read */
+        const char *nodename;
+        const char *data_dir;
+        const char *pid_file; /* NULL: none */
+        const char **ca_pins; /* "sha256:<hex>", lower case */
+        size_t ca_pin_count;
+        struct secret token; /* join token; empty when none is given */
+        bool insecure;
+        struct config_warnings warnings;
+        const char *ignored_keys; /* ", " between; "" or NULL if none */
+};
+
+void launch_release(struct launch *l);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * AWS credentials are for a process of their own, one for each join: `instance`, which meets the network, asks for it and
+ * gets a socket on which it can have one challenge signed (aws/sign_message.h). It runs as the user that started us, for it
+ * reads that user's ~/.aws and runs the credential_process; its environment is the only one with AWS_* in it.
+ *
+ * One lives at a time, and what is asked beyond a burst waits: a captured `instance` starts no crowd of them. It ends when it
+ * has answered, when its client hangs up, when `instance` ends, with us, and after a time in any case.
+ */
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "supervisor/internal.h"
+#include "os/fdpass.h"
+
+typedef Cteleport__Internal__V1__Boot boot_message;
+typedef Cteleport__Internal__V1__Control control_message;
+
+/* fd is borrowed; -1: there is none, text says why. */
+static void tell(struct supervisor *s, int fd, const char *text)
+{
+        struct child *instance = &s->children[CHILD_INSTANCE];
+        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGNER;
+        control.number = s->sign.number;
+        if (text != NULL)
+                control.text = (char *)(uintptr_t)text;
+        if (child_lives(instance))
+                (void)supervisor_tell_with(instance, &control, fd); /* unheard: it hangs up on both */
+}
+
+/* ---- starting ------------------------------------------------------------------------------------------ */
+
+/* How to log, and the socket: no token, no keys, nothing else of the configuration. */
+static struct error *spawn(struct supervisor *s, int client)
+{
+        Cteleport__V1__Config config = CTELEPORT__V1__CONFIG__INIT;
+        Cteleport__V1__TeleportConfig teleport = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
+        boot_message boot = CTELEPORT__INTERNAL__V1__BOOT__INIT;
+        const struct child_fds fds = { .names = { "client" }, .fds = { client }, .count = 1 };
+        AUTO_FD int control = -1; /* it has nothing to say to us */
+
+        teleport.log = s->launch->config->teleport->log;
+        config.teleport = &teleport;
+        boot.service = (char *)(uintptr_t)child_rows[CHILD_AWS_SIGN].name;
+        boot.config = &config;
+        boot.data_dir = (char *)(uintptr_t)s->launch->data_dir;
+        boot.fds = (char **)(uintptr_t)fds.names;
+        boot.n_fds = fds.count;
+        return child_spawn(CHILD_AWS_SIGN, &boot, &fds, s->log_fd, &s->sign.pid, &control);
+}
+
+static struct error *start(struct supervisor *s)
+{
+        AUTO_FD int here = -1, there = -1;
+
+        TRY(fdpass_pair(&here, &there));
+        TRY(spawn(s, there));
+        tell(s, here, NULL);
+        return NULL;
+}
+
+static void on_patience(void *ctx)
+{
+        struct supervisor *s = ctx;
+
+        if (s->sign.pid == 0)
+                return;
+        if (!s->sign.was_told) {
+                supervisor_stop_sign(s);
+                return;
+        }
+        log_warn("The process that signs for a join does not end and is killed", LOG_INT("pid", s->sign.pid));
+        supervisor_kill_sign(s);
+}
+
+static void on_pause(void *ctx);
+
+static void prepare(struct supervisor *s)
+{
+        if (s->sign.patience != NULL)
+                return;
+        s->sign.patience = timer_new(&s->loop, on_patience, s);
+        s->sign.pause = timer_new(&s->loop, on_pause, s);
+        s->sign.burst = LIMIT_AWS_SIGN_BURST;
+        s->sign.last = loop_now(&s->loop);
+}
+
+/* Whether one more may start now; a place comes back every PACE_AWS_SIGN. */
+static bool take_place(struct supervisor *s)
+{
+        struct instant now = loop_now(&s->loop);
+        int64_t back = duration_ms(instant_since(now, s->sign.last)) / PACE_AWS_SIGN;
+
+        if (back > 0) {
+                s->sign.last = now;
+                s->sign.burst = back >= LIMIT_AWS_SIGN_BURST - (int64_t)s->sign.burst ? LIMIT_AWS_SIGN_BURST : s->sign.burst + (unsigned)back;
+        }
+        if (s->sign.burst == 0)
+                return false;
+        s->sign.burst--;
+        return true;
+}
+
+static void start_next(struct supervisor *s)
+{
+        if (!s->sign.is_wanted || s->sign.pid > 0 || s->end != RUNNING || timer_is_running(s->sign.pause))
+                return;
+        if (!take_place(s)) {
+                timer_start(s->sign.pause, MILLISECONDS(PACE_AWS_SIGN));
+                return;
+        }
+        s->sign.is_wanted = s->sign.was_told = false;
+        struct error *err = start(s);
+        if (err != NULL) {
+                log_error("The process that signs for a join cannot be started", LOG_ERR(err));
+                tell(s, -1, err->what);
+                error_free(err);
+                return;
+        }
+        timer_start(s->sign.patience, MILLISECONDS(TIMEOUT_AWS_SIGN_REQUEST + TIMEOUT_AWS_SIGN + TIMEOUT_AWS_SIGN_STOP));
+}
+
+static void on_pause(void *ctx)
+{
+        start_next(ctx);
+}
+
+void supervisor_sign(struct supervisor *s, int64_t number)
+{
+        prepare(s);
+        s->sign.is_wanted = true;
+        s->sign.number = number;
+        start_next(s);
+}
+
+/* ---- ending -------------------------------------------------------------------------------------------- */
+
+void supervisor_stop_sign(struct supervisor *s)
+{
+        s->sign.is_wanted = false;
+        if (s->sign.pid == 0 || s->sign.was_told)
+                return;
+        s->sign.was_told = true;
+        kill(s->sign.pid, SIGTERM); /* so that it ends what it has started */
+        timer_start(s->sign.patience, MILLISECONDS(TIMEOUT_AWS_SIGN_STOP));
+}
+
+void supervisor_kill_sign(struct supervisor *s)
+{
+        if (s->sign.pid > 0)
+                kill(s->sign.pid, SIGKILL);
+}
+
+void supervisor_reap_sign(struct supervisor *s)
+{
+        int status;
+
+        if (s->sign.pid == 0 || waitpid(s->sign.pid, &status, WNOHANG) != s->sign.pid)
+                return;
+        AUTO_MEM char *fate = child_fate(status);
+        if (WIFSIGNALED(status) && !s->sign.was_told)
+                log_warn("The process that signs for a join died", LOG_C("fate", fate));
+        else
+                log_debug("service ended", LOG_C("name", child_rows[CHILD_AWS_SIGN].name), LOG_C("fate", fate));
+        s->sign.pid = 0;
+        timer_stop(s->sign.patience);
+        start_next(s);
+        if (s->end != RUNNING)
+                supervisor_stop_next(s);
+}
+
+void supervisor_release_sign(struct supervisor *s)
+{
+        timer_free(s->sign.patience);
+        timer_free(s->sign.pause);
+}

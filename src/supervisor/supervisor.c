@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/supervisor.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "supervisor/notify.h"
+#include "supervisor/internal.h"
+#include "os/file.h"
+
+/* ---- when all are ready ---------------------------------------------------------------------------------- */
+
+static struct error *write_pid_file(const struct launch *l)
+{
+        AUTO_MEM char *pid = mem_printf("%ld", (long)getpid());
+
+        if (l->pid_file == NULL || l->pid_file[0] == '\0')
+                return NULL;
+        struct error *err = file_write_atomic(l->pid_file, str_of(pid), 0644);
+        return err == NULL ? NULL : error_wrap(err, "pid_file");
+}
+
+void supervisor_heard_ready(struct supervisor *s)
+{
+        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
+                if (s->children[kind].state != CHILD_READY && s->children[kind].state != CHILD_ABSENT)
+                        return;
+        if (s->was_ready || s->end != RUNNING)
+                return;
+        s->was_ready = true;
+        struct error *err = write_pid_file(s->launch);
+        if (err != NULL) {
+                supervisor_stop(s, err);
+                return;
+        }
+        log_info("Teleport process successfully started", LOG_INT("pid", getpid()));
+        notify_manager("READY=1");
+}
+
+/* ---- certificates of the web port ------------------------------------------------------------------------- */
+
+/* A file half replaced is no reason to stop serving: what was loaded stays until the next look. */
+static void reload_keypairs(struct supervisor *s, bool say_unchanged)
+{
+        AUTO(web_keypairs) loaded = { 0 };
+
+        if (s->children[CHILD_PROXY].state == CHILD_ABSENT)
+                return;
+        struct error *err = web_keypairs_load(s->launch, loop_wall(&s->loop), &loaded);
+        if (err != NULL) {
+                log_error("the certificates of the web port stay as they were", LOG_ERR(err));
+                error_free(err);
+                return;
+        }
+        if (web_keypairs_equal(&loaded, &s->keypairs)) {
+                if (say_unchanged)
+                        log_info("the certificates of the web port have not changed");
+                return;
+        }
+        struct web_keypairs old = s->keypairs;
+        s->keypairs = loaded;
+        loaded = old; /* released here */
+        supervisor_send_keypairs(s);
+        log_info("the certificates of the web port were loaded anew");
+}
+
+static struct duration keypairs_interval(const Cteleport__V1__Config *config)
+{
+        const Cteleport__V1__ProxyConfig *proxy = config->proxy_service;
+
+        if (proxy == NULL || proxy->n_https_keypairs == 0)
+                return MILLISECONDS(TIMEOUT_OWN_CERTIFICATE); /* ours, which expires one day */
+        return proxy->https_keypairs_reload_interval == NULL ? SECONDS(0)
+                                                             : SECONDS(proxy->https_keypairs_reload_interval->seconds);
+}
+
+static void on_keypairs_timer(void *ctx)
+{
+        struct supervisor *s = ctx;
+
+        reload_keypairs(s, false);
+        timer_start(s->keypairs_timer, keypairs_interval(s->launch->config));
+}
+
+static void watch_keypairs(struct supervisor *s)
+{
+        struct duration interval = keypairs_interval(s->launch->config);
+
+        if (s->children[CHILD_PROXY].state == CHILD_ABSENT || interval.ns <= 0)
+                return;
+        s->keypairs_timer = timer_new(&s->loop, on_keypairs_timer, s);
+        timer_start(s->keypairs_timer, interval);
+}
+
+/* ---- signals ----------------------------------------------------------------------------------------------- */
+
+static void on_child(void *ctx, int signum)
+{
+        (void)signum;
+        supervisor_reap(ctx);
+}
+
+static void on_terminate(void *ctx, int signum)
+{
+        log_info("Got a signal, exiting immediately", LOG_C("signal", strsignal(signum)));
+        supervisor_stop(ctx, NULL);
+}
+
+static void on_quit(void *ctx, int signum)
+{
+        log_info("Got a signal, shutting down gracefully", LOG_C("signal", strsignal(signum)));
+        supervisor_drain(ctx);
+}
+
+static void on_hangup(void *ctx, int signum)
+{
+        (void)signum;
+        supervisor_reopen_log(ctx);
+        reload_keypairs(ctx, true);
+        log_info("SIGHUP reopens the log file and reloads the certificates of https_keypairs; for other changes of teleport.yaml, restart the service");
+}
+
+static void on_replace(void *ctx, int signum)
+{
+        (void)ctx;
+        (void)signum;
+        log_warn("SIGUSR2 does nothing in this release; restart the service instead");
+}
+
+static void on_describe(void *ctx, int signum)
+{
+        static const char *const names[] = {
+                [CHILD_ABSENT] = "absent",     [CHILD_PAUSING] = "pausing", [CHILD_DORMANT] = "dormant",
+                [CHILD_STARTING] = "starting", [CHILD_READY] = "ready",     [CHILD_GONE] = "gone",
+        };
+        const struct supervisor *s = ctx;
+
+        (void)signum;
+        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
+                const struct child *c = &s->children[kind];
+
+                if (c->state != CHILD_ABSENT)
+                        log_info("service", LOG_C("name", child_name(c)), LOG_C("state", names[c->state]),
+                                 LOG_INT("pid", child_lives(c) ? c->pid : 0), LOG_INT("starts", c->starts));
+        }
+}
+
+static const struct {
+        int signum;
+        void (*fn)(void *ctx, int signum);
+} signal_rows[] = {
+        { SIGCHLD, on_child }, { SIGTERM, on_terminate }, { SIGINT, on_terminate }, { SIGQUIT, on_quit },
+        { SIGHUP, on_hangup }, { SIGUSR1, on_describe },  { SIGUSR2, on_replace },
+};
+
+/* ---- life ---------------------------------------------------------------------------------------------------- */
+
+static bool is_needed(const Cteleport__V1__Config *config, enum child_kind kind)
+{
+        bool auth = config_service_enabled(config, "auth"), proxy = config_service_enabled(config, "proxy");
+
+        switch (kind) {
+        case CHILD_SIGNER:
+        case CHILD_STS:
+        case CHILD_AUTH:
+                return auth;
+        case CHILD_PROXY:
+                return proxy;
+        case CHILD_SSH:
+                return config_service_enabled(config, "ssh");
+        case CHILD_LABELS:
+                return config_service_enabled(config, "ssh") && config->ssh_service != NULL && config->ssh_service->n_commands > 0;
+        default: /* it keeps the identities of the services that are not auth itself */
+                return proxy || config_service_enabled(config, "ssh");
+        }
+}
+
+static void supervisor_init(struct supervisor *s, const struct launch *l)
+{
+        *s = (struct supervisor){
+                .launch = l,
+                .lock_fd = -1,
+                .log_fd = STDERR_FILENO,
+                .auth_fd = -1,
+                .auth_unix_fd = -1,
+                .proxy_fd = -1,
+        };
+        for (size_t i = 0; i < PAIRING_COUNT; i++)
+                s->pairings[i] = (struct pairing){ { -1, -1 } };
+        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
+                s->children[kind] = (struct child){
+                        .sup = s,
+                        .kind = kind,
+                        .state = is_needed(l->config, kind) ? CHILD_GONE : CHILD_ABSENT,
+                        .control_fd = -1,
+                        .pause = { MILLISECONDS(TIMEOUT_RESTART_FIRST), MILLISECONDS(TIMEOUT_RESTART_MOST) },
+                };
+        }
+}
+
+static void supervisor_release(struct supervisor *s)
+{
+        for (size_t i = 0; i < ARRAY_LEN(s->watches); i++)
+                signal_watch_free(s->watches[i]);
+        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
+                timer_free(s->children[kind].restart);
+        timer_free(s->hold);
+        timer_free(s->keypairs_timer);
+        timer_free(s->end_timer);
+        timer_free(s->step_timer);
+        for (size_t i = 0; i < PAIRING_COUNT; i++)
+                for (size_t side = 0; side < 2; side++)
+                        fd_close_at(&s->pairings[i].waiting[side]);
+        supervisor_close_listeners(s);
+        supervisor_release_sign(s);
+        supervisor_release_sshd(s);
+        web_keypairs_release(&s->keypairs);
+        timer_free(s->host_id_pace);
+        free(s->new_host_id);
+        free(s->host_id);
+        loop_release(&s->loop);
+        if (s->was_ready && s->launch->pid_file != NULL)
+                unlink(s->launch->pid_file);
+        if (s->log_fd > STDERR_FILENO)
+                close(s->log_fd);
+        fd_close_at(&s->lock_fd);
+}
+
+static void on_hold(void *ctx)
+{
+        struct supervisor *s = ctx;
+
+        timer_start(s->hold, HOURS(24));
+}
+
+static void watch_signals(struct supervisor *s)
+{
+        _Static_assert(ARRAY_LEN(signal_rows) <= ARRAY_LEN(s->watches), "a watch for each signal");
+        s->hold = timer_new(&s->loop, on_hold, s);
+        on_hold(s);
+        for (size_t i = 0; i < ARRAY_LEN(signal_rows); i++)
+                s->watches[i] = signal_watch_new(&s->loop, signal_rows[i].signum, signal_rows[i].fn, s);
+}
+
+static struct error *run(struct supervisor *s)
+{
+        TRY(loop_init(&s->loop, NULL));
+        TRY(supervisor_prepare(s));
+        watch_signals(s);
+        for (enum child_kind kind = 0; kind < CHILD_KINDS && s->failure == NULL; kind++) {
+                if (s->children[kind].state != CHILD_GONE)
+                        continue;
+                struct error *err = supervisor_start(&s->children[kind]);
+                if (err != NULL)
+                        supervisor_stop(s, err);
+        }
+        watch_keypairs(s);
+        loop_run(&s->loop);
+        return s->failure;
+}
+
+struct error *supervisor_run(const struct launch *l)
+{
+        struct supervisor s;
+
+        supervisor_init(&s, l);
+        struct error *err = run(&s);
+        supervisor_release(&s);
+        return err;
+}

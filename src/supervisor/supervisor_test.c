@@ -1,0 +1,837 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor with stand-ins for the services: this program executes itself as `service NAME`, and
+ * what the stand-ins see they write to a FIFO, which is what the tests wait for.
+ */
+#include "supervisor/supervisor.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "resource/config_file.h"
+#include "supervisor/stand_in.h"
+#include "os/file.h"
+
+enum { PATIENCE_SECONDS = 20 }; /* for an event that never comes; no test waits for less */
+
+/* ---- a supervisor under test --------------------------------------------------------------------------------- */
+
+enum { EVENTS_MAX = 128 };
+
+struct event {
+        char *line;
+        bool is_taken;
+};
+
+struct fixture {
+        char dir[64];
+        struct launch launch;
+        pid_t pid;
+        FILE *events;
+        struct event seen[EVENTS_MAX];
+        size_t event_count;
+        struct event *last;
+};
+
+static const char base_config[] = "version: v3\n"
+                                  "teleport:\n"
+                                  "  join_params: {token_name: secret-token, method: token}\n"
+                                  "  auth_server: 127.0.0.1\n"
+                                  "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\"]}\n"
+                                  "proxy_service: {web_listen_addr: \"127.0.0.1:0\"}\n";
+
+static const char agent_config[] = "version: v3\n"
+                                   "teleport: {auth_server: 127.0.0.1, join_params: {token_name: t, method: iam}}\n"
+                                   "auth_service: {enabled: no}\n"
+                                   "proxy_service: {enabled: no}\n"
+                                   "ssh_service: {enabled: yes}\n";
+
+static char *path_in(const struct fixture *f, const char *name)
+{
+        return mem_printf("%s/%s", f->dir, name);
+}
+
+static void write_in(const struct fixture *f, const char *name, const char *text)
+{
+        AUTO_MEM char *path = path_in(f, name);
+
+        assert_null(file_write_atomic(path, str_of(text), 0600));
+}
+
+static void patience_is_over(int signum)
+{
+        (void)signum;
+        static const char words[] = "an event did not come\n";
+        ssize_t n = write(2, words, sizeof(words) - 1);
+        (void)n;
+        _exit(1);
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        signal(SIGALRM, patience_is_over);
+        alarm(PATIENCE_SECONDS);
+        snprintf(f->dir, sizeof(f->dir), "/tmp/supervisor_test.XXXXXX");
+        assert_non_null(mkdtemp(f->dir));
+        AUTO_MEM char *fifo = path_in(f, "events");
+        assert_int_equal(mkfifo(fifo, 0600), 0);
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        DIR *dir = opendir(f->dir);
+
+        alarm(0);
+        if (f->pid > 0) {
+                kill(f->pid, SIGKILL);
+                waitpid(f->pid, NULL, 0);
+        }
+        if (f->events != NULL)
+                fclose(f->events);
+        for (size_t i = 0; i < f->event_count; i++)
+                free(f->seen[i].line);
+        for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
+                unlinkat(dirfd(dir), e->d_name, 0);
+        closedir(dir);
+        rmdir(f->dir);
+        launch_release(&f->launch);
+        free(f);
+        return 0;
+}
+
+/* Runs it in a process of its own; its log and its last words go to data_dir/log. */
+static void start_with(struct fixture *f, const char *config)
+{
+        AUTO_MEM char *config_path = path_in(f, "teleport.yaml"), *log_path = path_in(f, "log");
+        AUTO_MEM char *fifo = path_in(f, "events"), *pid_path = path_in(f, "pid");
+
+        write_in(f, "teleport.yaml", config);
+        f->launch.arena = arena_new(8 * MiB);
+        assert_null(config_file_load(f->launch.arena, config_path, NULL, &f->launch.config));
+        f->launch.config->teleport->data_dir = f->dir;
+        assert_null(config_check(f->launch.config, f->launch.arena, NULL));
+        f->launch.nodename = "host";
+        f->launch.data_dir = f->dir;
+        f->launch.pid_file = str_to_c(f->launch.arena, str_of(pid_path));
+        f->launch.token = secret_of(STR("secret-token"));
+        setenv("AWS_SECRET_ACCESS_KEY", "do not tell", 1);
+        setenv("HTTPS_PROXY", "http://user:password@127.0.0.1:1", 1);
+        f->pid = fork();
+        if (f->pid == 0) {
+                int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+                alarm(0);
+                dup2(log, STDERR_FILENO);
+                struct error *err = supervisor_run(&f->launch);
+                if (err != NULL)
+                        error_print(err);
+                launch_release(&f->launch);
+                bool failed = err != NULL;
+                error_free(err);
+                exit(failed ? 1 : 0);
+        }
+        f->events = fopen(fifo, "re");
+        assert_non_null(f->events);
+}
+
+static void start(struct fixture *f)
+{
+        start_with(f, base_config);
+}
+
+/* The next event of a service, kept for whoever waits for it later; false after the last. */
+static bool read_event(struct fixture *f)
+{
+        char line[512];
+
+        if (fgets(line, sizeof(line), f->events) == NULL)
+                return false;
+        assert_in_range(f->event_count, 0, EVENTS_MAX - 1);
+        f->seen[f->event_count++] = (struct event){ .line = str_dup(str_of(line)) };
+        return true;
+}
+
+/* The first event that begins so and that nobody waited for yet. */
+static struct event *find_event(struct fixture *f, const char *prefix)
+{
+        for (size_t i = 0; i < f->event_count; i++)
+                if (!f->seen[i].is_taken && strncmp(f->seen[i].line, prefix, strlen(prefix)) == 0)
+                        return &f->seen[i];
+        return NULL;
+}
+
+static void fail_with_log(const struct fixture *f, const char *prefix)
+{
+        AUTO_MEM char *path = path_in(f, "log");
+        AUTO(buf) log = BUF_MAX(64 * KiB);
+        AUTO_PTR(error) err = file_read(path, &log);
+
+        fail_msg("'%s' did not come:\n%s", prefix, err == NULL ? buf_c(&log) : err->what);
+}
+
+/* Waits for events that begin so, in any order; f->last is the one of the last prefix. */
+static void await(struct fixture *f, const char *const *prefixes)
+{
+        for (; *prefixes != NULL; prefixes++) {
+                while ((f->last = find_event(f, *prefixes)) == NULL)
+                        if (!read_event(f))
+                                fail_with_log(f, *prefixes);
+                f->last->is_taken = true;
+        }
+}
+#define AWAIT(f, ...) await(f, (const char *const[]){ __VA_ARGS__, NULL })
+
+static pid_t pid_of_last_line(const struct fixture *f)
+{
+        const char *at = strstr(f->last->line, "pid=");
+
+        assert_non_null(at);
+        return (pid_t)strtol(at + 4, NULL, 10);
+}
+
+static int await_end(struct fixture *f)
+{
+        int status;
+
+        assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+        f->pid = 0;
+        assert_true(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+static void await_all_linked(struct fixture *f)
+{
+        AWAIT(f, "auth hears signer", "signer hears auth", "auth hears sts", "sts hears auth", "auth hears proxy",
+              "proxy hears auth", "auth hears instance", "instance hears auth", "instance hears proxy",
+              "proxy hears instance", "auth hears ssh", "ssh hears auth", "instance hears ssh", "ssh hears instance");
+}
+
+/* All are ready, and it knows: a death before that is another story. */
+static void await_started(const struct fixture *f)
+{
+        AUTO_MEM char *pid_path = path_in(f, "pid");
+
+        while (access(pid_path, F_OK) < 0)
+                sched_yield();
+}
+
+static void assert_log(const struct fixture *f, const char *part)
+{
+        AUTO_MEM char *path = path_in(f, "log");
+        AUTO(buf) log = BUF_MAX(64 * KiB);
+
+        assert_null(file_read(path, &log));
+        if (!str_contains(buf_str(&log), str_of(part)))
+                fail_msg("the log lacks '%s':\n%s", part, buf_c(&log));
+}
+
+/* ---- the tests --------------------------------------------------------------------------------------------------- */
+
+static void starts_the_services_and_links_them(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        await_all_linked(f);
+        assert_log(f, "Auth service listening addr:127.0.0.1:");
+        assert_log(f, "Proxy service listening addr:127.0.0.1:");
+}
+
+static void assert_order(struct fixture *f, const char *first, const char *second, const char *third)
+{
+        const char *const prefixes[] = { first, second, third };
+        const struct event *before = NULL;
+
+        for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+                AWAIT(f, prefixes[i]);
+                assert_true(before == NULL || f->last > before);
+                before = f->last;
+        }
+}
+
+static void ends_them_in_order_when_told(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        await_all_linked(f);
+        kill(f->pid, SIGTERM);
+        assert_order(f, "proxy stops", "ssh stops", "instance stops");
+        AWAIT(f, "auth stops");
+        AWAIT(f, "signer ends", "sts ends");
+        assert_int_equal(await_end(f), 0);
+}
+
+static void drains_them_in_order(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        await_all_linked(f);
+        kill(f->pid, SIGQUIT);
+        assert_order(f, "ssh drains", "instance drains", "auth drains");
+        assert_int_equal(await_end(f), 0);
+}
+
+static void gives_secrets_only_to_those_who_need_them(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "instance.do", "sign");
+        start(f);
+        AWAIT(f, "signer was given token= static=0 keypairs=0 aws=no http_proxy=no",
+              "sts was given token= static=0 keypairs=0 aws=no http_proxy=no", "auth was given token= static=1 keypairs=0 aws=no",
+              "proxy was given token= static=0 keypairs=1 aws=no http_proxy=no",
+              "instance was given token=secret-token static=0 keypairs=0 aws=no http_proxy=yes",
+              "ssh was given token= static=0 keypairs=0 aws=no http_proxy=yes", "aws-sign was given token= static=0 keypairs=0 aws=yes");
+}
+
+static size_t count_events(const struct fixture *f, const char *prefix)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < f->event_count; i++)
+                count += strncmp(f->seen[i].line, prefix, strlen(prefix)) == 0;
+        return count;
+}
+
+static void starts_a_process_that_signs_when_instance_asks(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "instance.do", "sign");
+        start(f);
+        AWAIT(f, "aws-sign starts pid=", "instance gets signer 1", "aws-sign ends");
+        assert_null(find_event(f, "ssh gets signer"));
+        assert_null(find_event(f, "proxy gets signer"));
+}
+
+/* A dying `instance` may leave its wish for another process behind: that one sees at once that it is for nobody. */
+static void assert_never_two_signers(const struct fixture *f)
+{
+        int living = 0;
+
+        for (size_t i = 0; i < f->event_count; i++) {
+                const char *line = f->seen[i].line;
+
+                if (strncmp(line, "aws-sign starts", strlen("aws-sign starts")) == 0)
+                        living++;
+                else if (strncmp(line, "aws-sign ends", strlen("aws-sign ends")) == 0 ||
+                         strncmp(line, "aws-sign is told", strlen("aws-sign is told")) == 0)
+                        living--;
+                assert_in_range(living, 0, 1);
+        }
+}
+
+/* It has asked for 30; the first one lives until its client hangs up, and of the others the last counts. */
+static void starts_one_process_that_signs_at_a_time(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "instance.do", "keep a signer");
+        start(f);
+        AWAIT(f, "instance starts");
+        pid_t instance = pid_of_last_line(f);
+        AWAIT(f, "instance gets signer 1");
+        while (count_events(f, "aws-sign starts") == 0)
+                assert_true(read_event(f));
+        write_in(f, "instance.do", "");
+        await_all_linked(f);
+        await_started(f);
+        assert_int_equal(count_events(f, "aws-sign starts"), 1);
+        kill(instance, SIGKILL);
+        AWAIT(f, "aws-sign", "instance starts");
+        assert_never_two_signers(f);
+}
+
+static void slows_down_who_asks_for_signers_without_end(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *after_burst = mem_printf("instance gets signer %d ", LIMIT_AWS_SIGN_BURST + 1);
+
+        write_in(f, "instance.do", "sign without end");
+        start(f);
+        AWAIT(f, "instance gets signer 1 ");
+        struct instant first = clock_now(clock_system());
+        AWAIT(f, after_burst);
+        assert_true(duration_ms(instant_since(clock_now(clock_system()), first)) >= PACE_AWS_SIGN / 2);
+        write_in(f, "instance.do", "");
+}
+
+static void ends_the_process_that_signs_with_instance(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "instance.do", "keep a signer");
+        write_in(f, "aws-sign.do", "stay");
+        start(f);
+        AWAIT(f, "instance starts");
+        pid_t instance = pid_of_last_line(f);
+        AWAIT(f, "instance gets signer 1", "aws-sign starts");
+        write_in(f, "instance.do", "");
+        await_started(f);
+        kill(instance, SIGKILL);
+        AWAIT(f, "aws-sign is told to end");
+}
+
+/* What only `instance` may ask for. */
+static void starts_nothing_that_signs_for_other_services(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "sign");
+        write_in(f, "proxy.do", "sign");
+        start(f);
+        await_all_linked(f);
+        assert_int_equal(count_events(f, "aws-sign starts"), 0);
+}
+
+static void restarts_a_dead_service_and_links_it_again(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        AWAIT(f, "proxy starts");
+        pid_t proxy = pid_of_last_line(f);
+        await_all_linked(f);
+        await_started(f);
+        kill(proxy, SIGKILL);
+        AWAIT(f, "proxy starts pid=", "auth gets a link to proxy", "instance gets a link to proxy", "auth hears proxy",
+              "proxy hears auth", "instance hears proxy", "proxy hears instance");
+        assert_log(f, "service ended and will be started again name:proxy");
+}
+
+static void replaces_signer_and_sts_with_their_auth(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        AWAIT(f, "auth starts");
+        pid_t auth = pid_of_last_line(f);
+        await_all_linked(f);
+        await_started(f);
+        kill(auth, SIGKILL);
+        AWAIT(f, "auth starts", "signer starts", "sts starts", "auth hears signer", "signer hears auth",
+              "auth hears sts", "sts hears auth", "auth hears proxy", "proxy hears auth", "auth hears instance",
+              "instance hears auth");
+}
+
+static void restarts_a_signer_and_tells_auth(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        AWAIT(f, "signer starts");
+        pid_t signer = pid_of_last_line(f);
+        await_all_linked(f);
+        await_started(f);
+        kill(signer, SIGKILL);
+        AWAIT(f, "signer starts", "auth gets a link to signer", "auth hears signer", "signer hears auth");
+}
+
+static void links_those_again_that_lost_touch(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "proxy.do", "lose auth");
+        start(f);
+        AWAIT(f, "proxy starts", "proxy gets a link to auth", "auth gets a link to proxy");
+}
+
+static void fails_with_the_sentence_of_a_service_that_gives_up(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "auth.do", "give up");
+        start(f);
+        AWAIT(f, "auth starts");
+        assert_int_equal(await_end(f), 1);
+        assert_log(f, "ERROR: auth: the store is damaged\nhint:  restore it\n");
+}
+
+/* The proxy, restarted to do this, comes back after it; auth is not touched. */
+static void assert_costs_that_service_only(struct fixture *f, const char *act, const char *line)
+{
+        start(f);
+        AWAIT(f, "auth starts", "proxy starts");
+        pid_t proxy = pid_of_last_line(f);
+        await_all_linked(f);
+        await_started(f);
+        write_in(f, "proxy.do", act);
+        kill(proxy, SIGKILL);
+        AWAIT(f, "proxy starts");
+        write_in(f, "proxy.do", "");
+        AWAIT(f, "proxy starts", "proxy hears auth", "auth hears proxy");
+        assert_log(f, line);
+        assert_null(find_event(f, "auth starts"));
+}
+
+static void restarts_a_service_that_gives_up_once_all_were_ready(void **state)
+{
+        assert_costs_that_service_only(*state, "give up", "a service cannot go on name:proxy");
+}
+
+static void kills_a_service_that_sends_nonsense(void **state)
+{
+        assert_costs_that_service_only(*state, "send nonsense", "a service sends what no service sends, and is killed name:proxy");
+}
+
+static void serves_the_others_while_one_floods_it(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "instance.do", "flood");
+        start(f);
+        AWAIT(f, "proxy starts");
+        pid_t proxy = pid_of_last_line(f);
+        await_started(f);
+        kill(proxy, SIGKILL);
+        AWAIT(f, "proxy starts");
+        write_in(f, "instance.do", "");
+}
+
+/*
+ * Both have said what they want before the supervisor hears any of it, the flood first; `instance` sees what of it is done
+ * first. Heard to its end, the flood's last wish would be.
+ */
+static void hears_others_before_the_end_of_a_flood(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "flood and relink");
+        write_in(f, "instance.do", "ask behind the flood");
+        start(f);
+        await_started(f);
+        kill(f->pid, SIGSTOP);
+        AWAIT(f, "ssh has flooded");
+        write_in(f, "flooded", "");
+        AWAIT(f, "instance has asked");
+        kill(f->pid, SIGCONT);
+        AWAIT(f, "instance gets signer 1");
+        const struct event *signer = f->last;
+        AWAIT(f, "instance gets a link to ssh");
+        assert_true(signer < f->last);
+}
+
+/* Until all are ready an operator looks on, and no peer was served: whatever cannot go on ends the start, with its reason. */
+static void fails_with_the_sentence_of_any_service_before_all_are_ready(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "give up");
+        start(f);
+        AWAIT(f, "ssh starts");
+        assert_int_equal(await_end(f), 1);
+        assert_log(f, "ERROR: ssh: the store is damaged\nhint:  restore it\n");
+}
+
+static void fails_when_a_service_dies_before_all_are_ready(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "sts.do", "die");
+        start(f);
+        AWAIT(f, "sts starts");
+        assert_int_equal(await_end(f), 1);
+        assert_log(f, "ERROR: the service 'sts' ended with status 3 before it was ready");
+}
+
+static void runs_only_instance_and_ssh_on_an_agent(void **state)
+{
+        struct fixture *f = *state;
+
+        start_with(f, agent_config);
+        AWAIT(f, "instance starts");
+        assert_non_null(strstr(f->last->line, "fds=ssh\n"));
+        AWAIT(f, "ssh starts");
+        assert_non_null(strstr(f->last->line, "fds=instance,helpers\n"));
+        kill(f->pid, SIGTERM);
+        while (read_event(f)) {
+                const char *line = f->seen[f->event_count - 1].line;
+
+                assert_true(strncmp(line, "instance", strlen("instance")) == 0 || strncmp(line, "ssh", strlen("ssh")) == 0);
+        }
+        assert_int_equal(await_end(f), 0);
+        AUTO_MEM char *host_uuid = path_in(f, "host_uuid");
+        assert_int_not_equal(access(host_uuid, F_OK), 0); /* the cluster gives it one */
+}
+
+static void runs_commands_of_labels_in_a_process_of_their_own(void **state)
+{
+        struct fixture *f = *state;
+
+        start_with(f, "version: v3\n"
+                      "teleport: {auth_server: 127.0.0.1, join_params: {token_name: t, method: iam}}\n"
+                      "auth_service: {enabled: no}\n"
+                      "proxy_service: {enabled: no}\n"
+                      "ssh_service: {enabled: yes, commands: [{name: os, command: [uname], period: 1m}]}\n");
+        AWAIT(f, "labels starts");
+        assert_non_null(strstr(f->last->line, "fds=instance\n"));
+        AWAIT(f, "labels was given token= static=0 keypairs=0 aws=no", "labels hears instance", "instance hears labels");
+        kill(f->pid, SIGTERM);
+        assert_order(f, "ssh stops", "labels stops", "instance stops");
+        assert_int_equal(await_end(f), 0);
+}
+
+static void starts_sshd_for_a_connection_and_tells_of_its_end(void **state)
+{
+        struct fixture *f = *state;
+
+        if (geteuid() != 0)
+                skip();
+        write_in(f, "ssh.do", "start sshd");
+        start(f);
+        AWAIT(f, "sshd says Unable to load host key", "ssh gets the stream of " CONNECTION,
+              "ssh hears that " CONNECTION " ended with status 1");
+}
+
+static void await_log(const struct fixture *f, const char *part)
+{
+        AUTO_MEM char *path = path_in(f, "log");
+
+        for (;;) {
+                AUTO(buf) log = BUF_MAX(64 * KiB);
+
+                if (file_read(path, &log) == NULL && strstr(buf_c(&log), part) != NULL)
+                        return;
+                sched_yield();
+        }
+}
+
+static void make_host_key(const struct fixture *f)
+{
+        AUTO_MEM char *proc = path_in(f, "proc"), *dir = path_in(f, "proc/ssh");
+        AUTO_MEM char *command = mem_printf("ssh-keygen -q -t ed25519 -N '' -f %s/host_key", dir);
+
+        assert_true(mkdir(proc, 0700) == 0 && mkdir(dir, 0700) == 0);
+        assert_int_equal(system(command), 0);
+}
+
+static void remove_host_key(const struct fixture *f)
+{
+        AUTO_MEM char *proc = path_in(f, "proc"), *dir = path_in(f, "proc/ssh");
+        AUTO_MEM char *key = path_in(f, "proc/ssh/host_key"), *public = path_in(f, "proc/ssh/host_key.pub");
+
+        assert_true(unlink(key) == 0 && unlink(public) == 0 && rmdir(dir) == 0 && rmdir(proc) == 0);
+}
+
+/* With a key it waits for its client, so that the first lives when the second is asked for. */
+static void starts_no_second_sshd_for_a_connection(void **state)
+{
+        struct fixture *f = *state;
+
+        if (geteuid() != 0)
+                skip();
+        make_host_key(f);
+        write_in(f, "ssh.do", "start sshd twice");
+        start(f);
+        AWAIT(f, "ssh hears of helper"); /* asked last, answered last */
+        size_t streams = 0;
+        for (size_t i = 0; i < f->event_count; i++)
+                streams += strstr(f->seen[i].line, "ssh gets the stream of " CONNECTION) != NULL;
+        assert_int_equal(streams, 1);
+        remove_host_key(f);
+}
+
+/* Its log, by which it is watched, cannot be handed over: then its connection is not either, and it ends. */
+static void ends_an_sshd_that_could_not_be_handed_over(void **state)
+{
+        struct fixture *f = *state;
+
+        if (geteuid() != 0)
+                skip();
+        make_host_key(f);
+        write_in(f, "ssh.do", "start sshd and hear nothing");
+        start_with(f, "version: v3\n"
+                      "teleport: {auth_server: 127.0.0.1, join_params: {token_name: t, method: iam}, log: {severity: DEBUG}}\n"
+                      "auth_service: {enabled: no}\n"
+                      "proxy_service: {enabled: no}\n"
+                      "ssh_service: {enabled: yes}\n");
+        await_log(f, "sshd is ended: its connection could not be handed over connection:" CONNECTION);
+        await_log(f, "sshd ended connection:" CONNECTION);
+        remove_host_key(f);
+}
+
+static void starts_nothing_under_a_name_that_is_no_connection(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "start nonsense");
+        start(f);
+        AWAIT(f, "ssh hears that " CONNECTION " there is none"); /* asked last, answered first */
+}
+
+static void knows_helpers_by_the_sshd_that_started_them(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "check helper");
+        start(f);
+        AWAIT(f, "ssh hears of helper");
+        assert_non_null(strstr(f->last->line, "it was not started by the sshd of this connection"));
+}
+
+static void knows_a_helper_by_its_process_and_not_by_its_number(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "ssh.do", "check dead helper");
+        start(f);
+        AWAIT(f, "ssh hears of helper");
+        assert_non_null(strstr(f->last->line, "it is gone"));
+}
+
+static void refuses_a_data_directory_in_use(void **state)
+{
+        struct fixture *f = *state;
+        int lock;
+
+        assert_null(dir_lock(f->dir, &lock));
+        AUTO_MEM char *fifo = path_in(f, "events");
+        AUTO_FD int keep_fifo_open = open(fifo, O_RDWR | O_CLOEXEC); /* nobody else will */
+        start(f);
+        assert_int_equal(await_end(f), 1);
+        assert_log(f, "is in use by process");
+        close(lock);
+        assert_true(keep_fifo_open >= 0);
+}
+
+static void hands_new_certificates_to_the_proxy_on_hangup(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *cert = path_in(f, "webproxy_cert.pem");
+
+        start(f);
+        await_all_linked(f);
+        await_started(f);
+        assert_int_equal(unlink(cert), 0);
+        kill(f->pid, SIGHUP);
+        AWAIT(f, "proxy has 1 keypairs, key of some length");
+        assert_int_equal(access(cert, F_OK), 0);
+}
+
+static void takes_the_services_with_it_when_killed(void **state)
+{
+        struct fixture *f = *state;
+
+        start(f);
+        await_all_linked(f);
+        kill(f->pid, SIGKILL);
+        while (read_event(f)) /* until the last writer is gone */
+                ;
+        assert_true(feof(f->events));
+}
+
+static void gives_an_auth_machine_its_host_id_and_keeps_it(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = path_in(f, "host_uuid");
+        AUTO(buf) first = BUF_MAX(64);
+        struct stat st;
+
+        write_in(f, "host_uuid", " \n"); /* blank counts as missing */
+        start(f);
+        await_all_linked(f);
+        assert_null(file_read(path, &first));
+        assert_int_equal(first.len, 36);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0400);
+}
+
+static void keeps_the_host_id_that_instance_was_given(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = path_in(f, "host_uuid");
+        AUTO(buf) text = BUF_MAX(64);
+        struct stat st;
+
+        write_in(f, "instance.do", "join");
+        start_with(f, agent_config);
+        AWAIT(f, "instance gets signer 1");
+        assert_null(file_read(path, &text));
+        assert_string_equal(buf_c(&text), CONNECTION);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0400);
+}
+
+/* Of another service, and on the machine of auth, where the ID is auth's. */
+static void takes_no_host_id_where_none_is_given(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = path_in(f, "host_uuid");
+        AUTO(buf) text = BUF_MAX(64);
+
+        write_in(f, "host_uuid", "22222222-2222-4333-8444-555555555555");
+        write_in(f, "ssh.do", "join");
+        write_in(f, "instance.do", "join");
+        start(f);
+        AWAIT(f, "instance gets signer 1");
+        assert_null(file_read(path, &text));
+        assert_string_equal(buf_c(&text), "22222222-2222-4333-8444-555555555555");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+        if (argc == 3 && strcmp(argv[1], "service") == 0)
+                return stand_in_main(argv[2]);
+
+        const struct CMUnitTest tests[] = {
+                TEST(starts_the_services_and_links_them),
+                TEST(ends_them_in_order_when_told),
+                TEST(drains_them_in_order),
+                TEST(gives_secrets_only_to_those_who_need_them),
+                TEST(restarts_a_dead_service_and_links_it_again),
+                TEST(replaces_signer_and_sts_with_their_auth),
+                TEST(restarts_a_signer_and_tells_auth),
+                TEST(links_those_again_that_lost_touch),
+                TEST(fails_with_the_sentence_of_a_service_that_gives_up),
+                TEST(restarts_a_service_that_gives_up_once_all_were_ready),
+                TEST(kills_a_service_that_sends_nonsense),
+                TEST(serves_the_others_while_one_floods_it),
+                TEST(hears_others_before_the_end_of_a_flood),
+                TEST(fails_with_the_sentence_of_any_service_before_all_are_ready),
+                TEST(fails_when_a_service_dies_before_all_are_ready),
+                TEST(runs_only_instance_and_ssh_on_an_agent),
+                TEST(runs_commands_of_labels_in_a_process_of_their_own),
+                TEST(starts_a_process_that_signs_when_instance_asks),
+                TEST(starts_one_process_that_signs_at_a_time),
+                TEST(slows_down_who_asks_for_signers_without_end),
+                TEST(ends_the_process_that_signs_with_instance),
+                TEST(starts_nothing_that_signs_for_other_services),
+                TEST(starts_sshd_for_a_connection_and_tells_of_its_end),
+                TEST(ends_an_sshd_that_could_not_be_handed_over),
+                TEST(starts_nothing_under_a_name_that_is_no_connection),
+                TEST(starts_no_second_sshd_for_a_connection),
+                TEST(knows_a_helper_by_its_process_and_not_by_its_number),
+                TEST(knows_helpers_by_the_sshd_that_started_them),
+                TEST(refuses_a_data_directory_in_use),
+                TEST(hands_new_certificates_to_the_proxy_on_hangup),
+                TEST(takes_the_services_with_it_when_killed),
+                TEST(gives_an_auth_machine_its_host_id_and_keeps_it),
+                TEST(keeps_the_host_id_that_instance_was_given),
+                TEST(takes_no_host_id_where_none_is_given),
+        };
+
+        return cmocka_run_group_tests_name("supervisor", tests, NULL, NULL);
+}

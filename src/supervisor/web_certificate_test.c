@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/web_certificate.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "resource/config_file.h"
+#include "os/file.h"
+#include "pki/cert_check.h"
+
+static const struct walltime now = { 1800000000LL * 1000000000 };
+
+struct fixture {
+        char dir[64];
+        struct launch launch;
+        struct web_keypairs pairs;
+};
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        snprintf(f->dir, sizeof(f->dir), "/tmp/web_certificate_test.XXXXXX");
+        assert_non_null(mkdtemp(f->dir));
+        f->launch.arena = arena_new(1 * MiB);
+        f->launch.config = config_file_empty(f->launch.arena);
+        f->launch.config->proxy_service = arena_alloc(f->launch.arena, sizeof(Cteleport__V1__ProxyConfig));
+        cteleport__v1__proxy_config__init(f->launch.config->proxy_service);
+        f->launch.nodename = "auth-1";
+        f->launch.data_dir = f->dir;
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        DIR *dir = opendir(f->dir);
+
+        for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
+                unlinkat(dirfd(dir), e->d_name, 0);
+        closedir(dir);
+        rmdir(f->dir);
+        web_keypairs_release(&f->pairs);
+        launch_release(&f->launch);
+        free(f);
+        return 0;
+}
+
+static char *path_in(const struct fixture *f, const char *name)
+{
+        return mem_printf("%s/%s", f->dir, name);
+}
+
+/* What a start at this time would show; the former pairs are released. */
+static void load(struct fixture *f, struct walltime at)
+{
+        web_keypairs_release(&f->pairs);
+        assert_null(web_keypairs_load(&f->launch, at, &f->pairs));
+        assert_int_equal(f->pairs.count, 1);
+}
+
+/* Whether it is the pair of the last load, still. */
+static bool is_kept(struct fixture *f, struct walltime at)
+{
+        AUTO(web_keypairs) again = { 0 };
+
+        assert_null(web_keypairs_load(&f->launch, at, &again));
+        return web_keypairs_equal(&f->pairs, &again);
+}
+
+static void note_name(void *ctx, struct str name)
+{
+        buf_put(ctx, name);
+        buf_put_char(ctx, ' ');
+}
+
+static void makes_a_pair_with_the_names_of_the_proxy(void **state)
+{
+        struct fixture *f = *state;
+        char *addresses[] = { "proxy.example.com:443", "auth-1", "10.0.0.1:3080" };
+        AUTO(buf) der = BUF_MAX(16 * KiB);
+        AUTO(buf) names = BUF_MAX(4 * KiB);
+        AUTO(key) key = { 0 };
+
+        f->launch.config->proxy_service->public_addr = addresses;
+        f->launch.config->proxy_service->n_public_addr = ARRAY_LEN(addresses);
+        load(f, now);
+        const Cteleport__Internal__V1__HttpsKeyPair *pair = f->pairs.pairs[0];
+        assert_null(cert_pem_to_der(str_of_bytes(pair->cert_pem.data, pair->cert_pem.len), &der));
+        assert_null(key_from_pem(&key, str_of_bytes(pair->key_pem.data, pair->key_pem.len)));
+        assert_null(cert_check_key(buf_str(&der), &key));
+        assert_null(cert_each_dns_name(buf_str(&der), note_name, &names));
+        assert_string_equal(buf_c(&names), "proxy.example.com auth-1 localhost ");
+}
+
+static void keeps_the_pair_from_start_to_start(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *key_path = path_in(f, "webproxy_key.pem");
+        struct stat st;
+
+        load(f, now);
+        assert_true(is_kept(f, now));
+        assert_true(is_kept(f, walltime_add(now, HOURS(24 * 364))));
+        assert_int_equal(stat(key_path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+static void makes_a_new_pair_when_the_old_one_has_expired(void **state)
+{
+        struct fixture *f = *state;
+
+        load(f, now);
+        assert_false(is_kept(f, walltime_add(now, HOURS(24 * 365 + 1))));
+}
+
+static void makes_a_new_pair_when_key_and_certificate_do_not_belong_together(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *key_path = path_in(f, "webproxy_key.pem");
+        AUTO(key) other = { 0 };
+        AUTO(secret) pem = { 0 };
+
+        load(f, now);
+        assert_null(key_generate(&other, KEY_ECDSA_P256));
+        assert_null(key_to_pem(&other, &pem));
+        assert_null(file_write_atomic(key_path, secret_str(&pem), 0600));
+        assert_false(is_kept(f, now));
+}
+
+static void reads_the_configured_files_as_they_are(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *cert = path_in(f, "cert.pem"), *key = path_in(f, "key.pem");
+        Cteleport__V1__KeyPair files = CTELEPORT__V1__KEY_PAIR__INIT;
+        Cteleport__V1__KeyPair *list[] = { &files };
+
+        files.cert_file = cert;
+        files.key_file = key;
+        f->launch.config->proxy_service->https_keypairs = list;
+        f->launch.config->proxy_service->n_https_keypairs = 1;
+        assert_null(file_write_atomic(cert, STR("a certificate"), 0644));
+        assert_null(file_write_atomic(key, STR("a key"), 0600));
+        load(f, now);
+        assert_memory_equal(f->pairs.pairs[0]->key_pem.data, "a key", 5);
+        assert_null(file_write_atomic(cert, STR("the next one"), 0644));
+        assert_false(is_kept(f, now));
+}
+
+static void refuses_a_configured_key_that_others_may_read(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *cert = path_in(f, "cert.pem"), *key = path_in(f, "key.pem");
+        Cteleport__V1__KeyPair files = CTELEPORT__V1__KEY_PAIR__INIT;
+        Cteleport__V1__KeyPair *list[] = { &files };
+
+        files.cert_file = cert;
+        files.key_file = key;
+        f->launch.config->proxy_service->https_keypairs = list;
+        f->launch.config->proxy_service->n_https_keypairs = 1;
+        assert_null(file_write_atomic(cert, STR("a certificate"), 0644));
+        assert_null(file_write_atomic(key, STR("a key"), 0640));
+        AUTO_PTR(error) err = web_keypairs_load(&f->launch, now, &f->pairs);
+        assert_non_null(err);
+        assert_int_equal(err->code, ERROR_PERMISSION_DENIED);
+        assert_memory_equal(err->what, "https_keypairs: ", strlen("https_keypairs: "));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(makes_a_pair_with_the_names_of_the_proxy),
+                TEST(keeps_the_pair_from_start_to_start),
+                TEST(makes_a_new_pair_when_the_old_one_has_expired),
+                TEST(makes_a_new_pair_when_key_and_certificate_do_not_belong_together),
+                TEST(reads_the_configured_files_as_they_are),
+                TEST(refuses_a_configured_key_that_others_may_read),
+        };
+
+        return cmocka_run_group_tests_name("web_certificate", tests, NULL, NULL);
+}
