@@ -62,7 +62,7 @@ static enum access_reach reach_of(const Cteleport__V1__RoleConditions *c, const 
         return reach;
 }
 
-static enum access_reach may_one(const struct access_person *p, const char *kind, unsigned verb)
+static enum access_reach may_one(const struct access_user *p, const char *kind, unsigned verb)
 {
         enum access_reach reach = ACCESS_NONE;
 
@@ -95,7 +95,7 @@ const char *access_verb_name(unsigned verb)
         }
 }
 
-enum access_reach access_may(const struct access_person *p, const char *kind, unsigned verbs)
+enum access_reach access_may(const struct access_user *p, const char *kind, unsigned verbs)
 {
         enum access_reach reach = verbs == 0 ? ACCESS_NONE : ACCESS_ALL;
 
@@ -111,7 +111,7 @@ enum access_reach access_may(const struct access_person *p, const char *kind, un
 /* ---- logins --------------------------------------------------------------------------------------------------- */
 
 /* Calls each for every login that the list names, templates filled in; until each says true. */
-static bool any_login(const struct access_person *p, const Cteleport__V1__RoleConditions *c, bool (*each)(void *ctx, struct str login), void *ctx)
+static bool any_login(const struct access_user *p, const Cteleport__V1__RoleConditions *c, bool (*each)(void *ctx, struct str login), void *ctx)
 {
         bool is_filled_in = false;
 
@@ -138,12 +138,12 @@ static bool is_same(void *ctx, struct str login)
         return str_equal(*wanted, login);
 }
 
-static bool names_login(const struct access_person *p, const Cteleport__V1__RoleConditions *c, struct str login)
+static bool names_login(const struct access_user *p, const Cteleport__V1__RoleConditions *c, struct str login)
 {
         return name_is_login(login) && any_login(p, c, is_same, &login);
 }
 
-static const Cteleport__V1__Role *denier_of_login(const struct access_person *p, struct str login)
+static const Cteleport__V1__Role *denier_of_login(const struct access_user *p, struct str login)
 {
         for (size_t i = 0; i < p->role_count; i++)
                 if (names_login(p, deny_of(p->roles[i]), login))
@@ -153,7 +153,7 @@ static const Cteleport__V1__Role *denier_of_login(const struct access_person *p,
 
 /* Sorted; each once. */
 struct collection {
-        const struct access_person *person;
+        const struct access_user *user;
         struct str *list;
         size_t count;
         bool is_full;
@@ -180,7 +180,7 @@ static bool collect(void *ctx, struct str login)
         struct collection *c = ctx;
         size_t at = place_of(c, login);
 
-        if ((at < c->count && str_equal(c->list[at], login)) || !name_is_login(login) || denier_of_login(c->person, login) != NULL)
+        if ((at < c->count && str_equal(c->list[at], login)) || !name_is_login(login) || denier_of_login(c->user, login) != NULL)
                 return false;
         if (c->count == LIMIT_CERT_NAMES) {
                 c->is_full = true;
@@ -192,9 +192,9 @@ static bool collect(void *ctx, struct str login)
         return false;
 }
 
-struct error *access_logins(const struct access_person *p, struct arena *a, struct str **ret, size_t *ret_count)
+struct error *access_logins(const struct access_user *p, struct arena *a, struct str **ret, size_t *ret_count)
 {
-        struct collection all = { .person = p, .list = arena_alloc(a, LIMIT_CERT_NAMES * sizeof *all.list) };
+        struct collection all = { .user = p, .list = arena_alloc(a, LIMIT_CERT_NAMES * sizeof *all.list) };
 
         for (size_t i = 0; i < p->role_count && !all.is_full; i++)
                 (void)any_login(p, allow_of(p->roles[i]), collect, &all);
@@ -209,7 +209,7 @@ struct error *access_logins(const struct access_person *p, struct arena *a, stru
 
 /* ---- nodes ---------------------------------------------------------------------------------------------------------- */
 
-static const Cteleport__V1__Role *denier_of_node(const struct access_person *p, const struct access_label *labels, size_t count)
+static const Cteleport__V1__Role *denier_of_node(const struct access_user *p, const struct access_label *labels, size_t count)
 {
         for (size_t i = 0; i < p->role_count; i++)
                 if (labels_match(deny_of(p->roles[i]), labels, count, true))
@@ -217,7 +217,7 @@ static const Cteleport__V1__Role *denier_of_node(const struct access_person *p, 
         return NULL;
 }
 
-bool access_sees_node(const struct access_person *p, const struct access_label *labels, size_t label_count)
+bool access_sees_node(const struct access_user *p, const struct access_label *labels, size_t label_count)
 {
         if (denier_of_node(p, labels, label_count) != NULL)
                 return false;
@@ -227,13 +227,13 @@ bool access_sees_node(const struct access_person *p, const struct access_label *
         return false;
 }
 
-static struct error *no_node(const struct access_person *p)
+static struct error *no_node(const struct access_user *p)
 {
         return error_hint(error_new(ERROR_PERMISSION_DENIED, "access denied: user %.*s has no role that reaches this node", STR_ARG(p->name)),
                           "the nodes that you can reach are listed by: tsh ls");
 }
 
-static struct error *no_login(const struct access_person *p, struct str login)
+static struct error *no_login(const struct access_user *p, struct str login)
 {
         AUTO_MEM char *shown = escaped(login);
 
@@ -278,7 +278,7 @@ static void add_grants(const Cteleport__V1__Role *role, struct access_session *s
         s->agent_forwarding = s->agent_forwarding || (o != NULL && o->has_forward_agent && o->forward_agent);
 }
 
-static void add_restrictions(const struct access_person *p, struct access_session *s)
+static void add_restrictions(const struct access_user *p, struct access_session *s)
 {
         s->file_copy = true;
         for (size_t i = 0; i < p->role_count; i++) {
@@ -294,7 +294,7 @@ static void add_restrictions(const struct access_person *p, struct access_sessio
         }
 }
 
-struct error *access_check_login(const struct access_person *p, const struct access_label *labels, size_t label_count,
+struct error *access_check_login(const struct access_user *p, const struct access_label *labels, size_t label_count,
                                  struct str login, struct access_session *ret)
 {
         const Cteleport__V1__Role *denier = denier_of_node(p, labels, label_count);
@@ -327,7 +327,7 @@ struct error *access_check_login(const struct access_person *p, const struct acc
         return NULL;
 }
 
-struct access_session access_most(const struct access_person *p)
+struct access_session access_most(const struct access_user *p)
 {
         struct access_session session = { 0 };
 
@@ -337,7 +337,7 @@ struct access_session access_most(const struct access_person *p)
         return session;
 }
 
-struct duration access_max_ttl(const struct access_person *p, struct duration otherwise)
+struct duration access_max_ttl(const struct access_user *p, struct duration otherwise)
 {
         struct duration shortest = { 0 }, ttl;
 

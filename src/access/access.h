@@ -16,7 +16,7 @@
 #include "role.pb-c.h"
 
 /* A person with the roles they hold now; everything borrowed. */
-struct access_person {
+struct access_user {
         struct str name;
         const Cteleport__V1__Role *const *roles;
         size_t role_count;
@@ -49,7 +49,7 @@ enum access_reach {
 };
 
 /* Whether the person may do all of `verbs` (several of enum access_verb) to resources of kind ("token", "user", …). */
-enum access_reach access_may(const struct access_person *p, const char *kind, unsigned verbs);
+enum access_reach access_may(const struct access_user *p, const char *kind, unsigned verbs);
 
 /* What a session may do, beyond existing. */
 enum access_record { ACCESS_RECORD_BEST_EFFORT, ACCESS_RECORD_STRICT };
@@ -63,23 +63,23 @@ struct access_session {
  * Whether the person may log in as `login` to a node with these labels. PERMISSION_DENIED says which of
  * the two was missing in words fit for the user; the role and field that decided go to the cause.
  */
-struct error *access_check_login(const struct access_person *p, const struct access_label *labels, size_t label_count,
+struct error *access_check_login(const struct access_user *p, const struct access_label *labels, size_t label_count,
                                  struct str login, struct access_session *ret) MUST_USE;
 
 /* The most that a session of the person may do anywhere: what goes into a certificate. */
-struct access_session access_most(const struct access_person *p);
+struct access_session access_most(const struct access_user *p);
 
 /* Whether the node is visible to the person: some role's labels match and none denies it. */
-bool access_sees_node(const struct access_person *p, const struct access_label *labels, size_t label_count);
+bool access_sees_node(const struct access_user *p, const struct access_label *labels, size_t label_count);
 
 /*
  * All logins that some role grants and none denies, sorted, each once; in the arena. Valid names only. RESOURCE_EXHAUSTED for more
  * than LIMIT_CERT_NAMES: roles times logins times the values of a trait are as many as their authors like.
  */
-struct error *access_logins(const struct access_person *p, struct arena *a, struct str **ret, size_t *ret_count) MUST_USE;
+struct error *access_logins(const struct access_user *p, struct arena *a, struct str **ret, size_t *ret_count) MUST_USE;
 
 /* The shortest max_session_ttl of the roles; `otherwise` when none says. */
-struct duration access_max_ttl(const struct access_person *p, struct duration otherwise);
+struct duration access_max_ttl(const struct access_user *p, struct duration otherwise);
 
 /* The preset roles `access`, `editor`, `auditor`; in the arena. NULL for another name. */
 Cteleport__V1__Role *access_preset(struct arena *a, struct str name);

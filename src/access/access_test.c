@@ -18,7 +18,7 @@ struct fixture {
         struct arena *arena;
         const Cteleport__V1__Role *roles[ROLES_MAX];
         struct str traits[4];
-        struct access_person person;
+        struct access_user user;
 };
 
 static void fixture_release(struct fixture *f)
@@ -45,11 +45,11 @@ static void given(struct fixture *f, const char *logins, const char *const specs
         struct str rest = str_of(logins);
 
         f->arena = arena_new(ARENA_CAP);
-        f->person = (struct access_person){ .name = STR("alice"), .roles = f->roles, .trait_logins = f->traits };
+        f->user = (struct access_user){ .name = STR("alice"), .roles = f->roles, .trait_logins = f->traits };
         while (!str_is_empty(rest))
-                f->traits[f->person.trait_login_count++] = str_split(&rest, ' ');
+                f->traits[f->user.trait_login_count++] = str_split(&rest, ' ');
         for (size_t i = 0; i < ROLES_MAX && specs[i] != NULL; i++)
-                f->roles[f->person.role_count++] = role_of(f, specs[i]);
+                f->roles[f->user.role_count++] = role_of(f, specs[i]);
 }
 
 static size_t labels_of(const char *text, struct access_label labels[8])
@@ -133,11 +133,11 @@ static void decides_about_logins(void **state)
                 print_message("  %s\n", logins[i].name);
                 given(&f, logins[i].traits, logins[i].roles);
                 size_t count = labels_of(logins[i].labels, labels);
-                AUTO_PTR(error) err = access_check_login(&f.person, labels, count, str_of(logins[i].login), &session);
+                AUTO_PTR(error) err = access_check_login(&f.user, labels, count, str_of(logins[i].login), &session);
                 assert_int_equal(err == NULL, logins[i].may);
                 if (err != NULL)
                         assert_int_equal(err->code, ERROR_PERMISSION_DENIED);
-                assert_int_equal(access_sees_node(&f.person, labels, count), logins[i].sees);
+                assert_int_equal(access_sees_node(&f.user, labels, count), logins[i].sees);
                 fixture_release(&f);
         }
 }
@@ -149,7 +149,7 @@ static void keeps_the_role_that_denied_from_the_user(void **state)
         struct access_session session;
 
         given(&f, "", (const char *const[ROLES_MAX]){ "{allow: {logins: [root], " ALL "}, deny: {logins: [root]}}" });
-        AUTO_PTR(error) err = access_check_login(&f.person, NULL, 0, STR("root"), &session);
+        AUTO_PTR(error) err = access_check_login(&f.user, NULL, 0, STR("root"), &session);
         assert_string_equal(err->what, "access denied: user alice may not log in to this node as 'root'");
         assert_string_equal(err->cause->what, "denied by spec.deny.logins of role 'r'");
         fixture_release(&f);
@@ -164,7 +164,7 @@ static void lists_logins_once_sorted_and_without_the_denied(void **state)
         given(&f, "ubuntu root", (const char *const[ROLES_MAX]){ "{allow: {logins: [root, '{{internal.logins}}', '*', '-x', 'a b', ec2-user]}}",
                                                                  "{allow: {logins: [bob, root]}}", "{deny: {logins: [bob]}}" });
         struct str *list = NULL;
-        assert_null(access_logins(&f.person, f.arena, &list, &count));
+        assert_null(access_logins(&f.user, f.arena, &list, &count));
         assert_int_equal(count, 3);
         assert_true(str_equal(list[0], STR("ec2-user")));
         assert_true(str_equal(list[1], STR("root")));
@@ -179,7 +179,7 @@ static struct access_session session_of(struct fixture *f, const char *const rol
         struct access_session session = { 0 };
 
         given(f, "", roles);
-        assert_null(access_check_login(&f->person, NULL, 0, STR("root"), &session));
+        assert_null(access_check_login(&f->user, NULL, 0, STR("root"), &session));
         return session;
 }
 
@@ -194,7 +194,7 @@ static void takes_options_from_roles(void **state)
         assert_true(s.port_forwarding && s.file_copy && !s.agent_forwarding);
         assert_int_equal(s.record, ACCESS_RECORD_BEST_EFFORT);
         assert_int_equal(s.idle_timeout.ns, 0);
-        assert_int_equal(access_max_ttl(&f.person, HOURS(12)).ns, HOURS(12).ns);
+        assert_int_equal(access_max_ttl(&f.user, HOURS(12)).ns, HOURS(12).ns);
         fixture_release(&f);
 
         f = (struct fixture){ 0 };
@@ -204,7 +204,7 @@ static void takes_options_from_roles(void **state)
         assert_true(s.agent_forwarding && !s.port_forwarding && !s.file_copy);
         assert_int_equal(s.record, ACCESS_RECORD_STRICT);
         assert_int_equal(s.idle_timeout.ns, MINUTES(10).ns);
-        assert_int_equal(access_max_ttl(&f.person, HOURS(12)).ns, HOURS(8).ns);
+        assert_int_equal(access_max_ttl(&f.user, HOURS(12)).ns, HOURS(8).ns);
         fixture_release(&f);
 }
 
@@ -216,7 +216,7 @@ static void grants_forwarding_only_where_the_granting_role_reaches(void **state)
                                                                                  "{options: {forward_agent: yes}, allow: {logins: [root], node_labels: {env: test}}}" });
 
         assert_false(s.port_forwarding || s.agent_forwarding);
-        s = access_most(&f.person);
+        s = access_most(&f.user);
         assert_true(s.port_forwarding && s.agent_forwarding);
         fixture_release(&f);
 }
@@ -270,7 +270,7 @@ static void decides_about_resources(void **state)
 
                 print_message("  %s\n", rules[i].name);
                 given(&f, "", rules[i].roles);
-                assert_int_equal(access_may(&f.person, rules[i].kind, rules[i].verbs), rules[i].reach);
+                assert_int_equal(access_may(&f.user, rules[i].kind, rules[i].verbs), rules[i].reach);
                 fixture_release(&f);
         }
 }
@@ -281,7 +281,7 @@ static void given_preset(struct fixture *f, const char *name)
 {
         given(f, "root", (const char *const[ROLES_MAX]){ NULL });
         f->roles[0] = access_preset(f->arena, str_of(name));
-        f->person.role_count = 1;
+        f->user.role_count = 1;
         assert_non_null(f->roles[0]);
 }
 
@@ -310,28 +310,28 @@ static void gives_each_preset_its_duty_and_no_more(void **state)
         struct access_session s;
 
         given_preset(&f, "access");
-        assert_null(access_check_login(&f.person, NULL, 0, STR("root"), &s));
+        assert_null(access_check_login(&f.user, NULL, 0, STR("root"), &s));
         assert_true(s.port_forwarding && s.agent_forwarding && s.file_copy);
-        assert_int_equal(access_may(&f.person, "session", ACCESS_LIST | ACCESS_READ), ACCESS_OWN);
-        assert_int_equal(access_may(&f.person, "event", ACCESS_LIST | ACCESS_READ), ACCESS_ALL);
-        assert_int_equal(access_may(&f.person, "user", ACCESS_READ), ACCESS_NONE);
+        assert_int_equal(access_may(&f.user, "session", ACCESS_LIST | ACCESS_READ), ACCESS_OWN);
+        assert_int_equal(access_may(&f.user, "event", ACCESS_LIST | ACCESS_READ), ACCESS_ALL);
+        assert_int_equal(access_may(&f.user, "user", ACCESS_READ), ACCESS_NONE);
         fixture_release(&f);
 
         f = (struct fixture){ 0 };
         given_preset(&f, "editor");
-        assert_false(access_sees_node(&f.person, NULL, 0));
-        assert_int_equal(access_may(&f.person, "user", ACCESS_EVERYTHING), ACCESS_ALL);
-        assert_int_equal(access_may(&f.person, "role", ACCESS_EVERYTHING), ACCESS_ALL);
-        assert_int_equal(access_may(&f.person, "session", ACCESS_READ), ACCESS_NONE);
-        assert_int_equal(access_may(&f.person, "event", ACCESS_LIST), ACCESS_NONE);
+        assert_false(access_sees_node(&f.user, NULL, 0));
+        assert_int_equal(access_may(&f.user, "user", ACCESS_EVERYTHING), ACCESS_ALL);
+        assert_int_equal(access_may(&f.user, "role", ACCESS_EVERYTHING), ACCESS_ALL);
+        assert_int_equal(access_may(&f.user, "session", ACCESS_READ), ACCESS_NONE);
+        assert_int_equal(access_may(&f.user, "event", ACCESS_LIST), ACCESS_NONE);
         fixture_release(&f);
 
         f = (struct fixture){ 0 };
         given_preset(&f, "auditor");
-        assert_false(access_sees_node(&f.person, NULL, 0));
-        assert_int_equal(access_may(&f.person, "session", ACCESS_LIST | ACCESS_READ), ACCESS_ALL);
-        assert_int_equal(access_may(&f.person, "event", ACCESS_LIST | ACCESS_READ), ACCESS_ALL);
-        assert_int_equal(access_may(&f.person, "session", ACCESS_DELETE), ACCESS_NONE);
+        assert_false(access_sees_node(&f.user, NULL, 0));
+        assert_int_equal(access_may(&f.user, "session", ACCESS_LIST | ACCESS_READ), ACCESS_ALL);
+        assert_int_equal(access_may(&f.user, "event", ACCESS_LIST | ACCESS_READ), ACCESS_ALL);
+        assert_int_equal(access_may(&f.user, "session", ACCESS_DELETE), ACCESS_NONE);
         fixture_release(&f);
 }
 

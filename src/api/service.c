@@ -185,14 +185,14 @@ static void stop_listening(struct service *s)
                 uv_poll_stop(s->control);
 }
 
-static void tell_stop(struct service *s)
+static void report_stop(struct service *s)
 {
         stop_listening(s); /* nothing that comes after it matters */
         if (s->events->on_stop != NULL)
                 s->events->on_stop(s->ctx);
 }
 
-static void tell_link(struct service *s, const char *name, int fd)
+static void report_link(struct service *s, const char *name, int fd)
 {
         if (fd >= 0 && s->events->on_link != NULL)
                 s->events->on_link(s->ctx, name, fd);
@@ -208,12 +208,12 @@ static bool is_about_sshd(Cteleport__Internal__V1__Control__Kind kind)
                kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED;
 }
 
-static void obey(struct service *s, const control_message *control, int fd)
+static void handle_message(struct service *s, const control_message *control, int fd)
 {
         const struct service_events *events = s->events;
 
         if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__LINK) {
-                tell_link(s, control->name, fd);
+                report_link(s, control->name, fd);
                 return;
         }
         if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__LOG && fd >= 0) {
@@ -231,7 +231,7 @@ static void obey(struct service *s, const control_message *control, int fd)
         if (fd >= 0)
                 close(fd);
         if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP)
-                tell_stop(s);
+                report_stop(s);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN && events->on_drain != NULL)
                 events->on_drain(s->ctx);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HTTPS_KEYPAIRS && events->on_keypairs != NULL)
@@ -254,18 +254,18 @@ static bool take_message(struct service *s, char *buffer)
         if (err != NULL && err->code == ERROR_UNAVAILABLE)
                 return false;
         if (err != NULL || len == 0) {
-                tell_stop(s);
+                report_stop(s);
                 return false;
         }
         control_message *control = cteleport__internal__v1__control__unpack(NULL, len, (const uint8_t *)buffer);
         if (control == NULL) { /* our own parent does not do this */
                 if (fd >= 0)
                         close(fd);
-                tell_stop(s);
+                report_stop(s);
                 return false;
         }
         bool is_last = control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP;
-        obey(s, control, fd);
+        handle_message(s, control, fd);
         wipe_keypairs(control->https_keypairs, control->n_https_keypairs);
         cteleport__internal__v1__control__free_unpacked(control, NULL);
         return !is_last;
@@ -327,7 +327,7 @@ static enum child_message_kind kind_of(Cteleport__Internal__V1__Control__Kind ki
         }
 }
 
-static void say_with(const control_message *control, int fd)
+static void send_with(const control_message *control, int fd)
 {
         AUTO(buf) packet = BUF_MAX(CHILD_MESSAGE_MAX);
 
@@ -345,21 +345,21 @@ static void say_with(const control_message *control, int fd)
         }
 }
 
-static void say(const control_message *control)
+static void send_message(const control_message *control)
 {
-        say_with(control, -1);
+        send_with(control, -1);
 }
 
-void service_say(struct service *s, const control_message *control)
+void service_send(struct service *s, const control_message *control)
 {
         (void)s;
-        say(control);
+        send_message(control);
 }
 
-void service_say_with(struct service *s, const control_message *control, int fd)
+void service_send_with(struct service *s, const control_message *control, int fd)
 {
         (void)s;
-        say_with(control, fd);
+        send_with(control, fd);
 }
 
 void service_ready(struct service *s)
@@ -369,7 +369,7 @@ void service_ready(struct service *s)
         if (s->control == NULL)
                 on_hangup(SIGHUP); /* what came while the signal was ignored yet */
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__READY;
-        say(&control);
+        send_message(&control);
 }
 
 void service_relink(struct service *s, const char *name)
@@ -379,7 +379,7 @@ void service_relink(struct service *s, const char *name)
         (void)s;
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELINK;
         control.name = (char *)(uintptr_t)name;
-        say(&control);
+        send_message(&control);
 }
 
 void service_fatal(struct service *s, struct error *err)
@@ -394,7 +394,7 @@ void service_fatal(struct service *s, struct error *err)
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__FATAL;
         control.text = (char *)(uintptr_t)buf_c(&text);
         control.hint = err->hint == NULL ? control.hint : err->hint;
-        say(&control);
+        send_message(&control);
         error_free(err);
 }
 

@@ -66,9 +66,9 @@ void service_relink(struct service *s, const char *name);
 void service_fatal(struct service *s, struct error *err);
 
 /* Says anything else to the supervisor: what the SSH Service asks of it. */
-void service_say(struct service *s, const Cteleport__Internal__V1__Control *control);
+void service_send(struct service *s, const Cteleport__Internal__V1__Control *control);
 /* The same with a copy of fd, unless that is negative. */
-void service_say_with(struct service *s, const Cteleport__Internal__V1__Control *control, int fd);
+void service_send_with(struct service *s, const Cteleport__Internal__V1__Control *control, int fd);
 
 /* Ends listening, wipes the secrets that came with Boot, and frees. The loop still has to turn once for a handle to
  * close. */

@@ -24,7 +24,7 @@ typedef Cteleport__Internal__V1__Control control_message;
 struct child {
         pid_t pid;
         int control;   /* our end of its descriptor 4 */
-        int neighbour; /* our end of its descriptor 5, "auth" */
+        int sibling; /* our end of its descriptor 5, "auth" */
         char packet[CHILD_MESSAGE_MAX];
 };
 
@@ -52,7 +52,7 @@ static struct child start_child(int (*act)(struct service *s))
 
         assert_null(fdpass_pair(&c.control, &theirs));
         assert_null(fdpass_pair(&links[0], &links[1]));
-        c.neighbour = links[0];
+        c.sibling = links[0];
         c.pid = fork();
         if (c.pid == 0) {
                 struct service s;
@@ -79,7 +79,7 @@ static int end_child(struct child *c)
 
         if (c->control >= 0)
                 close(c->control);
-        close(c->neighbour);
+        close(c->sibling);
         assert_int_equal(waitpid(c->pid, &status, 0), c->pid);
         assert_true(WIFEXITED(status));
         return WEXITSTATUS(status);
@@ -125,7 +125,7 @@ static int check_what_it_was_given(struct service *s)
         return write(fd, "x", 1) == 1 ? 0 : 5;
 }
 
-struct heard {
+struct received {
         struct loop loop;
         struct service *service;
         int stops, drains, links;
@@ -133,7 +133,7 @@ struct heard {
 
 static void on_stop(void *ctx)
 {
-        struct heard *h = ctx;
+        struct received *h = ctx;
 
         h->stops++;
         loop_stop(&h->loop);
@@ -141,24 +141,24 @@ static void on_stop(void *ctx)
 
 static void on_drain(void *ctx)
 {
-        struct heard *h = ctx;
+        struct received *h = ctx;
 
         h->drains++;
 }
 
 static void on_link(void *ctx, const char *name, int fd)
 {
-        struct heard *h = ctx;
+        struct received *h = ctx;
 
         h->links += strcmp(name, "auth") == 0 && write(fd, "y", 1) == 1;
         close(fd);
 }
 
 /* Exits with stops + 10 * drains + 100 * links. */
-static int count_what_it_hears(struct service *s)
+static int count_what_it_receives(struct service *s)
 {
         static const struct service_events events = { .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link };
-        struct heard h = { .service = s };
+        struct received h = { .service = s };
 
         if (loop_init(&h.loop, NULL) != NULL || service_control(s, &h.loop, &events, &h) != NULL)
                 return 98;
@@ -185,7 +185,7 @@ static void gives_each_descriptor_once_by_its_name(void **state)
         struct child c = start_child(check_what_it_was_given);
 
         (void)state;
-        assert_int_equal(read(c.neighbour, &byte, 1), 1);
+        assert_int_equal(read(c.sibling, &byte, 1), 1);
         assert_int_equal(end_child(&c), 0);
 }
 
@@ -207,7 +207,7 @@ static void refuses_to_run_without_a_supervisor(void **state)
 
 static void says_ready_and_obeys(void **state)
 {
-        struct child c = start_child(count_what_it_hears);
+        struct child c = start_child(count_what_it_receives);
         int pipe_ends[2];
         char byte;
 
@@ -228,7 +228,7 @@ static void says_ready_and_obeys(void **state)
 
 static void stops_when_the_supervisor_is_gone(void **state)
 {
-        struct child c = start_child(count_what_it_hears);
+        struct child c = start_child(count_what_it_receives);
 
         (void)state;
         close(c.control);

@@ -345,7 +345,7 @@ static struct error *too_many(void)
                           "try again; is the disk of the Auth Service slow?");
 }
 
-static void tell_beyond(struct audit_log *log)
+static void report_beyond(struct audit_log *log)
 {
         struct entry *e = log->beyond;
 
@@ -424,7 +424,7 @@ static void advance(void *ctx)
         struct audit_log *log = ctx;
 
         log->is_advancing = false;
-        tell_beyond(log);
+        report_beyond(log);
         fill_batch(log);
         if (log->batch != NULL) {
                 log->is_busy = true;

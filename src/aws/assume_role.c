@@ -104,7 +104,7 @@ static void finish(struct assume_role *a, struct aws_credentials *c, struct erro
         free(a);
 }
 
-static void ask(void *ctx);
+static void send_request(void *ctx);
 
 static bool may_try_again(struct assume_role *a)
 {
@@ -173,7 +173,7 @@ static struct str host_of(struct str endpoint)
 #define FORM_TYPE "application/x-www-form-urlencoded; charset=utf-8"
 
 /* Signs the form and starts the request with the lines that result. */
-static struct error *ask_signed(struct assume_role *a, struct http_request *r, struct walltime now)
+static struct error *request_signed(struct assume_role *a, struct http_request *r, struct walltime now)
 {
         AUTO(buf) date = BUF_MAX(64);
         AUTO(buf) hash = BUF_MAX(64);
@@ -210,7 +210,7 @@ static struct error *ask_signed(struct assume_role *a, struct http_request *r, s
         return NULL;
 }
 
-static void ask(void *ctx)
+static void send_request(void *ctx)
 {
         struct assume_role *a = ctx;
         static const char *const unsigned_lines[] = { "Content-Type: " FORM_TYPE, "Accept: application/json", NULL };
@@ -232,7 +232,7 @@ static void ask(void *ctx)
         }
         a->tries++;
         if (err == NULL && a->keys.access_key_id.len > 0) {
-                err = ask_signed(a, &r, loop_wall(a->loop));
+                err = request_signed(a, &r, loop_wall(a->loop));
         } else if (err == NULL) {
                 r.headers = unsigned_lines;
                 a->call = http_call_start(a->http, &r, on_answer, a);
@@ -263,7 +263,7 @@ struct assume_role *assume_role_start(struct loop *l, struct http_client *http, 
                 a->keys.session_token = secret_of(secret_str(&r->keys->session_token));
         }
         a->backoff = (struct backoff){ .first = MILLISECONDS(PACE_STS_FIRST), .most = MILLISECONDS(PACE_STS_MOST) };
-        a->pause = timer_new(l, ask, a);
+        a->pause = timer_new(l, send_request, a);
         timer_start(a->pause, MILLISECONDS(0));
         return a;
 }

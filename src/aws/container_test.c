@@ -12,7 +12,7 @@ static void sends_secrets_over_plain_http_to_near_addresses_only(void **state)
         static const struct {
                 const char *relative, *full;
                 const char *url; /* or NULL */
-                const char *says;
+                const char *sends;
         } cases[] = {
                 { "/credentials", "", "http://169.254.170.2/credentials", NULL },
                 { "/credentials?a=1", "", "http://169.254.170.2/credentials?a=1", NULL },
@@ -56,7 +56,7 @@ static void sends_secrets_over_plain_http_to_near_addresses_only(void **state)
                 if (err == NULL)
                         assert_string_equal(buf_c(&url), cases[i].url);
                 else
-                        assert_non_null(strstr(err->what, cases[i].says));
+                        assert_non_null(strstr(err->what, cases[i].sends));
         }
 }
 

@@ -506,7 +506,7 @@ struct aws_resolve *aws_resolve_start(struct loop *l, const struct aws_resolve_o
         a->options.home = a->home;
         a->done = done;
         a->ctx = ctx;
-        a->pause = timer_new(l, resolve_ask_container, a);
+        a->pause = timer_new(l, resolve_request_container, a);
         loop_defer(l, begin, a);
         return a;
 }

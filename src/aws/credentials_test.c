@@ -32,7 +32,7 @@ struct chain_case {
         const char *config, *credentials;
         struct served served[6];
         const char *key_id; /* what wins, or NULL for an error */
-        const char *says;   /* part of the error, or of the source */
+        const char *sends;   /* part of the error, or of the source */
         const char *region; /* or NULL */
         unsigned requests;  /* that the server saw */
 };
@@ -326,9 +326,9 @@ static void walks_the_chain(void **state)
                 assert_int_equal(f.err == NULL, c->key_id != NULL);
                 if (f.err == NULL) {
                         assert_true(str_equal(secret_str(&f.r.credentials.access_key_id), str_of(c->key_id)));
-                        assert_non_null(strstr(f.r.source, c->says));
+                        assert_non_null(strstr(f.r.source, c->sends));
                 } else {
-                        assert_non_null(strstr(f.err->what, c->says));
+                        assert_non_null(strstr(f.err->what, c->sends));
                         assert_int_equal(f.r.credentials.access_key_id.len, 0);
                 }
                 if (c->region != NULL)

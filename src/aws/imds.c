@@ -38,8 +38,8 @@ struct imds {
         "in a container, the answer may fall to the hop limit: set HttpPutResponseHopLimit of the instance to 2, or "  \
         "give the container a role of its own (EKS pod identity, IRSA, ECS task role)"
 
-static void ask_token(struct imds *m);
-static void ask_path(struct imds *m);
+static void request_token(struct imds *m);
+static void request_path(struct imds *m);
 
 static void finish(struct imds *m, struct str body, struct error *err)
 {
@@ -87,7 +87,7 @@ static void go_on_without_token(struct imds *m, const char *why)
                 return;
         }
         m->version = VERSION_1;
-        ask_path(m);
+        request_path(m);
 }
 
 static void on_token(void *ctx, const struct http_answer *answer, struct error *err)
@@ -100,7 +100,7 @@ static void on_token(void *ctx, const struct http_answer *answer, struct error *
                 m->was_silent = true;
                 go_on_without_token(m, "it does not answer");
         } else if (err != NULL && err->code != ERROR_CANCELLED && --m->attempts_left > 0) {
-                ask_token(m);
+                request_token(m);
         } else if (err != NULL) {
                 finish(m, (struct str){ 0 }, error_copy(err));
         } else if (answer->status == 200 && is_token(answer->body)) {
@@ -108,7 +108,7 @@ static void on_token(void *ctx, const struct http_answer *answer, struct error *
                 m->token = secret_of(answer->body);
                 m->version = VERSION_2;
                 m->attempts_left = m->options.attempts;
-                ask_path(m);
+                request_path(m);
         } else if (answer->status == 200 || answer->status == 400) {
                 finish(m, (struct str){ 0 },
                        error_new(ERROR_FAILED_PRECONDITION,
@@ -118,11 +118,11 @@ static void on_token(void *ctx, const struct http_answer *answer, struct error *
                 AUTO_MEM char *why = mem_printf("HTTP status %d", answer->status);
                 go_on_without_token(m, why);
         } else {
-                ask_token(m);
+                request_token(m);
         }
 }
 
-static void ask_token(struct imds *m)
+static void request_token(struct imds *m)
 {
         static const char *const headers[] = { "X-aws-ec2-metadata-token-ttl-seconds: 21600", NULL };
 
@@ -149,11 +149,11 @@ static void on_path(void *ctx, const struct http_answer *answer, struct error *e
                 finish(m, answer->body, NULL);
         } else if (err == NULL && answer->status == 401 && !m->has_renewed) {
                 m->has_renewed = true;
-                ask_token(m);
+                request_token(m);
         } else if (err == NULL && answer->status == 404) {
                 finish(m, (struct str){ 0 }, error_of_status(m, 404));
         } else if ((err == NULL || err->code != ERROR_CANCELLED) && --m->attempts_left > 0) {
-                ask_path(m);
+                request_path(m);
         } else if (err == NULL && answer->status == 401 && m->was_silent) {
                 m->version = VERSION_UNKNOWN;
                 finish(m, (struct str){ 0 },
@@ -169,7 +169,7 @@ static void on_path(void *ctx, const struct http_answer *answer, struct error *e
         }
 }
 
-static void ask_path(struct imds *m)
+static void request_path(struct imds *m)
 {
         AUTO_MEM char *header = NULL;
         const char *headers[] = { NULL, NULL };
@@ -191,9 +191,9 @@ void imds_read(struct imds *m, const char *path, void (*done)(void *ctx, struct 
         m->attempts_left = m->options.attempts;
         m->has_renewed = false;
         if (m->version == VERSION_UNKNOWN)
-                ask_token(m);
+                request_token(m);
         else
-                ask_path(m);
+                request_path(m);
 }
 
 void imds_cancel(struct imds *m)

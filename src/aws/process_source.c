@@ -31,7 +31,7 @@ struct process_source {
 
 static struct error *verdict(const struct process_source *p)
 {
-        AUTO_MEM char *said = escaped(str_trim(buf_str(&p->text[COMPLAINTS])));
+        AUTO_MEM char *sent = escaped(str_trim(buf_str(&p->text[COMPLAINTS])));
         struct error *err;
 
         if (p->is_cancelled)
@@ -48,7 +48,7 @@ static struct error *verdict(const struct process_source *p)
                                error_new(ERROR_FAILED_PRECONDITION, "credential_process ended with status %d",
                                          (int)p->exit_status);
         /* What it complained of is for the log of this host, and goes no further. */
-        return said[0] == '\0' ? err : error_because(err, error_new(ERROR_UNKNOWN, "it says: %s", said));
+        return sent[0] == '\0' ? err : error_because(err, error_new(ERROR_UNKNOWN, "it says: %s", sent));
 }
 
 static void finish(void *ctx)

@@ -50,7 +50,7 @@ void resolve_finish(struct aws_resolve *a, struct error *err);
 
 /* source_container.c */
 void resolve_try_container(struct aws_resolve *a);
-void resolve_ask_container(void *ctx); /* also when the pause between tries is over */
+void resolve_request_container(void *ctx); /* also when the pause between tries is over */
 
 /* source_instance.c */
 void resolve_try_instance(struct aws_resolve *a);

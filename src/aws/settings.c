@@ -174,10 +174,10 @@ static struct error *select_profile(struct aws_settings *s, struct aws_resolutio
                 aws_warn(r, "AWS_PROFILE and AWS_DEFAULT_PROFILE differ; AWS_PROFILE counts");
         if (str_is_empty(name))
                 name = other;
-        s->is_profile_asked_for = !str_is_empty(name);
+        s->is_profile_requested = !str_is_empty(name);
         s->profile_name = str_dup(str_is_empty(name) ? STR("default") : name);
         s->profile = profile_set_find(&s->files, PROFILE_KIND_PROFILE, str_of(s->profile_name));
-        if (s->profile != NULL || !s->is_profile_asked_for)
+        if (s->profile != NULL || !s->is_profile_requested)
                 return NULL;
         AUTO_MEM char *shown = escaped(name);
         AUTO_MEM char *config = escaped(str_of(s->config_path));

@@ -17,7 +17,7 @@ struct aws_settings {
         char *config_path, *credentials_path;
         struct profile_set files;
         char *profile_name;
-        bool is_profile_asked_for;             /* AWS_PROFILE or its like */
+        bool is_profile_requested;             /* AWS_PROFILE or its like */
         const struct profile_section *profile; /* NULL when there is none of that name */
         bool fips;
 };

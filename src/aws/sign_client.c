@@ -15,9 +15,9 @@ struct aws_sign_client {
         struct loop *loop;
         int fd;                 /* -1: not there yet, or closed */
         uv_poll_t *poll;        /* on fd, while its answer is awaited */
-        bool has_asked;
+        bool has_requested;
         bool is_ending;         /* done is to come in the next turn of the loop */
-        struct buf question;    /* until it is sent */
+        struct buf query;    /* until it is sent */
         struct error *failure;  /* why no answer will come */
         struct aws_signed signed_request;
         void (*done)(void *ctx, struct aws_signed *s, struct error *err);
@@ -51,7 +51,7 @@ struct aws_sign_client *aws_sign_client_new(struct loop *l)
 {
         struct aws_sign_client *c = NEW(struct aws_sign_client);
 
-        *c = (struct aws_sign_client){ .loop = l, .fd = -1, .question = BUF_MAX(AWS_SIGN_REQUEST_SIZE) };
+        *c = (struct aws_sign_client){ .loop = l, .fd = -1, .query = BUF_MAX(AWS_SIGN_REQUEST_SIZE) };
         return c;
 }
 
@@ -61,7 +61,7 @@ void aws_sign_client_free(struct aws_sign_client *c)
                 return;
         hang_up(c);
         error_free(c->failure);
-        buf_release(&c->question);
+        buf_release(&c->query);
         aws_signed_release(&c->signed_request);
         free(c);
 }
@@ -84,12 +84,12 @@ static void finish(void *ctx)
 static void end(struct aws_sign_client *c, struct error *err)
 {
         hang_up(c);
-        if (c->is_ending || (!c->has_asked && c->failure != NULL)) {
+        if (c->is_ending || (!c->has_requested && c->failure != NULL)) {
                 error_free(err);
                 return;
         }
         c->failure = err;
-        if (!c->has_asked)
+        if (!c->has_requested)
                 return; /* told when it is asked */
         c->is_ending = true;
         loop_defer(c->loop, finish, c);
@@ -145,14 +145,14 @@ static void on_answer(uv_poll_t *poll, int status, int events)
         end(c, receive(c));
 }
 
-static struct error *send_question(struct aws_sign_client *c)
+static struct error *send_query(struct aws_sign_client *c)
 {
         ssize_t sent;
 
         do
-                sent = send(c->fd, c->question.ptr, c->question.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+                sent = send(c->fd, c->query.ptr, c->query.len, MSG_NOSIGNAL | MSG_DONTWAIT);
         while (sent < 0 && errno == EINTR);
-        if (sent != (ssize_t)c->question.len)
+        if (sent != (ssize_t)c->query.len)
                 return gone();
         c->poll = NEW(uv_poll_t);
         c->poll->data = c;
@@ -165,9 +165,9 @@ static struct error *send_question(struct aws_sign_client *c)
 /* When both are there: the question and the socket for it. */
 static void go_on(struct aws_sign_client *c)
 {
-        if (!c->has_asked || c->is_ending || c->fd < 0)
+        if (!c->has_requested || c->is_ending || c->fd < 0)
                 return;
-        struct error *err = send_question(c);
+        struct error *err = send_query(c);
         if (err != NULL)
                 end(c, err);
 }
@@ -187,27 +187,27 @@ void aws_sign_client_fail(struct aws_sign_client *c, struct error *err)
         end(c, err);
 }
 
-void aws_sign_client_ask(struct aws_sign_client *c, struct str challenge, struct str binding,
+void aws_sign_client_request(struct aws_sign_client *c, struct str challenge, struct str binding,
                          void (*done)(void *ctx, struct aws_signed *s, struct error *err), void *ctx)
 {
-        if (c->has_asked)
+        if (c->has_requested)
                 bug("a process that signs once is asked twice");
         struct error *err = c->failure;
         c->failure = NULL;
-        c->has_asked = true;
+        c->has_requested = true;
         c->done = done;
         c->ctx = ctx;
         if (err == NULL)
-                err = aws_sign_request_put(&c->question, challenge, binding);
+                err = aws_sign_request_put(&c->query, challenge, binding);
         if (err != NULL)
                 end(c, err);
         else
                 go_on(c);
 }
 
-bool aws_sign_client_has_asked(const struct aws_sign_client *c)
+bool aws_sign_client_has_requested(const struct aws_sign_client *c)
 {
-        return c->has_asked;
+        return c->has_requested;
 }
 
 void aws_sign_client_cancel(struct aws_sign_client *c)

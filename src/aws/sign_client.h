@@ -34,9 +34,9 @@ void aws_sign_client_fail(struct aws_sign_client *c, struct error *err);
  * zero it), or with an error (owned): why the other process could not sign, as it says it; UNAVAILABLE when it ended without
  * an answer; CANCELLED. The client may be freed in done.
  */
-void aws_sign_client_ask(struct aws_sign_client *c, struct str challenge, struct str binding,
+void aws_sign_client_request(struct aws_sign_client *c, struct str challenge, struct str binding,
                          void (*done)(void *ctx, struct aws_signed *s, struct error *err), void *ctx);
-bool aws_sign_client_has_asked(const struct aws_sign_client *c);
+bool aws_sign_client_has_requested(const struct aws_sign_client *c);
 /* done comes with CANCELLED unless it already has. */
 void aws_sign_client_cancel(struct aws_sign_client *c);
 

@@ -74,9 +74,9 @@ static void connect_it(struct fixture *f)
         f->here = -1;
 }
 
-static void ask(struct fixture *f)
+static void send_request(struct fixture *f)
 {
-        aws_sign_client_ask(f->client, STR(CHALLENGE), STR(BINDING), on_done, f);
+        aws_sign_client_request(f->client, STR(CHALLENGE), STR(BINDING), on_done, f);
         assert_int_equal(f->done, 0); /* never from inside the call */
 }
 
@@ -105,7 +105,7 @@ static void assert_fails(struct fixture *f, enum error_code code)
         assert_int_equal(f->err->code, code);
 }
 
-static void assert_asked(struct fixture *f)
+static void assert_requested(struct fixture *f)
 {
         char packet[AWS_SIGN_REQUEST_SIZE + 1];
         struct aws_sign_request read;
@@ -122,10 +122,10 @@ static void hands_over_what_was_signed(void **state)
         struct fixture *f = *state;
 
         connect_it(f);
-        assert_false(aws_sign_client_has_asked(f->client));
-        ask(f);
-        assert_true(aws_sign_client_has_asked(f->client));
-        assert_asked(f);
+        assert_false(aws_sign_client_has_requested(f->client));
+        send_request(f);
+        assert_true(aws_sign_client_has_requested(f->client));
+        assert_requested(f);
         answer(f, &(struct aws_sign_answer){ .request = STR("POST /"), .region = STR("eu-west-1") });
         loop_run(&f->loop);
         assert_int_equal(f->done, 1);
@@ -138,9 +138,9 @@ static void asks_when_the_socket_comes(void **state)
 {
         struct fixture *f = *state;
 
-        ask(f);
+        send_request(f);
         connect_it(f);
-        assert_asked(f);
+        assert_requested(f);
         answer(f, &(struct aws_sign_answer){ .request = STR("POST /") });
         loop_run(&f->loop);
         assert_int_equal(f->done, 1);
@@ -161,7 +161,7 @@ static void takes_the_largest_answer(void **state)
         for (size_t i = 0; i < AWS_SIGN_WARNINGS; i++)
                 a.warnings[i] = all;
         connect_it(f);
-        ask(f);
+        send_request(f);
         answer(f, &a);
         loop_run(&f->loop);
         assert_int_equal(f->done, 1);
@@ -176,7 +176,7 @@ static void says_why_it_could_not_be_signed(void **state)
         struct fixture *f = *state;
 
         connect_it(f);
-        ask(f);
+        send_request(f);
         answer(f, &(struct aws_sign_answer){ .code = ERROR_NOT_FOUND, .error = STR("profile 'prod' is not there"),
                                              .hint = STR("make it"), .cause = STR("it says: x") });
         assert_fails(f, ERROR_NOT_FOUND);
@@ -203,7 +203,7 @@ static void refuses_what_is_no_answer(void **state)
                 }
                 struct fixture *f = *state;
                 connect_it(f);
-                ask(f);
+                send_request(f);
                 send_bytes(f, table[i].packet);
                 assert_fails(f, table[i].code);
         }
@@ -214,7 +214,7 @@ static void tells_when_the_other_process_ends(void **state)
         struct fixture *f = *state;
 
         connect_it(f);
-        ask(f);
+        send_request(f);
         close(f->there);
         f->there = -1;
         assert_fails(f, ERROR_UNAVAILABLE);
@@ -227,7 +227,7 @@ static void tells_when_the_other_process_had_ended_before(void **state)
         connect_it(f);
         close(f->there);
         f->there = -1;
-        ask(f);
+        send_request(f);
         assert_fails(f, ERROR_UNAVAILABLE);
 }
 
@@ -236,7 +236,7 @@ static void tells_when_there_will_be_no_other_process(void **state)
         struct fixture *f = *state;
 
         aws_sign_client_fail(f->client, error_new(ERROR_RESOURCE_EXHAUSTED, "no more processes"));
-        ask(f);
+        send_request(f);
         assert_fails(f, ERROR_RESOURCE_EXHAUSTED);
 }
 
@@ -246,7 +246,7 @@ static void asks_nothing_of_another_form(void **state)
         char byte;
 
         connect_it(f);
-        aws_sign_client_ask(f->client, STR("GET / HTTP/1.1"), STR(BINDING), on_done, f);
+        aws_sign_client_request(f->client, STR("GET / HTTP/1.1"), STR(BINDING), on_done, f);
         assert_fails(f, ERROR_INVALID_ARGUMENT);
         assert_int_equal(recv(f->there, &byte, 1, 0), 0);
 }
@@ -257,7 +257,7 @@ static void ends_once_when_it_is_cancelled(void **state)
         char packet[AWS_SIGN_REQUEST_SIZE];
 
         connect_it(f);
-        ask(f);
+        send_request(f);
         aws_sign_client_cancel(f->client);
         aws_sign_client_cancel(f->client);
         assert_fails(f, ERROR_CANCELLED);

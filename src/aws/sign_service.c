@@ -14,7 +14,7 @@
 struct serving {
         struct loop loop;
         int fd;
-        const struct aws_sign_request *asked;
+        const struct aws_sign_request *requested;
         struct aws_resolve *resolve; /* under way until its done */
         uv_poll_t client;
         struct timer *limit;
@@ -85,7 +85,7 @@ static void on_resolved(void *ctx, struct aws_resolution *r, struct error *failu
 
         s->resolve = NULL;
         if (failure == NULL)
-                failure = aws_identity_request(r, s->asked->challenge, s->asked->binding, loop_wall(&s->loop), &proof);
+                failure = aws_identity_request(r, s->requested->challenge, s->requested->binding, loop_wall(&s->loop), &proof);
         if (!s->is_unwanted)
                 s->err = answer(s, r, failure, buf_str(&proof));
         if (proof.ptr != NULL)
@@ -147,11 +147,11 @@ static struct error *read_request(int fd, char *packet, size_t room, struct aws_
 struct error *aws_sign_serve(int fd, const struct aws_resolve_options *options)
 {
         char packet[AWS_SIGN_REQUEST_SIZE + 1]; /* one more, so that a longer one is seen */
-        struct aws_sign_request asked;
-        struct serving s = { .fd = fd, .asked = &asked };
+        struct aws_sign_request requested;
+        struct serving s = { .fd = fd, .requested = &requested };
         bool is_end = false;
 
-        TRY(read_request(fd, packet, sizeof packet, &asked, &is_end));
+        TRY(read_request(fd, packet, sizeof packet, &requested, &is_end));
         if (is_end)
                 return NULL;
         TRY(loop_init(&s.loop, NULL));

@@ -36,7 +36,7 @@ static const char *variable_of(void *ctx, const char *name)
 }
 
 /* What it answers to the packet; the length, 0 when it hangs up without an answer. */
-static size_t ask(struct str packet, const struct variable *variables, char *answer, size_t room, struct error **ret_err)
+static size_t send_request(struct str packet, const struct variable *variables, char *answer, size_t room, struct error **ret_err)
 {
         int pair[2];
         const struct aws_resolve_options options = {
@@ -63,7 +63,7 @@ static void signs_the_challenge_and_hands_out_no_key(void **state)
         static char packet[AWS_SIGN_ANSWER_MAX];
         struct aws_sign_answer read;
         struct error *err;
-        size_t len = ask(STR("\x01" CHALLENGE BINDING), with_keys, packet, sizeof packet, &err);
+        size_t len = send_request(STR("\x01" CHALLENGE BINDING), with_keys, packet, sizeof packet, &err);
 
         (void)state;
         assert_null(err);
@@ -82,7 +82,7 @@ static void answers_why_it_cannot_sign(void **state)
         static char packet[AWS_SIGN_ANSWER_MAX];
         struct aws_sign_answer read;
         struct error *err;
-        size_t len = ask(STR("\x01" CHALLENGE BINDING), with_half_a_key, packet, sizeof packet, &err);
+        size_t len = send_request(STR("\x01" CHALLENGE BINDING), with_half_a_key, packet, sizeof packet, &err);
 
         (void)state;
         assert_null(err);
@@ -103,7 +103,7 @@ static void answers_nothing_else(void **state)
         for (size_t i = 0; i < ARRAY_LEN(table); i++) {
                 struct error *err;
 
-                assert_int_equal(ask(table[i], with_keys, packet, sizeof packet, &err), 0);
+                assert_int_equal(send_request(table[i], with_keys, packet, sizeof packet, &err), 0);
                 assert_non_null(err);
                 assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
                 error_free(err);

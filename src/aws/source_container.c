@@ -41,7 +41,7 @@ static void on_container(void *ctx, const struct http_answer *answer, struct err
                 resolve_succeed(a, "container");
 }
 
-void resolve_ask_container(void *ctx)
+void resolve_request_container(void *ctx)
 {
         struct aws_resolve *a = ctx;
         AUTO_MEM char *authorization =
@@ -114,5 +114,5 @@ void resolve_try_container(struct aws_resolve *a)
         }
         a->container_url = buf_take(&url);
         a->tries = 0;
-        resolve_ask_container(a);
+        resolve_request_container(a);
 }

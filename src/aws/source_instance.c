@@ -42,10 +42,10 @@ static struct error *read_instance(struct str body, struct aws_credentials *ret)
         if (strict_json_text(json.root, "Code", &code) && !str_equal(code, STR("Success"))) {
                 AUTO_MEM char *shown = escaped(code);
                 (void)strict_json_text(json.root, "Message", &message);
-                AUTO_MEM char *said = escaped(message);
+                AUTO_MEM char *sent = escaped(message);
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION,
                                             "the instance metadata service has no credentials for the role: %s %s", shown,
-                                            said),
+                                            sent),
                                   "let the trust policy of the instance's role name ec2.amazonaws.com");
         }
         struct error *err = key_json_read(json.root, &form, ret);
@@ -84,7 +84,7 @@ static bool is_role_name(struct str s)
 
 #define ROLES_PATH "/latest/meta-data/iam/security-credentials/"
 
-static void ask_instance_keys(struct aws_resolve *a, struct str role)
+static void request_instance_keys(struct aws_resolve *a, struct str role)
 {
         if (!is_role_name(role)) {
                 resolve_fail(a, error_new(ERROR_FAILED_PRECONDITION, "the instance metadata service names no role of IAM"));
@@ -102,7 +102,7 @@ static void on_instance_role(void *ctx, struct str body, struct error *err)
         if (err != NULL)
                 instance_failed(a, err);
         else
-                ask_instance_keys(a, str_trim(str_split(&body, '\n')));
+                request_instance_keys(a, str_trim(str_split(&body, '\n')));
 }
 
 /* Prepares a->imds; *ret_disabled when the environment forbids it. */
@@ -133,7 +133,7 @@ void resolve_try_instance(struct aws_resolve *a)
                                   "profile '%s' wants the instance's credentials, but AWS_EC2_METADATA_DISABLED is true",
                                   profile_name(a->plan.section)));
         } else if (!str_is_empty(name)) {
-                ask_instance_keys(a, name);
+                request_instance_keys(a, name);
         } else {
                 resolve_read_imds(a, ROLES_PATH, on_instance_role);
         }

@@ -88,48 +88,48 @@ struct error *sts_identity_check(struct str account, struct str arn, struct str 
 }
 
 /* What an answer says of errors and of identities, in any place and letter case. */
-struct said {
+struct sent {
         bool has_error, has_two;
         unsigned identity; /* bits of the keys that were there */
 };
 
-static void look_at_key(struct str key, struct said *said)
+static void check_key(struct str key, struct sent *sent)
 {
         static const char *const of_errors[] = { "Error", "Errors", "ErrorResponse", "ErrorCode", "ErrorMessage", "Fault", "__type" };
         static const char *const of_identities[] = { "GetCallerIdentityResponse", "GetCallerIdentityResult", "Account", "Arn", "UserId" };
 
         for (size_t i = 0; i < ARRAY_LEN(of_errors); i++)
-                said->has_error |= str_equal_nocase(key, str_of(of_errors[i]));
+                sent->has_error |= str_equal_nocase(key, str_of(of_errors[i]));
         for (unsigned i = 0; i < ARRAY_LEN(of_identities); i++) {
                 if (!str_equal_nocase(key, str_of(of_identities[i])))
                         continue;
-                said->has_two |= (said->identity & 1U << i) != 0;
-                said->identity |= 1U << i;
+                sent->has_two |= (sent->identity & 1U << i) != 0;
+                sent->identity |= 1U << i;
         }
 }
 
 /* No deeper than LIMIT_JSON_DEPTH, which strict_json_read has seen to. */
-static void look_around(const json_t *value, struct said *said)
+static void check_all(const json_t *value, struct sent *sent)
 {
         json_t *object = json_is_object(value) ? (json_t *)(uintptr_t)value : NULL;
 
         for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
-                look_at_key(str_of(json_object_iter_key(at)), said);
-                look_around(json_object_iter_value(at), said);
+                check_key(str_of(json_object_iter_key(at)), sent);
+                check_all(json_object_iter_value(at), sent);
         }
         for (size_t i = 0; i < json_array_size(value); i++)
-                look_around(json_array_get(value, i), said);
+                check_all(json_array_get(value, i), sent);
 }
 
 /* An answer that says both, or names two, is none: whoever wrote it does not mean the identity. */
 static struct error *check_one_identity(const json_t *root)
 {
-        struct said said = { 0 };
+        struct sent sent = { 0 };
 
-        look_around(root, &said);
-        if (said.has_error)
+        check_all(root, &sent);
+        if (sent.has_error)
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer holds an error");
-        if (said.has_two)
+        if (sent.has_two)
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer holds more than one identity");
         return NULL;
 }
@@ -196,7 +196,7 @@ static bool is_code(struct str code)
  */
 static const struct known_code {
         const char *code;
-        const char *says; /* part of STS's message, or NULL */
+        const char *sends; /* part of STS's message, or NULL */
         const char *sentence;
         const char *hint; /* what the operator of the joining host can do, or NULL */
 } known_codes[] = {
@@ -265,7 +265,7 @@ static const struct known_code *find_code(struct str code, struct str message)
 {
         for (size_t i = 0; i < ARRAY_LEN(known_codes); i++)
                 if (str_equal(code, str_of(known_codes[i].code)) &&
-                    (known_codes[i].says == NULL || str_contains(message, str_of(known_codes[i].says))))
+                    (known_codes[i].sends == NULL || str_contains(message, str_of(known_codes[i].sends))))
                         return &known_codes[i];
         return NULL;
 }

@@ -19,7 +19,7 @@ struct answer_case {
         int status;
         const char *body;
         enum sts_outcome outcome;
-        const char *says; /* part of the message, or the code, or the ARN */
+        const char *sends; /* part of the message, or the code, or the ARN */
 };
 
 static void believes_only_whole_identities_and_tells_refusals_from_trouble(void **state)
@@ -128,8 +128,8 @@ static void believes_only_whole_identities_and_tells_refusals_from_trouble(void 
                                                str_of(cases[i].body) };
                 sts_answer_read(&http, "aws", &a);
                 assert_int_equal(a.outcome, cases[i].outcome);
-                assert_true(strstr(a.message, cases[i].says) != NULL || strcmp(a.code, cases[i].says) == 0 ||
-                            strcmp(a.arn, cases[i].says) == 0);
+                assert_true(strstr(a.message, cases[i].sends) != NULL || strcmp(a.code, cases[i].sends) == 0 ||
+                            strcmp(a.arn, cases[i].sends) == 0);
                 assert_int_equal(a.arn[0] != '\0', a.outcome == STS_OUTCOME_IDENTIFIED);
                 assert_int_equal(a.account[0] != '\0', a.outcome == STS_OUTCOME_IDENTIFIED);
         }

@@ -48,7 +48,7 @@ static void refuses_every_name_that_is_not_in_the_table(void **state)
 {
         static const struct {
                 struct str host;
-                const char *said;
+                const char *sent;
         } cases[] = {
                 { STR_INIT("sts.us-west-2.amazonaws.com.evil"), "not an AWS STS host" },
                 { STR_INIT("sts.us-west-2.amazonaws.com.evil.com"), "not an AWS STS host" },
@@ -110,7 +110,7 @@ static void refuses_every_name_that_is_not_in_the_table(void **state)
                 print_message("%s\n", why->what);
                 assert_false(sts_host_find(cases[i].host, NULL, &h));
                 assert_int_equal(why->code, ERROR_PERMISSION_DENIED);
-                assert_non_null(strstr(why->what, cases[i].said));
+                assert_non_null(strstr(why->what, cases[i].sent));
                 assert_non_null(why->hint);
         }
 }

@@ -47,11 +47,11 @@
         LIMIT_PRODUCT("proxy", "the same of one source", LIMIT_PASSED_PER_SOURCE * (LIMIT_PASSED_HELLO + LIMIT_PASSED_READ), 72) \
         LIMIT_PRODUCT("ssh", "streams of connections: a budget", LIMIT_STREAM_MEMORY_NODE, 128) \
         LIMIT_PRODUCT("ssh", "events that the cluster has not acknowledged: a bound for all, and a share that each connection has in any case", \
-                      LIMIT_SSH_UNTOLD_ALL + LIMIT_SSH_CONNECTIONS * (LIMIT_SSH_UNTOLD_ALL / LIMIT_SSH_CONNECTIONS), 512) \
+                      LIMIT_SSH_UNREPORTED_ALL + LIMIT_SSH_CONNECTIONS * (LIMIT_SSH_UNREPORTED_ALL / LIMIT_SSH_CONNECTIONS), 512) \
         LIMIT_PRODUCT("ssh", "recordings that the disk has not taken: a bound for all, and what is read of one terminal (six times that in a recording)", \
-                      LIMIT_SPOOL_WAITING_ALL + 6 * LIMIT_SESSION_HEARD, 65) \
+                      LIMIT_SPOOL_WAITING_ALL + 6 * LIMIT_SESSION_RECEIVED, 65) \
         LIMIT_PRODUCT("ssh", "what programs of sessions say: a message that is not whole, of each session", \
-                      LIMIT_SSH_CONNECTIONS * LIMIT_SSH_SESSIONS * LIMIT_SESSION_HEARD, 512) \
+                      LIMIT_SSH_CONNECTIONS * LIMIT_SSH_SESSIONS * LIMIT_SESSION_RECEIVED, 512) \
         LIMIT_PRODUCT("ssh", "recordings on the disk that the cluster does not have: a budget", (long long)LIMIT_SPOOL_MIB * MiB, 32768) \
         LIMIT_PRODUCT("ssh", "programs of sshd that have not proven what they are, 8 KiB each", 2 * LIMIT_HELPERS_UNKNOWN * 8 * KiB, 4)
 /* clang-format on */

@@ -54,18 +54,18 @@ static void a_peer_has_a_burst_and_a_rate_for_each_kind_of_line(void **state)
 
 static void all_peers_together_have_one_for_what_is_wrong(void **state)
 {
-        static struct log_site warnings, news, nameless;
+        static struct log_site warnings, events, nameless;
         char peer[32];
-        size_t warned = 0, told = 0;
+        size_t warned = 0, reported = 0;
 
         (void)state;
         for (int i = 0; i < FLOOD; i++) {
                 snprintf(peer, sizeof peer, "198.51.%d.%d:%d", i / 256 % 256, i % 256, i % 50000 + 1);
                 warned += allows(&warnings, LOG_WARN, "remote_addr", peer);
-                told += allows(&news, LOG_INFO, "remote_addr", peer);
+                reported += allows(&events, LOG_INFO, "remote_addr", peer);
         }
         assert_int_equal(warned, LIMIT_LOG_BURST_ALL);
-        assert_true(told > LIMIT_LOG_BURST_ALL); /* a big cluster has much to tell */
+        assert_true(reported > LIMIT_LOG_BURST_ALL); /* a big cluster has much to tell */
         assert_int_equal(flood(&nameless, LOG_INFO, "connection", "c"), LIMIT_LOG_BURST_ALL);
 }
 

@@ -118,13 +118,13 @@ void *map_remove(struct map *m, struct str key)
         return value;
 }
 
-void map_each(struct map *m, void (*visit)(void *ctx, struct str key, void *value), void *ctx)
+void map_each(struct map *m, void (*poll)(void *ctx, struct str key, void *value), void *ctx)
 {
         for (size_t i = 0; i < m->bucket_count; i++) {
                 for (struct map_entry *e = m->buckets[i]; e != NULL;) {
                         struct map_entry *next = e->next;
 
-                        visit(ctx, (struct str){ e->key, e->len }, e->value);
+                        poll(ctx, (struct str){ e->key, e->len }, e->value);
                         e = next;
                 }
         }

@@ -30,6 +30,6 @@ void *map_put(struct map *m, struct str key, void *value);
 void *map_remove(struct map *m, struct str key);
 
 /* Calls visit for each entry, in no order; visit may remove the entry it is shown, and only that. */
-void map_each(struct map *m, void (*visit)(void *ctx, struct str key, void *value), void *ctx);
+void map_each(struct map *m, void (*poll)(void *ctx, struct str key, void *value), void *ctx);
 
 #endif

@@ -83,7 +83,7 @@ static void knows_people_and_accounts(void **state)
         static const struct {
                 struct str text;
                 bool is_user, is_login;
-        } people[] = {
+        } users[] = {
                 { STR_INIT("alice"), true, true },
                 { STR_INIT("a"), true, true },
                 { STR_INIT("1st"), true, true },
@@ -112,9 +112,9 @@ static void knows_people_and_accounts(void **state)
         char text[LIMIT_USER_NAME + 1];
 
         (void)state;
-        for (size_t i = 0; i < ARRAY_LEN(people); i++)
-                if (name_is_user(people[i].text) != people[i].is_user || name_is_login(people[i].text) != people[i].is_login)
-                        fail_msg("row %zu: '%.*s'", i, STR_ARG(people[i].text));
+        for (size_t i = 0; i < ARRAY_LEN(users); i++)
+                if (name_is_user(users[i].text) != users[i].is_user || name_is_login(users[i].text) != users[i].is_login)
+                        fail_msg("row %zu: '%.*s'", i, STR_ARG(users[i].text));
         memset(text, 'a', sizeof text);
         assert_true(name_is_user((struct str){ text, LIMIT_USER_NAME }));
         assert_false(name_is_user((struct str){ text, LIMIT_USER_NAME + 1 }));

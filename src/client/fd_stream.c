@@ -24,7 +24,7 @@ struct fd_stream {
         struct buf queue;
         size_t queue_head;
         struct error *broken;     /* not told yet */
-        struct loop_guest guest;  /* while it lingers after close */
+        struct loop_hook hook;  /* while it lingers after close */
         unsigned refs;            /* both handles, and each deferred call */
         bool is_reading, is_writing; /* polled */
         bool is_read_ended, is_shut_wanted, is_out_closed;
@@ -80,7 +80,7 @@ static void let_go(struct fd_stream *s)
         if (s->is_gone)
                 return;
         s->is_gone = true;
-        loop_guest_leave(&s->guest);
+        loop_hook_remove(&s->hook);
         close_out(s);
         uv_poll_stop(&s->in);
         restore(s->in_fd, s->in_flags);
@@ -88,9 +88,9 @@ static void let_go(struct fd_stream *s)
         uv_close((uv_handle_t *)&s->out, on_handle_closed);
 }
 
-static void evict(struct loop_guest *g)
+static void run(struct loop_hook *g)
 {
-        let_go(CONTAINER_OF(g, struct fd_stream, guest));
+        let_go(CONTAINER_OF(g, struct fd_stream, hook));
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events);
@@ -121,7 +121,7 @@ static void poll_out(struct fd_stream *s, bool wanted)
 
 /* ---- breaking ------------------------------------------------------------------------------------------------- */
 
-static void tell_broken(void *ctx)
+static void report_broken(void *ctx)
 {
         struct fd_stream *s = ctx;
 
@@ -151,7 +151,7 @@ static void break_off(struct fd_stream *s, int errnum, const char *doing)
         s->broken = errnum == EPIPE ? error_new(ERROR_UNAVAILABLE, "the reader closed the output")
                                     : error_errno(errnum, "%s failed", doing);
         s->refs++;
-        loop_defer(s->loop, tell_broken, s);
+        loop_defer(s->loop, report_broken, s);
 }
 
 /* ---- reading and writing ---------------------------------------------------------------------------------------- */
@@ -262,7 +262,7 @@ static void fd_close(struct stream *stream)
         if (queued(s) == 0 || s->is_broken)
                 let_go(s);
         else
-                loop_guest_enter(s->loop, &s->guest, evict);
+                loop_hook_add(s->loop, &s->hook, run);
 }
 
 static size_t fd_pending(const struct stream *stream)

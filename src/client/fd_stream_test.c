@@ -46,10 +46,10 @@ static void reads_only_when_asked_and_tells_the_end(void **state)
         begin(&e);
         assert_int_equal(write(e.to, "hello", 5), 5);
         run_a_while(&e.loop);
-        assert_int_equal(e.ear.heard.len, 0);
+        assert_int_equal(e.ear.received.len, 0);
         stream_read(e.ear.stream, true);
-        RUN_UNTIL(&e.loop, e.ear.heard.len > 0);
-        assert_heard(&e.ear, "hello");
+        RUN_UNTIL(&e.loop, e.ear.received.len > 0);
+        assert_received(&e.ear, "hello");
         close(e.to);
         e.to = -1;
         RUN_UNTIL(&e.loop, e.ear.ends);

@@ -97,7 +97,7 @@ static void on_late(void *ctx)
 
 static const struct stream_events events = { .on_read = on_read, .on_end = on_end };
 
-static void ask(struct candidate *c, struct stream *tls)
+static void send_request(struct candidate *c, struct stream *tls)
 {
         AUTO(buf) request = BUF_MAX(2 * KiB);
 
@@ -126,7 +126,7 @@ static void on_dialled(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         if (err == NULL) {
-                ask(c, tls);
+                send_request(c, tls);
                 return;
         }
         if (s->err == NULL)

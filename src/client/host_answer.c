@@ -16,9 +16,9 @@
 #include "net/socket.h"
 #include "os/process_stat.h"
 
-enum { QUESTION_MAX = 2 * KiB, ID_MAX = 64, CLIENTS_MAX = 8 };
+enum { QUERY_MAX = 2 * KiB, ID_MAX = 64, CLIENTS_MAX = 8 };
 
-const char *host_answer_question(struct arena *a, const char *proxy, const char *cluster, const char *user, const char *target)
+const char *host_answer_query(struct arena *a, const char *proxy, const char *cluster, const char *user, const char *target)
 {
         return arena_printf(a, "%s %s %s %s\n", proxy == NULL ? "" : proxy, cluster == NULL ? "" : cluster, user == NULL ? "" : user, target);
 }
@@ -67,7 +67,7 @@ struct host_answer {
         struct listener *listener;
         struct client *clients;
         size_t client_count;
-        char *question;
+        char *query;
         bool is_known; /* what to answer */
         char host_id[ID_MAX + 2];
 };
@@ -85,7 +85,7 @@ static void drop(struct client *c)
         free(c);
 }
 
-static bool has_asked(const struct client *c)
+static bool has_requested(const struct client *c)
 {
         return c->in.len > 0 && c->in.ptr[c->in.len - 1] == '\n';
 }
@@ -95,7 +95,7 @@ static void answer(struct client *c)
 {
         const struct host_answer *h = c->all;
 
-        if (h->host_id[0] != '\0' && str_equal(buf_str(&c->in), str_of(h->question)))
+        if (h->host_id[0] != '\0' && str_equal(buf_str(&c->in), str_of(h->query)))
                 stream_write(c->stream, str_of(h->host_id));
         drop(c);
 }
@@ -104,12 +104,12 @@ static void on_read(void *ctx, struct str bytes)
 {
         struct client *c = ctx;
 
-        if (has_asked(c) || c->in.len + bytes.len > QUESTION_MAX) {
+        if (has_requested(c) || c->in.len + bytes.len > QUERY_MAX) {
                 drop(c);
                 return;
         }
         buf_put(&c->in, bytes);
-        if (has_asked(c) && c->all->is_known)
+        if (has_requested(c) && c->all->is_known)
                 answer(c);
 }
 
@@ -131,24 +131,24 @@ static void on_accepted(void *ctx, int fd, const char *peer)
                 return;
         }
         struct client *c = NEW(struct client);
-        *c = (struct client){ .next = h->clients, .all = h, .stream = socket_stream(h->loop, fd), .in = BUF_MAX(QUESTION_MAX) };
+        *c = (struct client){ .next = h->clients, .all = h, .stream = socket_stream(h->loop, fd), .in = BUF_MAX(QUERY_MAX) };
         h->clients = c;
         h->client_count++;
         stream_listen(c->stream, &client_events, c);
         stream_read(c->stream, true);
 }
 
-struct host_answer *host_answer_listen(struct loop *l, const char *question)
+struct host_answer *host_answer_listen(struct loop *l, const char *query)
 {
         struct sockaddr_un address;
         socklen_t len;
         AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-        if (fd < 0 || strlen(question) > QUESTION_MAX || !address_of(&address, &len) ||
+        if (fd < 0 || strlen(query) > QUERY_MAX || !address_of(&address, &len) ||
             bind(fd, (const struct sockaddr *)&address, len) != 0 || listen(fd, CLIENTS_MAX) != 0)
                 return NULL;
         struct host_answer *h = NEW(struct host_answer);
-        *h = (struct host_answer){ .loop = l, .question = str_dup(str_of(question)) };
+        *h = (struct host_answer){ .loop = l, .query = str_dup(str_of(query)) };
         h->listener = listener_new(l, fd, on_accepted, h);
         fd = -1;
         return h;
@@ -163,7 +163,7 @@ void host_answer_set(struct host_answer *h, const char *host_id)
                 snprintf(h->host_id, sizeof h->host_id, "%s\n", host_id);
         for (struct client *c = h->clients, *next; c != NULL; c = next) {
                 next = c->next;
-                if (has_asked(c))
+                if (has_requested(c))
                         answer(c);
         }
 }
@@ -175,19 +175,19 @@ void host_answer_close(struct host_answer *h)
         listener_close(h->listener);
         while (h->clients != NULL)
                 drop(h->clients);
-        free(h->question);
+        free(h->query);
         free(h);
 }
 
 /* ---- the KnownHostsCommand ---------------------------------------------------------------------------------------- */
 
 /* At once: a socket takes more than a question has. */
-static bool put_question(int fd, struct str question)
+static bool put_query(int fd, struct str query)
 {
-        return send(fd, question.ptr, question.len, MSG_NOSIGNAL) == (ssize_t)question.len;
+        return send(fd, query.ptr, query.len, MSG_NOSIGNAL) == (ssize_t)query.len;
 }
 
-const char *host_answer_fetch(struct arena *a, const char *question)
+const char *host_answer_fetch(struct arena *a, const char *query)
 {
         struct timeval within = { .tv_sec = TIMEOUT_RPC / 1000 };
         struct sockaddr_un address;
@@ -198,7 +198,7 @@ const char *host_answer_fetch(struct arena *a, const char *question)
 
         if (fd < 0 || !address_of(&address, &len) || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &within, sizeof within) != 0 ||
             setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &within, sizeof within) != 0 || connect(fd, (const struct sockaddr *)&address, len) != 0 ||
-            !is_own(fd) || !put_question(fd, str_of(question)))
+            !is_own(fd) || !put_query(fd, str_of(query)))
                 return NULL;
         while (got < sizeof text) {
                 ssize_t n = recv(fd, text + got, sizeof text - got, 0);

@@ -16,14 +16,14 @@
 #include "client/client.h"
 
 /* The question as both put it: what they were given, one word a blank apart. In the arena. */
-const char *host_answer_question(struct arena *a, const char *proxy, const char *cluster, const char *user, const char *target);
+const char *host_answer_query(struct arena *a, const char *proxy, const char *cluster, const char *user, const char *target);
 
 /* ---- the ProxyCommand --------------------------------------------------------------------------------------- */
 
 struct host_answer;
 
 /* Listens for those that the parent of this process starts beside it. NULL when that cannot be: nobody is answered. */
-struct host_answer *host_answer_listen(struct loop *l, const char *question) MUST_USE;
+struct host_answer *host_answer_listen(struct loop *l, const char *query) MUST_USE;
 /* What everybody is told from now on, those who wait included; NULL: nothing is known, they are to ask themselves. NULL is silent. */
 void host_answer_set(struct host_answer *h, const char *host_id);
 /* NULL is silent. */
@@ -32,6 +32,6 @@ void host_answer_close(struct host_answer *h);
 /* ---- the KnownHostsCommand ----------------------------------------------------------------------------------- */
 
 /* Waits for the answer, TIMEOUT_RPC at most. NULL: there is none. In the arena. */
-const char *host_answer_fetch(struct arena *a, const char *question);
+const char *host_answer_fetch(struct arena *a, const char *query);
 
 #endif

@@ -15,7 +15,7 @@ struct sibling {
         int out; /* what it was told, "" for nothing */
 };
 
-static struct sibling ask(const char *question)
+static struct sibling send_request(const char *query)
 {
         int ends[2];
 
@@ -23,7 +23,7 @@ static struct sibling ask(const char *question)
         pid_t pid = fork();
         if (pid == 0) {
                 AUTO_PTR(arena) a = arena_new(4 * KiB);
-                const char *id = host_answer_fetch(a, question);
+                const char *id = host_answer_fetch(a, query);
                 bool is_written = id == NULL || write(ends[1], id, strlen(id)) == (ssize_t)strlen(id);
                 _exit(is_written ? 0 : 1);
         }
@@ -31,7 +31,7 @@ static struct sibling ask(const char *question)
         return (struct sibling){ .pid = pid, .out = ends[0] };
 }
 
-static void assert_told(struct sibling s, const char *expected)
+static void assert_reported(struct sibling s, const char *expected)
 {
         char text[128] = "";
         int status;
@@ -67,13 +67,13 @@ static void on_end(void *ctx, struct error *err)
         loop_stop(&l->loop);
 }
 
-static NO_RETURN void listen_until_end(const char *question, const char *id, int fd)
+static NO_RETURN void listen_until_end(const char *query, const char *id, int fd)
 {
         static const struct stream_events events = { .on_read = on_byte, .on_end = on_end };
         struct listening l = { .id = id };
 
         assert_null(loop_init(&l.loop, NULL));
-        l.h = host_answer_listen(&l.loop, question);
+        l.h = host_answer_listen(&l.loop, query);
         assert_non_null(l.h);
         assert_int_equal(write(fd, "x", 1), 1);
         struct stream *s = socket_stream(&l.loop, fd);
@@ -87,7 +87,7 @@ static NO_RETURN void listen_until_end(const char *question, const char *id, int
         _exit(0);
 }
 
-static pid_t listen_as(const char *question, const char *id, int *ret_go)
+static pid_t listen_as(const char *query, const char *id, int *ret_go)
 {
         int there;
         char byte;
@@ -96,14 +96,14 @@ static pid_t listen_as(const char *question, const char *id, int *ret_go)
         pid_t pid = fork();
         if (pid == 0) {
                 close(*ret_go);
-                listen_until_end(question, id, there);
+                listen_until_end(query, id, there);
         }
         close(there);
         assert_int_equal(read(*ret_go, &byte, 1), 1);
         return pid;
 }
 
-static void say(int go)
+static void send_message(int go)
 {
         assert_int_equal(write(go, "!", 1), 1);
 }
@@ -123,11 +123,11 @@ static void is_given_to_who_waits_and_to_who_comes_later(void **state)
 
         (void)state;
         pid_t pid = listen_as("p c u root@web-1\n", ID, &go);
-        struct sibling early = ask("p c u root@web-1\n");
-        say(go);
-        assert_told(early, ID);
-        struct sibling late = ask("p c u root@web-1\n");
-        assert_told(late, ID);
+        struct sibling early = send_request("p c u root@web-1\n");
+        send_message(go);
+        assert_reported(early, ID);
+        struct sibling late = send_request("p c u root@web-1\n");
+        assert_reported(late, ID);
         finish(pid, go);
 }
 
@@ -138,10 +138,10 @@ static void is_given_to_the_same_question_only(void **state)
 
         (void)state;
         pid_t pid = listen_as("p c u root@web-1\n", ID, &go);
-        say(go);
+        send_message(go);
         for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-                struct sibling other = ask(others[i]);
-                        assert_told(other, "");
+                struct sibling other = send_request(others[i]);
+                        assert_reported(other, "");
         }
         finish(pid, go);
 }
@@ -151,15 +151,15 @@ static void is_nothing_when_nobody_listens_or_knows(void **state)
         int go;
 
         (void)state;
-        assert_told(ask("p c u root@web-1\n"), "");
+        assert_reported(send_request("p c u root@web-1\n"), "");
         pid_t pid = listen_as("p c u root@web-1\n", NULL, &go);
-        struct sibling waiting = ask("p c u root@web-1\n");
-        say(go);
-        assert_told(waiting, "");
-        struct sibling left = ask("p c u root@web-1\n");
+        struct sibling waiting = send_request("p c u root@web-1\n");
+        send_message(go);
+        assert_reported(waiting, "");
+        struct sibling left = send_request("p c u root@web-1\n");
         finish(pid, go);
-        assert_told(left, "");
-        assert_told(ask("p c u root@web-1\n"), "");
+        assert_reported(left, "");
+        assert_reported(send_request("p c u root@web-1\n"), "");
 }
 
 /* Of one ssh only: another process has another name for its socket. */
@@ -169,10 +169,10 @@ static void is_not_for_the_children_of_another(void **state)
 
         (void)state;
         pid_t pid = listen_as("p c u root@web-1\n", ID, &go);
-        say(go);
+        send_message(go);
         pid_t other = fork();
         if (other == 0) {
-                assert_told(ask("p c u root@web-1\n"), "");
+                assert_reported(send_request("p c u root@web-1\n"), "");
                 _exit(0);
         }
         assert_int_equal(waitpid(other, &status, 0), other);
@@ -186,9 +186,9 @@ static void takes_no_word_that_is_no_host_id(void **state)
 
         (void)state;
         pid_t pid = listen_as("p c u root@web-1\n", "web-1", &go);
-        say(go);
-        struct sibling s = ask("p c u root@web-1\n");
-        assert_told(s, "");
+        send_message(go);
+        struct sibling s = send_request("p c u root@web-1\n");
+        assert_reported(s, "");
         finish(pid, go);
 }
 

@@ -49,7 +49,7 @@ static void finish(struct locate *q, struct error *err)
 }
 
 /* An Auth Service of an earlier release lists all nodes: those that are meant are told here as well. */
-static struct error *look_at(struct locate *q, const Cteleport__V1__Node *node)
+static struct error *check(struct locate *q, const Cteleport__V1__Node *node)
 {
         struct str id = node->metadata == NULL ? STR("") : str_of(node->metadata->name);
 
@@ -64,7 +64,7 @@ static struct error *look_at(struct locate *q, const Cteleport__V1__Node *node)
         return NULL;
 }
 
-static void ask(struct locate *q);
+static void send_request(struct locate *q);
 
 static void on_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
@@ -73,7 +73,7 @@ static void on_answer(void *ctx, const ProtobufCMessage *answer, struct error *e
         bool is_last = true;
 
         for (size_t i = 0; err == NULL && i < page->n_nodes; i++)
-                err = look_at(q, page->nodes[i]);
+                err = check(q, page->nodes[i]);
         if (err == NULL && page->copy_refusal[0] != '\0')
                 q->copy_refusal = str_to_c(q->profile->arena, str_slice(str_of(page->copy_refusal), 0, REFUSAL_MAX));
         if (err == NULL && page->next[0] != '\0') {
@@ -84,10 +84,10 @@ static void on_answer(void *ctx, const ProtobufCMessage *answer, struct error *e
         if (err != NULL || is_last)
                 finish(q, err == NULL ? NULL : error_wrap(err, "cannot ask the Auth Service which node this is"));
         else
-                ask(q);
+                send_request(q);
 }
 
-static void ask(struct locate *q)
+static void send_request(struct locate *q)
 {
         Cteleport__V1__ListRequest request = CTELEPORT__V1__LIST_REQUEST__INIT;
         struct rpc_client_call_options options = {
@@ -119,7 +119,7 @@ static void on_dialled(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         q->client = rpc_client_new(q->loop, tls, "auth", on_closed, q);
-        ask(q);
+        send_request(q);
 }
 
 static void on_known(void *ctx)
@@ -127,11 +127,11 @@ static void on_known(void *ctx)
         finish(ctx, NULL);
 }
 
-static struct locate *start(struct locate question)
+static struct locate *start(struct locate query)
 {
         struct locate *q = NEW(struct locate);
 
-        *q = question;
+        *q = query;
         q->after = BUF_MAX(LIMIT_RPC);
         return q;
 }

@@ -65,12 +65,12 @@ struct error *node_filter_add_labels(struct node_filter *f, struct arena *a, str
 struct predicate_subject node_subject(const Cteleport__V1__Node *node, struct arena *a)
 {
         const Cteleport__V1__Metadata *metadata = node->metadata;
-        size_t given = metadata == NULL ? 0 : metadata->n_labels, told = node->spec->n_cmd_labels, count = 0;
-        struct predicate_label *labels = arena_alloc(a, (given + told + 1) * sizeof *labels);
+        size_t given = metadata == NULL ? 0 : metadata->n_labels, reported = node->spec->n_cmd_labels, count = 0;
+        struct predicate_label *labels = arena_alloc(a, (given + reported + 1) * sizeof *labels);
 
         for (size_t i = 0; i < given; i++)
                 labels[count++] = (struct predicate_label){ str_of(metadata->labels[i]->key), str_of(metadata->labels[i]->value) };
-        for (size_t i = 0; i < told; i++)
+        for (size_t i = 0; i < reported; i++)
                 if (node->spec->cmd_labels[i]->value != NULL)
                         labels[count++] = (struct predicate_label){ str_of(node->spec->cmd_labels[i]->key),
                                                                     str_of(node->spec->cmd_labels[i]->value->result) };

@@ -3,7 +3,7 @@
 
 #include "net/net_testing.h"
 
-struct asked {
+struct requested {
         struct loop loop;
         struct ear proxy; /* the other end */
         struct ear node;  /* what done brought */
@@ -14,7 +14,7 @@ struct asked {
 
 static void on_done(void *ctx, struct stream *s, struct error *err)
 {
-        struct asked *a = ctx;
+        struct requested *a = ctx;
 
         assert_true((s == NULL) == (err != NULL));
         a->done++;
@@ -26,11 +26,11 @@ static void on_done(void *ctx, struct stream *s, struct error *err)
         stream_read(s, true);
 }
 
-static void begin(struct asked *a, struct duration within)
+static void begin(struct requested *a, struct duration within)
 {
         struct stream *here, *there;
 
-        *a = (struct asked){ 0 };
+        *a = (struct requested){ 0 };
         assert_null(loop_init(&a->loop, NULL));
         connected_pair(&a->loop, &here, &there);
         ear_listen(&a->proxy, there);
@@ -39,7 +39,7 @@ static void begin(struct asked *a, struct duration within)
         assert_int_equal(a->done, 0);
 }
 
-static void end(struct asked *a)
+static void end(struct requested *a)
 {
         ear_release(&a->proxy);
         ear_release(&a->node);
@@ -49,18 +49,18 @@ static void end(struct asked *a)
 
 static void asks_for_the_node_and_hands_on_what_follows(void **state)
 {
-        struct asked a;
+        struct requested a;
 
         (void)state;
         begin(&a, SECONDS(10));
-        RUN_UNTIL(&a.loop, a.proxy.heard.len >= 4 && str_ends_with(buf_str(&a.proxy.heard), STR("\r\n\r\n")));
-        assert_heard(&a.proxy, "CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\nX-Teleport-Login: root\r\n\r\n");
+        RUN_UNTIL(&a.loop, a.proxy.received.len >= 4 && str_ends_with(buf_str(&a.proxy.received), STR("\r\n\r\n")));
+        assert_received(&a.proxy, "CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\nX-Teleport-Login: root\r\n\r\n");
         stream_write(a.proxy.stream, STR("HTTP/1.1 200 OK\r\nX-Teleport-Host-Id: 1\r\n"));
         run_a_while(&a.loop);
         assert_int_equal(a.done, 0);
         stream_write(a.proxy.stream, STR("\r\nSSH-2.0-node\r\n"));
-        RUN_UNTIL(&a.loop, a.node.heard.len > 0);
-        assert_heard(&a.node, "SSH-2.0-node\r\n");
+        RUN_UNTIL(&a.loop, a.node.received.len > 0);
+        assert_received(&a.node, "SSH-2.0-node\r\n");
         assert_int_equal(a.done, 1);
         end(&a);
 }
@@ -87,7 +87,7 @@ static void says_why_it_was_refused(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
-                struct asked a;
+                struct requested a;
 
                 begin(&a, SECONDS(10));
                 stream_write(a.proxy.stream, str_of(refused[i].answer));
@@ -106,7 +106,7 @@ static void says_why_it_was_refused(void **state)
 
 static void waits_no_longer_than_it_was_told(void **state)
 {
-        struct asked a;
+        struct requested a;
 
         (void)state;
         begin(&a, MILLISECONDS(5));
@@ -117,7 +117,7 @@ static void waits_no_longer_than_it_was_told(void **state)
 
 static void can_be_cancelled(void **state)
 {
-        struct asked a;
+        struct requested a;
 
         (void)state;
         begin(&a, SECONDS(10));

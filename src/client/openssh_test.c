@@ -121,7 +121,7 @@ static void writes_configuration_for_the_nodes_of_the_cluster(void **state)
 }
 
 /* The words that ssh made of its options and configuration. */
-static void ssh_says(char *const *words, struct buf *out)
+static void ssh_sends(char *const *words, struct buf *out)
 {
         int fds[2], status;
 
@@ -169,24 +169,24 @@ static void drop_quotes(struct buf *text)
         text->len = kept;
 }
 
-static void assert_understood(struct buf *said, const char *known_hosts)
+static void assert_understood(struct buf *sent, const char *known_hosts)
 {
-        drop_quotes(said);
-        assert_true(str_contains(buf_str(said), str_of(known_hosts)));
+        drop_quotes(sent);
+        assert_true(str_contains(buf_str(sent), str_of(known_hosts)));
         for (size_t i = 0; i < ARRAY_LEN(understood); i++) {
                 AUTO(buf) line = BUF_MAX(1 * KiB);
 
                 buf_put_c(&line, understood[i]);
                 drop_quotes(&line);
-                if (!str_contains(buf_str(said), buf_str(&line)))
-                        fail_msg("ssh does not say %s but\n%s", buf_c(&line), buf_c(said));
+                if (!str_contains(buf_str(sent), buf_str(&line)))
+                        fail_msg("ssh does not say %s but\n%s", buf_c(&line), buf_c(sent));
         }
 }
 
 static void is_understood_by_the_ssh_of_this_system(void **state)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
-        AUTO(buf) said = BUF_MAX(64 * KiB), config = BUF_MAX(64 * KiB);
+        AUTO(buf) sent = BUF_MAX(64 * KiB), config = BUF_MAX(64 * KiB);
         struct words w = { .arena = a }, by_file = { .arena = a };
         char path[] = "/tmp/openssh_test.XXXXXX";
 
@@ -201,22 +201,22 @@ static void is_understood_by_the_ssh_of_this_system(void **state)
         words_add(&w, "root");
         words_add(&w, "--");
         words_add(&w, "web-1.example.com");
-        ssh_says((char *const *)(uintptr_t)w.list, &said);
-        assert_understood(&said, "\nuserknownhostsfile /home/al ice/.tsh/known_hosts\n");
-        assert_true(str_contains(buf_str(&said), STR("\nhostkeyalias " HOST_ID ".example.com\n")));
+        ssh_sends((char *const *)(uintptr_t)w.list, &sent);
+        assert_understood(&sent, "\nuserknownhostsfile /home/al ice/.tsh/known_hosts\n");
+        assert_true(str_contains(buf_str(&sent), STR("\nhostkeyalias " HOST_ID ".example.com\n")));
 
         assert_null(openssh_put_config(&config, &alice, "/opt/it's 100%/tsh", "/home/al ice/.tsh"));
         int fd = mkstemp(path);
         assert_true(fd >= 0);
         assert_int_equal(write(fd, config.ptr, config.len), config.len);
         close(fd);
-        buf_clear(&said);
+        buf_clear(&sent);
         const char *const words[] = { "ssh", "-G", "-F", path, "root@web-1.example.com" };
         for (size_t i = 0; i < ARRAY_LEN(words); i++)
                 words_add(&by_file, words[i]);
-        ssh_says((char *const *)(uintptr_t)by_file.list, &said);
+        ssh_sends((char *const *)(uintptr_t)by_file.list, &sent);
         unlink(path);
-        assert_understood(&said, "\nuserknownhostsfile /dev/null\n");
+        assert_understood(&sent, "\nuserknownhostsfile /dev/null\n");
 }
 
 /* ---- known hosts ------------------------------------------------------------------------------------------------ */

@@ -49,7 +49,7 @@ static char **public_names(struct arena *a, char *const *addrs, size_t count, si
 static void certify_next(struct instance *i);
 
 /* A role that the cluster does not give costs that service only. */
-static void tell_refusal(struct slot *s, const struct error *err)
+static void report_refusal(struct slot *s, const struct error *err)
 {
         if (s->refusal != NULL && str_equal(str_of(s->refusal), str_of(err->what)))
                 return;
@@ -75,7 +75,7 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
         TRY(error_for(identity_add_user_cas(&certs, r), REASON_ANSWER));
         TRY(error_for(host_identity_make(&id, &i->certify_keys, &certs, expected), REASON_ANSWER));
         TRY(error_for(host_identity_check_times(&id, loop_wall(&i->loop)), REASON_ANSWER));
-        instance_tell_skew(i, host_clock_skew(id.times, loop_wall(&i->loop)));
+        instance_report_skew(i, host_clock_skew(id.times, loop_wall(&i->loop)));
         if (r->join_proof.len > 0) /* that was it: once is enough */
                 i->slots[SLOT_INSTANCE].identity.has_join_proof = false;
         instance_take_identity(i, (enum slot_index)(s - i->slots), &id);
@@ -114,7 +114,7 @@ static void on_certified(void *ctx, const ProtobufCMessage *answer, struct error
                 s->refusal = NULL;
                 i->must_reconnect |= s == &i->slots[SLOT_INSTANCE];
         } else if (s->service != NULL && error_is_for(err, REASON_ROLE)) {
-                tell_refusal(s, err);
+                report_refusal(s, err);
                 error_free(err);
         } else {
                 certify_failed(i, err);
@@ -124,7 +124,7 @@ static void on_certified(void *ctx, const ProtobufCMessage *answer, struct error
         certify_next(i);
 }
 
-static struct error *ask(struct instance *i, const struct slot *s)
+static struct error *send_request(struct instance *i, const struct slot *s)
 {
         AUTO(buf) tls = BUF_MAX(PUBLIC_KEY_MAX);
         AUTO(buf) ssh = BUF_MAX(PUBLIC_KEY_MAX);
@@ -160,7 +160,7 @@ static void certify_next(struct instance *i)
         while (i->certify_slot < SLOT_COUNT) {
                 struct slot *s = &i->slots[i->certify_slot];
                 if (s->is_wanted && is_due(i, s)) {
-                        struct error *err = ask(i, s);
+                        struct error *err = send_request(i, s);
                         if (err != NULL)
                                 certify_failed(i, err);
                         return;
@@ -197,9 +197,9 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         i->is_listed = true;
         i->has_joined = false;
         instance_succeeded(i);
-        instance_tell_skew(i, skew);
+        instance_report_skew(i, skew);
         instance_show_state(i);
-        instance_tell_labels(i);
+        instance_report_labels(i);
         /* What joining needed is not needed for a long time: an idle agent is to be small. */
         malloc_trim(0);
 }
@@ -214,24 +214,24 @@ static void on_notice(void *ctx, struct str kind, struct str text)
 }
 
 /* Comes again within `pause`. */
-static void visit_within(struct instance *i, struct duration pause)
+static void poll_within(struct instance *i, struct duration pause)
 {
         struct instant now = loop_now(&i->loop);
-        if (instant_since(i->visit_at, now).ns <= pause.ns)
+        if (instant_since(i->poll_at, now).ns <= pause.ns)
                 return;
-        i->visit_at = instant_add(now, pause);
+        i->poll_at = instant_add(now, pause);
         timer_start(i->wait, pause);
 }
 
-static void on_visited(void *ctx, struct duration pause)
+static void on_polled(void *ctx, struct duration pause)
 {
         struct instance *i = ctx;
         instance_hang_up(i);
         conversation_enter(&i->at, INSTANCE_AWAY);
         instance_plan_renewal(i);
-        i->visit_at = (struct instant){ INT64_MAX };
-        visit_within(i, pause);
-        instance_tell_labels(i);
+        i->poll_at = (struct instant){ INT64_MAX };
+        poll_within(i, pause);
+        instance_report_labels(i);
 }
 
 static void on_presence_end(void *ctx, struct error *err)
@@ -241,30 +241,30 @@ static void on_presence_end(void *ctx, struct error *err)
         instance_failed(i, i->is_listed ? error_wrap(err, "lost the Auth Service") : err);
 }
 
-static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *said)
+static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *sent)
 {
         struct instance *i = ctx;
-        if (!proxy_list_set(i->proxies, said))
+        if (!proxy_list_set(i->proxies, sent))
                 return;
         log_debug("The cluster has sent its list of proxies", LOG_INT("count", proxy_list_message(i->proxies)->n_proxies));
         if (i->is_listed)
                 instance_show_state(i);
-        neighbour_look(i->neighbours[SLOT_NODE]);
+        sibling_check(i->siblings[SLOT_NODE]);
 }
 
 static const struct presence_events presence_events = {
-        .on_welcome = on_welcome, .on_visited = on_visited, .on_notice = on_notice, .on_proxies = on_proxies,
+        .on_welcome = on_welcome, .on_polled = on_polled, .on_notice = on_notice, .on_proxies = on_proxies,
         .on_end = on_presence_end,
 };
 
-void instance_tell_labels(struct instance *i)
+void instance_report_labels(struct instance *i)
 {
         Cteleport__V1__CommandLabel **labels;
         size_t count = i->labels == NULL ? 0 : label_values_list(i->labels, &labels);
-        if (count > 0 && i->presence != NULL && presence_tell_labels(i->presence, labels, count))
-                i->has_untold_labels = false;
-        if (i->has_untold_labels && i->at.state == INSTANCE_AWAY)
-                visit_within(i, MILLISECONDS(PACE_VISIT_LABELS));
+        if (count > 0 && i->presence != NULL && presence_report_labels(i->presence, labels, count))
+                i->has_unreported_labels = false;
+        if (i->has_unreported_labels && i->at.state == INSTANCE_AWAY)
+                poll_within(i, MILLISECONDS(PACE_POLL_LABELS));
 }
 
 static void open_presence(struct instance *i)
@@ -284,11 +284,11 @@ static void open_presence(struct instance *i)
         }
         /* Nothing listens on a node: people reach it through the tunnels it keeps to the proxies. */
         hello.use_tunnel = i->slots[SLOT_NODE].is_wanted;
-        hello.may_visit = !i->is_local;
+        hello.may_poll = !i->is_local;
         hello.knows_no_proxy = proxy_list_message(i->proxies)->n_proxies == 0;
         if (i->labels != NULL)
                 hello.n_commands = label_values_list(i->labels, &hello.commands);
-        i->has_untold_labels = false;
+        i->has_unreported_labels = false;
         hello.process_nonce = i->process_nonce;
         if (i->slots[SLOT_PROXY].is_wanted && i->boot->config->proxy_service != NULL && i->boot->config->proxy_service->n_public_addr > 0)
                 hello.proxy_addr = i->boot->config->proxy_service->public_addr[0];

@@ -115,14 +115,14 @@ static bool is_about_identity(const struct instance *i, const struct error *err)
 }
 
 /* Retries of one trouble are silent: a line for each change is what an operator reads. */
-static void tell_failure(struct instance *i, const struct error *err)
+static void report_failure(struct instance *i, const struct error *err)
 {
         bool is_join = is_joining(i);
-        char **told = &i->told[is_join];
-        if (*told != NULL && str_equal(str_of(*told), str_of(err->what)))
+        char **reported = &i->reported[is_join];
+        if (*reported != NULL && str_equal(str_of(*reported), str_of(err->what)))
                 return;
-        free(*told);
-        *told = str_dup(str_of(err->what));
+        free(*reported);
+        *reported = str_dup(str_of(err->what));
         if (is_join && error_is_for(err, REASON_TOKEN))
                 log_error("Can not join the cluster as Instance, the token expired or not found. "
                           "Regenerate the token and try again.", LOG_ERR(err));
@@ -155,7 +155,7 @@ struct duration instance_pause_after(struct instance *i, const struct error *err
 void instance_failed(struct instance *i, struct error *err)
 {
         err = hint_at_what_is_between(i, err);
-        tell_failure(i, err);
+        report_failure(i, err);
         status_set_error(&i->status, err);
         if (error_is_decision(err))
                 i->is_locked = error_is_for(err, REASON_LOCK);
@@ -189,9 +189,9 @@ void instance_succeeded(struct instance *i)
 {
         backoff_reset(&i->backoff);
         i->is_suspect = i->is_locked = false;
-        for (size_t n = 0; n < ARRAY_LEN(i->told); n++) {
-                free(i->told[n]);
-                i->told[n] = NULL;
+        for (size_t n = 0; n < ARRAY_LEN(i->reported); n++) {
+                free(i->reported[n]);
+                i->reported[n] = NULL;
         }
         status_set_error(&i->status, NULL);
 }
@@ -218,7 +218,7 @@ void instance_on_rpc_closed(void *ctx, struct error *err)
 
 static void on_store_again(void *ctx)
 {
-        holding_store_again(ctx);
+        identity_store_store_again(ctx);
 }
 
 static void on_renewal(void *ctx)
@@ -232,7 +232,7 @@ static void on_renewal(void *ctx)
         }
 }
 
-void instance_tell_skew(struct instance *i, struct duration skew)
+void instance_report_skew(struct instance *i, struct duration skew)
 {
         int64_t seconds = skew.ns / 1000000000;
         bool is_off = seconds > LIMIT_CLOCK_WARN_SECONDS || seconds < -LIMIT_CLOCK_WARN_SECONDS;
@@ -348,7 +348,7 @@ static void on_stop(void *ctx)
 }
 
 /* The slot whose service is the neighbour `name`; SLOT_COUNT when it is none. */
-static enum slot_index slot_of_neighbour(const char *name)
+static enum slot_index slot_of_sibling(const char *name)
 {
         enum slot_index n = 0;
         while (n < SLOT_COUNT && (slot_rows[n].service == NULL || strcmp(slot_rows[n].service, name) != 0))
@@ -365,11 +365,11 @@ static void on_tunnels(void *ctx, struct str host_id, size_t count)
                 instance_show_state(i);
 }
 
-static void take_neighbour(struct instance *i, enum slot_index n, int fd)
+static void take_sibling(struct instance *i, enum slot_index n, int fd)
 {
-        neighbour_free(i->neighbours[n]);
-        i->neighbours[n] = neighbour_new(&i->loop, fd,
-                                         (struct neighbour_news){
+        sibling_free(i->siblings[n]);
+        i->siblings[n] = sibling_new(&i->loop, fd,
+                                         (struct sibling_events){
                                                  .role = slot_rows[n].role,
                                                  .identity = &i->slots[n].identity,
                                                  .is_in_place = &i->slots[n].is_in_place,
@@ -383,8 +383,8 @@ static void take_neighbour(struct instance *i, enum slot_index n, int fd)
 static void on_link(void *ctx, const char *name, int fd)
 {
         struct instance *i = ctx;
-        if (slot_of_neighbour(name) != SLOT_COUNT) {
-                take_neighbour(i, slot_of_neighbour(name), fd);
+        if (slot_of_sibling(name) != SLOT_COUNT) {
+                take_sibling(i, slot_of_sibling(name), fd);
                 return;
         }
         if (strcmp(name, "labels") == 0 && i->labels != NULL) {
@@ -474,8 +474,8 @@ static bool has_labels(const struct instance *i)
 static void on_label(void *ctx)
 {
         struct instance *i = ctx;
-        i->has_untold_labels = true;
-        instance_tell_labels(i);
+        i->has_unreported_labels = true;
+        instance_report_labels(i);
 }
 
 /*
@@ -543,7 +543,7 @@ static struct error *set_up(struct instance *i)
         for (enum slot_index n = 0; n < SLOT_COUNT; n++) {
                 int fd = slot_rows[n].service == NULL ? -1 : service_take_fd(i->service, slot_rows[n].service);
                 if (fd >= 0)
-                        take_neighbour(i, n, fd);
+                        take_sibling(i, n, fd);
         }
         if (has_labels(i)) {
                 i->labels = label_values_new(&i->loop, i->boot->config->ssh_service, on_label, i);
@@ -556,13 +556,13 @@ static struct error *set_up(struct instance *i)
 
 static void tear_down(struct instance *i)
 {
-        holding_release(i);
+        identity_store_release(i);
         for (size_t n = 0; n < SLOT_COUNT; n++) {
                 host_identity_release(&i->slots[n].identity);
                 free(i->slots[n].refusal);
         }
         for (size_t n = 0; n < SLOT_COUNT; n++)
-                neighbour_free(i->neighbours[n]);
+                sibling_free(i->siblings[n]);
         proxy_list_free(i->proxies);
         free(i->local_proxy);
         free(i->own_host_id);
@@ -578,8 +578,8 @@ static void tear_down(struct instance *i)
         status_release(&i->status);
         buf_release(&i->ca_file);
         buf_release(&i->roots);
-        free(i->told[0]);
-        free(i->told[1]);
+        free(i->reported[0]);
+        free(i->reported[1]);
         fd_close_at(&i->link_fd);
         service_end(i->service);
         loop_release(&i->loop);
@@ -602,7 +602,7 @@ int instance_main(struct service *s)
                 service_fatal(s, err);
                 return 1;
         }
-        holding_load(i);
+        identity_store_load(i);
         for (size_t n = 0; n < SLOT_COUNT; n++) {
                 if (i->slots[n].is_wanted && i->slots[n].service != NULL)
                         log_info("Service is starting", LOG_C("service", i->slots[n].title));

@@ -18,7 +18,7 @@
 #include "api/service.h"
 #include "cluster/connect.h"
 #include "instance/label_values.h"
-#include "instance/neighbour.h"
+#include "instance/sibling.h"
 #include "instance/presence.h"
 #include "instance/status.h"
 #include "join/join_client.h"
@@ -41,7 +41,7 @@ struct slot {
         bool is_stale;         /* and it is of an older identity already */
         bool is_in_place;      /* its service may use it: what sshd reads of it is on the disk */
         bool is_unstored;      /* the last write failed: once more when the timer says so */
-        bool is_told_stored, is_told_unstored;
+        bool is_reported_stored, is_reported_unstored;
         char *refusal;         /* why the cluster does not give it, as last logged; owned */
 };
 
@@ -70,7 +70,7 @@ struct instance {
         struct status status;
         struct conversation at;
         struct timer *wait;      /* until the next try, or the next visit */
-        struct instant visit_at; /* when that is, while away */
+        struct instant poll_at; /* when that is, while away */
         struct timer *renewal;   /* until the first certificate is in the middle of its life */
         struct timer *store_again; /* an identity that could not be stored */
         struct backoff backoff;
@@ -78,7 +78,7 @@ struct instance {
         struct buf ca_file;      /* data_dir/ca.cert, empty when there is none */
         struct buf roots;        /* of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them itself */
         struct connect_trust trust;
-        char *told[2];           /* the failures last told, of connecting and of joining: retries are silent */
+        char *reported[2];           /* the failures last told, of connecting and of joining: retries are silent */
 
         /* joining */
         struct connect_way ways[CONNECT_WAYS_MAX];
@@ -109,11 +109,11 @@ struct instance {
         bool is_clock_off;       /* and the operator has been told */
         char process_nonce[33];
 
-        struct neighbour *neighbours[SLOT_COUNT]; /* who asks for the identity of a slot; NULL when there is none */
+        struct sibling *siblings[SLOT_COUNT]; /* who asks for the identity of a slot; NULL when there is none */
         struct proxy_list *proxies;
         char *local_proxy;       /* where the proxy beside our own auth listens; NULL: there is none */
         struct label_values *labels; /* NULL when none are configured */
-        bool has_untold_labels;  /* one has changed since the cluster was told of them */
+        bool has_unreported_labels;  /* one has changed since the cluster was told of them */
 };
 
 /* ---- instance.c ------------------------------------------------------------------------------------ */
@@ -130,22 +130,22 @@ void instance_succeeded(struct instance *i);
 void instance_hang_up(struct instance *i);
 void instance_on_rpc_closed(void *ctx, struct error *err);
 /* Notes how far the cluster's clock is ahead of ours; tells the operator when that begins or stops to matter. */
-void instance_tell_skew(struct instance *i, struct duration skew);
+void instance_report_skew(struct instance *i, struct duration skew);
 /* Notes in the status whether this host is connected, as far as a user who dials it is concerned. */
 void instance_show_state(struct instance *i);
 
-/* ---- holding.c: the identities of this host ---------------------------------------------------------- */
+/* ---- identity_store.c: the identities of this host ---------------------------------------------------------- */
 
 /* Lets go of writes that are under way, which are done all the same. Before the rest of the instance goes. */
-void holding_release(struct instance *i);
+void identity_store_release(struct instance *i);
 /* Loads what is on disk. */
-void holding_load(struct instance *i);
+void identity_store_load(struct instance *i);
 /* Stores those identities that the disk did not take before. */
-void holding_store_again(struct instance *i);
+void identity_store_store_again(struct instance *i);
 /* Takes a new identity (moved in): stores it soon, tells who waits for it, plans its renewal. */
 void instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity);
 /* The older service was joined once more, by another proof: notes that in the Instance identity. */
-void holding_note_proof(struct instance *i, const struct host_identity *joined);
+void identity_store_note_proof(struct instance *i, const struct host_identity *joined);
 /* Starts the timer for the first certificate that is due. */
 void instance_plan_renewal(struct instance *i);
 
@@ -161,6 +161,6 @@ void member_connect(struct instance *i);
 /* Asks for what is missing or due, one after the other; then presence, or CONNECT if the Instance certificate is new. */
 void certify_begin(struct instance *i);
 /* Tells the cluster the values of the labels that commands give, if it listens; while away, at a visit that is soon. */
-void instance_tell_labels(struct instance *i);
+void instance_report_labels(struct instance *i);
 
 #endif

@@ -51,26 +51,26 @@ void label_values_free(struct label_values *v)
         free(v);
 }
 
-static struct error *take(struct label_values *v, const Cteleport__Internal__V1__LabelResult *said)
+static struct error *take(struct label_values *v, const Cteleport__Internal__V1__LabelResult *sent)
 {
-        if (strlen(said->result) > LABEL_RESULT_MAX)
+        if (strlen(sent->result) > LABEL_RESULT_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the value of a label is over its limit");
         for (size_t i = 0; i < v->count; i++) {
                 Cteleport__V1__CommandLabel *label = &v->all[i].message;
 
-                if (strcmp(label->name, said->name) != 0)
+                if (strcmp(label->name, sent->name) != 0)
                         continue;
-                if (label->result != NULL && strcmp(label->result, said->result) == 0)
+                if (label->result != NULL && strcmp(label->result, sent->result) == 0)
                         return NULL;
                 free(label->result);
-                label->result = str_dup(str_of(said->result));
+                label->result = str_dup(str_of(sent->result));
                 v->changed(v->ctx);
                 return NULL;
         }
         return error_new(ERROR_NOT_FOUND, "no such label is configured");
 }
 
-static void on_said(void *ctx, uint32_t id, uint16_t verb, struct str body)
+static void on_sent(void *ctx, uint32_t id, uint16_t verb, struct str body)
 {
         struct label_values *v = ctx;
         AUTO_PTR(arena) a = arena_new(2 * LABEL_RESULT_MAX);
@@ -102,7 +102,7 @@ void label_values_listen(struct label_values *v, int fd)
 {
         if (v->link != NULL)
                 link_service_free(v->link);
-        v->link = link_service_new(v->loop, fd, on_said, on_ended, v);
+        v->link = link_service_new(v->loop, fd, on_sent, on_ended, v);
 }
 
 size_t label_values_list(const struct label_values *v, Cteleport__V1__CommandLabel ***ret)

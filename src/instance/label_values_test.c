@@ -76,13 +76,13 @@ static void on_answer(void *ctx, const ProtobufCMessage *answer, struct error *e
         loop_stop(&f->loop);
 }
 
-static enum error_code say(struct fixture *f, uint16_t verb, const char *name, const char *result)
+static enum error_code send_message(struct fixture *f, uint16_t verb, const char *name, const char *result)
 {
-        Cteleport__Internal__V1__LabelResult said = CTELEPORT__INTERNAL__V1__LABEL_RESULT__INIT;
+        Cteleport__Internal__V1__LabelResult sent = CTELEPORT__INTERNAL__V1__LABEL_RESULT__INIT;
 
-        said.name = (char *)(uintptr_t)name;
-        said.result = (char *)(uintptr_t)result;
-        link_ask(f->labels, verb, &said.base, &cteleport__internal__v1__label_taken__descriptor, SECONDS(5), on_answer, f);
+        sent.name = (char *)(uintptr_t)name;
+        sent.result = (char *)(uintptr_t)result;
+        link_request(f->labels, verb, &sent.base, &cteleport__internal__v1__label_taken__descriptor, SECONDS(5), on_answer, f);
         loop_run(&f->loop);
         return f->code;
 }
@@ -95,10 +95,10 @@ static void takes_the_value_of_a_label(void **state)
         Cteleport__V1__CommandLabel **list;
 
         assert_int_equal(label_values_list(f->values, &list), 0);
-        assert_int_equal(say(f, LABEL, "colour", "blue"), 0);
-        assert_int_equal(say(f, LABEL, "colour", "blue"), 0);
+        assert_int_equal(send_message(f, LABEL, "colour", "blue"), 0);
+        assert_int_equal(send_message(f, LABEL, "colour", "blue"), 0);
         assert_int_equal(f->changes, 1);
-        assert_int_equal(say(f, LABEL, "colour", "green"), 0);
+        assert_int_equal(send_message(f, LABEL, "colour", "green"), 0);
         assert_int_equal(f->changes, 2);
         assert_int_equal(label_values_list(f->values, &list), 1);
         assert_string_equal(list[0]->name, "colour");
@@ -112,10 +112,10 @@ static void takes_nothing_else_of_that_process(void **state)
         AUTO_MEM char *too_long = mem_alloc(LABEL_RESULT_MAX + 2);
 
         memset(too_long, 'x', LABEL_RESULT_MAX + 1);
-        assert_int_equal(say(f, LABEL, "env", "prod"), ERROR_NOT_FOUND);
-        assert_int_equal(say(f, LABEL, "colour", too_long), ERROR_RESOURCE_EXHAUSTED);
-        assert_int_equal(say(f, LABEL, "colour", "\xff"), ERROR_INVALID_ARGUMENT);
-        assert_int_equal(say(f, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, "colour", "blue"), ERROR_UNIMPLEMENTED);
+        assert_int_equal(send_message(f, LABEL, "env", "prod"), ERROR_NOT_FOUND);
+        assert_int_equal(send_message(f, LABEL, "colour", too_long), ERROR_RESOURCE_EXHAUSTED);
+        assert_int_equal(send_message(f, LABEL, "colour", "\xff"), ERROR_INVALID_ARGUMENT);
+        assert_int_equal(send_message(f, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, "colour", "blue"), ERROR_UNIMPLEMENTED);
         assert_int_equal(f->changes, 0);
         assert_int_equal(label_values_list(f->values, &list), 0);
 }
@@ -126,13 +126,13 @@ static void keeps_values_when_that_process_is_another(void **state)
         Cteleport__V1__CommandLabel **list;
         int here, there;
 
-        assert_int_equal(say(f, LABEL, "colour", "blue"), 0);
+        assert_int_equal(send_message(f, LABEL, "colour", "blue"), 0);
         link_close(f->labels);
         assert_null(socket_pair(&here, &there));
         label_values_listen(f->values, here);
         f->labels = link_new(&f->loop, there, NULL, NULL);
         assert_int_equal(label_values_list(f->values, &list), 1);
-        assert_int_equal(say(f, LABEL, "colour", "green"), 0);
+        assert_int_equal(send_message(f, LABEL, "colour", "green"), 0);
         assert_string_equal(list[0]->result, "green");
 }
 

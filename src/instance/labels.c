@@ -28,7 +28,7 @@ struct label {
         char chunk[512];
         int64_t status;
         int signum;
-        char *told; /* the trouble last told; owned */
+        char *reported; /* the trouble last told; owned */
 
         Cteleport__V1__Duration period;
         Cteleport__V1__CommandLabel message; /* result owned, NULL before the first */
@@ -48,19 +48,19 @@ static void label_free(struct label *l)
         timer_free(l->deadline);
         buf_release(&l->output);
         free(l->message.result);
-        free(l->told);
+        free(l->reported);
         free(l);
 }
 
 /* ---- the result -------------------------------------------------------------------------------------------- */
 
 /* A trouble that lasts is told once. */
-static void tell(struct label *l, const char *trouble)
+static void report(struct label *l, const char *trouble)
 {
-        if (l->told != NULL && trouble != NULL && strcmp(l->told, trouble) == 0)
+        if (l->reported != NULL && trouble != NULL && strcmp(l->reported, trouble) == 0)
                 return;
-        free(l->told);
-        l->told = trouble == NULL ? NULL : str_dup(str_of(trouble));
+        free(l->reported);
+        l->reported = trouble == NULL ? NULL : str_dup(str_of(trouble));
         if (trouble != NULL)
                 log_warn("A label's command failed", LOG_C("label", l->config->name), LOG_C("why", trouble));
 }
@@ -89,7 +89,7 @@ static void take_result(struct label *l)
                 trouble = mem_printf("it died of signal %d", l->signum);
         else if (l->status != 0)
                 trouble = mem_printf("it ended with status %lld", (long long)l->status);
-        tell(l, trouble);
+        report(l, trouble);
         struct str output = str_trim(buf_str(&l->output));
         AUTO_MEM char *value = trouble == NULL ? NULL : mem_printf("%s%s%.*s", trouble, str_is_empty(output) ? "" : "; output: ",
                                                                    STR_ARG(output));
@@ -219,7 +219,7 @@ static void run(void *ctx)
         if (status < 0) {
                 AUTO_MEM char *trouble = mem_printf("it cannot be started: %s", uv_strerror(status));
 
-                tell(l, trouble);
+                report(l, trouble);
                 set_result(l, str_of(trouble));
                 l->has_failed = true;
                 uv_close((uv_handle_t *)&l->process, on_closed);

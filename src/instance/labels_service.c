@@ -19,7 +19,7 @@ struct labels_service {
         struct service *service;
         struct labels *labels;
         struct link *link; /* NULL: lost; a new one comes */
-        struct timer *ask_again;
+        struct timer *request_again;
         bool is_stopping;
 };
 
@@ -34,21 +34,21 @@ static void on_taken(void *ctx, const ProtobufCMessage *answer, struct error *er
         error_free(err);
 }
 
-static void say(struct labels_service *s, const Cteleport__V1__CommandLabel *label)
+static void send_message(struct labels_service *s, const Cteleport__V1__CommandLabel *label)
 {
-        Cteleport__Internal__V1__LabelResult said = CTELEPORT__INTERNAL__V1__LABEL_RESULT__INIT;
+        Cteleport__Internal__V1__LabelResult sent = CTELEPORT__INTERNAL__V1__LABEL_RESULT__INIT;
 
         if (s->link == NULL)
                 return;
-        said.name = label->name;
-        said.result = label->result;
-        link_ask(s->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_LABEL, &said.base,
+        sent.name = label->name;
+        sent.result = label->result;
+        link_request(s->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_LABEL, &sent.base,
                  &cteleport__internal__v1__label_taken__descriptor, MILLISECONDS(TIMEOUT_RPC), on_taken, NULL);
 }
 
 static void on_changed(void *ctx, const Cteleport__V1__CommandLabel *label)
 {
-        say(ctx, label);
+        send_message(ctx, label);
 }
 
 static void on_lost(void *ctx)
@@ -59,15 +59,15 @@ static void on_lost(void *ctx)
                 link_close(s->link);
         s->link = NULL;
         if (!s->is_stopping)
-                timer_start(s->ask_again, MILLISECONDS(PACE_RELINK));
+                timer_start(s->request_again, MILLISECONDS(PACE_RELINK));
 }
 
-static void on_ask_again(void *ctx)
+static void on_request_again(void *ctx)
 {
         struct labels_service *s = ctx;
 
         service_relink(s->service, "instance");
-        timer_start(s->ask_again, MILLISECONDS(PACE_RELINK));
+        timer_start(s->request_again, MILLISECONDS(PACE_RELINK));
 }
 
 /* A new `instance` knows nothing yet. */
@@ -77,13 +77,13 @@ static void on_link(void *ctx, const char *name, int fd)
         Cteleport__V1__CommandLabel **list;
 
         (void)name;
-        timer_stop(s->ask_again);
+        timer_stop(s->request_again);
         if (s->link != NULL)
                 link_close(s->link);
         s->link = link_new(&s->loop, fd, on_lost, s);
         size_t count = s->labels == NULL ? 0 : labels_list(s->labels, &list);
         for (size_t i = 0; i < count; i++)
-                say(s, list[i]);
+                send_message(s, list[i]);
 }
 
 static void on_stop(void *ctx)
@@ -91,7 +91,7 @@ static void on_stop(void *ctx)
         struct labels_service *s = ctx;
 
         s->is_stopping = true;
-        timer_stop(s->ask_again);
+        timer_stop(s->request_again);
         labels_free(s->labels); /* the loop goes on until the programs have ended */
         s->labels = NULL;
         if (s->link != NULL)
@@ -140,7 +140,7 @@ static struct error *set_up(struct labels_service *s)
         TRY(loop_init(&s->loop, NULL));
         TRY(enter_sandbox(s->service->boot));
         log_debug("sandbox", LOG_C("has", sandbox_describe()));
-        s->ask_again = timer_new(&s->loop, on_ask_again, s);
+        s->request_again = timer_new(&s->loop, on_request_again, s);
         TRY(service_control(s->service, &s->loop, &service_events, s));
         int fd = service_take_fd(s->service, "instance");
         if (fd >= 0)
@@ -160,7 +160,7 @@ int labels_main(struct service *service)
         }
         service_ready(service);
         loop_run(&s.loop);
-        timer_free(s.ask_again);
+        timer_free(s.request_again);
         service_end(service);
         loop_release(&s.loop);
         return 0;

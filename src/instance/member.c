@@ -34,10 +34,10 @@ static void drop_signer(struct instance *i)
         i->signer = i->join_options.signer = NULL;
 }
 
-static void ask_for_signer(struct instance *i)
+static void request_for_signer(struct instance *i)
 {
         Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
-        bool is_unused = i->signer != NULL && !aws_sign_client_has_asked(i->signer);
+        bool is_unused = i->signer != NULL && !aws_sign_client_has_requested(i->signer);
 
         if (is_unused || !str_equal(str_of(i->join_options.method), STR("iam")))
                 return;
@@ -45,7 +45,7 @@ static void ask_for_signer(struct instance *i)
         i->signer = i->join_options.signer = aws_sign_client_new(&i->loop);
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGN;
         control.number = ++i->signer_number;
-        service_say(i->service, &control);
+        service_send(i->service, &control);
 }
 
 void member_take_signer(struct instance *i, int64_t number, int fd, const char *why)
@@ -118,7 +118,7 @@ static bool is_trouble_with_connection(const struct error *err)
         return !error_is_decision(err) && !error_is_for(err, REASON_AWS) && !error_is_for(err, REASON_ANSWER);
 }
 
-static void tell_aws(const struct aws_sign_answer *aws)
+static void report_aws(const struct aws_sign_answer *aws)
 {
         if (str_is_empty(aws->source))
                 return;
@@ -143,14 +143,14 @@ static void start_legacy_role(struct instance *i)
                 return;
         }
         i->join_options.legacy_role = i->slots[i->legacy_slot].role;
-        ask_for_signer(i);
+        request_for_signer(i);
         i->join = join_client_start(&i->loop, i->rpc, &i->join_options, on_joined, i);
 }
 
 static void finish_join(struct instance *i, enum slot_index slot, struct join_outcome *o)
 {
-        tell_aws(&o->aws.answer);
-        instance_tell_skew(i, o->clock_skew);
+        report_aws(&o->aws.answer);
+        instance_report_skew(i, o->clock_skew);
         instance_take_identity(i, slot, &o->identity);
         if (slot == SLOT_INSTANCE) {
                 log_info(events_of_success[i->ways[i->way].route], LOG_C("server", i->ways[i->way].address),
@@ -158,7 +158,7 @@ static void finish_join(struct instance *i, enum slot_index slot, struct join_ou
                          LOG_STR("cluster", i->slots[slot].identity.cluster));
                 i->has_joined = true;
         } else {
-                holding_note_proof(i, &i->slots[slot].identity); /* auth knows the last one */
+                identity_store_note_proof(i, &i->slots[slot].identity); /* auth knows the last one */
         }
         if (o->was_legacy) {
                 free(i->own_host_id);
@@ -228,7 +228,7 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         const struct connect_way *way = &i->ways[i->way];
-        bool is_retry = i->told[true] != NULL; /* said once, not at every try of a trouble that lasts */
+        bool is_retry = i->reported[true] != NULL; /* said once, not at every try of a trouble that lasts */
         if (way->proof == PROOF_FIRST_USE && !is_retry)
                 log_warn("Joining a cluster that has not proven itself: neither ca_pin nor ca.cert is configured",
                          LOG_C("server", way->address),
@@ -237,7 +237,7 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
                 log_warn("Joining a cluster without verifying its certificate (--insecure)",
                          LOG_C("server", way->address));
         conversation_enter(&i->at, INSTANCE_JOIN);
-        ask_for_signer(i);
+        request_for_signer(i);
         i->join_options.trust = connect_way_trust(way);
         i->join_options.is_auth = way->route == ROUTE_AUTH && way->proof == PROOF_PIN;
         bool is_bound = tls_channel_binding(tls, i->channel_binding);
@@ -251,7 +251,7 @@ static void try_way(struct instance *i)
         const struct connect_way *way = &i->ways[i->way];
         if (i->at.state != INSTANCE_CONNECT_TO_JOIN)
                 conversation_enter(&i->at, INSTANCE_CONNECT_TO_JOIN);
-        if (i->told[true] == NULL)
+        if (i->reported[true] == NULL)
                 log_info(events_of_attempt[way->route], LOG_C("server", way->address));
         status_set_server(&i->status, way->address);
         i->connect = connect_start(&i->loop, way, &i->trust, on_join_connected, i);
@@ -287,11 +287,11 @@ void member_join(struct instance *i)
                 join_failed(i, err);
                 return;
         }
-        if (i->told[true] == NULL)
+        if (i->reported[true] == NULL)
                 log_info("Joining the cluster with a secure token.", LOG_C("method", i->join_options.method));
         i->way = 0;
-        if (i->told[true] == NULL) /* while the cluster cannot be reached, no process is started for nothing */
-                ask_for_signer(i);
+        if (i->reported[true] == NULL) /* while the cluster cannot be reached, no process is started for nothing */
+                request_for_signer(i);
         try_way(i);
 }
 

@@ -95,14 +95,14 @@ static void take_welcome(struct presence *p, const Cteleport__V1__PresenceDown__
                                                       (struct duration){ w->now->nanos });
                 skew = walltime_since(theirs, loop_wall(p->loop));
         }
-        bool is_visit = w->is_visit && p->events->on_visited != NULL;
+        bool is_poll = w->is_poll && p->events->on_polled != NULL;
         if (p->at.state == AWAIT_WELCOME)
-                conversation_enter(&p->at, is_visit ? CLOSED : PRESENT);
-        if (!is_visit)
+                conversation_enter(&p->at, is_poll ? CLOSED : PRESENT);
+        if (!is_poll)
                 plan_heartbeat(p);
         p->events->on_welcome(p->ctx, str_of(w->cluster), skew);
-        if (is_visit && p->events != NULL)
-                p->events->on_visited(p->ctx, (struct duration){ p->pace.ns - roll(p->pace.ns / 10) });
+        if (is_poll && p->events != NULL)
+                p->events->on_polled(p->ctx, (struct duration){ p->pace.ns - roll(p->pace.ns / 10) });
 }
 
 static void on_message(void *ctx, const ProtobufCMessage *msg)
@@ -183,7 +183,7 @@ struct presence *presence_open(struct loop *l, struct rpc_client *client, Ctelep
         return p;
 }
 
-bool presence_tell_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count)
+bool presence_report_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count)
 {
         Cteleport__V1__PresenceUp__Labels all = CTELEPORT__V1__PRESENCE_UP__LABELS__INIT;
         Cteleport__V1__PresenceUp up = CTELEPORT__V1__PRESENCE_UP__INIT;

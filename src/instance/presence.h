@@ -17,7 +17,7 @@ struct presence_events {
         /* The server took the hello: this host is listed. skew: the server's clock minus ours. */
         void (*on_welcome)(void *ctx, struct str cluster, struct duration skew);
         /* After that, for who may visit: there will be no stream. To be closed; the next hello is due after `pause`. */
-        void (*on_visited)(void *ctx, struct duration pause);
+        void (*on_polled)(void *ctx, struct duration pause);
         /* Something for the operator. Foreign text. */
         void (*on_notice)(void *ctx, struct str kind, struct str text);
         /* The Proxy Services there are; borrowed until it returns. */
@@ -32,7 +32,7 @@ struct presence *presence_open(struct loop *l, struct rpc_client *client, Ctelep
                                const struct presence_events *events, void *ctx) MUST_USE;
 
 /* Tells the values of labels. False when nothing is sent: before the welcome, and in a visit. */
-bool presence_tell_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count);
+bool presence_report_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count);
 
 /* Ends it; no event comes any more. NULL is silent. */
 void presence_close(struct presence *p);

@@ -105,16 +105,16 @@ static bool is_equal(const Cteleport__Internal__V1__Proxies *a, const Cteleport_
         return true;
 }
 
-bool proxy_list_set(struct proxy_list *l, const Cteleport__V1__PresenceDown__Proxies *said)
+bool proxy_list_set(struct proxy_list *l, const Cteleport__V1__PresenceDown__Proxies *sent)
 {
         Cteleport__Internal__V1__Proxies message;
         struct arena *a = begin(&message);
 
-        for (size_t i = 0; i < said->n_proxies; i++) {
-                const char *addr = address_of(l, said->proxies[i]);
+        for (size_t i = 0; i < sent->n_proxies; i++) {
+                const char *addr = address_of(l, sent->proxies[i]);
 
-                if (name_is_host_id(str_of(said->proxies[i]->host_id)) && is_given(addr))
-                        add(a, &message, said->proxies[i]->host_id, addr);
+                if (name_is_host_id(str_of(sent->proxies[i]->host_id)) && is_given(addr))
+                        add(a, &message, sent->proxies[i]->host_id, addr);
         }
         if (message.n_proxies == 0)
                 add_what_is_known(&l->host, a, &message);

@@ -25,7 +25,7 @@ struct proxy_list *proxy_list_new(struct proxy_list_host host) MUST_USE; /* with
 void proxy_list_free(struct proxy_list *l);
 
 /* What the cluster says; false when nothing has changed by it. Those without a usable address are left out. */
-bool proxy_list_set(struct proxy_list *l, const Cteleport__V1__PresenceDown__Proxies *said);
+bool proxy_list_set(struct proxy_list *l, const Cteleport__V1__PresenceDown__Proxies *sent);
 
 /* As it is now; borrowed until it changes. Its revision differs from all before, also of earlier processes. */
 const Cteleport__Internal__V1__Proxies *proxy_list_message(const struct proxy_list *l);

@@ -17,25 +17,25 @@ DEFINE_AUTO_PTR(proxy_list);
 #define ONE "11111111-1111-4111-8111-111111111111"
 #define TWO "22222222-2222-4222-8222-222222222222"
 
-enum { SAID_MAX = 4 };
+enum { SENT_MAX = 4 };
 
 /* What the cluster says: pairs of host ID and address. */
-static bool say(struct proxy_list *l, const char *const *pairs)
+static bool send_message(struct proxy_list *l, const char *const *pairs)
 {
-        Cteleport__V1__PresenceDown__Proxies said = CTELEPORT__V1__PRESENCE_DOWN__PROXIES__INIT;
-        Cteleport__V1__PresenceDown__Proxy rows[SAID_MAX], *pointers[SAID_MAX];
+        Cteleport__V1__PresenceDown__Proxies sent = CTELEPORT__V1__PRESENCE_DOWN__PROXIES__INIT;
+        Cteleport__V1__PresenceDown__Proxy rows[SENT_MAX], *pointers[SENT_MAX];
 
         for (size_t i = 0; pairs[2 * i] != NULL; i++) {
                 cteleport__v1__presence_down__proxy__init(&rows[i]);
                 rows[i].host_id = (char *)(uintptr_t)pairs[2 * i];
                 rows[i].addr = (char *)(uintptr_t)pairs[2 * i + 1];
                 pointers[i] = &rows[i];
-                said.n_proxies++;
+                sent.n_proxies++;
         }
-        said.proxies = pointers;
-        return proxy_list_set(l, &said);
+        sent.proxies = pointers;
+        return proxy_list_set(l, &sent);
 }
-#define SAY(l, ...) say(l, (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+#define SEND(l, ...) send_message(l, (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
 
 static void assert_list(const struct proxy_list *l, const char *expected)
 {
@@ -63,9 +63,9 @@ static void dials_each_proxy_where_it_says_and_else_where_we_know(void **state)
         AUTO_PTR(proxy_list) direct = proxy_list_new((struct proxy_list_host){ 0 });
 
         (void)state;
-        assert_true(SAY(l, ONE, "one.example.com:3080", TWO, ""));
+        assert_true(SEND(l, ONE, "one.example.com:3080", TWO, ""));
         assert_list(l, "1@one.example.com:3080 2@lb:443 ");
-        assert_true(SAY(direct, ONE, "one:443", TWO, ""));
+        assert_true(SEND(direct, ONE, "one:443", TWO, ""));
         assert_list(direct, "1@one:443 ");
 }
 
@@ -75,8 +75,8 @@ static void stays_on_this_machine_for_the_proxy_that_runs_here(void **state)
 
         (void)state;
         assert_list(l, "1@127.0.0.1:3080 ");
-        assert_false(SAY(l, ONE, "public.example.com:443"));
-        assert_true(SAY(l, ONE, "public.example.com:443", TWO, "two:443"));
+        assert_false(SEND(l, ONE, "public.example.com:443"));
+        assert_true(SEND(l, ONE, "public.example.com:443", TWO, "two:443"));
         assert_list(l, "1@127.0.0.1:3080 2@two:443 ");
 }
 
@@ -85,7 +85,7 @@ static void believes_no_nonsense(void **state)
         AUTO_PTR(proxy_list) l = proxy_list_new((struct proxy_list_host){ .proxy_server = "lb:443" });
 
         (void)state;
-        assert_true(SAY(l, "../../etc", "one:443", ONE, "a b:1", TWO, "two:70000"));
+        assert_true(SEND(l, "../../etc", "one:443", ONE, "a b:1", TWO, "two:70000"));
         assert_list(l, "1@lb:443 2@lb:443 ");
 }
 
@@ -94,8 +94,8 @@ static void falls_back_when_the_cluster_names_nobody(void **state)
         AUTO_PTR(proxy_list) l = proxy_list_new((struct proxy_list_host){ .proxy_server = "lb:443" });
 
         (void)state;
-        assert_true(SAY(l, ONE, "one:443"));
-        assert_true(SAY(l));
+        assert_true(SEND(l, ONE, "one:443"));
+        assert_true(SEND(l));
         assert_list(l, "@lb:443 ");
 }
 
@@ -106,10 +106,10 @@ static void gives_each_list_a_revision_of_its_own(void **state)
 
         (void)state;
         snprintf(first, sizeof(first), "%s", proxy_list_message(l)->revision);
-        assert_true(SAY(l, ONE, "one:443"));
+        assert_true(SEND(l, ONE, "one:443"));
         assert_string_not_equal(first, proxy_list_message(l)->revision);
         snprintf(first, sizeof(first), "%s", proxy_list_message(l)->revision);
-        assert_false(SAY(l, ONE, "one:443"));
+        assert_false(SEND(l, ONE, "one:443"));
         assert_string_equal(first, proxy_list_message(l)->revision);
 }
 

@@ -64,7 +64,7 @@ static struct stat stat_of(const struct fixture *f, const char *name)
 }
 
 /* The first line that a shell command prints. */
-static char *said_by(const char *command)
+static char *sent_by(const char *command)
 {
         char line[1024] = "";
         FILE *program = popen(command, "re");
@@ -84,13 +84,13 @@ static void writes_what_sshd_reads(void **state)
         assert_int_equal(stat_of(f, "user_ca.pub").st_mode & 07777, 0644);
         assert_int_equal(stat_of(f, "host_key-cert.pub").st_mode & 07777, 0644);
         AUTO_MEM char *show = mem_printf("ssh-keygen -L -f %s/ssh/host_key-cert.pub | grep -o 'Type: .* host certificate'", f->dir);
-        AUTO_MEM char *shown = said_by(show);
+        AUTO_MEM char *shown = sent_by(show);
         assert_string_equal(shown, "Type: ssh-ed25519-cert-v01@openssh.com host certificate");
         AUTO_MEM char *fingerprint = mem_printf("ssh-keygen -y -f %s/ssh/host_key > %s/ssh/x.pub && ssh-keygen -l -f "
                                                 "%s/ssh/x.pub; rm %s/ssh/x.pub", f->dir, f->dir, f->dir, f->dir);
-        AUTO_MEM char *of_key = said_by(fingerprint);
+        AUTO_MEM char *of_key = sent_by(fingerprint);
         AUTO_MEM char *of_cert_command = mem_printf("ssh-keygen -L -f %s/ssh/host_key-cert.pub | grep -o 'Public key: .*'", f->dir);
-        AUTO_MEM char *of_cert = said_by(of_cert_command);
+        AUTO_MEM char *of_cert = sent_by(of_cert_command);
         struct str rest = str_of(of_key);
         (void)str_split(&rest, ' ');
         assert_true(str_contains(str_of(of_cert), str_split(&rest, ' ')));

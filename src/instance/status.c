@@ -181,9 +181,9 @@ void status_set_server(struct status *s, const char *server)
 
 void status_set_error(struct status *s, const struct error *err)
 {
-        bool is_news = replace(&s->last_error, err == NULL ? NULL : err->what);
-        is_news |= replace(&s->last_error_hint, err == NULL ? NULL : err->hint);
-        if (!is_news)
+        bool is_update = replace(&s->last_error, err == NULL ? NULL : err->what);
+        is_update |= replace(&s->last_error_hint, err == NULL ? NULL : err->hint);
+        if (!is_update)
                 return;
         s->last_error_at = err == NULL ? (struct walltime){ 0 } : loop_wall(s->loop);
         write_soon(s);

@@ -193,9 +193,9 @@ struct error *host_identity_check_times(const struct host_identity *id, struct w
         return error_new(ERROR_UNAUTHENTICATED, "this host's certificate ended at %s", buf_c(&end));
 }
 
-struct error *host_identity_check_proof(const struct host_identity *id, struct str said)
+struct error *host_identity_check_proof(const struct host_identity *id, struct str sent)
 {
-        if (!id->has_join_proof || str_is_empty(said) || str_equal(said, str_of_bytes(id->join_proof, sizeof id->join_proof)))
+        if (!id->has_join_proof || str_is_empty(sent) || str_equal(sent, str_of_bytes(id->join_proof, sizeof id->join_proof)))
                 return NULL;
         return error_hint(error_new(ERROR_UNAUTHENTICATED,
                                     "the certificate that came with the join was given for the proof of another host"),

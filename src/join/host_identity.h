@@ -96,7 +96,7 @@ static inline bool host_identity_is_empty(const struct host_identity *id)
 struct error *host_identity_check_times(const struct host_identity *id, struct walltime now) MUST_USE;
 
 /* UNAUTHENTICATED when the host became a member by another request than its own. said: empty when auth knows none. */
-struct error *host_identity_check_proof(const struct host_identity *id, struct str said) MUST_USE;
+struct error *host_identity_check_proof(const struct host_identity *id, struct str sent) MUST_USE;
 
 /* When to renew: in the middle of its life, up to a tenth of that life earlier or later (jitter 0..1000). */
 struct walltime host_identity_renew_at(const struct host_identity *id, unsigned jitter);

@@ -38,7 +38,7 @@ static const struct conversation_state states[] = {
                                      TO(AWAIT_SIGNATURE) | TO(AWAIT_END) },
         [AWAIT_LEGACY_CERTS] = { "await legacy certificates", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_END) },
         /* The result, or a reason to give up, is there; the stream only has to close. */
-        [AWAIT_END] = { "await end", MILLISECONDS(TIMEOUT_JOIN_GOODBYE), 0 },
+        [AWAIT_END] = { "await end", MILLISECONDS(TIMEOUT_JOIN_CLOSE), 0 },
 };
 
 struct join_client {
@@ -302,7 +302,7 @@ static void on_signed(void *ctx, struct aws_signed *s, struct error *err)
         settle(j);
 }
 
-static struct error *ask_signer(struct join_client *j, struct str challenge)
+static struct error *request_signer(struct join_client *j, struct str challenge)
 {
         char binding[JOIN_BINDING_SIZE + 1];
         TRY(aws_check_challenge(challenge));
@@ -310,14 +310,14 @@ static struct error *ask_signer(struct join_client *j, struct str challenge)
         if (j->options->signer == NULL)
                 return not_proven(error_new(ERROR_FAILED_PRECONDITION, "no process looks for its AWS credentials"));
         j->is_signing = true;
-        aws_sign_client_ask(j->options->signer, challenge, str_of(binding), on_signed, j);
+        aws_sign_client_request(j->options->signer, challenge, str_of(binding), on_signed, j);
         return NULL;
 }
 
 /* S2: what to sign. */
 static void take_challenge(struct join_client *j, struct str challenge)
 {
-        struct error *err = ask_signer(j, challenge);
+        struct error *err = request_signer(j, challenge);
         if (err != NULL)
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED, err);
         else

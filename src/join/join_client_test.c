@@ -32,7 +32,7 @@ struct fixture {
         struct rpc_call *call;
         int messages;
         int gave_up;                 /* reason, -1: did not */
-        char said_method[32], said_proof[64];
+        char sent_method[32], sent_proof[64];
         struct str tls_key, ssh_key; /* that the host sent; in the cluster's arena */
 
         bool is_done;
@@ -114,7 +114,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         f->messages++;
         switch (r->payload_case) {
         case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_CLIENT_INIT:
-                snprintf(f->said_method, sizeof f->said_method, "%s", r->client_init->join_method);
+                snprintf(f->sent_method, sizeof f->sent_method, "%s", r->client_init->join_method);
                 assert_string_equal(r->client_init->system_role, "Instance");
                 assert_false(r->client_init->forwarded_by_proxy);
                 send_init(f);
@@ -128,7 +128,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 send_challenge(f);
                 break;
         case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_SOLUTION:
-                snprintf(f->said_proof, sizeof f->said_proof, "%.*s",
+                snprintf(f->sent_proof, sizeof f->sent_proof, "%.*s",
                          (int)r->solution->iam_challenge_solution->sts_identity_request.len,
                          (const char *)r->solution->iam_challenge_solution->sts_identity_request.data);
                 reply_certs(f);
@@ -338,8 +338,8 @@ static void joins_with_its_aws_identity(void **state)
         struct fixture *f = *state;
         join(f);
         must(f->err);
-        assert_string_equal(f->said_method, "iam");
-        assert_true(str_starts_with(str_of(f->said_proof), STR("POST / HTTP/1.1\r\nHost: sts.eu-west-1.amazonaws.com")));
+        assert_string_equal(f->sent_method, "iam");
+        assert_true(str_starts_with(str_of(f->sent_proof), STR("POST / HTTP/1.1\r\nHost: sts.eu-west-1.amazonaws.com")));
         assert_true(str_equal(f->outcome.identity.host_id, STR(HOST_ID)));
         assert_true(str_equal(f->outcome.identity.role, STR("Instance")));
         assert_in_range(duration_ms(f->outcome.clock_skew) + 2000, 0, 4000);
@@ -474,7 +474,7 @@ static void signs_no_challenge_of_another_form(void **state)
         must_fail(f->err, ERROR_INVALID_ARGUMENT);
         f->err = NULL;
         assert_int_equal(f->gave_up, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED);
-        assert_int_equal(f->said_proof[0], '\0');
+        assert_int_equal(f->sent_proof[0], '\0');
 }
 
 static void signs_no_challenge_of_another_form_for_the_older_service(void **state)

@@ -121,15 +121,15 @@ static void charge(struct guard *g, enum tally_kind kind, const struct guard_att
 
 struct error *guard_enter(struct guard *g, const struct guard_attempt *a, struct instant now)
 {
-        bool is_heard = true;
+        bool is_received = true;
 
         for (size_t i = 0; i < TALLY_KINDS; i++)
                 if (counts(a, &rows[i]))
-                        is_heard &= count_now(find(g, (enum tally_kind)i, a->user, a->source), now) < rows[i].limit;
+                        is_received &= count_now(find(g, (enum tally_kind)i, a->user, a->source), now) < rows[i].limit;
         /* Whoever is known is heard even then: they are few, and their pair is not counted for once. */
-        if (is_heard && !has_room(g, now) && !a->is_known)
-                is_heard = false;
-        if (!is_heard)
+        if (is_received && !has_room(g, now) && !a->is_known)
+                is_received = false;
+        if (!is_received)
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "there were too many failed logins"),
                                   "wait %d minutes, or log in from a place where you did before",
                                   TIMEOUT_LOGIN_WAIT / 60000);

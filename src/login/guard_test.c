@@ -16,18 +16,18 @@ static struct instant at(int64_t minutes)
         return (struct instant){ MINUTES(minutes).ns };
 }
 
-static bool heard(struct guard *g, const char *user, const char *source, bool is_known, int64_t minute)
+static bool received(struct guard *g, const char *user, const char *source, bool is_known, int64_t minute)
 {
         const struct guard_attempt a = { str_of(user), str_of(source), is_known };
         struct error *err = guard_enter(g, &a, at(minute));
-        bool is_heard = err == NULL;
+        bool is_received = err == NULL;
 
         if (err != NULL) {
                 assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
                 assert_non_null(err->hint);
         }
         error_free(err);
-        return is_heard;
+        return is_received;
 }
 
 static void lets_a_pair_wait_after_five_failures(void **state)
@@ -36,12 +36,12 @@ static void lets_a_pair_wait_after_five_failures(void **state)
 
         (void)state;
         for (int i = 0; i < LIMIT_LOGIN_FAILURES; i++)
-                assert_true(heard(&g, "alice", "192.0.2.1", false, i));
-        assert_false(heard(&g, "alice", "192.0.2.1", false, 4));
-        assert_true(heard(&g, "bob", "192.0.2.1", false, 4));
-        assert_true(heard(&g, "alice", "192.0.2.2", false, 4));
-        assert_false(heard(&g, "alice", "192.0.2.1", false, 4 + 19));
-        assert_true(heard(&g, "alice", "192.0.2.1", false, 4 + 20)); /* what was refused did not make it longer */
+                assert_true(received(&g, "alice", "192.0.2.1", false, i));
+        assert_false(received(&g, "alice", "192.0.2.1", false, 4));
+        assert_true(received(&g, "bob", "192.0.2.1", false, 4));
+        assert_true(received(&g, "alice", "192.0.2.2", false, 4));
+        assert_false(received(&g, "alice", "192.0.2.1", false, 4 + 19));
+        assert_true(received(&g, "alice", "192.0.2.1", false, 4 + 20)); /* what was refused did not make it longer */
 }
 
 static void treats_known_places_the_same_as_a_pair(void **state)
@@ -50,49 +50,49 @@ static void treats_known_places_the_same_as_a_pair(void **state)
 
         (void)state;
         for (int i = 0; i < LIMIT_LOGIN_FAILURES; i++)
-                assert_true(heard(&g, "alice", "192.0.2.1", true, 0));
-        assert_false(heard(&g, "alice", "192.0.2.1", true, 0));
-        assert_true(heard(&g, "alice", "192.0.2.1", true, 20));
+                assert_true(received(&g, "alice", "192.0.2.1", true, 0));
+        assert_false(received(&g, "alice", "192.0.2.1", true, 0));
+        assert_true(received(&g, "alice", "192.0.2.1", true, 20));
 }
 
 static void never_lets_strangers_lock_a_person_out_of_known_places(void **state)
 {
         AUTO(guard) g = { 0 };
-        int heard_count = 0;
+        int received_count = 0;
 
         (void)state;
         for (int i = 0; i < 1000; i++) {
                 char source[32];
 
                 snprintf(source, sizeof source, "198.51.100.%d", i);
-                heard_count += heard(&g, "alice", source, false, 0);
+                received_count += received(&g, "alice", source, false, 0);
         }
-        assert_int_equal(heard_count, LIMIT_LOGIN_FAILURES_USER);
+        assert_int_equal(received_count, LIMIT_LOGIN_FAILURES_USER);
         assert_true(guard_is_closed(&g, STR("alice"), at(1)));
         assert_false(guard_is_closed(&g, STR("bob"), at(1)));
-        assert_false(heard(&g, "alice", "192.0.2.1", false, 1));
-        assert_true(heard(&g, "alice", "192.0.2.1", true, 1));
-        assert_true(heard(&g, "bob", "192.0.2.1", false, 1));
+        assert_false(received(&g, "alice", "192.0.2.1", false, 1));
+        assert_true(received(&g, "alice", "192.0.2.1", true, 1));
+        assert_true(received(&g, "bob", "192.0.2.1", false, 1));
         assert_false(guard_is_closed(&g, STR("alice"), at(60))); /* an hour from the first of them */
-        assert_true(heard(&g, "alice", "192.0.2.1", false, 60));
+        assert_true(received(&g, "alice", "192.0.2.1", false, 60));
 }
 
 static void slows_a_source_that_tries_everybody(void **state)
 {
         AUTO(guard) g = { 0 };
-        int heard_count = 0;
+        int received_count = 0;
 
         (void)state;
         for (int i = 0; i < 200; i++) {
                 char user[32];
 
                 snprintf(user, sizeof user, "user%d", i);
-                heard_count += heard(&g, user, "192.0.2.1", false, 0);
+                received_count += received(&g, user, "192.0.2.1", false, 0);
         }
-        assert_int_equal(heard_count, LIMIT_LOGIN_FAILURES_SOURCE);
-        assert_true(heard(&g, "alice", "192.0.2.1", true, 0)); /* a colleague behind the same address */
-        assert_true(heard(&g, "user7", "192.0.2.2", false, 0));
-        assert_true(heard(&g, "alice", "192.0.2.1", false, 20));
+        assert_int_equal(received_count, LIMIT_LOGIN_FAILURES_SOURCE);
+        assert_true(received(&g, "alice", "192.0.2.1", true, 0)); /* a colleague behind the same address */
+        assert_true(received(&g, "user7", "192.0.2.2", false, 0));
+        assert_true(received(&g, "alice", "192.0.2.1", false, 20));
 }
 
 static void counts_attempts_that_are_under_way(void **state)
@@ -102,11 +102,11 @@ static void counts_attempts_that_are_under_way(void **state)
 
         (void)state;
         for (int i = 0; i < LIMIT_LOGIN_FAILURES; i++)
-                assert_true(heard(&g, "alice", "192.0.2.1", false, 0));
-        assert_false(heard(&g, "alice", "192.0.2.1", false, 0));
+                assert_true(received(&g, "alice", "192.0.2.1", false, 0));
+        assert_false(received(&g, "alice", "192.0.2.1", false, 0));
         guard_undecided(&g, &a, at(0)); /* one of them met trouble of ours */
-        assert_true(heard(&g, "alice", "192.0.2.1", false, 0));
-        assert_false(heard(&g, "alice", "192.0.2.1", false, 0));
+        assert_true(received(&g, "alice", "192.0.2.1", false, 0));
+        assert_false(received(&g, "alice", "192.0.2.1", false, 0));
 }
 
 static void begins_anew_after_a_login(void **state)
@@ -117,10 +117,10 @@ static void begins_anew_after_a_login(void **state)
         (void)state;
         for (int round = 0; round < 100; round++) { /* typing errors of a day never add up */
                 for (int i = 0; i < 3; i++)
-                        assert_true(heard(&g, "alice", "192.0.2.1", round > 0, round));
+                        assert_true(received(&g, "alice", "192.0.2.1", round > 0, round));
                 guard_passed(&g, &(struct guard_attempt){ a.user, a.source, round > 0 }, at(round));
         }
-        assert_true(heard(&g, "alice", "192.0.2.1", false, 100));
+        assert_true(received(&g, "alice", "192.0.2.1", false, 100));
 }
 
 static void forgives_whoever_got_a_new_password(void **state)
@@ -129,12 +129,12 @@ static void forgives_whoever_got_a_new_password(void **state)
 
         (void)state;
         for (int i = 0; i <= LIMIT_LOGIN_FAILURES; i++) {
-                (void)heard(&g, "alice", "192.0.2.1", false, 0);
-                (void)heard(&g, "alicex", "192.0.2.1", false, 0);
+                (void)received(&g, "alice", "192.0.2.1", false, 0);
+                (void)received(&g, "alicex", "192.0.2.1", false, 0);
         }
         guard_forgive(&g, STR("alice"));
-        assert_true(heard(&g, "alice", "192.0.2.1", false, 0));
-        assert_false(heard(&g, "alicex", "192.0.2.1", false, 0));
+        assert_true(received(&g, "alice", "192.0.2.1", false, 0));
+        assert_false(received(&g, "alicex", "192.0.2.1", false, 0));
 }
 
 static void stays_within_its_memory(void **state)
@@ -143,16 +143,16 @@ static void stays_within_its_memory(void **state)
 
         (void)state;
         for (int i = 0; i < LIMIT_LOGIN_FAILURES; i++)
-                assert_true(heard(&g, "victim", "192.0.2.1", false, 0));
+                assert_true(received(&g, "victim", "192.0.2.1", false, 0));
         for (int i = 0; i < 2 * LIMIT_LOGIN_TALLIES; i++) {
                 char user[32], source[32];
 
                 snprintf(user, sizeof user, "user%d", i);
                 snprintf(source, sizeof source, "10.0.%d.%d", i / 200, i % 200);
-                (void)heard(&g, user, source, false, 1);
+                (void)received(&g, user, source, false, 1);
         }
         assert_true(g.tallies.count <= LIMIT_LOGIN_TALLIES);
-        assert_false(heard(&g, "victim", "192.0.2.1", false, 1)); /* a flood does not wash away what counts */
+        assert_false(received(&g, "victim", "192.0.2.1", false, 1)); /* a flood does not wash away what counts */
 }
 
 static void counts_by_what_one_subscriber_has(void **state)

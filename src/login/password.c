@@ -106,7 +106,7 @@ static void task_release(void *ctx)
         task_free(ctx);
 }
 
-static void tell(struct task *t, struct error *err)
+static void report(struct task *t, struct error *err)
 {
         if (t->hashed != NULL)
                 t->hashed(t->ctx, err == NULL ? str_of(t->result) : STR(""), err);
@@ -116,7 +116,7 @@ static void tell(struct task *t, struct error *err)
 
 static void answer(struct task *t, struct error *err)
 {
-        tell(t, err);
+        report(t, err);
         task_free(t);
 }
 
@@ -245,7 +245,7 @@ void passwords_free(struct passwords *p)
         for (struct task *t = p->busy, *next; t != NULL; t = next) {
                 next = t->next; /* the pool has it still, and nobody waits for it any more */
                 job_cancel(t->job, task_release);
-                tell(t, error_new(ERROR_CANCELLED, "the service is ending"));
+                report(t, error_new(ERROR_CANCELLED, "the service is ending"));
         }
         while (p->queue != NULL) {
                 struct task *t = p->queue;

@@ -101,12 +101,12 @@ void loop_release(struct loop *l)
         if (l->clock == NULL)
                 return;
         /* Deferred calls are promises: they are kept before anything is closed. */
-        while (l->guests != NULL || l->call_count > 0) {
-                if (l->guests != NULL) {
-                        struct loop_guest *g = l->guests;
+        while (l->hooks != NULL || l->call_count > 0) {
+                if (l->hooks != NULL) {
+                        struct loop_hook *g = l->hooks;
 
-                        loop_guest_leave(g);
-                        g->evict(g);
+                        loop_hook_remove(g);
+                        g->run(g);
                 }
                 if (l->call_count > 0)
                         run_deferred(&l->deferring);
@@ -161,17 +161,17 @@ void loop_buffer_give(struct loop *l, char *buffer)
         l->free_buffers = buffer;
 }
 
-void loop_guest_enter(struct loop *l, struct loop_guest *g, void (*evict)(struct loop_guest *g))
+void loop_hook_add(struct loop *l, struct loop_hook *g, void (*run)(struct loop_hook *g))
 {
-        g->evict = evict;
-        g->next = l->guests;
-        g->at = &l->guests;
+        g->run = run;
+        g->next = l->hooks;
+        g->at = &l->hooks;
         if (g->next != NULL)
                 g->next->at = &g->next;
-        l->guests = g;
+        l->hooks = g;
 }
 
-void loop_guest_leave(struct loop_guest *g)
+void loop_hook_remove(struct loop_hook *g)
 {
         if (g->at == NULL)
                 return;

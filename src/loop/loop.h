@@ -25,9 +25,9 @@ struct loop_call {
  * Something that outlives its owner's interest for a while, such as a closed socket that still sends:
  * loop_release() asks it to go at once. Embedded by whoever lingers.
  */
-struct loop_guest {
-        struct loop_guest *next, **at;
-        void (*evict)(struct loop_guest *g);
+struct loop_hook {
+        struct loop_hook *next, **at;
+        void (*run)(struct loop_hook *g);
 };
 
 struct loop {
@@ -41,7 +41,7 @@ struct loop {
         struct loop_call *spare_calls; /* the other half of a double buffer */
         size_t spare_call_room;
         struct timer *timers; /* those that run */
-        struct loop_guest *guests;
+        struct loop_hook *hooks;
         void *free_buffers;
         size_t free_buffer_count;
 };
@@ -78,8 +78,8 @@ void loop_defer(struct loop *l, void (*fn)(void *ctx), void *ctx);
 char *loop_buffer_take(struct loop *l) MUST_USE;
 void loop_buffer_give(struct loop *l, char *buffer);
 
-void loop_guest_enter(struct loop *l, struct loop_guest *g, void (*evict)(struct loop_guest *g));
-void loop_guest_leave(struct loop_guest *g); /* harmless for one that never entered */
+void loop_hook_add(struct loop *l, struct loop_hook *g, void (*run)(struct loop_hook *g));
+void loop_hook_remove(struct loop_hook *g); /* harmless for one that never entered */
 
 /* A timer: one shot unless restarted. Opaque, so that freeing may finish later. */
 struct timer;

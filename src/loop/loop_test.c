@@ -275,25 +275,25 @@ static void a_conversation_has_a_deadline_in_each_state(void **state)
         conversation_release(&c);
 }
 
-static void stop_now(struct loop_guest *g)
+static void stop_now(struct loop_hook *g)
 {
         g->next = NULL;
-        g->evict = NULL;
+        g->run = NULL;
 }
 
 static void releasing_the_loop_evicts_guests(void **state)
 {
         struct fixture *f = *state;
-        struct loop_guest a = { 0 }, b = { 0 }, stranger = { 0 };
+        struct loop_hook a = { 0 }, b = { 0 }, unauthenticated = { 0 };
 
-        loop_guest_enter(&f->loop, &a, stop_now);
-        loop_guest_enter(&f->loop, &b, stop_now);
-        loop_guest_leave(&a);
-        loop_guest_leave(&a);
-        loop_guest_leave(&stranger);
+        loop_hook_add(&f->loop, &a, stop_now);
+        loop_hook_add(&f->loop, &b, stop_now);
+        loop_hook_remove(&a);
+        loop_hook_remove(&a);
+        loop_hook_remove(&unauthenticated);
         loop_release(&f->loop);
-        assert_non_null(a.evict);
-        assert_null(b.evict);
+        assert_non_null(a.run);
+        assert_null(b.run);
         assert_null(loop_init(&f->loop, &f->clock.clock));
 }
 

@@ -199,7 +199,7 @@ static struct error *call_error(struct http_call *call, CURLcode code)
 {
         const struct curl_api *curl = call->client->curl;
         curl_off_t connected = 0;
-        AUTO_MEM char *said =
+        AUTO_MEM char *sent =
                 escaped(str_of(call->curl_text[0] != '\0' ? call->curl_text : curl->easy_strerror(code)));
 
         curl->easy_getinfo(call->easy, CURLINFO_CONNECT_TIME_T, &connected);
@@ -212,15 +212,15 @@ static struct error *call_error(struct http_call *call, CURLcode code)
         case CURLE_COULDNT_RESOLVE_HOST:
         case CURLE_COULDNT_RESOLVE_PROXY:
         case CURLE_COULDNT_CONNECT:
-                return error_new(ERROR_UNAVAILABLE, "no connection to %s: %s", call->host, said);
+                return error_new(ERROR_UNAVAILABLE, "no connection to %s: %s", call->host, sent);
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_ISSUER_ERROR:
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "the certificate of %s is refused: %s", call->host,
-                                            said),
+                                            sent),
                                   "if a proxy of yours stands in between, put its CA into AWS_CA_BUNDLE");
         case CURLE_SSL_CACERT_BADFILE:
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "no CA certificates to check %s with: %s",
-                                            call->host, said),
+                                            call->host, sent),
                                   "install ca-certificates, or correct AWS_CA_BUNDLE");
         case CURLE_WRITE_ERROR:
                 if (call->is_over_limit)
@@ -236,13 +236,13 @@ static struct error *call_error(struct http_call *call, CURLcode code)
         case CURLE_WEIRD_SERVER_REPLY:
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_BAD_CONTENT_ENCODING:
-                return error_new(ERROR_INTERNAL, "%s answers something that is not HTTP/1.1: %s", call->host, said);
+                return error_new(ERROR_INTERNAL, "%s answers something that is not HTTP/1.1: %s", call->host, sent);
         case CURLE_URL_MALFORMAT:
-                return error_new(ERROR_INVALID_ARGUMENT, "%s is not a usable URL: %s", call->host, said);
+                return error_new(ERROR_INVALID_ARGUMENT, "%s is not a usable URL: %s", call->host, sent);
         default:
                 break;
         }
-        return error_new(ERROR_UNAVAILABLE, "the connection to %s broke: %s", call->host, said);
+        return error_new(ERROR_UNAVAILABLE, "the connection to %s broke: %s", call->host, sent);
 }
 
 /* What frames an answer, as bits of call->framing. */

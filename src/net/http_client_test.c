@@ -23,7 +23,7 @@ struct fixture {
         int status;
         char *body, *wanted[2];
         enum error_code code;
-        char *said;
+        char *sent;
 };
 
 static bool answer(void *ctx, struct str request, struct buf *out)
@@ -42,14 +42,14 @@ static void on_done(void *ctx, const struct http_answer *got, struct error *err)
 
         f->done++;
         free(f->body);
-        free(f->said);
+        free(f->sent);
         free(f->wanted[0]);
         free(f->wanted[1]);
-        f->body = f->said = f->wanted[0] = f->wanted[1] = NULL;
+        f->body = f->sent = f->wanted[0] = f->wanted[1] = NULL;
         f->code = 0;
         if (err != NULL) {
                 f->code = err->code;
-                f->said = str_dup(str_of(err->what));
+                f->sent = str_dup(str_of(err->what));
                 error_free(err);
                 return;
         }
@@ -75,7 +75,7 @@ static void teardown(struct fixture *f)
         loop_release(&f->loop);
         free(f->seen);
         free(f->body);
-        free(f->said);
+        free(f->sent);
         free(f->wanted[0]);
         free(f->wanted[1]);
 }
@@ -97,7 +97,7 @@ static void run_until(struct fixture *f, unsigned count)
                 uv_run(&f->loop.uv, UV_RUN_ONCE);
 }
 
-static void ask(struct fixture *f, const struct http_request *r)
+static void send_request(struct fixture *f, const struct http_request *r)
 {
         struct http_call *call = http_call_start(f->client, r, on_done, f);
         unsigned before = f->done;
@@ -120,7 +120,7 @@ static void sends_a_request_and_keeps_the_wanted_headers(void **state)
         f.scripted = "HTTP/1.1 100 Continue\r\nDate: never\r\n\r\n"
                      "HTTP/1.1 403 Forbidden\r\nDATE:  Sun, 06 Nov 1994 08:49:37 GMT \r\nDate: second\r\n"
                      "Content-Length: 5\r\n\r\nhello";
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.status, 403);
         assert_string_equal(f.body, "hello");
         assert_string_equal(f.wanted[0], "Sun, 06 Nov 1994 08:49:37 GMT");
@@ -139,13 +139,13 @@ static void puts_and_posts_bodies_with_their_length(void **state)
         struct http_request r = request_to(&f);
 
         r.method = "PUT";
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_non_null(strstr(f.seen, "PUT / HTTP/1.1\r\n"));
         assert_non_null(strstr(f.seen, "Content-Length: 0\r\n"));
         assert_null(strstr(f.seen, "Content-Type"));
         r.method = "POST";
         r.body = STR("a=b");
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_non_null(strstr(f.seen, "Content-Length: 3\r\n"));
         assert_non_null(strstr(f.seen, "\r\n\r\na=b"));
         assert_null(strstr(f.seen, "Expect"));
@@ -160,7 +160,7 @@ static void follows_no_redirect(void **state)
         struct http_request r = request_to(&f);
 
         f.scripted = "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n";
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.status, 302);
         assert_int_equal(f.peer.requests, 1);
         teardown(&f);
@@ -174,11 +174,11 @@ static void refuses_plain_http_unless_allowed(void **state)
         struct http_request r = request_to(&f);
 
         r.allow_http = false;
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_INVALID_ARGUMENT);
         r.allow_http = true;
         r.url = "file:///etc/passwd";
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_INVALID_ARGUMENT);
         assert_int_equal(f.peer.requests, 0);
         teardown(&f);
@@ -195,7 +195,7 @@ static void stops_at_the_limit_of_bytes(void **state)
         buf_put_c(&big, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n");
         memset(buf_extend(&big, 5000), 'x', 5000);
         f.scripted = buf_c(&big);
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_RESOURCE_EXHAUSTED);
 
         AUTO(buf) head = BUF_MAX(64 * KiB);
@@ -204,7 +204,7 @@ static void stops_at_the_limit_of_bytes(void **state)
                 buf_put_c(&head, "X-Pad: 0123456789\r\n");
         buf_put_c(&head, "\r\n");
         f.scripted = buf_c(&head);
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_RESOURCE_EXHAUSTED);
         teardown(&f);
 }
@@ -218,19 +218,19 @@ static void tells_silence_from_absence(void **state)
 
         f.scripted = "";
         r.within = MILLISECONDS(50);
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_DEADLINE_EXCEEDED);
         f.closes = true;
         r.within = SECONDS(5);
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_UNAVAILABLE);
         r.url = "http://127.0.0.1:1/";
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_UNAVAILABLE);
         f.closes = false;
         f.scripted = "SSH-2.0-OpenSSH\r\n";
         r = request_to(&f);
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_INTERNAL);
         teardown(&f);
 }
@@ -244,7 +244,7 @@ static void connects_elsewhere_when_told(void **state)
 
         r.url = "http://sts.example.invalid/";
         r.connect_to = f.peer.address;
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.status, 200);
         assert_non_null(strstr(f.seen, "Host: sts.example.invalid\r\n"));
         teardown(&f);
@@ -257,8 +257,8 @@ static void keeps_connections_only_when_asked(void **state)
         for (unsigned keep = 0; keep < 2; keep++) {
                 setup(&f, keep * 4);
                 struct http_request r = request_to(&f);
-                ask(&f, &r);
-                ask(&f, &r);
+                send_request(&f, &r);
+                send_request(&f, &r);
                 assert_int_equal(f.peer.requests, 2);
                 assert_int_equal(f.peer.connections, keep == 0 ? 2 : 1);
                 teardown(&f);
@@ -273,15 +273,15 @@ static void never_reuses_a_connection_on_which_the_peer_spoke_unasked(void **sta
         setup(&f, 4);
         struct http_request r = request_to(&f);
 
-        ask(&f, &r);
+        send_request(&f, &r);
         http_peer_babble(&f.peer, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_string_equal(f.body, "hi");
         assert_int_equal(f.peer.connections, 2);
 
         f.scripted = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
-        ask(&f, &r);
-        ask(&f, &r);
+        send_request(&f, &r);
+        send_request(&f, &r);
         assert_string_equal(f.body, "hi");
         assert_int_equal(f.peer.connections, 3);
         teardown(&f);
@@ -294,16 +294,16 @@ static void sends_no_second_request_when_a_kept_connection_dies(void **state)
         setup(&f, 4);
         struct http_request r = request_to(&f);
 
-        ask(&f, &r);
+        send_request(&f, &r);
         f.scripted = ""; /* it takes the second one and hangs up */
         f.closes = true;
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_UNAVAILABLE);
-        assert_non_null(strstr(f.said, "broke"));
+        assert_non_null(strstr(f.sent, "broke"));
         assert_int_equal(f.peer.requests, 2);
         f.scripted = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
         r.is_fresh = true;
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_string_equal(f.body, "hi");
         teardown(&f);
 }
@@ -324,9 +324,9 @@ static void refuses_an_answer_whose_frame_is_ambiguous(void **state)
 
         for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
                 f.scripted = answers[i];
-                ask(&f, &r);
+                send_request(&f, &r);
                 assert_int_equal(f.code, ERROR_INTERNAL);
-                assert_non_null(strstr(f.said, "given twice"));
+                assert_non_null(strstr(f.sent, "given twice"));
         }
         teardown(&f);
 }
@@ -345,17 +345,17 @@ static void reads_headers_in_the_head_only(void **state)
         r.wanted[0] = "content-type";
         for (size_t i = 0; i < ARRAY_LEN(unsaid); i++) {
                 f.scripted = unsaid[i];
-                ask(&f, &r);
+                send_request(&f, &r);
                 assert_string_equal(f.body, "hi");
                 assert_string_equal(f.wanted[0], "");
         }
         f.scripted = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nHTTP/1.1: 200\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\nhi";
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_INTERNAL);
         f.scripted = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
-        ask(&f, &r);
+        send_request(&f, &r);
         assert_int_equal(f.code, ERROR_INTERNAL);
-        assert_non_null(strstr(f.said, "encoding"));
+        assert_non_null(strstr(f.sent, "encoding"));
         teardown(&f);
 }
 
@@ -374,7 +374,7 @@ static void believes_no_answer_that_was_cut_off(void **state)
         f.closes = true;
         for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
                 f.scripted = answers[i];
-                ask(&f, &r);
+                send_request(&f, &r);
                 assert_int_equal(f.code, ERROR_UNAVAILABLE);
         }
         teardown(&f);
@@ -412,7 +412,7 @@ static void works_with_one_client_after_the_other(void **state)
         for (int i = 0; i < 3; i++) {
                 setup(&f, 0);
                 struct http_request r = request_to(&f);
-                ask(&f, &r);
+                send_request(&f, &r);
                 assert_int_equal(f.status, 200);
                 teardown(&f);
         }

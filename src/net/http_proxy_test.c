@@ -119,7 +119,7 @@ struct fixture {
         struct loop loop;
         struct ear proxy;  /* the other end */
         struct ear tunnel; /* what came of it */
-        struct http_tunnel *asked;
+        struct http_tunnel *requested;
         struct error *err;
         unsigned done;
 };
@@ -136,7 +136,7 @@ static void on_tunnel(void *ctx, struct stream *tunnel, struct error *err)
         loop_stop(&f->loop);
 }
 
-static void ask(struct fixture *f, const char *userinfo, struct duration within)
+static void send_request(struct fixture *f, const char *userinfo, struct duration within)
 {
         struct http_proxy proxy = { .address = "proxy.lan:3128", .userinfo = str_of(userinfo) };
         int a, b;
@@ -146,7 +146,7 @@ static void ask(struct fixture *f, const char *userinfo, struct duration within)
         assert_null(socket_pair(&a, &b));
         ear_listen(&f->proxy, socket_stream(&f->loop, b));
         stream_read(f->proxy.stream, true);
-        f->asked = http_tunnel_start(&f->loop, socket_stream(&f->loop, a), &proxy, STR("tele.example.com:443"), within,
+        f->requested = http_tunnel_start(&f->loop, socket_stream(&f->loop, a), &proxy, STR("tele.example.com:443"), within,
                                      on_tunnel, f);
         assert_int_equal(f->done, 0);
 }
@@ -157,8 +157,8 @@ static void end(struct fixture *f)
         stream_close(f->proxy.stream);
         loop_run(&f->loop);
         loop_release(&f->loop);
-        buf_release(&f->proxy.heard);
-        buf_release(&f->tunnel.heard);
+        buf_release(&f->proxy.received);
+        buf_release(&f->tunnel.received);
         error_free(f->proxy.err);
         error_free(f->err);
 }
@@ -167,15 +167,15 @@ static void a_tunnel_delivers_what_follows_the_answer(void **state)
 {
         (void)state;
         struct fixture f;
-        ask(&f, "", SECONDS(10));
+        send_request(&f, "", SECONDS(10));
         stream_write(f.proxy.stream, STR("HTTP/1.1 200 OK\r\nX: y\r\n\r\nearly"));
         stream_shutdown(f.proxy.stream);
         loop_run(&f.loop);
         assert_null(f.err);
         stream_shutdown(f.tunnel.stream);
         loop_run(&f.loop);
-        assert_true(str_equal(buf_str(&f.tunnel.heard), STR("early")));
-        assert_true(str_equal(buf_str(&f.proxy.heard), STR("CONNECT tele.example.com:443 HTTP/1.1\r\n"
+        assert_true(str_equal(buf_str(&f.tunnel.received), STR("early")));
+        assert_true(str_equal(buf_str(&f.proxy.received), STR("CONNECT tele.example.com:443 HTTP/1.1\r\n"
                                                            "Host: tele.example.com:443\r\n\r\n")));
         end(&f);
 }
@@ -184,13 +184,13 @@ static void says_who_asks_in_the_form_of_rfc_7617(void **state)
 {
         (void)state;
         struct fixture f;
-        ask(&f, "Aladdin:open%20sesame", SECONDS(10)); /* RFC 7617 section 2 */
+        send_request(&f, "Aladdin:open%20sesame", SECONDS(10)); /* RFC 7617 section 2 */
         stream_write(f.proxy.stream, STR("HTTP/1.1 200 OK\r\n\r\n"));
         stream_shutdown(f.proxy.stream);
         loop_run(&f.loop);
         stream_shutdown(f.tunnel.stream);
         loop_run(&f.loop);
-        assert_true(str_contains(buf_str(&f.proxy.heard),
+        assert_true(str_contains(buf_str(&f.proxy.received),
                                  STR("\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n")));
         end(&f);
 }
@@ -198,7 +198,7 @@ static void says_who_asks_in_the_form_of_rfc_7617(void **state)
 static void expect_failure(const char *answer, enum error_code code, const char *words)
 {
         struct fixture f;
-        ask(&f, "", answer == NULL ? MILLISECONDS(1) : SECONDS(10));
+        send_request(&f, "", answer == NULL ? MILLISECONDS(1) : SECONDS(10));
         if (answer != NULL) {
                 stream_write(f.proxy.stream, str_of(answer));
                 stream_shutdown(f.proxy.stream);
@@ -226,9 +226,9 @@ static void a_cancelled_tunnel_says_so_once(void **state)
 {
         (void)state;
         struct fixture f;
-        ask(&f, "", SECONDS(10));
-        http_tunnel_cancel(f.asked);
-        http_tunnel_cancel(f.asked);
+        send_request(&f, "", SECONDS(10));
+        http_tunnel_cancel(f.requested);
+        http_tunnel_cancel(f.requested);
         assert_int_equal(f.done, 0);
         loop_run(&f.loop);
         assert_int_equal(f.done, 1);

@@ -51,7 +51,7 @@ struct fixture {
         struct lookups *lookups;
         unsigned done;
         enum error_code code;
-        char *said; /* addresses, or the error */
+        char *sent; /* addresses, or the error */
 };
 
 static int setup(void **state)
@@ -74,7 +74,7 @@ static int teardown(void **state)
         loop_run(&f->loop);
         loop_release(&f->loop);
         close(gate[1]); /* whoever is silent still ends */
-        free(f->said);
+        free(f->sent);
         free(f);
         return 0;
 }
@@ -84,9 +84,9 @@ static void on_done(void *ctx, struct str addresses, struct error *err)
         struct fixture *f = ctx;
 
         f->done++;
-        free(f->said);
+        free(f->sent);
         f->code = err == NULL ? 0 : err->code;
-        f->said = str_dup(err == NULL ? addresses : str_of(err->what));
+        f->sent = str_dup(err == NULL ? addresses : str_of(err->what));
         error_free(err);
 }
 
@@ -110,11 +110,11 @@ static void finds_addresses_and_says_when_there_are_none(void **state)
         look_up(f, "sts.example.com", 60000);
         run_until(f, 1);
         assert_int_equal(f->code, 0);
-        assert_string_equal(f->said, "192.0.2.1");
+        assert_string_equal(f->sent, "192.0.2.1");
         look_up(f, "unknown.example.com", 60000);
         run_until(f, 2);
         assert_int_equal(f->code, ERROR_UNAVAILABLE);
-        assert_non_null(strstr(f->said, "unknown.example.com does not resolve"));
+        assert_non_null(strstr(f->sent, "unknown.example.com does not resolve"));
 }
 
 static void a_silent_name_is_given_up_and_holds_up_no_other(void **state)
@@ -125,14 +125,14 @@ static void a_silent_name_is_given_up_and_holds_up_no_other(void **state)
                 look_up(f, "silent.example.com", 60000);
         look_up(f, "sts.example.com", 60000);
         run_until(f, 1);
-        assert_string_equal(f->said, "192.0.2.1");
+        assert_string_equal(f->sent, "192.0.2.1");
         look_up(f, "silent.example.com", 20);
         run_until(f, 2);
         assert_int_equal(f->code, ERROR_UNAVAILABLE);
-        assert_non_null(strstr(f->said, "within 20 ms"));
+        assert_non_null(strstr(f->sent, "within 20 ms"));
         assert_int_equal(write(gate[1], "g", 1), 1);
         run_until(f, 102);
-        assert_string_equal(f->said, "192.0.2.1");
+        assert_string_equal(f->sent, "192.0.2.1");
         assert_int_equal(lookups, 2); /* one for each name, however many ask */
 }
 
@@ -167,7 +167,7 @@ static void keeps_an_answer_until_it_is_forgotten(void **state)
         for (unsigned i = 1; i <= 3; i++) {
                 look_up(f, "sts.example.com", 60000);
                 run_until(f, i);
-                assert_string_equal(f->said, "192.0.2.1");
+                assert_string_equal(f->sent, "192.0.2.1");
         }
         assert_int_equal(lookups, 1);
         lookups_forget(f->lookups, STR("STS.example.com"));

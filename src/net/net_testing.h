@@ -20,7 +20,7 @@
 
 struct ear {
         struct stream *stream;
-        struct buf heard;
+        struct buf received;
         int drains, ends;
         struct error *err;     /* of on_end */
         bool close_on_read;    /* let go of the stream inside the callback */
@@ -37,7 +37,7 @@ static inline void ear_on_read(void *ctx, struct str bytes)
         assert_non_null(e->stream);
         assert_true(bytes.len > 0 && bytes.len <= LOOP_BUFFER);
         assert_null(e->err);
-        buf_put(&e->heard, bytes);
+        buf_put(&e->received, bytes);
         if (e->pause_on_read)
                 stream_read(e->stream, false);
         if (e->close_on_read) {
@@ -76,7 +76,7 @@ static const struct stream_events ear_events = { ear_on_read, ear_on_drain, ear_
 static inline void ear_listen(struct ear *e, struct stream *s)
 {
         e->stream = s;
-        e->heard.max = 64 * MiB;
+        e->received.max = 64 * MiB;
         stream_listen(s, &ear_events, e);
 }
 
@@ -84,7 +84,7 @@ static inline void ear_release(struct ear *e)
 {
         stream_close(e->stream);
         error_free(e->err);
-        buf_release(&e->heard);
+        buf_release(&e->received);
         *e = (struct ear){ 0 };
 }
 
@@ -115,10 +115,10 @@ static inline void connected_pair(struct loop *l, struct stream **ret_a, struct 
         *ret_b = socket_stream(l, b);
 }
 
-static inline void assert_heard(const struct ear *e, const char *expected)
+static inline void assert_received(const struct ear *e, const char *expected)
 {
-        assert_int_equal(e->heard.len, strlen(expected));
-        assert_memory_equal(e->heard.ptr, expected, e->heard.len);
+        assert_int_equal(e->received.len, strlen(expected));
+        assert_memory_equal(e->received.ptr, expected, e->received.len);
 }
 
 #endif

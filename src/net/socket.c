@@ -24,8 +24,8 @@
 #include "net/address.h"
 
 /* What a closed socket needs while it lingers. */
-struct farewell {
-        struct loop_guest guest;
+struct lingering {
+        struct loop_hook hook;
         struct timer *deadline;
         struct socket *socket;
 };
@@ -38,7 +38,7 @@ struct socket {
         size_t queue_head, queue_len, queue_room;
         size_t read_most; /* bytes of one read */
         struct error *broken; /* not told yet */
-        struct farewell *farewell;
+        struct lingering *lingering;
         int fd;
         int polled;    /* events asked of libuv */
         unsigned refs; /* the open handle and each deferred call */
@@ -107,7 +107,7 @@ static void drop_queue(struct socket *s)
         s->queue_head = s->queue_len = s->queue_room = 0;
 }
 
-static void tell_broken(void *ctx)
+static void report_broken(void *ctx)
 {
         struct socket *s = ctx;
 
@@ -121,10 +121,10 @@ static void tell_broken(void *ctx)
         socket_unref(s);
 }
 
-static void tell_broken_soon(struct socket *s)
+static void report_broken_soon(struct socket *s)
 {
         s->refs++;
-        loop_defer(s->loop, tell_broken, s);
+        loop_defer(s->loop, report_broken, s);
 }
 
 static void break_off(struct socket *s, int errnum, const char *doing)
@@ -139,7 +139,7 @@ static void break_off(struct socket *s, int errnum, const char *doing)
         s->broken = errnum == EPIPE || errnum == ECONNRESET
                             ? error_new(ERROR_UNAVAILABLE, "the peer closed the connection")
                             : error_errno(errnum, "%s failed", doing);
-        tell_broken_soon(s);
+        report_broken_soon(s);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
@@ -259,7 +259,7 @@ static void socket_read(struct stream *stream, bool wanted)
         if (!wanted)
                 return;
         if (s->broken != NULL) /* it broke while nobody listened */
-                tell_broken_soon(s);
+                report_broken_soon(s);
         update_polled(s);
 }
 
@@ -272,11 +272,11 @@ static void on_poll_closed(uv_handle_t *handle)
 
 static void close_now(struct socket *s)
 {
-        if (s->farewell != NULL) {
-                loop_guest_leave(&s->farewell->guest);
-                timer_free(s->farewell->deadline);
-                free(s->farewell);
-                s->farewell = NULL;
+        if (s->lingering != NULL) {
+                loop_hook_remove(&s->lingering->hook);
+                timer_free(s->lingering->deadline);
+                free(s->lingering);
+                s->lingering = NULL;
         }
         drop_queue(s);
         uv_close((uv_handle_t *)&s->poll, on_poll_closed); /* after this libuv lets go of the descriptor */
@@ -288,13 +288,13 @@ static void on_linger_expired(void *ctx)
         close_now(ctx);
 }
 
-static void evict(struct loop_guest *g)
+static void run(struct loop_hook *g)
 {
-        close_now(CONTAINER_OF(g, struct farewell, guest)->socket);
+        close_now(CONTAINER_OF(g, struct lingering, hook)->socket);
 }
 
 /* Reads and forgets; true when there is nothing more to wait for. */
-static bool hear_out(struct socket *s)
+static bool receive_out(struct socket *s)
 {
         char *buffer = loop_buffer_take(s->loop);
         ssize_t n = recv(s->fd, buffer, LOOP_BUFFER, MSG_DONTWAIT);
@@ -308,7 +308,7 @@ static bool hear_out(struct socket *s)
 static void linger_on(struct socket *s, bool is_readable)
 {
         if (is_readable && !s->is_read_ended)
-                s->is_read_ended = hear_out(s);
+                s->is_read_ended = receive_out(s);
         if (s->is_broken || (s->queue_len == 0 && s->is_read_ended)) {
                 close_now(s);
                 return;
@@ -329,12 +329,12 @@ static void socket_close(struct stream *stream)
                 close_now(s);
                 return;
         }
-        s->farewell = NEW(struct farewell);
-        s->farewell->socket = s;
-        s->farewell->deadline = timer_new(s->loop, on_linger_expired, s);
-        timer_start(s->farewell->deadline, MILLISECONDS(TIMEOUT_LINGER));
-        timer_unref(s->farewell->deadline);
-        loop_guest_enter(s->loop, &s->farewell->guest, evict);
+        s->lingering = NEW(struct lingering);
+        s->lingering->socket = s;
+        s->lingering->deadline = timer_new(s->loop, on_linger_expired, s);
+        timer_start(s->lingering->deadline, MILLISECONDS(TIMEOUT_LINGER));
+        timer_unref(s->lingering->deadline);
+        loop_hook_add(s->loop, &s->lingering->hook, run);
         socket_shutdown(stream);
         linger_on(s, true);
 }

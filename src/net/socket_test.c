@@ -69,12 +69,12 @@ static void a_stream_starts_paused(void **state)
         given_pair(f);
         stream_write(f->a.stream, STR("hello"));
         run_a_while(&f->loop);
-        assert_heard(&f->b, "");
+        assert_received(&f->b, "");
         f->b.in_call = true;
         stream_read(f->b.stream, true);
         f->b.in_call = false;
-        RUN_UNTIL(&f->loop, f->b.heard.len == 5);
-        assert_heard(&f->b, "hello");
+        RUN_UNTIL(&f->loop, f->b.received.len == 5);
+        assert_received(&f->b, "hello");
 }
 
 static void a_paused_stream_delivers_nothing_more(void **state)
@@ -89,12 +89,12 @@ static void a_paused_stream_delivers_nothing_more(void **state)
         stream_write(f->a.stream, STR("two"));
         stream_shutdown(f->a.stream);
         run_a_while(&f->loop);
-        assert_heard(&f->b, "one");
+        assert_received(&f->b, "one");
         assert_int_equal(f->b.ends, 0);
         f->b.pause_on_read = false;
         stream_read(f->b.stream, true);
         RUN_UNTIL(&f->loop, f->b.ends);
-        assert_heard(&f->b, "onetwo");
+        assert_received(&f->b, "onetwo");
 }
 
 static void what_the_kernel_does_not_take_is_queued_and_drained(void **state)
@@ -108,7 +108,7 @@ static void what_the_kernel_does_not_take_is_queued_and_drained(void **state)
         f->a.in_call = false;
         assert_true(stream_pending(f->a.stream) > 1000000);
         stream_read(f->b.stream, true);
-        RUN_UNTIL(&f->loop, f->b.heard.len == 4000000);
+        RUN_UNTIL(&f->loop, f->b.received.len == 4000000);
         assert_int_equal(stream_pending(f->a.stream), 0);
         assert_int_equal(f->a.drains, 1);
 }
@@ -124,10 +124,10 @@ static void an_orderly_end_leaves_the_other_direction_open(void **state)
         stream_shutdown(f->a.stream); /* comes after what is queued */
         stream_write(f->a.stream, STR("ignored"));
         RUN_UNTIL(&f->loop, f->b.ends);
-        assert_int_equal(f->b.heard.len, 1000000);
+        assert_int_equal(f->b.received.len, 1000000);
         assert_null(f->b.err);
         stream_write(f->b.stream, STR("answer"));
-        RUN_UNTIL(&f->loop, f->a.heard.len == 6);
+        RUN_UNTIL(&f->loop, f->a.received.len == 6);
         assert_int_equal(f->a.ends, 0);
 }
 
@@ -141,7 +141,7 @@ static void closing_still_sends_what_was_written(void **state)
         f->a.stream = NULL;
         stream_read(f->b.stream, true);
         RUN_UNTIL(&f->loop, f->b.ends);
-        assert_int_equal(f->b.heard.len, 3000000);
+        assert_int_equal(f->b.received.len, 3000000);
         assert_null(f->b.err);
 }
 
@@ -158,7 +158,7 @@ static void closing_with_unread_input_does_not_destroy_the_last_words(void **sta
         write_zeros(f->b.stream, 100000);
         stream_read(f->b.stream, true);
         RUN_UNTIL(&f->loop, f->b.ends);
-        assert_heard(&f->b, "refused: too much");
+        assert_received(&f->b, "refused: too much");
         assert_null(f->b.err);
 }
 
@@ -198,7 +198,7 @@ static void a_stream_may_be_closed_inside_its_own_callbacks(void **state)
         f->a.close_on_end = true;
         stream_write(f->a.stream, STR("bye"));
         RUN_UNTIL(&f->loop, f->a.ends);
-        assert_heard(&f->b, "bye");
+        assert_received(&f->b, "bye");
         assert_null(f->a.stream);
 }
 
@@ -262,10 +262,10 @@ static void a_prefix_comes_before_what_the_lower_stream_brings(void **state)
         f->b.in_call = false;
         stream_shutdown(a);
         RUN_UNTIL(&f->loop, f->b.ends);
-        assert_heard(&f->b, "first then");
+        assert_received(&f->b, "first then");
         stream_write(f->b.stream, STR("back"));
         stream_read(a, true);
-        RUN_UNTIL(&f->loop, f->a.heard.len == 4);
+        RUN_UNTIL(&f->loop, f->a.received.len == 4);
 }
 
 static void a_prefixed_stream_may_be_closed_and_paused_at_any_moment(void **state)
@@ -284,7 +284,7 @@ static void a_prefixed_stream_may_be_closed_and_paused_at_any_moment(void **stat
                 stream_write(a, STR("then"));
                 if (i > 1)
                         run_a_while(&f->loop);
-                assert_heard(&f->b, i > 1 ? "first" : "");
+                assert_received(&f->b, i > 1 ? "first" : "");
                 ear_release(&f->b);
                 ear_release(&f->a);
                 run_a_while(&f->loop);
@@ -327,12 +327,12 @@ static void a_splice_passes_bytes_and_ends_both_ways(void **state)
         write_zeros(f->a.stream, 2000000);
         stream_shutdown(f->a.stream);
         RUN_UNTIL(&f->loop, f->b.ends);
-        assert_int_equal(f->b.heard.len, 2000000);
+        assert_int_equal(f->b.received.len, 2000000);
         assert_int_equal(f->spliced, 0);
         stream_write(f->b.stream, STR("thanks"));
         stream_shutdown(f->b.stream);
         RUN_UNTIL(&f->loop, f->a.ends && f->spliced);
-        assert_heard(&f->a, "thanks");
+        assert_received(&f->a, "thanks");
         assert_null(f->a.err);
         assert_int_equal(f->a_to_b, 2000000);
         assert_int_equal(f->b_to_a, 6);
@@ -411,7 +411,7 @@ static void a_dialled_connection_is_accepted(void **state)
                 assert_true(fcntl(f->fd, F_GETFD) & FD_CLOEXEC);
                 stream_write(f->b.stream, STR("hello"));
                 stream_read(f->a.stream, true);
-                RUN_UNTIL(&f->loop, f->a.heard.len == 5);
+                RUN_UNTIL(&f->loop, f->a.received.len == 5);
                 tear_down(state);
                 set_up(state);
         }

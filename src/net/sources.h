@@ -60,7 +60,7 @@ bool sources_is_full(const struct sources *s, enum source_counter which, const c
 
 /*
  * Which of the connections there are makes room for one more from `peer` when all places are taken: the oldest of the source
- * that has most, if that has more than `peer`'s own. A source's only one is spared for TIMEOUT_STRANGER_SPARED. Sources that
+ * that has most, if that has more than `peer`'s own. A source's only one is spared for TIMEOUT_UNAUTHENTICATED_SPARED. Sources that
  * authenticated peers came from count as having nothing while they are within the limit of a source. Begin it, show it each
  * connection that could go, read `who`.
  */

@@ -140,7 +140,7 @@ static void lets_the_oldest_of_the_most_crowded_source_go(void **state)
 {
         static const char *const there[] = { "192.0.2.1:1", "192.0.2.2:1", "192.0.2.2:2", "192.0.2.9:1", "192.0.2.9:2", "192.0.2.9:3" };
         struct sources s = limited(6, 3);
-        struct source_pick of_new, of_crowded;
+        struct source_pick of_new, of_full;
         struct instant now = { SECONDS(10).ns };
 
         (void)state;
@@ -148,13 +148,13 @@ static void lets_the_oldest_of_the_most_crowded_source_go(void **state)
         for (size_t i = 0; i < ARRAY_LEN(there); i++)
                 assert_true(sources_enter(&s, SOURCE_CONNECTIONS, there[i]));
         of_new = source_pick_begin(&s, SOURCE_CONNECTIONS, "192.0.2.3:1", now);
-        of_crowded = source_pick_begin(&s, SOURCE_CONNECTIONS, "192.0.2.2:3", now);
+        of_full = source_pick_begin(&s, SOURCE_CONNECTIONS, "192.0.2.2:3", now);
         for (size_t i = 0; i < ARRAY_LEN(there); i++) {
                 source_pick_consider(&of_new, sources_find(&s, there[i]), (struct instant){ (int64_t)i }, (void *)(uintptr_t)there[i]);
-                source_pick_consider(&of_crowded, sources_find(&s, there[i]), (struct instant){ (int64_t)i }, (void *)(uintptr_t)there[i]);
+                source_pick_consider(&of_full, sources_find(&s, there[i]), (struct instant){ (int64_t)i }, (void *)(uintptr_t)there[i]);
         }
         assert_string_equal(of_new.who, "192.0.2.2:1");
-        assert_null(of_crowded.who);
+        assert_null(of_full.who);
         sources_release(&s);
 }
 

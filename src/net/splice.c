@@ -25,7 +25,7 @@ struct splice {
         bool is_over;
 };
 
-static void tell_done(void *ctx)
+static void report_done(void *ctx)
 {
         struct splice *sp = ctx;
 
@@ -41,7 +41,7 @@ static void end(struct splice *sp)
         sp->is_over = true;
         stream_close(sp->sides[0].stream);
         stream_close(sp->sides[1].stream);
-        loop_defer(sp->loop, tell_done, sp);
+        loop_defer(sp->loop, report_done, sp);
 }
 
 static void on_read(void *ctx, struct str bytes)

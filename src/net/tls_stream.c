@@ -32,7 +32,7 @@ struct tls_handshake {
         struct duration within;
         char *server_name;     /* or NULL */
         struct error *refusal; /* of the peer's certificate */
-        bool has_heard;        /* the first bytes have come */
+        bool has_received;        /* the first bytes have come */
 };
 
 static void pump(struct tls_stream *t);
@@ -156,7 +156,7 @@ static void break_off(struct tls_stream *t, struct error *err)
         t->end = err;
 }
 
-static void tell_end(struct tls_stream *t)
+static void report_end(struct tls_stream *t)
 {
         struct error *err = t->end;
 
@@ -232,10 +232,10 @@ static bool handshake_step(struct tls_stream *t)
 
         if (t->end != NULL)
                 return true;
-        if (!h->has_heard && t->in.len > 0) {
+        if (!h->has_received && t->in.len > 0) {
                 unsigned char first = (unsigned char)t->in.ptr[0];
 
-                h->has_heard = true;
+                h->has_received = true;
                 if (first != SSL3_RT_HANDSHAKE && first != SSL3_RT_ALERT) {
                         break_off(t, tls_not_tls(t->context->is_server, t->in));
                         return true;
@@ -365,7 +365,7 @@ static void pump(struct tls_stream *t)
                 /* A break is told even to an owner that has paused; an orderly end waits for its turn. */
                 if (!t->is_closed && !had_ended && t->stream.events != NULL && (t->end != NULL || t->is_read_ended) &&
                     (t->wanted || t->is_broken))
-                        tell_end(t);
+                        report_end(t);
         }
         hold_rest(t);
         if (!t->is_closed)

@@ -28,7 +28,7 @@ static void an_answer_that_is_not_tls_is_shown(void **state)
         given_raw_peer(f, &f->at_client);
         assert_true(write(f->raw, "HTTP/1.1 400 Bad\x1b Request\r\n\r\n", 28) > 0);
         RUN_UNTIL(&f->loop, f->at_client.done);
-        assert_said(f->at_client.err, ERROR_UNAVAILABLE, "not TLS: 'HTTP/1.1 400 Bad\\x1b Request'");
+        assert_sent(f->at_client.err, ERROR_UNAVAILABLE, "not TLS: 'HTTP/1.1 400 Bad\\x1b Request'");
 }
 
 static void a_request_that_is_not_tls_is_shown(void **state)
@@ -38,7 +38,7 @@ static void a_request_that_is_not_tls_is_shown(void **state)
         given_raw_peer(f, &f->at_server);
         assert_true(write(f->raw, "GET / HTTP/1.1\r\n\r\n", 18) > 0);
         RUN_UNTIL(&f->loop, f->at_server.done);
-        assert_said(f->at_server.err, ERROR_UNAVAILABLE, "it sent 'GET / HTTP/1.1'");
+        assert_sent(f->at_server.err, ERROR_UNAVAILABLE, "it sent 'GET / HTTP/1.1'");
 }
 
 static void a_peer_that_hangs_up_says_so(void **state)
@@ -48,7 +48,7 @@ static void a_peer_that_hangs_up_says_so(void **state)
         given_raw_peer(f, &f->at_client);
         shutdown(f->raw, SHUT_WR);
         RUN_UNTIL(&f->loop, f->at_client.done);
-        assert_said(f->at_client.err, ERROR_UNAVAILABLE, "the server closed the connection during the TLS handshake");
+        assert_sent(f->at_client.err, ERROR_UNAVAILABLE, "the server closed the connection during the TLS handshake");
         assert_non_null(strstr(f->at_client.err->hint, "TLS port"));
 }
 
@@ -60,7 +60,7 @@ static void a_silent_peer_meets_the_deadline(void **state)
         run_a_while(&f->loop);
         loop_advance(&f->loop, &f->clock, SECONDS(10));
         RUN_UNTIL(&f->loop, f->at_server.done);
-        assert_said(f->at_server.err, ERROR_DEADLINE_EXCEEDED, "within 10000 ms");
+        assert_sent(f->at_server.err, ERROR_DEADLINE_EXCEEDED, "within 10000 ms");
 }
 
 static void a_cancelled_handshake_reports_once_from_the_loop(void **state)
@@ -73,7 +73,7 @@ static void a_cancelled_handshake_reports_once_from_the_loop(void **state)
         tls_cancel(f->at_client.handshake);
         f->at_client.ear.in_call = false;
         RUN_UNTIL(&f->loop, f->at_client.done);
-        assert_said(f->at_client.err, ERROR_CANCELLED, "given up");
+        assert_sent(f->at_client.err, ERROR_CANCELLED, "given up");
         run_a_while(&f->loop);
         assert_int_equal(f->at_client.done, 1);
 }
@@ -91,9 +91,9 @@ static void write_pattern(struct stream *s, size_t len)
 
 static void assert_pattern(const struct ear *e, size_t len)
 {
-        assert_int_equal(e->heard.len, len);
+        assert_int_equal(e->received.len, len);
         for (size_t i = 0; i < len; i++)
-                if (e->heard.ptr[i] != (char)(i * 7 + i / 251))
+                if (e->received.ptr[i] != (char)(i * 7 + i / 251))
                         fail_msg("byte %zu is wrong", i);
 }
 
@@ -109,7 +109,7 @@ static void bytes_come_through_in_order_whatever_their_number(void **state)
                 stream_read(f->at_client.ear.stream, true);
                 write_pattern(f->at_client.ear.stream, sizes[i]);
                 write_pattern(f->at_server.ear.stream, sizes[i]);
-                RUN_UNTIL(&f->loop, f->at_server.ear.heard.len >= sizes[i] && f->at_client.ear.heard.len >= sizes[i]);
+                RUN_UNTIL(&f->loop, f->at_server.ear.received.len >= sizes[i] && f->at_client.ear.received.len >= sizes[i]);
                 assert_pattern(&f->at_server.ear, sizes[i]);
                 assert_pattern(&f->at_client.ear, sizes[i]);
                 assert_int_equal(f->at_client.ear.drains, sizes[i] > 1000000);
@@ -132,11 +132,11 @@ static void what_comes_with_the_last_flight_of_the_handshake_is_not_lost(void **
                 stream_write(f->at_client.ear.stream, STR("preface"));
                 RUN_UNTIL(&f->loop, f->at_server.done);
                 run_a_while(&f->loop);
-                assert_heard(&f->at_server.ear, at_once ? "preface" : "");
+                assert_received(&f->at_server.ear, at_once ? "preface" : "");
                 f->at_server.ear.in_call = true;
                 stream_read(f->at_server.ear.stream, true);
                 f->at_server.ear.in_call = false;
-                RUN_UNTIL(&f->loop, f->at_server.ear.heard.len == 7);
+                RUN_UNTIL(&f->loop, f->at_server.ear.received.len == 7);
                 again(state);
         }
 }
@@ -150,13 +150,13 @@ static void a_paused_stream_holds_back_and_goes_on(void **state)
         stream_read(f->at_server.ear.stream, true);
         write_pattern(f->at_client.ear.stream, 1000000);
         stream_shutdown(f->at_client.ear.stream);
-        for (size_t before = 1; before != f->at_server.ear.heard.len;) {
-                before = f->at_server.ear.heard.len;
+        for (size_t before = 1; before != f->at_server.ear.received.len;) {
+                before = f->at_server.ear.received.len;
                 run_a_while(&f->loop);
-                assert_in_range(f->at_server.ear.heard.len - before, before == 1000000 ? 0 : 1, LOOP_BUFFER);
-                assert_true(f->at_server.ear.ends == 0 || f->at_server.ear.heard.len == 1000000);
+                assert_in_range(f->at_server.ear.received.len - before, before == 1000000 ? 0 : 1, LOOP_BUFFER);
+                assert_true(f->at_server.ear.ends == 0 || f->at_server.ear.received.len == 1000000);
                 stream_read(f->at_server.ear.stream, true);
-                if (f->at_server.ear.heard.len == 1000000)
+                if (f->at_server.ear.received.len == 1000000)
                         break;
         }
         RUN_UNTIL(&f->loop, f->at_server.ear.ends);
@@ -181,8 +181,8 @@ static void one_direction_may_end_before_the_other(void **state)
         f->at_server.ear.stream = NULL;
         RUN_UNTIL(&f->loop, f->at_client.ear.ends);
         assert_null(f->at_client.ear.err);
-        assert_heard(&f->at_server.ear, "question");
-        assert_heard(&f->at_client.ear, "answer");
+        assert_received(&f->at_server.ear, "question");
+        assert_received(&f->at_client.ear, "answer");
 }
 
 static void a_stream_may_be_closed_inside_its_own_callbacks(void **state)
@@ -219,8 +219,8 @@ static void an_end_without_close_notify_is_an_error(void **state)
         f->raw = -1;
         stream_read(f->at_server.ear.stream, true);
         RUN_UNTIL(&f->loop, f->at_server.ear.ends);
-        assert_heard(&f->at_server.ear, "half");
-        assert_said(f->at_server.ear.err, ERROR_UNAVAILABLE, "without ending TLS");
+        assert_received(&f->at_server.ear, "half");
+        assert_sent(f->at_server.ear.err, ERROR_UNAVAILABLE, "without ending TLS");
         SSL_free(ssl);
         SSL_CTX_free(ctx);
 }
@@ -243,7 +243,7 @@ static void a_peer_that_asks_for_key_updates_without_reading_is_cut_off(void **s
         write_pattern(f->at_server.ear.stream, 1000000); /* fills the way to the peer */
         RUN_UNTIL(&f->loop, (SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), SSL_do_handshake(ssl),
                              f->at_server.ear.ends));
-        assert_said(f->at_server.ear.err, ERROR_RESOURCE_EXHAUSTED, "key updates");
+        assert_sent(f->at_server.ear.err, ERROR_RESOURCE_EXHAUSTED, "key updates");
         SSL_free(ssl);
         SSL_CTX_free(ctx);
 }
@@ -370,7 +370,7 @@ static void a_handshake_survives_bytes_that_come_one_by_one(void **state)
         assert_null(f->at_client.err);
         stream_read(f->at_server.ear.stream, true);
         stream_write(f->at_client.ear.stream, STR("hello"));
-        RUN_UNTIL(&f->loop, f->at_server.ear.heard.len == 5);
+        RUN_UNTIL(&f->loop, f->at_server.ear.received.len == 5);
         cut(&c);
         run_a_while(&f->loop);
 }

@@ -78,7 +78,7 @@ static void a_forgotten_peer_is_still_heard(void **state)
         stream_read(c, true);
         stream_write(c, STR("still me"));
         stream_write(s, STR("still you"));
-        RUN_UNTIL(&f->loop, f->at_server.ear.heard.len == 8 && f->at_client.ear.heard.len == 9);
+        RUN_UNTIL(&f->loop, f->at_server.ear.received.len == 8 && f->at_client.ear.received.len == 9);
         stream_shutdown(c);
         RUN_UNTIL(&f->loop, f->at_server.ear.ends == 1);
         assert_null(f->at_server.ear.err);
@@ -87,7 +87,7 @@ static void a_forgotten_peer_is_still_heard(void **state)
 static void the_server_chooses_its_identity_by_name(void **state)
 {
         static const struct {
-                const char *asked, *served;
+                const char *requested, *served;
         } rows[] = {
                 { "web.example.com", "web" },   { "WEB.example.com", "web" }, { "x.internal", "internal" },
                 { "a.b.internal", "internal" }, { "internal", "default" },    { "y.deep.internal", "deep" },
@@ -101,7 +101,7 @@ static void the_server_chooses_its_identity_by_name(void **state)
                 struct made_cert deep = make_cert("deep", "DNS:y.deep.internal", &f->ca);
 
                 f->client_options.peer = TLS_PEER_INSECURE;
-                f->server_name = rows[i].asked;
+                f->server_name = rows[i].requested;
                 given_contexts(f);
                 assert_null(tls_context_add(f->server_context, "*.internal", identity_of(&internal)));
                 assert_null(tls_context_add(f->server_context, "*.deep.internal", identity_of(&deep)));
@@ -140,7 +140,7 @@ static void a_name_is_checked_against_the_certificate(void **state)
                 shake_hands(f);
                 assert_true((f->at_client.err == NULL) == rows[i].is_good);
                 if (!rows[i].is_good) {
-                        assert_said(f->at_client.err, ERROR_UNAUTHENTICATED, "proxy.example.com, *.apps.example.com, 10.0.0.1");
+                        assert_sent(f->at_client.err, ERROR_UNAUTHENTICATED, "proxy.example.com, *.apps.example.com, 10.0.0.1");
                         assert_non_null(strstr(f->at_client.err->what, rows[i].name));
                         assert_non_null(f->at_client.err->hint);
                 }
@@ -223,7 +223,7 @@ static void internal_contexts_speak_tls_1_3_and_others_1_2_too(void **state)
                 SSL_set_connect_state(ssl);
                 RUN_UNTIL(&f->loop, (SSL_do_handshake(ssl), f->at_server.done));
                 if (is_internal)
-                        assert_said(f->at_server.err, ERROR_FAILED_PRECONDITION, "no TLS version");
+                        assert_sent(f->at_server.err, ERROR_FAILED_PRECONDITION, "no TLS version");
                 else
                         assert_null(f->at_server.err);
                 SSL_free(ssl);
@@ -260,7 +260,7 @@ static void a_context_may_be_freed_before_its_streams(void **state)
         f->server_context = f->client_context = NULL;
         stream_write(f->at_client.ear.stream, STR("hello"));
         stream_read(f->at_server.ear.stream, true);
-        RUN_UNTIL(&f->loop, f->at_server.ear.heard.len == 5);
+        RUN_UNTIL(&f->loop, f->at_server.ear.received.len == 5);
 }
 
 /* ---- refusals ------------------------------------------------------------------------------------------ */
@@ -271,10 +271,10 @@ static void an_expired_certificate_is_refused_with_its_date(void **state)
 
         fake_clock_advance(&f->clock, SECONDS(TEST_LIFE + 1));
         shake_hands(f);
-        assert_said(f->at_client.err, ERROR_UNAUTHENTICATED,
+        assert_sent(f->at_client.err, ERROR_UNAUTHENTICATED,
                     "the server's certificate expired on 2023-11-14T23:13:20Z; this machine's clock says 2023-11-14T23:13:21Z");
         assert_non_null(strstr(f->at_client.err->hint, "clock"));
-        assert_said(f->at_server.err, ERROR_PERMISSION_DENIED, "refused our certificate: it has expired");
+        assert_sent(f->at_server.err, ERROR_PERMISSION_DENIED, "refused our certificate: it has expired");
 }
 
 static void a_certificate_from_the_future_is_refused_with_its_date(void **state)
@@ -283,7 +283,7 @@ static void a_certificate_from_the_future_is_refused_with_its_date(void **state)
 
         fake_clock_advance(&f->clock, SECONDS(-61));
         shake_hands(f);
-        assert_said(f->at_client.err, ERROR_UNAUTHENTICATED, "is not valid before 2023-11-14T22:12:20Z");
+        assert_sent(f->at_client.err, ERROR_UNAUTHENTICATED, "is not valid before 2023-11-14T22:12:20Z");
 }
 
 static void an_unknown_authority_is_named(void **state)
@@ -292,9 +292,9 @@ static void an_unknown_authority_is_named(void **state)
 
         f->client_options.trust_pem = str_of(f->other_ca.cert_pem);
         shake_hands(f);
-        assert_said(f->at_client.err, ERROR_UNAUTHENTICATED, "unknown authority, 'CN=the cluster'");
+        assert_sent(f->at_client.err, ERROR_UNAUTHENTICATED, "unknown authority, 'CN=the cluster'");
         assert_non_null(strstr(f->at_client.err->hint, "ca_pin"));
-        assert_said(f->at_server.err, ERROR_PERMISSION_DENIED, "does not know the authority");
+        assert_sent(f->at_server.err, ERROR_PERMISSION_DENIED, "does not know the authority");
 }
 
 static void the_system_does_not_know_our_authority(void **state)
@@ -303,7 +303,7 @@ static void the_system_does_not_know_our_authority(void **state)
 
         f->client_options.trust_pem = (struct str){ 0 };
         shake_hands(f);
-        assert_said(f->at_client.err, ERROR_UNAUTHENTICATED, "unknown authority");
+        assert_sent(f->at_client.err, ERROR_UNAUTHENTICATED, "unknown authority");
 }
 
 static void an_unreadable_root_takes_no_other_away(void **state)
@@ -334,14 +334,14 @@ static void a_server_refuses_a_client_of_another_cluster(void **state)
 
         f->server_options.peer = TLS_PEER_OPTIONAL;
         given_contexts(f);
-        assert_null(tls_context_add(f->client_context, NULL, identity_of(&f->stranger)));
+        assert_null(tls_context_add(f->client_context, NULL, identity_of(&f->unauthenticated)));
         shake_hands(f);
-        assert_said(f->at_server.err, ERROR_UNAUTHENTICATED, "the client's certificate is signed by an unknown authority");
+        assert_sent(f->at_server.err, ERROR_UNAUTHENTICATED, "the client's certificate is signed by an unknown authority");
         /* In TLS 1.3 the client was done before. */
         assert_null(f->at_client.err);
         stream_read(f->at_client.ear.stream, true);
         RUN_UNTIL(&f->loop, f->at_client.ear.ends);
-        assert_said(f->at_client.ear.err, ERROR_PERMISSION_DENIED, "the server refused our certificate");
+        assert_sent(f->at_client.ear.err, ERROR_PERMISSION_DENIED, "the server refused our certificate");
 }
 
 static void a_server_that_requires_a_certificate_misses_it(void **state)
@@ -350,10 +350,10 @@ static void a_server_that_requires_a_certificate_misses_it(void **state)
 
         f->server_options.peer = TLS_PEER_REQUIRED;
         shake_hands(f);
-        assert_said(f->at_server.err, ERROR_UNAUTHENTICATED, "the client sent no certificate");
+        assert_sent(f->at_server.err, ERROR_UNAUTHENTICATED, "the client sent no certificate");
         stream_read(f->at_client.ear.stream, true);
         RUN_UNTIL(&f->loop, f->at_client.ear.ends);
-        assert_said(f->at_client.ear.err, ERROR_PERMISSION_DENIED, "wants a certificate");
+        assert_sent(f->at_client.ear.err, ERROR_PERMISSION_DENIED, "wants a certificate");
 }
 
 static void an_optional_certificate_may_be_missing(void **state)
@@ -372,8 +372,8 @@ static void no_common_application_protocol_is_refused_by_both(void **state)
 
         f->client_options.alpn = offer;
         shake_hands(f);
-        assert_said(f->at_server.err, ERROR_FAILED_PRECONDITION, "none of the application protocols");
-        assert_said(f->at_client.err, ERROR_FAILED_PRECONDITION, "ALPN");
+        assert_sent(f->at_server.err, ERROR_FAILED_PRECONDITION, "none of the application protocols");
+        assert_sent(f->at_client.err, ERROR_FAILED_PRECONDITION, "ALPN");
         assert_non_null(strstr(f->at_client.err->hint, "load balancer"));
 }
 
@@ -391,7 +391,7 @@ static void a_server_without_alpn_is_refused_unless_http_will_do(void **state)
                 if (is_http)
                         assert_true(str_is_empty(tls_alpn(f->at_client.ear.stream)));
                 else
-                        assert_said(f->at_client.err, ERROR_FAILED_PRECONDITION, "ALPN");
+                        assert_sent(f->at_client.err, ERROR_FAILED_PRECONDITION, "ALPN");
                 again(state);
         }
 }
@@ -424,7 +424,7 @@ static void refuses_to_start_without_what_it_needs(void **state)
         connected_pair(&f->loop, &a, &b);
         start(f, &f->at_server, a);
         RUN_UNTIL(&f->loop, f->at_server.done);
-        assert_said(f->at_server.err, ERROR_FAILED_PRECONDITION, "no certificate");
+        assert_sent(f->at_server.err, ERROR_FAILED_PRECONDITION, "no certificate");
         stream_close(b);
 }
 
@@ -433,7 +433,7 @@ static void refuses_identities_that_do_not_work(void **state)
         struct fixture *f = *state;
         const struct {
                 struct tls_identity id;
-                const char *says;
+                const char *sends;
         } rows[] = {
                 { { str_of(f->server.cert_pem), str_of(f->client.key_pem) }, "are not a pair" },
                 { { str_of(f->server.cert_pem), STR("") }, "private key cannot be read" },
@@ -447,12 +447,12 @@ static void refuses_identities_that_do_not_work(void **state)
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 struct error *err = tls_context_add(f->server_context, NULL, rows[i].id);
 
-                assert_said(err, ERROR_INVALID_ARGUMENT, rows[i].says);
+                assert_sent(err, ERROR_INVALID_ARGUMENT, rows[i].sends);
                 assert_int_equal(ERR_peek_error(), 0); /* it would be taken for an error of a connection */
                 error_free(err);
         }
         struct error *err = tls_context_trust(f->server_context, STR("rubbish"));
-        assert_said(err, ERROR_INVALID_ARGUMENT, "no CA certificate");
+        assert_sent(err, ERROR_INVALID_ARGUMENT, "no CA certificate");
         error_free(err);
         given_connection(f); /* what was there still is */
 }

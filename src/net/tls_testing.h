@@ -104,7 +104,7 @@ struct end {
 struct fixture {
         struct loop loop;
         struct fake_clock clock;
-        struct made_cert ca, other_ca, server, client, stranger;
+        struct made_cert ca, other_ca, server, client, unauthenticated;
         struct tls_options server_options, client_options;
         struct tls_context *server_context, *client_context;
         struct end at_server, at_client;
@@ -120,7 +120,7 @@ static inline int make_all(void **state)
         f.other_ca = make_cert("another cluster", NULL, NULL);
         f.server = make_cert("server", "DNS:proxy.example.com,DNS:*.apps.example.com,IP:10.0.0.1", &f.ca);
         f.client = make_cert("client", "DNS:client", &f.ca);
-        f.stranger = make_cert("stranger", "DNS:proxy.example.com", &f.other_ca);
+        f.unauthenticated = make_cert("stranger", "DNS:proxy.example.com", &f.other_ca);
         *state = &f;
         return 0;
 }
@@ -133,7 +133,7 @@ static inline int release_all(void **state)
         made_cert_release(&f->other_ca);
         made_cert_release(&f->server);
         made_cert_release(&f->client);
-        made_cert_release(&f->stranger);
+        made_cert_release(&f->unauthenticated);
         return 0;
 }
 
@@ -233,7 +233,7 @@ static inline void given_connection(struct fixture *f)
         assert_null(f->at_client.err);
 }
 
-static inline void assert_said(const struct error *err, enum error_code code, const char *part)
+static inline void assert_sent(const struct error *err, enum error_code code, const char *part)
 {
         assert_non_null(err);
         if (strstr(err->what, part) == NULL)

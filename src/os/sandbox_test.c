@@ -93,9 +93,9 @@ static void shows_in_proc_for_every_kind(void **state)
                 pid_t child = fork();
                 if (child == 0) {
                         struct error *err = sandbox_enter(kind, no_paths);
-                        ssize_t told = write(entered[1], err == NULL ? "y" : "n", 1);
+                        ssize_t reported = write(entered[1], err == NULL ? "y" : "n", 1);
                         close(hold[1]);
-                        _exit(told == 1 && read(hold[0], &byte, 1) == 0 ? 0 : 1);
+                        _exit(reported == 1 && read(hold[0], &byte, 1) == 0 ? 0 : 1);
                 }
                 assert_int_equal(read(entered[0], &byte, 1), 1);
                 assert_int_equal(byte, 'y');
@@ -268,7 +268,7 @@ static void keeps_those_that_start_programs_from_changing_users(void **state)
 
 /* ---- what they must be able to do ---------------------------------------------------------------- */
 
-static void *say_seven(void *arg)
+static void *send_seven(void *arg)
 {
         (void)arg;
         return (void *)7;
@@ -279,7 +279,7 @@ static int act_thread(void)
         pthread_t thread;
         void *result = NULL;
 
-        if (pthread_create(&thread, NULL, say_seven, NULL) != 0)
+        if (pthread_create(&thread, NULL, send_seven, NULL) != 0)
                 return 1;
         pthread_join(thread, &result);
         return result == (void *)7 ? 0 : 2;

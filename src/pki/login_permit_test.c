@@ -120,27 +120,27 @@ static void takes_no_text_across_the_border_of_two_fields(void **state)
 static void believes_the_auth_service_of_the_cluster_alone(void **state)
 {
         static const char *const others[] = { "Node", "Proxy", "Instance" };
-        struct issuer auth, stranger;
+        struct issuer auth, unauthenticated;
         AUTO(buf) signature = BUF_MAX(KiB);
         const struct login_permit p = a_permit();
         const struct ca_pins none = { 0 };
 
         (void)state;
         issuer_init(&auth, "Auth");
-        issuer_init(&stranger, "Auth");
-        assert_done(login_permit_sign(&p, &stranger.key, &signature));
-        must_fail(check(&p, buf_str(&signature), &stranger, &auth, NOW));
-        must_fail(login_permit_check(&p, buf_str(&signature), buf_str(&stranger.certificate), buf_str(&stranger.ca), &none,
+        issuer_init(&unauthenticated, "Auth");
+        assert_done(login_permit_sign(&p, &unauthenticated.key, &signature));
+        must_fail(check(&p, buf_str(&signature), &unauthenticated, &auth, NOW));
+        must_fail(login_permit_check(&p, buf_str(&signature), buf_str(&unauthenticated.certificate), buf_str(&unauthenticated.ca), &none,
                                           walltime_of_unix(NOW)));
-        must_fail(login_permit_check(&p, buf_str(&signature), buf_str(&stranger.certificate), buf_str(&auth.ca),
+        must_fail(login_permit_check(&p, buf_str(&signature), buf_str(&unauthenticated.certificate), buf_str(&auth.ca),
                                           &(struct ca_pins){ (const char *const[]){ buf_c(&auth.pin) }, 1 }, walltime_of_unix(NOW)));
-        issuer_release(&stranger);
+        issuer_release(&unauthenticated);
         for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-                issuer_init(&stranger, others[i]);
+                issuer_init(&unauthenticated, others[i]);
                 buf_clear(&signature);
-                assert_done(login_permit_sign(&p, &stranger.key, &signature));
-                must_fail(check(&p, buf_str(&signature), &stranger, &stranger, NOW));
-                issuer_release(&stranger);
+                assert_done(login_permit_sign(&p, &unauthenticated.key, &signature));
+                must_fail(check(&p, buf_str(&signature), &unauthenticated, &unauthenticated, NOW));
+                issuer_release(&unauthenticated);
         }
         buf_clear(&signature);
         assert_done(login_permit_sign(&p, &auth.key, &signature));

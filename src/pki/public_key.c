@@ -251,9 +251,9 @@ static bool kind_of_algorithm(struct reader *r, enum public_key_kind *ret)
                                 reader_fail(r, "an RSA key with parameters");
                         return true;
                 }
-                struct reader look = *r;
-                if (der_oid_is(der_get_oid(&look), kinds[i].curve_oid)) { /* a named curve (RFC 5480 section 2.1.1) */
-                        *r = look;
+                struct reader check = *r;
+                if (der_oid_is(der_get_oid(&check), kinds[i].curve_oid)) { /* a named curve (RFC 5480 section 2.1.1) */
+                        *r = check;
                         return true;
                 }
         }

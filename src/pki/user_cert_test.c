@@ -177,13 +177,13 @@ static void never_takes_a_person_for_a_host_nor_a_host_for_a_person(void **state
 {
         static const struct str roles[] = { STR_INIT("Instance") };
         struct fixture *f = *state;
-        struct x509_user_subject person = { .user = STR(HOST_ID ".example.com"), .cluster = STR("example.com"),
+        struct x509_user_subject user = { .user = STR(HOST_ID ".example.com"), .cluster = STR("example.com"),
                                             .roles = roles, .role_count = 1 };
-        struct x509_subject host = { .common_name = person.user, .role = roles[0], .cluster = person.cluster };
+        struct x509_subject host = { .common_name = user.user, .role = roles[0], .cluster = user.cluster };
         AUTO(buf) der = BUF_MAX(CERT_MAX);
         struct cert_info info;
 
-        assert_done(x509_issue_user(f->ca, &person, buf_str(&f->tls_public), times_of(BEGIN, END), &der, NULL));
+        assert_done(x509_issue_user(f->ca, &user, buf_str(&f->tls_public), times_of(BEGIN, END), &der, NULL));
         assert_done(cert_read(f->arena, buf_str(&der), &info));
         assert_true(info.is_user);
         assert_str(info.host_id, "");

@@ -20,17 +20,17 @@
 struct stage {
         struct proxy proxy;
         struct forward_peer peer;
-        struct rpc_server_conn *door, *auth;
+        struct rpc_server_conn *listener, *auth;
         struct rpc_client *host;
         struct rpc_client_call *join;
 
         /* what auth saw and does */
         struct rpc_call *auth_call;
         int auth_messages, auth_gone;
-        bool said_forwarded;
-        uint8_t said_binding[64];
-        size_t said_binding_len;
-        char said_addr[64], said_version[64], said_metadata[64];
+        bool sent_forwarded;
+        uint8_t sent_binding[64];
+        size_t sent_binding_len;
+        char sent_addr[64], sent_version[64], sent_metadata[64];
         struct error *verdict;       /* answers the first message with it */
         bool hangs_up;               /* ends the connection instead */
 
@@ -43,18 +43,18 @@ struct stage {
 
 static struct stage *the; /* methods of a table have no context of their own */
 
-static void take_binding(struct stage *s, ProtobufCBinaryData said)
+static void take_binding(struct stage *s, ProtobufCBinaryData sent)
 {
-        assert_true(said.len <= sizeof s->said_binding);
-        s->said_binding_len = said.len;
-        if (said.len > 0)
-                memcpy(s->said_binding, said.data, said.len);
+        assert_true(sent.len <= sizeof s->sent_binding);
+        s->sent_binding_len = sent.len;
+        if (sent.len > 0)
+                memcpy(s->sent_binding, sent.data, sent.len);
 }
 
-static void assert_said_binding(const struct stage *s)
+static void assert_sent_binding(const struct stage *s)
 {
-        assert_int_equal(s->said_binding_len, sizeof s->peer.channel_binding);
-        assert_memory_equal(s->said_binding, s->peer.channel_binding, sizeof s->peer.channel_binding);
+        assert_int_equal(s->sent_binding_len, sizeof s->peer.channel_binding);
+        assert_memory_equal(s->sent_binding, s->peer.channel_binding, sizeof s->peer.channel_binding);
 }
 
 /* ---- auth ---- */
@@ -73,9 +73,9 @@ static void on_auth_message(void *ctx, const ProtobufCMessage *msg)
         s->auth_messages++;
         if (r->payload_case != TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_CLIENT_INIT)
                 return;
-        s->said_forwarded = r->client_init->forwarded_by_proxy;
-        snprintf(s->said_addr, sizeof s->said_addr, "%s", r->client_init->proxy_supplied_parameters->remote_addr);
-        snprintf(s->said_version, sizeof s->said_version, "%s", r->client_init->proxy_supplied_parameters->client_version);
+        s->sent_forwarded = r->client_init->forwarded_by_proxy;
+        snprintf(s->sent_addr, sizeof s->sent_addr, "%s", r->client_init->proxy_supplied_parameters->remote_addr);
+        snprintf(s->sent_version, sizeof s->sent_version, "%s", r->client_init->proxy_supplied_parameters->client_version);
         take_binding(s, r->client_init->proxy_supplied_parameters->channel_binding);
         if (s->hangs_up) {
                 rpc_server_close(s->auth);
@@ -98,7 +98,7 @@ static void on_auth_legacy_message(void *ctx, const ProtobufCMessage *msg)
         struct stage *s = ctx;
         const Proto__RegisterUsingIAMMethodRequest *r = (const Proto__RegisterUsingIAMMethodRequest *)msg;
         s->auth_messages++;
-        snprintf(s->said_addr, sizeof s->said_addr, "%s", r->register_using_token_request->remoteaddr);
+        snprintf(s->sent_addr, sizeof s->sent_addr, "%s", r->register_using_token_request->remoteaddr);
         take_binding(s, r->register_using_token_request->channel_binding);
         finish_auth(s, NULL);
 }
@@ -125,7 +125,7 @@ static const struct rpc_call_events auth_legacy_events = { .on_message = on_auth
 static void take_call(struct rpc_call *call, const struct rpc_call_events *events)
 {
         struct str version = rpc_call_metadata(call, "version");
-        snprintf(the->said_metadata, sizeof the->said_metadata, "%.*s", STR_ARG(version));
+        snprintf(the->sent_metadata, sizeof the->sent_metadata, "%.*s", STR_ARG(version));
         the->auth_call = call;
         rpc_call_listen(call, events, the);
 }
@@ -187,10 +187,10 @@ static void on_auth_closed(void *caller)
         the->auth = NULL;
 }
 
-static void on_door_closed(void *caller)
+static void on_listener_closed(void *caller)
 {
         (void)caller;
-        the->door = NULL;
+        the->listener = NULL;
 }
 
 static void on_host_closed(void *ctx, struct error *err)
@@ -226,10 +226,10 @@ static int set_up(void **state)
         connect_auth(s);
         s->peer = (struct forward_peer){ .proxy = &s->proxy, .has_channel_binding = true, .channel_binding = { 4, 7, 1, 1 } };
         must(socket_pair(&a, &b));
-        s->door = rpc_serve(&s->proxy.loop, socket_stream(&s->proxy.loop, a),
+        s->listener = rpc_serve(&s->proxy.loop, socket_stream(&s->proxy.loop, a),
                             (struct rpc_server_options){ .methods = forward_methods, .guard = forward_guard,
-                                                         .caller = &s->peer, .on_closed = on_door_closed,
-                                                         .peer = "192.0.2.7:4711", .is_open_to_strangers = true });
+                                                         .caller = &s->peer, .on_closed = on_listener_closed,
+                                                         .peer = "192.0.2.7:4711", .is_open_to_unauthenticated = true });
         s->host = rpc_client_new(&s->proxy.loop, socket_stream(&s->proxy.loop, b), "proxy", on_host_closed, s);
         return 0;
 }
@@ -304,11 +304,11 @@ static void adds_what_the_proxy_alone_knows(void **state)
         struct stage *s = *state;
         host_joins(s, false);
         RUN_UNTIL(s, s->host_messages == 1);
-        assert_true(s->said_forwarded);
-        assert_string_equal(s->said_addr, "192.0.2.7:4711");
-        assert_string_equal(s->said_version, "18.3.1");
-        assert_string_equal(s->said_metadata, "18.3.1");
-        assert_said_binding(s);
+        assert_true(s->sent_forwarded);
+        assert_string_equal(s->sent_addr, "192.0.2.7:4711");
+        assert_string_equal(s->sent_version, "18.3.1");
+        assert_string_equal(s->sent_metadata, "18.3.1");
+        assert_sent_binding(s);
         assert_string_equal(s->host_method, "iam");
         rpc_client_half_close(s->join);
         RUN_UNTIL(s, s->is_done);
@@ -335,8 +335,8 @@ static void overwrites_the_address_of_an_older_join(void **state)
         request.register_using_token_request = &token;
         rpc_client_send(s->join, &request.base);
         RUN_UNTIL(s, s->is_done);
-        assert_string_equal(s->said_addr, "192.0.2.7:4711");
-        assert_said_binding(s);
+        assert_string_equal(s->sent_addr, "192.0.2.7:4711");
+        assert_sent_binding(s);
 }
 
 static void passes_a_refusal_on_word_by_word(void **state)

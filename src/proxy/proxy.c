@@ -10,7 +10,7 @@
 #include "cluster/identity_message.h"
 #include "os/sandbox.h"
 #include "pki/cert_check.h"
-#include "proxy/door.h"
+#include "proxy/listener.h"
 #include "proxy/ssh_dial.h"
 #include "proxy/tunnel_guard.h"
 #include "rpc/link.h"
@@ -97,7 +97,7 @@ static struct error *renew_mutual(struct proxy *p)
         TRY(make_mutual(&p->identity, buf_str(&host_cas), TUNNEL_ALPN, &p->tls_nodes));
         if (p->user_cas.len == 0) /* without trust every certificate would do */
                 return NULL;
-        return make_mutual(&p->identity, buf_str(&p->user_cas), SSH_DIAL_ALPN, &p->tls_people);
+        return make_mutual(&p->identity, buf_str(&p->user_cas), SSH_DIAL_ALPN, &p->tls_users);
 }
 
 /* Makes the contexts anew, so that a bad reload leaves the old ones in place. */
@@ -182,14 +182,14 @@ static void use_remote_auth(struct proxy *p, const char *address)
         free(old);
 }
 
-static void say_ready(struct proxy *p)
+static void send_ready(struct proxy *p)
 {
         if (!p->is_ready)
                 service_ready(p->service);
         p->is_ready = true;
 }
 
-static void ask_identity(void *ctx);
+static void request_identity(void *ctx);
 
 static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
@@ -220,18 +220,18 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
                 if (err->code != ERROR_DEADLINE_EXCEEDED && !error_is_for(err, REASON_SIBLING))
                         log_warn("This proxy's identity cannot be used", LOG_ERR(err));
                 error_free(err);
-                timer_start(p->ask_again, MILLISECONDS(PACE_RETRY_FIRST));
+                timer_start(p->request_again, MILLISECONDS(PACE_RETRY_FIRST));
                 return;
         }
         log_info("The Proxy Service has its identity", LOG_STR("cluster", p->identity.cluster),
                  LOG_STR("serial", p->identity.serial));
         use_remote_auth(p, msg->auth_addr);
-        timer_start(p->ask_again, MILLISECONDS(PACE_RETRY_FIRST));
-        say_ready(p);
+        timer_start(p->request_again, MILLISECONDS(PACE_RETRY_FIRST));
+        send_ready(p);
 }
 
 /* Long poll: the answer comes when there is an identity newer than ours. */
-static void ask_identity(void *ctx)
+static void request_identity(void *ctx)
 {
         struct proxy *p = ctx;
         AUTO_MEM char *serial = str_dup(p->identity.serial);
@@ -239,14 +239,14 @@ static void ask_identity(void *ctx)
                 return;
         if (p->instance == NULL) {
                 service_relink(p->service, "instance");
-                timer_start(p->ask_again, MILLISECONDS(PACE_RELINK));
+                timer_start(p->request_again, MILLISECONDS(PACE_RELINK));
                 return;
         }
         p->is_asking = true;
         Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
         request.role = (char *)(uintptr_t)"Proxy";
         request.have_serial = serial;
-        link_ask(p->instance, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,
+        link_request(p->instance, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,
                  &cteleport__internal__v1__identity__descriptor, HOURS(1), on_identity, p);
 }
 
@@ -255,7 +255,7 @@ static void on_instance_lost(void *ctx)
         struct proxy *p = ctx;
         link_close(p->instance);
         p->instance = NULL;
-        timer_start(p->ask_again, MILLISECONDS(PACE_RELINK));
+        timer_start(p->request_again, MILLISECONDS(PACE_RELINK));
 }
 
 static void use_instance(struct proxy *p, int fd)
@@ -263,7 +263,7 @@ static void use_instance(struct proxy *p, int fd)
         if (p->instance != NULL)
                 link_close(p->instance);
         p->instance = link_new(&p->loop, fd, on_instance_lost, p);
-        timer_start(p->ask_again, MILLISECONDS(1));
+        timer_start(p->request_again, MILLISECONDS(1));
 }
 
 /* ---- the supervisor's words ------------------------------------------------------------------------ */
@@ -275,7 +275,7 @@ static void stop_loop(void *ctx)
 
 void proxy_is_empty(struct proxy *p)
 {
-        if ((!p->is_draining && !p->is_stopping) || !door_is_empty(p->door) || !tunnels_are_empty(&p->tunnels))
+        if ((!p->is_draining && !p->is_stopping) || !proxy_listener_is_empty(p->listener) || !tunnels_are_empty(&p->tunnels))
                 return;
         tunnel_guard_free(p->tunnels.guard);
         p->tunnels.guard = NULL;
@@ -293,7 +293,7 @@ static void on_stop(void *ctx)
         if (p->is_stopping)
                 return;
         p->is_stopping = true;
-        door_shut(p->door);
+        proxy_listener_shut(p->listener);
         tunnels_shut(&p->tunnels);
 }
 
@@ -303,7 +303,7 @@ static void on_drain(void *ctx)
         if (p->is_draining || p->is_stopping)
                 return;
         p->is_draining = true;
-        door_drain(p->door);
+        proxy_listener_drain(p->listener);
         tunnels_drain(&p->tunnels);
 }
 
@@ -323,7 +323,7 @@ static void on_no_tunnels(void *ctx)
         proxy_is_empty(ctx);
 }
 
-static void ask_auth_link(void *ctx)
+static void request_auth_link(void *ctx)
 {
         struct proxy *p = ctx;
         service_relink(p->service, "auth");
@@ -352,10 +352,10 @@ static struct error *set_up(struct proxy *p)
                                                                  LIMIT_PENDING_JOINS_PER_SOURCE, LIMIT_PENDING_JOINS_RESERVE };
         p->sources.limits[SOURCE_SSH] = (struct source_limit){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_PER_SOURCE,
                                                                LIMIT_SSH_DIALS_PER_SOURCE };
-        p->strangers_memory = (struct budget){ .total = LIMIT_RPC_MEMORY_UNAUTHENTICATED, .share = LIMIT_RPC_MEMORY_SOURCE };
+        p->unauthenticated_memory = (struct budget){ .total = LIMIT_RPC_MEMORY_UNAUTHENTICATED, .share = LIMIT_RPC_MEMORY_SOURCE };
         p->memory = (struct budget){ .total = LIMIT_STREAM_MEMORY, .share = LIMIT_STREAM_MEMORY_USER };
         p->sources.limits[SOURCE_PASSED] = (struct source_limit){ LIMIT_PASSED, LIMIT_PASSED_PER_SOURCE, 0, LIMIT_PASSED_RESERVE };
-        p->people.limits = (struct share_limits){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_USER, LIMIT_SSH_DIALS_RESERVE, LIMIT_SSH_DIALS_RESERVED };
+        p->users.limits = (struct share_limits){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_USER, LIMIT_SSH_DIALS_RESERVE, LIMIT_SSH_DIALS_RESERVED };
         p->sources.limits[SOURCE_TUNNELS] = (struct source_limit){ LIMIT_TUNNELS, LIMIT_TUNNELS, LIMIT_TUNNELS };
         p->sources.is_known = has_nodes;
         p->sources.ctx = p;
@@ -371,10 +371,10 @@ static struct error *set_up(struct proxy *p)
         TRY(service_control(p->service, &p->loop, &service_events, p));
 
         p->upstream = upstream_new(&p->loop);
-        upstream_on_lost_link(p->upstream, ask_auth_link, p);
+        upstream_on_lost_link(p->upstream, request_auth_link, p);
         p->tunnels.guard = tunnel_guard_new(&p->loop, p->upstream, &p->tunnels);
         tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
-        p->ask_again = timer_new(&p->loop, ask_identity, p);
+        p->request_again = timer_new(&p->loop, request_identity, p);
         if (boot->auth_listen_addr != NULL && boot->auth_listen_addr[0] != '\0')
                 p->auth_address = address_to_dial(str_of(boot->auth_listen_addr), 3025);
         int auth = service_take_fd(p->service, "auth");
@@ -386,28 +386,28 @@ static struct error *set_up(struct proxy *p)
         int listen = service_take_fd(p->service, "listen");
         if (listen < 0)
                 return error_new(ERROR_INTERNAL, "the proxy was given no listening socket");
-        p->door = door_open(p, listen);
+        p->listener = proxy_listener_open(p, listen);
         return NULL;
 }
 
 static void tear_down(struct proxy *p)
 {
-        door_free(p->door);
-        timer_free(p->ask_again);
+        proxy_listener_free(p->listener);
+        timer_free(p->request_again);
         tunnels_release(&p->tunnels);
         tls_context_free(p->tls);
         tls_context_free(p->tls_nodes);
-        tls_context_free(p->tls_people);
+        tls_context_free(p->tls_users);
         buf_release(&p->user_cas);
         host_identity_release(&p->identity);
         sources_release(&p->sources);
-        shares_release(&p->people);
+        shares_release(&p->users);
         arena_free(p->keypair_arena);
         free(p->auth_address);
         service_end(p->service);
         loop_release(&p->loop);
         budget_release(&p->memory);
-        budget_release(&p->strangers_memory);
+        budget_release(&p->unauthenticated_memory);
 }
 
 int proxy_main(struct service *s)
@@ -428,7 +428,7 @@ int proxy_main(struct service *s)
                  LOG_C("sandbox", sandbox_describe()));
         /* Beside its Auth Service the identity is milliseconds away; on another machine the cluster may be. */
         if (str_is_empty(str_of(s->boot->auth_listen_addr)))
-                say_ready(p);
+                send_ready(p);
         loop_run(&p->loop);
         tear_down(p);
         return 0;

@@ -26,7 +26,7 @@
 #include "proxy/tunnels.h"
 #include "proxy/upstream.h"
 
-struct door;
+struct listener;
 
 struct forward;
 
@@ -36,19 +36,19 @@ struct proxy {
         const Cteleport__Internal__V1__Boot *boot;
         struct sources sources;
         struct forward *forwards; /* joins on their way to auth, newest first */
-        struct shares people; /* connections to nodes, by user */
+        struct shares users; /* connections to nodes, by user */
         struct budget memory; /* of what is on its way in them, by user */
-        struct budget strangers_memory; /* of gRPC connections of unauthenticated peers, by source */
+        struct budget unauthenticated_memory; /* of gRPC connections of unauthenticated peers, by source */
         struct upstream *upstream;
-        struct door *door;
+        struct listener *listener;
         struct tunnels tunnels;
         struct tls_context *tls;       /* NULL until there is a certificate to show */
-        struct tls_context *tls_nodes, *tls_people; /* NULL until there is an identity, and a user CA */
+        struct tls_context *tls_nodes, *tls_users; /* NULL until there is an identity, and a user CA */
         struct buf user_cas;           /* PEM */
         struct host_identity identity; /* of role Proxy; empty until the instance has it */
         char *auth_address;            /* where to pass connections through to; NULL: not known yet */
         struct link *instance;
-        struct timer *ask_again;       /* for the identity, after the instance was away */
+        struct timer *request_again;       /* for the identity, after the instance was away */
         Cteleport__Internal__V1__HttpsKeyPair **keypairs; /* the latest; owned copies after a reload */
         size_t keypair_count;
         struct arena *keypair_arena;   /* NULL while the keypairs are Boot's */

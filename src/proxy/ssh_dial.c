@@ -15,11 +15,11 @@
 #include "rpc/status.h"
 #include "tunnel/tunnel_memory.h"
 
-enum { HEAD, ASK, CONNECT, SPLICE, OVER };
+enum { HEAD, REQUEST, CONNECT, SPLICE, OVER };
 
 static const struct conversation_state states[] = {
-        [HEAD] = { "head", MILLISECONDS(TIMEOUT_HTTP1), TO(ASK) | TO(OVER) },
-        [ASK] = { "ask", SECONDS(0), TO(CONNECT) | TO(OVER) }, /* the call has its own deadline */
+        [HEAD] = { "head", MILLISECONDS(TIMEOUT_HTTP1), TO(REQUEST) | TO(OVER) },
+        [REQUEST] = { "ask", SECONDS(0), TO(CONNECT) | TO(OVER) }, /* the call has its own deadline */
         [CONNECT] = { "connect", MILLISECONDS(TIMEOUT_SSH_CONNECT), TO(SPLICE) | TO(OVER) },
         [SPLICE] = { "splice", SECONDS(0), TO(OVER) },
         [OVER] = { "over", SECONDS(0), 0 },
@@ -46,7 +46,7 @@ struct ssh_dial {
 
 /* ---- ends ------------------------------------------------------------------------------------------ */
 
-static void tell_done(void *ctx)
+static void report_done(void *ctx)
 {
         struct ssh_dial *d = ctx;
         d->done(d->ctx);
@@ -64,7 +64,7 @@ static void end(struct ssh_dial *d)
         d->stream = NULL;
         error_free(d->call_failure);
         d->call_failure = NULL;
-        loop_defer(&d->proxy->loop, tell_done, d);
+        loop_defer(&d->proxy->loop, report_done, d);
 }
 
 static const struct {
@@ -131,15 +131,15 @@ static void on_connected(void *ctx, struct stream *node, struct error *err)
                 return;
         }
         AUTO(buf) answer = BUF_MAX(1 * KiB);
-        struct stream *person = d->stream;
+        struct stream *user = d->stream;
         conversation_enter(&d->talk, SPLICE);
         buf_printf(&answer, "HTTP/1.1 200 OK\r\nX-Teleport-Host-Id: %s\r\nX-Teleport-Connection: %s\r\n\r\n", d->host_id,
                    d->connection_id);
-        stream_write(person, buf_str(&answer));
+        stream_write(user, buf_str(&answer));
         stream_write(node, str_slice(buf_str(&d->input), d->head, d->input.len));
         buf_release(&d->input);
         d->stream = NULL;
-        d->splice = tunnel_splice(&d->memory, &d->proxy->loop, node, person, on_spliced, d);
+        d->splice = tunnel_splice(&d->memory, &d->proxy->loop, node, user, on_spliced, d);
 }
 
 /* ---- auth decides ------------------------------------------------------------------------------------ */
@@ -176,7 +176,7 @@ static struct error *no_tunnel(void)
                           "a node connects again within seconds; if it stays away, look at its log and at the proxy's public_addr");
 }
 
-static void on_asked(void *ctx, struct error *err)
+static void on_requested(void *ctx, struct error *err)
 {
         struct ssh_dial *d = ctx;
         d->call = NULL;
@@ -212,16 +212,16 @@ static void on_asked(void *ctx, struct error *err)
                 refuse(d, no_tunnel());
 }
 
-static const struct rpc_client_events call_events = { .on_message = on_answer, .on_done = on_asked };
+static const struct rpc_client_events call_events = { .on_message = on_answer, .on_done = on_requested };
 
-static void ask(struct ssh_dial *d, const struct http1_request *http)
+static void send_request(struct ssh_dial *d, const struct http1_request *http)
 {
         struct rpc_client *auth = upstream_client(d->proxy->upstream);
         Cteleport__V1__DialRequest request = CTELEPORT__V1__DIAL_REQUEST__INIT;
         AUTO_MEM char *target = str_dup(http->authority);
         AUTO_MEM char *login = str_dup(http->login);
         struct str cert = tls_peer_cert_der(d->stream);
-        conversation_enter(&d->talk, ASK);
+        conversation_enter(&d->talk, REQUEST);
         if (auth == NULL) {
                 refuse(d, upstream_absence(d->proxy->upstream));
                 return;
@@ -258,7 +258,7 @@ static void on_read(void *ctx, struct str bytes)
         if (err != NULL)
                 refuse(d, err);
         else
-                ask(d, &request);
+                send_request(d, &request);
 }
 
 static void on_stream_end(void *ctx, struct error *err)
@@ -271,7 +271,7 @@ static void on_stream_end(void *ctx, struct error *err)
                 ssh_dial_cancel(d);
 }
 
-static const struct stream_events person_events = { .on_read = on_read, .on_end = on_stream_end };
+static const struct stream_events user_events = { .on_read = on_read, .on_end = on_stream_end };
 
 static void on_expired(void *ctx)
 {
@@ -290,7 +290,7 @@ struct ssh_dial *ssh_dial_start(struct proxy *p, struct stream *tls, const char 
         d->input = BUF_MAX(LIMIT_HTTP1_HEADER + LOOP_BUFFER);
         snprintf(d->peer, sizeof d->peer, "%s", peer);
         conversation_init(&d->talk, &p->loop, states, HEAD, on_expired, d);
-        stream_listen(tls, &person_events, d);
+        stream_listen(tls, &user_events, d);
         stream_read(tls, true);
         return d;
 }

@@ -6,14 +6,14 @@
 #include "api.pb-c.h"
 #include "base/limits.h"
 #include "join/identity_testing.h"
-#include "proxy/door.h"
+#include "proxy/listener.h"
 #include "proxy/proxy.h"
 #include "rpc/rpc.h"
 
-enum { PEOPLE_MAX = 4, NODES_MAX = 6 };
+enum { USERS_MAX = 4, NODES_MAX = 6 };
 
 /* Somebody who knocks at the door: a person, or a node with its tunnel. */
-struct visitor {
+struct client {
         struct stage *stage;
         struct tls_context *tls;
         struct dial *dial;
@@ -33,19 +33,19 @@ struct stage {
         char address[ADDRESS_TEXT_MAX];
 
         struct rpc_server_conn *auth;
-        struct rpc_call *asked; /* waits for its answer */
+        struct rpc_call *requested; /* waits for its answer */
         bool answers_late;
         struct error *verdict; /* of auth; NULL: yes */
-        int asked_count, gone;
+        int requested_count, gone;
         char target[64], login[64], client_addr[64];
         bool saw_certificate;
 
-        struct visitor people[PEOPLE_MAX], nodes[NODES_MAX];
-        size_t person_count, node_count;
+        struct client user_clients[USERS_MAX], nodes[NODES_MAX];
+        size_t user_count, node_count;
 
         struct error *refusal; /* of the node; NULL: it accepts */
         int connects;
-        struct visitor *connected_node;
+        struct client *connected_node;
         char connection_id[64], node_saw_addr[64];
         struct stream *at_node;
         struct buf node_saw;
@@ -60,14 +60,14 @@ static struct stage *the; /* methods of a table have no context of their own */
 
 /* ---- auth ---- */
 
-static void on_ask_gone(void *ctx)
+static void on_request_gone(void *ctx)
 {
         struct stage *s = ctx;
-        s->asked = NULL;
+        s->requested = NULL;
         s->gone++;
 }
 
-static const struct rpc_call_events ask_events = { .on_gone = on_ask_gone };
+static const struct rpc_call_events request_events = { .on_gone = on_request_gone };
 
 static void answer(struct rpc_call *call)
 {
@@ -86,7 +86,7 @@ static void answer(struct rpc_call *call)
 static void open_dial(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const Cteleport__V1__DialRequest *r = (const Cteleport__V1__DialRequest *)first;
-        the->asked_count++;
+        the->requested_count++;
         snprintf(the->target, sizeof the->target, "%s", r->target);
         snprintf(the->login, sizeof the->login, "%s", r->login);
         snprintf(the->client_addr, sizeof the->client_addr, "%s", r->client_addr);
@@ -95,8 +95,8 @@ static void open_dial(struct rpc_call *call, const ProtobufCMessage *first)
                 answer(call);
                 return;
         }
-        the->asked = call;
-        rpc_call_listen(call, &ask_events, the);
+        the->requested = call;
+        rpc_call_listen(call, &request_events, the);
 }
 
 static const struct rpc_method dial_method = { .path = "/cteleport.v1.DialService/Dial",
@@ -138,9 +138,9 @@ static void on_node_stream_end(void *ctx, struct error *err)
 
 static const struct stream_events node_stream_events = { .on_read = on_node_read, .on_end = on_node_stream_end };
 
-static void on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request)
+static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel_request *request)
 {
-        struct visitor *node = ctx;
+        struct client *node = ctx;
         struct stage *s = node->stage;
         s->connects++;
         s->connected_node = node;
@@ -156,7 +156,7 @@ static void on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_re
         stream_read(s->at_node, true);
 }
 
-static void on_visit_gone(void *ctx, struct tunnel_visit *v)
+static void on_incoming_gone(void *ctx, struct tunnel_incoming *v)
 {
         (void)ctx;
         (void)v;
@@ -164,35 +164,35 @@ static void on_visit_gone(void *ctx, struct tunnel_visit *v)
 
 static void on_tunnel_end(void *ctx, struct error *err)
 {
-        struct visitor *node = ctx;
+        struct client *node = ctx;
         error_free(err);
         node->has_ended = true;
 }
 
-static const struct tunnel_server_events tunnel_events = { .on_connect = on_connect, .on_gone = on_visit_gone,
+static const struct tunnel_server_events tunnel_events = { .on_connect = on_connect, .on_gone = on_incoming_gone,
                                                            .on_end = on_tunnel_end };
 
 /* ---- knocking ---- */
 
-static void on_person_read(void *ctx, struct str bytes)
+static void on_user_read(void *ctx, struct str bytes)
 {
-        struct visitor *v = ctx;
+        struct client *v = ctx;
         buf_put(&v->saw, bytes);
 }
 
-static void on_person_end(void *ctx, struct error *err)
+static void on_user_end(void *ctx, struct error *err)
 {
-        struct visitor *v = ctx;
+        struct client *v = ctx;
         v->is_refused = err != NULL && err->code == ERROR_PERMISSION_DENIED;
         error_free(err);
         v->has_ended = true;
 }
 
-static const struct stream_events person_events = { .on_read = on_person_read, .on_end = on_person_end };
+static const struct stream_events user_events = { .on_read = on_user_read, .on_end = on_user_end };
 
 static void on_shaken(void *ctx, struct stream *tls, struct error *err)
 {
-        struct visitor *v = ctx;
+        struct client *v = ctx;
         v->handshake = NULL;
         v->is_refused = err != NULL;
         error_free(err);
@@ -203,23 +203,23 @@ static void on_shaken(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         v->stream = tls;
-        stream_listen(tls, &person_events, v);
+        stream_listen(tls, &user_events, v);
         stream_read(tls, true);
 }
 
 static void on_dialled(void *ctx, int fd, struct error *err)
 {
-        struct visitor *v = ctx;
+        struct client *v = ctx;
         struct loop *l = &v->stage->proxy.loop;
         v->dial = NULL;
         must(err);
         v->handshake = tls_start(l, v->tls, socket_stream(l, fd), "teleport.cluster.local", SECONDS(5), on_shaken, v);
 }
 
-static void knock(struct stage *s, struct visitor *v, const char *protocol, struct tls_identity id)
+static void knock(struct stage *s, struct client *v, const char *protocol, struct tls_identity id)
 {
         const char *const alpn[] = { protocol, NULL };
-        *v = (struct visitor){ .stage = s, .saw = BUF_MAX(1 * MiB) };
+        *v = (struct client){ .stage = s, .saw = BUF_MAX(1 * MiB) };
         must(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn, .is_internal = true }, &v->tls));
         must(tls_context_add(v->tls, NULL, id));
         v->dial = dial_start(&s->proxy.loop, str_of(s->address), SECONDS(5), on_dialled, v);
@@ -228,9 +228,9 @@ static void knock(struct stage *s, struct visitor *v, const char *protocol, stru
 }
 
 /* A host of the cluster with this role, on this protocol. */
-static struct visitor *host_knocks(struct stage *s, const char *role, const char *protocol)
+static struct client *host_knocks(struct stage *s, const char *role, const char *protocol)
 {
-        struct visitor *v = &s->nodes[s->node_count++];
+        struct client *v = &s->nodes[s->node_count++];
         AUTO(host_identity) id = fake_identity(&s->hosts, role);
         AUTO(buf) chain = BUF_MAX(64 * KiB);
         host_identity_chain_pem(&id, &chain);
@@ -239,18 +239,18 @@ static struct visitor *host_knocks(struct stage *s, const char *role, const char
         return v;
 }
 
-static struct visitor *node_knocks(struct stage *s)
+static struct client *node_knocks(struct stage *s)
 {
         size_t before = s->proxy.tunnels.count;
-        struct visitor *v = host_knocks(s, "Node", TUNNEL_ALPN);
+        struct client *v = host_knocks(s, "Node", TUNNEL_ALPN);
         RUN_UNTIL(s, s->proxy.tunnels.count > before || v->has_ended);
         return v;
 }
 
 /* A person whose certificate is by this CA. */
-static struct visitor *person_knocks(struct stage *s, struct fake_cluster *ca, const char *protocol)
+static struct client *user_connects(struct stage *s, struct fake_cluster *ca, const char *protocol)
 {
-        struct visitor *v = &s->people[s->person_count++];
+        struct client *v = &s->user_clients[s->user_count++];
         AUTO(key) key = { 0 };
         AUTO(buf) public = BUF_MAX(4 * KiB);
         AUTO(buf) der = BUF_MAX(CERT_MAX);
@@ -271,9 +271,9 @@ static struct visitor *person_knocks(struct stage *s, struct fake_cluster *ca, c
         return v;
 }
 
-static struct visitor *alice_asks(struct stage *s, const char *request)
+static struct client *alice_requests(struct stage *s, const char *request)
 {
-        struct visitor *v = person_knocks(s, &s->users, SSH_DIAL_ALPN);
+        struct client *v = user_connects(s, &s->users, SSH_DIAL_ALPN);
         assert_non_null(v->stream);
         stream_write(v->stream, str_of(request));
         return v;
@@ -281,7 +281,7 @@ static struct visitor *alice_asks(struct stage *s, const char *request)
 
 static const char way[] = "CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\nX-Teleport-Login: root\r\n\r\n";
 
-static bool has_answer(const struct visitor *v, const char *status_line)
+static bool has_answer(const struct client *v, const char *status_line)
 {
         return str_starts_with(buf_str(&v->saw), str_of(status_line));
 }
@@ -317,56 +317,56 @@ static int set_up(void **state)
         for (size_t i = 0; i < SOURCE_COUNTERS; i++)
                 s->proxy.sources.limits[i] = (struct source_limit){ 20, 20 };
         s->proxy.sources.limits[SOURCE_SSH] = (struct source_limit){ 2, 2 };
-        s->proxy.people.limits = (struct share_limits){ .total = 20, .each = 20 };
+        s->proxy.users.limits = (struct share_limits){ .total = 20, .each = 20 };
         s->proxy.memory = (struct budget){ .total = 64 * MiB, .share = 32 * MiB };
         s->node_saw = BUF_MAX(1 * MiB);
         fake_cluster_init(&s->hosts, loop_wall(&s->proxy.loop));
         fake_cluster_init(&s->users, loop_wall(&s->proxy.loop));
         s->identity = fake_identity(&s->hosts, "Proxy");
         make_context(s, TUNNEL_ALPN, s->hosts.ca_cert, &s->proxy.tls_nodes);
-        make_context(s, SSH_DIAL_ALPN, s->users.ca_cert, &s->proxy.tls_people);
+        make_context(s, SSH_DIAL_ALPN, s->users.ca_cert, &s->proxy.tls_users);
         open_auth(s);
         must(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
-        s->proxy.door = door_open(&s->proxy, fd);
+        s->proxy.listener = proxy_listener_open(&s->proxy, fd);
         return 0;
 }
 
 static int tear_down(void **state)
 {
         struct stage *s = *state;
-        for (size_t i = 0; i < s->person_count; i++)
-                stream_close(s->people[i].stream);
+        for (size_t i = 0; i < s->user_count; i++)
+                stream_close(s->user_clients[i].stream);
         for (size_t i = 0; i < s->node_count; i++)
                 stream_close(s->nodes[i].stream);
         stream_close(s->at_node);
         s->proxy.is_stopping = true; /* proxy_is_empty() ends the loop */
         s->proxy.tunnels.ctx = &s->proxy;
-        door_shut(s->proxy.door);
+        proxy_listener_shut(s->proxy.listener);
         tunnels_shut(&s->proxy.tunnels);
-        RUN_UNTIL(s, door_is_empty(s->proxy.door));
+        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
         for (size_t i = 0; i < s->node_count; i++)
                 tunnel_server_close(s->nodes[i].tunnel);
         RUN_UNTIL(s, s->auth == NULL);
         assert_true(tunnels_are_empty(&s->proxy.tunnels));
         assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
         assert_int_equal(s->proxy.sources.totals[SOURCE_SSH], 0);
-        assert_int_equal(s->proxy.people.total, 0);
-        for (size_t i = 0; i < PEOPLE_MAX; i++) {
-                tls_context_free(s->people[i].tls);
-                buf_release(&s->people[i].saw);
+        assert_int_equal(s->proxy.users.total, 0);
+        for (size_t i = 0; i < USERS_MAX; i++) {
+                tls_context_free(s->user_clients[i].tls);
+                buf_release(&s->user_clients[i].saw);
         }
         for (size_t i = 0; i < NODES_MAX; i++) {
                 tls_context_free(s->nodes[i].tls);
                 buf_release(&s->nodes[i].saw);
         }
-        door_free(s->proxy.door);
-        shares_release(&s->proxy.people);
+        proxy_listener_free(s->proxy.listener);
+        shares_release(&s->proxy.users);
         assert_int_equal(s->proxy.memory.used, 0);
         budget_release(&s->proxy.memory);
         tunnels_release(&s->proxy.tunnels);
         sources_release(&s->proxy.sources);
         tls_context_free(s->proxy.tls_nodes);
-        tls_context_free(s->proxy.tls_people);
+        tls_context_free(s->proxy.tls_users);
         host_identity_release(&s->identity);
         fake_cluster_release(&s->hosts);
         fake_cluster_release(&s->users);
@@ -384,7 +384,7 @@ static void a_person_reaches_a_node(void **state)
 {
         struct stage *s = *state;
         (void)node_knocks(s);
-        struct visitor *alice = alice_asks(s, way);
+        struct client *alice = alice_requests(s, way);
         stream_write(alice->stream, STR("SSH-2.0-early\r\n")); /* what comes before the answer waits for it */
         RUN_UNTIL(s, s->node_saw.len == 15);
         assert_string_equal(s->target, "web-1");
@@ -402,7 +402,7 @@ static void a_person_reaches_a_node(void **state)
                                                 "\r\nSSH-2.0-node\r\n");
         stream_close(alice->stream);
         alice->stream = NULL;
-        RUN_UNTIL(s, s->node_has_ended && door_is_empty(s->proxy.door));
+        RUN_UNTIL(s, s->node_has_ended && proxy_listener_is_empty(s->proxy.listener));
 }
 
 static void refusals_of_auth_are_told(void **state)
@@ -418,7 +418,7 @@ static void refusals_of_auth_are_told(void **state)
         struct stage *s = *state;
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 s->verdict = error_hint(error_new(cases[i].code, "no"), "ask");
-                struct visitor *alice = alice_asks(s, way);
+                struct client *alice = alice_requests(s, way);
                 RUN_UNTIL(s, alice->has_ended);
                 if (!has_answer(alice, cases[i].line))
                         fail_msg("%s instead of %s", buf_c(&alice->saw), cases[i].line);
@@ -430,7 +430,7 @@ static void refusals_of_auth_are_told(void **state)
 static void a_node_without_a_tunnel_cannot_be_reached(void **state)
 {
         struct stage *s = *state;
-        struct visitor *alice = alice_asks(s, way);
+        struct client *alice = alice_requests(s, way);
         RUN_UNTIL(s, alice->has_ended);
         assert_true(has_answer(alice, "HTTP/1.1 503 Service Unavailable\r\n"));
         assert_true(str_contains(buf_str(&alice->saw), STR("not connected to this proxy")));
@@ -441,7 +441,7 @@ static void a_refusal_of_the_node_is_told(void **state)
         struct stage *s = *state;
         (void)node_knocks(s);
         s->refusal = error_new(ERROR_UNAVAILABLE, "sshd does not start");
-        struct visitor *alice = alice_asks(s, way);
+        struct client *alice = alice_requests(s, way);
         RUN_UNTIL(s, alice->has_ended);
         assert_true(has_answer(alice, "HTTP/1.1 503 "));
         assert_true(str_contains(buf_str(&alice->saw), STR("sshd does not start")));
@@ -456,32 +456,32 @@ static void what_is_no_way_to_a_node_is_refused(void **state)
         };
         struct stage *s = *state;
         for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
-                struct visitor *v = alice_asks(s, requests[i]);
+                struct client *v = alice_requests(s, requests[i]);
                 RUN_UNTIL(s, v->has_ended);
                 assert_true(has_answer(v, "HTTP/1.1 400 Bad Request\r\n"));
         }
-        assert_int_equal(s->asked_count, 0);
+        assert_int_equal(s->requested_count, 0);
 }
 
 static void only_the_user_ca_makes_people(void **state)
 {
         struct stage *s = *state;
-        struct visitor *mallory = person_knocks(s, &s->hosts, SSH_DIAL_ALPN); /* a host CA that signs people: no */
+        struct client *mallory = user_connects(s, &s->hosts, SSH_DIAL_ALPN); /* a host CA that signs people: no */
         RUN_UNTIL(s, mallory->is_refused);
-        struct visitor *host = host_knocks(s, "Node", SSH_DIAL_ALPN);
+        struct client *host = host_knocks(s, "Node", SSH_DIAL_ALPN);
         RUN_UNTIL(s, host->is_refused);
-        RUN_UNTIL(s, door_is_empty(s->proxy.door));
-        assert_int_equal(s->asked_count, 0);
+        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
+        assert_int_equal(s->requested_count, 0);
 }
 
 static void only_nodes_have_tunnels(void **state)
 {
         struct stage *s = *state;
-        struct visitor *instance = host_knocks(s, "Instance", TUNNEL_ALPN);
+        struct client *instance = host_knocks(s, "Instance", TUNNEL_ALPN);
         RUN_UNTIL(s, instance->has_ended || instance->is_refused);
-        struct visitor *alice = person_knocks(s, &s->users, TUNNEL_ALPN);
+        struct client *alice = user_connects(s, &s->users, TUNNEL_ALPN);
         RUN_UNTIL(s, alice->has_ended || alice->is_refused || alice->tunnel != NULL);
-        RUN_UNTIL(s, door_is_empty(s->proxy.door));
+        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
         tunnel_server_close(alice->tunnel);
         assert_true(tunnels_are_empty(&s->proxy.tunnels));
 }
@@ -489,14 +489,14 @@ static void only_nodes_have_tunnels(void **state)
 static void the_newest_tunnel_of_a_node_serves_and_old_ones_go(void **state)
 {
         struct stage *s = *state;
-        struct visitor *first = node_knocks(s);
+        struct client *first = node_knocks(s);
         for (int i = 1; i < LIMIT_TUNNELS_PER_HOST; i++)
                 (void)node_knocks(s);
         assert_int_equal(s->proxy.tunnels.count, LIMIT_TUNNELS_PER_HOST);
-        struct visitor *last = host_knocks(s, "Node", TUNNEL_ALPN);
+        struct client *last = host_knocks(s, "Node", TUNNEL_ALPN);
         RUN_UNTIL(s, first->has_ended);
         assert_int_equal(s->proxy.tunnels.count, LIMIT_TUNNELS_PER_HOST);
-        struct visitor *alice = alice_asks(s, way);
+        struct client *alice = alice_requests(s, way);
         RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
         assert_ptr_equal(s->connected_node, last);
         tunnel_server_close(last->tunnel); /* the one before is the newest now */
@@ -504,7 +504,7 @@ static void the_newest_tunnel_of_a_node_serves_and_old_ones_go(void **state)
         RUN_UNTIL(s, s->proxy.tunnels.count == LIMIT_TUNNELS_PER_HOST - 1 && s->node_has_ended);
         stream_close(s->at_node);
         s->at_node = NULL;
-        alice = alice_asks(s, way);
+        alice = alice_requests(s, way);
         RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
         assert_ptr_equal(s->connected_node, last - 1);
 }
@@ -514,10 +514,10 @@ static void who_leaves_while_auth_is_asked_is_forgotten(void **state)
         struct stage *s = *state;
         (void)node_knocks(s);
         s->answers_late = true;
-        (void)alice_asks(s, way);
-        RUN_UNTIL(s, s->asked != NULL);
-        door_shut(s->proxy.door); /* as a person who hangs up, the end of the proxy ends what runs */
-        RUN_UNTIL(s, s->gone == 1 && door_is_empty(s->proxy.door));
+        (void)alice_requests(s, way);
+        RUN_UNTIL(s, s->requested != NULL);
+        proxy_listener_shut(s->proxy.listener); /* as a person who hangs up, the end of the proxy ends what runs */
+        RUN_UNTIL(s, s->gone == 1 && proxy_listener_is_empty(s->proxy.listener));
         assert_int_equal(s->connects, 0);
 }
 
@@ -527,34 +527,34 @@ static void people_have_limits_of_their_own(void **state)
         (void)node_knocks(s);
         s->answers_late = true;
         for (int i = 0; i < 2; i++)
-                (void)alice_asks(s, way);
-        RUN_UNTIL(s, s->asked_count == 2);
-        struct visitor *third = alice_asks(s, way);
+                (void)alice_requests(s, way);
+        RUN_UNTIL(s, s->requested_count == 2);
+        struct client *third = alice_requests(s, way);
         RUN_UNTIL(s, third->has_ended);
-        assert_int_equal(s->asked_count, 2);
+        assert_int_equal(s->requested_count, 2);
 }
 
 static void one_user_does_not_take_all_places(void **state)
 {
         struct stage *s = *state;
         (void)node_knocks(s);
-        s->proxy.people.limits = (struct share_limits){ .total = 20, .each = 1 };
-        struct visitor *first = alice_asks(s, way);
+        s->proxy.users.limits = (struct share_limits){ .total = 20, .each = 1 };
+        struct client *first = alice_requests(s, way);
         RUN_UNTIL(s, first->saw.len > 0);
-        assert_int_equal(s->proxy.people.total, 1);
-        struct visitor *second = alice_asks(s, way);
+        assert_int_equal(s->proxy.users.total, 1);
+        struct client *second = alice_requests(s, way);
         RUN_UNTIL(s, second->has_ended);
         assert_int_equal(second->saw.len, 0);
-        assert_int_equal(s->proxy.people.total, 1);
+        assert_int_equal(s->proxy.users.total, 1);
 }
 
 static void draining_keeps_connections_and_begins_none(void **state)
 {
         struct stage *s = *state;
-        struct visitor *node = node_knocks(s);
-        struct visitor *alice = alice_asks(s, way);
+        struct client *node = node_knocks(s);
+        struct client *alice = alice_requests(s, way);
         RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
-        door_drain(s->proxy.door);
+        proxy_listener_drain(s->proxy.listener);
         tunnels_drain(&s->proxy.tunnels);
         stream_write(s->at_node, STR("still here"));
         RUN_UNTIL(s, str_ends_with(buf_str(&alice->saw), STR("still here")));
@@ -563,7 +563,7 @@ static void draining_keeps_connections_and_begins_none(void **state)
         RUN_UNTIL(s, alice->has_ended);
         stream_close(alice->stream);
         alice->stream = NULL;
-        RUN_UNTIL(s, node->has_ended && tunnels_are_empty(&s->proxy.tunnels) && door_is_empty(s->proxy.door));
+        RUN_UNTIL(s, node->has_ended && tunnels_are_empty(&s->proxy.tunnels) && proxy_listener_is_empty(s->proxy.listener));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -66,14 +66,14 @@ static struct error *add_key(struct tunnel_guard *g, struct str key_pem)
 {
         AUTO(key) key = { 0 };
         AUTO(buf) der = BUF_MAX(PUBLIC_KEY_MAX), proof = BUF_MAX(KEY_PROOF_MAX);
-        Cteleport__V1__WebKey *told = arena_alloc(g->arena, sizeof *told);
+        Cteleport__V1__WebKey *reported = arena_alloc(g->arena, sizeof *reported);
 
         TRY(key_from_pem(&key, key_pem));
         TRY(key_prove(&key, &der, &proof));
-        cteleport__v1__web_key__init(told);
-        told->public_key = (ProtobufCBinaryData){ der.len, (uint8_t *)(uintptr_t)arena_str(g->arena, buf_str(&der)).ptr };
-        told->proof = (ProtobufCBinaryData){ proof.len, (uint8_t *)(uintptr_t)arena_str(g->arena, buf_str(&proof)).ptr };
-        g->keys.web_keys[g->keys.n_web_keys++] = told;
+        cteleport__v1__web_key__init(reported);
+        reported->public_key = (ProtobufCBinaryData){ der.len, (uint8_t *)(uintptr_t)arena_str(g->arena, buf_str(&der)).ptr };
+        reported->proof = (ProtobufCBinaryData){ proof.len, (uint8_t *)(uintptr_t)arena_str(g->arena, buf_str(&proof)).ptr };
+        g->keys.web_keys[g->keys.n_web_keys++] = reported;
         return NULL;
 }
 

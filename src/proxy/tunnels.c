@@ -50,7 +50,7 @@ static struct node_tunnel *one_too_many(struct node_tunnel *first)
 
 /* ---- life ------------------------------------------------------------------------------------------ */
 
-static void tell_empty(void *ctx)
+static void report_empty(void *ctx)
 {
         struct tunnels *t = ctx;
         if (t->list == NULL && t->on_empty != NULL)
@@ -73,7 +73,7 @@ static void node_tunnel_free(struct node_tunnel *n)
         free(n->peer);
         free(n);
         if (t->is_closing && t->list == NULL)
-                loop_defer(t->loop, tell_empty, t);
+                loop_defer(t->loop, report_empty, t);
 }
 
 static void on_end(void *ctx, struct error *err)
@@ -107,8 +107,8 @@ static void plan_expiry(struct tunnels *t, struct walltime end)
         if (timer_is_running(t->expiry) && end.ns >= t->next_expiry.ns)
                 return;
         t->next_expiry = end;
-        if (wait.ns > MILLISECONDS(PACE_EXPIRY_LOOK).ns)
-                wait = MILLISECONDS(PACE_EXPIRY_LOOK);
+        if (wait.ns > MILLISECONDS(PACE_EXPIRY_CHECK).ns)
+                wait = MILLISECONDS(PACE_EXPIRY_CHECK);
         timer_start(t->expiry, wait.ns < MILLISECONDS(1).ns ? MILLISECONDS(1) : wait);
 }
 
@@ -175,15 +175,15 @@ void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *
 
 void tunnels_end_host(struct tunnels *t, struct str host_id, struct cert_issue before, const char *reason)
 {
-        bool is_told = false;
+        bool is_reported = false;
 
         for (struct node_tunnel *n = map_get(&t->by_host, host_id), *older; n != NULL; n = older) {
                 older = n->older;
                 if (before.not_before != 0 && !cert_issue_is_before(n->cert, before))
                         continue;
-                if (!is_told)
+                if (!is_reported)
                         log_warn("The tunnels of a node are ended by the cluster", LOG_STR("host_id", host_id), LOG_C("reason", reason));
-                is_told = true;
+                is_reported = true;
                 node_tunnel_free(n);
         }
 }
@@ -205,7 +205,7 @@ static void stop_taking(struct tunnels *t)
 {
         t->is_closing = true;
         if (t->list == NULL)
-                loop_defer(t->loop, tell_empty, t);
+                loop_defer(t->loop, report_empty, t);
 }
 
 void tunnels_drain(struct tunnels *t)

@@ -28,8 +28,8 @@ struct upstream {
         struct tls_handshake *handshake;
         struct timer *retry;
         struct backoff backoff;
-        struct timer *stir;
-        bool is_told; /* the operator knows that auth is away */
+        struct timer *wake;
+        bool is_reported; /* the operator knows that auth is away */
         bool is_freed;
 };
 
@@ -45,7 +45,7 @@ static void on_ping_answer(void *ctx, const ProtobufCMessage *answer, struct err
 }
 
 /* A connection without a call would end as idle; on the link that would be for good. */
-static void on_stir(void *ctx)
+static void on_wake(void *ctx)
 {
         struct upstream *u = ctx;
         if (u->client == NULL)
@@ -58,24 +58,24 @@ static void on_stir(void *ctx)
                                  .within = MILLISECONDS(TIMEOUT_RPC),
                          },
                          &nothing.base, on_ping_answer, NULL);
-        timer_start(u->stir, MILLISECONDS(TIMEOUT_IDLE_CONNECTION / 3));
+        timer_start(u->wake, MILLISECONDS(TIMEOUT_IDLE_CONNECTION / 3));
 }
 
-static void tell_away(struct upstream *u, const struct error *err)
+static void report_away(struct upstream *u, const struct error *err)
 {
-        if (!u->is_told)
+        if (!u->is_reported)
                 log_warn("The Auth Service is away: joins are refused until it is back", LOG_ERR(err));
-        u->is_told = true;
+        u->is_reported = true;
 }
 
 static void on_closed(void *ctx, struct error *err)
 {
         struct upstream *u = ctx;
-        tell_away(u, err);
+        report_away(u, err);
         error_free(err);
         rpc_client_close(u->client);
         u->client = NULL;
-        timer_stop(u->stir);
+        timer_stop(u->wake);
         /* With the process behind it a link is replaced by the supervisor; if that lives it has to be asked for. */
         timer_start(u->retry, u->is_link ? MILLISECONDS(PACE_RELINK) : backoff_next(&u->backoff));
 }
@@ -84,10 +84,10 @@ static void use_stream(struct upstream *u, struct stream *s)
 {
         u->client = rpc_client_new(u->loop, s, "teleport.cluster.local", on_closed, u);
         backoff_reset(&u->backoff);
-        if (u->is_told)
+        if (u->is_reported)
                 log_info("The Auth Service is back");
-        u->is_told = false;
-        timer_start(u->stir, MILLISECONDS(TIMEOUT_IDLE_CONNECTION / 3));
+        u->is_reported = false;
+        timer_start(u->wake, MILLISECONDS(TIMEOUT_IDLE_CONNECTION / 3));
 }
 
 /* ---- mutual TLS ------------------------------------------------------------------------------------ */
@@ -101,7 +101,7 @@ static void upstream_destroy(struct upstream *u)
 static void connect_failed(struct upstream *u, struct error *err)
 {
         if (!u->is_freed) {
-                tell_away(u, err);
+                report_away(u, err);
                 timer_start(u->retry, backoff_next(&u->backoff));
         }
         error_free(err);
@@ -176,7 +176,7 @@ static void on_dialled(void *ctx, int fd, struct error *err)
                 connect_failed(u, err);
 }
 
-static void ask_for_link(struct upstream *u)
+static void request_for_link(struct upstream *u)
 {
         if (u->client != NULL || u->relink == NULL)
                 return;
@@ -188,7 +188,7 @@ static void connect_now(void *ctx)
 {
         struct upstream *u = ctx;
         if (u->is_link) {
-                ask_for_link(u);
+                request_for_link(u);
                 return;
         }
         if (u->client != NULL || u->dial != NULL || u->handshake != NULL || u->address == NULL)
@@ -203,7 +203,7 @@ struct upstream *upstream_new(struct loop *l)
         struct upstream *u = NEW(struct upstream);
         u->loop = l;
         u->retry = timer_new(l, connect_now, u);
-        u->stir = timer_new(l, on_stir, u);
+        u->wake = timer_new(l, on_wake, u);
         u->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) };
         return u;
 }
@@ -212,7 +212,7 @@ static void drop_client(struct upstream *u)
 {
         rpc_client_close(u->client);
         u->client = NULL;
-        timer_stop(u->stir);
+        timer_stop(u->wake);
 }
 
 void upstream_free(struct upstream *u)
@@ -221,7 +221,7 @@ void upstream_free(struct upstream *u)
                 return;
         drop_client(u);
         timer_free(u->retry);
-        timer_free(u->stir);
+        timer_free(u->wake);
         if (u->dial == NULL && u->handshake == NULL) {
                 upstream_destroy(u);
                 return;

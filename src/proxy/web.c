@@ -11,10 +11,10 @@
 #include "proxy/form.h"
 #include "proxy/web_page.h"
 
-enum { TOKEN_DIGITS = 32, OTP_MAX = 16, ADDRESS_MAX = LIMIT_NAME + 8, ANSWER_MAX = 16 * KiB, VISIT_ARENA = 64 * KiB };
+enum { TOKEN_DIGITS = 32, OTP_MAX = 16, ADDRESS_MAX = LIMIT_NAME + 8, ANSWER_MAX = 16 * KiB, INCOMING_ARENA = 64 * KiB };
 
 /* One request on its way to auth and back. */
-struct web_visit {
+struct web_client {
         struct loop *loop;
         struct upstream *upstream;
         void (*done)(void *ctx, struct str answer); /* NULL: cancelled */
@@ -28,7 +28,7 @@ struct web_visit {
         struct buf answer;
 };
 
-static void visit_free(struct web_visit *v)
+static void incoming_free(struct web_client *v)
 {
         form_release(&v->form);
         error_free(v->err);
@@ -66,17 +66,17 @@ static int status_of(const struct error *err)
         }
 }
 
-static void answer(struct web_visit *v, void (*put)(struct buf *out, const struct web_page *page))
+static void answer(struct web_client *v, void (*put)(struct buf *out, const struct web_page *page))
 {
         if (v->done != NULL) {
                 put(&v->answer, &v->page);
                 v->done(v->ctx, buf_str(&v->answer));
         }
-        visit_free(v);
+        incoming_free(v);
 }
 
 /* err is owned. */
-static void answer_error(struct web_visit *v, struct error *err, void (*put)(struct buf *out, const struct web_page *page))
+static void answer_error(struct web_client *v, struct error *err, void (*put)(struct buf *out, const struct web_page *page))
 {
         v->err = err;
         v->page.error = err;
@@ -91,7 +91,7 @@ static void answer_landing(void *ctx)
 
 static void answer_trouble(void *ctx)
 {
-        struct web_visit *v = ctx;
+        struct web_client *v = ctx;
         struct error *err = v->err;
         v->err = NULL;
         answer_error(v, err, web_put_trouble);
@@ -99,7 +99,7 @@ static void answer_trouble(void *ctx)
 
 /* ---- asking auth ------------------------------------------------------------------------------------- */
 
-static void ask(struct web_visit *v, const char *path, const ProtobufCMessageDescriptor *response,
+static void send_request(struct web_client *v, const char *path, const ProtobufCMessageDescriptor *response,
                 const ProtobufCMessage *request, void (*then)(void *ctx, const ProtobufCMessage *answer, struct error *err))
 {
         struct rpc_client *auth = upstream_client(v->upstream);
@@ -116,7 +116,7 @@ static void ask(struct web_visit *v, const char *path, const ProtobufCMessageDes
 
 static void on_accepted(void *ctx, const ProtobufCMessage *msg, struct error *err)
 {
-        struct web_visit *v = ctx;
+        struct web_client *v = ctx;
         (void)msg;
         if (err != NULL)
                 answer_error(v, err, web_put_invite);
@@ -147,7 +147,7 @@ static struct error *check_form(const struct form *form)
         return NULL;
 }
 
-static void ask_to_accept(struct web_visit *v)
+static void request_accept(struct web_client *v)
 {
         Cteleport__V1__AcceptInviteRequest request = CTELEPORT__V1__ACCEPT_INVITE_REQUEST__INIT;
         char otp[OTP_MAX];
@@ -161,10 +161,10 @@ static void ask_to_accept(struct web_visit *v)
         request.password = (char *)(uintptr_t)form_value(&v->form, "password").ptr;
         request.otp = otp;
         request.remote_addr = (char *)(uintptr_t)v->peer;
-        ask(v, "/cteleport.v1.LoginService/AcceptInvite", &cteleport__v1__empty__descriptor, &request.base, on_accepted);
+        send_request(v, "/cteleport.v1.LoginService/AcceptInvite", &cteleport__v1__empty__descriptor, &request.base, on_accepted);
 }
 
-static void take_invite(struct web_visit *v, const Cteleport__V1__OpenInviteResponse *invite)
+static void take_invite(struct web_client *v, const Cteleport__V1__OpenInviteResponse *invite)
 {
         v->page.cluster = arena_str(v->arena, str_of(invite->cluster));
         v->page.user = arena_str(v->arena, str_of(invite->user));
@@ -175,29 +175,29 @@ static void take_invite(struct web_visit *v, const Cteleport__V1__OpenInviteResp
 
 static void on_opened(void *ctx, const ProtobufCMessage *msg, struct error *err)
 {
-        struct web_visit *v = ctx;
+        struct web_client *v = ctx;
         if (err != NULL || v->done == NULL) {
                 answer_error(v, err, web_put_trouble);
                 return;
         }
         take_invite(v, (const Cteleport__V1__OpenInviteResponse *)msg);
         if (v->is_post)
-                ask_to_accept(v);
+                request_accept(v);
         else
                 answer(v, web_put_invite);
 }
 
 static void open_invite(void *ctx)
 {
-        struct web_visit *v = ctx;
+        struct web_client *v = ctx;
         Cteleport__V1__OpenInviteRequest request = CTELEPORT__V1__OPEN_INVITE_REQUEST__INIT;
         if (v->done == NULL) {
-                visit_free(v);
+                incoming_free(v);
                 return;
         }
         request.token = (char *)(uintptr_t)v->token;
         request.remote_addr = (char *)(uintptr_t)v->peer;
-        ask(v, "/cteleport.v1.LoginService/OpenInvite", &cteleport__v1__open_invite_response__descriptor, &request.base,
+        send_request(v, "/cteleport.v1.LoginService/OpenInvite", &cteleport__v1__open_invite_response__descriptor, &request.base,
             on_opened);
 }
 
@@ -266,7 +266,7 @@ static struct str shown_address(const struct web_request *r)
 }
 
 /* How the request goes on, from the loop. */
-static struct error *choose(struct web_visit *v, const struct web_request *r, void (**ret_next)(void *ctx))
+static struct error *choose(struct web_client *v, const struct web_request *r, void (**ret_next)(void *ctx))
 {
         struct str token = token_of(r->http->path);
         bool is_read = v->page.is_head || str_equal(r->http->method, STR("GET"));
@@ -282,17 +282,17 @@ static struct error *choose(struct web_visit *v, const struct web_request *r, vo
         return NULL;
 }
 
-struct web_visit *web_start(struct loop *l, struct upstream *upstream, struct web_request request,
+struct web_client *web_start(struct loop *l, struct upstream *upstream, struct web_request request,
                             void (*done)(void *ctx, struct str answer), void *ctx)
 {
-        struct web_visit *v = NEW(struct web_visit);
+        struct web_client *v = NEW(struct web_client);
         void (*next)(void *ctx) = answer_trouble;
-        *v = (struct web_visit){
+        *v = (struct web_client){
                 .loop = l,
                 .upstream = upstream,
                 .done = done,
                 .ctx = ctx,
-                .arena = arena_new(VISIT_ARENA),
+                .arena = arena_new(INCOMING_ARENA),
                 .answer = BUF_MAX(WEB_PAGE_MAX),
         };
         v->peer = arena_str(v->arena, str_of(request.peer)).ptr;
@@ -307,7 +307,7 @@ struct web_visit *web_start(struct loop *l, struct upstream *upstream, struct we
         return v;
 }
 
-void web_cancel(struct web_visit *v)
+void web_cancel(struct web_client *v)
 {
         v->done = NULL;
 }

@@ -30,11 +30,11 @@ struct web_request {
  * Begins to answer. done(ctx, answer) comes exactly once from the loop with the whole answer, borrowed until it returns; the
  * visit is gone then. upstream must live until done, or as long as the loop runs after web_cancel.
  */
-struct web_visit;
-struct web_visit *web_start(struct loop *l, struct upstream *upstream, struct web_request request,
+struct web_client;
+struct web_client *web_start(struct loop *l, struct upstream *upstream, struct web_request request,
                             void (*done)(void *ctx, struct str answer), void *ctx) MUST_USE;
 
 /* done will not be called; the pointer is dead. */
-void web_cancel(struct web_visit *v);
+void web_cancel(struct web_client *v);
 
 #endif

@@ -34,7 +34,7 @@ struct stage {
 
         struct error *open_verdict, *accept_verdict; /* NULL: granted */
         int opened, accepted;
-        char said_token[64], said_password[64], said_otp[64], said_addr[64];
+        char sent_token[64], sent_password[64], sent_otp[64], sent_addr[64];
 
         int answers;
         struct buf answer;
@@ -50,8 +50,8 @@ static void open_invite(struct rpc_call *call, const ProtobufCMessage *first)
 
         the->opened++;
         the->open_verdict = NULL;
-        snprintf(the->said_token, sizeof the->said_token, "%s", request->token);
-        snprintf(the->said_addr, sizeof the->said_addr, "%s", request->remote_addr);
+        snprintf(the->sent_token, sizeof the->sent_token, "%s", request->token);
+        snprintf(the->sent_addr, sizeof the->sent_addr, "%s", request->remote_addr);
         response.user = TEXT("alice<b>");
         response.cluster = TEXT("example.com");
         response.totp_secret = TEXT("ABCDEFGHIJ");
@@ -70,8 +70,8 @@ static void accept_invite(struct rpc_call *call, const ProtobufCMessage *first)
 
         the->accepted++;
         the->accept_verdict = NULL;
-        snprintf(the->said_password, sizeof the->said_password, "%s", request->password);
-        snprintf(the->said_otp, sizeof the->said_otp, "%s", request->otp);
+        snprintf(the->sent_password, sizeof the->sent_password, "%s", request->password);
+        snprintf(the->sent_otp, sizeof the->sent_otp, "%s", request->otp);
         if (verdict != NULL)
                 rpc_call_finish(call, verdict);
         else
@@ -146,7 +146,7 @@ static void on_answer(void *ctx, struct str answer)
         buf_put(&s->answer, answer);
 }
 
-static struct web_visit *start(struct stage *s)
+static struct web_client *start(struct stage *s)
 {
         return web_start(&s->loop, s->upstream,
                          (struct web_request){ .facts = &s->facts, .http = &s->http, .body = s->body,
@@ -154,9 +154,9 @@ static struct web_visit *start(struct stage *s)
                          on_answer, s);
 }
 
-static void visit(struct stage *s)
+static void poll(struct stage *s)
 {
-        struct web_visit *v = start(s);
+        struct web_client *v = start(s);
         (void)v;
         buf_clear(&s->answer);
         s->answers = 0;
@@ -170,7 +170,7 @@ static void get(struct stage *s, const char *path)
         s->http = (struct http1_request){ .method = STR("GET"), .path = str_of(path), .minor = 1,
                                           .host = STR("proxy.example.com") };
         s->body = STR("");
-        visit(s);
+        poll(s);
 }
 
 static void given_post(struct stage *s, struct str body)
@@ -184,10 +184,10 @@ static void given_post(struct stage *s, struct str body)
 static void post(struct stage *s, struct str body)
 {
         given_post(s, body);
-        visit(s);
+        poll(s);
 }
 
-static void assert_says(struct stage *s, const char *text)
+static void assert_sends(struct stage *s, const char *text)
 {
         if (strstr(buf_c(&s->answer), text) == NULL)
                 fail_msg("\"%s\" is not in:\n%s", text, buf_c(&s->answer));
@@ -205,15 +205,15 @@ static void shows_the_form_with_a_qr_code_and_the_key(void **state)
         struct stage *s = *state;
 
         get(s, PATH);
-        assert_says(s, "HTTP/1.1 200 OK\r\n");
-        assert_says(s, "<svg class=\"qr\" role=\"img\"");
-        assert_says(s, "<pre>ABCD EFGH IJ</pre>");
-        assert_says(s, "href=\"otpauth://totp/example.com:alice?secret=ABCDEFGHIJ&amp;issuer=example.com\"");
-        assert_says(s, "alice&lt;b&gt;");
+        assert_sends(s, "HTTP/1.1 200 OK\r\n");
+        assert_sends(s, "<svg class=\"qr\" role=\"img\"");
+        assert_sends(s, "<pre>ABCD EFGH IJ</pre>");
+        assert_sends(s, "href=\"otpauth://totp/example.com:alice?secret=ABCDEFGHIJ&amp;issuer=example.com\"");
+        assert_sends(s, "alice&lt;b&gt;");
         assert_hides(s, "alice<b>");
-        assert_says(s, "<form method=\"post\">");
-        assert_string_equal(s->said_token, "0123456789abcdef0123456789abcdef");
-        assert_string_equal(s->said_addr, "203.0.113.7:4711");
+        assert_sends(s, "<form method=\"post\">");
+        assert_string_equal(s->sent_token, "0123456789abcdef0123456789abcdef");
+        assert_string_equal(s->sent_addr, "203.0.113.7:4711");
         assert_int_equal(s->accepted, 0);
 }
 
@@ -232,11 +232,11 @@ static void permits_its_own_style_and_form_alone(void **state)
         buf_put_c(&expected, "Content-Security-Policy: default-src 'none'; style-src 'sha256-");
         base64_encode(&expected, str_of_bytes(digest, sizeof digest));
         buf_put_c(&expected, "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'\r\n");
-        assert_says(s, buf_c(&expected));
-        assert_says(s, "Referrer-Policy: no-referrer\r\n");
-        assert_says(s, "Cache-Control: no-store\r\n");
-        assert_says(s, "X-Content-Type-Options: nosniff\r\n");
-        assert_says(s, "Strict-Transport-Security: max-age=31536000\r\n"); /* other servers may live below our name */
+        assert_sends(s, buf_c(&expected));
+        assert_sends(s, "Referrer-Policy: no-referrer\r\n");
+        assert_sends(s, "Cache-Control: no-store\r\n");
+        assert_sends(s, "X-Content-Type-Options: nosniff\r\n");
+        assert_sends(s, "Strict-Transport-Security: max-age=31536000\r\n"); /* other servers may live below our name */
         assert_hides(s, "<script");
         assert_hides(s, "style=");
 }
@@ -246,11 +246,11 @@ static void sets_password_and_code(void **state)
         struct stage *s = *state;
 
         post(s, STR(FORM));
-        assert_says(s, "HTTP/1.1 200 OK\r\n");
-        assert_says(s, "<pre>tsh login --proxy=proxy.example.com:443 \\\n    --user=alice&lt;b&gt;</pre>");
+        assert_sends(s, "HTTP/1.1 200 OK\r\n");
+        assert_sends(s, "<pre>tsh login --proxy=proxy.example.com:443 \\\n    --user=alice&lt;b&gt;</pre>");
         assert_hides(s, "ABCD");
-        assert_string_equal(s->said_password, "correct horse");
-        assert_string_equal(s->said_otp, "123456");
+        assert_string_equal(s->sent_password, "correct horse");
+        assert_string_equal(s->sent_otp, "123456");
 }
 
 static void shows_the_form_again_with_what_auth_refused_and_without_secrets(void **state)
@@ -259,9 +259,9 @@ static void shows_the_form_again_with_what_auth_refused_and_without_secrets(void
 
         s->accept_verdict = error_hint(error_new(ERROR_INVALID_ARGUMENT, "the <code> is wrong"), "take the next one");
         post(s, STR(FORM));
-        assert_says(s, "HTTP/1.1 400 Bad Request\r\n");
-        assert_says(s, "role=\"alert\">The &lt;code&gt; is wrong. Take the next one.</div>");
-        assert_says(s, "<form method=\"post\">");
+        assert_sends(s, "HTTP/1.1 400 Bad Request\r\n");
+        assert_sends(s, "role=\"alert\">The &lt;code&gt; is wrong. Take the next one.</div>");
+        assert_sends(s, "<form method=\"post\">");
         assert_hides(s, "correct horse");
         assert_hides(s, "123456");
 }
@@ -271,14 +271,14 @@ static void refuses_forms_that_are_not_filled_in_without_asking_auth(void **stat
         struct stage *s = *state;
 
         post(s, STR("password=correct+horse&again=correct+house&otp=123456"));
-        assert_says(s, "HTTP/1.1 400 Bad Request\r\n");
-        assert_says(s, "The two passwords differ.");
+        assert_sends(s, "HTTP/1.1 400 Bad Request\r\n");
+        assert_sends(s, "The two passwords differ.");
         post(s, STR("again=&otp=123456"));
-        assert_says(s, "The password is missing.");
+        assert_sends(s, "The password is missing.");
         post(s, STR("password=a&again=a"));
-        assert_says(s, "The code of the app is missing.");
+        assert_sends(s, "The code of the app is missing.");
         post(s, STR("password=%zz"));
-        assert_says(s, "HTTP/1.1 400 Bad Request\r\n");
+        assert_sends(s, "HTTP/1.1 400 Bad Request\r\n");
         assert_hides(s, "<form");
         assert_int_equal(s->accepted, 0);
 }
@@ -308,14 +308,14 @@ static void refuses_forms_of_other_sites(void **state)
                 given_post(s, STR(FORM));
                 s->http.origin = str_of(cases[i].origin);
                 s->http.fetch_site = str_of(cases[i].site);
-                visit(s);
+                poll(s);
                 if ((s->accepted == before) != cases[i].is_refused)
                         fail_msg("Origin '%s', Sec-Fetch-Site '%s'", cases[i].origin, cases[i].site);
         }
         given_post(s, STR(FORM));
         s->http.content_type = STR("text/plain");
-        visit(s);
-        assert_says(s, "HTTP/1.1 400 Bad Request\r\n");
+        poll(s);
+        assert_sends(s, "HTTP/1.1 400 Bad Request\r\n");
 }
 
 static void tells_when_a_link_is_not_good_any_more(void **state)
@@ -324,12 +324,12 @@ static void tells_when_a_link_is_not_good_any_more(void **state)
 
         s->open_verdict = error_new(ERROR_NOT_FOUND, "this link was used or has expired");
         get(s, PATH);
-        assert_says(s, "HTTP/1.1 404 Not Found\r\n");
-        assert_says(s, "This link was used or has expired.");
+        assert_sends(s, "HTTP/1.1 404 Not Found\r\n");
+        assert_sends(s, "This link was used or has expired.");
         assert_hides(s, "<form");
         s->open_verdict = error_new(ERROR_NOT_FOUND, "this link was used or has expired");
         post(s, STR(FORM));
-        assert_says(s, "HTTP/1.1 404 Not Found\r\n");
+        assert_sends(s, "HTTP/1.1 404 Not Found\r\n");
         assert_int_equal(s->accepted, 0);
 }
 
@@ -344,7 +344,7 @@ static void asks_auth_for_well_formed_links_only(void **state)
 
         for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
                 get(s, paths[i]);
-                assert_says(s, "HTTP/1.1 404 Not Found\r\n");
+                assert_sends(s, "HTTP/1.1 404 Not Found\r\n");
         }
         assert_int_equal(s->opened, 0);
         get(s, "/web/reset/0123456789abcdef0123456789abcdef");
@@ -356,22 +356,22 @@ static void says_who_it_is_on_its_first_page(void **state)
         struct stage *s = *state;
 
         get(s, "/");
-        assert_says(s, "HTTP/1.1 200 OK\r\n");
-        assert_says(s, "<b>example.com</b>");
-        assert_says(s, "tsh login --proxy=proxy.example.com:443");
+        assert_sends(s, "HTTP/1.1 200 OK\r\n");
+        assert_sends(s, "<b>example.com</b>");
+        assert_sends(s, "tsh login --proxy=proxy.example.com:443");
         s->facts.public_addr = STR("");
         get(s, "/web");
-        assert_says(s, "tsh login --proxy=proxy.example.com \\\n");
+        assert_sends(s, "tsh login --proxy=proxy.example.com \\\n");
         s->http.host = STR("a\"><script>");
-        visit(s);
+        poll(s);
         assert_hides(s, "<script");
         s->http.method = STR("DELETE");
-        visit(s);
-        assert_says(s, "HTTP/1.1 405 Method Not Allowed\r\n");
+        poll(s);
+        assert_sends(s, "HTTP/1.1 405 Method Not Allowed\r\n");
         s->http.method = STR("HEAD");
-        visit(s);
+        poll(s);
         assert_hides(s, "<html");
-        assert_says(s, "\r\n\r\n");
+        assert_sends(s, "\r\n\r\n");
 }
 
 static void tells_when_auth_is_away(void **state)
@@ -381,7 +381,7 @@ static void tells_when_auth_is_away(void **state)
         upstream_free(s->upstream);
         s->upstream = upstream_new(&s->loop);
         get(s, PATH);
-        assert_says(s, "HTTP/1.1 503 Service Unavailable\r\n");
+        assert_sends(s, "HTTP/1.1 503 Service Unavailable\r\n");
 }
 
 static void says_nothing_after_it_was_cancelled(void **state)
@@ -389,9 +389,9 @@ static void says_nothing_after_it_was_cancelled(void **state)
         struct stage *s = *state;
 
         given_post(s, STR(FORM));
-        struct web_visit *early = start(s);
+        struct web_client *early = start(s);
         web_cancel(early);
-        struct web_visit *late = start(s);
+        struct web_client *late = start(s);
         while (s->opened == 0)
                 uv_run(&s->loop.uv, UV_RUN_ONCE);
         web_cancel(late);

@@ -93,7 +93,7 @@ static struct error *open_data(struct recording_reader *r, const struct recordin
         return NULL;
 }
 
-static void tell_hole(struct recording_reader *r, const struct recording_piece *p, struct recording_event *ret)
+static void report_hole(struct recording_reader *r, const struct recording_piece *p, struct recording_event *ret)
 {
         r->has_hole = true;
         if (p->number == 0 && (p->next > 0 || p->kind == RECORDING_PIECE_TAIL))
@@ -122,7 +122,7 @@ static struct error *open_piece(struct recording_reader *r, struct recording_eve
         *ret_have = true;
         if (p.kind == RECORDING_PIECE_END)
                 return read_end(r, str_slice(p.chunk, CHUNK_HEADER, p.chunk.len), ret);
-        tell_hole(r, &p, ret);
+        report_hole(r, &p, ret);
         return NULL;
 }
 

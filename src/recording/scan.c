@@ -157,7 +157,7 @@ static bool is_plausible(const struct recording_scan *s, struct str in, struct c
 
 enum looked { LOOKED_NOT_HERE, LOOKED_FOUND, LOOKED_TOO_SHORT };
 
-static enum looked look_here(struct recording_scan *s, struct chunk_header *ret)
+static enum looked check_here(struct recording_scan *s, struct chunk_header *ret)
 {
         struct str in = unread(s);
 
@@ -206,7 +206,7 @@ static struct error *search(struct recording_scan *s, struct recording_piece *re
         struct chunk_header h;
 
         while (unread(s).len >= CHUNK_HEADER) {
-                enum looked looked = look_here(s, &h);
+                enum looked looked = check_here(s, &h);
 
                 if (looked == LOOKED_FOUND) {
                         leave_hole(s, h.number, ret);

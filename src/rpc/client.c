@@ -32,7 +32,7 @@ struct rpc_client {
         struct rpc_client_call *calls;
         void (*on_closed)(void *ctx, struct error *err);
         void *ctx;
-        bool is_lost_told;
+        bool is_lost_reported;
         bool is_closed; /* by the owner */
 };
 
@@ -65,7 +65,7 @@ struct rpc_client_call {
 
 /* ---- the end of a call ------------------------------------------------------------------------------------ */
 
-static void tell_unary(struct rpc_client_call *call, struct error *err)
+static void report_unary(struct rpc_client_call *call, struct error *err)
 {
         if (err == NULL && call->answer == NULL)
                 err = error_new(ERROR_INTERNAL, "the server sent no answer");
@@ -88,7 +88,7 @@ static void call_done(struct rpc_client_call *call, struct error *err)
         if (call->unary_done == NULL)
                 call->events->on_done(call->ctx, err);
         else
-                tell_unary(call, err);
+                report_unary(call, err);
         arena_free(call->answer_arena);
         grpc_inbox_release(&call->inbox);
         buf_release(&call->queue);
@@ -126,7 +126,7 @@ static void call_fail_later(struct rpc_client_call *call, struct error *err)
         }
         call->failure = err;
         reset_stream(call);
-        h2_ask_turn(&call->client->h2);
+        h2_request_turn(&call->client->h2);
 }
 
 /* What grpc-go says of services of ours; our own servers know them all, or say "there is no method". */
@@ -334,7 +334,7 @@ static struct rpc_client_call *first_failed(struct rpc_client *c)
         return NULL;
 }
 
-static void tell_failures(struct h2 *h)
+static void report_failures(struct h2 *h)
 {
         struct rpc_client *c = CONTAINER_OF(h, struct rpc_client, h2);
         struct rpc_client_call *call;
@@ -383,11 +383,11 @@ static void on_end(struct h2 *h)
 {
         struct rpc_client *c = CONTAINER_OF(h, struct rpc_client, h2);
 
-        tell_failures(h);
+        report_failures(h);
         while (c->calls != NULL)
                 call_done(c->calls, reason_of_end(c));
-        if (!c->is_closed && !c->is_lost_told) {
-                c->is_lost_told = true;
+        if (!c->is_closed && !c->is_lost_reported) {
+                c->is_lost_reported = true;
                 c->on_closed(c->ctx, reason_of_end(c));
                 return; /* the owner may have closed it in there, then another turn is due */
         }
@@ -404,7 +404,7 @@ static const struct h2_events client_events = {
         .on_last = on_last,
         .on_stream_end = on_stream_end,
         .on_not_begun = on_not_begun,
-        .on_turn = tell_failures,
+        .on_turn = report_failures,
         .on_time = on_time,
         .on_end = on_end,
 };
@@ -433,7 +433,7 @@ void rpc_client_close(struct rpc_client *c)
                 return;
         c->is_closed = true;
         h2_end(&c->h2, NULL);
-        h2_ask_turn(&c->h2); /* also when it had ended before: the turn frees it */
+        h2_request_turn(&c->h2); /* also when it had ended before: the turn frees it */
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
@@ -491,7 +491,7 @@ struct rpc_client_call *rpc_client_call(struct rpc_client *c, struct rpc_client_
         c->calls = call;
         h2_opened(h);
         if (h->is_over) {
-                h2_ask_turn(h); /* on_end tells it */
+                h2_request_turn(h); /* on_end tells it */
                 return call;
         }
         if (options.within.ns > 0) {

@@ -146,12 +146,12 @@ static void gives_no_answer_when_the_status_refuses(void **state)
         assert_string_equal(f->text, "");
 }
 
-struct told_reason {
+struct reported_reason {
         const char *word; /* NULL: the trailer is not there */
         enum error_reason reason;
 };
 
-static const struct told_reason told_reasons[] = {
+static const struct reported_reason reported_reasons[] = {
         { "token", REASON_TOKEN },
         { "lock", REASON_LOCK },
         { "identity", REASON_IDENTITY },
@@ -175,8 +175,8 @@ static const struct told_reason told_reasons[] = {
 
 static void takes_the_reason_of_an_error_from_its_trailer(void **state UNUSED)
 {
-        for (size_t i = 0; i < ARRAY_LEN(told_reasons); i++) {
-                const struct told_reason *t = &told_reasons[i];
+        for (size_t i = 0; i < ARRAY_LEN(reported_reasons); i++) {
+                const struct reported_reason *t = &reported_reasons[i];
                 void *fresh = NULL;
 
                 set_up(&fresh);

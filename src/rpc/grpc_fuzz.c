@@ -157,7 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct sink *sink = NEW(struct sink);
         *sink = (struct sink){ .stream.ops = &sink_ops, .written = &written };
         struct stream *s = &sink->stream;
-        bool is_stranger = (data[0] & 1) != 0;
+        bool is_unauthenticated = (data[0] & 1) != 0;
         size_t piece = data[0] >> 1 == 0 ? size : (size_t)(data[0] >> 1);
         struct rpc_server_conn *conn = rpc_serve(&loop, s,
                                                  (struct rpc_server_options){
@@ -165,7 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                          .caller = &counts,
                                                          .on_closed = on_closed,
                                                          .peer = "peer",
-                                                         .is_open_to_strangers = is_stranger,
+                                                         .is_open_to_unauthenticated = is_unauthenticated,
                                                  });
         s->events->on_read(s->ctx, str_of_bytes(preface, sizeof preface - 1));
         for (size_t at = 1; at < size && counts.closed == 0; at += piece) {

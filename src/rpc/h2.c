@@ -59,7 +59,7 @@ bool h2_may_queue(struct h2 *h)
 
 static void h2_turn(void *ctx);
 
-void h2_ask_turn(struct h2 *h)
+void h2_request_turn(struct h2 *h)
 {
         if (h->is_turn_due)
                 return;
@@ -70,7 +70,7 @@ void h2_ask_turn(struct h2 *h)
 void h2_wants(struct h2 *h)
 {
         if (!h->is_busy && !h->is_over)
-                h2_ask_turn(h);
+                h2_request_turn(h);
 }
 
 void h2_end(struct h2 *h, struct error *err)
@@ -82,7 +82,7 @@ void h2_end(struct h2 *h, struct error *err)
         h->is_over = true;
         h->why = err;
         stream_read(h->stream, false);
-        h2_ask_turn(h);
+        h2_request_turn(h);
 }
 
 void h2_go_away(struct h2 *h)
@@ -322,7 +322,7 @@ static void on_read(void *ctx, struct str bytes)
 
         if (h->is_over)
                 return;
-        h->heard = loop_now(h->loop);
+        h->received = loop_now(h->loop);
         h->pinged = (struct instant){ 0 };
         h->is_busy = true;
         ssize_t count = nghttp2_session_mem_recv(h->session, str_bytes(bytes), bytes.len);
@@ -369,11 +369,11 @@ static struct instant keep_alive(struct h2 *h, struct instant now)
 {
         if (h->pinged.ns != 0 && now.ns >= after(h->pinged, TIMEOUT_KEEPALIVE_ANSWER).ns)
                 h2_end(h, error_new(ERROR_UNAVAILABLE, "the peer does not answer any more"));
-        else if (h->pinged.ns == 0 && now.ns >= after(h->heard, TIMEOUT_KEEPALIVE).ns) {
+        else if (h->pinged.ns == 0 && now.ns >= after(h->received, TIMEOUT_KEEPALIVE).ns) {
                 h->pinged = now;
                 nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL);
         }
-        return h->pinged.ns != 0 ? after(h->pinged, TIMEOUT_KEEPALIVE_ANSWER) : after(h->heard, TIMEOUT_KEEPALIVE);
+        return h->pinged.ns != 0 ? after(h->pinged, TIMEOUT_KEEPALIVE_ANSWER) : after(h->received, TIMEOUT_KEEPALIVE);
 }
 
 static struct instant watch_idleness(struct h2 *h, struct instant now)
@@ -407,8 +407,8 @@ static void on_timer(void *ctx)
 void h2_opened(struct h2 *h)
 {
         if (h->open++ == 0) {
-                h->heard = loop_now(h->loop);
-                h2_wake_by(h, after(h->heard, TIMEOUT_KEEPALIVE));
+                h->received = loop_now(h->loop);
+                h2_wake_by(h, after(h->received, TIMEOUT_KEEPALIVE));
         }
 }
 
@@ -491,7 +491,7 @@ void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_eve
         h2_memory_init(&h->memory);
         h->session = session_new(h);
         h->timer = timer_new(l, on_timer, h);
-        h->heard = h->idle_since = h->options.resets.at = h->options.noise.at = loop_now(l);
+        h->received = h->idle_since = h->options.resets.at = h->options.noise.at = loop_now(l);
 
         submit_settings(h);
         stream_listen(s, &stream_events, h);
@@ -499,8 +499,8 @@ void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_eve
         if (options.idle.ns > 0)
                 h2_wake_by(h, instant_add(h->idle_since, options.idle));
         if (options.is_kept_alive)
-                h2_wake_by(h, after(h->heard, TIMEOUT_KEEPALIVE));
-        h2_ask_turn(h);
+                h2_wake_by(h, after(h->received, TIMEOUT_KEEPALIVE));
+        h2_request_turn(h);
 }
 
 void h2_release(struct h2 *h)

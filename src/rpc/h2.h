@@ -34,7 +34,7 @@ struct h2_events {
         void (*on_sent_last)(struct h2 *h, int32_t stream);               /* server: our last frame for it went out */
         void (*on_stream_end)(struct h2 *h, int32_t stream, uint32_t error_code);
         void (*on_not_begun)(struct h2 *h, int32_t stream);               /* client: a request that will never go out */
-        void (*on_turn)(struct h2 *h);                                    /* what h2_ask_turn asked for; may be NULL */
+        void (*on_turn)(struct h2 *h);                                    /* what h2_request_turn asked for; may be NULL */
         void (*on_received)(struct h2 *h);                                /* nghttp2 has seen all of a read; may be NULL */
         void (*on_goaway)(struct h2 *h);                                  /* the peer wants no new streams; may be NULL */
         /* The next len bytes of a data source that said NGHTTP2_DATA_FLAG_NO_COPY; NULL: none says so. */
@@ -75,7 +75,7 @@ struct h2 {
         struct h2_options options;
         struct timer *timer;
         struct instant timer_due;
-        struct instant heard;      /* when bytes last came */
+        struct instant received;      /* when bytes last came */
         struct instant pinged;     /* our ping that nothing answered yet; 0: none */
         struct instant idle_since; /* when the last stream ended */
         size_t open;               /* streams the owner counts as open */
@@ -101,7 +101,7 @@ void h2_release(struct h2 *h);
 void h2_wants(struct h2 *h);
 
 /* Asks for a turn of its own in any case: on_turn, or on_end when the connection is over. */
-void h2_ask_turn(struct h2 *h);
+void h2_request_turn(struct h2 *h);
 
 /* Ends the connection; err (owned) says why, NULL for an end of our own wish. Repeats are ignored. */
 void h2_end(struct h2 *h, struct error *err);

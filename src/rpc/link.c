@@ -57,8 +57,8 @@ static struct error *peer_is_gone(struct error *err)
 
 /* ---- the asker --------------------------------------------------------------------------------------- */
 
-struct ask {
-        struct ask *next;
+struct request {
+        struct request *next;
         uint32_t id;
         const ProtobufCMessageDescriptor *answer_type;
         void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err);
@@ -73,13 +73,13 @@ struct link {
         struct timer *timer;   /* the earliest deadline */
         struct instant timer_due;
         struct buf in;
-        struct ask *asks; /* oldest first */
-        struct ask **asks_end;
+        struct request *requests; /* oldest first */
+        struct request **requests_end;
         uint32_t last_id;
         struct error *why; /* the peer is gone: what open and later requests are told */
         void (*lost)(void *ctx);
         void *ctx;
-        bool is_lost_told;
+        bool is_lost_reported;
         bool is_closed;
         bool is_turn_due;
 };
@@ -96,17 +96,17 @@ static void schedule(struct link *k)
 }
 
 /* Unlinks the ask at `at`, which the caller then answers. */
-static struct ask *take_ask(struct link *k, struct ask **at)
+static struct request *accept_request(struct link *k, struct request **at)
 {
-        struct ask *a = *at;
+        struct request *a = *at;
 
         *at = a->next;
-        if (k->asks_end == &a->next)
-                k->asks_end = at;
+        if (k->requests_end == &a->next)
+                k->requests_end = at;
         return a;
 }
 
-static void answer(struct ask *a, const ProtobufCMessage *msg, struct error *err)
+static void answer(struct request *a, const ProtobufCMessage *msg, struct error *err)
 {
         a->done(a->ctx, msg, err);
         free(a);
@@ -129,9 +129,9 @@ static void link_break(struct link *k, struct error *err)
 }
 
 /* The first ask that gets no answer any more, with the reason. */
-static struct ask **first_lost(struct link *k, struct error **ret_why)
+static struct request **first_lost(struct link *k, struct error **ret_why)
 {
-        struct ask **at = &k->asks;
+        struct request **at = &k->requests;
 
         while (*at != NULL && (*at)->why == NULL && !k->is_closed && k->why == NULL)
                 at = &(*at)->next;
@@ -147,12 +147,12 @@ static struct ask **first_lost(struct link *k, struct error **ret_why)
 static void link_turn(void *ctx)
 {
         struct link *k = ctx;
-        struct ask **at;
+        struct request **at;
         struct error *err = NULL;
 
         k->is_turn_due = false;
         while ((at = first_lost(k, &err)) != NULL)
-                answer(take_ask(k, at), NULL, err);
+                answer(accept_request(k, at), NULL, err);
         if (k->is_closed && !k->is_turn_due) {
                 timer_free(k->timer);
                 buf_release(&k->in);
@@ -160,22 +160,22 @@ static void link_turn(void *ctx)
                 free(k);
                 return;
         }
-        if (k->is_closed || k->why == NULL || k->is_lost_told)
+        if (k->is_closed || k->why == NULL || k->is_lost_reported)
                 return;
-        k->is_lost_told = true;
+        k->is_lost_reported = true;
         k->lost(k->ctx);
 }
 
 static bool take_answer(void *ctx, const struct link_frame *frame)
 {
         struct link *k = ctx;
-        struct ask **at = &k->asks;
+        struct request **at = &k->requests;
 
         while (*at != NULL && (*at)->id != frame->id)
                 at = &(*at)->next;
         if (*at == NULL) /* came after its deadline */
                 return true;
-        struct ask *a = take_ask(k, at);
+        struct request *a = accept_request(k, at);
         if (frame->code != 0) {
                 answer(a, NULL, status_to_error(frame->code, frame->body));
         } else {
@@ -217,11 +217,11 @@ static void arm(struct link *k, struct instant deadline)
         timer_start(k->timer, instant_since(deadline, loop_now(k->loop)));
 }
 
-static struct ask **first_expired(struct link *k)
+static struct request **first_expired(struct link *k)
 {
         struct instant now = loop_now(k->loop);
 
-        for (struct ask **at = &k->asks; *at != NULL; at = &(*at)->next)
+        for (struct request **at = &k->requests; *at != NULL; at = &(*at)->next)
                 if ((*at)->deadline.ns <= now.ns)
                         return at;
         return NULL;
@@ -230,12 +230,12 @@ static struct ask **first_expired(struct link *k)
 static void on_link_timer(void *ctx)
 {
         struct link *k = ctx;
-        struct ask **at;
+        struct request **at;
 
         while (!k->is_closed && (at = first_expired(k)) != NULL)
-                answer(take_ask(k, at), NULL,
+                answer(accept_request(k, at), NULL,
                        error_new(ERROR_DEADLINE_EXCEEDED, "the other process did not answer in time"));
-        for (struct ask *a = k->asks; !k->is_closed && a != NULL; a = a->next)
+        for (struct request *a = k->requests; !k->is_closed && a != NULL; a = a->next)
                 arm(k, a->deadline);
 }
 
@@ -245,7 +245,7 @@ struct link *link_new(struct loop *l, int fd, void (*lost)(void *ctx), void *ctx
 
         k->loop = l;
         k->in = BUF_MAX(LINK_FRAME_MAX);
-        k->asks_end = &k->asks;
+        k->requests_end = &k->requests;
         k->lost = lost;
         k->ctx = ctx;
         k->timer = timer_new(l, on_link_timer, k);
@@ -265,17 +265,17 @@ void link_close(struct link *k)
         schedule(k);
 }
 
-void link_ask(struct link *k, uint16_t verb, const ProtobufCMessage *request,
+void link_request(struct link *k, uint16_t verb, const ProtobufCMessage *request,
               const ProtobufCMessageDescriptor *answer_type, struct duration within,
               void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
 {
-        struct ask *a = NEW(struct ask);
+        struct request *a = NEW(struct request);
         AUTO(buf) out = BUF_MAX(LINK_FRAME_MAX);
 
-        *a = (struct ask){ .id = ++k->last_id, .answer_type = answer_type, .done = done, .ctx = ctx };
+        *a = (struct request){ .id = ++k->last_id, .answer_type = answer_type, .done = done, .ctx = ctx };
         a->deadline = instant_add(loop_now(k->loop), within);
-        *k->asks_end = a;
-        k->asks_end = &a->next;
+        *k->requests_end = a;
+        k->requests_end = &a->next;
         if (k->stream == NULL) {
                 schedule(k);
                 return;
@@ -297,7 +297,7 @@ void link_ask(struct link *k, uint16_t verb, const ProtobufCMessage *request,
 struct link_service {
         struct stream *stream; /* NULL once the peer is gone */
         struct buf in;
-        void (*asked)(void *ctx, uint32_t id, uint16_t verb, struct str body);
+        void (*requested)(void *ctx, uint32_t id, uint16_t verb, struct str body);
         void (*ended)(void *ctx);
         void *ctx;
         bool is_feeding;
@@ -308,7 +308,7 @@ static bool take_request(void *ctx, const struct link_frame *frame)
 {
         struct link_service *s = ctx;
 
-        s->asked(s->ctx, frame->id, frame->code, frame->body);
+        s->requested(s->ctx, frame->id, frame->code, frame->body);
         return !s->is_freed;
 }
 
@@ -349,13 +349,13 @@ static void on_service_end(void *ctx, struct error *err)
 static const struct stream_events service_stream_events = { on_service_read, on_link_drain, on_service_end };
 
 struct link_service *link_service_new(struct loop *l, int fd,
-                                      void (*asked)(void *ctx, uint32_t id, uint16_t verb, struct str body),
+                                      void (*requested)(void *ctx, uint32_t id, uint16_t verb, struct str body),
                                       void (*ended)(void *ctx), void *ctx)
 {
         struct link_service *s = NEW(struct link_service);
 
         s->in = BUF_MAX(LINK_FRAME_MAX);
-        s->asked = asked;
+        s->requested = requested;
         s->ended = ended;
         s->ctx = ctx;
         s->stream = socket_stream(l, fd);

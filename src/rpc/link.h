@@ -24,7 +24,7 @@ struct link;
 struct link *link_new(struct loop *l, int fd, void (*lost)(void *ctx), void *ctx) MUST_USE;
 void link_close(struct link *k);
 /* done exactly once from the loop; answer borrowed until it returns; error owned. */
-void link_ask(struct link *k, uint16_t verb, const ProtobufCMessage *request,
+void link_request(struct link *k, uint16_t verb, const ProtobufCMessage *request,
               const ProtobufCMessageDescriptor *answer_type, struct duration within,
               void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx);
 
@@ -49,7 +49,7 @@ struct error *link_server_refuse(struct link_server *s, uint32_t id, const struc
 struct link_service;
 /* `asked` gets each request (body borrowed until it returns) and later answers by id. ended: peer is gone. */
 struct link_service *link_service_new(struct loop *l, int fd,
-                                      void (*asked)(void *ctx, uint32_t id, uint16_t verb, struct str body),
+                                      void (*requested)(void *ctx, uint32_t id, uint16_t verb, struct str body),
                                       void (*ended)(void *ctx), void *ctx) MUST_USE;
 void link_service_answer(struct link_service *s, uint32_t id, const ProtobufCMessage *answer);
 void link_service_refuse(struct link_service *s, uint32_t id, struct error *err); /* err owned */

@@ -26,7 +26,7 @@ struct fixture {
         struct link_service *service;
         int fd; /* the other end where a test uses it bare */
         uint32_t ids[IDS_MAX];
-        size_t asked;
+        size_t requested;
         bool is_ended;
         int lost;
         bool closes_on_done;
@@ -69,7 +69,7 @@ static void given_a_link(struct fixture *f)
         f->ids[0] = 0;
 }
 
-static void on_asked(void *ctx, uint32_t id, uint16_t verb, struct str body)
+static void on_requested(void *ctx, uint32_t id, uint16_t verb, struct str body)
 {
         struct fixture *f = ctx;
         AUTO_PTR(arena) arena = arena_new(64 * KiB);
@@ -77,7 +77,7 @@ static void on_asked(void *ctx, uint32_t id, uint16_t verb, struct str body)
 
         assert_int_equal(verb, VERB);
         assert_null(wire_decode(arena, &cteleport__internal__v1__identity_request__descriptor, body, &msg));
-        f->ids[f->asked++] = id;
+        f->ids[f->requested++] = id;
         if (!f->is_silent)
                 link_service_answer(f->service, id, msg);
 }
@@ -91,7 +91,7 @@ static void on_ended(void *ctx)
 
 static void given_a_service(struct fixture *f)
 {
-        f->service = link_service_new(&f->loop, f->fd, on_asked, on_ended, f);
+        f->service = link_service_new(&f->loop, f->fd, on_requested, on_ended, f);
         f->fd = -1;
 }
 
@@ -128,13 +128,13 @@ static void on_done(void *ctx, const ProtobufCMessage *answer, struct error *err
         }
 }
 
-static void ask(struct fixture *f, const char *text, struct outcome *o)
+static void send_request(struct fixture *f, const char *text, struct outcome *o)
 {
         Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
 
         *o = (struct outcome){ .f = f };
         request.role = (char *)(uintptr_t)text;
-        link_ask(f->link, VERB, &request.base, &cteleport__internal__v1__identity_request__descriptor, SECONDS(5), on_done,
+        link_request(f->link, VERB, &request.base, &cteleport__internal__v1__identity_request__descriptor, SECONDS(5), on_done,
                  o);
 }
 
@@ -145,7 +145,7 @@ static void carries_a_question_and_its_answer(void **state)
 
         given_a_link(f);
         given_a_service(f);
-        ask(f, "Proxy", &o);
+        send_request(f, "Proxy", &o);
         assert_int_equal(o.times, 0); /* never from inside the call */
         RUN_UNTIL(&f->loop, o.times > 0);
         assert_int_equal(o.code, 0);
@@ -160,9 +160,9 @@ static void takes_answers_in_any_order(void **state)
         f->is_silent = true;
         given_a_link(f);
         given_a_service(f);
-        ask(f, "first", &first);
-        ask(f, "second", &second);
-        RUN_UNTIL(&f->loop, f->asked == 2);
+        send_request(f, "first", &first);
+        send_request(f, "second", &second);
+        RUN_UNTIL(&f->loop, f->requested == 2);
         link_service_answer(f->service, f->ids[1], NULL);
         RUN_UNTIL(&f->loop, second.times > 0);
         assert_int_equal(first.times, 0);
@@ -182,14 +182,14 @@ static void gives_up_at_the_deadline_and_ignores_the_late_answer(void **state)
         f->is_silent = true;
         given_a_link(f);
         given_a_service(f);
-        ask(f, "late", &late);
-        RUN_UNTIL(&f->loop, f->asked == 1);
+        send_request(f, "late", &late);
+        RUN_UNTIL(&f->loop, f->requested == 1);
         loop_advance(&f->loop, &f->clock, SECONDS(6));
         RUN_UNTIL(&f->loop, late.times > 0);
         assert_int_equal(late.code, ERROR_DEADLINE_EXCEEDED);
         link_service_answer(f->service, f->ids[0], NULL);
         f->is_silent = false;
-        ask(f, "next", &next);
+        send_request(f, "next", &next);
         RUN_UNTIL(&f->loop, next.times > 0);
         assert_int_equal(next.code, 0);
         assert_int_equal(late.times, 1);
@@ -203,14 +203,14 @@ static void fails_open_requests_before_it_says_that_the_peer_is_gone(void **stat
         f->is_silent = true;
         given_a_link(f);
         given_a_service(f);
-        ask(f, "open", &open);
-        RUN_UNTIL(&f->loop, f->asked == 1);
+        send_request(f, "open", &open);
+        RUN_UNTIL(&f->loop, f->requested == 1);
         link_service_free(f->service);
         f->service = NULL;
         RUN_UNTIL(&f->loop, open.times > 0);
         assert_int_equal(open.code, ERROR_UNAVAILABLE);
         RUN_UNTIL(&f->loop, f->lost > 0);
-        ask(f, "later", &later);
+        send_request(f, "later", &later);
         assert_int_equal(later.times, 0);
         RUN_UNTIL(&f->loop, later.times > 0);
         assert_int_equal(later.code, ERROR_UNAVAILABLE);
@@ -224,8 +224,8 @@ static void cancels_open_requests_when_it_is_closed(void **state)
         struct outcome one, two;
 
         given_a_link(f);
-        ask(f, "one", &one);
-        ask(f, "two", &two);
+        send_request(f, "one", &one);
+        send_request(f, "two", &two);
         link_close(f->link);
         f->link = NULL;
         assert_int_equal(one.times, 0);
@@ -244,8 +244,8 @@ static void may_be_closed_by_the_callback_of_a_request(void **state)
         given_a_link(f);
         given_a_service(f);
         f->closes_on_done = true;
-        ask(f, "one", &one);
-        ask(f, "two", &two);
+        send_request(f, "one", &one);
+        send_request(f, "two", &two);
         RUN_UNTIL(&f->loop, two.times > 0);
         assert_int_equal(one.code, 0);
         assert_int_equal(two.code, ERROR_CANCELLED);
@@ -258,7 +258,7 @@ static void refuses_a_frame_that_is_too_long(void **state)
         struct outcome o;
 
         given_a_link(f);
-        ask(f, "one", &o);
+        send_request(f, "one", &o);
         assert_int_equal(write(f->fd, "\xff\xff\xff\xff", 4), 4);
         RUN_UNTIL(&f->loop, o.times > 0);
         assert_int_equal(o.code, ERROR_UNAVAILABLE);
@@ -274,8 +274,8 @@ static void refuses_a_request_that_no_frame_holds(void **state)
         memset(large, 'x', LINK_MESSAGE_MAX);
         given_a_link(f);
         given_a_service(f);
-        ask(f, large, &o);
-        ask(f, "small", &small);
+        send_request(f, large, &o);
+        send_request(f, "small", &small);
         RUN_UNTIL(&f->loop, o.times > 0);
         assert_int_equal(o.code, ERROR_RESOURCE_EXHAUSTED);
         RUN_UNTIL(&f->loop, small.times > 0); /* the link itself is unharmed */
@@ -289,7 +289,7 @@ static void puts_frames_together_from_single_bytes(void **state)
         AUTO(buf) out = BUF_MAX(1 * KiB);
 
         given_a_link(f);
-        ask(f, "one", &o);
+        send_request(f, "one", &o);
         link_frame_put_answer(&out, 1, NULL);
         for (size_t i = 0; i < out.len; i++) {
                 assert_int_equal(o.times, 0);
@@ -322,8 +322,8 @@ static void serves_a_blocking_process(void **state)
 
         f->fd = -1;
         given_a_link(f);
-        ask(f, "one", &answered);
-        ask(f, "two", &refused);
+        send_request(f, "one", &answered);
+        send_request(f, "two", &refused);
         uv_run(&f->loop.uv, UV_RUN_NOWAIT); /* whatever was queued goes out */
 
         assert_null(link_server_next(server, &request, &is_end));

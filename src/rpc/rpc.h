@@ -50,7 +50,7 @@ struct rpc_method {
 
 /*
  * Deadlines: grpc-timeout, at most a day; a stranger's call lasts TIMEOUT_JOIN at most. Connections end
- * after TIMEOUT_IDLE_CONNECTION (TIMEOUT_IDLE_STRANGER) without a call, and when a ping in the silence of
+ * after TIMEOUT_IDLE_CONNECTION (TIMEOUT_IDLE_UNAUTHENTICATED) without a call, and when a ping in the silence of
  * open calls is not answered.
  */
 struct rpc_server_options {
@@ -64,7 +64,7 @@ struct rpc_server_options {
         /* Once, from the loop, when the connection and all its calls are gone: the pointer is dead then. */
         void (*on_closed)(void *caller);
         const char *peer; /* address text, copied */
-        bool is_open_to_strangers; /* the tight limits of limits.h apply */
+        bool is_open_to_unauthenticated; /* the tight limits of limits.h apply */
         /*
          * What the connection's calls keep in memory beyond LIMIT_RPC_MEMORY_FREE is taken from here: headers, unfinished messages,
          * answers that are not read. When nothing is left, the connection ends. Held by the owner until on_closed; NULL: no bound

@@ -115,7 +115,7 @@ static void chat(struct fixture *f, struct outcome *o)
         o->call = rpc_client_call(f->client, options_of(method_chat.path), &events, o);
 }
 
-static void say(struct outcome *o, const char *text)
+static void send_message(struct outcome *o, const char *text)
 {
         Everything msg = everything_of(text);
 
@@ -156,9 +156,9 @@ static void carries_messages_both_ways_until_the_client_half_closes(void **state
         struct outcome o;
 
         chat(f, &o);
-        say(&o, "one");
+        send_message(&o, "one");
         AWAIT(f, o.messages == 1);
-        say(&o, "two");
+        send_message(&o, "two");
         AWAIT(f, o.messages == 2);
         assert_string_equal(o.text, "two");
         assert_int_equal(o.times, 0);
@@ -175,7 +175,7 @@ static void lets_the_server_finish_first(void **state)
         struct outcome o, next;
 
         chat(f, &o);
-        say(&o, "bye");
+        send_message(&o, "bye");
         AWAIT(f, o.times > 0);
         assert_int_equal(o.code, 0);
         assert_string_equal(o.text, "bye");
@@ -221,7 +221,7 @@ static void tells_the_handler_of_a_stream_that_a_message_was_bad(void **state)
 
         memset(large, 'x', ECHO_MAX);
         chat(f, &o);
-        say(&o, large);
+        send_message(&o, large);
         AWAIT(f, o.times > 0);
         assert_int_equal(o.code, ERROR_RESOURCE_EXHAUSTED);
         assert_int_equal(f->service.gone, 1);
@@ -238,7 +238,7 @@ static void gives_back_the_memory_of_each_message_of_a_stream(void **state)
         f->service.is_slow = true;
         chat(f, &o);
         for (int i = 0; i < COUNT; i++) {
-                say(&o, large);
+                send_message(&o, large);
                 AWAIT(f, f->service.messages == i + 1);
         }
         assert_int_equal(o.times, 0);
@@ -253,7 +253,7 @@ static void asks_the_guard_before_the_handler(void **state)
 
         f->service.refusal = error_new(ERROR_PERMISSION_DENIED, "strangers may only join");
         chat(f, &o);
-        say(&o, "let me in");
+        send_message(&o, "let me in");
         AWAIT(f, o.times > 0);
         assert_int_equal(o.code, ERROR_PERMISSION_DENIED);
         assert_int_equal(f->service.guarded, 1);
@@ -280,7 +280,7 @@ static void gives_up_at_the_deadline_on_both_sides(void **state)
 
         f->service.is_slow = true;
         chat(f, &o);
-        say(&o, "one");
+        send_message(&o, "one");
         AWAIT(f, f->service.messages == 1);
         loop_advance(&f->service.loop, &f->service.clock, SECONDS(19));
         run_a_while(&f->service.loop);
@@ -297,7 +297,7 @@ static void tells_the_handler_when_the_client_cancels(void **state)
         struct outcome o;
 
         chat(f, &o);
-        say(&o, "one");
+        send_message(&o, "one");
         AWAIT(f, o.messages == 1);
         rpc_client_cancel(o.call);
         assert_int_equal(o.times, 0);
@@ -314,8 +314,8 @@ static void may_be_cancelled_by_the_callback_of_a_message(void **state)
 
         chat(f, &o);
         o.cancels_on_message = true;
-        say(&o, "one");
-        say(&o, "two");
+        send_message(&o, "one");
+        send_message(&o, "two");
         AWAIT(f, o.times > 0);
         assert_int_equal(o.messages, 1);
         assert_int_equal(o.code, ERROR_CANCELLED);
@@ -328,8 +328,8 @@ static void may_be_closed_by_the_callback_of_a_message(void **state)
 
         chat(f, &o);
         o.closes_on_message = true;
-        say(&o, "one");
-        say(&o, "two");
+        send_message(&o, "one");
+        send_message(&o, "two");
         AWAIT(f, o.times > 0);
         assert_int_equal(o.code, ERROR_CANCELLED);
         AWAIT(f, f->service.closed == 1);
@@ -343,7 +343,7 @@ static void fails_open_calls_when_the_server_goes_away(void **state)
         struct outcome o, later;
 
         chat(f, &o);
-        say(&o, "one");
+        send_message(&o, "one");
         AWAIT(f, o.messages == 1);
         rpc_server_close(f->service.conn);
         assert_int_equal(f->service.gone, 0); /* never from inside the call */
@@ -378,8 +378,8 @@ static void server_may_close_from_inside_a_message(void **state)
 
         f->service.closes_on_message = true;
         chat(f, &o);
-        say(&o, "one");
-        say(&o, "two");
+        send_message(&o, "one");
+        send_message(&o, "two");
         AWAIT(f, o.times > 0);
         assert_int_equal(o.code, ERROR_UNAVAILABLE);
         assert_int_equal(f->service.messages, 1);
@@ -393,7 +393,7 @@ static void drains_by_finishing_what_is_open(void **state)
         struct outcome open, late;
 
         chat(f, &open);
-        say(&open, "one");
+        send_message(&open, "one");
         AWAIT(f, open.messages == 1);
         rpc_server_drain(f->service.conn);
         run_a_while(&f->service.loop);
@@ -401,7 +401,7 @@ static void drains_by_finishing_what_is_open(void **state)
         AWAIT(f, late.times > 0);
         assert_int_equal(late.code, ERROR_UNAVAILABLE);
         assert_int_equal(open.times, 0);
-        say(&open, "bye");
+        send_message(&open, "bye");
         AWAIT(f, open.times > 0);
         assert_int_equal(open.code, 0);
         AWAIT(f, f->service.closed == 1);
@@ -414,7 +414,7 @@ static void stops_draining_after_a_while(void **state)
         struct outcome open;
 
         chat(f, &open);
-        say(&open, "one");
+        send_message(&open, "one");
         AWAIT(f, open.messages == 1);
         rpc_server_drain(f->service.conn);
         run_a_while(&f->service.loop);

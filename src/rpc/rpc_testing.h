@@ -29,7 +29,7 @@ struct service {
         struct fake_clock clock;
         struct loop loop;
         struct rpc_server_conn *conn; /* NULL once closed */
-        bool is_open_to_strangers;
+        bool is_open_to_unauthenticated;
         struct error *refusal; /* what the guard says, or NULL */
         int guarded, opened, messages, half_closes, gone, closed;
         char last_text[64];
@@ -70,15 +70,15 @@ static inline void service_on_message(void *ctx, const ProtobufCMessage *msg)
 {
         struct rpc_call *call = ctx;
         struct service *s = rpc_call_caller(call);
-        const Everything *said = (const Everything *)msg;
+        const Everything *sent = (const Everything *)msg;
 
         s->messages++;
-        snprintf(s->last_text, sizeof s->last_text, "%s", said->text);
+        snprintf(s->last_text, sizeof s->last_text, "%s", sent->text);
         if (s->closes_on_message)
                 rpc_server_close(s->conn);
         if (!s->is_slow)
                 rpc_call_send(call, msg);
-        if (strcmp(said->text, "bye") == 0)
+        if (strcmp(sent->text, "bye") == 0)
                 service_finish(s, NULL);
 }
 
@@ -113,15 +113,15 @@ static inline void service_chat(struct rpc_call *call, const ProtobufCMessage *f
 static inline void service_echo(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct service *s = rpc_call_caller(call);
-        const Everything *said = (const Everything *)first;
+        const Everything *sent = (const Everything *)first;
 
         service_saw(s, call);
         s->messages++;
         rpc_call_listen(call, &service_events, call);
-        snprintf(s->last_text, sizeof s->last_text, "%s", said->text);
+        snprintf(s->last_text, sizeof s->last_text, "%s", sent->text);
         if (s->is_slow)
                 return;
-        if (strcmp(said->text, "refuse") == 0) {
+        if (strcmp(sent->text, "refuse") == 0) {
                 service_finish(s, error_because(error_hint(error_new(ERROR_PERMISSION_DENIED, "grün is 100%% refused"),
                                                            "ask for blue\nor red"),
                                                 error_new(ERROR_INTERNAL, "a secret cause")));
@@ -186,7 +186,7 @@ static inline struct stream *service_serve(struct service *s)
                                     .caller = s,
                                     .on_closed = service_closed,
                                     .peer = "192.0.2.1:4711",
-                                    .is_open_to_strangers = s->is_open_to_strangers,
+                                    .is_open_to_unauthenticated = s->is_open_to_unauthenticated,
                                     .memory = s->holder,
                             });
         return theirs;

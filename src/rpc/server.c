@@ -108,7 +108,7 @@ static void settle(struct rpc_server_conn *c)
                 return;
         }
         if (c->taken > 0) /* what is written out tells nobody */
-                h2_wake_by(&c->h2, instant_add(loop_now(c->h2.loop), MILLISECONDS(PACE_RPC_MEMORY_LOOK)));
+                h2_wake_by(&c->h2, instant_add(loop_now(c->h2.loop), MILLISECONDS(PACE_RPC_MEMORY_CHECK)));
 }
 
 /* What the call itself takes by now, with what the client said. */
@@ -256,7 +256,7 @@ static void on_begin(struct h2 *h, int32_t stream)
         call->stream = stream;
         call->queue = BUF_MAX(QUEUE_MAX);
         call->deadline = NEVER;
-        if (c->options.is_open_to_strangers)
+        if (c->options.is_open_to_unauthenticated)
                 call->deadline = instant_add(loop_now(h->loop), MILLISECONDS(TIMEOUT_JOIN));
         call->headers = arena_new(HEADER_ARENA);
         count_cost(call);
@@ -417,7 +417,7 @@ static void on_data(struct h2 *h, int32_t stream, struct str bytes)
 {
         struct rpc_server_conn *c = CONTAINER_OF(h, struct rpc_server_conn, h2);
         struct rpc_call *call = h2_stream_owner(h, stream);
-        size_t held_max = c->options.is_open_to_strangers ? LIMIT_RPC_HELD : LIMIT_RPC_HELD_KNOWN;
+        size_t held_max = c->options.is_open_to_unauthenticated ? LIMIT_RPC_HELD : LIMIT_RPC_HELD_KNOWN;
 
         while (call != NULL && !call->is_finished && !h->is_over && bytes.len > 0) {
                 struct str message;
@@ -523,8 +523,8 @@ static struct instant on_time(struct h2 *h, struct instant now)
                         next = call->deadline;
         }
         settle(c);
-        struct instant look = instant_add(now, MILLISECONDS(PACE_RPC_MEMORY_LOOK));
-        return c->taken > 0 && look.ns < next.ns ? look : next;
+        struct instant check = instant_add(now, MILLISECONDS(PACE_RPC_MEMORY_CHECK));
+        return c->taken > 0 && check.ns < next.ns ? check : next;
 }
 
 static void on_end(struct h2 *h)
@@ -559,7 +559,7 @@ static const struct h2_events server_events = {
 struct rpc_server_conn *rpc_serve(struct loop *l, struct stream *s, struct rpc_server_options options)
 {
         struct rpc_server_conn *c = NEW(struct rpc_server_conn);
-        bool is_strange = options.is_open_to_strangers;
+        bool is_strange = options.is_open_to_unauthenticated;
 
         c->options = options;
         c->peer = str_dup(str_of(options.peer));
@@ -573,7 +573,7 @@ struct rpc_server_conn *rpc_serve(struct loop *l, struct stream *s, struct rpc_s
                         .resets.per_second = is_strange ? LIMIT_RESET_PER_SECOND : LIMIT_RESET_PER_SECOND_KNOWN,
                         .noise.burst = LIMIT_CONTROL_BURST,
                         .noise.per_second = is_strange ? LIMIT_CONTROL_PER_SECOND : 0,
-                        .idle = is_strange ? MILLISECONDS(TIMEOUT_IDLE_STRANGER) : MILLISECONDS(TIMEOUT_IDLE_CONNECTION),
+                        .idle = is_strange ? MILLISECONDS(TIMEOUT_IDLE_UNAUTHENTICATED) : MILLISECONDS(TIMEOUT_IDLE_CONNECTION),
                 });
         return c;
 }

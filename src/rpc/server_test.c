@@ -60,7 +60,7 @@ static void send_message(struct fixture *f, uint32_t stream, uint8_t flags, cons
 
 static size_t count_frames(const struct fixture *f, uint8_t type, uint32_t stream)
 {
-        struct str rest = buf_str(&f->ear.heard);
+        struct str rest = buf_str(&f->ear.received);
         struct frame frame;
         size_t count = 0;
 
@@ -72,7 +72,7 @@ static size_t count_frames(const struct fixture *f, uint8_t type, uint32_t strea
 /* What the server said of a call, -1 when it has not yet. */
 static int grpc_status(const struct fixture *f, uint32_t stream)
 {
-        struct str rest = buf_str(&f->ear.heard);
+        struct str rest = buf_str(&f->ear.received);
         struct frame frame;
         int status = -1;
 
@@ -84,7 +84,7 @@ static int grpc_status(const struct fixture *f, uint32_t stream)
 
 static bool is_going_away(const struct fixture *f, uint32_t *ret_code)
 {
-        struct str rest = buf_str(&f->ear.heard);
+        struct str rest = buf_str(&f->ear.received);
         struct frame frame;
 
         *ret_code = 0;
@@ -110,28 +110,28 @@ static int connect_to(void **state, struct fixture *f)
         return 0;
 }
 
-static int connect_as(void **state, bool is_stranger)
+static int connect_as(void **state, bool is_unauthenticated)
 {
         struct fixture *f = NEW(struct fixture);
 
         service_init(&f->service);
-        f->service.is_open_to_strangers = is_stranger;
+        f->service.is_open_to_unauthenticated = is_unauthenticated;
         return connect_to(state, f);
 }
 
-static int stranger(void **state)
+static int unauthenticated(void **state)
 {
         return connect_as(state, true);
 }
 
 /* One whose source has little memory left. */
-static int stranger_with_little_memory(void **state)
+static int unauthenticated_with_little_memory(void **state)
 {
         enum { LITTLE = 128 * KiB };
         struct fixture *f = NEW(struct fixture);
 
         service_init(&f->service);
-        f->service.is_open_to_strangers = true;
+        f->service.is_open_to_unauthenticated = true;
         f->service.memory = (struct budget){ .total = LITTLE, .share = LITTLE };
         return connect_to(state, f);
 }
@@ -621,7 +621,7 @@ static void throws_out_a_stranger_who_never_calls(void **state)
 {
         struct fixture *f = *state;
 
-        loop_advance(&f->service.loop, &f->service.clock, MILLISECONDS(TIMEOUT_IDLE_STRANGER + 1));
+        loop_advance(&f->service.loop, &f->service.clock, MILLISECONDS(TIMEOUT_IDLE_UNAUTHENTICATED + 1));
         assert_thrown_out(f, 0);
 }
 
@@ -653,43 +653,43 @@ static void tolerates_resets_of_a_known_peer(void **state)
         assert_still_serves(f, 2 * i + 1);
 }
 
-#define FROM_A_STRANGER(name) cmocka_unit_test_setup_teardown(name, stranger, tear_down)
+#define FROM_UNAUTHENTICATED(name) cmocka_unit_test_setup_teardown(name, unauthenticated, tear_down)
 #define FROM_A_KNOWN_PEER(name) cmocka_unit_test_setup_teardown(name, known, tear_down)
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                FROM_A_STRANGER(answers_a_client_that_writes_frames_by_hand),
-                FROM_A_STRANGER(takes_messages_apart_that_share_a_frame_and_together_that_do_not),
-                FROM_A_STRANGER(refuses_a_compressed_message),
-                FROM_A_STRANGER(refuses_an_unknown_flag_of_a_message),
-                FROM_A_STRANGER(refuses_a_huge_message_by_its_announcement),
-                FROM_A_STRANGER(refuses_what_is_not_protobuf),
-                FROM_A_STRANGER(refuses_an_end_in_the_middle_of_a_message),
-                FROM_A_STRANGER(refuses_a_unary_call_without_a_message_and_with_two),
-                FROM_A_STRANGER(drops_what_comes_after_it_has_answered),
-                FROM_A_STRANGER(takes_trailers_of_the_client_as_its_end),
-                FROM_A_STRANGER(refuses_requests_that_are_not_calls_of_its_methods),
-                FROM_A_STRANGER(honours_the_timeout_of_the_caller),
-                FROM_A_STRANGER(gives_a_stranger_a_minute),
-                FROM_A_STRANGER(refuses_a_header_bomb_and_goes_on),
-                FROM_A_STRANGER(takes_headers_just_below_their_limit),
-                FROM_A_STRANGER(throws_out_who_sends_header_bombs_again_and_again),
-                FROM_A_STRANGER(throws_out_who_never_ends_a_header_block),
-                FROM_A_STRANGER(throws_out_who_resets_again_and_again),
-                FROM_A_STRANGER(lets_resets_come_back_with_time),
-                FROM_A_STRANGER(throws_out_who_makes_us_reset_again_and_again),
-                FROM_A_STRANGER(throws_out_who_sends_frames_that_carry_nothing),
-                FROM_A_STRANGER(throws_out_who_sends_empty_data),
-                FROM_A_STRANGER(throws_out_who_does_not_speak_http2),
-                FROM_A_STRANGER(bounds_the_calls_at_one_time),
-                FROM_A_STRANGER(bounds_what_unfinished_messages_hold),
-                cmocka_unit_test_setup_teardown(bounds_what_the_calls_of_all_hold, stranger_with_little_memory, tear_down),
-                cmocka_unit_test_setup_teardown(gives_back_what_a_call_held, stranger_with_little_memory, tear_down),
+                FROM_UNAUTHENTICATED(answers_a_client_that_writes_frames_by_hand),
+                FROM_UNAUTHENTICATED(takes_messages_apart_that_share_a_frame_and_together_that_do_not),
+                FROM_UNAUTHENTICATED(refuses_a_compressed_message),
+                FROM_UNAUTHENTICATED(refuses_an_unknown_flag_of_a_message),
+                FROM_UNAUTHENTICATED(refuses_a_huge_message_by_its_announcement),
+                FROM_UNAUTHENTICATED(refuses_what_is_not_protobuf),
+                FROM_UNAUTHENTICATED(refuses_an_end_in_the_middle_of_a_message),
+                FROM_UNAUTHENTICATED(refuses_a_unary_call_without_a_message_and_with_two),
+                FROM_UNAUTHENTICATED(drops_what_comes_after_it_has_answered),
+                FROM_UNAUTHENTICATED(takes_trailers_of_the_client_as_its_end),
+                FROM_UNAUTHENTICATED(refuses_requests_that_are_not_calls_of_its_methods),
+                FROM_UNAUTHENTICATED(honours_the_timeout_of_the_caller),
+                FROM_UNAUTHENTICATED(gives_a_stranger_a_minute),
+                FROM_UNAUTHENTICATED(refuses_a_header_bomb_and_goes_on),
+                FROM_UNAUTHENTICATED(takes_headers_just_below_their_limit),
+                FROM_UNAUTHENTICATED(throws_out_who_sends_header_bombs_again_and_again),
+                FROM_UNAUTHENTICATED(throws_out_who_never_ends_a_header_block),
+                FROM_UNAUTHENTICATED(throws_out_who_resets_again_and_again),
+                FROM_UNAUTHENTICATED(lets_resets_come_back_with_time),
+                FROM_UNAUTHENTICATED(throws_out_who_makes_us_reset_again_and_again),
+                FROM_UNAUTHENTICATED(throws_out_who_sends_frames_that_carry_nothing),
+                FROM_UNAUTHENTICATED(throws_out_who_sends_empty_data),
+                FROM_UNAUTHENTICATED(throws_out_who_does_not_speak_http2),
+                FROM_UNAUTHENTICATED(bounds_the_calls_at_one_time),
+                FROM_UNAUTHENTICATED(bounds_what_unfinished_messages_hold),
+                cmocka_unit_test_setup_teardown(bounds_what_the_calls_of_all_hold, unauthenticated_with_little_memory, tear_down),
+                cmocka_unit_test_setup_teardown(gives_back_what_a_call_held, unauthenticated_with_little_memory, tear_down),
                 FROM_A_KNOWN_PEER(throws_out_who_does_not_read_what_it_asked_for),
                 FROM_A_KNOWN_PEER(gives_up_on_who_does_not_fetch_the_rest_of_an_answer),
                 FROM_A_KNOWN_PEER(throws_out_who_answers_no_ping_while_a_call_is_open),
-                FROM_A_STRANGER(throws_out_a_stranger_who_never_calls),
+                FROM_UNAUTHENTICATED(throws_out_a_stranger_who_never_calls),
                 FROM_A_KNOWN_PEER(tells_the_handler_that_the_connection_broke),
                 FROM_A_KNOWN_PEER(tolerates_resets_of_a_known_peer),
         };

@@ -135,10 +135,10 @@ static struct error *check_repetition(struct scan *s, const ProtobufCFieldDescri
         for (unsigned i = 0; i < level->type->n_fields; i++) {
                 const ProtobufCFieldDescriptor *other = &level->type->fields[i];
                 bool is_same = other == field;
-                bool is_rival = (field->flags & other->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 &&
+                bool is_duplicate = (field->flags & other->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 &&
                                 other->quantifier_offset == field->quantifier_offset;
 
-                if ((is_same || is_rival) && (level->seen[i / SEEN_BITS] >> (i % SEEN_BITS) & 1) != 0)
+                if ((is_same || is_duplicate) && (level->seen[i / SEEN_BITS] >> (i % SEEN_BITS) & 1) != 0)
                         return refuse(s, "has field '%s' %s", field->name,
                                       is_same ? "twice" : "beside another member of its oneof");
         }

@@ -27,22 +27,22 @@ static struct str str_of_data(ProtobufCBinaryData data)
         return str_of_bytes(data.data, data.len);
 }
 
-static void put_authorize(struct channel *c, const struct login_permit *asked)
+static void put_authorize(struct channel *c, const struct login_permit *requested)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Authorize authorize = CTELEPORT__SESSION__V1__AUTHORIZE__INIT;
 
-        authorize.connection_id = (char *)(uintptr_t)asked->connection_id.ptr; /* arguments of ours: they end with a NUL */
-        authorize.login = (char *)(uintptr_t)asked->login.ptr;
-        authorize.certificate = (ProtobufCBinaryData){ .len = asked->certificate.len, .data = (uint8_t *)(uintptr_t)asked->certificate.ptr };
-        authorize.nonce = (ProtobufCBinaryData){ .len = asked->nonce.len, .data = (uint8_t *)(uintptr_t)asked->nonce.ptr };
+        authorize.connection_id = (char *)(uintptr_t)requested->connection_id.ptr; /* arguments of ours: they end with a NUL */
+        authorize.login = (char *)(uintptr_t)requested->login.ptr;
+        authorize.certificate = (ProtobufCBinaryData){ .len = requested->certificate.len, .data = (uint8_t *)(uintptr_t)requested->certificate.ptr };
+        authorize.nonce = (ProtobufCBinaryData){ .len = requested->nonce.len, .data = (uint8_t *)(uintptr_t)requested->nonce.ptr };
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
         up.authorize = &authorize;
         channel_put(c, &up);
 }
 
 /* What is permitted is the Auth Service's word, for this question; the rest of the answer is nobody's. */
-static struct error *check_answer(const struct session_options *o, struct login_permit *asked, const helper_down *down)
+static struct error *check_answer(const struct session_options *o, struct login_permit *requested, const helper_down *down)
 {
         const struct ca_pins pins = { o->cas, o->ca_count };
 
@@ -55,8 +55,8 @@ static struct error *check_answer(const struct session_options *o, struct login_
         const permit_message *permit = down->permit;
         if ((permit->permits & ~(uint32_t)LOGIN_PERMITS_ALL) != 0)
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer permits what there is not");
-        asked->permits = permit->permits;
-        return login_permit_check(asked, str_of_data(permit->signature), str_of_data(permit->signer_cert), str_of_data(permit->signer_ca),
+        requested->permits = permit->permits;
+        return login_permit_check(requested, str_of_data(permit->signature), str_of_data(permit->signer_cert), str_of_data(permit->signer_ca),
                                   &pins, clock_wall(clock_system()));
 }
 
@@ -84,7 +84,7 @@ struct error *session_authorize(const struct session_options *o, const char *log
         TRY(buf_finish(&wire, "the certificate"));
         TRY(channel_open(&channel, o->socket, o->server));
         random_bytes(nonce, sizeof nonce);
-        struct login_permit asked = {
+        struct login_permit requested = {
                 .connection_id = str_of(o->connection),
                 .host_id = str_of(o->host_id),
                 .login = str_of(login),
@@ -92,15 +92,15 @@ struct error *session_authorize(const struct session_options *o, const char *log
                 .nonce = str_of_bytes(nonce, sizeof nonce),
         };
         /* sshd waits for us, twice for each login: the question is on its way while the libraries prepare themselves. */
-        put_authorize(&channel, &asked);
+        put_authorize(&channel, &requested);
         TRY(channel_flush(&channel, MILLISECONDS(TIMEOUT_SESSION_FLUSH)));
         TRY(login_permit_prepare()); /* the libraries look for their files before there are none */
         /* Its system calls leave no way to a file, with Landlock or without; the operator's setting does not reach us through sshd. */
         (void)setenv(SANDBOX_LANDLOCK_SETTING, "optional", 1);
         TRY(sandbox_enter(SANDBOX_AUTHORIZE, (struct sandbox_paths){ 0 }));
         TRY(channel_await(&channel, MILLISECONDS(TIMEOUT_SESSION_ANSWER), &down));
-        TRY(check_answer(o, &asked, down));
-        return answer_sshd(o, &asked, out);
+        TRY(check_answer(o, &requested, down));
+        return answer_sshd(o, &requested, out);
 }
 
 static struct error *authorize(int argc, char **argv)
@@ -113,16 +113,16 @@ static struct error *authorize(int argc, char **argv)
         return session_authorize(&options, argv[argc - 2], argv[argc - 1], STDOUT_FILENO);
 }
 
-/* In the sandbox, which leaves writing: session_say looks at what it writes to. */
-static void say(const char *what)
+/* In the sandbox, which leaves writing: session_send looks at what it writes to. */
+static void send_message(const char *what)
 {
         AUTO(buf) line = BUF_MAX(SESSION_TEXT_MAX + 64);
 
         buf_put_c(&line, "teleport: ");
         escape_text(&line, str_of(what), SESSION_TEXT_MAX);
         buf_put_char(&line, '\n');
-        bool is_said = fd_write_all(STDERR_FILENO, buf_str(&line));
-        (void)is_said; /* nobody to tell otherwise */
+        bool is_sent = fd_write_all(STDERR_FILENO, buf_str(&line));
+        (void)is_sent; /* nobody to tell otherwise */
 }
 
 int session_authorize_main(int argc, char **argv)
@@ -132,6 +132,6 @@ int session_authorize_main(int argc, char **argv)
 
         if (err == NULL)
                 return 0;
-        say(err->what);
+        send_message(err->what);
         return 1;
 }

@@ -151,7 +151,7 @@ struct error *channel_next(struct channel *c, const helper_down **ret)
         return NULL;
 }
 
-struct error *channel_turn(struct channel *c, short events, void (*obey)(void *ctx, const helper_down *down), void *ctx)
+struct error *channel_turn(struct channel *c, short events, void (*handle_message)(void *ctx, const helper_down *down), void *ctx)
 {
         const helper_down *down;
 
@@ -162,7 +162,7 @@ struct error *channel_turn(struct channel *c, short events, void (*obey)(void *c
                 TRY(channel_next(c, &down));
                 if (down == NULL)
                         return NULL;
-                obey(ctx, down);
+                handle_message(ctx, down);
         }
 }
 

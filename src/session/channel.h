@@ -56,7 +56,7 @@ struct error *channel_next(struct channel *c, const helper_down **ret) MUST_USE;
  * read, and gives every whole message to obey, those that came earlier first; so begin with a turn without events,
  * for what was read together with the last answer.
  */
-struct error *channel_turn(struct channel *c, short events, void (*obey)(void *ctx, const helper_down *down),
+struct error *channel_turn(struct channel *c, short events, void (*handle_message)(void *ctx, const helper_down *down),
                            void *ctx) MUST_USE;
 
 /* Sends what is queued, then waits for one message. DEADLINE_EXCEEDED, UNAVAILABLE. */

@@ -39,7 +39,7 @@ static void plain_release(struct plain *p)
 
 /* ---- what sftp-server says ---------------------------------------------------------------------------------- */
 
-static void tell_held(struct plain *p, const char *status)
+static void report_held(struct plain *p, const char *status)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__FileOperation op = CTELEPORT__SESSION__V1__FILE_OPERATION__INIT;
@@ -68,15 +68,15 @@ static void take_line(struct plain *p, struct str line)
 
         switch (sftp_log_line(str_trim(line), &op, &status)) {
         case SFTP_LINE_STATUS:
-                tell_held(p, status);
+                report_held(p, status);
                 break;
         case SFTP_LINE_OPERATION:
-                tell_held(p, "");
+                report_held(p, "");
                 p->held = op;
                 p->is_holding = true;
                 break;
         case SFTP_LINE_NOTE:
-                tell_held(p, "");
+                report_held(p, "");
                 break;
         case SFTP_LINE_FOREIGN:
                 session_write(STDERR_FILENO, line); /* the client shows it */
@@ -109,7 +109,7 @@ static void read_log(struct plain *p)
         take_lines(p, n <= 0);
         if (n > 0)
                 return;
-        tell_held(p, "");
+        report_held(p, "");
         close(p->log);
         p->log = -1;
 }
@@ -122,20 +122,20 @@ static void end_it(struct plain *p, const char *reason)
                 return;
         p->is_over = true;
         snprintf(p->outcome->reason, sizeof p->outcome->reason, "%s", reason);
-        session_say(STDERR_FILENO, false, str_of(reason));
+        session_send(STDERR_FILENO, false, str_of(reason));
         child_kill(&p->child, SIGHUP);
         child_kill(&p->child, SIGCONT);
         child_end(&p->child, MILLISECONDS(TIMEOUT_SESSION_HANGUP));
 }
 
-static void obey(void *ctx, const helper_down *down)
+static void handle_message(void *ctx, const helper_down *down)
 {
         struct plain *p = ctx;
 
         if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END)
                 end_it(p, down->end->text);
         else if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE)
-                session_say(STDERR_FILENO, false, str_of(down->notice->text));
+                session_send(STDERR_FILENO, false, str_of(down->notice->text));
 }
 
 static void take_signals(struct plain *p)
@@ -147,7 +147,7 @@ static void take_signals(struct plain *p)
                         child_kill(&p->child, signum);
 }
 
-static int patience(const struct plain *p)
+static int timeout(const struct plain *p)
 {
         return p->is_holding ? TIMEOUT_FILE_STATUS : -1;
 }
@@ -163,14 +163,14 @@ static void step(struct plain *p)
 
         if (channel_backlog(p->channel) > 0)
                 fds[1].events |= POLLOUT;
-        int n = poll(fds, ARRAY_LEN(fds), patience(p));
+        int n = poll(fds, ARRAY_LEN(fds), timeout(p));
         if (n == 0)
-                tell_held(p, "");
+                report_held(p, "");
         if (fds[0].revents != 0)
                 take_signals(p);
         if (fds[2].revents != 0)
                 read_log(p);
-        AUTO_PTR(error) err = channel_turn(p->channel, n > 0 ? fds[1].revents : 0, obey, p);
+        AUTO_PTR(error) err = channel_turn(p->channel, n > 0 ? fds[1].revents : 0, handle_message, p);
         if (err != NULL)
                 end_it(p, err->what);
 }
@@ -214,7 +214,7 @@ struct error *session_run_plain(struct channel *c, const struct session_request 
         TRY(child_prepare(&p.child));
         TRY(start(&p, request, go));
         let_go_of_io();
-        struct error *err = channel_turn(p.channel, 0, obey, &p); /* what came with `go` */
+        struct error *err = channel_turn(p.channel, 0, handle_message, &p); /* what came with `go` */
         if (err != NULL)
                 end_it(&p, err->what);
         error_free(err);

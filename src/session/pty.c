@@ -41,7 +41,7 @@ struct relay {
         struct buf screen;
         size_t recorded;          /* of screen: may be shown */
         struct buf typed;
-        uint64_t untold;          /* bytes typed, not told to the recorder yet */
+        uint64_t unreported;          /* bytes typed, not told to the recorder yet */
         bool is_recording;
         bool is_resized;          /* the inner terminal has the old size yet */
         bool is_silent;           /* the outer terminal is gone */
@@ -151,24 +151,24 @@ static void let_go_of_inner(struct relay *r)
 
 /* ---- output: inner, recorder, outer -------------------------------------------------------------------------- */
 
-static void tell_part(struct relay *r, struct str bytes)
+static void report_part(struct relay *r, struct str bytes)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Output output = CTELEPORT__SESSION__V1__OUTPUT__INIT;
 
         output.data = (ProtobufCBinaryData){ .len = bytes.len, .data = (uint8_t *)(uintptr_t)bytes.ptr };
-        output.input_bytes = r->untold;
+        output.input_bytes = r->unreported;
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_OUTPUT;
         up.output = &output;
         channel_put(r->channel, &up);
-        r->untold = 0;
+        r->unreported = 0;
 }
 
-static void tell_output(struct relay *r, struct str bytes)
+static void report_output(struct relay *r, struct str bytes)
 {
-        tell_part(r, str_slice(bytes, 0, SESSION_OUTPUT_MAX));
+        report_part(r, str_slice(bytes, 0, SESSION_OUTPUT_MAX));
         for (size_t at = SESSION_OUTPUT_MAX; at < bytes.len; at += SESSION_OUTPUT_MAX)
-                tell_part(r, str_slice(bytes, at, SESSION_OUTPUT_MAX));
+                report_part(r, str_slice(bytes, at, SESSION_OUTPUT_MAX));
 }
 
 /* Reads until there is no more, or enough for one message. */
@@ -190,7 +190,7 @@ static void read_inner(struct relay *r)
         }
         struct str bytes = str_slice(buf_str(&r->screen), before, r->screen.len);
         if (bytes.len > 0 && r->is_recording)
-                tell_output(r, bytes);
+                report_output(r, bytes);
 }
 
 static void show(struct relay *r)
@@ -209,7 +209,7 @@ static void show(struct relay *r)
 }
 
 /* Says something on the terminal, behind what is on its way there. It is not part of the recording. */
-static void say(struct relay *r, struct str text)
+static void send_message(struct relay *r, struct str text)
 {
         AUTO(buf) line = BUF_MAX(SESSION_TEXT_MAX + 64);
 
@@ -227,9 +227,9 @@ static void take_ahead(struct relay *r)
 
         session_terminal_echo(r->terminal, &echo);
         buf_put(&r->typed, str_of_bytes(r->terminal->ahead, r->terminal->ahead_len));
-        r->untold = r->terminal->ahead_len;
+        r->unreported = r->terminal->ahead_len;
         if (echo.len > 0 && r->is_recording)
-                tell_output(r, buf_str(&echo));
+                report_output(r, buf_str(&echo));
 }
 
 /* What the user reads before the shell says anything. It is recorded like what the shell says. */
@@ -240,7 +240,7 @@ static void greet(struct relay *r, const struct session_request *request)
         session_greeting_put(&text, request, r->terminal);
         buf_put(&r->screen, buf_str(&text));
         if (text.len > 0 && r->is_recording)
-                tell_output(r, buf_str(&text));
+                report_output(r, buf_str(&text));
 }
 
 /* ---- input ----------------------------------------------------------------------------------------------------- */
@@ -253,7 +253,7 @@ static void read_outer(struct relay *r)
 
         r->typed.len -= n > 0 ? room - (size_t)n : room;
         if (n > 0) {
-                r->untold += (uint64_t)n;
+                r->unreported += (uint64_t)n;
                 r->last_typed = now();
         } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
                 r->is_silent = true;
@@ -303,7 +303,7 @@ static void end_it(struct relay *r, const char *reason)
         pid_t in_front = r->inner < 0 ? -1 : tcgetpgrp(r->inner);
         let_go_of_inner(r);
         r->screen.len = r->recorded;
-        say(r, str_of(reason));
+        send_message(r, str_of(reason));
         r->recorded = r->screen.len;
         show_last(r);
         child_kill(&r->child, SIGHUP);
@@ -323,7 +323,7 @@ static void hang_up(struct relay *r)
 
 /* ---- the recorder's word -------------------------------------------------------------------------------------------- */
 
-static void obey(void *ctx, const helper_down *down)
+static void handle_message(void *ctx, const helper_down *down)
 {
         struct relay *r = ctx;
 
@@ -333,7 +333,7 @@ static void obey(void *ctx, const helper_down *down)
                 end_it(r, down->end->text);
         } else if (down->payload_case == CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE) {
                 r->is_recording &= !down->notice->stop_output;
-                say(r, str_of(down->notice->text));
+                send_message(r, str_of(down->notice->text));
         }
 }
 
@@ -382,7 +382,7 @@ static void take_signals(struct relay *r)
 /* ---- the loop --------------------------------------------------------------------------------------------------------- */
 
 /* Milliseconds until the idle timeout; -1 without one. */
-static int patience(const struct relay *r)
+static int timeout(const struct relay *r)
 {
         if (r->idle_timeout.ns == 0)
                 return -1;
@@ -420,7 +420,7 @@ static void wait_for(struct relay *r, struct pollfd *fds)
         fds[CHANNEL] = (struct pollfd){ .fd = r->channel->fd, .events = either(true, has_backlog) };
         for (size_t i = 0; i < WATCHED; i++)
                 fds[i].revents = 0;
-        poll(fds, WATCHED, patience(r));
+        poll(fds, WATCHED, timeout(r));
 }
 
 /* A turn. Every error is that of the recorder. */
@@ -437,7 +437,7 @@ static struct error *step(struct relay *r)
         type(r);
         if (fds[INNER].revents & (POLLIN | POLLHUP | POLLERR) && fds[INNER].events & POLLIN)
                 read_inner(r);
-        TRY(channel_turn(r->channel, fds[CHANNEL].revents, obey, r));
+        TRY(channel_turn(r->channel, fds[CHANNEL].revents, handle_message, r));
         if (r->is_over)
                 return NULL;
         if (channel_backlog(r->channel) == 0) {
@@ -460,7 +460,7 @@ static bool is_drained(struct relay *r)
 
 static void relay(struct relay *r)
 {
-        struct error *first = channel_turn(r->channel, 0, obey, r); /* what came with `go` */
+        struct error *first = channel_turn(r->channel, 0, handle_message, r); /* what came with `go` */
 
         while (!r->is_over) {
                 AUTO_PTR(error) err = first != NULL ? first : step(r);
@@ -497,8 +497,8 @@ struct error *session_run_pty(struct channel *c, const struct session_request *r
         take_ahead(&r);
         greet(&r, request);
         relay(&r);
-        if (r.untold > 0 && r.channel->fd >= 0)
-                tell_output(&r, (struct str){ 0 });
+        if (r.unreported > 0 && r.channel->fd >= 0)
+                report_output(&r, (struct str){ 0 });
         child_outcome(&r.child, ret);
         return NULL;
 }

@@ -34,7 +34,7 @@ static struct error *feed(struct str bytes, size_t step, struct buf *answer)
 static void answers_each_request(void **state)
 {
         static const struct {
-                struct str said, answer;
+                struct str sent, answer;
         } rows[] = {
 #define VERSION "\0\0\0\5\2\0\0\0\3"
 #define STATUS(id) "\0\0\0\x1c\x65\0\0\0" id "\0\0\0\3\0\0\0\x0b" SENTENCE "\0\0\0\0"
@@ -54,10 +54,10 @@ static void answers_each_request(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-                for (size_t step = 1; step <= rows[i].said.len + 1; step++) {
+                for (size_t step = 1; step <= rows[i].sent.len + 1; step++) {
                         AUTO(buf) answer = BUF_MAX(1 * KiB);
 
-                        assert_null(feed(rows[i].said, step, &answer));
+                        assert_null(feed(rows[i].sent, step, &answer));
                         assert_int_equal(answer.len, rows[i].answer.len);
                         assert_true(str_equal(buf_str(&answer), rows[i].answer));
                 }

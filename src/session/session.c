@@ -52,7 +52,7 @@ void session_write(int fd, struct str bytes)
         (void)n;
 }
 
-void session_say(int fd, bool is_terminal, struct str text)
+void session_send(int fd, bool is_terminal, struct str text)
 {
         AUTO(buf) line = BUF_MAX(SESSION_TEXT_MAX + 64);
 
@@ -65,7 +65,7 @@ void session_say(int fd, bool is_terminal, struct str text)
 /* ---- the beginning -------------------------------------------------------------------------------------------- */
 
 /* The command as it is told: text, and no longer than the audit keeps. What runs is the command itself. */
-static const char *told_command(const char *command, struct buf *out)
+static const char *reported_command(const char *command, struct buf *out)
 {
         struct str text = str_of(command);
 
@@ -89,7 +89,7 @@ static void put_start(struct channel *c, const struct session_options *o, const 
         }
         start.connection_id = (char *)(uintptr_t)o->connection;
         start.kind = (char *)(uintptr_t)request->kind;
-        start.command = (char *)(uintptr_t)told_command(request->command, &command);
+        start.command = (char *)(uintptr_t)reported_command(request->command, &command);
         start.has_pty = request->has_pty;
         start.columns = size.ws_col;
         start.rows = size.ws_row;
@@ -159,7 +159,7 @@ static void serve_refusal(struct str sentence)
 }
 
 /* In the words of the protocol that the client expects, where that has some. */
-static void tell_copier(const struct session_request *request, const char *why)
+static void report_copier(const struct session_request *request, const char *why)
 {
         enum { SENTENCE_MAX = SFTP_REFUSAL_ANSWER_MAX - 64 };
         AUTO(buf) sentence = BUF_MAX(SENTENCE_MAX + 8);
@@ -180,7 +180,7 @@ static void tell_copier(const struct session_request *request, const char *why)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-static struct error *tell_exit(struct channel *c, const struct session_outcome *outcome)
+static struct error *report_exit(struct channel *c, const struct session_outcome *outcome)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Exit exit = CTELEPORT__SESSION__V1__EXIT__INIT;
@@ -214,14 +214,14 @@ struct error *session_run(const struct session_options *o, const char *command, 
         if (err != NULL) {
                 channel_release(&channel);
                 let_signals_in();
-                tell_copier(&request, err->what);
+                report_copier(&request, err->what);
                 return err;
         }
         err = request.has_pty ? session_run_pty(&channel, &request, go, &outer, ret) : session_run_plain(&channel, &request, go, ret);
         if (err != NULL)
                 snprintf(ret->reason, sizeof ret->reason, "%s", err->what);
-        AUTO_PTR(error) untold = tell_exit(&channel, ret);
-        (void)untold; /* the SSH Service sees our end in any case */
+        AUTO_PTR(error) unreported = report_exit(&channel, ret);
+        (void)unreported; /* the SSH Service sees our end in any case */
         return err;
 }
 
@@ -280,7 +280,7 @@ int session_main(int argc, char **argv)
         if (err == NULL)
                 err = session_run(&options, session_variable(environment, "SSH_ORIGINAL_COMMAND"), terminal, &outcome);
         if (err != NULL)
-                session_say(STDERR_FILENO, terminal >= 0, str_of(err->what));
+                session_send(STDERR_FILENO, terminal >= 0, str_of(err->what));
         if (outcome.signal != 0 && outcome.reason[0] == '\0')
                 end_by(outcome.signal);
         return outcome.reason[0] == '\0' ? outcome.code : NOTHING_RAN;

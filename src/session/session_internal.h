@@ -168,6 +168,6 @@ struct error *session_run(const struct session_options *o, const char *command, 
 void session_write(int fd, struct str bytes);
 
 /* One sentence for a user, at most SESSION_TEXT_MAX, with everything that could harm a terminal escaped. Never waits. */
-void session_say(int fd, bool is_terminal, struct str text);
+void session_send(int fd, bool is_terminal, struct str text);
 
 #endif

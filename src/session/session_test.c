@@ -44,12 +44,12 @@ struct world {
         int status;
         char name[64];
         struct buf frames;     /* from the program, not taken yet */
-        struct buf heard;      /* bytes of Output */
+        struct buf received;      /* bytes of Output */
         struct buf shown;      /* what came out of the terminal */
         struct buf sizes;      /* "80x24 " … */
         struct buf files;      /* "open /x;" … */
         uint64_t input_bytes;
-        bool has_started, has_told_exit;
+        bool has_started, has_reported_exit;
         char kind[16], command[256], term[32];
         char signal[16], reason[256];
         int code;
@@ -67,7 +67,7 @@ static int set_up(void **state)
         static unsigned number;
         struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-        w = (struct world){ .conn = -1, .terminal = -1, .their_end = -1, .frames = BUF_MAX(KEPT_MAX), .heard = BUF_MAX(KEPT_MAX),
+        w = (struct world){ .conn = -1, .terminal = -1, .their_end = -1, .frames = BUF_MAX(KEPT_MAX), .received = BUF_MAX(KEPT_MAX),
                             .shown = BUF_MAX(KEPT_MAX), .sizes = BUF_MAX(64 * KiB), .files = BUF_MAX(64 * KiB) };
         snprintf(w.name, sizeof w.name, "session-test-%d-%u", getpid(), number++);
         memcpy(address.sun_path + 1, w.name, strlen(w.name));
@@ -99,7 +99,7 @@ static int tear_down(void **state)
         close_end(&w->terminal);
         close_end(&w->their_end);
         buf_release(&w->frames);
-        buf_release(&w->heard);
+        buf_release(&w->received);
         buf_release(&w->shown);
         buf_release(&w->sizes);
         buf_release(&w->files);
@@ -116,7 +116,7 @@ static NO_RETURN void be_the_program(const struct world *w, const char *command,
                 signal(signum, SIG_DFL); /* as sshd is started; this test may have been started by nohup */
         struct error *err = session_run(&options, command, terminal, &outcome);
         if (err != NULL)
-                session_say(STDERR_FILENO, terminal >= 0, str_of(err->what));
+                session_send(STDERR_FILENO, terminal >= 0, str_of(err->what));
         error_free(err);
         _exit(outcome.reason[0] != '\0' ? 255 : outcome.code);
 }
@@ -193,7 +193,7 @@ static void start_on_pipe(struct world *w, const char *command, uid_t server)
 
 /* ---- the recorder ------------------------------------------------------------------------------------------ */
 
-static void say_down(struct world *w, const down_message *down)
+static void send_down(struct world *w, const down_message *down)
 {
         AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
 
@@ -216,10 +216,10 @@ static void let_go(struct world *w, bool is_recorded, int64_t idle_ms)
         go.idle_timeout_ms = idle_ms;
         down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO;
         down.go = &go;
-        say_down(w, &down);
+        send_down(w, &down);
 }
 
-static void say_end(struct world *w, const char *text)
+static void send_end(struct world *w, const char *text)
 {
         down_message down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
         Cteleport__Session__V1__End end = CTELEPORT__SESSION__V1__END__INIT;
@@ -227,10 +227,10 @@ static void say_end(struct world *w, const char *text)
         end.text = (char *)(uintptr_t)text;
         down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END;
         down.end = &end;
-        say_down(w, &down);
+        send_down(w, &down);
 }
 
-static void say_notice(struct world *w, const char *text, bool stop_output)
+static void send_notice(struct world *w, const char *text, bool stop_output)
 {
         down_message down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
         Cteleport__Session__V1__Notice notice = CTELEPORT__SESSION__V1__NOTICE__INIT;
@@ -239,7 +239,7 @@ static void say_notice(struct world *w, const char *text, bool stop_output)
         notice.stop_output = stop_output;
         down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE;
         down.notice = &notice;
-        say_down(w, &down);
+        send_down(w, &down);
 }
 
 static void refuse(struct world *w, const char *text)
@@ -250,10 +250,10 @@ static void refuse(struct world *w, const char *text)
         refusal.text = (char *)(uintptr_t)text;
         down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL;
         down.refusal = &refusal;
-        say_down(w, &down);
+        send_down(w, &down);
 }
 
-static void hear_start(struct world *w, const Cteleport__Session__V1__Start *start)
+static void receive_start(struct world *w, const Cteleport__Session__V1__Start *start)
 {
         assert_string_equal(start->connection_id, "the-connection");
         w->has_started = true;
@@ -264,15 +264,15 @@ static void hear_start(struct world *w, const Cteleport__Session__V1__Start *sta
         w->rows = start->rows;
 }
 
-static void hear(struct world *w, const up_message *up)
+static void receive(struct world *w, const up_message *up)
 {
-        assert_false(w->has_told_exit);
+        assert_false(w->has_reported_exit);
         switch (up->payload_case) {
         case CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_START:
-                hear_start(w, up->start);
+                receive_start(w, up->start);
                 break;
         case CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_OUTPUT:
-                buf_put(&w->heard, str_of_bytes(up->output->data.data, up->output->data.len));
+                buf_put(&w->received, str_of_bytes(up->output->data.data, up->output->data.len));
                 w->input_bytes += up->output->input_bytes;
                 break;
         case CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_RESIZE:
@@ -284,7 +284,7 @@ static void hear(struct world *w, const up_message *up)
                            up->file->error[0] == '\0' ? "" : " failed: ", up->file->error);
                 break;
         case CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_EXIT:
-                w->has_told_exit = true;
+                w->has_reported_exit = true;
                 w->code = up->exit->code;
                 snprintf(w->signal, sizeof w->signal, "%s", up->exit->signal);
                 snprintf(w->reason, sizeof w->reason, "%s", up->exit->reason);
@@ -294,7 +294,7 @@ static void hear(struct world *w, const up_message *up)
         }
 }
 
-static void hear_frames(struct world *w)
+static void receive_frames(struct world *w)
 {
         for (;;) {
                 AUTO_PTR(arena) arena = arena_new(SESSION_ARENA);
@@ -304,7 +304,7 @@ static void hear_frames(struct world *w)
                 assert_null(session_frame_read(buf_str(&w->frames), &cteleport__session__v1__helper_up__descriptor, arena, &msg, &len));
                 if (len == 0)
                         return;
-                hear(w, (const up_message *)msg);
+                receive(w, (const up_message *)msg);
                 buf_consume(&w->frames, len);
         }
 }
@@ -317,7 +317,7 @@ static void read_frames(struct world *w)
 
         while (w->conn >= 0 && (n = recv(w->conn, chunk, sizeof chunk, MSG_DONTWAIT)) > 0)
                 buf_put(&w->frames, str_of_bytes(chunk, (size_t)n));
-        hear_frames(w);
+        receive_frames(w);
 }
 
 static bool read_terminal(struct world *w)
@@ -382,11 +382,11 @@ static bool has_shown(struct world *w, const char *text)
 }
 
 /* The kernel may pass on what was written to a terminal after its writer has ended. */
-static void assert_heard_what_was_shown(struct world *w)
+static void assert_received_what_was_shown(struct world *w)
 {
-        await(w, w->shown.len >= w->heard.len);
-        assert_int_equal(w->heard.len, w->shown.len);
-        assert_memory_equal(w->heard.ptr, w->shown.ptr, w->heard.len);
+        await(w, w->shown.len >= w->received.len);
+        assert_int_equal(w->received.len, w->shown.len);
+        assert_memory_equal(w->received.ptr, w->shown.ptr, w->received.len);
 }
 
 /* ---- the beginning -------------------------------------------------------------------------------------------- */
@@ -459,9 +459,9 @@ static void records_a_shell_byte_for_byte(void **state)
         type_keys(w, "echo $0 is $((6*7)) on $SSH_TTY; printf '\\377\\200\\033[1m\\342\\202'; exit 3\n");
         await_exit(w);
         await(w, has_shown(w, "-sh is 42 on /dev/pts/"));
-        assert_heard_what_was_shown(w);
+        assert_received_what_was_shown(w);
         assert_int_equal(WEXITSTATUS(w->status), 3);
-        assert_true(w->has_told_exit);
+        assert_true(w->has_reported_exit);
         assert_int_equal(w->code, 3);
         assert_string_equal(w->reason, "");
         assert_int_equal(w->input_bytes, strlen("echo typed ahead\n") + strlen("echo $0 is $((6*7)) on $SSH_TTY; printf '\\377\\200\\033[1m\\342\\202'; exit 3\n"));
@@ -476,7 +476,7 @@ static void records_what_was_typed_before_it_came(void **state)
         let_go(w, true, 0);
         type_keys(w, "t 5\n");
         await_exit(w);
-        assert_heard_what_was_shown(w);
+        assert_received_what_was_shown(w);
         assert_true(str_starts_with(buf_str(&w->shown), STR("echo l\xc3\xa9\ta\r\nexi")));
         assert_int_equal(w->code, 5);
 }
@@ -490,7 +490,7 @@ static void records_binary_garbage_byte_for_byte(void **state)
         let_go(w, true, 0);
         await_exit(w);
         assert_int_equal(w->shown.len, 3000000);
-        assert_heard_what_was_shown(w);
+        assert_received_what_was_shown(w);
 }
 
 static void shows_nothing_that_the_recorder_has_not_taken(void **state)
@@ -511,10 +511,10 @@ static void shows_nothing_that_the_recorder_has_not_taken(void **state)
         assert_true(w->shown.len < 1 * MiB);
         w->is_deaf = false;
         pump(w);
-        assert_true(w->heard.len >= before);
+        assert_true(w->received.len >= before);
         await_exit(w);
         assert_int_equal(w->shown.len, 20000000);
-        assert_heard_what_was_shown(w);
+        assert_received_what_was_shown(w);
 }
 
 static void waits_for_a_terminal_that_is_not_read(void **state)
@@ -527,14 +527,14 @@ static void waits_for_a_terminal_that_is_not_read(void **state)
         w->is_blind = true;
         size_t before;
         do {
-                before = w->heard.len;
+                before = w->received.len;
                 for (int i = 0; i < 10; i++)
                         pump(w);
-        } while (w->heard.len != before || before == 0);
-        assert_true(w->heard.len < 1 * MiB);
+        } while (w->received.len != before || before == 0);
+        assert_true(w->received.len < 1 * MiB);
         w->is_blind = false;
         await_exit(w);
-        assert_heard_what_was_shown(w);
+        assert_received_what_was_shown(w);
 }
 
 static void passes_keys_as_they_are(void **state)
@@ -548,7 +548,7 @@ static void passes_keys_as_they_are(void **state)
         assert_int_equal(write(w->terminal, "\x03\x04\x1a\xff\x00", 5), 5);
         await_exit(w);
         await(w, has_shown(w, "03 04 1a ff 00"));
-        assert_heard_what_was_shown(w);
+        assert_received_what_was_shown(w);
 }
 
 static void interrupts_what_is_in_front(void **state)
@@ -578,7 +578,7 @@ static void follows_the_size_of_the_terminal(void **state)
         await_exit(w);
         await(w, has_shown(w, "43 132"));
         assert_string_equal(buf_c(&w->sizes), "132x43 ");
-        assert_heard_what_was_shown(w);
+        assert_received_what_was_shown(w);
 }
 
 static void restores_the_modes_of_the_terminal(void **state)
@@ -609,7 +609,7 @@ static void shows_what_was_written_last(void **state)
         let_go(w, true, 0);
         await_exit(w);
         await(w, has_shown(w, "the end"));
-        assert_heard_what_was_shown(w);
+        assert_received_what_was_shown(w);
 }
 
 static void tells_of_the_signal_that_ended_it(void **state)
@@ -635,10 +635,10 @@ static void ends_on_order_and_says_why(void **state)
         await(w, w->has_started);
         let_go(w, true, 0);
         await(w, has_shown(w, "ready"));
-        say_end(w, "locked by an administrator");
+        send_end(w, "locked by an administrator");
         await_exit(w);
         await(w, has_shown(w, "\r\nteleport: locked by an administrator\r\n"));
-        assert_true(w->has_told_exit);
+        assert_true(w->has_reported_exit);
         assert_string_equal(w->reason, "locked by an administrator");
         assert_int_equal(WEXITSTATUS(w->status), 255);
 }
@@ -650,11 +650,11 @@ static void ends_on_order_though_nobody_reads_the_terminal(void **state)
         start_on_terminal(w, "yes");
         await(w, w->has_started);
         let_go(w, true, 0);
-        await(w, w->heard.len > 100000);
+        await(w, w->received.len > 100000);
         w->is_blind = true;
         for (int i = 0; i < 10; i++)
                 pump(w);
-        say_end(w, "locked");
+        send_end(w, "locked");
         await_exit(w);
         assert_string_equal(w->reason, "locked");
 }
@@ -681,14 +681,14 @@ static void ends_when_the_recorder_is_lost_in_a_flood(void **state)
         start_on_terminal(w, "yes");
         await(w, w->has_started);
         let_go(w, true, 0);
-        await(w, w->heard.len > 1000000);
+        await(w, w->received.len > 1000000);
         read_frames(w);
-        size_t heard = w->heard.len;
+        size_t received = w->received.len;
         close_end(&w->conn);
         close_end(&w->listener);
         await_exit(w);
         /* What the kernel had taken for the recorder before may still be shown. */
-        assert_in_range(w->shown.len, 1, heard + 1 * MiB);
+        assert_in_range(w->shown.len, 1, received + 1 * MiB);
         assert_int_equal(WEXITSTATUS(w->status), 255);
 }
 
@@ -702,7 +702,7 @@ static void ends_when_the_terminal_hangs_up(void **state)
         await(w, has_shown(w, "ready"));
         close_end(&w->terminal);
         await_exit(w);
-        assert_true(w->has_told_exit);
+        assert_true(w->has_reported_exit);
         assert_string_equal(w->signal, "HUP");
 }
 
@@ -715,7 +715,7 @@ static void ends_after_the_idle_time(void **state)
         let_go(w, true, 300);
         await_exit(w);
         await(w, has_shown(w, "no input for 300ms"));
-        assert_true(w->has_told_exit);
+        assert_true(w->has_reported_exit);
 }
 
 static void goes_on_unrecorded_when_told_so(void **state)
@@ -726,12 +726,12 @@ static void goes_on_unrecorded_when_told_so(void **state)
         await(w, w->has_started);
         let_go(w, true, 0);
         await(w, has_shown(w, "first"));
-        say_notice(w, "recording stopped", true);
+        send_notice(w, "recording stopped", true);
         await(w, has_shown(w, "recording stopped"));
         type_keys(w, "go\n");
         await_exit(w);
         await(w, has_shown(w, "second"));
-        assert_false(str_contains(buf_str(&w->heard), STR("second")));
+        assert_false(str_contains(buf_str(&w->received), STR("second")));
         assert_int_equal(WEXITSTATUS(w->status), 0);
 }
 
@@ -748,7 +748,7 @@ static void gives_a_command_its_own_input_and_output(void **state)
         shutdown(w->terminal, SHUT_WR);
         await_exit(w);
         assert_string_equal(buf_c(&w->shown), "some bytes\nalice 2001:db8::7 50122 127.0.0.1 0 the-session x\n");
-        assert_int_equal(w->heard.len, 0);
+        assert_int_equal(w->received.len, 0);
         assert_int_equal(WEXITSTATUS(w->status), 9);
         assert_int_equal(w->code, 9);
 }
@@ -775,7 +775,7 @@ static void ends_a_command_on_order(void **state)
         await(w, w->has_started);
         let_go(w, false, 0);
         await(w, has_shown(w, "ready"));
-        say_end(w, "locked");
+        send_end(w, "locked");
         await_exit(w);
         await(w, has_shown(w, "teleport: locked\n"));
         assert_string_equal(w->reason, "locked");
@@ -789,7 +789,7 @@ static void end_unread(struct world *w, const char *command)
         await(w, w->has_started);
         let_go(w, false, 0);
         await(w, !is_writable(w)); /* nobody can say a word to the client any more */
-        say_end(w, "locked");
+        send_end(w, "locked");
         await_exit(w);
         assert_string_equal(w->reason, "locked");
 }

@@ -25,7 +25,7 @@ enum sftp_line_kind {
 };
 
 struct sftp_operation {
-        const char *action;      /* "open", "rename" …: static; see AttendFile in api.proto */
+        const char *action;      /* "open", "rename" …: static; see ReportFile in api.proto */
         struct buf path, target; /* escaped for reading */
         struct buf flags;        /* "READ", "mode 0644" … */
         uint64_t bytes_read, bytes_written;

@@ -56,7 +56,7 @@ static size_t library_len;
 static char *forced;   /* the ForceCommand, "exec PROGRAM ssh-session OPTION…"; NULL: sshd does not run for us */
 static char **of_pam;  /* the environment that PAM made; NULL: none */
 
-static char said_by_pam[SESSION_GREETING_MAX];
+static char sent_by_pam[SESSION_GREETING_MAX];
 
 /*
  * Shared by all processes of a connection's sshd. The one that is root, and makes terminals, knows of the last login; another one
@@ -177,14 +177,14 @@ static struct pam_conv sshds_conv;
 
 static void keep_message(const char *text)
 {
-        size_t len = strlen(said_by_pam), more = text == NULL ? 0 : strlen(text);
+        size_t len = strlen(sent_by_pam), more = text == NULL ? 0 : strlen(text);
 
-        if (more == 0 || more + 2 > sizeof(said_by_pam) - sizeof(shared->last_login) - len)
+        if (more == 0 || more + 2 > sizeof(sent_by_pam) - sizeof(shared->last_login) - len)
                 return;
-        memcpy(said_by_pam + len, text, more);
+        memcpy(sent_by_pam + len, text, more);
         if (text[more - 1] != '\n')
-                said_by_pam[len + more++] = '\n';
-        said_by_pam[len + more] = '\0';
+                sent_by_pam[len + more++] = '\n';
+        sent_by_pam[len + more] = '\0';
 }
 
 static int converse(int count, const struct pam_message **messages, struct pam_response **answers, void *ctx)
@@ -222,7 +222,7 @@ EXPORTED int pam_open_session(void *handle, int flags);
 
 EXPORTED int pam_acct_mgmt(void *handle, int flags)
 {
-        said_by_pam[0] = '\0';
+        sent_by_pam[0] = '\0';
         return listening("pam_acct_mgmt", handle, flags);
 }
 
@@ -373,7 +373,7 @@ static char *plan_greeting(char *const *environment)
                 memcpy(last, shared->last_login, sizeof(last));
                 last[sizeof(last) - 1] = '\0';
         }
-        if (!is_login || (said_by_pam[0] == '\0' && last[0] == '\0') || asprintf(&text, SESSION_GREETING "=%s%s", said_by_pam, last) < 0)
+        if (!is_login || (sent_by_pam[0] == '\0' && last[0] == '\0') || asprintf(&text, SESSION_GREETING "=%s%s", sent_by_pam, last) < 0)
                 return NULL;
         return text;
 }

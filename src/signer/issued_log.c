@@ -141,7 +141,7 @@ static void put_text_if_any(struct buf *out, const char *name, struct str text)
 
 static void put_line(struct buf *out, const struct issued_order *order, struct walltime now, const struct issued *issued)
 {
-        bool is_person = !str_is_empty(order->user);
+        bool is_user = !str_is_empty(order->user);
         const char *separator = "";
 
         buf_put_char(out, '{');
@@ -156,10 +156,10 @@ static void put_line(struct buf *out, const struct issued_order *order, struct w
         put_time(out, "not_before", order->times.not_before);
         put_time(out, "not_after", order->times.not_after);
         put_key(out, issued->key);
-        buf_printf(out, ",\"%s\":[", is_person ? "roles" : "system_roles");
+        buf_printf(out, ",\"%s\":[", is_user ? "roles" : "system_roles");
         put_list(out, order->roles, order->role_count, &separator);
         separator = "";
-        buf_printf(out, "],\"%s\":[", is_person ? "logins" : "names");
+        buf_printf(out, "],\"%s\":[", is_user ? "logins" : "names");
         put_list(out, issued->names, issued->name_count, &separator);
         put_list(out, issued->more_names, issued->more_name_count, &separator);
         buf_put_c(out, "]}\n");

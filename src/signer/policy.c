@@ -91,7 +91,7 @@ static struct error *list_add(struct name_list *list, struct str name)
 }
 
 /* One request under judgement. */
-struct judgement {
+struct context {
         struct arena *arena;
         const struct policy_facts *facts;
         const request_message *request;
@@ -111,7 +111,7 @@ static struct str joined(struct arena *a, struct str host, struct str domain)
  * Whether the host may be known by this (well-formed) name: not one that is reserved, unless it
  * speaks for the cluster or is the cluster's own machine; and never one that is another host's ID.
  */
-static bool may_be_named(const struct judgement *j, struct str name)
+static bool may_be_named(const struct context *j, struct str name)
 {
         AUTO(buf) id = BUF_MAX(LIMIT_NAME);
 
@@ -120,7 +120,7 @@ static bool may_be_named(const struct judgement *j, struct str name)
         return !name_is_reserved(name, j->facts->cluster) || j->role->is_cluster || j->reason->is_local;
 }
 
-static struct error *check_wanted_name(const struct judgement *j, struct str name)
+static struct error *check_wanted_name(const struct context *j, struct str name)
 {
         if (!name_is_ip(name))
                 TRY(name_check_host(name, "name"));
@@ -132,7 +132,7 @@ static struct error *check_wanted_name(const struct judgement *j, struct str nam
 }
 
 /* A name as it is spelled, in lower case, and in the short and the long form of the cluster. */
-static struct error *add_spellings(const struct judgement *j, struct name_list *list, struct str name)
+static struct error *add_spellings(const struct context *j, struct name_list *list, struct str name)
 {
         AUTO(buf) lower = BUF_MAX(2 * LIMIT_NAME), canonical = BUF_MAX(2 * LIMIT_NAME);
 
@@ -149,7 +149,7 @@ static struct error *add_spellings(const struct judgement *j, struct name_list *
  * What follows from who the host is. These are all the names that ssh ever believes: a host ID has one owner, and a
  * name has the one that auth knows; whatever else is asked for is for TLS.
  */
-static struct error *add_implied_names(const struct judgement *j, struct str node_name)
+static struct error *add_implied_names(const struct context *j, struct str node_name)
 {
         TRY(add_spellings(j, j->dns, j->host_id));
         TRY(add_spellings(j, j->principals, j->host_id));
@@ -158,7 +158,7 @@ static struct error *add_implied_names(const struct judgement *j, struct str nod
         return add_spellings(j, j->principals, node_name);
 }
 
-static struct error *add_wanted_names(const struct judgement *j)
+static struct error *add_wanted_names(const struct context *j)
 {
         const request_message *r = j->request;
 
@@ -178,7 +178,7 @@ static struct error *add_wanted_names(const struct judgement *j)
 }
 
 /* The names under which the cluster's services find each other: exact ones, where Teleport has a wildcard. */
-static struct error *add_cluster_names(const struct judgement *j)
+static struct error *add_cluster_names(const struct context *j)
 {
         AUTO(buf) hex = BUF_MAX(2 * LIMIT_NAME);
 
@@ -193,7 +193,7 @@ static struct error *add_cluster_names(const struct judgement *j)
 
 /* ---- the rest ------------------------------------------------------------------------------------------- */
 
-static struct error *check_host(const struct judgement *j, struct str node_name)
+static struct error *check_host(const struct context *j, struct str node_name)
 {
         if (!name_is_host_id(j->host_id)) {
                 AUTO_MEM char *shown = escaped(j->host_id);
@@ -206,7 +206,7 @@ static struct error *check_host(const struct judgement *j, struct str node_name)
         return NULL;
 }
 
-static struct error *check_system_roles(const struct judgement *j, struct policy_order *order)
+static struct error *check_system_roles(const struct context *j, struct policy_order *order)
 {
         const request_message *r = j->request;
 
@@ -279,7 +279,7 @@ struct error *policy_keys(const struct policy_facts *facts, struct str tls_publi
 struct error *policy_check(struct arena *a, const struct policy_facts *facts, const request_message *request,
                            struct policy_order *ret)
 {
-        struct judgement j = {
+        struct context j = {
                 .arena = a,
                 .facts = facts,
                 .request = request,

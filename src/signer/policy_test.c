@@ -110,7 +110,7 @@ static void given_system_role(struct fixture *f, const char *role)
         f->system_roles[f->request.n_system_roles++] = c(role);
 }
 
-static struct error *judged(struct fixture *f)
+static struct error *checked(struct fixture *f)
 {
         return policy_check(f->arena, &f->facts, &f->request, &f->order);
 }
@@ -139,7 +139,7 @@ static void certifies_a_joining_host_by_its_own_names(void **state)
         given_system_role(f, "App");
         given_principal(f, "web-1.internal");
         given_principal(f, "10.0.0.1");
-        assert_done(judged(f));
+        assert_done(checked(f));
         assert_str(f->order.x509.common_name, HOST_ID ".example.com");
         assert_str(f->order.x509.role, "Instance");
         assert_str(f->order.x509.cluster, "example.com");
@@ -174,7 +174,7 @@ static void gives_each_role_what_it_may_hold(void **state)
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 given_request(f, cases[i].role)->reason = c("local");
                 given_dns_name(f, "public.example.net");
-                assert_done(judged(f));
+                assert_done(checked(f));
                 assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, cases[i].dns_names);
                 assert_int_equal(str_is_empty(f->order.ssh_public_key), strcmp(cases[i].role, "Node") != 0);
         }
@@ -197,7 +197,7 @@ static void names_a_node_in_every_spelling_for_ssh(void **state)
                 given_request(f, "Node")->node_name = c(cases[i].name);
                 given_principal(f, "db-1");
                 given_principal(f, "db-1.example.com");
-                assert_done(judged(f));
+                assert_done(checked(f));
                 AUTO_MEM char *expected = mem_printf(OWN_DNS " %s", cases[i].principals);
                 assert_names(f->order.ssh.principals, f->order.ssh.principal_count, expected);
         }
@@ -235,9 +235,9 @@ static void lets_only_the_cluster_itself_bear_its_names(void **state)
                 given_request(f, cases[i].role)->reason = c(cases[i].reason);
                 given_principal(f, cases[i].name);
                 if (cases[i].is_granted)
-                        assert_done(judged(f));
+                        assert_done(checked(f));
                 else
-                        assert_refused(judged(f), ERROR_PERMISSION_DENIED, cases[i].name);
+                        assert_refused(checked(f), ERROR_PERMISSION_DENIED, cases[i].name);
         }
 }
 
@@ -248,12 +248,12 @@ static void leaves_out_a_node_name_that_the_host_may_not_bear(void **state)
 
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
                 given_request(f, "Node")->node_name = c(names[i]);
-                assert_done(judged(f));
+                assert_done(checked(f));
                 assert_names(f->order.ssh.principals, f->order.ssh.principal_count, OWN_DNS);
         }
         given_request(f, "Node")->node_name = c("example.com");
         f->request.reason = c("local");
-        assert_done(judged(f));
+        assert_done(checked(f));
         assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
                      OWN_DNS " example.com.example.com example.com");
 }
@@ -267,7 +267,7 @@ static void says_each_name_once(void **state)
         given_principal(f, "kube.internal");
         given_principal(f, "KUBE.internal");
         given_dns_name(f, "kube.internal");
-        assert_done(judged(f));
+        assert_done(checked(f));
         assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
                      OWN_DNS " web-1.example.com web-1");
         assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, OWN_DNS " web-1 kube.internal");
@@ -279,13 +279,13 @@ static void ends_no_certificate_after_its_ca(void **state)
 
         given_request(f, "Node");
         f->facts.ca_times = times_of(NOW - 10, NOW + 100);
-        assert_done(judged(f));
+        assert_done(checked(f));
         assert_int_equal(walltime_unix(f->order.times.not_before), NOW - 10);
         assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 100);
         f->facts.ca_times = times_of(NOW - 10, NOW);
-        assert_refused(judged(f), ERROR_FAILED_PRECONDITION, "outside the life of the cluster's CA");
+        assert_refused(checked(f), ERROR_FAILED_PRECONDITION, "outside the life of the cluster's CA");
         f->facts.ca_times = times_of(NOW + 1, NOW + 100);
-        assert_refused(judged(f), ERROR_FAILED_PRECONDITION, "outside the life of the cluster's CA");
+        assert_refused(checked(f), ERROR_FAILED_PRECONDITION, "outside the life of the cluster's CA");
 }
 
 static void issues_no_ssh_certificate_where_no_key_was_given(void **state)
@@ -293,7 +293,7 @@ static void issues_no_ssh_certificate_where_no_key_was_given(void **state)
         struct fixture *f = *state;
 
         given_request(f, "App")->ssh_public_key = (ProtobufCBinaryData){ 0 };
-        assert_done(judged(f));
+        assert_done(checked(f));
         assert_true(str_is_empty(f->order.ssh_public_key));
 }
 
@@ -483,7 +483,7 @@ static void refuses_what_is_outside_the_policy(void **state)
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 given_request(f, "Node");
                 cases[i].given(f);
-                struct error *err = judged(f);
+                struct error *err = checked(f);
                 if (err == NULL)
                         print_error("granted: %s\n", cases[i].name);
                 assert_refused(err, cases[i].code, cases[i].why);

@@ -94,7 +94,7 @@ static Cteleport__Internal__V1__UserCertRequest *given_request(struct fixture *f
         return r;
 }
 
-static struct error *judged(struct fixture *f)
+static struct error *checked(struct fixture *f)
 {
         return policy_check_user(f->arena, &f->facts, &f->request, &f->order);
 }
@@ -106,7 +106,7 @@ static void certifies_a_person_with_roles_and_logins(void **state)
 
         f->logins[r->n_logins++] = c("ubuntu");
         r->permit_agent_forwarding = true;
-        assert_done(judged(f));
+        assert_done(checked(f));
         assert_str(f->order.x509.user, "alice");
         assert_str(f->order.x509.cluster, "example.com");
         assert_int_equal(f->order.x509.login_count, 2);
@@ -126,7 +126,7 @@ static void gives_a_person_without_logins_a_principal_that_is_no_account(void **
         struct fixture *f = *state;
 
         given_request(f)->n_logins = 0;
-        assert_done(judged(f));
+        assert_done(checked(f));
         assert_int_equal(f->order.x509.login_count, 0);
         assert_int_equal(f->order.ssh.principal_count, 1);
         assert_true(str_starts_with(f->order.ssh.principals[0], SSH_NOLOGIN_PREFIX));
@@ -166,7 +166,7 @@ static void refuses_names_that_are_none(void **state)
                 given_request(f)->user = c(cases[i].user);
                 f->roles[0] = c(cases[i].role);
                 f->logins[0] = c(cases[i].login);
-                struct error *err = judged(f);
+                struct error *err = checked(f);
                 if (err == NULL)
                         print_error("granted: '%s' '%s' '%s'\n", cases[i].user, cases[i].role, cases[i].login);
                 assert_refused(err, ERROR_INVALID_ARGUMENT, "that the signer certifies");
@@ -179,16 +179,16 @@ static void refuses_lists_that_are_too_long_or_say_one_thing_twice(void **state)
         Cteleport__Internal__V1__UserCertRequest *r = given_request(f);
 
         f->roles[r->n_roles++] = c("access");
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "the role 'access' comes twice");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "the role 'access' comes twice");
         r = given_request(f);
         f->logins[r->n_logins++] = c("root");
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "the login 'root' comes twice");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "the login 'root' comes twice");
         given_request(f)->n_roles = LIMIT_USER_ROLES + 1;
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "it may have");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "it may have");
         given_request(f)->n_logins = LIMIT_CERT_NAMES + 1;
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "it may have");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "it may have");
         given_request(f)->n_roles = 0;
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "without roles");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "without roles");
 }
 
 static void keeps_to_thirty_hours_and_the_life_of_the_ca(void **state)
@@ -196,21 +196,21 @@ static void keeps_to_thirty_hours_and_the_life_of_the_ca(void **state)
         struct fixture *f = *state;
 
         given_request(f)->ttl_seconds = 30 * 3600;
-        assert_done(judged(f));
+        assert_done(checked(f));
         assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 30 * 3600);
         given_request(f)->ttl_seconds = 30 * 3600 + 1;
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
         given_request(f)->ttl_seconds = 0;
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
         given_request(f)->ttl_seconds = INT64_MIN;
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
         f->facts.ca_times = times_of(NOW - 10, NOW + 60);
         given_request(f);
-        assert_done(judged(f));
+        assert_done(checked(f));
         assert_int_equal(walltime_unix(f->order.times.not_before), NOW - 10);
         assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 60);
         f->facts.ca_times = times_of(NOW - 10, NOW);
-        assert_refused(judged(f), ERROR_FAILED_PRECONDITION, "outside the life");
+        assert_refused(checked(f), ERROR_FAILED_PRECONDITION, "outside the life");
 }
 
 static void refuses_keys_of_its_own_and_keys_that_are_none(void **state)
@@ -218,17 +218,17 @@ static void refuses_keys_of_its_own_and_keys_that_are_none(void **state)
         struct fixture *f = *state;
 
         given_request(f)->tls_public_key = bytes_of(&f->ca_tls);
-        assert_refused(judged(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
+        assert_refused(checked(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
         given_request(f)->tls_public_key = bytes_of(&f->ca_ssh_spki);
-        assert_refused(judged(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
+        assert_refused(checked(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
         given_request(f)->ssh_public_key = bytes_of(&f->ca_ssh_wire);
-        assert_refused(judged(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
+        assert_refused(checked(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
         given_request(f)->ssh_public_key.len = 0;
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "need an SSH key");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "need an SSH key");
         given_request(f)->ssh_public_key.len--;
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "");
         given_request(f)->tls_public_key.len = 0;
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "");
 }
 
 static void wants_a_reason_that_it_knows(void **state)
@@ -236,9 +236,9 @@ static void wants_a_reason_that_it_knows(void **state)
         struct fixture *f = *state;
 
         given_request(f)->reason = c("join");
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "not a reason");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "not a reason");
         given_request(f)->reason = c("");
-        assert_refused(judged(f), ERROR_INVALID_ARGUMENT, "not a reason");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "not a reason");
 }
 
 int main(void)

@@ -61,7 +61,7 @@ struct fixture {
         struct buf tls, ssh;
 };
 
-static void say_ready(void *ctx)
+static void send_ready(void *ctx)
 {
         (void)ctx;
 }
@@ -84,7 +84,7 @@ static void given_signer(struct fixture *f)
                 struct error *err;
 
                 close(pair[0]);
-                err = signer_main(f->dir, pair[1], say_ready, NULL);
+                err = signer_main(f->dir, pair[1], send_ready, NULL);
                 if (err != NULL)
                         error_print(err);
                 _exit(err == NULL ? 0 : 1);
@@ -167,12 +167,12 @@ static void keep_answer(void *ctx, const ProtobufCMessage *answer, struct error 
 }
 
 /* Asks and waits; the error is the caller's. */
-static struct error *asked(struct fixture *f, int verb, const ProtobufCMessage *request,
+static struct error *requested(struct fixture *f, int verb, const ProtobufCMessage *request,
                            const ProtobufCMessageDescriptor *type)
 {
         f->is_answered = false;
         f->answer = NULL;
-        link_ask(f->link, (uint16_t)verb, request, type, SECONDS(30), keep_answer, f);
+        link_request(f->link, (uint16_t)verb, request, type, SECONDS(30), keep_answer, f);
         while (!f->is_answered)
                 uv_run(&f->loop.uv, UV_RUN_ONCE);
         struct error *err = f->err;
@@ -180,13 +180,13 @@ static struct error *asked(struct fixture *f, int verb, const ProtobufCMessage *
         return err;
 }
 
-static struct error *asked_for_authorities(struct fixture *f, const char *cluster, bool may_create)
+static struct error *request_authorities(struct fixture *f, const char *cluster, bool may_create)
 {
         Cteleport__Internal__V1__AuthoritiesRequest r = CTELEPORT__INTERNAL__V1__AUTHORITIES_REQUEST__INIT;
 
         r.cluster = (char *)(uintptr_t)cluster;
         r.may_create = may_create;
-        return asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_AUTHORITIES, &r.base,
+        return requested(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_AUTHORITIES, &r.base,
                      &cteleport__internal__v1__authorities__descriptor);
 }
 
@@ -204,15 +204,15 @@ static Cteleport__Internal__V1__HostCertRequest host_request(const struct fixtur
         return r;
 }
 
-static struct error *asked_for_host(struct fixture *f, const char *role)
+static struct error *request_host(struct fixture *f, const char *role)
 {
         Cteleport__Internal__V1__HostCertRequest r = host_request(f, role);
 
-        return asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &r.base,
+        return requested(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &r.base,
                      &cteleport__internal__v1__host_certs__descriptor);
 }
 
-static struct error *asked_for_user(struct fixture *f, const char *user, const char *login)
+static struct error *request_user(struct fixture *f, const char *user, const char *login)
 {
         Cteleport__Internal__V1__UserCertRequest r = CTELEPORT__INTERNAL__V1__USER_CERT_REQUEST__INIT;
         char *roles[] = { (char *)(uintptr_t) "access" }, *logins[] = { (char *)(uintptr_t)login };
@@ -227,7 +227,7 @@ static struct error *asked_for_user(struct fixture *f, const char *user, const c
         r.ttl_seconds = 3600;
         r.tls_public_key = (ProtobufCBinaryData){ .len = f->tls.len, .data = (uint8_t *)f->tls.ptr };
         r.ssh_public_key = (ProtobufCBinaryData){ .len = f->ssh.len, .data = (uint8_t *)f->ssh.ptr };
-        return asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_USER, &r.base,
+        return requested(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_USER, &r.base,
                      &cteleport__internal__v1__user_certs__descriptor);
 }
 
@@ -259,7 +259,7 @@ static void given_ca_in_use(struct fixture *f)
         AUTO_MEM char *note = file_in_ca(f, "in-use");
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         assert_int_equal(ended(f), 0);
         assert_int_equal(unlink(note), 0);
         given_signer(f);
@@ -272,15 +272,15 @@ static void makes_a_ca_at_the_first_start_and_keeps_it(void **state)
         struct fixture *f = *state;
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         ProtobufCBinaryData first = host_authority(f)->tls_certs[0];
         assert_int_equal(ended(f), 0);
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", false));
+        assert_done(request_authorities(f, "example.com", false));
         ProtobufCBinaryData second = host_authority(f)->tls_certs[0];
         assert_true(str_equal(str_of_bytes(first.data, first.len), str_of_bytes(second.data, second.len)));
-        assert_done(asked_for_authorities(f, "example.com", true)); /* leave to create is no order to */
+        assert_done(request_authorities(f, "example.com", true)); /* leave to create is no order to */
         second = host_authority(f)->tls_certs[0];
         assert_true(str_equal(str_of_bytes(first.data, first.len), str_of_bytes(second.data, second.len)));
         assert_int_equal(ended(f), 0);
@@ -292,8 +292,8 @@ static void makes_no_ca_for_a_cluster_that_had_one(void **state)
         AUTO_MEM char *ca = mem_printf("%s/ca", f->dir);
 
         given_signer(f);
-        assert_refused(asked_for_authorities(f, "example.com", false), ERROR_FAILED_PRECONDITION, "its CA is gone");
-        assert_refused(asked_for_host(f, "Node"), ERROR_FAILED_PRECONDITION, "no CA yet");
+        assert_refused(request_authorities(f, "example.com", false), ERROR_FAILED_PRECONDITION, "its CA is gone");
+        assert_refused(request_host(f, "Node"), ERROR_FAILED_PRECONDITION, "no CA yet");
         assert_int_not_equal(access(ca, F_OK), 0);
 }
 
@@ -302,20 +302,20 @@ static void begins_no_new_cluster_with_a_ca_in_use(void **state)
         struct fixture *f = *state;
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         assert_int_equal(ended(f), 0);
         assert_false(authorities_are_in_use(f->dir));
 
         given_signer(f); /* a first start that was cut short goes on */
-        assert_done(asked_for_authorities(f, "example.com", true));
-        assert_done(asked_for_host(f, "Node"));
+        assert_done(request_authorities(f, "example.com", true));
+        assert_done(request_host(f, "Node"));
         assert_true(authorities_are_in_use(f->dir));
-        assert_refused(asked_for_authorities(f, "example.com", true), ERROR_FAILED_PRECONDITION, "is in use");
+        assert_refused(request_authorities(f, "example.com", true), ERROR_FAILED_PRECONDITION, "is in use");
         assert_int_equal(ended(f), 0);
 
         given_signer(f);
-        assert_refused(asked_for_authorities(f, "example.com", true), ERROR_FAILED_PRECONDITION, "is in use");
-        assert_done(asked_for_authorities(f, "example.com", false));
+        assert_refused(request_authorities(f, "example.com", true), ERROR_FAILED_PRECONDITION, "is in use");
+        assert_done(request_authorities(f, "example.com", false));
 }
 
 /* A directory of an earlier release, which does not say it; an emptied or rotated log of certificates says nothing. */
@@ -326,12 +326,12 @@ static void takes_a_ca_that_does_not_say_for_one_in_use(void **state)
 
         assert_false(authorities_are_in_use(f->dir));
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         assert_int_equal(ended(f), 0);
         assert_int_equal(unlink(note), 0);
         assert_true(authorities_are_in_use(f->dir));
         given_signer(f);
-        assert_refused(asked_for_authorities(f, "example.com", true), ERROR_FAILED_PRECONDITION, "is in use");
+        assert_refused(request_authorities(f, "example.com", true), ERROR_FAILED_PRECONDITION, "is in use");
 }
 
 static void serves_no_other_cluster_than_its_own(void **state)
@@ -339,8 +339,8 @@ static void serves_no_other_cluster_than_its_own(void **state)
         struct fixture *f = *state;
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
-        assert_refused(asked_for_authorities(f, "example.org", true), ERROR_FAILED_PRECONDITION,
+        assert_done(request_authorities(f, "example.com", true));
+        assert_refused(request_authorities(f, "example.org", true), ERROR_FAILED_PRECONDITION,
                        "of cluster 'example.com'");
 }
 
@@ -350,11 +350,11 @@ static void does_not_start_with_a_ca_that_is_damaged(void **state)
         AUTO_MEM char *key = file_in_ca(f, "host.tls.key.pem");
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         assert_int_equal(ended(f), 0);
         assert_int_equal(unlink(key), 0);
         given_signer(f);
-        assert_refused(asked_for_authorities(f, "example.com", true), ERROR_UNAVAILABLE, "");
+        assert_refused(request_authorities(f, "example.com", true), ERROR_UNAVAILABLE, "");
         assert_int_equal(ended(f), 1);
 }
 
@@ -368,9 +368,9 @@ static void certifies_a_host_and_records_it_first(void **state)
         AUTO(buf) log = BUF_MAX(64 * KiB);
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         ProtobufCBinaryData ca_key = host_authority(f)->ssh_keys[0];
-        assert_done(asked_for_host(f, "Node"));
+        assert_done(request_host(f, "Node"));
         const Cteleport__Internal__V1__HostCerts *certs = (const void *)f->answer;
         assert_done(cert_read(f->arena, str_of_bytes(certs->tls_cert.data, certs->tls_cert.len), &info));
         assert_str(info.host_id, HOST_ID);
@@ -407,11 +407,11 @@ static void certifies_a_person_with_the_ca_of_people_only(void **state)
         AUTO(buf) serial = BUF_MAX(64);
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         const Cteleport__Internal__V1__Authority *host = host_authority(f);
         const Cteleport__Internal__V1__Authority *user =
                 ((const Cteleport__Internal__V1__Authorities *)(const void *)f->answer)->authorities[1];
-        assert_done(asked_for_user(f, "alice", "root"));
+        assert_done(request_user(f, "alice", "root"));
         const Cteleport__Internal__V1__UserCerts *certs = (const void *)f->answer;
         const struct str tls = str_of_bytes(certs->tls_cert.data, certs->tls_cert.len);
         assert_done(cert_read(f->arena, tls, &info));
@@ -441,8 +441,8 @@ static void certifies_a_person_with_the_ca_of_people_only(void **state)
         assert_true(str_contains(x509_line, STR("\"user\":\"alice\",\"reason\":\"login\"")));
         assert_true(str_contains(ssh_line, STR("\"roles\":[\"access\"],\"logins\":[\"root\"]")));
 
-        assert_refused(asked_for_user(f, HOST_ID, "root"), ERROR_INVALID_ARGUMENT, "not a user");
-        assert_done(asked_for_user(f, "alice", NULL));
+        assert_refused(request_user(f, HOST_ID, "root"), ERROR_INVALID_ARGUMENT, "not a user");
+        assert_done(request_user(f, "alice", NULL));
 }
 
 static void records_nothing_when_it_refuses(void **state)
@@ -451,12 +451,12 @@ static void records_nothing_when_it_refuses(void **state)
         AUTO(buf) log = BUF_MAX(64 * KiB);
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
-        assert_refused(asked_for_host(f, "Admin"), ERROR_INVALID_ARGUMENT, "not a role");
-        assert_refused(asked_for_host(f, "Auth"), ERROR_PERMISSION_DENIED, "no host can join");
+        assert_done(request_authorities(f, "example.com", true));
+        assert_refused(request_host(f, "Admin"), ERROR_INVALID_ARGUMENT, "not a role");
+        assert_refused(request_host(f, "Auth"), ERROR_PERMISSION_DENIED, "no host can join");
         issued_log_of(f, &log);
         assert_int_equal(log.len, 0);
-        assert_done(asked_for_host(f, "Node")); /* and goes on */
+        assert_done(request_host(f, "Node")); /* and goes on */
 }
 
 static void begins_a_new_line_behind_one_that_was_torn(void **state)
@@ -466,11 +466,11 @@ static void begins_a_new_line_behind_one_that_was_torn(void **state)
         AUTO(buf) log = BUF_MAX(64 * KiB);
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         assert_int_equal(ended(f), 0);
         assert_done(file_write_atomic(path, STR("{\"time\":\"2026-"), 0600));
         given_signer(f);
-        assert_done(asked_for_host(f, "Node"));
+        assert_done(request_host(f, "Node"));
         issued_log_of(f, &log);
         assert_true(str_starts_with(buf_str(&log), STR("{\"time\":\"2026-\n{\"time\":")));
 }
@@ -488,13 +488,13 @@ static void gives_out_no_certificate_that_it_cannot_record(void **state)
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
         given_signer(f);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-        assert_refused(asked_for_host(f, "Node"), ERROR_RESOURCE_EXHAUSTED, "cannot write the log of issued certificates");
+        assert_refused(request_host(f, "Node"), ERROR_RESOURCE_EXHAUSTED, "cannot write the log of issued certificates");
         assert_null(f->answer);
 }
 
 /* ---- durability ---------------------------------------------------------------------------------------------- */
 
-enum { CROWD = 30 };
+enum { MANY = 30 };
 
 static void count_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
@@ -505,11 +505,11 @@ static void count_answer(void *ctx, const ProtobufCMessage *answer, struct error
         (*answered)++;
 }
 
-static void ask_for_host(struct fixture *f, unsigned *answered)
+static void request_for_host(struct fixture *f, unsigned *answered)
 {
         Cteleport__Internal__V1__HostCertRequest r = host_request(f, "Node");
 
-        link_ask(f->link, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &r.base,
+        link_request(f->link, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &r.base,
                  &cteleport__internal__v1__host_certs__descriptor, SECONDS(30), count_answer, answered);
 }
 
@@ -521,7 +521,7 @@ static void a_certificate_leaves_after_its_line_is_synced(void **state)
 
         given_ca_in_use(f);
         disk->is_held = true;
-        ask_for_host(f, &answered);
+        request_for_host(f, &answered);
         while (disk->syncs == 0 && answered == 0)
                 uv_run(&f->loop.uv, UV_RUN_NOWAIT);
         uv_run(&f->loop.uv, UV_RUN_NOWAIT);
@@ -541,17 +541,17 @@ static void orders_that_wait_share_a_sync(void **state)
 
         given_ca_in_use(f);
         disk->is_held = true;
-        ask_for_host(f, &answered);
+        request_for_host(f, &answered);
         while (disk->syncs == 0)
                 uv_run(&f->loop.uv, UV_RUN_NOWAIT);
-        for (int i = 0; i < CROWD; i++)
-                ask_for_host(f, &answered);
+        for (int i = 0; i < MANY; i++)
+                request_for_host(f, &answered);
         uv_run(&f->loop.uv, UV_RUN_NOWAIT);
         disk->is_held = false;
         assert_int_equal(write(disk->gate[1], "g", 1), 1);
-        while (answered < CROWD + 1)
+        while (answered < MANY + 1)
                 uv_run(&f->loop.uv, UV_RUN_ONCE);
-        assert_true(disk->syncs < CROWD / 2);
+        assert_true(disk->syncs < MANY / 2);
 }
 
 static void ends_when_nobody_knows_what_is_on_the_disk(void **state)
@@ -560,7 +560,7 @@ static void ends_when_nobody_knows_what_is_on_the_disk(void **state)
 
         given_ca_in_use(f);
         disk->errnum = EIO;
-        assert_refused(asked_for_host(f, "Node"), ERROR_DATA_LOSS, "issued certificates");
+        assert_refused(request_host(f, "Node"), ERROR_DATA_LOSS, "issued certificates");
         assert_null(f->answer);
         assert_int_equal(ended(f), 1);
 }
@@ -572,11 +572,11 @@ static void takes_back_the_line_of_a_disk_that_is_full(void **state)
 
         given_ca_in_use(f);
         disk->errnum = ENOSPC;
-        assert_refused(asked_for_host(f, "Node"), ERROR_RESOURCE_EXHAUSTED, "issued certificates");
+        assert_refused(request_host(f, "Node"), ERROR_RESOURCE_EXHAUSTED, "issued certificates");
         issued_log_of(f, &log);
         assert_int_equal(log.len, 0);
         disk->errnum = 0;
-        assert_done(asked_for_host(f, "Node"));
+        assert_done(request_host(f, "Node"));
 }
 
 /* ---- the link ------------------------------------------------------------------------------------------------- */
@@ -587,14 +587,14 @@ static void knows_no_other_verbs(void **state)
         Cteleport__Internal__V1__AuthoritiesRequest r = CTELEPORT__INTERNAL__V1__AUTHORITIES_REQUEST__INIT;
 
         given_signer(f);
-        assert_refused(asked(f, 0, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
+        assert_refused(requested(f, 0, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
                        "no verb 0");
-        assert_refused(asked(f, 4, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
+        assert_refused(requested(f, 4, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
                        "no verb 4");
 }
 
 /* A request of somebody who has taken over auth, with fields that this protocol does not have behind the others. */
-static struct error *asked_with(struct fixture *f, const Cteleport__Internal__V1__HostCertRequest *r, const char *more, size_t len)
+static struct error *requested_with(struct fixture *f, const Cteleport__Internal__V1__HostCertRequest *r, const char *more, size_t len)
 {
         ProtobufCMessageUnknownField unknown = { .tag = 15, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED };
         Cteleport__Internal__V1__HostCertRequest asking = *r;
@@ -603,7 +603,7 @@ static struct error *asked_with(struct fixture *f, const Cteleport__Internal__V1
         unknown.len = len;
         asking.base.unknown_fields = &unknown;
         asking.base.n_unknown_fields = len > 0 ? 1 : 0;
-        return asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &asking.base, &cteleport__internal__v1__host_certs__descriptor);
+        return requested(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &asking.base, &cteleport__internal__v1__host_certs__descriptor);
 }
 
 static void assert_nothing(struct error *err)
@@ -621,14 +621,14 @@ static void gives_a_captured_auth_nothing_beyond_the_profile(void **state)
         struct cert_info issued;
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         for (int verb = 4; verb <= UINT16_MAX; verb = verb * 2 + 1) { /* a signature of bytes, a key, a CA: there is no verb for it */
                 Cteleport__Internal__V1__HostCertRequest r = host_request(f, "Node");
 
-                assert_refused(asked(f, verb, &r.base, &cteleport__internal__v1__host_certs__descriptor), ERROR_UNIMPLEMENTED, "no verb");
+                assert_refused(requested(f, verb, &r.base, &cteleport__internal__v1__host_certs__descriptor), ERROR_UNIMPLEMENTED, "no verb");
         }
         Cteleport__Internal__V1__HostCertRequest r = host_request(f, "Node");
-        AUTO_PTR(error) odd = asked_with(f, &r, "\4true", 5); /* refused, or as if it were not there */
+        AUTO_PTR(error) odd = requested_with(f, &r, "\4true", 5); /* refused, or as if it were not there */
         if (odd == NULL) {
                 const Cteleport__Internal__V1__HostCerts *certs = (const void *)f->answer;
 
@@ -639,15 +639,15 @@ static void gives_a_captured_auth_nothing_beyond_the_profile(void **state)
                 r = host_request(f, "Kube");
                 r.dns_names = i == 0 ? of_cluster : i == 1 ? any : name;
                 r.n_dns_names = 1;
-                assert_nothing(asked_with(f, &r, "", 0));
+                assert_nothing(requested_with(f, &r, "", 0));
                 r = host_request(f, "Node");
                 r.principals = i == 0 ? of_cluster : i == 1 ? any : name;
                 r.n_principals = 1;
-                assert_nothing(asked_with(f, &r, "", 0));
+                assert_nothing(requested_with(f, &r, "", 0));
         }
         r = host_request(f, "Node");
         r.ttl_seconds = 100LL * 365 * 24 * 3600;
-        assert_nothing(asked_with(f, &r, "", 0));
+        assert_nothing(requested_with(f, &r, "", 0));
 }
 
 static void answers_a_malformed_request_and_goes_on(void **state)
@@ -656,12 +656,12 @@ static void answers_a_malformed_request_and_goes_on(void **state)
         Cteleport__Internal__V1__HostCertRequest odd = CTELEPORT__INTERNAL__V1__HOST_CERT_REQUEST__INIT;
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         odd.role = (char *)(uintptr_t) "\xff"; /* not UTF-8 */
-        assert_refused(asked(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &odd.base,
+        assert_refused(requested(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &odd.base,
                              &cteleport__internal__v1__host_certs__descriptor),
                        ERROR_INVALID_ARGUMENT, "");
-        assert_done(asked_for_host(f, "Node"));
+        assert_done(request_host(f, "Node"));
 }
 
 /* In its sandbox: no file is opened for it, and the next certificates are written down as ever. */
@@ -673,7 +673,7 @@ static void packs_the_log_of_certificates_while_it_serves(void **state)
         struct stat st;
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
+        assert_done(request_authorities(f, "example.com", true));
         assert_int_equal(ended(f), 0);
         while (lines.len < ISSUED_LOG_PLAIN - 100)
                 buf_put_c(&lines, "{\"kind\":\"x509\"}\n");
@@ -682,9 +682,9 @@ static void packs_the_log_of_certificates_while_it_serves(void **state)
         assert_int_equal(st.st_size, 0);
 
         given_signer(f);
-        assert_done(asked_for_authorities(f, "example.com", true));
-        assert_done(asked_for_host(f, "Node"));
-        assert_done(asked_for_host(f, "Node"));
+        assert_done(request_authorities(f, "example.com", true));
+        assert_done(request_host(f, "Node"));
+        assert_done(request_host(f, "Node"));
         assert_int_equal(stat(packed, &st), 0);
         assert_in_range(st.st_size, 100, 64 * KiB);
         issued_log_of(f, &log);

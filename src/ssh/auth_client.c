@@ -25,8 +25,8 @@ struct auth_client {
         struct error *why; /* there is no way; told in the next turn */
 
         int link_fd;               /* on auth's machine: a link that was not needed yet; -1 */
-        struct timer *patience;    /* for a link that was asked for */
-        unsigned asked;            /* how often */
+        struct timer *timeout;    /* for a link that was asked for */
+        unsigned requested;            /* how often */
 
         char *address;             /* elsewhere: auth's own; "" when it is reached through a proxy */
         struct connect *connect;
@@ -167,20 +167,20 @@ static void begin_connect(struct auth_client *a)
 
 /* ---- on the machine of auth ------------------------------------------------------------------------------------ */
 
-static void ask_for_link(struct auth_client *a)
+static void request_for_link(struct auth_client *a)
 {
         service_relink(a->service->service, "auth");
-        timer_start(a->patience, MILLISECONDS(PACE_RELINK));
+        timer_start(a->timeout, MILLISECONDS(PACE_RELINK));
 }
 
-static void on_impatience(void *ctx)
+static void on_timeout(void *ctx)
 {
         struct auth_client *a = ctx;
 
         if (a->waiters == NULL)
                 return;
-        if (++a->asked < TIMEOUT_CONNECT / PACE_RELINK)
-                ask_for_link(a);
+        if (++a->requested < TIMEOUT_CONNECT / PACE_RELINK)
+                request_for_link(a);
         else
                 answer_all(a, error_new(ERROR_UNAVAILABLE, "the Auth Service of this machine is not there"));
 }
@@ -194,9 +194,9 @@ static void connect_locally(struct auth_client *a)
                 use_stream(a, socket_stream(&a->service->loop, fd));
                 return;
         }
-        a->asked = 0;
-        if (!timer_is_running(a->patience))
-                ask_for_link(a);
+        a->requested = 0;
+        if (!timer_is_running(a->timeout))
+                request_for_link(a);
 }
 
 void auth_client_use(struct auth_client *a, int fd)
@@ -207,7 +207,7 @@ void auth_client_use(struct auth_client *a, int fd)
                 rpc_client_close(a->client);
                 a->client = NULL;
         }
-        timer_stop(a->patience);
+        timer_stop(a->timeout);
         if (a->waiters != NULL)
                 connect_locally(a);
 }
@@ -252,7 +252,7 @@ struct auth_client *auth_client_new(struct ssh_service *s)
         a->waiters_end = &a->waiters;
         a->link_fd = -1;
         a->address = str_dup(STR(""));
-        a->patience = timer_new(&s->loop, on_impatience, a);
+        a->timeout = timer_new(&s->loop, on_timeout, a);
         return a;
 }
 
@@ -264,7 +264,7 @@ void auth_client_free(struct auth_client *a)
         rpc_client_close(a->client);
         a->client = NULL;
         fd_close_at(&a->link_fd);
-        timer_free(a->patience);
+        timer_free(a->timeout);
         if (a->connect != NULL)
                 connect_cancel(a->connect);
         schedule(a);

@@ -15,44 +15,44 @@
 #include "net/socket.h"
 #include "pki/cert.h"
 #include "pki/login_permit.h"
-#include "ssh/attend.h"
+#include "ssh/report_stream.h"
 #include "ssh/ssh_service.h"
 #include "ssh/sshd_log.h"
 #include "tunnel/tunnel_memory.h"
 
-enum connection_state { STARTING, OPEN, ENDING, TELLING };
+enum connection_state { STARTING, OPEN, ENDING, REPORTING };
 
 static const struct conversation_state states[] = {
         [STARTING] = { "starting", MILLISECONDS(TIMEOUT_SSHD_START), TO(OPEN) | TO(ENDING) },
         /* No deadline: people work for as long as they like. */
         [OPEN] = { "open", SECONDS(0), TO(ENDING) },
         /* sshd and its programs end within seconds, by the supervisor's hand if not by themselves; this is for words that were lost. */
-        [ENDING] = { "ending", MILLISECONDS(TIMEOUT_SSH_ENDING), TO(TELLING) },
-        [TELLING] = { "telling", MILLISECONDS(TIMEOUT_ATTEND_LAST), 0 },
+        [ENDING] = { "ending", MILLISECONDS(TIMEOUT_SSH_ENDING), TO(REPORTING) },
+        [REPORTING] = { "telling", MILLISECONDS(TIMEOUT_REPORT_LAST), 0 },
 };
 
 enum { DECISION_ARENA_MAX = 128 * KiB };
 
 /* A certificate that sshd asked about. */
-struct question {
-        struct question *next;
+struct query {
+        struct query *next;
         struct arena *arena;
         struct str certificate, login, nonce;
         uint64_t serial;
-        void (*done)(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err); /* NULL: answered */
+        void (*done)(void *ctx, const Cteleport__V1__ReportDecision *decision, struct error *err); /* NULL: answered */
         void *ctx;
         struct timer *deadline;
         struct error *err; /* it was not even asked; told when the deadline comes, which is soon */
-        Cteleport__V1__AttendDecision *decision; /* NULL: none yet; unpacked */
+        Cteleport__V1__ReportDecision *decision; /* NULL: none yet; unpacked */
 };
 
 struct connection {
         struct ssh_service *service;
         char *id, *client_addr, *user;
         struct conversation at;
-        struct attend *attend;
+        struct report_stream *report_stream;
 
-        struct tunnel_visit *visit; /* until it is answered */
+        struct tunnel_incoming *poll; /* until it is answered */
         struct stream *log;         /* sshd's standard error; NULL: none or at its end */
         struct sshd_log log_state;
         struct splice *splice;      /* NULL: not yet, or over */
@@ -60,9 +60,9 @@ struct connection {
         bool has_sshd;              /* asked for, and not known to have ended */
         uint64_t bytes_to_client, bytes_from_client;
 
-        struct question *questions;
-        size_t question_count;
-        const struct question *accepted; /* whose decision sshd has acted on */
+        struct query *queries;
+        size_t query_count;
+        const struct query *accepted; /* whose decision sshd has acted on */
 
         struct helper **helpers;
         size_t helper_count, helper_room;
@@ -72,20 +72,20 @@ struct connection {
         struct timer *idle;         /* running: the user's roles end a connection on which nothing moves */
         uint64_t idle_bytes;        /* that had moved when it fired last */
         struct instant idle_since;
-        struct timer *farewell; /* running: the next step of the end */
-        enum { KEEP_SPLICE, CUT_SPLICE } farewell_step;
+        struct timer *closing; /* running: the next step of the end */
+        enum { KEEP_SPLICE, CUT_SPLICE } close_step;
         char *reason;           /* why we end it; NULL: it ended by itself */
         bool is_free_due, is_abandoned; /* the process ends */
 };
 
 /* ---- the end of everything ------------------------------------------------------------------------------- */
 
-static void question_free(struct question *q)
+static void query_free(struct query *q)
 {
         timer_free(q->deadline);
         error_free(q->err);
         if (q->decision != NULL)
-                cteleport__v1__attend_decision__free_unpacked(q->decision, NULL);
+                cteleport__v1__report_decision__free_unpacked(q->decision, NULL);
         arena_free(q->arena);
         free(q);
 }
@@ -93,16 +93,16 @@ static void question_free(struct question *q)
 static void connection_free(struct connection *c)
 {
         map_remove(&c->service->connections, str_of(c->id));
-        attend_free(c->attend);
+        report_stream_free(c->report_stream);
         stream_close(c->log);
-        while (c->questions != NULL) {
-                struct question *q = c->questions;
+        while (c->queries != NULL) {
+                struct query *q = c->queries;
 
-                c->questions = q->next;
-                question_free(q);
+                c->queries = q->next;
+                query_free(q);
         }
         conversation_release(&c->at);
-        timer_free(c->farewell);
+        timer_free(c->closing);
         timer_free(c->unreported);
         timer_free(c->idle);
         free(c->helpers);
@@ -133,24 +133,24 @@ static void free_soon(struct connection *c)
         loop_defer(&c->service->loop, on_free_turn, c);
 }
 
-static void tell_closed(struct connection *c)
+static void report_closed(struct connection *c)
 {
-        Cteleport__V1__AttendClosed closed = CTELEPORT__V1__ATTEND_CLOSED__INIT;
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__ReportClosed closed = CTELEPORT__V1__REPORT_CLOSED__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
 
         closed.bytes_to_client = c->bytes_to_client;
         closed.bytes_from_client = c->bytes_from_client;
         if (c->reason != NULL)
                 closed.reason = c->reason;
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_CLOSED;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED;
         up.closed = &closed;
-        attend_tell(c->attend, &up, NULL, NULL);
-        attend_finish(c->attend);
+        report_stream_send(c->report_stream, &up, NULL, NULL);
+        report_stream_finish(c->report_stream);
 }
 
-static void answer_question(struct question *q, const Cteleport__V1__AttendDecision *decision, struct error *err)
+static void answer_query(struct query *q, const Cteleport__V1__ReportDecision *decision, struct error *err)
 {
-        void (*done)(void *ctx, const Cteleport__V1__AttendDecision *d, struct error *e) = q->done;
+        void (*done)(void *ctx, const Cteleport__V1__ReportDecision *d, struct error *e) = q->done;
 
         q->done = NULL;
         timer_stop(q->deadline);
@@ -165,10 +165,10 @@ static void end_if_quiet(struct connection *c)
 {
         if (c->at.state != ENDING || c->has_sshd || c->splice != NULL || c->helper_count > 0 || c->log != NULL)
                 return;
-        timer_stop(c->farewell);
-        conversation_enter(&c->at, TELLING);
+        timer_stop(c->closing);
+        conversation_enter(&c->at, REPORTING);
         log_debug("An SSH connection has ended", LOG_C("connection", c->id), LOG_C("reason", c->reason == NULL ? "" : c->reason));
-        tell_closed(c);
+        report_closed(c);
 }
 
 static void stop_sshd(struct connection *c);
@@ -210,7 +210,7 @@ static void stop_sshd(struct connection *c)
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP;
         control.name = c->id;
         if (c->has_sshd)
-                service_say(c->service->service, &control);
+                service_send(c->service->service, &control);
 }
 
 static void end_helpers(struct connection *c, const char *text)
@@ -225,14 +225,14 @@ static void end_helpers(struct connection *c, const char *text)
         free(all);
 }
 
-static void on_farewell(void *ctx)
+static void on_close_step(void *ctx)
 {
         struct connection *c = ctx;
 
-        if (c->farewell_step == CUT_SPLICE && c->splice != NULL) {
+        if (c->close_step == CUT_SPLICE && c->splice != NULL) {
                 splice_cancel(c->splice); /* sshd sees its connection end */
-                c->farewell_step = KEEP_SPLICE;
-                timer_start(c->farewell, MILLISECONDS(TIMEOUT_SSH_LINGER));
+                c->close_step = KEEP_SPLICE;
+                timer_start(c->closing, MILLISECONDS(TIMEOUT_SSH_LINGER));
                 return;
         }
         stop_sshd(c);
@@ -244,8 +244,8 @@ static void begin_to_end(struct connection *c)
         conversation_enter(&c->at, ENDING);
         timer_stop(c->unreported);
         timer_stop(c->idle);
-        for (struct question *q = c->questions; q != NULL; q = q->next)
-                answer_question(q, NULL, error_new(ERROR_CANCELLED, "the connection has ended"));
+        for (struct query *q = c->queries; q != NULL; q = q->next)
+                answer_query(q, NULL, error_new(ERROR_CANCELLED, "the connection has ended"));
 }
 
 void connection_end(struct connection *c, struct error *err)
@@ -259,16 +259,16 @@ void connection_end(struct connection *c, struct error *err)
         c->reason = str_dup(str_of(err->what));
         text = str_dup(str_of(err->what));
         begin_to_end(c);
-        if (c->visit != NULL) {
-                struct tunnel_visit *v = c->visit;
+        if (c->poll != NULL) {
+                struct tunnel_incoming *v = c->poll;
 
-                c->visit = NULL;
+                c->poll = NULL;
                 tunnel_refuse(v, err);
         } else {
                 error_free(err);
         }
-        c->farewell_step = CUT_SPLICE;
-        timer_start(c->farewell, MILLISECONDS(c->splice == NULL ? 1 : TIMEOUT_SSH_GOODBYE));
+        c->close_step = CUT_SPLICE;
+        timer_start(c->closing, MILLISECONDS(c->splice == NULL ? 1 : TIMEOUT_SSH_CLOSE));
         end_helpers(c, text);
         end_if_quiet(c);
 }
@@ -287,29 +287,29 @@ static void on_spliced(void *ctx, uint64_t from_client, uint64_t to_client)
         c->bytes_to_client = to_client;
         if (c->at.state == OPEN) {
                 begin_to_end(c);
-                timer_start(c->farewell, MILLISECONDS(TIMEOUT_SSH_LINGER));
+                timer_start(c->closing, MILLISECONDS(TIMEOUT_SSH_LINGER));
         }
         end_if_quiet(c);
 }
 
 /* ---- the cluster's words --------------------------------------------------------------------------------------- */
 
-static Cteleport__V1__AttendDecision *copy_decision(const Cteleport__V1__AttendDecision *decision)
+static Cteleport__V1__ReportDecision *copy_decision(const Cteleport__V1__ReportDecision *decision)
 {
-        size_t len = cteleport__v1__attend_decision__get_packed_size(decision);
+        size_t len = cteleport__v1__report_decision__get_packed_size(decision);
         AUTO_MEM char *bytes = mem_alloc(len + 1);
 
-        cteleport__v1__attend_decision__pack(decision, (uint8_t *)bytes);
-        return cteleport__v1__attend_decision__unpack(NULL, len, (const uint8_t *)bytes);
+        cteleport__v1__report_decision__pack(decision, (uint8_t *)bytes);
+        return cteleport__v1__report_decision__unpack(NULL, len, (const uint8_t *)bytes);
 }
 
-static bool is_about(const struct question *q, const Cteleport__V1__AttendDecision *decision)
+static bool is_about(const struct query *q, const Cteleport__V1__ReportDecision *decision)
 {
         return str_equal(q->certificate, str_of_bytes(decision->certificate.data, decision->certificate.len));
 }
 
 /* One that has ended in the meantime needs no answer. */
-static void decide_session(struct connection *c, const Cteleport__V1__AttendDecision *decision)
+static void decide_session(struct connection *c, const Cteleport__V1__ReportDecision *decision)
 {
         for (size_t i = 0; i < c->helper_count; i++)
                 if (helper_decided(c->helpers[i], decision))
@@ -349,7 +349,7 @@ static void on_idle_turn(void *ctx)
 }
 
 /* A later word on what sshd has accepted already counts as the order to end, if it is no. */
-static void on_decision(void *ctx, const Cteleport__V1__AttendDecision *decision)
+static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision)
 {
         struct connection *c = ctx;
 
@@ -357,13 +357,13 @@ static void on_decision(void *ctx, const Cteleport__V1__AttendDecision *decision
                 decide_session(c, decision);
                 return;
         }
-        for (struct question *q = c->questions; q != NULL; q = q->next) {
+        for (struct query *q = c->queries; q != NULL; q = q->next) {
                 if (!is_about(q, decision) || (q->done == NULL && q != c->accepted))
                         continue;
                 if (q->decision != NULL)
-                        cteleport__v1__attend_decision__free_unpacked(q->decision, NULL);
+                        cteleport__v1__report_decision__free_unpacked(q->decision, NULL);
                 q->decision = copy_decision(decision);
-                answer_question(q, q->decision, NULL);
+                answer_query(q, q->decision, NULL);
                 if (q == c->accepted && !decision->is_allowed) {
                         AUTO_MEM char *reason = escaped(str_of(decision->reason));
                         connection_end(c, error_new(ERROR_PERMISSION_DENIED, "%s", reason));
@@ -386,7 +386,7 @@ static void on_refused(void *ctx, struct error *err)
         struct connection *c = ctx;
 
         log_warn("The events of an SSH connection cannot be reported to the cluster, it is ended", LOG_C("connection", c->id), LOG_ERR(err));
-        if (c->at.state == TELLING) {
+        if (c->at.state == REPORTING) {
                 error_free(err);
                 free_soon(c);
                 return;
@@ -399,24 +399,24 @@ static void on_finished(void *ctx)
         free_soon(ctx);
 }
 
-static const struct attend_events attend_events = {
+static const struct report_events report_events = {
         .on_decision = on_decision, .on_terminate = on_terminate, .on_refused = on_refused, .on_finished = on_finished,
 };
 
 /* ---- ssh-authorize asks ----------------------------------------------------------------------------------------- */
 
-static void on_question_deadline(void *ctx)
+static void on_query_deadline(void *ctx)
 {
-        struct question *q = ctx;
+        struct query *q = ctx;
         struct error *err = q->err;
 
         q->err = NULL;
         if (err == NULL)
                 err = error_new(ERROR_UNAVAILABLE, "the cluster did not say in time whether this login is allowed");
-        answer_question(q, NULL, err);
+        answer_query(q, NULL, err);
 }
 
-static struct error *read_question(struct question *q, struct str certificate, struct str login, struct str nonce)
+static struct error *read_query(struct query *q, struct str certificate, struct str login, struct str nonce)
 {
         struct ssh_cert_info info;
 
@@ -430,36 +430,36 @@ static struct error *read_question(struct question *q, struct str certificate, s
         return NULL;
 }
 
-void connection_ask(struct connection *c, struct str certificate, struct str login, struct str nonce,
-                    void (*done)(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err), void *ctx)
+void connection_request(struct connection *c, struct str certificate, struct str login, struct str nonce,
+                    void (*done)(void *ctx, const Cteleport__V1__ReportDecision *decision, struct error *err), void *ctx)
 {
-        struct question *q = NEW(struct question);
+        struct query *q = NEW(struct query);
 
-        *q = (struct question){ .arena = arena_new(DECISION_ARENA_MAX), .done = done, .ctx = ctx };
-        struct error *err = read_question(q, certificate, login, nonce);
+        *q = (struct query){ .arena = arena_new(DECISION_ARENA_MAX), .done = done, .ctx = ctx };
+        struct error *err = read_query(q, certificate, login, nonce);
         if (err == NULL && c->at.state != OPEN)
                 err = error_new(ERROR_CANCELLED, "the connection has ended");
-        if (err == NULL && c->question_count >= LIMIT_SSH_QUESTIONS)
-                err = error_new(ERROR_RESOURCE_EXHAUSTED, "this connection has offered %d certificates", LIMIT_SSH_QUESTIONS);
-        q->deadline = timer_new(&c->service->loop, on_question_deadline, q);
-        q->next = c->questions;
-        c->questions = q;
-        c->question_count++;
+        if (err == NULL && c->query_count >= LIMIT_SSH_QUERIES)
+                err = error_new(ERROR_RESOURCE_EXHAUSTED, "this connection has offered %d certificates", LIMIT_SSH_QUERIES);
+        q->deadline = timer_new(&c->service->loop, on_query_deadline, q);
+        q->next = c->queries;
+        c->queries = q;
+        c->query_count++;
         if (err != NULL) { /* told in a turn of its own, like every other answer */
                 q->err = err;
                 timer_start(q->deadline, MILLISECONDS(1));
                 return;
         }
-        timer_start(q->deadline, MILLISECONDS(TIMEOUT_ATTEND_ASK));
-        attend_ask(c->attend, q->certificate, q->login, q->nonce);
+        timer_start(q->deadline, MILLISECONDS(TIMEOUT_REPORT_REQUEST));
+        report_stream_request(c->report_stream, q->certificate, q->login, q->nonce);
 }
 
 /* ---- sshd's log ---------------------------------------------------------------------------------------------------- */
 
 /* sshd asks twice: once whether a certificate would do, once when its key is proven. The last answer counts. */
-static const struct question *find_allowed(const struct connection *c, const struct sshd_log_event *e)
+static const struct query *find_allowed(const struct connection *c, const struct sshd_log_event *e)
 {
-        for (const struct question *q = c->questions; q != NULL; q = q->next)
+        for (const struct query *q = c->queries; q != NULL; q = q->next)
                 if (q->decision != NULL && q->serial == e->serial && str_equal(q->login, e->login))
                         return q->decision->is_allowed ? q : NULL;
         return NULL;
@@ -467,7 +467,7 @@ static const struct question *find_allowed(const struct connection *c, const str
 
 static void take_accepted(struct connection *c, const struct sshd_log_event *e)
 {
-        const struct question *q = find_allowed(c, e);
+        const struct query *q = find_allowed(c, e);
 
         if (q == NULL) {
                 connection_end(c, error_new(ERROR_INTERNAL, "sshd accepted a user whom the cluster did not"));
@@ -476,7 +476,7 @@ static void take_accepted(struct connection *c, const struct sshd_log_event *e)
         c->accepted = q;
         c->idle_since = loop_now(&c->service->loop);
         watch_idle(c);
-        attend_accepted(c->attend, q->certificate, q->login);
+        report_stream_accepted(c->report_stream, q->certificate, q->login);
         log_info("A user has logged in", LOG_C("connection", c->id), LOG_C("user", q->decision->user),
                  LOG_STR("login", q->login), LOG_C("from", c->client_addr));
 }
@@ -484,16 +484,16 @@ static void take_accepted(struct connection *c, const struct sshd_log_event *e)
 /* What the cluster has refused it knows already. */
 static bool was_refused_by_cluster(const struct connection *c, const struct sshd_log_event *e)
 {
-        for (const struct question *q = c->questions; q != NULL; q = q->next)
+        for (const struct query *q = c->queries; q != NULL; q = q->next)
                 if (q->decision != NULL && q->serial == e->serial && str_equal(q->login, e->login))
                         return !q->decision->is_allowed;
         return false;
 }
 
-static void tell_rejected(struct connection *c, const struct sshd_log_event *e)
+static void report_rejected(struct connection *c, const struct sshd_log_event *e)
 {
-        Cteleport__V1__AttendRejected rejected = CTELEPORT__V1__ATTEND_REJECTED__INIT;
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__ReportRejected rejected = CTELEPORT__V1__REPORT_REJECTED__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
         AUTO_MEM char *login = escaped(e->login), *reason = escaped(e->reason), *key_id = escaped(e->key_id);
         AUTO_MEM char *ca = escaped(e->ca);
         AUTO_MEM char *serial = e->key_id.len == 0 ? str_dup(STR("")) : mem_printf("%llu", (unsigned long long)e->serial);
@@ -503,19 +503,19 @@ static void tell_rejected(struct connection *c, const struct sshd_log_event *e)
         rejected.key_id = key_id;
         rejected.serial = serial;
         rejected.ca_fingerprint = ca;
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_REJECTED;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_REJECTED;
         up.rejected = &rejected;
-        attend_tell(c->attend, &up, NULL, NULL);
+        report_stream_send(c->report_stream, &up, NULL, NULL);
         log_info("sshd refused a login", LOG_C("connection", c->id), LOG_STR("login", e->login), LOG_STR("reason", e->reason));
 }
 
-static void tell_port(struct connection *c, const struct sshd_log_event *e)
+static void report_port(struct connection *c, const struct sshd_log_event *e)
 {
         const Cteleport__V1__SSHConfig *config = c->service->ssh_config;
-        const Cteleport__V1__AttendDecision *decision = connection_decision(c);
+        const Cteleport__V1__ReportDecision *decision = connection_decision(c);
         bool is_off_here = config->has_port_forwarding && !config->port_forwarding;
-        Cteleport__V1__AttendPort port = CTELEPORT__V1__ATTEND_PORT__INIT;
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__ReportPort port = CTELEPORT__V1__REPORT_PORT__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
         AUTO_MEM char *host = escaped(e->host);
         AUTO_MEM char *address = mem_printf(str_find_char(e->host, ':') != e->host.len ? "[%s]:%d" : "%s:%d", host, e->port);
 
@@ -524,9 +524,9 @@ static void tell_port(struct connection *c, const struct sshd_log_event *e)
         port.address = address;
         port.direction = (char *)(uintptr_t)(e->kind == SSHD_LOG_FORWARD_LOCAL ? "local" : "remote");
         port.is_denied = is_off_here || !decision->permit_port_forwarding;
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_PORT;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_PORT;
         up.port = &port;
-        attend_tell(c->attend, &up, NULL, NULL);
+        report_stream_send(c->report_stream, &up, NULL, NULL);
 }
 
 /* ---- sessions that nobody reports -------------------------------------------------------------------------------- */
@@ -563,9 +563,9 @@ static void on_log_line(void *ctx, struct str packet)
         if (e.kind == SSHD_LOG_ACCEPTED && c->accepted == NULL)
                 take_accepted(c, &e);
         else if (e.kind == SSHD_LOG_REFUSED && c->accepted == NULL && !was_refused_by_cluster(c, &e))
-                tell_rejected(c, &e);
+                report_rejected(c, &e);
         else if (e.kind == SSHD_LOG_FORWARD_LOCAL || e.kind == SSHD_LOG_FORWARD_REMOTE)
-                tell_port(c, &e);
+                report_port(c, &e);
         else if (e.kind == SSHD_LOG_SESSION && c->at.state < ENDING) {
                 c->sessions_started++;
                 if (!timer_is_running(c->unreported))
@@ -600,7 +600,7 @@ static void take_log(struct connection *c, int fd)
 
 static void take_stream(struct connection *c, int fd)
 {
-        if (c->at.state != STARTING || c->visit == NULL || fd < 0) {
+        if (c->at.state != STARTING || c->poll == NULL || fd < 0) {
                 fd_close_at(&fd); /* which ends that sshd */
                 return;
         }
@@ -610,10 +610,10 @@ static void take_stream(struct connection *c, int fd)
                 connection_end(c, err);
                 return;
         }
-        struct stream *visitor = tunnel_accept(c->visit);
-        c->visit = NULL;
+        struct stream *client = tunnel_accept(c->poll);
+        c->poll = NULL;
         conversation_enter(&c->at, OPEN);
-        c->splice = tunnel_splice(&c->memory, &c->service->loop, visitor, socket_stream(&c->service->loop, fd), on_spliced, c);
+        c->splice = tunnel_splice(&c->memory, &c->service->loop, client, socket_stream(&c->service->loop, fd), on_spliced, c);
 }
 
 static void take_end(struct connection *c, const char *how)
@@ -626,8 +626,8 @@ static void take_end(struct connection *c, const char *how)
                                              "the log of teleport on that host says more"));
         if (c->at.state == OPEN) { /* its last bytes are on their way; the person hangs up when they have come */
                 begin_to_end(c);
-                c->farewell_step = CUT_SPLICE;
-                timer_start(c->farewell, MILLISECONDS(TIMEOUT_SSH_DRAIN));
+                c->close_step = CUT_SPLICE;
+                timer_start(c->closing, MILLISECONDS(TIMEOUT_SSH_DRAIN));
         }
         end_if_quiet(c);
 }
@@ -655,7 +655,7 @@ static void start_sshd(struct connection *c)
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START;
         control.name = c->id;
         c->has_sshd = true;
-        service_say(c->service->service, &control);
+        service_send(c->service->service, &control);
 }
 
 static struct error *check_request(struct ssh_service *s, const struct tunnel_request *request)
@@ -680,7 +680,7 @@ static struct error *check_request(struct ssh_service *s, const struct tunnel_re
         return NULL;
 }
 
-void connection_begin(struct ssh_service *s, struct tunnel_visit *v, const struct tunnel_request *request)
+void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const struct tunnel_request *request)
 {
         struct error *err = check_request(s, request);
 
@@ -694,42 +694,42 @@ void connection_begin(struct ssh_service *s, struct tunnel_visit *v, const struc
                 .id = str_dup(request->connection_id),
                 .client_addr = escaped(request->client_addr),
                 .user = str_dup(request->user),
-                .visit = v,
+                .poll = v,
         };
         map_put(&s->connections, request->connection_id, c);
         if (!str_is_empty(request->user))
                 shares_take(&s->places, request->user);
         conversation_init(&c->at, &s->loop, states, STARTING, on_expired, c);
-        c->farewell = timer_new(&s->loop, on_farewell, c);
+        c->closing = timer_new(&s->loop, on_close_step, c);
         c->unreported = timer_new(&s->loop, on_unreported, c);
         c->idle = timer_new(&s->loop, on_idle_turn, c);
-        c->attend = attend_new(s, str_of(c->id), str_of(c->client_addr), &attend_events, c);
+        c->report_stream = report_stream_new(s, str_of(c->id), str_of(c->client_addr), &report_events, c);
         start_sshd(c);
 }
 
-struct visitor_search {
-        const struct tunnel_visit *visit;
+struct client_search {
+        const struct tunnel_incoming *poll;
         struct connection *found;
 };
 
-static void look_for_visitor(void *ctx, struct str id, void *value)
+static void find_client(void *ctx, struct str id, void *value)
 {
-        struct visitor_search *search = ctx;
+        struct client_search *search = ctx;
         struct connection *c = value;
 
         (void)id;
-        if (c->visit == search->visit)
+        if (c->poll == search->poll)
                 search->found = c;
 }
 
-void connection_visitor_gone(struct ssh_service *s, struct tunnel_visit *v)
+void connection_client_gone(struct ssh_service *s, struct tunnel_incoming *v)
 {
-        struct visitor_search search = { .visit = v };
+        struct client_search search = { .poll = v };
 
-        map_each(&s->connections, look_for_visitor, &search);
+        map_each(&s->connections, find_client, &search);
         if (search.found == NULL)
                 return;
-        search.found->visit = NULL;
+        search.found->poll = NULL;
         connection_end(search.found, error_new(ERROR_CANCELLED, "the user closed the connection before sshd had started"));
 }
 
@@ -752,15 +752,15 @@ const char *connection_why_ending(const struct connection *c)
         return c->reason == NULL ? "the connection has ended" : c->reason;
 }
 
-const Cteleport__V1__AttendDecision *connection_decision(const struct connection *c)
+const Cteleport__V1__ReportDecision *connection_decision(const struct connection *c)
 {
         return c->accepted == NULL ? NULL : c->accepted->decision;
 }
 
-void connection_tell(struct connection *c, const Cteleport__V1__AttendUp *up,
+void connection_report(struct connection *c, const Cteleport__V1__ReportUp *up,
                      void (*acknowledged)(void *ctx, struct error *err), void *ctx)
 {
-        attend_tell(c->attend, up, acknowledged, ctx);
+        report_stream_send(c->report_stream, up, acknowledged, ctx);
 }
 
 void connection_add_helper(struct connection *c, struct helper *h)

@@ -10,19 +10,19 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "ssh/attend.h"
+#include "ssh/report_stream.h"
 #include "ssh/ssh_service.h"
 
 static const char connection_id[] = "99999999-9999-4999-8999-999999999999";
-static char visit, cluster; /* somewhere to point to */
+static char poll, cluster; /* somewhere to point to */
 
 struct world {
         struct fake_clock clock;
         struct ssh_service s;
         struct held_identity identity;
-        const struct attend_events *events;
+        const struct report_events *events;
         void *ctx;
-        bool is_refused, is_closed_told, is_gone;
+        bool is_refused, is_closed_reported, is_gone;
         struct helper *helper; /* of the connection; NULL: none */
         struct connection *its_connection;
         char decided[64]; /* the session of its connection that was decided last */
@@ -32,45 +32,45 @@ static struct world *world;
 
 /* ---- what a connection needs ------------------------------------------------------------------------------- */
 
-struct attend *attend_new(struct ssh_service *s UNUSED, struct str id UNUSED, struct str client_addr UNUSED,
-                          const struct attend_events *events, void *ctx)
+struct report_stream *report_stream_new(struct ssh_service *s UNUSED, struct str id UNUSED, struct str client_addr UNUSED,
+                          const struct report_events *events, void *ctx)
 {
         world->events = events;
         world->ctx = ctx;
-        return (struct attend *)&cluster;
+        return (struct report_stream *)&cluster;
 }
 
-void attend_free(struct attend *a UNUSED)
+void report_stream_free(struct report_stream *a UNUSED)
 {
 }
 
-void attend_ask(struct attend *a UNUSED, struct str certificate UNUSED, struct str login UNUSED,
+void report_stream_request(struct report_stream *a UNUSED, struct str certificate UNUSED, struct str login UNUSED,
                 struct str nonce UNUSED)
 {
 }
 
-void attend_tell(struct attend *a UNUSED, const Cteleport__V1__AttendUp *up,
+void report_stream_send(struct report_stream *a UNUSED, const Cteleport__V1__ReportUp *up,
                  void (*acknowledged)(void *ctx, struct error *err) UNUSED, void *ctx UNUSED)
 {
-        world->is_closed_told |= up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_CLOSED;
+        world->is_closed_reported |= up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED;
 }
 
-void attend_accepted(struct attend *a UNUSED, struct str certificate UNUSED, struct str login UNUSED)
+void report_stream_accepted(struct report_stream *a UNUSED, struct str certificate UNUSED, struct str login UNUSED)
 {
 }
 
-void attend_finish(struct attend *a UNUSED)
+void report_stream_finish(struct report_stream *a UNUSED)
 {
         world->events->on_finished(world->ctx);
 }
 
-void tunnel_refuse(struct tunnel_visit *v UNUSED, struct error *err)
+void tunnel_refuse(struct tunnel_incoming *v UNUSED, struct error *err)
 {
         world->is_refused = true;
         error_free(err);
 }
 
-struct stream *tunnel_accept(struct tunnel_visit *v UNUSED)
+struct stream *tunnel_accept(struct tunnel_incoming *v UNUSED)
 {
         fail_msg("no sshd was given");
         return NULL;
@@ -80,7 +80,7 @@ void helper_end(struct helper *h UNUSED, struct str text UNUSED)
 {
 }
 
-bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decision)
+bool helper_decided(struct helper *h, const Cteleport__V1__ReportDecision *decision)
 {
         if (h != world->helper)
                 return false;
@@ -144,7 +144,7 @@ static struct connection *begin(struct world *w)
                 .host_id = STR("the-host"), .connection_id = str_of(connection_id), .client_addr = STR("192.0.2.7:50122"),
         };
 
-        connection_begin(&w->s, (struct tunnel_visit *)&visit, &request);
+        connection_begin(&w->s, (struct tunnel_incoming *)&poll, &request);
         return connection_find(&w->s, str_of(connection_id));
 }
 
@@ -159,12 +159,12 @@ static void one_user_does_not_take_all_places(void **state)
 
         for (int i = 0; i < LIMIT_SSH_CONNECTIONS_USER; i++)
                 shares_take(&w->s.places, STR("alice"));
-        connection_begin(&w->s, (struct tunnel_visit *)&visit, &request);
+        connection_begin(&w->s, (struct tunnel_incoming *)&poll, &request);
         assert_true(w->is_refused);
         assert_null(connection_find(&w->s, str_of(connection_id)));
         w->is_refused = false;
         request.user = STR("bob");
-        connection_begin(&w->s, (struct tunnel_visit *)&visit, &request);
+        connection_begin(&w->s, (struct tunnel_incoming *)&poll, &request);
         assert_false(w->is_refused);
         assert_non_null(connection_find(&w->s, str_of(connection_id)));
         assert_int_equal(shares_count(&w->s.places, STR("bob")), 1);
@@ -180,7 +180,7 @@ static void begins_no_session_while_it_ends(void **state)
         struct world *w = *state;
 
         w->its_connection = begin(w);
-        w->helper = (struct helper *)&visit;
+        w->helper = (struct helper *)&poll;
         connection_add_helper(w->its_connection, w->helper);
         assert_null(connection_why_ending(w->its_connection));
         w->events->on_terminate(w->ctx, STR("alice is locked"));
@@ -190,12 +190,12 @@ static void begins_no_session_while_it_ends(void **state)
 static void hands_the_decision_on_a_session_to_its_program(void **state)
 {
         struct world *w = *state;
-        Cteleport__V1__AttendDecision decision = CTELEPORT__V1__ATTEND_DECISION__INIT;
+        Cteleport__V1__ReportDecision decision = CTELEPORT__V1__REPORT_DECISION__INIT;
 
         decision.session_id = (char *)(uintptr_t)"aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1";
         w->its_connection = begin(w);
         w->events->on_decision(w->ctx, &decision); /* its program is gone already */
-        w->helper = (struct helper *)&visit;
+        w->helper = (struct helper *)&poll;
         connection_add_helper(w->its_connection, w->helper);
         w->events->on_decision(w->ctx, &decision);
         assert_string_equal(w->decided, decision.session_id);
@@ -211,9 +211,9 @@ static void ends_in_time_though_nobody_tells_of_its_sshd(void **state)
         assert_non_null(begin(w));
         pass(w, TIMEOUT_SSHD_START + 1000); /* no word from the supervisor */
         assert_true(w->is_refused);
-        assert_false(w->is_closed_told);
+        assert_false(w->is_closed_reported);
         pass(w, TIMEOUT_SSH_ENDING + 1000);
-        assert_true(w->is_closed_told);
+        assert_true(w->is_closed_reported);
         assert_true(w->is_gone);
         assert_null(connection_find(&w->s, str_of(connection_id)));
 }
@@ -227,14 +227,14 @@ static void ends_in_time_though_a_program_of_it_does_not(void **state)
                                                          .text = (char *)(uintptr_t)"ended" };
 
         w->its_connection = begin(w);
-        w->helper = (struct helper *)&visit;
+        w->helper = (struct helper *)&poll;
         connection_add_helper(w->its_connection, w->helper);
         connection_on_sshd(&w->s, &ended, -1);
         pass(w, TIMEOUT_SSH_ENDING - 2000);
         assert_non_null(w->helper);
         pass(w, 4000);
         assert_null(w->helper);
-        assert_true(w->is_closed_told);
+        assert_true(w->is_closed_reported);
         assert_true(w->is_gone);
 }
 

@@ -70,7 +70,7 @@ struct helper_check *helper_check_start(struct ssh_service *s, struct str connec
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK;
         control.name = k->connection_id;
         control.number = pid;
-        service_say_with(s->service, &control, pidfd);
+        service_send_with(s->service, &control, pidfd);
         return k;
 }
 

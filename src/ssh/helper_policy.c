@@ -16,13 +16,13 @@ const char *helper_kind(const char *kind)
         return NULL;
 }
 
-static bool may_copy_files(const Cteleport__V1__SSHConfig *config, const Cteleport__V1__AttendDecision *d)
+static bool may_copy_files(const Cteleport__V1__SSHConfig *config, const Cteleport__V1__ReportDecision *d)
 {
         return (d->decides_sessions || d->permit_file_copy) && !(config->has_ssh_file_copy && !config->ssh_file_copy);
 }
 
 const char *helper_objection(const Cteleport__V1__SSHConfig *config, const Cteleport__Session__V1__Start *start, const char *kind,
-                             const Cteleport__V1__AttendDecision *d)
+                             const Cteleport__V1__ReportDecision *d)
 {
         if (!d->is_allowed)
                 return d->reason;

@@ -17,6 +17,6 @@ const char *helper_kind(const char *kind);
  * already. What the roles' options say of a session the cluster decides when it begins, where it is of a release that does.
  */
 const char *helper_objection(const Cteleport__V1__SSHConfig *config, const Cteleport__Session__V1__Start *start, const char *kind,
-                             const Cteleport__V1__AttendDecision *d);
+                             const Cteleport__V1__ReportDecision *d);
 
 #endif

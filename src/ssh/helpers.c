@@ -23,21 +23,21 @@
 #include "recording/recording.h"
 #include "session/wire.h"
 #include "ssh/helper_policy.h"
-#include "ssh/helper_words.h"
+#include "ssh/helper_messages.h"
 #include "ssh/ssh.h"
 
 typedef Cteleport__Session__V1__HelperUp helper_up;
 
-enum state { HEARS, CHECKED, ASKED, ACCEPTED, TOLD, RUNS, ENDED, CLOSED };
+enum state { RECEIVES, CHECKED, REQUESTED, ACCEPTED, REPORTED, RUNS, ENDED, CLOSED };
 
 enum {
         ROOT = 0,
         ID_MAX = 37,
         TITLE_MAX = 256,
         UNKNOWN_OF_USER = LIMIT_HELPERS_UNKNOWN / 4, /* one user cannot take all places */
-        HEARD_AT_ONCE = 16 * KiB,
+        RECEIVED_AT_ONCE = 16 * KiB,
 };
-_Static_assert((int)SESSION_FRAME_LATER_MAX + (int)HEARD_AT_ONCE < LIMIT_SESSION_HEARD && (int)SESSION_OUTPUT_MAX + 512 < (int)SESSION_FRAME_LATER_MAX,
+_Static_assert((int)SESSION_FRAME_LATER_MAX + (int)RECEIVED_AT_ONCE < LIMIT_SESSION_RECEIVED && (int)SESSION_OUTPUT_MAX + 512 < (int)SESSION_FRAME_LATER_MAX,
                "what a session's program says has room");
 
 struct helper {
@@ -55,8 +55,8 @@ struct helper {
         struct buf in;
         bool is_asking;                /* a callback of the connection will come: not to be freed before */
         bool is_left;                  /* closed, and nobody up the stack looks at it any more */
-        bool is_told;                  /* AttendStart went out */
-        bool is_told_again;            /* and again, as the answer to it was lost */
+        bool is_reported;                  /* ReportStart went out */
+        bool is_reported_again;            /* and again, as the answer to it was lost */
         struct timer *retry;           /* looks for sshd's word */
 
         char claimed_id[ID_MAX];       /* of the connection that `first` named, once it is forgotten */
@@ -67,7 +67,7 @@ struct helper {
         int64_t idle_timeout_ms;
         struct spool_file *recording;
         uint64_t bytes_out, bytes_in;
-        size_t files_untold;
+        size_t files_unreported;
         struct timer *resize;
         struct instant resized;
         uint32_t columns, rows;
@@ -82,17 +82,17 @@ struct helpers {
         struct loop *loop;
         struct listener *listener;
         struct helper *first;
-        struct instant strangers_told; /* when the log last had a word on those that were refused */
-        size_t strangers_untold;       /* since then */
+        struct instant unauthenticated_reported; /* when the log last had a word on those that were refused */
+        size_t unauthenticated_unreported;       /* since then */
         bool is_closing;
 };
 
 static const struct conversation_state states[] = {
-        [HEARS] = { "reads its type", MILLISECONDS(TIMEOUT_HELPER_SAYS), TO(CHECKED) | TO(CLOSED) },
-        [CHECKED] = { "is checked", MILLISECONDS(TIMEOUT_HELPER_SAYS), TO(ASKED) | TO(ACCEPTED) | TO(CLOSED) },
-        [ASKED] = { "asks the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(CLOSED) },
-        [ACCEPTED] = { "waits for sshd's confirmation", MILLISECONDS(TIMEOUT_HELPER_ACCEPTED), TO(TOLD) | TO(CLOSED) },
-        [TOLD] = { "waits for the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(RUNS) | TO(CLOSED) },
+        [RECEIVES] = { "reads its type", MILLISECONDS(TIMEOUT_HELPER_SENDS), TO(CHECKED) | TO(CLOSED) },
+        [CHECKED] = { "is checked", MILLISECONDS(TIMEOUT_HELPER_SENDS), TO(REQUESTED) | TO(ACCEPTED) | TO(CLOSED) },
+        [REQUESTED] = { "asks the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(CLOSED) },
+        [ACCEPTED] = { "waits for sshd's confirmation", MILLISECONDS(TIMEOUT_HELPER_ACCEPTED), TO(REPORTED) | TO(CLOSED) },
+        [REPORTED] = { "waits for the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(RUNS) | TO(CLOSED) },
         [RUNS] = { "runs", { 0 }, TO(ENDED) | TO(CLOSED) },
         [ENDED] = { "ends", MILLISECONDS(TIMEOUT_HELPER_ENDS), TO(CLOSED) },
         [CLOSED] = { "closed", { 0 }, 0 },
@@ -128,7 +128,7 @@ static void helper_free(struct helper *h)
 /* Frees it once it is closed and nobody will call it. */
 static void free_if_left(struct helper *h)
 {
-        if (h->is_left && !h->is_asking && h->files_untold == 0)
+        if (h->is_left && !h->is_asking && h->files_unreported == 0)
                 helper_free(h);
 }
 
@@ -149,12 +149,12 @@ static bool is_over(struct helper *h)
         return true;
 }
 
-static void tell_exit(struct helper *h)
+static void report_exit(struct helper *h)
 {
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
-        Cteleport__V1__AttendExit exit = CTELEPORT__V1__ATTEND_EXIT__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
+        Cteleport__V1__ReportExit exit = CTELEPORT__V1__REPORT_EXIT__INIT;
 
-        if (!h->is_told || h->connection == NULL)
+        if (!h->is_reported || h->connection == NULL)
                 return;
         exit.session_id = h->session_id;
         exit.code = h->code;
@@ -162,9 +162,9 @@ static void tell_exit(struct helper *h)
         exit.reason = h->reason == NULL ? text("") : h->reason;
         exit.bytes_to_client = h->bytes_out;
         exit.bytes_from_client = h->bytes_in;
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_EXIT;
         up.exit = &exit;
-        connection_tell(h->connection, &up, NULL, NULL);
+        connection_report(h->connection, &up, NULL, NULL);
 }
 
 /* What was told to the cluster as recorded is sent, however short. */
@@ -175,7 +175,7 @@ static void let_go_of_recording(struct helper *h)
         h->recording = NULL;
         if (f == NULL)
                 return;
-        if (!h->is_told) {
+        if (!h->is_reported) {
                 spool_discard(f);
                 return;
         }
@@ -196,7 +196,7 @@ static void helper_close(struct helper *h)
         stream_close(h->stream); /* what was said last is still sent */
         h->stream = NULL;
         let_go_of_recording(h);
-        tell_exit(h);
+        report_exit(h);
         if (h->connection != NULL)
                 connection_remove_helper(h->connection, h);
         h->connection = NULL;
@@ -220,41 +220,41 @@ static const char *claimed_connection(const struct helper *h)
 }
 
 /* Any account of this machine can call as often as it likes: the log has the first, and a count of the others. */
-static void log_stranger(struct helper *h, const char *why)
+static void log_unknown_program(struct helper *h, const char *why)
 {
         struct helpers *all = h->all;
         struct instant now = loop_now(all->loop);
 
-        if (all->strangers_told.ns != 0 && instant_since(now, all->strangers_told).ns < MILLISECONDS(PACE_HELPER_STRANGERS_TOLD).ns) {
-                all->strangers_untold++;
+        if (all->unauthenticated_reported.ns != 0 && instant_since(now, all->unauthenticated_reported).ns < MILLISECONDS(PACE_HELPER_UNAUTHENTICATED_REPORTED).ns) {
+                all->unauthenticated_unreported++;
                 return;
         }
         log_warn("A process at the helpers' socket is not what it says", LOG_INT("uid", h->uid), LOG_INT("pid", h->pid),
-                 LOG_C("connection_id", claimed_connection(h)), LOG_C("reason", why), LOG_INT("others_before", (int64_t)all->strangers_untold));
-        all->strangers_told = now;
-        all->strangers_untold = 0;
+                 LOG_C("connection_id", claimed_connection(h)), LOG_C("reason", why), LOG_INT("others_before", (int64_t)all->unauthenticated_unreported));
+        all->unauthenticated_reported = now;
+        all->unauthenticated_unreported = 0;
 }
 
-static bool is_stranger(const struct helper *h)
+static bool is_unauthenticated(const struct helper *h)
 {
         return h->state.state <= CHECKED && h->connection == NULL;
 }
 
 static void refuse(struct helper *h, const char *why)
 {
-        if (!is_stranger(h))
+        if (!is_unauthenticated(h))
                 log_info("A program of sshd was refused", LOG_C("connection_id", claimed_connection(h)), LOG_INT("uid", h->uid),
                          LOG_C("reason", why));
         h->code = 255;
         set_reason(h, why);
-        helper_say_refusal(h->stream, why, is_stranger(h));
+        helper_send_refusal(h->stream, why, is_unauthenticated(h));
         helper_close(h);
 }
 
 /* Who did not prove to be sshd's learns no more than that. */
-static void refuse_stranger(struct helper *h, const char *why)
+static void refuse_unknown_program(struct helper *h, const char *why)
 {
-        log_stranger(h, why);
+        log_unknown_program(h, why);
         refuse(h, "no program of sshd's");
 }
 
@@ -264,7 +264,7 @@ static void order_end(struct helper *h, const char *why)
         if (h->state.state == RUNS) {
                 set_reason(h, why);
                 conversation_enter(&h->state, ENDED);
-                helper_say_end(h->stream, why);
+                helper_send_end(h->stream, why);
                 stream_read(h->stream, true);
         } else if (h->state.state < RUNS) {
                 refuse(h, why);
@@ -293,8 +293,8 @@ static void on_expired(void *ctx)
         if (h->state.state == ENDED) {
                 h->code = 255;
                 helper_close(h);
-        } else if (is_stranger(h)) {
-                refuse_stranger(h, why);
+        } else if (is_unauthenticated(h)) {
+                refuse_unknown_program(h, why);
         } else {
                 refuse(h, why);
         }
@@ -302,7 +302,7 @@ static void on_expired(void *ctx)
 
 /* ---- may this certificate log in? -------------------------------------------------------------------------------- */
 
-static void on_decided(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err)
+static void on_decided(void *ctx, const Cteleport__V1__ReportDecision *decision, struct error *err)
 {
         struct helper *h = ctx;
         AUTO_PTR(error) owned = err;
@@ -314,17 +314,17 @@ static void on_decided(void *ctx, const Cteleport__V1__AttendDecision *decision,
                 refuse(h, err != NULL ? err->what : decision->reason);
                 return;
         }
-        helper_say_permit(h->stream, decision);
+        helper_send_permit(h->stream, decision);
         helper_close(h);
 }
 
-static void ask(struct helper *h)
+static void send_request(struct helper *h)
 {
         const Cteleport__Session__V1__Authorize *a = h->first->authorize;
 
-        conversation_enter(&h->state, ASKED);
+        conversation_enter(&h->state, REQUESTED);
         h->is_asking = true;
-        connection_ask(h->connection, str_of_bytes(a->certificate.data, a->certificate.len), str_of(a->login),
+        connection_request(h->connection, str_of_bytes(a->certificate.data, a->certificate.len), str_of(a->login),
                        str_of_bytes(a->nonce.data, a->nonce.len), on_decided, h);
 }
 
@@ -339,12 +339,12 @@ static void on_spool_failed(void *ctx, struct error *err)
         if (h->is_strict)
                 order_end(h, why);
         else
-                helper_say_unrecorded(h->stream, why);
+                helper_send_unrecorded(h->stream, why);
         if (h->stream != NULL)
                 stream_read(h->stream, true);
 }
 
-static struct error *begin_recording(struct helper *h, const Cteleport__V1__AttendDecision *d)
+static struct error *begin_recording(struct helper *h, const Cteleport__V1__ReportDecision *d)
 {
         const Cteleport__Session__V1__Start *start = h->first->start;
         char title[TITLE_MAX];
@@ -360,7 +360,7 @@ static struct error *begin_recording(struct helper *h, const Cteleport__V1__Atte
         return spool_begin(ssh_spool(h->all->service), str_of(h->session_id), str_of(d->user), &header, on_spool_failed, h, &h->recording);
 }
 
-static void say_go(struct helper *h, const Cteleport__V1__AttendDecision *d)
+static void send_go(struct helper *h, const Cteleport__V1__ReportDecision *d)
 {
         const struct host_identity *id = ssh_identity(h->all->service);
         AUTO_MEM char *cluster = str_dup(id->cluster), *host_id = str_dup(id->host_id);
@@ -375,15 +375,15 @@ static void say_go(struct helper *h, const Cteleport__V1__AttendDecision *d)
         go.client_addr = client_addr;
         go.is_recorded = h->recording != NULL;
         go.idle_timeout_ms = h->is_decided ? h->idle_timeout_ms : d->idle_timeout_ms;
-        helper_say_go(h->stream, &go);
+        helper_send_go(h->stream, &go);
 }
 
-bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decision)
+bool helper_decided(struct helper *h, const Cteleport__V1__ReportDecision *decision)
 {
-        if (h->state.state != TOLD || strcmp(h->session_id, decision->session_id) != 0)
+        if (h->state.state != REPORTED || strcmp(h->session_id, decision->session_id) != 0)
                 return false;
         if (!decision->is_allowed) {
-                h->is_told = h->is_told_again; /* else it never began: nothing is kept of it, neither there nor here */
+                h->is_reported = h->is_reported_again; /* else it never began: nothing is kept of it, neither there nor here */
                 refuse(h, decision->reason);
                 return true;
         }
@@ -393,13 +393,13 @@ bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decis
         return true;
 }
 
-static void tell_start(struct helper *h);
+static void report_start(struct helper *h);
 
 static void on_drained(void *ctx)
 {
         struct helper *h = ctx;
 
-        if (h->stream != NULL && h->files_untold < LIMIT_FILES_UNTOLD)
+        if (h->stream != NULL && h->files_unreported < LIMIT_FILES_UNREPORTED)
                 stream_read(h->stream, true);
 }
 
@@ -430,15 +430,15 @@ static void on_begun(void *ctx, struct error *err)
         h->is_asking = false;
         if (is_over(h))
                 return;
-        const Cteleport__V1__AttendDecision *d = connection_decision(h->connection);
+        const Cteleport__V1__ReportDecision *d = connection_decision(h->connection);
         if (err != NULL || d == NULL || !d->is_allowed) {
                 refuse(h, err != NULL ? err->what : d == NULL ? "the connection is over" : d->reason);
                 return;
         }
-        if (d->decides_sessions && !h->is_decided && !h->is_told_again) {
+        if (d->decides_sessions && !h->is_decided && !h->is_reported_again) {
                 /* Lost with the connection to it. The audit has the start: it is to be true, or to have an end that says why not. */
-                h->is_told_again = true;
-                tell_start(h);
+                h->is_reported_again = true;
+                report_start(h);
                 return;
         }
         if (d->decides_sessions && !h->is_decided) {
@@ -450,18 +450,18 @@ static void on_begun(void *ctx, struct error *err)
         if (h->recording != NULL)
                 spool_publish(h->recording);
         wait_if_due(h);
-        say_go(h, d);
+        send_go(h, d);
         if (h->notice != NULL)
-                helper_say_unrecorded(h->stream, h->notice);
+                helper_send_unrecorded(h->stream, h->notice);
         log_info("Session begins", LOG_C("session_id", h->session_id), LOG_C("user", d->user), LOG_C("kind", h->kind),
                  LOG_STR("from", connection_client_addr(h->connection)));
 }
 
-static void tell_start(struct helper *h)
+static void report_start(struct helper *h)
 {
         const Cteleport__Session__V1__Start *start = h->first->start;
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
-        Cteleport__V1__AttendStart begun = CTELEPORT__V1__ATTEND_START__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
+        Cteleport__V1__ReportStart begun = CTELEPORT__V1__REPORT_START__INIT;
 
         begun.session_id = h->session_id;
         begun.kind = text(h->kind);
@@ -472,16 +472,16 @@ static void tell_start(struct helper *h)
         begun.term = start->term;
         begun.is_recorded = h->recording != NULL;
         begun.wants_decision = true;
-        begun.is_repeated = h->is_told_again;
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_START;
+        begun.is_repeated = h->is_reported_again;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_START;
         up.start = &begun;
-        if (!h->is_told_again)
-                conversation_enter(&h->state, TOLD);
-        h->is_told = h->is_asking = true;
-        connection_tell(h->connection, &up, on_begun, h);
+        if (!h->is_reported_again)
+                conversation_enter(&h->state, REPORTED);
+        h->is_reported = h->is_asking = true;
+        connection_report(h->connection, &up, on_begun, h);
 }
 
-static void begin(struct helper *h, const Cteleport__V1__AttendDecision *d)
+static void begin(struct helper *h, const Cteleport__V1__ReportDecision *d)
 {
         AUTO(buf) id = BUF_MAX(ID_MAX);
         const char *why = helper_objection(ssh_config(h->all->service), h->first->start, h->kind, d);
@@ -500,18 +500,18 @@ static void begin(struct helper *h, const Cteleport__V1__AttendDecision *d)
                         h->notice = "this session is not recorded: this node cannot record it now";
         }
         if (why != NULL) {
-                helper_tell_rejected(h->connection, why);
+                helper_report_rejected(h->connection, why);
                 refuse(h, why);
                 return;
         }
-        tell_start(h);
+        report_start(h);
 }
 
 /* sshd's word that it let the person in comes by its log, which may be read after the program it started is heard. */
-static void look_for_decision(void *ctx)
+static void find_decision(void *ctx)
 {
         struct helper *h = ctx;
-        const Cteleport__V1__AttendDecision *d = connection_decision(h->connection);
+        const Cteleport__V1__ReportDecision *d = connection_decision(h->connection);
 
         if (d != NULL)
                 begin(h, d);
@@ -528,7 +528,7 @@ static void on_checked(void *ctx, struct error *err)
 
         h->check = NULL;
         if (err != NULL) {
-                refuse_stranger(h, err->what);
+                refuse_unknown_program(h, err->what);
                 return;
         }
         h->connection = connection_find(h->all->service, str_of(claimed_connection(h)));
@@ -538,7 +538,7 @@ static void on_checked(void *ctx, struct error *err)
         }
         connection_add_helper(h->connection, h);
         if (h->first->payload_case == CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE) {
-                ask(h);
+                send_request(h);
                 return;
         }
         connection_session_reported(h->connection);
@@ -549,7 +549,7 @@ static void on_checked(void *ctx, struct error *err)
         }
         h->kind = helper_kind(h->first->start->kind);
         conversation_enter(&h->state, ACCEPTED);
-        look_for_decision(h);
+        find_decision(h);
 }
 
 /* The first word. */
@@ -560,7 +560,7 @@ static void introduce(struct helper *h, const helper_up *up)
         h->first = up;
         bool is_wrong_user = is_authorize && h->uid != ssh_authorize_uid(h->all->service);
         if (is_wrong_user || connection_find(h->all->service, str_of(claimed_connection(h))) == NULL) {
-                refuse_stranger(h, is_wrong_user ? "sshd runs ssh-authorize as another user" : "there is no such connection");
+                refuse_unknown_program(h, is_wrong_user ? "sshd runs ssh-authorize as another user" : "there is no such connection");
                 return;
         }
         conversation_enter(&h->state, CHECKED);
@@ -572,14 +572,14 @@ static void introduce(struct helper *h, const helper_up *up)
 /* ---- a session that runs ------------------------------------------------------------------------------------------------------ */
 
 /* All of them together: nobody is heard who is not ordered to end, until half of what waits is written. */
-static void on_crowded(void *ctx, bool is_crowded)
+static void on_full(void *ctx, bool is_full)
 {
         struct helpers *all = ctx;
 
         for (struct helper *h = all->first; h != NULL; h = h->next) {
                 if (h->recording == NULL || h->state.state != RUNS)
                         continue;
-                if (!is_crowded)
+                if (!is_full)
                         on_drained(h);
                 wait_if_due(h);
         }
@@ -595,11 +595,11 @@ static void take_output(struct helper *h, const Cteleport__Session__V1__Output *
         wait_if_due(h);
 }
 
-static void tell_resize(void *ctx)
+static void report_resize(void *ctx)
 {
         struct helper *h = ctx;
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
-        Cteleport__V1__AttendResize resize = CTELEPORT__V1__ATTEND_RESIZE__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
+        Cteleport__V1__ReportResize resize = CTELEPORT__V1__REPORT_RESIZE__INIT;
 
         if (!h->has_resized || h->connection == NULL)
                 return;
@@ -608,9 +608,9 @@ static void tell_resize(void *ctx)
         resize.session_id = h->session_id;
         resize.columns = h->columns;
         resize.rows = h->rows;
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_RESIZE;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_RESIZE;
         up.resize = &resize;
-        connection_tell(h->connection, &up, NULL, NULL);
+        connection_report(h->connection, &up, NULL, NULL);
 }
 
 /* Somebody who drags a window makes hundreds: the recording has them all, the audit the last of each second. */
@@ -623,26 +623,26 @@ static void take_resize(struct helper *h, const Cteleport__Session__V1__Resize *
                 spool_resize(h->recording, resize->columns, resize->rows);
                 wait_if_due(h);
         }
-        if (instant_since(loop_now(h->all->loop), h->resized).ns >= MILLISECONDS(PACE_RESIZE_TOLD).ns)
-                tell_resize(h);
+        if (instant_since(loop_now(h->all->loop), h->resized).ns >= MILLISECONDS(PACE_RESIZE_REPORTED).ns)
+                report_resize(h);
         else if (!timer_is_running(h->resize))
-                timer_start(h->resize, MILLISECONDS(PACE_RESIZE_TOLD));
+                timer_start(h->resize, MILLISECONDS(PACE_RESIZE_REPORTED));
 }
 
-static void on_file_told(void *ctx, struct error *err)
+static void on_file_reported(void *ctx, struct error *err)
 {
         struct helper *h = ctx;
 
         error_free(err);
-        h->files_untold--;
-        if (!is_over(h) && h->stream != NULL && h->files_untold == LIMIT_FILES_UNTOLD / 2)
+        h->files_unreported--;
+        if (!is_over(h) && h->stream != NULL && h->files_unreported == LIMIT_FILES_UNREPORTED / 2)
                 stream_read(h->stream, true);
 }
 
 static void take_file(struct helper *h, const Cteleport__Session__V1__FileOperation *op)
 {
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
-        Cteleport__V1__AttendFile file = CTELEPORT__V1__ATTEND_FILE__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
+        Cteleport__V1__ReportFile file = CTELEPORT__V1__REPORT_FILE__INIT;
 
         file.session_id = h->session_id;
         file.action = op->action;
@@ -652,11 +652,11 @@ static void take_file(struct helper *h, const Cteleport__Session__V1__FileOperat
         file.bytes_read = op->bytes_read;
         file.bytes_written = op->bytes_written;
         file.error = op->error;
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_FILE;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_FILE;
         up.file = &file;
-        if (++h->files_untold >= LIMIT_FILES_UNTOLD)
+        if (++h->files_unreported >= LIMIT_FILES_UNREPORTED)
                 stream_read(h->stream, false);
-        connection_tell(h->connection, &up, on_file_told, h);
+        connection_report(h->connection, &up, on_file_reported, h);
 }
 
 static void take_exit(struct helper *h, const Cteleport__Session__V1__Exit *e)
@@ -696,7 +696,7 @@ static void take_running(struct helper *h, const helper_up *up)
 /* The first frame stays: it is what the program asks for. Whether the frame was in turn. */
 static bool take_message(struct helper *h, struct arena *arena, const helper_up *up)
 {
-        if (h->state.state == HEARS) {
+        if (h->state.state == RECEIVES) {
                 h->arena = arena;
                 introduce(h, up);
                 return true;
@@ -715,7 +715,7 @@ static struct error *take_frame(struct helper *h, struct str in, size_t *ret_len
         ProtobufCMessage *msg = NULL;
         struct error *err = session_frame_read(in, &cteleport__session__v1__helper_up__descriptor, arena, &msg, ret_len);
 
-        if (err == NULL && *ret_len == 0 && h->state.state != HEARS && in.len > SESSION_FRAME_LATER_MAX)
+        if (err == NULL && *ret_len == 0 && h->state.state != RECEIVES && in.len > SESSION_FRAME_LATER_MAX)
                 err = error_new(ERROR_INVALID_ARGUMENT, "a message of a session is longer than it may be");
         if (err != NULL || *ret_len == 0)
                 arena_free(arena);
@@ -726,8 +726,8 @@ static struct error *take_frame(struct helper *h, struct str in, size_t *ret_len
 
 static void give_up(struct helper *h, struct error *err)
 {
-        if (is_stranger(h))
-                log_stranger(h, err->what);
+        if (is_unauthenticated(h))
+                log_unknown_program(h, err->what);
         else
                 log_warn("A program of sshd says what it should not", LOG_C("connection_id", claimed_connection(h)), LOG_INT("uid", h->uid),
                          LOG_INT("pid", h->pid), LOG_ERR(err));
@@ -751,7 +751,7 @@ static void on_read(void *ctx, struct str bytes)
         buf_consume(&h->in, at);
         if (h->in.len == 0) {
                 buf_release(&h->in); /* a session that rests holds no memory */
-                h->in = BUF_MAX(h->state.state == HEARS ? SESSION_FRAME_MAX + HEARD_AT_ONCE : LIMIT_SESSION_HEARD);
+                h->in = BUF_MAX(h->state.state == RECEIVES ? SESSION_FRAME_MAX + RECEIVED_AT_ONCE : LIMIT_SESSION_RECEIVED);
         }
         if (err != NULL && h->state.state != CLOSED)
                 give_up(h, err);
@@ -828,7 +828,7 @@ static bool make_place(struct helpers *all, uid_t uid)
                 return true;
         struct helper *h = longest_of_greediest(all, own + 1);
         if (h != NULL)
-                refuse_stranger(h, "others wait, and its account has the most places");
+                refuse_unknown_program(h, "others wait, and its account has the most places");
         return h != NULL;
 }
 
@@ -856,17 +856,17 @@ static void on_accepted(void *ctx, int fd, const char *peer UNUSED)
         h->pid = pid;
         h->pidfd = pidfd;
         pidfd = -1;
-        h->in = BUF_MAX(SESSION_FRAME_MAX + HEARD_AT_ONCE);
-        h->retry = timer_new(all->loop, look_for_decision, h);
-        h->resize = timer_new(all->loop, tell_resize, h);
+        h->in = BUF_MAX(SESSION_FRAME_MAX + RECEIVED_AT_ONCE);
+        h->retry = timer_new(all->loop, find_decision, h);
+        h->resize = timer_new(all->loop, report_resize, h);
         h->next = all->first;
         h->at = &all->first;
         if (h->next != NULL)
                 h->next->at = &h->next;
         all->first = h;
-        conversation_init(&h->state, all->loop, states, HEARS, on_expired, h);
+        conversation_init(&h->state, all->loop, states, RECEIVES, on_expired, h);
         h->stream = socket_stream(all->loop, fd);
-        socket_stream_limit_reads(h->stream, HEARD_AT_ONCE);
+        socket_stream_limit_reads(h->stream, RECEIVED_AT_ONCE);
         stream_listen(h->stream, &stream_events, h);
         stream_read(h->stream, true);
 }
@@ -878,7 +878,7 @@ struct helpers *helpers_open(struct ssh_service *s, int fd)
         all->service = s;
         all->loop = ssh_loop(s);
         all->listener = listener_new(all->loop, fd, on_accepted, all);
-        spool_on_crowded(ssh_spool(s), on_crowded, all);
+        spool_on_full(ssh_spool(s), on_full, all);
         return all;
 }
 
@@ -887,7 +887,7 @@ void helpers_close(struct helpers *all)
         if (all == NULL)
                 return;
         listener_close(all->listener);
-        spool_on_crowded(ssh_spool(all->service), NULL, NULL);
+        spool_on_full(ssh_spool(all->service), NULL, NULL);
         for (struct helper *h = all->first; h != NULL; h = h->next) {
                 h->code = 255;
                 set_reason(h, "the SSH Service of this node ends");

@@ -10,15 +10,15 @@ static void lets_nothing_run_before_the_cluster_knows(void **state)
         decision_message d = a_decision();
 
         s->connection.decision = &d;
-        say_start(s, "exec", false);
-        assert_string_equal(told(s), "");
+        send_start(s, "exec", false);
+        assert_string_equal(reported(s), "");
         check_passes(s);
-        assert_string_equal(told(s), "start exec 'a command';");
-        assert_string_equal(heard(s), "");
+        assert_string_equal(reported(s), "start exec 'a command';");
+        assert_string_equal(received(s), "");
         acknowledge_all(s, 0);
-        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122;");
-        say_exit(s, 3);
-        assert_string_equal(told(s), "start exec 'a command';exit 3  out 0 in 0 '';");
+        assert_string_equal(received(s), "go alice from 192.0.2.7:50122;");
+        send_exit(s, 3);
+        assert_string_equal(reported(s), "start exec 'a command';exit 3  out 0 in 0 '';");
 }
 
 static void waits_for_the_word_of_sshd(void **state)
@@ -26,25 +26,25 @@ static void waits_for_the_word_of_sshd(void **state)
         struct ssh_service *s = *state;
         decision_message d = a_decision();
 
-        say_start(s, "exec", false);
+        send_start(s, "exec", false);
         check_passes(s);
         turns(s, 100);
-        assert_string_equal(told(s), "");
+        assert_string_equal(reported(s), "");
         s->connection.decision = &d;
         turns(s, 20);
-        assert_string_equal(told(s), "start exec 'a command';");
+        assert_string_equal(reported(s), "start exec 'a command';");
 }
 
 static void refuses_when_the_word_does_not_come(void **state)
 {
         struct ssh_service *s = *state;
 
-        say_start(s, "exec", false);
+        send_start(s, "exec", false);
         check_passes(s);
         for (int i = 0; i < 600; i++)
                 turn(s, 10);
-        assert_string_equal(told(s), "");
-        assert_true(str_ends_with(str_of(heard(s)), STR("closed")));
+        assert_string_equal(reported(s), "");
+        assert_true(str_ends_with(str_of(received(s)), STR("closed")));
 }
 
 static void refuses_what_policy_forbids(void **state)
@@ -71,12 +71,12 @@ static void refuses_what_policy_forbids(void **state)
                 d.permit_file_copy = cases[i].copy;
                 s->config.has_ssh_file_copy = cases[i].node_forbids;
                 s->connection.decision = &d;
-                say_start(s, cases[i].kind, cases[i].has_pty);
+                send_start(s, cases[i].kind, cases[i].has_pty);
                 check_passes(s);
-                if (str_starts_with(str_of(told(s)), STR("start")) != cases[i].ok)
-                        fail_msg("%s: %s", cases[i].name, told(s));
+                if (str_starts_with(str_of(reported(s)), STR("start")) != cases[i].ok)
+                        fail_msg("%s: %s", cases[i].name, reported(s));
                 if (!cases[i].ok)
-                        assert_true(str_starts_with(str_of(told(s)), STR("rejected")) && str_starts_with(str_of(heard(s)), STR("refusal")));
+                        assert_true(str_starts_with(str_of(reported(s)), STR("rejected")) && str_starts_with(str_of(received(s)), STR("refusal")));
                 tear_down(state);
                 set_up(state);
         }
@@ -88,11 +88,11 @@ static void ends_what_the_cluster_did_not_write_down(void **state)
         decision_message d = a_decision();
 
         s->connection.decision = &d;
-        say_start(s, "shell", true);
+        send_start(s, "shell", true);
         check_passes(s);
         acknowledge_all(s, ERROR_CANCELLED);
-        assert_string_equal(heard(s), "refusal: the connection is over;closed");
-        assert_string_equal(told(s), "start shell '' recorded;exit 255  out 0 in 0 'the connection is over';");
+        assert_string_equal(received(s), "refusal: the connection is over;closed");
+        assert_string_equal(reported(s), "start shell '' recorded;exit 255  out 0 in 0 'the connection is over';");
 }
 
 /* ---- each session is decided anew --------------------------------------------------------------------------------------- */
@@ -100,7 +100,7 @@ static void ends_what_the_cluster_did_not_write_down(void **state)
 /* The answer to the start that was told last. */
 static void decide_session(struct ssh_service *s, bool is_allowed, const char *record, const char *reason)
 {
-        decision_message d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+        decision_message d = CTELEPORT__V1__REPORT_DECISION__INIT;
 
         d.session_id = s->session_id;
         d.is_allowed = is_allowed;
@@ -117,13 +117,13 @@ static void begins_what_the_cluster_allows_now(void **state)
         d.decides_sessions = true;
         d.permit_file_copy = false; /* at the login; since then a role allows it */
         s->connection.decision = &d;
-        say_start(s, "sftp", false);
+        send_start(s, "sftp", false);
         check_passes(s);
-        assert_string_equal(told(s), "start sftp 'a command';");
+        assert_string_equal(reported(s), "start sftp 'a command';");
         decide_session(s, true, "best_effort", "");
-        assert_string_equal(heard(s), "");
+        assert_string_equal(received(s), "");
         acknowledge_all(s, 0);
-        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122;");
+        assert_string_equal(received(s), "go alice from 192.0.2.7:50122;");
 }
 
 /* The cluster decides each session when it begins. *d is the caller's, and outlives the connection's use of it. */
@@ -140,12 +140,12 @@ static void begins_nothing_that_is_refused_now(void **state)
         decision_message d;
 
         given_deciding_cluster(s, &d);
-        say_start(s, "shell", true);
+        send_start(s, "shell", true);
         check_passes(s);
         decide_session(s, false, "", "alice is locked: out for today");
-        assert_string_equal(heard(s), "refusal: alice is locked: out for today;closed");
+        assert_string_equal(received(s), "refusal: alice is locked: out for today;closed");
         acknowledge_all(s, 0);
-        assert_string_equal(told(s), "start shell '' recorded;"); /* no end of what never began */
+        assert_string_equal(reported(s), "start shell '' recorded;"); /* no end of what never began */
         assert_int_equal(s->connection.helpers, 0);
 }
 
@@ -155,12 +155,12 @@ static void begins_nothing_when_the_answer_was_lost(void **state)
         decision_message d;
 
         given_deciding_cluster(s, &d);
-        say_start(s, "exec", false);
+        send_start(s, "exec", false);
         check_passes(s);
         acknowledge_all(s, 0);
-        assert_string_equal(heard(s), "");
+        assert_string_equal(received(s), "");
         acknowledge_all(s, 0);
-        assert_true(str_starts_with(str_of(heard(s)), STR("refusal: the cluster's answer")));
+        assert_true(str_starts_with(str_of(received(s)), STR("refusal: the cluster's answer")));
 }
 
 /* The audit has its start: it begins, or has an end that says why not. */
@@ -171,15 +171,15 @@ static void asks_again_when_the_answer_was_lost(void **state)
                 decision_message d;
 
                 given_deciding_cluster(s, &d);
-                say_start(s, "exec", false);
+                send_start(s, "exec", false);
                 check_passes(s);
                 acknowledge_all(s, 0);
-                assert_string_equal(told(s), "start exec 'a command';start exec 'a command' again;");
-                buf_clear(&s->told);
+                assert_string_equal(reported(s), "start exec 'a command';start exec 'a command' again;");
+                buf_clear(&s->reported);
                 decide_session(s, is_allowed, "best_effort", "alice is locked");
                 acknowledge_all(s, 0);
-                assert_string_equal(heard(s), is_allowed ? "go alice from 192.0.2.7:50122;" : "refusal: alice is locked;closed");
-                assert_string_equal(told(s), is_allowed ? "" : "exit 255  out 0 in 0 'alice is locked';");
+                assert_string_equal(received(s), is_allowed ? "go alice from 192.0.2.7:50122;" : "refusal: alice is locked;closed");
+                assert_string_equal(reported(s), is_allowed ? "" : "exit 255  out 0 in 0 'alice is locked';");
                 tear_down(state);
                 set_up(state);
         }
@@ -191,17 +191,17 @@ static void takes_the_options_of_now(void **state)
         decision_message d;
 
         given_deciding_cluster(s, &d);
-        say_start(s, "shell", true);
+        send_start(s, "shell", true);
         check_passes(s);
         decide_session(s, true, "strict", "");
         acknowledge_all(s, 0);
-        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122 recorded;");
-        buf_clear(&s->heard);
+        assert_string_equal(received(s), "go alice from 192.0.2.7:50122 recorded;");
+        buf_clear(&s->received);
         limit_files(0);
-        say_output(s, STR("shown"));
+        send_output(s, STR("shown"));
         await_words(s);
         limit_files(RLIM_INFINITY);
-        assert_true(str_starts_with(str_of(heard(s)), STR("end: recording stopped")));
+        assert_true(str_starts_with(str_of(received(s)), STR("end: recording stopped")));
 }
 
 static void begins_nothing_on_a_connection_that_ends(void **state)
@@ -211,10 +211,10 @@ static void begins_nothing_on_a_connection_that_ends(void **state)
 
         s->connection.decision = &d;
         s->connection.why_ending = "alice is locked";
-        say_start(s, "exec", false);
+        send_start(s, "exec", false);
         check_passes(s);
-        assert_string_equal(told(s), "");
-        assert_string_equal(heard(s), "refusal: alice is locked;closed");
+        assert_string_equal(reported(s), "");
+        assert_string_equal(received(s), "refusal: alice is locked;closed");
 }
 int main(void)
 {

@@ -11,12 +11,12 @@ static void gives_sshd_what_was_decided(void **state)
         struct ssh_service *s = *state;
         decision_message d = a_decision();
 
-        say_authorize(s);
+        send_authorize(s);
         check_passes(s);
-        assert_string_equal(told(s), "ask cert root;");
-        assert_string_equal(heard(s), "");
+        assert_string_equal(reported(s), "ask cert root;");
+        assert_string_equal(received(s), "");
         decide(s, &d);
-        assert_string_equal(heard(s), "permits 7 signed by auth;closed");
+        assert_string_equal(received(s), "permits 7 signed by auth;closed");
 }
 
 /* As it was signed; what the node forbids on top is ssh-authorize's own. */
@@ -26,10 +26,10 @@ static void gives_no_more_than_was_decided(void **state)
         decision_message d = a_decision();
 
         d.permit_pty = d.permit_agent_forwarding = false;
-        say_authorize(s);
+        send_authorize(s);
         check_passes(s);
         decide(s, &d);
-        assert_string_equal(heard(s), "permits 2 signed by auth;closed");
+        assert_string_equal(received(s), "permits 2 signed by auth;closed");
 }
 
 static void refuses_whom_the_cluster_refuses(void **state)
@@ -39,10 +39,10 @@ static void refuses_whom_the_cluster_refuses(void **state)
 
         d.is_allowed = false;
         d.reason = "locked";
-        say_authorize(s);
+        send_authorize(s);
         check_passes(s);
         decide(s, &d);
-        assert_string_equal(heard(s), "refusal: locked;closed");
+        assert_string_equal(received(s), "refusal: locked;closed");
 }
 
 static void refuses_a_question_about_a_login_of_any_other_user(void **state)
@@ -50,9 +50,9 @@ static void refuses_a_question_about_a_login_of_any_other_user(void **state)
         struct ssh_service *s = *state;
 
         s->authorize_uid = getuid() + 1;
-        say_authorize(s);
-        assert_string_equal(heard(s), "refusal: no program of sshd's;closed");
-        assert_true(s->checked == NULL && told(s)[0] == '\0');
+        send_authorize(s);
+        assert_string_equal(received(s), "refusal: no program of sshd's;closed");
+        assert_true(s->checked == NULL && reported(s)[0] == '\0');
 }
 
 /* A connection of that account which says nothing yet. */
@@ -81,16 +81,16 @@ static void keeps_places_for_who_has_few_of_them(void **state)
                 greedy[i] = knock_as(s, 2001 + (uid_t)(i % GREEDY));
         turns(s, 3);
         assert_false(is_waiting(greedy[GREEDY * OF_EACH])); /* an account has a quarter of the places at most */
-        int quiet = knock_as(s, 2005), asks = knock_as(s, 2100), root = knock_as(s, 0);
+        int quiet = knock_as(s, 2005), requests = knock_as(s, 2100), root = knock_as(s, 0);
         turns(s, 3);
-        assert_true(is_waiting(quiet) && is_waiting(asks) && is_waiting(root));
+        assert_true(is_waiting(quiet) && is_waiting(requests) && is_waiting(root));
         size_t waiting = 0;
         for (size_t i = 0; i < ARRAY_LEN(greedy); i++)
                 waiting += is_waiting(greedy[i]);
         assert_int_equal(waiting, LIMIT_HELPERS_UNKNOWN - 1); /* one of them made room */
         for (size_t i = 0; i < ARRAY_LEN(greedy); i++)
                 close(greedy[i]);
-        assert_true(close(quiet) == 0 && close(asks) == 0 && close(root) == 0);
+        assert_true(close(quiet) == 0 && close(requests) == 0 && close(root) == 0);
         turns(s, 10);
 }
 
@@ -100,12 +100,12 @@ static void refuses_a_process_that_sshd_did_not_start(void **state)
         decision_message d = a_decision();
 
         s->connection.decision = &d;
-        say_start(s, "shell", true);
+        send_start(s, "shell", true);
         void (*checked)(void *ctx, struct error *err) = s->checked;
         s->checked = NULL;
         checked(s->check_ctx, error_new(ERROR_PERMISSION_DENIED, "it is another program"));
-        assert_string_equal(heard(s), "refusal: no program of sshd's;closed");
-        assert_string_equal(told(s), "");
+        assert_string_equal(received(s), "refusal: no program of sshd's;closed");
+        assert_string_equal(reported(s), "");
 }
 
 static void refuses_who_says_nothing_or_nonsense(void **state)
@@ -113,14 +113,14 @@ static void refuses_who_says_nothing_or_nonsense(void **state)
         struct ssh_service *s = *state;
 
         assert_int_equal(send(s->program, "\xff\xff\xff\xff", 4, MSG_NOSIGNAL), 4);
-        assert_string_equal(heard(s), "closed");
+        assert_string_equal(received(s), "closed");
         close(s->program);
         tear_down(state);
         set_up(state);
         s = *state;
         for (int i = 0; i < 12; i++)
                 turn(s, 1000);
-        assert_string_equal(heard(s), "refusal: no program of sshd's;closed");
+        assert_string_equal(received(s), "refusal: no program of sshd's;closed");
 }
 
 /* ---- recordings ---------------------------------------------------------------------------------------------------------------- */
@@ -133,11 +133,11 @@ static void refuses_a_session_that_must_be_recorded_and_cannot(void **state)
         d.record = "strict";
         s->connection.decision = &d;
         limit_files(0);
-        say_start(s, "shell", true);
+        send_start(s, "shell", true);
         check_passes(s);
         limit_files(RLIM_INFINITY);
-        assert_string_equal(told(s), "rejected 'this session must be recorded, and this node cannot record it now';");
-        assert_string_equal(heard(s), "refusal: this session must be recorded, and this node cannot record it now;closed");
+        assert_string_equal(reported(s), "rejected 'this session must be recorded, and this node cannot record it now';");
+        assert_string_equal(received(s), "refusal: this session must be recorded, and this node cannot record it now;closed");
 }
 
 static void says_when_a_session_is_not_recorded(void **state)
@@ -147,12 +147,12 @@ static void says_when_a_session_is_not_recorded(void **state)
 
         s->connection.decision = &d;
         limit_files(0);
-        say_start(s, "shell", true);
+        send_start(s, "shell", true);
         check_passes(s);
         limit_files(RLIM_INFINITY);
-        assert_string_equal(told(s), "start shell '';");
+        assert_string_equal(reported(s), "start shell '';");
         acknowledge_all(s, 0);
-        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122;notice: this session is not recorded: this node cannot record it now;");
+        assert_string_equal(received(s), "go alice from 192.0.2.7:50122;notice: this session is not recorded: this node cannot record it now;");
 }
 
 static void ends_a_strict_session_whose_recording_fails(void **state)
@@ -163,12 +163,12 @@ static void ends_a_strict_session_whose_recording_fails(void **state)
         d.record = "strict";
         given_a_session(s, &d);
         limit_files(10);
-        say_output(s, STR("shown"));
+        send_output(s, STR("shown"));
         await_words(s);
         limit_files(RLIM_INFINITY);
-        assert_true(str_starts_with(str_of(heard(s)), STR("end: recording stopped: ")));
-        say_exit(s, 255);
-        assert_true(str_starts_with(str_of(told(s)), STR("exit 255  out 5 in 3 'recording stopped: ")));
+        assert_true(str_starts_with(str_of(received(s)), STR("end: recording stopped: ")));
+        send_exit(s, 255);
+        assert_true(str_starts_with(str_of(reported(s)), STR("exit 255  out 5 in 3 'recording stopped: ")));
 }
 
 static void goes_on_in_best_effort_and_says_so(void **state)
@@ -178,15 +178,15 @@ static void goes_on_in_best_effort_and_says_so(void **state)
 
         given_a_session(s, &d);
         limit_files(10);
-        say_output(s, STR("shown"));
+        send_output(s, STR("shown"));
         await_words(s);
         limit_files(RLIM_INFINITY);
-        assert_true(str_starts_with(str_of(heard(s)), STR("notice: recording stopped: ")));
-        say_exit(s, 0);
-        assert_string_equal(told(s), "exit 0  out 5 in 3 '';");
+        assert_true(str_starts_with(str_of(received(s)), STR("notice: recording stopped: ")));
+        send_exit(s, 0);
+        assert_string_equal(reported(s), "exit 0  out 5 in 3 '';");
 }
 
-enum { STUCK_JOBS = 32, SAID_MOST = 8 * MiB }; /* more jobs than the pool has threads; more than a recording and sockets hold */
+enum { STUCK_JOBS = 32, SENT_MOST = 8 * MiB }; /* more jobs than the pool has threads; more than a recording and sockets hold */
 static sem_t unstuck;
 
 static void wait_for_disk(void *ctx UNUSED)
@@ -198,23 +198,23 @@ static void forget(void *ctx UNUSED)
 {
 }
 
-/* Says it again and again until nobody hears it; how many bytes that were, SAID_MOST: it is still heard. */
-static size_t say_until_unheard(struct ssh_service *s, const helper_up *up)
+/* Says it again and again until nobody hears it; how many bytes that were, SENT_MOST: it is still heard. */
+static size_t send_until_unreceived(struct ssh_service *s, const helper_up *up)
 {
         AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
-        size_t said = 0;
+        size_t sent = 0;
 
         session_frame_put(&frame, &up->base);
-        for (int tries = 0; tries < 3 && said < SAID_MOST;) {
+        for (int tries = 0; tries < 3 && sent < SENT_MOST;) {
                 ssize_t n = send(s->program, frame.ptr, frame.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
                 tries = n > 0 ? 0 : tries + 1;
-                said += n > 0 ? (size_t)n : 0;
+                sent += n > 0 ? (size_t)n : 0;
                 if (n > 0 && (size_t)n < frame.len) /* the rest would be the head of another message */
                         break;
                 uv_run(&s->loop.uv, UV_RUN_NOWAIT);
         }
-        return said;
+        return sent;
 }
 
 static void a_terminal_waits_for_a_disk_that_is_stuck(void **state)
@@ -232,10 +232,10 @@ static void a_terminal_waits_for_a_disk_that_is_stuck(void **state)
         resize.rows = 24;
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_RESIZE;
         up.resize = &resize;
-        size_t said = say_until_unheard(s, &up);
+        size_t sent = send_until_unreceived(s, &up);
         for (int i = 0; i < STUCK_JOBS; i++)
                 sem_post(&unstuck);
-        assert_in_range(said, 1, SAID_MOST - 1);
+        assert_in_range(sent, 1, SENT_MOST - 1);
 }
 
 /* ---- ends ------------------------------------------------------------------------------------------------------------------------ */
@@ -246,10 +246,10 @@ static void tells_of_a_program_that_vanished(void **state)
         decision_message d = a_decision();
 
         given_a_session(s, &d);
-        say_output(s, STR("shown"));
+        send_output(s, STR("shown"));
         close(s->program);
         s->program = -1;
-        assert_string_equal(told(s), "exit 255  out 5 in 3 'the session\'s program is gone';");
+        assert_string_equal(reported(s), "exit 255  out 5 in 3 'the session\'s program is gone';");
         assert_int_equal(s->connection.helpers, 0);
 }
 
@@ -260,9 +260,9 @@ static void passes_the_end_of_its_connection_on(void **state)
 
         given_a_session(s, &d);
         helper_end(s->connection.last, STR("locked"));
-        assert_string_equal(heard(s), "end: locked;");
-        say_exit(s, 255);
-        assert_string_equal(told(s), "exit 255  out 0 in 0 'locked';");
+        assert_string_equal(received(s), "end: locked;");
+        send_exit(s, 255);
+        assert_string_equal(reported(s), "exit 255  out 0 in 0 'locked';");
         assert_int_equal(s->connection.helpers, 0);
 }
 
@@ -275,7 +275,7 @@ static void gives_up_a_program_that_does_not_end(void **state)
         helper_end(s->connection.last, STR("locked"));
         for (int i = 0; i < 10; i++)
                 turn(s, 1000);
-        assert_string_equal(told(s), "exit 255  out 0 in 0 'locked';");
+        assert_string_equal(reported(s), "exit 255  out 0 in 0 'locked';");
         assert_int_equal(s->connection.helpers, 0);
 }
 
@@ -285,9 +285,9 @@ static void ends_a_program_that_speaks_out_of_turn(void **state)
         decision_message d = a_decision();
 
         s->connection.decision = &d;
-        say_start(s, "shell", true);
-        say_output(s, STR("too early"));
-        assert_string_equal(heard(s), "closed");
+        send_start(s, "shell", true);
+        send_output(s, STR("too early"));
+        assert_string_equal(received(s), "closed");
         assert_null(s->checked);
 }
 
@@ -298,10 +298,10 @@ static void tells_the_size_now_and_then(void **state)
 
         given_a_session(s, &d);
         for (uint32_t i = 0; i < 100; i++)
-                say_resize(s, 100 + i);
-        assert_string_equal(told(s), "resize 100x24;");
+                send_resize(s, 100 + i);
+        assert_string_equal(reported(s), "resize 100x24;");
         turn(s, 2000);
-        assert_string_equal(told(s), "resize 100x24;resize 199x24;");
+        assert_string_equal(reported(s), "resize 100x24;resize 199x24;");
 }
 
 static void waits_when_files_are_told_faster_than_heard(void **state)
@@ -317,16 +317,16 @@ static void waits_when_files_are_told_faster_than_heard(void **state)
         op.path = "/x";
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_FILE;
         up.file = &op;
-        for (int i = 0; i < LIMIT_FILES_UNTOLD + 100; i++)
-                say(s, &up);
+        for (int i = 0; i < LIMIT_FILES_UNREPORTED + 100; i++)
+                send_message(s, &up);
         /* The socket is not read any more: what is on its way stays there. */
-        assert_in_range(s->ack_count, LIMIT_FILES_UNTOLD, LIMIT_FILES_UNTOLD + 50);
+        assert_in_range(s->ack_count, LIMIT_FILES_UNREPORTED, LIMIT_FILES_UNREPORTED + 50);
         while (s->ack_count > 0) {
                 acknowledged += s->ack_count;
                 acknowledge_all(s, 0);
                 turns(s, 50);
         }
-        assert_int_equal(acknowledged, LIMIT_FILES_UNTOLD + 100);
+        assert_int_equal(acknowledged, LIMIT_FILES_UNREPORTED + 100);
 }
 
 int main(void)

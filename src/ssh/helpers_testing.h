@@ -31,7 +31,7 @@
 
 typedef Cteleport__Session__V1__HelperUp helper_up;
 typedef Cteleport__Session__V1__HelperDown helper_down;
-typedef Cteleport__V1__AttendDecision decision_message;
+typedef Cteleport__V1__ReportDecision decision_message;
 
 static const char connection_id[] = "99999999-9999-4999-8999-999999999999";
 
@@ -66,7 +66,7 @@ struct ssh_service {
         /* the cluster */
         void (*decided)(void *ctx, const decision_message *decision, struct error *err);
         void *decide_ctx;
-        struct buf told; /* "start shell;" … */
+        struct buf reported; /* "start shell;" … */
         char session_id[64]; /* of the last start */
         struct {
                 void (*acknowledged)(void *ctx, struct error *err);
@@ -77,7 +77,7 @@ struct ssh_service {
         /* the program */
         int program;
         struct buf frames;
-        struct buf heard; /* "go;" … */
+        struct buf received; /* "go;" … */
 };
 
 static struct ssh_service *world;
@@ -151,10 +151,10 @@ struct str connection_client_addr(const struct connection *c UNUSED)
         return STR("192.0.2.7:50122");
 }
 
-void connection_ask(struct connection *c UNUSED, struct str certificate, struct str login, struct str nonce UNUSED,
+void connection_request(struct connection *c UNUSED, struct str certificate, struct str login, struct str nonce UNUSED,
                     void (*done)(void *ctx, const decision_message *decision, struct error *err), void *ctx)
 {
-        buf_printf(&world->told, "ask %.*s %.*s;", STR_ARG(certificate), STR_ARG(login));
+        buf_printf(&world->reported, "ask %.*s %.*s;", STR_ARG(certificate), STR_ARG(login));
         world->decided = done;
         world->decide_ctx = ctx;
 }
@@ -169,28 +169,28 @@ const decision_message *connection_decision(const struct connection *c)
         return c->decision;
 }
 
-void connection_tell(struct connection *c UNUSED, const Cteleport__V1__AttendUp *up,
+void connection_report(struct connection *c UNUSED, const Cteleport__V1__ReportUp *up,
                      void (*acknowledged)(void *ctx, struct error *err), void *ctx)
 {
         switch (up->payload_case) {
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_START:
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_START:
                 assert_true(up->start->wants_decision);
                 snprintf(world->session_id, sizeof world->session_id, "%s", up->start->session_id);
-                buf_printf(&world->told, "start %s '%s'%s%s;", up->start->kind, up->start->command, up->start->is_recorded ? " recorded" : "",
+                buf_printf(&world->reported, "start %s '%s'%s%s;", up->start->kind, up->start->command, up->start->is_recorded ? " recorded" : "",
                            up->start->is_repeated ? " again" : "");
                 break;
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT:
-                buf_printf(&world->told, "exit %d %s out %llu in %llu '%s';", up->exit->code, up->exit->signal,
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_EXIT:
+                buf_printf(&world->reported, "exit %d %s out %llu in %llu '%s';", up->exit->code, up->exit->signal,
                            (unsigned long long)up->exit->bytes_to_client, (unsigned long long)up->exit->bytes_from_client, up->exit->reason);
                 break;
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_REJECTED:
-                buf_printf(&world->told, "rejected '%s';", up->rejected->reason);
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_REJECTED:
+                buf_printf(&world->reported, "rejected '%s';", up->rejected->reason);
                 break;
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_RESIZE:
-                buf_printf(&world->told, "resize %ux%u;", up->resize->columns, up->resize->rows);
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_RESIZE:
+                buf_printf(&world->reported, "resize %ux%u;", up->resize->columns, up->resize->rows);
                 break;
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_FILE:
-                buf_printf(&world->told, "file %s %s;", up->file->action, up->file->path);
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_FILE:
+                buf_printf(&world->reported, "file %s %s;", up->file->action, up->file->path);
                 break;
         default:
                 fail_msg("something strange was told");
@@ -251,7 +251,7 @@ static inline UNUSED int set_up(void **state)
         snprintf(s->dir, sizeof s->dir, "/tmp/helpers-test-XXXXXX");
         assert_non_null(mkdtemp(s->dir));
         s->spool = spool_open(s, s->dir);
-        s->told = s->heard = BUF_MAX(MiB);
+        s->reported = s->received = BUF_MAX(MiB);
         s->frames = BUF_MAX(MiB);
         snprintf(s->name, sizeof s->name, "helpers-test-%d-%u", getpid(), number++);
         memcpy(address.sun_path + 1, s->name, strlen(s->name));
@@ -317,7 +317,7 @@ static inline UNUSED int tear_down(void **state)
         loop_release(&s->loop);
         assert_int_equal(s->connection.helpers, 0);
         remove_files(s->dir);
-        for (struct buf *const bufs[] = { &s->told, &s->heard, &s->frames }, *const *b = bufs; b < bufs + ARRAY_LEN(bufs); b++)
+        for (struct buf *const bufs[] = { &s->reported, &s->received, &s->frames }, *const *b = bufs; b < bufs + ARRAY_LEN(bufs); b++)
                 buf_release(*b);
         free(s);
         return 0;
@@ -325,7 +325,7 @@ static inline UNUSED int tear_down(void **state)
 
 /* ---- the program ------------------------------------------------------------------------------------------------ */
 
-static inline UNUSED void say(struct ssh_service *s, const helper_up *up)
+static inline UNUSED void send_message(struct ssh_service *s, const helper_up *up)
 {
         AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
 
@@ -334,7 +334,7 @@ static inline UNUSED void say(struct ssh_service *s, const helper_up *up)
         turns(s, 5);
 }
 
-static inline UNUSED void say_authorize(struct ssh_service *s)
+static inline UNUSED void send_authorize(struct ssh_service *s)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Authorize authorize = CTELEPORT__SESSION__V1__AUTHORIZE__INIT;
@@ -344,10 +344,10 @@ static inline UNUSED void say_authorize(struct ssh_service *s)
         authorize.certificate = (ProtobufCBinaryData){ .len = 4, .data = (uint8_t *)(uintptr_t)"cert" };
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
         up.authorize = &authorize;
-        say(s, &up);
+        send_message(s, &up);
 }
 
-static inline UNUSED void say_start(struct ssh_service *s, const char *kind, bool has_pty)
+static inline UNUSED void send_start(struct ssh_service *s, const char *kind, bool has_pty)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Start start = CTELEPORT__SESSION__V1__START__INIT;
@@ -361,10 +361,10 @@ static inline UNUSED void say_start(struct ssh_service *s, const char *kind, boo
         start.term = "xterm";
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_START;
         up.start = &start;
-        say(s, &up);
+        send_message(s, &up);
 }
 
-static inline UNUSED void say_output(struct ssh_service *s, struct str bytes)
+static inline UNUSED void send_output(struct ssh_service *s, struct str bytes)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Output output = CTELEPORT__SESSION__V1__OUTPUT__INIT;
@@ -373,10 +373,10 @@ static inline UNUSED void say_output(struct ssh_service *s, struct str bytes)
         output.input_bytes = 3;
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_OUTPUT;
         up.output = &output;
-        say(s, &up);
+        send_message(s, &up);
 }
 
-static inline UNUSED void say_exit(struct ssh_service *s, int code)
+static inline UNUSED void send_exit(struct ssh_service *s, int code)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Exit exit = CTELEPORT__SESSION__V1__EXIT__INIT;
@@ -384,10 +384,10 @@ static inline UNUSED void say_exit(struct ssh_service *s, int code)
         exit.code = code;
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_EXIT;
         up.exit = &exit;
-        say(s, &up);
+        send_message(s, &up);
 }
 
-static inline UNUSED void say_resize(struct ssh_service *s, uint32_t columns)
+static inline UNUSED void send_resize(struct ssh_service *s, uint32_t columns)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Resize resize = CTELEPORT__SESSION__V1__RESIZE__INIT;
@@ -396,27 +396,27 @@ static inline UNUSED void say_resize(struct ssh_service *s, uint32_t columns)
         resize.rows = 24;
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_RESIZE;
         up.resize = &resize;
-        say(s, &up);
+        send_message(s, &up);
 }
 
-static inline UNUSED void note(struct buf *heard, const helper_down *down)
+static inline UNUSED void note(struct buf *received, const helper_down *down)
 {
         switch (down->payload_case) {
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_PERMIT:
-                buf_printf(heard, "permits %u signed %.*s;", down->permit->permits, (int)down->permit->signature.len,
+                buf_printf(received, "permits %u signed %.*s;", down->permit->permits, (int)down->permit->signature.len,
                            (const char *)down->permit->signature.data);
                 break;
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL:
-                buf_printf(heard, "refusal: %s;", down->refusal->text);
+                buf_printf(received, "refusal: %s;", down->refusal->text);
                 break;
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO:
-                buf_printf(heard, "go %s from %s%s;", down->go->user, down->go->client_addr, down->go->is_recorded ? " recorded" : "");
+                buf_printf(received, "go %s from %s%s;", down->go->user, down->go->client_addr, down->go->is_recorded ? " recorded" : "");
                 break;
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END:
-                buf_printf(heard, "end: %s;", down->end->text);
+                buf_printf(received, "end: %s;", down->end->text);
                 break;
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE:
-                buf_printf(heard, "notice: %s;", down->notice->text);
+                buf_printf(received, "notice: %s;", down->notice->text);
                 break;
         default:
                 fail_msg("something strange was said");
@@ -424,7 +424,7 @@ static inline UNUSED void note(struct buf *heard, const helper_down *down)
 }
 
 /* What the program has heard so far; "closed" at the end when nobody is there any more. */
-static inline UNUSED const char *heard(struct ssh_service *s)
+static inline UNUSED const char *received(struct ssh_service *s)
 {
         char bytes[4096];
         ssize_t n;
@@ -440,12 +440,12 @@ static inline UNUSED const char *heard(struct ssh_service *s)
                 assert_null(session_frame_read(buf_str(&s->frames), &cteleport__session__v1__helper_down__descriptor, arena, &msg, &len));
                 if (len == 0)
                         break;
-                note(&s->heard, (const helper_down *)msg);
+                note(&s->received, (const helper_down *)msg);
                 buf_consume(&s->frames, len);
         }
-        if (n == 0 && !str_ends_with(buf_str(&s->heard), STR("closed")))
-                buf_put_c(&s->heard, "closed");
-        return buf_c(&s->heard);
+        if (n == 0 && !str_ends_with(buf_str(&s->received), STR("closed")))
+                buf_put_c(&s->received, "closed");
+        return buf_c(&s->received);
 }
 
 static inline UNUSED void check_passes(struct ssh_service *s)
@@ -461,7 +461,7 @@ static inline UNUSED void check_passes(struct ssh_service *s)
 
 static inline UNUSED decision_message a_decision(void)
 {
-        decision_message d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+        decision_message d = CTELEPORT__V1__REPORT_DECISION__INIT;
 
         d.is_allowed = d.permit_pty = d.permit_file_copy = d.permit_port_forwarding = d.permit_agent_forwarding = true;
         d.user = "alice";
@@ -483,18 +483,18 @@ static inline UNUSED void decide(struct ssh_service *s, const decision_message *
 static inline UNUSED void given_a_session(struct ssh_service *s, const decision_message *d)
 {
         s->connection.decision = d;
-        say_start(s, "shell", true);
+        send_start(s, "shell", true);
         check_passes(s);
         acknowledge_all(s, 0);
-        assert_string_equal(heard(s), "go alice from 192.0.2.7:50122 recorded;");
-        buf_clear(&s->heard);
-        buf_clear(&s->told);
+        assert_string_equal(received(s), "go alice from 192.0.2.7:50122 recorded;");
+        buf_clear(&s->received);
+        buf_clear(&s->reported);
 }
 
-static inline UNUSED const char *told(struct ssh_service *s)
+static inline UNUSED const char *reported(struct ssh_service *s)
 {
         turns(s, 5);
-        return buf_c(&s->told);
+        return buf_c(&s->reported);
 }
 
 static inline UNUSED void limit_files(rlim_t bytes)
@@ -511,7 +511,7 @@ static inline UNUSED void await_words(struct ssh_service *s)
 {
         struct instant end = instant_add(clock_now(clock_system()), SECONDS(10));
 
-        while (heard(s)[0] == '\0' && clock_now(clock_system()).ns < end.ns)
+        while (received(s)[0] == '\0' && clock_now(clock_system()).ns < end.ns)
                 turn(s, 1);
 }
 

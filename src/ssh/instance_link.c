@@ -12,23 +12,23 @@
 struct instance_link {
         struct ssh_service *service;
         struct link *link; /* NULL: lost */
-        struct timer *ask_again;
+        struct timer *request_again;
         char *proxies_revision; /* of the list we have; "" for none */
         bool is_asking_identity, is_asking_proxies;
-        bool is_telling, is_stale; /* of the tunnels; they have changed since */
+        bool is_reporting, is_stale; /* of the tunnels; they have changed since */
         bool is_freed; /* the memory goes when what was asked is answered */
 };
 
 static void free_when_answered(struct instance_link *k)
 {
-        if (!k->is_freed || k->is_asking_identity || k->is_asking_proxies || k->is_telling)
+        if (!k->is_freed || k->is_asking_identity || k->is_asking_proxies || k->is_reporting)
                 return;
         free(k->proxies_revision);
         free(k);
 }
 
 /* DEADLINE_EXCEEDED is the rhythm of a long poll; a lost link is replaced by the supervisor, or asked for. */
-static void tell_trouble(struct error *err, const char *event)
+static void report_trouble(struct error *err, const char *event)
 {
         if (err->code != ERROR_DEADLINE_EXCEEDED && !error_is_for(err, REASON_SIBLING))
                 log_warn(event, LOG_ERR(err));
@@ -52,8 +52,8 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
         if (err == NULL)
                 ssh_take_identity(k->service, &id, msg->auth_addr);
         else
-                tell_trouble(err, "This service's identity cannot be used");
-        timer_start(k->ask_again, MILLISECONDS(PACE_RETRY_FIRST));
+                report_trouble(err, "This service's identity cannot be used");
+        timer_start(k->request_again, MILLISECONDS(PACE_RETRY_FIRST));
 }
 
 static void on_proxies(void *ctx, const ProtobufCMessage *answer, struct error *err)
@@ -72,12 +72,12 @@ static void on_proxies(void *ctx, const ProtobufCMessage *answer, struct error *
                 k->proxies_revision = str_dup(str_of(list->revision));
                 tunnel_keeper_set(k->service->tunnels, list);
         } else {
-                tell_trouble(err, "The list of proxies cannot be had");
+                report_trouble(err, "The list of proxies cannot be had");
         }
-        timer_start(k->ask_again, MILLISECONDS(PACE_RETRY_FIRST));
+        timer_start(k->request_again, MILLISECONDS(PACE_RETRY_FIRST));
 }
 
-static void ask_identity(struct instance_link *k)
+static void request_identity(struct instance_link *k)
 {
         const struct held_identity *have = k->service->identity;
         AUTO_MEM char *serial = str_dup(have == NULL ? STR("") : have->id.serial);
@@ -86,65 +86,65 @@ static void ask_identity(struct instance_link *k)
         request.role = (char *)(uintptr_t)"Node";
         request.have_serial = serial;
         k->is_asking_identity = true;
-        link_ask(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,
+        link_request(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,
                  &cteleport__internal__v1__identity__descriptor, HOURS(1), on_identity, k);
 }
 
-static void ask_proxies(struct instance_link *k)
+static void request_proxies(struct instance_link *k)
 {
         Cteleport__Internal__V1__ProxiesRequest request = CTELEPORT__INTERNAL__V1__PROXIES_REQUEST__INIT;
 
         request.have_revision = k->proxies_revision;
         k->is_asking_proxies = true;
-        link_ask(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_PROXIES, &request.base,
+        link_request(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_PROXIES, &request.base,
                  &cteleport__internal__v1__proxies__descriptor, HOURS(1), on_proxies, k);
 }
 
-static void on_told(void *ctx, const ProtobufCMessage *answer, struct error *err)
+static void on_reported(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct instance_link *k = ctx;
-        bool was_told = err == NULL;
+        bool was_reported = err == NULL;
 
         (void)answer;
         error_free(err); /* a new link is told anew */
-        k->is_telling = false;
+        k->is_reporting = false;
         if (k->is_freed)
                 free_when_answered(k);
-        else if (was_told && k->is_stale)
-                instance_link_tell_tunnels(k);
+        else if (was_reported && k->is_stale)
+                instance_link_report_tunnels(k);
 }
 
-void instance_link_tell_tunnels(struct instance_link *k)
+void instance_link_report_tunnels(struct instance_link *k)
 {
         Cteleport__Internal__V1__TunnelsReport report = CTELEPORT__INTERNAL__V1__TUNNELS_REPORT__INIT;
 
         if (k == NULL || k->link == NULL || k->is_freed)
                 return;
-        k->is_stale = k->is_telling;
-        if (k->is_telling)
+        k->is_stale = k->is_reporting;
+        if (k->is_reporting)
                 return;
         const struct held_identity *have = k->service->identity;
         AUTO_MEM char *host_id = str_dup(have == NULL ? STR("") : have->id.host_id);
         report.host_id = host_id;
         report.count = (uint32_t)tunnel_keeper_count(k->service->tunnels);
-        k->is_telling = true;
-        link_ask(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_TUNNELS, &report.base,
-                 &cteleport__internal__v1__tunnels_noted__descriptor, HOURS(1), on_told, k);
+        k->is_reporting = true;
+        link_request(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_TUNNELS, &report.base,
+                 &cteleport__internal__v1__tunnels_noted__descriptor, HOURS(1), on_reported, k);
 }
 
-static void on_ask_again(void *ctx)
+static void on_request_again(void *ctx)
 {
         struct instance_link *k = ctx;
 
         if (k->link == NULL) {
                 service_relink(k->service->service, "instance");
-                timer_start(k->ask_again, MILLISECONDS(PACE_RELINK));
+                timer_start(k->request_again, MILLISECONDS(PACE_RELINK));
                 return;
         }
         if (!k->is_asking_identity)
-                ask_identity(k);
+                request_identity(k);
         if (!k->is_asking_proxies)
-                ask_proxies(k);
+                request_proxies(k);
 }
 
 static void on_lost(void *ctx)
@@ -153,7 +153,7 @@ static void on_lost(void *ctx)
 
         link_close(k->link);
         k->link = NULL;
-        timer_start(k->ask_again, MILLISECONDS(PACE_RELINK));
+        timer_start(k->request_again, MILLISECONDS(PACE_RELINK));
 }
 
 struct instance_link *instance_link_new(struct ssh_service *s)
@@ -162,8 +162,8 @@ struct instance_link *instance_link_new(struct ssh_service *s)
 
         k->service = s;
         k->proxies_revision = str_dup(STR(""));
-        k->ask_again = timer_new(&s->loop, on_ask_again, k);
-        timer_start(k->ask_again, MILLISECONDS(PACE_RELINK));
+        k->request_again = timer_new(&s->loop, on_request_again, k);
+        timer_start(k->request_again, MILLISECONDS(PACE_RELINK));
         return k;
 }
 
@@ -172,15 +172,15 @@ void instance_link_use(struct instance_link *k, int fd)
         if (k->link != NULL)
                 link_close(k->link);
         k->link = link_new(&k->service->loop, fd, on_lost, k);
-        timer_start(k->ask_again, MILLISECONDS(1));
-        instance_link_tell_tunnels(k);
+        timer_start(k->request_again, MILLISECONDS(1));
+        instance_link_report_tunnels(k);
 }
 
 void instance_link_free(struct instance_link *k)
 {
         if (k == NULL)
                 return;
-        timer_free(k->ask_again);
+        timer_free(k->request_again);
         k->is_freed = true;
         if (k->link != NULL)
                 link_close(k->link); /* what was asked is answered with an error */

@@ -20,7 +20,7 @@ static const struct str suffix = STR_INIT(".rec");
 
 static void on_sync_due(void *ctx);
 static void write_free(void *ctx);
-static void look_free(void *ctx);
+static void check_free(void *ctx);
 
 static struct spool_file *file_new(struct spool *sp, struct str id, int fd)
 {
@@ -54,7 +54,7 @@ static void file_free(struct spool_file *f)
                 budget_give(f->user, f->taken);
         budget_drop(f->user);
         free(f->holes);
-        job_cancel(f->looking, look_free);
+        job_cancel(f->looking, check_free);
         job_cancel(f->writing, write_free);
         if (f->fd >= 0)
                 close(f->fd);
@@ -123,26 +123,26 @@ void spool_file_settle(struct spool_file *f)
 
 /* ---- what is in memory ------------------------------------------------------------------------------------------ */
 
-static void say_stuck(void *ctx)
+static void send_stuck(void *ctx)
 {
         struct spool *sp = ctx;
 
         log_warn("The disk of this node does not take recordings as fast as terminals write: all terminals that are recorded wait for it",
                  LOG_INT("waiting_bytes", (int64_t)sp->waiting));
-        timer_start(sp->stuck, MILLISECONDS(PACE_SPOOL_STUCK_TOLD));
+        timer_start(sp->stuck, MILLISECONDS(PACE_SPOOL_STUCK_REPORTED));
 }
 
-static void set_crowded(struct spool *sp, bool is_crowded)
+static void set_full(struct spool *sp, bool is_full)
 {
-        if (is_crowded == sp->is_crowded || sp->is_closing)
+        if (is_full == sp->is_full || sp->is_closing)
                 return;
-        sp->is_crowded = is_crowded;
-        if (is_crowded)
+        sp->is_full = is_full;
+        if (is_full)
                 timer_start(sp->stuck, MILLISECONDS(TIMEOUT_SPOOL_STUCK));
         else
                 timer_stop(sp->stuck);
-        if (sp->crowded != NULL)
-                sp->crowded(sp->crowded_ctx, is_crowded);
+        if (sp->full != NULL)
+                sp->full(sp->full_ctx, is_full);
 }
 
 /* What the recording holds has changed. */
@@ -154,20 +154,20 @@ static void recount(struct spool_file *f)
         sp->waiting += now - f->counted;
         f->counted = now;
         if (sp->waiting >= LIMIT_SPOOL_WAITING_ALL)
-                set_crowded(sp, true);
+                set_full(sp, true);
         else if (sp->waiting <= LIMIT_SPOOL_WAITING_ALL / 2)
-                set_crowded(sp, false);
+                set_full(sp, false);
 }
 
-void spool_on_crowded(struct spool *sp, void (*crowded)(void *ctx, bool is_crowded), void *ctx)
+void spool_on_full(struct spool *sp, void (*full)(void *ctx, bool is_full), void *ctx)
 {
-        sp->crowded = crowded;
-        sp->crowded_ctx = ctx;
+        sp->full = full;
+        sp->full_ctx = ctx;
 }
 
 bool spool_must_wait(const struct spool_file *f)
 {
-        return !f->has_failed && (f->spool->is_crowded || spool_pending(f) > LIMIT_SPOOL_WAITING);
+        return !f->has_failed && (f->spool->is_full || spool_pending(f) > LIMIT_SPOOL_WAITING);
 }
 
 /* ---- the disk, on the pool ------------------------------------------------------------------------------------ */
@@ -252,7 +252,7 @@ static void write_job(void *ctx)
 
 static void write_more(struct spool_file *f);
 
-static void tell_drained(struct spool_file *f)
+static void report_drained(struct spool_file *f)
 {
         if (!f->wants_drain || f->is_closed || spool_must_wait(f))
                 return;
@@ -279,7 +279,7 @@ static void on_written(void *ctx)
                 spool_file_fail(f, err);
         } else {
                 write_more(f);
-                tell_drained(f);
+                report_drained(f);
                 if (f->is_dirty && !f->is_closed && !timer_is_running(f->sync))
                         timer_start(f->sync, MILLISECONDS(PACE_SPOOL_SYNC));
         }
@@ -464,7 +464,7 @@ void spool_finish(struct spool_file *f)
 
 /* ---- what an earlier run left ------------------------------------------------------------------------------------------ */
 
-struct look {
+struct check {
         struct spool_file *file;
         int fd; /* the job's own */
         struct error *err;
@@ -475,9 +475,9 @@ struct look {
         size_t hole_count;
 };
 
-static void look_free(void *ctx)
+static void check_free(void *ctx)
 {
-        struct look *k = ctx;
+        struct check *k = ctx;
 
         if (k->fd >= 0)
                 close(k->fd);
@@ -487,7 +487,7 @@ static void look_free(void *ctx)
 }
 
 /* A hole takes as many bytes on the wire as on the disk; false for one that is too small for that. */
-static bool note_hole(struct look *k, const struct recording_piece *p)
+static bool note_hole(struct check *k, const struct recording_piece *p)
 {
         uint32_t next = p->kind == RECORDING_PIECE_TAIL ? p->next + 1 : p->next;
 
@@ -506,7 +506,7 @@ static bool note_hole(struct look *k, const struct recording_piece *p)
 }
 
 /* Takes note of the pieces there are; false: nothing behind them can be sent. */
-static bool look_on(struct look *k, struct recording_scan *scan, bool *ret_is_torn)
+static bool watch(struct check *k, struct recording_scan *scan, bool *ret_is_torn)
 {
         struct recording_piece p;
         bool have = true;
@@ -532,7 +532,7 @@ static bool look_on(struct look *k, struct recording_scan *scan, bool *ret_is_to
 }
 
 /* How far the file is sound, and where it is damaged. Only the begin of a chunk that a crash left at its end is cut off. */
-static struct error *look_at(struct look *k)
+static struct error *check(struct check *k)
 {
         enum { PIECE = 64 * KiB };
         AUTO_PTR(recording_scan) scan = recording_scan_new();
@@ -550,7 +550,7 @@ static struct error *look_at(struct look *k)
                         recording_scan_end(scan);
                 else
                         recording_scan_feed(scan, str_of_bytes(piece, (size_t)n));
-                if (!look_on(k, scan, &is_torn))
+                if (!watch(k, scan, &is_torn))
                         break;
         }
         if ((is_torn && ftruncate(k->fd, (off_t)k->size) < 0) || fdatasync(k->fd) < 0)
@@ -558,16 +558,16 @@ static struct error *look_at(struct look *k)
         return NULL;
 }
 
-static void look_job(void *ctx)
+static void check_job(void *ctx)
 {
-        struct look *k = ctx;
+        struct check *k = ctx;
 
-        k->err = look_at(k);
+        k->err = check(k);
 }
 
 static void on_looked(void *ctx)
 {
-        struct look *k = ctx;
+        struct check *k = ctx;
         struct spool_file *f = k->file;
         AUTO_PTR(error) err = k->err;
 
@@ -579,7 +579,7 @@ static void on_looked(void *ctx)
         f->hole_count = k->hole_count;
         k->holes = NULL;
         k->err = NULL;
-        look_free(k);
+        check_free(k);
         if (f->is_damaged)
                 log_warn("The recording of an earlier session is damaged: what is left of it goes to the cluster, and the file is kept", LOG_C("session_id", f->id),
                          LOG_INT("holes", f->hole_count), LOG_C("file", f->name));
@@ -618,13 +618,13 @@ static void find_one(struct spool *sp, const char *name)
                 return;
         }
         struct stat st;
-        struct look *k = NEW(struct look);
+        struct check *k = NEW(struct check);
         k->file = file_new(sp, id, fd);
         k->file->old_size = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
         k->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         k->file->is_old = k->file->is_closed = true;
         sp->old_uploads++;
-        k->file->looking = loop_job(sp->loop, look_job, on_looked, k);
+        k->file->looking = loop_job(sp->loop, check_job, on_looked, k);
 }
 
 void spool_send_old(struct spool *sp)
@@ -683,7 +683,7 @@ struct spool *spool_open(struct ssh_service *s, const char *dir)
         *sp = (struct spool){ .service = s, .loop = ssh_loop(s), .budget = SPOOL_BUDGET };
         sp->room = (struct budget){ .total = (size_t)LIMIT_SPOOL_MIB * MiB, .share = (size_t)LIMIT_SPOOL_USER_MIB * MiB };
         sp->disk_free = UINT64_MAX; /* until it was asked */
-        sp->stuck = timer_new(sp->loop, say_stuck, sp);
+        sp->stuck = timer_new(sp->loop, send_stuck, sp);
         TAILQ_INIT(&sp->turns);
         sp->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (sp->dir < 0) /* each recording will say so */
@@ -702,7 +702,7 @@ void spool_close(struct spool *sp)
         if (sp == NULL)
                 return;
         sp->is_closing = true;
-        sp->crowded = NULL;
+        sp->full = NULL;
         timer_free(sp->stuck); /* the last answers may come after the loop has closed its timers */
         sp->stuck = NULL;
         if (sp->files == NULL) {

@@ -30,11 +30,11 @@ static void get_unstuck(void)
                 sem_post(&unstuck);
 }
 
-static void on_crowded(void *ctx, bool is_crowded)
+static void on_full(void *ctx, bool is_full)
 {
         struct ssh_service *s = ctx;
 
-        s->is_crowded = is_crowded;
+        s->is_full = is_full;
 }
 
 static struct spool_file *begin_nth(struct ssh_service *s, int n)
@@ -63,7 +63,7 @@ static void recordings_share_a_bound_of_memory(void **state)
 
         memset(shown, 0x80, sizeof shown); /* no UTF-8 */
         s->is_away = true;
-        spool_on_crowded(s->spool, on_crowded, s);
+        spool_on_full(s->spool, on_full, s);
         for (int i = 0; i < RECORDINGS; i++)
                 all[i] = begin_nth(s, i);
         get_stuck(s);
@@ -72,14 +72,14 @@ static void recordings_share_a_bound_of_memory(void **state)
                         if (!spool_must_wait(all[i]))
                                 spool_output(all[i], str_of_bytes(shown, sizeof shown));
         size_t most = pending_of_all(all, RECORDINGS), waiting = 0;
-        bool was_crowded = s->is_crowded;
+        bool was_full = s->is_full;
         for (size_t i = 0; i < RECORDINGS; i++)
                 waiting += spool_must_wait(all[i]);
         get_unstuck();
         assert_in_range(most, LIMIT_SPOOL_WAITING_ALL, LIMIT_SPOOL_WAITING_ALL + 8 * sizeof shown);
-        assert_true(was_crowded);
+        assert_true(was_full);
         assert_int_equal(waiting, RECORDINGS); /* also those that have nothing */
-        await(s, !s->is_crowded && pending_of_all(all, RECORDINGS) == 0);
+        await(s, !s->is_full && pending_of_all(all, RECORDINGS) == 0);
         for (size_t i = 0; i < RECORDINGS; i++) {
                 assert_false(spool_must_wait(all[i]));
                 spool_finish(all[i]);

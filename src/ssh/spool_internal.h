@@ -33,7 +33,7 @@ struct upload {
         bool is_asking;               /* for a client of auth */
         struct job *reading;          /* of the next piece; NULL: none */
         bool has_offset;              /* auth has said where to begin */
-        bool has_finished_saying;     /* RecordFinish went out */
+        bool has_finished_sending;     /* RecordFinish went out */
         uint64_t sent, acked;         /* offsets */
         struct instant sent_at;       /* the last piece */
         size_t reserved;              /* of the spool's budget */
@@ -93,10 +93,10 @@ struct spool {
         int dir;
         struct spool_file *files;
         size_t waiting;      /* bytes of all recordings that are in memory and not on the disk */
-        bool is_crowded;     /* they have reached LIMIT_SPOOL_WAITING_ALL, and not fallen to half of it since */
+        bool is_full;     /* they have reached LIMIT_SPOOL_WAITING_ALL, and not fallen to half of it since */
         struct timer *stuck; /* runs while it is crowded: to say so */
-        void (*crowded)(void *ctx, bool is_crowded);
-        void *crowded_ctx;
+        void (*full)(void *ctx, bool is_full);
+        void *full_ctx;
         struct budget room;  /* of the folder, in bytes */
         uint64_t disk_free;  /* bytes of the disk that recordings may yet take, when it was last asked */
         size_t old_uploads;  /* of earlier runs, under way */

@@ -47,10 +47,10 @@ static void tells_the_cluster_nothing_before_it_may(void **state)
         spool_output(f, STR("x"));
         for (int i = 0; i < 500; i++)
                 turn(s, 10);
-        assert_int_equal(s->asked, 0);
+        assert_int_equal(s->requested, 0);
         spool_discard(f);
         await(s, files_in(s->dir, false) == 0);
-        assert_int_equal(s->asked, 0);
+        assert_int_equal(s->requested, 0);
 }
 
 static void loses_nothing_when_connections_break(void **state)
@@ -84,7 +84,7 @@ static void waits_for_a_cluster_that_is_away(void **state)
         spool_finish(f);
         for (int i = 0; i < 1000; i++)
                 turn(s, 100);
-        assert_in_range(s->asked, 3, 20); /* with growing pauses */
+        assert_in_range(s->requested, 3, 20); /* with growing pauses */
         assert_int_equal(files_in(s->dir, false), 1);
         s->is_away = false;
         await(s, files_in(s->dir, false) == 0);
@@ -129,10 +129,10 @@ static void keeps_what_the_cluster_refuses(void **state)
         assert_int_equal(s->failure->code, ERROR_NOT_FOUND);
         spool_output(f, STR("dropped"));
         spool_finish(f);
-        int asked = s->asked;
+        int requested = s->requested;
         for (int i = 0; i < 1000; i++)
                 turn(s, 100);
-        assert_int_equal(s->asked, asked);
+        assert_int_equal(s->requested, requested);
         assert_int_equal(files_in(s->dir, false), 1);
 }
 

@@ -59,11 +59,11 @@ struct ssh_service {
         enum error_code refusal;     /* of every recording; 0: none */
         size_t breaks_after;         /* bytes, then the connection breaks, once; 0: never */
         bool is_deaf;                /* acknowledges nothing */
-        int asked;
+        int requested;
 
         struct error *failure;       /* what a session was told */
         int drained;
-        bool is_crowded;             /* as the producers were told */
+        bool is_full;             /* as the producers were told */
 };
 
 static struct ssh_service *world; /* for the server's callbacks */
@@ -223,7 +223,7 @@ void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_c
 {
         struct waiting *w = NEW(struct waiting);
 
-        s->asked++;
+        s->requested++;
         *w = (struct waiting){ done, ctx };
         loop_defer(&s->loop, answer, w);
 }

@@ -84,7 +84,7 @@ void ssh_take_identity(struct ssh_service *s, struct host_identity *id, const ch
         s->identity = h;
         auth_client_set_identity(s->auth, auth_addr);
         tunnel_keeper_renew(s->tunnels);
-        instance_link_tell_tunnels(s->instance);
+        instance_link_report_tunnels(s->instance);
         malloc_trim(0); /* an idle agent is to be small */
 }
 

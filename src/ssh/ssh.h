@@ -12,7 +12,7 @@
  *         │   └── helpers.c ◀── socket ──┴─ the user: teleport ssh-session  the shell, the recorder's eye
  *         │           │
  *         │           └ spool.c ── data_dir/spool ── upload.c ──▶ auth  Record: the recording, resumed without loss
- *         └ attend.c ──▶ auth  Attend: who asks, what happens, the order to end
+ *         └ report_stream.c ──▶ auth  Report: who asks, what happens, the order to end
  */
 #ifndef SSH_SSH_H
 #define SSH_SSH_H
@@ -38,20 +38,20 @@ struct connection *connection_find(struct ssh_service *s, struct str connection_
 struct str connection_client_addr(const struct connection *c);
 
 /* ssh-authorize asks; nonce: for the Auth Service to sign. done exactly once from the loop; decision borrowed, NULL with err (owned). */
-void connection_ask(struct connection *c, struct str certificate, struct str login, struct str nonce,
-                    void (*done)(void *ctx, const Cteleport__V1__AttendDecision *decision, struct error *err), void *ctx);
+void connection_request(struct connection *c, struct str certificate, struct str login, struct str nonce,
+                    void (*done)(void *ctx, const Cteleport__V1__ReportDecision *decision, struct error *err), void *ctx);
 
 /* Why no session begins on it any more; NULL: it is open. Borrowed for its life. */
 const char *connection_why_ending(const struct connection *c);
 
 /* The decision that sshd has acted on: the latest for the certificate it accepted; NULL before. */
-const Cteleport__V1__AttendDecision *connection_decision(const struct connection *c);
+const Cteleport__V1__ReportDecision *connection_decision(const struct connection *c);
 
 /*
  * Tells the cluster; `up` is copied, its seq filled in. acknowledged (may be NULL) is called once when it is
  * durable there, or with an error (owned) when the connection ends before.
  */
-void connection_tell(struct connection *c, const Cteleport__V1__AttendUp *up,
+void connection_report(struct connection *c, const Cteleport__V1__ReportUp *up,
                      void (*acknowledged)(void *ctx, struct error *err), void *ctx);
 
 /* Programs of a connection: so that its end reaches them, and waits for them. */
@@ -79,7 +79,7 @@ void helper_end(struct helper *h, struct str text);
  * The cluster's decision on a session that wants to begin, which comes before the start is acknowledged. False: on another
  * session. One that is refused is closed, and removed from the connection before this returns.
  */
-bool helper_decided(struct helper *h, const Cteleport__V1__AttendDecision *decision);
+bool helper_decided(struct helper *h, const Cteleport__V1__ReportDecision *decision);
 /* Its connection waits no longer: closes it, and it is removed from the connection before this returns. */
 void helper_abandon(struct helper *h);
 /*
@@ -105,7 +105,7 @@ void spool_close(struct spool *sp);
  * crowded(ctx, true) when all recordings together hold LIMIT_SPOOL_WAITING_ALL: from now on no producer may be heard, whatever
  * it has; (ctx, false) when half of it is written: each may, unless spool_must_wait().
  */
-void spool_on_crowded(struct spool *sp, void (*crowded)(void *ctx, bool is_crowded), void *ctx);
+void spool_on_full(struct spool *sp, void (*full)(void *ctx, bool is_full), void *ctx);
 
 struct spool_file;
 struct recording_header;

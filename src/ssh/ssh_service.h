@@ -28,7 +28,7 @@ struct ssh_service {
         bool is_local;    /* auth runs on this machine, as our neighbour */
         bool is_stopping, is_draining;
         struct budget memory;   /* of what is on its way in connections */
-        size_t untold_bytes;    /* of events that the cluster has not acknowledged, of all connections */
+        size_t unreported_bytes;    /* of events that the cluster has not acknowledged, of all connections */
         struct timer *end;      /* running: all that is left is to go */
         unsigned turns_left;    /* of the loop, at the very end */
 
@@ -57,7 +57,7 @@ void instance_link_free(struct instance_link *k); /* NULL is silent */
 /* The link fd (owned), from now on. */
 void instance_link_use(struct instance_link *k, int fd);
 /* The number of tunnels has changed: says so to the instance, for the host's status. NULL is silent. */
-void instance_link_tell_tunnels(struct instance_link *k);
+void instance_link_report_tunnels(struct instance_link *k);
 
 /* ---- auth_client.c: the Auth Service, when somebody asks for it ---------------------------------------------- */
 struct auth_client *auth_client_new(struct ssh_service *s) MUST_USE;
@@ -89,9 +89,9 @@ void tunnel_keeper_drain(struct tunnel_keeper *t);
 
 /* ---- connection.c --------------------------------------------------------------------------------------------------- */
 /* Somebody is at the door. */
-void connection_begin(struct ssh_service *s, struct tunnel_visit *v, const struct tunnel_request *request);
+void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const struct tunnel_request *request);
 /* The visit of a connection that was not answered yet has ended. */
-void connection_visitor_gone(struct ssh_service *s, struct tunnel_visit *v);
+void connection_client_gone(struct ssh_service *s, struct tunnel_incoming *v);
 /* What the supervisor says of its sshd: see service_events.on_sshd; fd is owned. */
 void connection_on_sshd(struct ssh_service *s, const Cteleport__Internal__V1__Control *control, int fd);
 /* Ends all of them, saying why on their terminals. */

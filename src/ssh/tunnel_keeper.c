@@ -42,7 +42,7 @@ struct place {
         struct connect_way way;
         struct connect_trust trust;
         struct held_identity *identity; /* shown in the connect under way */
-        char *told;                     /* the failure last told: retries are silent */
+        char *reported;                     /* the failure last told: retries are silent */
 };
 
 struct tunnel_keeper {
@@ -71,7 +71,7 @@ static void place_free(struct place *p)
         timer_free(p->retry);
         free(p->proxy_id);
         free(p->addr);
-        free(p->told);
+        free(p->reported);
         free_when_empty(p->all);
         free(p);
 }
@@ -133,10 +133,10 @@ size_t tunnel_keeper_count(const struct tunnel_keeper *t)
         return count;
 }
 
-static void tell_count(struct tunnel_keeper *t)
+static void report_count(struct tunnel_keeper *t)
 {
         if (t->service != NULL)
-                instance_link_tell_tunnels(t->service->instance);
+                instance_link_report_tunnels(t->service->instance);
 }
 
 /* ---- a tunnel that is there ------------------------------------------------------------------------------------ */
@@ -154,21 +154,21 @@ static void leave_place(struct open_tunnel *o)
                 timer_start(p->retry, backoff_next(&p->backoff));
         else
                 place_remove(p);
-        tell_count(o->all);
+        report_count(o->all);
 }
 
-static void on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request)
+static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel_request *request)
 {
         struct open_tunnel *o = ctx;
 
         connection_begin(o->all->service, v, request);
 }
 
-static void on_gone(void *ctx, struct tunnel_visit *v)
+static void on_gone(void *ctx, struct tunnel_incoming *v)
 {
         struct open_tunnel *o = ctx;
 
-        connection_visitor_gone(o->all->service, v);
+        connection_client_gone(o->all->service, v);
 }
 
 static void on_end(void *ctx, struct error *err)
@@ -203,8 +203,8 @@ static void settle(struct place *p, struct stream *tls, struct str proxy_id)
 
         timer_stop(p->retry);
         backoff_reset(&p->backoff);
-        free(p->told);
-        p->told = NULL;
+        free(p->reported);
+        p->reported = NULL;
         bool is_renewal = p->open != NULL;
         p->is_renewing = false;
         if (p->open != NULL)
@@ -216,7 +216,7 @@ static void settle(struct place *p, struct stream *tls, struct str proxy_id)
         t->open = p->open = o;
         log_info(is_renewal ? "Reverse tunnel renewed" : "Reverse tunnel established", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr));
         o->server = tunnel_server_new(t->loop, tls, &tunnel_events, o);
-        tell_count(t);
+        report_count(t);
 }
 
 /* ---- getting there ---------------------------------------------------------------------------------------------- */
@@ -244,12 +244,12 @@ static struct place *place_for(struct place *dialled, struct str proxy_id)
         return dialled->proxy_id[0] == '\0' ? dialled : NULL;
 }
 
-static void tell_failure(struct place *p, const struct error *err)
+static void report_failure(struct place *p, const struct error *err)
 {
-        if (p->told != NULL && strcmp(p->told, err->what) == 0)
+        if (p->reported != NULL && strcmp(p->reported, err->what) == 0)
                 return;
-        free(p->told);
-        p->told = str_dup(str_of(err->what));
+        free(p->reported);
+        p->reported = str_dup(str_of(err->what));
         log_warn("No reverse tunnel to a proxy: users cannot reach this host through it", LOG_C("proxy", p->proxy_id),
                  LOG_C("addr", p->addr), LOG_ERR(err));
 }
@@ -274,7 +274,7 @@ static void take(struct place *p, struct stream *tls)
         struct place *taker = err == NULL ? place_for(p, proxy_id) : NULL;
 
         if (err != NULL)
-                tell_failure(p, err);
+                report_failure(p, err);
         error_free(err);
         if (taker == NULL)
                 stream_close(tls);
@@ -305,7 +305,7 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
                 error_free(err);
                 timer_start(p->retry, MILLISECONDS(1));
         } else if (err != NULL) {
-                tell_failure(p, err);
+                report_failure(p, err);
                 error_free(err);
                 try_again(p);
         } else {
@@ -322,7 +322,7 @@ static void dial(void *ctx)
                 return;
         struct error *err = connect_way_of_tunnel(str_of(p->addr), &p->way);
         if (err != NULL) {
-                tell_failure(p, err);
+                report_failure(p, err);
                 error_free(err);
                 try_again(p);
                 return;

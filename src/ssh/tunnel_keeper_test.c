@@ -134,17 +134,17 @@ void tunnel_server_close(struct tunnel_server *t)
         free(t);
 }
 
-void connection_begin(struct ssh_service *s, struct tunnel_visit *v, const struct tunnel_request *request)
+void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const struct tunnel_request *request)
 {
         (void)s, (void)v, (void)request;
 }
 
-void connection_visitor_gone(struct ssh_service *s, struct tunnel_visit *v)
+void connection_client_gone(struct ssh_service *s, struct tunnel_incoming *v)
 {
         (void)s, (void)v;
 }
 
-void instance_link_tell_tunnels(struct instance_link *k)
+void instance_link_report_tunnels(struct instance_link *k)
 {
         (void)k;
 }

@@ -138,7 +138,7 @@ static void on_done(void *ctx, struct error *err)
         struct spool_file *f = ctx;
 
         f->upload.call = NULL;
-        f->upload.has_offset = f->upload.has_finished_saying = false;
+        f->upload.has_offset = f->upload.has_finished_sending = false;
         leave_queue(f);
         give_back(f, f->upload.reserved);
         if (f->is_unwanted) {
@@ -302,7 +302,7 @@ static void read_piece(struct spool_file *f)
         u->reading = loop_job(f->spool->loop, read_job, on_read, p);
 }
 
-static void say_finish(struct spool_file *f)
+static void send_finish(struct spool_file *f)
 {
         Cteleport__V1__RecordUp up = CTELEPORT__V1__RECORD_UP__INIT;
         Cteleport__V1__RecordFinish finish = CTELEPORT__V1__RECORD_FINISH__INIT;
@@ -311,7 +311,7 @@ static void say_finish(struct spool_file *f)
         finish.is_aborted = f->is_aborted;
         up.payload_case = CTELEPORT__V1__RECORD_UP__PAYLOAD_FINISH;
         up.finish = &finish;
-        f->upload.has_finished_saying = true;
+        f->upload.has_finished_sending = true;
         rpc_client_send(f->upload.call, &up.base);
 }
 
@@ -402,12 +402,12 @@ void upload_advance(struct spool_file *f)
                 ssh_auth_client(f->spool->service, on_client, f);
                 return;
         }
-        if (!u->has_offset || u->reading != NULL || u->has_finished_saying)
+        if (!u->has_offset || u->reading != NULL || u->has_finished_sending)
                 return;
         if (u->sent < f->size) {
                 if (!is_paced(f))
                         read_piece(f);
         } else if (u->sent >= f->size && f->is_complete) {
-                say_finish(f);
+                send_finish(f);
         }
 }

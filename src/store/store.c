@@ -41,7 +41,7 @@ struct store {
         bool is_advancing; /* advance() is on its way */
 
         struct store_watch *watches;
-        unsigned telling; /* > 0: the watches are being walked */
+        unsigned reporting; /* > 0: the watches are being walked */
 
         struct timer *purge_timer;
         struct walltime next_expiry;
@@ -159,7 +159,7 @@ static void arm_purge_timer(struct store *s)
         timer_start(s->purge_timer, wait.ns < least.ns ? least : wait.ns > most.ns ? most : wait);
 }
 
-static void tell_watches(struct store *s, const struct store_op *op)
+static void report_watches(struct store *s, const struct store_op *op)
 {
         for (size_t i = 0; i < op->change_count; i++) {
                 const struct store_change *c = &op->changes[i];
@@ -236,9 +236,9 @@ static void on_batch_done(void *ctx)
         while (op != NULL) {
                 struct store_op *next = op->next;
 
-                s->telling++;
-                tell_watches(s, op);
-                s->telling--;
+                s->reporting++;
+                report_watches(s, op);
+                s->reporting--;
                 answer(s, op);
                 op_free(op);
                 op = next;
@@ -532,6 +532,6 @@ void store_watch_free(struct store_watch *w)
         if (w == NULL)
                 return;
         w->is_freed = true;
-        if (w->store->telling == 0)
+        if (w->store->reporting == 0)
                 unlink_freed_watches(w->store);
 }

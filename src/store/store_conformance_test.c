@@ -146,15 +146,15 @@ static void assert_list(struct fixture *f, const char *prefix, size_t limit, con
 /* What a watch was told, as "+key=value -key". */
 static void note_change(void *ctx, const struct store_item *item, bool deleted)
 {
-        struct buf *heard = ctx;
+        struct buf *received = ctx;
 
-        if (heard->len > 0)
-                buf_put_char(heard, ' ');
-        buf_put_char(heard, deleted ? '-' : '+');
-        buf_put(heard, item->key);
+        if (received->len > 0)
+                buf_put_char(received, ' ');
+        buf_put_char(received, deleted ? '-' : '+');
+        buf_put(received, item->key);
         if (!deleted) {
-                buf_put_char(heard, '=');
-                buf_put(heard, item->value);
+                buf_put_char(received, '=');
+                buf_put(received, item->value);
         }
         assert_true(item->revision != 0);
 }
@@ -479,7 +479,7 @@ static void an_expired_item_counts_as_absent_for_requirements(void **state)
         assert_holds(f, "/lock", "yours");
 }
 
-static void stop_when_heard(void *ctx, const struct store_item *item, bool deleted)
+static void stop_when_received(void *ctx, const struct store_item *item, bool deleted)
 {
         struct fixture *f = ctx;
 
@@ -491,11 +491,11 @@ static void stop_when_heard(void *ctx, const struct store_item *item, bool delet
 static void a_watch_hears_of_expiry_though_nobody_asks(void **state)
 {
         struct fixture *f = *state;
-        struct store_watch *w = store_watch_new(f->b.store, STR("/short"), stop_when_heard, f);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/short"), stop_when_received, f);
 
         store_watch_free(w); /* the put itself is not of interest */
         put_for(f, "/short", "v", SECONDS(10));
-        w = store_watch_new(f->b.store, STR("/short"), stop_when_heard, f);
+        w = store_watch_new(f->b.store, STR("/short"), stop_when_received, f);
         loop_advance(&f->b.loop, &f->b.clock, SECONDS(11));
         loop_run(&f->b.loop);
         store_watch_free(w);
@@ -505,7 +505,7 @@ static void a_watch_hears_of_expiry_though_nobody_asks(void **state)
 static void many_expired_items_are_removed_in_small_steps(void **state)
 {
         struct fixture *f = *state;
-        AUTO(buf) heard = BUF_MAX(1 * MiB);
+        AUTO(buf) received = BUF_MAX(1 * MiB);
         struct store_txn *t = store_txn_new(f->b.store);
 
         for (int i = 0; i < 2 * LIMIT_STORE_PURGE + 3; i++) {
@@ -514,17 +514,17 @@ static void many_expired_items_are_removed_in_small_steps(void **state)
                 store_txn_put(t, str_of(key), STR("v"), walltime_add(f->b.clock.walltime, SECONDS(1)));
         }
         assert_null(store_bench_commit(&f->b, t, NULL));
-        struct store_watch *w = store_watch_new(f->b.store, STR("/e/"), note_change, &heard);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/e/"), note_change, &received);
         fake_clock_advance(&f->b.clock, SECONDS(2));
         for (int i = 0; i < 3; i++) { /* each write takes some along */
                 AUTO_MEM char *key = mem_printf("/w/%d", i);
 
                 put(f, key, "v");
         }
-        size_t told = 0;
-        for (size_t i = 0; i < heard.len; i++)
-                told += heard.ptr[i] == '-';
-        assert_int_equal(told, 2 * LIMIT_STORE_PURGE + 3);
+        size_t reported = 0;
+        for (size_t i = 0; i < received.len; i++)
+                reported += received.ptr[i] == '-';
+        assert_int_equal(reported, 2 * LIMIT_STORE_PURGE + 3);
         store_watch_free(w);
 }
 
@@ -533,8 +533,8 @@ static void many_expired_items_are_removed_in_small_steps(void **state)
 static void a_watch_hears_what_changes_under_its_prefix_in_order(void **state)
 {
         struct fixture *f = *state;
-        AUTO(buf) heard = BUF_MAX(1 * KiB);
-        struct store_watch *w = store_watch_new(f->b.store, STR("/n/"), note_change, &heard);
+        AUTO(buf) received = BUF_MAX(1 * KiB);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/n/"), note_change, &received);
 
         put(f, "/n/a", "1");
         put(f, "/m/a", "1");
@@ -551,22 +551,22 @@ static void a_watch_hears_what_changes_under_its_prefix_in_order(void **state)
         t = store_txn_new(f->b.store);
         store_txn_delete_prefix(t, STR("/n/"));
         assert_null(store_bench_commit(&f->b, t, NULL));
-        assert_string_equal(buf_c(&heard), "+/n/a=1 +/n/b=2 -/n/a +/n/c=3 -/n/b -/n/c");
+        assert_string_equal(buf_c(&received), "+/n/a=1 +/n/b=2 -/n/a +/n/c=3 -/n/b -/n/c");
         store_watch_free(w);
 }
 
 struct order {
         struct store_bench *b;
-        bool told;
+        bool reported;
 };
 
-static void told(void *ctx, const struct store_item *item, bool deleted)
+static void reported(void *ctx, const struct store_item *item, bool deleted)
 {
         struct order *o = ctx;
 
         (void)item;
         (void)deleted;
-        o->told = true;
+        o->reported = true;
 }
 
 static void answered(void *ctx, uint64_t revision, struct error *err)
@@ -575,7 +575,7 @@ static void answered(void *ctx, uint64_t revision, struct error *err)
 
         (void)revision;
         assert_null(err);
-        assert_true(o->told);
+        assert_true(o->reported);
         loop_stop(&o->b->loop);
 }
 
@@ -583,17 +583,17 @@ static void a_watch_hears_before_the_writer(void **state)
 {
         struct fixture *f = *state;
         struct order o = { .b = &f->b };
-        struct store_watch *w = store_watch_new(f->b.store, STR("/"), told, &o);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/"), reported, &o);
 
         store_put(f->b.store, STR("/a"), STR("v"), never, answered, &o);
         loop_run(&f->b.loop);
-        assert_true(o.told);
+        assert_true(o.reported);
         store_watch_free(w);
 }
 
 struct leaver {
         struct store_watch *self;
-        unsigned heard;
+        unsigned received;
 };
 
 static void leave(void *ctx, const struct store_item *item, bool deleted)
@@ -602,7 +602,7 @@ static void leave(void *ctx, const struct store_item *item, bool deleted)
 
         (void)item;
         (void)deleted;
-        l->heard++;
+        l->received++;
         store_watch_free(l->self);
 }
 
@@ -617,8 +617,8 @@ static void a_watch_may_end_itself_while_it_hears(void **state)
         store_txn_put(t, STR("/a"), STR("v"), never);
         store_txn_put(t, STR("/b"), STR("v"), never);
         assert_null(store_bench_commit(&f->b, t, NULL));
-        assert_int_equal(first.heard, 1);
-        assert_int_equal(second.heard, 1);
+        assert_int_equal(first.received, 1);
+        assert_int_equal(second.received, 1);
 }
 
 /* ---- closing ----------------------------------------------------------------------------------------- */

@@ -42,7 +42,7 @@ struct sts {
 struct host {
         struct host *next;
         struct sts_host is;
-        struct question *questions; /* oldest first */
+        struct query *queries; /* oldest first */
         struct source *sources;     /* those with questions here */
         size_t count, under_way;
         bool is_proven; /* the last question that ended had an answer */
@@ -55,14 +55,14 @@ struct source {
         char *address;
 };
 
-struct question {
+struct query {
         struct sts *sts;
-        struct question *next;
+        struct query *next;
         uint32_t id;
         struct host *host;
         struct source *source;
         char **headers; /* "Name: value", NULL-terminated; hold a signature */
-        struct instant asked, begun;
+        struct instant requested, begun;
         struct timer *deadline;
         struct timer *pause;
         struct backoff backoff;
@@ -92,11 +92,11 @@ static void source_drop(struct host *h, struct source *source)
         free(source);
 }
 
-static void question_free(struct question *q)
+static void query_free(struct query *q)
 {
         struct host *h = q->host;
 
-        for (struct question **at = &h->questions; *at != NULL; at = &(*at)->next) {
+        for (struct query **at = &h->queries; *at != NULL; at = &(*at)->next) {
                 if (*at == q) {
                         *at = q->next;
                         break;
@@ -118,37 +118,37 @@ static void question_free(struct question *q)
 }
 
 /* Sends the answer unless nobody is there to hear it, and lets the next question go. */
-static void question_answer(struct question *q, Cteleport__Internal__V1__StsAnswer *answer)
+static void query_answer(struct query *q, Cteleport__Internal__V1__StsAnswer *answer)
 {
         struct sts *s = q->sts;
         struct host *h = q->host;
 
         answer->tries = q->tries;
-        answer->ms = duration_ms(instant_since(loop_now(&s->loop), q->asked));
+        answer->ms = duration_ms(instant_since(loop_now(&s->loop), q->requested));
         if (s->service != NULL)
                 link_service_answer(s->service, q->id, &answer->base);
-        question_free(q);
+        query_free(q);
         start_waiting(h);
 }
 
-static void question_give_up(struct question *q, Cteleport__Internal__V1__StsAnswer__Outcome outcome, char *why)
+static void query_give_up(struct query *q, Cteleport__Internal__V1__StsAnswer__Outcome outcome, char *why)
 {
         Cteleport__Internal__V1__StsAnswer answer = CTELEPORT__INTERNAL__V1__STS_ANSWER__INIT;
 
         answer.outcome = outcome;
         answer.message = why;
-        question_answer(q, &answer);
+        query_answer(q, &answer);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------ */
 
-static struct duration time_left(const struct question *q)
+static struct duration time_left(const struct query *q)
 {
         return instant_since(q->end, loop_now(&q->sts->loop));
 }
 
 /* Goes back to asking after a pause, if there is a try and enough time left for it. */
-static bool may_try_again(struct question *q)
+static bool may_try_again(struct query *q)
 {
         struct duration pause = backoff_next(&q->backoff);
 
@@ -159,21 +159,21 @@ static bool may_try_again(struct question *q)
         return true;
 }
 
-static void on_error(struct question *q, struct error *err)
+static void on_error(struct query *q, struct error *err)
 {
         AUTO_PTR(error) owned = err;
         AUTO_MEM char *why = err->hint == NULL ? str_dup(str_of(err->what)) : mem_printf("%s (%s)", err->what, err->hint);
 
         if (err->code == ERROR_CANCELLED && q->sts->service == NULL)
-                question_free(q); /* nobody listens any more */
+                query_free(q); /* nobody listens any more */
         else if (err->code == ERROR_CANCELLED) {
                 q->host->is_proven = false;
-                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
+                query_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
                                  (char[]){ "STS did not answer in time" });
         } else if (err->code == ERROR_INTERNAL || err->code == ERROR_RESOURCE_EXHAUSTED)
-                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__STRANGE, why);
+                query_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__STRANGE, why);
         else if (err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_FAILED_PRECONDITION || !may_try_again(q))
-                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE, why);
+                query_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE, why);
 }
 
 static int64_t date_of(struct str header)
@@ -198,7 +198,7 @@ static void on_answer(void *ctx, const struct http_answer *http, struct error *e
                 [STS_OUTCOME_UNREACHABLE] = CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
                 [STS_OUTCOME_STRANGE] = CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__STRANGE,
         };
-        struct question *q = ctx;
+        struct query *q = ctx;
 
         q->call = NULL;
         if (err != NULL) {
@@ -206,8 +206,8 @@ static void on_answer(void *ctx, const struct http_answer *http, struct error *e
                 return;
         }
         AUTO(sts_answer) a = { 0 };
-        const struct sts_http said = { http->status, http->wanted[ANSWER_TYPE], http->wanted[ANSWER_ENCODING], http->body };
-        sts_answer_read(&said, q->host->is.partition, &a);
+        const struct sts_http sent = { http->status, http->wanted[ANSWER_TYPE], http->wanted[ANSWER_ENCODING], http->body };
+        sts_answer_read(&sent, q->host->is.partition, &a);
         if (a.outcome == STS_OUTCOME_UNREACHABLE && may_try_again(q))
                 return;
 
@@ -223,10 +223,10 @@ static void on_answer(void *ctx, const struct http_answer *http, struct error *e
         answer.http_status = http->status;
         answer.request_id = request_id;
         answer.aws_date = date_of(http->wanted[ANSWER_DATE]);
-        question_answer(q, &answer);
+        query_answer(q, &answer);
 }
 
-static void question_ask(struct question *q)
+static void query_start(struct query *q)
 {
         struct sts *s = q->sts;
         AUTO_MEM char *url = mem_printf("https://%s/", q->host->is.name);
@@ -252,27 +252,27 @@ static void question_ask(struct question *q)
 
 static void on_pause_over(void *ctx)
 {
-        question_ask(ctx);
+        query_start(ctx);
 }
 
 static void on_deadline(void *ctx)
 {
-        struct question *q = ctx;
+        struct query *q = ctx;
 
         if (q->call != NULL)
                 http_call_cancel(q->call); /* on_error answers */
         else
-                question_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
+                query_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
                                  q->tries == 0 ? (char[]){ "too many requests to this STS host are waiting" } :
                                                  (char[]){ "STS did not answer in time" });
 }
 
 /* The question that is next at a host: of the source with the fewest under way, the oldest. NULL: none may begin. */
-static struct question *next_waiting(const struct host *h)
+static struct query *next_waiting(const struct host *h)
 {
-        struct question *next = NULL;
+        struct query *next = NULL;
 
-        for (struct question *q = h->questions; q != NULL; q = q->next) {
+        for (struct query *q = h->queries; q != NULL; q = q->next) {
                 bool is_full = q->source->address[0] != '\0' && q->source->under_way >= LIMIT_STS_IN_FLIGHT_SOURCE;
 
                 if (!q->is_under_way && !is_full && (next == NULL || q->source->under_way < next->source->under_way))
@@ -284,7 +284,7 @@ static struct question *next_waiting(const struct host *h)
 static void start_waiting(struct host *h)
 {
         while (h->under_way < LIMIT_STS_IN_FLIGHT && h->under_way < h->count) {
-                struct question *q = next_waiting(h);
+                struct query *q = next_waiting(h);
 
                 if (q == NULL || q->sts->service == NULL)
                         return;
@@ -292,7 +292,7 @@ static void start_waiting(struct host *h)
                 q->begun = loop_now(&q->sts->loop);
                 h->under_way++;
                 q->source->under_way++;
-                question_ask(q);
+                query_start(q);
         }
 }
 
@@ -303,7 +303,7 @@ static bool is_slow(const struct sts *s, const struct host *h)
 {
         if (!h->is_proven)
                 return true;
-        for (const struct question *q = h->questions; q != NULL; q = q->next)
+        for (const struct query *q = h->queries; q != NULL; q = q->next)
                 if (q->is_under_way && instant_since(loop_now(&s->loop), q->begun).ns >= MILLISECONDS(PACE_STS_SLOW).ns)
                         return true;
         return false;
@@ -394,7 +394,7 @@ static bool is_header_name(struct str name)
         return name.len > 0 && name.len <= 64;
 }
 
-static struct error *check_headers(const Cteleport__Internal__V1__StsQuestion *m)
+static struct error *check_headers(const Cteleport__Internal__V1__StsQuery *m)
 {
         bool has_authorization = false;
 
@@ -414,7 +414,7 @@ static struct error *check_headers(const Cteleport__Internal__V1__StsQuestion *m
 }
 
 /* "Name: value" of each, and the Accept header that makes STS answer JSON. */
-static char **headers_of(const Cteleport__Internal__V1__StsQuestion *m)
+static char **headers_of(const Cteleport__Internal__V1__StsQuery *m)
 {
         char **list = mem_array(m->n_headers + 2, sizeof *list);
         bool has_accept = false;
@@ -432,7 +432,7 @@ static char **headers_of(const Cteleport__Internal__V1__StsQuestion *m)
         return list;
 }
 
-static struct error *take_question(struct sts *s, uint32_t id, uint16_t verb, struct str body)
+static struct error *take_query(struct sts *s, uint32_t id, uint16_t verb, struct str body)
 {
         AUTO_PTR(arena) arena = arena_new(256 * KiB);
         const struct sts_host_options hosts = { s->options.fips, s->options.extra_regions };
@@ -441,8 +441,8 @@ static struct error *take_question(struct sts *s, uint32_t id, uint16_t verb, st
 
         if (verb != CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY)
                 return error_new(ERROR_UNIMPLEMENTED, "a verb that is not for STS");
-        TRY(wire_decode(arena, &cteleport__internal__v1__sts_question__descriptor, body, &decoded));
-        const Cteleport__Internal__V1__StsQuestion *m = (const Cteleport__Internal__V1__StsQuestion *)decoded;
+        TRY(wire_decode(arena, &cteleport__internal__v1__sts_query__descriptor, body, &decoded));
+        const Cteleport__Internal__V1__StsQuery *m = (const Cteleport__Internal__V1__StsQuery *)decoded;
         if (!sts_host_find(str_of(m->host), &hosts, &host))
                 return sts_host_explain(str_of(m->host), &hosts);
         TRY(check_headers(m));
@@ -455,16 +455,16 @@ static struct error *take_question(struct sts *s, uint32_t id, uint16_t verb, st
                 source_drop(h, source);
                 return err;
         }
-        struct question *q = NEW(struct question);
-        struct question **last = &h->questions;
+        struct query *q = NEW(struct query);
+        struct query **last = &h->queries;
         int64_t ms = m->within_ms <= 0 || m->within_ms > TIMEOUT_STS_TOTAL ? TIMEOUT_STS_TOTAL : m->within_ms;
         q->sts = s;
         q->id = id;
         q->host = h;
         q->source = source;
         q->headers = headers_of(m);
-        q->asked = loop_now(&s->loop);
-        q->end = instant_add(q->asked, MILLISECONDS(ms));
+        q->requested = loop_now(&s->loop);
+        q->end = instant_add(q->requested, MILLISECONDS(ms));
         q->backoff = (struct backoff){ .first = MILLISECONDS(PACE_STS_FIRST), .most = MILLISECONDS(PACE_STS_MOST) };
         q->deadline = timer_new(&s->loop, on_deadline, q);
         q->pause = timer_new(&s->loop, on_pause_over, q);
@@ -478,10 +478,10 @@ static struct error *take_question(struct sts *s, uint32_t id, uint16_t verb, st
         return NULL;
 }
 
-static void on_asked(void *ctx, uint32_t id, uint16_t verb, struct str body)
+static void on_requested(void *ctx, uint32_t id, uint16_t verb, struct str body)
 {
         struct sts *s = ctx;
-        struct error *err = take_question(s, id, verb, body);
+        struct error *err = take_query(s, id, verb, body);
 
         if (err != NULL)
                 link_service_refuse(s->service, id, err);
@@ -495,12 +495,12 @@ static void on_ended(void *ctx)
         link_service_free(s->service);
         s->service = NULL;
         for (struct host *h = s->hosts; h != NULL; h = h->next) {
-                for (struct question *q = h->questions, *next; q != NULL; q = next) {
+                for (struct query *q = h->queries, *next; q != NULL; q = next) {
                         next = q->next;
                         if (q->call != NULL)
                                 http_call_cancel(q->call);
                         else
-                                question_free(q);
+                                query_free(q);
                 }
         }
 }
@@ -540,7 +540,7 @@ struct error *sts_main(int fd, struct sts_options options, void (*ready)(void *c
                 TRY(sts_extra_region_check(str_of(options.extra_regions[i])));
         TRY(loop_init(&s.loop, NULL));
         s.http = http_client_new(&s.loop, (struct http_client_options){ .ca_pem = options.ca_pem, .keep = LIMIT_STS_IN_FLIGHT });
-        s.service = link_service_new(&s.loop, fd, on_asked, on_ended, &s);
+        s.service = link_service_new(&s.loop, fd, on_requested, on_ended, &s);
         ready(ctx);
         while (s.service != NULL || s.count > 0)
                 uv_run(&s.loop.uv, UV_RUN_ONCE);

@@ -109,12 +109,12 @@ static int teardown(void **state)
         return 0;
 }
 
-static void ask_for(struct fixture *f, const char *source, const char *host, const char *name, const char *value, int64_t within_ms)
+static void request_identity(struct fixture *f, const char *source, const char *host, const char *name, const char *value, int64_t within_ms)
 {
         Cteleport__Internal__V1__StsHeader header = CTELEPORT__INTERNAL__V1__STS_HEADER__INIT;
         Cteleport__Internal__V1__StsHeader authorization = CTELEPORT__INTERNAL__V1__STS_HEADER__INIT;
         Cteleport__Internal__V1__StsHeader *headers[] = { &header, &authorization };
-        Cteleport__Internal__V1__StsQuestion question = CTELEPORT__INTERNAL__V1__STS_QUESTION__INIT;
+        Cteleport__Internal__V1__StsQuery query = CTELEPORT__INTERNAL__V1__STS_QUERY__INIT;
         AUTO_MEM char *host_copy = str_dup(str_of(host));
         AUTO_MEM char *name_copy = str_dup(str_of(name));
         AUTO_MEM char *value_copy = str_dup(str_of(value));
@@ -123,18 +123,18 @@ static void ask_for(struct fixture *f, const char *source, const char *host, con
         header.value = value_copy;
         authorization.name = (char[]){ "Authorization" };
         authorization.value = (char[]){ "AWS4-HMAC-SHA256 x" };
-        question.host = host_copy;
-        question.headers = headers;
-        question.n_headers = ARRAY_LEN(headers);
-        question.within_ms = within_ms;
-        question.source = (char *)(uintptr_t)source;
-        link_ask(f->link, CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY, &question.base,
+        query.host = host_copy;
+        query.headers = headers;
+        query.n_headers = ARRAY_LEN(headers);
+        query.within_ms = within_ms;
+        query.source = (char *)(uintptr_t)source;
+        link_request(f->link, CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY, &query.base,
                  &cteleport__internal__v1__sts_answer__descriptor, SECONDS(20), on_done, f);
 }
 
-static void ask(struct fixture *f, const char *host, const char *name, const char *value, int64_t within_ms)
+static void send_request(struct fixture *f, const char *host, const char *name, const char *value, int64_t within_ms)
 {
-        ask_for(f, "", host, name, value, within_ms);
+        request_identity(f, "", host, name, value, within_ms);
 }
 
 static void run_until(struct fixture *f, unsigned count)
@@ -147,10 +147,10 @@ static void refuses_hosts_that_are_not_sts(void **state)
 {
         struct fixture *f = *state;
 
-        ask(f, "sts.evil.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 1000);
+        send_request(f, "sts.evil.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 1000);
         run_until(f, 1);
         assert_int_equal(f->code, ERROR_PERMISSION_DENIED);
-        ask(f, "169.254.169.254", "X-Amz-Date", "20260101T000000Z", 1000);
+        send_request(f, "169.254.169.254", "X-Amz-Date", "20260101T000000Z", 1000);
         run_until(f, 2);
         assert_int_equal(f->code, ERROR_PERMISSION_DENIED);
         assert_int_equal(f->peer.connections, 0);
@@ -168,7 +168,7 @@ static void refuses_headers_that_would_change_the_frame(void **state)
         struct fixture *f = *state;
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                ask(f, "sts.us-east-1.amazonaws.com", cases[i].name, cases[i].value, 1000);
+                send_request(f, "sts.us-east-1.amazonaws.com", cases[i].name, cases[i].value, 1000);
                 run_until(f, (unsigned)i + 1);
                 assert_int_equal(f->code, ERROR_INVALID_ARGUMENT);
         }
@@ -180,7 +180,7 @@ static void tries_again_when_the_connection_breaks(void **state)
         struct fixture *f = *state;
 
         /* The peer waits for a header that never ends; the silence is cut short by closing. */
-        ask(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 10000);
+        send_request(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 10000);
         while (f->done == 0) {
                 uv_run(&f->loop.uv, UV_RUN_ONCE);
                 http_peer_babble(&f->peer, "this is no TLS\n");
@@ -195,7 +195,7 @@ static void answers_within_the_time_it_was_given(void **state)
 {
         struct fixture *f = *state;
 
-        ask(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 50);
+        send_request(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 50);
         run_until(f, 1);
         assert_int_equal(f->outcome, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE);
         assert_int_equal(f->tries, 1);
@@ -204,7 +204,7 @@ static void answers_within_the_time_it_was_given(void **state)
 #define DATE "X-Amz-Date", "20260101T000000Z"
 
 /* Until so many questions have reached the peer, which says nothing. */
-static void run_until_asked(struct fixture *f, unsigned connections)
+static void run_until_requested(struct fixture *f, unsigned connections)
 {
         while (f->peer.connections < connections)
                 uv_run(&f->loop.uv, UV_RUN_ONCE);
@@ -215,10 +215,10 @@ static void asks_another_host_while_one_is_silent(void **state)
         struct fixture *f = *state;
 
         for (int i = 0; i < LIMIT_STS_IN_FLIGHT + 20; i++)
-                ask_for(f, "", "sts.us-east-1.amazonaws.com", DATE, 10000);
-        run_until_asked(f, LIMIT_STS_IN_FLIGHT);
-        ask_for(f, "192.0.2.1", "sts.us-west-2.amazonaws.com", DATE, 10000);
-        run_until_asked(f, LIMIT_STS_IN_FLIGHT + 1);
+                request_identity(f, "", "sts.us-east-1.amazonaws.com", DATE, 10000);
+        run_until_requested(f, LIMIT_STS_IN_FLIGHT);
+        request_identity(f, "192.0.2.1", "sts.us-west-2.amazonaws.com", DATE, 10000);
+        run_until_requested(f, LIMIT_STS_IN_FLIGHT + 1);
         assert_int_equal(f->done, 0);
 }
 
@@ -227,10 +227,10 @@ static void shares_a_host_among_the_sources(void **state)
         struct fixture *f = *state;
 
         for (int i = 0; i < LIMIT_STS_IN_FLIGHT; i++)
-                ask_for(f, "192.0.2.1", "sts.us-east-1.amazonaws.com", DATE, 10000);
-        run_until_asked(f, LIMIT_STS_IN_FLIGHT_SOURCE);
-        ask_for(f, "192.0.2.2", "sts.us-east-1.amazonaws.com", DATE, 10000);
-        run_until_asked(f, LIMIT_STS_IN_FLIGHT_SOURCE + 1);
+                request_identity(f, "192.0.2.1", "sts.us-east-1.amazonaws.com", DATE, 10000);
+        run_until_requested(f, LIMIT_STS_IN_FLIGHT_SOURCE);
+        request_identity(f, "192.0.2.2", "sts.us-east-1.amazonaws.com", DATE, 10000);
+        run_until_requested(f, LIMIT_STS_IN_FLIGHT_SOURCE + 1);
         assert_int_equal(f->done, 0);
 }
 
@@ -239,21 +239,21 @@ static void refuses_at_once_what_a_silent_host_has_no_room_for(void **state)
         struct fixture *f = *state;
 
         for (int i = 0; i < LIMIT_STS_WAITING_SLOW_SOURCE + 1; i++)
-                ask_for(f, "192.0.2.1", "sts.us-east-1.amazonaws.com", DATE, 10000);
+                request_identity(f, "192.0.2.1", "sts.us-east-1.amazonaws.com", DATE, 10000);
         run_until(f, 1);
         assert_int_equal(f->code, ERROR_UNAVAILABLE);
         assert_non_null(strstr(f->message, "of this address to sts.us-east-1"));
         for (int i = 0; i < LIMIT_STS_WAITING_SLOW - LIMIT_STS_WAITING_SLOW_SOURCE + 1; i++)
-                ask_for(f, "", "sts.us-east-1.amazonaws.com", DATE, 10000);
+                request_identity(f, "", "sts.us-east-1.amazonaws.com", DATE, 10000);
         run_until(f, 2);
         assert_int_equal(f->code, ERROR_UNAVAILABLE);
         assert_non_null(strstr(f->message, "too many requests to sts.us-east-1"));
         /* However many silent hosts there are, each has its reserve. */
         for (int i = 0; i < LIMIT_STS_WAITING_SLOW_ALL; i++)
-                ask_for(f, "", "sts.us-east-2.amazonaws.com", DATE, 10000);
+                request_identity(f, "", "sts.us-east-2.amazonaws.com", DATE, 10000);
         for (int i = 0; i < LIMIT_STS_WAITING_RESERVE + 20; i++)
-                ask_for(f, "", "sts.eu-west-1.amazonaws.com", DATE, 10000);
-        run_until_asked(f, 2 * LIMIT_STS_IN_FLIGHT + LIMIT_STS_WAITING_RESERVE);
+                request_identity(f, "", "sts.eu-west-1.amazonaws.com", DATE, 10000);
+        run_until_requested(f, 2 * LIMIT_STS_IN_FLIGHT + LIMIT_STS_WAITING_RESERVE);
 }
 
 static void ends_with_the_asker_whatever_is_under_way(void **state)
@@ -261,7 +261,7 @@ static void ends_with_the_asker_whatever_is_under_way(void **state)
         struct fixture *f = *state;
 
         for (int i = 0; i < 100; i++)
-                ask(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 10000);
+                send_request(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 10000);
         while (f->peer.connections < 64)
                 uv_run(&f->loop.uv, UV_RUN_ONCE);
         /* teardown closes the link and waits for the process */

@@ -38,7 +38,7 @@ static void log_unheard(struct child *c, struct error *err)
         error_free(err);
 }
 
-bool supervisor_tell_with(struct child *c, const control_message *control, int fd)
+bool supervisor_send_with(struct child *c, const control_message *control, int fd)
 {
         struct error *err = c->control_fd < 0 ? NULL : send_control(c, control, fd);
         bool is_sent = c->control_fd >= 0 && err == NULL;
@@ -47,9 +47,9 @@ bool supervisor_tell_with(struct child *c, const control_message *control, int f
         return is_sent;
 }
 
-void supervisor_tell(struct child *c, const control_message *control)
+void supervisor_send(struct child *c, const control_message *control)
 {
-        (void)supervisor_tell_with(c, control, -1);
+        (void)supervisor_send_with(c, control, -1);
 }
 
 void supervisor_send_keypairs(struct supervisor *s)
@@ -60,7 +60,7 @@ void supervisor_send_keypairs(struct supervisor *s)
         control.https_keypairs = s->keypairs.pairs;
         control.n_https_keypairs = s->keypairs.count;
         if (child_lives(&s->children[CHILD_PROXY]))
-                supervisor_tell(&s->children[CHILD_PROXY], &control);
+                supervisor_send(&s->children[CHILD_PROXY], &control);
 }
 
 void supervisor_send_log(struct supervisor *s)
@@ -72,7 +72,7 @@ void supervisor_send_log(struct supervisor *s)
                 struct child *c = &s->children[kind];
 
                 /* Who has no loop to hear it with is woken: api/service.c. */
-                if (child_lives(c) && supervisor_tell_with(c, &control, s->log_fd) && child_rows[kind].is_follower)
+                if (child_lives(c) && supervisor_send_with(c, &control, s->log_fd) && child_rows[kind].is_follower)
                         kill(c->pid, SIGHUP);
         }
 }
@@ -102,7 +102,7 @@ static int side_of(const struct pairing_row *row, enum child_kind kind)
 static struct error *take_end(struct child *c, size_t index, int side, int *ret_fd)
 {
         struct pairing *p = &c->sup->pairings[index];
-        struct child *neighbour = &c->sup->children[pairing_rows[index].ends[1 - side]];
+        struct child *sibling = &c->sup->children[pairing_rows[index].ends[1 - side]];
         int there;
 
         *ret_fd = p->waiting[side];
@@ -110,8 +110,8 @@ static struct error *take_end(struct child *c, size_t index, int side, int *ret_
         if (*ret_fd >= 0)
                 return NULL;
         TRY(socket_pair(ret_fd, &there));
-        if (child_lives(neighbour)) {
-                send_link(neighbour, c->kind, there);
+        if (child_lives(sibling)) {
+                send_link(sibling, c->kind, there);
                 close(there);
         } else {
                 p->waiting[1 - side] = there;
@@ -155,7 +155,7 @@ static void forget_ends(struct child *c)
 }
 
 /* Neither of two that live has a link to the other any more: both get a new one. */
-static void link_again(struct child *c, struct child *neighbour)
+static void link_again(struct child *c, struct child *sibling)
 {
         int here, there;
         struct error *err = socket_pair(&here, &there);
@@ -165,9 +165,9 @@ static void link_again(struct child *c, struct child *neighbour)
                 return;
         }
         log_warn("services that lost touch are linked again", LOG_C("name", child_name(c)),
-                 LOG_C("neighbour", child_name(neighbour)));
-        send_link(c, neighbour->kind, here);
-        send_link(neighbour, c->kind, there);
+                 LOG_C("neighbour", child_name(sibling)));
+        send_link(c, sibling->kind, here);
+        send_link(sibling, c->kind, there);
         close(here);
         close(there);
 }
@@ -296,7 +296,7 @@ struct error *supervisor_start(struct child *c)
                 return err;
         c->state = CHILD_STARTING;
         c->started = loop_now(&c->sup->loop);
-        c->has_spoken_fatal = c->was_told = false;
+        c->has_spoken_fatal = c->was_reported = false;
         c->starts++;
         log_debug("service started", LOG_C("name", child_name(c)), LOG_INT("pid", c->pid));
         return listen_to(c);
@@ -304,17 +304,17 @@ struct error *supervisor_start(struct child *c)
 
 /* ---- hearing ------------------------------------------------------------------------------------------- */
 
-static void heard_ready(struct child *c)
+static void received_ready(struct child *c)
 {
         if (c->state != CHILD_STARTING)
                 return;
         c->state = CHILD_READY;
         if (c->starts > 1)
                 log_info("service is back", LOG_C("name", child_name(c)));
-        supervisor_heard_ready(c->sup);
+        supervisor_on_ready(c->sup);
 }
 
-static void heard_relink(struct child *c, const char *name)
+static void received_relink(struct child *c, const char *name)
 {
         struct instant now = loop_now(&c->sup->loop);
 
@@ -323,10 +323,10 @@ static void heard_relink(struct child *c, const char *name)
         c->relinked = now;
         for (size_t i = 0; i < PAIRING_COUNT; i++) {
                 int side = side_of(&pairing_rows[i], c->kind);
-                struct child *neighbour = side < 0 ? NULL : &c->sup->children[pairing_rows[i].ends[1 - side]];
+                struct child *sibling = side < 0 ? NULL : &c->sup->children[pairing_rows[i].ends[1 - side]];
 
-                if (neighbour != NULL && child_lives(neighbour) && strcmp(child_name(neighbour), name) == 0)
-                        link_again(c, neighbour);
+                if (sibling != NULL && child_lives(sibling) && strcmp(child_name(sibling), name) == 0)
+                        link_again(c, sibling);
         }
 }
 
@@ -339,7 +339,7 @@ static bool ends_everything(const struct child *c)
         return !c->sup->was_ready || c->kind == CHILD_AUTH || c->kind == CHILD_SIGNER;
 }
 
-static void heard_fatal(struct child *c, const struct child_message *m)
+static void received_fatal(struct child *c, const struct child_message *m)
 {
         struct error *err = error_new(ERROR_FAILED_PRECONDITION, "%s: %s", child_name(c), m->text);
 
@@ -358,7 +358,7 @@ static void heard_fatal(struct child *c, const struct child_message *m)
 }
 
 /* What only the SSH Service may ask for. fd: that came with it, borrowed; or -1. */
-static void heard_ssh(struct supervisor *s, const struct child_message *m, int fd)
+static void received_ssh(struct supervisor *s, const struct child_message *m, int fd)
 {
         if (m->kind == CHILD_SENT_SSHD_START)
                 supervisor_start_sshd(s, m->name);
@@ -369,7 +369,7 @@ static void heard_ssh(struct supervisor *s, const struct child_message *m, int f
 }
 
 /* What only `instance` may ask for. */
-static void heard_instance(struct supervisor *s, const struct child_message *m)
+static void received_instance(struct supervisor *s, const struct child_message *m)
 {
         if (m->kind == CHILD_SENT_AWS_SIGN)
                 supervisor_sign(s, m->number);
@@ -377,22 +377,22 @@ static void heard_instance(struct supervisor *s, const struct child_message *m)
                 supervisor_take_host_id(s, m->name);
 }
 
-static void heard(struct child *c, const struct child_message *m, int fd)
+static void received(struct child *c, const struct child_message *m, int fd)
 {
         if (m->kind == CHILD_SENT_READY)
-                heard_ready(c);
+                received_ready(c);
         else if (m->kind == CHILD_SENT_RELINK)
-                heard_relink(c, m->name);
+                received_relink(c, m->name);
         else if (m->kind == CHILD_SENT_FATAL)
-                heard_fatal(c, m);
+                received_fatal(c, m);
         else if (c->kind == CHILD_SSH && child_lives(c))
-                heard_ssh(c->sup, m, fd);
+                received_ssh(c->sup, m, fd);
         else if (c->kind == CHILD_INSTANCE && child_lives(c))
-                heard_instance(c->sup, m);
+                received_instance(c->sup, m);
 }
 
 /* Nothing of ours sends this: whatever does is not to be trusted with going on. */
-static void heard_nonsense(struct child *c, struct error *err)
+static void received_nonsense(struct child *c, struct error *err)
 {
         uv_poll_stop(c->control);
         if (child_lives(c)) {
@@ -403,7 +403,7 @@ static void heard_nonsense(struct child *c, struct error *err)
 }
 
 /* Takes what a child has said; false when there is no more. */
-static bool hear(struct child *c)
+static bool receive(struct child *c)
 {
         char buffer[CHILD_MESSAGE_MAX];
         size_t len = 0;
@@ -422,17 +422,17 @@ static bool hear(struct child *c)
         if (err == NULL)
                 err = child_message_parse(str_of_bytes(buffer, len), &m);
         if (err != NULL) {
-                heard_nonsense(c, err);
+                received_nonsense(c, err);
                 return false;
         }
-        heard(c, &m, fd);
+        received(c, &m, fd);
         return true;
 }
 
 /* Of a child that lives only so many in a turn of the loop: the others have theirs before the rest is read. */
-static void hear_some(struct child *c, size_t budget)
+static void receive_some(struct child *c, size_t budget)
 {
-        while (budget-- > 0 && c->control_fd >= 0 && hear(c))
+        while (budget-- > 0 && c->control_fd >= 0 && receive(c))
                 ;
 }
 
@@ -440,7 +440,7 @@ static void on_control(uv_poll_t *poll, int status, int events)
 {
         (void)status;
         (void)events;
-        hear_some(poll->data, LIMIT_CHILD_MESSAGES_PER_TURN);
+        receive_some(poll->data, LIMIT_CHILD_MESSAGES_PER_TURN);
 }
 
 /* ---- burying ------------------------------------------------------------------------------------------- */
@@ -534,7 +534,7 @@ static void come_back(struct child *c)
                 start_followers(s);
 }
 
-static void bury(struct child *c, int wait_status)
+static void reap(struct child *c, int wait_status)
 {
         struct supervisor *s = c->sup;
         AUTO_MEM char *fate = child_fate(wait_status);
@@ -559,9 +559,9 @@ static void bury(struct child *c, int wait_status)
                 c->state = CHILD_DORMANT;
         } else {
                 /* A follower that was not killed saw its link to auth close: the kernel shows us that end first, at times. */
-                bool is_news = !child_rows[c->kind].is_follower || wait_status != 0;
+                bool is_update = !child_rows[c->kind].is_follower || wait_status != 0;
 
-                pause_before_restart(c, fate, is_news ? LOG_WARN : LOG_DEBUG);
+                pause_before_restart(c, fate, is_update ? LOG_WARN : LOG_DEBUG);
                 if (c->kind == CHILD_AUTH)
                         end_followers(s);
         }
@@ -579,13 +579,13 @@ void supervisor_reap(struct supervisor *s)
 
                 is_dead[kind] = child_lives(c) && waitpid(c->pid, &statuses[kind], WNOHANG) == c->pid;
                 if (is_dead[kind])
-                        hear_some(c, LIMIT_CHILD_LAST_MESSAGES);
+                        receive_some(c, LIMIT_CHILD_LAST_MESSAGES);
         }
         if (is_dead[CHILD_AUTH])
-                bury(&s->children[CHILD_AUTH], statuses[CHILD_AUTH]);
+                reap(&s->children[CHILD_AUTH], statuses[CHILD_AUTH]);
         for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
                 if (is_dead[kind] && kind != CHILD_AUTH)
-                        bury(&s->children[kind], statuses[kind]);
+                        reap(&s->children[kind], statuses[kind]);
         supervisor_reap_sign(s);
         supervisor_reap_sshd(s);
 }

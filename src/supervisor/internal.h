@@ -31,7 +31,7 @@ struct child {
         struct backoff pause;
         struct instant started, relinked;
         uint64_t starts;
-        bool was_told; /* to end */
+        bool was_reported; /* to end */
         bool has_spoken_fatal;
 };
 
@@ -48,7 +48,7 @@ struct supervisor {
         char auth_address[ADDRESS_TEXT_MAX], proxy_address[ADDRESS_TEXT_MAX];
         char *host_id; /* "" on a host that has not joined yet; what data_dir/host_uuid holds */
         char *new_host_id; /* what it is to hold; NULL: that is written */
-        bool is_host_id_told; /* that it cannot be written */
+        bool is_host_id_reported; /* that it cannot be written */
         struct timer *host_id_pace; /* running: it was written, or was tried to be, a moment ago */
         struct web_keypairs keypairs;
         struct child children[CHILD_KINDS];
@@ -61,8 +61,8 @@ struct supervisor {
         /* the process that signs for a join of `instance`, and the next one that it has asked for */
         struct {
                 pid_t pid; /* 0: none lives */
-                struct timer *patience; /* until it is told to end, then until it is killed; NULL: nobody has asked yet */
-                bool was_told;
+                struct timer *timeout; /* until it is told to end, then until it is killed; NULL: nobody has asked yet */
+                bool was_reported;
                 bool is_wanted;
                 int64_t number; /* of what is wanted */
                 struct timer *pause;
@@ -118,9 +118,9 @@ struct error *supervisor_start(struct child *c) MUST_USE;
 /* Looks for the dead; handles each. */
 void supervisor_reap(struct supervisor *s);
 /* Sends a message without a descriptor. */
-void supervisor_tell(struct child *c, const Cteleport__Internal__V1__Control *control);
+void supervisor_send(struct child *c, const Cteleport__Internal__V1__Control *control);
 /* The same with a copy of fd, unless that is negative. Whether it was sent. */
-bool supervisor_tell_with(struct child *c, const Cteleport__Internal__V1__Control *control, int fd);
+bool supervisor_send_with(struct child *c, const Cteleport__Internal__V1__Control *control, int fd);
 void supervisor_send_keypairs(struct supervisor *s);
 /* Gives s->log_fd to all that live. */
 void supervisor_send_log(struct supervisor *s);
@@ -163,6 +163,6 @@ void supervisor_stop_next(struct supervisor *s);
 
 /* ---- supervisor.c -------------------------------------------------------------------------------------- */
 /* A child said READY. */
-void supervisor_heard_ready(struct supervisor *s);
+void supervisor_on_ready(struct supervisor *s);
 
 #endif

@@ -157,13 +157,13 @@ static void write_host_id(struct supervisor *s)
         timer_start(s->host_id_pace, MILLISECONDS(PACE_STORE_IDENTITY));
         struct error *err = file_write_atomic(path, str_of(s->new_host_id), 0400);
         if (err != NULL) {
-                if (!s->is_host_id_told)
+                if (!s->is_host_id_reported)
                         log_error("The ID of this host cannot be stored", LOG_ERR(err));
-                s->is_host_id_told = true;
+                s->is_host_id_reported = true;
                 error_free(err);
                 return;
         }
-        s->is_host_id_told = false;
+        s->is_host_id_reported = false;
         free(s->host_id);
         s->host_id = s->new_host_id;
         s->new_host_id = NULL;

@@ -20,7 +20,7 @@ typedef Cteleport__Internal__V1__Boot boot_message;
 typedef Cteleport__Internal__V1__Control control_message;
 
 /* fd is borrowed; -1: there is none, text says why. */
-static void tell(struct supervisor *s, int fd, const char *text)
+static void report(struct supervisor *s, int fd, const char *text)
 {
         struct child *instance = &s->children[CHILD_INSTANCE];
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
@@ -30,7 +30,7 @@ static void tell(struct supervisor *s, int fd, const char *text)
         if (text != NULL)
                 control.text = (char *)(uintptr_t)text;
         if (child_lives(instance))
-                (void)supervisor_tell_with(instance, &control, fd); /* unheard: it hangs up on both */
+                (void)supervisor_send_with(instance, &control, fd); /* unheard: it hangs up on both */
 }
 
 /* ---- starting ------------------------------------------------------------------------------------------ */
@@ -60,17 +60,17 @@ static struct error *start(struct supervisor *s)
 
         TRY(fdpass_pair(&here, &there));
         TRY(spawn(s, there));
-        tell(s, here, NULL);
+        report(s, here, NULL);
         return NULL;
 }
 
-static void on_patience(void *ctx)
+static void on_timeout(void *ctx)
 {
         struct supervisor *s = ctx;
 
         if (s->sign.pid == 0)
                 return;
-        if (!s->sign.was_told) {
+        if (!s->sign.was_reported) {
                 supervisor_stop_sign(s);
                 return;
         }
@@ -82,9 +82,9 @@ static void on_pause(void *ctx);
 
 static void prepare(struct supervisor *s)
 {
-        if (s->sign.patience != NULL)
+        if (s->sign.timeout != NULL)
                 return;
-        s->sign.patience = timer_new(&s->loop, on_patience, s);
+        s->sign.timeout = timer_new(&s->loop, on_timeout, s);
         s->sign.pause = timer_new(&s->loop, on_pause, s);
         s->sign.burst = LIMIT_AWS_SIGN_BURST;
         s->sign.last = loop_now(&s->loop);
@@ -114,15 +114,15 @@ static void start_next(struct supervisor *s)
                 timer_start(s->sign.pause, MILLISECONDS(PACE_AWS_SIGN));
                 return;
         }
-        s->sign.is_wanted = s->sign.was_told = false;
+        s->sign.is_wanted = s->sign.was_reported = false;
         struct error *err = start(s);
         if (err != NULL) {
                 log_error("The process that signs for a join cannot be started", LOG_ERR(err));
-                tell(s, -1, err->what);
+                report(s, -1, err->what);
                 error_free(err);
                 return;
         }
-        timer_start(s->sign.patience, MILLISECONDS(TIMEOUT_AWS_SIGN_REQUEST + TIMEOUT_AWS_SIGN + TIMEOUT_AWS_SIGN_STOP));
+        timer_start(s->sign.timeout, MILLISECONDS(TIMEOUT_AWS_SIGN_REQUEST + TIMEOUT_AWS_SIGN + TIMEOUT_AWS_SIGN_STOP));
 }
 
 static void on_pause(void *ctx)
@@ -143,11 +143,11 @@ void supervisor_sign(struct supervisor *s, int64_t number)
 void supervisor_stop_sign(struct supervisor *s)
 {
         s->sign.is_wanted = false;
-        if (s->sign.pid == 0 || s->sign.was_told)
+        if (s->sign.pid == 0 || s->sign.was_reported)
                 return;
-        s->sign.was_told = true;
+        s->sign.was_reported = true;
         kill(s->sign.pid, SIGTERM); /* so that it ends what it has started */
-        timer_start(s->sign.patience, MILLISECONDS(TIMEOUT_AWS_SIGN_STOP));
+        timer_start(s->sign.timeout, MILLISECONDS(TIMEOUT_AWS_SIGN_STOP));
 }
 
 void supervisor_kill_sign(struct supervisor *s)
@@ -163,12 +163,12 @@ void supervisor_reap_sign(struct supervisor *s)
         if (s->sign.pid == 0 || waitpid(s->sign.pid, &status, WNOHANG) != s->sign.pid)
                 return;
         AUTO_MEM char *fate = child_fate(status);
-        if (WIFSIGNALED(status) && !s->sign.was_told)
+        if (WIFSIGNALED(status) && !s->sign.was_reported)
                 log_warn("The process that signs for a join died", LOG_C("fate", fate));
         else
                 log_debug("service ended", LOG_C("name", child_rows[CHILD_AWS_SIGN].name), LOG_C("fate", fate));
         s->sign.pid = 0;
-        timer_stop(s->sign.patience);
+        timer_stop(s->sign.timeout);
         start_next(s);
         if (s->end != RUNNING)
                 supervisor_stop_next(s);
@@ -176,6 +176,6 @@ void supervisor_reap_sign(struct supervisor *s)
 
 void supervisor_release_sign(struct supervisor *s)
 {
-        timer_free(s->sign.patience);
+        timer_free(s->sign.timeout);
         timer_free(s->sign.pause);
 }

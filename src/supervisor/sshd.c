@@ -44,7 +44,7 @@ struct sshd {
         struct sshd *next;
         char *connection_id;
         pid_t pid;
-        struct timer *patience; /* running: it was told to end */
+        struct timer *timeout; /* running: it was told to end */
 };
 
 #ifndef MFD_EXEC
@@ -89,7 +89,7 @@ static struct error *check_path(const char *path, const char *what)
 }
 
 /* Which program a process of another user runs: see program_of. */
-static bool may_look_at_others(void)
+static bool may_check_others(void)
 {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
         struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { 0 };
@@ -143,7 +143,7 @@ static void warn_of_nobody(void)
         if (geteuid() != 0)
                 log_warn("Not running as root: no user can log in to this host",
                          LOG_C("hint", "start teleport as root, or write enabled: no in ssh_service"));
-        else if (!may_look_at_others())
+        else if (!may_check_others())
                 log_warn("teleport lacks the capability SYS_PTRACE: it cannot identify its own programs, and no user can log in to this host",
                          LOG_C("hint", "give it to the container (docker run --cap-add SYS_PTRACE), or write enabled: no in ssh_service"));
 }
@@ -220,7 +220,7 @@ struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
 /* ---- telling ---------------------------------------------------------------------------------------------- */
 
 /* Whether it was sent. */
-static bool tell(struct supervisor *s, Cteleport__Internal__V1__Control__Kind kind, const char *connection_id,
+static bool report(struct supervisor *s, Cteleport__Internal__V1__Control__Kind kind, const char *connection_id,
                  int64_t number, const char *text, int fd)
 {
         struct child *ssh = &s->children[CHILD_SSH];
@@ -231,13 +231,13 @@ static bool tell(struct supervisor *s, Cteleport__Internal__V1__Control__Kind ki
         control.number = number;
         if (text != NULL)
                 control.text = (char *)(uintptr_t)text;
-        return child_lives(ssh) && supervisor_tell_with(ssh, &control, fd);
+        return child_lives(ssh) && supervisor_send_with(ssh, &control, fd);
 }
 
-static void tell_not_started(struct supervisor *s, const char *connection_id, struct error *err)
+static void report_not_started(struct supervisor *s, const char *connection_id, struct error *err)
 {
         log_error("sshd cannot be started", LOG_C("connection", connection_id), LOG_ERR(err));
-        (void)tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, err->what, -1);
+        (void)report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, err->what, -1);
         error_free(err);
 }
 
@@ -399,7 +399,7 @@ static void send_signal(const struct sshd *d, int signum)
                 kill(d->pid, signum); /* so new that it has no group yet */
 }
 
-static void on_end_of_patience(void *ctx)
+static void on_timeout(void *ctx)
 {
         const struct sshd *d = ctx;
 
@@ -418,17 +418,17 @@ static struct sshd *find(const struct supervisor *s, const char *connection_id)
 
 static void stop(struct sshd *d)
 {
-        if (timer_is_running(d->patience))
+        if (timer_is_running(d->timeout))
                 return;
         send_signal(d, SIGTERM);
-        timer_start(d->patience, MILLISECONDS(TIMEOUT_SSHD_STOP));
+        timer_start(d->timeout, MILLISECONDS(TIMEOUT_SSHD_STOP));
 }
 
 /* Its log first: without what it says there nobody may come in, so a connection without it is of no use. */
 static void hand_over(struct supervisor *s, struct sshd *d, const struct ends *e)
 {
-        if (tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG, d->connection_id, d->pid, NULL, e->log_here) &&
-            tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM, d->connection_id, d->pid, NULL, e->here))
+        if (report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG, d->connection_id, d->pid, NULL, e->log_here) &&
+            report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM, d->connection_id, d->pid, NULL, e->here))
                 return;
         log_warn("sshd is ended: its connection could not be handed over", LOG_C("connection", d->connection_id),
                  LOG_INT("pid", d->pid));
@@ -449,12 +449,12 @@ void supervisor_start_sshd(struct supervisor *s, const char *connection_id)
         struct error *err = s->end == RUNNING ? start(s, connection_id, &e, &pid)
                                               : error_new(ERROR_UNAVAILABLE, "teleport is stopping on this host");
         if (err != NULL) {
-                tell_not_started(s, connection_id, err);
+                report_not_started(s, connection_id, err);
                 return;
         }
         struct sshd *d = NEW(struct sshd);
         *d = (struct sshd){ .sup = s, .next = s->sshds, .connection_id = str_dup(str_of(connection_id)), .pid = pid };
-        d->patience = timer_new(&s->loop, on_end_of_patience, d);
+        d->timeout = timer_new(&s->loop, on_timeout, d);
         s->sshds = d;
         s->sshd_count++;
         hand_over(s, d, &e);
@@ -469,7 +469,7 @@ void supervisor_stop_sshd(struct supervisor *s, const char *connection_id)
         if (d != NULL)
                 stop(d);
         else
-                (void)tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, "there is none", -1);
+                (void)report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, "there is none", -1);
 }
 
 void supervisor_stop_all_sshd(struct supervisor *s)
@@ -490,7 +490,7 @@ static void forget(struct sshd **at)
 
         *at = d->next;
         d->sup->sshd_count--;
-        timer_free(d->patience);
+        timer_free(d->timeout);
         free(d->connection_id);
         free(d);
 }
@@ -510,7 +510,7 @@ void supervisor_reap_sshd(struct supervisor *s)
                 waitpid(d->pid, &status, 0);
                 AUTO_MEM char *fate = child_fate(status);
                 log_debug("sshd ended", LOG_C("connection", d->connection_id), LOG_C("fate", fate));
-                (void)tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, fate, -1);
+                (void)report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, fate, -1);
                 forget(at);
                 cgroups_sweep(&s->cgroups);
                 if (s->end != RUNNING && s->sshds == NULL)
@@ -551,5 +551,5 @@ void supervisor_check_helper(struct supervisor *s, const char *connection_id, in
 
         if (!is_too_old && syscall(SYS_pidfd_send_signal, pidfd >= 0 ? pidfd : opened, 0, NULL, 0) < 0)
                 refusal = "it is gone";
-        (void)tell(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED, connection_id, number, refusal, -1);
+        (void)report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED, connection_id, number, refusal, -1);
 }

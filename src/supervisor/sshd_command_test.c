@@ -113,7 +113,7 @@ static void opens_sessions_through_pam_when_told(void **state)
 }
 
 /* With -t it reads its options and ends; the files they name are not there, which is what it may complain of. library: as ours is. */
-static int run_sshd(char **argv, struct str library, char *ret_said, size_t size)
+static int run_sshd(char **argv, struct str library, char *ret_sent, size_t size)
 {
         char *const environment[] = { (char *)(uintptr_t)"PATH=/usr/bin:/bin", library.len > 0 ? (char *)(uintptr_t)SSHD_PRELOAD_ENV : NULL, NULL };
         int ends[2], status;
@@ -131,12 +131,12 @@ static int run_sshd(char **argv, struct str library, char *ret_said, size_t size
         }
         close(ends[1]);
         for (size_t len = 0;;) {
-                ssize_t n = read(ends[0], ret_said + len, size - 1 - len);
+                ssize_t n = read(ends[0], ret_sent + len, size - 1 - len);
 
                 if (n <= 0)
                         break;
                 len += (size_t)n;
-                ret_said[len] = '\0';
+                ret_sent[len] = '\0';
         }
         close(ends[0]);
         assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -146,28 +146,28 @@ static int run_sshd(char **argv, struct str library, char *ret_said, size_t size
 static void says_nothing_that_sshd_does_not_understand(void **state)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
-        char said[4096] = "";
+        char sent[4096] = "";
 
         (void)state;
         if (access(SSHD_PROGRAM, X_OK) < 0)
                 skip();
-        int code = run_sshd(sshd_command_arguments(&plain, a), STR(""), said, sizeof(said));
-        if (strstr(said, "option") != NULL || strstr(said, "line 0") != NULL || code == 127)
-                fail_msg("sshd says: %s", said);
+        int code = run_sshd(sshd_command_arguments(&plain, a), STR(""), sent, sizeof(sent));
+        if (strstr(sent, "option") != NULL || strstr(sent, "line 0") != NULL || code == 127)
+                fail_msg("sshd says: %s", sent);
 }
 
 static void keeps_sshd_from_starting_without_our_library(void **state)
 {
         AUTO_PTR(arena) a = arena_new(256 * KiB);
         struct sshd_command guarded = plain;
-        char said[4096] = "", with_library[4096] = "";
+        char sent[4096] = "", with_library[4096] = "";
 
         (void)state;
         if (access(SSHD_PROGRAM, X_OK) < 0)
                 skip();
         guarded.guard = SSHD_PRELOAD_GUARD;
-        assert_int_not_equal(run_sshd(sshd_command_arguments(&guarded, a), STR(""), said, sizeof(said)), 0);
-        assert_non_null(strstr(said, "Bad configuration option: Preload"));
+        assert_int_not_equal(run_sshd(sshd_command_arguments(&guarded, a), STR(""), sent, sizeof(sent)), 0);
+        assert_non_null(strstr(sent, "Bad configuration option: Preload"));
         int code = run_sshd(sshd_command_arguments(&guarded, a), sshd_preload_image(), with_library, sizeof(with_library));
         if (strstr(with_library, "option") != NULL || strstr(with_library, "preload") != NULL || code == 127)
                 fail_msg("sshd says: %s", with_library);

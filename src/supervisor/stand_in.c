@@ -27,9 +27,9 @@ struct stand_in {
         size_t link_count;
 };
 
-static void tell(struct stand_in *in, const char *format, ...) PRINTF_LIKE(2, 3);
+static void report(struct stand_in *in, const char *format, ...) PRINTF_LIKE(2, 3);
 
-static void tell(struct stand_in *in, const char *format, ...)
+static void report(struct stand_in *in, const char *format, ...)
 {
         char line[512];
         va_list args;
@@ -45,7 +45,7 @@ static void on_stop(void *ctx)
 {
         struct stand_in *in = ctx;
 
-        tell(in, "%s stops\n", in->name);
+        report(in, "%s stops\n", in->name);
         exit(0);
 }
 
@@ -53,7 +53,7 @@ static void on_drain(void *ctx)
 {
         struct stand_in *in = ctx;
 
-        tell(in, "%s drains\n", in->name);
+        report(in, "%s drains\n", in->name);
         exit(0);
 }
 
@@ -61,7 +61,7 @@ static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs
 {
         struct stand_in *in = ctx;
 
-        tell(in, "%s has %zu keypairs, key of %s\n", in->name, count,
+        report(in, "%s has %zu keypairs, key of %s\n", in->name, count,
              pairs[0]->key_pem.len > 100 ? "some length" : "none");
 }
 
@@ -69,18 +69,18 @@ static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs
 static void on_link_readable(uv_poll_t *poll, int status, int events)
 {
         struct stand_in *in = poll->data;
-        char said[64];
+        char sent[64];
         uv_os_fd_t fd;
 
         (void)status;
         (void)events;
         uv_fileno((uv_handle_t *)poll, &fd);
-        ssize_t n = read(fd, said, sizeof(said));
+        ssize_t n = read(fd, sent, sizeof(sent));
         if (n <= 0) {
                 uv_poll_stop(poll);
                 return;
         }
-        tell(in, "%s hears %.*s\n", in->name, (int)n, said);
+        report(in, "%s hears %.*s\n", in->name, (int)n, sent);
 }
 
 static void greet(struct stand_in *in, int fd)
@@ -98,7 +98,7 @@ static void on_link(void *ctx, const char *name, int fd)
 {
         struct stand_in *in = ctx;
 
-        tell(in, "%s gets a link to %s\n", in->name, name);
+        report(in, "%s gets a link to %s\n", in->name, name);
         greet(in, fd);
 }
 
@@ -112,33 +112,33 @@ static bool is_to(const struct stand_in *in, const char *act)
         return err == NULL && str_equal(buf_str(&text), str_of(act));
 }
 
-static void tell_what_it_was_given(struct stand_in *in)
+static void report_what_it_was_given(struct stand_in *in)
 {
         const Cteleport__Internal__V1__Boot *boot = in->service.boot;
         AUTO(buf) fds = BUF_MAX(256);
 
         for (size_t i = 0; i < boot->n_fds; i++)
                 buf_printf(&fds, "%s%s", i == 0 ? "" : ",", boot->fds[i]);
-        tell(in, "%s starts pid=%ld fds=%s\n", in->name, (long)getpid(), buf_c(&fds));
-        tell(in, "%s was given token=%s static=%zu keypairs=%zu aws=%s http_proxy=%s\n", in->name, boot->token,
+        report(in, "%s starts pid=%ld fds=%s\n", in->name, (long)getpid(), buf_c(&fds));
+        report(in, "%s was given token=%s static=%zu keypairs=%zu aws=%s http_proxy=%s\n", in->name, boot->token,
              boot->config->auth_service == NULL ? 0 : boot->config->auth_service->n_tokens, boot->n_https_keypairs,
              getenv("AWS_SECRET_ACCESS_KEY") == NULL ? "no" : "yes", getenv("HTTPS_PROXY") == NULL ? "no" : "yes");
 }
 
 /* ---- a stand-in of ssh ------------------------------------------------------------------------------------ */
 
-static void ask(struct stand_in *in, Cteleport__Internal__V1__Control__Kind kind, const char *name, int64_t number)
+static void send_request(struct stand_in *in, Cteleport__Internal__V1__Control__Kind kind, const char *name, int64_t number)
 {
         Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         control.kind = kind;
         control.name = (char *)(uintptr_t)name;
         control.number = number;
-        service_say(&in->service, &control);
+        service_send(&in->service, &control);
 }
 
 /* The number is that of a process that lives; who connected under it is dead, and not buried. */
-static void ask_of_dead(struct stand_in *in)
+static void request_of_dead(struct stand_in *in)
 {
         Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
         siginfo_t end;
@@ -152,18 +152,18 @@ static void ask_of_dead(struct stand_in *in)
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK;
         control.name = (char *)(uintptr_t)CONNECTION;
         control.number = getpid();
-        service_say_with(&in->service, &control, pidfd);
+        service_send_with(&in->service, &control, pidfd);
 }
 
 /* What sshd says before it ends: it has no key here. */
-static void tell_log(struct stand_in *in, int fd)
+static void report_log(struct stand_in *in, int fd)
 {
-        char said[512];
+        char sent[512];
         ssize_t n;
 
-        while ((n = read(fd, said, sizeof(said) - 1)) > 0) {
-                said[n] = '\0';
-                tell(in, "sshd says %s", said);
+        while ((n = read(fd, sent, sizeof(sent) - 1)) > 0) {
+                sent[n] = '\0';
+                report(in, "sshd says %s", sent);
         }
         close(fd);
 }
@@ -177,51 +177,51 @@ static void on_sshd(void *ctx, const Cteleport__Internal__V1__Control *control, 
                 if (is_to(in, "start sshd twice"))
                         close(fd); /* it lives until its connection is closed */
                 else
-                        tell_log(in, fd);
+                        report_log(in, fd);
                 break;
         case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM:
-                tell(in, "ssh gets the stream of %s\n", control->name);
+                report(in, "ssh gets the stream of %s\n", control->name);
                 close(fd);
                 break;
         case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED:
-                tell(in, "ssh hears that %s %s\n", control->name, control->text);
+                report(in, "ssh hears that %s %s\n", control->name, control->text);
                 break;
         default:
-                tell(in, "ssh hears of helper %lld: %s\n", (long long)control->number, control->text);
+                report(in, "ssh hears of helper %lld: %s\n", (long long)control->number, control->text);
                 break;
         }
 }
 
-static void ask_as_told(struct stand_in *in)
+static void request_as_reported(struct stand_in *in)
 {
         if (is_to(in, "start sshd"))
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
         if (is_to(in, "start sshd twice")) {
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
         }
         if (is_to(in, "start nonsense")) {
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "a b; c", 0);
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "123456789012-i-0123456789abcdef0", 0);
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP, CONNECTION, 0);
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "a b; c", 0);
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "123456789012-i-0123456789abcdef0", 0);
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP, CONNECTION, 0);
         }
         if (is_to(in, "start sshd and hear nothing")) {
                 if (shutdown(SERVICE_FD_CONTROL, SHUT_RD) < 0)
                         _exit(96);
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
         }
         if (is_to(in, "check dead helper"))
-                ask_of_dead(in);
+                request_of_dead(in);
         if (is_to(in, "check helper"))
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
 }
 
 /* ---- stand-ins of instance and aws-sign ---------------------------------------------------------------------- */
 
-static void ask_to_sign(struct stand_in *in, int64_t number)
+static void request_to_sign(struct stand_in *in, int64_t number)
 {
-        ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGN, NULL, number);
+        send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGN, NULL, number);
 }
 
 static void on_signer(void *ctx, int64_t number, int fd, const char *text)
@@ -229,12 +229,12 @@ static void on_signer(void *ctx, int64_t number, int fd, const char *text)
         struct stand_in *in = ctx;
         bool keeps_it = is_to(in, "keep a signer"); /* before a test hears of it, for it changes the file then */
 
-        tell(in, "%s gets signer %lld %s\n", in->name, (long long)number, fd >= 0 ? "" : text);
+        report(in, "%s gets signer %lld %s\n", in->name, (long long)number, fd >= 0 ? "" : text);
         if (keeps_it)
                 return;
         close(fd);
         if (is_to(in, "sign without end"))
-                ask_to_sign(in, number + 1);
+                request_to_sign(in, number + 1);
 }
 
 /* It waits for its client to hang up, and then, if it is to, for the word to end. */
@@ -247,7 +247,7 @@ static NO_RETURN void sign(struct stand_in *in)
         sigprocmask(SIG_BLOCK, NULL, &terminate); /* what was blocked at the beginning */
         if (recv(fd, &byte, 1, 0) == 0 && is_to(in, "stay"))
                 (void)sigwait(&terminate, &signum);
-        tell(in, "aws-sign %s\n", signum == SIGTERM ? "is told to end" : "ends");
+        report(in, "aws-sign %s\n", signum == SIGTERM ? "is told to end" : "ends");
         exit(0);
 }
 
@@ -268,19 +268,19 @@ static void flood_and_relink(struct stand_in *in)
         while (!is_stopped(getppid()))
                 sched_yield();
         for (int i = 0; i < 3 * LIMIT_CHILD_MESSAGES_PER_TURN; i++)
-                ask_to_sign(in, i); /* it is for `instance` alone to ask */
+                request_to_sign(in, i); /* it is for `instance` alone to ask */
         service_relink(&in->service, "instance");
-        tell(in, "%s has flooded\n", in->name);
+        report(in, "%s has flooded\n", in->name);
 }
 
-static void ask_behind_the_flood(struct stand_in *in)
+static void request_behind_the_flood(struct stand_in *in)
 {
         AUTO_MEM char *path = mem_printf("%s/flooded", in->service.boot->data_dir);
 
         while (access(path, F_OK) < 0) /* made by the test */
                 sched_yield();
-        ask_to_sign(in, 1);
-        tell(in, "%s has asked\n", in->name);
+        request_to_sign(in, 1);
+        report(in, "%s has asked\n", in->name);
 }
 
 static void live(struct stand_in *in)
@@ -293,12 +293,12 @@ static void live(struct stand_in *in)
                 .on_sshd = on_sshd,
                 .on_signer = on_signer,
         };
-        static const char *const neighbours[] = { "signer", "sts", "auth", "proxy", "instance", "ssh", "labels" };
+        static const char *const siblings[] = { "signer", "sts", "auth", "proxy", "instance", "ssh", "labels" };
 
         if (service_control(&in->service, &in->loop, &events, in) != NULL)
                 _exit(92);
-        for (size_t i = 0; i < ARRAY_LEN(neighbours); i++) {
-                int fd = service_take_fd(&in->service, neighbours[i]);
+        for (size_t i = 0; i < ARRAY_LEN(siblings); i++) {
+                int fd = service_take_fd(&in->service, siblings[i]);
 
                 if (fd >= 0)
                         greet(in, fd);
@@ -306,20 +306,20 @@ static void live(struct stand_in *in)
         service_ready(&in->service);
         if (is_to(in, "lose auth"))
                 service_relink(&in->service, "auth");
-        ask_as_told(in);
+        request_as_reported(in);
         if (is_to(in, "sign") || is_to(in, "keep a signer") || is_to(in, "sign without end"))
-                ask_to_sign(in, 1);
+                request_to_sign(in, 1);
         for (int64_t number = 2; is_to(in, "keep a signer") && number <= 30; number++)
-                ask_to_sign(in, number);
+                request_to_sign(in, number);
         if (is_to(in, "join")) {
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID, "../../etc/passwd", 0);
-                ask(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID, CONNECTION, 0);
-                ask_to_sign(in, 1); /* what is answered when those were taken */
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID, "../../etc/passwd", 0);
+                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID, CONNECTION, 0);
+                request_to_sign(in, 1); /* what is answered when those were taken */
         }
         if (is_to(in, "flood and relink"))
                 flood_and_relink(in);
         if (is_to(in, "ask behind the flood"))
-                ask_behind_the_flood(in);
+                request_behind_the_flood(in);
         while (is_to(in, "flood"))
                 for (int i = 0; i < 10000; i++)
                         service_relink(&in->service, "nobody");
@@ -330,14 +330,14 @@ static void live(struct stand_in *in)
 static void follow(struct stand_in *in)
 {
         int fd = service_take_fd(&in->service, "auth");
-        char said[64];
+        char sent[64];
         ssize_t n;
 
         n = write(fd, in->name, strlen(in->name));
         service_ready(&in->service);
-        while ((n = read(fd, said, sizeof(said))) > 0)
-                tell(in, "%s hears %.*s\n", in->name, (int)n, said);
-        tell(in, "%s ends\n", in->name);
+        while ((n = read(fd, sent, sizeof(sent))) > 0)
+                report(in, "%s hears %.*s\n", in->name, (int)n, sent);
+        report(in, "%s ends\n", in->name);
         exit(0);
 }
 
@@ -357,7 +357,7 @@ int stand_in_main(const char *name)
         in.events_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
         /* Read before a test hears of the start, for it changes the file then. */
         bool gives_up = is_to(&in, "give up"), dies = is_to(&in, "die"), sends_nonsense = is_to(&in, "send nonsense");
-        tell_what_it_was_given(&in);
+        report_what_it_was_given(&in);
         if (gives_up) {
                 service_fatal(&in.service,
                               error_hint(error_new(ERROR_DATA_LOSS, "the store is damaged"), "restore it"));

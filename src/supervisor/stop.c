@@ -22,7 +22,7 @@ static void kill_all(struct supervisor *s)
         supervisor_kill_all_sshd(s);
 }
 
-static void on_end_of_patience(void *ctx)
+static void on_timeout(void *ctx)
 {
         struct supervisor *s = ctx;
 
@@ -37,14 +37,14 @@ static void on_slow_step(void *ctx)
         supervisor_stop_next(ctx);
 }
 
-static void tell_to_end(struct child *c)
+static void report_to_end(struct child *c)
 {
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         control.kind = c->sup->end == DRAINING ? CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN
                                                : CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP;
-        c->was_told = true;
-        supervisor_tell(c, &control);
+        c->was_reported = true;
+        supervisor_send(c, &control);
 }
 
 /* Tells the next one, unless one that was told may still need the others. */
@@ -63,10 +63,10 @@ void supervisor_stop_next(struct supervisor *s)
         for (size_t i = 0; i < ARRAY_LEN(order); i++) {
                 struct child *c = &s->children[order[i]];
 
-                if (!child_lives(c) || (c->was_told && is_overdue))
+                if (!child_lives(c) || (c->was_reported && is_overdue))
                         continue;
-                if (!c->was_told) {
-                        tell_to_end(c);
+                if (!c->was_reported) {
+                        report_to_end(c);
                         if (s->end == STOPPING)
                                 timer_start(s->step_timer, MILLISECONDS(TIMEOUT_STOP_STEP));
                 }
@@ -78,7 +78,7 @@ void supervisor_stop_next(struct supervisor *s)
 static void begin(struct supervisor *s, int within_ms)
 {
         if (s->end_timer == NULL)
-                s->end_timer = timer_new(&s->loop, on_end_of_patience, s);
+                s->end_timer = timer_new(&s->loop, on_timeout, s);
         if (s->step_timer == NULL)
                 s->step_timer = timer_new(&s->loop, on_slow_step, s);
         timer_start(s->end_timer, MILLISECONDS(within_ms));
@@ -86,7 +86,7 @@ static void begin(struct supervisor *s, int within_ms)
         for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
                 struct child *c = &s->children[kind];
 
-                c->was_told = false;
+                c->was_reported = false;
                 if (c->restart != NULL)
                         timer_stop(c->restart);
                 if (c->state == CHILD_PAUSING || c->state == CHILD_DORMANT)

@@ -23,7 +23,7 @@ static struct error *write_pid_file(const struct launch *l)
         return err == NULL ? NULL : error_wrap(err, "pid_file");
 }
 
-void supervisor_heard_ready(struct supervisor *s)
+void supervisor_on_ready(struct supervisor *s)
 {
         for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
                 if (s->children[kind].state != CHILD_READY && s->children[kind].state != CHILD_ABSENT)
@@ -43,7 +43,7 @@ void supervisor_heard_ready(struct supervisor *s)
 /* ---- certificates of the web port ------------------------------------------------------------------------- */
 
 /* A file half replaced is no reason to stop serving: what was loaded stays until the next look. */
-static void reload_keypairs(struct supervisor *s, bool say_unchanged)
+static void reload_keypairs(struct supervisor *s, bool send_unchanged)
 {
         AUTO(web_keypairs) loaded = { 0 };
 
@@ -56,7 +56,7 @@ static void reload_keypairs(struct supervisor *s, bool say_unchanged)
                 return;
         }
         if (web_keypairs_equal(&loaded, &s->keypairs)) {
-                if (say_unchanged)
+                if (send_unchanged)
                         log_info("the certificates of the web port have not changed");
                 return;
         }

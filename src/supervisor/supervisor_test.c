@@ -26,7 +26,7 @@
 #include "supervisor/stand_in.h"
 #include "os/file.h"
 
-enum { PATIENCE_SECONDS = 20 }; /* for an event that never comes; no test waits for less */
+enum { TIMEOUT_SECONDS = 20 }; /* for an event that never comes; no test waits for less */
 
 /* ---- a supervisor under test --------------------------------------------------------------------------------- */
 
@@ -72,7 +72,7 @@ static void write_in(const struct fixture *f, const char *name, const char *text
         assert_null(file_write_atomic(path, str_of(text), 0600));
 }
 
-static void patience_is_over(int signum)
+static void timeout_is_over(int signum)
 {
         (void)signum;
         static const char words[] = "an event did not come\n";
@@ -85,8 +85,8 @@ static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
-        signal(SIGALRM, patience_is_over);
-        alarm(PATIENCE_SECONDS);
+        signal(SIGALRM, timeout_is_over);
+        alarm(TIMEOUT_SECONDS);
         snprintf(f->dir, sizeof(f->dir), "/tmp/supervisor_test.XXXXXX");
         assert_non_null(mkdtemp(f->dir));
         AUTO_MEM char *fifo = path_in(f, "events");

@@ -33,12 +33,12 @@ struct tunnel_request {
 
 /* ---- the agent's end ----------------------------------------------------------------------------- */
 struct tunnel_server;
-struct tunnel_visit; /* a CONNECT that waits for its answer */
+struct tunnel_incoming; /* a CONNECT that waits for its answer */
 struct tunnel_server_events {
         /* Someone is at the door. Answer now or later, exactly once, by accept or refuse, unless gone before. */
-        void (*on_connect)(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request);
+        void (*on_connect)(void *ctx, struct tunnel_incoming *v, const struct tunnel_request *request);
         /* A visit that was not answered yet has ended: the pointer is dead. */
-        void (*on_gone)(void *ctx, struct tunnel_visit *v);
+        void (*on_gone)(void *ctx, struct tunnel_incoming *v);
         /* The tunnel is lost, or the proxy asked to leave (err owned); all its streams broke. Close it. */
         void (*on_end)(void *ctx, struct error *err);
         /* The proxy says goodbye (GOAWAY): open a new tunnel; what is open here may go on. May be NULL. */
@@ -48,8 +48,8 @@ struct tunnel_server_events {
 struct tunnel_server *tunnel_server_new(struct loop *l, struct stream *tls, const struct tunnel_server_events *events,
                                         void *ctx) MUST_USE;
 void tunnel_server_close(struct tunnel_server *t); /* streams break; no event comes any more. NULL is silent */
-struct stream *tunnel_accept(struct tunnel_visit *v) MUST_USE; /* starts paused */
-void tunnel_refuse(struct tunnel_visit *v, struct error *err); /* owned */
+struct stream *tunnel_accept(struct tunnel_incoming *v) MUST_USE; /* starts paused */
+void tunnel_refuse(struct tunnel_incoming *v, struct error *err); /* owned */
 
 /* ---- the proxy's end ------------------------------------------------------------------------------ */
 struct tunnel;

@@ -15,7 +15,7 @@ struct tunnel {
         struct tunnel_end end;
         void (*on_end)(void *ctx, struct error *err);
         void *ctx;
-        bool is_draining, is_end_told, is_closed;
+        bool is_draining, is_end_reported, is_closed;
 };
 
 struct tunnel_dial {
@@ -45,7 +45,7 @@ static struct error *verdict(struct tunnel_dial *d)
         return err != NULL ? err : error_new(ERROR_UNAVAILABLE, "the node did not answer");
 }
 
-static void tell_dial(struct tunnel_end *e UNUSED, struct tunnel_stream *s)
+static void report_dial(struct tunnel_end *e UNUSED, struct tunnel_stream *s)
 {
         struct tunnel_dial *d = s->dial;
 
@@ -127,8 +127,8 @@ static void on_end(struct h2 *h)
         struct tunnel *t = CONTAINER_OF(h, struct tunnel, end.h2);
 
         end_break_streams(&t->end);
-        if (!t->is_closed && !t->is_end_told) {
-                t->is_end_told = true;
+        if (!t->is_closed && !t->is_end_reported) {
+                t->is_end_reported = true;
                 t->on_end(t->ctx, end_reason(&t->end));
                 return; /* the owner may have closed it in there, then another turn is due */
         }
@@ -154,11 +154,11 @@ static const struct h2_events client_events = {
 
 /* ---- the tunnel ---------------------------------------------------------------------------------------------------- */
 
-struct tunnel *tunnel_new(struct loop *l, struct stream *tls, void (*on_end_told)(void *ctx, struct error *err), void *ctx)
+struct tunnel *tunnel_new(struct loop *l, struct stream *tls, void (*on_end_reported)(void *ctx, struct error *err), void *ctx)
 {
         struct tunnel *t = NEW(struct tunnel);
 
-        *t = (struct tunnel){ .end.tell = tell_dial, .on_end = on_end_told, .ctx = ctx };
+        *t = (struct tunnel){ .end.report = report_dial, .on_end = on_end_reported, .ctx = ctx };
         end_init(&t->end, l, tls, &client_events, tunnel_h2_options(false));
         return t;
 }
@@ -169,7 +169,7 @@ void tunnel_close(struct tunnel *t)
                 return;
         t->is_closed = true;
         h2_end(&t->end.h2, NULL);
-        h2_ask_turn(&t->end.h2); /* also when it had ended before: the turn frees it */
+        h2_request_turn(&t->end.h2); /* also when it had ended before: the turn frees it */
 }
 
 void tunnel_drain(struct tunnel *t)

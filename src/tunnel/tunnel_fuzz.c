@@ -62,8 +62,8 @@ struct echo {
 struct world {
         struct echo echoes[STREAMS_MAX];
         size_t echo_count;
-        struct tunnel_visit *waiting;
-        size_t visits, answered, gone, done, ends;
+        struct tunnel_incoming *waiting;
+        size_t incoming_streams, answered, gone, done, ends;
 };
 
 static void on_read(void *ctx, struct str bytes)
@@ -101,13 +101,13 @@ static void echo(struct world *w, struct stream *s)
                 stream_read(s, true);
 }
 
-static void on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request)
+static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel_request *request)
 {
         struct world *w = ctx;
         char first = request->connection_id.ptr[0];
 
         insist(request->connection_id.len > 0);
-        w->visits++;
+        w->incoming_streams++;
         if (first == 'w' && w->waiting == NULL) {
                 w->waiting = v;
                 return;
@@ -119,7 +119,7 @@ static void on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_re
                 echo(w, tunnel_accept(v));
 }
 
-static void on_gone(void *ctx, struct tunnel_visit *v)
+static void on_gone(void *ctx, struct tunnel_incoming *v)
 {
         struct world *w = ctx;
 
@@ -158,7 +158,7 @@ static void turn(struct loop *l)
                 uv_run(&l->uv, UV_RUN_NOWAIT);
 }
 
-static void hear(struct loop *l, struct world *w, struct stream *s, const uint8_t *data, size_t size)
+static void receive(struct loop *l, struct world *w, struct stream *s, const uint8_t *data, size_t size)
 {
         size_t piece = data[0] >> 1 == 0 ? size : (size_t)(data[0] >> 1);
 
@@ -197,12 +197,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                         (void)!tunnel_connect(proxy, &request, on_dialled, &w);
                 s->events->on_read(s->ctx, str_of_bytes(settings, sizeof settings - 1));
         }
-        hear(&loop, &w, s, data, size);
+        receive(&loop, &w, s, data, size);
         size_t gone_before = w.gone + (w.waiting != NULL); /* no event comes once it is closed */
         tunnel_server_close(agent);
         tunnel_close(proxy);
         turn(&loop);
-        insist(w.visits == w.answered + gone_before);
+        insist(w.incoming_streams == w.answered + gone_before);
         insist(w.done == dials);
         insist(w.ends <= 1);
         for (size_t i = 0; i < w.echo_count; i++)

@@ -26,7 +26,7 @@ struct tunnel_end {
         struct tunnel_stream *ready;   /* with something to tell, in order */
         struct tunnel_stream **ready_end;
         /* Tells of a dial or a visit; of a stream that has left the wire, too. */
-        void (*tell)(struct tunnel_end *e, struct tunnel_stream *s);
+        void (*report)(struct tunnel_end *e, struct tunnel_stream *s);
 };
 
 /* Bytes in order, in buffers of the loop while there are some. */
@@ -46,7 +46,7 @@ struct tunnel_stream {
         struct byte_queue in, out; /* not yet read by the owner; not yet sent */
         struct error *broken;      /* to be told */
         struct tunnel_dial *dial;   /* proxy: until answered */
-        struct tunnel_visit *visit; /* agent: until answered */
+        struct tunnel_incoming *poll; /* agent: until answered */
         struct instant linger_until; /* closed by the owner: when the wire gives up */
         /* The window: doubled when a whole one was read, if the owner has no objection. */
         size_t window, consumed;

@@ -15,8 +15,8 @@ struct tunnel_server {
         struct tunnel_end end;
         const struct tunnel_server_events *events;
         void *ctx;
-        bool is_end_told, is_closed;
-        bool is_drain_due, is_drain_told;
+        bool is_end_reported, is_closed;
+        bool is_drain_due, is_drain_reported;
 };
 
 /* A request header's value. */
@@ -25,13 +25,13 @@ struct field {
         size_t len;
 };
 
-struct tunnel_visit {
+struct tunnel_incoming {
         struct tunnel_stream *stream;
         struct field host_id, connection_id, client_addr, user;
         bool is_connect;
         bool is_bad;   /* a value is longer than any we would send */
         bool is_whole; /* the headers are complete */
-        bool is_told;
+        bool is_reported;
 };
 
 /* ---- a visit --------------------------------------------------------------------------------------------------- */
@@ -40,8 +40,8 @@ static void on_begin(struct h2 *h, int32_t id)
 {
         struct tunnel_stream *s = tunnel_stream_new(CONTAINER_OF(h, struct tunnel_end, h2), id);
 
-        s->visit = NEW(struct tunnel_visit);
-        s->visit->stream = s;
+        s->poll = NEW(struct tunnel_incoming);
+        s->poll->stream = s;
         nghttp2_session_set_stream_user_data(h->session, id, s);
 }
 
@@ -53,7 +53,7 @@ static struct str field_str(const struct field *f)
 static void on_header(struct h2 *h, int32_t id, struct str name, struct str value)
 {
         struct tunnel_stream *s = h2_stream_owner(h, id);
-        struct tunnel_visit *v = s == NULL ? NULL : s->visit;
+        struct tunnel_incoming *v = s == NULL ? NULL : s->poll;
 
         if (v == NULL || v->is_whole)
                 return;
@@ -78,25 +78,25 @@ static void on_headers(struct h2 *h, int32_t id)
 {
         struct tunnel_stream *s = h2_stream_owner(h, id);
 
-        if (s == NULL || s->visit == NULL)
+        if (s == NULL || s->poll == NULL)
                 return;
-        s->visit->is_whole = true;
+        s->poll->is_whole = true;
         tunnel_stream_note(s);
 }
 
 /* The visit has its answer, or needs none. */
-static struct tunnel_stream *visit_end(struct tunnel_visit *v)
+static struct tunnel_stream *incoming_end(struct tunnel_incoming *v)
 {
         struct tunnel_stream *s = v->stream;
 
-        s->visit = NULL;
+        s->poll = NULL;
         free(v);
         return s;
 }
 
-static void tell_visit(struct tunnel_end *e, struct tunnel_stream *s)
+static void report_incoming(struct tunnel_end *e, struct tunnel_stream *s)
 {
-        struct tunnel_visit *v = s->visit;
+        struct tunnel_incoming *v = s->poll;
         struct tunnel_server *t = CONTAINER_OF(e, struct tunnel_server, end);
         struct tunnel_request request = {
                 .host_id = field_str(&v->host_id),
@@ -106,14 +106,14 @@ static void tell_visit(struct tunnel_end *e, struct tunnel_stream *s)
         };
 
         if (s->end == NULL) { /* the visitor has left before it was answered */
-                if (v->is_told && !t->is_closed)
+                if (v->is_reported && !t->is_closed)
                         t->events->on_gone(t->ctx, v);
-                stream_close(&visit_end(v)->stream);
+                stream_close(&incoming_end(v)->stream);
                 return;
         }
-        if (!v->is_whole || v->is_told)
+        if (!v->is_whole || v->is_reported)
                 return;
-        v->is_told = true;
+        v->is_reported = true;
         if (!v->is_connect || v->is_bad || str_is_empty(request.connection_id))
                 tunnel_refuse(v, error_new(ERROR_INVALID_ARGUMENT, "this is no request for a connection"));
         else if (t->is_closed)
@@ -131,18 +131,18 @@ static void submit(struct tunnel_stream *s, const nghttp2_nv *headers, size_t co
         h2_wants(&s->end->h2);
 }
 
-struct stream *tunnel_accept(struct tunnel_visit *v)
+struct stream *tunnel_accept(struct tunnel_incoming *v)
 {
-        struct tunnel_stream *s = visit_end(v);
+        struct tunnel_stream *s = incoming_end(v);
         nghttp2_nv headers[] = { H2_CONST_HEADER(":status", "200") };
 
         submit(s, headers, ARRAY_LEN(headers), &tunnel_stream_source);
         return &s->stream;
 }
 
-void tunnel_refuse(struct tunnel_visit *v, struct error *err)
+void tunnel_refuse(struct tunnel_incoming *v, struct error *err)
 {
-        struct tunnel_stream *s = visit_end(v);
+        struct tunnel_stream *s = incoming_end(v);
         AUTO(buf) text = BUF_MAX(STATUS_TEXT_MAX);
         AUTO(buf) encoded = BUF_MAX(3 * STATUS_TEXT_MAX);
         char status[4];
@@ -183,14 +183,14 @@ static void on_goaway(struct h2 *h)
         struct tunnel_server *t = CONTAINER_OF(h, struct tunnel_server, end.h2);
 
         t->is_drain_due = true;
-        h2_ask_turn(h);
+        h2_request_turn(h);
 }
 
-static void tell_drain(struct tunnel_server *t)
+static void report_drain(struct tunnel_server *t)
 {
-        if (!t->is_drain_due || t->is_drain_told || t->is_closed)
+        if (!t->is_drain_due || t->is_drain_reported || t->is_closed)
                 return;
-        t->is_drain_told = true;
+        t->is_drain_reported = true;
         if (t->events->on_drain != NULL)
                 t->events->on_drain(t->ctx);
 }
@@ -199,7 +199,7 @@ static void on_turn(struct h2 *h)
 {
         struct tunnel_server *t = CONTAINER_OF(h, struct tunnel_server, end.h2);
 
-        tell_drain(t);
+        report_drain(t);
         end_on_turn(h);
 }
 
@@ -207,10 +207,10 @@ static void on_end(struct h2 *h)
 {
         struct tunnel_server *t = CONTAINER_OF(h, struct tunnel_server, end.h2);
 
-        tell_drain(t);
+        report_drain(t);
         end_break_streams(&t->end);
-        if (!t->is_closed && !t->is_end_told) {
-                t->is_end_told = true;
+        if (!t->is_closed && !t->is_end_reported) {
+                t->is_end_reported = true;
                 t->events->on_end(t->ctx, end_reason(&t->end));
                 return; /* the owner may have closed it in there, then another turn is due */
         }
@@ -243,7 +243,7 @@ struct tunnel_server *tunnel_server_new(struct loop *l, struct stream *tls, cons
 {
         struct tunnel_server *t = NEW(struct tunnel_server);
 
-        *t = (struct tunnel_server){ .end.tell = tell_visit, .events = events, .ctx = ctx };
+        *t = (struct tunnel_server){ .end.report = report_incoming, .events = events, .ctx = ctx };
         end_init(&t->end, l, tls, &server_events, tunnel_h2_options(true));
         return t;
 }
@@ -254,5 +254,5 @@ void tunnel_server_close(struct tunnel_server *t)
                 return;
         t->is_closed = true;
         h2_end(&t->end.h2, NULL);
-        h2_ask_turn(&t->end.h2); /* also when it had ended before: the turn frees it */
+        h2_request_turn(&t->end.h2); /* also when it had ended before: the turn frees it */
 }

@@ -102,7 +102,7 @@ static void unref(struct tunnel_stream *s)
         free(s);
 }
 
-static void tell_alone(void *ctx);
+static void report_alone(void *ctx);
 
 void tunnel_stream_note(struct tunnel_stream *s)
 {
@@ -112,12 +112,12 @@ void tunnel_stream_note(struct tunnel_stream *s)
         s->refs++;
         s->next_ready = NULL;
         if (s->end == NULL) { /* what is left of a stream whose tunnel may be gone */
-                loop_defer(s->loop, tell_alone, s);
+                loop_defer(s->loop, report_alone, s);
                 return;
         }
         *s->end->ready_end = s;
         s->end->ready_end = &s->next_ready;
-        h2_ask_turn(&s->end->h2);
+        h2_request_turn(&s->end->h2);
 }
 
 void tunnel_stream_leave(struct tunnel_stream *s, struct error *err)
@@ -377,25 +377,25 @@ static void deliver(struct tunnel_stream *s)
         s->in = in; /* nothing comes while an owner is told */
 }
 
-static void tell_end(struct tunnel_stream *s, struct error *err)
+static void report_end(struct tunnel_stream *s, struct error *err)
 {
         s->has_ended = true;
         s->stream.events->on_end(s->stream.ctx, err);
 }
 
-static void tell_stream(struct tunnel_stream *s)
+static void report_stream(struct tunnel_stream *s)
 {
         if (!s->is_closed && s->broken != NULL && s->stream.events != NULL) {
                 struct error *err = s->broken;
 
                 s->broken = NULL;
-                tell_end(s, err);
+                report_end(s, err);
                 return;
         }
         if (!s->is_closed && s->wanted && s->in.len > 0)
                 deliver(s);
         if (!s->is_closed && s->wanted && s->in.len == 0 && s->is_read_ended && !s->has_ended && !s->is_broken)
-                tell_end(s, NULL);
+                report_end(s, NULL);
         if (s->is_drained && s->out.len == 0 && !s->is_closed && !s->is_broken && s->stream.events != NULL) {
                 s->is_drained = false;
                 if (s->stream.events->on_drain != NULL)
@@ -405,16 +405,16 @@ static void tell_stream(struct tunnel_stream *s)
                 reset(s);
 }
 
-static void tell_alone(void *ctx)
+static void report_alone(void *ctx)
 {
         struct tunnel_stream *s = ctx;
 
         s->is_ready = false;
-        tell_stream(s);
+        report_stream(s);
         unref(s);
 }
 
-static void end_tell(struct tunnel_end *e)
+static void end_report(struct tunnel_end *e)
 {
         struct tunnel_stream *s;
 
@@ -423,24 +423,24 @@ static void end_tell(struct tunnel_end *e)
                 if (e->ready == NULL)
                         e->ready_end = &e->ready;
                 s->is_ready = false;
-                if (s->dial != NULL || s->visit != NULL)
-                        e->tell(e, s);
+                if (s->dial != NULL || s->poll != NULL)
+                        e->report(e, s);
                 else
-                        tell_stream(s);
+                        report_stream(s);
                 unref(s);
         }
 }
 
 void end_on_turn(struct h2 *h)
 {
-        end_tell(CONTAINER_OF(h, struct tunnel_end, h2));
+        end_report(CONTAINER_OF(h, struct tunnel_end, h2));
 }
 
 void end_break_streams(struct tunnel_end *e)
 {
         while (e->streams != NULL)
                 tunnel_stream_leave(e->streams, end_reason(e));
-        end_tell(e);
+        end_report(e);
 }
 
 struct error *end_reason(const struct tunnel_end *e)

@@ -14,10 +14,10 @@ static struct str pattern(size_t len)
         return str_of_bytes(bytes, len);
 }
 
-static void assert_heard_all(const struct ear *e, struct str sent)
+static void assert_received_all(const struct ear *e, struct str sent)
 {
-        assert_int_equal(e->heard.len, sent.len);
-        assert_memory_equal(e->heard.ptr, sent.ptr, sent.len);
+        assert_int_equal(e->received.len, sent.len);
+        assert_memory_equal(e->received.ptr, sent.ptr, sent.len);
 }
 
 /* ---- asking and answering ------------------------------------------------------------------------------------- */
@@ -56,16 +56,16 @@ static void bytes_go_both_ways_and_both_ends_end_in_order(void **state UNUSED)
         stream_shutdown(agent.stream);
         stream_write(agent.stream, STR("too late"));
         proxy.in_call = agent.in_call = false;
-        RUN_UNTIL(&r.loop, proxy.ends == 1 && agent.heard.len == 5);
-        assert_heard_all(&proxy, big);
-        assert_heard(&agent, "hello");
+        RUN_UNTIL(&r.loop, proxy.ends == 1 && agent.received.len == 5);
+        assert_received_all(&proxy, big);
+        assert_received(&agent, "hello");
         assert_null(proxy.err);
         assert_int_equal(agent.drains, 1);
         /* The other direction is still open. */
         stream_write(proxy.stream, STR(" world"));
         stream_shutdown(proxy.stream);
         RUN_UNTIL(&r.loop, agent.ends == 1);
-        assert_heard(&agent, "hello world");
+        assert_received(&agent, "hello world");
         assert_null(agent.err);
         ear_release(&proxy);
         ear_release(&agent);
@@ -96,7 +96,7 @@ static void a_dial_that_is_given_up_is_done_once_and_the_agent_learns(void **sta
         rig_init(&r);
         r.manner = WAITS;
         call_start(&r, &c);
-        RUN_UNTIL(&r.loop, r.visit != NULL);
+        RUN_UNTIL(&r.loop, r.poll != NULL);
         tunnel_connect_cancel(c.dial);
         tunnel_connect_cancel(c.dial);
         assert_int_equal(c.done, 0);
@@ -119,10 +119,10 @@ static void an_answer_may_take_its_time(void **state UNUSED)
         rig_init(&r);
         r.manner = WAITS;
         call_start(&r, &c);
-        RUN_UNTIL(&r.loop, r.visit != NULL);
+        RUN_UNTIL(&r.loop, r.poll != NULL);
         run_a_while(&r.loop);
         assert_int_equal(c.done, 0);
-        struct stream *s = tunnel_accept(r.visit);
+        struct stream *s = tunnel_accept(r.poll);
         RUN_UNTIL(&r.loop, c.done);
         assert_non_null(c.stream);
         stream_close(s);
@@ -145,16 +145,16 @@ static void a_reader_who_pauses_stalls_nobody_else(void **state UNUSED)
         run_a_while(&r.loop);
         /* What the window holds is under way, and no more. */
         assert_true(stream_pending(slow_agent.stream) >= big.len - LIMIT_TUNNEL_WINDOW);
-        assert_int_equal(slow_proxy.heard.len, 0);
+        assert_int_equal(slow_proxy.received.len, 0);
         stream_read(proxy.stream, true);
         stream_write(agent.stream, some);
-        RUN_UNTIL(&r.loop, proxy.heard.len == some.len);
-        assert_heard_all(&proxy, some);
-        assert_int_equal(slow_proxy.heard.len, 0);
+        RUN_UNTIL(&r.loop, proxy.received.len == some.len);
+        assert_received_all(&proxy, some);
+        assert_int_equal(slow_proxy.received.len, 0);
         /* And it loses nothing. */
         stream_read(slow_proxy.stream, true);
-        RUN_UNTIL(&r.loop, slow_proxy.heard.len == big.len);
-        assert_heard_all(&slow_proxy, big);
+        RUN_UNTIL(&r.loop, slow_proxy.received.len == big.len);
+        assert_received_all(&slow_proxy, big);
         assert_int_equal(slow_agent.drains, 1);
         ear_release(&slow_proxy);
         ear_release(&slow_agent);
@@ -187,10 +187,10 @@ static size_t under_way_to(struct rig *r, struct tunnel_memory *m, struct ear *p
         tunnel_stream_grow_by(proxy->stream, tunnel_memory_may_grow, m);
         stream_read(proxy->stream, true);
         stream_write(agent->stream, big);
-        RUN_UNTIL(&r->loop, proxy->heard.len >= 4 * MiB);
+        RUN_UNTIL(&r->loop, proxy->received.len >= 4 * MiB);
         stream_read(proxy->stream, false);
         run_a_while(&r->loop);
-        return big.len - proxy->heard.len - stream_pending(agent->stream);
+        return big.len - proxy->received.len - stream_pending(agent->stream);
 }
 
 static void windows_grow_as_far_as_the_budget_has_room(void **state UNUSED)
@@ -270,13 +270,13 @@ static void a_reader_may_pause_in_the_middle(void **state UNUSED)
         stream_shutdown(agent.stream);
         proxy.pause_on_read = true;
         while (!proxy.ends) {
-                size_t before = proxy.heard.len;
+                size_t before = proxy.received.len;
 
                 stream_read(proxy.stream, true);
-                RUN_UNTIL(&r.loop, proxy.heard.len > before || proxy.ends);
-                assert_true(proxy.heard.len - before <= LOOP_BUFFER);
+                RUN_UNTIL(&r.loop, proxy.received.len > before || proxy.ends);
+                assert_true(proxy.received.len - before <= LOOP_BUFFER);
         }
-        assert_heard_all(&proxy, sent);
+        assert_received_all(&proxy, sent);
         ear_release(&proxy);
         ear_release(&agent);
         rig_release(&r);
@@ -297,9 +297,9 @@ static void streams_share_the_line_fairly(void **state UNUSED)
         for (int i = 0; i < 8; i++)
                 uv_run(&r.loop.uv, UV_RUN_NOWAIT);
         stream_write(agent.stream, STR("x"));
-        RUN_UNTIL(&r.loop, proxy.heard.len == 1);
-        assert_true(bulk_proxy.heard.len < big.len / 2);
-        RUN_UNTIL(&r.loop, bulk_proxy.heard.len == big.len);
+        RUN_UNTIL(&r.loop, proxy.received.len == 1);
+        assert_true(bulk_proxy.received.len < big.len / 2);
+        RUN_UNTIL(&r.loop, bulk_proxy.received.len == big.len);
         ear_release(&bulk_proxy);
         ear_release(&bulk_agent);
         ear_release(&proxy);
@@ -310,30 +310,30 @@ static void streams_share_the_line_fairly(void **state UNUSED)
 static void carries_thousands_of_streams(void **state UNUSED)
 {
         struct rig r;
-        static struct ear proxy[VISITS_MAX], agent[VISITS_MAX];
+        static struct ear proxy[INCOMING_STREAMS_MAX], agent[INCOMING_STREAMS_MAX];
 
         rig_init(&r);
-        for (size_t i = 0; i < VISITS_MAX; i++) {
+        for (size_t i = 0; i < INCOMING_STREAMS_MAX; i++) {
                 pair_up(&r, &proxy[i], &agent[i]);
                 stream_read(proxy[i].stream, true);
                 stream_read(agent[i].stream, true);
         }
-        for (size_t i = 0; i < VISITS_MAX; i++) {
+        for (size_t i = 0; i < INCOMING_STREAMS_MAX; i++) {
                 AUTO_MEM char *text = mem_printf("stream %zu", i);
 
                 stream_write(proxy[i].stream, str_of(text));
                 stream_write(agent[i].stream, pattern(1 + i % 50));
                 stream_shutdown(agent[i].stream);
         }
-        for (size_t i = 0; i < VISITS_MAX; i++) {
+        for (size_t i = 0; i < INCOMING_STREAMS_MAX; i++) {
                 AUTO_MEM char *text = mem_printf("stream %zu", i);
 
-                RUN_UNTIL(&r.loop, proxy[i].ends && agent[i].heard.len == strlen(text));
-                assert_heard(&agent[i], text);
-                assert_heard_all(&proxy[i], pattern(1 + i % 50));
+                RUN_UNTIL(&r.loop, proxy[i].ends && agent[i].received.len == strlen(text));
+                assert_received(&agent[i], text);
+                assert_received_all(&proxy[i], pattern(1 + i % 50));
                 ear_release(&proxy[i]);
         }
-        for (size_t i = 0; i < VISITS_MAX; i++) {
+        for (size_t i = 0; i < INCOMING_STREAMS_MAX; i++) {
                 RUN_UNTIL(&r.loop, agent[i].ends);
                 ear_release(&agent[i]);
         }
@@ -356,7 +356,7 @@ static void what_was_written_before_a_close_arrives(void **state UNUSED)
         run_a_while(&r.loop);
         stream_read(proxy.stream, true);
         RUN_UNTIL(&r.loop, proxy.ends);
-        assert_heard_all(&proxy, sent);
+        assert_received_all(&proxy, sent);
         assert_null(proxy.err);
         stream_write(proxy.stream, sent); /* nobody reads it, and nobody waits for it */
         RUN_UNTIL(&r.loop, stream_pending(proxy.stream) == 0);
@@ -413,7 +413,7 @@ static void a_lost_tunnel_breaks_what_is_in_it(void **state UNUSED)
         stream_write(paused_agent.stream, STR("never read"));
         r.manner = WAITS;
         call_start(&r, &waiting);
-        RUN_UNTIL(&r.loop, r.visit != NULL);
+        RUN_UNTIL(&r.loop, r.poll != NULL);
         tunnel_server_close(r.server);
         r.server = NULL;
         RUN_UNTIL(&r.loop, r.client_ends == 1 && waiting.done && reading_agent.ends && paused_agent.ends);
@@ -422,7 +422,7 @@ static void a_lost_tunnel_breaks_what_is_in_it(void **state UNUSED)
         assert_int_equal(paused_proxy.err->code, ERROR_UNAVAILABLE); /* told though it paused */
         assert_int_equal(r.server_ends, 0);
         assert_int_equal(r.gone, 0); /* no event after the owner closed it */
-        r.visit = NULL;
+        r.poll = NULL;
         call_start(&r, &late); /* before its owner has closed the tunnel */
         RUN_UNTIL(&r.loop, late.done);
         assert_int_equal(late.err->code, ERROR_UNAVAILABLE);
@@ -479,7 +479,7 @@ static void what_has_come_is_read_even_when_the_stream_is_over(void **state UNUS
         run_a_while(&r.loop);
         stream_read(proxy.stream, true);
         RUN_UNTIL(&r.loop, proxy.ends);
-        assert_heard(&proxy, "last words");
+        assert_received(&proxy, "last words");
         assert_null(proxy.err);
         ear_release(&proxy);
         ear_release(&agent);
@@ -519,7 +519,7 @@ static void a_drained_tunnel_keeps_what_is_open_and_takes_nothing_new(void **sta
         error_free(late.err);
         stream_read(proxy.stream, true);
         stream_write(agent.stream, STR("still here"));
-        RUN_UNTIL(&r.loop, proxy.heard.len == 10);
+        RUN_UNTIL(&r.loop, proxy.received.len == 10);
         assert_int_equal(r.client_ends + r.server_ends, 0);
         ear_release(&proxy);
         ear_release(&agent);

@@ -10,7 +10,7 @@
 #include "net/net_testing.h"
 #include "tunnel/tunnel.h"
 
-enum { VISITS_MAX = 2000 };
+enum { INCOMING_STREAMS_MAX = 2000 };
 
 /* What the agent does with a visit. */
 enum manner { ACCEPTS, REFUSES, WAITS };
@@ -24,12 +24,12 @@ struct rig {
         enum manner manner;
         int connects, gone, drains, server_ends, client_ends;
         char host_id[64], connection_id[64], client_addr[64]; /* of the last visit */
-        struct tunnel_visit *visit;                           /* that waits */
-        struct stream *accepted[VISITS_MAX];
+        struct tunnel_incoming *poll;                           /* that waits */
+        struct stream *accepted[INCOMING_STREAMS_MAX];
         size_t accepted_count;
 };
 
-static inline void rig_on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request)
+static inline void rig_on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel_request *request)
 {
         struct rig *r = ctx;
 
@@ -43,19 +43,19 @@ static inline void rig_on_connect(void *ctx, struct tunnel_visit *v, const struc
                 return;
         }
         if (r->manner == WAITS) {
-                r->visit = v;
+                r->poll = v;
                 return;
         }
-        assert_true(r->accepted_count < VISITS_MAX);
+        assert_true(r->accepted_count < INCOMING_STREAMS_MAX);
         r->accepted[r->accepted_count++] = tunnel_accept(v);
 }
 
-static inline void rig_on_gone(void *ctx, struct tunnel_visit *v)
+static inline void rig_on_gone(void *ctx, struct tunnel_incoming *v)
 {
         struct rig *r = ctx;
 
-        assert_ptr_equal(r->visit, v);
-        r->visit = NULL;
+        assert_ptr_equal(r->poll, v);
+        r->poll = NULL;
         r->gone++;
 }
 

@@ -10,7 +10,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
-#include "crowd.h"
+#include "load.h"
 #include "figures.h"
 #include "cluster/connect.h"
 #include "instance/presence.h"
@@ -30,7 +30,7 @@ struct idler {
 };
 
 struct fleet {
-        struct crowd crowd;
+        struct load load;
         struct connect_way way;
         struct idler idlers[AGENTS];
         size_t joined, begun, present;
@@ -43,7 +43,7 @@ static void on_joined(void *ctx, const Teleport__Join__V1__HostResult *result)
         struct host_certificates certs;
 
         must(host_certificates_of(&certs, result->certificates));
-        must(host_identity_make(&i->identity, &f->crowd.keys, &certs,
+        must(host_identity_make(&i->identity, &f->load.keys, &certs,
                                 (struct host_expectation){ .role = STR("Instance"), .host_id = str_of(result->host_id) }));
         i->trust = (struct connect_trust){ .stored = &i->identity };
         i->fleet = f;
@@ -59,7 +59,7 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         (void)skew;
         f->present++;
         if (f->present == AGENTS)
-                loop_stop(&f->crowd.loop);
+                loop_stop(&f->load.loop);
         else
                 connect_next(f);
 }
@@ -97,8 +97,8 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
         hello.version = (char[]){ CTELEPORT_VERSION };
         hello.services = services;
         hello.n_services = ARRAY_LEN(services);
-        i->client = rpc_client_new(&i->fleet->crowd.loop, tls, "auth", on_end, i);
-        i->presence = presence_open(&i->fleet->crowd.loop, i->client, &hello, &presence_events, i);
+        i->client = rpc_client_new(&i->fleet->load.loop, tls, "auth", on_end, i);
+        i->presence = presence_open(&i->fleet->load.loop, i->client, &hello, &presence_events, i);
 }
 
 static void connect_next(struct fleet *f)
@@ -106,15 +106,15 @@ static void connect_next(struct fleet *f)
         if (f->begun == AGENTS)
                 return;
         struct idler *i = &f->idlers[f->begun++];
-        (void)!connect_start(&f->crowd.loop, &f->way, &i->trust, on_connected, i);
+        (void)!connect_start(&f->load.loop, &f->way, &i->trust, on_connected, i);
 }
 
 static void fleet_connect(struct fleet *f)
 {
-        must(connect_way_of_member(str_of(f->crowd.proxy), STR(""), &f->way));
+        must(connect_way_of_member(str_of(f->load.proxy), STR(""), &f->way));
         for (int n = 0; n < AT_ONCE; n++)
                 connect_next(f);
-        loop_run(&f->crowd.loop);
+        loop_run(&f->load.loop);
 }
 
 static void fleet_release(struct fleet *f)
@@ -124,7 +124,7 @@ static void fleet_release(struct fleet *f)
                 rpc_client_close(f->idlers[n].client);
                 host_identity_release(&f->idlers[n].identity);
         }
-        crowd_release(&f->crowd);
+        load_release(&f->load);
         free(f);
 }
 
@@ -168,11 +168,11 @@ static void measure_fleet(const struct program *cluster, const char *proxy, stru
 {
         struct fleet *f = NEW(struct fleet);
 
-        crowd_init(&f->crowd, proxy, "bench");
-        f->crowd.on_joined = on_joined;
-        f->crowd.ctx = f;
+        load_init(&f->load, proxy, "bench");
+        f->load.on_joined = on_joined;
+        f->load.ctx = f;
         double auth = pss_of(cluster, "auth"), proxies = pss_of(cluster, "proxy");
-        crowd_join(&f->crowd, AT_ONCE, AGENTS);
+        load_join(&f->load, AT_ONCE, AGENTS);
         fleet_connect(f);
         r->auth_kib = (pss_of(cluster, "auth") - auth) / AGENTS;
         r->proxy_kib = (pss_of(cluster, "proxy") - proxies) / AGENTS;

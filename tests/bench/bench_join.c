@@ -16,14 +16,14 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
-#include "crowd.h"
+#include "load.h"
 #include "figures.h"
 #include "fill.h"
 #include "floor.h"
 #include "program.h"
 
 enum {
-        CROWD = 32, /* agents that join at once */
+        LOAD = 32, /* agents that join at once */
         WARM_UP = 200,
         JOINS = 2000,
         MANY_HOSTS = 100000,
@@ -56,25 +56,25 @@ static void read_cpu(const struct program *cluster, double seconds[ARRAY_LEN(cou
 
 static struct figures measure(const struct program *cluster, const char *proxy)
 {
-        struct crowd crowd;
+        struct load load;
         struct figures f;
         double before[ARRAY_LEN(counted)], after[ARRAY_LEN(counted)];
 
-        crowd_init(&crowd, proxy, "bench");
-        crowd_join(&crowd, CROWD, WARM_UP);
-        sample_release(&crowd.latency_ms);
+        load_init(&load, proxy, "bench");
+        load_join(&load, LOAD, WARM_UP);
+        sample_release(&load.latency_ms);
         crypto_floor_start();
         read_cpu(cluster, before);
         struct instant start = clock_now(clock_system());
-        crowd_join(&crowd, CROWD, JOINS);
+        load_join(&load, LOAD, JOINS);
         f.per_second = JOINS / seconds_since(start);
         read_cpu(cluster, after);
         f.floor = crypto_floor_stop();
         for (size_t i = 0; i < ARRAY_LEN(counted); i++)
                 f.cpu_ms[i] = (after[i] - before[i]) * 1e3 / JOINS;
-        f.p50_ms = sample_quantile(&crowd.latency_ms, 0.5);
-        f.p99_ms = sample_quantile(&crowd.latency_ms, 0.99);
-        crowd_release(&crowd);
+        f.p50_ms = sample_quantile(&load.latency_ms, 0.5);
+        f.p99_ms = sample_quantile(&load.latency_ms, 0.99);
+        load_release(&load);
         return f;
 }
 
@@ -138,7 +138,7 @@ static void print_json_figures(const char *name, const struct figures *f)
 
 static void print_json(const struct figures *empty, const struct figures *full, const double disk[ARRAY_LEN(disk_parts)])
 {
-        printf("{\"bench\":\"join\",\"agents\":%d,\"joins\":%d,\"hosts\":%d,\"tokens\":%d,", CROWD, JOINS, MANY_HOSTS, MANY_TOKENS);
+        printf("{\"bench\":\"join\",\"agents\":%d,\"joins\":%d,\"hosts\":%d,\"tokens\":%d,", LOAD, JOINS, MANY_HOSTS, MANY_TOKENS);
         print_json_figures("empty", empty);
         printf(",");
         print_json_figures("full", full);
@@ -175,7 +175,7 @@ static int print_disk(int joins, const char *teleport, const char *tctl)
         double before[ARRAY_LEN(disk_parts)], after[ARRAY_LEN(disk_parts)], sum = 0;
         struct sts_stub sts;
         struct program cluster;
-        struct crowd crowd;
+        struct load load;
 
         AUTO_MEM char *dir = bench_dir_make();
         sts_stub_start(&sts, dir);
@@ -186,9 +186,9 @@ static int print_disk(int joins, const char *teleport, const char *tctl)
         program_stop(&cluster); /* what is in the store's log goes into the store */
         read_disk(&cluster, before);
         AUTO_MEM char *proxy_again = cluster_start(&cluster);
-        crowd_init(&crowd, proxy_again, "bench");
-        crowd_join(&crowd, CROWD, (size_t)joins);
-        crowd_release(&crowd);
+        load_init(&load, proxy_again, "bench");
+        load_join(&load, LOAD, (size_t)joins);
+        load_release(&load);
         program_stop(&cluster);
         read_disk(&cluster, after);
         program_release(&cluster);

@@ -64,17 +64,17 @@ static double measure_disk(const char *dir)
 
 /* ---- writers: each asks for its next write when the last one is acknowledged --------------------------- */
 
-struct crowd {
+struct load {
         struct store_bench *b;
         struct instant start;
         size_t writers, in_flight, acknowledged, next_key;
 };
 
-static void write_next(struct crowd *c);
+static void write_next(struct load *c);
 
 static void on_acknowledged(void *ctx, uint64_t revision, struct error *err)
 {
-        struct crowd *c = ctx;
+        struct load *c = ctx;
 
         (void)revision;
         must(err);
@@ -86,7 +86,7 @@ static void on_acknowledged(void *ctx, uint64_t revision, struct error *err)
                 loop_stop(&c->b->loop);
 }
 
-static void write_next(struct crowd *c)
+static void write_next(struct load *c)
 {
         AUTO_MEM char *key = mem_printf("/nodes/%zu", c->next_key++ * 7919 % 1000003); /* scattered, as host IDs are */
 
@@ -96,7 +96,7 @@ static void write_next(struct crowd *c)
 
 static double measure_writers(struct store_bench *b, size_t writers)
 {
-        struct crowd c = { .b = b, .writers = writers, .start = clock_now(clock_system()) };
+        struct load c = { .b = b, .writers = writers, .start = clock_now(clock_system()) };
 
         for (size_t i = 0; i < writers; i++)
                 write_next(&c);

@@ -17,7 +17,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/connect.h"
-#include "crowd.h"
+#include "load.h"
 #include "instance/presence.h"
 #include "program.h"
 #include "rpc/rpc.h"
@@ -45,10 +45,10 @@ struct agent {
 };
 
 struct fleet {
-        struct crowd crowd;
+        struct load load;
         struct connect_way member, tunnel;
         struct agent *agents;
-        size_t count, joined, begun, complete, visits;
+        size_t count, joined, begun, complete, streams;
         struct timer *watch;
         struct dial *dials, **last_dial; /* that wait for their turn */
         size_t dialling;
@@ -90,7 +90,7 @@ static void dial_done(struct fleet *f)
         f->dialling--;
         next_dial(f);
         if (f->is_ending && f->dialling == 0)
-                loop_stop(&f->crowd.loop);
+                loop_stop(&f->load.loop);
 }
 
 static void open_presence(void *ctx)
@@ -119,7 +119,7 @@ static void gained(struct agent *a, bool *what)
         if (!is_complete(a))
                 return;
         if (++f->complete == f->count)
-                loop_stop(&f->crowd.loop);
+                loop_stop(&f->load.loop);
 }
 
 static void lost(struct agent *a, bool *what)
@@ -142,14 +142,14 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
 }
 
 /* Present all the same, until a visit fails. */
-static void on_visited(void *ctx, struct duration pause)
+static void on_polled(void *ctx, struct duration pause)
 {
         struct agent *a = ctx;
         presence_close(a->presence);
         a->presence = NULL;
         rpc_client_close(a->client);
         a->client = NULL;
-        a->fleet->visits++;
+        a->fleet->streams++;
         timer_start(a->again_presence, pause);
 }
 
@@ -186,7 +186,7 @@ static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *pr
 }
 
 static const struct presence_events presence_events = {
-        .on_welcome = on_welcome, .on_visited = on_visited, .on_notice = on_notice, .on_proxies = on_proxies, .on_end = on_presence_end,
+        .on_welcome = on_welcome, .on_polled = on_polled, .on_notice = on_notice, .on_proxies = on_proxies, .on_end = on_presence_end,
 };
 
 static void on_member(void *ctx, struct stream *tls, struct error *err)
@@ -212,26 +212,26 @@ static void on_member(void *ctx, struct stream *tls, struct error *err)
         hello.version = (char[]){ CTELEPORT_VERSION };
         hello.services = services;
         hello.n_services = ARRAY_LEN(services);
-        hello.use_tunnel = hello.may_visit = true;
-        a->client = rpc_client_new(&a->fleet->crowd.loop, tls, "auth", on_client_closed, a);
-        a->presence = presence_open(&a->fleet->crowd.loop, a->client, &hello, &presence_events, a);
+        hello.use_tunnel = hello.may_poll = true;
+        a->client = rpc_client_new(&a->fleet->load.loop, tls, "auth", on_client_closed, a);
+        a->presence = presence_open(&a->fleet->load.loop, a->client, &hello, &presence_events, a);
 }
 
 static void begin_presence(struct agent *a)
 {
-        (void)!connect_start(&a->fleet->crowd.loop, &a->fleet->member, &a->instance_trust, on_member, a);
+        (void)!connect_start(&a->fleet->load.loop, &a->fleet->member, &a->instance_trust, on_member, a);
 }
 
 /* ---- tunnels ------------------------------------------------------------------------------------------------------- */
 
-static void on_connect(void *ctx, struct tunnel_visit *v, const struct tunnel_request *request)
+static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel_request *request)
 {
         (void)ctx;
         (void)request;
         tunnel_refuse(v, error_new(ERROR_UNAVAILABLE, "nobody is at home in a benchmark"));
 }
 
-static void on_gone(void *ctx, struct tunnel_visit *v)
+static void on_gone(void *ctx, struct tunnel_incoming *v)
 {
         (void)ctx;
         (void)v;
@@ -265,13 +265,13 @@ static void on_tunnel_connected(void *ctx, struct stream *tls, struct error *err
                 return;
         }
         backoff_reset(&a->pause_tunnel);
-        a->tunnel = tunnel_server_new(&a->fleet->crowd.loop, tls, &tunnel_events, a);
+        a->tunnel = tunnel_server_new(&a->fleet->load.loop, tls, &tunnel_events, a);
         gained(a, &a->has_tunnel);
 }
 
 static void begin_tunnel(struct agent *a)
 {
-        (void)!connect_start(&a->fleet->crowd.loop, &a->fleet->tunnel, &a->node_trust, on_tunnel_connected, a);
+        (void)!connect_start(&a->fleet->load.loop, &a->fleet->tunnel, &a->node_trust, on_tunnel_connected, a);
 }
 
 /* ---- joining: the certificates of an agent and of its SSH service -------------------------------------------------------- */
@@ -283,13 +283,13 @@ static void on_joined(void *ctx, const Teleport__Join__V1__HostResult *result)
         struct host_certificates certs;
 
         must(host_certificates_of(&certs, result->certificates));
-        must(host_identity_make(&a->instance, &f->crowd.keys, &certs,
+        must(host_identity_make(&a->instance, &f->load.keys, &certs,
                                 (struct host_expectation){ .role = STR("Instance"), .host_id = str_of(result->host_id) }));
         a->fleet = f;
         a->instance_trust = (struct connect_trust){ .stored = &a->instance };
         a->node_trust = (struct connect_trust){ .stored = &a->node };
-        a->again_presence = timer_new(&f->crowd.loop, open_presence, a);
-        a->again_tunnel = timer_new(&f->crowd.loop, open_tunnel, a);
+        a->again_presence = timer_new(&f->load.loop, open_presence, a);
+        a->again_tunnel = timer_new(&f->load.loop, open_tunnel, a);
         a->pause_presence = a->pause_tunnel =
                 (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) };
 }
@@ -308,7 +308,7 @@ static void certify_end(void *ctx)
         rpc_client_close(c->client);
         free(c);
         if (++f->complete == f->count)
-                loop_stop(&f->crowd.loop);
+                loop_stop(&f->load.loop);
         else
                 certify_next(f);
 }
@@ -320,21 +320,21 @@ static void on_node_certs(void *ctx, const ProtobufCMessage *answer, struct erro
 
         must(err);
         must(host_certificates_of(&certs, ((const Cteleport__V1__HostCertsResponse *)(const void *)answer)->certificates));
-        must(host_identity_make(&c->agent->node, &c->agent->fleet->crowd.keys, &certs, (struct host_expectation){ .role = STR("Node") }));
-        loop_defer(&c->agent->fleet->crowd.loop, certify_end, c);
+        must(host_identity_make(&c->agent->node, &c->agent->fleet->load.keys, &certs, (struct host_expectation){ .role = STR("Node") }));
+        loop_defer(&c->agent->fleet->load.loop, certify_end, c);
 }
 
 static void on_certify_connected(void *ctx, struct stream *tls, struct error *err)
 {
         struct certify *c = ctx;
-        struct crowd *crowd = &c->agent->fleet->crowd;
+        struct load *load = &c->agent->fleet->load;
         Cteleport__V1__HostCertsRequest request = CTELEPORT__V1__HOST_CERTS_REQUEST__INIT;
 
         must(err);
         request.role = (char[]){ "Node" };
-        request.public_tls_key = (ProtobufCBinaryData){ crowd->tls_public.len, (uint8_t *)crowd->tls_public.ptr };
-        request.public_ssh_key = (ProtobufCBinaryData){ crowd->ssh_public.len, (uint8_t *)crowd->ssh_public.ptr };
-        c->client = rpc_client_new(&crowd->loop, tls, "auth", on_client_closed, c);
+        request.public_tls_key = (ProtobufCBinaryData){ load->tls_public.len, (uint8_t *)load->tls_public.ptr };
+        request.public_ssh_key = (ProtobufCBinaryData){ load->ssh_public.len, (uint8_t *)load->ssh_public.ptr };
+        c->client = rpc_client_new(&load->loop, tls, "auth", on_client_closed, c);
         rpc_client_unary(c->client,
                          (struct rpc_client_call_options){ .path = "/cteleport.v1.HostService/GenerateHostCerts",
                                                            .response = &cteleport__v1__host_certs_response__descriptor,
@@ -348,30 +348,30 @@ static void certify_next(struct fleet *f)
                 return;
         struct certify *c = NEW(struct certify);
         c->agent = &f->agents[f->begun++];
-        (void)!connect_start(&f->crowd.loop, &f->member, &c->agent->instance_trust, on_certify_connected, c);
+        (void)!connect_start(&f->load.loop, &f->member, &c->agent->instance_trust, on_certify_connected, c);
 }
 
 static void fleet_join(struct fleet *f)
 {
-        crowd_join(&f->crowd, AT_ONCE, f->count);
-        must(connect_way_of_member(str_of(f->crowd.proxy), STR(""), &f->member));
-        must(connect_way_of_tunnel(str_of(f->crowd.proxy), &f->tunnel));
+        load_join(&f->load, AT_ONCE, f->count);
+        must(connect_way_of_member(str_of(f->load.proxy), STR(""), &f->member));
+        must(connect_way_of_tunnel(str_of(f->load.proxy), &f->tunnel));
         for (size_t n = 0; n < AT_ONCE; n++)
                 certify_next(f);
-        loop_run(&f->crowd.loop);
+        loop_run(&f->load.loop);
         f->complete = 0;
 }
 
 /* All of them dial within a few seconds, as after a restart; returns when each has both. */
 static double fleet_connect(struct fleet *f)
 {
-        struct instant begun = loop_now(&f->crowd.loop);
+        struct instant begun = loop_now(&f->load.loop);
         for (size_t n = 0; n < f->count; n++) {
                 struct duration when = MILLISECONDS((int64_t)(n % 8000));
                 timer_start(f->agents[n].again_presence, when);
                 timer_start(f->agents[n].again_tunnel, when);
         }
-        loop_run(&f->crowd.loop);
+        loop_run(&f->load.loop);
         return seconds_since(begun);
 }
 
@@ -379,7 +379,7 @@ static void fleet_release(struct fleet *f)
 {
         f->is_ending = true;
         if (f->dialling > 0)
-                loop_run(&f->crowd.loop); /* visits that are under way */
+                loop_run(&f->load.loop); /* visits that are under way */
         for (size_t n = 0; n < f->count; n++) {
                 struct agent *a = &f->agents[n];
                 presence_close(a->presence);
@@ -391,7 +391,7 @@ static void fleet_release(struct fleet *f)
                 host_identity_release(&a->node);
         }
         timer_free(f->watch);
-        crowd_release(&f->crowd);
+        load_release(&f->load);
         free(f->agents);
         free(f);
 }
@@ -402,7 +402,7 @@ struct report {
         size_t agents;
         double auth_kib, proxy_kib;           /* each agent: tunnel, presence, and what its join left behind */
         double auth_percent, proxy_percent;   /* of one CPU, all agents idle with heartbeats or visits */
-        double visits;                        /* a second */
+        double streams;                        /* a second */
         double connect_seconds, back_seconds; /* all at once; after the proxy died */
 };
 
@@ -418,7 +418,7 @@ static pid_t pid_of(struct program *p, const char *name)
 static void on_watched(void *ctx)
 {
         struct fleet *f = ctx;
-        loop_stop(&f->crowd.loop);
+        loop_stop(&f->load.loop);
 }
 
 /* A minute of nothing but heartbeats and visits. */
@@ -426,26 +426,26 @@ static void measure_idle(struct fleet *f, struct program *cluster, struct report
 {
         pid_t auth = pid_of(cluster, "auth"), proxy = pid_of(cluster, "proxy");
         double auth_before = process_cpu_seconds(auth), proxy_before = process_cpu_seconds(proxy);
-        struct instant begun = loop_now(&f->crowd.loop);
-        size_t visits_before = f->visits;
+        struct instant begun = loop_now(&f->load.loop);
+        size_t streams_before = f->streams;
 
-        f->watch = timer_new(&f->crowd.loop, on_watched, f);
+        f->watch = timer_new(&f->load.loop, on_watched, f);
         timer_start(f->watch, SECONDS(WATCH_SECONDS));
-        loop_run(&f->crowd.loop);
+        loop_run(&f->load.loop);
         double seconds = seconds_since(begun);
         if (f->complete != f->count)
                 bug("%zu of %zu agents were lost while idle", f->count - f->complete, f->count);
-        r->visits = (double)(f->visits - visits_before) / seconds;
+        r->streams = (double)(f->streams - streams_before) / seconds;
         r->auth_percent = 100 * (process_cpu_seconds(auth) - auth_before) / seconds;
         r->proxy_percent = 100 * (process_cpu_seconds(proxy) - proxy_before) / seconds;
 }
 
 static void measure_restart(struct fleet *f, struct program *cluster, struct report *r)
 {
-        struct instant begun = loop_now(&f->crowd.loop);
+        struct instant begun = loop_now(&f->load.loop);
         if (kill(pid_of(cluster, "proxy"), SIGKILL) != 0)
                 bug("the proxy cannot be killed");
-        loop_run(&f->crowd.loop); /* until the last of them has both again */
+        loop_run(&f->load.loop); /* until the last of them has both again */
         r->back_seconds = seconds_since(begun);
 }
 
@@ -457,9 +457,9 @@ static void measure(struct program *cluster, const char *proxy_addr, struct repo
         f->last_dial = &f->dials;
         f->agents = mem_alloc(f->count * sizeof *f->agents);
         memset(f->agents, 0, f->count * sizeof *f->agents);
-        crowd_init(&f->crowd, proxy_addr, "bench");
-        f->crowd.on_joined = on_joined;
-        f->crowd.ctx = f;
+        load_init(&f->load, proxy_addr, "bench");
+        f->load.on_joined = on_joined;
+        f->load.ctx = f;
         double auth = process_pss_kib(pid_of(cluster, "auth")), proxy = process_pss_kib(pid_of(cluster, "proxy"));
         fleet_join(f);
         r->connect_seconds = fleet_connect(f);
@@ -474,7 +474,7 @@ static void print_json(const struct report *r)
 {
         printf("{\"bench\":\"tunnels\",\"agents\":%zu,\"agent_kib\":{\"auth\":%.1f,\"proxy\":%.1f},\"idle_cpu_percent\":{\"auth\":%.2f,\"proxy\":%.2f},"
                "\"visits_per_second\":%.1f,\"connect_seconds\":%.1f,\"back_seconds\":%.1f}\n",
-               r->agents, r->auth_kib, r->proxy_kib, r->auth_percent, r->proxy_percent, r->visits, r->connect_seconds, r->back_seconds);
+               r->agents, r->auth_kib, r->proxy_kib, r->auth_percent, r->proxy_percent, r->streams, r->connect_seconds, r->back_seconds);
 }
 
 static void print_table(const struct report *r)
@@ -482,7 +482,7 @@ static void print_table(const struct report *r)
         printf("%zu agents, each with a tunnel and its presence\n", r->agents);
         printf("    %-40s %8.1f KiB in auth, %.1f in the proxy\n", "memory of each", r->auth_kib, r->proxy_kib);
         printf("    %-40s %8.2f %% of a CPU in auth, %.2f in the proxy\n", "all of them idle, with heartbeats", r->auth_percent, r->proxy_percent);
-        printf("    %-40s %8.1f a second\n", "visits of those that keep no stream", r->visits);
+        printf("    %-40s %8.1f a second\n", "visits of those that keep no stream", r->streams);
         printf("    %-40s %8.1f s\n", "until all were connected", r->connect_seconds);
         printf("    %-40s %8.1f s\n", "until all were back after the proxy died", r->back_seconds);
 }

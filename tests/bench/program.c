@@ -19,7 +19,7 @@
 #include "figures.h"
 #include "os/file.h"
 
-enum { PATIENCE_MS = 30 * 1000, PROC_FILE_MAX = 64 * KiB, LOG_MAX = 1 * MiB };
+enum { TIMEOUT_MS = 30 * 1000, PROC_FILE_MAX = 64 * KiB, LOG_MAX = 1 * MiB };
 
 void program_prepare(struct program *p, const char *teleport, const char *dir, const char *name, const char *yaml)
 {
@@ -57,27 +57,27 @@ void program_start(struct program *p)
         p->process_count = 1;
 }
 
-static void wait_for_more(struct program *p, const char *text, struct str said)
+static void wait_for_more(struct program *p, const char *text, struct str sent)
 {
         char events[4 * KiB];
         struct pollfd wait = { p->watch, POLLIN, 0 };
 
-        if (poll(&wait, 1, PATIENCE_MS) <= 0 || read(p->watch, events, sizeof events) <= 0)
-                bug("'%s' did not say '%s':\n%.*s", p->log, text, STR_ARG(said));
+        if (poll(&wait, 1, TIMEOUT_MS) <= 0 || read(p->watch, events, sizeof events) <= 0)
+                bug("'%s' did not say '%s':\n%.*s", p->log, text, STR_ARG(sent));
 }
 
 char *program_await(struct program *p, const char *text)
 {
         for (;;) {
-                AUTO(buf) said = BUF_MAX(LOG_MAX);
-                must(file_read(p->log, &said));
-                const char *found = strstr(buf_c(&said), text);
+                AUTO(buf) sent = BUF_MAX(LOG_MAX);
+                must(file_read(p->log, &sent));
+                const char *found = strstr(buf_c(&sent), text);
 
                 if (found != NULL && strchr(found, '\n') != NULL) {
                         found += strlen(text);
                         return mem_dup(found, strcspn(found, " \n"));
                 }
-                wait_for_more(p, text, buf_str(&said));
+                wait_for_more(p, text, buf_str(&sent));
         }
 }
 

@@ -29,13 +29,13 @@ struct stub {
         struct str answer;
 };
 
-struct asker {
+struct api_client {
         struct stub *stub;
         struct stream *tls;
         struct buf in;
 };
 
-static void asker_free(struct asker *a)
+static void api_client_free(struct api_client *a)
 {
         stream_close(a->tls);
         buf_release(&a->in);
@@ -53,7 +53,7 @@ static size_t request_len(struct str in)
 
 static void on_read(void *ctx, struct str bytes)
 {
-        struct asker *a = ctx;
+        struct api_client *a = ctx;
         size_t len;
 
         buf_put(&a->in, bytes);
@@ -66,31 +66,31 @@ static void on_read(void *ctx, struct str bytes)
 static void on_end(void *ctx, struct error *err)
 {
         error_free(err);
-        asker_free(ctx);
+        api_client_free(ctx);
 }
 
-static const struct stream_events asker_events = { .on_read = on_read, .on_end = on_end };
+static const struct stream_events api_client_events = { .on_read = on_read, .on_end = on_end };
 
 static void on_handshake(void *ctx, struct stream *tls, struct error *err)
 {
-        struct asker *a = ctx;
+        struct api_client *a = ctx;
 
         a->tls = tls;
         if (err != NULL) {
                 on_end(a, err);
                 return;
         }
-        stream_listen(tls, &asker_events, a);
+        stream_listen(tls, &api_client_events, a);
         stream_read(tls, true);
 }
 
 static void on_accepted(void *ctx, int fd, const char *peer)
 {
         struct stub *s = ctx;
-        struct asker *a = NEW(struct asker);
+        struct api_client *a = NEW(struct api_client);
 
         (void)peer;
-        *a = (struct asker){ .stub = s, .in = BUF_MAX(REQUEST_MAX) };
+        *a = (struct api_client){ .stub = s, .in = BUF_MAX(REQUEST_MAX) };
         (void)!tls_start(&s->loop, s->tls, socket_stream(&s->loop, fd), NULL, SECONDS(10), on_handshake, a);
 }
 

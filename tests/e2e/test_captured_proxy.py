@@ -66,7 +66,7 @@ def test_a_captured_proxy_gets_no_certificate_of_another_host(shared, proxy, aws
 def test_a_captured_proxy_speaks_for_no_node(shared, proxy):
     api = messages().api
     with Peer(shared, identity=proxy) as captured:
-        for method, message in (("Attend", api.AttendUp(seq=1)), ("Record", api.RecordUp())):
+        for method, message in (("Report", api.ReportUp(seq=1)), ("Record", api.RecordUp())):
             stream = captured.stream(SESSIONS + method, getattr(api, method + "Down")).send(message)
             with pytest.raises(grpc.RpcError) as refused:
                 stream.receive()

@@ -426,7 +426,7 @@ class Locked:
 
     def attend(self, peer):
         """A report stream that stays open until it is ended from the other side."""
-        return peer.stream("/cteleport.v1.SessionService/Attend", messages().api.AttendDown)
+        return peer.stream("/cteleport.v1.SessionService/Report", messages().api.ReportDown)
 
     def is_shut_out(self):
         shared = self.cluster
@@ -654,7 +654,7 @@ def test_connections_end_with_the_certificate_that_opened_them(brief, aws, tmp_p
         node = certify(host, "Node", "brief")
         stream = presence(host, "brief")
         with Peer(brief, identity=node) as as_node, raw_tunnel(brief, node, tmp_path) as tunnel:
-            report = as_node.stream("/cteleport.v1.SessionService/Attend", messages().api.AttendDown)
+            report = as_node.stream("/cteleport.v1.SessionService/Report", messages().api.ReportDown)
             ends(stream)
             ends(report)
             while tunnel.recv(4096):

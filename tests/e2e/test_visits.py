@@ -61,9 +61,9 @@ class Crowd:
         api = messages().api
         async with door:  # not all at once: each has its predecessor asked whether it lives
             call = channel.stream_stream(PRESENCE, api.PresenceUp.SerializeToString, api.PresenceDown.FromString)()
-            await call.write(api.PresenceUp(hello=api.PresenceUp.Hello(process_nonce=nonce, use_tunnel=True, may_visit=True)))
+            await call.write(api.PresenceUp(hello=api.PresenceUp.Hello(process_nonce=nonce, use_tunnel=True, may_poll=True)))
             welcome = (await call.read()).welcome
-            assert welcome.cluster and not welcome.is_visit
+            assert welcome.cluster and not welcome.is_poll
             self.welcomed += 1
         while (down := await call.read()) is not grpc.aio.EOF:
             if down.HasField("ping"):

@@ -140,7 +140,7 @@ ALLOCATIONS = {
     "net/tls_peer.c": (1, "LIMIT_TLS_CHAIN"),
     "net/tls_stream.c": (1, "what one read of the socket brings"),
     "session/session.c": (1, "descriptors and words that sshd gave"),
-    "ssh/attend.c": (1, "LIMIT_ATTEND"),
+    "ssh/report_stream.c": (1, "LIMIT_ATTEND"),
     "ssh/connection.c": (3, "programs of one connection; a packet of sshd"),
     "store/store.c": (1, "LIMIT_STORE_RANGE and LIMIT_STORE_PAGE"),
     "sts/sts.c": (1, "LIMIT_STS_HEADERS"),

@@ -149,9 +149,9 @@ struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage 
         return q;
 }
 
-struct error *admin_person(const struct admin_request *q, struct access_person *ret)
+struct error *admin_user(const struct admin_request *q, struct access_user *ret)
 {
-        return directory_person(q->auth->directory, q->user, q->arena, ret);
+        return directory_access_user(q->auth->directory, q->user, q->arena, ret);
 }
 
 void admin_reply(struct admin_request *q, const ProtobufCMessage *answer)
@@ -416,7 +416,7 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
 
 /* Nodes as one who asks may see them. */
 struct node_listing {
-        struct access_person person;
+        struct access_user user;
         bool is_known; /* person: asked once for the page, which is shown in one turn */
 };
 
@@ -426,10 +426,10 @@ static struct error *sees(struct admin_request *q, struct node_listing *l, const
         if (str_is_empty(q->user))
                 return NULL;
         if (!l->is_known)
-                TRY(admin_person(q, &l->person));
+                TRY(admin_user(q, &l->user));
         l->is_known = true;
         struct node node = node_of_presence(q->arena, p);
-        *ret = access_sees_node(&l->person, node.labels, node.label_count);
+        *ret = access_sees_node(&l->user, node.labels, node.label_count);
         return NULL;
 }
 
@@ -456,14 +456,14 @@ struct node_search {
         const char *copy_refusal; /* of the last that was found */
 };
 
-static void look_at_next(struct admin_request *q);
+static void check_next(struct admin_request *q);
 
 /* As dial_service.c decides: an ambiguous name is ambiguous for both. */
 static struct error *show_if_reached(struct admin_request *q, struct node_search *s, const struct store_item *item)
 {
         const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
         Cteleport__State__V1__Presence *p = NULL;
-        struct access_person person = { 0 };
+        struct access_user user = { 0 };
         struct access_session may;
 
         TRY(read_presence(q, item, &p));
@@ -471,16 +471,16 @@ static struct error *show_if_reached(struct admin_request *q, struct node_search
                 return NULL;
         struct node node = node_of_presence(q->arena, p);
         if (!str_is_empty(q->user)) {
-                AUTO_PTR(error) refusal = person_check(q->auth->directory, q->user, str_of(m->login), &node, q->arena, &person, &may);
+                AUTO_PTR(error) refusal = decision_check(q->auth->directory, q->user, str_of(m->login), &node, q->arena, &user, &may);
 
                 if (refusal != NULL)
                         return NULL;
         }
         listing_add(q, &s->page, &node_of(q, p)->base);
-        bool is_asked = !str_is_empty(q->user) && m->login[0] != '\0';
-        if (is_asked && !may.file_copy)
+        bool is_requested = !str_is_empty(q->user) && m->login[0] != '\0';
+        if (is_requested && !may.file_copy)
                 s->copy_refusal = SESSION_NO_COPY;
-        else if (is_asked && p->has_no_file_copy)
+        else if (is_requested && p->has_no_file_copy)
                 s->copy_refusal = "copying files is not allowed: ssh_file_copy of this node forbids it";
         else
                 s->copy_refusal = NULL;
@@ -510,10 +510,10 @@ static void on_found(void *ctx, const struct store_item *item, struct error *err
         if (err != NULL)
                 admin_fail(q, err);
         else
-                look_at_next(q);
+                check_next(q);
 }
 
-static void look_at_next(struct admin_request *q)
+static void check_next(struct admin_request *q)
 {
         struct node_search *s = q->state;
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
@@ -535,7 +535,7 @@ static void find_nodes(struct admin_request *q, struct str name)
         for (size_t i = 0; i < s->count; i++)
                 s->ids[i] = arena_str(q->arena, s->ids[i]);
         q->state = s;
-        look_at_next(q);
+        check_next(q);
 }
 
 void admin_list_nodes(struct rpc_call *call, const ProtobufCMessage *first)
@@ -619,7 +619,7 @@ static void on_node_deleted(void *ctx, uint64_t revision, struct error *err)
 }
 
 /* What is known of the node before its name is looked up. */
-struct doomed {
+struct pending_deletion {
         struct str host_name;
         uint64_t revision;
 };
@@ -628,7 +628,7 @@ struct doomed {
 static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err)
 {
         struct admin_request *q = ctx;
-        const struct doomed *doomed = q->state;
+        const struct pending_deletion *pending_deletion = q->state;
         const char *host_id = admin_name(q).ptr;
         struct audit_record record = { 0 };
 
@@ -641,11 +641,11 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         struct store_txn *t = store_txn_new(q->auth->store);
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
         host_key(str_of(host_id), &key);
-        store_txn_require(t, buf_str(&key), doomed->revision);
+        store_txn_require(t, buf_str(&key), pending_deletion->revision);
         store_txn_delete(t, buf_str(&key));
         if (name != NULL && str_equal(str_of(name->host_id), str_of(host_id))) {
                 buf_clear(&key);
-                name_key(doomed->host_name, q->auth->cluster, &key);
+                name_key(pending_deletion->host_name, q->auth->cluster, &key);
                 store_txn_require(t, buf_str(&key), revision);
                 store_txn_delete(t, buf_str(&key));
         }
@@ -656,7 +656,7 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         auth_audit_begin(q->auth, &record, &audit_node_delete);
         audit_str(&record, "user", buf_str(&q->who));
         audit_str(&record, "host_id", str_of(host_id));
-        audit_str(&record, "node_name", doomed->host_name);
+        audit_str(&record, "node_name", pending_deletion->host_name);
         outbox_add(q->auth->outbox, t, &record); /* it was charged for by the join */
         store_txn_commit(t, on_node_deleted, q);
 }
@@ -665,7 +665,7 @@ static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
 {
         struct admin_request *q = ctx;
         const char *host_id = admin_name(q).ptr;
-        struct doomed *doomed = arena_alloc(q->arena, sizeof *doomed);
+        struct pending_deletion *pending_deletion = arena_alloc(q->arena, sizeof *pending_deletion);
 
         if (err == NULL && host == NULL)
                 err = error_hint(error_new(ERROR_NOT_FOUND, "node \"%s\" is not found", host_id), "`tctl nodes ls -v` shows the IDs");
@@ -677,9 +677,9 @@ static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
                 admin_fail(q, err);
                 return;
         }
-        *doomed = (struct doomed){ arena_str(q->arena, str_of(host->hostname)), revision };
-        q->state = doomed;
-        name_find(q->auth, doomed->host_name, on_name, q);
+        *pending_deletion = (struct pending_deletion){ arena_str(q->arena, str_of(host->hostname)), revision };
+        q->state = pending_deletion;
+        name_find(q->auth, pending_deletion->host_name, on_name, q);
 }
 
 void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)

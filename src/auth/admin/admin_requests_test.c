@@ -30,7 +30,7 @@ static void call(struct rpc_client *client, const char *path, const ProtobufCMes
 }
 
 /* Owned by the caller; NULL: it was done. */
-static struct error *ask(struct world *w, const char *path, const ProtobufCMessageDescriptor *response, const ProtobufCMessage *m)
+static struct error *send_request(struct world *w, const char *path, const ProtobufCMessageDescriptor *response, const ProtobufCMessage *m)
 {
         struct rpc_client *client = connect_as(w, CALLER_ADMIN, "", "");
         struct outcome o = { 0 };
@@ -50,7 +50,7 @@ static struct error *put_role(struct world *w, const char *name)
         m.role = access_preset(a, STR("access"));
         m.role->metadata->name = TEXT(name);
         m.if_revision = TEXT("");
-        return ask(w, ADMIN_SERVICE "PutRole", &cteleport__v1__put_response__descriptor, &m.base);
+        return send_request(w, ADMIN_SERVICE "PutRole", &cteleport__v1__put_response__descriptor, &m.base);
 }
 
 static struct error *by_name(struct world *w, const char *path, const ProtobufCMessageDescriptor *response, const char *name)
@@ -58,7 +58,7 @@ static struct error *by_name(struct world *w, const char *path, const ProtobufCM
         Cteleport__V1__NameRequest m = CTELEPORT__V1__NAME_REQUEST__INIT;
 
         m.name = TEXT(name);
-        return ask(w, path, response, &m.base);
+        return send_request(w, path, response, &m.base);
 }
 
 static struct error *put_lock(struct world *w, const char *name)
@@ -77,7 +77,7 @@ static struct error *put_lock(struct world *w, const char *name)
         spec.target = &target;
         target.user = TEXT("alice");
         m.lock = &lock;
-        return ask(w, ADMIN_SERVICE "PutLock", &cteleport__v1__put_response__descriptor, &m.base);
+        return send_request(w, ADMIN_SERVICE "PutLock", &cteleport__v1__put_response__descriptor, &m.base);
 }
 
 /* A lock is made, read and removed; so are a node and a role removed. */

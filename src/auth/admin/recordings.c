@@ -20,13 +20,13 @@
 static struct str only_user(struct admin_request *q, unsigned verbs)
 {
         const struct caller *c = rpc_call_caller(q->call);
-        AUTO_PTR(arena) arena = arena_new(PERSON_ARENA);
-        struct access_person person = { 0 };
+        AUTO_PTR(arena) arena = arena_new(USER_ARENA);
+        struct access_user user = { 0 };
 
         if (c->groups & CALLER_ADMIN)
                 return STR("");
-        struct error *err = caller_person(c, arena, &person);
-        bool sees_all = err == NULL && access_may(&person, "session", verbs) == ACCESS_ALL;
+        struct error *err = caller_user(c, arena, &user);
+        bool sees_all = err == NULL && access_may(&user, "session", verbs) == ACCESS_ALL;
         error_free(err);
         return sees_all ? STR("") : arena_str(q->arena, str_of(c->user));
 }
@@ -387,7 +387,7 @@ static void on_audited(void *ctx, struct error *err)
 }
 
 /* A recording is read in pieces: the first that a reader asks for is told of, and again after a while. */
-static bool is_told(struct reading *r)
+static bool is_reported(struct reading *r)
 {
         struct recording_access *accesses = r->request->auth->accesses;
         struct instant now = loop_now(&r->request->auth->loop);
@@ -443,7 +443,7 @@ static void on_session(void *ctx, const struct store_item *item, struct error *e
                 r->status = status_of(r->record, s->ended != 0);
         if (err != NULL)
                 reading_finish(r, err);
-        else if (is_told(r))
+        else if (is_reported(r))
                 on_audited(r, NULL);
         else
                 audit_access(r, s);

@@ -58,7 +58,7 @@ void admin_reply(struct admin_request *q, const ProtobufCMessage *answer);
 void admin_fail(struct admin_request *q, struct error *err);
 
 /* The person who asks with the roles they hold now, in the arena; until the next turn of the loop. */
-struct error *admin_person(const struct admin_request *q, struct access_person *ret) MUST_USE;
+struct error *admin_user(const struct admin_request *q, struct access_user *ret) MUST_USE;
 
 /* One page of a listing. */
 struct listing {

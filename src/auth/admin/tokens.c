@@ -235,7 +235,7 @@ static void on_deleted(void *ctx, uint64_t revision, struct error *err)
                 admin_reply(q, &empty.base);
 }
 
-static void on_doomed(void *ctx, struct token_found *found, struct error *err)
+static void on_pending_deletion(void *ctx, struct token_found *found, struct error *err)
 {
         struct admin_request *q = ctx;
         struct str name = admin_name(q);
@@ -268,7 +268,7 @@ void admin_delete_token(struct rpc_call *call, const ProtobufCMessage *first)
 
         if (q == NULL)
                 return;
-        token_find(q->auth, admin_name(q), on_doomed, q);
+        token_find(q->auth, admin_name(q), on_pending_deletion, q);
 }
 
 /* ---- explaining --------------------------------------------------------------------------------------------------- */

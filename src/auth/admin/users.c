@@ -119,9 +119,9 @@ struct managers {
 static void count_manager(void *ctx, const Cteleport__V1__User *user)
 {
         struct managers *m = ctx;
-        struct access_person p;
+        struct access_user p;
         struct str name = str_of(user->metadata->name);
-        AUTO_PTR(error) err = directory_person(m->request->auth->directory, name, m->request->arena, &p);
+        AUTO_PTR(error) err = directory_access_user(m->request->auth->directory, name, m->request->arena, &p);
 
         if (err == NULL && !str_equal(name, m->besides) && access_may(&p, "user", ACCESS_CREATE | ACCESS_UPDATE) == ACCESS_ALL)
                 m->count++;
@@ -161,7 +161,7 @@ static bool still_manages(struct admin_request *q, const Cteleport__V1__UserSpec
 
         for (size_t i = 0; i < spec->n_roles; i++)
                 roles[i] = directory_role(q->auth->directory, str_of(spec->roles[i]), NULL);
-        return access_may(&(struct access_person){ .roles = roles, .role_count = spec->n_roles }, "user", ACCESS_CREATE | ACCESS_UPDATE) == ACCESS_ALL;
+        return access_may(&(struct access_user){ .roles = roles, .role_count = spec->n_roles }, "user", ACCESS_CREATE | ACCESS_UPDATE) == ACCESS_ALL;
 }
 
 static struct error *check_put(struct admin_request *q, const Cteleport__V1__PutUserRequest *m, struct change *c,

@@ -13,19 +13,19 @@
 enum { AUTHORITIES_ARENA = 64 * KiB, REQUEST_ARENA = 128 * KiB };
 
 /* The signer answers in well under a millisecond; this long means that it hangs. */
-#define SIGNER_PATIENCE SECONDS(5)
+#define SIGNER_TIMEOUT SECONDS(5)
 
-struct asking {
+struct pending {
         void (*done)(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err);
         void *ctx;
 };
 
 static void on_certs(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
-        struct asking *ask = ctx;
+        struct pending *request = ctx;
 
-        ask->done(ask->ctx, (const Cteleport__Internal__V1__HostCerts *)answer, err);
-        free(ask);
+        request->done(request->ctx, (const Cteleport__Internal__V1__HostCerts *)answer, err);
+        free(request);
 }
 
 struct error *issue_failed(struct error *err)
@@ -54,10 +54,10 @@ void issue(struct auth *a, const struct issue_request *request,
 {
         Cteleport__Internal__V1__HostCertRequest m = CTELEPORT__INTERNAL__V1__HOST_CERT_REQUEST__INIT;
         AUTO_PTR(arena) arena = arena_new(REQUEST_ARENA);
-        struct asking *ask = NEW(struct asking);
+        struct pending *pending = NEW(struct pending);
 
-        ask->done = done;
-        ask->ctx = ctx;
+        pending->done = done;
+        pending->ctx = ctx;
         m.host_id = (char *)arena_str(arena, request->host_id).ptr;
         m.node_name = (char *)arena_str(arena, request->host_name).ptr;
         m.role = (char *)arena_str(arena, request->role).ptr;
@@ -71,8 +71,8 @@ void issue(struct auth *a, const struct issue_request *request,
         m.ssh_public_key = bytes_of(request->ssh_public_key);
         m.ttl_seconds = a->host_cert_ttl.ns / SECONDS(1).ns;
         m.reason = (char *)(uintptr_t)request->reason;
-        auth_ask(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &m.base,
-                 &cteleport__internal__v1__host_certs__descriptor, SIGNER_PATIENCE, on_certs, ask);
+        auth_request(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &m.base,
+                 &cteleport__internal__v1__host_certs__descriptor, SIGNER_TIMEOUT, on_certs, pending);
 }
 
 struct loading {
@@ -125,8 +125,8 @@ void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *
         *loading = (struct loading){ a, done, ctx };
         m.cluster = (char *)(uintptr_t)a->cluster.ptr;
         m.may_create = may_create;
-        auth_ask(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_AUTHORITIES, &m.base,
-                 &cteleport__internal__v1__authorities__descriptor, SIGNER_PATIENCE, on_authorities, loading);
+        auth_request(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_AUTHORITIES, &m.base,
+                 &cteleport__internal__v1__authorities__descriptor, SIGNER_TIMEOUT, on_authorities, loading);
 }
 
 void authority_pem(const Cteleport__Internal__V1__Authority *authority, struct buf *out)

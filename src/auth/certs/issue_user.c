@@ -8,19 +8,19 @@
 enum { REQUEST_ARENA = 64 * KiB };
 
 /* The signer answers in well under a millisecond; this long means that it hangs. */
-#define SIGNER_PATIENCE SECONDS(5)
+#define SIGNER_TIMEOUT SECONDS(5)
 
-struct asking {
+struct pending {
         void (*done)(void *ctx, const Cteleport__Internal__V1__UserCerts *certs, struct error *err);
         void *ctx;
 };
 
 static void on_certs(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
-        struct asking *ask = ctx;
+        struct pending *request = ctx;
 
-        ask->done(ask->ctx, (const Cteleport__Internal__V1__UserCerts *)answer, err);
-        free(ask);
+        request->done(request->ctx, (const Cteleport__Internal__V1__UserCerts *)answer, err);
+        free(request);
 }
 
 static char *text_to_c(struct arena *arena, struct str s)
@@ -47,10 +47,10 @@ void issue_user(struct auth *a, const struct issue_user_request *request,
 {
         Cteleport__Internal__V1__UserCertRequest m = CTELEPORT__INTERNAL__V1__USER_CERT_REQUEST__INIT;
         AUTO_PTR(arena) arena = arena_new(REQUEST_ARENA);
-        struct asking *ask = NEW(struct asking);
+        struct pending *pending = NEW(struct pending);
 
-        ask->done = done;
-        ask->ctx = ctx;
+        pending->done = done;
+        pending->ctx = ctx;
         m.user = text_to_c(arena, request->user);
         m.roles = texts_to_c(arena, request->roles, request->role_count);
         m.n_roles = request->role_count;
@@ -62,6 +62,6 @@ void issue_user(struct auth *a, const struct issue_user_request *request,
         m.permit_port_forwarding = request->permit_port_forwarding;
         m.permit_agent_forwarding = request->permit_agent_forwarding;
         m.reason = (char *)(uintptr_t)request->reason;
-        auth_ask(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_USER, &m.base,
-                 &cteleport__internal__v1__user_certs__descriptor, SIGNER_PATIENCE, on_certs, ask);
+        auth_request(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_USER, &m.base,
+                 &cteleport__internal__v1__user_certs__descriptor, SIGNER_TIMEOUT, on_certs, pending);
 }

@@ -97,14 +97,14 @@ struct error *audit_check_room(struct auth *a, enum audit_room what)
                           "an administrator frees some space on the disk of the Auth Service's data directory");
 }
 
-bool audit_may_tell(struct auth *a, struct refusal_log *log, struct str source)
+bool audit_may_report(struct auth *a, struct refusal_log *log, struct str source)
 {
         const struct disk_room room = disk_watch_room(a->disk);
 
         if (log == NULL)
                 return false;
         if (room.free >= room.least)
-                return refusal_log_may_tell(log, source);
+                return refusal_log_may_report(log, source);
         refusal_log_count(log);
         return false;
 }

@@ -43,7 +43,7 @@ void audit_account_add(struct auth *a, enum audit_account account, struct str na
 enum audit_room { ROOM_FOR_NEW, ROOM_FOR_OPEN };
 struct error *audit_check_room(struct auth *a, enum audit_room what) MUST_USE;
 
-/* refusal_log_may_tell(), but only counts while there is too little room for what is new. A log that is NULL tells nothing. */
-bool audit_may_tell(struct auth *a, struct refusal_log *log, struct str source) MUST_USE;
+/* refusal_log_may_report(), but only counts while there is too little room for what is new. A log that is NULL tells nothing. */
+bool audit_may_report(struct auth *a, struct refusal_log *log, struct str source) MUST_USE;
 
 #endif

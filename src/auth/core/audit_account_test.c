@@ -37,7 +37,7 @@ static void given_free_disk(struct world *w, unsigned free_mib, unsigned size_mi
         AWAIT(w, disk_watch_has_looked(w->a.disk));
 }
 
-static void note_untold(void *ctx, uint64_t count)
+static void note_unreported(void *ctx, uint64_t count)
 {
         *(uint64_t *)ctx += count;
 }
@@ -45,22 +45,22 @@ static void note_untold(void *ctx, uint64_t count)
 static void a_disk_that_is_nearly_full_takes_nobody_new(void **state)
 {
         struct world *w = *state;
-        uint64_t untold = 0;
-        struct refusal_log *log = refusal_log_new(&w->a.loop, note_untold, &untold);
+        uint64_t unreported = 0;
+        struct refusal_log *log = refusal_log_new(&w->a.loop, note_unreported, &unreported);
 
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB, 100 * 1024);
         assert_done(session_check_new(&w->a, STR("alice"), STR(WEB_1)));
-        assert_true(audit_may_tell(&w->a, log, STR("user bob")));
+        assert_true(audit_may_report(&w->a, log, STR("user bob")));
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, 100 * 1024);
         assert_refused(session_check_new(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "is full but for what administrators need");
         assert_done(session_check_open(&w->a, STR("alice"), STR(WEB_1))); /* what is open goes on */
-        assert_false(audit_may_tell(&w->a, log, STR("user bob")));          /* counted */
+        assert_false(audit_may_report(&w->a, log, STR("user bob")));          /* counted */
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1, 100 * 1024);
         assert_refused(session_check_open(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "");
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB, 100 * 1024);
         assert_done(session_check_new(&w->a, STR("alice"), STR(WEB_1)));
         refusal_log_free(log);
-        assert_int_equal(untold, 1);
+        assert_int_equal(unreported, 1);
 }
 
 /* Hosts and users read the sentence; auth knows the directory by a path of its sandbox only. */
@@ -93,7 +93,7 @@ static void looks_at_the_disk_once_in_a_while(void **state)
         assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
         fake_disk.f_bavail = 0;
         assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
-        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_LOOK));
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_CHECK));
         uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
         AWAIT(w, disk_watch_has_looked(w->a.disk));
         assert_refused(audit_check_room(&w->a, ROOM_FOR_NEW), ERROR_RESOURCE_EXHAUSTED, "");
@@ -111,12 +111,12 @@ static void a_disk_that_does_not_answer_stops_nothing_else(void **state)
         given_free_disk(w, 100, 100);
         assert_int_equal(pipe(stuck), 0);
         fake_disk.f_bavail = 0;
-        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_LOOK));
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_CHECK));
         uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
         for (int i = 0; i < 12; i++) { /* whoever asks is answered by what is known */
                 assert_false(disk_watch_has_looked(w->a.disk));
                 assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
-                loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_LOOK));
+                loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_CHECK));
                 uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
         }
         assert_int_equal(write(stuck[1], ".", 1), 1);

@@ -12,7 +12,7 @@
 #include "auth/core/caller.h"
 #include "auth/users/directory.h"
 #include "auth/core/disk_watch.h"
-#include "auth/core/frontdoor.h"
+#include "auth/core/listener.h"
 #include "auth/hosts/hosts.h"
 #include "auth/certs/issue.h"
 #include "auth/hosts/presence.h"
@@ -74,7 +74,7 @@ static bool is_overtaken(const struct auth *a, struct error *err)
 
 /* ---- ready ------------------------------------------------------------------------------------------------- */
 
-static void serve_neighbours(struct auth *a)
+static void serve_siblings(struct auth *a)
 {
         static const char *const names[] = { "proxy", "instance", "ssh" };
 
@@ -82,7 +82,7 @@ static void serve_neighbours(struct auth *a)
                 int fd = service_take_fd(a->service, names[i]);
 
                 if (fd >= 0)
-                        frontdoor_local(a, names[i], fd);
+                        auth_listener_local(a, names[i], fd);
         }
 }
 
@@ -96,8 +96,8 @@ static void on_sessions(void *ctx, struct error *err)
                 fatal(a, err);
                 return;
         }
-        a->door = frontdoor_open(a);
-        serve_neighbours(a);
+        a->listener = auth_listener_open(a);
+        serve_siblings(a);
         log_info("Auth service is ready", LOG_STR("cluster", a->cluster), LOG_C("host_id", a->service->boot->host_id),
                  LOG_C("addr", a->service->boot->auth_listen_addr), LOG_C("sandbox", sandbox_describe()));
         service_ready(a->service);
@@ -278,7 +278,7 @@ static void on_servers(void *ctx, struct error *err)
         if (err != NULL)
                 fatal(a, error_wrap(err, "the names of the proxies cannot be read"));
         else
-                a->proxies = proxies_open(a, on_proxies, presence_tell_proxies, a);
+                a->proxies = proxies_open(a, on_proxies, presence_report_proxies, a);
 }
 
 static void on_directory(void *ctx, struct error *err)
@@ -477,10 +477,10 @@ static void on_link(void *ctx, const char *name, int fd)
         } else if (strcmp(name, "sts") == 0) {
                 link_close(a->sts);
                 a->sts = link_new(&a->loop, fd, on_sts_lost, a);
-        } else if (a->door == NULL) {
+        } else if (a->listener == NULL) {
                 service_put_fd(a->service, name, fd); /* served when we are ready */
         } else {
-                frontdoor_local(a, name, fd);
+                auth_listener_local(a, name, fd);
         }
 }
 
@@ -498,12 +498,12 @@ static void on_absent(void *ctx)
         free(absent);
 }
 
-void auth_ask(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMessage *request,
+void auth_request(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMessage *request,
               const ProtobufCMessageDescriptor *answer_type, struct duration within,
               void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
 {
         if (k != NULL) {
-                link_ask(k, verb, request, answer_type, within, done, ctx);
+                link_request(k, verb, request, answer_type, within, done, ctx);
                 return;
         }
         struct absent *absent = NEW(struct absent);
@@ -513,7 +513,7 @@ void auth_ask(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMess
 
 /* ---- refusals beyond the rate ---------------------------------------------------------------------------------------- */
 
-static void audit_untold(struct auth *a, const struct audit_kind *kind, uint64_t count)
+static void audit_unreported(struct auth *a, const struct audit_kind *kind, uint64_t count)
 {
         struct audit_record record = { 0 };
 
@@ -523,28 +523,28 @@ static void audit_untold(struct auth *a, const struct audit_kind *kind, uint64_t
         audit_write(a->audit, &record, NULL, NULL);
 }
 
-static void on_untold(void *ctx, uint64_t count)
+static void on_unreported(void *ctx, uint64_t count)
 {
         log_warn("Failures to join the cluster were not logged one by one", LOG_INT("count", count));
-        audit_untold(ctx, &audit_instance_join_failed, count);
+        audit_unreported(ctx, &audit_instance_join_failed, count);
 }
 
-static void on_untold_logins(void *ctx, uint64_t count)
+static void on_unreported_logins(void *ctx, uint64_t count)
 {
         log_warn("Refused logins were not logged one by one", LOG_INT("count", count));
-        audit_untold(ctx, &audit_user_login_failed, count);
+        audit_unreported(ctx, &audit_user_login_failed, count);
 }
 
-static void on_untold_sessions(void *ctx, uint64_t count)
+static void on_unreported_sessions(void *ctx, uint64_t count)
 {
         log_warn("Refused SSH connections were not logged one by one", LOG_INT("count", count));
-        audit_untold(ctx, &audit_session_rejected, count);
+        audit_unreported(ctx, &audit_session_rejected, count);
 }
 
-static void on_untold_recordings(void *ctx, uint64_t count)
+static void on_unreported_recordings(void *ctx, uint64_t count)
 {
         log_warn("Lost recordings were not logged one by one", LOG_INT("count", count));
-        audit_untold(ctx, &audit_session_recording_lost, count);
+        audit_unreported(ctx, &audit_session_recording_lost, count);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------------- */
@@ -603,7 +603,7 @@ static void stop(void *ctx)
                 return;
         a->is_stopping = true;
         log_info("Auth service is stopping");
-        frontdoor_close(a->door);
+        auth_listener_close(a->listener);
         sessions_close(a->sessions);
         a->sessions = NULL;
         outbox_close(a->outbox, on_outbox_closed, a);
@@ -613,8 +613,8 @@ static void on_drain(void *ctx)
 {
         struct auth *a = ctx;
 
-        if (a->door != NULL)
-                frontdoor_drain(a->door, stop, a);
+        if (a->listener != NULL)
+                auth_listener_drain(a->listener, stop, a);
         else
                 stop(a); /* nobody has come in yet */
 }
@@ -632,10 +632,10 @@ static struct error *start(struct auth *a)
         a->signer = link_new(&a->loop, signer, on_signer_lost, a);
         a->sts = link_new(&a->loop, sts, on_sts_lost, a);
         a->tls_renewal = timer_new(&a->loop, renew_certificate, a);
-        a->refusal_log = refusal_log_new(&a->loop, on_untold, a);
-        a->login_refusals = refusal_log_new(&a->loop, on_untold_logins, a);
-        a->session_refusals = refusal_log_new(&a->loop, on_untold_sessions, a);
-        a->recording_refusals = refusal_log_new(&a->loop, on_untold_recordings, a);
+        a->refusal_log = refusal_log_new(&a->loop, on_unreported, a);
+        a->login_refusals = refusal_log_new(&a->loop, on_unreported_logins, a);
+        a->session_refusals = refusal_log_new(&a->loop, on_unreported_sessions, a);
+        a->recording_refusals = refusal_log_new(&a->loop, on_unreported_recordings, a);
         audit_budgets_init(a);
         admin_init(a);
         a->passwords = passwords_new(&a->loop, password_cost_usual);

@@ -74,7 +74,7 @@ struct auth {
         struct timer *tls_renewal;
 
         struct caller *callers;
-        struct budget strangers_memory; /* of connections whose peers are not known, by source */
+        struct budget unauthenticated_memory; /* of connections whose peers are not known, by source */
         struct budget peers_memory;     /* of those of hosts and users, by their identity */
         struct budget requests;         /* what requests of users and administrators hold while they wait, by identity; total 0: no bound */
         struct budget urgent_requests;  /* the same of locks and removals, when there is no room in the other */
@@ -86,7 +86,7 @@ struct auth {
         struct attempt *joins;         /* under way, newest first */
         struct budget unstored;        /* what nodes have sent and is not on the disk, by host: unstored.h */
         struct shares dials;           /* questions of proxies under way, by user */
-        struct frontdoor *door;
+        struct auth_listener *listener;
         struct refusal_log *refusal_log;
         struct refusal_log *login_refusals;
         struct refusal_log *session_refusals; /* of dials and logins at nodes; by user, or by host where that tells */
@@ -113,8 +113,8 @@ struct auth {
 /* Begins a record with what every event of this cluster says. */
 void auth_audit_begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind);
 
-/* link_ask, or UNAVAILABLE from the loop while that process is away (k NULL). */
-void auth_ask(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMessage *request,
+/* link_request, or UNAVAILABLE from the loop while that process is away (k NULL). */
+void auth_request(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMessage *request,
               const ProtobufCMessageDescriptor *answer_type, struct duration within,
               void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx);
 

@@ -36,7 +36,7 @@ struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, s
 
         c->auth = a;
         c->since = loop_now(&a->loop);
-        c->groups = groups | CALLER_STRANGER;
+        c->groups = groups | CALLER_UNAUTHENTICATED;
         c->host_id = str_dup(host_id);
         c->user = str_dup(STR(""));
         c->role = str_dup(role);
@@ -86,16 +86,16 @@ static struct error *is_gone(const struct caller *c)
         return error_hint(error_new(ERROR_UNAUTHENTICATED, "user \"%s\" does not exist any more", c->user), "an administrator has removed the user");
 }
 
-struct error *caller_person(const struct caller *c, struct arena *arena, struct access_person *ret)
+struct error *caller_user(const struct caller *c, struct arena *arena, struct access_user *ret)
 {
-        struct access_person p;
+        struct access_user p;
 
         if (loop_wall(&c->auth->loop).ns >= c->cert_not_after.ns)
                 return error_hint(error_new(ERROR_UNAUTHENTICATED, "your certificate has expired"), "log in again: tsh login");
         if (directory_user(c->auth->directory, str_of(c->user), NULL) == NULL)
                 return is_gone(c);
         TRY(directory_check_issued(c->auth->directory, str_of(c->user), c->cert_not_before));
-        TRY(directory_person(c->auth->directory, str_of(c->user), arena, &p));
+        TRY(directory_access_user(c->auth->directory, str_of(c->user), arena, &p));
         struct str *roles = arena_alloc(arena, (p.role_count + 1) * sizeof *roles);
         for (size_t i = 0; i < p.role_count; i++)
                 roles[i] = str_of(p.roles[i]->metadata->name);
@@ -143,9 +143,9 @@ void callers_drop_refused(struct auth *a, bool nodes_too, bool *ret_has_nodes)
                         drop_if_locked(c, nodes_too, ret_has_nodes);
                 if (c->conn == NULL || (c->groups & CALLER_USER) == 0)
                         continue;
-                AUTO_PTR(arena) arena = arena_new(PERSON_ARENA);
-                struct access_person p;
-                AUTO_PTR(error) err = caller_person(c, arena, &p);
+                AUTO_PTR(arena) arena = arena_new(USER_ARENA);
+                struct access_user p;
+                AUTO_PTR(error) err = caller_user(c, arena, &p);
 
                 if (err != NULL)
                         rpc_server_close(c->conn);

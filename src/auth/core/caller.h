@@ -17,7 +17,7 @@ struct budget_holder;
 
 /* Groups that a method may be open to; a caller is in exactly one or two of them. */
 enum caller_group {
-        CALLER_STRANGER = 1 << 0, /* everybody, proven or not */
+        CALLER_UNAUTHENTICATED = 1 << 0, /* everybody, proven or not */
         CALLER_HOST = 1 << 1,     /* a joined host with its Instance certificate, or a local service */
         CALLER_PROXY = 1 << 2,    /* a Proxy Service: may speak for the connections it forwards */
         CALLER_ADMIN = 1 << 3,    /* root or the data directory's owner on this machine */
@@ -57,14 +57,14 @@ struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, s
 void caller_free(struct caller *c);
 
 /* Of a person: room for pointers to as many roles and logins as there may be. */
-enum { PERSON_ARENA = 64 * KiB };
+enum { USER_ARENA = 64 * KiB };
 
 /*
  * The person behind a CALLER_USER with the roles they hold now, in the arena (until the next turn of the
  * loop). UNAUTHENTICATED when the certificate has ended meanwhile or the user is gone or another, PERMISSION_DENIED
  * when the user or one of the roles is locked.
  */
-struct error *caller_person(const struct caller *c, struct arena *arena, struct access_person *ret) MUST_USE;
+struct error *caller_user(const struct caller *c, struct arena *arena, struct access_user *ret) MUST_USE;
 
 /* INVALID_ARGUMENT when what a Proxy Service says where a client is cannot be an address: nothing is cut. */
 struct error *client_addr_check(const char *remote_addr) MUST_USE;

@@ -11,7 +11,7 @@
 #include "loop/loop.h"
 
 /* The job's own. */
-struct look {
+struct check {
         struct disk_watch *watch;
         char *path;
         struct statvfs disk;
@@ -28,17 +28,17 @@ struct disk_watch {
         bool is_silent; /* the look at hand takes long, and the operator has been told */
 };
 
-static void look_free(void *ctx)
+static void check_free(void *ctx)
 {
-        struct look *k = ctx;
+        struct check *k = ctx;
 
         free(k->path);
         free(k);
 }
 
-static void look_work(void *ctx)
+static void check_work(void *ctx)
 {
-        struct look *k = ctx;
+        struct check *k = ctx;
 
         k->errnum = statvfs(k->path, &k->disk) == 0 ? 0 : errno;
 }
@@ -65,7 +65,7 @@ static void take(struct disk_watch *d, const struct statvfs *disk)
 
 static void on_looked(void *ctx)
 {
-        struct look *k = ctx;
+        struct check *k = ctx;
         struct disk_watch *d = k->watch;
 
         d->looking = NULL;
@@ -74,16 +74,16 @@ static void on_looked(void *ctx)
         d->is_silent = false;
         if (k->errnum == 0) /* else: who writes there is told why not */
                 take(d, &k->disk);
-        look_free(k);
+        check_free(k);
 }
 
-static void look(struct disk_watch *d)
+static void check(struct disk_watch *d)
 {
-        struct look *k = NEW(struct look);
+        struct check *k = NEW(struct check);
 
-        *k = (struct look){ .watch = d, .path = str_dup(str_of(d->path)) };
+        *k = (struct check){ .watch = d, .path = str_dup(str_of(d->path)) };
         d->began = loop_now(d->loop);
-        d->looking = loop_job(d->loop, look_work, on_looked, k);
+        d->looking = loop_job(d->loop, check_work, on_looked, k);
 }
 
 static void on_pace(void *ctx)
@@ -91,13 +91,13 @@ static void on_pace(void *ctx)
         struct disk_watch *d = ctx;
 
         if (d->looking == NULL) {
-                look(d);
-        } else if (!d->is_silent && instant_since(loop_now(d->loop), d->began).ns >= MILLISECONDS(TIMEOUT_DISK_LOOK).ns) {
+                check(d);
+        } else if (!d->is_silent && instant_since(loop_now(d->loop), d->began).ns >= MILLISECONDS(TIMEOUT_DISK_CHECK).ns) {
                 d->is_silent = true;
                 log_warn("The disk of the audit log does not answer; nothing that has to be audited goes on until it does",
                          LOG_C("hint", "a file server that is gone, or a disk that fails: dmesg says which"));
         }
-        timer_start(d->pace, MILLISECONDS(PACE_DISK_LOOK));
+        timer_start(d->pace, MILLISECONDS(PACE_DISK_CHECK));
 }
 
 struct disk_watch *disk_watch_new(struct loop *l, const char *path)
@@ -107,8 +107,8 @@ struct disk_watch *disk_watch_new(struct loop *l, const char *path)
         d->loop = l;
         d->path = str_dup(str_of(path));
         d->pace = timer_new(l, on_pace, d);
-        timer_start(d->pace, MILLISECONDS(PACE_DISK_LOOK));
-        look(d);
+        timer_start(d->pace, MILLISECONDS(PACE_DISK_CHECK));
+        check(d);
         return d;
 }
 
@@ -116,7 +116,7 @@ void disk_watch_free(struct disk_watch *d)
 {
         if (d == NULL)
                 return;
-        job_cancel(d->looking, look_free);
+        job_cancel(d->looking, check_free);
         timer_free(d->pace);
         free(d->path);
         free(d);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How much of the audit log's disk is free: looked up every PACE_DISK_LOOK, on the pool, for a disk that does not answer (a dead
+ * How much of the audit log's disk is free: looked up every PACE_DISK_CHECK, on the pool, for a disk that does not answer (a dead
  * NFS server, a dying device) must not stop the loop. Until the first answer, and while there is none, the last one counts: what is
  * written there does not end either, and nothing is acknowledged without it.
  *
@@ -25,6 +25,6 @@ struct disk_room {
         uint64_t free, least; /* bytes */
 };
 struct disk_room disk_watch_room(const struct disk_watch *d);
-bool disk_watch_has_looked(const struct disk_watch *d); /* since the last turn of PACE_DISK_LOOK, for tests */
+bool disk_watch_has_looked(const struct disk_watch *d); /* since the last turn of PACE_DISK_CHECK, for tests */
 
 #endif

@@ -44,12 +44,12 @@
 const struct guarded_method auth_methods[] = {
         { { "/teleport.join.v1.JoinService/Join", &teleport__join__v1__join_request__descriptor, LIMIT_RPC_JOIN, true,
             join_service_open, NULL },
-          CALLER_STRANGER },
+          CALLER_UNAUTHENTICATED },
         { { "/proto.JoinService/RegisterUsingIAMMethod", &proto__register_using_iammethod_request__descriptor,
             LIMIT_RPC_JOIN, true, join_legacy_open, NULL },
-          CALLER_STRANGER },
+          CALLER_UNAUTHENTICATED },
         { { "/cteleport.v1.PingService/Ping", &cteleport__v1__empty__descriptor, LIMIT_RPC_JOIN, false, ping_open, NULL },
-          CALLER_STRANGER },
+          CALLER_UNAUTHENTICATED },
         { { "/cteleport.v1.HostService/GenerateHostCerts", &cteleport__v1__host_certs_request__descriptor, LIMIT_RPC_JOIN,
             false, host_certs_open, NULL },
           CALLER_HOST },
@@ -64,7 +64,7 @@ const struct guarded_method auth_methods[] = {
           CALLER_PROXY },
         { { "/cteleport.v1.PassService/Announce", &cteleport__v1__pass_request__descriptor, LIMIT_RPC_JOIN, false, pass_announce_open, NULL },
           CALLER_PROXY },
-        { { "/cteleport.v1.SessionService/Attend", &cteleport__v1__attend_up__descriptor, LIMIT_ATTEND, true, session_attend, NULL },
+        { { "/cteleport.v1.SessionService/Report", &cteleport__v1__report_up__descriptor, LIMIT_REPORT, true, session_report, NULL },
           CALLER_NODE },
         { { "/cteleport.v1.SessionService/Record", &cteleport__v1__record_up__descriptor, LIMIT_RECORD_CHUNK + KiB, true, record_serve,
             NULL },
@@ -122,12 +122,12 @@ static struct error *lacks_rule(const struct caller *c, const struct guarded_met
 }
 
 /* What was allowed a call ago may be so no more: the roles, the locks and the clock are asked each time. */
-static struct error *guard_person(const struct caller *c, const struct guarded_method *row)
+static struct error *guard_user(const struct caller *c, const struct guarded_method *row)
 {
-        AUTO_PTR(arena) arena = arena_new(PERSON_ARENA);
-        struct access_person p;
+        AUTO_PTR(arena) arena = arena_new(USER_ARENA);
+        struct access_user p;
 
-        TRY(caller_person(c, arena, &p));
+        TRY(caller_user(c, arena, &p));
         if (row->kind == NULL)
                 return NULL;
         enum access_reach reach = access_may(&p, row->kind, row->verbs);
@@ -146,7 +146,7 @@ struct error *auth_guard(void *caller, const struct rpc_method *method)
         if (row->open_to & c->groups & ~(unsigned)CALLER_USER)
                 return NULL;
         if (row->open_to & c->groups)
-                return guard_person(c, row);
+                return guard_user(c, row);
         if (c->groups & CALLER_USER)
                 return error_new(ERROR_PERMISSION_DENIED, "this method is not open to users");
         if (c->is_forgotten)
@@ -156,7 +156,7 @@ struct error *auth_guard(void *caller, const struct rpc_method *method)
                 return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "this host does not have the role of its certificate any more"),
                                             REASON_IDENTITY),
                                   "add the role to spec.roles of the join token and let the host join again");
-        if (c->groups == CALLER_STRANGER)
+        if (c->groups == CALLER_UNAUTHENTICATED)
                 return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "this method needs a certificate of this cluster"), REASON_IDENTITY),
                                   "without one, only joining is served; users log in at the proxy's address: tsh login --proxy=HOST[:PORT]");
         return error_new(ERROR_PERMISSION_DENIED, "this method is not open to %s %s", c->role, c->host_id);

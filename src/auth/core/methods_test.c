@@ -21,12 +21,12 @@ enum { ARENA_CAP = 1 * MiB };
 #define ADMIN_SERVICE "/cteleport.v1.AdminService/"
 
 /* Methods that need no rule: everybody who is logged in may ask, and hears what is theirs to know. */
-static const char *const open_to_all_people[] = { ADMIN_SERVICE "ClusterStatus", ADMIN_SERVICE "ListNodes" };
+static const char *const open_to_all_users[] = { ADMIN_SERVICE "ClusterStatus", ADMIN_SERVICE "ListNodes" };
 
-static bool is_open_to_all_people(const char *path)
+static bool is_open_to_all_users(const char *path)
 {
-        for (size_t i = 0; i < ARRAY_LEN(open_to_all_people); i++)
-                if (strcmp(path, open_to_all_people[i]) == 0)
+        for (size_t i = 0; i < ARRAY_LEN(open_to_all_users); i++)
+                if (strcmp(path, open_to_all_users[i]) == 0)
                         return true;
         return false;
 }
@@ -46,7 +46,7 @@ static void says_for_every_method_who_may_call_it(void **state)
                 assert_int_equal((row->open_to & CALLER_ADMIN) != 0, is_admin);
                 if (is_admin)
                         assert_int_equal(row->open_to, CALLER_ADMIN | CALLER_USER);
-                if (is_admin && !is_open_to_all_people(row->method.path)) {
+                if (is_admin && !is_open_to_all_users(row->method.path)) {
                         assert_non_null(row->kind);
                         assert_int_not_equal(row->verbs, 0);
                 } else {
@@ -256,8 +256,8 @@ static void lets_each_group_in_where_it_belongs(void **state)
         assert_int_equal(code_of(f, 0, "", "/Ping"), 0);
         assert_int_equal(code_of(f, 0, "", "/ClusterStatus"), ERROR_UNAUTHENTICATED);
         assert_int_equal(code_of(f, CALLER_HOST, "", "/Presence"), 0);
-        assert_int_equal(code_of(f, CALLER_HOST, "", "/Attend"), ERROR_PERMISSION_DENIED);
-        assert_int_equal(code_of(f, CALLER_NODE, "", "/Attend"), 0);
+        assert_int_equal(code_of(f, CALLER_HOST, "", "/Report"), ERROR_PERMISSION_DENIED);
+        assert_int_equal(code_of(f, CALLER_NODE, "", "/Report"), 0);
         assert_int_equal(code_of(f, CALLER_NODE, "", "/Presence"), ERROR_PERMISSION_DENIED);
         assert_int_equal(code_of(f, CALLER_PROXY, "", "/Dial"), 0);
         assert_int_equal(code_of(f, CALLER_PROXY, "", "/ListUsers"), ERROR_PERMISSION_DENIED);
@@ -276,7 +276,7 @@ static void gives_people_what_their_roles_allow(void **state)
         assert_int_equal(code_of(f, CALLER_USER, "ann", "/PutRole"), ERROR_PERMISSION_DENIED);
         assert_true(may(f, "ed", "/ListTokens") && may(f, "ed", "/PutRole") && may(f, "ed", "/DeleteNode"));
         assert_true(may(f, "both", "/PutUser"));
-        assert_int_equal(code_of(f, CALLER_USER, "ed", "/Attend"), ERROR_PERMISSION_DENIED);
+        assert_int_equal(code_of(f, CALLER_USER, "ed", "/Report"), ERROR_PERMISSION_DENIED);
         assert_int_equal(code_of(f, CALLER_USER, "ed", "/Presence"), ERROR_PERMISSION_DENIED);
 }
 
@@ -431,9 +431,9 @@ static void reads_what_was_there_before(void **state)
         f->awaited++;
         second = directory_open(&f->auth, on_ready, f);
         wait_for(f);
-        AUTO_PTR(arena) arena = arena_new(PERSON_ARENA);
-        struct access_person p;
-        assert_null(directory_person(second, STR("ann"), arena, &p));
+        AUTO_PTR(arena) arena = arena_new(USER_ARENA);
+        struct access_user p;
+        assert_null(directory_access_user(second, STR("ann"), arena, &p));
         assert_int_equal(p.trait_login_count, 2);
         assert_int_equal(p.role_count, 1);
         assert_string_equal(p.roles[0]->spec->allow->logins[0], "only"); /* a preset that was changed stays changed */

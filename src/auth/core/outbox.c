@@ -52,7 +52,7 @@ struct outbox {
 
 static void sweep(struct outbox *o);
 static void check_progress(struct outbox *o);
-static void ask_leftovers(struct outbox *o, struct str after);
+static void request_leftovers(struct outbox *o, struct str after);
 
 /* What the log has not written lies in memory: half of what it takes is for those who begin something now. */
 static bool is_log_busy(const struct outbox *o)
@@ -69,7 +69,7 @@ static void go_on_replaying(struct outbox *o)
         if (o->is_closing)
                 o->is_replaying = false; /* the next start finds the rest */
         else
-                ask_leftovers(o, str_of(after));
+                request_leftovers(o, str_of(after));
 }
 
 /* ---- from the store to events.log ------------------------------------------------------------------- */
@@ -185,7 +185,7 @@ static void on_leftovers(void *ctx, const struct store_page *page, struct error 
         check_progress(o);
 }
 
-static void ask_leftovers(struct outbox *o, struct str after)
+static void request_leftovers(struct outbox *o, struct str after)
 {
         o->is_replaying = true;
         store_range(o->store, STR(PREFIX), after, LIMIT_STORE_RANGE, on_leftovers, o);
@@ -200,7 +200,7 @@ static void on_retry(void *ctx)
                 return;
         }
         o->is_retrying = true;
-        ask_leftovers(o, STR(""));
+        request_leftovers(o, STR(""));
 }
 
 /* ---- out of the store ------------------------------------------------------------------------------- */
@@ -309,7 +309,7 @@ struct outbox *outbox_open(struct loop *l, struct store *s, struct audit_log *lo
         o->sweep_timer = timer_new(l, on_sweep_timer, o);
         o->retry_timer = timer_new(l, on_retry, o);
         o->watch = store_watch_new(s, STR(PREFIX), on_change, o);
-        ask_leftovers(o, STR(""));
+        request_leftovers(o, STR(""));
         return o;
 }
 

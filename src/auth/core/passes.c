@@ -5,7 +5,7 @@
 
 #include "api.pb-c.h"
 #include "auth/core/caller.h"
-#include "auth/core/frontdoor.h"
+#include "auth/core/listener.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/source.h"
@@ -91,7 +91,7 @@ void pass_announce_open(struct rpc_call *call, const ProtobufCMessage *first)
         const struct caller *c = rpc_call_caller(call);
         Cteleport__V1__PassResponse response = CTELEPORT__V1__PASS_RESPONSE__INIT;
         uint8_t ticket[PASS_TICKET_SIZE];
-        struct error *err = passes_announce(frontdoor_passes(c->auth->door), str_of(c->host_id),
+        struct error *err = passes_announce(auth_listener_passes(c->auth->listener), str_of(c->host_id),
                                             str_of(((const Cteleport__V1__PassRequest *)first)->remote_addr), ticket);
 
         if (err != NULL) {

@@ -19,9 +19,9 @@ enum { SLOTS = 4096 };
 struct refusal_log {
         struct loop *loop;
         struct timer *timer; /* runs while something is untold */
-        void (*told)(void *ctx, uint64_t count);
+        void (*reported)(void *ctx, uint64_t count);
         void *ctx;
-        uint64_t untold;
+        uint64_t unreported;
         uint8_t salt[16]; /* nobody can choose whose slot to share */
         struct allowance all;
         struct allowance sources[SLOTS]; /* by a digest of the address: no table that grows with those who try */
@@ -48,36 +48,36 @@ static struct allowance *allowance_of(struct refusal_log *r, struct str address)
         return &r->sources[(digest[0] | (size_t)digest[1] << 8) % SLOTS];
 }
 
-static void tell(void *ctx)
+static void report(void *ctx)
 {
         struct refusal_log *r = ctx;
-        uint64_t count = r->untold;
+        uint64_t count = r->unreported;
 
-        r->untold = 0;
+        r->unreported = 0;
         if (count > 0)
-                r->told(r->ctx, count);
+                r->reported(r->ctx, count);
 }
 
-struct refusal_log *refusal_log_new(struct loop *l, void (*told)(void *ctx, uint64_t count), void *ctx)
+struct refusal_log *refusal_log_new(struct loop *l, void (*reported)(void *ctx, uint64_t count), void *ctx)
 {
         struct refusal_log *r = NEW(struct refusal_log);
 
         r->loop = l;
-        r->told = told;
+        r->reported = reported;
         r->ctx = ctx;
-        r->timer = timer_new(l, tell, r);
+        r->timer = timer_new(l, report, r);
         random_bytes(r->salt, sizeof r->salt);
         return r;
 }
 
 void refusal_log_count(struct refusal_log *r)
 {
-        r->untold++;
+        r->unreported++;
         if (!timer_is_running(r->timer))
-                timer_start(r->timer, MILLISECONDS(TIMEOUT_REFUSALS_UNTOLD));
+                timer_start(r->timer, MILLISECONDS(TIMEOUT_REFUSALS_UNREPORTED));
 }
 
-bool refusal_log_may_tell(struct refusal_log *r, struct str address)
+bool refusal_log_may_report(struct refusal_log *r, struct str address)
 {
         const int64_t of_source = price(LIMIT_REFUSALS_PER_MINUTE), of_all = price(LIMIT_REFUSALS_PER_MINUTE_ALL);
         struct instant now = loop_now(r->loop);
@@ -98,7 +98,7 @@ void refusal_log_free(struct refusal_log *r)
 {
         if (r == NULL)
                 return;
-        tell(r);
+        report(r);
         timer_free(r->timer);
         free(r);
 }

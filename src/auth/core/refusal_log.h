@@ -14,11 +14,11 @@
 struct loop;
 struct refusal_log;
 
-/* told(ctx, count) comes at most every TIMEOUT_REFUSALS_UNTOLD: so many were not told one by one. */
-struct refusal_log *refusal_log_new(struct loop *l, void (*told)(void *ctx, uint64_t count), void *ctx) MUST_USE;
+/* told(ctx, count) comes at most every TIMEOUT_REFUSALS_UNREPORTED: so many were not told one by one. */
+struct refusal_log *refusal_log_new(struct loop *l, void (*reported)(void *ctx, uint64_t count), void *ctx) MUST_USE;
 
 /* Whether a refusal of this address (without port) is to be told; else it is counted here. */
-bool refusal_log_may_tell(struct refusal_log *r, struct str address) MUST_USE;
+bool refusal_log_may_report(struct refusal_log *r, struct str address) MUST_USE;
 
 /* Counts a refusal that is not to be told one by one. */
 void refusal_log_count(struct refusal_log *r);

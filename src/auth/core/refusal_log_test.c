@@ -15,15 +15,15 @@ struct fixture {
         struct loop loop;
         struct fake_clock clock;
         struct refusal_log *log;
-        uint64_t told;
+        uint64_t reported;
         int times;
 };
 
-static void on_told(void *ctx, uint64_t count)
+static void on_reported(void *ctx, uint64_t count)
 {
         struct fixture *f = ctx;
 
-        f->told += count;
+        f->reported += count;
         f->times++;
 }
 
@@ -34,7 +34,7 @@ static int set_up(void **state)
         f = (struct fixture){ 0 };
         fake_clock_init(&f.clock, 1700000000);
         assert_null(loop_init(&f.loop, &f.clock.clock));
-        f.log = refusal_log_new(&f.loop, on_told, &f);
+        f.log = refusal_log_new(&f.loop, on_reported, &f);
         *state = &f;
         return 0;
 }
@@ -49,67 +49,67 @@ static int tear_down(void **state)
 }
 
 /* How many of so many refusals of one address are told one by one. */
-static int told_of(struct fixture *f, int count, const char *address)
+static int reported_of(struct fixture *f, int count, const char *address)
 {
-        int told = 0;
+        int reported = 0;
 
         for (int i = 0; i < count; i++)
-                told += refusal_log_may_tell(f->log, str_of(address));
-        return told;
+                reported += refusal_log_may_report(f->log, str_of(address));
+        return reported;
 }
 
 static void tells_the_usual_one_by_one(void **state)
 {
         struct fixture *f = *state;
 
-        assert_int_equal(told_of(f, LIMIT_REFUSALS_BURST, "192.0.2.1"), LIMIT_REFUSALS_BURST);
-        assert_int_equal(told_of(f, LIMIT_REFUSALS_BURST, "192.0.2.2"), LIMIT_REFUSALS_BURST);
+        assert_int_equal(reported_of(f, LIMIT_REFUSALS_BURST, "192.0.2.1"), LIMIT_REFUSALS_BURST);
+        assert_int_equal(reported_of(f, LIMIT_REFUSALS_BURST, "192.0.2.2"), LIMIT_REFUSALS_BURST);
 }
 
 static void counts_the_flood_of_one_source_and_tells_the_others(void **state)
 {
         struct fixture *f = *state;
 
-        assert_int_equal(told_of(f, LIMIT_REFUSALS_BURST + 1000, "192.0.2.1"), LIMIT_REFUSALS_BURST);
-        assert_int_equal(told_of(f, 1, "192.0.2.2"), 1);
+        assert_int_equal(reported_of(f, LIMIT_REFUSALS_BURST + 1000, "192.0.2.1"), LIMIT_REFUSALS_BURST);
+        assert_int_equal(reported_of(f, 1, "192.0.2.2"), 1);
         assert_int_equal(f->times, 0);
-        loop_advance(&f->loop, &f->clock, MILLISECONDS(TIMEOUT_REFUSALS_UNTOLD));
+        loop_advance(&f->loop, &f->clock, MILLISECONDS(TIMEOUT_REFUSALS_UNREPORTED));
         uv_run(&f->loop.uv, UV_RUN_ONCE);
         assert_int_equal(f->times, 1);
-        assert_int_equal(f->told, 1000);
+        assert_int_equal(f->reported, 1000);
 }
 
 static void tells_again_when_the_flood_is_over(void **state)
 {
         struct fixture *f = *state;
 
-        (void)told_of(f, LIMIT_REFUSALS_BURST + 1, "192.0.2.1");
+        (void)reported_of(f, LIMIT_REFUSALS_BURST + 1, "192.0.2.1");
         loop_advance(&f->loop, &f->clock, MINUTES(1));
-        assert_int_equal(told_of(f, LIMIT_REFUSALS_BURST, "192.0.2.1"), LIMIT_REFUSALS_PER_MINUTE);
+        assert_int_equal(reported_of(f, LIMIT_REFUSALS_BURST, "192.0.2.1"), LIMIT_REFUSALS_PER_MINUTE);
 }
 
 static void bounds_what_all_sources_together_write(void **state)
 {
         struct fixture *f = *state;
-        int told = 0;
+        int reported = 0;
 
         for (int i = 0; i < 2 * LIMIT_REFUSALS_BURST_ALL; i++) {
                 char address[32];
 
                 snprintf(address, sizeof address, "10.%d.%d.%d", i >> 16, i >> 8 & 255, i & 255);
-                told += told_of(f, 1, address);
+                reported += reported_of(f, 1, address);
         }
-        assert_int_equal(told, LIMIT_REFUSALS_BURST_ALL);
+        assert_int_equal(reported, LIMIT_REFUSALS_BURST_ALL);
 }
 
 static void tells_what_is_left_at_the_end(void **state)
 {
         struct fixture *f = *state;
 
-        (void)told_of(f, LIMIT_REFUSALS_BURST + 3, "192.0.2.1");
+        (void)reported_of(f, LIMIT_REFUSALS_BURST + 3, "192.0.2.1");
         refusal_log_free(f->log);
         f->log = NULL;
-        assert_int_equal(f->told, 3);
+        assert_int_equal(f->reported, 3);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -25,7 +25,7 @@ struct error *unstored_push(struct unstored_queue *q, struct auth *a, struct str
 {
         size_t len = protobuf_c_message_get_packed_size(msg);
 
-        if (q->count >= LIMIT_ATTEND_WAITING || q->size + len > LIMIT_ATTEND_UNACKED + LIMIT_ATTEND)
+        if (q->count >= LIMIT_REPORT_WAITING || q->size + len > LIMIT_REPORT_UNACKED + LIMIT_REPORT)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "too many events of this connection are pending");
         if (q->host == NULL)
                 q->host = unstored_hold(a, host_id);

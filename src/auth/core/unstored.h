@@ -29,7 +29,7 @@ struct unstored_queue {
         size_t count, size;
         struct budget_holder *host; /* NULL while nothing came */
 };
-/* Packs the message behind the others, within LIMIT_ATTEND_WAITING and LIMIT_ATTEND_UNACKED. */
+/* Packs the message behind the others, within LIMIT_REPORT_WAITING and LIMIT_REPORT_UNACKED. */
 struct error *unstored_push(struct unstored_queue *q, struct auth *a, struct str host_id, const ProtobufCMessage *msg) MUST_USE;
 void unstored_drop_first(struct unstored_queue *q);
 void unstored_release(struct unstored_queue *q);

@@ -137,7 +137,7 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
                 rpc_call_send(r->call, &response.base);
         }
         if (str_equal(r->role, STR("Proxy")))
-                servers_warn_of_rivals(r->auth, r->host_id, r->public_names, r->public_name_count);
+                servers_warn_of_duplicates(r->auth, r->host_id, r->public_names, r->public_name_count);
         drop_lost_roles(r);
         renewal_finish(r, NULL);
 }

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "pki/key.h"
 
-enum { PRESENCE_ARENA = 128 * KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_SAYING_MS = 5000 };
+enum { PRESENCE_ARENA = 128 * KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_REPORTING_MS = 5000 };
 
 void presence_send(struct presence *p, Cteleport__V1__PresenceDown *down)
 {
@@ -34,16 +34,16 @@ void presence_notice(struct presence *p, const char *kind, const char *text)
 }
 
 /* A visitor comes at half the life of its record; one that is late by half of that again has gone. */
-static bool is_visiting(const struct auth *a, const Cteleport__State__V1__Presence *record)
+static bool is_polling(const struct auth *a, const Cteleport__State__V1__Presence *record)
 {
         int64_t age = loop_wall(&a->loop).ns / 1000000 - record->last_heartbeat;
 
-        return record->is_visit && age <= duration_ms(a->heartbeat_ttl) / 4 * 3;
+        return record->is_poll && age <= duration_ms(a->heartbeat_ttl) / 4 * 3;
 }
 
 bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Presence *record)
 {
-        return map_get(&a->live, str_of(record->host_id)) != NULL || is_visiting(a, record);
+        return map_get(&a->live, str_of(record->host_id)) != NULL || is_polling(a, record);
 }
 
 static bool is_locked(const struct auth *a, const Cteleport__State__V1__Presence *record)
@@ -112,8 +112,8 @@ static void detach(struct presence *p)
         p->auth->presence_held -= p->is_held;
         p->is_held = false;
         if (p->is_here) {
-                rivals_leave(p);
-                if (!p->is_visit)
+                duplicates_leave(p);
+                if (!p->is_poll)
                         log_info("Agent disconnected", LOG_C("node_name", p->record->hostname), LOG_C("host_id", p->record->host_id));
         }
         free_if_idle(p);
@@ -213,7 +213,7 @@ static struct duration next_heartbeat(const struct presence *p)
         struct duration pace = { p->auth->heartbeat_ttl.ns / 2 };
         uint16_t dice;
 
-        if (!p->is_visit || p->is_regular)
+        if (!p->is_poll || p->is_regular)
                 return pace;
         random_bytes(&dice, sizeof dice);
         return (struct duration){ pace.ns / 8 + pace.ns / 8 * 7 / UINT16_MAX * dice };
@@ -231,13 +231,13 @@ static void welcome(struct presence *p)
         w.heartbeat_ms = duration_ms(next_heartbeat(p));
         w.now = &now;
         w.cluster = (char *)(uintptr_t)p->auth->cluster.ptr;
-        w.is_visit = p->is_visit;
+        w.is_poll = p->is_poll;
         down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_WELCOME;
         down.welcome = &w;
         presence_send(p, &down);
 }
 
-static void tell_proxies(struct presence *p)
+static void report_proxies(struct presence *p)
 {
         AUTO_PTR(arena) arena = arena_new(PROXIES_ARENA);
         Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
@@ -249,26 +249,26 @@ static void tell_proxies(struct presence *p)
         presence_send(p, &down);
 }
 
-static void tell_visited(void *ctx, struct str host_id, void *value)
+static void report_polled(void *ctx, struct str host_id, void *value)
 {
         (void)ctx;
         (void)host_id;
         for (struct presence *p = value; p != NULL; p = p->below)
-                tell_proxies(p);
+                report_proxies(p);
 }
 
-void presence_tell_proxies(void *ctx)
+void presence_report_proxies(void *ctx)
 {
         struct auth *a = ctx;
 
-        map_each(&a->live, tell_visited, NULL);
+        map_each(&a->live, report_polled, NULL);
 }
 
 static void warn_of_skew(struct presence *p)
 {
         int64_t ms = p->record->clock_skew_ms;
 
-        if (ms > -SKEW_WORTH_SAYING_MS && ms < SKEW_WORTH_SAYING_MS)
+        if (ms > -SKEW_WORTH_REPORTING_MS && ms < SKEW_WORTH_REPORTING_MS)
                 return;
         AUTO_MEM char *text = mem_printf("the clock of this host is %lld seconds %s the Auth Service's: timedatectl status",
                                          (long long)((ms < 0 ? -ms : ms) / 1000), ms < 0 ? "behind" : "ahead of");
@@ -283,9 +283,9 @@ static void warn_of_skew(struct presence *p)
  */
 static bool may_stay(struct presence *p)
 {
-        bool may_visit = p->hello->may_visit && p->hello->use_tunnel && !presence_announces_proxy(p->hello);
+        bool may_poll = p->hello->may_poll && p->hello->use_tunnel && !presence_announces_proxy(p->hello);
 
-        if (!may_visit)
+        if (!may_poll)
                 return true;
         if (p->auth->presence_held >= p->auth->presence_held_max)
                 return false;
@@ -326,10 +326,10 @@ static void warn_of_name(struct presence *p)
         presence_notice(p, "name", text);
 }
 
-static void tell_news(struct presence *p)
+static void report_update(struct presence *p)
 {
         proxies_note(p->auth->proxies, str_of(p->record->host_id), presence_announces_proxy(p->hello), str_of(p->record->proxy_addr));
-        tell_proxies(p);
+        report_proxies(p);
         warn_of_skew(p);
         warn_of_labels(p);
         warn_of_name(p);
@@ -339,29 +339,29 @@ static void tell_news(struct presence *p)
 static void let_in(struct presence *p, const Cteleport__State__V1__Presence *known)
 {
         Cteleport__State__V1__Presence *r = p->record;
-        bool is_back = rivals_remember(p->arena, p->nonce, known, r);
-        bool was_visiting = known != NULL && is_visiting(p->auth, known) && str_equal(p->nonce, str_of(known->process_nonce));
+        bool is_back = duplicates_remember(p->arena, p->nonce, known, r);
+        bool was_polling = known != NULL && is_polling(p->auth, known) && str_equal(p->nonce, str_of(known->process_nonce));
 
-        take_clock(p, p->hello->now, p->said_hello);
-        rivals_enter(p);
-        r->is_visit = p->is_visit = !may_stay(p);
-        p->is_regular = r->is_visit && was_visiting;
+        take_clock(p, p->hello->now, p->sent_hello);
+        duplicates_enter(p);
+        r->is_poll = p->is_poll = !may_stay(p);
+        p->is_regular = r->is_poll && was_polling;
         if (p->is_regular)
                 r->since = known->since;
         log_arrival(p);
-        if (!p->is_visit)
+        if (!p->is_poll)
                 welcome(p);
         if (is_back && p->below == NULL) /* one that is here will answer for itself */
-                rivals_tell_returned(p, known);
+                duplicates_report_returned(p, known);
         write_record(p);
-        tell_news(p);
+        report_update(p);
 }
 
 void presence_settle(struct presence *p)
 {
         bool is_awaiting = p->below != NULL && p->below->ping[0] != '\0';
 
-        if (!p->is_visit || !p->is_written || p->is_writing || is_awaiting || p->call == NULL)
+        if (!p->is_poll || !p->is_written || p->is_writing || is_awaiting || p->call == NULL)
                 return;
         welcome(p);
         presence_finish(p, NULL);
@@ -427,14 +427,14 @@ static void on_hello(struct presence *p, const Cteleport__V1__PresenceUp__Hello 
                 presence_finish(p, err);
                 return;
         }
-        Cteleport__V1__PresenceUp__Hello *said = (Cteleport__V1__PresenceUp__Hello *)copy;
-        size_t labels = presence_keep_labels(said->labels, said->n_labels), commands = presence_keep_commands(said->commands, said->n_commands);
-        p->has_reserved_labels = labels < said->n_labels || commands < said->n_commands;
-        said->n_labels = labels;
-        said->n_commands = commands;
-        p->hello = said;
+        Cteleport__V1__PresenceUp__Hello *sent = (Cteleport__V1__PresenceUp__Hello *)copy;
+        size_t labels = presence_keep_labels(sent->labels, sent->n_labels), commands = presence_keep_commands(sent->commands, sent->n_commands);
+        p->has_reserved_labels = labels < sent->n_labels || commands < sent->n_commands;
+        sent->n_labels = labels;
+        sent->n_commands = commands;
+        p->hello = sent;
         p->nonce = str_of(p->hello->process_nonce);
-        p->said_hello = loop_wall(&p->auth->loop);
+        p->sent_hello = loop_wall(&p->auth->loop);
         p->is_finding = true;
         host_find(p->auth, str_of(caller->host_id), on_host, p);
 }
@@ -454,9 +454,9 @@ static void on_labels(struct presence *p, const Cteleport__V1__PresenceUp__Label
         }
         arena_free(p->commands);
         p->commands = arena;
-        Cteleport__V1__PresenceUp__Labels *said = (Cteleport__V1__PresenceUp__Labels *)copy;
-        p->record->commands = said->commands;
-        p->record->n_commands = presence_keep_commands(said->commands, said->n_commands);
+        Cteleport__V1__PresenceUp__Labels *sent = (Cteleport__V1__PresenceUp__Labels *)copy;
+        p->record->commands = sent->commands;
+        p->record->n_commands = presence_keep_commands(sent->commands, sent->n_commands);
         write_record(p);
 }
 
@@ -470,7 +470,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         } else if (!p->is_here) {
                 presence_finish(p, error_new(ERROR_INVALID_ARGUMENT, "presence begins with a hello"));
         } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_PONG) {
-                rivals_on_pong(p, str_of(up->pong->nonce));
+                duplicates_on_pong(p, str_of(up->pong->nonce));
         } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS) {
                 on_labels(p, up->labels);
         } else {

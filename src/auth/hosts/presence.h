@@ -39,6 +39,6 @@ bool presence_is_whole(const struct auth *a, const Cteleport__State__V1__Presenc
 void presence_end_host(struct auth *a, struct str host_id, const char *reason);
 
 /* Tells every connected agent which proxies there are. ctx: the struct auth. */
-void presence_tell_proxies(void *ctx);
+void presence_report_proxies(void *ctx);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One presence stream, as presence.c (the stream), presence_record.c (what is written down of it) and
- * presence_rivals.c (others with the same host ID) share it.
+ * presence_duplicates.c (others with the same host ID) share it.
  */
 #ifndef AUTH_HOSTS_PRESENCE_INTERNAL_H
 #define AUTH_HOSTS_PRESENCE_INTERNAL_H
@@ -16,13 +16,13 @@ struct presence {
         Cteleport__State__V1__Presence *record; /* NULL before the host was found */
         const Cteleport__V1__PresenceUp__Hello *hello; /* in arena */
         struct arena *commands; /* of the labels that came after the hello; NULL: none did */
-        struct walltime said_hello;
+        struct walltime sent_hello;
         struct str nonce; /* of the agent's process */
         bool is_finding;
         bool has_reserved_labels; /* announced some, which were dropped */
         bool is_here;    /* has been let in, and is on the list of those with its host ID */
         bool is_held;    /* counted in auth->presence_held */
-        bool is_visit;   /* is welcomed, and ends, when its record is written and its rival has answered */
+        bool is_poll;   /* is welcomed, and ends, when its record is written and its rival has answered */
         bool is_regular; /* a visit that was due */
         bool is_written; /* once at least */
         bool is_writing, is_dirty; /* a write is under way; something changed since */
@@ -54,24 +54,24 @@ bool presence_announces_proxy(const Cteleport__V1__PresenceUp__Hello *hello);
 /* Makes p->record of the host's and of the hello. */
 void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *host);
 
-/* ---- presence_rivals.c ------------------------------------------------------------------------------------ */
+/* ---- presence_duplicates.c ------------------------------------------------------------------------------------ */
 
 /*
  * Lets p in beside those with its host ID: an earlier stream of the same agent ends, another agent is asked
  * whether it still lives.
  */
-void rivals_enter(struct presence *p);
-void rivals_leave(struct presence *p);
-void rivals_on_pong(struct presence *p, struct str nonce);
+void duplicates_enter(struct presence *p);
+void duplicates_leave(struct presence *p);
+void duplicates_on_pong(struct presence *p, struct str nonce);
 
 /*
  * Notes in `record` (what it keeps is in the arena) which agent this is, and which ones were here before by
  * what the store has, `known` (NULL: nothing). True when this agent was replaced by another and came back:
  * both live.
  */
-bool rivals_remember(struct arena *arena, struct str nonce, const Cteleport__State__V1__Presence *known,
+bool duplicates_remember(struct arena *arena, struct str nonce, const Cteleport__State__V1__Presence *known,
                      Cteleport__State__V1__Presence *record) MUST_USE;
 /* Tells of p, which came back, and of the one that was here in between. */
-void rivals_tell_returned(struct presence *p, const Cteleport__State__V1__Presence *known);
+void duplicates_report_returned(struct presence *p, const Cteleport__State__V1__Presence *known);
 
 #endif

@@ -56,7 +56,7 @@ static void on_closed(void *ctx)
 
 static void on_proxies_changed(void *ctx)
 {
-        presence_tell_proxies(&((struct fixture *)ctx)->auth);
+        presence_report_proxies(&((struct fixture *)ctx)->auth);
 }
 
 #define AWAIT(f, condition) RUN_UNTIL(&(f)->auth.loop, condition)
@@ -131,18 +131,18 @@ struct agent {
         struct fixture *f;
         struct rpc_client *client;
         struct rpc_client_call *call;
-        char told[128]; /* a letter for each message: W, V (a visit's welcome), P(roxies), N(otice); '.' at the end */
+        char reported[128]; /* a letter for each message: W, V (a visit's welcome), P(roxies), N(otice); '.' at the end */
         int code;
         int64_t heartbeat_ms;
         bool is_deaf; /* answers no ping */
 };
 
-static void tell(struct agent *a, char c)
+static void report(struct agent *a, char c)
 {
-        size_t len = strlen(a->told);
+        size_t len = strlen(a->reported);
 
-        assert_true(len + 1 < sizeof(a->told));
-        a->told[len] = c;
+        assert_true(len + 1 < sizeof(a->reported));
+        a->reported[len] = c;
 }
 
 static void answer(struct agent *a, char *nonce)
@@ -164,15 +164,15 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 
         switch (down->payload_case) {
         case CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_WELCOME:
-                tell(a, down->welcome->is_visit ? 'V' : 'W');
+                report(a, down->welcome->is_poll ? 'V' : 'W');
                 a->heartbeat_ms = down->welcome->heartbeat_ms;
                 break;
         case CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_PROXIES:
-                tell(a, 'P');
+                report(a, 'P');
                 break;
         case CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_NOTICE:
                 assert_string_equal(down->notice->kind, "duplicate_host_id");
-                tell(a, 'N');
+                report(a, 'N');
                 break;
         case CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_PING:
                 answer(a, down->ping->nonce);
@@ -187,7 +187,7 @@ static void on_done(void *ctx, struct error *err)
         struct agent *a = ctx;
 
         a->code = err == NULL ? 0 : (int)err->code;
-        tell(a, '.');
+        report(a, '.');
         error_free(err);
 }
 
@@ -231,7 +231,7 @@ static struct agent *connect_agent(struct fixture *f, struct hello h)
         hello.services = services;
         hello.n_services = 1;
         hello.use_tunnel = true;
-        hello.may_visit = !h.stays;
+        hello.may_poll = !h.stays;
         up.payload_case = CTELEPORT__V1__PRESENCE_UP__PAYLOAD_HELLO;
         up.hello = &hello;
         rpc_client_send(a->call, &up.base);
@@ -256,9 +256,9 @@ static void hang_up(struct agent *a)
         free(a);
 }
 
-static bool has_heard(const struct agent *a, char c)
+static bool has_received(const struct agent *a, char c)
 {
-        return strchr(a->told, c) != NULL;
+        return strchr(a->reported, c) != NULL;
 }
 
 /* Connects and is welcomed, one way or the other. */
@@ -266,20 +266,20 @@ static struct agent *present(struct fixture *f, struct hello h)
 {
         struct agent *a = connect_agent(f, h);
 
-        AWAIT(f, has_heard(a, 'W') || has_heard(a, '.'));
+        AWAIT(f, has_received(a, 'W') || has_received(a, '.'));
         run_a_while(&f->auth.loop);
         return a;
 }
 
 /* A visit from begin to end; what was said. */
-static const char *visit(struct fixture *f, const char *host_id, const char *nonce)
+static const char *poll(struct fixture *f, const char *host_id, const char *nonce)
 {
-        static char told[sizeof((struct agent *)NULL)->told];
+        static char reported[sizeof((struct agent *)NULL)->reported];
         struct agent *a = present(f, (struct hello){ host_id, nonce });
 
-        memcpy(told, a->told, sizeof(told));
+        memcpy(reported, a->reported, sizeof(reported));
         hang_up(a);
-        return told;
+        return reported;
 }
 
 static int64_t pause_of(struct fixture *f, const char *host_id, const char *nonce)
@@ -297,20 +297,20 @@ static void given_full_house(struct fixture *f, struct agent *ret[HELD_MAX])
 
         for (size_t i = 0; i < HELD_MAX; i++) {
                 ret[i] = present(f, (struct hello){ ids[i], "x" });
-                assert_string_equal(ret[i]->told, "WP");
+                assert_string_equal(ret[i]->reported, "WP");
         }
 }
 
 /* ---- the record --------------------------------------------------------------------------------------------- */
 
-struct look {
+struct check {
         struct fixture *f;
         bool is_there, is_connected;
 };
 
 static void on_item(void *ctx, const struct store_item *item, struct error *err)
 {
-        struct look *l = ctx;
+        struct check *l = ctx;
         AUTO_PTR(arena) arena = arena_new(ARENA_CAP);
         ProtobufCMessage *msg = NULL;
 
@@ -323,9 +323,9 @@ static void on_item(void *ctx, const struct store_item *item, struct error *err)
         l->f->awaited--;
 }
 
-static struct look look_at(struct fixture *f, const char *host_id)
+static struct check check(struct fixture *f, const char *host_id)
 {
-        struct look l = { .f = f };
+        struct check l = { .f = f };
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         presence_key(str_of(host_id), &key);
@@ -359,11 +359,11 @@ static void keeps_as_many_streams_as_it_holds(void **state)
         struct agent *held[HELD_MAX];
 
         given_full_house(f, held);
-        assert_string_equal(visit(f, "host-1", "a"), "PV.");
+        assert_string_equal(poll(f, "host-1", "a"), "PV.");
         assert_int_equal(f->auth.live.count, HELD_MAX);
         hang_up(held[0]);
         struct agent *a = present(f, (struct hello){ "host-1", "a" });
-        assert_string_equal(a->told, "WP");
+        assert_string_equal(a->reported, "WP");
         hang_up(a);
         hang_up(held[1]);
 }
@@ -375,8 +375,8 @@ static void counts_an_agent_once_that_connects_again(void **state)
 
         given_full_house(f, held);
         struct agent *again = present(f, (struct hello){ "host-2", "x" });
-        assert_string_equal(again->told, "WP");
-        assert_string_equal(held[0]->told, "WP.");
+        assert_string_equal(again->reported, "WP");
+        assert_string_equal(held[0]->reported, "WP.");
         assert_int_equal(f->auth.presence_held, HELD_MAX);
         hang_up(again);
         hang_up(held[0]);
@@ -390,10 +390,10 @@ static void keeps_proxies_and_agents_that_do_not_visit(void **state)
 
         given_full_house(f, held);
         struct agent *old = present(f, (struct hello){ "host-1", "a", .stays = true });
-        assert_string_equal(old->told, "WP");
+        assert_string_equal(old->reported, "WP");
         hang_up(old);
         struct agent *proxy = present(f, (struct hello){ "host-1", "a", .service = "Proxy" });
-        assert_true(str_starts_with(str_of(proxy->told), STR("WP")));
+        assert_true(str_starts_with(str_of(proxy->reported), STR("WP")));
         hang_up(proxy);
         for (size_t i = 0; i < HELD_MAX; i++)
                 hang_up(held[i]);
@@ -404,16 +404,16 @@ static void lists_a_visitor_until_it_is_late(void **state)
         struct fixture *f = *state;
 
         f->auth.presence_held_max = 0;
-        assert_false(look_at(f, "host-1").is_there);
-        assert_string_equal(visit(f, "host-1", "a"), "PV.");
-        assert_true(look_at(f, "host-1").is_connected);
+        assert_false(check(f, "host-1").is_there);
+        assert_string_equal(poll(f, "host-1", "a"), "PV.");
+        assert_true(check(f, "host-1").is_connected);
         loop_advance(&f->auth.loop, &f->clock, SECONDS(TTL_SECONDS / 2 + 10));
-        assert_true(look_at(f, "host-1").is_connected);
+        assert_true(check(f, "host-1").is_connected);
         loop_advance(&f->auth.loop, &f->clock, SECONDS(TTL_SECONDS / 4));
-        assert_true(look_at(f, "host-1").is_there);
-        assert_false(look_at(f, "host-1").is_connected);
+        assert_true(check(f, "host-1").is_there);
+        assert_false(check(f, "host-1").is_connected);
         loop_advance(&f->auth.loop, &f->clock, SECONDS(TTL_SECONDS / 4));
-        assert_false(look_at(f, "host-1").is_there);
+        assert_false(check(f, "host-1").is_there);
 }
 
 static void asks_for_visits_at_half_the_life_of_a_record(void **state)
@@ -452,10 +452,10 @@ static void lists_nobody_who_was_held_and_has_left(void **state)
         struct fixture *f = *state;
         struct agent *a = present(f, (struct hello){ "host-1", "a" });
 
-        assert_true(look_at(f, "host-1").is_connected);
+        assert_true(check(f, "host-1").is_connected);
         hang_up(a);
-        assert_true(look_at(f, "host-1").is_there);
-        assert_false(look_at(f, "host-1").is_connected);
+        assert_true(check(f, "host-1").is_there);
+        assert_false(check(f, "host-1").is_connected);
 }
 
 static void refuses_the_visit_of_a_host_that_was_removed(void **state)
@@ -464,9 +464,9 @@ static void refuses_the_visit_of_a_host_that_was_removed(void **state)
 
         f->auth.presence_held_max = 0;
         struct agent *a = present(f, (struct hello){ "host-9", "a" });
-        assert_string_equal(a->told, ".");
+        assert_string_equal(a->reported, ".");
         assert_int_equal(a->code, ERROR_UNAUTHENTICATED);
-        assert_false(look_at(f, "host-9").is_there);
+        assert_false(check(f, "host-9").is_there);
         hang_up(a);
 }
 
@@ -475,21 +475,21 @@ static void tells_visitors_of_a_clone_when_one_comes_back(void **state)
         struct fixture *f = *state;
 
         f->auth.presence_held_max = 0;
-        assert_string_equal(visit(f, "host-1", "a"), "PV.");
-        assert_string_equal(visit(f, "host-1", "a"), "PV.");
-        assert_string_equal(visit(f, "host-1", "b"), "PV."); /* may be the same, started again */
+        assert_string_equal(poll(f, "host-1", "a"), "PV.");
+        assert_string_equal(poll(f, "host-1", "a"), "PV.");
+        assert_string_equal(poll(f, "host-1", "b"), "PV."); /* may be the same, started again */
         assert_int_equal(duplicates_audited(f), 0);
-        assert_string_equal(visit(f, "host-1", "a"), "NPV.");
-        assert_string_equal(visit(f, "host-1", "b"), "NPV.");
+        assert_string_equal(poll(f, "host-1", "a"), "NPV.");
+        assert_string_equal(poll(f, "host-1", "b"), "NPV.");
         AWAIT(f, duplicates_audited(f) == 1);
         loop_advance(&f->auth.loop, &f->clock, SECONDS(TTL_SECONDS - 1));
-        assert_string_equal(visit(f, "host-1", "a"), "NPV.");
+        assert_string_equal(poll(f, "host-1", "a"), "NPV.");
         run_a_while(&f->auth.loop);
         assert_int_equal(duplicates_audited(f), 1);
         loop_advance(&f->auth.loop, &f->clock, SECONDS(1));
-        assert_string_equal(visit(f, "host-1", "b"), "NPV.");
+        assert_string_equal(poll(f, "host-1", "b"), "NPV.");
         AWAIT(f, duplicates_audited(f) == 2);
-        assert_string_equal(visit(f, "host-1", "b"), "PV."); /* the other one has been stopped */
+        assert_string_equal(poll(f, "host-1", "b"), "PV."); /* the other one has been stopped */
 }
 
 static void tells_a_visitor_and_its_clone_that_is_held(void **state)
@@ -498,9 +498,9 @@ static void tells_a_visitor_and_its_clone_that_is_held(void **state)
         struct agent *held[HELD_MAX];
 
         given_full_house(f, held);
-        assert_string_equal(visit(f, "host-2", "clone"), "PNV.");
-        assert_string_equal(held[0]->told, "WPN");
-        assert_string_equal(visit(f, "host-2", "clone"), "PNV.");
+        assert_string_equal(poll(f, "host-2", "clone"), "PNV.");
+        assert_string_equal(held[0]->reported, "WPN");
+        assert_string_equal(poll(f, "host-2", "clone"), "PNV.");
         AWAIT(f, duplicates_audited(f) == 1);
         for (size_t i = 0; i < HELD_MAX; i++)
                 hang_up(held[i]);
@@ -515,13 +515,13 @@ static void does_not_wait_for_a_rival_that_is_dead(void **state)
         held[0]->is_deaf = true;
         f->auth.presence_held_max = 0;
         struct agent *a = connect_agent(f, (struct hello){ "host-2", "b" });
-        AWAIT(f, has_heard(a, 'P'));
+        AWAIT(f, has_received(a, 'P'));
         run_a_while(&f->auth.loop);
-        assert_string_equal(a->told, "P");
+        assert_string_equal(a->reported, "P");
         loop_advance(&f->auth.loop, &f->clock, SECONDS(5));
-        AWAIT(f, has_heard(a, '.'));
-        assert_string_equal(a->told, "PV.");
-        AWAIT(f, has_heard(held[0], '.'));
+        AWAIT(f, has_received(a, '.'));
+        assert_string_equal(a->reported, "PV.");
+        AWAIT(f, has_received(held[0], '.'));
         assert_int_equal(duplicates_audited(f), 0);
         hang_up(a);
         for (size_t i = 0; i < HELD_MAX; i++)
@@ -534,9 +534,9 @@ static void takes_no_words_before_the_hello_was_answered(void **state)
         struct agent *a = connect_agent(f, (struct hello){ "host-1", "a" });
 
         answer(a, "early");
-        AWAIT(f, has_heard(a, '.'));
+        AWAIT(f, has_received(a, '.'));
         assert_int_equal(a->code, ERROR_INVALID_ARGUMENT);
-        assert_string_equal(a->told, ".");
+        assert_string_equal(a->reported, ".");
         hang_up(a);
 }
 
@@ -552,14 +552,14 @@ static void remembers_as_many_former_agents_as_it_may(void **state)
                 AUTO_MEM char *nonce = mem_printf("%zu", i);
 
                 cteleport__state__v1__presence__init(&record[i]);
-                assert_false(rivals_remember(arena, str_of(nonce), i == 0 ? NULL : &record[i - 1], &record[i]));
+                assert_false(duplicates_remember(arena, str_of(nonce), i == 0 ? NULL : &record[i - 1], &record[i]));
                 assert_int_equal(record[i].n_former_nonces, i < LIMIT_PRESENCE_FORMER ? i : LIMIT_PRESENCE_FORMER);
         }
         const Cteleport__State__V1__Presence *last = &record[ARRAY_LEN(record) - 1];
         Cteleport__State__V1__Presence next = CTELEPORT__STATE__V1__PRESENCE__INIT;
-        assert_false(rivals_remember(arena, STR("0"), last, &next)); /* forgotten */
+        assert_false(duplicates_remember(arena, STR("0"), last, &next)); /* forgotten */
         cteleport__state__v1__presence__init(&next);
-        assert_true(rivals_remember(arena, str_of(last->former_nonces[LIMIT_PRESENCE_FORMER - 1]), last, &next));
+        assert_true(duplicates_remember(arena, str_of(last->former_nonces[LIMIT_PRESENCE_FORMER - 1]), last, &next));
         assert_int_equal(next.n_former_nonces, LIMIT_PRESENCE_FORMER);
         assert_string_equal(next.former_nonces[0], last->process_nonce);
 }
@@ -574,7 +574,7 @@ static void finds_each_of_three_clones_that_take_turns(void **state)
         for (size_t i = 0; i < ARRAY_LEN(turns); i++) {
                 known = next;
                 cteleport__state__v1__presence__init(&next);
-                assert_int_equal(rivals_remember(arena, str_of(turns[i]), &known, &next), i >= 3);
+                assert_int_equal(duplicates_remember(arena, str_of(turns[i]), &known, &next), i >= 3);
         }
 }
 
@@ -584,7 +584,7 @@ static void says_nothing_of_a_record_without_nonces(void **state)
         Cteleport__State__V1__Presence old = CTELEPORT__STATE__V1__PRESENCE__INIT, next = CTELEPORT__STATE__V1__PRESENCE__INIT;
 
         (void)state;
-        assert_false(rivals_remember(arena, STR("a"), &old, &next));
+        assert_false(duplicates_remember(arena, STR("a"), &old, &next));
         assert_int_equal(next.n_former_nonces, 0);
 }
 

@@ -19,7 +19,7 @@ struct proxies {
         void (*ready)(void *ctx, struct error *err); /* NULL once it was called */
         void (*changed)(void *ctx);
         void *ctx;
-        bool is_telling; /* changed() is on its way */
+        bool is_reporting; /* changed() is on its way */
         bool is_closed;  /* freed then */
 };
 
@@ -39,23 +39,23 @@ static void proxies_free(struct proxies *p)
         free(p);
 }
 
-static void tell(void *ctx)
+static void report(void *ctx)
 {
         struct proxies *p = ctx;
 
-        p->is_telling = false;
+        p->is_reporting = false;
         if (p->is_closed)
                 proxies_free(p);
         else
                 p->changed(p->ctx);
 }
 
-static void tell_soon(struct proxies *p)
+static void report_soon(struct proxies *p)
 {
-        if (p->is_telling || p->ready != NULL)
+        if (p->is_reporting || p->ready != NULL)
                 return;
-        p->is_telling = true;
-        loop_defer(&p->auth->loop, tell, p);
+        p->is_reporting = true;
+        loop_defer(&p->auth->loop, report, p);
 }
 
 void proxies_note(struct proxies *p, struct str host_id, bool is_proxy, struct str addr)
@@ -68,7 +68,7 @@ void proxies_note(struct proxies *p, struct str host_id, bool is_proxy, struct s
                 free(map_put(&p->by_id, host_id, str_dup(addr)));
         else
                 free(map_remove(&p->by_id, host_id));
-        tell_soon(p);
+        report_soon(p);
 }
 
 struct gathering {
@@ -177,6 +177,6 @@ void proxies_close(struct proxies *p)
                 return;
         proxies_stop(p);
         p->is_closed = true;
-        if (!p->is_telling)
+        if (!p->is_reporting)
                 proxies_free(p);
 }

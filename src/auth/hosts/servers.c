@@ -140,7 +140,7 @@ struct key_search {
         bool is_taken; /* by a server, and not the claimant's own */
 };
 
-static void look_for_key(void *ctx, struct str key, void *value)
+static void find_key(void *ctx, struct str key, void *value)
 {
         struct key_search *search = ctx;
         const Cteleport__State__V1__Server *record = ((struct server *)value)->record;
@@ -155,7 +155,7 @@ static struct error *check_digest(const struct servers *s, const uint8_t key[DIG
 {
         struct key_search search = { .digest = str_of_bytes(key, DIGEST_SIZE), .claim = claim };
 
-        map_each((struct map *)(uintptr_t)&s->by_id, look_for_key, &search); /* it changes nothing */
+        map_each((struct map *)(uintptr_t)&s->by_id, find_key, &search); /* it changes nothing */
         bool is_auths = s->own != NULL && memcmp(key, s->own_key, DIGEST_SIZE) == 0;
         if (!is_auths && !search.is_taken)
                 return NULL;
@@ -202,7 +202,7 @@ static bool is_below(struct str name, struct str parent)
         return name.len > parent.len + 1 && name.ptr[name.len - parent.len - 1] == '.' && str_ends_with(name, parent);
 }
 
-static void look_for_name(void *ctx, struct str key, void *value)
+static void find_name(void *ctx, struct str key, void *value)
 {
         struct name_search *search = ctx;
         const Cteleport__State__V1__Server *record = ((struct server *)value)->record;
@@ -238,7 +238,7 @@ static bool may_name(const struct auth *a, struct str name, bool is_tls, struct 
                 buf_put_char(&lower, char_lower(name.ptr[i]));
         search.name = buf_str(&canonical);
         search.tls = buf_str(&lower);
-        map_each((struct map *)(uintptr_t)&s->by_id, look_for_name, &search); /* it changes nothing */
+        map_each((struct map *)(uintptr_t)&s->by_id, find_name, &search); /* it changes nothing */
         for (size_t i = 0; i < s->own_name_count; i++)
                 if (str_equal(s->own_names[i], search.name) && !str_equal(claim.host_id, str_of(a->service->boot->host_id)))
                         return false;
@@ -306,14 +306,14 @@ static const struct server *known_web_keys(const struct auth *a, struct str host
 }
 
 /* Appends the digest of a key that is proven to be the proxy's. */
-static struct error *add_web_key(struct arena *arena, const Cteleport__V1__WebKey *told, Cteleport__State__V1__Server *record)
+static struct error *add_web_key(struct arena *arena, const Cteleport__V1__WebKey *reported, Cteleport__State__V1__Server *record)
 {
         AUTO(buf) der = BUF_MAX(PUBLIC_KEY_MAX);
         uint8_t *hash = arena_alloc(arena, DIGEST_SIZE);
         struct public_key key;
 
-        TRY(public_key_check_der(str_of_bytes(told->public_key.data, told->public_key.len), &der));
-        TRY(key_proof_check(buf_str(&der), str_of_bytes(told->proof.data, told->proof.len)));
+        TRY(public_key_check_der(str_of_bytes(reported->public_key.data, reported->public_key.len), &der));
+        TRY(key_proof_check(buf_str(&der), str_of_bytes(reported->proof.data, reported->proof.len)));
         TRY(public_key_of_spki(buf_str(&der), &key));
         digest(&key, hash);
         record->keys[record->n_keys++] = (ProtobufCBinaryData){ DIGEST_SIZE, hash };
@@ -429,7 +429,7 @@ void servers_delete(struct store_txn *t, struct str host_id)
         store_txn_delete(t, buf_str(&key));
 }
 
-void servers_warn_of_rivals(const struct auth *a, struct str host_id, const struct str *names, size_t count)
+void servers_warn_of_duplicates(const struct auth *a, struct str host_id, const struct str *names, size_t count)
 {
         struct str ids[LIMIT_DIAL_CANDIDATES];
 

@@ -60,6 +60,6 @@ void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__We
 void servers_delete(struct store_txn *t, struct str host_id);
 
 /* Logs which other hosts announce one of the names that a proxy has now. */
-void servers_warn_of_rivals(const struct auth *a, struct str host_id, const struct str *names, size_t count);
+void servers_warn_of_duplicates(const struct auth *a, struct str host_id, const struct str *names, size_t count);
 
 #endif

@@ -7,7 +7,7 @@
 #include "auth/join/attempt_report.h"
 #include "auth/core/caller.h"
 #include "auth/users/directory.h"
-#include "auth/core/frontdoor.h"
+#include "auth/core/listener.h"
 #include "auth/hosts/hosts.h"
 #include "auth/certs/issue.h"
 #include "auth/hosts/servers.h"
@@ -29,15 +29,15 @@
 /* Another attempt of the same host may write its record between our read and our write. */
 enum { COMMIT_TRIES = 4 };
 
-enum state { WANT_INIT, FIND_TOKEN, WANT_PARAMS, WANT_PROOF, ASK_STS, FIND_HOST, FIND_NAME, SIGN, COMMIT, FAILING, DONE };
+enum state { WANT_INIT, FIND_TOKEN, WANT_PARAMS, WANT_PROOF, REQUEST_STS, FIND_HOST, FIND_NAME, SIGN, COMMIT, FAILING, DONE };
 
 /* The whole attempt has TIMEOUT_JOIN; these keep one step from using it all up. */
 static const struct conversation_state states[] = {
         [WANT_INIT] = { "want init", SECONDS(60), TO(FIND_TOKEN) | TO(FAILING) },
         [FIND_TOKEN] = { "find token", SECONDS(15), TO(WANT_PARAMS) | TO(FIND_HOST) | TO(FIND_NAME) | TO(FAILING) },
         [WANT_PARAMS] = { "want params", SECONDS(60), TO(WANT_PROOF) | TO(FIND_HOST) | TO(FIND_NAME) | TO(FAILING) },
-        [WANT_PROOF] = { "want proof", SECONDS(60), TO(ASK_STS) | TO(FAILING) },
-        [ASK_STS] = { "ask sts", SECONDS(50), TO(FIND_HOST) | TO(FIND_NAME) | TO(FAILING) },
+        [WANT_PROOF] = { "want proof", SECONDS(60), TO(REQUEST_STS) | TO(FAILING) },
+        [REQUEST_STS] = { "ask sts", SECONDS(50), TO(FIND_HOST) | TO(FIND_NAME) | TO(FAILING) },
         [FIND_HOST] = { "find host", SECONDS(15), TO(FIND_NAME) | TO(FAILING) },
         [FIND_NAME] = { "find name", SECONDS(15), TO(SIGN) | TO(COMMIT) | TO(FAILING) },
         [SIGN] = { "sign", SECONDS(10), TO(COMMIT) | TO(FAILING) },
@@ -89,7 +89,7 @@ static void fail(struct attempt *at, const char *check, struct error *err)
         struct duration wait = { 0 };
         /* Proxies count the refusals that they pass on themselves; that nobody could be asked, auth alone knows. */
         if ((!at->is_forwarded && sources_is_refusal(at->failure)) || at->is_sts_silent)
-                wait = sources_failed(frontdoor_sources(at->auth->door), at->peer, loop_now(&at->auth->loop));
+                wait = sources_failed(auth_listener_sources(at->auth->listener), at->peer, loop_now(&at->auth->loop));
         if (wait.ns == 0) {
                 loop_defer(&at->auth->loop, on_failing, at);
                 return;
@@ -573,9 +573,9 @@ static void on_sts_answer(void *ctx, const ProtobufCMessage *msg, struct error *
         decide(at);
 }
 
-static void ask_sts(struct attempt *at, const struct sts_request *request)
+static void request_sts(struct attempt *at, const struct sts_request *request)
 {
-        Cteleport__Internal__V1__StsQuestion q = CTELEPORT__INTERNAL__V1__STS_QUESTION__INIT;
+        Cteleport__Internal__V1__StsQuery q = CTELEPORT__INTERNAL__V1__STS_QUERY__INIT;
         Cteleport__Internal__V1__StsHeader headers[LIMIT_STS_HEADERS];
         Cteleport__Internal__V1__StsHeader *list[LIMIT_STS_HEADERS];
         AUTO_PTR(arena) arena = arena_new(2 * LIMIT_STS_REQUEST);
@@ -593,9 +593,9 @@ static void ask_sts(struct attempt *at, const struct sts_request *request)
         char source[SOURCE_TEXT_MAX];
         source_of(str_of(at->peer), source);
         q.source = (char *)arena_str(arena, str_of(source)).ptr;
-        conversation_enter(&at->at, ASK_STS);
+        conversation_enter(&at->at, REQUEST_STS);
         at->is_waiting = true;
-        auth_ask(at->auth, at->auth->sts, CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY, &q.base,
+        auth_request(at->auth, at->auth->sts, CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY, &q.base,
                  &cteleport__internal__v1__sts_answer__descriptor, MILLISECONDS(TIMEOUT_STS_TOTAL + 5000), on_sts_answer, at);
 }
 
@@ -623,7 +623,7 @@ void attempt_prove(struct attempt *at, struct str sts_request)
         if (err != NULL)
                 fail(at, check, err);
         else
-                ask_sts(at, &request);
+                request_sts(at, &request);
         /* Good for one attempt: whatever comes next, this challenge is used up. */
         wipe(at->challenge, sizeof at->challenge);
 }

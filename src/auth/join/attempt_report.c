@@ -115,7 +115,7 @@ void attempt_report_refusal(struct attempt *at, const char *check, const struct 
         char source[SOURCE_TEXT_MAX];
 
         source_of(str_of(at->peer), source);
-        if (!audit_may_tell(at->auth, at->auth->refusal_log, str_of(source)))
+        if (!audit_may_report(at->auth, at->auth->refusal_log, str_of(source)))
                 return;
         auth_audit_begin(at->auth, &record, &audit_instance_join_failed);
         put_common(at, &record);

@@ -14,7 +14,7 @@
 #define ARN     "arn:aws:sts::" ACCOUNT ":assumed-role/web/i-0abc"
 #define LONG_ID "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
-static struct error *judged(const char *account, const char *arn, const char *user_id)
+static struct error *checked(const char *account, const char *arn, const char *user_id)
 {
         struct attempt at = { .sts_partition = "aws" };
         Cteleport__Internal__V1__StsAnswer answer = CTELEPORT__INTERNAL__V1__STS_ANSWER__INIT;
@@ -53,10 +53,10 @@ static void believes_no_identity_of_a_bad_form(void **state)
         };
 
         (void)state;
-        assert_null(judged(ACCOUNT, ARN, ""));
-        assert_null(judged(ACCOUNT, ARN, "AROAEXAMPLE:i-0abc"));
+        assert_null(checked(ACCOUNT, ARN, ""));
+        assert_null(checked(ACCOUNT, ARN, "AROAEXAMPLE:i-0abc"));
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                AUTO_PTR(error) err = judged(cases[i].account, cases[i].arn, cases[i].user_id);
+                AUTO_PTR(error) err = checked(cases[i].account, cases[i].arn, cases[i].user_id);
 
                 if (err == NULL || err->code != ERROR_PERMISSION_DENIED)
                         fail_msg("account '%s', ARN '%s', user ID '%s'", cases[i].account, cases[i].arn, cases[i].user_id);

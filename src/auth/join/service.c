@@ -72,14 +72,14 @@ static const struct attempt_events attempt_events = { on_token, on_done };
 static void on_client_init(struct join *j, const Teleport__Join__V1__ClientInit *init)
 {
         const struct caller *caller = rpc_call_caller(j->call);
-        bool says_forwarded = init->forwarded_by_proxy || init->proxy_supplied_parameters != NULL;
+        bool sends_forwarded = init->forwarded_by_proxy || init->proxy_supplied_parameters != NULL;
 
         /* Only a proxy may speak for others, and it always does: its own identity is never the joining host's. */
-        if (says_forwarded && !(caller->groups & CALLER_PROXY)) {
+        if (sends_forwarded && !(caller->groups & CALLER_PROXY)) {
                 attempt_out_of_turn(j->attempt, "a claim to be a Proxy Service");
                 return;
         }
-        if (says_forwarded && init->proxy_supplied_parameters != NULL)
+        if (sends_forwarded && init->proxy_supplied_parameters != NULL)
                 attempt_forwarded(j->attempt, str_of(init->proxy_supplied_parameters->remote_addr),
                                   str_of(init->proxy_supplied_parameters->client_version),
                                   str_of_bytes(init->proxy_supplied_parameters->channel_binding.data,

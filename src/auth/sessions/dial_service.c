@@ -75,7 +75,7 @@ static bool is_refusal(const struct error *err)
         return err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_UNAUTHENTICATED;
 }
 
-static void tell_refusal(struct dial *d, const struct error *err)
+static void report_refusal(struct dial *d, const struct error *err)
 {
         const struct rejection r = { .user = d->user, .login = d->login, .host_id = d->host_id,
                                      .hostname = str_is_empty(d->hostname) ? d->target : d->hostname, .client_addr = d->client_addr,
@@ -89,7 +89,7 @@ static void tell_refusal(struct dial *d, const struct error *err)
 static void refuse(struct dial *d, struct error *err)
 {
         if (is_refusal(err))
-                tell_refusal(d, err);
+                report_refusal(d, err);
         finish(d, err);
 }
 
@@ -177,25 +177,25 @@ static void decide_target(struct dial *d)
                 refuse(d, err);
         } else {
                 if (d->unseen != NULL)
-                        tell_refusal(d, d->unseen);
+                        report_refusal(d, d->unseen);
                 finish(d, no_such_node(d));
         }
 }
 
-static void look_at_next(struct dial *d);
+static void check_next(struct dial *d);
 
 /* *ret_is_seen: the user sees the node, so that a refusal may tell of it. */
 static struct error *check_node(struct dial *d, const struct node *node, bool *ret_is_seen)
 {
         AUTO_PTR(arena) step = arena_new(STEP_ARENA);
-        struct access_person person = { 0 };
+        struct access_user user = { 0 };
         struct access_session may;
 
         *ret_is_seen = true;
         if (d->auth->is_stopping)
                 return error_new(ERROR_UNAVAILABLE, "the Auth Service is stopping");
-        struct error *err = person_check(d->auth->directory, d->user, d->login, node, step, &person, &may);
-        *ret_is_seen = access_sees_node(&person, node->labels, node->label_count);
+        struct error *err = decision_check(d->auth->directory, d->user, d->login, node, step, &user, &may);
+        *ret_is_seen = access_sees_node(&user, node->labels, node->label_count);
         return err == NULL ? arena_check(step, "the decision on a connection") : err;
 }
 
@@ -230,10 +230,10 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
                 else
                         keep(is_seen ? &d->refusal : &d->unseen, err);
         }
-        look_at_next(d);
+        check_next(d);
 }
 
-static void look_at_next(struct dial *d)
+static void check_next(struct dial *d)
 {
         if (d->looked_at == d->candidate_count)
                 decide_target(d);
@@ -256,11 +256,11 @@ static void find_candidates(struct dial *d)
 /* ---- the question ------------------------------------------------------------------------------------------------- */
 
 /* What stands against the user anywhere is said whether there is such a node or not. */
-static struct error *check_user(struct dial *d, struct str user, struct arena *step)
+static struct error *check_user(struct dial *d, struct str name, struct arena *step)
 {
-        struct access_person person = { 0 };
+        struct access_user user = { 0 };
 
-        return person_check_anywhere(d->auth->directory, user, d->login, step, &person);
+        return decision_check_anywhere(d->auth->directory, name, d->login, step, &user);
 }
 
 /* *ret_cert lives in `step`. */
@@ -330,5 +330,5 @@ void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
         shares_take(&a->dials, d->user);
         d->is_counted = true;
         find_candidates(d);
-        look_at_next(d);
+        check_next(d);
 }

@@ -135,7 +135,7 @@ static void on_gone(void *ctx)
         detach(ctx);
 }
 
-static void tell(struct upload *u, bool is_finished)
+static void report(struct upload *u, bool is_finished)
 {
         Cteleport__V1__RecordDown down = CTELEPORT__V1__RECORD_DOWN__INIT;
 
@@ -176,14 +176,14 @@ static void audit_damage(struct upload *u, const struct error *err)
 {
         struct audit_record r = { 0 };
 
-        if (u->auth->recording_refusals != NULL && !audit_may_tell(u->auth, u->auth->recording_refusals, str_of(u->host_id)))
+        if (u->auth->recording_refusals != NULL && !audit_may_report(u->auth, u->auth->recording_refusals, str_of(u->host_id)))
                 return;
         audit_begin_upload(u, &r, &audit_session_recording_lost);
         audit_error(&r, err);
         audit_write(u->auth->audit, &r, NULL, NULL);
 }
 
-static void tell_holes(struct upload *u)
+static void report_holes(struct upload *u)
 {
         if (u->progress.missing_bytes == 0)
                 return;
@@ -204,8 +204,8 @@ static void on_finished(void *ctx, uint64_t revision, struct error *err)
         if (err == NULL) {
                 u->is_over = true;
                 log_info("Recording is complete", LOG_C("session_id", u->id), LOG_C("user", u->session->user), LOG_INT("size", (int64_t)u->progress.size));
-                tell_holes(u);
-                tell(u, true);
+                report_holes(u);
+                report(u, true);
                 if (u->is_aborted)
                         session_give_up(u->auth->sessions, str_of(u->session->connection_id));
         }
@@ -320,7 +320,7 @@ static void on_appended(void *ctx)
                 finish(u, err);
                 return;
         }
-        tell(u, false);
+        report(u, false);
         advance(u);
 }
 
@@ -409,7 +409,7 @@ static void on_opened(void *ctx)
                 log_warn("A recording was altered", LOG_C("session_id", u->id), LOG_ERR(lost));
                 audit_damage(u, lost);
         }
-        tell(u, false);
+        report(u, false);
 }
 
 static void on_recording(void *ctx, const struct store_item *item, struct error *err)
@@ -429,7 +429,7 @@ static void on_recording(void *ctx, const struct store_item *item, struct error 
         const Cteleport__State__V1__Recording *m = (const Cteleport__State__V1__Recording *)msg;
         if (m->is_complete) { /* our last answer was lost */
                 u->progress.size = (uint64_t)m->size;
-                tell(u, true);
+                report(u, true);
                 finish(u, NULL);
                 return;
         }

@@ -10,7 +10,7 @@
 #define SESSION_1 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1"
 #define SESSION_2 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa2"
 
-/* A recorded session of the user on web-1, as Attend leaves it. */
+/* A recorded session of the user on web-1, as Report leaves it. */
 static void given_session(struct world *w, const char *id, const char *user)
 {
         Cteleport__State__V1__Session s = CTELEPORT__STATE__V1__SESSION__INIT;
@@ -416,7 +416,7 @@ static void a_recording_with_a_hole_is_taken_and_told(void **state)
         assert_int_equal(count_events(w, "\"missing_chunks\":1"), 2);
 }
 
-static void tell_wrong_size(struct uploader *u, struct str all)
+static void report_wrong_size(struct uploader *u, struct str all)
 {
         send_up_to(u, all, all.len);
         send_finish(u, all.len + 1, false);
@@ -447,7 +447,7 @@ static void hostile_uploads_are_refused(void **state)
                 void (*send)(struct uploader *u, struct str all);
                 enum error_code code;
         } rows[] = {
-                { tell_wrong_size, ERROR_INVALID_ARGUMENT }, { leave_out_the_end, ERROR_DATA_LOSS },     { leave_a_hole, ERROR_INVALID_ARGUMENT },
+                { report_wrong_size, ERROR_INVALID_ARGUMENT }, { leave_out_the_end, ERROR_DATA_LOSS },     { leave_a_hole, ERROR_INVALID_ARGUMENT },
                 { send_something_else, ERROR_DATA_LOSS },    { send_all_at_once, 0 },
         };
         struct world *w = *state;

@@ -41,7 +41,7 @@ struct error *session_check_options(const struct session_wishes *w, const struct
         return NULL;
 }
 
-void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__AttendDecision *d, char *roles[LIMIT_AUDIT_VALUES])
+void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES])
 {
         d->user = user;
         d->is_allowed = answer->refusal == NULL;
@@ -61,7 +61,7 @@ void session_decision_fill(const struct answer *answer, char *user, Cteleport__V
         d->ends = answer->ends;
 }
 
-void session_decision_sign(const struct auth *a, const struct login_permit *permit, Cteleport__V1__AttendDecision *d, struct buf *signature)
+void session_decision_sign(const struct auth *a, const struct login_permit *permit, Cteleport__V1__ReportDecision *d, struct buf *signature)
 {
         if (a->tls_cert.len == 0)
                 return;

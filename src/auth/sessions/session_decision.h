@@ -29,8 +29,8 @@ struct session_wishes {
 struct error *session_check_options(const struct session_wishes *w, const struct answer *answer) MUST_USE;
 
 /* Everything that d says of the answer, which it borrows from; roles: room for theirs. */
-void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__AttendDecision *d, char *roles[LIMIT_AUDIT_VALUES]);
+void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES]);
 /* Adds auth's signature, in the buffer, for sshd's own program, who believes nobody in between: without it that refuses. */
-void session_decision_sign(const struct auth *a, const struct login_permit *permit, Cteleport__V1__AttendDecision *d, struct buf *signature);
+void session_decision_sign(const struct auth *a, const struct login_permit *permit, Cteleport__V1__ReportDecision *d, struct buf *signature);
 
 #endif

@@ -180,7 +180,7 @@ static int64_t now_ms(const struct auth *a)
 
 /* ---- somebody is in ------------------------------------------------------------------------------------------ */
 
-static struct error *tell_accepted(struct auth *a, struct connection *c, struct store_txn *t, const struct answer *answer)
+static struct error *report_accepted(struct auth *a, struct connection *c, struct store_txn *t, const struct answer *answer)
 {
         struct audit_record r = { 0 };
         Cteleport__State__V1__Connection *m = c->record;
@@ -219,18 +219,18 @@ static struct error *tell_accepted(struct auth *a, struct connection *c, struct 
 }
 
 /* A loop of refusals costs whoever makes it nothing, and must not fill the disk. */
-static bool may_tell_rejected(struct auth *a, const char *kind, struct str subject)
+static bool may_report_rejected(struct auth *a, const char *kind, struct str subject)
 {
         AUTO_MEM char *key = mem_printf("%s %.*s", kind, STR_ARG(subject));
 
-        return a->session_refusals == NULL || audit_may_tell(a, a->session_refusals, str_of(key));
+        return a->session_refusals == NULL || audit_may_report(a, a->session_refusals, str_of(key));
 }
 
-static struct error *tell_rejected(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendRejected *m)
+static struct error *report_rejected(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__ReportRejected *m)
 {
         struct audit_record r = { 0 };
 
-        if (!may_tell_rejected(a, "host", str_of(c->record->host_id)))
+        if (!may_report_rejected(a, "host", str_of(c->record->host_id)))
                 return NULL;
         auth_audit_begin(a, &r, &audit_session_rejected);
         audit_str(&r, "user", str_of(c->record->user));
@@ -260,7 +260,7 @@ static bool is_kind(const char *kind)
         return false;
 }
 
-static struct error *check_start(const struct connection *c, const Cteleport__V1__AttendStart *m)
+static struct error *check_start(const struct connection *c, const Cteleport__V1__ReportStart *m)
 {
         if (c->record->login[0] == '\0')
                 return error_new(ERROR_INVALID_ARGUMENT, "a session before anybody has logged in");
@@ -296,7 +296,7 @@ static void put_recording(const Cteleport__State__V1__Session *s, struct store_t
         store_txn_put_message(t, buf_str(&key), &recording.base, (struct walltime){ 0 });
 }
 
-static struct error *tell_start(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendStart *m)
+static struct error *report_start(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__ReportStart *m)
 {
         Cteleport__State__V1__Session *s = arena_alloc(c->arena, sizeof *s);
         struct audit_record r = { 0 };
@@ -333,8 +333,8 @@ static struct error *tell_start(struct auth *a, struct connection *c, struct sto
         return NULL;
 }
 
-static void tell_command(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
-                         const Cteleport__V1__AttendExit *m)
+static void report_command(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
+                         const Cteleport__V1__ReportExit *m)
 {
         bool is_failure = m->code != 0 || m->signal[0] != '\0' || m->reason[0] != '\0';
         struct audit_record r = { 0 };
@@ -350,7 +350,7 @@ static void tell_command(struct auth *a, struct connection *c, struct store_txn 
         add(a, t, &r);
 }
 
-static void tell_leave(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s)
+static void report_leave(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s)
 {
         struct audit_record r = { 0 };
 
@@ -369,7 +369,7 @@ static void forget_session(struct connection *c, const Cteleport__State__V1__Ses
 }
 
 static void end_session(struct auth *a, struct connection *c, struct store_txn *t, Cteleport__State__V1__Session *s,
-                        const Cteleport__V1__AttendExit *m)
+                        const Cteleport__V1__ReportExit *m)
 {
         struct str participants[] = { str_of(s->user) };
         struct audit_record r = { 0 };
@@ -377,9 +377,9 @@ static void end_session(struct auth *a, struct connection *c, struct store_txn *
         s->ended = now_ms(a);
         s->exit_code = m->code;
         if (strcmp(s->kind, "exec") == 0 || strcmp(s->kind, "scp") == 0)
-                tell_command(a, c, t, s, m);
+                report_command(a, c, t, s, m);
         if (s->has_pty)
-                tell_leave(a, c, t, s);
+                report_leave(a, c, t, s);
         begin_session(a, &r, &audit_session_end, c, s);
         audit_strs(&r, "participants", participants, ARRAY_LEN(participants));
         put_time(&r, "session_start", s->started);
@@ -398,8 +398,8 @@ static void end_session(struct auth *a, struct connection *c, struct store_txn *
 
 /* ---- what happens in them ------------------------------------------------------------------------------------------ */
 
-static void tell_resize(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
-                        const Cteleport__V1__AttendResize *m)
+static void report_resize(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
+                        const Cteleport__V1__ReportResize *m)
 {
         struct audit_record r = { 0 };
 
@@ -408,8 +408,8 @@ static void tell_resize(struct auth *a, struct connection *c, struct store_txn *
         add(a, t, &r);
 }
 
-static void tell_file(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
-                      const Cteleport__V1__AttendFile *m)
+static void report_file(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
+                      const Cteleport__V1__ReportFile *m)
 {
         struct audit_record r = { 0 };
 
@@ -430,7 +430,7 @@ static void tell_file(struct auth *a, struct connection *c, struct store_txn *t,
         add(a, t, &r);
 }
 
-static struct error *tell_port(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendPort *m)
+static struct error *report_port(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__ReportPort *m)
 {
         struct audit_record r = { 0 };
 
@@ -446,9 +446,9 @@ static struct error *tell_port(struct auth *a, struct connection *c, struct stor
 
 /* ---- the end ------------------------------------------------------------------------------------------------------- */
 
-static void tell_closed(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendClosed *m)
+static void report_closed(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__ReportClosed *m)
 {
-        Cteleport__V1__AttendExit exit = CTELEPORT__V1__ATTEND_EXIT__INIT;
+        Cteleport__V1__ReportExit exit = CTELEPORT__V1__REPORT_EXIT__INIT;
         struct audit_record r = { 0 };
 
         exit.code = -1;
@@ -473,10 +473,10 @@ static void tell_closed(struct auth *a, struct connection *c, struct store_txn *
 
 void connection_record_end(struct auth *a, struct connection *c, struct store_txn *t, struct str reason)
 {
-        Cteleport__V1__AttendClosed closed = CTELEPORT__V1__ATTEND_CLOSED__INIT;
+        Cteleport__V1__ReportClosed closed = CTELEPORT__V1__REPORT_CLOSED__INIT;
 
         closed.reason = keep(c, reason, LIMIT_AUDIT_FIELD);
-        tell_closed(a, c, t, &closed);
+        report_closed(a, c, t, &closed);
 }
 
 /* ---- all messages ----------------------------------------------------------------------------------------------------- */
@@ -487,34 +487,34 @@ static struct error *named_session(const struct connection *c, const char *id, C
         return *ret != NULL ? NULL : error_new(ERROR_INVALID_ARGUMENT, "a session that is not open on this connection");
 }
 
-struct error *connection_record_tell(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendUp *up,
+struct error *connection_record_report(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__ReportUp *up,
                               const struct answer *accepted)
 {
         Cteleport__State__V1__Session *s = NULL;
 
         switch (up->payload_case) {
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED:
-                return tell_accepted(a, c, t, accepted);
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_REJECTED:
-                return tell_rejected(a, c, t, up->rejected);
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_START:
-                return tell_start(a, c, t, up->start);
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT:
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_ACCEPTED:
+                return report_accepted(a, c, t, accepted);
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_REJECTED:
+                return report_rejected(a, c, t, up->rejected);
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_START:
+                return report_start(a, c, t, up->start);
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_EXIT:
                 TRY(named_session(c, up->exit->session_id, &s));
                 end_session(a, c, t, s, up->exit);
                 return NULL;
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_RESIZE:
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_RESIZE:
                 TRY(named_session(c, up->resize->session_id, &s));
-                tell_resize(a, c, t, s, up->resize);
+                report_resize(a, c, t, s, up->resize);
                 return NULL;
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_FILE:
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_FILE:
                 TRY(named_session(c, up->file->session_id, &s));
-                tell_file(a, c, t, s, up->file);
+                report_file(a, c, t, s, up->file);
                 return NULL;
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_PORT:
-                return tell_port(a, c, t, up->port);
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_CLOSED:
-                tell_closed(a, c, t, up->closed);
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_PORT:
+                return report_port(a, c, t, up->port);
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED:
+                report_closed(a, c, t, up->closed);
                 return NULL;
         default:
                 return error_new(ERROR_INVALID_ARGUMENT, "a message about a connection that this release does not know");
@@ -540,7 +540,7 @@ bool session_audit_rejected(struct auth *a, const struct rejection *x)
         char source[SOURCE_TEXT_MAX];
 
         source_of(x->client_addr, source);
-        if (!may_tell_rejected(a, str_is_empty(x->user) ? "source" : "user", str_is_empty(x->user) ? str_of(source) : x->user))
+        if (!may_report_rejected(a, str_is_empty(x->user) ? "source" : "user", str_is_empty(x->user) ? str_of(source) : x->user))
                 return false;
         auth_audit_begin(a, &r, &audit_session_rejected);
         for (size_t i = 0; i < ARRAY_LEN(fields); i++)
@@ -583,7 +583,7 @@ struct error *session_check_open(struct auth *a, struct str user, struct str hos
         return check_events(a, user, host_id);
 }
 
-struct error *session_check_told(struct auth *a, struct str user, struct str host_id)
+struct error *session_check_reported(struct auth *a, struct str user, struct str host_id)
 {
         AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
 

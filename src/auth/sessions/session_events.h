@@ -33,9 +33,9 @@ void connection_release(struct connection *c);
 /*
  * Applies one message (not begin, not ask): changes c, adds events and session records to t. INVALID_ARGUMENT
  * for what a node may not say; then cancel the transaction and drop c. accepted: the answer that allowed it,
- * for AttendAccepted only.
+ * for ReportAccepted only.
  */
-struct error *connection_record_tell(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__AttendUp *up,
+struct error *connection_record_report(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__ReportUp *up,
                               const struct answer *accepted) MUST_USE;
 
 /* Ends every open session and the connection, for a node that will not do it: `reason` goes to the audit. */
@@ -61,6 +61,6 @@ void session_charge(struct auth *a, struct str user, struct str host_id, size_t 
 struct error *session_check_new(struct auth *a, struct str user, struct str host_id) MUST_USE;
 struct error *session_check_open(struct auth *a, struct str user, struct str host_id) MUST_USE;
 /* The same when what a node tells is not to be taken any more: it goes on with connections that it was told to end. */
-struct error *session_check_told(struct auth *a, struct str user, struct str host_id) MUST_USE;
+struct error *session_check_reported(struct auth *a, struct str user, struct str host_id) MUST_USE;
 
 #endif

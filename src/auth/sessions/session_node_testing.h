@@ -57,7 +57,7 @@ static inline UNUSED struct dialled dial(struct world *w, const char *user, cons
         return dial_with(w, buf_str(&cert), target, login);
 }
 
-/* ---- Attend ---------------------------------------------------------------------------------------------------- */
+/* ---- Report ---------------------------------------------------------------------------------------------------- */
 
 struct node_side {
         struct world *w;
@@ -76,10 +76,10 @@ struct node_side {
 static inline UNUSED void on_down(void *ctx, const ProtobufCMessage *msg)
 {
         struct node_side *n = ctx;
-        const Cteleport__V1__AttendDown *m = (const Cteleport__V1__AttendDown *)msg;
+        const Cteleport__V1__ReportDown *m = (const Cteleport__V1__ReportDown *)msg;
 
         switch (m->payload_case) {
-        case CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION:
+        case CTELEPORT__V1__REPORT_DOWN__PAYLOAD_DECISION:
                 n->decisions++;
                 n->is_allowed = m->decision->is_allowed;
                 n->decides_sessions |= m->decision->decides_sessions;
@@ -89,7 +89,7 @@ static inline UNUSED void on_down(void *ctx, const ProtobufCMessage *msg)
                 snprintf(n->reason, sizeof n->reason, "%s", m->decision->reason);
                 snprintf(n->record, sizeof n->record, "%s", m->decision->record);
                 break;
-        case CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_ACK:
+        case CTELEPORT__V1__REPORT_DOWN__PAYLOAD_ACK:
                 assert_true(m->ack->seq >= n->acked);
                 n->acked = m->ack->seq;
                 break;
@@ -107,39 +107,39 @@ static inline UNUSED void on_done(void *ctx, struct error *err)
         n->err = err;
 }
 
-static const struct rpc_client_events attend_events = { on_down, on_done };
+static const struct rpc_client_events report_events = { on_down, on_done };
 
-static inline UNUSED void say(struct node_side *n, Cteleport__V1__AttendUp up)
+static inline UNUSED void send_message(struct node_side *n, Cteleport__V1__ReportUp up)
 {
-        if (up.payload_case != CTELEPORT__V1__ATTEND_UP__PAYLOAD_BEGIN && up.payload_case != CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK)
+        if (up.payload_case != CTELEPORT__V1__REPORT_UP__PAYLOAD_BEGIN && up.payload_case != CTELEPORT__V1__REPORT_UP__PAYLOAD_REQUEST)
                 up.seq = ++n->seq;
         if (n->call != NULL)
                 rpc_client_send(n->call, &up.base);
 }
 
-#define SAY(n, CASE, field, type, ...)                                                                                 \
+#define SEND(n, CASE, field, type, ...)                                                                                 \
         do {                                                                                                           \
                 Cteleport__V1__##type body_ = __VA_ARGS__;                                                             \
-                Cteleport__V1__AttendUp up_ = CTELEPORT__V1__ATTEND_UP__INIT;                                          \
-                up_.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_##CASE;                                           \
+                Cteleport__V1__ReportUp up_ = CTELEPORT__V1__REPORT_UP__INIT;                                          \
+                up_.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_##CASE;                                           \
                 up_.field = &body_;                                                                                    \
-                say(n, up_);                                                                                           \
+                send_message(n, up_);                                                                                           \
         } while (0)
 #define TEXT(literal) (char *)(uintptr_t)(literal)
 
-static inline UNUSED void attend(struct world *w, struct node_side *n, const char *host, const char *connection, bool is_resumed)
+static inline UNUSED void report_stream(struct world *w, struct node_side *n, const char *host, const char *connection, bool is_resumed)
 {
         uint64_t seq = n->seq;
 
         *n = (struct node_side){ .w = w, .seq = seq };
         n->client = connect_as(w, CALLER_NODE, host, "");
-        n->call = rpc_client_call(n->client, (struct rpc_client_call_options){ .path = "/cteleport.v1.SessionService/Attend",
-                                                                               .response = &cteleport__v1__attend_down__descriptor },
-                                  &attend_events, n);
-        Cteleport__V1__AttendBegin m = CTELEPORT__V1__ATTEND_BEGIN__INIT;
+        n->call = rpc_client_call(n->client, (struct rpc_client_call_options){ .path = "/cteleport.v1.SessionService/Report",
+                                                                               .response = &cteleport__v1__report_down__descriptor },
+                                  &report_events, n);
+        Cteleport__V1__ReportBegin m = CTELEPORT__V1__REPORT_BEGIN__INIT;
         m.connection_id = TEXT(connection);
         m.is_resumed = is_resumed;
-        SAY(n, BEGIN, begin, AttendBegin, m);
+        SEND(n, BEGIN, begin, ReportBegin, m);
 }
 
 /* The stream is lost, however it stood. */
@@ -151,29 +151,29 @@ static inline UNUSED void leave(struct node_side *n)
         n->err = NULL;
 }
 
-static inline UNUSED void ask(struct node_side *n, struct str cert, const char *login)
+static inline UNUSED void send_request(struct node_side *n, struct str cert, const char *login)
 {
-        Cteleport__V1__AttendAsk m = CTELEPORT__V1__ATTEND_ASK__INIT;
+        Cteleport__V1__ReportRequest m = CTELEPORT__V1__REPORT_REQUEST__INIT;
         int before = n->decisions;
 
         m.certificate = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
         m.login = TEXT(login);
-        SAY(n, ASK, ask, AttendAsk, m);
+        SEND(n, REQUEST, request, ReportRequest, m);
         AWAIT(n->w, n->decisions > before || n->call == NULL);
 }
 
 static inline UNUSED void accepted(struct node_side *n, struct str cert, const char *login)
 {
-        Cteleport__V1__AttendAccepted m = CTELEPORT__V1__ATTEND_ACCEPTED__INIT;
+        Cteleport__V1__ReportAccepted m = CTELEPORT__V1__REPORT_ACCEPTED__INIT;
 
         m.certificate = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
         m.login = TEXT(login);
-        SAY(n, ACCEPTED, accepted, AttendAccepted, m);
+        SEND(n, ACCEPTED, accepted, ReportAccepted, m);
 }
 
 static inline UNUSED void started(struct node_side *n, const char *id, const char *kind, const char *command)
 {
-        Cteleport__V1__AttendStart m = CTELEPORT__V1__ATTEND_START__INIT;
+        Cteleport__V1__ReportStart m = CTELEPORT__V1__REPORT_START__INIT;
 
         m.session_id = TEXT(id);
         m.kind = TEXT(kind);
@@ -183,25 +183,25 @@ static inline UNUSED void started(struct node_side *n, const char *id, const cha
         m.rows = 24;
         m.term = TEXT("xterm");
         m.wants_decision = !n->is_older;
-        SAY(n, START, start, AttendStart, m);
+        SEND(n, START, start, ReportStart, m);
 }
 
 static inline UNUSED void exited(struct node_side *n, const char *id, int code)
 {
-        Cteleport__V1__AttendExit m = CTELEPORT__V1__ATTEND_EXIT__INIT;
+        Cteleport__V1__ReportExit m = CTELEPORT__V1__REPORT_EXIT__INIT;
 
         m.session_id = TEXT(id);
         m.code = code;
-        SAY(n, EXIT, exit, AttendExit, m);
+        SEND(n, EXIT, exit, ReportExit, m);
 }
 
 static inline UNUSED void over(struct node_side *n)
 {
-        Cteleport__V1__AttendClosed m = CTELEPORT__V1__ATTEND_CLOSED__INIT;
+        Cteleport__V1__ReportClosed m = CTELEPORT__V1__REPORT_CLOSED__INIT;
 
         m.bytes_to_client = 4000;
         m.bytes_from_client = 300;
-        SAY(n, CLOSED, closed, AttendClosed, m);
+        SEND(n, CLOSED, closed, ReportClosed, m);
 }
 
 #define AWAIT_ACK(n, number) AWAIT((n)->w, (n)->acked == (number) || (n)->call == NULL)
@@ -213,8 +213,8 @@ static inline UNUSED struct dialled given_shell(struct world *w, struct node_sid
         AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
 
         assert_done(d.err);
-        attend(w, n, WEB_1, d.id, false);
-        ask(n, buf_str(&cert), "root");
+        report_stream(w, n, WEB_1, d.id, false);
+        send_request(n, buf_str(&cert), "root");
         assert_true(n->is_allowed);
         accepted(n, buf_str(&cert), "root");
         started(n, SESSION_1, "shell", "");

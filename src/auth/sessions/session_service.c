@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attend: one stream for each SSH connection of a node.
+ * Report: one stream for each SSH connection of a node.
  *
  *      LOADING ── begin: its record and sessions are read ──▶ READY ── closed ──▶ gone
  *                                                              │ ▲
@@ -29,7 +29,7 @@ enum state { LOADING, READY, DONE };
 
 enum { SESSION_ID_MAX = 37 }; /* with its NUL */
 
-struct attendance {
+struct report_stream {
         struct sessions *all;
         struct auth *auth;
         struct rpc_call *call; /* NULL: the node is gone, or never was: a connection that is given up */
@@ -49,26 +49,26 @@ struct attendance {
         unsigned permitted;    /* by answers to sshd so far (LOGIN_PERMIT_*) */
         enum { UNDECIDED, MAY_START, MAY_NOT_START } start; /* the session that waits for its turn */
         char refused[SESSION_ID_MAX]; /* the session that was refused last */
-        unsigned asks;         /* so far */
+        unsigned requests;         /* so far */
         unsigned pending;      /* operations that will call back */
         bool is_writing, is_deciding;
         bool is_rechecking, recheck_again;
         bool is_terminated;    /* the node was told */
 };
 
-static void pump(struct attendance *t);
-static void recheck(struct attendance *t);
+static void pump(struct report_stream *t);
+static void recheck(struct report_stream *t);
 
 /* ---- ends -------------------------------------------------------------------------------------------------- */
 
-static void leave_place(struct attendance *t)
+static void leave_place(struct report_stream *t)
 {
         if (t->is_placed)
-                map_remove(&t->all->attended, str_of(t->id));
+                map_remove(&t->all->reporting, str_of(t->id));
         t->is_placed = false;
 }
 
-static void free_if_idle(struct attendance *t)
+static void free_if_idle(struct report_stream *t)
 {
         struct sessions *all = t->all;
 
@@ -85,7 +85,7 @@ static void free_if_idle(struct attendance *t)
         sessions_leave(all);
 }
 
-static void detach(struct attendance *t)
+static void detach(struct report_stream *t)
 {
         bool is_left_open = t->is_known && t->state != DONE && !t->now.is_over;
 
@@ -101,7 +101,7 @@ static void detach(struct attendance *t)
 }
 
 /* What could not be closed now is tried again, unless it is gone. */
-static void give_up_later(struct attendance *t, struct error *err)
+static void give_up_later(struct report_stream *t, struct error *err)
 {
         if (err != NULL && err->code != ERROR_NOT_FOUND && t->state != DONE) {
                 log_warn("A lost SSH connection cannot be closed", LOG_C("connection_id", t->id), LOG_ERR(err));
@@ -112,7 +112,7 @@ static void give_up_later(struct attendance *t, struct error *err)
         free_if_idle(t);
 }
 
-static void finish(struct attendance *t, struct error *err)
+static void finish(struct report_stream *t, struct error *err)
 {
         struct rpc_call *call = t->call;
 
@@ -135,22 +135,22 @@ static void on_gone(void *ctx)
 
 /* ---- down -------------------------------------------------------------------------------------------------- */
 
-static void send_ack(struct attendance *t, uint64_t seq)
+static void send_ack(struct report_stream *t, uint64_t seq)
 {
-        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
-        Cteleport__V1__AttendAck ack = CTELEPORT__V1__ATTEND_ACK__INIT;
+        Cteleport__V1__ReportDown down = CTELEPORT__V1__REPORT_DOWN__INIT;
+        Cteleport__V1__ReportAck ack = CTELEPORT__V1__REPORT_ACK__INIT;
 
         ack.seq = seq;
-        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_ACK;
+        down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_ACK;
         down.ack = &ack;
         if (t->call != NULL)
                 rpc_call_send(t->call, &down.base);
 }
 
-static void terminate(struct attendance *t, const char *reason)
+static void terminate(struct report_stream *t, const char *reason)
 {
-        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
-        Cteleport__V1__AttendTerminate order = CTELEPORT__V1__ATTEND_TERMINATE__INIT;
+        Cteleport__V1__ReportDown down = CTELEPORT__V1__REPORT_DOWN__INIT;
+        Cteleport__V1__ReportTerminate order = CTELEPORT__V1__REPORT_TERMINATE__INIT;
 
         if (t->call == NULL || t->is_terminated)
                 return;
@@ -158,32 +158,32 @@ static void terminate(struct attendance *t, const char *reason)
         log_info("An SSH connection is ended by the cluster", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
                  LOG_C("login", t->now.record->login), LOG_C("node_name", t->now.record->hostname), LOG_C("reason", reason));
         order.reason = (char *)(uintptr_t)reason;
-        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_TERMINATE;
+        down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_TERMINATE;
         down.terminate = &order;
         rpc_call_send(t->call, &down.base);
 }
 
 /* ---- sshd asks -------------------------------------------------------------------------------------------------- */
 
-static void audit_refusal(struct attendance *t, const struct answer *answer)
+static void audit_refusal(struct report_stream *t, const struct answer *answer)
 {
         const Cteleport__State__V1__Connection *m = t->now.record;
         AUTO(buf) serial = BUF_MAX(32);
 
         if (answer->serial != 0)
                 buf_printf(&serial, "%llu", (unsigned long long)answer->serial);
-        bool is_told = session_audit_rejected(t->auth, &(struct rejection){ .user = str_of(m->user), .login = answer->login, .host_id = str_of(m->host_id),
+        bool is_reported = session_audit_rejected(t->auth, &(struct rejection){ .user = str_of(m->user), .login = answer->login, .host_id = str_of(m->host_id),
                                                               .hostname = str_of(m->hostname), .client_addr = str_of(m->client_addr),
                                                               .connection_id = str_of(m->connection_id), .serial = buf_str(&serial),
                                                               .why = answer->refusal });
-        if (is_told)
+        if (is_reported)
                 log_warn("SSH login refused", LOG_C("user", m->user), LOG_STR("login", answer->login), LOG_C("node_name", m->hostname),
                  LOG_C("remote_addr", m->client_addr), LOG_ERR(answer->refusal));
 }
 
 /* One certificate that sshd was shown. */
-struct asked {
-        struct attendance *attendance;
+struct requested {
+        struct report_stream *report_stream;
         char *login;
         bool has_nonce; /* and wants a signature */
         uint8_t nonce[LOGIN_PERMIT_NONCE];
@@ -192,20 +192,20 @@ struct asked {
 };
 
 /* Fills d with the answer and sends it. */
-static void send_decision(struct attendance *t, const struct answer *answer, Cteleport__V1__AttendDecision *d)
+static void send_decision(struct report_stream *t, const struct answer *answer, Cteleport__V1__ReportDecision *d)
 {
-        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+        Cteleport__V1__ReportDown down = CTELEPORT__V1__REPORT_DOWN__INIT;
         char *roles[LIMIT_AUDIT_VALUES];
 
         session_decision_fill(answer, t->now.record->user, d, roles);
-        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION;
+        down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_DECISION;
         down.decision = d;
         rpc_call_send(t->call, &down.base);
 }
 
-static void answer_ask(struct attendance *t, const struct asked *q, const struct answer *answer)
+static void answer_request(struct report_stream *t, const struct requested *q, const struct answer *answer)
 {
-        Cteleport__V1__AttendDecision d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+        Cteleport__V1__ReportDecision d = CTELEPORT__V1__REPORT_DECISION__INIT;
         AUTO(buf) signature = BUF_MAX(KiB);
         const struct login_permit permit = {
                 .connection_id = str_of(t->now.record->connection_id),
@@ -227,25 +227,25 @@ static void answer_ask(struct attendance *t, const struct asked *q, const struct
         send_decision(t, answer, &d);
 }
 
-static void on_ask_decided(void *ctx, const struct answer *answer)
+static void on_request_decided(void *ctx, const struct answer *answer)
 {
-        struct asked *q = ctx;
-        struct attendance *t = q->attendance;
+        struct requested *q = ctx;
+        struct report_stream *t = q->report_stream;
 
         t->pending--;
         if (t->call != NULL) {
                 if (answer->refusal != NULL)
                         audit_refusal(t, answer);
-                answer_ask(t, q, answer);
+                answer_request(t, q, answer);
         }
         free(q->login);
         free(q);
         free_if_idle(t);
 }
 
-static struct question question_of(const struct attendance *t, struct str login, ProtobufCBinaryData certificate)
+static struct query query_of(const struct report_stream *t, struct str login, ProtobufCBinaryData certificate)
 {
-        return (struct question){
+        return (struct query){
                 .user = str_of(t->now.record->user),
                 .login = login,
                 .host_id = str_of(t->now.record->host_id),
@@ -253,16 +253,16 @@ static struct question question_of(const struct attendance *t, struct str login,
         };
 }
 
-static struct error *ask(struct attendance *t, const Cteleport__V1__AttendAsk *m)
+static struct error *send_request(struct report_stream *t, const Cteleport__V1__ReportRequest *m)
 {
-        if (++t->asks > LIMIT_ATTEND_ASKS)
-                return error_new(ERROR_RESOURCE_EXHAUSTED, "more than %d certificates on one connection", LIMIT_ATTEND_ASKS);
+        if (++t->requests > LIMIT_REPORT_REQUESTS)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "more than %d certificates on one connection", LIMIT_REPORT_REQUESTS);
         if (m->certificate.len == 0)
                 return error_new(ERROR_INVALID_ARGUMENT, "a question without a certificate");
         if (m->nonce.len != 0 && m->nonce.len != LOGIN_PERMIT_NONCE)
                 return error_new(ERROR_INVALID_ARGUMENT, "the nonce of a question has %d bytes", LOGIN_PERMIT_NONCE);
-        struct asked *q = mem_alloc(sizeof *q + m->certificate.len);
-        q->attendance = t;
+        struct requested *q = mem_alloc(sizeof *q + m->certificate.len);
+        q->report_stream = t;
         q->login = str_dup(str_of(m->login));
         q->has_nonce = m->nonce.len == sizeof q->nonce;
         if (q->has_nonce)
@@ -270,15 +270,15 @@ static struct error *ask(struct attendance *t, const Cteleport__V1__AttendAsk *m
         q->len = m->certificate.len;
         memcpy(q->certificate, m->certificate.data, m->certificate.len);
         t->pending++;
-        struct question question = question_of(t, str_of(m->login), m->certificate);
-        decide(t->auth, &question, on_ask_decided, q);
+        struct query query = query_of(t, str_of(m->login), m->certificate);
+        decide(t->auth, &query, on_request_decided, q);
         return NULL;
 }
 
 /* ---- sshd has accepted ------------------------------------------------------------------------------------------- */
 
 /* What the answer borrows is kept until the message has been applied. */
-static void keep_answer(struct attendance *t, const struct answer *answer)
+static void keep_answer(struct report_stream *t, const struct answer *answer)
 {
         struct arena *arena = arena_new(2 * LIMIT_STORE_VALUE);
         struct answer *kept = arena_alloc(arena, sizeof *kept);
@@ -300,7 +300,7 @@ static void keep_answer(struct attendance *t, const struct answer *answer)
         t->accepted_arena = arena;
 }
 
-static void drop_answer(struct attendance *t)
+static void drop_answer(struct report_stream *t)
 {
         arena_free(t->accepted_arena);
         t->accepted_arena = NULL;
@@ -311,7 +311,7 @@ static void drop_answer(struct attendance *t)
 /* sshd accepted what we would not any more: the node ends it, and nothing begins in that user's name. */
 static void on_accept_decided(void *ctx, const struct answer *answer)
 {
-        struct attendance *t = ctx;
+        struct report_stream *t = ctx;
 
         t->pending--;
         t->is_deciding = false;
@@ -330,9 +330,9 @@ static void on_accept_decided(void *ctx, const struct answer *answer)
         }
 }
 
-static void decide_accepted(struct attendance *t, const Cteleport__V1__AttendAccepted *m)
+static void decide_accepted(struct report_stream *t, const Cteleport__V1__ReportAccepted *m)
 {
-        struct question question = question_of(t, str_of(m->login), m->certificate);
+        struct query query = query_of(t, str_of(m->login), m->certificate);
 
         if (m->certificate.len == 0) {
                 finish(t, error_new(ERROR_INVALID_ARGUMENT, "a login without a certificate"));
@@ -340,7 +340,7 @@ static void decide_accepted(struct attendance *t, const Cteleport__V1__AttendAcc
         }
         t->is_deciding = true;
         t->pending++;
-        decide(t->auth, &question, on_accept_decided, t);
+        decide(t->auth, &query, on_accept_decided, t);
 }
 
 /* ---- a session begins ------------------------------------------------------------------------------------------------- */
@@ -350,7 +350,7 @@ static void decide_accepted(struct attendance *t, const Cteleport__V1__AttendAcc
  * when it begins. Its node starts nothing before it has the answer.
  */
 struct beginning {
-        struct attendance *attendance;
+        struct report_stream *report_stream;
         char session_id[SESSION_ID_MAX];
         struct session_wishes wishes;
         bool wants_decision; /* an older node has looked at the options of the connection itself, and hears orders to end only */
@@ -361,7 +361,7 @@ struct beginning {
  * What sshd was permitted for a connection that an earlier release recorded is not known. It counts as what the roles allow when this
  * release first looks: nothing beyond that, and what is taken away from then on ends the connection as it does any other.
  */
-static void learn_permits(struct attendance *t, const struct answer *answer)
+static void learn_permits(struct report_stream *t, const struct answer *answer)
 {
         Cteleport__State__V1__Connection *records[] = { t->now.record, t->next.record };
 
@@ -375,9 +375,9 @@ static void learn_permits(struct attendance *t, const struct answer *answer)
         }
 }
 
-static void answer_start(struct attendance *t, const struct beginning *b, struct answer *answer)
+static void answer_start(struct report_stream *t, const struct beginning *b, struct answer *answer)
 {
-        Cteleport__V1__AttendDecision d = CTELEPORT__V1__ATTEND_DECISION__INIT;
+        Cteleport__V1__ReportDecision d = CTELEPORT__V1__REPORT_DECISION__INIT;
 
         d.session_id = (char *)(uintptr_t)b->session_id;
         if (answer->refusal != NULL)
@@ -393,7 +393,7 @@ static void answer_start(struct attendance *t, const struct beginning *b, struct
 static void on_start_decided(void *ctx, const struct answer *given)
 {
         struct beginning *b = ctx;
-        struct attendance *t = b->attendance;
+        struct report_stream *t = b->report_stream;
         struct answer answer = *given;
         AUTO_PTR(error) forbidden = NULL;
 
@@ -423,30 +423,30 @@ static void on_start_decided(void *ctx, const struct answer *given)
 }
 
 /* Without a login there is nothing to decide: such a start is an error. */
-static void decide_start(struct attendance *t, const Cteleport__V1__AttendStart *m)
+static void decide_start(struct report_stream *t, const Cteleport__V1__ReportStart *m)
 {
         if (!name_is_session(str_of(m->session_id))) {
                 finish(t, error_new(ERROR_INVALID_ARGUMENT, "a session without a proper name or kind"));
                 return;
         }
         struct beginning *b = NEW(struct beginning);
-        struct question question = question_of(t, str_of(t->now.record->login), (ProtobufCBinaryData){ 0 });
+        struct query query = query_of(t, str_of(t->now.record->login), (ProtobufCBinaryData){ 0 });
 
-        *b = (struct beginning){ .attendance = t, .wishes = { strcmp(m->kind, "sftp") == 0 || strcmp(m->kind, "scp") == 0, m->has_pty, m->is_recorded },
+        *b = (struct beginning){ .report_stream = t, .wishes = { strcmp(m->kind, "sftp") == 0 || strcmp(m->kind, "scp") == 0, m->has_pty, m->is_recorded },
                                  .wants_decision = m->wants_decision, .is_open = connection_has_session(&t->now, m->session_id) };
         snprintf(b->session_id, sizeof b->session_id, "%s", m->session_id);
-        question.known = t->now.record;
-        question.is_beginning = true;
+        query.known = t->now.record;
+        query.is_beginning = true;
         t->is_deciding = true;
         t->pending++;
-        decide(t->auth, &question, on_start_decided, b);
+        decide(t->auth, &query, on_start_decided, b);
 }
 
 /* ---- from messages to transactions ------------------------------------------------------------------------------------ */
 
 static void on_committed(void *ctx, uint64_t revision, struct error *err)
 {
-        struct attendance *t = ctx;
+        struct report_stream *t = ctx;
 
         (void)revision;
         t->pending--;
@@ -482,7 +482,7 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
         pump(t);
 }
 
-static void commit(struct attendance *t, struct store_txn *txn)
+static void commit(struct report_stream *t, struct store_txn *txn)
 {
         connection_put(&t->next, txn);
         t->is_writing = true;
@@ -490,7 +490,7 @@ static void commit(struct attendance *t, struct store_txn *txn)
         store_txn_commit(txn, on_committed, t);
 }
 
-static bool must_be_decided(const struct attendance *t, bool is_accepted, bool is_start)
+static bool must_be_decided(const struct report_stream *t, bool is_accepted, bool is_start)
 {
         return (is_accepted && t->accepted == NULL && !t->is_refused) || (is_start && t->start == UNDECIDED);
 }
@@ -499,51 +499,51 @@ static bool must_be_decided(const struct attendance *t, bool is_accepted, bool i
  * A start that was refused, and one that is written down already. An older node has told the former as that of a session, and tells
  * its end.
  */
-static bool is_of_nothing(const struct attendance *t, const Cteleport__V1__AttendUp *up)
+static bool is_of_nothing(const struct report_stream *t, const Cteleport__V1__ReportUp *up)
 {
-        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_START)
+        if (up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_START)
                 return t->start == MAY_NOT_START || (up->start->is_repeated && connection_has_session(&t->next, up->start->session_id));
-        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_EXIT)
+        if (up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_EXIT)
                 return t->refused[0] != '\0' && strcmp(up->exit->session_id, t->refused) == 0;
-        return up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED && t->is_refused;
+        return up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_ACCEPTED && t->is_refused;
 }
 
-static void decide_first(struct attendance *t, const Cteleport__V1__AttendUp *up)
+static void decide_first(struct report_stream *t, const Cteleport__V1__ReportUp *up)
 {
-        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED)
+        if (up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_ACCEPTED)
                 decide_accepted(t, up->accepted);
         else
                 decide_start(t, up->start);
 }
 
 /* *ret_count: how many messages went into the transaction; none when the next waits for a decision. */
-static struct error *fill_batch(struct attendance *t, struct store_txn *txn, size_t *ret_count)
+static struct error *fill_batch(struct report_stream *t, struct store_txn *txn, size_t *ret_count)
 {
-        for (*ret_count = 0; t->waiting.first != NULL && *ret_count < LIMIT_ATTEND_BATCH && !t->next.is_over;) {
+        for (*ret_count = 0; t->waiting.first != NULL && *ret_count < LIMIT_REPORT_BATCH && !t->next.is_over;) {
                 const struct unstored_message *w = t->waiting.first;
                 ProtobufCMessage *msg = NULL;
 
-                TRY(wire_decode(t->next.arena, &cteleport__v1__attend_up__descriptor, str_of_bytes(w->bytes, w->len), &msg));
-                const Cteleport__V1__AttendUp *up = (const Cteleport__V1__AttendUp *)msg;
-                if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK) {
-                        TRY(ask(t, up->ask));
+                TRY(wire_decode(t->next.arena, &cteleport__v1__report_up__descriptor, str_of_bytes(w->bytes, w->len), &msg));
+                const Cteleport__V1__ReportUp *up = (const Cteleport__V1__ReportUp *)msg;
+                if (up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_REQUEST) {
+                        TRY(send_request(t, up->request));
                         unstored_drop_first(&t->waiting);
                         continue;
                 }
                 if (up->seq > t->next.record->last_seq + 1)
                         return error_new(ERROR_INVALID_ARGUMENT, "a message is missing before number %llu", (unsigned long long)up->seq);
                 if (up->seq == t->next.record->last_seq + 1) {
-                        bool is_accepted = up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED;
-                        bool is_start = up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_START && t->next.record->login[0] != '\0';
+                        bool is_accepted = up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_ACCEPTED;
+                        bool is_start = up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_START && t->next.record->login[0] != '\0';
 
                         if (must_be_decided(t, is_accepted, is_start)) {
                                 if (*ret_count == 0)
                                         decide_first(t, up);
                                 return NULL; /* after the batch, if there is one */
                         }
-                        TRY(session_check_told(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id)));
+                        TRY(session_check_reported(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id)));
                         if (!is_of_nothing(t, up))
-                                TRY(connection_record_tell(t->auth, &t->next, txn, up, t->accepted));
+                                TRY(connection_record_report(t->auth, &t->next, txn, up, t->accepted));
                         if (is_start)
                                 t->start = UNDECIDED;
                         session_charge(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id), w->len + LIMIT_EVENT_COST);
@@ -557,7 +557,7 @@ static struct error *fill_batch(struct attendance *t, struct store_txn *txn, siz
         return NULL;
 }
 
-static void pump(struct attendance *t)
+static void pump(struct report_stream *t)
 {
         size_t count = 0;
 
@@ -583,9 +583,9 @@ static void pump(struct attendance *t)
 
 /* ---- begin ------------------------------------------------------------------------------------------------------------ */
 
-static void load_next(struct attendance *t);
+static void load_next(struct report_stream *t);
 
-static void become_ready(struct attendance *t)
+static void become_ready(struct report_stream *t)
 {
         if (t->is_given_up) {
                 struct store_txn *txn = store_txn_new(t->auth->store);
@@ -612,7 +612,7 @@ static void become_ready(struct attendance *t)
 
 static void on_begun(void *ctx, uint64_t revision, struct error *err)
 {
-        struct attendance *t = ctx;
+        struct report_stream *t = ctx;
 
         (void)revision;
         t->pending--;
@@ -630,7 +630,7 @@ static void on_begun(void *ctx, uint64_t revision, struct error *err)
 }
 
 /* From now on the record stays until the connection is over. */
-static void begin(struct attendance *t)
+static void begin(struct report_stream *t)
 {
         struct store_txn *txn = store_txn_new(t->auth->store);
 
@@ -642,7 +642,7 @@ static void begin(struct attendance *t)
 }
 
 /* After each answer of the store; whoever wanted it may be gone. */
-static void go_on_loading(struct attendance *t, struct error *err)
+static void go_on_loading(struct report_stream *t, struct error *err)
 {
         if (t->call == NULL && !t->is_given_up) {
                 error_free(err);
@@ -656,7 +656,7 @@ static void go_on_loading(struct attendance *t, struct error *err)
 
 static void on_session(void *ctx, const struct store_item *item, struct error *err)
 {
-        struct attendance *t = ctx;
+        struct report_stream *t = ctx;
 
         t->pending--;
         if (err == NULL && item != NULL)
@@ -665,7 +665,7 @@ static void on_session(void *ctx, const struct store_item *item, struct error *e
 }
 
 /* The sessions that are open, one after the other, as the record names them. */
-static void load_next(struct attendance *t)
+static void load_next(struct report_stream *t)
 {
         const Cteleport__State__V1__Connection *m = t->now.record;
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
@@ -682,7 +682,7 @@ static void load_next(struct attendance *t)
 }
 
 /* Whatever is found wrong here is final: it leaves nothing to be given up. */
-static struct error *check_begin(struct attendance *t, const struct store_item *item)
+static struct error *check_begin(struct report_stream *t, const struct store_item *item)
 {
         if (item == NULL)
                 return error_new(ERROR_NOT_FOUND, "the cluster knows no such connection; it may have been given up");
@@ -700,7 +700,7 @@ static struct error *check_begin(struct attendance *t, const struct store_item *
 
 static void on_record(void *ctx, const struct store_item *item, struct error *err)
 {
-        struct attendance *t = ctx;
+        struct report_stream *t = ctx;
 
         t->pending--;
         if (err == NULL)
@@ -712,21 +712,21 @@ static void on_record(void *ctx, const struct store_item *item, struct error *er
  * Takes the place of the stream that attended the connection before, which may not know yet that it is dead;
  * UNAVAILABLE while that one still writes. Another host's is not ours to take.
  */
-static struct error *take_place(struct attendance *t)
+static struct error *take_place(struct report_stream *t)
 {
-        struct attendance *elder = map_get(&t->all->attended, str_of(t->id));
+        struct report_stream *elder = map_get(&t->all->reporting, str_of(t->id));
 
         if (elder != NULL && !elder->is_writing && !elder->is_given_up && strcmp(elder->host_id, t->host_id) == 0)
                 finish(elder, error_new(ERROR_ABORTED, "the connection has another report stream"));
-        elder = map_get(&t->all->attended, str_of(t->id));
+        elder = map_get(&t->all->reporting, str_of(t->id));
         if (elder != NULL)
                 return error_new(ERROR_UNAVAILABLE, "the connection has another report stream");
-        map_put(&t->all->attended, str_of(t->id), t);
+        map_put(&t->all->reporting, str_of(t->id), t);
         t->is_placed = true;
         return NULL;
 }
 
-static void load(struct attendance *t)
+static void load(struct report_stream *t)
 {
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
@@ -735,7 +735,7 @@ static void load(struct attendance *t)
         store_get(t->auth->store, buf_str(&key), on_record, t);
 }
 
-static void on_begin(struct attendance *t, const Cteleport__V1__AttendBegin *m)
+static void on_begin(struct report_stream *t, const Cteleport__V1__ReportBegin *m)
 {
         struct error *err = NULL;
 
@@ -754,9 +754,9 @@ static void on_begin(struct attendance *t, const Cteleport__V1__AttendBegin *m)
 
 static void on_message(void *ctx, const ProtobufCMessage *msg)
 {
-        struct attendance *t = ctx;
-        const Cteleport__V1__AttendUp *up = (const Cteleport__V1__AttendUp *)msg;
-        bool is_begin = up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_BEGIN;
+        struct report_stream *t = ctx;
+        const Cteleport__V1__ReportUp *up = (const Cteleport__V1__ReportUp *)msg;
+        bool is_begin = up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_BEGIN;
 
         if (is_begin != (t->id == NULL)) {
                 finish(t, error_new(ERROR_INVALID_ARGUMENT, "a stream about a connection begins with its name, once"));
@@ -781,9 +781,9 @@ static void on_half_close(void *ctx)
 
 static const struct rpc_call_events call_events = { on_message, on_half_close, on_gone };
 
-static struct attendance *attendance_new(struct sessions *s)
+static struct report_stream *report_stream_new(struct sessions *s)
 {
-        struct attendance *t = NEW(struct attendance);
+        struct report_stream *t = NEW(struct report_stream);
 
         t->all = s;
         t->auth = s->auth;
@@ -791,10 +791,10 @@ static struct attendance *attendance_new(struct sessions *s)
         return t;
 }
 
-void session_attend(struct rpc_call *call, const ProtobufCMessage *first)
+void session_report(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const struct caller *caller = rpc_call_caller(call);
-        struct attendance *t = attendance_new(caller->auth->sessions);
+        struct report_stream *t = report_stream_new(caller->auth->sessions);
 
         (void)first;
         t->call = call;
@@ -806,7 +806,7 @@ void session_attend(struct rpc_call *call, const ProtobufCMessage *first)
 
 static void on_rechecked(void *ctx, const struct answer *answer)
 {
-        struct attendance *t = ctx;
+        struct report_stream *t = ctx;
 
         t->pending--;
         t->is_rechecking = false;
@@ -827,7 +827,7 @@ static void on_rechecked(void *ctx, const struct answer *answer)
                 recheck(t);
 }
 
-static void recheck(struct attendance *t)
+static void recheck(struct report_stream *t)
 {
         const Cteleport__State__V1__Connection *m = t->now.record;
 
@@ -836,26 +836,26 @@ static void recheck(struct attendance *t)
                 return;
         t->is_rechecking = true;
         t->pending++;
-        struct question question = question_of(t, str_of(m->login), (ProtobufCBinaryData){ 0 });
-        question.known = m;
-        decide(t->auth, &question, on_rechecked, t);
+        struct query query = query_of(t, str_of(m->login), (ProtobufCBinaryData){ 0 });
+        query.known = m;
+        decide(t->auth, &query, on_rechecked, t);
 }
 
-void attendance_recheck(struct attendance *t)
+void report_stream_recheck(struct report_stream *t)
 {
         if (t->state == READY && t->now.record->login[0] != '\0')
                 recheck(t);
 }
 
-void attendance_end_on(struct attendance *t, struct str host_id)
+void report_stream_end_on(struct report_stream *t, struct str host_id)
 {
         if (t->state == READY && str_equal(str_of(t->now.record->host_id), host_id))
                 terminate(t, "this node was removed from the cluster");
 }
 
-void attendance_give_up(struct sessions *s, struct str id, const char *reason)
+void report_stream_give_up(struct sessions *s, struct str id, const char *reason)
 {
-        struct attendance *t = attendance_new(s);
+        struct report_stream *t = report_stream_new(s);
 
         t->id = str_dup(id);
         t->host_id = str_dup(STR(""));

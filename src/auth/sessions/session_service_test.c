@@ -47,7 +47,7 @@ static void a_resumed_stream_neither_loses_nor_repeats(void **state)
 
         leave(&n);
         n.seq = 1; /* the node did not hear that 2 is durable */
-        attend(w, &n, WEB_1, d.id, true);
+        report_stream(w, &n, WEB_1, d.id, true);
         started(&n, SESSION_1, "shell", "");
         exited(&n, SESSION_1, 0);
         AWAIT_ACK(&n, 3);
@@ -65,7 +65,7 @@ static void connections_survive_the_auth_service(void **state)
         leave(&n);
         sessions_close(w->a.sessions);
         world_open_sessions(w);
-        attend(w, &n, WEB_1, d.id, true);
+        report_stream(w, &n, WEB_1, d.id, true);
         exited(&n, SESSION_1, 0);
         AWAIT_ACK(&n, 3);
         assert_non_null(n.call);
@@ -80,7 +80,7 @@ static void a_new_stream_takes_over_from_one_that_is_dead_without_knowing(void *
         struct dialled d = given_shell(w, &dead);
 
         n.seq = 2;
-        attend(w, &n, WEB_1, d.id, true);
+        report_stream(w, &n, WEB_1, d.id, true);
         AWAIT_ACK(&n, 2);
         AWAIT(w, dead.call == NULL);
         assert_int_equal(dead.err->code, ERROR_ABORTED);
@@ -125,16 +125,16 @@ static void refuses_certificates_that_are_not_good_enough(void **state)
                 { ssh_cert(&w->ca, "alice", "root", 3600), "root\n-oProxyCommand=x", "" },
         };
         assert_done(d.err);
-        attend(w, &n, WEB_1, d.id, false);
+        report_stream(w, &n, WEB_1, d.id, false);
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 struct buf cert = rows[i].cert;
 
-                ask(&n, buf_str(&cert), rows[i].login);
+                send_request(&n, buf_str(&cert), rows[i].login);
                 assert_non_null(n.call);
                 assert_false(n.is_allowed);
                 assert_non_null(strstr(n.reason, rows[i].reason));
                 cert.ptr[cert.len - 5] ^= 1; /* and altered on the way */
-                ask(&n, buf_str(&cert), rows[i].login);
+                send_request(&n, buf_str(&cert), rows[i].login);
                 assert_false(n.is_allowed);
                 buf_release(&cert);
         }
@@ -154,7 +154,7 @@ static void a_lock_ends_what_goes_on_and_refuses_what_comes(void **state)
         given_lock_on(w, "alice");
         AWAIT(w, n.terminated[0] != '\0');
         assert_non_null(strstr(n.terminated, "locked"));
-        ask(&n, buf_str(&cert), "root");
+        send_request(&n, buf_str(&cert), "root");
         assert_false(n.is_allowed);
         leave(&n);
         struct dialled d = dial(w, "alice", "web-1", "root");
@@ -189,8 +189,8 @@ static void a_login_that_is_not_allowed_any_more_is_ended_before_it_begins(void 
         AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
 
         assert_done(d.err);
-        attend(w, &n, WEB_1, d.id, false);
-        ask(&n, buf_str(&cert), "root");
+        report_stream(w, &n, WEB_1, d.id, false);
+        send_request(&n, buf_str(&cert), "root");
         assert_true(n.is_allowed);
         given_lock_on(w, "alice");
         accepted(&n, buf_str(&cert), "root");
@@ -215,8 +215,8 @@ static void a_lock_at_any_moment_of_a_login_ends_it(void **state)
                 AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
 
                 assert_done(d.err);
-                attend(w, &n, WEB_1, d.id, false);
-                ask(&n, buf_str(&cert), "root");
+                report_stream(w, &n, WEB_1, d.id, false);
+                send_request(&n, buf_str(&cert), "root");
                 accepted(&n, buf_str(&cert), "root");
                 for (int turn = 0; turn < moment && n.acked == 0; turn++)
                         uv_run(&w->a.loop.uv, UV_RUN_ONCE);
@@ -239,11 +239,11 @@ static void a_certificate_ends_with_its_user_whoever_has_the_name_next(void **st
 
         assert_done(d.err);
         given_user_since(w, "alice", NOW - 50 + LIMIT_CERT_BACKDATE_SECONDS); /* the second of issue is early enough */
-        attend(w, &n, WEB_1, d.id, false);
-        ask(&n, buf_str(&cert), "root");
+        report_stream(w, &n, WEB_1, d.id, false);
+        send_request(&n, buf_str(&cert), "root");
         assert_true(n.is_allowed);
         given_user_since(w, "alice", NOW - 50 + LIMIT_CERT_BACKDATE_SECONDS + 1);
-        ask(&n, buf_str(&cert), "root");
+        send_request(&n, buf_str(&cert), "root");
         assert_false(n.is_allowed);
         leave(&n);
         d = dial(w, "alice", "web-1", "root");
@@ -414,18 +414,18 @@ static void a_node_may_speak_of_its_own_connections_only(void **state)
         struct dialled d = dial(w, "alice", "web-1", "root");
 
         assert_done(d.err);
-        attend(w, &thief, WEB_2, d.id, false);
+        report_stream(w, &thief, WEB_2, d.id, false);
         AWAIT(w, thief.call == NULL);
         assert_refused(thief.err, ERROR_PERMISSION_DENIED, "not made to this host");
         thief.err = NULL;
         leave(&thief);
-        attend(w, &thief, WEB_2, SESSION_2, false);
+        report_stream(w, &thief, WEB_2, SESSION_2, false);
         AWAIT(w, thief.call == NULL);
         assert_refused(thief.err, ERROR_NOT_FOUND, "no such connection");
         thief.err = NULL;
         leave(&thief);
         given_shell(w, &n);
-        attend(w, &thief, WEB_2, d.id, true);
+        report_stream(w, &thief, WEB_2, d.id, true);
         AWAIT(w, thief.call == NULL);
         error_free(thief.err);
         rpc_client_close(thief.client);
@@ -441,22 +441,22 @@ static void a_connection_begins_once_and_soon(void **state)
 
         assert_done(late.err);
         leave(&n);
-        attend(w, &n, WEB_1, d.id, false);
+        report_stream(w, &n, WEB_1, d.id, false);
         AWAIT(w, n.call == NULL);
         assert_refused(n.err, ERROR_FAILED_PRECONDITION, "begun already");
         n.err = NULL;
         leave(&n);
         loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_DIALLED + 1));
-        attend(w, &n, WEB_1, late.id, false);
+        report_stream(w, &n, WEB_1, late.id, false);
         AWAIT(w, n.call == NULL);
         assert_refused(n.err, ERROR_NOT_FOUND, "no such connection");
         n.err = NULL;
         leave(&n);
 }
 
-static void tell_nothing(struct node_side *n)
+static void report_nothing(struct node_side *n)
 {
-        say(n, (Cteleport__V1__AttendUp)CTELEPORT__V1__ATTEND_UP__INIT);
+        send_message(n, (Cteleport__V1__ReportUp)CTELEPORT__V1__REPORT_UP__INIT);
 }
 static void skip_a_number(struct node_side *n)
 {
@@ -496,7 +496,7 @@ static void come_in_as_another(struct node_side *n)
 
 static void hostile_messages_end_their_stream_and_nothing_else(void **state)
 {
-        static void (*const rows[])(struct node_side *n) = { tell_nothing,      skip_a_number,      end_what_never_began, begin_twice,
+        static void (*const rows[])(struct node_side *n) = { report_nothing,      skip_a_number,      end_what_never_began, begin_twice,
                                                               begin_the_unnamed, begin_another_kind, begin_too_many,       come_in_as_another };
         struct world *w = *state;
         struct node_side n = { 0 };
@@ -507,7 +507,7 @@ static void hostile_messages_end_their_stream_and_nothing_else(void **state)
                 AWAIT(w, n.call == NULL);
                 assert_non_null(n.err);
                 leave(&n);
-                attend(w, &n, WEB_1, d.id, true);
+                report_stream(w, &n, WEB_1, d.id, true);
                 AWAIT(w, n.acked > 0 || n.call == NULL); /* it goes on behind what was in order */
                 assert_non_null(n.call);
                 n.seq = n.acked;
@@ -527,7 +527,7 @@ static void another_hosts_session_cannot_be_written_over(void **state)
         given_shell(w, &n);
         leave(&n);
         struct dialled d = dial(w, "alice", "web-2", "root");
-        attend(w, &thief, WEB_2, d.id, false);
+        report_stream(w, &thief, WEB_2, d.id, false);
         accepted(&thief, buf_str(&cert), "root");
         AWAIT_ACK(&thief, 1);
         started(&thief, SESSION_1, "shell", "");
@@ -539,7 +539,7 @@ static void another_hosts_session_cannot_be_written_over(void **state)
 
 /* ---- loops ------------------------------------------------------------------------------------------------------ */
 
-static void note_untold(void *ctx, uint64_t count)
+static void note_unreported(void *ctx, uint64_t count)
 {
         *(uint64_t *)ctx += count;
 }
@@ -548,10 +548,10 @@ static void a_loop_of_refused_dials_becomes_a_number(void **state)
 {
         enum { MORE = 100 };
         struct world *w = *state;
-        uint64_t untold = 0;
+        uint64_t unreported = 0;
 
         given_user(w, "bob");
-        w->a.session_refusals = refusal_log_new(&w->a.loop, note_untold, &untold);
+        w->a.session_refusals = refusal_log_new(&w->a.loop, note_unreported, &unreported);
         for (int i = 0; i < LIMIT_REFUSALS_BURST + MORE; i++) {
                 struct dialled d = dial(w, "alice", "web-1", "nobody");
 
@@ -563,7 +563,7 @@ static void a_loop_of_refused_dials_becomes_a_number(void **state)
         assert_int_equal(count_events(w, "\"user\":\"bob\""), 1);
         refusal_log_free(w->a.session_refusals);
         w->a.session_refusals = NULL;
-        assert_int_equal(untold, MORE);
+        assert_int_equal(unreported, MORE);
 }
 
 static struct statvfs fake_disk;
@@ -625,12 +625,12 @@ static void a_user_ends_with_the_budget_of_events(void **state)
 
 static void opened(struct node_side *n, const char *session_id, char *path)
 {
-        Cteleport__V1__AttendFile m = CTELEPORT__V1__ATTEND_FILE__INIT;
+        Cteleport__V1__ReportFile m = CTELEPORT__V1__REPORT_FILE__INIT;
 
         m.session_id = TEXT(session_id);
         m.action = TEXT("open");
         m.path = path;
-        SAY(n, FILE, file, AttendFile, m);
+        SEND(n, FILE, file, ReportFile, m);
 }
 
 /* With the limits of every day: file after file in a loop, until the budget is spent; it comes back, and other nodes stay open. */
@@ -640,7 +640,7 @@ static void a_loop_spends_the_budget_of_a_day(void **state)
         struct node_side n = { 0 };
         AUTO_MEM char *path = mem_alloc(60 * KiB + 1);
         struct dialled d;
-        uint64_t told = 0;
+        uint64_t reported = 0;
 
         given_node(w, WEB_2, "web-2", "prod");
         audit_budgets_init(&w->a);
@@ -650,9 +650,9 @@ static void a_loop_spends_the_budget_of_a_day(void **state)
                 for (int i = 0; i < 10; i++)
                         opened(&n, SESSION_1, path);
                 AWAIT_ACK(&n, n.seq);
-                told += 10;
+                reported += 10;
         }
-        assert_in_range(told * (60 * KiB + LIMIT_EVENT_COST), (uint64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB - 12 * MiB, (uint64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB + MiB);
+        assert_in_range(reported * (60 * KiB + LIMIT_EVENT_COST), (uint64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB - 12 * MiB, (uint64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB + MiB);
         assert_non_null(strstr(n.terminated, "256 MiB of audit events within a day on this node"));
         exited(&n, SESSION_1, 0); /* how it ended is still told */
         end_in_order(w, &n);

@@ -121,13 +121,13 @@ static void forwarding_that_is_taken_away_ends_the_connection(void **state)
 
 static void started_again(struct node_side *n, const char *id)
 {
-        Cteleport__V1__AttendStart m = CTELEPORT__V1__ATTEND_START__INIT;
+        Cteleport__V1__ReportStart m = CTELEPORT__V1__REPORT_START__INIT;
 
         m.session_id = TEXT(id);
         m.kind = TEXT("exec");
         m.command = TEXT("id");
         m.wants_decision = m.is_repeated = true;
-        SAY(n, START, start, AttendStart, m);
+        SEND(n, START, start, ReportStart, m);
 }
 
 static void a_start_whose_answer_was_lost_is_decided_again_and_told_once(void **state)
@@ -140,7 +140,7 @@ static void a_start_whose_answer_was_lost_is_decided_again_and_told_once(void **
         AWAIT_ACK(&n, 3);
         leave(&n);
         n.seq = 3;
-        attend(w, &n, WEB_1, d.id, true);
+        report_stream(w, &n, WEB_1, d.id, true);
         started_again(&n, SESSION_2);
         AWAIT_ACK(&n, 4);
         assert_string_equal(n.session_id, SESSION_2);
@@ -274,7 +274,7 @@ static void a_connection_of_an_earlier_release_keeps_what_roles_allow(void **sta
         sessions_close(w->a.sessions);
         forget_permits(w, &d);
         world_open_sessions(w);
-        attend(w, &n, WEB_1, d.id, true);
+        report_stream(w, &n, WEB_1, d.id, true);
         started(&n, SESSION_2, "exec", "id");
         AWAIT_ACK(&n, 3);
         assert_true(n.is_allowed && n.permits_pty && n.permits_port_forwarding);
@@ -284,7 +284,7 @@ static void a_connection_of_an_earlier_release_keeps_what_roles_allow(void **sta
         world_open_sessions(w);
         options.has_port_forwarding = true; /* and not allowed */
         given_access(w, options);
-        attend(w, &n, WEB_1, d.id, true);
+        report_stream(w, &n, WEB_1, d.id, true);
         AWAIT(w, n.terminated[0] != '\0' || n.call == NULL);
         assert_non_null(strstr(n.terminated, "forwarding of ports"));
         leave(&n);
@@ -303,7 +303,7 @@ static void a_connection_of_an_earlier_release_gets_no_more_than_roles_allow(voi
         options.has_port_forwarding = true;
         given_access(w, options);
         world_open_sessions(w);
-        attend(w, &n, WEB_1, d.id, true);
+        report_stream(w, &n, WEB_1, d.id, true);
         started(&n, SESSION_2, "exec", "id");
         AWAIT_ACK(&n, 3);
         assert_true(n.is_allowed);

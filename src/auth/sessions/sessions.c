@@ -19,7 +19,7 @@ static void free_if_idle(struct sessions *s)
 {
         if (!s->is_closing || s->pending > 0)
                 return;
-        map_release(&s->attended);
+        map_release(&s->reporting);
         map_release(&s->lost);
         free(s);
 }
@@ -30,9 +30,9 @@ void sessions_leave(struct sessions *s)
         free_if_idle(s);
 }
 
-bool session_is_attended(const struct sessions *s, struct str connection_id)
+bool session_has_report_stream(const struct sessions *s, struct str connection_id)
 {
-        return map_get(&s->attended, connection_id) != NULL;
+        return map_get(&s->reporting, connection_id) != NULL;
 }
 
 /* ---- who has how many where ------------------------------------------------------------------------------------------------ */
@@ -42,28 +42,28 @@ struct place {
         char *host_id, *user;
 };
 
-static struct shares *crowd_of(struct sessions *s, struct str host_id)
+static struct shares *host_shares_of(struct sessions *s, struct str host_id)
 {
-        struct shares *crowd = map_get(&s->crowds, host_id);
+        struct shares *load = map_get(&s->shares_by_host, host_id);
 
-        if (crowd == NULL) {
-                crowd = NEW(struct shares);
-                crowd->limits = (struct share_limits){ LIMIT_SSH_CONNECTIONS, LIMIT_SSH_CONNECTIONS_USER, LIMIT_SSH_CONNECTIONS_RESERVE,
+        if (load == NULL) {
+                load = NEW(struct shares);
+                load->limits = (struct share_limits){ LIMIT_SSH_CONNECTIONS, LIMIT_SSH_CONNECTIONS_USER, LIMIT_SSH_CONNECTIONS_RESERVE,
                                                        LIMIT_SSH_CONNECTIONS_RESERVED };
-                map_put(&s->crowds, host_id, crowd);
+                map_put(&s->shares_by_host, host_id, load);
         }
-        return crowd;
+        return load;
 }
 
-static void crowd_forget_if_empty(struct sessions *s, struct str host_id)
+static void host_shares_forget_if_empty(struct sessions *s, struct str host_id)
 {
-        struct shares *crowd = map_get(&s->crowds, host_id);
+        struct shares *load = map_get(&s->shares_by_host, host_id);
 
-        if (crowd == NULL || crowd->total > 0)
+        if (load == NULL || load->total > 0)
                 return;
-        map_remove(&s->crowds, host_id);
-        shares_release(crowd);
-        free(crowd);
+        map_remove(&s->shares_by_host, host_id);
+        shares_release(load);
+        free(load);
 }
 
 static void take_place(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
@@ -73,7 +73,7 @@ static void take_place(struct sessions *s, struct str connection_id, struct str 
         struct place *place = NEW(struct place);
         *place = (struct place){ str_dup(host_id), str_dup(user) };
         map_put(&s->open, connection_id, place);
-        shares_take(crowd_of(s, host_id), user);
+        shares_take(host_shares_of(s, host_id), user);
 }
 
 void sessions_leave_node(struct sessions *s, struct str connection_id)
@@ -82,8 +82,8 @@ void sessions_leave_node(struct sessions *s, struct str connection_id)
 
         if (place == NULL)
                 return;
-        shares_drop(crowd_of(s, str_of(place->host_id)), str_of(place->user));
-        crowd_forget_if_empty(s, str_of(place->host_id));
+        shares_drop(host_shares_of(s, str_of(place->host_id)), str_of(place->user));
+        host_shares_forget_if_empty(s, str_of(place->host_id));
         free(place->host_id);
         free(place->user);
         free(place);
@@ -91,14 +91,14 @@ void sessions_leave_node(struct sessions *s, struct str connection_id)
 
 struct error *sessions_enter_node(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
 {
-        const struct shares *crowd = crowd_of(s, host_id);
-        size_t count = shares_count(crowd, user);
-        bool has_room = shares_have_room(crowd, user);
+        const struct shares *load = host_shares_of(s, host_id);
+        size_t count = shares_count(load, user);
+        bool has_room = shares_have_room(load, user);
 
         if (has_room)
                 take_place(s, connection_id, host_id, user);
         else
-                crowd_forget_if_empty(s, host_id);
+                host_shares_forget_if_empty(s, host_id);
         if (has_room)
                 return NULL;
         if (count >= LIMIT_SSH_CONNECTIONS_USER)
@@ -135,7 +135,7 @@ static void free_place(void *ctx, struct str key, void *value)
         free(place);
 }
 
-static void free_crowd(void *ctx, struct str key, void *value)
+static void free_host_shares(void *ctx, struct str key, void *value)
 {
         (void)ctx;
         (void)key;
@@ -147,8 +147,8 @@ static void free_crowd(void *ctx, struct str key, void *value)
 
 void session_give_up(struct sessions *s, struct str connection_id)
 {
-        if (s != NULL && !s->is_closing && !session_is_attended(s, connection_id))
-                attendance_give_up(s, connection_id, "its node lost the connection");
+        if (s != NULL && !s->is_closing && !session_has_report_stream(s, connection_id))
+                report_stream_give_up(s, connection_id, "its node lost the connection");
 }
 
 void sessions_note_lost(struct sessions *s, struct str id)
@@ -158,8 +158,8 @@ void sessions_note_lost(struct sessions *s, struct str id)
         struct lost *lost = NEW(struct lost);
         lost->since = loop_now(&s->auth->loop);
         free(map_put(&s->lost, id, lost));
-        if (!timer_is_running(s->patience))
-                timer_start(s->patience, MILLISECONDS(TIMEOUT_CONNECTION_LOST));
+        if (!timer_is_running(s->timeout))
+                timer_start(s->timeout, MILLISECONDS(TIMEOUT_CONNECTION_LOST));
 }
 
 void sessions_forget_lost(struct sessions *s, struct str id)
@@ -167,7 +167,7 @@ void sessions_forget_lost(struct sessions *s, struct str id)
         free(map_remove(&s->lost, id));
 }
 
-static void look_at_lost(void *ctx, struct str key, void *value)
+static void check_lost(void *ctx, struct str key, void *value)
 {
         struct sessions *s = ctx;
         struct lost *lost = value;
@@ -175,18 +175,18 @@ static void look_at_lost(void *ctx, struct str key, void *value)
         if (instant_since(loop_now(&s->auth->loop), lost->since).ns < MILLISECONDS(TIMEOUT_CONNECTION_LOST).ns)
                 return;
         AUTO_MEM char *id = str_dup(key); /* giving up forgets the entry */
-        if (!session_is_attended(s, str_of(id)))
-                attendance_give_up(s, str_of(id), "its node has been silent for too long");
+        if (!session_has_report_stream(s, str_of(id)))
+                report_stream_give_up(s, str_of(id), "its node has been silent for too long");
 }
 
 /* A tenth of the patience between looks: nobody waits for the minute. */
-static void on_patience(void *ctx)
+static void on_timeout(void *ctx)
 {
         struct sessions *s = ctx;
 
-        map_each(&s->lost, look_at_lost, s);
+        map_each(&s->lost, check_lost, s);
         if (s->lost.count > 0)
-                timer_start(s->patience, MILLISECONDS(TIMEOUT_CONNECTION_LOST / 10));
+                timer_start(s->timeout, MILLISECONDS(TIMEOUT_CONNECTION_LOST / 10));
 }
 
 /* ---- what concerns all of them ---------------------------------------------------------------------------------------------- */
@@ -195,14 +195,14 @@ static void recheck_one(void *ctx, struct str key, void *value)
 {
         (void)ctx;
         (void)key;
-        attendance_recheck(value);
+        report_stream_recheck(value);
 }
 
 static void recheck_all(void *ctx)
 {
         struct sessions *s = ctx;
 
-        map_each(&s->attended, recheck_one, s);
+        map_each(&s->reporting, recheck_one, s);
 }
 
 void sessions_recheck_later(struct sessions *s)
@@ -220,7 +220,7 @@ static void end_on_host(void *ctx, struct str key, void *value)
         const struct removed_host *host = ctx;
 
         (void)key;
-        attendance_end_on(value, host->id);
+        report_stream_end_on(value, host->id);
 }
 
 static void on_host_changed(void *ctx, const struct store_item *item, bool deleted)
@@ -229,12 +229,12 @@ static void on_host_changed(void *ctx, const struct store_item *item, bool delet
         struct removed_host host = { str_slice(item->key, HOST_PREFIX.len, item->key.len) };
 
         if (deleted)
-                map_each(&s->attended, end_on_host, &host);
+                map_each(&s->reporting, end_on_host, &host);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------------------- */
 
-static void tell_ready(struct sessions *s, struct error *err)
+static void report_ready(struct sessions *s, struct error *err)
 {
         void (*ready)(void *ctx, struct error *err) = s->ready;
 
@@ -270,7 +270,7 @@ static void on_connections(void *ctx, const struct store_page *page, struct erro
         if (err == NULL && !page->is_last && !s->is_closing)
                 store_range(s->auth->store, CONNECTION_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_connections, s);
         else
-                tell_ready(s, err);
+                report_ready(s, err);
 }
 
 static void on_nodes(void *ctx, struct error *err)
@@ -278,7 +278,7 @@ static void on_nodes(void *ctx, struct error *err)
         struct sessions *s = ctx;
 
         if (err != NULL)
-                tell_ready(s, err);
+                report_ready(s, err);
         else
                 store_range(s->auth->store, CONNECTION_PREFIX, STR(""), LIMIT_STORE_RANGE, on_connections, s);
 }
@@ -291,9 +291,9 @@ struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct e
         s->ready = ready;
         s->ready_ctx = ctx;
         s->pending = 1;
-        s->patience = timer_new(&a->loop, on_patience, s);
+        s->timeout = timer_new(&a->loop, on_timeout, s);
         s->recheck = timer_new(&a->loop, recheck_all, s);
-        s->people = directory_watch(a->directory, recheck_all, s);
+        s->users = directory_watch(a->directory, recheck_all, s);
         s->hosts = store_watch_new(a->store, HOST_PREFIX, on_host_changed, s);
         s->connections = store_watch_new(a->store, CONNECTION_PREFIX, on_connection_changed, s);
         s->nodes = nodes_open(a, on_nodes, s);
@@ -312,10 +312,10 @@ void sessions_close(struct sessions *s)
         if (s == NULL)
                 return;
         s->is_closing = true;
-        timer_free(s->patience);
+        timer_free(s->timeout);
         timer_free(s->recheck);
-        s->recheck = s->patience = NULL;
-        directory_unwatch(s->people);
+        s->recheck = s->timeout = NULL;
+        directory_unwatch(s->users);
         store_watch_free(s->hosts);
         store_watch_free(s->connections);
         nodes_close(s->nodes);
@@ -323,8 +323,8 @@ void sessions_close(struct sessions *s)
         map_release(&s->lost);
         map_each(&s->open, free_place, NULL);
         map_release(&s->open);
-        map_each(&s->crowds, free_crowd, NULL);
-        map_release(&s->crowds);
+        map_each(&s->shares_by_host, free_host_shares, NULL);
+        map_release(&s->shares_by_host);
         free_if_idle(s);
 }
 

@@ -2,7 +2,7 @@
 /*
  * SSH connections on nodes, from the proxy's question to their end, and what happens on them.
  *
- *      Dial ─▶ /connections/<id> ─▶ Attend: begin ─▶ ask, accepted, start, exit … ─▶ closed
+ *      Dial ─▶ /connections/<id> ─▶ Report: begin ─▶ ask, accepted, start, exit … ─▶ closed
  *               (a minute)            │    ▲                                          │
  *                                     ▼    │ resumed                                  ▼
  *                                    lost ─┴─ TIMEOUT_CONNECTION_LOST ─────────▶ its audit is closed,
@@ -52,13 +52,13 @@ struct error *sessions_enter_node(struct sessions *s, struct str connection_id, 
 void sessions_leave_node(struct sessions *s, struct str connection_id);
 
 /* Whether a node tells of this connection now. */
-bool session_is_attended(const struct sessions *s, struct str connection_id);
+bool session_has_report_stream(const struct sessions *s, struct str connection_id);
 
 /* Ends the audit of a connection that its node says it lost, unless it is attended. NULL is silent. */
 void session_give_up(struct sessions *s, struct str connection_id);
 
-/* SessionService/Attend. */
-void session_attend(struct rpc_call *call, const ProtobufCMessage *first);
+/* SessionService/Report. */
+void session_report(struct rpc_call *call, const ProtobufCMessage *first);
 
 /* DialService/Dial. */
 void dial_open(struct rpc_call *call, const ProtobufCMessage *first);

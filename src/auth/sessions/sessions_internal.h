@@ -9,18 +9,18 @@
 #include "auth/users/directory.h"
 #include "auth/sessions/sessions.h"
 
-struct attendance;
+struct report_stream;
 
 struct sessions {
         struct auth *auth;
         struct nodes *nodes;
-        struct map attended; /* connection ID -> struct attendance */
+        struct map reporting; /* connection ID -> struct attendance */
         struct map lost;     /* connection ID -> struct lost, owned */
         struct map open;     /* connection ID -> struct place, owned: all that are in the store, or on their way there */
-        struct map crowds;   /* host ID -> struct shares, owned: how many of them each user has there */
-        struct timer *patience;
+        struct map shares_by_host;   /* host ID -> struct shares, owned: how many of them each user has there */
+        struct timer *timeout;
         struct timer *recheck;
-        struct directory_watch *people;
+        struct directory_watch *users;
         struct store_watch *hosts, *connections;
         void (*ready)(void *ctx, struct error *err);
         void *ready_ctx;
@@ -40,12 +40,12 @@ void sessions_forget_lost(struct sessions *s, struct str id);
 void sessions_recheck_later(struct sessions *s);
 
 /* Closes the audit and the record of a connection without its node; nobody may attend it. reason is static. */
-void attendance_give_up(struct sessions *s, struct str id, const char *reason);
+void report_stream_give_up(struct sessions *s, struct str id, const char *reason);
 
 /* Asks anew whether who is in may be in. */
-void attendance_recheck(struct attendance *t);
+void report_stream_recheck(struct report_stream *t);
 
 /* Ends the connection if it is on this host. */
-void attendance_end_on(struct attendance *t, struct str host_id);
+void report_stream_end_on(struct report_stream *t, struct str host_id);
 
 #endif

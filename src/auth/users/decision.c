@@ -96,7 +96,7 @@ struct error *ssh_user_cert_check(const struct authorities *cas, struct str wire
 
 /* ---- people on nodes ------------------------------------------------------------------------------------------ */
 
-static struct str *role_names(const struct access_person *p, struct arena *arena)
+static struct str *role_names(const struct access_user *p, struct arena *arena)
 {
         struct str *names = arena_alloc(arena, (p->role_count + 1) * sizeof *names);
 
@@ -105,10 +105,10 @@ static struct str *role_names(const struct access_person *p, struct arena *arena
         return names;
 }
 
-static struct error *find_person(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
-                                 struct access_person *ret_person)
+static struct error *find_user(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
+                                 struct access_user *ret_user)
 {
-        struct error *err = directory_person(d, user, arena, ret_person);
+        struct error *err = directory_access_user(d, user, arena, ret_user);
 
         if (err != NULL && err->code == ERROR_NOT_FOUND)
                 return error_because(error_new(ERROR_PERMISSION_DENIED, "this user is not there any more"), err);
@@ -123,27 +123,27 @@ static struct error *find_person(const struct directory *d, struct str user, str
                 .aws_arn = node->aws_arn,
                 .system_roles = node->system_roles,
                 .system_role_count = node->system_role_count,
-                .roles = role_names(ret_person, arena),
-                .role_count = ret_person->role_count,
+                .roles = role_names(ret_user, arena),
+                .role_count = ret_user->role_count,
         };
         return directory_check_locks(d, &subject);
 }
 
-struct error *person_check_anywhere(const struct directory *d, struct str user, struct str login, struct arena *arena,
-                                    struct access_person *ret_person)
+struct error *decision_check_anywhere(const struct directory *d, struct str user, struct str login, struct arena *arena,
+                                    struct access_user *ret_user)
 {
         const struct node anywhere = { 0 };
 
-        return find_person(d, user, login, &anywhere, arena, ret_person);
+        return find_user(d, user, login, &anywhere, arena, ret_user);
 }
 
-struct error *person_check(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
-                           struct access_person *ret_person, struct access_session *ret_may)
+struct error *decision_check(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
+                           struct access_user *ret_user, struct access_session *ret_may)
 {
-        TRY(find_person(d, user, login, node, arena, ret_person));
+        TRY(find_user(d, user, login, node, arena, ret_user));
         if (!str_is_empty(login))
-                return access_check_login(ret_person, node->labels, node->label_count, login, ret_may);
-        if (!access_sees_node(ret_person, node->labels, node->label_count))
+                return access_check_login(ret_user, node->labels, node->label_count, login, ret_may);
+        if (!access_sees_node(ret_user, node->labels, node->label_count))
                 return error_new(ERROR_PERMISSION_DENIED, "none of your roles gives access to this node");
         return NULL;
 }
@@ -180,11 +180,11 @@ static struct error *check_certificate(const struct decision *d, struct answer *
 
 static struct error *check_all(const struct decision *d, const struct node *node, struct answer *answer)
 {
-        struct access_person person = { 0 };
-        struct error *err = person_check(d->auth->directory, d->user, d->login, node, d->arena, &person, &answer->may);
+        struct access_user user = { 0 };
+        struct error *err = decision_check(d->auth->directory, d->user, d->login, node, d->arena, &user, &answer->may);
 
-        answer->roles = role_names(&person, d->arena);
-        answer->role_count = person.role_count;
+        answer->roles = role_names(&user, d->arena);
+        answer->role_count = user.role_count;
         if (err != NULL)
                 return err;
         if (d->is_beginning) {
@@ -273,7 +273,7 @@ static void keep_known(struct decision *d, const Cteleport__State__V1__Connectio
                                                                                  arena_str(d->arena, str_of(c->labels[i]->value)) };
 }
 
-void decide(struct auth *a, const struct question *q, void (*done)(void *ctx, const struct answer *answer), void *ctx)
+void decide(struct auth *a, const struct query *q, void (*done)(void *ctx, const struct answer *answer), void *ctx)
 {
         struct decision *d = NEW(struct decision);
 

@@ -27,18 +27,18 @@ struct error *ssh_user_cert_check(const struct authorities *cas, struct str wire
 
 /*
  * Whether the user exists, is not locked out, and may log in to the node; with an empty login, whether they
- * see the node at all. *ret_person (in the arena, what it points to until the next turn) is set once the
+ * see the node at all. *ret_user (in the arena, what it points to until the next turn) is set once the
  * user is found. may is not touched without a login.
  */
-struct error *person_check(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
-                           struct access_person *ret_person, struct access_session *ret_may) MUST_USE;
+struct error *decision_check(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
+                           struct access_user *ret_user, struct access_session *ret_may) MUST_USE;
 
 /* What of it does not depend on the node: whether the user exists, has their roles and is not locked out, nor the login. */
-struct error *person_check_anywhere(const struct directory *d, struct str user, struct str login, struct arena *arena,
-                                    struct access_person *ret_person) MUST_USE;
+struct error *decision_check_anywhere(const struct directory *d, struct str user, struct str login, struct arena *arena,
+                                    struct access_user *ret_user) MUST_USE;
 
 /* What sshd, or a change of roles, asks about a connection; everything is copied. */
-struct question {
+struct query {
         struct str user, login, host_id;
         struct str certificate; /* SSH, wire form; empty: looked at earlier, the question is whether it still may be */
         const Cteleport__State__V1__Connection *known; /* of a node that is silent now its labels count, with what the host was attested as; may be NULL */
@@ -60,6 +60,6 @@ struct answer {
 };
 
 /* done exactly once from the loop; the answer is borrowed until it returns. */
-void decide(struct auth *a, const struct question *q, void (*done)(void *ctx, const struct answer *answer), void *ctx);
+void decide(struct auth *a, const struct query *q, void (*done)(void *ctx, const struct answer *answer), void *ctx);
 
 #endif

@@ -56,7 +56,7 @@ struct directory {
         void (*ready)(void *ctx, struct error *err); /* NULL once it was called */
         void *ready_ctx;
         struct directory_watch *watches, *next_watch; /* next_watch: to be called next, while they are */
-        bool is_telling; /* a call of the watches is on its way */
+        bool is_reporting; /* a call of the watches is on its way */
         bool is_closed;  /* freed by that call */
 };
 
@@ -158,11 +158,11 @@ static void directory_free(struct directory *d)
 
 /* ---- telling of changes ------------------------------------------------------------------------------------ */
 
-static void tell(void *ctx)
+static void report(void *ctx)
 {
         struct directory *d = ctx;
 
-        d->is_telling = false;
+        d->is_reporting = false;
         if (d->is_closed) {
                 directory_free(d);
                 return;
@@ -175,12 +175,12 @@ static void tell(void *ctx)
 }
 
 /* Several changes of one moment are told once. */
-static void tell_soon(struct directory *d)
+static void report_soon(struct directory *d)
 {
-        if (d->is_telling)
+        if (d->is_reporting)
                 return;
-        d->is_telling = true;
-        loop_defer(&d->auth->loop, tell, d);
+        d->is_reporting = true;
+        loop_defer(&d->auth->loop, report, d);
 }
 
 struct directory_watch *directory_watch(struct directory *d, void (*changed)(void *ctx), void *ctx)
@@ -219,7 +219,7 @@ static void on_change(void *ctx, const struct store_item *item, bool deleted)
         } else {
                 take_or_skip(s, item);
         }
-        tell_soon(s->directory);
+        report_soon(s->directory);
 }
 
 static void finish(struct directory *d, struct error *err)
@@ -316,7 +316,7 @@ void directory_close(struct directory *d)
         while (d->watches != NULL)
                 directory_unwatch(d->watches);
         d->is_closed = true;
-        if (!d->is_telling)
+        if (!d->is_reporting)
                 directory_free(d);
 }
 
@@ -367,7 +367,7 @@ struct each_user {
         void *ctx;
 };
 
-static void visit_user(void *ctx, struct str key, void *value)
+static void opening_user(void *ctx, struct str key, void *value)
 {
         const struct each_user *e = ctx;
         const Cteleport__V1__User *user = (const Cteleport__V1__User *)((const struct record *)value)->message;
@@ -381,7 +381,7 @@ void directory_each_user(const struct directory *d, void (*each)(void *ctx, cons
 {
         struct each_user e = { d, each, ctx };
 
-        map_each((struct map *)(uintptr_t)&d->sections[USERS].records, visit_user, &e); /* visit_user changes nothing */
+        map_each((struct map *)(uintptr_t)&d->sections[USERS].records, opening_user, &e); /* opening_user changes nothing */
 }
 
 static struct error *missing_role(struct str user, struct str role)
@@ -393,10 +393,10 @@ static struct error *missing_role(struct str user, struct str role)
                           "an administrator gives the user other roles: tctl users update %s --set-roles=…", shown_user);
 }
 
-struct error *directory_person(const struct directory *d, struct str user, struct arena *a, struct access_person *ret)
+struct error *directory_access_user(const struct directory *d, struct str user, struct arena *a, struct access_user *ret)
 {
         const Cteleport__V1__User *record = directory_user(d, user, NULL);
-        struct access_person p = { 0 };
+        struct access_user p = { 0 };
 
         if (record == NULL) {
                 AUTO_MEM char *shown = escaped(user);
@@ -488,7 +488,7 @@ static bool is_hit(const Cteleport__V1__LockSpec *spec, const struct lock_subjec
         return is_attested || is_locked(spec->target, s, cluster);
 }
 
-static void visit_lock(void *ctx, struct str key, void *value)
+static void opening_lock(void *ctx, struct str key, void *value)
 {
         struct lock_search *search = ctx;
         const Cteleport__V1__Lock *lock = (const Cteleport__V1__Lock *)((const struct record *)value)->message;
@@ -505,13 +505,13 @@ struct error *directory_check_locks(const struct directory *d, const struct lock
         struct lock_search search = { d->auth->cluster, subject, loop_wall(&d->auth->loop), NULL };
         AUTO(buf) target = BUF_MAX(2 * KiB);
 
-        map_each((struct map *)(uintptr_t)&d->sections[LOCKS].records, visit_lock, &search); /* visit_lock changes nothing */
+        map_each((struct map *)(uintptr_t)&d->sections[LOCKS].records, opening_lock, &search); /* opening_lock changes nothing */
         if (search.hit == NULL)
                 return NULL;
         lock_put_target(search.hit, &target);
         AUTO_MEM char *message = escaped(str_of(search.hit->spec->message));
-        const char *said = str_is_empty(str_of(search.hit->spec->message)) ? "" : message;
-        struct error *err = error_new(ERROR_PERMISSION_DENIED, "%s is locked%s%s", buf_c(&target), *said == '\0' ? "" : ": ", said);
+        const char *sent = str_is_empty(str_of(search.hit->spec->message)) ? "" : message;
+        struct error *err = error_new(ERROR_PERMISSION_DENIED, "%s is locked%s%s", buf_c(&target), *sent == '\0' ? "" : ": ", sent);
         return error_for(error_because(err, error_new(ERROR_PERMISSION_DENIED, "lock %s", search.hit->metadata->name)), REASON_LOCK);
 }
 

@@ -45,7 +45,7 @@ struct error *directory_unpack(struct arena *arena, const ProtobufCMessageDescri
  * The person with the roles they hold now, in the arena (what it points to: until the next turn). NOT_FOUND: no such user;
  * PERMISSION_DENIED: one of the roles is gone, and with it perhaps what it denied.
  */
-struct error *directory_person(const struct directory *d, struct str user, struct arena *a, struct access_person *ret) MUST_USE;
+struct error *directory_access_user(const struct directory *d, struct str user, struct arena *a, struct access_user *ret) MUST_USE;
 
 /*
  * Whether a certificate that is good from not_before on was issued to this user: UNAUTHENTICATED if it is older than

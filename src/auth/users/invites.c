@@ -20,16 +20,16 @@
 #include "login/totp.h"
 #include "net/socket.h"
 
-enum { VISIT_ARENA = 256 * KiB, OTP_MAX = 16, TOKEN_LEN = 32 };
+enum { OPENING_ARENA = 256 * KiB, OTP_MAX = 16, TOKEN_LEN = 32 };
 
 /* One page that is opened, or one form that is sent. */
-struct visit {
+struct poll {
         struct auth *auth;
         struct rpc_call *call; /* NULL: nobody waits any more */
         struct arena *arena;
         char peer[ADDRESS_TEXT_MAX], source[SOURCE_TEXT_MAX];
         struct buf key, invited; /* where the invite is, and where the user's newest is named */
-        void (*found)(struct visit *v);
+        void (*found)(struct poll *v);
         const Cteleport__State__V1__Invite *invite; /* in arena */
         struct walltime expires;
         uint64_t revision, invited_revision;
@@ -37,7 +37,7 @@ struct visit {
         int64_t step;
 };
 
-static void visit_free(struct visit *v)
+static void opening_free(struct poll *v)
 {
         secret_release(&v->password);
         secret_release(&v->otp);
@@ -49,20 +49,20 @@ static void visit_free(struct visit *v)
         free(v);
 }
 
-static void finish(struct visit *v, struct error *err)
+static void finish(struct poll *v, struct error *err)
 {
         if (v->call != NULL)
                 rpc_call_finish(v->call, err);
         else
                 error_free(err);
-        visit_free(v);
+        opening_free(v);
 }
 
-static void reply(struct visit *v, const ProtobufCMessage *answer)
+static void reply(struct poll *v, const ProtobufCMessage *answer)
 {
         if (v->call != NULL)
                 rpc_call_reply(v->call, answer);
-        visit_free(v);
+        opening_free(v);
 }
 
 /* Never was one, was used, ended, or another followed: nobody is told which. */
@@ -74,7 +74,7 @@ static struct error *not_good(void)
 
 /* ---- finding ---------------------------------------------------------------------------------------------- */
 
-static struct str user_of(const struct visit *v)
+static struct str user_of(const struct poll *v)
 {
         return str_of(v->invite->user);
 }
@@ -82,7 +82,7 @@ static struct str user_of(const struct visit *v)
 /* The user's newest invite is named by the key it is kept under. */
 static void on_invited(void *ctx, const struct store_item *item, struct error *err)
 {
-        struct visit *v = ctx;
+        struct poll *v = ctx;
 
         if (err == NULL && (item == NULL || !str_equal(item->value, buf_str(&v->key)) ||
                             directory_user(v->auth->directory, user_of(v), NULL) == NULL))
@@ -97,7 +97,7 @@ static void on_invited(void *ctx, const struct store_item *item, struct error *e
 
 static void on_invite(void *ctx, const struct store_item *item, struct error *err)
 {
-        struct visit *v = ctx;
+        struct poll *v = ctx;
         ProtobufCMessage *message = NULL;
 
         if (err == NULL && item == NULL)
@@ -117,7 +117,7 @@ static void on_invite(void *ctx, const struct store_item *item, struct error *er
 
 static void on_gone(void *ctx)
 {
-        struct visit *v = ctx;
+        struct poll *v = ctx;
 
         v->call = NULL;
 }
@@ -132,14 +132,14 @@ static bool is_token(struct str s)
         return s.len == TOKEN_LEN;
 }
 
-static struct visit *visit_begin(struct rpc_call *call, const char *remote_addr, void (*found)(struct visit *v))
+static struct poll *opening_begin(struct rpc_call *call, const char *remote_addr, void (*found)(struct poll *v))
 {
         const struct caller *caller = rpc_call_caller(call);
-        struct visit *v = NEW(struct visit);
+        struct poll *v = NEW(struct poll);
 
         v->auth = caller->auth;
         v->call = call;
-        v->arena = arena_new(VISIT_ARENA);
+        v->arena = arena_new(OPENING_ARENA);
         v->key = v->invited = BUF_MAX(LIMIT_STORE_KEY);
         v->found = found;
         snprintf(v->peer, sizeof v->peer, "%s", remote_addr);
@@ -148,7 +148,7 @@ static struct visit *visit_begin(struct rpc_call *call, const char *remote_addr,
         return v;
 }
 
-static void visit_find(struct visit *v, struct str token)
+static void opening_find(struct poll *v, struct str token)
 {
         if (!is_token(token)) {
                 finish(v, not_good());
@@ -160,12 +160,12 @@ static void visit_find(struct visit *v, struct str token)
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
 
-static struct str totp_key_of(const struct visit *v)
+static struct str totp_key_of(const struct poll *v)
 {
         return str_of_bytes(v->invite->totp_key.data, v->invite->totp_key.len);
 }
 
-static void show(struct visit *v)
+static void show(struct poll *v)
 {
         Cteleport__V1__OpenInviteResponse response = CTELEPORT__V1__OPEN_INVITE_RESPONSE__INIT;
         AUTO(buf) secret = BUF_MAX(256);
@@ -192,14 +192,14 @@ void invite_open(struct rpc_call *call, const ProtobufCMessage *first)
         if (err != NULL)
                 rpc_call_finish(call, err);
         else
-                visit_find(visit_begin(call, q->remote_addr, show), str_of(q->token));
+                opening_find(opening_begin(call, q->remote_addr, show), str_of(q->token));
 }
 
 /* ---- a wrong code --------------------------------------------------------------------------------------------- */
 
 static void on_counted(void *ctx, uint64_t revision, struct error *err)
 {
-        struct visit *v = ctx;
+        struct poll *v = ctx;
 
         (void)revision;
         error_free(err); /* counted or, meanwhile, changed: wrong it is */
@@ -208,7 +208,7 @@ static void on_counted(void *ctx, uint64_t revision, struct error *err)
 }
 
 /* Whoever guesses must not go on for ever: the invite ends with the last code that it has. */
-static void count_wrong_code(struct visit *v)
+static void count_wrong_code(struct poll *v)
 {
         struct store_txn *t = store_txn_new(v->auth->store);
         Cteleport__State__V1__Invite invite = *v->invite;
@@ -229,7 +229,7 @@ static void count_wrong_code(struct visit *v)
 
 static void on_accepted(void *ctx, uint64_t revision, struct error *err)
 {
-        struct visit *v = ctx;
+        struct poll *v = ctx;
         Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
 
         (void)revision;
@@ -246,7 +246,7 @@ static void on_accepted(void *ctx, uint64_t revision, struct error *err)
         reply(v, &empty.base);
 }
 
-static void audit(struct visit *v, struct store_txn *t, const struct audit_kind *kind)
+static void audit(struct poll *v, struct store_txn *t, const struct audit_kind *kind)
 {
         struct audit_record record = { 0 };
 
@@ -259,7 +259,7 @@ static void audit(struct visit *v, struct store_txn *t, const struct audit_kind 
 /* The password is there and the invite is gone, or neither. */
 static void on_hashed(void *ctx, struct str encoded, struct error *err)
 {
-        struct visit *v = ctx;
+        struct poll *v = ctx;
         AUTO(credential) credential = { 0 };
         AUTO(buf) user = BUF_MAX(LIMIT_STORE_KEY);
 
@@ -291,7 +291,7 @@ static void on_hashed(void *ctx, struct str encoded, struct error *err)
         store_txn_commit(t, on_accepted, v);
 }
 
-static void accept_form(struct visit *v)
+static void accept_form(struct poll *v)
 {
         struct error *err = password_check_new(secret_str(&v->password), user_of(v));
         uint8_t salt[PASSWORD_SALT_SIZE];
@@ -318,9 +318,9 @@ void invite_accept(struct rpc_call *call, const ProtobufCMessage *first)
                 rpc_call_finish(call, err);
                 return;
         }
-        struct visit *v = visit_begin(call, q->remote_addr, accept_form);
+        struct poll *v = opening_begin(call, q->remote_addr, accept_form);
         v->password = secret_of(str_slice(str_of(q->password), 0, LIMIT_PASSWORD + 1)); /* one more is refused as too long */
         v->otp = secret_of(strlen(q->otp) > OTP_MAX ? STR("") : str_of(q->otp)); /* too long to be right, and never cut */
         wipe(q->password, strlen(q->password));
-        visit_find(v, str_of(q->token));
+        opening_find(v, str_of(q->token));
 }

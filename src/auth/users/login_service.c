@@ -31,7 +31,7 @@ struct login {
         char peer[ADDRESS_TEXT_MAX], source[SOURCE_TEXT_MAX];
         struct secret password, otp;
         struct buf tls_public_key, ssh_public_key;
-        struct duration asked_ttl;
+        struct duration requested_ttl;
 
         struct credential credential;
         struct guard_attempt attempt;
@@ -76,7 +76,7 @@ static void report_refusal(struct login *l, const struct error *err)
 {
         struct audit_record record = { 0 };
 
-        if (!audit_may_tell(l->auth, l->auth->login_refusals, str_of(l->source)))
+        if (!audit_may_report(l->auth, l->auth->login_refusals, str_of(l->source)))
                 return;
         auth_audit_begin(l->auth, &record, &audit_user_login_failed);
         put_common(l, &record);
@@ -230,18 +230,18 @@ static void on_certs(void *ctx, const Cteleport__Internal__V1__UserCerts *certs,
 
 /* ---- who they are, and what they may ------------------------------------------------------------------------- */
 
-static struct error *take_names(struct login *l, const struct access_person *person)
+static struct error *take_names(struct login *l, const struct access_user *user)
 {
-        struct str *roles = arena_alloc(l->arena, person->role_count * sizeof *roles), *logins = NULL;
+        struct str *roles = arena_alloc(l->arena, user->role_count * sizeof *roles), *logins = NULL;
         size_t count = 0;
 
-        TRY(access_logins(person, l->arena, &logins, &count));
-        for (size_t i = 0; i < person->role_count; i++)
-                roles[i] = arena_str(l->arena, str_of(person->roles[i]->metadata->name));
+        TRY(access_logins(user, l->arena, &logins, &count));
+        for (size_t i = 0; i < user->role_count; i++)
+                roles[i] = arena_str(l->arena, str_of(user->roles[i]->metadata->name));
         for (size_t i = 0; i < count; i++)
                 logins[i] = arena_str(l->arena, logins[i]);
         l->roles = roles;
-        l->role_count = person->role_count;
+        l->role_count = user->role_count;
         l->logins = logins;
         l->login_count = count;
         return arena_check(l->arena, "the login");
@@ -259,22 +259,22 @@ static struct duration shorter(struct duration a, struct duration b)
         return a.ns < b.ns ? a : b;
 }
 
-static struct duration ttl_of(const struct login *l, const struct access_person *person)
+static struct duration ttl_of(const struct login *l, const struct access_user *user)
 {
-        struct duration asked = l->asked_ttl.ns > 0 ? l->asked_ttl : SECONDS(LIMIT_USER_CERT_SECONDS_USUAL);
-        struct duration most = access_max_ttl(person, SECONDS(LIMIT_USER_CERT_SECONDS));
+        struct duration requested = l->requested_ttl.ns > 0 ? l->requested_ttl : SECONDS(LIMIT_USER_CERT_SECONDS_USUAL);
+        struct duration most = access_max_ttl(user, SECONDS(LIMIT_USER_CERT_SECONDS));
 
-        return shorter(asked, shorter(most, SECONDS(LIMIT_USER_CERT_SECONDS)));
+        return shorter(requested, shorter(most, SECONDS(LIMIT_USER_CERT_SECONDS)));
 }
 
 /* Both were right: from here on the answers may say what is the matter. */
 static void certify(struct login *l)
 {
-        struct access_person person;
-        struct error *err = directory_person(l->auth->directory, l->user, l->arena, &person);
+        struct access_user user;
+        struct error *err = directory_access_user(l->auth->directory, l->user, l->arena, &user);
 
         if (err == NULL)
-                err = take_names(l, &person);
+                err = take_names(l, &user);
         if (err == NULL)
                 err = check_locks(l);
         if (err == NULL && l->role_count == 0)
@@ -287,7 +287,7 @@ static void certify(struct login *l)
                 refuse(l, err);
                 return;
         }
-        const struct access_session most = access_most(&person);
+        const struct access_session most = access_most(&user);
         const struct issue_user_request request = {
                 .user = l->user,
                 .roles = l->roles,
@@ -296,7 +296,7 @@ static void certify(struct login *l)
                 .login_count = l->login_count,
                 .tls_public_key = buf_str(&l->tls_public_key),
                 .ssh_public_key = buf_str(&l->ssh_public_key),
-                .ttl = ttl_of(l, &person),
+                .ttl = ttl_of(l, &user),
                 .permit_port_forwarding = most.port_forwarding,
                 .permit_agent_forwarding = most.agent_forwarding,
                 .reason = "login",
@@ -391,7 +391,7 @@ static struct error *take_request(struct login *l, const Cteleport__V1__LoginReq
         if (q->ttl_seconds < 0)
                 return error_new(ERROR_INVALID_ARGUMENT, "a login for less than no time");
         if (q->ttl_seconds > 0)
-                l->asked_ttl = SECONDS(q->ttl_seconds < LIMIT_USER_CERT_SECONDS ? q->ttl_seconds : LIMIT_USER_CERT_SECONDS);
+                l->requested_ttl = SECONDS(q->ttl_seconds < LIMIT_USER_CERT_SECONDS ? q->ttl_seconds : LIMIT_USER_CERT_SECONDS);
         TRY(public_key_check_der(tls, &l->tls_public_key));
         TRY(public_key_check_ssh(ssh, &l->ssh_public_key));
         TRY(servers_check_key(l->auth, buf_str(&l->tls_public_key), (struct server_claim){ 0 }));

@@ -12,9 +12,9 @@ const char *const output_formats[] = { "text", "json", "yaml", NULL };
 
 static bool is_format(const struct flags *given, const char *format)
 {
-        const char *asked = flags_text(given, "format");
+        const char *requested = flags_text(given, "format");
 
-        return asked != NULL && strcmp(asked, format) == 0;
+        return requested != NULL && strcmp(requested, format) == 0;
 }
 
 bool output_is_text(const struct flags *given)

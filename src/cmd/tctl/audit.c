@@ -103,13 +103,13 @@ static void keep_latest(json_t **events, size_t limit, bool is_end)
         *events = latest;
 }
 
-static struct error *ask_all(struct session *s, Cteleport__V1__SearchEventsRequest *request, json_t **events,
+static struct error *request_all(struct session *s, Cteleport__V1__SearchEventsRequest *request, json_t **events,
                              size_t limit)
 {
         do {
                 ProtobufCMessage *msg = NULL;
 
-                TRY(session_ask(s, "SearchEvents", &request->base, &cteleport__v1__search_events_response__descriptor, &msg));
+                TRY(session_request(s, "SearchEvents", &request->base, &cteleport__v1__search_events_response__descriptor, &msg));
                 const Cteleport__V1__SearchEventsResponse *page = (Cteleport__V1__SearchEventsResponse *)msg;
                 TRY(take_page(*events, page));
                 keep_latest(events, limit, page->next[0] == '\0');
@@ -123,7 +123,7 @@ static struct error *ask_all(struct session *s, Cteleport__V1__SearchEventsReque
 /* ---- as a table ----------------------------------------------------------------------------------- */
 
 /* What an event is about, in this order; --format=json shows all there is. */
-static const char *const telling[] = {
+static const char *const reporting[] = {
         "login", "name",   "server_hostname", "server_addr", "node_name", "host_id",  "role",    "target", "action",
         "path",  "target_path", "command",    "exitCode",    "addr",      "addr.local", "addr.remote", "sid",  "method",
         "token_name", "reason", "message",    "error",
@@ -155,14 +155,14 @@ static void put_value(struct buf *out, const json_t *value)
 
 static void put_what(struct buf *out, const json_t *event)
 {
-        for (size_t i = 0; i < ARRAY_LEN(telling); i++) {
-                const json_t *value = json_object_get(event, telling[i]);
+        for (size_t i = 0; i < ARRAY_LEN(reporting); i++) {
+                const json_t *value = json_object_get(event, reporting[i]);
 
                 if (!json_is_string(value) && !json_is_integer(value) && !json_is_boolean(value))
                         continue;
                 if (json_is_string(value) && json_string_length(value) == 0)
                         continue;
-                buf_printf(out, "%s%s=", out->len == 0 ? "" : " ", telling[i]);
+                buf_printf(out, "%s%s=", out->len == 0 ? "" : " ", reporting[i]);
                 put_value(out, value);
         }
 }
@@ -287,7 +287,7 @@ struct error *audit_ls_run(void *ctx, const struct flags *given)
         TRY(build_request(given, &request));
         TRY(session_open(&s, given));
         json_t *events = json_array();
-        struct error *err = ask_all(&s, &request, &events, (size_t)limit);
+        struct error *err = request_all(&s, &request, &events, (size_t)limit);
         if (err == NULL)
                 put_events(&out, given, events);
         json_decref(events);

@@ -106,7 +106,7 @@ static struct error *create(struct session *s, const struct resource *r, bool is
         if (err != NULL && err->code == ERROR_ALREADY_EXISTS)
                 return error_hint(err, "use -f (--force) to overwrite it");
         if (err == NULL)
-                kind_tell_written(kind, r->msg, was_there);
+                kind_report_written(kind, r->msg, was_there);
         return err;
 }
 

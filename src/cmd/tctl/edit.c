@@ -109,7 +109,7 @@ static struct error *edit(struct session *s, const ProtobufCMessage *before, con
         TRY(load_edited(s, path, buf_str(&edited), before, &after));
         struct kind_put how = { .if_revision = kind_metadata(before)->revision };
         TRY(kind_write(s, kind_of(before), after, how, &was_there));
-        kind_tell_written(kind_of(before), after, true);
+        kind_report_written(kind_of(before), after, true);
         return NULL;
 }
 
@@ -127,7 +127,7 @@ static struct error *check_resource(const char *text, const struct kind **ret, s
 }
 
 /* Whatever failed, the person's text is still there. */
-static struct error *tell_kept(struct error *err, const char *path)
+static struct error *report_kept(struct error *err, const char *path)
 {
         if (err->hint == NULL)
                 return error_hint(err, "your text is kept in %s", path);
@@ -147,7 +147,7 @@ struct error *edit_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(check_resource(flags_argument(given, 0), &kind, &name));
         TRY(session_open(&s, given));
-        TRY(session_ask_name(&s, kind->get, str_to_c(s.arena, name), kind->type, &before));
+        TRY(session_request_name(&s, kind->get, str_to_c(s.arena, name), kind->type, &before));
         if (kind_metadata(before) == NULL)
                 return error_new(ERROR_DATA_LOSS, "the Auth Service sent a %s without metadata", kind->name);
         schema_put_yaml(&text, before);
@@ -157,7 +157,7 @@ struct error *edit_run(void *ctx, const struct flags *given)
         TRY(write_private_copy(buf_str(&text), path));
         struct error *err = edit(&s, before, path, buf_str(&text));
         if (err != NULL && err->code != ERROR_CANCELLED)
-                return tell_kept(err, path);
+                return report_kept(err, path);
         unlink(path);
         return err;
 }

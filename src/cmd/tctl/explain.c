@@ -78,7 +78,7 @@ struct error *tokens_explain_run(void *ctx, const struct flags *given)
         if (flags_text(given, "role") != NULL)
                 request.role = (char *)(uintptr_t)flags_text(given, "role");
         TRY(session_open(&s, given));
-        TRY(session_ask(&s, "ExplainToken", &request.base, &cteleport__v1__explain_token_response__descriptor, &answer));
+        TRY(session_request(&s, "ExplainToken", &request.base, &cteleport__v1__explain_token_response__descriptor, &answer));
         if (output_is_text(given))
                 put_text(&out, (Cteleport__V1__ExplainTokenResponse *)answer);
         else

@@ -93,7 +93,7 @@ static const Cteleport__V1__InstanceSpec *find_instance(struct session *s, const
 }
 
 /* A machine whose token is still there comes back by itself, which is not what everybody who removes one has in mind. */
-static void tell_of_return(struct session *s, const Cteleport__V1__InstanceSpec *was)
+static void report_of_return(struct session *s, const Cteleport__V1__InstanceSpec *was)
 {
         ProtobufCMessage *token = NULL;
         AUTO_MEM char *name = escaped(str_of(was->token_name)), *arn = escaped(str_of(was->aws_arn));
@@ -103,7 +103,7 @@ static void tell_of_return(struct session *s, const Cteleport__V1__InstanceSpec 
                        "To shut it out, remove that token: tctl tokens ls, tctl tokens rm\n");
         if (strcmp(was->join_method, "iam") != 0)
                 return;
-        AUTO_PTR(error) err = session_ask_name(s, "GetToken", was->token_name, &cteleport__v1__token__descriptor, &token);
+        AUTO_PTR(error) err = session_request_name(s, "GetToken", was->token_name, &cteleport__v1__token__descriptor, &token);
         if (err != NULL && err->code == ERROR_NOT_FOUND)
                 return;
         printf("%s\"%s\"%s a host that it admits joins again by itself, under a new ID.\n"
@@ -131,9 +131,9 @@ struct error *rm_run(void *ctx, const struct flags *given)
         AUTO_MEM char *shown = escaped(name);
         bool is_node = strcmp(kind->name, "node") == 0;
         const Cteleport__V1__InstanceSpec *was = is_node ? find_instance(&s, str_to_c(s.arena, name)) : NULL;
-        TRY(session_ask_name(&s, kind->remove, str_to_c(s.arena, name), &cteleport__v1__empty__descriptor, &answer));
+        TRY(session_request_name(&s, kind->remove, str_to_c(s.arena, name), &cteleport__v1__empty__descriptor, &answer));
         printf("%s %s%s%s has been deleted\n", kind->name, kind->removed_quote, shown, kind->removed_quote);
         if (was != NULL)
-                tell_of_return(&s, was);
+                report_of_return(&s, was);
         return NULL;
 }

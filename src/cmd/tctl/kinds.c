@@ -7,7 +7,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "cmd/tctl/nodes_shared.h"
-#include "cmd/tctl/people_shared.h"
+#include "cmd/tctl/users_shared.h"
 #include "cmd/tctl/tokens_shared.h"
 #include "resource/access_role.h"
 #include "resource/lock.h"
@@ -21,7 +21,7 @@ static struct error *find_one(struct session *s, const char *method, const char 
 {
         *ret = arena_alloc(s->arena, sizeof **ret);
         *ret_count = 1;
-        return session_ask_name(s, method, name, type, *ret);
+        return session_request_name(s, method, name, type, *ret);
 }
 
 static struct error *find_tokens(struct session *s, const char *name, bool with_secrets, ProtobufCMessage ***ret,
@@ -179,7 +179,7 @@ static struct error *check_lock(ProtobufCMessage *msg, struct arena *arena)
                 request.kind = (Cteleport__V1__##method *)msg;                                                         \
                 request.must_be_new = how.must_be_new;                                                                 \
                 request.if_revision = (char *)(uintptr_t)(how.if_revision == NULL ? "" : how.if_revision);             \
-                return session_ask(s, "Put" #method, &request.base, &cteleport__v1__##response##__descriptor, ret);    \
+                return session_request(s, "Put" #method, &request.base, &cteleport__v1__##response##__descriptor, ret);    \
         }
 PUT(role, ROLE, Role, put_response)
 PUT(user, USER, User, put_response)
@@ -195,12 +195,12 @@ static struct error *put_token(struct session *s, ProtobufCMessage *msg, struct 
         request.token = (Cteleport__V1__Token *)msg;
         request.must_be_new = how.must_be_new;
         request.if_revision = (char *)(uintptr_t)(how.if_revision == NULL ? "" : how.if_revision);
-        TRY(session_ask(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer));
-        const Cteleport__V1__PutTokenResponse *told = (Cteleport__V1__PutTokenResponse *)answer;
+        TRY(session_request(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer));
+        const Cteleport__V1__PutTokenResponse *reported = (Cteleport__V1__PutTokenResponse *)answer;
         cteleport__v1__put_response__init(response);
-        response->was_there = told->was_there;
-        response->warnings = told->warnings;
-        response->n_warnings = told->n_warnings;
+        response->was_there = reported->was_there;
+        response->warnings = reported->warnings;
+        response->n_warnings = reported->n_warnings;
         *ret = &response->base;
         return NULL;
 }
@@ -288,7 +288,7 @@ struct error *kind_write(struct session *s, const struct kind *kind, ProtobufCMe
         return NULL;
 }
 
-void kind_tell_written(const struct kind *kind, const ProtobufCMessage *msg, bool was_there)
+void kind_report_written(const struct kind *kind, const ProtobufCMessage *msg, bool was_there)
 {
         AUTO(buf) name = BUF_MAX(4 * KiB);
 

@@ -54,6 +54,6 @@ struct error *kind_write(struct session *s, const struct kind *kind, ProtobufCMe
                          bool *ret_was_there) MUST_USE;
 
 /* "role 'x' has been created", the name escaped, masked where it is a secret. */
-void kind_tell_written(const struct kind *kind, const ProtobufCMessage *msg, bool was_there);
+void kind_report_written(const struct kind *kind, const ProtobufCMessage *msg, bool was_there);
 
 #endif

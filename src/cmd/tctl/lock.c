@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/kinds.h"
-#include "cmd/tctl/people_shared.h"
+#include "cmd/tctl/users_shared.h"
 #include "resource/lock.h"
 
 const struct flag lock_flags[] = {

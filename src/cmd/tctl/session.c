@@ -104,9 +104,9 @@ struct error *session_open(struct session *s, const struct flags *given)
         s->arena = arena_new(LIMIT_TCTL_ARENA);
         TRY(choose(s, given));
         if (s->socket_path != NULL)
-                TRY(asker_open_unix(&s->asker, s->socket_path));
+                TRY(api_client_open_unix(&s->api_client, s->socket_path));
         else
-                TRY(asker_open(&s->asker, &s->profile));
+                TRY(api_client_open(&s->api_client, &s->profile));
         if (!flags_switch(given, "debug"))
                 return NULL;
         if (s->socket_path != NULL)
@@ -118,7 +118,7 @@ struct error *session_open(struct session *s, const struct flags *given)
 
 void session_release(struct session *s)
 {
-        asker_release(&s->asker);
+        api_client_release(&s->api_client);
         profile_release(&s->profile);
         arena_free(s->arena);
         *s = (struct session){ 0 };
@@ -142,7 +142,7 @@ static struct error *cannot_connect(const struct session *s, struct error *cause
 /* Connects first, so that what keeps from it is told apart from what the Auth Service answers. */
 static struct error *connect_first(struct session *s)
 {
-        struct error *err = asker_connect(&s->asker);
+        struct error *err = api_client_connect(&s->api_client);
 
         return err == NULL ? NULL : cannot_connect(s, err);
 }
@@ -157,28 +157,28 @@ static const char *path_of(struct session *s, const char *method)
         return arena_printf(s->arena, "/cteleport.v1.AdminService/%s", method);
 }
 
-struct error *session_ask(struct session *s, const char *method, const ProtobufCMessage *request,
+struct error *session_request(struct session *s, const char *method, const ProtobufCMessage *request,
                           const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret)
 {
         TRY(connect_first(s));
-        return explain(s, asker_ask(&s->asker, path_of(s, method), request, answer_type, ret));
+        return explain(s, api_client_request(&s->api_client, path_of(s, method), request, answer_type, ret));
 }
 
-struct error *session_ask_name(struct session *s, const char *method, const char *name,
+struct error *session_request_name(struct session *s, const char *method, const char *name,
                                const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret)
 {
         Cteleport__V1__NameRequest request = CTELEPORT__V1__NAME_REQUEST__INIT;
         Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
 
         if (name == NULL)
-                return session_ask(s, method, &empty.base, answer_type, ret);
+                return session_request(s, method, &empty.base, answer_type, ret);
         request.name = (char *)(uintptr_t)name;
-        return session_ask(s, method, &request.base, answer_type, ret);
+        return session_request(s, method, &request.base, answer_type, ret);
 }
 
 struct error *session_list(struct session *s, const char *method, const ProtobufCMessageDescriptor *page_type,
                            ProtobufCMessage ***ret, size_t *ret_count)
 {
         TRY(connect_first(s));
-        return explain(s, asker_list(&s->asker, path_of(s, method), page_type, ret, ret_count));
+        return explain(s, api_client_list(&s->api_client, path_of(s, method), page_type, ret, ret_count));
 }

@@ -14,7 +14,7 @@
 #include "api.pb-c.h"
 #include "base/arena.h"
 #include "base/error.h"
-#include "client/asker.h"
+#include "client/api_client.h"
 #include "cmd/common/flags.h"
 #include "config.pb-c.h"
 
@@ -25,7 +25,7 @@ struct session {
         /* nothing below is for others */
         const char *socket_path; /* NULL: through the proxy */
         struct profile profile;  /* then; else empty */
-        struct asker asker;      /* of one or the other */
+        struct api_client api_client;      /* of one or the other */
 };
 
 /* The flags every command has: --config, --auth-server, --debug and so on. */
@@ -42,11 +42,11 @@ void session_release(struct session *s);
  * Asks method of AdminService ("ListTokens"); *ret lives as long as the session. UNAVAILABLE with a
  * sentence about where the Auth Service was looked for when it cannot be reached.
  */
-struct error *session_ask(struct session *s, const char *method, const ProtobufCMessage *request,
+struct error *session_request(struct session *s, const char *method, const ProtobufCMessage *request,
                           const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret) MUST_USE;
 
 /* The same for methods that take a name, and for methods that take nothing (name NULL). */
-struct error *session_ask_name(struct session *s, const char *method, const char *name,
+struct error *session_request_name(struct session *s, const char *method, const char *name,
                                const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret) MUST_USE;
 
 /*

@@ -78,7 +78,7 @@ struct error *status_run(void *ctx, const struct flags *given)
 
         (void)ctx;
         TRY(session_open(&s, given));
-        TRY(session_ask_name(&s, "ClusterStatus", NULL, &cteleport__v1__cluster_status_response__descriptor, &answer));
+        TRY(session_request_name(&s, "ClusterStatus", NULL, &cteleport__v1__cluster_status_response__descriptor, &answer));
         const Cteleport__V1__ClusterStatusResponse *status = (Cteleport__V1__ClusterStatusResponse *)answer;
         if (output_is_text(given))
                 put_table(&out, status);

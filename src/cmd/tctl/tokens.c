@@ -197,7 +197,7 @@ struct error *tokens_add_run(void *ctx, const struct flags *given)
         TRY(parse_ttl(flags_text(given, "ttl"), &ttl));
         TRY(session_open(&s, given));
         TRY(build_token(s.arena, given, ttl, &token));
-        TRY(session_ask_name(&s, "ClusterStatus", NULL, &cteleport__v1__cluster_status_response__descriptor, &answer));
+        TRY(session_request_name(&s, "ClusterStatus", NULL, &cteleport__v1__cluster_status_response__descriptor, &answer));
         TRY(kind_write(&s, kind_of(&token->base), &token->base, (struct kind_put){ .must_be_new = true }, &was_there));
         if (flags_text(given, "format") == NULL)
                 put_invitation(&out, &s, token, (ttl.ns + MINUTES(1).ns - 1) / MINUTES(1).ns,
@@ -253,7 +253,7 @@ struct error *tokens_rm_run(void *ctx, const struct flags *given)
 
         (void)ctx;
         TRY(session_open(&s, given));
-        TRY(session_ask_name(&s, "DeleteToken", flags_argument(given, 0), &cteleport__v1__empty__descriptor, &answer));
+        TRY(session_request_name(&s, "DeleteToken", flags_argument(given, 0), &cteleport__v1__empty__descriptor, &answer));
         printf("Token %s has been deleted\n", shown);
         return NULL;
 }

@@ -14,7 +14,7 @@ struct error *token_try(struct session *s, Cteleport__V1__Token *token)
 
         request.token = token;
         request.check_only = true;
-        return session_ask(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer);
+        return session_request(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer);
 }
 
 /* Tokens without an end come last; in seconds, for one of the year 3000 has an end. */

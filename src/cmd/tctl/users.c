@@ -7,7 +7,7 @@
 #include "cmd/common/output.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/kinds.h"
-#include "cmd/tctl/people_shared.h"
+#include "cmd/tctl/users_shared.h"
 #include "resource/user.h"
 #include "tctl.pb-c.h"
 
@@ -95,7 +95,7 @@ static bool is_token(const char *text)
         return len > 0 && text[len] == '\0';
 }
 
-static struct error *ask_invitation(struct session *s, const struct flags *given, const struct invitation *kind,
+static struct error *request_invitation(struct session *s, const struct flags *given, const struct invitation *kind,
                                     const char *user, struct duration ttl)
 {
         Cteleport__V1__CreateInviteRequest request = CTELEPORT__V1__CREATE_INVITE_REQUEST__INIT;
@@ -105,7 +105,7 @@ static struct error *ask_invitation(struct session *s, const struct flags *given
         request.user = (char *)(uintptr_t)user;
         request.ttl_seconds = ttl.ns / SECONDS(1).ns;
         request.is_reset = kind->is_reset;
-        TRY(session_ask(s, "CreateInvite", &request.base, &cteleport__v1__create_invite_response__descriptor, &msg));
+        TRY(session_request(s, "CreateInvite", &request.base, &cteleport__v1__create_invite_response__descriptor, &msg));
         const Cteleport__V1__CreateInviteResponse *answer = (Cteleport__V1__CreateInviteResponse *)msg;
         if (!is_token(answer->token))
                 return error_new(ERROR_DATA_LOSS, "the Auth Service sent an invitation that is none");
@@ -193,7 +193,7 @@ struct error *users_add_run(void *ctx, const struct flags *given)
         Cteleport__V1__User *user = new_user(s.arena, given);
         TRY(user_check(user));
         TRY(kind_write(&s, kind_of(&user->base), &user->base, (struct kind_put){ .must_be_new = true }, &was_there));
-        struct error *err = ask_invitation(&s, given, &invite, user->metadata->name, ttl);
+        struct error *err = request_invitation(&s, given, &invite, user->metadata->name, ttl);
         if (err == NULL)
                 return NULL;
         return error_hint(error_wrap(err, "user \"%s\" has been created, but there is no link yet", user->metadata->name),
@@ -208,7 +208,7 @@ struct error *users_reset_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(parse_ttl(flags_text(given, "ttl"), reset.most, &ttl));
         TRY(session_open(&s, given));
-        return ask_invitation(&s, given, &reset, flags_argument(given, 0), ttl);
+        return request_invitation(&s, given, &reset, flags_argument(given, 0), ttl);
 }
 
 /* ---- ls ------------------------------------------------------------------------------------------- */
@@ -270,7 +270,7 @@ struct error *users_update_run(void *ctx, const struct flags *given)
         if (!flags_given(given, "set-roles") && !flags_given(given, "set-logins"))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "nothing to update"), "give --set-roles or --set-logins");
         TRY(session_open(&s, given));
-        TRY(session_ask_name(&s, "GetUser", flags_argument(given, 0), &cteleport__v1__user__descriptor, &msg));
+        TRY(session_request_name(&s, "GetUser", flags_argument(given, 0), &cteleport__v1__user__descriptor, &msg));
         Cteleport__V1__User *user = (Cteleport__V1__User *)msg;
         if (user->metadata == NULL || user->spec == NULL)
                 return error_new(ERROR_DATA_LOSS, "the Auth Service sent a user without a name or spec");
@@ -305,7 +305,7 @@ struct error *users_rm_run(void *ctx, const struct flags *given)
 
                 if (str_is_empty(name))
                         continue;
-                TRY(session_ask_name(&s, "DeleteUser", str_to_c(s.arena, name), &cteleport__v1__empty__descriptor, &answer));
+                TRY(session_request_name(&s, "DeleteUser", str_to_c(s.arena, name), &cteleport__v1__empty__descriptor, &answer));
                 printf("User \"%s\" has been deleted\n", shown);
         }
         return NULL;

@@ -18,14 +18,14 @@ const struct argument service_arguments[] = {
 };
 
 /* A service that knows nothing of the supervisor: it is given a function to call when it serves. */
-struct sheltered {
+struct sandboxed {
         struct service *service;
         bool is_ready;
 };
 
-static void say_ready(void *ctx)
+static void send_ready(void *ctx)
 {
-        struct sheltered *self = ctx;
+        struct sandboxed *self = ctx;
 
         self->is_ready = true;
         service_ready(self->service);
@@ -35,7 +35,7 @@ static void say_ready(void *ctx)
  * A fault of the moment (a full disk, a peer gone) may be over when the service is started again; others
  * stay, and the supervisor is to know the reason.
  */
-static int finish(struct sheltered *self, struct error *err)
+static int finish(struct sandboxed *self, struct error *err)
 {
         if (err == NULL)
                 return 0;
@@ -50,13 +50,13 @@ static int finish(struct sheltered *self, struct error *err)
 
 static int run_signer(struct service *s)
 {
-        struct sheltered self = { s, false };
+        struct sandboxed self = { s, false };
 
         /* It enters its sandbox by itself, once its files are open. */
-        return finish(&self, signer_main(s->boot->data_dir, service_take_fd(s, "auth"), say_ready, &self));
+        return finish(&self, signer_main(s->boot->data_dir, service_take_fd(s, "auth"), send_ready, &self));
 }
 
-static struct error *sts_in_its_cage(struct sheltered *self)
+static struct error *sts_in_its_cage(struct sandboxed *self)
 {
         struct service *s = self->service;
         const Cteleport__V1__AuthConfig *auth = s->boot->config->auth_service;
@@ -81,12 +81,12 @@ static struct error *sts_in_its_cage(struct sheltered *self)
         TRY(sandbox_become_unprivileged(SANDBOX_STS));
         TRY(sandbox_enter(SANDBOX_STS, (struct sandbox_paths){ .read = sts_sandbox_read_paths() }));
         log_debug("sandbox", LOG_C("has", sandbox_describe()));
-        return sts_main(service_take_fd(s, "auth"), options, say_ready, self);
+        return sts_main(service_take_fd(s, "auth"), options, send_ready, self);
 }
 
 static int run_sts(struct service *s)
 {
-        struct sheltered self = { s, false };
+        struct sandboxed self = { s, false };
 
         return finish(&self, sts_in_its_cage(&self));
 }

@@ -5,7 +5,7 @@
 #include "client/openssh.h"
 #include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 
 struct error *config_run(void *ctx, const struct flags *given)
 {
@@ -14,7 +14,7 @@ struct error *config_run(void *ctx, const struct flags *given)
         const char *self = NULL, *home = getenv("TELEPORT_HOME");
 
         (void)ctx;
-        TRY(person_load(given, &p));
+        TRY(user_load(given, &p));
         TRY(profile_find_inner(&p));
         TRY(openssh_self(p.arena, &self));
         TRY(openssh_put_config(&out, &p, self, home == NULL || *home == '\0' ? NULL : p.home));

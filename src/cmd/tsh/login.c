@@ -13,7 +13,7 @@
 #include "client/find_proxy.h"
 #include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 #include "cmd/tsh/prompt.h"
 #include "cmd/tsh/show.h"
 #include "net/socket.h"
@@ -65,7 +65,7 @@ static struct error *whom_and_where(struct login *l, const struct flags *given)
         const struct passwd *local = getpwuid(getuid());
 
         TRY(profile_check_place());
-        TRY(person_proxy(l->arena, given, &proxy));
+        TRY(user_proxy(l->arena, given, &proxy));
         error_free(profile_find(&before, proxy, NULL));
         if (proxy == NULL && before.web_addr == NULL)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "no proxy is given: name the one to log in at"),
@@ -121,15 +121,15 @@ static struct error *read_ttl(const struct flags *given, int64_t *ret_seconds)
 
 /* ---- the question ---------------------------------------------------------------------------------------------- */
 
-static struct error *ask(struct login *l, struct asker *a, int64_t ttl, Cteleport__V1__LoginResponse **ret)
+static struct error *send_request(struct login *l, struct api_client *a, int64_t ttl, Cteleport__V1__LoginResponse **ret)
 {
         Cteleport__V1__LoginRequest request = CTELEPORT__V1__LOGIN_REQUEST__INIT;
         AUTO(secret) password = { 0 }, otp = { 0 };
-        AUTO_MEM char *question = mem_printf("Enter password for Teleport user %s:\n", l->user);
+        AUTO_MEM char *query = mem_printf("Enter password for Teleport user %s:\n", l->user);
         ProtobufCMessage *answer = NULL;
 
-        TRY(asker_connect(a)); /* before anybody types a password */
-        TRY(prompt_secret(question, &password));
+        TRY(api_client_connect(a)); /* before anybody types a password */
+        TRY(prompt_secret(query, &password));
         TRY(prompt_secret("Enter an OTP code from a device:\n", &otp));
         if (str_find_char(secret_str(&password), '\0') < password.len || !text_is_utf8(secret_str(&password)) ||
             str_find_char(secret_str(&otp), '\0') < otp.len || !text_is_utf8(secret_str(&otp)))
@@ -140,7 +140,7 @@ static struct error *ask(struct login *l, struct asker *a, int64_t ttl, Ctelepor
         request.ttl_seconds = ttl;
         request.public_tls_key = (ProtobufCBinaryData){ l->tls_der.len, (uint8_t *)l->tls_der.ptr };
         request.public_ssh_key = (ProtobufCBinaryData){ l->ssh_wire.len, (uint8_t *)l->ssh_wire.ptr };
-        TRY(asker_ask(a, "/cteleport.v1.LoginService/Login", &request.base, &cteleport__v1__login_response__descriptor, &answer));
+        TRY(api_client_request(a, "/cteleport.v1.LoginService/Login", &request.base, &cteleport__v1__login_response__descriptor, &answer));
         *ret = (Cteleport__V1__LoginResponse *)(void *)answer;
         return NULL;
 }
@@ -227,7 +227,7 @@ static struct error *check_cluster(const struct flags *given, const char *cluste
 struct error *login_run(void *ctx, const struct flags *given)
 {
         AUTO(login) l = { .arena = arena_new(64 * KiB) };
-        AUTO(asker) a = { 0 };
+        AUTO(api_client) a = { 0 };
         AUTO(profile) p = { 0 };
         AUTO(buf) out = BUF_MAX(64 * KiB);
         Cteleport__V1__LoginResponse *answer = NULL;
@@ -241,8 +241,8 @@ struct error *login_run(void *ctx, const struct flags *given)
         if (is_insecure)
                 fprintf(stderr, "WARNING: the proxy's certificate is not verified; any server that answers gets password and code.\n");
         TRY(make_keys(&l));
-        TRY(asker_open_proxy(&a, l.web_addr, is_insecure));
-        TRY(ask(&l, &a, ttl, &answer));
+        TRY(api_client_open_proxy(&a, l.web_addr, is_insecure));
+        TRY(send_request(&l, &a, ttl, &answer));
         TRY(check_answer(&l, answer));
         TRY(check_cluster(given, answer->cluster));
         TRY(store(&l, answer, is_insecure, flags_list(given, "ca-pin")));

@@ -7,7 +7,7 @@
 #include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/nodes.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 
 static const char *const formats[] = { "text", "json", "yaml", "names", NULL };
 
@@ -35,17 +35,17 @@ static void put_names(struct buf *out, Cteleport__V1__Node *const *nodes, size_t
 struct error *ls_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
-        AUTO(asker) a = { 0 };
+        AUTO(api_client) a = { 0 };
         AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
         struct node_filter filter;
         Cteleport__V1__Node **nodes = NULL;
         size_t count = 0;
 
         (void)ctx;
-        TRY(person_load(given, &p));
-        TRY(asker_open(&a, &p));
+        TRY(user_load(given, &p));
+        TRY(api_client_open(&a, &p));
         TRY(node_filter_read(&filter, a.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query")));
-        TRY(person_nodes(&a, &nodes, &count));
+        TRY(user_nodes(&a, &nodes, &count));
         count = node_filter_keep(&filter, nodes, count, a.arena);
         if (output_is_text(given))
                 nodes_put_table(&out, nodes, count, flags_switch(given, "verbose"));

@@ -16,7 +16,7 @@
 #include "client/plain_text.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/pace.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 #include "recording/recording.h"
 
 static const char *const formats[] = { "pty", "json", "text", NULL };
@@ -35,12 +35,12 @@ const struct argument play_arguments[] = {
         { NULL },
 };
 
-enum { HOLES_TOLD = 50 }; /* one by one; the others as a number */
+enum { HOLES_REPORTED = 50 }; /* one by one; the others as a number */
 
 /* ---- the recording as it comes -------------------------------------------------------------------------------- */
 
 struct tape {
-        struct asker *asker;
+        struct api_client *api_client;
         const char *session_id;
         uint32_t set_aside; /* number of such a file; 0: the recording */
         struct recording_reader *reader;
@@ -55,7 +55,7 @@ struct tape {
         bool is_open;
         uint64_t missing_bytes, bytes_before; /* in all, and before the open hole */
         uint32_t missing_chunks, chunks_before, first_missing;
-        struct buf told; /* sentences on holes, for when the terminal is as it was */
+        struct buf reported; /* sentences on holes, for when the terminal is as it was */
         bool is_complete;
         /* how it should be, as the last answer has it */
         int64_t size;
@@ -71,8 +71,8 @@ static void tape_begin(struct tape *t)
         t->offset = 0;
         t->has_ended = t->has_end = t->has_begun = t->is_other = t->is_open = t->is_complete = false;
         t->holes = 0;
-        buf_release(&t->told);
-        t->told = BUF_MAX(64 * KiB);
+        buf_release(&t->reported);
+        t->reported = BUF_MAX(64 * KiB);
         t->missing_bytes = t->missing_chunks = 0;
 }
 
@@ -80,7 +80,7 @@ static void tape_release(struct tape *t)
 {
         recording_reader_free(t->reader);
         recording_chain_release(&t->chain);
-        buf_release(&t->told);
+        buf_release(&t->reported);
         *t = (struct tape){ 0 };
 }
 
@@ -128,7 +128,7 @@ static struct error *fetch(struct tape *t)
         request.session_id = (char *)(uintptr_t)t->session_id;
         request.offset = t->offset;
         request.set_aside = t->set_aside;
-        TRY(asker_ask(t->asker, "/cteleport.v1.AdminService/GetRecording", &request.base,
+        TRY(api_client_request(t->api_client, "/cteleport.v1.AdminService/GetRecording", &request.base,
                       &cteleport__v1__get_recording_response__descriptor, &answer));
         const Cteleport__V1__GetRecordingResponse *r = (Cteleport__V1__GetRecordingResponse *)(void *)answer;
         t->offset += (int64_t)r->data.len;
@@ -138,7 +138,7 @@ static struct error *fetch(struct tape *t)
         recording_feed(t->reader, str_of_bytes(r->data.data, r->data.len));
         if (t->has_ended)
                 recording_feed_end(t->reader);
-        asker_forget(t->asker);
+        api_client_forget(t->api_client);
         return NULL;
 }
 
@@ -175,8 +175,8 @@ static void close_hole(struct tape *t, const struct duration *until)
                 buf_printf(&line, ": what was shown from %.3f s to %.3f s", (double)t->hole_at.ns / 1e9, (double)until->ns / 1e9);
         else
                 buf_printf(&line, ": what was shown from %.3f s on", (double)t->hole_at.ns / 1e9);
-        if (t->holes++ < HOLES_TOLD)
-                buf_printf(&t->told, "The recording has a hole: %s.\n", buf_c(&line));
+        if (t->holes++ < HOLES_REPORTED)
+                buf_printf(&t->reported, "The recording has a hole: %s.\n", buf_c(&line));
         t->is_open = false;
 }
 
@@ -223,15 +223,15 @@ static struct error *check_file(const struct tape *t)
 }
 
 /* What is missing, each hole in a sentence; on stderr, when the terminal is as it was. */
-static struct error *tell_holes(struct tape *t)
+static struct error *report_holes(struct tape *t)
 {
         if (t->is_open)
                 close_hole(t, NULL);
         if (t->holes == 0)
                 return NULL;
-        fwrite(t->told.ptr, 1, t->told.len, stderr);
-        if (t->holes > HOLES_TOLD)
-                fprintf(stderr, "The recording has %zu more holes.\n", t->holes - HOLES_TOLD);
+        fwrite(t->reported.ptr, 1, t->reported.len, stderr);
+        if (t->holes > HOLES_REPORTED)
+                fprintf(stderr, "The recording has %zu more holes.\n", t->holes - HOLES_REPORTED);
         if (t->is_other)
                 fprintf(stderr, "Its first chunk is damaged: nothing proves that the rest is of this session.\n");
         return error_hint(error_new(ERROR_DATA_LOSS, "the recording is not whole: it is damaged in %zu place%s, where %llu bytes are missing", t->holes,
@@ -464,7 +464,7 @@ static void screen_release(struct screen *s)
  * Stops as a program without a handler would, with the terminal as it was, and takes it again when it goes on. Whoever is stopped by
  * SIGSTOP cannot give it back; a shell does, and SIGCONT tells. *ret_is_back: what was shown is gone.
  */
-static struct error *obey_job_control(struct screen *s, bool *ret_is_back)
+static struct error *follow_job_control(struct screen *s, bool *ret_is_back)
 {
         const struct sigaction stop = { .sa_handler = SIG_DFL };
         struct sigaction ours;
@@ -538,7 +538,7 @@ static struct error *await(struct pace *pace, struct screen *s, const struct rec
 
         *ret = PACE_GO_ON;
         for (;;) {
-                TRY(obey_job_control(s, &is_back));
+                TRY(follow_job_control(s, &is_back));
                 if (is_back && *ret == PACE_GO_ON)
                         *ret = pace_resume(pace, clock_now(clock_system()));
                 if (ending != 0)
@@ -602,7 +602,7 @@ static struct error *read_number(const char *text, uint32_t *ret)
 struct error *play_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
-        AUTO(asker) a = { 0 };
+        AUTO(api_client) a = { 0 };
         AUTO(tape) t = { 0 };
         const char *format = flags_text(given, "format");
         struct str id = str_of(flags_argument(given, 0));
@@ -614,9 +614,9 @@ struct error *play_run(void *ctx, const struct flags *given)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the ID of a session", shown),
                                   "IDs are listed by: tsh recordings ls");
         }
-        TRY(person_load(given, &p));
-        TRY(asker_open(&a, &p));
-        t = (struct tape){ .asker = &a, .session_id = id.ptr };
+        TRY(user_load(given, &p));
+        TRY(api_client_open(&a, &p));
+        t = (struct tape){ .api_client = &a, .session_id = id.ptr };
         TRY(read_number(flags_text(given, "damaged"), &t.set_aside));
         tape_begin(&t);
         if (format == NULL && (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)))
@@ -627,6 +627,6 @@ struct error *play_run(void *ctx, const struct flags *given)
                 raise(ending);
         }
         TRY(err);
-        TRY(tell_holes(&t));
+        TRY(report_holes(&t));
         return t.has_ended ? check_end(&t) : NULL; /* whoever left before has not asked */
 }

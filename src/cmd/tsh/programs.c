@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/locate.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 #include "cmd/tsh/relay.h"
 #include "loop/loop.h"
 
@@ -134,7 +134,7 @@ static bool was_made(int watch, const struct programs_way *way)
         return false;
 }
 
-struct asked {
+struct requested {
         struct loop loop;
         struct stream *node;
         struct error *err;
@@ -142,7 +142,7 @@ struct asked {
 
 static void on_dialled(void *ctx, struct stream *s, struct error *err)
 {
-        struct asked *a = ctx;
+        struct requested *a = ctx;
 
         a->node = s;
         a->err = err;
@@ -150,9 +150,9 @@ static void on_dialled(void *ctx, struct stream *s, struct error *err)
 }
 
 /* What a new connection is refused for; NULL: it is not. */
-static struct error *ask_anew(const struct programs_way *way)
+static struct error *request_anew(const struct programs_way *way)
 {
-        struct asked a = { 0 };
+        struct requested a = { 0 };
 
         TRY(loop_init(&a.loop, NULL));
         struct client_dial *dial = client_dial_node(&a.loop, way->profile, way->node, way->login, on_dialled, &a);
@@ -161,12 +161,12 @@ static struct error *ask_anew(const struct programs_way *way)
         stream_close(a.node);
         loop_run(&a.loop);
         loop_release(&a.loop);
-        return a.err == NULL ? NULL : person_explain(way->profile, way->node, a.err);
+        return a.err == NULL ? NULL : user_explain(way->profile, way->node, a.err);
 }
 
 static struct error *explain_end(const struct programs_way *way)
 {
-        struct error *err = ask_anew(way);
+        struct error *err = request_anew(way);
 
         if (err != NULL)
                 return error_wrap(err, "the connection to %s has ended", way->node);
@@ -224,7 +224,7 @@ static struct error *end_alike(const struct programs_way *way, int watch, bool i
         if (code == CONNECTION_FAILED && is_shared && !mux_is_alive(way->socket))
                 return explain_end(way);
         if (code != 0 && is_shared && is_copy) /* of a user who may not be there any more, they say at most "Permission denied" */
-                TRY(ask_anew(way));
+                TRY(request_anew(way));
         if (is_copy && code != 0)
                 explain_copy(way);
         _exit(code);
@@ -267,9 +267,9 @@ static struct error *run_and_await(const struct words *w, const struct programs_
         return err == NULL ? end_alike(way, watch, is_copy, status) : err;
 }
 
-struct error *programs_run(const struct words *w, const struct programs_way *way, bool is_told)
+struct error *programs_run(const struct words *w, const struct programs_way *way, bool is_reported)
 {
-        if (is_told) {
+        if (is_reported) {
                 AUTO(buf) line = BUF_MAX(COMMAND_LINE_MAX);
 
                 for (size_t i = 0; i < w->count; i++) {

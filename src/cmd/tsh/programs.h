@@ -32,6 +32,6 @@ struct error *programs_add_connection(struct words *w, const struct profile *p, 
  * that was there before could not be used, and nothing has begun: to be run on one of its own. Says on stderr what it runs when asked
  * to. way may be NULL.
  */
-struct error *programs_run(const struct words *w, const struct programs_way *way, bool is_told) MUST_USE;
+struct error *programs_run(const struct words *w, const struct programs_way *way, bool is_reported) MUST_USE;
 
 #endif

@@ -52,14 +52,14 @@ static struct error *read_line(int fd, struct secret *ret)
  */
 static const int awaited[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGTSTP, SIGCONT };
 
-struct question {
+struct query {
         const char *text;
         int tty, signals;
         struct termios before, silent;
 };
 
 /* Asks, and waits for the line or a signal; *ret_signum 0: the line is there. */
-static struct error *await_line(const struct question *q, int *ret_signum)
+static struct error *await_line(const struct query *q, int *ret_signum)
 {
         struct pollfd either[] = { { .fd = q->tty, .events = POLLIN }, { .fd = q->signals, .events = POLLIN } };
         struct signalfd_siginfo info;
@@ -94,7 +94,7 @@ static void stop(void)
         (void)sigtimedwait(&gone_on, NULL, &none); /* the question is asked again in any case */
 }
 
-static struct error *ask_until_answered(const struct question *q, struct secret *ret)
+static struct error *request_until_answered(const struct query *q, struct secret *ret)
 {
         int signum;
 
@@ -113,9 +113,9 @@ static struct error *ask_until_answered(const struct question *q, struct secret 
         }
 }
 
-static struct error *ask_without_echo(int tty, const char *text, struct secret *ret)
+static struct error *prompt_without_echo(int tty, const char *text, struct secret *ret)
 {
-        struct question q = { .text = text, .tty = tty };
+        struct query q = { .text = text, .tty = tty };
         sigset_t all, mask;
 
         if (tcgetattr(tty, &q.before) != 0)
@@ -131,18 +131,18 @@ static struct error *ask_without_echo(int tty, const char *text, struct secret *
                 return error_errno(errno, "cannot watch signals");
         q.signals = signals;
         sigprocmask(SIG_BLOCK, &all, &mask);
-        struct error *err = ask_until_answered(&q, ret);
+        struct error *err = request_until_answered(&q, ret);
         tcsetattr(tty, TCSAFLUSH, &q.before);
         sigprocmask(SIG_SETMASK, &mask, NULL);
         return err;
 }
 
-struct error *prompt_secret(const char *question, struct secret *ret)
+struct error *prompt_secret(const char *query, struct secret *ret)
 {
         if (!isatty(STDIN_FILENO))
                 return read_line(STDIN_FILENO, ret);
         AUTO_FD int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
         if (tty < 0)
                 return error_errno(errno, "there is no terminal to ask on");
-        return ask_without_echo(tty, question, ret);
+        return prompt_without_echo(tty, query, ret);
 }

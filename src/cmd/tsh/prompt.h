@@ -12,6 +12,6 @@
  * One line: from standard input when that is no terminal, otherwise asked for on the terminal, without echo. The line
  * end is taken off. INVALID_ARGUMENT when nothing came.
  */
-struct error *prompt_secret(const char *question, struct secret *ret) MUST_USE;
+struct error *prompt_secret(const char *query, struct secret *ret) MUST_USE;
 
 #endif

@@ -12,7 +12,7 @@
 #include "client/openssh.h"
 #include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 #include "cmd/tsh/relay.h"
 
 const struct argument proxy_ssh_arguments[] = {
@@ -26,14 +26,14 @@ struct passage {
         struct error *err;
         uint64_t from_node;
         struct host_answer *answer; /* for tsh proxy known-host; NULL: nobody can ask */
-        struct locate *question;    /* while it is under way */
+        struct locate *query;    /* while it is under way */
 };
 
 /* Whether the login is part of the target, as ssh's %r makes it; what both commands ask is told by what ssh said alone. */
-static const char *question_of(const struct profile *p, const struct target *t)
+static const char *query_of(const struct profile *p, const struct target *t)
 {
         return t->login == NULL || t->node == NULL ? NULL
-                                                   : host_answer_question(p->arena, p->web_addr, p->cluster, p->user,
+                                                   : host_answer_query(p->arena, p->web_addr, p->cluster, p->user,
                                                                           arena_printf(p->arena, "%s@%s", t->login, t->node));
 }
 
@@ -42,7 +42,7 @@ static void on_located(void *ctx, const char *host_id, struct error *err)
         struct passage *passage = ctx;
 
         error_free(err); /* tsh proxy known-host asks itself, and tells */
-        passage->question = NULL;
+        passage->query = NULL;
         host_answer_set(passage->answer, host_id);
 }
 
@@ -69,8 +69,8 @@ static void finish(struct passage *passage)
 {
         host_answer_close(passage->answer);
         passage->answer = NULL;
-        if (passage->question != NULL)
-                locate_cancel(passage->question);
+        if (passage->query != NULL)
+                locate_cancel(passage->query);
         loop_run(&passage->loop);
 }
 
@@ -91,7 +91,7 @@ static struct error *pass(struct passage *passage, const struct profile *p, cons
         struct splice *splice = splice_start(&passage->loop, stdio, passage->node, LIMIT_SPLICE_WINDOW, on_spliced, passage);
         (void)splice;
         if (passage->answer != NULL) /* while ssh exchanges keys */
-                passage->question = locate_start(&passage->loop, p, node, login, on_located, passage);
+                passage->query = locate_start(&passage->loop, p, node, login, on_located, passage);
         loop_run(&passage->loop);
         finish(passage);
         if (passage->from_node > 0)
@@ -108,18 +108,18 @@ struct error *proxy_ssh_run(void *ctx, const struct flags *given)
         const char *login = NULL;
 
         (void)ctx;
-        TRY(person_load(given, &p));
+        TRY(user_load(given, &p));
         TRY(target_parse_address(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target));
-        TRY(person_check_target(&p, &target));
-        TRY(person_login(given, &p, &target, &login));
+        TRY(user_check_target(&p, &target));
+        TRY(user_login(given, &p, &target, &login));
         TRY(loop_init(&passage.loop, NULL));
-        const char *question = question_of(&p, &target);
-        if (question != NULL)
-                passage.answer = host_answer_listen(&passage.loop, question);
+        const char *query = query_of(&p, &target);
+        if (query != NULL)
+                passage.answer = host_answer_listen(&passage.loop, query);
         struct error *err = pass(&passage, &p, target.node, login);
         host_answer_close(passage.answer);
         loop_release(&passage.loop);
-        return err == NULL ? NULL : person_explain(&p, target.node, err);
+        return err == NULL ? NULL : user_explain(&p, target.node, err);
 }
 
 /* ---- tsh proxy attach ------------------------------------------------------------------------------------------- */
@@ -153,17 +153,17 @@ static bool put_known_beside(struct buf *out, const struct flags *given)
         AUTO(profile) p = { 0 };
         AUTO_PTR(arena) a = arena_new(16 * KiB);
         struct target target = { 0 };
-        const char *proxy = NULL, *cluster = flags_text(given, "cluster"), *question = NULL, *id = NULL;
+        const char *proxy = NULL, *cluster = flags_text(given, "cluster"), *query = NULL, *id = NULL;
 
-        AUTO_PTR(error) err = person_proxy(a, given, &proxy);
+        AUTO_PTR(error) err = user_proxy(a, given, &proxy);
         if (err == NULL)
                 err = profile_find(&p, proxy, flags_text(given, "user"));
         if (err == NULL && (cluster == NULL || strcmp(cluster, p.cluster) == 0))
                 err = target_parse_address(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target);
         if (err == NULL)
-                question = question_of(&p, &target);
-        if (question != NULL)
-                id = host_answer_fetch(p.arena, question);
+                query = query_of(&p, &target);
+        if (query != NULL)
+                id = host_answer_fetch(p.arena, query);
         if (id != NULL)
                 err = openssh_put_known_host(out, &p, flags_argument(given, 1), flags_argument(given, 2), id);
         if (err != NULL)
@@ -183,10 +183,10 @@ struct error *proxy_known_host_run(void *ctx, const struct flags *given)
                 return NULL;
         if (put_known_beside(&out, given))
                 return output_flush(&out);
-        TRY(person_load(given, &p));
+        TRY(user_load(given, &p));
         TRY(target_parse_address(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target));
-        TRY(person_check_target(&p, &target));
-        TRY(person_login(given, &p, &target, &login));
+        TRY(user_check_target(&p, &target));
+        TRY(user_login(given, &p, &target, &login));
         TRY(locate(&p, target.node, login, &id));
         TRY(openssh_put_known_host(&out, &p, flags_argument(given, 1), key, id));
         return output_flush(&out);

@@ -4,7 +4,7 @@
 
 #include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 
 const struct flag recordings_ls_flags[] = {
         OUTPUT_FORMAT_FLAG("text"),
@@ -14,15 +14,15 @@ const struct flag recordings_ls_flags[] = {
 struct error *recordings_ls_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
-        AUTO(asker) a = { 0 };
+        AUTO(api_client) a = { 0 };
         AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
         Cteleport__V1__Recording **recordings = NULL;
         size_t count = 0;
 
         (void)ctx;
-        TRY(person_load(given, &p));
-        TRY(asker_open(&a, &p));
-        TRY(asker_list(&a, "/cteleport.v1.AdminService/ListRecordings", &cteleport__v1__list_recordings_response__descriptor,
+        TRY(user_load(given, &p));
+        TRY(api_client_open(&a, &p));
+        TRY(api_client_list(&a, "/cteleport.v1.AdminService/ListRecordings", &cteleport__v1__list_recordings_response__descriptor,
                        (ProtobufCMessage ***)&recordings, &count));
         recordings_put(&out, given, recordings, count);
         TRY(output_flush(&out));

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/locate.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "os/fdpass.h"
@@ -33,7 +33,7 @@ struct relay {
         struct listener *listener;
         struct timer *deadline;
         struct mux mux;                /* what the connection is kept for; path NULL: for one command */
-        struct timer *look;
+        struct timer *check;
         bool was_shared;               /* its socket was there */
 };
 
@@ -96,7 +96,7 @@ static void on_spliced(void *ctx, uint64_t to_node, uint64_t from_node)
 }
 
 /* Nobody can begin another session over it, and none is left: it is of no more use, and open for nothing. */
-static void look_at_sharing(void *ctx)
+static void check_sharing(void *ctx)
 {
         struct relay *r = ctx;
         bool is_shared = access(r->mux.path, F_OK) == 0;
@@ -106,7 +106,7 @@ static void look_at_sharing(void *ctx)
         if (r->was_shared && !is_shared && mux_sessions(r->mux.path) == 0)
                 _exit(0); /* ssh sees its connection end */
         r->was_shared |= is_shared;
-        timer_start(r->look, MILLISECONDS(PACE_MUX_LOOK));
+        timer_start(r->check, MILLISECONDS(PACE_MUX_CHECK));
 }
 
 static void on_accepted(void *ctx, int fd, const char *peer)
@@ -129,7 +129,7 @@ static void on_accepted(void *ctx, int fd, const char *peer)
                 splice_start(&r->loop, socket_stream(&r->loop, fd), r->node, LIMIT_SPLICE_WINDOW, on_spliced, r);
         (void)splice; /* it ends with its streams */
         if (r->mux.path != NULL)
-                timer_start(r->look, MILLISECONDS(PACE_MUX_LOOK));
+                timer_start(r->check, MILLISECONDS(PACE_MUX_CHECK));
 }
 
 /* Neither the terminal's signals nor its descriptors are for a process that only carries bytes. */
@@ -149,13 +149,13 @@ static void serve(struct relay *r, int fd)
         if (uv_loop_fork(&r->loop.uv) != 0)
                 _exit(1);
         r->deadline = timer_new(&r->loop, stop, r);
-        r->look = timer_new(&r->loop, look_at_sharing, r);
+        r->check = timer_new(&r->loop, check_sharing, r);
         timer_start(r->deadline, MILLISECONDS(TIMEOUT_CONNECT));
         r->listener = listener_new(&r->loop, fd, on_accepted, r);
         loop_run(&r->loop);
         if (r->listener == NULL) {
                 timer_free(r->deadline);
-                timer_free(r->look);
+                timer_free(r->check);
                 loop_run(&r->loop); /* until what was written is out */
         }
         _exit(0);
@@ -190,10 +190,10 @@ static void on_located(void *ctx, const char *host_id, struct error *err)
 }
 
 /* Ends what is still open after a failure. */
-static void close_all(struct relay *r, struct locate *question)
+static void close_all(struct relay *r, struct locate *query)
 {
         if (r->awaited > 0) /* the dial has failed, and the question is under way */
-                locate_cancel(question);
+                locate_cancel(query);
         stream_close(r->node); /* NULL is silent */
         r->node = NULL;
         loop_run(&r->loop);
@@ -208,17 +208,17 @@ struct error *relay_start(const struct profile *p, const char *node, const char 
 
         TRY(loop_init(&r.loop, NULL));
         struct client_dial *dial = client_dial_node(&r.loop, p, node, login, on_dialled, &r);
-        struct locate *question = locate_start(&r.loop, p, node, login, on_located, &r);
+        struct locate *query = locate_start(&r.loop, p, node, login, on_located, &r);
         (void)dial; /* it ends by itself: both are waited for unless it fails */
         r.profile = p;
         r.mux = *mux;
         r.awaited = 2;
         loop_run(&r.loop);
         if (r.err != NULL || r.unknown != NULL)
-                close_all(&r, question);
+                close_all(&r, query);
         if (r.err != NULL) {
                 error_free(r.unknown);
-                return person_explain(p, node, r.err);
+                return user_explain(p, node, r.err);
         }
         TRY(r.unknown);
         *ret_host_id = r.host_id;

@@ -7,7 +7,7 @@
 #include "client/openssh.h"
 #include "client/target.h"
 #include "cmd/tsh/commands.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 #include "cmd/tsh/programs.h"
 
 #define COPY_FLAGS                                                                                                      \
@@ -68,9 +68,9 @@ static void add_flags(struct words *w, const struct flags *given)
 static struct error *settle_place(const struct flags *given, const struct profile *p, struct str where, struct place *ret)
 {
         TRY(target_parse(p->arena, where, p->cluster, &ret->target));
-        TRY(person_check_target(p, &ret->target));
-        TRY(person_login(given, p, &ret->target, &ret->login));
-        return person_settle_node(p, &ret->target);
+        TRY(user_check_target(p, &ret->target));
+        TRY(user_login(given, p, &ret->target, &ret->login));
+        return user_settle_node(p, &ret->target);
 }
 
 static void add_place(struct words *w, const struct profile *p, const struct place *place, const char *node)
@@ -93,7 +93,7 @@ static struct error *add_located_place(struct words *w, const struct profile *p,
         struct error *err = locate(p, place->target.node, place->login, &id);
 
         if (err != NULL)
-                return person_explain(p, place->target.node, err);
+                return user_explain(p, place->target.node, err);
         add_place(w, p, place, id);
         return NULL;
 }
@@ -168,7 +168,7 @@ struct error *scp_run(void *ctx, const struct flags *given)
         size_t count = 0, remote = 0;
 
         (void)ctx;
-        TRY(person_load(given, &p));
+        TRY(user_load(given, &p));
         while (flags_argument(given, count) != NULL)
                 count++;
         AUTO_MEM struct place *places = mem_array(count, sizeof *places);
@@ -188,7 +188,7 @@ struct error *sftp_run(void *ctx, const struct flags *given)
         struct str where = str_of(flags_argument(given, 0));
 
         (void)ctx;
-        TRY(person_load(given, &p));
+        TRY(user_load(given, &p));
         place.has_path = target_split_path(where, &where, &place.path);
         TRY(settle_place(given, &p, where, &place));
         if (may_share(given))

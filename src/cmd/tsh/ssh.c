@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "client/openssh.h"
 #include "cmd/tsh/commands.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 #include "cmd/tsh/programs.h"
 
 const struct flag ssh_flags[] = {
@@ -106,11 +106,11 @@ struct error *ssh_run(void *ctx, const struct flags *given)
         const char *login = NULL;
 
         (void)ctx;
-        TRY(person_load(given, &p));
+        TRY(user_load(given, &p));
         TRY(target_parse(p.arena, str_of(flags_argument(given, 0)), p.cluster, &target));
-        TRY(person_check_target(&p, &target));
-        TRY(person_login(given, &p, &target, &login));
-        TRY(person_settle_node(&p, &target));
+        TRY(user_check_target(&p, &target));
+        TRY(user_login(given, &p, &target, &login));
+        TRY(user_settle_node(&p, &target));
         if (may_share(given))
                 TRY(run(given, &p, &target, login, true));
         return run(given, &p, &target, login, false);

@@ -7,7 +7,7 @@
 #include "cmd/common/output.h"
 #include "cmd/common/table.h"
 #include "cmd/tsh/commands.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 #include "cmd/tsh/show.h"
 #include "tsh.pb-c.h"
 
@@ -101,7 +101,7 @@ struct error *status_run(void *ctx, const struct flags *given)
         const char *proxy = NULL;
 
         (void)ctx;
-        TRY(person_proxy(a, given, &proxy));
+        TRY(user_proxy(a, given, &proxy));
         TRY(profile_load(&p, proxy, flags_text(given, "user")));
         show_profile(&out, &p, now, true);
         view.active = view_of(a, &p);
@@ -142,7 +142,7 @@ struct error *logout_run(void *ctx, const struct flags *given)
         bool any = false;
 
         (void)ctx;
-        TRY(person_proxy(a, given, &proxy));
+        TRY(user_proxy(a, given, &proxy));
         if (proxy != NULL || flags_text(given, "user") != NULL)
                 return logout_one(given, proxy);
         TRY(profile_remove_all(&any));
@@ -154,11 +154,11 @@ struct error *logout_run(void *ctx, const struct flags *given)
 
 static bool is_online(const struct profile *p)
 {
-        AUTO(asker) a = { 0 };
-        AUTO_PTR(error) err = asker_open(&a, p);
+        AUTO(api_client) a = { 0 };
+        AUTO_PTR(error) err = api_client_open(&a, p);
 
         if (err == NULL)
-                err = asker_connect(&a);
+                err = api_client_connect(&a);
         return err == NULL;
 }
 
@@ -171,7 +171,7 @@ struct error *clusters_run(void *ctx, const struct flags *given)
         ProtobufCMessage *views[] = { &view.base };
 
         (void)ctx;
-        TRY(person_load(given, &p));
+        TRY(user_load(given, &p));
         const char *status = is_online(&p) ? "online" : "offline";
         if (output_is_text(given)) {
                 AUTO_PTR(table) t = flags_switch(given, "quiet") ? table_new_headless(ARRAY_LEN(titles) - 1) : table_new(titles);
@@ -199,7 +199,7 @@ struct error *env_run(void *ctx, const struct flags *given)
                 puts("unset TELEPORT_PROXY\nunset TELEPORT_CLUSTER");
                 return NULL;
         }
-        TRY(person_load(given, &p));
+        TRY(user_load(given, &p));
         if (output_is_text(given)) {
                 printf("export TELEPORT_PROXY=%s\nexport TELEPORT_CLUSTER=%s\n", p.web_addr, p.cluster);
                 return NULL;

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "cmd/tsh/commands.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 
 #define ALIASES(...) (const char *const[]){ __VA_ARGS__, NULL }
 
@@ -101,7 +101,7 @@ static const struct program program = {
         .foreign = foreign,
         .foreign_commands = foreign_commands,
         .help = "Reaches the machines of a cluster",
-        .flags = person_flags,
+        .flags = user_flags,
         .commands = commands,
 };
 

@@ -7,7 +7,7 @@
 #include "api.pb-c.h"
 #include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 #include "tsh.pb-c.h"
 
 const struct flag tsh_version_flags[] = {
@@ -17,14 +17,14 @@ const struct flag tsh_version_flags[] = {
 };
 
 /* The cluster's version, NULL when it cannot be asked: nobody is logged in, or nobody answers. */
-static const char *cluster_version(struct asker *a, const struct profile *p)
+static const char *cluster_version(struct api_client *a, const struct profile *p)
 {
         Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
         ProtobufCMessage *answer = NULL;
-        AUTO_PTR(error) err = asker_open(a, p);
+        AUTO_PTR(error) err = api_client_open(a, p);
 
         if (err == NULL)
-                err = asker_ask(a, "/cteleport.v1.AdminService/ClusterStatus", &empty.base,
+                err = api_client_request(a, "/cteleport.v1.AdminService/ClusterStatus", &empty.base,
                                 &cteleport__v1__cluster_status_response__descriptor, &answer);
         return err == NULL ? ((Cteleport__V1__ClusterStatusResponse *)(void *)answer)->version : NULL;
 }
@@ -32,13 +32,13 @@ static const char *cluster_version(struct asker *a, const struct profile *p)
 struct error *tsh_version_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
-        AUTO(asker) a = { 0 };
+        AUTO(api_client) a = { 0 };
         AUTO(buf) out = BUF_MAX(64 * KiB);
         Cteleport__Tsh__V1__Version view = CTELEPORT__TSH__V1__VERSION__INIT;
         const char *proxy = NULL;
 
         (void)ctx;
-        AUTO_PTR(error) nobody = flags_switch(given, "client") ? error_new(ERROR_NOT_FOUND, "not asked") : person_load(given, &p);
+        AUTO_PTR(error) nobody = flags_switch(given, "client") ? error_new(ERROR_NOT_FOUND, "not asked") : user_load(given, &p);
         if (nobody == NULL)
                 proxy = cluster_version(&a, &p);
         if (output_is_text(given)) {

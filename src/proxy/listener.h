@@ -9,26 +9,26 @@
  *                     ├─────► proxy's tunnels   (ALPN cteleport-reversetunnel, certificate of role Node)
  *                     └─────► SERVE_HTTP ──► ASK   (pages that auth is asked for)
  */
-#ifndef PROXY_DOOR_H
-#define PROXY_DOOR_H
+#ifndef PROXY_LISTENER_H
+#define PROXY_LISTENER_H
 
 #include <stdbool.h>
 
 struct proxy;
 
 /* listen_fd is owned. */
-struct door;
-struct door *door_open(struct proxy *p, int listen_fd);
+struct listener;
+struct listener *proxy_listener_open(struct proxy *p, int listen_fd);
 
 /* Accepts no more; joins under way may finish, what only waits or is passed through ends. */
-void door_drain(struct door *d);
+void proxy_listener_drain(struct listener *d);
 
 /* Accepts no more and ends every connection; proxy_is_empty() follows from the loop. */
-void door_shut(struct door *d);
+void proxy_listener_shut(struct listener *d);
 
-bool door_is_empty(const struct door *d);
+bool proxy_listener_is_empty(const struct listener *d);
 
 /* After proxy_is_empty(). NULL is silent. */
-void door_free(struct door *d);
+void proxy_listener_free(struct listener *d);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/asker.h"
+#include "client/api_client.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "net/socket.h"
 
-static struct error *open_loop(struct asker *a)
+static struct error *open_loop(struct api_client *a)
 {
         a->arena = arena_new(LIMIT_TCTL_ARENA);
         TRY(loop_init(&a->loop, NULL));
@@ -19,25 +19,25 @@ static struct error *open_loop(struct asker *a)
         return NULL;
 }
 
-struct error *asker_open(struct asker *a, const struct profile *profile)
+struct error *api_client_open(struct api_client *a, const struct profile *profile)
 {
-        *a = (struct asker){ .profile = profile };
+        *a = (struct api_client){ .profile = profile };
         return open_loop(a);
 }
 
-struct error *asker_open_unix(struct asker *a, const char *socket_path)
+struct error *api_client_open_unix(struct api_client *a, const char *socket_path)
 {
-        *a = (struct asker){ .socket_path = socket_path };
+        *a = (struct api_client){ .socket_path = socket_path };
         return open_loop(a);
 }
 
-struct error *asker_open_proxy(struct asker *a, const char *web_addr, bool is_insecure)
+struct error *api_client_open_proxy(struct api_client *a, const char *web_addr, bool is_insecure)
 {
-        *a = (struct asker){ .web_addr = web_addr, .is_insecure = is_insecure };
+        *a = (struct api_client){ .web_addr = web_addr, .is_insecure = is_insecure };
         return open_loop(a);
 }
 
-void asker_release(struct asker *a)
+void api_client_release(struct api_client *a)
 {
         rpc_client_close(a->client);
         if (a->has_loop) {
@@ -45,14 +45,14 @@ void asker_release(struct asker *a)
                 loop_release(&a->loop);
         }
         arena_free(a->arena);
-        *a = (struct asker){ 0 };
+        *a = (struct api_client){ 0 };
 }
 
 /* ---- connecting ---------------------------------------------------------------------------------------------- */
 
 static void on_closed(void *ctx, struct error *err)
 {
-        struct asker *a = ctx;
+        struct api_client *a = ctx;
 
         error_free(err); /* the call that was under way tells */
         rpc_client_close(a->client);
@@ -76,7 +76,7 @@ static struct error *connect_unix(const char *path, int *ret_fd)
         return NULL;
 }
 
-static struct error *connect_local(struct asker *a)
+static struct error *connect_local(struct api_client *a)
 {
         int fd = -1;
 
@@ -87,7 +87,7 @@ static struct error *connect_local(struct asker *a)
 
 static void on_dialled(void *ctx, struct stream *tls, struct error *err)
 {
-        struct asker *a = ctx;
+        struct api_client *a = ctx;
 
         a->err = err;
         if (err == NULL)
@@ -95,7 +95,7 @@ static void on_dialled(void *ctx, struct stream *tls, struct error *err)
         loop_stop(&a->loop);
 }
 
-struct error *asker_connect(struct asker *a)
+struct error *api_client_connect(struct api_client *a)
 {
         struct client_dial *dial;
 
@@ -116,14 +116,14 @@ struct error *asker_connect(struct asker *a)
 
 /* ---- asking ---------------------------------------------------------------------------------------------------- */
 
-struct question {
-        struct asker *asker;
+struct query {
+        struct api_client *api_client;
         ProtobufCMessage *answer;
         struct error *err;
 };
 
 /* Copies what is only lent until this returns. */
-static struct error *keep(struct asker *a, const ProtobufCMessage *answer, ProtobufCMessage **ret)
+static struct error *keep(struct api_client *a, const ProtobufCMessage *answer, ProtobufCMessage **ret)
 {
         size_t size = protobuf_c_message_get_packed_size(answer);
         AUTO_MEM uint8_t *bytes = mem_alloc(size);
@@ -134,16 +134,16 @@ static struct error *keep(struct asker *a, const ProtobufCMessage *answer, Proto
 
 static void on_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
-        struct question *q = ctx;
+        struct query *q = ctx;
 
-        q->err = err == NULL ? keep(q->asker, answer, &q->answer) : err;
-        loop_stop(&q->asker->loop);
+        q->err = err == NULL ? keep(q->api_client, answer, &q->answer) : err;
+        loop_stop(&q->api_client->loop);
 }
 
-struct error *asker_ask(struct asker *a, const char *method, const ProtobufCMessage *request,
+struct error *api_client_request(struct api_client *a, const char *method, const ProtobufCMessage *request,
                         const ProtobufCMessageDescriptor *answer_type, ProtobufCMessage **ret)
 {
-        struct question q = { .asker = a };
+        struct query q = { .api_client = a };
         struct rpc_client_call_options options = {
                 .path = method,
                 .response = answer_type,
@@ -151,7 +151,7 @@ struct error *asker_ask(struct asker *a, const char *method, const ProtobufCMess
                 .within = MILLISECONDS(TIMEOUT_RPC),
         };
 
-        TRY(asker_connect(a));
+        TRY(api_client_connect(a));
         rpc_client_unary(a->client, options, request, on_answer, &q);
         loop_run(&a->loop);
         if (q.err != NULL)
@@ -160,7 +160,7 @@ struct error *asker_ask(struct asker *a, const char *method, const ProtobufCMess
         return NULL;
 }
 
-void asker_forget(struct asker *a)
+void api_client_forget(struct api_client *a)
 {
         arena_free(a->arena);
         a->arena = arena_new(LIMIT_TCTL_ARENA);
@@ -173,7 +173,7 @@ struct list {
         size_t count, room;
 };
 
-static void list_add(struct asker *a, struct list *l, ProtobufCMessage *const *messages, size_t count)
+static void list_add(struct api_client *a, struct list *l, ProtobufCMessage *const *messages, size_t count)
 {
         if (l->messages == NULL || l->count + count > l->room) {
                 ProtobufCMessage **old = l->messages;
@@ -188,7 +188,7 @@ static void list_add(struct asker *a, struct list *l, ProtobufCMessage *const *m
         l->count += count;
 }
 
-struct error *asker_list(struct asker *a, const char *method, const ProtobufCMessageDescriptor *page_type,
+struct error *api_client_list(struct api_client *a, const char *method, const ProtobufCMessageDescriptor *page_type,
                          ProtobufCMessage ***ret, size_t *ret_count)
 {
         enum { ITEMS, NEXT };
@@ -199,7 +199,7 @@ struct error *asker_list(struct asker *a, const char *method, const ProtobufCMes
         do {
                 ProtobufCMessage *page = NULL;
 
-                TRY(asker_ask(a, method, &request.base, page_type, &page));
+                TRY(api_client_request(a, method, &request.base, page_type, &page));
                 const char *at = (const char *)page;
                 list_add(a, &all, *(ProtobufCMessage *const *const *)(const void *)(at + fields[ITEMS].offset),
                          *(const size_t *)(const void *)(at + fields[ITEMS].quantifier_offset));

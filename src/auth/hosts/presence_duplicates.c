@@ -13,7 +13,7 @@
 #include "pki/key.h"
 
 /* How long the first of two agents with one ID has to prove that it lives. */
-#define RIVAL_PATIENCE SECONDS(5)
+#define DUPLICATE_TIMEOUT SECONDS(5)
 
 /* ---- telling ------------------------------------------------------------------------------------------ */
 
@@ -29,12 +29,12 @@ static void write_down(struct auth *a, const Cteleport__State__V1__Presence *fir
 {
         struct audit_record record = { 0 };
         int64_t now = loop_wall(&a->loop).ns / 1000000;
-        int64_t told = first->duplicate_told > second->duplicate_told ? first->duplicate_told : second->duplicate_told;
+        int64_t reported = first->duplicate_reported > second->duplicate_reported ? first->duplicate_reported : second->duplicate_reported;
 
-        second->duplicate_told = told;
-        if (told <= now && now - told < duration_ms(a->heartbeat_ttl))
+        second->duplicate_reported = reported;
+        if (reported <= now && now - reported < duration_ms(a->heartbeat_ttl))
                 return;
-        second->duplicate_told = now;
+        second->duplicate_reported = now;
         log_warn("Two live agents have one host ID", LOG_C("host_id", first->host_id), LOG_C("first", first->remote_addr),
                  LOG_C("second", second->remote_addr), LOG_C("first_name", first->hostname), LOG_C("second_name", second->hostname));
         auth_audit_begin(a, &record, &audit_host_duplicate);
@@ -44,17 +44,17 @@ static void write_down(struct auth *a, const Cteleport__State__V1__Presence *fir
         audit_write(a->audit, &record, NULL, NULL);
 }
 
-static void tell_both(struct presence *elder, struct presence *younger)
+static void report_both(struct presence *elder, struct presence *younger)
 {
         AUTO_MEM char *text = warning(elder->record, younger->record);
 
         write_down(elder->auth, elder->record, younger->record);
-        elder->record->duplicate_told = younger->record->duplicate_told;
+        elder->record->duplicate_reported = younger->record->duplicate_reported;
         presence_notice(elder, "duplicate_host_id", text);
         presence_notice(younger, "duplicate_host_id", text);
 }
 
-void rivals_tell_returned(struct presence *p, const Cteleport__State__V1__Presence *known)
+void duplicates_report_returned(struct presence *p, const Cteleport__State__V1__Presence *known)
 {
         AUTO_MEM char *text = warning(known, p->record);
 
@@ -64,7 +64,7 @@ void rivals_tell_returned(struct presence *p, const Cteleport__State__V1__Presen
 
 /* ---- those that are here ---------------------------------------------------------------------------------- */
 
-void rivals_on_pong(struct presence *p, struct str nonce)
+void duplicates_on_pong(struct presence *p, struct str nonce)
 {
         if (p->ping[0] == '\0' || !str_equal(nonce, str_of(p->ping)))
                 return;
@@ -72,7 +72,7 @@ void rivals_on_pong(struct presence *p, struct str nonce)
         timer_stop(p->ping_deadline);
         if (p->above == NULL)
                 return;
-        tell_both(p, p->above);
+        report_both(p, p->above);
         presence_settle(p->above);
 }
 
@@ -91,14 +91,14 @@ static void challenge(struct presence *elder)
         memcpy(elder->ping, buf_c(&nonce), nonce.len + 1);
         if (elder->ping_deadline == NULL)
                 elder->ping_deadline = timer_new(&elder->auth->loop, on_no_pong, elder);
-        timer_start(elder->ping_deadline, RIVAL_PATIENCE);
+        timer_start(elder->ping_deadline, DUPLICATE_TIMEOUT);
         ping.nonce = elder->ping;
         down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_PING;
         down.ping = &ping;
         presence_send(elder, &down);
 }
 
-void rivals_enter(struct presence *p)
+void duplicates_enter(struct presence *p)
 {
         struct map *live = &p->auth->live;
         struct str host_id = str_of(p->record->host_id);
@@ -117,7 +117,7 @@ void rivals_enter(struct presence *p)
         map_put(live, host_id, p);
 }
 
-void rivals_leave(struct presence *p)
+void duplicates_leave(struct presence *p)
 {
         struct str host_id = str_of(p->record->host_id);
         struct presence *above = p->above;
@@ -138,7 +138,7 @@ void rivals_leave(struct presence *p)
 
 /* ---- those that were here ------------------------------------------------------------------------------------- */
 
-bool rivals_remember(struct arena *arena, struct str nonce, const Cteleport__State__V1__Presence *known, Cteleport__State__V1__Presence *record)
+bool duplicates_remember(struct arena *arena, struct str nonce, const Cteleport__State__V1__Presence *known, Cteleport__State__V1__Presence *record)
 {
         bool is_back = false;
 
@@ -146,7 +146,7 @@ bool rivals_remember(struct arena *arena, struct str nonce, const Cteleport__Sta
         if (known == NULL)
                 return false;
         bool is_same = str_equal(nonce, str_of(known->process_nonce));
-        record->duplicate_told = known->duplicate_told;
+        record->duplicate_reported = known->duplicate_reported;
         record->former_nonces = arena_alloc(arena, LIMIT_PRESENCE_FORMER * sizeof *record->former_nonces);
         if (!is_same && known->process_nonce[0] != '\0')
                 record->former_nonces[record->n_former_nonces++] = (char *)(uintptr_t)arena_str(arena, str_of(known->process_nonce)).ptr;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmd/tsh/person.h"
+#include "cmd/tsh/user.h"
 
 #include <pwd.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static const char *const agent_choices[] = { "auto", "no", NULL };
 static const char *const auth_choices[] = { "local", NULL };
 static const char *const mfa_choices[] = { "auto", "otp", NULL };
 
-const struct flag person_flags[] = {
+const struct flag user_flags[] = {
         { "login", 'l', FLAG_TEXT, .value = "LOGIN", .env = "TELEPORT_LOGIN", .help = "Account to use on nodes" },
         { "proxy", .kind = FLAG_TEXT, .value = "HOST[:PORT]", .env = "TELEPORT_PROXY", .help = "Address of the proxy" },
         { "user", .kind = FLAG_TEXT, .value = "NAME", .env = "TELEPORT_USER", .help = "Name of the user in the cluster" },
@@ -36,7 +36,7 @@ const struct flag person_flags[] = {
         { NULL },
 };
 
-struct error *person_proxy(struct arena *a, const struct flags *given, const char **ret)
+struct error *user_proxy(struct arena *a, const struct flags *given, const char **ret)
 {
         struct str text = str_of(flags_text(given, "proxy"));
 
@@ -48,7 +48,7 @@ struct error *person_proxy(struct arena *a, const struct flags *given, const cha
         return NULL;
 }
 
-struct error *person_load(const struct flags *given, struct profile *ret)
+struct error *user_load(const struct flags *given, struct profile *ret)
 {
         AUTO_PTR(arena) a = arena_new(16 * KiB);
         const char *proxy, *cluster = flags_text(given, "cluster");
@@ -56,7 +56,7 @@ struct error *person_load(const struct flags *given, struct profile *ret)
         if (flags_given(given, "ttl"))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--ttl is of no use here: it says how long a login lasts"),
                                   "give it to `tsh login --ttl=MINUTES`");
-        TRY(person_proxy(a, given, &proxy));
+        TRY(user_proxy(a, given, &proxy));
         TRY(profile_load(ret, proxy, flags_text(given, "user")));
         TRY(profile_check_times(ret, clock_wall(clock_system())));
         if (cluster == NULL || strcmp(cluster, ret->cluster) == 0)
@@ -76,7 +76,7 @@ static bool has_login(const struct profile *p, struct str login)
         return false;
 }
 
-struct error *person_login(const struct flags *given, const struct profile *p, const struct target *t, const char **ret)
+struct error *user_login(const struct flags *given, const struct profile *p, const struct target *t, const char **ret)
 {
         const char *login = t->login != NULL ? t->login : flags_text(given, "login");
         const struct passwd *local = login == NULL ? getpwuid(getuid()) : NULL;
@@ -107,9 +107,9 @@ static int compare_nodes(const void *a, const void *b)
         return order != 0 ? order : strcmp(node_id(x), node_id(y));
 }
 
-struct error *person_nodes(struct asker *a, Cteleport__V1__Node ***ret, size_t *ret_count)
+struct error *user_nodes(struct api_client *a, Cteleport__V1__Node ***ret, size_t *ret_count)
 {
-        TRY(asker_list(a, "/cteleport.v1.AdminService/ListNodes", &cteleport__v1__list_nodes_response__descriptor,
+        TRY(api_client_list(a, "/cteleport.v1.AdminService/ListNodes", &cteleport__v1__list_nodes_response__descriptor,
                        (ProtobufCMessage ***)ret, ret_count));
         for (size_t i = 0; i < *ret_count; i++)
                 if ((*ret)[i]->spec == NULL)
@@ -118,7 +118,7 @@ struct error *person_nodes(struct asker *a, Cteleport__V1__Node ***ret, size_t *
         return NULL;
 }
 
-struct error *person_ambiguous(Cteleport__V1__Node *const *nodes, size_t count)
+struct error *user_ambiguous(Cteleport__V1__Node *const *nodes, size_t count)
 {
         AUTO(buf) table = BUF_MAX(NODES_TABLE_MAX);
 
@@ -129,23 +129,23 @@ struct error *person_ambiguous(Cteleport__V1__Node *const *nodes, size_t count)
                           node_id(nodes[0]));
 }
 
-struct error *person_check_target(const struct profile *p, const struct target *t)
+struct error *user_check_target(const struct profile *p, const struct target *t)
 {
         return t->node == NULL ? NULL : profile_check_host(p, str_of(arena_printf(p->arena, "%s.%s", t->node, p->cluster)));
 }
 
-struct error *person_settle_node(const struct profile *p, struct target *t)
+struct error *user_settle_node(const struct profile *p, struct target *t)
 {
-        AUTO(asker) a = { 0 };
+        AUTO(api_client) a = { 0 };
         struct node_filter filter = { 0 };
         Cteleport__V1__Node **nodes = NULL;
         size_t count = 0;
 
         if (t->node != NULL)
                 return NULL;
-        TRY(asker_open(&a, p));
+        TRY(api_client_open(&a, p));
         TRY(node_filter_add_labels(&filter, a.arena, str_of(t->labels)));
-        TRY(person_nodes(&a, &nodes, &count));
+        TRY(user_nodes(&a, &nodes, &count));
         count = node_filter_keep(&filter, nodes, count, a.arena);
         if (count == 0) {
                 AUTO_MEM char *shown = escaped(str_of(t->labels));
@@ -154,29 +154,29 @@ struct error *person_settle_node(const struct profile *p, struct target *t)
                                   "the nodes are listed by: tsh ls");
         }
         if (count > 1)
-                return person_ambiguous(nodes, count);
+                return user_ambiguous(nodes, count);
         if (!name_is_host_id(str_of(node_id(nodes[0]))))
                 return error_new(ERROR_DATA_LOSS, "the Auth Service sent a node without an ID");
         t->node = arena_printf(p->arena, "%s", node_id(nodes[0]));
         return NULL;
 }
 
-struct error *person_explain(const struct profile *p, const char *node, struct error *err)
+struct error *user_explain(const struct profile *p, const char *node, struct error *err)
 {
-        AUTO(asker) a = { 0 };
+        AUTO(api_client) a = { 0 };
         Cteleport__V1__Node **nodes = NULL;
         size_t count = 0, kept = 0;
 
         if (err->code != ERROR_FAILED_PRECONDITION)
                 return err;
-        AUTO_PTR(error) silent = asker_open(&a, p);
+        AUTO_PTR(error) silent = api_client_open(&a, p);
         if (silent == NULL)
-                silent = person_nodes(&a, &nodes, &count);
+                silent = user_nodes(&a, &nodes, &count);
         for (size_t i = 0; i < count; i++)
                 if (name_is_same(str_of(nodes[i]->spec->hostname), str_of(node), str_of(p->cluster)))
                         nodes[kept++] = nodes[i];
         if (kept < 2)
                 return err;
         error_free(err);
-        return person_ambiguous(nodes, kept);
+        return user_ambiguous(nodes, kept);
 }

@@ -79,34 +79,34 @@ static void keep_work(void *ctx)
 }
 
 /* The file is not ours to write: the supervisor does, when the identity is safe on the disk. */
-static void tell_host_id(const struct instance *i, const char *host_id)
+static void report_host_id(const struct instance *i, const char *host_id)
 {
         Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID;
         control.name = (char *)(uintptr_t)host_id;
-        service_say(i->service, &control);
+        service_send(i->service, &control);
 }
 
 static void keep(struct instance *i, struct slot *s, bool is_new);
 
-void holding_store_again(struct instance *i)
+void identity_store_store_again(struct instance *i)
 {
         for (size_t n = 0; n < SLOT_COUNT; n++)
                 if (i->slots[n].is_unstored)
                         keep(i, &i->slots[n], true);
 }
 
-static void tell_stored(struct slot *s, const struct error *err)
+static void report_stored(struct slot *s, const struct error *err)
 {
         AUTO_MEM char *wrote = mem_printf("The process successfully wrote the credentials and state of %s to the disk.",
                                           s->role);
-        if (err != NULL && !s->is_told_unstored)
+        if (err != NULL && !s->is_reported_unstored)
                 log_error("The identity cannot be stored: after a restart this host asks for a new one",
                           LOG_C("role", s->role), LOG_ERR(err));
-        else if (err == NULL && (!s->is_told_stored || s->is_told_unstored))
+        else if (err == NULL && (!s->is_reported_stored || s->is_reported_unstored))
                 log_info(wrote);
-        s->is_told_stored |= err == NULL;
-        s->is_told_unstored = err != NULL;
+        s->is_reported_stored |= err == NULL;
+        s->is_reported_unstored = err != NULL;
 }
 
 /*
@@ -122,20 +122,20 @@ static void keep_done(void *ctx)
         bool is_whole = s != &k->instance->slots[SLOT_NODE] || k->ssh.host_cert != NULL;
         if (k->err == NULL && !s->is_stale && is_whole) {
                 s->is_in_place = true;
-                neighbour_look(k->instance->neighbours[s - k->instance->slots]);
+                sibling_check(k->instance->siblings[s - k->instance->slots]);
         }
         if (k->err == NULL && k->host_id != NULL)
-                tell_host_id(k->instance, k->host_id);
+                report_host_id(k->instance, k->host_id);
         if (!k->instance->is_stopping && s->is_stale)
                 keep(k->instance, s, true);
         else if (!k->instance->is_stopping && s->is_unstored)
                 timer_start(k->instance->store_again, MILLISECONDS(PACE_STORE_IDENTITY));
         if (k->text.len > 0)
-                tell_stored(s, k->err);
+                report_stored(s, k->err);
         keeping_free(k);
 }
 
-void holding_release(struct instance *i)
+void identity_store_release(struct instance *i)
 {
         for (size_t n = 0; n < SLOT_COUNT; n++) {
                 job_cancel(i->slots[n].storing, keeping_free);
@@ -184,10 +184,10 @@ void instance_take_identity(struct instance *i, enum slot_index slot, struct hos
         /* What sshd reads has to be there before the SSH Service is; a proxy reads no files. */
         s->is_in_place = slot != SLOT_NODE;
         keep(i, s, true);
-        neighbour_look(i->neighbours[slot]);
+        sibling_check(i->siblings[slot]);
 }
 
-void holding_note_proof(struct instance *i, const struct host_identity *joined)
+void identity_store_note_proof(struct instance *i, const struct host_identity *joined)
 {
         struct slot *s = &i->slots[SLOT_INSTANCE];
         s->identity.has_join_proof = joined->has_join_proof;
@@ -211,7 +211,7 @@ static struct error *check_is_ours(const struct instance *i, const struct host_i
                          STR_ARG(id->cluster), STR_ARG(instance->host_id), STR_ARG(instance->cluster));
 }
 
-void holding_load(struct instance *i)
+void identity_store_load(struct instance *i)
 {
         for (size_t n = 0; n < SLOT_COUNT; n++) {
                 struct slot *s = &i->slots[n];

@@ -65,7 +65,7 @@ static int tear_down(void **state)
 /* As instance.c ends, with the loop in memory of its own. */
 static void end(struct fixture *f)
 {
-        holding_release(f->i);
+        identity_store_release(f->i);
         for (size_t n = 0; n < SLOT_COUNT; n++)
                 host_identity_release(&f->i->slots[n].identity);
         timer_free(f->i->store_again);

@@ -3,29 +3,29 @@
  * Where callers come in: the TCP port with TLS, the administrators' Unix socket, the links to local
  * services; and how it is known who they are.
  */
-#ifndef AUTH_CORE_FRONTDOOR_H
-#define AUTH_CORE_FRONTDOOR_H
+#ifndef AUTH_CORE_LISTENER_H
+#define AUTH_CORE_LISTENER_H
 
 #include "auth/core/auth.h"
 
-struct frontdoor;
+struct auth_listener;
 struct passes;
 struct sources;
 
 /* Listens on the descriptors of the service ("listen", "auth.sock"); a->tls must be ready. */
-struct frontdoor *frontdoor_open(struct auth *a) MUST_USE;
+struct auth_listener *auth_listener_open(struct auth *a) MUST_USE;
 
 /* Serves a local service ("proxy", "instance", "ssh") on a connected socket (owned). */
-void frontdoor_local(struct auth *a, const char *name, int fd);
+void auth_listener_local(struct auth *a, const char *name, int fd);
 
 /* What each stranger's address has under way here. */
-struct sources *frontdoor_sources(struct frontdoor *d);
+struct sources *auth_listener_sources(struct auth_listener *d);
 
 /* Connections that proxies have announced. */
-struct passes *frontdoor_passes(struct frontdoor *d);
+struct passes *auth_listener_passes(struct auth_listener *d);
 
 /* Takes nothing new, finishes what is open. drained comes once from the loop when the last caller is gone. */
-void frontdoor_drain(struct frontdoor *d, void (*drained)(void *ctx), void *ctx);
-void frontdoor_close(struct frontdoor *d);
+void auth_listener_drain(struct auth_listener *d, void (*drained)(void *ctx), void *ctx);
+void auth_listener_close(struct auth_listener *d);
 
 #endif

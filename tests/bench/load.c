@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "crowd.h"
+#include "load.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -18,20 +18,20 @@
 enum { PUBLIC_KEY_ROOM = 4 * KiB };
 
 struct agent {
-        struct crowd *crowd;
+        struct load *load;
         struct instant start;
         char *name;
         struct rpc_client *client;
         struct rpc_client_call *call;
 };
 
-static void agent_begin(struct crowd *c);
+static void agent_begin(struct load *c);
 
 /* The client is closed after its last callback, not in it. */
 static void agent_end(void *ctx)
 {
         struct agent *a = ctx;
-        struct crowd *c = a->crowd;
+        struct load *c = a->load;
 
         rpc_client_close(a->client);
         free(a->name);
@@ -51,7 +51,7 @@ static void send_init(struct agent *a)
         Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
 
         init.join_method = (char[]){ "iam" };
-        init.token_name = (char *)(uintptr_t)a->crowd->token;
+        init.token_name = (char *)(uintptr_t)a->load->token;
         init.system_role = (char[]){ "Instance" };
         request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_CLIENT_INIT;
         request.client_init = &init;
@@ -60,7 +60,7 @@ static void send_init(struct agent *a)
 
 static void send_params(struct agent *a)
 {
-        struct crowd *c = a->crowd;
+        struct load *c = a->load;
         Teleport__Join__V1__PublicKeys keys = TELEPORT__JOIN__V1__PUBLIC_KEYS__INIT;
         Teleport__Join__V1__HostParams host = TELEPORT__JOIN__V1__HOST_PARAMS__INIT;
         Teleport__Join__V1__ClientParams params = TELEPORT__JOIN__V1__CLIENT_PARAMS__INIT;
@@ -86,7 +86,7 @@ static void send_proof(struct agent *a, struct str challenge)
         Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
         Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
 
-        must(aws_identity_request(&a->crowd->aws, challenge, (struct str){ 0 }, loop_wall(&a->crowd->loop), &proof));
+        must(aws_identity_request(&a->load->aws, challenge, (struct str){ 0 }, loop_wall(&a->load->loop), &proof));
         iam.sts_identity_request = (ProtobufCBinaryData){ proof.len, (uint8_t *)proof.ptr };
         solution.payload_case = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION;
         solution.iam_challenge_solution = &iam;
@@ -97,7 +97,7 @@ static void send_proof(struct agent *a, struct str challenge)
 
 static void take_result(struct agent *a, const Teleport__Join__V1__HostResult *result)
 {
-        struct crowd *c = a->crowd;
+        struct load *c = a->load;
 
         sample_add(&c->latency_ms, seconds_since(a->start) * 1e3);
         c->joined++;
@@ -125,7 +125,7 @@ static void on_done(void *ctx, struct error *err)
         struct agent *a = ctx;
 
         must(err);
-        loop_defer(&a->crowd->loop, agent_end, a);
+        loop_defer(&a->load->loop, agent_end, a);
 }
 
 static const struct rpc_client_events call_events = { .on_message = on_message, .on_done = on_done };
@@ -141,7 +141,7 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
         struct agent *a = ctx;
 
         must(err);
-        a->client = rpc_client_new(&a->crowd->loop, tls, "proxy", on_lost, a);
+        a->client = rpc_client_new(&a->load->loop, tls, "proxy", on_lost, a);
         a->call = rpc_client_call(a->client,
                                   (struct rpc_client_call_options){
                                           .path = "/teleport.join.v1.JoinService/Join",
@@ -177,13 +177,13 @@ static int dial_from_own_address(const char *proxy, size_t serial)
         return fd;
 }
 
-static void agent_begin(struct crowd *c)
+static void agent_begin(struct load *c)
 {
         static size_t serial; /* no name comes twice in a cluster */
         struct agent *a = NEW(struct agent);
         int fd = dial_from_own_address(c->proxy, serial);
 
-        a->crowd = c;
+        a->load = c;
         a->start = loop_now(&c->loop);
         a->name = mem_printf("bench-%zu", serial++);
         c->started++;
@@ -191,11 +191,11 @@ static void agent_begin(struct crowd *c)
         (void)!tls_start(&c->loop, c->tls, socket_stream(&c->loop, fd), NULL, SECONDS(10), on_handshake, a);
 }
 
-void crowd_init(struct crowd *c, const char *proxy, const char *token)
+void load_init(struct load *c, const char *proxy, const char *token)
 {
         static const char *const alpn[] = { "teleport-proxy-grpc", "h2", NULL };
 
-        *c = (struct crowd){ .proxy = proxy, .token = token, .tls_public = BUF_MAX(PUBLIC_KEY_ROOM), .ssh_public = BUF_MAX(PUBLIC_KEY_ROOM) };
+        *c = (struct load){ .proxy = proxy, .token = token, .tls_public = BUF_MAX(PUBLIC_KEY_ROOM), .ssh_public = BUF_MAX(PUBLIC_KEY_ROOM) };
         c->aws.credentials.access_key_id = secret_of(STR("ASIAEXAMPLE000000000"));
         c->aws.credentials.secret_access_key = secret_of(STR("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"));
         c->aws.credentials.session_token = secret_of(STR("IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJHMEUCIEXAMPLE"));
@@ -209,7 +209,7 @@ void crowd_init(struct crowd *c, const char *proxy, const char *token)
         must(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn }, &c->tls));
 }
 
-void crowd_release(struct crowd *c)
+void load_release(struct load *c)
 {
         sample_release(&c->latency_ms);
         aws_resolution_release(&c->aws);
@@ -220,7 +220,7 @@ void crowd_release(struct crowd *c)
         loop_release(&c->loop);
 }
 
-void crowd_join(struct crowd *c, size_t at_once, size_t count)
+void load_join(struct load *c, size_t at_once, size_t count)
 {
         c->started = 0;
         c->wanted = count;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ssh/helper_words.h"
+#include "ssh/helper_messages.h"
 
 #include "pki/login_permit.h"
 #include "session/wire.h"
@@ -10,7 +10,7 @@ static char *text(const char *c)
         return (char *)(uintptr_t)c;
 }
 
-void helper_say(struct stream *s, const Cteleport__Session__V1__HelperDown *down)
+void helper_send(struct stream *s, const Cteleport__Session__V1__HelperDown *down)
 {
         AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
 
@@ -25,33 +25,33 @@ void helper_say(struct stream *s, const Cteleport__Session__V1__HelperDown *down
         &(const Cteleport__Session__V1__HelperDown){ PROTOBUF_C_MESSAGE_INIT(&cteleport__session__v1__helper_down__descriptor), \
                                                      .payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_##case_, __VA_ARGS__ }
 
-void helper_say_refusal(struct stream *s, const char *why, bool is_unknown)
+void helper_send_refusal(struct stream *s, const char *why, bool is_unknown)
 {
         Cteleport__Session__V1__Refusal refusal = CTELEPORT__SESSION__V1__REFUSAL__INIT;
 
         refusal.text = text(why);
         refusal.is_unknown = is_unknown;
-        helper_say(s, DOWN(REFUSAL, .refusal = &refusal));
+        helper_send(s, DOWN(REFUSAL, .refusal = &refusal));
 }
 
-void helper_say_end(struct stream *s, const char *why)
+void helper_send_end(struct stream *s, const char *why)
 {
         Cteleport__Session__V1__End end = CTELEPORT__SESSION__V1__END__INIT;
 
         end.text = text(why);
-        helper_say(s, DOWN(END, .end = &end));
+        helper_send(s, DOWN(END, .end = &end));
 }
 
-void helper_say_unrecorded(struct stream *s, const char *why)
+void helper_send_unrecorded(struct stream *s, const char *why)
 {
         Cteleport__Session__V1__Notice notice = CTELEPORT__SESSION__V1__NOTICE__INIT;
 
         notice.text = text(why);
         notice.stop_output = true;
-        helper_say(s, DOWN(NOTICE, .notice = &notice));
+        helper_send(s, DOWN(NOTICE, .notice = &notice));
 }
 
-void helper_say_permit(struct stream *s, const Cteleport__V1__AttendDecision *decision)
+void helper_send_permit(struct stream *s, const Cteleport__V1__ReportDecision *decision)
 {
         Cteleport__Session__V1__Permit permit = CTELEPORT__SESSION__V1__PERMIT__INIT;
 
@@ -61,21 +61,21 @@ void helper_say_permit(struct stream *s, const Cteleport__V1__AttendDecision *de
         permit.signature = decision->signature;
         permit.signer_cert = decision->signer_cert;
         permit.signer_ca = decision->signer_ca;
-        helper_say(s, DOWN(PERMIT, .permit = &permit));
+        helper_send(s, DOWN(PERMIT, .permit = &permit));
 }
 
-void helper_say_go(struct stream *s, Cteleport__Session__V1__Go *go)
+void helper_send_go(struct stream *s, Cteleport__Session__V1__Go *go)
 {
-        helper_say(s, DOWN(GO, .go = go));
+        helper_send(s, DOWN(GO, .go = go));
 }
 
-void helper_tell_rejected(struct connection *c, const char *why)
+void helper_report_rejected(struct connection *c, const char *why)
 {
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
-        Cteleport__V1__AttendRejected rejected = CTELEPORT__V1__ATTEND_REJECTED__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
+        Cteleport__V1__ReportRejected rejected = CTELEPORT__V1__REPORT_REJECTED__INIT;
 
         rejected.reason = text(why);
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_REJECTED;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_REJECTED;
         up.rejected = &rejected;
-        connection_tell(c, &up, NULL, NULL);
+        connection_report(c, &up, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmd/tctl/people_shared.h"
+#include "cmd/tctl/users_shared.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One connection's stream to a cluster that hears, answers and goes away as each test wants. */
-#include "ssh/attend.h"
+#include "ssh/report_stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,12 +17,12 @@
 
 struct fixture {
         struct ssh_service service;
-        struct attend *attend;
+        struct report_stream *report_stream;
 
         /* the cluster */
         struct rpc_server_conn *conn; /* NULL: away */
         struct rpc_call *call;
-        struct buf heard;             /* a word for each message: begin, resume, ask:LOGIN, SEQ:KIND */
+        struct buf received;             /* a word for each message: begin, resume, ask:LOGIN, SEQ:KIND */
         bool is_away;
 
         /* our end */
@@ -37,14 +37,14 @@ struct fixture {
 
 /* ---- the cluster ---------------------------------------------------------------------------------------------- */
 
-static const char *kind_of(const Cteleport__V1__AttendUp *up)
+static const char *kind_of(const Cteleport__V1__ReportUp *up)
 {
         switch (up->payload_case) {
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED:
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_ACCEPTED:
                 return "accepted";
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_PORT:
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_PORT:
                 return "port";
-        case CTELEPORT__V1__ATTEND_UP__PAYLOAD_CLOSED:
+        case CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED:
                 return "closed";
         default:
                 return "other";
@@ -54,15 +54,15 @@ static const char *kind_of(const Cteleport__V1__AttendUp *up)
 static void on_heard(void *ctx, const ProtobufCMessage *msg)
 {
         struct fixture *f = ctx;
-        const Cteleport__V1__AttendUp *up = (const Cteleport__V1__AttendUp *)msg;
+        const Cteleport__V1__ReportUp *up = (const Cteleport__V1__ReportUp *)msg;
 
-        if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_BEGIN)
-                buf_printf(&f->heard, "%s%s%s ", up->begin->is_resumed ? "resume" : "begin", up->begin->login[0] == '\0' ? "" : ":",
+        if (up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_BEGIN)
+                buf_printf(&f->received, "%s%s%s ", up->begin->is_resumed ? "resume" : "begin", up->begin->login[0] == '\0' ? "" : ":",
                            up->begin->login);
-        else if (up->payload_case == CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK)
-                buf_printf(&f->heard, "ask:%s ", up->ask->login);
+        else if (up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_REQUEST)
+                buf_printf(&f->received, "ask:%s ", up->request->login);
         else
-                buf_printf(&f->heard, "%llu:%s ", (unsigned long long)up->seq, kind_of(up));
+                buf_printf(&f->received, "%llu:%s ", (unsigned long long)up->seq, kind_of(up));
 }
 
 static void on_half_close(void *ctx)
@@ -79,7 +79,7 @@ static void on_gone(void *ctx)
 
 static const struct rpc_call_events call_events = { on_heard, on_half_close, on_gone };
 
-static void open_attend(struct rpc_call *call, const ProtobufCMessage *first)
+static void open_report_stream(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct fixture *f = rpc_call_caller(call);
 
@@ -89,11 +89,11 @@ static void open_attend(struct rpc_call *call, const ProtobufCMessage *first)
 }
 
 static const struct rpc_method method = {
-        .path = "/cteleport.v1.SessionService/Attend",
-        .request = &cteleport__v1__attend_up__descriptor,
+        .path = "/cteleport.v1.SessionService/Report",
+        .request = &cteleport__v1__report_up__descriptor,
         .request_max = LIMIT_RPC,
         .is_client_stream = true,
-        .open = open_attend,
+        .open = open_report_stream,
 };
 static const struct rpc_method *const methods[] = { &method, NULL };
 
@@ -148,22 +148,22 @@ void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_c
 
 static void acknowledge(struct fixture *f, uint64_t seq)
 {
-        Cteleport__V1__AttendAck ack = CTELEPORT__V1__ATTEND_ACK__INIT;
-        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+        Cteleport__V1__ReportAck ack = CTELEPORT__V1__REPORT_ACK__INIT;
+        Cteleport__V1__ReportDown down = CTELEPORT__V1__REPORT_DOWN__INIT;
 
         ack.seq = seq;
-        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_ACK;
+        down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_ACK;
         down.ack = &ack;
         rpc_call_send(f->call, &down.base);
 }
 
 static void decide(struct fixture *f, const char *certificate)
 {
-        Cteleport__V1__AttendDecision decision = CTELEPORT__V1__ATTEND_DECISION__INIT;
-        Cteleport__V1__AttendDown down = CTELEPORT__V1__ATTEND_DOWN__INIT;
+        Cteleport__V1__ReportDecision decision = CTELEPORT__V1__REPORT_DECISION__INIT;
+        Cteleport__V1__ReportDown down = CTELEPORT__V1__REPORT_DOWN__INIT;
 
         decision.certificate = (ProtobufCBinaryData){ strlen(certificate), (uint8_t *)(uintptr_t)certificate };
-        down.payload_case = CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION;
+        down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_DECISION;
         down.decision = &decision;
         rpc_call_send(f->call, &down.base);
 }
@@ -175,7 +175,7 @@ static void hang_up(struct fixture *f)
 
 /* ---- the connection ------------------------------------------------------------------------------------------- */
 
-static void on_decision(void *ctx, const Cteleport__V1__AttendDecision *decision)
+static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision)
 {
         (void)decision;
         ((struct fixture *)ctx)->decisions++;
@@ -198,7 +198,7 @@ static void on_finished(void *ctx)
         ((struct fixture *)ctx)->finishes++;
 }
 
-static const struct attend_events events = { on_decision, on_terminate, on_refused, on_finished };
+static const struct report_events events = { on_decision, on_terminate, on_refused, on_finished };
 
 static void on_acknowledged(void *ctx, struct error *err)
 {
@@ -208,23 +208,23 @@ static void on_acknowledged(void *ctx, struct error *err)
         error_free(err);
 }
 
-static void tell_text(struct fixture *f, size_t len)
+static void report_text(struct fixture *f, size_t len)
 {
-        Cteleport__V1__AttendPort port = CTELEPORT__V1__ATTEND_PORT__INIT;
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__ReportPort port = CTELEPORT__V1__REPORT_PORT__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
         AUTO_MEM char *text = mem_alloc(len + 1);
 
         memset(text, 'x', len);
         text[len] = '\0';
         port.address = text;
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_PORT;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_PORT;
         up.port = &port;
-        attend_tell(f->attend, &up, on_acknowledged, f);
+        report_stream_send(f->report_stream, &up, on_acknowledged, f);
 }
 
-static void tell_port(struct fixture *f)
+static void report_port(struct fixture *f)
 {
-        tell_text(f, 0);
+        report_text(f, 0);
 }
 
 static int set_up(void **state)
@@ -232,8 +232,8 @@ static int set_up(void **state)
         struct fixture *f = NEW(struct fixture);
 
         assert_null(loop_init(&f->service.loop, NULL));
-        f->heard = BUF_MAX(1 * MiB);
-        f->attend = attend_new(&f->service, STR("connection"), STR("192.0.2.7:50122"), &events, f);
+        f->received = BUF_MAX(1 * MiB);
+        f->report_stream = report_stream_new(&f->service, STR("connection"), STR("192.0.2.7:50122"), &events, f);
         *state = f;
         return 0;
 }
@@ -242,7 +242,7 @@ static int tear_down(void **state)
 {
         struct fixture *f = *state;
 
-        attend_free(f->attend);
+        report_stream_free(f->report_stream);
         rpc_client_close(f->client);
         f->client = NULL;
         if (f->conn != NULL)
@@ -251,7 +251,7 @@ static int tear_down(void **state)
                 uv_run(&f->service.loop.uv, UV_RUN_ONCE);
         for (int i = 0; i < 3; i++)
                 uv_run(&f->service.loop.uv, UV_RUN_NOWAIT);
-        buf_release(&f->heard);
+        buf_release(&f->received);
         loop_release(&f->service.loop);
         free(f);
         return 0;
@@ -261,11 +261,11 @@ static int tear_down(void **state)
         while (!(condition))                                                                                                 \
         uv_run(&(f)->service.loop.uv, UV_RUN_ONCE)
 
-static void await_heard(struct fixture *f, const char *words)
+static void await_received(struct fixture *f, const char *words)
 {
-        AWAIT(f, f->heard.len >= strlen(words));
-        assert_string_equal(buf_c(&f->heard), words);
-        buf_clear(&f->heard);
+        AWAIT(f, f->received.len >= strlen(words));
+        assert_string_equal(buf_c(&f->received), words);
+        buf_clear(&f->received);
 }
 
 /* ---- the tests -------------------------------------------------------------------------------------------------- */
@@ -274,11 +274,11 @@ static void tells_in_order_and_hears_when_it_is_durable(void **state)
 {
         struct fixture *f = *state;
 
-        tell_port(f); /* before there is a stream */
-        await_heard(f, "begin 1:port ");
-        attend_accepted(f->attend, STR("cert"), STR("root"));
-        tell_port(f);
-        await_heard(f, "2:accepted 3:port ");
+        report_port(f); /* before there is a stream */
+        await_received(f, "begin 1:port ");
+        report_stream_accepted(f->report_stream, STR("cert"), STR("root"));
+        report_port(f);
+        await_received(f, "2:accepted 3:port ");
         assert_int_equal(f->acknowledged, 0);
         acknowledge(f, 2);
         AWAIT(f, f->acknowledged == 1);
@@ -290,16 +290,16 @@ static void repeats_after_a_loss_what_was_not_acknowledged(void **state)
 {
         struct fixture *f = *state;
 
-        attend_accepted(f->attend, STR("cert"), STR("root"));
-        tell_port(f);
-        tell_port(f);
-        await_heard(f, "begin 1:accepted 2:port 3:port ");
+        report_stream_accepted(f->report_stream, STR("cert"), STR("root"));
+        report_port(f);
+        report_port(f);
+        await_received(f, "begin 1:accepted 2:port 3:port ");
         acknowledge(f, 2);
         AWAIT(f, f->acknowledged == 1);
         hang_up(f);
         AWAIT(f, f->conn == NULL);
-        tell_port(f);
-        await_heard(f, "resume:root 3:port 4:port ");
+        report_port(f);
+        await_received(f, "resume:root 3:port 4:port ");
         acknowledge(f, 4);
         AWAIT(f, f->acknowledged == 3);
 }
@@ -308,13 +308,13 @@ static void asks_again_after_a_loss_what_was_not_answered(void **state)
 {
         struct fixture *f = *state;
 
-        attend_ask(f->attend, STR("one"), STR("root"), STR("n1"));
-        attend_ask(f->attend, STR("two"), STR("bob"), STR("n2"));
-        await_heard(f, "begin ask:root ask:bob ");
+        report_stream_request(f->report_stream, STR("one"), STR("root"), STR("n1"));
+        report_stream_request(f->report_stream, STR("two"), STR("bob"), STR("n2"));
+        await_received(f, "begin ask:root ask:bob ");
         decide(f, "one");
         AWAIT(f, f->decisions == 1);
         hang_up(f);
-        await_heard(f, "resume ask:bob ");
+        await_received(f, "resume ask:bob ");
         decide(f, "two");
         AWAIT(f, f->decisions == 2);
 }
@@ -324,11 +324,11 @@ static void waits_for_a_cluster_that_is_away(void **state)
         struct fixture *f = *state;
 
         f->is_away = true;
-        tell_port(f);
+        report_port(f);
         for (int i = 0; i < 2; i++)
                 AWAIT(f, f->waiting.done != NULL);
         f->is_away = false;
-        await_heard(f, "begin 1:port ");
+        await_received(f, "begin 1:port ");
         assert_int_equal(f->refusal, 0);
 }
 
@@ -337,17 +337,17 @@ static void keeps_no_more_on_its_way_than_the_cluster_takes(void **state)
         struct fixture *f = *state;
         AUTO(buf) first = BUF_MAX(64 * KiB);
 
-        for (int i = 0; i < LIMIT_SSH_TELLING + 10; i++)
-                tell_port(f);
+        for (int i = 0; i < LIMIT_SSH_REPORTING + 10; i++)
+                report_port(f);
         buf_put_c(&first, "begin ");
-        for (int i = 1; i <= LIMIT_SSH_TELLING; i++)
+        for (int i = 1; i <= LIMIT_SSH_REPORTING; i++)
                 buf_printf(&first, "%d:port ", i);
-        await_heard(f, buf_c(&first));
+        await_received(f, buf_c(&first));
         acknowledge(f, 3);
         buf_clear(&first);
         for (int i = 1; i <= 3; i++)
-                buf_printf(&first, "%d:port ", LIMIT_SSH_TELLING + i);
-        await_heard(f, buf_c(&first));
+                buf_printf(&first, "%d:port ", LIMIT_SSH_REPORTING + i);
+        await_received(f, buf_c(&first));
 }
 
 static void gives_up_when_more_happens_than_can_be_kept(void **state)
@@ -355,10 +355,10 @@ static void gives_up_when_more_happens_than_can_be_kept(void **state)
         struct fixture *f = *state;
 
         f->is_away = true;
-        for (int i = 0; i < LIMIT_SSH_UNTOLD; i++)
-                tell_port(f);
+        for (int i = 0; i < LIMIT_SSH_UNREPORTED; i++)
+                report_port(f);
         assert_int_equal(f->refusal, 0);
-        tell_port(f);
+        report_port(f);
         assert_int_equal(f->refusal, ERROR_RESOURCE_EXHAUSTED);
 }
 
@@ -366,22 +366,22 @@ static void gives_up_when_more_happens_than_can_be_kept(void **state)
 static void gives_up_with_more_than_its_share_of_what_all_may_keep(void **state)
 {
         struct fixture *f = *state;
-        int told = 0;
+        int reported = 0;
 
         f->is_away = true;
-        f->service.untold_bytes += LIMIT_SSH_UNTOLD_ALL;
-        while (f->refusal == 0 && told++ < LIMIT_SSH_UNTOLD)
-                tell_text(f, LIMIT_SSH_UNTOLD_ALL / LIMIT_SSH_CONNECTIONS / 8);
-        assert_in_range(told, 7, 9);
+        f->service.unreported_bytes += LIMIT_SSH_UNREPORTED_ALL;
+        while (f->refusal == 0 && reported++ < LIMIT_SSH_UNREPORTED)
+                report_text(f, LIMIT_SSH_UNREPORTED_ALL / LIMIT_SSH_CONNECTIONS / 8);
+        assert_in_range(reported, 7, 9);
         assert_int_equal(f->refusal, ERROR_RESOURCE_EXHAUSTED);
-        f->service.untold_bytes -= LIMIT_SSH_UNTOLD_ALL;
+        f->service.unreported_bytes -= LIMIT_SSH_UNREPORTED_ALL;
 }
 
 static void ends_with_a_cluster_that_knows_nothing_of_it(void **state)
 {
         struct fixture *f = *state;
 
-        await_heard(f, "begin ");
+        await_received(f, "begin ");
         struct rpc_call *call = f->call;
         f->call = NULL;
         rpc_call_finish(call, error_new(ERROR_NOT_FOUND, "there is no such connection"));
@@ -393,12 +393,12 @@ static void finishes_when_everything_is_durable(void **state)
 {
         struct fixture *f = *state;
 
-        tell_port(f);
-        attend_finish(f->attend);
-        await_heard(f, "begin 1:port ");
+        report_port(f);
+        report_stream_finish(f->report_stream);
+        await_received(f, "begin 1:port ");
         assert_int_equal(f->finishes, 0);
         hang_up(f);
-        await_heard(f, "resume 1:port ");
+        await_received(f, "resume 1:port ");
         acknowledge(f, 1);
         AWAIT(f, f->finishes == 1);
 }
@@ -407,10 +407,10 @@ static void tells_those_who_wait_that_it_is_over(void **state)
 {
         struct fixture *f = *state;
 
-        tell_port(f);
-        await_heard(f, "begin 1:port ");
-        attend_free(f->attend);
-        f->attend = NULL;
+        report_port(f);
+        await_received(f, "begin 1:port ");
+        report_stream_free(f->report_stream);
+        f->report_stream = NULL;
         assert_int_equal(f->cancelled, 1);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "auth/core/frontdoor.h"
+#include "auth/core/listener.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,7 +19,7 @@
 #include "net/tls.h"
 #include "pki/cert.h"
 
-struct frontdoor {
+struct auth_listener {
         struct auth *auth;
         struct listener *tcp;
         struct listener *admin;
@@ -34,13 +34,13 @@ struct frontdoor {
         struct walltime next_expiry;
         bool is_draining;
         bool has_local_proxy;
-        void (*drained)(void *ctx); /* frontdoor_drain's; NULL once it was called */
+        void (*drained)(void *ctx); /* auth_listener_drain's; NULL once it was called */
         void *drained_ctx;
 };
 
 /* A connection on its way from accept to a known caller. */
 struct arrival {
-        struct frontdoor *door;
+        struct auth_listener *listener;
         struct arrival *next, **at;
         struct instant since;
         bool is_counted; /* by the limits of its source; then `source` is there */
@@ -55,7 +55,7 @@ struct arrival {
         char peer[ADDRESS_TEXT_MAX];
 };
 
-static void check_drained(struct frontdoor *d)
+static void check_drained(struct auth_listener *d)
 {
         void (*drained)(void *ctx) = d->drained;
 
@@ -68,7 +68,7 @@ static void check_drained(struct frontdoor *d)
 static void on_closed(void *ctx)
 {
         struct caller *c = ctx;
-        struct frontdoor *d = c->auth->door;
+        struct auth_listener *d = c->auth->listener;
 
         if (c->is_counted && d != NULL)
                 sources_leave(&d->sources, SOURCE_CONNECTIONS, c->peer);
@@ -95,7 +95,7 @@ static bool is_of(struct str source, const char *address)
  */
 static bool is_proxy_source(void *ctx, struct str source)
 {
-        const struct frontdoor *d = ctx;
+        const struct auth_listener *d = ctx;
 
         if (d->has_local_proxy && (is_of(source, d->auth->service->boot->auth_listen_addr) || is_of(source, "127.0.0.1")))
                 return true;
@@ -108,22 +108,22 @@ static bool is_proxy_source(void *ctx, struct str source)
 /* ---- certificates that end ------------------------------------------------------------------------------- */
 
 /* Clocks are set: what is far away is looked at again before. */
-static void plan_expiry(struct frontdoor *d, struct walltime end)
+static void plan_expiry(struct auth_listener *d, struct walltime end)
 {
         struct duration wait = walltime_since(end, loop_wall(&d->auth->loop));
 
         if (timer_is_running(d->expiry) && end.ns >= d->next_expiry.ns)
                 return;
         d->next_expiry = end;
-        if (wait.ns > MILLISECONDS(PACE_EXPIRY_LOOK).ns)
-                wait = MILLISECONDS(PACE_EXPIRY_LOOK);
+        if (wait.ns > MILLISECONDS(PACE_EXPIRY_CHECK).ns)
+                wait = MILLISECONDS(PACE_EXPIRY_CHECK);
         timer_start(d->expiry, wait.ns < MILLISECONDS(1).ns ? MILLISECONDS(1) : wait);
 }
 
 /* A connection is worth what the certificate that opened it is: whoever has a newer one comes again with that. */
 static void on_expiry(void *ctx)
 {
-        struct frontdoor *d = ctx;
+        struct auth_listener *d = ctx;
         struct walltime now = loop_wall(&d->auth->loop), next = { 0 };
 
         for (struct caller *c = d->auth->callers; c != NULL; c = c->next) {
@@ -148,7 +148,7 @@ static struct error *count_identity(struct caller *c)
 {
         struct shares *all = &c->auth->identities;
 
-        if (c->groups == CALLER_STRANGER)
+        if (c->groups == CALLER_UNAUTHENTICATED)
                 return NULL;
         all->limits = (struct share_limits){ LIMIT_CONNECTIONS_AUTHENTICATED, LIMIT_CONNECTIONS_IDENTITY, LIMIT_CONNECTIONS_IDENTITY_RESERVE,
                                              LIMIT_CONNECTIONS_IDENTITY_RESERVED };
@@ -166,15 +166,15 @@ static struct budget_holder *memory_of(const struct caller *c)
 {
         struct auth *a = c->auth;
 
-        a->strangers_memory.total = LIMIT_RPC_MEMORY_UNAUTHENTICATED;
-        a->strangers_memory.share = LIMIT_RPC_MEMORY_SOURCE;
+        a->unauthenticated_memory.total = LIMIT_RPC_MEMORY_UNAUTHENTICATED;
+        a->unauthenticated_memory.share = LIMIT_RPC_MEMORY_SOURCE;
         a->peers_memory.total = LIMIT_RPC_MEMORY_AUTHENTICATED;
         a->peers_memory.share = LIMIT_RPC_MEMORY_IDENTITY;
-        if (c->groups == CALLER_STRANGER) {
+        if (c->groups == CALLER_UNAUTHENTICATED) {
                 char source[SOURCE_TEXT_MAX];
 
                 source_of(str_of(c->peer), source);
-                return budget_hold(&a->strangers_memory, str_of(source));
+                return budget_hold(&a->unauthenticated_memory, str_of(source));
         }
         return budget_hold(&a->peers_memory, str_of(c->identity == NULL ? c->role : c->identity));
 }
@@ -188,13 +188,13 @@ static void serve(struct stream *s, struct caller *c)
                 .caller = c,
                 .on_closed = on_closed,
                 .peer = c->peer,
-                .is_open_to_strangers = c->groups == CALLER_STRANGER,
+                .is_open_to_unauthenticated = c->groups == CALLER_UNAUTHENTICATED,
                 .memory = c->memory,
         };
 
         c->conn = rpc_serve(&c->auth->loop, s, options);
         if (c->cert_not_after.ns != 0)
-                plan_expiry(c->auth->door, c->cert_not_after);
+                plan_expiry(c->auth->listener, c->cert_not_after);
 }
 
 /* ---- the TCP port ----------------------------------------------------------------------------------------- */
@@ -214,7 +214,7 @@ static void arrival_free(struct arrival *v)
 static void uncount(struct arrival *v)
 {
         if (v->is_counted)
-                sources_leave(&v->door->sources, SOURCE_CONNECTIONS, v->peer);
+                sources_leave(&v->listener->sources, SOURCE_CONNECTIONS, v->peer);
         v->is_counted = false;
 }
 
@@ -222,7 +222,7 @@ static void uncount(struct arrival *v)
 static void note_authenticated(struct arrival *v)
 {
         uncount(v);
-        sources_note_authenticated(&v->door->sources, v->peer);
+        sources_note_authenticated(&v->listener->sources, v->peer);
 }
 
 /* The caller is counted instead of the arrival. */
@@ -261,7 +261,7 @@ static void welcome(struct arrival *v, struct caller *c)
 static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
 {
         struct arrival *v = ctx;
-        struct auth *a = v->door->auth;
+        struct auth *a = v->listener->auth;
         unsigned groups = 0;
 
         (void)revision;
@@ -298,7 +298,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
 /* A person. Whether they may come in is asked at each call, which can say why not. */
 static void welcome_user(struct arrival *v)
 {
-        struct caller *c = caller_new(v->door->auth, CALLER_USER, STR(""), STR("User"), v->peer);
+        struct caller *c = caller_new(v->listener->auth, CALLER_USER, STR(""), STR("User"), v->peer);
 
         free(c->user);
         c->user = str_dup(v->cert.common_name);
@@ -314,7 +314,7 @@ static void welcome_user(struct arrival *v)
  */
 static struct error *read_cert(struct arrival *v)
 {
-        struct auth *a = v->door->auth;
+        struct auth *a = v->listener->auth;
         const struct authorities *cas = &a->authorities;
 
         v->arena = arena_new(CERT_READ_ARENA);
@@ -339,7 +339,7 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         if (str_is_empty(tls_peer_cert_der(tls))) {
-                struct caller *c = caller_new(v->door->auth, 0, STR(""), STR(""), v->peer);
+                struct caller *c = caller_new(v->listener->auth, 0, STR(""), STR(""), v->peer);
                 (void)tls_channel_binding(tls, c->channel_binding);
                 hand_over_count(v, c);
                 serve(tls, c);
@@ -352,14 +352,14 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
         else if (v->cert.is_user)
                 welcome_user(v);
         else
-                host_find(v->door->auth, v->cert.host_id, on_host, v);
+                host_find(v->listener->auth, v->cert.host_id, on_host, v);
 }
 
 /*
  * Whoever has not said who it is must not keep out those that only have to say so: when all places are taken, the oldest
  * connection of the source that has most goes, unless that is the newcomer's own. True: there is room now.
  */
-static bool make_room(struct frontdoor *d, const char *peer)
+static bool make_room(struct auth_listener *d, const char *peer)
 {
         struct source_pick pick = source_pick_begin(&d->sources, SOURCE_CONNECTIONS, peer, loop_now(&d->auth->loop));
         struct arrival *arrival;
@@ -388,7 +388,7 @@ static bool make_room(struct frontdoor *d, const char *peer)
         return true;
 }
 
-static bool count_connection(struct frontdoor *d, const char *peer)
+static bool count_connection(struct auth_listener *d, const char *peer)
 {
         if (sources_enter(&d->sources, SOURCE_CONNECTIONS, peer))
                 return true;
@@ -400,7 +400,7 @@ static bool count_connection(struct frontdoor *d, const char *peer)
 
 static void shake_hands(struct arrival *v)
 {
-        struct auth *a = v->door->auth;
+        struct auth *a = v->listener->auth;
         struct stream *tcp = v->tcp;
 
         v->tcp = NULL;
@@ -415,7 +415,7 @@ static void shake_hands(struct arrival *v)
 /* It counts where its client is from now on. */
 static struct error *move_to_client(struct arrival *v, struct str ticket)
 {
-        struct frontdoor *d = v->door;
+        struct auth_listener *d = v->listener;
         char client[ADDRESS_TEXT_MAX];
 
         if (!passes_redeem(&d->passes, ticket, client))
@@ -469,7 +469,7 @@ static const struct stream_events begin_events = { .on_read = on_begin, .on_end 
 
 static void on_accept(void *ctx, int fd, const char *peer)
 {
-        struct frontdoor *d = ctx;
+        struct auth_listener *d = ctx;
         struct auth *a = d->auth;
 
         if (d->is_draining || !count_connection(d, peer)) {
@@ -477,7 +477,7 @@ static void on_accept(void *ctx, int fd, const char *peer)
                 return;
         }
         struct arrival *v = NEW(struct arrival);
-        v->door = d;
+        v->listener = d;
         v->since = loop_now(&a->loop);
         v->is_counted = true;
         v->source = sources_find(&d->sources, peer);
@@ -510,7 +510,7 @@ static struct error *check_admin(const struct auth *a, int fd, uid_t *ret_uid)
 
 static void on_admin(void *ctx, int fd, const char *peer)
 {
-        struct frontdoor *d = ctx;
+        struct auth_listener *d = ctx;
         uid_t uid = 0;
         struct error *err = d->is_draining ? error_new(ERROR_UNAVAILABLE, "stopping") : check_admin(d->auth, fd, &uid);
 
@@ -528,7 +528,7 @@ static void on_admin(void *ctx, int fd, const char *peer)
 
 /* ---- local services -------------------------------------------------------------------------------------------- */
 
-void frontdoor_local(struct auth *a, const char *name, int fd)
+void auth_listener_local(struct auth *a, const char *name, int fd)
 {
         static const struct {
                 const char *name, *role;
@@ -538,7 +538,7 @@ void frontdoor_local(struct auth *a, const char *name, int fd)
         for (size_t i = 0; i < ARRAY_LEN(services); i++) {
                 if (strcmp(name, services[i].name) != 0)
                         continue;
-                a->door->has_local_proxy = a->door->has_local_proxy || services[i].groups == CALLER_PROXY;
+                a->listener->has_local_proxy = a->listener->has_local_proxy || services[i].groups == CALLER_PROXY;
                 serve(socket_stream(&a->loop, fd),
                       caller_new(a, services[i].groups, str_of(a->service->boot->host_id), str_of(services[i].role), "local"));
                 return;
@@ -552,18 +552,18 @@ static void on_locked_nodes(void *ctx)
 {
         bool has_nodes;
 
-        callers_drop_refused(((struct frontdoor *)ctx)->auth, true, &has_nodes);
+        callers_drop_refused(((struct auth_listener *)ctx)->auth, true, &has_nodes);
 }
 
 /* What users hear on their terminals comes through the tunnel, and a lock by mistake is taken back soon. */
 static void on_locked_tunnels(void *ctx)
 {
-        tunnels_recheck(((struct frontdoor *)ctx)->auth);
+        tunnels_recheck(((struct auth_listener *)ctx)->auth);
 }
 
 static void on_directory_changed(void *ctx)
 {
-        struct frontdoor *d = ctx;
+        struct auth_listener *d = ctx;
         bool has_nodes = false;
 
         callers_drop_refused(d->auth, false, &has_nodes);
@@ -578,9 +578,9 @@ static void on_directory_changed(void *ctx)
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
-struct frontdoor *frontdoor_open(struct auth *a)
+struct auth_listener *auth_listener_open(struct auth *a)
 {
-        struct frontdoor *d = NEW(struct frontdoor);
+        struct auth_listener *d = NEW(struct auth_listener);
         int tcp = service_take_fd(a->service, "listen");
         int admin = service_take_fd(a->service, "auth.sock");
 
@@ -604,17 +604,17 @@ struct frontdoor *frontdoor_open(struct auth *a)
         return d;
 }
 
-struct sources *frontdoor_sources(struct frontdoor *d)
+struct sources *auth_listener_sources(struct auth_listener *d)
 {
         return &d->sources;
 }
 
-struct passes *frontdoor_passes(struct frontdoor *d)
+struct passes *auth_listener_passes(struct auth_listener *d)
 {
         return &d->passes;
 }
 
-void frontdoor_drain(struct frontdoor *d, void (*drained)(void *ctx), void *ctx)
+void auth_listener_drain(struct auth_listener *d, void (*drained)(void *ctx), void *ctx)
 {
         d->is_draining = true;
         d->drained = drained;
@@ -625,7 +625,7 @@ void frontdoor_drain(struct frontdoor *d, void (*drained)(void *ctx), void *ctx)
         check_drained(d);
 }
 
-void frontdoor_close(struct frontdoor *d)
+void auth_listener_close(struct auth_listener *d)
 {
         if (d == NULL)
                 return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/door.h"
+#include "proxy/listener.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,39 +28,39 @@
 enum { PASS_WINDOW = 1, HELLO_READ = 4 * KiB };
 _Static_assert((int)CLIENT_HELLO_MAX + (int)HELLO_READ == (int)LIMIT_PASSED_HELLO, "the product of connections that are passed through holds");
 
-enum state { HELLO, ANNOUNCE, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, ASK, FAREWELL };
+enum state { HELLO, ANNOUNCE, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, REQUEST, CLOSING };
 
 static const struct conversation_state states[] = {
-        [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(ANNOUNCE) | TO(DIAL) | TO(HANDSHAKE) | TO(REFUSE_SSH) | TO(FAREWELL) },
-        [ANNOUNCE] = { "announce", SECONDS(0), TO(DIAL) | TO(FAREWELL) }, /* the call to auth has its own deadline */
-        [DIAL] = { "dial", SECONDS(0), TO(PASS_THROUGH) | TO(FAREWELL) }, /* the dial has its own deadline */
-        [PASS_THROUGH] = { "pass through", SECONDS(0), TO(FAREWELL) },    /* auth's limits count from here on */
+        [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(ANNOUNCE) | TO(DIAL) | TO(HANDSHAKE) | TO(REFUSE_SSH) | TO(CLOSING) },
+        [ANNOUNCE] = { "announce", SECONDS(0), TO(DIAL) | TO(CLOSING) }, /* the call to auth has its own deadline */
+        [DIAL] = { "dial", SECONDS(0), TO(PASS_THROUGH) | TO(CLOSING) }, /* the dial has its own deadline */
+        [PASS_THROUGH] = { "pass through", SECONDS(0), TO(CLOSING) },    /* auth's limits count from here on */
         [HANDSHAKE] = { "handshake", SECONDS(0), /* so has TLS */
-                        TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(SERVE_SSH) | TO(REFUSE_SSH) | TO(FAREWELL) },
-        [SERVE_GRPC] = { "serve gRPC", SECONDS(0), TO(FAREWELL) },        /* and rpc */
-        [SERVE_HTTP] = { "serve HTTP", MILLISECONDS(TIMEOUT_HTTP1), TO(ASK) | TO(FAREWELL) },
-        [SERVE_SSH] = { "serve SSH", SECONDS(0), TO(FAREWELL) },          /* and ssh_dial */
-        [REFUSE_SSH] = { "refuse SSH", MILLISECONDS(TIMEOUT_HTTP1), TO(FAREWELL) },
-        [ASK] = { "ask", SECONDS(0), TO(FAREWELL) },                      /* the questions to auth have theirs */
-        [FAREWELL] = { "farewell", SECONDS(0), 0 },
+                        TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(SERVE_SSH) | TO(REFUSE_SSH) | TO(CLOSING) },
+        [SERVE_GRPC] = { "serve gRPC", SECONDS(0), TO(CLOSING) },        /* and rpc */
+        [SERVE_HTTP] = { "serve HTTP", MILLISECONDS(TIMEOUT_HTTP1), TO(REQUEST) | TO(CLOSING) },
+        [SERVE_SSH] = { "serve SSH", SECONDS(0), TO(CLOSING) },          /* and ssh_dial */
+        [REFUSE_SSH] = { "refuse SSH", MILLISECONDS(TIMEOUT_HTTP1), TO(CLOSING) },
+        [REQUEST] = { "ask", SECONDS(0), TO(CLOSING) },                      /* the questions to auth have theirs */
+        [CLOSING] = { "farewell", SECONDS(0), 0 },
 };
 
-struct visitor {
-        struct door *door;
-        struct visitor *next, **at;
+struct client {
+        struct listener *listener;
+        struct client *next, **at;
         struct conversation talk;
         bool is_counted; /* as a stranger, by the limits on those; then `source` is there */
         bool is_passed;  /* counted among the connections that are passed through */
         const struct source *source;
         struct instant since;
-        bool is_person;  /* counted by the limits on those */
+        bool is_user;  /* counted by the limits on those */
         char *user;      /* whose place it has taken, or NULL */
         char peer[ADDRESS_TEXT_MAX];
 
         struct stream *stream; /* TCP, then TLS; NULL while another owns it */
         struct stream *tcp;    /* below it, until the ClientHello has decided what it is; not owned */
         struct buf input;      /* the ClientHello, then the HTTP request */
-        size_t unheard;        /* bytes that came after a refusal */
+        size_t unreceived;        /* bytes that came after a refusal */
         struct announcement *announcement; /* under way */
         uint8_t ticket[PASS_TICKET_SIZE];  /* of auth, for this connection */
         bool has_ticket;
@@ -69,57 +69,57 @@ struct visitor {
         struct splice *splice;
         struct rpc_server_conn *grpc;
         struct budget_holder *memory; /* of grpc */
-        struct web_visit *web;
+        struct web_client *web;
         struct ssh_dial *ssh;
         struct forward_peer as_peer;
 };
 
 /* Outlives a visitor who goes before auth has answered. */
 struct announcement {
-        struct visitor *visitor; /* NULL: gone */
+        struct client *client; /* NULL: gone */
 };
 
-struct door {
+struct listener {
         struct proxy *proxy;
         struct listener *listener;
-        struct visitor *visitors;
+        struct client *clients;
         bool is_closing;
 };
 
 /* ---- farewell -------------------------------------------------------------------------------------- */
 
-static void uncount(struct visitor *v)
+static void uncount(struct client *v)
 {
         if (v->is_counted)
-                sources_leave(&v->door->proxy->sources, SOURCE_CONNECTIONS, v->peer);
+                sources_leave(&v->listener->proxy->sources, SOURCE_CONNECTIONS, v->peer);
         v->is_counted = false;
         if (v->is_passed)
-                sources_leave(&v->door->proxy->sources, SOURCE_PASSED, v->peer);
+                sources_leave(&v->listener->proxy->sources, SOURCE_PASSED, v->peer);
         v->is_passed = false;
-        if (v->is_person)
-                sources_leave(&v->door->proxy->sources, SOURCE_SSH, v->peer);
-        v->is_person = false;
+        if (v->is_user)
+                sources_leave(&v->listener->proxy->sources, SOURCE_SSH, v->peer);
+        v->is_user = false;
         if (v->user != NULL)
-                shares_drop(&v->door->proxy->people, str_of(v->user));
+                shares_drop(&v->listener->proxy->users, str_of(v->user));
         free(v->user);
         v->user = NULL;
 }
 
-static void tell_empty(void *ctx)
+static void report_empty(void *ctx)
 {
         proxy_is_empty(ctx);
 }
 
 /* Nothing runs for the visitor any more. */
-static void visitor_free(struct visitor *v)
+static void client_free(struct client *v)
 {
-        struct door *d = v->door;
+        struct listener *d = v->listener;
         *v->at = v->next;
         if (v->next != NULL)
                 v->next->at = v->at;
         uncount(v);
         if (v->announcement != NULL)
-                v->announcement->visitor = NULL;
+                v->announcement->client = NULL;
         conversation_release(&v->talk);
         stream_close(v->stream);
         if (v->web != NULL)
@@ -128,12 +128,12 @@ static void visitor_free(struct visitor *v)
                 wipe(v->input.ptr, v->input.len); /* it may hold a password */
         buf_release(&v->input);
         free(v);
-        if (d->is_closing && d->visitors == NULL)
-                loop_defer(&d->proxy->loop, tell_empty, d->proxy);
+        if (d->is_closing && d->clients == NULL)
+                loop_defer(&d->proxy->loop, report_empty, d->proxy);
 }
 
 /* Ends whatever runs; the visitor goes when that has answered. */
-static void visitor_dismiss(struct visitor *v)
+static void client_dismiss(struct client *v)
 {
         if (v->dial != NULL)
                 dial_cancel(v->dial);
@@ -146,12 +146,12 @@ static void visitor_dismiss(struct visitor *v)
         else if (v->ssh != NULL)
                 ssh_dial_cancel(v->ssh);
         else
-                visitor_free(v);
+                client_free(v);
 }
 
 static void on_expired(void *ctx)
 {
-        visitor_dismiss(ctx);
+        client_dismiss(ctx);
 }
 
 /* ---- HTTP ------------------------------------------------------------------------------------------ */
@@ -170,21 +170,21 @@ static struct webapi_facts facts_of(const struct proxy *p)
 
 static void on_web_answer(void *ctx, struct str answer)
 {
-        struct visitor *v = ctx;
+        struct client *v = ctx;
         v->web = NULL;
         stream_write(v->stream, answer);
         stream_shutdown(v->stream);
-        visitor_free(v);
+        client_free(v);
 }
 
 /* The whole request is there. */
-static void answer_http(struct visitor *v, const struct http1_request *request, struct str body)
+static void answer_http(struct client *v, const struct http1_request *request, struct str body)
 {
-        struct proxy *p = v->door->proxy;
+        struct proxy *p = v->listener->proxy;
         struct webapi_facts facts = facts_of(p);
         AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
         if (web_is_page(request->path)) {
-                conversation_enter(&v->talk, ASK);
+                conversation_enter(&v->talk, REQUEST);
                 stream_read(v->stream, false);
                 v->web = web_start(&p->loop, p->upstream,
                                    (struct web_request){ .facts = &facts, .http = request, .body = body, .peer = v->peer },
@@ -196,7 +196,7 @@ static void answer_http(struct visitor *v, const struct http1_request *request, 
 }
 
 /* err is owned. */
-static void refuse_http(struct visitor *v, struct error *err)
+static void refuse_http(struct client *v, struct error *err)
 {
         AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
         (void)webapi_refuse(&out, err);
@@ -206,7 +206,7 @@ static void refuse_http(struct visitor *v, struct error *err)
 
 static void on_http_read(void *ctx, struct str bytes)
 {
-        struct visitor *v = ctx;
+        struct client *v = ctx;
         struct http1_request request;
         size_t head = 0;
         buf_put(&v->input, str_slice(bytes, 0, v->input.max - v->input.len));
@@ -217,15 +217,15 @@ static void on_http_read(void *ctx, struct str bytes)
                 answer_http(v, &request, str_slice(buf_str(&v->input), head, request.body));
 }
 
-static void on_stranger_end(void *ctx, struct error *err)
+static void on_unauthenticated_end(void *ctx, struct error *err)
 {
         error_free(err); /* a stranger who left: nobody's loss */
-        visitor_free(ctx);
+        client_free(ctx);
 }
 
-static const struct stream_events http_events = { .on_read = on_http_read, .on_end = on_stranger_end };
+static const struct stream_events http_events = { .on_read = on_http_read, .on_end = on_unauthenticated_end };
 
-static void serve_http(struct visitor *v)
+static void serve_http(struct client *v)
 {
         conversation_enter(&v->talk, SERVE_HTTP);
         v->input = BUF_MAX(LIMIT_HTTP1_HEADER + HTTP1_BODY_MAX);
@@ -237,14 +237,14 @@ static void serve_http(struct visitor *v)
 
 static void on_grpc_closed(void *caller)
 {
-        struct visitor *v = CONTAINER_OF(caller, struct visitor, as_peer);
+        struct client *v = CONTAINER_OF(caller, struct client, as_peer);
         v->grpc = NULL;
         budget_drop(v->memory);
         v->memory = NULL;
-        visitor_free(v);
+        client_free(v);
 }
 
-static void serve_grpc(struct visitor *v)
+static void serve_grpc(struct client *v)
 {
         struct stream *s = v->stream;
         char source[SOURCE_TEXT_MAX];
@@ -252,17 +252,17 @@ static void serve_grpc(struct visitor *v)
         source_of(str_of(v->peer), source);
         v->stream = NULL;
         conversation_enter(&v->talk, SERVE_GRPC);
-        v->as_peer = (struct forward_peer){ .proxy = v->door->proxy };
+        v->as_peer = (struct forward_peer){ .proxy = v->listener->proxy };
         v->as_peer.has_channel_binding = tls_channel_binding(s, v->as_peer.channel_binding);
-        v->memory = budget_hold(&v->door->proxy->strangers_memory, str_of(source));
-        v->grpc = rpc_serve(&v->door->proxy->loop, s,
+        v->memory = budget_hold(&v->listener->proxy->unauthenticated_memory, str_of(source));
+        v->grpc = rpc_serve(&v->listener->proxy->loop, s,
                             (struct rpc_server_options){
                                     .methods = forward_methods,
                                     .guard = forward_guard,
                                     .caller = &v->as_peer,
                                     .on_closed = on_grpc_closed,
                                     .peer = v->peer,
-                                    .is_open_to_strangers = true,
+                                    .is_open_to_unauthenticated = true,
                                     .memory = v->memory,
                             });
 }
@@ -273,10 +273,10 @@ static void serve_grpc(struct visitor *v)
  * They speak SSH here, inside TLS or, older ones, without: a server may end that before any key exchange, with a reason
  * that the client shows (RFC 4253 sections 4.2 and 11.1).
  */
-static void put_ssh_farewell(struct buf *out)
+static void put_ssh_disconnect(struct buf *out)
 {
-        enum { SSH_MSG_DISCONNECT = 1, SERVICE_NOT_AVAILABLE = 7, BLOCK = 8, HEAD = 5, PADDING_LEAST = 4, FAREWELL_MAX = 1 * KiB };
-        AUTO(buf) payload = BUF_MAX(FAREWELL_MAX);
+        enum { SSH_MSG_DISCONNECT = 1, SERVICE_NOT_AVAILABLE = 7, BLOCK = 8, HEAD = 5, PADDING_LEAST = 4, CLOSING_MAX = 1 * KiB };
+        AUTO(buf) payload = BUF_MAX(CLOSING_MAX);
         static const uint8_t zeros[2 * BLOCK];
 
         buf_put_u8(&payload, SSH_MSG_DISCONNECT);
@@ -297,26 +297,26 @@ static void put_ssh_farewell(struct buf *out)
  * The peer hangs up once it has read why. Until then what it sends is taken and thrown away: a connection closed before
  * that would break its writing, and it would tell of that instead.
  */
-static void on_unheard(void *ctx, struct str bytes)
+static void on_unreceived(void *ctx, struct str bytes)
 {
-        struct visitor *v = ctx;
+        struct client *v = ctx;
 
-        v->unheard += bytes.len;
-        if (v->unheard > LIMIT_HTTP1_HEADER)
-                visitor_free(v);
+        v->unreceived += bytes.len;
+        if (v->unreceived > LIMIT_HTTP1_HEADER)
+                client_free(v);
 }
 
-static const struct stream_events refused_events = { .on_read = on_unheard, .on_end = on_stranger_end };
+static const struct stream_events refused_events = { .on_read = on_unreceived, .on_end = on_unauthenticated_end };
 
-static void refuse_ssh(struct visitor *v, const char *where)
+static void refuse_ssh(struct client *v, const char *where)
 {
-        AUTO(buf) farewell = BUF_MAX(2 * KiB);
+        AUTO(buf) closing = BUF_MAX(2 * KiB);
 
-        put_ssh_farewell(&farewell);
+        put_ssh_disconnect(&closing);
         log_debug("An agent or client of Teleport itself was refused", LOG_C("peer", v->peer), LOG_C("speaks", "SSH"), LOG_C("in", where));
         conversation_enter(&v->talk, REFUSE_SSH);
         stream_listen(v->stream, &refused_events, v);
-        stream_write(v->stream, buf_str(&farewell));
+        stream_write(v->stream, buf_str(&closing));
         stream_read(v->stream, true);
 }
 
@@ -324,48 +324,48 @@ static void refuse_ssh(struct visitor *v, const char *where)
 
 static void on_ssh_over(void *ctx)
 {
-        struct visitor *v = ctx;
+        struct client *v = ctx;
         v->ssh = NULL;
-        visitor_free(v);
+        client_free(v);
 }
 
 /* A place among all connections to nodes, of which no user takes all. TLS has verified the certificate. */
-static struct error *take_place(struct visitor *v, struct str cert)
+static struct error *take_place(struct client *v, struct str cert)
 {
-        struct shares *people = &v->door->proxy->people;
+        struct shares *users = &v->listener->proxy->users;
         AUTO_PTR(arena) arena = arena_new(CERT_READ_ARENA);
         struct cert_info info;
 
         TRY(cert_read(arena, cert, &info));
-        if (!shares_have_room(people, info.common_name))
+        if (!shares_have_room(users, info.common_name))
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "user '%.*s' has %zu of %zu connections through this proxy", STR_ARG(info.common_name),
-                                 shares_count(people, info.common_name), people->total);
-        shares_take(people, info.common_name);
+                                 shares_count(users, info.common_name), users->total);
+        shares_take(users, info.common_name);
         v->user = str_dup(info.common_name);
         return NULL;
 }
 
 /* A person: no stranger any more, but one of those that share this proxy. */
-static void serve_ssh(struct visitor *v)
+static void serve_ssh(struct client *v)
 {
         struct stream *s = v->stream;
         uncount(v);
-        v->is_person = sources_enter(&v->door->proxy->sources, SOURCE_SSH, v->peer);
-        if (!v->is_person) {
+        v->is_user = sources_enter(&v->listener->proxy->sources, SOURCE_SSH, v->peer);
+        if (!v->is_user) {
                 log_warn("A user's connection was refused: too many are open", LOG_C("peer", v->peer));
-                visitor_free(v);
+                client_free(v);
                 return;
         }
         AUTO_PTR(error) err = take_place(v, tls_peer_cert_der(s));
         if (err != NULL) {
                 log_warn("A user's connection was turned away: too many are open", LOG_C("peer", v->peer), LOG_ERR(err));
-                visitor_free(v);
+                client_free(v);
                 return;
         }
-        sources_note_authenticated(&v->door->proxy->sources, v->peer);
+        sources_note_authenticated(&v->listener->proxy->sources, v->peer);
         v->stream = NULL;
         conversation_enter(&v->talk, SERVE_SSH);
-        v->ssh = ssh_dial_start(v->door->proxy, s, v->peer, on_ssh_over, v);
+        v->ssh = ssh_dial_start(v->listener->proxy, s, v->peer, on_ssh_over, v);
 }
 
 /* Every host has a certificate by the host CA; only nodes wait to be reached, each as itself. */
@@ -380,9 +380,9 @@ static struct error *check_node(const struct proxy *p, struct arena *a, struct s
         return NULL;
 }
 
-static void take_tunnel(struct visitor *v)
+static void take_tunnel(struct client *v)
 {
-        struct proxy *p = v->door->proxy;
+        struct proxy *p = v->listener->proxy;
         AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
         struct cert_info cert;
         struct error *err = check_node(p, a, tls_peer_cert_der(v->stream), &cert);
@@ -395,19 +395,19 @@ static void take_tunnel(struct visitor *v)
                 tunnels_add(&p->tunnels, v->stream, &cert, v->peer);
                 v->stream = NULL;
         }
-        visitor_free(v);
+        client_free(v);
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------------- */
 
 static void on_handshake(void *ctx, struct stream *tls, struct error *err)
 {
-        struct visitor *v = ctx;
+        struct client *v = ctx;
         v->handshake = NULL;
         if (err != NULL) {
                 log_debug("A TLS handshake failed", LOG_C("peer", v->peer), LOG_ERR(err));
                 error_free(err);
-                visitor_free(v);
+                client_free(v);
                 return;
         }
         v->stream = tls;
@@ -424,9 +424,9 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
                 serve_grpc(v);
 }
 
-static void shake_hands(struct visitor *v, struct stream *s, struct tls_context *tls)
+static void shake_hands(struct client *v, struct stream *s, struct tls_context *tls)
 {
-        struct proxy *p = v->door->proxy;
+        struct proxy *p = v->listener->proxy;
         conversation_enter(&v->talk, HANDSHAKE);
         socket_stream_limit_reads(v->tcp, LOOP_BUFFER);
         v->handshake = tls_start(&p->loop, tls, s, NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, v);
@@ -436,22 +436,22 @@ static void shake_hands(struct visitor *v, struct stream *s, struct tls_context 
 
 static void on_passed(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
 {
-        struct visitor *v = ctx;
+        struct client *v = ctx;
         (void)a_to_b;
         (void)b_to_a;
         v->splice = NULL;
-        visitor_free(v);
+        client_free(v);
 }
 
 static void on_dialled(void *ctx, int fd, struct error *err)
 {
-        struct visitor *v = ctx;
-        struct loop *l = &v->door->proxy->loop;
+        struct client *v = ctx;
+        struct loop *l = &v->listener->proxy->loop;
         v->dial = NULL;
         if (err != NULL) {
                 log_debug("A connection could not be passed to the Auth Service", LOG_C("peer", v->peer), LOG_ERR(err));
                 error_free(err);
-                visitor_free(v);
+                client_free(v);
                 return;
         }
         conversation_enter(&v->talk, PASS_THROUGH);
@@ -466,9 +466,9 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         v->splice = splice_start(l, outside, inside, PASS_WINDOW, on_passed, v);
 }
 
-static void dial_auth(struct visitor *v)
+static void dial_auth(struct client *v)
 {
-        struct proxy *p = v->door->proxy;
+        struct proxy *p = v->listener->proxy;
         conversation_enter(&v->talk, DIAL);
         v->dial = dial_start(&p->loop, str_of(p->auth_address), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, v);
 }
@@ -478,7 +478,7 @@ static void on_announced(void *ctx, const ProtobufCMessage *msg, struct error *e
 {
         struct announcement *a = ctx;
         const Cteleport__V1__PassResponse *answer = (const Cteleport__V1__PassResponse *)msg;
-        struct visitor *v = a->visitor;
+        struct client *v = a->client;
         free(a);
         if (v == NULL) {
                 error_free(err);
@@ -488,7 +488,7 @@ static void on_announced(void *ctx, const ProtobufCMessage *msg, struct error *e
         if (err != NULL && err->code != ERROR_UNIMPLEMENTED && err->code != ERROR_UNAVAILABLE) {
                 log_debug("A connection could not be announced to the Auth Service", LOG_C("peer", v->peer), LOG_ERR(err));
                 error_free(err);
-                visitor_free(v);
+                client_free(v);
                 return;
         }
         error_free(err);
@@ -498,12 +498,12 @@ static void on_announced(void *ctx, const ProtobufCMessage *msg, struct error *e
         dial_auth(v);
 }
 
-static void announce(struct visitor *v, struct rpc_client *auth)
+static void announce(struct client *v, struct rpc_client *auth)
 {
         Cteleport__V1__PassRequest request = CTELEPORT__V1__PASS_REQUEST__INIT;
         conversation_enter(&v->talk, ANNOUNCE);
         v->announcement = NEW(struct announcement);
-        v->announcement->visitor = v;
+        v->announcement->client = v;
         request.remote_addr = v->peer;
         rpc_client_unary(auth,
                          (struct rpc_client_call_options){ .path = "/cteleport.v1.PassService/Announce",
@@ -512,11 +512,11 @@ static void announce(struct visitor *v, struct rpc_client *auth)
                          &request.base, on_announced, v->announcement);
 }
 
-static void pass_through(struct visitor *v)
+static void pass_through(struct client *v)
 {
-        struct proxy *p = v->door->proxy;
+        struct proxy *p = v->listener->proxy;
         if (p->auth_address == NULL) {
-                visitor_free(v);
+                client_free(v);
                 return;
         }
         /* Agents stay connected; whether they are strangers is for auth to find out, within its own limits. */
@@ -525,7 +525,7 @@ static void pass_through(struct visitor *v)
         struct rpc_client *auth = p->upstream == NULL ? NULL : upstream_client(p->upstream);
         if (!v->is_passed) {
                 log_debug("A connection was not passed to the Auth Service: too many are open", LOG_C("peer", v->peer));
-                visitor_free(v);
+                client_free(v);
         } else if (auth == NULL) {
                 dial_auth(v);
         } else {
@@ -572,7 +572,7 @@ static struct tls_context *context_for(const struct proxy *p, const struct clien
 {
         if (offers(hello, TUNNEL_ALPN))
                 return p->tls_nodes;
-        return offers(hello, SSH_DIAL_ALPN) ? p->tls_people : p->tls;
+        return offers(hello, SSH_DIAL_ALPN) ? p->tls_users : p->tls;
 }
 
 /* What a browser or curl gets that forgot the "s" of https. */
@@ -582,7 +582,7 @@ static bool is_plain_http(struct str bytes)
                str_starts_with(bytes, STR("POST "));
 }
 
-static void refuse_hello(struct visitor *v, struct error *err)
+static void refuse_hello(struct client *v, struct error *err)
 {
         if (str_starts_with(buf_str(&v->input), STR("SSH-2.0-"))) {
                 error_free(err);
@@ -594,13 +594,13 @@ static void refuse_hello(struct visitor *v, struct error *err)
                                             "This port speaks TLS: use https.\n"));
         log_debug("A connection did not begin with TLS", LOG_C("peer", v->peer), LOG_ERR(err));
         error_free(err);
-        visitor_free(v);
+        client_free(v);
 }
 
 static void on_hello_read(void *ctx, struct str bytes)
 {
-        struct visitor *v = ctx;
-        struct proxy *p = v->door->proxy;
+        struct client *v = ctx;
+        struct proxy *p = v->listener->proxy;
         struct client_hello hello;
         bool is_complete = false;
 
@@ -625,28 +625,28 @@ static void on_hello_read(void *ctx, struct str bytes)
                 shake_hands(v, whole, context_for(p, &hello));
         } else {
                 v->stream = whole;
-                visitor_free(v);
+                client_free(v);
         }
 }
 
-static const struct stream_events hello_events = { .on_read = on_hello_read, .on_end = on_stranger_end };
+static const struct stream_events hello_events = { .on_read = on_hello_read, .on_end = on_unauthenticated_end };
 
 /* As at auth: the oldest connection of the source that has most goes, unless that is the newcomer's own. */
-static bool make_room(struct door *d, const char *peer)
+static bool make_room(struct listener *d, const char *peer)
 {
         struct source_pick pick = source_pick_begin(&d->proxy->sources, SOURCE_CONNECTIONS, peer, loop_now(&d->proxy->loop));
-        for (struct visitor *v = d->visitors; v != NULL; v = v->next) {
+        for (struct client *v = d->clients; v != NULL; v = v->next) {
                 if (v->is_counted)
                         source_pick_consider(&pick, v->source, v->since, v);
         }
         if (pick.who == NULL)
                 return false;
         uncount(pick.who);
-        visitor_dismiss(pick.who);
+        client_dismiss(pick.who);
         return true;
 }
 
-static bool count_connection(struct door *d, const char *peer)
+static bool count_connection(struct listener *d, const char *peer)
 {
         struct sources *s = &d->proxy->sources;
         if (sources_enter(s, SOURCE_CONNECTIONS, peer))
@@ -656,17 +656,17 @@ static bool count_connection(struct door *d, const char *peer)
 
 static void on_accepted(void *ctx, int fd, const char *peer)
 {
-        struct door *d = ctx;
+        struct listener *d = ctx;
         if (!count_connection(d, peer)) {
                 log_debug("A connection was turned away: too many are open", LOG_C("peer", peer));
                 fd_close_at(&fd);
                 return;
         }
-        struct visitor *v = NEW(struct visitor);
-        *v = (struct visitor){
-                .door = d,
-                .next = d->visitors,
-                .at = &d->visitors,
+        struct client *v = NEW(struct client);
+        *v = (struct client){
+                .listener = d,
+                .next = d->clients,
+                .at = &d->clients,
                 .is_counted = true,
                 .source = sources_find(&d->proxy->sources, peer),
                 .since = loop_now(&d->proxy->loop),
@@ -678,7 +678,7 @@ static void on_accepted(void *ctx, int fd, const char *peer)
         socket_stream_limit_reads(v->tcp, HELLO_READ);
         if (v->next != NULL)
                 v->next->at = &v->next;
-        d->visitors = v;
+        d->clients = v;
         snprintf(v->peer, sizeof v->peer, "%s", peer);
         conversation_init(&v->talk, &d->proxy->loop, states, HELLO, on_expired, v);
         stream_listen(v->stream, &hello_events, v);
@@ -687,55 +687,55 @@ static void on_accepted(void *ctx, int fd, const char *peer)
 
 /* ---- the door itself --------------------------------------------------------------------------------- */
 
-struct door *door_open(struct proxy *p, int listen_fd)
+struct listener *proxy_listener_open(struct proxy *p, int listen_fd)
 {
-        struct door *d = NEW(struct door);
+        struct listener *d = NEW(struct listener);
         d->proxy = p;
         d->listener = listener_new(&p->loop, listen_fd, on_accepted, d);
         return d;
 }
 
-static void stop_accepting(struct door *d)
+static void stop_accepting(struct listener *d)
 {
         if (d->listener != NULL)
                 listener_close(d->listener);
         d->listener = NULL;
         d->is_closing = true;
-        if (d->visitors == NULL)
-                loop_defer(&d->proxy->loop, tell_empty, d->proxy);
+        if (d->clients == NULL)
+                loop_defer(&d->proxy->loop, report_empty, d->proxy);
 }
 
-void door_drain(struct door *d)
+void proxy_listener_drain(struct listener *d)
 {
         stop_accepting(d);
-        struct visitor *next;
-        for (struct visitor *v = d->visitors; v != NULL; v = next) {
+        struct client *next;
+        for (struct client *v = d->clients; v != NULL; v = next) {
                 next = v->next;
                 if (v->grpc != NULL)
                         rpc_server_drain(v->grpc);
                 else if (v->ssh != NULL)
                         ssh_dial_drain(v->ssh);
                 else
-                        visitor_dismiss(v);
+                        client_dismiss(v);
         }
 }
 
-void door_shut(struct door *d)
+void proxy_listener_shut(struct listener *d)
 {
         stop_accepting(d);
-        struct visitor *next;
-        for (struct visitor *v = d->visitors; v != NULL; v = next) {
+        struct client *next;
+        for (struct client *v = d->clients; v != NULL; v = next) {
                 next = v->next;
-                visitor_dismiss(v);
+                client_dismiss(v);
         }
 }
 
-bool door_is_empty(const struct door *d)
+bool proxy_listener_is_empty(const struct listener *d)
 {
-        return d->visitors == NULL;
+        return d->clients == NULL;
 }
 
-void door_free(struct door *d)
+void proxy_listener_free(struct listener *d)
 {
         free(d);
 }

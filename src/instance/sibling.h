@@ -4,8 +4,8 @@
  * tunnels to them, over the link between the two (InstanceVerb in proto/internal.proto). A question waits here
  * until there is something newer than the asker has.
  */
-#ifndef INSTANCE_NEIGHBOUR_H
-#define INSTANCE_NEIGHBOUR_H
+#ifndef INSTANCE_SIBLING_H
+#define INSTANCE_SIBLING_H
 
 #include "instance/proxy_list.h"
 #include "join/host_identity.h"
@@ -13,7 +13,7 @@
 struct loop;
 
 /* What a neighbour may be told; all of it borrowed for its life. */
-struct neighbour_news {
+struct sibling_events {
         const char *role; /* the one it may ask for */
         const struct host_identity *identity;
         const bool *is_in_place;           /* the identity may be shown: what else belongs to it is on the disk */
@@ -25,11 +25,11 @@ struct neighbour_news {
 };
 
 /* fd is owned. */
-struct neighbour;
-struct neighbour *neighbour_new(struct loop *l, int fd, struct neighbour_news news) MUST_USE;
-void neighbour_free(struct neighbour *n); /* NULL is silent */
+struct sibling;
+struct sibling *sibling_new(struct loop *l, int fd, struct sibling_events events) MUST_USE;
+void sibling_free(struct sibling *n); /* NULL is silent */
 
 /* The identity or the list has changed: answers who waits. NULL is silent. */
-void neighbour_look(struct neighbour *n);
+void sibling_check(struct sibling *n);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/door.h"
+#include "proxy/listener.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,9 +27,9 @@ struct stage {
         struct dial *dial;
         struct tls_context *tls;
         struct tls_handshake *handshake;
-        struct stream *visitor;
+        struct stream *client;
         const char *server_name;
-        struct buf visitor_saw;
+        struct buf client_saw;
         bool has_ended, has_failed;
 };
 
@@ -72,25 +72,25 @@ static void on_auth_accepted(void *ctx, int fd, const char *peer)
 
 /* ---- who knocks ---- */
 
-static void on_visitor_read(void *ctx, struct str bytes)
+static void on_client_read(void *ctx, struct str bytes)
 {
         struct stage *s = ctx;
-        buf_put(&s->visitor_saw, bytes);
+        buf_put(&s->client_saw, bytes);
 }
 
-static void on_visitor_end(void *ctx, struct error *err)
+static void on_client_end(void *ctx, struct error *err)
 {
         struct stage *s = ctx;
         error_free(err);
         s->has_ended = true;
 }
 
-static const struct stream_events visitor_events = { .on_read = on_visitor_read, .on_end = on_visitor_end };
+static const struct stream_events client_events = { .on_read = on_client_read, .on_end = on_client_end };
 
-static void take_visitor(struct stage *s, struct stream *stream)
+static void take_client(struct stage *s, struct stream *stream)
 {
-        s->visitor = stream;
-        stream_listen(stream, &visitor_events, s);
+        s->client = stream;
+        stream_listen(stream, &client_events, s);
         stream_read(stream, true);
 }
 
@@ -101,7 +101,7 @@ static void on_shaken(void *ctx, struct stream *tls, struct error *err)
         s->has_failed = err != NULL;
         error_free(err);
         if (tls != NULL)
-                take_visitor(s, tls);
+                take_client(s, tls);
 }
 
 static void on_dialled(void *ctx, int fd, struct error *err)
@@ -111,7 +111,7 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         must(err);
         struct stream *tcp = socket_stream(&s->proxy.loop, fd);
         if (s->tls == NULL)
-                take_visitor(s, tcp);
+                take_client(s, tcp);
         else
                 s->handshake = tls_start(&s->proxy.loop, s->tls, tcp, s->server_name, SECONDS(5), on_shaken, s);
 }
@@ -150,7 +150,7 @@ static void show_certificate(struct stage *s)
 static int set_up(void **state)
 {
         struct stage *s = NEW(struct stage);
-        int door_fd, auth_fd;
+        int proxy_listener_fd, auth_fd;
         *state = s;
         must(loop_init(&s->proxy.loop, NULL));
         cteleport__internal__v1__boot__init(&s->boot);
@@ -159,36 +159,36 @@ static int set_up(void **state)
         for (size_t i = 0; i < SOURCE_COUNTERS; i++)
                 s->proxy.sources.limits[i] = (struct source_limit){ 2, 2 };
         s->auth_saw = BUF_MAX(64 * KiB);
-        s->visitor_saw = BUF_MAX(64 * KiB);
+        s->client_saw = BUF_MAX(64 * KiB);
         show_certificate(s);
         must(socket_listen_tcp(STR("127.0.0.1:0"), &auth_fd, s->auth_address));
         s->auth = listener_new(&s->proxy.loop, auth_fd, on_auth_accepted, s);
         s->proxy.auth_address = s->auth_address;
-        must(socket_listen_tcp(STR("127.0.0.1:0"), &door_fd, s->address));
-        s->proxy.door = door_open(&s->proxy, door_fd);
+        must(socket_listen_tcp(STR("127.0.0.1:0"), &proxy_listener_fd, s->address));
+        s->proxy.listener = proxy_listener_open(&s->proxy, proxy_listener_fd);
         return 0;
 }
 
 static int tear_down(void **state)
 {
         struct stage *s = *state;
-        stream_close(s->visitor);
+        stream_close(s->client);
         s->proxy.is_stopping = true; /* proxy_is_empty() ends the loop */
-        door_shut(s->proxy.door);
+        proxy_listener_shut(s->proxy.listener);
         listener_close(s->auth);
         loop_run(&s->proxy.loop);
-        assert_true(door_is_empty(s->proxy.door));
+        assert_true(proxy_listener_is_empty(s->proxy.listener));
         assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
         stream_close(s->at_auth);
-        door_free(s->proxy.door);
+        proxy_listener_free(s->proxy.listener);
         sources_release(&s->proxy.sources);
         tls_context_free(s->proxy.tls);
         tls_context_free(s->tls);
         buf_release(&s->auth_saw);
-        buf_release(&s->visitor_saw);
+        buf_release(&s->client_saw);
         loop_release(&s->proxy.loop);
-        assert_int_equal(s->proxy.strangers_memory.used, 0);
-        budget_release(&s->proxy.strangers_memory);
+        assert_int_equal(s->proxy.unauthenticated_memory.used, 0);
+        budget_release(&s->proxy.unauthenticated_memory);
         free(s);
         return 0;
 }
@@ -200,12 +200,12 @@ static void shows_its_pages_over_tls(void **state)
         struct stage *s = *state;
         knock(s, (const char *const[]){ "h2", "http/1.1", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
-        stream_write(s->visitor, STR("GET /webapi/find HTTP/1.1\r\nHost: p\r\n"));
-        stream_write(s->visitor, STR("\r\n"));
+        stream_write(s->client, STR("GET /webapi/find HTTP/1.1\r\nHost: p\r\n"));
+        stream_write(s->client, STR("\r\n"));
         RUN_UNTIL(s, s->has_ended);
-        assert_true(str_starts_with(buf_str(&s->visitor_saw), STR("HTTP/1.1 200 OK\r\n")));
-        assert_true(str_contains(buf_str(&s->visitor_saw), STR("\"cluster_name\":\"example.com\"")));
-        RUN_UNTIL(s, door_is_empty(s->proxy.door));
+        assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 200 OK\r\n")));
+        assert_true(str_contains(buf_str(&s->client_saw), STR("\"cluster_name\":\"example.com\"")));
+        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
 }
 
 static void takes_forms_whose_body_comes_in_pieces(void **state)
@@ -214,13 +214,13 @@ static void takes_forms_whose_body_comes_in_pieces(void **state)
         s->proxy.upstream = upstream_new(&s->proxy.loop); /* connected to nobody; the proxy frees it */
         knock(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
-        stream_write(s->visitor, STR("POST /web/invite/0123456789abcdef0123456789abcdef HTTP/1.1\r\nHost: p\r\nContent-Length: 7\r\n"
+        stream_write(s->client, STR("POST /web/invite/0123456789abcdef0123456789abcdef HTTP/1.1\r\nHost: p\r\nContent-Length: 7\r\n"
                                      "Content-Type: application/x-www-form-urlencoded\r\n\r\notp="));
-        RUN_UNTIL(s, stream_pending(s->visitor) == 0);
-        stream_write(s->visitor, STR("123 and more that nobody reads"));
+        RUN_UNTIL(s, stream_pending(s->client) == 0);
+        stream_write(s->client, STR("123 and more that nobody reads"));
         RUN_UNTIL(s, s->has_ended);
-        assert_true(str_starts_with(buf_str(&s->visitor_saw), STR("HTTP/1.1 503 Service Unavailable\r\n")));
-        RUN_UNTIL(s, door_is_empty(s->proxy.door));
+        assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 503 Service Unavailable\r\n")));
+        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
 }
 
 static void speaks_grpc_with_who_offers_nothing_else(void **state)
@@ -228,9 +228,9 @@ static void speaks_grpc_with_who_offers_nothing_else(void **state)
         struct stage *s = *state;
         knock(s, (const char *const[]){ "teleport-proxy-grpc", "h2", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
-        assert_true(str_equal(tls_alpn(s->visitor), STR("teleport-proxy-grpc")));
-        RUN_UNTIL(s, s->visitor_saw.len > 9); /* the server's SETTINGS frame (RFC 9113 section 3.4) */
-        assert_int_equal(s->visitor_saw.ptr[3], 4);
+        assert_true(str_equal(tls_alpn(s->client), STR("teleport-proxy-grpc")));
+        RUN_UNTIL(s, s->client_saw.len > 9); /* the server's SETTINGS frame (RFC 9113 section 3.4) */
+        assert_int_equal(s->client_saw.ptr[3], 4);
 }
 
 static void passes_what_is_for_auth_through_untouched(void **state)
@@ -274,18 +274,18 @@ static void tells_plain_http_to_come_back_with_tls(void **state)
 {
         struct stage *s = *state;
         knock(s, NULL, NULL);
-        stream_write(s->visitor, STR("GET / HTTP/1.1\r\nHost: p\r\n\r\n"));
+        stream_write(s->client, STR("GET / HTTP/1.1\r\nHost: p\r\n\r\n"));
         RUN_UNTIL(s, s->has_ended);
-        assert_true(str_contains(buf_str(&s->visitor_saw), STR("use https")));
+        assert_true(str_contains(buf_str(&s->client_saw), STR("use https")));
 }
 
 static void hangs_up_on_noise(void **state)
 {
         struct stage *s = *state;
         knock(s, NULL, NULL);
-        stream_write(s->visitor, STR("\x05\x01\x00 socks, is that you?"));
+        stream_write(s->client, STR("\x05\x01\x00 socks, is that you?"));
         RUN_UNTIL(s, s->has_ended);
-        assert_int_equal(s->visitor_saw.len, 0);
+        assert_int_equal(s->client_saw.len, 0);
 }
 
 static void turns_away_whoever_has_too_many_connections(void **state)
@@ -303,10 +303,10 @@ static void draining_ends_who_only_waits(void **state)
 {
         struct stage *s = *state;
         knock(s, NULL, NULL);
-        RUN_UNTIL(s, !door_is_empty(s->proxy.door));
-        door_drain(s->proxy.door);
+        RUN_UNTIL(s, !proxy_listener_is_empty(s->proxy.listener));
+        proxy_listener_drain(s->proxy.listener);
         RUN_UNTIL(s, s->has_ended);
-        assert_true(door_is_empty(s->proxy.door));
+        assert_true(proxy_listener_is_empty(s->proxy.listener));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

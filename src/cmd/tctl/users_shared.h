@@ -2,8 +2,8 @@
 /*
  * What several commands do with users, roles and locks.
  */
-#ifndef CMD_TCTL_PEOPLE_SHARED_H
-#define CMD_TCTL_PEOPLE_SHARED_H
+#ifndef CMD_TCTL_USERS_SHARED_H
+#define CMD_TCTL_USERS_SHARED_H
 
 #include "cmd/tctl/session.h"
 

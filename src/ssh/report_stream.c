@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ssh/attend.h"
+#include "ssh/report_stream.h"
 
 #include <stdlib.h>
 
@@ -10,40 +10,40 @@
 #include "ssh/ssh_service.h"
 
 /* Told, and not known to be durable. */
-struct told {
-        struct told *next;
+struct reported {
+        struct reported *next;
         uint64_t seq;
-        char *bytes; /* an AttendUp with its seq */
+        char *bytes; /* an ReportUp with its seq */
         size_t len;
         void (*acknowledged)(void *ctx, struct error *err);
         void *ctx;
 };
 
 /* Asked, and not answered: asked again after a loss. */
-struct asked {
-        struct asked *next;
+struct requested {
+        struct requested *next;
         char *login;
         struct buf certificate, nonce;
 };
 
-struct attend {
+struct report_stream {
         struct ssh_service *service;
-        const struct attend_events *events;
+        const struct report_events *events;
         void *ctx;
         char *connection_id, *client_addr;
         struct rpc_client_call *call; /* NULL: lost */
         bool is_connecting;           /* waits for a client */
         bool has_begun;               /* at least once: the next stream resumes */
-        bool is_refused, is_finishing, is_finish_told, is_freed;
+        bool is_refused, is_finishing, is_finish_reported, is_freed;
         struct timer *retry;
         struct backoff backoff;
 
         uint64_t last_seq;
-        struct told *told, **told_end;
-        size_t told_count, told_bytes;
-        struct told *unsent;             /* the first that this stream has not carried; NULL: none */
+        struct reported *reported, **reported_end;
+        size_t reported_count, reported_bytes;
+        struct reported *unsent;             /* the first that this stream has not carried; NULL: none */
         size_t sent_count, sent_bytes;   /* on their way */
-        struct asked *asked, **asked_end;
+        struct requested *requested, **requested_end;
         char *accepted_login; /* NULL: nothing was accepted yet */
         struct buf accepted;  /* its certificate */
 };
@@ -55,16 +55,16 @@ static ProtobufCBinaryData bytes_of(struct str s)
 
 /* ---- the memory ------------------------------------------------------------------------------------------- */
 
-static void told_drop_first(struct attend *a)
+static void reported_drop_first(struct report_stream *a)
 {
-        struct told *t = a->told;
+        struct reported *t = a->reported;
 
-        a->told = t->next;
-        if (a->told == NULL)
-                a->told_end = &a->told;
-        a->told_count--;
-        a->told_bytes -= t->len;
-        a->service->untold_bytes -= t->len;
+        a->reported = t->next;
+        if (a->reported == NULL)
+                a->reported_end = &a->reported;
+        a->reported_count--;
+        a->reported_bytes -= t->len;
+        a->service->unreported_bytes -= t->len;
         if (a->unsent == t) { /* acknowledged before it was sent again */
                 a->unsent = t->next;
         } else {
@@ -75,13 +75,13 @@ static void told_drop_first(struct attend *a)
         free(t);
 }
 
-static void asked_drop_first(struct attend *a)
+static void requested_drop_first(struct report_stream *a)
 {
-        struct asked *q = a->asked;
+        struct requested *q = a->requested;
 
-        a->asked = q->next;
-        if (a->asked == NULL)
-                a->asked_end = &a->asked;
+        a->requested = q->next;
+        if (a->requested == NULL)
+                a->requested_end = &a->requested;
         buf_release(&q->certificate);
         buf_release(&q->nonce);
         free(q->login);
@@ -89,12 +89,12 @@ static void asked_drop_first(struct attend *a)
 }
 
 /* Waits for its call to end and for the client it asked for; nobody hears of either. */
-static void free_when_quiet(struct attend *a)
+static void free_when_quiet(struct report_stream *a)
 {
         if (!a->is_freed || a->call != NULL || a->is_connecting)
                 return;
-        while (a->asked != NULL)
-                asked_drop_first(a);
+        while (a->requested != NULL)
+                requested_drop_first(a);
         buf_release(&a->accepted);
         free(a->accepted_login);
         free(a->connection_id);
@@ -102,17 +102,17 @@ static void free_when_quiet(struct attend *a)
         free(a);
 }
 
-void attend_free(struct attend *a)
+void report_stream_free(struct report_stream *a)
 {
         if (a == NULL)
                 return;
         a->is_freed = true;
         timer_free(a->retry);
-        while (a->told != NULL) {
-                void (*acknowledged)(void *ctx, struct error *err) = a->told->acknowledged;
-                void *ctx = a->told->ctx;
+        while (a->reported != NULL) {
+                void (*acknowledged)(void *ctx, struct error *err) = a->reported->acknowledged;
+                void *ctx = a->reported->ctx;
 
-                told_drop_first(a);
+                reported_drop_first(a);
                 if (acknowledged != NULL)
                         acknowledged(ctx, error_new(ERROR_CANCELLED, "the connection has ended"));
         }
@@ -123,10 +123,10 @@ void attend_free(struct attend *a)
 
 /* ---- sending ------------------------------------------------------------------------------------------------- */
 
-static void send_begin(struct attend *a)
+static void send_begin(struct report_stream *a)
 {
-        Cteleport__V1__AttendBegin begin = CTELEPORT__V1__ATTEND_BEGIN__INIT;
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__ReportBegin begin = CTELEPORT__V1__REPORT_BEGIN__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
 
         begin.connection_id = a->connection_id;
         begin.client_addr = a->client_addr;
@@ -135,54 +135,54 @@ static void send_begin(struct attend *a)
                 begin.certificate = bytes_of(buf_str(&a->accepted));
                 begin.login = a->accepted_login;
         }
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_BEGIN;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_BEGIN;
         up.begin = &begin;
         rpc_client_send(a->call, &up.base);
 }
 
-static void send_asked(struct attend *a, const struct asked *q)
+static void send_requested(struct report_stream *a, const struct requested *q)
 {
-        Cteleport__V1__AttendAsk ask = CTELEPORT__V1__ATTEND_ASK__INIT;
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__ReportRequest request = CTELEPORT__V1__REPORT_REQUEST__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
 
-        ask.certificate = bytes_of(buf_str(&q->certificate));
-        ask.login = q->login;
-        ask.nonce = bytes_of(buf_str(&q->nonce));
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_ASK;
-        up.ask = &ask;
+        request.certificate = bytes_of(buf_str(&q->certificate));
+        request.login = q->login;
+        request.nonce = bytes_of(buf_str(&q->nonce));
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_REQUEST;
+        up.request = &request;
         rpc_client_send(a->call, &up.base);
 }
 
 /* As much as the cluster takes at once; the rest when it has acknowledged some of that. */
-static void send_told(struct attend *a)
+static void send_reported(struct report_stream *a)
 {
-        while (a->call != NULL && a->unsent != NULL && a->sent_count < LIMIT_SSH_TELLING &&
-               a->sent_bytes < LIMIT_SSH_TELLING_BYTES) {
-                struct told *t = a->unsent;
-                Cteleport__V1__AttendUp *up = cteleport__v1__attend_up__unpack(NULL, t->len, (const uint8_t *)t->bytes);
+        while (a->call != NULL && a->unsent != NULL && a->sent_count < LIMIT_SSH_REPORTING &&
+               a->sent_bytes < LIMIT_SSH_REPORTING_BYTES) {
+                struct reported *t = a->unsent;
+                Cteleport__V1__ReportUp *up = cteleport__v1__report_up__unpack(NULL, t->len, (const uint8_t *)t->bytes);
 
                 a->unsent = t->next;
                 a->sent_count++;
                 a->sent_bytes += t->len;
                 rpc_client_send(a->call, &up->base); /* we packed it */
-                cteleport__v1__attend_up__free_unpacked(up, NULL);
+                cteleport__v1__report_up__free_unpacked(up, NULL);
         }
 }
 
 /* On a new stream nothing is on its way. */
-static void send_all_again(struct attend *a)
+static void send_all_again(struct report_stream *a)
 {
-        a->unsent = a->told;
+        a->unsent = a->reported;
         a->sent_count = a->sent_bytes = 0;
-        send_told(a);
+        send_reported(a);
 }
 
 /* The server ends the stream when it has heard everything. */
-static void finish_if_due(struct attend *a)
+static void finish_if_due(struct report_stream *a)
 {
-        if (!a->is_finishing || a->is_finish_told || a->is_refused || a->told != NULL)
+        if (!a->is_finishing || a->is_finish_reported || a->is_refused || a->reported != NULL)
                 return;
-        a->is_finish_told = true;
+        a->is_finish_reported = true;
         if (a->call != NULL)
                 rpc_client_half_close(a->call);
         a->events->on_finished(a->ctx);
@@ -190,9 +190,9 @@ static void finish_if_due(struct attend *a)
 
 /* ---- hearing ---------------------------------------------------------------------------------------------------- */
 
-static void refuse(struct attend *a, struct error *err)
+static void refuse(struct report_stream *a, struct error *err)
 {
-        if (a->is_refused || a->is_finish_told) {
+        if (a->is_refused || a->is_finish_reported) {
                 error_free(err);
                 return;
         }
@@ -201,49 +201,49 @@ static void refuse(struct attend *a, struct error *err)
         a->events->on_refused(a->ctx, err);
 }
 
-static void take_ack(struct attend *a, uint64_t seq)
+static void take_ack(struct report_stream *a, uint64_t seq)
 {
         if (seq > 0)
                 backoff_reset(&a->backoff);
-        while (!a->is_freed && a->told != NULL && a->told->seq <= seq) {
-                void (*acknowledged)(void *ctx, struct error *err) = a->told->acknowledged;
-                void *ctx = a->told->ctx;
+        while (!a->is_freed && a->reported != NULL && a->reported->seq <= seq) {
+                void (*acknowledged)(void *ctx, struct error *err) = a->reported->acknowledged;
+                void *ctx = a->reported->ctx;
 
-                told_drop_first(a);
+                reported_drop_first(a);
                 if (acknowledged != NULL)
                         acknowledged(ctx, NULL);
         }
         if (a->is_freed)
                 return;
-        send_told(a);
+        send_reported(a);
         finish_if_due(a);
 }
 
-static void take_decision(struct attend *a, const Cteleport__V1__AttendDecision *decision)
+static void take_decision(struct report_stream *a, const Cteleport__V1__ReportDecision *decision)
 {
         struct str certificate = str_of_bytes(decision->certificate.data, decision->certificate.len);
 
         backoff_reset(&a->backoff);
-        if (a->asked != NULL && str_equal(buf_str(&a->asked->certificate), certificate))
-                asked_drop_first(a);
+        if (a->requested != NULL && str_equal(buf_str(&a->requested->certificate), certificate))
+                requested_drop_first(a);
         a->events->on_decision(a->ctx, decision);
 }
 
 static void on_message(void *ctx, const ProtobufCMessage *msg)
 {
-        struct attend *a = ctx;
-        const Cteleport__V1__AttendDown *down = (const Cteleport__V1__AttendDown *)msg;
+        struct report_stream *a = ctx;
+        const Cteleport__V1__ReportDown *down = (const Cteleport__V1__ReportDown *)msg;
 
         if (a->is_freed || a->is_refused)
                 return;
         switch (down->payload_case) {
-        case CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_DECISION:
+        case CTELEPORT__V1__REPORT_DOWN__PAYLOAD_DECISION:
                 take_decision(a, down->decision);
                 break;
-        case CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_ACK:
+        case CTELEPORT__V1__REPORT_DOWN__PAYLOAD_ACK:
                 take_ack(a, down->ack->seq);
                 break;
-        case CTELEPORT__V1__ATTEND_DOWN__PAYLOAD_TERMINATE:
+        case CTELEPORT__V1__REPORT_DOWN__PAYLOAD_TERMINATE:
                 a->events->on_terminate(a->ctx, str_of(down->terminate->reason));
                 break;
         default:
@@ -269,9 +269,9 @@ static bool is_final(const struct error *err)
         }
 }
 
-static void lost(struct attend *a, struct error *err)
+static void lost(struct report_stream *a, struct error *err)
 {
-        if (a->is_freed || a->is_refused || a->is_finish_told) {
+        if (a->is_freed || a->is_refused || a->is_finish_reported) {
                 error_free(err);
                 free_when_quiet(a);
                 return;
@@ -288,7 +288,7 @@ static void lost(struct attend *a, struct error *err)
 
 static void on_done(void *ctx, struct error *err)
 {
-        struct attend *a = ctx;
+        struct report_stream *a = ctx;
 
         a->call = NULL;
         lost(a, err == NULL ? error_new(ERROR_UNAVAILABLE, "the Auth Service ended the stream") : err);
@@ -298,7 +298,7 @@ static const struct rpc_client_events call_events = { .on_message = on_message, 
 
 static void on_client(void *ctx, struct rpc_client *client, struct error *err)
 {
-        struct attend *a = ctx;
+        struct report_stream *a = ctx;
 
         a->is_connecting = false;
         if (err != NULL || a->is_freed || a->is_refused) {
@@ -307,20 +307,20 @@ static void on_client(void *ctx, struct rpc_client *client, struct error *err)
         }
         a->call = rpc_client_call(client,
                                   (struct rpc_client_call_options){
-                                          .path = "/cteleport.v1.SessionService/Attend",
-                                          .response = &cteleport__v1__attend_down__descriptor,
+                                          .path = "/cteleport.v1.SessionService/Report",
+                                          .response = &cteleport__v1__report_down__descriptor,
                                   },
                                   &call_events, a);
         send_begin(a);
         a->has_begun = true;
         send_all_again(a);
-        for (const struct asked *q = a->asked; q != NULL; q = q->next)
-                send_asked(a, q);
+        for (const struct requested *q = a->requested; q != NULL; q = q->next)
+                send_requested(a, q);
 }
 
 static void connect_now(void *ctx)
 {
-        struct attend *a = ctx;
+        struct report_stream *a = ctx;
 
         if (a->call != NULL || a->is_connecting || a->is_refused)
                 return;
@@ -330,78 +330,78 @@ static void connect_now(void *ctx)
 
 /* ---- what the connection says ---------------------------------------------------------------------------------- */
 
-struct attend *attend_new(struct ssh_service *s, struct str connection_id, struct str client_addr,
-                          const struct attend_events *events, void *ctx)
+struct report_stream *report_stream_new(struct ssh_service *s, struct str connection_id, struct str client_addr,
+                          const struct report_events *events, void *ctx)
 {
-        struct attend *a = NEW(struct attend);
+        struct report_stream *a = NEW(struct report_stream);
 
-        *a = (struct attend){
+        *a = (struct report_stream){
                 .service = s,
                 .events = events,
                 .ctx = ctx,
                 .connection_id = str_dup(connection_id),
                 .client_addr = str_dup(client_addr),
-                .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_ATTEND_MOST) },
+                .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_REPORT_MOST) },
                 .accepted = BUF_MAX(CERT_MAX),
         };
-        a->told_end = &a->told;
-        a->asked_end = &a->asked;
+        a->reported_end = &a->reported;
+        a->requested_end = &a->requested;
         a->retry = timer_new(&s->loop, connect_now, a);
         connect_now(a);
         return a;
 }
 
-void attend_ask(struct attend *a, struct str certificate, struct str login, struct str nonce)
+void report_stream_request(struct report_stream *a, struct str certificate, struct str login, struct str nonce)
 {
-        struct asked *q = NEW(struct asked);
+        struct requested *q = NEW(struct requested);
 
-        *q = (struct asked){ .login = str_dup(login), .certificate = BUF_MAX(CERT_MAX), .nonce = BUF_MAX(KiB) };
+        *q = (struct requested){ .login = str_dup(login), .certificate = BUF_MAX(CERT_MAX), .nonce = BUF_MAX(KiB) };
         buf_put(&q->certificate, certificate);
         buf_put(&q->nonce, nonce);
-        *a->asked_end = q;
-        a->asked_end = &q->next;
+        *a->requested_end = q;
+        a->requested_end = &q->next;
         if (a->call != NULL)
-                send_asked(a, q);
+                send_requested(a, q);
 }
 
 static void on_overflow(void *ctx)
 {
-        struct attend *a = ctx;
+        struct report_stream *a = ctx;
 
         refuse(a, error_new(ERROR_RESOURCE_EXHAUSTED, "the events of this connection could not be reported to the cluster for too long"));
 }
 
-void attend_tell(struct attend *a, const Cteleport__V1__AttendUp *up, void (*acknowledged)(void *ctx, struct error *err),
+void report_stream_send(struct report_stream *a, const Cteleport__V1__ReportUp *up, void (*acknowledged)(void *ctx, struct error *err),
                  void *ctx)
 {
-        Cteleport__V1__AttendUp numbered = *up;
-        struct told *t = NEW(struct told);
+        Cteleport__V1__ReportUp numbered = *up;
+        struct reported *t = NEW(struct reported);
 
         numbered.seq = ++a->last_seq;
         t->seq = numbered.seq;
-        t->len = cteleport__v1__attend_up__get_packed_size(&numbered);
+        t->len = cteleport__v1__report_up__get_packed_size(&numbered);
         t->bytes = mem_alloc(t->len);
-        cteleport__v1__attend_up__pack(&numbered, (uint8_t *)t->bytes);
+        cteleport__v1__report_up__pack(&numbered, (uint8_t *)t->bytes);
         t->acknowledged = acknowledged;
         t->ctx = ctx;
-        *a->told_end = t;
-        a->told_end = &t->next;
-        a->told_count++;
-        a->told_bytes += t->len;
-        a->service->untold_bytes += t->len;
+        *a->reported_end = t;
+        a->reported_end = &t->next;
+        a->reported_count++;
+        a->reported_bytes += t->len;
+        a->service->unreported_bytes += t->len;
         if (a->unsent == NULL)
                 a->unsent = t;
         if (!a->is_refused)
-                send_told(a);
-        bool beyond_share = a->service->untold_bytes > LIMIT_SSH_UNTOLD_ALL && a->told_bytes > LIMIT_SSH_UNTOLD_ALL / LIMIT_SSH_CONNECTIONS;
-        if (a->told_count > LIMIT_SSH_UNTOLD || a->told_bytes > LIMIT_SSH_UNTOLD_BYTES || beyond_share)
+                send_reported(a);
+        bool beyond_share = a->service->unreported_bytes > LIMIT_SSH_UNREPORTED_ALL && a->reported_bytes > LIMIT_SSH_UNREPORTED_ALL / LIMIT_SSH_CONNECTIONS;
+        if (a->reported_count > LIMIT_SSH_UNREPORTED || a->reported_bytes > LIMIT_SSH_UNREPORTED_BYTES || beyond_share)
                 on_overflow(a);
 }
 
-void attend_accepted(struct attend *a, struct str certificate, struct str login)
+void report_stream_accepted(struct report_stream *a, struct str certificate, struct str login)
 {
-        Cteleport__V1__AttendAccepted accepted = CTELEPORT__V1__ATTEND_ACCEPTED__INIT;
-        Cteleport__V1__AttendUp up = CTELEPORT__V1__ATTEND_UP__INIT;
+        Cteleport__V1__ReportAccepted accepted = CTELEPORT__V1__REPORT_ACCEPTED__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
 
         free(a->accepted_login);
         a->accepted_login = str_dup(login);
@@ -409,12 +409,12 @@ void attend_accepted(struct attend *a, struct str certificate, struct str login)
         buf_put(&a->accepted, certificate);
         accepted.certificate = bytes_of(certificate);
         accepted.login = a->accepted_login;
-        up.payload_case = CTELEPORT__V1__ATTEND_UP__PAYLOAD_ACCEPTED;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_ACCEPTED;
         up.accepted = &accepted;
-        attend_tell(a, &up, NULL, NULL);
+        report_stream_send(a, &up, NULL, NULL);
 }
 
-void attend_finish(struct attend *a)
+void report_stream_finish(struct report_stream *a)
 {
         a->is_finishing = true;
         finish_if_due(a);

@@ -4,8 +4,8 @@
  * its own. They speak the protocol and no more: keys are shared and certificates taken on trust, so that
  * the machine's time goes to the cluster.
  */
-#ifndef BENCH_CROWD_H
-#define BENCH_CROWD_H
+#ifndef BENCH_LOAD_H
+#define BENCH_LOAD_H
 
 #include "aws/credentials.h"
 #include "figures.h"
@@ -15,7 +15,7 @@
 
 struct tls_context;
 
-struct crowd {
+struct load {
         struct loop loop;
         struct tls_context *tls;
         const char *proxy, *token; /* borrowed */
@@ -28,10 +28,10 @@ struct crowd {
         void (*on_joined)(void *ctx, const Teleport__Join__V1__HostResult *result);
         void *ctx;
 };
-void crowd_init(struct crowd *c, const char *proxy, const char *token);
-void crowd_release(struct crowd *c);
+void load_init(struct load *c, const char *proxy, const char *token);
+void load_release(struct load *c);
 
 /* Runs the loop until `count` more have joined, at most `at_once` of them at a time. A refusal ends the program. */
-void crowd_join(struct crowd *c, size_t at_once, size_t count);
+void load_join(struct load *c, size_t at_once, size_t count);
 
 #endif

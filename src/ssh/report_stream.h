@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One SSH connection as the cluster watches it: the stream SessionService/Report, which outlives the connection to
+ * the Auth Service. What happens is told in order and kept until it is durable there; after a loss the next
+ * stream begins with what had been accepted and repeats what was not acknowledged.
+ */
+#ifndef SSH_REPORT_STREAM_H
+#define SSH_REPORT_STREAM_H
+
+#include "api.pb-c.h"
+#include "base/error.h"
+
+struct ssh_service;
+
+struct report_events {
+        /* The answer to report_stream_request, in the order of asking; or a later, unasked word on a certificate. Borrowed. */
+        void (*on_decision)(void *ctx, const Cteleport__V1__ReportDecision *decision);
+        /* The order to end. Foreign text. */
+        void (*on_terminate)(void *ctx, struct str reason);
+        /*
+         * The cluster knows nothing of this connection (any more), or there is more to tell than is kept: end it. err
+         * is owned. At most once; nothing is told any more.
+         */
+        void (*on_refused)(void *ctx, struct error *err);
+        /* After report_stream_finish: all is acknowledged. */
+        void (*on_finished)(void *ctx);
+};
+
+struct report_stream;
+struct report_stream *report_stream_new(struct ssh_service *s, struct str connection_id, struct str client_addr,
+                          const struct report_events *events, void *ctx) MUST_USE;
+/* Whoever waits for an acknowledgement is told CANCELLED, now. NULL is silent. */
+void report_stream_free(struct report_stream *a);
+
+/* nonce: 32 bytes of who asks, for the Auth Service to sign with its answer. */
+void report_stream_request(struct report_stream *a, struct str certificate, struct str login, struct str nonce);
+
+/* sshd has accepted it: told now, and first thing after a loss. */
+void report_stream_accepted(struct report_stream *a, struct str certificate, struct str login);
+
+/* As connection_report. */
+void report_stream_send(struct report_stream *a, const Cteleport__V1__ReportUp *up, void (*acknowledged)(void *ctx, struct error *err),
+                 void *ctx);
+
+/* Nothing more will be told. */
+void report_stream_finish(struct report_stream *a);
+
+#endif
