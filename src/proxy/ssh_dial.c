@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/conversation.h"
-#include "proxy/http1.h"
+#include "net/http1.h"
 #include "proxy/proxy.h"
 #include "rpc/rpc.h"
 #include "rpc/status.h"

@@ -3,8 +3,8 @@
 
 #include "base/limits.h"
 #include "base/text.h"
+#include "net/http1.h"
 #include "pki/key.h"
-#include "proxy/http1.h"
 #include "proxy/qr.h"
 
 /* Its bytes are what the policy's hash is of. */

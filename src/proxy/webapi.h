@@ -6,7 +6,7 @@
 #define PROXY_WEBAPI_H
 
 #include "base/buf.h"
-#include "proxy/http1.h"
+#include "net/http1.h"
 
 /* What the pages say. Everything borrowed. */
 struct webapi_facts {

@@ -4,7 +4,7 @@
  * inside the head; and the head that was found alone is a request again.
  */
 #include "base/bug.h"
-#include "proxy/http1.h"
+#include "net/http1.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/http1.h"
+#include "net/http1.h"
 
 #include "base/names.h"
 #include "base/text.h"

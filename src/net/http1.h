@@ -8,8 +8,8 @@
  * HTTP/1.1, no field twice that is looked at. A body comes with POST only, is short, and has a Content-Length:
  * Transfer-Encoding is refused. Each connection serves one request, so that there is no smuggling.
  */
-#ifndef PROXY_HTTP1_H
-#define PROXY_HTTP1_H
+#ifndef NET_HTTP1_H
+#define NET_HTTP1_H
 
 #include "base/error.h"
 #include "base/limits.h"
