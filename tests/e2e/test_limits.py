@@ -40,7 +40,7 @@ def test_roles_times_logins_times_traits_end_no_process(access, invite):
 
 
 def checksum(key, value, revision, expires):
-    """As src/store/store_sqlite_open.c computes it."""
+    """As src/store/sqlite/sqlite_open.c computes it."""
     number = 0xcbf29ce484222325
     for byte in b"".join(n.to_bytes(8, "little") for n in (len(key), len(value), revision, expires)) + key + value:
         number = ((number ^ byte) * 0x100000001b3) % 2 ** 64

@@ -5,7 +5,7 @@
  * Requirements are checked before the first write of their transaction; one that does not hold
  * therefore leaves nothing to undo, and the others of the batch go on.
  */
-#include "store/store_sqlite.h"
+#include "store/sqlite/sqlite.h"
 
 #include <stdlib.h>
 

@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "os/file.h"
-#include "store/store_sqlite.h"
+#include "store/sqlite/sqlite.h"
 
 enum {
         APPLICATION_ID = 0x63746c70, /* "ctlp" in the file's header: file(1) and we tell it from others */

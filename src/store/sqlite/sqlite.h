@@ -2,14 +2,14 @@
 /*
  * The SQLite backend, shared by its two sources: opening and checking, and running batches.
  */
-#ifndef STORE_STORE_SQLITE_H
-#define STORE_STORE_SQLITE_H
+#ifndef STORE_SQLITE_SQLITE_H
+#define STORE_SQLITE_SQLITE_H
 
 #include <sqlite3.h>
 
 #include "store/store_internal.h"
 
-/* The statements kept prepared; their SQL is a row each in store_sqlite.c. */
+/* The statements kept prepared; their SQL is a row each in sqlite_batch.c. */
 enum sqlite_statement {
         SQL_BEGIN,
         SQL_COMMIT,
