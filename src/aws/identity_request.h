@@ -23,7 +23,7 @@ struct error *aws_check_challenge(struct str challenge) MUST_USE;
  * x-amz-security-token (when there is a token), x-cteleport-join-binding (when there is one), x-teleport-challenge.
  *
  * challenge  of the form above: nothing else is signed
- * binding    visible ASCII (join/join_binding.h); may be empty
+ * binding    visible ASCII (join/binding.h); may be empty
  * out        at least LIMIT_STS_REQUEST; holds a signature and a token: wipe it after use
  */
 struct error *aws_identity_request(const struct aws_resolution *r, struct str challenge, struct str binding,

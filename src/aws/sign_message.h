@@ -8,7 +8,7 @@
  *   offset  size
  *   0       1     1, the version
  *   1       43    the challenge, of the one form of aws_check_challenge()
- *   44      64    the binding, lower-case hex (join/join_binding.h)
+ *   44      64    the binding, lower-case hex (join/binding.h)
  *
  * The answer: 1 byte version, 1 byte error code (0: signed), 1 byte number of warnings, then texts, each two bytes
  * of length (big-endian) and that many bytes without a NUL: request, source, region, region source, STS host, error,

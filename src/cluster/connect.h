@@ -7,7 +7,7 @@
 #define CLUSTER_CONNECT_H
 
 #include "join/host_identity.h"
-#include "join/join_client.h"
+#include "join/client.h"
 #include "net/http_proxy.h"
 #include "net/socket.h"
 #include "pki/ca_pins.h"

@@ -21,7 +21,7 @@
 #include "instance/sibling.h"
 #include "instance/presence.h"
 #include "instance/status.h"
-#include "join/join_client.h"
+#include "join/client.h"
 #include "loop/conversation.h"
 #include "loop/loop.h"
 #include "net/tls.h"

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/secret.h"
-#include "join/join_binding.h"
+#include "join/binding.h"
 #include "pki/ca_pins.h"
 #include "pki/cert.h"
 #include "pki/key.h"

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "base/text.h"
-#include "join/join_binding.h"
+#include "join/binding.h"
 
 /* SHA-256 of STS_REQUEST_BODY, the only value x-amz-content-sha256 may have. */
 #define BODY_SHA256 "ab821ae955788b0e33ebd34c208442ccfc2d406e2edc5e7a39bd6458fbb4f843"

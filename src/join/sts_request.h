@@ -26,7 +26,7 @@
 /* What this stream expects of the request. */
 struct sts_expectation {
         struct str challenge; /* as issued on this stream */
-        struct str binding;   /* of this attempt (join_binding.h) */
+        struct str binding;   /* of this attempt (join/binding.h) */
         bool is_binding_required; /* a proof without one is refused */
         struct walltime now;
         struct sts_host_options hosts;

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-#include "join/iam_rules.h"
+#include "join/methods/iam_rules.h"
 #include "resource/role.h"
 #include "resource/token.h"
 #include "schema/schema.h"

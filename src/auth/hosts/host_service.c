@@ -15,8 +15,8 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-#include "join/iam_rules.h"
-#include "join/join_binding.h"
+#include "join/methods/iam_rules.h"
+#include "join/binding.h"
 #include "resource/token.h"
 
 void ping_open(struct rpc_call *call, const ProtobufCMessage *first)

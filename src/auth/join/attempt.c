@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "auth/join/attempt_report.h"
+#include "auth/join/attempt_internal.h"
 #include "auth/core/caller.h"
 #include "auth/users/directory.h"
 #include "auth/core/listener.h"
@@ -17,7 +17,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-#include "join/iam_rules.h"
+#include "join/methods/iam_rules.h"
 #include "loop/conversation.h"
 #include "net/sources.h"
 #include "pki/cert.h"

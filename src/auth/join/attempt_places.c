@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/join/attempt.h"
-#include "auth/join/attempt_report.h"
+#include "auth/join/attempt_internal.h"
 #include "auth/core/listener.h"
 #include "base/limits.h"
 #include "net/sources.h"

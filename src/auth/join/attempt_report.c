@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "auth/join/attempt_report.h"
+#include "auth/join/attempt_internal.h"
 
 #include <stdlib.h>
 
@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "join/iam_rules.h"
+#include "join/methods/iam_rules.h"
 #include "net/sources.h"
 #include "resource/token.h"
 #include "rpc/rpc.h"

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "auth/join/attempt_report.h"
+#include "auth/join/attempt_internal.h"
 #include "base/mem.h"
 
 #define ACCOUNT "123456789012"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "join/join_client.h"
+#include "join/client.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>

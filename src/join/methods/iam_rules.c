@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "join/iam_rules.h"
+#include "join/methods/iam_rules.h"
 
 #include "base/limits.h"
 #include "base/names.h"

@@ -7,8 +7,8 @@
  *                 │                (method token: straight to AWAIT_RESULT)
  *                 └ UNIMPLEMENTED: AWAIT_LEGACY_CHALLENGE → AWAIT_SIGNATURE → AWAIT_LEGACY_CERTS
  */
-#ifndef JOIN_JOIN_CLIENT_H
-#define JOIN_JOIN_CLIENT_H
+#ifndef JOIN_CLIENT_H
+#define JOIN_CLIENT_H
 
 #include "aws/sign_client.h"
 #include "join.pb-c.h"

@@ -2,8 +2,8 @@
 /*
  * The allow rules of an IAM join token against what STS said: one single rule must match wholly.
  */
-#ifndef JOIN_IAM_RULES_H
-#define JOIN_IAM_RULES_H
+#ifndef JOIN_METHODS_IAM_RULES_H
+#define JOIN_METHODS_IAM_RULES_H
 
 #include "base/buf.h"
 #include "base/str.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "join/join_client.h"
+#include "join/client.h"
 
 #include "aws/identity_request.h"
 #include "aws/sign_client.h"
@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "join.pb-c.h"
-#include "join/join_binding.h"
-#include "join/join_legacy_client.h"
+#include "join/binding.h"
+#include "join/legacy_client.h"
 #include "loop/conversation.h"
 
 enum { PUBLIC_KEY_MAX = 4 * KiB };

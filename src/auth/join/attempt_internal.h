@@ -3,13 +3,13 @@
  * The inside of a join attempt, shared by its conversation (attempt.c) and by what it writes down
  * (attempt_report.c); included by nobody else but their test.
  */
-#ifndef AUTH_JOIN_ATTEMPT_REPORT_H
-#define AUTH_JOIN_ATTEMPT_REPORT_H
+#ifndef AUTH_JOIN_ATTEMPT_INTERNAL_H
+#define AUTH_JOIN_ATTEMPT_INTERNAL_H
 
 #include "auth/join/attempt.h"
 #include "auth/join/tokens.h"
-#include "join/iam_rules.h"
-#include "join/join_binding.h"
+#include "join/methods/iam_rules.h"
+#include "join/binding.h"
 #include "loop/conversation.h"
 #include "net/socket.h"
 #include "pki/cert.h"

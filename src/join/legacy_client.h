@@ -3,11 +3,11 @@
  * The message forms of the older join service (PEM, authorized_keys lines, a host ID picked by the
  * host), translated from and to those that join_client works with.
  */
-#ifndef JOIN_JOIN_LEGACY_CLIENT_H
-#define JOIN_JOIN_LEGACY_CLIENT_H
+#ifndef JOIN_LEGACY_CLIENT_H
+#define JOIN_LEGACY_CLIENT_H
 
 #include "join.pb-c.h"
-#include "join/join_client.h"
+#include "join/client.h"
 #include "join_legacy.pb-c.h"
 
 /* Length of a NULL-terminated list; 0 for NULL. */

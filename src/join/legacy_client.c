@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "join/join_legacy_client.h"
+#include "join/legacy_client.h"
 
 #include "base/limits.h"
 #include "base/mem.h"

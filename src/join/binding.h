@@ -6,8 +6,8 @@
  * that the host says of itself, so a proof that somebody between host and cluster got hold of is worth nothing
  * on another connection, for other keys or for another name. Form: docs/protocols/join.md.
  */
-#ifndef JOIN_JOIN_BINDING_H
-#define JOIN_JOIN_BINDING_H
+#ifndef JOIN_BINDING_H
+#define JOIN_BINDING_H
 
 #include <stddef.h>
 

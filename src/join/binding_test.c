@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "join/join_binding.h"
+#include "join/binding.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
