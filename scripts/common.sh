@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Shared by ./demo and ./check: saying what happens, installing what is needed, building.
+# Sourced by ./demo and ./check: progress messages, installation of packages, builds.
 
 # Debian 12 packages, by what they are for.
 packages_build="gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev
@@ -17,7 +17,7 @@ say() { printf '\n%s==> %s%s  (%ds)\n' "$bold" "$*" "$plain" "$(($(date +%s) - s
 note() { printf '    %s\n' "$*"; }
 die() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
 
-# install PACKAGE…: only what is missing, and only then apt is asked at all.
+# install PACKAGE…: installs the packages that are missing; without missing ones, apt-get is not run.
 install() {
   local missing=()
   for package in "$@"; do
@@ -39,8 +39,8 @@ build() {
   note "$(grep -c '^\[' "$dir.log") steps"
 }
 
-# Services refuse a kernel without Landlock unless they are told: so that tests and demo run there, too. (The number is the
-# call landlock_create_ruleset on every architecture; the last argument asks for its version.)
+# Lets tests and demo run on a kernel without Landlock, where services refuse to start by default. (444 is the system call
+# landlock_create_ruleset on every architecture; its last argument requests the version.)
 allow_missing_landlock() {
   python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 1)' && return
   note "this kernel has no Landlock: services run with CTELEPORT_LANDLOCK=optional"

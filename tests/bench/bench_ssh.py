@@ -23,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 from harness import Aws, Cluster, iam_token, port_of, program, reserved_port  # noqa: E402
-from people import Accounts, Person, invite_url  # noqa: E402
+from users import Accounts, User, invite_url  # noqa: E402
 
 BYTES = 512 << 20
 ROUNDS, TRIPS, STARTS, SESSIONS = 5, 1000, 25, 50
@@ -141,18 +141,18 @@ def memory_per_session(words, env, agent):
     return (with_them - before) / SESSIONS
 
 
-def tsh_starts(build, person, account):
+def tsh_starts(build, user, account):
     """By turns: a connection each time, and one that an earlier command has left open."""
     command = [program(build, "tsh"), "ssh", f"{account}@web-1"]
     ways = {"first": [*command[:2], "--no-mux", *command[2:]], "further": command}
-    start_ms(command, person.env)
-    if not any(path.is_socket() for path in (person.home / ".tsh/mux").iterdir()):
+    start_ms(command, user.env)
+    if not any(path.is_socket() for path in (user.home / ".tsh/mux").iterdir()):
         raise RuntimeError("no connection stays open: is the path of the home too long for a socket?")
     taken = {way: [] for way in ways}
     for _ in range(STARTS):
         for way, words in ways.items():
-            taken[way].append(start_ms(words, person.env))
-    person.tsh("logout")
+            taken[way].append(start_ms(words, user.env))
+    user.tsh("logout")
     return {way: round(statistics.median(t), 1) for way, t in taken.items()}
 
 
@@ -168,10 +168,10 @@ def measure(build, directory, home):
         node = cluster.join("web-1", env=aws.identity())
         node.wait_reachable()
         words = cluster.tctl("users", "add", "bench", "--roles=access", f"--logins=root,{account}").out
-        person = Person(cluster, "bench", pathlib.Path(home)).accept(invite_url(words))
-        person.login()
-        ours = ["ssh", "-F", str(person.ssh_config()), "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "root@web-1.example.test"]
-        both = {"direct": (direct.words, direct.env), "tunnel": (ours, person.env)}
+        user = User(cluster, "bench", pathlib.Path(home)).accept(invite_url(words))
+        user.login()
+        ours = ["ssh", "-F", str(user.ssh_config()), "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "root@web-1.example.test"]
+        both = {"direct": (direct.words, direct.env), "tunnel": (ours, user.env)}
         for way in both.values():
             start_ms(*way)
         figures = {"bytes": BYTES, "sessions": SESSIONS}
@@ -191,7 +191,7 @@ def measure(build, directory, home):
                 starts[way].append(start_ms(*how))
         figures["start_ms"] = {way: round(statistics.median(t), 1) for way, t in starts.items()}
         figures["agent_kib_per_session"] = round(memory_per_session(*both["tunnel"], node), 1)
-        figures["tsh_start_ms"] = tsh_starts(build, person, account)
+        figures["tsh_start_ms"] = tsh_starts(build, user, account)
         return figures
     finally:
         direct.stop()

@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from harness import Aws, Cluster, iam_token
-from people import Accounts, Person, invite_url, reachable_programs
+from users import Accounts, User, invite_url, reachable_programs
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -68,7 +68,7 @@ def shared(build, aws_process, tmp_path_factory):
     cluster.stop()
 
 
-# ---- people and the nodes they reach ------------------------------------------------------------------------
+# ---- users and the nodes they reach -------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -105,11 +105,11 @@ def access(make_cluster, aws, programs):
 
 @pytest.fixture
 def invite(tmp_path):
-    """invite(cluster, name, roles, logins): a person who has accepted the invitation."""
+    """invite(cluster, name, roles, logins): a user who has accepted the invitation."""
 
     def make(cluster, name="alice", roles="access", logins="root"):
         words = cluster.tctl("users", "add", name, f"--roles={roles}", f"--logins={logins}").out
-        return Person(cluster, name, tmp_path / f"home-{name}").accept(invite_url(words))
+        return User(cluster, name, tmp_path / f"home-{name}").accept(invite_url(words))
 
     return make
 
@@ -117,6 +117,6 @@ def invite(tmp_path):
 @pytest.fixture
 def alice(access, invite, account):
     """Somebody with the role `access`, logged in."""
-    person = invite(access, "alice", "access", f"root,{account.pw_name}")
-    person.login()
-    return person
+    user = invite(access, "alice", "access", f"root,{account.pw_name}")
+    user.login()
+    return user

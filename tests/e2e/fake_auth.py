@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from harness import PATIENCE
+from harness import TIMEOUT
 from join_client import (JOIN, LEGACY, SERVER_NAME, Peer, host_params, join_legacy, messages, pinned_ca, prove,
                          solution, split, token_init)
 from join_client import Relay as TcpRelay
@@ -35,7 +35,7 @@ def server_certificate(*names):
 
 
 class FakeAuth:
-    """Leads whoever comes to the challenge and keeps what they say."""
+    """Answers each client up to the challenge and keeps the messages that it sent."""
 
     def __init__(self, key=None, chain=None, challenge=CHALLENGE):
         self.challenge = challenge
@@ -72,7 +72,7 @@ class FakeAuth:
     def proof(self):
         """The signed request of the next solution."""
         while True:
-            message = self.received.get(timeout=PATIENCE)
+            message = self.received.get(timeout=TIMEOUT)
             if message.WhichOneof("payload") == "solution":
                 return message.solution.iam_challenge_solution.sts_identity_request
 

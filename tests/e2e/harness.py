@@ -16,7 +16,7 @@ import time
 import yaml
 
 FAKES = pathlib.Path(__file__).resolve().parents[1] / "fakes"
-PATIENCE = float(os.environ.get("CTELEPORT_PATIENCE", "20"))  # seconds to wait for what must happen
+TIMEOUT = float(os.environ.get("CTELEPORT_TEST_TIMEOUT", "20"))  # seconds to wait for what must happen
 
 ACCOUNT = "123456789012"
 WEB_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/web/i-0123456789abcdef0"
@@ -72,9 +72,9 @@ class Process:
         """From here on wait_for looks at what comes next only."""
         self.position = self.log_path.stat().st_size
 
-    def wait_for(self, pattern, patience=PATIENCE):
+    def wait_for(self, pattern, timeout=TIMEOUT):
         """The match of pattern in what was logged since the last mark."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while True:
             match = re.search(pattern, self.new_text())
             if match:
@@ -85,7 +85,7 @@ class Process:
                     return match
                 raise AssertionError(f"{self.args[0]} ended with {self.popen.returncode} before {pattern!r}:\n{self.text()[-4000:]}")
             if time.monotonic() > deadline:
-                raise AssertionError(f"no {pattern!r} within {patience} s:\n{self.text()[-4000:]}")
+                raise AssertionError(f"no {pattern!r} within {timeout} s:\n{self.text()[-4000:]}")
             select.select([], [], [], 0.01)
 
     def children(self):
@@ -102,12 +102,12 @@ class Process:
                 continue
         return found
 
-    def stop(self, sig=signal.SIGTERM, patience=15):
+    def stop(self, sig=signal.SIGTERM, timeout=15):
         """Asks it to end and returns its exit code; a process that does not end is a failure."""
         if self.popen.poll() is None:
             self.popen.send_signal(sig)
         try:
-            code = self.popen.wait(patience)
+            code = self.popen.wait(timeout)
         except subprocess.TimeoutExpired as stuck:
             self.popen.kill()
             self.popen.wait()
@@ -118,15 +118,15 @@ class Process:
         return code
 
 
-def wait_until(check, what, patience=PATIENCE):
+def wait_until(check, what, timeout=TIMEOUT):
     """The first true value of check(); asked again until then."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         value = check()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {patience} s")
+            raise AssertionError(f"{what}: not within {timeout} s")
         select.select([], [], [], 0.05)
 
 

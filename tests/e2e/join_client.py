@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A joining host by other people's means: grpcio, protobuf, botocore and cryptography, message by message."""
+"""A joining host on other libraries than the project's: grpcio, protobuf, botocore and cryptography, message by message."""
 import base64
 import contextlib
 import functools
@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from grpc_tools import protoc
 
-from harness import PATIENCE, wait_until
+from harness import TIMEOUT, wait_until
 
 PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
 SERVER_NAME = "teleport.cluster.local"
@@ -66,7 +66,7 @@ def tls_connect(address, source="127.0.0.1", server_name=SERVER_NAME, alpn=("h2"
             file.write(identity.key_pem + identity.cert_pem)
             file.flush()
             context.load_cert_chain(file.name)
-    plain = socket.create_connection(split(address), timeout=PATIENCE, source_address=(source, 0))
+    plain = socket.create_connection(split(address), timeout=TIMEOUT, source_address=(source, 0))
     return context.wrap_socket(plain, server_hostname=server_name)
 
 
@@ -145,9 +145,9 @@ class Peer:
         return Stream(self, path, response)
 
     def call(self, path, request=b"", response=bytes):
-        """A unary call; bytes in and out unless told otherwise."""
+        """A unary call; bytes in and out by default."""
         done = self.channel.unary_unary(path, serialize, response if response is bytes else response.FromString)
-        return done(request, timeout=PATIENCE)
+        return done(request, timeout=TIMEOUT)
 
     def status(self, path, request=b""):
         """The status code with which a unary call ends."""
@@ -168,7 +168,7 @@ class Stream:
     def __init__(self, peer, path, response, metadata=VERSION, **how):
         self.peer, self.outgoing = peer, queue.SimpleQueue()
         method = peer.channel.stream_stream(path, serialize, response.FromString)
-        self.call = method(iter(self.outgoing.get, None), timeout=PATIENCE, metadata=metadata, **how)
+        self.call = method(iter(self.outgoing.get, None), timeout=TIMEOUT, metadata=metadata, **how)
 
     def send(self, *sent):
         for message in sent:
@@ -212,7 +212,7 @@ class Stream:
 
 
 def audited(cluster, refused):
-    """The audit event of a refusal, found by the request id that the joining side was told."""
+    """The audit event of a refusal, found by the request id that the joining host received."""
     request_id = refused.details().rsplit("(request ", 1)[1].split(")")[0]
     return wait_until(lambda: [e for e in cluster.events("instance.join") if e.get("request_id") == request_id], f"{request_id} is audited")[0]
 

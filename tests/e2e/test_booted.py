@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from booted import Machine
-from harness import PATIENCE, Cluster, program, wait_until
-from people import Person, invite_url
+from harness import TIMEOUT, Cluster, program, wait_until
+from users import User, invite_url
 
 UNIT = "/etc/systemd/system/teleport.service"
 LOG = "/var/log/teleport.log"
@@ -58,7 +58,7 @@ class Booted:
             self.machine.run("systemctl", "enable", "--now", "teleport")
             self.wait_reachable(1)
             words = self.cluster.tctl("users", "add", "alice", "--roles=access", "--logins=ada,bob").out
-            self.alice = Person(self.cluster, "alice", directory / "home").accept(invite_url(words))
+            self.alice = User(self.cluster, "alice", directory / "home").accept(invite_url(words))
             self.alice.login()
         except BaseException:
             self.stop()
@@ -152,14 +152,14 @@ def test_sessions_outlive_restarts_and_a_bomb_hits_its_user(booted, pam):
     wait_until(lambda: len(machine.pids("-f", "^sleep 100[12]")) == 2, "both run")
     left = machine.pids("-f", "^sleep 100[12]")
     booted.restart()
-    shell.expect(pexpect.EOF, timeout=PATIENCE)
+    shell.expect(pexpect.EOF, timeout=TIMEOUT)
     assert machine.pids("-f", "^sleep 100[12]") == left
     assert "work" in booted.on("ada", "tmux list-sessions").out
     assert set(booted.group(booted.main_pid()).values()) == {"/system.slice/teleport.service/agent"}
 
     # A fork bomb, with an end: its user cannot start more, others and the agent go on.
     bomb = booted.alice.terminal("ssh", "ada@web-1", "-t", BOMB)
-    bomb.expect("fork|Resource temporarily unavailable|retry", timeout=PATIENCE)
+    bomb.expect("fork|Resource temporarily unavailable|retry", timeout=TIMEOUT)
     assert booted.on("bob", "echo here").out == "here\n"
     assert 20 < len(machine.pids("-x", "sleep")) < 120
     assert machine.run("systemctl", "is-active", "teleport").stdout == "active\n"

@@ -41,17 +41,17 @@ def test_only_processes_that_ask_aws_load_libcurl(shared, aws):
     host.stop()
 
 
-def test_instance_is_not_told_the_settings_of_aws(shared, aws):
+def test_instance_does_not_receive_the_aws_settings(shared, aws):
     host = shared.join("plain-2", env={**aws.identity(), "AWS_SDK_LOAD_CONFIG": "1", "HTTPS_PROXY": "", "NO_PROXY": "nowhere.test"})
-    told = pathlib.Path(f"/proc/{host.process.children()['instance']}/environ").read_bytes().split(b"\0")
-    names = {variable.split(b"=")[0].decode() for variable in told}
+    environment = pathlib.Path(f"/proc/{host.process.children()['instance']}/environ").read_bytes().split(b"\0")
+    names = {variable.split(b"=")[0].decode() for variable in environment}
     assert "NO_PROXY" in names
     assert not [name for name in names if name.startswith("AWS_") and name != "AWS_CA_BUNDLE"]
     host.stop()
 
 
 @pytest.mark.parametrize("env", [{"AWS_PROFILE": "nowhere"}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/"}])
-def test_a_fault_of_aws_credentials_is_no_fault_of_the_token(shared, env):
+def test_an_aws_credential_error_is_not_reported_as_token_error(shared, env):
     host = shared.host(f"broken-{len(shared.hosts)}", env=env).start()
     host.process.wait_for("this host cannot prove its AWS identity")
     host.process.wait_for(r"Can not join the cluster as Instance\.")
@@ -74,25 +74,25 @@ def test_a_credential_process_ends_with_the_join_that_needed_it(shared, tmp_path
     wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "it has ended")
 
 
-def test_commands_for_labels_are_run_by_a_process_of_their_own(shared, aws, tmp_path):
+def test_label_commands_run_in_a_separate_process(shared, aws, tmp_path):
     colour, parent = tmp_path / "colour", tmp_path / "parent"
     colour.write_text("blue")
     commands = [{"name": "colour", "command": ["cat", str(colour)], "period": "1s"},
                 {"name": "parent", "command": ["sh", "-c", "echo $PPID"], "period": "1s"}]
     host = shared.join("coloured", env=aws.identity(), ssh={"commands": commands})
 
-    def told(name):
+    def announced(name):
         labels = shared.node("coloured")["spec"].get("cmd_labels", {})
         return labels.get(name, {}).get("result")
-    wait_until(lambda: told("colour") == "blue", "a value is told")
+    wait_until(lambda: announced("colour") == "blue", "a value is announced")
     processes = host.process.children()
-    wait_until(lambda: told("parent") == str(processes["labels"]), "the commands are children of that process")
+    wait_until(lambda: announced("parent") == str(processes["labels"]), "the commands are children of that process")
     for service in ("instance", "labels"):
         colour.write_text(service)
         host.process.mark()
         os.kill(processes[service], signal.SIGKILL)
         host.process.wait_for(f"service is back name:{service}")
-        wait_until(lambda: told("colour") == service, f"a value is told when {service} is back")
+        wait_until(lambda: announced("colour") == service, f"a value is announced when {service} is back")
     assert host.stop() == 0
 
 
@@ -119,7 +119,7 @@ print(json.dumps(ended))
 
 
 def as_user_of(pid, cwd, tries):
-    """What somebody who runs as the user of that process is told, beginning where it stands: its files are all it has of a start."""
+    """Output of a shell that runs as the user of that process in its working directory."""
     uid, gid = (int(line.split()[1]) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line[:4] in ("Uid:", "Gid:"))
     done = subprocess.run(["/usr/bin/python3", "-c", TRIES, json.dumps(tries)], capture_output=True, text=True, check=True, cwd=cwd, user=uid, group=gid,
                           extra_groups=[], env={"PATH": "/usr/bin:/bin"})

@@ -29,7 +29,7 @@ def proxy(shared, aws_process):
         return join_legacy(peer, aws_process.identity(), name="captured", token="proxies", role="Proxy")
 
 
-def test_every_method_that_is_not_a_proxys_is_shut_to_a_captured_one(shared, proxy):
+def test_a_captured_proxy_can_call_proxy_methods_only(shared, proxy):
     """All of them, as proto/api.proto has them: administration, recordings, resources, other hosts' certificates."""
     service = messages().api.DESCRIPTOR.services_by_name
     open_to_proxies = {"LoginService", "DialService", "PingService", "HostService", "PassService"}

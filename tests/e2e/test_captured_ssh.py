@@ -56,7 +56,7 @@ def ssh_key_forms(text):
     return [seed, pkcs8[24:], "".join(text.splitlines()[3:4]).encode()]
 
 
-def test_the_host_key_is_in_no_process_that_meets_the_network(access):
+def test_the_host_key_is_in_no_network_process(access):
     host_key = (access.web.data_dir / "proc/ssh/host_key").read_text()
     identity = json.loads((access.web.data_dir / "proc/ids/node.json").read_text())
     tls_key = lines_of_pem(identity["spec"]["tls_key"])
@@ -173,18 +173,18 @@ def refused(result):
 
 
 def test_sshd_gets_a_line_from_a_signed_answer(captured, authority):
-    asker = captured()
-    assert (asker.asked.login, asker.asked.certificate, len(asker.asked.nonce)) == (LOGIN, CERTIFICATE, 32)
-    assert asker.answer(authority.permit(asker.asked, PTY | AGENT)) == (0, "restrict,pty,agent-forwarding root\n", "")
-    asker = captured("--no-port-forwarding")
-    assert asker.answer(authority.permit(asker.asked, PORTS))[1] == "restrict root\n", "what the node forbids is the node's own"
+    helper = captured()
+    assert (helper.asked.login, helper.asked.certificate, len(helper.asked.nonce)) == (LOGIN, CERTIFICATE, 32)
+    assert helper.answer(authority.permit(helper.asked, PTY | AGENT)) == (0, "restrict,pty,agent-forwarding root\n", "")
+    helper = captured("--no-port-forwarding")
+    assert helper.answer(authority.permit(helper.asked, PORTS))[1] == "restrict root\n", "what the node forbids is the node's own"
 
 
 @pytest.mark.parametrize("change", [{"login": "nobody"}, {"connection": HOST}, {"host": HOST.replace("1", "2")}, {"certificate": b"another"},
                                     {"nonce": bytes(32)}], ids=lambda change: next(iter(change)))
-def test_an_answer_signed_for_something_else_admits_nobody(captured, authority, change):
-    asker = captured()
-    assert "signature" in refused(asker.answer(authority.permit(asker.asked, **change)))
+def test_an_answer_signed_for_another_login_is_refused(captured, authority, change):
+    helper = captured()
+    assert "signature" in refused(helper.answer(authority.permit(helper.asked, **change)))
 
 
 def test_an_answer_is_good_once(captured, authority):
@@ -209,8 +209,8 @@ def test_a_captured_ssh_process_can_sign_nothing(captured, authority):
         "flags that are none": lambda asked: authority.permit(asked, permits=1 << 20),
     }
     for what, make in forged.items():
-        asker = captured()
-        assert refused(asker.answer(make(asker.asked))), what
+        helper = captured()
+        assert refused(helper.answer(make(helper.asked))), what
 
 
 def merged(permit, **more):
@@ -233,20 +233,20 @@ def test_no_text_of_a_captured_ssh_process_reaches_sshd(captured):
 POLL = ("7", "271", "73")  # poll, ppoll of x86-64; ppoll of arm64
 
 
-def test_the_program_that_asks_is_in_a_sandbox_when_it_hears(captured, authority):
+def test_ssh_authorize_is_sandboxed_before_it_reads_an_answer(captured, authority):
     """It prepares itself while the answer is on its way, and reads nothing before it has finished."""
-    asker = captured()
+    helper = captured()
 
     def status():
-        return dict(re.findall(r"^(\w+):[ \t]*(.*)$", pathlib.Path(f"/proc/{asker.sshds.pid}/status").read_text(), re.M))
+        return dict(re.findall(r"^(\w+):[ \t]*(.*)$", pathlib.Path(f"/proc/{helper.sshds.pid}/status").read_text(), re.M))
 
-    call = pathlib.Path(f"/proc/{asker.sshds.pid}/syscall")
+    call = pathlib.Path(f"/proc/{helper.sshds.pid}/syscall")
     wait_until(lambda: call.read_text().split()[0] in POLL, "it awaits the answer")
     status = status()
     assert status["NoNewPrivs"] == "1" and "0" not in status["Uid"].split() and int(status["CapPrm"], 16) == 0
-    held = [os.readlink(link) for link in pathlib.Path(f"/proc/{asker.sshds.pid}/fd").iterdir()]
+    held = [os.readlink(link) for link in pathlib.Path(f"/proc/{helper.sshds.pid}/fd").iterdir()]
     kinds = sorted(what.split(":")[0] for what in held if what != os.readlink("/proc/self/fd/0"))
     assert kinds == ["pipe", "pipe", "socket"], "sshd's two pipes, and the socket it asks on"
-    is_sanitized = b"__asan_init" in pathlib.Path(f"/proc/{asker.sshds.pid}/exe").read_bytes()
+    is_sanitized = b"__asan_init" in pathlib.Path(f"/proc/{helper.sshds.pid}/exe").read_bytes()
     assert status["Seccomp"] == ("0" if is_sanitized else "2")
-    asker.answer(authority.permit(asker.asked))
+    helper.answer(authority.permit(helper.asked))

@@ -30,7 +30,7 @@ def ask(peer, env, late_by, name="web-1", keys=None):
 # ---- the host's clock, at a join --------------------------------------------------------------------------
 
 @pytest.mark.parametrize("late_by, side", [(20 * MINUTE, "behind"), (-20 * MINUTE, "ahead")])
-def test_a_host_clock_that_is_far_off_is_named_in_the_error_and_the_audit(cluster, aws, late_by, side):
+def test_a_host_clock_far_off_is_in_error_and_audit(cluster, aws, late_by, side):
     cluster.create(iam_token())
     with Peer(cluster) as peer:
         refused = ask(peer, aws.identity(), late_by).refusal()
@@ -45,7 +45,7 @@ def test_a_host_clock_that_is_far_off_is_named_in_the_error_and_the_audit(cluste
 
 
 @pytest.mark.parametrize("late_by", [2 * MINUTE, -14 * MINUTE])
-def test_a_host_clock_that_is_a_little_off_joins_and_is_recorded(cluster, aws, late_by):
+def test_a_host_clock_slightly_off_joins_and_is_recorded(cluster, aws, late_by):
     cluster.create(iam_token())
     with Peer(cluster) as peer:
         assert ask(peer, aws.identity(), late_by).result().host_id
@@ -57,7 +57,7 @@ def test_a_host_clock_that_is_a_little_off_joins_and_is_recorded(cluster, aws, l
 # ---- the Auth Service's clock -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("ahead", [20 * MINUTE, -20 * MINUTE])
-def test_an_auth_clock_that_is_far_off_is_named_and_the_host_is_not_blamed_alone(cluster, aws, ahead):
+def test_an_auth_clock_far_off_is_named_in_the_error(cluster, aws, ahead):
     cluster.create(iam_token())
     aws.state["clock"] = -ahead
     env = aws.identity()
@@ -73,7 +73,7 @@ def test_an_auth_clock_that_is_far_off_is_named_and_the_host_is_not_blamed_alone
     cluster.process.wait_for(r"The clock of the Auth Service is off.*time server")
 
 
-def test_an_auth_clock_that_is_a_little_off_is_said_once(cluster, aws):
+def test_an_auth_clock_slightly_off_is_logged_once(cluster, aws):
     cluster.create(iam_token())
     aws.state["clock"] = -5 * MINUTE
     env = aws.identity()
@@ -105,7 +105,7 @@ def test_the_clock_of_a_member_is_shown_in_the_inventory(cluster, aws):
 
 
 @pytest.mark.parametrize("ahead, words", [(2 * MINUTE, "behind the cluster's"), (-2 * MINUTE, "ahead of the cluster's")])
-def test_a_host_measures_its_clock_at_the_join_and_shows_it(cluster, aws, ahead, words):
+def test_a_host_measures_its_clock_when_it_joins(cluster, aws, ahead, words):
     cluster.create(iam_token())
     with AnotherTime(cluster, aws.identity(), ahead) as relay:
         host = cluster.host(env=aws.identity())

@@ -67,7 +67,7 @@ class Joiner(threading.Thread):
         try:
             while not self.over.is_set():
                 self.once()
-        except Exception as failure:  # told by the main thread
+        except Exception as failure:  # reported by the main thread
             self.failure = failure
 
     def once(self):
@@ -88,7 +88,7 @@ class Joiner(threading.Thread):
         host.process = None
 
 
-def test_nothing_is_lost_whatever_is_killed_200_times(cluster, aws):
+def test_nothing_is_lost_when_processes_are_killed_200_times(cluster, aws):
     """The victims take turns; each dies at a random moment while three hosts join without end."""
     cluster.create(iam_token())
     dice = random.Random(16)

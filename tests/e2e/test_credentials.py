@@ -390,7 +390,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("arrange, says", BROKEN, ids=[arrange.__name__ for arrange, _ in BROKEN])
-def test_a_broken_source_is_an_error_for_us_and_for_botocore(place, monkeypatch, arrange, says):
+def test_a_broken_source_is_an_error_as_in_botocore(place, monkeypatch, arrange, says):
     place.imds()  # would have credentials, if anybody came that far
     arrange(place)
     code, found = place.ours()
@@ -419,7 +419,7 @@ def test_an_instance_without_a_role_says_so(place, monkeypatch):
     assert place.botocores(monkeypatch)[0] is None
 
 
-def test_a_token_that_does_not_arrive_is_named_with_the_hop_limit(place):
+def test_a_missing_imds_token_is_reported_with_the_hop_limit(place):
     place.imds(v1=False, hop_limit=True)
     done = subprocess.run([program(place.build, "teleport"), "aws", "identity"], env=clean_env(**place.env), capture_output=True, text=True)
     assert done.returncode == 1
@@ -458,7 +458,7 @@ def test_the_region_comes_from_the_instance(place):
     assert (found["region"], found["region_source"]) == ("eu-central-1", "instance metadata")
 
 
-def test_without_any_region_us_east_1_is_taken_with_a_warning(place):
+def test_without_a_region_us_east_1_is_used_with_warning(place):
     place.without_region()
     place.env.update(place.keys[0])
     code, found = place.ours()

@@ -70,13 +70,13 @@ def test_a_token_that_changes_meanwhile_gives_no_certificate(cluster, aws, chang
     assert successes(cluster) == []
 
 
-def test_a_token_that_changes_to_another_that_allows_it_still_works(cluster, aws):
+def test_a_token_changed_meanwhile_that_still_allows_the_join_works(cluster, aws):
     cluster.create(iam_token())
     with Peer(cluster) as peer:
         proven(peer, aws.identity(), between=lambda: cluster.create(iam_token(arn=ANY_WEB))).result()
 
 
-def test_a_role_that_the_token_loses_meanwhile_is_in_no_certificate(cluster, aws):
+def test_a_role_the_token_loses_meanwhile_is_not_certified(cluster, aws):
     cluster.create(iam_token(roles=("Node", "Proxy")))
     keys = Keys()
     with Peer(cluster) as peer:
@@ -96,7 +96,7 @@ def test_a_token_that_becomes_a_secret_meanwhile_gives_no_certificate(cluster, a
     assert successes(cluster) == []
 
 
-def test_a_token_that_ends_while_sts_is_asked_gives_no_certificate(cluster, aws):
+def test_a_token_expiring_during_the_sts_request_gives_no_certificate(cluster, aws):
     env = aws.identity()
     with Peer(cluster) as peer:
         end = int(time.time()) + 3
@@ -129,13 +129,13 @@ def test_a_pattern_is_anchored_and_knows_letters_apart(cluster, aws, arn):
 
 def test_nothing_is_remembered_between_the_joins_of_a_connection(cluster, aws):
     cluster.create(iam_token(arn=ANY_WEB))
-    stranger = aws.identity(arn=f"arn:aws:sts::{OTHER_ACCOUNT}:assumed-role/web/i-1", account=OTHER_ACCOUNT)
+    other = aws.identity(arn=f"arn:aws:sts::{OTHER_ACCOUNT}:assumed-role/web/i-1", account=OTHER_ACCOUNT)
     with Peer(cluster) as peer:
         first, second = peer.join(), peer.join()
         challenges = first.challenge(host_params("web-1")), second.challenge(host_params("web-2"))
         first.send(solution(prove(aws.identity(), challenges[0]))).result()
-        refused(second.send(solution(prove(stranger, challenges[1]))), Code.PERMISSION_DENIED, "rules")
-        refused(proven(peer, stranger), Code.PERMISSION_DENIED, "rules")
+        refused(second.send(solution(prove(other, challenges[1]))), Code.PERMISSION_DENIED, "rules")
+        refused(proven(peer, other), Code.PERMISSION_DENIED, "rules")
     assert len(successes(cluster)) == 1
 
 
@@ -213,7 +213,7 @@ def test_only_the_instance_certificate_is_renewed(cluster, aws):
 
 # ---- what a Proxy Service may say (Z2) --------------------------------------------------------------------------------
 
-def test_a_proxy_says_where_a_host_is_and_not_what_it_is_called(cluster, aws):
+def test_a_proxy_sets_a_hosts_address_not_its_name(cluster, aws):
     cluster.create(iam_token(roles=("Node", "Proxy")))
     supplied = messages().join.ClientInit.ProxySuppliedParameters
     with Peer(cluster) as peer:
@@ -237,7 +237,7 @@ def test_a_proxy_says_where_a_host_is_and_not_what_it_is_called(cluster, aws):
 DB_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/db/i-0123456789abcdef0"
 
 
-def test_a_name_stays_with_its_new_holder_when_the_old_one_is_removed(cluster, aws):
+def test_removing_the_old_holder_leaves_the_name_to_the_new(cluster, aws):
     cluster.create(iam_token())
     with Peer(cluster) as peer:
         old, _ = join(peer, aws.identity())
@@ -246,7 +246,7 @@ def test_a_name_stays_with_its_new_holder_when_the_old_one_is_removed(cluster, a
         refused(proven(peer, aws.identity(arn=DB_ARN)), Code.ALREADY_EXISTS, "host-name")
 
 
-def test_a_renewal_does_not_take_back_a_name_that_another_group_has_now(cluster, aws):
+def test_a_renewal_does_not_take_back_a_reassigned_name(cluster, aws):
     cluster.create(iam_token())
     with Peer(cluster) as peer:
         _, old = join(peer, aws.identity())
@@ -269,7 +269,7 @@ def methods(*services):
     return found
 
 
-def test_strangers_have_join_and_ping_and_nothing_else(cluster):
+def test_unauthenticated_peers_have_join_and_ping_only(cluster):
     closed = methods("AdminService", "HostService")
     assert len(closed) >= 11
     with Peer(cluster) as auth, Peer(cluster, "proxy") as proxy:
@@ -333,22 +333,22 @@ def presence(peer):
     return stream
 
 
-def test_a_removed_host_is_cut_off_and_its_certificate_is_worth_nothing(cluster, aws):
+def test_a_removed_host_is_disconnected_and_its_certificate_refused(cluster, aws):
     cluster.create(iam_token())
     with Peer(cluster) as peer:
         host_id, identity = join(peer, aws.identity())
         other_id, other = join(peer, aws.identity(), name="web-2")
-    with Peer(cluster, identity=identity) as host, Peer(cluster, identity=other) as neighbour:
-        stream, neighbours = presence(host), presence(neighbour)
+    with Peer(cluster, identity=identity) as host, Peer(cluster, identity=other) as sibling:
+        stream, siblings = presence(host), presence(sibling)
         wait_until(lambda: cluster.node("web-1"), "it is listed")
         cluster.tctl("rm", f"node/{host_id}")
         with pytest.raises(grpc.RpcError) as ended:
             while True:
                 stream.receive()
         assert ended.value.code() in (Code.UNAVAILABLE, Code.UNAUTHENTICATED, Code.CANCELLED)
-        assert certify(neighbour, "Instance").names["CN"] == [f"{other_id}.example.test"]
-        assert neighbours.call.is_active()
-        neighbours.half_close()
+        assert certify(sibling, "Instance").names["CN"] == [f"{other_id}.example.test"]
+        assert siblings.call.is_active()
+        siblings.half_close()
     with Peer(cluster, identity=identity) as again:
         for path in methods("AdminService", "HostService"):
             assert again.status(path) == Code.UNAUTHENTICATED, path
@@ -369,7 +369,7 @@ def test_the_administrators_socket_is_for_root_and_the_owner(cluster):
     cluster.process.wait_for("neither root nor the owner of the data directory")
 
 
-def test_a_stranger_is_not_present(cluster):
+def test_an_unauthenticated_peer_is_not_present(cluster):
     with Peer(cluster) as peer:
         stream = peer.stream("/cteleport.v1.HostService/Presence", messages().api.PresenceDown)
         with pytest.raises(grpc.RpcError) as refusal:

@@ -89,7 +89,7 @@ def token_names(cluster):
     return {token["metadata"]["name"] for token in cluster.json("get", "tokens")}
 
 
-def test_tctl_is_refused_with_the_reason_and_works_when_there_is_space_again(cluster, disk):
+def test_tctl_is_refused_on_a_full_disk_and_works_afterwards(cluster, disk):
     disk.fill()
     names, refused = create_until_refused(cluster)
     assert refused.code == 1
@@ -100,7 +100,7 @@ def test_tctl_is_refused_with_the_reason_and_works_when_there_is_space_again(clu
     assert {*names, "after"} <= token_names(cluster)
 
 
-def test_what_was_acknowledged_on_a_full_disk_is_there_after_a_restart(cluster, disk):
+def test_acknowledged_writes_on_a_full_disk_survive_a_restart(cluster, disk):
     disk.fill()
     names, _ = create_until_refused(cluster)
     cluster.stop_cluster()
@@ -111,7 +111,7 @@ def test_what_was_acknowledged_on_a_full_disk_is_there_after_a_restart(cluster, 
     assert sorted(created) == sorted(names), "each is audited, once"
 
 
-def test_a_join_is_refused_with_the_reason_and_succeeds_when_there_is_space_again(cluster, disk, aws):
+def test_a_full_disk_refuses_a_join_until_space_is_free(cluster, disk, aws):
     cluster.create(iam_token())
     disk.fill()
     create_until_refused(cluster)
@@ -137,7 +137,7 @@ def test_a_cluster_that_starts_on_a_full_disk_says_so(cluster, disk):
     assert token_names(cluster) == {"iam-token"}
 
 
-def test_a_host_with_a_full_disk_joins_and_stores_its_identity_when_there_is_space_again(make_cluster, disk, aws):
+def test_a_host_with_a_full_disk_stores_its_identity_later(make_cluster, disk, aws):
     cluster = make_cluster()
     cluster.create(iam_token())
     host = cluster.host("web-1", env=aws.identity(), disk=disk)

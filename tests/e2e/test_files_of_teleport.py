@@ -178,7 +178,7 @@ def configure_test(build, path):
     (CONFIGURE, "teleport.diag_addr, auth_service.proxy_listener_mode, proxy_service.acme"),
     (NODE_CONFIGURE, "teleport.diag_addr, proxy_service.acme"),
 ], ids=["configure", "node configure"])
-def test_what_configure_of_teleport_prints_loads(build, tmp_path, text, ignored):
+def test_the_output_of_teleport_configure_loads(build, tmp_path, text, ignored):
     path = tmp_path / "teleport.yaml"
     path.write_text(text)
     code, said = configure_test(build, path)
@@ -204,7 +204,7 @@ def test_all_that_would_change_something_is_refused_at_once(build, tmp_path, clu
     assert "'spec.options.pin_source_ip'" in refused.err and "'spec.deny.require_session_join'" in refused.err
 
 
-def test_what_tctl_get_of_teleport_prints_is_created(cluster):
+def test_the_output_of_teleports_tctl_get_is_created(cluster):
     for text, ignored in ((ROLE, "spec.allow.kubernetes_resources"), (USER, "spec.expires"), (TOKEN, "spec.aws_iid_ttl"), (LOCK, "spec.created_by")):
         done = cluster.tctl("create", "-f", stdin=text)
         assert "has been created" in done.out
@@ -239,7 +239,7 @@ spec: {allow: {logins: ['*'], rules: [{resources: [tokens], verbs: [write]}]}}
     assert cluster.json("get", "tokens") == []
 
 
-def test_what_tctl_get_prints_has_the_forms_of_teleport(cluster):
+def test_tctl_get_prints_teleports_forms(cluster):
     cluster.create(iam_token("ours"))
     cluster.tctl("users", "add", "dave", "--roles=access", "--logins=root")
     cluster.tctl("lock", "--user=dave", "--ttl=1h")

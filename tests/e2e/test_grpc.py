@@ -176,13 +176,13 @@ def test_a_host_that_says_no_more_is_refused(auth, env, steps):
     refused(stream, Code.INVALID_ARGUMENT, "order")
 
 
-def test_a_host_that_hangs_up_behind_its_first_message_is_refused(auth):
+def test_a_host_that_closes_after_its_first_message_is_refused(auth):
     stream = auth.join().begin()
     stream.half_close()
     refused(stream, Code.INVALID_ARGUMENT, "order")
 
 
-def test_a_host_of_the_older_service_that_says_nothing_is_refused(auth):
+def test_a_silent_host_of_the_older_service_is_refused(auth):
     stream = auth.legacy()
     stream.half_close()
     refused(stream, Code.INVALID_ARGUMENT, "order")
@@ -190,7 +190,7 @@ def test_a_host_of_the_older_service_that_says_nothing_is_refused(auth):
 
 @pytest.mark.parametrize("via", ["auth", "proxy"])
 @pytest.mark.parametrize("steps,state", [(("init",), "want params"), (("init", "params"), "want proof"), (("init", "params", "proof"), "ask sts")])
-def test_a_host_that_goes_away_is_audited_with_where_it_was(shared, aws, env, via, steps, state):
+def test_a_host_that_disconnects_is_audited_with_its_step(shared, aws, env, via, steps, state):
     aws.sts_mode("slow", seconds=0.3)
     before = len(shared.events("instance.join"))
     with Peer(shared, via) as peer:
@@ -288,7 +288,7 @@ def test_there_are_no_other_methods(shared, via, path):
 
 @pytest.mark.parametrize("via", ["auth", "proxy"])
 @pytest.mark.parametrize("claim", ["flag", "address", "both"])
-def test_a_stranger_cannot_speak_for_a_proxy(shared, via, claim):
+def test_an_unauthenticated_peer_cannot_act_as_a_proxy(shared, via, claim):
     supplied = messages().join.ClientInit.ProxySuppliedParameters(remote_addr="203.0.113.9:1", client_version="1.0.0")
     claims = {"forwarded_by_proxy": True, "proxy_supplied_parameters": supplied}
     if claim != "both":
@@ -325,13 +325,13 @@ def test_the_method_must_be_the_tokens(auth, env):
     refused(stream.send(iam_init(host_params())), Code.INVALID_ARGUMENT, "params")
 
 
-def test_a_secret_token_is_of_no_use_at_the_older_service(auth, env):
+def test_a_secret_token_is_refused_at_the_older_service(auth, env):
     stream = auth.legacy()
     refused(stream.send(legacy_request(prove(env, stream.receive().challenge), token=SECRET)), Code.INVALID_ARGUMENT, "token")
     assert SECRET not in (auth.cluster.data_dir / "log" / "events.log").read_text()
 
 
-def test_a_token_that_ended_is_refused_and_only_a_public_one_is_confirmed(shared, auth):
+def test_an_expired_token_is_refused_and_only_public_ones_confirmed(shared, auth):
     end = int(time.time()) + 3
     expires = datetime.datetime.fromtimestamp(end, datetime.timezone.utc).isoformat().replace("+00:00", "Z")
     shared.create(iam_token("ended-iam", expires=expires))
@@ -388,7 +388,7 @@ def test_more_names_than_a_certificate_holds_are_refused(auth):
     refused(stream.send(iam_init(host_params(principals=["web-1"] * 101))), Code.INVALID_ARGUMENT, "params")
 
 
-def test_a_hosts_own_names_are_certified_and_the_unspecified_address_is_not(cluster, aws):
+def test_a_hosts_names_are_certified_but_the_unspecified_address_not(cluster, aws):
     cluster.create(iam_token())
     with Peer(cluster) as peer:
         stream, keys = peer.join(), Keys()
@@ -462,7 +462,7 @@ def test_a_bad_tls_key_is_not_certified(auth, env, kind):
     stream = auth.join().begin()
     stream.receive()
     stream.send(iam_init(host_params(keys=Keys(tls=BAD_TLS_KEYS[kind](auth.cluster)))))
-    if kind == "the CA's own":  # only the keyholder knows its own keys
+    if kind == "the CA's own":  # only the signer knows its own keys
         stream.send(solution(prove(env, stream.receive().challenge.iam_challenge.challenge)))
     refusal = refused(stream, *((Code.PERMISSION_DENIED, "sign") if kind == "the CA's own" else (Code.INVALID_ARGUMENT, "params")))
     assert "key" in refusal.details()

@@ -5,8 +5,8 @@ import re
 import shlex
 import subprocess
 
-from harness import PATIENCE, clean_env, wait_until
-from people import PASSWORD
+from harness import TIMEOUT, clean_env, wait_until
+from users import PASSWORD
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = PROJECT / "docs/guide/cluster.md"
@@ -59,7 +59,7 @@ class Machine:
         try:
             self.run("[ -z \"$service\" ] || { kill $service; wait $service; }", check=False)
             self.shell.stdin.close()
-            self.shell.wait(PATIENCE)
+            self.shell.wait(TIMEOUT)
         finally:
             self.shell.kill()
             self.shell.wait()
@@ -78,7 +78,7 @@ def blocks():
 PLACES = {("4", 1): "workstation", ("5", 0): "workstation", ("5", 1): "web-1", ("5", 2): "workstation"}
 
 
-def test_the_page_leads_to_a_cluster_with_a_user_and_a_machine(tmp_path, programs):
+def test_the_guide_leads_to_a_working_cluster(tmp_path, programs):
     tmp_path.chmod(0o755)
     machines = {"teleport": Machine(tmp_path, "teleport", programs)}
     said, seen = {}, set()

@@ -87,7 +87,7 @@ def test_the_tunnel_of_a_node_goes_through_the_http_proxy(cluster, aws, http_pro
     assert set(proxy.asked) == {("CONNECT", f"{NAME}:443")}
 
 
-def test_user_and_password_of_the_http_proxy_are_used_and_not_shown(cluster, aws, http_proxy):
+def test_the_http_proxys_password_is_used_and_not_shown(cluster, aws, http_proxy):
     cluster.create(iam_token())
     proxy = http_proxy()
     host = behind(cluster, aws, proxy, user="web:s%40fe@").start()

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fake_auth import Certifier, FakeAuth, pem
 from harness import Cluster, iam_token, wait_until
 from join_client import messages, tls_connect
-from people import Person, invite_url
+from users import User, invite_url
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def place(build, aws_process, programs, tmp_path_factory):
     """A cluster and somebody who may log in to its nodes."""
     cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("identity") / "cluster", auth={"host_cert_ttl": "20s"}).start()
     words = cluster.tctl("users", "add", "alice", "--roles=access", "--logins=root").out
-    cluster.alice = Person(cluster, "alice", tmp_path_factory.mktemp("home")).accept(invite_url(words))
+    cluster.alice = User(cluster, "alice", tmp_path_factory.mktemp("home")).accept(invite_url(words))
     cluster.alice.login()
     yield cluster
     assert cluster.stop() == 0
@@ -97,7 +97,7 @@ def test_a_renewed_agent_is_reached(place, aws):
     host.stop()
 
 
-def test_an_agent_is_no_other_host_by_a_file_of_that(place, aws):
+def test_an_agent_does_not_take_another_hosts_identity_file(place, aws):
     other, host = node(place, aws, "copied-from"), node(place, aws, "copied-to")
     other_id, host_id = other.host_id, host.host_id
     other.stop()
@@ -111,7 +111,7 @@ def test_an_agent_is_no_other_host_by_a_file_of_that(place, aws):
     host.stop()
 
 
-def test_without_its_instance_identity_an_agent_is_nobody(place, aws):
+def test_without_its_instance_identity_an_agent_joins_again(place, aws):
     host = node(place, aws, "orphan")
     former = host.host_id
     host.stop()
@@ -124,7 +124,7 @@ def test_without_its_instance_identity_an_agent_is_nobody(place, aws):
     host.stop()
 
 
-def test_an_unlocked_agent_is_who_it_was(place, aws):
+def test_an_unlocked_agent_keeps_its_identity(place, aws):
     host = node(place, aws, "unlocked")
     before = host.host_id
     name = place.tctl("lock", f"--server-id={before}", "--message=gone bad").out.split('"')[1]
@@ -198,7 +198,7 @@ def test_a_lock_by_id_holds_under_another_id_and_name(place, aws):
 
 @pytest.mark.parametrize("target", ["--user=nobody-there", "--role=no-such-role", "--node=no-such-node",
                                     "--server-id=00000000-1111-4222-8333-444444444444"])
-def test_a_lock_of_what_is_not_there_warns(place, target):
+def test_a_lock_of_a_missing_target_warns(place, target):
     done = place.tctl("lock", target)
     assert "there is no" in done.err or "no host of this name" in done.err
     place.tctl("rm", lock_of(done.out))
@@ -234,7 +234,7 @@ class Liar(FakeAuth):
         return messages().api.HostCertsResponse()
 
 
-def test_a_host_that_refuses_a_certificate_stays_who_it_is(place, aws):
+def test_a_host_that_refuses_a_certificate_keeps_its_identity(place, aws):
     """It asks again after a while, and does not join again."""
     place.create(iam_token("lied-to"))
     host = place.join("lied-to", env=aws.identity(arn("lied-to")), token="lied-to", via="auth")
@@ -255,7 +255,7 @@ def test_a_host_that_refuses_a_certificate_stays_who_it_is(place, aws):
 
 
 @pytest.mark.parametrize("is_old", [False, True], ids=["", "older join"])
-def test_a_host_that_refuses_an_answer_waits_before_it_joins_again(place, aws, is_old):
+def test_a_host_that_refuses_an_answer_waits_before_rejoining(place, aws, is_old):
     place.create(iam_token("iam-token"))
     name = f"refused-{int(is_old)}"
 

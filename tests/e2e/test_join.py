@@ -55,7 +55,7 @@ def test_a_restart_does_not_join_again(cluster, aws):
     assert len([e for e in cluster.events("instance.join") if e["success"]]) == 1
 
 
-def test_the_certificates_are_what_openssl_and_ssh_keygen_call_good(cluster, aws, tmp_path):
+def test_openssl_and_ssh_keygen_accept_the_certificates(cluster, aws, tmp_path):
     cluster.create(iam_token())
     host = cluster.join("web-1", env=aws.identity())
     identity = host.identity("node")

@@ -13,7 +13,7 @@ import threading
 from harness import iam_token, wait_until
 from join_client import Peer, join
 from raw_h2 import ACK, DATA, END_HEADERS, HEADERS, PING, SETTINGS, WINDOW_UPDATE, frame
-from test_access_hostile import of_person
+from test_access_abuse import of_user
 from test_recording import record, the_recording
 from test_rights import arn, certify, presence, raw_tunnel
 from test_roles import EVERYWHERE, role
@@ -181,7 +181,7 @@ def test_unread_streams_take_no_more_than_their_windows(make_cluster, aws, invit
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["cteleport-ssh"])
-    context.load_cert_chain(*of_person(cluster, alice))
+    context.load_cert_chain(*of_user(cluster, alice))
     with contextlib.ExitStack() as open_:
         peer = open_.enter_context(Peer(cluster))
         _, identity = join(peer, aws.identity(arn()), name="flood")

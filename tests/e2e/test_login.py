@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People: invited, logging in, locked out and back, and tctl from their workstation."""
+"""Users: invited, logging in, locked out and back, and tctl from their workstations."""
 import json
 import os
 import re
@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness import iam_token, wait_until
-from people import PASSWORD, Person, browse, invite_url, on_proxy, program
+from users import PASSWORD, User, browse, invite_url, on_proxy, program
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def carol(cluster, invite):
 # ---- the invitation ---------------------------------------------------------------------------------------------
 
 
-def test_an_invitation_is_a_link_with_a_purpose_and_an_end(cluster):
+def test_an_invitation_link_has_a_purpose_and_an_expiry(cluster):
     out = cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root,ubuntu").out
     assert 'User "bob" has been created but requires a password.' in out
     assert "valid for 1h" in out
@@ -32,7 +32,7 @@ def test_an_invitation_is_a_link_with_a_purpose_and_an_end(cluster):
     assert user["spec"]["roles"] == ["access"] and user["spec"]["traits"]["logins"] == ["root", "ubuntu"]
 
 
-def test_the_cluster_tells_who_has_a_password_and_who_is_locked_out(cluster, carol):
+def test_listings_show_passwords_and_lockouts_of_users(cluster, carol):
     def statuses():
         listed = json.loads(cluster.tctl("get", "users", "--format=json").out)
         one = json.loads(cluster.tctl("get", "user/carol", "--format=json").out)[0]
@@ -44,10 +44,10 @@ def test_the_cluster_tells_who_has_a_password_and_who_is_locked_out(cluster, car
     assert statuses() == {"bob": {"is_locked": False, "has_password": False}, "carol": {"is_locked": False, "has_password": True}}
     shown = cluster.tctl("get", "user/carol").out
     cluster.tctl("create", "-f", stdin=shown.replace("has_password: true", "has_password: false"))
-    assert statuses()["carol"]["has_password"], "that is not for whoever writes a user to say"
+    assert statuses()["carol"]["has_password"], "a user resource cannot change it"
 
 
-def test_the_link_leads_to_a_proxy_of_another_machine_where_auth_has_none(make_cluster, aws):
+def test_the_link_names_a_proxy_of_another_machine(make_cluster, aws):
     cluster = make_cluster(proxy=False)
     cluster.create(iam_token(roles=("Proxy",)))
     proxy = cluster.host("proxy-1", via="auth", env=aws.identity(), services={
@@ -71,7 +71,7 @@ def test_the_page_needs_no_script_and_allows_none(cluster):
 
 def test_the_link_is_good_once(cluster, tmp_path):
     url = invite_url(cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root").out)
-    bob = Person(cluster, "bob", tmp_path / "bob").accept(url)
+    bob = User(cluster, "bob", tmp_path / "bob").accept(url)
     again = browse(on_proxy(cluster, url))
     assert again.status in (404, 410)
     done = browse(on_proxy(cluster, url), {"password": "another password entirely", "again": "another password entirely", "otp": "000000"})
@@ -86,9 +86,9 @@ def test_the_link_is_good_once(cluster, tmp_path):
     ({"password": PASSWORD, "again": PASSWORD, "otp": "abcdef"}, "code"),
     ({}, "password"),
 ])
-def test_a_form_with_a_fault_says_which_and_may_be_sent_again(cluster, tmp_path, form, word):
+def test_an_invalid_form_names_the_fault_and_can_be_resent(cluster, tmp_path, form, word):
     url = invite_url(cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root").out)
-    bob = Person(cluster, "bob", tmp_path / "bob")
+    bob = User(cluster, "bob", tmp_path / "bob")
     page = browse(on_proxy(cluster, url))
     bob.totp_secret = re.sub(r"\s", "", re.search(r"\b((?:[A-Z2-7]{4} ?){8})\b", page.plain()).group(1))
     refused = browse(on_proxy(cluster, url), {"otp": bob.code_of(int(time.time()) // 30), **form})
@@ -97,7 +97,7 @@ def test_a_form_with_a_fault_says_which_and_may_be_sent_again(cluster, tmp_path,
     bob.accept(url).login()
 
 
-def test_a_link_that_nobody_made_leads_nowhere(cluster):
+def test_an_invented_invitation_link_is_refused(cluster):
     for path in ("0" * 32, "zz", "../../etc/passwd", "%00", "A" * 5000):
         assert browse(f"https://{cluster.proxy_addr}/web/invite/{path}").status in (400, 404, 431), path
 
@@ -129,7 +129,7 @@ def test_the_invite_page_in_a_browser(cluster, tmp_path):
 # ---- logging in -----------------------------------------------------------------------------------------------------
 
 
-def test_a_home_that_others_could_exchange_is_refused_before_the_password(cluster, carol, tmp_path):
+def test_a_replaceable_home_directory_is_refused_before_the_password(cluster, carol, tmp_path):
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o775)
@@ -177,7 +177,7 @@ def test_the_files_lie_where_teleport_puts_them_and_are_private(carol):
     assert "CN = carol" in said and "Client Authentication" in said and "Server Authentication" not in said
 
 
-def test_the_life_of_a_login_is_what_was_asked_for_and_never_more_than_the_role_allows(cluster, carol):
+def test_a_login_lives_as_requested_within_the_roles_limit(cluster, carol):
     def life():
         said = json.loads(carol.tsh("status", "--format=json").out)["active"]["valid_until"]
         return subprocess.run(["date", "-d", said, "+%s"], capture_output=True, text=True, check=True).stdout
@@ -199,11 +199,11 @@ def test_logout_leaves_no_key(carol):
     assert done.code == 1 and "Not logged in" in done.err + done.out
 
 
-def test_wrong_user_password_and_code_are_one_and_the_same_refusal(cluster, carol, tmp_path):
+def test_wrong_user_password_and_code_give_the_same_refusal(cluster, carol, tmp_path):
     refusals = set()
     for name, password, otp in (("nobody-there", PASSWORD, "123456"), ("carol", "wrong password here", carol.otp()), ("carol", PASSWORD, "000000")):
-        person = Person(cluster, name, tmp_path / "guess")
-        done = person.login(password=password, otp=otp, check=False)
+        user = User(cluster, name, tmp_path / "guess")
+        done = user.login(password=password, otp=otp, check=False)
         assert done.code == 1
         refusals.add(done.err.replace(name, "USER"))
     assert len(refusals) == 1, refusals
@@ -224,7 +224,7 @@ def test_guessing_is_stopped_and_its_victim_is_not(cluster, carol, tmp_path):
         last = carol.login(password="wrong password here", otp="000000", check=False)
     assert "too many" in last.err or "wait" in last.err
     assert carol.login(check=False).code == 1, "the right password is not tried either"
-    done = Person(cluster, "dave", tmp_path / "dave").accept(invite_url(cluster.tctl("users", "add", "dave", "--roles=access", "--logins=root").out))
+    done = User(cluster, "dave", tmp_path / "dave").accept(invite_url(cluster.tctl("users", "add", "dave", "--roles=access", "--logins=root").out))
     done.login()
     words = cluster.tctl("users", "reset", "carol").out
     carol.last_step = 0
@@ -244,7 +244,7 @@ def test_password_and_code_are_asked_on_a_terminal_without_echo(cluster, carol):
     assert child.exitstatus == 0
 
 
-def test_a_question_that_is_stopped_or_ended_leaves_the_terminal_as_it_was(cluster, carol):
+def test_a_stopped_prompt_restores_the_terminal(cluster, carol):
     login = ("login", f"--proxy={cluster.proxy_addr}", "--user=carol", "--insecure")
     question = "Enter password for Teleport user carol:"
     job = carol.job(*login)
@@ -313,15 +313,15 @@ def test_tctl_works_from_the_workstation_after_login(cluster, invite):
     editor.tctl("users", "ls")
 
 
-def test_tctl_says_to_log_in_when_nobody_has(cluster, tmp_path):
-    nobody = Person(cluster, "nobody", tmp_path / "nobody")
+def test_tctl_asks_to_log_in_without_a_login(cluster, tmp_path):
+    nobody = User(cluster, "nobody", tmp_path / "nobody")
     done = nobody.tctl("status", check=False)
     assert done.code == 1 and "tsh login" in done.err
 
 
 @pytest.mark.parametrize("args", [("tokens", "ls"), ("users", "ls"), ("get", "roles"), ("users", "add", "eve", "--roles=editor", "--logins=root"),
                                   ("lock", "--user=carol"), ("tokens", "add", "--type=node")])
-def test_tctl_does_for_a_user_what_the_roles_allow_and_no_more(cluster, carol, args):
+def test_tctl_follows_the_roles_of_a_user(cluster, carol, args):
     carol.login()
     done = carol.tctl(*args, check=False)
     assert done.code == 1 and "carol" in done.err, done.err
@@ -337,12 +337,12 @@ def contents(directory):
     return {p.relative_to(directory): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
 
 
-def at_another(cluster, person, name="carol"):
+def at_another(cluster, user, name="carol"):
     """Somebody of that cluster at the same workstation."""
-    return Person(cluster, name, person.home).accept(invite_url(cluster.tctl("users", "add", name, "--roles=access,editor", "--logins=root").out))
+    return User(cluster, name, user.home).accept(invite_url(cluster.tctl("users", "add", name, "--roles=access,editor", "--logins=root").out))
 
 
-def test_a_proxy_with_a_known_clusters_name_is_refused_until_confirmed(cluster, carol, make_cluster):
+def test_a_proxy_with_a_known_cluster_name_needs_confirmation(cluster, carol, make_cluster):
     carol.login()
     top = carol.home / ".tsh"
     before = contents(top)
@@ -366,7 +366,7 @@ def test_a_proxy_with_a_known_clusters_name_is_refused_until_confirmed(cluster, 
     assert (top / "known_hosts").read_bytes() == before[(top / "known_hosts").relative_to(top)]
 
 
-def test_an_outer_clusters_name_reaches_no_node_of_an_inner_one(cluster, carol, make_cluster):
+def test_an_outer_clusters_name_reaches_no_inner_node(cluster, carol, make_cluster):
     outer = make_cluster(auth={"cluster_name": "test"})
     there = at_another(outer, carol)
     there.login()

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness import Cluster, Process, iam_token, program, wait_until
-from people import Person, invite_url
+from users import User, invite_url
 
 REFUSED = {
     "backend": r"the state of the cluster is missing: there is no database in \S+/backend, but the CA in \S+/ca has signed certificates",
@@ -62,7 +62,7 @@ def place(build, aws_process, programs, tmp_path_factory):
     cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("lost") / "cluster", ssh=True).start()
     cluster.create(iam_token())
     words = cluster.tctl("users", "add", "alice", "--roles=access", "--logins=root").out
-    cluster.alice = Person(cluster, "alice", tmp_path_factory.mktemp("home")).accept(invite_url(words))
+    cluster.alice = User(cluster, "alice", tmp_path_factory.mktemp("home")).accept(invite_url(words))
     cluster.alice.login()
     reached(cluster, "auth-1")
     cluster.stop_cluster()
@@ -164,7 +164,7 @@ def test_a_new_cluster_begins_on_purpose(whole, tmp_path):
     whole.start()
     assert whole.json("get", "tokens") == []
     words = whole.tctl("users", "add", "bob", "--roles=access", "--logins=root").out
-    bob = Person(whole, "bob", tmp_path / "home").accept(invite_url(words))
+    bob = User(whole, "bob", tmp_path / "home").accept(invite_url(words))
     bob.login()
     reached(whole, "auth-1", bob)
     whole.restart()
@@ -200,7 +200,7 @@ def test_it_is_made_again(whole, piece):
 
 
 @pytest.mark.parametrize("kind", ["directory", "long"])
-def test_a_host_id_that_is_none_is_refused_with_a_remedy(whole, kind):
+def test_an_invalid_host_id_is_refused_with_a_hint(whole, kind):
     path = whole.data_dir / "host_uuid"
     path.unlink()
     if kind == "directory":

@@ -16,8 +16,8 @@ import time
 import pexpect
 import pytest
 
-from harness import PATIENCE, Cluster, iam_token, wait_until
-from people import Person, invite_url
+from harness import TIMEOUT, Cluster, iam_token, wait_until
+from users import User, invite_url
 from test_roles import EVERYWHERE, role
 
 
@@ -47,12 +47,12 @@ def carol(shared, home, account, request):
     """Somebody new, logged in; nothing of theirs is left running."""
     name = f"u{len(list(home.iterdir()))}"
     words = shared.tctl("users", "add", name, "--roles=access", f"--logins=root,{account.pw_name}").out
-    person = Person(shared, name, home / name).accept(invite_url(words))
-    person.login()
-    person.logins_before = logins(shared)
-    yield person
-    person.tsh("logout", check=False)
-    for pid in processes(person):
+    user = User(shared, name, home / name).accept(invite_url(words))
+    user.login()
+    user.logins_before = logins(shared)
+    yield user
+    user.tsh("logout", check=False)
+    for pid in processes(user):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -60,14 +60,14 @@ def logins(cluster):
     return cluster.web.process.text().count("A user has logged in")
 
 
-def connections(person):
-    """Connections to the node since the person came."""
-    return logins(person.cluster) - person.logins_before
+def connections(user):
+    """Connections to the node since the user came."""
+    return logins(user.cluster) - user.logins_before
 
 
-def processes(person):
+def processes(user):
     """Those on the workstation that live in this home. ssh writes its title over its environment."""
-    mark, title, found = f"TELEPORT_HOME={person.home}/.tsh".encode(), f"ssh: {person.home}/.tsh/mux/".encode(), []
+    mark, title, found = f"TELEPORT_HOME={user.home}/.tsh".encode(), f"ssh: {user.home}/.tsh/mux/".encode(), []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             if mark in (process / "environ").read_bytes().split(b"\0") or (process / "cmdline").read_bytes().startswith(title):
@@ -77,20 +77,20 @@ def processes(person):
     return found
 
 
-def sockets(person):
-    directory = person.home / ".tsh/mux"
+def sockets(user):
+    directory = user.home / ".tsh/mux"
     return [path for path in directory.iterdir() if path.is_socket()] if directory.is_dir() else []
 
 
-def master(person):
+def master(user):
     """The ssh that holds the connection."""
-    title = f"ssh: {sockets(person)[0]} [mux]"
+    title = f"ssh: {sockets(user)[0]} [mux]"
     out = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
     return next(int(line.split()[0]) for line in out.splitlines() if title in line)
 
 
-def is_alone(person):
-    return not processes(person) and not sockets(person)
+def is_alone(user):
+    return not processes(user) and not sockets(user)
 
 
 # ---- sharing -----------------------------------------------------------------------------------------------------------
@@ -162,12 +162,12 @@ def test_signals_and_terminals_are_those_of_the_session(carol):
     assert connections(carol) == 1
 
 
-def test_a_parent_that_ignores_the_ends_of_children_learns_the_status(carol):
+def test_a_parent_ignoring_sigchld_learns_the_exit_status(carol):
     for _ in range(2):
         carol.line("env --ignore-signal=CHLD tsh ssh root@web-1 'exit 3'", code=3)
 
 
-def test_what_is_asked_of_a_connection_gets_one_of_its_own(carol):
+def test_connection_options_get_a_connection_of_their_own(carol):
     carol.tsh("ssh", "root@web-1", "true")
     for flags in (["--no-mux"], ["-R", "0:127.0.0.1:1"], ["-A"], ["-o", "LogLevel=ERROR"], ["-d"]):
         before = connections(carol)
@@ -193,10 +193,10 @@ def test_another_login_or_certificate_never_uses_it(carol, account):
     wait_until(lambda: len(sockets(carol)) == 1, "and no longer kept")
 
 
-def done_at_once(person, login, count, command):
+def done_at_once(user, login, count, command):
     """What commands that begin together got: as an account whose shell has no start-up files, which of root's may get in each other's way."""
     results = []
-    threads = [threading.Thread(target=lambda: results.append(person.tsh("ssh", f"{login}@web-1", command, check=False))) for _ in range(count)]
+    threads = [threading.Thread(target=lambda: results.append(user.tsh("ssh", f"{login}@web-1", command, check=False))) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -239,7 +239,7 @@ def test_a_master_that_hangs_is_left_aside(carol):
 
 
 class Listener:
-    """Listens at a path and says what it is told to whoever connects."""
+    """Listens at a path and sends a given text to each client."""
 
     def __init__(self, path, says):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -345,30 +345,30 @@ def test_a_connection_that_breaks_under_a_command_says_so(carol, tmp_path, is_fi
     thread.start()
     wait_until(lambda: (tmp_path / "runs").exists(), "the command runs")
     os.kill(master(carol), signal.SIGKILL)
-    thread.join(PATIENCE)
+    thread.join(TIMEOUT)
     assert results[0].code not in (0, 255) and "the connection to web-1 has ended" in results[0].err, (results[0].code, results[0].err)
 
 
 def test_each_session_has_the_options_of_its_beginning(shared, home, account, tmp_path):
     shared.create(role("copier", EVERYWHERE))
     words = shared.tctl("users", "add", "copier", "--roles=copier", "--logins=root").out
-    person = Person(shared, "copier", home / "copier").accept(invite_url(words))
-    person.login()
+    user = User(shared, "copier", home / "copier").accept(invite_url(words))
+    user.login()
     before = logins(shared)
     (tmp_path / "f").write_text("f")
-    person.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g")
+    user.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g")
     shared.create(role("copier", EVERYWHERE, options={"ssh_file_copy": False}))
-    assert person.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g", check=False).code != 0
-    assert "copying files is not allowed" in person.tsh("ssh", "root@web-1", f"scp -t {tmp_path}", check=False).err
-    assert person.tsh("ssh", "root@web-1", "echo still").out == "still\n"
+    assert user.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g", check=False).code != 0
+    assert "copying files is not allowed" in user.tsh("ssh", "root@web-1", f"scp -t {tmp_path}", check=False).err
+    assert user.tsh("ssh", "root@web-1", "echo still").out == "still\n"
     shared.create(role("copier", EVERYWHERE))
-    person.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g")
+    user.tsh("scp", tmp_path / "f", f"root@web-1:{tmp_path}/g")
     assert logins(shared) - before == 1
-    shell = person.shell("root@web-1")
+    shell = user.shell("root@web-1")
     shared.create(role("copier", EVERYWHERE, options={"port_forwarding": False}))
     shell.expect("no longer allow the forwarding of ports")
     shell.close()
-    person.tsh("logout")
+    user.tsh("logout")
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-mux"]], ids=["shared", "own"])
@@ -395,32 +395,32 @@ def test_from_the_lock_on_nothing_begins(carol, shared, tmp_path, flags):
 def test_the_end_of_the_certificate_ends_it(shared, home, account):
     shared.create(role("brief", EVERYWHERE, options={"max_session_ttl": "10s"}))
     words = shared.tctl("users", "add", "brief", "--roles=brief", "--logins=root").out
-    person = Person(shared, "brief", home / "brief").accept(invite_url(words))
-    person.login()
-    shell = person.shell("root@web-1")
-    assert sockets(person)
-    ends = datetime.datetime.fromisoformat(json.loads(person.tsh("status", "--format=json").out)["active"]["valid_until"])
+    user = User(shared, "brief", home / "brief").accept(invite_url(words))
+    user.login()
+    shell = user.shell("root@web-1")
+    assert sockets(user)
+    ends = datetime.datetime.fromisoformat(json.loads(user.tsh("status", "--format=json").out)["active"]["valid_until"])
     left = (ends - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
-    wait_until(lambda: not sockets(person), "no other session begins", max(left, 0) + PATIENCE)
+    wait_until(lambda: not sockets(user), "no other session begins", max(left, 0) + TIMEOUT)
     assert datetime.datetime.now(datetime.timezone.utc) >= ends
-    assert "expired" in person.tsh("ssh", "root@web-1", "true", check=False).err
+    assert "expired" in user.tsh("ssh", "root@web-1", "true", check=False).err
     shell.sendline("echo still-$((40+2)); exit")
     shell.expect("still-42")
     shell.wait()
-    wait_until(lambda: is_alone(person), "the connection ends with its last session")
+    wait_until(lambda: is_alone(user), "the connection ends with its last session")
 
 
 def test_idle_sessions_end_one_by_one(shared, home, account):
     shared.create(role("idle", EVERYWHERE, options={"client_idle_timeout": "5s"}))
     words = shared.tctl("users", "add", "idle", "--roles=idle", "--logins=root").out
-    person = Person(shared, "idle", home / "idle").accept(invite_url(words))
-    person.login()
-    busy, idle = person.shell("root@web-1"), person.shell("root@web-1")
+    user = User(shared, "idle", home / "idle").accept(invite_url(words))
+    user.login()
+    busy, idle = user.shell("root@web-1"), user.shell("root@web-1")
     begun = time.monotonic()
     while idle.expect(["no input for 5s", pexpect.TIMEOUT], timeout=0.2) != 0:
         busy.sendline("true")
-        assert time.monotonic() - begun < PATIENCE
+        assert time.monotonic() - begun < TIMEOUT
     busy.sendline("echo busy-$((40+2))")
     busy.expect("busy-42")
-    person.tsh("logout")
+    user.tsh("logout")
     busy.close()

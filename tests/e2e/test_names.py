@@ -54,7 +54,7 @@ def test_only_a_node_gets_an_ssh_certificate(cluster, aws):
         assert issued["kind"] != "ssh" or issued["role"] == "Node", issued
 
 
-def test_what_a_host_asks_for_is_in_no_ssh_certificate(cluster, aws):
+def test_names_a_host_requests_are_in_no_ssh_certificate(cluster, aws):
     cluster.create(iam_token())
     env = aws.identity()
     asked = ["WEB-1.Example.Test", "web-1", "127.0.0.1", "0.0.0.0"]
@@ -94,7 +94,7 @@ def test_a_name_has_one_owner_in_every_spelling(cluster, aws, first):
         assert {"web-7", "web-7.example.test"} < set(certify(host, "Node").principals)
 
 
-def test_the_id_of_a_host_is_nobodys_name(cluster, aws):
+def test_a_host_id_cannot_be_taken_as_a_name(cluster, aws):
     cluster.create(iam_token())
     with Peer(cluster) as peer:
         join_legacy(peer, aws.identity(), host_id=MINE)
@@ -128,7 +128,7 @@ def test_inner_names_that_end_in_the_clusters_are_reserved(make_cluster, aws, na
         join(peer, env, name="teleport-1")
 
 
-def test_an_address_in_any_spelling_is_nobodys_name(cluster, aws):
+def test_an_address_in_any_spelling_is_no_host_name(cluster, aws):
     cluster.create(iam_token())
     with Peer(cluster) as peer:
         for name in ("127.1", "0x7f000001", "2130706433", "10.1.example.test", "203.0.113.07", "web.localhost", "a" * 245):
@@ -201,10 +201,10 @@ def test_public_names_of_the_cluster_are_given_to_no_host(cluster, aws):
 def test_a_proxy_may_be_reached_by_the_clusters_name(cluster, aws):
     _, proxy = given_proxy(cluster, aws)
     _, other = given_proxy(cluster, aws, arn=DB_ARN, name="proxy-2")
-    with Peer(cluster, identity=proxy) as host, Peer(cluster, identity=other) as stranger:
+    with Peer(cluster, identity=proxy) as host, Peer(cluster, identity=other) as unrelated:
         assert {"eu.corp.test", "example.test"} & certify(host, "Proxy", dns_names=["Example.Test", "eu.corp.test"]).sans == {"eu.corp.test"}
         for spelling in ("example.test", "EXAMPLE.test"):
-            refusal = certify(stranger, "Proxy", dns_names=[spelling])
+            refusal = certify(unrelated, "Proxy", dns_names=[spelling])
             assert refusal.code() == Code.PERMISSION_DENIED and "public name" in refusal.details(), spelling
         for name in ("localhost", "teleport.cluster.local", "example.test.example.test.teleport.cluster.local"):
             assert certify(host, "Proxy", dns_names=[name]).code() == Code.PERMISSION_DENIED, name
@@ -215,11 +215,11 @@ def test_a_proxys_names_are_its_own_until_it_is_removed(cluster, aws):
     proxy_id, proxy = given_proxy(cluster, aws)
     _, second = given_proxy(cluster, aws, name="proxy-2")
     _, other = given_proxy(cluster, aws, arn=DB_ARN, name="proxy-3")
-    with Peer(cluster, identity=proxy) as host, Peer(cluster, identity=second) as sharing, Peer(cluster, identity=other) as stranger:
+    with Peer(cluster, identity=proxy) as host, Peer(cluster, identity=second) as sharing, Peer(cluster, identity=other) as unrelated:
         addresses = {"203.0.113.7", "2001:db8::7"}
         assert {"eu.corp.test", *addresses} < certify(host, "Proxy", dns_names=["eu.corp.test", *addresses]).sans
         for spelling in ("EU.corp.test", "2001:DB8:0::7", "::ffff:203.0.113.7", "203.0.113.07"):
-            refusal = certify(stranger, "Proxy", dns_names=[spelling])
+            refusal = certify(unrelated, "Proxy", dns_names=[spelling])
             assert refusal.code() == Code.PERMISSION_DENIED and "public name" in refusal.details(), spelling
         assert "eu.corp.test" in certify(sharing, "Proxy", dns_names=["eu.corp.test"]).sans, "several proxies of one group have one address"
     cluster.restart()
@@ -250,8 +250,8 @@ def id_of(identity):
     return identity.names["CN"][0].split(".")[0]
 
 
-def test_a_host_that_had_a_proxys_name_first_keeps_its_id(access, alice, aws):
-    """The proxy has the name from then on; the host stays, and is told."""
+def test_a_host_with_a_proxys_later_name_keeps_its_id(access, alice, aws):
+    """The proxy has the name from then on; the host stays a member, and gets a warning."""
     node = access.join("web-2", env=aws.identity(), ssh={"labels": {"env": "dev"}})
     node.wait_reachable()
     assert alice.tsh("ssh", "root@web-2", "echo in").out == "in\n"
@@ -301,7 +301,7 @@ def refused_for_hosts(peer, host, env, keys, roles, whose):
         assert certify(host, role, keys).code() == Code.PERMISSION_DENIED, (whose, role)
 
 
-def test_the_keys_of_the_clusters_servers_are_certified_for_nobody(cluster, aws):
+def test_keys_of_the_clusters_servers_are_never_certified(cluster, aws):
     cluster.create(iam_token(roles=("Node", "App")))
     env = aws.identity()
     _, proxy = given_proxy(cluster, aws)
@@ -365,7 +365,7 @@ def refuse_key(cluster, env, identity, key, whose):
 KEYS_KNOWN = r"The keys of a proxy's web certificates are certified for nobody[^\n]*"
 
 
-def test_the_keys_of_web_certificates_are_certified_for_nobody(cluster, aws, tmp_path):
+def test_keys_of_web_certificates_are_never_certified(cluster, aws, tmp_path):
     cluster.create(iam_token(roles=("Node", "Proxy")))
     env = aws.identity()
     with Peer(cluster) as peer:
@@ -388,7 +388,7 @@ def test_the_keys_of_web_certificates_are_certified_for_nobody(cluster, aws, tmp
     refuse_key(cluster, env, identity, web_key(cluster), "reloaded")
 
 
-def test_a_proxy_shuts_out_nobody_by_naming_their_key(cluster, aws):
+def test_a_proxy_cannot_block_a_host_by_naming_its_key(cluster, aws):
     cluster.create(iam_token(roles=("Node", "Proxy")))
     api, keys, mine = messages().api, Keys(), Keys()
     cluster.process.wait_for(KEYS_KNOWN)
@@ -542,7 +542,7 @@ def test_a_captured_proxy_cannot_lead_to_another_node(access, alice, tmp_path, n
         assert not list(tmp_path.glob("got-*"))
 
 
-def test_the_impostor_of_these_tests_would_be_let_in_with_the_right_id(access, alice, tmp_path):
+def test_the_impostor_of_these_tests_works_with_the_right_id(access, alice, tmp_path):
     sshd = impostor(access, tmp_path / "impostor", access.web.host_id, ["web-1"])
     with CapturedProxy(access, sshd, access.web.host_id, tmp_path) as proxy:
         profile = alice.home / ".tsh" / f"{access.proxy_addr.rsplit(':', 1)[0]}.yaml"

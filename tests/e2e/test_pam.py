@@ -62,9 +62,9 @@ def without_pam(make_cluster, aws, programs):
 
 
 def logged_in(cluster, invite, login):
-    person = invite(cluster, "alice", "access", login)
-    person.login()
-    return person
+    user = invite(cluster, "alice", "access", login)
+    user.login()
+    return user
 
 
 def test_an_account_with_a_locked_password_logs_in(access, invite, accounts):

@@ -234,9 +234,9 @@ def sprung(account):
 
 
 def logged_in(cluster, invite, login):
-    person = invite(cluster, "mallory", "access", login)
-    person.login()
-    return person
+    user = invite(cluster, "mallory", "access", login)
+    user.login()
+    return user
 
 
 @pytest.fixture(params=SHELLS, ids=[pathlib.Path(s).name for s in SHELLS])
@@ -265,7 +265,7 @@ def test_nothing_of_the_accounts_runs_before_the_recorder(with_pam, invite, trap
     assert [line for line in all_of_them if "for mallory" in line], "in a session they work as with plain sshd"
 
 
-def test_no_process_of_the_account_gets_a_hold_on_the_recorder(access, invite, account, compiled):
+def test_processes_of_the_account_cannot_touch_the_recorder(access, invite, account, compiled):
     mallory = logged_in(access, invite, account.pw_name)
     attacker = Attacker(compiled("watcher", WATCHER), account)
     for _ in range(8):
@@ -281,7 +281,7 @@ def without_counters(text):
     return re.sub(rb"profiling:[^\n]*\n", b"", text)
 
 
-def test_nobody_of_the_account_opens_the_terminal_before_the_recorder(access, invite, account, compiled):
+def test_the_account_cannot_open_the_terminal_before_the_recorder(access, invite, account, compiled):
     mallory = logged_in(access, invite, account.pw_name)
     attacker = Attacker(compiled("terminals", TERMINALS), account)
     for count in range(1, 4):
@@ -294,7 +294,7 @@ def test_nobody_of_the_account_opens_the_terminal_before_the_recorder(access, in
 
 @pytest.fixture
 def deaf_shell(accounts):
-    """An account whose shell does not know -c: it reads commands from its input whatever it is told."""
+    """An account whose shell does not know -c: it reads commands from its input whatever its arguments are."""
     shell = pathlib.Path("/var/tmp/ct-deaf-sh")
     shell.write_text("#!/bin/sh\nexec /bin/sh\n")
     shell.chmod(0o755)
@@ -326,14 +326,14 @@ def test_tmux_as_a_login_shell_is_recorded(access, invite, accounts):
 class Multiplexed:
     """A connection that is there without a session; sessions come afterwards."""
 
-    def __init__(self, person, login):
-        self.person, self.target = person, f"{login}@{NODE}"
-        self.command = ["ssh", "-F", person.ssh_config(), "-S", "control"]  # an absolute one may be too long for a socket
-        self.process = subprocess.Popen([*self.command, "-M", "-N", self.target], env=person.env, cwd=person.home, stderr=subprocess.DEVNULL)
-        wait_until((person.home / "control").exists, "the connection is there")
+    def __init__(self, user, login):
+        self.user, self.target = user, f"{login}@{NODE}"
+        self.command = ["ssh", "-F", user.ssh_config(), "-S", "control"]  # an absolute one may be too long for a socket
+        self.process = subprocess.Popen([*self.command, "-M", "-N", self.target], env=user.env, cwd=user.home, stderr=subprocess.DEVNULL)
+        wait_until((user.home / "control").exists, "the connection is there")
 
     def run(self, command):
-        return subprocess.run([*self.command, self.target, command], env=self.person.env, cwd=self.person.home, capture_output=True, text=True, timeout=60)
+        return subprocess.run([*self.command, self.target, command], env=self.user.env, cwd=self.user.home, capture_output=True, text=True, timeout=60)
 
 
 def test_a_session_that_reports_nothing_ends_its_connection(with_pam, invite, accounts):

@@ -10,10 +10,10 @@ import termios
 import pexpect
 import pytest
 
-from harness import PATIENCE, wait_until
+from harness import TIMEOUT, wait_until
 
 
-def record(person, target, *command, typed=(), rows=24):
+def record(user, target, *command, typed=(), rows=24):
     """A session on a terminal, to its end; returns all the terminal showed."""
     shown = []
 
@@ -24,7 +24,7 @@ def record(person, target, *command, typed=(), rows=24):
         def flush(self):
             pass
 
-    child = person.terminal("ssh", "-t", target, *command, rows=rows) if command else person.terminal("ssh", target, rows=rows)
+    child = user.terminal("ssh", "-t", target, *command, rows=rows) if command else user.terminal("ssh", target, rows=rows)
     child.logfile_read = Eye()
     for line in typed:
         child.expect(r"[#$] $")
@@ -34,20 +34,20 @@ def record(person, target, *command, typed=(), rows=24):
     return b"".join(shown)
 
 
-def the_recording(cluster, person, count=1):
+def the_recording(cluster, user, count=1):
     """The newest recording once all of it is at the cluster."""
-    done = wait_until(lambda: [r for r in person.recordings() if r.get("is_complete")][count - 1:], "the recording is complete")
+    done = wait_until(lambda: [r for r in user.recordings() if r.get("is_complete")][count - 1:], "the recording is complete")
     return done[-1]
 
 
-def play(person, session_id, form):
+def play(user, session_id, form):
     import subprocess
-    from people import program
-    return subprocess.run([program(person.cluster.build, "tsh"), "play", session_id, f"--format={form}"], capture_output=True, env=person.env, timeout=60,
+    from users import program
+    return subprocess.run([program(user.cluster.build, "tsh"), "play", session_id, f"--format={form}"], capture_output=True, env=user.env, timeout=60,
                           check=True).stdout
 
 
-def test_a_recording_is_what_the_terminal_showed_byte_for_byte(access, alice):
+def test_a_recording_equals_the_terminal_output(access, alice):
     shown = record(alice, "root@web-1", typed=["PS1='$ '", "printf '\\303\\244\\342\\202\\254\\n'; head -c 300 /dev/urandom; ls -la /", "exit"])
     recording = the_recording(access, alice)
     played = play(alice, recording["session_id"], "pty")
@@ -127,7 +127,7 @@ def test_play_leaves_the_terminal_as_it_was(access, alice):
     record(alice, "root@web-1", typed=[r"printf '\033[?1049h\033[?1000h\033[2;5r\033[?2004h\033[?5h\033]11;red\007\033[6n'; echo al''tered", "exit"])
     session_id = the_recording(access, alice)["session_id"]
     shell = pexpect.spawn("/bin/sh", ["-c", f"tsh play {session_id} --speed=8x; stty raw -echo min 0 time 2; printf 'left<'; cat -v; printf '>'"],
-                          env={**alice.env, "TERM": "xterm"}, dimensions=(24, 80), timeout=PATIENCE)
+                          env={**alice.env, "TERM": "xterm"}, dimensions=(24, 80), timeout=TIMEOUT)
     shell.delaybeforesend = None
     shell.expect(re.escape("\x1b[6n"))
     shell.send("\x1b[12;40R\x1bP1$r0 q\x1b\\")  # what terminals answer; the second has the letter that ends playing
@@ -158,7 +158,7 @@ def test_play_that_is_killed_leaves_the_terminal_as_it_was(access, alice):
         assert play_.signalstatus == signum
 
 
-def test_play_that_is_stopped_gives_the_terminal_back_and_takes_it_again(access, alice):
+def test_a_stopped_play_restores_the_terminal_and_resumes(access, alice):
     record(alice, "root@web-1", typed=["echo al''tered", "sleep 3", "exit"])
     session_id = the_recording(access, alice)["session_id"]
     play_ = alice.job("play", session_id, "--speed=0.5x")
@@ -185,7 +185,7 @@ def test_play_that_is_stopped_gives_the_terminal_back_and_takes_it_again(access,
     play_.expect("<ended 0 usual True>")
 
 
-def test_an_altered_recording_is_not_played_as_if_it_were_whole(access, alice):
+def test_an_altered_recording_is_played_with_an_error(access, alice):
     record(alice, "root@web-1", typed=["echo something to alter", "exit"])
     session_id = the_recording(access, alice)["session_id"]
     path = next((access.data_dir / "log/records").glob(f"{session_id}*"))
@@ -234,13 +234,13 @@ def test_audit_ls_finds_events_by_time_user_and_type(access, alice):
 
 
 @pytest.mark.parametrize("record, goes_on", [("strict", False), ("best_effort", True)])
-def test_a_recorder_that_cannot_write_ends_the_session_or_says_so(access, invite, record, goes_on):
+def test_a_recorder_that_cannot_write_follows_the_roles_mode(access, invite, record, goes_on):
     access.create({"kind": "role", "version": "v7", "metadata": {"name": "rec"}, "spec": {
         "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"record_session": {"default": record}}}})
-    person = invite(access, "sam", "rec", "root")
-    person.login()
+    user = invite(access, "sam", "rec", "root")
+    user.login()
     (access.web.data_dir / "spool").rmdir()  # where nothing can be written then, not even by root
-    shell = person.terminal("ssh", "root@web-1")
+    shell = user.terminal("ssh", "root@web-1")
     shell.expect("record", timeout=30)
     if goes_on:
         shell.sendline("echo go''es on")
@@ -294,9 +294,9 @@ def crc32c(data):
     return crc ^ 0xffffffff
 
 
-def listed_as(access, person, session_id):
+def listed_as(access, user, session_id):
     """What both listings say of a recording, and how they exit."""
-    mine, all_of_them = person.tsh("recordings", "ls", "--format=json", check=False), access.tctl("recordings", "ls", "--format=json", check=False)
+    mine, all_of_them = user.tsh("recordings", "ls", "--format=json", check=False), access.tctl("recordings", "ls", "--format=json", check=False)
     shown = [r for done in (mine, all_of_them) for r in json.loads(done.out)]
     statuses = {r["session_id"]: r["status"] for r in shown}
     assert mine.code == all_of_them.code

@@ -153,7 +153,7 @@ def test_a_host_id_belongs_to_one_instance(shared, aws):
         now = join_legacy(peer, second, "ids", host_id=MINE, token="ids", role="Instance")  # forgotten: free
     with Peer(shared, identity=now) as host:
         assert certify(host, "Node").names["O"] == ["Node"]
-    with Peer(shared, identity=identity) as host:  # what the ID gave to whoever had it before stays worthless
+    with Peer(shared, identity=identity) as host:  # the certificates of the former holder of the ID stay worthless
         assert certify(host, "Instance") == Code.UNAUTHENTICATED
 
 
@@ -178,7 +178,7 @@ def test_a_certificate_of_the_second_of_a_removal_is_worthless(shared, aws):
     assert met > 0, "never within a second"
 
 
-def test_a_tunnel_of_an_earlier_holder_of_an_id_ends_at_once(shared, aws, tmp_path):
+def test_the_tunnel_of_an_ids_earlier_holder_ends_at_once(shared, aws, tmp_path):
     """Also one that is opened by it later; that of the holder of now stays."""
     shared.create(iam_token("tunnels"))
     host_id = "3f2c0a52-7d3c-4c5e-9b0e-bbbbbbbbbbbb"
@@ -214,7 +214,7 @@ def test_an_id_of_an_ec2_instance_is_that_instances_alone(shared, aws):
         assert certify(host, "Node", "ec2").names["O"] == ["Node"]
 
 
-def test_an_id_of_the_newer_service_is_not_taken_by_the_older(shared, aws):
+def test_the_older_service_takes_no_id_of_the_newer(shared, aws):
     shared.create(iam_token("ids"))
     shared.tctl("tokens", "add", "--type=node", "--value=secret-for-the-id-of-a-host")
     with Peer(shared) as peer:
@@ -225,7 +225,7 @@ def test_an_id_of_the_newer_service_is_not_taken_by_the_older(shared, aws):
                 Code.PERMISSION_DENIED, "host-id")
 
 
-def test_a_second_join_by_the_same_key_is_the_same_host(shared, aws):
+def test_a_second_join_with_the_same_keys_keeps_the_id(shared, aws):
     """Of the same identity, token and name only; once removed it is a host that nobody knew."""
     shared.create(iam_token("tries"))
     shared.create(iam_token("tries-elsewhere"))
@@ -247,7 +247,7 @@ def test_a_second_join_by_the_same_key_is_the_same_host(shared, aws):
         assert certify(host, "Instance", "tries") == Code.UNAUTHENTICATED
 
 
-def test_who_has_half_of_a_hosts_keys_is_another_host(shared, aws):
+def test_half_of_a_hosts_keys_make_another_host(shared, aws):
     """Its public TLS key is no secret; with an SSH key of another it makes no certificate for the ID of that host."""
     shared.create(iam_token("halves"))
     env, keys = aws.identity(arn("halves")), Keys()
@@ -267,7 +267,7 @@ def join_by_secret(peer, secret, name):
     return result.host_id, Identity.of_join(keys, result.certificates)
 
 
-def test_a_host_is_told_by_which_proof_it_joined(shared, aws):
+def test_a_host_learns_by_which_proof_it_joined(shared, aws):
     shared.create(iam_token("proofs"))
     shared.tctl("tokens", "add", "--type=node", "--value=secret-that-proves-nothing")
     with Peer(shared) as peer:
@@ -373,7 +373,7 @@ def test_a_renewal_outlives_the_end_of_the_token(shared, aws, method, left):
     renewed(shared, identity, name, (left, True, left == BOTH))
 
 
-def test_what_a_renewal_lost_does_not_come_back(shared, aws):
+def test_a_role_lost_at_a_renewal_does_not_come_back(shared, aws):
     """Not when the token gives it again; the host would have to join for it."""
     shared.create(iam_token("back", roles=BOTH))
     with Peer(shared) as peer:
@@ -424,7 +424,7 @@ class Locked:
             self.node = certify(host, "Node", name)
             self.proxy = certify(host, "Proxy", name) if "Proxy" in roles else None
 
-    def attend(self, peer):
+    def report_stream(self, peer):
         """A report stream that stays open until it is ended from the other side."""
         return peer.stream("/cteleport.v1.SessionService/Report", messages().api.ReportDown)
 
@@ -439,7 +439,7 @@ class Locked:
             assert host.join().begin(self.name).refusal().code() == NO_MORE
         with Peer(shared, identity=self.node) as node:
             with pytest.raises(grpc.RpcError) as refused:
-                self.attend(node).receive()
+                self.report_stream(node).receive()
             assert refused.value.code() == NO_MORE
         if self.proxy:
             with Peer(shared, identity=self.proxy) as as_proxy:
@@ -473,7 +473,7 @@ def test_a_locked_host_is_shut_out(shared, aws, lock):
                       account=f"{number:012d}" if lock == "aws-account" else ACCOUNT)
         other = Locked(shared, aws, peer, f"free-{number}", NODE)
         with Peer(shared, identity=host.identity) as live, Peer(shared, identity=host.node) as node, Peer(shared, identity=other.identity) as free:
-            stream, report, others = presence(live, host.name), host.attend(node), presence(free, other.name)
+            stream, report, others = presence(live, host.name), host.report_stream(node), presence(free, other.name)
             said = shared.tctl("lock", f"--{lock.split(',')[0].split(' ')[0]}={LOCKS[lock](host)}", "--message=gone bad").out
             ends(stream)
             ends(report)
@@ -567,7 +567,7 @@ def test_a_lock_of_a_host_ends_by_itself(shared, aws):
         host.is_let_in()
 
 
-def test_a_lock_that_comes_while_sts_is_asked_stops_the_join(shared, aws):
+def test_a_lock_during_the_sts_request_stops_the_join(shared, aws):
     shared.create(iam_token("meanwhile"))
     aws.sts_mode("slow", seconds=2)
     with Peer(shared) as peer:
@@ -582,7 +582,7 @@ def test_a_lock_that_comes_while_sts_is_asked_stops_the_join(shared, aws):
 
 @pytest.mark.parametrize("target", [{"join_arn": ""}, {"join_arn": "web"}, {"join_arn": "arn:aws:sts::1: x"}, {"aws_account": "12345"}, {"aws_account": None},
                                     {"user": "alice", "node": ""}, {"join_arn": arn(), "aws_account": ACCOUNT}])
-def test_a_lock_that_would_hit_nobody_or_too_many_is_refused(shared, target):
+def test_a_lock_of_no_host_or_too_many_is_refused(shared, target):
     done = shared.tctl("create", "-f", stdin={"kind": "lock", "version": "v2", "metadata": {"name": "bad"}, "spec": {"target": target}}, check=False)
     assert done.code == 1 and "spec.target" in done.err, done.err
 
@@ -683,7 +683,7 @@ def test_an_agent_outlives_its_certificates_without_a_gap(brief, aws):
 
 
 def test_a_session_outlives_the_certificates_it_began_under(make_cluster, aws, programs, invite):
-    """Tunnels and report streams are opened anew under it, and the session is neither cut nor untold."""
+    """Tunnels and report streams are opened anew under it, and the session goes on and is reported."""
     cluster = make_cluster(build=programs, auth={"host_cert_ttl": "6s"})
     cluster.create(iam_token())
     host = cluster.join("web-1", env=aws.identity())

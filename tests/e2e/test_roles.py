@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from harness import PATIENCE, wait_until
-from people import Person, invite_url
+from harness import TIMEOUT, wait_until
+from users import User, invite_url
 
 
 def role(name, allow=None, deny=None, options=None):
@@ -22,9 +22,9 @@ EVERYWHERE = {"node_labels": {"*": "*"}, "logins": ["root"]}
 def bob(access, invite):
     """Somebody whose one role, `mine`, each test writes."""
     access.create(role("mine", EVERYWHERE))
-    person = invite(access, "bob", "mine", "root")
-    person.login()
-    return person
+    user = invite(access, "bob", "mine", "root")
+    user.login()
+    return user
 
 
 # ---- presets and resources -------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def test_a_role_is_created_shown_updated_and_deleted(cluster):
     ({"options": {"max_session_ttl": "-1h"}}, "max_session_ttl"),
     ({"options": {"record_session": {"default": "sometimes"}}}, "sometimes"),
 ])
-def test_a_role_with_a_fault_is_refused_and_the_fault_is_named(cluster, spec, word):
+def test_an_invalid_role_is_refused_with_the_mistake(cluster, spec, word):
     done = cluster.tctl("create", "-f", stdin={"kind": "role", "version": "v7", "metadata": {"name": "bad"}, "spec": spec}, check=False)
     assert done.code == 1 and word in done.err, done.err
 
@@ -91,7 +91,7 @@ def test_labels_and_logins_decide_and_deny_wins(access, bob):
     assert {(e["user"], e["code"]) for e in rejected} == {("bob", "T1006W")}
 
 
-def test_what_a_user_may_not_reach_is_not_listed(access, bob):
+def test_nodes_a_user_may_not_reach_are_not_listed(access, bob):
     assert "web-1" in bob.tsh("ls").out
     access.create(role("mine", {"node_labels": {"env": "dev"}, "logins": ["root"]}))
     assert "web-1" not in bob.tsh("ls").out
@@ -120,7 +120,7 @@ def test_a_hidden_node_is_as_one_that_is_not_there(access, bob):
     assert "no role that reaches" in rejected[0]["reason"]
 
 
-def test_a_denial_in_one_role_beats_what_another_allows(access, bob):
+def test_a_denial_in_one_role_overrides_allow_rules(access, bob):
     access.create(role("no-web", deny={"node_labels": {"team": "web"}}))
     access.tctl("users", "update", "bob", "--set-roles=mine,no-web")
     assert bob.tsh("ssh", "root@web-1", "true", check=False).code != 0
@@ -147,7 +147,7 @@ def test_tctl_filters_nodes_as_tsh_does(access):
     assert names('--query=labels["env"] != "prod"') == []
 
 
-def test_labels_may_be_what_commands_say(access, alice, aws, tmp_path):
+def test_labels_can_come_from_commands(access, alice, aws, tmp_path):
     said = tmp_path / "said"
     said.write_text("blue\n")
     host = access.join("web-2", env=access.node_env, ssh={"commands": [{"name": "colour", "command": ["cat", str(said)], "period": "1s"}]})
@@ -255,7 +255,7 @@ def test_an_idle_terminal_is_ended_with_a_word(access, bob):
     shell.wait()
 
 
-def test_an_idle_connection_is_ended_whatever_it_is_for(access, bob):
+def test_an_idle_connection_is_ended_for_every_use(access, bob):
     access.create(role("mine", EVERYWHERE, options={"client_idle_timeout": "2s"}))
     config = bob.ssh_config()
     start = lambda *args: subprocess.Popen(["ssh", "-F", config, *args], env=bob.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -264,7 +264,7 @@ def test_an_idle_connection_is_ended_whatever_it_is_for(access, bob):
     busy = bob.ssh(NODE, "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.5; done")
     assert busy.out.split()[-1] == "8", "output is no idleness"
     for process in idle:
-        assert process.wait(PATIENCE) != 0
+        assert process.wait(TIMEOUT) != 0
         process.stdin.close()
     assert alive.poll() is None, "what keeps it alive is no idleness"
     alive.kill()
@@ -319,14 +319,14 @@ def test_a_running_command_is_ended_by_a_lock(access, bob):
 
 def test_rules_give_verbs_on_kinds(access, invite):
     access.create(role("tokens-only", {"rules": [{"resources": ["token"], "verbs": ["list", "read"]}]}))
-    person = invite(access, "tina", "tokens-only", "root")
-    person.login()
-    person.tctl("tokens", "ls")
+    user = invite(access, "tina", "tokens-only", "root")
+    user.login()
+    user.tctl("tokens", "ls")
     for refused in (("tokens", "add", "--type=node"), ("users", "ls"), ("get", "roles")):
-        assert person.tctl(*refused, check=False).code == 1, refused
+        assert user.tctl(*refused, check=False).code == 1, refused
 
 
-def test_nobody_gives_rights_they_do_not_have_by_accident(access, bob):
+def test_granting_rights_beyond_ones_own_is_refused(access, bob):
     """`access` and a role without rules may not touch users, roles or locks."""
     for args in (("users", "update", "bob", "--set-roles=editor"), ("users", "rm", "bob"), ("rm", "role/access")):
         assert bob.tctl(*args, check=False).code == 1

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from harness import Process, port_of, reserved_port, wait_until
-from people import quoted
+from users import quoted
 
 NODE = "web-1.example.test"  # as plain ssh calls it
 
@@ -22,7 +22,7 @@ NODE = "web-1.example.test"  # as plain ssh calls it
 # ---- one command, one shell ----------------------------------------------------------------------------------
 
 
-def test_a_command_runs_on_the_node_and_its_output_comes_back(alice):
+def test_a_command_runs_on_the_node_and_returns_output(alice):
     done = alice.tsh("ssh", "root@web-1", "echo out; echo err >&2; id -un")
     assert done.out == "out\nroot\n" and "err\n" in done.err
 
@@ -121,7 +121,7 @@ def test_a_program_that_only_root_can_run_lets_accounts_in(access, programs, ali
     assert alice.tsh("ssh", f"{account.pw_name}@web-2", "id", "-un").out == f"{account.pw_name}\n"
 
 
-def test_a_terminal_that_changes_its_size_is_told_of(alice):
+def test_a_terminal_resize_is_audited(alice):
     shell = alice.shell("root@web-1")
     shell.setwinsize(50, 132)
     shell.sendline('until [ "$(stty size)" = "50 132" ]; do :; done; echo resi""zed')
@@ -129,7 +129,7 @@ def test_a_terminal_that_changes_its_size_is_told_of(alice):
     shell.close()
 
 
-def test_services_are_called_by_what_they_do(access):
+def test_services_have_their_names_in_process_listings(access):
     """In ps and in ss: they were all called "exe"."""
     for process in (access.process, access.web.process):
         children = process.children()
@@ -145,7 +145,7 @@ FOREIGN = [(["login", "--request-roles=x"], "--request-roles", "tctl users updat
            (["--ttl=5", "ssh", "root@web-1", "true"], "--ttl", "tsh login --ttl"), (["--ttl=5", "ls"], "--ttl", "tsh login --ttl")]
 
 
-def test_flags_that_do_nothing_are_refused_with_what_to_do(alice):
+def test_flags_without_effect_are_refused_with_a_hint(alice):
     for words, flag, instead in FOREIGN:
         done = alice.tsh(*words, check=False)
         assert done.code == 1 and flag in done.err.splitlines()[0] and instead in done.err, (words, done.err)
@@ -170,7 +170,7 @@ def test_an_unknown_node_is_named_in_the_error(alice):
     assert done.code == 1 and "nosuch" in done.err
 
 
-def test_several_nodes_of_one_name_are_listed_and_none_is_taken(alice, access, aws):
+def test_an_ambiguous_node_name_lists_the_nodes(alice, access, aws):
     other = access.join("web-1", env=access.node_env)
     other.wait_reachable()
     done = alice.tsh("ssh", "root@web-1", "true", check=False)
@@ -254,14 +254,14 @@ def test_one_question_serves_both_programs_of_plain_ssh(alice, tmp_path):
 
 def test_ssh_keyscan_sees_the_certificate_of_the_cluster(alice, access, tmp_path):
     """ssh-keyscan speaks TCP only: a port that leads into the node's SSH server is made for it."""
-    from people import program
-    door = socket.create_server(("127.0.0.1", 0))
-    port = door.getsockname()[1]
+    from users import program
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
 
     def serve():
         for _ in range(8):
             try:
-                connection, _peer = door.accept()
+                connection, _peer = listener.accept()
             except OSError:
                 return
             with connection:
@@ -270,7 +270,7 @@ def test_ssh_keyscan_sees_the_certificate_of_the_cluster(alice, access, tmp_path
 
     threading.Thread(target=serve, daemon=True).start()
     done = subprocess.run(["ssh-keyscan", "-c", "-p", str(port), "-t", "ed25519", "127.0.0.1"], capture_output=True, text=True, timeout=30, check=False)
-    door.close()
+    listener.close()
     line = next(line for line in done.stdout.splitlines() if "ssh-ed25519-cert-v01@openssh.com" in line)
     (tmp_path / "host-cert.pub").write_text(line[line.index("ssh-ed25519-cert"):] + "\n")
     said = subprocess.run(["ssh-keygen", "-L", "-f", tmp_path / "host-cert.pub"], capture_output=True, text=True, check=True).stdout
@@ -366,7 +366,7 @@ def test_a_socks_proxy_is_a_forward_too(alice, echo, port):
 # ---- audit ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_command_is_audited_with_who_what_and_where(alice, access):
+def test_a_command_is_audited_with_user_and_node(alice, access):
     alice.tsh("ssh", "root@web-1", "echo audited; exit 4", check=False)
     event = wait_until(lambda: access.events("exec"), "the command is audited")[0]
     assert event["command"] == "echo audited; exit 4"

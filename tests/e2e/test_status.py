@@ -55,7 +55,7 @@ def test_an_empty_pin_is_not_written_as_none(teleport, tmp_path):
         assert "--ca-pin has no value" in teleport(*command, "--data-dir", tmp_path, "--ca-pin=", code=1)
 
 
-def test_configure_writes_what_the_guide_writes_by_hand(teleport, tmp_path):
+def test_configure_writes_the_file_of_the_guide(teleport, tmp_path):
     config = yaml.safe_load(teleport("configure", "--roles=node", "--join-method=iam", "--token=iam-token", "--proxy=example.test:443",
                                      "--data-dir", tmp_path))
     assert config["version"] == "v3"
@@ -114,7 +114,7 @@ AGENT = "version: v3\nauth_service: {enabled: no}\nproxy_service: {enabled: no}\
     *[(AGENT + f"teleport: {{proxy_server: a}}\n{service}_service: {{enabled: yes}}\n", [f"{service}_service is not part of this release", "already joins"])
       for service in ("app", "db", "kubernetes", "windows_desktop")],
 ], ids=lambda value: None if isinstance(value, list) else re.sub(r"[^a-z_0-9:]+", " ", value.replace(AGENT, ""))[-40:].strip())
-def test_start_and_configure_refuse_a_wrong_file_in_the_same_words(teleport, tmp_path, text, words):
+def test_start_and_configure_report_a_wrong_file_alike(teleport, tmp_path, text, words):
     path = tmp_path / "teleport.yaml"
     path.write_text(text)
     started = teleport("start", "-c", path, code=1)
@@ -155,7 +155,7 @@ ssh_service: {enabled: "yes", labels: {rack: 12, n: 1.20}}
     *[[f"--roles={roles}", "--proxy=127.0.0.1:3080", "--token=t", f"--join-method={method}"] for roles in ("node", "proxy", "node,proxy") for method in ("iam", "token")],
     ["--roles=node", "--auth-server=127.0.0.1:3025", "--token=t"],
 ], ids=" ".join)
-def test_start_takes_what_configure_prints(build, tmp_path, args):
+def test_start_accepts_the_output_of_configure(build, tmp_path, args):
     """In a network of its own, for the file has the default ports."""
     path, data, log = tmp_path / "teleport.yaml", tmp_path / "data", tmp_path / "log"
     subprocess.run([program(build, "teleport"), "configure", *args, f"--data-dir={data}", "--output", f"file://{path}"], check=True, capture_output=True, timeout=20)
@@ -171,7 +171,7 @@ def test_start_takes_what_configure_prints(build, tmp_path, args):
             running.wait(timeout=20)
 
 
-def test_a_wrong_command_or_flag_is_told_the_nearest_one(teleport):
+def test_an_unknown_command_or_flag_names_the_nearest_one(teleport):
     assert "did you mean: teleport start" in teleport("strat", code=1)
     assert "did you mean: --roles" in teleport("start", "--rols=node", code=1)
     assert "No such file" in teleport("start", "-c", "/nonexistent/teleport.yaml", code=1)
@@ -196,7 +196,7 @@ def test_status_of_a_host_that_never_started(build, tmp_path):
     assert json.loads(done.stdout) == {"running": False} and done.returncode == 1
 
 
-def test_status_of_a_host_that_has_joined_and_of_one_that_stopped(cluster, aws):
+def test_status_of_a_joined_and_of_a_stopped_host(cluster, aws):
     cluster.create(iam_token())
     host = cluster.join("web-1", env=aws.identity())
     wait_until(lambda: host.status()["state"] == "connected", "the state is written")
@@ -222,19 +222,19 @@ def test_status_of_a_host_that_is_refused_says_why(cluster, aws):
     wait_until(lambda: (host.data_dir / "proc" / "status.json").exists() and host.status()["last_error"], "the refusal is written")
     done = host.teleport("status", "-c", host.config_path, check=False)
     assert done.code == 1 and "has not joined" in done.err
-    told = rows(done.out)
-    assert told["Service"].startswith("joining since ")
-    assert told["Joined"] == "no"
-    assert "not allowed by any rule of token 'iam-token'" in told["Last error"]
-    assert "Hint" in told
-    assert "Host UUID" not in told and "Clock" not in told
+    shown = rows(done.out)
+    assert shown["Service"].startswith("joining since ")
+    assert shown["Joined"] == "no"
+    assert "not allowed by any rule of token 'iam-token'" in shown["Last error"]
+    assert "Hint" in shown
+    assert "Host UUID" not in shown and "Clock" not in shown
 
 
 def test_status_inside_of_a_session_tells_about_the_session(teleport):
-    told = rows(teleport("status", env=clean_env(SSH_SESSION_ID="abc", SSH_TELEPORT_USER="alice", USER="root", SSH_CLIENT="192.0.2.1 5 22",
+    shown = rows(teleport("status", env=clean_env(SSH_SESSION_ID="abc", SSH_TELEPORT_USER="alice", USER="root", SSH_CLIENT="192.0.2.1 5 22",
                                                  SSH_TELEPORT_CLUSTER_NAME="example.test", SSH_TELEPORT_HOST_UUID="1\x1b[2J",
                                                  SSH_SESSION_WEBPROXY_ADDR="example.test:443")))
-    assert told == {"User ID": "alice, logged in as root from 192.0.2.1 5 22", "Cluster Name": "example.test", "Host UUID": "1\\x1b[2J",
+    assert shown == {"User ID": "alice, logged in as root from 192.0.2.1 5 22", "Cluster Name": "example.test", "Host UUID": "1\\x1b[2J",
                     "Session ID": "abc", "Session URL": "https://example.test:443/web/cluster/example.test/console/session/abc"}
 
 
@@ -255,14 +255,14 @@ def test_tctl_status_shows_cluster_authorities_and_pin(cluster):
     assert cluster.ca_pin == lines[4][1]
 
 
-def test_tctl_says_where_it_looked_when_nobody_answers(cluster, tmp_path):
+def test_tctl_names_the_addresses_that_do_not_answer(cluster, tmp_path):
     cluster.stop_cluster()
-    told = cluster.tctl("status", check=False)
-    assert told.code == 1
-    assert "Cannot connect to the auth server" in told.err and str(cluster.data_dir / "auth.sock") in told.err
+    shown = cluster.tctl("status", check=False)
+    assert shown.code == 1
+    assert "Cannot connect to the auth server" in shown.err and str(cluster.data_dir / "auth.sock") in shown.err
     (tmp_path / "agent.yaml").write_text(AGENT + f"teleport: {{proxy_server: a, data_dir: {tmp_path}}}\n")
-    told = subprocess.run([program(cluster.build, "tctl"), "-c", tmp_path / "agent.yaml", "status"], capture_output=True, text=True, env=clean_env(HOME=tmp_path))
-    assert told.returncode == 1 and "no Auth Service runs on this host" in told.stderr and "tsh login" in told.stderr
+    shown = subprocess.run([program(cluster.build, "tctl"), "-c", tmp_path / "agent.yaml", "status"], capture_output=True, text=True, env=clean_env(HOME=tmp_path))
+    assert shown.returncode == 1 and "no Auth Service runs on this host" in shown.stderr and "tsh login" in shown.stderr
 
 
 def test_a_cluster_of_twelve_thousand_hosts_is_listed_whole(cluster, build):
@@ -341,7 +341,7 @@ def test_the_identity_of_an_older_agent_is_taken_over(cluster, aws):
     wait_until(lambda: json.loads(host.teleport("status", f"--data-dir={host.data_dir}", "--format=json").out)["state"] == "connected", "instance learns of the tunnel")
 
 
-def test_an_agent_without_root_joins_and_stays_who_it_is(make_cluster, aws, programs, account):
+def test_an_agent_without_root_joins_and_keeps_its_identity(make_cluster, aws, programs, account):
     """There is no user to change to: all of its files are those of the account that started it."""
     if os.geteuid() != 0:
         return  # then all of these tests run so
@@ -361,7 +361,7 @@ def test_an_agent_without_root_joins_and_stays_who_it_is(make_cluster, aws, prog
 
 
 @pytest.mark.parametrize("place", ["ca", "backend", "log", "proc"])
-def test_a_hard_link_in_a_data_directory_is_not_given_away(cluster, tmp_path, place):
+def test_the_owner_of_a_hard_link_is_not_changed(cluster, tmp_path, place):
     if stays_one_user(cluster):
         return
     cluster.stop_cluster()

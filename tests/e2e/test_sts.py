@@ -118,31 +118,31 @@ def test_nothing_that_sts_writes_is_repeated(shared, peer, aws, code):
         assert token[:10] not in said and "TokenIQ" not in said
 
 
-def test_a_join_asks_twice_at_most_also_when_kept_connections_die(peer, aws):
+def test_a_join_makes_two_sts_requests_at_most(peer, aws):
     env = aws.identity()
     aws.sts_mode("slow", seconds=0.5)
     for stream in [ask(peer, f"keeper-{number}", env) for number in range(4)]:
         assert stream.result().host_id
     assert len({r["peer"] for r in aws.requests() if r["outcome"] == "ok"}) == 4
     aws.sts_mode("reused")
-    assert joins(peer, "patient-keeper", env)
+    assert joins(peer, "waiting-keeper", env)
     assert len([r for r in aws.requests() if r["outcome"] == "reused"]) <= 2
     aws.sts_mode("reset")
     refusal(peer, "unlucky-keeper", env)
     assert len([r for r in aws.requests() if r["outcome"] == "reset"]) == 2
 
 
-def test_a_silent_host_holds_up_nobody_who_named_another(shared, aws):
+def test_a_silent_sts_host_delays_no_request_to_another(shared, aws):
     """More questions than are asked at once, to a host that takes them and says nothing."""
     env, good = aws.identity(), aws.identity()
     silent = "sts.us-west-2.amazonaws.com"
     aws.sts_mode("ok", hosts={silent: {"mode": "hang"}})
     with Peer(shared) as peer, Peer(shared) as other:
-        crowd = []
+        streams = []
         for number in range(80):
             stream = peer.join()
             challenge = stream.challenge(host_params(f"silent-{number}"))
-            crowd.append(stream.send(solution(sign(env, challenge, region="us-west-2", host=silent))))
+            streams.append(stream.send(solution(sign(env, challenge, region="us-west-2", host=silent))))
         wait_until(lambda: len([r for r in aws.requests() if r["outcome"] == "hang"]) >= 32, "it is asked")
         begun = time.monotonic()
         assert joins(other, "elsewhere", good)
@@ -153,7 +153,7 @@ def test_a_silent_host_holds_up_nobody_who_named_another(shared, aws):
 def test_trouble_that_passes_is_tried_again_within_the_join(peer, aws, mode):
     env = aws.identity()
     aws.sts_mode(mode, times=1)
-    assert joins(peer, f"patient-{mode}", env)
+    assert joins(peer, f"waiting-{mode}", env)
     assert len(aws.requests()) == 2
 
 
@@ -230,7 +230,7 @@ def test_an_agent_joins_when_sts_is_back(shared, aws):
     host.stop()
 
 
-def test_a_question_without_answer_ends_in_time_and_stopped_no_other_join(shared, unanswered, aws):
+def test_an_unanswered_sts_request_times_out_alone(shared, unanswered, aws):
     with Peer(shared) as peer:
         assert joins(peer, "meanwhile", aws.identity())
     refused = unanswered.refusal()
@@ -261,7 +261,7 @@ class Https(socketserver.ThreadingTCPServer):
 @pytest.fixture
 def silent_resolver(aws, tmp_path):
     """
-    A name server that hears and never answers, and a command that runs others where it is the only one; there
+    A name server that receives and never answers, and a command that runs others where it is the only one; there
     sts.us-east-1.amazonaws.com is in /etc/hosts, as the stand-in.
     """
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -278,7 +278,7 @@ def silent_resolver(aws, tmp_path):
     server.close()
 
 
-def test_a_silent_resolver_holds_up_only_those_who_need_it(build, aws, silent_resolver, tmp_path):
+def test_a_silent_resolver_delays_only_requests_that_need_it(build, aws, silent_resolver, tmp_path):
     server, inside = silent_resolver
     cluster = Cluster(build, aws, tmp_path / "cluster", auth={"aws": {}})
     cluster.inside = inside
@@ -303,7 +303,7 @@ def test_a_silent_resolver_holds_up_only_those_who_need_it(build, aws, silent_re
         cluster.stop()
 
 
-def test_naming_a_host_that_gives_no_answer_counts_against_the_source(shared, aws):
+def test_naming_a_silent_sts_host_counts_against_the_source(shared, aws):
     """After some of them each answer to that address comes later; others are answered at once."""
     env, good = aws.identity(), aws.identity()
     lost = "sts.us-west-2.amazonaws.com"

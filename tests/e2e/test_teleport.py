@@ -25,7 +25,7 @@ def teleport(build, tmp_path):
 
 # ---- configuration files ------------------------------------------------------------------------------
 
-def test_configure_writes_what_start_accepts(teleport, tmp_path):
+def test_configure_writes_a_file_that_start_accepts(teleport, tmp_path):
     path = tmp_path / "etc" / "teleport.yaml"
     done = teleport("configure", "--cluster-name=example.com", "--public-addr=example.com:443", "-o", path)
     assert f'teleport start --config="{path}"' in done.stdout and "Happy Teleporting!" in done.stdout
@@ -77,7 +77,7 @@ def test_install_systemd_writes_a_unit(teleport, build, tmp_path):
     assert bad.returncode == 1 and "--pid-file" in bad.stderr
 
 
-def test_a_unit_is_for_everybody_to_read_and_renewed(teleport, tmp_path):
+def test_a_unit_file_is_readable_and_replaced(teleport, tmp_path):
     path = tmp_path / "new" / "teleport.service"
     teleport("install", "systemd", "-o", path)
     assert path.stat().st_mode & 0o7777 == 0o644 and path.parent.stat().st_mode & 0o7777 == 0o755

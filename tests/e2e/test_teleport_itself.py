@@ -23,9 +23,9 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from fake_auth import Certifier, FakeAuth, pem, server_certificate
-from harness import PATIENCE, Result, clean_env, iam_token, program
+from harness import TIMEOUT, Result, clean_env, iam_token, program
 from join_client import Peer
-from people import browse
+from users import browse
 
 OURS = "this is a cluster of cteleport, and the agents, tsh and tctl of Teleport itself do not work with it"
 ADVICE = "use the teleport, tsh and tctl of cteleport"
@@ -49,26 +49,26 @@ PING = {
 def curl(url, data):
     """(status, body) of a GET, or of a POST of this JSON."""
     post = ["--json", data] if data else ["-H", "Upgrade: websocket", "-H", "Connection: Upgrade"]
-    done = subprocess.run(["curl", "--http1.1", "-sk", "-w", "\n%{http_code}", *post, url], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    done = subprocess.run(["curl", "--http1.1", "-sk", "-w", "\n%{http_code}", *post, url], capture_output=True, text=True, timeout=TIMEOUT, check=True)
     body, status = done.stdout.rsplit("\n", 1)
     return int(status), body
 
 
 def grpc_refusal(cluster, via, method):
     with Peer(cluster, via) as peer, pytest.raises(grpc.RpcError) as refused:
-        peer.channel.unary_unary(method)(b"", timeout=PATIENCE)
+        peer.channel.unary_unary(method)(b"", timeout=TIMEOUT)
     return refused.value
 
 
 def ssh_says(*args):
     """What OpenSSH's client prints that gets no further than the exchange of versions."""
     done = subprocess.run(["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/dev/null", *args, "host", "true"],
-                          capture_output=True, text=True, timeout=PATIENCE, env=clean_env(), check=False)
+                          capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(), check=False)
     assert done.returncode == 255
     return done.stderr
 
 
-def test_teleports_programs_are_told_what_this_cluster_is(cluster):
+def test_teleports_programs_learn_that_this_is_another_cluster(cluster):
     proxy = cluster.proxy_addr
     ping = json.loads(browse(f"https://{proxy}/webapi/ping").text)
     assert ping["implementation"] == "cteleport" and ping["auth"]["has_motd"] is True
@@ -180,7 +180,7 @@ class TheirCa:
 
 
 @pytest.mark.parametrize("is_rsa", [True, False], ids=["rsa", "ecdsa"])
-def test_an_agent_says_that_what_it_was_given_is_teleports(cluster, aws, is_rsa):
+def test_an_agent_reports_a_cluster_of_teleport(cluster, aws, is_rsa):
     cluster.create(iam_token())
     ca = TheirCa(is_rsa)
 

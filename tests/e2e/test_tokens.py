@@ -107,7 +107,7 @@ def test_a_removed_token_is_gone_and_can_be_made_again(auth):
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])
-def test_what_get_prints_create_takes_back(auth, form):
+def test_create_accepts_the_output_of_get(auth, form):
     auth.tctl("create", "-f", stdin=ALL_ROLES)
     auth.create(iam_token("second", labels={"env": "prod"}, expires="2999-01-01T00:00:00Z"))
     auth.tctl("tokens", "add", "--type=node", "--value=a-secret-of-some-length")
@@ -123,7 +123,7 @@ def test_what_get_prints_create_takes_back(auth, form):
     assert after == before
 
 
-def test_a_change_in_the_editor_is_written_and_a_mistake_is_not(auth, tmp_path):
+def test_an_edit_is_saved_and_a_mistake_refused(auth, tmp_path):
     auth.tctl("create", "-f", stdin=GUIDE)
     editor = tmp_path / "editor"
     editor.write_text("#!/bin/sh\nsed -i \"s/$FROM/$TO/\" \"$1\"\n")
@@ -152,7 +152,7 @@ def test_input_from_pipes_is_read(auth, tmp_path):
     writer.join()
 
 
-def test_what_teleport_prints_is_read(auth):
+def test_teleports_output_is_read(auth):
     printed = """\
 kind: token
 version: v1
@@ -173,7 +173,7 @@ spec:
     assert token["spec"]["allow"][1] == {"aws_account": "123456789012", "aws_arn": "arn:aws:sts::123456789012:assumed-role/web/i-*"}
 
 
-def test_a_revision_in_a_file_guards_what_it_overwrites(auth):
+def test_a_revision_in_a_file_prevents_lost_updates(auth):
     auth.tctl("create", "-f", stdin=GUIDE)
     old = auth.tctl("get", "token/iam-token", "--format=yaml").out
     auth.tctl("create", "-f", stdin=GUIDE.replace("[Node]", "[App]"))
@@ -188,7 +188,7 @@ def test_a_revision_in_a_file_guards_what_it_overwrites(auth):
     assert "created" in auth.tctl("create", "-f", stdin=old).out
 
 
-def test_who_changes_tokens_is_audited(auth):
+def test_token_changes_are_audited_with_their_user(auth):
     auth.tctl("create", "-f", stdin=GUIDE)
     auth.tctl("rm", "token/iam-token")
     made, removed = auth.events("join_token.create")[-1], auth.events("join_token.delete")[-1]
@@ -218,13 +218,13 @@ def test_who_changes_tokens_is_audited(auth):
     pytest.param("roles: [Node]", "\troles: [Node]", ["stdin:10:3:"], id="tab"),
     pytest.param(GUIDE, "", ["no resources found, empty input?"], id="empty"),
 ])
-def test_a_mistake_is_told_with_its_place_and_the_nearest_right_word(auth, before, after, words):
+def test_a_mistake_is_reported_with_line_and_nearest_key(auth, before, after, words):
     refused(auth, GUIDE.replace(before, after, 1), *words)
 
 
 @pytest.mark.parametrize("mistake", [("roles: ", "role: "), ("[Node]", "[Nod]"), ("name: second", f"name: {STATIC}"),
                                      ("name: second", "name: second\n  expires: 2020-01-01T00:00:00Z")], ids=["key", "role", "static", "past"])
-def test_a_mistake_in_the_second_document_keeps_the_first_from_being_created(auth, mistake):
+def test_a_mistake_in_one_document_creates_none(auth, mistake):
     second = GUIDE.replace("iam-token", "second").replace(*mistake)
     refused(auth, GUIDE.replace("iam-token", "first") + "---\n" + second, "stdin:")
 
@@ -244,7 +244,7 @@ def test_a_rule_that_names_the_role_itself_is_warned_of(auth):
 # ---- expiry ----------------------------------------------------------------------------------------------
 
 
-def test_an_expired_token_is_gone_from_every_listing_and_lets_nobody_in(cluster, aws):
+def test_an_expired_token_is_not_listed_and_refuses_joins(cluster, aws):
     end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)
     cluster.create(iam_token("short", expires=end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")))
     wait_until(lambda: cluster.json("tokens", "ls") == [], "the token has ended")
@@ -357,7 +357,7 @@ def test_explain_says_rule_by_rule_why_none_matches(auth):
     assert why[2].startswith("aws_arn is 'arn:aws:sts::333333333333:assumed-role/teleport-node-role/i-*' in the rule")
 
 
-def test_explain_says_when_the_role_or_the_method_is_at_fault(auth):
+def test_explain_names_a_wrong_role_or_method(auth):
     auth.tctl("create", "-f", stdin=GUIDE)
     assert explain(auth, "123456789012", role="any")["allowed"] is True
     assert explain(auth, "123456789012", asks="App")["summary"] == "refused: the token does not allow role 'App'"

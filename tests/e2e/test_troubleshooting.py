@@ -20,8 +20,8 @@ import threading
 import pytest
 
 from fake_auth import FakeAuth, pem
-from harness import ACCOUNT, FAKES, PATIENCE, clean_env, iam_token, port_of, program, reserved_port, wait_until
-from people import Person
+from harness import ACCOUNT, FAKES, TIMEOUT, clean_env, iam_token, port_of, program, reserved_port, wait_until
+from users import User
 from test_http_proxy import NAME, HttpProxy
 from test_teleport_itself import PING, TheirCa, web_server
 
@@ -103,7 +103,7 @@ def test_a_cluster_of_teleport_is_named(cluster, aws, tmp_path, shows):
         shows("teleport-join", said, (theirs.addr, "127.0.0.1:3025"))
 
 
-def test_teleport_status_says_by_its_exit_code_whether_the_host_is_there(cluster, aws, shows):
+def test_the_exit_code_of_teleport_status_shows_membership(cluster, aws, shows):
     host = cluster.host("web-1", env=aws.identity()).start()
     line(host.process, "Can not join")
     done = host.teleport("status", "--data-dir", host.data_dir, check=False)
@@ -134,7 +134,7 @@ def test_every_output_on_the_page_has_its_case():
     assert named == made
 
 
-def test_the_page_has_a_row_for_each_symptom_and_a_symptom_for_each_row():
+def test_rows_and_symptoms_of_the_page_agree():
     page = PAGE.read_text()
     anchors = {re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^## (.+)$", page, re.M)}
     table = page[:page.index("\n## ")]
@@ -263,7 +263,7 @@ def tls_begun_again(aws, target):
             host, port = target.rsplit(":", 1)
             with inside.wrap_socket(socket.create_connection((host, int(port))), server_hostname="teleport.example.com") as far:
                 other = {near: far, far: near}
-                while ready := select.select([near, far], [], [], PATIENCE)[0]:
+                while ready := select.select([near, far], [], [], TIMEOUT)[0]:
                     for end in ready:
                         if not (data := end.recv(65536)):
                             return
@@ -292,7 +292,7 @@ def test_a_balancer_that_ends_tls_is_named(cluster, aws, serving, shows):
     shows("tls-ended", line(host.process, "Can not join"), (balancer.address, "127.0.0.1:3080"))
 
 
-def test_a_member_whose_connection_is_opened_stays_who_it_is(cluster, aws, serving, shows):
+def test_a_member_behind_a_tls_terminating_balancer_keeps_its_identity(cluster, aws, serving, shows):
     cluster.create(iam_token())
     host = cluster.join(env=aws.identity())
     host.stop()
@@ -334,7 +334,7 @@ def test_a_closed_port_is_named(cluster, aws, shows):
         shows("port-closed", line(host.process, "Can not join"), (address, "127.0.0.1:9999"))
 
 
-def test_proxy_server_that_points_at_auth_is_told(cluster, aws, shows):
+def test_proxy_server_pointing_at_auth_is_reported(cluster, aws, shows):
     server = {"proxy_server": cluster.auth_addr, "ca_pin": cluster.ca_pin}
     host = cluster.host("web-1", env=aws.identity(), insecure=False, teleport=server).start()
     shows("proxy-server-is-auth", line(host.process, "Can not join"))
@@ -385,7 +385,7 @@ def test_an_expired_token_is_named_with_its_end(cluster, aws, shows):
     shows("token-expired", line(host.process, "Can not join"))
 
 
-def test_the_list_of_tokens_says_what_each_admits(cluster, shows):
+def test_the_token_list_shows_the_rules(cluster, shows):
     cluster.create(iam_token(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/web/*", roles=("Node", "App", "Db")))
     shows("tokens-ls", cluster.tctl("tokens", "ls").out)
 
@@ -397,7 +397,7 @@ def test_a_rule_for_a_whole_account_is_warned_of(cluster, shows):
 
 # ---- the AWS identity -----------------------------------------------------------------------------------
 
-def test_a_host_that_no_rule_admits_is_told_and_audited_with_its_identity(cluster, aws, shows):
+def test_a_refused_host_is_reported_with_its_identity(cluster, aws, shows):
     cluster.create(iam_token(arn=DB_ONLY))
     host = cluster.host("web-1", env=aws.identity()).start()
     shows("no-rule-host", line(host.process, "Can not join"))
@@ -409,14 +409,14 @@ def test_a_host_that_no_rule_admits_is_told_and_audited_with_its_identity(cluste
     shows("status", host.teleport("status", "--data-dir", host.data_dir, check=False).out)
 
 
-def test_a_host_without_credentials_gives_up_and_both_sides_say_why(cluster, shows):
+def test_missing_credentials_are_reported_on_both_sides(cluster, shows):
     cluster.create(iam_token())
     host = cluster.host("web-1").start()
     shows("no-credentials-host", line(host.process, "Can not join"))
     shows("no-credentials-auth", line(cluster.process, "Failure to join"))
 
 
-def test_a_wrong_secret_is_told_in_the_words_of_sts(cluster, aws, shows):
+def test_a_wrong_secret_is_reported_as_sts_reports_it(cluster, aws, shows):
     cluster.create(iam_token())
     env = {**aws.identity(), "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYNOTTHISKEY"}
     host = cluster.host("web-1", env=env).start()
@@ -435,7 +435,7 @@ def test_the_sts_host_of_the_region_is_asked_first(cluster, aws, shows):
     shows("regional-sts", host.teleport("aws", "identity").out)
 
 
-def test_a_region_newer_than_the_release_is_named_with_the_setting(cluster, aws, shows):
+def test_an_unknown_region_is_reported_with_the_setting(cluster, aws, shows):
     cluster.create(iam_token())
     host = cluster.host("web-1", env={**aws.identity(), "AWS_REGION": "eu-north-7"}).start()
     shows("new-region-host", line(host.process, "Can not join"))
@@ -470,7 +470,7 @@ def host_with_clock(cluster, aws, tmp_path):
     return make
 
 
-def test_a_clock_that_is_far_off_is_named_in_the_refusal(cluster, host_with_clock, shows):
+def test_a_clock_far_off_is_named_in_the_refusal(cluster, host_with_clock, shows):
     cluster.create(iam_token())
     host = host_with_clock(-1200)
     shows("clock-refused", line(host.process, "Can not join"))
@@ -487,7 +487,7 @@ def test_a_clock_that_is_off_is_measured_at_the_join(cluster, host_with_clock, s
 
 # ---- after the join -------------------------------------------------------------------------------------
 
-def test_two_hosts_of_one_image_are_both_told(cluster, aws, shows):
+def test_two_hosts_of_one_image_are_both_warned(cluster, aws, shows):
     cluster.create(iam_token())
     original = cluster.join("web-1", env=aws.identity())
     clone = cluster.host("web-2", env=aws.identity())
@@ -525,7 +525,7 @@ def test_a_restart_of_the_cluster_is_said_once_and_mended(cluster, aws, shows):
     shows("reconnected", f"{lost}\n{found[-1]}")
 
 
-def test_a_new_address_behind_the_same_name_is_found_without_a_restart(cluster, aws, serving, make_cluster):
+def test_a_changed_dns_address_is_used_without_a_restart(cluster, aws, serving, make_cluster):
     cluster.create(iam_token())
     front = serving(relay(lambda: cluster.proxy_addr))
     host = cluster.host("web-1", env=aws.identity(), **at(front.address)).start()
@@ -549,35 +549,35 @@ def test_a_host_needs_little_memory(cluster, aws):
     assert peak < limit * 1024, f"{peak} KiB at most so far"
 
 
-# ---- people on their way to a node -------------------------------------------------------------------------
+# ---- users on their way to a node -------------------------------------------------------------------------
 
 def refusal(done):
-    """What a program said that did not do what it was told."""
+    """The output of a program that failed."""
     assert done.code != 0
     return re.sub(r"^WARNING: .*\n", "", done.err)  # of --insecure
 
 
-def test_a_login_at_a_proxy_that_nobody_vouches_for(access, tmp_path, shows):
-    person = Person(access, "alice", tmp_path / "alice")
-    done = person.tsh("login", f"--proxy={access.proxy_addr}", "--user=alice", stdin="x\nx\n", check=False)
+def test_a_login_at_an_untrusted_proxy(access, tmp_path, shows):
+    user = User(access, "alice", tmp_path / "alice")
+    done = user.tsh("login", f"--proxy={access.proxy_addr}", "--user=alice", stdin="x\nx\n", check=False)
     shows("proxy-not-trusted", refusal(done))
 
 
 def test_a_login_with_the_wrong_password_or_code(access, invite, shows):
-    person = invite(access)
-    shows("login-wrong", refusal(person.login(otp="000000", check=False)))
+    user = invite(access)
+    shows("login-wrong", refusal(user.login(otp="000000", check=False)))
     for _ in range(5):
-        last = person.login(otp="000000", check=False)
+        last = user.login(otp="000000", check=False)
     shows("login-guessing", refusal(last))
 
 
 def test_a_login_that_has_ended(access, invite, shows):
     access.create({"kind": "role", "version": "v7", "metadata": {"name": "brief"}, "spec": {
         "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"max_session_ttl": "2s"}}})
-    person = invite(access, roles="brief")
-    person.login()
-    wait_until(lambda: person.tsh("ls", check=False).code, "the login has ended")
-    shows("login-ended", refusal(person.tsh("ssh", "root@web-1", check=False)))
+    user = invite(access, roles="brief")
+    user.login()
+    wait_until(lambda: user.tsh("ls", check=False).code, "the login has ended")
+    shows("login-ended", refusal(user.tsh("ssh", "root@web-1", check=False)))
 
 
 def test_a_node_that_is_not_there(alice, shows):
@@ -604,17 +604,17 @@ def test_several_nodes_of_one_name(access, alice, shows):
 def test_a_role_that_does_not_match(access, invite, shows):
     access.create({"kind": "role", "version": "v7", "metadata": {"name": "staging"}, "spec": {
         "allow": {"node_labels": {"env": "staging"}, "logins": ["{{internal.logins}}"]}}})
-    person = invite(access, roles="staging", logins="root,ubuntu")
-    person.login()
-    shows("role-node", refusal(person.tsh("ssh", "root@web-1", check=False)))
+    user = invite(access, roles="staging", logins="root,ubuntu")
+    user.login()
+    shows("role-node", refusal(user.tsh("ssh", "root@web-1", check=False)))
     access.create({"kind": "role", "version": "v7", "metadata": {"name": "staging"}, "spec": {
         "allow": {"node_labels": {"env": "*"}, "logins": ["{{internal.logins}}"]}, "deny": {"logins": ["root"]}}})
-    shows("role-login", refusal(person.tsh("ssh", "root@web-1", check=False)))
+    shows("role-login", refusal(user.tsh("ssh", "root@web-1", check=False)))
     reason = wait_until(lambda: access.events("session.rejected")[1:], "both are audited")[0]
     shows("role-audit", json.dumps({key: reason[key] for key in ("event", "code", "user", "login", "server_hostname", "reason", "causes")}, indent=2))
 
 
-def test_somebody_who_is_locked(access, alice, shows):
+def test_a_locked_user(access, alice, shows):
     access.tctl("lock", "--user=alice", "--message=ask the security team")
     shows("locked", refusal(alice.tsh("ssh", "root@web-1", check=False)))
     shows("locks", access.tctl("get", "locks").out)
@@ -623,22 +623,22 @@ def test_somebody_who_is_locked(access, alice, shows):
 def test_an_account_that_is_locked_on_the_node(access, invite, accounts, shows):
     name = accounts.make().pw_name
     subprocess.run(["usermod", "--lock", name], check=True)
-    person = invite(access, logins=name)
-    person.login()
-    assert person.tsh("ssh", f"{name}@web-1", "echo by PAM").out == "by PAM\n"
+    user = invite(access, logins=name)
+    user.login()
+    assert user.tsh("ssh", f"{name}@web-1", "echo by PAM").out == "by PAM\n"
     access.web.stop()
     access.web.config["ssh_service"]["pam"] = {"enabled": False}
     access.web.start().wait_reachable()
-    shows("account-locked", refusal(person.tsh("ssh", f"{name}@web-1", "true", check=False)), (name, "ubuntu"))
+    shows("account-locked", refusal(user.tsh("ssh", f"{name}@web-1", "true", check=False)), (name, "ubuntu"))
     shows("account-locked-audit", wait_until(lambda: access.events("session.rejected"), "the refusal is audited")[0]["reason"], (name, "ubuntu"))
 
 
 def test_an_account_whose_password_has_expired(access, invite, accounts, shows):
     name = accounts.make().pw_name
     subprocess.run(["chage", "--lastday", "0", name], check=True)
-    person = invite(access, logins=name)
-    person.login()
-    terminal = person.terminal("ssh", f"{name}@web-1")
+    user = invite(access, logins=name)
+    user.login()
+    terminal = user.terminal("ssh", f"{name}@web-1")
     terminal.expect("(teleport: the password[^\r]*)\r")
     shows("account-expired", terminal.match.group(1).decode())
 
@@ -646,11 +646,11 @@ def test_an_account_whose_password_has_expired(access, invite, accounts, shows):
 def test_copying_files_where_it_is_not_allowed(access, invite, tmp_path, shows):
     access.create({"kind": "role", "version": "v7", "metadata": {"name": "no-files"}, "spec": {
         "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"ssh_file_copy": False}}})
-    person = invite(access, roles="no-files")
-    person.login()
+    user = invite(access, roles="no-files")
+    user.login()
     (tmp_path / "file").write_text("x")
-    shows("file-copy", refusal(person.tsh("scp", tmp_path / "file", f"root@web-1:{tmp_path}/there", check=False)), (str(tmp_path), "/home/alice"))
-    shows("file-copy-sftp", refusal(person.ssh("-b", "-", "root@web-1.example.test", stdin="ls\n", program_="sftp", check=False)))
+    shows("file-copy", refusal(user.tsh("scp", tmp_path / "file", f"root@web-1:{tmp_path}/there", check=False)), (str(tmp_path), "/home/alice"))
+    shows("file-copy-sftp", refusal(user.ssh("-b", "-", "root@web-1.example.test", stdin="ls\n", program_="sftp", check=False)))
     shows("file-copy-audit", wait_until(lambda: access.events("session.rejected"), "the refusal is audited")[0]["reason"])
 
 
@@ -667,10 +667,10 @@ def test_a_host_without_an_ssh_server(cluster, aws, shows):
 def test_a_recording_that_cannot_be_written(access, invite, mode, shows):
     access.create({"kind": "role", "version": "v7", "metadata": {"name": "recorded"}, "spec": {
         "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"record_session": {"default": mode}}}})
-    person = invite(access, roles="recorded")
-    person.login()
+    user = invite(access, roles="recorded")
+    user.login()
     (access.web.data_dir / "spool").rmdir()  # where nothing can be written then, not even by root
-    child = person.terminal("ssh", "-t", "root@web-1", "true")
+    child = user.terminal("ssh", "-t", "root@web-1", "true")
     child.expect(r"(teleport: [^\r\n]*)[\r\n]")
     said = child.match.group(1).decode()
     child.close()

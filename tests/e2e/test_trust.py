@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from fake_auth import CHALLENGE, CapturedProxy, FakeAuth, Relay, Splitter, server_certificate
-from harness import ACCOUNT, PATIENCE, iam_token, wait_until
+from harness import ACCOUNT, TIMEOUT, iam_token, wait_until
 from join_client import (SERVER_NAME, Keys, Peer, audited, join_legacy, legacy_request, pinned_ca, prove, solution)
 from signing import stand_in
 from test_http_proxy import HttpProxy
@@ -30,18 +30,18 @@ def refused(host, pattern):
     return host.process.wait_for(f"Can not join the cluster.*{pattern}.*").group(0)
 
 
-def has_heard_nothing(cluster, aws):
+def has_received_nothing(cluster, aws):
     return cluster.events("instance.join") == [] and aws.requests() == []
 
 
 # ---- a host and its proxy -----------------------------------------------------------------------------------
 
-def test_a_proxy_with_an_unknown_certificate_is_refused_and_the_way_out_is_told(cluster, aws):
+def test_a_proxy_with_an_unknown_certificate_is_refused_with_hint(cluster, aws):
     cluster.create(iam_token())
     line = refused(cluster.host(env=aws.identity(), insecure=False), "certificate")
     assert cluster.proxy_addr in line
     assert "ca_pin" in line or "ca.cert" in line or "SSL_CERT_FILE" in line
-    assert has_heard_nothing(cluster, aws)
+    assert has_received_nothing(cluster, aws)
 
 
 def test_a_host_joins_a_proxy_whose_certificate_its_system_trusts(cluster, aws, tmp_path):
@@ -66,7 +66,7 @@ def test_roots_that_only_root_may_read_are_trusted(cluster, aws, tmp_path, setti
     assert "--insecure" not in host.process.text()
 
 
-def test_a_host_joins_a_proxy_whose_certificate_lies_in_its_data_dir(cluster, aws):
+def test_a_host_trusts_the_proxy_certificate_in_its_data_dir(cluster, aws):
     cluster.create(iam_token())
     host = cluster.host(env=aws.identity(), insecure=False)
     host.data_dir.mkdir(mode=0o700)
@@ -94,7 +94,7 @@ def test_a_wrong_ca_pin_is_refused(cluster, aws, tmp_path, via, knows):
     line = refused(host, "ca_pin")
     assert "tctl status" in line
     assert WRONG_PIN in line and cluster.ca_pin in line
-    assert has_heard_nothing(cluster, aws)
+    assert has_received_nothing(cluster, aws)
 
 
 def test_one_right_pin_of_several_is_enough(cluster, aws):
@@ -102,7 +102,7 @@ def test_one_right_pin_of_several_is_enough(cluster, aws):
     cluster.join(env=aws.identity(), via="auth", teleport={"ca_pin": [WRONG_PIN, cluster.ca_pin]})
 
 
-def test_an_auth_server_without_a_pin_is_trusted_on_first_use_with_a_warning(cluster, aws):
+def test_an_auth_server_without_pin_is_trusted_on_first_use(cluster, aws):
     cluster.create(iam_token())
     host = cluster.host(env=aws.identity(), via="auth")
     del host.config["teleport"]["ca_pin"]
@@ -126,7 +126,7 @@ def at(host, server, by):
     ("proxy_server", {"ca_pin": WRONG_PIN}),
     ("auth_server", {"ca_pin": WRONG_PIN}),
 ])
-def test_a_rogue_server_hears_nothing(cluster, aws, by, teleport):
+def test_a_rogue_server_receives_nothing(cluster, aws, by, teleport):
     with FakeAuth(*server_certificate(SERVER_NAME)) as rogue:
         host = at(cluster.host(env=aws.identity(), insecure=False, teleport=teleport), rogue, by)
         refused(host, rogue.addr)
@@ -134,7 +134,7 @@ def test_a_rogue_server_hears_nothing(cluster, aws, by, teleport):
         assert rogue.received.empty()
 
 
-def test_a_rogue_server_in_place_of_a_known_cluster_hears_nothing(cluster, aws):
+def test_a_rogue_server_of_a_known_cluster_receives_nothing(cluster, aws):
     cluster.create(iam_token())
     host = cluster.join(env=aws.identity(), insecure=False, teleport={"ca_pin": cluster.ca_pin})
     host.stop()
@@ -174,7 +174,7 @@ def posing_host(cluster, aws, tmp_path):
 
 @pytest.mark.parametrize("by", ["proxy_server", "auth_server"])
 @pytest.mark.parametrize("trust", ["ca.cert", "SSL_CERT_FILE"])
-def test_a_host_of_the_cluster_is_no_server_at_its_own_name(cluster, aws, tmp_path, by, trust):
+def test_a_host_certificate_is_no_server_certificate(cluster, aws, tmp_path, by, trust):
     cluster.create(iam_token())
     with posing_host(cluster, aws, tmp_path) as (rogue, env):
         host = cluster.host("web-2", env={**aws.identity(), **env}, insecure=False)
@@ -215,7 +215,7 @@ def led_to(proxy, cluster, aws, **settings):
 
 
 @pytest.mark.parametrize("is_old", [False, True])
-def test_an_answer_by_another_ca_than_the_pinned_one_is_refused(cluster, elsewhere, aws, is_old):
+def test_an_answer_by_an_unpinned_ca_is_refused(cluster, elsewhere, aws, is_old):
     cluster.create(iam_token(roles=("Node", "Proxy")))
     with CapturedProxy(cluster, aws.identity(), elsewhere=elsewhere, is_old=is_old) as proxy:
         host = led_to(proxy, cluster, aws)
@@ -225,7 +225,7 @@ def test_an_answer_by_another_ca_than_the_pinned_one_is_refused(cluster, elsewhe
         assert not (host.data_dir / "proc" / "ids").exists()
 
 
-def test_an_answer_that_adds_a_ca_to_the_pinned_one_is_refused(cluster, elsewhere, aws):
+def test_an_answer_with_an_additional_ca_is_refused(cluster, elsewhere, aws):
     cluster.create(iam_token(roles=("Node", "Proxy")))
     theirs = ssl.PEM_cert_to_DER_cert(pinned_ca(elsewhere.auth_addr, elsewhere.ca_pin).decode())
     with CapturedProxy(cluster, aws.identity(), lambda certificates: certificates.tls_ca_certs.append(theirs)) as proxy:
@@ -254,7 +254,7 @@ def test_the_ssh_cas_of_a_proxys_answer_are_not_kept(cluster, elsewhere, aws):
 
 @pytest.mark.parametrize("secret", [None, "secret-of-a-captured-proxy"], ids=["by a proof", "by a secret"])
 @pytest.mark.parametrize("is_restarted", [False, True])
-def test_a_member_by_the_proof_of_somebody_else_notices(cluster, aws, is_restarted, secret):
+def test_a_member_detects_a_join_by_another_proof(cluster, aws, is_restarted, secret):
     """Nothing but who it is for distinguishes the answer: the host's keys, the cluster's CA."""
     cluster.create(iam_token(roles=("Node", "Proxy")))
     cluster.tctl("tokens", "add", "--type=node", f"--value={secret or 'another-secret-that-is-not-used'}")
@@ -283,7 +283,7 @@ def test_a_relayed_proof_is_worth_nothing(cluster, aws, via, is_old):
     for changed in ({"keys": Keys()}, {"name": "web-9"}, {}):
         with Relay(cluster, *server_certificate(SERVER_NAME), via=via, is_old=is_old, **changed) as relay:
             host = at(cluster.host(env=aws.identity(), insecure=True), relay, "proxy_server").start()
-            outcome = relay.outcome.get(timeout=PATIENCE)
+            outcome = relay.outcome.get(timeout=TIMEOUT)
             host.stop()
         assert isinstance(outcome, grpc.RpcError), f"with {changed} it was worth certificates"
         assert audited(cluster, outcome)["check"] == "binding"
@@ -320,14 +320,14 @@ def test_a_host_signs_no_challenge_of_another_form(cluster, aws):
         with FakeAuth(challenge=challenge) as rogue:
             host = at(cluster.host(env=aws.identity(), insecure=True), rogue, "proxy_server")
             refused(host, "challenge")
-            said = [rogue.received.get(timeout=PATIENCE).WhichOneof("payload") for _ in range(3)]
+            said = [rogue.received.get(timeout=TIMEOUT).WhichOneof("payload") for _ in range(3)]
             host.stop()
         assert said == ["client_init", "iam_init", "giving_up"], challenge
 
 
 # ---- what a host has stored -----------------------------------------------------------------------------------
 
-def test_a_stored_identity_by_another_ca_than_the_pinned_one_is_not_used(cluster, elsewhere, aws):
+def test_a_stored_identity_of_an_unpinned_ca_is_not_used(cluster, elsewhere, aws):
     cluster.create(iam_token())
     host = elsewhere.join("web-2", env=aws.identity(), via="auth")
     host.stop()
@@ -355,7 +355,7 @@ def test_a_member_whose_pin_is_changed_does_not_go_on(cluster, aws):
 
 @pytest.fixture
 def impostor(tmp_path, request):
-    """An STS by a CA of its own, with a certificate for another name, or as told; (server, its CA, its log)."""
+    """An STS by a CA of its own, with a certificate for another name, or as given; (server, its CA, its log)."""
     how = getattr(request, "param", {"names": ["sts.example.com"]})
     paths = stand_in.make_certificates(tmp_path, ca_name="a CA of somebody else", **how)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -371,7 +371,7 @@ def impostor(tmp_path, request):
 
 @pytest.mark.parametrize("impostor", [{"names": ["sts.us-east-1.amazonaws.com"], "alternatives": ()},
                                       {"names": ["sts.us-east-1.amazonaws.com"], "alternatives": ("sts.example.com",)}], indirect=True)
-def test_a_name_in_the_subject_of_an_sts_certificate_counts_for_nothing(make_cluster, aws, impostor):
+def test_a_subject_name_of_an_sts_certificate_is_ignored(make_cluster, aws, impostor):
     server, ca, log = impostor
     cluster = make_cluster(env={"AWS_CA_BUNDLE": ca}, auth={"aws": {"sts_connect_to": f"127.0.0.1:{server.server_port}"}})
     cluster.create(iam_token())
@@ -381,7 +381,7 @@ def test_a_name_in_the_subject_of_an_sts_certificate_counts_for_nothing(make_clu
 
 
 @pytest.mark.parametrize("whose_ca", ["ours", "theirs"])
-def test_an_sts_without_a_certificate_for_its_name_by_a_trusted_ca_is_told_nothing(make_cluster, aws, impostor, whose_ca):
+def test_an_sts_host_without_trusted_certificate_receives_nothing(make_cluster, aws, impostor, whose_ca):
     server, ca, log = impostor
     cluster = make_cluster(env={"AWS_CA_BUNDLE": ca if whose_ca == "theirs" else aws.ca},
                            auth={"aws": {"sts_connect_to": f"127.0.0.1:{server.server_port}"}})

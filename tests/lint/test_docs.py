@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each command line of teleport, tctl and tsh on a page that users read has a command and flags that exist; links lead to something."""
+"""Command lines of teleport, tctl and tsh in the documentation have existing commands and flags; links have existing targets."""
 import pathlib
 import re
 import shlex
@@ -80,7 +80,7 @@ def test_commands_are_read_from_the_reference():
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_on_the_page_exist(page):
+def test_commands_on_the_page_exist_in_the_help(page):
     missing = (PROJECT / page).read_text().split("## What is not there", 1)[1] if page == "README.md" else ""
     lines = [(line, words) for line, words in command_lines(page) if line not in missing]
     assert [(line, mistake) for line, words in lines if (mistake := mistake_of(words))] == []
@@ -93,7 +93,7 @@ def anchors(path):
 
 
 @pytest.mark.parametrize("page", sorted({*PAGES, *(str(p.relative_to(PROJECT)) for p in PROJECT.glob("*.md")), *(str(p.relative_to(PROJECT)) for p in PROJECT.glob("docs/**/*.md"))}))
-def test_links_on_the_page_lead_to_something(page):
+def test_links_on_the_page_have_targets(page):
     path = PROJECT / page
     dead = []
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People: invited, logging in with tsh, reaching nodes; each with a home of their own."""
+"""Users: invited, logging in with tsh, reaching nodes; each with a home directory of their own."""
 import html
 import json
 import os
@@ -18,7 +18,7 @@ import urllib.request
 
 import pexpect
 
-from harness import PATIENCE, Result, clean_env, program, wait_until
+from harness import TIMEOUT, Result, clean_env, program, wait_until
 
 PASSWORD = "correct horse battery staple"
 STEP = 30  # seconds of a one-time code
@@ -67,7 +67,7 @@ def browse(url, form=None, headers=None):
     data = urllib.parse.urlencode(form).encode() if form is not None else None
     request = urllib.request.Request(url, data=data, headers=headers or {})
     try:
-        with urllib.request.urlopen(request, context=context, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, context=context, timeout=TIMEOUT) as answer:
             return Page(answer)
     except urllib.error.HTTPError as refusal:
         return Page(refusal)
@@ -82,7 +82,7 @@ def invite_url(text):
     return re.search(r"https://\S+/web/(?:invite|reset)/[0-9a-f]{32}", text).group(0)
 
 
-class Person:
+class User:
     """Somebody with a password, a second factor and a home."""
 
     def __init__(self, cluster, name, directory):
@@ -116,7 +116,7 @@ class Person:
         is_late = time.time() % STEP > STEP - 10  # the step before may be too old when it arrives
         step = max(now if is_late else now - 1, self.last_step + 1)
         if step > now + 1:
-            wait_until(lambda: int(time.time()) // STEP >= step - 1, "the next one-time code", patience=2 * STEP)
+            wait_until(lambda: int(time.time()) // STEP >= step - 1, "the next one-time code", timeout=2 * STEP)
         self.last_step = step
         return self.code_of(step)
 
@@ -124,16 +124,16 @@ class Person:
         args = ["oathtool", "--totp", "--base32", f"--now=@{step * STEP}", self.totp_secret]
         return subprocess.run(args, capture_output=True, text=True, check=True).stdout.strip()
 
-    def tsh(self, *args, stdin="", check=True, patience=60, env=None):
+    def tsh(self, *args, stdin="", check=True, timeout=60, env=None):
         done = Result(subprocess.run([program(self.cluster.build, "tsh"), *map(str, args)], input=stdin, capture_output=True, text=True,
-                                     timeout=patience, env={**self.env, **(env or {})}, errors="surrogateescape"))
+                                     timeout=timeout, env={**self.env, **(env or {})}, errors="surrogateescape"))
         if check:
             assert done.code == 0, f"tsh {args} failed ({done.code}):\n{done.out}\n{done.err}"
         return done
 
-    def line(self, text, code=0, patience=60):
+    def line(self, text, code=0, timeout=60):
         """A line of /bin/sh on the workstation, with tsh on its path."""
-        done = Result(subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True, timeout=patience, env=self.env))
+        done = Result(subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True, timeout=timeout, env=self.env))
         assert done.code == code, f"{text} ended with {done.code}:\n{done.out}\n{done.err}"
         return done
 
@@ -154,10 +154,10 @@ class Person:
         path.write_text(self.tsh("config").out)
         return path
 
-    def ssh(self, *args, stdin="", check=True, patience=60, program_="ssh"):
+    def ssh(self, *args, stdin="", check=True, timeout=60, program_="ssh"):
         """The plain OpenSSH program with the configuration that `tsh config` prints."""
         done = Result(subprocess.run([program_, "-F", str(self.ssh_config()), *map(str, args)], input=stdin, capture_output=True, text=True,
-                                     timeout=patience, env=self.env, errors="surrogateescape"))
+                                     timeout=timeout, env=self.env, errors="surrogateescape"))
         if check:
             assert done.code == 0, f"{program_} {args} failed ({done.code}):\n{done.err}"
         return done
@@ -165,21 +165,21 @@ class Person:
     def terminal(self, *args, rows=24, columns=80, **more):
         """tsh on a terminal of its own."""
         child = pexpect.spawn(program(self.cluster.build, "tsh"), [str(a) for a in args], env={**self.env, "TERM": "xterm"}, dimensions=(rows, columns),
-                              timeout=PATIENCE, **more)
+                              timeout=TIMEOUT, **more)
         child.delaybeforesend = None
         return child
 
     def job(self, *args):
-        """tsh on a terminal as a shell runs it: when it is stopped, that is told, and Enter lets it go on."""
+        """tsh on a terminal as a shell runs it: when it is stopped, the shell prints that, and Enter continues it."""
         child = pexpect.spawn("/usr/bin/python3", ["-c", JOB, str(program(self.cluster.build, "tsh")), *map(str, args)], env={**self.env, "TERM": "xterm"},
-                              dimensions=(24, 80), timeout=PATIENCE)
+                              dimensions=(24, 80), timeout=TIMEOUT)
         child.delaybeforesend = None
         child.expect(r"<job (\d+)>")
         child.job_pid = int(child.match.group(1))
         return child
 
     def shell(self, target, *flags, **size):
-        """A shell that is ready: what is typed before is echoed by whoever has the terminal then."""
+        """A shell that is ready: what is typed before is echoed by the program that has the terminal then."""
         child = self.terminal("ssh", *flags, target, **size)
         child.expect(r"[#$] $")
         return child

@@ -57,7 +57,7 @@ def run(build, tmp_path):
     ("teleport start -c /nonexistent", "cannot open /nonexistent: No such file or directory", "name the configuration file with -c FILE; `teleport configure` writes one"),
     ("tctl -c /nonexistent status", "cannot open /nonexistent: No such file or directory", "name the configuration file with -c FILE; `teleport configure` writes one"),
 ], ids=lambda value: value if value and value.startswith("t") else "")
-def test_a_command_line_is_answered_with_what_to_type(run, line, what, hint):
+def test_a_wrong_command_line_is_answered_with_a_correct_one(run, line, what, hint):
     said = run(line)
     assert said.startswith(f"ERROR: {what}\n"), said
     assert hint is None or f"\nhint:  {hint}\n" in said, said
@@ -70,7 +70,7 @@ def config(tmp_path, data_dir):
     return path
 
 
-def test_a_data_dir_that_cannot_be_is_told_with_what_to_set(run, tmp_path):
+def test_an_impossible_data_dir_is_reported_with_the_setting(run, tmp_path):
     (tmp_path / "file").touch()
     said = run(f"teleport start -c {config(tmp_path, tmp_path / 'file')}")
     assert f"ERROR: data directory: {tmp_path}/file is not a directory\nhint:  set teleport.data_dir to a directory" in said
@@ -82,7 +82,7 @@ def test_a_data_dir_that_cannot_be_is_told_with_what_to_set(run, tmp_path):
     ("ro", "Read-only file system", "that file system is read-only"),
     ("nr_inodes=1", "No space left on device", "make room on that file system"),
 ])
-def test_a_disk_that_cannot_be_written_is_no_matter_of_rights(programs, tmp_path, options, why, hint):
+def test_a_read_only_disk_is_not_reported_as_missing_rights(programs, tmp_path, options, why, hint):
     place = tmp_path / "disk"
     place.mkdir()
     inside = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-m", "sh", "-c", f"mount -t tmpfs -o {options},mode=0700 tmpfs {place} && exec \"$@\"", "sh"]
@@ -94,7 +94,7 @@ def test_a_disk_that_cannot_be_written_is_no_matter_of_rights(programs, tmp_path
     assert f"{why}\nhint:  {hint}" in said and "sudo" not in said
 
 
-def test_a_user_who_is_not_root_is_told_what_to_do(run, programs, account, monkeypatch):
+def test_a_user_without_root_gets_a_hint(run, programs, account, monkeypatch):
     where = pwd.getpwnam(account.pw_name).pw_dir
     home = os.path.join(where, "words")
     os.makedirs(home, mode=0o755)
@@ -121,7 +121,7 @@ def test_a_user_who_is_not_root_is_told_what_to_do(run, programs, account, monke
     ("other", "cert", "the private key and the certificate are not a pair", "must print the same"),
     ("open", "cert", "https_keypairs: {dir}/open has mode 0644: it holds a secret that other users may read or change", "chmod 0600 {dir}/open"),
 ])
-def test_a_certificate_that_cannot_be_served_is_told_with_its_fault(run, tmp_path, key, cert, what, hint):
+def test_an_unusable_web_certificate_is_reported_with_the_reason(run, tmp_path, key, cert, what, hint):
     subprocess.run(f"""cd {tmp_path} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=x -keyout key -out cert &&
         openssl genpkey -algorithm ed25519 -out other && openssl pkey -in key -aes256 -passout pass:x -out locked && cp key open && chmod 600 key cert other locked &&
         chmod 644 open""", shell=True, check=True, capture_output=True)
@@ -133,7 +133,7 @@ def test_a_certificate_that_cannot_be_served_is_told_with_its_fault(run, tmp_pat
     assert what.format(dir=tmp_path) in said.split("ERROR: ")[1] and hint.format(dir=tmp_path) in said.split("\nhint:  ")[1], said
 
 
-def test_an_address_may_be_a_url_and_the_port_of_auth_is_told(access, invite):
+def test_urls_are_addresses_and_auths_port_is_recognised(access, invite):
     alice = invite(access)
     done = alice.tsh("login", f"--proxy=HTTPS://{access.proxy_addr}/web/login?x=1", "--user=alice", "--insecure", stdin=f"{alice.password}\n{alice.otp()}\n")
     assert "Logged in as:       alice" in done.out

@@ -12,16 +12,16 @@ import pytest
 from cryptography import x509
 
 from fake_auth import pem
-from harness import PATIENCE, iam_token, wait_until
+from harness import TIMEOUT, iam_token, wait_until
 from join_client import SERVER_NAME, messages
-from test_life import clone_of, count, is_connected, joins
+from test_host_lifecycle import clone_of, count, is_connected, joins
 
 LIMITS = pathlib.Path(__file__).resolve().parents[2] / "src" / "base" / "limits.h"
 HELD = int(re.search(r"LIMIT_PRESENCE_HELD = (\d+)", LIMITS.read_text()).group(1))
 PRESENCE = "/cteleport.v1.HostService/Presence"
 
 
-class Crowd:
+class HeldStreams:
     """As many presence streams as the Auth Service keeps, on one connection with the identity of a stopped host."""
 
     def __init__(self, cluster, identity):
@@ -34,7 +34,7 @@ class Crowd:
 
     def __enter__(self):
         self.thread.start()
-        wait_until(lambda: self.welcomed == HELD or not self.thread.is_alive(), "all of the crowd are welcomed", patience=180)
+        wait_until(lambda: self.welcomed == HELD or not self.thread.is_alive(), "all streams are accepted", timeout=180)
         assert self.welcomed == HELD
         return self
 
@@ -44,22 +44,22 @@ class Crowd:
     def leave(self):
         if self.thread.is_alive():
             self.loop.call_soon_threadsafe(self.ended.set)
-            self.thread.join(PATIENCE)
+            self.thread.join(TIMEOUT)
 
     async def stay(self):
-        self.ended, door = asyncio.Event(), asyncio.Semaphore(20)
+        self.ended, starting = asyncio.Event(), asyncio.Semaphore(20)
         options = [("grpc.ssl_target_name_override", SERVER_NAME), ("grpc.enable_http_proxy", 0)]
         async with grpc.aio.secure_channel(self.address, self.credentials, options) as channel:
-            tasks = [asyncio.create_task(self.ended.wait()), *(asyncio.create_task(self.one(channel, door, str(n))) for n in range(HELD))]
+            tasks = [asyncio.create_task(self.ended.wait()), *(asyncio.create_task(self.one(channel, starting, str(n))) for n in range(HELD))]
             done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
                 task.cancel()
             for task in done:
                 task.result()
 
-    async def one(self, channel, door, nonce):
+    async def one(self, channel, starting, nonce):
         api = messages().api
-        async with door:  # not all at once: each has its predecessor asked whether it lives
+        async with starting:  # not all at once: each has its predecessor asked whether it lives
             call = channel.stream_stream(PRESENCE, api.PresenceUp.SerializeToString, api.PresenceDown.FromString)()
             await call.write(api.PresenceUp(hello=api.PresenceUp.Hello(process_nonce=nonce, use_tunnel=True, may_poll=True)))
             welcome = (await call.read()).welcome
@@ -71,24 +71,24 @@ class Crowd:
 
 
 @pytest.fixture
-def crowded(make_cluster, aws):
+def full(make_cluster, aws):
     """Starts a cluster that holds all the streams it will; (it, what holds them)."""
-    crowds = []
+    held = []
 
     def start(**auth):
         cluster = make_cluster()
         cluster.create(iam_token())
-        host = cluster.join("crowd", env=aws.identity())
+        host = cluster.join("load", env=aws.identity())
         identity = host.identity()
         host.stop()
         cluster.config["auth_service"].update({"heartbeat_ttl": "4s", **auth})
-        cluster.restart()  # the certificate of the crowd is older than these settings, and outlives the test
-        crowds.append(Crowd(cluster, identity).__enter__())
-        return cluster, crowds[-1]
+        cluster.restart()  # the certificate of the held streams is older than these settings, and outlives the test
+        held.append(HeldStreams(cluster, identity).__enter__())
+        return cluster, held[-1]
 
     yield start
-    for crowd in crowds:
-        crowd.leave()
+    for streams in held:
+        streams.leave()
 
 
 def tcp_connections(pid):
@@ -107,13 +107,13 @@ def last_heartbeat(cluster, host):
     return next((n["spec"]["last_heartbeat"] for n in cluster.nodes() if n["metadata"]["name"] == host.host_id), None)
 
 
-def await_visit(cluster, host):
+def await_poll(cluster, host):
     last = last_heartbeat(cluster, host)
     wait_until(lambda: last_heartbeat(cluster, host) not in (None, last), "it comes again")
 
 
-def test_a_host_too_many_visits_and_is_listed_like_the_others(crowded, aws):
-    cluster, crowd = crowded(heartbeat_ttl="8s")  # a visitor is missed a quarter of it after its next visit is due
+def test_a_host_beyond_the_stream_limit_polls_and_is_listed(full, aws):
+    cluster, streams = full(heartbeat_ttl="8s")  # a polling host counts as gone a quarter of it after its next poll is due
     host = cluster.join(env=aws.identity())
     host.wait_reachable()
     host.process.mark()
@@ -123,28 +123,28 @@ def test_a_host_too_many_visits_and_is_listed_like_the_others(crowded, aws):
         assert is_connected(cluster, host)
         assert "connected" in host.teleport("status", "--data-dir", host.data_dir).out.lower()
         assert host.status()["state"] == "connected"
-        await_visit(cluster, host)
+        await_poll(cluster, host)
     assert count(host.process, "present in the cluster|WARN|ERRO") == 0, "nothing is news"
     assert count(cluster.process, "Agent connected node_name:web-1") == 1
 
     cluster.process.mark()
-    crowd.leave()
+    streams.leave()
     cluster.process.wait_for("Agent connected node_name:web-1")
     wait_until(lambda: tcp_connections(instance), "it stays now that there is room")
     assert is_connected(cluster, host)
     assert len(joins(cluster, node_name="web-1")) == 1
 
 
-def test_a_visitor_that_stops_leaves_the_list_at_once(crowded, aws):
-    cluster, _ = crowded()
+def test_a_polling_host_that_stops_leaves_the_list(full, aws):
+    cluster, _ = full()
     host = cluster.join(env=aws.identity())
-    await_visit(cluster, host)
+    await_poll(cluster, host)
     host.stop()
     assert last_heartbeat(cluster, host) is None, "it came once more, to leave"
 
 
-def test_certificates_are_renewed_between_visits(crowded, aws):
-    cluster, _ = crowded(host_cert_ttl="12s", heartbeat_ttl="10m")
+def test_certificates_are_renewed_between_polls(full, aws):
+    cluster, _ = full(host_cert_ttl="12s", heartbeat_ttl="10m")
     host = cluster.join(env=aws.identity())
     host.process.mark()
     before = {role: host.identity(role) for role in ("instance", "node")}
@@ -153,8 +153,8 @@ def test_certificates_are_renewed_between_visits(crowded, aws):
     assert len(joins(cluster, node_name="web-1")) == 1
 
 
-def test_a_removed_visitor_learns_it_at_its_next_visit(crowded, aws):
-    cluster, _ = crowded()
+def test_a_removed_host_learns_it_at_its_next_poll(full, aws):
+    cluster, _ = full()
     host = cluster.join(env=aws.identity())
     first = host.host_id
     host.process.mark()
@@ -164,19 +164,19 @@ def test_a_removed_visitor_learns_it_at_its_next_visit(crowded, aws):
     wait_until(lambda: host.host_id != first, "it has another ID")
 
 
-def test_a_visitor_outlives_the_death_of_the_proxy(crowded, aws):
-    cluster, _ = crowded()
+def test_a_polling_host_survives_a_restart_of_the_proxy(full, aws):
+    cluster, _ = full()
     host = cluster.join(env=aws.identity())
     host.process.mark()
     subprocess.run(["kill", "-9", str(cluster.process.children()["proxy"])], check=True)
     cluster.process.wait_for("service is back name:proxy")
-    await_visit(cluster, host)
+    await_poll(cluster, host)
     wait_until(lambda: host.status()["state"] == "connected", "it is back")
     assert len(joins(cluster, node_name="web-1")) == 1
 
 
-def test_clones_that_visit_are_told_of_each_other(crowded, aws):
-    cluster, _ = crowded()
+def test_polling_clones_are_warned_of_each_other(full, aws):
+    cluster, _ = full()
     original = cluster.join("web-1", env=aws.identity())
     clone = clone_of(original, "web-1-clone")
     for host in (original, clone):
@@ -185,8 +185,8 @@ def test_clones_that_visit_are_told_of_each_other(crowded, aws):
     wait_until(lambda: [e for e in cluster.events("instance.duplicate") if e["host_id"] == original.host_id], "it is audited")
 
 
-def test_the_label_of_a_command_is_told_between_visits(crowded, aws, tmp_path):
-    cluster, _ = crowded()
+def test_a_changed_command_label_is_reported_between_polls(full, aws, tmp_path):
+    cluster, _ = full()
     said = tmp_path / "said"
     said.write_text("one")
     host = cluster.join(env=aws.identity(), ssh={"commands": [{"name": "word", "command": ["/bin/cat", str(said)], "period": "1s"}]})

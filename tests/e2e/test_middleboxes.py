@@ -124,7 +124,7 @@ def fronts(place, tmp_path):
         yield lambda: stack.enter_context(Front(place.proxy_addr, tmp_path))
 
 
-def test_a_host_says_what_answered_and_joins_once_it_may(place, aws, fronts):
+def test_a_host_reports_the_foreign_answer_and_joins_later(place, aws, fronts):
     hosts = {}
     for name, (answer, _) in ANSWERS.items():
         front = fronts()
@@ -144,7 +144,7 @@ def test_a_host_says_what_answered_and_joins_once_it_may(place, aws, fronts):
 
 
 @pytest.mark.parametrize("name", ["401", "403", "grpc unauthenticated", "http1"])
-def test_a_member_keeps_its_identity_whatever_answers_instead_of_the_cluster(place, aws, fronts, name):
+def test_a_member_keeps_its_identity_when_something_else_answers(place, aws, fronts, name):
     front = fronts()
     env = aws.identity(f"arn:aws:sts::123456789012:assumed-role/member/i-{list(ANSWERS).index(name):017x}")
     place.create(iam_token("member"))

@@ -26,7 +26,7 @@ def count(process, pattern):
 # ---- certificates -----------------------------------------------------------------------------------
 
 
-def test_a_certificate_is_renewed_at_half_its_life_without_a_second_join(make_cluster, aws):
+def test_a_certificate_is_renewed_at_half_life_without_rejoining(make_cluster, aws):
     cluster = make_cluster(auth={"host_cert_ttl": "6s"})
     cluster.create(iam_token())
     host = cluster.join(env=aws.identity())
@@ -53,7 +53,7 @@ def test_a_fresh_certificate_is_left_alone(make_cluster, aws):
     assert "renewed" not in host.process.text()
 
 
-def test_a_host_that_slept_past_the_end_of_its_certificate_joins_again(make_cluster, aws):
+def test_a_host_with_an_expired_certificate_joins_again(make_cluster, aws):
     cluster = make_cluster(auth={"host_cert_ttl": "5s"})
     cluster.create(iam_token())
     host = cluster.join(env=aws.identity())
@@ -79,7 +79,7 @@ def test_a_removed_host_joins_again_by_itself(cluster, aws):
     assert cluster.event("node.delete")["host_id"] == first
 
 
-def test_a_removed_host_whose_token_is_gone_stays_out_and_says_so_once(cluster, aws):
+def test_a_removed_host_without_token_stays_out_and_logs_once(cluster, aws):
     cluster.create(iam_token())
     host = cluster.join(env=aws.identity())
     cluster.tctl("rm", "token/iam-token")
@@ -161,7 +161,7 @@ def clone_of(host, name):
     return clone.start()
 
 
-def test_two_live_hosts_with_one_id_are_both_told(cluster, aws):
+def test_duplicate_host_detection_warns_both_hosts(cluster, aws):
     cluster.create(iam_token())
     original = cluster.join("web-1", env=aws.identity())
     clone = clone_of(original, "web-1-clone")
@@ -217,7 +217,7 @@ def test_a_proxy_on_another_machine_joins_and_serves_joins_itself(make_cluster, 
 
 
 @pytest.mark.parametrize("service", ["app_service", "db_service", "kubernetes_service", "windows_desktop_service"])
-def test_a_service_that_is_not_built_is_refused_in_so_many_words(cluster, aws, service):
+def test_a_missing_service_is_refused_with_an_explanation(cluster, aws, service):
     host = cluster.host(env=aws.identity(), services={service: {"enabled": "yes"}})
     host.start()
     assert host.process.popen.wait(10) == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the house that a compiler does not know: fences, tables, hardening, form."""
+"""Rules that a compiler does not check: includes between folders, tables of the documentation, hardening of the programs, form."""
 import html
 import os
 import pathlib
@@ -19,34 +19,34 @@ def built(name):
     return next(p for p in BUILD.rglob(name) if p.is_file() and os.access(p, os.X_OK))
 
 
-def fences():
+def include_rules():
     """{folder: allowed folders} from the table of docs/architecture.md."""
     rows = re.findall(r"^\| `src/(\w+)` \|.*\|([^|]*)\|$", (PROJECT / "docs/architecture.md").read_text(), re.M)
     return {folder: set(allowed.split()) for folder, allowed in rows}
 
 
-def test_every_folder_stands_in_the_architecture_table():
-    assert {p.name for p in SRC.iterdir() if p.is_dir()} == set(fences())
+def test_every_folder_is_in_the_architecture_table():
+    assert {p.name for p in SRC.iterdir() if p.is_dir()} == set(include_rules())
 
 
 @pytest.mark.parametrize("folder", sorted(p.name for p in SRC.iterdir() if p.is_dir()))
-def test_includes_point_down_only(folder):
-    allowed = fences()[folder] | {folder}
-    climbs = []
+def test_includes_follow_the_architecture_table(folder):
+    allowed = include_rules()[folder] | {folder}
+    wrong = []
     for source in sorted([*(SRC / folder).rglob("*.c"), *(SRC / folder).rglob("*.h")]):
         if source.name.endswith("_test.c"):
             continue
         for included in re.findall(r'^#include "(\w+)/', source.read_text(), re.M):
             if included not in allowed:
-                climbs.append(f"{source.relative_to(PROJECT)} includes {included}/")
-    assert climbs == []
+                wrong.append(f"{source.relative_to(PROJECT)} includes {included}/")
+    assert wrong == []
 
 
-def test_the_two_wings_do_not_see_each_other():
-    world, meaning = {"net", "rpc", "aws", "store"}, {"resource", "audit"}
-    table = fences()
-    assert [w for w in world if table[w] & meaning] == []
-    assert [m for m in meaning if table[m] & world] == []
+def test_protocol_and_resource_folders_do_not_include_each_other():
+    protocols, resources = {"net", "rpc", "aws", "store"}, {"resource", "audit"}
+    table = include_rules()
+    assert [p for p in protocols if table[p] & resources] == []
+    assert [r for r in resources if table[r] & protocols] == []
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -64,7 +64,7 @@ def test_programs_are_hardened(program):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_the_readme_names_every_library_that_a_program_needs(program):
+def test_the_readme_names_every_library_of_a_program(program):
     dynamic = subprocess.run(["readelf", "-W", "-d", built(program)], capture_output=True, text=True, check=True).stdout
     needed = {name for name in re.findall(r"\(NEEDED\).*\[(\S+)\]", dynamic) if not re.match(r"libc\.so|ld-linux", name)}  # the system's own, with its loader
     needed = {name for name in needed if not re.match(r"lib(asan|ubsan)\.", name)}
@@ -114,12 +114,12 @@ def test_every_file_names_its_license():
     assert [str(f.relative_to(PROJECT)) for f in files if "SPDX-License-Identifier: Apache-2.0" not in f.read_text()[:200]] == []
 
 
-def test_no_source_is_too_long_to_read():
+def test_no_source_file_has_more_than_900_lines():
     assert [f"{f.relative_to(PROJECT)}: {n}" for f in SOURCES if (n := len(f.read_text().splitlines())) > 900] == []
 
 
-# Calls of the allocators that end the process, with a size that is no constant, in what services are made of: how many, and what
-# bounds the size. What stored data or a peer decides comes from an arena, or is checked against a limit before.
+# Calls of the allocators that abort the process, with a size that is not a constant, in the code of services: their number, and the
+# limit that bounds the size. A size that stored data or a peer decides is checked against a limit first, or allocated from an arena.
 ALLOCATIONS = {
     "api/service.c": (2, "the supervisor's own message"),
     "audit/audit_log.c": (1, "LIMIT_AUDIT_RECORD, checked in the line above"),
@@ -154,7 +154,7 @@ def is_constant(arguments):
     return re.sub(r"\b[A-Z][A-Z0-9_]+\b|\b(MiB|KiB|NULL)\b|\d+|[-+*,()\s]", "", left) == ""
 
 
-def test_no_size_of_others_meets_an_allocator_that_aborts():
+def test_aborting_allocators_get_no_size_from_outside():
     found = {}
     for source in (f for folder in SERVICES for f in sorted((SRC / folder).rglob("*.c")) if not re.search(r"_test|_fuzz|testing", f.name)):
         calls = [arguments for arguments in ABORTING.findall(source.read_text()) if not is_constant(arguments)]
@@ -163,12 +163,12 @@ def test_no_size_of_others_meets_an_allocator_that_aborts():
     assert found == {file: count for file, (count, _) in ALLOCATIONS.items()}
 
 
-# Owners whose jobs are never cancelled, since what they were asked is finished before they end: how many jobs they start.
+# Files that start jobs without keeping them for a cancellation, because the owner waits for the end of its jobs: number of calls.
 FINISHED = {"audit/audit_log.c": 1, "store/store.c": 2}
 
 
-def test_work_on_the_pool_is_cancelled_in_one_way():
-    """By job_cancel(), for which an owner keeps its job; nobody else gives work to libuv."""
+def test_pool_jobs_are_cancelled_by_job_cancel_only():
+    """The owner keeps its job and calls job_cancel(); only src/loop gives work to libuv."""
     sources = {str(f.relative_to(SRC)): f.read_text() for f in SOURCES if not re.search(r"_test|_testing", f.name) and f.parent.name != "loop"}
     assert [f for f, text in sources.items() if re.search(r"\buv_(queue_work|cancel)\b", text)] == []
     assert [f for f, text in sources.items() if re.search(r"\b(uv_thread_create|pthread_create)", text)] == ["net/lookup.c"]
@@ -176,11 +176,11 @@ def test_work_on_the_pool_is_cancelled_in_one_way():
     assert forgotten == FINISHED
 
 
-def test_an_arena_does_not_end_its_process():
+def test_an_arena_does_not_abort():
     assert "bug(" not in (SRC / "base/arena.c").read_text().replace('bug("bad format', "")
 
 
-def test_nothing_is_left_half_done():
+def test_no_source_has_open_markers():
     words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|HA" + r"CK)\b")
     tests = [*PROJECT.glob("tests/**/*.py"), *PROJECT.glob("tests/**/*.c")]
     assert [str(f.relative_to(PROJECT)) for f in [*SOURCES, *tests] if words.search(f.read_text())] == []
@@ -200,7 +200,7 @@ def test_every_unit_test_is_registered():
         assert re.search(rf"\b{re.escape(test.name.removesuffix('_test.c'))}\b", builds), f"{test} is not built"
 
 
-def test_every_method_of_the_protocol_is_in_a_permission_table():
+def test_every_rpc_method_is_in_a_permission_table():
     protos = "".join((PROJECT / "proto" / f).read_text() for f in ("api.proto", "join.proto", "join_legacy.proto"))
     table = (SRC / "auth/core/methods.c").read_text()
     for service, body in re.findall(r"service (\w+) \{(.*?)\n\}", protos, re.S):
@@ -208,7 +208,7 @@ def test_every_method_of_the_protocol_is_in_a_permission_table():
             assert re.search(rf'[/(]"?{method}"', table), f"{service}/{method} is not in auth/core/methods.c"
 
 
-def test_the_code_and_the_tests_that_the_security_page_cites_exist():
+def test_code_and_tests_cited_by_the_security_page_exist():
     sources = "".join(p.read_text() for p in [*SRC.rglob("*_test.c"), *(PROJECT / "tests").rglob("test_*.py")])
     targets = {p.stem for p in [*SRC.rglob("*_test.c"), *SRC.rglob("*_fuzz.c")]}
     page = (PROJECT / "docs/security.md").read_text().split("## What must hold")[1].split("\n## ")[0]
@@ -222,7 +222,7 @@ def test_the_code_and_the_tests_that_the_security_page_cites_exist():
             assert name in targets or re.search(rf"\b{name}\b(?= *\()", sources), name
 
 
-def test_the_tests_that_the_sections_on_processes_cite_exist():
+def test_tests_cited_by_the_sections_on_processes_exist():
     sources = "".join(p.read_text() for p in [*SRC.rglob("*_test.c"), *(PROJECT / "tests").rglob("test_*.py")])
     page = (PROJECT / "docs/security.md").read_text()
     sections = [page.split(f"\n## {title}\n")[1].split("\n## ")[0] for title in ("Processes", "Captured")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions in bad weather: processes killed, slow readers, crowds, and certificates that are none."""
+"""Failure injection for sessions: killed processes, slow readers, many sessions at once, and invalid certificates."""
 import base64
 import os
 import pathlib
@@ -12,15 +12,15 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from harness import port_of, reserved_port, wait_until
-from people import program
+from users import program
 from test_recording import play, the_recording
 
 NODE = "web-1.example.test"
 
 
-def shell_on(person, node="web-1"):
+def shell_on(user, node="web-1"):
     """A shell that has answered."""
-    shell = person.shell(f"root@{node}")
+    shell = user.shell(f"root@{node}")
     shell.sendline("echo he''re")
     shell.expect("here\r\n")
     return shell
@@ -46,11 +46,11 @@ def test_a_session_outlives_a_crash_of_the_auth_service(access, alice, service):
     shell.expect("after")
     shell.wait()
     wait_until(lambda: access.events("session.end"), "the end is audited")
-    assert len(access.events("session.start")) == 1, "nothing is told twice"
+    assert len(access.events("session.start")) == 1, "no event is reported twice"
     assert b"after" in play(alice, the_recording(access, alice)["session_id"], "pty")
 
 
-def test_what_was_recorded_stays_when_the_agent_is_killed(access, alice):
+def test_recorded_data_survives_a_kill_of_the_agent(access, alice):
     shell = shell_on(alice)
     pids = access.web.process.children()
     os.kill(pids["ssh"], signal.SIGKILL)
@@ -102,7 +102,7 @@ def test_a_client_that_vanishes_ends_its_session(access, alice):
     wait_until(lambda: access.events("session.end"), "the end is audited")
 
 
-# ---- crowds and slow readers -----------------------------------------------------------------------------------
+# ---- many sessions, slow readers -----------------------------------------------------------------------------------
 
 
 def test_a_slow_reader_slows_only_itself(access, alice):
@@ -133,7 +133,7 @@ def test_two_hundred_sessions_at_once(access, alice, tmp_path):
         running.append(subprocess.Popen(["ssh", "-F", str(config), f"root@{NODE}", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, env=alice.env, text=True))
     try:
-        wait_until(lambda: len(list((tmp_path / "started").iterdir())) == count, "all have started", patience=180)
+        wait_until(lambda: len(list((tmp_path / "started").iterdir())) == count, "all have started", timeout=180)
         os.close(gate)
         ended = [p.communicate(timeout=120) for p in running]
     finally:
@@ -204,7 +204,7 @@ def test_a_certificate_past_its_end_is_refused_and_audited(access, forge, stolen
     assert event["user"] == "alice" and event["login"] == "root"
 
 
-def test_a_certificate_of_a_user_who_is_none_is_refused_and_audited(access, forge, stolen_ca):
+def test_a_certificate_of_an_unknown_user_is_refused_and_audited(access, forge, stolen_ca):
     keygen("-t", "ed25519", "-N", "", "-f", forge.dir / "k")
     keygen("-s", stolen_ca, "-I", "mallory", "-n", "root", "-V", "+1h", forge.dir / "k.pub")
     refused(access, forge(forge.dir / "k", forge.dir / "k-cert.pub"))
@@ -232,12 +232,12 @@ def test_a_plain_key_without_certificate_is_refused(forge, tmp_path):
     assert forge(tmp_path / "plain", "none").returncode != 0
 
 
-def test_a_login_the_certificate_does_not_hold_is_refused_and_audited(access, forge):
+def test_a_login_not_in_the_certificate_is_refused_and_audited(access, forge):
     event = refused(access, forge(forge.keys / "alice", forge.keys / "alice-ssh/example.test-cert.pub", login="daemon"))
     assert event["login"] == "daemon"
 
 
-def test_the_certificate_of_one_user_is_no_good_on_the_connection_of_another(access, forge, invite):
+def test_another_users_certificate_is_refused_on_a_connection(access, forge, invite):
     bob = invite(access, "bob", "access", "root")
     bob.login()
     host = access.proxy_addr.rsplit(":", 1)[0]
@@ -270,7 +270,7 @@ def test_a_node_is_reached_through_any_of_several_proxies(access, alice, aws):
     access.web.process.mark()
     second.start()
     second.wait_joined()
-    access.web.process.wait_for(r"Reverse tunnel established", patience=30)
+    access.web.process.wait_for(r"Reverse tunnel established", timeout=30)
     holder.close()
     first = access.proxy_addr
     access.proxy_addr = f"127.0.0.1:{number}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People, nodes and strangers who try what they may not."""
+"""Users, nodes and unauthenticated peers that try what is not allowed."""
 import pathlib
 import re
 import socket
@@ -10,15 +10,15 @@ import time
 import pytest
 
 from harness import wait_until
-from people import Person, invite_url
+from users import User, invite_url
 
 NODE = "web-1.example.test"  # as plain ssh calls it
 
 
 def logged_in(access, invite, login):
-    person = invite(access, "mallory", "access", login)
-    person.login()
-    return person
+    user = invite(access, "mallory", "access", login)
+    user.login()
+    return user
 
 
 # ---- before and beside the recorder ------------------------------------------------------------------------------
@@ -35,7 +35,7 @@ def eager(accounts, tmp_path_factory):
     shell.unlink()
 
 
-def test_a_start_up_file_does_not_run_in_the_place_of_the_recorder(access, invite, eager):
+def test_a_startup_file_does_not_run_instead_of_the_recorder(access, invite, eager):
     (pathlib.Path(eager.pw_dir) / ".eagerrc").write_text('echo unrecorded; [ -n "$SSH_TELEPORT_USER" ] || exit 0\n')
     mallory = logged_in(access, invite, eager.pw_name)
     done = mallory.tsh("ssh", f"{eager.pw_name}@web-1", "echo $HOME")
@@ -43,7 +43,7 @@ def test_a_start_up_file_does_not_run_in_the_place_of_the_recorder(access, invit
     assert wait_until(lambda: access.events("session.start"), "the start is audited")
 
 
-def test_what_only_looks_like_the_nodes_sftp_server_is_a_command(access, invite, account):
+def test_an_imitated_sftp_server_is_audited_as_a_command(access, invite, account):
     fake = pathlib.Path(account.pw_dir) / "sftp-server"
     fake.write_text("#!/bin/sh\necho 'remove name \"/etc/shadow\"' >&2\n")
     fake.chmod(0o755)
@@ -60,8 +60,8 @@ def words_of(program):
 
 
 @pytest.mark.parametrize("program", ["ssh-session", "ssh-authorize"])
-def test_a_person_cannot_speak_in_the_place_of_sshd(access, alice, programs, program):
-    """With all that the programs of their own session are told, and with our own program."""
+def test_a_user_cannot_impersonate_sshd_at_the_helper_socket(access, alice, programs, program):
+    """With everything that the programs of a session receive, and with our own program."""
     shell = alice.shell("root@web-1")
     own = " ".join(next(words for words in words_of("ssh-session") if str(programs) in words[0]))
     socket_, connection = re.search(r"--socket=\S+", own).group(0), re.search(r"--connection=\S+", own).group(0)
@@ -74,7 +74,7 @@ def test_a_person_cannot_speak_in_the_place_of_sshd(access, alice, programs, pro
 
 
 @pytest.mark.parametrize("signal_, reason", [("KILL", "the session's program is gone"), ("STOP", "user alice is locked")])
-def test_who_kills_or_stops_the_recorder_ends_the_session(access, alice, signal_, reason):
+def test_killing_or_stopping_the_recorder_ends_the_session(access, alice, signal_, reason):
     shell = alice.shell("root@web-1")
     shell.sendline(f"kill -{signal_} $PPID")
     if signal_ == "STOP":
@@ -94,11 +94,11 @@ def test_a_connection_that_only_forwards_is_ended_by_a_lock(access, alice):
     assert end["reason"] == "login root is locked"
 
 
-# ---- the proxy's door for people and nodes ---------------------------------------------------------------------------
+# ---- the proxy's listener for users and nodes ---------------------------------------------------------------------------
 
 
-def at_the_door(access, protocol, certificate, key, request=b""):
-    """What the proxy says to whoever shows this certificate: "" when it says nothing and hangs up."""
+def at_the_listener(access, protocol, certificate, key, request=b""):
+    """What the proxy sends to a client with this certificate: "" when it sends nothing and closes."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols([protocol])
@@ -118,9 +118,9 @@ def at_the_door(access, protocol, certificate, key, request=b""):
     return said.decode()
 
 
-def of_person(access, person):
-    keys = person.home / ".tsh/keys" / access.proxy_addr.rsplit(":", 1)[0]
-    return keys / f"{person.name}-x509.pem", keys / f"{person.name}.key"
+def of_user(access, user):
+    keys = user.home / ".tsh/keys" / access.proxy_addr.rsplit(":", 1)[0]
+    return keys / f"{user.name}-x509.pem", keys / f"{user.name}.key"
 
 
 def of_node(access):
@@ -152,32 +152,32 @@ REQUESTS = [
 ]
 
 
-def test_the_door_for_people_takes_one_kind_of_request(access, alice):
+def test_the_user_listener_accepts_one_kind_of_request(access, alice):
     for request, answer in REQUESTS:
-        said = at_the_door(access, "cteleport-ssh", *of_person(access, alice), request)
+        said = at_the_listener(access, "cteleport-ssh", *of_user(access, alice), request)
         assert said.startswith(f"HTTP/1.1 {answer} "), (request, said)
 
 
-def test_a_certificate_is_good_at_one_door_only(access, alice):
-    """The CA that signed it decides, and a node's tunnel is its own: no bytes come from a door that is shut."""
+def test_a_certificate_is_accepted_at_one_listener_only(access, alice):
+    """The CA that signed it decides, and a node's tunnel is its own: a refused peer receives no bytes."""
     wanted = CONNECT + b"X-Teleport-Login: root\r\n\r\n"
-    assert "SSH-2.0" in at_the_door(access, "cteleport-ssh", *of_person(access, alice), wanted)
-    assert at_the_door(access, "cteleport-ssh", *of_node(access), wanted).startswith("refused: ")
+    assert "SSH-2.0" in at_the_listener(access, "cteleport-ssh", *of_user(access, alice), wanted)
+    assert at_the_listener(access, "cteleport-ssh", *of_node(access), wanted).startswith("refused: ")
     access.process.mark()
-    assert at_the_door(access, "cteleport-reversetunnel", *of_person(access, alice), wanted).startswith("refused: ")
+    assert at_the_listener(access, "cteleport-reversetunnel", *of_user(access, alice), wanted).startswith("refused: ")
     assert "tunnel is open" not in access.process.new_text()
     assert alice.tsh("ssh", "root@web-1", "echo fine").out == "fine\n"
 
 
-# ---- people who were removed ---------------------------------------------------------------------------------------
+# ---- users who were removed ---------------------------------------------------------------------------------------
 
 
-def test_who_was_removed_stays_so_when_somebody_of_that_name_comes(access, alice, invite, tmp_path):
+def test_a_removed_user_stays_removed_when_the_name_is_reused(access, alice, invite, tmp_path):
     since = int(time.time())
     access.tctl("users", "rm", "alice")
     wait_until(lambda: int(time.time()) > since, "the next second: certificates count in them")
     words = access.tctl("users", "add", "alice", "--roles=access,editor", "--logins=root").out
-    other = Person(access, "alice", tmp_path / "other").accept(invite_url(words))
+    other = User(access, "alice", tmp_path / "other").accept(invite_url(words))
     other.login()
     assert other.tsh("ssh", "root@web-1", "echo in").out == "in\n"
     for done in (alice.tsh("ssh", "root@web-1", "echo in", check=False), alice.tsh("ls", check=False), alice.tctl("users", "ls", check=False)):
