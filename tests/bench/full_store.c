@@ -2,7 +2,7 @@
 /*
  * Puts hosts and tokens into the store of a stopped Auth Service, for tests of large clusters.
  *
- *      crowded_store DATA_DIR HOSTS TOKENS
+ *      full_store DATA_DIR HOSTS TOKENS
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 int main(int argc, char **argv)
 {
         if (argc != 4) {
-                fprintf(stderr, "usage: crowded_store DATA_DIR HOSTS TOKENS\n");
+                fprintf(stderr, "usage: full_store DATA_DIR HOSTS TOKENS\n");
                 return 1;
         }
         fill_cluster(argv[1], strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10));

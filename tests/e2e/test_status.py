@@ -267,7 +267,7 @@ def test_tctl_names_the_addresses_that_do_not_answer(cluster, tmp_path):
 
 def test_a_cluster_of_twelve_thousand_hosts_is_listed_whole(cluster, build):
     cluster.stop_cluster()
-    subprocess.run([program(build, "crowded_store"), cluster.data_dir, "12000", "3000"], check=True)
+    subprocess.run([program(build, "full_store"), cluster.data_dir, "12000", "3000"], check=True)
     cluster.start()
     nodes = cluster.json("nodes", "ls")
     assert [n["spec"]["hostname"] for n in nodes] == [f"host-{n:06}" for n in range(12000)]

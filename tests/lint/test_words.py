@@ -40,6 +40,8 @@ WORD = re.compile("|".join(f"(?:{words})" for words in PRIVATE))
 
 # (file, word): words that something outside the project fixes.
 EXCEPTIONS = {
+    ("src/auth/core/auth.c", "untold"): "a field of audit events, which keep their names",
+    ("tests/e2e/test_flood.py", "untold"): "the same field",
     ("LICENSE", "*"): "the text of the license",
     ("tests/lint/test_words.py", "*"): "this table",
     ("docs/demo.svg", "*"): "output of programs",
@@ -47,7 +49,7 @@ EXCEPTIONS = {
 }
 
 # Files that may still have private words; when a folder is clean, its line goes.
-NOT_YET = ["tests/e2e/*", "tests/lint/test_layering.py", "docs/*", "proto/*", "src/*", "tests/bench/*", "tests/fakes/*", "tests/fuzz/*", "scripts/reference", "scripts/bench", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+NOT_YET = ["docs/*", "proto/*", "src/*", "tests/bench/*", "tests/fakes/*", "tests/fuzz/*", "scripts/reference", "scripts/bench", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 
 
 def words_of(text):
