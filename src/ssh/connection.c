@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "agent/report_stream.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -15,7 +16,6 @@
 #include "net/socket.h"
 #include "pki/cert.h"
 #include "pki/login_permit.h"
-#include "ssh/report_stream.h"
 #include "ssh/ssh_service.h"
 #include "ssh/sshd_log.h"
 #include "tunnel/tunnel_memory.h"
@@ -703,7 +703,7 @@ void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const st
         c->closing = timer_new(&s->loop, on_close_step, c);
         c->unreported = timer_new(&s->loop, on_unreported, c);
         c->idle = timer_new(&s->loop, on_idle_turn, c);
-        c->report_stream = report_stream_new(s, str_of(c->id), str_of(c->client_addr), &report_events, c);
+        c->report_stream = report_stream_new(s->agent, str_of(c->id), str_of(c->client_addr), &report_events, c);
         start_sshd(c);
 }
 

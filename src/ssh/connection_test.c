@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
+#include "agent/report_stream.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "ssh/report_stream.h"
 #include "ssh/ssh_service.h"
 
 static const char connection_id[] = "99999999-9999-4999-8999-999999999999";
@@ -19,7 +19,7 @@ static char poll, cluster; /* somewhere to point to */
 struct world {
         struct fake_clock clock;
         struct ssh_service s;
-        struct held_identity identity;
+        struct host_identity identity;
         const struct report_events *events;
         void *ctx;
         bool is_refused, is_closed_reported, is_gone;
@@ -32,7 +32,7 @@ static struct world *world;
 
 /* ---- what a connection needs ------------------------------------------------------------------------------- */
 
-struct report_stream *report_stream_new(struct ssh_service *s UNUSED, struct str id UNUSED, struct str client_addr UNUSED,
+struct report_stream *report_stream_new(struct agent *agent UNUSED, struct str id UNUSED, struct str client_addr UNUSED,
                           const struct report_events *events, void *ctx)
 {
         world->events = events;
@@ -94,9 +94,9 @@ void helper_abandon(struct helper *h)
         connection_remove_helper(world->its_connection, h);
 }
 
-const struct host_identity *ssh_identity(const struct ssh_service *s)
+const struct host_identity *ssh_identity(const struct ssh_service *s UNUSED)
 {
-        return &s->identity->id;
+        return &world->identity;
 }
 
 void ssh_connection_gone(struct ssh_service *s UNUSED)
@@ -112,8 +112,7 @@ static int set_up(void **state)
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         fake_clock_init(&world->clock, 1700000000);
         assert_null(loop_init(&world->s.loop, &world->clock.clock));
-        world->identity.id.host_id = STR("the-host");
-        world->s.identity = &world->identity;
+        world->identity.host_id = STR("the-host");
         *state = world;
         return 0;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/spool.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"

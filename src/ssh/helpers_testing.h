@@ -23,6 +23,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/agent.h"
+#include "agent/spool.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -133,12 +135,17 @@ static inline UNUSED void answer_away(void *ctx)
         w.done(w.ctx, NULL, error_new(ERROR_UNAVAILABLE, "the cluster is away"));
 }
 
-void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
+struct loop *agent_loop(struct agent *a UNUSED)
+{
+        return &world->loop;
+}
+
+void agent_request_auth(struct agent *a UNUSED, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
 {
         struct waiting *w = NEW(struct waiting);
 
         *w = (struct waiting){ done, ctx };
-        loop_defer(&s->loop, answer_away, w);
+        loop_defer(&world->loop, answer_away, w);
 }
 
 struct connection *connection_find(struct ssh_service *s, struct str id)
@@ -250,7 +257,7 @@ static inline UNUSED int set_up(void **state)
         s->identity = (struct host_identity){ .host_id = STR("the-host"), .cluster = STR("example.com") };
         snprintf(s->dir, sizeof s->dir, "/tmp/helpers-test-XXXXXX");
         assert_non_null(mkdtemp(s->dir));
-        s->spool = spool_open(s, s->dir);
+        s->spool = spool_open((struct agent *)&helper_check, s->dir);
         s->reported = s->received = BUF_MAX(MiB);
         s->frames = BUF_MAX(MiB);
         snprintf(s->name, sizeof s->name, "helpers-test-%d-%u", getpid(), number++);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/spool.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -37,9 +38,7 @@ struct spool *ssh_spool(struct ssh_service *s)
 
 const struct host_identity *ssh_identity(const struct ssh_service *s)
 {
-        static const struct host_identity none;
-
-        return s->identity == NULL ? &none : &s->identity->id;
+        return agent_identity(s->agent);
 }
 
 const char *ssh_node_name(const struct ssh_service *s)
@@ -55,37 +54,6 @@ const char *ssh_proxy_addr(const struct ssh_service *s)
         if (s->config->proxy_server != NULL && s->config->proxy_server[0] != '\0')
                 return s->config->proxy_server;
         return proxy != NULL && proxy->n_public_addr > 0 ? proxy->public_addr[0] : "";
-}
-
-/* ---- the identity --------------------------------------------------------------------------------------------- */
-
-struct held_identity *identity_hold(struct held_identity *h)
-{
-        h->holders++;
-        return h;
-}
-
-void identity_let_go(struct held_identity *h)
-{
-        if (h == NULL || --h->holders > 0)
-                return;
-        host_identity_release(&h->id);
-        free(h);
-}
-
-void ssh_take_identity(struct ssh_service *s, struct host_identity *id, const char *auth_addr)
-{
-        struct held_identity *h = NEW(struct held_identity);
-
-        *h = (struct held_identity){ .id = *id, .holders = 1 };
-        *id = (struct host_identity){ 0 };
-        log_info("The SSH Service has its identity", LOG_STR("cluster", h->id.cluster), LOG_STR("serial", h->id.serial));
-        identity_let_go(s->identity);
-        s->identity = h;
-        auth_client_set_identity(s->auth, auth_addr);
-        tunnel_keeper_renew(s->tunnels);
-        instance_link_report_tunnels(s->instance);
-        malloc_trim(0); /* an idle agent is to be small */
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
@@ -105,17 +73,14 @@ static void finish(void *ctx)
 {
         struct ssh_service *s = ctx;
 
-        tunnel_keeper_free(s->tunnels);
-        s->tunnels = NULL;
+        agent_close_tunnels(s->agent);
         helpers_close(s->helpers);
         s->helpers = NULL;
         spool_close(s->spool);
         s->spool = NULL;
         connections_free(s);
-        auth_client_free(s->auth);
-        s->auth = NULL;
-        instance_link_free(s->instance);
-        s->instance = NULL;
+        agent_free(s->agent);
+        s->agent = NULL;
         s->turns_left = 4;
         loop_defer(&s->loop, stop_loop, s);
 }
@@ -129,7 +94,7 @@ static void on_stop(void *ctx)
                 return;
         s->is_stopping = true;
         timer_start(s->end, MILLISECONDS(TIMEOUT_SSH_STOP));
-        tunnel_keeper_drain(s->tunnels);
+        agent_drain(s->agent);
         connections_end(s, "the SSH Service of this host was stopped");
         ssh_connection_gone(s);
 }
@@ -147,7 +112,7 @@ static void on_drain(void *ctx)
         if (s->is_draining || s->is_stopping)
                 return;
         s->is_draining = true;
-        tunnel_keeper_drain(s->tunnels);
+        agent_drain(s->agent);
         ssh_connection_gone(s);
 }
 
@@ -157,12 +122,10 @@ static void on_link(void *ctx, const char *name, int fd)
 {
         struct ssh_service *s = ctx;
 
-        if (s->auth == NULL)
+        if (s->agent == NULL)
                 fd_close_at(&fd);
-        else if (strcmp(name, "instance") == 0)
-                instance_link_use(s->instance, fd);
         else
-                auth_client_use(s->auth, fd);
+                agent_use_link(s->agent, name, fd);
 }
 
 static void on_sshd(void *ctx, const Cteleport__Internal__V1__Control *control, int fd)
@@ -198,7 +161,6 @@ static void read_boot(struct ssh_service *s)
         s->memory = (struct budget){ .total = LIMIT_STREAM_MEMORY_NODE, .share = LIMIT_STREAM_MEMORY_NODE };
         s->config = config->teleport != NULL ? config->teleport : &no_config;
         s->ssh_config = config->ssh_service != NULL ? config->ssh_service : &no_ssh_config;
-        s->is_local = has_service(s->boot, "auth");
 }
 
 /* Recordings are the only files of this process: its directory becomes the one it stands in, whoever it is afterwards. */
@@ -216,6 +178,32 @@ static struct error *enter_sandbox(struct ssh_service *s)
         return sandbox_enter(SANDBOX_SSH, (struct sandbox_paths){ .write = write });
 }
 
+static void on_request(void *ctx, struct tunnel_incoming *in, const struct tunnel_request *request)
+{
+        connection_begin(ctx, in, request);
+}
+
+static void on_request_gone(void *ctx, struct tunnel_incoming *in)
+{
+        connection_client_gone(ctx, in);
+}
+
+static const struct agent_events agent_events = { .on_request = on_request, .on_gone = on_request_gone };
+
+static struct agent_options agent_options(struct ssh_service *s)
+{
+        return (struct agent_options){
+                .service = s->service,
+                .name = "ssh",
+                .role = "Node",
+                .title = "SSH Service",
+                .proxy_server = s->config->proxy_server,
+                .is_local = has_service(s->boot, "auth"),
+                .events = &agent_events,
+                .ctx = s,
+        };
+}
+
 static struct error *set_up(struct ssh_service *s)
 {
         int fd;
@@ -224,16 +212,8 @@ static struct error *set_up(struct ssh_service *s)
         TRY(enter_sandbox(s));
         TRY(service_control(s->service, &s->loop, &service_events, s));
         s->end = timer_new(&s->loop, finish, s);
-        s->auth = auth_client_new(s);
-        s->tunnels = tunnel_keeper_new(s);
-        s->instance = instance_link_new(s);
-        s->spool = spool_open(s, ".");
-        fd = service_take_fd(s->service, "auth");
-        if (fd >= 0)
-                auth_client_use(s->auth, fd);
-        fd = service_take_fd(s->service, "instance");
-        if (fd >= 0)
-                instance_link_use(s->instance, fd);
+        s->agent = agent_new(&s->loop, agent_options(s));
+        s->spool = spool_open(s->agent, ".");
         fd = service_take_fd(s->service, "helpers");
         if (fd < 0)
                 return error_new(ERROR_INTERNAL, "the SSH Service was given no socket for what sshd starts");
@@ -243,7 +223,6 @@ static struct error *set_up(struct ssh_service *s)
 
 static void tear_down(struct ssh_service *s)
 {
-        identity_let_go(s->identity);
         map_release(&s->connections);
         shares_release(&s->places);
         timer_free(s->end);

@@ -140,12 +140,12 @@ ALLOCATIONS = {
     "net/tls_peer.c": (1, "LIMIT_TLS_CHAIN"),
     "net/tls_stream.c": (1, "what one read of the socket brings"),
     "session/session.c": (1, "descriptors and words that sshd gave"),
-    "ssh/report_stream.c": (1, "LIMIT_REPORT"),
+    "agent/report_stream.c": (1, "LIMIT_REPORT"),
     "ssh/connection.c": (3, "programs of one connection; a packet of sshd"),
     "store/store.c": (1, "LIMIT_STORE_RANGE and LIMIT_STORE_PAGE"),
     "sts/sts.c": (1, "LIMIT_STS_HEADERS"),
 }
-SERVICES = "access api audit auth aws instance join login loop net os pki proxy recording resource rpc session signer ssh store sts tunnel".split()
+SERVICES = "access agent api audit auth aws cluster instance join login loop net os pki proxy recording resource rpc session signer ssh store sts tunnel".split()
 ABORTING = re.compile(r"\bmem_(?:alloc|array|resize)\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
 
 

@@ -3,13 +3,13 @@
  * Recordings on their way: a disk that may be full, a cluster that may be away, slow, forgetful or unwilling. What it has in
  * the end is compared with what the terminal showed.
  */
-#include "ssh/spool_testing.h"
+#include "agent/spool_testing.h"
 
 /* ---- to the cluster ------------------------------------------------------------------------------------------------- */
 
 static void sends_a_recording_and_forgets_it(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         struct spool_file *f = begin(s, first_id);
 
         spool_publish(f);
@@ -23,7 +23,7 @@ static void sends_a_recording_and_forgets_it(void **state)
 
 static void sends_while_the_session_lasts(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         struct spool_file *f = begin(s, first_id);
         const struct kept *k = kept_of(STR("11111111-1111-4111-8111-111111111111"));
 
@@ -41,7 +41,7 @@ static void sends_while_the_session_lasts(void **state)
 
 static void tells_the_cluster_nothing_before_it_may(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         struct spool_file *f = begin(s, first_id);
 
         spool_output(f, STR("x"));
@@ -55,7 +55,7 @@ static void tells_the_cluster_nothing_before_it_may(void **state)
 
 static void loses_nothing_when_connections_break(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         AUTO(buf) flood = a_flood(3 * MiB);
         struct spool_file *f = begin(s, first_id);
 
@@ -75,7 +75,7 @@ static void loses_nothing_when_connections_break(void **state)
 
 static void waits_for_a_cluster_that_is_away(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         struct spool_file *f = begin(s, first_id);
 
         s->is_away = true;
@@ -94,7 +94,7 @@ static void waits_for_a_cluster_that_is_away(void **state)
 
 static void sends_no_more_than_is_acknowledged(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         AUTO(buf) flood = a_flood(4 * MiB);
         struct spool_file *f = begin(s, first_id);
         struct spool_file *g = begin(s, "22222222-2222-4222-8222-222222222222");
@@ -120,7 +120,7 @@ static void sends_no_more_than_is_acknowledged(void **state)
 
 static void keeps_what_the_cluster_refuses(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         struct spool_file *f = begin(s, first_id);
 
         s->refusal = ERROR_NOT_FOUND;
@@ -153,7 +153,7 @@ static void copy_file(const char *from, const char *to, size_t max)
 
 static void sends_what_a_killed_run_left(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         char path[128], copy[128];
         struct stat st;
 
@@ -182,7 +182,7 @@ static void sends_what_a_killed_run_left(void **state)
 }
 
 /* Leaves a finished recording of a flood in the spool of an ended run. */
-static struct buf leave_one(struct ssh_service *s, char path[static 128])
+static struct buf leave_one(struct agent *s, char path[static 128])
 {
         struct buf flood = a_flood(600000);
 
@@ -238,7 +238,7 @@ static void sends_what_stands_around_a_damaged_chunk(void **state)
         } table[] = { { 300000, 1, RECORDING_CHUNK_MAX, false }, { 200000, 200000, 6 * RECORDING_CHUNK_MAX, false }, { 200000, 200000, 6 * RECORDING_CHUNK_MAX, true } };
 
         for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-                struct ssh_service *s = *state;
+                struct agent *s = *state;
                 char path[128], kept[128];
                 struct stat st;
                 AUTO(buf) flood = leave_one(s, path);
@@ -273,7 +273,7 @@ static void sends_what_stands_around_a_damaged_chunk(void **state)
 
 static void ends_while_it_looks_at_what_an_earlier_run_left(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         char path[128];
 
         for (int i = 0; i < 20; i++) {
@@ -298,7 +298,7 @@ static void ends_while_it_looks_at_what_an_earlier_run_left(void **state)
 
 static void keeps_a_recording_whose_end_is_damaged(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         char path[128], kept[128];
         struct stat st;
         AUTO(buf) flood = leave_one(s, path);
@@ -323,7 +323,7 @@ static void keeps_a_recording_whose_end_is_damaged(void **state)
 static void sends_many_of_an_earlier_run_and_leaves_strangers_alone(void **state)
 {
         enum { MANY = 3 * LIMIT_SPOOL_UPLOADS };
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         char path[128];
 
         s->is_away = true;
@@ -362,7 +362,7 @@ static void limit_files(rlim_t bytes)
 
 static void tells_when_the_disk_takes_no_more(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         AUTO(buf) flood = a_flood(1 * MiB);
         AUTO(buf) shown = BUF_MAX(KEPT_MAX);
         bool has_ended;
@@ -389,7 +389,7 @@ static void tells_when_the_disk_takes_no_more(void **state)
 
 static void says_at_once_when_nothing_can_be_begun(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         const struct recording_header header = { .columns = 80, .rows = 24 };
         struct spool_file *f = NULL;
 
@@ -406,14 +406,14 @@ static void says_at_once_when_nothing_can_be_begun(void **state)
 
 static void on_drained(void *ctx)
 {
-        struct ssh_service *s = ctx;
+        struct agent *s = ctx;
 
         s->drained++;
 }
 
 static void tells_when_it_is_drained(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         AUTO(buf) flood = a_flood(2 * MiB);
         struct spool_file *f = begin(s, first_id);
 

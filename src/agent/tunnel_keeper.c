@@ -8,12 +8,13 @@
  */
 #include <stdlib.h>
 
+#include "agent/agent_internal.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/connect.h"
 #include "net/tls.h"
 #include "pki/cert.h"
-#include "ssh/ssh_service.h"
 
 struct place;
 
@@ -46,7 +47,7 @@ struct place {
 };
 
 struct tunnel_keeper {
-        struct ssh_service *service; /* NULL: freed, and waits for what was cancelled */
+        struct agent *agent; /* NULL: freed, and waits for what was cancelled */
         struct loop *loop;
         struct place *places;
         struct open_tunnel *open;
@@ -59,7 +60,7 @@ static void dial(void *ctx);
 
 static void free_when_empty(struct tunnel_keeper *t)
 {
-        if (t->service == NULL && t->places == NULL)
+        if (t->agent == NULL && t->places == NULL)
                 free(t);
 }
 
@@ -135,8 +136,8 @@ size_t tunnel_keeper_count(const struct tunnel_keeper *t)
 
 static void report_count(struct tunnel_keeper *t)
 {
-        if (t->service != NULL)
-                instance_link_report_tunnels(t->service->instance);
+        if (t->agent != NULL)
+                instance_link_report_tunnels(t->agent->instance);
 }
 
 /* ---- a tunnel that is there ------------------------------------------------------------------------------------ */
@@ -161,14 +162,18 @@ static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel
 {
         struct open_tunnel *o = ctx;
 
-        connection_begin(o->all->service, v, request);
+        const struct agent_options *options = &o->all->agent->options;
+
+        options->events->on_request(options->ctx, v, request);
 }
 
 static void on_gone(void *ctx, struct tunnel_incoming *v)
 {
         struct open_tunnel *o = ctx;
 
-        connection_client_gone(o->all->service, v);
+        const struct agent_options *options = &o->all->agent->options;
+
+        options->events->on_gone(options->ctx, v);
 }
 
 static void on_end(void *ctx, struct error *err)
@@ -210,7 +215,7 @@ static void settle(struct place *p, struct stream *tls, struct str proxy_id)
         if (p->open != NULL)
                 p->open->place = NULL; /* the proxy drains it; what is open in it goes on */
         *o = (struct open_tunnel){ .all = t, .place = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open,
-                                   .host_id = str_dup(t->service->identity->id.host_id) };
+                                   .host_id = str_dup(t->agent->identity->id.host_id) };
         if (o->next != NULL)
                 o->next->at = &o->next;
         t->open = p->open = o;
@@ -288,10 +293,10 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
 {
         struct place *p = ctx;
 
-        bool is_outdated = p->all->service != NULL && p->identity != p->all->service->identity;
+        bool is_outdated = p->all->agent != NULL && p->identity != p->all->agent->identity;
 
         p->connect = NULL;
-        identity_let_go(p->identity);
+        identity_release(p->identity);
         p->identity = NULL;
         if (p->is_removed) {
                 stream_close(tls);
@@ -316,7 +321,7 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
 static void dial(void *ctx)
 {
         struct place *p = ctx;
-        struct held_identity *identity = p->all->service->identity;
+        struct held_identity *identity = p->all->agent->identity;
 
         if (identity == NULL || !wants_tunnel(p) || p->connect != NULL)
                 return;
@@ -379,13 +384,6 @@ void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__P
         }
 }
 
-void tunnel_keeper_begin(struct tunnel_keeper *t)
-{
-        for (struct place *p = t->places; p != NULL; p = p->next)
-                if (p->open == NULL && p->connect == NULL && !p->is_removed && !timer_is_running(p->retry))
-                        timer_start(p->retry, MILLISECONDS(1));
-}
-
 /* This host has another ID now: what was opened under the one before leads to nobody. */
 static void close_foreign(struct tunnel_keeper *t, struct str host_id)
 {
@@ -400,7 +398,7 @@ static void close_foreign(struct tunnel_keeper *t, struct str host_id)
 
 void tunnel_keeper_renew(struct tunnel_keeper *t)
 {
-        close_foreign(t, t->service->identity->id.host_id);
+        close_foreign(t, t->agent->identity->id.host_id);
         for (struct place *p = t->places; p != NULL; p = p->next) {
                 if (p->is_removed)
                         continue;
@@ -410,11 +408,11 @@ void tunnel_keeper_renew(struct tunnel_keeper *t)
         }
 }
 
-struct tunnel_keeper *tunnel_keeper_new(struct ssh_service *s)
+struct tunnel_keeper *tunnel_keeper_new(struct agent *a)
 {
         struct tunnel_keeper *t = NEW(struct tunnel_keeper);
 
-        *t = (struct tunnel_keeper){ .service = s, .loop = &s->loop };
+        *t = (struct tunnel_keeper){ .agent = a, .loop = a->loop };
         return t;
 }
 
@@ -437,6 +435,6 @@ void tunnel_keeper_free(struct tunnel_keeper *t)
                 if (!p->is_removed)
                         place_remove(p);
         }
-        t->service = NULL;
+        t->agent = NULL;
         free_when_empty(t);
 }

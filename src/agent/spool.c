@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
-#include "ssh/spool_internal.h"
+#include "agent/spool_internal.h"
 
 static const struct str suffix = STR_INIT(".rec");
 
@@ -676,11 +676,11 @@ static void measure(struct spool *sp)
 
 /* ---- the whole -------------------------------------------------------------------------------------------------------- */
 
-struct spool *spool_open(struct ssh_service *s, const char *dir)
+struct spool *spool_open(struct agent *agent, const char *dir)
 {
         struct spool *sp = NEW(struct spool);
 
-        *sp = (struct spool){ .service = s, .loop = ssh_loop(s), .budget = SPOOL_BUDGET };
+        *sp = (struct spool){ .agent = agent, .loop = agent_loop(agent), .budget = SPOOL_BUDGET };
         sp->room = (struct budget){ .total = (size_t)LIMIT_SPOOL_MIB * MiB, .share = (size_t)LIMIT_SPOOL_USER_MIB * MiB };
         sp->disk_free = UINT64_MAX; /* until it was asked */
         sp->stuck = timer_new(sp->loop, send_stuck, sp);

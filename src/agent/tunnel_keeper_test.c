@@ -7,12 +7,13 @@
 
 #include <cmocka.h>
 
+#include "agent/agent_internal.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/connect.h"
 #include "join/identity_testing.h"
 #include "net/tls.h"
-#include "ssh/ssh_service.h"
 
 #define ONE "11111111-1111-4111-8111-111111111111"
 #define TWO "22222222-2222-4222-8222-222222222222"
@@ -44,7 +45,8 @@ struct tunnel_server {
 };
 
 static struct fixture {
-        struct ssh_service service;
+        struct loop loop;
+        struct agent agent;
         struct fake_clock clock;
         struct fake_cluster cluster;
         struct connect *dials[DIALS_MAX];
@@ -97,7 +99,7 @@ static void cancelled(void *ctx)
 void connect_cancel(struct connect *c)
 {
         c->is_cancelled = true;
-        loop_defer(&fixture->service.loop, cancelled, c);
+        loop_defer(&fixture->loop, cancelled, c);
 }
 
 static void close_fake_stream(struct stream *s)
@@ -134,16 +136,6 @@ void tunnel_server_close(struct tunnel_server *t)
         free(t);
 }
 
-void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const struct tunnel_request *request)
-{
-        (void)s, (void)v, (void)request;
-}
-
-void connection_client_gone(struct ssh_service *s, struct tunnel_incoming *v)
-{
-        (void)s, (void)v;
-}
-
 void instance_link_report_tunnels(struct instance_link *k)
 {
         (void)k;
@@ -155,7 +147,7 @@ struct held_identity *identity_hold(struct held_identity *h)
         return h;
 }
 
-void identity_let_go(struct held_identity *h)
+void identity_release(struct held_identity *h)
 {
         if (h != NULL)
                 h->holders--;
@@ -185,12 +177,12 @@ static struct stream *stream_of_proxy(struct fixture *f, const char *proxy_id)
 static void turn(struct fixture *f)
 {
         for (int i = 0; i < 4; i++)
-                uv_run(&f->service.loop.uv, UV_RUN_NOWAIT);
+                uv_run(&f->loop.uv, UV_RUN_NOWAIT);
 }
 
 static void wait_for(struct fixture *f, struct duration by)
 {
-        loop_advance(&f->service.loop, &f->clock, by);
+        loop_advance(&f->loop, &f->clock, by);
         turn(f);
 }
 
@@ -209,7 +201,7 @@ static void set(struct fixture *f, const char *const *pairs)
                 pointers[n] = &rows[n];
         }
         list.proxies = pointers;
-        tunnel_keeper_set(f->service.tunnels, &list);
+        tunnel_keeper_set(f->agent.tunnels, &list);
         wait_for(f, MILLISECONDS(5));
 }
 #define SET(f, ...) set(f, (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
@@ -236,11 +228,12 @@ static int set_up(void **state)
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         fixture = f;
         fake_clock_init(&f->clock, 1800000000);
-        assert_null(loop_init(&f->service.loop, &f->clock.clock));
+        assert_null(loop_init(&f->loop, &f->clock.clock));
         fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
         f->identities[0] = (struct held_identity){ .id.host_id = STR("first"), .holders = 1 };
-        f->service.identity = &f->identities[0];
-        f->service.tunnels = tunnel_keeper_new(&f->service);
+        f->agent.loop = &f->loop;
+        f->agent.identity = &f->identities[0];
+        f->agent.tunnels = tunnel_keeper_new(&f->agent);
         *state = f;
         return 0;
 }
@@ -249,13 +242,13 @@ static int tear_down(void **state)
 {
         struct fixture *f = *state;
 
-        tunnel_keeper_free(f->service.tunnels);
+        tunnel_keeper_free(f->agent.tunnels);
         turn(f);
         assert_int_equal(f->dial_count, 0);
         assert_int_equal(f->open, 0);
-        assert_int_equal(f->service.identity->holders, 1);
+        assert_int_equal(f->agent.identity->holders, 1);
         fake_cluster_release(&f->cluster);
-        loop_release(&f->service.loop);
+        loop_release(&f->loop);
         free(f);
         return 0;
 }
@@ -365,7 +358,7 @@ static void opens_nothing_while_it_ends(void **state)
 
         SET(f, ONE, "one:443", TWO, "two:443");
         answer(f, "one:443", ONE);
-        tunnel_keeper_drain(f->service.tunnels);
+        tunnel_keeper_drain(f->agent.tunnels);
         answer(f, "two:443", TWO);
         assert_int_equal(f->open, 1);
         f->tunnels[0]->events->on_end(f->tunnels[0]->ctx, error_new(ERROR_UNAVAILABLE, "cut"));
@@ -373,12 +366,12 @@ static void opens_nothing_while_it_ends(void **state)
         assert_int_equal(f->dial_count, 0);
 }
 
-/* As ssh_take_identity() does. */
+/* As agent_use_identity() does. */
 static void renew(struct fixture *f, struct str host_id)
 {
         f->identities[1] = (struct held_identity){ .id.host_id = host_id, .holders = 1 };
-        f->service.identity = &f->identities[1];
-        tunnel_keeper_renew(f->service.tunnels);
+        f->agent.identity = &f->identities[1];
+        tunnel_keeper_renew(f->agent.tunnels);
         wait_for(f, MILLISECONDS(5));
 }
 
@@ -392,7 +385,7 @@ static void renews_its_tunnels_at_once(void **state)
         assert_int_equal(f->open, 1); /* what is open goes on, until the proxy ends it */
         answer(f, "one:443", ONE);
         assert_int_equal(f->open, 2);
-        assert_int_equal(tunnel_keeper_count(f->service.tunnels), 1);
+        assert_int_equal(tunnel_keeper_count(f->agent.tunnels), 1);
 }
 
 static void closes_what_was_opened_under_another_id(void **state)
@@ -404,10 +397,10 @@ static void closes_what_was_opened_under_another_id(void **state)
         answer(f, "two:443", TWO);
         renew(f, STR("second"));
         assert_int_equal(f->open, 0);
-        assert_int_equal(tunnel_keeper_count(f->service.tunnels), 0);
+        assert_int_equal(tunnel_keeper_count(f->agent.tunnels), 0);
         answer(f, "one:443", ONE);
         answer(f, "two:443", TWO);
-        assert_int_equal(tunnel_keeper_count(f->service.tunnels), 2);
+        assert_int_equal(tunnel_keeper_count(f->agent.tunnels), 2);
 }
 
 static void opens_nothing_with_an_identity_that_was_replaced(void **state)

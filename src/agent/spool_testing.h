@@ -3,8 +3,8 @@
  * For tests of spool.c and upload.c: the rest of their process, and a cluster that may be away, slow, forgetful or unwilling. Included once in a
  * program.
  */
-#ifndef SSH_SPOOL_TESTING_H
-#define SSH_SPOOL_TESTING_H
+#ifndef AGENT_SPOOL_TESTING_H
+#define AGENT_SPOOL_TESTING_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +22,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/agent.h"
+#include "agent/spool.h"
+#include "api.pb-c.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -29,7 +32,6 @@
 #include "net/net_testing.h"
 #include "recording/recording.h"
 #include "rpc/rpc.h"
-#include "ssh/ssh.h"
 
 enum { KEPT_MAX = 64 * MiB };
 
@@ -42,7 +44,7 @@ struct kept {
         int streams;
 };
 
-struct ssh_service {
+struct agent {
         struct loop loop;
         struct fake_clock clock;
         struct instant real_end;
@@ -66,7 +68,7 @@ struct ssh_service {
         bool is_full;             /* as the producers were told */
 };
 
-static struct ssh_service *world; /* for the server's callbacks */
+static struct agent *world; /* for the server's callbacks */
 
 /* ---- the cluster --------------------------------------------------------------------------------------------- */
 
@@ -182,7 +184,7 @@ static inline UNUSED void on_client_closed(void *ctx UNUSED, struct error *err)
         world->client = NULL;
 }
 
-static inline UNUSED void connect_client(struct ssh_service *s)
+static inline UNUSED void connect_client(struct agent *s)
 {
         struct stream *ours, *theirs;
 
@@ -195,7 +197,7 @@ static inline UNUSED void connect_client(struct ssh_service *s)
 
 /* ---- what the spool needs of its service ----------------------------------------------------------------------- */
 
-struct loop *ssh_loop(struct ssh_service *s)
+struct loop *agent_loop(struct agent *s)
 {
         return &s->loop;
 }
@@ -219,7 +221,7 @@ static inline UNUSED void answer(void *ctx)
         w.done(w.ctx, world->client, NULL);
 }
 
-void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
+void agent_request_auth(struct agent *s, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
 {
         struct waiting *w = NEW(struct waiting);
 
@@ -232,7 +234,7 @@ void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_c
 
 static inline UNUSED int set_up(void **state)
 {
-        struct ssh_service *s = NEW(struct ssh_service);
+        struct agent *s = NEW(struct agent);
 
         world = s;
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
@@ -246,7 +248,7 @@ static inline UNUSED int set_up(void **state)
 }
 
 /* A turn of the loop, in which `ms` pass; the clock stands while the pool works. */
-static inline UNUSED void turn(struct ssh_service *s, int ms)
+static inline UNUSED void turn(struct agent *s, int ms)
 {
         uv_run(&s->loop.uv, s->loop.uv.active_reqs.count > 0 ? UV_RUN_ONCE : UV_RUN_NOWAIT);
         if (ms > 0)
@@ -289,7 +291,7 @@ static inline UNUSED void free_kept(void *ctx UNUSED, struct str key UNUSED, voi
         free(k);
 }
 
-static inline UNUSED void end_spool(struct ssh_service *s)
+static inline UNUSED void end_spool(struct agent *s)
 {
         s->is_away = true;
         spool_close(s->spool);
@@ -300,7 +302,7 @@ static inline UNUSED void end_spool(struct ssh_service *s)
 
 static inline UNUSED int tear_down(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
 
         end_spool(s);
         if (s->server != NULL)
@@ -318,13 +320,13 @@ static inline UNUSED int tear_down(void **state)
 
 static inline UNUSED void on_failed(void *ctx, struct error *err)
 {
-        struct ssh_service *s = ctx;
+        struct agent *s = ctx;
 
         assert_null(s->failure);
         s->failure = err;
 }
 
-static inline UNUSED struct spool_file *begin(struct ssh_service *s, const char *id)
+static inline UNUSED struct spool_file *begin(struct agent *s, const char *id)
 {
         const struct recording_header header = { .columns = 80, .rows = 24, .started = loop_wall(&s->loop), .term = STR("xterm") };
         struct spool_file *f = NULL;
@@ -386,7 +388,7 @@ static inline UNUSED struct buf a_flood(size_t len)
 }
 
 /* Gives it piece by piece and waits when asked to. */
-static inline UNUSED void pour(struct ssh_service *s, struct spool_file *f, struct str bytes)
+static inline UNUSED void pour(struct agent *s, struct spool_file *f, struct str bytes)
 {
         for (size_t at = 0; at < bytes.len; at += 50000) {
                 spool_output(f, str_slice(bytes, at, 50000));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One connection's stream to a cluster that hears, answers and goes away as each test wants. */
-#include "ssh/report_stream.h"
+#include "agent/report_stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,14 +9,20 @@
 
 #include <cmocka.h>
 
+#include "agent/agent.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "net/net_testing.h"
 #include "rpc/rpc.h"
-#include "ssh/ssh_service.h"
+
+/* In the place of agent.c. */
+struct agent {
+        struct loop loop;
+        size_t pending_reports;
+};
 
 struct fixture {
-        struct ssh_service service;
+        struct agent agent;
         struct report_stream *report_stream;
 
         /* the cluster */
@@ -127,23 +133,32 @@ static void answer_waiting(void *ctx)
                 return;
         }
         if (f->client == NULL) {
-                connected_pair(&f->service.loop, &ours, &theirs);
-                f->conn = rpc_serve(&f->service.loop, ours,
+                connected_pair(&f->agent.loop, &ours, &theirs);
+                f->conn = rpc_serve(&f->agent.loop, ours,
                                     (struct rpc_server_options){
                                             .methods = methods, .caller = f, .on_closed = on_conn_closed, .peer = "test" });
-                f->client = rpc_client_new(&f->service.loop, theirs, "cluster", on_client_closed, f);
+                f->client = rpc_client_new(&f->agent.loop, theirs, "cluster", on_client_closed, f);
         }
         w.done(w.ctx, f->client, NULL);
 }
 
-/* In the place of auth_client.c. */
-void ssh_auth_client(struct ssh_service *s, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
+struct loop *agent_loop(struct agent *a)
 {
-        struct fixture *f = CONTAINER_OF(s, struct fixture, service);
+        return &a->loop;
+}
+
+size_t *agent_pending_reports(struct agent *a)
+{
+        return &a->pending_reports;
+}
+
+void agent_request_auth(struct agent *a, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
+{
+        struct fixture *f = CONTAINER_OF(a, struct fixture, agent);
 
         assert_null(f->waiting.done);
         f->waiting = (struct waiting){ done, ctx };
-        loop_defer(&s->loop, answer_waiting, f);
+        loop_defer(&a->loop, answer_waiting, f);
 }
 
 static void acknowledge(struct fixture *f, uint64_t seq)
@@ -231,9 +246,9 @@ static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
-        assert_null(loop_init(&f->service.loop, NULL));
+        assert_null(loop_init(&f->agent.loop, NULL));
         f->received = BUF_MAX(1 * MiB);
-        f->report_stream = report_stream_new(&f->service, STR("connection"), STR("192.0.2.7:50122"), &events, f);
+        f->report_stream = report_stream_new(&f->agent, STR("connection"), STR("192.0.2.7:50122"), &events, f);
         *state = f;
         return 0;
 }
@@ -248,18 +263,18 @@ static int tear_down(void **state)
         if (f->conn != NULL)
                 hang_up(f);
         while (f->conn != NULL || f->waiting.done != NULL || f->call != NULL)
-                uv_run(&f->service.loop.uv, UV_RUN_ONCE);
+                uv_run(&f->agent.loop.uv, UV_RUN_ONCE);
         for (int i = 0; i < 3; i++)
-                uv_run(&f->service.loop.uv, UV_RUN_NOWAIT);
+                uv_run(&f->agent.loop.uv, UV_RUN_NOWAIT);
         buf_release(&f->received);
-        loop_release(&f->service.loop);
+        loop_release(&f->agent.loop);
         free(f);
         return 0;
 }
 
 #define AWAIT(f, condition)                                                                                              \
         while (!(condition))                                                                                                 \
-        uv_run(&(f)->service.loop.uv, UV_RUN_ONCE)
+        uv_run(&(f)->agent.loop.uv, UV_RUN_ONCE)
 
 static void await_received(struct fixture *f, const char *words)
 {
@@ -369,12 +384,12 @@ static void gives_up_with_more_than_its_share_of_what_all_may_keep(void **state)
         int reported = 0;
 
         f->is_away = true;
-        f->service.unreported_bytes += LIMIT_SSH_UNREPORTED_ALL;
+        f->agent.pending_reports += LIMIT_SSH_UNREPORTED_ALL;
         while (f->refusal == 0 && reported++ < LIMIT_SSH_UNREPORTED)
                 report_text(f, LIMIT_SSH_UNREPORTED_ALL / LIMIT_SSH_CONNECTIONS / 8);
         assert_in_range(reported, 7, 9);
         assert_int_equal(f->refusal, ERROR_RESOURCE_EXHAUSTED);
-        f->service.unreported_bytes -= LIMIT_SSH_UNREPORTED_ALL;
+        f->agent.pending_reports -= LIMIT_SSH_UNREPORTED_ALL;
 }
 
 static void ends_with_a_cluster_that_knows_nothing_of_it(void **state)

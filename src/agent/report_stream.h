@@ -4,13 +4,13 @@
  * the Auth Service. What happens is told in order and kept until it is durable there; after a loss the next
  * stream begins with what had been accepted and repeats what was not acknowledged.
  */
-#ifndef SSH_REPORT_STREAM_H
-#define SSH_REPORT_STREAM_H
+#ifndef AGENT_REPORT_STREAM_H
+#define AGENT_REPORT_STREAM_H
 
 #include "api.pb-c.h"
 #include "base/error.h"
 
-struct ssh_service;
+struct agent;
 
 struct report_events {
         /* The answer to report_stream_request, in the order of asking; or a later, unasked word on a certificate. Borrowed. */
@@ -27,8 +27,8 @@ struct report_events {
 };
 
 struct report_stream;
-struct report_stream *report_stream_new(struct ssh_service *s, struct str connection_id, struct str client_addr,
-                          const struct report_events *events, void *ctx) MUST_USE;
+struct report_stream *report_stream_new(struct agent *agent, struct str connection_id, struct str client_addr,
+                                        const struct report_events *events, void *ctx) MUST_USE;
 /* Whoever waits for an acknowledgement is told CANCELLED, now. NULL is silent. */
 void report_stream_free(struct report_stream *a);
 

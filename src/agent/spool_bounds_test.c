@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What all recordings together may take of a node's memory and disk. */
-#include "ssh/spool_testing.h"
+#include "agent/spool_testing.h"
 
 /* ---- a disk that is stuck ---------------------------------------------------------------------------------------------------- */
 
@@ -17,7 +17,7 @@ static void forget(void *ctx UNUSED)
 }
 
 /* Nothing is written from now on. */
-static void get_stuck(struct ssh_service *s)
+static void get_stuck(struct agent *s)
 {
         assert_int_equal(sem_init(&unstuck, 0, 0), 0);
         for (int i = 0; i < STUCK_JOBS; i++)
@@ -32,12 +32,12 @@ static void get_unstuck(void)
 
 static void on_full(void *ctx, bool is_full)
 {
-        struct ssh_service *s = ctx;
+        struct agent *s = ctx;
 
         s->is_full = is_full;
 }
 
-static struct spool_file *begin_nth(struct ssh_service *s, int n)
+static struct spool_file *begin_nth(struct agent *s, int n)
 {
         char id[40];
 
@@ -57,7 +57,7 @@ static size_t pending_of_all(struct spool_file *const *all, size_t count)
 /* Each has what its terminal showed at once, which is six times as much in its recording. */
 static void recordings_share_a_bound_of_memory(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         static char shown[64 * KiB];
         struct spool_file *all[RECORDINGS];
 
@@ -88,7 +88,7 @@ static void recordings_share_a_bound_of_memory(void **state)
 
 static void sizes_of_a_terminal_wait_like_its_bytes(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         struct spool_file *f = begin(s, first_id);
         size_t n = 0;
 
@@ -105,7 +105,7 @@ static void sizes_of_a_terminal_wait_like_its_bytes(void **state)
 /* ---- a folder that is full ----------------------------------------------------------------------------------------------------- */
 
 /* A file of an earlier run that leaves so much room; it takes none of the disk. */
-static void given_room_left(struct ssh_service *s, off_t room)
+static void given_room_left(struct agent *s, off_t room)
 {
         AUTO_MEM char *path = mem_printf("%s/22222222-2222-4222-8222-222222222222.damaged", s->dir);
         int fd = open(path, O_WRONLY | O_CREAT, 0600);
@@ -118,7 +118,7 @@ static void given_room_left(struct ssh_service *s, off_t room)
 
 static void begins_nothing_in_a_folder_that_is_full(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         const struct recording_header header = { .columns = 80, .rows = 24 };
         struct spool_file *f = NULL;
 
@@ -131,7 +131,7 @@ static void begins_nothing_in_a_folder_that_is_full(void **state)
 
 static void ends_a_recording_that_fills_the_folder(void **state)
 {
-        struct ssh_service *s = *state;
+        struct agent *s = *state;
         AUTO(buf) flood = a_flood(1 * MiB);
 
         given_room_left(s, 300 * KiB);

@@ -8,16 +8,17 @@
  *
  * Disk work is done on the pool, one write and one read at a time, on copies: a file that goes cancels its jobs.
  */
-#ifndef SSH_SPOOL_INTERNAL_H
-#define SSH_SPOOL_INTERNAL_H
+#ifndef AGENT_SPOOL_INTERNAL_H
+#define AGENT_SPOOL_INTERNAL_H
 
 #include <sys/queue.h>
 
+#include "agent/agent.h"
+#include "agent/spool.h"
 #include "base/budget.h"
 #include "base/limits.h"
 #include "recording/recording.h"
 #include "rpc/rpc.h"
-#include "ssh/ssh.h"
 
 enum {
         SPOOL_NAME_MAX = 48,           /* "<uuid>.rec" */
@@ -88,7 +89,7 @@ struct spool_file {
 };
 
 struct spool {
-        struct ssh_service *service;
+        struct agent *agent;
         struct loop *loop;
         int dir;
         struct spool_file *files;

@@ -15,7 +15,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "ssh/spool_internal.h"
+#include "agent/spool_internal.h"
 
 static void on_retry(void *ctx);
 static void piece_free(void *ctx);
@@ -399,7 +399,7 @@ void upload_advance(struct spool_file *f)
                 if (u->is_asking || u->reading != NULL || timer_is_running(u->retry))
                         return;
                 u->is_asking = true;
-                ssh_auth_client(f->spool->service, on_client, f);
+                agent_request_auth(f->spool->agent, on_client, f);
                 return;
         }
         if (!u->has_offset || u->reading != NULL || u->has_finished_sending)

@@ -2,15 +2,15 @@
 /* Two long polls at the instance process, which keeps what this service is and whom it is to reach. */
 #include <stdlib.h>
 
+#include "agent/agent_internal.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cluster/identity_message.h"
 #include "rpc/link.h"
-#include "ssh/ssh_service.h"
 
 struct instance_link {
-        struct ssh_service *service;
+        struct agent *agent;
         struct link *link; /* NULL: lost */
         struct timer *request_again;
         char *proxies_revision; /* of the list we have; "" for none */
@@ -48,9 +48,9 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
                 return;
         }
         if (err == NULL)
-                err = identity_of_message(msg, "Node", &id);
+                err = identity_of_message(msg, k->agent->options.role, &id);
         if (err == NULL)
-                ssh_take_identity(k->service, &id, msg->auth_addr);
+                agent_use_identity(k->agent, &id, msg->auth_addr);
         else
                 report_trouble(err, "This service's identity cannot be used");
         timer_start(k->request_again, MILLISECONDS(PACE_RETRY_FIRST));
@@ -70,7 +70,8 @@ static void on_proxies(void *ctx, const ProtobufCMessage *answer, struct error *
         if (err == NULL) {
                 free(k->proxies_revision);
                 k->proxies_revision = str_dup(str_of(list->revision));
-                tunnel_keeper_set(k->service->tunnels, list);
+                if (k->agent->tunnels != NULL)
+                        tunnel_keeper_set(k->agent->tunnels, list);
         } else {
                 report_trouble(err, "The list of proxies cannot be had");
         }
@@ -79,11 +80,11 @@ static void on_proxies(void *ctx, const ProtobufCMessage *answer, struct error *
 
 static void request_identity(struct instance_link *k)
 {
-        const struct held_identity *have = k->service->identity;
+        const struct held_identity *have = k->agent->identity;
         AUTO_MEM char *serial = str_dup(have == NULL ? STR("") : have->id.serial);
         Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
 
-        request.role = (char *)(uintptr_t)"Node";
+        request.role = (char *)(uintptr_t)k->agent->options.role;
         request.have_serial = serial;
         k->is_asking_identity = true;
         link_request(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,
@@ -123,10 +124,10 @@ void instance_link_report_tunnels(struct instance_link *k)
         k->is_stale = k->is_reporting;
         if (k->is_reporting)
                 return;
-        const struct held_identity *have = k->service->identity;
+        const struct held_identity *have = k->agent->identity;
         AUTO_MEM char *host_id = str_dup(have == NULL ? STR("") : have->id.host_id);
         report.host_id = host_id;
-        report.count = (uint32_t)tunnel_keeper_count(k->service->tunnels);
+        report.count = (uint32_t)(k->agent->tunnels == NULL ? 0 : tunnel_keeper_count(k->agent->tunnels));
         k->is_reporting = true;
         link_request(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_TUNNELS, &report.base,
                  &cteleport__internal__v1__tunnels_noted__descriptor, HOURS(1), on_reported, k);
@@ -137,7 +138,7 @@ static void on_request_again(void *ctx)
         struct instance_link *k = ctx;
 
         if (k->link == NULL) {
-                service_relink(k->service->service, "instance");
+                service_relink(k->agent->options.service, "instance");
                 timer_start(k->request_again, MILLISECONDS(PACE_RELINK));
                 return;
         }
@@ -156,13 +157,13 @@ static void on_lost(void *ctx)
         timer_start(k->request_again, MILLISECONDS(PACE_RELINK));
 }
 
-struct instance_link *instance_link_new(struct ssh_service *s)
+struct instance_link *instance_link_new(struct agent *a)
 {
         struct instance_link *k = NEW(struct instance_link);
 
-        k->service = s;
+        k->agent = a;
         k->proxies_revision = str_dup(STR(""));
-        k->request_again = timer_new(&s->loop, on_request_again, k);
+        k->request_again = timer_new(a->loop, on_request_again, k);
         timer_start(k->request_again, MILLISECONDS(PACE_RELINK));
         return k;
 }
@@ -171,7 +172,7 @@ void instance_link_use(struct instance_link *k, int fd)
 {
         if (k->link != NULL)
                 link_close(k->link);
-        k->link = link_new(&k->service->loop, fd, on_lost, k);
+        k->link = link_new(k->agent->loop, fd, on_lost, k);
         timer_start(k->request_again, MILLISECONDS(1));
         instance_link_report_tunnels(k);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ssh/report_stream.h"
+#include "agent/report_stream.h"
 
 #include <stdlib.h>
 
+#include "agent/agent.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/rpc.h"
-#include "ssh/ssh_service.h"
 
 /* Told, and not known to be durable. */
 struct reported {
@@ -27,7 +27,8 @@ struct requested {
 };
 
 struct report_stream {
-        struct ssh_service *service;
+        struct agent *agent;
+        size_t *pending_bytes; /* of all report streams of the process */
         const struct report_events *events;
         void *ctx;
         char *connection_id, *client_addr;
@@ -64,7 +65,7 @@ static void reported_drop_first(struct report_stream *a)
                 a->reported_end = &a->reported;
         a->reported_count--;
         a->reported_bytes -= t->len;
-        a->service->unreported_bytes -= t->len;
+        *a->pending_bytes -= t->len;
         if (a->unsent == t) { /* acknowledged before it was sent again */
                 a->unsent = t->next;
         } else {
@@ -325,18 +326,19 @@ static void connect_now(void *ctx)
         if (a->call != NULL || a->is_connecting || a->is_refused)
                 return;
         a->is_connecting = true;
-        ssh_auth_client(a->service, on_client, a);
+        agent_request_auth(a->agent, on_client, a);
 }
 
 /* ---- what the connection says ---------------------------------------------------------------------------------- */
 
-struct report_stream *report_stream_new(struct ssh_service *s, struct str connection_id, struct str client_addr,
+struct report_stream *report_stream_new(struct agent *agent, struct str connection_id, struct str client_addr,
                           const struct report_events *events, void *ctx)
 {
         struct report_stream *a = NEW(struct report_stream);
 
         *a = (struct report_stream){
-                .service = s,
+                .agent = agent,
+                .pending_bytes = agent_pending_reports(agent),
                 .events = events,
                 .ctx = ctx,
                 .connection_id = str_dup(connection_id),
@@ -346,7 +348,7 @@ struct report_stream *report_stream_new(struct ssh_service *s, struct str connec
         };
         a->reported_end = &a->reported;
         a->requested_end = &a->requested;
-        a->retry = timer_new(&s->loop, connect_now, a);
+        a->retry = timer_new(agent_loop(agent), connect_now, a);
         connect_now(a);
         return a;
 }
@@ -388,12 +390,12 @@ void report_stream_send(struct report_stream *a, const Cteleport__V1__ReportUp *
         a->reported_end = &t->next;
         a->reported_count++;
         a->reported_bytes += t->len;
-        a->service->unreported_bytes += t->len;
+        *a->pending_bytes += t->len;
         if (a->unsent == NULL)
                 a->unsent = t;
         if (!a->is_refused)
                 send_reported(a);
-        bool beyond_share = a->service->unreported_bytes > LIMIT_SSH_UNREPORTED_ALL && a->reported_bytes > LIMIT_SSH_UNREPORTED_ALL / LIMIT_SSH_CONNECTIONS;
+        bool beyond_share = *a->pending_bytes > LIMIT_SSH_UNREPORTED_ALL && a->reported_bytes > LIMIT_SSH_UNREPORTED_ALL / LIMIT_SSH_CONNECTIONS;
         if (a->reported_count > LIMIT_SSH_UNREPORTED || a->reported_bytes > LIMIT_SSH_UNREPORTED_BYTES || beyond_share)
                 on_overflow(a);
 }

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/auth_client.h"
+
+#include <stdlib.h>
+
+#include "api.pb-c.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+#include "rpc/rpc.h"
+
+struct waiter {
+        struct waiter *next;
+        void (*done)(void *ctx, struct rpc_client *client, struct error *err);
+        void *ctx;
+};
+
+struct auth_client {
+        struct loop *loop;
+        struct auth_client_options options;
+        struct rpc_client *client; /* NULL: not connected */
+        struct timer *keepalive;   /* running: a kept connection is open */
+        struct timer *retry;       /* running: a link was requested, or a kept connection is made when it fires */
+        struct backoff backoff;
+        bool is_freed; /* the memory goes when the connect under way and the turn that is due are over */
+
+        struct waiter *waiters, **waiters_end;
+        bool is_turn_due;        /* in which those that wait are answered, if there is a client */
+        struct waiter *refused;  /* answered in that turn, too, with the refusal */
+        struct error *refusal;
+
+        int link_fd;            /* a link that was not needed yet; -1 */
+        unsigned link_requests; /* since the first of those that wait came */
+
+        char *proxy_addr, *auth_addr;
+        const struct host_identity *id; /* NULL: none yet */
+        char *host_id;                  /* under which the connection was made, or is being made; NULL: none was */
+        struct connect *connect;        /* NULL: none under way */
+        struct connect_way way;
+        struct connect_trust trust;
+        bool is_outdated; /* the connect under way is with an earlier identity, or not wanted any more */
+};
+
+static void free_when_done(struct auth_client *c)
+{
+        if (!c->is_freed || c->is_turn_due || c->connect != NULL)
+                return;
+        free(c->proxy_addr);
+        free(c->auth_addr);
+        free(c->host_id);
+        free(c);
+}
+
+/* ---- requests that wait ------------------------------------------------------------------------------------- */
+
+static struct waiter *take_waiters(struct auth_client *c)
+{
+        struct waiter *all = c->waiters;
+
+        c->waiters = NULL;
+        c->waiters_end = &c->waiters;
+        return all;
+}
+
+/* err is owned; NULL: there is a client. */
+static void answer(struct auth_client *c, struct waiter *all, struct error *err)
+{
+        while (all != NULL) {
+                struct waiter *w = all;
+
+                all = w->next;
+                /* The one before may have lost the connection again. */
+                struct error *own = err != NULL          ? error_copy(err)
+                                    : c->client == NULL ? error_new(ERROR_UNAVAILABLE, "the Auth Service closed the connection")
+                                                        : NULL;
+                w->done(w->ctx, own == NULL ? c->client : NULL, own);
+                free(w);
+        }
+        error_free(err);
+}
+
+static void on_turn(void *ctx)
+{
+        struct auth_client *c = ctx;
+        struct waiter *refused = c->refused;
+        struct error *refusal = c->refusal;
+
+        c->is_turn_due = false;
+        c->refused = NULL;
+        c->refusal = NULL;
+        if (refused != NULL)
+                answer(c, refused, refusal);
+        if (c->client != NULL)
+                answer(c, take_waiters(c), NULL);
+        free_when_done(c);
+}
+
+static void answer_soon(struct auth_client *c)
+{
+        if (c->is_turn_due)
+                return;
+        c->is_turn_due = true;
+        loop_defer(c->loop, on_turn, c);
+}
+
+/* Refuses all that wait, in a turn of its own; err is owned. */
+static void refuse_soon(struct auth_client *c, struct error *err)
+{
+        if (c->refused == NULL && c->waiters != NULL) {
+                c->refused = take_waiters(c);
+                c->refusal = err;
+                err = NULL;
+        } else if (c->waiters != NULL) { /* refused for another reason in this turn; the first one counts */
+                struct waiter *last = c->refused;
+
+                while (last->next != NULL)
+                        last = last->next;
+                last->next = take_waiters(c);
+        }
+        error_free(err);
+        answer_soon(c);
+}
+
+/* ---- the connection ------------------------------------------------------------------------------------------- */
+
+static void report_change(struct auth_client *c, const struct error *err)
+{
+        if (c->options.on_change != NULL)
+                c->options.on_change(c->options.ctx, err);
+}
+
+static void drop_client(struct auth_client *c)
+{
+        rpc_client_close(c->client);
+        c->client = NULL;
+        if (c->keepalive != NULL)
+                timer_stop(c->keepalive);
+}
+
+static bool is_local(const struct auth_client *c)
+{
+        return c->options.relink != NULL;
+}
+
+/* With the process behind it a link is replaced by the supervisor; while that process lives, a link has to be requested. */
+static void retry_kept(struct auth_client *c)
+{
+        if (c->options.is_kept)
+                timer_start(c->retry, is_local(c) ? MILLISECONDS(PACE_RELINK) : backoff_next(&c->backoff));
+}
+
+static void on_closed(void *ctx, struct error *err)
+{
+        struct auth_client *c = ctx;
+
+        drop_client(c); /* calls that were open have ended with an error */
+        report_change(c, err);
+        error_free(err);
+        retry_kept(c);
+}
+
+static void on_ping_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        (void)ctx;
+        (void)answer;
+        error_free(err);
+}
+
+/* The server closes a connection without a call as idle; a link would be lost for good. */
+static void on_keepalive(void *ctx)
+{
+        struct auth_client *c = ctx;
+        Cteleport__V1__Empty nothing = CTELEPORT__V1__EMPTY__INIT;
+
+        if (c->client == NULL)
+                return;
+        rpc_client_unary(c->client,
+                         (struct rpc_client_call_options){
+                                 .path = "/cteleport.v1.PingService/Ping",
+                                 .response = &cteleport__v1__ping_response__descriptor,
+                                 .within = MILLISECONDS(TIMEOUT_RPC),
+                         },
+                         &nothing.base, on_ping_answer, NULL);
+        timer_start(c->keepalive, MILLISECONDS(TIMEOUT_IDLE_CONNECTION / 3));
+}
+
+static void use_stream(struct auth_client *c, struct stream *s)
+{
+        c->client = rpc_client_new(c->loop, s, "teleport.cluster.local", on_closed, c);
+        timer_stop(c->retry);
+        backoff_reset(&c->backoff);
+        if (c->options.is_kept)
+                timer_start(c->keepalive, MILLISECONDS(TIMEOUT_IDLE_CONNECTION / 3));
+        report_change(c, NULL);
+        if (c->waiters != NULL)
+                answer_soon(c);
+}
+
+/* ---- remote ----------------------------------------------------------------------------------------------------- */
+
+static void begin_connect(struct auth_client *c);
+
+/* err is owned. */
+static void connect_failed(struct auth_client *c, struct error *err)
+{
+        report_change(c, err);
+        retry_kept(c);
+        answer(c, take_waiters(c), err);
+}
+
+static void on_connected(void *ctx, struct stream *tls, struct error *err)
+{
+        struct auth_client *c = ctx;
+        bool is_outdated = c->is_outdated;
+
+        c->connect = NULL;
+        c->is_outdated = false;
+        if (c->is_freed || is_outdated) { /* to auth it would be that of a host which is gone */
+                stream_close(tls);
+                error_free(err);
+                if (c->is_freed)
+                        free_when_done(c);
+                else if (c->options.is_kept || c->waiters != NULL)
+                        begin_connect(c);
+        } else if (err != NULL) {
+                connect_failed(c, err);
+        } else {
+                use_stream(c, tls);
+        }
+}
+
+static struct error *connect_to_auth(struct auth_client *c)
+{
+        if (c->id == NULL || host_identity_is_empty(c->id))
+                return error_new(ERROR_UNAVAILABLE, "this host has no identity of the cluster yet");
+        if (c->proxy_addr[0] == '\0' && c->auth_addr[0] == '\0')
+                return error_new(ERROR_UNAVAILABLE, "this host knows no way to the Auth Service");
+        TRY(connect_way_of_member(str_of(c->proxy_addr), str_of(c->auth_addr), &c->way));
+        if (c->options.is_direct)
+                c->way.via = (struct http_proxy){ .userinfo = STR("") };
+        free(c->host_id);
+        c->host_id = str_dup(c->id->host_id);
+        c->trust = (struct connect_trust){ .stored = c->id };
+        c->connect = connect_start(c->loop, &c->way, &c->trust, on_connected, c);
+        return NULL;
+}
+
+static void begin_connect(struct auth_client *c)
+{
+        struct error *err;
+
+        if (c->client != NULL || c->connect != NULL)
+                return;
+        timer_stop(c->retry);
+        err = connect_to_auth(c);
+        if (err == NULL)
+                return;
+        report_change(c, err);
+        retry_kept(c);
+        refuse_soon(c, err);
+}
+
+/* ---- local ------------------------------------------------------------------------------------------------------ */
+
+static void request_link(struct auth_client *c)
+{
+        c->options.relink(c->options.ctx);
+        timer_start(c->retry, MILLISECONDS(PACE_RELINK));
+}
+
+static void connect_locally(struct auth_client *c)
+{
+        if (c->link_fd >= 0) {
+                int fd = c->link_fd;
+
+                c->link_fd = -1;
+                use_stream(c, socket_stream(c->loop, fd));
+                return;
+        }
+        c->link_requests = 0;
+        if (!timer_is_running(c->retry))
+                request_link(c);
+}
+
+static void on_no_link(struct auth_client *c)
+{
+        if (c->waiters != NULL && ++c->link_requests >= TIMEOUT_CONNECT / PACE_RELINK)
+                answer(c, take_waiters(c), error_new(ERROR_UNAVAILABLE, "the Auth Service of this machine is not there"));
+        if (!c->is_freed && c->client == NULL && (c->options.is_kept || c->waiters != NULL))
+                request_link(c);
+}
+
+void auth_client_use_link(struct auth_client *c, int fd)
+{
+        fd_close_at(&c->link_fd);
+        c->link_fd = fd;
+        drop_client(c); /* of an auth that is gone, or a link that it does not read any more */
+        timer_stop(c->retry);
+        if (c->options.is_kept || c->waiters != NULL)
+                connect_locally(c);
+}
+
+/* ---- interface ---------------------------------------------------------------------------------------------------- */
+
+static void on_retry(void *ctx)
+{
+        struct auth_client *c = ctx;
+
+        if (is_local(c))
+                on_no_link(c);
+        else
+                begin_connect(c);
+}
+
+void auth_client_request(struct auth_client *c, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
+{
+        struct waiter *w = NEW(struct waiter);
+        bool is_first = c->waiters == NULL;
+
+        *w = (struct waiter){ .done = done, .ctx = ctx };
+        *c->waiters_end = w;
+        c->waiters_end = &w->next;
+        if (c->client != NULL)
+                answer_soon(c);
+        else if (is_first && is_local(c))
+                connect_locally(c);
+        else if (is_first)
+                begin_connect(c);
+}
+
+struct rpc_client *auth_client_get(const struct auth_client *c)
+{
+        return c->client;
+}
+
+void auth_client_use_identity(struct auth_client *c, const struct host_identity *id, struct str proxy_addr, struct str auth_addr)
+{
+        char *old_proxy = c->proxy_addr, *old_auth = c->auth_addr; /* the new ones may be the same text */
+
+        c->proxy_addr = str_dup(proxy_addr);
+        c->auth_addr = str_dup(auth_addr);
+        free(old_proxy);
+        free(old_auth);
+        c->id = id;
+        if (c->connect != NULL) {
+                c->is_outdated = true;
+                connect_cancel(c->connect); /* its end connects again */
+        } else if (c->client != NULL && c->host_id != NULL && !str_equal(str_of(c->host_id), id->host_id)) {
+                drop_client(c);
+        }
+        if (c->client == NULL && c->connect == NULL && c->options.is_kept)
+                timer_start(c->retry, MILLISECONDS(1));
+        else if (c->client == NULL && c->waiters != NULL)
+                begin_connect(c);
+}
+
+void auth_client_disconnect(struct auth_client *c)
+{
+        drop_client(c);
+        timer_stop(c->retry);
+        if (c->connect != NULL) {
+                c->is_outdated = true;
+                connect_cancel(c->connect);
+        }
+        refuse_soon(c, error_new(ERROR_CANCELLED, "the connection to the Auth Service was closed"));
+}
+
+struct auth_client *auth_client_new(struct loop *l, struct auth_client_options options)
+{
+        struct auth_client *c = NEW(struct auth_client);
+
+        *c = (struct auth_client){
+                .loop = l,
+                .options = options,
+                .link_fd = -1,
+                .proxy_addr = str_dup(STR("")),
+                .auth_addr = str_dup(STR("")),
+                .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) },
+        };
+        c->waiters_end = &c->waiters;
+        c->retry = timer_new(l, on_retry, c);
+        if (options.is_kept)
+                c->keepalive = timer_new(l, on_keepalive, c);
+        return c;
+}
+
+void auth_client_free(struct auth_client *c)
+{
+        if (c == NULL)
+                return;
+        c->is_freed = true;
+        c->options.on_change = NULL;
+        drop_client(c);
+        fd_close_at(&c->link_fd);
+        timer_free(c->retry);
+        timer_free(c->keepalive);
+        c->keepalive = NULL;
+        if (c->connect != NULL)
+                connect_cancel(c->connect);
+        refuse_soon(c, error_new(ERROR_CANCELLED, "this service is stopping"));
+}
