@@ -2,9 +2,9 @@
 /*
  * The writer of events.log. Records that arrive while others are being written wait and go together:
  *
- *      audit_write ─▶ waiting ─▶ batch ─▶ [pool] write, fdatasync ─▶ done, done, done ─▶ next batch
+ *      audit_write ─▶ waiting ─▶ batch ─▶ [thread] write, fdatasync ─▶ done, done, done ─▶ next batch
  *
- * The batch belongs to the pool thread while is_busy. That is order, not cancellation: a log is closed when all that was asked is
+ * The batch belongs to the log's thread while is_busy. That is order, not cancellation: a log is closed when all that was asked is
  * on the disk, and lives until the callback of its last job, so none is ever cancelled.
  */
 #include <dirent.h>
@@ -21,7 +21,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "loop/loop.h"
+#include "loop/worker.h"
 #include "os/file.h"
 
 enum { CHUNK = 16 * KiB };
@@ -36,6 +36,7 @@ struct entry {
 
 struct audit_log {
         struct loop *loop;
+        struct worker *worker; /* no other work delays an event that a login waits for */
         char *dir, *path;
         char *shown_dir, *shown; /* the same in messages */
         int fd;
@@ -411,6 +412,7 @@ static void log_free(struct audit_log *log)
 {
         if (log->fd >= 0)
                 close(log->fd);
+        worker_free(log->worker);
         buf_release(&log->text);
         free(log->path);
         free(log->dir);
@@ -428,7 +430,7 @@ static void advance(void *ctx)
         fill_batch(log);
         if (log->batch != NULL) {
                 log->is_busy = true;
-                loop_job(log->loop, work, on_written, log);
+                worker_job(log->worker, work, on_written, log);
         } else if (log->is_closing) {
                 void (*closed)(void *ctx) = log->closed;
                 void *closed_ctx = log->closed_ctx;
@@ -507,6 +509,7 @@ struct error *audit_log_open(struct loop *l, const char *dir, struct audit_log *
                 log_free(log);
                 return error_wrap(err, "cannot open the audit log");
         }
+        log->worker = worker_new(l, "audit");
         *ret = log;
         return NULL;
 }

@@ -513,6 +513,16 @@ static void closing_finishes_what_was_asked_whatever_its_job_is_at(void **state)
         assert_nodes(f, "a b a b a b");
 }
 
+static void does_not_wait_for_the_pool(void **state)
+{
+        struct fixture *f = *state;
+
+        job_block_pool(&f->loop);
+        assert_int_equal(write_and_wait(f, "a"), 0);
+        job_free_pool();
+        assert_nodes(f, "a");
+}
+
 struct taken {
         size_t written, refused;
 };
@@ -610,6 +620,7 @@ int main(void)
                 ROW(tells_which_events_are_in_the_file),
                 ROW(refuses_when_the_disk_is_full_and_goes_on_afterwards),
                 ROW(closing_finishes_what_was_asked_whatever_its_job_is_at),
+                ROW(does_not_wait_for_the_pool),
                 ROW(names_the_directory_that_an_administrator_knows),
                 ROW(takes_back_a_line_that_could_not_be_synced_for_lack_of_space),
                 ROW(holds_no_more_in_memory_than_its_limit),

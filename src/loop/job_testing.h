@@ -15,11 +15,12 @@
 #define LOOP_JOB_TESTING_H
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/bug.h"
 #include "base/compiler.h"
-#include "loop/loop.h"
+#include "loop/loop_internal.h"
 
 enum job_moment {
         JOB_QUEUED,  /* no thread of the pool has it yet */
@@ -29,7 +30,7 @@ enum job_moment {
 };
 
 static struct {
-        bool is_armed, is_given;
+        atomic_bool is_armed, is_given;
         enum job_moment moment;
         uv_work_t blocker;
         uv_work_cb work; /* of the job that is held */
@@ -72,6 +73,22 @@ int uv_queue_work(uv_loop_t *l, uv_work_t *req, uv_work_cb work, uv_after_work_c
         return job_held_give(l, req, job_held_work, after);
 }
 
+/* In place of that of worker.c: a job of a worker is held by its own thread, which has no other. */
+void worker_call(void (*work)(void *ctx), void *ctx)
+{
+        if (!job_held.is_armed || atomic_exchange(&job_held.is_given, true)) {
+                work(ctx);
+                return;
+        }
+        if (job_held.moment == JOB_RUNNING)
+                uv_sem_post(&job_held.reached);
+        if (job_held.moment != JOB_RAN)
+                uv_sem_wait(&job_held.go);
+        work(ctx);
+        if (job_held.moment == JOB_RAN)
+                uv_sem_post(&job_held.reached);
+}
+
 /* Before the first job of the process: with one thread, a job that waits for it keeps all others in the queue. */
 static inline UNUSED void job_use_one_thread(void)
 {
@@ -89,7 +106,20 @@ static inline UNUSED void job_hold(struct loop *l, enum job_moment moment)
                 bug("the pool takes no work");
 }
 
-/* Runs the loop until the job has been given to the pool, then waits for its moment. */
+/* Keeps the one thread of the pool busy, as a disk that is stuck does, until job_free_pool(). */
+static inline UNUSED void job_block_pool(struct loop *l)
+{
+        uv_sem_init(&job_held.go, 0);
+        if (job_held_give(&l->uv, &job_held.blocker, job_held_block, NULL) != 0)
+                bug("the pool takes no work");
+}
+
+static inline UNUSED void job_free_pool(void)
+{
+        uv_sem_post(&job_held.go);
+}
+
+/* Runs the loop until the job has been given to the pool or taken by its worker, then waits for its moment. */
 static inline UNUSED void job_await_held(struct loop *l)
 {
         while (!job_held.is_given)
@@ -102,6 +132,8 @@ static inline UNUSED void job_let_go(void)
 {
         job_held.is_armed = false;
         if (job_held.moment != JOB_RAN)
+                uv_sem_post(&job_held.go);
+        if (job_held.moment == JOB_QUEUED) /* one for the thread of the pool, one for that of a worker */
                 uv_sem_post(&job_held.go);
 }
 

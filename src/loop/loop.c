@@ -2,12 +2,12 @@
 #include "loop/loop.h"
 
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "loop/loop_internal.h"
 
 /* Buffers that wait for their next use: a megabyte, so that a stream at full speed finds its own again. */
 enum { BUFFERS_KEPT = 16 };
@@ -21,15 +21,7 @@ struct timer {
         struct timer *next, **at; /* among the running timers of the loop */
 };
 
-struct job {
-        uv_work_t uv;
-        void (*work)(void *ctx);
-        void (*done)(void *ctx); /* or the release of a cancelled one */
-        void *ctx;
-        atomic_bool is_cancelled;
-};
-
-/* The job that this thread of the pool works on. */
+/* The job that this thread works on. */
 static _Thread_local const struct job *working;
 
 struct signal_watch {
@@ -91,8 +83,7 @@ void loop_stop(struct loop *l)
 
 static void close_leftover(uv_handle_t *handle, void *ctx)
 {
-        (void)ctx;
-        if (!uv_is_closing(handle))
+        if (!uv_is_closing(handle) && !workers_own(ctx, handle))
                 uv_close(handle, NULL);
 }
 
@@ -112,10 +103,12 @@ void loop_release(struct loop *l)
                         run_deferred(&l->deferring);
         }
         while (uv_loop_close(&l->uv) == UV_EBUSY) {
-                uv_walk(&l->uv, close_leftover, NULL);
+                uv_walk(&l->uv, close_leftover, l);
                 uv_run(&l->uv, UV_RUN_ONCE);
                 if (l->call_count > 0)
                         run_deferred(&l->deferring);
+                else if (!uv_loop_alive(&l->uv))
+                        workers_end(l); /* no job is left, nor anything that could give one */
         }
         free(l->calls);
         free(l->spare_calls);
@@ -275,24 +268,31 @@ void loop_advance(struct loop *l, struct fake_clock *f, struct duration by)
 
 /* ---- jobs and signals ---------------------------------------------------------------------------------- */
 
-static void on_work(uv_work_t *uv)
+void job_work(struct job *j)
 {
-        struct job *j = uv->data;
-
         working = j;
         j->work(j->ctx);
         working = NULL;
 }
 
-static void on_work_done(uv_work_t *uv, int status)
+void job_finish(struct job *j)
 {
-        struct job *j = uv->data;
         void (*done)(void *ctx) = j->done;
         void *ctx = j->ctx;
 
-        (void)status; /* of work that libuv did not do: we ask it for none of that */
         free(j);
         done(ctx);
+}
+
+static void on_work(uv_work_t *uv)
+{
+        job_work(uv->data);
+}
+
+static void on_work_done(uv_work_t *uv, int status)
+{
+        (void)status; /* of work that libuv did not do: we ask it for none of that */
+        job_finish(uv->data);
 }
 
 void job_cancel(struct job *j, void (*release)(void *ctx))

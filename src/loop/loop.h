@@ -41,6 +41,7 @@ struct loop {
         struct loop_call *spare_calls; /* the other half of a double buffer */
         size_t spare_call_room;
         struct timer *timers; /* those that run */
+        struct worker *workers; /* worker.h */
         struct loop_hook *hooks;
         void *free_buffers;
         size_t free_buffer_count;

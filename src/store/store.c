@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "loop/loop.h"
+#include "loop/worker.h"
 #include "store/store_internal.h"
 
 static const struct {
@@ -34,6 +34,7 @@ struct store {
         struct loop *loop;
         const struct store_backend *backend;
         void *impl;
+        struct worker *worker;
 
         struct store_op *waiting, **waiting_end;
         struct store_batch batch; /* away on the pool, or being answered, while is_busy */
@@ -289,6 +290,7 @@ static void on_closed(void *ctx)
                 bug("a watch outlives its store");
         if (s->waiting != NULL)
                 bug("a closed store was asked");
+        worker_free(s->worker);
         free(s);
         if (closed != NULL)
                 closed(closed_ctx);
@@ -315,11 +317,11 @@ static void advance(void *ctx)
         s->purge_is_due = false;
         if (s->batch.first != NULL) {
                 s->is_busy = true;
-                loop_job(s->loop, work_batch, on_batch_done, s);
+                worker_job(s->worker, work_batch, on_batch_done, s);
         } else if (s->is_closing) {
                 s->is_busy = true;
                 timer_free(s->purge_timer);
-                loop_job(s->loop, work_close, on_closed, s);
+                worker_job(s->worker, work_close, on_closed, s);
         } else {
                 arm_purge_timer(s);
         }
@@ -352,6 +354,7 @@ struct error *store_open(struct loop *l, struct store_options options, struct st
         s->loop = l;
         s->backend = backend;
         s->impl = impl;
+        s->worker = worker_new(l, "store");
         s->waiting_end = &s->waiting;
         s->purge_timer = timer_new(l, on_purge_timer, s);
         s->next_expiry = (struct walltime){ 1 }; /* not known yet: the first batch tells */

@@ -172,7 +172,7 @@ def test_pool_jobs_are_cancelled_by_job_cancel_only():
     sources = {str(f.relative_to(SRC)): f.read_text() for f in SOURCES if not re.search(r"_test|_testing", f.name) and f.parent.name != "loop"}
     assert [f for f, text in sources.items() if re.search(r"\buv_(queue_work|cancel)\b", text)] == []
     assert [f for f, text in sources.items() if re.search(r"\b(uv_thread_create|pthread_create)", text)] == ["net/lookup.c"]
-    forgotten = {f: n for f, text in sources.items() if (n := len(re.findall(r"^\s*loop_job\(", text, re.M)))}
+    forgotten = {f: n for f, text in sources.items() if (n := len(re.findall(r"^\s*(?:loop|worker)_job\(", text, re.M)))}
     assert forgotten == FINISHED
 
 

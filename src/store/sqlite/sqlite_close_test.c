@@ -88,11 +88,27 @@ static void a_loop_that_is_released_waits_for_the_close(void **state)
         }
 }
 
+/* As long as a password is checked, or the disk of the recordings is stuck. */
+static void commits_while_the_pool_is_busy(void **state)
+{
+        struct store_bench b;
+        AUTO_MEM char *dir = store_bench_dir();
+
+        (void)state;
+        assert_null(store_bench_open(&b, (struct store_options){ .path = dir }));
+        job_block_pool(&b.loop);
+        assert_null(store_bench_put(&b, "/a", STR("1"), (struct walltime){ 0 }, NULL));
+        job_free_pool();
+        store_bench_close(&b);
+        store_bench_remove(dir);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(finishes_what_was_asked_whatever_its_job_is_at),
                 cmocka_unit_test(a_loop_that_is_released_waits_for_the_close),
+                cmocka_unit_test(commits_while_the_pool_is_busy),
         };
         job_use_one_thread();
         return cmocka_run_group_tests(tests, NULL, NULL);

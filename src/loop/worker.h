@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker: one thread that runs the blocking jobs of one subsystem, in the order in which they were given.
+ *
+ * The pool (loop_job) has a few threads for everything that blocks in a process: when as many jobs wait for a slow disk, every
+ * other job waits too. A subsystem that must not wait for the others has a worker of its own.
+ *
+ *      worker_job ─▶ queue ─▶ [thread] work(ctx) ─▶ finished ─▶ [loop] done(ctx)
+ *
+ * Jobs behave as those of the pool: `work` touches only ctx; `done` is called from the loop, exactly once; job_cancel() applies.
+ * The thread exists from worker_new() on, so a process that enters a sandbox makes its workers afterwards.
+ */
+#ifndef LOOP_WORKER_H
+#define LOOP_WORKER_H
+
+#include "loop/loop.h"
+
+struct worker;
+
+/* Starts the thread. `name` is what ps and debuggers show, at most 15 bytes. */
+struct worker *worker_new(struct loop *l, const char *name) MUST_USE;
+
+struct job *worker_job(struct worker *w, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
+
+/*
+ * Returns at once; the worker ends by itself when the callbacks of the jobs it was given have returned. No job may be given
+ * afterwards. loop_release() waits for that. NULL is silent.
+ */
+void worker_free(struct worker *w);
+
+#endif
