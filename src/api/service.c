@@ -137,6 +137,9 @@ struct error *service_begin(struct service *s)
         s->arena = arena_new(BOOT_ARENA);
         TRY(wire_decode(s->arena, &cteleport__internal__v1__boot__descriptor, secret_str(&bytes), &message));
         s->boot = (const boot_message *)(const void *)message;
+        s->row = services_process(s->boot->service);
+        if (s->row == NULL)
+                return error_new(ERROR_INVALID_ARGUMENT, "there is no such service");
         s->fds = mem_array(s->boot->n_fds, sizeof(*s->fds));
         for (size_t i = 0; i < s->boot->n_fds; i++) {
                 s->fds[i] = SERVICE_FD_FIRST + (int)i;

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "internal.pb-c.h"
 #include "loop/loop.h"
+#include "services/services.h"
 
 enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 
@@ -33,6 +34,7 @@ struct service_events {
 struct service {
         struct arena *arena;                       /* lives as long as the process; not for secrets */
         const Cteleport__Internal__V1__Boot *boot; /* lives as long as the process */
+        const struct service_process *row;         /* of the table of services */
         struct loop *loop;
         const struct service_events *events;
         void *ctx;

@@ -10,6 +10,9 @@
 #define PRINTF_LIKE(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))
 #define UNUSED __attribute__((unused))
 
+/* A symbol that may be missing: its address is NULL then. */
+#define WEAK __attribute__((weak))
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 

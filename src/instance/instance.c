@@ -482,7 +482,7 @@ static void on_label(void *ctx)
  * data_dir/proc becomes the directory that this process stands in, owned by its user: those above are closed to that
  * user. Nothing else of the data directory is needed from here on.
  */
-static struct error *take_dir(const struct instance *i, enum sandbox_kind kind)
+static struct error *take_dir(const struct instance *i)
 {
         AUTO_MEM char *proc = mem_printf("%s/proc", i->boot->data_dir);
 
@@ -490,9 +490,9 @@ static struct error *take_dir(const struct instance *i, enum sandbox_kind kind)
                 return error_errno(errno, "cannot make the directory %s", proc);
         if (chdir(proc) < 0)
                 return error_errno(errno, "cannot enter the directory %s", proc);
-        struct error *err = sandbox_give(kind, ".");
+        struct error *err = sandbox_give(&i->service->row->user, ".");
         if (err == NULL)
-                err = sandbox_become_unprivileged(kind);
+                err = sandbox_become_unprivileged(&i->service->row->user);
         if (err == NULL)
                 err = dir_make(".", 0700); /* it is there: checks that it is ours alone */
         return err == NULL ? NULL : error_wrap(err, "%s", proc);
@@ -502,12 +502,12 @@ static struct error *take_dir(const struct instance *i, enum sandbox_kind kind)
 static struct error *enter_sandbox(struct instance *i)
 {
         static const char *const write[] = { ".", NULL };
-        enum sandbox_kind kind = i->is_local ? SANDBOX_INSTANCE_LOCAL : SANDBOX_INSTANCE;
+        enum sandbox_kind kind = i->is_local ? SANDBOX_INSTANCE_LOCAL : i->service->row->sandbox;
         struct sandbox_paths paths = { .write = write };
 
         if (!i->is_local) /* there nobody is verified by them */
                 roots_read(&i->roots);
-        TRY(take_dir(i, kind));
+        TRY(take_dir(i));
         if (!i->is_local)
                 paths.read = roots_places(i->service->arena);
         TRY(sandbox_enter(kind, paths));

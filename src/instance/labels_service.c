@@ -102,7 +102,7 @@ static void on_stop(void *ctx)
 /* ---- the cage --------------------------------------------------------------------------------------- */
 
 /* Beside an Auth Service the commands see the programs of this host, but nothing of the data directory: the CA keys are in it. */
-static struct error *enter_sandbox_beside_auth(const char *data_dir)
+static struct error *enter_sandbox_beside_auth(const struct service *s)
 {
         static const char *const places[] = { "/bin", "/sbin", "/usr", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/home",
                                               "/root", "/proc", "/sys", "/dev", "/run", "/snap", "/nix" };
@@ -112,23 +112,23 @@ static struct error *enter_sandbox_beside_auth(const char *data_dir)
 
         for (size_t n = 0; n < ARRAY_LEN(places); n++) {
                 AUTO_MEM char *beneath = mem_printf("%s/", places[n]);
-                if (!str_starts_with(str_of(data_dir), str_of(beneath)))
+                if (!str_starts_with(str_of(s->boot->data_dir), str_of(beneath)))
                         read[count++] = places[n];
         }
-        return sandbox_enter(SANDBOX_LABELS, (struct sandbox_paths){ .read = read, .write = write });
+        return sandbox_enter(s->row->sandbox, (struct sandbox_paths){ .read = read, .write = write });
 }
 
-static struct error *enter_sandbox(const Cteleport__Internal__V1__Boot *boot)
+static struct error *enter_sandbox(const struct service *s)
 {
         const char *home = getenv("HOME");
         AUTO_MEM char *aws_dir = mem_printf("%s/.aws", home == NULL ? "" : home); /* the cache of AWS's command line */
         const char *const read[] = { "/", NULL };
         const char *const write[] = { "/tmp", "/dev/null", access(aws_dir, W_OK) == 0 ? aws_dir : NULL, NULL };
 
-        for (size_t n = 0; n < boot->n_services; n++)
-                if (str_equal(str_of(boot->services[n]), STR("auth")))
-                        return enter_sandbox_beside_auth(boot->data_dir);
-        return sandbox_enter(SANDBOX_LABELS, (struct sandbox_paths){ .read = read, .write = write });
+        for (size_t n = 0; n < s->boot->n_services; n++)
+                if (str_equal(str_of(s->boot->services[n]), STR("auth")))
+                        return enter_sandbox_beside_auth(s);
+        return sandbox_enter(s->row->sandbox, (struct sandbox_paths){ .read = read, .write = write });
 }
 
 /* ---- main ------------------------------------------------------------------------------------------- */
@@ -138,7 +138,7 @@ static const struct service_events service_events = { .on_stop = on_stop, .on_dr
 static struct error *set_up(struct labels_service *s)
 {
         TRY(loop_init(&s->loop, NULL));
-        TRY(enter_sandbox(s->service->boot));
+        TRY(enter_sandbox(s->service));
         log_debug("sandbox", LOG_C("has", sandbox_describe()));
         s->request_again = timer_new(&s->loop, on_request_again, s);
         TRY(service_control(s->service, &s->loop, &service_events, s));

@@ -139,8 +139,6 @@ enum { LISTS_MAX = 8 }; /* the last is NULL */
 
 struct sandbox_row {
         const char *name;
-        const char *user;              /* the account that root becomes; NULL: stays */
-        uid_t fallback;                /* user and group ID where that account does not exist */
         const int *allowed[LISTS_MAX]; /* anything else kills; none: everything but calls_never */
         bool may_socket;               /* internet sockets; no other families */
         bool may_thread;
@@ -149,39 +147,35 @@ struct sandbox_row {
         const char *const *reads;
 };
 
-/*
- * A user for each kind, so that none can signal, trace or read the files of another. The fallbacks lie in the range
- * that systemd's UIDS-GIDS.md (2024) leaves to nobody: 60706 to 61183.
- */
-enum { ID_SIGNER = 61101, ID_STS, ID_AUTH, ID_PROXY, ID_INSTANCE, ID_SSH, ID_OVERFLOW = 65534 };
+enum { ID_OVERFLOW = 65534 }; /* the kernel's for IDs that it cannot show, and "nobody" */
 
 /* clang-format off */
 static const struct sandbox_row rows[] = {
         [SANDBOX_SIGNER] = {
-                .name = "signer", .user = "teleport-signer", .fallback = ID_SIGNER,
+                .name = "signer",
                 .allowed = { calls_signer },
         },
         [SANDBOX_STS] = {
-                .name = "sts", .user = "teleport-sts", .fallback = ID_STS,
+                .name = "sts",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_connect, calls_read_files },
                 .may_socket = true, .may_thread = true, .may_load_code = true,
                 .reads = paths_network,
         },
         [SANDBOX_AUTH] = {
-                .name = "auth", .user = "teleport-auth", .fallback = ID_AUTH,
+                .name = "auth",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_read_files,
                              calls_write_files },
                 .may_thread = true,
         },
         [SANDBOX_PROXY] = {
-                .name = "proxy", .user = "teleport-proxy", .fallback = ID_PROXY,
+                .name = "proxy",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_connect,
                              calls_read_files },
                 .may_socket = true, .may_thread = true, .may_load_code = true,
                 .reads = paths_network,
         },
         [SANDBOX_INSTANCE] = {
-                .name = "instance", .user = "teleport-instance", .fallback = ID_INSTANCE,
+                .name = "instance",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_connect, calls_read_files,
                              calls_write_files },
                 .may_socket = true, .may_thread = true, .may_load_code = true,
@@ -198,7 +192,7 @@ static const struct sandbox_row rows[] = {
                 .reads = paths_network,
         },
         [SANDBOX_INSTANCE_LOCAL] = {
-                .name = "instance", .user = "teleport-instance", .fallback = ID_INSTANCE,
+                .name = "instance",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_read_files, calls_write_files },
                 .may_thread = true,
         },
@@ -207,7 +201,7 @@ static const struct sandbox_row rows[] = {
                 .allowed = { calls_authorize },
         },
         [SANDBOX_SSH] = {
-                .name = "ssh", .user = "teleport-ssh", .fallback = ID_SSH,
+                .name = "ssh",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_connect, calls_read_files,
                              calls_write_files },
                 .may_socket = true, .may_thread = true, .may_load_code = true,
@@ -426,9 +420,9 @@ static struct error *drop_capabilities(void)
 
 static char identity[64]; /* which user this process runs as, for sandbox_describe() */
 
-static struct error *look_up_user(const struct sandbox_row *row, uid_t *ret_uid, gid_t *ret_gid)
+static struct error *look_up_user(const struct sandbox_user *user, uid_t *ret_uid, gid_t *ret_gid)
 {
-        const struct passwd *account = getpwnam(row->user);
+        const struct passwd *account = getpwnam(user->name);
 
         if (account != NULL && account->pw_uid != 0 && account->pw_gid != 0) {
                 *ret_uid = account->pw_uid;
@@ -436,39 +430,39 @@ static struct error *look_up_user(const struct sandbox_row *row, uid_t *ret_uid,
                 return NULL;
         }
         if (account != NULL)
-                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the account %s is root's", row->user),
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the account %s is root's", user->name),
                                   "give it a user and a group of its own, or remove it");
-        if (getpwuid(row->fallback) != NULL || getgrgid((gid_t)row->fallback) != NULL)
+        if (getpwuid(user->fallback) != NULL || getgrgid((gid_t)user->fallback) != NULL)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION,
                                             "the account %s does not exist, and user or group %u, which stands in for "
-                                            "it, belongs to another account", row->user, row->fallback),
-                                  "create it: useradd --system --no-create-home --shell /usr/sbin/nologin %s", row->user);
-        *ret_uid = row->fallback;
-        *ret_gid = (gid_t)row->fallback;
+                                            "it, belongs to another account", user->name, user->fallback),
+                                  "create it: useradd --system --no-create-home --shell /usr/sbin/nologin %s", user->name);
+        *ret_uid = user->fallback;
+        *ret_gid = (gid_t)user->fallback;
         return NULL;
 }
 
 /* Looked up once: what gives files to a user and what becomes that user mean the same, and each look-up takes a start some time. */
-static struct error *find_user(const struct sandbox_row *row, uid_t *ret_uid, gid_t *ret_gid)
+static struct error *find_user(const struct sandbox_user *user, uid_t *ret_uid, gid_t *ret_gid)
 {
         static struct {
-                bool is_known;
+                const char *name;
                 uid_t uid;
                 gid_t gid;
-        } users[ARRAY_LEN(rows)];
-        size_t kind = (size_t)(row - rows);
+        } known; /* a process becomes one user */
 
-        if (!users[kind].is_known)
-                TRY(look_up_user(row, &users[kind].uid, &users[kind].gid));
-        users[kind].is_known = true;
-        *ret_uid = users[kind].uid;
-        *ret_gid = users[kind].gid;
+        if (known.name == NULL || strcmp(known.name, user->name) != 0) {
+                TRY(look_up_user(user, &known.uid, &known.gid));
+                known.name = user->name;
+        }
+        *ret_uid = known.uid;
+        *ret_gid = known.gid;
         return NULL;
 }
 
-static bool changes_user(const struct sandbox_row *row)
+static bool changes_user(const struct sandbox_user *user)
 {
-        return geteuid() == 0 && row->user != NULL && !is_counting_coverage;
+        return geteuid() == 0 && user->name != NULL && !is_counting_coverage;
 }
 
 enum { GIVE_DEPTH_MAX = 4 }; /* data_dir/log/records is the deepest of ours: 2 */
@@ -551,28 +545,27 @@ static struct error *give_dir(const struct gift *g, int dir_fd, const char *name
         return err;
 }
 
-struct error *sandbox_give(enum sandbox_kind kind, const char *path)
+struct error *sandbox_give(const struct sandbox_user *user, const char *path)
 {
-        struct gift g = { .user = rows[kind].user, .fallback = rows[kind].fallback, .path = path };
+        struct gift g = { .user = user->name, .fallback = user->fallback, .path = path };
 
-        if (!changes_user(&rows[kind]))
+        if (!changes_user(user))
                 return NULL;
-        TRY(find_user(&rows[kind], &g.uid, &g.gid));
+        TRY(find_user(user, &g.uid, &g.gid));
         return give_dir(&g, AT_FDCWD, path, 0);
 }
 
-struct error *sandbox_become_unprivileged(enum sandbox_kind kind)
+struct error *sandbox_become_unprivileged(const struct sandbox_user *user)
 {
-        const struct sandbox_row *row = &rows[kind];
         int parent_death_signal = 0;
         uid_t uid;
         gid_t gid;
 
-        if (!changes_user(row)) {
+        if (!changes_user(user)) {
                 snprintf(identity, sizeof(identity), geteuid() == 0 ? "root" : "no user of its own (not started as root)");
                 return NULL;
         }
-        TRY(find_user(row, &uid, &gid));
+        TRY(find_user(user, &uid, &gid));
         empty_bounding_set();
         /* The kernel forgets this wish when the user changes. */
         prctl(PR_GET_PDEATHSIG, &parent_death_signal, 0, 0, 0);
@@ -584,9 +577,9 @@ struct error *sandbox_become_unprivileged(enum sandbox_kind kind)
                 return NULL;
         }
         if (!has_changed || !has_left_groups)
-                return error_errno(errno, "cannot become the user %s", row->user);
+                return error_errno(errno, "cannot become the user %s", user->name);
         if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0)
-                return error_new(ERROR_INTERNAL, "still able to become root after becoming %s", row->user);
+                return error_new(ERROR_INTERNAL, "still able to become root after becoming %s", user->name);
         snprintf(identity, sizeof(identity), "user %u", uid);
         prctl(PR_SET_PDEATHSIG, parent_death_signal, 0, 0, 0);
         process_harden();

@@ -39,18 +39,23 @@ struct sandbox_paths {
  */
 struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths) MUST_USE;
 
-/*
- * If root: becomes the user of this kind: the account "teleport-KIND", and where that does not exist a user and group ID of
- * a reserved range, one for each kind: services that share a user are not separated. Before sandbox_enter. Not root: stays,
- * for there is no other user to become; sandbox_describe() says so. FAILED_PRECONDITION with a hint when the ID is taken.
- */
-struct error *sandbox_become_unprivileged(enum sandbox_kind kind) MUST_USE;
+/* A user that root becomes: services that share one are not separated. */
+struct sandbox_user {
+        const char *name;  /* of the account; NULL: root stays root */
+        unsigned fallback; /* user and group ID where that account does not exist, of a reserved range */
+};
 
 /*
- * If root: gives a directory with all that is in it to the user of this kind. Before sandbox_become_unprivileged. Links
+ * If root: becomes that user. Before sandbox_enter. Not root: stays, for there is no other user to become;
+ * sandbox_describe() says so. FAILED_PRECONDITION with a hint when the fallback ID belongs to another account.
+ */
+struct error *sandbox_become_unprivileged(const struct sandbox_user *user) MUST_USE;
+
+/*
+ * If root: gives a directory with all that is in it to that user. Before sandbox_become_unprivileged. Links
  * are not followed; PERMISSION_DENIED for a file with more than one name or of an unrelated owner.
  */
-struct error *sandbox_give(enum sandbox_kind kind, const char *dir) MUST_USE;
+struct error *sandbox_give(const struct sandbox_user *user, const char *dir) MUST_USE;
 
 /* An environment variable: "optional" lets services start on a kernel without Landlock, which otherwise is an error. */
 #define SANDBOX_LANDLOCK_SETTING "CTELEPORT_LANDLOCK"

@@ -405,6 +405,8 @@ static int act_check_user(void)
         return prctl(PR_GET_PDEATHSIG, &signum, 0, 0, 0) == 0 && signum == SIGKILL ? 0 : 2;
 }
 
+static const struct sandbox_user some_user = { "teleport-test", 61180 };
+
 static void becomes_somebody_else_and_still_dies_with_its_parent(void **state)
 {
         (void)state;
@@ -413,7 +415,7 @@ static void becomes_somebody_else_and_still_dies_with_its_parent(void **state)
         pid_t child = fork();
         if (child == 0) {
                 prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-                struct error *err = sandbox_become_unprivileged(SANDBOX_PROXY);
+                struct error *err = sandbox_become_unprivileged(&some_user);
                 if (err != NULL)
                         _exit(99);
                 _exit(act_check_user());
@@ -421,45 +423,6 @@ static void becomes_somebody_else_and_still_dies_with_its_parent(void **state)
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_exits(status, 0);
-}
-
-/* The user that a process of this kind becomes. */
-static uid_t user_of_kind(enum sandbox_kind kind)
-{
-        uid_t uid = 0;
-        int ends[2];
-
-        assert_int_equal(pipe(ends), 0);
-        pid_t child = fork();
-        if (child == 0) {
-                struct error *err = sandbox_become_unprivileged(kind);
-
-                uid = geteuid();
-                _exit(err == NULL && write(ends[1], &uid, sizeof(uid)) == sizeof(uid) ? 0 : 1);
-        }
-        close(ends[1]);
-        assert_int_equal(read(ends[0], &uid, sizeof(uid)), sizeof(uid));
-        close(ends[0]);
-        waitpid(child, NULL, 0);
-        return uid;
-}
-
-static void gives_each_service_a_user_of_its_own(void **state)
-{
-        static const enum sandbox_kind kinds[] = { SANDBOX_SIGNER, SANDBOX_STS, SANDBOX_AUTH,
-                                                   SANDBOX_PROXY, SANDBOX_INSTANCE, SANDBOX_SSH };
-        uid_t users[ARRAY_LEN(kinds)];
-
-        (void)state;
-        if (geteuid() != 0)
-                skip();
-        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-                users[i] = user_of_kind(kinds[i]);
-                assert_int_not_equal(users[i], 0);
-                assert_int_not_equal(users[i], 65534); /* nobody: whoever else is nobody could signal and trace it */
-                for (size_t n = 0; n < i; n++)
-                        assert_int_not_equal(users[i], users[n]);
-        }
 }
 
 /* ---- giving files away ---------------------------------------------------------------------------------- */
@@ -490,7 +453,7 @@ static struct error *give(const struct tree *t)
 {
         AUTO_MEM char *ours = mem_printf("%s/ours", t->dir);
 
-        return sandbox_give(SANDBOX_SSH, ours);
+        return sandbox_give(&some_user, ours);
 }
 
 static uid_t owner_of(const char *path)
@@ -528,8 +491,8 @@ static void gives_all_that_is_in_a_directory(void **state)
                 skip();
         given_tree(&t);
         assert_null(give(&t));
-        assert_int_equal(owner_of(t.file), user_of_kind(SANDBOX_SSH));
-        assert_int_equal(owner_of(t.deep), user_of_kind(SANDBOX_SSH));
+        assert_int_equal(owner_of(t.file), some_user.fallback);
+        assert_int_equal(owner_of(t.deep), some_user.fallback);
         assert_int_equal(owner_of(t.outside), 0);
         assert_null(give(&t)); /* as at each start */
         remove_tree(&t);
@@ -763,7 +726,6 @@ int main(void)
                 cmocka_unit_test(refuses_to_go_on_without_a_tree_it_must_write),
                 cmocka_unit_test(runs_credential_programs_from_readable_trees_only),
                 cmocka_unit_test(becomes_somebody_else_and_still_dies_with_its_parent),
-                cmocka_unit_test(gives_each_service_a_user_of_its_own),
                 cmocka_unit_test(gives_all_that_is_in_a_directory),
                 cmocka_unit_test(gives_no_file_that_has_another_name),
                 cmocka_unit_test(follows_no_link_when_it_gives),

@@ -366,8 +366,8 @@ static struct error *set_up(struct proxy *p)
         p->keypairs = boot->https_keypairs;
         p->keypair_count = boot->n_https_keypairs;
         TRY(renew_tls(p));
-        TRY(sandbox_become_unprivileged(SANDBOX_PROXY));
-        TRY(sandbox_enter(SANDBOX_PROXY, (struct sandbox_paths){ 0 }));
+        TRY(sandbox_become_unprivileged(&p->service->row->user));
+        TRY(sandbox_enter(p->service->row->sandbox, (struct sandbox_paths){ 0 }));
         TRY(service_control(p->service, &p->loop, &service_events, p));
 
         p->upstream = upstream_new(&p->loop);

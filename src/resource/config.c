@@ -12,6 +12,7 @@
 #include "resource/address.h"
 #include "resource/config_internal.h"
 #include "resource/join_method.h"
+#include "services/services.h"
 
 void config_warn(struct config_checker *c, const char *format, ...)
 {
@@ -318,8 +319,11 @@ static struct error *check_host(struct config_checker *c)
 
 static struct error *check_services(const Cteleport__V1__Config *config)
 {
-        if (config_service_enabled(config, "auth") || config_service_enabled(config, "proxy") || config_service_enabled(config, "ssh"))
-                return NULL;
+        const struct service_row *row;
+
+        for (size_t i = 0; (row = services_at(i)) != NULL; i++)
+                if (services_is_present(row) && services_is_enabled(config, row))
+                        return NULL;
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "at least one service must be enabled"),
                           "enable ssh_service, proxy_service or auth_service");
 }
@@ -346,16 +350,13 @@ struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, s
         return error_join(error_also(err, config_check_ssh(&c)), "the configuration");
 }
 
-/* These three are on unless the file says no, even when it does not mention them. */
 bool config_service_enabled(const Cteleport__V1__Config *config, const char *service)
 {
-        if (strcmp(service, "auth") == 0)
-                return config->auth_service == NULL || !config->auth_service->has_enabled || config->auth_service->enabled;
-        if (strcmp(service, "proxy") == 0)
-                return config->proxy_service == NULL || !config->proxy_service->has_enabled || config->proxy_service->enabled;
-        if (strcmp(service, "ssh") == 0)
-                return config->ssh_service == NULL || !config->ssh_service->has_enabled || config->ssh_service->enabled;
-        bug("there is no service '%s'", service);
+        const struct service_row *row = services_find(service);
+
+        if (row == NULL)
+                bug("there is no service '%s'", service);
+        return services_is_enabled(config, row);
 }
 
 static struct duration duration_or(const Cteleport__V1__Duration *d, int64_t default_seconds)

@@ -28,7 +28,7 @@ struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, s
 /* Whether a host can join under this name: a host name that is no IP address. INVALID_ARGUMENT names `field`. */
 struct error *config_check_nodename(struct str name, const char *field) MUST_USE;
 
-/* Whether a service of this host is on: "auth", "proxy", "ssh". */
+/* Whether a service of the table (services/services.h) is on: "auth". */
 bool config_service_enabled(const Cteleport__V1__Config *config, const char *service);
 
 /* Whether it is "sha256:" and 64 hex digits. */

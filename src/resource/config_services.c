@@ -10,6 +10,7 @@
 #include "resource/config_internal.h"
 #include "resource/label.h"
 #include "resource/role.h"
+#include "services/services.h"
 
 #define AUTH_LISTEN_DEFAULT "0.0.0.0:3025"
 #define WEB_LISTEN_DEFAULT "0.0.0.0:3080"
@@ -296,23 +297,14 @@ struct error *config_check_ssh(struct config_checker *c)
 
 struct error *config_check_others(struct config_checker *c)
 {
-        const struct {
-                const Cteleport__V1__OtherServiceConfig *section;
-                const char *name, *role;
-        } rows[] = {
-                { c->config->app_service, "app_service", "App" },
-                { c->config->db_service, "db_service", "Db" },
-                { c->config->kubernetes_service, "kubernetes_service", "Kube" },
-                { c->config->windows_desktop_service, "windows_desktop_service", "WindowsDesktop" },
-        };
-
+        const struct service_row *row;
         struct error *err = NULL;
 
-        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-                if (rows[i].section != NULL && rows[i].section->has_enabled && rows[i].section->enabled)
+        for (size_t i = 0; (row = services_at(i)) != NULL; i++)
+                if (row->section != NULL && !services_is_present(services_of_section(row->section)) && services_is_enabled(c->config, row))
                         err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT,
                                                                    "%s is not part of this release; its role %s already joins",
-                                                                   rows[i].name, rows[i].role),
-                                                         "write enabled: no in %s", rows[i].name));
+                                                                   row->section, row->role.name.ptr),
+                                                         "write enabled: no in %s", row->section));
         return err;
 }

@@ -5,26 +5,13 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* A role with how people write it beside its own name in any case. */
+/* A role of no service of a host, and another spelling of it. Bot joins by a program of its own. */
 struct row {
         struct system_role role;
         struct str alias; /* "": none */
 };
 
-/*
- * Auth does not join: there is one Auth Service, and it makes its own identity. Bot joins by a program of
- * its own. Instance comes with every service of a host and is never written down.
- */
 static const struct row rows[] = {
-        { { STR_INIT("Node"), .is_local_service = true, .is_joinable = true }, { 0 } },
-        { { STR_INIT("Proxy"), .is_local_service = true, .is_joinable = true }, { 0 } },
-        { { STR_INIT("Kube"), .is_local_service = true, .is_joinable = true }, { 0 } },
-        { { STR_INIT("App"), .is_local_service = true, .is_joinable = true }, { 0 } },
-        { { STR_INIT("Db"), .is_local_service = true, .is_joinable = true }, { 0 } },
-        { { STR_INIT("WindowsDesktop"), .is_local_service = true, .is_joinable = true }, STR_INIT("windows_desktop") },
-        { { STR_INIT("Discovery"), .is_local_service = true, .is_joinable = true }, { 0 } },
-        { { STR_INIT("Auth"), .is_local_service = true }, { 0 } },
-        { { STR_INIT("Instance") }, { 0 } },
         { { STR_INIT("Bot") }, { 0 } },
         { { STR_INIT("Admin") }, { 0 } },
         { { STR_INIT("Nop") }, { 0 } },
@@ -36,16 +23,30 @@ static const struct row rows[] = {
 
 const struct system_role *system_role_find(struct str name)
 {
+        const struct service_row *service = services_of_role(name);
+
+        if (service != NULL)
+                return &service->role;
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 if (str_equal(name, rows[i].role.name))
                         return &rows[i].role;
         return NULL;
 }
 
+static bool is_spelled(struct str text, const struct system_role *role, struct str alias)
+{
+        return text.len > 0 && (str_equal_nocase(text, role->name) || str_equal_nocase(text, alias));
+}
+
 const struct system_role *system_role_parse(struct str text)
 {
-        for (size_t i = 0; text.len > 0 && i < ARRAY_LEN(rows); i++)
-                if (str_equal_nocase(text, rows[i].role.name) || str_equal_nocase(text, rows[i].alias))
+        const struct service_row *service;
+
+        for (size_t i = 0; (service = services_at(i)) != NULL; i++)
+                if (is_spelled(text, &service->role, service->role_alias))
+                        return &service->role;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+                if (is_spelled(text, &rows[i].role, rows[i].alias))
                         return &rows[i].role;
         return NULL;
 }
@@ -56,9 +57,12 @@ struct error *system_role_unknown(struct str text)
         AUTO(buf) joinable = BUF_MAX(1 * KiB);
         struct nearest nearest = nearest_to(text, 2);
 
-        for (size_t i = 0; i < ARRAY_LEN(rows) && rows[i].role.is_joinable; i++) {
-                nearest_offer(&nearest, rows[i].role.name.ptr);
-                buf_printf(&joinable, "%s%s", i == 0 ? "" : ", ", rows[i].role.name.ptr);
+        const struct service_row *service;
+        for (size_t i = 0; (service = services_at(i)) != NULL; i++) {
+                if (!service->role.is_joinable)
+                        continue;
+                nearest_offer(&nearest, service->role.name.ptr);
+                buf_printf(&joinable, "%s%s", joinable.len == 0 ? "" : ", ", service->role.name.ptr);
         }
         struct error *err = error_new(ERROR_INVALID_ARGUMENT, "invalid role \"%s\"", shown);
         if (nearest.word != NULL)

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * System roles: what a host may be in the cluster. (Roles of users are another thing.)
+ * System roles: those of the services of a host, from the table of services, and those of other peers. (Roles of users are
+ * another thing: access_role.h.)
  */
 #ifndef RESOURCE_ROLE_H
 #define RESOURCE_ROLE_H
 
 #include "base/error.h"
 #include "base/str.h"
-
-struct system_role {
-        struct str name;       /* canonical: "Node", "Db", "WindowsDesktop" */
-        bool is_local_service; /* a service of a host: implies that Instance may be joined */
-        bool is_joinable;      /* a token may give it */
-};
+#include "services/services.h"
 
 /* By canonical name only, case-sensitive, as the wire carries it; NULL: unknown. */
 const struct system_role *system_role_find(struct str name);

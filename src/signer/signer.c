@@ -18,6 +18,7 @@
 #include "signer/authorities.h"
 #include "signer/issued_log.h"
 #include "signer/policy.h"
+#include "services/services.h"
 
 enum {
         REQUEST_ARENA = 1 * MiB, /* a request of LINK_MESSAGE_MAX, decoded, and its answer */
@@ -52,10 +53,10 @@ static void prepare_openssl(void)
  */
 static struct error *change_user(const char *ca_dir)
 {
-        TRY(sandbox_give(SANDBOX_SIGNER, ca_dir));
+        TRY(sandbox_give(&services_process("signer")->user, ca_dir));
         if (chdir(ca_dir) < 0)
                 return error_errno(errno, "cannot enter the directory of the CA");
-        return sandbox_become_unprivileged(SANDBOX_SIGNER);
+        return sandbox_become_unprivileged(&services_process("signer")->user);
 }
 
 /* Loads the CA, which is there, and shuts the door: from here on no file is opened. */
@@ -72,7 +73,7 @@ static struct error *shut_in(struct signer *s)
                 log_warn("The log of issued certificates is gone, a new one begins: what was issued before is not in it",
                          LOG_C("hint", "put the file issued.log back beside the CA, from a backup or from where it was moved"));
         TRY(issued_log_open(&s->log, "./issued.log"));
-        TRY(sandbox_enter(SANDBOX_SIGNER, (struct sandbox_paths){ 0 }));
+        TRY(sandbox_enter(services_process("signer")->sandbox, (struct sandbox_paths){ 0 }));
         s->is_open = true;
         log_info("CA loaded", LOG_STR("cluster", buf_str(&s->authorities.cluster)),
                  LOG_C("sandbox", sandbox_describe()));

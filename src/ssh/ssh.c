@@ -173,9 +173,9 @@ static struct error *enter_sandbox(struct ssh_service *s)
                 return error_errno(errno, "cannot make the directory %s", spool);
         if (chdir(spool) < 0)
                 return error_errno(errno, "cannot enter the directory %s", spool);
-        TRY(sandbox_give(SANDBOX_SSH, "."));
-        TRY(sandbox_become_unprivileged(SANDBOX_SSH));
-        return sandbox_enter(SANDBOX_SSH, (struct sandbox_paths){ .write = write });
+        TRY(sandbox_give(&s->service->row->user, "."));
+        TRY(sandbox_become_unprivileged(&s->service->row->user));
+        return sandbox_enter(s->service->row->sandbox, (struct sandbox_paths){ .write = write });
 }
 
 static void on_request(void *ctx, struct tunnel_incoming *in, const struct tunnel_request *request)

@@ -18,25 +18,6 @@
 #include "os/process_fork.h"
 #include "os/sandbox.h"
 
-/* clang-format off */
-const struct child_row child_rows[CHILD_ROWS] = {
-        [CHILD_SIGNER]   = { "signer", .is_follower = true },
-        [CHILD_STS]      = { "sts", .is_follower = true },
-        [CHILD_AUTH]     = { "auth", .gets_static_tokens = true },
-        [CHILD_PROXY]    = { "proxy", .gets_keypairs = true },
-        [CHILD_INSTANCE] = { "instance", .gets_join_token = true, .gets_http_proxy = true },
-        [CHILD_SSH]      = { "ssh", .gets_http_proxy = true },
-        [CHILD_LABELS]   = { "labels" },
-        [CHILD_AWS_SIGN] = { "aws-sign", .gets_whole_environment = true },
-};
-/* clang-format on */
-
-const struct pairing_row pairing_rows[PAIRING_COUNT] = {
-        { { CHILD_AUTH, CHILD_SIGNER } },   { { CHILD_AUTH, CHILD_STS } },        { { CHILD_AUTH, CHILD_PROXY } },
-        { { CHILD_AUTH, CHILD_INSTANCE } }, { { CHILD_INSTANCE, CHILD_PROXY } },  { { CHILD_AUTH, CHILD_SSH } },
-        { { CHILD_INSTANCE, CHILD_SSH } },  { { CHILD_INSTANCE, CHILD_LABELS } },
-};
-
 /*
  * What a service may know of our environment. Credentials of the operator's shell, tokens in
  * TELEPORT_CONFIG, library switches: none of it is on the list.
@@ -87,17 +68,17 @@ static void add_names(char **room, size_t *count, const char *const *names, size
         }
 }
 
-static char *const *environment_for(const struct child_row *row, char **room)
+static char *const *environment_for(const struct service_process *process, char **room)
 {
         size_t count = 0;
 
         unsetenv("NOTIFY_SOCKET"); /* READY is said once, by the supervisor; this is the child's copy */
-        if (row->gets_whole_environment) {
+        if (process->secrets & SERVICE_SECRET_ENVIRONMENT) {
                 unsetenv("TELEPORT_CONFIG");
                 return environ;
         }
         add_names(room, &count, environment_names, ARRAY_LEN(environment_names));
-        if (row->gets_http_proxy)
+        if (process->secrets & SERVICE_SECRET_HTTP_PROXY)
                 add_names(room, &count, http_proxy_names, ARRAY_LEN(http_proxy_names));
         room[count] = NULL;
         return room;
@@ -124,15 +105,15 @@ static bool place_descriptors(const int *sources, size_t count, int first)
         return true;
 }
 
-static NO_RETURN void become(const struct child_row *row, const int *sources, size_t count, int stderr_fd, pid_t parent)
+static NO_RETURN void become(const struct service_process *process, const int *sources, size_t count, int stderr_fd, pid_t parent)
 {
         char *room[ENVIRONMENT_ROOM];
         char title[32];
-        char *const arguments[] = { title, "service", (char *)(uintptr_t)row->name, NULL };
+        char *const arguments[] = { title, "service", (char *)(uintptr_t)process->name, NULL };
         int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
         sigset_t none;
 
-        snprintf(title, sizeof(title), "teleport: %s", row->name);
+        snprintf(title, sizeof(title), "teleport: %s", process->name);
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         if (getppid() != parent) /* it ended before the wish was heard */
                 _exit(1);
@@ -142,12 +123,12 @@ static NO_RETURN void become(const struct child_row *row, const int *sources, si
         if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(stderr_fd, STDERR_FILENO) < 0 ||
             !place_descriptors(sources, count, SERVICE_FD_BOOT))
                 _exit(126);
-        execve("/proc/self/exe", arguments, environment_for(row, room));
+        execve("/proc/self/exe", arguments, environment_for(process, room));
         _exit(127);
 }
 
-struct error *child_spawn(enum child_kind kind, const Cteleport__Internal__V1__Boot *boot, const struct child_fds *fds,
-                          int stderr_fd, pid_t *ret_pid, int *ret_control)
+struct error *child_spawn(const struct service_process *process, const Cteleport__Internal__V1__Boot *boot,
+                          const struct child_fds *fds, int stderr_fd, pid_t *ret_pid, int *ret_control)
 {
         int sources[CHILD_FDS_MAX + 2];
         AUTO_FD int boot_fd = -1, control_here = -1, control_there = -1;
@@ -161,9 +142,9 @@ struct error *child_spawn(enum child_kind kind, const Cteleport__Internal__V1__B
 
         pid_t pid = process_fork();
         if (pid < 0)
-                return error_errno(errno, "cannot start the process '%s'", child_rows[kind].name);
+                return error_errno(errno, "cannot start the process '%s'", process->name);
         if (pid == 0)
-                become(&child_rows[kind], sources, fds->count + 2, stderr_fd, parent);
+                become(process, sources, fds->count + 2, stderr_fd, parent);
         *ret_pid = pid;
         *ret_control = control_here;
         control_here = -1;

@@ -20,6 +20,16 @@ static char *lend(const char *text)
         return (char *)(uintptr_t)text; /* protobuf-c has no const; packing only reads */
 }
 
+static bool is_dependent(const struct child *c)
+{
+        return c->row->follows != NULL;
+}
+
+static bool follows(const struct child *c, const struct child *of)
+{
+        return is_dependent(c) && strcmp(c->row->follows, child_name(of)) == 0;
+}
+
 /* ---- talking ------------------------------------------------------------------------------------------- */
 
 static struct error *send_control(struct child *c, const control_message *control, int fd)
@@ -59,8 +69,9 @@ void supervisor_send_keypairs(struct supervisor *s)
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HTTPS_KEYPAIRS;
         control.https_keypairs = s->keypairs.pairs;
         control.n_https_keypairs = s->keypairs.count;
-        if (child_lives(&s->children[CHILD_PROXY]))
-                supervisor_send(&s->children[CHILD_PROXY], &control);
+        for (size_t i = 0; i < s->child_count; i++)
+                if ((s->children[i].row->secrets & SERVICE_SECRET_WEB_KEYS) && child_lives(&s->children[i]))
+                        supervisor_send(&s->children[i], &control);
 }
 
 void supervisor_send_log(struct supervisor *s)
@@ -68,30 +79,30 @@ void supervisor_send_log(struct supervisor *s)
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__LOG;
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
-                struct child *c = &s->children[kind];
+        for (size_t i = 0; i < s->child_count; i++) {
+                struct child *c = &s->children[i];
 
-                /* Who has no loop to hear it with is woken: api/service.c. */
-                if (child_lives(c) && supervisor_send_with(c, &control, s->log_fd) && child_rows[kind].is_follower)
+                /* A process without an event loop is woken: api/service.c. */
+                if (child_lives(c) && supervisor_send_with(c, &control, s->log_fd) && is_dependent(c))
                         kill(c->pid, SIGHUP);
         }
 }
 
-static void send_link(struct child *to, enum child_kind from, int fd)
+static void send_link(struct child *to, const struct child *from, int fd)
 {
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__LINK;
-        control.name = lend(child_rows[from].name);
+        control.name = lend(child_name(from));
         log_unheard(to, send_control(to, &control, fd));
 }
 
 /* ---- links --------------------------------------------------------------------------------------------- */
 
-/* The position of kind in a pairing, or -1. */
-static int side_of(const struct pairing_row *row, enum child_kind kind)
+/* The position of a child in a pairing, or -1. */
+static int side_of(const struct pairing *p, const struct child *c)
 {
-        return row->ends[0] == kind ? 0 : row->ends[1] == kind ? 1 : -1;
+        return p->ends[0] == c ? 0 : p->ends[1] == c ? 1 : -1;
 }
 
 /*
@@ -99,10 +110,9 @@ static int side_of(const struct pairing_row *row, enum child_kind kind)
  * other end is in place already; otherwise the other end goes to the neighbour: at once if it lives and
  * listens, else it waits for it.
  */
-static struct error *take_end(struct child *c, size_t index, int side, int *ret_fd)
+static struct error *take_end(struct child *c, struct pairing *p, int side, int *ret_fd)
 {
-        struct pairing *p = &c->sup->pairings[index];
-        struct child *sibling = &c->sup->children[pairing_rows[index].ends[1 - side]];
+        struct child *sibling = p->ends[1 - side];
         int there;
 
         *ret_fd = p->waiting[side];
@@ -111,7 +121,7 @@ static struct error *take_end(struct child *c, size_t index, int side, int *ret_
                 return NULL;
         TRY(socket_pair(ret_fd, &there));
         if (child_lives(sibling)) {
-                send_link(sibling, c->kind, there);
+                send_link(sibling, c, there);
                 close(there);
         } else {
                 p->waiting[1 - side] = there;
@@ -130,13 +140,14 @@ static void add_fd(struct child_fds *fds, const char *name, int fd)
 /* Adds the ends of all links of c; also after a failure those that were taken are to be closed. */
 static struct error *take_ends(struct child *c, struct child_fds *fds)
 {
-        for (size_t i = 0; i < PAIRING_COUNT; i++) {
-                int side = side_of(&pairing_rows[i], c->kind), fd;
+        for (size_t i = 0; i < c->sup->pairing_count; i++) {
+                struct pairing *p = &c->sup->pairings[i];
+                int side = side_of(p, c), fd;
 
-                if (side < 0 || c->sup->children[pairing_rows[i].ends[1 - side]].state == CHILD_ABSENT)
+                if (side < 0 || p->ends[1 - side]->state == CHILD_ABSENT)
                         continue;
-                TRY(take_end(c, i, side, &fd));
-                add_fd(fds, child_rows[pairing_rows[i].ends[1 - side]].name, fd);
+                TRY(take_end(c, p, side, &fd));
+                add_fd(fds, child_name(p->ends[1 - side]), fd);
         }
         return NULL;
 }
@@ -144,8 +155,8 @@ static struct error *take_ends(struct child *c, struct child_fds *fds)
 /* What waits for a neighbour is of no use to it when this end is dead. */
 static void forget_ends(struct child *c)
 {
-        for (size_t i = 0; i < PAIRING_COUNT; i++) {
-                int side = side_of(&pairing_rows[i], c->kind);
+        for (size_t i = 0; i < c->sup->pairing_count; i++) {
+                int side = side_of(&c->sup->pairings[i], c);
 
                 if (side < 0)
                         continue;
@@ -166,8 +177,8 @@ static void link_again(struct child *c, struct child *sibling)
         }
         log_warn("services that lost touch are linked again", LOG_C("name", child_name(c)),
                  LOG_C("neighbour", child_name(sibling)));
-        send_link(c, sibling->kind, here);
-        send_link(sibling, c->kind, there);
+        send_link(c, sibling, here);
+        send_link(sibling, c, there);
         close(here);
         close(there);
 }
@@ -183,9 +194,10 @@ struct trimmed_config {
 };
 
 static Cteleport__V1__Config *trim(struct trimmed_config *t, const Cteleport__V1__Config *config,
-                                   const struct child_row *row)
+                                   const struct service_process *row)
 {
         t->config = *config;
+        services_keep_sections(&t->config, row);
         if (config->teleport != NULL) {
                 t->teleport = *config->teleport;
                 t->config.teleport = &t->teleport;
@@ -196,8 +208,8 @@ static Cteleport__V1__Config *trim(struct trimmed_config *t, const Cteleport__V1
                         t->teleport.join_params = &t->join_params;
                 }
         }
-        if (config->auth_service != NULL && !row->gets_static_tokens) {
-                t->auth_service = *config->auth_service;
+        if (t->config.auth_service != NULL && !(row->secrets & SERVICE_SECRET_STATIC_TOKENS)) {
+                t->auth_service = *t->config.auth_service;
                 t->auth_service.n_tokens = 0;
                 t->config.auth_service = &t->auth_service;
         }
@@ -207,10 +219,10 @@ static Cteleport__V1__Config *trim(struct trimmed_config *t, const Cteleport__V1
 static void fill_boot(const struct child *c, const struct child_fds *fds, char **services,
                       struct trimmed_config *trimmed, boot_message *boot)
 {
-        static const char *const service_names[] = { "auth", "proxy", "ssh" };
         const struct supervisor *s = c->sup;
         const struct launch *l = s->launch;
-        const struct child_row *row = &child_rows[c->kind];
+        const struct service_process *row = c->row;
+        const struct service_row *service;
 
         boot->service = lend(row->name);
         boot->config = trim(trimmed, l->config, row);
@@ -219,21 +231,21 @@ static void fill_boot(const struct child *c, const struct child_fds *fds, char *
         boot->fds = (char **)(uintptr_t)fds->names;
         boot->n_fds = fds->count;
         boot->insecure = l->insecure;
-        boot->auth_listen_addr = lend(s->auth_address);
-        boot->proxy_listen_addr = lend(s->proxy_address);
+        boot->auth_listen_addr = lend(supervisor_address(s, "auth"));
+        boot->proxy_listen_addr = lend(supervisor_address(s, "proxy"));
         boot->restarts = c->starts;
         boot->host_id = s->host_id;
-        if (row->gets_keypairs) {
+        if (row->secrets & SERVICE_SECRET_WEB_KEYS) {
                 boot->https_keypairs = (Cteleport__Internal__V1__HttpsKeyPair **)(uintptr_t)s->keypairs.pairs;
                 boot->n_https_keypairs = s->keypairs.count;
         }
-        if (row->gets_join_token && l->token.len > 0)
+        if ((row->secrets & SERVICE_SECRET_JOIN_TOKEN) && l->token.len > 0)
                 boot->token = l->token.ptr;
         boot->ca_pins = (char **)(uintptr_t)l->ca_pins;
         boot->n_ca_pins = l->ca_pin_count;
-        for (size_t i = 0; i < ARRAY_LEN(service_names); i++)
-                if (config_service_enabled(l->config, service_names[i]))
-                        services[boot->n_services++] = lend(service_names[i]);
+        for (size_t i = 0; (service = services_at(i)) != NULL; i++)
+                if (service->section != NULL && services_is_present(service) && services_is_enabled(l->config, service))
+                        services[boot->n_services++] = lend(service->name);
         boot->services = services;
 }
 
@@ -242,23 +254,21 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
         struct supervisor *s = c->sup;
         boot_message boot = CTELEPORT__INTERNAL__V1__BOOT__INIT;
         struct trimmed_config trimmed;
-        char *services[3];
+        char *services[SERVICE_ROWS_MAX];
 
         AUTO_FD int helpers = -1;
         size_t links = fds->count;
-        if (c->kind == CHILD_AUTH) {
-                add_fd(fds, "listen", s->auth_fd);
-                add_fd(fds, "auth.sock", s->auth_unix_fd);
-        } else if (c->kind == CHILD_PROXY) {
-                add_fd(fds, "listen", s->proxy_fd);
-        } else if (c->kind == CHILD_SSH) {
+        for (size_t i = 0; i < s->listener_count; i++)
+                if (s->listeners[i].process == c->row)
+                        add_fd(fds, s->listeners[i].row->name, s->listeners[i].fd);
+        if (c->row->requests & SERVICE_REQUEST_SSHD) {
                 TRY(supervisor_open_helpers(s, &helpers));
                 add_fd(fds, "helpers", helpers);
                 boot.helpers_address = s->helpers_address;
                 boot.authorize_uid = s->authorize_uid;
         }
         fill_boot(c, fds, services, &trimmed, &boot);
-        struct error *err = child_spawn(c->kind, &boot, fds, s->log_fd, &c->pid, &c->control_fd);
+        struct error *err = child_spawn(c->row, &boot, fds, s->log_fd, &c->pid, &c->control_fd);
         fds->count = links; /* the listening sockets stay ours */
         return err;
 }
@@ -321,9 +331,9 @@ static void received_relink(struct child *c, const char *name)
         if (c->sup->end != RUNNING || duration_ms(instant_since(now, c->relinked)) < PACE_RELINK / 2)
                 return; /* a service gone bad gets no more than that */
         c->relinked = now;
-        for (size_t i = 0; i < PAIRING_COUNT; i++) {
-                int side = side_of(&pairing_rows[i], c->kind);
-                struct child *sibling = side < 0 ? NULL : &c->sup->children[pairing_rows[i].ends[1 - side]];
+        for (size_t i = 0; i < c->sup->pairing_count; i++) {
+                int side = side_of(&c->sup->pairings[i], c);
+                struct child *sibling = side < 0 ? NULL : c->sup->pairings[i].ends[1 - side];
 
                 if (sibling != NULL && child_lives(sibling) && strcmp(child_name(sibling), name) == 0)
                         link_again(c, sibling);
@@ -336,7 +346,7 @@ static void received_relink(struct child *c, const char *name)
  */
 static bool ends_everything(const struct child *c)
 {
-        return !c->sup->was_ready || c->kind == CHILD_AUTH || c->kind == CHILD_SIGNER;
+        return !c->sup->was_ready || c->row->is_vital;
 }
 
 static void received_fatal(struct child *c, const struct child_message *m)
@@ -357,24 +367,21 @@ static void received_fatal(struct child *c, const struct child_message *m)
                 kill(c->pid, SIGKILL);
 }
 
-/* What only the SSH Service may ask for. fd: that came with it, borrowed; or -1. */
-static void received_ssh(struct supervisor *s, const struct child_message *m, int fd)
+/* Requests that only some processes may make, by their rows; others have no effect. fd: that came with it, borrowed; or -1. */
+static void received_own(struct child *c, const struct child_message *m, int fd)
 {
-        if (m->kind == CHILD_SENT_SSHD_START)
-                supervisor_start_sshd(s, m->name);
-        else if (m->kind == CHILD_SENT_SSHD_STOP)
-                supervisor_stop_sshd(s, m->name);
-        else if (m->kind == CHILD_SENT_HELPER_CHECK)
-                supervisor_check_helper(s, m->name, m->number, fd);
-}
+        bool may_sshd = c->row->requests & SERVICE_REQUEST_SSHD, may_sign = c->row->requests & SERVICE_REQUEST_AWS_SIGN;
 
-/* What only `instance` may ask for. */
-static void received_instance(struct supervisor *s, const struct child_message *m)
-{
-        if (m->kind == CHILD_SENT_AWS_SIGN)
-                supervisor_sign(s, m->number);
-        else if (m->kind == CHILD_SENT_HOST_ID)
-                supervisor_take_host_id(s, m->name);
+        if (m->kind == CHILD_SENT_SSHD_START && may_sshd)
+                supervisor_start_sshd(c->sup, m->name);
+        else if (m->kind == CHILD_SENT_SSHD_STOP && may_sshd)
+                supervisor_stop_sshd(c->sup, m->name);
+        else if (m->kind == CHILD_SENT_HELPER_CHECK && may_sshd)
+                supervisor_check_helper(c->sup, m->name, m->number, fd);
+        else if (m->kind == CHILD_SENT_AWS_SIGN && may_sign)
+                supervisor_sign(c->sup, m->number);
+        else if (m->kind == CHILD_SENT_HOST_ID && (c->row->requests & SERVICE_REQUEST_HOST_ID))
+                supervisor_take_host_id(c->sup, m->name);
 }
 
 static void received(struct child *c, const struct child_message *m, int fd)
@@ -385,10 +392,8 @@ static void received(struct child *c, const struct child_message *m, int fd)
                 received_relink(c, m->name);
         else if (m->kind == CHILD_SENT_FATAL)
                 received_fatal(c, m);
-        else if (c->kind == CHILD_SSH && child_lives(c))
-                received_ssh(c->sup, m, fd);
-        else if (c->kind == CHILD_INSTANCE && child_lives(c))
-                received_instance(c->sup, m);
+        else if (child_lives(c))
+                received_own(c, m, fd);
 }
 
 /* Nothing of ours sends this: whatever does is not to be trusted with going on. */
@@ -482,42 +487,47 @@ static void pause_before_restart(struct child *c, const char *fate, enum log_lev
         timer_start(c->restart, pause);
 }
 
-/* Without auth nobody asks them anything, and the new auth will have new ends for them. */
-static void end_followers(struct supervisor *s)
+/* Nothing is requested of them without the process that they follow, and its next start makes new links to them. */
+static void end_dependents(const struct child *of)
 {
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
-                struct child *follower = &s->children[kind];
+        for (size_t i = 0; i < of->sup->child_count; i++) {
+                struct child *c = &of->sup->children[i];
 
-                if (child_rows[kind].is_follower && child_lives(follower))
-                        kill(follower->pid, SIGKILL);
+                if (follows(c, of) && child_lives(c))
+                        kill(c->pid, SIGKILL);
         }
 }
 
-static void start_followers(struct supervisor *s)
+static void start_dependents(const struct child *of)
 {
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
-                if (s->children[kind].state == CHILD_DORMANT)
-                        come_back(&s->children[kind]);
+        for (size_t i = 0; i < of->sup->child_count; i++)
+                if (follows(&of->sup->children[i], of) && of->sup->children[i].state == CHILD_DORMANT)
+                        come_back(&of->sup->children[i]);
 }
 
-static bool some_follower_lives(const struct supervisor *s)
+static bool some_dependent_lives(const struct child *of)
 {
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
-                if (child_rows[kind].is_follower && child_lives(&s->children[kind]))
+        for (size_t i = 0; i < of->sup->child_count; i++)
+                if (follows(&of->sup->children[i], of) && child_lives(&of->sup->children[i]))
                         return true;
         return false;
 }
 
+/* Whether the process that c follows does not live. */
+static bool has_lost_leader(const struct child *c)
+{
+        return is_dependent(c) && !child_lives(supervisor_child(c->sup, c->row->follows));
+}
+
 static void come_back(struct child *c)
 {
-        struct supervisor *s = c->sup;
         struct error *err;
 
-        if (child_rows[c->kind].is_follower && !child_lives(&s->children[CHILD_AUTH])) {
-                c->state = CHILD_DORMANT; /* its end was seen before that of auth, which caused it */
+        if (has_lost_leader(c)) {
+                c->state = CHILD_DORMANT; /* its end was seen before that of the process it follows, which caused it */
                 return;
         }
-        if (c->kind == CHILD_AUTH && some_follower_lives(s)) { /* killed, not buried yet */
+        if (some_dependent_lives(c)) { /* killed, not reaped yet */
                 timer_start(c->restart, MILLISECONDS(TIMEOUT_RESTART_FIRST));
                 return;
         }
@@ -530,8 +540,7 @@ static void come_back(struct child *c)
                         pause_before_restart(c, fate, LOG_WARN);
                 return;
         }
-        if (c->kind == CHILD_AUTH)
-                start_followers(s);
+        start_dependents(c);
 }
 
 static void reap(struct child *c, int wait_status)
@@ -543,9 +552,9 @@ static void reap(struct child *c, int wait_status)
         c->state = CHILD_GONE;
         close_control(c);
         forget_ends(c);
-        if (c->kind == CHILD_SSH)
-                supervisor_stop_all_sshd(s); /* nobody watches over their sessions any more */
-        if (c->kind == CHILD_INSTANCE)
+        if (c->row->requests & SERVICE_REQUEST_SSHD)
+                supervisor_stop_all_sshd(s); /* their sessions are not reported any more */
+        if (c->row->requests & SERVICE_REQUEST_AWS_SIGN)
                 supervisor_stop_sign(s);
         if (s->end != RUNNING) {
                 log_debug("service ended", LOG_C("name", child_name(c)), LOG_C("fate", fate));
@@ -555,37 +564,37 @@ static void reap(struct child *c, int wait_status)
                                 error_hint(error_new(ERROR_UNAVAILABLE, "the service '%s' %s before %s", child_name(c),
                                                      fate, was_ready ? "the others were ready" : "it was ready"),
                                            "the lines above this one may show why"));
-        } else if (child_rows[c->kind].is_follower && !child_lives(&s->children[CHILD_AUTH])) {
+        } else if (has_lost_leader(c)) {
                 c->state = CHILD_DORMANT;
         } else {
-                /* A follower that was not killed saw its link to auth close: the kernel shows us that end first, at times. */
-                bool is_update = !child_rows[c->kind].is_follower || wait_status != 0;
+                /* A dependent that was not killed saw its link close: the kernel shows us that end first, at times. */
+                bool is_update = !is_dependent(c) || wait_status != 0;
 
                 pause_before_restart(c, fate, is_update ? LOG_WARN : LOG_DEBUG);
-                if (c->kind == CHILD_AUTH)
-                        end_followers(s);
+                end_dependents(c);
         }
 }
 
 void supervisor_reap(struct supervisor *s)
 {
-        bool is_dead[CHILD_KINDS] = { 0 };
-        int statuses[CHILD_KINDS];
+        bool is_dead[SERVICES_PROCESSES_MAX] = { 0 };
+        int statuses[SERVICES_PROCESSES_MAX];
 
-        /* Last words first, and all the dead before any is buried: a follower's end is not news when auth is dead too.
-         */
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
-                struct child *c = &s->children[kind];
+        /* Last messages first, and all the dead before any is reaped: the end of a dependent is no failure of its own when
+         * the process that it follows is dead too. */
+        for (size_t i = 0; i < s->child_count; i++) {
+                struct child *c = &s->children[i];
 
-                is_dead[kind] = child_lives(c) && waitpid(c->pid, &statuses[kind], WNOHANG) == c->pid;
-                if (is_dead[kind])
+                is_dead[i] = child_lives(c) && waitpid(c->pid, &statuses[i], WNOHANG) == c->pid;
+                if (is_dead[i])
                         receive_some(c, LIMIT_CHILD_LAST_MESSAGES);
         }
-        if (is_dead[CHILD_AUTH])
-                reap(&s->children[CHILD_AUTH], statuses[CHILD_AUTH]);
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
-                if (is_dead[kind] && kind != CHILD_AUTH)
-                        reap(&s->children[kind], statuses[kind]);
+        for (size_t i = 0; i < s->child_count; i++)
+                if (is_dead[i] && !is_dependent(&s->children[i]))
+                        reap(&s->children[i], statuses[i]);
+        for (size_t i = 0; i < s->child_count; i++)
+                if (is_dead[i] && is_dependent(&s->children[i]))
+                        reap(&s->children[i], statuses[i]);
         supervisor_reap_sign(s);
         supervisor_reap_sshd(s);
 }

@@ -22,7 +22,7 @@ enum child_state { CHILD_ABSENT, CHILD_PAUSING, CHILD_DORMANT, CHILD_STARTING, C
 
 struct child {
         struct supervisor *sup;
-        enum child_kind kind;
+        const struct service_process *row;
         enum child_state state;
         pid_t pid;
         int control_fd;     /* -1 when there is none */
@@ -35,24 +35,35 @@ struct child {
         bool has_spoken_fatal;
 };
 
-/* An end of a link that waits for its process to start; the other end is with a living process. */
+/* A link between two processes; a waiting end is for one that has not started, the other end is with a living process. */
 struct pairing {
-        int waiting[2];
+        struct child *ends[2];
+        int waiting[2]; /* -1: none */
+};
+
+/* A socket that is open for a process to accept on. */
+struct listener {
+        const struct service_process *process;
+        const struct service_listener *row;
+        int fd;                         /* -1 when it is closed */
+        char address[ADDRESS_TEXT_MAX]; /* as bound; "" of a Unix socket */
 };
 
 struct supervisor {
         const struct launch *launch;
         struct loop loop;
         int lock_fd, log_fd;
-        int auth_fd, auth_unix_fd, proxy_fd; /* listening; -1 when not ours to open */
-        char auth_address[ADDRESS_TEXT_MAX], proxy_address[ADDRESS_TEXT_MAX];
+        struct listener listeners[SERVICES_PROCESSES_MAX];
+        size_t listener_count;
         char *host_id; /* "" on a host that has not joined yet; what data_dir/host_uuid holds */
         char *new_host_id; /* what it is to hold; NULL: that is written */
         bool is_host_id_reported; /* that it cannot be written */
         struct timer *host_id_pace; /* running: it was written, or was tried to be, a moment ago */
         struct web_keypairs keypairs;
-        struct child children[CHILD_KINDS];
-        struct pairing pairings[PAIRING_COUNT];
+        struct child children[SERVICES_PROCESSES_MAX]; /* in the order of start; those that this host does not need are CHILD_ABSENT */
+        size_t child_count;
+        struct pairing pairings[SERVICES_LINKS_MAX];
+        size_t pairing_count;
         struct signal_watch *watches[8];
         struct timer *hold; /* the loop goes on while nobody is left to hear but a death is to come */
         struct timer *keypairs_timer;
@@ -99,8 +110,17 @@ static inline bool child_lives(const struct child *c)
 
 static inline const char *child_name(const struct child *c)
 {
-        return child_rows[c->kind].name;
+        return c->row->name;
 }
+
+/* The child of that name; NULL when there is none in the table. */
+struct child *supervisor_child(struct supervisor *s, const char *name);
+/* The child that may make a request of us (enum service_request); NULL when there is none in the table. */
+struct child *supervisor_requester(struct supervisor *s, unsigned request);
+/* Whether this host keeps the state of the cluster. */
+bool supervisor_keeps_state(const struct supervisor *s);
+/* The address at which a service of this host accepts TCP connections; "" when it does not run or has none. */
+const char *supervisor_address(const struct supervisor *s, const char *service);
 
 /* ---- setup.c: everything before the first child ------------------------------------------ */
 struct error *supervisor_prepare(struct supervisor *s) MUST_USE;

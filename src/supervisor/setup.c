@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/service.h"
+#include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
@@ -135,7 +136,7 @@ struct error *supervisor_read_host_id(struct supervisor *s)
         }
         free(s->host_id);
         s->host_id = str_dup(id);
-        if (str_is_empty(id) && config_service_enabled(s->launch->config, "auth")) {
+        if (str_is_empty(id) && supervisor_keeps_state(s)) {
                 free(s->host_id);
                 s->host_id = NULL;
                 return create_host_id(s, path);
@@ -179,7 +180,7 @@ void supervisor_take_host_id(struct supervisor *s, const char *host_id)
 {
         bool is_same = s->new_host_id == NULL && s->host_id != NULL && strcmp(s->host_id, host_id) == 0;
 
-        if (is_same || !name_is_host_id(str_of(host_id)) || config_service_enabled(s->launch->config, "auth"))
+        if (is_same || !name_is_host_id(str_of(host_id)) || supervisor_keeps_state(s))
                 return;
         free(s->new_host_id);
         s->new_host_id = str_dup(str_of(host_id));
@@ -209,36 +210,58 @@ static struct error *check_state(const struct supervisor *s)
 
 /* ---- sockets ------------------------------------------------------------------------------------------- */
 
-static struct error *open_auth(struct supervisor *s)
+static struct error *open_unix(struct supervisor *s, struct listener *l)
 {
-        AUTO_MEM char *path = mem_printf("%s/auth.sock", s->launch->data_dir);
-        struct error *err =
-                socket_listen_tcp(str_of(s->launch->config->auth_service->listen_addr), &s->auth_fd, s->auth_address);
+        AUTO_MEM char *path = mem_printf("%s/%s", s->launch->data_dir, l->row->path);
+
+        return socket_listen_unix(path, &l->fd);
+}
+
+static struct error *open_tcp(struct supervisor *s, struct listener *l)
+{
+        const struct service_row *service = services_of_process(l->process->name);
+        const char *address = services_setting(s->launch->config, service, l->row->setting);
+        struct error *err = socket_listen_tcp(str_of(address), &l->fd, l->address);
 
         if (err != NULL)
-                return error_wrap(err, "auth_service.listen_addr");
-        TRY(socket_listen_unix(path, &s->auth_unix_fd));
-        log_info("Auth service listening", LOG_C("addr", s->auth_address));
+                return error_wrap(err, "%s.%s", service->section, l->row->setting);
         return NULL;
 }
 
-static struct error *open_proxy(struct supervisor *s)
+/* The TCP listeners of a process are logged when all of its sockets are open. */
+static struct error *open_for(struct supervisor *s, const struct service_process *process)
 {
-        struct error *err = socket_listen_tcp(str_of(s->launch->config->proxy_service->web_listen_addr), &s->proxy_fd,
-                                              s->proxy_address);
+        size_t first = s->listener_count;
 
-        if (err != NULL)
-                return error_wrap(err, "proxy_service.web_listen_addr");
-        log_info("Proxy service listening", LOG_C("addr", s->proxy_address));
-        return web_keypairs_load(s->launch, loop_wall(&s->loop), &s->keypairs);
+        for (size_t i = 0; i < SERVICE_LISTENERS_MAX && process->listeners[i].name != NULL; i++) {
+                if (s->listener_count == ARRAY_LEN(s->listeners))
+                        bug("the table of services has more than %zu listeners", ARRAY_LEN(s->listeners));
+                struct listener *l = &s->listeners[s->listener_count++];
+                *l = (struct listener){ .process = process, .row = &process->listeners[i], .fd = -1 };
+                TRY(l->row->setting == NULL ? open_unix(s, l) : open_tcp(s, l));
+        }
+        for (size_t i = first; i < s->listener_count; i++)
+                if (s->listeners[i].row->event != NULL)
+                        log_info(s->listeners[i].row->event, LOG_C("addr", s->listeners[i].address));
+        if (process->secrets & SERVICE_SECRET_WEB_KEYS)
+                return web_keypairs_load(s->launch, loop_wall(&s->loop), &s->keypairs);
+        return NULL;
+}
+
+static struct error *open_all(struct supervisor *s)
+{
+        for (size_t i = 0; i < s->child_count; i++)
+                if (s->children[i].state != CHILD_ABSENT)
+                        TRY(open_for(s, s->children[i].row));
+        return NULL;
 }
 
 void supervisor_close_listeners(struct supervisor *s)
 {
-        fd_close_at(&s->auth_fd);
-        fd_close_at(&s->auth_unix_fd);
-        fd_close_at(&s->proxy_fd);
-        s->auth_fd = s->auth_unix_fd = s->proxy_fd = -1;
+        for (size_t i = 0; i < s->listener_count; i++) {
+                fd_close_at(&s->listeners[i].fd);
+                s->listeners[i].fd = -1;
+        }
 }
 
 /* Every agent is a descriptor in auth and two in the proxy; shells give 1,024 and allow more. The children inherit this. */
@@ -283,14 +306,11 @@ struct error *supervisor_prepare(struct supervisor *s)
                 err = dir_lock(s->launch->data_dir, &s->lock_fd);
         if (err != NULL)
                 return data_dir_error(err);
-        if (config_service_enabled(s->launch->config, "auth"))
+        if (supervisor_keeps_state(s))
                 TRY(check_state(s));
         TRY(supervisor_read_host_id(s));
-        if (config_service_enabled(s->launch->config, "ssh"))
+        const struct child *ssh = supervisor_requester(s, SERVICE_REQUEST_SSHD);
+        if (ssh != NULL && ssh->state != CHILD_ABSENT)
                 TRY(supervisor_prepare_sshd(s));
-        if (config_service_enabled(s->launch->config, "auth"))
-                TRY(open_auth(s));
-        if (config_service_enabled(s->launch->config, "proxy"))
-                TRY(open_proxy(s));
-        return NULL;
+        return open_all(s);
 }

@@ -19,17 +19,19 @@
 typedef Cteleport__Internal__V1__Boot boot_message;
 typedef Cteleport__Internal__V1__Control control_message;
 
+#define AWS_SIGN_PROCESS "aws-sign" /* of the table of services */
+
 /* fd is borrowed; -1: there is none, text says why. */
 static void report(struct supervisor *s, int fd, const char *text)
 {
-        struct child *instance = &s->children[CHILD_INSTANCE];
+        struct child *instance = supervisor_requester(s, SERVICE_REQUEST_AWS_SIGN);
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGNER;
         control.number = s->sign.number;
         if (text != NULL)
                 control.text = (char *)(uintptr_t)text;
-        if (child_lives(instance))
+        if (instance != NULL && child_lives(instance))
                 (void)supervisor_send_with(instance, &control, fd); /* unheard: it hangs up on both */
 }
 
@@ -42,16 +44,17 @@ static struct error *spawn(struct supervisor *s, int client)
         Cteleport__V1__TeleportConfig teleport = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
         boot_message boot = CTELEPORT__INTERNAL__V1__BOOT__INIT;
         const struct child_fds fds = { .names = { "client" }, .fds = { client }, .count = 1 };
+        const struct service_process *process = services_process(AWS_SIGN_PROCESS);
         AUTO_FD int control = -1; /* it has nothing to say to us */
 
         teleport.log = s->launch->config->teleport->log;
         config.teleport = &teleport;
-        boot.service = (char *)(uintptr_t)child_rows[CHILD_AWS_SIGN].name;
+        boot.service = (char *)(uintptr_t)process->name;
         boot.config = &config;
         boot.data_dir = (char *)(uintptr_t)s->launch->data_dir;
         boot.fds = (char **)(uintptr_t)fds.names;
         boot.n_fds = fds.count;
-        return child_spawn(CHILD_AWS_SIGN, &boot, &fds, s->log_fd, &s->sign.pid, &control);
+        return child_spawn(process, &boot, &fds, s->log_fd, &s->sign.pid, &control);
 }
 
 static struct error *start(struct supervisor *s)
@@ -166,7 +169,7 @@ void supervisor_reap_sign(struct supervisor *s)
         if (WIFSIGNALED(status) && !s->sign.was_reported)
                 log_warn("The process that signs for a join died", LOG_C("fate", fate));
         else
-                log_debug("service ended", LOG_C("name", child_rows[CHILD_AWS_SIGN].name), LOG_C("fate", fate));
+                log_debug("service ended", LOG_C("name", AWS_SIGN_PROCESS), LOG_C("fate", fate));
         s->sign.pid = 0;
         timer_stop(s->sign.timeout);
         start_next(s);

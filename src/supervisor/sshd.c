@@ -223,7 +223,7 @@ struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
 static bool report(struct supervisor *s, Cteleport__Internal__V1__Control__Kind kind, const char *connection_id,
                  int64_t number, const char *text, int fd)
 {
-        struct child *ssh = &s->children[CHILD_SSH];
+        struct child *ssh = supervisor_requester(s, SERVICE_REQUEST_SSHD);
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         control.kind = kind;
@@ -231,7 +231,7 @@ static bool report(struct supervisor *s, Cteleport__Internal__V1__Control__Kind 
         control.number = number;
         if (text != NULL)
                 control.text = (char *)(uintptr_t)text;
-        return child_lives(ssh) && supervisor_send_with(ssh, &control, fd);
+        return ssh != NULL && child_lives(ssh) && supervisor_send_with(ssh, &control, fd);
 }
 
 static void report_not_started(struct supervisor *s, const char *connection_id, struct error *err)

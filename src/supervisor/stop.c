@@ -7,16 +7,13 @@
 
 typedef Cteleport__Internal__V1__Control control_message;
 
-/* Who serves strangers goes first, who is asked goes last; signer and sts end when auth closes its ends. */
-static const enum child_kind order[] = { CHILD_PROXY, CHILD_SSH, CHILD_LABELS, CHILD_INSTANCE, CHILD_AUTH };
-
 static void kill_all(struct supervisor *s)
 {
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
-                if (!child_lives(&s->children[kind]))
+        for (size_t i = 0; i < s->child_count; i++) {
+                if (!child_lives(&s->children[i]))
                         continue;
-                log_warn("service does not end and is killed", LOG_C("name", child_rows[kind].name));
-                kill(s->children[kind].pid, SIGKILL);
+                log_warn("service does not end and is killed", LOG_C("name", child_name(&s->children[i])));
+                kill(s->children[i].pid, SIGKILL);
         }
         supervisor_kill_sign(s);
         supervisor_kill_all_sshd(s);
@@ -53,15 +50,16 @@ void supervisor_stop_next(struct supervisor *s)
         bool is_overdue = s->end == STOPPING && !timer_is_running(s->step_timer);
         bool lives = s->sshds != NULL || s->sign.pid > 0;
 
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
-                lives |= child_lives(&s->children[kind]);
+        for (size_t i = 0; i < s->child_count; i++)
+                lives |= child_lives(&s->children[i]);
         if (!lives) {
                 timer_stop(s->end_timer);
                 loop_stop(&s->loop);
                 return;
         }
-        for (size_t i = 0; i < ARRAY_LEN(order); i++) {
-                struct child *c = &s->children[order[i]];
+        const struct service_process *row;
+        for (size_t i = 0; (row = services_stop_at(i)) != NULL; i++) {
+                struct child *c = supervisor_child(s, row->name);
 
                 if (!child_lives(c) || (c->was_reported && is_overdue))
                         continue;
@@ -83,8 +81,8 @@ static void begin(struct supervisor *s, int within_ms)
                 s->step_timer = timer_new(&s->loop, on_slow_step, s);
         timer_start(s->end_timer, MILLISECONDS(within_ms));
         supervisor_close_listeners(s);
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
-                struct child *c = &s->children[kind];
+        for (size_t i = 0; i < s->child_count; i++) {
+                struct child *c = &s->children[i];
 
                 c->was_reported = false;
                 if (c->restart != NULL)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "supervisor/notify.h"
@@ -25,8 +26,8 @@ static struct error *write_pid_file(const struct launch *l)
 
 void supervisor_on_ready(struct supervisor *s)
 {
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
-                if (s->children[kind].state != CHILD_READY && s->children[kind].state != CHILD_ABSENT)
+        for (size_t i = 0; i < s->child_count; i++)
+                if (s->children[i].state != CHILD_READY && s->children[i].state != CHILD_ABSENT)
                         return;
         if (s->was_ready || s->end != RUNNING)
                 return;
@@ -42,12 +43,20 @@ void supervisor_on_ready(struct supervisor *s)
 
 /* ---- certificates of the web port ------------------------------------------------------------------------- */
 
+static bool has_web_keys(const struct supervisor *s)
+{
+        for (size_t i = 0; i < s->child_count; i++)
+                if ((s->children[i].row->secrets & SERVICE_SECRET_WEB_KEYS) && s->children[i].state != CHILD_ABSENT)
+                        return true;
+        return false;
+}
+
 /* A file half replaced is no reason to stop serving: what was loaded stays until the next look. */
 static void reload_keypairs(struct supervisor *s, bool send_unchanged)
 {
         AUTO(web_keypairs) loaded = { 0 };
 
-        if (s->children[CHILD_PROXY].state == CHILD_ABSENT)
+        if (!has_web_keys(s))
                 return;
         struct error *err = web_keypairs_load(s->launch, loop_wall(&s->loop), &loaded);
         if (err != NULL) {
@@ -89,7 +98,7 @@ static void watch_keypairs(struct supervisor *s)
 {
         struct duration interval = keypairs_interval(s->launch->config);
 
-        if (s->children[CHILD_PROXY].state == CHILD_ABSENT || interval.ns <= 0)
+        if (!has_web_keys(s) || interval.ns <= 0)
                 return;
         s->keypairs_timer = timer_new(&s->loop, on_keypairs_timer, s);
         timer_start(s->keypairs_timer, interval);
@@ -139,8 +148,8 @@ static void on_describe(void *ctx, int signum)
         const struct supervisor *s = ctx;
 
         (void)signum;
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
-                const struct child *c = &s->children[kind];
+        for (size_t i = 0; i < s->child_count; i++) {
+                const struct child *c = &s->children[i];
 
                 if (c->state != CHILD_ABSENT)
                         log_info("service", LOG_C("name", child_name(c)), LOG_C("state", names[c->state]),
@@ -158,60 +167,86 @@ static const struct {
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
 
-static bool is_needed(const Cteleport__V1__Config *config, enum child_kind kind)
+struct child *supervisor_child(struct supervisor *s, const char *name)
 {
-        bool auth = config_service_enabled(config, "auth"), proxy = config_service_enabled(config, "proxy");
-
-        switch (kind) {
-        case CHILD_SIGNER:
-        case CHILD_STS:
-        case CHILD_AUTH:
-                return auth;
-        case CHILD_PROXY:
-                return proxy;
-        case CHILD_SSH:
-                return config_service_enabled(config, "ssh");
-        case CHILD_LABELS:
-                return config_service_enabled(config, "ssh") && config->ssh_service != NULL && config->ssh_service->n_commands > 0;
-        default: /* it keeps the identities of the services that are not auth itself */
-                return proxy || config_service_enabled(config, "ssh");
-        }
+        for (size_t i = 0; i < s->child_count; i++)
+                if (strcmp(child_name(&s->children[i]), name) == 0)
+                        return &s->children[i];
+        return NULL;
 }
 
-static void supervisor_init(struct supervisor *s, const struct launch *l)
+struct child *supervisor_requester(struct supervisor *s, unsigned request)
 {
-        *s = (struct supervisor){
-                .launch = l,
-                .lock_fd = -1,
-                .log_fd = STDERR_FILENO,
-                .auth_fd = -1,
-                .auth_unix_fd = -1,
-                .proxy_fd = -1,
-        };
-        for (size_t i = 0; i < PAIRING_COUNT; i++)
-                s->pairings[i] = (struct pairing){ { -1, -1 } };
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++) {
-                s->children[kind] = (struct child){
+        for (size_t i = 0; i < s->child_count; i++)
+                if (s->children[i].row->requests & request)
+                        return &s->children[i];
+        return NULL;
+}
+
+bool supervisor_keeps_state(const struct supervisor *s)
+{
+        for (size_t i = 0; i < s->child_count; i++)
+                if (s->children[i].row->keeps_state && s->children[i].state != CHILD_ABSENT)
+                        return true;
+        return false;
+}
+
+const char *supervisor_address(const struct supervisor *s, const char *service)
+{
+        for (size_t i = 0; i < s->listener_count; i++)
+                if (strcmp(s->listeners[i].process->name, service) == 0 && s->listeners[i].address[0] != '\0')
+                        return s->listeners[i].address;
+        return "";
+}
+
+static void add_children(struct supervisor *s)
+{
+        const struct service_process *row;
+
+        for (size_t i = 0; (row = services_process_at(i)) != NULL; i++) {
+                if (i == ARRAY_LEN(s->children))
+                        bug("the table of services has more than %zu processes", ARRAY_LEN(s->children));
+                s->children[s->child_count++] = (struct child){
                         .sup = s,
-                        .kind = kind,
-                        .state = is_needed(l->config, kind) ? CHILD_GONE : CHILD_ABSENT,
+                        .row = row,
+                        .state = services_process_is_needed(s->launch->config, row) ? CHILD_GONE : CHILD_ABSENT,
                         .control_fd = -1,
                         .pause = { MILLISECONDS(TIMEOUT_RESTART_FIRST), MILLISECONDS(TIMEOUT_RESTART_MOST) },
                 };
         }
 }
 
+/* The link of a row stands with the process that starts later; its other end starts earlier. */
+static void add_pairings(struct supervisor *s)
+{
+        for (size_t i = 0; i < s->child_count; i++)
+                for (const char *const *link = s->children[i].row->links; *link != NULL; link++) {
+                        struct child *earlier = supervisor_child(s, *link);
+
+                        if (earlier == NULL || s->pairing_count == ARRAY_LEN(s->pairings))
+                                bug("the table of services links '%s' to '%s'", child_name(&s->children[i]), *link);
+                        s->pairings[s->pairing_count++] = (struct pairing){ { earlier, &s->children[i] }, { -1, -1 } };
+                }
+}
+
+static void supervisor_init(struct supervisor *s, const struct launch *l)
+{
+        *s = (struct supervisor){ .launch = l, .lock_fd = -1, .log_fd = STDERR_FILENO };
+        add_children(s);
+        add_pairings(s);
+}
+
 static void supervisor_release(struct supervisor *s)
 {
         for (size_t i = 0; i < ARRAY_LEN(s->watches); i++)
                 signal_watch_free(s->watches[i]);
-        for (enum child_kind kind = 0; kind < CHILD_KINDS; kind++)
-                timer_free(s->children[kind].restart);
+        for (size_t i = 0; i < s->child_count; i++)
+                timer_free(s->children[i].restart);
         timer_free(s->hold);
         timer_free(s->keypairs_timer);
         timer_free(s->end_timer);
         timer_free(s->step_timer);
-        for (size_t i = 0; i < PAIRING_COUNT; i++)
+        for (size_t i = 0; i < s->pairing_count; i++)
                 for (size_t side = 0; side < 2; side++)
                         fd_close_at(&s->pairings[i].waiting[side]);
         supervisor_close_listeners(s);
@@ -250,10 +285,10 @@ static struct error *run(struct supervisor *s)
         TRY(loop_init(&s->loop, NULL));
         TRY(supervisor_prepare(s));
         watch_signals(s);
-        for (enum child_kind kind = 0; kind < CHILD_KINDS && s->failure == NULL; kind++) {
-                if (s->children[kind].state != CHILD_GONE)
+        for (size_t i = 0; i < s->child_count && s->failure == NULL; i++) {
+                if (s->children[i].state != CHILD_GONE)
                         continue;
-                struct error *err = supervisor_start(&s->children[kind]);
+                struct error *err = supervisor_start(&s->children[i]);
                 if (err != NULL)
                         supervisor_stop(s, err);
         }

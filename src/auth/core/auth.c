@@ -370,12 +370,12 @@ static void on_outbox(void *ctx, struct error *err)
 }
 
 /* A directory of auth alone, given to its user, and open; it may lie below directories that are closed to that user. */
-static struct error *take_dir(const char *path, bool *ret_is_new, int *ret_fd)
+static struct error *take_dir(const struct auth *a, const char *path, bool *ret_is_new, int *ret_fd)
 {
         *ret_is_new = mkdir(path, 0700) == 0;
         if (!*ret_is_new && errno != EEXIST) /* from the second start on it is the other user's */
                 TRY(dir_make(path, 0700));
-        TRY(sandbox_give(SANDBOX_AUTH, path));
+        TRY(sandbox_give(&a->service->row->user, path));
         *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         return *ret_fd < 0 ? error_errno(errno, "cannot open the directory %s", path) : NULL;
 }
@@ -391,18 +391,18 @@ static struct error *enter_sandbox(struct auth *a, const char *store_dir, const 
         bool is_store_new = false;
 
         a->started_as = geteuid();
-        TRY(take_dir(store_dir, &is_store_new, &store_fd));
-        TRY(take_dir(log_dir, &a->is_log_new, &log_fd));
+        TRY(take_dir(a, store_dir, &is_store_new, &store_fd));
+        TRY(take_dir(a, log_dir, &a->is_log_new, &log_fd));
         *ret_store = arena_printf(a->service->arena, "/proc/self/fd/%d", store_fd);
         a->log_dir = arena_printf(a->service->arena, "/proc/self/fd/%d", log_fd);
         a->records_dir = arena_printf(a->service->arena, "%s/records", a->log_dir);
         path_show_as(*ret_store, store_dir);
         path_show_as(a->log_dir, log_dir);
-        TRY(sandbox_become_unprivileged(SANDBOX_AUTH));
+        TRY(sandbox_become_unprivileged(&a->service->row->user));
         TRY(dir_make(*ret_store, 0700)); /* they are there: checks that they are ours alone */
         TRY(dir_make(a->log_dir, 0700));
         const char *const writable[] = { *ret_store, a->log_dir, NULL };
-        return sandbox_enter(SANDBOX_AUTH, (struct sandbox_paths){ .write = writable });
+        return sandbox_enter(a->service->row->sandbox, (struct sandbox_paths){ .write = writable });
 }
 
 static struct error *open_state(struct auth *a)

@@ -78,8 +78,8 @@ static struct error *sts_in_its_cage(struct sandboxed *self)
 
         TRY(sts_prepare(&ca_pem));
         options.ca_pem = buf_str(&ca_pem);
-        TRY(sandbox_become_unprivileged(SANDBOX_STS));
-        TRY(sandbox_enter(SANDBOX_STS, (struct sandbox_paths){ .read = sts_sandbox_read_paths() }));
+        TRY(sandbox_become_unprivileged(&s->row->user));
+        TRY(sandbox_enter(s->row->sandbox, (struct sandbox_paths){ .read = sts_sandbox_read_paths() }));
         log_debug("sandbox", LOG_C("has", sandbox_describe()));
         return sts_main(service_take_fd(s, "auth"), options, send_ready, self);
 }
