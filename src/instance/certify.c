@@ -102,7 +102,7 @@ static void on_certified(void *ctx, const ProtobufCMessage *answer, struct error
 {
         struct instance *i = ctx;
         struct slot *s = &i->slots[i->certify_slot];
-        if (i->is_stopping || i->at.state != INSTANCE_CERTIFY || i->rpc == NULL) {
+        if (i->is_stopping || i->at.state != INSTANCE_CERTIFY || instance_auth(i) == NULL) {
                 error_free(err);
                 return;
         }
@@ -130,7 +130,10 @@ static struct error *send_request(struct instance *i, const struct slot *s)
         AUTO(buf) ssh = BUF_MAX(PUBLIC_KEY_MAX);
         AUTO_PTR(arena) a = arena_new(NAMES_ARENA_MAX);
         const Cteleport__V1__Config *config = i->boot->config;
+        struct rpc_client *auth = instance_auth(i);
 
+        if (auth == NULL)
+                return error_for(error_new(ERROR_UNAVAILABLE, "the connection to the Auth Service is lost"), REASON_CONNECTION);
         TRY(host_keys_generate(&i->certify_keys));
         TRY(key_public_der(&i->certify_keys.tls, &tls));
         TRY(key_public_ssh(&i->certify_keys.ssh, &ssh));
@@ -143,7 +146,7 @@ static struct error *send_request(struct instance *i, const struct slot *s)
         if (s == &i->slots[SLOT_PROXY] && config->proxy_service != NULL)
                 request.dns_names = public_names(a, config->proxy_service->public_addr,
                                                  config->proxy_service->n_public_addr, &request.n_dns_names);
-        rpc_client_unary(i->rpc,
+        rpc_client_unary(auth,
                          (struct rpc_client_call_options){
                                  .path = "/cteleport.v1.HostService/GenerateHostCerts",
                                  .response = &cteleport__v1__host_certs_response__descriptor,
@@ -306,5 +309,5 @@ static void open_presence(struct instance *i)
                 }
         }
         conversation_enter(&i->at, INSTANCE_PRESENT);
-        i->presence = presence_open(&i->loop, i->rpc, &hello, &presence_events, i);
+        i->presence = presence_open(&i->loop, instance_auth(i), &hello, &presence_events, i);
 }

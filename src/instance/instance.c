@@ -46,20 +46,25 @@ static const struct slot slot_rows[SLOT_COUNT] = {
 
 /* ---- trying, failing, trying again ----------------------------------------------------------------- */
 
-/* On the machine of auth the link is the connection; a failure hangs up, so another is asked for. */
+static void on_local_client(void *ctx, struct rpc_client *client, struct error *err)
+{
+        struct instance *i = ctx;
+        i->is_requesting_auth = false;
+        if (client != NULL && !i->is_stopping)
+                certify_begin(i);
+        else
+                instance_go_on(i); /* auth is still starting */
+        error_free(err);
+}
+
+/* On the machine of auth the link is the connection; a failure closes it, so another is requested. */
 static void open_link(struct instance *i)
 {
-        if (i->link_fd < 0) { /* on_link goes on */
-                service_relink(i->service, "auth");
-                timer_start(i->wait, MILLISECONDS(PACE_RELINK));
+        if (i->is_requesting_auth)
                 return;
-        }
-        int fd = i->link_fd;
-        i->link_fd = -1;
+        i->is_requesting_auth = true;
         status_set_server(&i->status, "this machine");
-        i->rpc = rpc_client_new(&i->loop, socket_stream(&i->loop, fd), "teleport.cluster.local",
-                                instance_on_rpc_closed, i);
-        certify_begin(i);
+        auth_client_request(i->auth, on_local_client, i);
 }
 
 void instance_go_on(struct instance *i)
@@ -202,9 +207,15 @@ void instance_hang_up(struct instance *i)
         host_keys_release(&i->certify_keys);
         presence_close(i->presence);
         i->presence = NULL;
-        if (i->rpc != NULL)
-                rpc_client_close(i->rpc);
-        i->rpc = NULL;
+        rpc_client_close(i->join_rpc);
+        i->join_rpc = NULL;
+        if (i->auth != NULL)
+                auth_client_disconnect(i->auth);
+}
+
+struct rpc_client *instance_auth(const struct instance *i)
+{
+        return i->auth == NULL ? NULL : auth_client_get(i->auth);
 }
 
 /* Nothing to decide here: a call is always open on the connection, and has been told the same before. */
@@ -224,7 +235,7 @@ static void on_store_again(void *ctx)
 static void on_renewal(void *ctx)
 {
         struct instance *i = ctx;
-        if (i->at.state == INSTANCE_PRESENT && i->rpc != NULL) {
+        if (i->at.state == INSTANCE_PRESENT && instance_auth(i) != NULL) {
                 certify_begin(i);
         } else if (i->at.state == INSTANCE_AWAY) { /* the visit is earlier than planned */
                 timer_stop(i->wait);
@@ -268,6 +279,8 @@ static void stop_now(struct instance *i)
                 join_client_cancel(i->join);
         else
                 instance_hang_up(i);
+        auth_client_free(i->auth);
+        i->auth = NULL;
         status_finish(&i->status, on_status_written, i);
 }
 
@@ -290,7 +303,7 @@ static void leave(struct instance *i)
 {
         Cteleport__V1__LeaveRequest request = CTELEPORT__V1__LEAVE_REQUEST__INIT;
         request.process_nonce = i->process_nonce;
-        rpc_client_unary(i->rpc,
+        rpc_client_unary(instance_auth(i),
                          (struct rpc_client_call_options){
                                  .path = "/cteleport.v1.HostService/Leave",
                                  .response = &cteleport__v1__empty__descriptor,
@@ -299,29 +312,16 @@ static void leave(struct instance *i)
                          &request.base, on_left, i);
 }
 
-static void on_connected_to_leave(void *ctx, struct stream *tls, struct error *err)
+static void on_client_to_leave(void *ctx, struct rpc_client *client, struct error *err)
 {
         struct instance *i = ctx;
-        i->connect = NULL;
-        if (i->has_stopped || err != NULL) {
-                stream_close(tls);
-                if (!i->has_stopped)
-                        stop_now(i);
-                error_free(err);
+        error_free(err); /* then the record ends by itself */
+        if (i->has_stopped)
                 return;
-        }
-        i->rpc = rpc_client_new(&i->loop, tls, "teleport.cluster.local", instance_on_rpc_closed, i);
-        leave(i);
-}
-
-/* A visitor has to come once more. */
-static bool connect_to_leave(struct instance *i)
-{
-        struct error *err = connect_way_of_member(i->proxy_server, i->auth_server, &i->ways[0]);
-        if (err == NULL)
-                i->connect = connect_start(&i->loop, &i->ways[0], &i->trust, on_connected_to_leave, i);
-        error_free(err);
-        return i->connect != NULL;
+        if (client != NULL)
+                leave(i);
+        else
+                stop_now(i);
 }
 
 /* The cluster is told, so that nobody is offered a node that is not there. */
@@ -337,11 +337,12 @@ static void on_stop(void *ctx)
         i->labels = NULL;
         presence_close(i->presence);
         i->presence = NULL;
-        if (!i->is_local && i->is_listed && i->rpc != NULL) {
+        if (!i->is_local && i->is_listed && instance_auth(i) != NULL) {
                 leave_within_limit(i);
                 leave(i);
-        } else if (!i->is_local && i->is_listed && i->at.state == INSTANCE_AWAY && connect_to_leave(i)) {
+        } else if (!i->is_local && i->is_listed && i->at.state == INSTANCE_AWAY) { /* connects once more */
                 leave_within_limit(i);
+                auth_client_request(i->auth, on_client_to_leave, i);
         } else {
                 stop_now(i);
         }
@@ -391,8 +392,13 @@ static void on_link(void *ctx, const char *name, int fd)
                 label_values_listen(i->labels, fd);
                 return;
         }
-        fd_close_at(&i->link_fd);
-        i->link_fd = fd;
+        if (i->auth == NULL) {
+                fd_close_at(&fd);
+                return;
+        }
+        auth_client_use_link(i->auth, fd);
+        if (i->is_requesting_auth)
+                return;
         if (i->at.state == INSTANCE_WAIT || i->at.state == INSTANCE_START)
                 timer_start(i->wait, MILLISECONDS(1));
 }
@@ -517,6 +523,12 @@ static struct error *enter_sandbox(struct instance *i)
         return NULL;
 }
 
+static void relink_auth(void *ctx)
+{
+        struct instance *i = ctx;
+        service_relink(i->service, "auth");
+}
+
 static struct error *set_up(struct instance *i)
 {
         uint8_t nonce[16];
@@ -539,7 +551,10 @@ static struct error *set_up(struct instance *i)
         i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) };
         status_init(&i->status, &i->loop, ".");
         TRY(service_control(i->service, &i->loop, &service_events, i));
-        i->link_fd = service_take_fd(i->service, "auth");
+        i->auth = auth_client_new(&i->loop, (struct auth_client_options){ .relink = i->is_local ? relink_auth : NULL, .ctx = i });
+        int link = service_take_fd(i->service, "auth");
+        if (link >= 0)
+                auth_client_use_link(i->auth, link);
         for (enum slot_index n = 0; n < SLOT_COUNT; n++) {
                 int fd = slot_rows[n].service == NULL ? -1 : service_take_fd(i->service, slot_rows[n].service);
                 if (fd >= 0)
@@ -580,7 +595,6 @@ static void tear_down(struct instance *i)
         buf_release(&i->roots);
         free(i->reported[0]);
         free(i->reported[1]);
-        fd_close_at(&i->link_fd);
         service_end(i->service);
         loop_release(&i->loop);
 }
@@ -591,7 +605,6 @@ int instance_main(struct service *s)
         struct instance *i = &the_instance;
         i->service = s;
         i->boot = s->boot;
-        i->link_fd = -1;
         /* One arena for all threads: the pool only ever holds small copies. */
         mallopt(M_ARENA_MAX, 1);
 

@@ -16,6 +16,7 @@
 #define INSTANCE_INSTANCE_H
 
 #include "api/service.h"
+#include "cluster/auth_client.h"
 #include "cluster/connect.h"
 #include "instance/label_values.h"
 #include "instance/sibling.h"
@@ -85,6 +86,7 @@ struct instance {
         size_t way_count, way;
         struct error *join_err;  /* of the ways tried so far */
         struct connect *connect;
+        struct rpc_client *join_rpc; /* the connection to join on */
         struct join_client *join;
         struct join_client_options join_options;
         struct host_keys join_keys; /* of joins that failed, until one succeeds */
@@ -97,8 +99,8 @@ struct instance {
         bool has_joined;         /* in this process, and was not seen listed since */
 
         /* connected */
-        struct rpc_client *rpc;
-        int link_fd;             /* to a local auth, not used yet; -1 */
+        struct auth_client *auth; /* NULL: this process ends */
+        bool is_requesting_auth;  /* waits for a link to a local auth */
         size_t certify_slot;
         struct host_keys certify_keys;
         bool must_reconnect;     /* the Instance certificate is new: use it */
@@ -126,9 +128,11 @@ void instance_failed(struct instance *i, struct error *err);
 struct duration instance_pause_after(struct instance *i, const struct error *err);
 /* What went well: forgets failures. */
 void instance_succeeded(struct instance *i);
-/* Lets go of the connection and of what runs on it. */
+/* Closes the connections, to join on and to auth, and ends what runs on them. */
 void instance_hang_up(struct instance *i);
 void instance_on_rpc_closed(void *ctx, struct error *err);
+/* The connection to auth; NULL: there is none now. */
+struct rpc_client *instance_auth(const struct instance *i);
 /* Notes how far the cluster's clock is ahead of ours; tells the operator when that begins or stops to matter. */
 void instance_report_skew(struct instance *i, struct duration skew);
 /* Notes in the status whether this host is connected, as far as a user who dials it is concerned. */

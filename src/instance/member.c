@@ -144,7 +144,7 @@ static void start_legacy_role(struct instance *i)
         }
         i->join_options.legacy_role = i->slots[i->legacy_slot].role;
         request_for_signer(i);
-        i->join = join_client_start(&i->loop, i->rpc, &i->join_options, on_joined, i);
+        i->join = join_client_start(&i->loop, i->join_rpc, &i->join_options, on_joined, i);
 }
 
 static void finish_join(struct instance *i, enum slot_index slot, struct join_outcome *o)
@@ -242,8 +242,8 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
         i->join_options.is_auth = way->route == ROUTE_AUTH && way->proof == PROOF_PIN;
         bool is_bound = tls_channel_binding(tls, i->channel_binding);
         i->join_options.channel_binding = str_of_bytes(i->channel_binding, is_bound ? sizeof i->channel_binding : 0);
-        i->rpc = rpc_client_new(&i->loop, tls, "teleport.cluster.local", instance_on_rpc_closed, i);
-        i->join = join_client_start(&i->loop, i->rpc, &i->join_options, on_joined, i);
+        i->join_rpc = rpc_client_new(&i->loop, tls, "teleport.cluster.local", instance_on_rpc_closed, i);
+        i->join = join_client_start(&i->loop, i->join_rpc, &i->join_options, on_joined, i);
 }
 
 static void try_way(struct instance *i)
@@ -297,21 +297,16 @@ void member_join(struct instance *i)
 
 /* ---- connecting with an identity ------------------------------------------------------------------- */
 
-static void on_connected(void *ctx, struct stream *tls, struct error *err)
+static void on_client(void *ctx, struct rpc_client *client, struct error *err)
 {
         struct instance *i = ctx;
-        i->connect = NULL;
-        if (i->is_stopping) {
-                stream_close(tls);
+        (void)client;
+        if (i->is_stopping)
                 error_free(err);
-                return;
-        }
-        if (err != NULL) {
+        else if (err != NULL)
                 instance_failed(i, err);
-                return;
-        }
-        i->rpc = rpc_client_new(&i->loop, tls, "teleport.cluster.local", instance_on_rpc_closed, i);
-        certify_begin(i);
+        else
+                certify_begin(i);
 }
 
 void member_connect(struct instance *i)
@@ -325,5 +320,6 @@ void member_connect(struct instance *i)
                 return;
         }
         status_set_server(&i->status, i->ways[0].address);
-        i->connect = connect_start(&i->loop, &i->ways[0], &i->trust, on_connected, i);
+        auth_client_use_identity(i->auth, i->trust.stored, i->proxy_server, i->auth_server);
+        auth_client_request(i->auth, on_client, i);
 }

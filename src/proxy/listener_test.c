@@ -211,7 +211,7 @@ static void shows_its_pages_over_tls(void **state)
 static void takes_forms_whose_body_comes_in_pieces(void **state)
 {
         struct stage *s = *state;
-        s->proxy.upstream = upstream_new(&s->proxy.loop); /* connected to nobody; the proxy frees it */
+        s->proxy.upstream = upstream_new(&s->proxy.loop, NULL, NULL); /* connected to nobody; the proxy frees it */
         knock(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
         stream_write(s->client, STR("POST /web/invite/0123456789abcdef0123456789abcdef HTTP/1.1\r\nHost: p\r\nContent-Length: 7\r\n"

@@ -370,12 +370,12 @@ static struct error *set_up(struct proxy *p)
         TRY(sandbox_enter(p->service->row->sandbox, (struct sandbox_paths){ 0 }));
         TRY(service_control(p->service, &p->loop, &service_events, p));
 
-        p->upstream = upstream_new(&p->loop);
-        upstream_on_lost_link(p->upstream, request_auth_link, p);
+        bool has_local_auth = boot->auth_listen_addr != NULL && boot->auth_listen_addr[0] != '\0';
+        p->upstream = upstream_new(&p->loop, has_local_auth ? request_auth_link : NULL, p);
         p->tunnels.guard = tunnel_guard_new(&p->loop, p->upstream, &p->tunnels);
         tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
         p->request_again = timer_new(&p->loop, request_identity, p);
-        if (boot->auth_listen_addr != NULL && boot->auth_listen_addr[0] != '\0')
+        if (has_local_auth)
                 p->auth_address = address_to_dial(str_of(boot->auth_listen_addr), 3025);
         int auth = service_take_fd(p->service, "auth");
         if (auth >= 0)

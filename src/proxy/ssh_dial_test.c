@@ -117,7 +117,7 @@ static void open_auth(struct stage *s)
         s->auth = rpc_serve(&s->proxy.loop, socket_stream(&s->proxy.loop, theirs),
                             (struct rpc_server_options){ .methods = auth_methods, .caller = s, .on_closed = on_auth_closed,
                                                          .peer = "" });
-        s->proxy.upstream = upstream_new(&s->proxy.loop);
+        s->proxy.upstream = upstream_new(&s->proxy.loop, NULL, NULL);
         upstream_use_link(s->proxy.upstream, ours);
 }
 

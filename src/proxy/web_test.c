@@ -116,7 +116,7 @@ static int set_up(void **state)
         };
         assert_null(loop_init(&s.loop, NULL));
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-        s.upstream = upstream_new(&s.loop);
+        s.upstream = upstream_new(&s.loop, NULL, NULL);
         s.auth = rpc_serve(&s.loop, socket_stream(&s.loop, pair[0]),
                            (struct rpc_server_options){ .methods = methods, .caller = &s, .on_closed = on_auth_closed,
                                                         .peer = "link" });
@@ -379,7 +379,7 @@ static void tells_when_auth_is_away(void **state)
         struct stage *s = *state;
 
         upstream_free(s->upstream);
-        s->upstream = upstream_new(&s->loop);
+        s->upstream = upstream_new(&s->loop, NULL, NULL);
         get(s, PATH);
         assert_sends(s, "HTTP/1.1 503 Service Unavailable\r\n");
 }
