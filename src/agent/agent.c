@@ -33,7 +33,7 @@ void agent_use_identity(struct agent *a, struct host_identity *id, const char *a
 
         *h = (struct held_identity){ .id = *id, .holders = 1 };
         *id = (struct host_identity){ 0 };
-        AUTO_MEM char *event = mem_printf("The %s has its identity", a->options.title);
+        AUTO_MEM char *event = mem_printf("The %s has its identity", a->row->title);
         log_info(event, LOG_STR("cluster", h->id.cluster), LOG_STR("serial", h->id.serial));
         a->identity = h;
         auth_client_use_identity(a->auth, &h->id, str_of(has_auth_addr ? NULL : a->options.proxy_server), str_of(auth_addr));
@@ -78,6 +78,11 @@ struct loop *agent_loop(struct agent *a)
         return a->loop;
 }
 
+const struct service_row *agent_row(const struct agent *a)
+{
+        return a->row;
+}
+
 size_t *agent_pending_reports(struct agent *a)
 {
         return &a->pending_reports;
@@ -97,7 +102,7 @@ struct agent *agent_new(struct loop *l, struct agent_options options)
 {
         struct agent *a = NEW(struct agent);
 
-        *a = (struct agent){ .loop = l, .options = options };
+        *a = (struct agent){ .loop = l, .options = options, .row = services_of_process(options.service->row->name) };
         a->auth = auth_client_new(l, (struct auth_client_options){ .relink = options.is_local ? relink_auth : NULL, .ctx = a });
         a->tunnels = tunnel_keeper_new(a);
         a->instance = instance_link_new(a);

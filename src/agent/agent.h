@@ -20,6 +20,7 @@
 #include "tunnel/tunnel.h"
 
 struct rpc_client;
+struct service_row;
 
 struct agent_events {
         /* A proxy requests a connection to a resource of this service. Answer once, by tunnel_accept or tunnel_refuse, unless gone before. */
@@ -31,9 +32,6 @@ struct agent_events {
 /* Everything is borrowed for the agent's life. */
 struct agent_options {
         struct service *service;  /* this process, as the supervisor started it */
-        const char *name;         /* as tunnel requests name the service: "ssh" */
-        const char *role;         /* of its certificate: "Node" */
-        const char *title;        /* "SSH Service", for users */
         const char *proxy_server; /* by the configuration; may be NULL */
         bool is_local;            /* the Auth Service runs on this machine */
         const struct agent_events *events;
@@ -54,6 +52,8 @@ void agent_use_link(struct agent *a, const char *name, int fd);
 void agent_drain(struct agent *a);
 
 struct loop *agent_loop(struct agent *a);
+/* The service's row of the table of services. */
+const struct service_row *agent_row(const struct agent *a);
 /* Of the service, empty until the instance has given one; borrowed until the next turn. */
 const struct host_identity *agent_identity(const struct agent *a);
 /* A client of the Auth Service, see auth_client_request(). */

@@ -5,6 +5,7 @@
 
 #include "agent/agent.h"
 #include "internal.pb-c.h"
+#include "services/services.h"
 
 /* An identity that stays as it is while a handshake uses it; replaced, not changed, when it is renewed. */
 struct held_identity {
@@ -15,6 +16,7 @@ struct held_identity {
 struct agent {
         struct loop *loop;
         struct agent_options options;
+        const struct service_row *row;
         struct held_identity *identity; /* NULL: none yet */
         struct instance_link *instance;
         struct auth_client *auth;

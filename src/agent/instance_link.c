@@ -35,6 +35,12 @@ static void report_trouble(struct error *err, const char *event)
         error_free(err);
 }
 
+/* Names of roles are constants of the table of services, and end in NUL. */
+static char *role_of(const struct instance_link *k)
+{
+        return (char *)(uintptr_t)k->agent->row->role.name.ptr;
+}
+
 static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct instance_link *k = ctx;
@@ -48,7 +54,7 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
                 return;
         }
         if (err == NULL)
-                err = identity_of_message(msg, k->agent->options.role, &id);
+                err = identity_of_message(msg, role_of(k), &id);
         if (err == NULL)
                 agent_use_identity(k->agent, &id, msg->auth_addr);
         else
@@ -84,7 +90,7 @@ static void request_identity(struct instance_link *k)
         AUTO_MEM char *serial = str_dup(have == NULL ? STR("") : have->id.serial);
         Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
 
-        request.role = (char *)(uintptr_t)k->agent->options.role;
+        request.role = role_of(k);
         request.have_serial = serial;
         k->is_asking_identity = true;
         link_request(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,

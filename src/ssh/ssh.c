@@ -194,9 +194,6 @@ static struct agent_options agent_options(struct ssh_service *s)
 {
         return (struct agent_options){
                 .service = s->service,
-                .name = "ssh",
-                .role = "Node",
-                .title = "SSH Service",
                 .proxy_server = s->config->proxy_server,
                 .is_local = has_service(s->boot, "auth"),
                 .events = &agent_events,
