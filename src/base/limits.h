@@ -75,6 +75,7 @@ enum {
         PACE_LOCKED_NODE = 1000, /* until a locked node is cut off: it is to learn first that its connections end */
         PACE_ACCESS_RECHECK = 5 * 1000,      /* a connection whose rights could not be looked at is looked at again */
         TIMEOUT_RECORDING_ACCESS = 600 * 1000, /* a recording read in pieces is audited as one access for so long */
+        TIMEOUT_RECORDS_PAUSE = 100,          /* the longest pause between two rounds in which recordings are written and synced */
         PACE_HEARTBEAT_MIN = 1000,            /* bounds of the interval that a server may set for its hosts */
         PACE_HEARTBEAT_MAX = 3600 * 1000,
         PACE_POLL_LABELS = 30 * 1000,        /* a host that polls does so this soon when a label has changed */
@@ -334,6 +335,7 @@ enum {
         LIMIT_RECORDINGS_SET_ASIDE = 8,       /* damaged files of one session that are kept beside its recording */
         LIMIT_RECORDING_HOLES = 1024,         /* of one recording that a node's disk damaged; those beyond become one */
         LIMIT_RECORDING_PAGE = 256 * KiB,     /* of a recording in one answer */
+        LIMIT_RECORDS_ROUND = 16 * MiB,       /* of all recordings that are written and synced together, one piece more at most */
         LIMIT_RECORDINGS_READ = 256 * MiB,    /* of recordings that are compared for one page of a list, and of one recording: others wait for the pool */
         LIMIT_RECORDINGS_COMPARED = 4096,     /* recordings that a list need not read again while their files are untouched */
         LIMIT_EVENTS_PAGE = 512 * KiB,        /* events in one answer, one more at most */

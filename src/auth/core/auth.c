@@ -19,6 +19,7 @@
 #include "auth/hosts/proxies.h"
 #include "auth/core/refusal_log.h"
 #include "auth/hosts/servers.h"
+#include "auth/sessions/record_disk.h"
 #include "auth/sessions/sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -420,6 +421,7 @@ static struct error *open_state(struct auth *a)
         TRY(store_open(&a->loop, (struct store_options){ .type = type, .path = store_dir, .shown = path }, &a->store));
         TRY(audit_log_open(&a->loop, a->log_dir, &a->audit));
         a->disk = disk_watch_new(&a->loop, a->log_dir);
+        a->record_disk = record_disk_new(&a->loop);
         return NULL;
 }
 
@@ -566,6 +568,8 @@ static void on_store_closed(void *ctx)
         budget_release(&a->urgent_requests);
         disk_watch_free(a->disk);
         a->disk = NULL;
+        record_disk_free(a->record_disk);
+        a->record_disk = NULL;
         record_stamps_release(&a->record_stamps);
         loop_stop(&a->loop);
 }

@@ -98,6 +98,7 @@ struct auth {
         struct guard guard;            /* against guessing passwords */
         struct passwords *passwords;   /* the work of checking them */
         struct sessions *sessions;     /* connections to nodes that are going on */
+        struct record_disk *record_disk; /* the threads that write them */
         struct map uploads;            /* session ID -> struct upload: recordings that come in now */
         struct recording_access accesses[RECORDING_ACCESSES]; /* that were audited lately */
         struct record_stamps record_stamps; /* of recordings that lists have compared */

@@ -4,7 +4,7 @@
  *
  *      open ─▶ is it this host's session? ─▶ the file, how far it goes ─▶ "begin at …"
  *                                              │
- *      chunks ─▶ wait ─▶ written, synced on the pool, all that waits at once ─▶ "durable up to …"
+ *      chunks ─▶ wait ─▶ written and synced, with those of other recordings ─▶ "durable up to …"
  *                                              │
  *      finish ─▶ size and structure are as they should be ─▶ record and audit ─▶ "finished"
  */
@@ -15,7 +15,7 @@
 #include "api.pb-c.h"
 #include "auth/core/caller.h"
 #include "auth/hosts/hosts.h"
-#include "auth/sessions/records.h"
+#include "auth/sessions/record_disk.h"
 #include "auth/core/refusal_log.h"
 #include "auth/sessions/sessions.h"
 #include "auth/core/unstored.h"
@@ -32,12 +32,14 @@ struct upload {
         char *id;              /* of the session; NULL before open */
         char *host_id;         /* the caller's */
         const Cteleport__State__V1__Session *session; /* NULL before it was found to be this host's */
-        struct record_file file; /* the pool's while there is a job */
-        struct job *job;         /* NULL: none is under way */
+        struct record_file file; /* a thread's while is_busy */
+        struct job *job;         /* opening or cutting; NULL: neither is under way */
+        struct record_append append;
+        bool is_appending;
         struct record_mark noted; /* in the arena */
         bool is_placed, is_busy, is_open;
         uint64_t begun;          /* size when it was opened */
-        struct record_progress progress; /* the file's chain as far as it is durable; the file itself may be the pool's */
+        struct record_progress progress; /* the file's chain as far as it is durable; the file itself may be a thread's */
         bool was_altered;        /* what was here did not begin with what was noted */
         uint64_t expected;       /* where the next chunk belongs */
         struct buf waiting, writing;
@@ -106,8 +108,9 @@ static void note_size(struct upload *u)
 static void detach(struct upload *u)
 {
         u->call = NULL;
-        if (u->job != NULL)
-                job_cancel(u->job, release_upload);
+        job_cancel(u->job, release_upload);
+        if (u->is_appending)
+                record_append_cancel(&u->append, release_upload);
         if (u->is_busy)
                 return;
         note_size(u);
@@ -261,7 +264,10 @@ static void release_upload(void *ctx)
 {
         struct upload *u = ctx;
 
+        if (u->is_appending)
+                u->err = u->append.err;
         u->job = NULL;
+        u->is_appending = false;
         u->is_busy = false;
         if (u->is_open)
                 note_progress(u);
@@ -296,21 +302,12 @@ static void on_cut(void *ctx)
 
 /* ---- bytes --------------------------------------------------------------------------------------------------- */
 
-static void append_job(void *ctx)
-{
-        struct upload *u = ctx;
-
-        u->err = record_file_append(&u->file, buf_str(&u->writing));
-}
-
 static void on_appended(void *ctx)
 {
         struct upload *u = ctx;
-        struct error *err = u->err;
+        struct error *err = u->append.err;
 
-        u->job = NULL;
-        u->err = NULL;
-        u->is_busy = false;
+        u->is_appending = u->is_busy = false;
         budget_give(u->unstored, u->writing.len);
         buf_release(&u->writing); /* nothing stays in memory of a recording that pauses */
         note_progress(u);
@@ -331,13 +328,13 @@ static void advance(struct upload *u)
         if (u->waiting.len > 0) {
                 u->writing = u->waiting;
                 u->waiting = BUF_MAX(LIMIT_RECORD_UNACKED);
-                u->is_busy = true;
-                u->job = loop_job(&u->auth->loop, append_job, on_appended, u);
+                u->is_appending = u->is_busy = true;
+                record_disk_append(u->auth->record_disk, &u->append, &u->file, buf_str(&u->writing), on_appended, u);
         } else if (u->wants_finish && !u->is_aborted) {
                 complete(u);
         } else if (u->wants_finish) {
                 u->is_busy = true;
-                u->job = loop_job(&u->auth->loop, cut_job, on_cut, u);
+                u->job = record_disk_job(u->auth->record_disk, cut_job, on_cut, u);
         }
 }
 
@@ -435,7 +432,7 @@ static void on_recording(void *ctx, const struct store_item *item, struct error 
         }
         u->noted = record_mark_of(m);
         u->is_busy = true;
-        u->job = loop_job(&u->auth->loop, open_job, on_opened, u);
+        u->job = record_disk_job(u->auth->record_disk, open_job, on_opened, u);
 }
 
 static struct error *check_session(struct upload *u, const struct store_item *item)

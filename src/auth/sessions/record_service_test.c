@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "auth/sessions/session_testing.h"
@@ -6,6 +8,49 @@
 #include "base/log.h"
 #include "os/file.h"
 #include "recording/recording.h"
+
+/* ---- the disk of the recordings, which can be stuck: this stands before libc's fdatasync() --------------------- */
+
+static struct {
+        atomic_bool is_stuck;
+        atomic_int syncs; /* that have begun while it is */
+        uv_sem_t freed;
+} records_disk;
+
+static bool is_recording(int fd)
+{
+        char link[64], path[256];
+
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t len = readlink(link, path, sizeof path);
+        return len > 4 && memcmp(path + len - 4, ".rec", 4) == 0;
+}
+
+int fdatasync(int fd)
+{
+        if (records_disk.is_stuck && is_recording(fd)) {
+                records_disk.syncs++;
+                uv_sem_wait(&records_disk.freed);
+        }
+        return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void given_stuck_records_disk(void)
+{
+        uv_sem_init(&records_disk.freed, 0);
+        records_disk.syncs = 0;
+        records_disk.is_stuck = true;
+}
+
+static void free_records_disk(void)
+{
+        int syncs;
+
+        records_disk.is_stuck = false;
+        syncs = records_disk.syncs;
+        for (int i = 0; i < syncs; i++)
+                uv_sem_post(&records_disk.freed);
+}
 
 #define SESSION_1 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1"
 #define SESSION_2 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa2"
@@ -512,20 +557,20 @@ static void people_see_their_own_recordings_and_no_others(void **state)
         assert_refused(none.err, ERROR_NOT_FOUND, "no recording");
 }
 
-/* ---- who leaves while the pool works ------------------------------------------------------------------------------ */
+/* ---- nodes that leave during a write ------------------------------------------------------------------------------ */
 
-static void leave_during_a_write(struct world *w, struct uploader *u, struct str all, size_t end, int *let_go)
+static void leave_during_a_write(struct world *w, struct uploader *u, struct str all, size_t end)
 {
         send_up_to(u, all, end / 2);
-        given_busy_pool(w, let_go);
+        given_stuck_records_disk();
         send_piece(u, (int64_t)(end / 2), str_slice(all, end / 2, end));
-        for (int i = 0; i < 200; i++) /* both ends are on this loop: the piece is there, and its job waits */
+        while (records_disk.syncs == 0)
                 uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
         rpc_client_close(u->client);
         AWAIT(w, w->a.callers == NULL && u->call == NULL);
         error_free(u->err);
         u->err = NULL;
-        assert_int_equal(w->a.uploads.count, 1); /* the file is the job's */
+        assert_int_equal(w->a.uploads.count, 1); /* the file is the thread's */
 }
 
 static void a_node_that_leaves_during_a_write_finds_it_done(void **state)
@@ -533,12 +578,11 @@ static void a_node_that_leaves_during_a_write_finds_it_done(void **state)
         struct world *w = *state;
         struct uploader u;
         AUTO(buf) all = a_recording();
-        int let_go;
 
         given_session(w, SESSION_1, "alice");
         begin(w, &u, WEB_1, SESSION_1);
-        leave_during_a_write(w, &u, buf_str(&all), 80000, &let_go);
-        open_gate(w, &let_go);
+        leave_during_a_write(w, &u, buf_str(&all), 80000);
+        free_records_disk();
         AWAIT(w, w->a.uploads.count == 0);
         begin(w, &u, WEB_1, SESSION_1);
         assert_in_range(u.offset, 40001, 80000); /* whole chunks of it */
@@ -550,14 +594,61 @@ static void a_write_that_is_under_way_at_the_end_frees_itself(void **state)
         struct world *w = *state;
         struct uploader u;
         AUTO(buf) all = a_recording();
-        int let_go;
 
         given_session(w, SESSION_1, "alice");
         begin(w, &u, WEB_1, SESSION_1);
-        leave_during_a_write(w, &u, buf_str(&all), 80000, &let_go);
+        leave_during_a_write(w, &u, buf_str(&all), 80000);
         w->a.is_stopping = true; /* from here on nothing is written into the store */
-        open_gate(w, &let_go);
+        free_records_disk();
         AWAIT(w, w->a.uploads.count == 0);
+}
+
+static void note_done(void *ctx)
+{
+        *(bool *)ctx = true;
+}
+
+static void no_work(void *ctx)
+{
+        (void)ctx;
+}
+
+/* Whatever a login needs: an event that is audited, and the pool, where its password is checked. */
+static void logins_do_not_wait_for_a_stuck_recording(void **state)
+{
+        enum { RECORDINGS = 8 }; /* more than the pool has threads */
+        struct world *w = *state;
+        struct uploader uploaders[RECORDINGS];
+        struct audit_record r = { 0 };
+        AUTO(buf) all = a_recording();
+        bool is_checked = false;
+
+        for (int i = 0; i < RECORDINGS; i++) {
+                AUTO_MEM char *id = mem_printf("aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa%d", i);
+
+                given_session(w, id, "alice");
+                begin(w, &uploaders[i], WEB_1, id);
+        }
+        given_stuck_records_disk();
+        for (int i = 0; i < RECORDINGS; i++)
+                send_piece(&uploaders[i], 0, str_slice(buf_str(&all), 0, 50000));
+        for (int i = 0; i < 500; i++) /* both ends are on this loop: all pieces are there */
+                uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
+        loop_job(&w->a.loop, no_work, note_done, &is_checked);
+        AWAIT(w, is_checked);
+        auth_audit_begin(&w->a, &r, &audit_user_login);
+        w->waiting++;
+        audit_write(w->a.audit, &r, answered, w);
+        AWAIT_ANSWER(w);
+        assert_int_equal(uploaders[0].offset, 0);
+        free_records_disk();
+        for (int i = 0; i < RECORDINGS; i++) {
+                AWAIT(w, uploaders[i].offset == 50000);
+                rpc_client_close(uploaders[i].client);
+        }
+        AWAIT(w, w->a.callers == NULL && w->a.uploads.count == 0);
+        for (int i = 0; i < RECORDINGS; i++)
+                error_free(uploaders[i].err);
 }
 
 static void on_events(void *ctx, const ProtobufCMessage *answer, struct error *err)
@@ -629,6 +720,7 @@ int main(void)
                 ROW(a_node_that_leaves_during_a_write_finds_it_done),
                 ROW(a_write_that_is_under_way_at_the_end_frees_itself),
                 ROW(a_search_that_nobody_waits_for_ends),
+                ROW(logins_do_not_wait_for_a_stuck_recording),
         };
 #undef ROW
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });

@@ -223,7 +223,7 @@ struct error *record_file_open(const char *dir, struct str session_id, const str
         TRY(dir_make(dir, 0700));
         TRY(open_file(path, ret));
         struct error *err = load(ret, dir, session_id, noted, ret_was_altered);
-        if (err == NULL)
+        if (err == NULL && ret->size == 0) /* with bytes that were acknowledged, its name was durable before */
                 err = dir_sync(dir);
         if (err != NULL)
                 record_file_release(ret);
@@ -244,21 +244,36 @@ static struct error *check_room(const struct record_file *f, size_t len)
         return NULL;
 }
 
-struct error *record_file_append(struct record_file *f, struct str bytes)
+/* What was not synced does not count: the file becomes as long as it was. */
+static struct error *take_back(const struct record_file *f, struct error *err)
+{
+        if (ftruncate(f->fd, (off_t)f->size) != 0)
+                return error_because(err, error_errno(errno, "and what was written of it cannot be taken back"));
+        return err;
+}
+
+struct error *record_file_write(struct record_file *f, struct str bytes)
 {
         struct recording_check check = f->check;
 
         TRY(check_room(f, bytes.len));
         TRY(recording_check_feed(&check, bytes));
         struct error *err = write_at(f->fd, bytes, f->size);
-        if (err == NULL)
-                err = sync_file(f->fd);
-        if (err != NULL) {
-                if (ftruncate(f->fd, (off_t)f->size) != 0)
-                        return error_because(err, error_errno(errno, "and what was written of it cannot be taken back"));
-                return err;
-        }
-        f->check = check;
+        if (err != NULL)
+                return take_back(f, err);
+        f->written_check = check;
+        /* The disk begins while other files are written; whether it succeeds is what the sync reports. */
+        (void)sync_file_range(f->fd, (off_t)f->size, (off_t)bytes.len, SYNC_FILE_RANGE_WRITE);
+        return NULL;
+}
+
+struct error *record_file_sync(struct record_file *f, struct str bytes)
+{
+        struct error *err = sync_file(f->fd);
+
+        if (err != NULL)
+                return take_back(f, err);
+        f->check = f->written_check;
         recording_chain_feed(&f->chain, bytes);
         f->size += bytes.len;
         return NULL;

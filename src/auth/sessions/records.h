@@ -19,6 +19,7 @@ struct record_file {
         uint64_t size; /* durable bytes */
         struct recording_check check;
         struct recording_chain chain;
+        struct recording_check written_check; /* of what is written and not synced */
 };
 
 /* How a recording stood when it was last noted in the store. */
@@ -41,11 +42,12 @@ struct error *record_file_open(const char *dir, struct str session_id, const str
 unsigned record_file_count_set_aside(const char *dir, struct str session_id);
 
 /*
- * Appends; durable when it returns. DATA_LOSS when the bytes are not how a recording goes on,
- * RESOURCE_EXHAUSTED beyond LIMIT_RECORDING_MIB or when the disk has less than LIMIT_RECORDS_FREE_MIB
- * left: nothing was appended then.
+ * Appends in two steps, so that many files can be written before the first is synced: the bytes are durable, and count, when
+ * record_file_sync() has returned for the same bytes. DATA_LOSS when they are not how a recording goes on, RESOURCE_EXHAUSTED
+ * beyond LIMIT_RECORDING_MIB or when the disk has less than LIMIT_RECORDS_FREE_MIB left: nothing was appended then.
  */
-struct error *record_file_append(struct record_file *f, struct str bytes) MUST_USE;
+struct error *record_file_write(struct record_file *f, struct str bytes) MUST_USE;
+struct error *record_file_sync(struct record_file *f, struct str bytes) MUST_USE;
 
 /* Cuts what is behind the last whole chunk: no more of it comes. */
 struct error *record_file_cut(struct record_file *f) MUST_USE;

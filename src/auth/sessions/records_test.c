@@ -71,9 +71,15 @@ static void reopen(struct fixture *f)
         assert_int_equal(was_altered, f->expects_altered);
 }
 
+static struct error *append_bytes(struct record_file *f, struct str bytes)
+{
+        TRY(record_file_write(f, bytes));
+        return record_file_sync(f, bytes);
+}
+
 static void append(struct fixture *f, size_t from, size_t len)
 {
-        assert_null(record_file_append(&f->file, str_slice(buf_str(&f->whole), from, len)));
+        assert_null(append_bytes(&f->file, str_slice(buf_str(&f->whole), from, len)));
 }
 
 static void assert_whole(struct fixture *f)
@@ -133,18 +139,18 @@ static void refuses_what_is_no_recording_and_keeps_what_is(void **state)
         struct fixture *f = *state;
 
         reopen(f);
-        struct error *err = record_file_append(&f->file, STR("#!/bin/sh\nrm -rf /\n"));
+        struct error *err = append_bytes(&f->file, STR("#!/bin/sh\nrm -rf /\n"));
         assert_int_equal(err->code, ERROR_DATA_LOSS);
         error_free(err);
         append(f, 0, 100);
         f->whole.ptr[150] ^= 1;
-        err = record_file_append(&f->file, str_slice(buf_str(&f->whole), 100, f->whole.len));
+        err = append_bytes(&f->file, str_slice(buf_str(&f->whole), 100, f->whole.len));
         assert_int_equal(err->code, ERROR_DATA_LOSS);
         error_free(err);
         f->whole.ptr[150] ^= 1;
         append(f, 100, f->whole.len);
         assert_whole(f);
-        err = record_file_append(&f->file, STR("more"));
+        err = append_bytes(&f->file, STR("more"));
         assert_int_equal(err->code, ERROR_DATA_LOSS);
         error_free(err);
 }
@@ -339,7 +345,7 @@ static void takes_back_what_did_not_fit_on_the_disk(void **state)
         reopen(f);
         append(f, 0, 100);
         limit_file_size(150);
-        struct error *err = record_file_append(&f->file, str_slice(buf_str(&f->whole), 100, f->whole.len));
+        struct error *err = append_bytes(&f->file, str_slice(buf_str(&f->whole), 100, f->whole.len));
         limit_file_size(RLIM_INFINITY);
         assert_non_null(err);
         error_free(err);

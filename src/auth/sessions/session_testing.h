@@ -19,6 +19,7 @@
 #include "auth/core/disk_watch.h"
 #include "auth/hosts/hosts.h"
 #include "auth/core/methods.h"
+#include "auth/sessions/record_disk.h"
 #include "auth/sessions/sessions.h"
 #include "base/mem.h"
 #include "net/net_testing.h"
@@ -292,6 +293,7 @@ static inline UNUSED int world_open(void **state)
         world_trust(w);
         assert_done(store_open(&a->loop, (struct store_options){ .type = "memory" }, &a->store));
         assert_done(audit_log_open(&a->loop, a->log_dir, &a->audit));
+        a->record_disk = record_disk_new(&a->loop);
         w->waiting = 2;
         a->outbox = outbox_open(&a->loop, a->store, a->audit, answered, w);
         a->directory = directory_open(a, answered, w);
@@ -323,6 +325,7 @@ static inline UNUSED int world_close(void **state)
         AWAIT_ANSWER(w);
         directory_close(a->directory);
         disk_watch_free(a->disk);
+        record_disk_free(a->record_disk);
         shares_release(&a->dials);
         budget_release(&a->unstored);
         loop_release(&a->loop);
