@@ -28,7 +28,7 @@ static void given_an_instance(struct fixture *f)
         f->i = NEW(struct instance);
         assert_null(loop_init(&f->i->loop, NULL));
         f->i->boot = &f->boot;
-        for (size_t n = 0; n < SLOT_COUNT; n++)
+        for (size_t n = 0; n < ARRAY_LEN(roles); n++)
                 f->i->slots[n] = (struct slot){ .role = roles[n], .is_wanted = true };
         f->i->store_again = timer_new(&f->i->loop, NULL, NULL);
         status_init(&f->i->status, &f->i->loop, ".");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "api.pb-c.h"
+#include "base/bug.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -36,12 +37,6 @@ static const struct conversation_state states[] = {
         [INSTANCE_WAIT] = { "wait", SECONDS(0),
                             TO(INSTANCE_CONNECT_TO_JOIN) | TO(INSTANCE_CONNECT) | TO(INSTANCE_CERTIFY) |
                                     TO(INSTANCE_WAIT) },
-};
-
-static const struct slot slot_rows[SLOT_COUNT] = {
-        [SLOT_INSTANCE] = { .role = "Instance", .title = "Instance" },
-        [SLOT_NODE] = { .role = "Node", .service = "ssh", .title = "SSH Service" },
-        [SLOT_PROXY] = { .role = "Proxy", .service = "proxy", .title = "Proxy Service" },
 };
 
 /* ---- trying, failing, trying again ----------------------------------------------------------------- */
@@ -349,10 +344,10 @@ static void on_stop(void *ctx)
 }
 
 /* The slot whose service is the neighbour `name`; SLOT_COUNT when it is none. */
-static enum slot_index slot_of_sibling(const char *name)
+static enum slot_index slot_of_sibling(const struct instance *i, const char *name)
 {
         enum slot_index n = 0;
-        while (n < SLOT_COUNT && (slot_rows[n].service == NULL || strcmp(slot_rows[n].service, name) != 0))
+        while (n < SLOT_COUNT && (i->slots[n].service == NULL || strcmp(i->slots[n].service, name) != 0))
                 n++;
         return n;
 }
@@ -371,7 +366,7 @@ static void take_sibling(struct instance *i, enum slot_index n, int fd)
         sibling_free(i->siblings[n]);
         i->siblings[n] = sibling_new(&i->loop, fd,
                                          (struct sibling_events){
-                                                 .role = slot_rows[n].role,
+                                                 .role = i->slots[n].role,
                                                  .identity = &i->slots[n].identity,
                                                  .is_in_place = &i->slots[n].is_in_place,
                                                  .auth_addr = i->auth_server.len == 0 ? "" : i->auth_server.ptr,
@@ -384,8 +379,8 @@ static void take_sibling(struct instance *i, enum slot_index n, int fd)
 static void on_link(void *ctx, const char *name, int fd)
 {
         struct instance *i = ctx;
-        if (slot_of_sibling(name) != SLOT_COUNT) {
-                take_sibling(i, slot_of_sibling(name), fd);
+        if (slot_of_sibling(i, name) != SLOT_COUNT) {
+                take_sibling(i, slot_of_sibling(i, name), fd);
                 return;
         }
         if (strcmp(name, "labels") == 0 && i->labels != NULL) {
@@ -430,6 +425,26 @@ static struct walltime age_of_host_id(const Cteleport__Internal__V1__Boot *boot)
         return stat(path, &st) == 0 ? walltime_of_unix(st.st_mtim.tv_sec) : (struct walltime){ 0 };
 }
 
+static void fill_slots(struct instance *i)
+{
+        const struct service_row *own = services_of_process(i->service->row->name), *row;
+        size_t count = SLOT_NODE;
+
+        i->slots[SLOT_INSTANCE] = (struct slot){ .role = own->role.name.ptr, .title = own->title, .is_wanted = !i->is_local };
+        for (size_t n = 0; (row = services_at(n)) != NULL; n++) {
+                if (!services_is_present(row) || !row->role.is_joinable)
+                        continue;
+                if (count == SLOT_COUNT)
+                        bug("the table of services has more than %d that join", SLOT_COUNT - 1);
+                i->slots[count++] = (struct slot){
+                        .role = row->role.name.ptr,
+                        .service = row->name,
+                        .title = row->title,
+                        .is_wanted = has_service(i->boot, row->name),
+                };
+        }
+}
+
 static struct error *read_boot(struct instance *i)
 {
         static const Cteleport__V1__TeleportConfig no_config = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
@@ -442,11 +457,7 @@ static struct error *read_boot(struct instance *i)
                 if (i->auth_server.len == 0 && i->config->n_auth_servers > 0)
                         i->auth_server = str_of(i->config->auth_servers[0]);
         }
-        for (size_t n = 0; n < SLOT_COUNT; n++) {
-                i->slots[n] = slot_rows[n];
-                i->slots[n].is_wanted = slot_rows[n].service == NULL ? !i->is_local
-                                                                     : has_service(boot, slot_rows[n].service);
-        }
+        fill_slots(i);
         const Cteleport__V1__JoinParams *params = i->config->join_params;
         i->join_options.method = params != NULL && params->method != NULL ? params->method : "token";
         i->join_options.host_name = boot->nodename;
@@ -556,7 +567,7 @@ static struct error *set_up(struct instance *i)
         if (link >= 0)
                 auth_client_use_link(i->auth, link);
         for (enum slot_index n = 0; n < SLOT_COUNT; n++) {
-                int fd = slot_rows[n].service == NULL ? -1 : service_take_fd(i->service, slot_rows[n].service);
+                int fd = i->slots[n].service == NULL ? -1 : service_take_fd(i->service, i->slots[n].service);
                 if (fd >= 0)
                         take_sibling(i, n, fd);
         }

@@ -27,8 +27,11 @@
 #include "loop/loop.h"
 #include "net/tls.h"
 
-/* The roles a host can have a certificate for, by this release. */
-enum slot_index { SLOT_INSTANCE, SLOT_NODE, SLOT_PROXY, SLOT_COUNT };
+/*
+ * The roles that this host can have certificates of: its own, then those of the services that join, in the order of the table
+ * of services. A slot without a role is unused.
+ */
+enum slot_index { SLOT_INSTANCE, SLOT_NODE, SLOT_PROXY, SLOT_COUNT = 8 };
 
 struct slot {
         const char *role;      /* "Node" */

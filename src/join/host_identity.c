@@ -5,6 +5,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "pki/cert_check.h"
+#include "services/services.h"
 
 /* Certificates of ours are below 2 KiB; two keys, a certificate of each kind and a few CAs fit often over. */
 enum { IDENTITY_ARENA_MAX = 128 * KiB, PUBLIC_KEY_MAX = 4 * KiB };
@@ -95,9 +96,11 @@ static struct error *check_subject(const struct cert_info *info, struct host_exp
 }
 
 /* Only an SSH server has use for an SSH certificate; what an older cluster gives another role is not kept. */
-static bool is_node(struct str role)
+static bool is_ssh_server(struct str role)
 {
-        return str_equal(role, STR("Node"));
+        const struct service_row *service = services_of_role(role);
+
+        return service != NULL && (service->certificate & SERVICE_CERT_SSH) != 0;
 }
 
 static size_t size_of_list(const struct str *list, size_t count)
@@ -127,7 +130,7 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         TRY(cert_check_key(certs->tls_cert, &keys->tls));
         TRY(ca_pins_check(&expected.pins, certs->tls_ca_certs, certs->tls_ca_count));
         TRY(check_chain(certs));
-        bool has_ssh = is_node(info.role) && !str_is_empty(certs->ssh_cert);
+        bool has_ssh = is_ssh_server(info.role) && !str_is_empty(certs->ssh_cert);
         if (has_ssh)
                 TRY(check_ssh(scratch, keys, certs));
 

@@ -231,19 +231,25 @@ const struct service_process *services_process(const char *name)
         return NULL;
 }
 
-/* In the order of start, as the processes of a row stand: services have one that is theirs by name. */
-void services_put_flags(struct buf *out)
+const struct service_row *services_present_at(size_t i)
 {
         const struct service_process *process;
-        const char *flags[SERVICES_PROCESSES_MAX];
+
+        for (size_t n = 0; (process = services_process_at(n)) != NULL; n++)
+                if (services_find(process->name) != NULL && i-- == 0)
+                        return services_find(process->name);
+        return NULL;
+}
+
+void services_put_flags(struct buf *out)
+{
+        const struct service_row *row;
+        const char *flags[SERVICE_ROWS_MAX];
         size_t count = 0;
 
-        for (size_t i = 0; (process = services_process_at(i)) != NULL; i++) {
-                const struct service_row *row = services_find(process->name);
-
-                if (row != NULL && row->flag != NULL && count < ARRAY_LEN(flags))
+        for (size_t i = 0; (row = services_present_at(i)) != NULL; i++)
+                if (row->flag != NULL && count < ARRAY_LEN(flags))
                         flags[count++] = row->flag;
-        }
         for (size_t i = 0; i < count; i++)
                 buf_printf(out, "%s%s", i == 0 ? "" : i + 1 == count ? " and " : ", ", flags[i]);
 }

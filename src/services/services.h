@@ -130,6 +130,8 @@ const struct service_row *services_of_process(const char *process);
 /* Of rows that share a section, which only a test adds, the one that this release runs. */
 const struct service_row *services_of_section(const char *section);
 
+/* The services that this release runs, in the order in which their processes of the same name start; NULL behind the last. */
+const struct service_row *services_present_at(size_t i);
 /* Whether this release runs the service, and not only knows its role. */
 bool services_is_present(const struct service_row *row);
 

@@ -4,30 +4,9 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "services/services.h"
 
 typedef Cteleport__Internal__V1__HostCertRequest request_message;
-
-/* A role a host can have, and what its certificates may hold beyond the host's own names. */
-struct role_row {
-        struct str name;
-        bool has_system_roles; /* lists the services of its host */
-        bool has_ssh_certificate; /* an SSH server runs under it */
-        bool takes_dns_names;  /* answers clients under names of its own choice */
-        bool is_cluster;       /* speaks for the cluster: internal names, the cluster's name, this machine */
-        bool is_local_only;    /* never given to a host that joins */
-};
-
-static const struct role_row roles[] = {
-        { STR_INIT("Instance"), .has_system_roles = true },
-        { STR_INIT("Node"), .has_ssh_certificate = true },
-        { STR_INIT("App") },
-        { STR_INIT("Db") },
-        { STR_INIT("Discovery") },
-        { STR_INIT("Kube"), .takes_dns_names = true },
-        { STR_INIT("WindowsDesktop"), .takes_dns_names = true },
-        { STR_INIT("Proxy"), .takes_dns_names = true, .is_cluster = true },
-        { STR_INIT("Auth"), .takes_dns_names = true, .is_cluster = true, .is_local_only = true },
-};
 
 /* Why a certificate is wanted, in auth's words; the first certificate of this very machine is "local". */
 static const struct reason_row {
@@ -42,21 +21,30 @@ static const struct reason_row {
 
 static const struct str cluster_domain = STR_INIT("teleport.cluster.local");
 
-static const struct role_row *role_find(struct str name)
+/* The service that has the role; what its certificates may hold is in the table of services. */
+static struct error *role_get(struct str name, const struct service_row **ret)
 {
-        for (size_t i = 0; i < ARRAY_LEN(roles); i++)
-                if (str_equal(name, roles[i].name))
-                        return &roles[i];
-        return NULL;
-}
-
-static struct error *role_get(struct str name, const struct role_row **ret)
-{
-        *ret = role_find(name);
+        *ret = services_of_role(name);
         if (*ret != NULL)
                 return NULL;
         AUTO_MEM char *shown = escaped(name);
         return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a role that the signer certifies", shown);
+}
+
+static struct error *check_may_join(const struct service_row *service, const struct reason_row *reason)
+{
+        if ((service->certificate & SERVICE_CERT_LOCAL_ONLY) && reason->is_join)
+                return error_new(ERROR_PERMISSION_DENIED, "no host can join as %.*s", STR_ARG(service->role.name));
+        return NULL;
+}
+
+static size_t count_roles(void)
+{
+        size_t count = 0;
+
+        while (services_at(count) != NULL)
+                count++;
+        return count;
 }
 
 static struct error *reason_get(struct str name, const struct reason_row **ret)
@@ -95,7 +83,7 @@ struct context {
         struct arena *arena;
         const struct policy_facts *facts;
         const request_message *request;
-        const struct role_row *role;
+        const struct service_row *service;
         const struct reason_row *reason;
         struct str host_id;
         struct name_list *principals; /* SSH */
@@ -117,7 +105,7 @@ static bool may_be_named(const struct context *j, struct str name)
 
         if (name_is_under_host_id(name, j->facts->cluster, &id) && !str_equal(buf_str(&id), j->host_id))
                 return false;
-        return !name_is_reserved(name, j->facts->cluster) || j->role->is_cluster || j->reason->is_local;
+        return !name_is_reserved(name, j->facts->cluster) || (j->service->certificate & SERVICE_CERT_CLUSTER) || j->reason->is_local;
 }
 
 static struct error *check_wanted_name(const struct context *j, struct str name)
@@ -127,7 +115,7 @@ static struct error *check_wanted_name(const struct context *j, struct str name)
         if (may_be_named(j, name))
                 return NULL;
         return error_hint(error_new(ERROR_PERMISSION_DENIED, "no certificate of role %.*s may hold the name '%.*s'",
-                                    STR_ARG(j->role->name), STR_ARG(name)),
+                                    STR_ARG(j->service->role.name), STR_ARG(name)),
                           "names of the cluster itself, of this machine and of other hosts are reserved");
 }
 
@@ -168,7 +156,7 @@ static struct error *add_wanted_names(const struct context *j)
                 TRY(check_wanted_name(j, name));
                 TRY(list_add(name_is_ip(name) ? j->ips : j->dns, name));
         }
-        for (size_t i = 0; i < r->n_dns_names && j->role->takes_dns_names; i++) {
+        for (size_t i = 0; i < r->n_dns_names && (j->service->certificate & SERVICE_CERT_DNS_NAMES); i++) {
                 struct str name = str_of(r->dns_names[i]);
 
                 TRY(check_wanted_name(j, name));
@@ -182,7 +170,7 @@ static struct error *add_cluster_names(const struct context *j)
 {
         AUTO(buf) hex = BUF_MAX(2 * LIMIT_NAME);
 
-        if (!j->role->is_cluster)
+        if (!(j->service->certificate & SERVICE_CERT_CLUSTER))
                 return NULL;
         hex_encode(&hex, j->facts->cluster);
         struct str internal = joined(j->arena, buf_str(&hex), cluster_domain);
@@ -201,9 +189,7 @@ static struct error *check_host(const struct context *j, struct str node_name)
         }
         if (!str_is_empty(node_name))
                 TRY(name_check_host(node_name, "node name"));
-        if (j->role->is_local_only && j->reason->is_join)
-                return error_new(ERROR_PERMISSION_DENIED, "no host can join as %.*s", STR_ARG(j->role->name));
-        return NULL;
+        return check_may_join(j->service, j->reason);
 }
 
 static struct error *check_system_roles(const struct context *j, struct policy_order *order)
@@ -212,23 +198,22 @@ static struct error *check_system_roles(const struct context *j, struct policy_o
 
         if (r->n_system_roles == 0)
                 return NULL;
-        if (!j->role->has_system_roles)
+        if (!(j->service->certificate & SERVICE_CERT_SYSTEM_ROLES))
                 return error_new(ERROR_INVALID_ARGUMENT, "a certificate of role %.*s lists no other roles",
-                                 STR_ARG(j->role->name));
-        if (r->n_system_roles > ARRAY_LEN(roles))
+                                 STR_ARG(j->service->role.name));
+        if (r->n_system_roles > count_roles())
                 return error_new(ERROR_INVALID_ARGUMENT, "%zu system roles; there are not so many", r->n_system_roles);
         struct str *list = arena_alloc(j->arena, r->n_system_roles * sizeof(*list));
         for (size_t i = 0; i < r->n_system_roles; i++) {
-                const struct role_row *role;
+                const struct service_row *service;
 
-                TRY(role_get(str_of(r->system_roles[i]), &role));
-                if (role->is_local_only && j->reason->is_join)
-                        return error_new(ERROR_PERMISSION_DENIED, "no host can join as %.*s", STR_ARG(role->name));
+                TRY(role_get(str_of(r->system_roles[i]), &service));
+                TRY(check_may_join(service, j->reason));
                 for (size_t k = 0; k < i; k++)
-                        if (str_equal(list[k], role->name))
+                        if (str_equal(list[k], service->role.name))
                                 return error_new(ERROR_INVALID_ARGUMENT, "the system role %.*s comes twice",
-                                                 STR_ARG(role->name));
-                list[i] = role->name;
+                                                 STR_ARG(service->role.name));
+                list[i] = service->role.name;
         }
         order->x509.system_roles = list;
         order->x509.system_role_count = r->n_system_roles;
@@ -291,7 +276,7 @@ struct error *policy_check(struct arena *a, const struct policy_facts *facts, co
         struct str node_name = str_of(request->node_name);
         struct policy_order order = { 0 };
 
-        TRY(role_get(str_of(request->role), &j.role));
+        TRY(role_get(str_of(request->role), &j.service));
         TRY(reason_get(str_of(request->reason), &j.reason));
         TRY(check_host(&j, node_name));
         TRY(check_system_roles(&j, &order));
@@ -299,7 +284,7 @@ struct error *policy_check(struct arena *a, const struct policy_facts *facts, co
         order.tls_public_key = str_of_bytes(request->tls_public_key.data, request->tls_public_key.len);
         order.ssh_public_key = str_of_bytes(request->ssh_public_key.data, request->ssh_public_key.len);
         TRY(policy_keys(facts, order.tls_public_key, order.ssh_public_key));
-        if (!j.role->has_ssh_certificate)
+        if (!(j.service->certificate & SERVICE_CERT_SSH))
                 order.ssh_public_key = STR("");
         j.principals->knows_case = true;
         TRY(add_implied_names(&j, node_name));
@@ -309,7 +294,7 @@ struct error *policy_check(struct arena *a, const struct policy_facts *facts, co
                 return error_new(ERROR_INVALID_ARGUMENT, "more than %d names for one certificate", LIMIT_CERT_NAMES);
 
         order.x509.common_name = joined(a, j.host_id, facts->cluster);
-        order.x509.role = j.role->name;
+        order.x509.role = j.service->role.name;
         order.x509.cluster = facts->cluster;
         order.x509.dns_names = j.dns->items;
         order.x509.dns_name_count = j.dns->count;

@@ -77,13 +77,13 @@ static bool is_overtaken(const struct auth *a, struct error *err)
 
 static void serve_siblings(struct auth *a)
 {
-        static const char *const names[] = { "proxy", "instance", "ssh" };
+        const struct service_row *row;
 
-        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-                int fd = service_take_fd(a->service, names[i]);
+        for (size_t i = 0; (row = services_present_at(i)) != NULL; i++) {
+                int fd = service_take_fd(a->service, row->name);
 
                 if (fd >= 0)
-                        auth_listener_local(a, names[i], fd);
+                        auth_listener_local(a, row->name, fd);
         }
 }
 
@@ -121,7 +121,8 @@ static void on_own_record(void *ctx, uint64_t revision, struct error *err)
 static void write_own_record(struct auth *a)
 {
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
-        char *roles[] = { (char *)(uintptr_t)"Auth", (char *)(uintptr_t)"Proxy", (char *)(uintptr_t)"Node" };
+        const struct service_row *row;
+        char *roles[SERVICE_ROWS_MAX];
         struct store_txn *t = store_txn_new(a->store);
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
@@ -129,7 +130,9 @@ static void write_own_record(struct auth *a)
         host.hostname = a->service->boot->nodename;
         host.join_method = (char *)(uintptr_t)"local";
         host.system_roles = roles;
-        host.n_system_roles = ARRAY_LEN(roles);
+        for (size_t i = 0; (row = services_present_at(i)) != NULL; i++)
+                if (row->role.is_local_service)
+                        roles[host.n_system_roles++] = (char *)(uintptr_t)row->role.name.ptr;
         host.joined = walltime_unix(loop_wall(&a->loop));
         host.binding = (char *)(uintptr_t)"local";
         host_put(t, &host, (struct walltime){ 0 });
@@ -245,7 +248,7 @@ static void renew_certificate(void *ctx)
         struct issue_request request = {
                 .host_id = str_of(a->service->boot->host_id),
                 .host_name = str_of(a->service->boot->nodename),
-                .role = STR("Auth"),
+                .role = services_of_process(a->service->row->name)->role.name,
                 .principals = names,
                 .principal_count = count,
                 .dns_names = names,

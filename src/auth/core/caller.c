@@ -30,6 +30,18 @@ struct error *client_addr_check(const char *remote_addr)
         return strlen(remote_addr) < ADDRESS_TEXT_MAX ? NULL : error_new(ERROR_INVALID_ARGUMENT, "the client's address is not one");
 }
 
+unsigned caller_groups_of(const struct service_row *service)
+{
+        static const unsigned groups[] = {
+                [SERVICE_CALLS_NONE] = 0,
+                [SERVICE_CALLS_HOST] = CALLER_HOST,
+                [SERVICE_CALLS_PROXY] = CALLER_PROXY,
+                [SERVICE_CALLS_SESSIONS] = CALLER_NODE,
+        };
+
+        return service == NULL ? 0 : groups[service->calls];
+}
+
 struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, struct str role, const char *peer)
 {
         struct caller *c = NEW(struct caller);

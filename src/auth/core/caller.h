@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "net/socket.h"
 #include "net/tls.h"
+#include "services/services.h"
 #include "state.pb-c.h"
 
 struct auth;
@@ -26,6 +27,9 @@ enum caller_group {
 };
 
 enum { CALLER_SYSTEM_ROLES_MAX = 16 };
+
+/* The groups of a host's certificate, or of a local process, of a service; none for NULL and for one that calls nothing. */
+unsigned caller_groups_of(const struct service_row *service);
 
 struct caller {
         struct auth *auth;

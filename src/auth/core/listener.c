@@ -276,12 +276,8 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
          * has no more, whatever the certificate of then says.
          */
         bool has_role = host != NULL && host_has_role(host, v->cert.role);
-        if (has_role && str_equal(v->cert.role, STR("Instance")))
-                groups = CALLER_HOST;
-        else if (has_role && str_equal(v->cert.role, STR("Proxy")))
-                groups = CALLER_PROXY;
-        else if (has_role && str_equal(v->cert.role, STR("Node")))
-                groups = CALLER_NODE;
+        if (has_role)
+                groups = caller_groups_of(services_of_role(v->cert.role));
         struct caller *c = caller_new(a, groups, groups == 0 ? STR("") : v->cert.host_id, groups == 0 ? STR("") : v->cert.role, v->peer);
         c->cert_not_after = v->cert.times.not_after;
         c->is_forgotten = host == NULL;
@@ -530,20 +526,13 @@ static void on_admin(void *ctx, int fd, const char *peer)
 
 void auth_listener_local(struct auth *a, const char *name, int fd)
 {
-        static const struct {
-                const char *name, *role;
-                unsigned groups;
-        } services[] = { { "proxy", "Proxy", CALLER_PROXY }, { "ssh", "Node", CALLER_NODE }, { "instance", "Instance", CALLER_HOST } };
+        const struct service_row *row = services_find(name);
+        unsigned groups = caller_groups_of(row);
 
-        for (size_t i = 0; i < ARRAY_LEN(services); i++) {
-                if (strcmp(name, services[i].name) != 0)
-                        continue;
-                a->listener->has_local_proxy = a->listener->has_local_proxy || services[i].groups == CALLER_PROXY;
-                serve(socket_stream(&a->loop, fd),
-                      caller_new(a, services[i].groups, str_of(a->service->boot->host_id), str_of(services[i].role), "local"));
-                return;
-        }
-        bug("a link from '%s', which is no service that asks", name);
+        if (row == NULL)
+                bug("a link from '%s', which is no service", name);
+        a->listener->has_local_proxy = a->listener->has_local_proxy || groups == CALLER_PROXY;
+        serve(socket_stream(&a->loop, fd), caller_new(a, groups, str_of(a->service->boot->host_id), row->role.name, "local"));
 }
 
 /* ---- people who may no longer --------------------------------------------------------------------------------------- */

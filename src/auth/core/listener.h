@@ -15,7 +15,7 @@ struct sources;
 /* Listens on the descriptors of the service ("listen", "auth.sock"); a->tls must be ready. */
 struct auth_listener *auth_listener_open(struct auth *a) MUST_USE;
 
-/* Serves a local service ("proxy", "instance", "ssh") on a connected socket (owned). */
+/* Serves a process of this host that has the name of a service, on a connected socket (owned). */
 void auth_listener_local(struct auth *a, const char *name, int fd);
 
 /* What each stranger's address has under way here. */

@@ -246,7 +246,7 @@ struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Pr
         for (size_t i = 0; i < p->n_commands; i++)
                 node.labels[node.label_count++] = (struct access_label){ str_of(p->commands[i]->name), str_of(p->commands[i]->result) };
         for (size_t i = 0; i < p->n_services; i++)
-                node.has_ssh = node.has_ssh || str_equal(str_of(p->services[i]), STR("Node"));
+                node.has_ssh = node.has_ssh || services_offers(str_of(p->services[i]), "node");
         return node;
 }
 

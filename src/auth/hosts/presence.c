@@ -69,7 +69,7 @@ static bool is_reached(const struct auth *a, const Cteleport__State__V1__Presenc
         bool is_node = false;
 
         for (size_t i = 0; i < record->n_services; i++)
-                is_node = is_node || strcmp(record->services[i], "Node") == 0;
+                is_node = is_node || services_offers(str_of(record->services[i]), "node");
         return !is_node || !record->use_tunnel || tunnels_reach(a, str_of(record->host_id));
 }
 

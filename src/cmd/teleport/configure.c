@@ -40,7 +40,7 @@ const struct flag configure_flags[] = {
         { "cluster-name", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of the cluster, fixed at its first start" },
         { "cert-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Certificate of the web port" },
         { "key-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Key of that certificate" },
-        { "roles", .kind = FLAG_LIST, .value = "ROLES", .help = "Services to enable, of auth, proxy and node" },
+        { "roles", .kind = FLAG_LIST, .value = "ROLES", .help = "Services to enable, of " SERVICES_FLAGS },
         { "node-labels", .kind = FLAG_LIST, .value = "LABELS", .help = "Labels of this host: env=prod,team=web" },
         { 0 },
 };
@@ -53,11 +53,30 @@ const struct flag node_configure_flags[] = {
 
 /* What the file is to say. */
 struct sample {
-        bool has_auth, has_proxy, has_ssh;
+        bool is_enabled[SERVICE_ROWS_MAX]; /* by position among the services that this release runs */
         const char *cluster_name, *cert_file, *key_file;
         const char *const *labels;
         const struct flags *given;
 };
+
+static size_t position_of(const struct service_row *row)
+{
+        size_t i = 0;
+
+        while (services_present_at(i) != row)
+                i++;
+        return i;
+}
+
+static bool is_enabled(const struct sample *s, const struct service_row *row)
+{
+        return s->is_enabled[position_of(row)];
+}
+
+static void set_enabled(struct sample *s, const struct service_row *row, bool is_on)
+{
+        s->is_enabled[position_of(row)] = is_on;
+}
 
 /* ---- YAML ---------------------------------------------------------------------------------------------- */
 
@@ -161,10 +180,6 @@ static void put_teleport(struct buf *out, const struct sample *s)
 
 static void put_auth(struct buf *out, const struct sample *s)
 {
-        buf_put_c(out, "\n# Decides who joins, and owns the state of the cluster.\nauth_service:\n");
-        put_switch(out, s->has_auth);
-        if (!s->has_auth)
-                return;
         buf_put_c(out, "  listen_addr: 0.0.0.0:3025\n");
         if (s->cluster_name != NULL)
                 put_key(out, "  ", "cluster_name", s->cluster_name);
@@ -172,10 +187,6 @@ static void put_auth(struct buf *out, const struct sample *s)
 
 static void put_proxy(struct buf *out, const struct sample *s)
 {
-        buf_put_c(out, "\n# The public port of the cluster.\nproxy_service:\n");
-        put_switch(out, s->has_proxy);
-        if (!s->has_proxy)
-                return;
         buf_put_c(out, "  web_listen_addr: 0.0.0.0:3080\n");
         put_list(out, "public_addr", flags_list(s->given, "public-addr"));
         if (s->cert_file != NULL) {
@@ -191,11 +202,7 @@ static void put_proxy(struct buf *out, const struct sample *s)
 
 static void put_ssh(struct buf *out, const struct sample *s)
 {
-        buf_put_c(out, "\n# Makes this host one to connect to.\nssh_service:\n");
-        put_switch(out, s->has_ssh);
-        if (!s->has_ssh)
-                return;
-        if (!s->has_proxy)
+        if (!is_enabled(s, services_find("proxy")))
                 put_list(out, "public_addr", flags_list(s->given, "public-addr"));
         if (*s->labels != NULL)
                 buf_put_c(out, "  labels:\n");
@@ -211,17 +218,33 @@ static void put_ssh(struct buf *out, const struct sample *s)
         }
 }
 
+/* What stands in the section of a service beside its switch. */
+static const struct {
+        const char *service;
+        void (*put)(struct buf *out, const struct sample *s);
+} sections[] = { { "auth", put_auth }, { "proxy", put_proxy }, { "ssh", put_ssh } };
+
+static void put_section(struct buf *out, const struct sample *s, const struct service_row *row)
+{
+        buf_printf(out, "\n# %s\n%s:\n", row->about, row->section);
+        put_switch(out, is_enabled(s, row));
+        for (size_t i = 0; i < ARRAY_LEN(sections) && is_enabled(s, row); i++)
+                if (strcmp(sections[i].service, row->name) == 0)
+                        sections[i].put(out, s);
+}
+
 /* Writes the text, and lets `start` read it: a file from here is never one that it refuses. */
 static struct error *put_sample(struct buf *out, const struct sample *s)
 {
         AUTO_PTR(arena) arena = arena_new(4 * MiB);
+        const struct service_row *row;
         ProtobufCMessage *message;
 
         buf_printf(out, "version: %s\n", flags_text(s->given, "version"));
         put_teleport(out, s);
-        put_auth(out, s);
-        put_proxy(out, s);
-        put_ssh(out, s);
+        for (size_t i = 0; (row = services_present_at(i)) != NULL; i++)
+                if (row->section != NULL)
+                        put_section(out, s, row);
         TRY(buf_finish(out, "the configuration"));
         TRY(schema_load_yaml(arena, "configuration", buf_str(out), &cteleport__v1__config__descriptor, &message));
         return config_check((Cteleport__V1__Config *)(void *)message, arena, NULL);
@@ -288,27 +311,15 @@ static struct error *read_roles(struct sample *s)
 {
         const char *const *roles = flags_list(s->given, "roles");
         bool is_agent = flags_text(s->given, "proxy") != NULL || flags_text(s->given, "auth-server") != NULL;
+        const struct service_row *row;
 
-        if (*roles == NULL) {
-                s->has_auth = s->has_proxy = !is_agent;
-                s->has_ssh = true;
-                return NULL;
-        }
+        for (size_t i = 0; *roles == NULL && (row = services_present_at(i)) != NULL; i++)
+                set_enabled(s, row, row->is_on_by_default && !(is_agent && (row->certificate & SERVICE_CERT_CLUSTER)));
         for (; *roles != NULL; roles++) {
-                struct str role = str_trim(str_of(*roles));
-
-                if (str_equal(role, STR("auth"))) {
-                        s->has_auth = true;
-                } else if (str_equal(role, STR("proxy"))) {
-                        s->has_proxy = true;
-                } else if (str_equal(role, STR("node"))) {
-                        s->has_ssh = true;
-                } else {
-                        AUTO_MEM char *shown = escaped(role);
-
-                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "unknown role: '%s'", shown),
-                                          "--roles takes auth, proxy and node");
-                }
+                row = launch_find_role(str_of(*roles));
+                if (row == NULL || !services_is_present(row))
+                        return launch_unknown_role(str_trim(str_of(*roles)));
+                set_enabled(s, row, true);
         }
         return NULL;
 }
@@ -345,8 +356,9 @@ struct error *configure_run(void *ctx, const struct flags *given)
 
 struct error *node_configure_run(void *ctx, const struct flags *given)
 {
-        const struct sample s = { .has_ssh = true, .labels = flags_list(given, "labels"), .given = given };
+        struct sample s = { .labels = flags_list(given, "labels"), .given = given };
 
         (void)ctx;
+        set_enabled(&s, services_find("ssh"), true);
         return write_sample(&s);
 }

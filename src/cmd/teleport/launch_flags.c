@@ -12,7 +12,7 @@ const struct flag launch_flags[] = {
           .help = "A whole configuration file in base64" },
         { "debug", .letter = 'd', .help = "Log at level DEBUG to standard error" },
         { "roles", .letter = 'r', .kind = FLAG_LIST, .value = "ROLES",
-          .help = "Services to run, of auth, proxy and node, instead of those the file enables" },
+          .help = "Services to run, of " SERVICES_FLAGS ", instead of those the file enables" },
         { "nodename", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of this host in the cluster" },
         { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .help = "Where identity and state live (/var/lib/teleport)" },
         { "listen-ip", .letter = 'l', .kind = FLAG_TEXT, .value = "IP",
@@ -49,9 +49,6 @@ PART_OF(Cteleport__V1__Config, teleport, Cteleport__V1__TeleportConfig, ctelepor
 PART_OF(Cteleport__V1__Config, auth_service, Cteleport__V1__AuthConfig, cteleport__v1__auth_config__init)
 PART_OF(Cteleport__V1__Config, proxy_service, Cteleport__V1__ProxyConfig, cteleport__v1__proxy_config__init)
 PART_OF(Cteleport__V1__Config, ssh_service, Cteleport__V1__SSHConfig, cteleport__v1__sshconfig__init)
-PART_OF(Cteleport__V1__Config, app_service, Cteleport__V1__OtherServiceConfig,
-        cteleport__v1__other_service_config__init)
-PART_OF(Cteleport__V1__Config, db_service, Cteleport__V1__OtherServiceConfig, cteleport__v1__other_service_config__init)
 PART_OF(Cteleport__V1__TeleportConfig, log, Cteleport__V1__LogConfig, cteleport__v1__log_config__init)
 
 static char *text_of(struct arena *arena, const char *text)
@@ -61,41 +58,39 @@ static char *text_of(struct arena *arena, const char *text)
 
 /* ---- the flags ----------------------------------------------------------------------------------- */
 
-struct role_switch {
-        const char *name;
-        protobuf_c_boolean *has_enabled, *enabled;
-};
-
-static struct error *switch_on(const struct role_switch *switches, size_t count, const char *role)
+const struct service_row *launch_find_role(struct str flag)
 {
-        for (size_t i = 0; i < count; i++) {
-                if (str_equal(str_trim(str_of(role)), str_of(switches[i].name))) {
-                        *switches[i].enabled = true;
-                        return NULL;
-                }
-        }
-        AUTO_MEM char *shown = escaped(str_of(role));
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "unknown role: '%s'", shown),
-                          "--roles takes auth, proxy and node");
+        const struct service_row *row;
+
+        for (size_t i = 0; (row = services_at(i)) != NULL; i++)
+                if (row->flag != NULL && str_equal(str_trim(flag), str_of(row->flag)))
+                        return row;
+        return NULL;
 }
 
-/* The services named run, and no other. (app and db: config_check says that they are not here yet.) */
+struct error *launch_unknown_role(struct str flag)
+{
+        AUTO_MEM char *shown = escaped(flag);
+        AUTO(buf) flags = BUF_MAX(KiB);
+
+        services_put_flags(&flags);
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "unknown role: '%s'", shown), "--roles takes %s", buf_c(&flags));
+}
+
+/* The services named run, and no other. (Those that are not in this release are refused by config_check.) */
 static struct error *overlay_roles(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config)
 {
-        const struct role_switch switches[] = {
-                { "auth", &auth_service_of(arena, config)->has_enabled, &config->auth_service->enabled },
-                { "proxy", &proxy_service_of(arena, config)->has_enabled, &config->proxy_service->enabled },
-                { "node", &ssh_service_of(arena, config)->has_enabled, &config->ssh_service->enabled },
-                { "app", &app_service_of(arena, config)->has_enabled, &config->app_service->enabled },
-                { "db", &db_service_of(arena, config)->has_enabled, &config->db_service->enabled },
-        };
+        const struct service_row *row;
 
-        for (size_t i = 0; i < ARRAY_LEN(switches); i++) {
-                *switches[i].has_enabled = true;
-                *switches[i].enabled = false;
+        for (size_t i = 0; (row = services_at(i)) != NULL; i++)
+                if (row->flag != NULL)
+                        services_enable(config, arena, row, false);
+        for (const char *const *role = flags_list(given, "roles"); *role != NULL; role++) {
+                row = launch_find_role(str_of(*role));
+                if (row == NULL)
+                        return launch_unknown_role(str_of(*role));
+                services_enable(config, arena, row, true);
         }
-        for (const char *const *role = flags_list(given, "roles"); *role != NULL; role++)
-                TRY(switch_on(switches, ARRAY_LEN(switches), *role));
         return NULL;
 }
 

@@ -3,6 +3,7 @@
 
 #include "api/service.h"
 #include "base/arena.h"
+#include "base/bug.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -13,7 +14,7 @@
 #include "sts/sts.h"
 
 const struct argument service_arguments[] = {
-        { "name", .is_required = true, .help = "signer, sts, auth, proxy, instance, ssh, labels or aws-sign" },
+        { "name", .is_required = true, .help = "A process of the table of services" },
         { 0 },
 };
 
@@ -91,14 +92,25 @@ static int run_sts(struct service *s)
         return finish(&self, sts_in_its_cage(&self));
 }
 
+/* The mains of the processes in the table of services. */
 static const struct {
-        const char *name;
-        int (*run)(struct service *s);
-} services[] = {
+        const char *process;
+        int (*main)(struct service *s);
+} mains[] = {
         { "signer", run_signer },      { "sts", run_sts }, { "auth", auth_main }, { "proxy", proxy_main },
         { "instance", instance_main }, { "ssh", ssh_main }, { "labels", labels_main },
         { "aws-sign", aws_sign_main },
 };
+
+static int run(struct service *s)
+{
+        if (s->row->main != NULL)
+                return s->row->main(s);
+        for (size_t i = 0; i < ARRAY_LEN(mains); i++)
+                if (strcmp(mains[i].process, s->row->name) == 0)
+                        return mains[i].main(s);
+        bug("the process '%s' of the table of services has no main", s->row->name);
+}
 
 struct error *service_run(void *ctx, const struct flags *given)
 {
@@ -110,8 +122,7 @@ struct error *service_run(void *ctx, const struct flags *given)
         (void)ctx;
         process_set_name(title); /* executed as /proc/self/exe, it would be called "exe" */
         TRY(service_begin(&service));
-        for (size_t i = 0; i < ARRAY_LEN(services); i++)
-                if (str_equal(name, str_of(services[i].name)))
-                        exit(services[i].run(&service));
-        return error_new(ERROR_INVALID_ARGUMENT, "there is no such service");
+        if (!str_equal(name, str_of(service.row->name)))
+                return error_new(ERROR_INVALID_ARGUMENT, "there is no such service");
+        exit(run(&service));
 }
