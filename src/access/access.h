@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a person may do: pure decisions over roles, without a store, a clock or a network.
+ * What a user may do: pure decisions over roles, without a store, a clock or a network.
  *
  * Deny wins: what any role denies is denied, whatever the others allow. Absence never allows: no roles,
  * no logins, no labels, unknown words give nothing.
@@ -15,7 +15,7 @@
 #include "base/str.h"
 #include "role.pb-c.h"
 
-/* A person with the roles they hold now; everything borrowed. */
+/* A user with the roles of this moment; everything borrowed. */
 struct access_user {
         struct str name;
         const Cteleport__V1__Role *const *roles;
@@ -44,11 +44,11 @@ const char *access_verb_name(unsigned verb);
 /* How far a rule reaches. */
 enum access_reach {
         ACCESS_NONE,
-        ACCESS_OWN, /* only what the person took part in (where clause of `session`) */
+        ACCESS_OWN, /* only sessions in which the user took part (where clause of `session`) */
         ACCESS_ALL,
 };
 
-/* Whether the person may do all of `verbs` (several of enum access_verb) to resources of kind ("token", "user", …). */
+/* Whether the user may do all of `verbs` (several of enum access_verb) to resources of kind ("token", "user", …). */
 enum access_reach access_may(const struct access_user *p, const char *kind, unsigned verbs);
 
 /* What a session may do, beyond existing. */
@@ -60,16 +60,16 @@ struct access_session {
 };
 
 /*
- * Whether the person may log in as `login` to a node with these labels. PERMISSION_DENIED says which of
+ * Whether the user may log in as `login` to a node with these labels. PERMISSION_DENIED says which of
  * the two was missing in words fit for the user; the role and field that decided go to the cause.
  */
 struct error *access_check_login(const struct access_user *p, const struct access_label *labels, size_t label_count,
                                  struct str login, struct access_session *ret) MUST_USE;
 
-/* The most that a session of the person may do anywhere: what goes into a certificate. */
+/* The most that a session of the user may do on any node: the permissions that the certificate gets. */
 struct access_session access_most(const struct access_user *p);
 
-/* Whether the node is visible to the person: some role's labels match and none denies it. */
+/* Whether the node is visible to the user: some role's labels match and none denies it. */
 bool access_sees_node(const struct access_user *p, const struct access_label *labels, size_t label_count);
 
 /*

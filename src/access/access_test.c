@@ -12,7 +12,7 @@
 
 enum { ARENA_CAP = 4 * MiB, ROLES_MAX = 4 };
 
-/* ---- people by what their roles say ------------------------------------------------------------------------------- */
+/* ---- users and the rules of their roles ------------------------------------------------------------------------------- */
 
 struct fixture {
         struct arena *arena;

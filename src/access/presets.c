@@ -44,7 +44,7 @@ const char *const access_preset_names[] = { "access", "editor", "auditor", NULL 
 
 static char *text(const char *c)
 {
-        return (char *)(uintptr_t)c; /* protobuf-c's structs have no const; nobody writes to a preset */
+        return (char *)(uintptr_t)c; /* protobuf-c's structs have no const; presets are never written to */
 }
 
 static Cteleport__V1__RoleRule *rule_of(struct arena *a, const struct preset_rule *row)

@@ -14,9 +14,9 @@
 struct arena;
 
 /*
- * An arena for cap bytes in all; memory is taken from the system as it is needed. Whoever asks for more gets it, so that nothing
- * ends a process whose peers and stored data decide the sizes, and the arena is overdrawn from then on: whoever answers
- * from it asks arena_check() first.
+ * An arena for cap bytes in all; memory is taken from the system as it is needed. A request beyond cap is granted, because
+ * peers and stored data decide the sizes and must not end the process; the arena is overdrawn from then on. Call arena_check()
+ * before an answer is built from it.
  */
 struct arena *arena_new(size_t cap) MUST_USE;
 void arena_free(struct arena *a);

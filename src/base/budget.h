@@ -3,7 +3,7 @@
  * Memory that a process holds on behalf of its peers: a total, of which one holder has at most a share. Windows of flow control are
  * granted from it, so that limits that multiply (connections, streams, bytes of each) have a bound together.
  *
- * Counts promises: whoever takes may be sent as much, and gives it back when nothing can come any more.
+ * Counts promises: a holder that takes may be sent as much, and gives it back when nothing can come any more.
  */
 #ifndef BASE_BUDGET_H
 #define BASE_BUDGET_H
@@ -18,7 +18,7 @@ struct budget {
         size_t used;
         struct map holders; /* name -> struct budget_holder */
 };
-/* Nobody takes or gives any more. */
+/* No holder takes or gives any more. */
 void budget_release(struct budget *b);
 
 /* What one holder has; several may hold it. */

@@ -46,7 +46,7 @@ static inline struct walltime clock_wall(const struct clock *c)
         return c->wall(c);
 }
 
-/* A clock that moves only when told to. */
+/* A clock that moves only when it is set. */
 struct fake_clock {
         struct clock clock; /* hand in &fake.clock */
         struct instant instant;

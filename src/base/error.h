@@ -2,8 +2,8 @@
 /*
  * What went wrong, as a sentence with a code and a cause.
  *
- * A fallible function returns `struct error *`: NULL is success, anything else is owned by whoever
- * receives it and ends in error_free(), in a log line or further up.
+ * A fallible function returns `struct error *`: NULL is success, anything else is owned by the
+ * caller and ends in error_free(), in a log line or further up.
  */
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
@@ -33,7 +33,7 @@ enum error_code {
 
 /*
  * What an error is about, where a code is too coarse to act on. Set where it is known, kept by error_wrap and error_copy, sent
- * to peers beside the code (rpc/status.h). Nobody guesses it from a code or a sentence.
+ * to peers beside the code (rpc/status.h). It is never guessed from a code or a sentence.
  */
 enum error_reason {
         REASON_NONE,
@@ -56,7 +56,7 @@ enum error_reason {
 struct error {
         enum error_code code; /* what the caller can do: retry, fix the input, log in, give up */
         enum error_reason reason;
-        char *what;           /* what happened and why: lower case, no full stop; for whoever asked */
+        char *what;           /* what happened and why: lower case, no full stop; for the peer that made the request */
         char *hint;           /* what to do about it, or NULL */
         char *field;          /* path of the input at fault, "spec.roles[2]", or NULL */
         struct error *cause;  /* owned; for our log and the audit, never for the peer */

@@ -13,7 +13,7 @@
 /* Field and value in the answers of /webapi/find and /webapi/ping by which our programs know a cluster of ours. */
 #define INTEROP_MARK "\"implementation\":\"cteleport\""
 
-/* What a program of Teleport's is told by a cluster of ours. */
+/* The error that a program of Teleport's gets from a cluster of ours. */
 #define INTEROP_CLIENT_WHAT "this is a cluster of cteleport, and the agents, tsh and tctl of Teleport itself do not work with it"
 #define INTEROP_CLIENT_HINT "use the teleport, tsh and tctl of cteleport, or OpenSSH as 'tsh config' sets it up"
 

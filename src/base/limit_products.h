@@ -2,7 +2,7 @@
 /*
  * What multiplies: limits of one peer, connection or request times how many of them there may be. Each row is the memory of one
  * process that its peers can cause together, at worst, and a bound in MiB that limit_products.c holds it to. docs/reference/limits.md
- * is printed from here too. Whoever adds a limit that is multiplied by another adds a row, and where the product is too large, a
+ * is printed from here too. A new limit that multiplies another gets a row here; where the product is too large, it also gets a
  * budget (base/budget.h) that all draw from.
  *
  *      LIMIT_PRODUCT(process, what, bytes, bound in MiB)

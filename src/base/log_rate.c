@@ -9,7 +9,7 @@
 
 /* Is spent by lines and recovers with time. */
 static struct {
-        uint64_t seed; /* nobody can choose whose counter to share */
+        uint64_t seed; /* so that a peer cannot choose whose counter to share */
         uint64_t sites;
         struct log_allowance peers[LIMIT_LOG_PEERS];
 } table;

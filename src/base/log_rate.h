@@ -18,7 +18,7 @@
  */
 void log_rate_peer(const struct log_field *fields, struct buf *out);
 
-/* Whether the line is to be written now; else it is counted. Debug lines are not limited: whoever asks for them wants all. */
+/* Whether the line is to be written now; else it is counted. Debug lines are not limited: at that level all are wanted. */
 bool log_rate_allows(struct log_site *site, enum log_level level, const struct log_field *fields, struct instant now) MUST_USE;
 
 #endif

@@ -17,7 +17,7 @@ struct map_entry {
         char key[];
 };
 
-/* FNV-1a over a secret seed: short keys, and the seed is unknown to whoever picks them. */
+/* FNV-1a over a secret seed: short keys, and the seed is unknown to the peers that choose them. */
 static uint64_t hash_of(const struct map *m, struct str key)
 {
         uint64_t hash = m->seed ^ 0xcbf29ce484222325u;
@@ -118,13 +118,13 @@ void *map_remove(struct map *m, struct str key)
         return value;
 }
 
-void map_each(struct map *m, void (*poll)(void *ctx, struct str key, void *value), void *ctx)
+void map_each(struct map *m, void (*each)(void *ctx, struct str key, void *value), void *ctx)
 {
         for (size_t i = 0; i < m->bucket_count; i++) {
                 for (struct map_entry *e = m->buckets[i]; e != NULL;) {
                         struct map_entry *next = e->next;
 
-                        poll(ctx, (struct str){ e->key, e->len }, e->value);
+                        each(ctx, (struct str){ e->key, e->len }, e->value);
                         e = next;
                 }
         }

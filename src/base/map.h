@@ -29,7 +29,7 @@ void *map_put(struct map *m, struct str key, void *value);
 /* Removes key and returns its value, or NULL. */
 void *map_remove(struct map *m, struct str key);
 
-/* Calls visit for each entry, in no order; visit may remove the entry it is shown, and only that. */
-void map_each(struct map *m, void (*poll)(void *ctx, struct str key, void *value), void *ctx);
+/* Calls each for every entry, in no order; it may remove the entry it is given, and only that. */
+void map_each(struct map *m, void (*each)(void *ctx, struct str key, void *value), void *ctx);
 
 #endif

@@ -78,7 +78,7 @@ static void knows_one_alphabet_for_each_kind_of_name(void **state)
         }
 }
 
-static void knows_people_and_accounts(void **state)
+static void knows_users_and_accounts(void **state)
 {
         static const struct {
                 struct str text;
@@ -297,7 +297,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(knows_one_alphabet_for_each_kind_of_name),
-                cmocka_unit_test(knows_people_and_accounts),
+                cmocka_unit_test(knows_users_and_accounts),
                 cmocka_unit_test(takes_names_of_256_bytes_and_no_longer),
                 cmocka_unit_test(keeps_the_names_of_the_cluster_for_itself),
                 cmocka_unit_test(keeps_inner_names_that_end_in_the_clusters),

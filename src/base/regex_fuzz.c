@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Patterns and texts that nobody thought of: no crash, bounded time, and a pattern of letters only
+ * Arbitrary patterns and texts: no crash, bounded time, and a pattern of letters only
  * matches just itself.
  */
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A number of places that many share, so that nobody takes them all: each holder may have so many, and the last ones are
- * kept for those who have few.
+ * A number of places that many holders share, so that none takes them all: each may have so many, and the last places
+ * are reserved for holders that have few.
  */
 #ifndef BASE_SHARES_H
 #define BASE_SHARES_H

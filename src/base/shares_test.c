@@ -17,7 +17,7 @@ static size_t take_all(struct shares *s, const char *holder)
         return count;
 }
 
-static void nobody_takes_more_than_a_share(void **state)
+static void a_holder_gets_no_more_than_its_share(void **state)
 {
         struct shares s = { .limits = few };
 
@@ -48,7 +48,7 @@ static void counts_holders_only_while_they_have_something(void **state)
         struct shares s = { .limits = few };
 
         (void)state;
-        shares_drop(&s, STR("nobody"));
+        shares_drop(&s, STR("unknown"));
         shares_take(&s, STR("alice"));
         shares_take(&s, STR("alice"));
         assert_int_equal(shares_count(&s, STR("alice")), 2);
@@ -63,7 +63,7 @@ static void counts_holders_only_while_they_have_something(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(nobody_takes_more_than_a_share),
+                cmocka_unit_test(a_holder_gets_no_more_than_its_share),
                 cmocka_unit_test(the_last_places_are_for_those_who_have_few),
                 cmocka_unit_test(counts_holders_only_while_they_have_something),
         };

@@ -2,7 +2,7 @@
 /*
  * Text and bytes with a length: a borrowed view, passed by value.
  *
- * A str never owns; whoever lends it says until when it may be looked at. It need not end in NUL and
+ * A str never owns; the lender says until when it may be read. It need not end in NUL and
  * may hold NULs. The zero value is the empty string.
  */
 #ifndef BASE_STR_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text forms of bytes and numbers: base64, hex, decimal, and escaping of what strangers wrote.
+ * Text forms of bytes and numbers: base64, hex, decimal, and escaping of text from unauthenticated peers.
  */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H

@@ -99,7 +99,7 @@ static void add_way(struct connect_way *ways, size_t *count, const struct connec
 
 /*
  * A proxy proves itself by the cluster's CA where this host knows that, or by its web certificate. With pins
- * there is one proof only: whoever can get a web certificate for the proxy's name is not the cluster for that.
+ * there is one proof only: a web certificate for the proxy's name does not prove that a server is the cluster.
  */
 static void add_proxy_ways(struct connect_way *ways, size_t *count, const struct connect_way *address,
                            const struct connect_trust *trust)
@@ -342,7 +342,7 @@ static struct error *make_context(struct connect *c, const char *const *alpn, st
         }
         TRY(tls_context_new(options, &made));
         if (routes[c->way->route].shows_certificate) {
-                /* Alone: whoever lets us in knows the CA, and would keep what we send for as long as we are connected. */
+                /* Alone: a server that accepts us knows the CA, and would hold what we send for as long as we are connected. */
                 cert_der_to_pem(known->stored->certs.tls_cert, &own);
                 TRY(tls_context_add(made, NULL,
                                     (struct tls_identity){ .cert_chain_pem = buf_str(&own),

@@ -14,7 +14,7 @@
 struct error *identity_of_message(const Cteleport__Internal__V1__Identity *msg, const char *role,
                                   struct host_identity *ret) MUST_USE;
 
-/* The CA of people in the cluster's answer, added to the certificates of it; borrowed. RESOURCE_EXHAUSTED for too many. */
+/* The user CA in the cluster's answer, added to the certificates of it; borrowed. RESOURCE_EXHAUSTED for too many. */
 struct error *identity_add_user_cas(struct host_certificates *certs, const Cteleport__V1__HostCertsResponse *answer) MUST_USE;
 
 #endif

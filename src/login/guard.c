@@ -12,7 +12,7 @@ enum tally_kind { TALLY_PAIR, TALLY_USER, TALLY_SOURCE, TALLY_KINDS };
 
 static const struct tally_row {
         char tag;                /* begins the key */
-        unsigned limit;          /* failures that are heard */
+        unsigned limit;          /* failures before attempts are refused unchecked */
         int seconds;             /* until they are forgotten */
         bool counts_from_last;   /* … and each failure begins that time anew; else the first begins it */
         bool spares_known;       /* places known for the user are not counted */
@@ -126,7 +126,7 @@ struct error *guard_enter(struct guard *g, const struct guard_attempt *a, struct
         for (size_t i = 0; i < TALLY_KINDS; i++)
                 if (counts(a, &rows[i]))
                         is_received &= count_now(find(g, (enum tally_kind)i, a->user, a->source), now) < rows[i].limit;
-        /* Whoever is known is heard even then: they are few, and their pair is not counted for once. */
+        /* An attempt from a known place is checked even then: known places are few, and this one failure of the pair is not counted. */
         if (is_received && !has_room(g, now) && !a->is_known)
                 is_received = false;
         if (!is_received)

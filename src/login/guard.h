@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guard against guessing: how many wrong logins are heard before the next ones are not.
+ * The guard against guessing: how many wrong logins are checked before further ones are refused unchecked.
  *
  *      a user from one source     LIMIT_LOGIN_FAILURES, then that pair waits
- *      a user from everywhere     LIMIT_LOGIN_FAILURES_USER an hour; beyond, only places are heard from
- *                                 which this user logged in before: a stranger cannot lock a person out
+ *      a user from everywhere     LIMIT_LOGIN_FAILURES_USER an hour; beyond, only attempts from places are checked
+ *                                 from which this user logged in before: an attacker cannot lock a user out
  *      all users from one source  LIMIT_LOGIN_FAILURES_SOURCE; places known for the user are spared
  *
- * A user that does not exist is counted like one that does; who tries everybody can learn only who logged in
- * from the very source that he has. Lives in memory: bounded, and gone with the process.
+ * A user that does not exist is counted like one that does; an attacker who tries every name learns only which users logged in
+ * from the same source. Lives in memory: bounded, and gone with the process.
  */
 #ifndef LOGIN_GUARD_H
 #define LOGIN_GUARD_H
@@ -31,7 +31,7 @@ struct guard_attempt {
 };
 
 /*
- * Whether the attempt is heard; then it counts as failed from now on, so that many at once are not
+ * Whether the attempt is checked at all; then it counts as failed from now on, so that many at once are not
  * better than one after the other: guard_passed() or guard_undecided() take that back.
  * RESOURCE_EXHAUSTED with a hint when it is not; nothing is counted then.
  */
@@ -46,7 +46,7 @@ void guard_undecided(struct guard *g, const struct guard_attempt *a, struct inst
 /* A new password: nothing is held against the user any more. */
 void guard_forgive(struct guard *g, struct str user);
 
-/* Whether the user is at present heard from known places only. */
+/* Whether attempts for this user are at present checked from known places only. */
 bool guard_is_closed(const struct guard *g, struct str user, struct instant now);
 
 #endif

@@ -55,7 +55,7 @@ static void treats_known_places_the_same_as_a_pair(void **state)
         assert_true(received(&g, "alice", "192.0.2.1", true, 20));
 }
 
-static void never_lets_strangers_lock_a_person_out_of_known_places(void **state)
+static void attackers_cannot_lock_a_user_out_of_known_places(void **state)
 {
         AUTO(guard) g = { 0 };
         int received_count = 0;
@@ -123,7 +123,7 @@ static void begins_anew_after_a_login(void **state)
         assert_true(received(&g, "alice", "192.0.2.1", false, 100));
 }
 
-static void forgives_whoever_got_a_new_password(void **state)
+static void a_new_password_clears_the_failures(void **state)
 {
         AUTO(guard) g = { 0 };
 
@@ -193,11 +193,11 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lets_a_pair_wait_after_five_failures),
                 cmocka_unit_test(treats_known_places_the_same_as_a_pair),
-                cmocka_unit_test(never_lets_strangers_lock_a_person_out_of_known_places),
+                cmocka_unit_test(attackers_cannot_lock_a_user_out_of_known_places),
                 cmocka_unit_test(slows_a_source_that_tries_everybody),
                 cmocka_unit_test(counts_attempts_that_are_under_way),
                 cmocka_unit_test(begins_anew_after_a_login),
-                cmocka_unit_test(forgives_whoever_got_a_new_password),
+                cmocka_unit_test(a_new_password_clears_the_failures),
                 cmocka_unit_test(stays_within_its_memory),
                 cmocka_unit_test(counts_by_what_one_subscriber_has),
         };

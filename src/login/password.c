@@ -76,7 +76,7 @@ struct task {
         void *ctx;
 
         struct secret password;
-        char *encoded; /* to verify against; NULL: nobody's */
+        char *encoded; /* to verify against; NULL: there is no such user */
         struct password_cost cost;
         uint8_t salt[PASSWORD_SALT_SIZE];
         char result[ENCODED_MAX];
@@ -243,7 +243,7 @@ void passwords_free(struct passwords *p)
         if (p == NULL)
                 return;
         for (struct task *t = p->busy, *next; t != NULL; t = next) {
-                next = t->next; /* the pool has it still, and nobody waits for it any more */
+                next = t->next; /* it is still on the pool; its result is dropped */
                 job_cancel(t->job, task_release);
                 report(t, error_new(ERROR_CANCELLED, "the service is ending"));
         }

@@ -30,7 +30,7 @@ struct passwords;
 
 /* The work of one process. l must outlive it, and what is under way. */
 struct passwords *passwords_new(struct loop *l, struct password_cost cost) MUST_USE;
-/* Whoever waits is answered with CANCELLED, from this call. What is under way on the pool ends by itself. */
+/* Waiting requests are answered with CANCELLED, from this call. Work under way on the pool ends by itself. */
 void passwords_free(struct passwords *p);
 
 /*
@@ -42,7 +42,7 @@ void password_hash(struct passwords *p, struct str source, struct str password, 
                    void (*done)(void *ctx, struct str encoded, struct error *err), void *ctx);
 
 /*
- * Whether the password is that of the encoded form. With an empty one, that of nobody, the work is the same
+ * Whether the password is that of the encoded form. With an empty one (there is no such user) the work is the same
  * and the answer false.
  */
 void password_verify(struct passwords *p, struct str source, struct str password, struct str encoded,

@@ -79,7 +79,7 @@ static void knows_a_password_by_its_hash(void **state)
         password_verify(f->passwords, STR("s"), STR("correct horse battery "), str_of(f->encoded), count_verdict, f);
         password_verify(f->passwords, STR("s"), STR(""), str_of(f->encoded), count_verdict, f);
         password_verify(f->passwords, STR("s"), STR("correct horse\0battery"), str_of(f->encoded), count_verdict, f);
-        password_verify(f->passwords, STR("s"), STR("correct horse battery"), STR(""), count_verdict, f); /* of nobody */
+        password_verify(f->passwords, STR("s"), STR("correct horse battery"), STR(""), count_verdict, f); /* no such user */
         loop_run(&f->loop);
         assert_int_equal(f->right, 1);
         assert_int_equal(f->wrong, 4);

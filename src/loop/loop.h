@@ -23,7 +23,7 @@ struct loop_call {
 
 /*
  * Something that outlives its owner's interest for a while, such as a closed socket that still sends:
- * loop_release() asks it to go at once. Embedded by whoever lingers.
+ * loop_release() calls its hook, which ends it at once. Embedded in such an object.
  */
 struct loop_hook {
         struct loop_hook *next, **at;
@@ -32,7 +32,7 @@ struct loop_hook {
 
 struct loop {
         uv_loop_t uv;
-        const struct clock *clock; /* handed to whoever needs the time */
+        const struct clock *clock; /* given to everything that needs the time */
 
         /* The rest is the loop's own. */
         uv_idle_t deferring;     /* active while calls wait */
@@ -55,7 +55,7 @@ void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
 /*
- * Evicts guests, waits for jobs on the pool, closes what is left and frees the loop; everything on it
+ * Runs the hooks, waits for jobs on the pool, closes what is left and frees the loop; everything on it
  * must have been closed by its owner.
  */
 void loop_release(struct loop *l);

@@ -281,7 +281,7 @@ static void stop_now(struct loop_hook *g)
         g->run = NULL;
 }
 
-static void releasing_the_loop_evicts_guests(void **state)
+static void releasing_the_loop_runs_the_hooks(void **state)
 {
         struct fixture *f = *state;
         struct loop_hook a = { 0 }, b = { 0 }, unauthenticated = { 0 };
@@ -313,7 +313,7 @@ int main(void)
                 TEST(a_nested_take_gets_another_buffer),
                 TEST(a_backoff_doubles_up_to_its_most_and_never_halves_below),
                 TEST(a_conversation_has_a_deadline_in_each_state),
-                TEST(releasing_the_loop_evicts_guests),
+                TEST(releasing_the_loop_runs_the_hooks),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

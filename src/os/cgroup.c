@@ -253,7 +253,7 @@ void cgroups_sweep(const struct cgroups *c)
 
                 for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;)
                         if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-                                (void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR); /* EBUSY: somebody is left there */
+                                (void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR); /* EBUSY: it still has processes */
                 if (dir != NULL)
                         closedir(dir);
         }

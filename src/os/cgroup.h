@@ -44,7 +44,7 @@ struct error *cgroups_make_leaf(const struct cgroups *c, const char *name, struc
 bool cgroup_leaf_enter(const struct cgroup_leaf *leaf);
 void cgroup_leaf_release(struct cgroup_leaf *leaf);
 
-/* Removes the groups of sessions in which nobody is left. */
+/* Removes the groups of sessions that have no process any more. */
 void cgroups_sweep(const struct cgroups *c);
 
 #endif

@@ -103,7 +103,7 @@ static void refuses_a_message_longer_than_the_buffer_and_leaks_no_descriptor(voi
         assert_null(fdpass_send(p->here, STR("too long"), pipe_ends[1]));
         close(pipe_ends[1]);
         assert_code(fdpass_receive(p->there, buffer, sizeof(buffer), &len, &fd), ERROR_INVALID_ARGUMENT);
-        assert_int_equal(read(pipe_ends[0], buffer, 1), 0); /* nobody holds the other end */
+        assert_int_equal(read(pipe_ends[0], buffer, 1), 0); /* no process holds the other end */
         close(pipe_ends[0]);
 }
 

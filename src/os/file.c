@@ -93,7 +93,7 @@ static struct error *read_to_end(int fd, const char *path, size_t expected, stru
 static struct error *open_regular(const char *path, int *ret_fd, struct stat *ret_st)
 {
         AUTO_MEM char *shown = path_shown(path);
-        /* O_NONBLOCK: opening a FIFO that somebody put there must not hang. */
+        /* O_NONBLOCK: opening a FIFO in this place must not hang. */
         AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
         if (fd < 0)
@@ -276,7 +276,7 @@ struct error *file_write_atomic(const char *path, struct str bytes, unsigned mod
 
 /* ---- directories ------------------------------------------------------------------------------- */
 
-/* Whoever may write in a directory of ours may swap the files in it. */
+/* An account that may write in a directory of ours may swap the files in it. */
 static struct error *check_stat_is_ours(const char *path, const struct stat *st)
 {
         AUTO_MEM char *shown = path_shown(path);

@@ -15,7 +15,7 @@
  */
 void path_show_as(const char *path, const char *shown);
 
-/* What a message calls this path, escaped; heap. Whoever writes a path into a message asks here. */
+/* What a message calls this path, escaped; heap. Every message with a path in it uses this. */
 char *path_shown(const char *path) MUST_USE;
 
 /* Reads a whole regular file, at most out's ceiling. NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED. */

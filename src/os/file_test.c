@@ -219,7 +219,7 @@ static void makes_a_directory_with_its_mode_and_follows_no_link(void **state)
         assert_null(dir_make_exact(f->path, 0755));
         assert_int_equal(mode_of(f->path), 0755);
         assert_int_equal(chmod(f->path, 0711), 0);
-        assert_null(dir_make_exact(f->path, 0755)); /* it is there, and nobody else may write in it */
+        assert_null(dir_make_exact(f->path, 0755)); /* it is there, and no other account may write in it */
         assert_int_equal(mode_of(f->path), 0711);
         assert_int_equal(chmod(f->path, 0777), 0);
         assert_code(dir_make_exact(f->path, 0755), ERROR_PERMISSION_DENIED);

@@ -7,7 +7,7 @@
 
 /*
  * Sets the name (15 bytes of it: comm of proc(5)), and writes it over the command line, as far as that has room, so that nothing
- * of the arguments is shown any more. Nobody may look at argv afterwards.
+ * of the arguments is shown any more. argv must not be read afterwards.
  */
 void process_set_title(const char *title);
 

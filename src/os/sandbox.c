@@ -80,7 +80,7 @@ static const int calls_sockets[] = {
         SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername), END_OF_LIST,
 };
 
-/* Listening sockets come from the supervisor: nobody binds one. */
+/* Listening sockets come from the supervisor: no service binds one. */
 static const int calls_accept[] = { SCMP_SYS(accept), SCMP_SYS(accept4), END_OF_LIST };
 
 /* What libcurl and glibc's resolver need to reach a server. (socket and socketpair are filtered by their arguments.) */
@@ -475,7 +475,7 @@ struct gift {
 
 /*
  * Owners that a file of a service can have had: root, the service itself, with and without an account, and the user that
- * unprivileged services shared in earlier releases. A file of anyone else was put there by somebody else, and giving it away would vouch for it.
+ * unprivileged services shared in earlier releases. A file of any other account was put there by that account, and giving it away would vouch for it.
  */
 static struct error *check_giveable(const struct gift *g, const char *name, const struct stat *st)
 {
@@ -658,7 +658,7 @@ void process_hide(void)
 {
         if (!is_sanitized) /* LeakSanitizer attaches to its own process */
                 (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-        /* The files of counters are root's; that others cannot write them is nothing to tell a person's terminal. */
+        /* The files of counters are root's; that others cannot write them is not worth a message on a user's terminal. */
         if (is_counting_coverage && geteuid() != 0)
                 (void)setenv("GCOV_ERROR_FILE", "/dev/null", 0);
 }

@@ -67,7 +67,7 @@ const char *sandbox_describe(void);
 void process_harden(void);
 
 /*
- * Not dumpable: nobody but root looks into this process. For one that starts a person's programs, which shall inherit
+ * Not dumpable: only root may read the memory of this process. For one that starts a user's programs, which shall inherit
  * neither limits nor umask of ours.
  */
 void process_hide(void);

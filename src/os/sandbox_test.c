@@ -351,7 +351,7 @@ static int act_remove_file(void)
 }
 
 /* Of a file that they may read, and of a directory that everybody may write. */
-static void lets_nobody_without_files_of_their_own_write_any(void **state)
+static void a_service_without_own_files_may_write_none(void **state)
 {
         static const enum sandbox_kind kinds[] = { SANDBOX_STS, SANDBOX_PROXY };
 
@@ -407,7 +407,7 @@ static int act_check_user(void)
 
 static const struct sandbox_user some_user = { "teleport-test", 61180 };
 
-static void becomes_somebody_else_and_still_dies_with_its_parent(void **state)
+static void dies_with_its_parent_after_a_change_of_user(void **state)
 {
         (void)state;
         if (geteuid() != 0)
@@ -561,7 +561,7 @@ static int act_signal_itself(void)
         return (int)syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), 0);
 }
 
-static void lets_nobody_signal_another_process(void **state)
+static void no_profile_may_signal_another_process(void **state)
 {
         static const enum sandbox_kind kinds[] = { SANDBOX_SIGNER, SANDBOX_STS, SANDBOX_AUTH, SANDBOX_PROXY,
                                                    SANDBOX_INSTANCE, SANDBOX_INSTANCE_LOCAL, SANDBOX_SSH };
@@ -636,7 +636,7 @@ static int enter_without_landlock(const char *setting)
         return WEXITSTATUS(status);
 }
 
-static void refuses_a_kernel_without_landlock_unless_told(void **state)
+static void refuses_a_kernel_without_landlock_unless_allowed(void **state)
 {
         (void)state;
         assert_int_equal(enter_without_landlock(NULL), 1);
@@ -722,17 +722,17 @@ int main(void)
                 cmocka_unit_test(keeps_those_that_start_programs_from_changing_users),
                 cmocka_unit_test(lets_the_pool_start_its_threads),
                 cmocka_unit_test(confines_files_to_the_named_trees),
-                cmocka_unit_test(lets_nobody_without_files_of_their_own_write_any),
+                cmocka_unit_test(a_service_without_own_files_may_write_none),
                 cmocka_unit_test(refuses_to_go_on_without_a_tree_it_must_write),
                 cmocka_unit_test(runs_credential_programs_from_readable_trees_only),
-                cmocka_unit_test(becomes_somebody_else_and_still_dies_with_its_parent),
+                cmocka_unit_test(dies_with_its_parent_after_a_change_of_user),
                 cmocka_unit_test(gives_all_that_is_in_a_directory),
                 cmocka_unit_test(gives_no_file_that_has_another_name),
                 cmocka_unit_test(follows_no_link_when_it_gives),
                 cmocka_unit_test(gives_no_file_of_another_user),
-                cmocka_unit_test(lets_nobody_signal_another_process),
+                cmocka_unit_test(no_profile_may_signal_another_process),
                 cmocka_unit_test(reaches_no_unix_socket_of_others),
-                cmocka_unit_test(refuses_a_kernel_without_landlock_unless_told),
+                cmocka_unit_test(refuses_a_kernel_without_landlock_unless_allowed),
                 cmocka_unit_test(hardens_a_process),
                 cmocka_unit_test(closes_what_was_not_handed_over),
                 cmocka_unit_test(refuses_to_enter_beside_other_threads),

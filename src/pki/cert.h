@@ -73,7 +73,7 @@ bool cert_issue_is_before(struct cert_issue a, struct cert_issue b);
 struct error *x509_issue_host(struct x509_ca *ca, const struct x509_subject *subject, struct str public_key_der,
                               struct cert_times times, struct buf *out_der, char *ret_serial_hex) MUST_USE;
 
-/* What an X.509 certificate of a person says. The alphabets of names.h are insisted on. */
+/* The fields of a user's X.509 certificate. Names outside the alphabets of names.h are refused. */
 struct x509_user_subject {
         struct str user;          /* CN */
         struct str cluster;       /* 1.3.9999.1.7 */

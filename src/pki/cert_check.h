@@ -23,7 +23,7 @@ struct error *cert_each_dns_name(struct str cert_der, void (*each)(void *ctx, st
 /*
  * Whether a certificate that ours are not like is whole and by a CA of Teleport itself: CN and O of its issuer are the
  * cluster's name, with a serial number beside them, and it is signed with RSA, has a PrintableString as the CN, or a subject
- * with street or postal code. For words only: nobody is believed or refused by it.
+ * with street or postal code. For the text of errors only: no certificate is accepted or refused by it.
  */
 bool cert_is_of_teleport(struct str cert_der);
 

@@ -388,7 +388,7 @@ static struct error *describe_user(struct arena *a, const struct name *subject, 
         return NULL;
 }
 
-/* What it is good for says whose it is: CAs sign, hosts serve and ask, people ask. */
+/* The key usages say what kind of holder it has: CAs sign, hosts are servers and clients, users are clients. */
 static struct error *describe(struct arena *a, const struct name *subject, const struct extensions *e,
                               struct cert_info *info)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DER (X.690), as much of it as keys and certificates need: a writer that takes one typed value at a
- * time, and a reader for what strangers wrote that accepts each value in its one DER form only.
+ * time, and a reader for untrusted input that accepts each value in its one DER form only.
  */
 #ifndef PKI_DER_H
 #define PKI_DER_H

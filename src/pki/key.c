@@ -77,7 +77,7 @@ struct error *key_from_pem(struct key *k, struct str pem)
         if (pkey == NULL)
                 return error_hint(openssl_error(ERROR_INVALID_ARGUMENT, "there is no private key that can be read"),
                                   "it should be in PEM form, PKCS#8 for instance, and without a password");
-        /* The public half goes through the same checks as a stranger's: kind, size, curve. */
+        /* The public half goes through the same checks as one from outside: kind, size, curve. */
         struct key key = { .handle = pkey };
         AUTO(buf) spki = BUF_MAX(PUBLIC_KEY_MAX);
         struct error *err = key_public_der(&key, &spki);

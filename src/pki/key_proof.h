@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The proof that somebody holds the private half of a public key that they name: a signature over KEY_PROOF_CONTEXT with its
+ * The proof that a client holds the private half of a public key that it names: a signature over KEY_PROOF_CONTEXT with its
  * NUL (ECDSA and RSA, PKCS #1 v1.5, with SHA-256; Ed25519). It tells of the key and of nothing else, so that it may be seen and
  * repeated. The context is unlike what TLS signs with the same key: longer than what a peer chooses in TLS 1.2 (32 bytes),
  * and without the spaces that TLS 1.3 begins with.

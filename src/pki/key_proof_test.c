@@ -45,7 +45,7 @@ static void refuses_a_proof_that_was_changed(void **state)
         assert_refused(key_proof_check(STR(""), buf_str(&proof)), ERROR_UNAUTHENTICATED, "private half");
 }
 
-static void refuses_keys_that_are_certified_for_nobody(void **state)
+static void refuses_keys_without_a_certificate(void **state)
 {
         AUTO(key) p521 = { .handle = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-521") };
         AUTO(buf) der = BUF_MAX(PUBLIC_KEY_MAX), proof = BUF_MAX(KEY_PROOF_MAX);
@@ -59,7 +59,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(proves_a_key_of_each_kind_and_no_other),
                 cmocka_unit_test(refuses_a_proof_that_was_changed),
-                cmocka_unit_test(refuses_keys_that_are_certified_for_nobody),
+                cmocka_unit_test(refuses_keys_without_a_certificate),
         };
 
         return cmocka_run_group_tests_name("key_proof", tests, NULL, NULL);

@@ -111,7 +111,7 @@ static void public_halves_agree_in_all_forms(void **state)
         }
 }
 
-/* ---- public keys of strangers --------------------------------------------------------------------------------- */
+/* ---- public keys from outside --------------------------------------------------------------------------------- */
 
 /* The base point of P-256 (SEC 2), and the first key of RFC 8032 section 7.1. */
 static const char *const good_lines[] = {

@@ -14,7 +14,7 @@
 
 enum { NOW = 1700000000 };
 
-/* A host CA, and the certificate it gave to somebody of a role. */
+/* A host CA, and a certificate that it issued for a role. */
 struct issuer {
         struct key ca_key, key;
         struct x509_ca *x509;

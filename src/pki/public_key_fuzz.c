@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The first byte picks a form, the rest is a stranger's public key in it. What is accepted comes out in
+ * The first byte picks a form, the rest is an untrusted public key in it. What is accepted comes out in
  * our own form, which must be accepted again and come out the same; OpenSSL must take it for a key of
  * the same bytes; and DER must be what came in, for it has one form only.
  */

@@ -78,7 +78,7 @@ struct error *ssh_ca_load(const struct key *key, struct ssh_ca **ret)
         if (ca->ready == NULL || ca->scratch == NULL ||
             EVP_DigestSignInit_ex(ca->ready, NULL, NULL, NULL, NULL, key->handle, NULL) != 1)
                 return openssl_error(ERROR_INTERNAL, "cannot prepare an Ed25519 signature");
-        /* A damaged private half would show only in certificates that nobody accepts. */
+        /* A damaged private half would show only in certificates that every verifier refuses. */
         TRY(sign(ca, STR("check"), signature));
         if (!is_signed_by(&public, STR("check"), str_of_bytes(signature, sizeof signature)))
                 return error_new(ERROR_FAILED_PRECONDITION, "the CA's private key is damaged");

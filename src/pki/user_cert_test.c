@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Certificates of people: what is made is what is read, by us and by OpenSSL, and nothing else is either.
+ * Users' certificates: those that are made are read back alike, by us and by OpenSSL, and no other form is accepted.
  */
 #include <openssl/x509v3.h>
 
@@ -15,7 +15,7 @@
 
 enum { BEGIN = 1700000000, END = 2015000000 };
 
-/* A cluster's user CA, its host CA, and one person's keys. */
+/* A cluster's user CA, its host CA, and one user's keys. */
 struct fixture {
         struct key ca_key, host_ca_key, ssh_ca_key, tls_key, ssh_key;
         struct buf ca_der, host_ca_der, tls_public, ssh_public;
@@ -117,7 +117,7 @@ static int verified(struct str root, struct str leaf, int purpose)
 
 /* ---- X.509 ---------------------------------------------------------------------------------------------------- */
 
-static void issues_people_what_openssl_takes_for_clients_only(void **state)
+static void openssl_accepts_user_certificates_for_clients_only(void **state)
 {
         struct fixture *f = *state;
         struct x509_user_subject subject = alice();
@@ -173,7 +173,7 @@ static void reads_whose_it_is(void **state)
         assert_int_equal(info.role_count + info.login_count, 0);
 }
 
-static void never_takes_a_person_for_a_host_nor_a_host_for_a_person(void **state)
+static void never_reads_a_user_as_a_host_nor_a_host_as_a_user(void **state)
 {
         static const struct str roles[] = { STR_INIT("Instance") };
         struct fixture *f = *state;
@@ -282,7 +282,7 @@ static void alter(struct buf *bytes, struct str from, struct str to)
         fail_msg("the bytes are not in the certificate");
 }
 
-static void refuses_certificates_of_people_that_say_what_ours_do_not(void **state)
+static void refuses_user_certificates_with_foreign_fields(void **state)
 {
         static const struct {
                 const char *name;
@@ -322,7 +322,7 @@ static void refuses_certificates_of_people_that_say_what_ours_do_not(void **stat
 
 /* ---- SSH ------------------------------------------------------------------------------------------------------ */
 
-static void issues_people_ssh_certificates_that_say_what_they_may(void **state)
+static void user_ssh_certificates_carry_the_permissions(void **state)
 {
         struct fixture *f = *state;
         struct ssh_user_subject subject = ssh_alice();
@@ -358,7 +358,7 @@ static void issues_people_ssh_certificates_that_say_what_they_may(void **state)
         assert_false(ssh_cert_permits(&info, STR("permit-pty")));
 }
 
-static void never_issues_people_an_ssh_certificate_without_names(void **state)
+static void never_issues_a_user_ssh_certificate_without_principals(void **state)
 {
         static const struct str nologin = STR_INIT("-teleport-nologin-" HOST_ID), almost = STR_INIT("-teleport-nologin-root");
         struct fixture *f = *state;
@@ -385,7 +385,7 @@ static void never_issues_people_an_ssh_certificate_without_names(void **state)
         assert_true(str_equal(info.principals[0], nologin));
 }
 
-static void refuses_ssh_certificates_of_people_with_any_byte_changed(void **state)
+static void refuses_user_ssh_certificates_with_any_byte_changed(void **state)
 {
         struct fixture *f = *state;
         struct ssh_user_subject subject = ssh_alice();
@@ -404,15 +404,15 @@ static void refuses_ssh_certificates_of_people_with_any_byte_changed(void **stat
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(issues_people_what_openssl_takes_for_clients_only),
+                cmocka_unit_test(openssl_accepts_user_certificates_for_clients_only),
                 cmocka_unit_test(reads_whose_it_is),
-                cmocka_unit_test(never_takes_a_person_for_a_host_nor_a_host_for_a_person),
+                cmocka_unit_test(never_reads_a_user_as_a_host_nor_a_host_as_a_user),
                 cmocka_unit_test(takes_as_many_roles_and_logins_as_one_may_have),
                 cmocka_unit_test(refuses_to_certify_what_is_no_name),
-                cmocka_unit_test(refuses_certificates_of_people_that_say_what_ours_do_not),
-                cmocka_unit_test(issues_people_ssh_certificates_that_say_what_they_may),
-                cmocka_unit_test(never_issues_people_an_ssh_certificate_without_names),
-                cmocka_unit_test(refuses_ssh_certificates_of_people_with_any_byte_changed),
+                cmocka_unit_test(refuses_user_certificates_with_foreign_fields),
+                cmocka_unit_test(user_ssh_certificates_carry_the_permissions),
+                cmocka_unit_test(never_issues_a_user_ssh_certificate_without_principals),
+                cmocka_unit_test(refuses_user_ssh_certificates_with_any_byte_changed),
         };
 
         return cmocka_run_group_tests_name("user_cert", tests, set_up, tear_down);

@@ -408,7 +408,7 @@ static struct error *read_ca(struct x509_ca *ca, X509 *x, const struct key *key)
         return buf_finish(&ca->name, "the CA's name");
 }
 
-/* A damaged private half would show only in certificates that nobody accepts. */
+/* A damaged private half would show only in certificates that every verifier refuses. */
 static struct error *check_key_pair(const struct key *key)
 {
         EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->handle, NULL);

@@ -41,7 +41,7 @@ struct recording_writer *recording_writer_new(const struct recording_header *hea
 void recording_writer_free(struct recording_writer *w);
 /*
  * `at` counts from the start of the session and does not go back. The bytes are copied; any number of them. The writer
- * holds everything that was not taken: whoever produces faster than the disk takes waits.
+ * holds everything that was not taken: a producer that is faster than the disk waits.
  */
 void recording_output(struct recording_writer *w, struct duration at, struct str bytes);
 void recording_resize(struct recording_writer *w, struct duration at, uint32_t columns, uint32_t rows);
@@ -79,13 +79,13 @@ void recording_feed(struct recording_reader *r, struct str bytes);
 /* No more bytes come: what is damaged to the end is a hole then. */
 void recording_feed_end(struct recording_reader *r);
 /*
- * The next event; *ret_have false: more bytes are needed. What is damaged is passed over up to the next sound chunk, and told as
- * a HOLE. DATA_LOSS for what no damage explains: this is no recording, or its writer did not make it; repeats from then on.
+ * The next event; *ret_have false: more bytes are needed. Damaged bytes are skipped up to the next sound chunk, and reported
+ * as a HOLE. DATA_LOSS for what no damage explains: this is no recording, or its writer did not make it; repeats from then on.
  */
 struct error *recording_next(struct recording_reader *r, struct recording_event *ret, bool *ret_have) MUST_USE;
 
 /*
- * Only the structure, for whoever keeps recordings without looking inside: feeds bytes, tells how far whole chunks
+ * Only the structure, for a service that stores recordings without reading them: feeds bytes, says how far whole chunks
  * reach, whether the end chunk was seen, and what is wrong (DATA_LOSS). A plain value; zero it to start.
  */
 struct recording_check {

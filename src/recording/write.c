@@ -7,7 +7,7 @@
 
 enum {
         HELD_MAX = 3,         /* a character that is cut off */
-        READY_MAX = 256 * MiB, /* whoever lets this much wait has a bug */
+        READY_MAX = 256 * MiB, /* a caller that lets this much wait has a bug */
 };
 
 struct recording_writer {

@@ -19,7 +19,7 @@ static const struct head_kind head = { "role", "a role", versions };
 static const char *const resources[] = { "token", "node", "user", "role", "lock", "event", "session", "instance", "cert_authority", "*" };
 static const char *const verbs[] = { "list", "read", "create", "update", "delete", "*" };
 
-/* Words of Teleport: whoever writes one made no spelling mistake. */
+/* Words of Teleport: none of them is a spelling mistake. */
 static const char foreign_resources[] =
         "access_graph access_graph_secret_authorized_key access_graph_secret_private_key access_graph_settings access_list "
         "access_list_member access_list_review access_monitoring access_monitoring_rule access_plugin_data access_request app "
@@ -368,7 +368,7 @@ static void note_foreign_words(const Cteleport__V1__RoleConditions *c, struct bu
         }
 }
 
-/* What Teleport prints of its presets is taken; what of it does not exist here is told in one line. */
+/* The presets that Teleport prints are accepted; one line names the parts that do not exist here. */
 static void warn_of_foreign_words(const Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings)
 {
         AUTO(buf) list = BUF_MAX(LIMIT_YAML_FILE);

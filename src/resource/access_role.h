@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kind: role — what people may do. (role.h is about the roles of hosts.)
+ * kind: role — what users may do. (role.h is about the roles of hosts.)
  */
 #ifndef RESOURCE_ACCESS_ROLE_H
 #define RESOURCE_ACCESS_ROLE_H
@@ -10,7 +10,7 @@
 #include "resource/token.h"
 #include "role.pb-c.h"
 
-/* The one condition that a rule may have, on `session`: sessions that the person took part in. */
+/* The one condition that a rule may have, on `session`: sessions in which the user took part. */
 #define ROLE_WHERE_OWN "contains(session.participants, user.metadata.name)"
 
 /*

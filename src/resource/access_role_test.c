@@ -58,7 +58,7 @@ static const struct {
                                     "    - resources: ['*']\n"
                                     "      verbs: ['*']\n"
                                     "  deny:\n"
-                                    "    logins: [guest]\n"
+                                    "    logins: [deploy]\n"
                                     "    node_labels: {'*': '*'}\n" },
         { "an empty role", "kind: role\nmetadata: {name: r}\nspec: {}\n" },
         { "the oldest version", "kind: role\nversion: v3\nmetadata: {name: r}\nspec: {allow: {node_labels: {'*': '*'}}}\n" },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses as people write them: host, host:port, [v6]:port. Only the form is checked; nothing is resolved.
+ * Addresses as users write them: host, host:port, [v6]:port. Only the form is checked; nothing is resolved.
  */
 #ifndef RESOURCE_ADDRESS_H
 #define RESOURCE_ADDRESS_H

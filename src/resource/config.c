@@ -300,7 +300,7 @@ static struct error *check_host(struct config_checker *c)
 
         if (!config_is_unset(t->data_dir) && t->data_dir[0] != '/')
                 err = wrong_word("teleport.data_dir", t->data_dir, "write an absolute path");
-        if (config_is_unset(t->data_dir) || err != NULL) /* wrong: told once, not again of the paths below it */
+        if (config_is_unset(t->data_dir) || err != NULL) /* wrong: reported once, not again for the paths below it */
                 t->data_dir = config_text(CONFIG_DATA_DIR);
         if (config_is_unset(t->nodename))
                 t->nodename = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by config.c (what all services share) and config_services.c (each of them); nobody else includes it. */
+/* Shared by config.c (what all services share) and config_services.c (each of them); not included elsewhere. */
 #ifndef RESOURCE_CONFIG_INTERNAL_H
 #define RESOURCE_CONFIG_INTERNAL_H
 

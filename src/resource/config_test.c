@@ -57,7 +57,7 @@ static void accepts_the_agent_of_the_guide_and_fills_in_defaults(void **state)
         assert_null(config_check(c, a, &warnings)); /* once more changes nothing */
 }
 
-static void enables_three_services_unless_told_otherwise(void **state)
+static void enables_three_services_by_default(void **state)
 {
         (void)state;
         AUTO_PTR(arena) a = arena_new(ARENA_CAP);
@@ -296,7 +296,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(accepts_the_agent_of_the_guide_and_fills_in_defaults),
-                cmocka_unit_test(enables_three_services_unless_told_otherwise),
+                cmocka_unit_test(enables_three_services_by_default),
                 cmocka_unit_test(completes_the_addresses_of_servers),
                 cmocka_unit_test(refuses_with_the_key_and_the_reason),
                 cmocka_unit_test(reports_all_mistakes_at_once),

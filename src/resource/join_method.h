@@ -9,8 +9,8 @@
 #include "base/str.h"
 
 /*
- * NULL for a method of this release (`token`, `iam`); else INVALID_ARGUMENT that tells a method Teleport
- * has and this release has not from one that nobody has. `field` names where it stood.
+ * NULL for a method of this release (`token`, `iam`); else INVALID_ARGUMENT, which distinguishes a method
+ * that only Teleport has from an unknown one. `field` names where it stood.
  */
 struct error *join_method_check(struct str method, const char *field) MUST_USE;
 

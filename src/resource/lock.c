@@ -12,7 +12,7 @@
 static const char *const versions[] = { "v2", NULL };
 static const struct head_kind head = { "lock", "a lock", versions };
 
-/* Names a lock may have: those that the cluster gives (UUIDs), and what a person would write. */
+/* Names a lock may have: those that the cluster gives (UUIDs), and names as users write them. */
 static struct error *check_name(const Cteleport__V1__Lock *lock)
 {
         struct str name = lock->metadata == NULL ? STR("") : str_of(lock->metadata->name);
@@ -72,7 +72,7 @@ static bool is_identity(struct str arn)
         return str_equal(parts[2], STR("sts")) && (is_resource(arn, "assumed-role", 1, 2) || is_resource(arn, "federated-user", 1, 1));
 }
 
-/* A target that no host can have locks nobody, and the administrator would rely on it. Of patterns, only their end is looked at. */
+/* A target that no host can have locks no host, and the administrator would rely on it. Of patterns, only the end is checked. */
 static bool is_join_arn(struct str s)
 {
         if (!is_arn_pattern(s) || str_ends_with(s, STR("/")))

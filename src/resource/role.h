@@ -13,7 +13,7 @@
 /* By canonical name only, case-sensitive, as the wire carries it; NULL: unknown. */
 const struct system_role *system_role_find(struct str name);
 
-/* By canonical name or any alias in any case ("DB", "windows_desktop"), as people write it; NULL: unknown. */
+/* By canonical name or any alias in any case ("DB", "windows_desktop"), as users write it; NULL: unknown. */
 const struct system_role *system_role_parse(struct str text);
 
 /* INVALID_ARGUMENT `invalid role "x"` with the nearest role as hint. */

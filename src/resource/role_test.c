@@ -16,7 +16,7 @@ static void finds_canonical_names_only_as_the_wire_carries_them(void **state)
         assert_null(system_role_find(STR("")));
 }
 
-static void parses_what_people_write(void **state)
+static void parses_names_as_users_write_them(void **state)
 {
         (void)state;
         static const struct {
@@ -67,7 +67,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(finds_canonical_names_only_as_the_wire_carries_them),
-                cmocka_unit_test(parses_what_people_write),
+                cmocka_unit_test(parses_names_as_users_write_them),
                 cmocka_unit_test(lets_tokens_give_service_roles_and_no_authority),
                 cmocka_unit_test(names_the_nearest_role_or_all_of_them),
         };

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "resource.pb-c.h"
 
-/* Sentences for whoever writes the token; they do not refuse it. In the arena. */
+/* Warnings for the author of the token; they do not refuse it. In the arena. */
 enum { TOKEN_WARNINGS_MAX = 8 };
 struct token_warnings {
         const char *texts[TOKEN_WARNINGS_MAX];
@@ -24,7 +24,7 @@ struct token_warnings {
  */
 struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, struct token_warnings *warnings) MUST_USE;
 
-/* Refuses a token that nobody could join with any more: metadata.expires has passed. */
+/* Refuses a token that admits no host any more: metadata.expires has passed. */
 struct error *token_check_end(const Cteleport__V1__Token *token, struct walltime now) MUST_USE;
 
 /* Whether metadata.expires has passed. */

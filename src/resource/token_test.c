@@ -229,7 +229,7 @@ static const struct {
         { "arn:aws:sts::111111111111:assumed-role/*", "admits every user and role of AWS account 111111111111" },
 };
 
-static void warns_of_rules_that_match_nobody_or_everybody(void **state)
+static void warns_of_rules_that_match_no_host_or_every_host(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(warnings_of_patterns); i++) {
@@ -327,7 +327,7 @@ int main(void)
                 cmocka_unit_test(refuses_a_rule_with_a_field_left_empty),
                 cmocka_unit_test(refuses_a_message_with_an_empty_field),
                 cmocka_unit_test(holds_its_limits),
-                cmocka_unit_test(warns_of_rules_that_match_nobody_or_everybody),
+                cmocka_unit_test(warns_of_rules_that_match_no_host_or_every_host),
                 cmocka_unit_test(warns_of_short_secrets_without_showing_them),
                 cmocka_unit_test(ends_at_its_moment_even_in_the_year_3000),
                 cmocka_unit_test(gives_its_roles_and_instance_through_a_local_service),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kind: user — a person and their roles.
+ * kind: user — a user and their roles.
  */
 #ifndef RESOURCE_USER_H
 #define RESOURCE_USER_H

@@ -7,7 +7,7 @@
 #include "schema/node.h"
 
 /*
- * Keys that Teleport reads and this release does not: whoever writes one made no spelling mistake. The table of
+ * Keys that Teleport reads and this release does not: none of them is a spelling mistake. The table of
  * docs/reference/teleport-keys.md is printed from these rows and those below.
  */
 static const struct {

@@ -100,7 +100,7 @@ static struct error *take_key(struct builder *b, struct level *top, struct node 
         return NULL;
 }
 
-/* Hands a finished node to whoever waits for it. */
+/* Gives a finished node to its parent, which waits for it. */
 static struct error *place(struct builder *b, struct node *n)
 {
         if (b->depth == 0) {

@@ -47,7 +47,7 @@ struct schema_kind {
 /*
  * Reads a stream of resource documents (YAML or JSON). `each` gets every document in order with the line it
  * began on; all are read before the first call, so a mistake in the last keeps the first from being
- * applied. What it refuses is told with the place of the field that error_about() named.
+ * applied. An error that it returns is reported with the place of the field that error_about() named.
  */
 typedef struct error *schema_each(void *ctx, ProtobufCMessage *msg, int line);
 struct error *schema_load_stream(struct arena *a, const char *file, struct str text, const struct schema_kind *kinds,

@@ -52,7 +52,7 @@ static struct str entry_key(const ProtobufCMessage *entry)
         return str_of(*(char *const *)field_at(entry, &entry->descriptor->fields[ENTRY_KEY]));
 }
 
-/* All parts of it, unlike duration_put, which rounds to what people want to see. */
+/* All parts of it, unlike duration_put, which rounds for reading. */
 static void put_duration(struct buf *out, const Cteleport__V1__Duration *d)
 {
         int64_t most = INT64_MAX / 1000000000;

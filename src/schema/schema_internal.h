@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by schema_load.c and schema_emit.c; nobody else includes it. */
+/* Shared by schema_load.c and schema_emit.c; not included elsewhere. */
 #ifndef SCHEMA_INTERNAL_H
 #define SCHEMA_INTERNAL_H
 
@@ -50,7 +50,7 @@ struct error *foreign_key_hint(struct error *err, const ProtobufCMessageDescript
 
 /*
  * Whether such a key with this value asks for nothing: it is empty or off, or it says what this product does
- * anyway, or Teleport writes it into what it prints and nobody reads it back.
+ * anyway, or Teleport prints it and never reads it back.
  */
 bool foreign_key_has_no_effect(const ProtobufCMessageDescriptor *type, struct str key, const struct node *value);
 

@@ -361,7 +361,7 @@ static void refuses_what_does_not_fit_the_callers_arena(void **state)
         assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
 }
 
-static void writes_yaml_as_people_write_it(void **state)
+static void writes_yaml_as_users_write_it(void **state)
 {
         (void)state;
         AUTO_PTR(arena) a = arena_new(ARENA_CAP);
@@ -523,7 +523,7 @@ int main(void)
                 cmocka_unit_test(holds_its_limits_on_size_depth_and_values),
                 cmocka_unit_test(counts_what_aliases_repeat),
                 cmocka_unit_test(refuses_what_does_not_fit_the_callers_arena),
-                cmocka_unit_test(writes_yaml_as_people_write_it),
+                cmocka_unit_test(writes_yaml_as_users_write_it),
                 cmocka_unit_test(writes_lists_of_messages),
                 cmocka_unit_test(reads_streams_in_order_and_skips_empty_documents),
                 cmocka_unit_test(reads_back_a_json_list),

@@ -41,7 +41,7 @@ static void put_authorize(struct channel *c, const struct login_permit *requeste
         channel_put(c, &up);
 }
 
-/* What is permitted is the Auth Service's word, for this question; the rest of the answer is nobody's. */
+/* The Auth Service signs the permissions, for this request only; the rest of the answer is signed by no one and not used. */
 static struct error *check_answer(const struct session_options *o, struct login_permit *requested, const helper_down *down)
 {
         const struct ca_pins pins = { o->cas, o->ca_count };
@@ -122,7 +122,7 @@ static void send_message(const char *what)
         escape_text(&line, str_of(what), SESSION_TEXT_MAX);
         buf_put_char(&line, '\n');
         bool is_sent = fd_write_all(STDERR_FILENO, buf_str(&line));
-        (void)is_sent; /* nobody to tell otherwise */
+        (void)is_sent; /* there is no other way to report it */
 }
 
 int session_authorize_main(int argc, char **argv)

@@ -53,7 +53,7 @@ struct error *channel_next(struct channel *c, const helper_down **ret) MUST_USE;
 
 /*
  * One turn of a conversation: sends what the kernel takes, reads when poll(2) said of the descriptor that it can be
- * read, and gives every whole message to obey, those that came earlier first; so begin with a turn without events,
+ * read, and gives every whole message to handle_message, those that came earlier first; so begin with a turn without events,
  * for what was read together with the last answer.
  */
 struct error *channel_turn(struct channel *c, short events, void (*handle_message)(void *ctx, const helper_down *down),

@@ -56,7 +56,7 @@ static NO_RETURN void become(const struct child *c, const struct session_program
                 take_terminal(tty);
         } else {
                 setpgid(0, 0);
-                prctl(PR_SET_PDEATHSIG, SIGHUP); /* nobody would end it if we were killed */
+                prctl(PR_SET_PDEATHSIG, SIGHUP); /* if this process is killed, the child must end too */
                 if (err >= 0)
                         dup2(err, STDERR_FILENO);
         }
@@ -77,7 +77,7 @@ struct error *child_start(struct child *c, const struct session_program *program
         if (c->pid == 0)
                 become(c, program, tty, err);
         if (tty < 0)
-                setpgid(c->pid, c->pid); /* whoever comes first */
+                setpgid(c->pid, c->pid); /* parent and child both do it: the first one counts */
         return NULL;
 }
 

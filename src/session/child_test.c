@@ -14,7 +14,7 @@
  * A terminal's hang-up is seen on its descriptor and comes as a signal; by then the shell may have ended. What is left to do is
  * to tell the end of the session.
  */
-static void a_signal_behind_the_end_of_the_child_kills_nobody(void **state)
+static void a_signal_after_the_end_of_the_child_is_not_sent(void **state)
 {
         static const int late[] = { SIGHUP, SIGTERM, SIGINT };
         int status;
@@ -42,7 +42,7 @@ static void a_signal_behind_the_end_of_the_child_kills_nobody(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(a_signal_behind_the_end_of_the_child_kills_nobody),
+                cmocka_unit_test(a_signal_after_the_end_of_the_child_is_not_sent),
         };
 
         return cmocka_run_group_tests_name("child", tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A session without a terminal: the command has sshd's descriptors, so its bytes do not pass through us. What is left is to
- * wait, to pass signals on, to obey the order to end, and to tell what sftp-server does.
+ * wait, to pass signals on, to end when ordered to, and to report what sftp-server does.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ struct plain {
         struct child child;
         int log;            /* read end of sftp-server's stderr, or -1 */
         struct buf lines;   /* read from it, not taken apart yet */
-        struct sftp_operation held; /* told when nobody said that it failed */
+        struct sftp_operation held; /* reported when no failure of it came */
         bool is_holding;
         struct session_outcome *outcome;
         bool is_over;       /* we are ending it */

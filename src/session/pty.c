@@ -41,7 +41,7 @@ struct relay {
         struct buf screen;
         size_t recorded;          /* of screen: may be shown */
         struct buf typed;
-        uint64_t unreported;          /* bytes typed, not told to the recorder yet */
+        uint64_t unreported;          /* bytes typed, not reported to the recorder yet */
         bool is_recording;
         bool is_resized;          /* the inner terminal has the old size yet */
         bool is_silent;           /* the outer terminal is gone */
@@ -186,7 +186,7 @@ static void read_inner(struct relay *r)
                         continue;
                 if (n < 0 && (errno == EAGAIN || errno == EINTR))
                         break;
-                let_go_of_inner(r); /* EIO: nobody has the other side open any more */
+                let_go_of_inner(r); /* EIO: no process has the other side open any more */
         }
         struct str bytes = str_slice(buf_str(&r->screen), before, r->screen.len);
         if (bytes.len > 0 && r->is_recording)
@@ -216,7 +216,7 @@ static void send_message(struct relay *r, struct str text)
         buf_put_c(&line, "\r\nteleport: ");
         escape_text(&line, text, SESSION_TEXT_MAX);
         buf_put_c(&line, "\r\n");
-        if (line.len <= r->screen.max - r->screen.len) /* a client that does not read hears no more of it */
+        if (line.len <= r->screen.max - r->screen.len) /* a client that does not read gets no more of it */
                 buf_put(&r->screen, buf_str(&line));
 }
 
@@ -270,7 +270,7 @@ static void type(struct relay *r)
                 else if (n == 0 || errno == EAGAIN)
                         return;
                 else if (errno != EINTR)
-                        buf_clear(&r->typed); /* nobody has the other side open */
+                        buf_clear(&r->typed); /* no process has the other side open */
         }
         if (r->inner < 0)
                 buf_clear(&r->typed);
@@ -293,7 +293,7 @@ static void show_last(struct relay *r)
         }
 }
 
-/* What was shown is recorded, what was not recorded is not shown; then the reason, if somebody reads it. */
+/* Output that was shown is recorded, output that was not recorded is not shown; then the reason, if the client still reads. */
 static void end_it(struct relay *r, const char *reason)
 {
         if (r->is_over)
@@ -339,7 +339,7 @@ static void handle_message(void *ctx, const helper_down *down)
 
 /* ---- signals -------------------------------------------------------------------------------------------------------- */
 
-/* When the recorder has heard everything: however often a client resizes, one message waits. */
+/* When the recorder has received everything: however often a client resizes, one message waits. */
 static void resize(struct relay *r)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;

@@ -5,7 +5,7 @@
  *
  * SFTP (draft-ietf-secsh-filexfer-02, version 3): the client gets the greeting that it asks for, and to each request SSH_FX_PERMISSION_DENIED with
  * the sentence. OpenSSH's sftp, and libraries, show the sentence; OpenSSH's scp says "Permission denied", of its own words. So that it says
- * that, and not "No such file", it is told of attributes: of a file where it looks before it reads (LSTAT), else of a directory.
+ * that, and not "No such file", the answer to a request for attributes is a file before a read (LSTAT), else a directory.
  * scp's own protocol: \001, the sentence, a line feed.
  *
  * Nothing is opened, and no more is kept of a request than its head.

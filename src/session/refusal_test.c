@@ -48,7 +48,7 @@ static void answers_each_request(void **state)
                 /* LSTAT and STAT, as scp reads: a file */
                 { { INIT "\0\0\0\x0a\7\0\0\0\1\0\0\0\1f" "\0\0\0\x0a\x11\0\0\0\2\0\0\0\1f", 9 + 14 + 14 },
                   { VERSION "\0\0\0\x0d\x69\0\0\0\1\0\0\0\4\0\0\x80\0" "\0\0\0\x0d\x69\0\0\0\2\0\0\0\4\0\0\x80\0", 9 + 17 + 17 } },
-                /* one that nobody knows, without more */
+                /* an unknown one, without more */
                 { { INIT "\0\0\0\5\xff\0\0\0\1", 9 + 9 }, { VERSION STATUS("\1"), 9 + 32 } },
         };
 

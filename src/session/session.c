@@ -28,7 +28,7 @@ enum { NOTHING_RAN = 255 };
 /* ---- words ------------------------------------------------------------------------------------------------- */
 
 /*
- * The descriptor is shared with the command, so its own flags stay as they are: a socket is told for the one call, what
+ * The descriptor is shared with the command, so its own flags stay as they are: for a socket the flag goes with the one call, what
  * has a name in /proc is opened anew, and a terminal is ours alone.
  */
 void session_write(int fd, struct str bytes)
@@ -48,7 +48,7 @@ void session_write(int fd, struct str bytes)
         }
         AUTO_FD int again = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_APPEND);
         if (again >= 0)
-                n = write(again, bytes.ptr, bytes.len); /* nobody to tell when it fails */
+                n = write(again, bytes.ptr, bytes.len); /* a failure cannot be reported anywhere */
         (void)n;
 }
 
@@ -64,7 +64,7 @@ void session_send(int fd, bool is_terminal, struct str text)
 
 /* ---- the beginning -------------------------------------------------------------------------------------------- */
 
-/* The command as it is told: text, and no longer than the audit keeps. What runs is the command itself. */
+/* The command as it is reported: text, no longer than the audit keeps. The command itself runs unchanged. */
 static const char *reported_command(const char *command, struct buf *out)
 {
         struct str text = str_of(command);
@@ -99,7 +99,7 @@ static void put_start(struct channel *c, const struct session_options *o, const 
         channel_put(c, &up);
 }
 
-/* They were shut out when this program was started, so that no signal ended it before it was heard of. */
+/* They were blocked when this program was started, so that no signal ended it before its handlers were set. */
 static void let_signals_in(void)
 {
         sigset_t none;
@@ -133,7 +133,7 @@ struct error *session_begin(struct channel *c, const struct session_options *o, 
 
 /* ---- a refusal ------------------------------------------------------------------------------------------------- */
 
-/* Until the client has heard enough, or says what is not SFTP. Nobody else waits for this. */
+/* Until the client has the whole answer, or sends what is not SFTP. Nothing else waits for this. */
 static void serve_refusal(struct str sentence)
 {
         const struct instant end = instant_add(clock_now(clock_system()), MILLISECONDS(TIMEOUT_SESSION_REFUSAL));
@@ -269,7 +269,7 @@ int session_main(int argc, char **argv)
         struct session_outcome outcome = { .code = NOTHING_RAN };
         int terminal = isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
 
-        /* Nobody but root looks into this process: not the user's other processes, not what it starts. */
+        /* Only root may read the memory of this process: not the user's other processes, not those it starts. */
         process_hide();
         AUTO_MEM const char **environment = account_environment();
         AUTO_PTR(error) err = session_options_read(argc, argv, &options);

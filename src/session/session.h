@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The two programs that sshd starts on a node: hidden commands of `teleport`, run as root (authorize) and as
- * the person who logs in (session). Both ask the SSH Service of this machine over its abstract Unix socket,
- * whose other end must be root's, and both fail closed: without an answer nobody gets in and nothing runs.
+ * the user who logs in (session). Both ask the SSH Service of this machine over its abstract Unix socket,
+ * whose other end must be root's, and both fail closed: without an answer logins are denied and nothing runs.
  */
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H

@@ -113,13 +113,13 @@ void child_outcome(const struct child *c, struct session_outcome *ret);
 
 /*
  * Signals stay blocked: whatever comes between the end of the child and that of this process, such as the hang-up of a
- * terminal whose end was seen first, must not keep the end of the session from being told.
+ * terminal whose end was seen first, must not keep the end of the session from being reported.
  */
 void child_release(struct child *c);
 
 /* ---- the two ways to hold it --------------------------------------------------------------------------------- */
 
-enum { TERMINAL_QUEUE = 4 * KiB }; /* what the kernel keeps of keys that nobody has read: N_TTY_BUF_SIZE */
+enum { TERMINAL_QUEUE = 4 * KiB }; /* unread keys that the kernel keeps: N_TTY_BUF_SIZE */
 
 /* The terminal that sshd has made, taken over for the length of a session. */
 struct session_terminal {
@@ -131,7 +131,7 @@ struct session_terminal {
 };
 
 /*
- * From here on the client's keys come as bytes, echoed by nobody, reads and writes do not block, and no other process of the
+ * From here on the client's keys come as bytes, without echo; reads and writes do not block, and no other process of the
  * user's can open the terminal. release gives it back as it was.
  */
 struct error *session_terminal_take(struct session_terminal *t, int fd) MUST_USE;
@@ -164,7 +164,7 @@ struct error *session_go_check(const Cteleport__Session__V1__Go *go) MUST_USE;
 /* session.c: everything, but for the process around it. The options have shell and environment. terminal: descriptor 0 if it is one. */
 struct error *session_run(const struct session_options *o, const char *command, int terminal, struct session_outcome *ret) MUST_USE;
 
-/* Writes what can be written at once: a client that does not read loses the rest, and holds nobody up. */
+/* Writes what can be written at once: a client that does not read loses the rest, and delays nothing. */
 void session_write(int fd, struct str bytes);
 
 /* One sentence for a user, at most SESSION_TEXT_MAX, with everything that could harm a terminal escaped. Never waits. */

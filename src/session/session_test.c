@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The session program on a terminal that the test holds, with a recorder that the test plays. What the terminal
- * showed and what the recorder heard are compared byte for byte.
+ * showed and what the recorder received are compared byte for byte.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,7 +56,7 @@ struct world {
         unsigned columns, rows;
         bool is_deaf;          /* the recorder does not read */
         bool is_blind;         /* the terminal is not read */
-        bool is_hung_up;       /* nobody has the terminal open */
+        bool is_hung_up;       /* no process has the terminal open */
 };
 
 /* ---- the world --------------------------------------------------------------------------------------------- */
@@ -309,7 +309,7 @@ static void receive_frames(struct world *w)
         }
 }
 
-/* Everything is heard before anything is looked at, so what is shown must have been heard. */
+/* All messages are read before the terminal is, so every byte shown must have been received before. */
 static void read_frames(struct world *w)
 {
         static char chunk[256 * KiB];
@@ -410,7 +410,7 @@ static void runs_nothing_before_it_may(void **state)
         await(w, has_shown(w, "teleport: not \\x1b[2J today"));
 }
 
-static void runs_nothing_when_nobody_answers(void **state)
+static void runs_nothing_without_an_answer(void **state)
 {
         struct world *w = *state;
 
@@ -643,7 +643,7 @@ static void ends_on_order_and_says_why(void **state)
         assert_int_equal(WEXITSTATUS(w->status), 255);
 }
 
-static void ends_on_order_though_nobody_reads_the_terminal(void **state)
+static void ends_on_order_though_the_terminal_is_not_read(void **state)
 {
         struct world *w = *state;
 
@@ -718,7 +718,7 @@ static void ends_after_the_idle_time(void **state)
         assert_true(w->has_reported_exit);
 }
 
-static void goes_on_unrecorded_when_told_so(void **state)
+static void goes_on_unrecorded_when_ordered_so(void **state)
 {
         struct world *w = *state;
 
@@ -788,18 +788,18 @@ static void end_unread(struct world *w, const char *command)
         start_on_pipe(w, command, getuid());
         await(w, w->has_started);
         let_go(w, false, 0);
-        await(w, !is_writable(w)); /* nobody can say a word to the client any more */
+        await(w, !is_writable(w)); /* nothing more can be written to the client */
         send_end(w, "locked");
         await_exit(w);
         assert_string_equal(w->reason, "locked");
 }
 
-static void ends_a_command_on_order_though_nobody_reads_its_errors(void **state)
+static void ends_a_command_on_order_with_errors_unread(void **state)
 {
         end_unread(*state, "exec yes >&2");
 }
 
-static void ends_a_file_transfer_on_order_though_nobody_reads_its_errors(void **state)
+static void ends_a_file_transfer_on_order_with_errors_unread(void **state)
 {
         struct world *w = *state;
         char server[] = "/tmp/cteleport-sftp-server.XXXXXX", command[128];
@@ -861,7 +861,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
                 T(runs_nothing_before_it_may),
-                T(runs_nothing_when_nobody_answers),
+                T(runs_nothing_without_an_answer),
                 T(runs_nothing_when_another_user_listens),
                 T(runs_nothing_when_the_recorder_goes_before_it_answers),
                 T(records_a_shell_byte_for_byte),
@@ -876,17 +876,17 @@ int main(void)
                 T(shows_what_was_written_last),
                 T(tells_of_the_signal_that_ended_it),
                 T(ends_on_order_and_says_why),
-                T(ends_on_order_though_nobody_reads_the_terminal),
+                T(ends_on_order_though_the_terminal_is_not_read),
                 T(ends_when_the_recorder_is_lost),
                 T(ends_when_the_recorder_is_lost_in_a_flood),
                 T(ends_when_the_terminal_hangs_up),
                 T(ends_after_the_idle_time),
-                T(goes_on_unrecorded_when_told_so),
+                T(goes_on_unrecorded_when_ordered_so),
                 T(gives_a_command_its_own_input_and_output),
                 T(passes_signals_to_a_command),
                 T(ends_a_command_on_order),
-                T(ends_a_command_on_order_though_nobody_reads_its_errors),
-                T(ends_a_file_transfer_on_order_though_nobody_reads_its_errors),
+                T(ends_a_command_on_order_with_errors_unread),
+                T(ends_a_file_transfer_on_order_with_errors_unread),
                 T(says_when_the_shell_cannot_run),
                 T(tells_what_sftp_server_does),
 #undef T

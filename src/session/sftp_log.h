@@ -3,8 +3,8 @@
  * What sftp-server(8) tells on its standard error with `-e -l VERBOSE`, a line for each request, taken apart for the audit.
  *
  * File names come from the user and OpenSSH writes them between quotes that it does not escape, nor newlines. So a name
- * may look like the rest of its line, or like a line: nothing here is proof against whoever owns the session, but no
- * operation goes untold. A line that begins like one and does not end like one is told with what there is.
+ * may look like the rest of its line, or like a line: nothing here is proof against the account of the session, but no
+ * operation goes unreported. A line that begins like one and does not end like one is reported with the part that was read.
  */
 #ifndef SESSION_SFTP_LOG_H
 #define SESSION_SFTP_LOG_H
@@ -14,14 +14,14 @@
 
 enum {
         SFTP_LINE_MAX = 8 * KiB, /* OpenSSH cuts its own at 1 KiB, before it escapes them */
-        SFTP_PATH_MAX = 2 * KiB, /* as it is told */
+        SFTP_PATH_MAX = 2 * KiB, /* as it is reported */
 };
 
 enum sftp_line_kind {
         SFTP_LINE_FOREIGN,   /* not a line of the log that we know: for the user */
         SFTP_LINE_NOTE,      /* of the log, and of no interest */
         SFTP_LINE_OPERATION,
-        SFTP_LINE_STATUS,    /* the request told last has failed */
+        SFTP_LINE_STATUS,    /* the request reported last has failed */
 };
 
 struct sftp_operation {

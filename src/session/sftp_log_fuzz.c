@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whatever sftp-server prints: what is told is text within its limits, without control characters; and no line that
- * begins as an operation does goes untold.
+ * Whatever sftp-server prints: reports are text within its limits, without control characters; and no line that
+ * begins as an operation does goes unreported.
  */
 #include <stdlib.h>
 
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 const char *status = NULL;
                 enum sftp_line_kind kind = sftp_log_line(line, &op, &status);
 
-                insist(kind == SFTP_LINE_OPERATION || !str_starts_with(line, STR("remove name \"")), "goes untold");
+                insist(kind == SFTP_LINE_OPERATION || !str_starts_with(line, STR("remove name \"")), "goes unreported");
                 insist((kind == SFTP_LINE_STATUS) == (status != NULL), "has no status");
                 if (kind != SFTP_LINE_OPERATION)
                         continue;

@@ -12,7 +12,7 @@
  *     same user, without the libraries of the services. When that cannot be, sshd runs what its options say.
  *   - What PAM puts into the environment stays aside until then, so that /etc/ssh/sshrc does not run with it.
  *   - The terminals that sshd makes stay root's, mode 0600: only the program of the session has them, by inheritance.
- *   - passwd(1) is not run in the place of a session whose password has expired: nobody would record it.
+ *   - passwd(1) is not run in the place of a session whose password has expired: it would not be recorded.
  *
  * And it listens: what PAM's modules say and when the account was here last, which sshd shows to login shells but not to forced
  * commands, goes to the program of the session (SESSION_GREETING).
@@ -60,7 +60,7 @@ static char sent_by_pam[SESSION_GREETING_MAX];
 
 /*
  * Shared by all processes of a connection's sshd. The one that is root, and makes terminals, knows of the last login; another one
- * starts the session. Read by nobody but the latter, for no more than showing it.
+ * starts the session. Read by the latter only, which only shows it.
  */
 static struct {
         char last_login[512]; /* a line */
@@ -362,7 +362,7 @@ static const char *value_of(char *const *list, const char *name)
 
 /*
  * "SESSION_GREETING=…", or NULL when there is none. A login shell has a terminal and no command. Each is greeted, also on a connection
- * that others have used: whoever types tsh ssh does not see that.
+ * that others have used: a user of tsh ssh does not see that.
  */
 static char *plan_greeting(char *const *environment)
 {
@@ -430,7 +430,7 @@ static bool write_all(int fd, const char *at, size_t len)
         return true;
 }
 
-/* A file that nobody but this process has, and that the account cannot read. -1: it cannot be made, see errno. */
+/* A file that only this process has open, and that the account cannot read. -1: it cannot be made, see errno. */
 static int make_program(const char *name, const char *image, const char *image_end)
 {
         int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
@@ -488,7 +488,7 @@ EXPORTED int execve(const char *path, char *const argv[], char *const envp[])
         return (int)syscall(SYS_execve, path, argv, envp);
 }
 
-/* sshd runs passwd(1) so, on a terminal that nobody records, when PAM says that the password has expired. */
+/* sshd runs passwd(1) so, on a terminal that is not recorded, when PAM says that the password has expired. */
 EXPORTED int execl(const char *path, const char *word, ...)
 {
         (void)path;

@@ -16,8 +16,8 @@ enum {
         SESSION_FRAME_MAX = 128 * KiB, /* with its prefix: the first of a program, which may have a long command */
         SESSION_FRAME_LATER_MAX = 15 * KiB, /* of a program, once its session has begun: a part of one waits in the SSH Service for each session */
         SESSION_OUTPUT_MAX = 14 * KiB, /* bytes of a terminal in one message */
-        SESSION_COMMAND_MAX = 32 * KiB, /* of a command, as it is told */
-        SESSION_TEXT_MAX = 4 * KiB,    /* for a person */
+        SESSION_COMMAND_MAX = 32 * KiB, /* of a command, as it is reported */
+        SESSION_TEXT_MAX = 4 * KiB,    /* for a user */
         SESSION_ARENA = 8 * SESSION_FRAME_MAX, /* decodes any frame */
 };
 

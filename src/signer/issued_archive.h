@@ -40,7 +40,7 @@ bool issued_archive_has(const struct issued_archive *a, int fd, off_t size);
 
 /*
  * Packs the first `size` bytes of fd and syncs them. *ret_dropped: the older file was emptied for it. RESOURCE_EXHAUSTED: no
- * room, nothing is packed. DATA_LOSS: nobody knows what is on the disk.
+ * room, nothing is packed. DATA_LOSS: the content of the disk is unknown.
  */
 struct error *issued_archive_add(struct issued_archive *a, int fd, off_t size, bool *ret_dropped) MUST_USE;
 

@@ -35,8 +35,8 @@ void issued_log_release(struct issued_log *log);
 /* For whom and why: what the lines about one order have in common. Texts that are "" are left out. */
 struct issued_order {
         struct str host_id, node_name, role; /* of a host */
-        struct str user;                     /* of a person */
-        const struct str *roles;             /* a host's system roles, a person's roles */
+        struct str user;                     /* of a user */
+        const struct str *roles;             /* a host's system roles, a user's roles */
         size_t role_count;
         const char *reason;
         struct cert_times times;
@@ -47,7 +47,7 @@ struct issued {
         const char *kind;  /* "x509" or "ssh" */
         struct str serial; /* hex */
         struct str key;    /* the certified public key, as in the order */
-        const struct str *names, *more_names; /* of a host; of a person the logins */
+        const struct str *names, *more_names; /* of a host; the logins of a user */
         size_t name_count, more_name_count;
 };
 
@@ -61,7 +61,7 @@ struct error *issued_log_add(struct issued_log *log, const struct issued_order *
 
 /*
  * Writes and syncs what was added; an error means that none of the certificates may be given out.
- * RESOURCE_EXHAUSTED and INTERNAL: the file is as before, and the next commit may succeed. DATA_LOSS: nobody knows
+ * RESOURCE_EXHAUSTED and INTERNAL: the file is as before, and the next commit may succeed. DATA_LOSS: it is unknown
  * what is on the disk; the process must end.
  */
 struct error *issued_log_commit(struct issued_log *log) MUST_USE;

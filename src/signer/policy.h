@@ -36,7 +36,7 @@ struct policy_order {
 struct error *policy_check(struct arena *a, const struct policy_facts *facts,
                            const Cteleport__Internal__V1__HostCertRequest *request, struct policy_order *ret) MUST_USE;
 
-/* What to certify of a person. */
+/* The facts of a user's certificate. */
 struct user_order {
         struct x509_user_subject x509;
         struct ssh_user_subject ssh;
@@ -45,8 +45,8 @@ struct user_order {
 };
 
 /*
- * The same for a person, whose CA's times are in facts: a name, roles and logins of their alphabets, both
- * keys, LIMIT_USER_CERT_SECONDS at most. Whoever has no logins gets a principal that fits no account. A
+ * The same for a user, whose CA's times are in facts: a name, roles and logins of their alphabets, both
+ * keys, LIMIT_USER_CERT_SECONDS at most. A user without logins gets a principal that fits no account. A
  * name that could be taken for a host's is refused.
  */
 struct error *policy_check_user(struct arena *a, const struct policy_facts *facts,

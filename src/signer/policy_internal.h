@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the policies for hosts and for people have in common; included by policy*.c only.
+ * What the policies for hosts and for users have in common; included by policy*.c only.
  */
 #ifndef SIGNER_POLICY_INTERNAL_H
 #define SIGNER_POLICY_INTERNAL_H

@@ -63,10 +63,10 @@ static struct error *take_logins(struct arena *a, const request_message *r, stru
         order->ssh.principal_count = order->x509.login_count;
         if (r->n_logins > 0)
                 return NULL;
-        struct str *nobody = arena_alloc(a, sizeof *nobody);
+        struct str *placeholder = arena_alloc(a, sizeof *placeholder);
         random_uuid(&uuid);
-        *nobody = str_of(arena_printf(a, "%.*s%.*s", STR_ARG(SSH_NOLOGIN_PREFIX), STR_ARG(buf_str(&uuid))));
-        order->ssh.principals = nobody;
+        *placeholder = str_of(arena_printf(a, "%.*s%.*s", STR_ARG(SSH_NOLOGIN_PREFIX), STR_ARG(buf_str(&uuid))));
+        order->ssh.principals = placeholder;
         order->ssh.principal_count = 1;
         return NULL;
 }

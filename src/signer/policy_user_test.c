@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the signer certifies of people, whatever auth asks for.
+ * The certificates that the signer issues to users, whatever auth requests.
  */
 #include <stdlib.h>
 
@@ -99,7 +99,7 @@ static struct error *checked(struct fixture *f)
         return policy_check_user(f->arena, &f->facts, &f->request, &f->order);
 }
 
-static void certifies_a_person_with_roles_and_logins(void **state)
+static void certifies_a_user_with_roles_and_logins(void **state)
 {
         struct fixture *f = *state;
         Cteleport__Internal__V1__UserCertRequest *r = given_request(f);
@@ -121,7 +121,7 @@ static void certifies_a_person_with_roles_and_logins(void **state)
         assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 3600);
 }
 
-static void gives_a_person_without_logins_a_principal_that_is_no_account(void **state)
+static void a_user_without_logins_gets_a_principal_without_account(void **state)
 {
         struct fixture *f = *state;
 
@@ -244,8 +244,8 @@ static void wants_a_reason_that_it_knows(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(certifies_a_person_with_roles_and_logins, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(gives_a_person_without_logins_a_principal_that_is_no_account, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(certifies_a_user_with_roles_and_logins, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_user_without_logins_gets_a_principal_without_account, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_names_that_are_none, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_lists_that_are_too_long_or_say_one_thing_twice, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_to_thirty_hours_and_the_life_of_the_ca, set_up, tear_down),

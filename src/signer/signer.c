@@ -40,7 +40,7 @@ struct signer {
 /* Memory that is locked, left out of dumps and wiped, where OpenSSL puts private keys. Before the first key. */
 static void prepare_openssl(void)
 {
-        /* No configuration file, whoever names one: it could load code. */
+        /* No configuration file, even if the environment names one: it could load code. */
         OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
         if (!CRYPTO_secure_malloc_initialized() && CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_PIECE) != 1)
                 log_warn("CA keys may be swapped out: locked memory is not to be had",
@@ -59,7 +59,7 @@ static struct error *change_user(const char *ca_dir)
         return sandbox_become_unprivileged(&services_process("signer")->user);
 }
 
-/* Loads the CA, which is there, and shuts the door: from here on no file is opened. */
+/* Loads the CA, which exists, and enters the sandbox: from here on no file is opened. */
 static struct error *shut_in(struct signer *s)
 {
         AUTO_MEM char *ca_dir = mem_printf("%s/ca", s->data_dir);
@@ -98,7 +98,7 @@ static struct error *create_ca(struct signer *s, struct str cluster)
 {
         TRY(authorities_create(s->data_dir, cluster, clock_wall(clock_system())));
         log_info("new CA made", LOG_STR("cluster", cluster));
-        s->is_broken = true; /* until the door is shut */
+        s->is_broken = true; /* until the sandbox is entered */
         TRY(shut_in(s));
         s->is_broken = false;
         return NULL;
@@ -302,7 +302,7 @@ static struct error *answer_host(struct signer *s, struct arena *a, const Protob
         return NULL;
 }
 
-/* ---- people */
+/* ---- users */
 
 static struct error *issue_user(struct signer *s, const struct user_order *order, struct certificates *ret)
 {

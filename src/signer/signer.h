@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keyholder: the only process that has the CA private keys. No network, no store; typed requests
+ * The signer: the only process that has the CA private keys. No network, no store; typed requests
  * on one socketpair, its own policy, its own log of every certificate.
  */
 #ifndef SIGNER_SIGNER_H

@@ -398,7 +398,7 @@ static void certifies_a_host_and_records_it_first(void **state)
         assert_true(str_contains(ssh_line, buf_str(&serial)));
 }
 
-static void certifies_a_person_with_the_ca_of_people_only(void **state)
+static void certifies_a_user_with_the_user_ca_only(void **state)
 {
         struct fixture *f = *state;
         struct cert_info info;
@@ -554,7 +554,7 @@ static void orders_that_wait_share_a_sync(void **state)
         assert_true(disk->syncs < MANY / 2);
 }
 
-static void ends_when_nobody_knows_what_is_on_the_disk(void **state)
+static void ends_when_the_content_of_the_disk_is_unknown(void **state)
 {
         struct fixture *f = *state;
 
@@ -593,7 +593,7 @@ static void knows_no_other_verbs(void **state)
                        "no verb 4");
 }
 
-/* A request of somebody who has taken over auth, with fields that this protocol does not have behind the others. */
+/* A request of an attacker who has taken over auth, with fields that this protocol does not have behind the others. */
 static struct error *requested_with(struct fixture *f, const Cteleport__Internal__V1__HostCertRequest *r, const char *more, size_t len)
 {
         ProtobufCMessageUnknownField unknown = { .tag = 15, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED };
@@ -703,13 +703,13 @@ int main(void)
                 cmocka_unit_test_setup_teardown(does_not_start_with_a_ca_that_is_damaged, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(certifies_a_host_and_records_it_first, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(packs_the_log_of_certificates_while_it_serves, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(certifies_a_person_with_the_ca_of_people_only, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(certifies_a_user_with_the_user_ca_only, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(records_nothing_when_it_refuses, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(begins_a_new_line_behind_one_that_was_torn, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(gives_out_no_certificate_that_it_cannot_record, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_certificate_leaves_after_its_line_is_synced, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(orders_that_wait_share_a_sync, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(ends_when_nobody_knows_what_is_on_the_disk, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(ends_when_the_content_of_the_disk_is_unknown, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(takes_back_the_line_of_a_disk_that_is_full, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(knows_no_other_verbs, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(gives_a_captured_auth_nothing_beyond_the_profile, set_up, tear_down),

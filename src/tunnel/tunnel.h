@@ -11,8 +11,8 @@
  * cteleport-client-addr <ip:port>. A refusal is a status other than 200 with a sentence in the header
  * cteleport-error (percent-encoded as grpc-message is).
  *
- * Every CONNECT stream is a struct stream like any other: a reader who pauses fills its own window and
- * nobody else's.
+ * Every CONNECT stream is a struct stream like any other: a reader that pauses fills its own window and
+ * no other.
  */
 #ifndef TUNNEL_TUNNEL_H
 #define TUNNEL_TUNNEL_H
@@ -35,9 +35,9 @@ struct tunnel_request {
 struct tunnel_server;
 struct tunnel_incoming; /* a CONNECT that waits for its answer */
 struct tunnel_server_events {
-        /* Someone is at the door. Answer now or later, exactly once, by accept or refuse, unless gone before. */
+        /* A CONNECT has come. Answer now or later, exactly once, by accept or refuse, unless on_gone comes first. */
         void (*on_connect)(void *ctx, struct tunnel_incoming *v, const struct tunnel_request *request);
-        /* A visit that was not answered yet has ended: the pointer is dead. */
+        /* An incoming stream that was not answered yet has ended: the pointer is dead. */
         void (*on_gone)(void *ctx, struct tunnel_incoming *v);
         /* The tunnel is lost, or the proxy asked to leave (err owned); all its streams broke. Close it. */
         void (*on_end)(void *ctx, struct error *err);

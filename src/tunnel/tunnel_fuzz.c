@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One end of a tunnel hears a sound beginning of HTTP/2 and then arbitrary bytes. The first byte of the
+ * One end of a tunnel receives a sound beginning of HTTP/2 and then arbitrary bytes. The first byte of the
  * input says which end, and in which pieces the rest comes.
  *
- * Whatever comes: a dial is done once, a visit is answered or reported gone, a stream ends once and says
- * nothing afterwards, the tunnel ends once; and what is said stays in proportion to what was heard.
+ * Whatever comes: a dial is done once, an incoming stream is answered or reported gone, a stream ends once and says
+ * nothing afterwards, the tunnel ends once; and the bytes sent stay in proportion to the bytes received.
  */
 #include <stdlib.h>
 

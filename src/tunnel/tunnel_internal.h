@@ -4,7 +4,7 @@
  * Private to src/tunnel.
  *
  * Inside of nghttp2 nothing calls an owner: events are noted in the stream, which enters the end's list of
- * streams that have something to tell, and is heard once nghttp2 has returned, or in a turn of its own.
+ * streams with pending events. They are delivered once nghttp2 has returned, or in a turn of their own.
  *
  *     on the wire, with an owner ──stream_close──▶ on the wire: sends what is queued, for TIMEOUT_LINGER
  *               │ RST_STREAM, tunnel lost                  │ both directions ended, or reset
@@ -25,7 +25,7 @@ struct tunnel_end {
         struct tunnel_stream *streams; /* on the wire */
         struct tunnel_stream *ready;   /* with something to tell, in order */
         struct tunnel_stream **ready_end;
-        /* Tells of a dial or a visit; of a stream that has left the wire, too. */
+        /* Reports a dial or an incoming stream; also for a stream that has left the wire. */
         void (*report)(struct tunnel_end *e, struct tunnel_stream *s);
 };
 
@@ -44,7 +44,7 @@ struct tunnel_stream {
         int32_t id;
         unsigned refs;             /* the wire's, the owner's, that of having something to tell */
         struct byte_queue in, out; /* not yet read by the owner; not yet sent */
-        struct error *broken;      /* to be told */
+        struct error *broken;      /* to be reported */
         struct tunnel_dial *dial;   /* proxy: until answered */
         struct tunnel_incoming *poll; /* agent: until answered */
         struct instant linger_until; /* closed by the owner: when the wire gives up */
@@ -55,7 +55,7 @@ struct tunnel_stream {
         bool is_ready;
         bool wanted;               /* the owner reads */
         bool is_deferred;          /* nghttp2 waits for bytes */
-        bool is_drained;           /* to be told */
+        bool is_drained;           /* to be reported */
         bool is_shut_wanted, is_shut;
         bool is_read_ended;        /* the peer has ended its direction */
         bool has_ended;            /* on_end was called */
@@ -74,13 +74,13 @@ extern const nghttp2_data_provider tunnel_stream_source;
 /* Leaves the wire, which drops its reference; err (owned) breaks it, NULL: both directions ended in order. */
 void tunnel_stream_leave(struct tunnel_stream *s, struct error *err);
 
-/* Whoever accounts for the stream's memory is asked before its window grows to `window`; until stream_close(). */
+/* Called before the stream's window grows to `window`, to account for the memory; until stream_close(). */
 void tunnel_stream_grow_by(struct stream *s, bool (*may_grow)(void *ctx, size_t window), void *ctx);
 
 /* Gives the stream up: RST_STREAM, and no owner any more. */
 void tunnel_stream_abandon(struct tunnel_stream *s);
 
-/* The stream has something to tell: its owner hears of it soon, from the loop. */
+/* The stream has a pending event: its owner gets it soon, from the loop. */
 void tunnel_stream_note(struct tunnel_stream *s);
 
 /* Events of h2 that are the same at both ends. */
@@ -90,10 +90,10 @@ void end_put_data(struct h2 *h, int32_t id, char *out, size_t len);
 void end_on_turn(struct h2 *h); /* tells */
 struct instant end_on_time(struct h2 *h, struct instant now);
 
-/* The tunnel is lost: every stream breaks and is told so. */
+/* The tunnel is lost: every stream breaks and its owner is notified. */
 void end_break_streams(struct tunnel_end *e);
 
-/* Why the tunnel ended, for whoever had a stream in it. */
+/* Why the tunnel ended, for the owners of its streams. */
 struct error *end_reason(const struct tunnel_end *e) MUST_USE;
 
 /* A refusal on its way: HTTP status and error code, each to the other (unknown ones: 502, UNKNOWN). */

@@ -6,7 +6,7 @@
  *     each time a whole window was read, the window doubles if the budget has room, up to LIMIT_TUNNEL_WINDOW
  *
  * A window that was granted cannot be taken back (the peer may use it at any time), so all of it is given back when the
- * connection ends. Whoever finds no room keeps the window that is there.
+ * connection ends. A stream that finds no room keeps the window that it has.
  */
 #ifndef TUNNEL_TUNNEL_MEMORY_H
 #define TUNNEL_TUNNEL_MEMORY_H

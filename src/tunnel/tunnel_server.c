@@ -34,7 +34,7 @@ struct tunnel_incoming {
         bool is_reported;
 };
 
-/* ---- a visit --------------------------------------------------------------------------------------------------- */
+/* ---- an incoming stream -------------------------------------------------------------------------------------------- */
 
 static void on_begin(struct h2 *h, int32_t id)
 {
@@ -84,7 +84,7 @@ static void on_headers(struct h2 *h, int32_t id)
         tunnel_stream_note(s);
 }
 
-/* The visit has its answer, or needs none. */
+/* The incoming stream has its answer, or needs none. */
 static struct tunnel_stream *incoming_end(struct tunnel_incoming *v)
 {
         struct tunnel_stream *s = v->stream;
@@ -105,7 +105,7 @@ static void report_incoming(struct tunnel_end *e, struct tunnel_stream *s)
                 .user = field_str(&v->user),
         };
 
-        if (s->end == NULL) { /* the visitor has left before it was answered */
+        if (s->end == NULL) { /* the client has left before it was answered */
                 if (v->is_reported && !t->is_closed)
                         t->events->on_gone(t->ctx, v);
                 stream_close(&incoming_end(v)->stream);
@@ -122,7 +122,7 @@ static void report_incoming(struct tunnel_end *e, struct tunnel_stream *s)
                 t->events->on_connect(t->ctx, v, &request);
 }
 
-/* The answer, unless the visitor has just left. */
+/* The answer, unless the client has just left. */
 static void submit(struct tunnel_stream *s, const nghttp2_nv *headers, size_t count, const nghttp2_data_provider *source)
 {
         if (s->end == NULL || s->end->h2.is_over)

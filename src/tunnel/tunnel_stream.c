@@ -129,7 +129,7 @@ void tunnel_stream_leave(struct tunnel_stream *s, struct error *err)
         struct h2 *h = &s->end->h2;
 
         s->is_shut = true; /* whatever is written now is lost */
-        s->is_drained |= s->out.len > 0; /* so that nobody waits to write more */
+        s->is_drained |= s->out.len > 0; /* so that no writer waits to write more */
         queue_drop(s->loop, &s->out);
         if (err != NULL) {
                 s->is_broken = true;
@@ -158,7 +158,7 @@ static void reset(struct tunnel_stream *s)
         h2_wants(&s->end->h2);
 }
 
-/* Whoever reads as fast as it comes is given more: a window doubles with each that was read. */
+/* A reader that keeps up with the sender gets more: the window doubles each time a whole window was read. */
 static void grow(struct tunnel_stream *s, size_t len)
 {
         size_t window = 2 * s->window < LIMIT_TUNNEL_WINDOW ? 2 * s->window : LIMIT_TUNNEL_WINDOW;
@@ -230,7 +230,7 @@ static void tunnel_stream_shutdown(struct stream *stream)
         resume(s);
 }
 
-/* Nobody reads any more: what comes is dropped, and once all is sent the peer is told by a reset. */
+/* There is no reader any more: received bytes are dropped, and once all is sent a reset informs the peer. */
 static void tunnel_stream_close(struct stream *stream)
 {
         struct tunnel_stream *s = tunnel_stream_of(stream);
@@ -374,7 +374,7 @@ static void deliver(struct tunnel_stream *s)
         if (s->is_closed || s->is_broken)
                 queue_drop(s->loop, &in);
         consume(s, before - in.len);
-        s->in = in; /* nothing comes while an owner is told */
+        s->in = in; /* nothing comes during the owner's callback */
 }
 
 static void report_end(struct tunnel_stream *s, struct error *err)

@@ -22,7 +22,7 @@ static void assert_received_all(const struct ear *e, struct str sent)
 
 /* ---- asking and answering ------------------------------------------------------------------------------------- */
 
-static void the_agent_hears_who_is_at_the_door(void **state UNUSED)
+static void the_agent_gets_the_request_of_the_client(void **state UNUSED)
 {
         struct rig r;
         struct call c;
@@ -132,7 +132,7 @@ static void an_answer_may_take_its_time(void **state UNUSED)
 
 /* ---- flow ------------------------------------------------------------------------------------------------------- */
 
-static void a_reader_who_pauses_stalls_nobody_else(void **state UNUSED)
+static void a_paused_reader_stalls_no_other_stream(void **state UNUSED)
 {
         struct rig r;
         struct ear slow_proxy, slow_agent, proxy, agent;
@@ -358,7 +358,7 @@ static void what_was_written_before_a_close_arrives(void **state UNUSED)
         RUN_UNTIL(&r.loop, proxy.ends);
         assert_received_all(&proxy, sent);
         assert_null(proxy.err);
-        stream_write(proxy.stream, sent); /* nobody reads it, and nobody waits for it */
+        stream_write(proxy.stream, sent); /* it is never read, and nothing waits for it */
         RUN_UNTIL(&r.loop, stream_pending(proxy.stream) == 0);
         ear_release(&proxy);
         rig_release(&r);
@@ -419,7 +419,7 @@ static void a_lost_tunnel_breaks_what_is_in_it(void **state UNUSED)
         RUN_UNTIL(&r.loop, r.client_ends == 1 && waiting.done && reading_agent.ends && paused_agent.ends);
         assert_int_equal(waiting.err->code, ERROR_UNAVAILABLE);
         assert_int_equal(reading_proxy.err->code, ERROR_UNAVAILABLE);
-        assert_int_equal(paused_proxy.err->code, ERROR_UNAVAILABLE); /* told though it paused */
+        assert_int_equal(paused_proxy.err->code, ERROR_UNAVAILABLE); /* reported though it paused */
         assert_int_equal(r.server_ends, 0);
         assert_int_equal(r.gone, 0); /* no event after the owner closed it */
         r.poll = NULL;
@@ -432,7 +432,7 @@ static void a_lost_tunnel_breaks_what_is_in_it(void **state UNUSED)
         tunnel_close(r.tunnel);
         r.tunnel = NULL;
         run_a_while(&r.loop);
-        stream_write(reading_proxy.stream, STR("to nobody")); /* streams outlive the tunnel */
+        stream_write(reading_proxy.stream, STR("to no reader")); /* streams outlive the tunnel */
         ear_release(&reading_proxy);
         ear_release(&reading_agent);
         ear_release(&paused_proxy);
@@ -539,7 +539,7 @@ static void an_idle_tunnel_is_kept_alive_and_a_dead_one_is_noticed(void **state 
                 run_a_while(&r.loop);
         }
         assert_int_equal(r.client_ends + r.server_ends, 0);
-        connected_pair(&r.loop, &a, &b); /* nobody is at the other end */
+        connected_pair(&r.loop, &a, &b); /* there is no peer at the other end */
         struct tunnel *deaf = tunnel_new(&r.loop, a, rig_on_client_end, &r);
         run_a_while(&r.loop);
         loop_advance(&r.loop, &r.clock, MILLISECONDS(TIMEOUT_KEEPALIVE));
@@ -555,12 +555,12 @@ static void an_idle_tunnel_is_kept_alive_and_a_dead_one_is_noticed(void **state 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(the_agent_hears_who_is_at_the_door),
+                cmocka_unit_test(the_agent_gets_the_request_of_the_client),
                 cmocka_unit_test(bytes_go_both_ways_and_both_ends_end_in_order),
                 cmocka_unit_test(a_refusal_arrives_with_code_sentence_and_hint),
                 cmocka_unit_test(a_dial_that_is_given_up_is_done_once_and_the_agent_learns),
                 cmocka_unit_test(an_answer_may_take_its_time),
-                cmocka_unit_test(a_reader_who_pauses_stalls_nobody_else),
+                cmocka_unit_test(a_paused_reader_stalls_no_other_stream),
                 cmocka_unit_test(who_never_read_holds_a_first_window),
                 cmocka_unit_test(windows_grow_as_far_as_the_budget_has_room),
                 cmocka_unit_test(a_stream_is_refused_when_no_first_window_is_there),

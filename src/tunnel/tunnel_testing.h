@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For tests of tunnels: both ends of one on a loop whose clock the test moves, with an agent that answers
- * as it is told.
+ * as it is set.
  */
 #ifndef TUNNEL_TUNNEL_TESTING_H
 #define TUNNEL_TUNNEL_TESTING_H
@@ -12,7 +12,7 @@
 
 enum { INCOMING_STREAMS_MAX = 2000 };
 
-/* What the agent does with a visit. */
+/* What the agent does with an incoming stream. */
 enum manner { ACCEPTS, REFUSES, WAITS };
 
 /* A tunnel and what its ends saw. */
@@ -23,7 +23,7 @@ struct rig {
         struct tunnel_server *server; /* the agent's */
         enum manner manner;
         int connects, gone, drains, server_ends, client_ends;
-        char host_id[64], connection_id[64], client_addr[64]; /* of the last visit */
+        char host_id[64], connection_id[64], client_addr[64]; /* of the last incoming stream */
         struct tunnel_incoming *poll;                           /* that waits */
         struct stream *accepted[INCOMING_STREAMS_MAX];
         size_t accepted_count;
