@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import Cluster, clean_env, iam_token, program
+from harness import Cluster, clean_env, iam_token, program, wait_until
 
 ECHO_UID = 61170
 
@@ -47,8 +47,9 @@ def test_a_service_of_one_row_joins_with_its_role(echo_cluster, echo_host):
     host_id = echo_host.process.wait_for(r"Echo Service has its identity.* host_id:(\S+)").group(1)
     echo_host.wait_joined()
     assert set(echo_host.process.children()) == {"instance", "echo"}
-    assert "role:Echo" in echo_host.process.text() and echo_host.status()["host_id"] == host_id
-    assert echo_host.status()["state"] == "connected"
+    assert "role:Echo" in echo_host.process.text()
+    wait_until(lambda: echo_host.status()["state"] == "connected", "the status file is written")
+    assert echo_host.status()["host_id"] == host_id
     listed, = [i for i in echo_cluster.json("inventory", "ls") if i["metadata"]["name"] == host_id]
     assert listed["spec"]["services"] == ["Echo"]
     assert echo_cluster.event("instance.join", host_id=host_id, success=True)
