@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/text.h"
 
 enum {
@@ -389,4 +390,13 @@ void wire_encode(struct buf *out, const ProtobufCMessage *msg)
 
         if (at != NULL)
                 protobuf_c_message_pack(msg, at);
+}
+
+struct error *wire_copy(struct arena *a, const ProtobufCMessage *msg, ProtobufCMessage **ret)
+{
+        size_t size = protobuf_c_message_get_packed_size(msg);
+        AUTO_MEM uint8_t *bytes = mem_alloc(size);
+
+        protobuf_c_message_pack(msg, bytes);
+        return wire_decode(a, msg->descriptor, str_of_bytes(bytes, size), ret);
 }

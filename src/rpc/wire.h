@@ -31,4 +31,7 @@ struct error *wire_decode(struct arena *a, const ProtobufCMessageDescriptor *typ
 /* Appends the encoded message; a message that passes the ceiling of out is dropped as a whole. */
 void wire_encode(struct buf *out, const ProtobufCMessage *msg);
 
+/* A deep copy of a message in the arena. */
+struct error *wire_copy(struct arena *a, const ProtobufCMessage *msg, ProtobufCMessage **ret) MUST_USE;
+
 #endif

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "auth/hosts/hosts.h"
-#include "auth/join/tokens.h"
 #include "base/mem.h"
 #include "figures.h"
+#include "pki/key.h"
 #include "resource.pb-c.h"
-#include "state.pb-c.h"
+#include "state/host.h"
+#include "state/name.h"
+#include "state/presence.h"
+#include "state/token.h"
 #include "store/store_testing.h"
 
 #define ACCOUNT "123456789012"
@@ -23,30 +25,30 @@ struct filling {
         size_t puts;
 };
 
-static void fill_put(struct filling *f, struct str key, const ProtobufCMessage *msg)
+/* The transaction for the next put. */
+static struct store_txn *next_put(struct filling *f)
 {
-        if (f->txn == NULL)
-                f->txn = store_txn_new(f->b->store);
-        store_txn_put_message(f->txn, key, msg, (struct walltime){ 0 });
-        if (++f->puts % FILL_STEP == 0) {
+        if (f->txn != NULL && ++f->puts % FILL_STEP == 0) {
                 must(store_bench_commit(f->b, f->txn, NULL));
                 f->txn = NULL;
         }
+        if (f->txn == NULL)
+                f->txn = store_txn_new(f->b->store);
+        return f->txn;
 }
 
 static void fill_host(struct filling *f, size_t n)
 {
-        AUTO(buf) id = BUF_MAX(64), key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) id = BUF_MAX(64);
         AUTO_MEM char *name = mem_printf("host-%06zu", n);
         char binding[] = "iam:" ACCOUNT ":arn:aws:sts::" ACCOUNT ":assumed-role/fleet";
         char arn[] = "arn:aws:sts::" ACCOUNT ":assumed-role/fleet/i-0123456789abcdef0";
         char *roles[] = { "Node" };
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
-        Cteleport__State__V1__Name taken = CTELEPORT__STATE__V1__NAME__INIT;
         Cteleport__State__V1__Presence presence = CTELEPORT__STATE__V1__PRESENCE__INIT;
 
         random_uuid(&id);
-        taken.host_id = presence.host_id = host.host_id = (char *)(uintptr_t)buf_c(&id);
+        presence.host_id = host.host_id = (char *)(uintptr_t)buf_c(&id);
         host.hostname = presence.hostname = name;
         host.join_method = presence.join_method = (char[]){ "iam" };
         host.token_name = presence.token_name = (char[]){ "bench" };
@@ -54,20 +56,14 @@ static void fill_host(struct filling *f, size_t n)
         host.aws_arn = presence.aws_arn = arn;
         host.system_roles = presence.services = roles;
         host.n_system_roles = presence.n_services = 1;
-        host.binding = taken.binding = binding;
-        host_key(buf_str(&id), &key);
-        fill_put(f, buf_str(&key), &host.base);
-        buf_clear(&key);
-        name_key(str_of(name), STR(""), &key);
-        fill_put(f, buf_str(&key), &taken.base);
-        buf_clear(&key);
-        presence_key(buf_str(&id), &key);
-        fill_put(f, buf_str(&key), &presence.base);
+        host.binding = binding;
+        host_put(next_put(f), &host, (struct walltime){ 0 });
+        name_put(next_put(f), str_of(name), STR(""), buf_str(&id), str_of(binding), (struct walltime){ 0 });
+        state_put(next_put(f), &presence_kind, buf_str(&id), &presence.base, (struct walltime){ 0 });
 }
 
 static void fill_token(struct filling *f, size_t n)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
         AUTO_MEM char *name = mem_printf("token-%04zu", n);
         char *roles[] = { "Node" };
         Cteleport__V1__TokenRule rule = CTELEPORT__V1__TOKEN_RULE__INIT;
@@ -87,8 +83,7 @@ static void fill_token(struct filling *f, size_t n)
         token.version = (char[]){ "v2" };
         token.metadata = &metadata;
         token.spec = &spec;
-        token_key(str_of(name), &key);
-        fill_put(f, buf_str(&key), &token.base);
+        token_put(next_put(f), &token);
 }
 
 /* The store is the Auth Service's user's; the next start takes over again what root has made here. */

@@ -20,6 +20,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "pki/cert.h"
+#include "rpc/wire.h"
 
 /* ---- the life of a request ------------------------------------------------------------------------------ */
 
@@ -131,7 +132,7 @@ struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage 
         q->user = arena_str(q->arena, str_of(caller->user));
         caller_describe(caller, &q->who);
         /* It was read once, into an arena of LIMIT_RPC_MEMORY_FACTOR times LIMIT_RPC: this one is larger. */
-        struct error *err = message_copy(q->arena, first, &copy);
+        struct error *err = wire_copy(q->arena, first, &copy);
         if (err != NULL)
                 bug("a message that was read once cannot be read again: %s", err->what);
         q->message = copy;
@@ -217,7 +218,7 @@ void listing_reply(struct admin_request *q, struct listing *l)
         admin_reply(q, page);
 }
 
-static void on_page(void *ctx, const struct store_page *page, struct error *err)
+static void on_page(void *ctx, const struct state_page *page, struct error *err)
 {
         struct admin_request *q = ctx;
         struct listing *l = q->state;
@@ -227,10 +228,10 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
         for (; err == NULL && seen < page->count; seen++) {
                 ProtobufCMessage *message = NULL;
 
-                record_skip(page->items[seen].key, l->show(q, &page->items[seen], &message));
+                state_log_unreadable(&page->records[seen], l->show(q, &page->records[seen], &message));
                 if (message != NULL && !listing_add(q, l, message))
                         break;
-                last = page->items[seen].key;
+                last = page->records[seen].id;
         }
         if (err != NULL) {
                 admin_fail(q, err);
@@ -238,7 +239,7 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
         }
         l->next = (char *)(uintptr_t)"";
         if ((seen < page->count || !page->is_last) && last.len > 0)
-                l->next = (char *)(uintptr_t)str_to_c(q->arena, str_slice(last, l->prefix.len, last.len));
+                l->next = (char *)(uintptr_t)arena_str(q->arena, last).ptr;
         if (l->reply != NULL)
                 l->reply(q, l);
         else
@@ -247,25 +248,15 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
 
 void admin_list(struct admin_request *q, struct listing l)
 {
-        AUTO(buf) after = BUF_MAX(LIMIT_STORE_KEY);
-
         if (q == NULL)
                 return;
         const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
         struct listing *kept = arena_alloc(q->arena, sizeof *kept);
+        size_t limit = m->limit == 0 || m->limit > PAGE_ITEMS ? PAGE_ITEMS : m->limit;
+
         *kept = l;
         q->state = kept;
-        if (m->after[0] != '\0') {
-                buf_put(&after, l.prefix);
-                buf_put_c(&after, m->after);
-        }
-        struct error *err = buf_finish(&after, "the key to list after");
-        if (err != NULL) {
-                admin_fail(q, err);
-                return;
-        }
-        size_t limit = m->limit == 0 || m->limit > PAGE_ITEMS ? PAGE_ITEMS : m->limit;
-        store_range(q->auth->store, l.prefix, arena_str(q->arena, buf_str(&after)), limit, on_page, q);
+        state_list(q->auth->store, l.kind, str_of(m->after), limit, on_page, q);
 }
 
 /* ---- status ------------------------------------------------------------------------------------------------ */
@@ -323,11 +314,6 @@ void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
 }
 
 /* ---- nodes and instances --------------------------------------------------------------------------------------- */
-
-static struct error *read_presence(struct admin_request *q, const struct store_item *item, Cteleport__State__V1__Presence **ret)
-{
-        return wire_decode(q->arena, &cteleport__state__v1__presence__descriptor, item->value, (ProtobufCMessage **)ret);
-}
 
 static Cteleport__V1__Timestamp *timestamp(struct arena *arena, int64_t ms)
 {
@@ -433,13 +419,13 @@ static struct error *sees(struct admin_request *q, struct node_listing *l, const
         return NULL;
 }
 
-static struct error *show_node(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
+static struct error *show_node(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
         Cteleport__State__V1__Presence *p = NULL;
         struct listing *l = q->state;
         bool is_shown = false;
 
-        TRY(read_presence(q, item, &p));
+        TRY(presence_read(q->arena, record, &p));
         if (serves(p, "Node"))
                 TRY(sees(q, l->ctx, p, &is_shown));
         if (is_shown)
@@ -459,14 +445,14 @@ struct node_search {
 static void check_next(struct admin_request *q);
 
 /* As dial_service.c decides: an ambiguous name is ambiguous for both. */
-static struct error *show_if_reached(struct admin_request *q, struct node_search *s, const struct store_item *item)
+static struct error *show_if_reached(struct admin_request *q, struct node_search *s, const struct state_record *record)
 {
         const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
         Cteleport__State__V1__Presence *p = NULL;
         struct access_user user = { 0 };
         struct access_session may;
 
-        TRY(read_presence(q, item, &p));
+        TRY(presence_read(q->arena, record, &p));
         if (!serves(p, "Node"))
                 return NULL;
         struct node node = node_of_presence(q->arena, p);
@@ -499,12 +485,12 @@ static void reply_found(struct admin_request *q, const struct node_search *s)
         admin_reply(q, &page->base);
 }
 
-static void on_found(void *ctx, const struct store_item *item, struct error *err)
+static void on_found(void *ctx, const struct state_record *record, struct error *err)
 {
         struct admin_request *q = ctx;
 
-        if (err == NULL && item != NULL)
-                err = show_if_reached(q, q->state, item);
+        if (err == NULL && record != NULL)
+                err = show_if_reached(q, q->state, record);
         if (err == NULL)
                 err = admin_check_waited_for(q);
         if (err != NULL)
@@ -516,14 +502,12 @@ static void on_found(void *ctx, const struct store_item *item, struct error *err
 static void check_next(struct admin_request *q)
 {
         struct node_search *s = q->state;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         if (s->looked_at == s->count) {
                 reply_found(q, s);
                 return;
         }
-        presence_key(s->ids[s->looked_at++], &key);
-        store_get(q->auth->store, buf_str(&key), on_found, q);
+        state_get(q->auth->store, &presence_kind, s->ids[s->looked_at++], on_found, q);
 }
 
 static void find_nodes(struct admin_request *q, struct str name)
@@ -550,7 +534,7 @@ void admin_list_nodes(struct rpc_call *call, const ProtobufCMessage *first)
                 find_nodes(q, str_of(node));
                 return;
         }
-        admin_list(q, (struct listing){ PRESENCE_PREFIX, show_node, &cteleport__v1__list_nodes_response__descriptor,
+        admin_list(q, (struct listing){ &presence_kind, show_node, &cteleport__v1__list_nodes_response__descriptor,
                                         .ctx = arena_alloc(q->arena, sizeof(struct node_listing)) });
 }
 
@@ -584,11 +568,11 @@ static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Ctele
         return instance;
 }
 
-static struct error *show_instance(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
+static struct error *show_instance(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
         Cteleport__State__V1__Presence *p = NULL;
 
-        TRY(read_presence(q, item, &p));
+        TRY(presence_read(q->arena, record, &p));
         *ret = &instance_of(q, p)->base;
         return NULL;
 }
@@ -596,7 +580,7 @@ static struct error *show_instance(struct admin_request *q, const struct store_i
 void admin_list_instances(struct rpc_call *call, const ProtobufCMessage *first)
 {
         admin_list(admin_begin(call, first),
-                   (struct listing){ PRESENCE_PREFIX, show_instance, &cteleport__v1__list_instances_response__descriptor });
+                   (struct listing){ &presence_kind, show_instance, &cteleport__v1__list_instances_response__descriptor });
 }
 
 /* ---- removing a node: its record, its name, its presence, its connections ------------------------------------------ */
@@ -639,19 +623,13 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
                 return;
         }
         struct store_txn *t = store_txn_new(q->auth->store);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-        host_key(str_of(host_id), &key);
-        store_txn_require(t, buf_str(&key), pending_deletion->revision);
-        store_txn_delete(t, buf_str(&key));
+        host_require(t, str_of(host_id), pending_deletion->revision);
+        host_delete(t, str_of(host_id));
         if (name != NULL && str_equal(str_of(name->host_id), str_of(host_id))) {
-                buf_clear(&key);
-                name_key(pending_deletion->host_name, q->auth->cluster, &key);
-                store_txn_require(t, buf_str(&key), revision);
-                store_txn_delete(t, buf_str(&key));
+                name_require(t, pending_deletion->host_name, q->auth->cluster, revision);
+                name_delete(t, pending_deletion->host_name, q->auth->cluster);
         }
-        buf_clear(&key);
-        presence_key(str_of(host_id), &key);
-        store_txn_delete(t, buf_str(&key));
+        state_delete(t, &presence_kind, str_of(host_id));
         servers_delete(t, str_of(host_id));
         auth_audit_begin(q->auth, &record, &audit_node_delete);
         audit_str(&record, "user", buf_str(&q->who));
@@ -679,7 +657,7 @@ static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         }
         *pending_deletion = (struct pending_deletion){ arena_str(q->arena, str_of(host->hostname)), revision };
         q->state = pending_deletion;
-        name_find(q->auth, pending_deletion->host_name, on_name, q);
+        name_get(q->auth->store, pending_deletion->host_name, q->auth->cluster, on_name, q);
 }
 
 void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)
@@ -703,5 +681,5 @@ void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)
                                          "nodes are removed by ID: `tctl nodes ls -v` shows it"));
                 return;
         }
-        host_find(q->auth, host_id, on_node, q);
+        host_get(q->auth->store, host_id, on_node, q);
 }

@@ -2,7 +2,6 @@
 #include "auth/admin/change.h"
 
 #include "api.pb-c.h"
-#include "auth/hosts/hosts.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -18,12 +17,12 @@ static struct error *already_exists(const struct change *c)
 {
         AUTO_MEM char *shown = escaped(c->name);
 
-        return error_hint(error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", c->kind, shown), "take another name, or overwrite it: tctl create -f");
+        return error_hint(error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", c->state->name, shown), "take another name, or overwrite it: tctl create -f");
 }
 
 static struct error *changed_meanwhile(const struct change *c)
 {
-        return error_hint(error_new(ERROR_ABORTED, "the %s was changed by another user meanwhile", c->kind),
+        return error_hint(error_new(ERROR_ABORTED, "the %s was changed by another user meanwhile", c->state->name),
                           "look at it again and repeat the change");
 }
 
@@ -39,19 +38,11 @@ struct error *change_check(const struct change *c, const char *if_revision)
         return (uint64_t)revision == c->present ? NULL : changed_meanwhile(c);
 }
 
-static void put_key(const struct change *c, struct buf *key)
-{
-        buf_put(key, c->prefix);
-        buf_put(key, c->name);
-}
-
 struct store_txn *change_begin(struct admin_request *q, struct change *c)
 {
         struct store_txn *t = store_txn_new(q->auth->store);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
-        put_key(c, &key);
-        store_txn_require(t, buf_str(&key), c->present);
+        state_require(t, c->state, c->name, c->present);
         q->state = c;
         return t;
 }
@@ -83,7 +74,7 @@ static void on_put(void *ctx, uint64_t revision, struct error *err)
                 admin_fail(q, err);
                 return;
         }
-        log_info("Resource written", LOG_C("kind", c->kind), LOG_STR("name", c->name), LOG_STR("by", buf_str(&q->who)));
+        log_info("Resource written", LOG_C("kind", c->state->name), LOG_STR("name", c->name), LOG_STR("by", buf_str(&q->who)));
         response.was_there = c->present != 0;
         response.name = (char *)(uintptr_t)arena_str(q->arena, c->name).ptr;
         response.n_warnings = c->warnings.count;
@@ -94,12 +85,9 @@ static void on_put(void *ctx, uint64_t revision, struct error *err)
 void change_put(struct admin_request *q, struct change *c, struct store_txn *t, ProtobufCMessage *message, Cteleport__V1__Metadata *metadata,
                 struct walltime expires, struct audit_record *r)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-
         /* The revision is the store's to give; kept inside the value it would be a lie. */
         metadata->revision = (char *)(uintptr_t)"";
-        put_key(c, &key);
-        store_txn_put_message(t, buf_str(&key), message, expires);
+        state_put(t, c->state, c->name, message, expires);
         audit_account_add(q->auth, c->account, buf_str(&q->who), t, r);
         store_txn_commit(t, on_put, q);
 }
@@ -116,16 +104,13 @@ static void on_deleted(void *ctx, uint64_t revision, struct error *err)
                 admin_fail(q, err);
                 return;
         }
-        log_info("Resource removed", LOG_C("kind", c->kind), LOG_STR("name", c->name), LOG_STR("by", buf_str(&q->who)));
+        log_info("Resource removed", LOG_C("kind", c->state->name), LOG_STR("name", c->name), LOG_STR("by", buf_str(&q->who)));
         admin_reply(q, &empty.base);
 }
 
 void change_delete(struct admin_request *q, struct change *c, struct store_txn *t, struct audit_record *r)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-
-        put_key(c, &key);
-        store_txn_delete(t, buf_str(&key));
+        state_delete(t, c->state, c->name);
         outbox_add(q->auth->outbox, t, r);
         store_txn_commit(t, on_deleted, q);
 }

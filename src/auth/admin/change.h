@@ -10,8 +10,7 @@
 #include "resource/token.h"
 
 struct change {
-        const char *kind;  /* "user" */
-        struct str prefix; /* of its keys in the store */
+        const struct state_kind *state;
         enum audit_account account; /* that a write is charged to */
         struct str name;   /* outlives the request's answer: in its arena */
         uint64_t present;  /* revision of what is there now; 0: nothing is */

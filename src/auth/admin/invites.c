@@ -3,9 +3,7 @@
 
 #include "api.pb-c.h"
 #include "auth/admin/request.h"
-#include "auth/users/credentials.h"
 #include "auth/users/directory.h"
-#include "auth/hosts/hosts.h"
 #include "auth/users/invites.h"
 #include "auth/hosts/proxies.h"
 #include "base/mem.h"
@@ -13,12 +11,16 @@
 #include "base/text.h"
 #include "login/totp.h"
 #include "net/socket.h"
+#include "pki/key.h"
+#include "state/credential.h"
+#include "state/invite.h"
+#include "state/user.h"
 
 enum { TOKEN_BYTES = 16 };
 
 /* An invite in the making, in the request's arena. */
 struct making {
-        struct str user, token, key;
+        struct str user, token, id;
         int64_t seconds;
         bool is_reset;
 };
@@ -94,15 +96,12 @@ static void audit(struct admin_request *q, struct store_txn *t)
         audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
 }
 
-/* elder: the user's invite up to now, which ends. */
-static void write_invite(struct admin_request *q, const struct store_item *elder)
+/* older: the user's invite up to now, which ends; "" at revision 0: there is none. */
+static void write_invite(struct admin_request *q, struct str older, uint64_t older_revision)
 {
         const struct making *m = q->state;
         struct store_txn *t = store_txn_new(q->auth->store);
         Cteleport__State__V1__Invite invite = CTELEPORT__STATE__V1__INVITE__INIT;
-        AUTO(buf) invited = BUF_MAX(LIMIT_STORE_KEY);
-        AUTO(buf) password = BUF_MAX(LIMIT_STORE_KEY);
-        AUTO(buf) user = BUF_MAX(LIMIT_STORE_KEY);
         uint8_t key[TOTP_KEY_SIZE];
         const struct walltime now = loop_wall(&q->auth->loop), expires = walltime_add(now, SECONDS(m->seconds));
 
@@ -111,25 +110,21 @@ static void write_invite(struct admin_request *q, const struct store_item *elder
         invite.totp_key = (ProtobufCBinaryData){ sizeof key, key };
         invite.is_reset = m->is_reset;
         invite.created = walltime_unix(now);
-        invited_key(m->user, &invited);
-        password_key(m->user, &password);
-        buf_put(&user, USER_PREFIX);
-        buf_put(&user, m->user);
-        store_txn_require(t, buf_str(&user), STORE_ANY);
-        store_txn_require(t, buf_str(&invited), elder == NULL ? 0 : elder->revision);
+        state_require(t, &user_kind, m->user, STORE_ANY);
+        invite_newest_require(t, m->user, older_revision);
         if (!m->is_reset)
-                store_txn_require(t, buf_str(&password), 0);
-        if (elder != NULL)
-                store_txn_delete(t, elder->value);
-        credentials_forget(t, m->user);
-        store_txn_put_message(t, m->key, &invite.base, expires);
-        store_txn_put(t, buf_str(&invited), m->key, expires);
+                state_require(t, &credential_kind, m->user, 0);
+        if (older_revision != 0)
+                state_delete(t, &invite_kind, older);
+        credentials_delete(t, m->user);
+        state_put(t, &invite_kind, m->id, &invite.base, expires);
+        invite_newest_put(t, m->user, m->id, expires);
         wipe(key, sizeof key);
         audit(q, t);
         store_txn_commit(t, on_written, q);
 }
 
-static void on_invited(void *ctx, const struct store_item *item, struct error *err)
+static void on_newest(void *ctx, struct str id, uint64_t revision, struct error *err)
 {
         struct admin_request *q = ctx;
 
@@ -138,7 +133,7 @@ static void on_invited(void *ctx, const struct store_item *item, struct error *e
         if (err != NULL)
                 admin_fail(q, err);
         else
-                write_invite(q, item);
+                write_invite(q, id, revision);
 }
 
 static struct error *take_ttl(const Cteleport__V1__CreateInviteRequest *r, int64_t *ret)
@@ -158,7 +153,7 @@ static struct error *begin(struct admin_request *q)
         const Cteleport__V1__CreateInviteRequest *r = (const Cteleport__V1__CreateInviteRequest *)q->message;
         struct making *m = arena_alloc(q->arena, sizeof *m);
         AUTO(buf) token = BUF_MAX(2 * TOKEN_BYTES + 1);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) id = BUF_MAX(LIMIT_STORE_KEY);
         uint8_t bytes[TOKEN_BYTES];
 
         q->state = m;
@@ -173,8 +168,8 @@ static struct error *begin(struct admin_request *q)
         random_bytes(bytes, sizeof bytes);
         hex_encode(&token, str_of_bytes(bytes, sizeof bytes));
         m->token = arena_str(q->arena, buf_str(&token));
-        invite_key(m->token, &key);
-        m->key = arena_str(q->arena, buf_str(&key));
+        invite_put_id(m->token, &id);
+        m->id = arena_str(q->arena, buf_str(&id));
         return NULL;
 }
 
@@ -185,12 +180,10 @@ void admin_create_invite(struct rpc_call *call, const ProtobufCMessage *first)
         if (q == NULL)
                 return;
         struct error *err = begin(q);
-        AUTO(buf) invited = BUF_MAX(LIMIT_STORE_KEY);
 
         if (err != NULL) {
                 admin_fail(q, err);
                 return;
         }
-        invited_key(((const struct making *)q->state)->user, &invited);
-        store_get(q->auth->store, buf_str(&invited), on_invited, q);
+        invite_newest_get(q->auth->store, ((const struct making *)q->state)->user, on_newest, q);
 }

@@ -3,9 +3,7 @@
 #include "auth/admin/admin.h"
 #include "auth/admin/change.h"
 #include "auth/users/directory.h"
-#include "auth/hosts/hosts.h"
 #include "auth/hosts/nodes.h"
-#include "auth/core/scan.h"
 #include "auth/sessions/sessions.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -16,17 +14,20 @@
 #include "resource/lock.h"
 #include "resource/role.h"
 #include "schema/schema.h"
+#include "rpc/wire.h"
+#include "state/host.h"
+#include "state/lock.h"
 
 /* ---- looking ------------------------------------------------------------------------------------------------ */
 
-static struct error *show_lock(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
+static struct error *show_lock(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
-        return directory_unpack(q->arena, &cteleport__v1__lock__descriptor, item, ret);
+        return lock_read(q->arena, record, (Cteleport__V1__Lock **)ret);
 }
 
 void admin_list_locks(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        admin_list(admin_begin(call, first), (struct listing){ LOCK_PREFIX, show_lock, &cteleport__v1__list_locks_response__descriptor });
+        admin_list(admin_begin(call, first), (struct listing){ &lock_kind, show_lock, &cteleport__v1__list_locks_response__descriptor });
 }
 
 void admin_get_lock(struct rpc_call *call, const ProtobufCMessage *first)
@@ -67,7 +68,7 @@ static struct error *check_put(struct admin_request *q, const Cteleport__V1__Put
         TRY(lock_check(m->lock));
         TRY(check_not_past(m->lock->spec->expires, loop_wall(&q->auth->loop), "spec.expires"));
         name_lock(q, m->lock);
-        *c = (struct change){ .kind = "lock", .prefix = LOCK_PREFIX, .account = ACCOUNT_LOCK, .name = str_of(m->lock->metadata->name), .must_be_new = m->must_be_new };
+        *c = (struct change){ .state = &lock_kind, .account = ACCOUNT_LOCK, .name = str_of(m->lock->metadata->name), .must_be_new = m->must_be_new };
         (void)directory_lock(q->auth->directory, c->name, &c->present);
         return change_check(c, m->if_revision);
 }
@@ -207,7 +208,7 @@ static struct error *keep_identities(struct admin_request *q, struct locking *l)
         TRY(add_identities(l, lock->spec));
         if (!is_rewritten)
                 return NULL;
-        TRY(message_copy(q->arena, &before->spec->base, &copy));
+        TRY(wire_copy(q->arena, &before->spec->base, &copy));
         return add_identities(l, (const Cteleport__V1__LockSpec *)copy);
 }
 
@@ -222,13 +223,13 @@ static void put_identities(struct locking *l)
 
 /* ---- which hosts a lock shuts out --------------------------------------------------------------------------------- */
 
-static struct error *count_host(void *ctx, const struct store_item *item)
+static struct error *count_host(void *ctx, const struct state_record *record)
 {
         struct locking *l = ctx;
         AUTO_PTR(arena) arena = arena_new(HOST_ARENA);
         Cteleport__State__V1__Host *host = NULL;
 
-        TRY(host_read(arena, item, &host));
+        TRY(host_read(arena, record, &host));
         bool is_shared = !str_is_empty(l->shared_arn) && str_equal(str_of(host->aws_arn), l->shared_arn);
         if (str_equal(str_of(host->host_id), l->host_id) ||
             (!is_shared && !directory_would_lock(l->admin->auth->directory, l->request->lock->spec, host)))
@@ -290,7 +291,7 @@ static void on_counted(void *ctx, struct error *err)
 static void count_hits(struct admin_request *q, struct locking *l)
 {
         l->hits = BUF_MAX(HOSTS_SHOWN * KiB);
-        scan(q->auth, HOST_PREFIX, count_host, on_counted, l);
+        state_scan(q->auth->store, &host_kind, &q->auth->is_stopping, count_host, on_counted, l);
 }
 
 static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
@@ -335,7 +336,7 @@ void admin_put_lock(struct rpc_call *call, const ProtobufCMessage *first)
         q->state = l;
         put_identities(l);
         if (!str_is_empty(l->host_id)) {
-                host_find(q->auth, l->host_id, on_host, q);
+                host_get(q->auth->store, l->host_id, on_host, q);
                 return;
         }
         warn_of_absence(q, &l->change, target);
@@ -356,7 +357,7 @@ void admin_delete_lock(struct rpc_call *call, const ProtobufCMessage *first)
         struct change *c = arena_alloc(q->arena, sizeof *c);
         struct audit_record record = { 0 };
 
-        *c = (struct change){ .kind = "lock", .prefix = LOCK_PREFIX, .name = admin_name(q) };
+        *c = (struct change){ .state = &lock_kind, .name = admin_name(q) };
         const Cteleport__V1__Lock *lock = directory_lock(q->auth->directory, c->name, &c->present);
         if (lock == NULL) {
                 admin_fail(q, change_not_found("lock", c->name));

@@ -8,13 +8,15 @@
 #include "api.pb-c.h"
 #include "auth/admin/admin.h"
 #include "auth/admin/request.h"
-#include "auth/hosts/hosts.h"
 #include "auth/sessions/record_service.h"
 #include "auth/sessions/records.h"
 #include "auth/sessions/sessions.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "pki/key.h"
+#include "state/recording.h"
+#include "state/session.h"
 
 /* The only user whose sessions the request may see; empty: everybody's. To be asked within the call's first turn. */
 static struct str only_user(struct admin_request *q, unsigned verbs)
@@ -114,12 +116,11 @@ static void note_one(struct admin_request *q, Cteleport__V1__Recording *r, struc
         }
 }
 
-static struct error *note_recording(struct admin_request *q, struct list *l, const struct store_item *item)
+static struct error *note_recording(struct admin_request *q, struct list *l, const struct state_record *record)
 {
-        ProtobufCMessage *msg = NULL;
+        Cteleport__State__V1__Recording *m = NULL;
 
-        TRY(wire_decode(q->arena, &cteleport__state__v1__recording__descriptor, item->value, &msg));
-        const Cteleport__State__V1__Recording *m = (const Cteleport__State__V1__Recording *)msg;
+        TRY(recording_read(q->arena, record, &m));
         for (size_t i = 0; i < l->count; i++)
                 if (strcmp(l->shown[i]->session_id, m->session_id) == 0)
                         note_one(q, l->shown[i], &l->listed[i], m);
@@ -184,48 +185,36 @@ static void on_compared(void *ctx)
 }
 
 /* Both kinds of records are in the order of the sessions' IDs: one page of these has what belongs to one page of those. */
-static void on_recordings(void *ctx, const struct store_page *page, struct error *err)
+static void on_recordings(void *ctx, const struct state_page *page, struct error *err)
 {
         struct admin_request *q = ctx;
         struct list *l = q->state;
 
         for (size_t i = 0; err == NULL && i < page->count; i++)
-                record_skip(page->items[i].key, note_recording(q, l, &page->items[i]));
+                state_log_unreadable(&page->records[i], note_recording(q, l, &page->records[i]));
         if (err != NULL)
                 admin_fail(q, err);
         else
                 admin_work(q, compare_job, on_compared, release_list, l);
 }
 
-static struct error *note_session(struct admin_request *q, struct list *l, const struct store_item *item)
+static struct error *note_session(struct admin_request *q, struct list *l, const struct state_record *record)
 {
-        ProtobufCMessage *msg = NULL;
+        Cteleport__State__V1__Session *s = NULL;
 
-        TRY(wire_decode(q->arena, &cteleport__state__v1__session__descriptor, item->value, &msg));
-        const Cteleport__State__V1__Session *s = (const Cteleport__State__V1__Session *)msg;
+        TRY(session_read(q->arena, record, &s));
         if (s->is_recorded && (str_is_empty(l->user) || str_equal(l->user, str_of(s->user))))
                 l->shown[l->count++] = show(q, s);
         return NULL;
 }
 
-static struct str key_after(struct admin_request *q, struct str prefix, struct str id)
-{
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-
-        if (str_is_empty(id))
-                return STR("");
-        buf_put(&key, prefix);
-        buf_put(&key, id);
-        return arena_str(q->arena, buf_str(&key));
-}
-
-static void on_sessions(void *ctx, const struct store_page *page, struct error *err)
+static void on_sessions(void *ctx, const struct state_page *page, struct error *err)
 {
         struct admin_request *q = ctx;
         struct list *l = q->state;
 
         for (size_t i = 0; err == NULL && i < page->count; i++)
-                record_skip(page->items[i].key, note_session(q, l, &page->items[i]));
+                state_log_unreadable(&page->records[i], note_session(q, l, &page->records[i]));
         if (err == NULL)
                 err = admin_charge(q);
         if (err != NULL) {
@@ -233,12 +222,9 @@ static void on_sessions(void *ctx, const struct store_page *page, struct error *
                 return;
         }
         l->next = (char *)(uintptr_t)"";
-        if (!page->is_last && page->count > 0) {
-                struct str last = page->items[page->count - 1].key;
-
-                l->next = (char *)(uintptr_t)arena_str(q->arena, str_slice(last, SESSION_PREFIX.len, last.len)).ptr;
-        }
-        store_range(q->auth->store, RECORDING_PREFIX, key_after(q, RECORDING_PREFIX, l->after), LIST_ITEMS, on_recordings, q);
+        if (!page->is_last && page->count > 0)
+                l->next = (char *)(uintptr_t)arena_str(q->arena, page->records[page->count - 1].id).ptr;
+        state_list(q->auth->store, &recording_kind, l->after, LIST_ITEMS, on_recordings, q);
 }
 
 void admin_list_recordings(struct rpc_call *call, const ProtobufCMessage *first)
@@ -260,7 +246,7 @@ void admin_list_recordings(struct rpc_call *call, const ProtobufCMessage *first)
                 admin_fail(q, error_new(ERROR_INVALID_ARGUMENT, "the place to go on from is none"));
                 return;
         }
-        store_range(q->auth->store, SESSION_PREFIX, key_after(q, SESSION_PREFIX, l->after), limit, on_sessions, q);
+        state_list(q->auth->store, &session_kind, l->after, limit, on_sessions, q);
 }
 
 /* ---- one recording ------------------------------------------------------------------------------------------- */
@@ -425,16 +411,15 @@ static void audit_access(struct reading *r, const Cteleport__State__V1__Session 
         audit_write(a->audit, &record, on_audited, r);
 }
 
-static void on_session(void *ctx, const struct store_item *item, struct error *err)
+static void on_session(void *ctx, const struct state_record *record, struct error *err)
 {
         struct reading *r = ctx;
-        ProtobufCMessage *msg = NULL;
+        Cteleport__State__V1__Session *s = NULL;
 
-        if (err == NULL && item == NULL)
+        if (err == NULL && record == NULL)
                 err = not_here();
         if (err == NULL)
-                err = wire_decode(r->request->arena, &cteleport__state__v1__session__descriptor, item->value, &msg);
-        const Cteleport__State__V1__Session *s = (const Cteleport__State__V1__Session *)msg;
+                err = session_read(r->request->arena, record, &s);
         if (err == NULL && (!s->is_recorded || (!str_is_empty(r->user) && !str_equal(r->user, str_of(s->user)))))
                 err = not_here();
         if (err == NULL)
@@ -449,21 +434,19 @@ static void on_session(void *ctx, const struct store_item *item, struct error *e
                 audit_access(r, s);
 }
 
-static void on_recording(void *ctx, const struct store_item *item, struct error *err)
+static void on_recording(void *ctx, const struct state_record *record, struct error *err)
 {
         struct reading *r = ctx;
-        ProtobufCMessage *msg = NULL;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        Cteleport__State__V1__Recording *m = NULL;
 
-        if (err == NULL && item != NULL)
-                err = wire_decode(r->request->arena, &cteleport__state__v1__recording__descriptor, item->value, &msg);
+        if (err == NULL && record != NULL)
+                err = recording_read(r->request->arena, record, &m);
         if (err != NULL) {
                 reading_finish(r, err);
                 return;
         }
-        r->record = (const Cteleport__State__V1__Recording *)msg;
-        session_key(str_of(r->message->session_id), &key);
-        store_get(r->request->auth->store, buf_str(&key), on_session, r);
+        r->record = m;
+        state_get(r->request->auth->store, &session_kind, str_of(r->message->session_id), on_session, r);
 }
 
 void admin_get_recording(struct rpc_call *call, const ProtobufCMessage *first)
@@ -473,7 +456,6 @@ void admin_get_recording(struct rpc_call *call, const ProtobufCMessage *first)
         if (q == NULL)
                 return;
         const Cteleport__V1__GetRecordingRequest *m = (const Cteleport__V1__GetRecordingRequest *)q->message;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         if (!name_is_session(str_of(m->session_id)) || m->offset < 0) {
                 admin_fail(q, not_here());
@@ -485,6 +467,5 @@ void admin_get_recording(struct rpc_call *call, const ProtobufCMessage *first)
         r->dir = q->auth->records_dir;
         r->message = m;
         r->data = BUF_MAX(LIMIT_RECORDING_PAGE);
-        recording_key(str_of(m->session_id), &key);
-        store_get(q->auth->store, buf_str(&key), on_recording, r);
+        state_get(q->auth->store, &recording_kind, str_of(m->session_id), on_recording, r);
 }

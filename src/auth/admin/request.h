@@ -9,6 +9,7 @@
 #include "auth/core/auth.h"
 #include "auth/core/caller.h"
 #include "rpc/rpc.h"
+#include "state/state.h"
 
 /* A page and what is made of it, or one resource; nothing of it outlives the answer. */
 enum { ADMIN_ARENA = LIMIT_REQUEST_ARENA };
@@ -62,9 +63,9 @@ struct error *admin_user(const struct admin_request *q, struct access_user *ret)
 
 /* One page of a listing. */
 struct listing {
-        struct str prefix;
-        /* what an item is shown as, in the arena; *ret stays NULL for one that is not shown */
-        struct error *(*show)(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret);
+        const struct state_kind *kind;
+        /* what a record is shown as, in the arena; *ret stays NULL for one that is not shown */
+        struct error *(*show)(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret);
         const ProtobufCMessageDescriptor *page; /* the answer: the messages come first, then where the next page begins */
         void (*reply)(struct admin_request *q, struct listing *l); /* NULL: listing_reply */
         void *ctx; /* of the method */

@@ -6,17 +6,18 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "resource/access_role.h"
+#include "state/role.h"
 
 /* ---- looking ------------------------------------------------------------------------------------------------ */
 
-static struct error *show_role(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
+static struct error *show_role(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
-        return directory_unpack(q->arena, &cteleport__v1__role__descriptor, item, ret);
+        return role_read(q->arena, record, (Cteleport__V1__Role **)ret);
 }
 
 void admin_list_roles(struct rpc_call *call, const ProtobufCMessage *first)
 {
-        admin_list(admin_begin(call, first), (struct listing){ ROLE_PREFIX, show_role, &cteleport__v1__list_roles_response__descriptor });
+        admin_list(admin_begin(call, first), (struct listing){ &role_kind, show_role, &cteleport__v1__list_roles_response__descriptor });
 }
 
 void admin_get_role(struct rpc_call *call, const ProtobufCMessage *first)
@@ -40,7 +41,7 @@ static struct error *check_put(struct admin_request *q, const Cteleport__V1__Put
 {
         if (m->role == NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "no role was given");
-        *c = (struct change){ .kind = "role", .prefix = ROLE_PREFIX, .account = ACCOUNT_ADMIN, .must_be_new = m->must_be_new };
+        *c = (struct change){ .state = &role_kind, .account = ACCOUNT_ADMIN, .must_be_new = m->must_be_new };
         TRY(access_role_check(m->role, q->arena, &c->warnings));
         c->name = str_of(m->role->metadata->name);
         (void)directory_role(q->auth->directory, c->name, &c->present);
@@ -126,7 +127,7 @@ void admin_delete_role(struct rpc_call *call, const ProtobufCMessage *first)
         struct change *c = arena_alloc(q->arena, sizeof *c);
         struct audit_record record = { 0 };
 
-        *c = (struct change){ .kind = "role", .prefix = ROLE_PREFIX, .name = admin_name(q) };
+        *c = (struct change){ .state = &role_kind, .name = admin_name(q) };
         struct error *err = check_delete(q, c);
         if (err != NULL) {
                 admin_fail(q, err);

@@ -32,11 +32,11 @@ static bool is_static(const struct auth *a, struct str name)
 
 /* ---- listing -------------------------------------------------------------------------------------------- */
 
-static struct error *show_token(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
+static struct error *show_token(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
         Cteleport__V1__Token *token = NULL;
 
-        TRY(token_unpack(q->arena, item, &token));
+        TRY(token_read(q->arena, record, &token));
         if (!token_is_expired(token, loop_wall(&q->auth->loop)))
                 *ret = &token->base;
         return NULL;
@@ -49,7 +49,7 @@ void admin_list_tokens(struct rpc_call *call, const ProtobufCMessage *first)
 
         if (q == NULL)
                 return;
-        struct listing l = { TOKEN_PREFIX, show_token, &cteleport__v1__list_tokens_response__descriptor };
+        struct listing l = { &token_kind, show_token, &cteleport__v1__list_tokens_response__descriptor };
         bool is_first = ((const Cteleport__V1__ListRequest *)q->message)->after[0] == '\0';
         Cteleport__V1__Token **statics = NULL;
         size_t count = is_first ? static_tokens_list(q->auth, q->arena, &statics) : 0;
@@ -146,19 +146,13 @@ static void write_token(struct admin_request *q, uint64_t present_revision)
         struct put *put = q->state;
         struct store_txn *t = store_txn_new(q->auth->store);
         struct audit_record record = { 0 };
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-        size_t size = protobuf_c_message_get_packed_size(&put->token->base);
-        AUTO_MEM uint8_t *bytes = mem_alloc(size);
+        struct str name = str_of(put->token->metadata->name);
 
-        /* The revision is the store's to give; kept inside the value it would be a lie. */
-        put->token->metadata->revision = (char *)(uintptr_t)"";
-        size = protobuf_c_message_pack(&put->token->base, bytes);
-        token_key(str_of(put->token->metadata->name), &key);
         if (put->must_be_new)
-                store_txn_require(t, buf_str(&key), present_revision);
+                token_require(t, name, present_revision);
         else if (put->if_revision != 0)
-                store_txn_require(t, buf_str(&key), put->if_revision);
-        store_txn_put(t, buf_str(&key), str_of_bytes(bytes, size), token_store_expiry(put->token));
+                token_require(t, name, put->if_revision);
+        token_put(t, put->token);
         audit_token(q, &record, &audit_token_create, put->token);
         audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
         store_txn_commit(t, on_put, q);
@@ -240,7 +234,6 @@ static void on_pending_deletion(void *ctx, struct token_found *found, struct err
         struct admin_request *q = ctx;
         struct str name = admin_name(q);
         struct audit_record record = { 0 };
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         if (err == NULL && (found == NULL || found->is_expired))
                 err = not_found(name);
@@ -254,9 +247,8 @@ static void on_pending_deletion(void *ctx, struct token_found *found, struct err
                 return;
         }
         struct store_txn *t = store_txn_new(q->auth->store);
-        token_key(name, &key);
-        store_txn_require(t, buf_str(&key), found->revision);
-        store_txn_delete(t, buf_str(&key));
+        token_require(t, name, found->revision);
+        token_delete(t, name);
         audit_token(q, &record, &audit_token_delete, found->token);
         outbox_add(q->auth->outbox, t, &record); /* it was charged for when it was made */
         store_txn_commit(t, on_deleted, q);

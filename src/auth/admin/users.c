@@ -2,20 +2,21 @@
 #include "api.pb-c.h"
 #include "auth/admin/admin.h"
 #include "auth/admin/change.h"
-#include "auth/users/credentials.h"
 #include "auth/users/directory.h"
-#include "auth/hosts/hosts.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "resource/head.h"
 #include "resource/user.h"
 #include "rpc/wire.h"
+#include "state/credential.h"
+#include "state/role.h"
+#include "state/user.h"
 
 /* ---- looking ------------------------------------------------------------------------------------------------ */
 
-static struct error *show_user(struct admin_request *q, const struct store_item *item, ProtobufCMessage **ret)
+static struct error *show_user(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
-        return directory_unpack(q->arena, &cteleport__v1__user__descriptor, item, ret);
+        return user_read(q->arena, record, (Cteleport__V1__User **)ret);
 }
 
 /* What the cluster alone knows of each, which is not kept with them. */
@@ -38,7 +39,7 @@ static void put_status(struct admin_request *q, Cteleport__V1__User *user, bool 
 
 static void describe_next(struct admin_request *q);
 
-static void on_password(void *ctx, const struct store_item *item, struct error *err)
+static void on_password(void *ctx, const struct state_record *record, struct error *err)
 {
         struct admin_request *q = ctx;
         struct describing *d = q->state;
@@ -49,20 +50,18 @@ static void on_password(void *ctx, const struct store_item *item, struct error *
                 admin_fail(q, err);
                 return;
         }
-        put_status(q, d->users[d->done++], item != NULL);
+        put_status(q, d->users[d->done++], record != NULL);
         describe_next(q);
 }
 
 static void describe_next(struct admin_request *q)
 {
         struct describing *d = q->state;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         while (d->done < d->count && d->users[d->done]->spec == NULL)
                 d->done++;
         if (d->done < d->count) {
-                password_key(str_of(d->users[d->done]->metadata->name), &key);
-                store_get(q->auth->store, buf_str(&key), on_password, q);
+                state_get(q->auth->store, &credential_kind, str_of(d->users[d->done]->metadata->name), on_password, q);
         } else if (d->listing != NULL) {
                 listing_reply(q, d->listing);
         } else {
@@ -87,7 +86,7 @@ static void describe_page(struct admin_request *q, struct listing *l)
 void admin_list_users(struct rpc_call *call, const ProtobufCMessage *first)
 {
         admin_list(admin_begin(call, first),
-                   (struct listing){ USER_PREFIX, show_user, &cteleport__v1__list_users_response__descriptor, describe_page });
+                   (struct listing){ &user_kind, show_user, &cteleport__v1__list_users_response__descriptor, describe_page });
 }
 
 void admin_get_user(struct rpc_call *call, const ProtobufCMessage *first)
@@ -100,7 +99,7 @@ void admin_get_user(struct rpc_call *call, const ProtobufCMessage *first)
         const Cteleport__V1__User *user = directory_user(q->auth->directory, name, NULL);
 
         ProtobufCMessage **copy = arena_alloc(q->arena, sizeof(ProtobufCMessage *)); /* the directory's own stays as it is */
-        struct error *err = user == NULL ? change_not_found("user", name) : message_copy(q->arena, &user->base, copy);
+        struct error *err = user == NULL ? change_not_found("user", name) : wire_copy(q->arena, &user->base, copy);
 
         if (err != NULL)
                 admin_fail(q, err);
@@ -171,7 +170,7 @@ static struct error *check_put(struct admin_request *q, const Cteleport__V1__Put
                 return error_new(ERROR_INVALID_ARGUMENT, "no user was given");
         TRY(user_check(m->user));
         TRY(check_not_past(m->user->metadata->expires, loop_wall(&q->auth->loop), "metadata.expires"));
-        *c = (struct change){ .kind = "user", .prefix = USER_PREFIX, .account = ACCOUNT_ADMIN, .name = str_of(m->user->metadata->name),
+        *c = (struct change){ .state = &user_kind, .account = ACCOUNT_ADMIN, .name = str_of(m->user->metadata->name),
                                .must_be_new = m->must_be_new };
         *ret_present = directory_user(q->auth->directory, c->name, &c->present);
         TRY(change_check(c, m->if_revision));
@@ -228,13 +227,8 @@ void admin_put_user(struct rpc_call *call, const ProtobufCMessage *first)
                 return;
         }
         struct store_txn *t = change_begin(q, c);
-        for (size_t i = 0; i < m->user->spec->n_roles; i++) { /* none of them may go meanwhile */
-                AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-
-                buf_put(&key, ROLE_PREFIX);
-                buf_put_c(&key, m->user->spec->roles[i]);
-                store_txn_require(t, buf_str(&key), STORE_ANY);
-        }
+        for (size_t i = 0; i < m->user->spec->n_roles; i++) /* none of them may be removed meanwhile */
+                state_require(t, &role_kind, str_of(m->user->spec->roles[i]), STORE_ANY);
         keep_what_is_ours(q, m->user->spec, present);
         audit_user(q, c, m->user, &record);
         change_put(q, c, t, &m->user->base, m->user->metadata, timestamp_end(m->user->metadata->expires), &record);
@@ -253,7 +247,7 @@ void admin_delete_user(struct rpc_call *call, const ProtobufCMessage *first)
         struct audit_record record = { 0 };
         struct error *err = NULL;
 
-        *c = (struct change){ .kind = "user", .prefix = USER_PREFIX, .name = name };
+        *c = (struct change){ .state = &user_kind, .name = name };
         if (directory_user(q->auth->directory, name, &c->present) == NULL && c->present == 0)
                 err = change_not_found("user", name);
         if (err == NULL)
@@ -263,7 +257,7 @@ void admin_delete_user(struct rpc_call *call, const ProtobufCMessage *first)
                 return;
         }
         struct store_txn *t = change_begin(q, c);
-        credentials_forget(t, name);
+        credentials_delete(t, name);
         change_audit(q, c, &audit_user_delete, &record);
         change_delete(q, c, t, &record);
 }

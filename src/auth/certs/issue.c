@@ -85,7 +85,7 @@ static struct error *keep_authorities(struct auth *a, const ProtobufCMessage *an
 {
         struct authorities fresh = { .arena = arena_new(AUTHORITIES_ARENA) };
         ProtobufCMessage *copy = NULL;
-        struct error *err = message_copy(fresh.arena, answer, &copy);
+        struct error *err = wire_copy(fresh.arena, answer, &copy);
 
         if (err == NULL) {
                 fresh.all = (const Cteleport__Internal__V1__Authorities *)copy;

@@ -13,7 +13,6 @@
 #include "auth/users/directory.h"
 #include "auth/core/disk_watch.h"
 #include "auth/core/listener.h"
-#include "auth/hosts/hosts.h"
 #include "auth/certs/issue.h"
 #include "auth/hosts/presence.h"
 #include "auth/hosts/proxies.h"
@@ -32,6 +31,9 @@
 #include "os/sandbox.h"
 #include "pki/cert.h"
 #include "rpc/rpc.h"
+#include "state/cluster.h"
+#include "state/host.h"
+#include "state/name.h"
 
 /*
  * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (people, roles, locks) → proxies
@@ -40,8 +42,6 @@
  */
 
 /* Key of the cluster's name in the store: written by the first start, never changed. */
-#define CLUSTER_KEY STR("/cluster/name")
-
 void auth_audit_begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind)
 {
         audit_begin(r, kind, loop_wall(&a->loop), a->cluster);
@@ -124,7 +124,6 @@ static void write_own_record(struct auth *a)
         const struct service_row *row;
         char *roles[SERVICE_ROWS_MAX];
         struct store_txn *t = store_txn_new(a->store);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         host.host_id = a->service->boot->host_id;
         host.hostname = a->service->boot->nodename;
@@ -136,8 +135,7 @@ static void write_own_record(struct auth *a)
         host.joined = walltime_unix(loop_wall(&a->loop));
         host.binding = (char *)(uintptr_t)"local";
         host_put(t, &host, (struct walltime){ 0 });
-        name_key(str_of(host.hostname), a->cluster, &key);
-        name_put(t, buf_str(&key), str_of(host.host_id), str_of(host.binding), (struct walltime){ 0 });
+        name_put(t, str_of(host.hostname), a->cluster, str_of(host.host_id), str_of(host.binding), (struct walltime){ 0 });
         store_txn_commit(t, on_own_record, a);
 }
 
@@ -334,14 +332,13 @@ static void on_first_authorities(void *ctx, struct error *err)
         }
         log_info("First start: the authorities of the cluster were made", LOG_STR("cluster", a->cluster));
         struct store_txn *t = store_txn_new(a->store);
-        store_txn_require(t, CLUSTER_KEY, 0);
-        store_txn_put(t, CLUSTER_KEY, a->cluster, (struct walltime){ 0 });
+        cluster_name_create(t, a->cluster);
         auth_audit_begin(a, &record, &audit_cluster_init);
         outbox_add(a->outbox, t, &record);
         store_txn_commit(t, on_name_written, a);
 }
 
-static void on_cluster_name(void *ctx, const struct store_item *item, struct error *err)
+static void on_cluster_name(void *ctx, struct str name, struct error *err)
 {
         struct auth *a = ctx;
 
@@ -349,16 +346,16 @@ static void on_cluster_name(void *ctx, const struct store_item *item, struct err
                 return;
         if (err != NULL) {
                 fatal(a, err);
-        } else if (item == NULL) {
+        } else if (str_is_empty(name)) {
                 issue_load_authorities(a, true, on_first_authorities, a);
         } else {
-                if (!str_equal(item->value, a->cluster))
+                if (!str_equal(name, a->cluster))
                         log_warn("A cluster cannot be renamed: the name of its first start stays", LOG_STR("configured", a->cluster),
-                                 LOG_STR("name", item->value));
+                                 LOG_STR("name", name));
                 if (a->is_log_new)
                         log_warn("The audit log and the recordings of this cluster are gone, a new log begins",
                                  LOG_C("hint", "put the directory log back, from a backup or from where it was moved, while teleport is stopped"));
-                a->cluster = arena_str(a->service->arena, item->value);
+                a->cluster = arena_str(a->service->arena, name);
                 issue_load_authorities(a, false, on_authorities, a);
         }
 }
@@ -370,7 +367,7 @@ static void on_outbox(void *ctx, struct error *err)
         if (err != NULL)
                 fatal(a, error_wrap(err, "the audit log cannot be written"));
         else
-                store_get(a->store, CLUSTER_KEY, on_cluster_name, a);
+                cluster_name_get(a->store, on_cluster_name, a);
 }
 
 /* A directory of auth alone, given to its user, and open; it may lie below directories that are closed to that user. */

@@ -8,7 +8,6 @@
 #include "auth/users/directory.h"
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/tunnels_service.h"
-#include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/rpc.h"
@@ -68,8 +67,7 @@ void caller_free(struct caller *c)
         *c->at = c->next;
         if (c->next != NULL)
                 c->next->at = c->at;
-        if (c->host != NULL)
-                cteleport__state__v1__host__free_unpacked(c->host, NULL);
+        host_free(c->host);
         free(c->host_id);
         free(c->user);
         free(c->role);
@@ -124,13 +122,8 @@ struct error *caller_check_host(const struct caller *c)
 
 void caller_set_host(struct caller *c, const Cteleport__State__V1__Host *host)
 {
-        size_t size = cteleport__state__v1__host__get_packed_size(host);
-        AUTO_MEM uint8_t *bytes = mem_alloc(size);
-
-        cteleport__state__v1__host__pack(host, bytes);
-        c->host = cteleport__state__v1__host__unpack(NULL, size, bytes);
-        if (c->host == NULL)
-                bug("a host's record that was just packed cannot be read");
+        host_free(c->host);
+        c->host = host_dup(host);
 }
 
 static void drop_if_locked(struct caller *c, bool nodes_too, bool *ret_has_nodes)

@@ -348,7 +348,7 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
         else if (v->cert.is_user)
                 welcome_user(v);
         else
-                host_find(v->listener->auth, v->cert.host_id, on_host, v);
+                host_get(v->listener->auth->store, v->cert.host_id, on_host, v);
 }
 
 /*

@@ -15,6 +15,9 @@
 #include "base/mem.h"
 #include "resource/access_role.h"
 #include "schema/schema.h"
+#include "state/lock.h"
+#include "state/role.h"
+#include "state/user.h"
 
 enum { ARENA_CAP = 1 * MiB };
 
@@ -120,37 +123,34 @@ static void commit(struct fixture *f, struct store_txn *t)
 }
 
 /* Stores a resource as its YAML says; unchecked, for what is stored may be older than a check. */
-static void put(struct fixture *f, const ProtobufCMessageDescriptor *type, struct str prefix, const char *name, const char *spec)
+static void put(struct fixture *f, const struct state_kind *kind, const char *name, const char *spec)
 {
         AUTO_PTR(arena) arena = arena_new(ARENA_CAP);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
         const char *yaml = arena_printf(arena, "metadata: {name: %s}\nspec: %s\n", name, spec);
         ProtobufCMessage *message = NULL;
         struct store_txn *t = store_txn_new(f->auth.store);
-        struct error *err = schema_load_yaml(arena, "x.yaml", str_of(yaml), type, &message);
+        struct error *err = schema_load_yaml(arena, "x.yaml", str_of(yaml), kind->type, &message);
 
         if (err != NULL)
                 error_print(err);
         assert_null(err);
-        buf_put(&key, prefix);
-        buf_put_c(&key, name);
-        store_txn_put_message(t, buf_str(&key), message, (struct walltime){ 0 });
+        state_put(t, kind, str_of(name), message, (struct walltime){ 0 });
         commit(f, t);
 }
 
 static void given_user(struct fixture *f, const char *name, const char *spec)
 {
-        put(f, &cteleport__v1__user__descriptor, USER_PREFIX, name, spec);
+        put(f, &user_kind, name, spec);
 }
 
 static void given_role(struct fixture *f, const char *name, const char *spec)
 {
-        put(f, &cteleport__v1__role__descriptor, ROLE_PREFIX, name, spec);
+        put(f, &role_kind, name, spec);
 }
 
 static void given_lock(struct fixture *f, const char *name, const char *spec)
 {
-        put(f, &cteleport__v1__lock__descriptor, LOCK_PREFIX, name, spec);
+        put(f, &lock_kind, name, spec);
 }
 
 /* As none can be written any more. */
@@ -160,7 +160,6 @@ static void given_lock_with_empty_targets(struct fixture *f, const char *name)
         Cteleport__V1__LockSpec spec = CTELEPORT__V1__LOCK_SPEC__INIT;
         Cteleport__V1__LockTarget target = CTELEPORT__V1__LOCK_TARGET__INIT;
         Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
         struct store_txn *t = store_txn_new(f->auth.store);
 
         target.user = target.role = target.login = target.node = target.server_id = (char *)"";
@@ -168,9 +167,7 @@ static void given_lock_with_empty_targets(struct fixture *f, const char *name)
         spec.target = &target;
         lock.spec = &spec;
         lock.metadata = &metadata;
-        buf_put(&key, LOCK_PREFIX);
-        buf_put_c(&key, name);
-        store_txn_put_message(t, buf_str(&key), &lock.base, (struct walltime){ 0 });
+        state_put(t, &lock_kind, str_of(name), &lock.base, (struct walltime){ 0 });
         commit(f, t);
 }
 

@@ -9,22 +9,20 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "loop/loop.h"
-
-#define PREFIX "/audit/outbox/"
-enum { KEY_LEN = sizeof PREFIX - 1 + AUDIT_UID_LEN };
+#include "state/outbox_event.h"
 
 /* An event between its commit and its removal from the store. */
 struct event {
         struct event *next; /* among the written */
         struct outbox *outbox;
-        char key[KEY_LEN + 1];
+        char uid[AUDIT_UID_LEN + 1];
 };
 
 struct outbox {
         struct loop *loop;
         struct store *store;
         struct audit_log *log;
-        struct store_watch *watch;
+        struct state_watch *watch;
         struct map known;       /* uid -> struct event: all below, owned */
         size_t appending;       /* on their way to events.log */
         struct event *written;  /* durable there, waiting for a sweep */
@@ -74,11 +72,6 @@ static void go_on_replaying(struct outbox *o)
 
 /* ---- from the store to events.log ------------------------------------------------------------------- */
 
-static struct str uid_of(struct str key)
-{
-        return str_slice(key, sizeof PREFIX - 1, key.len);
-}
-
 static void mark_written(struct outbox *o, struct event *e)
 {
         e->next = o->written;
@@ -92,7 +85,7 @@ static void mark_written(struct outbox *o, struct event *e)
 
 static void forget(struct outbox *o, struct event *e)
 {
-        map_remove(&o->known, uid_of(str_of(e->key)));
+        map_remove(&o->known, str_of(e->uid));
         free(e);
 }
 
@@ -124,38 +117,36 @@ static void on_appended(void *ctx, struct error *err)
 }
 
 /* Each event of the store once, whether a watch or a replay brings it. */
-static void take_event(struct outbox *o, const struct store_item *item)
+static void take_event(struct outbox *o, const struct state_record *record)
 {
-        struct str uid = uid_of(item->key);
-
-        if (item->key.len != KEY_LEN || map_get(&o->known, uid) != NULL)
+        if (record->id.len != AUDIT_UID_LEN || map_get(&o->known, record->id) != NULL)
                 return;
-        if (!audit_is_line(item->value)) {
-                log_error("A stored event of the audit cannot be read, and is left out", LOG_STR("key", item->key));
+        if (!audit_is_line(record->value)) {
+                state_log_unreadable(record, error_new(ERROR_DATA_LOSS, "it is not a line of the audit log"));
                 return;
         }
         struct event *e = NEW(struct event);
         e->outbox = o;
-        memcpy(e->key, item->key.ptr, KEY_LEN);
-        map_put(&o->known, uid, e);
-        if (map_get(&o->in_log, uid) != NULL) {
+        memcpy(e->uid, record->id.ptr, AUDIT_UID_LEN);
+        map_put(&o->known, record->id, e);
+        if (map_get(&o->in_log, record->id) != NULL) {
                 mark_written(o, e);
                 return;
         }
         o->appending++;
-        audit_append_text(o->log, item->value, on_appended, e);
+        audit_append_text(o->log, record->value, on_appended, e);
 }
 
-static void on_change(void *ctx, const struct store_item *item, bool deleted)
+static void on_change(void *ctx, const struct state_record *record, bool is_deleted)
 {
-        if (!deleted)
-                take_event(ctx, item);
+        if (!is_deleted)
+                take_event(ctx, record);
 }
 
 /* ---- replay: at the start, and when events.log had been unwritable ------------------------------------ */
 
 /* Only a crash between log and sweep makes the log worth reading. */
-static struct error *read_log_once(struct outbox *o, const struct store_page *page)
+static struct error *read_log_once(struct outbox *o, const struct state_page *page)
 {
         if (o->has_read_log || o->ready == NULL || page->count == 0)
                 return NULL;
@@ -163,7 +154,7 @@ static struct error *read_log_once(struct outbox *o, const struct store_page *pa
         return audit_log_uids(o->log, &o->in_log);
 }
 
-static void on_leftovers(void *ctx, const struct store_page *page, struct error *err)
+static void on_leftovers(void *ctx, const struct state_page *page, struct error *err)
 {
         struct outbox *o = ctx;
 
@@ -172,9 +163,9 @@ static void on_leftovers(void *ctx, const struct store_page *page, struct error 
                 err = read_log_once(o, page);
         if (err == NULL) {
                 for (size_t i = 0; i < page->count; i++)
-                        take_event(o, &page->items[i]);
+                        take_event(o, &page->records[i]);
                 if (!page->is_last && !o->is_closing) {
-                        o->paused = str_dup(page->items[page->count - 1].key);
+                        o->paused = str_dup(page->records[page->count - 1].id);
                         o->is_replaying = true;
                         go_on_replaying(o);
                 }
@@ -188,7 +179,7 @@ static void on_leftovers(void *ctx, const struct store_page *page, struct error 
 static void request_leftovers(struct outbox *o, struct str after)
 {
         o->is_replaying = true;
-        store_range(o->store, STR(PREFIX), after, LIMIT_STORE_RANGE, on_leftovers, o);
+        state_list(o->store, &outbox_event_kind, after, LIMIT_STORE_RANGE, on_leftovers, o);
 }
 
 static void on_retry(void *ctx)
@@ -230,7 +221,7 @@ static void sweep(struct outbox *o)
                 return;
         struct store_txn *t = store_txn_new(o->store);
         for (struct event *e = o->written; e != NULL; e = e->next)
-                store_txn_delete(t, str_of(e->key));
+                state_delete(t, &outbox_event_kind, str_of(e->uid));
         o->sweeping = o->written;
         o->written = NULL;
         o->written_count = 0;
@@ -308,15 +299,13 @@ struct outbox *outbox_open(struct loop *l, struct store *s, struct audit_log *lo
         o->ready_ctx = ctx;
         o->sweep_timer = timer_new(l, on_sweep_timer, o);
         o->retry_timer = timer_new(l, on_retry, o);
-        o->watch = store_watch_new(s, STR(PREFIX), on_change, o);
+        o->watch = state_watch_new(s, &outbox_event_kind, on_change, o);
         request_leftovers(o, STR(""));
         return o;
 }
 
 void outbox_add(struct outbox *o, struct store_txn *t, struct audit_record *r)
 {
-        AUTO_MEM char *key = mem_printf(PREFIX "%s", r->uid);
-
         if (!o->is_stuck && is_log_busy(o))
                 store_txn_fail(t, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log is not written as fast as it should be, and "
                                                                                  "nothing is done that is not audited"),
@@ -326,7 +315,7 @@ void outbox_add(struct outbox *o, struct store_txn *t, struct audit_record *r)
                                                                                  "nothing is done that is not audited"),
                                              "free some space on the disk of the auth service's data directory"));
         else
-                store_txn_put_brief(t, str_of(key), audit_record_text(r));
+                state_put_brief(t, &outbox_event_kind, str_of(r->uid), audit_record_text(r));
         audit_record_release(r);
 }
 
@@ -340,6 +329,6 @@ void outbox_close(struct outbox *o, void (*closed)(void *ctx), void *ctx)
         o->ready = NULL;
         timer_stop(o->sweep_timer);
         timer_stop(o->retry_timer);
-        store_watch_free(o->watch);
+        state_watch_free(o->watch);
         loop_defer(o->loop, on_closing, o);
 }

@@ -160,30 +160,23 @@ static void audit_issue(struct renewal *r, struct store_txn *t)
 static void record(struct renewal *r)
 {
         struct store_txn *t = store_txn_new(r->auth->store);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
         struct walltime expires = walltime_of_unix(r->certs->not_after);
 
-        host_key(r->host_id, &key);
         if (str_equal(r->role, STR("Proxy")))
                 servers_put(r->auth, t, r->host_id, str_of(r->host->binding), r->public_names, r->public_name_count,
                             buf_str(&r->tls_public_key), expires);
         if (str_equal(r->role, STR("Instance")) && !r->is_local) {
-                store_txn_require(t, buf_str(&key), r->host_revision);
+                host_require(t, r->host_id, r->host_revision);
                 host_put(t, r->host, expires);
         } else {
-                store_txn_require(t, buf_str(&key), STORE_ANY);
+                host_require(t, r->host_id, STORE_ANY);
         }
         if (str_equal(r->role, STR("Instance")) && !r->is_local && !r->is_nameless) {
-                buf_clear(&key);
-                name_key(r->host_name, r->auth->cluster, &key);
-                store_txn_require(t, buf_str(&key), r->name_revision);
-                name_put(t, buf_str(&key), r->host_id, str_of(r->host->binding), expires);
+                name_require(t, r->host_name, r->auth->cluster, r->name_revision);
+                name_put(t, r->host_name, r->auth->cluster, r->host_id, str_of(r->host->binding), expires);
         }
-        if (r->has_token) {
-                buf_clear(&key);
-                token_key_of_host(r->host, &key);
-                store_txn_require(t, buf_str(&key), r->token_revision);
-        }
+        if (r->has_token)
+                token_require_of_host(t, r->host, r->token_revision);
         audit_issue(r, t);
         store_txn_commit(t, on_recorded, r);
 }
@@ -212,7 +205,7 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
         ProtobufCMessage *copy = NULL;
 
         if (err == NULL)
-                err = message_copy(r->arena, &certs->base, &copy);
+                err = wire_copy(r->arena, &certs->base, &copy);
         if (err != NULL) {
                 renewal_finish(r, issue_failed(err));
                 return;
@@ -357,7 +350,7 @@ static void go_on(struct renewal *r)
         else if (r->is_nameless)
                 sign(r);
         else
-                name_find(r->auth, r->host_name, on_name, r);
+                name_get(r->auth->store, r->host_name, r->auth->cluster, on_name, r);
 }
 
 /*
@@ -406,7 +399,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         ProtobufCMessage *copy = NULL;
 
         if (err == NULL && host != NULL)
-                err = message_copy(r->arena, &host->base, &copy);
+                err = wire_copy(r->arena, &host->base, &copy);
         if (copy != NULL) {
                 r->host = (Cteleport__State__V1__Host *)copy;
                 r->host_name = str_of(r->host->hostname);
@@ -446,7 +439,7 @@ void host_certs_open(struct rpc_call *call, const ProtobufCMessage *first)
         memcpy(r->peer, caller->peer, sizeof r->peer);
         /* The request must outlive a caller who goes away. */
         ProtobufCMessage *copy = NULL;
-        struct error *err = message_copy(r->arena, first, &copy);
+        struct error *err = wire_copy(r->arena, first, &copy);
         if (err == NULL && !str_equal(str_of(caller->role), STR("Instance")))
                 err = error_new(ERROR_PERMISSION_DENIED, "certificates are given to the Instance identity of a host, not to its %s", caller->role);
         if (err != NULL) {
@@ -455,5 +448,5 @@ void host_certs_open(struct rpc_call *call, const ProtobufCMessage *first)
         }
         r->request = (const Cteleport__V1__HostCertsRequest *)copy;
         rpc_call_listen(call, &call_events, r);
-        host_find(r->auth, r->host_id, on_host, r);
+        host_get(r->auth->store, r->host_id, on_host, r);
 }

@@ -20,7 +20,7 @@ struct entry {
 
 struct nodes {
         struct auth *auth;
-        struct store_watch *watch;
+        struct state_watch *watch;
         struct map by_id;   /* host ID -> struct entry, owned */
         struct map by_name; /* canonical form -> struct list, owned */
         void (*ready)(void *ctx, struct error *err);
@@ -81,28 +81,23 @@ static void note(struct nodes *n, struct str host_id, struct str hostname)
         map_put(&n->by_id, host_id, e);
 }
 
-static struct str id_of(struct str key)
-{
-        return str_slice(key, PRESENCE_PREFIX.len, key.len);
-}
-
-static struct error *note_item(struct nodes *n, const struct store_item *item)
+static struct error *note_record(void *ctx, const struct state_record *record)
 {
         AUTO_PTR(arena) arena = arena_new(PRESENCE_ARENA);
-        ProtobufCMessage *msg = NULL;
+        Cteleport__State__V1__Presence *presence = NULL;
 
-        TRY(wire_decode(arena, &cteleport__state__v1__presence__descriptor, item->value, &msg));
-        note(n, id_of(item->key), str_of(((const Cteleport__State__V1__Presence *)msg)->hostname));
+        TRY(presence_read(arena, record, &presence));
+        note(ctx, record->id, str_of(presence->hostname));
         return NULL;
 }
 
-static void on_change(void *ctx, const struct store_item *item, bool deleted)
+static void on_change(void *ctx, const struct state_record *record, bool is_deleted)
 {
         struct nodes *n = ctx;
-        struct entry *e = map_get(&n->by_id, id_of(item->key));
+        struct entry *e = map_get(&n->by_id, record->id);
 
-        if (!deleted)
-                record_skip(item->key, note_item(n, item));
+        if (!is_deleted)
+                state_log_unreadable(record, note_record(n, record));
         else if (e != NULL)
                 forget(n, e);
 }
@@ -168,29 +163,18 @@ static void nodes_free(struct nodes *n)
         free(n);
 }
 
-static void become_ready(struct nodes *n, struct error *err)
+static void on_scanned(void *ctx, struct error *err)
 {
+        struct nodes *n = ctx;
         void (*ready)(void *ctx, struct error *err) = n->ready;
 
         n->ready = NULL;
-        ready(n->ready_ctx, err);
-}
-
-static void on_page(void *ctx, const struct store_page *page, struct error *err)
-{
-        struct nodes *n = ctx;
-
         if (n->is_closed) {
                 error_free(err);
                 nodes_free(n);
-                return;
+        } else {
+                ready(n->ready_ctx, err);
         }
-        for (size_t i = 0; err == NULL && i < page->count; i++)
-                record_skip(page->items[i].key, note_item(n, &page->items[i]));
-        if (err == NULL && !page->is_last)
-                store_range(n->auth->store, PRESENCE_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_page, n);
-        else
-                become_ready(n, err);
 }
 
 struct nodes *nodes_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
@@ -200,8 +184,8 @@ struct nodes *nodes_open(struct auth *a, void (*ready)(void *ctx, struct error *
         n->auth = a;
         n->ready = ready;
         n->ready_ctx = ctx;
-        n->watch = store_watch_new(a->store, PRESENCE_PREFIX, on_change, n);
-        store_range(a->store, PRESENCE_PREFIX, STR(""), LIMIT_STORE_RANGE, on_page, n);
+        n->watch = state_watch_new(a->store, &presence_kind, on_change, n);
+        state_scan(a->store, &presence_kind, &n->is_closed, note_record, on_scanned, n);
         return n;
 }
 
@@ -209,7 +193,7 @@ void nodes_close(struct nodes *n)
 {
         if (n == NULL)
                 return;
-        store_watch_free(n->watch);
+        state_watch_free(n->watch);
         if (n->ready == NULL)
                 nodes_free(n);
         else
@@ -255,30 +239,25 @@ struct find {
         void *ctx;
 };
 
-static void on_item(void *ctx, const struct store_item *item, struct error *err)
+static void on_record(void *ctx, const struct state_record *record, struct error *err)
 {
         struct find *f = ctx;
         AUTO_PTR(arena) arena = arena_new(PRESENCE_ARENA);
-        ProtobufCMessage *msg = NULL;
+        Cteleport__State__V1__Presence *presence = NULL;
         struct node node = { 0 };
 
-        if (err == NULL && item != NULL) {
-                err = wire_decode(arena, &cteleport__state__v1__presence__descriptor, item->value, &msg);
-                if (err != NULL)
-                        err = error_because(error_new(ERROR_DATA_LOSS, "what a node says of itself cannot be read"), err);
-                else
-                        node = node_of_presence(arena, (const Cteleport__State__V1__Presence *)msg);
-        }
-        f->done(f->ctx, msg == NULL ? NULL : &node, err);
+        if (err == NULL && record != NULL)
+                err = presence_read(arena, record, &presence);
+        if (err == NULL && presence != NULL)
+                node = node_of_presence(arena, presence);
+        f->done(f->ctx, err != NULL || presence == NULL ? NULL : &node, err);
         free(f);
 }
 
 void node_find(struct auth *a, struct str host_id, void (*done)(void *ctx, const struct node *node, struct error *err), void *ctx)
 {
         struct find *f = NEW(struct find);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         *f = (struct find){ done, ctx };
-        presence_key(host_id, &key);
-        store_get(a->store, buf_str(&key), on_item, f);
+        state_get(a->store, &presence_kind, host_id, on_record, f);
 }

@@ -8,7 +8,7 @@
 #include "access/access.h"
 #include "auth/core/auth.h"
 #include "base/limits.h"
-#include "state.pb-c.h"
+#include "state/presence.h"
 
 struct nodes;
 

@@ -173,8 +173,6 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
 
 static void write_record(struct presence *p)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-        AUTO(buf) host = BUF_MAX(LIMIT_STORE_KEY);
         struct store_txn *t;
 
         p->is_dirty = true;
@@ -182,12 +180,10 @@ static void write_record(struct presence *p)
                 return;
         p->is_dirty = false;
         p->is_writing = true;
-        presence_key(str_of(p->record->host_id), &key);
         t = store_txn_new(p->auth->store);
         /* A heartbeat that was under way when its host was removed must not bring it back. */
-        host_key(str_of(p->record->host_id), &host);
-        store_txn_require(t, buf_str(&host), STORE_ANY);
-        store_txn_put_message(t, buf_str(&key), &p->record->base, walltime_add(loop_wall(&p->auth->loop), p->auth->heartbeat_ttl));
+        host_require(t, str_of(p->record->host_id), STORE_ANY);
+        state_put(t, &presence_kind, str_of(p->record->host_id), &p->record->base, walltime_add(loop_wall(&p->auth->loop), p->auth->heartbeat_ttl));
         store_txn_commit(t, on_written, p);
 }
 
@@ -382,23 +378,22 @@ static bool goes_on(struct presence *p, struct error *err)
         return false;
 }
 
-static void on_known(void *ctx, const struct store_item *item, struct error *err)
+static void on_known(void *ctx, const struct state_record *stored, struct error *err)
 {
         struct presence *p = ctx;
         AUTO_PTR(arena) scratch = arena_new(KNOWN_ARENA);
-        ProtobufCMessage *known = NULL;
+        Cteleport__State__V1__Presence *known = NULL;
 
         if (!goes_on(p, err))
                 return;
-        if (item != NULL) /* one that cannot be read is written anew */
-                error_free(wire_decode(scratch, &cteleport__state__v1__presence__descriptor, item->value, &known));
-        let_in(p, (const Cteleport__State__V1__Presence *)known);
+        if (stored != NULL) /* one that cannot be read is written anew */
+                state_log_unreadable(stored, presence_read(scratch, stored, &known));
+        let_in(p, known);
 }
 
 static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
 {
         struct presence *p = ctx;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         (void)revision;
         if (err == NULL && host == NULL)
@@ -408,9 +403,8 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         if (!goes_on(p, err))
                 return;
         presence_fill_record(p, host);
-        presence_key(str_of(p->record->host_id), &key);
         p->is_finding = true;
-        store_get(p->auth->store, buf_str(&key), on_known, p);
+        state_get(p->auth->store, &presence_kind, str_of(p->record->host_id), on_known, p);
 }
 
 static void on_hello(struct presence *p, const Cteleport__V1__PresenceUp__Hello *hello)
@@ -422,7 +416,7 @@ static void on_hello(struct presence *p, const Cteleport__V1__PresenceUp__Hello 
                 presence_finish(p, error_new(ERROR_INVALID_ARGUMENT, "a second hello on one stream"));
                 return;
         }
-        struct error *err = message_copy(p->arena, &hello->base, &copy);
+        struct error *err = wire_copy(p->arena, &hello->base, &copy);
         if (err != NULL) {
                 presence_finish(p, err);
                 return;
@@ -436,7 +430,7 @@ static void on_hello(struct presence *p, const Cteleport__V1__PresenceUp__Hello 
         p->nonce = str_of(p->hello->process_nonce);
         p->sent_hello = loop_wall(&p->auth->loop);
         p->is_finding = true;
-        host_find(p->auth, str_of(caller->host_id), on_host, p);
+        host_get(p->auth->store, str_of(caller->host_id), on_host, p);
 }
 
 static void on_labels(struct presence *p, const Cteleport__V1__PresenceUp__Labels *labels)
@@ -446,7 +440,7 @@ static void on_labels(struct presence *p, const Cteleport__V1__PresenceUp__Label
         struct error *err = presence_check_commands(labels->commands, labels->n_commands);
 
         if (err == NULL)
-                err = message_copy(arena, &labels->base, &copy);
+                err = wire_copy(arena, &labels->base, &copy);
         if (err != NULL) {
                 arena_free(arena);
                 presence_finish(p, err);
@@ -539,16 +533,14 @@ static void on_left(void *ctx, uint64_t revision, struct error *err)
         leaving_finish(l, err);
 }
 
-static void on_leaver_found(void *ctx, const struct store_item *item, struct error *err)
+static void on_leaver_found(void *ctx, const struct state_record *stored, struct error *err)
 {
         struct leaving *l = ctx;
         AUTO_PTR(arena) arena = arena_new(KNOWN_ARENA);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-        ProtobufCMessage *known = NULL;
+        Cteleport__State__V1__Presence *record = NULL;
 
-        if (err == NULL && item != NULL)
-                err = wire_decode(arena, &cteleport__state__v1__presence__descriptor, item->value, &known);
-        const Cteleport__State__V1__Presence *record = (const Cteleport__State__V1__Presence *)known;
+        if (err == NULL && stored != NULL)
+                err = presence_read(arena, stored, &record);
         if (err == NULL && (record == NULL || strcmp(record->process_nonce, l->nonce) != 0))
                 err = error_new(ERROR_NOT_FOUND, "this agent is not listed");
         if (err != NULL) {
@@ -561,10 +553,9 @@ static void on_leaver_found(void *ctx, const struct store_item *item, struct err
                 leaving_finish(l, NULL);
                 return;
         }
-        presence_key(str_of(l->host_id), &key);
         struct store_txn *t = store_txn_new(l->auth->store);
-        store_txn_require(t, buf_str(&key), item->revision);
-        store_txn_delete(t, buf_str(&key));
+        state_require(t, &presence_kind, str_of(l->host_id), stored->revision);
+        state_delete(t, &presence_kind, str_of(l->host_id));
         store_txn_commit(t, on_left, l);
 }
 
@@ -572,7 +563,6 @@ void presence_leave(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const struct caller *caller = rpc_call_caller(call);
         struct leaving *l = NEW(struct leaving);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         *l = (struct leaving){ .auth = caller->auth, .call = call, .host_id = str_dup(str_of(caller->host_id)),
                                .nonce = str_dup(str_of(((const Cteleport__V1__LeaveRequest *)first)->process_nonce)) };
@@ -582,6 +572,5 @@ void presence_leave(struct rpc_call *call, const ProtobufCMessage *first)
                 if (str_equal(p->nonce, str_of(l->nonce))) /* or it would write its record again */
                         presence_finish(p, NULL);
         }
-        presence_key(str_of(l->host_id), &key);
-        store_get(l->auth->store, buf_str(&key), on_leaver_found, l);
+        state_get(l->auth->store, &presence_kind, str_of(l->host_id), on_leaver_found, l);
 }

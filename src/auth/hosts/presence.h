@@ -16,7 +16,7 @@
 
 #include "auth/core/auth.h"
 #include "rpc/rpc.h"
-#include "state.pb-c.h"
+#include "state/presence.h"
 
 void presence_serve(struct rpc_call *call, const ProtobufCMessage *first);
 

@@ -16,6 +16,7 @@
 #include "net/net_testing.h"
 #include "os/file.h"
 #include "store/store_testing.h"
+#include "state/host.h"
 
 enum { HELD_MAX = 2, TTL_SECONDS = 600, ARENA_CAP = 1 * MiB };
 
@@ -65,15 +66,13 @@ static void given_host(struct fixture *f, const char *host_id)
 {
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
         char *roles[] = { "Node", "Proxy" };
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
         struct store_txn *t = store_txn_new(f->auth.store);
 
         host.host_id = (char *)(uintptr_t)host_id;
         host.hostname = "web-1";
         host.system_roles = roles;
         host.n_system_roles = ARRAY_LEN(roles);
-        host_key(str_of(host_id), &key);
-        store_txn_put_message(t, buf_str(&key), &host.base, (struct walltime){ 0 });
+        host_put(t, &host, (struct walltime){ 0 });
         f->awaited++;
         store_txn_commit(t, on_committed, f);
         AWAIT(f, f->awaited == 0);
@@ -308,17 +307,17 @@ struct check {
         bool is_there, is_connected;
 };
 
-static void on_item(void *ctx, const struct store_item *item, struct error *err)
+static void on_record(void *ctx, const struct state_record *record, struct error *err)
 {
         struct check *l = ctx;
         AUTO_PTR(arena) arena = arena_new(ARENA_CAP);
-        ProtobufCMessage *msg = NULL;
+        Cteleport__State__V1__Presence *presence = NULL;
 
         assert_null(err);
-        l->is_there = item != NULL;
-        if (item != NULL) {
-                assert_null(wire_decode(arena, &cteleport__state__v1__presence__descriptor, item->value, &msg));
-                l->is_connected = presence_is_connected(&l->f->auth, (const Cteleport__State__V1__Presence *)msg);
+        l->is_there = record != NULL;
+        if (record != NULL) {
+                assert_null(presence_read(arena, record, &presence));
+                l->is_connected = presence_is_connected(&l->f->auth, presence);
         }
         l->f->awaited--;
 }
@@ -326,11 +325,9 @@ static void on_item(void *ctx, const struct store_item *item, struct error *err)
 static struct check check(struct fixture *f, const char *host_id)
 {
         struct check l = { .f = f };
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
-        presence_key(str_of(host_id), &key);
         f->awaited++;
-        store_get(f->auth.store, buf_str(&key), on_item, &l);
+        state_get(f->auth.store, &presence_kind, str_of(host_id), on_record, &l);
         AWAIT(f, f->awaited == 0);
         return l;
 }

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 
 #include "auth/hosts/hosts.h"
-#include "auth/core/scan.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/wire.h"
+#include "state/presence.h"
 
 /* One presence record, unpacked. */
 enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE };
@@ -15,7 +15,7 @@ enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE };
 struct proxies {
         struct auth *auth;
         struct map by_id; /* host ID -> address, owned; "": not said */
-        struct store_watch *watch;
+        struct state_watch *watch;
         void (*ready)(void *ctx, struct error *err); /* NULL once it was called */
         void (*changed)(void *ctx);
         void *ctx;
@@ -117,30 +117,25 @@ struct str proxies_public_addr(const struct proxies *p, struct arena *arena)
 
 /* ---- following the store ---------------------------------------------------------------------------------- */
 
-static struct str id_of(struct str key)
-{
-        return str_slice(key, PRESENCE_PREFIX.len, key.len);
-}
-
 /* Heartbeats say nothing new: those who announce a proxy are noted when they connect. */
-static void on_change(void *ctx, const struct store_item *item, bool deleted)
+static void on_change(void *ctx, const struct state_record *record, bool is_deleted)
 {
-        if (deleted)
-                proxies_note(ctx, id_of(item->key), false, STR(""));
+        if (is_deleted)
+                proxies_note(ctx, record->id, false, STR(""));
 }
 
-static struct error *note_item(void *ctx, const struct store_item *item)
+static struct error *note_record(void *ctx, const struct state_record *record)
 {
         struct proxies *p = ctx;
         AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
-        Cteleport__State__V1__Presence *record = NULL;
+        Cteleport__State__V1__Presence *presence = NULL;
         bool is_proxy = false;
 
-        TRY(wire_decode(arena, &cteleport__state__v1__presence__descriptor, item->value, (ProtobufCMessage **)&record));
-        for (size_t i = 0; i < record->n_services; i++)
-                is_proxy = is_proxy || strcmp(record->services[i], "Proxy") == 0;
+        TRY(presence_read(arena, record, &presence));
+        for (size_t i = 0; i < presence->n_services; i++)
+                is_proxy = is_proxy || strcmp(presence->services[i], "Proxy") == 0;
         if (is_proxy)
-                proxies_note(p, id_of(item->key), true, str_of(record->proxy_addr));
+                proxies_note(p, record->id, true, str_of(presence->proxy_addr));
         return NULL;
 }
 
@@ -158,8 +153,8 @@ struct proxies *proxies_open(struct auth *a, void (*ready)(void *ctx, struct err
         struct proxies *p = NEW(struct proxies);
 
         *p = (struct proxies){ .auth = a, .ready = ready, .changed = changed, .ctx = ctx };
-        p->watch = store_watch_new(a->store, PRESENCE_PREFIX, on_change, p);
-        scan(a, PRESENCE_PREFIX, note_item, finish, p);
+        p->watch = state_watch_new(a->store, &presence_kind, on_change, p);
+        state_scan(a->store, &presence_kind, &a->is_stopping, note_record, finish, p);
         return p;
 }
 
@@ -167,7 +162,7 @@ void proxies_stop(struct proxies *p)
 {
         if (p == NULL)
                 return;
-        store_watch_free(p->watch);
+        state_watch_free(p->watch);
         p->watch = NULL;
 }
 

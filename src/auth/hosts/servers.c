@@ -5,7 +5,6 @@
 
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/nodes.h"
-#include "auth/core/scan.h"
 #include "auth/sessions/sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -14,10 +13,7 @@
 #include "pki/key.h"
 #include "pki/key_proof.h"
 #include "pki/public_key.h"
-#include "rpc/wire.h"
-
-#define SERVER_PREFIX STR("/servers/")
-#define WEB_SUFFIX STR("/web")
+#include "state/server.h"
 
 enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE, KEYS_KEPT = 8, DIGEST_SIZE = 32 };
 
@@ -29,7 +25,7 @@ struct server {
 struct servers {
         struct auth *auth;
         struct map by_id; /* host ID -> struct server, owned */
-        struct store_watch *watch;
+        struct state_watch *watch;
         struct arena *own; /* holds the next two */
         const struct str *own_names; /* canonical */
         size_t own_name_count;
@@ -48,36 +44,31 @@ static void server_free(struct server *s)
 
 /* ---- following the store ------------------------------------------------------------------------------------ */
 
-static struct str id_of(struct str key)
-{
-        return str_slice(key, SERVER_PREFIX.len, key.len);
-}
-
-static struct error *take(void *ctx, const struct store_item *item)
+static struct error *take(void *ctx, const struct state_record *stored)
 {
         struct servers *s = ctx;
         struct server *server = NEW(struct server);
-        ProtobufCMessage *record = NULL;
+        Cteleport__State__V1__Server *record = NULL;
 
         server->arena = arena_new(RECORD_ARENA);
-        struct error *err = wire_decode(server->arena, &cteleport__state__v1__server__descriptor, item->value, &record);
+        struct error *err = server_read(server->arena, stored, &record);
         if (err != NULL) {
                 server_free(server);
-                return error_because(error_new(ERROR_DATA_LOSS, "a stored record of a server cannot be read"), err);
+                return err;
         }
-        server->record = (const Cteleport__State__V1__Server *)record;
-        server_free(map_put(&s->by_id, id_of(item->key), server));
+        server->record = record;
+        server_free(map_put(&s->by_id, stored->id, server));
         return NULL;
 }
 
-static void on_change(void *ctx, const struct store_item *item, bool deleted)
+static void on_change(void *ctx, const struct state_record *stored, bool is_deleted)
 {
         struct servers *s = ctx;
 
-        if (deleted)
-                server_free(map_remove(&s->by_id, id_of(item->key)));
+        if (is_deleted)
+                server_free(map_remove(&s->by_id, stored->id));
         else
-                record_skip(item->key, take(s, item));
+                state_log_unreadable(stored, take(s, stored));
 }
 
 static void on_all(void *ctx, struct error *err)
@@ -92,8 +83,8 @@ struct servers *servers_open(struct auth *a, void (*ready)(void *ctx, struct err
         struct servers *s = NEW(struct servers);
 
         *s = (struct servers){ .auth = a, .ready = ready, .ctx = ctx };
-        s->watch = store_watch_new(a->store, SERVER_PREFIX, on_change, s);
-        scan(a, SERVER_PREFIX, take, on_all, s);
+        s->watch = state_watch_new(a->store, &server_kind, on_change, s);
+        state_scan(a->store, &server_kind, &a->is_stopping, take, on_all, s);
         return s;
 }
 
@@ -101,7 +92,7 @@ void servers_stop(struct servers *s)
 {
         if (s == NULL)
                 return;
-        store_watch_free(s->watch);
+        state_watch_free(s->watch);
         s->watch = NULL;
 }
 
@@ -285,24 +276,12 @@ void servers_set_own(struct servers *s, const struct str *names, size_t count, s
                 digest(&key, s->own_key);
 }
 
-static void server_key(struct str host_id, struct buf *out)
-{
-        buf_put(out, SERVER_PREFIX);
-        buf_put(out, host_id);
-}
-
-static void web_key(struct str host_id, struct buf *out)
-{
-        server_key(host_id, out);
-        buf_put(out, WEB_SUFFIX);
-}
-
 static const struct server *known_web_keys(const struct auth *a, struct str host_id)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) id = BUF_MAX(LIMIT_STORE_KEY);
 
-        web_key(host_id, &key);
-        return a->servers == NULL ? NULL : map_get(&a->servers->by_id, id_of(buf_str(&key)));
+        server_put_web_id(host_id, &id);
+        return a->servers == NULL ? NULL : map_get(&a->servers->by_id, buf_str(&id));
 }
 
 /* Appends the digest of a key that is proven to be the proxy's. */
@@ -346,7 +325,7 @@ void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__We
 {
         AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
         Cteleport__State__V1__Server record = CTELEPORT__STATE__V1__SERVER__INIT;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) id = BUF_MAX(LIMIT_STORE_KEY);
         bool is_local = str_equal(host_id, str_of(a->service->boot->host_id)); /* whose host may be written down a moment later */
 
         if (a->servers == NULL || a->is_stopping)
@@ -364,12 +343,10 @@ void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__We
         if (known != NULL && has_same_keys(known->record, &record))
                 return; /* whose time is prolonged with that of the proxy's own keys */
         struct store_txn *t = store_txn_new(a->store);
-        host_key(host_id, &key);
         if (!is_local)
-                store_txn_require(t, buf_str(&key), STORE_ANY);
-        buf_clear(&key);
-        web_key(host_id, &key);
-        store_txn_put_message(t, buf_str(&key), &record.base, walltime_add(loop_wall(&a->loop), a->host_cert_ttl));
+                host_require(t, host_id, STORE_ANY);
+        server_put_web_id(host_id, &id);
+        state_put(t, &server_kind, buf_str(&id), &record.base, walltime_add(loop_wall(&a->loop), a->host_cert_ttl));
         store_txn_commit(t, on_web_keys_noted, str_dup(host_id));
 }
 
@@ -396,7 +373,7 @@ void servers_put(const struct auth *a, struct store_txn *t, struct str host_id, 
 {
         AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
         Cteleport__State__V1__Server record = CTELEPORT__STATE__V1__SERVER__INIT;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) web_id = BUF_MAX(LIMIT_STORE_KEY);
 
         record.host_id = (char *)(uintptr_t)str_to_c(arena, host_id);
         record.binding = (char *)(uintptr_t)str_to_c(arena, binding);
@@ -408,25 +385,21 @@ void servers_put(const struct auth *a, struct store_txn *t, struct str host_id, 
                 record.names[record.n_names++] = (char *)(uintptr_t)str_to_c(arena, buf_str(&canonical));
         }
         put_keys(a, arena, host_id, key_der, &record);
-        server_key(host_id, &key);
-        store_txn_put_message(t, buf_str(&key), &record.base, expires);
+        state_put(t, &server_kind, host_id, &record.base, expires);
         const struct server *web = known_web_keys(a, host_id);
         if (web == NULL)
                 return;
-        buf_clear(&key);
-        web_key(host_id, &key);
-        store_txn_put_message(t, buf_str(&key), &web->record->base, expires);
+        server_put_web_id(host_id, &web_id);
+        state_put(t, &server_kind, buf_str(&web_id), &web->record->base, expires);
 }
 
 void servers_delete(struct store_txn *t, struct str host_id)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) web_id = BUF_MAX(LIMIT_STORE_KEY);
 
-        server_key(host_id, &key);
-        store_txn_delete(t, buf_str(&key));
-        buf_clear(&key);
-        web_key(host_id, &key);
-        store_txn_delete(t, buf_str(&key));
+        server_put_web_id(host_id, &web_id);
+        state_delete(t, &server_kind, host_id);
+        state_delete(t, &server_kind, buf_str(&web_id));
 }
 
 void servers_warn_of_duplicates(const struct auth *a, struct str host_id, const struct str *names, size_t count)

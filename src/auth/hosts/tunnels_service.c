@@ -136,7 +136,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 n->cert = has_certs ? (struct cert_issue){ up->cert_not_before[i], up->cert_serial_time[i] } : (struct cert_issue){ 0 };
                 memcpy(n->host_id, up->host_ids[i], len + 1);
                 s->pending++;
-                host_find(s->auth, str_of(n->host_id), on_host, n);
+                host_get(s->auth->store, str_of(n->host_id), on_host, n);
         }
 }
 
@@ -172,31 +172,24 @@ void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first)
 
 /* ---- locks that change --------------------------------------------------------------------------------------------------- */
 
-static void recheck_item(struct auth *a, const struct store_item *item)
+static struct error *recheck_host(void *ctx, const struct state_record *record)
 {
+        struct auth *a = ctx;
         AUTO_PTR(arena) arena = arena_new(HOST_ARENA);
         Cteleport__State__V1__Host *host = NULL;
-        AUTO_PTR(error) unreadable = host_read(arena, item, &host);
 
-        if (unreadable != NULL)
-                return;
+        TRY(host_read(arena, record, &host));
         AUTO_PTR(error) refusal = directory_check_host(a->directory, host);
         if (refusal != NULL)
                 tunnels_refuse(a, str_of(host->host_id), refusal->what);
+        return NULL;
 }
 
-static void on_page(void *ctx, const struct store_page *page, struct error *err)
+static void on_rechecked(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
-        bool is_over = err != NULL || a->is_stopping || page->is_last;
 
-        for (size_t i = 0; err == NULL && i < page->count; i++)
-                recheck_item(a, &page->items[i]);
         error_free(err);
-        if (!is_over) {
-                store_range(a->store, HOST_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_page, a);
-                return;
-        }
         a->is_rechecking_tunnels = false;
         if (a->recheck_tunnels_again && !a->is_stopping)
                 tunnels_recheck(a);
@@ -208,5 +201,5 @@ void tunnels_recheck(struct auth *a)
         if (a->is_rechecking_tunnels || a->tunnels == NULL || !directory_has_locks(a->directory))
                 return;
         a->is_rechecking_tunnels = true;
-        store_range(a->store, HOST_PREFIX, STR(""), LIMIT_STORE_RANGE, on_page, a);
+        state_scan(a->store, &host_kind, &a->is_stopping, recheck_host, on_rechecked, a);
 }

@@ -671,7 +671,7 @@ static void find_name(struct attempt *at)
 {
         conversation_enter(&at->at, FIND_NAME);
         at->is_waiting = true;
-        name_find(at->auth, at->host_name, on_name_found, at);
+        name_get(at->auth->store, at->host_name, at->auth->cluster, on_name_found, at);
 }
 
 /* The token is fresh from the store, the identity is proven: match, then look whose ID and name it would be. */
@@ -717,7 +717,7 @@ static void decide(struct attempt *at)
         }
         conversation_enter(&at->at, FIND_HOST);
         at->is_waiting = true;
-        host_find(at->auth, at->host_id, on_host_found, at);
+        host_get(at->auth->store, at->host_id, on_host_found, at);
 }
 
 static void on_host_found(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)

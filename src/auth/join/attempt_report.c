@@ -143,8 +143,7 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
 {
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
         AUTO_MEM char *token = attempt_safe_token_name(at);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY), of_token = BUF_MAX(LIMIT_STORE_KEY);
-        AUTO(buf) derived = BUF_MAX(LIMIT_STORE_KEY);
+        AUTO(buf) token_key = BUF_MAX(LIMIT_STORE_KEY);
 
         host.host_id = (char *)(uintptr_t)at->host_id.ptr; /* arena texts end in NUL */
         host.hostname = (char *)(uintptr_t)at->host_name.ptr;
@@ -164,34 +163,24 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
         host.remote_addr = at->peer;
         host.clock_skew_ms = at->skew_seconds * 1000;
         host.binding = (char *)(uintptr_t)at->binding.ptr;
-        token_key(at->token_name, &of_token);
-        token_key_of_host(&host, &derived);
-        if (!str_equal(buf_str(&of_token), buf_str(&derived)))
-                host.token_key = (char *)(uintptr_t)buf_c(&of_token);
-        host_key(at->host_id, &key);
-        store_txn_require(t, buf_str(&key), at->host_revision);
+        token_set_of_host(&host, at->token_name, &token_key);
+        host_require(t, at->host_id, at->host_revision);
         host_put(t, &host, expires);
 }
 
 static void put_name(struct attempt *at, struct store_txn *t, struct walltime expires)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-
-        name_key(at->host_name, at->auth->cluster, &key);
-        store_txn_require(t, buf_str(&key), at->name_revision);
-        name_put(t, buf_str(&key), at->host_id, at->binding, expires);
+        name_require(t, at->host_name, at->auth->cluster, at->name_revision);
+        name_put(t, at->host_name, at->auth->cluster, at->host_id, at->binding, expires);
 }
 
 void attempt_write_records(struct attempt *at, struct store_txn *t)
 {
         struct audit_record record = { 0 };
         struct walltime expires = walltime_of_unix(at->certs->not_after);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
-        if (at->token.revision != 0) {
-                token_key(at->token_name, &key);
-                store_txn_require(t, buf_str(&key), at->token.revision);
-        }
+        if (at->token.revision != 0)
+                token_require(t, at->token_name, at->token.revision);
         put_host(at, t, expires);
         put_name(at, t, expires);
         if (str_equal(at->role, STR("Proxy"))) /* of the older service; its names are its host's */
@@ -208,7 +197,7 @@ struct error *attempt_keep_certs(struct attempt *at, const Cteleport__Internal__
 {
         ProtobufCMessage *copy = NULL;
 
-        TRY(message_copy(at->arena, &certs->base, &copy));
+        TRY(wire_copy(at->arena, &certs->base, &copy));
         at->certs = (const Cteleport__Internal__V1__HostCerts *)copy;
         return NULL;
 }

@@ -117,7 +117,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         struct legacy *l = ctx;
         const struct caller *caller = rpc_call_caller(l->call);
         ProtobufCMessage *copy = NULL;
-        struct error *err = l->request == NULL ? message_copy(rpc_call_arena(l->call), msg, &copy) : NULL;
+        struct error *err = l->request == NULL ? wire_copy(rpc_call_arena(l->call), msg, &copy) : NULL;
 
         error_free(err);
         if (copy == NULL || ((Proto__RegisterUsingIAMMethodRequest *)copy)->register_using_token_request == NULL) {

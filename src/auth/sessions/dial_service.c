@@ -123,7 +123,6 @@ static void write_connection(struct dial *d)
         Cteleport__State__V1__Connection c = CTELEPORT__STATE__V1__CONNECTION__INIT;
         struct walltime now = loop_wall(&d->auth->loop);
         AUTO(buf) id = BUF_MAX(sizeof d->connection_id);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         random_uuid(&id);
         memcpy(d->connection_id, buf_c(&id), AUDIT_UID_LEN + 1);
@@ -143,11 +142,8 @@ static void write_connection(struct dial *d)
         c.user = (char *)(uintptr_t)d->user.ptr;
         c.client_addr = (char *)(uintptr_t)d->client_addr.ptr;
         c.dialled = now.ns / 1000000;
-        host_key(d->host_id, &key);
-        store_txn_require(t, buf_str(&key), STORE_ANY);
-        buf_clear(&key);
-        connection_key(str_of(d->connection_id), &key);
-        store_txn_put_message(t, buf_str(&key), &c.base, walltime_add(now, MILLISECONDS(TIMEOUT_DIALLED)));
+        host_require(t, d->host_id, STORE_ANY);
+        state_put(t, &connection_kind, str_of(d->connection_id), &c.base, walltime_add(now, MILLISECONDS(TIMEOUT_DIALLED)));
         store_txn_commit(t, on_written, d);
 }
 

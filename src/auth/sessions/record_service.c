@@ -14,7 +14,6 @@
 
 #include "api.pb-c.h"
 #include "auth/core/caller.h"
-#include "auth/hosts/hosts.h"
 #include "auth/sessions/record_disk.h"
 #include "auth/core/refusal_log.h"
 #include "auth/sessions/sessions.h"
@@ -22,6 +21,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "state/recording.h"
+#include "state/session.h"
 
 enum { RECORD_ARENA = 256 * KiB };
 
@@ -74,7 +75,6 @@ static void upload_free(struct upload *u)
 static void put_recording(struct upload *u, struct store_txn *t, bool is_complete)
 {
         Cteleport__State__V1__Recording m = CTELEPORT__STATE__V1__RECORDING__INIT;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         m.session_id = u->id;
         m.size = (int64_t)u->progress.size;
@@ -90,9 +90,8 @@ static void put_recording(struct upload *u, struct store_txn *t, bool is_complet
         }
         if (is_complete)
                 m.finished = loop_wall(&u->auth->loop).ns / 1000000;
-        recording_key(str_of(u->id), &key);
-        store_txn_require(t, buf_str(&key), STORE_ANY);
-        store_txn_put_message(t, buf_str(&key), &m.base, (struct walltime){ 0 });
+        state_require(t, &recording_kind, str_of(u->id), STORE_ANY);
+        state_put(t, &recording_kind, str_of(u->id), &m.base, (struct walltime){ 0 });
 }
 
 /* So that what is here now is known again when the node goes on, or when nobody does. */
@@ -409,21 +408,20 @@ static void on_opened(void *ctx)
         report(u, false);
 }
 
-static void on_recording(void *ctx, const struct store_item *item, struct error *err)
+static void on_recording(void *ctx, const struct state_record *record, struct error *err)
 {
         struct upload *u = ctx;
-        ProtobufCMessage *msg = NULL;
+        Cteleport__State__V1__Recording *m = NULL;
 
         u->is_busy = false;
-        if (err == NULL && item == NULL)
+        if (err == NULL && record == NULL)
                 err = error_new(ERROR_NOT_FOUND, "the session is not recorded");
         if (err == NULL)
-                err = wire_decode(u->arena, &cteleport__state__v1__recording__descriptor, item->value, &msg);
+                err = recording_read(u->arena, record, &m);
         if (err != NULL || u->call == NULL) {
                 finish(u, err);
                 return;
         }
-        const Cteleport__State__V1__Recording *m = (const Cteleport__State__V1__Recording *)msg;
         if (m->is_complete) { /* our last answer was lost */
                 u->progress.size = (uint64_t)m->size;
                 report(u, true);
@@ -435,14 +433,13 @@ static void on_recording(void *ctx, const struct store_item *item, struct error 
         u->job = record_disk_job(u->auth->record_disk, open_job, on_opened, u);
 }
 
-static struct error *check_session(struct upload *u, const struct store_item *item)
+static struct error *check_session(struct upload *u, const struct state_record *record)
 {
-        ProtobufCMessage *msg = NULL;
+        Cteleport__State__V1__Session *s = NULL;
 
-        if (item == NULL)
+        if (record == NULL)
                 return error_new(ERROR_NOT_FOUND, "the cluster knows no such session");
-        TRY(wire_decode(u->arena, &cteleport__state__v1__session__descriptor, item->value, &msg));
-        const Cteleport__State__V1__Session *s = (const Cteleport__State__V1__Session *)msg;
+        TRY(session_read(u->arena, record, &s));
         if (strcmp(s->host_id, u->host_id) != 0)
                 return error_new(ERROR_PERMISSION_DENIED, "the session was not on this host");
         if (!s->is_recorded)
@@ -451,21 +448,19 @@ static struct error *check_session(struct upload *u, const struct store_item *it
         return NULL;
 }
 
-static void on_session(void *ctx, const struct store_item *item, struct error *err)
+static void on_session(void *ctx, const struct state_record *record, struct error *err)
 {
         struct upload *u = ctx;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         u->is_busy = false;
         if (err == NULL)
-                err = check_session(u, item);
+                err = check_session(u, record);
         if (err != NULL || u->call == NULL) {
                 finish(u, err);
                 return;
         }
-        recording_key(str_of(u->id), &key);
         u->is_busy = true;
-        store_get(u->auth->store, buf_str(&key), on_recording, u);
+        state_get(u->auth->store, &recording_kind, str_of(u->id), on_recording, u);
 }
 
 /* The newest stream of a node is the one it believes in; another host's stays. */
@@ -484,15 +479,12 @@ static struct error *take_place(struct upload *u)
 
 static struct error *take_open(struct upload *u, const Cteleport__V1__RecordOpen *m)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-
         if (u->id != NULL || !name_is_session(str_of(m->session_id)))
                 return error_new(ERROR_INVALID_ARGUMENT, "a recording is named once, properly");
         u->id = str_dup(str_of(m->session_id));
         TRY(take_place(u));
-        session_key(str_of(u->id), &key);
         u->is_busy = true;
-        store_get(u->auth->store, buf_str(&key), on_session, u);
+        state_get(u->auth->store, &session_kind, str_of(u->id), on_session, u);
         return NULL;
 }
 

@@ -1,36 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/sessions/session_events.h"
 
-#include "auth/hosts/hosts.h"
 #include "auth/core/refusal_log.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/source.h"
+#include "rpc/wire.h"
+#include "state/recording.h"
+#include "state/session.h"
 
 enum { CONNECTION_ARENA = 8 * MiB };
-
-/* ---- keys --------------------------------------------------------------------------------------------- */
-
-static void put_key(struct str prefix, struct str id, struct buf *out)
-{
-        buf_put(out, prefix);
-        buf_put(out, id);
-}
-
-void connection_key(struct str id, struct buf *out)
-{
-        put_key(CONNECTION_PREFIX, id, out);
-}
-
-void session_key(struct str id, struct buf *out)
-{
-        put_key(SESSION_PREFIX, id, out);
-}
-
-void recording_key(struct str id, struct buf *out)
-{
-        put_key(RECORDING_PREFIX, id, out);
-}
 
 bool name_is_session(struct str s)
 {
@@ -46,34 +25,27 @@ bool name_is_session(struct str s)
 
 /* ---- state -------------------------------------------------------------------------------------------- */
 
-struct error *connection_load(struct connection *c, const struct store_item *item)
+struct error *connection_load(struct connection *c, const struct state_record *record)
 {
         c->arena = arena_new(CONNECTION_ARENA);
-        struct error *err = wire_decode(c->arena, &cteleport__state__v1__connection__descriptor, item->value,
-                                        (ProtobufCMessage **)&c->record);
-
-        return err == NULL ? NULL : error_because(error_new(ERROR_DATA_LOSS, "a stored connection cannot be read"), err);
+        return connection_read(c->arena, record, &c->record);
 }
 
-struct error *connection_load_session(struct connection *c, const struct store_item *item)
+struct error *connection_load_session(struct connection *c, const struct state_record *record)
 {
-        ProtobufCMessage *msg = NULL;
-
         if (c->session_count == LIMIT_CONNECTION_SESSIONS)
                 return error_new(ERROR_DATA_LOSS, "a stored connection has too many sessions");
-        struct error *err = wire_decode(c->arena, &cteleport__state__v1__session__descriptor, item->value, &msg);
-        if (err != NULL)
-                return error_because(error_new(ERROR_DATA_LOSS, "a stored session cannot be read"), err);
-        c->sessions[c->session_count++] = (Cteleport__State__V1__Session *)msg;
+        TRY(session_read(c->arena, record, &c->sessions[c->session_count]));
+        c->session_count++;
         return NULL;
 }
 
 struct error *connection_copy(const struct connection *c, struct connection *ret)
 {
         *ret = (struct connection){ .arena = arena_new(CONNECTION_ARENA), .is_over = c->is_over };
-        TRY(message_copy(ret->arena, &c->record->base, (ProtobufCMessage **)&ret->record));
+        TRY(wire_copy(ret->arena, &c->record->base, (ProtobufCMessage **)&ret->record));
         for (; ret->session_count < c->session_count; ret->session_count++)
-                TRY(message_copy(ret->arena, &c->sessions[ret->session_count]->base, (ProtobufCMessage **)&ret->sessions[ret->session_count]));
+                TRY(wire_copy(ret->arena, &c->sessions[ret->session_count]->base, (ProtobufCMessage **)&ret->sessions[ret->session_count]));
         return NULL;
 }
 
@@ -95,20 +67,19 @@ static char *keep(struct connection *c, struct str text, size_t most)
 
 void connection_put(const struct connection *c, struct store_txn *t)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        struct str id = str_of(c->record->connection_id);
         char *ids[LIMIT_CONNECTION_SESSIONS];
 
-        connection_key(str_of(c->record->connection_id), &key);
-        store_txn_require(t, buf_str(&key), STORE_ANY);
+        state_require(t, &connection_kind, id, STORE_ANY);
         if (c->is_over) {
-                store_txn_delete(t, buf_str(&key));
+                state_delete(t, &connection_kind, id);
                 return;
         }
         for (size_t i = 0; i < c->session_count; i++)
                 ids[i] = c->sessions[i]->session_id;
         c->record->sessions = ids;
         c->record->n_sessions = c->session_count;
-        store_txn_put_message(t, buf_str(&key), &c->record->base, (struct walltime){ 0 });
+        state_put(t, &connection_kind, id, &c->record->base, (struct walltime){ 0 });
         c->record->sessions = NULL;
         c->record->n_sessions = 0;
 }
@@ -275,25 +246,22 @@ static struct error *check_start(const struct connection *c, const Cteleport__V1
 
 static void put_session(const Cteleport__State__V1__Session *s, struct store_txn *t, bool is_new)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
+        struct str id = str_of(s->session_id);
 
-        session_key(str_of(s->session_id), &key);
         if (is_new)
-                store_txn_require(t, buf_str(&key), 0);
+                state_require(t, &session_kind, id, 0);
         if (s->ended != 0 && !s->is_recorded)
-                store_txn_delete(t, buf_str(&key));
+                state_delete(t, &session_kind, id);
         else
-                store_txn_put_message(t, buf_str(&key), &s->base, (struct walltime){ 0 });
+                state_put(t, &session_kind, id, &s->base, (struct walltime){ 0 });
 }
 
 static void put_recording(const Cteleport__State__V1__Session *s, struct store_txn *t)
 {
         Cteleport__State__V1__Recording recording = CTELEPORT__STATE__V1__RECORDING__INIT;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         recording.session_id = s->session_id;
-        recording_key(str_of(s->session_id), &key);
-        store_txn_put_message(t, buf_str(&key), &recording.base, (struct walltime){ 0 });
+        state_put(t, &recording_kind, str_of(s->session_id), &recording.base, (struct walltime){ 0 });
 }
 
 static struct error *report_start(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__ReportStart *m)

@@ -23,8 +23,8 @@ struct connection {
 };
 
 /* Into a zeroed struct; DATA_LOSS when the stored record cannot be read. */
-struct error *connection_load(struct connection *c, const struct store_item *item) MUST_USE;
-struct error *connection_load_session(struct connection *c, const struct store_item *item) MUST_USE;
+struct error *connection_load(struct connection *c, const struct state_record *record) MUST_USE;
+struct error *connection_load_session(struct connection *c, const struct state_record *record) MUST_USE;
 bool connection_has_session(const struct connection *c, const char *id); /* that is open */
 /* A deep copy to change: what is not committed must not be believed. */
 struct error *connection_copy(const struct connection *c, struct connection *ret) MUST_USE;

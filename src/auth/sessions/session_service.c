@@ -24,6 +24,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "pki/login_permit.h"
+#include "rpc/wire.h"
+#include "state/session.h"
 
 enum state { LOADING, READY, DONE };
 
@@ -654,13 +656,13 @@ static void go_on_loading(struct report_stream *t, struct error *err)
         }
 }
 
-static void on_session(void *ctx, const struct store_item *item, struct error *err)
+static void on_session(void *ctx, const struct state_record *record, struct error *err)
 {
         struct report_stream *t = ctx;
 
         t->pending--;
-        if (err == NULL && item != NULL)
-                err = connection_load_session(&t->now, item);
+        if (err == NULL && record != NULL)
+                err = connection_load_session(&t->now, record);
         go_on_loading(t, err);
 }
 
@@ -668,12 +670,10 @@ static void on_session(void *ctx, const struct store_item *item, struct error *e
 static void load_next(struct report_stream *t)
 {
         const Cteleport__State__V1__Connection *m = t->now.record;
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         if (t->loading < m->n_sessions) {
-                session_key(str_of(m->sessions[t->loading++]), &key);
                 t->pending++;
-                store_get(t->auth->store, buf_str(&key), on_session, t);
+                state_get(t->auth->store, &session_kind, str_of(m->sessions[t->loading++]), on_session, t);
         } else if (m->is_begun) {
                 become_ready(t);
         } else {
@@ -682,11 +682,11 @@ static void load_next(struct report_stream *t)
 }
 
 /* Whatever is found wrong here is final: it leaves nothing to be given up. */
-static struct error *check_begin(struct report_stream *t, const struct store_item *item)
+static struct error *check_begin(struct report_stream *t, const struct state_record *record)
 {
-        if (item == NULL)
+        if (record == NULL)
                 return error_new(ERROR_NOT_FOUND, "the cluster knows no such connection; it may have been given up");
-        TRY(connection_load(&t->now, item));
+        TRY(connection_load(&t->now, record));
         if (t->is_given_up)
                 return NULL;
         if (!str_equal(str_of(t->now.record->host_id), str_of(t->host_id)))
@@ -698,13 +698,13 @@ static struct error *check_begin(struct report_stream *t, const struct store_ite
         return NULL;
 }
 
-static void on_record(void *ctx, const struct store_item *item, struct error *err)
+static void on_record(void *ctx, const struct state_record *record, struct error *err)
 {
         struct report_stream *t = ctx;
 
         t->pending--;
         if (err == NULL)
-                err = check_begin(t, item);
+                err = check_begin(t, record);
         go_on_loading(t, err);
 }
 
@@ -728,11 +728,8 @@ static struct error *take_place(struct report_stream *t)
 
 static void load(struct report_stream *t)
 {
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-
-        connection_key(str_of(t->id), &key);
         t->pending++;
-        store_get(t->auth->store, buf_str(&key), on_record, t);
+        state_get(t->auth->store, &connection_kind, str_of(t->id), on_record, t);
 }
 
 static void on_begin(struct report_stream *t, const Cteleport__V1__ReportBegin *m)

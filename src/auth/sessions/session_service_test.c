@@ -4,6 +4,8 @@
 #include "auth/core/refusal_log.h"
 #include "auth/sessions/session_node_testing.h"
 #include "base/log.h"
+#include "state/recording.h"
+#include "state/session.h"
 
 /* ---- the way of a session ---------------------------------------------------------------------------------------- */
 
@@ -34,9 +36,9 @@ static void a_session_is_told_from_its_dial_to_its_end(void **state)
         assert_int_equal(count_events(w, "\"event\":\"session.data\""), 1);
         assert_int_equal(count_events(w, "\"tx\":4000,\"rx\":300"), 1);
         assert_int_equal(count_events(w, "198.51.100.7:5022"), 8);
-        assert_int_equal(count_keys(w, CONNECTION_PREFIX), 0);
-        assert_int_equal(count_keys(w, SESSION_PREFIX), 1); /* the recorded one */
-        assert_int_equal(count_keys(w, RECORDING_PREFIX), 1);
+        assert_int_equal(count_records(w, &connection_kind), 0);
+        assert_int_equal(count_records(w, &session_kind), 1); /* the recorded one */
+        assert_int_equal(count_records(w, &recording_kind), 1);
 }
 
 static void a_resumed_stream_neither_loses_nor_repeats(void **state)
@@ -96,9 +98,9 @@ static void a_connection_that_nobody_tells_of_ends_by_itself(void **state)
 
         given_shell(w, &n);
         leave(&n);
-        for (int i = 0; i < 12 && count_keys(w, CONNECTION_PREFIX) > 0; i++)
+        for (int i = 0; i < 12 && count_records(w, &connection_kind) > 0; i++)
                 loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_CONNECTION_LOST / 10 + 1));
-        AWAIT(w, count_keys(w, CONNECTION_PREFIX) == 0);
+        AWAIT(w, count_records(w, &connection_kind) == 0);
         assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
         assert_int_equal(count_events(w, "silent for too long"), 2); /* the session's end and the connection's */
 }
@@ -200,7 +202,7 @@ static void a_login_that_is_not_allowed_any_more_is_ended_before_it_begins(void 
         assert_refused(n.err, ERROR_INVALID_ARGUMENT, "before anybody has logged in");
         n.err = NULL;
         leave(&n);
-        assert_int_equal(count_keys(w, SESSION_PREFIX), 0);
+        assert_int_equal(count_records(w, &session_kind), 0);
 }
 
 /* Whether it is before the decision, while the login is written down, or behind it. */
@@ -513,7 +515,7 @@ static void hostile_messages_end_their_stream_and_nothing_else(void **state)
                 n.seq = n.acked;
         }
         leave(&n);
-        assert_true(count_keys(w, SESSION_PREFIX) <= LIMIT_CONNECTION_SESSIONS);
+        assert_true(count_records(w, &session_kind) <= LIMIT_CONNECTION_SESSIONS);
         assert_int_equal(count_events(w, "\"event\":\"session.connect\""), 1);
 }
 

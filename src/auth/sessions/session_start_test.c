@@ -54,7 +54,7 @@ static void an_older_node_is_told_to_end_before_the_acknowledgement(void **state
         end_in_order(w, &n);
         assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1);
         assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
-        assert_int_equal(count_keys(w, CONNECTION_PREFIX), 0);
+        assert_int_equal(count_records(w, &connection_kind), 0);
 }
 
 /* What runs goes on; the next session needs a new login. */

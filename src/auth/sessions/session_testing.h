@@ -87,7 +87,9 @@ static inline UNUSED void put_message(struct world *w, const char *key, const Pr
 {
         struct store_txn *t = store_txn_new(w->a.store);
 
-        store_txn_put_message(t, str_of(key), msg, (struct walltime){ 0 });
+        AUTO(buf) bytes = BUF_MAX(LIMIT_STORE_VALUE);
+        wire_encode(&bytes, msg);
+        store_txn_put(t, str_of(key), buf_str(&bytes), (struct walltime){ 0 });
         w->waiting++;
         store_txn_commit(t, committed, w);
         AWAIT_ANSWER(w);
@@ -108,7 +110,7 @@ struct count {
         bool is_done;
 };
 
-static inline UNUSED void on_counted(void *ctx, const struct store_page *page, struct error *err)
+static inline UNUSED void on_counted(void *ctx, const struct state_page *page, struct error *err)
 {
         struct count *c = ctx;
 
@@ -117,11 +119,11 @@ static inline UNUSED void on_counted(void *ctx, const struct store_page *page, s
         c->is_done = true;
 }
 
-static inline UNUSED size_t count_keys(struct world *w, struct str prefix)
+static inline UNUSED size_t count_records(struct world *w, const struct state_kind *kind)
 {
         struct count c = { 0 };
 
-        store_range(w->a.store, prefix, STR(""), LIMIT_STORE_RANGE, on_counted, &c);
+        state_list(w->a.store, kind, STR(""), LIMIT_STORE_RANGE, on_counted, &c);
         AWAIT(w, c.is_done);
         return c.count;
 }

@@ -5,10 +5,10 @@
  */
 #include <stdlib.h>
 
-#include "auth/hosts/hosts.h"
 #include "auth/sessions/session_events.h"
 #include "auth/sessions/sessions_internal.h"
 #include "base/mem.h"
+#include "state/host.h"
 
 /* A connection whose node is silent. */
 struct lost {
@@ -109,16 +109,16 @@ struct error *sessions_enter_node(struct sessions *s, struct str connection_id, 
                           "try again later, or close some of yours");
 }
 
-static void on_connection_changed(void *ctx, const struct store_item *item, bool deleted)
+static void on_connection_changed(void *ctx, const struct state_record *record, bool is_deleted)
 {
         struct sessions *s = ctx;
         struct connection c = { 0 };
 
-        if (deleted) {
-                sessions_leave_node(s, str_slice(item->key, CONNECTION_PREFIX.len, item->key.len));
+        if (is_deleted) {
+                sessions_leave_node(s, record->id);
                 return;
         }
-        AUTO_PTR(error) err = connection_load(&c, item);
+        AUTO_PTR(error) err = connection_load(&c, record);
         if (err == NULL)
                 take_place(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
         connection_release(&c);
@@ -223,12 +223,12 @@ static void end_on_host(void *ctx, struct str key, void *value)
         report_stream_end_on(value, host->id);
 }
 
-static void on_host_changed(void *ctx, const struct store_item *item, bool deleted)
+static void on_host_changed(void *ctx, const struct state_record *record, bool is_deleted)
 {
         struct sessions *s = ctx;
-        struct removed_host host = { str_slice(item->key, HOST_PREFIX.len, item->key.len) };
+        struct removed_host host = { record->id };
 
-        if (deleted)
+        if (is_deleted)
                 map_each(&s->reporting, end_on_host, &host);
 }
 
@@ -246,31 +246,23 @@ static void report_ready(struct sessions *s, struct error *err)
         sessions_leave(s);
 }
 
-static void find_lost(struct sessions *s, const struct store_page *page)
-{
-        for (size_t i = 0; i < page->count; i++) {
-                struct connection c = { 0 };
-                struct error *err = connection_load(&c, &page->items[i]);
-
-                if (err == NULL)
-                        take_place(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
-                if (err == NULL && c.record->is_begun)
-                        sessions_note_lost(s, str_of(c.record->connection_id));
-                connection_release(&c);
-                record_skip(page->items[i].key, err);
-        }
-}
-
-static void on_connections(void *ctx, const struct store_page *page, struct error *err)
+static struct error *note_connection(void *ctx, const struct state_record *record)
 {
         struct sessions *s = ctx;
+        struct connection c = { 0 };
+        struct error *err = connection_load(&c, record);
 
-        if (err == NULL && !s->is_closing)
-                find_lost(s, page);
-        if (err == NULL && !page->is_last && !s->is_closing)
-                store_range(s->auth->store, CONNECTION_PREFIX, page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_connections, s);
-        else
-                report_ready(s, err);
+        if (err == NULL)
+                take_place(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
+        if (err == NULL && c.record->is_begun)
+                sessions_note_lost(s, str_of(c.record->connection_id));
+        connection_release(&c);
+        return err;
+}
+
+static void on_scanned(void *ctx, struct error *err)
+{
+        report_ready(ctx, err);
 }
 
 static void on_nodes(void *ctx, struct error *err)
@@ -280,7 +272,7 @@ static void on_nodes(void *ctx, struct error *err)
         if (err != NULL)
                 report_ready(s, err);
         else
-                store_range(s->auth->store, CONNECTION_PREFIX, STR(""), LIMIT_STORE_RANGE, on_connections, s);
+                state_scan(s->auth->store, &connection_kind, &s->is_closing, note_connection, on_scanned, s);
 }
 
 struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
@@ -294,8 +286,8 @@ struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct e
         s->timeout = timer_new(&a->loop, on_timeout, s);
         s->recheck = timer_new(&a->loop, recheck_all, s);
         s->users = directory_watch(a->directory, recheck_all, s);
-        s->hosts = store_watch_new(a->store, HOST_PREFIX, on_host_changed, s);
-        s->connections = store_watch_new(a->store, CONNECTION_PREFIX, on_connection_changed, s);
+        s->hosts = state_watch_new(a->store, &host_kind, on_host_changed, s);
+        s->connections = state_watch_new(a->store, &connection_kind, on_connection_changed, s);
         s->nodes = nodes_open(a, on_nodes, s);
         return s;
 }
@@ -316,8 +308,8 @@ void sessions_close(struct sessions *s)
         timer_free(s->recheck);
         s->recheck = s->timeout = NULL;
         directory_unwatch(s->users);
-        store_watch_free(s->hosts);
-        store_watch_free(s->connections);
+        state_watch_free(s->hosts);
+        state_watch_free(s->connections);
         nodes_close(s->nodes);
         map_each(&s->lost, free_lost, NULL);
         map_release(&s->lost);

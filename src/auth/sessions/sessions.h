@@ -17,17 +17,9 @@
 #include "auth/core/auth.h"
 #include "auth/hosts/nodes.h"
 #include "rpc/rpc.h"
-#include "state.pb-c.h"
+#include "state/connection.h"
 
 struct sessions;
-
-#define CONNECTION_PREFIX STR("/connections/")
-#define SESSION_PREFIX STR("/sessions/")
-#define RECORDING_PREFIX STR("/recordings/")
-
-void connection_key(struct str id, struct buf *out);
-void session_key(struct str id, struct buf *out);
-void recording_key(struct str id, struct buf *out);
 
 /* Whether s is the canonical form of a UUID, as we and nodes name connections and sessions. */
 bool name_is_session(struct str s);

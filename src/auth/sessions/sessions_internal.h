@@ -21,7 +21,7 @@ struct sessions {
         struct timer *timeout;
         struct timer *recheck;
         struct directory_watch *users;
-        struct store_watch *hosts, *connections;
+        struct state_watch *hosts, *connections;
         void (*ready)(void *ctx, struct error *err);
         void *ready_ctx;
         size_t pending; /* operations of ours, and attendances: nothing is freed while there are any */

@@ -258,7 +258,7 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
         struct decision *d = ctx;
 
         if (node == NULL && err == NULL && d->has_known)
-                host_find(d->auth, d->host_id, on_host, d);
+                host_get(d->auth->store, d->host_id, on_host, d);
         else
                 answer_with(d, node, err);
 }

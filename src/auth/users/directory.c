@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "auth/hosts/hosts.h"
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -11,7 +10,9 @@
 #include "base/text.h"
 #include "resource/lock.h"
 #include "resource/user.h"
-#include "rpc/wire.h"
+#include "state/lock.h"
+#include "state/role.h"
+#include "state/user.h"
 
 /* A stored resource is bounded by LIMIT_STORE_VALUE; unpacked it takes a few times that. */
 enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE, PRESET_ARENA = 64 * KiB };
@@ -25,19 +26,12 @@ struct record {
 
 enum section_kind { USERS, ROLES, LOCKS, SECTIONS };
 
-static const struct section_type {
-        const char *prefix, *kind;
-        const ProtobufCMessageDescriptor *type;
-} section_types[SECTIONS] = {
-        [USERS] = { "/users/", "user", &cteleport__v1__user__descriptor },
-        [ROLES] = { "/roles/", "role", &cteleport__v1__role__descriptor },
-        [LOCKS] = { "/locks/", "lock", &cteleport__v1__lock__descriptor },
-};
+static const struct state_kind *const section_kinds[SECTIONS] = { [USERS] = &user_kind, [ROLES] = &role_kind, [LOCKS] = &lock_kind };
 
 struct section {
         struct directory *directory;
-        const struct section_type *type;
-        struct store_watch *watch;
+        const struct state_kind *kind;
+        struct state_watch *watch;
         struct map records; /* name -> struct record, owned */
         struct map unreadable; /* name -> revision of a record that cannot be read */
 };
@@ -70,68 +64,45 @@ static void record_free(struct record *r)
         free(r);
 }
 
-static const Cteleport__V1__Metadata *metadata_of(const ProtobufCMessage *message)
+static struct error *section_take(struct section *s, const struct state_record *stored)
 {
-        if (message->descriptor == &cteleport__v1__user__descriptor)
-                return ((const Cteleport__V1__User *)message)->metadata;
-        if (message->descriptor == &cteleport__v1__role__descriptor)
-                return ((const Cteleport__V1__Role *)message)->metadata;
-        return ((const Cteleport__V1__Lock *)message)->metadata;
-}
-
-struct error *directory_unpack(struct arena *arena, const ProtobufCMessageDescriptor *type, const struct store_item *item,
-                               ProtobufCMessage **ret)
-{
-        ProtobufCMessage *message = NULL;
-        struct error *err = wire_decode(arena, type, item->value, &message);
-
-        if (err == NULL && metadata_of(message) == NULL)
-                err = error_new(ERROR_DATA_LOSS, "it has no metadata");
-        if (err != NULL)
-                return error_because(error_new(ERROR_DATA_LOSS, "a stored user, role or lock cannot be read"), err);
-        ((Cteleport__V1__Metadata *)(uintptr_t)metadata_of(message))->revision =
-                (char *)(uintptr_t)arena_printf(arena, "%llu", (unsigned long long)item->revision);
-        *ret = message;
-        return NULL;
-}
-
-static struct error *section_take(struct section *s, const struct store_item *item)
-{
-        struct str name = str_slice(item->key, strlen(s->type->prefix), item->key.len);
         struct record *r = NEW(struct record);
         ProtobufCMessage *message = NULL;
 
         r->arena = arena_new(RECORD_ARENA);
-        r->revision = item->revision;
-        struct error *err = directory_unpack(r->arena, s->type->type, item, &message);
-        if (err == NULL && !str_equal(str_of(metadata_of(message)->name), name))
-                err = error_new(ERROR_DATA_LOSS, "a stored %s does not have the name it is kept under", s->type->kind);
+        r->revision = stored->revision;
+        struct error *err = state_read_named(r->arena, s->kind, stored, &message);
         if (err != NULL) {
                 record_free(r);
                 return err;
         }
         r->message = message;
-        record_free(map_put(&s->records, name, r));
+        record_free(map_put(&s->records, stored->id, r));
         return NULL;
 }
 
 /*
- * A user or role that cannot be read grants nothing. A lock that cannot be read shuts nobody out, but for what was read of it
- * before: the log says so at each start.
+ * A user or role that cannot be read grants nothing. A lock that cannot be read denies nothing, but for what was read of it
+ * before: the log reports it at each start.
  */
-static void take_or_skip(struct section *s, const struct store_item *item)
+static void take_or_skip(struct section *s, const struct state_record *stored)
 {
-        struct str name = str_slice(item->key, strlen(s->type->prefix), item->key.len);
-        struct error *err = section_take(s, item);
+        struct error *err = section_take(s, stored);
 
         if (err == NULL) {
-                map_remove(&s->unreadable, name);
+                map_remove(&s->unreadable, stored->id);
                 return;
         }
-        if (s->type != &section_types[LOCKS])
-                record_free(map_remove(&s->records, name));
-        map_put(&s->unreadable, name, (void *)(uintptr_t)item->revision);
-        record_skip(item->key, err);
+        if (s->kind != &lock_kind)
+                record_free(map_remove(&s->records, stored->id));
+        map_put(&s->unreadable, stored->id, (void *)(uintptr_t)stored->revision);
+        state_log_unreadable(stored, err);
+}
+
+static struct error *take_scanned(void *ctx, const struct state_record *stored)
+{
+        take_or_skip(ctx, stored);
+        return NULL;
 }
 
 static const struct record *find(const struct directory *d, enum section_kind kind, struct str name)
@@ -208,16 +179,15 @@ void directory_unwatch(struct directory_watch *w)
 
 /* ---- following the store -------------------------------------------------------------------------------------- */
 
-static void on_change(void *ctx, const struct store_item *item, bool deleted)
+static void on_change(void *ctx, const struct state_record *stored, bool is_deleted)
 {
         struct section *s = ctx;
-        struct str name = str_slice(item->key, strlen(s->type->prefix), item->key.len);
 
-        if (deleted) {
-                record_free(map_remove(&s->records, name));
-                map_remove(&s->unreadable, name);
+        if (is_deleted) {
+                record_free(map_remove(&s->records, stored->id));
+                map_remove(&s->unreadable, stored->id);
         } else {
-                take_or_skip(s, item);
+                take_or_skip(s, stored);
         }
         report_soon(s->directory);
 }
@@ -243,41 +213,34 @@ static void write_presets(struct directory *d)
         struct store_txn *t = store_txn_new(d->auth->store);
 
         for (size_t i = 0; access_preset_names[i] != NULL; i++) {
-                AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
-
                 if (find(d, ROLES, str_of(access_preset_names[i])) != NULL || map_get(&d->sections[ROLES].unreadable, str_of(access_preset_names[i])) != NULL)
                         continue;
-                buf_put(&key, ROLE_PREFIX);
-                buf_put_c(&key, access_preset_names[i]);
-                store_txn_put_message(t, buf_str(&key), &access_preset(arena, str_of(access_preset_names[i]))->base, (struct walltime){ 0 });
+                state_put(t, &role_kind, str_of(access_preset_names[i]), &access_preset(arena, str_of(access_preset_names[i]))->base,
+                          (struct walltime){ 0 });
         }
         store_txn_commit(t, on_presets, d);
 }
 
-static void on_page(void *ctx, const struct store_page *page, struct error *err)
-{
-        struct directory *d = ctx;
-        struct section *s = &d->sections[d->loading];
-        struct str last = { 0 };
+static void scan_next(struct directory *d);
 
-        for (size_t i = 0; err == NULL && i < page->count; i++) {
-                take_or_skip(s, &page->items[i]);
-                last = page->items[i].key;
-        }
-        if (err == NULL && d->auth->is_stopping) /* the store must not be asked any more */
-                err = error_new(ERROR_CANCELLED, "the Auth Service is stopping");
-        if (err != NULL) {
+static void on_section(void *ctx, struct error *err)
+{
+        struct directory *d = ((struct section *)ctx)->directory;
+
+        d->loading++;
+        if (err != NULL)
                 finish(d, err);
-                return;
-        }
-        if (page->is_last) {
-                last = (struct str){ 0 };
-                d->loading++;
-        }
-        if (d->loading == SECTIONS)
+        else if (d->loading == SECTIONS)
                 write_presets(d);
         else
-                store_range(d->auth->store, str_of(d->sections[d->loading].type->prefix), last, LIMIT_STORE_RANGE, on_page, d);
+                scan_next(d);
+}
+
+static void scan_next(struct directory *d)
+{
+        struct section *s = &d->sections[d->loading];
+
+        state_scan(d->auth->store, s->kind, &d->auth->is_stopping, take_scanned, on_section, s);
 }
 
 struct directory *directory_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
@@ -291,10 +254,10 @@ struct directory *directory_open(struct auth *a, void (*ready)(void *ctx, struct
                 struct section *s = &d->sections[i];
 
                 s->directory = d;
-                s->type = &section_types[i];
-                s->watch = store_watch_new(a->store, str_of(s->type->prefix), on_change, s);
+                s->kind = section_kinds[i];
+                s->watch = state_watch_new(a->store, s->kind, on_change, s);
         }
-        store_range(a->store, str_of(d->sections[0].type->prefix), (struct str){ 0 }, LIMIT_STORE_RANGE, on_page, d);
+        scan_next(d);
         return d;
 }
 
@@ -303,7 +266,7 @@ void directory_stop(struct directory *d)
         if (d == NULL)
                 return;
         for (size_t i = 0; i < SECTIONS; i++) {
-                store_watch_free(d->sections[i].watch);
+                state_watch_free(d->sections[i].watch);
                 d->sections[i].watch = NULL;
         }
 }

@@ -2,8 +2,6 @@
 /*
  * People, roles and locks as they are now, in memory: read from the store at the start, kept up by
  * watches, so that every check is a look-up and sees a change as soon as it is committed.
- *
- * Store: /users/<name>, /roles/<name>, /locks/<name>, values are the resources' messages.
  */
 #ifndef AUTH_USERS_DIRECTORY_H
 #define AUTH_USERS_DIRECTORY_H
@@ -11,13 +9,9 @@
 #include "access/access.h"
 #include "auth/core/auth.h"
 #include "role.pb-c.h"
-#include "state.pb-c.h"
+#include "state/host.h"
 
 struct directory;
-
-#define USER_PREFIX STR("/users/")
-#define ROLE_PREFIX STR("/roles/")
-#define LOCK_PREFIX STR("/locks/")
 
 /*
  * Reads everything, creates the preset roles that are missing; ready(ctx, err) once from the loop.
@@ -36,10 +30,6 @@ const Cteleport__V1__Lock *directory_lock(const struct directory *d, struct str 
 
 /* Calls each for every user there is, in no order. */
 void directory_each_user(const struct directory *d, void (*each)(void *ctx, const Cteleport__V1__User *user), void *ctx);
-
-/* A stored user, role or lock with its revision, in the arena; DATA_LOSS if the store holds something else. */
-struct error *directory_unpack(struct arena *arena, const ProtobufCMessageDescriptor *type, const struct store_item *item,
-                               ProtobufCMessage **ret) MUST_USE;
 
 /*
  * The person with the roles they hold now, in the arena (what it points to: until the next turn). NOT_FOUND: no such user;

@@ -10,59 +10,59 @@
 
 #include "api.pb-c.h"
 #include "auth/core/caller.h"
-#include "auth/users/credentials.h"
 #include "auth/users/directory.h"
-#include "auth/hosts/hosts.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "login/password.h"
 #include "login/totp.h"
 #include "net/socket.h"
+#include "state/credential.h"
+#include "state/invite.h"
+#include "state/user.h"
 
 enum { OPENING_ARENA = 256 * KiB, OTP_MAX = 16, TOKEN_LEN = 32 };
 
 /* One page that is opened, or one form that is sent. */
-struct poll {
+struct opening {
         struct auth *auth;
         struct rpc_call *call; /* NULL: nobody waits any more */
         struct arena *arena;
         char peer[ADDRESS_TEXT_MAX], source[SOURCE_TEXT_MAX];
-        struct buf key, invited; /* where the invite is, and where the user's newest is named */
-        void (*found)(struct poll *v);
+        struct buf id; /* of the invite's record */
+        void (*found)(struct opening *o);
         const Cteleport__State__V1__Invite *invite; /* in arena */
         struct walltime expires;
-        uint64_t revision, invited_revision;
+        uint64_t revision, newest_revision; /* of the invite, and of the entry that names it as the user's newest */
         struct secret password, otp; /* of a form */
         int64_t step;
 };
 
-static void opening_free(struct poll *v)
+static void opening_free(struct opening *o)
 {
-        secret_release(&v->password);
-        secret_release(&v->otp);
-        if (v->invite != NULL)
-                wipe(v->invite->totp_key.data, v->invite->totp_key.len);
-        buf_release(&v->key);
-        buf_release(&v->invited);
-        arena_free(v->arena);
-        free(v);
+        secret_release(&o->password);
+        secret_release(&o->otp);
+        if (o->invite != NULL)
+                wipe(o->invite->totp_key.data, o->invite->totp_key.len);
+        buf_release(&o->id);
+        arena_free(o->arena);
+        free(o);
 }
 
-static void finish(struct poll *v, struct error *err)
+static void finish(struct opening *o, struct error *err)
 {
-        if (v->call != NULL)
-                rpc_call_finish(v->call, err);
+        if (o->call != NULL)
+                rpc_call_finish(o->call, err);
         else
                 error_free(err);
-        opening_free(v);
+        opening_free(o);
 }
 
-static void reply(struct poll *v, const ProtobufCMessage *answer)
+static void reply(struct opening *o, const ProtobufCMessage *answer)
 {
-        if (v->call != NULL)
-                rpc_call_reply(v->call, answer);
-        opening_free(v);
+        if (o->call != NULL)
+                rpc_call_reply(o->call, answer);
+        opening_free(o);
 }
 
 /* Never was one, was used, ended, or another followed: nobody is told which. */
@@ -74,52 +74,49 @@ static struct error *not_good(void)
 
 /* ---- finding ---------------------------------------------------------------------------------------------- */
 
-static struct str user_of(const struct poll *v)
+static struct str user_of(const struct opening *o)
 {
-        return str_of(v->invite->user);
+        return str_of(o->invite->user);
 }
 
-/* The user's newest invite is named by the key it is kept under. */
-static void on_invited(void *ctx, const struct store_item *item, struct error *err)
+static void on_newest(void *ctx, struct str id, uint64_t revision, struct error *err)
 {
-        struct poll *v = ctx;
+        struct opening *o = ctx;
 
-        if (err == NULL && (item == NULL || !str_equal(item->value, buf_str(&v->key)) ||
-                            directory_user(v->auth->directory, user_of(v), NULL) == NULL))
+        if (err == NULL && (!str_equal(id, buf_str(&o->id)) || directory_user(o->auth->directory, user_of(o), NULL) == NULL))
                 err = not_good();
         if (err != NULL) {
-                finish(v, err);
+                finish(o, err);
                 return;
         }
-        v->invited_revision = item->revision;
-        v->found(v);
+        o->newest_revision = revision;
+        o->found(o);
 }
 
-static void on_invite(void *ctx, const struct store_item *item, struct error *err)
+static void on_invite(void *ctx, const struct state_record *record, struct error *err)
 {
-        struct poll *v = ctx;
-        ProtobufCMessage *message = NULL;
+        struct opening *o = ctx;
+        Cteleport__State__V1__Invite *invite = NULL;
 
-        if (err == NULL && item == NULL)
+        if (err == NULL && record == NULL)
                 err = not_good();
-        if (err == NULL && wire_decode(v->arena, &cteleport__state__v1__invite__descriptor, item->value, &message) != NULL)
-                err = error_new(ERROR_DATA_LOSS, "a stored invite cannot be read");
+        if (err == NULL)
+                err = invite_read(o->arena, record, &invite);
         if (err != NULL) {
-                finish(v, err);
+                finish(o, err);
                 return;
         }
-        v->invite = (const Cteleport__State__V1__Invite *)message;
-        v->revision = item->revision;
-        v->expires = item->expires;
-        invited_key(user_of(v), &v->invited);
-        store_get(v->auth->store, buf_str(&v->invited), on_invited, v);
+        o->invite = invite;
+        o->revision = record->revision;
+        o->expires = record->expires;
+        invite_newest_get(o->auth->store, user_of(o), on_newest, o);
 }
 
 static void on_gone(void *ctx)
 {
-        struct poll *v = ctx;
+        struct opening *o = ctx;
 
-        v->call = NULL;
+        o->call = NULL;
 }
 
 static const struct rpc_call_events call_events = { .on_gone = on_gone };
@@ -132,54 +129,54 @@ static bool is_token(struct str s)
         return s.len == TOKEN_LEN;
 }
 
-static struct poll *opening_begin(struct rpc_call *call, const char *remote_addr, void (*found)(struct poll *v))
+static struct opening *opening_begin(struct rpc_call *call, const char *remote_addr, void (*found)(struct opening *o))
 {
         const struct caller *caller = rpc_call_caller(call);
-        struct poll *v = NEW(struct poll);
+        struct opening *o = NEW(struct opening);
 
-        v->auth = caller->auth;
-        v->call = call;
-        v->arena = arena_new(OPENING_ARENA);
-        v->key = v->invited = BUF_MAX(LIMIT_STORE_KEY);
-        v->found = found;
-        snprintf(v->peer, sizeof v->peer, "%s", remote_addr);
-        source_of(str_of(remote_addr), v->source);
-        rpc_call_listen(call, &call_events, v);
-        return v;
+        o->auth = caller->auth;
+        o->call = call;
+        o->arena = arena_new(OPENING_ARENA);
+        o->id = BUF_MAX(LIMIT_STORE_KEY);
+        o->found = found;
+        snprintf(o->peer, sizeof o->peer, "%s", remote_addr);
+        source_of(str_of(remote_addr), o->source);
+        rpc_call_listen(call, &call_events, o);
+        return o;
 }
 
-static void opening_find(struct poll *v, struct str token)
+static void opening_find(struct opening *o, struct str token)
 {
         if (!is_token(token)) {
-                finish(v, not_good());
+                finish(o, not_good());
                 return;
         }
-        invite_key(token, &v->key);
-        store_get(v->auth->store, buf_str(&v->key), on_invite, v);
+        invite_put_id(token, &o->id);
+        state_get(o->auth->store, &invite_kind, buf_str(&o->id), on_invite, o);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
 
-static struct str totp_key_of(const struct poll *v)
+static struct str totp_key_of(const struct opening *o)
 {
-        return str_of_bytes(v->invite->totp_key.data, v->invite->totp_key.len);
+        return str_of_bytes(o->invite->totp_key.data, o->invite->totp_key.len);
 }
 
-static void show(struct poll *v)
+static void show(struct opening *o)
 {
         Cteleport__V1__OpenInviteResponse response = CTELEPORT__V1__OPEN_INVITE_RESPONSE__INIT;
         AUTO(buf) secret = BUF_MAX(256);
         AUTO(buf) url = BUF_MAX(4 * KiB);
 
-        base32_encode(&secret, totp_key_of(v));
-        totp_put_url(&url, v->auth->cluster, user_of(v), totp_key_of(v));
-        response.user = v->invite->user;
-        response.cluster = (char *)(uintptr_t)v->auth->cluster.ptr;
+        base32_encode(&secret, totp_key_of(o));
+        totp_put_url(&url, o->auth->cluster, user_of(o), totp_key_of(o));
+        response.user = o->invite->user;
+        response.cluster = (char *)(uintptr_t)o->auth->cluster.ptr;
         response.totp_secret = (char *)(uintptr_t)buf_c(&secret);
         response.totp_url = (char *)(uintptr_t)buf_c(&url);
-        response.is_reset = v->invite->is_reset;
-        response.expires = walltime_unix(v->expires);
-        reply(v, &response.base);
+        response.is_reset = o->invite->is_reset;
+        response.expires = walltime_unix(o->expires);
+        reply(o, &response.base);
         wipe(secret.ptr, secret.len);
         wipe(url.ptr, url.len);
 }
@@ -199,37 +196,37 @@ void invite_open(struct rpc_call *call, const ProtobufCMessage *first)
 
 static void on_counted(void *ctx, uint64_t revision, struct error *err)
 {
-        struct poll *v = ctx;
+        struct opening *o = ctx;
 
         (void)revision;
         error_free(err); /* counted or, meanwhile, changed: wrong it is */
-        finish(v, error_hint(error_new(ERROR_INVALID_ARGUMENT, "the one-time code is wrong"),
+        finish(o, error_hint(error_new(ERROR_INVALID_ARGUMENT, "the one-time code is wrong"),
                              "take the code that the app shows now for this cluster; the clock of the device must be right"));
 }
 
 /* Whoever guesses must not go on for ever: the invite ends with the last code that it has. */
-static void count_wrong_code(struct poll *v)
+static void count_wrong_code(struct opening *o)
 {
-        struct store_txn *t = store_txn_new(v->auth->store);
-        Cteleport__State__V1__Invite invite = *v->invite;
+        struct store_txn *t = store_txn_new(o->auth->store);
+        Cteleport__State__V1__Invite invite = *o->invite;
 
         invite.failures++;
-        store_txn_require(t, buf_str(&v->key), v->revision);
+        state_require(t, &invite_kind, buf_str(&o->id), o->revision);
         if (invite.failures < LIMIT_INVITE_FAILURES) {
-                store_txn_put_message(t, buf_str(&v->key), &invite.base, v->expires);
+                state_put(t, &invite_kind, buf_str(&o->id), &invite.base, o->expires);
         } else {
-                store_txn_delete(t, buf_str(&v->key));
-                log_warn("An invite has ended after too many wrong codes", LOG_STR("user", user_of(v)),
-                         LOG_C("remote_addr", v->peer));
+                state_delete(t, &invite_kind, buf_str(&o->id));
+                log_warn("An invite has ended after too many wrong codes", LOG_STR("user", user_of(o)),
+                         LOG_C("remote_addr", o->peer));
         }
-        store_txn_commit(t, on_counted, v);
+        store_txn_commit(t, on_counted, o);
 }
 
 /* ---- accepting -------------------------------------------------------------------------------------------------- */
 
 static void on_accepted(void *ctx, uint64_t revision, struct error *err)
 {
-        struct poll *v = ctx;
+        struct opening *o = ctx;
         Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
 
         (void)revision;
@@ -238,74 +235,71 @@ static void on_accepted(void *ctx, uint64_t revision, struct error *err)
                 err = not_good();
         }
         if (err != NULL) {
-                finish(v, err);
+                finish(o, err);
                 return;
         }
-        guard_forgive(&v->auth->guard, user_of(v));
-        log_info("User has set a password", LOG_STR("user", user_of(v)), LOG_C("remote_addr", v->peer));
-        reply(v, &empty.base);
+        guard_forgive(&o->auth->guard, user_of(o));
+        log_info("User has set a password", LOG_STR("user", user_of(o)), LOG_C("remote_addr", o->peer));
+        reply(o, &empty.base);
 }
 
-static void audit(struct poll *v, struct store_txn *t, const struct audit_kind *kind)
+static void audit(struct opening *o, struct store_txn *t, const struct audit_kind *kind)
 {
         struct audit_record record = { 0 };
 
-        auth_audit_begin(v->auth, &record, kind);
-        audit_str(&record, "user", user_of(v));
-        audit_str(&record, "addr.remote", str_of(v->peer));
-        audit_account_add(v->auth, ACCOUNT_LOGIN, user_of(v), t, &record);
+        auth_audit_begin(o->auth, &record, kind);
+        audit_str(&record, "user", user_of(o));
+        audit_str(&record, "addr.remote", str_of(o->peer));
+        audit_account_add(o->auth, ACCOUNT_LOGIN, user_of(o), t, &record);
 }
 
 /* The password is there and the invite is gone, or neither. */
 static void on_hashed(void *ctx, struct str encoded, struct error *err)
 {
-        struct poll *v = ctx;
+        struct opening *o = ctx;
         AUTO(credential) credential = { 0 };
-        AUTO(buf) user = BUF_MAX(LIMIT_STORE_KEY);
 
         if (err != NULL) {
-                finish(v, err);
+                finish(o, err);
                 return;
         }
-        if (v->call == NULL) { /* the service may be ending */
-                finish(v, error_new(ERROR_CANCELLED, "the user closed the connection"));
+        if (o->call == NULL) { /* the service may be ending */
+                finish(o, error_new(ERROR_CANCELLED, "the user closed the connection"));
                 return;
         }
         credential.hash = (struct str){ str_dup(encoded), encoded.len };
-        credential.totp_key = secret_of(totp_key_of(v));
-        credential.last_step = v->step;
-        credential.changed = walltime_unix(loop_wall(&v->auth->loop));
-        credential_add_source(&credential, v->source);
+        credential.totp_key = secret_of(totp_key_of(o));
+        credential.last_step = o->step;
+        credential.changed = walltime_unix(loop_wall(&o->auth->loop));
+        credential_add_source(&credential, o->source);
 
-        struct store_txn *t = store_txn_new(v->auth->store);
-        buf_put(&user, USER_PREFIX);
-        buf_put(&user, user_of(v));
-        store_txn_require(t, buf_str(&v->key), v->revision);
-        store_txn_require(t, buf_str(&v->invited), v->invited_revision);
-        store_txn_require(t, buf_str(&user), STORE_ANY);
-        store_txn_delete(t, buf_str(&v->key));
-        store_txn_delete(t, buf_str(&v->invited));
-        credential_put(t, user_of(v), &credential);
-        audit(v, t, &audit_user_password_change);
-        audit(v, t, &audit_mfa_add);
-        store_txn_commit(t, on_accepted, v);
+        struct store_txn *t = store_txn_new(o->auth->store);
+        state_require(t, &invite_kind, buf_str(&o->id), o->revision);
+        invite_newest_require(t, user_of(o), o->newest_revision);
+        state_require(t, &user_kind, user_of(o), STORE_ANY);
+        state_delete(t, &invite_kind, buf_str(&o->id));
+        invite_newest_delete(t, user_of(o));
+        credential_put(t, user_of(o), &credential);
+        audit(o, t, &audit_user_password_change);
+        audit(o, t, &audit_mfa_add);
+        store_txn_commit(t, on_accepted, o);
 }
 
-static void accept_form(struct poll *v)
+static void accept_form(struct opening *o)
 {
-        struct error *err = password_check_new(secret_str(&v->password), user_of(v));
+        struct error *err = password_check_new(secret_str(&o->password), user_of(o));
         uint8_t salt[PASSWORD_SALT_SIZE];
 
         if (err != NULL) {
-                finish(v, err);
+                finish(o, err);
                 return;
         }
-        if (!totp_check(totp_key_of(v), secret_str(&v->otp), loop_wall(&v->auth->loop), 0, &v->step)) {
-                count_wrong_code(v);
+        if (!totp_check(totp_key_of(o), secret_str(&o->otp), loop_wall(&o->auth->loop), 0, &o->step)) {
+                count_wrong_code(o);
                 return;
         }
         random_bytes(salt, sizeof salt);
-        password_hash(v->auth->passwords, str_of(v->source), secret_str(&v->password), salt, on_hashed, v);
+        password_hash(o->auth->passwords, str_of(o->source), secret_str(&o->password), salt, on_hashed, o);
 }
 
 void invite_accept(struct rpc_call *call, const ProtobufCMessage *first)
@@ -318,9 +312,9 @@ void invite_accept(struct rpc_call *call, const ProtobufCMessage *first)
                 rpc_call_finish(call, err);
                 return;
         }
-        struct poll *v = opening_begin(call, q->remote_addr, accept_form);
-        v->password = secret_of(str_slice(str_of(q->password), 0, LIMIT_PASSWORD + 1)); /* one more is refused as too long */
-        v->otp = secret_of(strlen(q->otp) > OTP_MAX ? STR("") : str_of(q->otp)); /* too long to be right, and never cut */
+        struct opening *o = opening_begin(call, q->remote_addr, accept_form);
+        o->password = secret_of(str_slice(str_of(q->password), 0, LIMIT_PASSWORD + 1)); /* one more is refused as too long */
+        o->otp = secret_of(strlen(q->otp) > OTP_MAX ? STR("") : str_of(q->otp)); /* too long to be right, and never cut */
         wipe(q->password, strlen(q->password));
-        opening_find(v, str_of(q->token));
+        opening_find(o, str_of(q->token));
 }

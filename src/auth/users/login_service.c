@@ -6,9 +6,7 @@
 
 #include "api.pb-c.h"
 #include "auth/core/caller.h"
-#include "auth/users/credentials.h"
 #include "auth/users/directory.h"
-#include "auth/hosts/hosts.h"
 #include "auth/certs/issue.h"
 #include "auth/certs/issue_user.h"
 #include "auth/core/refusal_log.h"
@@ -19,6 +17,9 @@
 #include "login/password.h"
 #include "login/totp.h"
 #include "net/socket.h"
+#include "rpc/wire.h"
+#include "state/credential.h"
+#include "state/user.h"
 
 enum { LOGIN_ARENA = 256 * KiB, OTP_MAX = 16 };
 
@@ -194,14 +195,9 @@ static void audit_login(struct login *l, struct store_txn *t)
 static void record(struct login *l)
 {
         struct store_txn *t = store_txn_new(l->auth->store);
-        AUTO(buf) password = BUF_MAX(LIMIT_STORE_KEY);
-        AUTO(buf) user = BUF_MAX(LIMIT_STORE_KEY);
 
-        password_key(l->user, &password);
-        buf_put(&user, USER_PREFIX);
-        buf_put(&user, l->user);
-        store_txn_require(t, buf_str(&password), l->credential.revision);
-        store_txn_require(t, buf_str(&user), STORE_ANY);
+        state_require(t, &credential_kind, l->user, l->credential.revision);
+        state_require(t, &user_kind, l->user, STORE_ANY);
         l->credential.last_step = l->step;
         credential_add_source(&l->credential, l->source);
         credential_put(t, l->user, &l->credential);
@@ -215,7 +211,7 @@ static void on_certs(void *ctx, const Cteleport__Internal__V1__UserCerts *certs,
         ProtobufCMessage *copy = NULL;
 
         if (err == NULL)
-                err = message_copy(l->arena, &certs->base, &copy);
+                err = wire_copy(l->arena, &certs->base, &copy);
         if (err != NULL) {
                 fail(l, issue_failed(err));
                 return;
@@ -332,12 +328,12 @@ static void on_verified(void *ctx, bool is_right, struct error *err)
                 certify(l);
 }
 
-static void on_credential(void *ctx, const struct store_item *item, struct error *err)
+static void on_credential(void *ctx, const struct state_record *record, struct error *err)
 {
         struct login *l = ctx;
 
         if (err == NULL)
-                err = credential_read(item, &l->credential);
+                err = credential_read(record, &l->credential);
         if (err != NULL) {
                 fail(l, err);
                 return;
@@ -401,7 +397,6 @@ static struct error *take_request(struct login *l, const Cteleport__V1__LoginReq
 void login_open(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const struct caller *caller = rpc_call_caller(call);
-        AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
         struct login *l = NEW(struct login);
 
         l->auth = caller->auth;
@@ -416,6 +411,5 @@ void login_open(struct rpc_call *call, const ProtobufCMessage *first)
         }
         rpc_call_listen(call, &call_events, l);
         /* A name that is none has no password, and is looked for like any other. */
-        password_key(name_is_user(l->user) ? l->user : STR("?"), &key);
-        store_get(l->auth->store, buf_str(&key), on_credential, l);
+        state_get(l->auth->store, &credential_kind, name_is_user(l->user) ? l->user : STR("?"), on_credential, l);
 }

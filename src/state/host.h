@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /hosts/<host ID>: a host that may hold certificates. Without its record no certificate of that ID is honoured.
+ */
+#ifndef STATE_HOST_H
+#define STATE_HOST_H
+
+#include "state.pb-c.h"
+#include "state/state.h"
+
+extern const struct state_kind host_kind;
+
+/*
+ * The owner of a host name, as text: a name that is taken may be taken over by a host of the same binding.
+ *
+ * iam    the AWS account with the ARN less the part that a session chooses
+ *        ("iam:123456789012:arn:aws:sts::123456789012:assumed-role/web"), so that a machine that is replaced by the next of its
+ *        group keeps its name
+ * token  the digest of a secret token
+ */
+void host_binding_iam(struct str account, struct str arn, struct buf *out);
+void host_binding_token(struct str token_name, struct buf *out);
+
+/* In the arena, with what host_put() leaves out because the rest of the record says it: the ID, and the binding of method iam. */
+struct error *host_read(struct arena *a, const struct state_record *r, Cteleport__State__V1__Host **ret) MUST_USE;
+
+/* host borrowed until done returns; NULL without err: there is none. done exactly once from the loop; err owned. */
+void host_get(struct store *s, struct str host_id,
+              void (*done)(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err), void *ctx);
+
+void host_require(struct store_txn *t, struct str host_id, uint64_t revision);
+void host_put(struct store_txn *t, const Cteleport__State__V1__Host *host, struct walltime expires);
+void host_delete(struct store_txn *t, struct str host_id);
+
+/* A copy of the record on the heap, for those who keep it. */
+Cteleport__State__V1__Host *host_dup(const Cteleport__State__V1__Host *host) MUST_USE;
+void host_free(Cteleport__State__V1__Host *host); /* NULL is silent */
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /recordings/<session ID>: how much of a recorded session is here.
+ */
+#ifndef STATE_RECORDING_H
+#define STATE_RECORDING_H
+
+#include "state.pb-c.h"
+#include "state/state.h"
+
+extern const struct state_kind recording_kind;
+
+struct error *recording_read(struct arena *a, const struct state_record *r, Cteleport__State__V1__Recording **ret) MUST_USE;
+
+#endif

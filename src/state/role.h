@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /roles/<name>: a role, as the resource's message.
+ */
+#ifndef STATE_ROLE_H
+#define STATE_ROLE_H
+
+#include "role.pb-c.h"
+#include "state/state.h"
+
+extern const struct state_kind role_kind;
+
+/* In the arena, with metadata.revision. DATA_LOSS also when its name is not the one it is kept under. */
+struct error *role_read(struct arena *a, const struct state_record *r, Cteleport__V1__Role **ret) MUST_USE;
+
+#endif
