@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Property: what was understood, written down plainly and read again, is understood the same; CRLF line
- * ends change nothing; and whoever writes a file gets an answer about it that stays within the ceilings.
+ * ends change nothing; and an error about a file stays within the limits.
  */
 #include "aws/profile_file_internal.h"
 #include "base/bug.h"

@@ -209,7 +209,7 @@ static void assume(struct aws_resolve *a, struct assume_role_request *r)
         a->assume = assume_role_start(a->loop, a->http, r, on_assumed, a);
 }
 
-/* A token file is read at each use: whoever rotates it replaces the file. */
+/* A token file is read at each use: it is rotated by replacing the file. */
 static void assume_with_token(struct aws_resolve *a, struct str path, struct str role, struct str session)
 {
         AUTO_MEM char *path_text = str_dup(path);

@@ -128,7 +128,7 @@ static const struct chain_case cases[] = {
         { "an answer without a secret", { HERE, "AWS_REGION=eu-west-1" }, "", "",
           { { TOKEN, NULL, 200, "TOKEN" }, { ROLES, NULL, 200, "web" }, { ROLE, NULL, 200, "{\"AccessKeyId\":\"A\"}" } },
           NULL, "no SecretAccessKey", NULL, 3 },
-        { "nobody at the metadata address", { "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1" }, "", "", { { 0 } },
+        { "nothing at the metadata address", { "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1" }, "", "", { { 0 } },
           NULL, "no connection to", NULL, 0 },
         { "a metadata address that is none", { "AWS_EC2_METADATA_SERVICE_ENDPOINT=nowhere" }, "", "", { { 0 } }, NULL,
           "not the URL of an instance metadata", NULL, 0 },

@@ -30,7 +30,7 @@ void imds_free(struct imds *m);
 
 /*
  * Reads "/latest/meta-data/…". done comes exactly once, from the loop: the body of a 200 (borrowed, may be
- * secret), or an error (owned): NOT_FOUND for a 404; UNAVAILABLE when nobody is there; otherwise the
+ * secret), or an error (owned): NOT_FOUND for a 404; UNAVAILABLE when nothing answers; otherwise the
  * service is there and does not answer as it should. One read at a time.
  */
 void imds_read(struct imds *m, const char *path, void (*done)(void *ctx, struct str body, struct error *err), void *ctx);

@@ -218,7 +218,7 @@ static void finds_the_other_tables_and_their_parts(void **state)
         assert_null(profile(&s, "corp"));
 }
 
-static void warns_of_what_people_stumble_over(void **state)
+static void warns_of_common_mistakes(void **state)
 {
         AUTO(profile_set) s = { 0 };
 
@@ -253,7 +253,7 @@ int main(void)
                 cmocka_unit_test(reads_the_files_as_the_standard_says),
                 cmocka_unit_test(keeps_the_files_apart_for_pairs_of_keys),
                 cmocka_unit_test(finds_the_other_tables_and_their_parts),
-                cmocka_unit_test(warns_of_what_people_stumble_over),
+                cmocka_unit_test(warns_of_common_mistakes),
                 cmocka_unit_test(has_room_for_so_many_sections_and_keys_and_no_more),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -141,7 +141,7 @@ static struct error *add_file(struct aws_settings *s, enum profile_file file, co
         AUTO(buf) text = BUF_MAX(LIMIT_AWS_FILE);
         struct stat st;
 
-        /* What is no file (/dev/null, say) holds no profiles: the SDKs see it so, and people use it so. */
+        /* A path that is no regular file (such as /dev/null) holds no profiles, as in the SDKs: users rely on it. */
         if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
                 return NULL;
         /* All at once, so that growing leaves no copies of secrets behind. */

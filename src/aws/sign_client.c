@@ -90,7 +90,7 @@ static void end(struct aws_sign_client *c, struct error *err)
         }
         c->failure = err;
         if (!c->has_requested)
-                return; /* told when it is asked */
+                return; /* reported with the next request */
         c->is_ending = true;
         loop_defer(c->loop, finish, c);
 }

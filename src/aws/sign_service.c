@@ -19,7 +19,7 @@ struct serving {
         uv_poll_t client;
         struct timer *limit;
         struct signal_watch *watch;
-        bool is_unwanted; /* nobody waits for the answer any more */
+        bool is_unwanted; /* the client does not wait for the answer any more */
         struct error *err;
 };
 

@@ -65,7 +65,7 @@ struct error *sigv4_authorization(const struct sigv4_request *r, const struct si
 /* The value of X-Amz-Date, "20260131T235959Z". */
 void sigv4_put_date(struct buf *out, struct walltime when);
 
-/* Percent-encodes all but A-Z a-z 0-9 - . _ ~ (and '/', if so told), upper-case hex; also right for form bodies. */
+/* Percent-encodes all but A-Z a-z 0-9 - . _ ~ (and '/', if keep_slash), upper-case hex; also right for form bodies. */
 void sigv4_put_encoded(struct buf *out, struct str bytes, bool keep_slash);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Credentials of a container's role: one GET, again after a pause if nobody answers yet.
+ * Credentials of a container's role: one GET, again after a pause if there is no answer yet.
  */
 #include <stdlib.h>
 

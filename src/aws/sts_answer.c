@@ -121,7 +121,7 @@ static void check_all(const json_t *value, struct sent *sent)
                 check_all(json_array_get(value, i), sent);
 }
 
-/* An answer that says both, or names two, is none: whoever wrote it does not mean the identity. */
+/* An answer with both, or with two identities, is refused: it does not state one identity. */
 static struct error *check_one_identity(const json_t *root)
 {
         struct sent sent = { 0 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Property: whatever STS or somebody in its place says, an identity comes only with status 200, and then
+ * Property: whatever STS or an impostor answers, an identity comes only with status 200, and then
  * its ARN is well formed and of its account; every text that goes on to a log is printable ASCII or
  * well-formed UTF-8 without controls.
  */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A question's way:
+ * The states of a query:
  *
- *   asked ──► waiting ──► asking ──► answered
- *                ▲           │
- *                └── pause ◄─┘  STS is out of order or out of reach, and time is left
+ *   new ──► waiting ──► running ──► answered
+ *              ▲           │
+ *              └── pause ◄─┘  STS is out of order or out of reach, and time is left
  *
- * Each STS host has a queue of its own, so that one which is slow, silent or cannot be found holds up nobody but those who
- * named it. Of a host's questions at most LIMIT_STS_IN_FLIGHT are asking or pausing; of the others the next is the oldest of
- * the source that has fewest under way. A question's own deadline runs in every state.
+ * Each STS host has a queue of its own, so that one which is slow, silent or cannot be found delays only the hosts that
+ * named it. Of a host's queries at most LIMIT_STS_IN_FLIGHT run or pause; of the others the next is the oldest of
+ * the source that has fewest under way. The deadline of a query runs in every state.
  */
 #include "sts/sts.h"
 
@@ -117,7 +117,7 @@ static void query_free(struct query *q)
         free(q);
 }
 
-/* Sends the answer unless nobody is there to hear it, and lets the next question go. */
+/* Sends the answer unless the client is gone, and starts the next query. */
 static void query_answer(struct query *q, Cteleport__Internal__V1__StsAnswer *answer)
 {
         struct sts *s = q->sts;
@@ -165,7 +165,7 @@ static void on_error(struct query *q, struct error *err)
         AUTO_MEM char *why = err->hint == NULL ? str_dup(str_of(err->what)) : mem_printf("%s (%s)", err->what, err->hint);
 
         if (err->code == ERROR_CANCELLED && q->sts->service == NULL)
-                query_free(q); /* nobody listens any more */
+                query_free(q); /* the client is gone */
         else if (err->code == ERROR_CANCELLED) {
                 q->host->is_proven = false;
                 query_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,

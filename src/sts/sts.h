@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The questioner: asks AWS STS who signed a request. Network and the system's roots, nothing else; it
+ * The STS client: asks AWS STS for the signer of a request. It has the network and the system's root certificates only; it
  * gets checked fields from auth and gives back two bounded strings or a reason.
  */
 #ifndef STS_STS_H
