@@ -95,7 +95,7 @@ static void end(struct aws_sign_client *c, struct error *err)
         loop_defer(c->loop, finish, c);
 }
 
-/* ---- question and answer --------------------------------------------------------------------------- */
+/* ---- request and answer --------------------------------------------------------------------------- */
 
 static struct error *gone(void)
 {
@@ -162,7 +162,7 @@ static struct error *send_query(struct aws_sign_client *c)
         return NULL;
 }
 
-/* When both are there: the question and the socket for it. */
+/* When both are there: the request and the socket for it. */
 static void go_on(struct aws_sign_client *c)
 {
         if (!c->has_requested || c->is_ending || c->fd < 0)

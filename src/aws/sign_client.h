@@ -2,7 +2,7 @@
 /*
  * Asks the process that holds AWS credentials for one signature: the client's side of aws/sign_message.h.
  *
- * That process may still be starting when the question is asked: the socket to it is handed in when it is there.
+ * That process may still be starting when the request is asked: the socket to it is handed in when it is there.
  */
 #ifndef AWS_SIGN_CLIENT_H
 #define AWS_SIGN_CLIENT_H
@@ -21,10 +21,10 @@ void aws_signed_release(struct aws_signed *s);
 
 struct aws_sign_client;
 struct aws_sign_client *aws_sign_client_new(struct loop *l) MUST_USE;
-/* Hangs up. Not between a question and its done. NULL is silent. */
+/* Hangs up. Not between a request and its done. NULL is silent. */
 void aws_sign_client_free(struct aws_sign_client *c);
 
-/* The socket (SOCK_SEQPACKET, owned from now on), before the question or after it. Once. */
+/* The socket (SOCK_SEQPACKET, owned from now on), before the request or after it. Once. */
 void aws_sign_client_connect(struct aws_sign_client *c, int fd);
 /* Instead: there will be none; err is owned. */
 void aws_sign_client_fail(struct aws_sign_client *c, struct error *err);

@@ -35,7 +35,7 @@ struct sts {
         struct link_service *service; /* NULL once the asker is gone */
         struct http_client *http;
         struct host *hosts; /* those that were ever named; the table of STS hosts bounds them */
-        size_t count;       /* of questions */
+        size_t count;       /* of queries */
 };
 
 /* An STS host and who asks it. */
@@ -43,9 +43,9 @@ struct host {
         struct host *next;
         struct sts_host is;
         struct query *queries; /* oldest first */
-        struct source *sources;     /* those with questions here */
+        struct source *sources;     /* those with queries here */
         size_t count, under_way;
-        bool is_proven; /* the last question that ended had an answer */
+        bool is_proven; /* the last query that ended had an answer */
 };
 
 /* Who named the host: an address, "" when it is not known. */
@@ -76,7 +76,7 @@ enum { ANSWER_DATE, ANSWER_REQUEST_ID, ANSWER_TYPE, ANSWER_ENCODING };
 
 static void start_waiting(struct host *h);
 
-/* ---- the end of a question -------------------------------------------------------------------------- */
+/* ---- the end of a query -------------------------------------------------------------------------- */
 
 static void source_drop(struct host *h, struct source *source)
 {
@@ -267,7 +267,7 @@ static void on_deadline(void *ctx)
                                                  (char[]){ "STS did not answer in time" });
 }
 
-/* The question that is next at a host: of the source with the fewest under way, the oldest. NULL: none may begin. */
+/* The query that is next at a host: of the source with the fewest under way, the oldest. NULL: none may begin. */
 static struct query *next_waiting(const struct host *h)
 {
         struct query *next = NULL;
@@ -363,7 +363,7 @@ static struct source *source_get(struct host *h, const char *address)
         return *at;
 }
 
-/* ---- taking a question ------------------------------------------------------------------------------- */
+/* ---- taking a query ------------------------------------------------------------------------------- */
 
 static bool is_header_value(struct str value)
 {
@@ -410,7 +410,7 @@ static struct error *check_headers(const Cteleport__Internal__V1__StsQuery *m)
                                 return error_new(ERROR_INVALID_ARGUMENT, "a header that comes twice");
                 has_authorization |= str_equal_nocase(name, STR("authorization"));
         }
-        return has_authorization ? NULL : error_new(ERROR_INVALID_ARGUMENT, "a question without a signature");
+        return has_authorization ? NULL : error_new(ERROR_INVALID_ARGUMENT, "a query without a signature");
 }
 
 /* "Name: value" of each, and the Accept header that makes STS answer JSON. */

@@ -203,7 +203,7 @@ static void answers_within_the_time_it_was_given(void **state)
 
 #define DATE "X-Amz-Date", "20260101T000000Z"
 
-/* Until so many questions have reached the peer, which says nothing. */
+/* Until so many queries have reached the peer, which says nothing. */
 static void run_until_requested(struct fixture *f, unsigned connections)
 {
         while (f->peer.connections < connections)
