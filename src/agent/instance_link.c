@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cluster/identity_message.h"
 #include "rpc/link.h"
+#include "rpc/pb.h"
 
 struct instance_link {
         struct agent *agent;
@@ -38,7 +39,7 @@ static void report_trouble(struct error *err, const char *event)
 /* Names of roles are constants of the table of services, and end in NUL. */
 static char *role_of(const struct instance_link *k)
 {
-        return (char *)(uintptr_t)k->agent->row->role.name.ptr;
+        return pb_text(k->agent->row->role.name.ptr);
 }
 
 static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error *err)

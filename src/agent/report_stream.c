@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 
 /* Told, and not known to be durable. */
@@ -48,11 +49,6 @@ struct report_stream {
         char *accepted_login; /* NULL: nothing was accepted yet */
         struct buf accepted;  /* its certificate */
 };
-
-static ProtobufCBinaryData bytes_of(struct str s)
-{
-        return (ProtobufCBinaryData){ s.len, (uint8_t *)(uintptr_t)s.ptr };
-}
 
 /* ---- the memory ------------------------------------------------------------------------------------------- */
 
@@ -133,7 +129,7 @@ static void send_begin(struct report_stream *a)
         begin.client_addr = a->client_addr;
         begin.is_resumed = a->has_begun;
         if (a->has_begun && a->accepted_login != NULL) {
-                begin.certificate = bytes_of(buf_str(&a->accepted));
+                begin.certificate = pb_bytes(buf_str(&a->accepted));
                 begin.login = a->accepted_login;
         }
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_BEGIN;
@@ -146,9 +142,9 @@ static void send_requested(struct report_stream *a, const struct requested *q)
         Cteleport__V1__ReportRequest request = CTELEPORT__V1__REPORT_REQUEST__INIT;
         Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
 
-        request.certificate = bytes_of(buf_str(&q->certificate));
+        request.certificate = pb_bytes(buf_str(&q->certificate));
         request.login = q->login;
-        request.nonce = bytes_of(buf_str(&q->nonce));
+        request.nonce = pb_bytes(buf_str(&q->nonce));
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_REQUEST;
         up.request = &request;
         rpc_client_send(a->call, &up.base);
@@ -222,7 +218,7 @@ static void take_ack(struct report_stream *a, uint64_t seq)
 
 static void take_decision(struct report_stream *a, const Cteleport__V1__ReportDecision *decision)
 {
-        struct str certificate = str_of_bytes(decision->certificate.data, decision->certificate.len);
+        struct str certificate = pb_str(decision->certificate);
 
         backoff_reset(&a->backoff);
         if (a->requested != NULL && str_equal(buf_str(&a->requested->certificate), certificate))
@@ -409,7 +405,7 @@ void report_stream_accepted(struct report_stream *a, struct str certificate, str
         a->accepted_login = str_dup(login);
         buf_clear(&a->accepted);
         buf_put(&a->accepted, certificate);
-        accepted.certificate = bytes_of(certificate);
+        accepted.certificate = pb_bytes(certificate);
         accepted.login = a->accepted_login;
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_ACCEPTED;
         up.accepted = &accepted;

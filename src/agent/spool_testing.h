@@ -31,6 +31,7 @@
 #include "base/mem.h"
 #include "net/net_testing.h"
 #include "recording/recording.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 
 enum { KEPT_MAX = 64 * MiB };
@@ -109,7 +110,7 @@ static inline UNUSED void break_connection(void)
 static inline UNUSED void take_chunk(struct stream_of *s, const Cteleport__V1__RecordChunk *chunk)
 {
         assert_int_equal(chunk->offset, s->kept->bytes.len);
-        buf_put(&s->kept->bytes, str_of_bytes(chunk->data.data, chunk->data.len));
+        buf_put(&s->kept->bytes, pb_str(chunk->data));
         if (world->breaks_after > 0 && s->kept->bytes.len >= world->breaks_after)
                 break_connection(); /* what came is kept, but nobody was told */
         else

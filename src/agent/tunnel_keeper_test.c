@@ -14,6 +14,7 @@
 #include "cluster/connect.h"
 #include "join/identity_testing.h"
 #include "net/tls.h"
+#include "rpc/pb.h"
 
 #define ONE "11111111-1111-4111-8111-111111111111"
 #define TWO "22222222-2222-4222-8222-222222222222"
@@ -196,8 +197,8 @@ static void set(struct fixture *f, const char *const *pairs)
                 size_t n = list.n_proxies;
 
                 cteleport__internal__v1__proxy_address__init(&rows[n]);
-                rows[n].host_id = (char *)(uintptr_t)pairs[2 * n];
-                rows[n].addr = (char *)(uintptr_t)pairs[2 * n + 1];
+                rows[n].host_id = pb_text(pairs[2 * n]);
+                rows[n].addr = pb_text(pairs[2 * n + 1]);
                 pointers[n] = &rows[n];
         }
         list.proxies = pointers;

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "agent/spool_internal.h"
+#include "rpc/pb.h"
 
 static void on_retry(void *ctx);
 static void piece_free(void *ctx);
@@ -207,7 +208,7 @@ static void send_piece(struct spool_file *f, struct str bytes)
         Cteleport__V1__RecordChunk chunk = CTELEPORT__V1__RECORD_CHUNK__INIT;
 
         chunk.offset = (int64_t)u->sent;
-        chunk.data = (ProtobufCBinaryData){ .len = bytes.len, .data = (uint8_t *)(uintptr_t)bytes.ptr };
+        chunk.data = pb_bytes(bytes);
         up.payload_case = CTELEPORT__V1__RECORD_UP__PAYLOAD_CHUNK;
         up.chunk = &chunk;
         rpc_client_send(u->call, &up.base);

@@ -17,6 +17,7 @@
 #include "base/secret.h"
 #include "os/fdpass.h"
 #include "os/sandbox.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 
 typedef Cteleport__Internal__V1__Boot boot_message;
@@ -381,7 +382,7 @@ void service_relink(struct service *s, const char *name)
 
         (void)s;
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELINK;
-        control.name = (char *)(uintptr_t)name;
+        control.name = pb_text(name);
         send_message(&control);
 }
 
@@ -395,7 +396,7 @@ void service_fatal(struct service *s, struct error *err)
         for (const struct error *cause = err->cause; cause != NULL; cause = cause->cause)
                 buf_printf(&text, "; because %s", cause->what);
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__FATAL;
-        control.text = (char *)(uintptr_t)buf_c(&text);
+        control.text = pb_text(buf_c(&text));
         control.hint = err->hint == NULL ? control.hint : err->hint;
         send_message(&control);
         error_free(err);

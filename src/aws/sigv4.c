@@ -83,22 +83,14 @@ struct parameter {
         size_t name_len;
 };
 
-static int hex_value(char c)
-{
-        if (char_is_digit(c))
-                return c - '0';
-        c = char_lower(c);
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Encodes what may already be encoded: "%E1" and the byte E1 come out alike. */
 static void put_reencoded(struct buf *out, struct str text)
 {
         for (size_t i = 0; i < text.len; i++) {
                 char c = text.ptr[i];
 
-                if (c == '%' && i + 2 < text.len && hex_value(text.ptr[i + 1]) >= 0 && hex_value(text.ptr[i + 2]) >= 0) {
-                        c = (char)(hex_value(text.ptr[i + 1]) * 16 + hex_value(text.ptr[i + 2]));
+                if (c == '%' && i + 2 < text.len && hex_digit(text.ptr[i + 1]) >= 0 && hex_digit(text.ptr[i + 2]) >= 0) {
+                        c = (char)(hex_digit(text.ptr[i + 1]) * 16 + hex_digit(text.ptr[i + 2]));
                         i += 2;
                 }
                 sigv4_put_encoded(out, (struct str){ &c, 1 }, false);

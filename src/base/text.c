@@ -86,7 +86,7 @@ void hex_encode(struct buf *out, struct str bytes)
         }
 }
 
-static int hex_value(char c)
+int hex_digit(char c)
 {
         if (char_is_digit(c))
                 return c - '0';
@@ -99,7 +99,7 @@ struct error *hex_decode(struct buf *out, struct str text)
         if (text.len % 2 != 0)
                 return error_new(ERROR_INVALID_ARGUMENT, "hex text has an odd length");
         for (size_t i = 0; i < text.len; i += 2) {
-                int high = hex_value(text.ptr[i]), low = hex_value(text.ptr[i + 1]);
+                int high = hex_digit(text.ptr[i]), low = hex_digit(text.ptr[i + 1]);
 
                 if (high < 0 || low < 0)
                         return error_new(ERROR_INVALID_ARGUMENT, "hex text has a wrong character at %zu", i);

@@ -18,6 +18,9 @@ void base64_encode_raw(struct buf *out, struct str bytes);
 /* Strict: padded, canonical, no blanks. INVALID_ARGUMENT otherwise; out is a mix then. */
 struct error *base64_decode(struct buf *out, struct str text) MUST_USE;
 
+/* The value of one hex digit in either case; -1: it is none. */
+int hex_digit(char c);
+
 /* Lower-case hex. */
 void hex_encode(struct buf *out, struct str bytes);
 

@@ -9,6 +9,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "loop/loop.h"
+#include "rpc/pb.h"
 
 enum { ID_MAX = 64, REFUSAL_MAX = 512 };
 
@@ -97,9 +98,9 @@ static void send_request(struct locate *q)
                 .within = MILLISECONDS(TIMEOUT_RPC),
         };
 
-        request.node = (char *)(uintptr_t)q->node;
-        request.login = (char *)(uintptr_t)q->login;
-        request.after = (char *)(uintptr_t)buf_c(&q->after);
+        request.node = pb_text(q->node);
+        request.login = pb_text(q->login);
+        request.after = pb_text(buf_c(&q->after));
         rpc_client_unary(q->client, options, &request.base, on_answer, q);
 }
 

@@ -13,6 +13,7 @@
 #include "os/file.h"
 #include "pki/cert.h"
 #include "pki/key.h"
+#include "rpc/pb.h"
 
 enum { TRUST_ARENA = 1 * MiB, TRUST_FILE_MAX = 256 * KiB, CAS_KNOWN_MAX = 32, PROFILES_READ_MAX = 100 };
 
@@ -340,7 +341,7 @@ static struct error *add_known(struct cas *c, const struct profile *p)
 /* As fingerprints are kept: digits of "sha256:…" in lower case, "SHA256:…" is in base64 and knows case. */
 static void add_pin(struct cas *c, const char *pin)
 {
-        char *text = (char *)(uintptr_t)str_to_c(c->arena, str_of(pin)); /* a copy of ours */
+        char *text = pb_text(str_to_c(c->arena, str_of(pin))); /* a copy of ours */
 
         for (char *at = text; pin[0] == 's' && *at != '\0'; at++)
                 *at = char_lower(*at);

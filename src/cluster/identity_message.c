@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/identity_message.h"
+#include "rpc/pb.h"
 
 static struct error *take_list(const ProtobufCBinaryData *list, size_t count, struct str *ret, size_t *ret_count)
 {
         if (count > HOST_CAS_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the identity names more than %d CAs", HOST_CAS_MAX);
         for (size_t i = 0; i < count; i++)
-                ret[i] = str_of_bytes(list[i].data, list[i].len);
+                ret[i] = pb_str(list[i]);
         *ret_count = count;
         return NULL;
 }
@@ -24,12 +25,12 @@ struct error *identity_of_message(const Cteleport__Internal__V1__Identity *msg, 
 {
         AUTO(host_keys) keys = { 0 };
         struct host_certificates certs = {
-                .tls_cert = str_of_bytes(msg->tls_cert.data, msg->tls_cert.len),
+                .tls_cert = pb_str(msg->tls_cert),
         };
 
         TRY(take_list(msg->tls_ca_certs, msg->n_tls_ca_certs, certs.tls_ca_certs, &certs.tls_ca_count));
         TRY(take_list(msg->tls_user_ca_certs, msg->n_tls_user_ca_certs, certs.tls_user_ca_certs,
                       &certs.tls_user_ca_count));
-        TRY(key_from_pem(&keys.tls, str_of_bytes(msg->key_pem.data, msg->key_pem.len)));
+        TRY(key_from_pem(&keys.tls, pb_str(msg->key_pem)));
         return host_identity_make(ret, &keys, &certs, (struct host_expectation){ .role = str_of(role) });
 }

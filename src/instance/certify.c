@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "cluster/identity_message.h"
 #include "net/socket.h"
+#include "rpc/pb.h"
 
 enum { PUBLIC_KEY_MAX = 4 * KiB, NAMES_ARENA_MAX = 64 * KiB };
 
@@ -40,7 +41,7 @@ static char **public_names(struct arena *a, char *const *addrs, size_t count, si
                 int port;
                 struct error *err = address_split(str_of(addrs[n]), 1, &host, &port);
                 if (err == NULL)
-                        names[(*ret_count)++] = (char *)(uintptr_t)str_to_c(a, host);
+                        names[(*ret_count)++] = pb_text(str_to_c(a, host));
                 error_free(err);
         }
         return names;
@@ -70,7 +71,7 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
                 expected.cluster = instance->cluster;
         }
         if (!i->is_local)
-                TRY(error_for(host_identity_check_proof(instance, str_of_bytes(r->join_proof.data, r->join_proof.len)), REASON_IDENTITY));
+                TRY(error_for(host_identity_check_proof(instance, pb_str(r->join_proof)), REASON_IDENTITY));
         TRY(error_for(host_certificates_of(&certs, r->certificates), REASON_ANSWER));
         TRY(error_for(identity_add_user_cas(&certs, r), REASON_ANSWER));
         TRY(error_for(host_identity_make(&id, &i->certify_keys, &certs, expected), REASON_ANSWER));
@@ -138,7 +139,7 @@ static struct error *send_request(struct instance *i, const struct slot *s)
         TRY(key_public_der(&i->certify_keys.tls, &tls));
         TRY(key_public_ssh(&i->certify_keys.ssh, &ssh));
         Cteleport__V1__HostCertsRequest request = CTELEPORT__V1__HOST_CERTS_REQUEST__INIT;
-        request.role = (char *)(uintptr_t)s->role;
+        request.role = pb_text(s->role);
         request.host_name = i->boot->nodename;
         request.public_tls_key = (ProtobufCBinaryData){ tls.len, (uint8_t *)tls.ptr };
         request.public_ssh_key = (ProtobufCBinaryData){ ssh.len, (uint8_t *)ssh.ptr };
@@ -278,12 +279,12 @@ static void open_presence(struct instance *i)
         char *services[SLOT_COUNT];
 
         hello.hostname = i->boot->nodename;
-        hello.version = (char *)(uintptr_t)CTELEPORT_VERSION;
+        hello.version = pb_text(CTELEPORT_VERSION);
         hello.services = services;
         for (size_t n = 0; n < SLOT_COUNT; n++) {
                 const struct slot *s = &i->slots[n];
                 if (s->service != NULL && s->is_wanted && s->refusal == NULL && !host_identity_is_empty(&s->identity))
-                        services[hello.n_services++] = (char *)(uintptr_t)s->role;
+                        services[hello.n_services++] = pb_text(s->role);
         }
         /* Nothing listens on a node: people reach it through the tunnels it keeps to the proxies. */
         hello.use_tunnel = i->slots[SLOT_NODE].is_wanted;

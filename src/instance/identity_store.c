@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "instance/identity_file.h"
 #include "instance/ssh_files.h"
+#include "rpc/pb.h"
 
 static struct walltime joined_at(const struct instance *i)
 {
@@ -83,7 +84,7 @@ static void report_host_id(const struct instance *i, const char *host_id)
 {
         Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID;
-        control.name = (char *)(uintptr_t)host_id;
+        control.name = pb_text(host_id);
         service_send(i->service, &control);
 }
 

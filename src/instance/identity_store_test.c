@@ -10,6 +10,7 @@
 #include "instance/identity_file.h"
 #include "join/identity_testing.h"
 #include "loop/job_testing.h"
+#include "rpc/pb.h"
 
 static const struct ca_pins no_pins;
 
@@ -41,7 +42,7 @@ static int set_up(void **state)
         *state = f;
         fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
         cteleport__internal__v1__boot__init(&f->boot);
-        f->boot.data_dir = (char *)(uintptr_t)"/var/lib/teleport";
+        f->boot.data_dir = pb_text("/var/lib/teleport");
         snprintf(f->dir, sizeof f->dir, "/tmp/holding_test.XXXXXX");
         assert_non_null(mkdtemp(f->dir));
         assert_int_equal(chdir(f->dir), 0);

@@ -15,6 +15,7 @@
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "rpc/link.h"
+#include "rpc/pb.h"
 
 /* The test plays the process `labels`, captured or not. */
 struct fixture {
@@ -43,7 +44,7 @@ static int set_up(void **state)
         assert_null(loop_init(&f->loop, NULL));
         cteleport__v1__sshconfig__init(&f->config);
         cteleport__v1__command_label_config__init(&f->row);
-        f->row.name = (char *)(uintptr_t)"colour";
+        f->row.name = pb_text("colour");
         f->rows[0] = &f->row;
         f->config.commands = f->rows;
         f->config.n_commands = 1;
@@ -80,8 +81,8 @@ static enum error_code send_message(struct fixture *f, uint16_t verb, const char
 {
         Cteleport__Internal__V1__LabelResult sent = CTELEPORT__INTERNAL__V1__LABEL_RESULT__INIT;
 
-        sent.name = (char *)(uintptr_t)name;
-        sent.result = (char *)(uintptr_t)result;
+        sent.name = pb_text(name);
+        sent.result = pb_text(result);
         link_request(f->labels, verb, &sent.base, &cteleport__internal__v1__label_taken__descriptor, SECONDS(5), on_answer, f);
         loop_run(&f->loop);
         return f->code;

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "loop/loop.h"
+#include "rpc/pb.h"
 
 enum { DEFAULT_PERIOD_SECONDS = 60 };
 
@@ -170,12 +171,12 @@ static char **environment_of(struct arena *a)
         char **environment = arena_alloc(a, (ARRAY_LEN(names) + 2) * sizeof(char *));
         size_t count = 0;
 
-        environment[count++] = (char *)(uintptr_t)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        environment[count++] = pb_text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
                 const char *value = getenv(names[i]);
 
                 if (value != NULL)
-                        environment[count++] = (char *)(uintptr_t)arena_printf(a, "%s=%s", names[i], value);
+                        environment[count++] = pb_text(arena_printf(a, "%s=%s", names[i], value));
         }
         return environment;
 }

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "rpc/pb.h"
 
 enum { COMMANDS_MAX = 4 };
 
@@ -53,10 +54,10 @@ static void given(struct fixture *f, const char *name, const char *script)
         size_t n = f->config.n_commands++;
 
         cteleport__v1__command_label_config__init(&f->rows[n]);
-        f->rows[n].name = (char *)(uintptr_t)name;
-        f->words[n][0] = (char *)(uintptr_t)"/bin/sh";
-        f->words[n][1] = (char *)(uintptr_t)"-c";
-        f->words[n][2] = (char *)(uintptr_t)script;
+        f->rows[n].name = pb_text(name);
+        f->words[n][0] = pb_text("/bin/sh");
+        f->words[n][1] = pb_text("-c");
+        f->words[n][2] = pb_text(script);
         f->rows[n].command = f->words[n];
         f->rows[n].n_command = 3;
         f->pointers[n] = &f->rows[n];
@@ -101,7 +102,7 @@ static void takes_what_a_command_prints(void **state)
         given(f, "failed", "echo broken; exit 3");
         given(f, "silent", "exit 1");
         given(f, "missing", "");
-        f->words[3][0] = (char *)(uintptr_t)"/no/such";
+        f->words[3][0] = pb_text("/no/such");
         run(f, 4);
         assert_label(f, "kernel", "6.1.0");
         assert_label(f, "failed", "it ended with status 3; output: broken");

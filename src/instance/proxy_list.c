@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "net/socket.h"
 #include "pki/key.h"
+#include "rpc/pb.h"
 
 enum { LIST_ARENA_MAX = 256 * KiB };
 
@@ -31,7 +32,7 @@ static struct arena *begin(Cteleport__Internal__V1__Proxies *message)
 
         random_uuid(&revision);
         cteleport__internal__v1__proxies__init(message);
-        message->revision = (char *)(uintptr_t)str_to_c(a, buf_str(&revision));
+        message->revision = pb_text(str_to_c(a, buf_str(&revision)));
         message->proxies = arena_alloc(a, PROXY_LIST_MAX * sizeof(*message->proxies));
         return a;
 }
@@ -43,8 +44,8 @@ static void add(struct arena *a, Cteleport__Internal__V1__Proxies *message, cons
         if (message->n_proxies == PROXY_LIST_MAX)
                 return;
         cteleport__internal__v1__proxy_address__init(p);
-        p->host_id = (char *)(uintptr_t)str_to_c(a, str_of(host_id));
-        p->addr = (char *)(uintptr_t)str_to_c(a, str_of(addr));
+        p->host_id = pb_text(str_to_c(a, str_of(host_id)));
+        p->addr = pb_text(str_to_c(a, str_of(addr)));
         message->proxies[message->n_proxies++] = p;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/compiler.h"
+#include "rpc/pb.h"
 
 DEFINE_AUTO_PTR(proxy_list);
 
@@ -27,8 +28,8 @@ static bool send_message(struct proxy_list *l, const char *const *pairs)
 
         for (size_t i = 0; pairs[2 * i] != NULL; i++) {
                 cteleport__v1__presence_down__proxy__init(&rows[i]);
-                rows[i].host_id = (char *)(uintptr_t)pairs[2 * i];
-                rows[i].addr = (char *)(uintptr_t)pairs[2 * i + 1];
+                rows[i].host_id = pb_text(pairs[2 * i]);
+                rows[i].addr = pb_text(pairs[2 * i + 1]);
                 pointers[i] = &rows[i];
                 sent.n_proxies++;
         }

@@ -5,6 +5,7 @@
 #include "internal.pb-c.h"
 #include "loop/loop.h"
 #include "rpc/link.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 
 enum { QUERY_MAX = 4 * KiB, HAVE_MAX = 128 };
@@ -23,15 +24,10 @@ struct sibling {
         struct query identity, proxies;
 };
 
-static ProtobufCBinaryData bytes_of(struct str s)
-{
-        return (ProtobufCBinaryData){ s.len, (uint8_t *)(uintptr_t)s.ptr };
-}
-
 static size_t put_list(const struct str *list, size_t count, ProtobufCBinaryData *ret)
 {
         for (size_t i = 0; i < count; i++)
-                ret[i] = bytes_of(list[i]);
+                ret[i] = pb_bytes(list[i]);
         return count;
 }
 
@@ -43,12 +39,12 @@ static void answer_identity(struct sibling *n)
         AUTO_PTR(arena) a = arena_new(8 * KiB);
 
         Cteleport__Internal__V1__Identity msg = CTELEPORT__INTERNAL__V1__IDENTITY__INIT;
-        msg.role = (char *)(uintptr_t)str_to_c(a, id->role);
-        msg.host_id = (char *)(uintptr_t)str_to_c(a, id->host_id);
-        msg.cluster = (char *)(uintptr_t)str_to_c(a, id->cluster);
-        msg.serial = (char *)(uintptr_t)str_to_c(a, id->serial);
-        msg.key_pem = bytes_of(secret_str(&id->tls_key_pem));
-        msg.tls_cert = bytes_of(id->certs.tls_cert);
+        msg.role = pb_text(str_to_c(a, id->role));
+        msg.host_id = pb_text(str_to_c(a, id->host_id));
+        msg.cluster = pb_text(str_to_c(a, id->cluster));
+        msg.serial = pb_text(str_to_c(a, id->serial));
+        msg.key_pem = pb_bytes(secret_str(&id->tls_key_pem));
+        msg.tls_cert = pb_bytes(id->certs.tls_cert);
         msg.n_tls_ca_certs = put_list(id->certs.tls_ca_certs, id->certs.tls_ca_count, tls_cas);
         msg.tls_ca_certs = tls_cas;
         if (str_equal(id->role, STR("Proxy"))) {
@@ -56,7 +52,7 @@ static void answer_identity(struct sibling *n)
                 msg.tls_user_ca_certs = tls_user_cas;
         }
         msg.not_after = walltime_unix(id->times.not_after);
-        msg.auth_addr = (char *)(uintptr_t)n->events.auth_addr;
+        msg.auth_addr = pb_text(n->events.auth_addr);
 
         n->identity.is_open = false;
         link_service_answer(n->link, n->identity.id, &msg.base);

@@ -11,6 +11,7 @@
 #include "join/binding.h"
 #include "join/legacy_client.h"
 #include "loop/conversation.h"
+#include "rpc/pb.h"
 
 enum { PUBLIC_KEY_MAX = 4 * KiB };
 
@@ -272,7 +273,7 @@ static struct error *send_proof(struct join_client *j, struct str proof)
         Teleport__Join__V1__IAMChallengeSolution iam = TELEPORT__JOIN__V1__IAMCHALLENGE_SOLUTION__INIT;
         Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
         Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
-        iam.sts_identity_request = (ProtobufCBinaryData){ proof.len, (uint8_t *)(uintptr_t)proof.ptr };
+        iam.sts_identity_request = pb_bytes(proof);
         solution.payload_case = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION;
         solution.iam_challenge_solution = &iam;
         request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_SOLUTION;
@@ -366,15 +367,15 @@ struct error *host_certificates_of(struct host_certificates *ret, const Teleport
         if (c->n_tls_ca_certs > HOST_CAS_MAX || c->n_ssh_ca_keys > HOST_CAS_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the cluster sent more than %d CAs", HOST_CAS_MAX);
         *ret = (struct host_certificates){
-                .tls_cert = str_of_bytes(c->tls_cert.data, c->tls_cert.len),
-                .ssh_cert = str_of_bytes(c->ssh_cert.data, c->ssh_cert.len),
+                .tls_cert = pb_str(c->tls_cert),
+                .ssh_cert = pb_str(c->ssh_cert),
                 .tls_ca_count = c->n_tls_ca_certs,
                 .ssh_ca_count = c->n_ssh_ca_keys,
         };
         for (size_t i = 0; i < c->n_tls_ca_certs; i++)
-                ret->tls_ca_certs[i] = str_of_bytes(c->tls_ca_certs[i].data, c->tls_ca_certs[i].len);
+                ret->tls_ca_certs[i] = pb_str(c->tls_ca_certs[i]);
         for (size_t i = 0; i < c->n_ssh_ca_keys; i++)
-                ret->ssh_ca_keys[i] = str_of_bytes(c->ssh_ca_keys[i].data, c->ssh_ca_keys[i].len);
+                ret->ssh_ca_keys[i] = pb_str(c->ssh_ca_keys[i]);
         return NULL;
 }
 

@@ -11,6 +11,7 @@
 #include "join_legacy.pb-c.h"
 #include "loop/loop.h"
 #include "net/socket.h"
+#include "rpc/pb.h"
 
 #define CHALLENGE "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
@@ -55,15 +56,15 @@ static void reply_certs(struct fixture *f)
         ProtobufCBinaryData ca = { certs.tls_ca_certs[0].len, (uint8_t *)(uintptr_t)certs.tls_ca_certs[0].ptr };
         ProtobufCBinaryData ssh_ca = { certs.ssh_ca_keys[0].len, (uint8_t *)(uintptr_t)certs.ssh_ca_keys[0].ptr };
         Teleport__Join__V1__Certificates c = TELEPORT__JOIN__V1__CERTIFICATES__INIT;
-        c.tls_cert = (ProtobufCBinaryData){ certs.tls_cert.len, (uint8_t *)(uintptr_t)certs.tls_cert.ptr };
+        c.tls_cert = pb_bytes(certs.tls_cert);
         c.n_tls_ca_certs = 1;
         c.tls_ca_certs = &ca;
-        c.ssh_cert = (ProtobufCBinaryData){ certs.ssh_cert.len, (uint8_t *)(uintptr_t)certs.ssh_cert.ptr };
+        c.ssh_cert = pb_bytes(certs.ssh_cert);
         c.n_ssh_ca_keys = 1;
         c.ssh_ca_keys = &ssh_ca;
         Teleport__Join__V1__HostResult host = TELEPORT__JOIN__V1__HOST_RESULT__INIT;
         host.certificates = &c;
-        host.host_id = (char *)(uintptr_t)f->host_id.ptr;
+        host.host_id = pb_text(f->host_id.ptr);
         Teleport__Join__V1__Result result = TELEPORT__JOIN__V1__RESULT__INIT;
         result.payload_case = TELEPORT__JOIN__V1__RESULT__PAYLOAD_HOST_RESULT;
         result.host_result = &host;
@@ -79,7 +80,7 @@ static void send_init(struct fixture *f)
 {
         Teleport__Join__V1__ServerInit init = TELEPORT__JOIN__V1__SERVER_INIT__INIT;
         Teleport__Join__V1__JoinResponse response = TELEPORT__JOIN__V1__JOIN_RESPONSE__INIT;
-        init.join_method = (char *)(uintptr_t)f->method;
+        init.join_method = pb_text(f->method);
         response.payload_case = TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_INIT;
         response.init = &init;
         rpc_call_send(f->call, &response.base);
@@ -90,7 +91,7 @@ static void send_challenge(struct fixture *f)
         Teleport__Join__V1__IAMChallenge iam = TELEPORT__JOIN__V1__IAMCHALLENGE__INIT;
         Teleport__Join__V1__Challenge challenge = TELEPORT__JOIN__V1__CHALLENGE__INIT;
         Teleport__Join__V1__JoinResponse response = TELEPORT__JOIN__V1__JOIN_RESPONSE__INIT;
-        iam.challenge = (char *)(uintptr_t)f->challenge;
+        iam.challenge = pb_text(f->challenge);
         challenge.payload_case = TELEPORT__JOIN__V1__CHALLENGE__PAYLOAD_IAM_CHALLENGE;
         challenge.iam_challenge = &iam;
         response.payload_case = TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_CHALLENGE;
@@ -103,8 +104,8 @@ static void take_keys(struct fixture *f, const Teleport__Join__V1__ClientParams 
         assert_int_equal(params->payload_case, TELEPORT__JOIN__V1__CLIENT_PARAMS__PAYLOAD_HOST_PARAMS);
         assert_string_equal(params->host_params->host_name, "node-1");
         const Teleport__Join__V1__PublicKeys *keys = params->host_params->public_keys;
-        f->tls_key = arena_str(f->cluster.arena, str_of_bytes(keys->public_tls_key.data, keys->public_tls_key.len));
-        f->ssh_key = arena_str(f->cluster.arena, str_of_bytes(keys->public_ssh_key.data, keys->public_ssh_key.len));
+        f->tls_key = arena_str(f->cluster.arena, pb_str(keys->public_tls_key));
+        f->ssh_key = arena_str(f->cluster.arena, pb_str(keys->public_ssh_key));
 }
 
 static void on_message(void *ctx, const ProtobufCMessage *msg)
@@ -179,8 +180,8 @@ static void on_legacy_message(void *ctx, const ProtobufCMessage *msg)
 
         assert_string_equal(t->role, f->role);
         assert_string_equal(t->hostid, HOST_ID);
-        must(public_key_check_pem(str_of_bytes(t->publictlskey.data, t->publictlskey.len), &tls));
-        must(public_key_check_ssh_line(str_trim(str_of_bytes(t->publicsshkey.data, t->publicsshkey.len)), &ssh));
+        must(public_key_check_pem(pb_str(t->publictlskey), &tls));
+        must(public_key_check_ssh_line(str_trim(pb_str(t->publicsshkey)), &ssh));
         struct host_certificates certs = fake_certify(&f->cluster, f->role, buf_str(&tls), buf_str(&ssh),
                                                       fake_times(&f->cluster));
         cert_der_to_pem(certs.tls_cert, &cert);
@@ -211,7 +212,7 @@ static void open_legacy(struct rpc_call *call, const ProtobufCMessage *first)
         the->call = call;
         rpc_call_listen(call, &legacy_events, the);
         Proto__RegisterUsingIAMMethodResponse response = PROTO__REGISTER_USING_IAMMETHOD_RESPONSE__INIT;
-        response.challenge = (char *)(uintptr_t)the->challenge;
+        response.challenge = pb_text(the->challenge);
         rpc_call_send(call, &response.base);
 }
 

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "rpc/pb.h"
 
 enum { PUBLIC_KEY_MAX = 4 * KiB };
 
@@ -49,7 +50,7 @@ struct error *legacy_send_request(struct rpc_client_call *call, const struct joi
 /* The second field of an authorized_keys line (or of a certificate in that form), decoded. */
 static struct error *read_ssh_line(struct arena *a, ProtobufCBinaryData line, struct str *ret)
 {
-        struct str rest = str_trim(str_of_bytes(line.data, line.len));
+        struct str rest = str_trim(pb_str(line));
         struct str kind = str_split(&rest, ' ');
         struct str text = str_split(&rest, ' ');
         AUTO(buf) wire = BUF_MAX(LIMIT_RPC_JOIN / 4);
@@ -63,7 +64,7 @@ static struct error *read_ssh_line(struct arena *a, ProtobufCBinaryData line, st
 static struct error *read_pem(struct arena *a, ProtobufCBinaryData pem, struct str *ret)
 {
         AUTO(buf) der = BUF_MAX(LIMIT_RPC_JOIN / 4);
-        TRY(cert_pem_to_der(str_of_bytes(pem.data, pem.len), &der));
+        TRY(cert_pem_to_der(pb_str(pem), &der));
         *ret = arena_str(a, buf_str(&der));
         return NULL;
 }

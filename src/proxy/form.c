@@ -8,15 +8,6 @@ static struct error *bad(const char *why)
         return error_new(ERROR_INVALID_ARGUMENT, "not a form: %s", why);
 }
 
-/* The value of a hex digit, -1 for another character. */
-static int digit_of(char c)
-{
-        if (char_is_digit(c))
-                return c - '0';
-        c = char_lower(c);
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* '+' is a blank, %XX a byte, all else itself. Writes at most as many bytes as it reads. */
 static struct error *unescape(struct str text, char *out, size_t *ret_len)
 {
@@ -24,8 +15,8 @@ static struct error *unescape(struct str text, char *out, size_t *ret_len)
         for (size_t i = 0; i < text.len; i++) {
                 char c = text.ptr[i] == '+' ? ' ' : text.ptr[i];
                 if (c == '%') {
-                        int high = i + 2 < text.len ? digit_of(text.ptr[i + 1]) : -1;
-                        int low = i + 2 < text.len ? digit_of(text.ptr[i + 2]) : -1;
+                        int high = i + 2 < text.len ? hex_digit(text.ptr[i + 1]) : -1;
+                        int low = i + 2 < text.len ? hex_digit(text.ptr[i + 2]) : -1;
                         if (high < 0 || low < 0)
                                 return bad("a percent sign is not followed by two hex digits");
                         c = (char)(16 * high + low);

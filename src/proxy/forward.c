@@ -11,6 +11,7 @@
 #include "join.pb-c.h"
 #include "join_legacy.pb-c.h"
 #include "proxy/proxy.h"
+#include "rpc/pb.h"
 
 /*
  * A join is three or four messages from the host. With this bound the memory that one join can take is
@@ -150,7 +151,7 @@ static struct error *pass_join(struct forward *f, const ProtobufCMessage *msg)
                 return spoofed();
         Teleport__Join__V1__ClientInit__ProxySuppliedParameters supplied =
                 TELEPORT__JOIN__V1__CLIENT_INIT__PROXY_SUPPLIED_PARAMETERS__INIT;
-        supplied.remote_addr = (char *)(uintptr_t)rpc_call_peer(f->down);
+        supplied.remote_addr = pb_text(rpc_call_peer(f->down));
         supplied.client_version = f->version;
         supplied.channel_binding = channel_binding_of(f);
         init.forwarded_by_proxy = true;
@@ -166,7 +167,7 @@ static struct error *pass_legacy(struct forward *f, const ProtobufCMessage *msg)
         Proto__RegisterUsingTokenRequest token;
         if (request.register_using_token_request != NULL) {
                 token = *request.register_using_token_request;
-                token.remoteaddr = (char *)(uintptr_t)rpc_call_peer(f->down);
+                token.remoteaddr = pb_text(rpc_call_peer(f->down));
                 token.channel_binding = channel_binding_of(f);
                 request.register_using_token_request = &token;
         }
@@ -366,7 +367,7 @@ static void open_ping(struct rpc_call *call, const ProtobufCMessage *first)
 static void open_login(struct rpc_call *call, const ProtobufCMessage *first)
 {
         Cteleport__V1__LoginRequest request = *(const Cteleport__V1__LoginRequest *)first;
-        request.remote_addr = (char *)(uintptr_t)rpc_call_peer(call);
+        request.remote_addr = pb_text(rpc_call_peer(call));
         pass_unary(call, &request.base, &cteleport__v1__login_response__descriptor, true);
 }
 

@@ -15,6 +15,7 @@
 #include "join.pb-c.h"
 #include "join_legacy.pb-c.h"
 #include "proxy/proxy.h"
+#include "rpc/pb.h"
 
 /* A host, the proxy between, and an Auth Service that plays what a test gives it; all on one loop. */
 struct stage {
@@ -87,7 +88,7 @@ static void on_auth_message(void *ctx, const ProtobufCMessage *msg)
         } else {
                 Teleport__Join__V1__ServerInit init = TELEPORT__JOIN__V1__SERVER_INIT__INIT;
                 Teleport__Join__V1__JoinResponse response = TELEPORT__JOIN__V1__JOIN_RESPONSE__INIT;
-                init.join_method = (char *)(uintptr_t)"iam";
+                init.join_method = pb_text("iam");
                 response.payload_case = TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_INIT;
                 response.init = &init;
                 rpc_call_send(s->auth_call, &response.base);
@@ -147,7 +148,7 @@ static void open_ping(struct rpc_call *call, const ProtobufCMessage *first)
 {
         (void)first;
         Cteleport__V1__PingResponse pong = CTELEPORT__V1__PING_RESPONSE__INIT;
-        pong.cluster = (char *)(uintptr_t)"example.com";
+        pong.cluster = pb_text("example.com");
         rpc_call_reply(call, &pong.base);
 }
 
@@ -299,7 +300,7 @@ static void host_joins(struct stage *s, bool claims_to_be_a_proxy)
         Teleport__Join__V1__ClientInit init = TELEPORT__JOIN__V1__CLIENT_INIT__INIT;
         Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
         host_calls(s, "/teleport.join.v1.JoinService/Join", &teleport__join__v1__join_response__descriptor);
-        init.token_name = (char *)(uintptr_t)"iam-token";
+        init.token_name = pb_text("iam-token");
         init.forwarded_by_proxy = claims_to_be_a_proxy;
         request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_CLIENT_INIT;
         request.client_init = &init;
@@ -339,7 +340,7 @@ static void overwrites_the_address_of_an_older_join(void **state)
         Proto__RegisterUsingTokenRequest token = PROTO__REGISTER_USING_TOKEN_REQUEST__INIT;
         Proto__RegisterUsingIAMMethodRequest request = PROTO__REGISTER_USING_IAMMETHOD_REQUEST__INIT;
         host_calls(s, "/proto.JoinService/RegisterUsingIAMMethod", &proto__register_using_iammethod_response__descriptor);
-        token.remoteaddr = (char *)(uintptr_t)"198.51.100.1:1";
+        token.remoteaddr = pb_text("198.51.100.1:1");
         token.channel_binding = (ProtobufCBinaryData){ 32, (uint8_t[32]){ 9 } };
         request.register_using_token_request = &token;
         rpc_client_send(s->join, &request.base);
@@ -497,8 +498,8 @@ static void says_where_a_login_comes_from_whatever_the_client_says(void **state)
 {
         struct stage *s = *state;
         Cteleport__V1__LoginRequest request = CTELEPORT__V1__LOGIN_REQUEST__INIT;
-        request.user = (char *)(uintptr_t)"alice";
-        request.remote_addr = (char *)(uintptr_t)"198.51.100.1:1";
+        request.user = pb_text("alice");
+        request.remote_addr = pb_text("198.51.100.1:1");
         rpc_client_unary(s->host,
                          (struct rpc_client_call_options){ .path = "/cteleport.v1.LoginService/Login",
                                                            .response = &cteleport__v1__login_response__descriptor },

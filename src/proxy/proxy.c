@@ -14,6 +14,7 @@
 #include "proxy/ssh_dial.h"
 #include "proxy/tunnel_guard.h"
 #include "rpc/link.h"
+#include "rpc/pb.h"
 
 enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB, SNI_NAMES_MAX = 100 };
 
@@ -49,8 +50,8 @@ static struct error *add_keypair(struct tls_context *tls, const Cteleport__Inter
         AUTO(buf) der = BUF_MAX(CERT_MAX);
         struct sni s = {
                 .tls = tls,
-                .identity = { .cert_chain_pem = str_of_bytes(pair->cert_pem.data, pair->cert_pem.len),
-                              .key_pem = str_of_bytes(pair->key_pem.data, pair->key_pem.len) },
+                .identity = { .cert_chain_pem = pb_str(pair->cert_pem),
+                              .key_pem = pb_str(pair->key_pem) },
         };
         if (is_first)
                 TRY(tls_context_add(tls, NULL, s.identity));
@@ -122,8 +123,8 @@ static struct error *renew_tls(struct proxy *p)
 
 static ProtobufCBinaryData copy_bytes(struct arena *a, ProtobufCBinaryData b)
 {
-        struct str copy = arena_str(a, str_of_bytes(b.data, b.len));
-        return (ProtobufCBinaryData){ copy.len, (uint8_t *)(uintptr_t)copy.ptr };
+        struct str copy = arena_str(a, pb_str(b));
+        return pb_bytes(copy);
 }
 
 static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count)
@@ -163,7 +164,7 @@ static struct error *read_user_cas(const Cteleport__Internal__V1__Identity *msg,
         if (msg->n_tls_user_ca_certs > HOST_CAS_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "the identity names more than %d user CAs", HOST_CAS_MAX);
         for (size_t n = 0; n < msg->n_tls_user_ca_certs; n++)
-                cert_der_to_pem(str_of_bytes(msg->tls_user_ca_certs[n].data, msg->tls_user_ca_certs[n].len), ret);
+                cert_der_to_pem(pb_str(msg->tls_user_ca_certs[n]), ret);
         return buf_finish(ret, "the user CAs");
 }
 
@@ -244,7 +245,7 @@ static void request_identity(void *ctx)
         }
         p->is_asking = true;
         Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
-        request.role = (char *)(uintptr_t)"Proxy";
+        request.role = pb_text("Proxy");
         request.have_serial = serial;
         link_request(p->instance, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,
                  &cteleport__internal__v1__identity__descriptor, HOURS(1), on_identity, p);

@@ -11,6 +11,7 @@
 #include "loop/conversation.h"
 #include "net/http1.h"
 #include "proxy/proxy.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 #include "rpc/status.h"
 #include "tunnel/tunnel_memory.h"
@@ -226,7 +227,7 @@ static void send_request(struct ssh_dial *d, const struct http1_request *http)
                 refuse(d, upstream_absence(d->proxy->upstream));
                 return;
         }
-        request.user_cert = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
+        request.user_cert = pb_bytes(cert);
         request.target = target;
         request.login = login;
         request.client_addr = d->peer;

@@ -8,6 +8,7 @@
 #include "join/identity_testing.h"
 #include "proxy/listener.h"
 #include "proxy/proxy.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 
 enum { USERS_MAX = 4, NODES_MAX = 6 };
@@ -72,8 +73,8 @@ static const struct rpc_call_events request_events = { .on_gone = on_request_gon
 static void answer(struct rpc_call *call)
 {
         Cteleport__V1__DialResponse response = CTELEPORT__V1__DIAL_RESPONSE__INIT;
-        response.connection_id = (char *)(uintptr_t)"5f0c";
-        response.host_id = (char *)(uintptr_t)HOST_ID;
+        response.connection_id = pb_text("5f0c");
+        response.host_id = pb_text(HOST_ID);
         if (the->verdict == NULL) {
                 rpc_call_reply(call, &response.base);
                 return;

@@ -13,6 +13,7 @@
 #include "pki/public_key.h"
 #include "proxy/tunnels.h"
 #include "proxy/upstream.h"
+#include "rpc/pb.h"
 
 enum { IDS_PER_MESSAGE = 500, KEYS_ARENA = 64 * KiB };
 
@@ -87,7 +88,7 @@ void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__
         g->keys.web_keys = arena_alloc(g->arena, (count + 1) * sizeof *g->keys.web_keys);
         for (size_t i = 0; i < count; i++) {
                 /* One of another kind is certified for nobody in any case. */
-                AUTO_PTR(error) err = add_key(g, str_of_bytes(pairs[i]->key_pem.data, pairs[i]->key_pem.len));
+                AUTO_PTR(error) err = add_key(g, pb_str(pairs[i]->key_pem));
 
                 if (err != NULL)
                         log_debug("The key of a web certificate is not told", LOG_ERR(err));
@@ -122,7 +123,7 @@ static void add_name(void *ctx, const char *host_id, struct cert_issue cert)
 
         n->not_before[n->count] = cert.not_before;
         n->serial_times[n->count] = cert.serial_time;
-        n->ids[n->count++] = (char *)(uintptr_t)host_id;
+        n->ids[n->count++] = pb_text(host_id);
         if (n->count == IDS_PER_MESSAGE)
                 send_names(n);
 }

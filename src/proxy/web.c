@@ -10,6 +10,7 @@
 #include "net/socket.h"
 #include "proxy/form.h"
 #include "proxy/web_page.h"
+#include "rpc/pb.h"
 
 enum { TOKEN_DIGITS = 32, OTP_MAX = 16, ADDRESS_MAX = LIMIT_NAME + 8, ANSWER_MAX = 16 * KiB, INCOMING_ARENA = 64 * KiB };
 
@@ -157,10 +158,10 @@ static void request_accept(struct web_client *v)
                 return;
         }
         take_otp(form_value(&v->form, "otp"), otp);
-        request.token = (char *)(uintptr_t)v->token;
-        request.password = (char *)(uintptr_t)form_value(&v->form, "password").ptr;
+        request.token = pb_text(v->token);
+        request.password = pb_text(form_value(&v->form, "password").ptr);
         request.otp = otp;
-        request.remote_addr = (char *)(uintptr_t)v->peer;
+        request.remote_addr = pb_text(v->peer);
         send_request(v, "/cteleport.v1.LoginService/AcceptInvite", &cteleport__v1__empty__descriptor, &request.base, on_accepted);
 }
 
@@ -195,8 +196,8 @@ static void open_invite(void *ctx)
                 incoming_free(v);
                 return;
         }
-        request.token = (char *)(uintptr_t)v->token;
-        request.remote_addr = (char *)(uintptr_t)v->peer;
+        request.token = pb_text(v->token);
+        request.remote_addr = pb_text(v->peer);
         send_request(v, "/cteleport.v1.LoginService/OpenInvite", &cteleport__v1__open_invite_response__descriptor, &request.base,
             on_opened);
 }

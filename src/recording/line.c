@@ -189,7 +189,7 @@ static unsigned read_hex4(struct reader *r)
 
                 if (!char_is_digit(c) && (c < 'a' || c > 'f'))
                         reader_fail(r, malformed);
-                v = v << 4 | (unsigned)(char_is_digit(c) ? c - '0' : c - 'a' + 10) % 16;
+                v = v << 4 | (unsigned)hex_digit(c) % 16;
         }
         return v;
 }

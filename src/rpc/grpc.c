@@ -97,22 +97,14 @@ void grpc_put_percent_encoded(struct buf *out, struct str text)
         }
 }
 
-static int hex_value(char c)
-{
-        if (char_is_digit(c))
-                return c - '0';
-        c = char_lower(c);
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 void grpc_put_percent_decoded(struct buf *out, struct str text)
 {
         for (size_t i = 0; i < text.len; i++) {
                 int high = -1, low = -1;
 
                 if (text.ptr[i] == '%' && i + 2 < text.len) {
-                        high = hex_value(text.ptr[i + 1]);
-                        low = hex_value(text.ptr[i + 2]);
+                        high = hex_digit(text.ptr[i + 1]);
+                        low = hex_digit(text.ptr[i + 2]);
                 }
                 if (high < 0 || low < 0) {
                         buf_put_char(out, text.ptr[i]);

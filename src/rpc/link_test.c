@@ -14,6 +14,7 @@
 #include "net/net_testing.h"
 #include "net/socket.h"
 #include "rpc/link_internal.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 
 enum { VERB = 7, IDS_MAX = 8 };
@@ -133,7 +134,7 @@ static void send_request(struct fixture *f, const char *text, struct outcome *o)
         Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
 
         *o = (struct outcome){ .f = f };
-        request.role = (char *)(uintptr_t)text;
+        request.role = pb_text(text);
         link_request(f->link, VERB, &request.base, &cteleport__internal__v1__identity_request__descriptor, SECONDS(5), on_done,
                  o);
 }

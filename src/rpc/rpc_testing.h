@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "net/net_testing.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 #include "wire_test.pb-c.h"
 
@@ -45,7 +46,7 @@ static inline Everything everything_of(const char *text)
 {
         Everything msg = CTELEPORT__TEST__EVERYTHING__INIT;
 
-        msg.text = (char *)(uintptr_t)text;
+        msg.text = pb_text(text);
         return msg;
 }
 

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "os/sandbox.h"
 #include "pki/login_permit.h"
+#include "rpc/pb.h"
 #include "session/session.h"
 #include "session/session_internal.h"
 #include "session/wire.h"
@@ -24,7 +25,7 @@ typedef Cteleport__Session__V1__Permit permit_message;
 
 static struct str str_of_data(ProtobufCBinaryData data)
 {
-        return str_of_bytes(data.data, data.len);
+        return pb_str(data);
 }
 
 static void put_authorize(struct channel *c, const struct login_permit *requested)
@@ -32,10 +33,10 @@ static void put_authorize(struct channel *c, const struct login_permit *requeste
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Authorize authorize = CTELEPORT__SESSION__V1__AUTHORIZE__INIT;
 
-        authorize.connection_id = (char *)(uintptr_t)requested->connection_id.ptr; /* arguments of ours: they end with a NUL */
-        authorize.login = (char *)(uintptr_t)requested->login.ptr;
-        authorize.certificate = (ProtobufCBinaryData){ .len = requested->certificate.len, .data = (uint8_t *)(uintptr_t)requested->certificate.ptr };
-        authorize.nonce = (ProtobufCBinaryData){ .len = requested->nonce.len, .data = (uint8_t *)(uintptr_t)requested->nonce.ptr };
+        authorize.connection_id = pb_text(requested->connection_id.ptr); /* arguments of ours: they end with a NUL */
+        authorize.login = pb_text(requested->login.ptr);
+        authorize.certificate = pb_bytes(requested->certificate);
+        authorize.nonce = pb_bytes(requested->nonce);
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
         up.authorize = &authorize;
         channel_put(c, &up);

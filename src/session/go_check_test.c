@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "rpc/pb.h"
 #include "session/session_internal.h"
 
 static bool is_taken(Cteleport__Session__V1__Go go)
@@ -41,7 +42,7 @@ static void takes_no_words_that_could_be_something_else(void **state)
                 for (size_t f = 0; f < ARRAY_LEN(fields); f++) {
                         char *before = *fields[f];
 
-                        *fields[f] = (char *)(uintptr_t)words[i];
+                        *fields[f] = pb_text(words[i]);
                         assert_false(is_taken(go));
                         *fields[f] = before;
                 }

@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "rpc/pb.h"
 #include "session/session_internal.h"
 #include "session/sftp_log.h"
 #include "session/wire.h"
@@ -46,13 +47,13 @@ static void report_held(struct plain *p, const char *status)
 
         if (!p->is_holding)
                 return;
-        op.action = (char *)(uintptr_t)p->held.action;
-        op.path = (char *)(uintptr_t)buf_c(&p->held.path);
-        op.target_path = (char *)(uintptr_t)buf_c(&p->held.target);
-        op.flags = (char *)(uintptr_t)buf_c(&p->held.flags);
+        op.action = pb_text(p->held.action);
+        op.path = pb_text(buf_c(&p->held.path));
+        op.target_path = pb_text(buf_c(&p->held.target));
+        op.flags = pb_text(buf_c(&p->held.flags));
         op.bytes_read = p->held.bytes_read;
         op.bytes_written = p->held.bytes_written;
-        op.error = (char *)(uintptr_t)status;
+        op.error = pb_text(status);
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_FILE;
         up.file = &op;
         channel_put(p->channel, &up);

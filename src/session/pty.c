@@ -24,6 +24,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "rpc/pb.h"
 #include "session/session_internal.h"
 #include "session/wire.h"
 
@@ -156,7 +157,7 @@ static void report_part(struct relay *r, struct str bytes)
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Output output = CTELEPORT__SESSION__V1__OUTPUT__INIT;
 
-        output.data = (ProtobufCBinaryData){ .len = bytes.len, .data = (uint8_t *)(uintptr_t)bytes.ptr };
+        output.data = pb_bytes(bytes);
         output.input_bytes = r->unreported;
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_OUTPUT;
         up.output = &output;

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "os/sandbox.h"
+#include "rpc/pb.h"
 #include "session/refusal.h"
 #include "session/session_internal.h"
 #include "session/sshd_preload.h"
@@ -87,13 +88,13 @@ static void put_start(struct channel *c, const struct session_options *o, const 
                 ioctl(terminal, TIOCGWINSZ, &size);
                 escape_text(&term, str_of(session_variable(o->environment, "TERM")), 64);
         }
-        start.connection_id = (char *)(uintptr_t)o->connection;
-        start.kind = (char *)(uintptr_t)request->kind;
-        start.command = (char *)(uintptr_t)reported_command(request->command, &command);
+        start.connection_id = pb_text(o->connection);
+        start.kind = pb_text(request->kind);
+        start.command = pb_text(reported_command(request->command, &command));
         start.has_pty = request->has_pty;
         start.columns = size.ws_col;
         start.rows = size.ws_row;
-        start.term = (char *)(uintptr_t)buf_c(&term);
+        start.term = pb_text(buf_c(&term));
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_START;
         up.start = &start;
         channel_put(c, &up);
@@ -187,8 +188,8 @@ static struct error *report_exit(struct channel *c, const struct session_outcome
         const char *name = outcome->signal == 0 ? "" : sigabbrev_np(outcome->signal);
 
         exit.code = outcome->code;
-        exit.signal = (char *)(uintptr_t)(name == NULL ? "?" : name);
-        exit.reason = (char *)(uintptr_t)outcome->reason;
+        exit.signal = pb_text(name == NULL ? "?" : name);
+        exit.reason = pb_text(outcome->reason);
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_EXIT;
         up.exit = &exit;
         if (c->fd < 0)

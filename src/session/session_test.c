@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "rpc/pb.h"
 #include "session/session_internal.h"
 #include "session/wire.h"
 
@@ -224,7 +225,7 @@ static void send_end(struct world *w, const char *text)
         down_message down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
         Cteleport__Session__V1__End end = CTELEPORT__SESSION__V1__END__INIT;
 
-        end.text = (char *)(uintptr_t)text;
+        end.text = pb_text(text);
         down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END;
         down.end = &end;
         send_down(w, &down);
@@ -235,7 +236,7 @@ static void send_notice(struct world *w, const char *text, bool stop_output)
         down_message down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
         Cteleport__Session__V1__Notice notice = CTELEPORT__SESSION__V1__NOTICE__INIT;
 
-        notice.text = (char *)(uintptr_t)text;
+        notice.text = pb_text(text);
         notice.stop_output = stop_output;
         down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_NOTICE;
         down.notice = &notice;
@@ -247,7 +248,7 @@ static void refuse(struct world *w, const char *text)
         down_message down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
         Cteleport__Session__V1__Refusal refusal = CTELEPORT__SESSION__V1__REFUSAL__INIT;
 
-        refusal.text = (char *)(uintptr_t)text;
+        refusal.text = pb_text(text);
         down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL;
         down.refusal = &refusal;
         send_down(w, &down);
@@ -272,7 +273,7 @@ static void receive(struct world *w, const up_message *up)
                 receive_start(w, up->start);
                 break;
         case CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_OUTPUT:
-                buf_put(&w->received, str_of_bytes(up->output->data.data, up->output->data.len));
+                buf_put(&w->received, pb_str(up->output->data));
                 w->input_bytes += up->output->input_bytes;
                 break;
         case CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_RESIZE:

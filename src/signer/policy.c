@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/pb.h"
 #include "signer/policy_internal.h"
 
 #include "base/mem.h"
@@ -281,8 +282,8 @@ struct error *policy_check(struct arena *a, const struct policy_facts *facts, co
         TRY(check_host(&j, node_name));
         TRY(check_system_roles(&j, &order));
         TRY(policy_times(facts, request->ttl_seconds, LIMIT_HOST_CERT_SECONDS, &order.times));
-        order.tls_public_key = str_of_bytes(request->tls_public_key.data, request->tls_public_key.len);
-        order.ssh_public_key = str_of_bytes(request->ssh_public_key.data, request->ssh_public_key.len);
+        order.tls_public_key = pb_str(request->tls_public_key);
+        order.ssh_public_key = pb_str(request->ssh_public_key);
         TRY(policy_keys(facts, order.tls_public_key, order.ssh_public_key));
         if (!(j.service->certificate & SERVICE_CERT_SSH))
                 order.ssh_public_key = STR("");

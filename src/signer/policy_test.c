@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/pb.h"
 #include "signer/policy.h"
 
 #include <stdlib.h>
@@ -66,11 +67,6 @@ static int tear_down(void **state)
         return 0;
 }
 
-static char *c(const char *literal)
-{
-        return (char *)(uintptr_t)literal;
-}
-
 static ProtobufCBinaryData bytes_of(const struct buf *b)
 {
         return (ProtobufCBinaryData){ .len = b->len, .data = (uint8_t *)b->ptr };
@@ -82,10 +78,10 @@ static Cteleport__Internal__V1__HostCertRequest *given_request(struct fixture *f
         Cteleport__Internal__V1__HostCertRequest *r = &f->request;
 
         cteleport__internal__v1__host_cert_request__init(r);
-        r->host_id = c(HOST_ID);
-        r->node_name = c("web-1");
-        r->role = c(role);
-        r->reason = c("join");
+        r->host_id = pb_text(HOST_ID);
+        r->node_name = pb_text("web-1");
+        r->role = pb_text(role);
+        r->reason = pb_text("join");
         r->ttl_seconds = 3600;
         r->tls_public_key = bytes_of(&f->tls);
         r->ssh_public_key = bytes_of(&f->ssh);
@@ -97,17 +93,17 @@ static Cteleport__Internal__V1__HostCertRequest *given_request(struct fixture *f
 
 static void given_principal(struct fixture *f, const char *name)
 {
-        f->principals[f->request.n_principals++] = c(name);
+        f->principals[f->request.n_principals++] = pb_text(name);
 }
 
 static void given_dns_name(struct fixture *f, const char *name)
 {
-        f->dns_names[f->request.n_dns_names++] = c(name);
+        f->dns_names[f->request.n_dns_names++] = pb_text(name);
 }
 
 static void given_system_role(struct fixture *f, const char *role)
 {
-        f->system_roles[f->request.n_system_roles++] = c(role);
+        f->system_roles[f->request.n_system_roles++] = pb_text(role);
 }
 
 static struct error *checked(struct fixture *f)
@@ -172,7 +168,7 @@ static void gives_each_role_what_it_may_hold(void **state)
         struct fixture *f = *state;
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                given_request(f, cases[i].role)->reason = c("local");
+                given_request(f, cases[i].role)->reason = pb_text("local");
                 given_dns_name(f, "public.example.net");
                 assert_done(checked(f));
                 assert_names(f->order.x509.dns_names, f->order.x509.dns_name_count, cases[i].dns_names);
@@ -194,7 +190,7 @@ static void names_a_node_in_every_spelling_for_ssh(void **state)
         struct fixture *f = *state;
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                given_request(f, "Node")->node_name = c(cases[i].name);
+                given_request(f, "Node")->node_name = pb_text(cases[i].name);
                 given_principal(f, "db-1");
                 given_principal(f, "db-1.example.com");
                 assert_done(checked(f));
@@ -232,7 +228,7 @@ static void lets_only_the_cluster_itself_bear_its_names(void **state)
         struct fixture *f = *state;
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                given_request(f, cases[i].role)->reason = c(cases[i].reason);
+                given_request(f, cases[i].role)->reason = pb_text(cases[i].reason);
                 given_principal(f, cases[i].name);
                 if (cases[i].is_granted)
                         assert_done(checked(f));
@@ -247,12 +243,12 @@ static void leaves_out_a_node_name_that_the_host_may_not_bear(void **state)
         struct fixture *f = *state;
 
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-                given_request(f, "Node")->node_name = c(names[i]);
+                given_request(f, "Node")->node_name = pb_text(names[i]);
                 assert_done(checked(f));
                 assert_names(f->order.ssh.principals, f->order.ssh.principal_count, OWN_DNS);
         }
-        given_request(f, "Node")->node_name = c("example.com");
-        f->request.reason = c("local");
+        given_request(f, "Node")->node_name = pb_text("example.com");
+        f->request.reason = pb_text("local");
         assert_done(checked(f));
         assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
                      OWN_DNS " example.com.example.com example.com");
@@ -301,47 +297,47 @@ static void issues_no_ssh_certificate_where_no_key_was_given(void **state)
 
 static void with_role_admin(struct fixture *f)
 {
-        f->request.role = c("Admin");
+        f->request.role = pb_text("Admin");
 }
 static void with_role_in_lower_case(struct fixture *f)
 {
-        f->request.role = c("node");
+        f->request.role = pb_text("node");
 }
 static void with_no_role(struct fixture *f)
 {
-        f->request.role = c("");
+        f->request.role = pb_text("");
 }
 static void with_auth_by_joining(struct fixture *f)
 {
-        f->request.role = c("Auth");
+        f->request.role = pb_text("Auth");
 }
 static void with_unknown_reason(struct fixture *f)
 {
-        f->request.reason = c("because");
+        f->request.reason = pb_text("because");
 }
 static void with_no_reason(struct fixture *f)
 {
-        f->request.reason = c("");
+        f->request.reason = pb_text("");
 }
 static void with_name_for_host_id(struct fixture *f)
 {
-        f->request.host_id = c("web-1");
+        f->request.host_id = pb_text("web-1");
 }
 static void with_no_host_id(struct fixture *f)
 {
-        f->request.host_id = c("");
+        f->request.host_id = pb_text("");
 }
 static void with_path_for_host_id(struct fixture *f)
 {
-        f->request.host_id = c("../../etc");
+        f->request.host_id = pb_text("../../etc");
 }
 static void with_wildcard_node_name(struct fixture *f)
 {
-        f->request.node_name = c("*");
+        f->request.node_name = pb_text("*");
 }
 static void with_blank_in_node_name(struct fixture *f)
 {
-        f->request.node_name = c("web 1");
+        f->request.node_name = pb_text("web 1");
 }
 static void with_wildcard_principal(struct fixture *f)
 {
@@ -357,7 +353,7 @@ static void with_pattern_principal(struct fixture *f)
 }
 static void with_wildcard_dns_name(struct fixture *f)
 {
-        f->request.role = c("Proxy"), given_dns_name(f, "*.teleport.cluster.local");
+        f->request.role = pb_text("Proxy"), given_dns_name(f, "*.teleport.cluster.local");
 }
 static void with_no_life(struct fixture *f)
 {
@@ -409,15 +405,15 @@ static void with_system_roles_of_a_node(struct fixture *f)
 }
 static void with_unknown_system_role(struct fixture *f)
 {
-        f->request.role = c("Instance"), given_system_role(f, "Root");
+        f->request.role = pb_text("Instance"), given_system_role(f, "Root");
 }
 static void with_system_role_twice(struct fixture *f)
 {
-        f->request.role = c("Instance"), given_system_role(f, "Node"), given_system_role(f, "Node");
+        f->request.role = pb_text("Instance"), given_system_role(f, "Node"), given_system_role(f, "Node");
 }
 static void with_auth_as_system_role(struct fixture *f)
 {
-        f->request.role = c("Instance"), given_system_role(f, "Auth");
+        f->request.role = pb_text("Instance"), given_system_role(f, "Auth");
 }
 
 static void with_too_many_names(struct fixture *f)
@@ -428,7 +424,7 @@ static void with_too_many_names(struct fixture *f)
 
 static void with_too_many_names_in_two_lists(struct fixture *f)
 {
-        f->request.role = c("Kube");
+        f->request.role = pb_text("Kube");
         for (size_t i = 0; i < 60; i++) {
                 given_dns_name(f, arena_printf(f->arena, "name-%zu", i));
                 given_principal(f, arena_printf(f->arena, "10.0.0.%zu", i));

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "rpc/pb.h"
 #include "signer/policy_internal.h"
 
 typedef Cteleport__Internal__V1__UserCertRequest request_message;
@@ -77,8 +78,8 @@ struct error *policy_check_user(struct arena *a, const struct policy_facts *fact
         struct user_order order = {
                 .x509.user = str_of(request->user),
                 .x509.cluster = facts->cluster,
-                .tls_public_key = str_of_bytes(request->tls_public_key.data, request->tls_public_key.len),
-                .ssh_public_key = str_of_bytes(request->ssh_public_key.data, request->ssh_public_key.len),
+                .tls_public_key = pb_str(request->tls_public_key),
+                .ssh_public_key = pb_str(request->ssh_public_key),
         };
 
         TRY(check_reason(str_of(request->reason)));

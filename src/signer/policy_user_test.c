@@ -8,6 +8,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "pki/pki_testing.h"
+#include "rpc/pb.h"
 #include "signer/policy.h"
 
 #define UUID "1f2e3d4c-1111-4222-8333-444455556666"
@@ -23,11 +24,6 @@ struct fixture {
         char *roles[LISTS_MAX], *logins[LISTS_MAX];
         struct user_order order;
 };
-
-static char *c(const char *literal)
-{
-        return (char *)(uintptr_t)literal;
-}
 
 static ProtobufCBinaryData bytes_of(const struct buf *b)
 {
@@ -82,12 +78,12 @@ static Cteleport__Internal__V1__UserCertRequest *given_request(struct fixture *f
         Cteleport__Internal__V1__UserCertRequest *r = &f->request;
 
         cteleport__internal__v1__user_cert_request__init(r);
-        r->user = c("alice");
+        r->user = pb_text("alice");
         r->roles = f->roles;
         r->logins = f->logins;
-        f->roles[r->n_roles++] = c("access");
-        f->logins[r->n_logins++] = c("root");
-        r->reason = c("login");
+        f->roles[r->n_roles++] = pb_text("access");
+        f->logins[r->n_logins++] = pb_text("root");
+        r->reason = pb_text("login");
         r->ttl_seconds = 3600;
         r->tls_public_key = bytes_of(&f->tls);
         r->ssh_public_key = bytes_of(&f->ssh);
@@ -104,7 +100,7 @@ static void certifies_a_user_with_roles_and_logins(void **state)
         struct fixture *f = *state;
         Cteleport__Internal__V1__UserCertRequest *r = given_request(f);
 
-        f->logins[r->n_logins++] = c("ubuntu");
+        f->logins[r->n_logins++] = pb_text("ubuntu");
         r->permit_agent_forwarding = true;
         assert_done(checked(f));
         assert_str(f->order.x509.user, "alice");
@@ -163,9 +159,9 @@ static void refuses_names_that_are_none(void **state)
         struct fixture *f = *state;
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                given_request(f)->user = c(cases[i].user);
-                f->roles[0] = c(cases[i].role);
-                f->logins[0] = c(cases[i].login);
+                given_request(f)->user = pb_text(cases[i].user);
+                f->roles[0] = pb_text(cases[i].role);
+                f->logins[0] = pb_text(cases[i].login);
                 struct error *err = checked(f);
                 if (err == NULL)
                         print_error("granted: '%s' '%s' '%s'\n", cases[i].user, cases[i].role, cases[i].login);
@@ -178,10 +174,10 @@ static void refuses_lists_that_are_too_long_or_say_one_thing_twice(void **state)
         struct fixture *f = *state;
         Cteleport__Internal__V1__UserCertRequest *r = given_request(f);
 
-        f->roles[r->n_roles++] = c("access");
+        f->roles[r->n_roles++] = pb_text("access");
         assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "the role 'access' comes twice");
         r = given_request(f);
-        f->logins[r->n_logins++] = c("root");
+        f->logins[r->n_logins++] = pb_text("root");
         assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "the login 'root' comes twice");
         given_request(f)->n_roles = LIMIT_USER_ROLES + 1;
         assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "it may have");
@@ -235,9 +231,9 @@ static void wants_a_reason_that_it_knows(void **state)
 {
         struct fixture *f = *state;
 
-        given_request(f)->reason = c("join");
+        given_request(f)->reason = pb_text("join");
         assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "not a reason");
-        given_request(f)->reason = c("");
+        given_request(f)->reason = pb_text("");
         assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "not a reason");
 }
 

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "os/sandbox.h"
 #include "rpc/link.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 #include "signer/authorities.h"
 #include "signer/issued_log.h"
@@ -122,12 +123,12 @@ static ProtobufCBinaryData binary(struct arena *a, struct str bytes)
 {
         struct str copy = arena_str(a, bytes);
 
-        return (ProtobufCBinaryData){ .len = copy.len, .data = (uint8_t *)(uintptr_t)copy.ptr };
+        return pb_bytes(copy);
 }
 
 static char *text(struct arena *a, struct str s)
 {
-        return (char *)(uintptr_t)str_to_c(a, s);
+        return pb_text(str_to_c(a, s));
 }
 
 static ProtobufCMessage *describe_authorities(const struct signer *s, struct arena *a)
@@ -356,7 +357,7 @@ static struct error *answer_user(struct signer *s, struct arena *a, const Protob
         answer->not_before = walltime_unix(order.times.not_before);
         answer->not_after = walltime_unix(order.times.not_after);
         answer->tls_serial = text(a, str_of(certs.serial));
-        answer->ssh_serial = (char *)(uintptr_t)arena_printf(a, "%llu", (unsigned long long)ssh_serial(&certs));
+        answer->ssh_serial = pb_text(arena_printf(a, "%llu", (unsigned long long)ssh_serial(&certs)));
         *ret = &answer->base;
         return NULL;
 }

@@ -2,6 +2,7 @@
 /*
  * The signer as auth sees it: a process at the other end of a socketpair.
  */
+#include "rpc/pb.h"
 #include "signer/signer.h"
 
 #include <dirent.h>
@@ -184,7 +185,7 @@ static struct error *request_authorities(struct fixture *f, const char *cluster,
 {
         Cteleport__Internal__V1__AuthoritiesRequest r = CTELEPORT__INTERNAL__V1__AUTHORITIES_REQUEST__INIT;
 
-        r.cluster = (char *)(uintptr_t)cluster;
+        r.cluster = pb_text(cluster);
         r.may_create = may_create;
         return requested(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_AUTHORITIES, &r.base,
                      &cteleport__internal__v1__authorities__descriptor);
@@ -194,10 +195,10 @@ static Cteleport__Internal__V1__HostCertRequest host_request(const struct fixtur
 {
         Cteleport__Internal__V1__HostCertRequest r = CTELEPORT__INTERNAL__V1__HOST_CERT_REQUEST__INIT;
 
-        r.host_id = (char *)(uintptr_t)HOST_ID;
-        r.node_name = (char *)(uintptr_t) "web-1";
-        r.role = (char *)(uintptr_t)role;
-        r.reason = (char *)(uintptr_t) "join";
+        r.host_id = pb_text(HOST_ID);
+        r.node_name = pb_text("web-1");
+        r.role = pb_text(role);
+        r.reason = pb_text("join");
         r.ttl_seconds = 3600;
         r.tls_public_key = (ProtobufCBinaryData){ .len = f->tls.len, .data = (uint8_t *)f->tls.ptr };
         r.ssh_public_key = (ProtobufCBinaryData){ .len = f->ssh.len, .data = (uint8_t *)f->ssh.ptr };
@@ -215,15 +216,15 @@ static struct error *request_host(struct fixture *f, const char *role)
 static struct error *request_user(struct fixture *f, const char *user, const char *login)
 {
         Cteleport__Internal__V1__UserCertRequest r = CTELEPORT__INTERNAL__V1__USER_CERT_REQUEST__INIT;
-        char *roles[] = { (char *)(uintptr_t) "access" }, *logins[] = { (char *)(uintptr_t)login };
+        char *roles[] = { pb_text("access") }, *logins[] = { pb_text(login) };
 
-        r.user = (char *)(uintptr_t)user;
+        r.user = pb_text(user);
         r.roles = roles;
         r.n_roles = 1;
         r.logins = logins;
         r.n_logins = login == NULL ? 0 : 1;
         r.permit_port_forwarding = true;
-        r.reason = (char *)(uintptr_t) "login";
+        r.reason = pb_text("login");
         r.ttl_seconds = 3600;
         r.tls_public_key = (ProtobufCBinaryData){ .len = f->tls.len, .data = (uint8_t *)f->tls.ptr };
         r.ssh_public_key = (ProtobufCBinaryData){ .len = f->ssh.len, .data = (uint8_t *)f->ssh.ptr };
@@ -279,10 +280,10 @@ static void makes_a_ca_at_the_first_start_and_keeps_it(void **state)
         given_signer(f);
         assert_done(request_authorities(f, "example.com", false));
         ProtobufCBinaryData second = host_authority(f)->tls_certs[0];
-        assert_true(str_equal(str_of_bytes(first.data, first.len), str_of_bytes(second.data, second.len)));
+        assert_true(str_equal(pb_str(first), pb_str(second)));
         assert_done(request_authorities(f, "example.com", true)); /* leave to create is no order to */
         second = host_authority(f)->tls_certs[0];
-        assert_true(str_equal(str_of_bytes(first.data, first.len), str_of_bytes(second.data, second.len)));
+        assert_true(str_equal(pb_str(first), pb_str(second)));
         assert_int_equal(ended(f), 0);
 }
 
@@ -372,15 +373,15 @@ static void certifies_a_host_and_records_it_first(void **state)
         ProtobufCBinaryData ca_key = host_authority(f)->ssh_keys[0];
         assert_done(request_host(f, "Node"));
         const Cteleport__Internal__V1__HostCerts *certs = (const void *)f->answer;
-        assert_done(cert_read(f->arena, str_of_bytes(certs->tls_cert.data, certs->tls_cert.len), &info));
+        assert_done(cert_read(f->arena, pb_str(certs->tls_cert), &info));
         assert_str(info.host_id, HOST_ID);
         assert_str(info.role, "Node");
         assert_str(info.serial_hex, certs->serial);
         assert_int_equal(walltime_unix(info.times.not_after), certs->not_after);
         assert_int_equal(certs->not_after - certs->not_before, 3600 + LIMIT_CERT_BACKDATE_SECONDS);
-        assert_done(ssh_cert_read(f->arena, str_of_bytes(certs->ssh_cert.data, certs->ssh_cert.len), &ssh));
+        assert_done(ssh_cert_read(f->arena, pb_str(certs->ssh_cert), &ssh));
         assert_str(ssh.key_id, HOST_ID);
-        assert_true(str_equal(ssh.ca_key, str_of_bytes(ca_key.data, ca_key.len)));
+        assert_true(str_equal(ssh.ca_key, pb_str(ca_key)));
         assert_int_equal(ssh.valid_before, certs->not_after);
 
         issued_log_of(f, &log);
@@ -413,23 +414,23 @@ static void certifies_a_user_with_the_user_ca_only(void **state)
                 ((const Cteleport__Internal__V1__Authorities *)(const void *)f->answer)->authorities[1];
         assert_done(request_user(f, "alice", "root"));
         const Cteleport__Internal__V1__UserCerts *certs = (const void *)f->answer;
-        const struct str tls = str_of_bytes(certs->tls_cert.data, certs->tls_cert.len);
+        const struct str tls = pb_str(certs->tls_cert);
         assert_done(cert_read(f->arena, tls, &info));
         assert_true(info.is_user);
         assert_str(info.common_name, "alice");
         assert_str(info.roles[0], "access");
         assert_str(info.serial_hex, certs->tls_serial);
         assert_int_equal(certs->not_after - certs->not_before, 3600 + LIMIT_CERT_BACKDATE_SECONDS);
-        assert_done(cert_check_issuer(tls, str_of_bytes(user->tls_certs[0].data, user->tls_certs[0].len)));
-        assert_refused(cert_check_issuer(tls, str_of_bytes(host->tls_certs[0].data, host->tls_certs[0].len)),
+        assert_done(cert_check_issuer(tls, pb_str(user->tls_certs[0])));
+        assert_refused(cert_check_issuer(tls, pb_str(host->tls_certs[0])),
                        ERROR_UNAUTHENTICATED, "");
-        assert_done(ssh_cert_read(f->arena, str_of_bytes(certs->ssh_cert.data, certs->ssh_cert.len), &ssh));
+        assert_done(ssh_cert_read(f->arena, pb_str(certs->ssh_cert), &ssh));
         assert_int_equal(ssh.kind, SSH_CERT_USER);
         assert_str(ssh.principals[0], "root");
         assert_true(ssh_cert_permits(&ssh, STR("permit-pty")));
         assert_true(ssh_cert_permits(&ssh, STR("permit-port-forwarding")));
         assert_false(ssh_cert_permits(&ssh, STR("permit-agent-forwarding")));
-        assert_true(str_equal(ssh.ca_key, str_of_bytes(user->ssh_keys[0].data, user->ssh_keys[0].len)));
+        assert_true(str_equal(ssh.ca_key, pb_str(user->ssh_keys[0])));
         buf_printf(&serial, "%llu", (unsigned long long)ssh.serial);
         assert_str(buf_str(&serial), certs->ssh_serial);
 
@@ -616,8 +617,8 @@ static void assert_nothing(struct error *err)
 static void gives_a_captured_auth_nothing_beyond_the_profile(void **state)
 {
         struct fixture *f = *state;
-        char *of_cluster[] = { (char *)(uintptr_t) "teleport.cluster.local" }, *any[] = { (char *)(uintptr_t) "*" };
-        char *name[] = { (char *)(uintptr_t) "example.com" };
+        char *of_cluster[] = { pb_text("teleport.cluster.local") }, *any[] = { pb_text("*") };
+        char *name[] = { pb_text("example.com") };
         struct cert_info issued;
 
         given_signer(f);
@@ -632,7 +633,7 @@ static void gives_a_captured_auth_nothing_beyond_the_profile(void **state)
         if (odd == NULL) {
                 const Cteleport__Internal__V1__HostCerts *certs = (const void *)f->answer;
 
-                assert_done(cert_read(f->arena, str_of_bytes(certs->tls_cert.data, certs->tls_cert.len), &issued));
+                assert_done(cert_read(f->arena, pb_str(certs->tls_cert), &issued));
                 assert_false(issued.is_ca);
         }
         for (size_t i = 0; i < 3; i++) {
@@ -657,7 +658,7 @@ static void answers_a_malformed_request_and_goes_on(void **state)
 
         given_signer(f);
         assert_done(request_authorities(f, "example.com", true));
-        odd.role = (char *)(uintptr_t) "\xff"; /* not UTF-8 */
+        odd.role = pb_text("\xff"); /* not UTF-8 */
         assert_refused(requested(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &odd.base,
                              &cteleport__internal__v1__host_certs__descriptor),
                        ERROR_INVALID_ARGUMENT, "");

@@ -16,6 +16,7 @@
 #include "net/socket.h"
 #include "pki/cert.h"
 #include "pki/login_permit.h"
+#include "rpc/pb.h"
 #include "ssh/ssh_service.h"
 #include "ssh/sshd_log.h"
 #include "tunnel/tunnel_memory.h"
@@ -305,7 +306,7 @@ static Cteleport__V1__ReportDecision *copy_decision(const Cteleport__V1__ReportD
 
 static bool is_about(const struct query *q, const Cteleport__V1__ReportDecision *decision)
 {
-        return str_equal(q->certificate, str_of_bytes(decision->certificate.data, decision->certificate.len));
+        return str_equal(q->certificate, pb_str(decision->certificate));
 }
 
 /* One that has ended in the meantime needs no answer. */
@@ -522,7 +523,7 @@ static void report_port(struct connection *c, const struct sshd_log_event *e)
         if (decision == NULL)
                 return; /* sshd forwards nothing for somebody who is not in */
         port.address = address;
-        port.direction = (char *)(uintptr_t)(e->kind == SSHD_LOG_FORWARD_LOCAL ? "local" : "remote");
+        port.direction = pb_text(e->kind == SSHD_LOG_FORWARD_LOCAL ? "local" : "remote");
         port.is_denied = is_off_here || !decision->permit_port_forwarding;
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_PORT;
         up.port = &port;

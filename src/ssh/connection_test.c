@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rpc/pb.h"
 #include "ssh/ssh_service.h"
 
 static const char connection_id[] = "99999999-9999-4999-8999-999999999999";
@@ -191,7 +192,7 @@ static void hands_the_decision_on_a_session_to_its_program(void **state)
         struct world *w = *state;
         Cteleport__V1__ReportDecision decision = CTELEPORT__V1__REPORT_DECISION__INIT;
 
-        decision.session_id = (char *)(uintptr_t)"aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1";
+        decision.session_id = pb_text("aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1");
         w->its_connection = begin(w);
         w->events->on_decision(w->ctx, &decision); /* its program is gone already */
         w->helper = (struct helper *)&poll;
@@ -222,8 +223,8 @@ static void ends_in_time_though_a_program_of_it_does_not(void **state)
         struct world *w = *state;
         const Cteleport__Internal__V1__Control ended = { .base = { &cteleport__internal__v1__control__descriptor },
                                                          .kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED,
-                                                         .name = (char *)(uintptr_t)connection_id,
-                                                         .text = (char *)(uintptr_t)"ended" };
+                                                         .name = pb_text(connection_id),
+                                                         .text = pb_text("ended") };
 
         w->its_connection = begin(w);
         w->helper = (struct helper *)&poll;

@@ -2,13 +2,9 @@
 #include "ssh/helper_messages.h"
 
 #include "pki/login_permit.h"
+#include "rpc/pb.h"
 #include "session/wire.h"
 #include "ssh/ssh.h"
-
-static char *text(const char *c)
-{
-        return (char *)(uintptr_t)c;
-}
 
 void helper_send(struct stream *s, const Cteleport__Session__V1__HelperDown *down)
 {
@@ -29,7 +25,7 @@ void helper_send_refusal(struct stream *s, const char *why, bool is_unknown)
 {
         Cteleport__Session__V1__Refusal refusal = CTELEPORT__SESSION__V1__REFUSAL__INIT;
 
-        refusal.text = text(why);
+        refusal.text = pb_text(why);
         refusal.is_unknown = is_unknown;
         helper_send(s, DOWN(REFUSAL, .refusal = &refusal));
 }
@@ -38,7 +34,7 @@ void helper_send_end(struct stream *s, const char *why)
 {
         Cteleport__Session__V1__End end = CTELEPORT__SESSION__V1__END__INIT;
 
-        end.text = text(why);
+        end.text = pb_text(why);
         helper_send(s, DOWN(END, .end = &end));
 }
 
@@ -46,7 +42,7 @@ void helper_send_unrecorded(struct stream *s, const char *why)
 {
         Cteleport__Session__V1__Notice notice = CTELEPORT__SESSION__V1__NOTICE__INIT;
 
-        notice.text = text(why);
+        notice.text = pb_text(why);
         notice.stop_output = true;
         helper_send(s, DOWN(NOTICE, .notice = &notice));
 }
@@ -74,7 +70,7 @@ void helper_report_rejected(struct connection *c, const char *why)
         Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
         Cteleport__V1__ReportRejected rejected = CTELEPORT__V1__REPORT_REJECTED__INIT;
 
-        rejected.reason = text(why);
+        rejected.reason = pb_text(why);
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_REJECTED;
         up.rejected = &rejected;
         connection_report(c, &up, NULL, NULL);

@@ -22,6 +22,7 @@
 #include "net/socket.h"
 #include "pki/key.h"
 #include "recording/recording.h"
+#include "rpc/pb.h"
 #include "session/wire.h"
 #include "ssh/helper_policy.h"
 #include "ssh/helper_messages.h"
@@ -99,11 +100,6 @@ static const struct conversation_state states[] = {
         [CLOSED] = { "closed", { 0 }, 0 },
 };
 
-static char *text(const char *c)
-{
-        return (char *)(uintptr_t)c;
-}
-
 /* ---- ends ---------------------------------------------------------------------------------------------------- */
 
 static void helper_free(struct helper *h)
@@ -159,8 +155,8 @@ static void report_exit(struct helper *h)
                 return;
         exit.session_id = h->session_id;
         exit.code = h->code;
-        exit.signal = h->signal == NULL ? text("") : h->signal;
-        exit.reason = h->reason == NULL ? text("") : h->reason;
+        exit.signal = h->signal == NULL ? pb_text("") : h->signal;
+        exit.reason = h->reason == NULL ? pb_text("") : h->reason;
         exit.bytes_to_client = h->bytes_out;
         exit.bytes_from_client = h->bytes_in;
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_EXIT;
@@ -325,8 +321,8 @@ static void send_request(struct helper *h)
 
         conversation_enter(&h->state, REQUESTED);
         h->is_asking = true;
-        connection_request(h->connection, str_of_bytes(a->certificate.data, a->certificate.len), str_of(a->login),
-                       str_of_bytes(a->nonce.data, a->nonce.len), on_decided, h);
+        connection_request(h->connection, pb_str(a->certificate), str_of(a->login),
+                       pb_str(a->nonce), on_decided, h);
 }
 
 /* ---- may this session begin? ----------------------------------------------------------------------------------------- */
@@ -372,7 +368,7 @@ static void send_go(struct helper *h, const Cteleport__V1__ReportDecision *d)
         go.user = d->user;
         go.cluster = cluster;
         go.host_id = host_id;
-        go.proxy_addr = text(ssh_proxy_addr(h->all->service));
+        go.proxy_addr = pb_text(ssh_proxy_addr(h->all->service));
         go.client_addr = client_addr;
         go.is_recorded = h->recording != NULL;
         go.idle_timeout_ms = h->is_decided ? h->idle_timeout_ms : d->idle_timeout_ms;
@@ -465,7 +461,7 @@ static void report_start(struct helper *h)
         Cteleport__V1__ReportStart begun = CTELEPORT__V1__REPORT_START__INIT;
 
         begun.session_id = h->session_id;
-        begun.kind = text(h->kind);
+        begun.kind = pb_text(h->kind);
         begun.command = start->command;
         begun.has_pty = start->has_pty;
         begun.columns = start->columns;
@@ -592,7 +588,7 @@ static void take_output(struct helper *h, const Cteleport__Session__V1__Output *
         h->bytes_in += output->input_bytes;
         if (h->recording == NULL)
                 return;
-        spool_output(h->recording, str_of_bytes(output->data.data, output->data.len));
+        spool_output(h->recording, pb_str(output->data));
         wait_if_due(h);
 }
 

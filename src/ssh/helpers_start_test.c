@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session that wants to begin: whom it waits for, and what it is refused for. */
+#include "rpc/pb.h"
 #include "ssh/helpers_testing.h"
 
 /* ---- the beginning -------------------------------------------------------------------------------------------------------- */
@@ -104,8 +105,8 @@ static void decide_session(struct ssh_service *s, bool is_allowed, const char *r
 
         d.session_id = s->session_id;
         d.is_allowed = is_allowed;
-        d.record = (char *)(uintptr_t)record;
-        d.reason = (char *)(uintptr_t)reason;
+        d.record = pb_text(record);
+        d.reason = pb_text(reason);
         assert_true(helper_decided(s->connection.last, &d));
 }
 

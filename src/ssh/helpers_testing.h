@@ -28,6 +28,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rpc/pb.h"
 #include "session/wire.h"
 #include "ssh/ssh.h"
 
@@ -346,7 +347,7 @@ static inline UNUSED void send_authorize(struct ssh_service *s)
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Authorize authorize = CTELEPORT__SESSION__V1__AUTHORIZE__INIT;
 
-        authorize.connection_id = (char *)(uintptr_t)connection_id;
+        authorize.connection_id = pb_text(connection_id);
         authorize.login = "root";
         authorize.certificate = (ProtobufCBinaryData){ .len = 4, .data = (uint8_t *)(uintptr_t)"cert" };
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
@@ -359,8 +360,8 @@ static inline UNUSED void send_start(struct ssh_service *s, const char *kind, bo
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Start start = CTELEPORT__SESSION__V1__START__INIT;
 
-        start.connection_id = (char *)(uintptr_t)connection_id;
-        start.kind = (char *)(uintptr_t)kind;
+        start.connection_id = pb_text(connection_id);
+        start.kind = pb_text(kind);
         start.command = strcmp(kind, "shell") == 0 ? "" : "a command";
         start.has_pty = has_pty;
         start.columns = 80;
@@ -376,7 +377,7 @@ static inline UNUSED void send_output(struct ssh_service *s, struct str bytes)
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Output output = CTELEPORT__SESSION__V1__OUTPUT__INIT;
 
-        output.data = (ProtobufCBinaryData){ .len = bytes.len, .data = (uint8_t *)(uintptr_t)bytes.ptr };
+        output.data = pb_bytes(bytes);
         output.input_bytes = 3;
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_OUTPUT;
         up.output = &output;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "rpc/pb.h"
 #include "state.pb-c.h"
 #include "state/invite.h"
 
@@ -32,7 +33,7 @@ struct error *credential_read(const struct state_record *r, struct credential *r
         TRY(state_read(arena, &credential_kind, r, &message));
         const Cteleport__State__V1__Password *p = (const Cteleport__State__V1__Password *)message;
         c.hash = (struct str){ str_dup(str_of(p->hash)), strlen(p->hash) };
-        c.totp_key = secret_of(str_of_bytes(p->totp_key.data, p->totp_key.len));
+        c.totp_key = secret_of(pb_str(p->totp_key));
         wipe(p->totp_key.data, p->totp_key.len);
         c.last_step = p->totp_last_step;
         c.changed = p->changed;
@@ -49,8 +50,8 @@ void credential_put(struct store_txn *t, struct str user, const struct credentia
         char *sources[LIMIT_LOGIN_SOURCES];
 
         for (size_t i = 0; i < c->source_count; i++)
-                sources[i] = (char *)(uintptr_t)c->sources[i];
-        p.hash = (char *)(uintptr_t)c->hash.ptr; /* str_dup ends in NUL */
+                sources[i] = pb_text(c->sources[i]);
+        p.hash = pb_text(c->hash.ptr); /* str_dup ends in NUL */
         p.totp_key = (ProtobufCBinaryData){ c->totp_key.len, (uint8_t *)c->totp_key.ptr };
         p.totp_last_step = c->last_step;
         p.changed = c->changed;

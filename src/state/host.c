@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "pki/key.h"
+#include "rpc/pb.h"
 
 enum { RECORD_ARENA = 64 * KiB, BINDING_MAX = 4 * KiB };
 
@@ -49,12 +50,12 @@ struct error *host_read(struct arena *a, const struct state_record *r, Cteleport
         TRY(state_read(a, &host_kind, r, &msg));
         Cteleport__State__V1__Host *host = (Cteleport__State__V1__Host *)msg;
         if (str_is_empty(str_of(host->host_id)))
-                host->host_id = (char *)(uintptr_t)arena_str(a, r->id).ptr;
+                host->host_id = pb_text(arena_str(a, r->id).ptr);
         if (str_is_empty(str_of(host->binding)) && !str_is_empty(str_of(host->aws_account))) {
                 AUTO(buf) binding = BUF_MAX(BINDING_MAX);
 
                 host_binding_iam(str_of(host->aws_account), str_of(host->aws_arn), &binding);
-                host->binding = (char *)(uintptr_t)arena_str(a, buf_str(&binding)).ptr;
+                host->binding = pb_text(arena_str(a, buf_str(&binding)).ptr);
         }
         *ret = host;
         return NULL;
@@ -96,10 +97,10 @@ void host_put(struct store_txn *t, const Cteleport__State__V1__Host *host, struc
         Cteleport__State__V1__Host stored = *host;
         AUTO(buf) derived = BUF_MAX(BINDING_MAX);
 
-        stored.host_id = (char *)(uintptr_t)"";
+        stored.host_id = pb_text("");
         host_binding_iam(str_of(host->aws_account), str_of(host->aws_arn), &derived);
         if (!str_is_empty(str_of(host->aws_account)) && str_equal(str_of(host->binding), buf_str(&derived)))
-                stored.binding = (char *)(uintptr_t)"";
+                stored.binding = pb_text("");
         state_put(t, &host_kind, str_of(host->host_id), &stored.base, expires);
 }
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "pki/key.h"
+#include "rpc/pb.h"
 
 enum { RECORD_ARENA = 64 * KiB, BINDING_DIGEST = 16 };
 
@@ -84,5 +85,5 @@ bool name_is_bound_to(const Cteleport__State__V1__Name *name, struct str binding
         if (name->binding_digest.len == 0) /* written by an older release */
                 return str_equal(str_of(name->binding), binding);
         sha256(binding, digest);
-        return str_equal(str_of_bytes(name->binding_digest.data, name->binding_digest.len), str_of_bytes(digest, BINDING_DIGEST));
+        return str_equal(pb_str(name->binding_digest), str_of_bytes(digest, BINDING_DIGEST));
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "resource.pb-c.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 
 /* ---- keys ---------------------------------------------------------------------------------------------- */
@@ -64,7 +65,7 @@ struct error *state_read_resource(struct arena *a, const struct state_kind *kind
 
         if (metadata == NULL)
                 return unreadable(kind, error_new(ERROR_DATA_LOSS, "it has no metadata"));
-        metadata->revision = (char *)(uintptr_t)arena_printf(a, "%llu", (unsigned long long)r->revision);
+        metadata->revision = pb_text(arena_printf(a, "%llu", (unsigned long long)r->revision));
         return NULL;
 }
 

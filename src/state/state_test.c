@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every kind of record: written, read, found under the key that earlier releases used, and refused when it is damaged. */
+#include "rpc/pb.h"
 #include "state/state.h"
 
 #include <setjmp.h>
@@ -378,10 +379,10 @@ static void restores_what_a_host_record_leaves_out(void **state)
         AUTO_MEM char *stored = NULL;
         struct store_txn *t = begin(f);
 
-        host.host_id = (char *)(uintptr_t)HOST_ID;
-        host.aws_account = (char *)(uintptr_t)"123456789012";
-        host.aws_arn = (char *)(uintptr_t)"arn:aws:sts::123456789012:assumed-role/web/i-1";
-        host.binding = (char *)(uintptr_t)"iam:123456789012:arn:aws:sts::123456789012:assumed-role/web";
+        host.host_id = pb_text(HOST_ID);
+        host.aws_account = pb_text("123456789012");
+        host.aws_arn = pb_text("arn:aws:sts::123456789012:assumed-role/web/i-1");
+        host.binding = pb_text("iam:123456789012:arn:aws:sts::123456789012:assumed-role/web");
         host_require(t, STR(HOST_ID), 0);
         host_put(t, &host, (struct walltime){ 0 });
         commit(f, t);
@@ -438,8 +439,8 @@ static void keeps_a_name_under_its_canonical_form(void **state)
         name_get(f->bench.store, STR("web"), STR("example.com"), on_name, f);
         await(f);
         assert_string_equal(buf_c(&f->text), "h1 10 ");
-        old.host_id = (char *)(uintptr_t)"h2";
-        old.binding = (char *)(uintptr_t)"iam:y"; /* as releases before the digest wrote it */
+        old.host_id = pb_text("h2");
+        old.binding = pb_text("iam:y"); /* as releases before the digest wrote it */
         size_t size = cteleport__state__v1__name__pack(&old, bytes);
         assert_null(store_bench_put(&f->bench, "/names/web", str_of_bytes(bytes, size), (struct walltime){ 0 }, NULL));
         name_get(f->bench.store, STR("web"), STR("example.com"), on_name, f);
@@ -462,8 +463,8 @@ static void put_token(struct fixture *f, const char *name, bool has_spec)
         Cteleport__V1__TokenSpec spec = CTELEPORT__V1__TOKEN_SPEC__INIT;
         struct store_txn *t = begin(f);
 
-        metadata.name = (char *)(uintptr_t)name;
-        metadata.revision = (char *)(uintptr_t)"17";
+        metadata.name = pb_text(name);
+        metadata.revision = pb_text("17");
         token.metadata = &metadata;
         token.spec = has_spec ? &spec : NULL;
         token_put(t, &token);
@@ -524,9 +525,9 @@ static void finds_the_token_of_a_host_of_any_release(void **state)
                 Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
                 AUTO(buf) id = BUF_MAX(LIMIT_STORE_KEY);
 
-                host.token_key = (char *)(uintptr_t)hosts[i].token_key;
-                host.binding = (char *)(uintptr_t)hosts[i].binding;
-                host.token_name = (char *)(uintptr_t)hosts[i].token_name;
+                host.token_key = pb_text(hosts[i].token_key);
+                host.binding = pb_text(hosts[i].binding);
+                host.token_name = pb_text(hosts[i].token_name);
                 token_put_id_of_host(&host, &id);
                 assert_string_equal(buf_c(&id), ABC);
         }
@@ -538,10 +539,10 @@ static void names_a_token_of_a_host_once(void **state)
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         (void)state;
-        host.token_name = (char *)(uintptr_t)"abc";
+        host.token_name = pb_text("abc");
         token_set_of_host(&host, STR("abc"), &key);
         assert_string_equal(host.token_key, "");
-        host.token_name = (char *)(uintptr_t)"***";
+        host.token_name = pb_text("***");
         token_set_of_host(&host, STR("abc"), &key);
         assert_string_equal(host.token_key, "/tokens/" ABC);
 }
@@ -554,7 +555,7 @@ static void refuses_a_resource_without_its_name(void **state)
         struct store_txn *t = begin(f);
 
         state_put(t, &user_kind, STR("alice"), &user.base, (struct walltime){ 0 });
-        metadata.name = (char *)(uintptr_t)"bob";
+        metadata.name = pb_text("bob");
         user.metadata = &metadata;
         state_put(t, &user_kind, STR("bob"), &user.base, (struct walltime){ 0 });
         state_put(t, &user_kind, STR("carol"), &user.base, (struct walltime){ 0 });

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "pki/key.h"
 #include "resource/token.h"
+#include "rpc/pb.h"
 
 /* How long the record of an expired token stays, for refusals that say "expired at …" instead of "not found". */
 #define EXPIRED_TOKEN_KEPT HOURS(24)
@@ -35,14 +36,14 @@ void token_set_of_host(Cteleport__State__V1__Host *host, struct str name, struct
 {
         AUTO(buf) id = BUF_MAX(LIMIT_STORE_KEY), derived = BUF_MAX(LIMIT_STORE_KEY);
 
-        host->token_key = (char *)(uintptr_t)"";
+        host->token_key = pb_text("");
         token_put_id(name, &id);
         token_put_id_of_host(host, &derived);
         if (str_equal(buf_str(&id), buf_str(&derived)))
                 return;
         buf_put(key, token_kind.prefix); /* the form that the field has on disk */
         buf_put(key, buf_str(&id));
-        host->token_key = (char *)(uintptr_t)buf_c(key);
+        host->token_key = pb_text(buf_c(key));
 }
 
 struct error *token_read(struct arena *a, const struct state_record *r, Cteleport__V1__Token **ret)
@@ -91,7 +92,7 @@ void token_put(struct store_txn *t, Cteleport__V1__Token *token)
         AUTO(buf) id = BUF_MAX(LIMIT_STORE_KEY);
 
         token_put_id(str_of(token->metadata->name), &id);
-        token->metadata->revision = (char *)(uintptr_t)""; /* that of the record counts */
+        token->metadata->revision = pb_text(""); /* that of the record counts */
         state_put(t, &token_kind, buf_str(&id), &token->base, expiry_of(token));
 }
 

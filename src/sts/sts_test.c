@@ -3,6 +3,7 @@
  * The process is asked as auth asks it: over a link, from outside. What only a TLS server with AWS's name
  * can show is in tests/e2e.
  */
+#include "rpc/pb.h"
 #include "sts/sts.h"
 
 #include <setjmp.h>
@@ -127,7 +128,7 @@ static void request_identity(struct fixture *f, const char *source, const char *
         query.headers = headers;
         query.n_headers = ARRAY_LEN(headers);
         query.within_ms = within_ms;
-        query.source = (char *)(uintptr_t)source;
+        query.source = pb_text(source);
         link_request(f->link, CTELEPORT__INTERNAL__V1__STS_VERB__STS_IDENTIFY, &query.base,
                  &cteleport__internal__v1__sts_answer__descriptor, SECONDS(20), on_done, f);
 }

@@ -17,6 +17,7 @@
 #include "os/fdpass.h"
 #include "os/process_fork.h"
 #include "os/sandbox.h"
+#include "rpc/pb.h"
 
 /*
  * What a service may know of our environment. Credentials of the operator's shell, tokens in
@@ -109,7 +110,7 @@ static NO_RETURN void become(const struct service_process *process, const int *s
 {
         char *room[ENVIRONMENT_ROOM];
         char title[32];
-        char *const arguments[] = { title, "service", (char *)(uintptr_t)process->name, NULL };
+        char *const arguments[] = { title, "service", pb_text(process->name), NULL };
         int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
         sigset_t none;
 

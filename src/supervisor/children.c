@@ -9,16 +9,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "rpc/pb.h"
 #include "supervisor/internal.h"
 #include "os/fdpass.h"
 
 typedef Cteleport__Internal__V1__Boot boot_message;
 typedef Cteleport__Internal__V1__Control control_message;
-
-static char *lend(const char *text)
-{
-        return (char *)(uintptr_t)text; /* protobuf-c has no const; packing only reads */
-}
 
 static bool is_dependent(const struct child *c)
 {
@@ -93,7 +89,7 @@ static void send_link(struct child *to, const struct child *from, int fd)
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__LINK;
-        control.name = lend(child_name(from));
+        control.name = pb_text(child_name(from));
         log_unheard(to, send_control(to, &control, fd));
 }
 
@@ -224,15 +220,15 @@ static void fill_boot(const struct child *c, const struct child_fds *fds, char *
         const struct service_process *row = c->row;
         const struct service_row *service;
 
-        boot->service = lend(row->name);
+        boot->service = pb_text(row->name);
         boot->config = trim(trimmed, l->config, row);
-        boot->data_dir = lend(l->data_dir);
-        boot->nodename = lend(l->nodename);
-        boot->fds = (char **)(uintptr_t)fds->names;
+        boot->data_dir = pb_text(l->data_dir);
+        boot->nodename = pb_text(l->nodename);
+        boot->fds = pb_texts(fds->names);
         boot->n_fds = fds->count;
         boot->insecure = l->insecure;
-        boot->auth_listen_addr = lend(supervisor_address(s, "auth"));
-        boot->proxy_listen_addr = lend(supervisor_address(s, "proxy"));
+        boot->auth_listen_addr = pb_text(supervisor_address(s, "auth"));
+        boot->proxy_listen_addr = pb_text(supervisor_address(s, "proxy"));
         boot->restarts = c->starts;
         boot->host_id = s->host_id;
         if (row->secrets & SERVICE_SECRET_WEB_KEYS) {
@@ -241,11 +237,11 @@ static void fill_boot(const struct child *c, const struct child_fds *fds, char *
         }
         if ((row->secrets & SERVICE_SECRET_JOIN_TOKEN) && l->token.len > 0)
                 boot->token = l->token.ptr;
-        boot->ca_pins = (char **)(uintptr_t)l->ca_pins;
+        boot->ca_pins = pb_texts(l->ca_pins);
         boot->n_ca_pins = l->ca_pin_count;
         for (size_t i = 0; (service = services_at(i)) != NULL; i++)
                 if (service->section != NULL && services_is_present(service) && services_is_enabled(l->config, service))
-                        services[boot->n_services++] = lend(service->name);
+                        services[boot->n_services++] = pb_text(service->name);
         boot->services = services;
 }
 

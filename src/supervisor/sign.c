@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "rpc/pb.h"
 #include "supervisor/internal.h"
 #include "os/fdpass.h"
 
@@ -30,7 +31,7 @@ static void report(struct supervisor *s, int fd, const char *text)
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGNER;
         control.number = s->sign.number;
         if (text != NULL)
-                control.text = (char *)(uintptr_t)text;
+                control.text = pb_text(text);
         if (instance != NULL && child_lives(instance))
                 (void)supervisor_send_with(instance, &control, fd); /* unheard: it hangs up on both */
 }
@@ -49,10 +50,10 @@ static struct error *spawn(struct supervisor *s, int client)
 
         teleport.log = s->launch->config->teleport->log;
         config.teleport = &teleport;
-        boot.service = (char *)(uintptr_t)process->name;
+        boot.service = pb_text(process->name);
         boot.config = &config;
-        boot.data_dir = (char *)(uintptr_t)s->launch->data_dir;
-        boot.fds = (char **)(uintptr_t)fds.names;
+        boot.data_dir = pb_text(s->launch->data_dir);
+        boot.fds = pb_texts(fds.names);
         boot.n_fds = fds.count;
         return child_spawn(process, &boot, &fds, s->log_fd, &s->sign.pid, &control);
 }

@@ -27,6 +27,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "rpc/pb.h"
 #include "supervisor/helper_check.h"
 #include "supervisor/sshd_command.h"
 #include "supervisor/internal.h"
@@ -227,10 +228,10 @@ static bool report(struct supervisor *s, Cteleport__Internal__V1__Control__Kind 
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         control.kind = kind;
-        control.name = (char *)(uintptr_t)connection_id;
+        control.name = pb_text(connection_id);
         control.number = number;
         if (text != NULL)
-                control.text = (char *)(uintptr_t)text;
+                control.text = pb_text(text);
         return ssh != NULL && child_lives(ssh) && supervisor_send_with(ssh, &control, fd);
 }
 

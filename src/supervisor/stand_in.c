@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "rpc/pb.h"
 
 struct stand_in {
         struct service service;
@@ -132,7 +133,7 @@ static void send_request(struct stand_in *in, Cteleport__Internal__V1__Control__
         Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         control.kind = kind;
-        control.name = (char *)(uintptr_t)name;
+        control.name = pb_text(name);
         control.number = number;
         service_send(&in->service, &control);
 }
@@ -150,7 +151,7 @@ static void request_of_dead(struct stand_in *in)
         if (pidfd < 0 || waitid(P_PID, (id_t)pid, &end, WEXITED) < 0)
                 _exit(94);
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK;
-        control.name = (char *)(uintptr_t)CONNECTION;
+        control.name = pb_text(CONNECTION);
         control.number = getpid();
         service_send_with(&in->service, &control, pidfd);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/pb.h"
 #include "supervisor/web_certificate.h"
 
 #include <stdarg.h>
@@ -97,8 +98,8 @@ static void makes_a_pair_with_the_names_of_the_proxy(void **state)
         f->launch.config->proxy_service->n_public_addr = ARRAY_LEN(addresses);
         load(f, now);
         const Cteleport__Internal__V1__HttpsKeyPair *pair = f->pairs.pairs[0];
-        assert_null(cert_pem_to_der(str_of_bytes(pair->cert_pem.data, pair->cert_pem.len), &der));
-        assert_null(key_from_pem(&key, str_of_bytes(pair->key_pem.data, pair->key_pem.len)));
+        assert_null(cert_pem_to_der(pb_str(pair->cert_pem), &der));
+        assert_null(key_from_pem(&key, pb_str(pair->key_pem)));
         assert_null(cert_check_key(buf_str(&der), &key));
         assert_null(cert_each_dns_name(buf_str(&der), note_name, &names));
         assert_string_equal(buf_c(&names), "proxy.example.com auth-1 localhost ");

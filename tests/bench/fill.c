@@ -10,6 +10,7 @@
 #include "figures.h"
 #include "pki/key.h"
 #include "resource.pb-c.h"
+#include "rpc/pb.h"
 #include "state/host.h"
 #include "state/name.h"
 #include "state/presence.h"
@@ -48,7 +49,7 @@ static void fill_host(struct filling *f, size_t n)
         Cteleport__State__V1__Presence presence = CTELEPORT__STATE__V1__PRESENCE__INIT;
 
         random_uuid(&id);
-        presence.host_id = host.host_id = (char *)(uintptr_t)buf_c(&id);
+        presence.host_id = host.host_id = pb_text(buf_c(&id));
         host.hostname = presence.hostname = name;
         host.join_method = presence.join_method = (char[]){ "iam" };
         host.token_name = presence.token_name = (char[]){ "bench" };

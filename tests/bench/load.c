@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "net/socket.h"
 #include "net/tls.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 #include "sts_stub.h"
 
@@ -51,7 +52,7 @@ static void send_init(struct agent *a)
         Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
 
         init.join_method = (char[]){ "iam" };
-        init.token_name = (char *)(uintptr_t)a->load->token;
+        init.token_name = pb_text(a->load->token);
         init.system_role = (char[]){ "Instance" };
         request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_CLIENT_INIT;
         request.client_init = &init;

@@ -20,6 +20,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "pki/cert.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 
 /* ---- the life of a request ------------------------------------------------------------------------------ */
@@ -237,9 +238,9 @@ static void on_page(void *ctx, const struct state_page *page, struct error *err)
                 admin_fail(q, err);
                 return;
         }
-        l->next = (char *)(uintptr_t)"";
+        l->next = pb_text("");
         if ((seen < page->count || !page->is_last) && last.len > 0)
-                l->next = (char *)(uintptr_t)arena_str(q->arena, last).ptr;
+                l->next = pb_text(arena_str(q->arena, last).ptr);
         if (l->reply != NULL)
                 l->reply(q, l);
         else
@@ -268,7 +269,7 @@ static Cteleport__V1__AuthorityStatus *describe_authority(struct arena *arena, c
 
         cteleport__v1__authority_status__init(status);
         status->type = authority->type;
-        status->rotation = (char *)(uintptr_t)"never updated";
+        status->rotation = pb_text("never updated");
         status->keys = arena_alloc(arena, count * sizeof *status->keys);
         for (size_t i = 0; i < count; i++) {
                 Cteleport__V1__AuthorityKey *key = arena_alloc(arena, sizeof *key);
@@ -276,10 +277,10 @@ static Cteleport__V1__AuthorityStatus *describe_authority(struct arena *arena, c
                 size_t position = is_ssh ? i : i - authority->n_ssh_keys;
 
                 cteleport__v1__authority_key__init(key);
-                key->protocol = (char *)(uintptr_t)(is_ssh ? "SSH" : "TLS");
-                key->status = (char *)(uintptr_t)(position == 0 ? "active" : "trusted");
-                key->algorithm = (char *)(uintptr_t)(is_ssh ? "Ed25519" : "ECDSA P-256");
-                key->storage = (char *)(uintptr_t)"software";
+                key->protocol = pb_text(is_ssh ? "SSH" : "TLS");
+                key->status = pb_text(position == 0 ? "active" : "trusted");
+                key->algorithm = pb_text(is_ssh ? "Ed25519" : "ECDSA P-256");
+                key->storage = pb_text("software");
                 status->keys[status->n_keys++] = key;
         }
         return status;
@@ -294,18 +295,18 @@ void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
         const struct authorities *cas = &q->auth->authorities;
         Cteleport__V1__ClusterStatusResponse response = CTELEPORT__V1__CLUSTER_STATUS_RESPONSE__INIT;
 
-        response.cluster = (char *)(uintptr_t)q->auth->cluster.ptr;
-        response.version = (char *)(uintptr_t)CTELEPORT_VERSION;
+        response.cluster = pb_text(q->auth->cluster.ptr);
+        response.version = pb_text(CTELEPORT_VERSION);
         response.ca_pins = arena_alloc(q->arena, cas->host->n_tls_certs * sizeof *response.ca_pins);
         for (size_t i = 0; i < cas->host->n_tls_certs; i++) {
                 AUTO(buf) pin = BUF_MAX(128);
-                struct error *err = ca_pin_of_cert(str_of_bytes(cas->host->tls_certs[i].data, cas->host->tls_certs[i].len), &pin);
+                struct error *err = ca_pin_of_cert(pb_str(cas->host->tls_certs[i]), &pin);
 
                 if (err != NULL) {
                         admin_fail(q, err);
                         return;
                 }
-                response.ca_pins[response.n_ca_pins++] = (char *)(uintptr_t)arena_str(q->arena, buf_str(&pin)).ptr;
+                response.ca_pins[response.n_ca_pins++] = pb_text(arena_str(q->arena, buf_str(&pin)).ptr);
         }
         response.authorities = arena_alloc(q->arena, cas->all->n_authorities * sizeof *response.authorities);
         for (size_t i = 0; i < cas->all->n_authorities; i++)
@@ -379,8 +380,8 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
 
         cteleport__v1__node__init(node);
         cteleport__v1__node_spec__init(spec);
-        node->kind = (char *)(uintptr_t)"node";
-        node->version = (char *)(uintptr_t)"v2";
+        node->kind = pb_text("node");
+        node->version = pb_text("v2");
         node->metadata = metadata_of(q, p);
         node->spec = spec;
         spec->addr = p->addr;
@@ -395,7 +396,7 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
         spec->services = p->services;
         spec->n_services = p->n_services;
         spec->last_heartbeat = timestamp(q->arena, p->last_heartbeat);
-        spec->state = (char *)(uintptr_t)presence_state(q->auth, p);
+        spec->state = pb_text(presence_state(q->auth, p));
         put_command_labels(q->arena, spec, p);
         return node;
 }
@@ -481,7 +482,7 @@ static void reply_found(struct admin_request *q, const struct node_search *s)
         page->nodes = (Cteleport__V1__Node **)(void *)s->page.messages;
         page->n_nodes = s->page.count;
         if (s->page.count == 1 && s->copy_refusal != NULL)
-                page->copy_refusal = (char *)(uintptr_t)s->copy_refusal;
+                page->copy_refusal = pb_text(s->copy_refusal);
         admin_reply(q, &page->base);
 }
 
@@ -545,8 +546,8 @@ static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Ctele
 
         cteleport__v1__instance__init(instance);
         cteleport__v1__instance_spec__init(spec);
-        instance->kind = (char *)(uintptr_t)"instance";
-        instance->version = (char *)(uintptr_t)"v1";
+        instance->kind = pb_text("instance");
+        instance->version = pb_text("v1");
         instance->metadata = metadata_of(q, p);
         instance->spec = spec;
         spec->hostname = p->hostname;
@@ -562,7 +563,7 @@ static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Ctele
         spec->last_heartbeat = timestamp(q->arena, p->last_heartbeat);
         if (p->cert_not_after > 0)
                 spec->cert_expires = timestamp(q->arena, p->cert_not_after * 1000);
-        spec->state = (char *)(uintptr_t)presence_state(q->auth, p);
+        spec->state = pb_text(presence_state(q->auth, p));
         spec->is_connected = presence_is_whole(q->auth, p);
         spec->clock_skew_ms = p->clock_skew_ms;
         return instance;
@@ -673,7 +674,7 @@ void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)
         name_put_canonical(&canonical, host_id, q->auth->cluster);
         if (name_is_host_id(buf_str(&canonical))) {
                 host_id = arena_str(q->arena, buf_str(&canonical));
-                request->name = (char *)(uintptr_t)host_id.ptr; /* arena texts end in NUL */
+                request->name = pb_text(host_id.ptr); /* arena texts end in NUL */
         } else {
                 AUTO_MEM char *shown = escaped(host_id);
 

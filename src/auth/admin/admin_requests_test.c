@@ -4,9 +4,10 @@
 #include "auth/admin/admin.h"
 #include "auth/sessions/session_testing.h"
 #include "base/log.h"
+#include "rpc/pb.h"
 
 #define ADMIN_SERVICE "/cteleport.v1.AdminService/"
-#define TEXT(literal) (char *)(uintptr_t)(literal)
+#define TEXT(literal) pb_text(literal)
 
 struct outcome {
         int done, refused; /* refused: as too many */

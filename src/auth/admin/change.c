@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "rpc/pb.h"
 
 struct error *change_not_found(const char *kind, struct str name)
 {
@@ -76,9 +77,9 @@ static void on_put(void *ctx, uint64_t revision, struct error *err)
         }
         log_info("Resource written", LOG_C("kind", c->state->name), LOG_STR("name", c->name), LOG_STR("by", buf_str(&q->who)));
         response.was_there = c->present != 0;
-        response.name = (char *)(uintptr_t)arena_str(q->arena, c->name).ptr;
+        response.name = pb_text(arena_str(q->arena, c->name).ptr);
         response.n_warnings = c->warnings.count;
-        response.warnings = (char **)(uintptr_t)c->warnings.texts; /* protobuf-c's structs have no const */
+        response.warnings = pb_texts(c->warnings.texts); /* protobuf-c's structs have no const */
         admin_reply(q, &response.base);
 }
 
@@ -86,7 +87,7 @@ void change_put(struct admin_request *q, struct change *c, struct store_txn *t, 
                 struct walltime expires, struct audit_record *r)
 {
         /* The revision is the store's to give; kept inside the value it would be a lie. */
-        metadata->revision = (char *)(uintptr_t)"";
+        metadata->revision = pb_text("");
         state_put(t, c->state, c->name, message, expires);
         audit_account_add(q->auth, c->account, buf_str(&q->who), t, r);
         store_txn_commit(t, on_put, q);

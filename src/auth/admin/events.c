@@ -7,6 +7,7 @@
 #include "auth/admin/request.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rpc/pb.h"
 
 /* A search on the pool; everything it looks at lives in the request's arena, which nobody else touches meanwhile. */
 struct search {
@@ -70,7 +71,7 @@ static void on_searched(void *ctx)
                         log_warn("The audit log has lines that are no events", LOG_INT("count", (int64_t)s->page.skipped));
                 response.events = arena_alloc(q->arena, (s->page.count + 1) * sizeof *response.events);
                 for (struct str rest = buf_str(&s->page.text); !str_is_empty(rest);)
-                        response.events[response.n_events++] = (char *)(uintptr_t)arena_str(q->arena, str_split(&rest, '\n')).ptr;
+                        response.events[response.n_events++] = pb_text(arena_str(q->arena, str_split(&rest, '\n')).ptr);
                 response.next = s->page.next;
                 response.skipped = s->page.skipped;
                 admin_reply(q, &response.base);

@@ -12,6 +12,7 @@
 #include "login/totp.h"
 #include "net/socket.h"
 #include "pki/key.h"
+#include "rpc/pb.h"
 #include "state/credential.h"
 #include "state/invite.h"
 #include "state/user.h"
@@ -54,8 +55,8 @@ static void reply(struct admin_request *q)
 
         if (proxy_addr == NULL)
                 proxy_addr = proxies_public_addr(q->auth->proxies, q->arena).ptr;
-        response.token = (char *)(uintptr_t)m->token.ptr;
-        response.proxy_addr = (char *)(uintptr_t)proxy_addr;
+        response.token = pb_text(m->token.ptr);
+        response.proxy_addr = pb_text(proxy_addr);
         response.ttl_seconds = m->seconds;
         admin_reply(q, &response.base);
 }
@@ -106,7 +107,7 @@ static void write_invite(struct admin_request *q, struct str older, uint64_t old
         const struct walltime now = loop_wall(&q->auth->loop), expires = walltime_add(now, SECONDS(m->seconds));
 
         random_bytes(key, sizeof key);
-        invite.user = (char *)(uintptr_t)m->user.ptr;
+        invite.user = pb_text(m->user.ptr);
         invite.totp_key = (ProtobufCBinaryData){ sizeof key, key };
         invite.is_reset = m->is_reset;
         invite.created = walltime_unix(now);

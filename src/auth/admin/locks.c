@@ -13,6 +13,7 @@
 #include "resource/head.h"
 #include "resource/lock.h"
 #include "resource/role.h"
+#include "rpc/pb.h"
 #include "schema/schema.h"
 #include "rpc/wire.h"
 #include "state/host.h"
@@ -58,7 +59,7 @@ static void name_lock(struct admin_request *q, Cteleport__V1__Lock *lock)
         if (!is_unset(lock->metadata->name))
                 return;
         random_uuid(&uuid);
-        lock->metadata->name = (char *)(uintptr_t)arena_str(q->arena, buf_str(&uuid)).ptr;
+        lock->metadata->name = pb_text(arena_str(q->arena, buf_str(&uuid)).ptr);
 }
 
 static struct error *check_put(struct admin_request *q, const Cteleport__V1__PutLockRequest *m, struct change *c)
@@ -177,8 +178,8 @@ static struct error *add_identity_of(struct admin_request *q, struct locking *l,
         }
         Cteleport__V1__LockHost *identity = arena_alloc(q->arena, sizeof *identity);
         cteleport__v1__lock_host__init(identity);
-        identity->aws_account = (char *)(uintptr_t)arena_str(q->arena, str_of(host->aws_account)).ptr; /* arena texts end in NUL */
-        identity->aws_arn = (char *)(uintptr_t)arena_str(q->arena, str_of(host->aws_arn)).ptr;
+        identity->aws_account = pb_text(arena_str(q->arena, str_of(host->aws_account)).ptr); /* arena texts end in NUL */
+        identity->aws_arn = pb_text(arena_str(q->arena, str_of(host->aws_arn)).ptr);
         return add_identity(l, identity);
 }
 

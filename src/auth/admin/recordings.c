@@ -15,6 +15,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "pki/key.h"
+#include "rpc/pb.h"
 #include "state/recording.h"
 #include "state/session.h"
 
@@ -84,7 +85,7 @@ static Cteleport__V1__Recording *show(struct admin_request *q, const Cteleport__
         r->started = s->started;
         r->ended = s->ended;
         r->command = s->command;
-        r->status = (char *)(uintptr_t)status_of(NULL, s->ended != 0);
+        r->status = pb_text(status_of(NULL, s->ended != 0));
         return r;
 }
 
@@ -99,7 +100,7 @@ static void note_one(struct admin_request *q, Cteleport__V1__Recording *r, struc
         r->is_complete = m->is_complete;
         r->missing_chunks = m->missing_chunks;
         r->missing_bytes = m->missing_bytes;
-        r->status = (char *)(uintptr_t)status_of(m, r->ended != 0);
+        r->status = pb_text(status_of(m, r->ended != 0));
         if (m->is_complete) {
                 l->noted.size = m->size > 0 ? (uint64_t)m->size : 0;
                 record_stamps_get(&q->auth->record_stamps, str_of(m->session_id), l->noted.digest, &l->stamp);
@@ -112,7 +113,7 @@ static void note_one(struct admin_request *q, Cteleport__V1__Recording *r, struc
                 AUTO(buf) hex = BUF_MAX(2 * RECORDING_LINK_LEN + 1);
 
                 hex_encode(&hex, l->noted.digest);
-                r->digest = (char *)(uintptr_t)arena_str(q->arena, buf_str(&hex)).ptr;
+                r->digest = pb_text(arena_str(q->arena, buf_str(&hex)).ptr);
         }
 }
 
@@ -175,7 +176,7 @@ static void on_compared(void *ctx)
                         record_stamps_put(&l->request->auth->record_stamps, str_of(l->shown[i]->session_id), one->noted.digest, &one->stamp);
                 if (one->state == RECORD_SOUND || (one->state == RECORD_UNREAD && strcmp(l->shown[i]->status, "complete") != 0))
                         continue;
-                l->shown[i]->status = (char *)(uintptr_t)record_state_name(one->state);
+                l->shown[i]->status = pb_text(record_state_name(one->state));
                 l->shown[i]->is_complete = one->state == RECORD_UNREAD;
         }
         response.recordings = l->shown;
@@ -221,9 +222,9 @@ static void on_sessions(void *ctx, const struct state_page *page, struct error *
                 admin_fail(q, err);
                 return;
         }
-        l->next = (char *)(uintptr_t)"";
+        l->next = pb_text("");
         if (!page->is_last && page->count > 0)
-                l->next = (char *)(uintptr_t)arena_str(q->arena, page->records[page->count - 1].id).ptr;
+                l->next = pb_text(arena_str(q->arena, page->records[page->count - 1].id).ptr);
         state_list(q->auth->store, &recording_kind, l->after, LIST_ITEMS, on_recordings, q);
 }
 
@@ -271,7 +272,7 @@ static void put_expected(struct reading *r, Cteleport__V1__GetRecordingResponse 
         const struct record_progress *progress = record_is_coming(r->request->auth, str_of(r->message->session_id));
         const Cteleport__State__V1__Recording *m = r->record;
 
-        response->status = (char *)(uintptr_t)(r->message->set_aside > 0 ? "set-aside" : r->status);
+        response->status = pb_text(r->message->set_aside > 0 ? "set-aside" : r->status);
         if (m == NULL || r->message->set_aside > 0)
                 return;
         if (progress != NULL && !m->is_complete) {

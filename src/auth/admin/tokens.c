@@ -13,6 +13,7 @@
 #include "join/methods/iam_rules.h"
 #include "resource/role.h"
 #include "resource/token.h"
+#include "rpc/pb.h"
 #include "schema/schema.h"
 
 static struct error *not_found(struct str name)
@@ -137,7 +138,7 @@ static void on_put(void *ctx, uint64_t revision, struct error *err)
         response.was_there = put->was_there;
         response.warnings = arena_alloc(q->arena, (put->warnings.count + 1) * sizeof *response.warnings);
         for (size_t i = 0; i < put->warnings.count; i++)
-                response.warnings[response.n_warnings++] = (char *)(uintptr_t)put->warnings.texts[i];
+                response.warnings[response.n_warnings++] = pb_text(put->warnings.texts[i]);
         admin_reply(q, &response.base);
 }
 
@@ -287,7 +288,7 @@ static void explain_rules(struct admin_request *q, const Cteleport__V1__Token *t
                 cteleport__v1__rule_explanation__init(rule);
                 rule->index = (uint32_t)i + 1;
                 rule->matches = iam_rule_matches(token->spec->allow[i], &who, &why);
-                rule->text = (char *)(uintptr_t)arena_str(q->arena, buf_str(&why)).ptr;
+                rule->text = pb_text(arena_str(q->arena, buf_str(&why)).ptr);
                 response->rules[response->n_rules++] = rule;
         }
 }
@@ -313,15 +314,15 @@ static void on_explained(void *ctx, struct token_found *found, struct error *err
         explain_rules(q, token, &response);
         int rule = iam_rules_find(token->spec, &who);
         if (found->is_expired)
-                response.summary = (char *)(uintptr_t)"refused: the token has expired";
+                response.summary = pb_text("refused: the token has expired");
         else if (!str_equal(str_of(token->spec->join_method), STR("iam")))
-                response.summary = (char *)(uintptr_t)arena_printf(q->arena, "refused: the token's join method is '%s', not 'iam'", token->spec->join_method);
+                response.summary = pb_text(arena_printf(q->arena, "refused: the token's join method is '%s', not 'iam'", token->spec->join_method));
         else if (!token_gives_role(token, role->name))
-                response.summary = (char *)(uintptr_t)arena_printf(q->arena, "refused: the token does not allow role '%.*s'", STR_ARG(role->name));
+                response.summary = pb_text(arena_printf(q->arena, "refused: the token does not allow role '%.*s'", STR_ARG(role->name)));
         else if (rule < 0)
-                response.summary = (char *)(uintptr_t)"refused: no rule matches";
+                response.summary = pb_text("refused: no rule matches");
         else
-                response.summary = (char *)(uintptr_t)arena_printf(q->arena, "allowed by rule %d", rule + 1);
+                response.summary = pb_text(arena_printf(q->arena, "allowed by rule %d", rule + 1));
         response.allowed = str_starts_with(str_of(response.summary), STR("allowed"));
         admin_reply(q, &response.base);
 }

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "resource/head.h"
 #include "resource/user.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 #include "state/credential.h"
 #include "state/role.h"
@@ -195,7 +196,7 @@ static void keep_what_is_ours(struct admin_request *q, Cteleport__V1__UserSpec *
         by->time = now;
         by->user = arena_alloc(q->arena, sizeof *by->user);
         cteleport__v1__user_name__init(by->user);
-        by->user->name = (char *)(uintptr_t)arena_str(q->arena, buf_str(&q->who)).ptr;
+        by->user->name = pb_text(arena_str(q->arena, buf_str(&q->who)).ptr);
         spec->created_by = by;
 }
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "pki/cert.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 
 enum { AUTHORITIES_ARENA = 64 * KiB, REQUEST_ARENA = 128 * KiB };
@@ -44,11 +45,6 @@ static char **texts_to_c(struct arena *arena, const struct str *texts, size_t co
         return list;
 }
 
-static ProtobufCBinaryData bytes_of(struct str s)
-{
-        return (ProtobufCBinaryData){ s.len, (uint8_t *)(uintptr_t)s.ptr };
-}
-
 void issue(struct auth *a, const struct issue_request *request,
            void (*done)(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err), void *ctx)
 {
@@ -61,16 +57,16 @@ void issue(struct auth *a, const struct issue_request *request,
         m.host_id = (char *)arena_str(arena, request->host_id).ptr;
         m.node_name = (char *)arena_str(arena, request->host_name).ptr;
         m.role = (char *)arena_str(arena, request->role).ptr;
-        m.system_roles = (char **)(uintptr_t)request->system_roles;
+        m.system_roles = pb_texts((const char *const *)request->system_roles);
         m.n_system_roles = request->system_role_count;
         m.principals = texts_to_c(arena, request->principals, request->principal_count);
         m.n_principals = request->principal_count;
         m.dns_names = texts_to_c(arena, request->dns_names, request->dns_name_count);
         m.n_dns_names = request->dns_name_count;
-        m.tls_public_key = bytes_of(request->tls_public_key);
-        m.ssh_public_key = bytes_of(request->ssh_public_key);
+        m.tls_public_key = pb_bytes(request->tls_public_key);
+        m.ssh_public_key = pb_bytes(request->ssh_public_key);
         m.ttl_seconds = a->host_cert_ttl.ns / SECONDS(1).ns;
-        m.reason = (char *)(uintptr_t)request->reason;
+        m.reason = pb_text(request->reason);
         auth_request(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST, &m.base,
                  &cteleport__internal__v1__host_certs__descriptor, SIGNER_TIMEOUT, on_certs, pending);
 }
@@ -123,7 +119,7 @@ void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *
         struct loading *loading = NEW(struct loading);
 
         *loading = (struct loading){ a, done, ctx };
-        m.cluster = (char *)(uintptr_t)a->cluster.ptr;
+        m.cluster = pb_text(a->cluster.ptr);
         m.may_create = may_create;
         auth_request(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_AUTHORITIES, &m.base,
                  &cteleport__internal__v1__authorities__descriptor, SIGNER_TIMEOUT, on_authorities, loading);
@@ -132,7 +128,7 @@ void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *
 void authority_pem(const Cteleport__Internal__V1__Authority *authority, struct buf *out)
 {
         for (size_t i = 0; i < authority->n_tls_certs; i++)
-                cert_der_to_pem(str_of_bytes(authority->tls_certs[i].data, authority->tls_certs[i].len), out);
+                cert_der_to_pem(pb_str(authority->tls_certs[i]), out);
 }
 
 bool authority_is_issuer(const Cteleport__Internal__V1__Authority *authority, const struct cert_info *cert)
@@ -140,7 +136,7 @@ bool authority_is_issuer(const Cteleport__Internal__V1__Authority *authority, co
         for (size_t i = 0; i < authority->n_tls_certs; i++) {
                 AUTO_PTR(arena) arena = arena_new(CERT_READ_ARENA);
                 struct cert_info ca;
-                AUTO_PTR(error) err = cert_read(arena, str_of_bytes(authority->tls_certs[i].data, authority->tls_certs[i].len), &ca);
+                AUTO_PTR(error) err = cert_read(arena, pb_str(authority->tls_certs[i]), &ca);
 
                 /* A CA of ours has signed itself: its issuer is its name. */
                 if (err == NULL && ca.is_ca && str_equal(ca.issuer, cert->issuer))

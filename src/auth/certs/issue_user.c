@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "rpc/pb.h"
 
 enum { REQUEST_ARENA = 64 * KiB };
 
@@ -25,7 +26,7 @@ static void on_certs(void *ctx, const ProtobufCMessage *answer, struct error *er
 
 static char *text_to_c(struct arena *arena, struct str s)
 {
-        return (char *)(uintptr_t)arena_str(arena, s).ptr; /* arena_str ends in NUL; names hold none */
+        return pb_text(arena_str(arena, s).ptr); /* arena_str ends in NUL; names hold none */
 }
 
 static char **texts_to_c(struct arena *arena, const struct str *texts, size_t count)
@@ -35,11 +36,6 @@ static char **texts_to_c(struct arena *arena, const struct str *texts, size_t co
         for (size_t i = 0; i < count; i++)
                 list[i] = text_to_c(arena, texts[i]);
         return list;
-}
-
-static ProtobufCBinaryData bytes_of(struct str s)
-{
-        return (ProtobufCBinaryData){ s.len, (uint8_t *)(uintptr_t)s.ptr };
 }
 
 void issue_user(struct auth *a, const struct issue_user_request *request,
@@ -56,12 +52,12 @@ void issue_user(struct auth *a, const struct issue_user_request *request,
         m.n_roles = request->role_count;
         m.logins = texts_to_c(arena, request->logins, request->login_count);
         m.n_logins = request->login_count;
-        m.tls_public_key = bytes_of(request->tls_public_key);
-        m.ssh_public_key = bytes_of(request->ssh_public_key);
+        m.tls_public_key = pb_bytes(request->tls_public_key);
+        m.ssh_public_key = pb_bytes(request->ssh_public_key);
         m.ttl_seconds = request->ttl.ns / SECONDS(1).ns;
         m.permit_port_forwarding = request->permit_port_forwarding;
         m.permit_agent_forwarding = request->permit_agent_forwarding;
-        m.reason = (char *)(uintptr_t)request->reason;
+        m.reason = pb_text(request->reason);
         auth_request(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_USER, &m.base,
                  &cteleport__internal__v1__user_certs__descriptor, SIGNER_TIMEOUT, on_certs, pending);
 }

@@ -30,6 +30,7 @@
 #include "os/file.h"
 #include "os/sandbox.h"
 #include "pki/cert.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 #include "state/cluster.h"
 #include "state/host.h"
@@ -127,13 +128,13 @@ static void write_own_record(struct auth *a)
 
         host.host_id = a->service->boot->host_id;
         host.hostname = a->service->boot->nodename;
-        host.join_method = (char *)(uintptr_t)"local";
+        host.join_method = pb_text("local");
         host.system_roles = roles;
         for (size_t i = 0; (row = services_present_at(i)) != NULL; i++)
                 if (row->role.is_local_service)
-                        roles[host.n_system_roles++] = (char *)(uintptr_t)row->role.name.ptr;
+                        roles[host.n_system_roles++] = pb_text(row->role.name.ptr);
         host.joined = walltime_unix(loop_wall(&a->loop));
-        host.binding = (char *)(uintptr_t)"local";
+        host.binding = pb_text("local");
         host_put(t, &host, (struct walltime){ 0 });
         name_put(t, str_of(host.hostname), a->cluster, str_of(host.host_id), str_of(host.binding), (struct walltime){ 0 });
         store_txn_commit(t, on_own_record, a);
@@ -162,7 +163,7 @@ static struct error *use_certificate(struct auth *a, const Cteleport__Internal__
 
         if (protocols[1] == NULL)
                 protocols[1] = tls_protocol_of_cluster(a);
-        cert_der_to_pem(str_of_bytes(certs->tls_cert.data, certs->tls_cert.len), &chain);
+        cert_der_to_pem(pb_str(certs->tls_cert), &chain);
         authority_pem(a->authorities.host, &chain);
         authority_pem(a->authorities.host, &trust);
         authority_pem(a->authorities.user, &trust);
@@ -179,7 +180,7 @@ static struct error *use_certificate(struct auth *a, const Cteleport__Internal__
         a->tls = fresh;
         buf_release(&a->tls_cert);
         a->tls_cert = BUF_MAX(CERT_MAX);
-        buf_put(&a->tls_cert, str_of_bytes(certs->tls_cert.data, certs->tls_cert.len));
+        buf_put(&a->tls_cert, pb_str(certs->tls_cert));
         return NULL;
 }
 

@@ -14,6 +14,7 @@
 #include "auth/hosts/hosts.h"
 #include "base/mem.h"
 #include "resource/access_role.h"
+#include "rpc/pb.h"
 #include "schema/schema.h"
 #include "state/lock.h"
 #include "state/role.h"
@@ -163,7 +164,7 @@ static void given_lock_with_empty_targets(struct fixture *f, const char *name)
         struct store_txn *t = store_txn_new(f->auth.store);
 
         target.user = target.role = target.login = target.node = target.server_id = (char *)"";
-        metadata.name = (char *)(uintptr_t)name;
+        metadata.name = pb_text(name);
         spec.target = &target;
         lock.spec = &spec;
         lock.metadata = &metadata;

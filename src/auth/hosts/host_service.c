@@ -18,6 +18,7 @@
 #include "join/methods/iam_rules.h"
 #include "join/binding.h"
 #include "resource/token.h"
+#include "rpc/pb.h"
 
 void ping_open(struct rpc_call *call, const ProtobufCMessage *first)
 {
@@ -26,8 +27,8 @@ void ping_open(struct rpc_call *call, const ProtobufCMessage *first)
         Cteleport__V1__PingResponse response = CTELEPORT__V1__PING_RESPONSE__INIT;
 
         (void)first;
-        response.cluster = (char *)(uintptr_t)a->cluster.ptr;
-        response.version = (char *)(uintptr_t)CTELEPORT_VERSION;
+        response.cluster = pb_text(a->cluster.ptr);
+        response.version = pb_text(CTELEPORT_VERSION);
         response.tls_ca_certs = a->authorities.host->tls_certs;
         response.n_tls_ca_certs = a->authorities.host->n_tls_certs;
         rpc_call_reply(call, &response.base);
@@ -263,8 +264,8 @@ static struct error *take_names(struct renewal *r, char *const *names, size_t co
 static struct error *check(struct renewal *r, const Cteleport__State__V1__Host *host)
 {
         const Cteleport__V1__HostCertsRequest *q = r->request;
-        struct str tls = str_of_bytes(q->public_tls_key.data, q->public_tls_key.len);
-        struct str ssh = str_of_bytes(q->public_ssh_key.data, q->public_ssh_key.len);
+        struct str tls = pb_str(q->public_tls_key);
+        struct str ssh = pb_str(q->public_ssh_key);
 
         if (host == NULL)
                 return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"), REASON_IDENTITY),

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pki/key.h"
+#include "rpc/pb.h"
 
 enum { PRESENCE_ARENA = 128 * KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_REPORTING_MS = 5000 };
 
@@ -26,8 +27,8 @@ void presence_notice(struct presence *p, const char *kind, const char *text)
         Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
         Cteleport__V1__PresenceDown__Notice notice = CTELEPORT__V1__PRESENCE_DOWN__NOTICE__INIT;
 
-        notice.kind = (char *)(uintptr_t)kind;
-        notice.text = (char *)(uintptr_t)text;
+        notice.kind = pb_text(kind);
+        notice.text = pb_text(text);
         down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_NOTICE;
         down.notice = &notice;
         presence_send(p, &down);
@@ -226,7 +227,7 @@ static void welcome(struct presence *p)
         now.nanos = (int32_t)(wall.ns - now.seconds * 1000000000);
         w.heartbeat_ms = duration_ms(next_heartbeat(p));
         w.now = &now;
-        w.cluster = (char *)(uintptr_t)p->auth->cluster.ptr;
+        w.cluster = pb_text(p->auth->cluster.ptr);
         w.is_poll = p->is_poll;
         down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_WELCOME;
         down.welcome = &w;

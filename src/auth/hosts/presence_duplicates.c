@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pki/key.h"
+#include "rpc/pb.h"
 
 /* How long the first of two agents with one ID has to prove that it lives. */
 #define DUPLICATE_TIMEOUT SECONDS(5)
@@ -142,21 +143,21 @@ bool duplicates_remember(struct arena *arena, struct str nonce, const Cteleport_
 {
         bool is_back = false;
 
-        record->process_nonce = (char *)(uintptr_t)arena_str(arena, nonce).ptr;
+        record->process_nonce = pb_text(arena_str(arena, nonce).ptr);
         if (known == NULL)
                 return false;
         bool is_same = str_equal(nonce, str_of(known->process_nonce));
         record->duplicate_reported = known->duplicate_reported;
         record->former_nonces = arena_alloc(arena, LIMIT_PRESENCE_FORMER * sizeof *record->former_nonces);
         if (!is_same && known->process_nonce[0] != '\0')
-                record->former_nonces[record->n_former_nonces++] = (char *)(uintptr_t)arena_str(arena, str_of(known->process_nonce)).ptr;
+                record->former_nonces[record->n_former_nonces++] = pb_text(arena_str(arena, str_of(known->process_nonce)).ptr);
         for (size_t i = 0; i < known->n_former_nonces; i++) {
                 struct str former = str_of(known->former_nonces[i]);
 
                 if (str_equal(former, nonce))
                         is_back = true;
                 else if (record->n_former_nonces < LIMIT_PRESENCE_FORMER)
-                        record->former_nonces[record->n_former_nonces++] = (char *)(uintptr_t)arena_str(arena, former).ptr;
+                        record->former_nonces[record->n_former_nonces++] = pb_text(arena_str(arena, former).ptr);
         }
         return is_back;
 }

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "resource/address.h"
 #include "resource/label.h"
+#include "rpc/pb.h"
 
 enum { SERVICES_MAX = 8, LABELS_MAX = 100, ADDRS_MAX = 20, NONCE_MAX = 64 };
 
@@ -104,7 +105,7 @@ static char *announced_proxy(struct presence *p, const Cteleport__V1__PresenceUp
 
         if (presence_announces_proxy(hello) && hello->proxy_addr[0] != '\0')
                 error_free(address_normalize(p->arena, str_of(hello->proxy_addr), WEB_PORT, "proxy_addr", &whole));
-        return (char *)(uintptr_t)whole;
+        return pb_text(whole);
 }
 
 /* The name is the one it joined with; only what it says of its services comes from the agent. */
@@ -114,7 +115,7 @@ void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *
         const struct caller *caller = rpc_call_caller(p->call);
         Cteleport__State__V1__Presence *r = arena_alloc(p->arena, sizeof *r);
 
-#define KEEP(text) ((char *)(uintptr_t)arena_str(p->arena, str_of(text)).ptr)
+#define KEEP(text) (pb_text(arena_str(p->arena, str_of(text)).ptr))
         cteleport__state__v1__presence__init(r);
         r->host_id = KEEP(host->host_id);
         r->hostname = KEEP(host->hostname);

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "net/net_testing.h"
 #include "os/file.h"
+#include "rpc/pb.h"
 #include "store/store_testing.h"
 #include "state/host.h"
 
@@ -68,7 +69,7 @@ static void given_host(struct fixture *f, const char *host_id)
         char *roles[] = { "Node", "Proxy" };
         struct store_txn *t = store_txn_new(f->auth.store);
 
-        host.host_id = (char *)(uintptr_t)host_id;
+        host.host_id = pb_text(host_id);
         host.hostname = "web-1";
         host.system_roles = roles;
         host.n_system_roles = ARRAY_LEN(roles);
@@ -214,7 +215,7 @@ static struct agent *connect_agent(struct fixture *f, struct hello h)
         struct agent *a = NEW(struct agent);
         struct caller *c = caller_new(&f->auth, CALLER_HOST, str_of(h.host_id), STR("Instance"), "192.0.2.1:4711");
         struct stream *ours, *theirs;
-        char *services[] = { (char *)(uintptr_t)(h.service == NULL ? "Node" : h.service) };
+        char *services[] = { pb_text(h.service == NULL ? "Node" : h.service) };
         Cteleport__V1__PresenceUp up = CTELEPORT__V1__PRESENCE_UP__INIT;
         Cteleport__V1__PresenceUp__Hello hello = CTELEPORT__V1__PRESENCE_UP__HELLO__INIT;
 
@@ -226,7 +227,7 @@ static struct agent *connect_agent(struct fixture *f, struct hello h)
         a->call = rpc_client_call(a->client,
                                   (struct rpc_client_call_options){ .path = method.path, .response = &cteleport__v1__presence_down__descriptor },
                                   &events, a);
-        hello.process_nonce = (char *)(uintptr_t)h.nonce;
+        hello.process_nonce = pb_text(h.nonce);
         hello.services = services;
         hello.n_services = 1;
         hello.use_tunnel = true;

@@ -6,6 +6,7 @@
 #include "auth/hosts/hosts.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 #include "state/presence.h"
 
@@ -83,8 +84,8 @@ static void gather(void *ctx, struct str key, void *value)
         Cteleport__V1__PresenceDown__Proxy *proxy = arena_alloc(g->arena, sizeof *proxy);
 
         cteleport__v1__presence_down__proxy__init(proxy);
-        proxy->host_id = (char *)(uintptr_t)arena_str(g->arena, key).ptr;
-        proxy->addr = (char *)(uintptr_t)arena_str(g->arena, str_of(value)).ptr;
+        proxy->host_id = pb_text(arena_str(g->arena, key).ptr);
+        proxy->addr = pb_text(arena_str(g->arena, str_of(value)).ptr);
         g->list[g->count++] = proxy;
 }
 

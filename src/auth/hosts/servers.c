@@ -13,6 +13,7 @@
 #include "pki/key.h"
 #include "pki/key_proof.h"
 #include "pki/public_key.h"
+#include "rpc/pb.h"
 #include "state/server.h"
 
 enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE, KEYS_KEPT = 8, DIGEST_SIZE = 32 };
@@ -138,7 +139,7 @@ static void find_key(void *ctx, struct str key, void *value)
         bool is_own = search->claim.is_proxy && str_equal(key, search->claim.host_id); /* never those of web certificates */
 
         for (size_t i = 0; i < record->n_keys; i++)
-                if (str_equal(str_of_bytes(record->keys[i].data, record->keys[i].len), search->digest))
+                if (str_equal(pb_str(record->keys[i]), search->digest))
                         search->is_taken |= !is_own;
 }
 
@@ -291,8 +292,8 @@ static struct error *add_web_key(struct arena *arena, const Cteleport__V1__WebKe
         uint8_t *hash = arena_alloc(arena, DIGEST_SIZE);
         struct public_key key;
 
-        TRY(public_key_check_der(str_of_bytes(reported->public_key.data, reported->public_key.len), &der));
-        TRY(key_proof_check(buf_str(&der), str_of_bytes(reported->proof.data, reported->proof.len)));
+        TRY(public_key_check_der(pb_str(reported->public_key), &der));
+        TRY(key_proof_check(buf_str(&der), pb_str(reported->proof)));
         TRY(public_key_of_spki(buf_str(&der), &key));
         digest(&key, hash);
         record->keys[record->n_keys++] = (ProtobufCBinaryData){ DIGEST_SIZE, hash };
@@ -304,7 +305,7 @@ static bool has_same_keys(const Cteleport__State__V1__Server *one, const Ctelepo
         if (one->n_keys != other->n_keys)
                 return false;
         for (size_t i = 0; i < one->n_keys; i++)
-                if (!str_equal(str_of_bytes(one->keys[i].data, one->keys[i].len), str_of_bytes(other->keys[i].data, other->keys[i].len)))
+                if (!str_equal(pb_str(one->keys[i]), pb_str(other->keys[i])))
                         return false;
         return true;
 }
@@ -330,7 +331,7 @@ void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__We
 
         if (a->servers == NULL || a->is_stopping)
                 return;
-        record.host_id = (char *)(uintptr_t)str_to_c(arena, host_id);
+        record.host_id = pb_text(str_to_c(arena, host_id));
         record.keys = arena_alloc(arena, (KEYS_KEPT + 1) * sizeof *record.keys);
         for (size_t i = 0; i < count && record.n_keys < KEYS_KEPT; i++) {
                 AUTO_PTR(error) err = add_web_key(arena, keys[i], &record);
@@ -375,14 +376,14 @@ void servers_put(const struct auth *a, struct store_txn *t, struct str host_id, 
         Cteleport__State__V1__Server record = CTELEPORT__STATE__V1__SERVER__INIT;
         AUTO(buf) web_id = BUF_MAX(LIMIT_STORE_KEY);
 
-        record.host_id = (char *)(uintptr_t)str_to_c(arena, host_id);
-        record.binding = (char *)(uintptr_t)str_to_c(arena, binding);
+        record.host_id = pb_text(str_to_c(arena, host_id));
+        record.binding = pb_text(str_to_c(arena, binding));
         record.names = arena_alloc(arena, (count + 1) * sizeof *record.names);
         for (size_t i = 0; i < count; i++) {
                 AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
 
                 name_put_canonical(&canonical, names[i], a->cluster);
-                record.names[record.n_names++] = (char *)(uintptr_t)str_to_c(arena, buf_str(&canonical));
+                record.names[record.n_names++] = pb_text(str_to_c(arena, buf_str(&canonical)));
         }
         put_keys(a, arena, host_id, key_der, &record);
         state_put(t, &server_kind, host_id, &record.base, expires);

@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/names.h"
+#include "rpc/pb.h"
 
 enum { HOST_ARENA = 64 * KiB };
 
@@ -64,7 +65,7 @@ static void send_refusal(struct tunnels_stream *s, struct str host_id, struct ce
         AUTO_MEM char *id = str_dup(host_id);
 
         down.host_id = id;
-        down.reason = (char *)(uintptr_t)reason;
+        down.reason = pb_text(reason);
         down.before = before.not_before;
         down.before_serial_time = before.serial_time;
         rpc_call_send(s->call, &down.base);

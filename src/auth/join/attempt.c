@@ -23,6 +23,7 @@
 #include "pki/cert.h"
 #include "resource/role.h"
 #include "resource/token.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 #include "schema/schema.h"
 
@@ -586,7 +587,7 @@ static void request_sts(struct attempt *at, const struct sts_request *request)
                 headers[i].value = (char *)arena_str(arena, request->headers[i].value).ptr;
                 list[i] = &headers[i];
         }
-        q.host = (char *)(uintptr_t)request->host.name;
+        q.host = pb_text(request->host.name);
         q.headers = list;
         q.n_headers = request->header_count;
         q.within_ms = TIMEOUT_STS_TOTAL;
@@ -830,7 +831,7 @@ static void drop_lost_roles(struct attempt *at)
 {
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
 
-        host.host_id = (char *)(uintptr_t)at->host_id.ptr;
+        host.host_id = pb_text(at->host_id.ptr);
         host.system_roles = at->system_roles;
         host.n_system_roles = at->system_role_count;
         callers_drop_lost_roles(at->auth, &host);

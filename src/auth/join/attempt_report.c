@@ -13,6 +13,7 @@
 #include "join/methods/iam_rules.h"
 #include "net/sources.h"
 #include "resource/token.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 #include "schema/schema.h"
 
@@ -145,13 +146,13 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
         AUTO_MEM char *token = attempt_safe_token_name(at);
         AUTO(buf) token_key = BUF_MAX(LIMIT_STORE_KEY);
 
-        host.host_id = (char *)(uintptr_t)at->host_id.ptr; /* arena texts end in NUL */
-        host.hostname = (char *)(uintptr_t)at->host_name.ptr;
+        host.host_id = pb_text(at->host_id.ptr); /* arena texts end in NUL */
+        host.hostname = pb_text(at->host_name.ptr);
         host.join_method = at->token.token->spec->join_method;
         host.token_name = token;
         if (!str_is_empty(at->identity.account)) {
-                host.aws_account = (char *)(uintptr_t)at->identity.account.ptr;
-                host.aws_arn = (char *)(uintptr_t)at->identity.arn.ptr;
+                host.aws_account = pb_text(at->identity.account.ptr);
+                host.aws_arn = pb_text(at->identity.arn.ptr);
                 host.join_proof = (ProtobufCBinaryData){ sizeof at->join_proof, at->join_proof };
         }
         host.joined = walltime_unix(loop_wall(&at->auth->loop));
@@ -162,7 +163,7 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
         host.n_system_roles = at->system_role_count;
         host.remote_addr = at->peer;
         host.clock_skew_ms = at->skew_seconds * 1000;
-        host.binding = (char *)(uintptr_t)at->binding.ptr;
+        host.binding = pb_text(at->binding.ptr);
         token_set_of_host(&host, at->token_name, &token_key);
         host_require(t, at->host_id, at->host_revision);
         host_put(t, &host, expires);
@@ -241,5 +242,5 @@ void attempt_add_system_role(struct attempt *at, struct str role)
                 if (str_equal(str_of(at->system_roles[i]), role))
                         return;
         if (at->system_role_count < ATTEMPT_SYSTEM_ROLES)
-                at->system_roles[at->system_role_count++] = (char *)(uintptr_t)arena_str(at->arena, role).ptr;
+                at->system_roles[at->system_role_count++] = pb_text(arena_str(at->arena, role).ptr);
 }

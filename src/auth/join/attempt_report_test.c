@@ -9,6 +9,7 @@
 
 #include "auth/join/attempt_internal.h"
 #include "base/mem.h"
+#include "rpc/pb.h"
 
 #define ACCOUNT "123456789012"
 #define ARN     "arn:aws:sts::" ACCOUNT ":assumed-role/web/i-0abc"
@@ -21,9 +22,9 @@ static struct error *checked(const char *account, const char *arn, const char *u
 
         snprintf(at.sts_host, sizeof at.sts_host, "sts.us-east-1.amazonaws.com");
         answer.outcome = CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__IDENTIFIED;
-        answer.account = (char *)(uintptr_t)account;
-        answer.arn = (char *)(uintptr_t)arn;
-        answer.user_id = (char *)(uintptr_t)user_id;
+        answer.account = pb_text(account);
+        answer.arn = pb_text(arn);
+        answer.user_id = pb_text(user_id);
         return attempt_check_identity(&at, &answer);
 }
 

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "join_legacy.pb-c.h"
 #include "pki/cert.h"
+#include "rpc/pb.h"
 
 /*
  * The server speaks first; the client's one message carries everything, in the text forms of the
@@ -36,8 +37,8 @@ static void on_token(void *ctx, struct str method)
         ProtobufCBinaryData proof = l->request->sts_identity_request;
         struct attempt_params p = {
                 .host_name = str_of(r->nodename),
-                .tls_public_key = str_of_bytes(r->publictlskey.data, r->publictlskey.len),
-                .ssh_public_key = str_of_bytes(r->publicsshkey.data, r->publicsshkey.len),
+                .tls_public_key = pb_str(r->publictlskey),
+                .ssh_public_key = pb_str(r->publicsshkey),
                 .is_legacy_form = true,
                 .principals = r->additionalprincipals,
                 .principal_count = r->n_additionalprincipals,
@@ -48,21 +49,21 @@ static void on_token(void *ctx, struct str method)
 
         attempt_params(l->attempt, &p);
         if (attempt_wants_proof(l->attempt))
-                attempt_prove(l->attempt, str_of_bytes(proof.data, proof.len));
+                attempt_prove(l->attempt, pb_str(proof));
 }
 
 static ProtobufCBinaryData keep(struct arena *arena, const struct buf *b)
 {
         struct str copy = arena_str(arena, buf_str(b));
 
-        return (ProtobufCBinaryData){ copy.len, (uint8_t *)(uintptr_t)copy.ptr };
+        return pb_bytes(copy);
 }
 
 static ProtobufCBinaryData pem_of(struct arena *arena, ProtobufCBinaryData der)
 {
         AUTO(buf) pem = BUF_MAX(64 * KiB);
 
-        cert_der_to_pem(str_of_bytes(der.data, der.len), &pem);
+        cert_der_to_pem(pb_str(der), &pem);
         return keep(arena, &pem);
 }
 
@@ -70,11 +71,11 @@ static ProtobufCBinaryData pem_of(struct arena *arena, ProtobufCBinaryData der)
 static ProtobufCBinaryData line_of(struct arena *arena, ProtobufCBinaryData wire)
 {
         AUTO(buf) line = BUF_MAX(64 * KiB);
-        struct reader r = reader_over(str_of_bytes(wire.data, wire.len));
+        struct reader r = reader_over(pb_str(wire));
 
         buf_put(&line, reader_ssh_string(&r, 64));
         buf_put_char(&line, ' ');
-        base64_encode(&line, str_of_bytes(wire.data, wire.len));
+        base64_encode(&line, pb_str(wire));
         buf_put_char(&line, '\n');
         return keep(arena, &line);
 }
@@ -129,7 +130,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         /* What a client writes into RemoteAddr counts for nothing; a proxy's word does. */
         if (caller->groups & CALLER_PROXY)
                 attempt_forwarded(l->attempt, str_of(r->remoteaddr), rpc_call_metadata(l->call, "version"),
-                                  str_of_bytes(r->channel_binding.data, r->channel_binding.len));
+                                  pb_str(r->channel_binding));
         if (str_is_empty(str_of(r->hostid)))
                 attempt_out_of_turn(l->attempt, "a request without a host ID");
         else
@@ -162,6 +163,6 @@ void join_legacy_open(struct rpc_call *call, const ProtobufCMessage *first)
         l->auth = caller->auth;
         l->attempt = attempt_new(caller, rpc_call_metadata(call, "version"), &attempt_events, l);
         rpc_call_listen(call, &call_events, l);
-        response.challenge = (char *)(uintptr_t)attempt_challenge(l->attempt).ptr;
+        response.challenge = pb_text(attempt_challenge(l->attempt).ptr);
         rpc_call_send(call, &response.base);
 }

@@ -8,6 +8,7 @@
 #include "auth/certs/issue.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "rpc/pb.h"
 
 struct join {
         struct rpc_call *call;
@@ -30,8 +31,8 @@ static void on_token(void *ctx, struct str method)
         Teleport__Join__V1__JoinResponse response = TELEPORT__JOIN__V1__JOIN_RESPONSE__INIT;
         Teleport__Join__V1__ServerInit init = TELEPORT__JOIN__V1__SERVER_INIT__INIT;
 
-        init.join_method = (char *)(uintptr_t)method.ptr;
-        init.signature_algorithm_suite = (char *)(uintptr_t)"balanced-v1";
+        init.join_method = pb_text(method.ptr);
+        init.signature_algorithm_suite = pb_text("balanced-v1");
         response.payload_case = TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_INIT;
         response.init = &init;
         rpc_call_send(j->call, &response.base);
@@ -47,7 +48,7 @@ static void send_result(struct join *j, const struct attempt_result *result)
 
         issue_fill_certificates(j->auth, result->certs, rpc_call_arena(j->call), &certificates);
         host.certificates = &certificates;
-        host.host_id = (char *)(uintptr_t)result->host_id.ptr;
+        host.host_id = pb_text(result->host_id.ptr);
         body.payload_case = TELEPORT__JOIN__V1__RESULT__PAYLOAD_HOST_RESULT;
         body.host_result = &host;
         response.payload_case = TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_RESULT;
@@ -98,8 +99,8 @@ static void on_host_params(struct join *j, const Teleport__Join__V1__ClientParam
         }
         struct attempt_params p = {
                 .host_name = str_of(host->host_name),
-                .tls_public_key = str_of_bytes(host->public_keys->public_tls_key.data, host->public_keys->public_tls_key.len),
-                .ssh_public_key = str_of_bytes(host->public_keys->public_ssh_key.data, host->public_keys->public_ssh_key.len),
+                .tls_public_key = pb_str(host->public_keys->public_tls_key),
+                .ssh_public_key = pb_str(host->public_keys->public_ssh_key),
                 .principals = host->additional_principals,
                 .principal_count = host->n_additional_principals,
                 .dns_names = host->dns_names,
@@ -116,7 +117,7 @@ static void send_challenge(struct join *j)
         Teleport__Join__V1__Challenge challenge = TELEPORT__JOIN__V1__CHALLENGE__INIT;
         Teleport__Join__V1__IAMChallenge iam = TELEPORT__JOIN__V1__IAMCHALLENGE__INIT;
 
-        iam.challenge = (char *)(uintptr_t)attempt_challenge(j->attempt).ptr;
+        iam.challenge = pb_text(attempt_challenge(j->attempt).ptr);
         challenge.payload_case = TELEPORT__JOIN__V1__CHALLENGE__PAYLOAD_IAM_CHALLENGE;
         challenge.iam_challenge = &iam;
         response.payload_case = TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_CHALLENGE;
@@ -132,7 +133,7 @@ static void on_solution(struct join *j, const Teleport__Join__V1__ChallengeSolut
                 return;
         }
         ProtobufCBinaryData bytes = solution->iam_challenge_solution->sts_identity_request;
-        attempt_prove(j->attempt, str_of_bytes(bytes.data, bytes.len));
+        attempt_prove(j->attempt, pb_str(bytes));
 }
 
 static void on_giving_up(struct join *j, const Teleport__Join__V1__GivingUp *giving_up)

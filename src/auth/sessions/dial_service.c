@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "rpc/pb.h"
 
 /*
  * A dial keeps names while the store answers (LIMIT_DIAL_ARENA). What a decision takes beside them, the certificate as it was read
@@ -110,9 +111,9 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
         log_info("SSH connection on its way", LOG_C("connection_id", d->connection_id), LOG_STR("user", d->user), LOG_STR("login", d->login),
                  LOG_STR("node_name", d->hostname), LOG_STR("remote_addr", d->client_addr));
         response.connection_id = d->connection_id;
-        response.host_id = (char *)(uintptr_t)d->host_id.ptr;
-        response.hostname = (char *)(uintptr_t)d->hostname.ptr;
-        response.user = (char *)(uintptr_t)d->user.ptr;
+        response.host_id = pb_text(d->host_id.ptr);
+        response.hostname = pb_text(d->hostname.ptr);
+        response.user = pb_text(d->user.ptr);
         if (d->call != NULL)
                 rpc_call_reply(d->call, &response.base);
         dial_free(d);
@@ -137,10 +138,10 @@ static void write_connection(struct dial *d)
         }
         struct store_txn *t = store_txn_new(d->auth->store);
         c.connection_id = d->connection_id;
-        c.host_id = (char *)(uintptr_t)d->host_id.ptr;
-        c.hostname = (char *)(uintptr_t)d->hostname.ptr;
-        c.user = (char *)(uintptr_t)d->user.ptr;
-        c.client_addr = (char *)(uintptr_t)d->client_addr.ptr;
+        c.host_id = pb_text(d->host_id.ptr);
+        c.hostname = pb_text(d->hostname.ptr);
+        c.user = pb_text(d->user.ptr);
+        c.client_addr = pb_text(d->client_addr.ptr);
         c.dialled = now.ns / 1000000;
         host_require(t, d->host_id, STORE_ANY);
         state_put(t, &connection_kind, str_of(d->connection_id), &c.base, walltime_add(now, MILLISECONDS(TIMEOUT_DIALLED)));
@@ -279,7 +280,7 @@ static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequ
         TRY(client_addr_check(m->client_addr));
         if (m->user_cert.len > CERT_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate is too large");
-        TRY(user_cert_check(&d->auth->authorities, d->auth->cluster, str_of_bytes(m->user_cert.data, m->user_cert.len),
+        TRY(user_cert_check(&d->auth->authorities, d->auth->cluster, pb_str(m->user_cert),
                             loop_wall(&d->auth->loop), step, ret_cert));
         TRY(directory_check_issued(d->auth->directory, ret_cert->common_name, ret_cert->times.not_before));
         TRY(check_user(d, ret_cert->common_name, step));

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "rpc/pb.h"
 #include "state/recording.h"
 #include "state/session.h"
 
@@ -358,7 +359,7 @@ static struct error *take_chunk(struct upload *u, const Cteleport__V1__RecordChu
         if (a->host_recordings.bytes_per_day != 0)
                 event_budget_charge(&a->host_recordings, str_of(of_host), m->data.len, now);
         user_budget_charge(&a->user_recordings, user, host_id, m->data.len, now);
-        buf_put(&u->waiting, str_of_bytes(m->data.data, m->data.len));
+        buf_put(&u->waiting, pb_str(m->data));
         u->expected += m->data.len;
         return NULL;
 }
@@ -551,7 +552,7 @@ struct record_mark record_mark_of(const Cteleport__State__V1__Recording *m)
 {
         return (struct record_mark){
                 .size = m->whole > 0 ? (uint64_t)m->whole : 0,
-                .digest = str_of_bytes(m->digest.data, m->digest.len),
-                .first = str_of_bytes(m->first.data, m->first.len),
+                .digest = pb_str(m->digest),
+                .first = pb_str(m->first),
         };
 }

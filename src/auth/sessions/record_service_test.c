@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "os/file.h"
 #include "recording/recording.h"
+#include "rpc/pb.h"
 
 /* ---- the disk of the recordings, which can be stuck: this stands before libc's fdatasync() --------------------- */
 
@@ -63,12 +64,12 @@ static void given_session(struct world *w, const char *id, const char *user)
         AUTO_MEM char *session_at = mem_printf("/sessions/%s", id);
         AUTO_MEM char *recording_at = mem_printf("/recordings/%s", id);
 
-        s.session_id = r.session_id = (char *)(uintptr_t)id;
-        s.connection_id = (char *)(uintptr_t)id;
-        s.host_id = (char *)(uintptr_t)WEB_1;
-        s.hostname = (char *)(uintptr_t)"web-1";
-        s.user = (char *)(uintptr_t)user;
-        s.kind = (char *)(uintptr_t)"shell";
+        s.session_id = r.session_id = pb_text(id);
+        s.connection_id = pb_text(id);
+        s.host_id = pb_text(WEB_1);
+        s.hostname = pb_text("web-1");
+        s.user = pb_text(user);
+        s.kind = pb_text("shell");
         s.is_recorded = s.has_pty = true;
         put_message(w, session_at, &s.base);
         put_message(w, recording_at, &r.base);
@@ -132,7 +133,7 @@ static void begin(struct world *w, struct uploader *u, const char *host, const c
         u->call = rpc_client_call(u->client, (struct rpc_client_call_options){ .path = "/cteleport.v1.SessionService/Record",
                                                                                .response = &cteleport__v1__record_down__descriptor },
                                   &record_events, u);
-        m.session_id = (char *)(uintptr_t)session;
+        m.session_id = pb_text(session);
         up.payload_case = CTELEPORT__V1__RECORD_UP__PAYLOAD_OPEN;
         up.open = &m;
         rpc_client_send(u->call, &up.base);
@@ -145,7 +146,7 @@ static void send_piece(struct uploader *u, int64_t offset, struct str bytes)
         Cteleport__V1__RecordChunk m = CTELEPORT__V1__RECORD_CHUNK__INIT;
 
         m.offset = offset;
-        m.data = (ProtobufCBinaryData){ bytes.len, (uint8_t *)(uintptr_t)bytes.ptr };
+        m.data = pb_bytes(bytes);
         up.payload_case = CTELEPORT__V1__RECORD_UP__PAYLOAD_CHUNK;
         up.chunk = &m;
         rpc_client_send(u->call, &up.base);
@@ -213,7 +214,7 @@ static void on_piece(void *ctx, const ProtobufCMessage *answer, struct error *er
         r->is_complete = m->is_complete;
         r->digest_len = m->digest.len;
         snprintf(r->status, sizeof r->status, "%s", m->status);
-        buf_put(&r->data, str_of_bytes(m->data.data, m->data.len));
+        buf_put(&r->data, pb_str(m->data));
 }
 
 /* As somebody who plays it does; what was read is in data. */
@@ -225,7 +226,7 @@ static struct reply read_recording(struct world *w, unsigned groups, const char 
         while (r.count > 0 && r.err == NULL) {
                 Cteleport__V1__GetRecordingRequest m = CTELEPORT__V1__GET_RECORDING_REQUEST__INIT;
 
-                m.session_id = (char *)(uintptr_t)session;
+                m.session_id = pb_text(session);
                 m.offset = (int64_t)r.data.len;
                 r.is_done = false;
                 rpc_client_unary(client, (struct rpc_client_call_options){ .path = "/cteleport.v1.AdminService/GetRecording",
@@ -361,9 +362,9 @@ static void put_session(struct world *w, int64_t ended)
 {
         Cteleport__State__V1__Session s = CTELEPORT__STATE__V1__SESSION__INIT;
 
-        s.session_id = s.connection_id = (char *)(uintptr_t)SESSION_1;
-        s.host_id = (char *)(uintptr_t)WEB_1;
-        s.user = (char *)(uintptr_t)"alice";
+        s.session_id = s.connection_id = pb_text(SESSION_1);
+        s.host_id = pb_text(WEB_1);
+        s.user = pb_text("alice");
         s.is_recorded = true;
         s.ended = ended;
         put_message(w, "/sessions/" SESSION_1, &s.base);
@@ -389,7 +390,7 @@ static void says_how_a_recording_stands(void **state)
         send_finish(&u, all.len - 10, true);
         leave(&u);
         assert_status(w, "aborted", "aborted", true);
-        older.session_id = (char *)(uintptr_t)SESSION_1;
+        older.session_id = pb_text(SESSION_1);
         older.is_complete = true;
         older.size = u.offset;
         put_message(w, "/recordings/" SESSION_1, &older.base);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "rpc/pb.h"
 
 unsigned session_permits(const struct answer *answer)
 {
@@ -50,13 +51,13 @@ void session_decision_fill(const struct answer *answer, char *user, Cteleport__V
                 return;
         }
         for (size_t i = 0; i < answer->role_count && d->n_roles < LIMIT_AUDIT_VALUES; i++)
-                roles[d->n_roles++] = (char *)(uintptr_t)answer->roles[i].ptr;
+                roles[d->n_roles++] = pb_text(answer->roles[i].ptr);
         d->roles = roles;
         d->permit_pty = answer->permits_pty;
         d->permit_port_forwarding = answer->permits_port_forwarding;
         d->permit_agent_forwarding = answer->permits_agent_forwarding;
         d->permit_file_copy = answer->may.file_copy;
-        d->record = (char *)(uintptr_t)(answer->may.record == ACCESS_RECORD_STRICT ? "strict" : "best_effort");
+        d->record = pb_text(answer->may.record == ACCESS_RECORD_STRICT ? "strict" : "best_effort");
         d->idle_timeout_ms = duration_ms(answer->may.idle_timeout);
         d->ends = answer->ends;
 }

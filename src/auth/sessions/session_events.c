@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/source.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 #include "state/recording.h"
 #include "state/session.h"
@@ -62,7 +63,7 @@ static char *keep(struct connection *c, struct str text, size_t most)
 
         while (len > 0 && len < text.len && ((uint8_t)text.ptr[len] & 0xc0) == 0x80)
                 len--;
-        return (char *)(uintptr_t)arena_str(c->arena, str_slice(text, 0, len)).ptr;
+        return pb_text(arena_str(c->arena, str_slice(text, 0, len)).ptr);
 }
 
 void connection_put(const struct connection *c, struct store_txn *t)
@@ -160,7 +161,7 @@ static struct error *report_accepted(struct auth *a, struct connection *c, struc
                 return error_new(ERROR_INVALID_ARGUMENT, "a second login on one connection");
         m->login = keep(c, answer->login, LIMIT_NAME);
         m->hostname = keep(c, answer->hostname, LIMIT_NAME);
-        m->cert_serial = (char *)(uintptr_t)arena_printf(c->arena, "%llu", (unsigned long long)answer->serial);
+        m->cert_serial = pb_text(arena_printf(c->arena, "%llu", (unsigned long long)answer->serial));
         m->cert_ends = answer->ends;
         m->permits = answer->permits;
         m->has_permits = true;
@@ -420,7 +421,7 @@ static void report_closed(struct auth *a, struct connection *c, struct store_txn
         struct audit_record r = { 0 };
 
         exit.code = -1;
-        exit.reason = (char *)(uintptr_t)(m->reason[0] != '\0' ? m->reason : "the connection ended");
+        exit.reason = pb_text(m->reason[0] != '\0' ? m->reason : "the connection ended");
         while (c->session_count > 0)
                 end_session(a, c, t, c->sessions[c->session_count - 1], &exit);
         c->is_over = true;

@@ -6,6 +6,7 @@
 #define AUTH_SESSIONS_SESSION_NODE_TESTING_H
 
 #include "auth/sessions/session_testing.h"
+#include "rpc/pb.h"
 
 #define SESSION_1 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1"
 #define SESSION_2 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa2"
@@ -37,10 +38,10 @@ static inline UNUSED struct dialled dial_with(struct world *w, struct str cert, 
         Cteleport__V1__DialRequest m = CTELEPORT__V1__DIAL_REQUEST__INIT;
         struct dialled d = { 0 };
 
-        m.user_cert = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
-        m.target = (char *)(uintptr_t)target;
-        m.login = (char *)(uintptr_t)login;
-        m.client_addr = (char *)(uintptr_t)"198.51.100.7:5022";
+        m.user_cert = pb_bytes(cert);
+        m.target = pb_text(target);
+        m.login = pb_text(login);
+        m.client_addr = pb_text("198.51.100.7:5022");
         rpc_client_unary(proxy, (struct rpc_client_call_options){ .path = "/cteleport.v1.DialService/Dial",
                                                                   .response = &cteleport__v1__dial_response__descriptor },
                          &m.base, on_dialled, &d);
@@ -125,7 +126,7 @@ static inline UNUSED void send_message(struct node_side *n, Cteleport__V1__Repor
                 up_.field = &body_;                                                                                    \
                 send_message(n, up_);                                                                                           \
         } while (0)
-#define TEXT(literal) (char *)(uintptr_t)(literal)
+#define TEXT(literal) pb_text(literal)
 
 static inline UNUSED void report_stream(struct world *w, struct node_side *n, const char *host, const char *connection, bool is_resumed)
 {
@@ -156,7 +157,7 @@ static inline UNUSED void send_request(struct node_side *n, struct str cert, con
         Cteleport__V1__ReportRequest m = CTELEPORT__V1__REPORT_REQUEST__INIT;
         int before = n->decisions;
 
-        m.certificate = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
+        m.certificate = pb_bytes(cert);
         m.login = TEXT(login);
         SEND(n, REQUEST, request, ReportRequest, m);
         AWAIT(n->w, n->decisions > before || n->call == NULL);
@@ -166,7 +167,7 @@ static inline UNUSED void accepted(struct node_side *n, struct str cert, const c
 {
         Cteleport__V1__ReportAccepted m = CTELEPORT__V1__REPORT_ACCEPTED__INIT;
 
-        m.certificate = (ProtobufCBinaryData){ cert.len, (uint8_t *)(uintptr_t)cert.ptr };
+        m.certificate = pb_bytes(cert);
         m.login = TEXT(login);
         SEND(n, ACCEPTED, accepted, ReportAccepted, m);
 }

@@ -24,6 +24,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "pki/login_permit.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 #include "state/session.h"
 
@@ -159,7 +160,7 @@ static void terminate(struct report_stream *t, const char *reason)
         t->is_terminated = true;
         log_info("An SSH connection is ended by the cluster", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
                  LOG_C("login", t->now.record->login), LOG_C("node_name", t->now.record->hostname), LOG_C("reason", reason));
-        order.reason = (char *)(uintptr_t)reason;
+        order.reason = pb_text(reason);
         down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_TERMINATE;
         down.terminate = &order;
         rpc_call_send(t->call, &down.base);
@@ -251,7 +252,7 @@ static struct query query_of(const struct report_stream *t, struct str login, Pr
                 .user = str_of(t->now.record->user),
                 .login = login,
                 .host_id = str_of(t->now.record->host_id),
-                .certificate = str_of_bytes(certificate.data, certificate.len),
+                .certificate = pb_str(certificate),
         };
 }
 
@@ -381,7 +382,7 @@ static void answer_start(struct report_stream *t, const struct beginning *b, str
 {
         Cteleport__V1__ReportDecision d = CTELEPORT__V1__REPORT_DECISION__INIT;
 
-        d.session_id = (char *)(uintptr_t)b->session_id;
+        d.session_id = pb_text(b->session_id);
         if (answer->refusal != NULL)
                 audit_refusal(t, answer);
         learn_permits(t, answer);

@@ -25,6 +25,7 @@
 #include "net/net_testing.h"
 #include "os/file.h"
 #include "pki/pki_testing.h"
+#include "rpc/pb.h"
 #include "store/store_testing.h"
 
 #define WEB_1 "11111111-1111-4111-8111-111111111111"
@@ -133,14 +134,14 @@ static inline UNUSED void given_node(struct world *w, const char *id, const char
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
         Cteleport__State__V1__Presence p = CTELEPORT__STATE__V1__PRESENCE__INIT;
         Cteleport__State__V1__Presence__LabelsEntry label = CTELEPORT__STATE__V1__PRESENCE__LABELS_ENTRY__INIT, *labels[] = { &label };
-        char *services[] = { (char *)(uintptr_t)"Node" };
+        char *services[] = { pb_text("Node") };
         AUTO_MEM char *host_at = mem_printf("/hosts/%s", id);
         AUTO_MEM char *presence_at = mem_printf("/presence/%s", id);
 
-        host.host_id = p.host_id = (char *)(uintptr_t)id;
-        host.hostname = p.hostname = (char *)(uintptr_t)name;
-        label.key = (char *)(uintptr_t)"env";
-        label.value = (char *)(uintptr_t)env;
+        host.host_id = p.host_id = pb_text(id);
+        host.hostname = p.hostname = pb_text(name);
+        label.key = pb_text("env");
+        label.value = pb_text(env);
         p.labels = labels;
         p.n_labels = 1;
         p.services = services;
@@ -159,14 +160,14 @@ static inline UNUSED void given_user_since(struct world *w, const char *name, in
         Cteleport__V1__UserSpec spec = CTELEPORT__V1__USER_SPEC__INIT;
         Cteleport__V1__UserSpec__TraitsEntry trait = CTELEPORT__V1__USER_SPEC__TRAITS_ENTRY__INIT, *traits[] = { &trait };
         Cteleport__V1__StringList logins = CTELEPORT__V1__STRING_LIST__INIT;
-        char *roles[] = { (char *)(uintptr_t)"access" };
-        char *values[] = { (char *)(uintptr_t)"root", (char *)(uintptr_t)"deploy" };
+        char *roles[] = { pb_text("access") };
+        char *values[] = { pb_text("root"), pb_text("deploy") };
         AUTO_MEM char *at = mem_printf("/users/%s", name);
 
-        user.kind = (char *)(uintptr_t)"user";
-        user.version = (char *)(uintptr_t)"v2";
+        user.kind = pb_text("user");
+        user.version = pb_text("v2");
         user.metadata = &metadata;
-        metadata.name = (char *)(uintptr_t)name;
+        metadata.name = pb_text(name);
         user.spec = &spec;
         spec.roles = roles;
         spec.n_roles = 1;
@@ -175,7 +176,7 @@ static inline UNUSED void given_user_since(struct world *w, const char *name, in
         spec.created_by = created == 0 ? NULL : &by;
         spec.traits = traits;
         spec.n_traits = 1;
-        trait.key = (char *)(uintptr_t)"logins";
+        trait.key = pb_text("logins");
         trait.value = &logins;
         logins.values = values;
         logins.n_values = 2;
@@ -194,13 +195,13 @@ static inline UNUSED void given_lock_on(struct world *w, const char *user)
         Cteleport__V1__LockSpec spec = CTELEPORT__V1__LOCK_SPEC__INIT;
         Cteleport__V1__LockTarget target = CTELEPORT__V1__LOCK_TARGET__INIT;
 
-        lock.kind = (char *)(uintptr_t)"lock";
-        lock.version = (char *)(uintptr_t)"v2";
+        lock.kind = pb_text("lock");
+        lock.version = pb_text("v2");
         lock.metadata = &metadata;
-        metadata.name = (char *)(uintptr_t)"l1";
+        metadata.name = pb_text("l1");
         lock.spec = &spec;
         spec.target = &target;
-        target.user = (char *)(uintptr_t)user;
+        target.user = pb_text(user);
         put_message(w, "/locks/l1", &lock.base);
 }
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "pki/cert_check.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 
 enum { DECISION_ARENA = 4 * LIMIT_STORE_VALUE + CERT_READ_ARENA };
@@ -33,7 +34,7 @@ static struct error *check_signed_by_users(const Cteleport__Internal__V1__Author
 
         for (size_t i = 0; i < ca->n_tls_certs; i++) {
                 error_free(err);
-                err = cert_check_issuer(der, str_of_bytes(ca->tls_certs[i].data, ca->tls_certs[i].len));
+                err = cert_check_issuer(der, pb_str(ca->tls_certs[i]));
                 if (err == NULL)
                         return NULL;
         }
@@ -55,7 +56,7 @@ struct error *user_cert_check(const struct authorities *cas, struct str cluster,
 static bool is_key_of(const Cteleport__Internal__V1__Authority *ca, struct str key)
 {
         for (size_t i = 0; i < ca->n_ssh_keys; i++)
-                if (str_equal(str_of_bytes(ca->ssh_keys[i].data, ca->ssh_keys[i].len), key))
+                if (str_equal(pb_str(ca->ssh_keys[i]), key))
                         return true;
         return false;
 }
@@ -244,7 +245,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         }
         char **roles = arena_alloc(d->arena, (host->n_system_roles + 1) * sizeof *roles);
         for (size_t i = 0; i < host->n_system_roles; i++)
-                roles[i] = (char *)(uintptr_t)arena_str(d->arena, str_of(host->system_roles[i])).ptr; /* arena texts end in NUL */
+                roles[i] = pb_text(arena_str(d->arena, str_of(host->system_roles[i])).ptr); /* arena texts end in NUL */
         d->known.system_roles = roles;
         d->known.system_role_count = host->n_system_roles;
         d->known.aws_account = arena_str(d->arena, str_of(host->aws_account));

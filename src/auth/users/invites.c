@@ -17,6 +17,7 @@
 #include "login/password.h"
 #include "login/totp.h"
 #include "net/socket.h"
+#include "rpc/pb.h"
 #include "state/credential.h"
 #include "state/invite.h"
 #include "state/user.h"
@@ -159,7 +160,7 @@ static void opening_find(struct opening *o, struct str token)
 
 static struct str totp_key_of(const struct opening *o)
 {
-        return str_of_bytes(o->invite->totp_key.data, o->invite->totp_key.len);
+        return pb_str(o->invite->totp_key);
 }
 
 static void show(struct opening *o)
@@ -171,9 +172,9 @@ static void show(struct opening *o)
         base32_encode(&secret, totp_key_of(o));
         totp_put_url(&url, o->auth->cluster, user_of(o), totp_key_of(o));
         response.user = o->invite->user;
-        response.cluster = (char *)(uintptr_t)o->auth->cluster.ptr;
-        response.totp_secret = (char *)(uintptr_t)buf_c(&secret);
-        response.totp_url = (char *)(uintptr_t)buf_c(&url);
+        response.cluster = pb_text(o->auth->cluster.ptr);
+        response.totp_secret = pb_text(buf_c(&secret));
+        response.totp_url = pb_text(buf_c(&url));
         response.is_reset = o->invite->is_reset;
         response.expires = walltime_unix(o->expires);
         reply(o, &response.base);

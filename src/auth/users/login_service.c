@@ -17,6 +17,7 @@
 #include "login/password.h"
 #include "login/totp.h"
 #include "net/socket.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 #include "state/credential.h"
 #include "state/user.h"
@@ -118,7 +119,7 @@ static char **texts_of(struct arena *arena, const struct str *list, size_t count
         char **texts = arena_alloc(arena, (count + 1) * sizeof *texts);
 
         for (size_t i = 0; i < count; i++)
-                texts[i] = (char *)(uintptr_t)list[i].ptr; /* arena texts end in NUL */
+                texts[i] = pb_text(list[i].ptr); /* arena texts end in NUL */
         return texts;
 }
 
@@ -127,8 +128,8 @@ static void reply(struct login *l)
         Cteleport__V1__LoginResponse response = CTELEPORT__V1__LOGIN_RESPONSE__INIT;
         const Cteleport__Internal__V1__Authority *host = l->auth->authorities.host;
 
-        response.user = (char *)(uintptr_t)l->user.ptr;
-        response.cluster = (char *)(uintptr_t)l->auth->cluster.ptr;
+        response.user = pb_text(l->user.ptr);
+        response.cluster = pb_text(l->auth->cluster.ptr);
         response.roles = texts_of(l->arena, l->roles, l->role_count);
         response.n_roles = l->role_count;
         response.logins = texts_of(l->arena, l->logins, l->login_count);
@@ -375,8 +376,8 @@ static struct secret take_secret(char *text, size_t most)
 
 static struct error *take_request(struct login *l, const Cteleport__V1__LoginRequest *q)
 {
-        struct str tls = str_of_bytes(q->public_tls_key.data, q->public_tls_key.len);
-        struct str ssh = str_of_bytes(q->public_ssh_key.data, q->public_ssh_key.len);
+        struct str tls = pb_str(q->public_tls_key);
+        struct str ssh = pb_str(q->public_ssh_key);
 
         TRY(client_addr_check(q->remote_addr));
         l->user = arena_str(l->arena, str_slice(str_of(q->user), 0, LIMIT_AUDIT_FIELD));

@@ -10,6 +10,7 @@
 #include "cmd/common/table.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/session.h"
+#include "rpc/pb.h"
 
 const struct flag audit_ls_flags[] = {
         { "from", 0, FLAG_TEXT, .value = "TIME", .fallback = "24h", .help = "Since when: a time, a day, or so long ago" },
@@ -56,7 +57,7 @@ static struct error *parse_time(const char *text, const char *flag, struct wallt
 
 static void take_words(const char *const *words, char ***ret, size_t *ret_count)
 {
-        *ret = (char **)(uintptr_t)words;
+        *ret = pb_texts(words);
         while (words[*ret_count] != NULL)
                 ++*ret_count;
 }

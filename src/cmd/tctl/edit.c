@@ -12,6 +12,7 @@
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/kinds.h"
 #include "os/file.h"
+#include "rpc/pb.h"
 
 enum { EDITOR_WORDS_MAX = 16 };
 
@@ -47,9 +48,9 @@ static struct error *run_editor(struct arena *arena, const char *path)
                 struct str word = str_split(&rest, ' ');
 
                 if (word.len > 0)
-                        words[count++] = (char *)(uintptr_t)str_to_c(arena, word);
+                        words[count++] = pb_text(str_to_c(arena, word));
         }
-        words[count] = (char *)(uintptr_t)path;
+        words[count] = pb_text(path);
         fflush(stdout);
         pid_t child = fork();
         if (child < 0)
@@ -152,8 +153,8 @@ struct error *edit_run(void *ctx, const struct flags *given)
                 return error_new(ERROR_DATA_LOSS, "the Auth Service sent a %s without metadata", kind->name);
         schema_put_yaml(&text, before);
         TRY(buf_finish(&text, "the resource"));
-        char *path = (char *)(uintptr_t)arena_printf(s.arena, "%s/tctl-edit-XXXXXX.yaml",
-                                                     folder != NULL && folder[0] == '/' ? folder : "/tmp");
+        char *path = pb_text(arena_printf(s.arena, "%s/tctl-edit-XXXXXX.yaml",
+                                                     folder != NULL && folder[0] == '/' ? folder : "/tmp"));
         TRY(write_private_copy(buf_str(&text), path));
         struct error *err = edit(&s, before, path, buf_str(&text));
         if (err != NULL && err->code != ERROR_CANCELLED)

@@ -6,6 +6,7 @@
 #include "cmd/tctl/session.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "rpc/pb.h"
 #include "tctl.pb-c.h"
 
 const struct flag tokens_explain_flags[] = {
@@ -72,11 +73,11 @@ struct error *tokens_explain_run(void *ctx, const struct flags *given)
         ProtobufCMessage *answer = NULL;
 
         (void)ctx;
-        request.token = (char *)(uintptr_t)flags_argument(given, 0);
-        request.account = (char *)(uintptr_t)flags_text(given, "account");
-        request.arn = (char *)(uintptr_t)flags_text(given, "arn");
+        request.token = pb_text(flags_argument(given, 0));
+        request.account = pb_text(flags_text(given, "account"));
+        request.arn = pb_text(flags_text(given, "arn"));
         if (flags_text(given, "role") != NULL)
-                request.role = (char *)(uintptr_t)flags_text(given, "role");
+                request.role = pb_text(flags_text(given, "role"));
         TRY(session_open(&s, given));
         TRY(session_request(&s, "ExplainToken", &request.base, &cteleport__v1__explain_token_response__descriptor, &answer));
         if (output_is_text(given))

@@ -13,6 +13,7 @@
 #include "resource/lock.h"
 #include "resource/token.h"
 #include "resource/user.h"
+#include "rpc/pb.h"
 
 /* ---- finding -------------------------------------------------------------------------------------- */
 
@@ -178,7 +179,7 @@ static struct error *check_lock(ProtobufCMessage *msg, struct arena *arena)
                                                                                                                        \
                 request.kind = (Cteleport__V1__##method *)msg;                                                         \
                 request.must_be_new = how.must_be_new;                                                                 \
-                request.if_revision = (char *)(uintptr_t)(how.if_revision == NULL ? "" : how.if_revision);             \
+                request.if_revision = pb_text(how.if_revision == NULL ? "" : how.if_revision);             \
                 return session_request(s, "Put" #method, &request.base, &cteleport__v1__##response##__descriptor, ret);    \
         }
 PUT(role, ROLE, Role, put_response)
@@ -194,7 +195,7 @@ static struct error *put_token(struct session *s, ProtobufCMessage *msg, struct 
 
         request.token = (Cteleport__V1__Token *)msg;
         request.must_be_new = how.must_be_new;
-        request.if_revision = (char *)(uintptr_t)(how.if_revision == NULL ? "" : how.if_revision);
+        request.if_revision = pb_text(how.if_revision == NULL ? "" : how.if_revision);
         TRY(session_request(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer));
         const Cteleport__V1__PutTokenResponse *reported = (Cteleport__V1__PutTokenResponse *)answer;
         cteleport__v1__put_response__init(response);

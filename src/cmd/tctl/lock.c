@@ -8,6 +8,7 @@
 #include "cmd/tctl/kinds.h"
 #include "cmd/tctl/users_shared.h"
 #include "resource/lock.h"
+#include "rpc/pb.h"
 
 const struct flag lock_flags[] = {
         { "user", 0, FLAG_TEXT, .value = "NAME", .help = "Lock this user" },
@@ -36,7 +37,7 @@ static struct error *take_target(const struct flags *given, Cteleport__V1__LockT
         size_t count = 0;
 
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-                *rows[i].field = (char *)(uintptr_t)flags_text(given, rows[i].flag);
+                *rows[i].field = pb_text(flags_text(given, rows[i].flag));
                 if (*rows[i].field != NULL)
                         count++;
         }
@@ -91,7 +92,7 @@ struct error *lock_run(void *ctx, const struct flags *given)
         TRY(session_open(&s, given));
         lock.spec = &spec;
         spec.target = &target;
-        spec.message = (char *)(uintptr_t)flags_text(given, "message");
+        spec.message = pb_text(flags_text(given, "message"));
         spec.expires = expires.seconds == 0 ? NULL : &expires;
         lock_name(&lock, s.arena);
         TRY(lock_check(&lock));

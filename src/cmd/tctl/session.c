@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "cmd/common/config_find.h"
 #include "resource/config.h"
+#include "rpc/pb.h"
 
 const struct flag session_flags[] = {
         { "config", 'c', FLAG_TEXT, .value = "FILE", .env = "TELEPORT_CONFIG_FILE",
@@ -172,7 +173,7 @@ struct error *session_request_name(struct session *s, const char *method, const 
 
         if (name == NULL)
                 return session_request(s, method, &empty.base, answer_type, ret);
-        request.name = (char *)(uintptr_t)name;
+        request.name = pb_text(name);
         return session_request(s, method, &request.base, answer_type, ret);
 }
 

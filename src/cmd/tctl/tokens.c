@@ -15,6 +15,7 @@
 #include "cmd/tctl/tokens_shared.h"
 #include "resource/address.h"
 #include "resource/token.h"
+#include "rpc/pb.h"
 #include "tctl.pb-c.h"
 
 enum { SECRET_BYTES = 16 };
@@ -68,8 +69,8 @@ static struct error *take_labels(struct arena *arena, const char *const *given, 
                         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a label", shown),
                                           "write --labels=key=value,other=\"a value\"");
                 cteleport__v1__metadata__labels_entry__init(entry);
-                entry->key = (char *)(uintptr_t)arena_str(arena, unquoted(key)).ptr;
-                entry->value = (char *)(uintptr_t)arena_str(arena, unquoted(text)).ptr;
+                entry->key = pb_text(arena_str(arena, unquoted(key)).ptr);
+                entry->value = pb_text(arena_str(arena, unquoted(text)).ptr);
                 metadata->labels[metadata->n_labels++] = entry;
         }
         return NULL;
@@ -91,15 +92,15 @@ static struct error *build_token(struct arena *arena, const struct flags *given,
         cteleport__v1__metadata__init(token->metadata);
         token->spec = arena_alloc(arena, sizeof *token->spec);
         cteleport__v1__token_spec__init(token->spec);
-        token->metadata->name = (char *)(uintptr_t)name;
+        token->metadata->name = pb_text(name);
         token->metadata->expires = arena_alloc(arena, sizeof *token->metadata->expires);
         cteleport__v1__timestamp__init(token->metadata->expires);
         token->metadata->expires->seconds = walltime_unix(walltime_add(clock_wall(clock_system()), ttl));
         TRY(take_labels(arena, flags_list(given, "labels"), token->metadata));
-        token->spec->join_method = (char *)(uintptr_t)"token";
+        token->spec->join_method = pb_text("token");
         token->spec->roles = arena_alloc(arena, (count + 1) * sizeof *token->spec->roles);
         for (; token->spec->n_roles < count; token->spec->n_roles++)
-                token->spec->roles[token->spec->n_roles] = (char *)(uintptr_t)roles[token->spec->n_roles];
+                token->spec->roles[token->spec->n_roles] = pb_text(roles[token->spec->n_roles]);
         *ret = token;
         return token_check(token, arena, NULL);
 }

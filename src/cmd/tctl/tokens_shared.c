@@ -6,6 +6,7 @@
 #include "cmd/common/output.h"
 #include "cmd/common/table.h"
 #include "resource/token.h"
+#include "rpc/pb.h"
 
 struct error *token_try(struct session *s, Cteleport__V1__Token *token)
 {
@@ -55,7 +56,7 @@ void tokens_mask(struct arena *arena, Cteleport__V1__Token **tokens, size_t coun
                 if (tokens[i]->metadata == NULL)
                         continue;
                 token_safe_name(tokens[i], &safe);
-                tokens[i]->metadata->name = (char *)(uintptr_t)arena_str(arena, buf_str(&safe)).ptr;
+                tokens[i]->metadata->name = pb_text(arena_str(arena, buf_str(&safe)).ptr);
         }
 }
 

@@ -9,6 +9,7 @@
 #include "cmd/tctl/kinds.h"
 #include "cmd/tctl/users_shared.h"
 #include "resource/user.h"
+#include "rpc/pb.h"
 #include "tctl.pb-c.h"
 
 const struct argument users_name_arguments[] = {
@@ -75,7 +76,7 @@ static void put_invitation(struct buf *out, const struct flags *given, const str
 
         if (!output_is_text(given)) {
                 end.seconds = walltime_unix(clock_wall(clock_system())) + answer->ttl_seconds;
-                view.user = (char *)(uintptr_t)user;
+                view.user = pb_text(user);
                 view.url = url;
                 view.expires = &end;
                 output_put_one(out, given, &view.base);
@@ -102,7 +103,7 @@ static struct error *request_invitation(struct session *s, const struct flags *g
         AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
         ProtobufCMessage *msg = NULL;
 
-        request.user = (char *)(uintptr_t)user;
+        request.user = pb_text(user);
         request.ttl_seconds = ttl.ns / SECONDS(1).ns;
         request.is_reset = kind->is_reset;
         TRY(session_request(s, "CreateInvite", &request.base, &cteleport__v1__create_invite_response__descriptor, &msg));
@@ -156,7 +157,7 @@ static void set_logins(struct arena *arena, Cteleport__V1__UserSpec *spec, const
                         memcpy(grown, spec->traits, spec->n_traits * sizeof *grown);
                 entry = arena_alloc(arena, sizeof *entry);
                 cteleport__v1__user_spec__traits_entry__init(entry);
-                entry->key = (char *)(uintptr_t)"logins";
+                entry->key = pb_text("logins");
                 grown[spec->n_traits++] = entry;
                 spec->traits = grown;
         }
@@ -174,7 +175,7 @@ static Cteleport__V1__User *new_user(struct arena *arena, const struct flags *gi
         cteleport__v1__metadata__init(user->metadata);
         user->spec = arena_alloc(arena, sizeof *user->spec);
         cteleport__v1__user_spec__init(user->spec);
-        user->metadata->name = (char *)(uintptr_t)flags_argument(given, 0);
+        user->metadata->name = pb_text(flags_argument(given, 0));
         take_list(arena, flags_list(given, "roles"), &user->spec->roles, &user->spec->n_roles);
         if (flags_list(given, "logins")[0] != NULL)
                 set_logins(arena, user->spec, flags_list(given, "logins"));

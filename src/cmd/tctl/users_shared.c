@@ -7,6 +7,7 @@
 #include "cmd/common/table.h"
 #include "pki/key.h"
 #include "resource/lock.h"
+#include "rpc/pb.h"
 
 enum { CELL_MAX = 64 * KiB };
 
@@ -140,5 +141,5 @@ void lock_name(Cteleport__V1__Lock *lock, struct arena *arena)
         if (lock->metadata->name[0] != '\0')
                 return;
         random_uuid(&uuid);
-        lock->metadata->name = (char *)(uintptr_t)arena_str(arena, buf_str(&uuid)).ptr;
+        lock->metadata->name = pb_text(arena_str(arena, buf_str(&uuid)).ptr);
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/teleport/launch.h"
+#include "rpc/pb.h"
 
 const struct flag launch_flags[] = {
         { "config", .letter = 'c', .kind = FLAG_TEXT, .value = "FILE",
@@ -53,7 +54,7 @@ PART_OF(Cteleport__V1__TeleportConfig, log, Cteleport__V1__LogConfig, cteleport_
 
 static char *text_of(struct arena *arena, const char *text)
 {
-        return (char *)(uintptr_t)str_to_c(arena, str_of(text));
+        return pb_text(str_to_c(arena, str_of(text)));
 }
 
 /* ---- the flags ----------------------------------------------------------------------------------- */
@@ -148,8 +149,8 @@ static struct error *overlay_labels(const struct flags *given, struct arena *are
                         value = str_slice(value, 1, value.len - 2);
                 ssh->labels[i] = arena_alloc(arena, sizeof(entry));
                 cteleport__v1__sshconfig__labels_entry__init(ssh->labels[i]);
-                ssh->labels[i]->key = (char *)(uintptr_t)str_to_c(arena, key);
-                ssh->labels[i]->value = (char *)(uintptr_t)str_to_c(arena, value);
+                ssh->labels[i]->key = pb_text(str_to_c(arena, key));
+                ssh->labels[i]->value = pb_text(str_to_c(arena, value));
         }
         return NULL;
 }
@@ -190,8 +191,8 @@ static char *listen_address(struct arena *arena, const char *ip, const char *fro
         const char *port = colon == NULL ? default_port : colon + 1;
         bool is_bare_v6 = strchr(ip, ':') != NULL && ip[0] != '[';
 
-        return (char *)(uintptr_t)arena_printf(arena, "%s%s%s:%s", is_bare_v6 ? "[" : "", ip, is_bare_v6 ? "]" : "",
-                                               port);
+        return pb_text(arena_printf(arena, "%s%s%s:%s", is_bare_v6 ? "[" : "", ip, is_bare_v6 ? "]" : "",
+                                               port));
 }
 
 static void overlay_listen_ip(const char *ip, struct arena *arena, Cteleport__V1__Config *config)

@@ -20,6 +20,7 @@
 #include "pki/cert.h"
 #include "pki/cert_check.h"
 #include "pki/key.h"
+#include "rpc/pb.h"
 
 enum { CAS_MAX = 16, KEY_TEXT_MAX = 4 * KiB };
 
@@ -134,7 +135,7 @@ static struct error *send_request(struct login *l, struct api_client *a, int64_t
         if (str_find_char(secret_str(&password), '\0') < password.len || !text_is_utf8(secret_str(&password)) ||
             str_find_char(secret_str(&otp), '\0') < otp.len || !text_is_utf8(secret_str(&otp)))
                 return error_new(ERROR_INVALID_ARGUMENT, "password or code are not text");
-        request.user = (char *)(uintptr_t)l->user;
+        request.user = pb_text(l->user);
         request.password = password.ptr;
         request.otp = otp.ptr;
         request.ttl_seconds = ttl;
@@ -149,7 +150,7 @@ static struct error *send_request(struct login *l, struct api_client *a, int64_t
 
 static struct str bytes_of(ProtobufCBinaryData data)
 {
-        return str_of_bytes(data.data, data.len);
+        return pb_str(data);
 }
 
 static struct error *not_for_us(const char *what)

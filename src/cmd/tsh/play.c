@@ -18,6 +18,7 @@
 #include "cmd/tsh/pace.h"
 #include "cmd/tsh/user.h"
 #include "recording/recording.h"
+#include "rpc/pb.h"
 
 static const char *const formats[] = { "pty", "json", "text", NULL };
 
@@ -93,7 +94,7 @@ static void tape_rewind(struct tape *t)
 
 static bool is_link(ProtobufCBinaryData link, const uint8_t *found)
 {
-        return str_equal(str_of_bytes(link.data, link.len), str_of_bytes(found, RECORDING_LINK_LEN));
+        return str_equal(pb_str(link), str_of_bytes(found, RECORDING_LINK_LEN));
 }
 
 /* Keeps how the recording should be. */
@@ -125,7 +126,7 @@ static struct error *fetch(struct tape *t)
         Cteleport__V1__GetRecordingRequest request = CTELEPORT__V1__GET_RECORDING_REQUEST__INIT;
         ProtobufCMessage *answer = NULL;
 
-        request.session_id = (char *)(uintptr_t)t->session_id;
+        request.session_id = pb_text(t->session_id);
         request.offset = t->offset;
         request.set_aside = t->set_aside;
         TRY(api_client_request(t->api_client, "/cteleport.v1.AdminService/GetRecording", &request.base,
@@ -133,9 +134,9 @@ static struct error *fetch(struct tape *t)
         const Cteleport__V1__GetRecordingResponse *r = (Cteleport__V1__GetRecordingResponse *)(void *)answer;
         t->offset += (int64_t)r->data.len;
         t->has_ended = r->data.len == 0;
-        recording_chain_feed(&t->chain, str_of_bytes(r->data.data, r->data.len));
+        recording_chain_feed(&t->chain, pb_str(r->data));
         take_expected(t, r);
-        recording_feed(t->reader, str_of_bytes(r->data.data, r->data.len));
+        recording_feed(t->reader, pb_str(r->data));
         if (t->has_ended)
                 recording_feed_end(t->reader);
         api_client_forget(t->api_client);

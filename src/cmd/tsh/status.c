@@ -9,6 +9,7 @@
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/user.h"
 #include "cmd/tsh/show.h"
+#include "rpc/pb.h"
 #include "tsh.pb-c.h"
 
 enum { VIEW_ARENA = 4 * MiB, PROFILES_SHOWN_MAX = 100 };
@@ -37,7 +38,7 @@ static char **words_of(struct arena *a, const struct str *items, size_t count)
         char **words = arena_alloc(a, (count + 1) * sizeof *words);
 
         for (size_t i = 0; i < count; i++)
-                words[i] = (char *)(uintptr_t)str_to_c(a, items[i]);
+                words[i] = pb_text(str_to_c(a, items[i]));
         return words;
 }
 
@@ -46,9 +47,9 @@ static Cteleport__Tsh__V1__Profile *view_of(struct arena *a, const struct profil
         Cteleport__Tsh__V1__Profile *view = arena_alloc(a, sizeof *view);
 
         cteleport__tsh__v1__profile__init(view);
-        view->profile_url = (char *)(uintptr_t)arena_printf(a, "https://%s", p->web_addr);
-        view->username = (char *)(uintptr_t)arena_printf(a, "%s", p->user);
-        view->cluster = (char *)(uintptr_t)arena_printf(a, "%s", p->cluster);
+        view->profile_url = pb_text(arena_printf(a, "https://%s", p->web_addr));
+        view->username = pb_text(arena_printf(a, "%s", p->user));
+        view->cluster = pb_text(arena_printf(a, "%s", p->cluster));
         view->roles = words_of(a, p->roles, p->role_count);
         view->n_roles = p->role_count;
         view->logins = words_of(a, p->logins, p->login_count);
@@ -180,9 +181,9 @@ struct error *clusters_run(void *ctx, const struct flags *given)
                 table_put(&out, t);
                 return output_flush(&out);
         }
-        view.cluster_name = (char *)(uintptr_t)p.cluster;
-        view.status = (char *)(uintptr_t)status;
-        view.cluster_type = (char *)(uintptr_t) "root";
+        view.cluster_name = pb_text(p.cluster);
+        view.status = pb_text(status);
+        view.cluster_type = pb_text("root");
         view.has_selected = view.selected = true;
         output_put_list(&out, given, views, 1);
         return output_flush(&out);
@@ -204,8 +205,8 @@ struct error *env_run(void *ctx, const struct flags *given)
                 printf("export TELEPORT_PROXY=%s\nexport TELEPORT_CLUSTER=%s\n", p.web_addr, p.cluster);
                 return NULL;
         }
-        view.teleport_proxy = (char *)(uintptr_t)p.web_addr;
-        view.teleport_cluster = (char *)(uintptr_t)p.cluster;
+        view.teleport_proxy = pb_text(p.web_addr);
+        view.teleport_cluster = pb_text(p.cluster);
         output_put_one(&out, given, &view.base);
         return output_flush(&out);
 }

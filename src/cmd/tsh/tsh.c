@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/user.h"
+#include "rpc/pb.h"
 
 #define ALIASES(...) (const char *const[]){ __VA_ARGS__, NULL }
 
@@ -118,7 +119,7 @@ static char **argv_of_link(int argc, char **argv)
                         continue;
                 made = mem_alloc(((size_t)argc + 2) * sizeof *made);
                 made[0] = argv[0];
-                made[1] = (char *)(uintptr_t)names[i];
+                made[1] = pb_text(names[i]);
                 memcpy(made + 2, argv + 1, (size_t)argc * sizeof *made); /* with the NULL behind */
                 return made;
         }

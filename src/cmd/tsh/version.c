@@ -8,6 +8,7 @@
 #include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/user.h"
+#include "rpc/pb.h"
 #include "tsh.pb-c.h"
 
 const struct flag tsh_version_flags[] = {
@@ -47,10 +48,10 @@ struct error *tsh_version_run(void *ctx, const struct flags *given)
                         printf("Proxy version: %s\nProxy: %s\n", proxy, p.web_addr);
                 return NULL;
         }
-        view.version = (char *)(uintptr_t)program_version.version;
-        view.gitref = (char *)(uintptr_t)program_version.gitref;
-        view.runtime = (char *)(uintptr_t)program_version.runtime;
-        view.proxyversion = (char *)(uintptr_t)proxy;
+        view.version = pb_text(program_version.version);
+        view.gitref = pb_text(program_version.gitref);
+        view.runtime = pb_text(program_version.runtime);
+        view.proxyversion = pb_text(proxy);
         output_put_one(&out, given, &view.base);
         return output_flush(&out);
 }
