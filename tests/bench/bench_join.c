@@ -4,7 +4,7 @@
  * asks a stand-in for STS; beside it the crypto floor, measured in the same run. Then once more with a
  * large cluster's state in the store. And what the joins leave on the disk of the auth machine, by file.
  *
- *      bench_join [--json] TELEPORT TCTL
+ *      bench_join [--json] TELEPORT TCTL [JOINS]
  *      bench_join --disk JOINS TELEPORT TCTL   only what so many joins leave on the disk: what is packed or given back only
  *                                              shows in a number of them that is large
  */
@@ -25,7 +25,7 @@
 enum {
         LOAD = 32, /* agents that join at once */
         WARM_UP = 200,
-        JOINS = 2000,
+        JOINS = 2000, /* unless the command line names a number */
         MANY_HOSTS = 100000,
         MANY_TOKENS = 1000,
 };
@@ -54,7 +54,7 @@ static void read_cpu(const struct program *cluster, double seconds[ARRAY_LEN(cou
         }
 }
 
-static struct figures measure(const struct program *cluster, const char *proxy)
+static struct figures measure(const struct program *cluster, const char *proxy, size_t joins)
 {
         struct load load;
         struct figures f;
@@ -66,12 +66,12 @@ static struct figures measure(const struct program *cluster, const char *proxy)
         crypto_floor_start();
         read_cpu(cluster, before);
         struct instant start = clock_now(clock_system());
-        load_join(&load, LOAD, JOINS);
-        f.per_second = JOINS / seconds_since(start);
+        load_join(&load, LOAD, joins);
+        f.per_second = (double)joins / seconds_since(start);
         read_cpu(cluster, after);
         f.floor = crypto_floor_stop();
         for (size_t i = 0; i < ARRAY_LEN(counted); i++)
-                f.cpu_ms[i] = (after[i] - before[i]) * 1e3 / JOINS;
+                f.cpu_ms[i] = (after[i] - before[i]) * 1e3 / (double)joins;
         f.p50_ms = sample_quantile(&load.latency_ms, 0.5);
         f.p99_ms = sample_quantile(&load.latency_ms, 0.99);
         load_release(&load);
@@ -136,9 +136,9 @@ static void print_json_figures(const char *name, const struct figures *f)
                1e3 / sum_of(f, true), ratio_of(f));
 }
 
-static void print_json(const struct figures *empty, const struct figures *full, const double disk[ARRAY_LEN(disk_parts)])
+static void print_json(const struct figures *empty, const struct figures *full, const double disk[ARRAY_LEN(disk_parts)], size_t joins)
 {
-        printf("{\"bench\":\"join\",\"agents\":%d,\"joins\":%d,\"hosts\":%d,\"tokens\":%d,", LOAD, JOINS, MANY_HOSTS, MANY_TOKENS);
+        printf("{\"bench\":\"join\",\"agents\":%d,\"joins\":%zu,\"hosts\":%d,\"tokens\":%d,", LOAD, joins, MANY_HOSTS, MANY_TOKENS);
         print_json_figures("empty", empty);
         printf(",");
         print_json_figures("full", full);
@@ -211,8 +211,9 @@ int main(int argc, char **argv)
 
         if (argc == 5 && strcmp(argv[1], "--disk") == 0 && atoi(argv[2]) > 0)
                 return print_disk(atoi(argv[2]), argv[3], argv[4]);
-        if (argc != 3 + as_json) {
-                fprintf(stderr, "usage: bench_join [--json] TELEPORT TCTL\n       bench_join --disk JOINS TELEPORT TCTL\n");
+        size_t joins = argc > 3 + as_json ? (size_t)atoi(argv[3 + as_json]) : JOINS;
+        if (argc < 3 + as_json || argc > 4 + as_json || joins == 0) {
+                fprintf(stderr, "usage: bench_join [--json] TELEPORT TCTL [JOINS]\n       bench_join --disk JOINS TELEPORT TCTL\n");
                 return 1;
         }
         AUTO_MEM char *dir = bench_dir_make();
@@ -224,23 +225,23 @@ int main(int argc, char **argv)
         program_stop(&cluster); /* what is in the store's log goes into the store */
         read_disk(&cluster, disk_before);
         AUTO_MEM char *proxy_of_empty = cluster_start(&cluster);
-        struct figures empty = measure(&cluster, proxy_of_empty);
+        struct figures empty = measure(&cluster, proxy_of_empty, joins);
         program_stop(&cluster);
         read_disk(&cluster, disk);
         for (size_t i = 0; i < ARRAY_LEN(disk_parts); i++)
-                disk[i] = (disk[i] - disk_before[i]) / (WARM_UP + JOINS);
+                disk[i] = (disk[i] - disk_before[i]) / (double)(WARM_UP + joins);
 
         AUTO_MEM char *data_dir = mem_printf("%s/data", cluster.dir);
         fill_cluster(data_dir, MANY_HOSTS, MANY_TOKENS);
         AUTO_MEM char *proxy_again = cluster_start(&cluster);
-        struct figures full = measure(&cluster, proxy_again);
+        struct figures full = measure(&cluster, proxy_again, joins);
         program_stop(&cluster);
 
         program_release(&cluster);
         sts_stub_stop(&sts);
         bench_dir_remove(dir);
         if (as_json)
-                print_json(&empty, &full, disk);
+                print_json(&empty, &full, disk, joins);
         else
                 print_table(&empty, &full, disk);
         return 0;
