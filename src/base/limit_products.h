@@ -16,8 +16,8 @@
 #define LIMIT_PRODUCTS \
         LIMIT_PRODUCT("auth, proxy", "headers, unfinished messages and unread answers of unauthenticated peers: a budget, and the free part of each connection", \
                       (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * LIMIT_RPC_MEMORY_FREE + LIMIT_RPC_MEMORY_UNAUTHENTICATED, 192) \
-        LIMIT_PRODUCT("auth, proxy", "handshakes of unauthenticated peers: certificates, unread answers to TLS, the head of a request", \
-                      (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * (LIMIT_TLS_CHAIN + LIMIT_TLS_CONTROL + LIMIT_HTTP1_HEADER), 192) \
+        LIMIT_PRODUCT("auth, proxy", "handshakes of unauthenticated peers: certificates, unread answers to TLS, an HTTP request and the data sent ahead of its answer", \
+                      (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * (LIMIT_TLS_CHAIN + LIMIT_TLS_CONTROL + LIMIT_HTTP1_HEADER + LIMIT_HTTP1_FORM + LIMIT_HTTP1_AHEAD), 192) \
         LIMIT_PRODUCT("auth, proxy", "pending joins: the messages of the host, and the attempt (4 times LIMIT_RPC_JOIN)", \
                       LIMIT_PENDING_JOINS * (LIMIT_RPC_JOIN + 4 * LIMIT_RPC_JOIN), 320) \
         LIMIT_PRODUCT("auth", "headers, unfinished messages and unread answers of hosts and users: a budget, and the free part of each connection", \

@@ -11,7 +11,8 @@
 /* Times. */
 enum {
         TIMEOUT_TLS_HANDSHAKE = 10 * 1000, /* ms: A TLS handshake must finish within this time after the connection was accepted. */
-        TIMEOUT_HTTP1 = 10 * 1000, /* ms: An HTTP/1.1 request must be complete within this time after its first byte. */
+        TIMEOUT_HTTP1 = 10 * 1000, /* ms: An HTTP/1.1 request must be complete within this time after its first byte; each piece of a streamed body must come, and a response must be read, within this time. */
+        TIMEOUT_HTTP1_IDLE = 10 * 1000, /* ms: A connection on which no further HTTP/1.1 request follows is closed after this time. */
         TIMEOUT_JOIN = 60 * 1000, /* ms: A join must finish within this time after the first byte of its stream. */
         TIMEOUT_JOIN_CLOSE = 2 * 1000, /* ms: The stream of a finished or refused join is closed after this time if the host leaves it open. */
         TIMEOUT_STS_CONNECT = 5 * 1000, /* ms: A TCP and TLS connection to an STS host must be established within this time. */
@@ -146,6 +147,9 @@ enum {
         LIMIT_LOCK_MESSAGE = 1024, /* bytes: The message of a lock, which ended terminals show, has at most this length. */
         LIMIT_LOCK_EARLIER_HOSTS = 16, /* identities: A lock by ID records at most this number of earlier identities of the host. */
         LIMIT_HTTP1_HEADER = 16 * KiB, /* bytes: Request line and headers of an HTTP/1.1 request have at most this size. */
+        LIMIT_HTTP1_FORM = 8 * KiB, /* bytes: The body of a form may have this length; it holds two passwords, each character of them escaped. */
+        LIMIT_HTTP1_AHEAD = 4 * KiB, /* bytes: A client may send this much before its last HTTP/1.1 request was answered; with more its connection closes after the response. */
+        LIMIT_HTTP1_REQUESTS = 100, /* requests: A connection is closed after this number of HTTP/1.1 requests. */
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB, /* bytes: The decoded headers of an HTTP/2 request have at most this size. */
         LIMIT_HTTP2_STREAMS = 100, /* streams: A connection of an unauthenticated peer has at most this number of concurrent HTTP/2 streams. */
         LIMIT_HTTP2_STREAMS_KNOWN = 2000, /* streams: A connection of an authenticated peer has at most this number of concurrent HTTP/2 streams; a proxy carries many joins. */

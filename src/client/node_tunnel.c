@@ -4,26 +4,16 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
-#include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "loop/loop.h"
-#include "net/http_proxy.h"
-#include "net/tls.h"
+#include "net/http_connect.h"
 
 enum { STATUS_OK = 200 };
 
 struct node_tunnel {
-        struct loop *loop;
-        struct stream *stream;
-        struct timer *deadline;
-        struct buf input;
-        size_t head; /* length of the answer's head, once it is whole */
-        size_t body; /* length of what follows a refusal's head, as far as it is read */
-        int status;
+        struct http_connect *connect;
         void (*done)(void *ctx, struct stream *s, struct error *err);
         void *ctx;
-        bool is_cancelled; /* report_cancel() comes */
 };
 
 /* ---- refusals ------------------------------------------------------------------------------------------- */
@@ -63,141 +53,61 @@ struct error *node_refusal(int status, struct str body)
         return str_is_empty(hint) ? err : error_hint(err, "%s", shown_hint);
 }
 
-/* ---- the conversation ------------------------------------------------------------------------------------ */
+/* ---- the request ----------------------------------------------------------------------------------------- */
 
-static void finish(struct node_tunnel *t, struct stream *s, struct error *err)
+static struct error *error_of(const struct http_connect_result *r)
 {
-        if (err != NULL && t->stream != NULL)
-                stream_close(t->stream);
-        timer_free(t->deadline);
-        t->done(t->ctx, s, err);
-        buf_release(&t->input);
-        free(t);
-}
-
-static void refuse(struct node_tunnel *t)
-{
-        struct str all = buf_str(&t->input);
-
-        finish(t, NULL, node_refusal(t->status, str_slice(all, t->head, all.len)));
-}
-
-/* Content-Length of the head (RFC 9112 section 6.2), no more than is read of a body. */
-static size_t body_length(struct str head)
-{
-        const struct str name = STR("content-length:");
-        int64_t length = NODE_REFUSAL_MAX;
-
-        while (!str_is_empty(head)) {
-                struct str line = str_split(&head, '\n');
-
-                if (!str_equal_nocase(str_slice(line, 0, name.len), name))
-                        continue;
-                error_free(parse_int(str_trim(str_slice(line, name.len, line.len)), 0, NODE_REFUSAL_MAX, "length", &length));
+        switch (r->outcome) {
+        case HTTP_CONNECT_TUNNEL:
+                return r->status == STATUS_OK ? NULL : node_refusal(r->status, STR(""));
+        case HTTP_CONNECT_REFUSED:
+                return node_refusal(r->status, r->body);
+        case HTTP_CONNECT_MALFORMED:
+                r->err->code = ERROR_UNAVAILABLE;
+                return error_wrap(r->err, "the proxy's answer makes no sense");
+        case HTTP_CONNECT_ENDED:
+                return r->err != NULL ? r->err : error_new(ERROR_UNAVAILABLE, "the proxy ended the connection without an answer");
+        case HTTP_CONNECT_TIMEOUT:
+                return error_new(ERROR_DEADLINE_EXCEEDED, "the proxy did not answer in time");
+        case HTTP_CONNECT_CANCELLED:
+                break;
         }
-        return (size_t)length;
+        return error_new(ERROR_CANCELLED, "the connection to the node was given up");
 }
 
-/* Whether the head is whole; what follows it is the body of a refusal, or the node's own bytes. */
-static struct error *read_head(struct node_tunnel *t)
-{
-        struct str reason;
-
-        if (t->head > 0)
-                return NULL;
-        TRY(buf_finish(&t->input, "the answer of the proxy"));
-        struct error *err = http_proxy_answer_parse(buf_str(&t->input), &t->status, &reason, &t->head);
-        if (err == NULL && t->head > 0)
-                t->body = body_length(str_slice(buf_str(&t->input), 0, t->head));
-        if (err == NULL)
-                return NULL;
-        err->code = ERROR_UNAVAILABLE;
-        return error_wrap(err, "the proxy's answer makes no sense");
-}
-
-static void on_read(void *ctx, struct str bytes)
+static void on_connect(void *ctx, const struct http_connect_result *result)
 {
         struct node_tunnel *t = ctx;
+        struct error *err = error_of(result);
+        struct stream *node = result->tunnel;
 
-        if (t->is_cancelled)
-                return;
-        buf_put(&t->input, bytes);
-        struct error *err = read_head(t);
         if (err != NULL) {
-                finish(t, NULL, err);
-        } else if (t->head > 0 && t->status == STATUS_OK) {
-                stream_read(t->stream, false);
-                buf_consume(&t->input, t->head);
-                struct stream *node = stream_with_prefix(t->loop, t->stream, buf_str(&t->input));
-                t->stream = NULL;
-                finish(t, node, NULL);
-        } else if (t->head > 0 && t->input.len - t->head >= t->body) {
-                refuse(t);
+                stream_close(node);
+                node = NULL;
         }
-}
-
-/* The end of the connection is the end of a refusal's body. */
-static void on_end(void *ctx, struct error *err)
-{
-        struct node_tunnel *t = ctx;
-
-        if (t->is_cancelled) {
-                error_free(err);
-        } else if (t->head > 0) {
-                error_free(err);
-                refuse(t);
-        } else if (err != NULL) {
-                finish(t, NULL, err);
-        } else {
-                finish(t, NULL, error_new(ERROR_UNAVAILABLE, "the proxy ended the connection without an answer"));
-        }
-}
-
-static const struct stream_events events = { .on_read = on_read, .on_end = on_end };
-
-static void on_deadline(void *ctx)
-{
-        struct node_tunnel *t = ctx;
-
-        if (t->head > 0)
-                refuse(t);
-        else
-                finish(t, NULL, error_new(ERROR_DEADLINE_EXCEEDED, "the proxy did not answer in time"));
+        t->done(t->ctx, node, err);
+        free(t);
 }
 
 struct node_tunnel *node_tunnel_start(struct loop *l, struct stream *proxy, const char *target, const char *login,
                                       struct duration within,
                                       void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
 {
-        AUTO(buf) request = BUF_MAX(4 * KiB);
+        AUTO_MEM char *host_port = mem_printf("%s:0", target);
+        AUTO(buf) fields = BUF_MAX(2 * KiB);
         struct node_tunnel *t = NEW(struct node_tunnel);
 
-        *t = (struct node_tunnel){ .loop = l, .stream = proxy, .done = done, .ctx = ctx };
-        t->input = BUF_MAX(LIMIT_HTTP1_HEADER + NODE_REFUSAL_MAX + LOOP_BUFFER);
-        t->deadline = timer_new(l, on_deadline, t);
-        timer_start(t->deadline, within);
-        stream_listen(proxy, &events, t);
-        buf_printf(&request, "CONNECT %s:0 HTTP/1.1\r\nHost: %s:0\r\n", target, target);
+        *t = (struct node_tunnel){ .done = done, .ctx = ctx };
         if (*login != '\0')
-                buf_printf(&request, "X-Teleport-Login: %s\r\n", login);
-        buf_put_c(&request, "\r\n");
-        stream_write(proxy, buf_str(&request));
-        stream_read(proxy, true);
+                buf_printf(&fields, "X-Teleport-Login: %s\r\n", login);
+        t->connect = http_connect_start(l, proxy,
+                                        &(struct http_connect_request){ .target = host_port, .fields = buf_str(&fields),
+                                                                        .body_max = NODE_REFUSAL_MAX, .within = within },
+                                        on_connect, t);
         return t;
-}
-
-static void report_cancel(void *ctx)
-{
-        finish(ctx, NULL, error_new(ERROR_CANCELLED, "the connection to the node was given up"));
 }
 
 void node_tunnel_cancel(struct node_tunnel *t)
 {
-        if (t->is_cancelled)
-                return;
-        t->is_cancelled = true;
-        timer_stop(t->deadline);
-        stream_close(t->stream); /* no event comes any more */
-        t->stream = NULL;
-        loop_defer(t->loop, report_cancel, t);
+        http_connect_cancel(t->connect);
 }

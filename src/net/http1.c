@@ -4,12 +4,14 @@
 #include "base/names.h"
 #include "base/text.h"
 
+enum { BODY_LENGTH_MAX = 1 << 30 }; /* bytes; whatever the caller allows */
+
 static const struct {
         int status;
         const char *reason;
 } reasons[] = {
-        { 200, "OK" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-        { 409, "Conflict" }, { 413, "Content Too Large" }, { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
+        { 101, "Switching Protocols" }, { 200, "OK" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
+        { 405, "Method Not Allowed" },        { 409, "Conflict" }, { 413, "Content Too Large" }, { 426, "Upgrade Required" }, { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
         { 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
 };
 
@@ -113,8 +115,19 @@ static struct error *parse_request_line(struct str line, struct http1_request *r
         return NULL;
 }
 
+bool http1_list_has(struct str list, struct str token)
+{
+        while (!str_is_empty(list))
+                if (str_equal_nocase(str_trim(str_split(&list, ',')), token))
+                        return true;
+        return false;
+}
+
 /* The fields that are looked at, each at most once. */
-enum field { HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, LOGIN, TRANSFER_ENCODING, FIELDS };
+enum field {
+        HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, LOGIN, TRANSFER_ENCODING, UPGRADE, WEBSOCKET_KEY, WEBSOCKET_VERSION,
+        WEBSOCKET_PROTOCOL, FIELDS
+};
 
 static const char *const field_names[FIELDS] = {
         [HOST] = "host",
@@ -124,11 +137,16 @@ static const char *const field_names[FIELDS] = {
         [FETCH_SITE] = "sec-fetch-site",
         [LOGIN] = "x-teleport-login",
         [TRANSFER_ENCODING] = "transfer-encoding",
+        [UPGRADE] = "upgrade",
+        [WEBSOCKET_KEY] = "sec-websocket-key",
+        [WEBSOCKET_VERSION] = "sec-websocket-version",
+        [WEBSOCKET_PROTOCOL] = "sec-websocket-protocol",
 };
 
 struct fields {
         struct str values[FIELDS];
         bool is_given[FIELDS];
+        bool is_close, is_upgrade; /* of Connection, a list that may come in several lines */
 };
 
 /* field-line = field-name ":" OWS field-value OWS (RFC 9112 section 5). */
@@ -141,6 +159,10 @@ static struct error *parse_field(struct str line, struct fields *ret)
                 return bad("a field has no proper name");
         if (!is_value(value))
                 return bad("a field holds control bytes");
+        if (str_equal_nocase(name, STR("connection"))) {
+                ret->is_close = ret->is_close || http1_list_has(value, STR("close"));
+                ret->is_upgrade = ret->is_upgrade || http1_list_has(value, STR("upgrade"));
+        }
         for (size_t i = 0; i < FIELDS; i++) {
                 if (!str_equal_nocase(name, str_of(field_names[i])))
                         continue;
@@ -154,37 +176,44 @@ static struct error *parse_field(struct str line, struct fields *ret)
 }
 
 /* Content-Length = 1*DIGIT (RFC 9110 section 8.6). */
-static struct error *parse_length(const struct http1_request *request, struct str value, size_t *ret)
+static struct error *parse_length(const struct http1_request *request, struct str value, size_t body_max, size_t *ret)
 {
-        size_t length = 0;
+        uint64_t length = 0;
+        body_max = body_max < BODY_LENGTH_MAX ? body_max : BODY_LENGTH_MAX;
         for (size_t i = 0; i < value.len; i++) {
                 if (!char_is_digit(value.ptr[i]))
                         return bad("its Content-Length is no number");
-                length = length > HTTP1_BODY_MAX ? length : 10 * length + (size_t)(value.ptr[i] - '0');
+                length = length > BODY_LENGTH_MAX ? length : 10 * length + (uint64_t)(value.ptr[i] - '0');
         }
         if (value.len == 0)
                 return bad("its Content-Length is no number");
-        if (length > HTTP1_BODY_MAX)
-                return error_new(ERROR_UNIMPLEMENTED, "the body is longer than %d bytes", HTTP1_BODY_MAX);
         if (length > 0 && !str_equal(request->method, STR("POST")))
                 return error_new(ERROR_UNIMPLEMENTED, "a body comes with POST only");
-        *ret = length;
+        if (length > body_max)
+                return error_new(ERROR_UNIMPLEMENTED, "the body is longer than %zu bytes", body_max);
+        *ret = (size_t)length;
         return NULL;
 }
 
-static struct error *take_fields(struct http1_request *request, const struct fields *fields)
+static struct error *take_fields(struct http1_request *request, const struct fields *fields, size_t body_max)
 {
         if (request->minor == 1 && !fields->is_given[HOST])
                 return bad("it has no Host");
         if (fields->is_given[TRANSFER_ENCODING])
                 return error_new(ERROR_UNIMPLEMENTED, "bodies are taken with a Content-Length only");
         if (fields->is_given[CONTENT_LENGTH])
-                TRY(parse_length(request, fields->values[CONTENT_LENGTH], &request->body));
+                TRY(parse_length(request, fields->values[CONTENT_LENGTH], body_max, &request->body));
         request->host = fields->values[HOST];
         request->content_type = fields->values[CONTENT_TYPE];
         request->origin = fields->values[ORIGIN];
         request->fetch_site = fields->values[FETCH_SITE];
         request->login = fields->values[LOGIN];
+        request->upgrade = fields->values[UPGRADE];
+        request->websocket_key = fields->values[WEBSOCKET_KEY];
+        request->websocket_version = fields->values[WEBSOCKET_VERSION];
+        request->websocket_protocol = fields->values[WEBSOCKET_PROTOCOL];
+        request->is_close = fields->is_close;
+        request->is_upgrade = fields->is_upgrade;
         return NULL;
 }
 
@@ -205,7 +234,7 @@ static struct error *next_line(struct str *rest, struct str *ret, bool *ret_comp
         return NULL;
 }
 
-struct error *http1_parse(struct str bytes, struct http1_request *ret, size_t *ret_head)
+struct error *http1_parse(struct str bytes, size_t body_max, struct http1_request *ret, size_t *ret_head)
 {
         /* A head that is too long stays so, whatever follows. */
         struct str looked_at = str_slice(bytes, 0, LIMIT_HTTP1_HEADER);
@@ -235,8 +264,67 @@ struct error *http1_parse(struct str bytes, struct http1_request *ret, size_t *r
                         TRY(parse_field(line, &fields));
                 }
         }
-        TRY(take_fields(&request, &fields));
+        TRY(take_fields(&request, &fields, body_max));
         *ret = request;
         *ret_head = looked_at.len - rest.len;
         return NULL;
+}
+
+/* ---- responses ----------------------------------------------------------------------------------------- */
+
+static struct error *no_http(void)
+{
+        return error_new(ERROR_INVALID_ARGUMENT, "the answer is not HTTP/1");
+}
+
+/* status-line = HTTP-version SP status-code SP [ reason-phrase ], RFC 9112 section 4. */
+static struct error *parse_status_line(struct str line, int *ret_status, struct str *ret_reason)
+{
+        int64_t status;
+
+        if (line.len < STR("HTTP/1.1 200").len || (line.len > STR("HTTP/1.1 200").len && line.ptr[12] != ' ') ||
+            !(str_starts_with(line, STR("HTTP/1.1 ")) || str_starts_with(line, STR("HTTP/1.0 "))))
+                return no_http();
+        struct error *err = parse_int(str_slice(line, 9, 3), 100, 599, "status", &status);
+        if (err != NULL) {
+                error_free(err);
+                return no_http();
+        }
+        *ret_status = (int)status;
+        *ret_reason = str_trim(str_slice(line, 12, line.len));
+        return NULL;
+}
+
+struct error *http1_response_parse(struct str bytes, int *ret_status, struct str *ret_reason, size_t *ret_head)
+{
+        static const struct str opening = STR_INIT("HTTP/1.");
+        struct str begin = str_slice(bytes, 0, opening.len);
+
+        *ret_head = 0;
+        if (!str_starts_with(opening, begin))
+                return no_http();
+        struct str seen = str_slice(bytes, 0, LIMIT_HTTP1_HEADER);
+        for (size_t i = 3; i < seen.len; i++) {
+                if (memcmp(seen.ptr + i - 3, "\r\n\r\n", 4) != 0)
+                        continue;
+                struct str line = str_slice(seen, 0, str_find_char(seen, '\r'));
+                TRY(parse_status_line(line, ret_status, ret_reason));
+                *ret_head = i + 1;
+                return NULL;
+        }
+        if (bytes.len >= LIMIT_HTTP1_HEADER)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "the answer's head is longer than %d bytes", LIMIT_HTTP1_HEADER);
+        return NULL;
+}
+
+struct str http1_response_field(struct str head, const char *name)
+{
+        while (!str_is_empty(head)) {
+                struct str line = str_split(&head, '\n');
+                size_t colon = str_find_char(line, ':');
+
+                if (colon < line.len && str_equal_nocase(str_slice(line, 0, colon), str_of(name)))
+                        return str_trim(str_slice(line, colon + 1, line.len));
+        }
+        return (struct str){ 0 };
 }

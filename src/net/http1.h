@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads an HTTP/1 request head: enough for the few pages a proxy has, and strict (RFC 9112). An engine:
- * it never sees a socket.
+ * Reads the heads of HTTP/1 requests and responses (RFC 9112). It works on bytes in memory: sockets and timeouts are the
+ * caller's (http_server.h, http_connect.h). What it accepts of a request is strict, since others may have read it before.
  *
  * Strict means: CRLF line ends, one blank between the parts of the request line, an origin-form target of
  * visible ASCII (host:port with CONNECT), no folded lines, no blank before a colon, no control bytes in values, exactly one Host with
- * HTTP/1.1, no field twice that is looked at. A body comes with POST only, is short, and has a Content-Length:
- * Transfer-Encoding is refused. Each connection serves one request, so that there is no smuggling.
+ * HTTP/1.1, none of the fields below twice, but Connection. A body comes with POST only and has a Content-Length:
+ * Transfer-Encoding is refused, so that nobody takes the end of a request for the beginning of another.
  */
 #ifndef NET_HTTP1_H
 #define NET_HTTP1_H
@@ -18,7 +18,6 @@
 enum {
         HTTP1_HEADERS_MAX = 64,
         HTTP1_TARGET_MAX = 2 * KiB,
-        HTTP1_BODY_MAX = 8 * KiB, /* a form with two passwords, each character of them escaped */
 };
 
 struct http1_request {
@@ -28,17 +27,33 @@ struct http1_request {
         struct str authority; /* CONNECT: the host of its target "host:port"; "" otherwise */
         struct str host;   /* "" when none (HTTP/1.0) */
         struct str content_type, origin, fetch_site, login; /* "" when none; login: X-Teleport-Login */
+        struct str upgrade, websocket_key, websocket_version, websocket_protocol; /* "" when none; the last three: Sec-WebSocket-… */
         size_t body;       /* bytes of it, behind the head */
+        bool is_close;     /* Connection has "close" */
+        bool is_upgrade;   /* Connection has "upgrade" */
         int minor;         /* HTTP/1.<minor> */
 };
 
 /*
  * Reads the head of a request. *ret_head is its length with the blank line, 0 while more bytes are
  * needed. INVALID_ARGUMENT: this is no request (400). RESOURCE_EXHAUSTED: the head is longer than
- * LIMIT_HTTP1_HEADER or has too many fields (431). UNIMPLEMENTED: it has a body that is too long or of no
+ * LIMIT_HTTP1_HEADER or has too many fields (431). UNIMPLEMENTED: it has a body that is longer than body_max or of no
  * known length, or where none belongs (413). Once an input is refused, every input that begins with it is.
  */
-struct error *http1_parse(struct str bytes, struct http1_request *ret, size_t *ret_head) MUST_USE;
+struct error *http1_parse(struct str bytes, size_t body_max, struct http1_request *ret, size_t *ret_head) MUST_USE;
+
+/*
+ * Reads the status line of a response and finds the end of its head; the fields are not looked at. *ret_head is the head's
+ * length with the blank line, 0 while more bytes are needed; *ret_reason borrows. INVALID_ARGUMENT: this is no HTTP.
+ * RESOURCE_EXHAUSTED: longer than LIMIT_HTTP1_HEADER.
+ */
+struct error *http1_response_parse(struct str bytes, int *ret_status, struct str *ret_reason, size_t *ret_head) MUST_USE;
+
+/* The first field of that name in a response's head, trimmed; borrowed. {NULL, 0}: there is none. */
+struct str http1_response_field(struct str head, const char *name);
+
+/* Whether a list of tokens, "a, b", has this one; case does not matter. */
+bool http1_list_has(struct str list, struct str token);
 
 /* "Not Found" for 404; "Unknown" for what is not sent here. */
 const char *http1_reason(int status);

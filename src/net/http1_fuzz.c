@@ -6,6 +6,8 @@
 #include "base/bug.h"
 #include "net/http1.h"
 
+enum { BODY_MAX = 8 * KiB };
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void inside(struct str part, struct str head)
@@ -19,12 +21,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct str whole = str_of_bytes(data, size);
         struct http1_request request, again;
         size_t head, grown_head = 0;
-        struct error *err = http1_parse(whole, &request, &head);
+        struct error *err = http1_parse(whole, BODY_MAX, &request, &head);
 
         if (size <= 4 * KiB) { /* the byte-by-byte run is quadratic */
                 struct error *grown = NULL;
                 for (size_t n = 0; n <= size && grown == NULL && grown_head == 0; n++)
-                        grown = http1_parse(str_slice(whole, 0, n), &again, &grown_head);
+                        grown = http1_parse(str_slice(whole, 0, n), BODY_MAX, &again, &grown_head);
                 if ((grown == NULL) != (err == NULL) || (grown != NULL && grown->code != err->code))
                         bug("a request is judged by how it arrives");
                 if (grown_head != head)
@@ -43,9 +45,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 inside(request.content_type, alone);
                 inside(request.origin, alone);
                 inside(request.fetch_site, alone);
-                if (request.body > HTTP1_BODY_MAX || (request.body > 0 && !str_equal(request.method, STR("POST"))))
+                inside(request.upgrade, alone);
+                inside(request.websocket_key, alone);
+                inside(request.websocket_version, alone);
+                inside(request.websocket_protocol, alone);
+                if (request.body > BODY_MAX || (request.body > 0 && !str_equal(request.method, STR("POST"))))
                         bug("a body of %zu bytes", request.body);
-                struct error *twice = http1_parse(alone, &again, &length);
+                struct error *twice = http1_parse(alone, BODY_MAX, &again, &length);
                 if (twice != NULL || length != head || !str_equal(again.path, request.path))
                         bug("a head alone is judged otherwise");
         }

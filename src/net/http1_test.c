@@ -11,6 +11,8 @@
 #define OK 0
 #define MORE (-1)
 
+enum { BODY_MAX = 8192 };
+
 static const struct {
         const char *name;
         const char *input;
@@ -72,7 +74,7 @@ static void judges_each_case_as_the_table_says(void **state)
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 struct http1_request request;
                 size_t head = 0;
-                struct error *err = http1_parse(str_of(cases[i].input), &request, &head);
+                struct error *err = http1_parse(str_of(cases[i].input), BODY_MAX, &request, &head);
                 int outcome = err != NULL ? (int)err->code : head == 0 ? MORE : OK;
                 error_free(err);
                 if (outcome != cases[i].outcome)
@@ -85,7 +87,7 @@ static void takes_a_way_to_a_node_apart(void **state)
         (void)state;
         struct http1_request r;
         size_t head;
-        assert_null(http1_parse(STR("CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\nx-teleport-login: root\r\n\r\n"), &r, &head));
+        assert_null(http1_parse(STR("CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\nx-teleport-login: root\r\n\r\n"), BODY_MAX, &r, &head));
         assert_true(str_equal(r.authority, STR("web-1")));
         assert_true(str_equal(r.login, STR("root")));
         assert_true(str_is_empty(r.path));
@@ -98,7 +100,7 @@ static void takes_a_request_apart(void **state)
         size_t head;
         struct str input = STR("POST /a/b?c=d?e HTTP/1.1\r\nX: y\r\nHOST:  proxy:443 \r\nContent-Length: 4\r\n"
                                "content-type: text/plain\r\nOrigin: null\r\nSec-Fetch-Site: same-origin\r\n\r\nrest");
-        assert_null(http1_parse(input, &r, &head));
+        assert_null(http1_parse(input, BODY_MAX, &r, &head));
         assert_true(str_equal(r.method, STR("POST")));
         assert_int_equal(r.body, 4);
         assert_true(str_equal(r.content_type, STR("text/plain")));
@@ -115,7 +117,7 @@ static void asserts_code(struct str input, enum error_code code)
 {
         struct http1_request r;
         size_t head;
-        struct error *err = http1_parse(input, &r, &head);
+        struct error *err = http1_parse(input, BODY_MAX, &r, &head);
         assert_non_null(err);
         assert_int_equal(err->code, code);
         error_free(err);

@@ -10,9 +10,7 @@
 #include "base/names.h"
 #include "base/secret.h"
 #include "base/text.h"
-#include "loop/loop.h"
-#include "net/stream.h"
-#include "net/tls.h"
+#include "net/http_connect.h"
 
 enum { PORT_OF_A_PROXY = 80 };
 enum { USERINFO_MAX = 1 * KiB };
@@ -187,79 +185,14 @@ struct error *http_proxy_of_environment(struct str host, int port, struct http_p
         return http_proxy_choose(either("HTTPS_PROXY", "https_proxy"), either("NO_PROXY", "no_proxy"), host, port, ret);
 }
 
-/* ---- the answer ---------------------------------------------------------------------------------------- */
-
-static struct error *no_http(void)
-{
-        return error_new(ERROR_INVALID_ARGUMENT, "the answer is not HTTP/1");
-}
-
-/* status-line = HTTP-version SP status-code SP [ reason-phrase ], RFC 9112 section 4. */
-static struct error *parse_status_line(struct str line, int *ret_status, struct str *ret_reason)
-{
-        int64_t status;
-
-        if (line.len < STR("HTTP/1.1 200").len || (line.len > STR("HTTP/1.1 200").len && line.ptr[12] != ' ') ||
-            !(str_starts_with(line, STR("HTTP/1.1 ")) || str_starts_with(line, STR("HTTP/1.0 "))))
-                return no_http();
-        struct error *err = parse_int(str_slice(line, 9, 3), 100, 599, "status", &status);
-        if (err != NULL) {
-                error_free(err);
-                return no_http();
-        }
-        *ret_status = (int)status;
-        *ret_reason = str_trim(str_slice(line, 12, line.len));
-        return NULL;
-}
-
-struct error *http_proxy_answer_parse(struct str bytes, int *ret_status, struct str *ret_reason, size_t *ret_head)
-{
-        static const struct str opening = STR_INIT("HTTP/1.");
-        struct str begin = str_slice(bytes, 0, opening.len);
-
-        *ret_head = 0;
-        if (!str_starts_with(opening, begin))
-                return no_http();
-        struct str seen = str_slice(bytes, 0, LIMIT_HTTP1_HEADER);
-        for (size_t i = 3; i < seen.len; i++) {
-                if (memcmp(seen.ptr + i - 3, "\r\n\r\n", 4) != 0)
-                        continue;
-                struct str line = str_slice(seen, 0, str_find_char(seen, '\r'));
-                TRY(parse_status_line(line, ret_status, ret_reason));
-                *ret_head = i + 1;
-                return NULL;
-        }
-        if (bytes.len >= LIMIT_HTTP1_HEADER)
-                return error_new(ERROR_RESOURCE_EXHAUSTED, "the answer's head is longer than %d bytes", LIMIT_HTTP1_HEADER);
-        return NULL;
-}
-
 /* ---- the tunnel ---------------------------------------------------------------------------------------- */
 
 struct http_tunnel {
-        struct loop *loop;
-        struct stream *stream;
-        struct timer *deadline;
-        struct buf input;
-        char *proxy, *target;
+        struct http_connect *connect;
+        char *proxy; /* its address, for messages */
         void (*done)(void *ctx, struct stream *tunnel, struct error *err);
         void *ctx;
-        bool is_cancelled; /* report_cancel() comes */
 };
-
-static void finish(struct http_tunnel *t, struct stream *tunnel, struct error *err)
-{
-        if (err != NULL && t->stream != NULL)
-                stream_close(t->stream);
-        timer_free(t->deadline);
-        if (err != NULL && err->code != ERROR_CANCELLED)
-                err = error_wrap(err, "the HTTP proxy at %s gives no tunnel", t->proxy);
-        t->done(t->ctx, tunnel, err);
-        buf_release(&t->input);
-        free(t->proxy);
-        free(t->target);
-        free(t);
-}
 
 static struct error *refusal(int status, struct str reason)
 {
@@ -271,53 +204,36 @@ static struct error *refusal(int status, struct str reason)
                                        "reached without");
 }
 
-static void on_read(void *ctx, struct str bytes)
+static struct error *error_of(const struct http_connect_result *r)
 {
-        struct http_tunnel *t = ctx;
-        struct str reason;
-        int status;
-        size_t head = 0;
-
-        if (t->is_cancelled)
-                return;
-        buf_put(&t->input, bytes);
-        struct error *err = buf_finish(&t->input, "the answer of an HTTP proxy");
-        if (err == NULL)
-                err = http_proxy_answer_parse(buf_str(&t->input), &status, &reason, &head);
-        if (err == NULL && head == 0)
-                return;
-        stream_read(t->stream, false);
-        if (err != NULL) {
-                err->code = ERROR_UNAVAILABLE; /* of the tunnel */
-                finish(t, NULL, error_hint(err, "is it an HTTP proxy? see HTTPS_PROXY of this service"));
-                return;
+        switch (r->outcome) {
+        case HTTP_CONNECT_TUNNEL:
+                return NULL;
+        case HTTP_CONNECT_REFUSED:
+                return refusal(r->status, r->reason);
+        case HTTP_CONNECT_MALFORMED:
+                r->err->code = ERROR_UNAVAILABLE; /* of the tunnel */
+                return error_hint(r->err, "is it an HTTP proxy? see HTTPS_PROXY of this service");
+        case HTTP_CONNECT_ENDED:
+                return error_because(error_new(ERROR_UNAVAILABLE, "it ended the connection"), r->err);
+        case HTTP_CONNECT_TIMEOUT:
+                return error_new(ERROR_DEADLINE_EXCEEDED, "it did not answer in time");
+        case HTTP_CONNECT_CANCELLED:
+                break;
         }
-        if (status / 100 != 2) {
-                finish(t, NULL, refusal(status, reason));
-                return;
-        }
-        buf_consume(&t->input, head);
-        struct stream *tunnel = stream_with_prefix(t->loop, t->stream, buf_str(&t->input));
-        t->stream = NULL;
-        finish(t, tunnel, NULL);
+        return error_new(ERROR_CANCELLED, "the tunnel was given up");
 }
 
-static void on_end(void *ctx, struct error *err)
+static void on_connect(void *ctx, const struct http_connect_result *result)
 {
         struct http_tunnel *t = ctx;
+        struct error *err = error_of(result);
 
-        if (t->is_cancelled) {
-                error_free(err);
-                return;
-        }
-        finish(t, NULL, error_because(error_new(ERROR_UNAVAILABLE, "it ended the connection"), err));
-}
-
-static const struct stream_events events = { .on_read = on_read, .on_end = on_end };
-
-static void on_deadline(void *ctx)
-{
-        finish(ctx, NULL, error_new(ERROR_DEADLINE_EXCEEDED, "it did not answer in time"));
+        if (err != NULL && err->code != ERROR_CANCELLED)
+                err = error_wrap(err, "the HTTP proxy at %s gives no tunnel", t->proxy);
+        t->done(t->ctx, result->tunnel, err);
+        free(t->proxy);
+        free(t);
 }
 
 /* RFC 7617; what is percent-encoded in the URL is not in the credentials. */
@@ -350,38 +266,22 @@ struct http_tunnel *http_tunnel_start(struct loop *l, struct stream *stream, con
                                       struct str target, struct duration within,
                                       void (*done)(void *ctx, struct stream *tunnel, struct error *err), void *ctx)
 {
-        AUTO(buf) request = BUF_MAX(4 * KiB);
+        AUTO(buf) credentials = BUF_MAX(3 * KiB);
+        AUTO_MEM char *host_port = str_dup(target);
         struct http_tunnel *t = NEW(struct http_tunnel);
 
-        *t = (struct http_tunnel){ .loop = l, .stream = stream, .done = done, .ctx = ctx };
-        t->input = BUF_MAX(LIMIT_HTTP1_HEADER + LOOP_BUFFER);
+        *t = (struct http_tunnel){ .done = done, .ctx = ctx };
         t->proxy = str_dup(str_of(proxy->address));
-        t->target = str_dup(target);
-        t->deadline = timer_new(l, on_deadline, t);
-        timer_start(t->deadline, within);
-        stream_listen(stream, &events, t);
-        buf_printf(&request, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", t->target, t->target);
         if (!str_is_empty(proxy->userinfo))
-                put_credentials(&request, proxy->userinfo);
-        buf_put_c(&request, "\r\n");
-        stream_write(stream, buf_str(&request));
-        wipe(request.ptr, request.len);
-        stream_read(stream, true);
+                put_credentials(&credentials, proxy->userinfo);
+        t->connect = http_connect_start(l, stream, &(struct http_connect_request){ .target = host_port, .fields = buf_str(&credentials), .within = within },
+                                        on_connect, t);
+        if (credentials.ptr != NULL)
+                wipe(credentials.ptr, credentials.len);
         return t;
-}
-
-static void report_cancel(void *ctx)
-{
-        finish(ctx, NULL, error_new(ERROR_CANCELLED, "the tunnel was given up"));
 }
 
 void http_tunnel_cancel(struct http_tunnel *t)
 {
-        if (t->is_cancelled)
-                return;
-        t->is_cancelled = true;
-        timer_stop(t->deadline);
-        stream_close(t->stream); /* no event comes any more */
-        t->stream = NULL;
-        loop_defer(t->loop, report_cancel, t);
+        http_connect_cancel(t->connect);
 }

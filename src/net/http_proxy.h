@@ -31,14 +31,6 @@ struct error *http_proxy_choose(const char *https_proxy, const char *no_proxy, s
 struct error *http_proxy_of_environment(struct str host, int port, struct http_proxy *ret) MUST_USE;
 
 /*
- * Reads the head of a proxy's answer. *ret_head is its length with the blank line, 0 while more bytes
- * are needed; *ret_reason borrows. INVALID_ARGUMENT: this is no HTTP. RESOURCE_EXHAUSTED: longer than
- * LIMIT_HTTP1_HEADER.
- */
-struct error *http_proxy_answer_parse(struct str bytes, int *ret_status, struct str *ret_reason,
-                                      size_t *ret_head) MUST_USE;
-
-/*
  * Asks the proxy at the other end of `stream` (owned from now on) for a tunnel to `target`, "host:port".
  * done comes exactly once, from the loop, with the stream that now leads to the target or an error:
  * UNAVAILABLE when the proxy refuses or breaks off, DEADLINE_EXCEEDED. `proxy` and `target` are copied.

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "net/http1.h"
 #include "net/net_testing.h"
 
 /* ---- which proxy for whom ------------------------------------------------------------------------------ */
@@ -105,7 +106,7 @@ static void reads_answers_as_the_table_says(void **state)
                 int status = MORE;
                 struct str reason;
                 size_t head;
-                struct error *err = http_proxy_answer_parse(str_of(answers[i].input), &status, &reason, &head);
+                struct error *err = http1_response_parse(str_of(answers[i].input), &status, &reason, &head);
                 int outcome = err != NULL ? -(int)err->code : status;
                 if (outcome != answers[i].status)
                         fail_msg("%s: %d instead of %d", answers[i].name, outcome, answers[i].status);

@@ -10,7 +10,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/secret.h"
 #include "base/text.h"
 #include "loop/conversation.h"
 #include "net/pass.h"
@@ -19,7 +18,6 @@
 #include "proxy/proxy.h"
 #include "proxy/ssh_dial.h"
 #include "proxy/web.h"
-#include "proxy/webapi.h"
 
 /*
  * A connection that is passed through is not read while anything of it waits to be written on: LIMIT_PASSED_READ wait in each direction
@@ -28,7 +26,7 @@
 enum { PASS_WINDOW = 1, HELLO_READ = 4 * KiB };
 _Static_assert((int)CLIENT_HELLO_MAX + (int)HELLO_READ == (int)LIMIT_PASSED_HELLO, "the product of connections that are passed through holds");
 
-enum state { HELLO, ANNOUNCE, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, REQUEST, CLOSING };
+enum state { HELLO, ANNOUNCE, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, CLOSING };
 
 static const struct conversation_state states[] = {
         [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(ANNOUNCE) | TO(DIAL) | TO(HANDSHAKE) | TO(REFUSE_SSH) | TO(CLOSING) },
@@ -38,11 +36,10 @@ static const struct conversation_state states[] = {
         [HANDSHAKE] = { "handshake", SECONDS(0), /* so has TLS */
                         TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(SERVE_SSH) | TO(REFUSE_SSH) | TO(CLOSING) },
         [SERVE_GRPC] = { "serve gRPC", SECONDS(0), TO(CLOSING) },        /* and rpc */
-        [SERVE_HTTP] = { "serve HTTP", MILLISECONDS(TIMEOUT_HTTP1), TO(REQUEST) | TO(CLOSING) },
+        [SERVE_HTTP] = { "serve HTTP", SECONDS(0), TO(CLOSING) },         /* and http_server */
         [SERVE_SSH] = { "serve SSH", SECONDS(0), TO(CLOSING) },          /* and ssh_dial */
         [REFUSE_SSH] = { "refuse SSH", MILLISECONDS(TIMEOUT_HTTP1), TO(CLOSING) },
-        [REQUEST] = { "ask", SECONDS(0), TO(CLOSING) },                      /* the questions to auth have theirs */
-        [CLOSING] = { "farewell", SECONDS(0), 0 },
+        [CLOSING] = { "closing", SECONDS(0), 0 },
 };
 
 struct client {
@@ -59,7 +56,7 @@ struct client {
 
         struct stream *stream; /* TCP, then TLS; NULL while another owns it */
         struct stream *tcp;    /* below it, until the ClientHello has decided what it is; not owned */
-        struct buf input;      /* the ClientHello, then the HTTP request */
+        struct buf input;      /* the ClientHello */
         size_t unreceived;        /* bytes that came after a refusal */
         struct announcement *announcement; /* under way */
         uint8_t ticket[PASS_TICKET_SIZE];  /* of auth, for this connection */
@@ -69,7 +66,7 @@ struct client {
         struct splice *splice;
         struct rpc_server_conn *grpc;
         struct budget_holder *memory; /* of grpc */
-        struct web_client *web;
+        struct web *web;
         struct ssh_dial *ssh;
         struct forward_peer as_peer;
 };
@@ -122,10 +119,6 @@ static void client_free(struct client *v)
                 v->announcement->client = NULL;
         conversation_release(&v->talk);
         stream_close(v->stream);
-        if (v->web != NULL)
-                web_cancel(v->web);
-        if (v->input.ptr != NULL)
-                wipe(v->input.ptr, v->input.len); /* it may hold a password */
         buf_release(&v->input);
         free(v);
         if (d->is_closing && d->clients == NULL)
@@ -143,6 +136,8 @@ static void client_dismiss(struct client *v)
                 splice_cancel(v->splice);
         else if (v->grpc != NULL)
                 rpc_server_close(v->grpc);
+        else if (v->web != NULL)
+                web_close(v->web);
         else if (v->ssh != NULL)
                 ssh_dial_cancel(v->ssh);
         else
@@ -156,8 +151,10 @@ static void on_expired(void *ctx)
 
 /* ---- HTTP ------------------------------------------------------------------------------------------ */
 
-static struct webapi_facts facts_of(const struct proxy *p)
+static struct webapi_facts facts_of(void *ctx)
 {
+        const struct client *v = ctx;
+        const struct proxy *p = v->listener->proxy;
         const Cteleport__V1__Config *config = p->boot->config;
         const Cteleport__V1__ProxyConfig *section = config == NULL ? NULL : config->proxy_service;
         return (struct webapi_facts){
@@ -168,69 +165,21 @@ static struct webapi_facts facts_of(const struct proxy *p)
         };
 }
 
-static void on_web_answer(void *ctx, struct str answer)
+static void on_web_closed(void *ctx)
 {
         struct client *v = ctx;
         v->web = NULL;
-        stream_write(v->stream, answer);
-        stream_shutdown(v->stream);
         client_free(v);
 }
 
-/* The whole request is there. */
-static void answer_http(struct client *v, const struct http1_request *request, struct str body)
-{
-        struct proxy *p = v->listener->proxy;
-        struct webapi_facts facts = facts_of(p);
-        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
-        if (web_is_page(request->path)) {
-                conversation_enter(&v->talk, REQUEST);
-                stream_read(v->stream, false);
-                v->web = web_start(&p->loop, p->upstream,
-                                   (struct web_request){ .facts = &facts, .http = request, .body = body, .peer = v->peer },
-                                   on_web_answer, v);
-                return;
-        }
-        (void)webapi_answer(&out, &facts, request);
-        on_web_answer(v, buf_str(&out));
-}
-
-/* err is owned. */
-static void refuse_http(struct client *v, struct error *err)
-{
-        AUTO(buf) out = BUF_MAX(WEBAPI_ANSWER_MAX);
-        (void)webapi_refuse(&out, err);
-        error_free(err);
-        on_web_answer(v, buf_str(&out));
-}
-
-static void on_http_read(void *ctx, struct str bytes)
-{
-        struct client *v = ctx;
-        struct http1_request request;
-        size_t head = 0;
-        buf_put(&v->input, str_slice(bytes, 0, v->input.max - v->input.len));
-        struct error *err = http1_parse(buf_str(&v->input), &request, &head);
-        if (err != NULL)
-                refuse_http(v, err);
-        else if (head > 0 && v->input.len >= head + request.body)
-                answer_http(v, &request, str_slice(buf_str(&v->input), head, request.body));
-}
-
-static void on_unauthenticated_end(void *ctx, struct error *err)
-{
-        error_free(err); /* a stranger who left: nobody's loss */
-        client_free(ctx);
-}
-
-static const struct stream_events http_events = { .on_read = on_http_read, .on_end = on_unauthenticated_end };
-
 static void serve_http(struct client *v)
 {
+        struct proxy *p = v->listener->proxy;
+        struct stream *s = v->stream;
+        v->stream = NULL;
         conversation_enter(&v->talk, SERVE_HTTP);
-        v->input = BUF_MAX(LIMIT_HTTP1_HEADER + HTTP1_BODY_MAX);
-        stream_listen(v->stream, &http_events, v);
-        stream_read(v->stream, true);
+        v->web = web_serve(s, &(struct web_options){ .loop = &p->loop, .upstream = p->upstream, .facts = facts_of, .on_closed = on_web_closed,
+                                                     .ctx = v, .peer = v->peer });
 }
 
 /* ---- gRPC ------------------------------------------------------------------------------------------ */
@@ -304,6 +253,12 @@ static void on_unreceived(void *ctx, struct str bytes)
         v->unreceived += bytes.len;
         if (v->unreceived > LIMIT_HTTP1_HEADER)
                 client_free(v);
+}
+
+static void on_unauthenticated_end(void *ctx, struct error *err)
+{
+        error_free(err); /* the client left */
+        client_free(ctx);
 }
 
 static const struct stream_events refused_events = { .on_read = on_unreceived, .on_end = on_unauthenticated_end };

@@ -7,7 +7,7 @@
  *       └─────► HANDSHAKE ──► SERVE_GRPC
  *                     ├─────► SERVE_SSH         (ALPN cteleport-ssh, certificate by the user CA)
  *                     ├─────► proxy's tunnels   (ALPN cteleport-reversetunnel, certificate of role Node)
- *                     └─────► SERVE_HTTP ──► ASK   (pages that auth is asked for)
+ *                     └─────► SERVE_HTTP        (the web pages)
  */
 #ifndef PROXY_LISTENER_H
 #define PROXY_LISTENER_H

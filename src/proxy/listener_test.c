@@ -201,7 +201,7 @@ static void shows_its_pages_over_tls(void **state)
         knock(s, (const char *const[]){ "h2", "http/1.1", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
         stream_write(s->client, STR("GET /webapi/find HTTP/1.1\r\nHost: p\r\n"));
-        stream_write(s->client, STR("\r\n"));
+        stream_write(s->client, STR("Connection: close\r\n\r\n"));
         RUN_UNTIL(s, s->has_ended);
         assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 200 OK\r\n")));
         assert_true(str_contains(buf_str(&s->client_saw), STR("\"cluster_name\":\"example.com\"")));
@@ -214,7 +214,7 @@ static void takes_forms_whose_body_comes_in_pieces(void **state)
         s->proxy.upstream = upstream_new(&s->proxy.loop, NULL, NULL); /* connected to nobody; the proxy frees it */
         knock(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
-        stream_write(s->client, STR("POST /web/invite/0123456789abcdef0123456789abcdef HTTP/1.1\r\nHost: p\r\nContent-Length: 7\r\n"
+        stream_write(s->client, STR("POST /web/invite/0123456789abcdef0123456789abcdef HTTP/1.1\r\nHost: p\r\nConnection: close\r\nContent-Length: 7\r\n"
                                      "Content-Type: application/x-www-form-urlencoded\r\n\r\notp="));
         RUN_UNTIL(s, stream_pending(s->client) == 0);
         stream_write(s->client, STR("123 and more that nobody reads"));

@@ -250,7 +250,7 @@ static void on_read(void *ctx, struct str bytes)
         struct ssh_dial *d = ctx;
         struct http1_request request;
         buf_put(&d->input, bytes); /* one read above the longest head fits */
-        struct error *err = http1_parse(buf_str(&d->input), &request, &d->head);
+        struct error *err = http1_parse(buf_str(&d->input), 0, &request, &d->head);
         if (err == NULL && d->head == 0)
                 return;
         stream_read(d->stream, false);

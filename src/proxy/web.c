@@ -12,35 +12,35 @@
 #include "proxy/web_page.h"
 #include "rpc/pb.h"
 
-enum { TOKEN_DIGITS = 32, OTP_MAX = 16, ADDRESS_MAX = LIMIT_NAME + 8, ANSWER_MAX = 16 * KiB, INCOMING_ARENA = 64 * KiB };
+enum { TOKEN_DIGITS = 32, OTP_MAX = 16, ADDRESS_MAX = LIMIT_NAME + 8, ANSWER_MAX = 16 * KiB, INVITE_ARENA = 64 * KiB };
 
-/* One request on its way to auth and back. */
-struct web_client {
-        struct loop *loop;
-        struct upstream *upstream;
-        void (*done)(void *ctx, struct str answer); /* NULL: cancelled */
-        void *ctx;
-        struct arena *arena;    /* of what follows, but for the form, which is wiped */
+/* A connection. */
+struct web {
+        struct web_options options;
+        struct http_server *http;
+};
+
+/* A request for an invitation, on its way to auth and back. */
+struct invite {
+        struct web *web;
+        struct http_exchange *exchange; /* NULL: the connection is gone, and so is web */
+        struct arena *arena;            /* of what follows, but for the form, which is wiped */
         const char *token, *peer;
         bool is_post;
         struct form form;
-        struct web_page page;   /* grows as auth answers */
-        struct error *err;      /* the page's own */
-        struct buf answer;
+        struct web_page page;           /* grows as auth answers */
 };
 
-static void incoming_free(struct web_client *v)
+static void invite_free(struct invite *i)
 {
-        form_release(&v->form);
-        error_free(v->err);
-        buf_release(&v->answer);
-        arena_free(v->arena);
-        free(v);
+        form_release(&i->form);
+        arena_free(i->arena);
+        free(i);
 }
 
-/* ---- answering ------------------------------------------------------------------------------------- */
+/* ---- responding ------------------------------------------------------------------------------------- */
 
-/* What went wrong, as HTTP says it. */
+/* The HTTP status of an error. */
 static int status_of(const struct error *err)
 {
         switch (err->code) {
@@ -67,62 +67,48 @@ static int status_of(const struct error *err)
         }
 }
 
-static void answer(struct web_client *v, void (*put)(struct buf *out, const struct web_page *page))
+static void respond(struct invite *i, void (*put)(struct http_exchange *x, const struct web_page *page))
 {
-        if (v->done != NULL) {
-                put(&v->answer, &v->page);
-                v->done(v->ctx, buf_str(&v->answer));
-        }
-        incoming_free(v);
+        if (i->exchange != NULL)
+                put(i->exchange, &i->page);
+        invite_free(i);
 }
 
 /* err is owned. */
-static void answer_error(struct web_client *v, struct error *err, void (*put)(struct buf *out, const struct web_page *page))
+static void respond_error(struct invite *i, struct error *err, void (*put)(struct http_exchange *x, const struct web_page *page))
 {
-        v->err = err;
-        v->page.error = err;
-        v->page.status = err == NULL ? 200 : status_of(err);
-        answer(v, put);
+        i->page.error = err;
+        i->page.status = status_of(err);
+        respond(i, put);
+        error_free(err);
 }
 
-static void answer_landing(void *ctx)
-{
-        answer(ctx, web_put_landing);
-}
+/* ---- requests to auth --------------------------------------------------------------------------------- */
 
-static void answer_trouble(void *ctx)
+static void send_request(struct invite *i, const char *path, const ProtobufCMessageDescriptor *response,
+                         const ProtobufCMessage *request, void (*then)(void *ctx, const ProtobufCMessage *answer, struct error *err))
 {
-        struct web_client *v = ctx;
-        struct error *err = v->err;
-        v->err = NULL;
-        answer_error(v, err, web_put_trouble);
-}
-
-/* ---- asking auth ------------------------------------------------------------------------------------- */
-
-static void send_request(struct web_client *v, const char *path, const ProtobufCMessageDescriptor *response,
-                const ProtobufCMessage *request, void (*then)(void *ctx, const ProtobufCMessage *answer, struct error *err))
-{
-        struct rpc_client *auth = upstream_client(v->upstream);
+        struct upstream *upstream = i->web->options.upstream;
+        struct rpc_client *auth = upstream_client(upstream);
         if (auth == NULL) {
-                then(v, NULL, upstream_absence(v->upstream));
+                then(i, NULL, upstream_absence(upstream));
                 return;
         }
         rpc_client_unary(auth,
                          (struct rpc_client_call_options){
                                  .path = path, .response = response, .response_max = ANSWER_MAX,
                                  .within = MILLISECONDS(TIMEOUT_RPC) },
-                         request, then, v);
+                         request, then, i);
 }
 
 static void on_accepted(void *ctx, const ProtobufCMessage *msg, struct error *err)
 {
-        struct web_client *v = ctx;
+        struct invite *i = ctx;
         (void)msg;
         if (err != NULL)
-                answer_error(v, err, web_put_invite);
+                respond_error(i, err, web_respond_invite);
         else
-                answer(v, web_put_welcome);
+                respond(i, web_respond_welcome);
 }
 
 /* As apps show it, "123 456": without its blanks. Longer ones are cut, and wrong then. */
@@ -148,66 +134,56 @@ static struct error *check_form(const struct form *form)
         return NULL;
 }
 
-static void request_accept(struct web_client *v)
+static void request_accept(struct invite *i)
 {
         Cteleport__V1__AcceptInviteRequest request = CTELEPORT__V1__ACCEPT_INVITE_REQUEST__INIT;
         char otp[OTP_MAX];
-        struct error *err = check_form(&v->form);
+        struct error *err = check_form(&i->form);
         if (err != NULL) {
-                answer_error(v, err, web_put_invite);
+                respond_error(i, err, web_respond_invite);
                 return;
         }
-        take_otp(form_value(&v->form, "otp"), otp);
-        request.token = pb_text(v->token);
-        request.password = pb_text(form_value(&v->form, "password").ptr);
+        take_otp(form_value(&i->form, "otp"), otp);
+        request.token = pb_text(i->token);
+        request.password = pb_text(form_value(&i->form, "password").ptr);
         request.otp = otp;
-        request.remote_addr = pb_text(v->peer);
-        send_request(v, "/cteleport.v1.LoginService/AcceptInvite", &cteleport__v1__empty__descriptor, &request.base, on_accepted);
+        request.remote_addr = pb_text(i->peer);
+        send_request(i, "/cteleport.v1.LoginService/AcceptInvite", &cteleport__v1__empty__descriptor, &request.base, on_accepted);
 }
 
-static void take_invite(struct web_client *v, const Cteleport__V1__OpenInviteResponse *invite)
+static void take_invite(struct invite *i, const Cteleport__V1__OpenInviteResponse *answer)
 {
-        v->page.cluster = arena_str(v->arena, str_of(invite->cluster));
-        v->page.user = arena_str(v->arena, str_of(invite->user));
-        v->page.secret = arena_str(v->arena, str_of(invite->totp_secret));
-        v->page.url = arena_str(v->arena, str_of(invite->totp_url));
-        v->page.is_reset = invite->is_reset;
+        i->page.cluster = arena_str(i->arena, str_of(answer->cluster));
+        i->page.user = arena_str(i->arena, str_of(answer->user));
+        i->page.secret = arena_str(i->arena, str_of(answer->totp_secret));
+        i->page.url = arena_str(i->arena, str_of(answer->totp_url));
+        i->page.is_reset = answer->is_reset;
 }
 
 static void on_opened(void *ctx, const ProtobufCMessage *msg, struct error *err)
 {
-        struct web_client *v = ctx;
-        if (err != NULL || v->done == NULL) {
-                answer_error(v, err, web_put_trouble);
+        struct invite *i = ctx;
+        if (err != NULL) {
+                respond_error(i, err, web_respond_error);
                 return;
         }
-        take_invite(v, (const Cteleport__V1__OpenInviteResponse *)msg);
-        if (v->is_post)
-                request_accept(v);
+        take_invite(i, (const Cteleport__V1__OpenInviteResponse *)msg);
+        if (i->is_post && i->exchange != NULL)
+                request_accept(i);
         else
-                answer(v, web_put_invite);
+                respond(i, web_respond_invite);
 }
 
-static void open_invite(void *ctx)
+static void request_invite(struct invite *i)
 {
-        struct web_client *v = ctx;
         Cteleport__V1__OpenInviteRequest request = CTELEPORT__V1__OPEN_INVITE_REQUEST__INIT;
-        if (v->done == NULL) {
-                incoming_free(v);
-                return;
-        }
-        request.token = pb_text(v->token);
-        request.remote_addr = pb_text(v->peer);
-        send_request(v, "/cteleport.v1.LoginService/OpenInvite", &cteleport__v1__open_invite_response__descriptor, &request.base,
-            on_opened);
+        request.token = pb_text(i->token);
+        request.remote_addr = pb_text(i->peer);
+        send_request(i, "/cteleport.v1.LoginService/OpenInvite", &cteleport__v1__open_invite_response__descriptor, &request.base,
+                     on_opened);
 }
 
-/* ---- the request ------------------------------------------------------------------------------------- */
-
-bool web_is_page(struct str path)
-{
-        return str_equal(path, STR("/")) || str_equal(path, STR("/web")) || str_starts_with(path, STR("/web/"));
-}
+/* ---- requests ---------------------------------------------------------------------------------------- */
 
 /* The token of "/web/invite/<token>"; "" when the path is another. */
 static struct str token_of(struct str path)
@@ -243,22 +219,22 @@ static struct error *check_site(const struct http1_request *http)
                           "open the link that you were given, and fill in the form there");
 }
 
-static struct error *take_form(const struct web_request *r, struct form *ret)
+static struct error *take_form(struct http_exchange *x, struct form *ret)
 {
-        struct str parameters = r->http->content_type;
+        const struct http1_request *http = http_exchange_request(x);
+        struct str parameters = http->content_type;
         struct str type = str_trim(str_split(&parameters, ';'));
         if (!str_equal_nocase(type, STR("application/x-www-form-urlencoded")))
                 return error_new(ERROR_INVALID_ARGUMENT, "what was sent is no form");
-        TRY(check_site(r->http));
-        return form_parse(r->body, ret);
+        TRY(check_site(http));
+        return form_parse(http_exchange_body(x), ret);
 }
 
-/* What of the Host field may stand in a command; it is the browser's word, shown to itself only. */
-static struct str shown_address(const struct web_request *r)
+/* The address for tsh login: the configured one, or the part of the Host field that may stand in a command. The browser sent that, and only it sees it. */
+static struct str shown_address(const struct webapi_facts *facts, struct str host)
 {
-        struct str host = r->http->host;
-        if (!str_is_empty(r->facts->public_addr))
-                return r->facts->public_addr;
+        if (!str_is_empty(facts->public_addr))
+                return facts->public_addr;
         for (size_t i = 0; i < host.len; i++) {
                 if (!char_is_alnum(host.ptr[i]) && strchr(".-:[]", host.ptr[i]) == NULL)
                         return STR("");
@@ -266,49 +242,117 @@ static struct str shown_address(const struct web_request *r)
         return host.len <= ADDRESS_MAX ? host : STR("");
 }
 
-/* How the request goes on, from the loop. */
-static struct error *choose(struct web_client *v, const struct web_request *r, void (**ret_next)(void *ctx))
+static struct web_page page_of(const struct web *w, struct http_exchange *x)
 {
-        struct str token = token_of(r->http->path);
-        bool is_read = v->page.is_head || str_equal(r->http->method, STR("GET"));
-        v->is_post = str_equal(r->http->method, STR("POST"));
-        if (str_is_empty(token) && str_starts_with(r->http->path, STR("/web/")))
-                return error_hint(error_new(ERROR_NOT_FOUND, "there is no such page"), "look at the link again: part of it may be missing");
-        if (!is_read && (!v->is_post || str_is_empty(token)))
-                return error_new(ERROR_UNIMPLEMENTED, "this page is only to be read");
-        if (v->is_post)
-                TRY(take_form(r, &v->form));
-        v->token = str_to_c(v->arena, token);
-        *ret_next = str_is_empty(token) ? answer_landing : open_invite;
-        return NULL;
+        struct webapi_facts facts = w->options.facts(w->options.ctx);
+        return (struct web_page){ .status = 200, .cluster = facts.cluster, .proxy = shown_address(&facts, http_exchange_request(x)->host) };
 }
 
-struct web_client *web_start(struct loop *l, struct upstream *upstream, struct web_request request,
-                            void (*done)(void *ctx, struct str answer), void *ctx)
+static void open_landing(void *ctx, struct http_exchange *x)
 {
-        struct web_client *v = NEW(struct web_client);
-        void (*next)(void *ctx) = answer_trouble;
-        *v = (struct web_client){
-                .loop = l,
-                .upstream = upstream,
-                .done = done,
-                .ctx = ctx,
-                .arena = arena_new(INCOMING_ARENA),
-                .answer = BUF_MAX(WEB_PAGE_MAX),
-        };
-        v->peer = arena_str(v->arena, str_of(request.peer)).ptr;
-        v->page = (struct web_page){
-                .status = 200,
-                .is_head = str_equal(request.http->method, STR("HEAD")),
-                .cluster = arena_str(v->arena, request.facts->cluster),
-                .proxy = arena_str(v->arena, shown_address(&request)),
-        };
-        v->err = choose(v, &request, &next);
-        loop_defer(l, next, v);
-        return v;
+        struct web_page page = page_of(ctx, x);
+        web_respond_landing(x, &page);
 }
 
-void web_cancel(struct web_client *v)
+static void refuse_page(struct web *w, struct http_exchange *x, const struct error *err)
 {
-        v->done = NULL;
+        struct web_page page = page_of(w, x);
+        page.status = status_of(err);
+        page.error = err;
+        web_respond_error(x, &page);
+}
+
+static struct error *no_such_page(void)
+{
+        return error_hint(error_new(ERROR_NOT_FOUND, "there is no such page"), "look at the link again: part of it may be missing");
+}
+
+static void on_invite_gone(void *ctx)
+{
+        struct invite *i = ctx;
+        i->exchange = NULL; /* freed once auth has answered */
+}
+
+static const struct http_exchange_events invite_events = { .on_gone = on_invite_gone };
+
+static void open_invite(void *ctx, struct http_exchange *x)
+{
+        struct web *w = ctx;
+        const struct http1_request *http = http_exchange_request(x);
+        struct str token = token_of(http->path);
+        AUTO(form) form = { 0 };
+        bool is_post = str_equal(http->method, STR("POST"));
+        AUTO_PTR(error) err = str_is_empty(token) ? no_such_page() : is_post ? take_form(x, &form) : NULL;
+        if (err != NULL) {
+                refuse_page(w, x, err);
+                return;
+        }
+        struct invite *i = NEW(struct invite);
+        *i = (struct invite){ .web = w, .exchange = x, .arena = arena_new(INVITE_ARENA), .is_post = is_post, .form = form };
+        form = (struct form){ 0 };
+        i->page = page_of(w, x);
+        i->page.cluster = arena_str(i->arena, i->page.cluster);
+        i->page.proxy = arena_str(i->arena, i->page.proxy);
+        i->token = str_to_c(i->arena, token);
+        i->peer = arena_str(i->arena, str_of(w->options.peer)).ptr;
+        http_exchange_listen(x, &invite_events, i);
+        request_invite(i);
+}
+
+static void open_webapi(void *ctx, struct http_exchange *x)
+{
+        const struct web *w = ctx;
+        struct webapi_facts facts = w->options.facts(w->options.ctx);
+        webapi_respond(x, &facts);
+}
+
+static void refuse(void *ctx, struct http_exchange *x, int status, const struct error *err)
+{
+        struct str path = http_exchange_request(x)->path;
+        bool is_page = str_equal(path, STR("/")) || str_equal(path, STR("/web")) || str_starts_with(path, STR("/web/"));
+        if (!is_page || (status != 404 && status != 405)) {
+                webapi_refuse(x, status, err);
+                return;
+        }
+        AUTO_PTR(error) why = status == 404 ? no_such_page() : error_new(ERROR_UNIMPLEMENTED, "this page is only to be read");
+        refuse_page(ctx, x, why);
+}
+
+static const struct http_route routes[] = {
+        { "GET", "/", .open = open_landing },
+        { "GET", "/web", .open = open_landing },
+        { "GET", "/web/invite/*", .open = open_invite },
+        { "POST", "/web/invite/*", .body_max = LIMIT_HTTP1_FORM, .open = open_invite },
+        { "GET", "/web/reset/*", .open = open_invite },
+        { "POST", "/web/reset/*", .body_max = LIMIT_HTTP1_FORM, .open = open_invite },
+        { "GET", "/webapi/find", .open = open_webapi },
+        { "GET", "/webapi/ping", .open = open_webapi },
+        { "GET", "/webapi/motd", .open = open_webapi },
+        { "GET", "/v1/webapi/find", .open = open_webapi },
+        { "GET", "/v1/webapi/ping", .open = open_webapi },
+        { "GET", "/v1/webapi/motd", .open = open_webapi },
+};
+
+/* ---- connections ------------------------------------------------------------------------------------- */
+
+static void on_http_closed(void *ctx)
+{
+        struct web *w = ctx;
+        struct web_options o = w->options;
+        free(w);
+        o.on_closed(o.ctx);
+}
+
+struct web *web_serve(struct stream *s, const struct web_options *options)
+{
+        struct web *w = NEW(struct web);
+        w->options = *options;
+        w->http = http_serve(s, (struct http_server_options){ .loop = options->loop, .routes = routes, .route_count = ARRAY_LEN(routes),
+                                                              .refuse = refuse, .on_closed = on_http_closed, .ctx = w });
+        return w;
+}
+
+void web_close(struct web *w)
+{
+        http_server_close(w->http);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a browser may do here: read who we are, and take up an invitation.
+ * The proxy's web server: the routing table of its pages, and a connection that is served by it.
  *
- *     GET  /, /web                        who we are
+ *     GET  /, /web                        how to log in to the cluster
  *     GET  /web/invite/<32 hex>           the form (also /web/reset/…)      OpenInvite
  *     POST /web/invite/<32 hex>           password, again, otp              OpenInvite, AcceptInvite
+ *     GET  /webapi/find, ping, motd       for agents and clients (webapi.h)
  *
- * The Auth Service decides; nothing is kept here. Whoever holds the address holds the invitation, so there is no cookie
- * that another site could make use of; what a browser says to come from another site is refused all the same.
+ * The Auth Service decides; nothing is stored here. An invitation is valid for everyone who has its address, so there is no
+ * cookie that another site could make use of; requests that come from another site by the browser's word are refused all the same.
  */
 #ifndef PROXY_WEB_H
 #define PROXY_WEB_H
@@ -15,26 +16,18 @@
 #include "proxy/upstream.h"
 #include "proxy/webapi.h"
 
-/* Whether the path is for these pages: "/", "/web" and what is below it. */
-bool web_is_page(struct str path);
-
-/* What an answer is made of. Everything borrowed during the call only. */
-struct web_request {
-        const struct webapi_facts *facts;
-        const struct http1_request *http;
-        struct str body;  /* http->body bytes */
-        const char *peer; /* address text of the browser, for auth's guard and its audit */
+struct web_options {
+        struct loop *loop;
+        struct upstream *upstream; /* must live as long as the loop runs */
+        struct webapi_facts (*facts)(void *ctx); /* what the pages say now; borrowed for a moment */
+        void (*on_closed)(void *ctx); /* once, from the loop: the connection has ended, and the web is gone */
+        void *ctx;
+        const char *peer; /* address text of the browser, for auth's guard and its audit; borrowed until on_closed */
 };
 
-/*
- * Begins to answer. done(ctx, answer) comes exactly once from the loop with the whole answer, borrowed until it returns; the
- * visit is gone then. upstream must live until done, or as long as the loop runs after web_cancel.
- */
-struct web_client;
-struct web_client *web_start(struct loop *l, struct upstream *upstream, struct web_request request,
-                            void (*done)(void *ctx, struct str answer), void *ctx) MUST_USE;
-
-/* done will not be called; the pointer is dead. */
-void web_cancel(struct web_client *v);
+/* Serves on `s`, owned from now on. */
+struct web;
+struct web *web_serve(struct stream *s, const struct web_options *options) MUST_USE;
+void web_close(struct web *w);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "base/limits.h"
 #include "base/text.h"
-#include "net/http1.h"
 #include "pki/key.h"
 #include "proxy/qr.h"
 
@@ -105,7 +104,7 @@ static void put_login_command(struct buf *out, const struct web_page *page)
         buf_put_c(out, "</pre>\n");
 }
 
-/* ---- the answer around a page ------------------------------------------------------------------------ */
+/* ---- the response around a page ------------------------------------------------------------------------ */
 
 static void put_policy(struct buf *out)
 {
@@ -116,9 +115,10 @@ static void put_policy(struct buf *out)
         buf_put_c(out, "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'\r\n");
 }
 
-static void put_answer(struct buf *out, const struct web_page *page, const char *title, struct str content)
+static void respond(struct http_exchange *x, const struct web_page *page, const char *title, struct str content)
 {
         AUTO(buf) body = BUF_MAX(WEB_PAGE_MAX);
+        AUTO(buf) fields = BUF_MAX(2 * KiB);
         buf_printf(&body,
                    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
@@ -128,28 +128,21 @@ static void put_answer(struct buf *out, const struct web_page *page, const char 
         buf_printf(&body, "</style>\n</head>\n<body>\n<main>\n<h1>%s</h1>\n", title);
         buf_put(&body, content);
         buf_put_c(&body, "</main>\n</body>\n</html>\n");
-        buf_printf(out, "HTTP/1.1 %d %s\r\n", page->status, http1_reason(page->status));
-        put_policy(out);
-        buf_printf(out,
-                   "Content-Type: text/html; charset=utf-8\r\n"
-                   "Content-Length: %zu\r\n"
-                   "Cache-Control: no-store\r\n"
-                   "Referrer-Policy: no-referrer\r\n"
-                   "X-Content-Type-Options: nosniff\r\n"
-                   "X-Frame-Options: DENY\r\n"
-                   "Cross-Origin-Opener-Policy: same-origin\r\n"
-                   "Cross-Origin-Resource-Policy: same-origin\r\n"
-                   "Strict-Transport-Security: max-age=31536000\r\n"
-                   "%s"
-                   "Connection: close\r\n\r\n",
-                   body.len, page->status == 405 ? "Allow: GET, HEAD, POST\r\n" : "");
-        if (!page->is_head)
-                buf_put(out, buf_str(&body));
+        put_policy(&fields);
+        buf_put_c(&fields, "Cache-Control: no-store\r\n"
+                           "Referrer-Policy: no-referrer\r\n"
+                           "X-Content-Type-Options: nosniff\r\n"
+                           "X-Frame-Options: DENY\r\n"
+                           "Cross-Origin-Opener-Policy: same-origin\r\n"
+                           "Cross-Origin-Resource-Policy: same-origin\r\n"
+                           "Strict-Transport-Security: max-age=31536000\r\n");
+        http_respond(x, (struct http_response){ .status = page->status, .content_type = "text/html; charset=utf-8",
+                                                .fields = buf_c(&fields), .body = buf_str(&body) });
 }
 
 /* ---- pages ------------------------------------------------------------------------------------------- */
 
-void web_put_landing(struct buf *out, const struct web_page *page)
+void web_respond_landing(struct http_exchange *x, const struct web_page *page)
 {
         AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
         buf_put_c(&b, "<p>This is the way into the cluster");
@@ -158,7 +151,7 @@ void web_put_landing(struct buf *out, const struct web_page *page)
         put_login_command(&b, page);
         buf_put_c(&b, "<p class=\"soft\">No account yet? An administrator can invite you: what they send is a link to this"
                       " host.</p>\n");
-        put_answer(out, page, "Cluster access", buf_str(&b));
+        respond(x, page, "Cluster access", buf_str(&b));
 }
 
 /* In groups of four, as people type it. */
@@ -212,7 +205,7 @@ static void put_form(struct buf *out, const struct web_page *page)
         buf_printf(out, "<button>%s</button>\n</form>\n", page->is_reset ? "Set the new password" : "Create the account");
 }
 
-void web_put_invite(struct buf *out, const struct web_page *page)
+void web_respond_invite(struct http_exchange *x, const struct web_page *page)
 {
         AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
         buf_put_c(&b, "<p class=\"soft\">");
@@ -224,10 +217,10 @@ void web_put_invite(struct buf *out, const struct web_page *page)
         put_error(&b, page->error);
         put_second_factor(&b, page);
         put_form(&b, page);
-        put_answer(out, page, page->is_reset ? "Reset your password" : "Welcome", buf_str(&b));
+        respond(x, page, page->is_reset ? "Reset your password" : "Welcome", buf_str(&b));
 }
 
-void web_put_welcome(struct buf *out, const struct web_page *page)
+void web_respond_welcome(struct http_exchange *x, const struct web_page *page)
 {
         AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
         buf_put_c(&b, "<p>Password and one-time codes of <b>");
@@ -236,12 +229,12 @@ void web_put_welcome(struct buf *out, const struct web_page *page)
         put_login_command(&b, page);
         buf_put_c(&b, "<p class=\"soft\">It asks for the password and for the <em>next</em> code that the app shows:"
                       " each code is good once.</p>\n");
-        put_answer(out, page, "You are all set", buf_str(&b));
+        respond(x, page, "You are all set", buf_str(&b));
 }
 
-void web_put_trouble(struct buf *out, const struct web_page *page)
+void web_respond_error(struct http_exchange *x, const struct web_page *page)
 {
         AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
         put_error(&b, page->error);
-        put_answer(out, page, page->status == 404 ? "Nothing is here" : "This did not work", buf_str(&b));
+        respond(x, page, page->status == 404 ? "Nothing is here" : "This did not work", buf_str(&b));
 }

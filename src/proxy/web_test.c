@@ -18,6 +18,7 @@
 #include "pki/key.h"
 #include "proxy/qr.h"
 #include "proxy/web_page.h"
+#include "proxy/web_testing.h"
 
 #define PATH "/web/invite/0123456789abcdef0123456789abcdef"
 #define FORM "user=alice&password=correct+horse&again=correct+horse&otp=123+456"
@@ -36,7 +37,6 @@ struct stage {
         int opened, accepted;
         char sent_token[64], sent_password[64], sent_otp[64], sent_addr[64];
 
-        int answers;
         struct buf answer;
 };
 
@@ -139,30 +139,26 @@ static int tear_down(void **state)
         return 0;
 }
 
-static void on_answer(void *ctx, struct str answer)
+static struct webapi_facts facts_of(void *ctx)
 {
-        struct stage *s = ctx;
-        s->answers++;
-        buf_put(&s->answer, answer);
+        (void)ctx;
+        return the->facts;
 }
 
-static struct web_client *start(struct stage *s)
+static void start(struct stage *s, struct browser *b)
 {
-        return web_start(&s->loop, s->upstream,
-                         (struct web_request){ .facts = &s->facts, .http = &s->http, .body = s->body,
-                                               .peer = "203.0.113.7:4711" },
-                         on_answer, s);
+        browser_send(b, &s->loop, s->upstream, facts_of, &s->http, s->body);
 }
 
 static void poll(struct stage *s)
 {
-        struct web_client *v = start(s);
-        (void)v;
+        struct browser b;
+
+        start(s, &b);
+        browser_wait(&b);
         buf_clear(&s->answer);
-        s->answers = 0;
-        while (s->answers == 0)
-                uv_run(&s->loop.uv, UV_RUN_ONCE);
-        assert_int_equal(s->answers, 1);
+        buf_put(&s->answer, buf_str(&b.response));
+        browser_release(&b);
 }
 
 static void get(struct stage *s, const char *path)
@@ -389,12 +385,13 @@ static void says_nothing_after_it_was_cancelled(void **state)
         struct stage *s = *state;
 
         given_post(s, STR(FORM));
-        struct web_client *early = start(s);
-        web_cancel(early);
-        struct web_client *late = start(s);
+        struct browser early, late;
+        start(s, &early);
+        browser_release(&early);
+        start(s, &late);
         while (s->opened == 0)
                 uv_run(&s->loop.uv, UV_RUN_ONCE);
-        web_cancel(late);
+        browser_release(&late);
         get(s, PATH); /* asked on the same connection: all before it has been answered */
         assert_int_equal(s->accepted, 0);
 }

@@ -1,36 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/webapi.h"
 
+#include "base/bug.h"
 #include "base/interop.h"
 #include "base/text.h"
 
 enum { BODY_MAX = 6 * KiB };
 
-/* One request a connection: these pages are read once, by agents that start. */
-static int put_answer(struct buf *out, int status, struct str body, bool is_head)
+static void respond(struct http_exchange *x, int status, struct str body)
 {
-        buf_printf(out,
-                   "HTTP/1.1 %d %s\r\n"
-                   "Content-Type: application/json\r\n"
-                   "Content-Length: %zu\r\n"
-                   "Cache-Control: no-store\r\n"
-                   "X-Content-Type-Options: nosniff\r\n"
-                   "Strict-Transport-Security: max-age=31536000\r\n"
-                   "%s"
-                   "Connection: close\r\n\r\n",
-                   status, http1_reason(status), body.len, status == 405 ? "Allow: GET, HEAD\r\n" : "");
-        if (!is_head)
-                buf_put(out, body);
-        return status;
+        http_respond(x, (struct http_response){ .status = status, .content_type = "application/json", .body = body,
+                                                .fields = "Cache-Control: no-store\r\n"
+                                                          "X-Content-Type-Options: nosniff\r\n"
+                                                          "Strict-Transport-Security: max-age=31536000\r\n" });
 }
 
-static int put_error(struct buf *out, int status, const char *message, bool is_head)
+static void respond_error(struct http_exchange *x, int status, const char *message)
 {
         AUTO(buf) body = BUF_MAX(BODY_MAX);
         buf_put_c(&body, "{\"error\":{\"message\":");
         json_put_string(&body, str_of(message));
         buf_put_c(&body, "}}");
-        return put_answer(out, status, buf_str(&body), is_head);
+        respond(x, status, buf_str(&body));
 }
 
 /* ---- pages ----------------------------------------------------------------------------------------- */
@@ -102,28 +93,31 @@ static const struct {
         { STR_INIT("/v1/webapi/motd"), put_motd },
 };
 
-int webapi_answer(struct buf *out, const struct webapi_facts *facts, const struct http1_request *request)
+void webapi_respond(struct http_exchange *x, const struct webapi_facts *facts)
 {
-        bool is_head = str_equal(request->method, STR("HEAD"));
         AUTO(buf) body = BUF_MAX(BODY_MAX);
 
-        for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
-                if (!str_equal(request->path, pages[i].path))
-                        continue;
-                if (!is_head && !str_equal(request->method, STR("GET")))
-                        return put_error(out, 405, "this page is for GET", false);
-                if (str_is_empty(facts->cluster))
-                        return put_error(out, 503, "this proxy has no identity of the cluster yet", is_head);
-                pages[i].put(&body, facts);
-                return put_answer(out, 200, buf_str(&body), is_head);
+        if (str_is_empty(facts->cluster)) {
+                respond_error(x, 503, "this proxy has no identity of the cluster yet");
+                return;
         }
-        if (interop_is_http_path(request->path))
-                return put_error(out, 404, INTEROP_CLIENT_WHAT ": " INTEROP_CLIENT_HINT, is_head);
-        return put_error(out, 404, "there is no such page", is_head);
+        for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
+                if (!str_equal(http_exchange_request(x)->path, pages[i].path))
+                        continue;
+                pages[i].put(&body, facts);
+                respond(x, 200, buf_str(&body));
+                return;
+        }
+        bug("a route leads to a page of the web API that does not exist");
 }
 
-int webapi_refuse(struct buf *out, const struct error *err)
+void webapi_refuse(struct http_exchange *x, int status, const struct error *err)
 {
-        int status = err->code == ERROR_RESOURCE_EXHAUSTED ? 431 : err->code == ERROR_UNIMPLEMENTED ? 413 : 400;
-        return put_error(out, status, err->what, false);
+        const char *message = err->what;
+
+        if (status == 405)
+                message = "this page is for GET";
+        else if (status == 404 && interop_is_http_path(http_exchange_request(x)->path))
+                message = INTEROP_CLIENT_WHAT ": " INTEROP_CLIENT_HINT;
+        respond_error(x, status, message);
 }

@@ -6,7 +6,7 @@
 #define PROXY_WEBAPI_H
 
 #include "base/buf.h"
-#include "net/http1.h"
+#include "net/http_server.h"
 
 /* What the pages say. Everything borrowed. */
 struct webapi_facts {
@@ -15,13 +15,10 @@ struct webapi_facts {
         struct str public_addr; /* "proxy.example.com:443", "" when none is configured */
 };
 
-/* The size of a whole answer. */
-enum { WEBAPI_ANSWER_MAX = 8 * KiB };
+/* Responds to a request for one of the paths "/webapi/…" and "/v1/webapi/…": find, ping, motd. */
+void webapi_respond(struct http_exchange *x, const struct webapi_facts *facts);
 
-/* Writes the whole answer (head and body) to a request. HEAD gets the head alone. Returns the status. */
-int webapi_answer(struct buf *out, const struct webapi_facts *facts, const struct http1_request *request);
-
-/* The answer to an input that is no request, by the codes of http1_parse. Returns the status. */
-int webapi_refuse(struct buf *out, const struct error *err);
+/* Responds to a request that cannot be served, or that no route is for. */
+void webapi_refuse(struct http_exchange *x, int status, const struct error *err);
 
 #endif

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users: invited, logging in, locked out and back, and tctl from their workstations."""
+import http.client
 import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import termios
 import time
 
 import pytest
 
-from harness import iam_token, wait_until
+from harness import TIMEOUT, iam_token, wait_until
 from users import PASSWORD, User, browse, invite_url, on_proxy, program
 
 
@@ -45,6 +47,21 @@ def test_listings_show_passwords_and_lockouts_of_users(cluster, carol):
     shown = cluster.tctl("get", "user/carol").out
     cluster.tctl("create", "-f", stdin=shown.replace("has_password: true", "has_password: false"))
     assert statuses()["carol"]["has_password"], "a user resource cannot change it"
+
+
+def test_web_pages_share_one_connection(cluster):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(cluster.proxy_addr, context=context, timeout=TIMEOUT)
+    addresses, statuses = set(), []
+    for method, path in [("GET", "/"), ("GET", "/webapi/find"), ("POST", "/webapi/ping"), ("HEAD", "/web"), ("GET", "/web/none")]:
+        connection.request(method, path)
+        addresses.add(connection.sock.getsockname())
+        answer = connection.getresponse()
+        statuses.append(answer.status)
+        answer.read()
+    connection.close()
+    assert statuses == [200, 200, 405, 200, 404] and len(addresses) == 1
 
 
 def test_the_link_names_a_proxy_of_another_machine(make_cluster, aws):

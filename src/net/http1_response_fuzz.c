@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * However the answer of an HTTP proxy arrives, in one piece or byte by byte, it is judged the same; a head
+ * However the head of a response arrives, in one piece or byte by byte, it is judged the same; a head
  * ends in a blank line and has a status of three digits.
  */
 #include "base/bug.h"
-#include "net/http_proxy.h"
+#include "net/http1.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,12 +13,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct str whole = str_of_bytes(data, size), reason;
         int status, grown_status = 0;
         size_t head, grown_head = 0;
-        struct error *err = http_proxy_answer_parse(whole, &status, &reason, &head);
+        struct error *err = http1_response_parse(whole, &status, &reason, &head);
 
         if (size <= 4 * KiB) { /* the byte-by-byte run is quadratic */
                 struct error *grown = NULL;
                 for (size_t n = 0; n <= size && grown == NULL && grown_head == 0; n++)
-                        grown = http_proxy_answer_parse(str_slice(whole, 0, n), &grown_status, &reason, &grown_head);
+                        grown = http1_response_parse(str_slice(whole, 0, n), &grown_status, &reason, &grown_head);
                 if ((grown == NULL) != (err == NULL) || grown_head != head)
                         bug("an answer is judged by how it arrives");
                 if (head > 0 && grown_status != status)
