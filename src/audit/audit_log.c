@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "loop/batch_pace.h"
 #include "loop/worker.h"
 #include "os/file.h"
 
@@ -51,6 +52,8 @@ struct audit_log {
         struct error *err;    /* the batch was not written */
         struct error *broken; /* nobody knows what is on the disk */
         bool is_busy, is_advancing;
+        size_t waiting_count;
+        struct batch_pace pace;
 
         bool is_closing;
         void (*closed)(void *ctx);
@@ -328,6 +331,11 @@ static void advance_soon(struct audit_log *log)
         loop_defer(log->loop, advance, log);
 }
 
+static void on_pace(void *ctx)
+{
+        advance_soon(ctx);
+}
+
 static void work(void *ctx)
 {
         write_batch(ctx);
@@ -391,6 +399,7 @@ static void on_written(void *ctx)
 static void fill_batch(struct audit_log *log)
 {
         struct entry **end = &log->batch;
+        size_t count = 0;
 
         log->text = BUF_MAX(LIMIT_AUDIT_BATCH + LIMIT_AUDIT_RECORD);
         while (log->waiting != NULL && log->text.len < LIMIT_AUDIT_BATCH) {
@@ -401,7 +410,11 @@ static void fill_batch(struct audit_log *log)
                 *end = e;
                 end = &e->next;
                 buf_put(&log->text, (struct str){ e->line, e->len });
+                count++;
         }
+        log->waiting_count -= count;
+        if (count > 0)
+                batch_pace_began(&log->pace, count);
         if (log->waiting == NULL)
                 log->waiting_end = &log->waiting;
         if (log->text.overflowed)
@@ -413,6 +426,7 @@ static void log_free(struct audit_log *log)
         if (log->fd >= 0)
                 close(log->fd);
         worker_free(log->worker);
+        batch_pace_release(&log->pace);
         buf_release(&log->text);
         free(log->path);
         free(log->dir);
@@ -427,6 +441,8 @@ static void advance(void *ctx)
 
         log->is_advancing = false;
         report_beyond(log);
+        if (log->waiting != NULL && !log->is_closing && !batch_pace_may_begin(&log->pace, log->waiting_count))
+                return;
         fill_batch(log);
         if (log->batch != NULL) {
                 log->is_busy = true;
@@ -480,6 +496,7 @@ void audit_append_text(struct audit_log *log, struct str line, void (*done)(void
         memcpy(e->line, line.ptr, line.len);
         *log->waiting_end = e;
         log->waiting_end = &e->next;
+        log->waiting_count++;
         advance_soon(log);
 }
 
@@ -510,6 +527,13 @@ struct error *audit_log_open(struct loop *l, const char *dir, struct audit_log *
                 return error_wrap(err, "cannot open the audit log");
         }
         log->worker = worker_new(l, "audit");
+        batch_pace_init(&log->pace, l,
+                        (struct batch_pace_options){
+                                .pace = MILLISECONDS(PACE_AUDIT_BATCH),
+                                .busy = LIMIT_AUDIT_BATCH_BUSY,
+                                .full = LIMIT_AUDIT_BATCH_FULL,
+                        },
+                        on_pace, log);
         *ret = log;
         return NULL;
 }

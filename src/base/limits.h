@@ -60,6 +60,8 @@ enum {
         TIMEOUT_STORE_MARKER = 10 * 1000, /* ms: The marker file of the store is at most this time behind the database. */
         TIMEOUT_STORE_PURGE = 500, /* ms: Expired items are collected for this time and then removed together. */
         TIMEOUT_STORE_PURGE_RETRY = 10 * 1000, /* ms: A failed removal of expired items, for example on a full disk, is repeated after this time. */
+        PACE_STORE_BATCH = 2, /* ms: Under load, a batch of store operations begins no earlier than this time after the last one. */
+        PACE_AUDIT_BATCH = 25, /* ms: Under load, lines are written to events.log no more often than at this interval; they are in the store before. */
         TIMEOUT_OUTBOX_SWEEP = 1000, /* ms: Audited events are collected for this time and then removed from the store together. */
         TIMEOUT_REFUSALS_UNREPORTED = 10 * 1000, /* ms: Refusals that were only counted are logged as a number at this interval. */
         TIMEOUT_OUTBOX_RETRY = 5 * 1000, /* ms: A failed write to events.log is repeated after this time. */
@@ -292,6 +294,8 @@ enum {
         LIMIT_SIGNER_BATCH = 64, /* requests: The lines of at most this number of certificate requests in issued.log are synced together. */
         LIMIT_ISSUED_ARCHIVE = 64 * MiB, /* bytes: Each of the two compressed archives of issued.log has at most this size, some 600,000 certificates; then the older one is overwritten. */
         LIMIT_STORE_BATCH = 1024, /* operations: At most this number of store operations are committed together. */
+        LIMIT_STORE_BATCH_BUSY = 4, /* operations: The store is under load when its last batch had at least this number of operations. */
+        LIMIT_STORE_BATCH_FULL = 48, /* operations: Under load, a batch of the store begins early when this number of operations waits. */
         LIMIT_STORE_BATCH_READS = 64, /* pages: At most this number of operations of a batch are reads of pages, which are in memory together. */
         LIMIT_STORE_PURGE = 256, /* items: At most this number of expired items are removed at once. */
         LIMIT_STORE_CACHE = 2 * MiB, /* bytes: SQLite keeps at most this much of the store in memory; the kernel caches the rest. */
@@ -306,6 +310,8 @@ enum {
         LIMIT_AUDIT_BATCH = 1 * MiB, /* bytes: Lines of events.log are written and synced together up to this size, plus one record. */
         LIMIT_AUDIT_WAITING = 32 * MiB, /* bytes: Audit lines in memory that are not on the disk yet have at most this size; from half of it on, audited actions are refused. */
         LIMIT_AUDIT_TAIL = 16 * MiB, /* bytes: At its start auth searches this much of the end of the log, rotated files included, for events that are written already. */
+        LIMIT_AUDIT_BATCH_BUSY = 4, /* lines: The audit log is under load when its last batch had at least this number of lines. */
+        LIMIT_AUDIT_BATCH_FULL = 256, /* lines: Under load, a batch of the audit log begins early when this number of lines waits. */
         LIMIT_OUTBOX_SWEEP = 256, /* events: At most this number of audited events are removed from the store at once. */
         LIMIT_OUTBOX_WAITING = 10000, /* events: At most this number of committed events wait to be written to events.log. */
         LIMIT_DIALS = 1000, /* dials: At most this number of dials of proxies are under way at auth. */

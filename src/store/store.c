@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "loop/batch_pace.h"
 #include "loop/worker.h"
 #include "store/store_internal.h"
 
@@ -37,6 +38,8 @@ struct store {
         struct worker *worker;
 
         struct store_op *waiting, **waiting_end;
+        size_t waiting_count;
+        struct batch_pace pace;
         struct store_batch batch; /* away on the pool, or being answered, while is_busy */
         bool is_busy;
         bool is_advancing; /* advance() is on its way */
@@ -130,10 +133,16 @@ static void advance_soon(struct store *s)
         loop_defer(s->loop, advance, s); /* not at once: what this turn of the loop asks goes together */
 }
 
+static void on_pace(void *ctx)
+{
+        advance_soon(ctx);
+}
+
 static void enqueue(struct store *s, struct store_op *op)
 {
         *s->waiting_end = op;
         s->waiting_end = &op->next;
+        s->waiting_count++;
         advance_soon(s);
 }
 
@@ -258,7 +267,8 @@ static bool fill_batch(struct store *s)
         bool writes = false;
         size_t reads = 0;
 
-        for (size_t count = 0; s->waiting != NULL && count < LIMIT_STORE_BATCH && reads < LIMIT_STORE_BATCH_READS; count++) {
+        size_t count = 0;
+        for (; s->waiting != NULL && count < LIMIT_STORE_BATCH && reads < LIMIT_STORE_BATCH_READS; count++) {
                 struct store_op *op = s->waiting;
 
                 reads += op->kind == OP_RANGE;
@@ -270,6 +280,9 @@ static bool fill_batch(struct store *s)
         }
         if (s->waiting == NULL)
                 s->waiting_end = &s->waiting;
+        s->waiting_count -= count;
+        if (count > 0)
+                batch_pace_began(&s->pace, count);
         return writes;
 }
 
@@ -301,6 +314,8 @@ static void advance(void *ctx)
         struct store *s = ctx;
 
         s->is_advancing = false;
+        if (s->waiting != NULL && !s->is_closing && !batch_pace_may_begin(&s->pace, s->waiting_count))
+                return;
         s->batch = (struct store_batch){
                 .now = loop_wall(s->loop),
                 .at = loop_now(s->loop),
@@ -321,6 +336,7 @@ static void advance(void *ctx)
         } else if (s->is_closing) {
                 s->is_busy = true;
                 timer_free(s->purge_timer);
+                batch_pace_release(&s->pace);
                 worker_job(s->worker, work_close, on_closed, s);
         } else {
                 arm_purge_timer(s);
@@ -356,6 +372,13 @@ struct error *store_open(struct loop *l, struct store_options options, struct st
         s->impl = impl;
         s->worker = worker_new(l, "store");
         s->waiting_end = &s->waiting;
+        batch_pace_init(&s->pace, l,
+                        (struct batch_pace_options){
+                                .pace = MILLISECONDS(PACE_STORE_BATCH),
+                                .busy = LIMIT_STORE_BATCH_BUSY,
+                                .full = LIMIT_STORE_BATCH_FULL,
+                        },
+                        on_pace, s);
         s->purge_timer = timer_new(l, on_purge_timer, s);
         s->next_expiry = (struct walltime){ 1 }; /* not known yet: the first batch tells */
         arm_purge_timer(s);
