@@ -47,6 +47,17 @@ static struct error *feed(struct buf *held, struct str bytes, bool (*take)(void 
         return NULL;
 }
 
+/* ---- both: frames into writes --------------------------------------------------------------------------- */
+
+/* The frames of one turn of the loop leave in one write: the other process is woken once and finds them all. */
+static void write_gathered(struct stream *s, struct buf *out)
+{
+        if (s != NULL && out->len > 0)
+                stream_write(s, buf_str(out));
+        buf_release(out);
+        *out = BUF_MAX(LINK_OUT_MAX);
+}
+
 /* What to say when the other process is gone; err is owned and may be NULL for an orderly end. */
 static struct error *peer_is_gone(struct error *err)
 {
@@ -64,7 +75,7 @@ struct request {
         void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err);
         void *ctx;
         struct instant deadline;
-        struct error *why; /* it could not even be asked; told in the next turn */
+        struct error *why; /* it could not be sent; reported in the next turn */
 };
 
 struct link {
@@ -73,6 +84,7 @@ struct link {
         struct timer *timer;   /* the earliest deadline */
         struct instant timer_due;
         struct buf in;
+        struct buf out; /* frames that leave at the end of the turn */
         struct request *requests; /* oldest first */
         struct request **requests_end;
         uint32_t last_id;
@@ -114,6 +126,7 @@ static void answer(struct request *a, const ProtobufCMessage *msg, struct error 
 
 static void drop_stream(struct link *k)
 {
+        write_gathered(k->stream, &k->out);
         stream_close(k->stream);
         k->stream = NULL;
 }
@@ -151,11 +164,13 @@ static void link_turn(void *ctx)
         struct error *err = NULL;
 
         k->is_turn_due = false;
+        write_gathered(k->stream, &k->out);
         while ((at = first_lost(k, &err)) != NULL)
                 answer(accept_request(k, at), NULL, err);
         if (k->is_closed && !k->is_turn_due) {
                 timer_free(k->timer);
                 buf_release(&k->in);
+                buf_release(&k->out);
                 error_free(k->why);
                 free(k);
                 return;
@@ -245,6 +260,7 @@ struct link *link_new(struct loop *l, int fd, void (*lost)(void *ctx), void *ctx
 
         k->loop = l;
         k->in = BUF_MAX(LINK_FRAME_MAX);
+        k->out = BUF_MAX(LINK_OUT_MAX);
         k->requests_end = &k->requests;
         k->lost = lost;
         k->ctx = ctx;
@@ -270,7 +286,6 @@ void link_request(struct link *k, uint16_t verb, const ProtobufCMessage *request
               void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
 {
         struct request *a = NEW(struct request);
-        AUTO(buf) out = BUF_MAX(LINK_FRAME_MAX);
 
         *a = (struct request){ .id = ++k->last_id, .answer_type = answer_type, .done = done, .ctx = ctx };
         a->deadline = instant_add(loop_now(k->loop), within);
@@ -280,27 +295,33 @@ void link_request(struct link *k, uint16_t verb, const ProtobufCMessage *request
                 schedule(k);
                 return;
         }
-        struct error *err = link_frame_put(&out, a->id, verb, request);
-        if (err == NULL && stream_pending(k->stream) > LIMIT_UNREAD_OUTPUT)
+        struct error *err = NULL;
+        if (stream_pending(k->stream) > LIMIT_UNREAD_OUTPUT)
                 err = error_new(ERROR_RESOURCE_EXHAUSTED, "the other process does not keep up with its requests");
+        else
+                err = link_frame_put(&k->out, a->id, verb, request);
+        schedule(k);
         if (err != NULL) {
                 a->why = err;
-                schedule(k);
                 return;
         }
-        stream_write(k->stream, buf_str(&out));
+        if (k->out.len >= LINK_OUT_MARK)
+                write_gathered(k->stream, &k->out);
         arm(k, a->deadline);
 }
 
 /* ---- the service --------------------------------------------------------------------------------------- */
 
 struct link_service {
+        struct loop *loop;
         struct stream *stream; /* NULL once the peer is gone */
         struct buf in;
+        struct buf out; /* frames that leave at the end of the turn */
         void (*requested)(void *ctx, uint32_t id, uint16_t verb, struct str body);
         void (*ended)(void *ctx);
         void *ctx;
         bool is_feeding;
+        bool is_write_due;
         bool is_freed;
 };
 
@@ -312,9 +333,13 @@ static bool take_request(void *ctx, const struct link_frame *frame)
         return !s->is_freed;
 }
 
+/* Once the owner has let go and no callback is under way or due. */
 static void service_release(struct link_service *s)
 {
+        if (!s->is_freed || s->is_feeding || s->is_write_due)
+                return;
         buf_release(&s->in);
+        buf_release(&s->out);
         free(s);
 }
 
@@ -354,7 +379,9 @@ struct link_service *link_service_new(struct loop *l, int fd,
 {
         struct link_service *s = NEW(struct link_service);
 
+        s->loop = l;
         s->in = BUF_MAX(LINK_FRAME_MAX);
+        s->out = BUF_MAX(LINK_OUT_MAX);
         s->requested = requested;
         s->ended = ended;
         s->ctx = ctx;
@@ -364,23 +391,39 @@ struct link_service *link_service_new(struct loop *l, int fd,
         return s;
 }
 
+static void on_write_due(void *ctx)
+{
+        struct link_service *s = ctx;
+
+        s->is_write_due = false;
+        write_gathered(s->stream, &s->out);
+        service_release(s);
+}
+
+/* A frame was added. */
+static void write_soon(struct link_service *s)
+{
+        if (s->out.len >= LINK_OUT_MARK)
+                write_gathered(s->stream, &s->out);
+        if (s->is_write_due || s->out.len == 0)
+                return;
+        s->is_write_due = true;
+        loop_defer(s->loop, on_write_due, s);
+}
+
 void link_service_answer(struct link_service *s, uint32_t id, const ProtobufCMessage *answer_msg)
 {
-        AUTO(buf) out = BUF_MAX(LINK_FRAME_MAX);
-
         if (s->stream == NULL)
                 return;
-        link_frame_put_answer(&out, id, answer_msg);
-        stream_write(s->stream, buf_str(&out));
+        link_frame_put_answer(&s->out, id, answer_msg);
+        write_soon(s);
 }
 
 void link_service_refuse(struct link_service *s, uint32_t id, struct error *err)
 {
-        AUTO(buf) out = BUF_MAX(LINK_FRAME_MAX);
-
         if (s->stream != NULL) {
-                link_frame_put_error(&out, id, err);
-                stream_write(s->stream, buf_str(&out));
+                link_frame_put_error(&s->out, id, err);
+                write_soon(s);
         }
         error_free(err);
 }
@@ -389,9 +432,9 @@ void link_service_free(struct link_service *s)
 {
         if (s == NULL)
                 return;
+        write_gathered(s->stream, &s->out);
         stream_close(s->stream);
         s->stream = NULL;
         s->is_freed = true;
-        if (!s->is_feeding)
-                service_release(s);
+        service_release(s);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Typed requests between two processes of ours on a socketpair: u32 length, u32 id, u16 verb or
- * status, protobuf message. Small enough that the keyholder can read it without an event loop.
+ * status, protobuf message. Small enough that the signer can read it without an event loop.
  *
  * The client side is asynchronous and may have many requests under way; answers may come in any order.
  */
@@ -39,6 +39,8 @@ struct link_server *link_server_new(int fd) MUST_USE; /* fd is owned */
 void link_server_free(struct link_server *s);
 /* Waits for a request; NOT_FOUND with *ret_end true at the orderly end. */
 struct error *link_server_next(struct link_server *s, struct link_request *ret, bool *ret_end) MUST_USE;
+/* Writes the answers that were given since the last time; link_server_next() does so before it waits. */
+struct error *link_server_flush(struct link_server *s) MUST_USE;
 /* Whether a whole request is there, so that link_server_next() would not wait. An end, or an error, is none. */
 bool link_server_has_next(struct link_server *s) MUST_USE;
 struct error *link_server_answer(struct link_server *s, uint32_t id, const ProtobufCMessage *answer) MUST_USE;

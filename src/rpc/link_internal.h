@@ -3,7 +3,7 @@
  * Frames of a link, as both ends write and read them:
  *
  *     u32  bytes that follow
- *     u32  id, chosen by the asker; an answer has the id of its request
+ *     u32  id, chosen by the client; an answer has the id of its request
  *     u16  request: verb; answer: 0, or the code of an error
  *     …    request or answer message; of an error its text (rpc/status.h)
  */
@@ -17,6 +17,8 @@ enum {
         LINK_PREFIX = 4,
         LINK_HEADER = LINK_PREFIX + 4 + 2,
         LINK_FRAME_MAX = LINK_HEADER + LINK_MESSAGE_MAX,
+        LINK_OUT_MARK = 64 * KiB, /* frames are gathered up to here and then written together */
+        LINK_OUT_MAX = LINK_OUT_MARK + LINK_FRAME_MAX,
 };
 
 struct link_frame {

@@ -25,7 +25,7 @@ struct link_server *link_server_new(int fd)
         s->fd = fd;
         fcntl(fd, F_SETFL, 0); /* blocking, however it was made */
         s->in = BUF_MAX(LINK_FRAME_MAX);
-        s->out = BUF_MAX(LINK_FRAME_MAX);
+        s->out = BUF_MAX(LINK_OUT_MAX);
         return s;
 }
 
@@ -82,6 +82,15 @@ bool link_server_has_next(struct link_server *s)
         }
 }
 
+struct error *link_server_flush(struct link_server *s)
+{
+        bool is_written = s->out.len == 0 || fd_write_all(s->fd, buf_str(&s->out));
+        int errnum = errno;
+
+        buf_clear(&s->out);
+        return is_written ? NULL : error_errno(errnum, "cannot write to the link");
+}
+
 struct error *link_server_next(struct link_server *s, struct link_request *ret, bool *ret_end)
 {
         struct link_frame frame;
@@ -93,6 +102,7 @@ struct error *link_server_next(struct link_server *s, struct link_request *ret, 
                 TRY(link_frame_read(buf_str(&s->in), &frame, &size));
                 if (size > 0)
                         break;
+                TRY(link_server_flush(s));
                 TRY(read_some(s, 0, &got));
                 if (got == 0 && s->in.len > 0)
                         return error_new(ERROR_DATA_LOSS, "the link ended in the middle of a request");
@@ -106,21 +116,14 @@ struct error *link_server_next(struct link_server *s, struct link_request *ret, 
         return NULL;
 }
 
-static struct error *send_out(struct link_server *s)
-{
-        return fd_write_all(s->fd, buf_str(&s->out)) ? NULL : error_errno(errno, "cannot write to the link");
-}
-
 struct error *link_server_answer(struct link_server *s, uint32_t id, const ProtobufCMessage *answer)
 {
-        buf_clear(&s->out);
         link_frame_put_answer(&s->out, id, answer);
-        return send_out(s);
+        return s->out.len >= LINK_OUT_MARK ? link_server_flush(s) : NULL;
 }
 
 struct error *link_server_refuse(struct link_server *s, uint32_t id, const struct error *err)
 {
-        buf_clear(&s->out);
         link_frame_put_error(&s->out, id, err);
-        return send_out(s);
+        return s->out.len >= LINK_OUT_MARK ? link_server_flush(s) : NULL;
 }

@@ -447,6 +447,7 @@ static struct error *finish(struct signer *s, struct link_server *link, struct b
                         p->refusal = error_copy(unwritten);
                 TRY(send_answer(link, p));
         }
+        TRY(link_server_flush(link));
         if (unwritten != NULL && unwritten->code == ERROR_DATA_LOSS)
                 return error_copy(unwritten);
         /* What broke it ended the batch. */
