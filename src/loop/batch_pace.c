@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "loop/batch_pace.h"
 
+static void on_timer(void *ctx)
+{
+        struct batch_pace *p = ctx;
+
+        p->last_count = 0; /* it has waited long enough, whatever the clock says */
+        p->due(p->ctx);
+}
+
 void batch_pace_init(struct batch_pace *p, struct loop *l, struct batch_pace_options options, void (*due)(void *ctx), void *ctx)
 {
-        *p = (struct batch_pace){ .loop = l, .options = options, .timer = timer_new(l, due, ctx) };
+        *p = (struct batch_pace){ .loop = l, .options = options, .due = due, .ctx = ctx };
+        p->timer = timer_new(l, on_timer, p);
 }
 
 void batch_pace_release(struct batch_pace *p)

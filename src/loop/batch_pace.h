@@ -24,11 +24,13 @@ struct batch_pace {
         struct loop *loop;
         struct batch_pace_options options;
         struct timer *timer;
+        void (*due)(void *ctx);
+        void *ctx;
         struct instant began;
         size_t last_count;
 };
 
-/* due(ctx) is called from the loop when a batch that had to wait may begin. */
+/* Stays where it is until released. due(ctx) is called from the loop when a batch that had to wait may begin. */
 void batch_pace_init(struct batch_pace *p, struct loop *l, struct batch_pace_options options, void (*due)(void *ctx), void *ctx);
 
 /* No `due` comes any more. Silent when it was released before or never initialised. */

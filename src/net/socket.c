@@ -5,7 +5,7 @@
  * An idle one holds no buffer: reads go through a buffer of the loop, writes go to the kernel at once,
  * and only what the kernel does not take is queued. After stream_close() the socket may linger:
  *
- *     open ──close──▶ sending what is queued ──▶ FIN sent, hearing the peer out ──▶ closed
+ *     open ──close──▶ sending what is queued ──▶ FIN sent, reading until the peer's end ──▶ closed
  *
  * because a close() with unread input makes the kernel reset the connection, and the reset may destroy
  * our last words (an HTTP refusal, a TLS alert) before the peer reads them.
@@ -325,6 +325,9 @@ static void socket_close(struct stream *stream)
 
         s->is_closed = true;
         s->wanted = false;
+        /* Often the peer has closed its side already: then there is nothing to linger for. */
+        if (!s->is_broken && s->queue_len == 0 && s->has_written && !s->is_read_ended)
+                s->is_read_ended = receive_out(s);
         if (s->is_broken || (s->queue_len == 0 && (s->is_read_ended || !s->has_written))) {
                 close_now(s);
                 return;
@@ -336,7 +339,7 @@ static void socket_close(struct stream *stream)
         timer_unref(s->lingering->deadline);
         loop_hook_add(s->loop, &s->lingering->hook, run);
         socket_shutdown(stream);
-        linger_on(s, true);
+        linger_on(s, false);
 }
 
 /* ---- the stream ---------------------------------------------------------------------------------------- */

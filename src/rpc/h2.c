@@ -9,6 +9,7 @@ enum {
         FRAME_HEADER = 9, /* RFC 9113 section 4.1 */
         WRITE_MARK = 128 * KiB,  /* what the stream may hold before nghttp2 keeps the rest to itself */
         DATA_MAX = 16 * KiB - 9, /* with its header a frame fills a TLS record, and four of them a batch */
+        SETTINGS_WAIT_MS = 20,   /* a brief server sends its settings alone if the client's do not come for so long */
         NOISE_PER_USE = 4,       /* window updates and pings that go with a frame of use: some clients send many */
 };
 
@@ -167,10 +168,12 @@ static void flush(struct h2 *h)
         drain_session(h);
         if (h->is_over)
                 return;
-        if (stream_pending(h->stream) > LIMIT_UNREAD_OUTPUT)
+        if (stream_pending(h->stream) > LIMIT_UNREAD_OUTPUT) {
                 too_many(h, "does not read what it asked for");
-        else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
+        } else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session)) {
+                h->is_peer_done = true; /* one side has sent GOAWAY, and nothing is open */
                 h2_end(h, error_new(ERROR_UNAVAILABLE, "the connection was ended by GOAWAY"));
+        }
 }
 
 /* The last bytes: the peer learns by GOAWAY which of its streams were seen, if it still reads. */
@@ -180,7 +183,9 @@ static void wind_up(struct h2 *h)
                         : h->why->code == ERROR_RESOURCE_EXHAUSTED ? NGHTTP2_ENHANCE_YOUR_CALM
                                                                      : NGHTTP2_INTERNAL_ERROR;
 
-        if (nghttp2_session_terminate_session(h->session, code) == 0)
+        /* A client that owes nothing needs no GOAWAY: its server opens no streams. */
+        bool is_of_use = !h->is_peer_done && (h->options.is_server || h->open > 0 || h->why != NULL);
+        if (is_of_use && nghttp2_session_terminate_session(h->session, code) == 0)
                 drain_session(h);
         timer_free(h->timer);
         h->timer = NULL;
@@ -342,9 +347,11 @@ static void on_drain(void *ctx)
 
 static void on_stream_over(void *ctx, struct error *err)
 {
+        struct h2 *h = ctx;
         struct error *closed = error_new(ERROR_UNAVAILABLE, "the connection was closed by the peer");
 
-        h2_end(ctx, err == NULL ? closed : error_because(closed, err));
+        h->is_peer_done = true;
+        h2_end(h, err == NULL ? closed : error_because(closed, err));
 }
 
 static const struct stream_events stream_events = { on_read, on_drain, on_stream_over };
@@ -488,7 +495,7 @@ static void submit_settings(struct h2 *h)
 void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_events *events, struct h2_options options)
 {
         *h = (struct h2){ .loop = l, .stream = s, .events = events, .options = options };
-        h2_memory_init(&h->memory);
+        h2_memory_init(&h->memory, !options.is_brief);
         h->session = session_new(h);
         h->timer = timer_new(l, on_timer, h);
         h->received = h->idle_since = h->options.resets.at = h->options.noise.at = loop_now(l);
@@ -500,7 +507,10 @@ void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_eve
                 h2_wake_by(h, instant_add(h->idle_since, options.idle));
         if (options.is_kept_alive)
                 h2_wake_by(h, after(h->received, TIMEOUT_KEEPALIVE));
-        h2_request_turn(h);
+        if (options.is_server && options.is_brief)
+                h2_wake_by(h, after(h->received, SETTINGS_WAIT_MS)); /* the first read is quicker and sends them too */
+        else
+                h2_request_turn(h);
 }
 
 void h2_release(struct h2 *h)

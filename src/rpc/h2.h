@@ -58,6 +58,7 @@ struct h2_options {
         struct h2_budget resets;     /* streams reset by either side, header blocks refused */
         struct h2_budget noise;      /* frames that carry nothing */
         struct duration idle;        /* close after this long without a stream; 0: never */
+        bool is_brief;               /* as many connections come as go: memory and settings are spared, see h2_init() */
         bool is_kept_alive;          /* the keepalive runs also while there is no stream */
         /*
          * Bytes that may be under way on each stream until the owner has consumed them
@@ -85,13 +86,17 @@ struct h2 {
         struct error *why;         /* reason of the end, NULL when the owner asked for it */
         bool is_busy;              /* inside nghttp2: what is submitted goes out by itself */
         bool is_turn_due;
+        bool is_peer_done; /* the peer has ended the connection: a GOAWAY would not be read */
         bool is_over;
         bool is_ended;
 };
 
 #define NEVER ((struct instant){ INT64_MAX })
 
-/* Starts on s, owned from now on; the settings go out in the next turn. */
+/*
+ * Starts on s, owned from now on; the settings go out in the next turn, of a brief server with the answer to the client's first
+ * bytes, which come at once (RFC 9113 section 3.4). The session of a brief connection lies in malloc's memory instead of pages of its own.
+ */
 void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_events *events, struct h2_options options);
 
 /* After on_end. */

@@ -93,9 +93,9 @@ static void *on_realloc(void *ptr, size_t size, void *ctx)
         return moved;
 }
 
-void h2_memory_init(struct h2_memory *m)
+void h2_memory_init(struct h2_memory *m, bool has_pages)
 {
-        void *pages = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *pages = !has_pages ? MAP_FAILED : mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
         *m = (struct h2_memory){
                 .hooks = { .mem_user_data = m, .malloc = on_malloc, .free = on_free, .calloc = on_calloc, .realloc = on_realloc },

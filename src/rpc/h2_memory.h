@@ -12,6 +12,7 @@
 #define RPC_H2_MEMORY_H
 
 #include <nghttp2/nghttp2.h>
+#include <stdbool.h>
 
 /* Embedded; the owner may touch nothing. */
 struct h2_memory {
@@ -20,8 +21,11 @@ struct h2_memory {
         size_t front_used, small_used, large_used; /* of the three parts */
 };
 
-/* Stays where it is until released, after the session was deleted. */
-void h2_memory_init(struct h2_memory *m);
+/*
+ * Stays where it is until released, after the session was deleted. Without pages malloc serves: right for a connection that
+ * does not idle, since mapping and unmapping cost more than they save.
+ */
+void h2_memory_init(struct h2_memory *m, bool has_pages);
 void h2_memory_release(struct h2_memory *m);
 
 #endif

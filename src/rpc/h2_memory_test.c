@@ -21,7 +21,7 @@ static void blocks_of_all_sizes_do_not_overlap(void **state)
         void *ctx = &m;
 
         (void)state;
-        h2_memory_init(&m);
+        h2_memory_init(&m, true);
         for (size_t i = 0; i < ARRAY_LEN(blocks); i++) { /* the second time the pages are used up */
                 size_t size = sizes[i % ARRAY_LEN(sizes)];
 
@@ -49,7 +49,7 @@ static void a_block_that_grows_keeps_its_bytes(void **state)
         void *ctx = &m;
 
         (void)state;
-        h2_memory_init(&m);
+        h2_memory_init(&m, true);
         for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
                 char *block = m.hooks.realloc(NULL, sizes[i], ctx);
 

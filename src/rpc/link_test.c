@@ -313,6 +313,30 @@ static void tells_the_service_that_the_asker_is_gone(void **state)
         link_service_answer(f->service, 1, NULL); /* harmless now */
 }
 
+static void requests_of_one_turn_leave_together(void **state)
+{
+        struct fixture *f = *state;
+        struct outcome one, two;
+        char bytes[4 * KiB];
+        struct link_frame frame;
+        size_t first = 0, second = 0;
+
+        given_a_link(f);
+        send_request(f, "one", &one);
+        send_request(f, "two", &two);
+        assert_int_equal(recv(f->fd, bytes, sizeof bytes, MSG_DONTWAIT), -1); /* nothing leaves before the turn ends */
+        uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        ssize_t got = recv(f->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        assert_true(got > 0);
+        assert_null(link_frame_read(str_of_bytes(bytes, (size_t)got), &frame, &first));
+        assert_null(link_frame_read(str_of_bytes(bytes + first, (size_t)got - first), &frame, &second));
+        assert_true(first > 0 && second > 0);
+        assert_int_equal(first + second, (size_t)got);
+        link_close(f->link);
+        f->link = NULL;
+        RUN_UNTIL(&f->loop, one.times > 0 && two.times > 0);
+}
+
 static void serves_a_blocking_process(void **state)
 {
         struct fixture *f = *state;
@@ -333,6 +357,7 @@ static void serves_a_blocking_process(void **state)
         assert_null(link_server_next(server, &request, &is_end));
         AUTO_PTR(error) err = error_because(error_new(ERROR_FAILED_PRECONDITION, "no keys"), error_new(ERROR_INTERNAL, "x"));
         assert_null(link_server_refuse(server, request.id, err));
+        assert_null(link_server_flush(server));
         RUN_UNTIL(&f->loop, refused.times > 0);
         assert_int_equal(answered.code, 0);
         assert_int_equal(refused.code, ERROR_FAILED_PRECONDITION);
@@ -378,6 +403,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(refuses_a_request_that_no_frame_holds, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(puts_frames_together_from_single_bytes, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(tells_the_service_that_the_asker_is_gone, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(requests_of_one_turn_leave_together, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(serves_a_blocking_process, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(blocking_server_notices_half_a_request, set_up, tear_down),
         };

@@ -559,7 +559,7 @@ static const struct h2_events server_events = {
 struct rpc_server_conn *rpc_serve(struct loop *l, struct stream *s, struct rpc_server_options options)
 {
         struct rpc_server_conn *c = NEW(struct rpc_server_conn);
-        bool is_strange = options.is_open_to_unauthenticated;
+        bool is_unauthenticated = options.is_open_to_unauthenticated;
 
         c->options = options;
         c->peer = str_dup(str_of(options.peer));
@@ -568,12 +568,13 @@ struct rpc_server_conn *rpc_serve(struct loop *l, struct stream *s, struct rpc_s
         h2_init(&c->h2, l, s, &server_events,
                 (struct h2_options){
                         .is_server = true,
-                        .max_streams = is_strange ? LIMIT_HTTP2_STREAMS : LIMIT_HTTP2_STREAMS_KNOWN,
-                        .resets.burst = is_strange ? LIMIT_RESET_BURST : LIMIT_RESET_BURST_KNOWN,
-                        .resets.per_second = is_strange ? LIMIT_RESET_PER_SECOND : LIMIT_RESET_PER_SECOND_KNOWN,
+                        .is_brief = is_unauthenticated,
+                        .max_streams = is_unauthenticated ? LIMIT_HTTP2_STREAMS : LIMIT_HTTP2_STREAMS_KNOWN,
+                        .resets.burst = is_unauthenticated ? LIMIT_RESET_BURST : LIMIT_RESET_BURST_KNOWN,
+                        .resets.per_second = is_unauthenticated ? LIMIT_RESET_PER_SECOND : LIMIT_RESET_PER_SECOND_KNOWN,
                         .noise.burst = LIMIT_CONTROL_BURST,
-                        .noise.per_second = is_strange ? LIMIT_CONTROL_PER_SECOND : 0,
-                        .idle = is_strange ? MILLISECONDS(TIMEOUT_IDLE_UNAUTHENTICATED) : MILLISECONDS(TIMEOUT_IDLE_CONNECTION),
+                        .noise.per_second = is_unauthenticated ? LIMIT_CONTROL_PER_SECOND : 0,
+                        .idle = is_unauthenticated ? MILLISECONDS(TIMEOUT_IDLE_UNAUTHENTICATED) : MILLISECONDS(TIMEOUT_IDLE_CONNECTION),
                 });
         return c;
 }
