@@ -19,6 +19,9 @@
  */
 enum { MESSAGES_MAX = 8, VERSION_MAX = 64 };
 
+/* Of JoinRequest the ClientInit, of RegisterUsingIAMMethodRequest the RegisterUsingTokenRequest: what the proxy adds to. */
+enum { COMPLETED_FIELD = 1 };
+
 /* One forwarded call. Lives until the upper call is done and the lower one is finished or gone. */
 struct forward {
         struct proxy *proxy;
@@ -101,11 +104,12 @@ static void refuse(struct forward *f, struct error *err)
 
 /* ---- from auth to the host ------------------------------------------------------------------------- */
 
-static void on_up_message(void *ctx, const ProtobufCMessage *msg)
+/* As it is: the host checks what it gets, whoever sends it. */
+static void on_up_bytes(void *ctx, struct str message)
 {
         struct forward *f = ctx;
         if (f->down != NULL)
-                rpc_call_send(f->down, msg);
+                rpc_call_send_bytes(f->down, message);
 }
 
 static void on_up_done(void *ctx, struct error *err)
@@ -122,7 +126,7 @@ static void on_up_done(void *ctx, struct error *err)
         }
 }
 
-static const struct rpc_client_events up_events = { .on_message = on_up_message, .on_done = on_up_done };
+static const struct rpc_client_events up_events = { .on_bytes = on_up_bytes, .on_done = on_up_done };
 
 /* ---- from the host to auth ------------------------------------------------------------------------- */
 
@@ -175,18 +179,40 @@ static struct error *pass_legacy(struct forward *f, const ProtobufCMessage *msg)
         return NULL;
 }
 
+/* Counts a message; false when it is refused or has nowhere to go. */
+static bool may_pass(struct forward *f)
+{
+        if (f->up == NULL || f->verdict != NULL)
+                return false;
+        if (++f->messages <= MESSAGES_MAX)
+                return true;
+        refuse(f, error_new(ERROR_INVALID_ARGUMENT, "a join has no more than %d messages", MESSAGES_MAX));
+        return false;
+}
+
 static void on_down_message(void *ctx, const ProtobufCMessage *msg)
 {
         struct forward *f = ctx;
-        if (f->up == NULL || f->verdict != NULL)
+        if (!may_pass(f))
                 return;
-        struct error *err = NULL;
-        if (++f->messages > MESSAGES_MAX)
-                err = error_new(ERROR_INVALID_ARGUMENT, "a join has no more than %d messages", MESSAGES_MAX);
-        if (err == NULL)
-                err = f->pass(f, msg);
+        struct error *err = f->pass(f, msg);
         if (err != NULL)
                 refuse(f, err);
+}
+
+/*
+ * A message that is one member of the method's oneof, and not the one that the proxy completes, passes as it is: auth checks it, and
+ * refuses what it must. All others are decoded here.
+ */
+static bool on_down_bytes(void *ctx, struct str message)
+{
+        struct forward *f = ctx;
+        unsigned field = wire_only_field(message);
+        if (field == COMPLETED_FIELD || protobuf_c_message_descriptor_get_field(rpc_call_method(f->down)->request, field) == NULL)
+                return false;
+        if (may_pass(f))
+                rpc_client_send_bytes(f->up, message);
+        return true;
 }
 
 static void on_down_half_close(void *ctx)
@@ -208,7 +234,7 @@ static void on_down_gone(void *ctx)
 }
 
 static const struct rpc_call_events down_events = {
-        .on_message = on_down_message, .on_half_close = on_down_half_close, .on_gone = on_down_gone,
+        .on_message = on_down_message, .on_half_close = on_down_half_close, .on_gone = on_down_gone, .on_bytes = on_down_bytes,
 };
 
 /* The client's version as it goes into logs and metadata: semantic version characters only. */

@@ -258,6 +258,10 @@ static struct error *take_message(struct rpc_client_call *call, struct str bytes
                 call->answer_arena = arena_new(cap);
                 return wire_decode(call->answer_arena, call->response, bytes, &call->answer);
         }
+        if (call->events->on_bytes != NULL) {
+                call->events->on_bytes(call->ctx, bytes);
+                return NULL;
+        }
         AUTO_PTR(arena) arena = arena_new(cap);
         ProtobufCMessage *msg = NULL;
 
@@ -503,23 +507,48 @@ struct rpc_client_call *rpc_client_call(struct rpc_client *c, struct rpc_client_
         return call;
 }
 
-void rpc_client_send(struct rpc_client_call *call, const ProtobufCMessage *msg)
+/* Whether a message may be queued; when the server does not keep up, the call fails instead. */
+static bool may_send(struct rpc_client_call *call)
 {
         struct h2 *h = &call->client->h2;
 
         if (call->failure != NULL || call->is_half_closed || h->is_over)
-                return;
+                return false;
         if (h->queued + stream_pending(h->stream) > LIMIT_UNREAD_OUTPUT) {
                 call_fail_later(call, error_new(ERROR_RESOURCE_EXHAUSTED, "the server does not keep up with what it is sent"));
-                return;
+                return false;
         }
-        size_t before = call->queue.len;
-        grpc_put_message(&call->queue, msg);
-        h->queued += call->queue.len - before;
+        return true;
+}
+
+/* The queue has grown from `before` bytes by a message. */
+static void send_queued(struct rpc_client_call *call, size_t before)
+{
+        call->client->h2.queued += call->queue.len - before;
         if (call->queue.overflowed)
                 call_fail_later(call, error_new(ERROR_RESOURCE_EXHAUSTED, "the request is larger than can be sent"));
         else
                 resume(call);
+}
+
+void rpc_client_send(struct rpc_client_call *call, const ProtobufCMessage *msg)
+{
+        size_t before = call->queue.len;
+
+        if (!may_send(call))
+                return;
+        grpc_put_message(&call->queue, msg);
+        send_queued(call, before);
+}
+
+void rpc_client_send_bytes(struct rpc_client_call *call, struct str message)
+{
+        size_t before = call->queue.len;
+
+        if (!may_send(call))
+                return;
+        grpc_put_bytes(&call->queue, message);
+        send_queued(call, before);
 }
 
 void rpc_client_half_close(struct rpc_client_call *call)

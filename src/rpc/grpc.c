@@ -72,17 +72,28 @@ bool grpc_inbox_is_midway(const struct grpc_inbox *in)
         return in->prefix_len > 0 && (in->prefix_len < GRPC_PREFIX || in->held.len < in->message_len);
 }
 
-void grpc_put_message(struct buf *out, const ProtobufCMessage *msg)
+/* Whether a message of len bytes fits; its prefix is there then. */
+static bool put_prefix(struct buf *out, size_t len)
 {
-        size_t len = protobuf_c_message_get_packed_size(msg);
-
         if (len > UINT32_MAX || GRPC_PREFIX + len > out->max - out->len) {
                 out->overflowed = true;
-                return;
+                return false;
         }
         buf_put_u8(out, 0);
         buf_put_u32(out, (uint32_t)len);
-        wire_encode(out, msg);
+        return true;
+}
+
+void grpc_put_message(struct buf *out, const ProtobufCMessage *msg)
+{
+        if (put_prefix(out, protobuf_c_message_get_packed_size(msg)))
+                wire_encode(out, msg);
+}
+
+void grpc_put_bytes(struct buf *out, struct str message)
+{
+        if (put_prefix(out, message.len))
+                buf_put(out, message);
 }
 
 void grpc_put_percent_encoded(struct buf *out, struct str text)

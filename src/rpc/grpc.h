@@ -43,6 +43,8 @@ struct error *grpc_inbox_feed(struct grpc_inbox *in, struct str *bytes, bool *re
 bool grpc_inbox_is_midway(const struct grpc_inbox *in);
 
 /* Appends prefix and message, or nothing when that would pass the ceiling of out. */
+/* Prefix and bytes of a message that is encoded already. */
+void grpc_put_bytes(struct buf *out, struct str message);
 void grpc_put_message(struct buf *out, const ProtobufCMessage *msg);
 
 /* Percent encoding of the grpc-message header; decoding lets broken escapes stand, as the specification asks. */

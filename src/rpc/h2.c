@@ -9,7 +9,7 @@ enum {
         FRAME_HEADER = 9, /* RFC 9113 section 4.1 */
         WRITE_MARK = 128 * KiB,  /* what the stream may hold before nghttp2 keeps the rest to itself */
         DATA_MAX = 16 * KiB - 9, /* with its header a frame fills a TLS record, and four of them a batch */
-        SETTINGS_WAIT_MS = 20,   /* a brief server sends its settings alone if the client's do not come for so long */
+        SETTINGS_WAIT_MS = 20,   /* a brief server sends its settings alone if it has nothing else to send for so long */
         NOISE_PER_USE = 4,       /* window updates and pings that go with a frame of use: some clients send many */
 };
 
@@ -70,6 +70,7 @@ void h2_request_turn(struct h2 *h)
 
 void h2_wants(struct h2 *h)
 {
+        h->has_output = true;
         if (!h->is_busy && !h->is_over)
                 h2_request_turn(h);
 }
@@ -138,6 +139,7 @@ static ssize_t data_length(nghttp2_session *session UNUSED, uint8_t type UNUSED,
 static void drain_session(struct h2 *h)
 {
         h->batch = loop_buffer_take(h->loop);
+        h->is_settings_due = false;
         h->is_busy = true;
         while (stream_pending(h->stream) + h->batch_len < WRITE_MARK) {
                 const uint8_t *frame = NULL;
@@ -330,6 +332,7 @@ static void on_read(void *ctx, struct str bytes)
         h->received = loop_now(h->loop);
         h->pinged = (struct instant){ 0 };
         h->is_busy = true;
+        h->has_output = false;
         ssize_t count = nghttp2_session_mem_recv(h->session, str_bytes(bytes), bytes.len);
         h->is_busy = false;
         if (count < 0)
@@ -337,6 +340,9 @@ static void on_read(void *ctx, struct str bytes)
                                     nghttp2_strerror((int)count)));
         if (!h->is_over && h->events->on_received != NULL)
                 h->events->on_received(h);
+        /* A request that came with the client's settings is answered soon, and ours go with the answer. */
+        if (h->is_settings_due && h->open > 0 && !h->has_output && !h->is_over)
+                return;
         flush(h);
 }
 
@@ -507,8 +513,9 @@ void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_eve
                 h2_wake_by(h, instant_add(h->idle_since, options.idle));
         if (options.is_kept_alive)
                 h2_wake_by(h, after(h->received, TIMEOUT_KEEPALIVE));
-        if (options.is_server && options.is_brief)
-                h2_wake_by(h, after(h->received, SETTINGS_WAIT_MS)); /* the first read is quicker and sends them too */
+        h->is_settings_due = options.is_server && options.is_brief;
+        if (h->is_settings_due)
+                h2_wake_by(h, after(h->received, SETTINGS_WAIT_MS));
         else
                 h2_request_turn(h);
 }

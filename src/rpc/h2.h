@@ -85,6 +85,8 @@ struct h2 {
         size_t batch_len;
         struct error *why;         /* reason of the end, NULL when the owner asked for it */
         bool is_busy;              /* inside nghttp2: what is submitted goes out by itself */
+        bool has_output;           /* the owner has submitted something while nghttp2 read */
+        bool is_settings_due;      /* ours are not sent yet */
         bool is_turn_due;
         bool is_peer_done; /* the peer has ended the connection: a GOAWAY would not be read */
         bool is_over;
@@ -95,7 +97,7 @@ struct h2 {
 
 /*
  * Starts on s, owned from now on; the settings go out in the next turn, of a brief server with the answer to the client's first
- * bytes, which come at once (RFC 9113 section 3.4). The session of a brief connection lies in malloc's memory instead of pages of its own.
+ * request, or with that to its settings if no request came with them (RFC 9113 section 3.4). The session of a brief connection lies in malloc's memory instead of pages of its own.
  */
 void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_events *events, struct h2_options options);
 

@@ -32,6 +32,11 @@ struct rpc_call_events {
         void (*on_half_close)(void *ctx);
         /* The peer reset the call, the connection ended or the deadline passed: the call is gone, do not finish it. */
         void (*on_gone)(void *ctx);
+        /*
+         * A message as it came, before it is checked and decoded; true: it was handled, and on_message is not called for it. For
+         * streams that pass messages on. May be NULL.
+         */
+        bool (*on_bytes)(void *ctx, struct str message);
 };
 
 struct rpc_method {
@@ -98,6 +103,8 @@ struct str rpc_call_metadata(const struct rpc_call *call, const char *lower_case
  * on_gone follows.
  */
 void rpc_call_send(struct rpc_call *call, const ProtobufCMessage *msg);
+/* The same with a message that is encoded already. */
+void rpc_call_send_bytes(struct rpc_call *call, struct str message);
 /* Bytes queued to a client that reads slowly. */
 size_t rpc_call_pending(const struct rpc_call *call);
 /*
@@ -127,6 +134,8 @@ struct rpc_client_events {
         void (*on_message)(void *ctx, const ProtobufCMessage *msg); /* borrowed until it returns */
         /* Exactly once, err owned, NULL for OK; the call is dead then. UNIMPLEMENTED: the server has no such method. */
         void (*on_done)(void *ctx, struct error *err);
+        /* When set, each message comes here as it is, neither checked nor decoded, and on_message is never called. */
+        void (*on_bytes)(void *ctx, struct str message);
 };
 
 struct rpc_client_call;
@@ -140,6 +149,7 @@ struct rpc_client_call_options {
 struct rpc_client_call *rpc_client_call(struct rpc_client *c, struct rpc_client_call_options options,
                                         const struct rpc_client_events *events, void *ctx) MUST_USE;
 void rpc_client_send(struct rpc_client_call *call, const ProtobufCMessage *msg);
+void rpc_client_send_bytes(struct rpc_client_call *call, struct str message); /* encoded already */
 void rpc_client_half_close(struct rpc_client_call *call);
 void rpc_client_cancel(struct rpc_client_call *call); /* on_done comes with CANCELLED unless it has */
 

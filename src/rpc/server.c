@@ -395,6 +395,8 @@ static struct error *take_message(struct rpc_call *call, struct str bytes)
         ProtobufCMessage *msg = NULL;
 
         if (call->method->is_client_stream) {
+                if (call->events->on_bytes != NULL && call->events->on_bytes(call->ctx, bytes))
+                        return NULL;
                 /* A stream may last for days: what one message needed is given back before the next. */
                 AUTO_PTR(arena) arena = message_arena(call->method);
 
@@ -636,21 +638,43 @@ struct str rpc_call_metadata(const struct rpc_call *call, const char *lower_case
         return STR("");
 }
 
-void rpc_call_send(struct rpc_call *call, const ProtobufCMessage *msg)
+static bool may_send(struct rpc_call *call)
+{
+        if (call->is_finished)
+                bug("a message after the end of a call of %s", call->method->path);
+        return h2_may_queue(&call->conn->h2);
+}
+
+/* The queue has grown from `before` bytes by a message. */
+static void send_queued(struct rpc_call *call, size_t before)
 {
         struct h2 *h = &call->conn->h2;
 
-        if (call->is_finished)
-                bug("a message after the end of a call of %s", call->method->path);
-        if (!h2_may_queue(h))
-                return;
-        size_t before = call->queue.len;
-        grpc_put_message(&call->queue, msg);
         h->queued += call->queue.len - before;
         if (!call->has_begun)
                 begin_answer(call);
         resume(call);
         settle(call->conn);
+}
+
+void rpc_call_send(struct rpc_call *call, const ProtobufCMessage *msg)
+{
+        size_t before = call->queue.len;
+
+        if (!may_send(call))
+                return;
+        grpc_put_message(&call->queue, msg);
+        send_queued(call, before);
+}
+
+void rpc_call_send_bytes(struct rpc_call *call, struct str message)
+{
+        size_t before = call->queue.len;
+
+        if (!may_send(call))
+                return;
+        grpc_put_bytes(&call->queue, message);
+        send_queued(call, before);
 }
 
 size_t rpc_call_pending(const struct rpc_call *call)

@@ -333,6 +333,18 @@ static struct error *scan_message(struct scan *s, const ProtobufCMessageDescript
         return NULL;
 }
 
+unsigned wire_only_field(struct str bytes)
+{
+        struct scan s = { .in = bytes };
+        uint64_t tag = 0, len = 0;
+
+        if (!read_varint(&s, bytes.len, &tag) || (tag & 7) != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED || tag >> 3 > TAG_MAX)
+                return 0;
+        if (!read_varint(&s, bytes.len, &len) || len != bytes.len - s.at)
+                return 0;
+        return (unsigned)(tag >> 3);
+}
+
 /* What protobuf-c allocates from. */
 struct source {
         struct arena *arena;

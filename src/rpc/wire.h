@@ -34,4 +34,10 @@ void wire_encode(struct buf *out, const ProtobufCMessage *msg);
 /* A deep copy of a message in the arena. */
 struct error *wire_copy(struct arena *a, const ProtobufCMessage *msg, ProtobufCMessage **ret) MUST_USE;
 
+/*
+ * The number of the one field that the message consists of, if that is a string, bytes or a message and takes up all of it; else 0.
+ * For a message that is a oneof: who passes it on learns which member it has without decoding it.
+ */
+unsigned wire_only_field(struct str bytes);
+
 #endif
