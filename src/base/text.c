@@ -77,12 +77,13 @@ struct error *base64_decode(struct buf *out, struct str text)
 void hex_encode(struct buf *out, struct str bytes)
 {
         static const char digits[] = "0123456789abcdef";
+        char *at = buf_extend(out, 2 * bytes.len);
 
-        for (size_t i = 0; i < bytes.len; i++) {
+        for (size_t i = 0; at != NULL && i < bytes.len; i++) {
                 uint8_t byte = (uint8_t)bytes.ptr[i];
 
-                buf_put_char(out, digits[byte >> 4]);
-                buf_put_char(out, digits[byte & 15]);
+                *at++ = digits[byte >> 4];
+                *at++ = digits[byte & 15];
         }
 }
 
@@ -186,18 +187,34 @@ static bool rune_is_harmful(uint32_t rune)
                rune == 0xffff;
 }
 
+/* The first bytes, at most `limit`, that stand for themselves in all forms: ASCII, printable, no quote and no backslash. */
+static struct str plain_run(struct str s, size_t limit)
+{
+        size_t len = 0;
+
+        while (len < s.len && len < limit && s.ptr[len] >= 0x20 && s.ptr[len] < 0x7f && s.ptr[len] != '"' && s.ptr[len] != '\\')
+                len++;
+        return (struct str){ s.ptr, len };
+}
+
 void escape_text(struct buf *out, struct str foreign, size_t limit)
 {
         size_t start = out->len;
 
         while (foreign.len > 0) {
                 uint32_t rune = 0;
-                size_t len = utf8_next(foreign, &rune);
 
                 if (out->len - start >= limit) {
                         buf_put_c(out, "...");
                         return;
                 }
+                struct str run = plain_run(foreign, limit - (out->len - start));
+                if (run.len > 0) {
+                        buf_put(out, run);
+                        foreign = str_slice(foreign, run.len, foreign.len);
+                        continue;
+                }
+                size_t len = utf8_next(foreign, &rune);
                 if (len == 0) {
                         buf_printf(out, "\\x%02x", (uint8_t)foreign.ptr[0]);
                         len = 1;
@@ -229,6 +246,13 @@ void json_put_string(struct buf *out, struct str s)
         buf_put_char(out, '"');
         while (s.len > 0) {
                 uint32_t rune = 0;
+                struct str run = plain_run(s, s.len);
+
+                if (run.len > 0) {
+                        buf_put(out, run);
+                        s = str_slice(s, run.len, s.len);
+                        continue;
+                }
                 size_t len = utf8_next(s, &rune);
 
                 if (len == 0) {

@@ -295,6 +295,12 @@ static void note_read_failure(struct tls_stream *t, int status)
         }
 }
 
+/* Nothing is left to decrypt, and OpenSSL need not be asked; at the end of the lower stream it is, for it knows whether TLS has ended. */
+static bool is_drained(const struct tls_stream *t)
+{
+        return t->in.len == 0 && !t->is_lower_ended && !SSL_has_pending(t->ssl);
+}
+
 /* Decrypts whole records into the buffer until it may not hold another; 0 when there is nothing. */
 static size_t decrypt(struct tls_stream *t, char *buffer)
 {
@@ -310,6 +316,8 @@ static size_t decrypt(struct tls_stream *t, char *buffer)
                         break;
                 }
                 len += n;
+                if (is_drained(t))
+                        break;
         }
         if (stream_pending(t->lower) == 0)
                 t->control_bytes = 0;
@@ -329,7 +337,7 @@ static void deliver(struct tls_stream *t)
                 if (len > 0)
                         t->stream.events->on_read(t->stream.ctx, (struct str){ buffer, len });
                 loop_buffer_give(t->loop, buffer);
-                if (len == 0)
+                if (len == 0 || is_drained(t))
                         break;
         }
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <sys/random.h>
 
 #include "base/bug.h"
@@ -11,9 +12,19 @@
 #include "pki/key.h"
 #include "pki/openssl.h"
 
+/* OpenSSL looks an algorithm up by its name for each use, which takes longer than the digest of a short text: once is enough. */
+static pthread_once_t fetched = PTHREAD_ONCE_INIT;
+static EVP_MD *md_sha256;
+
+static void fetch(void)
+{
+        md_sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 void sha256(struct str bytes, uint8_t out[32])
 {
-        if (EVP_Q_digest(NULL, "SHA256", NULL, bytes.ptr, bytes.len, out, NULL) != 1)
+        pthread_once(&fetched, fetch);
+        if (md_sha256 == NULL || EVP_Digest(bytes.ptr, bytes.len, out, NULL, md_sha256, NULL) != 1)
                 bug("OpenSSL has no SHA-256");
 }
 

@@ -111,14 +111,12 @@ void store_op_clear(struct store_op *op)
 
 static struct error *check_key(struct str key)
 {
+        if (key.len > 0 && key.ptr[0] == '/' && key.len <= LIMIT_STORE_KEY)
+                return NULL;
         AUTO_MEM char *shown = escaped(key);
-
         if (key.len == 0 || key.ptr[0] != '/')
                 return error_new(ERROR_INVALID_ARGUMENT, "store key '%s' does not begin with '/'", shown);
-        if (key.len > LIMIT_STORE_KEY)
-                return error_new(ERROR_INVALID_ARGUMENT, "store key '%s' is longer than %d bytes", shown,
-                                 LIMIT_STORE_KEY);
-        return NULL;
+        return error_new(ERROR_INVALID_ARGUMENT, "store key '%s' is longer than %d bytes", shown, LIMIT_STORE_KEY);
 }
 
 /* ---- from the queue to the pool and back --------------------------------------------------------- */
