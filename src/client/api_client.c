@@ -54,7 +54,7 @@ static void on_closed(void *ctx, struct error *err)
 {
         struct api_client *a = ctx;
 
-        error_free(err); /* the call that was under way tells */
+        error_free(err); /* the pending call reports it */
         rpc_client_close(a->client);
         a->client = NULL;
 }
@@ -107,7 +107,7 @@ struct error *api_client_connect(struct api_client *a)
                 dial = client_dial_auth(&a->loop, a->profile, on_dialled, a);
         else
                 dial = client_dial_proxy(&a->loop, a->web_addr, a->is_insecure, on_dialled, a);
-        (void)dial; /* it ends by itself: nobody here could cancel it */
+        (void)dial; /* ends by itself; there is nothing to cancel */
         loop_run(&a->loop);
         struct error *err = a->err;
         a->err = NULL;
@@ -122,7 +122,7 @@ struct query {
         struct error *err;
 };
 
-/* Copies what is only lent until this returns. */
+/* Copies the message, which is borrowed until this returns. */
 static struct error *keep(struct api_client *a, const ProtobufCMessage *answer, ProtobufCMessage **ret)
 {
         size_t size = protobuf_c_message_get_packed_size(answer);

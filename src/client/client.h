@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A person's side of the cluster, for tsh and tctl: the profile under ~/.tsh, and the ways from this
+ * The user's side of the cluster, for tsh and tctl: the profile under ~/.tsh, and connections from this
  * workstation to the Proxy Service, the Auth Service and nodes.
  *
  *     TELEPORT_HOME or ~/.tsh
@@ -18,7 +18,7 @@
  *         keys/<proxy>/<user>-ssh/<cluster>-cert.pub
  *
  * <proxy> is the proxy's host, or "host:port" for the second proxy of one host. Everything is 0600 in directories of
- * 0700, written atomically; what others could change is not used.
+ * 0700, written atomically; files that other accounts could change are refused.
  */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
@@ -41,7 +41,7 @@ struct profile {
         const char *web_addr;   /* host:port of the proxy */
         const char *user, *cluster;
         bool is_insecure;       /* logged in with --insecure */
-        bool is_current;        /* the one that is used when none is named */
+        bool is_current;        /* the default profile */
         /* from the certificates */
         struct str roles[CLIENT_NAMES_MAX], logins[CLIENT_NAMES_MAX], extensions[8];
         size_t role_count, login_count, extension_count;
@@ -59,10 +59,10 @@ struct error *profile_home(struct arena *a, const char **ret) MUST_USE;
 
 /*
  * Reads the profile of `proxy` (host[:port]; NULL: the current one) and of `user` (NULL: the one it names).
- * NOT_FOUND "Not logged in." when there is none; certificates that have ended are no error here (not_after tells).
+ * NOT_FOUND "Not logged in." when there is none; expired certificates are no error here (see not_after).
  */
 struct error *profile_load(struct profile *p, const char *proxy, const char *user) MUST_USE;
-/* The same without a look at the certificates: names and paths only. */
+/* The same without the certificates: names and paths only. */
 struct error *profile_find(struct profile *p, const char *proxy, const char *user) MUST_USE;
 void profile_release(struct profile *p);
 
@@ -72,7 +72,7 @@ struct error *profile_check_times(const struct profile *p, struct walltime now) 
 /* The names of all profiles (proxy hosts), sorted, in the arena. */
 struct error *profile_names(struct arena *a, const char ***ret, size_t *ret_count) MUST_USE;
 
-/* What a login brings home; everything borrowed. */
+/* The result of a login; everything borrowed. */
 struct profile_login {
         const char *web_addr; /* host:port */
         const char *user, *cluster;
@@ -89,30 +89,30 @@ struct profile_login {
 };
 
 /*
- * Whether the CAs of a login may be believed: those that --ca-pin names ("sha256:…" of X.509, "SHA256:…" of SSH;
+ * Whether the CAs of a login may be trusted: those that --ca-pin names ("sha256:…" of X.509, "SHA256:…" of SSH;
  * NULL-terminated, may be NULL), those that the profile of this proxy has, or without one those of other profiles of the
- * same cluster's name. A first login without pins believes what it is shown. UNAUTHENTICATED with all fingerprints.
+ * same cluster's name. A first login without pins trusts the CAs of the proxy. UNAUTHENTICATED with all fingerprints.
  */
 struct error *profile_check_trust(const struct profile_login *login, const char *const *pins) MUST_USE;
 
 /* Fills inner. */
 struct error *profile_find_inner(struct profile *p) MUST_USE;
-/* INVALID_ARGUMENT for the name of a host in a cluster of another profile, of which this one's cluster has a part of the name. */
+/* INVALID_ARGUMENT if the name belongs to a cluster of another profile whose name ends in this cluster's. */
 struct error *profile_check_host(const struct profile *p, struct str host) MUST_USE;
 
-/* Whether profile_store would refuse the directory of the profiles for who could change it: to be asked before a password is. */
+/* The error of profile_store about a directory that other accounts could change; to be called before a password prompt. */
 struct error *profile_check_place(void) MUST_USE;
 
-/* Writes all files of the profile and makes it the current one. INVALID_ARGUMENT for names that are no file names. */
+/* Writes all files of the profile and makes it the current one. INVALID_ARGUMENT for names that are not valid as file names. */
 struct error *profile_store(const struct profile_login *login) MUST_USE;
 
 /* Removes the keys and certificates of the profile's user, and its CAs from known_hosts. */
 struct error *profile_remove(const struct profile *p) MUST_USE;
 
-/* Removes everything that logins left in the directory. *ret_any: there was something. */
+/* Removes all files of logins in the directory. *ret_any: whether there were any. */
 struct error *profile_remove_all(bool *ret_any) MUST_USE;
 
-/* The private key of the X.509 certificate. PERMISSION_DENIED when others may read the file. */
+/* The private key of the X.509 certificate. PERMISSION_DENIED when other accounts may read the file. */
 struct error *profile_tls_key(const struct profile *p, struct secret *ret) MUST_USE;
 
 /* Whether a word may be part of a file's name in the profile: printable, no '/', no dot or dash in front. */
@@ -120,11 +120,11 @@ bool profile_is_file_name(struct str s);
 
 /* ---- ways; done exactly once from the loop; everything pointed to is borrowed until then ------------------ */
 
-/* gRPC to the Auth Service with the person's certificate, end to end: through the proxy, which passes TLS on. */
+/* gRPC to the Auth Service with the user's certificate, end to end: through the proxy, which forwards TLS unchanged. */
 struct client_dial;
 struct client_dial *client_dial_auth(struct loop *l, const struct profile *p,
                                      void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
-/* gRPC to the Proxy Service as a stranger, to log in. web_addr "host:port"; its web certificate is verified unless insecure. */
+/* gRPC to the Proxy Service without authentication, for a login. web_addr "host:port"; its web certificate is verified unless insecure. */
 struct client_dial *client_dial_proxy(struct loop *l, const char *web_addr, bool is_insecure,
                                       void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
 /* The same for HTTP/1.1. */
@@ -133,7 +133,7 @@ struct client_dial *client_dial_page(struct loop *l, const char *web_addr, bool 
 /* A stream to the SSH server of a node (host name or host ID): ALPN "cteleport-ssh", then HTTP/1.1 CONNECT. */
 struct client_dial *client_dial_node(struct loop *l, const struct profile *p, const char *target, const char *login,
                                      void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
-/* done comes with CANCELLED unless it already has. */
+/* done is called with CANCELLED unless it has been called already. */
 void client_dial_cancel(struct client_dial *d);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ways from a workstation to the cluster: TCP (through an HTTP proxy, where the environment names one), TLS,
- * and for a node the proxy's CONNECT. All of them lead to the proxy's one public port.
+ * Connections from a workstation to the cluster: TCP (through an HTTP proxy, if the environment names one), TLS,
+ * and for a node the proxy's CONNECT. All of them use the proxy's one public port.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ enum { PORT_PROXY = 3080, CHAIN_PEM_MAX = 256 * KiB };
 
 enum way { WAY_AUTH, WAY_WEB, WAY_PAGE, WAY_NODE };
 
-/* What each way says in the handshake, and who must answer. */
+/* The handshake of each kind of connection: names offered, and the role required of the server. */
 static const struct route {
         const char *name;
         const char *server_name; /* NULL: made from the cluster's name, or the host of the address */
@@ -40,18 +40,18 @@ static const struct route {
 struct client_dial {
         struct loop *loop;
         enum way way;
-        const struct profile *profile; /* NULL: a stranger's way */
+        const struct profile *profile; /* NULL: without authentication */
         bool is_insecure;
         char *address, *target, *login;
         struct http_proxy via; /* the HTTP proxy in between, if any */
         void (*done)(void *ctx, struct stream *s, struct error *err);
         void *ctx;
-        /* the step that is under way */
+        /* the current step */
         struct dial *dial;
         struct http_tunnel *tunnel;
         struct tls_handshake *handshake;
         struct node_tunnel *node;
-        struct error *failed; /* before anything was dialled */
+        struct error *failed; /* a failure before the dial */
 };
 
 static void finish(struct client_dial *d, struct stream *s, struct error *err)
@@ -72,7 +72,7 @@ static void fail(struct client_dial *d, struct error *err)
 
 /* ---- proof ------------------------------------------------------------------------------------------------ */
 
-/* Every host has a certificate by the cluster's CA; only some of them may be spoken to as a server. */
+/* Every host has a certificate by the cluster's CA; only some roles are valid for a server. */
 static struct error *check_role(const struct client_dial *d, const struct stream *tls)
 {
         const char *role = routes[d->way].role;

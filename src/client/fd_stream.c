@@ -20,10 +20,10 @@ struct fd_stream {
         struct loop *loop;
         uv_poll_t in, out;
         int in_fd, out_fd;
-        int in_flags, out_flags; /* of before */
+        int in_flags, out_flags; /* flags before */
         struct buf queue;
         size_t queue_head;
-        struct error *broken;     /* not told yet */
+        struct error *broken;     /* not reported yet */
         struct loop_hook hook;  /* while it lingers after close */
         unsigned refs;            /* both handles, and each deferred call */
         bool is_reading, is_writing; /* polled */
@@ -74,7 +74,7 @@ static void on_handle_closed(uv_handle_t *handle)
         unref(handle->data);
 }
 
-/* The end of everything: nothing is polled any more. */
+/* The last step: no descriptor is polled any more. */
 static void let_go(struct fd_stream *s)
 {
         if (s->is_gone)
@@ -180,7 +180,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         unref(s);
 }
 
-/* What the kernel takes now; false when it broke. */
+/* Writes as much as the kernel accepts now; false when it failed. */
 static size_t write_some(struct fd_stream *s, struct str bytes)
 {
         size_t done = 0;
@@ -276,7 +276,7 @@ static const struct stream_ops ops = {
 
 /* ---- beginning ---------------------------------------------------------------------------------------------------- */
 
-/* Makes it ready for waiting; epoll takes neither files nor directories. */
+/* Prepares the descriptor for epoll, which accepts neither files nor directories. */
 static struct error *prepare(int fd, const char *name, int *ret_flags)
 {
         struct stat st;
@@ -290,7 +290,7 @@ static struct error *prepare(int fd, const char *name, int *ret_flags)
         if (*ret_flags < 0 || fcntl(fd, F_SETFL, *ret_flags | O_NONBLOCK) != 0)
                 return error_errno(errno, "cannot prepare the standard %s", name);
         if (S_ISFIFO(st.st_mode))
-                fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE); /* a wish: the system may set a lower limit */
+                fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE); /* best effort: the system may have a lower limit */
         return NULL;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two descriptors as one stream: what a program has on its standard input and output.
+ * A stream made of two descriptors, such as standard input and output.
  */
 #ifndef CLIENT_FD_STREAM_H
 #define CLIENT_FD_STREAM_H
@@ -10,9 +10,9 @@
 struct loop;
 
 /*
- * Reads `in`, writes `out`; both owned from now on, made non-blocking (and blocking again when it closes, for
- * others may share them). Pipes are given large buffers. FAILED_PRECONDITION for files, which cannot
- * be waited for.
+ * Reads `in`, writes `out`; both owned from now on, made non-blocking (and blocking again at close, because
+ * other processes may share them). Pipes get large buffers. FAILED_PRECONDITION for files, which epoll
+ * does not support.
  */
 struct error *fd_stream_new(struct loop *l, int in, int out, struct stream **ret) MUST_USE;
 

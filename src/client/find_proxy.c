@@ -10,7 +10,7 @@
 
 enum { PORT_PROXY = 3080, PORT_HTTPS = 443 };
 
-/* Of an answer as much is read: Teleport's are about 2 KiB. */
+/* At most this much of an answer is read; Teleport's are about 2 KiB. */
 enum { PING_ANSWER_MAX = 32 * KiB };
 
 struct search;
@@ -31,8 +31,8 @@ struct search {
         size_t count, begun;
         bool is_insecure;
         const char *found;
-        struct error *refusal; /* what was found is not for us */
-        struct error *err;     /* of the first candidate, which is the one to be told */
+        struct error *refusal; /* the result is not a proxy of ours */
+        struct error *err;     /* of the first candidate, which is reported */
 };
 
 static void begin_next(void *ctx);
@@ -47,7 +47,7 @@ static void hang_up(struct candidate *c)
         c->deadline = NULL;
 }
 
-/* "" while the head is not whole. */
+/* "" while the head is incomplete. */
 static struct str body_of(struct str answer)
 {
         while (!str_is_empty(answer) && !str_starts_with(answer, STR("\r\n\r\n")))
@@ -55,7 +55,7 @@ static struct str body_of(struct str answer)
         return str_slice(answer, 4, answer.len);
 }
 
-/* Somebody is there, whatever they said: the others are not needed any more. */
+/* A server answered, so the other attempts end. */
 static void decide(struct candidate *c)
 {
         struct search *s = c->search;
@@ -175,7 +175,7 @@ static struct error *run(struct search *s)
         return NULL;
 }
 
-/* A port that was named and does not speak HTTP, or whose certificate is refused: the login says so with more words. */
+/* A given port that does not speak HTTP, or has a refused certificate: the login reports it in more detail. */
 static bool is_nobody_there(const struct error *err)
 {
         return err->code == ERROR_UNAVAILABLE || err->code == ERROR_DEADLINE_EXCEEDED;

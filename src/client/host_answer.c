@@ -25,7 +25,7 @@ const char *host_answer_query(struct arena *a, const char *proxy, const char *cl
 
 /* ---- the socket ------------------------------------------------------------------------------------------------ */
 
-/* False when it cannot be told which ssh this process belongs to. */
+/* False when the parent ssh of this process cannot be determined. */
 static bool address_of(struct sockaddr_un *ret, socklen_t *ret_len)
 {
         AUTO(buf) name = BUF_MAX(sizeof ret->sun_path - 1);
@@ -68,7 +68,7 @@ struct host_answer {
         struct client *clients;
         size_t client_count;
         char *query;
-        bool is_known; /* what to answer */
+        bool is_known; /* the answer */
         char host_id[ID_MAX + 2];
 };
 
@@ -80,7 +80,7 @@ static void drop(struct client *c)
                 at = &(*at)->next;
         *at = c->next;
         c->all->client_count--;
-        stream_close(c->stream); /* what was written is still sent */
+        stream_close(c->stream); /* written data is still sent */
         buf_release(&c->in);
         free(c);
 }
@@ -90,7 +90,7 @@ static bool has_requested(const struct client *c)
         return c->in.len > 0 && c->in.ptr[c->in.len - 1] == '\n';
 }
 
-/* Whoever asked something else gets nothing. */
+/* A client with another query gets nothing. */
 static void answer(struct client *c)
 {
         const struct host_answer *h = c->all;
@@ -181,7 +181,7 @@ void host_answer_close(struct host_answer *h)
 
 /* ---- the KnownHostsCommand ---------------------------------------------------------------------------------------- */
 
-/* At once: a socket takes more than a question has. */
+/* In one write: a socket buffer is larger than a query. */
 static bool put_query(int fd, struct str query)
 {
         return send(fd, query.ptr, query.len, MSG_NOSIGNAL) == (ssize_t)query.len;

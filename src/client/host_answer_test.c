@@ -9,10 +9,10 @@
 
 #define ID "0b8a4a7e-7b0c-4b0a-9a53-3a3f5ef0a6ad"
 
-/* A child of ours is a sibling of nobody: both ends are children of one process, as they are of ssh. */
+/* Both ends must be children of one process, as they are children of ssh. */
 struct sibling {
         pid_t pid;
-        int out; /* what it was told, "" for nothing */
+        int out; /* the answer that it received, "" for none */
 };
 
 static struct sibling send_request(const char *query)
@@ -44,11 +44,11 @@ static void assert_reported(struct sibling s, const char *expected)
         assert_int_equal(status, 0);
 }
 
-/* The one that listens, until its socket ends. At a byte on that it answers. */
+/* The listener, until its socket closes. It answers after a byte on that socket. */
 struct listening {
         struct loop loop;
         struct host_answer *h;
-        const char *id; /* NULL: that it knows nothing */
+        const char *id; /* NULL: unknown */
 };
 
 static void on_byte(void *ctx, struct str bytes)
@@ -162,7 +162,7 @@ static void is_nothing_when_nobody_listens_or_knows(void **state)
         assert_reported(send_request("p c u root@web-1\n"), "");
 }
 
-/* Of one ssh only: another process has another name for its socket. */
+/* For one ssh only: another process has another socket name. */
 static void is_not_for_the_children_of_another(void **state)
 {
         int go, status;

@@ -21,9 +21,9 @@ struct locate {
         struct rpc_client *client;
         char id[ID_MAX + 1];
         size_t found;
-        const char *copy_refusal; /* in the profile's arena; NULL: nothing was said */
+        const char *copy_refusal; /* in the profile's arena; NULL: not sent */
         struct buf after; /* where the next page begins */
-        const char **ret_copy_refusal; /* what is asked for, or NULL */
+        const char **ret_copy_refusal; /* the requested value, or NULL */
         void (*done)(void *ctx, const char *host_id, struct error *err);
         void *ctx;
 };
@@ -49,7 +49,7 @@ static void finish(struct locate *q, struct error *err)
         free(q);
 }
 
-/* An Auth Service of an earlier release lists all nodes: those that are meant are told here as well. */
+/* An Auth Service of an earlier release lists all nodes, so the matching ones are selected here as well. */
 static struct error *check(struct locate *q, const Cteleport__V1__Node *node)
 {
         struct str id = node->metadata == NULL ? STR("") : str_of(node->metadata->name);
@@ -107,7 +107,7 @@ static void send_request(struct locate *q)
 static void on_closed(void *ctx, struct error *err)
 {
         (void)ctx;
-        error_free(err); /* the call that is under way tells */
+        error_free(err); /* the pending call reports it */
 }
 
 static void on_dialled(void *ctx, struct stream *tls, struct error *err)

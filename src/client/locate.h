@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which host a name means, asked of the Auth Service itself: TLS with it goes through the proxy end to end, so that no
- * proxy can answer in its place. What a node shows to ssh must be the certificate of this host ID.
+ * Requests the host ID of a node name from the Auth Service, over TLS that is end to end through the proxy, so that a
+ * proxy cannot answer instead. The node must then prove this host ID to ssh by its certificate.
  */
 #ifndef CLIENT_LOCATE_H
 #define CLIENT_LOCATE_H
@@ -9,24 +9,24 @@
 #include "client/client.h"
 
 /*
- * Asks which host a dial of `node` (canonical, see client/target.h) as `login` ("": any) reaches. done comes exactly once
- * from the loop: the host ID (borrowed until it returns), or NULL and an error (owned): NOT_FOUND when there is no such
- * node for this person, FAILED_PRECONDITION when several match. A host ID is its own answer, and nobody is asked.
- * Everything pointed to is borrowed until then.
+ * Requests the host that a dial of `node` (canonical, see client/target.h) as `login` ("": any) reaches. done is called exactly
+ * once from the loop: with the host ID (borrowed until it returns), or NULL and an error (owned): NOT_FOUND when there is no such
+ * node for this user, FAILED_PRECONDITION when several match. For a host ID no request is made.
+ * Pointers are borrowed until then.
  */
 struct locate;
 struct locate *locate_start(struct loop *l, const struct profile *p, const char *node, const char *login,
                             void (*done)(void *ctx, const char *host_id, struct error *err), void *ctx) MUST_USE;
 
-/* done comes with CANCELLED, from the loop. Not after done has run. */
+/* done is called with CANCELLED, from the loop. Must not be called after done. */
 void locate_cancel(struct locate *q);
 
 /* The same with a loop of its own; *ret_id in the profile's arena. */
 struct error *locate(const struct profile *p, const char *node, const char *login, const char **ret_id) MUST_USE;
 
 /*
- * Why this login may copy no files on the node (canonical name or host ID), in the profile's arena; "": it may, or an Auth Service of
- * an earlier release does not say.
+ * The reason why this login must not copy files on the node (canonical name or host ID), in the profile's arena; "": it may, or the
+ * Auth Service is of an earlier release that does not send it.
  */
 struct error *locate_copy_refusal(const struct profile *p, const char *node, const char *login, const char **ret) MUST_USE;
 

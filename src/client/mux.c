@@ -31,7 +31,7 @@ enum {
         LIST_MAX = 16 * MiB,   /* of this machine's Unix sockets */
 };
 
-/* OpenSSH's PROTOCOL.mux; what is answered: client/mux_answer.h. */
+/* OpenSSH's PROTOCOL.mux; for the answers see client/mux_answer.h. */
 #define MUX_ALIVE_CHECK 0x10000004U
 #define MUX_TERMINATE 0x10000005U
 #define MUX_STOP_LISTENING 0x10000009U
@@ -46,7 +46,7 @@ static void put_hash(struct buf *out, struct str text, size_t bytes)
         hex_encode(out, str_of_bytes(digest, bytes));
 }
 
-/* NUL stands between the parts: none of them holds one. */
+/* The parts are separated by NUL, which none of them contains. */
 static void put_part(struct buf *out, const char *part)
 {
         buf_put(out, str_of_bytes(part, strlen(part) + 1));
@@ -63,7 +63,7 @@ static const char *profile_prefix(struct arena *a, const char *web_addr, const c
         return str_to_c(a, buf_str(&name));
 }
 
-/* What ssh takes as it is in ControlPath: no token, no variable, no blank. */
+/* A path that ssh uses unchanged in ControlPath: without tokens, variables or blanks. */
 static bool is_plain(const char *path)
 {
         for (const char *at = path; *at != '\0'; at++)
@@ -89,7 +89,7 @@ static const char *path_of(const struct profile *p, const char *login, const cha
         return unread != NULL || text.overflowed || is_too_long || !is_plain(path) ? NULL : path;
 }
 
-/* Of this user, for this user alone. */
+/* Owned by this user, and accessible to this user only. */
 static bool is_private_directory(const char *path)
 {
         struct stat st;
@@ -159,7 +159,7 @@ static bool is_answered(int fd)
         return answer == MUX_ANSWER_ALIVE;
 }
 
-/* Connected to a master that has answered. -1: whoever listens there is none, or nobody does. */
+/* A socket connected to a master that has answered. -1: there is no listener, or it is not a master. */
 static int greet(const char *path)
 {
         static const uint32_t hello[] = { MUX_HELLO, MUX_VERSION }, check[] = { MUX_ALIVE_CHECK, 0 };
@@ -180,8 +180,8 @@ bool mux_is_alive(const char *path)
 }
 
 /*
- * Those that are connected, from /proc/net/unix (proc(5)): "… St Inode Path", where the path of an accepted socket is that of the
- * listening one, under the name that it was made with.
+ * Counts the connections of a socket, from /proc/net/unix (proc(5)): "… St Inode Path", where an accepted socket has the path of the
+ * listening one, under the name with which it was created.
  */
 size_t mux_sessions(const char *path)
 {
@@ -212,7 +212,7 @@ size_t mux_sessions(const char *path)
 
 /* ---- finding -------------------------------------------------------------------------------------------------------- */
 
-/* Whether a file that was locked is still the one of its name: it may have been removed in between. */
+/* Whether a locked file still has its name: it may have been removed in between. */
 static bool is_still_there(int fd, const char *path)
 {
         struct stat its, now;
@@ -232,7 +232,7 @@ static int take_lock(const char *path)
         return taken;
 }
 
-/* What masters left that are gone: nobody holds their lock. */
+/* Removes the files of masters that have ended: their lock is free. */
 static void sweep(const char *directory)
 {
         DIR *dir = opendir(directory);

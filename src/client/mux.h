@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections to nodes that stay for further commands: OpenSSH's ControlMaster, with a socket of ours.
+ * Shared connections to nodes, which stay open for further commands: OpenSSH's ControlMaster with a socket path of ours.
  *
  *     <home>/mux/                    0700
  *         <profile>-<key>            socket of the master, made and removed by ssh
  *         <profile>-<key>.lock       locked (flock) by the process that carries the connection's bytes: one master for each key;
- *                                    holds the host ID that the connection leads to
+ *                                    contains the host ID of the connection
  *
  * <profile> is of proxy, user and cluster; <key> of these, login, node, and the user's certificate, so that a connection of one
  * login is never used after another. The master keeps the connection TIMEOUT_MUX_IDLE after its last session.
  *
- * A socket is used only after whoever listens there has answered as a master does (OpenSSH's PROTOCOL.mux, version 4) and is
- * this user's. Nothing here is an error: what cannot be used is left aside, and a connection of its own is made.
+ * A socket is used only after its listener has answered as an OpenSSH master (PROTOCOL.mux, version 4) and belongs to this
+ * user. Failures are no errors: an unusable socket is ignored, and the command makes a connection of its own.
  */
 #ifndef CLIENT_MUX_H
 #define CLIENT_MUX_H
@@ -19,16 +19,16 @@
 #include "client/client.h"
 
 struct mux {
-        const char *path; /* of the socket; NULL: the connection is not to be shared */
-        bool is_alive;    /* a master listens there; otherwise this process is the one to make it */
-        int lock;         /* to be held as long as the connection stands; -1: none */
-        const char *host_id; /* is_alive: of the node; what ssh verifies should the master go before it is reached */
+        const char *path; /* of the socket; NULL: the connection must not be shared */
+        bool is_alive;    /* a master listens there; otherwise this process becomes the master */
+        int lock;         /* to be held while the connection is open; -1: none */
+        const char *host_id; /* is_alive: of the node; ssh verifies it if the master ends before the connection to it */
 };
 
 /* Looks for the connection of this login on this node (canonical name or host ID). The path lies in the profile's arena. */
 void mux_find(const struct profile *p, const char *login, const char *node, struct mux *ret);
 void mux_release(struct mux *m);
-/* The connection leads to this host: for those who find it. */
+/* Stores the host ID of the connection for other processes. */
 void mux_note_host(const struct mux *m, const char *host_id);
 
 /* Whether a master answers at this path. */

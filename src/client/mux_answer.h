@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the ssh that holds a shared connection answers to a hello and an alive check (OpenSSH's PROTOCOL.mux, version 4), without
- * the socket: the bytes so far, in whichever pieces they came.
+ * Parses the answer of the ssh that holds a shared connection to a hello and an alive check (OpenSSH's PROTOCOL.mux, version 4),
+ * from the bytes received so far.
  *
  *     u32 length   u32 0x00000001   u32 4             (string name, string value)*     hello
  *     u32 12       u32 0x80000005   u32 0 (request)   u32 process                      alive
@@ -19,12 +19,12 @@ enum {
 };
 
 enum mux_answer {
-        MUX_ANSWER_SHORT, /* as a master's, and not whole: read on */
+        MUX_ANSWER_SHORT, /* a valid prefix of a master's answer: read on */
         MUX_ANSWER_ALIVE,
-        MUX_ANSWER_OTHER, /* whoever says that is no master that can be used, whatever comes behind */
+        MUX_ANSWER_OTHER, /* not an answer of a usable master, whatever follows */
 };
 
-/* Bytes behind the two packets are no master's: it says nothing unasked. */
+/* Bytes after the two packets make the answer invalid: a master sends nothing unrequested. */
 enum mux_answer mux_answer_read(struct str bytes);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Choosing nodes: by labels, by words, by a query, by name.
+ * Selects nodes by labels, words, a query or a name.
  */
 #ifndef CLIENT_NODE_FILTER_H
 #define CLIENT_NODE_FILTER_H
@@ -22,17 +22,17 @@ struct node_filter {
 
 /*
  * Adds `k=v,k2="v with, comma"` to the filter; quotes protect commas and equals signs. Texts live in the
- * arena. INVALID_ARGUMENT for what is no label.
+ * arena. INVALID_ARGUMENT for an invalid label.
  */
 struct error *node_filter_add_labels(struct node_filter *f, struct arena *a, struct str text) MUST_USE;
 
-/* Fills the filter with what a user wrote: labels as above, words, a query; each may be NULL. */
+/* Fills the filter from a command line: labels as above, words, a query; each may be NULL. */
 struct error *node_filter_read(struct node_filter *f, struct arena *a, const char *labels, const char *const *words, const char *query) MUST_USE;
 
 /* Moves the nodes that fit to the front, in their order, and returns how many they are. */
 size_t node_filter_keep(const struct node_filter *f, Cteleport__V1__Node **nodes, size_t count, struct arena *a);
 
-/* Labels that commands give count as the others; memory for a moment comes from the arena. */
+/* Labels of commands count like the others; temporary memory is from the arena. */
 bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node *node, struct arena *a);
 
 /*
@@ -41,10 +41,10 @@ bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node 
  */
 void node_put_labels(struct buf *out, const Cteleport__V1__Node *node, bool is_verbose);
 
-/* Puts " (locked)" behind its address when that is its state; nothing for a node that is online. */
+/* Adds " (locked)" after the address of a locked node; nothing for an online node. */
 void node_put_state(struct buf *out, const Cteleport__V1__NodeSpec *spec);
 
-/* What a node is to predicates; borrowed from the node, the list in the arena. */
+/* The node as input of predicates; borrowed from the node, the list in the arena. */
 struct predicate_subject node_subject(const Cteleport__V1__Node *node, struct arena *a);
 
 #endif

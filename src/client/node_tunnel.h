@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The last step to a node: asking the proxy at the other end of a TLS stream for the node's SSH server.
+ * The HTTP CONNECT request to a proxy for the SSH server of a node, on a TLS stream.
  *
  *     CONNECT <target>:0 HTTP/1.1
  *     Host: <target>:0
  *     X-Teleport-Login: <login>
  *
- * The answer is 200 and then the bytes of the server, or a refusal whose body says why:
+ * The answer is 200 followed by the bytes of the server, or a refusal whose body has the reason:
  * "what happened\nhint: what to do\n".
  */
 #ifndef CLIENT_NODE_TUNNEL_H
@@ -28,14 +28,14 @@ enum { NODE_REFUSAL_MAX = 4 * KiB };
 struct error *node_refusal(int status, struct str body) MUST_USE;
 
 /*
- * Asks on `proxy` (owned from now on). done comes exactly once, from the loop, with the stream to the node
- * or an error. target and login are names that were checked; copied.
+ * Sends the request on `proxy` (owned from now on). done is called exactly once, from the loop, with the stream to the node
+ * or an error. target and login must be valid names; copied.
  */
 struct node_tunnel;
 struct node_tunnel *node_tunnel_start(struct loop *l, struct stream *proxy, const char *target, const char *login,
                                       struct duration within,
                                       void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
-/* done comes with CANCELLED unless it already has. */
+/* done is called with CANCELLED unless it has been called already. */
 void node_tunnel_cancel(struct node_tunnel *t);
 
 #endif

@@ -104,7 +104,7 @@ static void says_why_it_was_refused(void **state)
         }
 }
 
-static void waits_no_longer_than_it_was_told(void **state)
+static void stops_reading_at_the_content_length(void **state)
 {
         struct requested a;
 
@@ -134,7 +134,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(asks_for_the_node_and_hands_on_what_follows),
                 cmocka_unit_test(says_why_it_was_refused),
-                cmocka_unit_test(waits_no_longer_than_it_was_told),
+                cmocka_unit_test(stops_reading_at_the_content_length),
                 cmocka_unit_test(can_be_cancelled),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@
 #include "os/file.h"
 #include "pki/cert.h"
 
-/* Hosts have Ed25519 keys, and nobody is believed without a certificate for them. */
+/* Hosts have Ed25519 keys and must have a certificate for them. */
 #define HOST_KEY_ALGORITHMS "ssh-ed25519-cert-v01@openssh.com"
 
 enum { COMMAND_MAX = 16 * KiB, KNOWN_HOSTS_MAX = 256 * KiB };
@@ -59,7 +59,7 @@ void shell_put_word(struct buf *out, struct str word)
         buf_put_char(out, '\'');
 }
 
-/* ssh takes '%' for the beginning of a token, then hands the rest to a shell. */
+/* ssh expands tokens that begin with '%', then passes the rest to a shell. */
 static void put_command_word(struct buf *out, const char *prefix, const char *word)
 {
         AUTO(buf) doubled = BUF_MAX(COMMAND_MAX);
@@ -74,7 +74,7 @@ static void put_command_word(struct buf *out, const char *prefix, const char *wo
 
 enum option_value { VALUE_FIXED, VALUE_KNOWN_HOSTS, VALUE_SSH_KEY, VALUE_SSH_CERT };
 
-/* In ssh's own words, with why where it is not plain. */
+/* Options of ssh_config, with the reason where it is not obvious. */
 static const struct {
         const char *name;
         enum option_value kind;
@@ -88,13 +88,13 @@ static const struct {
         /* Before ssh's own first choice: processors have AES, and a session's bytes pass five processes. */
         { "Ciphers", VALUE_FIXED, "^aes128-gcm@openssh.com,aes256-gcm@openssh.com", true },
         { "VerifyHostKeyDNS", VALUE_FIXED, "no", true },
-        { "UpdateHostKeys", VALUE_FIXED, "no", true }, /* the CA's line is all there is to know */
+        { "UpdateHostKeys", VALUE_FIXED, "no", true }, /* the line of the CA is the only one */
         { "CheckHostIP", VALUE_FIXED, "no", true },    /* of a tunnel there is none */
         { "IdentityFile", VALUE_SSH_KEY, NULL, true },
         { "CertificateFile", VALUE_SSH_CERT, NULL, true },
         { "IdentitiesOnly", VALUE_FIXED, "yes", true },
         { "PreferredAuthentications", VALUE_FIXED, "publickey", true },
-        { "SendEnv", VALUE_FIXED, "LANG LC_*", true }, /* nodes accept these, as a distribution's sshd does */
+        { "SendEnv", VALUE_FIXED, "LANG LC_*", true }, /* nodes accept these variables, as the sshd of distributions does */
         { "CanonicalizeHostname", VALUE_FIXED, "no", true },
 };
 
@@ -132,7 +132,7 @@ static void put_command(struct buf *out, const struct profile *p, const char *se
         buf_put(out, where);
 }
 
-/* A connection that another program keeps would bring that program's identity: ours, or none. */
+/* A connection of another program would use that program's identity. */
 static void add_sharing(struct words *w, const struct profile *p, const struct mux *mux)
 {
         int64_t left = (p->not_after.ns - clock_wall(clock_system()).ns) / SECONDS(1).ns;
@@ -160,7 +160,7 @@ void openssh_add_options(struct words *w, const struct profile *p, const char *s
                 /* Paths may have blanks; profile.c lets none in that quotes do not protect. */
                 words_printf(w, options[i].kind == VALUE_FIXED ? "%s=%s" : "%s=\"%s\"", options[i].name, option_value(p, i));
         }
-        if (mux != NULL && mux->is_alive) { /* the connection is gone, or takes no more: ssh says nothing, and we make another */
+        if (mux != NULL && mux->is_alive) { /* the connection is gone or full: ssh prints nothing, and we make another */
                 words_add(w, "-o");
                 words_add(w, "LogLevel=QUIET");
                 buf_printf(&command, "sh -c 'kill -USR1 %ld'", (long)getpid());
@@ -274,7 +274,7 @@ struct error *openssh_put_config(struct buf *out, const struct profile *p, const
                                    option_value(p, i));
         buf_put_c(out, "    Port 3022\n    ProxyCommand ");
         put_command(out, p, self, home, "proxy ssh", STR("'%r@%h:%p'"));
-        /* The options name no file that would be believed for the name alone. ssh runs this when a host has shown its key. */
+        /* The options name no file that would be trusted for the name alone. ssh runs this after the host presented its key. */
         buf_put_c(out, "\n    UserKnownHostsFile /dev/null\n    KnownHostsCommand ");
         put_command(out, p, self, home, "proxy known-host", STR("'%r@%h' '%H' '%K'"));
         buf_put_c(out, "\n\n# End generated Teleport configuration\n");

@@ -17,7 +17,7 @@ static size_t length_of(unsigned char lead)
         return lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
 }
 
-/* A whole character, unless it is one that could steer. */
+/* Appends a complete character, unless it could control the terminal. */
 static void put_held(struct plain_text *p, struct buf *out)
 {
         AUTO(buf) checked = BUF_MAX(64);
@@ -32,7 +32,7 @@ static void put_held(struct plain_text *p, struct buf *out)
 static void put_byte(struct plain_text *p, struct buf *out, unsigned char c)
 {
         if (p->held_len > 0 && (c & LEAD) != CONTINUATION)
-                p->held_len = 0; /* it was none */
+                p->held_len = 0; /* not a character */
         if (p->held_len == 0 && (c == '\n' || c == '\t')) {
                 buf_put_char(out, (char)c);
                 return;
@@ -44,7 +44,7 @@ static void put_byte(struct plain_text *p, struct buf *out, unsigned char c)
                 put_held(p, out);
 }
 
-/* The state behind a byte that stands inside of a sequence. */
+/* The state after a byte inside of a sequence. */
 static enum plain_state next_state(enum plain_state state, unsigned char c)
 {
         switch (state) {
@@ -74,7 +74,7 @@ void plain_text_put(struct plain_text *p, struct buf *out, struct str bytes)
 {
         for (size_t i = 0; i < bytes.len; i++) {
                 unsigned char c = (unsigned char)bytes.ptr[i];
-                bool is_newline = c == '\n' && p->state != PLAIN_STRING; /* a torn sequence must not eat the rest */
+                bool is_newline = c == '\n' && p->state != PLAIN_STRING; /* an incomplete sequence must not consume the rest */
 
                 if (p->state != PLAIN_TEXT && p->state != PLAIN_STRING && c == ESC)
                         p->state = PLAIN_ESCAPE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A query becomes a list of tests and a postfix program over them (the shunting-yard of Dijkstra): neither
- * reading nor running it recurses, so how deep somebody nests is a number we choose.
+ * parsing nor evaluation is recursive, so that the nesting depth is a limit of ours.
  */
 #include "client/predicate.h"
 
@@ -64,7 +64,7 @@ static char peek(struct parser *p)
         return p->at < p->query.len ? p->query.ptr[p->at] : '\0';
 }
 
-/* Takes the mark if it is next. */
+/* Consumes the token if it is next. */
 static bool take(struct parser *p, struct str mark)
 {
         peek(p);
@@ -252,7 +252,7 @@ static struct error *push(struct parser *p, enum op op)
         return NULL;
 }
 
-/* What stands where a term may begin: '!', '(' or a test. *ret_whole: a term is complete. */
+/* The start of a term: '!', '(' or a test. *ret_whole: a term is complete. */
 static struct error *begin_term(struct parser *p, bool *ret_whole)
 {
         *ret_whole = false;
@@ -281,7 +281,7 @@ static struct error *close_parenthesis(struct parser *p)
         return NULL;
 }
 
-/* What stands behind a term: ')', '&&' or '||'. *ret_whole: a term is still complete. */
+/* The token after a term: ')', '&&' or '||'. *ret_whole: a term is still complete. */
 static struct error *after_term(struct parser *p, bool *ret_whole)
 {
         if (take(p, STR(")")))

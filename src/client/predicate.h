@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The query language of `tsh ls --query`: what a node must be like.
+ * The query language of `tsh ls --query`, which selects nodes.
  *
  *     query   = term { ( "&&" | "||" ) term }        && binds closer than ||
  *     term    = "!" term | "(" query ")" | value ( "==" | "!=" ) value | call
@@ -11,7 +11,7 @@
  *     value   = "text" | 'text' | `text` | name | labels["key"] | labels.key
  *             | resource.metadata.name | resource.metadata.labels["key"] | resource.spec.hostname | resource.spec.addr
  *
- * A label that a node does not have is the empty text.
+ * A missing label counts as the empty text.
  */
 #ifndef CLIENT_PREDICATE_H
 #define CLIENT_PREDICATE_H
@@ -30,20 +30,20 @@ struct predicate_label {
         struct str key, value;
 };
 
-/* What is known of a node; everything borrowed. */
+/* The attributes of a node; everything borrowed. */
 struct predicate_subject {
         struct str name, id, addr; /* host name, host ID, address */
         const struct predicate_label *labels;
         size_t label_count;
 };
 
-/* Lives in the arena, as do copies of the texts in it. INVALID_ARGUMENT says where the query makes no sense. */
+/* Lives in the arena, as do copies of the texts in it. INVALID_ARGUMENT with the position of a mistake. */
 struct predicate;
 struct error *predicate_compile(struct arena *a, struct str query, const struct predicate **ret) MUST_USE;
 
 bool predicate_matches(const struct predicate *p, const struct predicate_subject *subject);
 
-/* Whether the word occurs in name, address or labels, whatever its case. */
+/* Whether the word occurs in name, address or labels, in any case. */
 bool predicate_subject_has_word(const struct predicate_subject *subject, struct str word);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The profile read: who is logged in where, and until when.
+ * Reads the profile: user, proxy, cluster, and the expiry of the login.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -33,8 +33,8 @@ bool profile_is_file_name(struct str s)
 }
 
 /*
- * Paths of the profile stand in ssh's options and configuration, where a few characters cannot be written
- * whatever the quoting.
+ * Paths of the profile are part of ssh's options and configuration, where a few characters cannot be
+ * quoted.
  */
 static struct error *check_home(const char *path)
 {
@@ -73,7 +73,7 @@ struct error *profile_home(struct arena *a, const char **ret)
                         return error_errno(errno, "cannot find the current directory");
                 *ret = arena_printf(a, "%s/%s", here, *ret);
         }
-        /* Behind a slash a symbolic link is what it leads to. */
+        /* With a slash at the end, a symbolic link stands for its target. */
         struct str path = str_of(*ret);
         while (path.len > 1 && str_ends_with(path, STR("/")))
                 path = str_slice(path, 0, path.len - 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the certificates of a profile say: who, with which roles and logins, until when.
+ * Reads the certificates of a profile: user, roles, logins, expiry.
  */
 #include "base/mem.h"
 #include "base/text.h"

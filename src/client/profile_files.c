@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may change the files of a profile: its owner alone. What others could write, or could lead elsewhere, holds
- * keys and CAs that they choose. The same is true of the directories above, in which others could put another profile in its place.
+ * Checks that only its owner may change the files of a profile. A file that others could write, or a link that they could redirect,
+ * has keys and CAs of their choice. The same applies to the directories above, in which others could replace the profile.
  */
 #include <errno.h>
 #include <limits.h>
@@ -45,7 +45,7 @@ static struct error *check_mode(const char *shown, const struct stat *st, enum e
         return NULL;
 }
 
-/* What is not there is somebody else's concern. */
+/* Missing files are reported by their readers. */
 static struct error *check_entry(const char *path, enum entry_kind kind)
 {
         AUTO_MEM char *shown = escaped(str_of(path));
@@ -65,8 +65,8 @@ static struct error *check_entry(const char *path, enum entry_kind kind)
 enum { LINKS_MAX = 40 }; /* as the kernel follows: path_resolution(7) */
 
 /*
- * root's, or those of the owner of "/", who can exchange programs and libraries too: so it is in a container, or a user namespace in which
- * root is nobody that has a number (user_namespaces(7)).
+ * Whether the owner is root, or the owner of "/", who can replace programs and libraries too: as in a container, or a user namespace in
+ * which root has no user ID (user_namespaces(7)).
  */
 static bool is_of_root(uid_t uid)
 {
@@ -76,8 +76,8 @@ static bool is_of_root(uid_t uid)
 }
 
 /*
- * Whether others could put something else in the place of what is in the directory. In a sticky one they can only what is theirs;
- * that what is there is not, is looked at next. *ret_is_shared: others may put links there.
+ * Whether others could replace an entry of the directory. In a sticky directory they can replace their own entries only;
+ * the owner of the entry is checked next. *ret_is_shared: others may create links there.
  */
 static struct error *check_parent(const char *path, bool *ret_is_shared)
 {
@@ -101,7 +101,7 @@ static struct error *check_parent(const char *path, bool *ret_is_shared)
 }
 
 /*
- * A link that belongs to somebody else, as it may in a directory that others write to, leads where they like. *ret_len 0: it is no link.
+ * Refuses a link of another owner in a directory that others may write, because they choose its target. *ret_len 0: not a link.
  */
 static struct error *read_link(const char *path, bool is_shared, char target[PATH_MAX], size_t *ret_len)
 {
@@ -129,7 +129,7 @@ static void go_up(struct buf *at)
                 continue;
 }
 
-/* Puts a link's target in front of what is left to walk. */
+/* Prepends a link's target to the rest of the path. */
 static struct error *follow(struct buf *at, struct buf *rest, struct str target)
 {
         AUTO_MEM char *behind = str_dup(buf_str(rest));
@@ -143,7 +143,7 @@ static struct error *follow(struct buf *at, struct buf *rest, struct str target)
         return buf_finish(rest, "the path of the profile");
 }
 
-/* One component off the front of `rest`, behind `at`. */
+/* Moves one component from the front of `rest` to the end of `at`. */
 static struct error *step(struct buf *at, struct buf *rest, size_t *links)
 {
         struct str after = buf_str(rest), name = str_split(&after, '/');
@@ -171,8 +171,8 @@ static struct error *step(struct buf *at, struct buf *rest, size_t *links)
 }
 
 /*
- * Walks the path as the kernel does (path_resolution(7)), through every link: each directory on the way is one in which nobody but the
- * user and root can exchange what the way goes on with.
+ * Walks the path as the kernel does (path_resolution(7)), through every link: in each directory of the path only the
+ * user and root may be able to replace the next component.
  */
 static struct error *check_way(const char *path)
 {
@@ -210,7 +210,7 @@ struct error *profile_check_home(struct arena *a, const char *home, const char *
 {
         struct stat st;
 
-        if (lstat(home, &st) != 0 && errno == ENOENT) /* with HOME of another user, as sudo may keep it, there is mostly none */
+        if (lstat(home, &st) != 0 && errno == ENOENT) /* with HOME of another user, which sudo may keep, there is usually no profile */
                 return error_new(ERROR_NOT_FOUND, "there is no profile");
         TRY(check_top(home));
         TRY(check_entry(arena_printf(a, "%s/keys", home), ENTRY_DIR));

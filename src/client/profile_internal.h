@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by the sources of the profile; nobody else includes it. */
+/* Shared by the sources of the profile only. */
 #ifndef CLIENT_PROFILE_INTERNAL_H
 #define CLIENT_PROFILE_INTERNAL_H
 
@@ -26,19 +26,19 @@ struct error *profile_read_yaml(struct profile *p) MUST_USE;
 /* ---- who may change the files (profile_files.c) ---------------------------------------------------------------- */
 
 /*
- * PERMISSION_DENIED, with the remedy, for what other users own or may write, keys that they may read, symbolic links, files
- * that have another name, and directories above <home>, up to the root, in which others could put another one in its place (sticky
- * directories, such as /tmp, pass; a link on the way is followed through directories of which the same is true). What is not there
- * passes. The first looks at what is read before the profile is known, and is NOT_FOUND where <home> is not there; proxy_host may be NULL.
+ * PERMISSION_DENIED, with the remedy, for files that other users own or may write, keys that they may read, symbolic links, files
+ * with a second hard link, and directories above <home>, up to the root, in which others could replace it (sticky
+ * directories, such as /tmp, pass; a link in the path is followed through directories that are checked alike). Missing files
+ * pass. The first function checks the files that are read before the profile is known, and returns NOT_FOUND without <home>; proxy_host may be NULL.
  */
 struct error *profile_check_home(struct arena *a, const char *home, const char *proxy_host) MUST_USE;
 struct error *profile_check_directories(const struct profile *p) MUST_USE;
-struct error *profile_check_cas(const struct profile *p) MUST_USE; /* directories and CAs alone */
+struct error *profile_check_cas(const struct profile *p) MUST_USE; /* directories and CAs only */
 struct error *profile_check_files(const struct profile *p) MUST_USE;
 
 /* ---- CAs (profile_trust.c) -------------------------------------------------------------------------------------- */
 
-/* The SSH CAs of a login into the profile's own file. */
+/* Writes the SSH CAs of a login to the profile's own file. */
 struct error *profile_write_ssh_cas(const struct profile *p, const struct str *ssh_cas, size_t count) MUST_USE;
 
 /* Makes <home>/known_hosts anew from all profiles. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The profile written by a login and removed by a logout.
+ * Writes the profile at a login and removes it at a logout.
  */
 #include <errno.h>
 #include <ftw.h>
@@ -98,7 +98,7 @@ struct error *profile_store(const struct profile_login *login)
 
         TRY(profile_check_directories(&p));
         TRY(make_directories(a, &p));
-        mux_end_all(p.home, p.web_addr, p.user, p.cluster); /* nobody looks for them any more */
+        mux_end_all(p.home, p.web_addr, p.user, p.cluster); /* they are not used any more */
         /* Keys first: certificates without their keys would look like a login. */
         TRY(file_write_atomic(p.ssh_key, secret_str(login->ssh_key), 0600));
         TRY(file_write_atomic(p.tls_key, secret_str(login->tls_key), 0600));

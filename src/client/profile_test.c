@@ -245,7 +245,7 @@ static void two_proxies_of_one_host_have_a_profile_each(void **state)
         assert_refused(profile_load(&p, PROXY ":3082", NULL), ERROR_NOT_FOUND, "Not logged in.");
 }
 
-/* The fixture's login with CAs of somebody else. */
+/* The fixture's login with CAs of another cluster. */
 static struct profile_login hostile_login(struct fixture *f, const char *web_addr, const char *cluster, struct str *ssh_ca, struct str *tls_ca)
 {
         struct profile_login login = a_login(f, web_addr, "alice", cluster);
@@ -272,7 +272,7 @@ static void a_changed_ca_is_refused_until_it_is_named(void **state)
         uint8_t digest[32];
 
         struct profile_login login = a_login(f, PROXY ":3080", "alice", CLUSTER);
-        assert_done(profile_check_trust(&login, NULL)); /* the first believes what it is shown */
+        assert_done(profile_check_trust(&login, NULL)); /* the first login trusts the CAs of the proxy */
         assert_done(log_in(f, PROXY ":3080", "alice"));
         assert_done(profile_check_trust(&login, NULL));
         assert_done(ca_pin_of_cert(f->ca_cert, &known));
@@ -314,7 +314,7 @@ static void what_is_known_counts_though_its_profile_cannot_be_read(void **state)
         assert_refused(profile_check_trust(&hostile, NULL), ERROR_UNAUTHENTICATED, "is not the one that is known");
         assert_done(profile_check_trust(&same, NULL));
 
-        /* What others could have changed says nothing, and its absence would let anybody in. */
+        /* A file that others could have changed is not trusted, and ignoring it would accept any CA. */
         assert_done(log_in(f, PROXY ":3080", "alice"));
         assert_int_equal(chmod(cas, 0666), 0);
         assert_refused(profile_check_trust(&hostile, NULL), ERROR_PERMISSION_DENIED, "other users may change");
@@ -336,7 +336,7 @@ static void a_proxy_cannot_become_that_of_a_known_cluster(void **state)
         tls_ca = taken(f, &out);
         assert_done(profile_store(&evil));
         assert_done(profile_check_trust(&evil, NULL));
-        /* The keys that are known of it, under the name of the other. */
+        /* The known keys of this cluster, under the name of the other. */
         assert_done(x509_ca_create(&tls, STR(CLUSTER), times_of(NOW, NOW + LIFE), &out));
         tls_ca = taken(f, &out);
         evil.cluster = CLUSTER;
@@ -374,7 +374,7 @@ static void an_inner_cluster_is_left_out_of_the_outer_ones_names(void **state)
         assert_done(log_in(f, PROXY ":3080", "alice"));
         assert_done(file_read(arena_printf(a, "%s/known_hosts", f->home), &hosts));
         assert_true(str_contains(buf_str(&hosts), STR("@cert-authority com,*.com,!example.com,!*.example.com ssh-ed25519 ")));
-        /* "example.com" alone is a host in "com" as well: nobody's. */
+        /* "example.com" alone is also a host in "com", so it belongs to neither. */
         assert_true(str_contains(buf_str(&hosts), STR("@cert-authority example.com,*.example.com,!example.com ssh-ed25519 ")));
         assert_done(profile_find(&p, "com.example.org:443", NULL));
         assert_refused(profile_check_host(&p, STR("web-1.EXAMPLE.com")), ERROR_INVALID_ARGUMENT, "is a name in the cluster example.com");
@@ -416,7 +416,7 @@ static void a_profile_of_an_older_release_gets_cas_of_its_own(void **state)
         profile_release(&p);
         assert_done(file_read(path, &own));
         assert_true(str_starts_with(buf_str(&own), STR("@cert-authority example.com,*.example.com ssh-ed25519 ")));
-        /* Two that share a name shared what was believed: nobody knows whose it was. */
+        /* Two profiles of one name shared their trusted CAs: the owner of a CA is unknown. */
         assert_done(log_in(f, "evil.example.org:443", "alice"));
         assert_int_equal(unlink(path), 0);
         assert_refused(profile_load(&p, PROXY, NULL), ERROR_FAILED_PRECONDITION, "both say that they are example.com");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which CAs a profile believes. Each has its own files, so that no other profile adds to them; <home>/known_hosts is made
- * of them all, for programs that are told of that file, and no command of ours reads it.
+ * The CAs that a profile trusts. Each profile has its own files, so that no other profile adds to them; <home>/known_hosts is made
+ * from all of them for other programs, and no command of ours reads it.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -19,7 +19,7 @@ enum { TRUST_ARENA = 1 * MiB, TRUST_FILE_MAX = 256 * KiB, CAS_KNOWN_MAX = 32, PR
 
 /* ---- profiles beside each other --------------------------------------------------------------------------------- */
 
-/* NULL for a profile that cannot be read, or that others may write: it is asked about when it is used. */
+/* NULL for a profile that cannot be read, or that others may write; the error is reported at its use. */
 static struct profile *read_other(struct arena *a, const char *home, const char *name)
 {
         struct profile *p = arena_alloc(a, sizeof *p);
@@ -107,7 +107,7 @@ struct error *profile_check_host(const struct profile *p, struct str host)
 
 /* ---- known_hosts ------------------------------------------------------------------------------------------------ */
 
-/* Whether what the cluster is called is also the name of a host in another cluster that is known. */
+/* Whether the cluster's name is also the name of a host in another known cluster. */
 static bool is_name_elsewhere(const struct profile *p, const struct all *all)
 {
         for (size_t i = 0; i < all->count; i++)
@@ -168,7 +168,7 @@ struct error *profile_write_ssh_cas(const struct profile *p, const struct str *s
         return file_write_atomic(p->known_hosts, buf_str(&lines), 0600);
 }
 
-/* Two profiles of one name with different CAs: neither is written where they could not be told apart. */
+/* Of two profiles of one name with different CAs, neither is written to the shared file. */
 static bool is_contested(const struct all *all, const struct buf *texts, size_t at)
 {
         for (size_t i = 0; i < all->count; i++)
@@ -204,7 +204,7 @@ static void put_cluster(struct buf *out, const struct all *all, const struct buf
         }
 }
 
-/* What somebody else wrote there stays. */
+/* Lines of other programs stay. */
 static struct error *keep_foreign(const char *path, struct buf *out)
 {
         AUTO(buf) old = BUF_MAX(TRUST_FILE_MAX);
@@ -394,7 +394,7 @@ static struct error *refuse_pin(struct arena *a, const struct profile_login *log
                           "compare with: tctl status");
 }
 
-/* That of the proxy itself; what it knows counts even where the rest of it cannot be read. NULL: it knows nothing. */
+/* The CAs of the proxy's own profile, which count even if the rest of the profile cannot be read. NULL: none. */
 static struct error *find_own(struct arena *a, const struct profile_login *login, struct profile **ret)
 {
         struct profile *p = arena_alloc(a, sizeof *p);
@@ -417,8 +417,8 @@ static struct error *find_own(struct arena *a, const struct profile_login *login
 }
 
 /*
- * The profile that the login replaces knows best, while the proxy says that it is of the same cluster; else those of the same
- * name. One of them that others could have changed is an error: skipped, it would make the login a first one.
+ * The CAs of the profile that the login replaces, if the proxy still names the same cluster; otherwise those of profiles of the same
+ * cluster name. A profile that others could have changed is an error: ignoring it would make the login a first one.
  */
 static struct error *find_known(struct arena *a, const struct profile_login *login, struct cas *known, struct profile **ret_from)
 {
@@ -489,7 +489,7 @@ struct error *profile_check_trust(const struct profile_login *login, const char 
         for (size_t i = 0; i < shown.count; i++)
                 is_settled = is_settled && has(&pins, shown.list[i]);
         if (is_settled)
-                return NULL; /* whatever was known */
+                return NULL; /* independent of known CAs */
         TRY(find_known(a, login, &known, &from));
         for (size_t i = 0; i < shown.count; i++) {
                 if (has(&pins, shown.list[i]) || has(&known, shown.list[i]))

@@ -47,7 +47,7 @@ static struct error *parse_node(struct arena *a, struct str node, const char *cl
 struct error *target_parse(struct arena *a, struct str text, const char *cluster, struct target *ret)
 {
         TRY(parse_login(a, &text, ret));
-        /* Labels are only compared; but what begins with a dash was meant for ssh. */
+        /* Labels are only compared, but a leading dash was meant as an option of ssh. */
         if (str_find_char(text, '=') == text.len || str_starts_with(text, STR("-")))
                 return parse_node(a, text, cluster, ret);
         ret->node = NULL;

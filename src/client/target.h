@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a person writes to name a node, `[login@]node`, and what of it may reach a program or a shell.
+ * Parses the name of a node on a command line, `[login@]node`, and refuses names that a program or a shell could misinterpret.
  */
 #ifndef CLIENT_TARGET_H
 #define CLIENT_TARGET_H
@@ -9,15 +9,15 @@
 #include "base/error.h"
 
 struct target {
-        const char *login;  /* NULL: not said */
+        const char *login;  /* NULL: not given */
         const char *node;   /* a host name or host ID, NULL: chosen by labels */
         const char *labels; /* "env=prod,team=db", NULL: named */
 };
 
 /*
  * Reads `[login@]node`; node is a name or a host ID in any spelling, which becomes the canonical one (lower case, no
- * ".<cluster>" behind, no dot at the end), or labels. INVALID_ARGUMENT for everything a shell or ssh could take for something else: names with
- * dashes in front, blanks, quotes, newlines and so on. The result lives in the arena.
+ * ".<cluster>" behind, no dot at the end), or labels. INVALID_ARGUMENT for names that a shell or ssh could misinterpret: with
+ * leading dashes, blanks, quotes, newlines and so on. The result lives in the arena.
  */
 struct error *target_parse(struct arena *a, struct str text, const char *cluster, struct target *ret) MUST_USE;
 

@@ -51,7 +51,7 @@ static void reads_names_ids_and_labels(void **state)
         }
 }
 
-/* What a shell, ssh, or a terminal would take for something else. */
+/* Names that a shell, ssh or a terminal would misinterpret. */
 static const char *const hostile[] = {
         "", "@", "root@", "@web-1", "-oProxyCommand=x", "root@-oProxyCommand", "root@-oProxyCommand=x", "-v", "--", "root@--", "-l@web-1", "ro ot@web-1",
         "web 1", "root@web 1", " web-1", "web-1 ", "web-1\n", "web\n-1", "web-1\r", "\x1b[2Jweb-1", "web'1", "web\"1", "web`id`",
@@ -72,7 +72,7 @@ static void refuses_what_could_be_taken_for_something_else(void **state)
                 if (err == NULL || (err_too == NULL && strcmp(hostile[i], "web:22") != 0))
                         fail_msg("'%s' is accepted", hostile[i]);
                 assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
-                /* Whoever reads the refusal is not steered by it either. */
+                /* The refusal itself has no control characters either. */
                 for (const char *c = err->what; *c != '\0'; c++)
                         assert_true((unsigned char)*c >= ' ');
         }
