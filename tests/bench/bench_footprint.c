@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How much memory an agent at rest takes, on its own machine and in the cluster it is connected to.
+ * Measures the memory of an idle agent, on its own machine and in the cluster that it is connected to.
  *
  *      bench_footprint [--json] TELEPORT TCTL
  */
@@ -72,7 +72,7 @@ static void on_notice(void *ctx, struct str kind, struct str text)
 
 static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *proxies)
 {
-        (void)ctx; /* bench_tunnels has the agents that go there */
+        (void)ctx; /* the memory of tunnels is measured by bench_tunnels */
         (void)proxies;
 }
 
@@ -138,8 +138,8 @@ struct parts {
 };
 
 struct report {
-        struct parts agent, alone, cluster; /* alone: what the agent takes when no cluster shares its libraries */
-        double auth_kib, proxy_kib;         /* for each connected idle agent; what its join left behind included */
+        struct parts agent, alone, cluster; /* alone: the memory of the agent when no cluster shares its libraries */
+        double auth_kib, proxy_kib;         /* for each connected idle agent, including memory that its join left allocated */
         double binary_kib;
 };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a join costs: agents join through the proxy, each on a connection of its own, at a cluster that
- * asks a stand-in for STS; beside it the crypto floor, measured in the same run. Then once more with a
- * large cluster's state in the store. And what the joins leave on the disk of the auth machine, by file.
+ * Measures the cost of a join: agents join through the proxy, each on a connection of its own, at a cluster that
+ * uses a stand-in for STS. The crypto floor is measured in the same run. The measurement is repeated with a
+ * large cluster's state in the store. The disk space that joins take on the auth machine is measured per file.
  *
  *      bench_join [--json] TELEPORT TCTL [JOINS]
- *      bench_join --disk JOINS TELEPORT TCTL   only what so many joins leave on the disk: what is packed or given back only
- *                                              shows in a number of them that is large
+ *      bench_join --disk JOINS TELEPORT TCTL   only the disk space of this number of joins; compression and freed space
+ *                                              need a large number to be visible
  */
 #include <glob.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ enum {
 
 /* ---- the measurement ------------------------------------------------------------------------------------------- */
 
-/* What is counted: of the services that the ratio is about, then of the questioner of AWS. */
+/* Measured processes: the services of the ratio, then the STS client. */
 static const char *const counted[] = { "proxy", "auth", "signer", "sts" };
 enum { COUNTED_STS = ARRAY_LEN(counted) - 1 };
 
@@ -80,7 +80,7 @@ static struct figures measure(const struct program *cluster, const char *proxy, 
 
 /* ---- the disk --------------------------------------------------------------------------------------------------- */
 
-/* What is counted, below data_dir: everything whose path begins like this. */
+/* Measured files below data_dir, by the beginning of their path. */
 static const char *const disk_parts[] = { "ca/", "log/events.log", "backend/" };
 
 static double bytes_below(const char *dir, const char *prefix)
@@ -183,7 +183,7 @@ static int print_disk(int joins, const char *teleport, const char *tctl)
         cluster_prepare(&cluster, teleport, dir, &sts);
         AUTO_MEM char *proxy = cluster_start(&cluster);
         cluster_create_token(&cluster, tctl);
-        program_stop(&cluster); /* what is in the store's log goes into the store */
+        program_stop(&cluster); /* moves the content of the store's log into the store */
         read_disk(&cluster, before);
         AUTO_MEM char *proxy_again = cluster_start(&cluster);
         load_init(&load, proxy_again, "bench");
@@ -222,7 +222,7 @@ int main(int argc, char **argv)
         cluster_prepare(&cluster, argv[1 + as_json], dir, &sts);
         AUTO_MEM char *proxy = cluster_start(&cluster);
         cluster_create_token(&cluster, argv[2 + as_json]);
-        program_stop(&cluster); /* what is in the store's log goes into the store */
+        program_stop(&cluster); /* moves the content of the store's log into the store */
         read_disk(&cluster, disk_before);
         AUTO_MEM char *proxy_of_empty = cluster_start(&cluster);
         struct figures empty = measure(&cluster, proxy_of_empty, joins);

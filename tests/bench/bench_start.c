@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long an agent takes from `teleport start` to its place in the cluster, on a machine it has never
- * been on: keys made, AWS identity proven, certificates obtained and stored, presence announced.
+ * Measures the time from `teleport start` to the presence in the cluster on a new machine: keys generated, AWS
+ * identity proven, certificates obtained and stored, presence announced.
  *
  *      bench_start [--json] TELEPORT TCTL
  */
@@ -14,7 +14,7 @@
 
 enum { STARTS = 15 };
 
-/* The word in the log that ends the measurement. */
+/* The log text that ends the measurement. */
 #define PRESENT "This host is present in the cluster"
 
 static double measure(const char *teleport, const char *dir, const char *proxy, int n)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How fast the store acknowledges writes, beside what the disk can do, and how a read slows down as the
+ * Measures acknowledged writes of the store, compared to the disk's own rate, and the time of a read as the
  * store grows.
  *
- *      bench_store [--json] [DIR]      DIR: where to write, the disk that is measured (default: .)
+ *      bench_store [--json] [DIR]      DIR: a directory on the measured disk (default: .)
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -128,7 +128,7 @@ static int compare_doubles(const void *a, const void *b)
 }
 
 struct latency {
-        double p50, p99; /* microseconds, from the question to the answer on the loop */
+        double p50, p99; /* microseconds, from the request to the answer on the loop */
 };
 
 static struct latency measure_gets(struct store_bench *b, size_t items)
@@ -168,7 +168,7 @@ static struct report measure(const char *dir)
         r.disk += measure_disk(dir);
         r.many_writers = measure_writers(&b, WRITERS);
         r.disk += measure_disk(dir);
-        r.disk /= 3; /* a shared disk changes its pace: before, between and after */
+        r.disk /= 3; /* the rate of a shared disk varies: measured before, between and after */
         store_bench_close(&b);
         store_bench_remove(dir);
         if (mkdir(dir, 0700) != 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ten thousand agents in one process: each with its presence at the Auth Service, through the proxy, as a stream or by
- * visits, and its reverse tunnel. What they cost proxy and auth in memory, what their heartbeats cost in CPU, and how long all of them
- * need to come back when the proxy dies.
+ * Measures a cluster with ten thousand agents, simulated by one process: each has its presence at the Auth Service, through the proxy, by
+ * a stream or by polls, and its reverse tunnel. Results: memory of proxy and auth, CPU time of the heartbeats, and the time until all agents
+ * are connected again after the proxy died.
  *
  *     bench_tunnels [--json] TELEPORT TCTL [AGENTS]
  */
@@ -59,8 +59,8 @@ static void begin_presence(struct agent *a);
 static void begin_tunnel(struct agent *a);
 
 /*
- * This process does the handshakes of ten thousand machines: AT_ONCE at a time, for if it began all of them none would
- * be done before the servers lose patience.
+ * This process makes the handshakes of ten thousand machines, AT_ONCE at a time: if it began all of them, none would
+ * finish before the timeout of the servers.
  */
 static void next_dial(struct fleet *f)
 {
@@ -141,7 +141,7 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
                 gained(a, &a->is_present);
 }
 
-/* Present all the same, until a visit fails. */
+/* Present, until a poll fails. */
 static void on_polled(void *ctx, struct duration pause)
 {
         struct agent *a = ctx;
@@ -175,7 +175,7 @@ static void on_presence_end(void *ctx, struct error *err)
 
 static void on_client_closed(void *ctx, struct error *err)
 {
-        (void)ctx; /* the presence stream has told the same */
+        (void)ctx; /* the presence stream has reported it already */
         error_free(err);
 }
 
@@ -379,7 +379,7 @@ static void fleet_release(struct fleet *f)
 {
         f->is_ending = true;
         if (f->dialling > 0)
-                loop_run(&f->load.loop); /* visits that are under way */
+                loop_run(&f->load.loop); /* pending polls */
         for (size_t n = 0; n < f->count; n++) {
                 struct agent *a = &f->agents[n];
                 presence_close(a->presence);
@@ -400,8 +400,8 @@ static void fleet_release(struct fleet *f)
 
 struct report {
         size_t agents;
-        double auth_kib, proxy_kib;           /* each agent: tunnel, presence, and what its join left behind */
-        double auth_percent, proxy_percent;   /* of one CPU, all agents idle with heartbeats or visits */
+        double auth_kib, proxy_kib;           /* each agent: tunnel, presence, and memory that its join left allocated */
+        double auth_percent, proxy_percent;   /* of one CPU, all agents idle with heartbeats or polls */
         double streams;                        /* a second */
         double connect_seconds, back_seconds; /* all at once; after the proxy died */
 };
@@ -421,7 +421,7 @@ static void on_watched(void *ctx)
         loop_stop(&f->load.loop);
 }
 
-/* A minute of nothing but heartbeats and visits. */
+/* A minute with heartbeats and polls only. */
 static void measure_idle(struct fleet *f, struct program *cluster, struct report *r)
 {
         pid_t auth = pid_of(cluster, "auth"), proxy = pid_of(cluster, "proxy");
@@ -473,7 +473,7 @@ static void measure(struct program *cluster, const char *proxy_addr, struct repo
 static void print_json(const struct report *r)
 {
         printf("{\"bench\":\"tunnels\",\"agents\":%zu,\"agent_kib\":{\"auth\":%.1f,\"proxy\":%.1f},\"idle_cpu_percent\":{\"auth\":%.2f,\"proxy\":%.2f},"
-               "\"visits_per_second\":%.1f,\"connect_seconds\":%.1f,\"back_seconds\":%.1f}\n",
+               "\"polls_per_second\":%.1f,\"connect_seconds\":%.1f,\"back_seconds\":%.1f}\n",
                r->agents, r->auth_kib, r->proxy_kib, r->auth_percent, r->proxy_percent, r->streams, r->connect_seconds, r->back_seconds);
 }
 
@@ -482,7 +482,7 @@ static void print_table(const struct report *r)
         printf("%zu agents, each with a tunnel and its presence\n", r->agents);
         printf("    %-40s %8.1f KiB in auth, %.1f in the proxy\n", "memory of each", r->auth_kib, r->proxy_kib);
         printf("    %-40s %8.2f %% of a CPU in auth, %.2f in the proxy\n", "all of them idle, with heartbeats", r->auth_percent, r->proxy_percent);
-        printf("    %-40s %8.1f a second\n", "visits of those that keep no stream", r->streams);
+        printf("    %-40s %8.1f a second\n", "polls of agents without a stream", r->streams);
         printf("    %-40s %8.1f s\n", "until all were connected", r->connect_seconds);
         printf("    %-40s %8.1f s\n", "until all were back after the proxy died", r->back_seconds);
 }

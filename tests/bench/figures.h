@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What all benchmarks need: to stop at an error, and to make a figure of many measurements.
+ * Helpers of all benchmarks: ending the program at an error, and medians of measurements.
  */
 #ifndef BENCH_FIGURES_H
 #define BENCH_FIGURES_H

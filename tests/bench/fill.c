@@ -87,7 +87,7 @@ static void fill_token(struct filling *f, size_t n)
         token_put(next_put(f), &token);
 }
 
-/* The store is the Auth Service's user's; the next start takes over again what root has made here. */
+/* The store belongs to the Auth Service's user; the next start changes the owner of files that root creates here. */
 static void take_back(const char *dir)
 {
         if (geteuid() == 0 && chown(dir, 0, 0) < 0 && errno != ENOENT) {

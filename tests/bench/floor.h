@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The least a join can cost: what OpenSSL alone needs for the cryptography in it.
+ * The lower bound of the cost of a join: the CPU time of its cryptography in OpenSSL.
  */
 #ifndef BENCH_FLOOR_H
 #define BENCH_FLOOR_H
@@ -14,8 +14,8 @@ struct crypto_floor {
 double crypto_floor_sum(const struct crypto_floor *f);
 
 /*
- * Measures on a thread of its own, in short bursts, until it is stopped: beside the joins, for a
- * processor that has more to do does everything slower.
+ * Measures on a thread of its own, in short bursts, until it is stopped: during the joins, because a busy
+ * processor is slower for both.
  */
 void crypto_floor_start(void);
 struct crypto_floor crypto_floor_stop(void);

@@ -154,11 +154,11 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
         send_init(a);
 }
 
-/* ---- the crowd -------------------------------------------------------------------------------------------------- */
+/* ---- the agents ------------------------------------------------------------------------------------------------- */
 
 /*
- * Agents have addresses of their own, and so do these: all of 127.0.0.0/8 is this machine. On loopback
- * a connection is there as soon as it is asked for.
+ * Each simulated agent has its own address, as real ones do: all of 127.0.0.0/8 is this machine. On loopback
+ * a connection is established at once.
  */
 static int dial_from_own_address(const char *proxy, size_t serial)
 {
@@ -180,7 +180,7 @@ static int dial_from_own_address(const char *proxy, size_t serial)
 
 static void agent_begin(struct load *c)
 {
-        static size_t serial; /* no name comes twice in a cluster */
+        static size_t serial; /* names are unique in a cluster */
         struct agent *a = NEW(struct agent);
         int fd = dial_from_own_address(c->proxy, serial);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many agents in one process: each joins through the proxy, on a TLS connection and from an address of
- * its own. They speak the protocol and no more: keys are shared and certificates taken on trust, so that
- * the machine's time goes to the cluster.
+ * A load generator: many agents in one process, each of which joins through the proxy, on a TLS connection and from an address
+ * of its own. They only speak the protocol: keys are shared and certificates are not verified, so that the
+ * CPU time goes to the cluster.
  */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H

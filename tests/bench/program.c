@@ -47,7 +47,7 @@ void program_start(struct program *p)
                 prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
                 dup2(log, STDOUT_FILENO);
                 dup2(log, STDERR_FILENO);
-                /* Roots of the machine's own: reading them takes as long as half a start, and none is needed here. */
+                /* The system's root certificates are not needed here, and reading them takes as long as half a start. */
                 unsetenv("SSL_CERT_FILE");
                 unsetenv("SSL_CERT_DIR");
                 execl(p->path, "teleport", "start", "-c", config, p->is_insecure ? "--insecure" : (char *)NULL, (char *)NULL);
@@ -237,7 +237,7 @@ char *bench_dir_make(void)
         const char *base = getenv("TMPDIR");
         char *dir = mem_printf("%s/cteleport-bench.XXXXXX", base == NULL ? "/tmp" : base);
 
-        /* Not 0700: the questioner of AWS, another user, reads its certificate there. */
+        /* Not 0700: the STS client runs as another user and reads the CA certificate there. */
         if (mkdtemp(dir) == NULL || chmod(dir, 0711) != 0)
                 bug("cannot create '%s'", dir);
         return dir;

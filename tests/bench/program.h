@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `teleport start` under measurement: a cluster or an agent in a directory of its own, and what its
- * processes cost.
+ * Runs `teleport start` for a measurement: a cluster or an agent in a directory of its own, and the memory and CPU time of
+ * its processes.
  */
 #ifndef BENCH_PROGRAM_H
 #define BENCH_PROGRAM_H
@@ -22,19 +22,19 @@ struct program {
         char *dir;         /* holds teleport.yaml, data/ and log */
         const char *path;  /* of teleport */
         bool is_insecure;
-        char *log;         /* path of what it says */
+        char *log;         /* path of its log */
         int watch;         /* inotify: the log has grown */
         struct program_process processes[PROGRAM_PROCESSES_MAX]; /* the supervisor first */
         size_t process_count;
 };
 
-/* Writes the configuration; the program does not run yet. `name` is that of the directory, below dir. */
+/* Writes the configuration without starting the program. `name` is the directory below dir. */
 void program_prepare(struct program *p, const char *teleport, const char *dir, const char *name, const char *yaml);
 
 /* Runs it, with a log of its own, and returns. */
 void program_start(struct program *p);
 
-/* Waits until the log says `text`; returns what stands between that and the end of the word. */
+/* Waits until the log contains `text`; returns the rest of the word after it. */
 char *program_await(struct program *p, const char *text) MUST_USE;
 
 /* Looks up the service processes; again after a restart. */
@@ -52,7 +52,7 @@ void cluster_prepare(struct program *p, const char *teleport, const char *dir, c
 /* Starts it; returns the proxy's address. */
 char *cluster_start(struct program *p) MUST_USE;
 
-/* The token "bench", which lets the stub's account in. */
+/* Creates the token "bench", which admits the stub's account. */
 void cluster_create_token(const struct program *p, const char *tctl);
 
 /* An agent of that cluster with the SSH service. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A stand-in for AWS STS that costs next to nothing: TLS with keep-alive, one answer for everybody. It
- * verifies no signature. A process of its own.
+ * A cheap stand-in for AWS STS, in a process of its own: TLS with keep-alive, the same answer for every request, no
+ * verification of signatures.
  */
 #ifndef BENCH_STS_STUB_H
 #define BENCH_STS_STUB_H

@@ -510,7 +510,7 @@ def main():
     for server in (sts, imds):
         threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"sts": sts.server_port, "imds": imds.server_port, "ca": paths["ca.pem"]}), flush=True)
-    sys.stdin.read()  # until whoever started us is gone
+    sys.stdin.read()  # until the parent process has ended
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loaded in front of libc (/etc/ld.so.preload): a host whose clock is off by CLOCK_OFF_BY seconds, which the compiler is
- * told. The monotonic clock is left alone, as it is on such a host.
+ * A library that is loaded before libc (/etc/ld.so.preload) and shifts the host's clock by CLOCK_OFF_BY seconds, a macro of the
+ * build. The monotonic clock is unchanged, as on a host with a wrong clock.
  */
 #define _GNU_SOURCE
 #include <sys/syscall.h>

@@ -48,8 +48,9 @@ EXCEPTIONS = {
     ("tests/corpus/*", "*"): "seeds of the fuzz targets",
 }
 
-# Files that may still have private words; when a folder is clean, its line goes.
-NOT_YET = ["docs/*", "proto/*", "src/*", "tests/bench/*", "tests/fakes/*", "tests/fuzz/*", "scripts/reference", "scripts/bench", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+# Files that may still have private words; when a folder is clean, its entry goes. docs/security.md cites names of unit tests.
+NOT_YET = ["docs/security.md", *(f"src/{folder}/*" for folder in (
+    "agent api audit auth aws instance join net proxy rpc services ssh store sts supervisor tunnel").split())]
 
 
 def words_of(text):

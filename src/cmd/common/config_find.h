@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where our programs find teleport.yaml: --config, --config-string, /etc/teleport.yaml.
+ * Finds and reads teleport.yaml for all programs: by --config, --config-string, or at /etc/teleport.yaml.
  */
 #ifndef CMD_COMMON_CONFIG_FIND_H
 #define CMD_COMMON_CONFIG_FIND_H
@@ -9,8 +9,8 @@
 #include "resource/config_file.h"
 
 /*
- * Reads what the flags `config` and `config-string` (base64 of a whole file) name; the first beats the second,
- * and both the default file, which alone may be missing. *ret_path is NULL when no file was read.
+ * Reads the file that the flag `config` names, else the content of `config-string` (base64 of a whole file), else
+ * the default file, which may be missing. *ret_path is NULL when no file was read.
  */
 struct error *config_file_find(struct arena *arena, const struct flags *given, const char **ret_path,
                                const char **ret_ignored, Cteleport__V1__Config **ret) MUST_USE;

@@ -14,9 +14,9 @@
 #include "cmd/common/flags_internal.h"
 #include "os/file.h"
 
-enum { NEAR = 2 }; /* more edits than that are another word */
+enum { NEAR = 2 }; /* words with more edits than this are not similar */
 
-/* What one flag row got. */
+/* The value of one flag. */
 struct flag_value {
         const struct flag *row;
         const char *text;   /* FLAG_TEXT */
@@ -37,11 +37,11 @@ struct flags {
         size_t argument_count;
 };
 
-/* A parse under way. */
+/* The state of a parse. */
 struct parser {
         struct flags *f;
-        char **rest;       /* NULL-terminated: what was not looked at yet */
-        struct buf *words; /* of the command's name, as far as they came */
+        char **rest;       /* NULL-terminated: the words that are not parsed yet */
+        struct buf *words; /* words of the command's name so far */
         bool flags_ended;  /* by "--" */
         bool help_word;    /* `help WORDS` */
         bool help_flag;    /* --help */
@@ -94,7 +94,7 @@ static const char *nearest_command(const struct program *program, struct str wor
         return nearest.word;
 }
 
-/* Of the first words of commands that have two: "nodes" for "nodse", whatever comes behind. In the arena. */
+/* The nearest first word of two-word commands: "nodes" for "nodse", with any second word. In the arena. */
 static const char *nearest_group(const struct program *program, struct str words, struct arena *a)
 {
         struct nearest nearest = nearest_to(words, NEAR);
@@ -166,7 +166,7 @@ static void set_rows(struct flags *f)
                 f->values[count - old_count + i] = old[i];
 }
 
-/* Takes one more word; true while it belongs to the command's name. */
+/* Consumes one word; true while it belongs to the command's name. */
 static struct error *take_word(struct parser *p, const char *word)
 {
         if (p->words->len == 0 && strcmp(word, "help") == 0 && !p->help_word) {
@@ -285,7 +285,7 @@ static struct error *add_item(struct flags *f, struct flag_value *v, struct str 
         return NULL;
 }
 
-/* Cuts a list at the commas outside of quotes; the quotes stay, for they mean something further in. */
+/* Splits a list at the commas outside of quotes; quotes are kept for the parser of the items. */
 static struct error *add_list(struct flags *f, struct flag_value *v, const char *text)
 {
         const char *start = text;
@@ -334,7 +334,7 @@ static struct error *set_switch(struct flag_value *v, const char *text)
                           "use true or false");
 }
 
-/* The value behind a flag: what is left of its own word, else the next word. */
+/* The value of a flag: the rest of its own word, else the next word. */
 static struct error *value_of(struct parser *p, const struct flag *row, const char *inside, const char **ret)
 {
         if (inside != NULL)
@@ -506,7 +506,7 @@ int flags_main(const struct program *program, void *ctx, int argc, char **argv)
         AUTO_PTR(flags) f = NULL;
         AUTO(buf) help = BUF_MAX(256 * KiB);
         file_open_standard();
-        signal(SIGCHLD, SIG_DFL); /* a parent that ignores it leaves that to us: then no end of a process is told */
+        signal(SIGCHLD, SIG_DFL); /* inherited from a parent that ignores it, which would suppress exit statuses of our children */
         struct error *err = flags_parse(program, argc, argv, &f, &help);
 
         if (err == NULL && f == NULL)

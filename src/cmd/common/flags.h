@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Command lines as rows: programs, commands and flags are constant tables; parsing and help are printed
- * from the same rows.
+ * Command lines as tables: programs, commands and flags are constant rows, used for both parsing and
+ * help.
  *
  *   --flag=value  --flag value  -f value  -fvalue  -df (two switches)  --no-switch  --  help WORDS  --help
  *
- * Flags and arguments may be mixed. A command's flags stand behind its words, the program's anywhere.
+ * Flags and arguments may be mixed. A command's flags follow its words, those of the program may be anywhere.
  */
 #ifndef CMD_COMMON_FLAGS_H
 #define CMD_COMMON_FLAGS_H
@@ -16,12 +16,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-struct flags; /* what was given on one command line */
+struct flags; /* the parsed command line */
 
 enum flag_kind {
-        FLAG_SWITCH, /* no value; --no-name takes it back */
+        FLAG_SWITCH, /* no value; --no-name resets it */
         FLAG_TEXT,   /* one value; the last one given counts */
-        FLAG_LIST,   /* may be repeated; each value is cut at commas that stand outside of quotes */
+        FLAG_LIST,   /* may be repeated; each value is split at commas outside of quotes */
 };
 
 /* A row of a flag table; the table ends with a row whose name is NULL. */
@@ -29,13 +29,13 @@ struct flag {
         const char *name; /* long form, without dashes */
         char letter;      /* short form, 0: none */
         enum flag_kind kind;
-        const char *value;          /* what help calls the value: "FILE" */
-        const char *fallback;       /* value when none is given, NULL: none (FLAG_TEXT) */
+        const char *value;          /* name of the value in the help: "FILE" */
+        const char *fallback;       /* default value, NULL: none (FLAG_TEXT) */
         const char *env;            /* environment variable used when the flag is not given, NULL: none */
         const char *const *choices; /* NULL-terminated permitted values, NULL: any */
         bool is_required;
-        bool is_hidden; /* works, but help does not show it */
-        bool is_whole;  /* FLAG_LIST: values are taken as they are, not cut at commas */
+        bool is_hidden; /* accepted, but not in the help */
+        bool is_whole;  /* FLAG_LIST: values are not split at commas */
         const char *help;
 };
 
@@ -43,7 +43,7 @@ struct flag {
 struct argument {
         const char *name;
         bool is_required;
-        bool is_repeated; /* takes all that is left; last row only */
+        bool is_repeated; /* takes all remaining words; last row only */
         const char *help;
 };
 
@@ -55,19 +55,19 @@ struct command {
         const struct argument *arguments; /* NULL: none */
         struct error *(*run)(void *ctx, const struct flags *given);
         bool is_hidden;
-        size_t free_after; /* behind so many arguments all words are arguments, dashes or not; 0: flags stand anywhere */
+        size_t free_after; /* after this number of arguments all words are arguments, with or without dashes; 0: flags may be anywhere */
         const char *help;  /* one sentence, no full stop */
-        const char *notes; /* more text for `help COMMAND`, lines as printed, NULL: none */
+        const char *notes; /* further text of `help COMMAND`, printed unchanged, NULL: none */
 };
 
-/* A flag that there is elsewhere and not here, and what to do instead; ends with a row whose name is NULL. */
+/* A flag of Teleport that does not exist here, and the alternative; ends with a row whose name is NULL. */
 struct foreign_flag {
         const char *name; /* long form, without dashes */
         char letter;      /* short form, 0: none */
         const char *instead;
 };
 
-/* Commands that there are elsewhere and not here, and why; ends with a row whose words are NULL. */
+/* Commands of Teleport that do not exist here, and the reason; ends with a row whose words are NULL. */
 struct foreign_command {
         const char *words; /* first words of commands, or whole names of two, with ", " between: "db, proxy db" */
         const char *instead;
@@ -76,21 +76,21 @@ struct foreign_command {
 struct program {
         const char *name;
         const char *help;
-        const struct foreign_flag *foreign;            /* NULL: none are known */
-        const struct foreign_command *foreign_commands; /* NULL: none are known */
+        const struct foreign_flag *foreign;            /* NULL: none */
+        const struct foreign_command *foreign_commands; /* NULL: none */
         const struct flag *flags; /* valid for every command, NULL: none */
         const struct command *commands;
 };
 
 /*
- * A whole main(): parses, prints help to stdout when asked, runs the command, prints its error to
+ * The main function of a program: parses, prints help to stdout on request, runs the command, prints its error to
  * stderr. Returns the exit code: 0, or 1 for misuse and failure.
  */
 int flags_main(const struct program *program, void *ctx, int argc, char **argv);
 
 /*
  * Parses a command line; argv is borrowed as long as *ret lives. INVALID_ARGUMENT with the nearest known
- * name as hint. When help was asked for, *ret_help holds its text instead and *ret stays NULL.
+ * name as hint. When help was requested, *ret_help holds its text instead and *ret stays NULL.
  */
 struct error *flags_parse(const struct program *program, int argc, char **argv, struct flags **ret,
                           struct buf *ret_help) MUST_USE;
@@ -101,17 +101,17 @@ DEFINE_AUTO_PTR(flags);
 struct error *flags_parse_duration(const char *flag, const char *text, struct duration *ret) MUST_USE;
 
 /*
- * What was given, by the row's name (a name that no row of this command or program has is a bug). Texts
+ * The value of a flag, by the row's name (an unknown name is a bug). Texts
  * are borrowed from *f; NULL when neither flag, environment nor fallback gave one.
  */
 bool flags_switch(const struct flags *f, const char *name);
 
-/* How often a switch was given on the command line: `-tt` counts two. */
+/* The number of times that a switch is on the command line: two for `-tt`. */
 size_t flags_count(const struct flags *f, const char *name);
 const char *flags_text(const struct flags *f, const char *name);
 /* NULL-terminated, never NULL. */
 const char *const *flags_list(const struct flags *f, const char *name);
-/* Whether it stood on the command line itself. */
+/* Whether it is on the command line itself. */
 bool flags_given(const struct flags *f, const char *name);
 /* The argument at the index among those given, NULL past the last. */
 const char *flags_argument(const struct flags *f, size_t index);

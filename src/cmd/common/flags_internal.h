@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by flags.c (parsing) and flags_help.c (printing); nobody else includes it. */
+/* Shared by flags.c (parsing) and flags_help.c (printing) only. */
 #ifndef CMD_COMMON_FLAGS_INTERNAL_H
 #define CMD_COMMON_FLAGS_INTERNAL_H
 
@@ -8,7 +8,7 @@
 /* The command that words name, also by an alias; NULL when there is none. */
 const struct command *program_find(const struct program *program, struct str words);
 
-/* Whether some command's name begins with these words and goes on: "tokens" of "tokens add". */
+/* Whether these words are the beginning of a longer command name: "tokens" of "tokens add". */
 bool program_has_group(const struct program *program, struct str words);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What several commands print: formats, labels, moments.
+ * Output that several commands share: formats, labels, times.
  */
 #ifndef CMD_COMMON_OUTPUT_H
 #define CMD_COMMON_OUTPUT_H
@@ -20,10 +20,10 @@ extern const char *const output_formats[];
 #define OUTPUT_FORMAT_FLAG(preset)                                                                 \
         { "format", 'f', FLAG_TEXT, .value = "FORMAT", .fallback = (preset), .choices = output_formats, .help = "How to print" }
 
-/* Whether the flag says text; otherwise the messages are put as a JSON array or YAML documents. */
+/* Whether the format is text; otherwise the messages are appended as a JSON array or YAML documents. */
 bool output_is_text(const struct flags *given);
 void output_put_list(struct buf *out, const struct flags *given, ProtobufCMessage *const *msgs, size_t count);
-/* The same for one thing that is not a resource: a JSON object. */
+/* The same for a single message that is not a resource: a JSON object. */
 void output_put_one(struct buf *out, const struct flags *given, const ProtobufCMessage *msg);
 
 /* Writes everything to standard output. */

@@ -22,7 +22,7 @@ static void put_moment(struct buf *out, int64_t ms)
         walltime_put_rfc3339(out, walltime_of_unix(ms / 1000));
 }
 
-/* How long it took; of one that goes on, how it stands. */
+/* The length of a finished recording, or the state of another one. */
 static void put_length(struct buf *out, const Cteleport__V1__Recording *r)
 {
         if (r->ended == 0)
@@ -43,7 +43,7 @@ static void put_table(struct buf *out, Cteleport__V1__Recording *const *recordin
                 put_moment(&started, r->started);
                 put_length(&length, r);
                 buf_put_c(&status, r->status);
-                if (r->set_aside > 0) /* files that were found damaged while it came */
+                if (r->set_aside > 0) /* damaged files found during the upload */
                         buf_printf(&status, ", %u set aside", r->set_aside);
                 TABLE_ROW(t, str_of(r->session_id), str_of(r->user), str_of(r->login), str_of(r->hostname), buf_str(&started),
                           buf_str(&length), buf_str(&status), str_of(r->command));
@@ -51,7 +51,7 @@ static void put_table(struct buf *out, Cteleport__V1__Recording *const *recordin
         table_put(out, t);
 }
 
-/* What nobody should find: the file of a recording is not what came from the node. */
+/* An error status: the file of the recording differs from the data that the node sent. */
 static bool is_damaged(const Cteleport__V1__Recording *r)
 {
         static const char *const good[] = { "complete", "unproven", "unread", "recording", "waiting", "aborted" };

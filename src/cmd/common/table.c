@@ -12,7 +12,7 @@ enum {
         COLUMN_WIDTH_MIN = 5,
         CELL_MAX = 4 * KiB, /* bytes of a cell, escaped */
         FRAME = 16,         /* characters of a line set aside before the columns share it */
-        CUT_MIN = 8,        /* narrower than this a column says nothing */
+        CUT_MIN = 8,        /* minimum width of a useful column */
         TERMINAL_WIDTH_DEFAULT = 80,
 };
 
@@ -120,7 +120,7 @@ static size_t longest_cell(const struct table *t, size_t column)
         return longest;
 }
 
-/* most[i]: how many characters of a cell column i shows. */
+/* most[i]: the number of characters that column i shows of a cell. */
 static void put_with_limits(struct buf *out, const struct table *t, const size_t *most)
 {
         size_t *lengths = mem_array(t->columns, sizeof *lengths);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text tables for terminals: cells left aligned, each column as wide as its longest cell and a blank, but
- * five at least; every cell is padded, the last one too. With titles, a line of dashes stands below them.
+ * Text tables for terminals: cells are left aligned, each column is as wide as its longest cell and a blank, but
+ * at least five; every cell is padded, the last one too. With titles, a line of dashes follows them.
  *
- * Cells pass escape_text: what strangers wrote cannot steer the terminal.
+ * Cells pass escape_text, so that text of peers cannot control the terminal.
  */
 #ifndef CMD_COMMON_TABLE_H
 #define CMD_COMMON_TABLE_H
@@ -27,14 +27,14 @@ void table_row(struct table *t, const struct str *cells);
 void table_put(struct buf *out, const struct table *t);
 
 /*
- * The same squeezed into `width` characters if it is wider: the column at `index` (the labels) gets what
- * the others leave, which are held to an equal share each; what is cut ends in "...".
+ * The same limited to `width` characters: the other columns get an equal share each at most, the column at `index`
+ * (the labels) gets the rest; truncated cells end in "...".
  */
 void table_put_truncated(struct buf *out, const struct table *t, size_t index, size_t width);
 
 /*
- * Characters in a line of the terminal on standard input, 80 when it is none. Without end when the
- * output goes to a program: what is cut there cannot be found.
+ * The width of the terminal on standard input, 80 without a terminal. Unlimited when the output goes to a
+ * program, which needs complete cells.
  */
 size_t terminal_width(void);
 

@@ -7,7 +7,7 @@
 
 #include "cmd/common/flags.h"
 
-/* What it prints. */
+/* The text that it prints. */
 extern const struct version {
         const char *version, *gitref, *runtime;
 } program_version;

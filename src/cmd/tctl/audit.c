@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tctl audit ls: what happened in the cluster. */
+/* tctl audit ls: lists audit events of the cluster. */
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -90,7 +90,7 @@ static struct error *take_page(json_t *events, const Cteleport__V1__SearchEvents
         return NULL;
 }
 
-/* Lets go of all but the last `limit`, once they are half of what is there: a page costs what it brings. */
+/* Frees all but the last `limit` events when these are half of the total, so that a page costs its own size only. */
 static void keep_latest(json_t **events, size_t limit, bool is_end)
 {
         size_t count = json_array_size(*events);
@@ -123,7 +123,7 @@ static struct error *request_all(struct session *s, Cteleport__V1__SearchEventsR
 
 /* ---- as a table ----------------------------------------------------------------------------------- */
 
-/* What an event is about, in this order; --format=json shows all there is. */
+/* Fields that the table shows of an event, in this order; --format=json shows all fields. */
 static const char *const reporting[] = {
         "login", "name",   "server_hostname", "server_addr", "node_name", "host_id",  "role",    "target", "action",
         "path",  "target_path", "command",    "exitCode",    "addr",      "addr.local", "addr.remote", "sid",  "method",
@@ -191,7 +191,7 @@ static void put_table(struct buf *out, const json_t *events)
 
 /* ---- as JSON and YAML ----------------------------------------------------------------------------- */
 
-/* ASCII: nothing in it steers a terminal. */
+/* ASCII without control characters. */
 static void put_json(struct buf *out, const json_t *events)
 {
         AUTO_MEM char *text = json_dumps(events, JSON_ENSURE_ASCII | JSON_INDENT(4) | JSON_PRESERVE_ORDER);
@@ -200,7 +200,7 @@ static void put_json(struct buf *out, const json_t *events)
         buf_put_char(out, '\n');
 }
 
-/* The four hex digits of "\uXXXX" at text, 0 when something else is there. */
+/* The value of the four hex digits of "\uXXXX" at text, 0 if it is not one. */
 static unsigned unit_at(const char *text)
 {
         char digits[5] = "";
@@ -211,7 +211,7 @@ static unsigned unit_at(const char *text)
         return (unsigned)strtoul(digits, NULL, 16);
 }
 
-/* What JSON writes in a line is YAML, but for the two halves that JSON writes a character beyond U+FFFF in (RFC 8259 section 7). */
+/* A JSON line is valid YAML, except for the surrogate pairs of characters beyond U+FFFF (RFC 8259 section 7). */
 static void put_inline(struct buf *out, const json_t *value)
 {
         AUTO_MEM char *text = json_dumps(value, JSON_ENSURE_ASCII | JSON_ENCODE_ANY);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands of tctl, for the table in tctl.c: each has its flags, its arguments and what it does.
+ * The commands of tctl, for the table in tctl.c: each has its flags, its arguments and its function.
  */
 #ifndef CMD_TCTL_COMMANDS_H
 #define CMD_TCTL_COMMANDS_H

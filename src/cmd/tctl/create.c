@@ -54,7 +54,7 @@ static struct error *placed(struct error *err, const struct resources *all, cons
         return error_wrap(err, "%s:%d", all->file, r->line);
 }
 
-/* What the cluster alone can tell, of tokens: their rules may not stand beside those of the others. */
+/* Lets the cluster check tokens, whose rules may conflict with those of other tokens. */
 static struct error *try_tokens(struct session *s, const struct resources *all)
 {
         for (size_t i = 0; i < all->count; i++)
@@ -64,8 +64,8 @@ static struct error *try_tokens(struct session *s, const struct resources *all)
 }
 
 /*
- * The revision in a file guards what is overwritten: it is the one that `tctl get` printed. One that is no number is
- * another system's, and where nothing is there nothing can be lost: neither guards.
+ * A resource is overwritten only if it still has the revision in the file, which `tctl get` printed. A revision that is
+ * not a number is from another system and is ignored, as is the revision of a resource that does not exist.
  */
 static struct error *guarding_revision(struct session *s, const struct kind *kind, const Cteleport__V1__Metadata *metadata,
                                        const char **ret)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tctl edit: a resource in the editor of whoever asks, written back unless somebody else changed it meanwhile. */
+/* tctl edit: opens a resource in the user's editor, and writes it back unless it has changed meanwhile. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ static const char *editor_command(void)
         return "vi";
 }
 
-/* Words are cut at blanks; no shell reads them. */
+/* Words are split at blanks, without a shell. */
 static struct error *run_editor(struct arena *arena, const char *path)
 {
         struct str rest = str_of(editor_command());
@@ -127,7 +127,7 @@ static struct error *check_resource(const char *text, const struct kind **ret, s
         return NULL;
 }
 
-/* Whatever failed, the person's text is still there. */
+/* After any failure the user's text is kept. */
 static struct error *report_kept(struct error *err, const char *path)
 {
         if (err->hint == NULL)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tctl tokens explain: would this AWS identity be let in, and why not. */
+/* tctl tokens explain: shows whether a token admits an AWS identity, rule by rule. */
 #include "cmd/common/output.h"
 #include "cmd/common/table.h"
 #include "cmd/tctl/commands.h"

@@ -16,7 +16,7 @@
 
 enum { KEPT_MAX = 32, REQUEST_MAX = 1 * MiB };
 
-/* What it remembers, resources of all kinds; it serves one connection after another. */
+/* Its state: resources of all kinds. It serves one connection after another. */
 struct fake {
         struct loop loop;
         struct kept {
@@ -58,7 +58,7 @@ static struct error *not_found(const ProtobufCMessageDescriptor *type, const cha
         return error_hint(error_new(ERROR_NOT_FOUND, "%s \"%s\" is not found", kind, name), "look at the list");
 }
 
-/* NULL when it was written, or would be. */
+/* NULL on success, also of a check without a write. */
 static struct error *put(struct fake *f, const ProtobufCMessage *msg, bool must_be_new, const char *if_revision, bool check_only,
                          bool *ret_was_there)
 {
@@ -135,7 +135,7 @@ static ProtobufCMessage *page(struct fake *f, const ProtobufCMessage *first, con
         return found;
 }
 
-/* What the four kinds that people write have in common. */
+/* Common part of the four kinds that users write. */
 #define KIND(Kind, kind, KIND_, plural, Plural)                                                                           \
         static void get_##kind(struct rpc_call *call, const ProtobufCMessage *first)                                      \
         {                                                                                                                 \
@@ -342,7 +342,7 @@ static void create_invite(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_reply(call, &response.base);
 }
 
-/* Two pages; the second is without end for who asks for user "loop". */
+/* Two pages; for user "loop" the second repeats without end. */
 static void search_events(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const Cteleport__V1__SearchEventsRequest *request = (const Cteleport__V1__SearchEventsRequest *)first;
@@ -428,7 +428,7 @@ static void on_accepted(void *ctx, int fd, const char *peer)
         struct rpc_server_options options = { .methods = methods, .caller = f, .on_closed = on_closed, .peer = peer };
         struct rpc_server_conn *conn = rpc_serve(&f->loop, socket_stream(&f->loop, fd), options);
 
-        (void)conn; /* lives until tctl goes */
+        (void)conn; /* lives until tctl disconnects */
 }
 
 pid_t fake_auth_start(const char *data_dir)

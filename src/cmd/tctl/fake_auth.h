@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An Auth Service that knows a little, for the tests of tctl: a cluster, two hosts, two events, and the tokens,
- * users, roles and locks it is given.
+ * A minimal Auth Service for the tests of tctl: a cluster, two hosts, two events, and the tokens, users, roles and
+ * locks that tctl writes.
  */
 #ifndef CMD_TCTL_FAKE_AUTH_H
 #define CMD_TCTL_FAKE_AUTH_H

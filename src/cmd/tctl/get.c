@@ -79,7 +79,7 @@ struct error *get_run(void *ctx, const struct flags *given)
 
 /* ---- rm ------------------------------------------------------------------------------------------- */
 
-/* The agent on that ID as it was listed; NULL: it was not, or may not be seen. */
+/* The listed agent with this ID; NULL: not listed, or not visible to the user. */
 static const Cteleport__V1__InstanceSpec *find_instance(struct session *s, const char *host_id)
 {
         Cteleport__V1__Instance **all = NULL;
@@ -92,7 +92,7 @@ static const Cteleport__V1__InstanceSpec *find_instance(struct session *s, const
         return NULL;
 }
 
-/* A machine whose token is still there comes back by itself, which is not what everybody who removes one has in mind. */
+/* Warns that a machine whose token still exists joins again by itself. */
 static void report_of_return(struct session *s, const Cteleport__V1__InstanceSpec *was)
 {
         ProtobufCMessage *token = NULL;

@@ -28,7 +28,7 @@ static struct error *find_one(struct session *s, const char *method, const char 
 static struct error *find_tokens(struct session *s, const char *name, bool with_secrets, ProtobufCMessage ***ret,
                                  size_t *ret_count)
 {
-        if (name != NULL) /* who names it knows it */
+        if (name != NULL) /* the caller gave the name, so it is not masked */
                 return find_one(s, "GetToken", name, &cteleport__v1__token__descriptor, ret, ret_count);
         TRY(tokens_list(s, (Cteleport__V1__Token ***)ret, ret_count));
         if (!with_secrets)
@@ -171,7 +171,7 @@ static struct error *check_lock(ProtobufCMessage *msg, struct arena *arena)
         return lock_check((Cteleport__V1__Lock *)msg);
 }
 
-/* Requests that write differ in what they carry alone. */
+/* Requests that write differ only in their resource. */
 #define PUT(kind, KIND, method, response)                                                                              \
         static struct error *put_##kind(struct session *s, ProtobufCMessage *msg, struct kind_put how, ProtobufCMessage **ret) \
         {                                                                                                              \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kinds of resources that tctl knows: a row each, for create, get, edit and rm.
+ * The table of resource kinds for create, get, edit and rm: one row each.
  */
 #ifndef CMD_TCTL_KINDS_H
 #define CMD_TCTL_KINDS_H
@@ -10,10 +10,10 @@
 #include "cmd/tctl/session.h"
 #include "schema/schema.h"
 
-/* How a resource is written. */
+/* The condition of a write. */
 struct kind_put {
         bool must_be_new;        /* ALREADY_EXISTS otherwise */
-        const char *if_revision; /* ABORTED when it was changed since; NULL: whatever is there */
+        const char *if_revision; /* ABORTED if it has changed since; NULL: unconditional */
 };
 
 struct kind {
@@ -23,24 +23,24 @@ struct kind {
         struct error *(*find)(struct session *s, const char *name, bool with_secrets, ProtobufCMessage ***ret,
                               size_t *ret_count);
         void (*put_table)(struct buf *out, ProtobufCMessage *const *msgs, size_t count, bool is_verbose);
-        const char *remove;        /* method that deletes one, NULL: they come and go by themselves */
-        const char *removed_quote; /* around the name in the sentence that says so */
+        const char *remove;        /* method that deletes one, NULL: not deletable */
+        const char *removed_quote; /* text around the name in the sentence about it */
 
-        /* What follows is of kinds that people write; NULL otherwise. */
+        /* The following fields are NULL unless users write the kind. */
         const char *get; /* method that returns one */
-        /* Checks it and brings it into canonical form, in place. */
+        /* Checks it and converts it to canonical form, in place. */
         struct error *(*check)(ProtobufCMessage *msg, struct arena *arena);
         struct error *(*put)(struct session *s, ProtobufCMessage *msg, struct kind_put how, ProtobufCMessage **ret);
-        const char *written, *written_quote; /* "provision_token", and what stands around the name: in the sentence */
+        const char *written, *written_quote; /* "provision_token", and the text around the name in the sentence */
         bool is_always_overwritten;          /* by create, without -f */
 };
 
 /* Ends with a row without a name. */
 extern const struct kind kinds[];
-/* Those that people write, for the loader. */
+/* The kinds that users write, for the loader. */
 extern const struct schema_kind kinds_written[];
 
-/* By name or plural, any case. INVALID_ARGUMENT that names those there are. */
+/* By name or plural, any case. INVALID_ARGUMENT with the list of kinds. */
 struct error *kind_find(struct str text, const struct kind **ret) MUST_USE;
 
 /* Of a message that kinds_written loaded. */

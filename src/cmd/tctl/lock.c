@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tctl lock: ends the live sessions of somebody or something, and refuses new ones. */
+/* tctl lock: ends the live sessions of a user, role, login or host, and refuses new ones. */
 #include <stdio.h>
 
 #include "base/mem.h"

@@ -60,7 +60,7 @@ struct error *instances_list(struct session *s, Cteleport__V1__Instance ***ret, 
 
 /* ---- tables --------------------------------------------------------------------------------------- */
 
-/* A host behind a reverse tunnel has no address of its own. */
+/* A host with a reverse tunnel has no address. */
 static void put_address(struct buf *out, const Cteleport__V1__NodeSpec *spec)
 {
         if (spec->n_public_addrs > 0)
@@ -99,7 +99,7 @@ void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t 
                 table_put_truncated(out, t, LABELS, terminal_width());
 }
 
-/* An Auth Service of an earlier release says only whether it is connected. */
+/* An Auth Service of an earlier release sends only whether it is connected. */
 static const char *state_of(const Cteleport__V1__InstanceSpec *spec)
 {
         if (spec->state[0] != '\0')

@@ -11,7 +11,7 @@
 struct error *nodes_list(struct session *s, Cteleport__V1__Node ***ret, size_t *ret_count) MUST_USE;
 struct error *instances_list(struct session *s, Cteleport__V1__Instance ***ret, size_t *ret_count) MUST_USE;
 
-/* Verbose tables have every column and cut nothing. */
+/* Verbose tables have all columns and complete cells. */
 void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t count, bool is_verbose);
 void instances_put_table(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count, bool is_verbose);
 

@@ -45,7 +45,7 @@ static struct error *open_profile(struct session *s, const char *proxy)
         return NULL;
 }
 
-/* Nobody has logged in here: what keeps from being the administrator of this host's own Auth Service, if there is one. */
+/* Without a login: the reason why this process cannot use this host's own Auth Service as administrator, if there is one. */
 static struct error *nobody(const struct session *s, bool has_auth, struct error *not_logged_in)
 {
         if (not_logged_in->code != ERROR_NOT_FOUND)
@@ -58,7 +58,7 @@ static struct error *nobody(const struct session *s, bool has_auth, struct error
                           "log in first: tsh login --proxy=HOST --user=NAME; or run tctl where the Auth Service runs");
 }
 
-/* What is named must be right; the default file may belong to root, and is none of a logged in person's business. */
+/* A named file must be valid; the default file may be unreadable, because a logged-in user does not need it. */
 static struct error *read_config(struct session *s, const struct flags *given, bool *ret_is_named, bool *ret_is_there)
 {
         const char *data_dir = CONFIG_DATA_DIR, *path = NULL;
@@ -140,7 +140,7 @@ static struct error *cannot_connect(const struct session *s, struct error *cause
 
 /* ---- asking -------------------------------------------------------------------------------------- */
 
-/* Connects first, so that what keeps from it is told apart from what the Auth Service answers. */
+/* Connects first, to distinguish a failed connection from an answer of the Auth Service. */
 static struct error *connect_first(struct session *s)
 {
         struct error *err = api_client_connect(&s->api_client);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tctl status: the cluster, its authorities, and the pins that joining hosts may be given. */
+/* tctl status: the cluster, its authorities, and the CA pins for joining hosts. */
 #include "cmd/common/output.h"
 #include "cmd/common/table.h"
 #include "cmd/tctl/commands.h"

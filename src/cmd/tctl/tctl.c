@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program `tctl`: administers the cluster, on the machine that its Auth Service runs on or from anywhere after tsh login.
+ * The program `tctl`: administers the cluster, on the machine of its Auth Service, or from any machine after tsh login.
  */
 #include "cmd/common/version.h"
 #include "cmd/tctl/commands.h"

@@ -424,7 +424,7 @@ static void does_not_overwrite_what_changed_while_it_was_edited(void **state)
         assert_true(str_contains(buf_str(&f->err), STR("did not end well; nothing was changed")));
 }
 
-/* ---- people --------------------------------------------------------------------------------------- */
+/* ---- users ---------------------------------------------------------------------------------------- */
 
 static void given_user(struct fixture *f)
 {
@@ -432,7 +432,7 @@ static void given_user(struct fixture *f)
         assert_int_equal(f->exit_code, 0);
 }
 
-static void invites_people_with_a_link_to_the_proxy(void **state)
+static void invites_users_with_a_link_to_the_proxy(void **state)
 {
         struct fixture *f = *state;
 
@@ -612,7 +612,7 @@ static void lists_recordings_by_time_and_fails_for_a_damaged_one(void **state)
 
 /* ---- who asks ------------------------------------------------------------------------------------- */
 
-static void asks_people_to_log_in_where_no_auth_service_is(void **state)
+static void asks_users_to_log_in_without_an_auth_service(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *home = path_in(f, "home"), *path = path_in(f, "agent.yaml");
@@ -632,7 +632,7 @@ static void asks_people_to_log_in_where_no_auth_service_is(void **state)
         unsetenv("TELEPORT_HOME");
 }
 
-/* Whether there was a connection is not told by the code of an answer. */
+/* The code of an answer does not show whether there was a connection. */
 static void takes_no_answer_for_a_lost_connection(void **state)
 {
         struct fixture *f = *state;
@@ -679,14 +679,14 @@ int main(int argc, char **argv)
                 STORY(explains_who_gets_in),
                 STORY(edits_a_token),
                 STORY(does_not_overwrite_what_changed_while_it_was_edited),
-                STORY(invites_people_with_a_link_to_the_proxy),
+                STORY(invites_users_with_a_link_to_the_proxy),
                 STORY(lists_updates_and_removes_users),
                 STORY(overwrites_roles_and_users_only_when_forced),
                 STORY(edits_a_role),
                 STORY(locks_one_target_for_a_while),
                 STORY(lists_events_of_all_pages_without_letting_them_steer_the_terminal),
                 STORY(lists_recordings_by_time_and_fails_for_a_damaged_one),
-                STORY(asks_people_to_log_in_where_no_auth_service_is),
+                STORY(asks_users_to_log_in_without_an_auth_service),
                 STORY(takes_no_answer_for_a_lost_connection),
                 STORY(says_where_it_looked_when_nobody_answers),
         };

@@ -105,7 +105,7 @@ static struct error *build_token(struct arena *arena, const struct flags *given,
         return token_check(token, arena, NULL);
 }
 
-/* The port it listens on, which is the one to name when no public address does. */
+/* The port of its listener, used without a public address. */
 static int auth_port(struct session *s)
 {
         const Cteleport__V1__AuthConfig *auth = s->config->auth_service;
@@ -120,7 +120,7 @@ static int auth_port(struct session *s)
         return AUTH_PORT;
 }
 
-/* Where other hosts reach the Auth Service, as well as this one's file can tell; through a proxy, that. */
+/* The address of the Auth Service for other hosts, from this host's file, or the proxy in use. */
 static const char *auth_address(struct session *s)
 {
         const Cteleport__V1__AuthConfig *auth = s->config->auth_service;

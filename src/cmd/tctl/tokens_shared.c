@@ -18,7 +18,7 @@ struct error *token_try(struct session *s, Cteleport__V1__Token *token)
         return session_request(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer);
 }
 
-/* Tokens without an end come last; in seconds, for one of the year 3000 has an end. */
+/* Tokens without expiry come last; compared in seconds, because an expiry in the year 3000 exists. */
 static int64_t end_of(const Cteleport__V1__Token *token)
 {
         const Cteleport__V1__Timestamp *end = token->metadata == NULL ? NULL : token->metadata->expires;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What several commands do with tokens.
+ * Functions for tokens that several commands share.
  */
 #ifndef CMD_TCTL_TOKENS_SHARED_H
 #define CMD_TCTL_TOKENS_SHARED_H
 
 #include "cmd/tctl/session.h"
 
-/* Asks whether it would be refused; writes nothing. */
+/* Lets the cluster check the token without a write. */
 struct error *token_try(struct session *s, Cteleport__V1__Token *token) MUST_USE;
 
-/* All tokens, those that end first before the others. */
+/* All tokens, sorted by expiry. */
 struct error *tokens_list(struct session *s, Cteleport__V1__Token ***ret, size_t *ret_count) MUST_USE;
 
-/* Replaces the names that are secrets by what may be shown of them. */
+/* Masks the names that are secrets. */
 void tokens_mask(struct arena *arena, Cteleport__V1__Token **tokens, size_t count);
 
 /* The table of `tctl tokens ls`. */

@@ -24,7 +24,7 @@ const struct argument users_names_arguments[] = {
 
 /* ---- invitations ---------------------------------------------------------------------------------- */
 
-/* What users add and users reset differ in. */
+/* The differences between users add and users reset. */
 struct invitation {
         bool is_reset;
         struct duration most;
@@ -88,7 +88,7 @@ static void put_invitation(struct buf *out, const struct flags *given, const str
         buf_printf(out, "NOTE: Make sure %s points at a Teleport proxy which users can access.\n", host);
 }
 
-/* Whether the server's answer may stand in a URL. */
+/* Whether the server's answer is valid in a URL. */
 static bool is_token(const char *text)
 {
         size_t len = strspn(text, "0123456789abcdef");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What several commands do with users, roles and locks.
+ * Functions for users, roles and locks that several commands share.
  */
 #ifndef CMD_TCTL_USERS_SHARED_H
 #define CMD_TCTL_USERS_SHARED_H

@@ -24,8 +24,8 @@ const struct flag install_systemd_flags[] = {
 };
 
 /*
- * What the unit took from all processes it would take from the sessions of people as well, who become root
- * with sudo, write their homes and share /tmp: so it takes nothing, and each service has a sandbox of its own.
+ * Restrictions of the unit would apply to the sessions of users as well, who become root with sudo, write their
+ * homes and share /tmp. Therefore the unit has none, and each service has a sandbox of its own.
  * A session that runs out of memory is no reason to end the others, and one that starts too many processes meets the limit
  * of its own group: docs/decisions/0016-groups-of-sessions.md.
  */

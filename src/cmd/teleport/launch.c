@@ -123,7 +123,7 @@ static struct error *resolve_nodename(struct launch *l)
 
 /* ---- all of it ----------------------------------------------------------------------------------- */
 
-/* Whoever can read a join on the wire can take its proof of identity and the certificates it earns. */
+/* Without TLS, a network attacker can read and use the proof of a join and its certificates. */
 static struct error *refuse_to_go_without_tls(const struct flags *given)
 {
         if (!flags_switch(given, "insecure-no-tls"))

@@ -57,7 +57,7 @@ static int run_signer(struct service *s)
         return finish(&self, signer_main(s->boot->data_dir, service_take_fd(s, "auth"), send_ready, &self));
 }
 
-static struct error *sts_in_its_cage(struct sandboxed *self)
+static struct error *sts_sandboxed(struct sandboxed *self)
 {
         struct service *s = self->service;
         const Cteleport__V1__AuthConfig *auth = s->boot->config->auth_service;
@@ -89,7 +89,7 @@ static int run_sts(struct service *s)
 {
         struct sandboxed self = { s, false };
 
-        return finish(&self, sts_in_its_cage(&self));
+        return finish(&self, sts_sandboxed(&self));
 }
 
 /* The mains of the processes in the table of services. */

@@ -71,7 +71,7 @@ static const struct program program = {
         .commands = commands,
 };
 
-/* What sshd starts (sshd_command.c): no commands for people, so neither flags nor help are theirs. */
+/* Programs that sshd starts (sshd_command.c): not commands for users, therefore without flags and help. */
 static const struct {
         const char *name;
         int (*main)(int argc, char **argv);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands of tsh, for the table in tsh.c: each has its flags, its arguments and what it does.
+ * The commands of tsh, for the table in tsh.c: each has its flags, its arguments and its function.
  */
 #ifndef CMD_TSH_COMMANDS_H
 #define CMD_TSH_COMMANDS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh config: text for ~/.ssh/config, so that ssh, scp, rsync, git and Ansible reach nodes by themselves. */
+/* tsh config: text for ~/.ssh/config, with which ssh, scp, rsync, git and Ansible reach nodes. */
 #include <stdlib.h>
 
 #include "client/openssh.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh login: a password and a one-time code for certificates. */
+/* tsh login: exchanges a password and a one-time code for certificates. */
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ const struct argument login_arguments[] = {
         { NULL },
 };
 
-/* What a login needs and brings; released together. */
+/* Input and result of a login; released together. */
 struct login {
         struct arena *arena;
         const char *web_addr, *user;
@@ -58,7 +58,7 @@ static void login_release(struct login *l)
 
 /* ---- before ---------------------------------------------------------------------------------------------------- */
 
-/* By --proxy and --user, else as the current profile has it. */
+/* From --proxy and --user, else from the current profile. */
 static struct error *whom_and_where(struct login *l, const struct flags *given)
 {
         AUTO(profile) before = { 0 };
@@ -84,7 +84,7 @@ static struct error *whom_and_where(struct login *l, const struct flags *given)
         return find_proxy(l->arena, proxy, flags_switch(given, "insecure"), &l->web_addr);
 }
 
-/* Before a password is asked for: a mistyped pin names nothing. */
+/* Checked before the password prompt: a mistyped pin is an error. */
 static struct error *check_pins(const char *const *pins)
 {
         for (; pins != NULL && *pins != NULL; pins++) {
@@ -129,7 +129,7 @@ static struct error *send_request(struct login *l, struct api_client *a, int64_t
         AUTO_MEM char *query = mem_printf("Enter password for Teleport user %s:\n", l->user);
         ProtobufCMessage *answer = NULL;
 
-        TRY(api_client_connect(a)); /* before anybody types a password */
+        TRY(api_client_connect(a)); /* before the password prompt */
         TRY(prompt_secret(query, &password));
         TRY(prompt_secret("Enter an OTP code from a device:\n", &otp));
         if (str_find_char(secret_str(&password), '\0') < password.len || !text_is_utf8(secret_str(&password)) ||

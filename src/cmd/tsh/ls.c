@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh ls: the nodes that the person may see. */
+/* tsh ls: lists the nodes that the user may reach. */
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"

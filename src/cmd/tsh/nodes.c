@@ -13,7 +13,7 @@ const char *node_id(const Cteleport__V1__Node *node)
         return node->metadata == NULL ? "" : node->metadata->name;
 }
 
-/* A host behind a reverse tunnel has no address of its own. */
+/* A host with a reverse tunnel has no address. */
 static void put_address(struct buf *out, const Cteleport__V1__NodeSpec *spec)
 {
         if (spec->use_tunnel || spec->addr[0] == '\0')

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nodes as tables.
+ * Tables of nodes.
  */
 #ifndef CMD_TSH_NODES_H
 #define CMD_TSH_NODES_H
@@ -8,10 +8,10 @@
 #include "base/buf.h"
 #include "resource.pb-c.h"
 
-/* The host ID, "" when it has none. */
+/* The host ID, "" without one. */
 const char *node_id(const Cteleport__V1__Node *node);
 
-/* Verbose tables have the IDs and all labels, and cut nothing. */
+/* Verbose tables have the IDs, all labels and complete cells. */
 void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t count, bool is_verbose);
 
 #endif

@@ -5,7 +5,7 @@
 
 /* Of the recording, for the arrow keys. */
 #define SKIP SECONDS(10)
-/* What is left of a gap in which nothing happened. */
+/* The length to which an idle gap is shortened. */
 #define IDLE_LEFT MILLISECONDS(500)
 /* Until a key is pressed. */
 #define FOREVER ((struct duration){ -1 })
@@ -27,7 +27,7 @@ struct error *pace_init(struct pace *p, const char *speed, bool is_idle_skipped,
         return NULL;
 }
 
-/* From here on time runs from what is shown. */
+/* Time runs from the current position from here on. */
 static void anchor(struct pace *p, struct instant now)
 {
         p->from = p->shown;
@@ -60,7 +60,7 @@ void pace_shown(struct pace *p, struct duration at)
         p->shown = at;
 }
 
-/* How far we are, between two events too. */
+/* The current position, also between two events. */
 static struct duration position(const struct pace *p, struct instant now)
 {
         if (p->is_paused)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When to show what, while a recording is played: speed, pauses, skips. Pure: the time is handed in.
+ * The timing of a recording that is played: speed, pauses, skips. Pure functions; the caller passes the time.
  */
 #ifndef CMD_TSH_PACE_H
 #define CMD_TSH_PACE_H
@@ -15,7 +15,7 @@ struct pace {
         size_t speed;            /* row of the table of speeds */
         bool is_idle_skipped;    /* gaps are cut to half a second */
         bool is_paused;
-        struct duration shown;   /* how far the recording was shown */
+        struct duration shown;   /* the position up to which the recording was shown */
         struct duration goal;    /* everything before it is shown at once */
         /* `from` of the recording is shown at `since` */
         struct duration from;
@@ -26,20 +26,20 @@ struct pace {
 struct error *pace_init(struct pace *p, const char *speed, bool is_idle_skipped, struct instant now) MUST_USE;
 extern const char *const pace_speeds[]; /* NULL-terminated */
 
-/* How long to wait before what happened `at` is shown; negative: until a key is pressed. */
+/* The time to wait before the event `at` is shown; negative: until a key is pressed. */
 struct duration pace_wait(struct pace *p, struct duration at, struct instant now);
-/* It is shown. */
+/* The event is shown. */
 void pace_shown(struct pace *p, struct duration at);
 
 enum pace_action {
         PACE_GO_ON,
         PACE_QUIT,
-        PACE_REWIND, /* begin anew; what lies before the goal is shown at once */
+        PACE_REWIND, /* start again; everything before the goal is shown at once */
 };
-/* What a person pressed, one key of enum pace_key. */
+/* Handles a pressed key, one of enum pace_key. */
 enum pace_key { KEY_NONE, KEY_PAUSE, KEY_BACK, KEY_FORWARD, KEY_FASTER, KEY_SLOWER, KEY_QUIT };
 enum pace_action pace_key(struct pace *p, enum pace_key key, struct instant now);
-/* The terminal has shown something else meanwhile, for as long as it liked: begin anew, up to where it was. */
+/* The terminal had other output meanwhile: starts again, up to the current position. */
 enum pace_action pace_resume(struct pace *p, struct instant now);
 
 /*
@@ -58,7 +58,7 @@ struct key_reader {
         bool has_parameters;
 };
 
-/* Takes bytes until one completes a key, which is returned; KEY_NONE if there is none in them. */
+/* Consumes bytes until a key is complete, which is returned; KEY_NONE if there is none. */
 enum pace_key pace_read_key(struct key_reader *r, struct str *bytes);
 
 #endif

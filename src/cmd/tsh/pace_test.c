@@ -68,7 +68,7 @@ static void goes_on_after_a_stop_where_it_was(void **state)
         assert_int_equal(wait_ms(&p, 3500, 60000), 500);
 }
 
-static void pauses_until_told_to_go_on(void **state)
+static void pauses_until_a_key_resumes(void **state)
 {
         struct pace p = given_pace("1x", false);
 
@@ -105,7 +105,7 @@ static void cuts_gaps_when_idle_time_is_skipped(void **state)
         assert_int_equal(wait_ms(&p, 400, 0), 400);
         pace_shown(&p, MILLISECONDS(400));
         assert_int_equal(wait_ms(&p, 60400, 400), 500);
-        assert_int_equal(wait_ms(&p, 60400, 600), 300); /* asked again: cut once only */
+        assert_int_equal(wait_ms(&p, 60400, 600), 300); /* a second call: shortened once only */
         pace_shown(&p, MILLISECONDS(60400));
         assert_int_equal(wait_ms(&p, 60500, 900), 100);
 }
@@ -156,7 +156,7 @@ int main(void)
                 cmocka_unit_test(shows_what_happened_when_it_happened),
                 cmocka_unit_test(changes_speed_from_where_it_is),
                 cmocka_unit_test(goes_on_after_a_stop_where_it_was),
-                cmocka_unit_test(pauses_until_told_to_go_on),
+                cmocka_unit_test(pauses_until_a_key_resumes),
                 cmocka_unit_test(skips_forward_and_back),
                 cmocka_unit_test(cuts_gaps_when_idle_time_is_skipped),
                 cmocka_unit_test(reads_keys_of_terminals),

@@ -47,18 +47,18 @@ struct tape {
         struct recording_reader *reader;
         struct recording_chain chain;
         int64_t offset;
-        bool has_ended; /* there is no more, now or ever */
+        bool has_ended; /* no more data will follow */
         bool has_end;   /* the recording's own */
         bool has_begun; /* something of it was shown */
-        bool is_other;  /* its first chunk is not the one that the cluster noted */
+        bool is_other;  /* its first chunk differs from the one that the cluster recorded */
         size_t holes;
         struct duration hole_at; /* a hole whose end is not known yet; only with is_open */
         bool is_open;
-        uint64_t missing_bytes, bytes_before; /* in all, and before the open hole */
+        uint64_t missing_bytes, bytes_before; /* total, and before the open hole */
         uint32_t missing_chunks, chunks_before, first_missing;
-        struct buf reported; /* sentences on holes, for when the terminal is as it was */
+        struct buf reported; /* sentences about holes, printed after the terminal is restored */
         bool is_complete;
-        /* how it should be, as the last answer has it */
+        /* expected size and digest, from the last answer */
         int64_t size;
         char status[16];
         bool has_digest;
@@ -97,7 +97,7 @@ static bool is_link(ProtobufCBinaryData link, const uint8_t *found)
         return str_equal(pb_str(link), str_of_bytes(found, RECORDING_LINK_LEN));
 }
 
-/* Keeps how the recording should be. */
+/* Stores the expected size and digest. */
 static void take_expected(struct tape *t, const Cteleport__V1__GetRecordingResponse *r)
 {
         t->is_complete = r->is_complete;
@@ -109,7 +109,7 @@ static void take_expected(struct tape *t, const Cteleport__V1__GetRecordingRespo
         t->is_other = r->first.len > 0 && t->chain.chunks > 0 && !is_link(r->first, t->chain.first);
 }
 
-/* A recording whose first chunk is sound and another session's is refused before anything of it is shown. */
+/* A recording whose first chunk is valid and belongs to another session is refused before its output. */
 static struct error *begin(struct tape *t, const struct recording_event *e)
 {
         t->has_begun = true;
@@ -120,7 +120,7 @@ static struct error *begin(struct tape *t, const struct recording_event *e)
                           "the digest of the true one is in the audit log: tctl audit ls --type=session.upload");
 }
 
-/* Answers are copied into the arena of an asker; of a long recording that would be all of it. */
+/* Answers are copied into the client's arena, which would hold all of a long recording. */
 static struct error *fetch(struct tape *t)
 {
         Cteleport__V1__GetRecordingRequest request = CTELEPORT__V1__GET_RECORDING_REQUEST__INIT;
@@ -145,7 +145,7 @@ static struct error *fetch(struct tape *t)
 
 /* ---- what is missing ------------------------------------------------------------------------------------------- */
 
-/* Adjacent ones are told as one. */
+/* Adjacent holes are reported as one. */
 static void note_hole(struct tape *t, const struct recording_event *e)
 {
         if (!t->is_open) {
@@ -159,7 +159,7 @@ static void note_hole(struct tape *t, const struct recording_event *e)
         t->missing_chunks += e->missing_chunks;
 }
 
-/* What stands behind the hole shows how long it is. */
+/* The data after the hole shows its length. */
 static void close_hole(struct tape *t, const struct duration *until)
 {
         AUTO(buf) line = BUF_MAX(512);
@@ -181,7 +181,7 @@ static void close_hole(struct tape *t, const struct duration *until)
         t->is_open = false;
 }
 
-/* *ret_have false: there is no more. The recording's end is kept back: something may stand behind it. */
+/* *ret_have false: no more data. The end of the recording is held back, because data may follow it. */
 static struct error *tape_next(struct tape *t, struct recording_event *ret, bool *ret_have)
 {
         for (;;) {
@@ -223,7 +223,7 @@ static struct error *check_file(const struct tape *t)
         return NULL;
 }
 
-/* What is missing, each hole in a sentence; on stderr, when the terminal is as it was. */
+/* Prints a sentence for each hole on stderr, after the terminal is restored. */
 static struct error *report_holes(struct tape *t)
 {
         if (t->is_open)
@@ -247,7 +247,7 @@ static struct error *check_end(const struct tape *t)
                 return error_hint(error_new(ERROR_DATA_LOSS, "this is a file that was set aside because it was not as it had come from the node"),
                                   "the recording that took its place: tsh play %s", t->session_id);
         TRY(check_file(t));
-        if (strcmp(t->status, "aborted") == 0) { /* as it came: nothing is missing that the cluster ever had */
+        if (strcmp(t->status, "aborted") == 0) { /* complete: all data that the cluster received */
                 fprintf(stderr, "The recording stops before the end of the session: its node was lost or stopped, and the rest with it.\n");
                 return NULL;
         }
@@ -275,7 +275,7 @@ static struct error *put_output(struct str bytes)
         return NULL;
 }
 
-/* asciicast has an event for a note: a marker. A lost header is replaced, so that players take the rest. */
+/* asciicast has an event for a note: a marker. A lost header is replaced, so that players accept the rest. */
 static struct error *print_hole(const struct recording_event *e)
 {
         AUTO(buf) line = BUF_MAX(512);
@@ -331,9 +331,9 @@ struct screen {
 
 enum { SETTLE_MS = 300 }; /* for a terminal's answer to the last query; those that answer do so in milliseconds */
 
-/* The one that ends playing; 0: none. */
+/* The signal that ends playing; 0: none. */
 static volatile sig_atomic_t ending;
-/* To be stopped (job control), and: gone on after a stop. */
+/* A stop by job control was requested; the process continued after a stop. */
 static volatile sig_atomic_t is_stopping, has_continued;
 
 static void on_signal(int signum)
@@ -349,11 +349,11 @@ static void on_signal(int signum)
 static const struct {
         int signum, flags;
 } caught[] = {
-        { SIGHUP, 0 }, { SIGINT, 0 }, { SIGQUIT, 0 }, { SIGTERM, 0 }, /* calls are interrupted: a terminal that takes nothing holds nobody */
+        { SIGHUP, 0 }, { SIGINT, 0 }, { SIGQUIT, 0 }, { SIGTERM, 0 }, /* calls are interrupted, so that a blocked terminal does not block the signal */
         { SIGTSTP, SA_RESTART }, { SIGCONT, SA_RESTART },
 };
 
-/* Those that are ignored stay so. */
+/* Ignored signals stay ignored. */
 static void catch_signals(void)
 {
         struct sigaction before;
@@ -366,7 +366,7 @@ static void catch_signals(void)
         }
 }
 
-/* poll, unless a signal has come that nobody has looked at yet; 0 then. */
+/* poll(2), but returns 0 if a signal is pending that was not handled yet. */
 static int poll_unless_signalled(struct pollfd *in, int64_t ms)
 {
         const struct timespec within = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
@@ -400,7 +400,7 @@ static struct error *screen_init(struct screen *s)
         struct termios raw = s->before;
         raw.c_iflag &= ~(tcflag_t)(ICRNL | IXON);
         raw.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG | IEXTEN);
-        /* What was recorded had gone through a terminal's line discipline already. */
+        /* Recorded output has passed a terminal's line discipline already. */
         raw.c_oflag &= ~(tcflag_t)OPOST;
         s->raw = raw;
         catch_signals();
@@ -408,7 +408,7 @@ static struct error *screen_init(struct screen *s)
 }
 
 /*
- * Reads and drops what the terminal still answers to queries of the recording, so that it does not reach the shell:
+ * Reads and drops the terminal's answers to queries of the recording, so that it does not reach the shell:
  * answers come in order, so the one to a status report of our own is the last.
  */
 static void drop_answers(void)
@@ -430,7 +430,7 @@ static void drop_answers(void)
 
 static void screen_release(struct screen *s)
 {
-        /* Whatever the recording switched on (xterm's control sequences, ctlseqs.ms), and last the status report. */
+        /* Resets all modes that the recording may have set (xterm's control sequences, ctlseqs.ms), and requests a status report. */
         static const char normal[] = "\x18\x1b<\x1b\\"             /* no sequence or string goes on; not as a VT52 */
                                      "\x1b[?1049l"                /* the ordinary screen */
                                      "\x1b[?69l\x1b" "7\x1b[r\x1b" "8" /* no margins, no scroll region; the cursor stays */
@@ -462,8 +462,8 @@ static void screen_release(struct screen *s)
 }
 
 /*
- * Stops as a program without a handler would, with the terminal as it was, and takes it again when it goes on. Whoever is stopped by
- * SIGSTOP cannot give it back; a shell does, and SIGCONT tells. *ret_is_back: what was shown is gone.
+ * Stops like a program without a handler, with the terminal restored, and sets it up again when continued. After SIGSTOP, which
+ * cannot be handled, the shell restores the terminal, and SIGCONT reports it. *ret_is_back: the output on the screen is gone.
  */
 static struct error *follow_job_control(struct screen *s, bool *ret_is_back)
 {
@@ -486,7 +486,7 @@ static struct error *follow_job_control(struct screen *s, bool *ret_is_back)
         return screen_take(s); /* in the background it waits for the foreground: tcsetattr(3), SIGTTOU */
 }
 
-/* Waits for keys or until the time is over, whichever is first; without end for a negative time. */
+/* Waits for keys or until the time is over; without limit for a negative time. */
 static struct error *wait_for_key(struct pace *pace, struct screen *s, struct duration within, enum pace_action *ret)
 {
         enum { NS_IN_MS = 1000000 };
@@ -623,11 +623,11 @@ struct error *play_run(void *ctx, const struct flags *given)
         if (format == NULL && (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)))
                 format = "pty";
         struct error *err = format == NULL ? play_on_screen(&t, given) : print_tape(&t, format);
-        if (ending != 0) { /* the terminal is as it was */
+        if (ending != 0) { /* the terminal is restored */
                 signal(ending, SIG_DFL);
                 raise(ending);
         }
         TRY(err);
         TRY(report_holes(&t));
-        return t.has_ended ? check_end(&t) : NULL; /* whoever left before has not asked */
+        return t.has_ended ? check_end(&t) : NULL; /* the end is checked only if it was reached */
 }

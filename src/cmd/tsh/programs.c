@@ -21,7 +21,7 @@ enum { COMMAND_LINE_MAX = 1 * MiB };
 
 void programs_add_manners(struct words *w)
 {
-        /* A node or proxy that vanished without a word is noticed in a minute and a half. */
+        /* The silent loss of a node or proxy is detected within 90 seconds. */
         words_add(w, "-o");
         words_add(w, "ServerAliveInterval=30");
         words_add(w, "-o");
@@ -44,7 +44,7 @@ struct error *programs_add_connection(struct words *w, const struct profile *p, 
                 return NULL;
         }
         struct error *err = relay_start(p, node, login, &mux, &relay, &host_id);
-        mux_release(&mux); /* the process that stays has it */
+        mux_release(&mux); /* the remaining process has it */
         if (err != NULL)
                 return err;
         openssh_add_options(w, p, self, relay, &mux);
@@ -54,7 +54,7 @@ struct error *programs_add_connection(struct words *w, const struct profile *p, 
 
 /* ---- on a shared connection ------------------------------------------------------------------------------------------- */
 
-enum { CONNECTION_FAILED = 255 }; /* ssh's exit status, and whatever the command on the node ends with */
+enum { CONNECTION_FAILED = 255 }; /* ssh's own exit status, which a command may have as well */
 
 static struct error *become(const struct words *w)
 {
@@ -62,7 +62,7 @@ static struct error *become(const struct words *w)
         return error_hint(error_errno(errno, "cannot run %s", w->list[0]), "install OpenSSH's client programs: apt install openssh-client");
 }
 
-/* The program, for signals that are for it; 0: none. */
+/* The program that signals are forwarded to; 0: none. */
 static volatile pid_t program;
 
 static void pass_on(int signum)
@@ -71,7 +71,7 @@ static void pass_on(int signum)
                 kill(program, signum);
 }
 
-/* From the command that ssh runs to make a connection of its own: it could not use the one that was there (openssh_add_options). */
+/* Sent by the command that ssh runs to make its own connection: the existing one could not be used (openssh_add_options). */
 static volatile sig_atomic_t is_unused;
 
 static void on_unused(int signum)
@@ -97,7 +97,7 @@ static void take_signals(struct sigaction before[ARRAY_LEN(signals)])
         }
 }
 
-/* But for SIGUSR1, which may come late from a command that outlives its ssh. */
+/* Except SIGUSR1, which may arrive late from a command that outlives its ssh. */
 static void give_signals_back(const struct sigaction before[ARRAY_LEN(signals)])
 {
         for (size_t i = 0; i < ARRAY_LEN(signals); i++)
@@ -105,7 +105,7 @@ static void give_signals_back(const struct sigaction before[ARRAY_LEN(signals)])
                         sigaction(signals[i].signum, &before[i], NULL);
 }
 
-/* Tells when ssh makes the socket of a connection that was not there before. -1: nobody will. */
+/* A descriptor that reports when ssh creates the socket of a new connection. -1: none. */
 static int watch_socket(const struct programs_way *way)
 {
         AUTO_MEM char *directory = str_dup(str_of(way->socket));
@@ -149,14 +149,14 @@ static void on_dialled(void *ctx, struct stream *s, struct error *err)
         loop_stop(&a->loop);
 }
 
-/* What a new connection is refused for; NULL: it is not. */
+/* The reason why a new connection is refused; NULL: it is accepted. */
 static struct error *request_anew(const struct programs_way *way)
 {
         struct requested a = { 0 };
 
         TRY(loop_init(&a.loop, NULL));
         struct client_dial *dial = client_dial_node(&a.loop, way->profile, way->node, way->login, on_dialled, &a);
-        (void)dial; /* it ends by itself */
+        (void)dial; /* ends by itself */
         loop_run(&a.loop);
         stream_close(a.node);
         loop_run(&a.loop);
@@ -174,7 +174,7 @@ static struct error *explain_end(const struct programs_way *way)
                           "a new connection can be made: run the command again");
 }
 
-/* The descriptors of the connection are those of the process that carries its bytes; it alone is to hold them. */
+/* Only the process that carries the bytes of the connection keeps its descriptors. */
 static void close_others(int watch)
 {
         if (watch > STDERR_FILENO + 1)
@@ -192,8 +192,8 @@ static struct error *await(int *ret_status)
 }
 
 /*
- * scp and sftp tell of a refusal what their protocol can. Why, the cluster knows; what it says of anything else does not matter here. Ends
- * the process after a reason: the loop of the way that was made (relay_start) is never run to its end.
+ * Prints the reason of a refused copy, which the protocols of scp and sftp do not carry, from the Auth Service; other answers are ignored.
+ * Ends the process after a reason, because the loop of relay_start is never run to its end.
  */
 static void explain_copy(const struct programs_way *way)
 {
@@ -209,7 +209,7 @@ static void explain_copy(const struct programs_way *way)
         _exit(1);
 }
 
-/* Ends as the program did. */
+/* Ends with the status or signal of the program. */
 static struct error *end_alike(const struct programs_way *way, int watch, bool is_copy, int status)
 {
         if (is_unused)
@@ -223,7 +223,7 @@ static struct error *end_alike(const struct programs_way *way, int watch, bool i
 
         if (code == CONNECTION_FAILED && is_shared && !mux_is_alive(way->socket))
                 return explain_end(way);
-        if (code != 0 && is_shared && is_copy) /* of a user who may not be there any more, they say at most "Permission denied" */
+        if (code != 0 && is_shared && is_copy) /* for a removed user, they print at most "Permission denied" */
                 TRY(request_anew(way));
         if (is_copy && code != 0)
                 explain_copy(way);
@@ -231,8 +231,8 @@ static struct error *end_alike(const struct programs_way *way, int watch, bool i
 }
 
 /*
- * ssh ends without a word, and with the status that a command may have as well, when the connection that it shares ends under it; and scp
- * with its own word only when it is refused. So they are waited for.
+ * When a shared connection ends, ssh exits without a message, and with a status that a command may have as well; scp prints only its own
+ * message for a refusal. Therefore tsh waits for these programs.
  */
 static struct error *run_and_await(const struct words *w, const struct programs_way *way, bool is_copy)
 {
@@ -263,7 +263,7 @@ static struct error *run_and_await(const struct words *w, const struct programs_
                 close_others(watch);
         int status = 0;
         struct error *err = await(&status);
-        give_signals_back(actions); /* what follows may ask the cluster: a key ends that */
+        give_signals_back(actions); /* the following request to the cluster can be interrupted by a key */
         return err == NULL ? end_alike(way, watch, is_copy, status) : err;
 }
 

@@ -13,7 +13,7 @@
 
 enum { LINE_SIZE = 1 * KiB };
 
-/* Byte by byte: what follows the line is for the next question, or for another program. */
+/* Byte by byte: the data after the line is for the next prompt, or for another program. */
 static struct error *read_line(int fd, struct secret *ret)
 {
         char line[LINE_SIZE];
@@ -47,8 +47,8 @@ static struct error *read_line(int fd, struct secret *ret)
 /* ---- on a terminal ------------------------------------------------------------------------------------------------ */
 
 /*
- * These wait until the terminal echoes again: those that would end us, and the one by which a shell stops a job. The last tells that
- * we go on after a stop, in which somebody else has had the terminal.
+ * These signals are held until the terminal echoes again: those that would end the process, and the one by which a shell stops a job. The
+ * last one reports that the process continues after a stop, during which another program used the terminal.
  */
 static const int awaited[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGTSTP, SIGCONT };
 
@@ -58,14 +58,14 @@ struct query {
         struct termios before, silent;
 };
 
-/* Asks, and waits for the line or a signal; *ret_signum 0: the line is there. */
+/* Prints the prompt, and waits for the line or a signal; *ret_signum 0: the line is complete. */
 static struct error *await_line(const struct query *q, int *ret_signum)
 {
         struct pollfd either[] = { { .fd = q->tty, .events = POLLIN }, { .fd = q->signals, .events = POLLIN } };
         struct signalfd_siginfo info;
 
         *ret_signum = 0;
-        /* Before the question: an answer to it is neither shown nor dropped with what was typed earlier. */
+        /* Before the prompt, so that its answer is neither echoed nor dropped with earlier input. */
         if (tcsetattr(q->tty, TCSAFLUSH, &q->silent) != 0)
                 return error_errno(errno, "cannot switch the terminal's echo off");
         if (!fd_write_all(q->tty, str_of(q->text)))
@@ -78,7 +78,7 @@ static struct error *await_line(const struct query *q, int *ret_signum)
         return NULL;
 }
 
-/* As a program that is not asking would; returns when it goes on. */
+/* Stops like a program without a prompt; returns when continued. */
 static void stop(void)
 {
         const struct timespec none = { 0 };
@@ -91,7 +91,7 @@ static void stop(void)
         raise(SIGTSTP);
         sigprocmask(SIG_UNBLOCK, &one, NULL);
         sigprocmask(SIG_BLOCK, &one, NULL);
-        (void)sigtimedwait(&gone_on, NULL, &none); /* the question is asked again in any case */
+        (void)sigtimedwait(&gone_on, NULL, &none); /* the prompt is repeated in any case */
 }
 
 static struct error *request_until_answered(const struct query *q, struct secret *ret)
@@ -103,7 +103,7 @@ static struct error *request_until_answered(const struct query *q, struct secret
                 if (signum == 0)
                         return read_line(q->tty, ret);
                 if (signum != SIGTSTP && signum != SIGCONT) {
-                        raise(signum); /* it ends us when the terminal is as it was */
+                        raise(signum); /* it ends the process after the terminal is restored */
                         return error_new(ERROR_CANCELLED, "interrupted");
                 }
                 if (signum == SIGCONT)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asking a person for what nobody else may see.
+ * Prompts for passwords and codes.
  */
 #ifndef CMD_TSH_PROMPT_H
 #define CMD_TSH_PROMPT_H
@@ -9,8 +9,8 @@
 #include "base/secret.h"
 
 /*
- * One line: from standard input when that is no terminal, otherwise asked for on the terminal, without echo. The line
- * end is taken off. INVALID_ARGUMENT when nothing came.
+ * Reads one line: from standard input if that is not a terminal, otherwise by a prompt on the terminal, without echo. The line
+ * end is removed. INVALID_ARGUMENT for an empty line.
  */
 struct error *prompt_secret(const char *query, struct secret *ret) MUST_USE;
 

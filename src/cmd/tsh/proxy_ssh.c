@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh proxy ssh: a node's SSH server on standard input and output, for ssh to talk to; tsh proxy attach and known-host. */
+/* tsh proxy ssh: connects standard input and output to a node's SSH server, for ssh; tsh proxy attach and known-host. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -25,11 +25,11 @@ struct passage {
         struct stream *node;
         struct error *err;
         uint64_t from_node;
-        struct host_answer *answer; /* for tsh proxy known-host; NULL: nobody can ask */
-        struct locate *query;    /* while it is under way */
+        struct host_answer *answer; /* for tsh proxy known-host; NULL: none */
+        struct locate *query;    /* while it is pending */
 };
 
-/* Whether the login is part of the target, as ssh's %r makes it; what both commands ask is told by what ssh said alone. */
+/* Whether the login is part of the target, as with ssh's %r; the query of both commands has the arguments of ssh only. */
 static const char *query_of(const struct profile *p, const struct target *t)
 {
         return t->login == NULL || t->node == NULL ? NULL
@@ -41,7 +41,7 @@ static void on_located(void *ctx, const char *host_id, struct error *err)
 {
         struct passage *passage = ctx;
 
-        error_free(err); /* tsh proxy known-host asks itself, and tells */
+        error_free(err); /* tsh proxy known-host makes its own request, and reports the error */
         passage->query = NULL;
         host_answer_set(passage->answer, host_id);
 }
@@ -64,7 +64,7 @@ static void on_spliced(void *ctx, uint64_t to_node, uint64_t from_node)
         loop_stop(&passage->loop);
 }
 
-/* Lets go of the question and the socket, and runs until what was written is out. */
+/* Ends the request and the socket, and runs until the pending output is written. */
 static void finish(struct passage *passage)
 {
         host_answer_close(passage->answer);
@@ -79,7 +79,7 @@ static struct error *pass(struct passage *passage, const struct profile *p, cons
         struct stream *stdio = NULL;
 
         struct client_dial *dial = client_dial_node(&passage->loop, p, node, login, on_dialled, passage);
-        (void)dial; /* it ends by itself: nobody here could cancel it */
+        (void)dial; /* ends by itself; there is nothing to cancel */
         loop_run(&passage->loop);
         if (passage->err != NULL)
                 return passage->err;
@@ -145,8 +145,8 @@ const struct argument proxy_known_host_arguments[] = {
 };
 
 /*
- * Puts what ssh is to know by the answer of the tsh proxy ssh beside this process, which has looked at the certificates of the
- * same profile. False: it has none, and the Auth Service must be asked.
+ * Appends the known_hosts lines for the answer of the sibling tsh proxy ssh, which has checked the certificates of the same
+ * profile. False: there is no answer, and the Auth Service must be called.
  */
 static bool put_known_beside(struct buf *out, const struct flags *given)
 {

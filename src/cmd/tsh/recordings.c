@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh recordings ls: the sessions that were recorded and that the person may see. */
+/* tsh recordings ls: lists the recordings that the user may see. */
 #include "cmd/common/recordings.h"
 
 #include "cmd/common/output.h"

@@ -27,19 +27,19 @@ struct relay {
         struct stream *node;
         struct error *err;
         const struct profile *profile;
-        const char *host_id;           /* as the Auth Service says; in the profile's arena */
-        struct error *unknown;         /* why it does not */
-        size_t awaited;                /* of the two questions */
+        const char *host_id;           /* from the Auth Service; in the profile's arena */
+        struct error *unknown;         /* the reason why not */
+        size_t awaited;                /* of the two requests */
         struct listener *listener;
         struct timer *deadline;
-        struct mux mux;                /* what the connection is kept for; path NULL: for one command */
+        struct mux mux;                /* the shared connection; path NULL: for one command only */
         struct timer *check;
-        bool was_shared;               /* its socket was there */
+        bool was_shared;               /* its socket has existed */
 };
 
 /* ---- the socket ------------------------------------------------------------------------------------------- */
 
-/* Abstract (unix(7)): nothing on disk, gone with the process. The name cannot be guessed; who connects is checked besides. */
+/* Abstract (unix(7)): not on disk, and gone with the process. The name is random, and the user of the peer is checked. */
 static socklen_t address_of(const char *name, struct sockaddr_un *ret)
 {
         size_t len = strlen(name);
@@ -95,7 +95,7 @@ static void on_spliced(void *ctx, uint64_t to_node, uint64_t from_node)
         stop(ctx);
 }
 
-/* Nobody can begin another session over it, and none is left: it is of no more use, and open for nothing. */
+/* No session can begin over the connection, and none is left: it is closed. */
 static void check_sharing(void *ctx)
 {
         struct relay *r = ctx;
@@ -127,12 +127,12 @@ static void on_accepted(void *ctx, int fd, const char *peer)
         r->listener = NULL;
         struct splice *splice =
                 splice_start(&r->loop, socket_stream(&r->loop, fd), r->node, LIMIT_SPLICE_WINDOW, on_spliced, r);
-        (void)splice; /* it ends with its streams */
+        (void)splice; /* ends with its streams */
         if (r->mux.path != NULL)
                 timer_start(r->check, MILLISECONDS(PACE_MUX_CHECK));
 }
 
-/* Neither the terminal's signals nor its descriptors are for a process that only carries bytes. */
+/* A process that only carries bytes gets neither the terminal's signals nor its descriptors. */
 static void detach(void)
 {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -145,7 +145,7 @@ static void detach(void)
 static void serve(struct relay *r, int fd)
 {
         detach();
-        process_set_title("tsh: relay"); /* of what the command was, nobody else needs to know */
+        process_set_title("tsh: relay"); /* the command line is not visible in process listings */
         if (uv_loop_fork(&r->loop.uv) != 0)
                 _exit(1);
         r->deadline = timer_new(&r->loop, stop, r);
@@ -156,7 +156,7 @@ static void serve(struct relay *r, int fd)
         if (r->listener == NULL) {
                 timer_free(r->deadline);
                 timer_free(r->check);
-                loop_run(&r->loop); /* until what was written is out */
+                loop_run(&r->loop); /* until the pending output is written */
         }
         _exit(0);
 }
@@ -189,10 +189,10 @@ static void on_located(void *ctx, const char *host_id, struct error *err)
         settle(r);
 }
 
-/* Ends what is still open after a failure. */
+/* Closes everything that is open after a failure. */
 static void close_all(struct relay *r, struct locate *query)
 {
-        if (r->awaited > 0) /* the dial has failed, and the question is under way */
+        if (r->awaited > 0) /* the dial has failed, and the request is pending */
                 locate_cancel(query);
         stream_close(r->node); /* NULL is silent */
         r->node = NULL;
@@ -203,13 +203,13 @@ static void close_all(struct relay *r, struct locate *query)
 struct error *relay_start(const struct profile *p, const char *node, const char *login, const struct mux *mux, const char **ret_name,
                           const char **ret_host_id)
 {
-        static struct relay r; /* outlives the caller, in the process that stays */
+        static struct relay r; /* outlives the caller, in the remaining process */
         int fd = -1;
 
         TRY(loop_init(&r.loop, NULL));
         struct client_dial *dial = client_dial_node(&r.loop, p, node, login, on_dialled, &r);
         struct locate *query = locate_start(&r.loop, p, node, login, on_located, &r);
-        (void)dial; /* it ends by itself: both are waited for unless it fails */
+        (void)dial; /* ends by itself: both are awaited unless one fails */
         r.profile = p;
         r.mux = *mux;
         r.awaited = 2;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A way to a node that stands before ssh begins, so that what is wrong with it is told in our words:
+ * Connects to a node before ssh starts, so that failures are reported by tsh:
  *
  *     tsh ssh ──dials──▶ proxy ──▶ node                 refused: an error, and ssh never runs
  *        │ fork
@@ -14,9 +14,10 @@
 #include "client/mux.h"
 
 /*
- * Dials and leaves a process behind that serves the first connection of this user to the socket *ret_name (in the
- * profile's arena), and ends by itself: with the connection, and when mux names one that is shared, holding its lock, once it is
- * without sessions and its socket is gone (logged out) or the certificate has ended. Meanwhile the Auth Service is asked which host that must be: *ret_host_id. The caller becomes another program, or ends; it has no more use for loops.
+ * Dials, and starts a background process that serves the first connection of this user to the socket *ret_name (in the
+ * profile's arena). The process ends with the connection. If mux names a shared connection, the process holds its lock, and also
+ * ends when there are no sessions and the socket is gone (logout) or the certificate has expired. During the dial the host ID of the node
+ * is requested from the Auth Service: *ret_host_id. Afterwards the caller must execute another program, or end, without running a loop.
  */
 struct error *relay_start(const struct profile *p, const char *node, const char *login, const struct mux *mux, const char **ret_name,
                           const char **ret_host_id) MUST_USE;

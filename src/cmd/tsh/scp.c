@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh scp and tsh sftp: the system's programs with the person's profile. */
+/* tsh scp and tsh sftp: run the system's programs with the user's profile. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -47,7 +47,7 @@ static const struct {
         { "quiet", "-q" },
 };
 
-/* What there is on a node: `[login@]node`, and the path behind it. */
+/* A remote file: `[login@]node`, and the path after it. */
 struct place {
         struct target target;
         const char *login;
@@ -86,7 +86,7 @@ static bool may_share(const struct flags *given)
         return !flags_switch(given, "no-mux") && !flags_switch(given, "debug");
 }
 
-/* "login@id.cluster": ssh believes the host of this ID alone, of several as well. */
+/* "login@id.cluster": ssh trusts only the host with this ID, also with several nodes. */
 static struct error *add_located_place(struct words *w, const struct profile *p, const struct place *place)
 {
         const char *id = NULL;
@@ -98,7 +98,7 @@ static struct error *add_located_place(struct words *w, const struct profile *p,
         return NULL;
 }
 
-/* The arguments as scp is to have them; what is on a node is told by a path that is not empty. */
+/* The arguments for scp; a remote file has a path that is not empty. */
 static struct error *settle_places(const struct flags *given, const struct profile *p, struct place *places, size_t count, size_t *ret_remote)
 {
         for (size_t i = 0; i < count; i++) {
@@ -113,7 +113,7 @@ static struct error *settle_places(const struct flags *given, const struct profi
         return NULL;
 }
 
-/* Each of these returns only with an error, or when nothing has begun on the connection that was there. */
+/* Each of these returns only with an error, or when nothing has begun on the existing connection. */
 static struct error *run_scp(const struct flags *given, const struct profile *p, const struct place *places, size_t count, bool is_between_nodes,
                              bool is_shared)
 {
@@ -129,7 +129,7 @@ static struct error *run_scp(const struct flags *given, const struct profile *p,
         if (is_between_nodes)
                 openssh_add_options(&w, p, self, NULL, NULL);
         add_flags(&w, given);
-        words_add(&w, "-3"); /* between two nodes: through here, for the nodes do not know each other */
+        words_add(&w, "-3"); /* between two nodes: through this host, because the nodes cannot connect to each other */
         words_add(&w, "--");
         for (size_t i = 0; i < count; i++) {
                 if (!places[i].has_path)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh ssh: the system's ssh with the person's profile. */
+/* tsh ssh: runs the system's ssh with the user's profile. */
 #include "base/mem.h"
 #include "client/openssh.h"
 #include "cmd/tsh/commands.h"
@@ -66,7 +66,7 @@ static void add_flags(struct words *w, const struct flags *given)
                 words_add(w, "-v");
 }
 
-/* Forwarded ports and agents belong to a connection, not to a session of it: others would have them, and for longer. */
+/* Forwarded ports and agents belong to a connection: on a shared one, other sessions would have them, and for longer. */
 static bool may_share(const struct flags *given)
 {
         static const char *const own[] = { "no-mux", "forward-agent", "no-remote-exec", "x11-untrusted", "x11-trusted", "debug" };
@@ -80,7 +80,7 @@ static bool may_share(const struct flags *given)
         return true;
 }
 
-/* Returns only with an error, or when nothing has begun on the connection that was there. */
+/* Returns only with an error, or when nothing has begun on the existing connection. */
 static struct error *run(const struct flags *given, const struct profile *p, const struct target *target, const char *login, bool is_shared)
 {
         struct words w = { .arena = p->arena };
@@ -92,7 +92,7 @@ static struct error *run(const struct flags *given, const struct profile *p, con
         programs_add_manners(&w);
         words_add(&w, "-l");
         words_add(&w, login);
-        words_add(&w, "--"); /* from here on ssh looks for no options, neither before the host nor behind */
+        words_add(&w, "--"); /* ssh parses no options from here on, neither before nor after the host */
         words_printf(&w, "%s.%s", target->node, p->cluster);
         for (size_t i = 1; flags_argument(given, i) != NULL; i++)
                 words_add(&w, flags_argument(given, i));

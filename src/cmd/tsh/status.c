@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh status, logout, clusters, env: what the profile on disk says. */
+/* tsh status, logout, clusters, env: read or remove the profile on disk. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -82,7 +82,7 @@ static struct error *add_others(struct arena *a, const struct profile *active, s
                 if (strcmp(names[i], active->proxy_host) == 0)
                         continue;
                 struct error *err = profile_load(&p, names[i], NULL);
-                if (err != NULL) { /* a damaged one is no reason not to show the others */
+                if (err != NULL) { /* a damaged profile does not hide the others */
                         error_free(err);
                         continue;
                 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program `tsh`: what people have on their workstations to reach the cluster's machines.
+ * The program `tsh`: the user's client on a workstation, for login and access to the cluster's nodes.
  */
 #include <string.h>
 

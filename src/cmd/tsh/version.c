@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tsh version: ours, and that of the proxy when somebody is logged in. */
+/* tsh version: prints its own version, and that of the proxy if logged in. */
 #include "cmd/common/version.h"
 
 #include <stdio.h>
@@ -17,7 +17,7 @@ const struct flag tsh_version_flags[] = {
         { NULL },
 };
 
-/* The cluster's version, NULL when it cannot be asked: nobody is logged in, or nobody answers. */
+/* The cluster's version, NULL without a login or an answer. */
 static const char *cluster_version(struct api_client *a, const struct profile *p)
 {
         Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
