@@ -173,7 +173,7 @@ static void reads_whose_it_is(void **state)
         assert_int_equal(info.role_count + info.login_count, 0);
 }
 
-static void never_reads_a_user_as_a_host_nor_a_host_as_a_user(void **state)
+static void users_and_hosts_are_never_confused(void **state)
 {
         static const struct str roles[] = { STR_INIT("Instance") };
         struct fixture *f = *state;
@@ -406,7 +406,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(openssl_accepts_user_certificates_for_clients_only),
                 cmocka_unit_test(reads_whose_it_is),
-                cmocka_unit_test(never_reads_a_user_as_a_host_nor_a_host_as_a_user),
+                cmocka_unit_test(users_and_hosts_are_never_confused),
                 cmocka_unit_test(takes_as_many_roles_and_logins_as_one_may_have),
                 cmocka_unit_test(refuses_to_certify_what_is_no_name),
                 cmocka_unit_test(refuses_user_certificates_with_foreign_fields),

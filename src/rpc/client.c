@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The asking side of gRPC.
+ * The client side of gRPC.
  *
  * A call is on the client's list from rpc_client_call until its on_done; its HTTP/2 stream may live a
  * little longer, without an owner, until both sides have closed it. Calls that fail by our own doing
- * (cancelled, connection gone) only note why; they are told in a turn of the loop.
+ * (cancelled, connection gone) only store the reason; on_done comes in a turn of the loop.
  */
 #include <stdlib.h>
 
@@ -20,7 +20,7 @@
 
 enum { QUEUE_MAX = LIMIT_UNREAD_OUTPUT + LIMIT_RPC + GRPC_PREFIX };
 
-/* Of what an answer that is not gRPC says of itself, so many bytes are shown. */
+/* Of the headers of an answer that is not gRPC, so many bytes are shown. */
 enum { SHOWN_MAX = 100 };
 
 /* An answer of this client's peer may become this many times its bytes in memory: structs, lists, strings. */
@@ -47,7 +47,7 @@ struct rpc_client_call {
         void *ctx;
         const ProtobufCMessageDescriptor *response;
         struct instant deadline;
-        struct error *failure; /* to be told in the next turn */
+        struct error *failure; /* on_done comes with it in the next turn */
 
         struct buf queue;
         size_t queue_sent;
@@ -72,7 +72,7 @@ static void report_unary(struct rpc_client_call *call, struct error *err)
         call->unary_done(call->ctx, err == NULL ? call->answer : NULL, err);
 }
 
-/* Takes the call off the list, tells it, frees it; err is owned. */
+/* Takes the call off the list, calls on_done, frees it; err is owned. */
 static void call_done(struct rpc_client_call *call, struct error *err)
 {
         struct h2 *h = &call->client->h2;
@@ -117,7 +117,7 @@ static void call_fail(struct rpc_client_call *call, struct error *err)
         call_done(call, err);
 }
 
-/* Ends a call for a reason found inside a call of the owner: told later. */
+/* Ends a call for a reason found inside a call of the owner: on_done comes later. */
 static void call_fail_later(struct rpc_client_call *call, struct error *err)
 {
         if (call->failure != NULL) {
@@ -141,7 +141,7 @@ static struct error *with_code(enum error_code code, struct error *err)
         return err;
 }
 
-/* An answer by something that is not one of our servers, in one sentence: it says nothing about what was asked. */
+/* The error for an answer that is not gRPC, for instance of a load balancer: it tells nothing about the request. */
 static struct error *not_grpc(const struct rpc_client_call *call)
 {
         AUTO(buf) what = BUF_MAX(KiB);
@@ -274,7 +274,7 @@ static void on_data(struct h2 *h, int32_t stream, struct str bytes)
 {
         struct rpc_client_call *call = h2_stream_owner(h, stream);
 
-        /* A body of something that is not gRPC is of no use; the end of the stream says what it was. */
+        /* A body that is not gRPC is ignored; the end of the stream brings the error. */
         if (call == NULL || call->http_status != 200 || !call->is_grpc)
                 return;
         /* on_message may cancel the call or close the client: both only note it, so the call outlives the loop. */
@@ -300,7 +300,7 @@ static void on_last(struct h2 *h, int32_t stream)
                 return;
         if (call->is_paused) /* our direction ends politely: see read_queue */
                 nghttp2_session_resume_data(h->session, stream);
-        else if (call->queue.len > call->queue_sent) /* what is left may wait for a window that never opens */
+        else if (call->queue.len > call->queue_sent) /* the rest may wait for a window that never opens */
                 reset_stream(call);
         call_done(call, verdict(call, NGHTTP2_NO_ERROR));
 }

@@ -52,7 +52,7 @@ struct error *grpc_inbox_feed(struct grpc_inbox *in, struct str *bytes, bool *re
                         TRY(read_prefix(in));
         }
         if (in->held.len == 0 && bytes->len >= in->message_len) {
-                /* Whole in what came: no copy. */
+                /* The message is whole in the input: no copy. */
                 *ret = str_slice(*bytes, 0, in->message_len);
                 *bytes = str_slice(*bytes, in->message_len, bytes->len);
                 in->prefix_len = 0;

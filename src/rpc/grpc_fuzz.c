@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A server connection that hears a sound preface and SETTINGS and then arbitrary bytes. The first byte
- * of the input says who is at the other end and in which pieces the rest comes.
+ * A server connection that receives a valid preface and SETTINGS and then arbitrary bytes. The first byte
+ * of the input selects the kind of peer and the size of the pieces in which the rest comes.
  *
  * Whatever comes: every call that a handler got is finished by it or reported gone, once; the
- * connection ends once; and what the server says stays in proportion to what it heard.
+ * connection ends once; and the output of the server stays in proportion to its input.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 
 enum {
         FRAME_HEADER = 9, /* RFC 9113 section 4.1 */
-        WRITE_MARK = 128 * KiB,  /* what the stream may hold before nghttp2 keeps the rest to itself */
+        WRITE_MARK = 128 * KiB,  /* bytes that the stream may hold before nghttp2 keeps the rest */
         DATA_MAX = 16 * KiB - 9, /* with its header a frame fills a TLS record, and four of them a batch */
         SETTINGS_WAIT_MS = 20,   /* a brief server sends its settings alone if it has nothing else to send for so long */
         NOISE_PER_USE = 4,       /* window updates and pings that go with a frame of use: some clients send many */
@@ -135,7 +135,7 @@ static ssize_t data_length(nghttp2_session *session UNUSED, uint8_t type UNUSED,
         return (ssize_t)(len < stream_window ? len : stream_window);
 }
 
-/* Moves what nghttp2 has to say to the stream, in as few writes as buffers allow. */
+/* Moves nghttp2's output to the stream, in as few writes as buffers allow. */
 static void drain_session(struct h2 *h)
 {
         h->batch = loop_buffer_take(h->loop);
@@ -265,7 +265,7 @@ static int on_frame_recv(nghttp2_session *session UNUSED, const nghttp2_frame *f
 
         if (h->is_over)
                 return go_on(h);
-        /* A server that has answered resets what the client still had to say; that costs nobody anything. */
+        /* A server that has answered resets the rest of the client's request; that is no abuse. */
         if (frame->hd.type == NGHTTP2_RST_STREAM &&
             (h->options.is_server || frame->rst_stream.error_code != NGHTTP2_NO_ERROR))
                 h2_spend_reset(h);
@@ -400,7 +400,7 @@ static struct instant watch_idleness(struct h2 *h, struct instant now)
         return NEVER;
 }
 
-/* The timer is never stopped early: it fires, finds out what is due and sleeps again. */
+/* The timer is never stopped early: it fires, handles the deadlines that are due and is started again. */
 static void on_timer(void *ctx)
 {
         struct h2 *h = ctx;
@@ -533,7 +533,7 @@ void *h2_stream_owner(const struct h2 *h, int32_t stream)
 
 nghttp2_nv h2_header(struct str name, struct str value, uint8_t flags)
 {
-        /* nghttp2 does not write to what it copies or only looks at. */
+        /* nghttp2 only reads names and values. */
         return (nghttp2_nv){
                 .name = (uint8_t *)(uintptr_t)name.ptr,
                 .value = (uint8_t *)(uintptr_t)value.ptr,

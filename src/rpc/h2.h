@@ -24,7 +24,7 @@ struct loop;
 struct timer;
 struct h2;
 
-/* Streams are told apart by the owner's pointer for them, set with nghttp2_session_set_stream_user_data. */
+/* The owner's pointer identifies a stream; it is set with nghttp2_session_set_stream_user_data. */
 struct h2_events {
         void (*on_begin)(struct h2 *h, int32_t stream); /* server: a request's headers begin */
         void (*on_header)(struct h2 *h, int32_t stream, struct str name, struct str value);
@@ -34,7 +34,7 @@ struct h2_events {
         void (*on_sent_last)(struct h2 *h, int32_t stream);               /* server: our last frame for it went out */
         void (*on_stream_end)(struct h2 *h, int32_t stream, uint32_t error_code);
         void (*on_not_begun)(struct h2 *h, int32_t stream);               /* client: a request that will never go out */
-        void (*on_turn)(struct h2 *h);                                    /* what h2_request_turn asked for; may be NULL */
+        void (*on_turn)(struct h2 *h);                                    /* the turn that h2_request_turn() requested; may be NULL */
         void (*on_received)(struct h2 *h);                                /* nghttp2 has seen all of a read; may be NULL */
         void (*on_goaway)(struct h2 *h);                                  /* the peer wants no new streams; may be NULL */
         /* The next len bytes of a data source that said NGHTTP2_DATA_FLAG_NO_COPY; NULL: none says so. */
@@ -48,7 +48,7 @@ struct h2_events {
 /* A rate with a burst: tokens that come back with time. per_second 0: no limit. */
 struct h2_budget {
         int64_t per_second, burst;
-        int64_t spent_ns; /* what is not paid back yet, in nanoseconds of the rate */
+        int64_t spent_ns; /* tokens that have not come back yet, in nanoseconds of the rate */
         struct instant at;
 };
 
@@ -84,7 +84,7 @@ struct h2 {
         char *batch;               /* a buffer of the loop while output is gathered */
         size_t batch_len;
         struct error *why;         /* reason of the end, NULL when the owner asked for it */
-        bool is_busy;              /* inside nghttp2: what is submitted goes out by itself */
+        bool is_busy;              /* inside nghttp2: submitted frames go out by themselves */
         bool has_output;           /* the owner has submitted something while nghttp2 read */
         bool is_settings_due;      /* ours are not sent yet */
         bool is_turn_due;
@@ -113,7 +113,7 @@ void h2_request_turn(struct h2 *h);
 /* Ends the connection; err (owned) says why, NULL for an end of our own wish. Repeats are ignored. */
 void h2_end(struct h2 *h, struct error *err);
 
-/* GOAWAY: what is open may finish, then the connection ends. */
+/* GOAWAY: open streams may finish, then the connection ends. */
 void h2_go_away(struct h2 *h);
 
 /* The timer fires by then at the latest. */

@@ -10,7 +10,7 @@
 #include "base/compiler.h"
 
 /*
- * Which block is what shows in its size; a wrong guess costs a page, not more. A block that comes when its
+ * The size of a block shows its purpose; a wrong guess costs a page, not more. A block that comes when its
  * part is used up is malloc's.
  */
 enum {
@@ -86,7 +86,7 @@ static void *on_realloc(void *ptr, size_t size, void *ctx)
         if (!is_ours(m, ptr))
                 return realloc(ptr, size);
         char *moved = malloc(size);
-        size_t there = (size_t)(m->pages + ROOM - (char *)ptr); /* what lies behind the block may come along */
+        size_t there = (size_t)(m->pages + ROOM - (char *)ptr); /* bytes behind the block may be copied too */
 
         if (moved != NULL)
                 memcpy(moved, ptr, size < there ? size : there);

@@ -2,7 +2,7 @@
 /*
  * Memory of one nghttp2 session. nghttp2 makes room at once for the largest frame, for a table of streams
  * and for two tables of headers: 22 KiB, of which a connection that idles touches a few bytes. They lie on
- * pages in such an order that what is touched shares one, and what is never touched takes no memory. All else
+ * pages in such an order that the blocks that are used share one, and those that are never used take no memory. All else
  * comes from malloc.
  *
  *      │ the session, frame … │ … frame … │ … │ header tables │ stream table │    one mapping for each session

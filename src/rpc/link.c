@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ends of a link that live on a loop: the asker, and the service that answers when it can.
+ * The ends of a link that run on a loop: the client, and the service that answers when it can.
  */
 #include "rpc/link.h"
 
@@ -21,7 +21,7 @@ enum { ANSWER_ARENA = 8 * LINK_MESSAGE_MAX };
 /* ---- both: frames out of reads ---------------------------------------------------------------------- */
 
 /*
- * Hands every whole frame of what came so far to `take` until it says stop. Bytes that begin the next
+ * Calls `take` for every whole frame received so far until it returns false. Bytes that begin the next
  * frame wait in `held`.
  */
 static struct error *feed(struct buf *held, struct str bytes, bool (*take)(void *ctx, const struct link_frame *frame),
@@ -66,7 +66,7 @@ static struct error *peer_is_gone(struct error *err)
         return err == NULL ? gone : error_because(gone, err);
 }
 
-/* ---- the asker --------------------------------------------------------------------------------------- */
+/* ---- the client --------------------------------------------------------------------------------------- */
 
 struct request {
         struct request *next;
@@ -88,7 +88,7 @@ struct link {
         struct request *requests; /* oldest first */
         struct request **requests_end;
         uint32_t last_id;
-        struct error *why; /* the peer is gone: what open and later requests are told */
+        struct error *why; /* the peer is gone: the error of open and later requests */
         void (*lost)(void *ctx);
         void *ctx;
         bool is_lost_reported;

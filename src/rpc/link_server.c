@@ -39,7 +39,7 @@ void link_server_free(struct link_server *s)
         free(s);
 }
 
-/* Adds what one read gives, at most what a whole frame may still need. Zero bytes: the end, or with MSG_DONTWAIT nothing yet. */
+/* Adds what one read gives, at most the rest of the largest frame. Zero bytes: the end, or with MSG_DONTWAIT nothing yet. */
 static struct error *read_some(struct link_server *s, int flags, size_t *ret_count)
 {
         size_t before = s->in.len;

@@ -24,7 +24,7 @@ struct loop;
 
 struct rpc_call; /* one call being answered */
 
-/* What the handler of a call is told, from the loop. */
+/* The events of a call for its handler; they come from the loop. */
 struct rpc_call_events {
         /* A message; borrowed until it returns. (The one request of a unary call lives until the call is finished.) */
         void (*on_message)(void *ctx, const ProtobufCMessage *msg);
@@ -33,8 +33,8 @@ struct rpc_call_events {
         /* The peer reset the call, the connection ended or the deadline passed: the call is gone, do not finish it. */
         void (*on_gone)(void *ctx);
         /*
-         * A message as it came, before it is checked and decoded; true: it was handled, and on_message is not called for it. For
-         * streams that pass messages on. May be NULL.
+         * A message before it is checked and decoded; borrowed until it returns. True: it was handled, and on_message is not called
+         * for it. For streams that are forwarded; may be NULL.
          */
         bool (*on_bytes)(void *ctx, struct str message);
 };
@@ -46,15 +46,15 @@ struct rpc_method {
         bool is_client_stream; /* more than one request message may come */
         /*
          * Begins the call: the handler allocates its own state and calls rpc_call_listen. For unary
-         * methods `first` is the whole request, for streams it is NULL. Whoever has answered when open
+         * methods `first` is the whole request, for streams it is NULL. A handler that has answered when open
          * returns need not listen.
          */
         void (*open)(struct rpc_call *call, const ProtobufCMessage *first);
-        const void *row; /* for the owner of the table: what its guard needs */
+        const void *row; /* for the guard of the table's owner */
 };
 
 /*
- * Deadlines: grpc-timeout, at most a day; a stranger's call lasts TIMEOUT_JOIN at most. Connections end
+ * Deadlines: grpc-timeout, at most a day; a call of an unauthenticated peer lasts TIMEOUT_JOIN at most. Connections end
  * after TIMEOUT_IDLE_CONNECTION (TIMEOUT_IDLE_UNAUTHENTICATED) without a call, and when a ping in the silence of
  * open calls is not answered.
  */
@@ -65,7 +65,7 @@ struct rpc_server_options {
          * permission check: default deny lives in the table's owner. May be NULL for tests only.
          */
         struct error *(*guard)(void *caller, const struct rpc_method *method);
-        void *caller; /* who is at the other end; rpc_call_caller() returns it */
+        void *caller; /* the owner's record of the peer; rpc_call_caller() returns it */
         /* Once, from the loop, when the connection and all its calls are gone: the pointer is dead then. */
         void (*on_closed)(void *caller);
         const char *peer; /* address text, copied */
@@ -91,8 +91,8 @@ void *rpc_call_caller(const struct rpc_call *call);
 const struct rpc_method *rpc_call_method(const struct rpc_call *call);
 const char *rpc_call_peer(const struct rpc_call *call);
 /*
- * The handler's own memory, LIMIT_RPC_ARENA at most (received messages have their own), for what it
- * sends and keeps; not to be touched after on_gone or rpc_call_finish.
+ * The handler's own memory, LIMIT_RPC_ARENA at most (received messages have their own), for messages
+ * to send and for its state; not to be touched after on_gone or rpc_call_finish.
  */
 struct arena *rpc_call_arena(struct rpc_call *call);
 struct loop *rpc_call_loop(struct rpc_call *call);
@@ -134,7 +134,7 @@ struct rpc_client_events {
         void (*on_message)(void *ctx, const ProtobufCMessage *msg); /* borrowed until it returns */
         /* Exactly once, err owned, NULL for OK; the call is dead then. UNIMPLEMENTED: the server has no such method. */
         void (*on_done)(void *ctx, struct error *err);
-        /* When set, each message comes here as it is, neither checked nor decoded, and on_message is never called. */
+        /* When set, each message comes here, neither checked nor decoded, and on_message is never called. */
         void (*on_bytes)(void *ctx, struct str message);
 };
 

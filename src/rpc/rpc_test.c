@@ -251,7 +251,7 @@ static void asks_the_guard_before_the_handler(void **state)
         struct fixture *f = *state;
         struct outcome o;
 
-        f->service.refusal = error_new(ERROR_PERMISSION_DENIED, "strangers may only join");
+        f->service.refusal = error_new(ERROR_PERMISSION_DENIED, "unauthenticated peers may only join");
         chat(f, &o);
         send_message(&o, "let me in");
         AWAIT(f, o.times > 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The answering side of gRPC. A call lives from its first header to the end of its HTTP/2 stream:
+ * The server side of gRPC. A call lives from its first header to the end of its HTTP/2 stream:
  *
  *     headers ── refused? ──────────────────────────────┐
  *        │ guard                                        │
@@ -43,7 +43,7 @@ struct rpc_server_conn {
         char *peer;
         struct rpc_call *calls;
         size_t held;              /* bytes of messages that have begun and are not whole */
-        size_t overhead;          /* what the calls themselves take, with their headers */
+        size_t overhead;          /* bytes of the calls themselves, with their headers */
         size_t taken;             /* of options.memory */
         struct instant drain_end; /* NEVER unless draining */
 };
@@ -56,7 +56,7 @@ struct rpc_call {
         const struct rpc_call_events *events;
         void *ctx;
 
-        /* What the client said. */
+        /* What the client sent. */
         struct arena *headers;
         struct arena *request;  /* of the one message of a unary call */
         struct arena *arena;    /* the handler's, which must not find it filled by the client */
@@ -70,7 +70,7 @@ struct rpc_call {
         bool is_open;            /* the handler has it */
         bool is_half_closed;
 
-        /* What it is told. */
+        /* What is sent to the client. */
         struct buf queue;
         size_t queue_sent;
         struct error *status; /* of a finished call; NULL for OK */
@@ -92,7 +92,7 @@ static void give_back(struct rpc_server_conn *c, size_t bytes)
         c->taken -= bytes;
 }
 
-/* Takes what the connection needs by now, or gives back what it needs no more. */
+/* Takes the memory that the connection needs by now, or gives back the rest. */
 static void settle(struct rpc_server_conn *c)
 {
         if (c->options.memory == NULL || c->h2.is_over)
@@ -107,11 +107,11 @@ static void settle(struct rpc_server_conn *c)
                 h2_end(&c->h2, error_new(ERROR_RESOURCE_EXHAUSTED, "too many requests and answers of this peer are in memory"));
                 return;
         }
-        if (c->taken > 0) /* what is written out tells nobody */
+        if (c->taken > 0) /* no event comes when the output has been written */
                 h2_wake_by(&c->h2, instant_add(loop_now(c->h2.loop), MILLISECONDS(PACE_RPC_MEMORY_CHECK)));
 }
 
-/* What the call itself takes by now, with what the client said. */
+/* Counts the memory of the call itself, with its headers and request. */
 static void count_cost(struct rpc_call *call)
 {
         size_t cost = CALL_COST + arena_reserved(call->headers) + arena_reserved(call->request);
@@ -237,7 +237,7 @@ static void refuse(struct rpc_call *call, struct error *err)
         finish(call, err, "200");
 }
 
-/* Ends a call that the handler may have: it is told first. */
+/* Ends a call that the handler may have: the handler is notified first. */
 static void fail(struct rpc_call *call, struct error *err)
 {
         if (call->is_open)
@@ -335,7 +335,7 @@ static struct error *check_headers(struct rpc_call *call, const struct rpc_metho
                 struct duration timeout = { 0 };
 
                 TRY(grpc_timeout_parse(call->timeout, &timeout));
-                /* A cap keeps the sum from overflowing; whoever needs longer than a day calls again. */
+                /* The cap keeps the sum from overflowing; a call that needs longer than a day must be repeated. */
                 if (timeout.ns > HOURS(24).ns)
                         timeout = HOURS(24);
                 struct instant deadline = instant_add(loop_now(call->conn->h2.loop), timeout);
@@ -350,7 +350,7 @@ static void open_call(struct rpc_call *call)
 {
         call->is_open = true;
         call->method->open(call, call->first);
-        /* Whoever answers later has to hear that there is nobody left to answer. */
+        /* A handler that answers later must know when the call is gone. */
         if (call->is_open && call->events == NULL)
                 bug("the handler of %s neither answers nor listens", call->method->path);
 }
@@ -397,7 +397,7 @@ static struct error *take_message(struct rpc_call *call, struct str bytes)
         if (call->method->is_client_stream) {
                 if (call->events->on_bytes != NULL && call->events->on_bytes(call->ctx, bytes))
                         return NULL;
-                /* A stream may last for days: what one message needed is given back before the next. */
+                /* A stream may last for days: the memory of a message is released before the next. */
                 AUTO_PTR(arena) arena = message_arena(call->method);
 
                 TRY(wire_decode(arena, call->method->request, bytes, &msg));
@@ -513,7 +513,7 @@ static struct instant on_time(struct h2 *h, struct instant now)
                 h2_end(h, NULL);
                 return NEVER;
         }
-        /* A handler that is told may end other calls, but their streams close later: the list stands still. */
+        /* A handler may end other calls in on_gone, but their streams close later: the list does not change. */
         for (struct rpc_call *call = c->calls; call != NULL && !h->is_over; call = call->next) {
                 if (now.ns >= call->deadline.ns && call->is_finished) {
                         call->deadline = NEVER;

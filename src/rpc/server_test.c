@@ -176,7 +176,7 @@ static void answers_a_client_that_writes_frames_by_hand(void **state)
         assert_still_serves(*state, 1);
 }
 
-static void takes_messages_apart_that_share_a_frame_and_together_that_do_not(void **state)
+static void reads_messages_that_share_a_frame_or_span_frames(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) bytes = BUF_MAX(1 * KiB);
@@ -580,7 +580,7 @@ static void throws_out_who_does_not_read_what_it_asked_for(void **state)
         RUN_UNTIL(&f->service.loop, f->service.closed == 1);
 }
 
-static void gives_up_on_who_does_not_fetch_the_rest_of_an_answer(void **state)
+static void ends_a_call_whose_answer_is_not_read(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *text = mem_alloc(200 * KiB);
@@ -660,7 +660,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 FROM_UNAUTHENTICATED(answers_a_client_that_writes_frames_by_hand),
-                FROM_UNAUTHENTICATED(takes_messages_apart_that_share_a_frame_and_together_that_do_not),
+                FROM_UNAUTHENTICATED(reads_messages_that_share_a_frame_or_span_frames),
                 FROM_UNAUTHENTICATED(refuses_a_compressed_message),
                 FROM_UNAUTHENTICATED(refuses_an_unknown_flag_of_a_message),
                 FROM_UNAUTHENTICATED(refuses_a_huge_message_by_its_announcement),
@@ -687,7 +687,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(bounds_what_the_calls_of_all_hold, unauthenticated_with_little_memory, tear_down),
                 cmocka_unit_test_setup_teardown(gives_back_what_a_call_held, unauthenticated_with_little_memory, tear_down),
                 FROM_A_KNOWN_PEER(throws_out_who_does_not_read_what_it_asked_for),
-                FROM_A_KNOWN_PEER(gives_up_on_who_does_not_fetch_the_rest_of_an_answer),
+                FROM_A_KNOWN_PEER(ends_a_call_whose_answer_is_not_read),
                 FROM_A_KNOWN_PEER(throws_out_who_answers_no_ping_while_a_call_is_open),
                 FROM_UNAUTHENTICATED(throws_out_a_stranger_who_never_calls),
                 FROM_A_KNOWN_PEER(tells_the_handler_that_the_connection_broke),

@@ -29,7 +29,7 @@ void status_put_text(struct buf *out, const struct error *err)
         }
 }
 
-/* As escape_text, but leaves backslashes alone: what the peer escaped is not escaped again at every hop. */
+/* As escape_text, but leaves backslashes alone: escapes by the peer are not escaped again at every hop. */
 static void put_shown(struct buf *out, struct str foreign)
 {
         while (foreign.len > 0) {

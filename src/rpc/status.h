@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An error on its way to a peer and back: a code and one text, "what\nhint: …". Causes stay at home. Its reason, if it has one,
+ * An error on its way to a peer and back: a code and one text, "what\nhint: …". Causes are not sent. Its reason, if it has one,
  * goes in a trailer of its own that other gRPC clients ignore.
  */
 #ifndef RPC_STATUS_H
@@ -18,7 +18,7 @@ void status_put_text(struct buf *out, const struct error *err);
 
 /*
  * The error that a peer reports: text is split into what and hint and escaped, since it is shown to
- * people. A code outside of 1..16 becomes UNKNOWN, an empty text a sentence that names the code.
+ * users. A code outside of 1..16 becomes UNKNOWN, an empty text a sentence that names the code.
  */
 struct error *status_to_error(uint64_t code, struct str text) MUST_USE;
 

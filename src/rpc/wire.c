@@ -7,8 +7,8 @@
 #include "base/text.h"
 
 enum {
-        TAG_MAX = (1 << 29) - 1, /* largest field number of protobuf */
-        SEEN_WORDS = 4,          /* fields of one type that can be told apart: 256 */
+        TAG_MAX = (1 << 29) - 1, /* the largest field number of protobuf */
+        SEEN_WORDS = 4,          /* fields of one type that the scan distinguishes: 256 */
         SEEN_BITS = 64,
 };
 

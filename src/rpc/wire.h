@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Protobuf messages from strangers.
+ * Decoding and encoding of protobuf messages, which may come from unauthenticated peers.
  *
  * protobuf-c recurses as deep as the sender likes, does not look at UTF-8, cuts strings at NULs, keeps
  * fields it does not know, merges sub-messages that come twice and takes any integer for a bool. So a
- * scan of the wire format goes first, and protobuf-c sees only what passed it.
+ * scan of the wire format comes first, and protobuf-c gets only messages that passed it.
  */
 #ifndef RPC_WIRE_H
 #define RPC_WIRE_H
@@ -36,7 +36,7 @@ struct error *wire_copy(struct arena *a, const ProtobufCMessage *msg, ProtobufCM
 
 /*
  * The number of the one field that the message consists of, if that is a string, bytes or a message and takes up all of it; else 0.
- * For a message that is a oneof: who passes it on learns which member it has without decoding it.
+ * For a message that is one oneof: tells a proxy which member is set without decoding the message.
  */
 unsigned wire_only_field(struct str bytes);
 
