@@ -30,6 +30,8 @@ struct stage {
         struct rpc_call *auth_call;
         int auth_messages, auth_gone;
         bool sent_forwarded;
+        char sent_bytes[1024]; /* the last message, as it came */
+        size_t sent_bytes_len;
         uint8_t sent_binding[64];
         size_t sent_binding_len;
         char sent_addr[64], sent_version[64], sent_metadata[64];
@@ -119,8 +121,17 @@ static void on_auth_gone(void *ctx)
         s->auth_gone++;
 }
 
+static bool on_auth_bytes(void *ctx, struct str message)
+{
+        struct stage *s = ctx;
+        assert_true(message.len <= sizeof s->sent_bytes);
+        s->sent_bytes_len = message.len;
+        memcpy(s->sent_bytes, message.ptr, message.len);
+        return false;
+}
+
 static const struct rpc_call_events auth_events = {
-        .on_message = on_auth_message, .on_half_close = on_auth_half_close, .on_gone = on_auth_gone,
+        .on_bytes = on_auth_bytes, .on_message = on_auth_message, .on_half_close = on_auth_half_close, .on_gone = on_auth_gone,
 };
 static const struct rpc_call_events auth_legacy_events = { .on_message = on_auth_legacy_message, .on_gone = on_auth_gone };
 
@@ -334,6 +345,39 @@ static void refuses_a_host_that_speaks_for_a_proxy(void **state)
         assert_int_equal(s->auth_messages, 0);
 }
 
+static void passes_later_messages_as_they_are(void **state)
+{
+        struct stage *s = *state;
+        static const struct str iam_init = STR_INIT("\x2a\x02\x38\x01"); /* with a field of a later version in it */
+        host_joins(s, false);
+        RUN_UNTIL(s, s->host_messages == 1);
+        rpc_client_send_bytes(s->join, iam_init);
+        RUN_UNTIL(s, s->auth_messages == 2);
+        assert_true(str_equal((struct str){ s->sent_bytes, s->sent_bytes_len }, iam_init));
+}
+
+/* However it is encoded, a second ClientInit that claims to come from a proxy goes nowhere. */
+static void finds_a_claim_in_later_messages_too(void **state)
+{
+        struct stage *s = *state;
+        static const struct str claims[] = {
+                STR_INIT("\x0a\x02\x20\x01"),
+                STR_INIT("\x8a\x00\x02\x20\x01"),             /* a padded tag */
+                STR_INIT("\x32\x00\x0a\x02\x20\x01"),         /* behind another member */
+                STR_INIT("\x7a\x00\x0a\x02\x20\x01"),         /* behind an unknown field */
+                STR_INIT("\x0a\x02\x20\x01\x7a\x00"),
+        };
+        for (size_t i = 0; i < ARRAY_LEN(claims); i++) {
+                s->auth_messages = s->host_messages = 0;
+                host_joins(s, false);
+                RUN_UNTIL(s, s->host_messages == 1);
+                rpc_client_send_bytes(s->join, claims[i]);
+                RUN_UNTIL(s, s->is_done);
+                assert_int_equal(s->err->code, ERROR_INVALID_ARGUMENT);
+                assert_int_equal(s->auth_messages, 1);
+        }
+}
+
 static void overwrites_the_address_of_an_older_join(void **state)
 {
         struct stage *s = *state;
@@ -529,6 +573,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(adds_what_the_proxy_alone_knows),
                 TEST(refuses_a_host_that_speaks_for_a_proxy),
+                TEST(passes_later_messages_as_they_are),
+                TEST(finds_a_claim_in_later_messages_too),
                 TEST(overwrites_the_address_of_an_older_join),
                 TEST(passes_a_refusal_on_word_by_word),
                 TEST(two_refusals_of_one_join_are_one),

@@ -602,7 +602,7 @@ static void ends_a_call_whose_answer_is_not_read(void **state)
         assert_int_equal(f->service.closed, 0);
 }
 
-static void throws_out_who_answers_no_ping_while_a_call_is_open(void **state)
+static void closes_a_connection_whose_ping_is_not_answered(void **state)
 {
         struct fixture *f = *state;
 
@@ -617,7 +617,18 @@ static void throws_out_who_answers_no_ping_while_a_call_is_open(void **state)
         assert_int_equal(f->service.gone, 1);
 }
 
-static void throws_out_a_stranger_who_never_calls(void **state)
+static void sends_no_goaway_to_a_peer_that_has_ended(void **state)
+{
+        struct fixture *f = *state;
+        uint32_t code;
+
+        stream_shutdown(f->ear.stream);
+        RUN_UNTIL(&f->service.loop, f->service.closed == 1 && f->ear.ends == 1);
+        assert_false(is_going_away(f, &code));
+        assert_true(count_frames(f, FRAME_SETTINGS, 0) > 0);
+}
+
+static void closes_an_unauthenticated_connection_without_calls(void **state)
 {
         struct fixture *f = *state;
 
@@ -660,6 +671,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 FROM_UNAUTHENTICATED(answers_a_client_that_writes_frames_by_hand),
+                FROM_UNAUTHENTICATED(sends_no_goaway_to_a_peer_that_has_ended),
                 FROM_UNAUTHENTICATED(reads_messages_that_share_a_frame_or_span_frames),
                 FROM_UNAUTHENTICATED(refuses_a_compressed_message),
                 FROM_UNAUTHENTICATED(refuses_an_unknown_flag_of_a_message),
@@ -688,8 +700,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(gives_back_what_a_call_held, unauthenticated_with_little_memory, tear_down),
                 FROM_A_KNOWN_PEER(throws_out_who_does_not_read_what_it_asked_for),
                 FROM_A_KNOWN_PEER(ends_a_call_whose_answer_is_not_read),
-                FROM_A_KNOWN_PEER(throws_out_who_answers_no_ping_while_a_call_is_open),
-                FROM_UNAUTHENTICATED(throws_out_a_stranger_who_never_calls),
+                FROM_A_KNOWN_PEER(closes_a_connection_whose_ping_is_not_answered),
+                FROM_UNAUTHENTICATED(closes_an_unauthenticated_connection_without_calls),
                 FROM_A_KNOWN_PEER(tells_the_handler_that_the_connection_broke),
                 FROM_A_KNOWN_PEER(tolerates_resets_of_a_known_peer),
         };

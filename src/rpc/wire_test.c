@@ -189,6 +189,30 @@ static void reports_a_full_arena(void **state UNUSED)
         }
 }
 
+static void finds_the_only_field_of_a_message(void **state UNUSED)
+{
+        static const struct {
+                struct str bytes;
+                unsigned field;
+        } cases[] = {
+                { STR_INIT("\x0a\x00"), 1 },
+                { STR_INIT("\x2a\x02" "ab"), 5 },
+                { STR_INIT("\x8a\x00\x02" "ab"), 1 },     /* a padded tag */
+                { STR_INIT("\x2a\x82\x00" "ab"), 5 },     /* a padded length */
+                { STR_INIT(""), 0 },
+                { STR_INIT("\x2a"), 0 },
+                { STR_INIT("\x28\x01"), 0 },              /* a number */
+                { STR_INIT("\x2a\x03" "ab"), 0 },         /* cut short */
+                { STR_INIT("\x2a\x01" "ab"), 0 },         /* something follows */
+                { STR_INIT("\x2a\x00\x0a\x00"), 0 },
+                { STR_INIT("\x2a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), 0 },
+                { STR_INIT("\x82\x80\x80\x80\x80\x80\x80\x80\x02\x00"), 0 }, /* no number of a field */
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+                assert_int_equal(wire_only_field(cases[i].bytes), cases[i].field);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -199,6 +223,7 @@ int main(void)
                 cmocka_unit_test(says_which_field_of_which_message_is_wrong),
                 cmocka_unit_test(drops_fields_of_a_later_version_at_every_depth),
                 cmocka_unit_test(reports_a_full_arena),
+                cmocka_unit_test(finds_the_only_field_of_a_message),
         };
 
         return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
