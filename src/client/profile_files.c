@@ -88,12 +88,12 @@ static struct error *check_parent(const char *path, bool *ret_is_shared)
         if (stat(path, &st) != 0)
                 return errno == ENOENT || errno == ENOTDIR ? NULL : error_errno(errno, "cannot examine %s", shown);
         if (st.st_uid != geteuid() && !is_of_root(st.st_uid))
-                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s belongs to user %u, who could put another profile in the place of yours", shown,
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s belongs to user %u, who could replace your profile", shown,
                                             st.st_uid),
                                   "set TELEPORT_HOME to a directory that only you and root can move");
         *ret_is_shared = (st.st_mode & (S_IWGRP | S_IWOTH)) != 0;
         if (*ret_is_shared && (st.st_mode & S_ISVTX) == 0)
-                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s has mode %04o: other users may put another profile in the place of yours", shown,
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s has mode %04o: other users could replace your profile", shown,
                                             st.st_mode & 07777),
                                   "chmod go-w %s, or set TELEPORT_HOME to a directory that only you and root can move; and log in again if others use this machine",
                                   shown);

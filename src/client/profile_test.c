@@ -419,7 +419,7 @@ static void a_profile_of_an_older_release_gets_cas_of_its_own(void **state)
         /* Two profiles of one name shared their trusted CAs: the owner of a CA is unknown. */
         assert_done(log_in(f, "evil.example.org:443", "alice"));
         assert_int_equal(unlink(path), 0);
-        assert_refused(profile_load(&p, PROXY, NULL), ERROR_FAILED_PRECONDITION, "both say that they are example.com");
+        assert_refused(profile_load(&p, PROXY, NULL), ERROR_FAILED_PRECONDITION, "both have the name example.com");
         assert_done(log_in(f, PROXY ":3080", "alice"));
 }
 
@@ -538,8 +538,8 @@ static void refuses_a_home_that_others_could_exchange(void **state)
                                         profile_release(&q);
                                         continue;
                                 }
-                                assert_refused(err, ERROR_PERMISSION_DENIED, "other users may put another profile in the place of yours");
-                                assert_refused(log_in(f, PROXY ":3080", "alice"), ERROR_PERMISSION_DENIED, "other users may put another profile");
+                                assert_refused(err, ERROR_PERMISSION_DENIED, "other users could replace your profile");
+                                assert_refused(log_in(f, PROXY ":3080", "alice"), ERROR_PERMISSION_DENIED, "other users could replace your profile");
                                 set_mode(f->home, parents[k].directory, 01755 | others);
                                 assert_done(profile_load(&q, NULL, NULL)); /* sticky: as /tmp */
                                 profile_release(&q);
@@ -619,7 +619,7 @@ static void finds_no_profile_where_none_is(void **state)
         set_home(f->home, "a/home");
         assert_refused(profile_load(&q, NULL, NULL), ERROR_NOT_FOUND, "Not logged in.");
         assert_refused(profile_load(&q, PROXY, NULL), ERROR_NOT_FOUND, "Not logged in.");
-        assert_refused(profile_check_place(), ERROR_PERMISSION_DENIED, "other users may put another profile");
+        assert_refused(profile_check_place(), ERROR_PERMISSION_DENIED, "other users could replace your profile");
         take_away(f->home, "a");
         setenv("TELEPORT_HOME", f->home, 1);
 }

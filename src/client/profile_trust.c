@@ -253,7 +253,7 @@ static struct error *check_alone(struct profile *p)
         TRY(read_all(p->arena, &all));
         for (size_t i = 0; i < all.count; i++)
                 if (strcmp(all.list[i]->proxy_host, p->proxy_host) != 0 && is_same_cluster(all.list[i]->cluster, p->cluster))
-                        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "an older release kept one CA for %s and %s, which both say that they are %s",
+                        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "an older release kept one CA for %s and %s, which both have the name %s",
                                                     p->proxy_host, all.list[i]->proxy_host, p->cluster),
                                           "log in again: tsh login --proxy=%s --user=%s", p->web_addr, p->user);
         return NULL;

@@ -187,7 +187,7 @@ static const struct {
         { "kind: user\nmetadata: {name: '-x'}\nspec: {roles: [access]}\n", "x.yaml:2:18: metadata.name '-x' is not a valid name of a user", NULL },
         { "kind: user\nmetadata: {name: \"ann\\e[2J\"}\nspec: {roles: [access]}\n", "x.yaml:2:18: metadata.name 'ann\\x1b[2J' is not a valid name of a user", NULL },
 
-        { LOCK "  message: x\n", "x.yaml:5:3: the lock does not say what it locks", NULL },
+        { LOCK "  message: x\n", "x.yaml:5:3: the lock has no target", NULL },
         { LOCK "  target: {user: ann, role: access}\n", "x.yaml:5:11: the lock has several targets", NULL },
         { LOCK "  target: {user: 'a b'}\n", "x.yaml:5:18: spec.target.user 'a b' is not a valid name", NULL },
         { LOCK "  target: {node: 'web 1'}\n", "x.yaml:5:18: spec.target.node 'web 1' is not a valid name", NULL },

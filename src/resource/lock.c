@@ -122,7 +122,7 @@ static struct error *check_target(const Cteleport__V1__LockTarget *target)
         }
         if (given == 1 || err != NULL)
                 return err;
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, given == 0 ? "the lock does not say what it locks" : "the lock has several targets"),
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, given == 0 ? "the lock has no target" : "the lock has several targets"),
                           "write exactly one of user, role, login, node, server_id, join_arn and aws_account in spec.target");
 }
 

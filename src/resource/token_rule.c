@@ -180,7 +180,7 @@ static struct error *settle_account(Cteleport__V1__TokenRule *rule, struct arn_p
 
         if (account.len == 0 && !name_is_aws_account(p.account))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT,
-                                            "spec.allow[%zu] does not say which AWS account it is about", index),
+                                            "spec.allow[%zu] has no aws_account", index),
                                   "add aws_account: \"<twelve digits>\" to the rule");
         TRY(check_given(token_rule_has_account(rule), rule->aws_account, "aws_account", index));
         if (account.len == 0) {

@@ -328,7 +328,7 @@ static const struct {
           NULL },
         { "cteleport.v1.TokenRule",
           "aws_organization_id aws_organizational_units",
-          "STS says account and ARN only",
+          "STS returns account and ARN only",
           "write one rule for each aws_account" },
 };
 

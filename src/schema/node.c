@@ -228,7 +228,7 @@ static struct error *take_alias(struct builder *b, const yaml_event_t *e)
                 return error_hint(place_error(b, e->start_mark, "alias '%s' names nothing above it", shown),
                                   "put a value that begins with '*' in quotes");
         if (anchor->node == NULL)
-                return place_error(b, e->start_mark, "alias '%s' stands inside of what it names", shown);
+                return place_error(b, e->start_mark, "alias '%s' is inside of its own anchor", shown);
         if (++b->aliases > LIMIT_YAML_ALIASES)
                 return place_error(b, e->start_mark, "more than %d aliases", LIMIT_YAML_ALIASES);
         if (b->depth + anchor->node->height > LIMIT_YAML_DEPTH)

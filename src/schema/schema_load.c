@@ -549,7 +549,7 @@ static struct error *load_resource(struct loader *l, const struct node *n, const
                 return wrong_value(l, NULL, n, "a resource: a mapping with kind, version, metadata and spec");
         const struct node *kind = node_member(n, STR("kind"));
         if (kind == NULL || kind->kind != NODE_SCALAR || kind->text.len == 0)
-                return error_hint(node_error(l->file, n, "the resource does not say its kind"),
+                return error_hint(node_error(l->file, n, "the resource has no kind"),
                                   "begin it with a line like: kind: token");
         l->root = type_of_kind(kinds, kind->text);
         if (l->root == NULL)

@@ -178,7 +178,7 @@ static const struct refusal refusals[] = {
         { &config, "teleport: !!str {}", "f.yaml:1:11: the tag '!!str' has no meaning here", NULL },
         { &config, "%TAG ! tag:x,2000:\n---\nversion: v3", "f.yaml:1:1: tag directives have no meaning here", NULL },
         { &config, "version: *nothing", "f.yaml:1:10: alias 'nothing' names nothing above it", "put a value that begins with '*' in quotes" },
-        { &config, "teleport: &a {log: *a}", "f.yaml:1:20: alias 'a' stands inside of what it names", NULL },
+        { &config, "teleport: &a {log: *a}", "f.yaml:1:20: alias 'a' is inside of its own anchor", NULL },
         { &config, "? [a]\n: b", "f.yaml:1:3: a key must be text, not a list or a mapping", NULL },
         { &config, "version: v3\n---\nversion: v2",
           "f.yaml:3:1: a second document begins here, but one is expected", NULL },
@@ -464,8 +464,8 @@ static void hands_out_nothing_when_a_later_document_is_wrong(void **state)
                 const char *text, *what;
         } cases[] = {
                 { "kind: token\n---\nkind: tokn\n", "s.yaml:3:7: creating resources of type \"tokn\" is not supported" },
-                { "kind: token\n---\nspec: {}\n", "s.yaml:3:1: the resource does not say its kind" },
-                { "kind: token\n---\nkind: {}\n", "s.yaml:3:1: the resource does not say its kind" },
+                { "kind: token\n---\nspec: {}\n", "s.yaml:3:1: the resource has no kind" },
+                { "kind: token\n---\nkind: {}\n", "s.yaml:3:1: the resource has no kind" },
                 { "kind: token\n---\nkind: token\nspc: {}\n", "s.yaml:4:1: unknown key 'spc' at the top level" },
                 { "kind: token\n---\n[x]\n",
                   "s.yaml:3:2: the document must be a resource: a mapping with kind, version, metadata and spec, not 'x'" },

@@ -125,7 +125,7 @@ def below(pid):
 
 
 def own_kib(agent):
-    """What is ours on a node: everything below the agent but sshd and what users run."""
+    """Our processes on a node: all below the agent except sshd and programs of users."""
     return sum(pss_kib(pid) for pid, name in below(agent.process.pid).items() if name.startswith("teleport"))
 
 

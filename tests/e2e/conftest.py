@@ -34,7 +34,9 @@ def aws_process(tmp_path_factory):
 @pytest.fixture
 def aws(aws_process):
     aws_process.reset()
-    return aws_process
+    yield aws_process
+    aws_process.state["sts"] = {"mode": "ok"}  # for a cluster that the next module starts
+    aws_process.write()
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def invite(tmp_path):
 
 @pytest.fixture
 def alice(access, invite, account):
-    """Somebody with the role `access`, logged in."""
+    """A logged-in user with the role `access`."""
     user = invite(access, "alice", "access", f"root,{account.pw_name}")
     user.login()
     return user

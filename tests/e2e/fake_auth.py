@@ -27,7 +27,7 @@ def pem(thing):
 
 
 def server_certificate(*names):
-    """(key, chain) in PEM for a server with these names, by a CA that nobody knows."""
+    """(key, chain) in PEM for a server with these names, by an unknown CA."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca = stand_in.make_certificate("an unknown CA", "an unknown CA", ca_key, ca_key, True)
     leaf = stand_in.make_certificate(names[0], "an unknown CA", key, ca_key, False, names)
@@ -78,7 +78,7 @@ class FakeAuth:
 
 
 class OneService(FakeAuth):
-    """Has one of the two join services, `is_old` says which; join_legacy() plays the older one."""
+    """Has one of the two join services, by `is_old`; join_legacy() serves the older one."""
 
     is_old = False
 

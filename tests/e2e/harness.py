@@ -29,7 +29,7 @@ def program(build, name):
     return str(next(p for p in pathlib.Path(build).rglob(name) if p.is_file() and os.access(p, os.X_OK)))
 
 
-# What a program of a sanitizer build says of itself; in the other builds nobody says it.
+# Error output of sanitizer builds; other builds have none.
 SANITIZER = re.compile(r"^(?:==\d+==ERROR: \w+Sanitizer|.*\.[ch]:\d+:\d+: runtime error:).*", re.MULTILINE)
 
 
@@ -264,7 +264,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def held_ports(self):
-        """Those of the run before; one that still has a listener is nobody else's."""
+        """The ports of the former run; one with a listener is still its own."""
         with contextlib.ExitStack() as held:
             for service, key in (("auth_service", "listen_addr"), ("proxy_service", "web_listen_addr")):
                 host, _, port = str(self.config[service].get(key, "")).rpartition(":")

@@ -217,7 +217,7 @@ def audited(cluster, refused):
     return wait_until(lambda: [e for e in cluster.events("instance.join") if e.get("request_id") == request_id], f"{request_id} is audited")[0]
 
 
-# ---- what a host says -----------------------------------------------------------------------------------------
+# ---- messages of a host -----------------------------------------------------------------------------------------
 
 def client_init(token="iam-token", role="Instance", method="iam", **more):
     j = messages().join
@@ -353,7 +353,7 @@ def fingerprint(line):
 
 
 def ssh_keygen(cert):
-    """What `ssh-keygen -L` says of a certificate, {"Type": …, "Principals": …}; lists are joined by blanks."""
+    """The fields that `ssh-keygen -L` prints of a certificate, {"Type": …, "Principals": …}; lists are joined by blanks."""
     done = subprocess.run(["ssh-keygen", "-L", "-f", "-"], input=cert, capture_output=True, check=True)
     found, key = {}, None
     for line in done.stdout.decode().splitlines()[1:]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's `instance` process, captured: what of AWS it sees, and what it runs."""
+"""A captured `instance` process of a node: it has no AWS credentials, and runs no programs."""
 import json
 import os
 import pathlib
@@ -16,7 +16,7 @@ from test_status import stays_one_user
 @pytest.mark.parametrize("where", ["environment", "file"])
 def test_instance_holds_no_aws_credentials(shared, aws, tmp_path, where):
     keys = aws.identity()
-    secret = keys["AWS_SECRET_ACCESS_KEY"].encode()  # (a session token is part of what is signed and sent)
+    secret = keys["AWS_SECRET_ACCESS_KEY"].encode()  # (a session token is part of the signed request)
     env = keys
     if where == "file":
         (tmp_path / ".aws").mkdir()

@@ -9,7 +9,7 @@ from harness import program
 
 
 def descriptors(pid):
-    """{number: what it is} of a process's open descriptors."""
+    """{number: target} of a process's open descriptors."""
     found = {}
     for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -49,7 +49,7 @@ def descendants(pid):
 
 
 class WaitingClient:
-    """A connection to a node on which the user has said nothing of SSH yet."""
+    """A connection to a node on which the user has sent no SSH message yet."""
 
     def __init__(self, user, target):
         self.process = subprocess.Popen([program(user.cluster.build, "tsh"), "proxy", "ssh", target], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -90,7 +90,7 @@ def test_sshd_before_login_holds_nothing_of_ours(access, alice):
 
 
 def test_no_text_of_a_captured_instance_steers_root(access, alice, tmp_path):
-    """The one file of instance's that the supervisor reads: without the right lines in it nobody comes in, and nothing else happens."""
+    """The one file of instance's that the supervisor reads: without valid lines logins are denied, and there is no other effect."""
     authority = access.web.data_dir / "proc/ssh/authority"
     good, planted = authority.read_bytes(), tmp_path / "planted"
     host_line, ca_line = good.splitlines()[:2]

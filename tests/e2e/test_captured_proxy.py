@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A captured Proxy Service: what its certificate opens at the Auth Service, and what it is believed by hosts."""
+"""A captured Proxy Service: the methods that it may call at the Auth Service, and its effect on hosts."""
 import grpc
 import pytest
 
@@ -90,7 +90,7 @@ def test_an_address_that_is_too_long_is_refused_not_cut(shared, proxy):
 
 
 def test_a_captured_proxy_is_no_auth_to_a_member(shared, proxy, aws):
-    """Its certificate is the cluster's, of another role: where a host speaks with auth itself it says nothing to it."""
+    """Its certificate is the cluster's, of another role: a host that connects to auth sends nothing to it."""
     host = shared.host("web-1", via="auth", env=aws.identity())
     host.start().wait_joined()
     host.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's `ssh` process and the proxy, captured: what is in their memory, and what their words can do."""
+"""Captured `ssh` process and proxy: the keys in their memory, and the effect of false answers."""
 import base64
 import datetime
 import hashlib
@@ -22,10 +22,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from harness import program, wait_until
 from join_client import messages
 
-# ---- what they hold ---------------------------------------------------------------------------------------------
+# ---- keys in memory ---------------------------------------------------------------------------------------------
 
 
-SHADOW = 1 << 30  # a larger mapping is a sanitizer's: it tells of bytes which may be used, and has none of them
+SHADOW = 1 << 30  # a larger mapping is a sanitizer's: it marks usable bytes, and has no data
 
 
 def memory_of(pid):
@@ -74,7 +74,7 @@ def test_the_proxy_holds_no_key_for_ssh(access):
     assert not [text for text in found if text.startswith((b"MC4CAQAwBQYDK2Vw", b"b3BlbnNzaC1rZXk"))], "an Ed25519 key"
 
 
-# ---- what the ssh process can say to sshd's program -----------------------------------------------------------------
+# ---- answers of the ssh process to sshd's program -----------------------------------------------------------------
 
 HOST = "11111111-1111-4111-8111-111111111111"
 LOGIN, CERTIFICATE = "root", b"a certificate of a user"
@@ -125,7 +125,7 @@ def frame(message):
 
 
 class CapturedSsh:
-    """Listens where the ssh process does, as root, and answers what it likes."""
+    """Listens at the socket of the ssh process, as root, with answers of the test."""
 
     def __init__(self, programs, user, *more):
         self.name = f"cteleport-test-{uuid.uuid4().hex}"
@@ -150,7 +150,7 @@ class CapturedSsh:
         out, err = self.sshds.communicate(timeout=30)
         self.peer.close()
         self.listener.close()
-        # A build that counts coverage cannot write its counters as this user, and says so.
+        # A build that counts coverage cannot write its counters as this user, and prints an error.
         said = "".join(line for line in err.decode().splitlines(True) if not line.startswith("profiling:"))
         return self.sshds.returncode, out.decode(), said
 

@@ -16,7 +16,7 @@ ASSUMED_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/app/session"
 
 
 class Place:
-    """A home directory, an environment and AWS around them; two programs are asked what they find there."""
+    """A home directory, an environment and AWS around them; two programs look for credentials there."""
 
     def __init__(self, build, aws, directory):
         self.build, self.aws, self.home = build, aws, directory
@@ -319,7 +319,7 @@ def test_a_token_file_with_a_line_break_is_an_error(place):
     assert "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE holds a line break" in found["error"]
 
 
-# ---- sources that are broken: an error that says so, never the next source -----------------------------------
+# ---- broken sources: an error about the source, never the next source -----------------------------------
 
 def half_an_environment(p):
     p.env["AWS_ACCESS_KEY_ID"] = p.keys[0]["AWS_ACCESS_KEY_ID"]

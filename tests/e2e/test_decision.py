@@ -211,7 +211,7 @@ def test_only_the_instance_certificate_is_renewed(cluster, aws):
         assert certify(host, "Instance") == Code.PERMISSION_DENIED
 
 
-# ---- what a Proxy Service may say (Z2) --------------------------------------------------------------------------------
+# ---- statements of a Proxy Service (Z2) --------------------------------------------------------------------------------
 
 def test_a_proxy_sets_a_hosts_address_not_its_name(cluster, aws):
     cluster.create(iam_token(roles=("Node", "Proxy")))
@@ -302,7 +302,7 @@ def test_a_host_certificate_is_no_administrators(cluster, aws, role):
 
 
 def foreign_identity(cluster_name, role):
-    """A certificate that says what ours say, by a CA that is not ours."""
+    """A certificate with the content of ours, by another CA."""
     keys, ca = Keys(), ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, role),
                       x509.NameAttribute(NameOID.COMMON_NAME, f"3f2c0a52-7d3c-4c5e-9b0e-0123456789ab.{cluster_name}")])
@@ -360,7 +360,7 @@ def test_the_administrators_socket_is_for_root_and_the_owner(cluster):
     assert stat.S_IMODE(sock.stat().st_mode) == 0o600
     assert stat.S_IMODE(cluster.data_dir.stat().st_mode) == 0o700
     if os.geteuid() != 0:
-        return  # nobody else can be played; the modes above keep them out
+        return  # the test runs as root only; the modes above refuse other users
     sock.chmod(0o666)
     cluster.data_dir.chmod(0o711)
     hello = [sys.executable, "-I", "-c", "import socket; s = socket.socket(socket.AF_UNIX); s.connect('auth.sock'); print(len(s.recv(9)))"]

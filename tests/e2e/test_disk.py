@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disk of the Auth Service, or of a host, is full: refusals that say so, and life goes on when there is space again."""
+"""The disk of the Auth Service, or of a host, is full: requests are refused with this reason, and succeed when there is space again."""
 import errno
 import itertools
 import os

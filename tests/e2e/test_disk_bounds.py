@@ -36,12 +36,12 @@ def test_logrotate_bounds_the_audit_log_as_the_guide_says(cluster, tmp_path):
     assert files == ["events.log", "events.log.1", "events.log.2.gz", "events.log.3.gz"]
     names = [uid for name in files for uid in uids(log.with_name(name))]
     assert len(names) == len(set(names)) >= 4
-    cluster.restart()  # which finds what is written already, and writes nothing twice
+    cluster.restart()  # which finds the records that are written already
     assert not set(uids(log)) & {uid for name in files[1:] for uid in uids(log.with_name(name))}
 
 
 def test_a_host_takes_little_of_the_store(cluster, aws):
-    """Nothing twice that one of its records, or its key, says already."""
+    """Records without repeated fields."""
     cluster.create(iam_token())
     host_id = cluster.join("web-1", env=aws.identity()).host_id
     cluster.stop_cluster()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the programs say of a command line, an address or a file that cannot work: what failed, why, and what to type."""
+"""Errors of wrong command lines, addresses and files: failure, reason, and a correct command."""
 import os
 import pwd
 import re
@@ -13,7 +13,7 @@ from harness import clean_env, program
 
 @pytest.fixture
 def run(build, tmp_path):
-    """run("tsh --x"): what a failing command line says; no cluster is there and nobody is logged in."""
+    """run("tsh --x"): the error output of a command line, without a cluster and without a login."""
 
     def run_one(line, user=None, **env):
         name, *args = line.split()

@@ -250,7 +250,7 @@ def test_tctl_get_prints_teleports_forms(cluster):
         printed = cluster.tctl("get", kind).out
         for document in yaml.safe_load_all(printed):
             assert document["kind"] in ("user", "role", "token", "lock") and isinstance(document["metadata"]["name"], str)
-        cluster.tctl("create", "-f", stdin=printed)  # what is printed can be read
+        cluster.tctl("create", "-f", stdin=printed)  # the output can be read again
     before = yaml.safe_load(cluster.tctl("get", "user/dave").out)
     before["spec"]["created_by"]["user"] = "admin"  # as releases before printed it
     del before["metadata"]["revision"]

@@ -115,7 +115,7 @@ def test_unauthenticated_connections_make_room_for_hosts(target, aws):
 
 
 def silent_connections(stack, target_address, sources):
-    """One connection that says nothing from each of the addresses."""
+    """One silent connection from each of the addresses."""
     return [stack.enter_context(socket.create_connection(split(target_address), timeout=10, source_address=(source, 0))) for source in sources]
 
 
@@ -173,7 +173,7 @@ IDENTITY_MOST = 2000
 
 
 def is_spoken_to(tls):
-    """Whether the server says anything before it hangs up."""
+    """Whether the server sends anything before it closes."""
     try:
         return tls.recv(1) != b""
     except OSError:

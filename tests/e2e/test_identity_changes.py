@@ -21,7 +21,7 @@ from users import User, invite_url
 
 @pytest.fixture(scope="module")
 def place(build, aws_process, programs, tmp_path_factory):
-    """A cluster and somebody who may log in to its nodes."""
+    """A cluster and a user who may log in to its nodes."""
     cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("identity") / "cluster", auth={"host_cert_ttl": "20s"}).start()
     words = cluster.tctl("users", "add", "alice", "--roles=access", "--logins=root").out
     cluster.alice = User(cluster, "alice", tmp_path_factory.mktemp("home")).accept(invite_url(words))
@@ -43,7 +43,7 @@ def node(place, aws, name, **settings):
 
 
 def instance(place, name):
-    """What is listed of the agent of this name; several only while one is being replaced."""
+    """The listed agents with this name; several only while one is being replaced."""
     return [i for i in place.json("inventory", "ls") if i["spec"]["hostname"] == name]
 
 
@@ -208,7 +208,7 @@ def test_a_lock_of_a_missing_target_warns(place, target):
 
 
 class Liar(FakeAuth):
-    """With the certificate of the cluster's own Auth Service: certifies nothing, though it says so."""
+    """With the certificate of the cluster's own Auth Service: certifies nothing, although it claims to."""
 
     def __init__(self, cluster):
         with tls_connect(cluster.auth_addr) as connection:

@@ -152,7 +152,7 @@ def test_a_replaceable_home_directory_is_refused_before_the_password(cluster, ca
     shared.chmod(0o775)
     done = carol.tsh("login", f"--proxy={cluster.proxy_addr}", f"--user={carol.name}", "--insecure", check=False, stdin="not the password\n000000\n",
                      env={"TELEPORT_HOME": str(shared / ".tsh")})
-    assert done.code == 1 and "other users may put another profile" in done.err, "the cluster was asked first"
+    assert done.code == 1 and "other users could replace your profile" in done.err, "the cluster was asked first"
 
 
 def test_an_address_copied_from_a_browser_is_taken(cluster, carol):
@@ -355,7 +355,7 @@ def contents(directory):
 
 
 def at_another(cluster, user, name="carol"):
-    """Somebody of that cluster at the same workstation."""
+    """A user of that cluster at the same workstation."""
     return User(cluster, name, user.home).accept(invite_url(cluster.tctl("users", "add", name, "--roles=access,editor", "--logins=root").out))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One piece of a data directory is lost: it is made again, or the start is refused with a sentence that says what to do."""
+"""One piece of a data directory is lost: it is made again, or the start is refused with a hint."""
 import contextlib
 import os
 import re
@@ -27,7 +27,7 @@ REFUSED = {
     "backend ca/in-use ca/issued.log host_uuid proc log": "the state of the cluster is missing",
 }
 
-# The sentence in the log, if there is one. What nobody reads at a start is lost together.
+# The sentence in the log, if there is one. Files that are not read at a start are removed together.
 MADE_AGAIN = {
     "ca/in-use": None, "ca/issued.log": "The log of issued certificates is gone", "backend/initialised": None,
     "log": "The audit log and the recordings of this cluster are gone", "log/events.log": None, "host_uuid": "Generating new host UUID", "proc": None,
@@ -58,7 +58,7 @@ def tree(data_dir, *names):
 
 @pytest.fixture(scope="module")
 def place(build, aws_process, programs, tmp_path_factory):
-    """A cluster that is a node as well, somebody who may log in there, and a copy of its data directory."""
+    """A cluster that is a node as well, a user who may log in there, and a copy of its data directory."""
     cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("lost") / "cluster", ssh=True).start()
     cluster.create(iam_token())
     words = cluster.tctl("users", "add", "alice", "--roles=access", "--logins=root").out
@@ -128,7 +128,7 @@ def test_a_start_without_it_is_refused(whole, piece):
 
 @pytest.mark.parametrize("piece", ["log/events.log", "log", "backend/sqlite.db", "backend/initialised", "backend/lock", "backend"])
 def test_a_refusal_names_the_path_of_the_configuration(whole, piece):
-    """Auth stands in a sandbox and knows its directories by descriptors, which nobody else can follow."""
+    """Auth stands in a sandbox and knows its directories by descriptors, which have no paths."""
     path = whole.data_dir / piece
     if path.is_dir():
         path.chmod(0o770)
@@ -192,7 +192,7 @@ def test_it_is_made_again(whole, piece):
     whole.start()
     if MADE_AGAIN[piece]:
         assert MADE_AGAIN[piece] in whole.process.new_text()
-    if piece.startswith("webproxy"):  # a new certificate, which nobody who logged in before knows
+    if piece.startswith("webproxy"):  # a new certificate, which earlier logins do not trust
         whole.alice.login()
     listed = reached(whole, "auth-1")
     assert (whole.data_dir / "host_uuid").read_text() == listed

@@ -44,7 +44,7 @@ def shared(build, aws_process, programs, tmp_path_factory):
 
 @pytest.fixture
 def carol(shared, home, account, request):
-    """Somebody new, logged in; nothing of theirs is left running."""
+    """A new logged-in user, without processes left after the test."""
     name = f"u{len(list(home.iterdir()))}"
     words = shared.tctl("users", "add", name, "--roles=access", f"--logins=root,{account.pw_name}").out
     user = User(shared, name, home / name).accept(invite_url(words))
@@ -373,7 +373,7 @@ def test_each_session_has_the_options_of_its_beginning(shared, home, account, tm
 
 @pytest.mark.parametrize("flags", [[], ["--no-mux"]], ids=["shared", "own"])
 def test_from_the_lock_on_nothing_begins(carol, shared, tmp_path, flags):
-    # Whenever a command begins, before the connection has ended or while it does: it runs and is allowed, or says in one sentence why not.
+    # Whenever a command begins, before the connection has ended or while it does: it runs and is allowed, or the error has the reason in one sentence.
     carol.tsh("ssh", "root@web-1", "true")
     before = {e["uid"] for e in shared.events("session.start")}
     words = shared.tctl("lock", f"--user={carol.name}", "--message=out for today", "--ttl=1h").out

@@ -233,7 +233,7 @@ def test_a_proxys_names_are_its_own_until_it_is_removed(cluster, aws):
 
 @pytest.mark.parametrize("name", ["portal.corp.test", "grafana.portal.corp.test"])
 def test_a_wide_public_name_gives_nothing_of_a_narrower_one(cluster, aws, name):
-    """A host that had the name, or one below it, asks for what is above, to have it again."""
+    """A host that had the name, or one below it, requests the name above, to have it again."""
     cluster.create(iam_token("both", arn=DB_ARN, roles=("Node", "Proxy")))
     with Peer(cluster) as peer:
         host_id, first = join(peer, aws.identity(arn=DB_ARN), name=name, token="both")
@@ -419,7 +419,7 @@ def keygen(*args):
 
 
 class CapturedProxy:
-    """Has the proxy's keys. Leads everybody to an sshd with the key of a host of its own choice, and says what it likes of it; what is for
+    """Has the proxy's keys. Connects every dial to an sshd with the key of a host of its own choice, under false names; what is for
     the Auth Service it cannot read, and passes it on."""
 
     def __init__(self, access, sshd, host_id, tmp_path):
@@ -495,7 +495,7 @@ class CapturedProxy:
 
 
 def impostor(access, directory, host_id, names):
-    """The command of an sshd that lets in alice and has a good certificate of the cluster for the ID and the names."""
+    """The command of an sshd that admits alice and has a good certificate of the cluster for the ID and the names."""
     directory.mkdir()
     ca = load_pem_private_key((access.data_dir / "ca/host.ssh.key.pem").read_bytes(), None)
     (directory / "ca").touch(0o600)
@@ -510,7 +510,7 @@ def impostor(access, directory, host_id, names):
 
 
 def ways_in(alice, local):
-    """Every way to web-1, with a word that shows that somebody was reached."""
+    """Every way to web-1, with output that shows that a host was reached."""
     config = alice.ssh_config()
     plain = ["-F", str(config), "-o", "BatchMode=yes"]
     (local / "batch").write_text(f"get /etc/hostname {local}/got-sftp\n")
@@ -527,7 +527,7 @@ def ways_in(alice, local):
 @pytest.mark.parametrize("claimed", ["of the node", "its own"])
 @pytest.mark.parametrize("names", [("web-2",), ("web-1",)], ids=["another node", "one of the same name"])
 def test_a_captured_proxy_cannot_lead_to_another_node(access, alice, tmp_path, names, claimed):
-    """Whatever certificate by the cluster's CA the other one has: the Auth Service says whose must be there."""
+    """With any certificate by the cluster's CA: the Auth Service returns the host ID that the certificate must have."""
     other = "12345678-1234-4234-8234-123456789abc"
     sshd = impostor(access, tmp_path / "impostor", other, names)
     with CapturedProxy(access, sshd, access.web.host_id if claimed == "of the node" else other, tmp_path) as proxy:

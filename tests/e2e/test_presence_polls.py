@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts of a cluster that is too large to keep a presence stream of each: they come, say hello and leave again."""
+"""Presence by polls, in a cluster with more hosts than held presence streams."""
 import asyncio
 import os
 import pathlib

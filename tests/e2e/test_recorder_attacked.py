@@ -16,7 +16,7 @@ from test_recording import play, record, the_recording
 NODE = "web-1.example.test"  # as plain ssh calls it
 SHELLS = ["/bin/bash", "/usr/bin/zsh", "/usr/bin/tcsh", "/usr/bin/fish"]
 
-# Appends to ~/loaded what it was loaded into, and for whom.
+# Appends the program and user that it was loaded into to ~/loaded.
 LIBRARY = r"""
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -190,7 +190,7 @@ class Attacker:
         assert self.process.stdout.readline() == "ready\n"
 
     def ended(self):
-        """What it has done."""
+        """Its traces."""
         self.process.kill()
         return self.process.communicate()[0].splitlines()
 
@@ -209,7 +209,7 @@ def owned(account, path, text, mode=0o600):
 
 
 def lay_traps(account, library):
-    """Everything that a shell, ld.so, sshd or PAM may read of an account: each tells when it ran, and in which session."""
+    """Everything that a shell, ld.so, sshd or PAM may read of an account: each records its run and its session."""
     home = account.pw_dir
     tell = f'echo "$0 for $SSH_TELEPORT_USER" >> {home}/ran'
     posix = f'[ -w {home}/ran ] && {tell}\n'
@@ -277,7 +277,7 @@ def test_processes_of_the_account_cannot_touch_the_recorder(access, invite, acco
 
 
 def without_counters(text):
-    """A build that counts coverage cannot write its counters as the account, and says so at its end."""
+    """A build that counts coverage cannot write its counters as the account, and prints an error at its end."""
     return re.sub(rb"profiling:[^\n]*\n", b"", text)
 
 
@@ -337,7 +337,7 @@ class Multiplexed:
 
 
 def test_a_session_that_reports_nothing_ends_its_connection(with_pam, invite, accounts):
-    """A limit of the account's keeps the program of the session from starting: whatever sshd started then, nobody recorded it."""
+    """A limit of the account's keeps the program of the session from starting: a program that sshd started then would not be recorded."""
     account = accounts.make()
     mallory = logged_in(with_pam, invite, account.pw_name)
     limits = pathlib.Path(f"/etc/security/limits.d/{account.pw_name}.conf")

@@ -172,7 +172,7 @@ def test_a_stopped_play_restores_the_terminal_and_resumes(access, alice):
         play_.send("\x1b[0n")
         play_.expect("<stopped usual True>")
         play_.send("\n")
-        play_.expect("altered")  # shown anew
+        play_.expect("altered")  # shown again
     os.kill(play_.job_pid, signal.SIGSTOP)  # which no program can see coming
     play_.expect("<stopped usual False>")
     termios.tcsetattr(play_.child_fd, termios.TCSANOW, termios.tcgetattr(play_.child_fd)[:3] + [termios.ICANON | termios.ECHO | termios.ISIG] + termios.tcgetattr(play_.child_fd)[4:])
@@ -206,7 +206,7 @@ def test_a_damaged_chunk_hides_nothing_behind_it(access, alice):
     for form in ("pty", "text"):
         done = alice.tsh("play", session_id, f"--format={form}", check=False)
         assert done.code == 1 and "before" in done.out and "after\n" in done.out.replace("\r", "") and done.out.count("x" * 40) == 1, done.out
-        assert re.search(r"The recording has a hole: chunk \d+ is damaged or missing, \d+ bytes: what was shown from \d\.\d+ s to \d\.\d+ s", done.err), done.err
+        assert re.search(r"The recording has a hole: chunk \d+ is damaged or missing, \d+ bytes: output from \d\.\d+ s to \d\.\d+ s", done.err), done.err
     lines = [json.loads(line) for line in alice.tsh("play", session_id, "--format=json", check=False).out.splitlines()]
     assert [e[1] for e in lines[1:]].count("m") == 1 and "missing" in next(e[2] for e in lines[1:] if e[1] == "m")
     # One that is set aside is played by its number.
@@ -272,7 +272,7 @@ def chain_of(session_id, data):
 
 
 def resealed(data, old, new):
-    """The same container with other bytes in it, all of its own sums made anew: what it says of itself is right."""
+    """The same container with other bytes in it, with valid checksums of its own."""
     out, link = data[:8], hashlib.sha256(data[:8])
     for number, chunk in enumerate(chunks_of(data)):
         body = chunk[13:].replace(old, new)
@@ -295,7 +295,7 @@ def crc32c(data):
 
 
 def listed_as(access, user, session_id):
-    """What both listings say of a recording, and how they exit."""
+    """The status of a recording in both listings, and their exit codes."""
     mine, all_of_them = user.tsh("recordings", "ls", "--format=json", check=False), access.tctl("recordings", "ls", "--format=json", check=False)
     shown = [r for done in (mine, all_of_them) for r in json.loads(done.out)]
     statuses = {r["session_id"]: r["status"] for r in shown}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host may be and say ends with what gave it: its token, its attested identity, a lock, its certificate."""
+"""Rights of a host end with their source: its token, its attested identity, its certificate, and by a lock."""
 import datetime
 import hashlib
 import re
@@ -226,7 +226,7 @@ def test_the_older_service_takes_no_id_of_the_newer(shared, aws):
 
 
 def test_a_second_join_with_the_same_keys_keeps_the_id(shared, aws):
-    """Of the same identity, token and name only; once removed it is a host that nobody knew."""
+    """Of the same identity, token and name only; once removed it is an unknown host."""
     shared.create(iam_token("tries"))
     shared.create(iam_token("tries-elsewhere"))
     first, second = (aws.identity(arn("tries", f"i-0{digit * 16}")) for digit in "12")
@@ -359,7 +359,7 @@ def test_a_renewal_follows_the_rules_of_the_token(shared, aws, change):
 
 @pytest.mark.parametrize("method, left", [("iam", BOTH), ("token", BOTH), ("iam", NODE)])
 def test_a_renewal_outlives_the_end_of_the_token(shared, aws, method, left):
-    """A short-lived invitation lets hosts join, and its end takes nothing from those that have; what was taken away before stays so."""
+    """A short-lived invitation lets hosts join, and its expiry takes no rights from joined hosts; rights removed before stay removed."""
     name = f"ended-{method}-and-long-enough-{len(left)}"
     end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
     expires = end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -385,7 +385,7 @@ def test_a_role_lost_at_a_renewal_does_not_come_back(shared, aws):
             as_proxy.call("/cteleport.v1.PingService/Ping")
             shared.create(iam_token("back", roles=NODE))
             assert system_roles(certify(host, "Instance", "back")) == {"Node"}
-            with pytest.raises(grpc.RpcError):  # what it announced in the role that it lost
+            with pytest.raises(grpc.RpcError):  # its announcements in the lost role
                 while True:
                     stream.receive()
             assert as_proxy.join().begin("back", forwarded_by_proxy=True).refusal().code() in (Code.UNAVAILABLE, Code.INVALID_ARGUMENT)
@@ -466,7 +466,7 @@ def ends(stream):
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_locked_host_is_shut_out(shared, aws, lock):
-    """Its live connections end, it joins and renews no more; nobody else is concerned, and unlocked it is back."""
+    """Its live connections end, it joins and renews no more; other hosts are not affected, and after the unlock it is back."""
     number = list(LOCKS).index(lock)
     with Peer(shared) as peer:
         host = Locked(shared, aws, peer, f"locked-{number}", BOTH if lock == "role" else NODE,
@@ -635,7 +635,7 @@ def brief(build, aws_process, tmp_path_factory):
 
 
 def raw_tunnel(cluster, identity, directory):
-    """A connection to the proxy as a node opens one for its tunnel; nothing is said on it."""
+    """A connection to the proxy as a node opens one for its tunnel, without data."""
     chain = directory / "node.pem"
     chain.write_bytes(identity.key_pem + identity.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -683,7 +683,7 @@ def test_an_agent_outlives_its_certificates_without_a_gap(brief, aws):
 
 
 def test_a_session_outlives_the_certificates_it_began_under(make_cluster, aws, programs, invite):
-    """Tunnels and report streams are opened anew under it, and the session goes on and is reported."""
+    """Tunnels and report streams are opened again under it, and the session goes on and is reported."""
     cluster = make_cluster(build=programs, auth={"host_cert_ttl": "6s"})
     cluster.create(iam_token())
     host = cluster.join("web-1", env=aws.identity())

@@ -20,7 +20,7 @@ EVERYWHERE = {"node_labels": {"*": "*"}, "logins": ["root"]}
 
 @pytest.fixture
 def bob(access, invite):
-    """Somebody whose one role, `mine`, each test writes."""
+    """A user with the single role `mine`, which each test writes."""
     access.create(role("mine", EVERYWHERE))
     user = invite(access, "bob", "mine", "root")
     user.login()
@@ -99,7 +99,7 @@ def test_nodes_a_user_may_not_reach_are_not_listed(access, bob):
 
 
 def test_a_hidden_node_is_as_one_that_is_not_there(access, bob):
-    """By name and ID, for ssh, listings and tctl; only the audit tells them apart."""
+    """By name and ID, for ssh, listings and tctl; only the audit distinguishes them."""
     access.create(role("mine", {**EVERYWHERE, "node_labels": {"no": "such"}}))
     host_id = next(n["metadata"]["name"] for n in json.loads(access.tctl("get", "nodes", "--format=json").out) if n["spec"]["hostname"] == "web-1")
     other_id = "00000000-1111-4222-8333-444444444444"
@@ -178,7 +178,7 @@ def test_forwarding_is_the_roles_to_allow(access, bob):
 
 
 def test_a_role_taken_back_counts_before_the_certificate_ends(access, bob):
-    """The certificate of the login still permits forwarding; the node asks anew."""
+    """The certificate of the login still permits forwarding; the node asks the cluster again."""
     access.create(role("mine", EVERYWHERE, options={"port_forwarding": False}))
     done = bob.ssh("-W", "127.0.0.1:22", NODE, check=False)
     assert done.code != 0 and "administratively prohibited" in done.err

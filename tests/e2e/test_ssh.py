@@ -282,7 +282,7 @@ def test_ssh_keyscan_sees_the_certificate_of_the_cluster(alice, access, tmp_path
 
 @pytest.fixture
 def echo():
-    """A service on this machine that sends back what it gets."""
+    """An echo service on this machine."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve():
@@ -302,13 +302,13 @@ def echo():
 
 @pytest.fixture
 def port():
-    """Free, and nobody else's until the test has ended."""
+    """A free port, reserved until the test ends."""
     with reserved_port() as holder:
         yield port_of(holder)
 
 
 def await_forward(child, works, what):
-    """Says what ssh said when it does not come."""
+    """Fails with the output of ssh."""
     try:
         wait_until(works, what)
     except AssertionError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the small commands tell: the cluster's state, a host's state, configurations and their mistakes, sandboxes."""
+"""Status commands: state of the cluster and of a host, mistakes of configurations, sandboxes."""
 import contextlib
 import json
 import os
@@ -283,16 +283,16 @@ OWN_USERS = ("signer", "sts", "auth", "proxy", "instance")
 
 
 def owners(directory):
-    """{path below directory: owner} of what is in it."""
+    """{path below directory: owner} of its files."""
     found = {}
     for path in directory.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # a file that was written anew has taken its place
+        with contextlib.suppress(FileNotFoundError):  # a new file has replaced it
             found[str(path.relative_to(directory))] = path.lstat().st_uid
     return found
 
 
 def given_away_to_root(directory):
-    """As an earlier release left it: all of it is root's, and nobody else may pass."""
+    """As an earlier release left it: owned by root and closed to others."""
     for path in (directory, *directory.rglob("*")):
         os.chown(path, 0, 0, follow_symlinks=False)
     directory.chmod(0o700)

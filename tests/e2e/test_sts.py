@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""STS slow, down, lying or refusing: the join says what it was, and the joins of others go through."""
+"""STS slow, down, lying or refusing: the join reports the reason, and other joins succeed."""
 import socket
 import socketserver
 import threading
@@ -133,7 +133,7 @@ def test_a_join_makes_two_sts_requests_at_most(peer, aws):
 
 
 def test_a_silent_sts_host_delays_no_request_to_another(shared, aws):
-    """More questions than are asked at once, to a host that takes them and says nothing."""
+    """More requests than may be under way, to a host that accepts them and never answers."""
     env, good = aws.identity(), aws.identity()
     silent = "sts.us-west-2.amazonaws.com"
     aws.sts_mode("ok", hosts={silent: {"mode": "hang"}})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of `teleport` around `start`: files they write, what they refuse."""
+"""The commands of `teleport` besides `start`: files that they write, and refusals."""
 import json
 import os
 import pathlib

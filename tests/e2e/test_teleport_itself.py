@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our cluster meets agents, tsh and tctl of Teleport itself, and our programs a cluster of it: both say so, and what to do.
+"""Agents, tsh and tctl of Teleport itself at our cluster, and our programs at a cluster of Teleport: both report it with a hint.
 
 No Teleport runs here. The tests play what it does on the wire: the protocols (ALPN), paths and gRPC methods it asks for, the SSH
 inside its tunnels (by OpenSSH's client), the answer of its /webapi/ping, and certificates of the form of its own.
@@ -31,7 +31,7 @@ OURS = "this is a cluster of cteleport, and the agents, tsh and tctl of Teleport
 ADVICE = "use the teleport, tsh and tctl of cteleport"
 CLUSTER, HOST_ID = "theirs.example.com", "2c5a4b0e-93a2-4a3a-8d0a-3a5b1ed2f4aa"
 
-# What docs/protocols/join.md says of it; field by field as a proxy of Teleport 16 sends it.
+# As in docs/protocols/join.md; field by field as a proxy of Teleport 16 sends it.
 PING = {
     "auth": {"type": "local", "second_factor": "otp", "preferred_local_mfa": "otp", "allow_passwordless": False, "local": {"name": ""},
              "private_key_policy": "none", "device_trust": {}, "has_motd": False},

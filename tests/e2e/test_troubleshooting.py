@@ -59,7 +59,7 @@ def normalised(text, places):
 
 @pytest.fixture
 def shows(request):
-    """shows(name, text, (real, shown)…): the page's block of this name says text."""
+    """shows(name, text, (real, shown)…): the page's block of this name has this text."""
     cluster = request.getfixturevalue("access" if "access" in request.fixturenames else "cluster")
 
     def check(name, text, *places):
@@ -251,7 +251,7 @@ def http2_ended_here(aws):
 
 
 def tls_begun_again(aws, target):
-    """The same, where the balancer passes on what it understands: only the ends of TLS are others."""
+    """The same, with a balancer that forwards the HTTP requests: only TLS ends there."""
     outside, inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     outside.load_cert_chain(aws.dir / "sts.pem", aws.dir / "sts.key")
     inside.check_hostname, inside.verify_mode = False, ssl.CERT_NONE
@@ -586,7 +586,7 @@ def test_a_node_that_is_not_there(alice, shows):
 
 def test_a_node_without_a_tunnel(access, alice, shows):
     children, supervisor = access.web.process.children(), access.web.process.pid
-    os.kill(supervisor, signal.SIGSTOP)  # nobody starts the ssh process again; the instance goes on to announce the host
+    os.kill(supervisor, signal.SIGSTOP)  # the ssh process is not started again; the instance still announces the host
     try:
         os.kill(children["ssh"], signal.SIGKILL)
         access.process.wait_for("A node's tunnel has ended")

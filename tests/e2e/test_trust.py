@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nobody is believed unproven: the cluster by its hosts, AWS by the Auth Service."""
+"""Verification of peers: the cluster by its hosts, AWS by the Auth Service."""
 import contextlib
 import pathlib
 import ssl
@@ -25,7 +25,7 @@ def web_certificate(cluster):
 
 
 def refused(host, pattern):
-    """The line with which a host that trusts nobody says so."""
+    """The log line of a host that does not trust the server."""
     host.start()
     return host.process.wait_for(f"Can not join the cluster.*{pattern}.*").group(0)
 

@@ -8,7 +8,7 @@ from harness import wait_until
 
 
 def descriptors(pid):
-    """{number: what it is open on} of a process."""
+    """{number: target} of a process's descriptors."""
     return {int(fd.name): os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
 
 
@@ -31,7 +31,7 @@ def test_all_processes_reopen_the_log_after_rotation(make_cluster, tmp_path):
     size = rotated.stat().st_size
     cluster.host(token="no-such-token").start()
     wait_until(lambda: "no-such-token" in log.read_text(), "auth logs into the new file")
-    os.kill(services["proxy"], signal.SIGKILL)  # what is started later has the new file from the start
+    os.kill(services["proxy"], signal.SIGKILL)  # processes started later use the new file from the start
     wait_until(lambda: "service is back" in log.read_text(), "the service is back")
     assert cluster.process.children() != services and places(cluster.process) == {str(log)}
     assert rotated.stat().st_size == size

@@ -83,7 +83,7 @@ def invite_url(text):
 
 
 class User:
-    """Somebody with a password, a second factor and a home."""
+    """A user with a password, a second factor and a home directory."""
 
     def __init__(self, cluster, name, directory):
         self.cluster, self.name = cluster, name
@@ -179,7 +179,7 @@ class User:
         return child
 
     def shell(self, target, *flags, **size):
-        """A shell that is ready: what is typed before is echoed by the program that has the terminal then."""
+        """A shell that is ready: earlier input is echoed by the program that has the terminal then."""
         child = self.terminal("ssh", *flags, target, **size)
         child.expect(r"[#$] $")
         return child

@@ -267,7 +267,7 @@ class Sts(Quiet):
             log.write(json.dumps({"headers": self.headers.items(), "outcome": outcome, "peer": self.client_address[1]}) + "\n")
 
     def odd_answer(self, kind, mode, name, result):
-        """A good answer in a frame that is not: as `kind` says."""
+        """A good answer in an invalid HTTP message, by `kind`."""
         content = {f"{name}Response": {f"{name}Result": result, "ResponseMetadata": {"RequestId": str(uuid.uuid4())}}}
         if kind == "beside":
             content = {**content, "Error": {"Code": "AccessDenied", "Message": "no", "Type": "Sender"}}
@@ -481,7 +481,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.stopping = threading.Event()
 
     def finish_request(self, request, client_address):
-        if self.tls is not None:  # in the connection's own thread: a slow handshake holds up nobody
+        if self.tls is not None:  # in the connection's own thread: a slow handshake delays no other connection
             request.settimeout(30)
             try:
                 request = self.tls.wrap_socket(request, server_side=True)

@@ -20,7 +20,7 @@ static const char *const add_aliases[] = { "tokens new", NULL };
 
 static const struct flag add_flags[] = {
         { "type", 't', FLAG_LIST, .value = "ROLES", .is_required = true, .help = "Roles it gives" },
-        { "format", 'f', FLAG_TEXT, .value = "FORMAT", .fallback = "text", .choices = formats, .help = "How to print" },
+        { "format", 'f', FLAG_TEXT, .value = "FORMAT", .fallback = "text", .choices = formats, .help = "Output format" },
         { "force", 0, FLAG_SWITCH, .help = "Do it anyway" },
         { NULL },
 };
@@ -44,7 +44,7 @@ static const struct argument run_arguments[] = {
 };
 
 static const struct flag program_flags[] = {
-        { "debug", 'd', FLAG_SWITCH, .help = "Say more" },
+        { "debug", 'd', FLAG_SWITCH, .help = "Print debug messages" },
         { "config", 'c', FLAG_TEXT, .value = "FILE", .env = "FLAGS_TEST_CONFIG", .help = "A file" },
         { NULL },
 };
@@ -268,7 +268,7 @@ static void prints_help_from_the_rows(void **state)
                     "A tool.\n"
                     "\n"
                     "Flags:\n"
-                    "  -d, --debug        Say more\n"
+                    "  -d, --debug        Print debug messages\n"
                     "  -c, --config=FILE  A file [env FLAGS_TEST_CONFIG]\n"
                     "\n"
                     "Commands:\n"
@@ -284,7 +284,7 @@ static void prints_help_from_the_rows(void **state)
                     "\n"
                     "Flags:\n"
                     "  -t, --type=ROLES     Roles it gives (required)\n"
-                    "  -f, --format=FORMAT  How to print (text, json) [text]\n"
+                    "  -f, --format=FORMAT  Output format (text, json) [text]\n"
                     "      --force          Do it anyway\n"
                     "\n"
                     "Arguments:\n"
@@ -292,7 +292,7 @@ static void prints_help_from_the_rows(void **state)
                     "  more  More names\n"
                     "\n"
                     "Flags of every command:\n"
-                    "  -d, --debug        Say more\n"
+                    "  -d, --debug        Print debug messages\n"
                     "  -c, --config=FILE  A file [env FLAGS_TEST_CONFIG]\n");
 }
 

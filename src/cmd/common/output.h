@@ -18,7 +18,7 @@ enum { OUTPUT_MAX = 1024 * MiB };
 /* --format with `text`, `json`, `yaml`: rows for flag tables. */
 extern const char *const output_formats[];
 #define OUTPUT_FORMAT_FLAG(preset)                                                                 \
-        { "format", 'f', FLAG_TEXT, .value = "FORMAT", .fallback = (preset), .choices = output_formats, .help = "How to print" }
+        { "format", 'f', FLAG_TEXT, .value = "FORMAT", .fallback = (preset), .choices = output_formats, .help = "Output format" }
 
 /* Whether the format is text; otherwise the messages are appended as a JSON array or YAML documents. */
 bool output_is_text(const struct flags *given);

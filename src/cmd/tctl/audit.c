@@ -13,11 +13,11 @@
 #include "rpc/pb.h"
 
 const struct flag audit_ls_flags[] = {
-        { "from", 0, FLAG_TEXT, .value = "TIME", .fallback = "24h", .help = "Since when: a time, a day, or so long ago" },
-        { "to", 0, FLAG_TEXT, .value = "TIME", .help = "Until when; now unless given" },
-        { "user", 0, FLAG_LIST, .value = "NAMES", .help = "Only what these users did" },
+        { "from", 0, FLAG_TEXT, .value = "TIME", .fallback = "24h", .help = "Begin: a time, a day, or a span before now" },
+        { "to", 0, FLAG_TEXT, .value = "TIME", .help = "End; default: now" },
+        { "user", 0, FLAG_LIST, .value = "NAMES", .help = "Only events of these users" },
         { "type", 0, FLAG_LIST, .value = "EVENTS", .help = "Only these events: user.login,session.start …" },
-        { "limit", 0, FLAG_TEXT, .value = "N", .help = "Only the latest so many" },
+        { "limit", 0, FLAG_TEXT, .value = "N", .help = "Only this number of the latest" },
         OUTPUT_FORMAT_FLAG("text"),
         { NULL },
 };

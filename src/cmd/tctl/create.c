@@ -14,7 +14,7 @@
 #include "os/file.h"
 
 const struct flag create_flags[] = {
-        { "force", 'f', FLAG_SWITCH, .help = "Overwrite what exists (tokens are always overwritten)" },
+        { "force", 'f', FLAG_SWITCH, .help = "Overwrite existing resources (tokens are always overwritten)" },
         { NULL },
 };
 

@@ -13,7 +13,7 @@ const struct flag tokens_explain_flags[] = {
         { "account", 0, FLAG_TEXT, .value = "DIGITS", .is_required = true, .help = "AWS account of the host" },
         { "arn", 0, FLAG_TEXT, .value = "ARN", .is_required = true,
           .help = "ARN of the host, as `aws sts get-caller-identity` shows it there" },
-        { "role", 0, FLAG_TEXT, .value = "ROLE", .help = "Role it asks for; any service unless given" },
+        { "role", 0, FLAG_TEXT, .value = "ROLE", .help = "Requested role; default: any service" },
         OUTPUT_FORMAT_FLAG("text"),
         { NULL },
 };

@@ -308,7 +308,7 @@ static void explain_token(struct rpc_call *call, const ProtobufCMessage *first)
         Cteleport__V1__RuleExplanation rule = CTELEPORT__V1__RULE_EXPLANATION__INIT;
 
         if (strcmp(((const Cteleport__V1__ExplainTokenRequest *)first)->token, "busy") == 0) {
-                rpc_call_finish(call, error_new(ERROR_UNAVAILABLE, "the Auth Service takes nobody new: its disk is nearly full"));
+                rpc_call_finish(call, error_new(ERROR_UNAVAILABLE, "the Auth Service accepts no new connections: its disk is nearly full"));
                 return;
         }
         rule.index = 1;

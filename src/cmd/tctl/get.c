@@ -11,8 +11,8 @@
 
 const struct flag get_flags[] = {
         OUTPUT_FORMAT_FLAG("yaml"),
-        { "with-secrets", 0, FLAG_SWITCH, .help = "Show the names of method token whole: they are secrets" },
-        { "verbose", 'v', FLAG_SWITCH, .help = "Every column, nothing cut (--format=text)" },
+        { "with-secrets", 0, FLAG_SWITCH, .help = "Show the complete names of method token, which are secrets" },
+        { "verbose", 'v', FLAG_SWITCH, .help = "All columns, without truncation (--format=text)" },
         { NULL },
 };
 

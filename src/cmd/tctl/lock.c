@@ -12,15 +12,15 @@
 
 const struct flag lock_flags[] = {
         { "user", 0, FLAG_TEXT, .value = "NAME", .help = "Lock this user" },
-        { "role", 0, FLAG_TEXT, .value = "NAME", .help = "Lock everybody who holds this role; Node or Proxy: the hosts of this role" },
+        { "role", 0, FLAG_TEXT, .value = "NAME", .help = "Lock all users with this role; Node or Proxy: the hosts of this role" },
         { "login", 0, FLAG_TEXT, .value = "NAME", .help = "Lock this account on all nodes" },
         { "node", 0, FLAG_TEXT, .value = "NAME", .help = "Lock the node of this host name or host ID" },
         { "server-id", 0, FLAG_TEXT, .value = "ID", .help = "Lock the host of this ID" },
         { "join-arn", 0, FLAG_TEXT, .value = "ARN", .help = "Lock the hosts that joined with this AWS identity (* and ? allowed)" },
         { "aws-account", 0, FLAG_TEXT, .value = "NUMBER", .help = "Lock the hosts that joined from this AWS account" },
-        { "message", 0, FLAG_TEXT, .value = "TEXT", .help = "Message shown to users whom it stops" },
-        { "expires", 0, FLAG_TEXT, .value = "TIME", .help = "When it ends (RFC 3339); never unless given" },
-        { "ttl", 0, FLAG_TEXT, .value = "DURATION", .help = "How long it lasts, instead of --expires" },
+        { "message", 0, FLAG_TEXT, .value = "TEXT", .help = "Message for the users that it affects" },
+        { "expires", 0, FLAG_TEXT, .value = "TIME", .help = "Time when it ends (RFC 3339); default: never" },
+        { "ttl", 0, FLAG_TEXT, .value = "DURATION", .help = "Lifetime, instead of --expires" },
         { NULL },
 };
 

@@ -9,8 +9,8 @@
 
 const struct flag nodes_ls_flags[] = {
         { "search", 0, FLAG_LIST, .value = "WORDS", .help = "Only hosts that have all these words in name, address or labels" },
-        { "query", .kind = FLAG_TEXT, .value = "QUERY", .help = "Only hosts that the query fits: labels[\"env\"] == \"prod\"" },
-        { "verbose", 'v', FLAG_SWITCH, .help = "Every column, nothing cut" },
+        { "query", .kind = FLAG_TEXT, .value = "QUERY", .help = "Only hosts that match the query: labels[\"env\"] == \"prod\"" },
+        { "verbose", 'v', FLAG_SWITCH, .help = "All columns, without truncation" },
         OUTPUT_FORMAT_FLAG("text"),
         { NULL },
 };
@@ -22,7 +22,7 @@ const struct argument nodes_ls_arguments[] = {
 
 const struct flag inventory_ls_flags[] = {
         { "services", 0, FLAG_LIST, .value = "ROLES", .help = "Only hosts that run all of these" },
-        { "verbose", 'v', FLAG_SWITCH, .help = "Every column, nothing cut" },
+        { "verbose", 'v', FLAG_SWITCH, .help = "All columns, without truncation" },
         OUTPUT_FORMAT_FLAG("text"),
         { NULL },
 };

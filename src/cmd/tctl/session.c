@@ -18,10 +18,10 @@ const struct flag session_flags[] = {
         { "config-string", .kind = FLAG_TEXT, .value = "BASE64", .env = "TELEPORT_CONFIG", .is_hidden = true,
           .help = "A whole configuration file, in base64" },
         { "auth-server", 0, FLAG_TEXT, .value = "ADDR", .env = "TELEPORT_AUTH_SERVER",
-          .help = "Go through this proxy, as who logged in to it with tsh" },
+          .help = "Use this proxy, as the user who logged in to it with tsh" },
         { "identity", 'i', FLAG_TEXT, .value = "FILE", .env = "TELEPORT_IDENTITY_FILE", .is_hidden = true,
           .help = "Not supported: identity files" },
-        { "debug", 'd', FLAG_SWITCH, .help = "Show where tctl connects to" },
+        { "debug", 'd', FLAG_SWITCH, .help = "Show the address that tctl connects to" },
         { NULL },
 };
 

@@ -638,7 +638,7 @@ static void takes_no_answer_for_a_lost_connection(void **state)
         struct fixture *f = *state;
 
         TCTL(f, "tokens", "explain", "busy", "--account=123456789012", "--arn=x");
-        assert_fails(f, "ERROR: the Auth Service takes nobody new: its disk is nearly full\n\n");
+        assert_fails(f, "ERROR: the Auth Service accepts no new connections: its disk is nearly full\n\n");
 }
 
 static void says_where_it_looked_when_nobody_answers(void **state)

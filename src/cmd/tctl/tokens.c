@@ -24,9 +24,9 @@ enum { SECRET_BYTES = 16 };
 
 const struct flag tokens_add_flags[] = {
         { "type", 't', FLAG_LIST, .value = "ROLES", .is_required = true, .help = "Roles the token gives: node,app,db …" },
-        { "value", 'v', FLAG_TEXT, .value = "TOKEN", .help = "The token itself; chosen at random unless given" },
+        { "value", 'v', FLAG_TEXT, .value = "TOKEN", .help = "The token itself; default: random" },
         { "labels", 'l', FLAG_LIST, .value = "K=V", .help = "Labels of the token" },
-        { "ttl", 0, FLAG_TEXT, .value = "DURATION", .fallback = "30m", .help = "How long it is good" },
+        { "ttl", 0, FLAG_TEXT, .value = "DURATION", .fallback = "30m", .help = "Lifetime" },
         OUTPUT_FORMAT_FLAG(NULL),
         { NULL },
 };
@@ -214,7 +214,7 @@ struct error *tokens_add_run(void *ctx, const struct flags *given)
 
 const struct flag tokens_ls_flags[] = {
         OUTPUT_FORMAT_FLAG("text"),
-        { "with-secrets", 0, FLAG_SWITCH, .help = "Show the names of method token whole: they are secrets" },
+        { "with-secrets", 0, FLAG_SWITCH, .help = "Show the complete names of method token, which are secrets" },
         { NULL },
 };
 

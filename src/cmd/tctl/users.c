@@ -120,13 +120,13 @@ static struct error *request_invitation(struct session *s, const struct flags *g
 const struct flag users_add_flags[] = {
         { "roles", 0, FLAG_LIST, .value = "ROLES", .is_required = true, .help = "Roles of the user: access,editor …" },
         { "logins", 0, FLAG_LIST, .value = "LOGINS", .help = "Accounts on nodes that the user may log in to: root,ubuntu …" },
-        { "ttl", 0, FLAG_TEXT, .value = "DURATION", .fallback = "1h", .help = "How long the link is good, 48h at most" },
+        { "ttl", 0, FLAG_TEXT, .value = "DURATION", .fallback = "1h", .help = "Lifetime of the link, 48h at most" },
         OUTPUT_FORMAT_FLAG("text"),
         { NULL },
 };
 
 const struct flag users_reset_flags[] = {
-        { "ttl", 0, FLAG_TEXT, .value = "DURATION", .fallback = "8h", .help = "How long the link is good, 24h at most" },
+        { "ttl", 0, FLAG_TEXT, .value = "DURATION", .fallback = "8h", .help = "Lifetime of the link, 24h at most" },
         OUTPUT_FORMAT_FLAG("text"),
         { NULL },
 };
@@ -243,8 +243,8 @@ struct error *users_ls_run(void *ctx, const struct flags *given)
 /* ---- update --------------------------------------------------------------------------------------- */
 
 const struct flag users_update_flags[] = {
-        { "set-roles", 0, FLAG_LIST, .value = "ROLES", .help = "Roles from now on, instead of those before" },
-        { "set-logins", 0, FLAG_LIST, .value = "LOGINS", .help = "Accounts on nodes from now on" },
+        { "set-roles", 0, FLAG_LIST, .value = "ROLES", .help = "New roles, instead of the former ones" },
+        { "set-logins", 0, FLAG_LIST, .value = "LOGINS", .help = "New accounts on nodes, instead of the former ones" },
         { NULL },
 };
 

@@ -17,12 +17,12 @@
 /* clang-format off */
 #define CONFIGURE_FLAGS                                                                                                \
         { "output", .letter = 'o', .kind = FLAG_TEXT, .value = "DEST", .fallback = "stdout",                           \
-          .help = "Where to write: stdout, file (/etc/teleport.yaml), an absolute path" },                             \
+          .help = "Output: stdout, file (/etc/teleport.yaml), or an absolute path" },                             \
         { "version", .kind = FLAG_TEXT, .value = "VERSION", .fallback = "v3", .is_hidden = true,                       \
           .help = "Version of the configuration" },                                                                    \
-        { "public-addr", .kind = FLAG_LIST, .value = "ADDR", .help = "host:port that users and agents know it by" },   \
+        { "public-addr", .kind = FLAG_LIST, .value = "ADDR", .help = "host:port by which users and agents reach it" },   \
         { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .fallback = CONFIG_DATA_DIR,                                   \
-          .help = "Where identity and state live" },                                                                   \
+          .help = "Directory of identity and state" },                                                                   \
         { "token", .kind = FLAG_TEXT, .value = "TOKEN", .help = "Join token, or the absolute path of a file with it" },\
         { "join-method", .kind = FLAG_TEXT, .value = "METHOD", .choices = join_methods,                                \
           .help = "How the host joins (token)" },                                                                      \

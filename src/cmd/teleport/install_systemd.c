@@ -14,12 +14,12 @@ enum { UNIT_MAX = 16 * KiB };
 
 const struct flag install_systemd_flags[] = {
         { "env-file", .kind = FLAG_TEXT, .value = "FILE", .fallback = "/etc/default/teleport",
-          .help = "Lines KEY=value for the environment of the service; may be missing" },
+          .help = "File with lines KEY=value for the environment of the service; may be missing" },
         { "pid-file", .kind = FLAG_TEXT, .value = "FILE", .fallback = "/run/teleport.pid", .help = "PID file" },
         { "fd-limit", .kind = FLAG_TEXT, .value = "N", .fallback = "524288", .help = "Descriptors a process may open" },
-        { "teleport-path", .kind = FLAG_TEXT, .value = "FILE", .help = "The program (this one)" },
+        { "teleport-path", .kind = FLAG_TEXT, .value = "FILE", .help = "The program; default: this one" },
         { "output", .letter = 'o', .kind = FLAG_TEXT, .value = "DEST", .fallback = "stdout",
-          .help = "Where to write: stdout, or an absolute path" },
+          .help = "Output: stdout, or an absolute path" },
         { 0 },
 };
 

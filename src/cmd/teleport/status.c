@@ -15,7 +15,7 @@
 
 const struct flag status_flags[] = {
         { "config", .letter = 'c', .kind = FLAG_TEXT, .value = "FILE", .help = "Configuration file, for its data_dir" },
-        { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .help = "Where this host's state lives (/var/lib/teleport)" },
+        { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .help = "Directory of this host's state (/var/lib/teleport)" },
         { "format", .letter = 'f', .kind = FLAG_TEXT, .value = "FORMAT", .fallback = "text",
           .choices = (const char *const[]){ "text", "json", NULL }, .help = "text or json" },
         { 0 },

@@ -20,7 +20,7 @@ static struct error *start_run(void *ctx, const struct flags *given)
 static const struct command commands[] = {
         { "start", .flags = launch_flags, .run = start_run, .help = "Run the services of this host" },
         { "status", .flags = status_flags, .run = status_run,
-          .help = "Show whether this host has joined, and the SSH session you are inside of" },
+          .help = "Show whether this host has joined, and the current SSH session" },
         { "configure", .flags = configure_flags, .run = configure_run,
           .help = "Write a configuration file, or check one" },
         { "node configure", .flags = node_configure_flags, .run = node_configure_run,
@@ -28,7 +28,7 @@ static const struct command commands[] = {
         { "install systemd", .flags = install_systemd_flags, .run = install_systemd_run,
           .help = "Write a unit for systemd" },
         { "aws identity", .flags = aws_identity_flags, .run = aws_identity_run,
-          .help = "Show which AWS identity this host would join with" },
+          .help = "Show the AWS identity with which this host would join" },
         { "version", .run = version_run, .help = "Print the version" },
         { "service", .arguments = service_arguments, .run = service_run, .is_hidden = true,
           .help = "One service, as a child of start" },
@@ -67,7 +67,7 @@ static const struct program program = {
         .name = "teleport",
         .foreign = foreign,
         .foreign_commands = foreign_commands,
-        .help = "Runs the services of a cluster, and of the hosts that join it",
+        .help = "Runs the services of a cluster and of hosts",
         .commands = commands,
 };
 

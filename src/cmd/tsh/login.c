@@ -26,7 +26,7 @@ enum { CAS_MAX = 16, KEY_TEXT_MAX = 4 * KiB };
 
 const struct flag login_flags[] = {
         { "ca-pin", .kind = FLAG_LIST, .value = "FINGERPRINT",
-          .help = "CA of the cluster to believe, as an administrator named it: sha256:… (tctl status), SHA256:… of SSH" },
+          .help = "CA of the cluster to trust, from an administrator: sha256:… (tctl status), SHA256:… of SSH" },
         { "browser", .kind = FLAG_TEXT, .value = "PROGRAM", .is_hidden = true, .help = "None is needed" },
         { NULL },
 };

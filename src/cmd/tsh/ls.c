@@ -13,9 +13,9 @@ static const char *const formats[] = { "text", "json", "yaml", "names", NULL };
 
 const struct flag ls_flags[] = {
         { "search", .kind = FLAG_LIST, .value = "WORDS", .help = "Only nodes that have all these words in name, address or labels" },
-        { "query", .kind = FLAG_TEXT, .value = "QUERY", .help = "Only nodes that the query fits" },
-        { "verbose", 'v', FLAG_SWITCH, .help = "IDs and all labels, nothing cut" },
-        { "format", 'f', FLAG_TEXT, .value = "FORMAT", .fallback = "text", .choices = formats, .help = "How to print" },
+        { "query", .kind = FLAG_TEXT, .value = "QUERY", .help = "Only nodes that match the query" },
+        { "verbose", 'v', FLAG_SWITCH, .help = "IDs and all labels, without truncation" },
+        { "format", 'f', FLAG_TEXT, .value = "FORMAT", .fallback = "text", .choices = formats, .help = "Output format" },
         { NULL },
 };
 

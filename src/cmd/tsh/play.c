@@ -24,10 +24,10 @@ static const char *const formats[] = { "pty", "json", "text", NULL };
 
 const struct flag play_flags[] = {
         { "format", 'f', FLAG_TEXT, .value = "FORMAT", .choices = formats,
-          .help = "Print all at once instead: the terminal's bytes, asciicast lines, or text without what steers a terminal" },
-        { "speed", .kind = FLAG_TEXT, .value = "SPEED", .fallback = "1x", .choices = pace_speeds, .help = "How fast to begin" },
-        { "damaged", .kind = FLAG_TEXT, .value = "N", .help = "Play the N-th file that was found damaged and set aside, not the recording" },
-        { "skip-idle-time", .kind = FLAG_SWITCH, .help = "Do not wait where nothing happened" },
+          .help = "Print all at once instead: the terminal's bytes, asciicast lines, or text without control sequences" },
+        { "speed", .kind = FLAG_TEXT, .value = "SPEED", .fallback = "1x", .choices = pace_speeds, .help = "Initial speed" },
+        { "damaged", .kind = FLAG_TEXT, .value = "N", .help = "Play the N-th damaged file that was set aside, instead of the recording" },
+        { "skip-idle-time", .kind = FLAG_SWITCH, .help = "Skip idle time" },
         { NULL },
 };
 
@@ -173,9 +173,9 @@ static void close_hole(struct tape *t, const struct duration *until)
                 buf_printf(&line, "what stands before chunk %u is no part of it", t->first_missing);
         buf_printf(&line, ", %llu bytes", (unsigned long long)(t->missing_bytes - t->bytes_before));
         if (until != NULL)
-                buf_printf(&line, ": what was shown from %.3f s to %.3f s", (double)t->hole_at.ns / 1e9, (double)until->ns / 1e9);
+                buf_printf(&line, ": output from %.3f s to %.3f s", (double)t->hole_at.ns / 1e9, (double)until->ns / 1e9);
         else
-                buf_printf(&line, ": what was shown from %.3f s on", (double)t->hole_at.ns / 1e9);
+                buf_printf(&line, ": output from %.3f s on", (double)t->hole_at.ns / 1e9);
         if (t->holes++ < HOLES_REPORTED)
                 buf_printf(&t->reported, "The recording has a hole: %s.\n", buf_c(&line));
         t->is_open = false;
@@ -262,7 +262,7 @@ static struct error *check_end(const struct tape *t)
         if (!t->has_end)
                 return not_whole(t, "it has no end");
         if (!t->has_digest)
-                fprintf(stderr, "The cluster has no digest of this recording, which an older release took: it ends as it says itself.\n");
+                fprintf(stderr, "The cluster has no digest of this recording, which an older release received: its own end was compared.\n");
         return NULL;
 }
 

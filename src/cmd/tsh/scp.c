@@ -11,11 +11,11 @@
 #include "cmd/tsh/programs.h"
 
 #define COPY_FLAGS                                                                                                      \
-        { "recursive", 'r', FLAG_SWITCH, .help = "Copy directories with what is in them" },                             \
-        { "port", 'P', FLAG_TEXT, .value = "PORT", .help = "Taken for compatibility: a node has one server, whatever its port" }, \
+        { "recursive", 'r', FLAG_SWITCH, .help = "Copy directories recursively" },                             \
+        { "port", 'P', FLAG_TEXT, .value = "PORT", .help = "Accepted for compatibility and ignored: a node has one server" }, \
         { "preserve", 'p', FLAG_SWITCH, .help = "Keep times and modes of files" },                                      \
         { "quiet", 'q', FLAG_SWITCH, .help = "Show no progress" },                                                      \
-        { "no-mux", .kind = FLAG_SWITCH, .help = "Neither use nor leave open a connection that commands share" }
+        { "no-mux", .kind = FLAG_SWITCH, .help = "Do not share a connection with other commands" }
 
 const struct flag scp_flags[] = {
         COPY_FLAGS,
@@ -24,13 +24,13 @@ const struct flag scp_flags[] = {
 
 const struct argument scp_arguments[] = {
         { "source", .is_required = true, .help = "File, or [login@]node:path" },
-        { "destination", .is_required = true, .is_repeated = true, .help = "File, directory or [login@]node:path; further sources stand before it" },
+        { "destination", .is_required = true, .is_repeated = true, .help = "File, directory or [login@]node:path; the arguments before it are further sources" },
         { NULL },
 };
 
 const struct flag sftp_flags[] = {
         COPY_FLAGS,
-        { "batch", 'b', FLAG_TEXT, .value = "FILE", .help = "Commands to run, '-' for standard input" },
+        { "batch", 'b', FLAG_TEXT, .value = "FILE", .help = "File of commands, '-' for standard input" },
         { NULL },
 };
 

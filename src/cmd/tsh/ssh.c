@@ -7,7 +7,7 @@
 #include "cmd/tsh/programs.h"
 
 const struct flag ssh_flags[] = {
-        { "port", 'p', FLAG_TEXT, .value = "PORT", .help = "Taken for compatibility: a node has one server, whatever its port" },
+        { "port", 'p', FLAG_TEXT, .value = "PORT", .help = "Accepted for compatibility and ignored: a node has one server" },
         { "forward-agent", 'A', FLAG_SWITCH, .help = "Let the node use your SSH agent" },
         { "forward", 'L', FLAG_LIST, .value = "SPEC", .is_whole = true, .help = "Forward a local port to the node's side" },
         { "remote-forward", 'R', FLAG_LIST, .value = "SPEC", .is_whole = true, .help = "Forward a port of the node to this side" },
@@ -15,10 +15,10 @@ const struct flag ssh_flags[] = {
         { "tty", 't', FLAG_SWITCH, .help = "Allocate a terminal, also for a command" },
         { "no-tty", 'T', FLAG_SWITCH, .help = "Allocate no terminal" },
         { "no-remote-exec", 'N', FLAG_SWITCH, .help = "Run no command, only forward ports" },
-        { "x11-untrusted", 'X', FLAG_SWITCH, .help = "Ask for X11 forwarding" },
-        { "x11-trusted", 'Y', FLAG_SWITCH, .help = "Ask for trusted X11 forwarding" },
+        { "x11-untrusted", 'X', FLAG_SWITCH, .help = "Request X11 forwarding" },
+        { "x11-trusted", 'Y', FLAG_SWITCH, .help = "Request trusted X11 forwarding" },
         { "option", 'o', FLAG_LIST, .value = "OPTION", .is_whole = true, .help = "Another option of ssh, as in ssh_config" },
-        { "no-mux", .kind = FLAG_SWITCH, .help = "Neither use nor leave open a connection that commands share" },
+        { "no-mux", .kind = FLAG_SWITCH, .help = "Do not share a connection with other commands" },
         { NULL },
 };
 

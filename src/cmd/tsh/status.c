@@ -26,7 +26,7 @@ const struct flag clusters_flags[] = {
 };
 
 const struct flag env_flags[] = {
-        { "unset", .kind = FLAG_SWITCH, .help = "Print how to take the settings back" },
+        { "unset", .kind = FLAG_SWITCH, .help = "Print commands that remove the settings" },
         OUTPUT_FORMAT_FLAG("text"),
         { NULL },
 };

@@ -16,7 +16,7 @@ static const struct command commands[] = {
           .notes = "Without a terminal, password and code are read from standard input, a line each.\n" },
         { "logout", NULL, NULL, NULL, logout_run, .help = "Delete keys and certificates",
           .notes = "All of them, or only those of --proxy and --user.\n" },
-        { "status", NULL, status_flags, NULL, status_run, .help = "Show who is logged in, where and until when" },
+        { "status", NULL, status_flags, NULL, status_run, .help = "Show the current login: user, proxy and expiry" },
         { "ls", NULL, ls_flags, ls_arguments, ls_run, .help = "List nodes",
           .notes = "  tsh ls env=prod,team=db\n"
                    "  tsh ls --query='labels[\"env\"] == \"prod\" && hasPrefix(name, \"web-\")'\n" },
@@ -24,7 +24,7 @@ static const struct command commands[] = {
           .notes = "  tsh ssh root@web-1\n  tsh ssh root@env=prod,role=db uptime\n  tsh ssh -L 8080:localhost:80 root@web-1\n" },
         { "scp", NULL, scp_flags, scp_arguments, scp_run, .help = "Copy files from and to nodes",
           .notes = "  tsh scp -r site root@web-1:/srv\n" },
-        { "sftp", NULL, sftp_flags, sftp_arguments, sftp_run, .help = "Look at and copy files of a node" },
+        { "sftp", NULL, sftp_flags, sftp_arguments, sftp_run, .help = "Copy files of a node interactively" },
         { "proxy ssh", NULL, NULL, proxy_ssh_arguments, proxy_ssh_run,
           .help = "Connect standard input and output to a node's SSH server, as a ProxyCommand of ssh" },
         { "proxy attach", NULL, NULL, proxy_attach_arguments, proxy_attach_run, .is_hidden = true,
@@ -37,7 +37,7 @@ static const struct command commands[] = {
           .help = "List recorded sessions" },
         { "play", NULL, play_flags, play_arguments, play_run, .help = "Play a recorded session in this terminal",
           .notes = "Keys: blank pauses, left and right or ',' and '.' skip, up and down change the speed, q ends.\n"
-                   "A recording is shown as it was: what it does to a terminal, it does to this one.\n" },
+                   "The original output is shown, with its control sequences, on this terminal.\n" },
         { "clusters", NULL, clusters_flags, NULL, clusters_run, .help = "List the cluster" },
         { "env", NULL, env_flags, NULL, env_run, .help = "Print settings for a shell: eval $(tsh env)" },
         { "version", NULL, tsh_version_flags, NULL, tsh_version_run, .help = "Print the version" },
@@ -101,7 +101,7 @@ static const struct program program = {
         .name = "tsh",
         .foreign = foreign,
         .foreign_commands = foreign_commands,
-        .help = "Reaches the machines of a cluster",
+        .help = "Connects to the nodes of a cluster",
         .flags = user_flags,
         .commands = commands,
 };

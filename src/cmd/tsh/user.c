@@ -23,10 +23,10 @@ const struct flag user_flags[] = {
         { "login", 'l', FLAG_TEXT, .value = "LOGIN", .env = "TELEPORT_LOGIN", .help = "Account to use on nodes" },
         { "proxy", .kind = FLAG_TEXT, .value = "HOST[:PORT]", .env = "TELEPORT_PROXY", .help = "Address of the proxy" },
         { "user", .kind = FLAG_TEXT, .value = "NAME", .env = "TELEPORT_USER", .help = "Name of the user in the cluster" },
-        { "ttl", .kind = FLAG_TEXT, .value = "MINUTES", .help = "How long a login lasts" },
+        { "ttl", .kind = FLAG_TEXT, .value = "MINUTES", .help = "Lifetime of the login" },
         { "cluster", 'c', FLAG_TEXT, .value = "NAME", .env = "TELEPORT_CLUSTER", .help = "Cluster to use; there is one for each proxy" },
         { "insecure", .kind = FLAG_SWITCH, .help = "Do not verify the proxy's web certificate at login" },
-        { "debug", 'd', FLAG_SWITCH, .env = "TELEPORT_DEBUG", .help = "Say more" },
+        { "debug", 'd', FLAG_SWITCH, .env = "TELEPORT_DEBUG", .help = "Print debug messages" },
         { "add-keys-to-agent", 'k', FLAG_TEXT, .value = "MODE", .env = "TELEPORT_ADD_KEYS_TO_AGENT", .fallback = "auto",
           .choices = agent_choices, .is_hidden = true, .help = "Keys stay in the profile; ssh finds them there" },
         { "auth", .kind = FLAG_TEXT, .value = "TYPE", .env = "TELEPORT_AUTH", .fallback = "local", .choices = auth_choices,
@@ -54,7 +54,7 @@ struct error *user_load(const struct flags *given, struct profile *ret)
         const char *proxy, *cluster = flags_text(given, "cluster");
 
         if (flags_given(given, "ttl"))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--ttl is of no use here: it says how long a login lasts"),
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--ttl has no effect here: it is the lifetime of a login"),
                                   "give it to `tsh login --ttl=MINUTES`");
         TRY(user_proxy(a, given, &proxy));
         TRY(profile_load(ret, proxy, flags_text(given, "user")));
