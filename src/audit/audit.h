@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The audit log: Teleport's event names and codes, JSON lines in data_dir/log/events.log, durable
- * before success is told to anyone.
+ * before success is reported to the caller.
  */
 #ifndef AUDIT_AUDIT_H
 #define AUDIT_AUDIT_H
@@ -106,8 +106,8 @@ void audit_write(struct audit_log *log, struct audit_record *r, void (*done)(voi
 bool audit_is_line(struct str line);
 void audit_append_text(struct audit_log *log, struct str line, void (*done)(void *ctx, struct error *err), void *ctx);
 /*
- * Bytes of lines that are not on the disk yet. Never more than LIMIT_AUDIT_WAITING: a line beyond is not taken, done hears of
- * RESOURCE_EXHAUSTED, and where nobody waits for it, it is counted, and the count logged. Who can wait looks here first.
+ * Bytes of lines that are not on the disk yet. Never more than LIMIT_AUDIT_WAITING: a further line is refused: done gets
+ * RESOURCE_EXHAUSTED; without done the line is counted, and the count logged. Callers that can wait check this first.
  */
 size_t audit_log_waiting(const struct audit_log *log);
 /* Finishes what was asked. */

@@ -45,7 +45,7 @@ struct audit_log {
 
         struct entry *waiting, **waiting_end;
         size_t waiting_bytes;       /* of lines, those of the batch included */
-        struct entry *beyond;       /* not taken, to be told; without their lines */
+        struct entry *beyond;       /* refused, to be reported; without their lines */
         uint64_t lost;              /* not taken, and nobody waits for them */
         struct entry *batch;
         struct buf text;      /* the batch's lines */
@@ -151,7 +151,7 @@ static struct error *copy_to_torn(const struct audit_log *log, off_t from)
         return fsync(fd) == 0 ? dir_sync(log->dir) : error_errno(errno, "cannot write '%s'", shown);
 }
 
-/* A crash in the middle of a write leaves a line without its end; nobody was told that it is there. */
+/* A crash in the middle of a write leaves an incomplete line, which was never acknowledged. */
 static struct error *repair_tail(struct audit_log *log)
 {
         off_t end;

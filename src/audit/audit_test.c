@@ -269,7 +269,7 @@ static void every_record_has_an_id_of_its_own(void **state)
         audit_record_release(&b);
 }
 
-static void clips_and_escapes_what_strangers_wrote(void **state)
+static void truncates_and_escapes_text_of_peers(void **state)
 {
         struct audit_record r;
         char longest[3 * LIMIT_AUDIT_FIELD];
@@ -552,7 +552,7 @@ static void holds_no_more_in_memory_than_its_limit(void **state)
         line[LIMIT_AUDIT_RECORD - 1] = '\n';
         for (size_t i = 0; i < FITS + MORE; i++)
                 audit_append_text(f->log, str_of_bytes(line, LIMIT_AUDIT_RECORD), on_taken, &t);
-        audit_append_text(f->log, str_of_bytes(line, LIMIT_AUDIT_RECORD), NULL, NULL); /* nobody is told */
+        audit_append_text(f->log, str_of_bytes(line, LIMIT_AUDIT_RECORD), NULL, NULL); /* without a callback */
         assert_int_equal(audit_log_waiting(f->log), LIMIT_AUDIT_WAITING);
         while (t.written + t.refused < FITS + MORE)
                 uv_run(&f->loop.uv, UV_RUN_ONCE);
@@ -607,7 +607,7 @@ int main(void)
                 cmocka_unit_test(an_error_makes_the_event_a_failure_with_its_causes),
                 cmocka_unit_test(says_once_whether_it_was_a_success),
                 cmocka_unit_test(every_record_has_an_id_of_its_own),
-                cmocka_unit_test(clips_and_escapes_what_strangers_wrote),
+                cmocka_unit_test(truncates_and_escapes_text_of_peers),
                 cmocka_unit_test(a_command_cannot_hide_behind_what_grows_in_json),
                 cmocka_unit_test(files_have_kinds_of_their_own),
                 cmocka_unit_test(a_record_that_grows_too_large_stays_valid_and_says_so),

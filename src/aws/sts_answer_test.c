@@ -267,7 +267,7 @@ static void advises_on_clocks_keys_and_regions(void **state)
         assert_non_null(strstr(sts_refusal_hint(STR("SignatureDoesNotMatch"), STR("Signature not yet current: …")),
                                "fast"));
         assert_non_null(strstr(sts_refusal_hint(STR("SignatureDoesNotMatch"), STR("we calculated")), "secret"));
-        assert_null(sts_refusal_hint(STR("Unheard"), STR("")));
+        assert_null(sts_refusal_hint(STR("Unknown"), STR("")));
         assert_true(sts_refusal_is_about_clock(STR("SignatureDoesNotMatch"), STR("Signature expired: …")));
         assert_true(sts_refusal_is_about_clock(STR("SignatureDoesNotMatch"), STR("Signature not yet current: …")));
         assert_false(sts_refusal_is_about_clock(STR("SignatureDoesNotMatch"), STR("we calculated")));

@@ -57,7 +57,7 @@ struct join_client {
         struct host_keys keys;
         bool has_proof;                  /* was sent */
         uint8_t proof[JOIN_PROOF_SIZE];
-        struct buf legacy_host_id;       /* what the older service is told; empty with the newer one */
+        struct buf legacy_host_id;       /* sent to the older service; empty with the newer one */
         struct join_outcome outcome;
         struct error *err;
 };
@@ -221,7 +221,7 @@ static void take_init(struct join_client *j, const Teleport__Join__V1__ServerIni
                                   shown));
                 return;
         }
-        /* A host told to prove itself never falls back to a bare secret, nor the other way round. */
+        /* A host that is configured to prove itself never falls back to a bare secret, nor the other way round. */
         if (j->options->method != NULL && !str_equal(method, str_of(j->options->method))) {
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_JOIN_METHOD,
                         error_hint(error_new(ERROR_FAILED_PRECONDITION,
@@ -513,7 +513,7 @@ struct join_client *join_client_start(struct loop *l, struct rpc_client *client,
         };
         conversation_init(&j->at, l, states, START, on_expired, j);
         if (options->trust == JOIN_TRUST_NONE) {
-                /* Invariant C3: a proof is worth something to whoever gets it. */
+                /* Invariant C3: the receiver of a proof could use it. */
                 decide(j, error_new(ERROR_UNAUTHENTICATED, "the server is not known to be the cluster's"));
                 loop_defer(l, settle_later, j);
         } else if (options->legacy_role != NULL) {

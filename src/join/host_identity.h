@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What makes a host a member of the cluster in one role: its keys, the certificates for them, and the
- * CAs it trusts.
+ * The identity of a host in one role: its keys, the certificates for them, and the CAs that it trusts.
  *
- * An identity exists only after it was verified: whoever got certificates (from a join, a renewal, a
- * file, a neighbour) calls host_identity_make, which believes nothing it can check.
+ * An identity exists only after its verification: certificates (from a join, a renewal, a file or a sibling
+ * process) are passed to host_identity_make, which checks them.
  */
 #ifndef JOIN_HOST_IDENTITY_H
 #define JOIN_HOST_IDENTITY_H
@@ -38,7 +37,7 @@ struct host_certificates {
         struct str ssh_cert;                  /* wire form; "" for roles other than Node */
         struct str ssh_ca_keys[HOST_CAS_MAX]; /* wire form */
         size_t ssh_ca_count;
-        /* Of the CA that signs people: for roles that meet them (Proxy, Node); none from a join or an older cluster. */
+        /* Of the user CA: for roles that accept user certificates (Proxy, Node); none from a join or an older cluster. */
         struct str tls_user_ca_certs[HOST_CAS_MAX]; /* DER */
         size_t tls_user_ca_count;
         struct str ssh_user_ca_keys[HOST_CAS_MAX]; /* wire form */
@@ -102,7 +101,7 @@ struct error *host_identity_check_proof(const struct host_identity *id, struct s
 struct walltime host_identity_renew_at(const struct host_identity *id, unsigned jitter);
 
 /*
- * How far the clock of whoever issued `times` just now is ahead of ours: NotBefore lies a fixed
+ * The difference between the clock of the issuer of `times` and ours, positive if it is ahead: NotBefore lies a fixed
  * LIMIT_CERT_BACKDATE_SECONDS before the moment of issue. Good to a second or so.
  */
 struct duration host_clock_skew(struct cert_times times, struct walltime now);
@@ -111,7 +110,7 @@ struct duration host_clock_skew(struct cert_times times, struct walltime now);
 void host_identity_chain_pem(const struct host_identity *id, struct buf *out);
 void host_identity_trust_pem(const struct host_identity *id, struct buf *out);
 
-/* The CA of people as PEM: what a person's certificate is verified with. Never mixed with the CA of hosts. */
+/* The user CA as PEM, with which user certificates are verified. Never mixed with the host CA. */
 void host_identity_user_trust_pem(const struct host_identity *id, struct buf *out);
 
 /* "<hex of the cluster's name>.teleport.cluster.local": the name every Auth Service's certificate holds. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests: a cluster of nothing but its CAs, that certifies whoever asks. Everything lives in an arena.
+ * For tests: a cluster that consists of its CAs and certifies every request. Everything lives in an arena.
  */
 #ifndef JOIN_IDENTITY_TESTING_H
 #define JOIN_IDENTITY_TESTING_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ClientHello, read for its server name and application protocols only.
+ * Parses a ClientHello for its server name and application protocols only.
  *
- * Whoever ends TLS later reads the same bytes with OpenSSL. Where two readers could understand
- * different things (a field twice, bytes left over, a name that is none) this one refuses.
+ * The process that terminates TLS parses the same bytes with OpenSSL. Input that two parsers could interpret
+ * differently (a repeated field, trailing bytes, an invalid name) is refused.
  */
 #include "base/mem.h"
 #include "base/names.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libcurl as a table of functions, loaded by the processes that speak with AWS and by no other: the library and what it
- * pulls in (LDAP, Kerberos, two TLS libraries …) cost several megabytes, and are code that strangers could use.
+ * pulls in (LDAP, Kerberos, two TLS libraries …) cost several megabytes, and enlarge the attack surface.
  */
 #ifndef NET_CURL_API_H
 #define NET_CURL_API_H

@@ -43,7 +43,7 @@ struct http_client {
         struct lookups *lookups; /* libcurl's own block the loop when they are given up */
 };
 
-/* libcurl's wish to hear about a socket. */
+/* libcurl's request for events of a socket. */
 struct watch {
         uv_poll_t poll;
         struct http_client *client;
@@ -394,7 +394,7 @@ static curl_socket_t opens_socket(void *ctx, curlsocktype purpose, struct curl_s
         if (fd >= 0) {
                 struct peer *p = NEW(struct peer);
 
-                forget_peer(c, fd); /* libcurl closes some sockets by itself: whoever had this number is gone */
+                forget_peer(c, fd); /* libcurl closes some sockets by itself: the former peer with this number is gone */
                 *p = (struct peer){ c->peers, fd, true, false };
                 c->peers = p;
         }
@@ -674,8 +674,8 @@ static struct str authority_of(struct str url)
 }
 
 /*
- * Whose addresses the call needs: those of the proxy that it takes, of where it is told to go, or of the URL's host. What
- * cannot be read is left to libcurl.
+ * The host whose addresses the call needs: its HTTP proxy, its connect_to address, or the host of the URL. Unparsable
+ * values are left to libcurl.
  */
 static void find_target(struct http_call *call, const struct http_request *r)
 {

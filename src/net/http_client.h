@@ -63,8 +63,8 @@ struct http_answer {
  * an error (owned):
  * UNAVAILABLE no connection (in time), or it broke · DEADLINE_EXCEEDED connected, but no whole answer in time ·
  * PERMISSION_DENIED the peer's certificate was refused · RESOURCE_EXHAUSTED the answer is over its limit ·
- * CANCELLED · INVALID_ARGUMENT a URL that is not allowed · INTERNAL an answer that is not HTTP, or whose frame or type
- * is told twice.
+ * CANCELLED · INVALID_ARGUMENT a URL that is not allowed · INTERNAL an answer that is not HTTP, or whose length or type
+ * is given twice.
  */
 struct http_call;
 struct http_call *http_call_start(struct http_client *c, const struct http_request *request,

@@ -235,7 +235,7 @@ static void tells_silence_from_absence(void **state)
         teardown(&f);
 }
 
-static void connects_elsewhere_when_told(void **state)
+static void connects_to_another_address_on_request(void **state)
 {
         struct fixture f;
         (void)state;
@@ -428,7 +428,7 @@ int main(void)
                 cmocka_unit_test(refuses_plain_http_unless_allowed),
                 cmocka_unit_test(stops_at_the_limit_of_bytes),
                 cmocka_unit_test(tells_silence_from_absence),
-                cmocka_unit_test(connects_elsewhere_when_told),
+                cmocka_unit_test(connects_to_another_address_on_request),
                 cmocka_unit_test(keeps_connections_only_when_asked),
                 cmocka_unit_test(never_reuses_a_connection_on_which_the_peer_spoke_unasked),
                 cmocka_unit_test(sends_no_second_request_when_a_kept_connection_dies),

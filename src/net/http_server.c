@@ -172,7 +172,7 @@ static bool is_head(const struct http_exchange *x)
         return str_equal(x->request.method, STR("HEAD"));
 }
 
-/* A body that was not read cannot be told from a request. */
+/* An unread body cannot be distinguished from the next request. */
 static void settle_persistence(struct http_exchange *x)
 {
         struct http_server *h = server_of(x);

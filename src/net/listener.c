@@ -208,7 +208,7 @@ static void drop_caller(struct listener *li)
         timer_start(li->pause, MILLISECONDS(TIMEOUT_ACCEPT_PAUSE));
 }
 
-/* Handshakes leave holes in the heap, and a crowd that comes at once leaves many: they go back to the system. */
+/* Returns memory that finished handshakes have freed to the system. */
 static void on_tidy(void *ctx)
 {
         (void)ctx;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Name lookups that can be given up.
+ * Name lookups that can be cancelled.
  *
- * getaddrinfo() cannot be told to stop, and with a resolver that stays silent it takes as long as resolv.conf says. So
- * each name is looked up by a thread of its own, one at a time for each name however many ask, and who waits may leave.
+ * getaddrinfo() cannot be cancelled, and with a silent resolver it takes as long as resolv.conf permits. Therefore
+ * each name is looked up by a thread of its own, one lookup at a time for each name, and a caller may cancel its wait.
  * At most LIMIT_LOOKUPS names are being looked up.
  *
  * An answer is kept: for PACE_LOOKUP it is fresh, for TIMEOUT_LOOKUP_KEPT it is given at once while it is looked up

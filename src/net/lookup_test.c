@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The resolver is getaddrinfo() below: it answers, refuses, or stays silent until it is told to go on.
+ * The resolver is getaddrinfo() below: it answers, refuses, or stays silent until the test releases it.
  */
 #include "net/lookup.h"
 
@@ -73,7 +73,7 @@ static int teardown(void **state)
         lookups_free(f->lookups);
         loop_run(&f->loop);
         loop_release(&f->loop);
-        close(gate[1]); /* whoever is silent still ends */
+        close(gate[1]); /* ends the silent lookups */
         free(f->sent);
         free(f);
         return 0;
@@ -136,7 +136,7 @@ static void a_silent_name_is_given_up_and_holds_up_no_other(void **state)
         assert_int_equal(lookups, 2); /* one for each name, however many ask */
 }
 
-static void one_that_was_cancelled_is_not_told(void **state)
+static void a_cancelled_lookup_gets_no_callback(void **state)
 {
         struct fixture *f = *state;
         struct lookup *k = lookup_start(f->lookups, STR("silent.example.com"), SECONDS(60), on_done, f);
@@ -181,7 +181,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(finds_addresses_and_says_when_there_are_none, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_silent_name_is_given_up_and_holds_up_no_other, setup, teardown),
-                cmocka_unit_test_setup_teardown(one_that_was_cancelled_is_not_told, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_cancelled_lookup_gets_no_callback, setup, teardown),
                 cmocka_unit_test_setup_teardown(ends_while_a_thread_is_still_at_it, setup, teardown),
                 cmocka_unit_test_setup_teardown(keeps_an_answer_until_it_is_forgotten, setup, teardown),
         };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of streams: an end that remembers what it heard and looks out for broken rules.
+ * For tests of streams: an owner that records the received events and checks the rules of net/stream.h.
  */
 #ifndef NET_NET_TESTING_H
 #define NET_NET_TESTING_H

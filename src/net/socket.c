@@ -37,7 +37,7 @@ struct socket {
         char *queue; /* allocated only while something is queued */
         size_t queue_head, queue_len, queue_room;
         size_t read_most; /* bytes of one read */
-        struct error *broken; /* not told yet */
+        struct error *broken; /* not reported yet */
         struct lingering *lingering;
         int fd;
         int polled;    /* events asked of libuv */

@@ -136,7 +136,7 @@ static void remembers_a_bounded_number_of_authenticated_sources(void **state)
         sources_release(&s);
 }
 
-static void lets_the_oldest_of_the_most_crowded_source_go(void **state)
+static void closes_the_oldest_of_the_source_with_most(void **state)
 {
         static const char *const there[] = { "192.0.2.1:1", "192.0.2.2:1", "192.0.2.2:2", "192.0.2.9:1", "192.0.2.9:2", "192.0.2.9:3" };
         struct sources s = limited(6, 3);
@@ -213,7 +213,7 @@ int main(void)
                 cmocka_unit_test(counts_a_mapped_address_as_ipv4),
                 cmocka_unit_test(keeps_the_last_places_for_who_has_authenticated),
                 cmocka_unit_test(remembers_a_bounded_number_of_authenticated_sources),
-                cmocka_unit_test(lets_the_oldest_of_the_most_crowded_source_go),
+                cmocka_unit_test(closes_the_oldest_of_the_source_with_most),
                 cmocka_unit_test(forgets_who_has_left),
                 cmocka_unit_test(holds_back_who_keeps_failing_until_the_minute_is_over),
                 cmocka_unit_test(remembers_a_bounded_number_of_failing_sources),

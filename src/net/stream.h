@@ -11,7 +11,7 @@
  *    producing above its own mark until on_drain says that the queue is empty.
  *  - on_end comes at most once: NULL for the peer's orderly end of its direction (writing is still
  *    allowed, and on_drain may still come), an error (owned by the receiver) when the stream broke,
- *    after which no other event comes. While paused, only a break that a write met is told.
+ *    after which no other event comes. While paused, only an error of a write is reported.
  *  - After stream_close no event comes any more and the pointer is dead; what was written before is
  *    still sent if the peer reads it in reasonable time. The layer below is closed too.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS as a stream over a stream. OpenSSL with memory BIOs; TLS 1.2 at least between strangers, 1.3
- * among ourselves; no renegotiation, compression, early data or session tickets that outlive a check.
+ * TLS as a stream over a stream. OpenSSL with memory BIOs; at least TLS 1.2 with clients of others, 1.3
+ * between our programs; no renegotiation, compression, early data or session tickets that outlive a check.
  */
 #ifndef NET_TLS_H
 #define NET_TLS_H

@@ -175,7 +175,7 @@ static int on_server_name(SSL *ssl, int *ret_alert, void *ctx)
         return SSL_TLSEXT_ERR_OK;
 }
 
-/* Our preference decides; a client that offers nothing we speak is told so (RFC 7301 section 3.2). */
+/* Our preference decides; a client without a common protocol gets an alert (RFC 7301 section 3.2). */
 static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_len, const unsigned char *offered,
                    unsigned offered_len, void *ctx)
 {

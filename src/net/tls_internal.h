@@ -48,7 +48,7 @@ struct tls_stream {
         char *held;                      /* the memory of `in` between two events, or NULL */
         char *gathered;                  /* a loop buffer during a long write: records of one send */
         size_t gathered_len;
-        struct error *end; /* to be told with on_end or done */
+        struct error *end; /* to be reported by on_end or done */
         struct peer_chain *chain;
         size_t control_bytes; /* written on the peer's behalf (key updates), and not yet read by it */
         unsigned refs;        /* the owner's, pump's, and that of a deferred kick */

@@ -144,7 +144,7 @@ static void kick(struct tls_stream *t)
         loop_defer(t->loop, on_kick, t);
 }
 
-/* err (owned) is what the owner will hear; the first one counts. */
+/* err (owned) is reported to the owner; the first one counts. */
 static void break_off(struct tls_stream *t, struct error *err)
 {
         t->is_broken = true;
@@ -370,7 +370,7 @@ static void pump(struct tls_stream *t)
                 bool had_ended = t->has_ended;
 
                 deliver(t);
-                /* A break is told even to an owner that has paused; an orderly end waits for its turn. */
+                /* A break is reported even while the owner has paused; an orderly end waits. */
                 if (!t->is_closed && !had_ended && t->stream.events != NULL && (t->end != NULL || t->is_read_ended) &&
                     (t->wanted || t->is_broken))
                         report_end(t);

@@ -53,7 +53,7 @@ static void the_client_sees_the_whole_chain(void **state)
         OPENSSL_free(der);
 }
 
-static void a_forgotten_peer_is_still_heard(void **state)
+static void data_of_a_forgotten_peer_is_still_received(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *chain = mem_printf("%s%s", f->client.cert_pem, f->ca.cert_pem);
@@ -463,7 +463,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(both_sides_agree_and_know_each_other),
                 TEST(the_client_sees_the_whole_chain),
-                TEST(a_forgotten_peer_is_still_heard),
+                TEST(data_of_a_forgotten_peer_is_still_received),
                 TEST(the_server_chooses_its_identity_by_name),
                 TEST(a_name_is_checked_against_the_certificate),
                 TEST(the_servers_order_of_protocols_decides),

@@ -22,7 +22,7 @@ struct made_cert {
         char *cert_pem, *key_pem;
 };
 
-/* When the tests take place, and how long certificates live unless told otherwise. */
+/* When the tests take place, and the default lifetime of certificates. */
 enum { TEST_TIME = 1700000000, TEST_LIFE = 3600 };
 
 static inline char *bio_text(BIO *bio)
@@ -120,7 +120,7 @@ static inline int make_all(void **state)
         f.other_ca = make_cert("another cluster", NULL, NULL);
         f.server = make_cert("server", "DNS:proxy.example.com,DNS:*.apps.example.com,IP:10.0.0.1", &f.ca);
         f.client = make_cert("client", "DNS:client", &f.ca);
-        f.unauthenticated = make_cert("stranger", "DNS:proxy.example.com", &f.other_ca);
+        f.unauthenticated = make_cert("unrelated", "DNS:proxy.example.com", &f.other_ca);
         *state = &f;
         return 0;
 }

@@ -19,7 +19,7 @@
 
 enum { VERB = 7, IDS_MAX = 8 };
 
-/* An asker, and at the other end of the pair a service, a blocking server or nothing but a descriptor. */
+/* A client, and at the other end of the pair a service, a blocking server or nothing but a descriptor. */
 struct fixture {
         struct fake_clock clock;
         struct loop loop;
@@ -301,7 +301,7 @@ static void puts_frames_together_from_single_bytes(void **state)
         assert_int_equal(o.code, 0);
 }
 
-static void tells_the_service_that_the_asker_is_gone(void **state)
+static void reports_the_loss_of_the_client_to_the_service(void **state)
 {
         struct fixture *f = *state;
 
@@ -402,7 +402,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(refuses_a_frame_that_is_too_long, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_a_request_that_no_frame_holds, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(puts_frames_together_from_single_bytes, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(tells_the_service_that_the_asker_is_gone, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(reports_the_loss_of_the_client_to_the_service, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(requests_of_one_turn_leave_together, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(serves_a_blocking_process, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(blocking_server_notices_half_a_request, set_up, tear_down),

@@ -360,7 +360,7 @@ static void fails_open_calls_when_the_server_goes_away(void **state)
         assert_int_equal(f->lost, 1);
 }
 
-static void may_be_closed_when_it_hears_of_the_loss(void **state)
+static void may_be_closed_in_the_callback_of_the_loss(void **state)
 {
         struct fixture *f = *state;
 
@@ -498,7 +498,7 @@ int main(void)
                 A_TEST(may_be_cancelled_by_the_callback_of_a_message),
                 A_TEST(may_be_closed_by_the_callback_of_a_message),
                 A_TEST(fails_open_calls_when_the_server_goes_away),
-                A_TEST(may_be_closed_when_it_hears_of_the_loss),
+                A_TEST(may_be_closed_in_the_callback_of_the_loss),
                 A_TEST(server_may_close_from_inside_a_message),
                 A_TEST(drains_by_finishing_what_is_open),
                 A_TEST(stops_draining_after_a_while),

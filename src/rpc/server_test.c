@@ -345,7 +345,7 @@ static void honours_the_timeout_of_the_caller(void **state)
         RUN_UNTIL(&f->service.loop, grpc_status(f, 1) == ERROR_DEADLINE_EXCEEDED);
 }
 
-static void gives_a_stranger_a_minute(void **state)
+static void gives_an_unauthenticated_peer_a_minute(void **state)
 {
         struct fixture *f = *state;
 
@@ -683,7 +683,7 @@ int main(void)
                 FROM_UNAUTHENTICATED(takes_trailers_of_the_client_as_its_end),
                 FROM_UNAUTHENTICATED(refuses_requests_that_are_not_calls_of_its_methods),
                 FROM_UNAUTHENTICATED(honours_the_timeout_of_the_caller),
-                FROM_UNAUTHENTICATED(gives_a_stranger_a_minute),
+                FROM_UNAUTHENTICATED(gives_an_unauthenticated_peer_a_minute),
                 FROM_UNAUTHENTICATED(refuses_a_header_bomb_and_goes_on),
                 FROM_UNAUTHENTICATED(takes_headers_just_below_their_limit),
                 FROM_UNAUTHENTICATED(throws_out_who_sends_header_bombs_again_and_again),

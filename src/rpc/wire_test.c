@@ -152,7 +152,7 @@ static void drops_fields_of_a_later_version_at_every_depth(void **state UNUSED)
         leaf.text = "leaf";
         leaf.novelty = text; /* makes the length of its parents a byte wider than the copy needs */
         other.text = "other";
-        other.unheard_of = &leaf;
+        other.unknown = &leaf;
         root.child = &other;
         root.children = children;
         root.n_children = ARRAY_LEN(children);

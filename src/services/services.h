@@ -147,7 +147,7 @@ void services_put_flags(struct buf *out);
 
 /* Those that start with the supervisor, in that order, from 0 on; NULL behind the last. */
 const struct service_process *services_process_at(size_t i);
-/* Those that are told to stop, in that order, from 0 on; NULL behind the last. */
+/* The processes in the order in which they are stopped, from 0 on; NULL behind the last. */
 const struct service_process *services_stop_at(size_t i);
 /* NULL when there is none; on-demand processes included. */
 const struct service_process *services_process(const char *name);

@@ -32,7 +32,7 @@
 struct sts {
         struct loop loop;
         struct sts_options options;
-        struct link_service *service; /* NULL once the asker is gone */
+        struct link_service *service; /* NULL after the client has disconnected */
         struct http_client *http;
         struct host *hosts; /* those that were ever named; the table of STS hosts bounds them */
         size_t count;       /* of queries */
@@ -487,7 +487,7 @@ static void on_requested(void *ctx, uint32_t id, uint16_t verb, struct str body)
                 link_service_refuse(s->service, id, err);
 }
 
-/* The asker is gone: whatever is under way has no purpose any more. */
+/* The client has disconnected: all pending requests end. */
 static void on_ended(void *ctx)
 {
         struct sts *s = ctx;

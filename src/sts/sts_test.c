@@ -257,7 +257,7 @@ static void refuses_at_once_what_a_silent_host_has_no_room_for(void **state)
         run_until_requested(f, 2 * LIMIT_STS_IN_FLIGHT + LIMIT_STS_WAITING_RESERVE);
 }
 
-static void ends_with_the_asker_whatever_is_under_way(void **state)
+static void ends_pending_requests_with_its_client(void **state)
 {
         struct fixture *f = *state;
 
@@ -278,7 +278,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(asks_another_host_while_one_is_silent, setup, teardown),
                 cmocka_unit_test_setup_teardown(shares_a_host_among_the_sources, setup, teardown),
                 cmocka_unit_test_setup_teardown(refuses_at_once_what_a_silent_host_has_no_room_for, setup, teardown),
-                cmocka_unit_test_setup_teardown(ends_with_the_asker_whatever_is_under_way, setup, teardown),
+                cmocka_unit_test_setup_teardown(ends_pending_requests_with_its_client, setup, teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

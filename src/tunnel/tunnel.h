@@ -41,7 +41,7 @@ struct tunnel_server_events {
         void (*on_gone)(void *ctx, struct tunnel_incoming *v);
         /* The tunnel is lost, or the proxy asked to leave (err owned); all its streams broke. Close it. */
         void (*on_end)(void *ctx, struct error *err);
-        /* The proxy says goodbye (GOAWAY): open a new tunnel; what is open here may go on. May be NULL. */
+        /* The proxy drains the tunnel (GOAWAY): open a new one; open streams may continue. May be NULL. */
         void (*on_drain)(void *ctx);
 };
 /* tls is owned. */
