@@ -288,7 +288,7 @@ static void nothing_happens_unaudited_while_the_log_is_full(void **state)
 
         open_outbox(f);
         limit_file_size(10);
-        for (int i = 0; i < 100 && err == NULL; i++) /* those before the first failed append are safe in the store */
+        for (int i = 0; i <= LIMIT_OUTBOX_WAITING && err == NULL; i++) /* those before the first failed append are safe in the store */
                 err = commit_audited(f, "web-1", 0);
         limit_file_size(RLIM_INFINITY);
         assert_non_null(err);
