@@ -400,7 +400,7 @@ static void on_link(void *ctx, const char *name, int fd)
 
 static void on_signer(void *ctx, int64_t number, int fd, const char *text)
 {
-        member_take_signer(ctx, number, fd, text);
+        member_connect_helper(ctx, number, fd, text);
 }
 
 static const struct service_events service_events = {
@@ -596,7 +596,7 @@ static void tear_down(struct instance *i)
         label_values_free(i->labels);
         instance_hang_up(i);
         error_free(i->join_err);
-        aws_sign_client_free(i->signer);
+        member_drop_helper(i);
         conversation_release(&i->at);
         timer_free(i->wait);
         timer_free(i->renewal);

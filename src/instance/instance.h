@@ -94,8 +94,7 @@ struct instance {
         struct join_client_options join_options;
         struct host_keys join_keys; /* of joins that failed, until one succeeds */
         char *own_host_id; /* for the older join service, until the cluster has taken this host; NULL: none yet */
-        struct aws_sign_client *signer; /* of the process that signs for the join at hand; NULL: not asked for */
-        int64_t signer_number;          /* of the last one that was asked for */
+        int64_t helper_number;   /* of the last helper that was requested; its client is join_options.helper */
         uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE]; /* of the connection to join on */
         size_t legacy_slot;      /* the older service gives one role at a time */
         bool is_suspect;         /* the cluster refused our identity: try joining again */
@@ -159,8 +158,10 @@ void instance_plan_renewal(struct instance *i);
 /* ---- member.c: joining and connecting ------------------------------------------------------------------ */
 
 void member_join(struct instance *i);
-/* The process that was asked for is there (fd is owned), or will not be, and why. */
-void member_take_signer(struct instance *i, int64_t number, int fd, const char *why);
+/* The helper of the join method runs (fd is owned), or will not, and why. */
+void member_connect_helper(struct instance *i, int64_t number, int fd, const char *why);
+/* Lets go of it, whether it is used or not. */
+void member_drop_helper(struct instance *i);
 void member_connect(struct instance *i);
 
 /* ---- certify.c: certificates of the roles, then presence --------------------------------------------------- */

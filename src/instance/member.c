@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "join/method.h"
 #include "net/socket.h"
 #include "os/fdpass.h"
 
@@ -22,42 +23,48 @@ static const char *const events_of_success[] = {
 
 static void try_way(struct instance *i);
 
-/* ---- who signs --------------------------------------------------------------------------------------- */
+/* ---- the helper of the join method ------------------------------------------------------------------------ */
 
-/*
- * AWS credentials are not for a process that meets the network: the supervisor starts one that looks for them and signs
- * for one join. It starts up while this one connects.
- */
-static void drop_signer(struct instance *i)
+/* NULL: the configured method has none. */
+static const struct join_helper *helper_of(const struct instance *i)
 {
-        aws_sign_client_free(i->signer);
-        i->signer = i->join_options.signer = NULL;
+        const struct join_method *method = join_method_find(str_of(i->join_options.method));
+
+        return method == NULL ? NULL : method->helper;
 }
 
-static void request_for_signer(struct instance *i)
+void member_drop_helper(struct instance *i)
+{
+        if (i->join_options.helper != NULL)
+                helper_of(i)->client_free(i->join_options.helper);
+        i->join_options.helper = NULL;
+}
+
+/* The supervisor starts a helper for one join. It starts up while this process connects. */
+static void request_helper(struct instance *i)
 {
         Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
-        bool is_unused = i->signer != NULL && !aws_sign_client_has_requested(i->signer);
+        const struct join_helper *helper = helper_of(i);
 
-        if (is_unused || !str_equal(str_of(i->join_options.method), STR("iam")))
+        if (helper == NULL || (i->join_options.helper != NULL && !helper->client_is_used(i->join_options.helper)))
                 return;
-        drop_signer(i);
-        i->signer = i->join_options.signer = aws_sign_client_new(&i->loop);
+        member_drop_helper(i);
+        i->join_options.helper = helper->client_new(&i->loop);
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGN;
-        control.number = ++i->signer_number;
+        control.number = ++i->helper_number;
         service_send(i->service, &control);
 }
 
-void member_take_signer(struct instance *i, int64_t number, int fd, const char *why)
+void member_connect_helper(struct instance *i, int64_t number, int fd, const char *why)
 {
-        if (i->signer == NULL || number != i->signer_number) {
+        if (i->join_options.helper == NULL || number != i->helper_number) {
                 fd_close_at(&fd); /* of a join that is over */
                 return;
         }
         if (fd >= 0)
-                aws_sign_client_connect(i->signer, fd);
+                helper_of(i)->client_connect(i->join_options.helper, fd);
         else
-                aws_sign_client_fail(i->signer, error_new(ERROR_UNAVAILABLE, "%s", why));
+                helper_of(i)->client_fail(i->join_options.helper, error_new(ERROR_UNAVAILABLE, "%s", why));
 }
 
 /* ---- joining --------------------------------------------------------------------------------------- */
@@ -66,7 +73,7 @@ static void forget_join(struct instance *i)
 {
         error_free(i->join_err);
         i->join_err = NULL;
-        drop_signer(i);
+        member_drop_helper(i);
         instance_hang_up(i);
 }
 
@@ -89,7 +96,7 @@ static void join_failed(struct instance *i, struct error *err)
         struct error *whole = i->join_err;
         i->join_err = NULL;
         i->is_suspect = false; /* next time the old identity gets its chance, if there is one */
-        drop_signer(i);
+        member_drop_helper(i);
         instance_failed(i, whole);
 }
 
@@ -102,7 +109,7 @@ static void next_way(struct instance *i, struct error *err)
                 return;
         }
         add_join_error(i, err);
-        drop_signer(i); /* it may have waited for long; the next connection that stands asks for another */
+        member_drop_helper(i); /* it may have waited for long; the next connection that stands asks for another */
         i->way++;
         try_way(i);
 }
@@ -118,16 +125,6 @@ static bool is_trouble_with_connection(const struct error *err)
         return !error_is_decision(err) && !error_is_for(err, REASON_AWS) && !error_is_for(err, REASON_ANSWER);
 }
 
-static void report_aws(const struct aws_sign_answer *aws)
-{
-        if (str_is_empty(aws->source))
-                return;
-        for (size_t n = 0; n < aws->warning_count; n++)
-                log_warn("AWS configuration", LOG_STR("warning", aws->warnings[n]));
-        log_info("Proved the AWS identity of this host", LOG_STR("credentials", aws->source), LOG_STR("region", aws->region),
-                 LOG_STR("region_source", aws->region_source), LOG_STR("sts_host", aws->sts_host));
-}
-
 static void on_joined(void *ctx, struct join_outcome *o, struct error *err);
 
 static void start_legacy_role(struct instance *i)
@@ -137,19 +134,19 @@ static void start_legacy_role(struct instance *i)
                         break;
         }
         if (i->legacy_slot == SLOT_COUNT) {
-                drop_signer(i);
+                member_drop_helper(i);
                 instance_hang_up(i);
                 member_connect(i);
                 return;
         }
         i->join_options.legacy_role = i->slots[i->legacy_slot].role;
-        request_for_signer(i);
+        request_helper(i);
         i->join = join_client_start(&i->loop, i->join_rpc, &i->join_options, on_joined, i);
 }
 
 static void finish_join(struct instance *i, enum slot_index slot, struct join_outcome *o)
 {
-        report_aws(&o->aws.answer);
+        join_outcome_log(o);
         instance_report_skew(i, o->clock_skew);
         instance_take_identity(i, slot, &o->identity);
         if (slot == SLOT_INSTANCE) {
@@ -237,7 +234,7 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
                 log_warn("Joining a cluster without verifying its certificate (--insecure)",
                          LOG_C("server", way->address));
         conversation_enter(&i->at, INSTANCE_JOIN);
-        request_for_signer(i);
+        request_helper(i);
         i->join_options.trust = connect_way_trust(way);
         i->join_options.is_auth = way->route == ROUTE_AUTH && way->proof == PROOF_PIN;
         bool is_bound = tls_channel_binding(tls, i->channel_binding);
@@ -291,7 +288,7 @@ void member_join(struct instance *i)
                 log_info("Joining the cluster with a secure token.", LOG_C("method", i->join_options.method));
         i->way = 0;
         if (i->reported[true] == NULL) /* while the cluster cannot be reached, no process is started for nothing */
-                request_for_signer(i);
+                request_helper(i);
         try_way(i);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "join/client.h"
 
-#include "aws/identity_request.h"
-#include "aws/sign_client.h"
+#include <stdlib.h>
+
 #include "base/bug.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -10,6 +10,7 @@
 #include "join.pb-c.h"
 #include "join/binding.h"
 #include "join/legacy_client.h"
+#include "join/method.h"
 #include "loop/conversation.h"
 #include "rpc/pb.h"
 
@@ -19,7 +20,7 @@ enum state {
         START,
         AWAIT_INIT,
         AWAIT_CHALLENGE,
-        AWAIT_SIGNATURE,
+        AWAIT_PROOF,
         AWAIT_RESULT,
         AWAIT_LEGACY_CHALLENGE,
         AWAIT_LEGACY_CERTS,
@@ -31,12 +32,11 @@ static const struct conversation_state states[] = {
         [START] = { "start", SECONDS(0), TO(AWAIT_INIT) | TO(AWAIT_LEGACY_CHALLENGE) | TO(AWAIT_END) },
         [AWAIT_INIT] = { "await init", MILLISECONDS(TIMEOUT_RPC),
                          TO(AWAIT_CHALLENGE) | TO(AWAIT_RESULT) | TO(AWAIT_LEGACY_CHALLENGE) | TO(AWAIT_END) },
-        [AWAIT_CHALLENGE] = { "await challenge", MILLISECONDS(TIMEOUT_RPC), TO(AWAIT_SIGNATURE) | TO(AWAIT_END) },
-        [AWAIT_SIGNATURE] = { "await signature", MILLISECONDS(TIMEOUT_JOIN),
-                                TO(AWAIT_RESULT) | TO(AWAIT_LEGACY_CERTS) | TO(AWAIT_END) },
-        [AWAIT_RESULT] = { "await result", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_END) },
-        [AWAIT_LEGACY_CHALLENGE] = { "await legacy challenge", MILLISECONDS(TIMEOUT_RPC),
-                                     TO(AWAIT_SIGNATURE) | TO(AWAIT_END) },
+        [AWAIT_CHALLENGE] = { "await challenge", MILLISECONDS(TIMEOUT_RPC), TO(AWAIT_PROOF) | TO(AWAIT_END) },
+        [AWAIT_PROOF] = { "await proof", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_RESULT) | TO(AWAIT_LEGACY_CERTS) | TO(AWAIT_END) },
+        /* Or the challenge of another round. */
+        [AWAIT_RESULT] = { "await result", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_PROOF) | TO(AWAIT_END) },
+        [AWAIT_LEGACY_CHALLENGE] = { "await legacy challenge", MILLISECONDS(TIMEOUT_RPC), TO(AWAIT_PROOF) | TO(AWAIT_END) },
         [AWAIT_LEGACY_CERTS] = { "await legacy certificates", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_END) },
         /* The result, or a reason to give up, is there; the stream only has to close. */
         [AWAIT_END] = { "await end", MILLISECONDS(TIMEOUT_JOIN_CLOSE), 0 },
@@ -51,28 +51,39 @@ struct join_client {
 
         struct conversation at;
         struct rpc_client_call *call;    /* open until its on_done */
-        bool is_signing;                 /* by options->signer, until its done */
+        const struct join_method *method; /* of the token; NULL until it is known */
+        struct join_prover prover;
+        char binding[JOIN_BINDING_SIZE + 1];
+        bool is_proving;                 /* the method answers a challenge */
+        unsigned rounds;                 /* challenges so far */
         bool is_legacy;
         bool is_decided;                 /* outcome or err is final; what is open is being closed */
         struct host_keys keys;
         bool has_proof;                  /* was sent */
         uint8_t proof[JOIN_PROOF_SIZE];
-        struct buf legacy_host_id;       /* sent to the older service; empty with the newer one */
+        struct buf legacy_host_id;       /* that is sent to the older service; empty with the newer one */
         struct join_outcome outcome;
         struct error *err;
 };
 
+void join_outcome_log(const struct join_outcome *o)
+{
+        if (o->evidence != NULL)
+                o->method->log_evidence(o->evidence);
+}
+
 void join_outcome_release(struct join_outcome *o)
 {
         host_identity_release(&o->identity);
-        aws_signed_release(&o->aws);
+        if (o->evidence != NULL)
+                o->method->release_evidence(o->evidence);
         *o = (struct join_outcome){ 0 };
 }
 
-/* Ends the conversation once nothing that it asked is still to answer. */
+/* Ends the conversation once neither the stream nor the method is to call back. */
 static void settle(struct join_client *j)
 {
-        if (!j->is_decided || j->call != NULL || j->is_signing)
+        if (!j->is_decided || j->call != NULL || j->is_proving)
                 return;
         conversation_release(&j->at);
         if (j->err != NULL && !j->is_legacy && j->options->kept_keys != NULL && j->keys.tls.handle != NULL) {
@@ -100,8 +111,8 @@ static void decide(struct join_client *j, struct error *err)
         }
         if (j->call != NULL)
                 rpc_client_cancel(j->call);
-        if (j->is_signing)
-                aws_sign_client_cancel(j->options->signer);
+        if (j->is_proving)
+                j->method->cancel(&j->prover);
 }
 
 /* Tells the server why this host stops, so that its audit log has the reason, and waits for the stream to end. */
@@ -125,29 +136,17 @@ static void give_up(struct join_client *j, Teleport__Join__V1__GivingUp__Reason 
         conversation_enter(&j->at, AWAIT_END);
 }
 
-/*
- * A fault of this host. What kind of fault its credentials have (NOT_FOUND: a profile, UNAVAILABLE: metadata) is in the
- * words; as the code of a join it would read as the cluster's answer.
- */
-static struct error *not_proven(struct error *err)
-{
-        if (err->code != ERROR_CANCELLED)
-                err->code = ERROR_FAILED_PRECONDITION;
-        return error_for(error_wrap(err, "this host cannot prove its AWS identity"), REASON_AWS);
-}
-
 static void on_expired(void *ctx)
 {
         struct join_client *j = ctx;
         struct error *err = error_new(ERROR_DEADLINE_EXCEEDED, "the join got no answer in time (%s)",
                                       conversation_state_name(&j->at));
-        if (j->at.state == AWAIT_SIGNATURE && !j->is_decided)
-                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED,
-                        not_proven(err));
+        if (j->at.state == AWAIT_PROOF && !j->is_decided)
+                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED, j->method->not_proven(err));
         else
                 decide(j, error_for(err, REASON_CONNECTION));
-        if (j->is_signing)
-                aws_sign_client_cancel(j->options->signer);
+        if (j->is_proving)
+                j->method->cancel(&j->prover);
         settle(j);
 }
 
@@ -165,8 +164,9 @@ static void send_client_init(struct join_client *j)
 }
 
 /* C2: our public keys and names, in the message of the method. */
-static struct error *send_params(struct join_client *j, bool is_iam)
+static struct error *send_params(struct join_client *j)
 {
+        AUTO_PTR(arena) arena = arena_new(PUBLIC_KEY_MAX);
         AUTO(buf) tls = BUF_MAX(PUBLIC_KEY_MAX);
         AUTO(buf) ssh = BUF_MAX(PUBLIC_KEY_MAX);
         struct host_keys *kept = j->options->kept_keys;
@@ -193,52 +193,50 @@ static struct error *send_params(struct join_client *j, bool is_iam)
         params.payload_case = TELEPORT__JOIN__V1__CLIENT_PARAMS__PAYLOAD_HOST_PARAMS;
         params.host_params = &host;
 
-        Teleport__Join__V1__IAMInit iam = TELEPORT__JOIN__V1__IAMINIT__INIT;
-        Teleport__Join__V1__TokenInit token = TELEPORT__JOIN__V1__TOKEN_INIT__INIT;
         Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
-        if (is_iam) {
-                iam.client_params = &params;
-                request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_IAM_INIT;
-                request.iam_init = &iam;
-        } else {
-                token.client_params = &params;
-                request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_TOKEN_INIT;
-                request.token_init = &token;
-        }
+        j->method->put_params(&request, &params, arena);
         rpc_client_send(j->call, &request.base);
         return NULL;
 }
 
-/* S1: the method that the token says. */
-static void take_init(struct join_client *j, const Teleport__Join__V1__ServerInit *init)
+static const struct join_prover_ops prover_ops;
+
+static void set_method(struct join_client *j, const struct join_method *method)
 {
-        struct str method = str_of(init->join_method);
-        bool is_iam = str_equal(method, STR("iam"));
-        if (!is_iam && !str_equal(method, STR("token"))) {
-                AUTO_MEM char *shown = escaped(method);
+        j->method = j->outcome.method = method;
+        j->prover = (struct join_prover){ .ops = &prover_ops, .helper = j->options->helper };
+}
+
+/* S1: the method of the token. */
+static void accept_init(struct join_client *j, const Teleport__Join__V1__ServerInit *init)
+{
+        const struct join_method *method = join_method_find(str_of(init->join_method));
+        if (method == NULL) {
+                AUTO_MEM char *shown = escaped(str_of(init->join_method));
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_JOIN_METHOD,
                         error_new(ERROR_UNIMPLEMENTED, "the token is of method '%s', which this release does not have",
                                   shown));
                 return;
         }
-        /* A host that is configured to prove itself never falls back to a bare secret, nor the other way round. */
-        if (j->options->method != NULL && !str_equal(method, str_of(j->options->method))) {
+        /* A host that is configured to prove its identity never falls back to a bare secret, nor the other way round. */
+        if (j->options->method != NULL && !str_equal(str_of(method->name), str_of(j->options->method))) {
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_JOIN_METHOD,
                         error_hint(error_new(ERROR_FAILED_PRECONDITION,
                                              "the token is of method '%s', but this host is configured for '%s'",
-                                             is_iam ? "iam" : "token", j->options->method),
+                                             method->name, j->options->method),
                                    "set teleport.join_params.method to the method of the token"));
                 return;
         }
-        struct error *err = send_params(j, is_iam);
+        set_method(j, method);
+        struct error *err = send_params(j);
         if (err != NULL) {
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSPECIFIED, err);
                 return;
         }
-        conversation_enter(&j->at, is_iam ? AWAIT_CHALLENGE : AWAIT_RESULT);
+        conversation_enter(&j->at, method->rounds > 0 ? AWAIT_CHALLENGE : AWAIT_RESULT);
 }
 
-/* What the proof is good for: this connection, these keys, these names. */
+/* The proof is good for this connection, these keys and these names only. */
 static struct error *bind_proof(const struct join_client *j, char ret[JOIN_BINDING_SIZE + 1])
 {
         AUTO(buf) tls = BUF_MAX(PUBLIC_KEY_MAX);
@@ -264,65 +262,79 @@ static struct error *bind_proof(const struct join_client *j, char ret[JOIN_BINDI
 }
 
 /* C3: the proof. */
-static struct error *send_proof(struct join_client *j, struct str proof)
+static struct error *send_solution(struct join_client *j, Teleport__Join__V1__ChallengeSolution *solution, struct str proof)
 {
         sha256(proof, j->proof);
         j->has_proof = true;
         if (j->is_legacy)
                 return legacy_send_request(j->call, j->options, buf_str(&j->legacy_host_id), &j->keys, proof);
-        Teleport__Join__V1__IAMChallengeSolution iam = TELEPORT__JOIN__V1__IAMCHALLENGE_SOLUTION__INIT;
-        Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
         Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
-        iam.sts_identity_request = pb_bytes(proof);
-        solution.payload_case = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION;
-        solution.iam_challenge_solution = &iam;
         request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_SOLUTION;
-        request.solution = &solution;
+        request.solution = solution;
         rpc_client_send(j->call, &request.base);
         return NULL;
 }
 
-static void on_signed(void *ctx, struct aws_signed *s, struct error *err)
+static struct join_client *client_of(struct join_prover *p)
 {
-        struct join_client *j = ctx;
-        j->is_signing = false;
-        if (j->is_decided) {
+        return CONTAINER_OF(p, struct join_client, prover);
+}
+
+static void on_proof_failed(struct join_prover *p, struct error *err)
+{
+        struct join_client *j = client_of(p);
+
+        j->is_proving = false;
+        if (j->is_decided)
                 error_free(err);
-                settle(j);
-                return;
-        }
-        if (err == NULL)
-                err = send_proof(j, s->answer.request);
-        if (err == NULL) {
-                j->outcome.aws = *s;
-                *s = (struct aws_signed){ 0 };
-                conversation_enter(&j->at, j->is_legacy ? AWAIT_LEGACY_CERTS : AWAIT_RESULT);
-                return;
-        }
-        give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED, not_proven(err));
+        else
+                give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED, j->method->not_proven(err));
         settle(j);
 }
 
-static struct error *request_signer(struct join_client *j, struct str challenge)
+static void on_proof(struct join_prover *p, Teleport__Join__V1__ChallengeSolution *solution, struct str proof, void *evidence)
 {
-        char binding[JOIN_BINDING_SIZE + 1];
-        TRY(aws_check_challenge(challenge));
-        TRY(bind_proof(j, binding));
-        if (j->options->signer == NULL)
-                return not_proven(error_new(ERROR_FAILED_PRECONDITION, "no process looks for its AWS credentials"));
-        j->is_signing = true;
-        aws_sign_client_request(j->options->signer, challenge, str_of(binding), on_signed, j);
+        struct join_client *j = client_of(p);
+
+        if (j->outcome.evidence != NULL) /* of the round before */
+                j->method->release_evidence(j->outcome.evidence);
+        j->outcome.evidence = evidence;
+        struct error *err = j->is_decided ? NULL : send_solution(j, solution, proof);
+        if (j->is_decided || err != NULL) {
+                on_proof_failed(p, err);
+                return;
+        }
+        j->is_proving = false;
+        conversation_enter(&j->at, j->is_legacy ? AWAIT_LEGACY_CERTS : AWAIT_RESULT);
+}
+
+static const struct join_prover_ops prover_ops = { .solve = on_proof, .give_up = on_proof_failed };
+
+static struct error *prove(struct join_client *j, const Teleport__Join__V1__Challenge *challenge)
+{
+        TRY(bind_proof(j, j->binding));
+        j->prover.binding = str_of(j->binding);
+        TRY(j->method->prove(&j->prover, challenge));
+        j->is_proving = true;
         return NULL;
 }
 
-/* S2: what to sign. */
-static void take_challenge(struct join_client *j, struct str challenge)
+/* S2: the challenge of a round. */
+static void accept_challenge(struct join_client *j, const Teleport__Join__V1__Challenge *challenge)
 {
-        struct error *err = request_signer(j, challenge);
+        struct error *err = prove(j, challenge);
+        j->rounds++;
         if (err != NULL)
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED, err);
         else
-                conversation_enter(&j->at, AWAIT_SIGNATURE);
+                conversation_enter(&j->at, AWAIT_PROOF);
+}
+
+static bool is_next_challenge(const struct join_client *j, const Teleport__Join__V1__JoinResponse *r)
+{
+        return (j->at.state == AWAIT_CHALLENGE || j->at.state == AWAIT_RESULT) && j->rounds < j->method->rounds &&
+               r->payload_case == TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_CHALLENGE &&
+               join_method_has_challenge(j->method, r->challenge);
 }
 
 static void refuse_answer(struct join_client *j, struct error *err)
@@ -331,7 +343,7 @@ static void refuse_answer(struct join_client *j, struct error *err)
 }
 
 /* C4, and the same of the older service: verifies what came with S4 before anything of it is believed. */
-static void take_certificates(struct join_client *j, struct host_certificates *certs, struct str host_id)
+static void accept_certificates(struct join_client *j, struct host_certificates *certs, struct str host_id)
 {
         const char *role = j->options->legacy_role == NULL ? "Instance" : j->options->legacy_role;
         if (j->options->pins.count > 0 && !j->options->is_auth)
@@ -379,7 +391,7 @@ struct error *host_certificates_of(struct host_certificates *ret, const Teleport
         return NULL;
 }
 
-static void take_result(struct join_client *j, const Teleport__Join__V1__Result *result)
+static void accept_result(struct join_client *j, const Teleport__Join__V1__Result *result)
 {
         struct host_certificates certs;
         if (result->payload_case != TELEPORT__JOIN__V1__RESULT__PAYLOAD_HOST_RESULT) {
@@ -390,7 +402,7 @@ static void take_result(struct join_client *j, const Teleport__Join__V1__Result 
         if (err != NULL)
                 refuse_answer(j, err);
         else
-                take_certificates(j, &certs, str_of(result->host_result->host_id));
+                accept_certificates(j, &certs, str_of(result->host_result->host_id));
 }
 
 static void on_message(void *ctx, const ProtobufCMessage *msg)
@@ -400,14 +412,12 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         if (j->is_decided)
                 return;
         if (j->at.state == AWAIT_INIT && r->payload_case == TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_INIT)
-                take_init(j, r->init);
-        else if (j->at.state == AWAIT_CHALLENGE &&
-                 r->payload_case == TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_CHALLENGE &&
-                 r->challenge->payload_case == TELEPORT__JOIN__V1__CHALLENGE__PAYLOAD_IAM_CHALLENGE)
-                take_challenge(j, str_of(r->challenge->iam_challenge->challenge));
+                accept_init(j, r->init);
+        else if (is_next_challenge(j, r))
+                accept_challenge(j, r->challenge);
         else if (j->at.state == AWAIT_RESULT &&
                  r->payload_case == TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_RESULT)
-                take_result(j, r->result);
+                accept_result(j, r->result);
         else
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_MESSAGE_TYPE,
                         error_for(error_new(ERROR_INTERNAL, "the cluster sent an unexpected message (%s)",
@@ -417,30 +427,37 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 static void on_legacy_message(void *ctx, const ProtobufCMessage *msg)
 {
         struct join_client *j = ctx;
-        const Proto__RegisterUsingIAMMethodResponse *r = (const Proto__RegisterUsingIAMMethodResponse *)msg;
+        AUTO_PTR(arena) arena = arena_new(LIMIT_RPC_JOIN);
+        const Teleport__Join__V1__Challenge *challenge = legacy_read_challenge(arena, msg);
+        struct host_certificates certs;
+        bool has_certs = false;
         if (j->is_decided)
                 return;
-        if (j->at.state == AWAIT_LEGACY_CHALLENGE && r->challenge != NULL && r->challenge[0] != '\0') {
+        if (j->at.state == AWAIT_LEGACY_CHALLENGE && challenge != NULL) {
                 struct error *err = host_keys_generate(&j->keys);
                 if (err != NULL)
                         decide(j, err);
                 else
-                        take_challenge(j, str_of(r->challenge));
-        } else if (j->at.state == AWAIT_LEGACY_CERTS && r->certs != NULL) {
-                AUTO_PTR(arena) a = arena_new(LIMIT_RPC_JOIN);
-                struct host_certificates certs;
-                struct error *err = legacy_read_certs(a, r->certs, &certs);
-                if (err != NULL)
-                        refuse_answer(j, err);
-                else
-                        take_certificates(j, &certs, str_of(j->options->legacy_host_id));
-        } else {
+                        accept_challenge(j, challenge);
+                return;
+        }
+        struct error *err = j->at.state == AWAIT_LEGACY_CERTS ? legacy_read_certs(arena, msg, &certs, &has_certs) : NULL;
+        if (err != NULL)
+                refuse_answer(j, err);
+        else if (has_certs)
+                accept_certificates(j, &certs, str_of(j->options->legacy_host_id));
+        else
                 decide(j, error_for(error_new(ERROR_INTERNAL, "the cluster sent an unexpected message (%s)",
                                               conversation_state_name(&j->at)), REASON_ANSWER));
-        }
 }
 
 static void open_legacy(struct join_client *j);
+
+static bool is_in_older_service(const struct join_client *j)
+{
+        const struct join_method *method = j->options->method == NULL ? NULL : join_method_find(str_of(j->options->method));
+        return method != NULL && method->is_in_older_service;
+}
 
 static void on_done(void *ctx, struct error *err)
 {
@@ -451,8 +468,7 @@ static void on_done(void *ctx, struct error *err)
         } else if (err == NULL) {
                 decide(j, error_for(error_new(ERROR_UNAVAILABLE, "the cluster ended the join without a result (%s)",
                                               conversation_state_name(&j->at)), REASON_CONNECTION));
-        } else if (err->code == ERROR_UNIMPLEMENTED && !error_is_for(err, REASON_CONNECTION) && j->at.state == AWAIT_INIT && j->options->method != NULL &&
-                   str_equal(str_of(j->options->method), STR("iam"))) {
+        } else if (err->code == ERROR_UNIMPLEMENTED && !error_is_for(err, REASON_CONNECTION) && j->at.state == AWAIT_INIT && is_in_older_service(j)) {
                 error_free(err);
                 open_legacy(j);
         } else {
@@ -473,14 +489,8 @@ static void open_legacy(struct join_client *j)
         else
                 random_uuid(&j->legacy_host_id);
         conversation_enter(&j->at, AWAIT_LEGACY_CHALLENGE);
-        j->call = rpc_client_call(j->client,
-                                  (struct rpc_client_call_options){
-                                          .path = "/proto.JoinService/RegisterUsingIAMMethod",
-                                          .response = &proto__register_using_iammethod_response__descriptor,
-                                          .response_max = LIMIT_RPC_JOIN,
-                                          .within = MILLISECONDS(TIMEOUT_JOIN),
-                                  },
-                                  &legacy_events, j);
+        set_method(j, legacy_method());
+        j->call = legacy_call(j->client, &legacy_events, j);
 }
 
 static void open_join(struct join_client *j)

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "aws/sign_client.h"
 #include "aws/sign_service.h"
 #include "join/identity_testing.h"
 #include "join_legacy.pb-c.h"
@@ -286,7 +287,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        aws_sign_client_free(f->options.signer);
+        aws_sign_client_free(f->options.helper);
         if (f->signer_pid > 0)
                 assert_int_equal(waitpid(f->signer_pid, NULL, 0), f->signer_pid);
         join_outcome_release(&f->outcome);
@@ -309,8 +310,8 @@ static void start_signer(struct fixture *f)
                 _exit(err != NULL);
         }
         close(pair[1]);
-        f->options.signer = aws_sign_client_new(&f->loop);
-        aws_sign_client_connect(f->options.signer, pair[0]);
+        f->options.helper = aws_sign_client_new(&f->loop);
+        aws_sign_client_connect(f->options.helper, pair[0]);
 }
 
 static struct join_client *begin(struct fixture *f)
@@ -344,7 +345,7 @@ static void joins_with_its_aws_identity(void **state)
         assert_true(str_equal(f->outcome.identity.host_id, STR(HOST_ID)));
         assert_true(str_equal(f->outcome.identity.role, STR("Instance")));
         assert_in_range(duration_ms(f->outcome.clock_skew) + 2000, 0, 4000);
-        assert_true(str_equal(f->outcome.aws.answer.region, STR("eu-west-1")));
+        assert_true(str_equal(((const struct aws_signed *)f->outcome.evidence)->answer.region, STR("eu-west-1")));
 }
 
 static void joins_with_a_secret_token(void **state)
@@ -399,7 +400,7 @@ static void tells_a_fault_of_its_own_from_the_clusters(void **state)
                 }
                 struct fixture *f = *state;
                 (void)begin(f);
-                aws_sign_client_fail(f->options.signer, error_new(kinds[i], "the token is expired"));
+                aws_sign_client_fail(f->options.helper, error_new(kinds[i], "the token is expired"));
                 loop_run(&f->loop);
                 assert_true(f->is_done);
                 assert_non_null(strstr(f->err->what, "this host cannot prove its AWS identity: "));

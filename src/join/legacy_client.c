@@ -4,9 +4,43 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "join/legacy.h"
+#include "join/method.h"
 #include "rpc/pb.h"
 
 enum { PUBLIC_KEY_MAX = 4 * KiB };
+
+const struct join_method *legacy_method(void)
+{
+        return join_method_find(STR("iam"));
+}
+
+struct rpc_client_call *legacy_call(struct rpc_client *client, const struct rpc_client_events *events, void *ctx)
+{
+        return rpc_client_call(client,
+                               (struct rpc_client_call_options){
+                                       .path = JOIN_LEGACY_PATH,
+                                       .response = JOIN_LEGACY_RESPONSE,
+                                       .response_max = LIMIT_RPC_JOIN,
+                                       .within = MILLISECONDS(TIMEOUT_JOIN),
+                               },
+                               events, ctx);
+}
+
+const Teleport__Join__V1__Challenge *legacy_read_challenge(struct arena *a, const ProtobufCMessage *answer)
+{
+        const Proto__RegisterUsingIAMMethodResponse *r = (const Proto__RegisterUsingIAMMethodResponse *)answer;
+        if (str_is_empty(str_of(r->challenge)))
+                return NULL;
+        Teleport__Join__V1__Challenge *challenge = arena_alloc(a, sizeof *challenge);
+        Teleport__Join__V1__IAMChallenge *iam = arena_alloc(a, sizeof *iam);
+        teleport__join__v1__challenge__init(challenge);
+        teleport__join__v1__iamchallenge__init(iam);
+        iam->challenge = r->challenge;
+        challenge->payload_case = TELEPORT__JOIN__V1__CHALLENGE__PAYLOAD_IAM_CHALLENGE;
+        challenge->iam_challenge = iam;
+        return challenge;
+}
 
 /* An authorized_keys line: kind, blank, base64 of the wire form, which begins with the kind again. */
 static struct error *put_ssh_line(const struct key *k, struct buf *out)
@@ -69,9 +103,13 @@ static struct error *read_pem(struct arena *a, ProtobufCBinaryData pem, struct s
         return NULL;
 }
 
-struct error *legacy_read_certs(struct arena *a, const Proto__Certs *certs, struct host_certificates *ret)
+struct error *legacy_read_certs(struct arena *a, const ProtobufCMessage *answer, struct host_certificates *ret, bool *ret_has)
 {
+        const Proto__Certs *certs = ((const Proto__RegisterUsingIAMMethodResponse *)answer)->certs;
         struct host_certificates made = { 0 };
+        *ret_has = certs != NULL;
+        if (certs == NULL)
+                return NULL;
         if (certs->n_tlscacerts > HOST_CAS_MAX || certs->n_sshcacerts > HOST_CAS_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the cluster sent more than %d CAs", HOST_CAS_MAX);
         TRY(read_pem(a, certs->tls, &made.tls_cert));

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "join.pb-c.h"
-#include "join_legacy.pb-c.h"
+#include "join/legacy.h"
 #include "proxy/proxy.h"
 #include "rpc/pb.h"
 
@@ -320,8 +320,7 @@ static void open_join(struct rpc_call *call, const ProtobufCMessage *first)
 static void open_legacy(struct rpc_call *call, const ProtobufCMessage *first)
 {
         (void)first;
-        open_stream(call, "/proto.JoinService/RegisterUsingIAMMethod",
-                    &proto__register_using_iammethod_response__descriptor, pass_legacy);
+        open_stream(call, JOIN_LEGACY_PATH, JOIN_LEGACY_RESPONSE, pass_legacy);
 }
 
 /* ---- one question, one answer ------------------------------------------------------------------------ */
@@ -407,8 +406,8 @@ static const struct rpc_method method_join = {
         .open = open_join,
 };
 static const struct rpc_method method_legacy = {
-        .path = "/proto.JoinService/RegisterUsingIAMMethod",
-        .request = &proto__register_using_iammethod_request__descriptor,
+        .path = JOIN_LEGACY_PATH,
+        .request = JOIN_LEGACY_REQUEST,
         .request_max = LIMIT_RPC_JOIN,
         .is_client_stream = true,
         .open = open_legacy,

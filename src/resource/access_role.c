@@ -10,7 +10,6 @@
 #include "base/regex.h"
 #include "base/text.h"
 #include "resource/head.h"
-#include "resource/token_rule.h"
 
 static const char *const versions[] = { "v7", "v6", "v5", "v4", "v3", NULL };
 static const struct head_kind head = { "role", "a role", versions };

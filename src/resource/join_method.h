@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The names of join methods, as tokens and configuration files write them.
+ * The join methods of this release: the one table of their names, as tokens and configuration files write them.
+ *
+ * A method is one name here and one file src/join/methods/NAME.c, which defines join_method_NAME (join/method.h).
  */
 #ifndef RESOURCE_JOIN_METHOD_H
 #define RESOURCE_JOIN_METHOD_H
@@ -8,9 +10,21 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#define JOIN_METHODS(ROW)                                                                                              \
+        ROW(iam)                                                                                                       \
+        ROW(token)                                                                                                     \
+        JOIN_METHODS_OF_TEST(ROW)
+
+#ifndef JOIN_METHODS_OF_TEST /* a unit test may add rows of its own */
+#define JOIN_METHODS_OF_TEST(ROW)
+#endif
+
+/* The names; ends with NULL. */
+extern const char *const join_method_names[];
+
 /*
- * NULL for a method of this release (`token`, `iam`); else INVALID_ARGUMENT, which distinguishes a method
- * that only Teleport has from an unknown one. `field` names where it stood.
+ * NULL for a method of this release; else INVALID_ARGUMENT, which distinguishes a method that only Teleport has from an
+ * unknown one. `field` names where it stood.
  */
 struct error *join_method_check(struct str method, const char *field) MUST_USE;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kind: token — who may join, as what.
+ * kind: token — which hosts may join the cluster, and in which system roles. Its check is in join/token_check.h.
  */
 #ifndef RESOURCE_TOKEN_H
 #define RESOURCE_TOKEN_H
@@ -11,18 +11,15 @@
 #include "base/error.h"
 #include "resource.pb-c.h"
 
-/* Warnings for the author of the token; they do not refuse it. In the arena. */
+/* Warnings for the author of a token, or of another resource; they do not refuse it. In the arena. */
 enum { TOKEN_WARNINGS_MAX = 8 };
 struct token_warnings {
         const char *texts[TOKEN_WARNINGS_MAX];
         size_t count;
 };
 
-/*
- * Checks a token and brings it into canonical form (roles, join_method), in place; new texts live in the
- * arena. INVALID_ARGUMENT says what is wrong, of which field, and what would be right. warnings may be NULL.
- */
-struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, struct token_warnings *warnings) MUST_USE;
+/* Adds a sentence while there is room; warnings may be NULL. */
+void token_warn(struct token_warnings *warnings, struct arena *arena, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Refuses a token that admits no host any more: metadata.expires has passed. */
 struct error *token_check_end(const Cteleport__V1__Token *token, struct walltime now) MUST_USE;
@@ -53,9 +50,8 @@ static inline bool token_rule_has_arn(const Cteleport__V1__TokenRule *rule)
         return rule->has_aws_arn_case != CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ARN__NOT_SET;
 }
 
-/* The name as it may be shown: masked for method token, whole otherwise. Appends to out. */
-void token_safe_name(const Cteleport__V1__Token *token, struct buf *out);
-/* The same for a bare name of method token. */
+/* How the secret that is a token's name may be shown: the end of it, if it is long. Appends to out. */
+enum { TOKEN_SECRET_LENGTH = 16 }; /* shorter secrets can be guessed */
 void token_mask(struct str name, struct buf *out);
 
 #endif

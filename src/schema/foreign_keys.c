@@ -45,7 +45,7 @@ static const struct {
           NULL },
         { "cteleport.v1.JoinParams",
           "azure",
-          "the join methods are iam and token",
+          "it is of a join method that this release does not have",
           NULL },
         { "cteleport.v1.StorageConfig",
           "sync journal poll_stream_period peers prefix tls_cert_file tls_key_file tls_ca_file username "
@@ -191,7 +191,7 @@ static const struct {
         { "cteleport.v1.TokenSpec",
           "github circleci kubernetes gitlab gcp azure spacelift tpm terraform_cloud bitbucket oracle "
           "azure_devops env0 bound_keypair integration",
-          "the join methods are iam and token",
+          "it is of a join method that this release does not have",
           NULL },
         { "cteleport.v1.RoleOptions",
           "cert_format cert_extensions",

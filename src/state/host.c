@@ -2,45 +2,64 @@
 #include "state/host.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bug.h"
 #include "base/mem.h"
-#include "base/text.h"
-#include "pki/key.h"
 #include "rpc/pb.h"
 
 enum { RECORD_ARENA = 64 * KiB, BINDING_MAX = 4 * KiB };
 
 const struct state_kind host_kind = { "host record", STR_INIT("/hosts/"), &cteleport__state__v1__host__descriptor };
 
-void host_binding_iam(struct str account, struct str arn, struct buf *out)
+/* These two have fields of their own. */
+static const char *const AWS_ACCOUNT = "account", *const AWS_ARN = "arn";
+
+void host_attributes(const Cteleport__State__V1__Host *host, struct join_attributes *ret)
 {
-        struct str stable = arn;
-        struct str assumed = STR(":assumed-role/");
-        size_t resource = 0;
-
-        /* The sixth field of an ARN begins behind the fifth colon. */
-        for (int colons = 0; colons < 5 && resource < arn.len; resource++)
-                if (arn.ptr[resource] == ':')
-                        colons++;
-        if (resource > 0 && str_starts_with(str_slice(arn, resource - 1, arn.len), assumed)) {
-                struct str role = str_slice(arn, resource - 1 + assumed.len, arn.len);
-
-                stable = str_slice(arn, 0, resource - 1 + assumed.len + str_find_char(role, '/'));
+        *ret = (struct join_attributes){ 0 };
+        if (!str_is_empty(str_of(host->aws_account))) {
+                join_attributes_add(ret, AWS_ACCOUNT, str_of(host->aws_account), true);
+                join_attributes_add(ret, AWS_ARN, str_of(host->aws_arn), true);
         }
-        buf_put_c(out, "iam:");
-        buf_put(out, account);
-        buf_put_char(out, ':');
-        buf_put(out, stable);
+        for (size_t i = 0; i < host->n_attributes && ret->count < JOIN_ATTRIBUTES_MAX; i++)
+                join_attributes_add(ret, host->attributes[i]->name, str_of(host->attributes[i]->value), true);
 }
 
-void host_binding_token(struct str token_name, struct buf *out)
+void host_set_attributes(Cteleport__State__V1__Host *host, const struct join_attributes *attributes, struct arena *arena)
 {
-        uint8_t digest[32];
+        host->attributes = arena_alloc(arena, JOIN_ATTRIBUTES_MAX * sizeof *host->attributes);
+        for (size_t i = 0; i < attributes->count; i++) {
+                const struct join_attribute *a = &attributes->list[i];
 
-        sha256(token_name, digest);
-        buf_put_c(out, "token:");
-        hex_encode(out, str_of_bytes(digest, sizeof digest));
+                if (!a->is_recorded)
+                        continue;
+                if (strcmp(a->name, AWS_ACCOUNT) == 0) {
+                        host->aws_account = pb_text(str_to_c(arena, a->value));
+                } else if (strcmp(a->name, AWS_ARN) == 0) {
+                        host->aws_arn = pb_text(str_to_c(arena, a->value));
+                } else {
+                        Cteleport__State__V1__HostAttribute *other = arena_alloc(arena, sizeof *other);
+
+                        cteleport__state__v1__host_attribute__init(other);
+                        other->name = pb_text(a->name);
+                        other->value = pb_text(str_to_c(arena, a->value));
+                        host->attributes[host->n_attributes++] = other;
+                }
+        }
+}
+
+/* Whether the binding follows from the attributes; that of a method without attributes follows from a secret. */
+static bool derive_binding(const Cteleport__State__V1__Host *host, struct buf *out)
+{
+        const struct join_method *method = join_method_find(str_of(host->join_method));
+        struct join_attributes attributes;
+
+        host_attributes(host, &attributes);
+        if (method == NULL || attributes.count == 0)
+                return false;
+        method->put_binding(STR(""), &attributes, out);
+        return true;
 }
 
 struct error *host_read(struct arena *a, const struct state_record *r, Cteleport__State__V1__Host **ret)
@@ -51,12 +70,9 @@ struct error *host_read(struct arena *a, const struct state_record *r, Cteleport
         Cteleport__State__V1__Host *host = (Cteleport__State__V1__Host *)msg;
         if (str_is_empty(str_of(host->host_id)))
                 host->host_id = pb_text(arena_str(a, r->id).ptr);
-        if (str_is_empty(str_of(host->binding)) && !str_is_empty(str_of(host->aws_account))) {
-                AUTO(buf) binding = BUF_MAX(BINDING_MAX);
-
-                host_binding_iam(str_of(host->aws_account), str_of(host->aws_arn), &binding);
+        AUTO(buf) binding = BUF_MAX(BINDING_MAX);
+        if (str_is_empty(str_of(host->binding)) && derive_binding(host, &binding))
                 host->binding = pb_text(arena_str(a, buf_str(&binding)).ptr);
-        }
         *ret = host;
         return NULL;
 }
@@ -98,8 +114,7 @@ void host_put(struct store_txn *t, const Cteleport__State__V1__Host *host, struc
         AUTO(buf) derived = BUF_MAX(BINDING_MAX);
 
         stored.host_id = pb_text("");
-        host_binding_iam(str_of(host->aws_account), str_of(host->aws_arn), &derived);
-        if (!str_is_empty(str_of(host->aws_account)) && str_equal(str_of(host->binding), buf_str(&derived)))
+        if (derive_binding(host, &derived) && str_equal(str_of(host->binding), buf_str(&derived)))
                 stored.binding = pb_text("");
         state_put(t, &host_kind, str_of(host->host_id), &stored.base, expires);
 }

@@ -5,23 +5,23 @@
 #ifndef STATE_HOST_H
 #define STATE_HOST_H
 
+#include "join/method.h"
 #include "state.pb-c.h"
 #include "state/state.h"
 
 extern const struct state_kind host_kind;
 
 /*
- * The owner of a host name, as text: a name that is taken may be taken over by a host of the same binding.
- *
- * iam    the AWS account with the ARN less the part that a session chooses
- *        ("iam:123456789012:arn:aws:sts::123456789012:assumed-role/web"), so that a machine that is replaced by the next of its
- *        group keeps its name
- * token  the digest of a secret token
+ * The attributes that its join method has attested of a host, for Host.aws_account, aws_arn and attributes: host_attributes() borrows
+ * from the record; host_set_attributes() adds the recorded ones, the values in the arena, the names borrowed.
  */
-void host_binding_iam(struct str account, struct str arn, struct buf *out);
-void host_binding_token(struct str token_name, struct buf *out);
+void host_attributes(const Cteleport__State__V1__Host *host, struct join_attributes *ret);
+void host_set_attributes(Cteleport__State__V1__Host *host, const struct join_attributes *attributes, struct arena *arena);
 
-/* In the arena, with what host_put() leaves out because the rest of the record says it: the ID, and the binding of method iam. */
+/*
+ * In the arena, with what host_put() leaves out because the rest of the record says it: the ID, and the binding that follows from the
+ * attributes.
+ */
 struct error *host_read(struct arena *a, const struct state_record *r, Cteleport__State__V1__Host **ret) MUST_USE;
 
 /* host borrowed until done returns; NULL without err: there is none. done exactly once from the loop; err owned. */

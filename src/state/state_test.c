@@ -380,6 +380,7 @@ static void restores_what_a_host_record_leaves_out(void **state)
         struct store_txn *t = begin(f);
 
         host.host_id = pb_text(HOST_ID);
+        host.join_method = pb_text("iam");
         host.aws_account = pb_text("123456789012");
         host.aws_arn = pb_text("arn:aws:sts::123456789012:assumed-role/web/i-1");
         host.binding = pb_text("iam:123456789012:arn:aws:sts::123456789012:assumed-role/web");

@@ -170,7 +170,7 @@ static struct error *add_identities(struct locking *l, const Cteleport__V1__Lock
 /* What stays when the host's record goes. Only the session of an assumed role is one machine's. */
 static struct error *add_identity_of(struct admin_request *q, struct locking *l, const Cteleport__State__V1__Host *host)
 {
-        if (!str_equal(str_of(host->join_method), STR("iam")))
+        if (str_is_empty(str_of(host->aws_account)))
                 return NULL;
         if (!str_contains(str_of(host->aws_arn), STR(":assumed-role/"))) {
                 l->shared_arn = arena_str(q->arena, str_of(host->aws_arn));

@@ -10,7 +10,8 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-#include "join/methods/iam_rules.h"
+#include "join/method.h"
+#include "join/token_check.h"
 #include "resource/role.h"
 #include "resource/token.h"
 #include "rpc/pb.h"
@@ -275,11 +276,19 @@ static struct error *check_explain(const Cteleport__V1__ExplainTokenRequest *m)
         return NULL;
 }
 
-static void explain_rules(struct admin_request *q, const Cteleport__V1__Token *token, Cteleport__V1__ExplainTokenResponse *response)
+/* The attributes that the request is about, as a join would attest them. */
+static struct join_attributes explained_attributes(const Cteleport__V1__ExplainTokenRequest *m)
 {
-        const Cteleport__V1__ExplainTokenRequest *m = (const Cteleport__V1__ExplainTokenRequest *)q->message;
-        struct aws_identity who = { .account = str_of(m->account), .arn = str_of(m->arn) };
+        struct join_attributes attributes = { 0 };
 
+        join_attributes_add(&attributes, "account", str_of(m->account), true);
+        join_attributes_add(&attributes, "arn", str_of(m->arn), true);
+        return attributes;
+}
+
+static void explain_rules(struct admin_request *q, const Cteleport__V1__Token *token, const struct join_method *method,
+                          const struct join_attributes *attributes, Cteleport__V1__ExplainTokenResponse *response)
+{
         response->rules = arena_alloc(q->arena, (token->spec->n_allow + 1) * sizeof *response->rules);
         for (size_t i = 0; i < token->spec->n_allow; i++) {
                 Cteleport__V1__RuleExplanation *rule = arena_alloc(q->arena, sizeof *rule);
@@ -287,7 +296,7 @@ static void explain_rules(struct admin_request *q, const Cteleport__V1__Token *t
 
                 cteleport__v1__rule_explanation__init(rule);
                 rule->index = (uint32_t)i + 1;
-                rule->matches = iam_rule_matches(token->spec->allow[i], &who, &why);
+                rule->matches = method->explain_rule(token->spec->allow[i], attributes, &why);
                 rule->text = pb_text(arena_str(q->arena, buf_str(&why)).ptr);
                 response->rules[response->n_rules++] = rule;
         }
@@ -299,7 +308,7 @@ static void on_explained(void *ctx, struct token_found *found, struct error *err
         struct admin_request *q = ctx;
         const Cteleport__V1__ExplainTokenRequest *m = (const Cteleport__V1__ExplainTokenRequest *)q->message;
         Cteleport__V1__ExplainTokenResponse response = CTELEPORT__V1__EXPLAIN_TOKEN_RESPONSE__INIT;
-        struct aws_identity who = { .account = str_of(m->account), .arn = str_of(m->arn) };
+        const struct join_attributes attributes = explained_attributes(m);
         const struct system_role *role = system_role_parse(str_is_empty(str_of(m->role)) ? STR("Instance") : str_of(m->role));
 
         if (err == NULL && found == NULL)
@@ -311,12 +320,16 @@ static void on_explained(void *ctx, struct token_found *found, struct error *err
                 return;
         }
         const Cteleport__V1__Token *token = found->token;
-        explain_rules(q, token, &response);
-        int rule = iam_rules_find(token->spec, &who);
+        const struct join_method *method = join_method_find(str_of(token->spec->join_method)), *with_rules = join_method_with_rules();
+        bool has_rules = method != NULL && method->find_rule != NULL;
+        if (has_rules)
+                explain_rules(q, token, method, &attributes, &response);
+        int rule = has_rules ? method->find_rule(token->spec, &attributes) : -1;
         if (found->is_expired)
                 response.summary = pb_text("refused: the token has expired");
-        else if (!str_equal(str_of(token->spec->join_method), STR("iam")))
-                response.summary = pb_text(arena_printf(q->arena, "refused: the token's join method is '%s', not 'iam'", token->spec->join_method));
+        else if (!has_rules)
+                response.summary = pb_text(arena_printf(q->arena, "refused: the token's join method is '%s', not '%s'",
+                                                                   token->spec->join_method, with_rules == NULL ? "" : with_rules->name));
         else if (!token_gives_role(token, role->name))
                 response.summary = pb_text(arena_printf(q->arena, "refused: the token does not allow role '%.*s'", STR_ARG(role->name)));
         else if (rule < 0)

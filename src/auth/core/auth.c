@@ -444,8 +444,8 @@ static struct error *take_config(struct auth *a)
                         TRY(sts_extra_region_check(str_of(auth->aws->extra_regions[i])));
                         regions[i] = auth->aws->extra_regions[i];
                 }
-                a->is_binding_required = auth->aws->require_join_binding;
-                a->sts_hosts = (struct sts_host_options){ .fips = auth->aws->fips, .extra_regions = regions };
+                a->join_settings.is_binding_required = auth->aws->require_join_binding;
+                a->join_settings.sts_hosts = (struct sts_host_options){ .fips = auth->aws->fips, .extra_regions = regions };
         }
         return config_static_tokens(config, a->service->arena, &a->static_tokens, &a->static_token_count);
 }
@@ -465,7 +465,7 @@ static void on_sts_lost(void *ctx)
 {
         struct auth *a = ctx;
 
-        log_warn("The STS client is gone; IAM joins wait for it to be started again");
+        log_warn("The STS client is gone; joins that need it wait until it is started again");
         link_close(a->sts);
         a->sts = NULL;
 }

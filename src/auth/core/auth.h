@@ -17,7 +17,7 @@
 #include "base/budget.h"
 #include "base/map.h"
 #include "base/shares.h"
-#include "join/sts_request.h"
+#include "join/method.h"
 #include "login/guard.h"
 #include "pki/key.h"
 #include "resource/config.h"
@@ -30,6 +30,7 @@ struct passwords;
 struct directory;
 struct proxies;
 struct servers;
+struct sources;
 struct tls_context;
 
 /* Somebody who reads a recording, piece by piece. */
@@ -53,8 +54,7 @@ struct auth {
         struct str cluster;            /* lives with the process */
         struct duration host_cert_ttl;
         struct duration heartbeat_ttl;
-        struct sts_host_options sts_hosts;
-        bool is_binding_required;    /* of every proof of an AWS identity */
+        struct join_settings join_settings;
         const struct static_token *static_tokens;
         size_t static_token_count;
 
@@ -83,6 +83,7 @@ struct auth {
         size_t presence_held, presence_held_max; /* of those that could visit as well; and how many may be */
         struct tunnels_stream *tunnels; /* of each proxy that says which nodes have a tunnel to it */
         bool is_rechecking_tunnels, recheck_tunnels_again;
+        struct sources *sources;       /* connections and joins under way, by the source of their peers; the listener's */
         struct attempt *joins;         /* under way, newest first */
         struct budget unstored;        /* what nodes have sent and is not on the disk, by host: unstored.h */
         struct shares dials;           /* questions of proxies under way, by user */
@@ -107,7 +108,6 @@ struct auth {
         const char *records_dir;       /* recordings, below log_dir */
         bool is_log_new;               /* this start made log_dir */
 
-        bool is_clock_off;             /* by AWS's, and said so */
         bool is_stopping;
 };
 

@@ -575,6 +575,7 @@ struct auth_listener *auth_listener_open(struct auth *a)
 
         d->auth = a;
         d->passes.loop = &a->loop;
+        a->sources = &d->sources;
         d->sources.is_known = is_proxy_source;
         d->sources.ctx = d;
         d->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){
@@ -591,11 +592,6 @@ struct auth_listener *auth_listener_open(struct auth *a)
         if (admin >= 0)
                 d->admin = listener_new(&a->loop, admin, on_admin, d);
         return d;
-}
-
-struct sources *auth_listener_sources(struct auth_listener *d)
-{
-        return &d->sources;
 }
 
 struct passes *auth_listener_passes(struct auth_listener *d)

@@ -10,16 +10,12 @@
 
 struct auth_listener;
 struct passes;
-struct sources;
 
 /* Listens on the descriptors of the service ("listen", "auth.sock"); a->tls must be ready. */
 struct auth_listener *auth_listener_open(struct auth *a) MUST_USE;
 
 /* Serves a process of this host that has the name of a service, on a connected socket (owned). */
 void auth_listener_local(struct auth *a, const char *name, int fd);
-
-/* What each stranger's address has under way here. */
-struct sources *auth_listener_sources(struct auth_listener *d);
 
 /* Connections that proxies have announced. */
 struct passes *auth_listener_passes(struct auth_listener *d);

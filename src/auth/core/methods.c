@@ -17,7 +17,7 @@
 #include "auth/sessions/sessions.h"
 #include "auth/hosts/tunnels_service.h"
 #include "base/limits.h"
-#include "join_legacy.pb-c.h"
+#include "join/legacy.h"
 
 /* A method of the AdminService: behind the handler stand the kind and the verbs that people need a rule for. */
 #define ADMIN(name, type, handler, ...)                                                                                \
@@ -45,7 +45,7 @@ const struct guarded_method auth_methods[] = {
         { { "/teleport.join.v1.JoinService/Join", &teleport__join__v1__join_request__descriptor, LIMIT_RPC_JOIN, true,
             join_service_open, NULL },
           CALLER_UNAUTHENTICATED },
-        { { "/proto.JoinService/RegisterUsingIAMMethod", &proto__register_using_iammethod_request__descriptor,
+        { { "/proto.JoinService/RegisterUsingIAMMethod", JOIN_LEGACY_REQUEST,
             LIMIT_RPC_JOIN, true, join_legacy_open, NULL },
           CALLER_UNAUTHENTICATED },
         { { "/cteleport.v1.PingService/Ping", &cteleport__v1__empty__descriptor, LIMIT_RPC_JOIN, false, ping_open, NULL },

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-#include "join/methods/iam_rules.h"
+#include "join/method.h"
 #include "join/binding.h"
 #include "resource/token.h"
 #include "rpc/pb.h"
@@ -362,11 +362,13 @@ static void go_on(struct renewal *r)
 static struct error *apply_token(struct renewal *r, const Cteleport__V1__Token *token)
 {
         Cteleport__State__V1__Host *host = r->host;
-        struct aws_identity who = { .account = str_of(host->aws_account), .arn = str_of(host->aws_arn) };
-        bool is_iam = str_equal(str_of(host->join_method), STR("iam"));
+        const struct join_method *method = join_method_find(str_of(host->join_method));
+        struct join_attributes attributes;
         size_t kept = 0;
 
-        if (!str_equal(str_of(token->spec->join_method), str_of(host->join_method)) || (is_iam && iam_rules_find(token->spec, &who) < 0))
+        host_attributes(host, &attributes);
+        if (method == NULL || !str_equal(str_of(token->spec->join_method), str_of(method->name)) ||
+            (method->find_rule != NULL && method->find_rule(token->spec, &attributes) < 0))
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "token '%s' does not allow this host any more", host->token_name),
                                   "an administrator adds a rule for it to the token, or removes the host: tctl rm node/ID");
         for (size_t i = 0; i < host->n_system_roles; i++)

@@ -3,28 +3,28 @@
 
 #include "base/names.h"
 
-bool host_is_attested_as(const Cteleport__State__V1__Host *host, struct str account, struct str arn)
+static bool is_attested_as(const Cteleport__State__V1__Host *host, const struct join_method *method, const struct join_attributes *attributes)
 {
-        return str_equal(str_of(host->join_method), STR("iam")) && !str_is_empty(account) && !str_is_empty(arn) &&
-               str_equal(str_of(host->aws_account), account) && str_equal(str_of(host->aws_arn), arn);
+        struct join_attributes recorded;
+
+        host_attributes(host, &recorded);
+        return str_equal(str_of(host->join_method), str_of(method->name)) && join_attributes_equal(&recorded, attributes);
 }
 
-static bool is_id_of_instance(struct str host_id, struct str account, struct str arn)
+bool host_is_same(const Cteleport__State__V1__Host *host, const struct join_method *method, struct str binding,
+                  const struct join_attributes *attributes)
 {
-        struct str of_account = str_split(&host_id, '-'), session = arn;
-
-        while (str_find_char(session, '/') < session.len)
-                (void)str_split(&session, '/');
-        return str_equal(of_account, account) && str_contains(arn, STR(":assumed-role/")) && str_equal(session, host_id);
+        return is_attested_as(host, method, attributes) && str_equal(str_of(host->binding), binding);
 }
 
-struct error *host_check_claim(const Cteleport__State__V1__Host *host, struct str host_id, struct str account, struct str arn)
+struct error *host_check_claim(const Cteleport__State__V1__Host *host, struct str host_id, const struct join_method *method,
+                               const struct join_attributes *attributes)
 {
-        if (!name_is_uuid(host_id) && !is_id_of_instance(host_id, account, arn))
+        if (!name_is_uuid(host_id) && (method->owns_host_id == NULL || !method->owns_host_id(host_id, attributes)))
                 return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s is that of an EC2 instance, as which AWS does not know this host",
                                                       STR_ARG(host_id)), REASON_HOST_ID),
                                   "remove host_uuid and proc from the data_dir of this host, it gets an ID of its own");
-        if (host != NULL && !host_is_attested_as(host, account, arn))
+        if (host != NULL && (attributes->count == 0 || !is_attested_as(host, method, attributes)))
                 return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s belongs to a host with another identity",
                                                       STR_ARG(host_id)), REASON_HOST_ID),
                                   "was this machine cloned? remove host_uuid and proc from its data_dir, it gets an ID of its own");

@@ -6,21 +6,25 @@
 #define AUTH_HOSTS_HOSTS_H
 
 #include "auth/core/auth.h"
+#include "join/method.h"
 #include "pki/cert.h"
 #include "state/host.h"
 #include "state/name.h"
 
 /*
- * Whether this very identity took the host ID: the account and the whole ARN with its session, which on EC2 is the
- * instance. Another instance of the same role is another host.
+ * Whether a join is by the same host as the record: by the same method, binding and attributes. The binding alone decides about a
+ * name: a machine that is replaced by the next of its group keeps the name. The ID is bound to the attributes, such as the ARN with its
+ * session, which on EC2 is the instance: another instance of the same role is another host.
  */
-bool host_is_attested_as(const Cteleport__State__V1__Host *host, struct str account, struct str arn);
+bool host_is_same(const Cteleport__State__V1__Host *host, const struct join_method *method, struct str binding,
+                  const struct join_attributes *attributes);
 
 /*
- * Whether this identity may take a host ID; host: who has it, or NULL. That is who took it before, and for an ID of EC2's form,
- * "ACCOUNT-i-INSTANCE", which says what machine it is, the account and the session that AWS gives to this instance.
+ * Whether a host with these attributes may take a host ID; host: the record of that ID, or NULL. A host that was attested alike took
+ * the ID before. An ID that is no UUID names a machine (EC2's form "ACCOUNT-i-INSTANCE"), which the attributes must be of.
  */
-struct error *host_check_claim(const Cteleport__State__V1__Host *host, struct str host_id, struct str account, struct str arn) MUST_USE;
+struct error *host_check_claim(const Cteleport__State__V1__Host *host, struct str host_id, const struct join_method *method,
+                               const struct join_attributes *attributes) MUST_USE;
 
 /*
  * Whether a certificate is of an earlier holder of the host's ID: the older service lets a host pick its ID, one that was

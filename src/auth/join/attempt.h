@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One attempt to join: the checks that both join services share, in the order of docs/protocols/join.md.
+ * One attempt to join: the checks that both join services share. The steps stand in order in attempt.c; docs/protocols/join.md
+ * numbers them.
  *
- *   want init ── attempt_begin ──▶ find token ──▶ want params ── attempt_params ──▶ want proof (iam)
- *        │                                                             │                 │ attempt_prove
- *        │                                                             │ (token)         ▼
- *        │                                                             │              ask sts
- *        │                                                             ▼                 │
- *        └──────────── any failure ──▶ done ◀── commit ◀── sign ◀── find host ◀──────────┘
+ *   want init ── attempt_init ──▶ find token ──▶ want params ── attempt_params ──▶ want proof ── attempt_proof ──▶ verify proof
+ *        │                                            │                               ▲  each round of the method     │
+ *        │                                            │ (method without proof)        └──────────────────────────────┤
+ *        │                                            ▼                                                              │
+ *        └──────────── any failure ──▶ done ◀── commit ◀── sign ◀── find name ◀── find host ◀────────────────────────┘
  *
  * A certificate leaves only after one transaction that requires the token still to be as it was read,
  * writes the host's record and its name, and carries the audit record (J1).
@@ -18,6 +18,7 @@
 #include "auth/core/auth.h"
 #include "auth/core/caller.h"
 #include "join.pb-c.h"
+#include "join/method.h"
 
 struct attempt;
 
@@ -27,34 +28,35 @@ struct attempt_result {
 };
 
 struct attempt_events {
-        /* The token is there and fits; method is what it wants ("iam", "token"). */
-        void (*on_token)(void *ctx, struct str method);
+        /* The token exists and fits; method is the token's. */
+        void (*on_token)(void *ctx, const struct join_method *method);
+        /* The challenge of a round, to be sent (borrowed); attempt_proof() takes the answer. */
+        void (*on_challenge)(void *ctx, Teleport__Join__V1__Challenge *challenge);
         /* Exactly once unless cancelled: the result (borrowed) or an error (owned), audited either way. */
         void (*on_done)(void *ctx, const struct attempt_result *result, struct error *err);
 };
 
 /*
- * caller: whose connection this is; client_version: what the client says it is, "" if it does not. Overload
- * (too many joins under way) is told through on_done, from the loop.
+ * caller: of the connection; client_version: as the client sent it, or "". Overload (too many joins under way) is reported through
+ * on_done, from the loop.
  */
 struct attempt *attempt_new(const struct caller *caller, struct str client_version, const struct attempt_events *events,
                             void *ctx) MUST_USE;
 
-/* The connection is gone: no event comes any more; the abort is audited. Also frees after on_done; NULL is silent. */
+/* The connection is gone: no event follows, and the abort is audited. Also frees after on_done; NULL is silent. */
 void attempt_release(struct attempt *at);
 
 /*
- * What a Proxy Service said of the connection it forwards; only for callers that are one. channel_binding: empty if it
- * said none; then no proof that is bound to a connection fits.
+ * What a Proxy Service has sent about the connection that it forwards; only for callers that are one. Without a channel_binding no
+ * proof fits that is bound to a connection.
  */
 void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str client_version, struct str channel_binding);
 
-/* The challenge of this attempt: 32 random bytes in base64 without padding; the same at every call. */
-struct str attempt_challenge(struct attempt *at);
+/* The older service, whose challenge leaves first: begins the proof by this method before the token is known. Before attempt_init(). */
+void attempt_offer(struct attempt *at, const struct join_method *method);
 
-/* claimed_method may be empty; claimed_host_id is for the legacy service, empty otherwise. */
-void attempt_begin(struct attempt *at, struct str token_name, struct str role, struct str claimed_method,
-                   struct str claimed_host_id);
+/* claimed_method may be empty; claimed_host_id is for the older service, else empty. */
+void attempt_init(struct attempt *at, struct str token_name, struct str role, struct str claimed_method, struct str claimed_host_id);
 
 struct attempt_params {
         struct str host_name;
@@ -65,21 +67,24 @@ struct attempt_params {
         size_t principal_count;
         char *const *dns_names;
         size_t dns_name_count;
-        struct str method;          /* of the message that carried them: "iam" or "token" */
+        const char *method;         /* the name of the method of the message that carried them */
 };
 void attempt_params(struct attempt *at, const struct attempt_params *params);
 
-/* Whether the attempt stands where the challenge must be answered; whether the client must say something yet. */
+/* The method of the token; NULL until the token is known. */
+const struct join_method *attempt_method(const struct attempt *at);
+
+/* Whether a challenge is to be answered; whether a message of the client is to come. */
 bool attempt_wants_proof(const struct attempt *at);
 bool attempt_wants_anything(const struct attempt *at);
 
-/* The signed request that answers the challenge. */
-void attempt_prove(struct attempt *at, struct str sts_request);
+/* The answer to the challenge of a round. */
+void attempt_proof(struct attempt *at, const Teleport__Join__V1__ChallengeSolution *solution);
 
-/* The client gave up and says why. */
+/* The client gave up; reason is a static text, message the client's own. */
 void attempt_give_up(struct attempt *at, const char *reason, struct str message);
 
-/* A message that does not belong into this state, or an end of the stream too early. */
+/* A message that does not fit this step, or an end of the stream too early; what: a static text that names it. */
 void attempt_out_of_turn(struct attempt *at, const char *what);
 
 #endif

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of a join attempt, shared by its conversation (attempt.c) and by what it writes down
- * (attempt_report.c); included by nobody else but their test.
+ * Inside of a join attempt, for the files attempt*.c. The steps stand in order in attempt.c.
  */
 #ifndef AUTH_JOIN_ATTEMPT_INTERNAL_H
 #define AUTH_JOIN_ATTEMPT_INTERNAL_H
 
+#include "auth/hosts/servers.h"
 #include "auth/join/attempt.h"
 #include "auth/join/tokens.h"
-#include "join/methods/iam_rules.h"
+#include "base/source.h"
 #include "join/binding.h"
+#include "join/method.h"
 #include "loop/conversation.h"
 #include "net/socket.h"
 #include "pki/cert.h"
 
 enum { ATTEMPT_ARENA = 4 * LIMIT_RPC_JOIN, ATTEMPT_SYSTEM_ROLES = 16 };
+
+enum attempt_step { WANT_INIT, FIND_TOKEN, WANT_PARAMS, WANT_PROOF, VERIFY_PROOF, FIND_HOST, FIND_NAME, SIGN, COMMIT, FAILING, DONE };
 
 struct attempt {
         struct auth *auth;
@@ -25,18 +28,18 @@ struct attempt {
         struct timer *deadline;
         struct instant started;
         struct error *failure; /* on its way to on_done */
-        bool is_waiting;       /* an answer is under way that will call back */
+        bool is_waiting;       /* a callback is to come */
         bool is_released;      /* the owner is gone */
-        bool is_expired;       /* the deadline passed while an answer was under way */
-        const char *out_of_turn; /* what came at the wrong time while an answer was under way */
-        bool is_counted;       /* at the front door (SOURCE_JOINS), and in auth->joins; then source is there */
+        bool is_expired;       /* the deadline passed while a callback was to come */
+        const char *out_of_turn; /* a message that came at the wrong time then */
+        bool is_counted;       /* at the listener (SOURCE_JOINS), and in auth->joins; then source is there */
         const struct source *source;
         struct attempt *next, **link;
         struct timer *penalty; /* holds back the refusal of a source that keeps failing */
         bool is_legacy;
         bool is_forwarded;
-        bool has_bad_peer;     /* what the proxy said of its address is none */
-        bool is_decided;       /* all that the host had to say is said and proven */
+        bool has_bad_peer;     /* the address that the proxy sent of it is none */
+        bool is_decided;       /* the host has sent and proven everything */
 
         /* Claimed by the caller, proven by nothing. */
         char peer[ADDRESS_TEXT_MAX];
@@ -47,13 +50,10 @@ struct attempt {
 
         /* Ours. */
         char request_id[20];
-        char challenge[48];
         struct str channel_binding;             /* of the host's connection, as we or a proxy saw it */
         char proof_binding[JOIN_BINDING_SIZE + 1]; /* what a proof for this attempt is bound to */
-        uint8_t join_proof[JOIN_PROOF_SIZE]; /* SHA-256 of the proof; only with an attested identity */
-        char sts_host[STS_HOST_NAME_MAX];
-        const char *sts_partition; /* of that host; static */
         struct token_found token;
+        const struct join_method *method; /* of the token; NULL until it is known */
         struct str host_id, binding;
         uint64_t host_revision, name_revision;
         struct cert_issue member_since; /* of the host that had the ID; zero: there is none */
@@ -63,58 +63,79 @@ struct attempt {
         int commit_tries;
         const Cteleport__Internal__V1__HostCerts *certs;
 
-        /* Attested by AWS, measured by us. */
-        struct aws_identity identity;
-        bool is_sts_silent; /* the STS host that was named gave no answer */
-        bool has_skew, has_aws_skew;
-        int64_t skew_seconds;     /* the host's clock minus ours */
-        int64_t aws_skew_seconds; /* our clock minus AWS's */
-        int64_t sts_ms;
+        /* Attested by the method. */
+        struct join_verifier verifier;
+        unsigned rounds;                        /* challenges so far */
+        char source_text[SOURCE_TEXT_MAX];
+        void (*on_answer)(struct join_verifier *v, const ProtobufCMessage *answer, struct error *err);
 };
+
+/* ---- the whole: attempt.c ---- */
+
+/* The name of the present step, for logs and refusals. */
+const char *attempt_step_name(const struct attempt *at);
+
+/* Ends the attempt with a refusal (err is owned); no callback may be to come. check names what failed (static). */
+void attempt_fail(struct attempt *at, const char *check, struct error *err);
+
+/* Begins every callback: false when the attempt ended meanwhile. */
+bool attempt_resume(struct attempt *at);
+
+/* Whether there was a place among the joins under way; else the attempt has failed. */
+bool attempt_take_place(struct attempt *at);
+
+/* ---- up to the host's parameters: attempt_request.c ---- */
+
+void attempt_find_token(struct attempt *at);
+struct error *attempt_token_ended(const struct attempt *at) MUST_USE;
+
+/* ---- the proof: attempt_proof.c ---- */
+
+void attempt_proof_init(struct attempt *at);
+/* The host's parameters are checked: the first round, or the decision when the method has none. */
+void attempt_begin_proof(struct attempt *at);
+
+/* ---- the decision and what follows: attempt_decision.c ---- */
+
+void attempt_decide(struct attempt *at);
+/* The host's claim to names and keys of the cluster's servers; before the host is known, by what it sends. */
+struct server_claim attempt_claim(const struct attempt *at);
 
 /* ---- how many at once: attempt_places.c ---- */
 
 /*
- * Takes a place among the joins under way. When all are taken, a few sources that begin joins and do not go on keep nobody out: of the
- * source that has most, the oldest for whose next message we wait is given to make_room(), which ends it, unless the newcomer's own has as
- * many. RESOURCE_EXHAUSTED: there is no place.
+ * Takes a place among the joins under way. When all are taken, a few sources that begin joins and do not continue must not keep
+ * others out: of the source that has most, the oldest attempt that waits for its host is given to make_room(), which ends it, unless the
+ * new attempt's own source has as many. RESOURCE_EXHAUSTED: there is no place.
  */
 struct error *attempt_enter(struct attempt *at, void (*make_room)(struct attempt *oldest)) MUST_USE;
 void attempt_leave(struct attempt *at); /* silent when it has no place */
 
+/* ---- records: attempt_report.c ---- */
+
 /* The token's name as it may be shown; the caller frees. Masked whenever it is or may be a secret. */
 char *attempt_safe_token_name(const struct attempt *at) MUST_USE;
-
-/*
- * Whether the identity that the `sts` process has answered with is one, of the partition that was asked: account and ARN
- * decide who joins, whatever has become of that process. PERMISSION_DENIED otherwise.
- */
-struct error *attempt_check_identity(const struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer) MUST_USE;
-
-/* STS's refusal in words that say what to do about it. */
-struct error *attempt_explain_sts_refusal(struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer,
-                                          const char *code, const char *message) MUST_USE;
 
 /* Logs and audits a refusal; check names the failing check. */
 void attempt_report_refusal(struct attempt *at, const char *check, const struct error *err);
 
-/* Logs a success; its audit record went with the transaction. */
+/* Logs a success; its audit record was part of the transaction. */
 void attempt_report_success(struct attempt *at);
 
-/* Adds what a success leaves behind: requirements, the host's record, its name, the audit record. */
+/* Adds the records of a success: requirements, the host's record, its name, the audit record. */
 void attempt_write_records(struct attempt *at, struct store_txn *t);
 
 /* Copies the certificates into the attempt. */
 struct error *attempt_keep_certs(struct attempt *at, const Cteleport__Internal__V1__HostCerts *certs) MUST_USE;
 
 /*
- * The ID for a host of the newer service, which asks for none: of its identity, name and both keys, so that one that did not come through
- * with the certificates (its clock is off, the connection broke) and tries again with the same keys is the same host, and
- * leaves no other behind. Neither key is proven by a join, and each is public: with one of its own, another host is another.
+ * The ID for a host of the newer service, which sends none: of its identity, name and both keys. So a host that did not get as far as
+ * its certificates (its clock is off, the connection broke) and tries again with the same keys is the same host, and leaves no
+ * other record behind. A join proves neither key, and each is public: a host with another key of its own is another host.
  */
 void attempt_put_id_of_key(const struct attempt *at, struct buf *out);
 
-/* The host that an earlier try made, or NULL; for an ID that is another's (taken at the older service) also a fresh ID and no revision. */
+/* The host of an earlier try, or NULL; when the ID is another host's (chosen at the older service) also a new ID and no revision. */
 const Cteleport__State__V1__Host *attempt_same_host(struct attempt *at, const Cteleport__State__V1__Host *host, uint64_t *revision) MUST_USE;
 
 /* Adds a role once. */

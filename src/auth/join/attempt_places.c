@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/join/attempt.h"
 #include "auth/join/attempt_internal.h"
-#include "auth/core/listener.h"
 #include "base/limits.h"
 #include "net/sources.h"
 
@@ -14,12 +13,12 @@ void attempt_leave(struct attempt *at)
         *at->link = at->next;
         if (at->next != NULL)
                 at->next->link = at->link;
-        sources_leave(auth_listener_sources(at->auth->listener), SOURCE_JOINS, at->peer);
+        sources_leave(at->auth->sources, SOURCE_JOINS, at->peer);
 }
 
 static struct attempt *pick_oldest(struct auth *a, const char *peer)
 {
-        struct source_pick pick = source_pick_begin(auth_listener_sources(a->listener), SOURCE_JOINS, peer, loop_now(&a->loop));
+        struct source_pick pick = source_pick_begin(a->sources, SOURCE_JOINS, peer, loop_now(&a->loop));
 
         for (struct attempt *at = a->joins; at != NULL; at = at->next)
                 if (!at->is_waiting && attempt_wants_anything(at))
@@ -34,7 +33,7 @@ static struct error *no_place(const char *who, int most)
 
 struct error *attempt_enter(struct attempt *at, void (*make_room)(struct attempt *oldest))
 {
-        struct sources *s = auth_listener_sources(at->auth->listener);
+        struct sources *s = at->auth->sources;
 
         if (!sources_enter(s, SOURCE_JOINS, at->peer)) {
                 if (!sources_is_full(s, SOURCE_JOINS, at->peer))

@@ -6,12 +6,11 @@
 #include "auth/hosts/hosts.h"
 #include "auth/core/refusal_log.h"
 #include "auth/hosts/servers.h"
-#include "aws/sts_answer.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "join/methods/iam_rules.h"
 #include "net/sources.h"
+#include "join/token_check.h"
 #include "resource/token.h"
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
@@ -20,59 +19,38 @@
 char *attempt_safe_token_name(const struct attempt *at)
 {
         AUTO(buf) safe = BUF_MAX(4 * KiB);
+        const struct join_method *claimed = join_method_find(at->claimed_method);
 
         if (at->token.token != NULL)
                 token_safe_name(at->token.token, &safe);
-        else if (str_equal(at->claimed_method, STR("iam")) || at->is_legacy)
+        else if (claimed != NULL && !claimed->has_secret_name)
                 escape_text(&safe, at->token_name, ESCAPE_LIMIT);
         else
                 token_mask(at->token_name, &safe); /* perhaps a mistyped secret */
         return buf_take(&safe);
 }
 
-static const char *side_of(int64_t seconds)
+static void put_attributes(const struct join_attributes *a, struct audit_record *r)
 {
-        return seconds < 0 ? "behind" : "ahead of";
+        if (a->count == 0)
+                return;
+        audit_open(r, "attributes");
+        for (size_t i = 0; i < a->count; i++)
+                audit_str(r, a->list[i].name, a->list[i].value);
+        audit_close(r);
 }
 
-/*
- * AWS finds a clock wrong that passed our own check: then ours may be the one. The Date of AWS's answer tells.
- */
-static struct error *explain_clocks(const struct attempt *at, const char *message)
+static void put_notes(const struct join_findings *f, struct audit_record *r)
 {
-        int64_t ours = at->aws_skew_seconds, theirs = ours + at->skew_seconds;
-
-        return error_hint(error_new(ERROR_PERMISSION_DENIED,
-                                    "the clock of this host is %lld seconds %s AWS's, that of the Auth Service %lld seconds %s it: "
-                                    "AWS STS (%s) refused the signature: %s",
-                                    (long long)llabs(theirs), side_of(theirs), (long long)llabs(ours), side_of(ours), at->sts_host,
-                                    message),
-                          "let both follow a time server (chrony, systemd-timesyncd): timedatectl status");
+        for (size_t i = 0; i < f->note_count; i++) {
+                if (f->notes[i].text != NULL)
+                        audit_str(r, f->notes[i].name, str_of(f->notes[i].text));
+                else
+                        audit_int(r, f->notes[i].name, f->notes[i].number);
+        }
 }
 
-struct error *attempt_check_identity(const struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer)
-{
-        struct error *err = sts_identity_check(str_of(answer->account), str_of(answer->arn), str_of(answer->user_id),
-                                               str_of(at->sts_partition));
-
-        if (err == NULL)
-                return NULL;
-        return error_because(error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) gave an answer that proves nothing", at->sts_host), err);
-}
-
-struct error *attempt_explain_sts_refusal(struct attempt *at, const Cteleport__Internal__V1__StsAnswer *answer,
-                                          const char *code, const char *message)
-{
-        if (at->has_skew && at->has_aws_skew && sts_refusal_is_about_clock(str_of(answer->code), str_of(answer->message)))
-                return explain_clocks(at, message);
-        const char *hint = sts_refusal_hint(str_of(answer->code), str_of(answer->message));
-
-        return error_hint(error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) refused the signature of this host: %s: %s (status %d)",
-                                    at->sts_host, code, message, answer->http_status),
-                          "%s", hint != NULL ? hint : "`teleport aws identity` on the host shows which credentials are used");
-}
-
-/* What successes and failures say alike. Claimed things first, attested ones under "attributes". */
+/* Fields of successes and failures: claims of the host first, attested values under "attributes". */
 static void put_common(struct attempt *at, struct audit_record *r)
 {
         AUTO_MEM char *token = attempt_safe_token_name(at);
@@ -94,25 +72,15 @@ static void put_common(struct attempt *at, struct audit_record *r)
         audit_bool(r, "forwarded_by_proxy", at->is_forwarded);
         if (!str_is_empty(at->client_version))
                 audit_str(r, "client_version", at->client_version);
-        if (at->sts_host[0] != '\0')
-                audit_str(r, "sts_host", str_of(at->sts_host));
-        if (!str_is_empty(at->identity.account)) {
-                audit_open(r, "attributes");
-                audit_str(r, "account", at->identity.account);
-                audit_str(r, "arn", at->identity.arn);
-                audit_str(r, "user_id", at->identity.user_id);
-                audit_close(r);
-        }
-        if (at->has_skew)
-                audit_int(r, "clock_skew_seconds", at->skew_seconds);
-        if (at->has_aws_skew)
-                audit_int(r, "auth_clock_skew_seconds", at->aws_skew_seconds);
+        put_attributes(&at->verifier.found.attributes, r);
+        put_notes(&at->verifier.found, r);
 }
 
 void attempt_report_refusal(struct attempt *at, const char *check, const struct error *err)
 {
         struct audit_record record = { 0 };
         AUTO_MEM char *token = attempt_safe_token_name(at);
+        const struct join_attributes *attributes = &at->verifier.found.attributes;
         char source[SOURCE_TEXT_MAX];
 
         source_of(str_of(at->peer), source);
@@ -125,7 +93,7 @@ void attempt_report_refusal(struct attempt *at, const char *check, const struct 
         audit_write(at->auth->audit, &record, NULL, NULL);
         log_warn("Failure to join cluster occurred", LOG_STR("remote_addr", str_of(at->peer)), LOG_C("token_name", token),
                  LOG_STR("role", at->role), LOG_STR("node_name", at->host_name), LOG_C("check", check),
-                 LOG_STR("aws_account", at->identity.account), LOG_STR("aws_arn", at->identity.arn),
+                 LOG_STR("aws_account", join_attribute(attributes, "account")), LOG_STR("aws_arn", join_attribute(attributes, "arn")),
                  LOG_C("request_id", at->request_id), LOG_ERR(err));
 }
 
@@ -133,10 +101,11 @@ void attempt_report_success(struct attempt *at)
 {
         int64_t ms = duration_ms(instant_since(loop_now(&at->auth->loop), at->started));
         AUTO_MEM char *token = attempt_safe_token_name(at);
+        const struct join_findings *found = &at->verifier.found;
 
         log_info("Host has joined the cluster", LOG_STR("node_name", at->host_name), LOG_STR("host_id", at->host_id),
-                 LOG_STR("role", at->role), LOG_C("token_name", token), LOG_STR("aws_arn", at->identity.arn),
-                 LOG_STR("remote_addr", str_of(at->peer)), LOG_C("request_id", at->request_id), LOG_INT("sts_ms", at->sts_ms),
+                 LOG_STR("role", at->role), LOG_C("token_name", token), LOG_STR("aws_arn", join_attribute(&found->attributes, "arn")),
+                 LOG_STR("remote_addr", str_of(at->peer)), LOG_C("request_id", at->request_id), LOG_INT("sts_ms", found->process_ms),
                  LOG_INT("ms", ms));
 }
 
@@ -145,16 +114,15 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
         AUTO_MEM char *token = attempt_safe_token_name(at);
         AUTO(buf) token_key = BUF_MAX(LIMIT_STORE_KEY);
+        struct join_findings *found = &at->verifier.found;
 
         host.host_id = pb_text(at->host_id.ptr); /* arena texts end in NUL */
         host.hostname = pb_text(at->host_name.ptr);
         host.join_method = at->token.token->spec->join_method;
         host.token_name = token;
-        if (!str_is_empty(at->identity.account)) {
-                host.aws_account = pb_text(at->identity.account.ptr);
-                host.aws_arn = pb_text(at->identity.arn.ptr);
-                host.join_proof = (ProtobufCBinaryData){ sizeof at->join_proof, at->join_proof };
-        }
+        host_set_attributes(&host, &found->attributes, at->arena);
+        if (found->has_proof)
+                host.join_proof = (ProtobufCBinaryData){ sizeof found->proof, found->proof };
         host.joined = walltime_unix(loop_wall(&at->auth->loop));
         struct cert_issue since = at->host_revision == 0 ? cert_issue_of(at->certs->not_before, str_of(at->certs->serial)) : at->member_since;
         host.member_since = since.not_before;
@@ -162,7 +130,7 @@ static void put_host(struct attempt *at, struct store_txn *t, struct walltime ex
         host.system_roles = at->system_roles;
         host.n_system_roles = at->system_role_count;
         host.remote_addr = at->peer;
-        host.clock_skew_ms = at->skew_seconds * 1000;
+        host.clock_skew_ms = found->clock_skew_seconds * 1000;
         host.binding = pb_text(at->binding.ptr);
         token_set_of_host(&host, at->token_name, &token_key);
         host_require(t, at->host_id, at->host_revision);
@@ -203,32 +171,31 @@ struct error *attempt_keep_certs(struct attempt *at, const Cteleport__Internal__
         return NULL;
 }
 
-void attempt_put_id_of_key(const struct attempt *at, struct buf *out)
+static void put_part(struct buf *out, struct str part)
 {
-        const struct str parts[] = { at->auth->cluster, at->binding, at->identity.arn, at->token_name, at->host_name, at->tls_public_key,
-                                     at->ssh_public_key };
-        AUTO(buf) all = BUF_MAX(16 * KiB);
-
-        for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-                buf_printf(&all, "%zu:", parts[i].len);
-                buf_put(&all, parts[i]);
-        }
-        uuid_of(buf_str(&all), out);
+        buf_printf(out, "%zu:", part.len);
+        buf_put(out, part);
 }
 
-/* A secret token attests nothing: who has it and the key is who came. */
-static bool is_same(const struct attempt *at, const Cteleport__State__V1__Host *host)
+void attempt_put_id_of_key(const struct attempt *at, struct buf *out)
 {
-        if (!str_is_empty(at->identity.account))
-                return host_is_attested_as(host, at->identity.account, at->identity.arn);
-        return str_equal(str_of(host->join_method), STR("token")) && str_equal(str_of(host->binding), at->binding);
+        const struct str parts[] = { at->auth->cluster, at->binding, at->token_name, at->host_name, at->tls_public_key, at->ssh_public_key };
+        const struct join_attributes *attributes = &at->verifier.found.attributes;
+        AUTO(buf) all = BUF_MAX(32 * KiB);
+
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+                put_part(&all, parts[i]);
+        for (size_t i = 0; i < attributes->count; i++)
+                if (attributes->list[i].is_recorded)
+                        put_part(&all, attributes->list[i].value);
+        uuid_of(buf_str(&all), out);
 }
 
 const Cteleport__State__V1__Host *attempt_same_host(struct attempt *at, const Cteleport__State__V1__Host *host, uint64_t *revision)
 {
         AUTO(buf) fresh = BUF_MAX(64);
 
-        if (host == NULL || is_same(at, host))
+        if (host == NULL || host_is_same(host, at->method, at->binding, &at->verifier.found.attributes))
                 return host;
         random_uuid(&fresh);
         at->host_id = arena_str(at->arena, buf_str(&fresh));

@@ -14,8 +14,8 @@
 #include "rpc/pb.h"
 
 /*
- * The server speaks first; the client's one message carries everything, in the text forms of the
- * time: PEM and authorized_keys lines.
+ * The older service, which has one join method. The server sends the challenge first; the client's one message carries everything
+ * else, in text forms: PEM and authorized_keys lines.
  */
 struct legacy {
         struct rpc_call *call;
@@ -30,11 +30,10 @@ static void legacy_free(struct legacy *l)
         free(l);
 }
 
-static void on_token(void *ctx, struct str method)
+static void on_token(void *ctx, const struct join_method *method)
 {
         struct legacy *l = ctx;
         const Proto__RegisterUsingTokenRequest *r = l->request->register_using_token_request;
-        ProtobufCBinaryData proof = l->request->sts_identity_request;
         struct attempt_params p = {
                 .host_name = str_of(r->nodename),
                 .tls_public_key = pb_str(r->publictlskey),
@@ -44,12 +43,27 @@ static void on_token(void *ctx, struct str method)
                 .principal_count = r->n_additionalprincipals,
                 .dns_names = r->dnsnames,
                 .dns_name_count = r->n_dnsnames,
-                .method = method,
+                .method = method->name,
         };
 
         attempt_params(l->attempt, &p);
-        if (attempt_wants_proof(l->attempt))
-                attempt_prove(l->attempt, pb_str(proof));
+        if (!attempt_wants_proof(l->attempt))
+                return;
+        Teleport__Join__V1__IAMChallengeSolution iam = TELEPORT__JOIN__V1__IAMCHALLENGE_SOLUTION__INIT;
+        Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
+        iam.sts_identity_request = l->request->sts_identity_request;
+        solution.payload_case = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION;
+        solution.iam_challenge_solution = &iam;
+        attempt_proof(l->attempt, &solution);
+}
+
+static void on_challenge(void *ctx, Teleport__Join__V1__Challenge *challenge)
+{
+        struct legacy *l = ctx;
+        Proto__RegisterUsingIAMMethodResponse response = PROTO__REGISTER_USING_IAMMETHOD_RESPONSE__INIT;
+
+        response.challenge = challenge->iam_challenge->challenge;
+        rpc_call_send(l->call, &response.base);
 }
 
 static ProtobufCBinaryData keep(struct arena *arena, const struct buf *b)
@@ -111,7 +125,7 @@ static void on_done(void *ctx, const struct attempt_result *result, struct error
         legacy_free(l);
 }
 
-static const struct attempt_events attempt_events = { on_token, on_done };
+static const struct attempt_events attempt_events = { on_token, on_challenge, on_done };
 
 static void on_message(void *ctx, const ProtobufCMessage *msg)
 {
@@ -127,14 +141,14 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         }
         l->request = (const Proto__RegisterUsingIAMMethodRequest *)copy;
         const Proto__RegisterUsingTokenRequest *r = l->request->register_using_token_request;
-        /* What a client writes into RemoteAddr counts for nothing; a proxy's word does. */
+        /* RemoteAddr is believed when a Proxy Service has set it, and ignored otherwise. */
         if (caller->groups & CALLER_PROXY)
                 attempt_forwarded(l->attempt, str_of(r->remoteaddr), rpc_call_metadata(l->call, "version"),
                                   pb_str(r->channel_binding));
         if (str_is_empty(str_of(r->hostid)))
                 attempt_out_of_turn(l->attempt, "a request without a host ID");
         else
-                attempt_begin(l->attempt, str_of(r->token), str_of(r->role), STR("iam"), str_of(r->hostid));
+                attempt_init(l->attempt, str_of(r->token), str_of(r->role), STR("iam"), str_of(r->hostid));
 }
 
 static void on_half_close(void *ctx)
@@ -156,13 +170,11 @@ void join_legacy_open(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct caller *caller = rpc_call_caller(call);
         struct legacy *l = NEW(struct legacy);
-        Proto__RegisterUsingIAMMethodResponse response = PROTO__REGISTER_USING_IAMMETHOD_RESPONSE__INIT;
 
         (void)first;
         l->call = call;
         l->auth = caller->auth;
         l->attempt = attempt_new(caller, rpc_call_metadata(call, "version"), &attempt_events, l);
         rpc_call_listen(call, &call_events, l);
-        response.challenge = pb_text(attempt_challenge(l->attempt).ptr);
-        rpc_call_send(call, &response.base);
+        attempt_offer(l->attempt, join_method_find(STR("iam")));
 }

@@ -22,19 +22,30 @@ static void join_free(struct join *j)
         free(j);
 }
 
-/* ---- what the attempt tells ------------------------------------------------------------------------- */
+/* ---- to the client ------------------------------------------------------------------------- */
 
-/* S1: what the token wants. */
-static void on_token(void *ctx, struct str method)
+/* S1: the method of the token. */
+static void on_token(void *ctx, const struct join_method *method)
 {
         struct join *j = ctx;
         Teleport__Join__V1__JoinResponse response = TELEPORT__JOIN__V1__JOIN_RESPONSE__INIT;
         Teleport__Join__V1__ServerInit init = TELEPORT__JOIN__V1__SERVER_INIT__INIT;
 
-        init.join_method = pb_text(method.ptr);
+        init.join_method = pb_text(method->name);
         init.signature_algorithm_suite = pb_text("balanced-v1");
         response.payload_case = TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_INIT;
         response.init = &init;
+        rpc_call_send(j->call, &response.base);
+}
+
+/* S2: the challenge of a round. */
+static void on_challenge(void *ctx, Teleport__Join__V1__Challenge *challenge)
+{
+        struct join *j = ctx;
+        Teleport__Join__V1__JoinResponse response = TELEPORT__JOIN__V1__JOIN_RESPONSE__INIT;
+
+        response.payload_case = TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_CHALLENGE;
+        response.challenge = challenge;
         rpc_call_send(j->call, &response.base);
 }
 
@@ -66,9 +77,9 @@ static void on_done(void *ctx, const struct attempt_result *result, struct error
         join_free(j);
 }
 
-static const struct attempt_events attempt_events = { on_token, on_done };
+static const struct attempt_events attempt_events = { on_token, on_challenge, on_done };
 
-/* ---- what the client says ------------------------------------------------------------------------------ */
+/* ---- from the client ------------------------------------------------------------------------------ */
 
 static void on_client_init(struct join *j, const Teleport__Join__V1__ClientInit *init)
 {
@@ -85,10 +96,10 @@ static void on_client_init(struct join *j, const Teleport__Join__V1__ClientInit 
                                   str_of(init->proxy_supplied_parameters->client_version),
                                   str_of_bytes(init->proxy_supplied_parameters->channel_binding.data,
                                                init->proxy_supplied_parameters->channel_binding.len));
-        attempt_begin(j->attempt, str_of(init->token_name), str_of(init->system_role), str_of(init->join_method), (struct str){ 0 });
+        attempt_init(j->attempt, str_of(init->token_name), str_of(init->system_role), str_of(init->join_method), (struct str){ 0 });
 }
 
-static void on_host_params(struct join *j, const Teleport__Join__V1__ClientParams *params, struct str method)
+static void on_host_params(struct join *j, const Teleport__Join__V1__ClientParams *params, const struct join_method *method)
 {
         const Teleport__Join__V1__HostParams *host =
                 params != NULL && params->payload_case == TELEPORT__JOIN__V1__CLIENT_PARAMS__PAYLOAD_HOST_PARAMS ? params->host_params : NULL;
@@ -105,35 +116,23 @@ static void on_host_params(struct join *j, const Teleport__Join__V1__ClientParam
                 .principal_count = host->n_additional_principals,
                 .dns_names = host->dns_names,
                 .dns_name_count = host->n_dns_names,
-                .method = method,
+                .method = method->name,
         };
         attempt_params(j->attempt, &p);
 }
 
-/* S2: what to sign. */
-static void send_challenge(struct join *j)
+/* C2: in the message of a method, which should be the token's. */
+static void on_params(struct join *j, const Teleport__Join__V1__JoinRequest *request)
 {
-        Teleport__Join__V1__JoinResponse response = TELEPORT__JOIN__V1__JOIN_RESPONSE__INIT;
-        Teleport__Join__V1__Challenge challenge = TELEPORT__JOIN__V1__CHALLENGE__INIT;
-        Teleport__Join__V1__IAMChallenge iam = TELEPORT__JOIN__V1__IAMCHALLENGE__INIT;
+        const struct join_method *method = attempt_method(j->attempt);
+        const Teleport__Join__V1__ClientParams *params = method == NULL ? NULL : method->params_of(request);
 
-        iam.challenge = pb_text(attempt_challenge(j->attempt).ptr);
-        challenge.payload_case = TELEPORT__JOIN__V1__CHALLENGE__PAYLOAD_IAM_CHALLENGE;
-        challenge.iam_challenge = &iam;
-        response.payload_case = TELEPORT__JOIN__V1__JOIN_RESPONSE__PAYLOAD_CHALLENGE;
-        response.challenge = &challenge;
-        rpc_call_send(j->call, &response.base);
-}
-
-/* S3: who signed it. */
-static void on_solution(struct join *j, const Teleport__Join__V1__ChallengeSolution *solution)
-{
-        if (solution->payload_case != TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__PAYLOAD_IAM_CHALLENGE_SOLUTION) {
-                attempt_out_of_turn(j->attempt, "an answer to another challenge");
-                return;
-        }
-        ProtobufCBinaryData bytes = solution->iam_challenge_solution->sts_identity_request;
-        attempt_prove(j->attempt, pb_str(bytes));
+        if (params == NULL)
+                method = join_method_of_params(request, &params);
+        if (method == NULL)
+                attempt_out_of_turn(j->attempt, "a message of a join method this release does not know");
+        else
+                on_host_params(j, params, method);
 }
 
 static void on_giving_up(struct join *j, const Teleport__Join__V1__GivingUp *giving_up)
@@ -153,22 +152,14 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_CLIENT_INIT:
                 on_client_init(j, request->client_init);
                 break;
-        case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_TOKEN_INIT:
-                on_host_params(j, request->token_init->client_params, STR("token"));
-                break;
-        case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_IAM_INIT:
-                on_host_params(j, request->iam_init->client_params, STR("iam"));
-                if (attempt_wants_proof(j->attempt))
-                        send_challenge(j);
-                break;
         case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_SOLUTION:
-                on_solution(j, request->solution);
+                attempt_proof(j->attempt, request->solution);
                 break;
         case TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_GIVING_UP:
                 on_giving_up(j, request->giving_up);
                 break;
         default:
-                attempt_out_of_turn(j->attempt, "a message of a join method this release does not know");
+                on_params(j, request);
         }
 }
 

@@ -101,7 +101,7 @@ static void report_of_return(struct session *s, const Cteleport__V1__InstanceSpe
         if (strcmp(was->join_method, "token") == 0)
                 printf("If the secret token that it joined with is still valid, this host joins again by itself, under a new ID.\n"
                        "To shut it out, remove that token: tctl tokens ls, tctl tokens rm\n");
-        if (strcmp(was->join_method, "iam") != 0)
+        if (str_is_empty(str_of(was->aws_arn)))
                 return;
         AUTO_PTR(error) err = session_request_name(s, "GetToken", was->token_name, &cteleport__v1__token__descriptor, &token);
         if (err != NULL && err->code == ERROR_NOT_FOUND)

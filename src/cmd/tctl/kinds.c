@@ -11,7 +11,7 @@
 #include "cmd/tctl/tokens_shared.h"
 #include "resource/access_role.h"
 #include "resource/lock.h"
-#include "resource/token.h"
+#include "join/token_check.h"
 #include "resource/user.h"
 #include "rpc/pb.h"
 

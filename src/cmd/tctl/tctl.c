@@ -18,7 +18,7 @@ static const struct command commands[] = {
         { "edit", NULL, NULL, edit_arguments, edit_run, .help = "Change a resource in an editor",
           .notes = "The editor is the one in TELEPORT_EDITOR, VISUAL or EDITOR, else vi.\n" },
         { "tokens add", NULL, tokens_add_flags, NULL, tokens_add_run, .help = "Create a secret token",
-          .notes = "A token of method iam needs no secret: write it to a file and use tctl create.\n" },
+          .notes = "A token for hosts with an AWS identity has no secret: write it to a file and use tctl create.\n" },
         { "tokens ls", ALIASES("tokens list"), tokens_ls_flags, NULL, tokens_ls_run, .help = "List tokens" },
         { "tokens rm", ALIASES("tokens del"), NULL, tokens_rm_arguments, tokens_rm_run, .help = "Remove a token" },
         { "tokens explain", NULL, tokens_explain_flags, tokens_explain_arguments, tokens_explain_run,

@@ -14,7 +14,8 @@
 #include "cmd/tctl/kinds.h"
 #include "cmd/tctl/tokens_shared.h"
 #include "resource/address.h"
-#include "resource/token.h"
+#include "join/method.h"
+#include "join/token_check.h"
 #include "rpc/pb.h"
 #include "tctl.pb-c.h"
 
@@ -181,7 +182,8 @@ static struct error *parse_ttl(const char *text, struct duration *ret)
         TRY(flags_parse_duration("ttl", text, ret));
         if (ret->ns < SECONDS(1).ns || ret->ns > HOURS(10 * 366 * 24).ns)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--ttl must lie between 1s and ten years"),
-                                  "a token that never ends is better one of method iam: tctl create FILE");
+                                  "a token that never ends is better one of method %s: tctl create FILE",
+                                  join_method_with_rules()->name);
         return NULL;
 }
 

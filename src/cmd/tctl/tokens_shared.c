@@ -5,7 +5,7 @@
 
 #include "cmd/common/output.h"
 #include "cmd/common/table.h"
-#include "resource/token.h"
+#include "join/token_check.h"
 #include "rpc/pb.h"
 
 struct error *token_try(struct session *s, Cteleport__V1__Token *token)

@@ -12,6 +12,7 @@
 #include "cmd/teleport/launch.h"
 #include "cmd/teleport/launch_flags.h"
 #include "cmd/teleport/output.h"
+#include "resource/join_method.h"
 #include "schema/schema.h"
 
 /* clang-format off */
@@ -24,15 +25,13 @@
         { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .fallback = CONFIG_DATA_DIR,                                   \
           .help = "Directory of identity and state" },                                                                   \
         { "token", .kind = FLAG_TEXT, .value = "TOKEN", .help = "Join token, or the absolute path of a file with it" },\
-        { "join-method", .kind = FLAG_TEXT, .value = "METHOD", .choices = join_methods,                                \
+        { "join-method", .kind = FLAG_TEXT, .value = "METHOD", .choices = join_method_names,                                \
           .help = "How the host joins (token)" },                                                                      \
         { "auth-server", .kind = FLAG_TEXT, .value = "ADDR", .help = "Address of the Auth Service" },                  \
         { "proxy", .kind = FLAG_TEXT, .value = "ADDR", .help = "Address of the Proxy Service" },                       \
         { "ca-pin", .kind = FLAG_LIST, .value = "PIN", .help = "Pin of the cluster's CA" },                            \
         { "node-name", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of this host (its host name)" }
 /* clang-format on */
-
-static const char *const join_methods[] = { "token", "iam", NULL };
 
 const struct flag configure_flags[] = {
         CONFIGURE_FLAGS,

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What auth makes of the answers of an `sts` process that somebody else has taken over. */
+/* The answers of a captured `sts` process. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 
-#include "auth/join/attempt_internal.h"
 #include "base/mem.h"
+#include "join/methods/iam.h"
 #include "rpc/pb.h"
 
 #define ACCOUNT "123456789012"
@@ -17,15 +17,13 @@
 
 static struct error *checked(const char *account, const char *arn, const char *user_id)
 {
-        struct attempt at = { .sts_partition = "aws" };
         Cteleport__Internal__V1__StsAnswer answer = CTELEPORT__INTERNAL__V1__STS_ANSWER__INIT;
 
-        snprintf(at.sts_host, sizeof at.sts_host, "sts.us-east-1.amazonaws.com");
         answer.outcome = CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__IDENTIFIED;
         answer.account = pb_text(account);
         answer.arn = pb_text(arn);
         answer.user_id = pb_text(user_id);
-        return attempt_check_identity(&at, &answer);
+        return iam_check_identity(&answer, "sts.us-east-1.amazonaws.com", "aws");
 }
 
 static void believes_no_identity_of_a_bad_form(void **state)
@@ -70,5 +68,5 @@ int main(void)
                 cmocka_unit_test(believes_no_identity_of_a_bad_form),
         };
 
-        return cmocka_run_group_tests_name("attempt_report", tests, NULL, NULL);
+        return cmocka_run_group_tests_name("iam", tests, NULL, NULL);
 }

@@ -1,29 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "resource/token_rule.h"
+#include "join/methods/iam_rule_check.h"
 
-#include <stdarg.h>
-#include <stdlib.h>
-
-#include "base/bug.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-
-void token_warn(struct token_warnings *warnings, struct arena *arena, const char *format, ...)
-{
-        char *text = NULL;
-        va_list args;
-
-        if (warnings == NULL || warnings->count == TOKEN_WARNINGS_MAX)
-                return;
-        va_start(args, format);
-        if (vasprintf(&text, format, args) < 0)
-                bug("out of memory while formatting a warning");
-        va_end(args);
-        warnings->texts[warnings->count++] = arena_str(arena, str_of(text)).ptr;
-        free(text);
-}
+#include "join/token_check.h"
+#include "resource/token.h"
 
 /* ---- the parts of a pattern ---------------------------------------------------------------------- */
 
@@ -220,7 +203,7 @@ static void warn_of_width(const Cteleport__V1__TokenRule *rule, struct arn_patte
                 token_warn(warnings, arena, "spec.allow[%zu].aws_arn '%s' never matches: %s", index, shown, why);
 }
 
-struct error *token_rule_check(Cteleport__V1__TokenRule *rule, size_t index, struct arena *arena,
+struct error *iam_rule_check(Cteleport__V1__TokenRule *rule, size_t index, struct arena *arena,
                                struct token_warnings *warnings)
 {
         struct arn_pattern p = split_pattern(str_of(rule->aws_arn));

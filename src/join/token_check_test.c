@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/limits.h"
-#include "resource/token.h"
+#include "join/token_check.h"
 #include "schema/schema.h"
 
 enum { ARENA_CAP = 4 * MiB };

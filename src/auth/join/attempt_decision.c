@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps FIND_HOST, FIND_NAME, SIGN and COMMIT of an attempt. */
+#include "auth/certs/issue.h"
+#include "auth/core/caller.h"
+#include "auth/hosts/hosts.h"
+#include "auth/hosts/servers.h"
+#include "auth/hosts/tunnels_service.h"
+#include "auth/join/attempt_internal.h"
+#include "auth/users/directory.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "pki/cert.h"
+#include "resource/role.h"
+#include "resource/token.h"
+#include "rpc/pb.h"
+
+/* Another attempt of the same host may write its record between our read and our write. */
+enum { COMMIT_TRIES = 4 };
+
+/* ---- names, rules, locks -------------------------------------------------------------------------------------- */
+
+static bool may_be_proxy(const struct attempt *at)
+{
+        for (size_t i = 0; i < at->system_role_count; i++)
+                if (str_equal(str_of(at->system_roles[i]), STR("Proxy")))
+                        return true;
+        return false;
+}
+
+struct server_claim attempt_claim(const struct attempt *at)
+{
+        return (struct server_claim){
+                .host_id = str_is_empty(at->host_id) ? at->claimed_host_id : at->host_id,
+                .proxy_binding = may_be_proxy(at) ? at->binding : STR(""),
+                .is_proxy = str_equal(at->role, STR("Proxy")),
+        };
+}
+
+/*
+ * Roles a host may have certificates for: those of the token of this join, and no other. What an earlier join under the
+ * same ID gave ends here, for the token that gave it may be gone.
+ */
+static void collect_system_roles(struct attempt *at)
+{
+        const Cteleport__V1__TokenSpec *spec = at->token.token->spec;
+
+        at->system_role_count = 0;
+        if (!str_equal(at->role, STR("Instance")))
+                attempt_add_system_role(at, at->role);
+        for (size_t i = 0; i < spec->n_roles; i++) {
+                const struct system_role *role = system_role_find(str_of(spec->roles[i]));
+
+                if (role != NULL && role->is_local_service)
+                        attempt_add_system_role(at, role->name);
+        }
+}
+
+/* Whether a lock holds against this host; checked as soon as the host is known, and again before its records are written. */
+static struct error *check_locks(const struct attempt *at)
+{
+        const struct lock_subject subject = {
+                .host_id = at->host_id,
+                .hostname = at->host_name,
+                .aws_account = join_attribute(&at->verifier.found.attributes, "account"),
+                .aws_arn = join_attribute(&at->verifier.found.attributes, "arn"),
+                .system_roles = at->system_roles,
+                .system_role_count = at->system_role_count,
+        };
+
+        return directory_check_locks(at->auth->directory, &subject);
+}
+
+static void on_find_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err);
+static void on_find_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err);
+
+static void find_name(struct attempt *at)
+{
+        conversation_enter(&at->at, FIND_NAME);
+        at->is_waiting = true;
+        name_get(at->auth->store, at->host_name, at->auth->cluster, on_find_name, at);
+}
+
+/* The token is fresh from the store and the identity proven: matches the rules, then reads the records of the ID and of the name. */
+void attempt_decide(struct attempt *at)
+{
+        const struct join_attributes *attributes = &at->verifier.found.attributes;
+        AUTO(buf) binding = BUF_MAX(4 * KiB);
+
+        if (at->method->find_rule != NULL) {
+                AUTO_MEM char *name = attempt_safe_token_name(at);
+
+                at->rule = at->method->find_rule(at->token.token->spec, attributes);
+                if (at->rule < 0) {
+                        attempt_fail(at, "rules", at->method->not_admitted(name, attributes));
+                        return;
+                }
+        }
+        at->method->put_binding(at->token_name, attributes, &binding);
+        at->binding = arena_str(at->arena, buf_str(&binding));
+        if (str_is_empty(at->host_id)) {
+                AUTO(buf) of_key = BUF_MAX(64);
+
+                attempt_put_id_of_key(at, &of_key);
+                at->host_id = at->is_legacy ? at->claimed_host_id : arena_str(at->arena, buf_str(&of_key));
+        }
+        collect_system_roles(at);
+        struct error *err = check_locks(at);
+        if (err != NULL) {
+                attempt_fail(at, "lock", err);
+                return;
+        }
+        err = audit_check_room(at->auth, ROOM_FOR_NEW);
+        if (err == NULL)
+                err = audit_account_check(at->auth, ACCOUNT_JOIN, at->binding);
+        if (err != NULL) {
+                attempt_fail(at, "disk", err);
+                return;
+        }
+        conversation_enter(&at->at, FIND_HOST);
+        at->is_waiting = true;
+        host_get(at->auth->store, at->host_id, on_find_host, at);
+}
+
+static void on_find_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct attempt *at = ctx;
+
+        if (!attempt_resume(at)) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL && !at->is_legacy)
+                host = attempt_same_host(at, host, &revision);
+        else if (err == NULL)
+                err = host_check_claim(host, at->host_id, at->method, &at->verifier.found.attributes);
+        if (err != NULL) {
+                attempt_fail(at, "host-id", err);
+                return;
+        }
+        at->host_revision = revision;
+        at->member_since = host == NULL ? (struct cert_issue){ 0 } : (struct cert_issue){ host->member_since, host->member_serial_time };
+        find_name(at);
+}
+
+static void on_sign(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err);
+static void commit(struct attempt *at);
+
+static void sign(struct attempt *at)
+{
+        struct str principals[ARRAY_LEN(at->principals)];
+        size_t count = 0;
+
+        /* Addresses of proxies, and names that applications may have, are left out. */
+        for (size_t i = 0; i < at->principal_count; i++)
+                if (servers_may_name_tls(at->auth, at->principals[i], attempt_claim(at)))
+                        principals[count++] = at->principals[i];
+        struct issue_request request = {
+                .host_id = at->host_id,
+                .host_name = at->host_name,
+                .role = at->role,
+                .principals = principals,
+                .principal_count = count,
+                .tls_public_key = at->tls_public_key,
+                .ssh_public_key = at->ssh_public_key,
+                .reason = "join",
+        };
+
+        if (str_equal(at->role, STR("Instance"))) {
+                request.system_roles = at->system_roles;
+                request.system_role_count = at->system_role_count;
+        }
+        conversation_enter(&at->at, SIGN);
+        at->is_waiting = true;
+        issue(at->auth, &request, on_sign, at);
+}
+
+static void on_find_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err)
+{
+        struct attempt *at = ctx;
+
+        if (!attempt_resume(at)) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL && name != NULL && !name_is_bound_to(name, at->binding))
+                err = error_hint(error_new(ERROR_ALREADY_EXISTS, "the host name '%.*s' is in use by another host", STR_ARG(at->host_name)),
+                                 "set another teleport.nodename, or an administrator removes the other host: tctl rm node/ID");
+        if (err == NULL) {
+                struct server_claim claim = attempt_claim(at);
+
+                claim.is_proxy = false; /* it is the host's name, which an application below a proxy's name could have */
+                err = servers_check_name(at->auth, at->host_name, claim);
+        }
+        if (err != NULL) {
+                attempt_fail(at, "host-name", err);
+                return;
+        }
+        /* A host that is locked by its ID does not return with a new ID: the host that has its name is taken for it. */
+        if (name != NULL)
+                err = directory_check_locks(at->auth->directory, &(struct lock_subject){ .host_id = str_of(name->host_id) });
+        if (err != NULL) {
+                attempt_fail(at, "lock", err);
+                return;
+        }
+        at->name_revision = revision;
+        if (at->certs == NULL)
+                sign(at);
+        else
+                commit(at);
+}
+
+static void on_sign(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err)
+{
+        struct attempt *at = ctx;
+
+        if (!attempt_resume(at)) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL)
+                err = attempt_keep_certs(at, certs);
+        if (err != NULL) {
+                attempt_fail(at, "sign", issue_failed(err));
+                return;
+        }
+        commit(at);
+}
+
+/* The older service: an ID that was there has the roles of this join now. */
+static void drop_lost_roles(struct attempt *at)
+{
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+
+        host.host_id = pb_text(at->host_id.ptr);
+        host.system_roles = at->system_roles;
+        host.n_system_roles = at->system_role_count;
+        callers_drop_lost_roles(at->auth, &host);
+}
+
+static void on_commit(void *ctx, uint64_t revision, struct error *err)
+{
+        struct attempt *at = ctx;
+
+        (void)revision;
+        if (err == NULL) {
+                /* It is stored: too late for a deadline to undo it. */
+                at->is_expired = false;
+                at->out_of_turn = NULL;
+                attempt_report_success(at);
+                if (at->host_revision != 0)
+                        drop_lost_roles(at);
+                else if (at->is_legacy) /* it may have been another's */
+                        tunnels_refuse_earlier(at->auth, at->host_id, cert_issue_of(at->certs->not_before, str_of(at->certs->serial)),
+                                               "the ID of this host belongs to another one now");
+        }
+        if (!attempt_resume(at)) {
+                error_free(err);
+                return;
+        }
+        if (err != NULL && err->code == ERROR_ABORTED && ++at->commit_tries < COMMIT_TRIES) {
+                error_free(err);
+                attempt_find_token(at);
+                return;
+        }
+        if (err != NULL) {
+                attempt_fail(at, "store", error_wrap(err, "the join could not be recorded"));
+                return;
+        }
+        attempt_leave(at);
+        timer_stop(at->deadline);
+        conversation_enter(&at->at, DONE);
+        at->events->on_done(at->ctx, &(struct attempt_result){ at->host_id, at->certs }, NULL);
+}
+
+static void commit(struct attempt *at)
+{
+        /* The transaction notices a token that was written; one that has ended since it was read is as it was. */
+        at->token.is_expired = token_is_expired(at->token.token, loop_wall(&at->auth->loop));
+        if (at->token.is_expired) {
+                attempt_fail(at, "token", attempt_token_ended(at));
+                return;
+        }
+        struct error *err = check_locks(at);
+        if (err != NULL) {
+                attempt_fail(at, "lock", err);
+                return;
+        }
+        struct store_txn *t = store_txn_new(at->auth->store);
+
+        conversation_enter(&at->at, COMMIT);
+        attempt_write_records(at, t);
+        at->is_waiting = true;
+        store_txn_commit(t, on_commit, at);
+}
