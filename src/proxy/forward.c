@@ -29,10 +29,7 @@ struct forward {
         struct rpc_client_call *up;  /* to auth; NULL once done */
         /* Writes a message of the host to auth; refuses what a host may not say. */
         struct error *(*pass)(struct forward *f, const ProtobufCMessage *msg);
-        bool is_counted;             /* at the proxy (SOURCE_JOINS), and in its list; then source is there */
-        const struct source *source;
-        struct instant since;
-        struct forward *next, **link;
+        struct admitted admitted;    /* counted by its source (SOURCE_JOINS), in proxy->joins */
         size_t messages;
         struct timer *penalty;
         struct error *verdict;       /* waits for the penalty */
@@ -40,23 +37,11 @@ struct forward {
         char version[VERSION_MAX];
 };
 
-static void uncount(struct forward *f)
-{
-        if (!f->is_counted)
-                return;
-        f->is_counted = false;
-        f->source = NULL;
-        *f->link = f->next;
-        if (f->next != NULL)
-                f->next->link = f->link;
-        sources_leave(&f->proxy->sources, SOURCE_JOINS, f->peer);
-}
-
 static void forward_free(struct forward *f)
 {
         if (f->down != NULL || f->up != NULL)
                 return;
-        uncount(f);
+        admission_leave(&f->admitted);
         timer_free(f->penalty);
         error_free(f->verdict);
         free(f);
@@ -250,27 +235,29 @@ static void take_version(struct forward *f, struct str version)
         memcpy(f->version, version.ptr, version.len);
 }
 
-/* As at auth: a few sources that begin joins and do not go on keep nobody out. */
-static bool make_room(struct proxy *p, const char *peer)
+static void end_for_another(void *ctx, struct admitted *a)
 {
-        struct source_pick pick = source_pick_begin(&p->sources, SOURCE_JOINS, peer, loop_now(&p->loop));
-        for (struct forward *f = p->forwards; f != NULL; f = f->next)
-                source_pick_consider(&pick, f->source, f->since, f);
-        struct forward *oldest = pick.who;
-        if (oldest == NULL)
-                return false;
-        uncount(oldest);
-        finish(oldest, error_hint(error_for(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way, and this one made room for another"), REASON_REFUSED),
-                                  "the host tries again by itself"));
-        return true;
+        (void)ctx;
+        finish(CONTAINER_OF(a, struct forward, admitted),
+               error_hint(error_for(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way, and this one made room for another"), REASON_REFUSED),
+                          "the host tries again by itself"));
 }
 
-static bool take_place(struct proxy *p, const char *peer)
+/* Logins are counted with joins, and end by themselves soon. */
+static bool may_end(void *ctx, const struct admitted *a)
 {
-        struct sources *s = &p->sources;
-        if (sources_enter(s, SOURCE_JOINS, peer))
-                return true;
-        return sources_is_full(s, SOURCE_JOINS, peer) && make_room(p, peer) && sources_enter(s, SOURCE_JOINS, peer);
+        (void)ctx;
+        return !a->is_fixed;
+}
+
+static bool count_request(struct proxy *p, struct admitted *a, const char *peer)
+{
+        p->joins.loop = &p->loop;
+        p->joins.sources = &p->sources;
+        p->joins.counter = SOURCE_JOINS;
+        p->joins.end = end_for_another;
+        p->joins.may_end = may_end;
+        return admission_enter(&p->joins, a, peer) == ADMISSION_GRANTED;
 }
 
 static void open_stream(struct rpc_call *call, const char *path, const ProtobufCMessageDescriptor *response,
@@ -282,22 +269,15 @@ static void open_stream(struct rpc_call *call, const char *path, const ProtobufC
                 rpc_call_finish(call, upstream_absence(peer->proxy->upstream));
                 return;
         }
-        if (!take_place(peer->proxy, rpc_call_peer(call))) {
+        struct forward *f = NEW(struct forward);
+        *f = (struct forward){ .proxy = peer->proxy, .down = call, .pass = pass };
+        snprintf(f->peer, sizeof f->peer, "%s", rpc_call_peer(call));
+        if (!count_request(peer->proxy, &f->admitted, f->peer)) {
+                free(f);
                 rpc_call_finish(call, error_hint(error_for(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way"), REASON_REFUSED),
                                                  "the host tries again by itself"));
                 return;
         }
-        struct forward *f = NEW(struct forward);
-        *f = (struct forward){ .proxy = peer->proxy, .down = call, .pass = pass };
-        snprintf(f->peer, sizeof f->peer, "%s", rpc_call_peer(call));
-        f->is_counted = true;
-        f->source = sources_find(&f->proxy->sources, f->peer);
-        f->since = loop_now(&f->proxy->loop);
-        f->next = f->proxy->forwards;
-        f->link = &f->proxy->forwards;
-        if (f->next != NULL)
-                f->next->link = &f->next;
-        f->proxy->forwards = f;
         take_version(f, rpc_call_metadata(call, "version"));
         f->up = rpc_client_call(auth,
                                 (struct rpc_client_call_options){
@@ -328,7 +308,7 @@ static void open_legacy(struct rpc_call *call, const ProtobufCMessage *first)
 struct unary {
         struct proxy *proxy;
         struct rpc_call *down;       /* NULL: gone */
-        bool is_counted;             /* among what its source has under way */
+        struct admitted admitted;    /* logins only */
         char peer[ADDRESS_TEXT_MAX];
 };
 
@@ -341,10 +321,9 @@ static void on_unary_gone(void *ctx)
 static void on_unary_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct unary *u = ctx;
-        if (u->is_counted && err == NULL)
-                sources_note_authenticated(&u->proxy->sources, u->peer); /* only logins are counted */
-        if (u->is_counted)
-                sources_leave(&u->proxy->sources, SOURCE_JOINS, u->peer);
+        if (u->admitted.admission != NULL && err == NULL)
+                sources_note_authenticated(&u->proxy->sources, u->peer);
+        admission_leave(&u->admitted);
         if (u->down == NULL)
                 error_free(err);
         else if (err != NULL)
@@ -365,14 +344,16 @@ static void pass_unary(struct rpc_call *call, const ProtobufCMessage *request, c
                 rpc_call_finish(call, upstream_absence(peer->proxy->upstream));
                 return;
         }
-        if (is_counted && !take_place(peer->proxy, rpc_call_peer(call))) {
+        struct unary *u = NEW(struct unary);
+        *u = (struct unary){ .down = call, .proxy = peer->proxy };
+        snprintf(u->peer, sizeof u->peer, "%s", rpc_call_peer(call));
+        if (is_counted && !count_request(peer->proxy, &u->admitted, u->peer)) {
+                free(u);
                 rpc_call_finish(call, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many logins are under way"),
                                                  "try again in a few seconds"));
                 return;
         }
-        struct unary *u = NEW(struct unary);
-        *u = (struct unary){ .proxy = peer->proxy, .down = call, .is_counted = is_counted };
-        snprintf(u->peer, sizeof u->peer, "%s", rpc_call_peer(call));
+        u->admitted.is_fixed = true;
         rpc_call_listen(call, &unary_events, u);
         rpc_client_unary(auth,
                          (struct rpc_client_call_options){

@@ -20,6 +20,7 @@
 #include "api/service.h"
 #include "join/host_identity.h"
 #include "loop/loop.h"
+#include "net/admission.h"
 #include "net/socket.h"
 #include "net/sources.h"
 #include "net/tls.h"
@@ -28,14 +29,12 @@
 
 struct listener;
 
-struct forward;
-
 struct proxy {
         struct loop loop;
         struct service *service;
         const Cteleport__Internal__V1__Boot *boot;
         struct sources sources;
-        struct forward *forwards; /* joins on their way to auth, newest first */
+        struct admission joins; /* and logins, on their way to auth */
         struct shares users; /* connections to nodes, by user */
         struct budget memory; /* of what is on its way in them, by user */
         struct budget unauthenticated_memory; /* of gRPC connections of unauthenticated peers, by source */

@@ -19,12 +19,12 @@
 #include "base/shares.h"
 #include "join/method.h"
 #include "login/guard.h"
+#include "net/admission.h"
 #include "pki/key.h"
 #include "resource/config.h"
 #include "rpc/link.h"
 #include "store/store.h"
 
-struct attempt;
 struct caller;
 struct passwords;
 struct directory;
@@ -84,7 +84,7 @@ struct auth {
         struct tunnels_stream *tunnels; /* of each proxy that says which nodes have a tunnel to it */
         bool is_rechecking_tunnels, recheck_tunnels_again;
         struct sources *sources;       /* connections and joins under way, by the source of their peers; the listener's */
-        struct attempt *joins;         /* under way, newest first */
+        struct admission joins;        /* attempts in progress */
         struct budget unstored;        /* what nodes have sent and is not on the disk, by host: unstored.h */
         struct shares dials;           /* questions of proxies under way, by user */
         struct auth_listener *listener;

@@ -68,7 +68,7 @@ static void on_failing(void *ctx)
 
 void attempt_fail(struct attempt *at, const char *check, struct error *err)
 {
-        attempt_leave(at);
+        admission_leave(&at->admitted);
         if (err->code != ERROR_UNAVAILABLE && err->code != ERROR_DEADLINE_EXCEEDED)
                 err = error_for_default(err, REASON_REFUSED);
         attempt_report_refusal(at, check, err);
@@ -89,8 +89,7 @@ void attempt_fail(struct attempt *at, const char *check, struct error *err)
         timer_start(at->penalty, wait);
 }
 
-/* The attempt makes room for another. */
-static void make_room(struct attempt *at)
+void attempt_end_for_another(struct attempt *at)
 {
         attempt_fail(at, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way, and this one made room for another"),
                                     "the agent tries again by itself"));
@@ -98,7 +97,7 @@ static void make_room(struct attempt *at)
 
 bool attempt_take_place(struct attempt *at)
 {
-        struct error *err = attempt_enter(at, make_room);
+        struct error *err = attempt_enter(at);
 
         if (err != NULL)
                 attempt_fail(at, "load", err);
@@ -143,7 +142,7 @@ void attempt_release(struct attempt *at)
 
                 attempt_report_refusal(at, "aborted", err);
         }
-        attempt_leave(at);
+        admission_leave(&at->admitted);
         at->is_released = true;
         if (!at->is_waiting)
                 free_now(at);

@@ -266,7 +266,7 @@ static void on_commit(void *ctx, uint64_t revision, struct error *err)
                 attempt_fail(at, "store", error_wrap(err, "the join could not be recorded"));
                 return;
         }
-        attempt_leave(at);
+        admission_leave(&at->admitted);
         timer_stop(at->deadline);
         conversation_enter(&at->at, DONE);
         at->events->on_done(at->ctx, &(struct attempt_result){ at->host_id, at->certs }, NULL);

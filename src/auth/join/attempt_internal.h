@@ -12,6 +12,7 @@
 #include "join/binding.h"
 #include "join/method.h"
 #include "loop/conversation.h"
+#include "net/admission.h"
 #include "net/socket.h"
 #include "pki/cert.h"
 
@@ -32,9 +33,7 @@ struct attempt {
         bool is_released;      /* the owner is gone */
         bool is_expired;       /* the deadline passed while a callback was to come */
         const char *out_of_turn; /* a message that came at the wrong time then */
-        bool is_counted;       /* at the listener (SOURCE_JOINS), and in auth->joins; then source is there */
-        const struct source *source;
-        struct attempt *next, **link;
+        struct admitted admitted; /* counted by its source (SOURCE_JOINS), in auth->joins */
         struct timer *penalty; /* holds back the refusal of a source that keeps failing */
         bool is_legacy;
         bool is_forwarded;
@@ -104,12 +103,12 @@ struct server_claim attempt_claim(const struct attempt *at);
 /* ---- how many at once: attempt_places.c ---- */
 
 /*
- * Takes a place among the joins under way. When all are taken, a few sources that begin joins and do not continue must not keep
- * others out: of the source that has most, the oldest attempt that waits for its host is given to make_room(), which ends it, unless the
- * new attempt's own source has as many. RESOURCE_EXHAUSTED: there is no place.
+ * Counts the attempt for its source. When the total is reached, another one whose host owes a message is ended for it
+ * (net/admission.h). RESOURCE_EXHAUSTED: the source, or the Auth Service, has as many as it may have.
  */
-struct error *attempt_enter(struct attempt *at, void (*make_room)(struct attempt *oldest)) MUST_USE;
-void attempt_leave(struct attempt *at); /* silent when it has no place */
+struct error *attempt_enter(struct attempt *at) MUST_USE;
+/* In attempt.c: refuses an attempt that is ended for another one. */
+void attempt_end_for_another(struct attempt *at);
 
 /* ---- records: attempt_report.c ---- */
 

@@ -1,55 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* How many joins are in progress, by source (attempt_internal.h). */
 #include "auth/join/attempt.h"
 #include "auth/join/attempt_internal.h"
 #include "base/limits.h"
-#include "net/sources.h"
 
-void attempt_leave(struct attempt *at)
+static struct attempt *attempt_of(struct admitted *a)
 {
-        if (!at->is_counted)
-                return;
-        at->is_counted = false;
-        at->source = NULL;
-        *at->link = at->next;
-        if (at->next != NULL)
-                at->next->link = at->link;
-        sources_leave(at->auth->sources, SOURCE_JOINS, at->peer);
+        return CONTAINER_OF(a, struct attempt, admitted);
 }
 
-static struct attempt *pick_oldest(struct auth *a, const char *peer)
+/* Only attempts that wait for a message of their host: others are about to end, or auth works for them. */
+static bool may_end(void *ctx, const struct admitted *a)
 {
-        struct source_pick pick = source_pick_begin(a->sources, SOURCE_JOINS, peer, loop_now(&a->loop));
+        const struct attempt *at = CONTAINER_OF(a, const struct attempt, admitted);
 
-        for (struct attempt *at = a->joins; at != NULL; at = at->next)
-                if (!at->is_waiting && attempt_wants_anything(at))
-                        source_pick_consider(&pick, at->source, at->started, at);
-        return pick.who;
+        (void)ctx;
+        return !at->is_waiting && attempt_wants_anything(at);
 }
 
-static struct error *no_place(const char *who, int most)
+static void end(void *ctx, struct admitted *a)
 {
-        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "%s has %d joins under way", who, most), "the agent tries again by itself");
+        (void)ctx;
+        attempt_end_for_another(attempt_of(a));
 }
 
-struct error *attempt_enter(struct attempt *at, void (*make_room)(struct attempt *oldest))
+static struct error *too_many(const char *where, int most)
 {
-        struct sources *s = at->auth->sources;
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "%s has %d joins under way", where, most), "the agent tries again by itself");
+}
 
-        if (!sources_enter(s, SOURCE_JOINS, at->peer)) {
-                if (!sources_is_full(s, SOURCE_JOINS, at->peer))
-                        return no_place("this address", LIMIT_PENDING_JOINS_PER_SOURCE);
-                struct attempt *oldest = pick_oldest(at->auth, at->peer);
-                if (oldest != NULL)
-                        make_room(oldest);
-                if (oldest == NULL || !sources_enter(s, SOURCE_JOINS, at->peer))
-                        return no_place("the Auth Service", LIMIT_PENDING_JOINS);
+struct error *attempt_enter(struct attempt *at)
+{
+        struct auth *a = at->auth;
+
+        a->joins.loop = &a->loop;
+        a->joins.sources = a->sources;
+        a->joins.counter = SOURCE_JOINS;
+        a->joins.end = end;
+        a->joins.may_end = may_end;
+        switch (admission_enter(&a->joins, &at->admitted, at->peer)) {
+        case ADMISSION_SOURCE_FULL:
+                return too_many("this address", LIMIT_PENDING_JOINS_PER_SOURCE);
+        case ADMISSION_FULL:
+                return too_many("the Auth Service", LIMIT_PENDING_JOINS);
+        case ADMISSION_GRANTED:
+                break;
         }
-        at->is_counted = true;
-        at->source = sources_find(s, at->peer);
-        at->next = at->auth->joins;
-        at->link = &at->auth->joins;
-        if (at->next != NULL)
-                at->next->link = &at->next;
-        at->auth->joins = at;
+        at->admitted.since = at->started;
         return NULL;
 }

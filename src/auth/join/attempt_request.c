@@ -122,7 +122,7 @@ void attempt_init(struct attempt *at, struct str token_name, struct str role, st
         at->claimed_method = arena_str(at->arena, str_slice(claimed_method, 0, 64));
         at->claimed_host_id = arena_str(at->arena, str_slice(claimed_host_id, 0, LIMIT_NAME + 1));
         at->is_legacy = !str_is_empty(claimed_host_id);
-        if (!at->is_counted && !attempt_take_place(at))
+        if (at->admitted.admission == NULL && !attempt_take_place(at))
                 return;
         if (at->has_bad_peer) {
                 attempt_fail(at, "request", error_new(ERROR_INVALID_ARGUMENT, "the client's address is not one"));
