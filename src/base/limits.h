@@ -152,6 +152,8 @@ enum {
         LIMIT_HTTP1_FORM = 8 * KiB, /* bytes: The body of a form may have this length; it holds two passwords, each character of them escaped. */
         LIMIT_HTTP1_AHEAD = 4 * KiB, /* bytes: A client may send this much before its last HTTP/1.1 request was answered; with more its connection closes after the response. */
         LIMIT_HTTP1_REQUESTS = 100, /* requests: A connection is closed after this number of HTTP/1.1 requests. */
+        LIMIT_WEBSOCKET_MESSAGE = 1 * MiB, /* bytes: A message of a WebSocket has at most this length; it is delivered in pieces, as it comes. */
+        LIMIT_WEBSOCKET_CONTROL = 16 * KiB, /* bytes: A WebSocket whose peer leaves this much of the answers to its pings unread is broken. */
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB, /* bytes: The decoded headers of an HTTP/2 request have at most this size. */
         LIMIT_HTTP2_STREAMS = 100, /* streams: A connection of an unauthenticated peer has at most this number of concurrent HTTP/2 streams. */
         LIMIT_HTTP2_STREAMS_KNOWN = 2000, /* streams: A connection of an authenticated peer has at most this number of concurrent HTTP/2 streams; a proxy carries many joins. */

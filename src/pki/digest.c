@@ -28,6 +28,12 @@ void sha256(struct str bytes, uint8_t out[32])
                 bug("OpenSSL has no SHA-256");
 }
 
+void sha1(struct str bytes, uint8_t out[20])
+{
+        if (EVP_Q_digest(NULL, "SHA1", NULL, bytes.ptr, bytes.len, out, NULL) != 1)
+                bug("OpenSSL has no SHA-1");
+}
+
 void hmac_sha256(struct str key, struct str bytes, uint8_t out[32])
 {
         if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key.ptr, key.len, str_bytes(bytes), bytes.len, out, 32,

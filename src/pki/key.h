@@ -50,6 +50,8 @@ struct error *ca_pin_of_cert(struct str cert_der, struct buf *out) MUST_USE;
 
 /* 32 bytes of SHA-256. */
 void sha256(struct str bytes, uint8_t out[32]);
+/* 20 bytes of SHA-1: for the WebSocket handshake, where nothing depends on its strength, and for nothing else. */
+void sha1(struct str bytes, uint8_t out[20]);
 /* HMAC-SHA-256 (RFC 2104). */
 void hmac_sha256(struct str key, struct str bytes, uint8_t out[32]);
 /* Bytes from the kernel-seeded generator; dies if there are none. */

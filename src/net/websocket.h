@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * WebSocket (RFC 6455) as a stream: the bytes of binary messages, whose boundaries mean nothing, in both directions.
+ * Framing is libwslay's; messages of text are refused.
+ *
+ * Beyond the rules of stream.h:
+ *  - A close frame ends both directions (section 5.5.1). stream_shutdown() sends one; bytes of the peer still come until its own.
+ *    After on_end what is written is dropped.
+ *  - on_end has an error if the connection ended without a close frame, as somebody else may have cut it, if the peer broke
+ *    the protocol, or if the status of its close frame reports a failure.
+ *  - Pings are answered. After TIMEOUT_KEEPALIVE without a byte from the peer one is sent, so that load balancers do not take
+ *    the connection for idle; without an answer within TIMEOUT_KEEPALIVE_ANSWER the stream breaks. A paused stream sends
+ *    pings and waits for no answer.
+ *  - A peer that sends pings and does not read the answers is cut off at LIMIT_WEBSOCKET_CONTROL.
+ */
+#ifndef NET_WEBSOCKET_H
+#define NET_WEBSOCKET_H
+
+#include "base/clock.h"
+#include "net/stream.h"
+
+struct http_exchange;
+struct loop;
+
+enum websocket_role { WEBSOCKET_CLIENT, WEBSOCKET_SERVER };
+
+/* Frames over `lower` (owned from now on), on which the handshake was made. Clients mask what they send. */
+struct stream *websocket_stream(struct loop *l, struct stream *lower, enum websocket_role role) MUST_USE;
+
+/* ---- websocket_handshake.c ------------------------------------------------------------------------------- */
+
+/*
+ * Accepts the handshake of a request (section 4.2) and ends the exchange. `protocol` is the subprotocol that the client must
+ * offer, or NULL. NULL is returned for what is no handshake of version 13 with that subprotocol: it was answered with 400, or
+ * with 426 if another version was wanted. Whether the request's Origin may connect is for the caller to check before.
+ */
+struct stream *websocket_accept(struct loop *l, struct http_exchange *x, const char *protocol) MUST_USE;
+
+struct websocket_request {
+        const char *host;     /* of the Host field */
+        const char *path;     /* "/webapi/…" */
+        const char *protocol; /* subprotocol that is offered, and must be chosen; NULL: none */
+        const char *fields;   /* further field lines of the request, each with its CRLF; NULL: none */
+        struct duration within;
+};
+
+/*
+ * Makes the client's handshake (section 4.1) on `s`, owned from now on. done comes exactly once, from the loop, with the
+ * stream of messages or an error: UNAVAILABLE when the server refuses, breaks off or makes no sense, DEADLINE_EXCEEDED.
+ */
+struct websocket_connect;
+struct websocket_connect *websocket_connect_start(struct loop *l, struct stream *s, const struct websocket_request *request,
+                                                  void (*done)(void *ctx, struct stream *ws, struct error *err),
+                                                  void *ctx) MUST_USE;
+void websocket_connect_cancel(struct websocket_connect *c); /* done comes with CANCELLED unless it already has */
+
+#endif
