@@ -54,7 +54,7 @@ bool join_attributes_equal(const struct join_attributes *a, const struct join_at
 
 /* ---- the Auth Service's half ------------------------------------------------------------------------------------- */
 
-/* What methods are told of the Auth Service's configuration, and what they remember between joins. */
+/* The configuration of the Auth Service that methods read, and their state between joins. */
 struct join_settings {
         struct sts_host_options sts_hosts;
         bool is_binding_required; /* a proof that is not bound to its join is refused */
