@@ -26,14 +26,17 @@ def kill(pid):
 
 
 def is_alive(pid):
+    """A zombie with threads that have not exited yet still has its descriptors open, a listening socket among them."""
     try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return state != "Z" or len(list(pathlib.Path(f"/proc/{pid}/task").iterdir())) > 1
     except OSError:
         return False
 
 
 def kill_tree(process):
     """A supervisor and its children, as a power cut ends them."""
+    os.kill(process.pid, signal.SIGSTOP)  # so that it starts no child that the list does not have
     children = process.children()
     process.popen.kill()
     for pid in children.values():
