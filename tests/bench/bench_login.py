@@ -1,0 +1,131 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Logins on a quiet cluster, and on the same one while many terminal sessions are recorded.
+
+    bench_login.py [--json] [--build=DIR] [--sessions=N]     DIR: the build directory (default: build); N: recordings (default: 500)
+
+A login is `tsh login` with password and one-time code, from the start of the program to its end: the check of the password, the
+certificates and the audit event are in it. Each session prints a line a second, which the node spools and the Auth Service stores and syncs.
+The sessions share SSH connections, so that the recordings are measured and not the key exchanges.
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+
+from harness import Aws, Cluster, iam_token, wait_until  # noqa: E402
+from users import User, invite_url  # noqa: E402
+
+USERS, LOGINS_EACH, SESSIONS_PER_CONNECTION = 50, 2, 25  # a user has three valid one-time codes at a time
+LINE = b"a line of a terminal, about as long as those that a build or a log prints on it\r\n"
+
+
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def invite(cluster, name, home, roles):
+    return User(cluster, name, home / name).accept(invite_url(cluster.tctl("users", "add", name, f"--roles={roles}", "--logins=root").out))
+
+
+def logins_ms(users):
+    """Every user logs in LOGINS_EACH times, one login after the other."""
+    taken = []
+    for _ in range(LOGINS_EACH):
+        for user in users:
+            otp = user.otp()  # outside the time: it may have to wait for the next code
+            begun = time.monotonic()
+            user.login(otp=otp)
+            taken.append((time.monotonic() - begun) * 1000)
+    return taken
+
+
+class Recordings:
+    """Terminal sessions that print what is written into their pipes, once a second each."""
+
+    def __init__(self, user, count, directory):
+        self.pipes, self.programs, self.over = [], [], threading.Event()
+        config = user.ssh_config()
+        for number in range(count):
+            if number % SESSIONS_PER_CONNECTION == 0:
+                control = directory / f"c{number}"
+                self.run(["ssh", "-F", str(config), "-o", "ControlMaster=yes", "-o", f"ControlPath={control}", "-o", "BatchMode=yes", "-N", "root@web-1.example.test"], user)
+                wait_until(control.is_socket, "the connection is open", timeout=60)
+            fifo = directory / f"p{number}"
+            os.mkfifo(fifo)
+            self.pipes.append(os.open(fifo, os.O_RDWR))
+            self.run(["ssh", "-F", str(config), "-o", f"ControlPath={control}", "-tt", "root@web-1.example.test", f"exec cat {fifo}"], user)
+        self.writer = threading.Thread(target=self.write)
+        self.writer.start()
+
+    def run(self, words, user):
+        self.programs.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=user.env))
+
+    def write(self):
+        while not self.over.wait(1):
+            for pipe in self.pipes:
+                os.write(pipe, LINE)
+
+    def stop(self):
+        self.over.set()
+        self.writer.join()
+        for program in self.programs:
+            program.terminate()
+        for program in self.programs:
+            program.wait()
+        for pipe in self.pipes:
+            os.close(pipe)
+
+
+def measure(build, count, directory, home):
+    with contextlib.ExitStack() as ends:
+        aws = Aws(tempfile.mkdtemp(dir=directory))
+        ends.callback(aws.stop)
+        cluster = Cluster(build, aws, directory / "cluster")
+        ends.callback(cluster.stop)
+        cluster.start()
+        cluster.create(iam_token())
+        cluster.join("web-1", env=aws.identity()).wait_reachable()
+        users = [invite(cluster, f"user-{n}", home, "access") for n in range(USERS)]
+        worker = invite(cluster, "worker", home, "access")
+        worker.login()
+        logins_ms(users[:5])
+        quiet = logins_ms(users)
+        recordings = Recordings(worker, count, home)
+        ends.callback(recordings.stop)
+        records = cluster.data_dir / "log" / "records"
+        wait_until(lambda: sum(f.stat().st_size > 2 * len(LINE) for f in records.iterdir()) >= count, "all are recorded", timeout=300)
+        busy = logins_ms(users)
+    figures = {"sessions": count, "logins": len(quiet)}
+    for name, taken in (("quiet", quiet), ("recording", busy)):
+        figures[f"{name}_ms"] = {"median": round(percentile(taken, 0.5), 1), "p99": round(percentile(taken, 0.99), 1)}
+    figures["p99_ratio"] = round(figures["recording_ms"]["p99"] / figures["quiet_ms"]["p99"], 2)
+    return figures
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--json", action="store_true")
+    options.add_argument("--build", default=str(ROOT / "build"))
+    options.add_argument("--sessions", type=int, default=500)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ct-bench.") as directory, tempfile.TemporaryDirectory(prefix="b.", dir="/tmp") as home:
+        figures = measure(pathlib.Path(given.build).resolve(), given.sessions, pathlib.Path(directory), pathlib.Path(home))
+    if given.json:
+        print(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        print(f"{name:28} {value}")
+
+
+if __name__ == "__main__":
+    main()
