@@ -20,11 +20,10 @@ struct reported {
         void *ctx;
 };
 
-/* Asked, and not answered: asked again after a loss. */
+/* Requested, and not answered: requested again after a loss. */
 struct requested {
         struct requested *next;
-        char *login;
-        struct buf certificate, nonce;
+        Cteleport__V1__ReportRequest *message; /* a copy */
 };
 
 struct report_stream {
@@ -46,9 +45,18 @@ struct report_stream {
         struct reported *unsent;             /* the first that this stream has not carried; NULL: none */
         size_t sent_count, sent_bytes;   /* on their way */
         struct requested *requested, **requested_end;
-        char *accepted_login; /* NULL: nothing was accepted yet */
-        struct buf accepted;  /* its certificate */
+        Cteleport__V1__ReportAccepted *accepted; /* a copy; NULL: nothing was accepted yet */
 };
+
+/* Of a message that we made: what was packed can be read. */
+static ProtobufCMessage *copy_message(const ProtobufCMessage *message)
+{
+        size_t len = protobuf_c_message_get_packed_size(message);
+        AUTO_MEM char *bytes = mem_alloc(len + 1);
+
+        protobuf_c_message_pack(message, (uint8_t *)bytes);
+        return protobuf_c_message_unpack(message->descriptor, NULL, len, (const uint8_t *)bytes);
+}
 
 /* ---- the memory ------------------------------------------------------------------------------------------- */
 
@@ -79,9 +87,7 @@ static void requested_drop_first(struct report_stream *a)
         a->requested = q->next;
         if (a->requested == NULL)
                 a->requested_end = &a->requested;
-        buf_release(&q->certificate);
-        buf_release(&q->nonce);
-        free(q->login);
+        cteleport__v1__report_request__free_unpacked(q->message, NULL);
         free(q);
 }
 
@@ -92,8 +98,8 @@ static void free_when_quiet(struct report_stream *a)
                 return;
         while (a->requested != NULL)
                 requested_drop_first(a);
-        buf_release(&a->accepted);
-        free(a->accepted_login);
+        if (a->accepted != NULL)
+                cteleport__v1__report_accepted__free_unpacked(a->accepted, NULL);
         free(a->connection_id);
         free(a->client_addr);
         free(a);
@@ -128,10 +134,8 @@ static void send_begin(struct report_stream *a)
         begin.connection_id = a->connection_id;
         begin.client_addr = a->client_addr;
         begin.is_resumed = a->has_begun;
-        if (a->has_begun && a->accepted_login != NULL) {
-                begin.certificate = pb_bytes(buf_str(&a->accepted));
-                begin.login = a->accepted_login;
-        }
+        if (a->has_begun)
+                begin.accepted = a->accepted;
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_BEGIN;
         up.begin = &begin;
         rpc_client_send(a->call, &up.base);
@@ -139,14 +143,10 @@ static void send_begin(struct report_stream *a)
 
 static void send_requested(struct report_stream *a, const struct requested *q)
 {
-        Cteleport__V1__ReportRequest request = CTELEPORT__V1__REPORT_REQUEST__INIT;
         Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
 
-        request.certificate = pb_bytes(buf_str(&q->certificate));
-        request.login = q->login;
-        request.nonce = pb_bytes(buf_str(&q->nonce));
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_REQUEST;
-        up.request = &request;
+        up.request = q->message;
         rpc_client_send(a->call, &up.base);
 }
 
@@ -221,7 +221,7 @@ static void take_decision(struct report_stream *a, const Cteleport__V1__ReportDe
         struct str certificate = pb_str(decision->certificate);
 
         backoff_reset(&a->backoff);
-        if (a->requested != NULL && str_equal(buf_str(&a->requested->certificate), certificate))
+        if (a->requested != NULL && str_equal(pb_str(a->requested->message->certificate), certificate))
                 requested_drop_first(a);
         a->events->on_decision(a->ctx, decision);
 }
@@ -340,7 +340,6 @@ struct report_stream *report_stream_new(struct agent *agent, struct str connecti
                 .connection_id = str_dup(connection_id),
                 .client_addr = str_dup(client_addr),
                 .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_REPORT_MOST) },
-                .accepted = BUF_MAX(CERT_MAX),
         };
         a->reported_end = &a->reported;
         a->requested_end = &a->requested;
@@ -349,13 +348,11 @@ struct report_stream *report_stream_new(struct agent *agent, struct str connecti
         return a;
 }
 
-void report_stream_request(struct report_stream *a, struct str certificate, struct str login, struct str nonce)
+void report_stream_request(struct report_stream *a, const Cteleport__V1__ReportRequest *request)
 {
         struct requested *q = NEW(struct requested);
 
-        *q = (struct requested){ .login = str_dup(login), .certificate = BUF_MAX(CERT_MAX), .nonce = BUF_MAX(KiB) };
-        buf_put(&q->certificate, certificate);
-        buf_put(&q->nonce, nonce);
+        *q = (struct requested){ .message = (Cteleport__V1__ReportRequest *)copy_message(&request->base) };
         *a->requested_end = q;
         a->requested_end = &q->next;
         if (a->call != NULL)
@@ -396,19 +393,15 @@ void report_stream_send(struct report_stream *a, const Cteleport__V1__ReportUp *
                 on_overflow(a);
 }
 
-void report_stream_accepted(struct report_stream *a, struct str certificate, struct str login)
+void report_stream_accepted(struct report_stream *a, const Cteleport__V1__ReportAccepted *accepted)
 {
-        Cteleport__V1__ReportAccepted accepted = CTELEPORT__V1__REPORT_ACCEPTED__INIT;
         Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
 
-        free(a->accepted_login);
-        a->accepted_login = str_dup(login);
-        buf_clear(&a->accepted);
-        buf_put(&a->accepted, certificate);
-        accepted.certificate = pb_bytes(certificate);
-        accepted.login = a->accepted_login;
+        if (a->accepted != NULL)
+                cteleport__v1__report_accepted__free_unpacked(a->accepted, NULL);
+        a->accepted = (Cteleport__V1__ReportAccepted *)copy_message(&accepted->base);
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_ACCEPTED;
-        up.accepted = &accepted;
+        up.accepted = a->accepted;
         report_stream_send(a, &up, NULL, NULL);
 }
 

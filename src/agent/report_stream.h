@@ -32,11 +32,11 @@ struct report_stream *report_stream_new(struct agent *agent, struct str connecti
 /* Whoever waits for an acknowledgement is told CANCELLED, now. NULL is silent. */
 void report_stream_free(struct report_stream *a);
 
-/* nonce: 32 bytes of who asks, for the Auth Service to sign with its answer. */
-void report_stream_request(struct report_stream *a, struct str certificate, struct str login, struct str nonce);
+/* Requests the decision on a certificate; copied. */
+void report_stream_request(struct report_stream *a, const Cteleport__V1__ReportRequest *request);
 
-/* sshd has accepted it: told now, and first thing after a loss. */
-void report_stream_accepted(struct report_stream *a, struct str certificate, struct str login);
+/* The connection is that of this certificate (copied): reported now, and with the begin of each stream after a loss. */
+void report_stream_accepted(struct report_stream *a, const Cteleport__V1__ReportAccepted *accepted);
 
 /* As connection_report. */
 void report_stream_send(struct report_stream *a, const Cteleport__V1__ReportUp *up, void (*acknowledged)(void *ctx, struct error *err),

@@ -63,10 +63,10 @@ static void on_heard(void *ctx, const ProtobufCMessage *msg)
         const Cteleport__V1__ReportUp *up = (const Cteleport__V1__ReportUp *)msg;
 
         if (up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_BEGIN)
-                buf_printf(&f->received, "%s%s%s ", up->begin->is_resumed ? "resume" : "begin", up->begin->login[0] == '\0' ? "" : ":",
-                           up->begin->login);
+                buf_printf(&f->received, "%s%s%s ", up->begin->is_resumed ? "resume" : "begin", up->begin->accepted == NULL ? "" : ":",
+                           up->begin->accepted == NULL ? "" : up->begin->accepted->node->login);
         else if (up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_REQUEST)
-                buf_printf(&f->received, "ask:%s ", up->request->login);
+                buf_printf(&f->received, "ask:%s ", up->request->node->login);
         else
                 buf_printf(&f->received, "%llu:%s ", (unsigned long long)up->seq, kind_of(up));
 }
@@ -190,6 +190,34 @@ static void hang_up(struct fixture *f)
 
 /* ---- the connection ------------------------------------------------------------------------------------------- */
 
+static ProtobufCBinaryData bytes_of(const char *text)
+{
+        return (ProtobufCBinaryData){ strlen(text), (uint8_t *)(uintptr_t)text };
+}
+
+static void request_decision(struct fixture *f, const char *certificate, const char *login, const char *nonce)
+{
+        Cteleport__V1__ReportRequest request = CTELEPORT__V1__REPORT_REQUEST__INIT;
+        Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
+
+        node.login = (char *)(uintptr_t)login;
+        request.certificate = bytes_of(certificate);
+        request.nonce = bytes_of(nonce);
+        request.node = &node;
+        report_stream_request(f->report_stream, &request);
+}
+
+static void accept_certificate(struct fixture *f, const char *certificate, const char *login)
+{
+        Cteleport__V1__ReportAccepted accepted = CTELEPORT__V1__REPORT_ACCEPTED__INIT;
+        Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
+
+        node.login = (char *)(uintptr_t)login;
+        accepted.certificate = bytes_of(certificate);
+        accepted.node = &node;
+        report_stream_accepted(f->report_stream, &accepted);
+}
+
 static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision)
 {
         (void)decision;
@@ -291,7 +319,7 @@ static void tells_in_order_and_hears_when_it_is_durable(void **state)
 
         report_port(f); /* before there is a stream */
         await_received(f, "begin 1:port ");
-        report_stream_accepted(f->report_stream, STR("cert"), STR("root"));
+        accept_certificate(f, "cert", "root");
         report_port(f);
         await_received(f, "2:accepted 3:port ");
         assert_int_equal(f->acknowledged, 0);
@@ -305,7 +333,7 @@ static void repeats_after_a_loss_what_was_not_acknowledged(void **state)
 {
         struct fixture *f = *state;
 
-        report_stream_accepted(f->report_stream, STR("cert"), STR("root"));
+        accept_certificate(f, "cert", "root");
         report_port(f);
         report_port(f);
         await_received(f, "begin 1:accepted 2:port 3:port ");
@@ -323,8 +351,8 @@ static void asks_again_after_a_loss_what_was_not_answered(void **state)
 {
         struct fixture *f = *state;
 
-        report_stream_request(f->report_stream, STR("one"), STR("root"), STR("n1"));
-        report_stream_request(f->report_stream, STR("two"), STR("bob"), STR("n2"));
+        request_decision(f, "one", "root", "n1");
+        request_decision(f, "two", "bob", "n2");
         await_received(f, "begin ask:root ask:bob ");
         decide(f, "one");
         AWAIT(f, f->decisions == 1);

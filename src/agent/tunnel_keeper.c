@@ -158,13 +158,27 @@ static void leave_place(struct open_tunnel *o)
         report_count(o->all);
 }
 
+/* Another service of this host has tunnels of its own. */
+static struct error *check_request(const struct service_row *row, const struct tunnel_request *request)
+{
+        if (!str_equal(request->service, str_of(row->name)))
+                return error_new(ERROR_NOT_FOUND, "the request is for another service than the %s of this host", row->title);
+        if (!str_equal(request->kind, str_of(row->kind)))
+                return error_new(ERROR_UNIMPLEMENTED, "the %s of this host offers resources of the kind '%s' only", row->title, row->kind);
+        return NULL;
+}
+
 static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel_request *request)
 {
         struct open_tunnel *o = ctx;
 
         const struct agent_options *options = &o->all->agent->options;
+        struct error *err = check_request(o->all->agent->row, request);
 
-        options->events->on_request(options->ctx, v, request);
+        if (err != NULL)
+                tunnel_refuse(v, err);
+        else
+                options->events->on_request(options->ctx, v, request);
 }
 
 static void on_gone(void *ctx, struct tunnel_incoming *v)

@@ -55,6 +55,8 @@ static struct fixture {
         struct tunnel_server *tunnels[DIALS_MAX];
         size_t open;
         int closed_streams;
+        int requests;             /* that came to the service */
+        enum error_code refusal; /* of the last that did not */
         struct held_identity identities[2];
 } *fixture;
 
@@ -136,6 +138,26 @@ void tunnel_server_close(struct tunnel_server *t)
         stream_close(t->tls);
         free(t);
 }
+
+void tunnel_refuse(struct tunnel_incoming *v, struct error *err)
+{
+        (void)v;
+        fixture->refusal = err->code;
+        error_free(err);
+}
+
+static void on_request(void *ctx, struct tunnel_incoming *in, const struct tunnel_request *request)
+{
+        (void)in, (void)request;
+        ((struct fixture *)ctx)->requests++;
+}
+
+static void on_request_gone(void *ctx, struct tunnel_incoming *in)
+{
+        (void)ctx, (void)in;
+}
+
+static const struct agent_events agent_events = { .on_request = on_request, .on_gone = on_request_gone };
 
 void instance_link_report_tunnels(struct instance_link *k)
 {
@@ -233,6 +255,8 @@ static int set_up(void **state)
         fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
         f->identities[0] = (struct held_identity){ .id.host_id = STR("first"), .holders = 1 };
         f->agent.loop = &f->loop;
+        f->agent.row = services_find("ssh");
+        f->agent.options = (struct agent_options){ .events = &agent_events, .ctx = f };
         f->agent.identity = &f->identities[0];
         f->agent.tunnels = tunnel_keeper_new(&f->agent);
         *state = f;
@@ -428,6 +452,32 @@ static void dials_the_proxy_of_its_own_machine_directly(void **state)
         assert_string_equal(dial_to(f, "192.0.2.2:3080")->way.via.address, "http-proxy:3128");
 }
 
+static void request(struct fixture *f, struct str service, struct str kind)
+{
+        const struct tunnel_request request = { .host_id = STR("first"), .service = service, .kind = kind, .name = STR("web-1"),
+                                                .connection_id = STR("connection") };
+
+        f->refusal = ERROR_INTERNAL;
+        f->tunnels[0]->events->on_connect(f->tunnels[0]->ctx, (struct tunnel_incoming *)&f->requests, &request);
+}
+
+static void refuses_requests_for_another_service_or_kind(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443");
+        answer(f, "one:443", ONE);
+        request(f, STR("app"), STR("node"));
+        assert_int_equal(f->refusal, ERROR_NOT_FOUND);
+        request(f, STR(""), STR("node"));
+        assert_int_equal(f->refusal, ERROR_NOT_FOUND);
+        request(f, STR("ssh"), STR("app"));
+        assert_int_equal(f->refusal, ERROR_UNIMPLEMENTED);
+        assert_int_equal(f->requests, 0);
+        request(f, STR("ssh"), STR("node"));
+        assert_int_equal(f->requests, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -445,6 +495,7 @@ int main(void)
                 TEST(closes_what_was_opened_under_another_id),
                 TEST(opens_nothing_with_an_identity_that_was_replaced),
                 TEST(dials_the_proxy_of_its_own_machine_directly),
+                TEST(refuses_requests_for_another_service_or_kind),
         };
 
         return cmocka_run_group_tests_name("tunnel_keeper", tests, NULL, NULL);

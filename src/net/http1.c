@@ -125,7 +125,7 @@ bool http1_list_has(struct str list, struct str token)
 
 /* The fields that are looked at, each at most once. */
 enum field {
-        HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, LOGIN, TRANSFER_ENCODING, UPGRADE, WEBSOCKET_KEY, WEBSOCKET_VERSION,
+        HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, LOGIN, KIND, TRANSFER_ENCODING, UPGRADE, WEBSOCKET_KEY, WEBSOCKET_VERSION,
         WEBSOCKET_PROTOCOL, FIELDS
 };
 
@@ -136,6 +136,7 @@ static const char *const field_names[FIELDS] = {
         [ORIGIN] = "origin",
         [FETCH_SITE] = "sec-fetch-site",
         [LOGIN] = "x-teleport-login",
+        [KIND] = "x-teleport-kind",
         [TRANSFER_ENCODING] = "transfer-encoding",
         [UPGRADE] = "upgrade",
         [WEBSOCKET_KEY] = "sec-websocket-key",
@@ -208,6 +209,7 @@ static struct error *take_fields(struct http1_request *request, const struct fie
         request->origin = fields->values[ORIGIN];
         request->fetch_site = fields->values[FETCH_SITE];
         request->login = fields->values[LOGIN];
+        request->kind = fields->values[KIND];
         request->upgrade = fields->values[UPGRADE];
         request->websocket_key = fields->values[WEBSOCKET_KEY];
         request->websocket_version = fields->values[WEBSOCKET_VERSION];

@@ -26,7 +26,7 @@ struct http1_request {
         struct str query;  /* after it, "" when none */
         struct str authority; /* CONNECT: the host of its target "host:port"; "" otherwise */
         struct str host;   /* "" when none (HTTP/1.0) */
-        struct str content_type, origin, fetch_site, login; /* "" when none; login: X-Teleport-Login */
+        struct str content_type, origin, fetch_site, login, kind; /* "" when none; login, kind: X-Teleport-Login, -Kind */
         struct str upgrade, websocket_key, websocket_version, websocket_protocol; /* "" when none; the last three: Sec-WebSocket-… */
         size_t body;       /* bytes of it, behind the head */
         bool is_close;     /* Connection has "close" */

@@ -38,7 +38,8 @@ struct ssh_dial {
         struct tunnel_dial *dial;
         struct splice *splice;
         struct tunnel_memory memory; /* of the splice */
-        char host_id[LIMIT_NAME], connection_id[LIMIT_NAME], user[LIMIT_NAME];
+        char host_id[LIMIT_NAME], hostname[LIMIT_NAME], connection_id[LIMIT_NAME], user[LIMIT_NAME], service[LIMIT_NAME];
+        char kind[LIMIT_NAME]; /* of the resource, as the client requests it */
         bool is_expired;
         bool is_cancelled; /* what runs is on its way to an end */
         void (*done)(void *ctx);
@@ -167,6 +168,10 @@ static void on_answer(void *ctx, const ProtobufCMessage *msg)
                 d->call_failure = take(d->host_id, answer->host_id);
         if (d->call_failure == NULL)
                 d->call_failure = take(d->connection_id, answer->connection_id);
+        if (d->call_failure == NULL)
+                d->call_failure = take(d->service, answer->service);
+        if (d->call_failure == NULL && answer->hostname[0] != '\0')
+                d->call_failure = take(d->hostname, answer->hostname);
         if (d->call_failure == NULL && answer->user[0] != '\0') /* an older one does not say */
                 d->call_failure = take(d->user, answer->user);
 }
@@ -204,6 +209,9 @@ static void on_requested(void *ctx, struct error *err)
         conversation_enter(&d->talk, CONNECT);
         struct tunnel_request request = {
                 .host_id = str_of(d->host_id),
+                .service = str_of(d->service),
+                .kind = str_of(d->kind),
+                .name = str_of(d->hostname),
                 .connection_id = str_of(d->connection_id),
                 .client_addr = str_of(d->peer),
                 .user = str_of(d->user),
@@ -219,17 +227,21 @@ static void send_request(struct ssh_dial *d, const struct http1_request *http)
 {
         struct rpc_client *auth = upstream_client(d->proxy->upstream);
         Cteleport__V1__DialRequest request = CTELEPORT__V1__DIAL_REQUEST__INIT;
+        Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
         AUTO_MEM char *target = str_dup(http->authority);
         AUTO_MEM char *login = str_dup(http->login);
         struct str cert = tls_peer_cert_der(d->stream);
+        snprintf(d->kind, sizeof d->kind, "%.*s", STR_ARG(str_is_empty(http->kind) ? STR("node") : http->kind));
         conversation_enter(&d->talk, REQUEST);
         if (auth == NULL) {
                 refuse(d, upstream_absence(d->proxy->upstream));
                 return;
         }
         request.user_cert = pb_bytes(cert);
+        request.kind = d->kind;
         request.target = target;
-        request.login = login;
+        node.login = login;
+        request.node = strcmp(d->kind, "node") == 0 ? &node : NULL;
         request.client_addr = d->peer;
         d->call = rpc_client_call(auth,
                                   (struct rpc_client_call_options){

@@ -47,7 +47,8 @@ struct stage {
         struct error *refusal; /* of the node; NULL: it accepts */
         int connects;
         struct client *connected_node;
-        char connection_id[64], node_saw_addr[64];
+        char connection_id[64], node_saw_addr[64], kind[32];
+        char resource[96]; /* "SERVICE KIND/NAME", of the request in the tunnel */
         struct stream *at_node;
         struct buf node_saw;
         bool node_has_ended;
@@ -75,6 +76,8 @@ static void answer(struct rpc_call *call)
         Cteleport__V1__DialResponse response = CTELEPORT__V1__DIAL_RESPONSE__INIT;
         response.connection_id = pb_text("5f0c");
         response.host_id = pb_text(HOST_ID);
+        response.hostname = pb_text("web-1");
+        response.service = pb_text("ssh");
         if (the->verdict == NULL) {
                 rpc_call_reply(call, &response.base);
                 return;
@@ -89,7 +92,8 @@ static void open_dial(struct rpc_call *call, const ProtobufCMessage *first)
         const Cteleport__V1__DialRequest *r = (const Cteleport__V1__DialRequest *)first;
         the->requested_count++;
         snprintf(the->target, sizeof the->target, "%s", r->target);
-        snprintf(the->login, sizeof the->login, "%s", r->login);
+        snprintf(the->kind, sizeof the->kind, "%s", r->kind);
+        snprintf(the->login, sizeof the->login, "%s", r->node == NULL ? "none" : r->node->login);
         snprintf(the->client_addr, sizeof the->client_addr, "%s", r->client_addr);
         the->saw_certificate = r->user_cert.len > 0;
         if (!the->answers_late) {
@@ -146,6 +150,7 @@ static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel
         s->connects++;
         s->connected_node = node;
         snprintf(s->connection_id, sizeof s->connection_id, "%.*s", STR_ARG(request->connection_id));
+        snprintf(s->resource, sizeof s->resource, "%.*s %.*s/%.*s", STR_ARG(request->service), STR_ARG(request->kind), STR_ARG(request->name));
         snprintf(s->node_saw_addr, sizeof s->node_saw_addr, "%.*s", STR_ARG(request->client_addr));
         if (s->refusal != NULL) {
                 tunnel_refuse(v, s->refusal);
@@ -390,6 +395,8 @@ static void a_person_reaches_a_node(void **state)
         RUN_UNTIL(s, s->node_saw.len == 15);
         assert_string_equal(s->target, "web-1");
         assert_string_equal(s->login, "root");
+        assert_string_equal(s->kind, "node");
+        assert_string_equal(s->resource, "ssh node/web-1");
         assert_true(str_starts_with(str_of(s->client_addr), STR("127.0.0.1:")));
         assert_true(s->saw_certificate);
         assert_string_equal(s->connection_id, "5f0c");
@@ -404,6 +411,20 @@ static void a_person_reaches_a_node(void **state)
         stream_close(alice->stream);
         alice->stream = NULL;
         RUN_UNTIL(s, s->node_has_ended && proxy_listener_is_empty(s->proxy.listener));
+}
+
+static void passes_the_kind_that_a_client_requests_on_to_auth(void **state)
+{
+        struct stage *s = *state;
+        (void)node_knocks(s);
+        s->verdict = error_new(ERROR_UNIMPLEMENTED, "there is no such kind");
+        struct client *alice = alice_requests(s, "CONNECT wiki:0 HTTP/1.1\r\nHost: wiki:0\r\nX-Teleport-Kind: app\r\nX-Teleport-Login: root\r\n\r\n");
+        RUN_UNTIL(s, alice->has_ended);
+        assert_string_equal(s->kind, "app");
+        assert_string_equal(s->target, "wiki");
+        assert_string_equal(s->login, "none"); /* which is of nodes only */
+        assert_true(str_starts_with(buf_str(&alice->saw), STR("HTTP/1.1 501 ")));
+        assert_int_equal(s->connects, 0);
 }
 
 static void refusals_of_auth_are_told(void **state)
@@ -573,6 +594,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(a_person_reaches_a_node),
+                TEST(passes_the_kind_that_a_client_requests_on_to_auth),
                 TEST(refusals_of_auth_are_told),
                 TEST(a_node_without_a_tunnel_cannot_be_reached),
                 TEST(a_refusal_of_the_node_is_told),

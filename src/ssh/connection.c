@@ -17,6 +17,7 @@
 #include "pki/cert.h"
 #include "pki/login_permit.h"
 #include "rpc/pb.h"
+#include "ssh/helper_policy.h"
 #include "ssh/ssh_service.h"
 #include "ssh/sshd_log.h"
 #include "tunnel/tunnel_memory.h"
@@ -431,6 +432,23 @@ static struct error *read_query(struct query *q, struct str certificate, struct 
         return NULL;
 }
 
+static ProtobufCBinaryData bytes_of(struct str s)
+{
+        return (ProtobufCBinaryData){ s.len, (uint8_t *)(uintptr_t)s.ptr };
+}
+
+static void request_decision(struct connection *c, const struct query *q)
+{
+        Cteleport__V1__ReportRequest request = CTELEPORT__V1__REPORT_REQUEST__INIT;
+        Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
+
+        request.certificate = bytes_of(q->certificate);
+        request.nonce = bytes_of(q->nonce);
+        node.login = (char *)(uintptr_t)q->login.ptr; /* arena texts end in NUL */
+        request.node = &node;
+        report_stream_request(c->report_stream, &request);
+}
+
 void connection_request(struct connection *c, struct str certificate, struct str login, struct str nonce,
                     void (*done)(void *ctx, const Cteleport__V1__ReportDecision *decision, struct error *err), void *ctx)
 {
@@ -452,7 +470,7 @@ void connection_request(struct connection *c, struct str certificate, struct str
                 return;
         }
         timer_start(q->deadline, MILLISECONDS(TIMEOUT_REPORT_REQUEST));
-        report_stream_request(c->report_stream, q->certificate, q->login, q->nonce);
+        request_decision(c, q);
 }
 
 /* ---- sshd's log ---------------------------------------------------------------------------------------------------- */
@@ -466,6 +484,17 @@ static const struct query *find_allowed(const struct connection *c, const struct
         return NULL;
 }
 
+static void report_accepted(struct connection *c, const struct query *q)
+{
+        Cteleport__V1__ReportAccepted accepted = CTELEPORT__V1__REPORT_ACCEPTED__INIT;
+        Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
+
+        accepted.certificate = bytes_of(q->certificate);
+        node.login = (char *)(uintptr_t)q->login.ptr;
+        accepted.node = &node;
+        report_stream_accepted(c->report_stream, &accepted);
+}
+
 static void take_accepted(struct connection *c, const struct sshd_log_event *e)
 {
         const struct query *q = find_allowed(c, e);
@@ -477,7 +506,7 @@ static void take_accepted(struct connection *c, const struct sshd_log_event *e)
         c->accepted = q;
         c->idle_since = loop_now(&c->service->loop);
         watch_idle(c);
-        report_stream_accepted(c->report_stream, q->certificate, q->login);
+        report_accepted(c, q);
         log_info("A user has logged in", LOG_C("connection", c->id), LOG_C("user", q->decision->user),
                  LOG_STR("login", q->login), LOG_C("from", c->client_addr));
 }
@@ -494,12 +523,14 @@ static bool was_refused_by_cluster(const struct connection *c, const struct sshd
 static void report_rejected(struct connection *c, const struct sshd_log_event *e)
 {
         Cteleport__V1__ReportRejected rejected = CTELEPORT__V1__REPORT_REJECTED__INIT;
+        Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
         Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
         AUTO_MEM char *login = escaped(e->login), *reason = escaped(e->reason), *key_id = escaped(e->key_id);
         AUTO_MEM char *ca = escaped(e->ca);
         AUTO_MEM char *serial = e->key_id.len == 0 ? str_dup(STR("")) : mem_printf("%llu", (unsigned long long)e->serial);
 
-        rejected.login = login;
+        node.login = login;
+        rejected.node = &node;
         rejected.reason = reason;
         rejected.key_id = key_id;
         rejected.serial = serial;
@@ -524,7 +555,7 @@ static void report_port(struct connection *c, const struct sshd_log_event *e)
                 return; /* sshd forwards nothing for somebody who is not in */
         port.address = address;
         port.direction = pb_text(e->kind == SSHD_LOG_FORWARD_LOCAL ? "local" : "remote");
-        port.is_denied = is_off_here || !decision->permit_port_forwarding;
+        port.is_denied = is_off_here || !helper_permits(decision)->port_forwarding;
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_PORT;
         up.port = &port;
         report_stream_send(c->report_stream, &up, NULL, NULL);

@@ -45,8 +45,7 @@ void report_stream_free(struct report_stream *a UNUSED)
 {
 }
 
-void report_stream_request(struct report_stream *a UNUSED, struct str certificate UNUSED, struct str login UNUSED,
-                struct str nonce UNUSED)
+void report_stream_request(struct report_stream *a UNUSED, const Cteleport__V1__ReportRequest *request UNUSED)
 {
 }
 
@@ -56,7 +55,7 @@ void report_stream_send(struct report_stream *a UNUSED, const Cteleport__V1__Rep
         world->is_closed_reported |= up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED;
 }
 
-void report_stream_accepted(struct report_stream *a UNUSED, struct str certificate UNUSED, struct str login UNUSED)
+void report_stream_accepted(struct report_stream *a UNUSED, const Cteleport__V1__ReportAccepted *accepted UNUSED)
 {
 }
 

@@ -4,6 +4,7 @@
 #include "pki/login_permit.h"
 #include "rpc/pb.h"
 #include "session/wire.h"
+#include "ssh/helper_policy.h"
 #include "ssh/ssh.h"
 
 void helper_send(struct stream *s, const Cteleport__Session__V1__HelperDown *down)
@@ -51,9 +52,11 @@ void helper_send_permit(struct stream *s, const Cteleport__V1__ReportDecision *d
 {
         Cteleport__Session__V1__Permit permit = CTELEPORT__SESSION__V1__PERMIT__INIT;
 
-        permit.permits = (decision->permit_pty ? LOGIN_PERMIT_PTY : 0u) |
-                         (decision->permit_port_forwarding ? LOGIN_PERMIT_PORT_FORWARDING : 0u) |
-                         (decision->permit_agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u);
+        const Cteleport__V1__NodePermits *node = helper_permits(decision);
+
+        permit.permits = (node->pty ? LOGIN_PERMIT_PTY : 0u) |
+                         (node->port_forwarding ? LOGIN_PERMIT_PORT_FORWARDING : 0u) |
+                         (node->agent_forwarding ? LOGIN_PERMIT_AGENT_FORWARDING : 0u);
         permit.signature = decision->signature;
         permit.signer_cert = decision->signer_cert;
         permit.signer_ca = decision->signer_ca;

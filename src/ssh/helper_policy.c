@@ -6,6 +6,13 @@
 
 #include "base/mem.h"
 
+const Cteleport__V1__NodePermits *helper_permits(const Cteleport__V1__ReportDecision *d)
+{
+        static const Cteleport__V1__NodePermits none = CTELEPORT__V1__NODE_PERMITS__INIT;
+
+        return d->node == NULL ? &none : d->node;
+}
+
 const char *helper_kind(const char *kind)
 {
         static const char *const kinds[] = { "shell", "exec", "sftp", "scp" };
@@ -18,7 +25,7 @@ const char *helper_kind(const char *kind)
 
 static bool may_copy_files(const Cteleport__V1__SSHConfig *config, const Cteleport__V1__ReportDecision *d)
 {
-        return (d->decides_sessions || d->permit_file_copy) && !(config->has_ssh_file_copy && !config->ssh_file_copy);
+        return (d->decides_sessions || helper_permits(d)->file_copy) && !(config->has_ssh_file_copy && !config->ssh_file_copy);
 }
 
 const char *helper_objection(const Cteleport__V1__SSHConfig *config, const Cteleport__Session__V1__Start *start, const char *kind,
@@ -28,7 +35,7 @@ const char *helper_objection(const Cteleport__V1__SSHConfig *config, const Ctele
                 return d->reason;
         if (kind == NULL)
                 return "the session is of an unknown kind";
-        if (start->has_pty && !d->permit_pty)
+        if (start->has_pty && !helper_permits(d)->pty)
                 return "your roles give you no terminal on this node";
         if ((strcmp(kind, "sftp") == 0 || strcmp(kind, "scp") == 0) && !may_copy_files(config, d))
                 return "copying files is not allowed: ssh_file_copy of your roles, or of this node, forbids it";

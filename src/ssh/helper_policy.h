@@ -9,6 +9,9 @@
 #include "config.pb-c.h"
 #include "session.pb-c.h"
 
+/* What the decision permits on this node; of one without, nothing. */
+const Cteleport__V1__NodePermits *helper_permits(const Cteleport__V1__ReportDecision *d);
+
 /* The kind as one of ours, static; NULL: there is no such kind. */
 const char *helper_kind(const char *kind);
 

@@ -385,7 +385,7 @@ bool helper_decided(struct helper *h, const Cteleport__V1__ReportDecision *decis
                 return true;
         }
         h->is_decided = true;
-        h->is_strict = strcmp(decision->record, "strict") == 0;
+        h->is_strict = strcmp(helper_permits(decision)->record, "strict") == 0;
         h->idle_timeout_ms = decision->idle_timeout_ms;
         return true;
 }
@@ -485,10 +485,10 @@ static void begin(struct helper *h, const Cteleport__V1__ReportDecision *d)
 
         random_uuid(&id);
         snprintf(h->session_id, sizeof h->session_id, "%s", buf_c(&id));
-        if (why == NULL && h->first->start->has_pty && strcmp(d->record, "off") != 0) {
+        if (why == NULL && h->first->start->has_pty && strcmp(helper_permits(d)->record, "off") != 0) {
                 AUTO_PTR(error) err = begin_recording(h, d);
 
-                h->is_strict = strcmp(d->record, "strict") == 0;
+                h->is_strict = strcmp(helper_permits(d)->record, "strict") == 0;
                 if (err != NULL)
                         log_warn("A session cannot be recorded", LOG_C("session_id", h->session_id), LOG_ERR(err));
                 if (err != NULL && h->is_strict && !d->decides_sessions)

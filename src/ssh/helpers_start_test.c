@@ -68,8 +68,8 @@ static void refuses_what_policy_forbids(void **state)
                 struct ssh_service *s = *state;
                 decision_message d = a_decision();
 
-                d.permit_pty = cases[i].pty;
-                d.permit_file_copy = cases[i].copy;
+                permits.pty = cases[i].pty;
+                permits.file_copy = cases[i].copy;
                 s->config.has_ssh_file_copy = cases[i].node_forbids;
                 s->connection.decision = &d;
                 send_start(s, cases[i].kind, cases[i].has_pty);
@@ -102,10 +102,12 @@ static void ends_what_the_cluster_did_not_write_down(void **state)
 static void decide_session(struct ssh_service *s, bool is_allowed, const char *record, const char *reason)
 {
         decision_message d = CTELEPORT__V1__REPORT_DECISION__INIT;
+        Cteleport__V1__NodePermits node = CTELEPORT__V1__NODE_PERMITS__INIT;
 
+        d.node = &node;
         d.session_id = s->session_id;
         d.is_allowed = is_allowed;
-        d.record = pb_text(record);
+        node.record = pb_text(record);
         d.reason = pb_text(reason);
         assert_true(helper_decided(s->connection.last, &d));
 }
@@ -116,7 +118,7 @@ static void begins_what_the_cluster_allows_now(void **state)
         decision_message d = a_decision();
 
         d.decides_sessions = true;
-        d.permit_file_copy = false; /* at the login; since then a role allows it */
+        permits.file_copy = false; /* at the login; since then a role allows it */
         s->connection.decision = &d;
         send_start(s, "sftp", false);
         check_passes(s);

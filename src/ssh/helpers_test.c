@@ -25,7 +25,7 @@ static void gives_no_more_than_was_decided(void **state)
         struct ssh_service *s = *state;
         decision_message d = a_decision();
 
-        d.permit_pty = d.permit_agent_forwarding = false;
+        permits.pty = permits.agent_forwarding = false;
         send_authorize(s);
         check_passes(s);
         decide(s, &d);
@@ -130,7 +130,7 @@ static void refuses_a_session_that_must_be_recorded_and_cannot(void **state)
         struct ssh_service *s = *state;
         decision_message d = a_decision();
 
-        d.record = "strict";
+        permits.record = "strict";
         s->connection.decision = &d;
         limit_files(0);
         send_start(s, "shell", true);
@@ -160,7 +160,7 @@ static void ends_a_strict_session_whose_recording_fails(void **state)
         struct ssh_service *s = *state;
         decision_message d = a_decision();
 
-        d.record = "strict";
+        permits.record = "strict";
         given_a_session(s, &d);
         limit_files(10);
         send_output(s, STR("shown"));

@@ -467,13 +467,18 @@ static inline UNUSED void check_passes(struct ssh_service *s)
         turns(s, 5);
 }
 
+static Cteleport__V1__NodePermits permits; /* of the decision that was made last */
+
 static inline UNUSED decision_message a_decision(void)
 {
         decision_message d = CTELEPORT__V1__REPORT_DECISION__INIT;
 
-        d.is_allowed = d.permit_pty = d.permit_file_copy = d.permit_port_forwarding = d.permit_agent_forwarding = true;
+        d.is_allowed = true;
+        d.node = &permits;
+        cteleport__v1__node_permits__init(&permits);
+        permits.pty = permits.file_copy = permits.port_forwarding = permits.agent_forwarding = true;
         d.user = "alice";
-        d.record = "best_effort";
+        permits.record = "best_effort";
         d.signature = (ProtobufCBinaryData){ .len = 7, .data = (uint8_t *)(uintptr_t)"by auth" };
         return d;
 }

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reverse tunnel: HTTP/2 with the roles swapped (RFC 9113), on a connection that the agent opened
- * to the proxy with ALPN "cteleport-reversetunnel" and mutual TLS. The proxy is the HTTP/2 client and
- * opens a CONNECT stream (section 8.5) per SSH connection; the agent is the server.
+ * The reverse tunnel: HTTP/2 with the roles swapped (RFC 9113), on a connection that the agent opened to the proxy with ALPN
+ * "cteleport-reversetunnel" and mutual TLS. The proxy is the HTTP/2 client and opens a CONNECT stream (section 8.5) for each
+ * connection to a resource of the host; the agent is the server.
  *
- *     agent ── TCP, TLS ──▶ proxy          who dials
- *     agent ◀── CONNECT ─── proxy          who asks; 200, then bytes both ways
+ *     agent ── TCP, TLS ──▶ proxy          opens the tunnel
+ *     agent ◀── CONNECT ─── proxy          requests a connection; 200, then bytes both ways
  *
- * The request: :method CONNECT, :authority <host ID>, cteleport-connection <connection id>,
- * cteleport-client-addr <ip:port>. A refusal is a status other than 200 with a sentence in the header
- * cteleport-error (percent-encoded as grpc-message is).
+ * The request names the service and the resource:
  *
- * Every CONNECT stream is a struct stream like any other: a reader that pauses fills its own window and
- * no other.
+ *     :method CONNECT                       cteleport-connection  <connection ID>
+ *     :authority <host ID>                  cteleport-client-addr <ip:port>
+ *     cteleport-service <"ssh">             cteleport-user        <the user, by the Auth Service>
+ *     cteleport-kind    <"node">
+ *     cteleport-name    <of the resource>
+ *
+ * A refusal is a status other than 200 with a sentence in the header cteleport-error (percent-encoded as grpc-message is).
+ *
+ * Every CONNECT stream is a struct stream like any other: a reader that pauses fills the window of its own stream only.
  */
 #ifndef TUNNEL_TUNNEL_H
 #define TUNNEL_TUNNEL_H
@@ -23,12 +28,14 @@ struct loop;
 
 #define TUNNEL_ALPN "cteleport-reversetunnel"
 
-/* What the proxy says of a connection; borrowed in the callback. */
+/* A connection that the proxy requests; borrowed in the callback. */
 struct tunnel_request {
         struct str host_id;
+        struct str service; /* of the host, as the table of services names it */
+        struct str kind, name; /* of the resource */
         struct str connection_id;
         struct str client_addr;
-        struct str user; /* whose it is, by the Auth Service's word to the proxy; "" when the proxy does not say */
+        struct str user; /* whose it is, by the Auth Service's answer to the proxy */
 };
 
 /* ---- the agent's end ----------------------------------------------------------------------------- */

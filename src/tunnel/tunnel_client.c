@@ -186,6 +186,9 @@ static void submit(struct tunnel_stream *s, const struct tunnel_request *request
         nghttp2_nv headers[] = {
                 H2_CONST_HEADER(":method", "CONNECT"),
                 H2_HEADER(":authority", request->host_id),
+                H2_HEADER("cteleport-service", request->service),
+                H2_HEADER("cteleport-kind", request->kind),
+                H2_HEADER("cteleport-name", request->name),
                 H2_HEADER("cteleport-connection", request->connection_id),
                 H2_HEADER("cteleport-client-addr", request->client_addr),
                 H2_HEADER("cteleport-user", request->user),

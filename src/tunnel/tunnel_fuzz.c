@@ -175,7 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", settings[] = "\0\0\0\x04\0\0\0\0\0";
         static struct loop loop;
-        struct tunnel_request request = { STR("7c1e"), STR("conn"), STR("192.0.2.7:4") };
+        struct tunnel_request request = { .host_id = STR("7c1e"), .service = STR("ssh"), .kind = STR("node"), .connection_id = STR("conn"), .client_addr = STR("192.0.2.7:4") };
         struct world w = { 0 };
         size_t written = 0, dials = 0;
         struct tunnel_server *agent = NULL;

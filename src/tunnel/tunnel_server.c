@@ -27,7 +27,7 @@ struct field {
 
 struct tunnel_incoming {
         struct tunnel_stream *stream;
-        struct field host_id, connection_id, client_addr, user;
+        struct field host_id, service, kind, name, connection_id, client_addr, user;
         bool is_connect;
         bool is_bad;   /* a value is longer than any we would send */
         bool is_whole; /* the headers are complete */
@@ -50,6 +50,25 @@ static struct str field_str(const struct field *f)
         return (struct str){ f->text, f->len };
 }
 
+/* NULL: the header is not read. */
+static struct field *field_of(struct tunnel_incoming *v, struct str name)
+{
+        const struct {
+                const char *header;
+                struct field *field;
+        } fields[] = {
+                { ":authority", &v->host_id },           { "cteleport-service", &v->service },
+                { "cteleport-kind", &v->kind },          { "cteleport-name", &v->name },
+                { "cteleport-connection", &v->connection_id }, { "cteleport-client-addr", &v->client_addr },
+                { "cteleport-user", &v->user },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+                if (str_equal(name, str_of(fields[i].header)))
+                        return fields[i].field;
+        return NULL;
+}
+
 static void on_header(struct h2 *h, int32_t id, struct str name, struct str value)
 {
         struct tunnel_stream *s = h2_stream_owner(h, id);
@@ -59,11 +78,8 @@ static void on_header(struct h2 *h, int32_t id, struct str name, struct str valu
                 return;
         if (str_equal(name, STR(":method")))
                 v->is_connect = str_equal(value, STR("CONNECT"));
-        struct field *f = str_equal(name, STR(":authority"))            ? &v->host_id
-                          : str_equal(name, STR("cteleport-connection"))  ? &v->connection_id
-                          : str_equal(name, STR("cteleport-client-addr")) ? &v->client_addr
-                          : str_equal(name, STR("cteleport-user"))        ? &v->user
-                                                                            : NULL;
+        struct field *f = field_of(v, name);
+
         if (f == NULL)
                 return;
         if (value.len > sizeof f->text) {
@@ -100,6 +116,9 @@ static void report_incoming(struct tunnel_end *e, struct tunnel_stream *s)
         struct tunnel_server *t = CONTAINER_OF(e, struct tunnel_server, end);
         struct tunnel_request request = {
                 .host_id = field_str(&v->host_id),
+                .service = field_str(&v->service),
+                .kind = field_str(&v->kind),
+                .name = field_str(&v->name),
                 .connection_id = field_str(&v->connection_id),
                 .client_addr = field_str(&v->client_addr),
                 .user = field_str(&v->user),

@@ -128,7 +128,7 @@ static inline void call_done(void *ctx, struct stream *s, struct error *err)
 
 static inline void call_start(struct rig *r, struct call *c)
 {
-        struct tunnel_request request = { STR("7c1e"), STR("conn-1"), STR("192.0.2.7:40000") };
+        struct tunnel_request request = { .host_id = STR("7c1e"), .service = STR("ssh"), .kind = STR("node"), .name = STR("web-1"), .connection_id = STR("conn-1"), .client_addr = STR("192.0.2.7:40000") };
 
         *c = (struct call){ 0 };
         c->dial = tunnel_connect(r->tunnel, &request, call_done, c);

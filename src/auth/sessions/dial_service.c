@@ -13,11 +13,13 @@
 #include "api.pb-c.h"
 #include "auth/core/caller.h"
 #include "auth/hosts/hosts.h"
+#include "auth/sessions/kinds.h"
 #include "auth/sessions/session_events.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "rpc/pb.h"
+#include "services/services.h"
 
 /*
  * A dial keeps names while the store answers (LIMIT_DIAL_ARENA). What a decision takes beside them, the certificate as it was read
@@ -30,7 +32,9 @@ struct dial {
         struct auth *auth;
         struct rpc_call *call; /* NULL: the proxy is gone */
         struct arena *arena;
-        struct str user, target, login, client_addr, serial;
+        const struct resource_kind *kind;
+        struct kind_fields fields;
+        struct str user, target, client_addr, serial;
         struct str candidates[LIMIT_DIAL_CANDIDATES];
         size_t candidate_count, looked_at;
         /* The one that is it, as far as we know. */
@@ -78,12 +82,12 @@ static bool is_refusal(const struct error *err)
 
 static void report_refusal(struct dial *d, const struct error *err)
 {
-        const struct rejection r = { .user = d->user, .login = d->login, .host_id = d->host_id,
+        const struct rejection r = { .user = d->user, .fields = d->fields, .host_id = d->host_id,
                                      .hostname = str_is_empty(d->hostname) ? d->target : d->hostname, .client_addr = d->client_addr,
                                      .serial = d->serial, .why = err };
 
         if (session_audit_rejected(d->auth, &r))
-                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("target", d->target),
+                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->fields.node.login), LOG_STR("target", d->target),
                          LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
 }
 
@@ -108,12 +112,13 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
                 finish(d, error_wrap(err, "the connection could not be written down"));
                 return;
         }
-        log_info("SSH connection on its way", LOG_C("connection_id", d->connection_id), LOG_STR("user", d->user), LOG_STR("login", d->login),
+        log_info("SSH connection on its way", LOG_C("connection_id", d->connection_id), LOG_STR("user", d->user), LOG_STR("login", d->fields.node.login),
                  LOG_STR("node_name", d->hostname), LOG_STR("remote_addr", d->client_addr));
         response.connection_id = d->connection_id;
         response.host_id = pb_text(d->host_id.ptr);
         response.hostname = pb_text(d->hostname.ptr);
         response.user = pb_text(d->user.ptr);
+        response.service = pb_text(kind_service(d->kind)->name);
         if (d->call != NULL)
                 rpc_call_reply(d->call, &response.base);
         dial_free(d);
@@ -131,13 +136,14 @@ static void write_connection(struct dial *d)
         if (err == NULL)
                 err = sessions_enter_node(d->auth->sessions, str_of(d->connection_id), d->host_id, d->user);
         if (err != NULL) {
-                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->login), LOG_STR("node_name", d->hostname),
+                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->fields.node.login), LOG_STR("node_name", d->hostname),
                          LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
                 finish(d, err);
                 return;
         }
         struct store_txn *t = store_txn_new(d->auth->store);
         c.connection_id = d->connection_id;
+        c.kind = pb_text(d->kind->name);
         c.host_id = pb_text(d->host_id.ptr);
         c.hostname = pb_text(d->hostname.ptr);
         c.user = pb_text(d->user.ptr);
@@ -150,10 +156,10 @@ static void write_connection(struct dial *d)
 
 /* ---- the target ------------------------------------------------------------------------------------------------- */
 
-static struct error *no_such_node(const struct dial *d)
+static struct error *no_such_resource(const struct dial *d)
 {
-        return error_hint(error_new(ERROR_NOT_FOUND, "there is no node '%.*s', or it is offline", STR_ARG(d->target)),
-                          "`tsh ls` shows the nodes you can reach");
+        return error_hint(error_new(ERROR_NOT_FOUND, "there is no %s '%.*s', or it is offline", d->kind->name, STR_ARG(d->target)), "%s",
+                          d->kind->missing_hint);
 }
 
 static void decide_target(struct dial *d)
@@ -166,8 +172,7 @@ static void decide_target(struct dial *d)
                 write_connection(d);
         } else if (d->found > 1) {
                 d->host_id = d->hostname = STR("");
-                finish(d, error_hint(error_new(ERROR_FAILED_PRECONDITION, "ambiguous host could match multiple nodes"),
-                                     "connect to the host ID that `tsh ls -v` shows"));
+                finish(d, error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s", d->kind->ambiguous), "%s", d->kind->ambiguous_hint));
         } else if (d->refusal != NULL) {
                 err = d->refusal;
                 d->refusal = NULL;
@@ -175,7 +180,7 @@ static void decide_target(struct dial *d)
         } else {
                 if (d->unseen != NULL)
                         report_refusal(d, d->unseen);
-                finish(d, no_such_node(d));
+                finish(d, no_such_resource(d));
         }
 }
 
@@ -191,8 +196,8 @@ static struct error *check_node(struct dial *d, const struct node *node, bool *r
         *ret_is_seen = true;
         if (d->auth->is_stopping)
                 return error_new(ERROR_UNAVAILABLE, "the Auth Service is stopping");
-        struct error *err = decision_check(d->auth->directory, d->user, d->login, node, step, &user, &may);
-        *ret_is_seen = access_sees_node(&user, node->labels, node->label_count);
+        struct error *err = d->kind->check(d->auth->directory, d->user, &d->fields, node, step, &user, &may);
+        *ret_is_seen = d->kind->is_seen(&user, node);
         return err == NULL ? arena_check(step, "the decision on a connection") : err;
 }
 
@@ -213,7 +218,7 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
                 finish(d, err);
                 return;
         }
-        if (node != NULL && node->has_ssh) {
+        if (node != NULL && d->kind->is_offered(node)) {
                 bool is_seen;
 
                 err = check_node(d, node, &is_seen);
@@ -241,7 +246,7 @@ static void check_next(struct dial *d)
 static void find_candidates(struct dial *d)
 {
         struct str ids[LIMIT_DIAL_CANDIDATES];
-        size_t count = nodes_dialled(sessions_nodes(d->auth->sessions), d->target, ids);
+        size_t count = d->kind->find(sessions_nodes(d->auth->sessions), d->target, ids);
 
         for (size_t i = 0; i < count; i++)
                 d->candidates[d->candidate_count++] = arena_str(d->arena, ids[i]);
@@ -257,26 +262,18 @@ static struct error *check_user(struct dial *d, struct str name, struct arena *s
 {
         struct access_user user = { 0 };
 
-        return decision_check_anywhere(d->auth->directory, name, d->login, step, &user);
+        return decision_check_anywhere(d->auth->directory, name, d->fields.node.login, step, &user);
 }
 
 /* *ret_cert lives in `step`. */
 static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequest *m, struct arena *step, struct cert_info *ret_cert)
 {
-        struct str target = str_of(m->target);
+        struct kind_fields fields;
+        struct str target;
 
-        if (str_ends_with(target, STR("."))) /* of the root of the DNS */
-                target.len--;
-        if (!name_is_host(target) && !name_is_host_id(target)) {
-                AUTO_MEM char *shown = escaped(str_of(m->target));
-
-                return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the name of a node", shown);
-        }
-        if (m->login[0] != '\0' && !name_is_login(str_of(m->login))) {
-                AUTO_MEM char *shown = escaped(str_of(m->login));
-
-                return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the name of an account", shown);
-        }
+        if (d->kind == NULL)
+                return kind_unknown(m->kind);
+        TRY(d->kind->read(m, &target, &fields));
         TRY(client_addr_check(m->client_addr));
         if (m->user_cert.len > CERT_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate is too large");
@@ -303,8 +300,9 @@ void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
         d->auth = a;
         d->call = call;
         d->arena = arena_new(LIMIT_DIAL_ARENA);
+        d->kind = kind_find(m->kind);
         d->target = arena_str(d->arena, str_slice(str_of(m->target), 0, LIMIT_NAME));
-        d->login = arena_str(d->arena, str_slice(str_of(m->login), 0, LIMIT_NAME));
+        d->fields.node.login = arena_str(d->arena, str_slice(kind_fields_of(m->node).node.login, 0, LIMIT_NAME));
         d->client_addr = arena_str(d->arena, str_slice(str_of(m->client_addr), 0, ADDRESS_TEXT_MAX - 1));
         rpc_call_listen(call, &call_events, d);
         struct error *err = check_request(d, m, step, &cert);

@@ -42,7 +42,8 @@ struct error *session_check_options(const struct session_wishes *w, const struct
         return NULL;
 }
 
-void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES])
+void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES],
+                           Cteleport__V1__NodePermits *node)
 {
         d->user = user;
         d->is_allowed = answer->refusal == NULL;
@@ -53,11 +54,12 @@ void session_decision_fill(const struct answer *answer, char *user, Cteleport__V
         for (size_t i = 0; i < answer->role_count && d->n_roles < LIMIT_AUDIT_VALUES; i++)
                 roles[d->n_roles++] = pb_text(answer->roles[i].ptr);
         d->roles = roles;
-        d->permit_pty = answer->permits_pty;
-        d->permit_port_forwarding = answer->permits_port_forwarding;
-        d->permit_agent_forwarding = answer->permits_agent_forwarding;
-        d->permit_file_copy = answer->may.file_copy;
-        d->record = pb_text(answer->may.record == ACCESS_RECORD_STRICT ? "strict" : "best_effort");
+        node->pty = answer->permits_pty;
+        node->port_forwarding = answer->permits_port_forwarding;
+        node->agent_forwarding = answer->permits_agent_forwarding;
+        node->file_copy = answer->may.file_copy;
+        node->record = pb_text(answer->may.record == ACCESS_RECORD_STRICT ? "strict" : "best_effort");
+        d->node = node;
         d->idle_timeout_ms = duration_ms(answer->may.idle_timeout);
         d->ends = answer->ends;
 }

@@ -28,8 +28,9 @@ struct session_wishes {
 /* PERMISSION_DENIED: what the options of the answer forbid. */
 struct error *session_check_options(const struct session_wishes *w, const struct answer *answer) MUST_USE;
 
-/* Everything that d says of the answer, which it borrows from; roles: room for theirs. */
-void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES]);
+/* Everything that d says of the answer, which it borrows from; roles, node: room for it. */
+void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES],
+                           Cteleport__V1__NodePermits *node);
 /* Adds auth's signature, in the buffer, for sshd's own program, who believes nobody in between: without it that refuses. */
 void session_decision_sign(const struct auth *a, const struct login_permit *permit, Cteleport__V1__ReportDecision *d, struct buf *signature);
 

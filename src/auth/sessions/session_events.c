@@ -93,6 +93,11 @@ static Cteleport__State__V1__Session *find_session(const struct connection *c, c
         return NULL;
 }
 
+bool connection_is_accepted(const struct connection *c)
+{
+        return c->record->is_accepted || c->record->login[0] != '\0'; /* by a release that did not know is_accepted */
+}
+
 bool connection_has_session(const struct connection *c, const char *id)
 {
         return find_session(c, id) != NULL;
@@ -157,9 +162,10 @@ static struct error *report_accepted(struct auth *a, struct connection *c, struc
         struct audit_record r = { 0 };
         Cteleport__State__V1__Connection *m = c->record;
 
-        if (m->login[0] != '\0' && !str_equal(str_of(m->login), answer->login))
+        if (m->login[0] != '\0' && !str_equal(str_of(m->login), answer->fields.node.login))
                 return error_new(ERROR_INVALID_ARGUMENT, "a second login on one connection");
-        m->login = keep(c, answer->login, LIMIT_NAME);
+        m->is_accepted = true;
+        m->login = keep(c, answer->fields.node.login, LIMIT_NAME);
         m->hostname = keep(c, answer->hostname, LIMIT_NAME);
         m->cert_serial = pb_text(arena_printf(c->arena, "%llu", (unsigned long long)answer->serial));
         m->cert_ends = answer->ends;
@@ -206,7 +212,7 @@ static struct error *report_rejected(struct auth *a, struct connection *c, struc
                 return NULL;
         auth_audit_begin(a, &r, &audit_session_rejected);
         audit_str(&r, "user", str_of(c->record->user));
-        audit_str(&r, "login", str_of(m->login));
+        audit_str(&r, "login", kind_fields_of(m->node).node.login);
         audit_str(&r, "server_id", str_of(c->record->host_id));
         audit_str(&r, "server_hostname", str_of(c->record->hostname));
         audit_str(&r, "addr.remote", str_of(c->record->client_addr));
@@ -234,7 +240,7 @@ static bool is_kind(const char *kind)
 
 static struct error *check_start(const struct connection *c, const Cteleport__V1__ReportStart *m)
 {
-        if (c->record->login[0] == '\0')
+        if (!connection_is_accepted(c))
                 return error_new(ERROR_INVALID_ARGUMENT, "a session before anybody has logged in");
         if (!name_is_session(str_of(m->session_id)) || !is_kind(m->kind))
                 return error_new(ERROR_INVALID_ARGUMENT, "a session without a proper name or kind");
@@ -403,7 +409,7 @@ static struct error *report_port(struct auth *a, struct connection *c, struct st
 {
         struct audit_record r = { 0 };
 
-        if (c->record->login[0] == '\0')
+        if (!connection_is_accepted(c))
                 return error_new(ERROR_INVALID_ARGUMENT, "a forwarded port before anybody has logged in");
         begin(a, &r, m->is_denied ? &audit_port_failed : &audit_port, c);
         audit_str(&r, "addr", str_of(m->address));
@@ -425,7 +431,7 @@ static void report_closed(struct auth *a, struct connection *c, struct store_txn
         while (c->session_count > 0)
                 end_session(a, c, t, c->sessions[c->session_count - 1], &exit);
         c->is_over = true;
-        if (c->record->login[0] == '\0')
+        if (!connection_is_accepted(c))
                 return; /* nobody came in: what was refused has been told */
         if (m->reason[0] != '\0') {
                 begin(a, &r, &audit_client_disconnect, c);
@@ -497,7 +503,7 @@ bool session_audit_rejected(struct auth *a, const struct rejection *x)
                 struct str value;
         } fields[] = {
                 { "user", x->user },
-                { "login", x->login },
+                { "login", x->fields.node.login },
                 { "server_id", x->host_id },
                 { "server_hostname", x->hostname },
                 { "addr.remote", x->client_addr },

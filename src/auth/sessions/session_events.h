@@ -25,6 +25,8 @@ struct connection {
 /* Into a zeroed struct; DATA_LOSS when the stored record cannot be read. */
 struct error *connection_load(struct connection *c, const struct state_record *record) MUST_USE;
 struct error *connection_load_session(struct connection *c, const struct state_record *record) MUST_USE;
+/* Whether a certificate was accepted on it. */
+bool connection_is_accepted(const struct connection *c);
 bool connection_has_session(const struct connection *c, const char *id); /* that is open */
 /* A deep copy to change: what is not committed must not be believed. */
 struct error *connection_copy(const struct connection *c, struct connection *ret) MUST_USE;
@@ -49,7 +51,8 @@ void connection_put(const struct connection *c, struct store_txn *t);
  * of this user (of this address, when the user is not known), and this one is only counted (auth/refusal_log.h).
  */
 struct rejection {
-        struct str user, login, host_id, hostname, client_addr, connection_id, serial;
+        struct str user, host_id, hostname, client_addr, connection_id, serial;
+        struct kind_fields fields;
         const struct error *why;
 };
 bool session_audit_rejected(struct auth *a, const struct rejection *r);

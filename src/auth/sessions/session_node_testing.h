@@ -14,7 +14,7 @@
 /* ---- Dial ---------------------------------------------------------------------------------------------------- */
 
 struct dialled {
-        char id[64], host_id[64];
+        char id[64], host_id[64], service[32];
         struct error *err;
         bool is_done;
 };
@@ -27,20 +27,24 @@ static inline UNUSED void on_dialled(void *ctx, const ProtobufCMessage *answer, 
         if (m != NULL) {
                 snprintf(d->id, sizeof d->id, "%s", m->connection_id);
                 snprintf(d->host_id, sizeof d->host_id, "%s", m->host_id);
+                snprintf(d->service, sizeof d->service, "%s", m->service);
         }
         d->err = err;
         d->is_done = true;
 }
 
-static inline UNUSED struct dialled dial_with(struct world *w, struct str cert, const char *target, const char *login)
+static inline UNUSED struct dialled dial_kind(struct world *w, struct str cert, const char *kind, const char *target, const char *login)
 {
         struct rpc_client *proxy = connect_as(w, CALLER_PROXY, WEB_2, "");
         Cteleport__V1__DialRequest m = CTELEPORT__V1__DIAL_REQUEST__INIT;
+        Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
         struct dialled d = { 0 };
 
         m.user_cert = pb_bytes(cert);
         m.target = pb_text(target);
-        m.login = pb_text(login);
+        m.kind = pb_text(kind);
+        node.login = pb_text(login);
+        m.node = &node;
         m.client_addr = pb_text("198.51.100.7:5022");
         rpc_client_unary(proxy, (struct rpc_client_call_options){ .path = "/cteleport.v1.DialService/Dial",
                                                                   .response = &cteleport__v1__dial_response__descriptor },
@@ -49,6 +53,11 @@ static inline UNUSED struct dialled dial_with(struct world *w, struct str cert, 
         rpc_client_close(proxy);
         AWAIT(w, w->a.callers == NULL);
         return d;
+}
+
+static inline UNUSED struct dialled dial_with(struct world *w, struct str cert, const char *target, const char *login)
+{
+        return dial_kind(w, cert, "node", target, login);
 }
 
 static inline UNUSED struct dialled dial(struct world *w, const char *user, const char *target, const char *login)
@@ -85,10 +94,12 @@ static inline UNUSED void on_down(void *ctx, const ProtobufCMessage *msg)
                 n->is_allowed = m->decision->is_allowed;
                 n->decides_sessions |= m->decision->decides_sessions;
                 snprintf(n->session_id, sizeof n->session_id, "%s", m->decision->session_id);
-                n->permits_pty = m->decision->permit_pty;
-                n->permits_port_forwarding = m->decision->permit_port_forwarding;
+                const Cteleport__V1__NodePermits none = CTELEPORT__V1__NODE_PERMITS__INIT, *node = m->decision->node == NULL ? &none : m->decision->node;
+
+                n->permits_pty = node->pty;
+                n->permits_port_forwarding = node->port_forwarding;
                 snprintf(n->reason, sizeof n->reason, "%s", m->decision->reason);
-                snprintf(n->record, sizeof n->record, "%s", m->decision->record);
+                snprintf(n->record, sizeof n->record, "%s", node->record);
                 break;
         case CTELEPORT__V1__REPORT_DOWN__PAYLOAD_ACK:
                 assert_true(m->ack->seq >= n->acked);
@@ -155,10 +166,12 @@ static inline UNUSED void leave(struct node_side *n)
 static inline UNUSED void send_request(struct node_side *n, struct str cert, const char *login)
 {
         Cteleport__V1__ReportRequest m = CTELEPORT__V1__REPORT_REQUEST__INIT;
+        Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
         int before = n->decisions;
 
         m.certificate = pb_bytes(cert);
-        m.login = TEXT(login);
+        node.login = TEXT(login);
+        m.node = &node;
         SEND(n, REQUEST, request, ReportRequest, m);
         AWAIT(n->w, n->decisions > before || n->call == NULL);
 }
@@ -166,9 +179,11 @@ static inline UNUSED void send_request(struct node_side *n, struct str cert, con
 static inline UNUSED void accepted(struct node_side *n, struct str cert, const char *login)
 {
         Cteleport__V1__ReportAccepted m = CTELEPORT__V1__REPORT_ACCEPTED__INIT;
+        Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
 
         m.certificate = pb_bytes(cert);
-        m.login = TEXT(login);
+        node.login = TEXT(login);
+        m.node = &node;
         SEND(n, ACCEPTED, accepted, ReportAccepted, m);
 }
 

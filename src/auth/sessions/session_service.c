@@ -15,6 +15,7 @@
 
 #include "auth/core/caller.h"
 #include "auth/hosts/hosts.h"
+#include "auth/sessions/kinds.h"
 #include "auth/sessions/session_decision.h"
 #include "auth/sessions/session_events.h"
 #include "auth/sessions/sessions_internal.h"
@@ -26,6 +27,7 @@
 #include "pki/login_permit.h"
 #include "rpc/pb.h"
 #include "rpc/wire.h"
+#include "services/services.h"
 #include "state/session.h"
 
 enum state { LOADING, READY, DONE };
@@ -37,7 +39,8 @@ struct report_stream {
         struct auth *auth;
         struct rpc_call *call; /* NULL: the node is gone, or never was: a connection that is given up */
         char *id;              /* of the connection; NULL before begin */
-        char *host_id;         /* the caller's */
+        char *host_id, *role;  /* the caller's */
+        const struct resource_kind *kind; /* of the resource; NULL until the record is loaded */
         enum state state;
         bool is_placed;        /* in all->attended */
         bool is_known;         /* the connection exists and is this node's */
@@ -83,6 +86,7 @@ static void free_if_idle(struct report_stream *t)
         connection_release(&t->next);
         arena_free(t->accepted_arena);
         free(t->host_id);
+        free(t->role);
         free(t->id);
         free(t);
         sessions_leave(all);
@@ -175,12 +179,12 @@ static void audit_refusal(struct report_stream *t, const struct answer *answer)
 
         if (answer->serial != 0)
                 buf_printf(&serial, "%llu", (unsigned long long)answer->serial);
-        bool is_reported = session_audit_rejected(t->auth, &(struct rejection){ .user = str_of(m->user), .login = answer->login, .host_id = str_of(m->host_id),
+        bool is_reported = session_audit_rejected(t->auth, &(struct rejection){ .user = str_of(m->user), .fields = answer->fields, .host_id = str_of(m->host_id),
                                                               .hostname = str_of(m->hostname), .client_addr = str_of(m->client_addr),
                                                               .connection_id = str_of(m->connection_id), .serial = buf_str(&serial),
                                                               .why = answer->refusal });
         if (is_reported)
-                log_warn("SSH login refused", LOG_C("user", m->user), LOG_STR("login", answer->login), LOG_C("node_name", m->hostname),
+                log_warn("SSH login refused", LOG_C("user", m->user), LOG_STR("login", answer->fields.node.login), LOG_C("node_name", m->hostname),
                  LOG_C("remote_addr", m->client_addr), LOG_ERR(answer->refusal));
 }
 
@@ -198,9 +202,10 @@ struct requested {
 static void send_decision(struct report_stream *t, const struct answer *answer, Cteleport__V1__ReportDecision *d)
 {
         Cteleport__V1__ReportDown down = CTELEPORT__V1__REPORT_DOWN__INIT;
+        Cteleport__V1__NodePermits node = CTELEPORT__V1__NODE_PERMITS__INIT;
         char *roles[LIMIT_AUDIT_VALUES];
 
-        session_decision_fill(answer, t->now.record->user, d, roles);
+        session_decision_fill(answer, t->now.record->user, d, roles, &node);
         down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_DECISION;
         down.decision = d;
         rpc_call_send(t->call, &down.base);
@@ -246,14 +251,21 @@ static void on_request_decided(void *ctx, const struct answer *answer)
         free_if_idle(t);
 }
 
-static struct query query_of(const struct report_stream *t, struct str login, ProtobufCBinaryData certificate)
+static struct query query_of(const struct report_stream *t, struct kind_fields fields, ProtobufCBinaryData certificate)
 {
         return (struct query){
+                .kind = t->kind,
+                .fields = fields,
                 .user = str_of(t->now.record->user),
-                .login = login,
                 .host_id = str_of(t->now.record->host_id),
                 .certificate = pb_str(certificate),
         };
+}
+
+/* As the record has them. */
+static struct kind_fields known_fields(const struct report_stream *t)
+{
+        return (struct kind_fields){ .node.login = str_of(t->now.record->login) };
 }
 
 static struct error *send_request(struct report_stream *t, const Cteleport__V1__ReportRequest *m)
@@ -266,14 +278,14 @@ static struct error *send_request(struct report_stream *t, const Cteleport__V1__
                 return error_new(ERROR_INVALID_ARGUMENT, "the nonce of a question has %d bytes", LOGIN_PERMIT_NONCE);
         struct requested *q = mem_alloc(sizeof *q + m->certificate.len);
         q->report_stream = t;
-        q->login = str_dup(str_of(m->login));
+        q->login = str_dup(kind_fields_of(m->node).node.login);
         q->has_nonce = m->nonce.len == sizeof q->nonce;
         if (q->has_nonce)
                 memcpy(q->nonce, m->nonce.data, sizeof q->nonce);
         q->len = m->certificate.len;
         memcpy(q->certificate, m->certificate.data, m->certificate.len);
         t->pending++;
-        struct query query = query_of(t, str_of(m->login), m->certificate);
+        struct query query = query_of(t, kind_fields_of(m->node), m->certificate);
         decide(t->auth, &query, on_request_decided, q);
         return NULL;
 }
@@ -290,7 +302,7 @@ static void keep_answer(struct report_stream *t, const struct answer *answer)
         *kept = *answer;
         kept->refusal = NULL;
         kept->user = arena_str(arena, answer->user);
-        kept->login = arena_str(arena, answer->login);
+        kept->fields.node.login = arena_str(arena, answer->fields.node.login);
         kept->hostname = arena_str(arena, answer->hostname);
         for (size_t i = 0; i < answer->label_count; i++)
                 labels[i] = (struct access_label){ arena_str(arena, answer->labels[i].key), arena_str(arena, answer->labels[i].value) };
@@ -335,7 +347,7 @@ static void on_accept_decided(void *ctx, const struct answer *answer)
 
 static void decide_accepted(struct report_stream *t, const Cteleport__V1__ReportAccepted *m)
 {
-        struct query query = query_of(t, str_of(m->login), m->certificate);
+        struct query query = query_of(t, kind_fields_of(m->node), m->certificate);
 
         if (m->certificate.len == 0) {
                 finish(t, error_new(ERROR_INVALID_ARGUMENT, "a login without a certificate"));
@@ -433,7 +445,7 @@ static void decide_start(struct report_stream *t, const Cteleport__V1__ReportSta
                 return;
         }
         struct beginning *b = NEW(struct beginning);
-        struct query query = query_of(t, str_of(t->now.record->login), (ProtobufCBinaryData){ 0 });
+        struct query query = query_of(t, known_fields(t), (ProtobufCBinaryData){ 0 });
 
         *b = (struct beginning){ .report_stream = t, .wishes = { strcmp(m->kind, "sftp") == 0 || strcmp(m->kind, "scp") == 0, m->has_pty, m->is_recorded },
                                  .wants_decision = m->wants_decision, .is_open = connection_has_session(&t->now, m->session_id) };
@@ -456,7 +468,7 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
         t->is_writing = false;
         bool has_come_in = false;
         if (err == NULL) {
-                has_come_in = t->now.record->login[0] == '\0' && t->next.record->login[0] != '\0';
+                has_come_in = !connection_is_accepted(&t->now) && connection_is_accepted(&t->next);
                 connection_release(&t->now);
                 t->now = t->next;
                 t->next = (struct connection){ 0 };
@@ -537,7 +549,7 @@ static struct error *fill_batch(struct report_stream *t, struct store_txn *txn, 
                         return error_new(ERROR_INVALID_ARGUMENT, "a message is missing before number %llu", (unsigned long long)up->seq);
                 if (up->seq == t->next.record->last_seq + 1) {
                         bool is_accepted = up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_ACCEPTED;
-                        bool is_start = up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_START && t->next.record->login[0] != '\0';
+                        bool is_start = up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_START && connection_is_accepted(&t->next);
 
                         if (must_be_decided(t, is_accepted, is_start)) {
                                 if (*ret_count == 0)
@@ -608,7 +620,7 @@ static void become_ready(struct report_stream *t)
                  LOG_C("node_name", t->now.record->hostname), LOG_C("remote_addr", t->now.record->client_addr));
         if (t->now.record->last_seq > 0)
                 send_ack(t, t->now.record->last_seq);
-        if (t->now.record->login[0] != '\0')
+        if (connection_is_accepted(&t->now))
                 recheck(t); /* what changed while nobody listened */
         pump(t);
 }
@@ -690,6 +702,11 @@ static struct error *check_begin(struct report_stream *t, const struct state_rec
         TRY(connection_load(&t->now, record));
         if (t->is_given_up)
                 return NULL;
+        t->kind = kind_of_record(t->now.record->kind);
+        if (t->kind == NULL)
+                return kind_unknown(t->now.record->kind);
+        if (t->role[0] != '\0' && !services_offers(str_of(t->role), t->kind->name)) /* a link on this machine has no certificate */
+                return error_new(ERROR_PERMISSION_DENIED, "the connection is to a resource that this service does not offer");
         if (!str_equal(str_of(t->now.record->host_id), str_of(t->host_id)))
                 return error_new(ERROR_PERMISSION_DENIED, "the connection was not made to this host");
         if (t->now.record->is_begun && !t->is_resumed)
@@ -797,6 +814,7 @@ void session_report(struct rpc_call *call, const ProtobufCMessage *first)
         (void)first;
         t->call = call;
         t->host_id = str_dup(str_of(caller->host_id));
+        t->role = str_dup(str_of(caller->role));
         rpc_call_listen(call, &call_events, t);
 }
 
@@ -834,14 +852,14 @@ static void recheck(struct report_stream *t)
                 return;
         t->is_rechecking = true;
         t->pending++;
-        struct query query = query_of(t, str_of(m->login), (ProtobufCBinaryData){ 0 });
+        struct query query = query_of(t, known_fields(t), (ProtobufCBinaryData){ 0 });
         query.known = m;
         decide(t->auth, &query, on_rechecked, t);
 }
 
 void report_stream_recheck(struct report_stream *t)
 {
-        if (t->state == READY && t->now.record->login[0] != '\0')
+        if (t->state == READY && connection_is_accepted(&t->now))
                 recheck(t);
 }
 
@@ -857,6 +875,7 @@ void report_stream_give_up(struct sessions *s, struct str id, const char *reason
 
         t->id = str_dup(id);
         t->host_id = str_dup(STR(""));
+        t->role = str_dup(STR(""));
         t->is_given_up = true;
         t->end_reason = reason;
         sessions_forget_lost(s, str_of(t->id));

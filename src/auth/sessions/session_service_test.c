@@ -407,6 +407,75 @@ static void one_user_does_not_take_all_places_of_a_node(void **state)
         assert_done(other.err);
 }
 
+/* ---- kinds of resources --------------------------------------------------------------------------------------------------------- */
+
+static void a_kind_that_is_not_there_is_refused(void **state)
+{
+        static const char *const kinds[] = { "app", "", "Node", "node " };
+        struct world *w = *state;
+        AUTO(buf) cert = tls_cert(&w->ca, "alice", 3600);
+
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+                struct dialled d = dial_kind(w, buf_str(&cert), kinds[i], "web-1", "root");
+
+                assert_refused(d.err, ERROR_UNIMPLEMENTED, kinds[i]);
+        }
+        assert_int_equal(count_records(w, &connection_kind), 0);
+        struct dialled d = dial_kind(w, buf_str(&cert), "node", "web-1", "root");
+        assert_done(d.err);
+        assert_string_equal(d.service, "ssh");
+}
+
+/* The record of a connection, as a release wrote it that knew another kind or none. */
+static void given_kind(struct world *w, const struct dialled *d, const char *kind)
+{
+        Cteleport__State__V1__Connection c = CTELEPORT__STATE__V1__CONNECTION__INIT;
+        AUTO_MEM char *at = mem_printf("/connections/%s", d->id);
+
+        c.connection_id = TEXT(d->id);
+        c.kind = TEXT(kind);
+        c.host_id = TEXT(WEB_1);
+        c.hostname = TEXT("web-1");
+        c.user = TEXT("alice");
+        c.client_addr = TEXT("198.51.100.7:5022");
+        put_message(w, at, &c.base);
+}
+
+static void a_report_is_of_the_kind_that_was_dialled(void **state)
+{
+        static const struct {
+                const char *kind, *role, *why; /* why: NULL: it begins */
+                enum error_code code;
+        } rows[] = {
+                { "app", "Node", "no resources of the kind 'app'", ERROR_UNIMPLEMENTED },
+                { "node", "App", "this service does not offer", ERROR_PERMISSION_DENIED },
+                { "", "Node", NULL, 0 }, /* by a release that knew nodes only */
+                { "node", "Node", NULL, 0 },
+        };
+        struct world *w = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct node_side n = { 0 };
+                AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
+
+                w->role = NULL;
+                struct dialled d = dial(w, "alice", "web-1", "root");
+                assert_done(d.err);
+                given_kind(w, &d, rows[i].kind);
+                w->role = rows[i].role;
+                report_stream(w, &n, WEB_1, d.id, false);
+                if (rows[i].why == NULL) {
+                        send_request(&n, buf_str(&cert), "root");
+                        assert_true(n.is_allowed);
+                } else {
+                        AWAIT(w, n.call == NULL);
+                        assert_refused(n.err, rows[i].code, rows[i].why);
+                        n.err = NULL;
+                }
+                leave(&n);
+        }
+}
+
 /* ---- nodes that go astray -------------------------------------------------------------------------------------------------- */
 
 static void a_node_may_speak_of_its_own_connections_only(void **state)
@@ -703,6 +772,8 @@ int main(void)
                 ROW(a_lock_ends_what_goes_on_and_refuses_what_comes),
                 ROW(sessions_end_with_their_user_and_their_node),
                 ROW(a_login_that_is_not_allowed_any_more_is_ended_before_it_begins),
+                ROW(a_kind_that_is_not_there_is_refused),
+                ROW(a_report_is_of_the_kind_that_was_dialled),
                 ROW(a_lock_at_any_moment_of_a_login_ends_it),
                 ROW(a_certificate_ends_with_its_user_whoever_has_the_name_next),
                 ROW(dials_only_for_those_who_may),

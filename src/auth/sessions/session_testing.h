@@ -42,6 +42,7 @@ struct user_ca {
 };
 
 struct world {
+        const char *role; /* of the certificates of callers; NULL: "Node" */
         struct fake_clock clock;
         struct auth a;
         struct user_ca ca;
@@ -376,7 +377,7 @@ static inline UNUSED void on_client_lost(void *ctx, struct error *err)
 
 static inline UNUSED struct rpc_client *connect_as(struct world *w, unsigned groups, const char *host_id, const char *user)
 {
-        struct caller *c = caller_new(&w->a, groups, str_of(host_id), STR("Test"), "test");
+        struct caller *c = caller_new(&w->a, groups, str_of(host_id), str_of(w->role != NULL ? w->role : "Node"), "test");
         struct stream *ours, *theirs;
 
         free(c->user);

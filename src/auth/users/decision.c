@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "auth/hosts/hosts.h"
+#include "auth/sessions/kinds.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "pki/cert_check.h"
@@ -154,7 +155,9 @@ struct error *decision_check(const struct directory *d, struct str user, struct 
 struct decision {
         struct auth *auth;
         struct arena *arena;
-        struct str user, login, host_id;
+        const struct resource_kind *kind;
+        struct kind_fields fields;
+        struct str user, host_id;
         struct str certificate;
         struct node known; /* from the connection's record, and that of the host */
         struct str member_name; /* that the host has joined with; where it is not the announced one, locks of both count */
@@ -169,7 +172,7 @@ static struct error *check_certificate(const struct decision *d, struct answer *
 {
         struct ssh_cert_info *cert = arena_alloc(d->arena, sizeof *cert);
 
-        TRY(ssh_user_cert_check(&d->auth->authorities, d->certificate, d->user, d->login, loop_wall(&d->auth->loop), d->arena, cert));
+        TRY(ssh_user_cert_check(&d->auth->authorities, d->certificate, d->user, d->fields.node.login, loop_wall(&d->auth->loop), d->arena, cert));
         TRY(directory_check_issued(d->auth->directory, d->user, walltime_of_unix(clamp_time(cert->valid_after))));
         answer->serial = cert->serial;
         answer->ends = clamp_time(cert->valid_before);
@@ -182,7 +185,7 @@ static struct error *check_certificate(const struct decision *d, struct answer *
 static struct error *check_all(const struct decision *d, const struct node *node, struct answer *answer)
 {
         struct access_user user = { 0 };
-        struct error *err = decision_check(d->auth->directory, d->user, d->login, node, d->arena, &user, &answer->may);
+        struct error *err = d->kind->check(d->auth->directory, d->user, &d->fields, node, d->arena, &user, &answer->may);
 
         answer->roles = role_names(&user, d->arena);
         answer->role_count = user.role_count;
@@ -205,7 +208,7 @@ static struct error *check_member_name(const struct decision *d)
 
 static void answer_with(struct decision *d, const struct node *node, struct error *err)
 {
-        struct answer answer = { .user = d->user, .login = d->login };
+        struct answer answer = { .user = d->user, .fields = d->fields };
 
         if (d->auth->is_stopping) {
                 error_free(err);
@@ -281,7 +284,8 @@ void decide(struct auth *a, const struct query *q, void (*done)(void *ctx, const
         d->auth = a;
         d->arena = arena_new(DECISION_ARENA);
         d->user = arena_str(d->arena, q->user);
-        d->login = arena_str(d->arena, q->login);
+        d->kind = q->kind;
+        d->fields.node.login = arena_str(d->arena, q->fields.node.login);
         d->host_id = arena_str(d->arena, q->host_id);
         d->certificate = arena_str(d->arena, str_slice(q->certificate, 0, CERT_MAX + 1));
         d->done = done;

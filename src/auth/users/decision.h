@@ -8,7 +8,10 @@
 
 #include "auth/users/directory.h"
 #include "auth/hosts/nodes.h"
+#include "auth/sessions/kind_fields.h"
 #include "pki/cert.h"
+
+struct resource_kind;
 
 /* ---- certificates ------------------------------------------------------------------------------------- */
 
@@ -37,9 +40,11 @@ struct error *decision_check(const struct directory *d, struct str user, struct 
 struct error *decision_check_anywhere(const struct directory *d, struct str user, struct str login, struct arena *arena,
                                     struct access_user *ret_user) MUST_USE;
 
-/* What sshd, or a change of roles, asks about a connection; everything is copied. */
+/* A request for a decision on a connection: by its agent, or after a change of roles. Everything but `kind` is copied. */
 struct query {
-        struct str user, login, host_id;
+        const struct resource_kind *kind;
+        struct kind_fields fields;
+        struct str user, host_id;
         struct str certificate; /* SSH, wire form; empty: looked at earlier, the question is whether it still may be */
         const Cteleport__State__V1__Connection *known; /* of a node that is silent now its labels count, with what the host was attested as; may be NULL */
         bool is_beginning; /* with `known`: of a session on it; the certificate that opened the connection must not have ended */
@@ -47,7 +52,8 @@ struct query {
 
 struct answer {
         struct error *refusal; /* NULL: allowed; UNAVAILABLE: nobody knows now; owned by the answer */
-        struct str user, login, hostname;
+        struct str user, hostname;
+        struct kind_fields fields; /* of the query */
         const struct access_label *labels;
         size_t label_count;
         struct str *roles;

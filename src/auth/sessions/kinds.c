@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/sessions/kinds.h"
+
+#include "auth/users/decision.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "services/services.h"
+
+/* ---- node: a host with an SSH server ---------------------------------------------------------------------- */
+
+static struct error *node_read(const Cteleport__V1__DialRequest *m, struct str *ret_target, struct kind_fields *ret_fields)
+{
+        struct str target = str_of(m->target);
+
+        *ret_fields = kind_fields_of(m->node);
+        if (str_ends_with(target, STR("."))) /* of the root of the DNS */
+                target.len--;
+        *ret_target = target;
+        if (!name_is_host(target) && !name_is_host_id(target)) {
+                AUTO_MEM char *shown = escaped(str_of(m->target));
+
+                return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the name of a node", shown);
+        }
+        if (!str_is_empty(ret_fields->node.login) && !name_is_login(ret_fields->node.login)) {
+                AUTO_MEM char *shown = escaped(ret_fields->node.login);
+
+                return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not the name of an account", shown);
+        }
+        return NULL;
+}
+
+static bool node_is_offered(const struct node *host)
+{
+        return host->has_ssh;
+}
+
+static bool node_is_seen(const struct access_user *user, const struct node *host)
+{
+        return access_sees_node(user, host->labels, host->label_count);
+}
+
+static struct error *node_check(const struct directory *d, struct str user, const struct kind_fields *fields, const struct node *host,
+                                struct arena *arena, struct access_user *ret_user, struct access_session *ret_may)
+{
+        return decision_check(d, user, fields->node.login, host, arena, ret_user, ret_may);
+}
+
+/* ---- the table ---------------------------------------------------------------------------------------------- */
+
+static const struct resource_kind kinds[] = {
+        {
+                .name = "node",
+                .missing_hint = "`tsh ls` shows the nodes you can reach",
+                .ambiguous = "ambiguous host could match multiple nodes", /* Teleport's words */
+                .ambiguous_hint = "connect to the host ID that `tsh ls -v` shows",
+                .read = node_read,
+                .find = nodes_dialled,
+                .is_offered = node_is_offered,
+                .is_seen = node_is_seen,
+                .check = node_check,
+        },
+};
+
+const struct resource_kind *kind_find(const char *name)
+{
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+                if (strcmp(kinds[i].name, name) == 0)
+                        return &kinds[i];
+        return NULL;
+}
+
+const struct resource_kind *kind_of_record(const char *name)
+{
+        return kind_find(name[0] == '\0' ? "node" : name);
+}
+
+const struct service_row *kind_service(const struct resource_kind *kind)
+{
+        const struct service_row *row;
+
+        for (size_t i = 0; (row = services_at(i)) != NULL; i++)
+                if (row->kind != NULL && strcmp(row->kind, kind->name) == 0 && services_is_present(row))
+                        return row;
+        return NULL;
+}
+
+struct error *kind_unknown(const char *name)
+{
+        AUTO_MEM char *shown = escaped(str_slice(str_of(name), 0, LIMIT_NAME));
+        AUTO(buf) known = BUF_MAX(KiB);
+
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+                buf_printf(&known, "%s%s", i == 0 ? "" : ", ", kinds[i].name);
+        return error_hint(error_new(ERROR_UNIMPLEMENTED, "this cluster has no resources of the kind '%s'", shown),
+                          "the Auth Service connects users to resources of these kinds: %s", buf_c(&known));
+}
