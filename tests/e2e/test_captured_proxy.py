@@ -80,7 +80,7 @@ def test_an_address_that_is_too_long_is_refused_not_cut(shared, proxy):
         for path, request in ((login + "Login", api.LoginRequest(user="alice", remote_addr=address)),
                               (login + "OpenInvite", api.OpenInviteRequest(token=32 * "0", remote_addr=address)),
                               (login + "AcceptInvite", api.AcceptInviteRequest(token=32 * "0", remote_addr=address)),
-                              ("/cteleport.v1.DialService/Dial", api.DialRequest(target="web-1", client_addr=address))):
+                              ("/cteleport.v1.DialService/Dial", api.DialRequest(kind="node", target="web-1", client_addr=address))):
             with pytest.raises(grpc.RpcError, match="the client's address is not one"):
                 captured.call(path, request)
         supplied = messages().join.ClientInit.ProxySuppliedParameters(remote_addr=address, client_version="16.0.0")

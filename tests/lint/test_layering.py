@@ -154,7 +154,7 @@ ALLOCATIONS = {
     "net/tls_stream.c": (1, "what one read of the socket brings"),
     "rpc/wire.c": (1, "a message that LIMIT_RPC or LIMIT_STORE_VALUE let in"),
     "session/session.c": (1, "descriptors and words that sshd gave"),
-    "agent/report_stream.c": (1, "LIMIT_REPORT"),
+    "agent/report_stream.c": (2, "LIMIT_REPORT; an accepted certificate, which CERT_MAX bounds"),
     "ssh/connection.c": (3, "programs of one connection; a packet of sshd"),
     "state/host.c": (1, "a record that LIMIT_STORE_VALUE let into the store"),
     "state/state.c": (2, "LIMIT_STORE_RANGE; a record that is below LIMIT_STORE_TXN"),
