@@ -126,7 +126,8 @@ static bool on_auth_bytes(void *ctx, struct str message)
         struct stage *s = ctx;
         assert_true(message.len <= sizeof s->sent_bytes);
         s->sent_bytes_len = message.len;
-        memcpy(s->sent_bytes, message.ptr, message.len);
+        if (message.len > 0)
+                memcpy(s->sent_bytes, message.ptr, message.len);
         return false;
 }
 
