@@ -3,6 +3,21 @@
 
 #include <string.h>
 
+#include "services/services.h"
+
+unsigned child_message_right(enum child_message_kind kind)
+{
+        static const unsigned rights[CHILD_MESSAGE_KINDS] = {
+                [CHILD_SENT_SSHD_START] = SERVICE_REQUEST_SSHD,
+                [CHILD_SENT_SSHD_STOP] = SERVICE_REQUEST_SSHD,
+                [CHILD_SENT_HELPER_CHECK] = SERVICE_REQUEST_SSHD,
+                [CHILD_SENT_AWS_SIGN] = SERVICE_REQUEST_AWS_SIGN,
+                [CHILD_SENT_HOST_ID] = SERVICE_REQUEST_HOST_ID,
+        };
+
+        return rights[kind];
+}
+
 /* ---- writing ------------------------------------------------------------------------------------- */
 
 static size_t clipped(const char *text, size_t max)

@@ -23,16 +23,26 @@
 #include "base/error.h"
 
 enum child_message_kind {
+        /* of every service */
         CHILD_SENT_READY = 1,    /* serving */
         CHILD_SENT_FATAL,        /* cannot go on, and starting it again would not help; text says why, hint what to do */
-        CHILD_SENT_RELINK,       /* the link to the service `name` is lost: both shall get a new one */
-        CHILD_SENT_SSHD_START,   /* ssh: start an sshd for the connection `name` */
-        CHILD_SENT_SSHD_STOP,    /* ssh: end it */
-        CHILD_SENT_HELPER_CHECK, /* ssh: is process `number` a helper of the connection `name`? Its pidfd comes with it */
-        CHILD_SENT_AWS_SIGN,     /* instance: start a process that signs for one join; number comes back with its socket */
-        CHILD_SENT_HOST_ID,      /* instance: this host joined as `name`, which data_dir/host_uuid is to hold */
+        CHILD_SENT_RELINK,       /* the link to the sibling process `name` is lost: both shall get a new one */
+
+        /* of processes with SERVICE_REQUEST_SSHD */
+        CHILD_SENT_SSHD_START,   /* start an sshd for the connection `name` */
+        CHILD_SENT_SSHD_STOP,    /* end it */
+        CHILD_SENT_HELPER_CHECK, /* is process `number` a helper of the connection `name`? Its pidfd comes with it */
+
+        /* of a process with SERVICE_REQUEST_AWS_SIGN: start a process that signs for one join; number comes back with its socket */
+        CHILD_SENT_AWS_SIGN,
+
+        /* of a process with SERVICE_REQUEST_HOST_ID: this host joined as `name`, which data_dir/host_uuid is to hold */
+        CHILD_SENT_HOST_ID,
         CHILD_MESSAGE_KINDS
 };
+
+/* The right (enum service_request) that the row of a process must have to send this kind; 0: every process may. */
+unsigned child_message_right(enum child_message_kind kind);
 
 enum {
         CHILD_MESSAGE_HEAD = 16,

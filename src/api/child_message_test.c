@@ -96,6 +96,13 @@ static void refuses_each_of_the_table(void **state)
         }
 }
 
+static void only_common_messages_need_no_right(void **state)
+{
+        (void)state;
+        for (enum child_message_kind kind = CHILD_SENT_READY; kind < CHILD_MESSAGE_KINDS; kind++)
+                assert_int_equal(child_message_right(kind) == 0, kind <= CHILD_SENT_RELINK);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -103,6 +110,7 @@ int main(void)
                 cmocka_unit_test(cuts_what_is_too_long),
                 cmocka_unit_test(refuses_every_prefix_and_what_follows),
                 cmocka_unit_test(refuses_each_of_the_table),
+                cmocka_unit_test(only_common_messages_need_no_right),
         };
 
         return cmocka_run_group_tests_name("child_message", tests, NULL, NULL);

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "api/child_message.h"
-#include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -204,14 +203,6 @@ static void report_link(struct service *s, const char *name, int fd)
                 close(fd);
 }
 
-static bool is_about_sshd(Cteleport__Internal__V1__Control__Kind kind)
-{
-        return kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM ||
-               kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG ||
-               kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED ||
-               kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED;
-}
-
 static void handle_message(struct service *s, const control_message *control, int fd)
 {
         const struct service_events *events = s->events;
@@ -224,12 +215,8 @@ static void handle_message(struct service *s, const control_message *control, in
                 take_log(fd);
                 return;
         }
-        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGNER && events->on_signer != NULL) {
-                events->on_signer(s->ctx, control->number, fd, control->text);
-                return;
-        }
-        if (is_about_sshd(control->kind) && events->on_sshd != NULL) {
-                events->on_sshd(s->ctx, control, fd);
+        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__OWN && events->on_own != NULL) {
+                events->on_own(s->ctx, control, fd);
                 return;
         }
         if (fd >= 0)
@@ -238,8 +225,6 @@ static void handle_message(struct service *s, const control_message *control, in
                 report_stop(s);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN && events->on_drain != NULL)
                 events->on_drain(s->ctx);
-        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HTTPS_KEYPAIRS && events->on_keypairs != NULL)
-                events->on_keypairs(s->ctx, control->https_keypairs, control->n_https_keypairs);
 }
 
 static void wipe_keypairs(Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count)
@@ -270,7 +255,8 @@ static bool take_message(struct service *s, char *buffer)
         }
         bool is_last = control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP;
         handle_message(s, control, fd);
-        wipe_keypairs(control->https_keypairs, control->n_https_keypairs);
+        if (control->own_case == CTELEPORT__INTERNAL__V1__CONTROL__OWN_PROXY)
+                wipe_keypairs(control->proxy->https_keypairs, control->proxy->n_https_keypairs);
         cteleport__internal__v1__control__free_unpacked(control, NULL);
         return !is_last;
 }
@@ -307,99 +293,63 @@ struct error *service_control(struct service *s, struct loop *l, const struct se
 
 /* ---- what is said to the supervisor --------------------------------------------------------------- */
 
-static enum child_message_kind kind_of(Cteleport__Internal__V1__Control__Kind kind)
-{
-        switch (kind) {
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__READY:
-                return CHILD_SENT_READY;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__FATAL:
-                return CHILD_SENT_FATAL;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELINK:
-                return CHILD_SENT_RELINK;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START:
-                return CHILD_SENT_SSHD_START;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP:
-                return CHILD_SENT_SSHD_STOP;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK:
-                return CHILD_SENT_HELPER_CHECK;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGN:
-                return CHILD_SENT_AWS_SIGN;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID:
-                return CHILD_SENT_HOST_ID;
-        default:
-                bug("a service does not send messages of kind %d", (int)kind);
-        }
-}
-
-static void send_with(const control_message *control, int fd)
+void service_send_with(struct service *s, const struct child_message *m, int fd)
 {
         AUTO(buf) packet = BUF_MAX(CHILD_MESSAGE_MAX);
 
-        child_message_put(&packet, &(struct child_message){
-                                           .kind = kind_of(control->kind),
-                                           .number = control->number,
-                                           .name = control->name,
-                                           .text = control->text,
-                                           .hint = control->hint,
-                                   });
+        (void)s;
+        child_message_put(&packet, m);
         struct error *err = fdpass_send(SERVICE_FD_CONTROL, buf_str(&packet), fd);
-        if (err != NULL) { /* no supervisor: its end is seen by whoever listens */
+        if (err != NULL) { /* there is no supervisor: a process that listens sees its end */
                 log_debug("cannot reach the supervisor", LOG_ERR(err));
                 error_free(err);
         }
 }
 
-static void send_message(const control_message *control)
+void service_send(struct service *s, const struct child_message *m)
 {
-        send_with(control, -1);
-}
-
-void service_send(struct service *s, const control_message *control)
-{
-        (void)s;
-        send_message(control);
-}
-
-void service_send_with(struct service *s, const control_message *control, int fd)
-{
-        (void)s;
-        send_with(control, fd);
+        service_send_with(s, m, -1);
 }
 
 void service_ready(struct service *s)
 {
-        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
-
         if (s->control == NULL)
                 on_hangup(SIGHUP); /* what came while the signal was ignored yet */
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__READY;
-        send_message(&control);
+        service_send(s, &(struct child_message){ .kind = CHILD_SENT_READY });
 }
 
 void service_relink(struct service *s, const char *name)
 {
-        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
-
-        (void)s;
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELINK;
-        control.name = pb_text(name);
-        send_message(&control);
+        service_send(s, &(struct child_message){ .kind = CHILD_SENT_RELINK, .name = name });
 }
 
 void service_fatal(struct service *s, struct error *err)
 {
-        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
         AUTO(buf) text = BUF_MAX(16 * KiB);
 
-        (void)s;
         buf_put_c(&text, err->what);
         for (const struct error *cause = err->cause; cause != NULL; cause = cause->cause)
                 buf_printf(&text, "; because %s", cause->what);
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__FATAL;
-        control.text = pb_text(buf_c(&text));
-        control.hint = err->hint == NULL ? control.hint : err->hint;
-        send_message(&control);
+        service_send(s, &(struct child_message){ .kind = CHILD_SENT_FATAL, .text = buf_c(&text), .hint = err->hint });
         error_free(err);
+}
+
+/* ---- this host ------------------------------------------------------------------------------------- */
+
+const char *service_listen_addr(const boot_message *boot, const char *service)
+{
+        for (size_t i = 0; i < boot->n_listen_addrs; i++)
+                if (strcmp(boot->listen_addrs[i]->service, service) == 0)
+                        return boot->listen_addrs[i]->addr;
+        return "";
+}
+
+bool service_is_here(const boot_message *boot, const char *service)
+{
+        for (size_t i = 0; i < boot->n_services; i++)
+                if (strcmp(boot->services[i], service) == 0)
+                        return true;
+        return false;
 }
 
 /* ---- the end --------------------------------------------------------------------------------------- */
@@ -417,8 +367,10 @@ void service_end(struct service *s)
                 for (size_t i = 0; i < s->boot->n_fds; i++)
                         if (s->fds[i] >= 0)
                                 close(s->fds[i]);
-                wipe_keypairs(s->boot->https_keypairs, s->boot->n_https_keypairs);
-                wipe(s->boot->token, strlen(s->boot->token));
+                if (s->boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_PROXY)
+                        wipe_keypairs(s->boot->proxy->https_keypairs, s->boot->proxy->n_https_keypairs);
+                if (s->boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_INSTANCE)
+                        wipe(s->boot->instance->token, strlen(s->boot->instance->token));
         }
         free(s->fds);
         arena_free(s->arena);

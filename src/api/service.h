@@ -9,6 +9,7 @@
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
+#include "api/child_message.h"
 #include "base/arena.h"
 #include "base/error.h"
 #include "internal.pb-c.h"
@@ -23,12 +24,11 @@ struct service_events {
         void (*on_drain)(void *ctx); /* finish what is open, take nothing new, then end */
         /* The neighbour `name` was started again: fd (owned) is the new connection to it. */
         void (*on_link)(void *ctx, const char *name, int fd);
-        /* The files of https_keypairs changed; pairs are borrowed until it returns. */
-        void (*on_keypairs)(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count);
-        /* The process that was asked for with AWS_SIGN and this number: fd is owned, or -1 and text says why there is none. */
-        void (*on_signer)(void *ctx, int64_t number, int fd, const char *text);
-        /* About an sshd or a helper (SSHD_*, HELPER_CHECKED): control is borrowed, fd owned, or -1 when none came. */
-        void (*on_sshd)(void *ctx, const Cteleport__Internal__V1__Control *control, int fd);
+        /*
+         * A message for this service only (control->own): borrowed until it returns, as secrets in it are wiped then. fd is
+         * owned, or -1 when none came.
+         */
+        void (*on_own)(void *ctx, const Cteleport__Internal__V1__Control *control, int fd);
 };
 
 struct service {
@@ -67,10 +67,15 @@ void service_relink(struct service *s, const char *name);
 /* Tells the supervisor that starting this service again would not help (err is owned), for its own log and exit. */
 void service_fatal(struct service *s, struct error *err);
 
-/* Says anything else to the supervisor: what the SSH Service asks of it. */
-void service_send(struct service *s, const Cteleport__Internal__V1__Control *control);
+/* Sends a request that the row of this process allows. */
+void service_send(struct service *s, const struct child_message *m);
 /* The same with a copy of fd, unless that is negative. */
-void service_send_with(struct service *s, const Cteleport__Internal__V1__Control *control, int fd);
+void service_send_with(struct service *s, const struct child_message *m, int fd);
+
+/* The address at which a service of this host accepts TCP connections; "" when it does not run here. */
+const char *service_listen_addr(const Cteleport__Internal__V1__Boot *boot, const char *service);
+/* Whether a service is enabled on this host. */
+bool service_is_here(const Cteleport__Internal__V1__Boot *boot, const char *service);
 
 /* Ends listening, wipes the secrets that came with Boot, and frees. The loop still has to turn once for a handle to
  * close. */

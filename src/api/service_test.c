@@ -36,7 +36,10 @@ static int boot_memfd(void)
 
         boot.service = "proxy";
         boot.nodename = "web-1";
-        boot.token = "secret";
+        Cteleport__Internal__V1__InstanceBoot own = CTELEPORT__INTERNAL__V1__INSTANCE_BOOT__INIT;
+        own.token = "secret";
+        boot.own_case = CTELEPORT__INTERNAL__V1__BOOT__OWN_INSTANCE;
+        boot.instance = &own;
         boot.fds = fds;
         boot.n_fds = 1;
         size_t len = cteleport__internal__v1__boot__pack(&boot, (uint8_t *)bytes);

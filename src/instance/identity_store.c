@@ -82,10 +82,7 @@ static void keep_work(void *ctx)
 /* The file is not ours to write: the supervisor does, when the identity is safe on the disk. */
 static void report_host_id(const struct instance *i, const char *host_id)
 {
-        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID;
-        control.name = pb_text(host_id);
-        service_send(i->service, &control);
+        service_send(i->service, &(struct child_message){ .kind = CHILD_SENT_HOST_ID, .name = host_id });
 }
 
 static void keep(struct instance *i, struct slot *s, bool is_new);

@@ -398,25 +398,19 @@ static void on_link(void *ctx, const char *name, int fd)
                 timer_start(i->wait, MILLISECONDS(1));
 }
 
-static void on_signer(void *ctx, int64_t number, int fd, const char *text)
+static void on_own(void *ctx, const Cteleport__Internal__V1__Control *control, int fd)
 {
-        member_connect_helper(ctx, number, fd, text);
+        if (control->own_case == CTELEPORT__INTERNAL__V1__CONTROL__OWN_INSTANCE)
+                member_connect_helper(ctx, control->instance->number, fd, control->instance->refusal);
+        else
+                fd_close_at(&fd);
 }
 
 static const struct service_events service_events = {
-        .on_stop = on_stop, .on_drain = on_stop, .on_link = on_link, .on_signer = on_signer,
+        .on_stop = on_stop, .on_drain = on_stop, .on_link = on_link, .on_own = on_own,
 };
 
 /* ---- main ------------------------------------------------------------------------------------------ */
-
-static bool has_service(const Cteleport__Internal__V1__Boot *boot, const char *service)
-{
-        for (size_t n = 0; n < boot->n_services; n++) {
-                if (str_equal(str_of(boot->services[n]), str_of(service)))
-                        return true;
-        }
-        return false;
-}
 
 static struct walltime age_of_host_id(const Cteleport__Internal__V1__Boot *boot)
 {
@@ -440,7 +434,7 @@ static void fill_slots(struct instance *i)
                         .role = row->role.name.ptr,
                         .service = row->name,
                         .title = row->title,
-                        .is_wanted = has_service(i->boot, row->name),
+                        .is_wanted = service_is_here(i->boot, row->name),
                 };
         }
 }
@@ -448,9 +442,11 @@ static void fill_slots(struct instance *i)
 static struct error *read_boot(struct instance *i)
 {
         static const Cteleport__V1__TeleportConfig no_config = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
+        static const Cteleport__Internal__V1__InstanceBoot no_own = CTELEPORT__INTERNAL__V1__INSTANCE_BOOT__INIT;
         const Cteleport__Internal__V1__Boot *boot = i->boot;
+        i->own = boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_INSTANCE ? boot->instance : &no_own;
         i->config = boot->config != NULL && boot->config->teleport != NULL ? boot->config->teleport : &no_config;
-        i->is_local = has_service(boot, "auth");
+        i->is_local = service_is_here(boot, "auth");
         if (!i->is_local) {
                 i->proxy_server = str_of(i->config->proxy_server);
                 i->auth_server = str_of(i->config->auth_server);
@@ -473,11 +469,11 @@ static struct error *read_boot(struct instance *i)
         i->trust = (struct connect_trust){
                 .ca_file_pem = buf_str(&i->ca_file),
                 .stored = &i->slots[SLOT_INSTANCE].identity,
-                .is_insecure = boot->insecure,
+                .is_insecure = i->own->insecure,
         };
         /* On the machine of auth the socket pairs say who is who. */
         if (!i->is_local)
-                i->trust.pins = (struct ca_pins){ (const char *const *)boot->ca_pins, boot->n_ca_pins };
+                i->trust.pins = (struct ca_pins){ (const char *const *)i->own->ca_pins, i->own->n_ca_pins };
         i->join_options.pins = i->trust.pins;
         return NULL;
 }
@@ -547,7 +543,7 @@ static struct error *set_up(struct instance *i)
 
         TRY(read_boot(i));
         if (i->is_local && i->slots[SLOT_PROXY].is_wanted)
-                i->local_proxy = address_to_dial(str_of(i->boot->proxy_listen_addr), 3080);
+                i->local_proxy = address_to_dial(str_of(service_listen_addr(i->boot, "proxy")), 3080);
         i->proxies = proxy_list_new((struct proxy_list_host){
                 .proxy_server = i->proxy_server.ptr, .local_proxy = i->local_proxy, .host_id = i->boot->host_id });
         TRY(enter_sandbox(i));

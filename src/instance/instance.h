@@ -64,6 +64,7 @@ struct instance {
         struct loop loop;
         struct service *service;
         const Cteleport__Internal__V1__Boot *boot;
+        const Cteleport__Internal__V1__InstanceBoot *own; /* its own part; never NULL */
         const Cteleport__V1__TeleportConfig *config; /* never NULL */
         struct str proxy_server, auth_server;        /* one of them, or neither on the machine of auth */
         bool is_local;                               /* auth runs on this machine, as our neighbour */

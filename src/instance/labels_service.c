@@ -125,9 +125,8 @@ static struct error *enter_sandbox(const struct service *s)
         const char *const read[] = { "/", NULL };
         const char *const write[] = { "/tmp", "/dev/null", access(aws_dir, W_OK) == 0 ? aws_dir : NULL, NULL };
 
-        for (size_t n = 0; n < s->boot->n_services; n++)
-                if (str_equal(str_of(s->boot->services[n]), STR("auth")))
-                        return enter_sandbox_beside_auth(s);
+        if (service_is_here(s->boot, "auth"))
+                return enter_sandbox_beside_auth(s);
         return sandbox_enter(s->row->sandbox, (struct sandbox_paths){ .read = read, .write = write });
 }
 

@@ -43,16 +43,13 @@ void member_drop_helper(struct instance *i)
 /* The supervisor starts a helper for one join. It starts up while this process connects. */
 static void request_helper(struct instance *i)
 {
-        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
         const struct join_helper *helper = helper_of(i);
 
         if (helper == NULL || (i->join_options.helper != NULL && !helper->client_is_used(i->join_options.helper)))
                 return;
         member_drop_helper(i);
         i->join_options.helper = helper->client_new(&i->loop);
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGN;
-        control.number = ++i->helper_number;
-        service_send(i->service, &control);
+        service_send(i->service, &(struct child_message){ .kind = CHILD_SENT_AWS_SIGN, .number = ++i->helper_number });
 }
 
 void member_connect_helper(struct instance *i, int64_t number, int fd, const char *why)
@@ -270,10 +267,10 @@ void member_join(struct instance *i)
 {
         status_set_state(&i->status, STATUS_JOINING);
         conversation_enter(&i->at, INSTANCE_CONNECT_TO_JOIN);
-        i->join_options.token_name = i->boot->token;
+        i->join_options.token_name = i->own->token;
         i->join_options.legacy_role = NULL;
         i->join_options.legacy_host_id = own_host_id(i);
-        if (i->boot->token == NULL || i->boot->token[0] == '\0') {
+        if (i->own->token[0] == '\0') {
                 join_failed(i, error_hint(error_new(ERROR_FAILED_PRECONDITION,
                                                     "this host has no identity and no token to join with"),
                                           "set teleport.join_params.token_name and .method in the configuration file"));

@@ -159,7 +159,7 @@ static struct webapi_facts facts_of(void *ctx)
         const Cteleport__V1__ProxyConfig *section = config == NULL ? NULL : config->proxy_service;
         return (struct webapi_facts){
                 .cluster = proxy_cluster(p),
-                .listen_addr = str_of(p->boot->proxy_listen_addr),
+                .listen_addr = str_of(service_listen_addr(p->boot, "proxy")),
                 .public_addr = section == NULL || section->n_public_addr == 0 ? STR("")
                                                                               : str_of(section->public_addr[0]),
         };

@@ -127,9 +127,8 @@ static ProtobufCBinaryData copy_bytes(struct arena *a, ProtobufCBinaryData b)
         return pb_bytes(copy);
 }
 
-static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count)
+static void use_keypairs(struct proxy *p, Cteleport__Internal__V1__HttpsKeyPair *const *pairs, size_t count)
 {
-        struct proxy *p = ctx;
         struct arena *a = arena_new(KEYPAIRS_MEMORY_MAX);
         Cteleport__Internal__V1__HttpsKeyPair **old = p->keypairs;
         size_t old_count = p->keypair_count;
@@ -171,7 +170,7 @@ static struct error *read_user_cas(const Cteleport__Internal__V1__Identity *msg,
 /* On another machine than auth, the identity is also what auth is reached with. */
 static void use_remote_auth(struct proxy *p, const char *address)
 {
-        if (p->boot->auth_listen_addr != NULL && p->boot->auth_listen_addr[0] != '\0')
+        if (service_is_here(p->boot, "auth"))
                 return;
         if (address == NULL || address[0] == '\0') {
                 log_error("This proxy does not know an Auth Service: set teleport.auth_server");
@@ -330,8 +329,15 @@ static void request_auth_link(void *ctx)
         service_relink(p->service, "auth");
 }
 
+static void on_own(void *ctx, const Cteleport__Internal__V1__Control *control, int fd)
+{
+        fd_close_at(&fd);
+        if (control->own_case == CTELEPORT__INTERNAL__V1__CONTROL__OWN_PROXY)
+                use_keypairs(ctx, control->proxy->https_keypairs, control->proxy->n_https_keypairs);
+}
+
 static const struct service_events service_events = {
-        .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link, .on_keypairs = on_keypairs,
+        .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link, .on_own = on_own,
 };
 
 /* ---- main ------------------------------------------------------------------------------------------ */
@@ -364,20 +370,22 @@ static struct error *set_up(struct proxy *p)
         p->tunnels.sources = &p->sources;
         p->tunnels.on_empty = on_no_tunnels;
         p->tunnels.ctx = p;
-        p->keypairs = boot->https_keypairs;
-        p->keypair_count = boot->n_https_keypairs;
+        if (boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_PROXY) {
+                p->keypairs = boot->proxy->https_keypairs;
+                p->keypair_count = boot->proxy->n_https_keypairs;
+        }
         TRY(renew_tls(p));
         TRY(sandbox_become_unprivileged(&p->service->row->user));
         TRY(sandbox_enter(p->service->row->sandbox, (struct sandbox_paths){ 0 }));
         TRY(service_control(p->service, &p->loop, &service_events, p));
 
-        bool has_local_auth = boot->auth_listen_addr != NULL && boot->auth_listen_addr[0] != '\0';
+        bool has_local_auth = service_is_here(boot, "auth");
         p->upstream = upstream_new(&p->loop, has_local_auth ? request_auth_link : NULL, p);
         p->tunnels.guard = tunnel_guard_new(&p->loop, p->upstream, &p->tunnels);
         tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
         p->request_again = timer_new(&p->loop, request_identity, p);
         if (has_local_auth)
-                p->auth_address = address_to_dial(str_of(boot->auth_listen_addr), 3025);
+                p->auth_address = address_to_dial(str_of(service_listen_addr(boot, "auth")), 3025);
         int auth = service_take_fd(p->service, "auth");
         if (auth >= 0)
                 upstream_use_link(p->upstream, auth);
@@ -425,10 +433,10 @@ int proxy_main(struct service *s)
                 service_fatal(s, err);
                 return 1;
         }
-        log_info("Proxy Service is starting", LOG_C("addr", s->boot->proxy_listen_addr),
+        log_info("Proxy Service is starting", LOG_C("addr", service_listen_addr(s->boot, "proxy")),
                  LOG_C("sandbox", sandbox_describe()));
         /* Beside its Auth Service the identity is milliseconds away; on another machine the cluster may be. */
-        if (str_is_empty(str_of(s->boot->auth_listen_addr)))
+        if (!service_is_here(s->boot, "auth"))
                 send_ready(p);
         loop_run(&p->loop);
         tear_down(p);

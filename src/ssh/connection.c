@@ -207,12 +207,8 @@ static void on_expired(void *ctx)
 
 static void stop_sshd(struct connection *c)
 {
-        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
-
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP;
-        control.name = c->id;
         if (c->has_sshd)
-                service_send(c->service->service, &control);
+                service_send(c->service->service, &(struct child_message){ .kind = CHILD_SENT_SSHD_STOP, .name = c->id });
 }
 
 static void end_helpers(struct connection *c, const char *text)
@@ -664,30 +660,26 @@ static void take_end(struct connection *c, const char *how)
         end_if_quiet(c);
 }
 
-void connection_on_sshd(struct ssh_service *s, const Cteleport__Internal__V1__Control *control, int fd)
+void connection_on_sshd(struct ssh_service *s, const Cteleport__Internal__V1__SshControl *report, int fd)
 {
-        struct connection *c = connection_find(s, str_of(control->name));
+        struct connection *c = connection_find(s, str_of(report->connection_id));
 
         if (c == NULL)
                 fd_close_at(&fd);
-        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM)
+        else if (report->kind == CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_STREAM)
                 take_stream(c, fd);
-        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG)
+        else if (report->kind == CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_LOG)
                 take_log(c, fd);
         else
-                take_end(c, control->text);
+                take_end(c, report->text);
 }
 
 /* ---- the beginning ------------------------------------------------------------------------------------------------ */
 
 static void start_sshd(struct connection *c)
 {
-        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
-
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START;
-        control.name = c->id;
         c->has_sshd = true;
-        service_send(c->service->service, &control);
+        service_send(c->service->service, &(struct child_message){ .kind = CHILD_SENT_SSHD_START, .name = c->id });
 }
 
 static struct error *check_request(struct ssh_service *s, const struct tunnel_request *request)

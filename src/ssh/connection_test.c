@@ -220,9 +220,9 @@ static void ends_in_time_though_nobody_tells_of_its_sshd(void **state)
 static void ends_in_time_though_a_program_of_it_does_not(void **state)
 {
         struct world *w = *state;
-        const Cteleport__Internal__V1__Control ended = { .base = { &cteleport__internal__v1__control__descriptor },
-                                                         .kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED,
-                                                         .name = pb_text(connection_id),
+        const Cteleport__Internal__V1__SshControl ended = { .base = { &cteleport__internal__v1__ssh_control__descriptor },
+                                                         .kind = CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED,
+                                                         .connection_id = pb_text(connection_id),
                                                          .text = pb_text("ended") };
 
         w->its_connection = begin(w);

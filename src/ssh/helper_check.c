@@ -54,7 +54,6 @@ struct helper_check *helper_check_start(struct ssh_service *s, struct str connec
                                         void (*done)(void *ctx, struct error *err), void *ctx)
 {
         struct helper_check *k = NEW(struct helper_check);
-        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         *k = (struct helper_check){
                 .next = s->checks,
@@ -67,19 +66,17 @@ struct helper_check *helper_check_start(struct ssh_service *s, struct str connec
         s->checks = k;
         k->deadline = timer_new(&s->loop, on_deadline, k);
         timer_start(k->deadline, MILLISECONDS(TIMEOUT_HELPER_CHECK));
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK;
-        control.name = k->connection_id;
-        control.number = pid;
-        service_send_with(s->service, &control, pidfd);
+        const struct child_message request = { .kind = CHILD_SENT_HELPER_CHECK, .name = k->connection_id, .number = pid };
+        service_send_with(s->service, &request, pidfd);
         return k;
 }
 
-void helper_checked(struct ssh_service *s, const Cteleport__Internal__V1__Control *control)
+void helper_checked(struct ssh_service *s, const Cteleport__Internal__V1__SshControl *answer)
 {
         for (struct helper_check *k = s->checks; k != NULL; k = k->next) {
-                if (k->pid != control->number || strcmp(k->connection_id, control->name) != 0)
+                if (k->pid != answer->number || strcmp(k->connection_id, answer->connection_id) != 0)
                         continue;
-                AUTO_MEM char *shown = escaped(str_of(control->text));
+                AUTO_MEM char *shown = escaped(str_of(answer->text));
                 finish(k, shown[0] == '\0' ? NULL : error_new(ERROR_PERMISSION_DENIED, "%s", shown));
                 return;
         }

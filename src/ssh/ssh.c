@@ -23,7 +23,7 @@ struct loop *ssh_loop(struct ssh_service *s)
 
 uid_t ssh_authorize_uid(const struct ssh_service *s)
 {
-        return s->boot->authorize_uid;
+        return s->boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_SSH ? s->boot->ssh->authorize_uid : 0;
 }
 
 const Cteleport__V1__SSHConfig *ssh_config(const struct ssh_service *s)
@@ -128,29 +128,23 @@ static void on_link(void *ctx, const char *name, int fd)
                 agent_use_link(s->agent, name, fd);
 }
 
-static void on_sshd(void *ctx, const Cteleport__Internal__V1__Control *control, int fd)
+static void on_own(void *ctx, const Cteleport__Internal__V1__Control *control, int fd)
 {
         struct ssh_service *s = ctx;
 
-        if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED)
-                helper_checked(s, control);
+        if (control->own_case != CTELEPORT__INTERNAL__V1__CONTROL__OWN_SSH)
+                fd_close_at(&fd);
+        else if (control->ssh->kind == CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__HELPER_CHECKED)
+                helper_checked(s, control->ssh);
         else
-                connection_on_sshd(s, control, fd);
+                connection_on_sshd(s, control->ssh, fd);
 }
 
 static const struct service_events service_events = {
-        .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link, .on_sshd = on_sshd,
+        .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link, .on_own = on_own,
 };
 
 /* ---- main -------------------------------------------------------------------------------------------------------------- */
-
-static bool has_service(const Cteleport__Internal__V1__Boot *boot, const char *name)
-{
-        for (size_t i = 0; i < boot->n_services; i++)
-                if (strcmp(boot->services[i], name) == 0)
-                        return true;
-        return false;
-}
 
 static void read_boot(struct ssh_service *s)
 {
@@ -195,7 +189,7 @@ static struct agent_options agent_options(struct ssh_service *s)
         return (struct agent_options){
                 .service = s->service,
                 .proxy_server = s->config->proxy_server,
-                .is_local = has_service(s->boot, "auth"),
+                .is_local = service_is_here(s->boot, "auth"),
                 .events = &agent_events,
                 .ctx = s,
         };

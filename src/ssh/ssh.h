@@ -92,7 +92,7 @@ struct helper_check *helper_check_start(struct ssh_service *s, struct str connec
                                         void (*done)(void *ctx, struct error *err), void *ctx) MUST_USE;
 void helper_check_cancel(struct helper_check *k); /* NULL is silent */
 /* The supervisor's answer, from ssh.c. */
-void helper_checked(struct ssh_service *s, const Cteleport__Internal__V1__Control *control);
+void helper_checked(struct ssh_service *s, const Cteleport__Internal__V1__SshControl *answer);
 
 /* ---- ssh.c ------------------------------------------------------------------------------------------------ */
 

@@ -40,8 +40,8 @@ void ssh_connection_gone(struct ssh_service *s);
 void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const struct tunnel_request *request);
 /* The visit of a connection that was not answered yet has ended. */
 void connection_client_gone(struct ssh_service *s, struct tunnel_incoming *v);
-/* What the supervisor says of its sshd: see service_events.on_sshd; fd is owned. */
-void connection_on_sshd(struct ssh_service *s, const Cteleport__Internal__V1__Control *control, int fd);
+/* The supervisor reports about an sshd (proto/internal.proto); fd is owned, or -1 when none came. */
+void connection_on_sshd(struct ssh_service *s, const Cteleport__Internal__V1__SshControl *report, int fd);
 /* Ends all of them, saying why on their terminals. */
 void connections_end(struct ssh_service *s, const char *why);
 /* What is left of them, at the very end: nobody is called back any more. After helpers_close. */

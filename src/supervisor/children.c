@@ -60,11 +60,13 @@ void supervisor_send(struct child *c, const control_message *control)
 
 void supervisor_send_keypairs(struct supervisor *s)
 {
+        Cteleport__Internal__V1__ProxyControl proxy = CTELEPORT__INTERNAL__V1__PROXY_CONTROL__INIT;
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HTTPS_KEYPAIRS;
-        control.https_keypairs = s->keypairs.pairs;
-        control.n_https_keypairs = s->keypairs.count;
+        proxy.https_keypairs = s->keypairs.pairs;
+        proxy.n_https_keypairs = s->keypairs.count;
+        control.own_case = CTELEPORT__INTERNAL__V1__CONTROL__OWN_PROXY;
+        control.proxy = &proxy;
         for (size_t i = 0; i < s->child_count; i++)
                 if ((s->children[i].row->secrets & SERVICE_SECRET_WEB_KEYS) && child_lives(&s->children[i]))
                         supervisor_send(&s->children[i], &control);
@@ -212,45 +214,89 @@ static Cteleport__V1__Config *trim(struct trimmed_config *t, const Cteleport__V1
         return &t->config;
 }
 
-static void fill_boot(const struct child *c, const struct child_fds *fds, char **services,
-                      struct trimmed_config *trimmed, boot_message *boot)
+/* A Boot and all that it points to, as long as it is packed. */
+struct boot_parts {
+        boot_message boot;
+        struct trimmed_config trimmed;
+        char *services[SERVICE_ROWS_MAX];
+        Cteleport__Internal__V1__ListenAddress addresses[SERVICES_PROCESSES_MAX];
+        Cteleport__Internal__V1__ListenAddress *listen_addrs[SERVICES_PROCESSES_MAX];
+        Cteleport__Internal__V1__ProxyBoot proxy;
+        Cteleport__Internal__V1__InstanceBoot instance;
+        Cteleport__Internal__V1__SshBoot ssh;
+};
+
+static void fill_services(struct boot_parts *parts, const struct supervisor *s)
+{
+        const struct service_row *row;
+
+        parts->boot.services = parts->services;
+        parts->boot.listen_addrs = parts->listen_addrs;
+        for (size_t i = 0; (row = services_at(i)) != NULL; i++)
+                if (row->section != NULL && services_is_present(row) && services_is_enabled(s->launch->config, row))
+                        parts->services[parts->boot.n_services++] = pb_text(row->name);
+        for (size_t i = 0; i < s->listener_count; i++) {
+                Cteleport__Internal__V1__ListenAddress *address = &parts->addresses[i];
+
+                if (s->listeners[i].address[0] == '\0')
+                        continue;
+                cteleport__internal__v1__listen_address__init(address);
+                address->service = pb_text(s->listeners[i].process->name);
+                address->addr = pb_text(s->listeners[i].address);
+                parts->listen_addrs[parts->boot.n_listen_addrs++] = address;
+        }
+}
+
+/* What only this process receives, by the secrets and the requests of its row. */
+static void fill_own(struct boot_parts *parts, const struct child *c)
 {
         const struct supervisor *s = c->sup;
-        const struct launch *l = s->launch;
-        const struct service_process *row = c->row;
-        const struct service_row *service;
 
-        boot->service = pb_text(row->name);
-        boot->config = trim(trimmed, l->config, row);
-        boot->data_dir = pb_text(l->data_dir);
-        boot->nodename = pb_text(l->nodename);
-        boot->fds = pb_texts(fds->names);
-        boot->n_fds = fds->count;
-        boot->insecure = l->insecure;
-        boot->auth_listen_addr = pb_text(supervisor_address(s, "auth"));
-        boot->proxy_listen_addr = pb_text(supervisor_address(s, "proxy"));
-        boot->restarts = c->starts;
-        boot->host_id = s->host_id;
-        if (row->secrets & SERVICE_SECRET_WEB_KEYS) {
-                boot->https_keypairs = (Cteleport__Internal__V1__HttpsKeyPair **)(uintptr_t)s->keypairs.pairs;
-                boot->n_https_keypairs = s->keypairs.count;
+        if (c->row->secrets & SERVICE_SECRET_WEB_KEYS) {
+                cteleport__internal__v1__proxy_boot__init(&parts->proxy);
+                parts->proxy.https_keypairs = (Cteleport__Internal__V1__HttpsKeyPair **)(uintptr_t)s->keypairs.pairs;
+                parts->proxy.n_https_keypairs = s->keypairs.count;
+                parts->boot.own_case = CTELEPORT__INTERNAL__V1__BOOT__OWN_PROXY;
+                parts->boot.proxy = &parts->proxy;
+        } else if (c->row->secrets & SERVICE_SECRET_JOIN_TOKEN) {
+                cteleport__internal__v1__instance_boot__init(&parts->instance);
+                if (s->launch->token.len > 0)
+                        parts->instance.token = s->launch->token.ptr;
+                parts->instance.ca_pins = pb_texts(s->launch->ca_pins);
+                parts->instance.n_ca_pins = s->launch->ca_pin_count;
+                parts->instance.insecure = s->launch->insecure;
+                parts->boot.own_case = CTELEPORT__INTERNAL__V1__BOOT__OWN_INSTANCE;
+                parts->boot.instance = &parts->instance;
+        } else if (c->row->requests & SERVICE_REQUEST_SSHD) {
+                cteleport__internal__v1__ssh_boot__init(&parts->ssh);
+                parts->ssh.helpers_address = s->helpers_address;
+                parts->ssh.authorize_uid = s->authorize_uid;
+                parts->boot.own_case = CTELEPORT__INTERNAL__V1__BOOT__OWN_SSH;
+                parts->boot.ssh = &parts->ssh;
         }
-        if ((row->secrets & SERVICE_SECRET_JOIN_TOKEN) && l->token.len > 0)
-                boot->token = l->token.ptr;
-        boot->ca_pins = pb_texts(l->ca_pins);
-        boot->n_ca_pins = l->ca_pin_count;
-        for (size_t i = 0; (service = services_at(i)) != NULL; i++)
-                if (service->section != NULL && services_is_present(service) && services_is_enabled(l->config, service))
-                        services[boot->n_services++] = pb_text(service->name);
-        boot->services = services;
+}
+
+static void fill_boot(struct boot_parts *parts, const struct child *c, const struct child_fds *fds)
+{
+        const struct launch *l = c->sup->launch;
+
+        cteleport__internal__v1__boot__init(&parts->boot);
+        parts->boot.service = pb_text(child_name(c));
+        parts->boot.config = trim(&parts->trimmed, l->config, c->row);
+        parts->boot.data_dir = pb_text(l->data_dir);
+        parts->boot.nodename = pb_text(l->nodename);
+        parts->boot.fds = pb_texts(fds->names);
+        parts->boot.n_fds = fds->count;
+        parts->boot.restarts = c->starts;
+        parts->boot.host_id = c->sup->host_id;
+        fill_services(parts, c->sup);
+        fill_own(parts, c);
 }
 
 static struct error *spawn_with(struct child *c, struct child_fds *fds)
 {
         struct supervisor *s = c->sup;
-        boot_message boot = CTELEPORT__INTERNAL__V1__BOOT__INIT;
-        struct trimmed_config trimmed;
-        char *services[SERVICE_ROWS_MAX];
+        struct boot_parts parts;
 
         AUTO_FD int helpers = -1;
         size_t links = fds->count;
@@ -260,11 +306,9 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
         if (c->row->requests & SERVICE_REQUEST_SSHD) {
                 TRY(supervisor_open_helpers(s, &helpers));
                 add_fd(fds, "helpers", helpers);
-                boot.helpers_address = s->helpers_address;
-                boot.authorize_uid = s->authorize_uid;
         }
-        fill_boot(c, fds, services, &trimmed, &boot);
-        struct error *err = child_spawn(c->row, &boot, fds, s->log_fd, &c->pid, &c->control_fd);
+        fill_boot(&parts, c, fds);
+        struct error *err = child_spawn(c->row, &parts.boot, fds, s->log_fd, &c->pid, &c->control_fd);
         fds->count = links; /* the listening sockets stay ours */
         return err;
 }
@@ -363,21 +407,19 @@ static void received_fatal(struct child *c, const struct child_message *m)
                 kill(c->pid, SIGKILL);
 }
 
-/* Requests that only some processes may make, by their rows; others have no effect. fd: that came with it, borrowed; or -1. */
-static void received_own(struct child *c, const struct child_message *m, int fd)
+/* A request of one service; its row allows it. fd: that came with it, borrowed; or -1. */
+static void received_own(struct supervisor *s, const struct child_message *m, int fd)
 {
-        bool may_sshd = c->row->requests & SERVICE_REQUEST_SSHD, may_sign = c->row->requests & SERVICE_REQUEST_AWS_SIGN;
-
-        if (m->kind == CHILD_SENT_SSHD_START && may_sshd)
-                supervisor_start_sshd(c->sup, m->name);
-        else if (m->kind == CHILD_SENT_SSHD_STOP && may_sshd)
-                supervisor_stop_sshd(c->sup, m->name);
-        else if (m->kind == CHILD_SENT_HELPER_CHECK && may_sshd)
-                supervisor_check_helper(c->sup, m->name, m->number, fd);
-        else if (m->kind == CHILD_SENT_AWS_SIGN && may_sign)
-                supervisor_sign(c->sup, m->number);
-        else if (m->kind == CHILD_SENT_HOST_ID && (c->row->requests & SERVICE_REQUEST_HOST_ID))
-                supervisor_take_host_id(c->sup, m->name);
+        if (m->kind == CHILD_SENT_SSHD_START)
+                supervisor_start_sshd(s, m->name);
+        else if (m->kind == CHILD_SENT_SSHD_STOP)
+                supervisor_stop_sshd(s, m->name);
+        else if (m->kind == CHILD_SENT_HELPER_CHECK)
+                supervisor_check_helper(s, m->name, m->number, fd);
+        else if (m->kind == CHILD_SENT_AWS_SIGN)
+                supervisor_sign(s, m->number);
+        else if (m->kind == CHILD_SENT_HOST_ID)
+                supervisor_take_host_id(s, m->name);
 }
 
 static void received(struct child *c, const struct child_message *m, int fd)
@@ -388,8 +430,8 @@ static void received(struct child *c, const struct child_message *m, int fd)
                 received_relink(c, m->name);
         else if (m->kind == CHILD_SENT_FATAL)
                 received_fatal(c, m);
-        else if (child_lives(c))
-                received_own(c, m, fd);
+        else if (child_lives(c) && (c->row->requests & child_message_right(m->kind)))
+                received_own(c->sup, m, fd);
 }
 
 /* Nothing of ours sends this: whatever does is not to be trusted with going on. */

@@ -119,8 +119,6 @@ struct child *supervisor_child(struct supervisor *s, const char *name);
 struct child *supervisor_requester(struct supervisor *s, unsigned request);
 /* Whether this host keeps the state of the cluster. */
 bool supervisor_keeps_state(const struct supervisor *s);
-/* The address at which a service of this host accepts TCP connections; "" when it does not run or has none. */
-const char *supervisor_address(const struct supervisor *s, const char *service);
 
 /* ---- setup.c: everything before the first child ------------------------------------------ */
 struct error *supervisor_prepare(struct supervisor *s) MUST_USE;

@@ -26,12 +26,14 @@ typedef Cteleport__Internal__V1__Control control_message;
 static void report(struct supervisor *s, int fd, const char *text)
 {
         struct child *instance = supervisor_requester(s, SERVICE_REQUEST_AWS_SIGN);
+        Cteleport__Internal__V1__InstanceControl answer = CTELEPORT__INTERNAL__V1__INSTANCE_CONTROL__INIT;
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGNER;
-        control.number = s->sign.number;
+        answer.number = s->sign.number;
         if (text != NULL)
-                control.text = pb_text(text);
+                answer.refusal = pb_text(text);
+        control.own_case = CTELEPORT__INTERNAL__V1__CONTROL__OWN_INSTANCE;
+        control.instance = &answer;
         if (instance != NULL && child_lives(instance))
                 (void)supervisor_send_with(instance, &control, fd); /* unheard: it hangs up on both */
 }

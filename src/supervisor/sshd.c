@@ -221,24 +221,27 @@ struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
 /* ---- telling ---------------------------------------------------------------------------------------------- */
 
 /* Whether it was sent. */
-static bool report(struct supervisor *s, Cteleport__Internal__V1__Control__Kind kind, const char *connection_id,
+static bool report(struct supervisor *s, Cteleport__Internal__V1__SshControl__Kind kind, const char *connection_id,
                  int64_t number, const char *text, int fd)
 {
         struct child *ssh = supervisor_requester(s, SERVICE_REQUEST_SSHD);
+        Cteleport__Internal__V1__SshControl report = CTELEPORT__INTERNAL__V1__SSH_CONTROL__INIT;
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
-        control.kind = kind;
-        control.name = pb_text(connection_id);
-        control.number = number;
+        report.kind = kind;
+        report.connection_id = pb_text(connection_id);
+        report.number = number;
         if (text != NULL)
-                control.text = pb_text(text);
+                report.text = pb_text(text);
+        control.own_case = CTELEPORT__INTERNAL__V1__CONTROL__OWN_SSH;
+        control.ssh = &report;
         return ssh != NULL && child_lives(ssh) && supervisor_send_with(ssh, &control, fd);
 }
 
 static void report_not_started(struct supervisor *s, const char *connection_id, struct error *err)
 {
         log_error("sshd cannot be started", LOG_C("connection", connection_id), LOG_ERR(err));
-        (void)report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, err->what, -1);
+        (void)report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, connection_id, 0, err->what, -1);
         error_free(err);
 }
 
@@ -428,8 +431,8 @@ static void stop(struct sshd *d)
 /* Its log first: without what it says there nobody may come in, so a connection without it is of no use. */
 static void hand_over(struct supervisor *s, struct sshd *d, const struct ends *e)
 {
-        if (report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG, d->connection_id, d->pid, NULL, e->log_here) &&
-            report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM, d->connection_id, d->pid, NULL, e->here))
+        if (report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_LOG, d->connection_id, d->pid, NULL, e->log_here) &&
+            report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_STREAM, d->connection_id, d->pid, NULL, e->here))
                 return;
         log_warn("sshd is ended: its connection could not be handed over", LOG_C("connection", d->connection_id),
                  LOG_INT("pid", d->pid));
@@ -470,7 +473,7 @@ void supervisor_stop_sshd(struct supervisor *s, const char *connection_id)
         if (d != NULL)
                 stop(d);
         else
-                (void)report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, connection_id, 0, "there is none", -1);
+                (void)report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, connection_id, 0, "there is none", -1);
 }
 
 void supervisor_stop_all_sshd(struct supervisor *s)
@@ -511,7 +514,7 @@ void supervisor_reap_sshd(struct supervisor *s)
                 waitpid(d->pid, &status, 0);
                 AUTO_MEM char *fate = child_fate(status);
                 log_debug("sshd ended", LOG_C("connection", d->connection_id), LOG_C("fate", fate));
-                (void)report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, fate, -1);
+                (void)report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, fate, -1);
                 forget(at);
                 cgroups_sweep(&s->cgroups);
                 if (s->end != RUNNING && s->sshds == NULL)
@@ -552,5 +555,5 @@ void supervisor_check_helper(struct supervisor *s, const char *connection_id, in
 
         if (!is_too_old && syscall(SYS_pidfd_send_signal, pidfd >= 0 ? pidfd : opened, 0, NULL, 0) < 0)
                 refusal = "it is gone";
-        (void)report(s, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECKED, connection_id, number, refusal, -1);
+        (void)report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__HELPER_CHECKED, connection_id, number, refusal, -1);
 }

@@ -58,10 +58,8 @@ static void on_drain(void *ctx)
         exit(0);
 }
 
-static void on_keypairs(void *ctx, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count)
+static void report_keypairs(struct stand_in *in, Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count)
 {
-        struct stand_in *in = ctx;
-
         report(in, "%s has %zu keypairs, key of %s\n", in->name, count,
              pairs[0]->key_pem.len > 100 ? "some length" : "none");
 }
@@ -121,27 +119,26 @@ static void report_what_it_was_given(struct stand_in *in)
         for (size_t i = 0; i < boot->n_fds; i++)
                 buf_printf(&fds, "%s%s", i == 0 ? "" : ",", boot->fds[i]);
         report(in, "%s starts pid=%ld fds=%s\n", in->name, (long)getpid(), buf_c(&fds));
-        report(in, "%s was given token=%s static=%zu keypairs=%zu aws=%s http_proxy=%s\n", in->name, boot->token,
-             boot->config->auth_service == NULL ? 0 : boot->config->auth_service->n_tokens, boot->n_https_keypairs,
+        report(in, "%s receives teleport%s%s%s\n", in->name, boot->config->auth_service == NULL ? "" : " auth_service",
+               boot->config->proxy_service == NULL ? "" : " proxy_service", boot->config->ssh_service == NULL ? "" : " ssh_service");
+        report(in, "%s was given token=%s static=%zu keypairs=%zu aws=%s http_proxy=%s\n", in->name,
+             boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_INSTANCE ? boot->instance->token : "",
+             boot->config->auth_service == NULL ? 0 : boot->config->auth_service->n_tokens,
+             boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_PROXY ? boot->proxy->n_https_keypairs : 0,
              getenv("AWS_SECRET_ACCESS_KEY") == NULL ? "no" : "yes", getenv("HTTPS_PROXY") == NULL ? "no" : "yes");
 }
 
 /* ---- a stand-in of ssh ------------------------------------------------------------------------------------ */
 
-static void send_request(struct stand_in *in, Cteleport__Internal__V1__Control__Kind kind, const char *name, int64_t number)
+static void send_request(struct stand_in *in, enum child_message_kind kind, const char *name, int64_t number)
 {
-        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
-
-        control.kind = kind;
-        control.name = pb_text(name);
-        control.number = number;
-        service_send(&in->service, &control);
+        service_send(&in->service, &(struct child_message){ .kind = kind, .name = name, .number = number });
 }
 
 /* The number is that of a process that lives; who connected under it is dead, and not buried. */
 static void request_of_dead(struct stand_in *in)
 {
-        Cteleport__Internal__V1__Control control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+        const struct child_message request = { .kind = CHILD_SENT_HELPER_CHECK, .name = CONNECTION, .number = getpid() };
         siginfo_t end;
         pid_t pid = fork();
 
@@ -150,10 +147,7 @@ static void request_of_dead(struct stand_in *in)
         AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
         if (pidfd < 0 || waitid(P_PID, (id_t)pid, &end, WEXITED) < 0)
                 _exit(94);
-        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK;
-        control.name = pb_text(CONNECTION);
-        control.number = getpid();
-        service_send_with(&in->service, &control, pidfd);
+        service_send_with(&in->service, &request, pidfd);
 }
 
 /* What sshd says before it ends: it has no key here. */
@@ -169,23 +163,21 @@ static void report_log(struct stand_in *in, int fd)
         close(fd);
 }
 
-static void on_sshd(void *ctx, const Cteleport__Internal__V1__Control *control, int fd)
+static void on_sshd(struct stand_in *in, const Cteleport__Internal__V1__SshControl *control, int fd)
 {
-        struct stand_in *in = ctx;
-
         switch (control->kind) {
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_LOG:
+        case CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_LOG:
                 if (is_to(in, "start sshd twice"))
                         close(fd); /* it lives until its connection is closed */
                 else
                         report_log(in, fd);
                 break;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STREAM:
-                report(in, "ssh gets the stream of %s\n", control->name);
+        case CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_STREAM:
+                report(in, "ssh gets the stream of %s\n", control->connection_id);
                 close(fd);
                 break;
-        case CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_ENDED:
-                report(in, "ssh hears that %s %s\n", control->name, control->text);
+        case CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED:
+                report(in, "ssh hears that %s %s\n", control->connection_id, control->text);
                 break;
         default:
                 report(in, "ssh hears of helper %lld: %s\n", (long long)control->number, control->text);
@@ -196,38 +188,37 @@ static void on_sshd(void *ctx, const Cteleport__Internal__V1__Control *control, 
 static void request_as_reported(struct stand_in *in)
 {
         if (is_to(in, "start sshd"))
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+                send_request(in, CHILD_SENT_SSHD_START, CONNECTION, 0);
         if (is_to(in, "start sshd twice")) {
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
+                send_request(in, CHILD_SENT_SSHD_START, CONNECTION, 0);
+                send_request(in, CHILD_SENT_SSHD_START, CONNECTION, 0);
+                send_request(in, CHILD_SENT_HELPER_CHECK, CONNECTION, getpid());
         }
         if (is_to(in, "start nonsense")) {
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "a b; c", 0);
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, "123456789012-i-0123456789abcdef0", 0);
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_STOP, CONNECTION, 0);
+                send_request(in, CHILD_SENT_SSHD_START, "a b; c", 0);
+                send_request(in, CHILD_SENT_SSHD_START, "123456789012-i-0123456789abcdef0", 0);
+                send_request(in, CHILD_SENT_SSHD_STOP, CONNECTION, 0);
         }
         if (is_to(in, "start sshd and hear nothing")) {
                 if (shutdown(SERVICE_FD_CONTROL, SHUT_RD) < 0)
                         _exit(96);
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__SSHD_START, CONNECTION, 0);
+                send_request(in, CHILD_SENT_SSHD_START, CONNECTION, 0);
         }
         if (is_to(in, "check dead helper"))
                 request_of_dead(in);
         if (is_to(in, "check helper"))
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HELPER_CHECK, CONNECTION, getpid());
+                send_request(in, CHILD_SENT_HELPER_CHECK, CONNECTION, getpid());
 }
 
 /* ---- stand-ins of instance and aws-sign ---------------------------------------------------------------------- */
 
 static void request_to_sign(struct stand_in *in, int64_t number)
 {
-        send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__AWS_SIGN, NULL, number);
+        send_request(in, CHILD_SENT_AWS_SIGN, NULL, number);
 }
 
-static void on_signer(void *ctx, int64_t number, int fd, const char *text)
+static void on_signer(struct stand_in *in, int64_t number, int fd, const char *text)
 {
-        struct stand_in *in = ctx;
         bool keeps_it = is_to(in, "keep a signer"); /* before a test hears of it, for it changes the file then */
 
         report(in, "%s gets signer %lld %s\n", in->name, (long long)number, fd >= 0 ? "" : text);
@@ -284,15 +275,23 @@ static void request_behind_the_flood(struct stand_in *in)
         report(in, "%s has asked\n", in->name);
 }
 
+static void on_own(void *ctx, const Cteleport__Internal__V1__Control *control, int fd)
+{
+        if (control->own_case == CTELEPORT__INTERNAL__V1__CONTROL__OWN_PROXY)
+                report_keypairs(ctx, control->proxy->https_keypairs, control->proxy->n_https_keypairs);
+        else if (control->own_case == CTELEPORT__INTERNAL__V1__CONTROL__OWN_INSTANCE)
+                on_signer(ctx, control->instance->number, fd, control->instance->refusal);
+        else
+                on_sshd(ctx, control->ssh, fd);
+}
+
 static void live(struct stand_in *in)
 {
         static const struct service_events events = {
                 .on_stop = on_stop,
                 .on_drain = on_drain,
                 .on_link = on_link,
-                .on_keypairs = on_keypairs,
-                .on_sshd = on_sshd,
-                .on_signer = on_signer,
+                .on_own = on_own,
         };
         static const char *const siblings[] = { "signer", "sts", "auth", "proxy", "instance", "ssh", "labels" };
 
@@ -313,8 +312,8 @@ static void live(struct stand_in *in)
         for (int64_t number = 2; is_to(in, "keep a signer") && number <= 30; number++)
                 request_to_sign(in, number);
         if (is_to(in, "join")) {
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID, "../../etc/passwd", 0);
-                send_request(in, CTELEPORT__INTERNAL__V1__CONTROL__KIND__HOST_ID, CONNECTION, 0);
+                send_request(in, CHILD_SENT_HOST_ID, "../../etc/passwd", 0);
+                send_request(in, CHILD_SENT_HOST_ID, CONNECTION, 0);
                 request_to_sign(in, 1); /* what is answered when those were taken */
         }
         if (is_to(in, "flood and relink"))

@@ -191,14 +191,6 @@ bool supervisor_keeps_state(const struct supervisor *s)
         return false;
 }
 
-const char *supervisor_address(const struct supervisor *s, const char *service)
-{
-        for (size_t i = 0; i < s->listener_count; i++)
-                if (strcmp(s->listeners[i].process->name, service) == 0 && s->listeners[i].address[0] != '\0')
-                        return s->listeners[i].address;
-        return "";
-}
-
 static void add_children(struct supervisor *s)
 {
         const struct service_process *row;

@@ -305,6 +305,17 @@ static void gives_secrets_only_to_those_who_need_them(void **state)
               "ssh was given token= static=0 keypairs=0 aws=no http_proxy=yes", "aws-sign was given token= static=0 keypairs=0 aws=yes");
 }
 
+static void gives_each_service_its_own_sections(void **state)
+{
+        struct fixture *f = *state;
+
+        write_in(f, "instance.do", "sign");
+        start(f);
+        AWAIT(f, "signer receives teleport\n", "sts receives teleport auth_service\n", "auth receives teleport auth_service proxy_service\n",
+              "proxy receives teleport proxy_service\n", "instance receives teleport proxy_service ssh_service\n",
+              "ssh receives teleport proxy_service ssh_service\n", "aws-sign receives teleport\n");
+}
+
 static size_t count_events(const struct fixture *f, const char *prefix)
 {
         size_t count = 0;
@@ -801,6 +812,7 @@ int main(int argc, char **argv)
                 TEST(ends_them_in_order_when_told),
                 TEST(drains_them_in_order),
                 TEST(gives_secrets_only_to_those_who_need_them),
+                TEST(gives_each_service_its_own_sections),
                 TEST(restarts_a_dead_service_and_links_it_again),
                 TEST(replaces_signer_and_sts_with_their_auth),
                 TEST(restarts_a_signer_and_tells_auth),

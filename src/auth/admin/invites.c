@@ -35,15 +35,12 @@ static const char *own_proxy(const struct auth *a, struct arena *arena)
         const Cteleport__V1__ProxyConfig *proxy = boot->config->proxy_service;
         struct str host;
         int port = 0;
-        bool is_here = false;
 
-        for (size_t i = 0; i < boot->n_services; i++)
-                is_here |= str_equal(str_of(boot->services[i]), STR("proxy"));
-        if (!is_here)
+        if (!service_is_here(boot, "proxy"))
                 return NULL;
         if (proxy != NULL && proxy->n_public_addr > 0)
                 return proxy->public_addr[0];
-        AUTO_PTR(error) err = address_split(str_of(boot->proxy_listen_addr), 3080, &host, &port);
+        AUTO_PTR(error) err = address_split(str_of(service_listen_addr(boot, "proxy")), 3080, &host, &port);
         return arena_printf(arena, "%s:%d", boot->nodename, err == NULL ? port : 3080);
 }
 

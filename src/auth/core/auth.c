@@ -101,7 +101,7 @@ static void on_sessions(void *ctx, struct error *err)
         a->listener = auth_listener_open(a);
         serve_siblings(a);
         log_info("Auth service is ready", LOG_STR("cluster", a->cluster), LOG_C("host_id", a->service->boot->host_id),
-                 LOG_C("addr", a->service->boot->auth_listen_addr), LOG_C("sandbox", sandbox_describe()));
+                 LOG_C("addr", service_listen_addr(a->service->boot, "auth")), LOG_C("sandbox", sandbox_describe()));
         service_ready(a->service);
 }
 

@@ -97,7 +97,7 @@ static bool is_proxy_source(void *ctx, struct str source)
 {
         const struct auth_listener *d = ctx;
 
-        if (d->has_local_proxy && (is_of(source, d->auth->service->boot->auth_listen_addr) || is_of(source, "127.0.0.1")))
+        if (d->has_local_proxy && (is_of(source, service_listen_addr(d->auth->service->boot, "auth")) || is_of(source, "127.0.0.1")))
                 return true;
         for (const struct caller *c = d->auth->callers; c != NULL; c = c->next)
                 if ((c->groups & CALLER_PROXY) != 0 && is_of(source, c->peer))
